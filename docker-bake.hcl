@@ -1,0 +1,130 @@
+# Every image that a build starts from is a variable, so that no build depends on a registry that is not yours.
+
+variable "VERSION" {
+  default     = "dev"
+  description = "Stamped into the binary and the image's version label."
+}
+
+variable "REVISION" {
+  default     = ""
+  description = "Commit that is built; goes into the image's revision label."
+}
+
+variable "IMAGE" {
+  default     = "policy-frontend:dev"
+  description = "Full reference of the image, with registry and tag. Several are separated by commas."
+}
+
+variable "GO_IMAGE" {
+  default     = "golang:1.26.8-alpine"
+  description = "Image with the Go toolchain; needs no more than go and /bin/sh."
+}
+
+variable "SBOM_SCANNER" {
+  default     = "docker/buildkit-syft-scanner:stable-1"
+  description = "Image that writes the SBOM of a release."
+}
+
+variable "POLICY" {
+  default     = ""
+  description = "Policy to put into the image: a file (.yaml, .yml or .json), or a context (folder, git, docker-image://…) that holds a policy.yaml. Empty: none, and the image denies every build."
+}
+
+variable "PLATFORMS" {
+  default = [
+    "linux/amd64",
+    "linux/arm64",
+    "linux/arm/v7",
+    "linux/386",
+    "linux/ppc64le",
+    "linux/riscv64",
+    "linux/s390x",
+  ]
+  type        = list(string)
+  description = "Platforms of image-cross and release."
+}
+
+function "is_file" {
+  params = [path]
+  result = can(regex("\\.(yaml|yml|json)$", path)) && !can(regex("://", path))
+}
+
+group "default" {
+  targets = ["image"]
+}
+
+group "validate" {
+  targets = ["vet", "modules", "schema"]
+}
+
+target "_go" {
+  args = {
+    GO_IMAGE = GO_IMAGE
+  }
+}
+
+target "_check" {
+  inherits = ["_go"]
+  output   = ["type=cacheonly"]
+}
+
+target "image" {
+  description = "The image for the builder's own platform."
+  inherits    = ["_go"]
+  target      = "image"
+  args = {
+    VERSION     = VERSION
+    REVISION    = REVISION
+    POLICY_FILE = POLICY == "" ? null : is_file(POLICY) ? basename(POLICY) : "policy.yaml"
+  }
+  contexts = POLICY == "" ? {} : { policy = is_file(POLICY) ? dirname(POLICY) : POLICY }
+  tags     = split(",", IMAGE)
+  # gzip, because every BuildKit reads it; its highest level, because an image is packed once and pulled often.
+  output = ["type=image,oci-mediatypes=true,compression=gzip,compression-level=9,force-compression=true"]
+}
+
+target "image-cross" {
+  description = "The image for every platform."
+  inherits    = ["image"]
+  platforms   = PLATFORMS
+}
+
+target "release" {
+  description = "image-cross with provenance and SBOM, timestamps set to SOURCE_DATE_EPOCH, pushed."
+  inherits    = ["image-cross"]
+  attest = [
+    "type=provenance,mode=max",
+    "type=sbom,generator=${SBOM_SCANNER}",
+  ]
+  output = ["type=image,push=true,oci-mediatypes=true,compression=gzip,compression-level=9,force-compression=true,rewrite-timestamp=true"]
+}
+
+target "test" {
+  description = "The tests that need no daemon."
+  inherits    = ["_check"]
+  target      = "test"
+}
+
+target "lint" {
+  description = "golangci-lint over all modules."
+  inherits    = ["_check"]
+  target      = "lint"
+}
+
+target "vet" {
+  description = "gofmt and go vet over all modules."
+  inherits    = ["_check"]
+  target      = "vet"
+}
+
+target "modules" {
+  description = "go mod tidy has nothing to change."
+  inherits    = ["_check"]
+  target      = "modules"
+}
+
+target "schema" {
+  description = "The JSON schema is the one that the Go types generate."
+  inherits    = ["_check"]
+  target      = "schema"
+}
