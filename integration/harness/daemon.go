@@ -1,0 +1,225 @@
+package harness
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	socketName = "buildkitd.sock"
+	logName    = "buildkitd.log"
+
+	// A daemon is ready in 110 to 290 ms; the rest is room for a busy machine.
+	startTimeout = 30 * time.Second
+	// stopTimeout bounds a graceful stop; after it the daemon is killed.
+	stopTimeout = 20 * time.Second
+	// logTail is how much of a daemon's log a failed test shows, in bytes.
+	logTail = 8 << 10
+)
+
+// Daemon is a running buildkitd.
+type Daemon struct {
+	// Addr is what BUILDKIT_HOST would be.
+	Addr string
+	// LogFile is the daemon's debug log; empty for one named by BUILDKIT_HOST.
+	LogFile string
+
+	tools *Tools
+	// dir holds socket, log, state and the clients' configuration.
+	dir string
+	// root is the daemon's own root, usually in dir.
+	root string
+	cmd  *exec.Cmd
+	// exited is closed when the process has ended.
+	exited chan struct{}
+
+	stopOnce sync.Once
+	stopErr  error
+
+	builderOnce sync.Once
+	builderErr  error
+}
+
+// StartDaemon starts a buildkitd of the given configuration with a root of its
+// own and returns when it accepts connections. It is stopped, and its root
+// removed, when the test ends or the process gets SIGINT or SIGTERM. A failed
+// test shows the end of its log. The test fails if the daemon does not start,
+// or leaves a process, a container or a mount behind.
+//
+// The docker.io registry is mirrored by the environment's own, unless the
+// configuration names another mirror for it.
+func (e *Env) StartDaemon(t T, cfg DaemonConfig) *Daemon {
+	t.Helper()
+	if cfg.Mirrors == nil {
+		cfg.Mirrors = map[string][]string{"docker.io": {e.Registry.Host()}}
+	}
+	if host := os.Getenv("BUILDKIT_HOST"); host != "" && cfg.AnyConfig {
+		return e.borrowDaemon(t, host)
+	}
+	d, err := e.startDaemon(cfg)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("end of the log of buildkitd %s:\n%s", d.Addr, d.LogTail())
+		}
+		if err := e.reaper.run(d.dir); err != nil {
+			t.Errorf("stop buildkitd: %v", err)
+		}
+	})
+	return d
+}
+
+func (e *Env) borrowDaemon(t T, host string) *Daemon {
+	t.Helper()
+	dir, err := os.MkdirTemp("", tempPrefix())
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return &Daemon{Addr: host, tools: e.Tools, dir: dir}
+}
+
+func (e *Env) startDaemon(cfg DaemonConfig) (*Daemon, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("buildkitd needs root here: run the tests as root, or set BUILDKIT_HOST for those that allow it")
+	}
+	dir, err := os.MkdirTemp("", tempPrefix())
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{
+		Addr:    "unix://" + filepath.Join(dir, socketName),
+		LogFile: filepath.Join(dir, logName),
+		tools:   e.Tools,
+		dir:     dir,
+		root:    cfg.Root,
+		exited:  make(chan struct{}),
+	}
+	if d.root == "" {
+		d.root = filepath.Join(dir, "root")
+	}
+	e.reaper.add(dir, d.stop)
+	if err := d.start(cfg, e.snapshotter()); err != nil {
+		err = fmt.Errorf("start buildkitd: %w\n%s", err, d.LogTail())
+		return nil, errors.Join(err, e.reaper.run(dir))
+	}
+	return d, nil
+}
+
+func (d *Daemon) start(cfg DaemonConfig, snapshotter string) error {
+	config := filepath.Join(d.dir, "buildkitd.toml")
+	if err := os.WriteFile(config, []byte(cfg.toml(d.root, d.dir, snapshotter, d.tools.RunC)), 0o600); err != nil {
+		return err
+	}
+	tmp := filepath.Join(d.dir, "tmp")
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		return err
+	}
+	log, err := os.Create(d.LogFile)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	d.cmd = exec.Command(d.tools.Buildkitd, "--config", config)
+	d.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + d.dir, "TMPDIR=" + tmp}
+	d.cmd.Stdout, d.cmd.Stderr = log, log
+	// Pdeathsig ends the daemon if this process is killed without a chance to.
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if err := d.cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		defer close(d.exited)
+		_ = d.cmd.Wait() // how it ended is in its log
+	}()
+	ready := Poll(startTimeout, func() bool { return d.hasExited() || d.accepts() })
+	if d.hasExited() {
+		return errors.New("it ended at once")
+	}
+	if !ready {
+		return fmt.Errorf("no connection to %s within %s", d.Addr, startTimeout)
+	}
+	return nil
+}
+
+func (d *Daemon) accepts() bool {
+	conn, err := net.Dial("unix", filepath.Join(d.dir, socketName))
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+func (d *Daemon) hasExited() bool {
+	select {
+	case <-d.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// Stop ends the daemon before the test does and reports what it left behind.
+// Stopping twice is no error.
+func (d *Daemon) Stop(t T) {
+	t.Helper()
+	if err := d.stop(); err != nil {
+		t.Errorf("stop buildkitd: %v", err)
+	}
+}
+
+func (d *Daemon) stop() error {
+	d.stopOnce.Do(func() {
+		var errs []error
+		if d.cmd != nil && d.cmd.Process != nil {
+			_ = syscall.Kill(d.cmd.Process.Pid, syscall.SIGTERM)
+			if !Poll(stopTimeout, d.hasExited) {
+				errs = append(errs, fmt.Errorf("it did not end within %s of SIGTERM", stopTimeout))
+			}
+			_ = syscall.Kill(-d.cmd.Process.Pid, syscall.SIGKILL)
+			<-d.exited
+		}
+		if left := leftovers(d.root); len(left) > 0 {
+			errs = append(errs, fmt.Errorf("it left behind:\n  %s", strings.Join(left, "\n  ")))
+		}
+		errs = append(errs, removeRoot(d.dir))
+		if !strings.HasPrefix(d.root, d.dir) {
+			errs = append(errs, unmountUnder(d.root))
+		}
+		d.stopErr = errors.Join(errs...)
+	})
+	return d.stopErr
+}
+
+// Log returns the whole debug log so far, empty for a daemon that is not ours.
+func (d *Daemon) Log() string {
+	data, err := os.ReadFile(d.LogFile)
+	if err != nil {
+		return ""
+	}
+	return string(data)
+}
+
+// LogTail returns the last few kilobytes of the log, from a line's beginning.
+func (d *Daemon) LogTail() string {
+	data := []byte(d.Log())
+	if len(data) > logTail {
+		data = data[len(data)-logTail:]
+		if i := bytes.IndexByte(data, '\n'); i >= 0 {
+			data = data[i+1:]
+		}
+	}
+	return string(data)
+}

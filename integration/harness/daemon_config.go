@@ -1,0 +1,71 @@
+package harness
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// DaemonConfig is the part of buildkitd.toml that tests vary. The zero value is
+// a plain daemon: every frontend image allowed, dockerfile.v0 enabled.
+type DaemonConfig struct {
+	// DockerfileOff disables the built-in dockerfile.v0 frontend.
+	DockerfileOff bool
+	// AllowedRepositories is gateway.v0's list; nil allows every repository.
+	AllowedRepositories []string
+	// Entitlements that builds may ask for, such as "network.host".
+	Entitlements []string
+	// Mirrors maps a registry such as "docker.io" to the hosts that are asked
+	// instead; all of those are reached without TLS.
+	Mirrors map[string][]string
+	// Extra is TOML that is appended as it is.
+	Extra string
+	// AnyConfig says that the test holds on every configuration, so that a
+	// daemon named by BUILDKIT_HOST may be used in place of a new one.
+	AnyConfig bool
+	// Root, if not empty, is used and kept instead of a temporary folder. One
+	// daemon at a time may use it.
+	Root string
+}
+
+// toml renders the configuration for a daemon whose files are under dir.
+func (c DaemonConfig) toml(root, dir, snapshotter, runc string) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("root = %q", root)
+	line("insecure-entitlements = %s", tomlList(c.Entitlements))
+	line("[log]\n  level = \"debug\"\n  format = \"text\"")
+	line("[grpc]\n  address = [%q]", "unix://"+filepath.Join(dir, socketName))
+	// Without it all daemons of the machine share one socket.
+	line("[otel]\n  socketPath = %q", filepath.Join(dir, "otel.sock"))
+	line("[cdi]\n  disabled = true")
+	line("[worker.oci]\n  enabled = true\n  binary = %q\n  snapshotter = %q\n  networkMode = \"host\"", runc, snapshotter)
+	line("[worker.containerd]\n  enabled = false")
+	line("[frontend.\"dockerfile.v0\"]\n  enabled = %t", !c.DockerfileOff)
+	line("[frontend.\"gateway.v0\"]\n  enabled = true")
+	if c.AllowedRepositories != nil {
+		line("  allowedRepositories = %s", tomlList(c.AllowedRepositories))
+	}
+	plain := map[string]bool{}
+	for _, registry := range slices.Sorted(maps.Keys(c.Mirrors)) {
+		line("[registry.%q]\n  mirrors = %s", registry, tomlList(c.Mirrors[registry]))
+		for _, host := range c.Mirrors[registry] {
+			plain[host] = true
+		}
+	}
+	for _, host := range slices.Sorted(maps.Keys(plain)) {
+		line("[registry.%q]\n  http = true", host)
+	}
+	b.WriteString(c.Extra)
+	return b.String()
+}
+
+func tomlList(values []string) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = fmt.Sprintf("%q", v)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}

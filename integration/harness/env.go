@@ -1,0 +1,98 @@
+package harness
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+)
+
+// Env is what all tests of one process share: the programs, a registry and the
+// images in it. What takes long is made when it is first asked for, once.
+type Env struct {
+	Tools    *Tools
+	Registry *Registry
+
+	progress    io.Writer
+	reaper      *reaper
+	snapshotter func() string
+	stopSignals func()
+}
+
+// NewEnv prepares the programs, starts the registry and pushes the images that
+// every test needs: docker/dockerfile and busybox. Progress of long steps goes
+// to progress. Close must be called; it also happens on SIGINT and SIGTERM.
+func NewEnv(progress io.Writer) (*Env, error) {
+	if err := sweep(); err != nil {
+		return nil, err
+	}
+	tools, err := PrepareTools(progress)
+	if err != nil {
+		return nil, err
+	}
+	e := &Env{
+		Tools:       tools,
+		progress:    progress,
+		reaper:      newReaper(),
+		snapshotter: sync.OnceValue(bestSnapshotter),
+	}
+	e.stopSignals = e.reaper.onSignal()
+	if e.Registry, err = newRegistry(); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	e.reaper.add("registry", e.Registry.close)
+	if err := e.pushDockerImages(); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+// Close stops the daemons that still run, then the registry.
+func (e *Env) Close() error {
+	e.stopSignals()
+	return e.reaper.runAll()
+}
+
+// Main is the body of a TestMain: it makes the environment, hands it to use,
+// runs the tests and cleans up. The result is for os.Exit.
+func Main(m interface{ Run() int }, use func(*Env)) int {
+	e, err := NewEnv(os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "prepare the end-to-end tests:", err)
+		return 1
+	}
+	use(e)
+	code := m.Run()
+	if err := e.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, "clean up after the end-to-end tests:", err)
+		return 1
+	}
+	return code
+}
+
+// bestSnapshotter is overlayfs where the kernel can mount one in the temporary
+// folder, as it can't on top of another overlay, and native elsewhere.
+func bestSnapshotter() string {
+	dir, err := os.MkdirTemp("", tempPrefix())
+	if err != nil {
+		return "native"
+	}
+	defer os.RemoveAll(dir)
+	for _, name := range []string{"lower", "upper", "work", "merged"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			return "native"
+		}
+	}
+	merged := filepath.Join(dir, "merged")
+	options := fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir)
+	if err := syscall.Mount("overlay", merged, "overlay", 0, options); err != nil {
+		return "native"
+	}
+	if err := syscall.Unmount(merged, 0); err != nil {
+		return "native"
+	}
+	return "overlayfs"
+}

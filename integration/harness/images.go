@@ -1,0 +1,269 @@
+package harness
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// FrontendImage describes a frontend to be packed on scratch.
+type FrontendImage struct {
+	// Binaries maps platforms such as "linux/amd64" to paths of static binaries.
+	// With more than one platform, or with Index, the result is an OCI index.
+	Binaries map[string]string
+	// Entrypoint is the binary's path in the image.
+	Entrypoint string
+	Labels     map[string]string
+	Index      bool
+}
+
+// layerFile is one entry of a layer: a folder if link and data are empty and
+// mode has os.ModeDir, a symbolic link if link is set, otherwise a file.
+type layerFile struct {
+	path string
+	mode os.FileMode
+	link string
+	data []byte
+}
+
+// PushFrontend packs a frontend and pushes it to a full reference in this
+// registry.
+func (r *Registry) PushFrontend(ref string, f FrontendImage) error {
+	images := map[string]v1.Image{}
+	for platform, binary := range f.Binaries {
+		data, err := os.ReadFile(binary)
+		if err != nil {
+			return err
+		}
+		layer, err := packLayer([]layerFile{{path: f.Entrypoint, mode: 0o755, data: data}})
+		if err != nil {
+			return err
+		}
+		images[platform], err = newImage(platform, v1.Config{
+			Entrypoint: []string{f.Entrypoint}, Labels: f.Labels, WorkingDir: "/",
+		}, layer)
+		if err != nil {
+			return err
+		}
+	}
+	if len(images) == 1 && !f.Index {
+		for _, image := range images {
+			return r.pushImage(ref, image)
+		}
+	}
+	return r.pushPlatforms(ref, images)
+}
+
+// pushPlatforms pushes an OCI index of one image for each platform.
+func (r *Registry) pushPlatforms(ref string, images map[string]v1.Image) error {
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, platform := range slices.Sorted(maps.Keys(images)) {
+		p, err := v1.ParsePlatform(platform)
+		if err != nil {
+			return err
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{
+			Add: images[platform], Descriptor: v1.Descriptor{Platform: p},
+		})
+	}
+	return r.pushIndex(ref, index)
+}
+
+// AppendFile derives the image at dst from the one at src by a layer with one
+// file more, and returns dst's digest. Both are full references in this
+// registry. An index stays one: the layer is added for every platform;
+// attestations, which speak of the images as they were, are left out.
+func (r *Registry) AppendFile(src, dst, file string, data []byte, mode os.FileMode) (string, error) {
+	layer, err := packLayer([]layerFile{{path: file, mode: mode, data: data}})
+	if err != nil {
+		return "", err
+	}
+	from, err := r.parse(src)
+	if err != nil {
+		return "", err
+	}
+	desc, err := remote.Get(from)
+	if err != nil {
+		return "", fmt.Errorf("append %s to %s: %w", file, src, err)
+	}
+	if desc.MediaType.IsIndex() {
+		err = r.appendToIndex(desc, dst, layer)
+	} else {
+		err = r.appendToImage(desc, dst, layer)
+	}
+	if err != nil {
+		return "", fmt.Errorf("append %s to %s: %w", file, src, err)
+	}
+	return r.Digest(dst)
+}
+
+func (r *Registry) appendToImage(desc *remote.Descriptor, dst string, layer v1.Layer) error {
+	image, err := desc.Image()
+	if err != nil {
+		return err
+	}
+	if image, err = appendLayer(image, layer); err != nil {
+		return err
+	}
+	return r.pushImage(dst, image)
+}
+
+func (r *Registry) appendToIndex(desc *remote.Descriptor, dst string, layer v1.Layer) error {
+	index, err := desc.ImageIndex()
+	if err != nil {
+		return err
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return err
+	}
+	images := map[string]v1.Image{}
+	for _, m := range manifest.Manifests {
+		if m.Platform == nil || m.Platform.OS == "unknown" {
+			continue
+		}
+		image, err := index.Image(m.Digest)
+		if err != nil {
+			return err
+		}
+		if images[m.Platform.String()], err = appendLayer(image, layer); err != nil {
+			return err
+		}
+	}
+	return r.pushPlatforms(dst, images)
+}
+
+// appendLayer keeps the image's own media types: a layer of the other kind
+// would make a manifest that is neither Docker's nor OCI's.
+func appendLayer(image v1.Image, layer v1.Layer) (v1.Image, error) {
+	mt, err := image.MediaType()
+	if err != nil {
+		return nil, err
+	}
+	layerType := types.OCILayer
+	if mt == types.DockerManifestSchema2 {
+		layerType = types.DockerLayer
+	}
+	return mutate.Append(image, mutate.Addendum{
+		Layer: layer, MediaType: layerType, History: v1.History{CreatedBy: "appended by the tests"},
+	})
+}
+
+// newImage makes an OCI image of layers for a platform such as "linux/arm/v7".
+func newImage(platform string, config v1.Config, layers ...v1.Layer) (v1.Image, error) {
+	p, err := v1.ParsePlatform(platform)
+	if err != nil {
+		return nil, err
+	}
+	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	image, err = mutate.ConfigFile(image, &v1.ConfigFile{
+		OS: p.OS, Architecture: p.Architecture, Variant: p.Variant, Config: config,
+		RootFS: v1.RootFS{Type: "layers"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, layer := range layers {
+		if image, err = appendLayer(image, layer); err != nil {
+			return nil, err
+		}
+	}
+	return image, nil
+}
+
+// packLayer makes a layer in memory.
+func packLayer(files []layerFile) (v1.Layer, error) {
+	var buf bytes.Buffer
+	w := newLayerWriter(&buf)
+	for _, f := range files {
+		if err := w.add(f); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.close(); err != nil {
+		return nil, err
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(buf.Bytes())), nil
+	}, tarball.WithMediaType(types.OCILayer))
+}
+
+// layerWriter writes a gzipped tar whose bytes depend on nothing but its
+// entries: times are zero and owners root, so digests repeat.
+type layerWriter struct {
+	gz   *gzip.Writer
+	tar  *tar.Writer
+	dirs map[string]bool
+}
+
+func newLayerWriter(w io.Writer) *layerWriter {
+	gz, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // fails for an unknown level only
+	return &layerWriter{gz: gz, tar: tar.NewWriter(gz), dirs: map[string]bool{".": true, "": true}}
+}
+
+func (w *layerWriter) add(f layerFile) error {
+	h, err := w.header(f)
+	if err != nil {
+		return err
+	}
+	h.Size = int64(len(f.data))
+	if err := w.tar.WriteHeader(h); err != nil {
+		return err
+	}
+	_, err = w.tar.Write(f.data)
+	return err
+}
+
+// header makes an entry's header, after entries for the folders above it.
+func (w *layerWriter) header(f layerFile) (*tar.Header, error) {
+	p := strings.Trim(path.Clean("/"+f.path), "/")
+	if dir := path.Dir(p); !w.dirs[dir] {
+		if err := w.add(layerFile{path: dir, mode: os.ModeDir | 0o755}); err != nil {
+			return nil, err
+		}
+	}
+	h := &tar.Header{Name: p, Mode: int64(f.mode.Perm()), ModTime: time.Unix(0, 0), Typeflag: tar.TypeReg}
+	if f.mode&os.ModeSticky != 0 {
+		h.Mode |= 0o1000
+	}
+	switch {
+	case f.link != "":
+		h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, f.link, 0o777
+	case f.mode.IsDir():
+		w.dirs[p] = true
+		h.Typeflag, h.Name = tar.TypeDir, p+"/"
+	}
+	return h, nil
+}
+
+func (w *layerWriter) close() error {
+	if err := w.tar.Close(); err != nil {
+		return err
+	}
+	return w.gz.Close()
+}
+
+// repositoryOf returns a full reference without its tag or digest.
+func repositoryOf(ref string) (string, error) {
+	parsed, err := name.ParseReference(ref)
+	if err != nil {
+		return "", err
+	}
+	return parsed.Context().Name(), nil
+}

@@ -1,0 +1,123 @@
+package harness
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// settleTimeout is how long the kernel gets to reap a stopped daemon's
+// children and to take down their mounts.
+const settleTimeout = 5 * time.Second
+
+// runcStates is runc's default state folder, which buildkitd uses.
+const runcStates = "/run/runc"
+
+// leftovers lists the mounts, runc containers and processes that belong to a
+// stopped daemon's root, one line each; none is what should be found.
+func leftovers(root string) []string {
+	var left []string
+	Poll(settleTimeout, func() bool {
+		left = nil
+		for _, m := range mountsUnder("/proc/self/mountinfo", root) {
+			left = append(left, "mount "+m)
+		}
+		left = append(left, containersOf(root)...)
+		left = append(left, processesOf(root)...)
+		return len(left) == 0
+	})
+	return left
+}
+
+// Containers lists the runc containers that the daemon has right now, one line
+// each.
+func (d *Daemon) Containers() []string { return containersOf(d.root) }
+
+func containersOf(root string) []string {
+	states, _ := filepath.Glob(filepath.Join(runcStates, "*", "state.json"))
+	var found []string
+	for _, state := range states {
+		// A container that ends meanwhile takes its state with it.
+		if data, err := os.ReadFile(state); err == nil && bytes.Contains(data, []byte(root+"/")) {
+			found = append(found, "container "+filepath.Base(filepath.Dir(state)))
+		}
+	}
+	return found
+}
+
+// processesOf finds processes that name root in their command line (runc and
+// its shims) or whose root filesystem is an overlay made of root's folders
+// (what ran in a container).
+func processesOf(root string) []string {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	self := strconv.Itoa(os.Getpid())
+	var found []string
+	for _, dir := range dirs {
+		pid := filepath.Base(dir)
+		cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err != nil || pid == self {
+			continue
+		}
+		if bytes.Contains(cmdline, []byte(root+"/")) || rootfsFrom(filepath.Join(dir, "mountinfo"), root) {
+			found = append(found, fmt.Sprintf("process %s %s", pid, bytes.ReplaceAll(cmdline, []byte{0}, []byte(" "))))
+		}
+	}
+	return found
+}
+
+func rootfsFrom(mountinfo, root string) bool {
+	data, err := os.ReadFile(mountinfo)
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line)
+		if len(fields) > 4 && fields[4] == "/" && strings.Contains(line, root+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// mountsUnder lists the mount points at or below dir, deepest first.
+func mountsUnder(mountinfo, dir string) []string {
+	f, err := os.Open(mountinfo)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var mounts []string
+	for s := bufio.NewScanner(f); s.Scan(); {
+		fields := strings.Fields(s.Text())
+		if len(fields) > 4 && (fields[4] == dir || strings.HasPrefix(fields[4], dir+"/")) {
+			mounts = append(mounts, fields[4])
+		}
+	}
+	slices.Sort(mounts)
+	slices.Reverse(mounts)
+	return mounts
+}
+
+func unmountUnder(dir string) error {
+	for _, m := range mountsUnder("/proc/self/mountinfo", dir) {
+		if err := syscall.Unmount(m, syscall.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount %s: %w", m, err)
+		}
+	}
+	return nil
+}
+
+// removeRoot unmounts all under dir, then removes it.
+func removeRoot(dir string) error {
+	if err := unmountUnder(dir); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
