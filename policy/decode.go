@@ -1,0 +1,184 @@
+package policy
+
+import (
+	"reflect"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxDepth is how deep a policy may nest; its own fields need four levels.
+const maxDepth = 16
+
+const (
+	nullTag  = "!!null"
+	boolTag  = "!!bool"
+	intTag   = "!!int"
+	mergeTag = "!!merge"
+)
+
+// decode fills the struct that out points to from the node. yaml.Node's own
+// Decode isn't used because it follows aliases and merge keys, takes keys twice
+// and gives no columns.
+func (d *decoder) decode(n *yaml.Node, out any) {
+	d.value(n, reflect.ValueOf(out).Elem(), "the policy", 0)
+}
+
+// value decodes n into out. The name says what it is in messages.
+func (d *decoder) value(n *yaml.Node, out reflect.Value, name string, depth int) {
+	if depth > maxDepth {
+		d.addf(n, "%s nests too deep", name)
+		return
+	}
+	if !d.plain(n) {
+		return
+	}
+	if n.Tag == nullTag {
+		d.addf(n, "%s has no value; give it one or remove it", name)
+		return
+	}
+	switch out.Kind() {
+	case reflect.Struct:
+		d.mapping(n, out, name, depth)
+	case reflect.Slice:
+		d.sequence(n, out, name, depth)
+	case reflect.String:
+		d.scalar(n, out, name)
+	case reflect.Bool:
+		if n.Kind != yaml.ScalarNode || n.Tag != boolTag || (n.Value != "true" && n.Value != "false") {
+			d.addf(n, "%s must be true or false, not %s", name, kind(n))
+			return
+		}
+		out.SetBool(n.Value == "true")
+	case reflect.Int:
+		i, err := strconv.Atoi(n.Value)
+		if n.Kind != yaml.ScalarNode || n.Tag != intTag || err != nil {
+			d.addf(n, "%s must be a whole number, not %s", name, kind(n))
+			return
+		}
+		out.SetInt(int64(i))
+	default:
+		panic("policy: no decoding of " + out.Kind().String())
+	}
+}
+
+// plain refuses what is more than data, because a reader easily misses what it does.
+func (d *decoder) plain(n *yaml.Node) bool {
+	switch {
+	case n.Kind == yaml.AliasNode:
+		d.addf(n, "the alias *%s is not allowed; write the value out", printable(n.Value))
+	case n.Anchor != "":
+		d.addf(n, "the anchor &%s is not allowed; write the value out where it is needed", printable(n.Anchor))
+	case n.Style&yaml.TaggedStyle != 0:
+		d.addf(n, "the tag %s is not allowed; write the plain value", printable(n.Tag))
+	default:
+		return true
+	}
+	return false
+}
+
+func (d *decoder) mapping(n *yaml.Node, out reflect.Value, name string, depth int) {
+	if n.Kind != yaml.MappingNode {
+		d.addf(n, "%s must be a mapping of fields, not %s", name, kind(n))
+		return
+	}
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, val := n.Content[i], n.Content[i+1]
+		if !d.plain(key) {
+			continue
+		}
+		if key.Kind != yaml.ScalarNode {
+			d.addf(key, "a field's name must be a text, not %s", kind(key))
+			continue
+		}
+		if key.Tag == mergeTag {
+			d.addf(key, "the merge key << is not allowed; write the fields out")
+			continue
+		}
+		if line, ok := seen[key.Value]; ok {
+			d.addf(key, "duplicate field %s; it is already set on line %d", quote(key.Value), line)
+			continue
+		}
+		seen[key.Value] = key.Line
+		field, ok := fieldByKey(out, key.Value)
+		if !ok {
+			d.unknown(key, out.Type())
+			continue
+		}
+		d.value(val, field, key.Value, depth+1)
+	}
+}
+
+func (d *decoder) unknown(key *yaml.Node, t reflect.Type) {
+	hint := ""
+	if near := nearest(key.Value, fieldKeys(t)); near != "" {
+		hint = "; did you mean " + quote(near) + "?"
+	}
+	d.addf(key, "unknown field %s%s", quote(key.Value), hint)
+}
+
+func (d *decoder) sequence(n *yaml.Node, out reflect.Value, name string, depth int) {
+	if n.Kind != yaml.SequenceNode {
+		d.addf(n, "%s must be a list, not %s", name, kind(n))
+		return
+	}
+	list := reflect.MakeSlice(out.Type(), len(n.Content), len(n.Content))
+	for i, item := range n.Content {
+		d.value(item, list.Index(i), name+"["+strconv.Itoa(i)+"]", depth+1)
+	}
+	out.Set(list)
+}
+
+// scalar takes a number or a date as it is written: a tag 1.10 is not 1.1.
+func (d *decoder) scalar(n *yaml.Node, out reflect.Value, name string) {
+	switch {
+	case n.Kind != yaml.ScalarNode:
+		d.addf(n, "%s must be a text, not %s", name, kind(n))
+	case n.Tag == boolTag:
+		d.addf(n, "%s must be a text, not %s; put it in quotes", name, kind(n))
+	case n.Value == "":
+		d.addf(n, "%s is empty; give it a value or remove it", name)
+	default:
+		out.SetString(n.Value)
+	}
+}
+
+// kind names a node for messages.
+func kind(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.ScalarNode:
+		return quote(n.Value)
+	}
+	return "this"
+}
+
+// fieldByKey returns the field of the struct whose yaml tag has the key.
+func fieldByKey(v reflect.Value, key string) (reflect.Value, bool) {
+	for i := range v.NumField() {
+		if k, ok := fieldKey(v.Type().Field(i)); ok && k == key {
+			return v.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+func fieldKeys(t reflect.Type) []string {
+	var keys []string
+	for i := range t.NumField() {
+		if k, ok := fieldKey(t.Field(i)); ok {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+func fieldKey(f reflect.StructField) (string, bool) {
+	key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+	return key, f.IsExported() && key != ""
+}

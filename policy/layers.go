@@ -1,0 +1,62 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Layers is an embedded policy with at most one overlay on it. Use Stack to make
+// them; the zero Layers deny everything.
+type Layers struct {
+	embedded, overlay *Policy
+}
+
+// Stack puts an overlay, which may be nil, on an embedded policy.
+//
+// It fails without an embedded policy, with a policy that Parse or ParseOverlay
+// didn't make, and with an overlay on a policy that accepts none.
+func Stack(embedded, overlay *Policy) (Layers, error) {
+	switch {
+	case embedded == nil:
+		return Layers{}, errors.New("there is no policy")
+	case embedded.digest == "" || (overlay != nil && overlay.digest == ""):
+		return Layers{}, errors.New("a policy must come from Parse or ParseOverlay")
+	case overlay != nil && embedded.Overlay.Accept == AcceptNone:
+		return Layers{}, fmt.Errorf("the policy%s accepts no overlay (overlay: {accept: none}); build without one", embedded.label())
+	}
+	return Layers{embedded: embedded, overlay: overlay}, nil
+}
+
+// DefaultFrontend returns what to run when a build names no frontend: the
+// overlay's if it has one, else the embedded policy's, else "". Being the
+// default exempts it from no rule of either layer.
+func (l Layers) DefaultFrontend() string {
+	if l.overlay != nil && l.overlay.DefaultFrontend != "" {
+		return l.overlay.DefaultFrontend
+	}
+	if l.embedded == nil {
+		return ""
+	}
+	return l.embedded.DefaultFrontend
+}
+
+// Contact returns whom a person can ask: the embedded policy's contact if it has
+// one, else the overlay's, else "". The embedded one comes first so that a client
+// can't send people elsewhere.
+func (l Layers) Contact() string {
+	if l.embedded != nil && l.embedded.Contact != "" {
+		return l.embedded.Contact
+	}
+	if l.overlay == nil {
+		return ""
+	}
+	return l.overlay.Contact
+}
+
+// label returns the policy's id for a message, with a leading space, or "".
+func (p *Policy) label() string {
+	if p.ID == "" {
+		return ""
+	}
+	return " " + quote(p.ID)
+}

@@ -1,0 +1,149 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// maxPattern is the length in bytes of the longest match pattern.
+const maxPattern = 512
+
+// pattern is a compiled match pattern.
+type pattern struct {
+	written    string   // normalised, as Rule.Patterns shows it
+	components []string // a "**" at the end is held as "*", "**": at least one component
+}
+
+func (p pattern) String() string { return p.written }
+
+func (p pattern) match(name []string) bool { return globPath(p.components, name) }
+
+// parsePattern reads a match pattern. Like a reference, a pattern without a host
+// is one on docker.io, and a single component one in its library folder.
+func parsePattern(s string) (pattern, error) {
+	if err := checkPattern(s); err != nil {
+		return pattern{}, err
+	}
+	components := strings.Split(s, "/")
+	first := components[0]
+	switch {
+	case first == "**":
+	case len(components) == 1 || !isHost(strings.ToLower(first)):
+		if strings.Contains(first, "*") {
+			return pattern{}, fmt.Errorf("%s leaves the host open; write docker.io/%s for docker.io, or **/%s for any host", quote(s), printable(s), printable(strings.TrimPrefix(s, "*/")))
+		}
+		if strings.ToLower(first) != first {
+			return pattern{}, upperCase(s)
+		}
+		components = append([]string{dockerHost}, components...)
+	default:
+		host, err := patternHost(first)
+		if err != nil {
+			return pattern{}, fmt.Errorf("%s: %w", quote(s), err)
+		}
+		components[0] = host
+	}
+	if components[0] == dockerHost && len(components) == 2 && components[1] != "**" {
+		components = []string{dockerHost, strings.TrimSuffix(libraryPath, "/"), components[1]}
+	}
+	if err := checkComponents(s, components); err != nil {
+		return pattern{}, err
+	}
+	p := pattern{written: strings.Join(components, "/"), components: components}
+	if last := len(components) - 1; components[last] == "**" {
+		p.components = append(components[:last:last], "*", "**")
+	}
+	return p, nil
+}
+
+// checkPattern refuses what people write in a pattern that belongs elsewhere.
+func checkPattern(s string) error {
+	base := s[strings.LastIndexByte(s, '/')+1:]
+	switch {
+	case s == "":
+		return errors.New("the pattern is empty; write one like docker/dockerfile or corp.example/**")
+	case len(s) > maxPattern:
+		return fmt.Errorf("the pattern has %d bytes, more than %d", len(s), maxPattern)
+	case strings.Contains(s, "://"):
+		return fmt.Errorf("%s has a scheme; write only the name after it", quote(s))
+	case strings.Contains(s, "@"):
+		return fmt.Errorf("%s has a digest; a pattern is for names only, use digests: for it", quote(s))
+	case strings.Contains(base, ":"):
+		return fmt.Errorf("%s has a tag; a pattern is for names only, use tags: for it", quote(s))
+	}
+	for i, r := range s {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:*[]", r) {
+			return fmt.Errorf("%s has the character %s at position %d, which no name can have; a pattern knows only * and **", quote(s), quote(string(r)), i+1)
+		}
+	}
+	return nil
+}
+
+func patternHost(s string) (string, error) {
+	name, port, hasPort := strings.Cut(s, ":")
+	if strings.HasPrefix(s, "[") {
+		if strings.Contains(s, "*") {
+			return "", errors.New("an IPv6 host can't have *")
+		}
+	} else if strings.Contains(name, "**") {
+		return "", errors.New("** must be a whole component; in a host use *")
+	} else if hasPort && strings.Contains(port, "*") {
+		// The port 443 is never part of a normalised name: the pattern would miss it.
+		return "", errors.New("a port can't have *; write one pattern for each port")
+	}
+	return normalizeHost(s)
+}
+
+// checkComponents makes sure that some reference can match: a pattern that can't
+// is a mistake, and in a deny rule a hole.
+func checkComponents(s string, components []string) error {
+	probe := make([]string, 0, len(components)+1)
+	for i, c := range components {
+		switch {
+		case c == "":
+			return fmt.Errorf("%s has an empty component", quote(s))
+		case c == "**" && i > 0 && components[i-1] == "**":
+			return fmt.Errorf("%s has ** twice in a row; write it once", quote(s))
+		case c == "**" && i == 0:
+			probe = append(probe, "host.example")
+		case c != "**" && strings.Contains(c, "**"):
+			return fmt.Errorf("%s has ** inside a component; ** must be a whole component, use * inside one", quote(s))
+		case i > 0 && strings.ToLower(c) != c:
+			return upperCase(s)
+		}
+		if c != "**" || i > 0 {
+			probe = append(probe, strings.ReplaceAll(c, "*", "a"))
+		}
+	}
+	if len(probe) == 1 {
+		probe = append(probe, "a")
+	}
+	name := strings.Join(probe, "/")
+	if r, err := ParseReference(name); err != nil || r.Name() != name {
+		return fmt.Errorf("%s matches no possible name: write host/path in lower case, with single separators", quote(s))
+	}
+	return nil
+}
+
+func upperCase(s string) error {
+	return fmt.Errorf("%s has upper-case letters; names are in lower case", quote(s))
+}
+
+// checkTagGlob checks an entry of tags.
+func checkTagGlob(s string) error {
+	switch {
+	case s == "":
+		return errors.New("the tag is empty")
+	case len(s) > 128:
+		return fmt.Errorf("the tag has %d characters; no tag has more than 128", len(s))
+	case s[0] == '.' || s[0] == '-':
+		return fmt.Errorf("%s begins with %q; no tag does", quote(s), s[0])
+	}
+	for _, r := range s {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-*", r) {
+			return fmt.Errorf("%s has the character %s, which no tag can have; write tags or globs like 1.*, one per entry", quote(s), quote(string(r)))
+		}
+	}
+	return nil
+}
