@@ -1,0 +1,112 @@
+# `make` alone says what there is. Needed: Go, gcc, git, make and, for demo and integration, root.
+
+GO       ?= go
+BIN      := $(CURDIR)/.build/bin
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# A number of runs and not a time: a fuzz run that ends by the clock can fail for that alone (golang/go#75804).
+FUZZTIME ?= 20000x
+# Any buildx will do, with any builder; this one is built from tools/go.mod.
+BUILDX   ?= $(BIN)/buildx
+
+# These two run by version, apart from tools/lint: actionlint does not build with golangci-lint's YAML library.
+ACTIONLINT  := v1.7.12
+GOVULNCHECK := v1.9.0
+
+PLATFORMS   := amd64 arm64 arm/v7 386 ppc64le riscv64 s390x
+CODE_MODULES := . integration tools/schema
+ALL_MODULES  := $(CODE_MODULES) tools tools/lint
+
+GOLANGCI  := $(BIN)/golangci-lint
+GOTESTSUM := $(BIN)/gotestsum
+LINTTOOLS := $(BIN)/.lint-tools
+say       := @printf '\n== %s\n'
+
+.PHONY: help demo test lint fmt modules vulnerabilities unit fuzz integration bench tools image cross schema clean
+.NOTPARALLEL:
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Show one allowed and one refused build on a real BuildKit
+	@$(GO) -C integration run ./cmd/demo
+
+test: lint unit fuzz integration ## Run everything: lint, unit, fuzz, integration
+
+lint: $(LINTTOOLS) ## Run the linters over all modules and workflows
+	@for module in $(CODE_MODULES); do \
+		printf '\n== lint: %s\n' "$$module"; \
+		(cd "$$module" && $(GOLANGCI) run ./...) || exit 1; \
+	done
+	$(say) 'lint: workflows'
+	@$(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT) -shellcheck= -pyflakes= && echo '0 issues.'
+
+fmt: $(LINTTOOLS) ## Format all Go code
+	@for module in $(CODE_MODULES); do (cd "$$module" && $(GOLANGCI) fmt ./...) || exit 1; done
+
+modules: ## Check that go mod tidy has nothing to change
+	@for module in $(ALL_MODULES); do echo "go mod tidy: $$module"; $(GO) -C "$$module" mod tidy -diff || exit 1; done
+
+vulnerabilities: ## Look for known vulnerabilities in what is used (asks vuln.go.dev)
+	@$(GO) run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK) ./...
+
+unit: $(LINTTOOLS) ## Run the tests that need no daemon, with the race detector
+	$(say) 'unit tests'
+	@$(GOTESTSUM) --format pkgname -- -race ./...
+	@cd tools/schema && $(GOTESTSUM) --format pkgname -- ./...
+
+fuzz: ## Run each fuzz target FUZZTIME times
+	$(say) 'fuzz, $(FUZZTIME) each'
+	@list=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
+	echo "$$list" | awk '/^Fuzz/ { t[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, t[i]; n = 0 }' | { \
+		count=0; \
+		while read -r package target; do \
+			count=$$((count + 1)); echo "fuzz: $$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; \
+		done; \
+		[ $$count -gt 0 ] || { echo 'no fuzz target found' >&2; exit 1; }; \
+	}
+
+integration: $(LINTTOOLS) ## Run the end-to-end tests on a real buildkitd (root)
+	$(say) 'end-to-end tests'
+	@$(GO) -C integration run ./cmd/tools
+	@cd integration && $(GOTESTSUM) --format testname -- -count=1 -timeout 30m ./...
+
+bench: ## Run the benchmarks (root)
+	@$(GO) test -run '^$$' -bench . -benchmem ./...
+	@cd integration && $(GO) test -run '^$$' -bench . -timeout 60m ./...
+
+tools: $(LINTTOOLS) ## Build the real programs and linters that the other targets use
+	@$(GO) -C integration run ./cmd/tools
+
+$(LINTTOOLS): tools/lint/go.mod tools/lint/go.sum
+	$(say) 'building golangci-lint, gotestsum, benchstat: minutes the first time'
+	@mkdir -p $(BIN)
+	@CGO_ENABLED=0 $(GO) -C tools/lint build -trimpath -o $(BIN)/ tool
+	@touch $@
+
+image: ## Build the image with your own buildx builder: make image IMAGE=registry/name:tag POLICY=policy.yaml
+	@[ -x '$(BUILDX)' ] || command -v '$(BUILDX)' >/dev/null || $(GO) -C integration run ./cmd/tools
+	@VERSION='$(VERSION)' $(BUILDX) bake image
+
+cross: ## Cross-compile for every platform into .build/cross
+	@mkdir -p .build/cross
+	@for platform in $(PLATFORMS); do \
+		arch=$${platform%/*}; variant=; [ "$$arch" = "$$platform" ] || variant=$${platform#*/v}; \
+		out=.build/cross/policy-frontend-linux-$$(echo "$$platform" | tr / -); \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch GOARM=$$variant \
+			$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o "$$out" ./cmd/policy-frontend || exit 1; \
+		printf '%s %s bytes, %s with gzip -9\n' "$$out" "$$(wc -c <"$$out")" "$$(gzip -9 -c "$$out" | wc -c)"; \
+	done
+
+schema: ## Write policy/policy.schema.json anew from the Go types
+	@$(GO) -C tools/schema run .
+
+clean: ## Remove what was built, and what killed tests left behind (root)
+	@for dir in "$${TMPDIR:-/tmp}"/pfbk[0-9]*-*; do \
+		[ -d "$$dir" ] || continue; \
+		pid=$${dir##*/pfbk}; \
+		[ ! -d "/proc/$${pid%%-*}" ] || { echo "$$dir is in use, left alone"; continue; }; \
+		awk -v dir="$$dir/" 'index($$2, dir) == 1 { print $$2 }' /proc/self/mounts | sort -r | xargs -r -n 1 umount; \
+		rm -rf --one-file-system "$$dir"; echo "removed $$dir"; \
+	done
+	@rm -rf .build
