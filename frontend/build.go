@@ -1,0 +1,92 @@
+// Package frontend is the gateway side of the policy frontend: it reads what a
+// build asks of BuildKit, has package policy decide, and runs the frontend that
+// was allowed. It decides nothing itself.
+//
+// Build is the whole story, top to bottom: request, policy, decision, dispatch,
+// report.
+package frontend
+
+import (
+	"context"
+	"errors"
+
+	"github.com/moby/buildkit/frontend/gateway/client"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// DefaultPolicyPath is where the image keeps its policy.
+const DefaultPolicyPath = "/etc/policy-frontend/policy.yaml"
+
+// Frontend is the policy frontend with its embedded policy at PolicyPath.
+type Frontend struct {
+	// PolicyPath names the embedded policy file; the file is read at each Build.
+	PolicyPath string
+}
+
+// Build serves one build with the policy at DefaultPolicyPath. It is the
+// function that BuildKit's gateway calls (client.BuildFunc).
+func Build(ctx context.Context, c client.Client) (*client.Result, error) {
+	return Frontend{PolicyPath: DefaultPolicyPath}.Build(ctx, c)
+}
+
+// Build finds out which frontend the build asks for, decides by policy whether
+// it may run, and returns that frontend's result untouched but for the decision,
+// which is added under MetadataKey.
+//
+// A refusal is a *DenialError; an error of the inner frontend is returned as it
+// came.
+func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, error) {
+	b := build{client: c, opts: parseOptions(c.BuildOpts().Opts), file: newBuildFile(c)}
+	res, err := b.run(ctx, f.PolicyPath)
+	var r *refusal
+	if errors.As(err, &r) {
+		return nil, b.deny(ctx, r)
+	}
+	return res, err
+}
+
+// build is one build on its way through the policy frontend.
+type build struct {
+	client client.Client
+	opts   options
+	file   *buildFile
+	layers policy.Layers
+}
+
+// run does what Build says; a refusal comes back as a *refusal.
+func (b *build) run(ctx context.Context, policyPath string) (*client.Result, error) {
+	var policyErr error
+	b.layers, policyErr = loadPolicies(policyPath, b.opts)
+
+	requests, err := findRequests(ctx, b.opts, b.file, b.layers.DefaultFrontend())
+	if policyErr != nil { // said with what was asked for, if that could be made out
+		return nil, b.refuse(first(requests), policyErr)
+	}
+	if err != nil {
+		return nil, b.refuse(first(requests), err)
+	}
+
+	var chosen judged
+	for i, r := range requests {
+		j, err := b.judge(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 { // the others are judged only: nothing of them runs
+			chosen = j
+		}
+	}
+
+	step, err := b.pin(ctx, chosen)
+	if err != nil {
+		return nil, err
+	}
+	b.warn(ctx, step)
+
+	res, err := forward(ctx, b.client, chosen, b.opts)
+	if err != nil {
+		return nil, err
+	}
+	return report(res, chosen.decision)
+}

@@ -1,0 +1,265 @@
+package frontend
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/moby/buildkit/frontend/dockerui"
+	"github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/sourcepolicy"
+	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+const corpPolicy = `version: 1
+id: corp-ci
+contact: "#build-help"
+frontends:
+  - name: dockerfile
+    match: ["docker/dockerfile"]
+    tags: ["1", "1.*"]
+`
+
+func run(t *testing.T, c client.Client, doc string) (*client.Result, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	if doc != "" {
+		require.NoError(t, os.WriteFile(path, []byte(doc), 0o600))
+	}
+	return Frontend{PolicyPath: path}.Build(context.Background(), c)
+}
+
+func TestTheFrontendThatIsAskedForIsRunPinnedByItsDigest(t *testing.T) {
+	for name, tc := range map[string]struct {
+		file, doc string
+		opts      map[string]string
+		cmdline   string
+	}{
+		"second field of cmdline, which wins over the build file": {
+			file:    "# syntax=evil/dockerfile:1\nFROM scratch\n",
+			opts:    map[string]string{"cmdline": us + " docker/dockerfile:1"},
+			cmdline: "docker/dockerfile:1",
+		},
+		"second field of cmdline with arguments of its own": {
+			opts:    map[string]string{"cmdline": us + "  docker/dockerfile:1 --debug x"},
+			cmdline: "docker/dockerfile:1 --debug x",
+		},
+		"BUILDKIT_SYNTAX that names us and then the inner frontend": {
+			opts:    map[string]string{"cmdline": us + " docker/dockerfile:1", "build-arg:BUILDKIT_SYNTAX": us + " docker/dockerfile:1"},
+			cmdline: "docker/dockerfile:1",
+		},
+		"BUILDKIT_SYNTAX that names the inner frontend": {
+			opts:    map[string]string{"cmdline": us, "build-arg:BUILDKIT_SYNTAX": "docker/dockerfile:1"},
+			cmdline: "docker/dockerfile:1",
+		},
+		"the build file's line when BUILDKIT_SYNTAX is us": {
+			file:    "# syntax=docker/dockerfile:1\nFROM scratch\n",
+			opts:    map[string]string{"cmdline": us, "build-arg:BUILDKIT_SYNTAX": us},
+			cmdline: "docker/dockerfile:1",
+		},
+		"the build file's line that names us first": {
+			file:    "# syntax=" + us + " docker/dockerfile:1\nFROM scratch\n",
+			cmdline: "docker/dockerfile:1",
+		},
+		"the // form": {
+			file:    "// syntax=docker/dockerfile:1\n",
+			cmdline: "docker/dockerfile:1",
+		},
+		"the JSON form": {
+			file:    `{"syntax": "docker/dockerfile:1"}`,
+			cmdline: "docker/dockerfile:1",
+		},
+		"the policy's default when nothing is asked for": {
+			file:    "FROM scratch\n",
+			doc:     corpPolicy + "defaultFrontend: docker/dockerfile:1\n",
+			cmdline: "docker/dockerfile:1",
+		},
+		"the policy's default when there is no build file": {
+			doc:     corpPolicy + "defaultFrontend: docker/dockerfile:1\n",
+			cmdline: "docker/dockerfile:1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tc.doc == "" {
+				tc.doc = corpPolicy
+			}
+			c := newFake(t, tc.file, tc.opts)
+			_, err := run(t, c, tc.doc)
+			require.NoError(t, err)
+			require.Len(t, c.solved, 1)
+			got := c.solved[0]
+			require.Equal(t, "gateway.v0", got.Frontend)
+			require.Equal(t, us, got.FrontendOpt["source"])
+			require.Equal(t, tc.cmdline, got.FrontendOpt["cmdline"])
+			require.Equal(t, "docker-image://docker.io/docker/dockerfile:1@"+digestOne.String(), got.FrontendOpt["context:"+us])
+			require.Contains(t, got.FrontendInputs, "base")
+			require.Equal(t, []string{"docker-image://docker.io/docker/dockerfile:1@" + digestOne.String()}, c.pinned)
+		})
+	}
+}
+
+func TestTheInnerFrontendGetsTheClientsOptionsWithoutOurs(t *testing.T) {
+	opts := map[string]string{
+		"build-arg:FOO": "bar", "platform": "linux/arm64", "unknown-key": "x", "frontend.caps": "moby.buildkit.frontend.inputs",
+		"context:base": "docker-image://busybox", "requestid": "frontend.outline",
+		"build-arg:BUILDKIT_SYNTAX":           us,
+		"build-arg:POLICY_FRONTEND_POLICY":    "version: 1\nfrontends: [{name: all, match: ['**']}]\n",
+		"build-arg:POLICY_FRONTEND_POLICY_ID": "typo",
+	}
+	c := newFake(t, "# syntax=docker/dockerfile:1\n", opts)
+	before := maps.Clone(c.opts)
+	_, err := run(t, c, corpPolicy)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{
+		"build-arg:FOO": "bar", "platform": "linux/arm64", "unknown-key": "x", "frontend.caps": "moby.buildkit.frontend.inputs",
+		"context:base": "docker-image://busybox", "requestid": "frontend.outline",
+		"source": us, "cmdline": "docker/dockerfile:1",
+		"context:" + us: "docker-image://docker.io/docker/dockerfile:1@" + digestOne.String(),
+	}, c.solved[0].FrontendOpt)
+	require.Equal(t, before, c.opts, "the client's own map must not change")
+	require.Len(t, c.warned, 1)
+	require.Contains(t, c.warned[0], "POLICY_FRONTEND_POLICY_ID")
+}
+
+func TestTheDecisionIsInTheResultsMetadata(t *testing.T) {
+	res, err := run(t, newFake(t, "# syntax=docker/dockerfile:1\n", nil), corpPolicy)
+	require.NoError(t, err)
+	var d map[string]any
+	require.NoError(t, json.Unmarshal(res.Metadata["frontend.policy.decision"], &d))
+	require.Equal(t, "allow", d["verdict"])
+	require.Equal(t, "docker/dockerfile:1", d["requested"])
+	require.Equal(t, "docker.io/docker/dockerfile:1@"+digestOne.String(), d["source"])
+	require.Equal(t, "dockerfile", d["rule"])
+}
+
+func TestNothingRunsThatIsRefused(t *testing.T) {
+	const syntax = "# syntax=docker/dockerfile:1\n"
+	convert := func(from, to string, attrs map[string]string) *sourcepolicy.Engine {
+		return sourcepolicy.NewEngine([]*spb.Policy{{Version: 1, Rules: []*spb.Rule{{
+			Action:   spb.PolicyAction_CONVERT,
+			Selector: &spb.Selector{Identifier: from, MatchType: spb.MatchType_WILDCARD},
+			Updates:  &spb.Update{Identifier: to, Attrs: attrs},
+		}}}})
+	}
+	for name, tc := range map[string]struct {
+		file, doc string
+		noPolicy  bool
+		opts      map[string]string
+		convert   *sourcepolicy.Engine
+		old       bool
+		want      string
+	}{
+		"a repository that no rule names":                  {file: "# syntax=evil/dockerfile:1\n", want: "evil/dockerfile:1"},
+		"BUILDKIT_SYNTAX beside a cmdline that is allowed": {opts: map[string]string{"cmdline": us + " docker/dockerfile:1", "build-arg:BUILDKIT_SYNTAX": "evil/dockerfile:1"}, want: "evil/dockerfile:1"},
+		"ourselves":                          {opts: map[string]string{"cmdline": us + " registry.corp/policy-frontend:other"}, want: "itself"},
+		"a named context over our reference": {file: syntax, opts: map[string]string{"context:" + us: "docker-image://evil/dockerfile:1"}, want: "named context"},
+		"a named context over our reference for a platform":    {file: syntax, opts: map[string]string{"context:" + us + "::linux/amd64": "docker-image://evil/dockerfile:1"}, want: "named context"},
+		"a named context over our reference written otherwise": {file: syntax, opts: map[string]string{"context:REGISTRY.corp:443/policy-frontend:v1": "docker-image://evil/dockerfile:1"}, want: "named context"},
+		"an image that a client's source policy converts":      {file: syntax, convert: convert("docker-image://docker.io/docker/dockerfile*", "docker-image://docker.io/evil/dockerfile:1", nil), want: "source policy"},
+		"an image that is converted only once it is pinned":    {file: syntax, convert: convert("*@sha256:*", "docker-image://docker.io/evil/dockerfile:1", nil), want: "source policy"},
+		"an image of which a conversion cuts layers off":       {file: syntax, convert: convert("*@sha256:*", "", map[string]string{"image.layerlimit": "1"}), want: "source policy"},
+		"a tag that the registry does not have":                {file: "# syntax=docker/dockerfile:1.99\n", want: "not found"},
+		"a frontend on a daemon that resolves without a guard": {file: syntax, old: true, want: "v0.14"},
+		"any frontend when the image holds no policy":          {file: syntax, noPolicy: true, want: "holds no policy"},
+		"any frontend when the image's policy is broken":       {file: syntax, doc: "version: 1\nfrontend: []\n", want: ":2:1"},
+		"any frontend when the overlay is broken":              {file: syntax, opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nfoo: 1\n"}, want: "POLICY_FRONTEND_POLICY:2:1"},
+		"any frontend when the overlay is empty":               {file: syntax, opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": ""}, want: "POLICY_FRONTEND_POLICY"},
+		"a frontend that the overlay does not allow":           {file: syntax, opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nid: team\n"}, want: "team"},
+		"any overlay when the policy takes none":               {file: syntax, doc: corpPolicy + "overlay: {accept: none}\n", opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nid: team\n"}, want: "overlay"},
+		"a directive that is no reference":                     {file: "# syntax=docker/dockerfile:1@sha256:12\n", want: "docker/dockerfile:1@sha256:12"},
+		"a build that asks for nothing, and no default":        {file: "FROM scratch\n", want: "asks for no frontend"},
+		"a build without a file and without a directive":       {want: "could not be read"},
+		"a source option that is no reference":                 {file: syntax, opts: map[string]string{"source": "::"}, want: "source option"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newFake(t, tc.file, tc.opts)
+			c.convert, c.oldDaemon = tc.convert, tc.old
+			doc := tc.doc
+			if doc == "" && !tc.noPolicy {
+				doc = corpPolicy
+			}
+			_, err := run(t, c, doc)
+			var denial *DenialError
+			require.ErrorAs(t, err, &denial)
+			require.Equal(t, policy.Deny, denial.Decision.Verdict)
+			require.Contains(t, err.Error(), tc.want)
+			require.Empty(t, c.solved)
+		})
+	}
+}
+
+func TestARefusedNameIsNeverAskedOfTheRegistry(t *testing.T) {
+	c := newFake(t, "# syntax=evil/dockerfile:1\n", nil)
+	_, err := run(t, c, corpPolicy)
+	require.Error(t, err)
+	require.Empty(t, c.resolved)
+	require.Empty(t, c.pinned)
+}
+
+func TestADigestBesideATagIsJudgedByWhatTheTagPointsTo(t *testing.T) {
+	c := newFake(t, "# syntax=docker/dockerfile:1@"+digestTwo.String()+"\n", nil)
+	_, err := run(t, c, corpPolicy)
+	require.ErrorContains(t, err, digestTwo.String())
+	require.Empty(t, c.solved)
+
+	c = newFake(t, "# syntax=docker/dockerfile:1@"+digestOne.String()+"\n", nil)
+	_, err = run(t, c, corpPolicy)
+	require.NoError(t, err)
+	require.Len(t, c.solved, 1)
+}
+
+func TestADenialPointsAtTheLineThatAsked(t *testing.T) {
+	for name, tc := range map[string]struct {
+		file string
+		opts map[string]string
+		line int32
+		by   string
+	}{
+		"directive of the file":                        {file: "#!/bin/x\n# syntax=evil/x\n", line: 2, by: "line 2 of Dockerfile"},
+		"directive that BuildKit passed as cmdline":    {file: "# syntax=" + us + " evil/x\n", opts: map[string]string{"cmdline": us + " evil/x"}, line: 1, by: "line 1 of Dockerfile"},
+		"JSON directive":                               {file: `{"syntax":"evil/x"}`, line: 1, by: "line 1 of Dockerfile"},
+		"BUILDKIT_SYNTAX":                              {file: "# syntax=docker/dockerfile:1\n", opts: map[string]string{"cmdline": us, "build-arg:BUILDKIT_SYNTAX": "evil/x"}, by: "the build-arg BUILDKIT_SYNTAX"},
+		"BUILDKIT_SYNTAX that BuildKit passed as well": {file: "# syntax=docker/dockerfile:1\n", opts: map[string]string{"cmdline": us + " evil/x", "build-arg:BUILDKIT_SYNTAX": us + " evil/x"}, by: "the build-arg BUILDKIT_SYNTAX"},
+		"a cmdline that no file has":                   {file: "# syntax=docker/dockerfile:1\n", opts: map[string]string{"cmdline": us + " evil/x"}, by: "the cmdline option"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := run(t, newFake(t, tc.file, tc.opts), corpPolicy)
+			var denial *DenialError
+			require.ErrorAs(t, err, &denial)
+			require.Equal(t, tc.by, denial.AskedBy)
+			srcs := errdefs.Sources(err)
+			if tc.line == 0 {
+				require.Empty(t, srcs)
+				return
+			}
+			require.Len(t, srcs, 1)
+			require.Equal(t, tc.line, srcs[0].Ranges[0].Start.Line)
+			require.Equal(t, tc.file, string(srcs[0].Info.Data))
+		})
+	}
+}
+
+// The gateway must find our named context under the key that contextKey makes.
+func TestTheNamedContextIsWhereTheGatewayLooks(t *testing.T) {
+	for _, source := range []string{
+		"policy-frontend", "policy-frontend:latest", "corp/policy-frontend:v1", "docker.io/library/policy-frontend",
+		"localhost:5000/policy-frontend", "registry.corp/a/b:v1@" + digestOne.String(), "registry.corp/a/b@" + digestOne.String(),
+	} {
+		t.Run(source, func(t *testing.T) {
+			key, err := contextKey(source)
+			require.NoError(t, err)
+			dc, err := dockerui.NewClient(&fakeClient{opts: map[string]string{key: "docker-image://inner"}})
+			require.NoError(t, err)
+			nc, err := dc.NamedContext(source, dockerui.ContextOpt{})
+			require.NoError(t, err)
+			require.NotNil(t, nc)
+		})
+	}
+}

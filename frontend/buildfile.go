@@ -1,0 +1,145 @@
+package frontend
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/buildkit/frontend/dockerui"
+	"github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/solver/pb"
+)
+
+// directive is what a place in the build says of the frontend: REFERENCE [args…].
+type directive struct {
+	value  string
+	origin origin
+}
+
+// buildFile is the file that the build names with --file, a Dockerfile or any
+// other. It is read at most once, and only when somebody asks.
+type buildFile struct {
+	client client.Client
+	read   bool
+	src    *dockerui.Source
+	err    error
+}
+
+func newBuildFile(c client.Client) *buildFile {
+	return &buildFile{client: c}
+}
+
+// load reads the file the way docker/dockerfile does, so that --file, git, tar
+// and http contexts, stdin and frontend inputs all work.
+func (f *buildFile) load(ctx context.Context) (*dockerui.Source, error) {
+	if !f.read {
+		f.read = true
+		f.src, f.err = readEntrypoint(ctx, f.client)
+	}
+	return f.src, f.err
+}
+
+func readEntrypoint(ctx context.Context, c client.Client) (*dockerui.Source, error) {
+	dc, err := dockerui.NewClient(ownOptions{c})
+	if err != nil {
+		return nil, err
+	}
+	return dc.ReadEntrypoint(ctx, dockerui.DefaultDockerfileName)
+}
+
+// ownOptions hands out a copy of the options: dockerui.NewClient writes to them.
+type ownOptions struct{ client.Client }
+
+func (c ownOptions) BuildOpts() client.BuildOpts {
+	o := c.Client.BuildOpts()
+	o.Opts = maps.Clone(o.Opts)
+	return o
+}
+
+// directive returns the file's syntax directive, in any of the forms that
+// BuildKit knows: `# syntax=`, `// syntax=`, `{"syntax": …}`, after a shebang or a
+// byte order mark. ok is false when there is none or the file can't be read.
+func (f *buildFile) directive(ctx context.Context) (directive, bool) {
+	src, err := f.load(ctx)
+	if err != nil {
+		return directive{}, false
+	}
+	_, value, where, ok := parser.DetectSyntax(src.Data)
+	if !ok {
+		return directive{}, false
+	}
+	return directive{value: value, origin: origin{kind: fromFile, where: where, filename: src.Filename}}, true
+}
+
+// originKind says which of the places that can ask for a frontend did.
+type originKind int
+
+const (
+	fromNowhere   originKind = iota
+	fromCmdline              // second field of cmdline; locate tells whether a file or BUILDKIT_SYNTAX wrote it
+	fromSyntaxArg            // build-arg BUILDKIT_SYNTAX
+	fromFile                 // syntax directive of the build file
+	fromDefault              // the policy's defaultFrontend
+)
+
+// origin is the place that asked for a frontend.
+type origin struct {
+	kind      originKind
+	cmdline   string // fromCmdline: the whole option …
+	syntaxArg string // … and the build-arg BUILDKIT_SYNTAX beside it
+	filename  string
+	where     []parser.Range
+}
+
+func (o origin) String() string {
+	switch {
+	case o.kind == fromFile && len(o.where) > 0:
+		return fmt.Sprintf("line %d of %s", max(1, o.where[0].Start.Line), printable(o.filename))
+	case o.kind == fromSyntaxArg:
+		return "the build-arg BUILDKIT_SYNTAX"
+	case o.kind == fromDefault:
+		return "defaultFrontend in the policy"
+	default:
+		return "the cmdline option"
+	}
+}
+
+// locate finds the line of the build file behind an origin. BuildKit hands over
+// a directive as the cmdline option and doesn't say whether the file or
+// BUILDKIT_SYNTAX wrote it; only a message needs to know, so the file is read only
+// then.
+func (o origin) locate(ctx context.Context, file *buildFile) (origin, *errdefs.Source) {
+	if o.kind == fromCmdline {
+		if o.syntaxArg == o.cmdline {
+			return origin{kind: fromSyntaxArg}, nil
+		}
+		d, ok := file.directive(ctx)
+		if !ok || d.value != o.cmdline {
+			return o, nil
+		}
+		o = d.origin
+	}
+	if o.kind != fromFile {
+		return o, nil
+	}
+	return o, sourceOf(file.src, o.where)
+}
+
+func sourceOf(src *dockerui.Source, where []parser.Range) *errdefs.Source {
+	s := &errdefs.Source{Info: &pb.SourceInfo{
+		Data:       src.Data,
+		Filename:   src.Filename,
+		Language:   src.Language,
+		Definition: src.Definition.ToPB(),
+	}}
+	for _, r := range where {
+		// The JSON form has line 0 in BuildKit, lines of a snippet count from 1.
+		s.Ranges = append(s.Ranges, &pb.Range{
+			Start: &pb.Position{Line: int32(max(1, r.Start.Line)), Character: int32(r.Start.Character)},
+			End:   &pb.Position{Line: int32(max(1, r.End.Line)), Character: int32(r.End.Character)},
+		})
+	}
+	return s
+}

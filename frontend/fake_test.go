@@ -1,0 +1,153 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
+	"github.com/moby/buildkit/frontend/gateway/client"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/sourcepolicy"
+	digest "github.com/opencontainers/go-digest"
+	fstypes "github.com/tonistiigi/fsutil/types"
+)
+
+// fakeClient stands for the daemon in tests of what is asked of it and in which
+// order. It serves one build file and a registry of tags, evaluates source
+// policies with BuildKit's own engine, and records all frontend solves.
+type fakeClient struct {
+	client.Client
+	opts      map[string]string
+	file      string
+	tags      map[string]digest.Digest // "docker.io/docker/dockerfile:1" → digest
+	convert   *sourcepolicy.Engine     // a client's source policy, run after the guard as the daemon does
+	oldDaemon bool
+
+	resolved []string
+	pinned   []string
+	solved   []client.SolveRequest
+	warned   []string
+}
+
+func (f *fakeClient) BuildOpts() client.BuildOpts {
+	caps := gwpb.Caps.All()
+	if f.oldDaemon {
+		kept := caps[:0]
+		for _, c := range caps {
+			if c.ID != string(gwpb.CapSourceMetaResolver) {
+				kept = append(kept, c)
+			}
+		}
+		caps = kept
+	}
+	return client.BuildOpts{Opts: f.opts, Caps: gwpb.Caps.CapSet(caps), LLBCaps: pb.Caps.CapSet(pb.Caps.All())}
+}
+
+func (f *fakeClient) Inputs(context.Context) (map[string]llb.State, error) {
+	return map[string]llb.State{"base": llb.Image("docker.io/library/busybox:latest")}, nil
+}
+
+func (f *fakeClient) Warn(_ context.Context, step digest.Digest, msg string, _ client.WarnOpts) error {
+	if step == "" {
+		return errors.New("a warning without a step is never shown")
+	}
+	f.warned = append(f.warned, msg)
+	return nil
+}
+
+// guarded evaluates op as the daemon does: by the guard that came with the call,
+// and by the client's source policy.
+func (f *fakeClient) guarded(ctx context.Context, op *pb.SourceOp, guard *sourcepolicy.Engine) error {
+	for range 3 {
+		if _, err := guard.Evaluate(ctx, op); err != nil {
+			return err
+		}
+		if f.convert == nil {
+			return nil
+		}
+		if changed, err := f.convert.Evaluate(ctx, op); err != nil || !changed {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fakeClient) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
+	f.resolved = append(f.resolved, op.Identifier)
+	if err := f.guarded(ctx, op, sourcepolicy.NewEngine(opt.SourcePolicies)); err != nil {
+		return nil, err
+	}
+	d, ok := f.tags[strings.TrimPrefix(op.Identifier, dockerImageProto)]
+	if !ok {
+		return nil, fmt.Errorf("%s: not found", op.Identifier)
+	}
+	return &sourceresolver.MetaResponse{Op: op, Image: &sourceresolver.ResolveImageResponse{Digest: d, Config: []byte("{}")}}, nil
+}
+
+func (f *fakeClient) Solve(ctx context.Context, req client.SolveRequest) (*client.Result, error) {
+	res := client.NewResult()
+	if req.Frontend != "" {
+		f.solved = append(f.solved, req)
+		return res, nil
+	}
+	for _, dt := range req.Definition.Def {
+		var op pb.Op
+		if err := op.UnmarshalVT(dt); err != nil {
+			return nil, err
+		}
+		src := op.GetSource()
+		if src == nil || !strings.HasPrefix(src.Identifier, dockerImageProto) {
+			continue
+		}
+		f.pinned = append(f.pinned, src.Identifier)
+		if err := f.guarded(ctx, src, sourcepolicy.NewEngine(req.SourcePolicies)); err != nil {
+			return nil, err
+		}
+	}
+	res.SetRef(fakeFile{data: f.file})
+	return res, nil
+}
+
+type fakeFile struct {
+	client.Reference
+	data string
+}
+
+func (r fakeFile) StatFile(_ context.Context, req client.StatRequest) (*fstypes.Stat, error) {
+	if _, err := r.ReadFile(context.Background(), client.ReadRequest{Filename: req.Path}); err != nil {
+		return nil, err
+	}
+	return &fstypes.Stat{Size: int64(len(r.data))}, nil
+}
+
+func (r fakeFile) ReadFile(_ context.Context, req client.ReadRequest) ([]byte, error) {
+	if r.data == "" || req.Filename != "Dockerfile" {
+		return nil, fmt.Errorf("open %s: no such file or directory", req.Filename)
+	}
+	return []byte(r.data), nil
+}
+
+const (
+	us        = "registry.corp/policy-frontend:v1"
+	digestOne = digest.Digest("sha256:1111111111111111111111111111111111111111111111111111111111111111")
+	digestTwo = digest.Digest("sha256:2222222222222222222222222222222222222222222222222222222222222222")
+)
+
+// newFake returns a daemon that knows docker/dockerfile:1 (digestOne) and
+// evil/dockerfile:1 (digestTwo), asked under us with the given options.
+func newFake(t *testing.T, file string, opts map[string]string) *fakeClient {
+	t.Helper()
+	all := map[string]string{keySource: us}
+	for k, v := range opts {
+		all[k] = v
+	}
+	return &fakeClient{opts: all, file: file, tags: map[string]digest.Digest{
+		"docker.io/docker/dockerfile:1": digestOne,
+		"docker.io/evil/dockerfile:1":   digestTwo,
+	}}
+}

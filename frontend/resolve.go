@@ -1,0 +1,137 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/client/llb/sourceresolver"
+	"github.com/moby/buildkit/frontend/gateway/client"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	digest "github.com/opencontainers/go-digest"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// judged is a request that the policy allows.
+type judged struct {
+	request
+	pinned   policy.Reference // carries the digest that was judged
+	decision policy.Decision
+}
+
+// judge decides on a request: on the name first, so that nothing is asked of the
+// registry for a frontend that is refused anyway, then on the digest that the tag
+// has now. Whatever isn't a clear yes is a refusal.
+func (b *build) judge(ctx context.Context, r request) (judged, error) {
+	self, err := policy.ParseReference(b.opts.source)
+	if err != nil {
+		return judged{}, b.refuse(r, err)
+	}
+	req := policy.Request{
+		Requested:     r.written,
+		Reference:     r.ref,
+		Digest:        r.ref.Digest(),
+		Self:          self,
+		NamedContexts: b.opts.namedContexts(),
+	}
+	d := policy.Decide(b.layers, req)
+	if d.Verdict != policy.Deny && (req.Digest == "" || d.TagUnverified) {
+		now, err := b.resolveTag(ctx, r)
+		if err != nil {
+			return judged{}, err
+		}
+		if req.Digest == "" {
+			req.Digest = now
+		} else {
+			req.TagDigest = now
+		}
+		d = policy.Decide(b.layers, req)
+	}
+	if d.Verdict != policy.Allow {
+		return judged{}, &refusal{origin: r.origin, decision: d}
+	}
+	pinned, err := r.ref.WithDigest(req.Digest)
+	if err != nil {
+		return judged{}, b.refuse(r, err)
+	}
+	return judged{request: r, pinned: pinned, decision: d}, nil
+}
+
+// resolveTag asks the daemon which digest the reference's tag has now.
+func (b *build) resolveTag(ctx context.Context, r request) (digest.Digest, error) {
+	// Daemons before the meta resolver have no guard on a resolve: grpcclient would
+	// fall back to a call that drops the source policies.
+	caps := b.client.BuildOpts().Caps
+	if err := caps.Supports(gwpb.CapSourceMetaResolver); err != nil {
+		return "", b.refuse(r, fmt.Errorf("this BuildKit can't resolve a frontend under a source policy, v0.14 or later is needed: %w", err))
+	}
+	tag := r.ref.Tagged()
+	// With the image's config: NoConfig returns an empty digest and no error.
+	res, err := b.client.ResolveSourceMetadata(ctx, &pb.SourceOp{Identifier: dockerImageProto + tag.String()}, sourceresolver.Opt{
+		LogName:        "[policy] resolve frontend " + tag.Familiar(),
+		ImageOpt:       &sourceresolver.ResolveImageOpt{},
+		SourcePolicies: only(tag),
+	})
+	if err != nil {
+		return "", b.refuseUnreadable(ctx, r, err)
+	}
+	if res.Image == nil || res.Image.Digest.Validate() != nil {
+		return "", b.refuse(r, errors.New("the daemon names no digest for it"))
+	}
+	return res.Image.Digest, nil
+}
+
+// pin has the daemon load the image that is about to run, under a guard that
+// denies everything else. The nested gateway will load the very same operation
+// without a guard (BuildKit drops source policies on a frontend solve), so a
+// client's source policy that would swap the image there fails here first.
+//
+// The step's name is the line of progress that a person sees; its digest is
+// returned for warnings to be attached to.
+func (b *build) pin(ctx context.Context, j judged) (digest.Digest, error) {
+	def, err := llb.Image(j.pinned.String(), llb.WithCustomName(progressLine(j.pinned, j.decision))).Marshal(ctx)
+	if err != nil {
+		return "", err
+	}
+	step, err := def.Head()
+	if err != nil {
+		return "", err
+	}
+	_, err = b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true, SourcePolicies: only(j.pinned)})
+	if err != nil {
+		return "", b.refuseUnreadable(ctx, j.request, err)
+	}
+	return step, nil
+}
+
+// refuseUnreadable refuses a frontend whose image the daemon did not read under
+// the guard, whether it isn't there or a client's source policy replaces it. A
+// build that was cancelled is not refused, it just ends.
+func (b *build) refuseUnreadable(ctx context.Context, r request, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	return b.refuse(r, fmt.Errorf("its image can't be read as it is, and no source policy of the client may replace it: %w", err))
+}
+
+// only is a source policy under which the image ref, whole, is the one source
+// that can be read. The daemon evaluates it again after any conversion by a
+// client's source policy (sourcepolicy/engine.go).
+func only(ref policy.Reference) []*spb.Policy {
+	return []*spb.Policy{{Version: 1, Rules: []*spb.Rule{{
+		Action:   spb.PolicyAction_DENY,
+		Selector: &spb.Selector{Identifier: "*", MatchType: spb.MatchType_WILDCARD},
+	}, {
+		Action: spb.PolicyAction_ALLOW,
+		Selector: &spb.Selector{
+			Identifier: dockerImageProto + ref.String(),
+			MatchType:  spb.MatchType_EXACT,
+			// A conversion may keep the identifier and cut layers off the image.
+			Constraints: []*spb.AttrConstraint{{Key: pb.AttrImageLayerLimit, Condition: spb.AttrMatch_EQUAL, Value: ""}},
+		},
+	}}}}
+}
