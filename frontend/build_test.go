@@ -141,6 +141,7 @@ func TestTheDecisionIsInTheResultsMetadata(t *testing.T) {
 
 func TestNothingRunsThatIsRefused(t *testing.T) {
 	const syntax = "# syntax=docker/dockerfile:1\n"
+	const pinnedOne = "docker-image://docker.io/docker/dockerfile:1@" + string(digestOne)
 	convert := func(from, to string, attrs map[string]string) *sourcepolicy.Engine {
 		return sourcepolicy.NewEngine([]*spb.Policy{{Version: 1, Rules: []*spb.Rule{{
 			Action:   spb.PolicyAction_CONVERT,
@@ -164,7 +165,7 @@ func TestNothingRunsThatIsRefused(t *testing.T) {
 		"a named context over our reference written otherwise": {file: syntax, opts: map[string]string{"context:REGISTRY.corp:443/policy-frontend:v1": "docker-image://evil/dockerfile:1"}, want: "named context"},
 		"an image that a client's source policy converts":      {file: syntax, convert: convert("docker-image://docker.io/docker/dockerfile*", "docker-image://docker.io/evil/dockerfile:1", nil), want: "source policy"},
 		"an image that is converted only once it is pinned":    {file: syntax, convert: convert("*@sha256:*", "docker-image://docker.io/evil/dockerfile:1", nil), want: "source policy"},
-		"an image of which a conversion cuts layers off":       {file: syntax, convert: convert("*@sha256:*", "", map[string]string{"image.layerlimit": "1"}), want: "source policy"},
+		"an image of which a conversion cuts layers off":       {file: syntax, convert: convert(pinnedOne, pinnedOne, map[string]string{"image.layerlimit": "1"}), want: "source policy"},
 		"a tag that the registry does not have":                {file: "# syntax=docker/dockerfile:1.99\n", want: "not found"},
 		"a frontend on a daemon that resolves without a guard": {file: syntax, old: true, want: "v0.14"},
 		"any frontend when the image holds no policy":          {file: syntax, noPolicy: true, want: "holds no policy"},
