@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
@@ -39,19 +40,19 @@ func (e *Env) pushDockerImages() error {
 		Labels:     DockerfileLabels(),
 		Index:      true,
 	}
-	r := e.Registry
-	floating := r.Ref("docker/dockerfile:1")
-	if err := r.PushFrontend(floating, frontend); err != nil {
-		return fmt.Errorf("push docker/dockerfile: %w", err)
+	layers, err := frontend.pack()
+	if err != nil {
+		return fmt.Errorf("pack docker/dockerfile: %w", err)
 	}
-	if err := r.Tag(floating, r.Ref("docker/dockerfile:latest")); err != nil {
-		return err
-	}
-	for _, version := range []string{"1.7.1", "1.4.0"} {
-		frontend.Labels = DockerfileLabels()
-		frontend.Labels["org.opencontainers.image.version"] = version
-		if err := r.PushFrontend(r.Ref("docker/dockerfile:"+version), frontend); err != nil {
-			return fmt.Errorf("push docker/dockerfile:%s: %w", version, err)
+	floating := frontend.Labels
+	for _, tag := range []string{"1", "latest", "1.7.1", "1.4.0"} {
+		frontend.Labels = floating
+		if strings.Contains(tag, ".") {
+			frontend.Labels = maps.Clone(floating)
+			frontend.Labels["org.opencontainers.image.version"] = tag
+		}
+		if err := e.Registry.pushPacked(e.Registry.Ref("docker/dockerfile:"+tag), frontend, layers); err != nil {
+			return fmt.Errorf("push docker/dockerfile:%s: %w", tag, err)
 		}
 	}
 	return e.pushBusybox()

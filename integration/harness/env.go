@@ -20,6 +20,8 @@ type Env struct {
 	reaper      *reaper
 	snapshotter func() string
 	stopSignals func()
+	frontends   testFrontends
+	image       func() (string, error)
 }
 
 // NewEnv prepares the programs, starts the registry and pushes the images that
@@ -39,6 +41,8 @@ func NewEnv(progress io.Writer) (*Env, error) {
 		reaper:      newReaper(),
 		snapshotter: sync.OnceValue(bestSnapshotter),
 	}
+	e.frontends.ready = map[TestFrontend]error{}
+	e.image = sync.OnceValues(e.makeImage)
 	e.stopSignals = e.reaper.onSignal()
 	if e.Registry, err = newRegistry(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -48,6 +52,26 @@ func NewEnv(progress io.Writer) (*Env, error) {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
+}
+
+// Plain starts a daemon that allows every frontend, to compare with.
+func (e *Env) Plain(t T) *Daemon {
+	t.Helper()
+	return e.StartDaemon(t, DaemonConfig{})
+}
+
+// SolePermitted starts a daemon on which the product is the only way in:
+// dockerfile.v0 is off and the product's repository the one allowed.
+func (e *Env) SolePermitted(t T) *Daemon {
+	t.Helper()
+	return e.StartDaemon(t, DaemonConfig{DockerfileOff: true, AllowedRepositories: []string{e.Repository()}})
+}
+
+// DockerfileOn starts a daemon with the product's repository as the one allowed
+// and dockerfile.v0 on, as `# syntax=<product> <inner>` lines need it.
+func (e *Env) DockerfileOn(t T) *Daemon {
+	t.Helper()
+	return e.StartDaemon(t, DaemonConfig{AllowedRepositories: []string{e.Repository()}})
 }
 
 // Close stops the daemons that still run, then the registry.

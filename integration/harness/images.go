@@ -1,24 +1,15 @@
 package harness
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"fmt"
-	"io"
 	"maps"
 	"os"
-	"path"
 	"slices"
-	"strings"
-	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -33,39 +24,46 @@ type FrontendImage struct {
 	Index      bool
 }
 
-// layerFile is one entry of a layer: a folder if link and data are empty and
-// mode has os.ModeDir, a symbolic link if link is set, otherwise a file.
-type layerFile struct {
-	path string
-	mode os.FileMode
-	link string
-	data []byte
-}
-
 // PushFrontend packs a frontend and pushes it to a full reference in this
 // registry.
 func (r *Registry) PushFrontend(ref string, f FrontendImage) error {
-	images := map[string]v1.Image{}
+	layers, err := f.pack()
+	if err != nil {
+		return err
+	}
+	return r.pushPacked(ref, f, layers)
+}
+
+// pack makes the layer of each platform.
+func (f FrontendImage) pack() (map[string]v1.Layer, error) {
+	layers := map[string]v1.Layer{}
 	for platform, binary := range f.Binaries {
 		data, err := os.ReadFile(binary)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		layer, err := packLayer([]layerFile{{path: f.Entrypoint, mode: 0o755, data: data}})
+		layers[platform], err = packLayer([]layerFile{{path: f.Entrypoint, mode: 0o755, data: data}})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		images[platform], err = newImage(platform, v1.Config{
+	}
+	return layers, nil
+}
+
+// pushPacked pushes a frontend whose layers are packed.
+func (r *Registry) pushPacked(ref string, f FrontendImage, layers map[string]v1.Layer) error {
+	images := map[string]v1.Image{}
+	for platform, layer := range layers {
+		image, err := newImage(platform, v1.Config{
 			Entrypoint: []string{f.Entrypoint}, Labels: f.Labels, WorkingDir: "/",
 		}, layer)
 		if err != nil {
 			return err
 		}
-	}
-	if len(images) == 1 && !f.Index {
-		for _, image := range images {
+		if len(layers) == 1 && !f.Index {
 			return r.pushImage(ref, image)
 		}
+		images[platform] = image
 	}
 	return r.pushPlatforms(ref, images)
 }
@@ -94,11 +92,7 @@ func (r *Registry) AppendFile(src, dst, file string, data []byte, mode os.FileMo
 	if err != nil {
 		return "", err
 	}
-	from, err := r.parse(src)
-	if err != nil {
-		return "", err
-	}
-	desc, err := remote.Get(from)
+	desc, err := r.get(src)
 	if err != nil {
 		return "", fmt.Errorf("append %s to %s: %w", file, src, err)
 	}
@@ -185,85 +179,4 @@ func newImage(platform string, config v1.Config, layers ...v1.Layer) (v1.Image, 
 		}
 	}
 	return image, nil
-}
-
-// packLayer makes a layer in memory.
-func packLayer(files []layerFile) (v1.Layer, error) {
-	var buf bytes.Buffer
-	w := newLayerWriter(&buf)
-	for _, f := range files {
-		if err := w.add(f); err != nil {
-			return nil, err
-		}
-	}
-	if err := w.close(); err != nil {
-		return nil, err
-	}
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(buf.Bytes())), nil
-	}, tarball.WithMediaType(types.OCILayer))
-}
-
-// layerWriter writes a gzipped tar whose bytes depend on nothing but its
-// entries: times are zero and owners root, so digests repeat.
-type layerWriter struct {
-	gz   *gzip.Writer
-	tar  *tar.Writer
-	dirs map[string]bool
-}
-
-func newLayerWriter(w io.Writer) *layerWriter {
-	gz, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // fails for an unknown level only
-	return &layerWriter{gz: gz, tar: tar.NewWriter(gz), dirs: map[string]bool{".": true, "": true}}
-}
-
-func (w *layerWriter) add(f layerFile) error {
-	h, err := w.header(f)
-	if err != nil {
-		return err
-	}
-	h.Size = int64(len(f.data))
-	if err := w.tar.WriteHeader(h); err != nil {
-		return err
-	}
-	_, err = w.tar.Write(f.data)
-	return err
-}
-
-// header makes an entry's header, after entries for the folders above it.
-func (w *layerWriter) header(f layerFile) (*tar.Header, error) {
-	p := strings.Trim(path.Clean("/"+f.path), "/")
-	if dir := path.Dir(p); !w.dirs[dir] {
-		if err := w.add(layerFile{path: dir, mode: os.ModeDir | 0o755}); err != nil {
-			return nil, err
-		}
-	}
-	h := &tar.Header{Name: p, Mode: int64(f.mode.Perm()), ModTime: time.Unix(0, 0), Typeflag: tar.TypeReg}
-	if f.mode&os.ModeSticky != 0 {
-		h.Mode |= 0o1000
-	}
-	switch {
-	case f.link != "":
-		h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, f.link, 0o777
-	case f.mode.IsDir():
-		w.dirs[p] = true
-		h.Typeflag, h.Name = tar.TypeDir, p+"/"
-	}
-	return h, nil
-}
-
-func (w *layerWriter) close() error {
-	if err := w.tar.Close(); err != nil {
-		return err
-	}
-	return w.gz.Close()
-}
-
-// repositoryOf returns a full reference without its tag or digest.
-func repositoryOf(ref string) (string, error) {
-	parsed, err := name.ParseReference(ref)
-	if err != nil {
-		return "", err
-	}
-	return parsed.Context().Name(), nil
 }

@@ -88,13 +88,15 @@ func (r *Registry) Requests() []RegistryRequest {
 }
 
 // BlobsPulled returns the digests of the blobs (config and layers) of repo,
-// such as "docker/dockerfile", that anyone downloaded so far. A frontend of
-// which no blob was pulled did not run.
+// such as "docker/dockerfile", that anyone but this registry's own methods
+// downloaded so far. A frontend of which no blob was pulled did not run, if its
+// layers are in no other repository.
 func (r *Registry) BlobsPulled(repo string) []string {
 	var digests []string
 	prefix := "/v2/" + repo + "/blobs/"
 	for _, q := range r.Requests() {
-		if q.Method == http.MethodGet && q.Status < 400 && strings.HasPrefix(q.Path, prefix) {
+		own := strings.HasPrefix(q.UserAgent, "go-containerregistry/")
+		if !own && q.Method == http.MethodGet && q.Status < 400 && strings.HasPrefix(q.Path, prefix) {
 			digests = append(digests, strings.TrimPrefix(q.Path, prefix))
 		}
 	}
@@ -119,11 +121,7 @@ func (r *Registry) Digest(ref string) (string, error) {
 // Both are full references in this registry and may be of different
 // repositories.
 func (r *Registry) Tag(src, dst string) error {
-	from, err := r.parse(src)
-	if err != nil {
-		return err
-	}
-	desc, err := remote.Get(from)
+	desc, err := r.get(src)
 	if err != nil {
 		return fmt.Errorf("tag %s as %s: %w", src, dst, err)
 	}
@@ -139,6 +137,14 @@ func (r *Registry) Tag(src, dst string) error {
 		return err
 	}
 	return r.pushImage(dst, image)
+}
+
+func (r *Registry) get(ref string) (*remote.Descriptor, error) {
+	parsed, err := r.parse(ref)
+	if err != nil {
+		return nil, err
+	}
+	return remote.Get(parsed)
 }
 
 func (r *Registry) pushIndex(ref string, index v1.ImageIndex) error {

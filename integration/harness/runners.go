@@ -81,9 +81,12 @@ func (d *Daemon) createBuilder() error {
 			d.builderErr = err
 			return
 		}
-		<-p.done
-		if o := p.Output(); o.ExitCode != 0 {
-			d.builderErr = fmt.Errorf("create the buildx builder:\n%s", o)
+		o, err := p.result()
+		if err == nil && o.ExitCode != 0 {
+			err = fmt.Errorf("%s", o)
+		}
+		if err != nil {
+			d.builderErr = fmt.Errorf("create the buildx builder: %w", err)
 		}
 	})
 	return d.builderErr

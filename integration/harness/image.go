@@ -1,0 +1,260 @@
+package harness
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+)
+
+const (
+	// ImageVersion is stamped into the image under test and is its tag.
+	ImageVersion = "v0.0.0-test"
+	// PolicyPath is where the image looks for its embedded policy.
+	PolicyPath = "/etc/policy-frontend/policy.yaml"
+
+	imageRepository = "policy-frontend"
+	// bakeTimeout bounds a build of the image; with cold caches on two cores it
+	// takes a minute or two.
+	bakeTimeout = 15 * time.Minute
+	// imagesKept is how many built images stay in .build for the next run.
+	imagesKept = 4
+)
+
+// Repository is the product's repository, the one entry of allowedRepositories
+// in a sole-permitted configuration: "localhost:PORT/policy-frontend".
+func (e *Env) Repository() string { return e.Registry.Ref(imageRepository) }
+
+// Image returns the full reference of the product's image with no policy inside.
+// It was built from the repository's Dockerfile and docker-bake.hcl by real bake
+// on a real daemon, in this process or, from the same files, in an earlier one.
+func (e *Env) Image(t T) string {
+	t.Helper()
+	ref, err := e.image()
+	if err != nil {
+		t.Fatalf("build the image: %v", err)
+	}
+	return ref
+}
+
+// WithPolicy returns the full reference, without digest, of the product's image
+// with a policy inside, as `FROM` and `COPY` would make it.
+func (e *Env) WithPolicy(t T, policy string) string {
+	t.Helper()
+	sum := sha256.Sum256([]byte(policy))
+	ref := e.Repository() + ":policy-" + hex.EncodeToString(sum[:8])
+	if _, err := e.Registry.AppendFile(e.Image(t), ref, PolicyPath, []byte(policy), 0o644); err != nil {
+		t.Fatalf("%v", err)
+	}
+	return ref
+}
+
+func (e *Env) makeImage() (string, error) {
+	say := progressTo(e.progress)
+	ref := e.Repository() + ":" + ImageVersion
+	dir := filepath.Join(e.Tools.Root, stateDir, "images")
+	unlock, err := lockFile(dir+".lock", func() { say("another process builds the image, waiting for it") })
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	key, err := e.imageKey()
+	if err != nil {
+		return "", err
+	}
+	kept := filepath.Join(dir, key)
+	if index, err := layout.ImageIndexFromPath(kept); err == nil {
+		return ref, e.pushKept(ref, index)
+	}
+	if err := e.bake(ref, say); err != nil {
+		return "", err
+	}
+	return ref, e.keep(ref, dir, kept)
+}
+
+// imageKey is of everything that the image is made from: the repository's files
+// but for those that don't get into it, and the versions of the builders.
+func (e *Env) imageKey() (string, error) {
+	h := sha256.New()
+	goVersion, err := goEnv(e.Tools.Root, "GOVERSION")
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintln(h, goVersion, hostPlatform(), e.Tools.BuildKitVersion, e.Tools.BuildxVersion, ImageVersion)
+	skip := map[string]bool{".git": true, ".github": true, stateDir: true, "integration": true, "tools": true, "docs": true, "examples": true}
+	err = filepath.WalkDir(e.Tools.Root, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(e.Tools.Root, file)
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && skip[rel] {
+			return filepath.SkipDir
+		}
+		if !entry.Type().IsRegular() || strings.HasSuffix(rel, "_test.go") {
+			return nil
+		}
+		f, err := os.Open(file)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		sum := sha256.New()
+		if _, err := io.Copy(sum, f); err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%q %x\n", rel, sum.Sum(nil))
+		return nil
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// bake builds the image with the bake file's own defaults and pushes it to ref.
+// The daemon's root is kept from run to run for its cache.
+func (e *Env) bake(ref string, say func(string, ...any)) error {
+	start := time.Now()
+	say("building the image with bake (a minute or two with cold caches)")
+	goImage, err := e.goImage()
+	if err != nil {
+		return err
+	}
+	if err := e.pushGolang(e.Registry.Ref(goImage)); err != nil {
+		return fmt.Errorf("push %s: %w", goImage, err)
+	}
+	say("assembled %s in %.1fs", goImage, time.Since(start).Seconds())
+	d, err := e.startDaemon(DaemonConfig{
+		Mirrors: map[string][]string{"docker.io": {e.Registry.Host()}},
+		Root:    filepath.Join(e.Tools.Root, stateDir, "bootstrap"),
+	})
+	if err != nil {
+		return err
+	}
+	err = d.bake(e.Tools.Root, []string{"IMAGE=" + ref, "VERSION=" + ImageVersion}, "--push", "image")
+	if err == nil {
+		say("built the image in %.1fs", time.Since(start).Seconds())
+	}
+	return errors.Join(err, e.reaper.run(d.dir))
+}
+
+// bake runs `buildx bake` in dir and waits for it.
+func (d *Daemon) bake(dir string, env []string, args ...string) error {
+	if err := d.createBuilder(); err != nil {
+		return err
+	}
+	c := d.BuildxCommand(dir, append([]string{"bake", "--progress=plain"}, args...)...)
+	c.Timeout = bakeTimeout
+	p, err := c.start(append(d.clientEnv(), env...))
+	if err != nil {
+		return err
+	}
+	o, err := p.result()
+	if err == nil && o.ExitCode != 0 {
+		err = fmt.Errorf("%s\nend of the daemon's log:\n%s", o, d.LogTail())
+	}
+	return err
+}
+
+// goImage is the Go image that the bake file asks for, such as
+// "library/golang:1.26-alpine" without its registry, which is docker.io.
+func (e *Env) goImage() (string, error) {
+	c := Command{Path: e.Tools.Buildx, Args: []string{"bake", "--print", "image"}, Dir: e.Tools.Root}
+	p, err := c.start([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + e.Registry.dir})
+	if err != nil {
+		return "", err
+	}
+	o, err := p.result()
+	if err != nil {
+		return "", err
+	}
+	var plan struct {
+		Target map[string]struct {
+			Args map[string]string `json:"args"`
+		} `json:"target"`
+	}
+	if err := json.Unmarshal([]byte(o.Stdout), &plan); err != nil {
+		return "", fmt.Errorf("read the bake file: %w\n%s", err, o)
+	}
+	image := strings.TrimPrefix(plan.Target["image"].Args["GO_IMAGE"], "docker.io/")
+	if image == "" {
+		return "", fmt.Errorf("the bake file's target image has no GO_IMAGE:\n%s", o)
+	}
+	if !strings.Contains(image, "/") {
+		image = "library/" + image
+	}
+	return image, nil
+}
+
+// keep saves the image at ref as an OCI layout for later processes, and drops
+// the oldest ones.
+func (e *Env) keep(ref, dir, kept string) error {
+	desc, err := e.Registry.get(ref)
+	if err != nil {
+		return err
+	}
+	tmp := kept + ".new"
+	if err := os.RemoveAll(tmp); err != nil {
+		return err
+	}
+	path, err := layout.Write(tmp, empty.Index)
+	if err != nil {
+		return err
+	}
+	if desc.MediaType.IsIndex() {
+		index, err := desc.ImageIndex()
+		if err != nil {
+			return err
+		}
+		if err := path.AppendIndex(index); err != nil {
+			return err
+		}
+	} else {
+		image, err := desc.Image()
+		if err != nil {
+			return err
+		}
+		if err := path.AppendImage(image); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(tmp, kept); err != nil {
+		return err
+	}
+	return dropOldest(dir, imagesKept)
+}
+
+// pushKept pushes what keep saved.
+func (e *Env) pushKept(ref string, saved v1.ImageIndex) error {
+	manifest, err := saved.IndexManifest()
+	if err != nil {
+		return err
+	}
+	if len(manifest.Manifests) != 1 {
+		return fmt.Errorf("the kept image has %d manifests instead of one: run make clean", len(manifest.Manifests))
+	}
+	m := manifest.Manifests[0]
+	if m.MediaType.IsIndex() {
+		index, err := saved.ImageIndex(m.Digest)
+		if err != nil {
+			return err
+		}
+		return e.Registry.pushIndex(ref, index)
+	}
+	image, err := saved.Image(m.Digest)
+	if err != nil {
+		return err
+	}
+	return e.Registry.pushImage(ref, image)
+}
