@@ -20,6 +20,12 @@ type Request struct {
 	// was not looked up. It matters for a reference with both tag and digest, in
 	// which the digest decides what runs and the tag is no more than a claim.
 	TagDigest digest.Digest
+	// Self is the reference under which the policy frontend itself runs; the zero
+	// Reference outside of a build.
+	Self Reference
+	// NamedContexts are the names over which the client puts a context of its own,
+	// without platform suffix.
+	NamedContexts []string
 }
 
 // Verdict is the outcome of a decision.
@@ -115,8 +121,10 @@ func Decide(l Layers, r Request) Decision {
 		Contact:   l.Contact(),
 	}
 	if l.embedded == nil {
-		d.Reason = "there is no policy, so nothing is allowed"
-		return d
+		return l.Refuse(r.Requested, "there is no policy, so nothing is allowed")
+	}
+	if reason := r.builtin(); reason != "" {
+		return l.Refuse(r.Requested, reason)
 	}
 	d.Policy = l.embedded.Identity()
 	if l.overlay != nil {

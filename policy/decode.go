@@ -2,14 +2,12 @@ package policy
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
-
-// maxDepth is how deep a policy may nest; its own fields need four levels.
-const maxDepth = 16
 
 const (
 	nullTag  = "!!null"
@@ -22,15 +20,12 @@ const (
 // Decode isn't used because it follows aliases and merge keys, takes keys twice
 // and gives no columns.
 func (d *decoder) decode(n *yaml.Node, out any) {
-	d.value(n, reflect.ValueOf(out).Elem(), "the policy", 0)
+	d.value(n, reflect.ValueOf(out).Elem(), "the policy")
 }
 
-// value decodes n into out. The name says what it is in messages.
-func (d *decoder) value(n *yaml.Node, out reflect.Value, name string, depth int) {
-	if depth > maxDepth {
-		d.addf(n, "%s nests too deep", name)
-		return
-	}
+// value decodes n into out. The name says what it is in messages. It follows
+// the type and not the document, so that no document makes it recurse deep.
+func (d *decoder) value(n *yaml.Node, out reflect.Value, name string) {
 	if !d.plain(n) {
 		return
 	}
@@ -40,9 +35,9 @@ func (d *decoder) value(n *yaml.Node, out reflect.Value, name string, depth int)
 	}
 	switch out.Kind() {
 	case reflect.Struct:
-		d.mapping(n, out, name, depth)
+		d.mapping(n, out, name)
 	case reflect.Slice:
-		d.sequence(n, out, name, depth)
+		d.sequence(n, out, name)
 	case reflect.String:
 		d.scalar(n, out, name)
 	case reflect.Bool:
@@ -78,12 +73,13 @@ func (d *decoder) plain(n *yaml.Node) bool {
 	return false
 }
 
-func (d *decoder) mapping(n *yaml.Node, out reflect.Value, name string, depth int) {
+func (d *decoder) mapping(n *yaml.Node, out reflect.Value, name string) {
 	if n.Kind != yaml.MappingNode {
 		d.addf(n, "%s must be a mapping of fields, not %s", name, kind(n))
 		return
 	}
-	seen := map[string]int{}
+	keys := d.keys(out.Type())
+	seen := make(map[string]int, len(keys))
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], n.Content[i+1]
 		if !d.plain(key) {
@@ -102,31 +98,31 @@ func (d *decoder) mapping(n *yaml.Node, out reflect.Value, name string, depth in
 			continue
 		}
 		seen[key.Value] = key.Line
-		field, ok := fieldByKey(out, key.Value)
-		if !ok {
-			d.unknown(key, out.Type())
+		index := slices.Index(keys, key.Value)
+		if index < 0 || key.Value == "" {
+			d.unknown(key, keys)
 			continue
 		}
-		d.value(val, field, key.Value, depth+1)
+		d.value(val, out.Field(index), key.Value)
 	}
 }
 
-func (d *decoder) unknown(key *yaml.Node, t reflect.Type) {
+func (d *decoder) unknown(key *yaml.Node, keys []string) {
 	hint := ""
-	if near := nearest(key.Value, fieldKeys(t)); near != "" {
+	if near := nearest(key.Value, keys); near != "" {
 		hint = "; did you mean " + quote(near) + "?"
 	}
 	d.addf(key, "unknown field %s%s", quote(key.Value), hint)
 }
 
-func (d *decoder) sequence(n *yaml.Node, out reflect.Value, name string, depth int) {
+func (d *decoder) sequence(n *yaml.Node, out reflect.Value, name string) {
 	if n.Kind != yaml.SequenceNode {
 		d.addf(n, "%s must be a list, not %s", name, kind(n))
 		return
 	}
 	list := reflect.MakeSlice(out.Type(), len(n.Content), len(n.Content))
 	for i, item := range n.Content {
-		d.value(item, list.Index(i), name+"["+strconv.Itoa(i)+"]", depth+1)
+		d.value(item, list.Index(i), name+"["+strconv.Itoa(i)+"]")
 	}
 	out.Set(list)
 }
@@ -158,27 +154,16 @@ func kind(n *yaml.Node) string {
 	return "this"
 }
 
-// fieldByKey returns the field of the struct whose yaml tag has the key.
-func fieldByKey(v reflect.Value, key string) (reflect.Value, bool) {
-	for i := range v.NumField() {
-		if k, ok := fieldKey(v.Type().Field(i)); ok && k == key {
-			return v.Field(i), true
-		}
+// keys returns the yaml key of each field of the struct; "" for a field that has
+// none and so is no part of the document.
+func (d *decoder) keys(t reflect.Type) []string {
+	if keys, ok := d.types[t]; ok {
+		return keys
 	}
-	return reflect.Value{}, false
-}
-
-func fieldKeys(t reflect.Type) []string {
-	var keys []string
-	for i := range t.NumField() {
-		if k, ok := fieldKey(t.Field(i)); ok {
-			keys = append(keys, k)
-		}
+	keys := make([]string, t.NumField())
+	for i := range keys {
+		keys[i], _, _ = strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
 	}
+	d.types[t] = keys
 	return keys
-}
-
-func fieldKey(f reflect.StructField) (string, bool) {
-	key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-	return key, f.IsExported() && key != ""
 }

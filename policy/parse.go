@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -90,7 +91,7 @@ func ParseOverlay(file string, data []byte) (*Policy, error) {
 }
 
 func parse(file string, data []byte, limit int, overlay bool) (*Policy, error) {
-	d := decoder{file: file}
+	d := decoder{file: file, types: map[reflect.Type][]string{}}
 	if len(data) > limit {
 		d.addf(nil, "the document has %d bytes, more than %d", len(data), limit)
 		return nil, d.err()
@@ -116,6 +117,7 @@ func parse(file string, data []byte, limit int, overlay bool) (*Policy, error) {
 // decoder collects the problems of one document.
 type decoder struct {
 	file     string
+	types    map[reflect.Type][]string // the keys of each struct, read once
 	problems []Problem
 	omitted  int
 }

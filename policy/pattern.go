@@ -4,7 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/distribution/reference"
 )
+
+// alphanumeric is what stands between separators; a star can stand for some of it.
+const alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789*"
 
 // maxPattern is the length in bytes of the longest match pattern.
 const maxPattern = 512
@@ -96,34 +101,68 @@ func patternHost(s string) (string, error) {
 }
 
 // checkComponents makes sure that some reference can match: a pattern that can't
-// is a mistake, and in a deny rule a hole.
+// is a mistake, and in a deny rule a hole. It follows the grammar of
+// distribution/reference, whose regular expressions would take most of the time
+// of parsing a large policy.
 func checkComponents(s string, components []string) error {
-	probe := make([]string, 0, len(components)+1)
+	path := 0
 	for i, c := range components {
 		switch {
 		case c == "":
 			return fmt.Errorf("%s has an empty component", quote(s))
 		case c == "**" && i > 0 && components[i-1] == "**":
 			return fmt.Errorf("%s has ** twice in a row; write it once", quote(s))
-		case c == "**" && i == 0:
-			probe = append(probe, "host.example")
 		case c != "**" && strings.Contains(c, "**"):
 			return fmt.Errorf("%s has ** inside a component; ** must be a whole component, use * inside one", quote(s))
 		case i > 0 && strings.ToLower(c) != c:
 			return upperCase(s)
+		case c == "**" || (i == 0 && validHost(c)) || (i > 0 && validComponent(c)):
+		default:
+			return fmt.Errorf("%s matches no possible name, because of %s", quote(s), quote(c))
 		}
-		if c != "**" || i > 0 {
-			probe = append(probe, strings.ReplaceAll(c, "*", "a"))
+		if i > 0 && c != "**" {
+			path += 1 + len(c) - strings.Count(c, "*")
 		}
 	}
-	if len(probe) == 1 {
-		probe = append(probe, "a")
-	}
-	name := strings.Join(probe, "/")
-	if r, err := ParseReference(name); err != nil || r.Name() != name {
-		return fmt.Errorf("%s matches no possible name: write host/path in lower case, with single separators", quote(s))
+	if path > reference.RepositoryNameTotalLengthMax+1 {
+		return fmt.Errorf("%s matches no possible name: a path has at most %d characters", quote(s), reference.RepositoryNameTotalLengthMax)
 	}
 	return nil
+}
+
+// validHost reports whether some normalised host matches c.
+func validHost(c string) bool {
+	if strings.HasPrefix(c, "[") {
+		return true // normalizeHost has parsed the address
+	}
+	name, _, _ := strings.Cut(c, ":")
+	for label := range strings.SplitSeq(name, ".") {
+		if strings.Trim(label, alphanumeric+"-") != "" || strings.Trim(label, "-") != label || label == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// validComponent reports whether some component of a path matches c: runs of
+// letters, digits and stars between single separators.
+func validComponent(c string) bool {
+	for {
+		rest := strings.TrimLeft(c, alphanumeric)
+		if rest == c {
+			return false
+		}
+		if rest == "" {
+			return true
+		}
+		c = strings.TrimLeft(rest, "._-")
+		switch separator := rest[:len(rest)-len(c)]; {
+		case separator == "." || separator == "_" || separator == "__":
+		case separator != "" && strings.Trim(separator, "-") == "":
+		default:
+			return false
+		}
+	}
 }
 
 func upperCase(s string) error {

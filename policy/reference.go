@@ -175,6 +175,16 @@ func (r Reference) WithDigest(d digest.Digest) (Reference, error) {
 	return r, nil
 }
 
+// Tagged returns the reference with its tag only. It is the zero Reference if
+// there is no tag.
+func (r Reference) Tagged() Reference {
+	if r.tag == "" {
+		return Reference{}
+	}
+	r.digest = ""
+	return r
+}
+
 // SameRepository reports whether both references have the same name, whatever
 // their tags and digests.
 func (r Reference) SameRepository(o Reference) bool {

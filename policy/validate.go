@@ -73,7 +73,7 @@ func (v *validator) rules() {
 			v.addf(at, "the name %s is already that of the rule on line %d; names must be unique", quote(r.Name), line)
 		}
 		lines[r.Name] = r.line
-		if r.Name == DefaultRule {
+		if r.Name == DefaultRule || r.Name == BuiltinRule {
 			v.addf(at, "the name %s is reserved for decisions without a rule; choose another", quote(r.Name))
 		}
 		v.rule(r, n)

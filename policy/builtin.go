@@ -1,0 +1,57 @@
+package policy
+
+import "fmt"
+
+// BuiltinRule is the name under which a decision reports what no policy can
+// change: the rules that keep a policy from being walked around, and requests that
+// can't be brought before a policy at all. No rule can have it.
+const BuiltinRule = "builtin"
+
+// builtin returns why the request is refused whatever the policy says, or "".
+//
+// The policy frontend runs an inner frontend by putting it, as a named context,
+// in the place of its own reference. Running itself would go round in circles, and
+// a client's named context over its repository would choose what runs.
+func (r Request) builtin() string {
+	if r.Self.Name() == "" {
+		return ""
+	}
+	if r.Reference.SameRepository(r.Self) {
+		return fmt.Sprintf("it asks the policy frontend to run itself (%s): name the frontend to run instead", r.Self.Name())
+	}
+	for _, name := range r.NamedContexts {
+		ref, err := ParseReference(name)
+		if err == nil && ref.SameRepository(r.Self) {
+			return fmt.Sprintf("the named context %s would replace the policy frontend (%s): build without it, or give it another name", quote(name), r.Self.Name())
+		}
+	}
+	return ""
+}
+
+// Refuse returns the decision against a request that can't be brought before the
+// rules, such as one that is no image reference. It says what the policy allows
+// instead, as far as there is a policy.
+func (l Layers) Refuse(requested, reason string) Decision {
+	d := Decision{
+		Verdict:   Deny,
+		Requested: requested,
+		Source:    requested,
+		Rule:      BuiltinRule,
+		Reason:    reason,
+		Messages:  []string{},
+		Layer:     LayerPolicy,
+		Contact:   l.Contact(),
+	}
+	if l.embedded == nil {
+		return d
+	}
+	d.Policy = l.embedded.Identity()
+	if l.overlay != nil {
+		id := l.overlay.Identity()
+		d.Overlay = &id
+	}
+	// The zero Reference is as near to one allowed name as to another.
+	ref, _ := ParseReference(requested)
+	d.Allowed = l.embedded.allowed(ref)
+	return d
+}

@@ -1,0 +1,260 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzParse: no document makes Parse panic or its message act on a terminal, and
+// a document that parses decides the same each time.
+func FuzzParse(f *testing.F) {
+	for _, doc := range []string{
+		testPolicy, "", "version: 1", "version: 1\n---\n", "\ufeffversion: 1\r\n", `{"version":1,"default":"deny","DEFAULT":"allow"}`,
+		"version: 1\nid: &a x\ncontact: *a\n<<: {}\n", "a: !!binary x\n", "? [a]\n: b\n", "version: 1\nfrontends:\n- {match: [\"**\"], tags: [1.10]}\n",
+		"[[[[", "\xff", "version: 1\nid: \"\\e\"", "- - - -\n", "'", "%TAG ! x\n--- !<!a> b", "version: 0x1", "\"\": x", "version: 1_0",
+	} {
+		f.Add([]byte(doc))
+	}
+	r, err := ParseReference("docker/dockerfile:1")
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := Parse("p", data)
+		if err != nil {
+			var e *ParseError
+			require.True(t, errors.As(err, &e))
+			require.NotEmpty(t, e.Problems)
+			require.LessOrEqual(t, len(e.Problems), maxProblems)
+			for _, problem := range e.Problems {
+				require.Equal(t, -1, strings.IndexFunc(problem.String(), unicode.IsControl), "%q", problem.String())
+				require.Less(t, len(problem.String()), 4096)
+			}
+			return
+		}
+		again, err := Parse("p", data)
+		require.NoError(t, err)
+		require.Equal(t, p, again)
+		l, err := Stack(p, again)
+		if err != nil {
+			require.Equal(t, AcceptNone, p.Overlay.Accept)
+			return
+		}
+		alone, err := Stack(p, nil)
+		require.NoError(t, err)
+		for _, req := range []Request{{Reference: r}, {Reference: r, Digest: digestA}} {
+			d := Decide(alone, req)
+			require.Equal(t, d, Decide(alone, req))
+			require.Equal(t, d.Verdict, Decide(l, req).Verdict, "a policy on itself changes no verdict")
+		}
+	})
+}
+
+// FuzzReference: what parses is in a form that parses to itself, names the same
+// kind of host as was written, and is read by BuildKit's parser as the same name.
+func FuzzReference(f *testing.F) {
+	for _, s := range []string{
+		"alpine", "docker/dockerfile:1", "DOCKER/dockerfile", "docker:443/dockerfile", "docker.io:0443/x", "index.docker.io:443/x/y@" + digestA,
+		"LOCALHOST:443/x", "[::1]:443/x", "[FD00:0::1]/x", "reg.example:99999/x", "docker.io/docker.io/x", "docker.io/localhost/x", "a:443/b:443", "A.b:443/c",
+		strings.Repeat("a", 64), "docker.io/" + strings.Repeat("a", 64), "x@sha384:" + strings.Repeat("a", 96), "docker.io/library/library", "0:0443/0",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r, err := ParseReference(s)
+		if err != nil {
+			require.Equal(t, -1, strings.IndexFunc(err.Error(), unicode.IsControl), "%q", err.Error())
+			return
+		}
+		for _, form := range []string{r.String(), r.Familiar()} {
+			again, err := ParseReference(form)
+			require.NoError(t, err)
+			require.Equal(t, r, again)
+		}
+		host, path, _ := strings.Cut(r.Name(), "/")
+		require.NotEmpty(t, path)
+		require.True(t, isHost(host))
+		require.Equal(t, strings.ToLower(host), host)
+		// The host is the one that was written, or docker.io where none was.
+		written, _, slash := strings.Cut(s, "/")
+		written = strings.ToLower(written)
+		switch {
+		case !slash || !isHost(written):
+			require.Equal(t, dockerHost, host)
+		case strings.HasPrefix(written, "["):
+			require.True(t, strings.HasPrefix(host, "["))
+		default:
+			require.Equal(t, strings.Replace(hostName(written), indexHost, dockerHost, 1), hostName(host))
+		}
+	})
+}
+
+func hostName(host string) string {
+	name, _, _ := strings.Cut(host, ":")
+	return name
+}
+
+// FuzzPattern: the matcher says what a naive regular expression says, and a
+// pattern without stars matches exactly the repository that it names.
+func FuzzPattern(f *testing.F) {
+	for _, s := range [][2]string{
+		{"docker/dockerfile", "docker/dockerfile:1"}, {"docker/*", "docker/a/b"}, {"**", "a"}, {"**/x", "h.example/a/x"}, {"corp.example/**/x/**", "corp.example/x/y"},
+		{"corp.example/a*b*c", "corp.example/abbc"}, {"docker.io/**", "a"}, {"*.example/**", "a.example/b"}, {"docker.io/*", "a"}, {"**/a*/**", "b.c/aa/d/e"},
+		{"docker:443/x", "docker/x"}, {"[::1]/x", "[::1]:443/x"}, {"docker.io/**/b", "b"},
+	} {
+		f.Add(s[0], s[1])
+	}
+	f.Fuzz(func(t *testing.T, pat, ref string) {
+		p, err := parsePattern(pat)
+		if err != nil {
+			require.Equal(t, -1, strings.IndexFunc(err.Error(), unicode.IsControl), "%q", err.Error())
+			return
+		}
+		again, err := parsePattern(p.String())
+		require.NoError(t, err)
+		require.Equal(t, p, again, "the normalised pattern is the same pattern")
+		if !strings.Contains(pat, "*") {
+			require.Equal(t, mustRef(t, pat).Name(), p.String())
+			require.True(t, p.match(strings.Split(p.String(), "/")))
+		}
+		r, err := ParseReference(ref)
+		if err != nil {
+			return
+		}
+		exact, err := parsePattern(r.Name())
+		require.NoError(t, err, "every name is a pattern of itself")
+		require.Equal(t, r.Name(), exact.String())
+		require.Equal(t, oracle(p.String()).MatchString(r.Name()), p.match(strings.Split(r.Name(), "/")), "%s on %s", p, r.Name())
+	})
+}
+
+// oracle is the meaning of a normalised pattern, written naively.
+func oracle(pattern string) *regexp.Regexp {
+	if pattern == "**" {
+		return regexp.MustCompile(`^.+$`)
+	}
+	s := regexp.QuoteMeta(pattern)
+	s = strings.ReplaceAll(s, `/\*\*/`, `/(\D+/)*`)
+	if rest, ok := strings.CutPrefix(s, `\*\*/`); ok {
+		s = `(\D+/)*` + rest
+	}
+	if rest, ok := strings.CutSuffix(s, `/\*\*`); ok {
+		s = rest + `/.+`
+	}
+	s = strings.ReplaceAll(s, `\*`, `[^/]*`)
+	return regexp.MustCompile(`^` + strings.ReplaceAll(s, `\D+`, `[^/]+`) + `$`)
+}
+
+// FuzzOverlayNeverWidens: for all policies, overlays and requests, what both
+// together allow the embedded policy allows alone, under no looser obligations,
+// and so does the overlay. Knowing more never turns a decision around.
+func FuzzOverlayNeverWidens(f *testing.F) {
+	f.Add([]byte{0}, []byte{0}, []byte{0})
+	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, []byte{12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, []byte{1, 1, 1, 1})
+	f.Add([]byte("every policy"), []byte("every overlay"), []byte("every request"))
+	for i := range byte(64) {
+		f.Add([]byte{i, 3, i, i >> 1, i >> 2, 1, i, 2, 2}, []byte{i >> 1, 2, i >> 1, 3, i, i >> 3}, []byte{i, i >> 2, i >> 3, i >> 4})
+	}
+	f.Fuzz(func(t *testing.T, embedded, overlay, req []byte) {
+		e, o := generatePolicy(embedded), generatePolicy(overlay)
+		both, aloneE, aloneO := mustStack(t, e, o), mustStack(t, e, ""), mustStack(t, o, "")
+		r := generateRequest(t, req)
+		d, dE, dO := Decide(both, r), Decide(aloneE, r), Decide(aloneO, r)
+		if d.Verdict == Allow {
+			for _, one := range []Decision{dE, dO} {
+				require.Equal(t, Allow, one.Verdict, "%s\n%s\n%+v", e, o, r)
+				require.True(t, tighter(d.Obligations, one.Obligations), "%v %v", d.Obligations, one.Obligations)
+				require.True(t, d.TagUnverified || !one.TagUnverified)
+			}
+		}
+		if dE.Verdict == Deny || dO.Verdict == Deny {
+			require.Equal(t, Deny, d.Verdict, "%s\n%s\n%+v", e, o, r)
+		}
+		if r.Digest != "" || r.Reference.Digest() != "" {
+			require.NotEqual(t, Undecidable, d.Verdict)
+			return
+		}
+		for _, known := range []digest.Digest{digestA, digestB, digestC} {
+			if r.TagDigest != "" && r.TagDigest != known {
+				continue // The tag moved: that is news of another kind.
+			}
+			r.Digest = known
+			if after := Decide(both, r); d.Verdict != Undecidable {
+				require.Equal(t, d.Verdict, after.Verdict, "%s\n%s\n%+v", e, o, r)
+			}
+		}
+	})
+}
+
+const digestC = "sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
+
+func tighter(a, b Obligations) bool {
+	if b.RequireDigest && !a.RequireDigest {
+		return false
+	}
+	if len(b.Digests) == 0 {
+		return true
+	}
+	return len(a.Digests) > 0 && !slices.ContainsFunc(a.Digests, func(d string) bool { return !slices.Contains(b.Digests, d) })
+}
+
+// choices turns fuzzed bytes into choices; when they run out it takes the first.
+type choices []byte
+
+func (c *choices) next(n int) int {
+	if len(*c) == 0 {
+		return 0
+	}
+	b := (*c)[0]
+	*c = (*c)[1:]
+	return int(b) % n
+}
+
+func (c *choices) of(items ...string) string { return items[c.next(len(items))] }
+
+func generatePolicy(data []byte) string {
+	c := choices(data)
+	var b strings.Builder
+	fmt.Fprintf(&b, "version: 1\ndefault: %s\n", c.of("deny", "allow"))
+	if rules := c.next(5); rules > 0 {
+		b.WriteString("frontends:\n")
+		for range rules {
+			fmt.Fprintf(&b, "- match: [%s]\n", c.of(`"**"`, "a", "b", `docker.io/*`, `"**/a"`, "x.example/a"))
+			if tag := c.of("", "1", "1.*", "*"); tag != "" {
+				fmt.Fprintf(&b, "  tags: [%q]\n", tag)
+			}
+			if digests := c.of("", digestA, digestB, digestA+","+digestB); digests != "" {
+				fmt.Fprintf(&b, "  digests: [%q]\n", strings.Split(digests, ","))
+			}
+			switch c.next(4) {
+			case 1:
+				b.WriteString("  action: deny\n")
+			case 2:
+				b.WriteString("  requireDigest: true\n")
+			}
+		}
+	}
+	return strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(b.String(), "[[", "["), "]]", "]"), `" "`, `", "`)
+}
+
+func generateRequest(t *testing.T, data []byte) Request {
+	t.Helper()
+	c := choices(data)
+	name := c.of("a", "b", "x.example/a", "c/a")
+	ref := mustRef(t, name+c.of("", ":1", ":1.2", ":3"))
+	switch c.next(4) {
+	case 1:
+		ref = mustRef(t, name+"@"+digestA)
+	case 2:
+		ref = mustRef(t, name+":1@"+digestA)
+	case 3:
+		ref = mustRef(t, name+":1.2@"+digestB)
+	}
+	return Request{Reference: ref, TagDigest: digest.Digest(c.of("", digestA, digestB)), Digest: ref.Digest()}
+}
