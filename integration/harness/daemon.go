@@ -42,6 +42,9 @@ type Daemon struct {
 	// exited is closed when the process has ended.
 	exited chan struct{}
 
+	mu      sync.Mutex
+	clients []*Process
+
 	stopOnce sync.Once
 	stopErr  error
 
@@ -183,6 +186,13 @@ func (d *Daemon) Stop(t T) {
 func (d *Daemon) stop() error {
 	d.stopOnce.Do(func() {
 		var errs []error
+		// A daemon with a build under way would wait for its end.
+		d.mu.Lock()
+		clients := d.clients
+		d.mu.Unlock()
+		for _, p := range clients {
+			p.kill()
+		}
 		if d.cmd != nil && d.cmd.Process != nil {
 			_ = syscall.Kill(d.cmd.Process.Pid, syscall.SIGTERM)
 			if !Poll(stopTimeout, d.hasExited) {

@@ -42,7 +42,7 @@ func NewEnv(progress io.Writer) (*Env, error) {
 		snapshotter: sync.OnceValue(bestSnapshotter),
 	}
 	e.frontends.ready = map[TestFrontend]error{}
-	e.image = sync.OnceValues(e.makeImage)
+	e.image = sync.OnceValues(func() (string, error) { return e.makeImage("") })
 	e.stopSignals = e.reaper.onSignal()
 	if e.Registry, err = newRegistry(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -52,6 +52,16 @@ func NewEnv(progress io.Writer) (*Env, error) {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
+}
+
+// TempDir makes a folder that is removed by Close, or if a signal ends the
+// process.
+func (e *Env) TempDir() (string, error) {
+	dir, err := os.MkdirTemp("", tempPrefix())
+	if err == nil {
+		e.reaper.add(dir, func() error { return os.RemoveAll(dir) })
+	}
+	return dir, err
 }
 
 // Plain starts a daemon that allows every frontend, to compare with.

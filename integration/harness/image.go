@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
@@ -52,24 +50,44 @@ func (e *Env) Image(t T) string {
 // with a policy inside, as `FROM` and `COPY` would make it.
 func (e *Env) WithPolicy(t T, policy string) string {
 	t.Helper()
-	sum := sha256.Sum256([]byte(policy))
-	ref := e.Repository() + ":policy-" + hex.EncodeToString(sum[:8])
+	ref := e.Repository() + ":policy-" + shortDigest([]byte(policy))
 	if _, err := e.Registry.AppendFile(e.Image(t), ref, PolicyPath, []byte(policy), 0o644); err != nil {
 		t.Fatalf("%v", err)
 	}
 	return ref
 }
 
-func (e *Env) makeImage() (string, error) {
+// BakeWithPolicy returns the full reference of the product's image with the
+// policy in file inside, made as Image makes it and with the bake variable POLICY,
+// which is relative to the repository's root.
+func (e *Env) BakeWithPolicy(t T, file string) string {
+	t.Helper()
+	ref, err := e.makeImage(file)
+	if err != nil {
+		t.Fatalf("build the image with policy %s: %v", file, err)
+	}
+	return ref
+}
+
+// makeImage bakes the image, or pushes one that an earlier run baked of the same
+// inputs. policy is the bake variable POLICY and may be empty.
+func (e *Env) makeImage(policy string) (string, error) {
 	say := progressTo(e.progress)
-	ref := e.Repository() + ":" + ImageVersion
 	dir := filepath.Join(e.Tools.Root, stateDir, "images")
 	unlock, err := lockFile(dir+".lock", func() { say("another process builds the image, waiting for it") })
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	key, err := e.imageKey()
+	ref := e.Repository() + ":" + ImageVersion
+	var content []byte
+	if policy != "" {
+		if content, err = os.ReadFile(filepath.Join(e.Tools.Root, policy)); err != nil {
+			return "", err
+		}
+		ref += "-" + shortDigest(content)
+	}
+	key, err := e.imageKey(content)
 	if err != nil {
 		return "", err
 	}
@@ -77,21 +95,28 @@ func (e *Env) makeImage() (string, error) {
 	if index, err := layout.ImageIndexFromPath(kept); err == nil {
 		return ref, e.pushKept(ref, index)
 	}
-	if err := e.bake(ref, say); err != nil {
+	if err := e.bake(ref, policy, say); err != nil {
 		return "", err
 	}
 	return ref, e.keep(ref, dir, kept)
 }
 
+// shortDigest is enough of a SHA-256 for a tag.
+func shortDigest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}
+
 // imageKey is of everything that the image is made from: the repository's files
 // but for those that don't get into it, and the versions of the builders.
-func (e *Env) imageKey() (string, error) {
+func (e *Env) imageKey(policy []byte) (string, error) {
 	h := sha256.New()
 	goVersion, err := goEnv(e.Tools.Root, "GOVERSION")
 	if err != nil {
 		return "", err
 	}
 	fmt.Fprintln(h, goVersion, hostPlatform(), e.Tools.BuildKitVersion, e.Tools.BuildxVersion, ImageVersion)
+	fmt.Fprintf(h, "%q\n", policy)
 	skip := map[string]bool{".git": true, ".github": true, stateDir: true, "integration": true, "tools": true, "docs": true, "examples": true}
 	err = filepath.WalkDir(e.Tools.Root, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -124,7 +149,7 @@ func (e *Env) imageKey() (string, error) {
 
 // bake builds the image with the bake file's own defaults and pushes it to ref.
 // The daemon's root is kept from run to run for its cache.
-func (e *Env) bake(ref string, say func(string, ...any)) error {
+func (e *Env) bake(ref, policy string, say func(string, ...any)) error {
 	start := time.Now()
 	say("building the image with bake (a minute or two with cold caches)")
 	goImage, err := e.goImage()
@@ -142,7 +167,7 @@ func (e *Env) bake(ref string, say func(string, ...any)) error {
 	if err != nil {
 		return err
 	}
-	err = d.bake(e.Tools.Root, []string{"IMAGE=" + ref, "VERSION=" + ImageVersion}, "--push", "image")
+	err = d.bake(e.Tools.Root, []string{"IMAGE=" + ref, "VERSION=" + ImageVersion, "POLICY=" + policy}, "--push", "image")
 	if err == nil {
 		say("built the image in %.1fs", time.Since(start).Seconds())
 	}
@@ -195,66 +220,4 @@ func (e *Env) goImage() (string, error) {
 		image = "library/" + image
 	}
 	return image, nil
-}
-
-// keep saves the image at ref as an OCI layout for later processes, and drops
-// the oldest ones.
-func (e *Env) keep(ref, dir, kept string) error {
-	desc, err := e.Registry.get(ref)
-	if err != nil {
-		return err
-	}
-	tmp := kept + ".new"
-	if err := os.RemoveAll(tmp); err != nil {
-		return err
-	}
-	path, err := layout.Write(tmp, empty.Index)
-	if err != nil {
-		return err
-	}
-	if desc.MediaType.IsIndex() {
-		index, err := desc.ImageIndex()
-		if err != nil {
-			return err
-		}
-		if err := path.AppendIndex(index); err != nil {
-			return err
-		}
-	} else {
-		image, err := desc.Image()
-		if err != nil {
-			return err
-		}
-		if err := path.AppendImage(image); err != nil {
-			return err
-		}
-	}
-	if err := os.Rename(tmp, kept); err != nil {
-		return err
-	}
-	return dropOldest(dir, imagesKept)
-}
-
-// pushKept pushes what keep saved.
-func (e *Env) pushKept(ref string, saved v1.ImageIndex) error {
-	manifest, err := saved.IndexManifest()
-	if err != nil {
-		return err
-	}
-	if len(manifest.Manifests) != 1 {
-		return fmt.Errorf("the kept image has %d manifests instead of one: run make clean", len(manifest.Manifests))
-	}
-	m := manifest.Manifests[0]
-	if m.MediaType.IsIndex() {
-		index, err := saved.ImageIndex(m.Digest)
-		if err != nil {
-			return err
-		}
-		return e.Registry.pushIndex(ref, index)
-	}
-	image, err := saved.Image(m.Digest)
-	if err != nil {
-		return err
-	}
-	return e.Registry.pushImage(ref, image)
 }

@@ -93,11 +93,16 @@ func mountsUnder(mountinfo, dir string) []string {
 		return nil
 	}
 	defer f.Close()
+	// proc(5): white space and backslashes in paths are written in octal.
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 	var mounts []string
 	for s := bufio.NewScanner(f); s.Scan(); {
 		fields := strings.Fields(s.Text())
-		if len(fields) > 4 && (fields[4] == dir || strings.HasPrefix(fields[4], dir+"/")) {
-			mounts = append(mounts, fields[4])
+		if len(fields) <= 4 {
+			continue
+		}
+		if point := unescape.Replace(fields[4]); point == dir || strings.HasPrefix(point, dir+"/") {
+			mounts = append(mounts, point)
 		}
 	}
 	slices.Sort(mounts)

@@ -45,6 +45,7 @@ func (c Command) start(env []string) (*Process, error) {
 		p.timeout = DefaultTimeout
 	}
 	p.cmd.Dir, p.cmd.Env, p.cmd.Stdin = c.Dir, env, c.Stdin
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout := locked{&p.mu, &p.stdout}
 	p.start = time.Now()
 	if c.TTY {
@@ -60,7 +61,7 @@ func (c Command) start(env []string) (*Process, error) {
 		go p.wait(func() { <-copied; terminal.Close() })
 		return p, nil
 	}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr.Setpgid = true
 	p.cmd.Stdout, p.cmd.Stderr = stdout, locked{&p.mu, &p.stderr}
 	// A grandchild that keeps the pipes open must not hang the test.
 	p.cmd.WaitDelay = 5 * time.Second

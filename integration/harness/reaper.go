@@ -51,14 +51,17 @@ func (r *reaper) runAll() error {
 }
 
 // onSignal undoes everything when the process is interrupted or terminated,
-// then ends it as the signal would have. The returned function ends the watch.
+// then ends it as the signal would have. The returned function ends the watch;
+// once a signal came it doesn't return, because the process is about to end.
 func (r *reaper) onSignal() (stop func()) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
+	stopped := make(chan struct{})
 	go func() {
 		select {
 		case <-done:
+			close(stopped)
 		case s := <-signals:
 			_ = r.runAll() // nobody is left to be told
 			signal.Reset()
@@ -68,5 +71,6 @@ func (r *reaper) onSignal() (stop func()) {
 	return func() {
 		signal.Stop(signals)
 		close(done)
+		<-stopped
 	}
 }

@@ -22,6 +22,9 @@ func (d *Daemon) Start(t T, c Command) *Process {
 		t.Fatalf("%v", err)
 	}
 	t.Cleanup(p.kill)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.clients = append(d.clients, p)
 	return p
 }
 
