@@ -30,15 +30,23 @@ const Version = 1
 const DefaultRule = "default"
 
 // Policy is one parsed policy document. Use Parse to make one; a Policy made
-// otherwise is refused by Stack.
+// otherwise is refused by Stack. The comments on its fields are what an editor
+// shows to those who write policies.
 type Policy struct {
-	Version         int     `yaml:"version"`
-	ID              string  `yaml:"id,omitempty"`
-	Default         Action  `yaml:"default,omitempty"`
-	Contact         string  `yaml:"contact,omitempty"`
-	DefaultFrontend string  `yaml:"defaultFrontend,omitempty"`
-	Frontends       []Rule  `yaml:"frontends,omitempty"`
-	Overlay         Overlay `yaml:"overlay,omitempty"`
+	// Version of the policy language; 1.
+	Version int `yaml:"version" jsonschema:"enum=1"`
+	// ID of the policy, shown in messages.
+	ID string `yaml:"id,omitempty" jsonschema:"minLength=1,maxLength=256"`
+	// What happens to a frontend that no rule matches; deny if left out.
+	Default Action `yaml:"default,omitempty" jsonschema:"enum=allow,enum=deny,default=deny"`
+	// Whom a refused person can ask: a name, a channel, an address.
+	Contact string `yaml:"contact,omitempty" jsonschema:"minLength=1,maxLength=512"`
+	// The frontend to run when a build names none, such as docker/dockerfile:1. The rules apply to it as to any other.
+	DefaultFrontend string `yaml:"defaultFrontend,omitempty" jsonschema:"minLength=1,maxLength=1024"`
+	// The rules. A deny rule that matches wins, wherever it stands; otherwise the first allow rule that matches decides.
+	Frontends []Rule `yaml:"frontends,omitempty"`
+	// Which policies clients may put on top of this one. Not allowed in such a policy itself.
+	Overlay Overlay `yaml:"overlay,omitempty"`
 
 	digest digest.Digest
 }
@@ -46,13 +54,20 @@ type Policy struct {
 // Rule allows or denies frontends. All conditions that it has must hold for it
 // to match.
 type Rule struct {
-	Name          string   `yaml:"name,omitempty"`
-	Match         []string `yaml:"match"`
-	Tags          []string `yaml:"tags,omitempty"`
-	Digests       []string `yaml:"digests,omitempty"`
-	RequireDigest bool     `yaml:"requireDigest,omitempty"`
-	Action        Action   `yaml:"action,omitempty"`
-	Message       string   `yaml:"message,omitempty"`
+	// Name of the rule in messages; unique, and neither default nor builtin.
+	Name string `yaml:"name,omitempty" jsonschema:"minLength=1,maxLength=256"`
+	// Names that the rule is for, without tag or digest. A * stands for any characters within one path component, ** for any number of components. Without a host, a name is one on docker.io.
+	Match []string `yaml:"match" jsonschema:"minItems=1"`
+	// Tags that the rule is for; a * stands for any characters. A reference without a tag has the tag latest, unless it has a digest.
+	Tags []string `yaml:"tags,omitempty" jsonschema:"minItems=1"`
+	// Digests that the rule is for, compared with that of the image that would run.
+	Digests []string `yaml:"digests,omitempty" jsonschema:"minItems=1"`
+	// Whether the reference itself must carry a digest. Not allowed in a deny rule.
+	RequireDigest bool `yaml:"requireDigest,omitempty" jsonschema:"default=false"`
+	// What the rule does; allow if left out.
+	Action Action `yaml:"action,omitempty" jsonschema:"enum=allow,enum=deny,default=allow"`
+	// What to tell the person whose build the rule decides.
+	Message string `yaml:"message,omitempty" jsonschema:"minLength=1,maxLength=2048"`
 
 	line, column int
 	unnamed      bool
@@ -61,7 +76,8 @@ type Rule struct {
 
 // Overlay says how a policy treats a policy document that a client sends.
 type Overlay struct {
-	Accept Accept `yaml:"accept,omitempty"`
+	// Whether clients may send one: none refuses builds that do; narrow takes it, and it can only tighten. Narrow if left out.
+	Accept Accept `yaml:"accept,omitempty" jsonschema:"enum=none,enum=narrow,default=narrow"`
 }
 
 // Identity tells one policy document from another.

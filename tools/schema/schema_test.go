@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+func TestCheckedInSchemaIsTheGeneratedOne(t *testing.T) {
+	t.Parallel()
+	want, err := generate()
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(policy.Schema()), "run make schema")
+}
+
+func TestEveryFieldIsDescribed(t *testing.T) {
+	t.Parallel()
+	var root map[string]any
+	require.NoError(t, json.Unmarshal(policy.Schema(), &root))
+	described := 0
+	var walk func(path string, schema map[string]any)
+	walk = func(path string, schema map[string]any) {
+		properties, _ := schema["properties"].(map[string]any)
+		for name, p := range properties {
+			p := p.(map[string]any)
+			require.NotEmpty(t, p["description"], path+name)
+			described++
+			walk(path+name+".", p)
+			if items, ok := p["items"].(map[string]any); ok {
+				walk(path+name+"[].", items)
+			}
+		}
+	}
+	walk("", root)
+	require.GreaterOrEqual(t, described, 15)
+}
+
+// decode reads a policy as an editor's validator does.
+func decode(t *testing.T, data []byte) any {
+	t.Helper()
+	var doc any
+	require.NoError(t, yaml.Unmarshal(data, &doc))
+	asJSON, err := json.Marshal(doc)
+	require.NoError(t, err)
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
+	require.NoError(t, err)
+	return value
+}
+
+func compile(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(policy.Schema()))
+	require.NoError(t, err)
+	c := jsonschema.NewCompiler()
+	require.NoError(t, c.AddResource(schemaID, doc))
+	s, err := c.Compile(schemaID)
+	require.NoError(t, err)
+	return s
+}
+
+func TestExamplesAreValid(t *testing.T) {
+	t.Parallel()
+	s := compile(t)
+	policies, err := filepath.Glob("../../examples/*/policy.yaml")
+	require.NoError(t, err)
+	overlays, err := filepath.Glob("../../examples/*/overlay.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, policies)
+	require.NotEmpty(t, overlays)
+	for _, file := range append(policies, overlays...) {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.NoError(t, s.Validate(decode(t, data)), file)
+		_, err = policy.Parse(file, data)
+		require.NoError(t, err)
+	}
+	for _, file := range overlays {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		_, err = policy.ParseOverlay(file, data)
+		require.NoError(t, err)
+	}
+}
+
+func TestSchemaRefusesWhatParseRefuses(t *testing.T) {
+	t.Parallel()
+	s := compile(t)
+	for name, doc := range map[string]string{
+		"a missing version":          "id: x",
+		"another version":            "version: 2",
+		"an unknown field":           "{version: 1, frontend: []}",
+		"an unknown field of a rule": "{version: 1, frontends: [{match: [a], tag: [b]}]}",
+		"a rule without match":       "{version: 1, frontends: [{name: a}]}",
+		"an empty match":             "{version: 1, frontends: [{match: []}]}",
+		"an action that is none":     "{version: 1, default: maybe}",
+		"an overlay that is none":    "{version: 1, overlay: {accept: signed}}",
+		"a text for a list":          "{version: 1, frontends: [{match: a}]}",
+		"an over-long id":            "{version: 1, id: " + string(bytes.Repeat([]byte("x"), 257)) + "}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Error(t, s.Validate(decode(t, []byte(doc))))
+			_, err := policy.Parse("p", []byte(doc))
+			require.Error(t, err)
+		})
+	}
+}
