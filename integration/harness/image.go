@@ -187,7 +187,7 @@ func (d *Daemon) bake(dir string, env []string, args ...string) error {
 	}
 	o, err := p.result()
 	if err == nil && o.ExitCode != 0 {
-		err = fmt.Errorf("%s\nend of the daemon's log:\n%s", o, d.LogTail())
+		err = fmt.Errorf("%s", o)
 	}
 	return err
 }

@@ -1,0 +1,94 @@
+// Command demo shows what the policy frontend does, on a real BuildKit: it
+// starts a buildkitd that permits no other frontend, builds the product's image
+// with a policy of the examples inside, and runs one build that the policy
+// allows and one that it refuses. It needs root. It cleans up after itself and
+// exits with 0 only if the first was built and the second refused.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+const (
+	policyFile = "examples/dockerfile-only/policy.yaml"
+	// refused is a frontend that the policy has no rule for.
+	refused = "docker/dockerfile-upstream:master"
+	// greeting is what the allowed build writes.
+	greeting = "built by an allowed frontend"
+)
+
+func main() {
+	os.Exit(run())
+}
+
+func run() int {
+	env, err := harness.NewEnv(os.Stderr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		return 1
+	}
+	d := &demo{env: env}
+	ok := d.do(d.show)
+	if err := env.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, "demo: clean up:", err)
+		ok = false
+	}
+	if !ok {
+		return 1
+	}
+	d.title("Built what the policy allows and refused what it does not. Everything is cleaned up.")
+	return 0
+}
+
+// show is the demo itself.
+func (d *demo) show() {
+	us := d.env.BakeWithPolicy(d, policyFile)
+	daemon := d.env.SolePermitted(d)
+
+	d.title("The policy inside the image, " + policyFile)
+	d.print(d.read(filepath.Join(d.env.Tools.Root, policyFile)))
+
+	d.title("The daemon: every build has to go through the policy frontend")
+	d.print(fmt.Sprintf("[frontend.\"dockerfile.v0\"]\n  enabled = false\n[frontend.\"gateway.v0\"]\n  allowedRepositories = [%q]\n",
+		d.env.Repository()))
+
+	d.title("1. A Dockerfile whose frontend the policy allows")
+	allowed := harness.WriteContext(d, map[string]string{
+		"Dockerfile": "# syntax=docker/dockerfile:1\nFROM busybox AS build\nRUN echo '" + greeting + "' > /hello\n" +
+			"FROM scratch\nCOPY --from=build /hello /\n",
+	})
+	built := d.build(daemon, allowed, us)
+	if built.ExitCode != 0 {
+		d.Fatalf("the first build should have succeeded")
+	}
+	result := d.read(filepath.Join(allowed, "out", "hello"))
+	if result != greeting+"\n" {
+		d.Fatalf("the first build made %q instead of %q", result, greeting)
+	}
+	d.print("$ cat out/hello\n" + result)
+
+	d.title("2. A Dockerfile whose frontend the policy does not allow")
+	other := harness.WriteContext(d, map[string]string{
+		"Dockerfile": "# syntax=" + refused + "\nFROM busybox\nRUN echo 'this never runs'\n",
+	})
+	stopped := d.build(daemon, other, us)
+	if stopped.ExitCode == 0 || !strings.Contains(stopped.Stderr, refused) {
+		d.Fatalf("the second build should have been refused with a message that names %s", refused)
+	}
+	if _, err := os.Stat(filepath.Join(other, "out")); !os.IsNotExist(err) {
+		d.Fatalf("the refused build should have exported nothing")
+	}
+}
+
+// build shows a Dockerfile, and a build of it with the output that a person sees.
+func (d *demo) build(daemon *harness.Daemon, dir, us string) harness.Output {
+	d.print("$ cat Dockerfile\n" + d.read(filepath.Join(dir, "Dockerfile")) + "\n")
+	o := daemon.Buildx(d, dir, "build", "--progress=plain", "--build-arg", "BUILDKIT_SYNTAX="+us, "-o", "out", ".")
+	d.print(fmt.Sprintf("$ docker %s\n%s(exit code %d)\n", o.Command, o.Text(), o.ExitCode))
+	return o
+}
