@@ -25,7 +25,7 @@ func (e *DenialError) Error() string {
 	d := e.Decision
 	var b strings.Builder
 	if d.Requested == "" {
-		fmt.Fprintf(&b, "refused by policy: %s", d.Reason)
+		fmt.Fprintf(&b, "every frontend is refused: %s", d.Reason)
 	} else {
 		fmt.Fprintf(&b, "frontend %s is refused: %s", printable(d.Requested), d.Reason)
 	}

@@ -12,22 +12,28 @@ import (
 
 // loadPolicies reads the embedded policy and the one that the client sent, if it
 // sent one. Whatever is wrong with either is an error: no build runs on half a
-// policy.
+// policy. The layers that come with an error hold what could be read, for the
+// message.
 func loadPolicies(path string, o options) (policy.Layers, error) {
 	embedded, err := loadEmbedded(path)
 	if err != nil {
 		return policy.Layers{}, err
 	}
-	var overlay *policy.Policy
-	if doc, ok := o.all[keyPolicy]; ok {
-		overlay, err = policy.ParseOverlay("POLICY_FRONTEND_POLICY", []byte(doc))
-		if err != nil {
-			return policy.Layers{}, fmt.Errorf("every frontend is refused: the policy sent as build-arg POLICY_FRONTEND_POLICY can't be used:\n%w", err)
-		}
+	alone, err := policy.Stack(embedded, nil)
+	if err != nil {
+		return policy.Layers{}, err
+	}
+	doc, ok := o.all[keyPolicy]
+	if !ok {
+		return alone, nil
+	}
+	overlay, err := policy.ParseOverlay("POLICY_FRONTEND_POLICY", []byte(doc))
+	if err != nil {
+		return alone, fmt.Errorf("the policy sent as build-arg POLICY_FRONTEND_POLICY can't be used:\n%w", err)
 	}
 	layers, err := policy.Stack(embedded, overlay)
 	if err != nil {
-		return policy.Layers{}, fmt.Errorf("every frontend is refused: %w", err)
+		return alone, err
 	}
 	return layers, nil
 }
@@ -35,19 +41,19 @@ func loadPolicies(path string, o options) (policy.Layers, error) {
 func loadEmbedded(path string) (*policy.Policy, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("every frontend is refused: this policy frontend image holds no policy: add one as %s (FROM this image, COPY policy.yaml %[1]s)", path)
+		return nil, fmt.Errorf("this policy frontend image holds no policy: add one as %s (FROM this image, COPY policy.yaml %[1]s)", path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("every frontend is refused: the policy of this image can't be read: %w", err)
+		return nil, fmt.Errorf("the policy of this image can't be read: %w", err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, policy.MaxSize+1))
 	if err != nil {
-		return nil, fmt.Errorf("every frontend is refused: the policy of this image can't be read: %w", err)
+		return nil, fmt.Errorf("the policy of this image can't be read: %w", err)
 	}
 	p, err := policy.Parse(path, data)
 	if err != nil {
-		return nil, fmt.Errorf("every frontend is refused: the policy of this image is broken; tell whoever maintains it:\n%w", err)
+		return nil, fmt.Errorf("the policy of this image is broken; tell whoever maintains it:\n%w", err)
 	}
 	return p, nil
 }

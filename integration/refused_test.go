@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,11 +50,11 @@ func rule(conditions string) string {
 func refusals(t *testing.T) map[string]refusal {
 	long := "version: 1\nid: long\n#" + strings.Repeat("x", 64<<10)
 	return map[string]refusal{
-		"a repository that no rule names":          {file: evilFile, want: []string{evil, ">>> # syntax=" + evil, "rule:     default", "allowed:  "}},
-		"a tag that no rule names":                 {file: "# syntax=docker/dockerfile:2\n", want: []string{"docker/dockerfile:2", `rule "dockerfile" would allow it, but only with the tags 1 or 1.*`}},
-		"no tag, where latest is none of the tags": {file: "# syntax=docker/dockerfile\n", want: []string{"not latest"}},
-		"a digest that is not in the rule":         {policy: rule("digests: [\"" + zeroDigest + "\"]"), file: goodFile, want: []string{"only with the digest " + zeroDigest}},
-		"a tag where the rule wants a digest":      {policy: rule("requireDigest: true"), file: goodFile, want: []string{"must carry a digest"}},
+		"a repository that no rule names":         {file: evilFile, want: []string{evil, ">>> # syntax=" + evil, "rule:     default", "allowed:  "}},
+		"a tag that no rule names":                {file: "# syntax=docker/dockerfile:2\n", want: []string{"docker/dockerfile:2", `rule "dockerfile" would allow it, but only with the tags 1 or 1.*`}},
+		"no tag where latest is none of the tags": {file: "# syntax=docker/dockerfile\n", want: []string{"not latest"}},
+		"a digest that is not in the rule":        {policy: rule("digests: [\"" + zeroDigest + "\"]"), file: goodFile, want: []string{"only with the digest " + zeroDigest}},
+		"a tag where the rule wants a digest":     {policy: rule("requireDigest: true"), file: goodFile, want: []string{"must carry a digest"}},
 		"a digest beside a tag that is not the tag's": {
 			file: "# syntax=docker/dockerfile:1@" + digest(t, evil) + "\n",
 			want: []string{"that tag points to " + digest(t, "docker/dockerfile:1")},
@@ -67,7 +68,7 @@ func refusals(t *testing.T) map[string]refusal {
 		"a denied name on Docker Hub's other host":            {policy: allButEvil, file: "# syntax=index.docker.io/" + evil + "\n", want: []string{"no-evil"}},
 		"a host that would turn into a folder":                {policy: allButEvil, file: "# syntax=DOCKER/dockerfile:1\n", want: []string{"needs a dot or a port"}},
 		"a directive that is no reference":                    {file: "# syntax=docker/dockerfile:1@sha256:12\n", want: []string{"not an image reference"}},
-		"ourselves, as the inner frontend":                    {policy: allButEvil, syntax: "{us} {us}", file: goodFile, want: []string{"asks the policy frontend to run itself"}},
+		"ourselves as the inner frontend":                     {policy: allButEvil, syntax: "{us} {us}", file: goodFile, want: []string{"asks the policy frontend to run itself"}},
 		"ourselves with another tag":                          {policy: allButEvil, syntax: "{us} {repo}:other", file: goodFile, want: []string{"asks the policy frontend to run itself"}},
 		"BUILDKIT_SYNTAX that names another frontend":         {file: goodFile, opts: []string{"build-arg:BUILDKIT_SYNTAX=" + evil}, want: []string{evil, "asked by: the build-arg BUILDKIT_SYNTAX"}},
 		"BUILDKIT_SYNTAX beside a cmdline that is allowed":    {file: goodFile, opts: []string{"cmdline={us} docker/dockerfile:1", "build-arg:BUILDKIT_SYNTAX=" + evil}, want: []string{evil}},
@@ -131,7 +132,9 @@ func (r refusal) run(t *testing.T, d *harness.Daemon, out string) harness.Output
 		doc = corpPolicy
 	}
 	us := env.WithPolicy(t, doc)
-	require.NoError(t, env.Registry.Tag(us, env.Repository()+":latest"))
+	if slices.Contains(r.opts, "source={repo}:latest") {
+		require.NoError(t, env.Registry.Tag(us, env.Repository()+":latest"))
+	}
 	fill := strings.NewReplacer("{us}", us, "{US}", strings.Replace(us, "localhost", "LOCALHOST", 1), "{repo}", env.Repository()).Replace
 	dir := harness.WriteContext(t, map[string]string{"Dockerfile": r.file})
 	args := byBuildctl(dir, us, "--output", "type=local,dest="+out)

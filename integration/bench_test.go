@@ -1,0 +1,79 @@
+package integration
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+// BenchmarkWarmBuild times a trivial build whose every step is cached, as whole
+// processes of buildctl: through the image, through a forwarder with the same
+// rebind and no policy, and straight to docker/dockerfile. The three run in turn,
+// so that the ratios hold while the machine's speed drifts; they are medians over
+// the rounds.
+func BenchmarkWarmBuild(b *testing.B) {
+	us := env.WithPolicy(b, corpPolicy)
+	noop := env.Registry.Ref(env.Frontend(b, harness.NoopForwarder))
+	d := env.StartDaemon(b, harness.DaemonConfig{DockerfileOff: true})
+	dir := harness.WriteContext(b, map[string]string{"Dockerfile": goodFile})
+	const inner = "docker/dockerfile:1"
+	lines := [][]string{
+		byBuildctl(dir, us, "--opt", "cmdline="+us+" "+inner),
+		byBuildctl(dir, noop, "--opt", "cmdline="+noop+" "+inner),
+		byBuildctl(dir, inner, "--opt", "cmdline="+inner),
+	}
+	for _, line := range lines { // warm up
+		d.Buildctl(b, line...).RequireSuccess(b)
+	}
+
+	var toNoop, toDirect, noopToDirect, own []float64
+	for b.Loop() {
+		var seconds [3]float64
+		for i, line := range lines {
+			seconds[i] = d.Buildctl(b, line...).RequireSuccess(b).Elapsed.Seconds()
+		}
+		own = append(own, seconds[0]*1000)
+		toNoop = append(toNoop, seconds[0]/seconds[1])
+		toDirect = append(toDirect, seconds[0]/seconds[2])
+		noopToDirect = append(noopToDirect, seconds[1]/seconds[2])
+	}
+	b.ReportMetric(median(own), "ms/build")
+	b.ReportMetric(median(toNoop), "x-noop")
+	b.ReportMetric(median(toDirect), "x-direct")
+	b.ReportMetric(median(noopToDirect), "noop-x-direct")
+	b.ReportMetric(0, "ns/op") // three builds each: of no use by itself
+}
+
+// BenchmarkBuildsAtOnce starts 50 builds at the same time; all must succeed.
+func BenchmarkBuildsAtOnce(b *testing.B) {
+	const builds = 50
+	us := env.WithPolicy(b, corpPolicy)
+	d := env.SolePermitted(b)
+	dirs := make([]string, builds)
+	for i := range dirs {
+		dirs[i] = harness.WriteContext(b, map[string]string{"Dockerfile": fmt.Sprintf("%s# build %d\n", goodFile, i)})
+	}
+	for b.Loop() {
+		var wg sync.WaitGroup
+		outputs := make([]harness.Output, builds)
+		start := time.Now()
+		for i, dir := range dirs {
+			wg.Go(func() { outputs[i] = d.Buildctl(b, byBuildctl(dir, us)...) })
+		}
+		wg.Wait()
+		b.ReportMetric(float64(time.Since(start).Milliseconds())/builds, "ms/build")
+		for _, o := range outputs {
+			o.RequireSuccess(b)
+		}
+	}
+}
+
+func median(values []float64) float64 {
+	s := slices.Clone(values)
+	slices.Sort(s)
+	return s[len(s)/2]
+}

@@ -1,0 +1,74 @@
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+// docs/threat-model.md says that a client with these means gets around any
+// gateway image, because the daemon never starts it. These tests hold the document
+// to the truth: when one of them fails, BuildKit has closed the way, and the
+// document can say so.
+func TestWhatTheImageCannotStop(t *testing.T) {
+	us := env.WithPolicy(t, corpPolicy)
+	env.Frontend(t, harness.EvilFrontend)
+	// A name of its own: other tests hold that evil itself was never pulled.
+	const other = "frontends/unstoppable:1"
+	require.NoError(t, env.Registry.Tag(env.Registry.Ref(evil), env.Registry.Ref(other)))
+	d := env.SolePermitted(t)
+
+	t.Run("a named context over our own reference", func(t *testing.T) {
+		t.Parallel()
+		for _, key := range []string{us, us + "::linux/amd64"} {
+			dir, out := harness.WriteContext(t, map[string]string{"Dockerfile": goodFile}), t.TempDir()
+			d.Buildctl(t, byBuildctl(dir, us, "--opt", "context:"+key+"=docker-image://"+other, "--output", "type=local,dest="+out)...).RequireSuccess(t)
+			require.FileExists(t, filepath.Join(out, "opts.json"), "the other frontend ran")
+		}
+	})
+	t.Run("a source policy that converts our own image", func(t *testing.T) {
+		t.Parallel()
+		dir, out := harness.WriteContext(t, map[string]string{"Dockerfile": goodFile}), t.TempDir()
+		file := filepath.Join(t.TempDir(), "policy.json")
+		doc := fmt.Sprintf(`{"rules": [{"action": "CONVERT", "selector": {"identifier": "docker-image://%s*", "matchType": "WILDCARD"}, "updates": {"identifier": "docker-image://docker.io/%s"}}]}`, us, other)
+		require.NoError(t, os.WriteFile(file, []byte(doc), 0o600))
+		c := d.BuildxCommand(dir, byBuildx(us, "-o", out)...)
+		c.Env = []string{"EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=" + file}
+		d.Run(t, c).RequireSuccess(t)
+		require.FileExists(t, filepath.Join(out, "opts.json"), "the other frontend ran")
+	})
+	t.Run("raw LLB without any frontend", func(t *testing.T) {
+		t.Parallel()
+		out := t.TempDir()
+		c := d.BuildctlCommand("build", "--output", "type=local,dest="+out)
+		c.Stdin = rawLLB(t)
+		d.Run(t, c).RequireSuccess(t)
+		require.FileExists(t, filepath.Join(out, "raw"))
+	})
+}
+
+// The daemon itself refuses what goes past us without such means.
+func TestWhatTheDaemonRefuses(t *testing.T) {
+	t.Parallel()
+	d := env.SolePermitted(t)
+	dir := harness.WriteContext(t, map[string]string{"Dockerfile": goodFile})
+	d.Buildx(t, dir, byBuildx("docker/dockerfile:1")...).RequireFailure(t, "'docker/dockerfile:1' is not an allowed gateway source")
+	d.Buildx(t, dir, "build", ".").RequireFailure(t, "dockerfile.v0")
+}
+
+func rawLLB(t *testing.T) io.Reader {
+	t.Helper()
+	def, err := llb.Scratch().File(llb.Mkfile("/raw", 0o644, nil)).Marshal(t.Context())
+	require.NoError(t, err)
+	var b bytes.Buffer
+	require.NoError(t, llb.WriteTo(def, &b))
+	return &b
+}

@@ -1,0 +1,67 @@
+package integration
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+// What a person sees of a refusal, whole, in each client.
+func TestTheMessageOfARefusal(t *testing.T) {
+	us := env.WithPolicy(t, corpPolicy)
+	d := env.SolePermitted(t)
+	const snippet = `build.Dockerfile:2
+--------------------
+   1 |     #!/usr/bin/env dockerfile
+   2 | >>> # syntax=docker/dockerfle:1.7
+   3 |     FROM scratch
+   4 |     
+--------------------
+`
+	const text = `frontend docker/dockerfle:1.7 is refused: no rule allows docker/dockerfle:1.7
+  asked by: line 2 of build.Dockerfile
+  meaning:  docker.io/docker/dockerfle:1.7
+  rule:     default
+  policy:   corp-ci sha256:a6f5fdc7a02b54a7309f286c73146fd79033abcd7cfc8bb02fbd8c5e96eb5181
+  allowed:  docker/dockerfile:1.*, docker/dockerfile:1, frontends/yamlfrontend, frontends/echofrontend
+  contact:  #build-help
+`
+	files := map[string]string{"build.Dockerfile": "#!/usr/bin/env dockerfile\n# syntax=docker/dockerfle:1.7\nFROM scratch\n"}
+
+	t.Run("buildctl", func(t *testing.T) {
+		t.Parallel()
+		o := d.Buildctl(t, byBuildctl(harness.WriteContext(t, files), us, "--opt", "filename=build.Dockerfile")...)
+		o.RequireFailure(t)
+		require.Equal(t, snippet+"policy deny: no rule allows docker/dockerfle:1.7\nerror: failed to solve: "+text, endFrom(t, o, "build.Dockerfile:2\n"))
+	})
+	t.Run("buildx plain", func(t *testing.T) {
+		t.Parallel()
+		o := d.Buildx(t, harness.WriteContext(t, files), byBuildx(us, "-f", "build.Dockerfile")...)
+		o.RequireFailure(t)
+		require.Equal(t, "Policy: no rule allows docker/dockerfle:1.7\n"+snippet+"ERROR: failed to build: failed to solve: "+text, endFrom(t, o, "Policy: "))
+	})
+	t.Run("buildx tty", func(t *testing.T) {
+		t.Parallel()
+		c := d.BuildxCommand(harness.WriteContext(t, files), "build", "--progress=tty", "--build-arg", "BUILDKIT_SYNTAX="+us, "-f", "build.Dockerfile", ".")
+		c.TTY = true
+		o := d.Run(t, c)
+		o.RequireFailure(t)
+		require.Equal(t, "Policy: no rule allows docker/dockerfle:1.7\n"+snippet+"ERROR: failed to build: failed to solve: "+text, endFrom(t, o, "Policy: "))
+	})
+}
+
+var escapes = regexp.MustCompile("\x1b\\[[0-9;?]*[a-zA-Z]")
+
+// endFrom returns what a client printed from the last line on that begins with
+// prefix, without the colours and line ends of a terminal.
+func endFrom(t *testing.T, o harness.Output, prefix string) string {
+	t.Helper()
+	text := strings.ReplaceAll(escapes.ReplaceAllString(o.Text(), ""), "\r\n", "\n")
+	i := strings.LastIndex(text, prefix)
+	require.GreaterOrEqual(t, i, 0, "no line begins with %q:\n%s", prefix, text)
+	return text[i:]
+}

@@ -1,0 +1,236 @@
+package integration
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+// The ways in which a build reaches the image, on the configuration that each is
+// for. All build the same file through docker/dockerfile.
+func TestWaysIn(t *testing.T) {
+	us := env.WithPolicy(t, corpPolicy)
+	sole, on := env.SolePermitted(t), env.DockerfileOn(t)
+	const inner = "docker/dockerfile:1"
+	for name, tc := range map[string]struct {
+		on     bool // dockerfile.v0 is on
+		syntax string
+		args   func(dir, out string) []string // buildctl if it begins with "buildctl"
+		file   map[string]string              // beside the Dockerfile
+	}{
+		"buildx and a syntax line that names us and the inner frontend": {
+			on: true, syntax: us + " " + inner,
+			args: func(_, out string) []string { return []string{"build", "-o", out, "."} },
+		},
+		"buildctl and a syntax line that names us and the inner frontend": {
+			on: true, syntax: us + " " + inner,
+			args: func(dir, out string) []string {
+				return []string{"buildctl", "build", "--frontend=dockerfile.v0", "--local", "context=" + dir, "--local", "dockerfile=" + dir, "--output", "type=local,dest=" + out}
+			},
+		},
+		"buildx with BUILDKIT_SYNTAX and an unedited file": {
+			syntax: inner,
+			args:   func(_, out string) []string { return byBuildx(us, "-o", out) },
+		},
+		"buildx with BUILDKIT_SYNTAX where dockerfile.v0 is on": {
+			on: true, syntax: inner,
+			args: func(_, out string) []string { return byBuildx(us, "-o", out) },
+		},
+		"buildx with BUILDKIT_SYNTAX that names us and the inner frontend": {
+			syntax: evil,
+			args:   func(_, out string) []string { return byBuildx(us+" "+inner, "-o", out) },
+		},
+		"bake with BUILDKIT_SYNTAX": {
+			syntax: inner,
+			args: func(_, out string) []string {
+				return []string{"bake", "--allow=fs.write=" + out, "--set", "*.output=" + out}
+			},
+			file: map[string]string{"docker-bake.hcl": fmt.Sprintf("target \"default\" {\n  args = { BUILDKIT_SYNTAX = %q }\n}\n", us)},
+		},
+		"buildctl with the gateway": {
+			syntax: inner,
+			args: func(dir, out string) []string {
+				return append([]string{"buildctl"}, byBuildctl(dir, us, "--output", "type=local,dest="+out)...)
+			},
+		},
+		"buildctl with the gateway and a cmdline": {
+			syntax: evil,
+			args: func(dir, out string) []string {
+				return append([]string{"buildctl"}, byBuildctl(dir, us, "--opt", "cmdline="+us+" "+inner, "--output", "type=local,dest="+out)...)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := sole
+			if tc.on {
+				d = on
+			}
+			files := dockerfile(tc.syntax)
+			for k, v := range tc.file {
+				files[k] = v
+			}
+			dir, out := harness.WriteContext(t, files), t.TempDir()
+			args := tc.args(dir, out)
+			if args[0] == "buildctl" {
+				d.Buildctl(t, args[1:]...).RequireSuccess(t)
+			} else {
+				d.Buildx(t, dir, args...).RequireSuccess(t)
+			}
+			require.Equal(t, "ran\n", read(t, filepath.Join(out, "out")))
+		})
+	}
+}
+
+// Build files need not be Dockerfiles: the frontend that the directive names reads
+// them.
+func TestBuildFilesOfOtherFrontends(t *testing.T) {
+	env.Frontend(t, harness.EchoFrontend)
+	us := env.WithPolicy(t, corpPolicy)
+	yaml, echo := env.Frontend(t, harness.YAMLFrontend), env.Frontend(t, harness.EchoFrontend)
+	d := env.SolePermitted(t)
+	for name, tc := range map[string]struct{ file, want, content string }{
+		"YAML with a # syntax line":   {file: "# syntax=" + yaml + "\nfiles: {/greeting: hello}\n", want: "greeting", content: "hello"},
+		"YAML that runs a command":    {file: "# syntax=" + yaml + "\nbase: busybox\nrun: [\"echo ran > /out\"]\n", want: "out", content: "ran\n"},
+		"a // syntax line":            {file: "// syntax=" + echo + "\npackage build\n", want: "inputs.json", content: "[]"},
+		"JSON with a syntax field":    {file: `{"syntax": "` + echo + `", "steps": []}`, want: "inputs.json", content: "[]"},
+		"a shebang before the line":   {file: "#!/usr/bin/env build\n# syntax=" + echo + "\n", want: "inputs.json", content: "[]"},
+		"a byte order mark before it": {file: "\ufeff# syntax=" + echo + "\n", want: "inputs.json", content: "[]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, out := harness.WriteContext(t, map[string]string{"build.file": tc.file}), t.TempDir()
+			d.Buildx(t, dir, byBuildx(us, "-f", "build.file", "-o", out)...).RequireSuccess(t)
+			require.Equal(t, tc.content, read(t, filepath.Join(out, tc.want)))
+		})
+	}
+}
+
+func TestWhereTheBuildFileComesFrom(t *testing.T) {
+	us := env.WithPolicy(t, corpPolicy)
+	d := env.SolePermitted(t)
+	files := dockerfile("docker/dockerfile:1")
+	git, archive := serveGit(t, files), tarOf(t, files)
+	archiveURL := serveBytes(t, archive) + "/context.tar"
+
+	check := func(t *testing.T, out string, o harness.Output) {
+		t.Helper()
+		o.RequireSuccess(t)
+		require.Equal(t, "ran\n", read(t, filepath.Join(out, "out")))
+		o.Command = ""
+		require.Contains(t, o.Text(), `allowed by rule "dockerfile" of corp-ci`)
+	}
+	build := func(t *testing.T, dir, out, where string, args ...string) harness.Output {
+		t.Helper()
+		line := byBuildx(us, append(args, "-o", out)...)
+		line[len(line)-1] = where
+		return d.Buildx(t, dir, line...)
+	}
+
+	t.Run("a file elsewhere", func(t *testing.T) {
+		t.Parallel()
+		out := t.TempDir()
+		dir := harness.WriteContext(t, map[string]string{"context/x": "x", "elsewhere/My.Dockerfile": files["Dockerfile"]})
+		check(t, out, build(t, dir, out, "context", "-f", "elsewhere/My.Dockerfile"))
+	})
+	t.Run("a file in lower case", func(t *testing.T) {
+		t.Parallel()
+		out := t.TempDir()
+		check(t, out, build(t, harness.WriteContext(t, map[string]string{"dockerfile": files["Dockerfile"]}), out, "."))
+	})
+	t.Run("standard input", func(t *testing.T) {
+		t.Parallel()
+		out := t.TempDir()
+		c := d.BuildxCommand(harness.WriteContext(t, map[string]string{"x": "x"}), byBuildx(us, "-f", "-", "-o", out)...)
+		c.Stdin = strings.NewReader(files["Dockerfile"])
+		check(t, out, d.Run(t, c))
+	})
+	t.Run("a tar archive on standard input", func(t *testing.T) {
+		t.Parallel()
+		out := t.TempDir()
+		line := byBuildx(us, "-o", out)
+		line[len(line)-1] = "-"
+		c := d.BuildxCommand(t.TempDir(), line...)
+		c.Stdin = bytes.NewReader(archive)
+		check(t, out, d.Run(t, c))
+	})
+	t.Run("a tar archive behind a URL", func(t *testing.T) {
+		t.Parallel()
+		out := t.TempDir()
+		check(t, out, build(t, t.TempDir(), out, archiveURL))
+	})
+	t.Run("a git repository by buildx", func(t *testing.T) {
+		t.Parallel()
+		out := t.TempDir()
+		check(t, out, build(t, t.TempDir(), out, git))
+	})
+	t.Run("a git repository by buildctl", func(t *testing.T) {
+		t.Parallel()
+		out := t.TempDir()
+		check(t, out, d.Buildctl(t, "build", "--progress=plain", "--frontend=gateway.v0", "--opt", "source="+us, "--opt", "context="+git, "--output", "type=local,dest="+out))
+	})
+	t.Run("a git repository whose file asks for another frontend", func(t *testing.T) {
+		t.Parallel()
+		bad := serveGit(t, map[string]string{"Dockerfile": evilFile})
+		out := filepath.Join(t.TempDir(), "out")
+		build(t, t.TempDir(), out, bad).RequireFailure(t, ">>> # syntax="+evil, "asked by: line 1 of Dockerfile")
+		require.NoDirExists(t, out)
+	})
+}
+
+// serveGit serves a repository with one commit of files, and returns its URL.
+func serveGit(t *testing.T, files map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	repo := filepath.Join(root, "repo.git")
+	work := harness.WriteContext(t, files)
+	for _, args := range [][]string{
+		{"init", "--quiet", "--initial-branch=main", work},
+		{"-C", work, "add", "."},
+		{"-C", work, "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "--quiet", "-m", "files"},
+		{"clone", "--quiet", "--bare", work, repo},
+	} {
+		out, err := exec.Command("git", args...).CombinedOutput()
+		require.NoError(t, err, "git %v: %s", args, out)
+	}
+	execPath, err := exec.Command("git", "--exec-path").Output()
+	require.NoError(t, err)
+	server := httptest.NewServer(&cgi.Handler{
+		Path: filepath.Join(strings.TrimSpace(string(execPath)), "git-http-backend"),
+		Env:  []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"},
+	})
+	t.Cleanup(server.Close)
+	return server.URL + "/repo.git#main"
+}
+
+func serveBytes(t *testing.T, data []byte) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(data) }))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func tarOf(t *testing.T, files map[string]string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for name, content := range files {
+		require.NoError(t, w.WriteHeader(&tar.Header{Name: name, Mode: int64(os.FileMode(0o644)), Size: int64(len(content))}))
+		_, err := w.Write([]byte(content))
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	return b.Bytes()
+}
