@@ -102,11 +102,11 @@ schema: ## Write policy/policy.schema.json anew from the Go types
 	@$(GO) -C tools/schema run .
 
 clean: ## Remove what was built, and what killed tests left behind (root)
-	@for dir in "$${TMPDIR:-/tmp}"/pfbk[0-9]*-*; do \
+	@for dir in "$${TMPDIR:-/tmp}"/pfbk[0-9]*-* .build; do \
 		[ -d "$$dir" ] || continue; \
 		pid=$${dir##*/pfbk}; \
 		[ ! -d "/proc/$${pid%%-*}" ] || { echo "$$dir is in use, left alone"; continue; }; \
-		awk -v dir="$$dir/" 'index($$2, dir) == 1 { print $$2 }' /proc/self/mounts | sort -r | xargs -r -n 1 umount; \
+		under=$$(cd "$$dir" && pwd -P)/; \
+		awk -v under="$$under" 'index($$2, under) == 1 { print $$2 }' /proc/self/mounts | sort -r | xargs -r -n 1 umount || exit 1; \
 		rm -rf --one-file-system "$$dir"; echo "removed $$dir"; \
 	done
-	@rm -rf .build

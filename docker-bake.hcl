@@ -79,8 +79,8 @@ target "image" {
   }
   contexts = POLICY == "" ? {} : { policy = is_file(POLICY) ? dirname(POLICY) : POLICY }
   tags     = split(",", IMAGE)
-  # gzip, because every BuildKit reads it; its highest level, because an image is packed once and pulled often.
-  output = ["type=image,oci-mediatypes=true,compression=gzip,compression-level=9,force-compression=true"]
+  # zstd is a tenth smaller here than the best gzip, and every BuildKit that has allowedRepositories reads it.
+  output = ["type=image,oci-mediatypes=true,compression=zstd,compression-level=22,force-compression=true"]
 }
 
 target "image-cross" {
@@ -96,7 +96,7 @@ target "release" {
     "type=provenance,mode=max",
     "type=sbom,generator=${SBOM_SCANNER}",
   ]
-  output = ["type=image,push=true,oci-mediatypes=true,compression=gzip,compression-level=9,force-compression=true,rewrite-timestamp=true"]
+  output = ["type=image,push=true,oci-mediatypes=true,compression=zstd,compression-level=22,force-compression=true,rewrite-timestamp=true"]
 }
 
 target "test" {
