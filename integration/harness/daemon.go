@@ -36,7 +36,8 @@ type Daemon struct {
 	tools *Tools
 	// dir holds socket, log, state and the clients' configuration.
 	dir string
-	// root is the daemon's own root, usually in dir.
+	// root is the daemon's own root, usually in dir; empty for a daemon named by
+	// BUILDKIT_HOST.
 	root string
 	cmd  *exec.Cmd
 	// exited is closed when the process has ended.
@@ -89,8 +90,14 @@ func (e *Env) borrowDaemon(t T, host string) *Daemon {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return &Daemon{Addr: host, tools: e.Tools, dir: dir}
+	d := &Daemon{Addr: host, tools: e.Tools, dir: dir}
+	e.reaper.add(dir, d.stop)
+	t.Cleanup(func() {
+		if err := e.reaper.run(dir); err != nil {
+			t.Errorf("forget buildkitd %s: %v", host, err)
+		}
+	})
+	return d
 }
 
 func (e *Env) startDaemon(cfg DaemonConfig) (*Daemon, error) {
@@ -175,7 +182,8 @@ func (d *Daemon) hasExited() bool {
 }
 
 // Stop ends the daemon before the test does and reports what it left behind.
-// Stopping twice is no error.
+// Stopping twice is no error. A daemon named by BUILDKIT_HOST goes on; only the
+// clients that the test started on it end.
 func (d *Daemon) Stop(t T) {
 	t.Helper()
 	if err := d.stop(); err != nil {
@@ -193,6 +201,10 @@ func (d *Daemon) stop() error {
 		for _, p := range clients {
 			p.kill()
 		}
+		if d.root == "" { // borrowed
+			d.stopErr = os.RemoveAll(d.dir)
+			return
+		}
 		if d.cmd != nil && d.cmd.Process != nil {
 			_ = syscall.Kill(d.cmd.Process.Pid, syscall.SIGTERM)
 			if !Poll(stopTimeout, d.hasExited) {
@@ -205,7 +217,7 @@ func (d *Daemon) stop() error {
 			errs = append(errs, fmt.Errorf("it left behind:\n  %s", strings.Join(left, "\n  ")))
 		}
 		errs = append(errs, removeRoot(d.dir))
-		if !strings.HasPrefix(d.root, d.dir) {
+		if !strings.HasPrefix(d.root, d.dir+"/") {
 			errs = append(errs, unmountUnder(d.root))
 		}
 		d.stopErr = errors.Join(errs...)

@@ -36,7 +36,7 @@ func (e *Env) pushGolang(ref string) error {
 	if err != nil {
 		return err
 	}
-	toolchain, err := packToFile(filepath.Join(dir, "go.tar.gz"), e.addToolchain)
+	toolchain, err := e.toolchainLayer()
 	if err != nil {
 		return fmt.Errorf("pack the Go toolchain: %w", err)
 	}
@@ -59,6 +59,32 @@ func (e *Env) pushGolang(ref string) error {
 		return err
 	}
 	return e.Registry.pushImage(ref, image)
+}
+
+// toolchainLayer packs the Go toolchain, which takes some ten seconds, or returns
+// it as an earlier process packed it. The caller holds the images' lock.
+func (e *Env) toolchainLayer() (v1.Layer, error) {
+	goVersion, err := goEnv(e.Tools.Root, "GOVERSION")
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(e.Tools.Root, stateDir, "toolchains")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	kept := filepath.Join(dir, strings.ReplaceAll(goVersion, " ", "-")+".tar.gz")
+	if _, err := os.Stat(kept); err != nil {
+		if _, err := packToFile(kept+".new", e.addToolchain); err != nil {
+			return nil, err
+		}
+		if err := os.Rename(kept+".new", kept); err != nil {
+			return nil, err
+		}
+		if err := dropOldest(dir, 1); err != nil {
+			return nil, err
+		}
+	}
+	return tarball.LayerFromFile(kept, tarball.WithMediaType(types.OCILayer))
 }
 
 // packToFile makes a layer whose data is kept in a file, as it is large.

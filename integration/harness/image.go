@@ -98,6 +98,10 @@ func (e *Env) makeImage(policy string) (string, error) {
 	if err := e.bake(ref, policy, say); err != nil {
 		return "", err
 	}
+	// Files that changed meanwhile may or may not be in the image.
+	if after, err := e.imageKey(content); err != nil || after != key {
+		return ref, err
+	}
 	return ref, e.keep(ref, dir, kept)
 }
 
@@ -117,7 +121,10 @@ func (e *Env) imageKey(policy []byte) (string, error) {
 	}
 	fmt.Fprintln(h, goVersion, hostPlatform(), e.Tools.BuildKitVersion, e.Tools.BuildxVersion, ImageVersion)
 	fmt.Fprintf(h, "%q\n", policy)
-	skip := map[string]bool{".git": true, ".github": true, stateDir: true, "integration": true, "tools": true, "docs": true, "examples": true}
+	skip := map[string]bool{
+		".git": true, ".github": true, ".ci": true, stateDir: true, "integration": true, "tools": true,
+		"docs": true, "examples": true, "Makefile": true, "LICENSE": true, ".golangci.yml": true,
+	}
 	err = filepath.WalkDir(e.Tools.Root, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -126,10 +133,10 @@ func (e *Env) imageKey(policy []byte) (string, error) {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && skip[rel] {
+		if entry.IsDir() && (skip[rel] || entry.Name() == "testdata") {
 			return filepath.SkipDir
 		}
-		if !entry.Type().IsRegular() || strings.HasSuffix(rel, "_test.go") {
+		if !entry.Type().IsRegular() || skip[rel] || strings.HasSuffix(rel, "_test.go") || strings.HasSuffix(rel, ".md") {
 			return nil
 		}
 		f, err := os.Open(file)

@@ -37,8 +37,13 @@ func leftovers(root string) []string {
 }
 
 // Containers lists the runc containers that the daemon has right now, one line
-// each.
-func (d *Daemon) Containers() []string { return containersOf(d.root) }
+// each. Of a daemon named by BUILDKIT_HOST they are not known: none.
+func (d *Daemon) Containers() []string {
+	if d.root == "" {
+		return nil
+	}
+	return containersOf(d.root)
+}
 
 func containersOf(root string) []string {
 	states, _ := filepath.Glob(filepath.Join(runcStates, "*", "state.json"))
@@ -110,7 +115,12 @@ func mountsUnder(mountinfo, dir string) []string {
 	return mounts
 }
 
+// unmountUnder unmounts all at or below dir, which must be an absolute path and
+// not the root of the machine.
 func unmountUnder(dir string) error {
+	if !filepath.IsAbs(dir) || filepath.Clean(dir) == "/" {
+		return fmt.Errorf("refusing to unmount all under %q", dir)
+	}
 	for _, m := range mountsUnder("/proc/self/mountinfo", dir) {
 		if err := syscall.Unmount(m, syscall.MNT_DETACH); err != nil {
 			return fmt.Errorf("unmount %s: %w", m, err)

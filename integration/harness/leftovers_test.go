@@ -37,3 +37,11 @@ func TestLeftoversAreFoundAndRemoved(t *testing.T) {
 	require.NoDirExists(t, root)
 	require.Empty(t, leftovers(root))
 }
+
+func TestUnmountRefusesTheMachineItself(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{"", "/", "//", "relative"} {
+		require.Error(t, unmountUnder(dir), "%q", dir)
+		require.Error(t, removeRoot(dir), "%q", dir)
+	}
+}
