@@ -36,9 +36,9 @@ frontends:
     action: deny
 `
 
-func request(t testing.TB, ref string, digests ...digest.Digest) Request {
-	t.Helper()
-	r := Request{Requested: ref, Reference: mustRef(t, ref)}
+func request(tb testing.TB, ref string, digests ...digest.Digest) Request {
+	tb.Helper()
+	r := Request{Requested: ref, Reference: mustRef(tb, ref)}
 	if len(digests) > 0 {
 		r.Digest = digests[0]
 	}
@@ -48,16 +48,16 @@ func request(t testing.TB, ref string, digests ...digest.Digest) Request {
 	return r
 }
 
-func mustStack(t testing.TB, embedded, overlay string) Layers {
-	t.Helper()
+func mustStack(tb testing.TB, embedded, overlay string) Layers {
+	tb.Helper()
 	var o *Policy
 	if overlay != "" {
 		var err error
 		o, err = ParseOverlay("overlay", []byte(overlay))
-		require.NoError(t, err)
+		require.NoError(tb, err)
 	}
-	l, err := Stack(mustParse(t, embedded), o)
-	require.NoError(t, err)
+	l, err := Stack(mustParse(tb, embedded), o)
+	require.NoError(tb, err)
 	return l
 }
 

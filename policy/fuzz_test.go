@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -29,7 +28,7 @@ func FuzzParse(f *testing.F) {
 		p, err := Parse("p", data)
 		if err != nil {
 			var e *ParseError
-			require.True(t, errors.As(err, &e))
+			require.ErrorAs(t, err, &e)
 			require.NotEmpty(t, e.Problems)
 			require.LessOrEqual(t, len(e.Problems), maxProblems)
 			for _, problem := range e.Problems {
@@ -108,9 +107,19 @@ func hostName(host string) string {
 // pattern without stars matches exactly the repository that it names.
 func FuzzPattern(f *testing.F) {
 	for _, s := range [][2]string{
-		{"docker/dockerfile", "docker/dockerfile:1"}, {"docker/*", "docker/a/b"}, {"**", "a"}, {"**/x", "h.example/a/x"}, {"corp.example/**/x/**", "corp.example/x/y"},
-		{"corp.example/a*b*c", "corp.example/abbc"}, {"docker.io/**", "a"}, {"*.example/**", "a.example/b"}, {"docker.io/*", "a"}, {"**/a*/**", "b.c/aa/d/e"},
-		{"docker:443/x", "docker/x"}, {"[::1]/x", "[::1]:443/x"}, {"docker.io/**/b", "b"},
+		{"docker/dockerfile", "docker/dockerfile:1"},
+		{"docker/*", "docker/a/b"},
+		{"**", "a"},
+		{"**/x", "h.example/a/x"},
+		{"corp.example/**/x/**", "corp.example/x/y"},
+		{"corp.example/a*b*c", "corp.example/abbc"},
+		{"docker.io/**", "a"},
+		{"*.example/**", "a.example/b"},
+		{"docker.io/*", "a"},
+		{"**/a*/**", "b.c/aa/d/e"},
+		{"docker:443/x", "docker/x"},
+		{"[::1]/x", "[::1]:443/x"},
+		{"docker.io/**/b", "b"},
 	} {
 		f.Add(s[0], s[1])
 	}

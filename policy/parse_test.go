@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func mustParse(t testing.TB, doc string) *Policy {
-	t.Helper()
+func mustParse(tb testing.TB, doc string) *Policy {
+	tb.Helper()
 	p, err := Parse("policy.yaml", []byte(doc))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return p
 }
 
@@ -181,7 +180,7 @@ policy.yaml:4:10: tags: "\x1b" has the character "\x1b", which no tag can have; 
 	}
 	_, err = Parse("policy.yaml", []byte(doc.String()))
 	var parseError *ParseError
-	require.True(t, errors.As(err, &parseError))
+	require.ErrorAs(t, err, &parseError)
 	require.Len(t, parseError.Problems, 10)
 	require.Equal(t, 4990, parseError.Omitted)
 	require.True(t, strings.HasSuffix(err.Error(), "\nand 4990 more"))

@@ -110,9 +110,9 @@ func TestReferenceAccessors(t *testing.T) {
 	require.False(t, r.SameRepository(mustRef(t, "reg.example/docker/dockerfile")))
 }
 
-func mustRef(t testing.TB, s string) Reference {
-	t.Helper()
+func mustRef(tb testing.TB, s string) Reference {
+	tb.Helper()
 	r, err := ParseReference(s)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return r
 }

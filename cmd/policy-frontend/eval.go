@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -16,6 +17,10 @@ import (
 
 // overlayOption is the frontend option that carries an overlay.
 const overlayOption = "build-arg:POLICY_FRONTEND_POLICY"
+
+// rfc3339 is the form of a time; time.Parse takes more, such as an hour of one
+// digit (golang/go#54580).
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 // evalFlags are the flags of eval.
 type evalFlags struct {
@@ -63,9 +68,7 @@ func (f *evalFlags) run(arg string, stdout io.Writer) error {
 		return err
 	}
 	if f.at != "" {
-		var at time.Time
-		// time.Parse takes more than RFC 3339, such as an hour of one digit.
-		if err := at.UnmarshalText([]byte(f.at)); err != nil {
+		if _, err := time.Parse(time.RFC3339, f.at); err != nil || !rfc3339.MatchString(f.at) {
 			return fmt.Errorf("--at needs a time as in 2027-01-31T12:00:00Z, not %q", f.at)
 		}
 	}

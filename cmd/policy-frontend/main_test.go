@@ -1,0 +1,280 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+const (
+	digestA = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	digestB = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+	testPolicy = `version: 1
+id: corp
+contact: "#help"
+frontends:
+  - name: dockerfile
+    match: [docker/dockerfile]
+    tags: ["1.*"]
+    message: |
+      first line
+      second line
+  - name: pinned
+    match: [docker/pinned]
+    digests: ["` + digestA + `"]
+`
+	testOverlay = "version: 1\nid: team\nfrontends:\n- {name: exact, match: [docker/dockerfile], tags: [\"1.7\"]}\n"
+)
+
+// run executes the command line in this process.
+func run(args ...string) (code int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	code = execute(args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+// write makes a file of the test's own and returns its path.
+func write(t *testing.T, name, content string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+	return file
+}
+
+func TestEvalText(t *testing.T) {
+	t.Parallel()
+	file, overlay := write(t, "policy.yaml", testPolicy), write(t, "overlay.yaml", testOverlay)
+	identity := "corp " + digest.FromString(testPolicy).String()
+	team := "team " + digest.FromString(testOverlay).String()
+	tests := []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"an allowed frontend", []string{"docker/dockerfile:1.7"}, 0, `allow docker/dockerfile:1.7
+  reason      rule "dockerfile" allows docker/dockerfile:1.7
+  message     first line
+              second line
+  source      docker.io/docker/dockerfile:1.7
+  rule        dockerfile
+  policy      ` + identity + `
+`},
+		{"a refused frontend", []string{"evil/dockerfile"}, 1, `deny evil/dockerfile
+  reason      no rule allows evil/dockerfile:latest
+  source      docker.io/evil/dockerfile:latest
+  rule        default
+  policy      ` + identity + `
+  allowed     docker/dockerfile:1.*
+              docker/pinned@` + digestA + `
+  contact     #help
+`},
+		{"a frontend that needs its digest", []string{"docker/pinned"}, 3, `undecidable docker/pinned
+  reason      rule "pinned" allows only the digest ` + digestA + `, and the digest of docker/pinned:latest is not known
+  source      docker.io/docker/pinned:latest
+  rule        pinned
+  policy      ` + identity + `
+  to decide   give the digest with --digest
+`},
+		{"a frontend with its digest", []string{"--digest", digestA, "docker/pinned"}, 0, `allow docker/pinned
+  reason      rule "pinned" allows docker/pinned:latest
+  source      docker.io/docker/pinned:latest@` + digestA + `
+  rule        pinned
+  policy      ` + identity + `
+  digests     ` + digestA + `
+`},
+		{"a frontend with another digest", []string{"--digest", digestB, "docker/pinned"}, 1, `deny docker/pinned
+  reason      rule "pinned" would allow it, but only with the digest ` + digestA + `, not ` + digestB + `
+  source      docker.io/docker/pinned:latest@` + digestB + `
+  rule        default
+  policy      ` + identity + `
+  allowed     docker/pinned@` + digestA + `
+              docker/dockerfile:1.*
+  contact     #help
+`},
+		{"an overlay from a file", []string{"--overlay", overlay, "docker/dockerfile:1.6"}, 1, `deny docker/dockerfile:1.6
+  reason      the overlay decided: rule "exact" would allow it, but only with the tag 1.7, not 1.6
+  source      docker.io/docker/dockerfile:1.6
+  rule        default
+  policy      ` + identity + `
+  overlay     ` + team + `
+  allowed     docker/dockerfile:1.7
+  contact     #help
+`},
+		{"an overlay as a client sends it", []string{"--opt", "filename=Dockerfile", "--opt", overlayOption + "=" + testOverlay, "docker/dockerfile:1.7"}, 0, `allow docker/dockerfile:1.7
+  reason      rule "dockerfile" allows docker/dockerfile:1.7
+  message     first line
+              second line
+  source      docker.io/docker/dockerfile:1.7
+  rule        dockerfile
+  policy      ` + identity + `
+  overlay     ` + team + `
+`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			code, stdout, stderr := run(append([]string{"eval", "--policy", file}, tt.args...)...)
+			require.Equal(t, tt.code, code)
+			require.Equal(t, tt.want, stdout)
+			require.Empty(t, stderr)
+		})
+	}
+}
+
+func TestEvalTextWithNothingAllowed(t *testing.T) {
+	t.Parallel()
+	code, stdout, _ := run("eval", "--policy", write(t, "p", "version: 1\n"), "a")
+	require.Equal(t, exitDeny, code)
+	require.Contains(t, stdout, "\n  allowed     nothing\n")
+}
+
+func TestEvalJSONIsTheDecision(t *testing.T) {
+	t.Parallel()
+	file := write(t, "policy.yaml", testPolicy)
+	code, stdout, stderr := run("eval", "--policy", file, "--format", "json", "--at", "2027-01-31T12:00:00Z", "docker/pinned@"+digestA)
+	require.Equal(t, exitOK, code)
+	require.Empty(t, stderr)
+	require.JSONEq(t, `{"verdict":"allow","requested":"docker/pinned@`+digestA+`","source":"docker.io/docker/pinned@`+digestA+`",
+		"rule":"pinned","reason":"rule \"pinned\" allows docker/pinned@`+digestA+`","messages":[],
+		"policy":{"id":"corp","digest":"`+digest.FromString(testPolicy).String()+`"},"obligations":{"digests":["`+digestA+`"]}}`, stdout)
+
+	code, stdout, _ = run("eval", "--policy", file, "--format", "json", "evil/x")
+	require.Equal(t, exitDeny, code)
+	var d policy.Decision
+	require.NoError(t, json.Unmarshal([]byte(stdout), &d))
+	require.Equal(t, policy.Deny, d.Verdict)
+}
+
+func TestUsageErrorsExitWith2(t *testing.T) {
+	t.Parallel()
+	file := write(t, "policy.yaml", testPolicy)
+	broken := write(t, "broken.yaml", "version: 1\nfrontend: []\n")
+	closed := write(t, "closed.yaml", "{version: 1, overlay: {accept: none}}")
+	overlay := write(t, "overlay.yaml", testOverlay)
+	long := write(t, "long.yaml", "version: 1\n#"+strings.Repeat("x", policy.MaxOverlaySize))
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"an unknown command", []string{"judge"}, `unknown command "judge"`},
+		{"an unknown flag", []string{"eval", "--polcy", file, "a"}, "unknown flag: --polcy"},
+		{"no reference", []string{"eval", "--policy", file}, "give exactly one reference, not 0"},
+		{"two references", []string{"eval", "--policy", file, "a", "b"}, "give exactly one reference, not 2"},
+		{"no policy file there", []string{"eval", "--policy", file + "x", "a"}, "no such file"},
+		{"a broken policy", []string{"eval", "--policy", broken, "a"}, broken + `:2:1: unknown field "frontend"; did you mean "frontends"?`},
+		{"a broken overlay", []string{"eval", "--policy", file, "--overlay", broken, "a"}, broken + ":2:1: unknown field"},
+		{"an overlay that is too long", []string{"eval", "--policy", file, "--overlay", long, "a"}, "more than 65536"},
+		{"a broken overlay as a client sends it", []string{"eval", "--policy", file, "--opt", overlayOption + "=version: 2", "a"}, "POLICY_FRONTEND_POLICY:1:10: version 2 is not known"},
+		{"an empty overlay as a client sends it", []string{"eval", "--policy", file, "--opt", overlayOption + "=", "a"}, "POLICY_FRONTEND_POLICY: the document is empty"},
+		{"an overlay on a policy that accepts none", []string{"eval", "--policy", closed, "--overlay", overlay, "a"}, "accepts no overlay"},
+		{"two overlays", []string{"eval", "--policy", file, "--overlay", overlay, "--opt", overlayOption + "=x", "a"}, "both give an overlay"},
+		{"an option without a value", []string{"eval", "--policy", file, "--opt", "filename", "a"}, `--opt needs KEY=VALUE, not "filename"`},
+		{"an option twice", []string{"eval", "--policy", file, "--opt", "a=1", "--opt", "a=2", "a"}, `--opt gives "a" twice`},
+		{"a digest that is none", []string{"eval", "--policy", file, "--digest", "sha256:1", "a"}, `--digest: "sha256:1" is not a digest`},
+		{"a digest beside another", []string{"eval", "--policy", file, "--digest", digestB, "a@" + digestA}, "beside its own"},
+		{"a time that is none", []string{"eval", "--policy", file, "--at", "2027-01-31T1:00:00Z", "a"}, "--at needs a time"},
+		{"a format that is none", []string{"eval", "--policy", file, "--format", "yaml", "a"}, `--format must be text or json, not "yaml"`},
+		{"a reference that is none", []string{"eval", "--policy", file, "DOCKER/x"}, "needs a dot or a port"},
+		{"nothing to lint", []string{"lint"}, "give at least one policy file"},
+		{"an argument to schema", []string{"schema", "x"}, "unknown command"},
+		{"a format of version that is none", []string{"version", "--format", "x"}, "--format must be text or json"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			code, stdout, stderr := run(tt.args...)
+			require.Equal(t, exitUsage, code)
+			require.Empty(t, stdout)
+			require.Contains(t, stderr, tt.want)
+		})
+	}
+}
+
+func TestLint(t *testing.T) {
+	t.Parallel()
+	clean := write(t, "clean.yaml", testPolicy)
+	loose := write(t, "loose.yaml", "version: 1\nid: x\ndefault: allow\ncontact: y\nfrontends:\n- {name: a, match: [a*.example/x, docker/dockerfile*]}\n")
+	broken := write(t, "broken.yaml", "version: 2\n")
+
+	code, stdout, stderr := run("lint", clean)
+	require.Equal(t, exitOK, code)
+	require.Empty(t, stdout+stderr)
+
+	code, stdout, stderr = run("lint", clean, loose)
+	require.Equal(t, exitFindings, code)
+	require.Equal(t, loose+`: whatever no rule matches is allowed; leave out default, and allow by rules (default-allow)
+`+loose+`:6:3: rule "a": the pattern "docker.io/docker/dockerfile*" takes every name that begins like dockerfile, such as dockerfile-evil; write the names out, or use a folder (prefix-runs-on)
+`, stdout)
+	require.Empty(t, stderr)
+
+	code, stdout, stderr = run("lint", broken, loose, clean+"x")
+	require.Equal(t, exitUsage, code, "a file that is no policy outweighs findings")
+	require.Contains(t, stdout, "default-allow", "the other files are looked at too")
+	require.Contains(t, stderr, broken+":1:10: version 2 is not known")
+	require.Contains(t, stderr, "no such file")
+}
+
+func TestSchema(t *testing.T) {
+	t.Parallel()
+	code, stdout, _ := run("schema")
+	require.Equal(t, exitOK, code)
+	require.JSONEq(t, string(policy.Schema()), stdout)
+	require.Contains(t, stdout, `"defaultFrontend"`)
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	code, stdout, _ := run("version")
+	require.Equal(t, exitOK, code)
+	require.Regexp(t, `^policy-frontend \S+ \(policy language 1, go1\.\S+, \w+/\w+\)\n$`, stdout)
+
+	code, stdout, _ = run("version", "--format", "json")
+	require.Equal(t, exitOK, code)
+	var v versionInfo
+	require.NoError(t, json.Unmarshal([]byte(stdout), &v))
+	require.Equal(t, policy.Version, v.Language)
+	require.NotEmpty(t, v.Version)
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := run()
+	require.Equal(t, exitOK, code, "a person who gives no arguments gets help")
+	require.Contains(t, stdout, "Available Commands:")
+	require.Empty(t, stderr)
+
+	root := newRootCommand(&bytes.Buffer{}, &bytes.Buffer{})
+	for _, cmd := range append([]*cobra.Command{root}, root.Commands()...) {
+		require.NotEmpty(t, cmd.Example, cmd.CommandPath())
+		code, stdout, _ := run(append(strings.Fields(cmd.CommandPath())[1:], "--help")...)
+		require.Equal(t, exitOK, code)
+		require.Contains(t, stdout, cmd.Example)
+	}
+}
+
+// failing is a stdout that is gone.
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, os.ErrClosed }
+
+func TestADecisionThatCannotBePrintedIsNoAllow(t *testing.T) {
+	t.Parallel()
+	file := write(t, "policy.yaml", testPolicy)
+	for _, format := range []string{formatText, formatJSON} {
+		var stderr bytes.Buffer
+		require.Equal(t, exitUsage, execute([]string{"eval", "--policy", file, "--format", format, "docker/dockerfile:1.7"}, failing{}, &stderr))
+		require.Contains(t, stderr.String(), "printing the decision")
+	}
+}
