@@ -135,7 +135,10 @@ func validHost(c string) bool {
 	if strings.HasPrefix(c, "[") {
 		return true // normalizeHost has parsed the address
 	}
-	name, _, _ := strings.Cut(c, ":")
+	name := c
+	if i := strings.LastIndexByte(c, ':'); i >= 0 {
+		name = c[:i]
+	}
 	for label := range strings.SplitSeq(name, ".") {
 		if strings.Trim(label, alphanumeric+"-") != "" || strings.Trim(label, "-") != label || label == "" {
 			return false

@@ -74,6 +74,7 @@ func TestPatternRefuses(t *testing.T) {
 		{"a name that can't be", "docker/-x", "matches no possible name"},
 		{"a star in a port", "corp.example:*/x", "a port can't have *"},
 		{"a port that is none", "corp.example:70000/x", "port from 1 to 65535"},
+		{"an IPv6 host without brackets", "fd00::1/x", "matches no possible name"},
 		{"a star in an IPv6 host", "[fd00::*]/x", "an IPv6 host can't have *"},
 		{"an over-long pattern", strings.Repeat("a/", 300) + "a", "more than 512"},
 	}
