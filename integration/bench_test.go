@@ -1,11 +1,8 @@
 package integration
 
 import (
-	"fmt"
 	"slices"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
@@ -46,30 +43,6 @@ func BenchmarkWarmBuild(b *testing.B) {
 	b.ReportMetric(median(toDirect), "x-direct")
 	b.ReportMetric(median(noopToDirect), "noop-x-direct")
 	b.ReportMetric(0, "ns/op") // three builds each: of no use by itself
-}
-
-// BenchmarkBuildsAtOnce starts 50 builds at the same time; all must succeed.
-func BenchmarkBuildsAtOnce(b *testing.B) {
-	const builds = 50
-	us := env.WithPolicy(b, corpPolicy)
-	d := env.SolePermitted(b)
-	dirs := make([]string, builds)
-	for i := range dirs {
-		dirs[i] = harness.WriteContext(b, map[string]string{"Dockerfile": fmt.Sprintf("%s# build %d\n", goodFile, i)})
-	}
-	for b.Loop() {
-		var wg sync.WaitGroup
-		outputs := make([]harness.Output, builds)
-		start := time.Now()
-		for i, dir := range dirs {
-			wg.Go(func() { outputs[i] = d.Buildctl(b, byBuildctl(dir, us)...) })
-		}
-		wg.Wait()
-		b.ReportMetric(float64(time.Since(start).Milliseconds())/builds, "ms/build")
-		for _, o := range outputs {
-			o.RequireSuccess(b)
-		}
-	}
 }
 
 func median(values []float64) float64 {
