@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -125,30 +124,22 @@ func (e *Env) imageKey(policy []byte) (string, error) {
 		".git": true, ".github": true, ".ci": true, stateDir: true, "integration": true, "tools": true,
 		"docs": true, "examples": true, "Makefile": true, "LICENSE": true, ".golangci.yml": true,
 	}
-	err = filepath.WalkDir(e.Tools.Root, func(file string, entry fs.DirEntry, err error) error {
+	root := os.DirFS(e.Tools.Root)
+	err = fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(e.Tools.Root, file)
-		if err != nil {
-			return err
+		if entry.IsDir() && (skip[name] || entry.Name() == "testdata") {
+			return fs.SkipDir
 		}
-		if entry.IsDir() && (skip[rel] || entry.Name() == "testdata") {
-			return filepath.SkipDir
-		}
-		if !entry.Type().IsRegular() || skip[rel] || strings.HasSuffix(rel, "_test.go") || strings.HasSuffix(rel, ".md") {
+		if !entry.Type().IsRegular() || skip[name] || strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, ".md") {
 			return nil
 		}
-		f, err := os.Open(file)
+		data, err := fs.ReadFile(root, name)
 		if err != nil {
 			return err
 		}
-		defer f.Close()
-		sum := sha256.New()
-		if _, err := io.Copy(sum, f); err != nil {
-			return err
-		}
-		fmt.Fprintf(h, "%q %x\n", rel, sum.Sum(nil))
+		fmt.Fprintf(h, "%q %x\n", name, sha256.Sum256(data))
 		return nil
 	})
 	return hex.EncodeToString(h.Sum(nil)), err

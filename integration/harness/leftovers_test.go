@@ -12,8 +12,7 @@ import (
 
 func TestLeftoversAreFoundAndRemoved(t *testing.T) {
 	t.Parallel()
-	root, err := os.MkdirTemp("", tempPrefix())
-	require.NoError(t, err)
+	root := t.TempDir()
 	t.Cleanup(func() { require.NoError(t, removeRoot(root)) })
 	require.Empty(t, leftovers(root))
 

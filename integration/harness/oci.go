@@ -4,11 +4,9 @@ import (
 	"archive/tar"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -221,13 +219,18 @@ func ReadMetadata(t T, file string) map[string]json.RawMessage {
 	return metadata
 }
 
-// untar unpacks the files and folders of a tar into dir.
+// untar unpacks the files of a tar into dir and not beyond it.
 func untar(file, dir string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	for tr := tar.NewReader(f); ; {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -236,9 +239,6 @@ func untar(file, dir string) error {
 		if err != nil {
 			return err
 		}
-		if !filepath.IsLocal(h.Name) {
-			return fmt.Errorf("entry %q leaves the folder", h.Name)
-		}
 		if h.Typeflag != tar.TypeReg {
 			continue
 		}
@@ -246,8 +246,7 @@ func untar(file, dir string) error {
 		if err != nil {
 			return err
 		}
-		to := filepath.Join(dir, h.Name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, data, 0o644)); err != nil {
+		if err := errors.Join(root.MkdirAll(path.Dir(h.Name), 0o755), root.WriteFile(h.Name, data, 0o644)); err != nil {
 			return err
 		}
 	}

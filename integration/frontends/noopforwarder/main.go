@@ -74,21 +74,20 @@ func build(ctx context.Context, c client.Client) (*client.Result, error) {
 }
 
 func frontendInputs(ctx context.Context, c client.Client) (map[string]*pb.Definition, error) {
-	caps := c.BuildOpts().Caps
-	if caps.Supports(gwpb.CapFrontendInputs) != nil {
-		return nil, nil
-	}
-	states, err := c.Inputs(ctx)
-	if err != nil {
-		return nil, err
-	}
 	inputs := map[string]*pb.Definition{}
-	for name, state := range states {
-		def, err := state.Marshal(ctx)
+	caps := c.BuildOpts().Caps
+	if caps.Supports(gwpb.CapFrontendInputs) == nil {
+		states, err := c.Inputs(ctx)
 		if err != nil {
 			return nil, err
 		}
-		inputs[name] = def.ToPB()
+		for name, state := range states {
+			def, err := state.Marshal(ctx)
+			if err != nil {
+				return nil, err
+			}
+			inputs[name] = def.ToPB()
+		}
 	}
 	return inputs, nil
 }

@@ -61,7 +61,17 @@ func scan(source, destination string) error {
 		return errors.New("BUILDKIT_SCAN_SOURCE and BUILDKIT_SCAN_DESTINATION must be set")
 	}
 	name := filepath.Base(source)
-	files, err := list(source)
+	from, err := os.OpenRoot(source)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenRoot(destination)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	files, err := list(from.FS())
 	if err != nil {
 		return err
 	}
@@ -82,25 +92,21 @@ func scan(source, destination string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(destination, name+".spdx.json"), data, 0o644)
+	return to.WriteFile(name+".spdx.json", data, 0o644)
 }
 
-func list(source string) ([]file, error) {
+func list(source fs.FS) ([]file, error) {
 	files := []file{}
-	err := filepath.WalkDir(source, func(path string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(source, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
-		sum, err := sha256Of(path)
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(source, path)
+		sum, err := sha256Of(source, name)
 		if err != nil {
 			return err
 		}
 		files = append(files, file{
-			FileName:  "./" + filepath.ToSlash(rel),
+			FileName:  "./" + name,
 			SPDXID:    fmt.Sprintf("SPDXRef-File-%d", len(files)),
 			Checksums: []checksum{{Algorithm: "SHA256", Value: sum}},
 		})
@@ -109,8 +115,8 @@ func list(source string) ([]file, error) {
 	return files, err
 }
 
-func sha256Of(path string) (string, error) {
-	f, err := os.Open(path)
+func sha256Of(source fs.FS, name string) (string, error) {
+	f, err := source.Open(name)
 	if err != nil {
 		return "", err
 	}

@@ -77,17 +77,15 @@ func Build(labels map[string]string) client.BuildFunc {
 }
 
 func inputNames(ctx context.Context, c client.Client) ([]byte, error) {
+	names := []string{}
 	caps := c.BuildOpts().Caps
-	if caps.Supports(gwpb.CapFrontendInputs) != nil {
-		return []byte("[]"), nil
-	}
-	inputs, err := c.Inputs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	names := slices.Sorted(maps.Keys(inputs))
-	if names == nil {
-		names = []string{}
+	if caps.Supports(gwpb.CapFrontendInputs) == nil {
+		inputs, err := c.Inputs(ctx)
+		if err != nil {
+			return nil, err
+		}
+		names = slices.AppendSeq(names, maps.Keys(inputs))
+		slices.Sort(names)
 	}
 	return json.Marshal(names)
 }
