@@ -4,7 +4,7 @@ GO       ?= go
 BIN      := $(CURDIR)/.build/bin
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # A number of runs and not a time: a fuzz run that ends by the clock can fail for that alone (golang/go#75804).
-FUZZTIME ?= 20000x
+FUZZTIME ?= 10000x
 # Any buildx will do, with any builder; this one is built from tools/go.mod.
 BUILDX   ?= $(BIN)/buildx
 
