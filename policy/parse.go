@@ -25,8 +25,6 @@ const (
 
 	// maxProblems is how many problems one ParseError lists.
 	maxProblems = 10
-	// maxCollected bounds what is gathered before the first ones are chosen.
-	maxCollected = 1000
 )
 
 // Problem is one thing that is wrong with a policy document.
@@ -119,7 +117,6 @@ type decoder struct {
 	file     string
 	types    map[reflect.Type][]string // the keys of each struct, read once
 	problems []Problem
-	omitted  int
 }
 
 // addf adds a problem at the node, or one of the whole document if it is nil.
@@ -132,10 +129,6 @@ func (d *decoder) addf(n *yaml.Node, format string, args ...any) {
 }
 
 func (d *decoder) add(p Problem) {
-	if len(d.problems) == maxCollected {
-		d.omitted++
-		return
-	}
 	d.problems = append(d.problems, p)
 }
 
@@ -150,7 +143,7 @@ func (d *decoder) err() error {
 		return a.Column - b.Column
 	})
 	shown := d.problems[:min(len(d.problems), maxProblems)]
-	return &ParseError{Problems: shown, Omitted: d.omitted + len(d.problems) - len(shown)}
+	return &ParseError{Problems: shown, Omitted: len(d.problems) - len(shown)}
 }
 
 // document returns the root of the only YAML document in data, or nil after it

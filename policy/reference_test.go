@@ -65,6 +65,7 @@ func TestParseReferenceRefuses(t *testing.T) {
 		{"an over-long text", strings.Repeat("a/", 600) + "b", "1201 bytes, more than 1024"},
 		{"an upper-case path", "docker/Dockerfile", "must be lowercase"},
 		{"an image id", strings.Repeat("a", 64), "image id"},
+		{"a path that is too long with its library", "docker.io:443/" + strings.Repeat("a", 250), "not an unambiguous image reference"},
 		{"port 0", "reg.example:0/x", "port from 1 to 65535"},
 		{"a port over 65535", "reg.example:65536/x", "port from 1 to 65535"},
 		{"an IPv6 host that is none", "[::1::2]/x", "not an IPv6 address"},
