@@ -32,10 +32,10 @@ demo: ## Show one allowed and one refused build on a real BuildKit
 
 test: lint unit fuzz integration ## Run everything: lint, unit, fuzz, integration
 
-lint: $(LINTTOOLS) ## Run the linters over all modules and workflows
+lint: $(LINTTOOLS) ## Run the linters and go mod tidy over the modules with code, and lint the workflows
 	@for module in $(CODE_MODULES); do \
 		printf '\n== lint: %s\n' "$$module"; \
-		(cd "$$module" && $(GOLANGCI) run ./...) || exit 1; \
+		(cd "$$module" && $(GOLANGCI) run ./... && $(GO) mod tidy -diff) || exit 1; \
 	done
 	$(say) 'lint: workflows'
 	@$(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT) -shellcheck= -pyflakes= && echo '0 issues.'
@@ -43,7 +43,7 @@ lint: $(LINTTOOLS) ## Run the linters over all modules and workflows
 fmt: $(LINTTOOLS) ## Format all Go code
 	@for module in $(CODE_MODULES); do (cd "$$module" && $(GOLANGCI) fmt ./...) || exit 1; done
 
-modules: ## Check that go mod tidy has nothing to change
+modules: ## Check that go mod tidy has nothing to change, in all modules
 	@for module in $(ALL_MODULES); do echo "go mod tidy: $$module"; $(GO) -C "$$module" mod tidy -diff || exit 1; done
 
 vulnerabilities: ## Look for known vulnerabilities in what is used (asks vuln.go.dev)
