@@ -1,14 +1,8 @@
 package integration
 
 import (
-	"archive/tar"
 	"bytes"
 	"fmt"
-	"net/http"
-	"net/http/cgi"
-	"net/http/httptest"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -122,14 +116,14 @@ func TestWhereTheBuildFileComesFrom(t *testing.T) {
 	us := env.WithPolicy(t, corpPolicy)
 	d := env.SolePermitted(t)
 	files := dockerfile("docker/dockerfile:1")
-	git, archive := serveGit(t, files), tarOf(t, files)
-	archiveURL := serveBytes(t, archive) + "/context.tar"
+	git, _ := harness.GitServer(t, files)
+	archive := harness.TarContext(t, files)
+	archiveURL := harness.ServeFiles(t, map[string][]byte{"context.tar": archive}) + "/context.tar"
 
 	check := func(t *testing.T, out string, o harness.Output) {
 		t.Helper()
 		o.RequireSuccess(t)
 		require.Equal(t, "ran\n", read(t, filepath.Join(out, "out")))
-		o.Command = ""
 		require.Contains(t, o.Text(), `allowed by rule "dockerfile" of corp-ci`)
 	}
 	build := func(t *testing.T, dir, out, where string, args ...string) harness.Output {
@@ -183,54 +177,9 @@ func TestWhereTheBuildFileComesFrom(t *testing.T) {
 	})
 	t.Run("a git repository whose file asks for another frontend", func(t *testing.T) {
 		t.Parallel()
-		bad := serveGit(t, map[string]string{"Dockerfile": evilFile})
+		bad, _ := harness.GitServer(t, map[string]string{"Dockerfile": evilFile})
 		out := filepath.Join(t.TempDir(), "out")
 		build(t, t.TempDir(), out, bad).RequireFailure(t, ">>> # syntax="+evil, "asked by: line 1 of Dockerfile")
 		require.NoDirExists(t, out)
 	})
-}
-
-// serveGit serves a repository with one commit of files, and returns its URL.
-func serveGit(t *testing.T, files map[string]string) string {
-	t.Helper()
-	root := t.TempDir()
-	repo := filepath.Join(root, "repo.git")
-	work := harness.WriteContext(t, files)
-	for _, args := range [][]string{
-		{"init", "--quiet", "--initial-branch=main", work},
-		{"-C", work, "add", "."},
-		{"-C", work, "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "--quiet", "-m", "files"},
-		{"clone", "--quiet", "--bare", work, repo},
-	} {
-		out, err := exec.Command("git", args...).CombinedOutput()
-		require.NoError(t, err, "git %v: %s", args, out)
-	}
-	execPath, err := exec.Command("git", "--exec-path").Output()
-	require.NoError(t, err)
-	server := httptest.NewServer(&cgi.Handler{
-		Path: filepath.Join(strings.TrimSpace(string(execPath)), "git-http-backend"),
-		Env:  []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"},
-	})
-	t.Cleanup(server.Close)
-	return server.URL + "/repo.git#main"
-}
-
-func serveBytes(t *testing.T, data []byte) string {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(data) }))
-	t.Cleanup(server.Close)
-	return server.URL
-}
-
-func tarOf(t *testing.T, files map[string]string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for name, content := range files {
-		require.NoError(t, w.WriteHeader(&tar.Header{Name: name, Mode: int64(os.FileMode(0o644)), Size: int64(len(content))}))
-		_, err := w.Write([]byte(content))
-		require.NoError(t, err)
-	}
-	require.NoError(t, w.Close())
-	return b.Bytes()
 }
