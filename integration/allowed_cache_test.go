@@ -1,0 +1,58 @@
+package integration
+
+import (
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What one daemon exported as cache, another imports: its RUN, whose result is
+// another one each time, does not run again.
+func TestAllowedCache(t *testing.T) {
+	t.Parallel()
+	dir := withSyntax(t, "FROM busybox AS b\nRUN head -c 32 /dev/urandom | sha256sum > /random\nFROM scratch\nCOPY --from=b /random /\n", nil)
+	folder := t.TempDir()
+	remote := env.Registry.Ref("cache/allowed:1")
+	first, second := throughUs(t), throughUs(t)
+
+	build := func(t *testing.T, s side, args ...string) (random, progress string) {
+		t.Helper()
+		out := t.TempDir()
+		o := s.buildx(t, dir, append([]string{"--output", out}, args...)...).RequireSuccess(t)
+		return read(t, filepath.Join(out, "random")), o.Text()
+	}
+
+	want, progress := build(t, first,
+		"--cache-to=type=local,mode=max,dest="+folder, "--cache-to=type=registry,mode=max,ref="+remote)
+	require.False(t, cached(t, progress, "RUN head"), "%s", progress)
+
+	for name, from := range map[string]string{
+		"from a folder":   "type=local,src=" + folder,
+		"from a registry": "type=registry,ref=" + remote,
+	} {
+		t.Run(name, func(t *testing.T) {
+			// A daemon that built it once has it in its own cache.
+			us := throughUs(t)
+			got, progress := build(t, us, "--cache-from="+from)
+			require.Equal(t, want, got)
+			require.True(t, cached(t, progress, "RUN head"), "%s", progress)
+		})
+	}
+	t.Run("and from nowhere it runs again", func(t *testing.T) {
+		got, progress := build(t, second)
+		require.NotEqual(t, want, got)
+		require.False(t, cached(t, progress, "RUN head"), "%s", progress)
+	})
+}
+
+// cached reports whether plain progress calls the step whose name has the text
+// step cached. The test fails if there is no such step.
+func cached(t *testing.T, progress, step string) bool {
+	t.Helper()
+	number := regexp.MustCompile(`(?m)^#(\d+) \[.*` + regexp.QuoteMeta(step)).FindStringSubmatch(progress)
+	require.NotNil(t, number, "no step %q in\n%s", step, progress)
+	return strings.Contains(progress, "\n#"+number[1]+" CACHED\n")
+}

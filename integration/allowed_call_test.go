@@ -1,0 +1,103 @@
+package integration
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+// Questions to the inner frontend get its answers, with its exit code.
+func TestAllowedCalls(t *testing.T) {
+	t.Parallel()
+	us, them := throughUs(t), direct(t)
+	const clean = "# What is built\nARG VERSION=1.0\nFROM busybox AS base\n# WHO is greeted\nARG WHO=you\nRUN echo $WHO $VERSION > /out\n" +
+		"FROM base AS release\nRUN --mount=type=secret,id=token,required true\n"
+	const violating = "FROM busybox as base\nRUN true\nfrom base AS release\nMAINTAINER me\n"
+
+	for name, tc := range map[string]struct {
+		dockerfile string
+		args       []string
+		exitCode   int
+		want       string
+	}{
+		"outline":              {clean, []string{"--call=outline"}, 0, "WHO         you     is greeted"},
+		"outline as JSON":      {clean, []string{"--call=outline,format=json"}, 0, `"name": "WHO"`},
+		"outline of a target":  {clean, []string{"--call=outline", "--target=base"}, 0, "TARGET: base"},
+		"targets":              {clean, []string{"--call=targets"}, 0, "release (default)"},
+		"targets as JSON":      {clean, []string{"--call=targets,format=json"}, 0, `"name": "release"`},
+		"check of a clean one": {clean, []string{"--check"}, 0, "Check complete, no warnings found."},
+		"check with findings":  {violating, []string{"--call=check"}, 1, "WARNING: FromAsCasing"},
+		"check as JSON":        {violating, []string{"--call=check,format=json"}, 1, `"ruleName": "MaintainerDeprecated"`},
+		"check of nonsense":    {"FROM busybox\nNONSENSE\n", []string{"--call=check"}, 1, ""},
+		"a name that no frontend answers": {
+			clean, []string{"--call=nonsense"}, 1, "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := withSyntax(t, tc.dockerfile, nil)
+			var outputs []harness.Output
+			for _, s := range []side{them, us} {
+				outputs = append(outputs, s.buildx(t, dir, tc.args...))
+			}
+			require.Equal(t, answerOf(outputs[0]), answerOf(outputs[1]))
+			require.Contains(t, outputs[1].Stdout, tc.want, "%s", outputs[1])
+			require.Equal(t, errorsOf(outputs[0]), errorsOf(outputs[1]))
+			for _, o := range outputs {
+				require.Equal(t, tc.exitCode, o.ExitCode, "%s", o)
+			}
+		})
+	}
+}
+
+// answerOf is what a client printed as the answer, without the definition of the
+// build file's source in JSON: it has the number of the session.
+func answerOf(o harness.Output) any {
+	var answer map[string]any
+	if json.Unmarshal([]byte(o.Stdout), &answer) != nil {
+		return o.Stdout
+	}
+	sources, _ := answer["sources"].([]any)
+	for _, s := range sources {
+		if source, ok := s.(map[string]any); ok {
+			delete(source, "definition")
+		}
+	}
+	return answer
+}
+
+// A frontend whose image declares no capabilities can't be asked questions. The
+// daemon says so with a typed error, by which clients tell it from others: here
+// the client is a frontend that asks through us and reports the error's type.
+func TestAllowedFrontendWithoutCapabilities(t *testing.T) {
+	t.Parallel()
+	yaml := env.Frontend(t, harness.YAMLFrontend)
+	us := env.WithPolicy(t, corpPolicy)
+	binary := buildStatic(t, "asker", t.TempDir())
+	asker := env.Registry.Ref("tests/asker:1")
+	require.NoError(t, env.Registry.PushFrontend(asker, harness.FrontendImage{
+		Binaries: map[string]string{"linux/" + runtime.GOARCH: binary}, Entrypoint: "/asker",
+	}))
+	d := env.StartDaemon(t, harness.DaemonConfig{
+		DockerfileOff: true, AllowedRepositories: []string{env.Repository(), env.Registry.Ref("tests/asker"), "docker.io/" + harness.YAMLFrontend.Repository(), harness.YAMLFrontend.Repository()},
+	})
+	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "files: {/greeting: hello}\n"})
+
+	for name, source := range map[string]string{"through us": us, "direct": yaml} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ask := func(args ...string) string {
+				out := t.TempDir()
+				d.Buildctl(t, byBuildctl(dir, asker, append(args, "--opt", "ask="+source, "--opt", "ask-cmdline="+us+" "+yaml, "--output", "type=local,dest="+out)...)...).RequireSuccess(t)
+				return read(t, filepath.Join(out, "answer"))
+			}
+			require.Equal(t, "no error\n", ask(), "without a question it builds")
+			require.Equal(t, "unsupported frontend capability: moby.buildkit.frontend.subrequests\n", ask("--opt", "ask-requestid=frontend.outline"))
+		})
+	}
+}

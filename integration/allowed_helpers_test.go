@@ -1,0 +1,140 @@
+package integration
+
+import (
+	"archive/tar"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+const (
+	// inner is the frontend that the builds of these tests ask for.
+	inner = "docker/dockerfile:1"
+	// syntaxLine begins their Dockerfiles.
+	syntaxLine = "# syntax=" + inner + "\n"
+	// epoch is the SOURCE_DATE_EPOCH of builds that are compared.
+	epoch = "1700000000"
+)
+
+// side is a daemon and what BUILDKIT_SYNTAX has to be for a build on it.
+type side struct {
+	*harness.Daemon
+	name   string
+	syntax string
+}
+
+// throughUs is a daemon on which the image with corpPolicy is the only way in.
+func throughUs(t *testing.T) side {
+	t.Helper()
+	us := env.WithPolicy(t, corpPolicy)
+	return side{Daemon: env.SolePermitted(t), name: "through us", syntax: us}
+}
+
+// direct is a daemon on which the same builds go to docker/dockerfile itself.
+func direct(t *testing.T) side {
+	t.Helper()
+	return side{Daemon: env.Plain(t), name: "direct", syntax: inner}
+}
+
+// buildx runs `buildx build` in dir with a fixed SOURCE_DATE_EPOCH and plain progress.
+func (s side) buildx(t *testing.T, dir string, args ...string) harness.Output {
+	t.Helper()
+	c := s.BuildxCommand(dir, byBuildx(s.syntax, args...)...)
+	c.Env = []string{"SOURCE_DATE_EPOCH=" + epoch}
+	return s.Run(t, c)
+}
+
+// bake runs the default target of dir's bake file, which takes BUILDKIT_SYNTAX
+// from the variable SYNTAX.
+func (s side) bake(t *testing.T, dir string, args ...string) harness.Output {
+	t.Helper()
+	c := s.BuildxCommand(dir, append([]string{"bake", "--progress=plain", "--allow=fs=*"}, args...)...)
+	c.Env = []string{"SOURCE_DATE_EPOCH=" + epoch, "SYNTAX=" + s.syntax}
+	return s.Run(t, c)
+}
+
+// comparableOutput is the value of an output option whose bytes depend on nothing but
+// the build.
+func comparableOutput(file string) string {
+	return "type=oci,rewrite-timestamp=true,dest=" + file
+}
+
+// layoutIndex returns the index.json of an OCI layout in a tar: it has the digest
+// of all that was built.
+func layoutIndex(t *testing.T, file string) string {
+	t.Helper()
+	f, err := os.Open(file)
+	require.NoError(t, err)
+	defer f.Close()
+	for tr := tar.NewReader(f); ; {
+		h, err := tr.Next()
+		require.NoError(t, err, "look for index.json in %s", file)
+		if h.Name == "index.json" {
+			data, err := io.ReadAll(tr)
+			require.NoError(t, err)
+			return string(data)
+		}
+	}
+}
+
+// requireSameResult fails the test unless both OCI layouts hold the same images,
+// told apart by the digests of manifests, configs and layers.
+func requireSameResult(t *testing.T, want, got string) {
+	t.Helper()
+	require.Equal(t, describe(t, want), describe(t, got))
+	require.Equal(t, layoutIndex(t, want), layoutIndex(t, got))
+}
+
+// describe lists what an OCI layout holds, for a readable difference.
+func describe(t *testing.T, file string) []string {
+	t.Helper()
+	var lines []string
+	for _, i := range harness.ReadOCI(t, file) {
+		config, err := json.Marshal(i.Config)
+		require.NoError(t, err)
+		lines = append(lines,
+			fmt.Sprintf("%s manifest %s", i.Platform, i.Digest),
+			fmt.Sprintf("%s config %s %s", i.Platform, i.ConfigDigest, config))
+		for n, l := range i.Layers {
+			lines = append(lines, fmt.Sprintf("%s layer %d %s", i.Platform, n, l))
+		}
+	}
+	require.NotEmpty(t, lines)
+	return lines
+}
+
+// withSyntax writes a context whose Dockerfile begins with the syntax line.
+func withSyntax(t *testing.T, dockerfile string, more map[string]string) string {
+	t.Helper()
+	files := map[string]string{"Dockerfile": syntaxLine + dockerfile}
+	for name, content := range more {
+		files[name] = content
+	}
+	return harness.WriteContext(t, files)
+}
+
+// outFile is the path of a file that a build may write.
+func outFile(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "out.tar")
+}
+
+// buildStatic builds a program of testdata/allowed for a container, into the
+// folder dir, and returns its path.
+func buildStatic(t *testing.T, program, dir string) string {
+	t.Helper()
+	file := filepath.Join(dir, program)
+	build := exec.Command("go", "build", "-trimpath", "-o", file, "./testdata/allowed/"+program)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	text, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", text)
+	return file
+}

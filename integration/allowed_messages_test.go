@@ -1,0 +1,151 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+var (
+	seconds = regexp.MustCompile(`\b\d+\.\d+s?\b`)
+	// snapshots are what the daemon calls what it copies from; each has its own names.
+	snapshots = regexp.MustCompile(`ref [0-9a-z]{25}::[0-9a-z]{25}`)
+)
+
+// errorsOf is what a client printed after the progress: the failed step with its
+// output, the snippet of the build file and the error. What differs from run to
+// run, times and random names, is left out.
+func errorsOf(o harness.Output) string {
+	var lines []string
+	for line := range strings.Lines(o.Stderr) {
+		switch {
+		case strings.HasPrefix(line, "#"):
+			lines = nil
+		case !strings.HasPrefix(line, "WARNING: No output specified"):
+			lines = append(lines, line)
+		}
+	}
+	text := snapshots.ReplaceAllString(strings.Join(lines, ""), "ref N")
+	return seconds.ReplaceAllString(text, "N")
+}
+
+// warningsOf are the warnings in progress of the kind rawjson, each with the lines
+// that it points at. Plain progress shows one only if something else of its step
+// is yet to be shown (util/progress/progressui), which is a matter of timing.
+func warningsOf(t *testing.T, o harness.Output) []string {
+	t.Helper()
+	var warnings []string
+	for line := range strings.Lines(o.Stderr) {
+		var status struct {
+			Warnings []struct {
+				Short  []byte          `json:"short"`
+				Detail [][]byte        `json:"detail"`
+				URL    string          `json:"url"`
+				Range  json.RawMessage `json:"range"`
+				Source struct {
+					Filename string `json:"filename"`
+				} `json:"sourceInfo"`
+			} `json:"warnings"`
+		}
+		if json.Unmarshal([]byte(line), &status) != nil {
+			continue // what the client says beside the progress
+		}
+		for _, w := range status.Warnings {
+			warnings = append(warnings, fmt.Sprintf("%s: %s %s %s %s", w.Source.Filename, w.Short, w.Detail, w.URL, w.Range))
+		}
+	}
+	return warnings
+}
+
+// Errors of the inner frontend and of the build arrive as they do without us,
+// with the snippet of the build file.
+func TestAllowedErrorsAreTheSame(t *testing.T) {
+	t.Parallel()
+	us, them := throughUs(t), direct(t)
+	for name, tc := range map[string]struct {
+		dockerfile string
+		want       []string
+	}{
+		"an unknown instruction": {
+			"FROM busybox\nNONSENSE\n",
+			[]string{"Dockerfile:3", "3 | >>> NONSENSE", "unknown instruction: NONSENSE"},
+		},
+		"a mistyped instruction": {
+			"FROM busybox\nCOPPY . .\n",
+			[]string{"3 | >>> COPPY . .", "did you mean COPY?"},
+		},
+		"an empty build file": {"", []string{"file with no instructions"}},
+		"a RUN that fails": {
+			"FROM busybox\nRUN echo about to fail; exit 7\nRUN true\n",
+			[]string{"about to fail", "3 | >>> RUN echo about to fail; exit 7", "exit code: 7"},
+		},
+		"a base image that isn't there": {
+			"FROM busybox AS b\nFROM no/such/image:1\n",
+			[]string{"3 | >>> FROM no/such/image:1", "not found"},
+		},
+		"a file that isn't there": {
+			"FROM busybox\nCOPY missing /\n",
+			[]string{"3 | >>> COPY missing /", `"/missing": not found`},
+		},
+		"a missing secret": {
+			"FROM busybox\nRUN --mount=type=secret,id=token,required true\n",
+			[]string{"3 | >>> RUN --mount=type=secret,id=token,required true", "secret token: not found"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := withSyntax(t, tc.dockerfile, nil)
+			want := them.buildx(t, dir).RequireFailure(t, tc.want...)
+			got := us.buildx(t, dir).RequireFailure(t, tc.want...)
+			require.Equal(t, errorsOf(want), errorsOf(got))
+			for _, text := range tc.want {
+				require.Contains(t, errorsOf(got), text)
+			}
+			require.Equal(t, want.ExitCode, got.ExitCode)
+		})
+	}
+	t.Run("by buildctl", func(t *testing.T) {
+		t.Parallel()
+		dir := withSyntax(t, "FROM busybox\nRUN exit 7\n", nil)
+		text := []string{"3 | >>> RUN exit 7", "exit code: 7"}
+		want := them.Buildctl(t, byBuildctl(dir, inner)...).RequireFailure(t, text...)
+		got := us.Buildctl(t, byBuildctl(dir, us.syntax)...).RequireFailure(t, text...)
+		require.Equal(t, errorsOf(want), errorsOf(got))
+		require.Equal(t, want.ExitCode, got.ExitCode)
+	})
+}
+
+func TestAllowedWarningsAreShown(t *testing.T) {
+	t.Parallel()
+	us, them := throughUs(t), direct(t)
+	dir := withSyntax(t, "FROM busybox as b\nMAINTAINER me\nRUN true\n", nil)
+	const first = "FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 2)"
+
+	t.Run("by buildx after the progress", func(t *testing.T) {
+		t.Parallel()
+		want, got := errorsOf(them.buildx(t, dir).RequireSuccess(t)), errorsOf(us.buildx(t, dir).RequireSuccess(t))
+		require.Contains(t, got, "2 warnings found")
+		require.Contains(t, got, first)
+		require.Equal(t, want, got)
+	})
+	for name, build := range map[string]func(s side) harness.Output{
+		"by buildx": func(s side) harness.Output { return s.buildx(t, dir, "--progress=rawjson") },
+		"by buildctl": func(s side) harness.Output {
+			return s.Buildctl(t, byBuildctl(dir, s.syntax, "--progress=rawjson")...)
+		},
+	} {
+		t.Run("with their place in the file "+name, func(t *testing.T) {
+			t.Parallel()
+			want, got := warningsOf(t, build(them).RequireSuccess(t)), warningsOf(t, build(us).RequireSuccess(t))
+			require.Len(t, got, 2)
+			require.Contains(t, strings.Join(got, "\n"), first)
+			require.ElementsMatch(t, want, got)
+		})
+	}
+}

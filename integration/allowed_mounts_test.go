@@ -1,0 +1,92 @@
+package integration
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAllowedSecrets(t *testing.T) {
+	t.Parallel()
+	us := throughUs(t)
+	dir := withSyntax(t, "FROM busybox AS b\n"+
+		"RUN --mount=type=secret,id=token rev /run/secrets/token > /file\n"+
+		"RUN --mount=type=secret,id=name,env=NAME echo hello $NAME > /env\n"+
+		"FROM scratch\nCOPY --from=b /file /env /\n", map[string]string{"token.txt": "hunter2\n"})
+	out := t.TempDir()
+	c := us.BuildxCommand(dir, byBuildx(us.syntax, "--secret=id=token,src=token.txt", "--secret=id=name,env=WHO", "--output", out)...)
+	c.Env = []string{"WHO=world"}
+	us.Run(t, c).RequireSuccess(t)
+	require.Equal(t, "2retnuh\n", read(t, filepath.Join(out, "file")))
+	require.Equal(t, "hello world\n", read(t, filepath.Join(out, "env")))
+}
+
+// The build asks the agent of the test, through the socket that BuildKit mounts,
+// for the keys that it has.
+func TestAllowedSSH(t *testing.T) {
+	t.Parallel()
+	us := throughUs(t)
+	dir := withSyntax(t, "FROM busybox AS b\nCOPY sshkeys /bin/\n"+
+		"RUN --mount=type=ssh test -S $SSH_AUTH_SOCK && sshkeys > /keys\n"+
+		"FROM scratch\nCOPY --from=b /keys /\n", nil)
+	buildStatic(t, "sshkeys", dir)
+
+	out := t.TempDir()
+	us.buildx(t, dir, "--ssh=default="+startAgent(t, "key of the test"), "--output", out).RequireSuccess(t)
+	require.Equal(t, "key of the test\n", read(t, filepath.Join(out, "keys")))
+	us.buildx(t, dir, "--output", out, "--no-cache").RequireFailure(t, "test -S $SSH_AUTH_SOCK")
+}
+
+// startAgent serves an ssh-agent with one key and returns its socket. It answers
+// the one question of the protocol that lists keys
+// (draft-ietf-sshm-ssh-agent, section 3.5).
+func startAgent(t *testing.T, comment string) string {
+	t.Helper()
+	key := append(sshString("ssh-ed25519"), sshString(strings.Repeat("k", 32))...)
+	answer := append([]byte{agentIdentities, 0, 0, 0, 1}, sshString(string(key))...)
+	answer = sshString(string(append(answer, sshString(comment)...)))
+
+	dir, err := env.TempDir() // the path of a socket must be short
+	require.NoError(t, err)
+	socket := filepath.Join(dir, "agent.sock")
+	listener, err := net.Listen("unix", socket)
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				question := make([]byte, 5)
+				for {
+					if _, err := io.ReadFull(conn, question); err != nil || question[4] != agentRequestIdentities {
+						return
+					}
+					if _, err := conn.Write(answer); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return socket
+}
+
+// Message numbers of the ssh-agent protocol.
+const (
+	agentRequestIdentities = 11
+	agentIdentities        = 12
+)
+
+// sshString is a string of the SSH protocols: its length, then its bytes.
+func sshString(s string) []byte {
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(s))), s...)
+}
