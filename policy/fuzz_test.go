@@ -119,7 +119,8 @@ func FuzzPattern(f *testing.F) {
 		{"**/a*/**", "b.c/aa/d/e"},
 		{"docker:443/x", "docker/x"},
 		{"[::1]/x", "[::1]:443/x"},
-		{"docker.io/**/b", "b"}, {"0::1/0", "0"},
+		{"docker.io/**/b", "b"},
+		{"0::1/0", "0"},
 	} {
 		f.Add(s[0], s[1])
 	}
