@@ -52,6 +52,6 @@ func (l Layers) Refuse(requested, reason string) Decision {
 	}
 	// The zero Reference is as near to one allowed name as to another.
 	ref, _ := ParseReference(requested)
-	d.Allowed = l.embedded.allowed(ref)
+	d.Allowed = l.embedded.allowed(ref, l.overlay)
 	return d
 }

@@ -69,8 +69,9 @@ type Decision struct {
 
 	// Layer is the layer whose rule decided: LayerPolicy or LayerOverlay.
 	Layer string `json:"-"`
-	// Allowed is what the layer that denied allows, nearest to the request first,
-	// at most five, as Docker users write it and with tag and digest conditions.
+	// Allowed is what the layer that denied allows and the other one has a rule for,
+	// nearest to the request first, at most five, as Docker users write it and with
+	// tag and digest conditions. It is a help for people and no promise.
 	Allowed []string `json:"-"`
 	// Contact is whom to ask about the decision, or "".
 	Contact string `json:"-"`
@@ -145,27 +146,27 @@ func Decide(l Layers, r Request) Decision {
 func (d *Decision) decide(l Layers, s subject) {
 	embedded := l.embedded.decide(s)
 	if l.overlay == nil {
-		d.take(LayerPolicy, l.embedded, embedded, s)
+		d.take(LayerPolicy, l, embedded, s)
 		return
 	}
 	overlay := l.overlay.decide(s)
 	for _, v := range []Verdict{Deny, Undecidable} {
 		if embedded.verdict == v {
-			d.take(LayerPolicy, l.embedded, embedded, s)
+			d.take(LayerPolicy, l, embedded, s)
 			return
 		}
 		if overlay.verdict == v {
-			d.take(LayerOverlay, l.overlay, overlay, s)
+			d.take(LayerOverlay, l, overlay, s)
 			return
 		}
 	}
 	both, ok := embedded.obligations.meet(overlay.obligations)
 	if !ok {
 		overlay = outcome{verdict: Deny, reason: "the policy and the overlay have no allowed digest in common"}
-		d.take(LayerOverlay, l.overlay, overlay, s)
+		d.take(LayerOverlay, l, overlay, s)
 		return
 	}
-	d.take(LayerPolicy, l.embedded, embedded, s)
+	d.take(LayerPolicy, l, embedded, s)
 	d.Obligations = both
 	if overlay.believed && !embedded.believed {
 		d.believe(s)
@@ -176,9 +177,11 @@ func (d *Decision) decide(l Layers, s subject) {
 }
 
 // take makes a layer's outcome the decision.
-func (d *Decision) take(layer string, p *Policy, o outcome, s subject) {
+func (d *Decision) take(layer string, l Layers, o outcome, s subject) {
 	d.Verdict, d.Reason, d.Layer = o.verdict, o.reason, layer
+	p, other := l.embedded, l.overlay
 	if layer == LayerOverlay {
+		p, other = l.overlay, l.embedded
 		d.Reason = "the overlay decided: " + o.reason
 		if p.Contact != "" {
 			d.Contact = p.Contact
@@ -197,7 +200,7 @@ func (d *Decision) take(layer string, p *Policy, o outcome, s subject) {
 			d.believe(s)
 		}
 	case Deny:
-		d.Allowed = p.allowed(s.ref)
+		d.Allowed = p.allowed(s.ref, other)
 	}
 }
 

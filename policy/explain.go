@@ -9,6 +9,9 @@ import (
 const (
 	// maxAllowed is how many entries Decision.Allowed has at most.
 	maxAllowed = 5
+	// maxConsidered is how many of the nearest patterns are looked at for them, so
+	// that two large layers take no longer than one.
+	maxConsidered = 100
 	// maxListed is how many tags or digests a reason lists.
 	maxListed = 3
 )
@@ -28,13 +31,14 @@ func list(one, many string, items []string) string {
 
 // candidate is a pattern of an allow rule and how much of it the request has.
 type candidate struct {
-	rule  *Rule
-	name  string
-	score int
+	rule    *Rule
+	pattern pattern
+	score   int
 }
 
-// allowed lists what the policy allows, nearest to ref first.
-func (p *Policy) allowed(ref Reference) []string {
+// allowed lists what the policy allows, nearest to ref first. It leaves out what
+// the other layer, which may be nil, has no rule for.
+func (p *Policy) allowed(ref Reference, other *Policy) []string {
 	name := ref.Name()
 	var best []candidate
 	for i := range p.Frontends {
@@ -43,12 +47,15 @@ func (p *Policy) allowed(ref Reference) []string {
 			continue
 		}
 		for _, pat := range r.patterns {
-			best = append(best, candidate{r, pat.String(), likeness(name, pat.String())})
+			best = append(best, candidate{r, pat, likeness(name, pat.String())})
 		}
 	}
 	slices.SortStableFunc(best, func(a, b candidate) int { return cmp.Compare(b.score, a.score) })
 	out := []string{}
-	for _, c := range best {
+	for _, c := range best[:min(len(best), maxConsidered)] {
+		if other != nil && !other.mayAllow(c.pattern) {
+			continue
+		}
 		for _, s := range c.conditions(ref.Tag()) {
 			if len(out) == maxAllowed {
 				return out
@@ -59,6 +66,17 @@ func (p *Policy) allowed(ref Reference) []string {
 		}
 	}
 	return out
+}
+
+// mayAllow reports whether the policy has an allow for some name of the pattern.
+// It takes one pattern for a name of the other, so that it can say no to two
+// patterns that only overlap.
+func (p *Policy) mayAllow(o pattern) bool {
+	return p.Default == ActionAllow || slices.ContainsFunc(p.Frontends, func(r Rule) bool {
+		return r.Action == ActionAllow && slices.ContainsFunc(r.patterns, func(q pattern) bool {
+			return q.match(o.components) || o.match(q.components)
+		})
+	})
 }
 
 // likeness is how many characters a and b share at the beginning and at the end.
@@ -78,13 +96,13 @@ func likeness(a, b string) int {
 // conditions writes the candidate with each of its tags, nearest to tag first,
 // and with its digests or the digest that it wants.
 func (c candidate) conditions(tag string) []string {
-	names := []string{familiarName(c.name)}
+	names := []string{familiarName(c.pattern.String())}
 	if len(c.rule.Tags) > 0 {
 		tags := slices.Clone(c.rule.Tags)
 		slices.SortStableFunc(tags, func(a, b string) int { return cmp.Compare(likeness(tag, b), likeness(tag, a)) })
 		names = make([]string, len(tags))
 		for i, t := range tags {
-			names[i] = familiarName(c.name) + ":" + t
+			names[i] = familiarName(c.pattern.String()) + ":" + t
 		}
 	}
 	digests := c.rule.Digests

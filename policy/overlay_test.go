@@ -151,6 +151,22 @@ func TestOverlayThatCannotDecide(t *testing.T) {
 	require.Equal(t, Deny, Decide(l, request(t, "a", digestB)).Verdict)
 }
 
+func TestAllowedLeavesOutWhatTheOtherLayerHasNoRuleFor(t *testing.T) {
+	t.Parallel()
+	const embedded = "version: 1\nfrontends:\n- {match: [docker/*, a]}\n"
+	const overlay = "version: 1\nfrontends:\n- {match: [docker/dockerfile, \"quay.io/**\", \"**/a\", docker/never]}\n- {match: [b], action: deny}\n"
+	l := mustStack(t, embedded, overlay)
+	d := Decide(l, request(t, "docker/x"))
+	require.Equal(t, LayerOverlay, d.Layer)
+	require.Equal(t, []string{"docker/dockerfile", "docker/never", "**/a"}, d.Allowed)
+	d = Decide(l, request(t, "b"))
+	require.Equal(t, LayerPolicy, d.Layer)
+	require.Equal(t, []string{"a", "docker/*"}, d.Allowed)
+
+	l = mustStack(t, "{version: 1, default: allow}", overlay)
+	require.Contains(t, Decide(l, request(t, "docker/x")).Allowed, "quay.io/**", "a default that allows has a place for all")
+}
+
 func TestObligationsMeet(t *testing.T) {
 	t.Parallel()
 	pins := func(d ...string) Obligations { return Obligations{Digests: d} }
