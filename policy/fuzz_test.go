@@ -121,6 +121,8 @@ func FuzzPattern(f *testing.F) {
 		{"[::1]/x", "[::1]:443/x"},
 		{"docker.io/**/b", "b"},
 		{"0::1/0", "0"},
+		{strings.Repeat("0", 64), "0"},
+		{"[::1:1/x", "[::1]:443/x"},
 	} {
 		f.Add(s[0], s[1])
 	}
@@ -134,7 +136,10 @@ func FuzzPattern(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, p, again, "the normalised pattern is the same pattern")
 		if !strings.Contains(pat, "*") {
-			require.Equal(t, mustRef(t, pat).Name(), p.String())
+			require.Equal(t, p.String(), mustRef(t, p.String()).Name())
+			if r, err := ParseReference(pat); err == nil { // 64 hexadecimal digits by themselves are none
+				require.Equal(t, p.String(), r.Name())
+			}
 			require.True(t, p.match(strings.Split(p.String(), "/")))
 		}
 		r, err := ParseReference(ref)

@@ -27,7 +27,7 @@ func normalizeHost(s string) (string, error) {
 		return "", err
 	}
 	if addr, ok := strings.CutPrefix(name, "["); ok {
-		if name, err = normalizeIPv6(strings.TrimSuffix(addr, "]")); err != nil {
+		if name, err = normalizeIPv6(addr); err != nil {
 			return "", err
 		}
 	}
@@ -57,10 +57,12 @@ func splitPort(s string) (string, int, error) {
 	return s[:i], int(port), nil
 }
 
-// normalizeIPv6 gives each address one spelling.
+// normalizeIPv6 gives each address, of which s is what follows the opening
+// bracket, one spelling.
 func normalizeIPv6(s string) (string, error) {
+	s, closed := strings.CutSuffix(s, "]")
 	addr, err := netip.ParseAddr(s)
-	if err != nil || !addr.Is6() {
+	if err != nil || !addr.Is6() || !closed {
 		return "", fmt.Errorf("the host [%s] is not an IPv6 address", printable(s))
 	}
 	if addr.Is4In6() {
