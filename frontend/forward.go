@@ -55,7 +55,7 @@ func contextKey(source string) (string, error) {
 // frontend/dockerfile/builder/build.go does.
 func marshalInputs(ctx context.Context, c client.Client) (map[string]*pb.Definition, error) {
 	caps := c.BuildOpts().Caps
-	if caps.Supports(gwpb.CapFrontendInputs) != nil {
+	if takesInputs := caps.Supports(gwpb.CapFrontendInputs) == nil; !takesInputs {
 		return nil, nil
 	}
 	states, err := c.Inputs(ctx)
