@@ -3,7 +3,6 @@ package integration
 import (
 	"encoding/json"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -78,13 +77,10 @@ func TestAllowedFrontendWithoutCapabilities(t *testing.T) {
 	t.Parallel()
 	yaml := env.Frontend(t, harness.YAMLFrontend)
 	us := env.WithPolicy(t, corpPolicy)
-	binary := buildStatic(t, "asker", t.TempDir())
-	asker := env.Registry.Ref("tests/asker:1")
-	require.NoError(t, env.Registry.PushFrontend(asker, harness.FrontendImage{
-		Binaries: map[string]string{"linux/" + runtime.GOARCH: binary}, Entrypoint: "/asker",
-	}))
+	asker := pushProgram(t, "asker")
 	d := env.StartDaemon(t, harness.DaemonConfig{
-		DockerfileOff: true, AllowedRepositories: []string{env.Repository(), env.Registry.Ref("tests/asker"), "docker.io/" + harness.YAMLFrontend.Repository(), harness.YAMLFrontend.Repository()},
+		DockerfileOff:       true,
+		AllowedRepositories: []string{env.Repository(), "docker.io/tests/asker", "docker.io/" + harness.YAMLFrontend.Repository()},
 	})
 	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "files: {/greeting: hello}\n"})
 

@@ -1,13 +1,12 @@
 package integration
 
 import (
-	"archive/tar"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -71,18 +70,7 @@ func comparableOutput(file string) string {
 // of all that was built.
 func layoutIndex(t *testing.T, file string) string {
 	t.Helper()
-	f, err := os.Open(file)
-	require.NoError(t, err)
-	defer f.Close()
-	for tr := tar.NewReader(f); ; {
-		h, err := tr.Next()
-		require.NoError(t, err, "look for index.json in %s", file)
-		if h.Name == "index.json" {
-			data, err := io.ReadAll(tr)
-			require.NoError(t, err)
-			return string(data)
-		}
-	}
+	return tarEntry(t, file, "index.json")
 }
 
 // requireSameResult fails the test unless both OCI layouts hold the same images,
@@ -137,4 +125,16 @@ func buildStatic(t *testing.T, program, dir string) string {
 	text, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", text)
 	return file
+}
+
+// pushProgram builds a frontend of testdata/allowed, pushes it with no labels, and
+// returns its short reference.
+func pushProgram(t *testing.T, program string) string {
+	t.Helper()
+	ref := "tests/" + program + ":1"
+	require.NoError(t, env.Registry.PushFrontend(env.Registry.Ref(ref), harness.FrontendImage{
+		Binaries:   map[string]string{"linux/" + runtime.GOARCH: buildStatic(t, program, t.TempDir())},
+		Entrypoint: "/" + program,
+	}))
+	return ref
 }

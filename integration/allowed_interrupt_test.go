@@ -1,0 +1,79 @@
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+// Ctrl-C ends a build with all that it has running, and the daemon builds on.
+func TestAllowedInterrupt(t *testing.T) {
+	t.Parallel()
+	waiter := pushProgram(t, "waiter")
+	policy := corpPolicy + "  - {name: waiter, match: [tests/waiter]}\n"
+	for n, tc := range []struct {
+		name, client string
+		containers   int // at least so many run before
+	}{
+		{name: "while a RUN runs", client: "buildx", containers: 1},
+		{name: "while a RUN runs", client: "buildctl", containers: 1},
+		// The policy frontend, the inner one and its step.
+		{name: "while the inner frontend waits", client: "buildx", containers: 3},
+		{name: "while the inner frontend waits", client: "buildctl", containers: 3},
+	} {
+		t.Run(tc.client+" "+tc.name, func(t *testing.T) {
+			t.Parallel()
+			us := side{env.SolePermitted(t), "through us", env.WithPolicy(t, policy)}
+			seconds := strconv.Itoa(31536001 + n) // by which the step's process is found
+			file := "# syntax=" + waiter + "\n"
+			if tc.containers == 1 {
+				file = syntaxLine + "FROM busybox\nRUN [\"sleep\", \"" + seconds + "\"]\n"
+			}
+			dir := harness.WriteContext(t, map[string]string{"Dockerfile": file})
+			command := us.BuildxCommand(dir, byBuildx(us.syntax, "--build-arg=SECONDS="+seconds)...)
+			if tc.client == "buildctl" {
+				command = us.BuildctlCommand(byBuildctl(dir, us.syntax, "--opt", "build-arg:SECONDS="+seconds)...)
+			}
+			p := us.Start(t, command)
+			running := harness.Poll(time.Minute, func() bool {
+				return len(processesWith(seconds)) > 0 && len(us.Containers()) >= tc.containers
+			})
+			require.True(t, running, "the step should run, with %d containers: %v\n%s", tc.containers, us.Containers(), p.Output())
+
+			p.Interrupt(t)
+			p.Wait(t).RequireFailure(t)
+			gone := harness.Poll(10*time.Second, func() bool {
+				return len(processesWith(seconds)) == 0 && len(us.Containers()) == 0
+			})
+			require.True(t, gone, "containers %v, processes %v", us.Containers(), processesWith(seconds))
+
+			out := t.TempDir()
+			us.buildx(t, harness.WriteContext(t, dockerfile(inner)), "--output", out).RequireSuccess(t)
+			require.Equal(t, "ran\n", read(t, filepath.Join(out, "out")))
+		})
+	}
+}
+
+// processesWith lists the sleeping processes of containers, by their argument.
+func processesWith(seconds string) []string {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	var found []string
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil { // it has ended
+			continue
+		}
+		args := strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
+		if len(args) == 2 && filepath.Base(args[0]) == "sleep" && args[1] == seconds {
+			found = append(found, file)
+		}
+	}
+	return found
+}

@@ -1,0 +1,124 @@
+package integration
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+// overlayPolicy is corpPolicy for builds that send a policy of their own.
+const overlayPolicy = corpPolicy + "overlay: {accept: narrow}\n"
+
+const overlay = `version: 1
+id: team
+frontends: [{name: echo, match: ["frontends/echofrontend"]}]
+`
+
+// The inner frontend gets the options that it would get without us, but for
+// those that are ours, and for the way it was called.
+func TestAllowedOptionsReachTheInnerFrontend(t *testing.T) {
+	t.Parallel()
+	echo := env.Frontend(t, harness.EchoFrontend)
+	us, them := side{env.SolePermitted(t), "through us", env.WithPolicy(t, overlayPolicy)}, direct(t)
+	asked := echo + " --flag value"
+
+	for name, tc := range map[string]struct {
+		buildx []string
+		ctl    []string // options of buildctl, instead
+		want   map[string]string
+	}{
+		"of buildx": {
+			buildx: []string{"--build-arg=WHO=me", "--build-arg=BUILDKIT_CONTEXT_KEEP_GIT_DIR=1", "--label=l=1", "--target=t", "--no-cache",
+				"--platform=linux/arm64", "--add-host=h:1.2.3.4", "--build-context=base=docker-image://busybox", "--file=other"},
+			want: map[string]string{"build-arg:WHO": "me", "build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR": "1", "label:l": "1", "target": "t", "platform": "linux/arm64", "filename": "other"},
+		},
+		"of buildctl with names that nobody knows": {
+			ctl:  []string{"build-arg:WHO=me", "nobody-knows=this", "x:y=z", "build-arg:X_POLICY_FRONTEND_Y=kept"},
+			want: map[string]string{"build-arg:WHO": "me", "nobody-knows": "this", "x:y": "z", "build-arg:X_POLICY_FRONTEND_Y": "kept"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := harness.WriteContext(t, map[string]string{"Dockerfile": "\n", "other": "\n"})
+			build := func(s side, source string, own ...string) map[string]string {
+				out := t.TempDir()
+				if tc.ctl != nil {
+					args := byBuildctl(dir, source, "--opt", "cmdline="+strings.TrimSpace(cmdlineOf(s, asked)), "--output", "type=local,dest="+out)
+					for _, o := range append(own, tc.ctl...) {
+						args = append(args, "--opt", o)
+					}
+					s.Buildctl(t, args...).RequireSuccess(t)
+				} else {
+					args := append([]string{"--output", out}, tc.buildx...)
+					for _, o := range own {
+						args = append(args, "--build-arg", strings.TrimPrefix(o, "build-arg:"))
+					}
+					s.Buildx(t, dir, byBuildx(cmdlineOf(s, asked), args...)...).RequireSuccess(t)
+				}
+				var opts map[string]string
+				require.NoError(t, json.Unmarshal([]byte(read(t, filepath.Join(out, "opts.json"))), &opts))
+				return opts
+			}
+			want := build(them, echo)
+			got := build(us, us.syntax, "build-arg:POLICY_FRONTEND_POLICY="+overlay, "build-arg:POLICY_FRONTEND_NONSENSE=1")
+
+			for key, value := range tc.want {
+				require.Equal(t, value, got[key], key)
+			}
+			require.Equal(t, asked, got["cmdline"])
+			for key := range got {
+				require.NotContains(t, key, "build-arg:POLICY_FRONTEND_")
+				require.NotContains(t, key, "BUILDKIT_SYNTAX")
+			}
+			rebound := "context:" + us.syntax
+			require.Equal(t, "docker-image://docker.io/"+echo+"@"+digestOf(t, echo), got[rebound])
+			// Apart from that, nothing is added, changed or lost.
+			delete(got, rebound)
+			for _, opts := range []map[string]string{want, got} {
+				delete(opts, "source")
+				delete(opts, "cmdline")
+				delete(opts, "build-arg:BUILDKIT_SYNTAX")
+			}
+			require.Equal(t, want, got)
+		})
+	}
+}
+
+// cmdlineOf is what BUILDKIT_SYNTAX must be for a build of asked on a side.
+func cmdlineOf(s side, asked string) string {
+	if s.syntax == inner {
+		return asked
+	}
+	return s.syntax + " " + asked
+}
+
+func TestAllowedUnknownOptionOfOursIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	us := throughUs(t)
+	o := us.buildx(t, harness.WriteContext(t, dockerfile(inner)), "--progress=rawjson", "--build-arg=POLICY_FRONTEND_NONSENSE=1").RequireSuccess(t)
+	require.Contains(t, strings.Join(warningsOf(t, o), "\n"), "build-arg POLICY_FRONTEND_NONSENSE is not one that the policy frontend knows")
+}
+
+func TestAllowedInputsReachTheInnerFrontend(t *testing.T) {
+	t.Parallel()
+	echo := env.Frontend(t, harness.EchoFrontend)
+	us := throughUs(t)
+	dir := harness.WriteContext(t, map[string]string{
+		"Dockerfile":      "\n",
+		"docker-bake.hcl": bakeFile,
+		"base/Dockerfile": syntaxLine + "FROM busybox\n",
+	})
+	out := t.TempDir()
+	c := us.BuildxCommand(dir, "bake", "--progress=plain", "--allow=fs=*", "--set=default.output="+out)
+	c.Env = []string{"SYNTAX=" + us.syntax, "INNER=" + echo}
+	// base asks for docker/dockerfile by its own line.
+	us.Run(t, c).RequireSuccess(t)
+	// buildx numbers the inputs of a target.
+	require.JSONEq(t, `["0-base"]`, read(t, filepath.Join(out, "inputs.json")))
+	require.Contains(t, read(t, filepath.Join(out, "opts.json")), `"context:base": "input:0-base"`)
+}

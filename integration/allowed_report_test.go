@@ -1,0 +1,92 @@
+package integration
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+// The decision is in the result's metadata, as JSON.
+func TestAllowedDecisionIsInTheMetadata(t *testing.T) {
+	t.Parallel()
+	us := throughUs(t)
+	pinned, err := env.Registry.Digest(env.Registry.Ref(inner))
+	require.NoError(t, err)
+
+	for name, tc := range map[string]struct{ requested, source string }{
+		"a tag":            {inner, "docker.io/docker/dockerfile:1@" + pinned},
+		"a digest":         {"docker/dockerfile:1@" + pinned, "docker.io/docker/dockerfile:1@" + pinned},
+		"a full reference": {"docker.io/docker/dockerfile:1", "docker.io/docker/dockerfile:1@" + pinned},
+		"another tag":      {"docker/dockerfile:1.4.0", "docker.io/docker/dockerfile:1.4.0@" + digestOf(t, "docker/dockerfile:1.4.0")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := harness.WriteContext(t, dockerfile(tc.requested))
+			file := filepath.Join(t.TempDir(), "metadata.json")
+			us.buildx(t, dir, "--metadata-file", file).RequireSuccess(t)
+
+			var text string
+			require.NoError(t, json.Unmarshal(harness.ReadMetadata(t, file)["frontend.policy.decision"], &text))
+			var got map[string]any
+			require.NoError(t, json.Unmarshal([]byte(text), &got))
+			require.Equal(t, map[string]any{
+				"verdict":     "allow",
+				"requested":   tc.requested,
+				"source":      tc.source,
+				"rule":        "dockerfile",
+				"reason":      got["reason"],
+				"messages":    []any{},
+				"policy":      map[string]any{"id": "corp-ci", "digest": fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(corpPolicy)))},
+				"obligations": map[string]any{},
+			}, got)
+			require.Contains(t, got["reason"], `rule "dockerfile" allows`)
+		})
+	}
+}
+
+func digestOf(t *testing.T, shortRef string) string {
+	t.Helper()
+	d, err := env.Registry.Digest(env.Registry.Ref(shortRef))
+	require.NoError(t, err)
+	return d
+}
+
+// A person sees in the progress which frontend runs, and by which rule.
+func TestAllowedProgressNamesTheRule(t *testing.T) {
+	t.Parallel()
+	us := throughUs(t)
+	dir := harness.WriteContext(t, dockerfile(inner))
+	step := "[policy] frontend docker/dockerfile:1@" + digestOf(t, inner)
+	line := step + ` allowed by rule "dockerfile" of corp-ci`
+
+	t.Run("buildx with plain progress", func(t *testing.T) {
+		t.Parallel()
+		o := us.buildx(t, dir).RequireSuccess(t)
+		require.Regexp(t, `(?m)^#\d+ `+regexp.QuoteMeta(line)+`$`, o.Stderr)
+	})
+	t.Run("buildctl with plain progress", func(t *testing.T) {
+		t.Parallel()
+		o := us.Buildctl(t, byBuildctl(dir, us.syntax)...).RequireSuccess(t)
+		require.Regexp(t, `(?m)^#\d+ `+regexp.QuoteMeta(line)+`$`, o.Stderr)
+	})
+	// A terminal cuts each line at its width, here of 120 characters, within the digest.
+	for name, c := range map[string]harness.Command{
+		"buildx on a terminal":   us.BuildxCommand(dir, byBuildx(us.syntax, "--progress=tty")...),
+		"buildctl on a terminal": us.BuildctlCommand(byBuildctl(dir, us.syntax, "--progress=tty")...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.TTY = true
+			o := us.Run(t, c).RequireSuccess(t)
+			require.Contains(t, o.Stdout, "=> ")
+			require.Contains(t, o.Stdout, step[:80])
+		})
+	}
+}
