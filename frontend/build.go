@@ -11,6 +11,7 @@ import (
 	"errors"
 
 	"github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/frontend/subrequests"
 
 	"github.com/policy-frontend/policy-frontend/policy"
 )
@@ -35,12 +36,15 @@ func Build(ctx context.Context, c client.Client) (*client.Result, error) {
 // which is added under MetadataKey.
 //
 // A refusal is a *DenialError; an error of the inner frontend is returned as it
-// came.
+// came. PolicySubrequest is answered either way, and nothing runs.
 func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, error) {
 	b := build{client: c, opts: parseOptions(c.BuildOpts().Opts), file: newBuildFile(c)}
 	res, err := b.run(ctx, f.PolicyPath)
 	var r *refusal
 	if errors.As(err, &r) {
+		if b.opts.subrequest() == PolicySubrequest {
+			return b.answer(ctx, r.origin, r.decision)
+		}
 		return nil, b.deny(ctx, r)
 	}
 	return res, err
@@ -78,6 +82,10 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 		}
 	}
 
+	if b.opts.subrequest() == PolicySubrequest {
+		return b.answer(ctx, chosen.origin, chosen.decision)
+	}
+
 	step, err := b.pin(ctx, chosen)
 	if err != nil {
 		return nil, err
@@ -85,6 +93,9 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 	b.warn(ctx, step)
 
 	res, err := forward(ctx, b.client, chosen, b.opts)
+	if b.opts.subrequest() == subrequests.RequestSubrequestsDescribe {
+		res, err = describe(res, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -264,3 +264,24 @@ func TestTheNamedContextIsWhereTheGatewayLooks(t *testing.T) {
 		})
 	}
 }
+
+func TestThePolicySubrequestAnswersAndRunsNothing(t *testing.T) {
+	for name, tc := range map[string]struct{ file, doc, status, text string }{
+		"allowed":             {"# syntax=docker/dockerfile:1\n", corpPolicy, "0", "is allowed"},
+		"refused":             {"# syntax=evil/dockerfile:1\n", corpPolicy, "1", "is refused"},
+		"no policy":           {"# syntax=docker/dockerfile:1\n", "", "1", "holds no policy"},
+		"nothing asked for":   {"FROM scratch\n", corpPolicy, "1", "every frontend is refused"},
+		"no reference at all": {"# syntax=:\n", corpPolicy, "1", "not an image reference"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newFake(t, tc.file, map[string]string{"requestid": PolicySubrequest})
+			res, err := run(t, c, tc.doc)
+			require.NoError(t, err)
+			require.Equal(t, tc.status, string(res.Metadata["result.statuscode"]))
+			require.Contains(t, string(res.Metadata["result.txt"]), tc.text)
+			require.True(t, json.Valid(res.Metadata["result.json"]))
+			require.Empty(t, c.solved)
+			require.Empty(t, c.pinned)
+		})
+	}
+}

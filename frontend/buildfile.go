@@ -101,6 +101,8 @@ func (o origin) String() string {
 		return "the build-arg BUILDKIT_SYNTAX"
 	case o.kind == fromDefault:
 		return "defaultFrontend in the policy"
+	case o.kind == fromNowhere:
+		return ""
 	default:
 		return "the cmdline option"
 	}

@@ -2,8 +2,6 @@ package frontend
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
@@ -21,43 +19,7 @@ type DenialError struct {
 	AskedBy string
 }
 
-func (e *DenialError) Error() string {
-	d := e.Decision
-	var b strings.Builder
-	if d.Requested == "" {
-		fmt.Fprintf(&b, "every frontend is refused: %s", d.Reason)
-	} else {
-		fmt.Fprintf(&b, "frontend %s is refused: %s", printable(d.Requested), d.Reason)
-	}
-	line := func(label, text string) {
-		if text != "" {
-			fmt.Fprintf(&b, "\n  %-9s %s", label+":", text)
-		}
-	}
-	for _, m := range d.Messages {
-		line("message", strings.ReplaceAll(strings.TrimSpace(m), "\n", "\n            "))
-	}
-	line("asked by", e.AskedBy)
-	if d.Source != "" && d.Source != d.Requested {
-		line("meaning", d.Source)
-	}
-	line("rule", d.Rule)
-	line("policy", identity(d.Policy))
-	if d.Overlay != nil {
-		line("overlay", identity(*d.Overlay))
-	}
-	if len(d.Allowed) > 0 {
-		line("allowed", strings.Join(d.Allowed, ", "))
-	} else {
-		line("allowed", "nothing")
-	}
-	line("contact", d.Contact)
-	return b.String()
-}
-
-func identity(id policy.Identity) string {
-	return strings.TrimSpace(id.ID + " " + id.Digest.String())
-}
+func (e *DenialError) Error() string { return statement(e.Decision, e.AskedBy) }
 
 // refusal is a decision against a build, on its way to becoming a DenialError.
 type refusal struct {
@@ -78,10 +40,7 @@ func (b *build) refuse(r request, reason error) error {
 // clients at least the text.
 func (b *build) deny(ctx context.Context, r *refusal) error {
 	from, src := r.origin.locate(ctx, b.file)
-	denial := &DenialError{Decision: r.decision}
-	if from.kind != fromNowhere {
-		denial.AskedBy = from.String()
-	}
+	denial := &DenialError{Decision: r.decision, AskedBy: from.String()}
 	err := policysession.WrapDenyMessages(denial, []*policysession.DenyMessage{{Message: r.decision.Reason}})
 	if src != nil {
 		err = errdefs.WithSource(err, src)
