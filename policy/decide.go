@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -14,10 +15,11 @@ type Request struct {
 	// Reference is the same, parsed.
 	Reference Reference
 	// Digest is the digest of the image that would run, or "" while it is not
-	// known. A digest in the reference counts by itself.
+	// known. It speaks of Decision.Reference, into which aliases may turn the
+	// Reference. A digest in the reference, or pinned by an alias, counts by itself.
 	Digest digest.Digest
-	// TagDigest is the digest that the reference's tag points to now, or "" if it
-	// was not looked up. It matters for a reference with both tag and digest, in
+	// TagDigest is the digest that the tag of Decision.Reference points to now, or
+	// "" if it was not looked up. It matters for a reference with both tag and digest, in
 	// which the digest decides what runs and the tag is no more than a claim.
 	TagDigest digest.Digest
 	// Self is the reference under which the policy frontend itself runs; the zero
@@ -26,6 +28,15 @@ type Request struct {
 	// NamedContexts are the names over which the client puts a context of its own,
 	// without platform suffix.
 	NamedContexts []string
+	// Options are the client's frontend options as it sent them, without the policy
+	// frontend's own build-args.
+	Options map[string]string
+	// Inputs are the names of the frontend inputs that the client sends.
+	Inputs []string
+	// Time is now. While it is the zero time, nothing rests on it being early or
+	// late: an allow rule that expires has expired, a deny rule has not, and every
+	// warnAfter has passed.
+	Time time.Time
 }
 
 // Verdict is the outcome of a decision.
@@ -35,6 +46,8 @@ type Verdict string
 const (
 	Allow Verdict = "allow"
 	Deny  Verdict = "deny"
+	// Warn means that the build goes on, with the decision's warnings.
+	Warn Verdict = "warn"
 	// Undecidable means that the decision depends on the digest, which the request
 	// doesn't have. With the digest, Decide never answers it.
 	Undecidable Verdict = "undecidable"
@@ -51,15 +64,20 @@ type Decision struct {
 	Verdict Verdict `json:"verdict"`
 	// Requested is the reference as the client wrote it.
 	Requested string `json:"requested"`
-	// Source is the reference normalised, with its digest when that is known.
+	// Source is the text of Reference; what was asked for when there is none.
 	Source string `json:"source"`
-	// Rule is the name of the rule that decided; DefaultRule when no rule matched.
+	// Rule is the name of the rule that decided; DefaultRule when no rule matched,
+	// LimitsRule or BuiltinRule when none was asked.
 	Rule string `json:"rule"`
 	// Reason is one sentence for a person.
 	Reason string `json:"reason"`
 	// Messages are those of the rules that matched, and what else a person should
 	// know. Never nil.
 	Messages []string `json:"messages"`
+	// Warnings are to be shown although the build goes on: a rule that is about to
+	// expire, what would be refused but for a mode. They are there if and only if
+	// the verdict is Warn.
+	Warnings []string `json:"warnings,omitempty"`
 	// Policy identifies the embedded policy, whichever layer decided.
 	Policy Identity `json:"policy"`
 	// Overlay identifies the overlay, if there is one.
@@ -67,6 +85,11 @@ type Decision struct {
 	// Obligations are what holds for an allowed build; empty otherwise.
 	Obligations Obligations `json:"obligations"`
 
+	// Reference is what may run: the request's reference after the aliases and pins
+	// of all layers, with its digest when that is known. It is this reference whose
+	// tag is to be looked up. It is the zero Reference when the request was refused
+	// before that.
+	Reference Reference `json:"-"`
 	// Layer is the layer whose rule decided: LayerPolicy or LayerOverlay.
 	Layer string `json:"-"`
 	// Allowed is what the layer that denied allows and the other one has a rule for,
@@ -88,6 +111,19 @@ type Obligations struct {
 	Digests []string `json:"digests,omitempty"`
 	// RequireDigest says that the request itself must carry a digest.
 	RequireDigest bool `json:"requireDigest,omitempty"`
+	// Strip are the keys of options in the request that are removed, sorted.
+	Strip []string `json:"strip,omitempty"`
+	// Force are options that the inner frontend gets with these values.
+	Force map[string]string `json:"force,omitempty"`
+	// Deny are the globs of option keys that no build may have. Those of the request
+	// have been judged.
+	Deny []string `json:"deny,omitempty"`
+	// Only are the globs of the only option keys that a build may have; empty is any.
+	// Those of the request have been judged.
+	Only []string `json:"only,omitempty"`
+	// Inputs is ActionDeny if no build may have frontend inputs, else empty. The
+	// request's have been judged.
+	Inputs Action `json:"inputs,omitempty"`
 }
 
 // meet returns the obligations of both. It is false when they have no digest in

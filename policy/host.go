@@ -30,6 +30,8 @@ func normalizeHost(s string) (string, error) {
 		if name, err = normalizeIPv6(addr); err != nil {
 			return "", err
 		}
+	} else if strings.Contains(name, ":") {
+		return "", fmt.Errorf("the host %s has more than one colon; an IPv6 address needs brackets", quote(s))
 	}
 	// Without its port, a host such as docker:443 would read as a folder on docker.io.
 	if port != 0 && (port != httpsPort || !isHost(name)) {

@@ -11,8 +11,9 @@ import (
 // alphanumeric is what stands between separators; a star can stand for some of it.
 const alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789*"
 
-// maxPattern is the length in bytes of the longest match pattern.
-const maxPattern = 512
+// maxPattern is the length in bytes of the longest match pattern: every name that
+// can be asked for can be written.
+const maxPattern = MaxReferenceSize
 
 // pattern is a compiled match pattern.
 type pattern struct {
@@ -135,10 +136,7 @@ func validHost(c string) bool {
 	if strings.HasPrefix(c, "[") {
 		return true // normalizeHost has parsed the address
 	}
-	name := c
-	if i := strings.LastIndexByte(c, ':'); i >= 0 {
-		name = c[:i]
-	}
+	name, _, _ := strings.Cut(c, ":")
 	for label := range strings.SplitSeq(name, ".") {
 		if strings.Trim(label, alphanumeric+"-") != "" || strings.Trim(label, "-") != label || label == "" {
 			return false

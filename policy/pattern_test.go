@@ -74,11 +74,12 @@ func TestPatternRefuses(t *testing.T) {
 		{"a name that can't be", "docker/-x", "matches no possible name"},
 		{"a star in a port", "corp.example:*/x", "a port can't have *"},
 		{"a port that is none", "corp.example:70000/x", "port from 1 to 65535"},
-		{"an IPv6 host without brackets", "fd00::1/x", "matches no possible name"},
+		{"an IPv6 host without brackets", "fd00::1/x", "needs brackets"},
+		{"a host with two colons", "corp.example::443/x", "needs brackets"},
 		{"an IPv6 host with an open bracket", "[fd00::1:5000/x", "not an IPv6 address"},
 		{"a star in an IPv6 host", "[fd00::*]/x", "an IPv6 host can't have *"},
 		{"a path that no name can have", "docker/" + strings.Repeat("a", 300), "a path has at most 255 characters"},
-		{"an over-long pattern", strings.Repeat("a/", 300) + "a", "more than 512"},
+		{"an over-long pattern", strings.Repeat("a/", 600) + "a", "more than 1024"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
