@@ -38,6 +38,8 @@ func (d *decoder) value(n *yaml.Node, out reflect.Value, name string) {
 		d.mapping(n, out, name)
 	case reflect.Slice:
 		d.sequence(n, out, name)
+	case reflect.Map:
+		d.texts(n, out, name)
 	case reflect.String:
 		d.scalar(n, out, name)
 	case reflect.Bool:
@@ -79,7 +81,40 @@ func (d *decoder) mapping(n *yaml.Node, out reflect.Value, name string) {
 		return
 	}
 	keys := d.keys(out.Type())
-	seen := make(map[string]int, len(keys))
+	d.fields(n, len(keys), func(key, val *yaml.Node) {
+		index := slices.Index(keys, key.Value)
+		if index < 0 || key.Value == "" {
+			d.unknown(key, keys)
+			return
+		}
+		d.value(val, out.Field(index), key.Value)
+	})
+}
+
+// texts decodes a mapping whose keys are the author's own. A key is taken as it
+// is written, as a value is.
+func (d *decoder) texts(n *yaml.Node, out reflect.Value, name string) {
+	if n.Kind != yaml.MappingNode {
+		d.addf(n, "%s must be a mapping of texts, not %s", name, kind(n))
+		return
+	}
+	m := reflect.MakeMapWithSize(out.Type(), len(n.Content)/2)
+	d.fields(n, len(n.Content)/2, func(key, val *yaml.Node) {
+		if key.Value == "" || key.Tag == nullTag {
+			d.addf(key, "a name in %s is empty", name)
+			return
+		}
+		text := reflect.New(out.Type().Elem()).Elem()
+		d.value(val, text, name+"["+printable(key.Value)+"]")
+		m.SetMapIndex(reflect.ValueOf(key.Value), text)
+	})
+	out.Set(m)
+}
+
+// fields calls found for each field of a mapping, after it has refused those that
+// have no plain name or one that was there before.
+func (d *decoder) fields(n *yaml.Node, size int, found func(key, val *yaml.Node)) {
+	seen := make(map[string]int, size)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], n.Content[i+1]
 		if !d.plain(key) {
@@ -98,12 +133,7 @@ func (d *decoder) mapping(n *yaml.Node, out reflect.Value, name string) {
 			continue
 		}
 		seen[key.Value] = key.Line
-		index := slices.Index(keys, key.Value)
-		if index < 0 || key.Value == "" {
-			d.unknown(key, keys)
-			continue
-		}
-		d.value(val, out.Field(index), key.Value)
+		found(key, val)
 	}
 }
 
