@@ -9,9 +9,11 @@ package frontend
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/frontend/subrequests"
+	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/policy-frontend/policy-frontend/policy"
 )
@@ -23,6 +25,9 @@ const DefaultPolicyPath = "/etc/policy-frontend/policy.yaml"
 type Frontend struct {
 	// PolicyPath names the embedded policy file; the file is read at each Build.
 	PolicyPath string
+	// Now tells the time by which rules begin to warn and expire; nil is the
+	// machine's clock.
+	Now func() time.Time
 }
 
 // Build serves one build with the policy at DefaultPolicyPath. It is the
@@ -38,7 +43,11 @@ func Build(ctx context.Context, c client.Client) (*client.Result, error) {
 // A refusal is a *DenialError; an error of the inner frontend is returned as it
 // came. PolicySubrequest is answered either way, and nothing runs.
 func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, error) {
-	b := build{client: c, opts: parseOptions(c.BuildOpts().Opts), file: newBuildFile(c)}
+	now := f.Now
+	if now == nil {
+		now = time.Now
+	}
+	b := build{client: c, opts: parseOptions(c.BuildOpts().Opts), file: newBuildFile(c), now: now().UTC()}
 	res, err := b.run(ctx, f.PolicyPath)
 	var r *refusal
 	if errors.As(err, &r) {
@@ -56,6 +65,8 @@ type build struct {
 	opts   options
 	file   *buildFile
 	layers policy.Layers
+	inputs map[string]*pb.Definition
+	now    time.Time
 }
 
 // run does what Build says; a refusal comes back as a *refusal.
@@ -71,6 +82,9 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 		return nil, b.refuse(first(requests), err)
 	}
 
+	if b.inputs, err = marshalInputs(ctx, b.client); err != nil {
+		return nil, err
+	}
 	var chosen judged
 	for i, r := range requests {
 		j, err := b.judge(ctx, r)
@@ -90,9 +104,9 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 	if err != nil {
 		return nil, err
 	}
-	b.warn(ctx, step)
+	b.warn(ctx, step, chosen)
 
-	res, err := forward(ctx, b.client, chosen, b.opts)
+	res, err := b.forward(ctx, chosen)
 	if b.opts.subrequest() == subrequests.RequestSubrequestsDescribe {
 		res, err = describe(res, err)
 	}

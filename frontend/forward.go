@@ -19,25 +19,22 @@ import (
 // the source stays our own reference, and a named context puts the inner image in
 // its place: the gateway looks the source up among the named contexts after the
 // check (frontend/gateway/gateway.go; moby/buildkit#3633).
-func forward(ctx context.Context, c client.Client, j judged, o options) (*client.Result, error) {
-	key, err := contextKey(o.source)
+func (b *build) forward(ctx context.Context, j judged) (*client.Result, error) {
+	key, err := contextKey(b.opts.source)
 	if err != nil {
 		return nil, err
 	}
-	opts := o.forInner()
-	opts[keySource] = o.source
+	// Ours come last: neither the client nor the policy's options can set them.
+	opts := b.opts.forInner(j.decision.Obligations)
+	opts[keySource] = b.opts.source
 	// With cmdline set, docker/dockerfile does not follow a `# syntax` line again.
 	opts[keyCmdline] = j.cmdline
-	opts[key] = dockerImageProto + j.pinned.String()
+	opts[key] = dockerImageProto + j.pinned().String()
 
-	inputs, err := marshalInputs(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return c.Solve(ctx, client.SolveRequest{
+	return b.client.Solve(ctx, client.SolveRequest{
 		Frontend:       gatewayFrontend,
 		FrontendOpt:    opts,
-		FrontendInputs: inputs,
+		FrontendInputs: b.inputs,
 	})
 }
 

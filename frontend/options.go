@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 // Option keys of BuildKit's gateway and Dockerfile frontends that the policy
@@ -61,15 +63,30 @@ func (o options) namedContexts() []string {
 	return slices.Compact(names)
 }
 
-// forInner returns the options for the inner frontend: all of the client's but
-// ours. BUILDKIT_SYNTAX is left out too, what it asks for has been answered.
-func (o options) forInner() map[string]string {
-	inner := make(map[string]string, len(o.all)+2)
-	for k, v := range o.all {
-		if k != keySyntax && !strings.HasPrefix(k, ownPrefix) {
-			inner[k] = v
+// judged returns the options that rules judge: all but our own build-args.
+func (o options) judged() map[string]string {
+	opts := maps.Clone(o.all)
+	maps.DeleteFunc(opts, func(k, _ string) bool { return strings.HasPrefix(k, ownPrefix) })
+	return opts
+}
+
+// forInner returns the options for the inner frontend: the client's without ours,
+// and as the policy obliges. BUILDKIT_SYNTAX is left out too, what it asks for has
+// been answered.
+func (o options) forInner(by policy.Obligations) map[string]string {
+	inner := o.judged()
+	delete(inner, keySyntax)
+	for _, k := range by.Strip {
+		delete(inner, k)
+	}
+	// The gateway client puts these two back if they are missing
+	// (grpcclient.Solve); empty is as good as missing to every frontend.
+	for _, k := range []string{"cache-imports", "cache-from"} {
+		if slices.Contains(by.Strip, k) {
+			inner[k] = ""
 		}
 	}
+	maps.Copy(inner, by.Force)
 	return inner
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/gateway/client"
@@ -29,7 +31,7 @@ func report(res *client.Result, d policy.Decision) (*client.Result, error) {
 }
 
 // runs reports whether a build goes on with this decision.
-func runs(d policy.Decision) bool { return d.Verdict == policy.Allow }
+func runs(d policy.Decision) bool { return d.Verdict == policy.Allow || d.Verdict == policy.Warn }
 
 // statement says a decision to a person: what was asked and where, which rule of
 // which policy decided and why, and what there is to do.
@@ -52,6 +54,9 @@ func statement(d policy.Decision, askedBy string) string {
 	for _, m := range d.Messages {
 		line("message", strings.ReplaceAll(strings.TrimSpace(m), "\n", "\n            "))
 	}
+	for _, w := range d.Warnings {
+		line("warning", w)
+	}
 	line("asked by", askedBy)
 	if runs(d) {
 		line("runs", d.Source)
@@ -66,6 +71,10 @@ func statement(d policy.Decision, askedBy string) string {
 	if !runs(d) {
 		line("allowed", cmp.Or(strings.Join(d.Allowed, ", "), "nothing"))
 	}
+	line("removes", strings.Join(d.Obligations.Strip, ", "))
+	for _, k := range slices.Sorted(maps.Keys(d.Obligations.Force)) {
+		line("sets", k+"="+printable(d.Obligations.Force[k]))
+	}
 	line("contact", d.Contact)
 	return b.String()
 }
@@ -75,7 +84,7 @@ func identity(id policy.Identity) string {
 }
 
 // progressLine is what a person sees of an allowed build.
-func progressLine(ref policy.Reference, d policy.Decision) string {
+func progressLine(d policy.Decision) string {
 	by := "the default"
 	if d.Rule != policy.DefaultRule {
 		by = fmt.Sprintf("rule %q", d.Rule)
@@ -83,14 +92,31 @@ func progressLine(ref policy.Reference, d policy.Decision) string {
 	if d.Policy.ID != "" {
 		by += " of " + d.Policy.ID
 	}
-	return fmt.Sprintf("[policy] frontend %s allowed by %s", ref.Familiar(), by)
+	verb := "allowed by"
+	if d.Verdict == policy.Warn {
+		verb = "let through with a warning by"
+	}
+	return fmt.Sprintf("[policy] frontend %s %s %s", d.Reference.Familiar(), verb, by)
 }
 
-// warn shows what there is to say about the options at a step of the build:
-// BuildKit prints no warning that is attached to no step.
-func (b *build) warn(ctx context.Context, step digest.Digest) {
-	for _, m := range b.opts.warnings {
-		// A warning that can't be shown must not fail a build that is allowed.
-		_ = b.client.Warn(ctx, step, m, client.WarnOpts{Level: 1})
+// warn shows the decision's warnings, at the line that asked, and what there is to
+// say about the options. BuildKit prints no warning that is attached to no step.
+func (b *build) warn(ctx context.Context, step digest.Digest, j judged) {
+	if len(j.decision.Warnings) > 0 {
+		opts := client.WarnOpts{Level: 1}
+		if _, src := j.origin.locate(ctx, b.file); src != nil {
+			opts.SourceInfo, opts.Range = src.Info, src.Ranges
+		}
+		for _, w := range j.decision.Warnings {
+			b.warnAt(ctx, step, "policy: "+w, opts)
+		}
 	}
+	for _, w := range b.opts.warnings {
+		b.warnAt(ctx, step, w, client.WarnOpts{Level: 1})
+	}
+}
+
+func (b *build) warnAt(ctx context.Context, step digest.Digest, text string, opts client.WarnOpts) {
+	// A warning that can't be shown must not fail a build that is allowed.
+	_ = b.client.Warn(ctx, step, text, opts)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
@@ -19,9 +21,10 @@ import (
 // judged is a request that the policy allows.
 type judged struct {
 	request
-	pinned   policy.Reference // carries the digest that was judged
-	decision policy.Decision
+	decision policy.Decision // its Reference carries the digest that was judged
 }
+
+func (j judged) pinned() policy.Reference { return j.decision.Reference }
 
 // judge decides on a request: on the name first, so that nothing is asked of the
 // registry for a frontend that is refused anyway, then on the digest that the tag
@@ -34,42 +37,42 @@ func (b *build) judge(ctx context.Context, r request) (judged, error) {
 	req := policy.Request{
 		Requested:     r.written,
 		Reference:     r.ref,
-		Digest:        r.ref.Digest(),
 		Self:          self,
 		NamedContexts: b.opts.namedContexts(),
+		Options:       b.opts.judged(),
+		Inputs:        slices.Sorted(maps.Keys(b.inputs)),
+		Time:          b.now,
 	}
 	d := policy.Decide(b.layers, req)
-	if d.Verdict != policy.Deny && (req.Digest == "" || d.TagUnverified) {
-		now, err := b.resolveTag(ctx, r)
+	if d.Verdict != policy.Deny && (d.Reference.Digest() == "" || d.TagUnverified) {
+		now, err := b.resolveTag(ctx, r, d.Reference.Tagged())
 		if err != nil {
 			return judged{}, err
 		}
-		if req.Digest == "" {
+		if d.Reference.Digest() == "" {
 			req.Digest = now
 		} else {
 			req.TagDigest = now
 		}
 		d = policy.Decide(b.layers, req)
 	}
-	if d.Verdict != policy.Allow {
+	if !runs(d) {
 		return judged{}, &refusal{origin: r.origin, decision: d}
 	}
-	pinned, err := r.ref.WithDigest(req.Digest)
-	if err != nil {
-		return judged{}, b.refuse(r, err)
+	if d.Reference.Digest() == "" || d.TagUnverified {
+		return judged{}, b.refuse(r, errors.New("internal: it was allowed without its digest being known"))
 	}
-	return judged{request: r, pinned: pinned, decision: d}, nil
+	return judged{request: r, decision: d}, nil
 }
 
-// resolveTag asks the daemon which digest the reference's tag has now.
-func (b *build) resolveTag(ctx context.Context, r request) (digest.Digest, error) {
+// resolveTag asks the daemon which digest a tag has now.
+func (b *build) resolveTag(ctx context.Context, r request, tag policy.Reference) (digest.Digest, error) {
 	// Daemons before the meta resolver have no guard on a resolve: grpcclient would
 	// fall back to a call that drops the source policies.
 	caps := b.client.BuildOpts().Caps
 	if err := caps.Supports(gwpb.CapSourceMetaResolver); err != nil {
 		return "", b.refuse(r, fmt.Errorf("this BuildKit can't resolve a frontend under a source policy, v0.14 or later is needed: %w", err))
 	}
-	tag := r.ref.Tagged()
 	// With the image's config: NoConfig returns an empty digest and no error.
 	res, err := b.client.ResolveSourceMetadata(ctx, &pb.SourceOp{Identifier: dockerImageProto + tag.String()}, sourceresolver.Opt{
 		LogName:        "[policy] resolve frontend " + tag.Familiar(),
@@ -93,7 +96,7 @@ func (b *build) resolveTag(ctx context.Context, r request) (digest.Digest, error
 // The step's name is the line of progress that a person sees; its digest is
 // returned for warnings to be attached to.
 func (b *build) pin(ctx context.Context, j judged) (digest.Digest, error) {
-	def, err := llb.Image(j.pinned.String(), llb.WithCustomName(progressLine(j.pinned, j.decision))).Marshal(ctx)
+	def, err := llb.Image(j.pinned().String(), llb.WithCustomName(progressLine(j.decision))).Marshal(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -101,7 +104,7 @@ func (b *build) pin(ctx context.Context, j judged) (digest.Digest, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true, SourcePolicies: only(j.pinned)})
+	_, err = b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true, SourcePolicies: only(j.pinned())})
 	if err != nil {
 		return "", b.refuseUnreadable(ctx, j.request, err)
 	}

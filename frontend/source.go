@@ -3,9 +3,9 @@ package frontend
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/policy-frontend/policy-frontend/policy"
 )
@@ -38,22 +38,30 @@ func loadPolicies(path string, o options) (policy.Layers, error) {
 	return layers, nil
 }
 
+// loadEmbedded reads the policy at path and the files that it includes, none of
+// which can be outside of the policy's folder.
 func loadEmbedded(path string) (*policy.Policy, error) {
-	f, err := os.Open(path)
+	folder, err := os.OpenRoot(filepath.Dir(path))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("this policy frontend image holds no policy: add one as %s (FROM this image, COPY policy.yaml %[1]s)", path)
+		return nil, noPolicy(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the policy of this image can't be read: %w", err)
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, policy.MaxSize+1))
-	if err != nil {
+	defer folder.Close()
+	p, err := policy.Load(folder.FS(), filepath.Base(path))
+	var broken *policy.ParseError
+	switch {
+	case errors.As(err, &broken):
+		return nil, fmt.Errorf("the policy of this image, in %s, is broken; tell whoever maintains it:\n%w", filepath.Dir(path), err)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, noPolicy(path)
+	case err != nil:
 		return nil, fmt.Errorf("the policy of this image can't be read: %w", err)
-	}
-	p, err := policy.Parse(path, data)
-	if err != nil {
-		return nil, fmt.Errorf("the policy of this image is broken; tell whoever maintains it:\n%w", err)
 	}
 	return p, nil
+}
+
+func noPolicy(path string) error {
+	return fmt.Errorf("this policy frontend image holds no policy: add one as %s (FROM this image, COPY policy.yaml %[1]s)", path)
 }

@@ -97,7 +97,7 @@ func refusals(t *testing.T) map[string]refusal {
 		"an overlay that is too long":              {file: goodFile, opts: []string{overlayOpt + long}, want: []string{fmt.Sprintf("has %d bytes, more than %d", len(long), 64<<10)}},
 		"an overlay that is empty":                 {file: goodFile, opts: []string{overlayOpt}, want: []string{"the document is empty"}},
 		"a build that names no frontend":           {file: "FROM scratch\n", want: []string{"asks for no frontend"}},
-		"an embedded policy that is broken":        {policy: "version: 1\nid: corp-ci\nfrontends: {}\n", file: goodFile, want: []string{"/etc/policy-frontend/policy.yaml:3:12", "docker/dockerfile:1"}},
+		"an embedded policy that is broken":        {policy: "version: 1\nid: corp-ci\nfrontends: {}\n", file: goodFile, want: []string{"the policy of this image, in /etc/policy-frontend, is broken", "policy.yaml:3:12: ", "docker/dockerfile:1"}},
 	}
 }
 

@@ -173,7 +173,7 @@ func Decide(l Layers, r Request) Decision {
 		d.Reason = err.Error()
 		return d
 	}
-	d.Source = s.source.String()
+	d.Source, d.Reference = s.source.String(), s.source
 	d.decide(l, s)
 	return d
 }
