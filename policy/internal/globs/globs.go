@@ -1,0 +1,57 @@
+// Package globs compares sets of texts and of names that are written as globs:
+// whether one holds the other, what two have in common, and an example of what is
+// in one.
+//
+// A text's "*" stands for any run of characters. A name is split into components
+// by "/"; its "*" stays within one component, and a component "**" stands for any
+// number of them, at the end of a name for at least one. It is the language of
+// package policy's match, tags and options.
+package globs
+
+import "strings"
+
+// Match reports whether the whole of s is in the glob.
+func Match(glob, s string) bool { return Covers(glob, s) }
+
+// Covers reports whether all that small stands for is in big. A star of small is
+// taken for a text that no other glob spells out.
+func Covers(big, small string) bool { return texts().covers(split(big), split(small)) }
+
+// Overlaps reports whether some text is in both.
+func Overlaps(a, b string) bool { return texts().overlaps(split(a), split(b)) }
+
+// Meet returns globs that together stand for what is in both. It is false if there
+// are more than MaxForms of them.
+func Meet(a, b string) ([]string, bool) {
+	forms, all := texts().meet(split(a), split(b))
+	out := make([]string, len(forms))
+	for i, f := range forms {
+		out[i] = strings.Join(f, "")
+	}
+	return out, all
+}
+
+// Example returns a text that is in the glob, with fill for each star.
+func Example(glob, fill string) string { return strings.ReplaceAll(glob, "*", fill) }
+
+// Open reports whether the glob can stand for more than one text.
+func Open(glob string) bool { return strings.Contains(glob, "*") }
+
+// texts is the level of characters.
+func texts() level {
+	same := func(a, b string) bool { return a == b }
+	return level{star: "*", covers1: same, overlaps1: same, meet1: func(a, b string) ([]string, bool) {
+		if a == b {
+			return []string{a}, true
+		}
+		return nil, true
+	}}
+}
+
+func split(s string) []string {
+	out := make([]string, len(s))
+	for i := range len(s) {
+		out[i] = s[i : i+1]
+	}
+	return out
+}

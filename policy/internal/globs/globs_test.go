@@ -1,0 +1,148 @@
+package globs
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestCovers(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, big, small string
+		want             bool
+	}{
+		{"a text covers itself", "abc", "abc", true},
+		{"no other", "abc", "abd", false},
+		{"a star covers every text, the empty one too", "*", "", true},
+		{"a star covers a star", "a*", "a*b", true},
+		{"a letter covers no star", "ab", "a*", false},
+		{"a star in the middle is no letter of the other", "a*b", "a*", false},
+		{"two stars cover one", "**", "*", true},
+		{"going back to the last star finds the end", "*ab", "aab", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tt.want, Covers(tt.big, tt.small))
+		})
+	}
+}
+
+func TestNameCovers(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, big, small string
+		want             bool
+	}{
+		{"a folder covers what is in it", "c.example/**", "c.example/a", true},
+		{"and folders in it", "c.example/**", "c.example/a/**", true},
+		{"not its own name", "c.example/a/**", "c.example/a", false},
+		{"one component covers no more", "c.example/*", "c.example/**", false},
+		{"any depth in the middle covers none at all", "c.example/**/x", "c.example/x", true},
+		{"a star covers part of a component", "c.example/*", "c.example/a-*", true},
+		{"a star stays within its component", "c.example/*", "c.example/a/b", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tt.want, ParseName(tt.big).Covers(ParseName(tt.small)))
+		})
+	}
+}
+
+func TestMeet(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, a, b string
+		want       []string
+	}{
+		{"of the same", "a", "a", []string{"a"}},
+		{"of two texts", "a", "b", []string{}},
+		{"of a star and a text", "*", "ab", []string{"ab"}},
+		{"of two ends", "a*", "*b", []string{"a*b"}},
+		{"of two ends that may overlap", "ab*", "*bc", []string{"ab*bc", "abc"}},
+		{"of nothing in common", "a*", "b*", []string{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, all := Meet(tt.a, tt.b)
+			require.True(t, all)
+			require.ElementsMatch(t, tt.want, got)
+			require.Equal(t, len(tt.want) > 0, Overlaps(tt.a, tt.b))
+		})
+	}
+}
+
+func TestNameMeet(t *testing.T) {
+	t.Parallel()
+	got, all := ParseName("c.example/**").Meet(ParseName("**/dockerfile"))
+	require.True(t, all)
+	var texts []string
+	for _, n := range got {
+		texts = append(texts, n.String())
+	}
+	require.Contains(t, texts, "c.example/dockerfile")
+	require.Contains(t, texts, "c.example/*/**/dockerfile")
+}
+
+func TestMeetIsBounded(t *testing.T) {
+	t.Parallel()
+	got, all := Meet(strings.Repeat("*a", 30)+"*", strings.Repeat("*b", 30)+"*")
+	require.False(t, all)
+	require.LessOrEqual(t, len(got), MaxForms)
+}
+
+func TestExample(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "c.example/x/x/x/d", ParseName("c.example/*/**/d").Example("x", 2))
+	require.Equal(t, "x.x/d", ParseName("**/d").Example("x", 1))
+	require.Equal(t, "x.x/d", ParseName("**/d").Example("x", 0))
+	require.Equal(t, "c.example/x", ParseName("c.example/**").Example("x", 0))
+}
+
+// FuzzSets holds the three questions to what the globs match.
+func FuzzSets(f *testing.F) {
+	f.Add("a*", "*b", "ab")
+	f.Add("*a*", "a*a", "aaa")
+	f.Add("x/**", "**/y", "x/y")
+	f.Add("x/**/z/*", "x/*/**", "x/z/z")
+	f.Fuzz(func(t *testing.T, a, b, s string) {
+		for _, in := range []string{a, b, s} {
+			if len(in) > 12 || strings.Trim(in, "ab*/") != "" || strings.Contains(in, "//") || strings.Trim(in, "/") != in || in == "" {
+				t.Skip()
+			}
+		}
+		if strings.Contains(s, "*") {
+			t.Skip()
+		}
+		if !strings.Contains(a+b+s, "/") {
+			inA, inB := Match(a, s), Match(b, s)
+			require.False(t, Covers(a, b) && inB && !inA, "covers: %s is in %s and not in %s", s, b, a)
+			forms, all := Meet(a, b)
+			require.Equal(t, len(forms) > 0, Overlaps(a, b))
+			require.True(t, !all || inBoth(forms, s) == (inA && inB), "%v is what %s and %s have in common, with %s", forms, a, b, s)
+		}
+		p, q, name := ParseName(a), ParseName(b), ParseName(s)
+		inP, inQ := p.Covers(name), q.Covers(name)
+		require.False(t, p.Covers(q) && inQ && !inP, "covers: %s is in %s and not in %s", s, b, a)
+		require.False(t, inP && inQ && !p.Overlaps(q))
+		forms, all := p.Meet(q)
+		found := false
+		for _, f := range forms {
+			found = found || f.Covers(name)
+		}
+		require.True(t, !all || found == (inP && inQ), "%v is what %s and %s have in common, with %s", forms, a, b, s)
+	})
+}
+
+func inBoth(forms []string, s string) bool {
+	for _, f := range forms {
+		if Match(f, s) {
+			return true
+		}
+	}
+	return false
+}

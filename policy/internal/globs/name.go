@@ -1,0 +1,75 @@
+package globs
+
+import (
+	"slices"
+	"strings"
+)
+
+// Name is a set of repository names, as components. A "**" at the end of what was
+// written is held as "*" and "**", since it stands for at least one component.
+type Name []string
+
+// ParseName reads a pattern in the normalised form of policy.Rule.Patterns, or a
+// name.
+func ParseName(pattern string) Name {
+	components := strings.Split(pattern, "/")
+	if last := len(components) - 1; components[last] == "**" {
+		components = append(components[:last:last], "*", "**")
+	}
+	return components
+}
+
+// String returns the pattern as it would be written.
+func (n Name) String() string {
+	if last := len(n) - 1; last > 0 && n[last] == "**" && n[last-1] == "*" {
+		n = append(slices.Clone(n[:last-1]), "**")
+	}
+	return strings.Join(n, "/")
+}
+
+// Open reports whether the set can have more than one name.
+func (n Name) Open() bool { return slices.ContainsFunc(n, Open) }
+
+// Covers reports whether all names of small are in n, as Covers does for texts.
+func (n Name) Covers(small Name) bool { return names().covers(n, small) }
+
+// Overlaps reports whether some name is in both.
+func (n Name) Overlaps(o Name) bool { return names().overlaps(n, o) }
+
+// Meet returns sets that together have the names that are in both. It is false if
+// there are more than MaxForms of them.
+func (n Name) Meet(o Name) ([]Name, bool) {
+	forms, all := names().meet(n, o)
+	out := make([]Name, len(forms))
+	for i, f := range forms {
+		out[i] = f
+	}
+	return out, all
+}
+
+// Example returns a name that is in the set: with fill for each "*", and depth times
+// fill for each "**". A host that is left open gets a dot, without which it would be
+// no host. What comes out is no valid name if the set has none with such parts.
+func (n Name) Example(fill string, depth int) string {
+	var out []string
+	for _, c := range n {
+		if c == "**" {
+			out = append(out, slices.Repeat([]string{fill}, depth)...)
+			continue
+		}
+		out = append(out, Example(c, fill))
+	}
+	if Open(n[0]) && len(out) > 0 && !strings.ContainsAny(out[0], ".:") {
+		if n[0] == "**" && depth == 0 {
+			out = append([]string{fill}, out...)
+		}
+		out[0] += "." + fill
+	}
+	return strings.Join(out, "/")
+}
+
+// names is the level of components. A component is never empty, and "**" is the
+// star, so that only "*" and letters are compared here.
+func names() level {
+	return level{star: "**", covers1: Covers, overlaps1: Overlaps, meet1: Meet}
+}

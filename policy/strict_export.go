@@ -1,0 +1,73 @@
+package policy
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// StrictDocument is a document that DecodeStrict has read. It knows where each
+// value stands and collects what is wrong with the values.
+type StrictDocument struct {
+	decoder decoder
+	root    *yaml.Node
+}
+
+// DecodeStrict reads a document of at most limit bytes that belongs to a policy
+// without being one, such as tests of it, as strictly as Parse reads a policy. The
+// file is only a name for messages. Out points to a struct with yaml tags, of
+// structs, slices, maps of texts, texts, bools and ints.
+//
+// What is no such document is a *ParseError.
+func DecodeStrict(file string, data []byte, limit int, out any) (*StrictDocument, error) {
+	doc := &StrictDocument{decoder: decoder{file: file, types: map[reflect.Type][]string{}}}
+	d := &doc.decoder
+	if len(data) > limit {
+		d.addf(nil, "the document has %d bytes, more than %d", len(data), limit)
+		return nil, d.err()
+	}
+	if doc.root = d.document(data); doc.root == nil {
+		for i, p := range d.problems {
+			// What a policy begins with says nothing about this document.
+			d.problems[i].Message, _, _ = strings.Cut(p.Message, "; a policy ")
+		}
+		return nil, d.err()
+	}
+	d.value(doc.root, reflect.ValueOf(out).Elem(), "the document")
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return doc, nil
+}
+
+// Problemf adds a problem at the value that the path leads to. The path's steps are
+// keys of mappings and, as int, places in lists from 0; what isn't there is
+// reported where its nearest parent is.
+func (s *StrictDocument) Problemf(path []any, format string, args ...any) {
+	at := s.root
+	for _, step := range path {
+		next := find(at, step)
+		if next == nil {
+			break
+		}
+		at = next
+	}
+	s.decoder.add(Problem{File: s.decoder.file, Line: at.Line, Column: at.Column, Message: fmt.Sprintf(format, args...)})
+}
+
+// Err returns the problems as a *ParseError, or nil if there is none.
+func (s *StrictDocument) Err() error { return s.decoder.err() }
+
+// find returns the value of a mapping's key or an item of a list, or nil.
+func find(n *yaml.Node, step any) *yaml.Node {
+	if i, ok := step.(int); ok {
+		if n.Kind != yaml.SequenceNode || i >= len(n.Content) {
+			return nil
+		}
+		return n.Content[i]
+	}
+	key, _ := step.(string)
+	return child(n, key)
+}
