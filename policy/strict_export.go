@@ -1,8 +1,9 @@
 package policy
 
 import (
-	"fmt"
+	"cmp"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -26,17 +27,17 @@ func DecodeStrict(file string, data []byte, limit int, out any) (*StrictDocument
 	d := &doc.decoder
 	if len(data) > limit {
 		d.addf(nil, "the document has %d bytes, more than %d", len(data), limit)
-		return nil, d.err()
+		return nil, doc.Err()
 	}
 	if doc.root = d.document(data); doc.root == nil {
 		for i, p := range d.problems {
 			// What a policy begins with says nothing about this document.
 			d.problems[i].Message, _, _ = strings.Cut(p.Message, "; a policy ")
 		}
-		return nil, d.err()
+		return nil, doc.Err()
 	}
 	d.value(doc.root, reflect.ValueOf(out).Elem(), "the document")
-	if err := d.err(); err != nil {
+	if err := doc.Err(); err != nil {
 		return nil, err
 	}
 	return doc, nil
@@ -54,11 +55,21 @@ func (s *StrictDocument) Problemf(path []any, format string, args ...any) {
 		}
 		at = next
 	}
-	s.decoder.add(Problem{File: s.decoder.file, Line: at.Line, Column: at.Column, Message: fmt.Sprintf(format, args...)})
+	s.decoder.addf(at, format, args...)
 }
 
 // Err returns the problems as a *ParseError, or nil if there is none.
-func (s *StrictDocument) Err() error { return s.decoder.err() }
+func (s *StrictDocument) Err() error {
+	problems := s.decoder.problems
+	if len(problems) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	shown := problems[:min(len(problems), maxProblems)]
+	return &ParseError{Problems: shown, Omitted: len(problems) - len(shown)}
+}
 
 // find returns the value of a mapping's key or an item of a list, or nil.
 func find(n *yaml.Node, step any) *yaml.Node {
