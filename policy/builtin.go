@@ -1,6 +1,11 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // BuiltinRule is the name under which a decision reports what no policy can
 // change: the rules that keep a policy from being walked around, and requests that
@@ -17,7 +22,7 @@ func (r Request) builtin() string {
 		return ""
 	}
 	if r.Reference.SameRepository(r.Self) {
-		return fmt.Sprintf("it asks the policy frontend to run itself (%s): name the frontend to run instead", r.Self.Name())
+		return selfDispatch(r.Self)
 	}
 	for _, name := range r.NamedContexts {
 		ref, err := ParseReference(name)
@@ -26,6 +31,32 @@ func (r Request) builtin() string {
 		}
 	}
 	return ""
+}
+
+func selfDispatch(self Reference) string {
+	return fmt.Sprintf("it asks the policy frontend to run itself (%s): name the frontend to run instead", self.Name())
+}
+
+// forcedContext returns why a policy's own forced options are refused, or "": they
+// can't do either what a client's named context can't.
+func (r Request) forcedContext(o Obligations) string {
+	for _, key := range slices.Sorted(maps.Keys(o.Force)) {
+		name, ok := strings.CutPrefix(key, contextPrefix)
+		if !ok {
+			continue
+		}
+		name, _, _ = strings.Cut(name, platformSep)
+		if ref, err := ParseReference(name); err == nil && r.Self.Name() != "" && ref.SameRepository(r.Self) {
+			return fmt.Sprintf("a policy forces the named context %s, which would replace the policy frontend (%s)", quote(name), r.Self.Name())
+		}
+	}
+	return ""
+}
+
+// refuse is Refuse for a request that got as far as a decision.
+func (l Layers) refuse(r Request, reason string, t *recorder) Decision {
+	t.add(Step{Kind: StepBuiltin, Verdict: Deny, Reason: reason})
+	return l.Refuse(r.Requested, reason)
 }
 
 // Refuse returns the decision against a request that can't be brought before the
@@ -52,6 +83,6 @@ func (l Layers) Refuse(requested, reason string) Decision {
 	}
 	// The zero Reference is as near to one allowed name as to another.
 	ref, _ := ParseReference(requested)
-	d.Allowed = l.embedded.allowed(ref, l.overlay)
+	d.Allowed, _ = l.embedded.allowed(subject{ref: ref}, l.overlay, false)
 	return d
 }

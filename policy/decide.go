@@ -1,8 +1,9 @@
 package policy
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -104,102 +105,129 @@ type Decision struct {
 	TagUnverified bool `json:"-"`
 }
 
-// Obligations are the conditions under which an allowed frontend may run. The
-// more, the tighter.
-type Obligations struct {
-	// Digests are the only digests that may run; empty is any.
-	Digests []string `json:"digests,omitempty"`
-	// RequireDigest says that the request itself must carry a digest.
-	RequireDigest bool `json:"requireDigest,omitempty"`
-	// Strip are the keys of options in the request that are removed, sorted.
-	Strip []string `json:"strip,omitempty"`
-	// Force are options that the inner frontend gets with these values.
-	Force map[string]string `json:"force,omitempty"`
-	// Deny are the globs of option keys that no build may have. Those of the request
-	// have been judged.
-	Deny []string `json:"deny,omitempty"`
-	// Only are the globs of the only option keys that a build may have; empty is any.
-	// Those of the request have been judged.
-	Only []string `json:"only,omitempty"`
-	// Inputs is ActionDeny if no build may have frontend inputs, else empty. The
-	// request's have been judged.
-	Inputs Action `json:"inputs,omitempty"`
-}
-
-// meet returns the obligations of both. It is false when they have no digest in
-// common, so that nothing can run.
-func (o Obligations) meet(p Obligations) (Obligations, bool) {
-	m := Obligations{Digests: o.Digests, RequireDigest: o.RequireDigest || p.RequireDigest}
-	switch {
-	case len(o.Digests) == 0:
-		m.Digests = p.Digests
-	case len(p.Digests) > 0:
-		m.Digests = nil
-		for _, d := range o.Digests {
-			if slices.Contains(p.Digests, d) {
-				m.Digests = append(m.Digests, d)
-			}
-		}
-		return m, len(m.Digests) > 0
-	}
-	return m, true
-}
-
 // Decide answers the request. It never fails: what it can't make sense of, such
 // as the zero Layers or a digest that contradicts the reference, it denies.
-func Decide(l Layers, r Request) Decision {
+func Decide(l Layers, r Request) Decision { return decide(l, r, nil) }
+
+// decide answers the request and records how, if there is a recorder.
+func decide(l Layers, r Request, t *recorder) Decision {
+	if l.embedded == nil {
+		return l.refuse(r, "there is no policy, so nothing is allowed", t)
+	}
+	t.reference(r.Reference)
+	if reason := r.builtin(); reason != "" {
+		return l.refuse(r, reason, t)
+	}
+	asked, final, err := l.rewrite(r, t)
+	if err != nil {
+		return l.refuse(r, err.Error(), t)
+	}
 	d := Decision{
 		Verdict:   Deny,
 		Requested: r.Requested,
-		Source:    r.Reference.String(),
+		Source:    final.ref.String(),
 		Rule:      DefaultRule,
 		Messages:  []string{},
+		Reference: final.ref,
 		Layer:     LayerPolicy,
 		Contact:   l.Contact(),
-	}
-	if l.embedded == nil {
-		return l.Refuse(r.Requested, "there is no policy, so nothing is allowed")
-	}
-	if reason := r.builtin(); reason != "" {
-		return l.Refuse(r.Requested, reason)
 	}
 	d.Policy = l.embedded.Identity()
 	if l.overlay != nil {
 		id := l.overlay.Identity()
 		d.Overlay = &id
 	}
-	s, err := newSubject(r)
+	s, err := newSubject(r, final)
 	if err != nil {
 		d.Reason = err.Error()
+		t.add(Step{Kind: StepReference, Verdict: Deny, Reason: d.Reason})
 		return d
 	}
 	d.Source, d.Reference = s.source.String(), s.source
-	d.decide(l, s)
+	if d.limit(l, s, t) {
+		return d
+	}
+	d.meet(l, s, s.as(asked), t)
+	if reason := r.forcedContext(d.Obligations); reason != "" {
+		return l.refuse(r, reason, t)
+	}
+	t.obligations(d)
 	return d
 }
 
-// decide lets each layer decide by itself and takes the meet.
-func (d *Decision) decide(l Layers, s subject) {
-	embedded := l.embedded.decide(s)
+// rewrite applies the aliases of the overlay and then those of the embedded
+// policy. It returns the reference that the overlay judges, and the one that the
+// embedded policy judges and that may run. It fails if that would be the policy
+// frontend itself.
+func (l Layers) rewrite(r Request, t *recorder) (asked, final rewritten, err error) {
+	asked.ref = r.Reference
+	if l.overlay != nil {
+		if asked, err = l.overlay.rewrite(r.Reference); err != nil {
+			return asked, final, err
+		}
+		t.alias(LayerOverlay, l.overlay, r.Reference, asked)
+	}
+	if final, err = l.embedded.rewrite(asked.ref); err != nil {
+		return asked, final, err
+	}
+	t.alias(LayerPolicy, l.embedded, asked.ref, final)
+	for _, ref := range []Reference{asked.ref, final.ref} {
+		if r.Self.Name() != "" && ref.SameRepository(r.Self) {
+			return asked, final, errors.New(selfDispatch(r.Self))
+		}
+	}
+	return asked, final, nil
+}
+
+// limit applies the limits of all layers to the name that would run, and reports
+// whether they refuse it.
+func (d *Decision) limit(l Layers, s subject, t *recorder) bool {
+	for _, layer := range []struct {
+		name          string
+		policy, other *Policy
+	}{{LayerPolicy, l.embedded, l.overlay}, {LayerOverlay, l.overlay, l.embedded}} {
+		p := layer.policy
+		if p == nil || len(p.Limits.patterns) == 0 {
+			continue
+		}
+		if matchName(p.Limits.patterns, s.name) {
+			t.add(Step{Kind: StepLimits, Layer: layer.name, Result: Matched, Reason: fmt.Sprintf("%s is within the limits", s.ref.Familiar())})
+			continue
+		}
+		o := outcome{verdict: Deny, reason: fmt.Sprintf("%s is outside the limits: only %s can be allowed", s.ref.Familiar(), list("names like", "names like", p.Limits.Match))}
+		d.take(layer.name, l, o, s)
+		d.Rule = LimitsRule
+		t.add(Step{Kind: StepLimits, Layer: layer.name, Result: Missed, Verdict: Deny, Reason: o.reason})
+		return true
+	}
+	return false
+}
+
+// meet lets each layer decide by itself and takes the meet. The overlay judges the
+// request as it is before the embedded policy's aliases.
+func (d *Decision) meet(l Layers, s, asked subject, t *recorder) {
+	embedded := l.embedded.decide(s, LayerPolicy, t)
 	if l.overlay == nil {
 		d.take(LayerPolicy, l, embedded, s)
 		return
 	}
-	overlay := l.overlay.decide(s)
+	overlay := l.overlay.decide(asked, LayerOverlay, t)
 	for _, v := range []Verdict{Deny, Undecidable} {
 		if embedded.verdict == v {
 			d.take(LayerPolicy, l, embedded, s)
 			return
 		}
 		if overlay.verdict == v {
-			d.take(LayerOverlay, l, overlay, s)
+			d.take(LayerOverlay, l, overlay, asked)
 			return
 		}
 	}
-	both, ok := embedded.obligations.meet(overlay.obligations)
-	if !ok {
-		overlay = outcome{verdict: Deny, reason: "the policy and the overlay have no allowed digest in common"}
-		d.take(LayerOverlay, l, overlay, s)
+	both, why := embedded.obligations.meet(overlay.obligations, s)
+	if why == "" {
+		why = clashes(embedded, overlay)
+	}
+	if why != "" {
+		d.take(LayerOverlay, l, outcome{verdict: Deny, reason: why}, asked)
 		return
 	}
 	d.take(LayerPolicy, l, embedded, s)
@@ -210,6 +238,10 @@ func (d *Decision) decide(l Layers, s subject) {
 	if overlay.rule != nil && overlay.rule.Message != "" {
 		d.Messages = append(d.Messages, overlay.rule.Message)
 	}
+	for _, w := range overlay.warnings {
+		d.Verdict = Warn
+		d.Warnings = append(d.Warnings, "the overlay says: "+w)
+	}
 }
 
 // take makes a layer's outcome the decision.
@@ -219,24 +251,27 @@ func (d *Decision) take(layer string, l Layers, o outcome, s subject) {
 	if layer == LayerOverlay {
 		p, other = l.overlay, l.embedded
 		d.Reason = "the overlay decided: " + o.reason
-		if p.Contact != "" {
-			d.Contact = p.Contact
-		}
+		d.Contact = cmp.Or(p.Contact, d.Contact)
 	}
 	if o.rule != nil {
 		d.Rule = o.rule.Name
+		d.Contact = cmp.Or(o.rule.Contact, d.Contact)
 		if o.rule.Message != "" && o.verdict != Undecidable {
 			d.Messages = append(d.Messages, o.rule.Message)
 		}
 	}
 	switch o.verdict {
-	case Allow:
-		d.Obligations = o.obligations
+	case Allow, Warn:
+		d.Obligations, d.Warnings = o.obligations, o.warnings
 		if o.believed {
 			d.believe(s)
 		}
 	case Deny:
-		d.Allowed = p.allowed(s.ref, other)
+		var meant string
+		d.Allowed, meant = p.allowed(s, other, layer == LayerOverlay)
+		if o.unknown && meant != "" {
+			d.Reason += "; did you mean " + meant + "?"
+		}
 	}
 }
 

@@ -75,7 +75,7 @@ func TestDecide(t *testing.T) {
 		{"a tag that no glob accepts is a near miss", "docker/dockerfile:2", "", "", Deny, "default", `rule "dockerfile" would allow it, but only with the tags 1.* or 1, not 2`},
 		{"a missing tag is latest", "docker/dockerfile", "", "", Deny, "default", `rule "dockerfile" would allow it, but only with the tags 1.* or 1, not latest`},
 		{"a look-alike is denied", "docker/dockerfile-upstream:1", "", "", Deny, "default", "no rule allows docker/dockerfile-upstream:1"},
-		{"a repository below is denied", "docker/dockerfile/x:1", "", "", Deny, "default", "no rule allows docker/dockerfile/x:1"},
+		{"a repository below is denied", "docker/dockerfile/x:1", "", "", Deny, "default", "no rule allows docker/dockerfile/x:1; did you mean docker/dockerfile?"},
 		{"the same path on another host is denied", "evil.example/docker/dockerfile:1", "", "", Deny, "default", "no rule allows evil.example/docker/dockerfile:1"},
 
 		{"a deny rule wins over an allow rule before it", "docker/dockerfile:1.7-labs", "", "", Deny, "no-labs", `rule "no-labs" denies docker/dockerfile:1.7-labs`},
@@ -258,7 +258,7 @@ frontends:
 `, "")
 	d := Decide(l, request(t, "docker/dockerfile-upstream:1.7"))
 	require.Equal(t, []string{
-		"docker/dockerfile:1.*", "docker/dockerfile:1", "docker/dockerfile:2.*", "docker/pinned@" + digestA, "docker.io/**/x",
+		"docker/dockerfile:1.*", "docker/dockerfile:1", "docker/dockerfile:2.*", "dockerfile", "docker/pinned@" + digestA,
 	}, d.Allowed)
 	d = Decide(l, request(t, "wiki.example/blubber/buildkit:1"))
 	require.Equal(t, "wiki.example/blubber/**@sha256:…", d.Allowed[0])

@@ -9,11 +9,16 @@ import (
 const (
 	// maxAllowed is how many entries Decision.Allowed has at most.
 	maxAllowed = 5
-	// maxConsidered is how many of the nearest patterns are looked at for them, so
-	// that two large layers take no longer than one.
+	// maxConsidered is how many of the patterns that begin and end most like the name
+	// are looked at for them.
 	maxConsidered = 100
+	// maxCompared is how often those are compared with open patterns of another layer.
+	maxCompared = 10_000
 	// maxListed is how many tags or digests a reason lists.
 	maxListed = 3
+	// maxTypos is how many characters a name differs at most from what it was meant
+	// to be.
+	maxTypos = 2
 )
 
 // list writes the accepted values for a sentence: "tag 1.7", "tags 1.* or 2.*".
@@ -29,54 +34,166 @@ func list(one, many string, items []string) string {
 	return many + " " + strings.Join(shown[:last], ", ") + " or " + shown[last]
 }
 
-// candidate is a pattern of an allow rule and how much of it the request has.
+// candidate is a name or pattern for which there is an allow rule.
 type candidate struct {
 	rule    *Rule
-	pattern pattern
-	score   int
+	pattern *pattern
 }
 
-// allowed lists what the policy allows, nearest to ref first. It leaves out what
-// the other layer, which may be nil, has no rule for.
-func (p *Policy) allowed(ref Reference, other *Policy) []string {
-	name := ref.Name()
-	var best []candidate
+// newCandidates returns what the policy has an allow rule for, and the names that
+// its aliases make of such.
+func (p *Policy) newCandidates() []candidate {
+	out := make([]candidate, 0, len(p.Frontends))
+	for i := range p.Aliases {
+		a := &p.Aliases[i]
+		if a.from.isFolder() || a.from.written == a.to.written {
+			continue
+		}
+		for _, r := range p.index.rules(a.to.written) {
+			rule := &p.Frontends[r]
+			if rule.Action == ActionAllow && matchName(rule.patterns, a.to.components) {
+				out = append(out, candidate{rule, &a.from})
+				break
+			}
+		}
+	}
 	for i := range p.Frontends {
 		r := &p.Frontends[i]
 		if r.Action == ActionDeny {
 			continue
 		}
-		for _, pat := range r.patterns {
-			best = append(best, candidate{r, pat, likeness(name, pat.String())})
-		}
-	}
-	slices.SortStableFunc(best, func(a, b candidate) int { return cmp.Compare(b.score, a.score) })
-	out := []string{}
-	for _, c := range best[:min(len(best), maxConsidered)] {
-		if other != nil && !other.mayAllow(c.pattern) {
-			continue
-		}
-		for _, s := range c.conditions(ref.Tag()) {
-			if len(out) == maxAllowed {
-				return out
-			}
-			if !slices.Contains(out, s) {
-				out = append(out, s)
-			}
+		for j := range r.patterns {
+			out = append(out, candidate{r, &r.patterns[j]})
 		}
 	}
 	return out
 }
 
-// mayAllow reports whether the policy has an allow for some name of the pattern.
-// It takes one pattern for a name of the other, so that it can say no to two
-// patterns that only overlap.
-func (p *Policy) mayAllow(o pattern) bool {
-	return p.Default == ActionAllow || slices.ContainsFunc(p.Frontends, func(r Rule) bool {
-		return r.Action == ActionAllow && slices.ContainsFunc(r.patterns, func(q pattern) bool {
-			return q.match(o.components) || o.match(q.components)
-		})
+// allowed lists what the policy allows, nearest to the subject first, and says
+// which name was probably meant, if one was. It leaves out what the limits refuse
+// and what the other layer, which may be nil, has no rule for.
+func (p *Policy) allowed(s subject, other *Policy, overlay bool) (list []string, meant string) {
+	list = []string{}
+	name, budget := s.ref.Name(), maxCompared
+	for _, c := range p.nearest(name) {
+		if c.rule.expired(s.now) || !p.withinLimits(c.pattern) || other != nil && !other.mayAllow(c.pattern, overlay, &budget) {
+			continue
+		}
+		if familiar := familiarName(c.pattern.String()); meant == "" && !c.pattern.isOpen() && isTypo(name, c.pattern.String(), familiar) {
+			meant = familiar
+		}
+		for _, entry := range c.conditions(s.ref.Tag()) {
+			if len(list) == maxAllowed {
+				return list, meant
+			}
+			if !slices.Contains(list, entry) {
+				list = append(list, entry)
+			}
+		}
+	}
+	return list, meant
+}
+
+// isTypo reports whether a name that differs from the other little, for its
+// length, was probably meant to be it.
+func isTypo(name, other, familiar string) bool {
+	n := distance(name, other)
+	return n > 0 && n <= maxTypos && 3*n <= len(familiar)
+}
+
+// nearest returns the candidates that begin and end most like the name, by edit
+// distance.
+func (p *Policy) nearest(name string) []candidate {
+	scores := make([]int, len(p.allows))
+	var counts [maxPattern + 2]int
+	for i, c := range p.allows {
+		scores[i] = min(likeness(name, c.pattern.written), maxPattern+1)
+		counts[scores[i]]++
+	}
+	least, room := len(counts), maxConsidered
+	for least > 0 && room >= counts[least-1] {
+		least--
+		room -= counts[least]
+	}
+	best := make([]candidate, 0, min(len(scores), maxConsidered))
+	for i, score := range scores {
+		switch {
+		case score < least-1:
+			continue
+		case score == least-1 && room == 0:
+			continue
+		case score == least-1:
+			room--
+		}
+		best = append(best, p.allows[i])
+	}
+	type measured struct {
+		candidate
+		distance, likeness int
+	}
+	sorted := make([]measured, len(best))
+	for i, c := range best {
+		sorted[i] = measured{c, distance(name, c.pattern.written), likeness(name, c.pattern.written)}
+	}
+	slices.SortStableFunc(sorted, func(a, b measured) int {
+		return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(b.likeness, a.likeness))
 	})
+	for i, m := range sorted {
+		best[i] = m.candidate
+	}
+	return best
+}
+
+// mayAllow reports whether the policy has an allow for some name of the pattern,
+// which its aliases rewrite first if it comes from an overlay. It takes one pattern
+// for a name of the other, so that it can say no to two patterns that only overlap;
+// when the budget of comparisons is spent, it says yes.
+func (p *Policy) mayAllow(o *pattern, overlay bool, budget *int) bool {
+	if overlay {
+		if to, ok := p.aliased(o.written); ok {
+			if rewritten, err := parsePattern(to); err == nil {
+				o = &rewritten
+			}
+		}
+	}
+	if !p.withinLimits(o) {
+		return false
+	}
+	if p.Default == ActionAllow {
+		return true
+	}
+	if slices.ContainsFunc(p.index.rules(o.written), func(i int) bool {
+		r := &p.Frontends[i]
+		return r.Action == ActionAllow && matchName(r.patterns, o.components)
+	}) {
+		return true
+	}
+	if !o.isOpen() {
+		return false
+	}
+	for _, c := range p.allows {
+		if *budget--; *budget < 0 || o.match(c.pattern.components) {
+			return true
+		}
+	}
+	return false
+}
+
+// withinLimits reports whether the limits leave some name of the pattern.
+func (p *Policy) withinLimits(o *pattern) bool {
+	return len(p.Limits.patterns) == 0 || slices.ContainsFunc(p.Limits.patterns, func(l pattern) bool {
+		return l.match(o.components) || o.match(l.components)
+	})
+}
+
+// aliased returns what the aliases make of a name. It is false if none is for it.
+func (p *Policy) aliased(name string) (string, bool) {
+	for i := range p.Aliases {
+		if to, ok := p.Aliases[i].apply(name); ok {
+			return to, true
+		}
+	}
+	return "", false
 }
 
 // likeness is how many characters a and b share at the beginning and at the end.
@@ -93,29 +210,38 @@ func likeness(a, b string) int {
 	return front + back
 }
 
-// conditions writes the candidate with each of its tags, nearest to tag first,
-// and with its digests or the digest that it wants.
+// conditions writes the candidate with each of its tags, nearest to tag first, or
+// its versions, and with its digests or the digest that it wants.
 func (c candidate) conditions(tag string) []string {
-	names := []string{familiarName(c.pattern.String())}
-	if len(c.rule.Tags) > 0 {
-		tags := slices.Clone(c.rule.Tags)
-		slices.SortStableFunc(tags, func(a, b string) int { return cmp.Compare(likeness(tag, b), likeness(tag, a)) })
-		names = make([]string, len(tags))
-		for i, t := range tags {
-			names[i] = familiarName(c.pattern.String()) + ":" + t
-		}
+	name := familiarName(c.pattern.String())
+	var names []string
+	tags := slices.Clone(c.rule.Tags)
+	slices.SortStableFunc(tags, func(a, b string) int { return cmp.Compare(likeness(tag, b), likeness(tag, a)) })
+	for _, t := range tags {
+		names = append(names, name+":"+t)
+	}
+	note := ""
+	if c.rule.Versions != "" {
+		note = " (versions " + printable(c.rule.Versions) + ")"
+	}
+	if note != "" || len(names) == 0 {
+		names = append(names, name)
 	}
 	digests := c.rule.Digests
 	if len(digests) == 0 && c.rule.RequireDigest {
 		digests = []string{"sha256:…"}
 	}
-	if len(digests) == 0 {
-		return names
-	}
 	var out []string
-	for _, n := range names[:min(len(names), maxAllowed)] {
+	for i, n := range names[:min(len(names), maxAllowed)] {
+		suffix := ""
+		if i == len(c.rule.Tags) {
+			suffix = note
+		}
+		if len(digests) == 0 {
+			out = append(out, n+suffix)
+		}
 		for _, d := range digests[:min(len(digests), maxAllowed)] {
-			out = append(out, n+"@"+d)
+			out = append(out, n+"@"+d+suffix)
 		}
 	}
 	return out

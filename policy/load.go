@@ -1,9 +1,17 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"go.yaml.in/yaml/v3"
 )
 
 const (
@@ -11,6 +19,9 @@ const (
 	MaxIncludes = 32
 	// MaxIncludeDepth is how deep included files can include others.
 	MaxIncludeDepth = 8
+
+	// maxIncludePath is the length in bytes of the longest path of an included file.
+	maxIncludePath = 255
 )
 
 // Load reads the embedded policy called name from fsys, as Parse does, with the
@@ -18,21 +29,205 @@ const (
 // those of included files are slash-separated paths in fsys (fs.ValidPath); an
 // included file's is relative to the folder of the file that includes it.
 //
-// What can't be opened or read is an error that wraps fsys's, for the policy
-// itself as it comes from fsys (so that errors.Is finds fs.ErrNotExist). What is
-// wrong with a document is a *ParseError with the file's name.
+// If the policy itself can't be opened or read, the error is that of fsys, so that
+// errors.Is finds fs.ErrNotExist. What is wrong with a document, an include that
+// can't be read among it, is a *ParseError with the name of the file.
 //
 // Callers that read from a disk pass the FS of an os.Root, so that no symbolic
 // link leads out of the policy's folder.
 func Load(fsys fs.FS, name string) (*Policy, error) {
-	f, err := fsys.Open(name)
+	l := newLoader(withFiles)
+	l.fsys = fsys
+	data, err := l.read(name)
+	if err != nil {
+		return nil, err
+	}
+	return l.load(name, data, MaxSize)
+}
+
+// role is what a document is for.
+type role int
+
+const (
+	alone     role = iota // an embedded policy without its folder
+	withFiles             // an embedded policy in its folder
+	overlaid              // an overlay
+	included              // a file that a policy includes
+)
+
+// loader reads one policy, which may be several documents.
+type loader struct {
+	role     role
+	fsys     fs.FS
+	policy   *Policy
+	types    map[reflect.Type][]string
+	names    map[string]*Rule // where each rule's name was first
+	versions map[string]*versionRange
+	seen     map[string]bool // the files
+	chain    []string        // the file that is read now, and those that include it
+	size     int             // bytes so far
+	sums     strings.Builder // as sha256sum would print them
+	problems []Problem
+	omitted  int
+}
+
+func newLoader(k role) *loader {
+	return &loader{
+		role: k, policy: &Policy{}, types: map[reflect.Type][]string{}, names: map[string]*Rule{},
+		versions: map[string]*versionRange{}, seen: map[string]bool{},
+	}
+}
+
+// load makes a policy of the main document and what it includes.
+func (l *loader) load(file string, data []byte, limit int) (*Policy, error) {
+	if len(data) > limit {
+		d := decoder{file: file}
+		if l.role == withFiles { // No more than that was read.
+			d.addf(nil, "the document has more than %d bytes", limit)
+		} else {
+			d.addf(nil, "the document has %d bytes, more than %d", len(data), limit)
+		}
+		return nil, d.err()
+	}
+	l.document(l.role, file, data)
+	if err := parseError(l.problems, l.omitted); err != nil {
+		return nil, err
+	}
+	p := l.policy
+	p.digest = digest.FromBytes(data)
+	if len(l.seen) > 1 {
+		p.digest = digest.FromString(l.sums.String())
+	}
+	p.index = newIndex(p.Frontends)
+	p.allows = p.newCandidates()
+	return p, nil
+}
+
+// document adds one document to the policy, and then those that it includes.
+func (l *loader) document(k role, file string, data []byte) {
+	l.seen[file] = true
+	l.chain = append(l.chain, file)
+	defer func() { l.chain = l.chain[:len(l.chain)-1] }()
+	l.size += len(data)
+	fmt.Fprintf(&l.sums, "%s  %s\n", digest.FromBytes(data).Encoded(), file)
+
+	d := &decoder{file: file, types: l.types}
+	p := &Policy{}
+	root := d.document(data)
+	if root != nil {
+		d.decode(root, p)
+	}
+	// What a document with broken structure means can't be judged further.
+	if len(d.problems) == 0 {
+		v := validator{decoder: d, loader: l, root: root, policy: p}
+		v.validate(k)
+	}
+	d.sort()
+	l.problems, l.omitted = append(l.problems, d.problems...), l.omitted+d.omitted
+	if len(d.problems) > 0 {
+		return
+	}
+	if k == included {
+		l.policy.Aliases = append(l.policy.Aliases, p.Aliases...)
+		l.policy.Frontends = append(l.policy.Frontends, p.Frontends...)
+	} else {
+		l.policy = p
+	}
+	for i, name := range p.Include {
+		at := child(root, "include").Content[i]
+		if data, err := l.include(path.Join(path.Dir(file), name)); err != nil {
+			l.problems = append(l.problems, Problem{File: file, Line: at.Line, Column: at.Column, Message: "include: " + err.Error()})
+		} else {
+			l.document(included, path.Join(path.Dir(file), name), data)
+		}
+	}
+}
+
+// include reads the file of that name, unless it can't be included now.
+func (l *loader) include(name string) ([]byte, error) {
+	switch {
+	case slices.Contains(l.chain, name):
+		return nil, fmt.Errorf("%s includes itself: %s", name, strings.Join(append(slices.Clone(l.chain), name), " includes "))
+	case l.seen[name]:
+		return nil, fmt.Errorf("%s is already included; include each file once", name)
+	case len(l.seen) > MaxIncludes:
+		return nil, fmt.Errorf("%s is one file too many: a policy includes at most %d", name, MaxIncludes)
+	case len(l.chain) > MaxIncludeDepth:
+		return nil, fmt.Errorf("%s is included too deep: at most %d levels below the policy", name, MaxIncludeDepth)
+	}
+	data, err := l.read(name)
+	if err != nil {
+		return nil, errors.New(printable(err.Error()))
+	}
+	if l.size+len(data) > MaxSize {
+		return nil, fmt.Errorf("with %s, the policy has more than %d bytes", name, MaxSize)
+	}
+	return data, nil
+}
+
+// read reads a file, at most a byte more than there is room for. What isn't a
+// regular file, such as a pipe, could keep it waiting for ever.
+func (l *loader) read(name string) ([]byte, error) {
+	info, err := fs.Stat(l.fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("it is no regular file")}
+	}
+	f, err := l.fsys.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
+	return io.ReadAll(io.LimitReader(f, int64(MaxSize-l.size)+1))
+}
+
+func (v *validator) includes(k role) {
+	n := child(v.root, "include")
+	if n == nil {
+		return
 	}
-	return Parse(name, data)
+	switch k {
+	case overlaid:
+		v.addf(n, "an overlay can't include files; write everything into it")
+		return
+	case alone:
+		v.addf(n, "include needs the folder of the policy, and here is only its text; load it from its file")
+		return
+	}
+	v.list(n, "include", v.policy.Include, checkInclude)
+}
+
+func checkInclude(s string) error {
+	if err := checkText(s, maxIncludePath, false); err != nil {
+		return fmt.Errorf("%s %w", quote(s), err)
+	}
+	if !fs.ValidPath(s) || s == "." || strings.Contains(s, `\`) {
+		return fmt.Errorf("%s is not a path below the policy's folder; write one like team/rules.yaml, without .. and / in front", quote(s))
+	}
+	return nil
+}
+
+// onlyIncluded refuses what an included file can't say.
+func (v *validator) onlyIncluded() {
+	for i := 0; i+1 < len(v.root.Content); i += 2 {
+		key := v.root.Content[i]
+		if !slices.Contains([]string{"version", "id", "aliases", "frontends", "include"}, key.Value) {
+			v.addf(key, "%s belongs into the policy itself; an included file has only version, id, aliases, frontends and include", key.Value)
+		}
+	}
+}
+
+// child returns the value of the mapping's field, or nil if it has none.
+func child(n *yaml.Node, key string) *yaml.Node {
+	if n == nil {
+		return nil
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
 }

@@ -1,42 +1,62 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
 
 // subject is a request in the form in which rules judge it.
 type subject struct {
-	ref       Reference     // as asked for
-	source    Reference     // with the digest that would run, if known
-	name      []string      // components of ref's name
-	digest    digest.Digest // what would run, "" if not known
-	tagDigest digest.Digest // what the tag points to, "" if not looked up
+	ref        Reference     // as asked for, after aliases
+	source     Reference     // with the digest that would run, if known
+	name       []string      // components of ref's name
+	digest     digest.Digest // what would run, "" if not known
+	tagDigest  digest.Digest // what the tag points to, "" if not looked up
+	options    map[string]string
+	optionKeys []string // sorted
+	inputs     []string // sorted
+	now        time.Time
 }
 
-func newSubject(r Request) (subject, error) {
-	s := subject{ref: r.Reference, source: r.Reference, digest: r.Reference.Digest(), tagDigest: r.TagDigest}
-	if r.Reference.Name() == "" {
+// newSubject is the request as it would run. A pinned tag points to its pin,
+// whatever a registry says.
+func newSubject(r Request, final rewritten) (subject, error) {
+	s := subject{
+		ref: final.ref, source: final.ref, digest: final.ref.Digest(), tagDigest: cmp.Or(final.pin, r.TagDigest),
+		options: r.Options, optionKeys: slices.Sorted(maps.Keys(r.Options)), inputs: slices.Sorted(slices.Values(r.Inputs)), now: r.Time,
+	}
+	if s.ref.Name() == "" {
 		return s, errors.New("the request names no frontend")
 	}
-	s.name = strings.Split(r.Reference.Name(), "/")
+	s.name = strings.Split(s.ref.Name(), "/")
 	if r.TagDigest != "" {
 		if _, err := parseDigest(r.TagDigest.String()); err != nil {
 			return s, fmt.Errorf("what the tag points to: %w", err)
 		}
 	}
 	if r.Digest != "" {
-		source, err := r.Reference.WithDigest(r.Digest)
+		source, err := s.ref.WithDigest(r.Digest)
 		if err != nil {
 			return s, err
 		}
 		s.source, s.digest = source, r.Digest
 	}
 	return s, nil
+}
+
+// as is the same request under the name that a layer above judges. What runs is
+// the same; a pin of that layer is its own word on the tag, and no other's.
+func (s subject) as(asked rewritten) subject {
+	s.ref, s.name = asked.ref, strings.Split(asked.ref.Name(), "/")
+	s.tagDigest = cmp.Or(asked.pin, s.tagDigest)
+	return s
 }
 
 // tagBelief is how far the written tag says what would run.
@@ -75,22 +95,43 @@ const (
 type match struct {
 	truth    truth
 	believed bool   // rests on a tag that was not looked up
-	near     string // why a rule for this name doesn't match, "" if the name is another
+	near     string // why a rule for this name doesn't match, or why a deny rule does, "" if that is plain
 }
 
-// matchAllow judges an allow rule; what isn't certain doesn't count as met.
-func (r *Rule) matchAllow(s subject) match {
-	if !r.matchName(s) {
+func (r *Rule) match(s subject) match {
+	switch {
+	case !matchName(r.patterns, s.name):
 		return match{}
+	case r.expired(s.now) && r.Action == ActionDeny:
+		return match{near: fmt.Sprintf("rule %s expired on %s", quote(r.Name), r.Expires)}
+	case r.expired(s.now):
+		return match{near: r.expiredNear(s)}
+	case r.Action == ActionDeny:
+		return r.matchDeny(s)
 	}
+	return r.matchAllow(s)
+}
+
+func (r *Rule) expiredNear(s subject) string {
+	if s.now.IsZero() {
+		return fmt.Sprintf("rule %s would allow it until %s, and the time is not known", quote(r.Name), r.Expires)
+	}
+	return fmt.Sprintf("rule %s expired on %s", quote(r.Name), r.Expires)
+}
+
+// matchAllow judges an allow rule that is for the name; what isn't certain doesn't
+// count as met.
+func (r *Rule) matchAllow(s subject) match {
 	var m match
-	if len(r.Tags) > 0 {
+	if r.TagConditional() {
 		belief := s.tagBelief()
 		switch {
 		case belief == tagMissing:
-			return match{near: fmt.Sprintf("rule %s would allow it, but only with the %s, and the reference has none: write the tag as well as the digest", quote(r.Name), list("tag", "tags", r.Tags))}
-		case !matchTag(r.Tags, s.ref.Tag()):
-			return match{near: fmt.Sprintf("rule %s would allow it, but only with the %s, not %s", quote(r.Name), list("tag", "tags", r.Tags), s.ref.Tag())}
+			return match{near: fmt.Sprintf("rule %s would allow it, but only with the %s, and the reference has none: write the tag as well as the digest", quote(r.Name), r.tagCondition())}
+		case r.tagFit(s.ref.Tag()) == partly:
+			return match{near: fmt.Sprintf("rule %s would allow it, but only with the %s, and %s can be a version outside of them: write the full version", quote(r.Name), r.tagCondition(), s.ref.Tag())}
+		case r.tagFit(s.ref.Tag()) == outside:
+			return match{near: fmt.Sprintf("rule %s would allow it, but only with the %s, not %s", quote(r.Name), r.tagCondition(), s.ref.Tag())}
 		case len(r.Digests) > 0:
 			// The digests say what may run; the tag adds nothing to them.
 		case belief == tagFalse:
@@ -109,34 +150,34 @@ func (r *Rule) matchAllow(s subject) match {
 	return m
 }
 
-// matchDeny judges a deny rule; what isn't certain counts as met. A tag that is
-// missing, or that points elsewhere, could hide any other one: writing a digest
-// doesn't get an image past a rule on its tag.
+// matchDeny judges a deny rule that is for the name; what isn't certain counts as
+// met. A tag that is missing, or that points elsewhere, could hide any other one:
+// writing a digest doesn't get an image past a rule on its tag.
 func (r *Rule) matchDeny(s subject) match {
-	if !r.matchName(s) {
-		return match{}
-	}
 	m := match{truth: r.matchDigest(s)}
-	if m.truth == no || len(r.Tags) == 0 || matchTag(r.Tags, s.ref.Tag()) {
+	if m.truth == no || !r.TagConditional() {
+		return m
+	}
+	switch r.tagFit(s.ref.Tag()) {
+	case inside:
+		return m
+	case partly:
+		m.near = fmt.Sprintf("rule %s denies the %s, and %s can be one of them: write the full version", quote(r.Name), r.tagCondition(), s.ref.Tag())
 		return m
 	}
 	switch s.tagBelief() {
 	case tagMissing:
-		m.near = fmt.Sprintf("rule %s denies the %s, and the reference has none that would rule it out: write the tag as well as the digest", quote(r.Name), list("tag", "tags", r.Tags))
+		m.near = fmt.Sprintf("rule %s denies the %s, and the reference has none that would rule it out: write the tag as well as the digest", quote(r.Name), r.tagCondition())
 		return m
 	case tagFalse:
-		m.near = fmt.Sprintf("rule %s denies the %s, and the tag %s that would rule it out points to %s, not to %s", quote(r.Name), list("tag", "tags", r.Tags), s.ref.Tag(), s.tagDigest, s.digest)
+		m.near = fmt.Sprintf("rule %s denies the %s, and the tag %s that would rule it out points to %s, not to %s", quote(r.Name), r.tagCondition(), s.ref.Tag(), s.tagDigest, s.digest)
 		return m
 	}
 	return match{believed: s.tagBelief() == tagClaimed}
 }
 
-func (r *Rule) matchName(s subject) bool {
-	return slices.ContainsFunc(r.patterns, func(p pattern) bool { return p.match(s.name) })
-}
-
-func matchTag(globs []string, tag string) bool {
-	return tag != "" && slices.ContainsFunc(globs, func(g string) bool { return glob(g, tag) })
+func matchName(patterns []pattern, name []string) bool {
+	return slices.ContainsFunc(patterns, func(p pattern) bool { return p.match(name) })
 }
 
 func (r *Rule) matchDigest(s subject) truth {
@@ -149,76 +190,4 @@ func (r *Rule) matchDigest(s subject) truth {
 		return yes
 	}
 	return no
-}
-
-// outcome is what one layer decides by itself.
-type outcome struct {
-	verdict     Verdict
-	rule        *Rule // nil for the default
-	reason      string
-	obligations Obligations
-	believed    bool
-}
-
-// decide applies the rules of one document.
-func (p *Policy) decide(s subject) outcome {
-	var deny, allow *Rule // the first one that may yet match, the first one that isn't missed
-	var found match
-	near, believed := "", false
-	for i := range p.Frontends {
-		r := &p.Frontends[i]
-		if r.Action == ActionDeny {
-			m := r.matchDeny(s)
-			if m.truth == yes {
-				return denied(r, m, s)
-			}
-			if m.truth == unknown && deny == nil {
-				deny = r
-			}
-			believed = believed || m.believed
-			continue
-		}
-		if allow != nil {
-			continue
-		}
-		m := r.matchAllow(s)
-		if m.truth != no {
-			allow, found = r, m
-		} else if near == "" {
-			near = m.near
-		}
-	}
-	switch {
-	case allow == nil && p.Default != ActionAllow:
-		if near == "" {
-			near = "no rule allows " + s.ref.Familiar()
-		}
-		return outcome{verdict: Deny, reason: near}
-	case deny != nil:
-		return undecidable(deny, "denies", s)
-	case allow == nil:
-		return outcome{verdict: Allow, reason: "no rule matches " + s.ref.Familiar() + ", and the default is to allow", believed: believed}
-	case found.truth == unknown:
-		return undecidable(allow, "allows", s)
-	}
-	return outcome{
-		verdict:     Allow,
-		rule:        allow,
-		reason:      fmt.Sprintf("rule %s allows %s", quote(allow.Name), s.ref.Familiar()),
-		obligations: Obligations{Digests: slices.Clone(allow.Digests), RequireDigest: allow.RequireDigest},
-		believed:    believed || found.believed,
-	}
-}
-
-func denied(r *Rule, m match, s subject) outcome {
-	reason := m.near
-	if reason == "" {
-		reason = fmt.Sprintf("rule %s denies %s", quote(r.Name), s.ref.Familiar())
-	}
-	return outcome{verdict: Deny, rule: r, reason: reason}
-}
-
-func undecidable(r *Rule, verb string, s subject) outcome {
-	return outcome{verdict: Undecidable, rule: r, reason: fmt.Sprintf(
-		"rule %s %s only the %s, and the digest of %s is not known", quote(r.Name), verb, list("digest", "digests", r.Digests), s.ref.Familiar())}
 }

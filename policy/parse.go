@@ -2,17 +2,16 @@ package policy
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/opencontainers/go-digest"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -25,6 +24,8 @@ const (
 
 	// maxProblems is how many problems one ParseError lists.
 	maxProblems = 10
+	// maxCollected is how many problems of one document are put in order for that.
+	maxCollected = 1000
 )
 
 // Problem is one thing that is wrong with a policy document.
@@ -71,45 +72,24 @@ func (e *ParseError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Parse reads an embedded policy of at most MaxSize bytes. The file is only a
-// name for messages.
+// Parse reads an embedded policy of at most MaxSize bytes that stands by itself;
+// for one that includes files, use Load. The file is only a name for messages.
 //
 // The document is plain YAML data (JSON is such) in UTF-8: exactly one document,
 // no anchors, aliases, merge keys or tags, every key known and written once.
 // Anything else is a *ParseError with positions, as is a field whose value has
 // no meaning.
 func Parse(file string, data []byte) (*Policy, error) {
-	return parse(file, data, MaxSize, false)
+	l := newLoader(alone)
+	return l.load(file, data, MaxSize)
 }
 
 // ParseOverlay reads an overlay of at most MaxOverlaySize bytes. It is a policy
-// document as for Parse, but can't itself say which overlays it accepts.
+// document as for Parse, but can't itself say which overlays it accepts, and can't
+// include files.
 func ParseOverlay(file string, data []byte) (*Policy, error) {
-	return parse(file, data, MaxOverlaySize, true)
-}
-
-func parse(file string, data []byte, limit int, overlay bool) (*Policy, error) {
-	d := decoder{file: file, types: map[reflect.Type][]string{}}
-	if len(data) > limit {
-		d.addf(nil, "the document has %d bytes, more than %d", len(data), limit)
-		return nil, d.err()
-	}
-	root := d.document(data)
-	if root == nil {
-		return nil, d.err()
-	}
-	p := &Policy{}
-	d.decode(root, p)
-	// What a document with broken structure means can't be judged further.
-	if len(d.problems) == 0 {
-		v := validator{decoder: &d, root: root, policy: p}
-		v.validate(overlay)
-	}
-	if err := d.err(); err != nil {
-		return nil, err
-	}
-	p.digest = digest.FromBytes(data)
-	return p, nil
+	l := newLoader(overlaid)
+	return l.load(file, data, MaxOverlaySize)
 }
 
 // decoder collects the problems of one document.
@@ -117,10 +97,15 @@ type decoder struct {
 	file     string
 	types    map[reflect.Type][]string // the keys of each struct, read once
 	problems []Problem
+	omitted  int
 }
 
 // addf adds a problem at the node, or one of the whole document if it is nil.
 func (d *decoder) addf(n *yaml.Node, format string, args ...any) {
+	if len(d.problems) == maxCollected {
+		d.omitted++
+		return
+	}
 	p := Problem{File: d.file, Message: fmt.Sprintf(format, args...)}
 	if n != nil {
 		p.Line, p.Column = n.Line, n.Column
@@ -132,18 +117,26 @@ func (d *decoder) add(p Problem) {
 	d.problems = append(d.problems, p)
 }
 
+// sort orders the problems by position.
+func (d *decoder) sort() {
+	slices.SortStableFunc(d.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+}
+
+// err returns the problems as a *ParseError, or nil if there is none.
 func (d *decoder) err() error {
-	if len(d.problems) == 0 {
+	d.sort()
+	return parseError(d.problems, d.omitted)
+}
+
+// parseError is the first of the problems as an error, or nil if there is none.
+func parseError(problems []Problem, omitted int) error {
+	if len(problems) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(d.problems, func(a, b Problem) int {
-		if a.Line != b.Line {
-			return a.Line - b.Line
-		}
-		return a.Column - b.Column
-	})
-	shown := d.problems[:min(len(d.problems), maxProblems)]
-	return &ParseError{Problems: shown, Omitted: len(d.problems) - len(shown)}
+	shown := problems[:min(len(problems), maxProblems)]
+	return &ParseError{Problems: shown, Omitted: omitted + len(problems) - len(shown)}
 }
 
 // document returns the root of the only YAML document in data, or nil after it
@@ -194,16 +187,16 @@ func (d *decoder) invalidUTF8(data []byte) Problem {
 	return p
 }
 
-// syntaxError is how the YAML decoder words its errors; on the first line it
-// names no line.
-var syntaxError = regexp.MustCompile(`^yaml: (?:line (\d+): )?((?s:.*))$`)
-
+// syntax words an error of the YAML decoder, which begins "yaml: line 2: " or, on
+// the first line, "yaml: ".
 func (d *decoder) syntax(err error) Problem {
-	p := Problem{File: d.file, Line: 1, Message: printable(err.Error())}
-	if m := syntaxError.FindStringSubmatch(err.Error()); m != nil {
-		p.Message = "not valid YAML: " + printable(m[2])
-		if n, err := strconv.Atoi(m[1]); err == nil {
-			p.Line = n
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	p := Problem{File: d.file, Line: 1, Message: "not valid YAML: " + printable(text)}
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		if at, message, ok := strings.Cut(rest, ": "); ok {
+			if n, err := strconv.Atoi(at); err == nil {
+				p.Line, p.Message = n, "not valid YAML: "+printable(message)
+			}
 		}
 	}
 	return p

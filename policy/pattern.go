@@ -23,6 +23,9 @@ type pattern struct {
 
 func (p pattern) String() string { return p.written }
 
+// isOpen reports whether the pattern stands for more than one name.
+func (p pattern) isOpen() bool { return strings.Contains(p.written, "*") }
+
 func (p pattern) match(name []string) bool { return globPath(p.components, name) }
 
 // parsePattern reads a match pattern. Like a reference, a pattern without a host
@@ -168,22 +171,4 @@ func validComponent(c string) bool {
 
 func upperCase(s string) error {
 	return fmt.Errorf("%s has upper-case letters; names are in lower case", quote(s))
-}
-
-// checkTagGlob checks an entry of tags.
-func checkTagGlob(s string) error {
-	switch {
-	case s == "":
-		return errors.New("the tag is empty")
-	case len(s) > 128:
-		return fmt.Errorf("the tag has %d characters; no tag has more than 128", len(s))
-	case s[0] == '.' || s[0] == '-':
-		return fmt.Errorf("%s begins with %q; no tag does", quote(s), s[0])
-	}
-	for _, r := range s {
-		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-*", r) {
-			return fmt.Errorf("%s has the character %s, which no tag can have; write tags or globs like 1.*, one per entry", quote(s), quote(string(r)))
-		}
-	}
-	return nil
 }

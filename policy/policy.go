@@ -77,6 +77,8 @@ type Policy struct {
 	Overlay Overlay `yaml:"overlay,omitempty"`
 
 	digest digest.Digest
+	index  index
+	allows []candidate
 }
 
 // Alias makes one name stand for another. The tag and the digest of a reference
@@ -157,6 +159,7 @@ type Rule struct {
 	line, column       int
 	unnamed            bool
 	patterns           []pattern
+	versions           *versionRange
 	warnAfter, expires time.Time
 }
 

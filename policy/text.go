@@ -30,6 +30,9 @@ func printable(s string) string {
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
 }
 
+// oneLine returns s with its lines joined.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
 // checkText checks a text of the policy that is shown to people: at most limit
 // bytes, and nothing that a terminal might act on. A newline is fine in a
 // message.
@@ -65,6 +68,12 @@ func nearest(s string, candidates []string) string {
 
 // distance is the number of characters to insert, remove or replace between a and b.
 func distance(a, b string) int {
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -1,6 +1,11 @@
 package policy
 
-import "github.com/opencontainers/go-digest"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
 
 // Trace is a decision with the way to it.
 type Trace struct {
@@ -71,7 +76,115 @@ type Step struct {
 }
 
 // Explain answers the request as Decide does and says how it came to that: each
-// alias, rule and layer with the reason for what it did.
+// alias, rule and layer with the reason for what it did. Unlike Decide, it asks
+// rules that can't change the answer too.
 func Explain(l Layers, r Request) Trace {
-	return Trace{Decision: Decide(l, r), Steps: []Step{}}
+	t := recorder{steps: []Step{}}
+	d := decide(l, r, &t)
+	return Trace{Decision: d, Steps: t.steps}
+}
+
+// recorder collects steps; a nil one nothing.
+type recorder struct{ steps []Step }
+
+func (t *recorder) add(s Step) {
+	if t != nil {
+		t.steps = append(t.steps, s)
+	}
+}
+
+func (t *recorder) reference(ref Reference) {
+	if t != nil && ref.Name() != "" {
+		t.add(Step{Kind: StepReference, To: ref.String(), Reason: "it means " + ref.String()})
+	}
+}
+
+func (t *recorder) alias(layer string, p *Policy, from Reference, to rewritten) {
+	switch {
+	case t == nil || len(p.Aliases) == 0:
+	case to.alias == nil:
+		t.add(Step{Kind: StepAlias, Layer: layer, Result: Missed, Reason: "no alias is for " + from.Name()})
+	default:
+		reason := fmt.Sprintf("the alias from %s to %s makes it %s", to.alias.From, to.alias.To, to.ref)
+		if to.pin != "" {
+			reason += fmt.Sprintf(", and pins the tag %s", from.Tag())
+		}
+		t.add(Step{
+			Kind: StepAlias, Layer: layer, File: to.alias.file, Line: to.alias.line, Result: Matched,
+			From: from.String(), To: to.ref.String(), Pin: to.pin, Reason: reason,
+		})
+	}
+}
+
+func (t *recorder) rule(layer string, r *Rule, m match, s subject) {
+	if t == nil {
+		return
+	}
+	step := Step{Kind: StepRule, Layer: layer, Rule: r.Name, File: r.file, Line: r.line, Reason: m.near}
+	switch m.truth {
+	case yes:
+		step.Result = Matched
+		if step.Reason == "" {
+			verb := "allows"
+			if r.Action == ActionDeny {
+				verb = "denies"
+			}
+			step.Reason = fmt.Sprintf("it %s %s", verb, s.ref.Familiar())
+		}
+	case unknown:
+		step.Result = Unknown
+		step.Reason = fmt.Sprintf("it depends on the digest of %s", s.ref.Familiar())
+	case no:
+		step.Result = Missed
+		switch {
+		case step.Reason != "":
+		case matchName(r.patterns, s.name):
+			step.Reason = fmt.Sprintf("its conditions don't hold for %s", s.ref.Familiar())
+		default:
+			step.Reason = fmt.Sprintf("%s is none of its names: %s", s.ref.Name(), printable(list("only", "only", r.Patterns())))
+		}
+	}
+	t.add(step)
+}
+
+func (t *recorder) layer(layer string, o outcome) {
+	if t == nil {
+		return
+	}
+	step := Step{Kind: StepLayer, Layer: layer, Rule: DefaultRule, Verdict: o.verdict, Reason: o.reason}
+	if o.rule != nil {
+		step.Rule, step.File, step.Line = o.rule.Name, o.rule.file, o.rule.line
+	}
+	if o.verdict == Allow || o.verdict == Warn {
+		step.Obligations = &o.obligations
+	}
+	t.add(step)
+}
+
+func (t *recorder) obligations(d Decision) {
+	if t == nil || (d.Verdict != Allow && d.Verdict != Warn) {
+		return
+	}
+	t.add(Step{Kind: StepObligations, Verdict: d.Verdict, Obligations: &d.Obligations, Reason: "this holds for the build: " + d.Obligations.summary()})
+}
+
+// summary says in a few words what is obliged.
+func (o Obligations) summary() string {
+	var parts []string
+	add := func(ok bool, format string, args ...any) {
+		if ok {
+			parts = append(parts, fmt.Sprintf(format, args...))
+		}
+	}
+	add(len(o.Digests) > 0, "%s", list("the digest", "one of the digests", o.Digests))
+	add(o.RequireDigest, "a written digest")
+	add(len(o.Strip) > 0, "%d options removed", len(o.Strip))
+	add(len(o.Force) > 0, "%d options set", len(o.Force))
+	add(len(o.Deny) > 0, "%d kinds of options refused", len(o.Deny))
+	add(len(o.Only) > 0, "only some options")
+	add(o.Inputs == ActionDeny, "no frontend inputs")
+	if len(parts) == 0 {
+		return "nothing but what was asked for"
+	}
+	return strings.Join(parts, ", ")
 }

@@ -1,10 +1,6 @@
 package policy
 
-import (
-	"strconv"
-
-	"go.yaml.in/yaml/v3"
-)
+import "go.yaml.in/yaml/v3"
 
 // Limits in bytes of the texts that are shown to people.
 const (
@@ -18,32 +14,43 @@ const (
 // out and compiles the patterns.
 type validator struct {
 	*decoder
+	loader *loader
 	root   *yaml.Node
 	policy *Policy
 }
 
-func (v *validator) validate(overlay bool) {
+func (v *validator) validate(k role) {
 	p, root := v.policy, v.root
 	if n := child(root, "version"); n == nil {
 		v.addf(root, "the version is missing; write version: %d", Version)
 	} else if p.Version != Version {
 		v.addf(n, "version %d is not known; this program reads version %d", p.Version, Version)
 	}
+	if k == included {
+		v.onlyIncluded()
+	}
 	v.text(root, "id", p.ID, maxID, false)
 	v.text(root, "contact", p.Contact, maxContact, false)
 	v.action(root, "default", &p.Default, ActionDeny)
+	v.mode(root, p.Mode)
+	if p.Mode == "" {
+		p.Mode = ModeEnforce
+	}
 	if n := child(root, "defaultFrontend"); n != nil {
 		if _, err := ParseReference(p.DefaultFrontend); err != nil {
 			v.addf(n, "defaultFrontend: %v", err)
 		}
 	}
-	v.overlay(overlay)
-	v.rules()
+	v.overlay(k)
+	v.limits()
+	v.includes(k)
+	v.aliases()
+	v.rules(k)
 }
 
-func (v *validator) overlay(overlay bool) {
+func (v *validator) overlay(k role) {
 	n := child(v.root, "overlay")
-	if overlay && n != nil {
+	if k == overlaid && n != nil {
 		v.addf(n, "an overlay can't say which overlays are accepted; remove overlay")
 		return
 	}
@@ -56,74 +63,69 @@ func (v *validator) overlay(overlay bool) {
 	}
 }
 
-func (v *validator) rules() {
-	list := child(v.root, "frontends")
-	lines := map[string]int{}
-	for i := range v.policy.Frontends {
-		r, n := &v.policy.Frontends[i], list.Content[i]
-		r.line, r.column = n.Line, n.Column
-		if r.Name == "" {
-			r.Name, r.unnamed = "frontends["+strconv.Itoa(i)+"]", true
-		}
-		at := n
-		if !r.unnamed {
-			at = child(n, "name")
-		}
-		if line, ok := lines[r.Name]; ok {
-			v.addf(at, "the name %s is already that of the rule on line %d; names must be unique", quote(r.Name), line)
-		}
-		lines[r.Name] = r.line
-		if r.Name == DefaultRule || r.Name == BuiltinRule {
-			v.addf(at, "the name %s is reserved for decisions without a rule; choose another", quote(r.Name))
-		}
-		v.rule(r, n)
+func (v *validator) limits() {
+	n := child(v.root, "limits")
+	if n == nil {
+		return
 	}
+	l := &v.policy.Limits
+	if child(n, "match") == nil {
+		v.addf(n, "the limits have no match; remove limits, or write the names that can be allowed")
+		return
+	}
+	l.patterns = v.patterns(child(n, "match"), "match", l.Match)
 }
 
-func (v *validator) rule(r *Rule, n *yaml.Node) {
-	v.text(n, "name", r.Name, maxName, false)
-	v.text(n, "message", r.Message, maxMessage, true)
-	v.action(n, "action", &r.Action, ActionAllow)
-	if child(n, "match") == nil {
-		v.addf(n, "the rule has no match; write match: [\"**\"] if it is for every frontend")
-	}
-	v.list(n, "match", r.Match, func(s string) error {
+// patterns checks and compiles a list of match patterns.
+func (v *validator) patterns(n *yaml.Node, key string, items []string) []pattern {
+	out := make([]pattern, 0, len(items))
+	v.list(n, key, items, func(s string) error {
 		p, err := parsePattern(s)
-		r.patterns = append(r.patterns, p)
+		out = append(out, p)
 		return err
 	})
-	v.list(n, "tags", r.Tags, checkTagGlob)
-	v.list(n, "digests", r.Digests, func(s string) error {
-		_, err := parseDigest(s)
-		return err
-	})
-	if at := child(n, "requireDigest"); at != nil && r.Action == ActionDeny {
-		v.addf(at, "requireDigest has no meaning on a deny rule; remove it")
-	}
+	return out
 }
 
 // list checks a list of texts; an empty one is an error because it reads both
 // as "no condition" and as "nothing".
 func (v *validator) list(n *yaml.Node, key string, items []string, check func(string) error) {
-	list := child(n, key)
-	if list == nil {
+	if n == nil {
 		return
 	}
 	if len(items) == 0 {
-		v.addf(list, "%s is empty; give it an entry or remove it", key)
+		v.addf(n, "%s is empty; give it an entry or remove it", key)
 	}
 	for i, item := range items {
 		if err := check(item); err != nil {
-			v.addf(list.Content[i], "%s: %v", key, err)
+			v.addf(n.Content[i], "%s: %v", key, err)
+		}
+	}
+}
+
+// texts checks a mapping of texts as list does a list.
+func (v *validator) texts(n *yaml.Node, key string, items map[string]string, check func(key, value string) error) {
+	if n == nil {
+		return
+	}
+	if len(items) == 0 {
+		v.addf(n, "%s is empty; give it an entry or remove it", key)
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if name := n.Content[i]; name.Value != "" {
+			if err := check(name.Value, items[name.Value]); err != nil {
+				v.addf(name, "%s: %v", key, err)
+			}
 		}
 	}
 }
 
 func (v *validator) text(n *yaml.Node, key, s string, limit int, newline bool) {
-	if at := child(n, key); at != nil {
-		if err := checkText(s, limit, newline); err != nil {
-			v.addf(at, "%s %v", key, err)
-		}
+	if s == "" {
+		return
+	}
+	if err := checkText(s, limit, newline); err != nil {
+		v.addf(child(n, key), "%s %v", key, err)
 	}
 }
 
@@ -137,15 +139,8 @@ func (v *validator) action(n *yaml.Node, key string, a *Action, missing Action) 
 	}
 }
 
-// child returns the value of the mapping's field, or nil if it has none.
-func child(n *yaml.Node, key string) *yaml.Node {
-	if n == nil {
-		return nil
+func (v *validator) mode(n *yaml.Node, m Mode) {
+	if m != "" && m != ModeEnforce && m != ModeWarn {
+		v.addf(child(n, "mode"), "mode must be enforce or warn, not %s", quote(string(m)))
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1]
-		}
-	}
-	return nil
 }

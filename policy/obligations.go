@@ -1,0 +1,101 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Obligations are the conditions under which an allowed frontend may run. The
+// more, the tighter.
+type Obligations struct {
+	// Digests are the only digests that may run; empty is any.
+	Digests []string `json:"digests,omitempty"`
+	// RequireDigest says that the request itself must carry a digest.
+	RequireDigest bool `json:"requireDigest,omitempty"`
+	// Strip are the keys of options in the request that are removed, sorted.
+	Strip []string `json:"strip,omitempty"`
+	// Force are options that the inner frontend gets with these values.
+	Force map[string]string `json:"force,omitempty"`
+	// Deny are the globs of option keys that no build may have, sorted. Those of the
+	// request have been judged.
+	Deny []string `json:"deny,omitempty"`
+	// Only are the globs of the only option keys that a build may have, sorted; empty
+	// is any. Those of the request have been judged. Force is besides them.
+	Only []string `json:"only,omitempty"`
+	// Inputs is ActionDeny if no build may have frontend inputs, else empty. The
+	// request's have been judged.
+	Inputs Action `json:"inputs,omitempty"`
+}
+
+// meet returns the obligations of both, or why nothing can run under both.
+func (o Obligations) meet(p Obligations, s subject) (Obligations, string) {
+	m := Obligations{
+		RequireDigest: o.RequireDigest || p.RequireDigest,
+		Strip:         union(o.Strip, p.Strip),
+		Deny:          union(o.Deny, p.Deny),
+		Inputs:        max(o.Inputs, p.Inputs),
+	}
+	var ok bool
+	if m.Digests, ok = intersect(o.Digests, p.Digests, func(d, list string) bool { return d == list }); !ok {
+		return m, "the policy and the overlay have no allowed digest in common"
+	}
+	if m.Only, ok = intersect(o.Only, p.Only, func(g, by string) bool { return glob(by, g) }); !ok {
+		return m, "the policy and the overlay have no allowed option in common"
+	}
+	slices.Sort(m.Only)
+	if len(o.Only) > 0 && len(p.Only) > 0 {
+		// Globs that only overlap are left out, but not what both let pass.
+		for _, k := range s.optionKeys {
+			if !carriesBuild(k) && matchAny(m.Only, k) == "" && matchAny(o.Only, k) != "" && matchAny(p.Only, k) != "" {
+				m.Only = union(m.Only, []string{k})
+			}
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(o.Force)) {
+		if value, both := p.Force[k]; both && value != o.Force[k] {
+			return m, fmt.Sprintf("the policy and the overlay force different values of the option %s", quote(k))
+		}
+	}
+	if len(o.Force)+len(p.Force) > 0 {
+		m.Force = maps.Clone(o.Force)
+		if m.Force == nil {
+			m.Force = map[string]string{}
+		}
+		maps.Copy(m.Force, p.Force)
+	}
+	return m, ""
+}
+
+// union returns what a or b has, sorted; nil if there is nothing.
+func union(a, b []string) []string {
+	u := slices.Concat(a, b)
+	if len(u) == 0 {
+		return nil
+	}
+	slices.Sort(u)
+	return slices.Compact(u)
+}
+
+// intersect returns what both lists take, where an empty list takes everything:
+// the items of each that an item of the other covers. It is false if that is
+// nothing.
+func intersect(a, b []string, covers func(item, by string) bool) ([]string, bool) {
+	switch {
+	case len(a) == 0:
+		return slices.Clone(b), true
+	case len(b) == 0:
+		return slices.Clone(a), true
+	}
+	var both []string
+	add := func(items, by []string) {
+		for _, item := range items {
+			if !slices.Contains(both, item) && slices.ContainsFunc(by, func(o string) bool { return covers(item, o) }) {
+				both = append(both, item)
+			}
+		}
+	}
+	add(a, b)
+	add(b, a)
+	return both, len(both) > 0
+}

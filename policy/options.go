@@ -1,0 +1,181 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+const (
+	// maxOptionGlob is the length in bytes of the longest option key or glob in a rule.
+	maxOptionGlob = 256
+	// maxOptionKey is the length in bytes of the longest option key that is compared
+	// with globs.
+	maxOptionKey = 4096
+	// maxForced is the length in bytes of the longest forced value.
+	maxForced = 8 << 10
+
+	contextPrefix = "context:"
+	platformSep   = "::"
+	ownOptions    = "build-arg:POLICY_FRONTEND_"
+)
+
+// carriesBuild reports whether an option carries the build itself, so that no
+// rule applies to it: BuildKit's gateway and its clients set it, or the policy
+// frontend does for the inner one (frontend/gateway/gateway.go,
+// frontend/dockerfile/builder/build.go).
+func carriesBuild(key string) bool {
+	switch key {
+	case "source", "cmdline", "frontend.caps", "build-arg:BUILDKIT_SYNTAX":
+		return true
+	}
+	return strings.HasPrefix(key, "local-sessionid:")
+}
+
+func (o *Options) isZero() bool {
+	return len(o.Deny)+len(o.Strip)+len(o.Force)+len(o.Only) == 0 && o.Inputs != ActionDeny
+}
+
+// violation is what of a request a rule's options refuse.
+type violation struct {
+	key    string // the option, "" for inputs
+	reason string
+}
+
+// violations judges the request's options and inputs, in the order of the options'
+// keys.
+func (r *Rule) violations(s subject) []violation {
+	o := &r.Options
+	if o.isZero() {
+		return nil
+	}
+	var found []violation
+	add := func(key, format string, args ...any) {
+		found = append(found, violation{key, fmt.Sprintf("rule %s ", quote(r.Name)) + fmt.Sprintf(format, args...)})
+	}
+	for _, key := range s.optionKeys {
+		if carriesBuild(key) {
+			continue
+		}
+		if len(key) > maxOptionKey {
+			add(key, "refuses the option %s: its name has %d bytes, more than %d", quote(key), len(key), maxOptionKey)
+			continue
+		}
+		if g := matchAny(o.Deny, key); g != "" {
+			add(key, "refuses the option %s (options.deny: %s)", quote(key), printable(g))
+			continue
+		}
+		want, forced := o.Force[key]
+		switch {
+		case forced && s.options[key] != want:
+			add(key, "sets the option %s to %s, and the build sets it to %s; leave it out", quote(key), quote(want), quote(s.options[key]))
+		case !forced && len(o.Only) > 0 && matchAny(o.Only, key) == "":
+			add(key, "refuses the option %s: it is none of %s (options.only)", quote(key), printable(list("those that it lets pass:", "those that it lets pass:", o.Only)))
+		}
+	}
+	if o.Inputs == ActionDeny && len(s.inputs) > 0 {
+		add("", "refuses frontend inputs (options.inputs: deny), and the build has %s", quote(s.inputs[0]))
+	}
+	return found
+}
+
+// oblige returns what the rule obliges to. In a rule that only warns, options that
+// it would refuse pass, and what a client set is not overruled.
+func (r *Rule) oblige(s subject, passed []violation) Obligations {
+	o := Obligations{Digests: slices.Clone(r.Digests), RequireDigest: r.RequireDigest}
+	if r.Options.isZero() {
+		return o
+	}
+	for _, key := range s.optionKeys {
+		if !carriesBuild(key) && matchAny(r.Options.Strip, key) != "" {
+			o.Strip = append(o.Strip, key)
+		}
+	}
+	if len(r.Options.Force) > 0 {
+		o.Force = maps.Clone(r.Options.Force)
+	}
+	for _, v := range passed {
+		delete(o.Force, v.key)
+	}
+	if len(o.Force) == 0 {
+		o.Force = nil
+	}
+	if r.Mode != ModeWarn {
+		o.Deny, o.Only = union(r.Options.Deny, nil), union(r.Options.Only, nil)
+		if r.Options.Inputs == ActionDeny {
+			o.Inputs = ActionDeny
+		}
+	}
+	return o
+}
+
+// clash returns why an option that another layer forces can't be set under this
+// outcome, or "".
+func (o outcome) clash(key, value string) string {
+	if o.rule == nil || o.free {
+		return ""
+	}
+	mine, forced := o.obligations.Force[key]
+	switch {
+	case forced && mine != value:
+		return "forces another value"
+	case matchAny(o.obligations.Deny, key) != "":
+		return "refuses it"
+	case matchAny(o.rule.Options.Strip, key) != "":
+		return "removes it"
+	case !forced && len(o.obligations.Only) > 0 && matchAny(o.obligations.Only, key) == "":
+		return "doesn't let it pass"
+	}
+	return ""
+}
+
+// clashes looks for an option that one outcome forces and the other doesn't want.
+func clashes(embedded, overlay outcome) string {
+	for _, side := range []struct {
+		from, to   outcome
+		name, over string
+	}{{embedded, overlay, "policy", "overlay"}, {overlay, embedded, "overlay", "policy"}} {
+		for _, key := range slices.Sorted(maps.Keys(side.from.obligations.Force)) {
+			if why := side.to.clash(key, side.from.obligations.Force[key]); why != "" {
+				return fmt.Sprintf("the %s forces the option %s, and the %s %s", side.name, quote(key), side.over, why)
+			}
+		}
+	}
+	return ""
+}
+
+// checkOptionGlob checks an entry of deny, strip or only.
+func checkOptionGlob(s string) error {
+	if err := checkText(s, maxOptionGlob, false); err != nil {
+		return fmt.Errorf("%s %w", quote(s), err)
+	}
+	if !strings.Contains(s, "*") && carriesBuild(s) {
+		return fmt.Errorf("%s carries the build itself; no rule applies to it", quote(s))
+	}
+	return nil
+}
+
+// checkForced checks an option that a rule forces.
+func (o *Options) checkForced(key, value string) error {
+	switch {
+	case strings.Contains(key, "*"):
+		return fmt.Errorf("%s has a *; force sets one option", quote(key))
+	case strings.HasPrefix(key, ownOptions):
+		return fmt.Errorf("%s is an option of the policy frontend; no other frontend gets it", quote(key))
+	}
+	if err := checkOptionGlob(key); err != nil {
+		return err
+	}
+	if g := matchAny(o.Deny, key); g != "" {
+		return fmt.Errorf("%s is also refused, by the entry %s of deny", quote(key), quote(g))
+	}
+	if g := matchAny(o.Strip, key); g != "" {
+		return fmt.Errorf("%s is also removed, by the entry %s of strip", quote(key), quote(g))
+	}
+	if strings.ContainsRune(value, 0) || len(value) > maxForced {
+		return errors.New("the value of " + quote(key) + " is longer than 8 KiB or has a NUL")
+	}
+	return nil
+}

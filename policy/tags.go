@@ -1,0 +1,137 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// fit is how a tag stands to the tag conditions of a rule.
+type fit int
+
+const (
+	outside fit = iota
+	partly      // it stands for versions inside and outside
+	inside
+)
+
+// tagFit compares a tag with the rule's conditions on it. For a deny rule, a tag
+// with a suffix that says something of its own still is its version: 1.4-x is no
+// way around a rule on 1.4.
+func (r *Rule) tagFit(tag string) fit {
+	if tag == "" || r.excepts(tag) {
+		return outside
+	}
+	if len(r.Tags) == 0 && r.versions == nil || matchAny(r.Tags, tag) != "" {
+		return inside
+	}
+	if r.versions == nil {
+		return outside
+	}
+	best := outside
+	for _, form := range r.versionForms(tag) {
+		v, ok := parseTagVersion(form)
+		switch {
+		case !ok:
+		case r.versions.contains(v):
+			return inside
+		case r.versions.touches(v):
+			best = partly
+		}
+	}
+	return best
+}
+
+// versionForms returns what of the tag may be a version.
+func (r *Rule) versionForms(tag string) []string {
+	forms := []string{tag}
+	for _, variant := range r.Variants {
+		if base, ok := strings.CutSuffix(tag, "-"+variant); ok {
+			forms = append(forms, base)
+		}
+	}
+	if len(forms) > 1 {
+		// With a suffix that is a variant, the tag is no prerelease.
+		forms = forms[1:]
+	}
+	if base, _, ok := strings.Cut(tag, "-"); ok && r.Action == ActionDeny {
+		forms = append(forms, base, tag)
+	}
+	return forms
+}
+
+// excepts reports whether exceptTags has the tag. An allow rule takes a variant
+// of an excepted tag for that tag; a deny rule excepts only what is written.
+func (r *Rule) excepts(tag string) bool {
+	if matchAny(r.ExceptTags, tag) != "" {
+		return true
+	}
+	return r.Action == ActionAllow && slices.ContainsFunc(r.Variants, func(variant string) bool {
+		base, ok := strings.CutSuffix(tag, "-"+variant)
+		return ok && matchAny(r.ExceptTags, base) != ""
+	})
+}
+
+// matchAny returns the first of the globs that s matches, or "".
+func matchAny(globs []string, s string) string {
+	for _, g := range globs {
+		if glob(g, s) {
+			return g
+		}
+	}
+	return ""
+}
+
+// tagCondition names the rule's conditions on the tag for a sentence: "tags 1.*
+// or 2.*", "versions >=1.4 <2 but not tag 1.5.0".
+func (r *Rule) tagCondition() string {
+	var parts []string
+	if len(r.Tags) > 0 {
+		parts = append(parts, list("tag", "tags", r.Tags))
+	}
+	if r.Versions != "" {
+		parts = append(parts, "versions "+printable(r.Versions))
+	}
+	if len(r.ExceptTags) == 0 {
+		return strings.Join(parts, " or ")
+	}
+	except := list("tag", "tags", r.ExceptTags)
+	if len(parts) == 0 {
+		return "tags other than " + except
+	}
+	return strings.Join(parts, " or ") + " but not " + except
+}
+
+// checkTagGlob checks an entry of tags or exceptTags.
+func checkTagGlob(s string) error {
+	switch {
+	case s == "":
+		return errors.New("the tag is empty")
+	case len(s) > 128:
+		return fmt.Errorf("the tag has %d characters; no tag has more than 128", len(s))
+	case s[0] == '.' || s[0] == '-':
+		return fmt.Errorf("%s begins with %q; no tag does", quote(s), s[0])
+	}
+	for _, r := range s {
+		if !isTagCharacter(r) && r != '*' {
+			return fmt.Errorf("%s has the character %s, which no tag can have; write tags or globs like 1.*, one per entry", quote(s), quote(string(r)))
+		}
+	}
+	return nil
+}
+
+// checkTag checks a tag that is written out, or the part after its first dash.
+func checkTag(s string) error {
+	if err := checkTagGlob(s); err != nil {
+		return err
+	}
+	if strings.Contains(s, "*") {
+		return fmt.Errorf("%s has a *; write the tag out", quote(s))
+	}
+	return nil
+}
+
+func isTagCharacter(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-'
+}

@@ -1,0 +1,46 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+)
+
+// parseTime reads a day, which begins at 00:00 UTC, or a time in RFC 3339.
+// UnmarshalText takes just the latter, as time.Parse doesn't (golang/go#54580).
+func parseTime(s string) (time.Time, error) {
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		err = t.UnmarshalText([]byte(s))
+	}
+	if err != nil || t.IsZero() {
+		return time.Time{}, fmt.Errorf("%s is not a time; write a day such as 2027-01-31, or 2027-01-31T12:00:00Z", quote(s))
+	}
+	return t, nil
+}
+
+// expired reports whether the rule no longer matches. At an unknown time, what an
+// allow rule allows is over and what a deny rule denies is not.
+func (r *Rule) expired(now time.Time) bool {
+	if r.expires.IsZero() {
+		return false
+	}
+	if now.IsZero() {
+		return r.Action == ActionAllow
+	}
+	return !now.Before(r.expires)
+}
+
+// ending returns what the rule has to say to a build that it allows.
+func (r *Rule) ending(now time.Time) []string {
+	if r.warnAfter.IsZero() || (!now.IsZero() && now.Before(r.warnAfter)) {
+		return nil
+	}
+	w := fmt.Sprintf("rule %s warns since %s", quote(r.Name), r.WarnAfter)
+	if r.Expires != "" {
+		w += fmt.Sprintf(" and no longer allows this from %s on", r.Expires)
+	}
+	if r.Message != "" {
+		w += ": " + oneLine(r.Message)
+	}
+	return []string{w}
+}

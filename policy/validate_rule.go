@@ -1,0 +1,140 @@
+package policy
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+func (v *validator) rules(k role) {
+	list := child(v.root, "frontends")
+	for i := range v.policy.Frontends {
+		r, n := &v.policy.Frontends[i], list.Content[i]
+		r.file, r.line, r.column = v.file, n.Line, n.Column
+		if r.Name == "" {
+			r.Name, r.unnamed = "frontends["+strconv.Itoa(i)+"]", true
+			if k == included {
+				r.Name += " of " + v.file
+			}
+		}
+		v.name(r, n)
+		v.rule(r, n)
+	}
+}
+
+func (v *validator) name(r *Rule, n *yaml.Node) {
+	at := n
+	if !r.unnamed {
+		at = child(n, "name")
+		v.text(n, "name", r.Name, maxName, false)
+	}
+	if other, ok := v.loader.names[r.Name]; ok {
+		where := ""
+		if other.file != r.file {
+			where = " of " + other.file
+		}
+		v.addf(at, "the name %s is already that of the rule on line %d%s; names must be unique", quote(r.Name), other.line, where)
+	}
+	v.loader.names[r.Name] = r
+	if r.Name == DefaultRule || r.Name == BuiltinRule || r.Name == LimitsRule {
+		v.addf(at, "the name %s is reserved for decisions without a rule; choose another", quote(r.Name))
+	}
+}
+
+func (v *validator) rule(r *Rule, n *yaml.Node) {
+	v.text(n, "message", r.Message, maxMessage, true)
+	v.text(n, "contact", r.Contact, maxContact, false)
+	v.action(n, "action", &r.Action, ActionAllow)
+	v.mode(n, r.Mode)
+	if r.Match == nil {
+		v.addf(n, "the rule has no match; write match: [\"**\"] if it is for every frontend")
+	} else {
+		r.patterns = v.patterns(child(n, "match"), "match", r.Match)
+	}
+	v.tags(r, n)
+	if r.Digests != nil {
+		v.list(child(n, "digests"), "digests", r.Digests, func(s string) error {
+			_, err := parseDigest(s)
+			return err
+		})
+	}
+	v.time(n, "warnAfter", r.WarnAfter, &r.warnAfter)
+	v.time(n, "expires", r.Expires, &r.expires)
+	if r.Action == ActionDeny {
+		for _, key := range []string{"requireDigest", "options", "warnAfter"} {
+			if at := child(n, key); at != nil {
+				v.addf(at, "%s has no meaning on a deny rule; remove it", key)
+			}
+		}
+		return
+	}
+	v.options(r, child(n, "options"))
+}
+
+func (v *validator) tags(r *Rule, n *yaml.Node) {
+	if r.Tags != nil {
+		v.list(child(n, "tags"), "tags", r.Tags, checkTagGlob)
+	}
+	if r.ExceptTags != nil {
+		v.list(child(n, "exceptTags"), "exceptTags", r.ExceptTags, checkTagGlob)
+	}
+	if r.Versions != "" {
+		var err error
+		if r.versions, err = v.loader.versionRange(r.Versions); err != nil {
+			v.addf(child(n, "versions"), "versions: %v", err)
+		}
+	}
+	if r.Variants == nil {
+		return
+	}
+	at := child(n, "variants")
+	if r.Versions == "" {
+		v.addf(at, "variants has no meaning without versions; remove it, or write versions")
+	}
+	v.list(at, "variants", r.Variants, checkTag)
+}
+
+// versionRange compiles a versions condition; large policies repeat few of them.
+func (l *loader) versionRange(s string) (*versionRange, error) {
+	if r, ok := l.versions[s]; ok {
+		return r, nil
+	}
+	r, err := parseVersions(s)
+	if err == nil {
+		l.versions[s] = r
+	}
+	return r, err
+}
+
+func (v *validator) options(r *Rule, n *yaml.Node) {
+	if n == nil {
+		return
+	}
+	o := &r.Options
+	if len(n.Content) == 0 {
+		v.addf(n, "options is empty; give it a field or remove it")
+	}
+	v.list(child(n, "deny"), "deny", o.Deny, checkOptionGlob)
+	v.list(child(n, "strip"), "strip", o.Strip, checkOptionGlob)
+	v.list(child(n, "only"), "only", o.Only, checkOptionGlob)
+	v.texts(child(n, "force"), "force", o.Force, o.checkForced)
+	switch o.Inputs {
+	case "", ActionAllow, ActionDeny:
+	default:
+		v.addf(child(n, "inputs"), "inputs must be allow or deny, not %s", quote(string(o.Inputs)))
+	}
+}
+
+func (v *validator) time(n *yaml.Node, key, s string, out *time.Time) {
+	if s == "" {
+		return
+	}
+	t, err := parseTime(s)
+	if err != nil {
+		v.addf(child(n, key), "%v", fmt.Errorf("%s: %w", key, err))
+		return
+	}
+	*out = t
+}

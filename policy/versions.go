@@ -1,0 +1,186 @@
+package policy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+)
+
+// maxVersions is the length in bytes of the longest versions condition.
+const maxVersions = 512
+
+// version is a released version, without prerelease.
+type version struct{ major, minor, patch uint64 }
+
+func (v version) compare(o version) int {
+	return cmp.Or(cmp.Compare(v.major, o.major), cmp.Compare(v.minor, o.minor), cmp.Compare(v.patch, o.patch))
+}
+
+func (v version) semver() *semver.Version { return semver.New(v.major, v.minor, v.patch, "", "") }
+
+// interval is all released versions from min to max, both included.
+type interval struct{ min, max version }
+
+func (i interval) inside(o interval) bool {
+	return i.min.compare(o.min) >= 0 && i.max.compare(o.max) <= 0
+}
+
+func (i interval) overlaps(o interval) bool {
+	return i.min.compare(o.max) <= 0 && i.max.compare(o.min) >= 0
+}
+
+// tagVersion is what a tag says of a version. A partial one such as 1.7 stands
+// for all of 1.7.0 to 1.7.max; a prerelease such as 1.7.0-rc1 for itself.
+type tagVersion struct {
+	interval
+	prerelease *semver.Version // nil for releases
+}
+
+// parseTagVersion reads a tag as a version with or without a leading "v". It is
+// false for a tag that is none, such as latest or 1.7-rc1: only a full version
+// has prereleases.
+func parseTagVersion(tag string) (tagVersion, bool) {
+	s := strings.TrimPrefix(tag, "v")
+	if strings.Contains(s, "-") {
+		v, err := semver.StrictNewVersion(s)
+		if err != nil {
+			return tagVersion{}, false
+		}
+		return tagVersion{prerelease: v}, true
+	}
+	parts := strings.Split(s, ".")
+	if len(parts) > 3 {
+		return tagVersion{}, false
+	}
+	low, high := [3]uint64{}, [3]uint64{math.MaxUint64, math.MaxUint64, math.MaxUint64}
+	for i, p := range parts {
+		n, err := strconv.ParseUint(p, 10, 64)
+		if err != nil || p != strconv.FormatUint(n, 10) {
+			return tagVersion{}, false
+		}
+		low[i], high[i] = n, n
+	}
+	return tagVersion{interval: interval{version{low[0], low[1], low[2]}, version{high[0], high[1], high[2]}}}, true
+}
+
+// versionRange is a compiled versions condition.
+type versionRange struct{ alternatives []alternative }
+
+// alternative is one side of "||". The releases that it takes are an interval, so
+// that two ends say all of a partial version between them.
+type alternative struct {
+	interval
+	empty bool                // it takes prereleases only
+	exact *semver.Constraints // as written: prereleases only where one is named
+	wide  *semver.Constraints // prereleases in their order too
+}
+
+// parseVersions reads a versions condition in the grammar of
+// github.com/Masterminds/semver without "!=".
+func parseVersions(s string) (*versionRange, error) {
+	if len(s) > maxVersions {
+		return nil, fmt.Errorf("it has %d bytes, more than %d", len(s), maxVersions)
+	}
+	if strings.Contains(s, "!") {
+		return nil, fmt.Errorf("%s leaves a version out; write the range without it, and the tag under exceptTags", quote(s))
+	}
+	var r versionRange
+	for a := range strings.SplitSeq(s, "||") {
+		alt, err := parseAlternative(a)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", quote(s), err)
+		}
+		r.alternatives = append(r.alternatives, alt)
+	}
+	return &r, nil
+}
+
+func parseAlternative(s string) (alternative, error) {
+	if strings.TrimSpace(s) == "" {
+		return alternative{}, errors.New("there is nothing on one side of ||; write * for any version")
+	}
+	exact, err := semver.NewConstraint(s)
+	if err != nil {
+		return alternative{}, fmt.Errorf("%s is not a range of versions; write one like >=1.4.0 <2.0.0, ~1.7 or 1.x", quote(strings.TrimSpace(s)))
+	}
+	wide := *exact
+	wide.IncludePrerelease = true
+	a := alternative{exact: exact, wide: &wide, empty: true}
+	// The library keeps its bounds to itself. They lie at a version that is written,
+	// or at its next or last one in some part, and Check tells which.
+	for _, v := range boundaries(s) {
+		if !exact.Check(v.semver()) {
+			continue
+		}
+		if a.empty || v.compare(a.min) < 0 {
+			a.min = v
+		}
+		if a.empty || v.compare(a.max) > 0 {
+			a.max = v
+		}
+		a.empty = false
+	}
+	if a.empty && !strings.Contains(s, "-") {
+		return alternative{}, fmt.Errorf("no version is %s", quote(strings.TrimSpace(s)))
+	}
+	return a, nil
+}
+
+// boundaries returns the versions at which a range that is written so can begin
+// or end.
+func boundaries(s string) []version {
+	const last = math.MaxUint64
+	out := []version{{}, {last, last, last}}
+	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return (r < '0' || r > '9') && r != '.' }) {
+		var n [3]uint64
+		for i, p := range strings.SplitN(word, ".", 4)[:min(3, 1+strings.Count(word, "."))] {
+			n[i], _ = strconv.ParseUint(p, 10, 64) // An x stands for 0.
+		}
+		major, minor, patch := n[0], n[1], n[2]
+		out = append(out, version{major, minor, patch}, version{major, minor, last}, version{major, last, last})
+		if patch < last {
+			out = append(out, version{major, minor, patch + 1})
+		}
+		if minor < last {
+			out = append(out, version{major, minor + 1, 0})
+		}
+		if major < last {
+			out = append(out, version{major + 1, 0, 0})
+		}
+		switch {
+		case patch > 0:
+			out = append(out, version{major, minor, patch - 1})
+		case minor > 0:
+			out = append(out, version{major, minor - 1, last})
+		case major > 0:
+			out = append(out, version{major - 1, last, last})
+		}
+	}
+	return out
+}
+
+// contains reports whether all that the tag stands for lies in one alternative.
+func (r *versionRange) contains(v tagVersion) bool {
+	for _, a := range r.alternatives {
+		if v.prerelease != nil && a.exact.Check(v.prerelease) || v.prerelease == nil && !a.empty && v.inside(a.interval) {
+			return true
+		}
+	}
+	return false
+}
+
+// touches reports whether something of what the tag stands for lies in the range,
+// prereleases included.
+func (r *versionRange) touches(v tagVersion) bool {
+	for _, a := range r.alternatives {
+		if v.prerelease != nil && a.wide.Check(v.prerelease) || v.prerelease == nil && !a.empty && v.overlaps(a.interval) {
+			return true
+		}
+	}
+	return false
+}
