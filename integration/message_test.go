@@ -22,7 +22,7 @@ func TestTheMessageOfARefusal(t *testing.T) {
    4 |     
 --------------------
 `
-	const text = `frontend docker/dockerfle:1.7 is refused: no rule allows docker/dockerfle:1.7
+	const text = `frontend docker/dockerfle:1.7 is refused: no rule allows docker/dockerfle:1.7; did you mean docker/dockerfile?
   asked by: line 2 of build.Dockerfile
   meaning:  docker.io/docker/dockerfle:1.7
   rule:     default
@@ -36,13 +36,13 @@ func TestTheMessageOfARefusal(t *testing.T) {
 		t.Parallel()
 		o := d.Buildctl(t, byBuildctl(harness.WriteContext(t, files), us, "--opt", "filename=build.Dockerfile")...)
 		o.RequireFailure(t)
-		require.Equal(t, snippet+"policy deny: no rule allows docker/dockerfle:1.7\nerror: failed to solve: "+text, endFrom(t, o, "build.Dockerfile:2\n"))
+		require.Equal(t, snippet+"policy deny: no rule allows docker/dockerfle:1.7; did you mean docker/dockerfile?\nerror: failed to solve: "+text, endFrom(t, o, "build.Dockerfile:2\n"))
 	})
 	t.Run("buildx plain", func(t *testing.T) {
 		t.Parallel()
 		o := d.Buildx(t, harness.WriteContext(t, files), byBuildx(us, "-f", "build.Dockerfile")...)
 		o.RequireFailure(t)
-		require.Equal(t, "Policy: no rule allows docker/dockerfle:1.7\n"+snippet+"ERROR: failed to build: failed to solve: "+text, endFrom(t, o, "Policy: "))
+		require.Equal(t, "Policy: no rule allows docker/dockerfle:1.7; did you mean docker/dockerfile?\n"+snippet+"ERROR: failed to build: failed to solve: "+text, endFrom(t, o, "Policy: "))
 	})
 	t.Run("buildx tty", func(t *testing.T) {
 		t.Parallel()
@@ -50,7 +50,7 @@ func TestTheMessageOfARefusal(t *testing.T) {
 		c.TTY = true
 		o := d.Run(t, c)
 		o.RequireFailure(t)
-		require.Equal(t, "Policy: no rule allows docker/dockerfle:1.7\n"+snippet+"ERROR: failed to build: failed to solve: "+text, endFrom(t, o, "Policy: "))
+		require.Equal(t, "Policy: no rule allows docker/dockerfle:1.7; did you mean docker/dockerfile?\n"+snippet+"ERROR: failed to build: failed to solve: "+text, endFrom(t, o, "Policy: "))
 	})
 }
 
