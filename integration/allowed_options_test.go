@@ -33,8 +33,10 @@ func TestAllowedOptionsReachTheInnerFrontend(t *testing.T) {
 		want   map[string]string
 	}{
 		"of buildx": {
-			buildx: []string{"--build-arg=WHO=me", "--build-arg=BUILDKIT_CONTEXT_KEEP_GIT_DIR=1", "--label=l=1", "--target=t", "--no-cache",
-				"--platform=linux/arm64", "--add-host=h:1.2.3.4", "--build-context=base=docker-image://busybox", "--file=other"},
+			buildx: []string{
+				"--build-arg=WHO=me", "--build-arg=BUILDKIT_CONTEXT_KEEP_GIT_DIR=1", "--label=l=1", "--target=t", "--no-cache",
+				"--platform=linux/arm64", "--add-host=h:1.2.3.4", "--build-context=base=docker-image://busybox", "--file=other",
+			},
 			want: map[string]string{"build-arg:WHO": "me", "build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR": "1", "label:l": "1", "target": "t", "platform": "linux/arm64", "filename": "other"},
 		},
 		"of buildctl with names that nobody knows": {
