@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -11,10 +13,10 @@ import (
 // Exit codes; scripts rely on them.
 const (
 	exitOK          = 0
-	exitDeny        = 1 // eval: denied
-	exitFindings    = 1 // lint: there are findings
+	exitDeny        = 1 // eval, explain: denied
+	exitFindings    = 1 // lint: there are findings; test: cases failed; diff: something widened
 	exitUsage       = 2 // usage, or a policy that can't be read or used
-	exitUndecidable = 3 // eval: the decision needs the digest
+	exitUndecidable = 3 // eval, explain: the decision needs the digest
 )
 
 // exitError ends the program with a code. Without err, everything has been said.
@@ -60,28 +62,63 @@ func newRootCommand(stdout, stderr io.Writer) *cobra.Command {
 		Long: `policy-frontend is a gateway frontend for BuildKit that decides by policy which
 frontend a build may run. BuildKit starts it from its image, without arguments.
 
-Started by hand, it tries out and checks policies.`,
+Started by hand, it tries out, tests, checks and compares policies.`,
 		Example: `  policy-frontend eval --policy policy.yaml docker/dockerfile:1
-  policy-frontend lint policy.yaml`,
+  policy-frontend lint policy.yaml
+  policy-frontend help explain`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	cmd.AddCommand(newEvalCommand(), newLintCommand(), newSchemaCommand(), newVersionCommand())
+	cmd.AddCommand(
+		newEvalCommand(),
+		newExplainCommand(),
+		newLintCommand(),
+		newSchemaCommand(),
+		newVersionCommand(),
+		newCompletionCommand(),
+	)
 	return cmd
 }
 
+const (
+	formatText   = "text"
+	formatJSON   = "json"
+	formatJUnit  = "junit"
+	formatSARIF  = "sarif"
+	formatGitHub = "github"
+)
+
 // checkFormat checks the value of a --format flag.
-func checkFormat(format string) error {
-	if format != formatText && format != formatJSON {
-		return fmt.Errorf("--format must be %s or %s, not %q", formatText, formatJSON, format)
+func checkFormat(format string, known ...string) error {
+	if !slices.Contains(known, format) {
+		return fmt.Errorf("--format must be %s, not %q", orList(known), format)
 	}
 	return nil
 }
 
-const (
-	formatText = "text"
-	formatJSON = "json"
-)
+func orList(items []string) string {
+	last := len(items) - 1
+	return strings.Join(items[:last], ", ") + " or " + items[last]
+}
+
+// addFormatFlag adds the flag for the format of what is printed.
+func addFormatFlag(cmd *cobra.Command, format *string, what string, known ...string) {
+	cmd.Flags().StringVar(format, "format", *format, what+": "+orList(known))
+	// It fails only for a flag that isn't there.
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(known, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// completeYAML lets a shell complete the values of the flags with YAML files.
+func completeYAML(cmd *cobra.Command, flags ...string) {
+	for _, name := range flags {
+		_ = cmd.MarkFlagFilename(name, "yaml", "yml", "json") // It fails only for a flag that isn't there.
+	}
+}
+
+// yamlFiles completes arguments that are files with a policy.
+func yamlFiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return []string{"yaml", "yml", "json"}, cobra.ShellCompDirectiveFilterFileExt
+}

@@ -32,7 +32,7 @@ func newVersionCommand() *cobra.Command {
   policy-frontend version --format json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkFormat(format); err != nil {
+			if err := checkFormat(format, formatText, formatJSON); err != nil {
 				return err
 			}
 			if err := printVersion(cmd.OutOrStdout(), format); err != nil {
@@ -41,7 +41,7 @@ func newVersionCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", format, "how to print it: text or json")
+	addFormatFlag(cmd, &format, "how to print it", formatText, formatJSON)
 	return cmd
 }
 

@@ -4,123 +4,169 @@ package lint
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"path"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/policy-frontend/policy-frontend/policy"
-)
-
-// Code names a kind of finding. Codes are stable.
-type Code string
-
-// The codes.
-const (
-	// DefaultAllow: what no rule matches is allowed.
-	DefaultAllow Code = "default-allow"
-	// MatchEverything: an allow rule without digests takes any repository of any host.
-	MatchEverything Code = "match-everything"
-	// PrefixRunsOn: an allow rule's pattern also takes names that only begin alike.
-	PrefixRunsOn Code = "prefix-runs-on"
-	// Shadowed: an allow rule never decides, because another takes all that it does.
-	Shadowed Code = "shadowed"
-	// AnyTag: an allow rule has the tag "*", which is no condition on the tag.
-	AnyTag Code = "any-tag"
-	// UnnamedRule: messages can name a rule only by its place.
-	UnnamedRule Code = "unnamed-rule"
-	// MissingID: messages can't name the policy.
-	MissingID Code = "missing-id"
-	// MissingContact: a refused person isn't told whom to ask.
-	MissingContact Code = "missing-contact"
 )
 
 // Finding is one thing to look at.
 type Finding struct {
 	Code Code
-	// Rule is the rule's name, or "" for a finding about the whole policy.
+	// Rule is the rule's name, or "" for a finding that is about none.
 	Rule string
-	// Line and Column are where the rule begins, counted from 1; 0 without a rule.
+	// File is the document that it is in, as policy.Rule.File names it.
+	File string
+	// Line and Column are where the rule or alias begins, counted from 1; 0 for a
+	// finding about the whole policy.
 	Line, Column int
 	// Message says what happens and what to write instead.
 	Message string
 }
 
-// Check returns the findings of a policy that policy.Parse made, in the order of
-// its rules and those about the whole policy first; none if there is nothing to
-// look at.
-func Check(p *policy.Policy) []Finding {
-	var found []Finding
-	whole := func(code Code, message string) { found = append(found, Finding{Code: code, Message: message}) }
+// Check returns the findings of the policy that policy.Parse or policy.Load read
+// from the file, about the whole policy first and the others in the order of the
+// documents; none if there is nothing to look at. What expires is judged at the
+// given time; at the zero time, nothing has expired.
+func Check(file string, p *policy.Policy, at time.Time) []Finding {
+	c := newChecker(file, p, at)
+	c.whole()
+	for i := range p.Aliases {
+		c.alias(i)
+	}
+	for i := range c.rules {
+		c.rule(i)
+	}
+	c.includes()
+	files := c.files()
+	slices.SortStableFunc(c.found, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(slices.Index(files, a.File), slices.Index(files, b.File)), cmp.Compare(a.Line, b.Line))
+	})
+	return c.found
+}
+
+// checker collects the findings of one policy.
+type checker struct {
+	file    string
+	policy  *policy.Policy
+	at      time.Time
+	rules   []rule
+	aliases []alias
+	limits  []names
+	layers  policy.Layers
+	shadows shadows
+	found   []Finding
+}
+
+func newChecker(file string, p *policy.Policy, at time.Time) *checker {
+	c := &checker{file: file, policy: p, at: at, rules: readRules(p), aliases: readAliases(p), limits: parseAll(p.Limits.Patterns())}
+	c.shadows = newShadows(c.rules, at)
+	// Stack only fails for what package policy didn't make, and the zero layers then
+	// refuse everything.
+	c.layers, _ = policy.Stack(p, nil)
+	return c
+}
+
+// files are the documents in the order in which their parts follow each other.
+func (c *checker) files() []string {
+	files := []string{c.file}
+	add := func(file string) {
+		if !slices.Contains(files, file) {
+			files = append(files, file)
+		}
+	}
+	for i := range c.policy.Aliases {
+		add(c.policy.Aliases[i].File())
+	}
+	for i := range c.policy.Frontends {
+		add(c.policy.Frontends[i].File())
+	}
+	return files
+}
+
+func (c *checker) addf(code Code, format string, args ...any) {
+	c.found = append(c.found, Finding{Code: code, File: c.file, Message: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) addRule(code Code, r *policy.Rule, format string, args ...any) {
+	c.found = append(c.found, Finding{
+		Code: code, Rule: r.Name, File: r.File(), Line: r.Line(), Column: r.Column(), Message: fmt.Sprintf(format, args...),
+	})
+}
+
+func (c *checker) addAlias(code Code, a *policy.Alias, format string, args ...any) {
+	c.found = append(c.found, Finding{
+		Code: code, File: a.File(), Line: a.Line(), Column: a.Column(), Message: fmt.Sprintf(format, args...),
+	})
+}
+
+// whole looks at what is said once for all rules.
+func (c *checker) whole() {
+	p := c.policy
 	if p.Default == policy.ActionAllow {
-		whole(DefaultAllow, "whatever no rule matches is allowed; leave out default, and allow by rules")
+		c.addf(DefaultAllow, "whatever no rule matches is allowed; leave out default, and allow by rules")
+	}
+	if p.Mode == policy.ModeWarn {
+		c.addf(WarnMode, "no rule refuses a build, they only warn; leave out mode when the warnings are gone")
 	}
 	if p.ID == "" {
-		whole(MissingID, "without an id, messages can name the policy only by its digest; write id")
+		c.addf(MissingID, "without an id, messages can name the policy only by its digest; write id")
 	}
 	if p.Contact == "" {
-		whole(MissingContact, "without a contact, a refused person isn't told whom to ask; write contact")
+		c.addf(MissingContact, "without a contact, a refused person isn't told whom to ask; write contact")
 	}
-	for i := range p.Frontends {
-		found = append(found, checkRule(p.Frontends, i)...)
-	}
-	slices.SortStableFunc(found, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
-	return found
-}
-
-func checkRule(rules []policy.Rule, i int) []Finding {
-	r := &rules[i]
-	var found []Finding
-	add := func(code Code, format string, args ...any) {
-		found = append(found, Finding{
-			Code: code, Rule: r.Name, Line: r.Line(), Column: r.Column(), Message: fmt.Sprintf(format, args...),
-		})
-	}
-	if r.Unnamed() {
-		add(UnnamedRule, "messages can name this rule only by its place, which changes; write name")
-	}
-	if r.Action == policy.ActionDeny {
-		return found
-	}
-	for _, p := range r.Patterns() {
-		if (p == "**" || p == "**/*") && len(r.Digests) == 0 {
-			add(MatchEverything, "the rule allows every repository of every host; name the hosts, as in corp.example/**")
-		}
-		components := strings.Split(p, "/")
-		for _, c := range []string{components[0], components[len(components)-1]} {
-			if prefix, open := strings.CutSuffix(c, "*"); open && strings.Trim(prefix, "*") != "" {
-				add(PrefixRunsOn, "the pattern %q takes every name that begins like %s, such as %s-evil; write the names out, or use a folder", p, prefix, prefix)
-			}
+	if p.DefaultFrontend != "" {
+		if reason := c.refused(p.DefaultFrontend); reason != "" {
+			c.addf(DefaultFrontendRefused, "builds that name no frontend are refused, because the policy refuses the defaultFrontend %s: %s", p.DefaultFrontend, reason)
 		}
 	}
-	if slices.ContainsFunc(r.Tags, func(t string) bool { return strings.Trim(t, "*") == "" }) {
-		add(AnyTag, "the tag * is every tag, so that tags only refuses a reference that has none; name tags, or remove tags")
-	}
-	if by := shadow(rules, i); by != nil {
-		add(Shadowed, "the rule never decides, because rule %q on line %d takes all that it does; remove one of them, or put the narrower one first", by.Name, by.Line())
-	}
-	return found
 }
 
-// shadow returns the rule that keeps rule i from ever deciding: an earlier allow
-// rule, or a deny rule anywhere.
-func shadow(rules []policy.Rule, i int) *policy.Rule {
-	for j := range rules {
-		deny := rules[j].Action == policy.ActionDeny
-		if j != i && (deny || j < i) && covers(&rules[j], &rules[i]) {
-			return &rules[j]
+// refused returns why the policy refuses a frontend that a build asks for without
+// a digest, or "" if it doesn't.
+func (c *checker) refused(reference string) string {
+	ref, err := policy.ParseReference(reference)
+	if err != nil {
+		return err.Error()
+	}
+	d := policy.Decide(c.layers, policy.Request{Requested: reference, Reference: ref, Time: c.time()})
+	if d.Verdict != policy.Deny {
+		return ""
+	}
+	return d.Reason
+}
+
+// time is the time of decisions: for package policy, everything has expired at the
+// zero time.
+func (c *checker) time() time.Time {
+	if c.at.IsZero() {
+		return time.Unix(0, 0)
+	}
+	return c.at
+}
+
+// expired reports whether the rule no longer matches.
+func (c *checker) expired(r *policy.Rule) bool {
+	return !r.ExpiryTime().IsZero() && !c.time().Before(r.ExpiryTime())
+}
+
+// includes looks for included files that add nothing. Which file an included one
+// includes isn't known: as soon as there are such files, any may be the one.
+func (c *checker) includes() {
+	direct := map[string]string{}
+	for _, name := range c.policy.Include {
+		direct[path.Join(path.Dir(c.file), name)] = name
+	}
+	used := c.files()
+	for _, file := range used {
+		if file != c.file && direct[file] == "" {
+			return
 		}
+		delete(direct, file)
 	}
-	return nil
-}
-
-// covers reports whether a certainly matches all that b does. It compares patterns
-// as texts, so it misses some.
-func covers(a, b *policy.Rule) bool {
-	return (slices.Contains(a.Patterns(), "**") || subset(b.Patterns(), a.Patterns())) &&
-		(len(a.Tags) == 0 || (len(b.Tags) > 0 && subset(b.Tags, a.Tags))) &&
-		(len(a.Digests) == 0 || (len(b.Digests) > 0 && subset(b.Digests, a.Digests))) &&
-		(!a.RequireDigest || b.RequireDigest)
-}
-
-func subset(a, b []string) bool {
-	return !slices.ContainsFunc(a, func(s string) bool { return !slices.Contains(b, s) })
+	for _, name := range slices.Sorted(maps.Values(direct)) {
+		c.addf(UnusedInclude, "the included file %s has no rule and no alias; remove it from include", name)
+	}
 }

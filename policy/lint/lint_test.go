@@ -3,6 +3,7 @@ package lint_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -49,7 +50,7 @@ func TestCheck(t *testing.T) {
 			p, err := policy.Parse("p", []byte(tt.doc))
 			require.NoError(t, err)
 			var got []string
-			for _, f := range lint.Check(p) {
+			for _, f := range lint.Check("p", p, time.Time{}) {
 				got = append(got, fmt.Sprintf("%s %s %d:%d", f.Code, f.Rule, f.Line, f.Column))
 				require.NotEmpty(t, f.Message)
 			}

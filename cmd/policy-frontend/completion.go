@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+func newCompletionCommand() *cobra.Command {
+	shells := []string{"bash", "fish", "powershell", "zsh"}
+	return &cobra.Command{
+		Use:   "completion SHELL",
+		Short: "Print a script that completes commands in a shell",
+		Long: `completion prints a script with which a shell completes the commands, flags and
+files of policy-frontend. SHELL is bash, fish, powershell or zsh. Let the shell read
+it at its start: bash and zsh from a file in a folder for completions, fish from
+~/.config/fish/completions/policy-frontend.fish, PowerShell from its profile.
+
+For bash, the package bash-completion has to be installed.`,
+		Example: `  policy-frontend completion bash > policy-frontend.bash
+  policy-frontend completion zsh > _policy-frontend`,
+		Args:                  cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs:             shells,
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := writeCompletion(cmd.Root(), args[0], cmd.OutOrStdout()); err != nil {
+				return &exitError{exitUsage, fmt.Errorf("printing the script: %w", err)}
+			}
+			return nil
+		},
+	}
+}
+
+func writeCompletion(root *cobra.Command, shell string, w io.Writer) error {
+	switch shell {
+	case "bash":
+		return root.GenBashCompletionV2(w, true)
+	case "fish":
+		return root.GenFishCompletion(w, true)
+	case "powershell":
+		return root.GenPowerShellCompletionWithDesc(w)
+	case "zsh":
+		return root.GenZshCompletion(w)
+	}
+	return fmt.Errorf("there is no completion for %q", shell)
+}

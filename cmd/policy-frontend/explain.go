@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+func newExplainCommand() *cobra.Command {
+	var f requestFlags
+	format := formatText
+	cmd := &cobra.Command{
+		Use:   "explain [flags] REF",
+		Short: "Decide as eval does, and say how it came to that",
+		Long: `explain decides whether the frontend REF may run, as eval does, and prints each step
+on the way there: what the reference means, which alias rewrote it, each rule with
+its file and line and why it did or didn't match, what the policy and the overlay
+each decide, and under which conditions the frontend may run. The decision comes last.
+
+With --format json, steps and decision are one object.
+
+Exit code: as for eval.`,
+		Example: `  policy-frontend explain --policy policy.yaml docker/dockerfile:1
+  policy-frontend explain --policy policy.yaml --overlay team.yaml docker/dockerfile:1.7
+  policy-frontend explain --policy policy.yaml --format json docker/dockerfile:1`,
+		Args: oneReference,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkFormat(format, formatText, formatJSON); err != nil {
+				return err
+			}
+			layers, request, err := f.read(args[0])
+			if err != nil {
+				return err
+			}
+			trace := policy.Explain(layers, request)
+			for i, s := range trace.Steps {
+				if s.Layer == policy.LayerPolicy && s.File != "" {
+					trace.Steps[i].File = filepath.Join(filepath.Dir(f.policy), s.File)
+				}
+			}
+			if err := printTrace(cmd.OutOrStdout(), trace, format); err != nil {
+				return &exitError{exitUsage, fmt.Errorf("printing the decision: %w", err)}
+			}
+			return verdictError(trace.Decision.Verdict)
+		},
+	}
+	f.add(cmd)
+	addFormatFlag(cmd, &format, "how to print steps and decision", formatText, formatJSON)
+	return cmd
+}
+
+func printTrace(w io.Writer, t policy.Trace, format string) error {
+	if format == formatJSON {
+		return printJSON(w, t)
+	}
+	_, err := io.WriteString(w, stepsText(t.Steps)+decisionText(t.Decision))
+	return err
+}
+
+// stepsText writes the steps for a person, one line each, those of each layer under
+// its name.
+func stepsText(steps []policy.Step) string {
+	lines := make([][3]string, len(steps))
+	var widths [2]int
+	for i, s := range steps {
+		lines[i] = [3]string{string(s.Kind), outcomeText(s), detailText(s)}
+		for column := range widths {
+			widths[column] = max(widths[column], len(lines[i][column]))
+		}
+	}
+	var b strings.Builder
+	layer := ""
+	for i, l := range lines {
+		if steps[i].Layer != layer {
+			if layer = steps[i].Layer; layer != "" {
+				fmt.Fprintf(&b, "by the %s:\n", layer)
+			}
+		}
+		indent := ""
+		if layer != "" {
+			indent = "  "
+		}
+		text := fmt.Sprintf("%s%-*s  %-*s  %s", indent, widths[0], l[0], widths[1], l[1], l[2])
+		b.WriteString(strings.TrimRight(text, " ") + "\n")
+	}
+	return b.String()
+}
+
+// outcomeText is what came of a step in a word.
+func outcomeText(s policy.Step) string {
+	if s.Verdict != "" {
+		return string(s.Verdict)
+	}
+	return string(s.Result)
+}
+
+// detailText says which rule or alias a step was about, and why it came out so.
+func detailText(s policy.Step) string {
+	var at string
+	if s.File != "" && s.Line > 0 {
+		at = fmt.Sprintf("%s:%d: ", s.File, s.Line)
+	}
+	if s.Kind == policy.StepRule {
+		at += fmt.Sprintf("%q: ", s.Rule)
+	}
+	return at + s.Reason
+}
