@@ -1,0 +1,60 @@
+package export
+
+import (
+	"regexp"
+	"strings"
+)
+
+// nameRegex writes a match pattern as a regular expression for a name as it stands
+// in a source's identifier. The wide form, for denials, takes at least what the
+// pattern does; the narrow one at most.
+func nameRegex(pattern string, wide bool) string {
+	components := strings.Split(pattern, "/")
+	var b strings.Builder
+	for i, c := range components {
+		last := i == len(components)-1
+		switch {
+		case c == "**" && last:
+			b.WriteString(`[^/@]+(?:/[^/:@]+)*`)
+		case c == "**":
+			b.WriteString(`(?:[^/@]+/)*`)
+		default:
+			star := `[^/:@]*`
+			if i == 0 && wide {
+				star = `[^/@]*` // with a port
+			}
+			b.WriteString(globRegex(c, star))
+			if !last {
+				b.WriteByte('/')
+			}
+		}
+	}
+	return b.String()
+}
+
+func nameRegexes(patterns []string, wide bool) []string {
+	out := make([]string, len(patterns))
+	for i, p := range patterns {
+		out[i] = nameRegex(p, wide)
+	}
+	return out
+}
+
+// globRegex writes a glob with star for each "*".
+func globRegex(glob, star string) string {
+	parts := strings.Split(glob, "*")
+	for i, p := range parts {
+		parts[i] = regexp.QuoteMeta(p)
+	}
+	return strings.Join(parts, star)
+}
+
+// anyOf writes alternatives as one group.
+func anyOf(items []string) string {
+	return "(?:" + strings.Join(items, "|") + ")"
+}
+
+// foreignSpelling is a regular expression for names that policies never see so:
+// hosts in upper case or with a default or padded port, Docker Hub's other host, IPv6
+// addresses. Rules are written for the other spelling, so these are refused.
+const foreignSpelling = `(?:[^/]*[A-Z][^/]*|[^/]*:(?:0[0-9]*|443)|index\.docker\.io|\[[^/]*)/`
