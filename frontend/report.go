@@ -83,8 +83,16 @@ func identity(id policy.Identity) string {
 	return strings.TrimSpace(id.ID + " " + id.Digest.String())
 }
 
-// progressLine is what a person sees of an allowed build.
+// progressLine is what a person sees of an allowed build. The rule comes before
+// the reference, of which a narrow terminal cuts off the end.
+//
+// Warnings are in it because plain progress prints one of client.Warn only if its
+// step happens to change again (util/progress/progressui/printer.go).
 func progressLine(d policy.Decision) string {
+	if len(d.Warnings) > 0 {
+		text := strings.Join(strings.Fields(strings.Join(d.Warnings, "; ")), " ")
+		return fmt.Sprintf("[policy] warning: %s (%s)", text, d.Reference.Familiar())
+	}
 	by := "the default"
 	if d.Rule != policy.DefaultRule {
 		by = fmt.Sprintf("rule %q", d.Rule)
@@ -92,11 +100,7 @@ func progressLine(d policy.Decision) string {
 	if d.Policy.ID != "" {
 		by += " of " + d.Policy.ID
 	}
-	verb := "allowed by"
-	if d.Verdict == policy.Warn {
-		verb = "let through with a warning by"
-	}
-	return fmt.Sprintf("[policy] frontend %s %s %s", d.Reference.Familiar(), verb, by)
+	return fmt.Sprintf("[policy] %s allows %s", by, d.Reference.Familiar())
 }
 
 // warn shows the decision's warnings, at the line that asked, and what there is to

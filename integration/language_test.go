@@ -125,7 +125,7 @@ func TestAliases(t *testing.T) {
 				return
 			}
 			o.RequireSuccess(t)
-			require.Contains(t, o.Text(), "[policy] frontend "+tc.want+" allowed by rule \"mirror\" of corp-ci")
+			require.Contains(t, o.Text(), "[policy] rule \"mirror\" of corp-ci allows "+tc.want)
 			require.FileExists(t, filepath.Join(out, "Dockerfile"))
 		})
 	}
@@ -138,13 +138,14 @@ func TestWarnMode(t *testing.T) {
 	us := env.WithPolicy(t, "version: 1\nid: corp-ci\nmode: warn\nfrontends: []\n")
 	d := env.SolePermitted(t)
 	files := map[string]string{"Dockerfile": echoFile}
-	const warning = "would be refused: no rule allows frontends/echofrontend:1"
+	const warning = "[policy] warning: would be refused: no rule allows frontends/echofrontend:1"
 
 	t.Run("buildx plain", func(t *testing.T) {
 		t.Parallel()
 		out := t.TempDir()
 		o := d.Buildx(t, harness.WriteContext(t, files), byBuildx(us, "-o", out, "--metadata-file", filepath.Join(out, "md.json"))...).RequireSuccess(t)
 		require.Contains(t, o.Text(), warning)
+		require.Contains(t, o.Text(), "1 warning found") // the closing summary
 		require.FileExists(t, filepath.Join(out, "opts.json"))
 		var decision string
 		require.NoError(t, json.Unmarshal(harness.ReadMetadata(t, filepath.Join(out, "md.json"))["frontend.policy.decision"], &decision))
@@ -208,6 +209,6 @@ func TestAPolicyInSeveralFiles(t *testing.T) {
 	env.Frontend(t, harness.EchoFrontend)
 	d := env.SolePermitted(t)
 	o := d.Buildx(t, harness.WriteContext(t, map[string]string{"Dockerfile": echoFile}), byBuildx(us)...).RequireSuccess(t)
-	require.Contains(t, o.Text(), `allowed by rule "payments-echo" of corp-ci`)
+	require.Contains(t, o.Text(), `[policy] rule "payments-echo" of corp-ci allows frontends/echofrontend:1@`)
 	d.Buildx(t, harness.WriteContext(t, map[string]string{"Dockerfile": echoFile}), byBuildx(main)...).RequireFailure(t, "teams/payments.yaml")
 }

@@ -124,7 +124,7 @@ func TestWhereTheBuildFileComesFrom(t *testing.T) {
 		t.Helper()
 		o.RequireSuccess(t)
 		require.Equal(t, "ran\n", read(t, filepath.Join(out, "out")))
-		require.Contains(t, o.Text(), `allowed by rule "dockerfile" of corp-ci`)
+		require.Contains(t, o.Text(), `[policy] rule "dockerfile" of corp-ci allows docker/dockerfile:1@`)
 	}
 	build := func(t *testing.T, dir, out, where string, args ...string) harness.Output {
 		t.Helper()
