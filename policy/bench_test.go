@@ -8,19 +8,33 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// thousand is a policy of 1,000 rules none of which but the last matches.
-func thousand() []byte {
+// manyRules is a policy of n rules none of which but the last is for
+// docker/dockerfile. Each has the conditions that rules commonly have.
+func manyRules(n int) []byte {
 	var b strings.Builder
 	b.WriteString("version: 1\nid: big\nfrontends:\n")
-	for i := range 999 {
-		fmt.Fprintf(&b, "  - name: team-%d\n    match: [\"corp.example/team-%d/**\"]\n    tags: [\"1.*\", \"2.*\"]\n    message: ask team %d\n", i, i, i)
+	for i := range n - 1 {
+		switch i % 4 {
+		case 0:
+			fmt.Fprintf(&b, "  - name: team-%d\n    match: [\"corp.example/team-%d/**\"]\n    tags: [\"1.*\"]\n", i, i)
+		case 1:
+			fmt.Fprintf(&b, "  - name: team-%d\n    match: [\"corp.example/team-%d\"]\n    versions: \">=1.%d.0 <2.0.0\"\n", i, i, i%20)
+		case 2:
+			fmt.Fprintf(&b, "  - name: team-%d\n    match: [\"corp.example/team-%d/*\"]\n    requireDigest: true\n", i, i)
+		case 3:
+			fmt.Fprintf(&b, "  - name: team-%d\n    match: [\"corp.example/team-%d/old-*\"]\n    action: deny\n", i, i)
+		}
 	}
 	b.WriteString("  - name: last\n    match: [docker/dockerfile]\n")
 	return []byte(b.String())
 }
 
-func BenchmarkParse1000(b *testing.B) {
-	data := thousand()
+func BenchmarkParse1000(b *testing.B)  { benchmarkParse(b, 1000) }
+func BenchmarkParse10000(b *testing.B) { benchmarkParse(b, 10_000) }
+
+func benchmarkParse(b *testing.B, rules int) {
+	b.Helper()
+	data := manyRules(rules)
 	b.ReportAllocs()
 	for b.Loop() {
 		_, err := Parse("policy.yaml", data)
@@ -28,21 +42,41 @@ func BenchmarkParse1000(b *testing.B) {
 	}
 }
 
-func BenchmarkDecide1000(b *testing.B) {
-	l := mustStack(b, string(thousand()), "")
+func BenchmarkDecide1000(b *testing.B)  { benchmarkDecide(b, 1000) }
+func BenchmarkDecide10000(b *testing.B) { benchmarkDecide(b, 10_000) }
+
+func benchmarkDecide(b *testing.B, rules int) {
+	b.Helper()
+	l := mustStack(b, string(manyRules(rules)), "")
 	for _, bm := range []struct {
 		name, ref string
 		verdict   Verdict
 	}{
 		{"allow", "docker/dockerfile:1", Allow},
-		{"deny", "corp.example/team-x/frontend:1", Deny},
+		{"deny by default", "corp.example/team-x/frontend:1", Deny},
+		{"deny a typo", "docker/dockerfle:1", Deny},
+		{"deny by a rule", "corp.example/team-43/old-x:1", Deny},
 	} {
 		r := request(b, bm.ref)
+		r.Options = map[string]string{"filename": "Dockerfile", "build-arg:A": "1"}
 		b.Run(bm.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				require.Equal(b, bm.verdict, Decide(l, r).Verdict)
 			}
 		})
+	}
+}
+
+// BenchmarkParseAndDecide100 is what a build waits for under a policy of common size.
+func BenchmarkParseAndDecide100(b *testing.B) {
+	data := manyRules(100)
+	r := request(b, "docker/dockerfile:1")
+	for b.Loop() {
+		p, err := Parse("policy.yaml", data)
+		require.NoError(b, err)
+		l, err := Stack(p, nil)
+		require.NoError(b, err)
+		require.Equal(b, Allow, Decide(l, r).Verdict)
 	}
 }

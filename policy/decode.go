@@ -14,6 +14,10 @@ const (
 	boolTag  = "!!bool"
 	intTag   = "!!int"
 	mergeTag = "!!merge"
+
+	// maxEntries is how many entries a list or a mapping of the author's own keys has
+	// at most.
+	maxEntries = 100_000
 )
 
 // decode fills the struct that out points to from the node. yaml.Node's own
@@ -98,6 +102,9 @@ func (d *decoder) texts(n *yaml.Node, out reflect.Value, name string) {
 		d.addf(n, "%s must be a mapping of texts, not %s", name, kind(n))
 		return
 	}
+	if d.tooMany(n, len(n.Content)/2, name) {
+		return
+	}
 	m := reflect.MakeMapWithSize(out.Type(), len(n.Content)/2)
 	d.fields(n, len(n.Content)/2, func(key, val *yaml.Node) {
 		if key.Value == "" || key.Tag == nullTag {
@@ -109,6 +116,16 @@ func (d *decoder) texts(n *yaml.Node, out reflect.Value, name string) {
 		m.SetMapIndex(reflect.ValueOf(key.Value), text)
 	})
 	out.Set(m)
+}
+
+// tooMany refuses a list or mapping before a few bytes for each entry become a
+// large rule.
+func (d *decoder) tooMany(n *yaml.Node, entries int, name string) bool {
+	if entries <= maxEntries {
+		return false
+	}
+	d.addf(n, "%s has %d entries, more than %d", name, entries, maxEntries)
+	return true
 }
 
 // fields calls found for each field of a mapping, after it has refused those that
@@ -148,6 +165,9 @@ func (d *decoder) unknown(key *yaml.Node, keys []string) {
 func (d *decoder) sequence(n *yaml.Node, out reflect.Value, name string) {
 	if n.Kind != yaml.SequenceNode {
 		d.addf(n, "%s must be a list, not %s", name, kind(n))
+		return
+	}
+	if d.tooMany(n, len(n.Content), name) {
 		return
 	}
 	list := reflect.MakeSlice(out.Type(), len(n.Content), len(n.Content))

@@ -1,14 +1,11 @@
 package policy
 
 import (
-	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"unicode"
 
-	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -16,7 +13,7 @@ import (
 // a document that parses decides the same each time.
 func FuzzParse(f *testing.F) {
 	for _, doc := range []string{
-		testPolicy, "", "version: 1", "version: 1\n---\n", "\ufeffversion: 1\r\n", `{"version":1,"default":"deny","DEFAULT":"allow"}`,
+		testPolicy, everyField, "", "version: 1", "version: 1\n---\n", "\ufeffversion: 1\r\n", `{"version":1,"default":"deny","DEFAULT":"allow"}`,
 		"version: 1\nid: &a x\ncontact: *a\n<<: {}\n", "a: !!binary x\n", "? [a]\n: b\n", "version: 1\nfrontends:\n- {match: [\"**\"], tags: [1.10]}\n",
 		"[[[[", "\xff", "version: 1\nid: \"\\e\"", "- - - -\n", "'", "%TAG ! x\n--- !<!a> b", "version: 0x1", "\"\": x", "version: 1_0",
 	} {
@@ -169,112 +166,4 @@ func oracle(pattern string) *regexp.Regexp {
 	}
 	s = strings.ReplaceAll(s, `\*`, `[^/]*`)
 	return regexp.MustCompile(`^` + strings.ReplaceAll(s, `\D+`, `[^/]+`) + `$`)
-}
-
-// FuzzOverlayNeverWidens: for all policies, overlays and requests, what both
-// together allow the embedded policy allows alone, under no looser obligations,
-// and so does the overlay. Knowing more never turns a decision around.
-func FuzzOverlayNeverWidens(f *testing.F) {
-	f.Add([]byte{0}, []byte{0}, []byte{0})
-	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, []byte{12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, []byte{1, 1, 1, 1})
-	f.Add([]byte("every policy"), []byte("every overlay"), []byte("every request"))
-	for i := range byte(64) {
-		f.Add([]byte{i, 3, i, i >> 1, i >> 2, 1, i, 2, 2}, []byte{i >> 1, 2, i >> 1, 3, i, i >> 3}, []byte{i, i >> 2, i >> 3, i >> 4})
-	}
-	f.Fuzz(func(t *testing.T, embedded, overlay, req []byte) {
-		e, o := generatePolicy(embedded), generatePolicy(overlay)
-		both, aloneE, aloneO := mustStack(t, e, o), mustStack(t, e, ""), mustStack(t, o, "")
-		r := generateRequest(t, req)
-		d, dE, dO := Decide(both, r), Decide(aloneE, r), Decide(aloneO, r)
-		if d.Verdict == Allow {
-			for _, one := range []Decision{dE, dO} {
-				require.Equal(t, Allow, one.Verdict, "%s\n%s\n%+v", e, o, r)
-				require.True(t, tighter(d.Obligations, one.Obligations), "%v %v", d.Obligations, one.Obligations)
-				require.True(t, d.TagUnverified || !one.TagUnverified)
-			}
-		}
-		if dE.Verdict == Deny || dO.Verdict == Deny {
-			require.Equal(t, Deny, d.Verdict, "%s\n%s\n%+v", e, o, r)
-		}
-		if r.Digest != "" || r.Reference.Digest() != "" {
-			require.NotEqual(t, Undecidable, d.Verdict)
-			return
-		}
-		for _, known := range []digest.Digest{digestA, digestB, digestC} {
-			if r.TagDigest != "" && r.TagDigest != known {
-				continue // The tag moved: that is news of another kind.
-			}
-			r.Digest = known
-			if after := Decide(both, r); d.Verdict != Undecidable {
-				require.Equal(t, d.Verdict, after.Verdict, "%s\n%s\n%+v", e, o, r)
-			}
-		}
-	})
-}
-
-const digestC = "sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
-
-func tighter(a, b Obligations) bool {
-	if b.RequireDigest && !a.RequireDigest {
-		return false
-	}
-	if len(b.Digests) == 0 {
-		return true
-	}
-	return len(a.Digests) > 0 && !slices.ContainsFunc(a.Digests, func(d string) bool { return !slices.Contains(b.Digests, d) })
-}
-
-// choices turns fuzzed bytes into choices; when they run out it takes the first.
-type choices []byte
-
-func (c *choices) next(n int) int {
-	if len(*c) == 0 {
-		return 0
-	}
-	b := (*c)[0]
-	*c = (*c)[1:]
-	return int(b) % n
-}
-
-func (c *choices) of(items ...string) string { return items[c.next(len(items))] }
-
-func generatePolicy(data []byte) string {
-	c := choices(data)
-	var b strings.Builder
-	fmt.Fprintf(&b, "version: 1\ndefault: %s\n", c.of("deny", "allow"))
-	if rules := c.next(5); rules > 0 {
-		b.WriteString("frontends:\n")
-		for range rules {
-			fmt.Fprintf(&b, "- match: [%s]\n", c.of(`"**"`, "a", "b", `docker.io/*`, `"**/a"`, "x.example/a"))
-			if tag := c.of("", "1", "1.*", "*"); tag != "" {
-				fmt.Fprintf(&b, "  tags: [%q]\n", tag)
-			}
-			if digests := c.of("", digestA, digestB, digestA+","+digestB); digests != "" {
-				fmt.Fprintf(&b, "  digests: [%q]\n", strings.Split(digests, ","))
-			}
-			switch c.next(4) {
-			case 1:
-				b.WriteString("  action: deny\n")
-			case 2:
-				b.WriteString("  requireDigest: true\n")
-			}
-		}
-	}
-	return strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(b.String(), "[[", "["), "]]", "]"), `" "`, `", "`)
-}
-
-func generateRequest(t *testing.T, data []byte) Request {
-	t.Helper()
-	c := choices(data)
-	name := c.of("a", "b", "x.example/a", "c/a")
-	ref := mustRef(t, name+c.of("", ":1", ":1.2", ":3"))
-	switch c.next(4) {
-	case 1:
-		ref = mustRef(t, name+"@"+digestA)
-	case 2:
-		ref = mustRef(t, name+":1@"+digestA)
-	case 3:
-		ref = mustRef(t, name+":1.2@"+digestB)
-	}
-	return Request{Reference: ref, TagDigest: digest.Digest(c.of("", digestA, digestB)), Digest: ref.Digest()}
 }

@@ -82,7 +82,7 @@ func checkPattern(s string) error {
 		return fmt.Errorf("%s has a tag; a pattern is for names only, use tags: for it", quote(s))
 	}
 	for i, r := range s {
-		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/:*[]", r) {
+		if !isTagCharacter(r) && r != '/' && r != ':' && r != '*' && r != '[' && r != ']' {
 			return fmt.Errorf("%s has the character %s at position %d, which no name can have; a pattern knows only * and **", quote(s), quote(string(r)), i+1)
 		}
 	}

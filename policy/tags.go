@@ -132,6 +132,7 @@ func checkTag(s string) error {
 	return nil
 }
 
+// isTagCharacter reports whether tags can have r, and names, but for their "/" and ":".
 func isTagCharacter(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-'
 }

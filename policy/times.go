@@ -2,17 +2,21 @@ package policy
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
-// parseTime reads a day, which begins at 00:00 UTC, or a time in RFC 3339.
-// UnmarshalText takes just the latter, as time.Parse doesn't (golang/go#54580).
+// parseTime reads a day, which begins at 00:00 UTC, or a time in RFC 3339, of which
+// time.Parse takes more than there is: hours of one digit, and fractions after a
+// comma (golang/go#54580).
 func parseTime(s string) (time.Time, error) {
 	t, err := time.Parse(time.DateOnly, s)
+	loose := false
 	if err != nil {
-		err = t.UnmarshalText([]byte(s))
+		t, err = time.Parse(time.RFC3339, s)
+		loose = err == nil && (s[len("2027-01-31T12")] != ':' || strings.Contains(s, ","))
 	}
-	if err != nil || t.IsZero() {
+	if err != nil || loose || t.IsZero() {
 		return time.Time{}, fmt.Errorf("%s is not a time; write a day such as 2027-01-31, or 2027-01-31T12:00:00Z", quote(s))
 	}
 	return t, nil

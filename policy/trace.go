@@ -171,18 +171,24 @@ func (t *recorder) obligations(d Decision) {
 // summary says in a few words what is obliged.
 func (o Obligations) summary() string {
 	var parts []string
-	add := func(ok bool, format string, args ...any) {
-		if ok {
-			parts = append(parts, fmt.Sprintf(format, args...))
+	if len(o.Digests) > 0 {
+		parts = append(parts, list("the digest", "one of the digests", o.Digests))
+	}
+	for _, part := range []struct {
+		holds bool
+		text  string
+	}{
+		{o.RequireDigest, "a written digest"},
+		{len(o.Strip) > 0, fmt.Sprintf("%d options removed", len(o.Strip))},
+		{len(o.Force) > 0, fmt.Sprintf("%d options set", len(o.Force))},
+		{len(o.Deny) > 0, fmt.Sprintf("%d kinds of options refused", len(o.Deny))},
+		{len(o.Only) > 0, "only some options"},
+		{o.Inputs == ActionDeny, "no frontend inputs"},
+	} {
+		if part.holds {
+			parts = append(parts, part.text)
 		}
 	}
-	add(len(o.Digests) > 0, "%s", list("the digest", "one of the digests", o.Digests))
-	add(o.RequireDigest, "a written digest")
-	add(len(o.Strip) > 0, "%d options removed", len(o.Strip))
-	add(len(o.Force) > 0, "%d options set", len(o.Force))
-	add(len(o.Deny) > 0, "%d kinds of options refused", len(o.Deny))
-	add(len(o.Only) > 0, "only some options")
-	add(o.Inputs == ActionDeny, "no frontend inputs")
 	if len(parts) == 0 {
 		return "nothing but what was asked for"
 	}

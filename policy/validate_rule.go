@@ -86,14 +86,9 @@ func (v *validator) tags(r *Rule, n *yaml.Node) {
 			v.addf(child(n, "versions"), "versions: %v", err)
 		}
 	}
-	if r.Variants == nil {
-		return
+	if r.Variants != nil {
+		v.list(child(n, "variants"), "variants", r.Variants, checkTag)
 	}
-	at := child(n, "variants")
-	if r.Versions == "" {
-		v.addf(at, "variants has no meaning without versions; remove it, or write versions")
-	}
-	v.list(at, "variants", r.Variants, checkTag)
 }
 
 // versionRange compiles a versions condition; large policies repeat few of them.

@@ -105,7 +105,7 @@ func parseAlternative(s string) (alternative, error) {
 		return alternative{}, errors.New("there is nothing on one side of ||; write * for any version")
 	}
 	exact, err := semver.NewConstraint(s)
-	if err != nil {
+	if err != nil || isOddRange(s) {
 		return alternative{}, fmt.Errorf("%s is not a range of versions; write one like >=1.4.0 <2.0.0, ~1.7 or 1.x", quote(strings.TrimSpace(s)))
 	}
 	wide := *exact
@@ -129,6 +129,13 @@ func parseAlternative(s string) (alternative, error) {
 		return alternative{}, fmt.Errorf("no version is %s", quote(strings.TrimSpace(s)))
 	}
 	return a, nil
+}
+
+// isOddRange reports whether the library takes the range for something that nobody
+// means: "~0.0.0" for any version, ">*" for all but one, "<=*" for the first few.
+func isOddRange(s string) bool {
+	s = strings.NewReplacer("v", "", "=", "", "X", "x", "*", "x").Replace(strings.Join(strings.Fields(s), ""))
+	return strings.Contains(s, "~0.0.0") || strings.Contains(s, "~>0.0.0") || strings.Contains(s, "<x") || strings.Contains(s, ">x")
 }
 
 // boundaries returns the versions at which a range that is written so can begin
