@@ -66,8 +66,8 @@ func answers(t *testing.T, bin, dir, readme string) {
 		cmd := exec.Command(filepath.Join(bin, "policy-frontend"), args...)
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()
-		if err != nil {
-			require.IsType(t, &exec.ExitError{}, err)
+		if exit := new(exec.ExitError); err != nil {
+			require.ErrorAs(t, err, &exit)
 		}
 		require.Equal(t, want[row[2]], cmd.ProcessState.ExitCode(), "%v\n%s", args, out)
 	}
