@@ -30,7 +30,7 @@ func addDecideSeeds(f *testing.F) {
 		}
 		return out
 	}
-	for range 400 {
+	for range 200 {
 		f.Add(random(60), random(60), random(12))
 	}
 }
