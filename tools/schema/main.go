@@ -1,5 +1,5 @@
-// Command schema writes policy/policy.schema.json anew from the Go types. Run it
-// in its own folder.
+// Command schema writes policy/policy.schema.json and the table of all fields in
+// docs/policy.md anew from the Go types. Run it in its own folder.
 package main
 
 import (
@@ -7,15 +7,33 @@ import (
 	"os"
 )
 
-const target = "../../policy/policy.schema.json"
+const (
+	target = "../../policy/policy.schema.json"
+	page   = "../../docs/policy.md"
+)
 
 func main() {
-	data, err := generate()
-	if err == nil {
-		err = os.WriteFile(target, data, 0o644) //nolint:gosec // everyone may read the schema
-	}
-	if err != nil {
+	if err := write(); err != nil {
 		fmt.Fprintln(os.Stderr, "schema:", err)
 		os.Exit(1)
 	}
+}
+
+func write() error {
+	data, err := generate()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(target, data, 0o644); err != nil { //nolint:gosec // everyone may read the schema
+		return err
+	}
+	old, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	text, err := withFields(string(old))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(page, []byte(text), 0o644) //nolint:gosec // everyone may read the page
 }

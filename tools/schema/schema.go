@@ -21,13 +21,10 @@ const (
 // tags and the comments on their fields. It reads the source of package policy,
 // so that it must run in this module's folder.
 func generate() ([]byte, error) {
-	r := jsonschema.Reflector{FieldNameTag: "yaml", DoNotReference: true, ExpandedStruct: true}
-	if err := r.AddGoComments(here, "../../policy", jsonschema.WithFullComment()); err != nil {
-		return nil, fmt.Errorf("reading the comments of package policy: %w", err)
+	schema, err := reflectPolicy()
+	if err != nil {
+		return nil, err
 	}
-	schema := r.Reflect(&policy.Policy{})
-	schema.ID = schemaID
-	schema.Title = "Policy of the policy frontend"
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
@@ -36,4 +33,15 @@ func generate() ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+func reflectPolicy() (*jsonschema.Schema, error) {
+	r := jsonschema.Reflector{FieldNameTag: "yaml", DoNotReference: true, ExpandedStruct: true}
+	if err := r.AddGoComments(here, "../../policy", jsonschema.WithFullComment()); err != nil {
+		return nil, fmt.Errorf("reading the comments of package policy: %w", err)
+	}
+	schema := r.Reflect(&policy.Policy{})
+	schema.ID = schemaID
+	schema.Title = "Policy of the policy frontend"
+	return schema, nil
 }

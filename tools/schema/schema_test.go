@@ -21,6 +21,16 @@ func TestCheckedInSchemaIsTheGeneratedOne(t *testing.T) {
 	require.Equal(t, string(want), string(policy.Schema()), "run make schema")
 }
 
+func TestTheTableOfFieldsIsTheGeneratedOne(t *testing.T) {
+	t.Parallel()
+	have, err := os.ReadFile(page)
+	require.NoError(t, err)
+	want, err := withFields(string(have))
+	require.NoError(t, err)
+	require.Equal(t, want, string(have), "run make schema")
+	require.Contains(t, want, "| `frontends[].options.strip` | list of texts |")
+}
+
 func TestEveryFieldIsDescribed(t *testing.T) {
 	t.Parallel()
 	var root map[string]any
