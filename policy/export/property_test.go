@@ -287,7 +287,7 @@ func FuzzBuildkitdNeverAllowsMore(f *testing.F) {
 		strict, err := Export(p, Buildkitd, Options{Time: at(), Strict: true})
 		require.NoError(t, err)
 		for _, name := range listedNames(t, lenient.Data) {
-			require.True(t, someAllowed(t, p, layers, name), "%s is listed, and no image of it is allowed", name)
+			require.True(t, someAllowed(layers, name), "%s is listed, and no image of it is allowed", name)
 		}
 		for _, n := range strict.Notes {
 			require.NotEqual(t, AllowsMore, n.Effect, n.Message)
@@ -306,13 +306,25 @@ func FuzzBuildkitdNeverAllowsMore(f *testing.F) {
 }
 
 // someAllowed looks for an allowed image of the name by trying.
-func someAllowed(t *testing.T, p *policy.Policy, layers policy.Layers, name string) bool {
-	t.Helper()
+func someAllowed(layers policy.Layers, name string) bool {
 	digests := []string{""}
 	for i := range 4 {
 		digests = append(digests, "@"+fuzzDigest(i))
 	}
-	for _, tag := range append([]string{"some-tag", "1.4.4", "1.8.0", "0.9.1", "1.6.0", "1.7.0", "1.7.2", "0", "10", "v1", "v0", "1.", "1.0", "2-labs", "1-labs", "20", "1.11.0", "3.0.0", "1.5.0-rc1", "1.4.1", "1.5.1", "0.0.0", "1.0.0", "0.9.0", "-"}, fuzzTags...) {
+	tags := append([]string{"some-tag"}, fuzzTags...)
+	for _, g := range fuzzGlobs {
+		for _, fill := range []string{"", "0", "1", "a"} {
+			tags = append(tags, strings.ReplaceAll(g, "*", fill))
+		}
+	}
+	for major := range 4 {
+		for minor := range 12 {
+			for patch := range 5 {
+				tags = append(tags, fmt.Sprintf("%d.%d.%d", major, minor, patch))
+			}
+		}
+	}
+	for _, tag := range tags {
 		for _, d := range digests {
 			ref, err := policy.ParseReference(name + ":" + tag + d)
 			if err != nil {
@@ -324,6 +336,5 @@ func someAllowed(t *testing.T, p *policy.Policy, layers policy.Layers, name stri
 			}
 		}
 	}
-	_ = p
 	return false
 }

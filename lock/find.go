@@ -1,0 +1,182 @@
+package lock
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// Skipped is a rule, or a tag of it, that can't be pinned.
+type Skipped struct {
+	// Rule is its name, File and Line are where it begins.
+	Rule   string
+	File   string
+	Line   int
+	Reason string
+}
+
+// finder looks for pins in one policy.
+type finder struct {
+	policy  *policy.Policy
+	layers  policy.Layers
+	now     time.Time
+	pins    []Pin
+	skipped []Skipped
+}
+
+// Find returns what can be pinned: the pins that the policy has, and the tags that
+// are written out in allow rules for one repository that is written out. What rules
+// allow by patterns or versions is skipped, as is what expired before now or is
+// denied otherwise. It fails for a policy that policy.Parse or policy.Load didn't
+// make.
+func Find(p *policy.Policy, now time.Time) ([]Pin, []Skipped, error) {
+	layers, err := policy.Stack(p, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	f := finder{policy: p, layers: layers, now: now}
+	for i := range p.Aliases {
+		a := &p.Aliases[i]
+		for _, tag := range slices.Sorted(maps.Keys(a.Pins)) {
+			f.add(Pin{Alias: a, From: a.From, To: a.To, Tag: tag, Old: digest.Digest(a.Pins[tag])})
+		}
+	}
+	for i := range p.Frontends {
+		if r := &p.Frontends[i]; r.Action == policy.ActionAllow {
+			f.rule(r)
+		}
+	}
+	return f.pins, f.skipped, nil
+}
+
+// add adds a pin unless it is there.
+func (f *finder) add(p Pin) {
+	if !slices.ContainsFunc(f.pins, func(o Pin) bool { return o.Alias == p.Alias && o.From == p.From && o.Tag == p.Tag }) {
+		f.pins = append(f.pins, p)
+	}
+}
+
+func (f *finder) skip(r *policy.Rule, format string, args ...any) {
+	f.skipped = append(f.skipped, Skipped{r.Name, r.File(), r.Line(), fmt.Sprintf(format, args...)})
+}
+
+// rule adds the pins for the tags of an allow rule.
+func (f *finder) rule(r *policy.Rule) {
+	end := r.ExpiryTime()
+	patterns := slices.Compact(slices.Sorted(slices.Values(r.Patterns())))
+	switch {
+	case !end.IsZero() && !f.now.Before(end):
+		f.skip(r, "it expired on %s", r.Expires)
+		return
+	case len(r.Digests) > 0:
+		f.skip(r, "its digests say already what may run")
+		return
+	case len(patterns) > 1:
+		f.skip(r, "it is for more than one repository")
+		return
+	case strings.Contains(patterns[0], "*"):
+		f.skip(r, "its match is a pattern")
+		return
+	case r.Versions != "":
+		f.skip(r, "its versions are a range; only tags that are written out can be pinned")
+	case len(r.Tags) == 0:
+		f.skip(r, "it is for every tag; only tags that are written out can be pinned")
+		return
+	}
+	places, ok := f.places(patterns[0])
+	if !ok {
+		f.skip(r, "an alias replaces %s, so that the rule never gets to see it", patterns[0])
+		return
+	}
+	for _, tag := range r.Tags {
+		if strings.Contains(tag, "*") {
+			f.skip(r, "its tag %s is a pattern", tag)
+			continue
+		}
+		for _, place := range places {
+			place.Tag = tag
+			if reason := f.denied(place); reason != "" {
+				f.skip(r, "%s", reason)
+				continue
+			}
+			f.add(place)
+		}
+	}
+}
+
+// denied returns why a request by the pin's name and tag is refused, or "".
+func (f *finder) denied(p Pin) string {
+	ref, err := policy.ParseReference(p.From + ":" + p.Tag)
+	if err != nil {
+		return err.Error()
+	}
+	if d := policy.Decide(f.layers, policy.Request{Reference: ref, Time: f.now}); d.Verdict == policy.Deny {
+		return d.Reason
+	}
+	return ""
+}
+
+// places returns the aliases, without tag, that hold the pins of a repository. It is
+// false if no build can ask for it.
+func (f *finder) places(repository string) ([]Pin, bool) {
+	var out []Pin
+	for i := range f.policy.Aliases {
+		a := &f.policy.Aliases[i]
+		from, to := a.Names()
+		if to == repository && f.first(from) == a {
+			out = append(out, Pin{Alias: a, From: a.From, To: a.To})
+		}
+	}
+	if len(out) > 0 {
+		return out, true
+	}
+	for i := range f.policy.Aliases {
+		a := &f.policy.Aliases[i]
+		from, to := a.Names()
+		folder, ok := strings.CutSuffix(to, "**")
+		rest, below := strings.CutPrefix(repository, folder)
+		if !ok || !below || rest == "" {
+			continue
+		}
+		name := strings.TrimSuffix(from, "**") + rest
+		if f.first(name) == a {
+			// An alias of a folder can't hold pins; one for this name alone goes before it.
+			out = append(out, Pin{From: familiar(name), To: familiar(repository), Before: a})
+		}
+	}
+	if len(out) > 0 {
+		return out, true
+	}
+	if f.first(repository) != nil {
+		return nil, false
+	}
+	return []Pin{{From: familiar(repository), To: familiar(repository)}}, true
+}
+
+// first returns the alias that is for the name, or nil.
+func (f *finder) first(name string) *policy.Alias {
+	for i := range f.policy.Aliases {
+		a := &f.policy.Aliases[i]
+		from, _ := a.Names()
+		folder, ok := strings.CutSuffix(from, "**")
+		if from == name || (ok && strings.HasPrefix(name, folder) && name != folder) {
+			return a
+		}
+	}
+	return nil
+}
+
+// familiar returns a name as Docker users write it.
+func familiar(name string) string {
+	ref, err := policy.ParseReference(name + ":x")
+	if err != nil {
+		return name
+	}
+	return strings.TrimSuffix(ref.Familiar(), ":x")
+}
