@@ -48,7 +48,7 @@ func (a *Alias) apply(name string) (string, bool) {
 		return a.to.String(), name == a.from.String()
 	}
 	rest, ok := strings.CutPrefix(name, folder)
-	return strings.TrimSuffix(a.to.String(), "**") + rest, ok && rest != ""
+	return strings.TrimSuffix(a.to.String(), "**") + rest, ok
 }
 
 // parseAliasName reads a side of an alias: a repository, or all below a folder.

@@ -265,3 +265,36 @@ frontends:
 	require.Len(t, d.Allowed, 5)
 	require.Empty(t, Decide(l, request(t, "dockerfile")).Allowed, "an allowed build needs no list")
 }
+
+func TestWhatNoPolicyCanChange(t *testing.T) {
+	t.Parallel()
+	l := mustStack(t, "{version: 1, mode: warn, default: allow}", "")
+	self := mustRef(t, "corp.example/policy-frontend:2")
+	tests := []struct {
+		name, ref string
+		contexts  []string
+		reason    string
+	}{
+		{"itself", "corp.example/policy-frontend", nil, "it asks the policy frontend to run itself (corp.example/policy-frontend)"},
+		{"itself in another version", "corp.example/policy-frontend@" + digestA, nil, "it asks the policy frontend to run itself"},
+		{"itself in another spelling", "CORP.example:443/policy-frontend:1", nil, "it asks the policy frontend to run itself"},
+		{"a named context over itself", "a", []string{"base", "corp.example/policy-frontend:2"}, `the named context "corp.example/policy-frontend:2" would replace the policy frontend`},
+		{"a named context over itself in another spelling", "a", []string{"Corp.Example:0443/policy-frontend"}, "would replace the policy frontend"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := request(t, tt.ref)
+			r.Self, r.NamedContexts = self, tt.contexts
+			d := Decide(l, r)
+			require.Equal(t, Deny, d.Verdict)
+			require.Equal(t, BuiltinRule, d.Rule)
+			require.Contains(t, d.Reason, tt.reason)
+			r.Self = Reference{}
+			require.Equal(t, Allow, Decide(l, r).Verdict, "outside of a build there is nothing to replace")
+		})
+	}
+	r := request(t, "a")
+	r.Self, r.NamedContexts = self, []string{"base", "corp.example/other", "UPPER", ""}
+	require.Equal(t, Allow, Decide(l, r).Verdict)
+}

@@ -102,21 +102,14 @@ func (r *Rule) match(s subject) match {
 	switch {
 	case !matchName(r.patterns, s.name):
 		return match{}
-	case r.expired(s.now) && r.Action == ActionDeny:
-		return match{near: fmt.Sprintf("rule %s expired on %s", quote(r.Name), r.Expires)}
+	case r.expired(s.now) && s.now.IsZero():
+		return match{near: fmt.Sprintf("rule %s would allow it until %s, and the time is not known", quote(r.Name), r.Expires)}
 	case r.expired(s.now):
-		return match{near: r.expiredNear(s)}
+		return match{near: fmt.Sprintf("rule %s expired on %s", quote(r.Name), r.Expires)}
 	case r.Action == ActionDeny:
 		return r.matchDeny(s)
 	}
 	return r.matchAllow(s)
-}
-
-func (r *Rule) expiredNear(s subject) string {
-	if s.now.IsZero() {
-		return fmt.Sprintf("rule %s would allow it until %s, and the time is not known", quote(r.Name), r.Expires)
-	}
-	return fmt.Sprintf("rule %s expired on %s", quote(r.Name), r.Expires)
 }
 
 // matchAllow judges an allow rule that is for the name; what isn't certain doesn't

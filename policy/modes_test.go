@@ -107,6 +107,27 @@ frontends:
 		"what was sent passes; the rest of the rule holds")
 }
 
+func TestADenialThatOnlyWarns(t *testing.T) {
+	t.Parallel()
+	const soft = `version: 1
+mode: warn
+frontends:
+- {name: a, match: [a], options: {deny: [x], strip: ["y*"]}}
+- {name: hard, match: [b], tags: ["2"], action: deny, mode: enforce}
+`
+	l := mustStack(t, soft, `{version: 1, frontends: [{name: o, match: [a], options: {force: {y: "1"}}}]}`)
+	d := Decide(l, withOptions(request(t, "a"), map[string]string{"x": ""}))
+	require.Equal(t, Warn, d.Verdict, "a rule that obliges to nothing is in nobody's way: %s", d.Reason)
+	require.Equal(t, Obligations{Force: map[string]string{"y": "1"}}, d.Obligations)
+	require.Equal(t, Deny, Decide(l, request(t, "a")).Verdict, "with its options in order, it holds")
+
+	l = mustStack(t, soft, "")
+	d = Decide(l, request(t, "b:1@"+digestA))
+	require.Equal(t, Warn, d.Verdict)
+	require.True(t, d.TagUnverified, "only its tag keeps it from the rule that enforces")
+	require.Equal(t, Deny, Decide(l, request(t, "b:1@"+digestA, digestA, digestB)).Verdict)
+}
+
 func TestModeWarnOfOneLayerSoftensNoOther(t *testing.T) {
 	t.Parallel()
 	const strict, soft = "{version: 1, frontends: [{name: a, match: [a]}]}", "{version: 1, id: soft, mode: warn, frontends: [{name: b, match: [b]}]}"

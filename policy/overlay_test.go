@@ -192,3 +192,13 @@ func TestObligationsMeet(t *testing.T) {
 		})
 	}
 }
+
+func TestObligationsMeetLeavesItsSidesAlone(t *testing.T) {
+	t.Parallel()
+	a, b := Obligations{Force: map[string]string{"x": "1"}}, Obligations{Force: map[string]string{"y": "1"}}
+	m, why := a.meet(b, subject{})
+	require.Empty(t, why)
+	require.Len(t, m.Force, 2)
+	require.Len(t, a.Force, 1)
+	require.Len(t, b.Force, 1)
+}

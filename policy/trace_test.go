@@ -95,6 +95,8 @@ func TestIndexLeavesOutNoRule(t *testing.T) {
 		require.NoError(t, err)
 		rules = append(rules, Rule{patterns: []pattern{p}})
 	}
+	rules = append(rules, Rule{patterns: []pattern{rules[0].patterns[0], rules[1].patterns[0]}})
+	patterns = append(patterns, "** and a")
 	ix := newIndex(rules)
 	matches := 0
 	for _, n := range names {

@@ -57,8 +57,9 @@ frontends:
 - {name: but, match: [b], exceptTags: [latest]}
 - {name: old, match: [c], versions: "<1.5.0", action: deny}
 - {name: c, match: [c]}
-- {name: odd, match: [d], versions: ">=1.4.3 <1.4.6", exceptTags: ["1.4.5"], action: deny}
+- {name: odd, match: [d], versions: ">=1.4.3 <1.4.6", variants: [x], exceptTags: ["1.4.5"], action: deny}
 - {name: d, match: [d]}
+- {name: pre, match: [e], versions: "1.7.0-labs", variants: [labs]}
 `
 	l := mustStack(t, doc, "")
 	tests := []struct {
@@ -92,7 +93,8 @@ frontends:
 		{"a tag that is no version", "c:latest", Allow, ""},
 		{"a part around a deny rule's versions", "d:1.4", Deny, "and 1.4 can be one of them"},
 		{"what a deny rule excepts", "d:1.4.5", Allow, ""},
-		{"a suffix of what a deny rule excepts", "d:1.4.5-x", Deny, `rule "odd" denies`},
+		{"a variant is no prerelease of that name", "e:1.7.0-labs", Deny, `rule "pre" would allow it`},
+		{"a variant of what a deny rule excepts", "d:1.4.5-x", Deny, `rule "odd" denies`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
