@@ -43,19 +43,29 @@ func DecodeStrict(file string, data []byte, limit int, out any) (*StrictDocument
 	return doc, nil
 }
 
-// Problemf adds a problem at the value that the path leads to. The path's steps are
-// keys of mappings and, as int, places in lists from 0; what isn't there is
-// reported where its nearest parent is.
+// Problemf adds a problem at the value that the path leads to, see Position.
 func (s *StrictDocument) Problemf(path []any, format string, args ...any) {
-	at := s.root
+	s.decoder.addf(s.at(path), format, args...)
+}
+
+// Position returns where the value begins to which the path leads, counted from 1.
+// The path's steps are keys of mappings and, as int, places in lists from 0; for
+// what isn't there, it is where its nearest parent is.
+func (s *StrictDocument) Position(path ...any) (line, column int) {
+	n := s.at(path)
+	return n.Line, n.Column
+}
+
+func (s *StrictDocument) at(path []any) *yaml.Node {
+	n := s.root
 	for _, step := range path {
-		next := find(at, step)
+		next := find(n, step)
 		if next == nil {
 			break
 		}
-		at = next
+		n = next
 	}
-	s.decoder.addf(at, format, args...)
+	return n
 }
 
 // Err returns the problems as a *ParseError, or nil if there is none.

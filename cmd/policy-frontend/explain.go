@@ -81,11 +81,11 @@ func stepsText(steps []policy.Step) string {
 				fmt.Fprintf(&b, "by the %s:\n", layer)
 			}
 		}
-		indent := ""
+		kind := l[0]
 		if layer != "" {
-			indent = "  "
+			kind = "  " + kind
 		}
-		text := fmt.Sprintf("%s%-*s  %-*s  %s", indent, widths[0], l[0], widths[1], l[1], l[2])
+		text := fmt.Sprintf("%-*s  %-*s  %s", widths[0]+2, kind, widths[1], l[1], l[2])
 		b.WriteString(strings.TrimRight(text, " ") + "\n")
 	}
 	return b.String()

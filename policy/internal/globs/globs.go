@@ -8,7 +8,10 @@
 // package policy's match, tags and options.
 package globs
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Match reports whether the whole of s is in the glob.
 func Match(glob, s string) bool { return Covers(glob, s) }
@@ -54,4 +57,38 @@ func split(s string) []string {
 		out[i] = s[i : i+1]
 	}
 	return out
+}
+
+// Fresh returns a text of letters or digits that no glob spells out any part of, so
+// that an example filled with it is in no glob that doesn't hold all of the example's
+// own. If there is none, it returns the one that it tries first.
+func Fresh(globs []string) string {
+	const first = "other"
+	var spelled []string
+	for _, g := range globs {
+		spelled = append(spelled, strings.FieldsFunc(g, func(r rune) bool { return r == '*' || r == '/' })...)
+	}
+	for _, t := range append([]string{first}, strings.Split("zqjxwvkyufhgbpmdlcnirtsoae0987654321", "")...) {
+		if len(t) == 1 {
+			t += t + t
+		}
+		if !slices.ContainsFunc(spelled, func(s string) bool { return touches(t, s) }) {
+			return t
+		}
+	}
+	return first
+}
+
+// touches reports whether a part of a text with t in it could be spelled s, or the
+// beginning or end of s.
+func touches(t, s string) bool {
+	if strings.Contains(t, s) || strings.Contains(s, t) {
+		return true
+	}
+	for i := 1; i < min(len(t), len(s)); i++ {
+		if t[:i] == s[len(s)-i:] || t[len(t)-i:] == s[:i] {
+			return true
+		}
+	}
+	return false
 }

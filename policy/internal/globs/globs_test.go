@@ -146,3 +146,11 @@ func inBoth(forms []string, s string) bool {
 	}
 	return false
 }
+
+func TestFresh(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "other", Fresh([]string{"a*", "*b"}))
+	require.Equal(t, "zzz", Fresh([]string{"mother*"}), "it holds other")
+	require.Equal(t, "zzz", Fresh([]string{"*r-x"}), "other ends as this begins")
+	require.Equal(t, "qqq", Fresh([]string{"o*", "docker.io/**", "*z"}))
+}

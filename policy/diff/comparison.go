@@ -1,0 +1,162 @@
+package diff
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/internal/globs"
+)
+
+const (
+	// maxRequests is how many requests are compared at most.
+	maxRequests = 500_000
+	// maxWitnesses is how many names requests are made for at most.
+	maxWitnesses = 20_000
+	// maxPairs is how many pairs of patterns are looked at at most.
+	maxPairs = 20_000_000
+)
+
+// comparison is the state of one Compare.
+type comparison struct {
+	a, b     *side
+	at       time.Time
+	fresh    string        // spelled out by no glob
+	other    digest.Digest // in no rule
+	deep     int           // more components than a pattern has
+	complete bool
+	asked    int
+	found    differences
+
+	seen       map[string]bool                // signatures of names
+	conditions map[*policy.Rule]policy.Layers // on tags
+}
+
+func newComparison(a, b *policy.Policy, at time.Time) *comparison {
+	c := &comparison{
+		a: newSide(a), b: newSide(b), at: at, complete: true, other: digest.FromString("an image that no rule names"),
+		seen: map[string]bool{}, conditions: map[*policy.Rule]policy.Layers{},
+	}
+	c.fresh = globs.Fresh(slices.Concat(c.a.texts(), c.b.texts()))
+	// A name has at most 255 characters.
+	c.deep = min(max(c.a.depth(), c.b.depth())+1, 200/(len(c.fresh)+1))
+	return c
+}
+
+// witness is a name that stands for others.
+type witness struct {
+	name    string
+	pattern string // from which it was made
+}
+
+// witnesses returns the names to ask for, each once.
+func (c *comparison) witnesses() []witness {
+	global := c.globalChange()
+	setsA, okA := c.a.sets(c.changed(c.a, c.b, global), global)
+	setsB, okB := c.b.sets(c.changed(c.b, c.a, global), global)
+	c.complete = c.complete && okA && okB
+	var out []witness
+	seen := map[string]bool{}
+	add := func(n globs.Name, pattern string) {
+		for _, depth := range []int{0, 1, c.deep} {
+			for _, fill := range []string{c.fresh, ""} {
+				name := n.Example(fill, depth)
+				ref, err := policy.ParseReference(name)
+				if err != nil || ref.Name() != name || seen[name] {
+					continue
+				}
+				seen[name] = true
+				out = append(out, witness{name, pattern})
+			}
+		}
+	}
+	for _, s := range slices.Concat(setsB, setsA) {
+		if s.changed {
+			add(s.names, s.pattern)
+		}
+	}
+	pairs := 0
+	for _, b := range setsB {
+		for _, a := range setsA {
+			if !a.changed && !b.changed {
+				continue
+			}
+			if pairs++; pairs > maxPairs || len(out) > maxWitnesses {
+				c.complete = false
+				return out
+			}
+			if !a.names.Open() && !b.names.Open() || !a.names.Overlaps(b.names) {
+				continue // Two names are the same, and there, or have nothing in common.
+			}
+			forms, ok := b.names.Meet(a.names)
+			c.complete = c.complete && ok
+			for _, n := range forms {
+				add(n, b.pattern)
+			}
+		}
+	}
+	return out
+}
+
+// globalChange reports whether what holds for all rules differs, or the order of
+// those that both policies have.
+func (c *comparison) globalChange() bool {
+	a, b := c.a.Policy, c.b.Policy
+	sameAlias := func(x, y policy.Alias) bool {
+		fromX, toX := x.Names()
+		fromY, toY := y.Names()
+		return fromX == fromY && toX == toY && maps.Equal(x.Pins, y.Pins)
+	}
+	if a.Default != b.Default || a.Mode != b.Mode ||
+		!slices.Equal(a.Limits.Patterns(), b.Limits.Patterns()) || !slices.EqualFunc(a.Aliases, b.Aliases, sameAlias) {
+		return true
+	}
+	return !slices.Equal(common(c.a, c.b), common(c.b, c.a))
+}
+
+// common returns the rules of a that b has too, in their order.
+func common(a, b *side) []string {
+	has := map[string]bool{}
+	for _, w := range b.written {
+		has[w] = true
+	}
+	var out []string
+	for _, w := range a.written {
+		if has[w] {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// changed tells the rules of a side that the other doesn't have as they are; all, if
+// something global changed.
+func (c *comparison) changed(s, o *side, global bool) func(int) bool {
+	has := map[string]bool{}
+	for _, w := range o.written {
+		has[w] = true
+	}
+	return func(i int) bool { return global || !has[s.written[i]] }
+}
+
+// ask asks one policy as a build does: first for the name, then with what it resolves
+// to. The digest is what every tag points to.
+func ask(s *side, r policy.Request, points digest.Digest) policy.Decision {
+	d := policy.Decide(s.layers, r)
+	if d.Verdict == policy.Deny {
+		return d
+	}
+	switch {
+	case d.Reference.Digest() == "":
+		r.Digest = points
+	case d.TagUnverified:
+		r.TagDigest = points
+	}
+	return policy.Decide(s.layers, r)
+}
+
+// permits reports whether a build runs.
+func permits(d policy.Decision) bool { return d.Verdict == policy.Allow || d.Verdict == policy.Warn }

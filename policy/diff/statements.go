@@ -1,0 +1,97 @@
+package diff
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// statements says what the policies say differently.
+func statements(sideA, sideB *side) []Statement {
+	a, b := sideA.Policy, sideB.Policy
+	out := []Statement{}
+	addf := func(format string, args ...any) {
+		out = append(out, Statement{Text: fmt.Sprintf(format, args...)})
+	}
+	field := func(name, before, after string) {
+		if before != after {
+			addf("%s: %s, before %s", name, orNone(after), orNone(before))
+		}
+	}
+	field("id", a.ID, b.ID)
+	field("contact", a.Contact, b.Contact)
+	field("mode", string(a.Mode), string(b.Mode))
+	field("default", string(a.Default), string(b.Default))
+	field("defaultFrontend", a.DefaultFrontend, b.DefaultFrontend)
+	field("limits", strings.Join(a.Limits.Patterns(), ", "), strings.Join(b.Limits.Patterns(), ", "))
+	if before, after := a.Overlay.Accept, b.Overlay.Accept; before != after {
+		out = append(out, Statement{
+			Widens: before == policy.AcceptNone,
+			Text:   fmt.Sprintf("overlay.accept: %s, before %s: builds that bring a policy of their own", after, before),
+		})
+	}
+	return append(out, slices.Concat(aliasStatements(a, b), ruleStatements(sideA, sideB))...)
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func aliasStatements(a, b *policy.Policy) []Statement {
+	texts := func(p *policy.Policy) []string {
+		var out []string
+		for i := range p.Aliases {
+			from, to := p.Aliases[i].Names()
+			out = append(out, fmt.Sprintf("alias from %s to %s with %d pins", from, to, len(p.Aliases[i].Pins)))
+		}
+		return out
+	}
+	return added(texts(a), texts(b))
+}
+
+func added(before, after []string) []Statement {
+	var out []Statement
+	was, is := map[string]bool{}, map[string]bool{}
+	for _, s := range before {
+		was[s] = true
+	}
+	for _, s := range after {
+		is[s] = true
+		if !was[s] {
+			out = append(out, Statement{Text: "added: " + s})
+		}
+	}
+	for _, s := range before {
+		if !is[s] {
+			out = append(out, Statement{Text: "removed: " + s})
+		}
+	}
+	return out
+}
+
+func ruleStatements(a, b *side) []Statement {
+	names := func(s *side) []string {
+		var out []string
+		for i := range s.Frontends {
+			out = append(out, "rule "+s.Frontends[i].Name)
+		}
+		return out
+	}
+	out := added(names(a), names(b))
+	before := map[string]string{}
+	for i := range a.Frontends {
+		before[a.Frontends[i].Name] = a.written[i]
+	}
+	for i := range b.Frontends {
+		name := b.Frontends[i].Name
+		if w, ok := before[name]; ok && w != b.written[i] {
+			out = append(out, Statement{Text: "changed: rule " + name})
+		}
+	}
+	return out
+}
