@@ -8,10 +8,10 @@
 //	ref, err := policy.ParseReference("docker/dockerfile:1")
 //	decision := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref})
 //
-// The package is pure: it reads no file, no clock and no network, and the same
-// input gives the same decision. What it can't know, such as the digest that a
-// tag points to, comes in with the Request; while it is missing, a decision that
-// depends on it is Undecidable.
+// The package is pure: it reads no clock, no network and no file but through the
+// fs.FS that Load is given, and the same input gives the same decision. What it
+// can't know, such as the digest that a tag points to, comes in with the Request;
+// while it is missing, a decision that depends on it is Undecidable.
 //
 // # Order of rules
 //
@@ -19,12 +19,34 @@
 // rule that matches decides, and if there is none, the policy's default. All
 // conditions of a rule must hold.
 //
+// A rule that allows also judges the build's options; what it refuses there is
+// refused, whatever other rules say. From its expiry on, a rule is as if it weren't
+// written.
+//
+// # Names, tags and digests
+//
+// Aliases rewrite a reference once, before the rules; what comes out is what the
+// rules judge and what may run. Tags say little of what runs, so that conditions on
+// them count only where the tag is known to point to the digest. What isn't certain
+// doesn't count as met for an allow rule and counts as met for a deny rule: a
+// partial version such as 1.7 has to lie inside an allow rule's versions with all
+// that it can stand for, and gets caught by a deny rule's with any of it.
+//
+// # Modes
+//
+// With mode: warn, a policy's denials by rules or default become Warn, and oblige
+// to nothing. A rule has a mode of its own: a deny rule that warns leaves the
+// decision to the other rules; an allow rule that warns lets pass what its options
+// refuse. Nothing softens the limits, what is built in, or another layer.
+//
 // # Layers
 //
 // Documents are never merged. The embedded policy and the overlay each decide by
 // themselves and the decisions meet: either one's deny is final, and what both
 // allow carries the obligations of both. An overlay can therefore tighten and
-// never loosen.
+// never loosen. Its aliases rewrite the request before those of the embedded
+// policy do; its rules judge what comes out of its own, the embedded policy's judge
+// what runs, and so do the limits of both.
 //
 // # Names and patterns
 //

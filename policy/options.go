@@ -112,15 +112,13 @@ func (r *Rule) oblige(s subject, passed []violation) Obligations {
 }
 
 // clash returns why an option that another layer forces can't be set under this
-// outcome, or "".
-func (o outcome) clash(key, value string) string {
+// outcome, or "". That it forces another value itself, Obligations.meet says.
+func (o outcome) clash(key string) string {
 	if o.rule == nil || o.free {
 		return ""
 	}
-	mine, forced := o.obligations.Force[key]
+	_, forced := o.obligations.Force[key]
 	switch {
-	case forced && mine != value:
-		return "forces another value"
 	case matchAny(o.obligations.Deny, key) != "":
 		return "refuses it"
 	case matchAny(o.rule.Options.Strip, key) != "":
@@ -138,7 +136,7 @@ func clashes(embedded, overlay outcome) string {
 		name, over string
 	}{{embedded, overlay, "policy", "overlay"}, {overlay, embedded, "overlay", "policy"}} {
 		for _, key := range slices.Sorted(maps.Keys(side.from.obligations.Force)) {
-			if why := side.to.clash(key, side.from.obligations.Force[key]); why != "" {
+			if why := side.to.clash(key); why != "" {
 				return fmt.Sprintf("the %s forces the option %s, and the %s %s", side.name, quote(key), side.over, why)
 			}
 		}
