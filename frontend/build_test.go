@@ -3,9 +3,11 @@ package frontend
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/moby/buildkit/frontend/dockerui"
@@ -13,6 +15,7 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/sourcepolicy"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/policy"
@@ -96,9 +99,10 @@ func TestTheFrontendThatIsAskedForIsRunPinnedByItsDigest(t *testing.T) {
 			require.Len(t, c.solved, 1)
 			got := c.solved[0]
 			require.Equal(t, "gateway.v0", got.Frontend)
-			require.Equal(t, us, got.FrontendOpt["source"])
+			require.Regexp(t, `^registry\.corp/policy-frontend:inner-[0-9a-f]{16}$`, got.FrontendOpt["source"])
 			require.Equal(t, tc.cmdline, got.FrontendOpt["cmdline"])
-			require.Equal(t, "docker-image://docker.io/docker/dockerfile:1@"+digestOne.String(), got.FrontendOpt["context:"+us])
+			require.Equal(t, "docker-image://docker.io/docker/dockerfile:1@"+digestOne.String(), got.FrontendOpt["context:"+got.FrontendOpt["source"]])
+			require.NotContains(t, got.FrontendOpt, "context:"+us, "a build file may be FROM us")
 			require.Contains(t, got.FrontendInputs, "base")
 			require.Equal(t, []string{"docker-image://docker.io/docker/dockerfile:1@" + digestOne.String()}, c.pinned)
 		})
@@ -117,11 +121,12 @@ func TestTheInnerFrontendGetsTheClientsOptionsWithoutOurs(t *testing.T) {
 	before := maps.Clone(c.opts)
 	_, err := run(t, c, corpPolicy)
 	require.NoError(t, err)
+	source := c.solved[0].FrontendOpt["source"]
 	require.Equal(t, map[string]string{
 		"build-arg:FOO": "bar", "platform": "linux/arm64", "unknown-key": "x", "frontend.caps": "moby.buildkit.frontend.inputs",
 		"context:base": "docker-image://busybox", "requestid": "frontend.outline",
-		"source": us, "cmdline": "docker/dockerfile:1",
-		"context:" + us: "docker-image://docker.io/docker/dockerfile:1@" + digestOne.String(),
+		"source": source, "cmdline": "docker/dockerfile:1",
+		"context:" + source: "docker-image://docker.io/docker/dockerfile:1@" + digestOne.String(),
 	}, c.solved[0].FrontendOpt)
 	require.Equal(t, before, c.opts, "the client's own map must not change")
 	require.Len(t, c.warned, 1)
@@ -163,9 +168,9 @@ func TestNothingRunsThatIsRefused(t *testing.T) {
 		"a named context over our reference": {file: syntax, opts: map[string]string{"context:" + us: "docker-image://evil/dockerfile:1"}, want: "named context"},
 		"a named context over our reference for a platform":    {file: syntax, opts: map[string]string{"context:" + us + "::linux/amd64": "docker-image://evil/dockerfile:1"}, want: "named context"},
 		"a named context over our reference written otherwise": {file: syntax, opts: map[string]string{"context:REGISTRY.corp:443/policy-frontend:v1": "docker-image://evil/dockerfile:1"}, want: "named context"},
-		"an image that a client's source policy converts":      {file: syntax, convert: convert("docker-image://docker.io/docker/dockerfile*", "docker-image://docker.io/evil/dockerfile:1", nil), want: "source policy"},
-		"an image that is converted only once it is pinned":    {file: syntax, convert: convert("*@sha256:*", "docker-image://docker.io/evil/dockerfile:1", nil), want: "source policy"},
-		"an image of which a conversion cuts layers off":       {file: syntax, convert: convert(pinnedOne, pinnedOne, map[string]string{"image.layerlimit": "1"}), want: "source policy"},
+		"an image that a client's source policy converts":      {file: syntax, convert: convert("docker-image://docker.io/docker/dockerfile*", "docker-image://docker.io/evil/dockerfile:1", nil), want: "no source policy of the client may replace its image"},
+		"an image that is converted only once it is pinned":    {file: syntax, convert: convert("*@sha256:*", "docker-image://docker.io/evil/dockerfile:1", nil), want: "no source policy of the client may replace its image"},
+		"an image of which a conversion cuts layers off":       {file: syntax, convert: convert(pinnedOne, pinnedOne, map[string]string{"image.layerlimit": "1"}), want: "no source policy of the client may replace its image"},
 		"a tag that the registry does not have":                {file: "# syntax=docker/dockerfile:1.99\n", want: "not found"},
 		"a frontend on a daemon that resolves without a guard": {file: syntax, old: true, want: "v0.14"},
 		"any frontend when the image holds no policy":          {file: syntax, noPolicy: true, want: "holds no policy"},
@@ -177,6 +182,9 @@ func TestNothingRunsThatIsRefused(t *testing.T) {
 		"a directive that is no reference":                     {file: "# syntax=docker/dockerfile:1@sha256:12\n", want: "docker/dockerfile:1@sha256:12"},
 		"a build that asks for nothing, and no default":        {file: "FROM scratch\n", want: "asks for no frontend"},
 		"a build without a file and without a directive":       {want: "could not be read"},
+		"arguments that never end":                             {opts: map[string]string{"cmdline": us + " docker/dockerfile:1 " + strings.Repeat("x", 5000)}, want: "more than 4096"},
+		"arguments with control characters":                    {opts: map[string]string{"cmdline": us + " docker/dockerfile:1 \x1b[2J"}, want: "can't be printed"},
+		"a named context over us on an IPv6 host":              {file: syntax, opts: map[string]string{"source": "[::1]:5000/policy-frontend:v1", "context:[::1]:5000/policy-frontend:v1::linux/s390x": "docker-image://x"}, want: "named context"},
 		"a source option that is no reference":                 {file: syntax, opts: map[string]string{"source": "::"}, want: "source option"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -247,18 +255,18 @@ func TestADenialPointsAtTheLineThatAsked(t *testing.T) {
 	}
 }
 
-// The gateway must find our named context under the key that contextKey makes.
+// The gateway must find our named context under the key that standIn makes.
 func TestTheNamedContextIsWhereTheGatewayLooks(t *testing.T) {
 	for _, source := range []string{
 		"policy-frontend", "policy-frontend:latest", "corp/policy-frontend:v1", "docker.io/library/policy-frontend",
-		"localhost:5000/policy-frontend", "registry.corp/a/b:v1@" + digestOne.String(), "registry.corp/a/b@" + digestOne.String(),
+		"localhost:5000/policy-frontend", "[::1]:5000/policy-frontend:v1", "registry.corp/a/b:v1@" + digestOne.String(), "registry.corp/a/b@" + digestOne.String(),
 	} {
 		t.Run(source, func(t *testing.T) {
-			key, err := contextKey(source)
+			name, err := standIn(source)
 			require.NoError(t, err)
-			dc, err := dockerui.NewClient(&fakeClient{opts: map[string]string{key: "docker-image://inner"}})
+			dc, err := dockerui.NewClient(&fakeClient{opts: map[string]string{"context:" + name: "docker-image://inner"}})
 			require.NoError(t, err)
-			nc, err := dc.NamedContext(source, dockerui.ContextOpt{})
+			nc, err := dc.NamedContext(name, dockerui.ContextOpt{})
 			require.NoError(t, err)
 			require.NotNil(t, nc)
 		})
@@ -284,4 +292,31 @@ func TestThePolicySubrequestAnswersAndRunsNothing(t *testing.T) {
 			require.Empty(t, c.pinned)
 		})
 	}
+}
+
+// The gateway writes these two options itself before it starts us.
+func TestOptionsThatTheGatewayDerivesAreNotTakenForTheClients(t *testing.T) {
+	c := newFake(t, "# syntax=docker/dockerfile:1\n", map[string]string{
+		"build-arg:BUILDKIT_SANDBOX_HOSTNAME": "box", "hostname": "box",
+		"build-arg:BUILDKIT_MULTI_PLATFORM": "1", "multi-platform": "true",
+	})
+	_, err := run(t, c, "version: 1\nfrontends:\n  - match: [docker/dockerfile]\n    options: {strip: [\"build-arg:BUILDKIT_SANDBOX_*\"], only: [\"build-arg:*\", multi-platform]}\n")
+	require.NoError(t, err)
+	require.NotContains(t, c.solved[0].FrontendOpt, "hostname")
+	require.NotContains(t, c.solved[0].FrontendOpt, "build-arg:BUILDKIT_SANDBOX_HOSTNAME")
+	require.Equal(t, "true", c.solved[0].FrontendOpt["multi-platform"], "the client's own")
+}
+
+type codedError struct{ error }
+
+func (codedError) Code() int { return 403 }
+
+func TestAnErrorOfTheRegistryKeepsItsTypeAndCantWriteToATerminal(t *testing.T) {
+	c := newFake(t, "# syntax=docker/dockerfile:1\n", nil)
+	c.broken = codedError{errors.New("forbidden: \x1b[2J\u202e")}
+	_, err := run(t, c, corpPolicy)
+	var coded codedError
+	require.ErrorAs(t, err, &coded)
+	require.Contains(t, err.Error(), "its image can't be read: forbidden: [2J\n")
+	require.Empty(t, policysession.DenyMessages(err), "it is no decision of a policy")
 }

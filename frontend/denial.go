@@ -17,22 +17,29 @@ type DenialError struct {
 	// AskedBy is the place that asked for the frontend, such as "line 1 of
 	// Dockerfile"; empty if no place did.
 	AskedBy string
+	// Cause is the error that stands behind a refusal by no rule, such as a
+	// registry's, with its type; nil for a decision of the policy.
+	Cause error
 }
 
 func (e *DenialError) Error() string { return statement(e.Decision, e.AskedBy) }
+
+// Unwrap returns the Cause.
+func (e *DenialError) Unwrap() error { return e.Cause }
 
 // refusal is a decision against a build, on its way to becoming a DenialError.
 type refusal struct {
 	origin   origin
 	decision policy.Decision
+	cause    error
 }
 
 func (r *refusal) Error() string { return r.decision.Reason }
 
 // refuse makes a refusal of what is no matter of a policy's rules, or can't be
 // brought before them.
-func (b *build) refuse(r request, reason error) error {
-	return &refusal{origin: r.origin, decision: b.layers.Refuse(r.written, reason.Error())}
+func (b *build) refuse(r request, reason error) *refusal {
+	return &refusal{origin: r.origin, decision: b.layers.Refuse(r.written, legible(reason.Error()))}
 }
 
 // deny makes the error that carries a refusal to the client: buildctl and buildx
@@ -40,8 +47,10 @@ func (b *build) refuse(r request, reason error) error {
 // clients at least the text.
 func (b *build) deny(ctx context.Context, r *refusal) error {
 	from, src := r.origin.locate(ctx, b.file)
-	denial := &DenialError{Decision: r.decision, AskedBy: from.String()}
-	err := policysession.WrapDenyMessages(denial, []*policysession.DenyMessage{{Message: r.decision.Reason}})
+	var err error = &DenialError{Decision: r.decision, AskedBy: from.String(), Cause: r.cause}
+	if r.cause == nil {
+		err = policysession.WrapDenyMessages(err, []*policysession.DenyMessage{{Message: r.decision.Reason}})
+	}
 	if src != nil {
 		err = errdefs.WithSource(err, src)
 	}

@@ -27,6 +27,7 @@ type fakeClient struct {
 	tags      map[string]digest.Digest // "docker.io/docker/dockerfile:1" → digest
 	convert   *sourcepolicy.Engine     // a client's source policy, run after the guard as the daemon does
 	oldDaemon bool
+	broken    error // of the registry
 
 	resolved []string
 	pinned   []string
@@ -79,10 +80,17 @@ func (f *fakeClient) guarded(ctx context.Context, op *pb.SourceOp, guard *source
 
 func (f *fakeClient) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
 	f.resolved = append(f.resolved, op.Identifier)
+	if f.broken != nil {
+		return nil, f.broken
+	}
 	if err := f.guarded(ctx, op, sourcepolicy.NewEngine(opt.SourcePolicies)); err != nil {
 		return nil, err
 	}
-	d, ok := f.tags[strings.TrimPrefix(op.Identifier, dockerImageProto)]
+	name, written, _ := strings.Cut(strings.TrimPrefix(op.Identifier, dockerImageProto), "@")
+	d, ok := f.tags[name]
+	if written != "" {
+		d, ok = digest.Digest(written), true
+	}
 	if !ok {
 		return nil, fmt.Errorf("%s: not found", op.Identifier)
 	}

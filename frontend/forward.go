@@ -2,8 +2,9 @@ package frontend
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
-	"strings"
 
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/frontend/gateway/client"
@@ -16,20 +17,20 @@ import (
 //
 // The daemon checks the source of a nested solve against the same
 // allowedRepositories as ours, and only the policy frontend is on that list. So
-// the source stays our own reference, and a named context puts the inner image in
-// its place: the gateway looks the source up among the named contexts after the
-// check (frontend/gateway/gateway.go; moby/buildkit#3633).
+// the source stays in our own repository, and a named context puts the inner
+// image in its place: the gateway looks the source up among the named contexts
+// after the check (frontend/gateway/gateway.go; moby/buildkit#3633).
 func (b *build) forward(ctx context.Context, j judged) (*client.Result, error) {
-	key, err := contextKey(b.opts.source)
+	source, err := standIn(b.opts.source)
 	if err != nil {
 		return nil, err
 	}
 	// Ours come last: neither the client nor the policy's options can set them.
 	opts := b.opts.forInner(j.decision.Obligations)
-	opts[keySource] = b.opts.source
+	opts[keySource] = source
 	// With cmdline set, docker/dockerfile does not follow a `# syntax` line again.
 	opts[keyCmdline] = j.cmdline
-	opts[key] = dockerImageProto + j.pinned().String()
+	opts[contextPrefix+source] = dockerImageProto + j.pinned().String()
 
 	return b.client.Solve(ctx, client.SolveRequest{
 		Frontend:       gatewayFrontend,
@@ -38,14 +39,27 @@ func (b *build) forward(ctx context.Context, j judged) (*client.Result, error) {
 	})
 }
 
-// contextKey is the option under which the gateway looks for a named context over
-// source (dockerui.Client.NamedContext): the familiar form, without ":latest".
-func contextKey(source string) (string, error) {
+// standIn returns a reference in our repository for the inner image to stand
+// behind, in the form in which dockerui.Client.NamedContext looks named contexts
+// up: familiar, and without ":latest".
+//
+// Its tag is in no registry and can't be guessed. The inner frontend sees the
+// named context too, and so would a build file that is `FROM` us by a tag that
+// exists; and a client can't send a named context for a name that it doesn't know.
+func standIn(source string) (string, error) {
 	named, err := reference.ParseNormalizedNamed(source)
 	if err != nil {
 		return "", fmt.Errorf("source option: %w", err)
 	}
-	return contextPrefix + strings.TrimSuffix(reference.FamiliarString(named), ":latest"), nil
+	nonce := make([]byte, 8)
+	if _, err := rand.Read(nonce); err != nil {
+		return "", err
+	}
+	tagged, err := reference.WithTag(reference.TrimNamed(named), "inner-"+hex.EncodeToString(nonce))
+	if err != nil {
+		return "", err
+	}
+	return reference.FamiliarString(tagged), nil
 }
 
 // marshalInputs hands the frontend inputs on, as forwardGateway in BuildKit's

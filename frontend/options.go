@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/policy-frontend/policy-frontend/policy"
 )
@@ -30,15 +33,31 @@ const (
 	keyPolicy = ownPrefix + "POLICY"
 )
 
-// options are the frontend options of one build, as the client sent them.
+// derived are options that the gateway sets itself from a build-arg before we
+// start (dockerui.Client.init writes to the options that it reads).
+func derived() map[string]string {
+	return map[string]string{
+		"hostname":       buildArgPrefix + "BUILDKIT_SANDBOX_HOSTNAME",
+		"multi-platform": buildArgPrefix + "BUILDKIT_MULTI_PLATFORM",
+	}
+}
+
+// options are the frontend options of one build.
 type options struct {
-	all      map[string]string
-	source   string   // the reference under which the daemon runs us
-	warnings []string // said to the person once there is a step to attach them to
+	sent     map[string]string // as the client sent them
+	source   string            // the reference under which the daemon runs us
+	self     policy.Reference  // the same, parsed; zero if it can't be
+	warnings []string          // said to the person once there is a step to attach them to
 }
 
 func parseOptions(opts map[string]string) options {
-	o := options{all: opts, source: opts[keySource]}
+	o := options{sent: maps.Clone(opts), source: opts[keySource]}
+	for key, arg := range derived() {
+		if v := opts[arg]; v != "" && opts[key] == v {
+			delete(o.sent, key)
+		}
+	}
+	o.self, _ = policy.ParseReference(o.source) // findRequests says what is wrong with it
 	for _, k := range slices.Sorted(maps.Keys(opts)) {
 		if strings.HasPrefix(k, ownPrefix) && k != keyPolicy {
 			o.warnings = append(o.warnings, fmt.Sprintf("build-arg %s is not one that the policy frontend knows: it has no effect (known: %s)",
@@ -53,9 +72,12 @@ func parseOptions(opts map[string]string) options {
 // with "::os/arch" first, then without).
 func (o options) namedContexts() []string {
 	var names []string
-	for k := range o.all {
+	for k := range o.sent {
 		if name, ok := strings.CutPrefix(k, contextPrefix); ok {
-			name, _, _ = strings.Cut(name, platformSep)
+			// The last one, and not that of an IPv6 host.
+			if i := strings.LastIndex(name, platformSep); i > strings.LastIndexByte(name, ']') {
+				name = name[:i]
+			}
 			names = append(names, name)
 		}
 	}
@@ -65,7 +87,7 @@ func (o options) namedContexts() []string {
 
 // judged returns the options that rules judge: all but our own build-args.
 func (o options) judged() map[string]string {
-	opts := maps.Clone(o.all)
+	opts := maps.Clone(o.sent)
 	maps.DeleteFunc(opts, func(k, _ string) bool { return strings.HasPrefix(k, ownPrefix) })
 	return opts
 }
@@ -95,10 +117,25 @@ func (o options) forInner(by policy.Obligations) map[string]string {
 func printable(s string) string {
 	const most = 300
 	if len(s) > most {
-		s = s[:most] + "…"
+		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
-	if q := fmt.Sprintf("%q", s); q != `"`+s+`"` || s == "" {
+	if q := strconv.Quote(s); q != `"`+s+`"` || s == "" {
 		return q
 	}
 	return s
+}
+
+// legible bounds a text that comes from elsewhere, such as a registry's error, and
+// takes out of it what a terminal might act on. Line breaks stay.
+func legible(s string) string {
+	const most = 4000
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || (r != utf8.RuneError && unicode.IsGraphic(r)) {
+			return r
+		}
+		return -1
+	}, s)
 }

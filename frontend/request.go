@@ -39,16 +39,16 @@ func first(rs []request) request {
 // It fails when nothing is asked for, or when what is asked for isn't an image
 // reference; that one is then the list.
 func findRequests(ctx context.Context, o options, file *buildFile, defaultFrontend string) ([]request, error) {
-	self, err := policy.ParseReference(o.source)
-	if err != nil {
+	self := o.self
+	if _, err := policy.ParseReference(o.source); err != nil {
 		return nil, fmt.Errorf("the source option %s does not say under which reference the policy frontend runs: %w", printable(o.source), err)
 	}
 
 	var found []directive
-	if _, inner, ok := strings.Cut(strings.TrimSpace(o.all[keyCmdline]), " "); ok {
-		found = append(found, directive{strings.TrimSpace(inner), origin{kind: fromCmdline, cmdline: o.all[keyCmdline], syntaxArg: o.all[keySyntax]}})
+	if _, inner, ok := strings.Cut(strings.TrimSpace(o.sent[keyCmdline]), " "); ok {
+		found = append(found, directive{strings.TrimSpace(inner), origin{kind: fromCmdline, cmdline: o.sent[keyCmdline], syntaxArg: o.sent[keySyntax]}})
 	}
-	if inner, ok := dropSelf(self, o.all[keySyntax]); ok && (len(found) == 0 || inner != found[0].value) {
+	if inner, ok := dropSelf(self, o.sent[keySyntax]); ok && (len(found) == 0 || inner != found[0].value) {
 		found = append(found, directive{inner, origin{kind: fromSyntaxArg}})
 	}
 	if len(found) == 0 {
@@ -66,14 +66,33 @@ func findRequests(ctx context.Context, o options, file *buildFile, defaultFronte
 
 	requests := make([]request, len(found))
 	for i, d := range found {
-		r := request{cmdline: d.value, origin: d.origin}
-		r.written, _, _ = strings.Cut(d.value, " ")
-		if r.ref, err = policy.ParseReference(r.written); err != nil {
+		r, err := d.request()
+		if err != nil {
 			return []request{r}, err
 		}
 		requests[i] = r
 	}
 	return requests, nil
+}
+
+// maxCmdline bounds what a directive says, in bytes: all options of a frontend
+// have to fit in its environment.
+const maxCmdline = 4096
+
+// request reads a directive. The request that comes with an error is good for a
+// message only.
+func (d directive) request() (request, error) {
+	written, _, _ := strings.Cut(d.value, " ")
+	r := request{written: printable(written), cmdline: d.value, origin: d.origin}
+	switch {
+	case len(d.value) > maxCmdline:
+		return r, fmt.Errorf("the directive has %d bytes, more than %d", len(d.value), maxCmdline)
+	case legible(d.value) != d.value || strings.Contains(d.value, "\n"):
+		return r, fmt.Errorf("the directive %s has characters that can't be printed", printable(d.value))
+	}
+	var err error
+	r.ref, err = policy.ParseReference(written)
+	return r, err
 }
 
 // dropSelf returns what a directive asks for beyond ourselves: the value as it

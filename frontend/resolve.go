@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
@@ -30,14 +31,10 @@ func (j judged) pinned() policy.Reference { return j.decision.Reference }
 // registry for a frontend that is refused anyway, then on the digest that the tag
 // has now. Whatever isn't a clear yes is a refusal.
 func (b *build) judge(ctx context.Context, r request) (judged, error) {
-	self, err := policy.ParseReference(b.opts.source)
-	if err != nil {
-		return judged{}, b.refuse(r, err)
-	}
 	req := policy.Request{
 		Requested:     r.written,
 		Reference:     r.ref,
-		Self:          self,
+		Self:          b.opts.self,
 		NamedContexts: b.opts.namedContexts(),
 		Options:       b.opts.judged(),
 		Inputs:        slices.Sorted(maps.Keys(b.inputs)),
@@ -73,11 +70,16 @@ func (b *build) resolveTag(ctx context.Context, r request, tag policy.Reference)
 	if err := caps.Supports(gwpb.CapSourceMetaResolver); err != nil {
 		return "", b.refuse(r, fmt.Errorf("this BuildKit can't resolve a frontend under a source policy, v0.14 or later is needed: %w", err))
 	}
+	return b.resolve(ctx, r, tag)
+}
+
+// resolve asks the daemon for the digest of a reference, under a guard.
+func (b *build) resolve(ctx context.Context, r request, ref policy.Reference) (digest.Digest, error) {
 	// With the image's config: NoConfig returns an empty digest and no error.
-	res, err := b.client.ResolveSourceMetadata(ctx, &pb.SourceOp{Identifier: dockerImageProto + tag.String()}, sourceresolver.Opt{
-		LogName:        "[policy] resolve frontend " + tag.Familiar(),
+	res, err := b.client.ResolveSourceMetadata(ctx, &pb.SourceOp{Identifier: dockerImageProto + ref.String()}, sourceresolver.Opt{
+		LogName:        "[policy] resolve frontend " + ref.Familiar(),
 		ImageOpt:       &sourceresolver.ResolveImageOpt{},
-		SourcePolicies: only(tag),
+		SourcePolicies: only(ref),
 	})
 	if err != nil {
 		return "", b.refuseUnreadable(ctx, r, err)
@@ -88,14 +90,18 @@ func (b *build) resolveTag(ctx context.Context, r request, tag policy.Reference)
 	return res.Image.Digest, nil
 }
 
-// pin has the daemon load the image that is about to run, under a guard that
-// denies everything else. The nested gateway will load the very same operation
+// pin has the daemon resolve and load the image that is about to run, under a
+// guard that denies everything else. The nested gateway will do the very same two
 // without a guard (BuildKit drops source policies on a frontend solve), so a
-// client's source policy that would swap the image there fails here first.
+// client's source policy that would swap the image there fails here first. What
+// answers differently the second time, docs/threat-model.md speaks of.
 //
-// The step's name is the line of progress that a person sees; its digest is
+// The name of the step is the line of progress that a person sees; its digest is
 // returned for warnings to be attached to.
 func (b *build) pin(ctx context.Context, j judged) (digest.Digest, error) {
+	if _, err := b.resolve(ctx, j.request, j.pinned()); err != nil {
+		return "", err
+	}
 	def, err := llb.Image(j.pinned().String(), llb.WithCustomName(progressLine(j.decision))).Marshal(ctx)
 	if err != nil {
 		return "", err
@@ -111,6 +117,11 @@ func (b *build) pin(ctx context.Context, j judged) (digest.Digest, error) {
 	return step, nil
 }
 
+// deniedByGuard is how the daemon words what a guard denies (sourcepolicy/engine.go,
+// ErrSourceDenied); the error has no type that crosses the gateway. Nothing is
+// decided by it but the words of the message.
+const deniedByGuard = "denied by policy"
+
 // refuseUnreadable refuses a frontend whose image the daemon did not read under
 // the guard, whether it isn't there or a client's source policy replaces it. A
 // build that was cancelled is not refused, it just ends.
@@ -118,7 +129,12 @@ func (b *build) refuseUnreadable(ctx context.Context, r request, err error) erro
 	if ctx.Err() != nil {
 		return err
 	}
-	return b.refuse(r, fmt.Errorf("its image can't be read as it is, and no source policy of the client may replace it: %w", err))
+	if strings.Contains(err.Error(), deniedByGuard) {
+		return b.refuse(r, fmt.Errorf("no source policy of the client may replace its image: %w", err))
+	}
+	unread := b.refuse(r, fmt.Errorf("its image can't be read: %w", err))
+	unread.cause = err
+	return unread
 }
 
 // only is a source policy under which the image ref, whole, is the one source

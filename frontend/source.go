@@ -23,7 +23,7 @@ func loadPolicies(path string, o options) (policy.Layers, error) {
 	if err != nil {
 		return policy.Layers{}, err
 	}
-	doc, ok := o.all[keyPolicy]
+	doc, ok := o.sent[keyPolicy]
 	if !ok {
 		return alone, nil
 	}

@@ -39,7 +39,7 @@ func policySubrequest() subrequests.Request {
 	}
 }
 
-func (o options) subrequest() string { return o.all[keyRequestID] }
+func (o options) subrequest() string { return o.sent[keyRequestID] }
 
 // Answer is what PolicySubrequest returns as JSON: the decision, and what a
 // refusal says beyond it.
@@ -84,7 +84,7 @@ func describe(res *client.Result, err error) (*client.Result, error) {
 		all = append(all, subrequests.SubrequestsDescribeDefinition)
 	case err != nil:
 		return nil, err
-	default:
+	case len(res.Metadata[metaResultJSON]) > 0:
 		if err := json.Unmarshal(res.Metadata[metaResultJSON], &all); err != nil {
 			return nil, fmt.Errorf("the inner frontend's list of subrequests: %w", err)
 		}

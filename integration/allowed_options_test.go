@@ -77,7 +77,7 @@ func TestAllowedOptionsReachTheInnerFrontend(t *testing.T) {
 				require.NotContains(t, key, "build-arg:POLICY_FRONTEND_")
 				require.NotContains(t, key, "BUILDKIT_SYNTAX")
 			}
-			rebound := "context:" + us.syntax
+			rebound := "context:" + got["source"]
 			require.Equal(t, "docker-image://docker.io/"+echo+"@"+digestOf(t, echo), got[rebound])
 			// Apart from that, nothing is added, changed or lost.
 			delete(got, rebound)

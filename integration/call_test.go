@@ -63,5 +63,5 @@ func TestCallPolicy(t *testing.T) {
 		require.Contains(t, o.Stdout, "\npolicy ")
 		require.NotContains(t, o.Stdout, "\noutline ")
 	})
-	require.Empty(t, env.Registry.BlobsPulled(harness.EvilFrontend.Repository()))
+	t.Cleanup(func() { requireNoEvil(t) })
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/moby/buildkit/client/llb"
@@ -45,6 +46,28 @@ func TestWhatTheImageCannotStop(t *testing.T) {
 		d.Run(t, c).RequireSuccess(t)
 		require.FileExists(t, filepath.Join(out, "opts.json"), "the other frontend ran")
 	})
+	t.Run("a source policy in a file beside the Dockerfile, which buildx sends by itself", func(t *testing.T) {
+		t.Parallel()
+		const open = "version: 1\ndefault: allow\n"
+		rego := fmt.Sprintf(`package docker
+default allow := false
+ours if { input.image; contains(input.image.ref, "policy-frontend") }
+allow if not ours
+allow if { ours; pin_image(input.image, %q) }
+decision := {"allow": allow}
+`, digest(t, strings.TrimPrefix(env.WithPolicy(t, open), env.Registry.Host()+"/")))
+		dir, out := harness.WriteContext(t, map[string]string{"Dockerfile": "# syntax=" + other + "\nFROM scratch\n", "Dockerfile.rego": rego}), t.TempDir()
+		d.Buildx(t, dir, byBuildx(us, "-o", out)...).RequireSuccess(t)
+		require.FileExists(t, filepath.Join(out, "opts.json"), "the other frontend ran, under another policy of ours")
+		d.Buildx(t, dir, byBuildx(us, "--policy=disabled=true")...).RequireFailure(t, "no rule allows "+other)
+	})
+	t.Run("a bake file with a named context over our own reference", func(t *testing.T) {
+		t.Parallel()
+		bake := fmt.Sprintf("target \"default\" {\n  contexts = { %q = %q }\n}\n", us, "docker-image://"+other)
+		dir, out := harness.WriteContext(t, map[string]string{"Dockerfile": goodFile, "docker-bake.hcl": bake}), t.TempDir()
+		d.Buildx(t, dir, "bake", "--allow=fs.write="+out, "--set=*.args.BUILDKIT_SYNTAX="+us, "--set=*.output="+out).RequireSuccess(t)
+		require.FileExists(t, filepath.Join(out, "opts.json"), "the other frontend ran")
+	})
 	t.Run("raw LLB without any frontend", func(t *testing.T) {
 		t.Parallel()
 		out := t.TempDir()
@@ -53,6 +76,18 @@ func TestWhatTheImageCannotStop(t *testing.T) {
 		d.Run(t, c).RequireSuccess(t)
 		require.FileExists(t, filepath.Join(out, "raw"))
 	})
+}
+
+// The inner frontend stands behind a name of ours that is in no registry: were it
+// one that a build file can write, `FROM` us would give the inner frontend's image.
+func TestABuildFromOurOwnImage(t *testing.T) {
+	t.Parallel()
+	us := env.WithPolicy(t, corpPolicy)
+	dir, out := harness.WriteContext(t, map[string]string{"Dockerfile": goodSyntax + "FROM " + us + "\nCOPY --from=" + us + " /policy-frontend /again\n"}), t.TempDir()
+	env.SolePermitted(t).Buildx(t, dir, byBuildx(us, "-o", out)...).RequireSuccess(t)
+	require.FileExists(t, filepath.Join(out, "policy-frontend"))
+	require.FileExists(t, filepath.Join(out, "again"))
+	require.Equal(t, corpPolicy, read(t, filepath.Join(out, "etc/policy-frontend/policy.yaml")))
 }
 
 // The daemon itself refuses what goes past us without such means.

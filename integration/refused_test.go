@@ -81,11 +81,11 @@ func refusals(t *testing.T) map[string]refusal {
 
 		"an inner image that a client's source policy converts": {
 			file: goodFile, env: []string{sourcePolicy(t, "docker-image://docker.io/docker/dockerfile*")}, syntax: "{us}",
-			want: []string{"no source policy of the client may replace it"},
+			want: []string{"no source policy of the client may replace its image"},
 		},
 		"an inner image that is converted only when pinned": {
 			file: goodFile, env: []string{sourcePolicy(t, "docker-image://docker.io/docker/dockerfile:1@sha256:*")}, syntax: "{us}",
-			want: []string{"no source policy of the client may replace it"},
+			want: []string{"no source policy of the client may replace its image"},
 		},
 
 		"an overlay that would loosen":             {file: evilFile, opts: []string{overlayOpt + "version: 1\nid: team\nfrontends: [{name: all, match: ['**']}]\n"}, want: []string{"no rule allows " + evil, "overlay:  team sha256:"}},
