@@ -3,7 +3,6 @@ package policy
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -90,17 +89,15 @@ func TestPatternRefuses(t *testing.T) {
 	}
 }
 
-func TestPatternsBuiltToBeSlowAreFast(t *testing.T) {
+// A matcher that tries all ways to split a name would not end before the test
+// binary's timeout.
+func TestPatternsBuiltToBeSlowEnd(t *testing.T) {
 	t.Parallel()
-	p, err := parsePattern("docker.io/" + strings.Repeat("**/a*a*a*a*/", 20) + "**")
+	p, err := parsePattern("docker.io/" + strings.Repeat("**/a*a*a*a*/", 20) + "**/c")
 	require.NoError(t, err)
 	name := append([]string{"docker.io"}, strings.Split(strings.Repeat(strings.Repeat("a", 30)+"/", 30)+"b", "/")...)
-	start := time.Now()
-	for range 1000 {
-		p.match(name)
-		require.False(t, glob(strings.Repeat("*a", 200)+"b", strings.Repeat("a", 255)))
-	}
-	require.Less(t, time.Since(start), 5*time.Second, "1,000 matches")
+	require.False(t, p.match(name))
+	require.False(t, glob(strings.Repeat("*a", 200)+"b", strings.Repeat("a", 255)))
 }
 
 func TestTagGlob(t *testing.T) {
