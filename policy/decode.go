@@ -27,9 +27,25 @@ func (d *decoder) decode(n *yaml.Node, out any) {
 	d.value(n, reflect.ValueOf(out).Elem(), "the policy")
 }
 
-// value decodes n into out. The name says what it is in messages. It follows
-// the type and not the document, so that no document makes it recurse deep.
+// label says in messages what a value is: a field, or an entry of one. It becomes
+// a text only for a message, of which a good document has none.
+type label struct{ field, entry string }
+
+func (l label) String() string {
+	if l.entry == "" {
+		return l.field
+	}
+	return l.field + "[" + printable(l.entry) + "]"
+}
+
+// value decodes n into out; the name says in messages what it is.
 func (d *decoder) value(n *yaml.Node, out reflect.Value, name string) {
+	d.labelled(n, out, label{field: name})
+}
+
+// labelled follows the type and not the document, so that no document makes it
+// recurse deep.
+func (d *decoder) labelled(n *yaml.Node, out reflect.Value, name label) {
 	if !d.plain(n) {
 		return
 	}
@@ -79,25 +95,25 @@ func (d *decoder) plain(n *yaml.Node) bool {
 	return false
 }
 
-func (d *decoder) mapping(n *yaml.Node, out reflect.Value, name string) {
+func (d *decoder) mapping(n *yaml.Node, out reflect.Value, name label) {
 	if n.Kind != yaml.MappingNode {
 		d.addf(n, "%s must be a mapping of fields, not %s", name, kind(n))
 		return
 	}
 	keys := d.keys(out.Type())
-	d.fields(n, len(keys), func(key, val *yaml.Node) {
+	d.fields(n, func(key, val *yaml.Node) {
 		index := slices.Index(keys, key.Value)
 		if index < 0 || key.Value == "" {
 			d.unknown(key, keys)
 			return
 		}
-		d.value(val, out.Field(index), key.Value)
+		d.labelled(val, out.Field(index), label{field: key.Value})
 	})
 }
 
 // texts decodes a mapping whose keys are the author's own. A key is taken as it
 // is written, as a value is.
-func (d *decoder) texts(n *yaml.Node, out reflect.Value, name string) {
+func (d *decoder) texts(n *yaml.Node, out reflect.Value, name label) {
 	if n.Kind != yaml.MappingNode {
 		d.addf(n, "%s must be a mapping of texts, not %s", name, kind(n))
 		return
@@ -106,13 +122,13 @@ func (d *decoder) texts(n *yaml.Node, out reflect.Value, name string) {
 		return
 	}
 	m := reflect.MakeMapWithSize(out.Type(), len(n.Content)/2)
-	d.fields(n, len(n.Content)/2, func(key, val *yaml.Node) {
+	d.fields(n, func(key, val *yaml.Node) {
 		if key.Value == "" || key.Tag == nullTag {
 			d.addf(key, "a name in %s is empty", name)
 			return
 		}
 		text := reflect.New(out.Type().Elem()).Elem()
-		d.value(val, text, name+"["+printable(key.Value)+"]")
+		d.labelled(val, text, label{name.field, key.Value})
 		m.SetMapIndex(reflect.ValueOf(key.Value), text)
 	})
 	out.Set(m)
@@ -120,7 +136,7 @@ func (d *decoder) texts(n *yaml.Node, out reflect.Value, name string) {
 
 // tooMany refuses a list or mapping before a few bytes for each entry become a
 // large rule.
-func (d *decoder) tooMany(n *yaml.Node, entries int, name string) bool {
+func (d *decoder) tooMany(n *yaml.Node, entries int, name label) bool {
 	if entries <= maxEntries {
 		return false
 	}
@@ -130,8 +146,8 @@ func (d *decoder) tooMany(n *yaml.Node, entries int, name string) bool {
 
 // fields calls found for each field of a mapping, after it has refused those that
 // have no plain name or one that was there before.
-func (d *decoder) fields(n *yaml.Node, size int, found func(key, val *yaml.Node)) {
-	seen := make(map[string]int, size)
+func (d *decoder) fields(n *yaml.Node, found func(key, val *yaml.Node)) {
+	seen := newLines(len(n.Content) / 2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, val := n.Content[i], n.Content[i+1]
 		if !d.plain(key) {
@@ -145,11 +161,10 @@ func (d *decoder) fields(n *yaml.Node, size int, found func(key, val *yaml.Node)
 			d.addf(key, "the merge key << is not allowed; write the fields out")
 			continue
 		}
-		if line, ok := seen[key.Value]; ok {
+		if line := seen.add(key); line > 0 {
 			d.addf(key, "duplicate field %s; it is already set on line %d", quote(key.Value), line)
 			continue
 		}
-		seen[key.Value] = key.Line
 		found(key, val)
 	}
 }
@@ -162,7 +177,7 @@ func (d *decoder) unknown(key *yaml.Node, keys []string) {
 	d.addf(key, "unknown field %s%s", quote(key.Value), hint)
 }
 
-func (d *decoder) sequence(n *yaml.Node, out reflect.Value, name string) {
+func (d *decoder) sequence(n *yaml.Node, out reflect.Value, name label) {
 	if n.Kind != yaml.SequenceNode {
 		d.addf(n, "%s must be a list, not %s", name, kind(n))
 		return
@@ -172,13 +187,45 @@ func (d *decoder) sequence(n *yaml.Node, out reflect.Value, name string) {
 	}
 	list := reflect.MakeSlice(out.Type(), len(n.Content), len(n.Content))
 	for i, item := range n.Content {
-		d.value(item, list.Index(i), name+"["+strconv.Itoa(i)+"]")
+		d.labelled(item, list.Index(i), label{name.field, strconv.Itoa(i)})
 	}
 	out.Set(list)
 }
 
+// lines are the keys of a mapping so far. Few are looked through, as most mappings
+// have few; many are in a map, so that none takes longer than its size.
+type lines struct {
+	few  []*yaml.Node
+	many map[string]int
+}
+
+func newLines(size int) *lines {
+	if size > 32 {
+		return &lines{many: make(map[string]int, size)}
+	}
+	return &lines{few: make([]*yaml.Node, 0, size)}
+}
+
+// add returns the line of the same key before, or 0 after it has added the key.
+func (l *lines) add(key *yaml.Node) int {
+	if l.many != nil {
+		if line, ok := l.many[key.Value]; ok {
+			return line
+		}
+		l.many[key.Value] = key.Line
+		return 0
+	}
+	for _, k := range l.few {
+		if k.Value == key.Value {
+			return k.Line
+		}
+	}
+	l.few = append(l.few, key)
+	return 0
+}
+
 // scalar takes a number or a date as it is written: a tag 1.10 is not 1.1.
-func (d *decoder) scalar(n *yaml.Node, out reflect.Value, name string) {
+func (d *decoder) scalar(n *yaml.Node, out reflect.Value, name label) {
 	switch {
 	case n.Kind != yaml.ScalarNode:
 		d.addf(n, "%s must be a text, not %s", name, kind(n))

@@ -8,8 +8,20 @@ import (
 	"github.com/distribution/reference"
 )
 
-// alphanumeric is what stands between separators; a star can stand for some of it.
-const alphanumeric = "abcdefghijklmnopqrstuvwxyz0123456789*"
+// isAlphanumeric reports whether c stands between separators; a star can stand for
+// some of what does.
+func isAlphanumeric(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '*'
+}
+
+// trimAlphanumeric returns s without what of that it begins with.
+func trimAlphanumeric(s string) string {
+	i := 0
+	for i < len(s) && isAlphanumeric(s[i]) {
+		i++
+	}
+	return s[i:]
+}
 
 // maxPattern is the length in bytes of the longest match pattern: every name that
 // can be asked for can be written.
@@ -141,8 +153,13 @@ func validHost(c string) bool {
 	}
 	name, _, _ := strings.Cut(c, ":")
 	for label := range strings.SplitSeq(name, ".") {
-		if strings.Trim(label, alphanumeric+"-") != "" || strings.Trim(label, "-") != label || label == "" {
+		if label == "" || label[0] == '-' || label[len(label)-1] == '-' {
 			return false
+		}
+		for i := range len(label) {
+			if !isAlphanumeric(label[i]) && label[i] != '-' {
+				return false
+			}
 		}
 	}
 	return true
@@ -152,7 +169,7 @@ func validHost(c string) bool {
 // letters, digits and stars between single separators.
 func validComponent(c string) bool {
 	for {
-		rest := strings.TrimLeft(c, alphanumeric)
+		rest := trimAlphanumeric(c)
 		if rest == c {
 			return false
 		}
