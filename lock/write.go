@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
@@ -122,7 +123,11 @@ func (e *editor) create() error {
 	for _, g := range e.made {
 		b.WriteString(spaces(depth+2) + e.blockAlias(g, depth+2) + e.newline)
 	}
-	e.insert(e.above(at), b.String())
+	above := e.above(at)
+	if bytes.HasSuffix(e.data[:above], []byte(e.newline+e.newline)) {
+		b.WriteString(e.newline) // The rules go on standing by themselves.
+	}
+	e.insert(above, b.String())
 	return nil
 }
 

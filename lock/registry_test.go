@@ -1,0 +1,177 @@
+package lock
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// serve starts a registry behind a handler, with x/a:1 in it, and returns its host
+// and the image's digest.
+func serve(t *testing.T, wrap func(http.Handler) http.Handler) (host string, want digest.Digest) {
+	t.Helper()
+	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	push := httptest.NewServer(inner)
+	t.Cleanup(push.Close)
+	image, err := random.Image(16, 1)
+	require.NoError(t, err)
+	tag, err := name.NewTag(strings.TrimPrefix(push.URL, "http://") + "/x/a:1")
+	require.NoError(t, err)
+	require.NoError(t, remote.Write(tag, image))
+	d, err := image.Digest()
+	require.NoError(t, err)
+	server := httptest.NewServer(wrap(inner))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://"), digest.Digest(d.String())
+}
+
+func resolve(t *testing.T, ref string, insecure ...string) (digest.Digest, error) {
+	t.Helper()
+	r, err := policy.ParseReference(ref)
+	require.NoError(t, err)
+	return NewRegistry(insecure).Resolve(context.Background(), r)
+}
+
+// answer is a registry that answers everything with a status.
+func answer(status int) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v2/" {
+				next.ServeHTTP(w, r)
+				return
+			}
+			w.WriteHeader(status)
+		})
+	}
+}
+
+func TestResolve(t *testing.T) {
+	t.Parallel()
+	host, want := serve(t, func(h http.Handler) http.Handler { return h })
+	got, err := resolve(t, host+"/x/a:1")
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+
+	_, err = resolve(t, host+"/x/a:2")
+	require.ErrorContains(t, err, "the registry "+host+" has no such tag")
+}
+
+func TestResolveWhereTheRegistryKnowsNoHEAD(t *testing.T) {
+	t.Parallel()
+	host, want := serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodHead {
+				w.WriteHeader(http.StatusMethodNotAllowed)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	got, err := resolve(t, host+"/x/a:1")
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
+func TestResolveSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]string{
+		http.StatusUnauthorized:    "log in with docker login ",
+		http.StatusForbidden:       "log in with docker login ",
+		http.StatusNotFound:        "has no such tag",
+		http.StatusTooManyRequests: "try again later",
+		http.StatusTeapot:          "asking the registry ",
+	} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			host, _ := serve(t, answer(status))
+			_, err := resolve(t, host+"/x/a:1")
+			require.ErrorContains(t, err, want)
+			require.ErrorContains(t, err, host)
+		})
+	}
+}
+
+// The docker configuration is the process's, so this test doesn't run beside others.
+func TestResolveUsesTheDockerCredentials(t *testing.T) {
+	host, want := serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if user, password, ok := r.BasicAuth(); !ok || user != "me" || password != "secret" {
+				w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	dir := t.TempDir()
+	t.Setenv("DOCKER_CONFIG", dir)
+	_, err := resolve(t, host+"/x/a:1")
+	require.ErrorContains(t, err, "log in with docker login "+host)
+
+	config := fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, host, base64.StdEncoding.EncodeToString([]byte("me:secret")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600))
+	got, err := resolve(t, host+"/x/a:1")
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
+// answered is a transport that a registry stands behind, whatever its host.
+type answered struct{ asked []string }
+
+func (a *answered) RoundTrip(r *http.Request) (*http.Response, error) {
+	a.asked = append(a.asked, r.URL.String())
+	return httptest.NewRecorder().Result(), nil
+}
+
+// Nothing is sent over plain HTTP, unless the host is named or on this machine. The
+// library would try it by itself on hosts of private networks.
+func TestPlainHTTPIsRefused(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, url string
+		insecure  []string
+		sent      bool
+	}{
+		{"TLS", "https://reg.example/v2/", nil, true},
+		{"plain HTTP", "http://reg.example/v2/", nil, false},
+		{"plain HTTP in a private network", "http://10.0.0.1:5000/v2/", nil, false},
+		{"plain HTTP of a named host", "http://reg.test:5000/v2/", []string{"reg.test:5000"}, true},
+		{"plain HTTP of another port of it", "http://reg.test/v2/", []string{"reg.test:5000"}, false},
+		{"plain HTTP of localhost", "http://localhost:5000/v2/", nil, true},
+		{"plain HTTP of the loopback address", "http://127.0.0.2:5000/v2/", nil, true},
+		{"plain HTTP of a host that begins like it", "http://localhost.example/v2/", nil, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			next := &answered{}
+			request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, tt.url, nil)
+			require.NoError(t, err)
+			response, err := encrypted{next, tt.insecure}.RoundTrip(request)
+			require.Equal(t, tt.sent, len(next.asked) == 1)
+			if tt.sent {
+				require.NoError(t, err)
+				require.NoError(t, response.Body.Close())
+			} else {
+				require.ErrorContains(t, err, "--insecure-registry "+request.URL.Host)
+			}
+		})
+	}
+}
