@@ -126,7 +126,7 @@ func versions(written string) []version {
 	if written == "" {
 		return nil
 	}
-	out := []version{{0, 0, 0}, {999, 999, 999}}
+	var out []version
 	for _, word := range strings.FieldsFunc(written, func(r rune) bool { return (r < '0' || r > '9') && r != '.' }) {
 		var v version
 		for i, part := range strings.Split(word, ".") {
@@ -145,7 +145,7 @@ func versions(written string) []version {
 			out = append(out, version{v[0] - 1, 999, 999})
 		}
 	}
-	return out
+	return append(out, version{0, 0, 0}, version{999, 999, 999})
 }
 
 // spellings returns the version as tags have it, wholly or in part.

@@ -59,35 +59,43 @@ func split(s string) []string {
 	return out
 }
 
-// Fresh returns a text of letters or digits that no glob spells out any part of, so
-// that an example filled with it is in no glob that doesn't hold all of the example's
-// own. If there is none, it returns the one that it tries first.
+// Fresh returns a text of letters or digits that the globs don't spell out any part
+// of, so that an example filled with it is in no glob that doesn't hold all of the
+// example's own. If there is none, it returns the one that it tries first.
 func Fresh(globs []string) string {
 	const first = "other"
-	var spelled []string
+	var parts []string
 	for _, g := range globs {
-		spelled = append(spelled, strings.FieldsFunc(g, func(r rune) bool { return r == '*' || r == '/' })...)
+		parts = append(parts, strings.Split(g, "/")...)
 	}
 	for _, t := range append([]string{first}, strings.Split("zqjxwvkyufhgbpmdlcnirtsoae0987654321", "")...) {
 		if len(t) == 1 {
 			t += t + t
 		}
-		if !slices.ContainsFunc(spelled, func(s string) bool { return touches(t, s) }) {
+		if !slices.ContainsFunc(parts, func(part string) bool { return touches(t, part) }) {
 			return t
 		}
 	}
 	return first
 }
 
-// touches reports whether a part of a text with t in it could be spelled s, or the
-// beginning or end of s.
-func touches(t, s string) bool {
-	if strings.Contains(t, s) || strings.Contains(s, t) {
+// touches reports whether a text with t in it could be spelled as the glob has it: all
+// of it where it has no star, some of it at a star.
+func touches(t, glob string) bool {
+	if strings.Contains(glob, t) {
 		return true
 	}
-	for i := 1; i < min(len(t), len(s)); i++ {
-		if t[:i] == s[len(s)-i:] || t[len(t)-i:] == s[:i] {
+	if !Open(glob) {
+		return false
+	}
+	for s := range strings.SplitSeq(glob, "*") {
+		if s != "" && strings.Contains(t, s) {
 			return true
+		}
+		for i := 1; i < min(len(t), len(s)); i++ {
+			if t[:i] == s[len(s)-i:] || t[len(t)-i:] == s[:i] {
+				return true
+			}
 		}
 	}
 	return false

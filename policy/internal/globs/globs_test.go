@@ -149,8 +149,9 @@ func inBoth(forms []string, s string) bool {
 
 func TestFresh(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "other", Fresh([]string{"a*", "*b"}))
-	require.Equal(t, "zzz", Fresh([]string{"mother*"}), "it holds other")
+	require.Equal(t, "other", Fresh([]string{"a*", "*b", "docker.io/rust"}))
+	require.Equal(t, "zzz", Fresh([]string{"mother"}), "it holds other")
 	require.Equal(t, "zzz", Fresh([]string{"*r-x"}), "other ends as this begins")
+	require.Equal(t, "zzz", Fresh([]string{"*the*"}), "other holds it")
 	require.Equal(t, "qqq", Fresh([]string{"o*", "docker.io/**", "*z"}))
 }
