@@ -19,7 +19,7 @@ type StrictDocument struct {
 // DecodeStrict reads a document of at most limit bytes that belongs to a policy
 // without being one, such as tests of it, as strictly as Parse reads a policy. The
 // file is only a name for messages. Out points to a struct with yaml tags, of
-// structs, slices, maps of texts, texts, bools and ints.
+// structs, slices, texts, maps of those, bools and ints.
 //
 // What is no such document is a *ParseError.
 func DecodeStrict(file string, data []byte, limit int, out any) (*StrictDocument, error) {
