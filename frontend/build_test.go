@@ -3,7 +3,6 @@ package frontend
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -12,10 +11,8 @@ import (
 
 	"github.com/moby/buildkit/frontend/dockerui"
 	"github.com/moby/buildkit/frontend/gateway/client"
-	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/sourcepolicy"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
-	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/policy"
@@ -224,37 +221,6 @@ func TestADigestBesideATagIsJudgedByWhatTheTagPointsTo(t *testing.T) {
 	require.Len(t, c.solved, 1)
 }
 
-func TestADenialPointsAtTheLineThatAsked(t *testing.T) {
-	for name, tc := range map[string]struct {
-		file string
-		opts map[string]string
-		line int32
-		by   string
-	}{
-		"directive of the file":                        {file: "#!/bin/x\n# syntax=evil/x\n", line: 2, by: "line 2 of Dockerfile"},
-		"directive that BuildKit passed as cmdline":    {file: "# syntax=" + us + " evil/x\n", opts: map[string]string{"cmdline": us + " evil/x"}, line: 1, by: "line 1 of Dockerfile"},
-		"JSON directive":                               {file: `{"syntax":"evil/x"}`, line: 1, by: "line 1 of Dockerfile"},
-		"BUILDKIT_SYNTAX":                              {file: "# syntax=docker/dockerfile:1\n", opts: map[string]string{"cmdline": us, "build-arg:BUILDKIT_SYNTAX": "evil/x"}, by: "the build-arg BUILDKIT_SYNTAX"},
-		"BUILDKIT_SYNTAX that BuildKit passed as well": {file: "# syntax=docker/dockerfile:1\n", opts: map[string]string{"cmdline": us + " evil/x", "build-arg:BUILDKIT_SYNTAX": us + " evil/x"}, by: "the build-arg BUILDKIT_SYNTAX"},
-		"a cmdline that no file has":                   {file: "# syntax=docker/dockerfile:1\n", opts: map[string]string{"cmdline": us + " evil/x"}, by: "the cmdline option"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := run(t, newFake(t, tc.file, tc.opts), corpPolicy)
-			var denial *DenialError
-			require.ErrorAs(t, err, &denial)
-			require.Equal(t, tc.by, denial.AskedBy)
-			srcs := errdefs.Sources(err)
-			if tc.line == 0 {
-				require.Empty(t, srcs)
-				return
-			}
-			require.Len(t, srcs, 1)
-			require.Equal(t, tc.line, srcs[0].Ranges[0].Start.Line)
-			require.Equal(t, tc.file, string(srcs[0].Info.Data))
-		})
-	}
-}
-
 // The gateway must find our named context under the key that standIn makes.
 func TestTheNamedContextIsWhereTheGatewayLooks(t *testing.T) {
 	for _, source := range []string{
@@ -273,27 +239,6 @@ func TestTheNamedContextIsWhereTheGatewayLooks(t *testing.T) {
 	}
 }
 
-func TestThePolicySubrequestAnswersAndRunsNothing(t *testing.T) {
-	for name, tc := range map[string]struct{ file, doc, status, text string }{
-		"allowed":             {"# syntax=docker/dockerfile:1\n", corpPolicy, "0", "is allowed"},
-		"refused":             {"# syntax=evil/dockerfile:1\n", corpPolicy, "1", "is refused"},
-		"no policy":           {"# syntax=docker/dockerfile:1\n", "", "1", "holds no policy"},
-		"nothing asked for":   {"FROM scratch\n", corpPolicy, "1", "every frontend is refused"},
-		"no reference at all": {"# syntax=:\n", corpPolicy, "1", "not an image reference"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := newFake(t, tc.file, map[string]string{"requestid": PolicySubrequest})
-			res, err := run(t, c, tc.doc)
-			require.NoError(t, err)
-			require.Equal(t, tc.status, string(res.Metadata["result.statuscode"]))
-			require.Contains(t, string(res.Metadata["result.txt"]), tc.text)
-			require.True(t, json.Valid(res.Metadata["result.json"]))
-			require.Empty(t, c.solved)
-			require.Empty(t, c.pinned)
-		})
-	}
-}
-
 // The gateway writes these two options itself before it starts us.
 func TestOptionsThatTheGatewayDerivesAreNotTakenForTheClients(t *testing.T) {
 	c := newFake(t, "# syntax=docker/dockerfile:1\n", map[string]string{
@@ -305,18 +250,4 @@ func TestOptionsThatTheGatewayDerivesAreNotTakenForTheClients(t *testing.T) {
 	require.NotContains(t, c.solved[0].FrontendOpt, "hostname")
 	require.NotContains(t, c.solved[0].FrontendOpt, "build-arg:BUILDKIT_SANDBOX_HOSTNAME")
 	require.Equal(t, "true", c.solved[0].FrontendOpt["multi-platform"], "the client's own")
-}
-
-type codedError struct{ error }
-
-func (codedError) Code() int { return 403 }
-
-func TestAnErrorOfTheRegistryKeepsItsTypeAndCantWriteToATerminal(t *testing.T) {
-	c := newFake(t, "# syntax=docker/dockerfile:1\n", nil)
-	c.broken = codedError{errors.New("forbidden: \x1b[2J\u202e")}
-	_, err := run(t, c, corpPolicy)
-	var coded codedError
-	require.ErrorAs(t, err, &coded)
-	require.Contains(t, err.Error(), "its image can't be read: forbidden: [2J\n")
-	require.Empty(t, policysession.DenyMessages(err), "it is no decision of a policy")
 }
