@@ -188,4 +188,3 @@ func (l lockable) pinText(p lock.Pin) string {
 	}
 	return fmt.Sprintf("%s: %s:%s moved from %s to %s", at, p.To, p.Tag, p.Old, p.New)
 }
-

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const exportedPolicy = `version: 1
+id: corp
+contact: "#help"
+frontends:
+  - name: dockerfile
+    match: [docker/dockerfile]
+    tags: ["1.*"]
+  - name: short
+    match: [docker/short]
+    expires: 2027-03-01
+  - name: folder
+    match: ["corp.example/**"]
+    options: {deny: [target]}
+`
+
+func TestExport(t *testing.T) {
+	t.Parallel()
+	file := write(t, "policy.yaml", exportedPolicy)
+	tests := []struct {
+		name, format string
+		args         []string
+		want         string // all of stdout; not looked at if empty
+		lacks        string
+		notes        []string
+	}{
+		{"buildkitd", "buildkitd", nil, `# Which frontends may run, by name.
+[frontend."dockerfile.v0"]
+  enabled = false
+
+[frontend."gateway.v0"]
+  enabled = true
+  allowedRepositories = [
+    "docker.io/docker/dockerfile",
+    "docker.io/docker/short",
+  ]
+`, "", []string{
+			file + ": refuses more: the frontend that is built into buildkitd is switched off, since no rule can allow it; buildx then needs --build-arg BUILDKIT_SYNTAX",
+			file + `:5: allows more: rule "dockerfile": of docker.io/docker/dockerfile, buildkitd checks the name only; lost are tags`,
+			file + `:8: allows more: rule "short": expires is not exported: from 2027-03-01 on, make the export anew`,
+			file + `:11: refuses more: rule "folder": the pattern corp.example/** is left out: buildkitd takes only names that are written out`,
+		}},
+		{"buildkitd, strict", "buildkitd", []string{"--strict"}, `# Which frontends may run, by name.
+[frontend."dockerfile.v0"]
+  enabled = false
+
+[frontend."gateway.v0"]
+  # No name can be listed, and an empty list would allow all.
+  enabled = false
+`, "", []string{
+			file + ": refuses more: the frontend that is built into buildkitd is switched off, since no rule can allow it; buildx then needs --build-arg BUILDKIT_SYNTAX",
+			file + `:5: refuses more: rule "dockerfile": the rule is left out: of docker.io/docker/dockerfile, buildkitd checks the name only; lost are tags`,
+			file + `:8: refuses more: rule "short": the rule is left out: expires is not exported: from 2027-03-01 on, make the export anew`,
+			file + `:11: refuses more: rule "folder": the pattern corp.example/** is left out: buildkitd takes only names that are written out`,
+		}},
+		{"what has expired", "source-policy", []string{"--at", "2027-03-01T00:00:00Z"}, "", "docker/short", []string{
+			file + ": differs: messages and contacts are not exported",
+			file + ": differs: a source policy can't stop a client that puts a named context in the place of a frontend's image",
+			file + ": refuses more: repositories of frontends with conditions on tags can't be base images, and a tag in them can't be written beside a digest unless an alias pins it so",
+			file + `:8: differs: rule "short": the rule expired on 2027-03-01 and is left out`,
+			file + `:11: allows more: rule "folder": options are not exported (deny): only the policy frontend sees them`,
+		}},
+		{"Rego", "rego", []string{"--image", "library/*"}, "", "", []string{
+			file + ": allows more: a frontend among the images docker.io/library/* is let through as they are",
+			file + `:5: allows more: rule "dockerfile": a tag that is written beside a digest is believed, unless an alias of the same name pins it`,
+			file + `:8: allows more: rule "short": expires is not exported: from 2027-03-01 on, make the export anew`,
+			file + `:11: allows more: rule "folder": options are not exported (deny): only the policy frontend sees them`,
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			args := append([]string{"export", "--format", tt.format, "--at", "2027-02-01T00:00:00Z"}, tt.args...)
+			code, stdout, stderr := run(append(args, file)...)
+			require.Equal(t, exitOK, code, stderr)
+			if tt.want != "" {
+				require.Equal(t, tt.want, stdout)
+			}
+			if tt.lacks != "" {
+				require.NotContains(t, stdout, tt.lacks)
+			}
+			require.Equal(t, strings.Join(tt.notes, "\n")+"\n", stderr)
+
+			output := filepath.Join(t.TempDir(), "out")
+			code, nothing, _ := run(append(args, "--output", output, file)...)
+			require.Equal(t, exitOK, code)
+			require.Empty(t, nothing)
+			require.Equal(t, stdout, contents(t, output))
+			info, err := os.Stat(output)
+			require.NoError(t, err)
+			require.Equal(t, os.FileMode(0o644), info.Mode().Perm())
+			if tt.format == "source-policy" {
+				require.True(t, json.Valid([]byte(stdout)))
+			}
+		})
+	}
+}
+
+func TestExportUsageErrors(t *testing.T) {
+	t.Parallel()
+	file := write(t, "policy.yaml", exportedPolicy)
+	broken := write(t, "broken.yaml", "version: 2\n")
+	for name, tt := range map[string]struct {
+		args []string
+		want string
+	}{
+		"no format":              {[]string{file}, "--format is missing; give source-policy, buildkitd or rego"},
+		"a format that is none":  {[]string{"--format", "toml", file}, `--format must be source-policy, buildkitd or rego, not "toml"`},
+		"no policy":              {[]string{"--format", "rego"}, "give exactly one policy file, not 0"},
+		"a broken policy":        {[]string{"--format", "rego", broken}, broken + ":1:10: version 2 is not known"},
+		"images for buildkitd":   {[]string{"--format", "buildkitd", "--image", "x", file}, "--image is for --format rego"},
+		"images that are none":   {[]string{"--format", "rego", "--image", "a:1", file}, "a pattern is for names only"},
+		"a time that is none":    {[]string{"--format", "rego", "--at", "today", file}, "--at needs a time"},
+		"a folder that is none":  {[]string{"--format", "rego", "--output", file + "/x", file}, "writing the export: "},
+		"an output for no right": {[]string{"--format", "rego", "--output", filepath.Dir(file), file}, "writing the export: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, stdout, stderr := run(append([]string{"export"}, tt.args...)...)
+			require.Equal(t, exitUsage, code)
+			require.Empty(t, stdout)
+			require.Contains(t, stderr, tt.want)
+		})
+	}
+}

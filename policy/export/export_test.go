@@ -1,0 +1,158 @@
+package export
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+func parsed(t *testing.T, doc string) *policy.Policy {
+	t.Helper()
+	p, err := policy.Parse("policy.yaml", []byte("version: 1\n"+doc))
+	require.NoError(t, err)
+	return p
+}
+
+// Each thing that a format can't hold is said.
+func TestNotes(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, doc string
+		format    Format
+		strict    bool
+		want      Note
+	}{
+		{"a policy that warns", "mode: warn", Buildkitd, false, Note{Effect: RefusesMore, Message: "the policy only warns (mode: warn); the export refuses"}},
+		{"a rule that warns", "frontends: [{name: a, match: [docker/a], action: deny, mode: warn}]", SourcePolicy, false, Note{RefusesMore, "a", "policy.yaml", 2, "the rule only warns (mode: warn); the export refuses"}},
+		{"a rule that will warn", "frontends: [{name: a, match: [docker/a], warnAfter: 2027-01-01}]", Rego, false, Note{Different, "a", "policy.yaml", 2, "warnAfter is not exported: nobody is warned"}},
+		{"a default frontend", "defaultFrontend: docker/a", SourcePolicy, false, Note{Effect: Different, Message: "defaultFrontend is not exported: a build that names no frontend gets no other one"}},
+		{"default: allow for buildkitd", "default: allow", Buildkitd, false, Note{Effect: RefusesMore, Message: "default: allow is not exported: only names that allow rules write out are listed"}},
+		{"a pattern for buildkitd", "frontends: [{name: a, match: [\"**\"]}]", Buildkitd, false, Note{RefusesMore, "a", "policy.yaml", 2, "the pattern ** is left out: buildkitd takes only names that are written out"}},
+		{"a denied name", "frontends: [{name: a, match: [docker/a]}, {name: b, match: [docker/a], action: deny}]", Buildkitd, false, Note{Different, "a", "policy.yaml", 2, "docker.io/docker/a is left out: another rule, an alias or the limits leave nothing of it to allow"}},
+		{"a name that is denied in part", "frontends: [{name: a, match: [docker/a]}, {name: b, match: [\"docker/*\"], tags: [x], action: deny}]", Buildkitd, false, Note{AllowsMore, "a", "policy.yaml", 2, "of docker.io/docker/a, buildkitd checks the name only; lost are what rule \"b\" denies of it"}},
+		{"an alias for buildkitd", "aliases: [{from: docker/a, to: docker/b}]", Buildkitd, false, Note{Effect: RefusesMore, File: "policy.yaml", Line: 2, Message: "the alias is not exported: builds must write the name that docker/a stands for"}},
+		{"an alias for Rego", "aliases: [{from: docker/a, to: docker/b}]", Rego, true, Note{Effect: RefusesMore, File: "policy.yaml", Line: 2, Message: "the alias is not exported: builds must write the name that docker/a stands for"}},
+		{"aliases in a chain", "aliases: [{from: docker/a, to: docker/b}, {from: docker/b, to: docker/c}]", SourcePolicy, true, Note{Effect: RefusesMore, File: "policy.yaml", Line: 2, Message: "the alias is left out, because another conversion would change what it makes again; what it is for is refused"}},
+		{"limits that leave nothing", "frontends: [{name: a, match: [docker/a]}]\nlimits: {match: [corp.example/**]}", SourcePolicy, false, Note{Different, "a", "policy.yaml", 2, "the limits leave nothing of the rule, so it is left out"}},
+		{"options", "frontends: [{name: a, match: [docker/a], options: {deny: [x], only: [y], inputs: deny}}]", SourcePolicy, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule is left out: options are not exported (deny, only and inputs: deny): only the policy frontend sees them"}},
+		{"prereleases", "frontends: [{name: a, match: [docker/a], versions: \">=1.0.0-rc1\"}]", SourcePolicy, false, Note{RefusesMore, "a", "policy.yaml", 2, "prereleases in versions are not exported, only releases"}},
+		{"exceptions of a deny rule", "frontends: [{name: a, match: [docker/a], exceptTags: [x], action: deny}]", Rego, false, Note{RefusesMore, "a", "policy.yaml", 2, "exceptTags of a deny rule are not exported: it denies them too"}},
+		{"a deny rule that expires", "frontends: [{name: a, match: [docker/a], expires: 2027-03-01, action: deny}]", Rego, false, Note{RefusesMore, "a", "policy.yaml", 2, "expires is not exported: the export goes on to deny after 2027-03-01"}},
+		{"tags of a pattern", "frontends: [{name: a, match: [\"docker/*\"], tags: [x]}]", SourcePolicy, false, Note{AllowsMore, "a", "policy.yaml", 2, claimedTag}},
+		{"tags of a pattern, strictly", "frontends: [{name: a, match: [\"docker/*\"], tags: [x]}]", SourcePolicy, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule is left out: " + claimedTag}},
+		{"tags of a denied pattern, strictly", "frontends: [{name: a, match: [\"docker/*\"], tags: [x], action: deny}]", SourcePolicy, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule denies every tag: " + claimedTag}},
+		{"a wanted digest of a pattern", "frontends: [{name: a, match: [\"docker/*\"], requireDigest: true}]", SourcePolicy, false, Note{AllowsMore, "a", "policy.yaml", 2, "requireDigest is not held, because base images may match the pattern too"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			out, err := Export(parsed(t, tt.doc), tt.format, Options{Time: at(), Strict: tt.strict})
+			require.NoError(t, err)
+			require.Contains(t, out.Notes, tt.want)
+		})
+	}
+}
+
+func TestExportFails(t *testing.T) {
+	t.Parallel()
+	p := parsed(t, "")
+	_, err := Export(p, "toml", Options{})
+	require.EqualError(t, err, `the format must be source-policy, buildkitd or rego, not "toml"`)
+	_, err = Export(&policy.Policy{}, Rego, Options{})
+	require.ErrorContains(t, err, "policy.Parse")
+	_, err = Export(nil, Rego, Options{})
+	require.ErrorContains(t, err, "policy.Parse")
+	_, err = Export(p, Buildkitd, Options{Images: []string{"x"}})
+	require.ErrorContains(t, err, "for the format rego only")
+	_, err = Export(p, Rego, Options{Images: []string{"x", "y:1"}})
+	require.ErrorContains(t, err, "a pattern is for names only")
+}
+
+// What the policy warns of is refused, and the policy itself stays as it was.
+func TestAnExportEnforces(t *testing.T) {
+	t.Parallel()
+	p := parsed(t, "mode: warn\nfrontends: [{match: [docker/a]}, {match: [docker/b], mode: warn}]")
+	out, err := Export(p, SourcePolicy, Options{Time: at(), Strict: true})
+	require.NoError(t, err)
+	_, err = bySourcePolicy(out.Data, "docker/c:1")
+	require.ErrorContains(t, err, "denied by policy")
+	require.Equal(t, policy.ModeWarn, p.Mode)
+	require.Equal(t, policy.ModeWarn, p.Frontends[1].Mode)
+}
+
+// Each of the cases of which the property tests could miss one.
+func TestSourcePolicy(t *testing.T) {
+	t.Parallel()
+	pin := fuzzDigest(1)
+	doc := `
+aliases:
+  - {from: docker/hub, to: mirror.corp/hub, pins: {"1": "` + pin + `"}}
+  - {from: docker/pinned, to: docker/pinned, pins: {"1": "` + pin + `"}}
+  - {from: old.corp/**, to: new.corp/**}
+frontends:
+  - {match: [mirror.corp/hub], tags: ["1", "2"]}
+  - {match: [docker/pinned, docker/tagged], tags: ["1", "2"], exceptTags: ["2"]}
+  - {match: [docker/digests], digests: ["` + pin + `"]}
+  - {match: [docker/written], requireDigest: true}
+  - {match: ["new.corp/**"]}
+  - {match: ["**/upstream"], action: deny}
+  - {match: ["new.corp/t"], tags: [bad], action: deny}
+`
+	out, err := Export(parsed(t, doc), SourcePolicy, Options{Time: at(), Strict: true})
+	require.NoError(t, err)
+	for asked, want := range map[string]string{
+		"docker/hub:1":                            "mirror.corp/hub:1@" + pin,
+		"docker/hub:2":                            "mirror.corp/hub:2@" + world("mirror.corp/hub", "2").String(),
+		"docker/hub:3":                            "",
+		"docker/hub":                              "",
+		"docker/hub:1@" + pin:                     "mirror.corp/hub:1@" + pin,
+		"docker/hub:1@" + fuzzDigest(2):           "",
+		"docker/hub@" + pin:                       "",
+		"docker/pinned:1":                         "docker.io/docker/pinned:1@" + pin,
+		"docker/pinned:1@" + fuzzDigest(2):        "",
+		"docker/pinned:2":                         "",
+		"docker/tagged:1":                         "docker.io/docker/tagged:1@" + world("docker.io/docker/tagged", "1").String(),
+		"docker/tagged:1@" + fuzzDigest(2):        "",
+		"docker/digests:x@" + pin:                 "docker.io/docker/digests:x@" + pin,
+		"docker/digests:x":                        "",
+		"docker/written:1":                        "",
+		"docker/written":                          "",
+		"docker/written@" + pin:                   "docker.io/docker/written@" + pin,
+		"old.corp/a/b:1":                          "new.corp/a/b:1@" + world("new.corp/a/b", "1").String(),
+		"old.corp/upstream:1":                     "",
+		"new.corp/t:good":                         "new.corp/t:good@" + world("new.corp/t", "good").String(),
+		"new.corp/t:bad":                          "",
+		"new.corp/t@" + pin:                       "",
+		"new.corp/t:good@" + pin:                  "",
+		"NEW.CORP/t:bad":                          "",
+		"new.corp:443/t:bad":                      "",
+		"docker/tagged-evil:1":                    "",
+		"docker/tagged/evil:1":                    "",
+		"index.docker.io/docker/tagged:1":         "docker.io/docker/tagged:1@" + world("docker.io/docker/tagged", "1").String(),
+		"evil.example/docker.io/docker/tagged:1":  "",
+		"docker/tagged:1.evil":                    "",
+		"mirror.corp/hub/docker.io/docker/hub:1":  "",
+		"new.corp/a/docker-image/new.corp/a/evil": "new.corp/a/docker-image/new.corp/a/evil:latest@" + world("new.corp/a/docker-image/new.corp/a/evil", "latest").String(),
+	} {
+		runs, err := bySourcePolicy(out.Data, asked)
+		if want == "" {
+			require.ErrorContains(t, err, "denied by policy", asked)
+			continue
+		}
+		require.NoError(t, err, asked)
+		require.Equal(t, want, runs.String(), asked)
+	}
+}
+
+func TestSourcePolicyIsRulesOfVersion1(t *testing.T) {
+	t.Parallel()
+	out, err := Export(parsed(t, ""), SourcePolicy, Options{Time: time.Time{}})
+	require.NoError(t, err)
+	var p struct{ Version int }
+	require.NoError(t, json.Unmarshal(out.Data, &p))
+	require.Equal(t, 1, p.Version)
+}
