@@ -28,6 +28,7 @@ type comparison struct {
 	other    digest.Digest // in no rule
 	deep     int           // more components than a pattern has
 	complete bool
+	budget   int // of requests
 	asked    int
 	found    differences
 
@@ -37,7 +38,7 @@ type comparison struct {
 
 func newComparison(a, b *policy.Policy, at time.Time) *comparison {
 	c := &comparison{
-		a: newSide(a), b: newSide(b), at: at, complete: true, other: digest.FromString("an image that no rule names"),
+		a: newSide(a), b: newSide(b), at: at, complete: true, budget: maxRequests, other: digest.FromString("an image that no rule names"),
 		seen: map[string]bool{}, conditions: map[*policy.Rule]policy.Layers{},
 	}
 	c.fresh = globs.Fresh(slices.Concat(c.a.texts(), c.b.texts()))

@@ -111,7 +111,10 @@ type Statement struct {
 // Compare says what changes from policy a to policy b, from the given time on. Both
 // come from package policy.
 func Compare(a, b *policy.Policy, at time.Time) Report {
-	c := newComparison(a, b, at)
+	return newComparison(a, b, at).report()
+}
+
+func (c *comparison) report() Report {
 	c.defaultFrontend()
 	for _, w := range c.witnesses() {
 		if !c.name(w) {

@@ -42,7 +42,7 @@ func (c *comparison) extras(w witness, r policy.Request, points digest.Digest, o
 	var plain [2]policy.Decision
 	for i, o := range options {
 		for j, in := range inputs {
-			if c.asked == maxRequests {
+			if c.asked >= c.budget {
 				c.complete = false
 				return false
 			}
