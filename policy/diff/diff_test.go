@@ -66,6 +66,11 @@ func TestCompare(t *testing.T) {
 		{"a default that allows", head + "- {name: a, match: [a]}\n", "default: allow\n" + head + "- {name: a, match: [a]}\n", []string{"+allowed other.other/other:latest"}},
 		{"a wider pattern", head + "- {name: a, match: [c.example/x]}\n", head + "- {name: a, match: [c.example/x*]}\n", []string{"+allowed c.example/xother:latest"}},
 		{"a pattern that takes deeper folders", head + "- {name: a, match: [c.example/*]}\n", head + "- {name: a, match: [\"c.example/**\"]}\n", []string{"+allowed c.example/other/other:latest"}},
+		{"a pattern that takes the deepest folders", head + "- {name: a, match: [c.example/*, c.example/*/*]}\n", head + "- {name: a, match: [\"c.example/**\"]}\n", []string{"+allowed c.example/other/other/other/other/other:latest"}},
+		{"another order of rules", head + "- {name: a, match: [a], options: {deny: [k]}}\n- {name: b, match: [\"**\"]}\n", head + "- {name: b, match: [\"**\"]}\n- {name: a, match: [a], options: {deny: [k]}}\n",
+			[]string{"+loosened a:latest; no longer obliged to options.deny: k", "+loosened a:latest k=other; no longer refused: option k"}},
+		{"tags of a name that only an alias leads to", "aliases: [{from: \"a/**\", to: \"c.example/**\"}, {from: \"c.example/**\", to: \"d.example/**\"}]\n" + head + "- {name: a, match: [c.example/x], tags: [\"1\"]}\n",
+			"aliases: [{from: \"a/**\", to: \"c.example/**\"}, {from: \"c.example/**\", to: \"d.example/**\"}]\n" + head + "- {name: a, match: [c.example/x], tags: [\"1\", \"2\"]}\n", []string{"+allowed a/x:2"}},
 		{"tags more", head + "- {name: a, match: [a], tags: [\"1.*\"]}\n", head + "- {name: a, match: [a], tags: [\"1.*\", \"2\"]}\n", []string{"+allowed a:2"}},
 		{"no condition on tags", head + "- {name: a, match: [a], tags: [\"1.*\"]}\n", head + "- {name: a, match: [a]}\n", []string{"+allowed a:latest"}},
 		{"a wider range", head + "- {name: a, match: [a], versions: \">=1.4 <2\"}\n", head + "- {name: a, match: [a], versions: \">=1.4 <2.0.2\"}\n", []string{"+allowed a:2.0.0"}},
@@ -173,10 +178,10 @@ func rules(total, n int) string {
 
 func TestALittleChangeOfALargePolicyIsCompared(t *testing.T) {
 	t.Parallel()
-	r := Compare(parse(t, rules(3000, 0)), parse(t, rules(3000, 2)), now())
+	r := Compare(parse(t, rules(3000, 0)), parse(t, rules(3000, 8)), now())
 	require.True(t, r.Complete)
-	require.Len(t, r.Differences, 4, "two rules allow other tags and no longer those")
-	require.Less(t, r.Requests, 1000, "only what changed is looked at")
+	require.Len(t, r.Differences, 16, "eight rules allow other tags and no longer those")
+	require.Less(t, r.Requests, 4000, "only what changed is looked at")
 }
 
 func TestTooMuchToCompareCountsAsWidened(t *testing.T) {

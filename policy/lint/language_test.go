@@ -72,6 +72,7 @@ func TestCheckWholeLanguage(t *testing.T) {
 		{"a rule with other versions is fine", head + "- {name: a, match: [a], versions: \">=1\"}\n- {name: b, match: [a], versions: \">=0\"}\n", nil},
 		{"a rule with what one before it excepts is fine", head + "- {name: a, match: [a], exceptTags: [\"1.5\"]}\n- {name: b, match: [a], tags: [\"1.*\"]}\n", nil},
 		{"a rule with nothing of what one before it excepts", head + "- {name: a, match: [a], exceptTags: [\"1.5\"]}\n- {name: b, match: [a], tags: [\"2.*\"]}\n", []string{"shadowed b p:6:3"}},
+		{"a rule with a variant of what one before it excepts is fine", head + "- {name: a, match: [a], tags: [\"1.*\"], versions: \">=2\", variants: [labs], exceptTags: [\"1.5\"]}\n- {name: b, match: [a], tags: [\"1.5-labs\"]}\n", nil},
 		{"a rule without tags after one with any", head + "- {name: a, match: [a], tags: [\"*\"], exceptTags: [\"1\"]}\n- {name: b, match: [a]}\n", nil},
 
 		{"a rule for a name that an alias takes away", top + "aliases:\n- {from: a, to: b}\nfrontends:\n- {name: a, match: [a]}\n- {name: b, match: [b]}\n", []string{"aliased-away a p:7:3"}},
