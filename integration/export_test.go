@@ -189,6 +189,44 @@ func TestExportedRegoPolicy(t *testing.T) {
 	})
 }
 
+// What else a Rego policy tells: tags by pattern and what they except, limits, aliases,
+// tags that are denied, digests without a tag, hosts in another spelling.
+func TestExportedRegoPolicyConditions(t *testing.T) {
+	t.Parallel()
+	pushExportCases(t)
+	const good = "docker/dockerfile:1"
+	pinned := digest(t, good)
+	for _, ref := range []string{"rego/tagged:1.7", "rego/tagged:1.5", "rego/tagged:1.bad", "rego/replaced:1", "rego/beyond/limits:1", "rego/any:1", "rego/upstream:1"} {
+		require.NoError(t, env.Registry.Tag(env.Registry.Ref(good), env.Registry.Ref(ref)))
+	}
+	file, _ := exported(t, `version: 1
+aliases: [{from: rego/replaced, to: rego/any}]
+frontends:
+  - {name: tagged, match: [rego/tagged], tags: ["1.*"], exceptTags: ["1.5"]}
+  - {name: "no bad ones", match: [rego/tagged], tags: ["*bad"], action: deny}
+  - {name: rest, match: ["rego/**"], requireDigest: true}
+  - {name: any, match: [rego/any, rego/replaced, rego/beyond/limits, rego/upstream]}
+  - {name: no-upstream, match: ["**/upstream"], action: deny}
+limits: {match: ["rego/*"]}
+`, export.Rego, export.Options{Images: []string{"library/*"}})
+	d := env.Plain(t)
+	runExported(t, map[string]frontendCase{
+		"a tag of the pattern":                 {frontend: "rego/tagged:1.7"},
+		"a tag that is excepted":               {frontend: "rego/tagged:1.5", want: refusedByExport},
+		"a tag that is denied":                 {frontend: "rego/tagged:1.bad", want: refusedByExport},
+		"a digest where a tag could be denied": {frontend: "rego/tagged@" + pinned, want: refusedByExport},
+		"a name that an alias replaces":        {frontend: "rego/replaced:1", want: refusedByExport},
+		"a name beyond the limits":             {frontend: "rego/beyond/limits:1", want: refusedByExport},
+		"any tag":                              {frontend: "rego/any:1"},
+		"a digest alone":                       {frontend: "rego/any@" + pinned},
+		"a name that is denied":                {frontend: "rego/upstream:1", want: refusedByExport},
+		"a host in another case":               {frontend: "DOCKER.IO/rego/any:1", want: refusedByExport},
+	}, regoDenied, func(t *testing.T, dir, out string) harness.Output {
+		t.Helper()
+		return byRego(t, d, dir, file, "-o", out)
+	})
+}
+
 // A base image that nobody named is refused by a Rego policy, and by no source policy.
 func TestExportsAndBaseImages(t *testing.T) {
 	t.Parallel()

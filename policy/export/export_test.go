@@ -148,6 +148,52 @@ frontends:
 	}
 }
 
+// What can't be held strictly is refused, also where another rule would allow it.
+func TestStrictSourcePolicyRefusesWhatItCannotHold(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, doc, asked string
+	}{
+		{"a tag of a denied pattern", `frontends: [{match: [docker/a]}, {match: ["docker/*"], tags: [bad], action: deny}]`, "docker/a:good"},
+		{"a rule with options, and one without behind it", `frontends: [{match: [docker/a], options: {deny: [target]}}, {match: [docker/a]}]`, "docker/a:1"},
+		{"a rule with options by default", "default: allow\nfrontends: [{match: [docker/a], options: {only: [target]}}]", "docker/a:1"},
+		{"an alias behind one that is left out", `
+aliases: [{from: docker/a, to: docker/b}, {from: docker/b, to: docker/c}, {from: docker/**, to: new.corp/**}]
+frontends: [{match: ["new.corp/**"]}]`, "docker/a:1"},
+		{"a rule that expires", `frontends: [{match: [docker/a], expires: 2027-03-01}]`, "docker/a:1"},
+		{"a rule that expired", `frontends: [{match: [docker/a], expires: 2027-01-01}]`, "docker/a:1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			out, err := Export(parsed(t, tt.doc), SourcePolicy, Options{Time: at(), Strict: true})
+			require.NoError(t, err)
+			_, err = bySourcePolicy(out.Data, tt.asked)
+			require.ErrorContains(t, err, "denied by policy")
+		})
+	}
+}
+
+func TestExpiredRulesAreNotExported(t *testing.T) {
+	t.Parallel()
+	doc := "frontends: [{match: [docker/a], expires: 2027-03-01}, {match: [docker/b]}, {match: [docker/b], expires: 2027-03-01, action: deny}]"
+	for name, tt := range map[string]struct {
+		time time.Time
+		runs map[string]bool
+	}{
+		"before": {at(), map[string]bool{"docker/a": true, "docker/b": false}},
+		"at":     {time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC), map[string]bool{"docker/a": false, "docker/b": true}},
+		"never":  {time.Time{}, map[string]bool{"docker/a": false, "docker/b": false}},
+	} {
+		out, err := Export(parsed(t, doc), SourcePolicy, Options{Time: tt.time})
+		require.NoError(t, err)
+		for asked, runs := range tt.runs {
+			_, err := bySourcePolicy(out.Data, asked)
+			require.Equal(t, runs, err == nil, "%s: %s", name, asked)
+		}
+	}
+}
+
 func TestSourcePolicyIsRulesOfVersion1(t *testing.T) {
 	t.Parallel()
 	out, err := Export(parsed(t, ""), SourcePolicy, Options{Time: time.Time{}})
