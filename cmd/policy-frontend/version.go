@@ -28,6 +28,8 @@ func newVersionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program and of the policy language",
+		Long: `version prints the version of this program, that of the policy language which it
+reads, and the Go version and the platform that it was built for.`,
 		Example: `  policy-frontend version
   policy-frontend version --format json`,
 		Args: cobra.NoArgs,
