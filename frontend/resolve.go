@@ -99,9 +99,6 @@ func (b *build) resolve(ctx context.Context, r request, ref policy.Reference) (d
 // The name of the step is the line of progress that a person sees; its digest is
 // returned for warnings to be attached to.
 func (b *build) pin(ctx context.Context, j judged) (digest.Digest, error) {
-	if _, err := b.resolve(ctx, j.request, j.pinned()); err != nil {
-		return "", err
-	}
 	def, err := llb.Image(j.pinned().String(), llb.WithCustomName(progressLine(j.decision))).Marshal(ctx)
 	if err != nil {
 		return "", err
@@ -110,11 +107,19 @@ func (b *build) pin(ctx context.Context, j judged) (digest.Digest, error) {
 	if err != nil {
 		return "", err
 	}
+	resolved := make(chan error, 1)
+	go func() { // at the same time, the build waits for both
+		_, err := b.resolve(ctx, j.request, j.pinned())
+		resolved <- err
+	}()
 	_, err = b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true, SourcePolicies: only(j.pinned())})
 	if err != nil {
-		return "", b.refuseUnreadable(ctx, j.request, err)
+		err = b.refuseUnreadable(ctx, j.request, err)
 	}
-	return step, nil
+	if refused := <-resolved; refused != nil {
+		return "", refused
+	}
+	return step, err
 }
 
 // deniedByGuard is how the daemon words what a guard denies (sourcepolicy/engine.go,

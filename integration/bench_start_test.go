@@ -148,6 +148,10 @@ func (g *silentGateway) Ping(context.Context, *gwpb.PingRequest) (*gwpb.PongResp
 	return &gwpb.PongResponse{FrontendAPICaps: gwpb.Caps.All(), LLBCaps: pb.Caps.All()}, nil
 }
 
+func (g *silentGateway) Inputs(context.Context, *gwpb.InputsRequest) (*gwpb.InputsResponse, error) {
+	return &gwpb.InputsResponse{}, nil
+}
+
 func (g *silentGateway) ResolveSourceMeta(context.Context, *gwpb.ResolveSourceMetaRequest) (*gwpb.ResolveSourceMetaResponse, error) {
 	g.once.Do(func() { g.asked <- time.Now() })
 	<-g.measured
