@@ -32,7 +32,7 @@ func Edit(name string, data []byte, pins []Pin, main bool) ([]byte, error) {
 	if err := e.create(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	out := e.text.apply()
+	out := e.apply()
 	again, err := parse(out)
 	if err != nil || !reflect.DeepEqual(want, plain(again)) {
 		return nil, fmt.Errorf("%s: the pins can't be written without changing something else; write the aliases one value to a line", name)

@@ -3,6 +3,7 @@ package lock
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -191,12 +192,18 @@ frontends:
   "frontends": [{"match": ["docker/dockerfile"], "tags": ["1"]}]
 }
 `},
-		{"JSON on one line with aliases", `{"version": 1, "aliases": [{"from": "docker/a", "to": "docker/b"}], "frontends": [{"match": ["docker/b"], "tags": ["1"]}, {"match": ["docker/c"], "tags": ["1"]}]}`,
-			`{"version": 1, "aliases": [{"from": "docker/a", "to": "docker/b", "pins": {"1": "{new}"}}, {"from": "docker/c", "to": "docker/c", "pins": {"1": "{new}"}}], "frontends": [{"match": ["docker/b"], "tags": ["1"]}, {"match": ["docker/c"], "tags": ["1"]}]}`},
-		{"a byte order mark and CRLF", "\ufeffversion: 1\r\n# é ü\r\nfrontends:\r\n- {match: [docker/dockerfile], tags: ['1']}\r\n",
-			"\ufeffversion: 1\r\naliases:\r\n  - from: docker/dockerfile\r\n    to: docker/dockerfile\r\n    pins:\r\n      \"1\": {new}\r\n# é ü\r\nfrontends:\r\n- {match: [docker/dockerfile], tags: ['1']}\r\n"},
-		{"no newline at the end", "version: 1\nfrontends: [{match: [docker/b], tags: ['1'], message: \"é\"}]\naliases:\n- {from: docker/a, to: docker/b}",
-			"version: 1\nfrontends: [{match: [docker/b], tags: ['1'], message: \"é\"}]\naliases:\n- {from: docker/a, to: docker/b, pins: {\"1\": \"{new}\"}}"},
+		{
+			"JSON on one line with aliases", `{"version": 1, "aliases": [{"from": "docker/a", "to": "docker/b"}], "frontends": [{"match": ["docker/b"], "tags": ["1"]}, {"match": ["docker/c"], "tags": ["1"]}]}`,
+			`{"version": 1, "aliases": [{"from": "docker/a", "to": "docker/b", "pins": {"1": "{new}"}}, {"from": "docker/c", "to": "docker/c", "pins": {"1": "{new}"}}], "frontends": [{"match": ["docker/b"], "tags": ["1"]}, {"match": ["docker/c"], "tags": ["1"]}]}`,
+		},
+		{
+			"a byte order mark and CRLF", "\ufeffversion: 1\r\n# é ü\r\nfrontends:\r\n- {match: [docker/dockerfile], tags: ['1']}\r\n",
+			"\ufeffversion: 1\r\naliases:\r\n  - from: docker/dockerfile\r\n    to: docker/dockerfile\r\n    pins:\r\n      \"1\": {new}\r\n# é ü\r\nfrontends:\r\n- {match: [docker/dockerfile], tags: ['1']}\r\n",
+		},
+		{
+			"no newline at the end", "version: 1\nfrontends: [{match: [docker/b], tags: ['1'], message: \"é\"}]\naliases:\n- {from: docker/a, to: docker/b}",
+			"version: 1\nfrontends: [{match: [docker/b], tags: ['1'], message: \"é\"}]\naliases:\n- {from: docker/a, to: docker/b, pins: {\"1\": \"{new}\"}}",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -234,12 +241,16 @@ func TestFind(t *testing.T) {
 		skipped   []string
 	}{
 		{"literal tags of one repository", `frontends: [{name: a, match: [docker/dockerfile], tags: ["1", "1.7"]}]`, []string{"docker/dockerfile docker/dockerfile:1", "docker/dockerfile docker/dockerfile:1.7"}, nil},
-		{"patterns and ranges", `frontends: [{name: a, match: ["docker/*"], tags: ["1"]}, {name: b, match: [docker/b], tags: ["1.*", "2"]}, {name: c, match: [docker/c], versions: "1.x", tags: [latest]}, {name: d, match: [docker/d]}, {name: e, match: [docker/e, docker/f], tags: ["1"]}]`,
+		{
+			"patterns and ranges", `frontends: [{name: a, match: ["docker/*"], tags: ["1"]}, {name: b, match: [docker/b], tags: ["1.*", "2"]}, {name: c, match: [docker/c], versions: "1.x", tags: [latest]}, {name: d, match: [docker/d]}, {name: e, match: [docker/e, docker/f], tags: ["1"]}]`,
 			[]string{"docker/b docker/b:2", "docker/c docker/c:latest"},
-			[]string{"a: its match is a pattern", "b: its tag 1.* is a pattern", "c: its versions are a range; only tags that are written out can be pinned", "d: it is for every tag; only tags that are written out can be pinned", "e: it is for more than one repository"}},
-		{"what is over, denied or has digests", `frontends: [{name: a, match: [docker/a], tags: ["1"], expires: 2027-01-01}, {name: b, match: [docker/b], tags: ["1", "2"]}, {name: c, match: [docker/b], tags: ["1"], action: deny}, {name: d, match: [docker/d], tags: ["1"], digests: ["` + oldDigest + `"]}]`,
+			[]string{"a: its match is a pattern", "b: its tag 1.* is a pattern", "c: its versions are a range; only tags that are written out can be pinned", "d: it is for every tag; only tags that are written out can be pinned", "e: it is for more than one repository"},
+		},
+		{
+			"what is over, denied or has digests", `frontends: [{name: a, match: [docker/a], tags: ["1"], expires: 2027-01-01}, {name: b, match: [docker/b], tags: ["1", "2"]}, {name: c, match: [docker/b], tags: ["1"], action: deny}, {name: d, match: [docker/d], tags: ["1"], digests: ["` + oldDigest + `"]}]`,
 			[]string{"docker/b docker/b:2"},
-			[]string{"a: it expired on 2027-01-01", `b: rule "c" denies docker/b:1`, "d: its digests say already what may run"}},
+			[]string{"a: it expired on 2027-01-01", `b: rule "c" denies docker/b:1`, "d: its digests say already what may run"},
+		},
 		{"all aliases that lead to a repository", `
 aliases: [{from: docker/a, to: docker/z}, {from: docker/b, to: docker/z}, {from: docker/a, to: docker/y}]
 frontends: [{name: z, match: [docker/z], tags: ["1"]}]`, []string{"docker/a docker/z:1", "docker/b docker/z:1"}, nil},
@@ -289,7 +300,7 @@ func TestResolveAsksOnceForEachTagAndReportsAllErrors(t *testing.T) {
 		require.True(t, p.Moved())
 		require.Equal(t, digest.Digest(newDigest), p.New)
 	}
-	err := Resolve(context.Background(), pins, func(_ context.Context, ref policy.Reference) (digest.Digest, error) {
+	err := Resolve(context.Background(), pins, func(context.Context, policy.Reference) (digest.Digest, error) {
 		return "", errors.New("gone")
 	})
 	require.EqualError(t, err, "docker.io/docker/z:1: gone\ndocker.io/docker/c:2: gone")
@@ -306,4 +317,25 @@ func TestPinsOfIncludedFilesStayWhereTheyAre(t *testing.T) {
 	out, err := Edit("policy.yaml", doc, pins, true)
 	require.NoError(t, err)
 	require.Equal(t, string(doc), string(out), "the pin of another file was written")
+}
+
+// The example of docs/lock.md is what comes out.
+func TestTheExampleOfLockMd(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/lock.md")
+	require.NoError(t, err)
+	blocks := strings.Split(string(page), "```yaml\n")
+	require.Len(t, blocks, 3)
+	before, _, _ := strings.Cut(blocks[1], "```\n")
+	after, _, _ := strings.Cut(blocks[2], "```\n")
+	p, err := policy.Parse("policy.yaml", []byte(before))
+	require.NoError(t, err)
+	pins, _, err := Find(p, now())
+	require.NoError(t, err)
+	for i := range pins {
+		pins[i].New = "sha256:4edbfe3a2b0d0d3f3c5fb3e7bb4b4e3c2b7f9c0f7d3e1a2b5c6d7e8f90a1b2c3"
+	}
+	out, err := Edit("policy.yaml", []byte(before), pins, true)
+	require.NoError(t, err)
+	require.Equal(t, after, string(out))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -42,11 +43,11 @@ func serve(t *testing.T, wrap func(http.Handler) http.Handler) (host string, wan
 	return strings.TrimPrefix(server.URL, "http://"), digest.Digest(d.String())
 }
 
-func resolve(t *testing.T, ref string, insecure ...string) (digest.Digest, error) {
+func resolve(t *testing.T, ref string) (digest.Digest, error) {
 	t.Helper()
 	r, err := policy.ParseReference(ref)
 	require.NoError(t, err)
-	return NewRegistry(insecure).Resolve(context.Background(), r)
+	return NewRegistry(nil).Resolve(context.Background(), r)
 }
 
 // answer is a registry that answers everything with a status.
@@ -130,6 +131,30 @@ func TestResolveUsesTheDockerCredentials(t *testing.T) {
 	got, err := resolve(t, host+"/x/a:1")
 	require.NoError(t, err)
 	require.Equal(t, want, got)
+}
+
+// A registry that has nothing but plain HTTP is asked only if it is named.
+func TestResolveOverPlainHTTP(t *testing.T) {
+	t.Parallel()
+	host, want := serve(t, func(h http.Handler) http.Handler { return h })
+	for _, name := range []string{"reg.test:5000", "10.0.0.1:5000"} {
+		ref, err := policy.ParseReference(name + "/x/a:1")
+		require.NoError(t, err)
+		ask := func(insecure ...string) (digest.Digest, error) {
+			r := NewRegistry(insecure)
+			there := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, network, host)
+			}}
+			t.Cleanup(there.CloseIdleConnections)
+			r.options = append(r.options, remote.WithTransport(encrypted{there, insecure}))
+			return r.Resolve(context.Background(), ref)
+		}
+		_, err = ask()
+		require.ErrorContains(t, err, "--insecure-registry "+name)
+		got, err := ask(name)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
 }
 
 // answered is a transport that a registry stands behind, whatever its host.

@@ -104,9 +104,10 @@ func (t *text) scalarEnd(n *yaml.Node, start int) (int, error) {
 	switch {
 	case n.Style&yaml.DoubleQuotedStyle != 0:
 		for i := 1; i < len(rest); i++ {
-			if rest[i] == '\\' {
+			switch rest[i] {
+			case '\\':
 				i++
-			} else if rest[i] == '"' {
+			case '"':
 				return start + i + 1, nil
 			}
 		}

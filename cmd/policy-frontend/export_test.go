@@ -134,3 +134,29 @@ func TestExportUsageErrors(t *testing.T) {
 		})
 	}
 }
+
+// The example of docs/export.md is what the program prints.
+func TestTheExampleOfExportMd(t *testing.T) {
+	t.Parallel()
+	page := contents(t, "../../docs/export.md")
+	block := func(language string) string {
+		_, rest, ok := strings.Cut(page, "```"+language+"\n")
+		require.True(t, ok)
+		text, _, ok := strings.Cut(rest, "```\n")
+		require.True(t, ok)
+		return text
+	}
+	file := write(t, "policy.yaml", block("yaml"))
+	command, notes, _ := strings.Cut(block("console"), "\n")
+	args := strings.Fields(strings.Replace(command, "$ policy-frontend ", "", 1))
+	args[len(args)-1] = file
+	code, stdout, stderr := run(args...)
+	require.Equal(t, exitOK, code)
+	require.Equal(t, block("toml"), stdout)
+	require.Equal(t, notes, strings.ReplaceAll(stderr, file, "policy.yaml"))
+
+	_, stdout, stderr = run("export", "--format", "buildkitd", "--strict", file)
+	require.Contains(t, stdout, "\n  enabled = false\n")
+	require.NotContains(t, stdout, "allowedRepositories")
+	require.NotContains(t, stderr, "allows more")
+}

@@ -26,12 +26,12 @@ func newRegistry(t *testing.T) tags {
 	return tags{strings.TrimPrefix(server.URL, "http://")}
 }
 
-// push gives a tag another image and returns its digest.
-func (r tags) push(t *testing.T, tag string) string {
+// push gives the tag 1 of x/a another image and returns its digest.
+func (r tags) push(t *testing.T) string {
 	t.Helper()
 	image, err := random.Image(16, 1)
 	require.NoError(t, err)
-	ref, err := name.NewTag(r.host + "/" + tag)
+	ref, err := name.NewTag(r.host + "/x/a:1")
 	require.NoError(t, err)
 	require.NoError(t, remote.Write(ref, image))
 	d, err := image.Digest()
@@ -42,7 +42,7 @@ func (r tags) push(t *testing.T, tag string) string {
 func TestLock(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
-	first := r.push(t, "x/a:1")
+	first := r.push(t)
 	doc := "version: 1\n# rules\nfrontends:\n- {name: a, match: [" + r.host + "/x/a], tags: [\"1\", \"2.*\"]}\n"
 	file := write(t, "policy.yaml", doc)
 	require.NoError(t, os.Chmod(file, 0o640))
@@ -68,7 +68,7 @@ func TestLock(t *testing.T) {
 	require.Equal(t, exitOK, code)
 	require.Empty(t, stdout)
 
-	second := r.push(t, "x/a:1")
+	second := r.push(t)
 	code, stdout, _ = run("lock", "--check", file)
 	require.Equal(t, 1, code)
 	require.Equal(t, file+":3: "+r.host+"/x/a:1 moved from "+first+" to "+second+"\n", stdout)
@@ -94,7 +94,7 @@ func contents(t *testing.T, file string) string {
 func TestLockWritesNothingIfOneTagCannotBeLookedUp(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
-	r.push(t, "x/a:1")
+	r.push(t)
 	good := "version: 1\nfrontends: [{match: [" + r.host + "/x/a], tags: [\"1\"]}]\n"
 	bad := "version: 1\nfrontends: [{match: [" + r.host + "/x/a], tags: [\"2\"]}]\n"
 	one, two := write(t, "one.yaml", good), write(t, "two.yaml", bad)
@@ -111,7 +111,7 @@ func TestLockWritesNothingIfOneTagCannotBeLookedUp(t *testing.T) {
 func TestLockWritesIncludedFilesAndThroughLinks(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
-	d := r.push(t, "x/a:1")
+	d := r.push(t)
 	folder := t.TempDir()
 	put := func(name, content string) string {
 		file := filepath.Join(folder, name)

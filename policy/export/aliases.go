@@ -26,10 +26,10 @@ func (e *exporter) converts() (out []sourceRule, refused []string) {
 		switch {
 		case e.shadowed(i):
 		case len(refused) > 0:
-			e.aliasNote(a, RefusesMore, "the alias comes after one that is left out; what it is for is refused")
+			e.refusesAlias(a, "the alias comes after one that is left out; what it is for is refused")
 			refused = append(refused, from)
 		case e.chained(i):
-			e.aliasNote(a, RefusesMore, "the alias is left out, because another conversion would change what it makes again; what it is for is refused")
+			e.refusesAlias(a, "the alias is left out, because another conversion would change what it makes again; what it is for is refused")
 			refused = append(refused, from)
 		default:
 			out = append(out, conversions(a)...)

@@ -41,7 +41,7 @@ func (e *exporter) buildkitd() []byte {
 	}
 	for i := range e.policy.Aliases {
 		if a := &e.policy.Aliases[i]; !identity(a) {
-			e.aliasNote(a, RefusesMore, "the alias is not exported: builds must write the name that %s stands for", a.From)
+			e.refusesAlias(a, "the alias is not exported: builds must write the name that %s stands for", a.From)
 		}
 	}
 	return buildkitdTOML(names)

@@ -160,9 +160,9 @@ func (e *exporter) note(r *policy.Rule, effect Effect, format string, args ...an
 	e.notes = append(e.notes, n)
 }
 
-// aliasNote adds a note about an alias.
-func (e *exporter) aliasNote(a *policy.Alias, effect Effect, format string, args ...any) {
-	e.notes = append(e.notes, Note{Effect: effect, File: a.File(), Line: a.Line(), Message: fmt.Sprintf(format, args...)})
+// refusesAlias adds a note about an alias that isn't exported.
+func (e *exporter) refusesAlias(a *policy.Alias, format string, args ...any) {
+	e.notes = append(e.notes, Note{Effect: RefusesMore, File: a.File(), Line: a.Line(), Message: fmt.Sprintf(format, args...)})
 }
 
 // current reports whether the rule matches at the time of the export, and notes

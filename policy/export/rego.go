@@ -104,7 +104,7 @@ func (e *exporter) pins() (pins map[string]map[string]string, replaced []string)
 		switch {
 		case e.shadowed(i):
 		case !identity(a):
-			e.aliasNote(a, RefusesMore, "the alias is not exported: builds must write the name that %s stands for", a.From)
+			e.refusesAlias(a, "the alias is not exported: builds must write the name that %s stands for", a.From)
 			replaced = append(replaced, from)
 		case len(a.Pins) > 0:
 			pins[from] = a.Pins
