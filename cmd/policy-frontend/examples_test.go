@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,9 +87,9 @@ func shell(t *testing.T, dir, line string) (stdout, stderr string, code int) {
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &errs
 	cmd.Env = append(os.Environ(), asProgram+"=1", "PATH="+filepath.Join(dir, ".bin")+":"+os.Getenv("PATH"))
 	err := cmd.Run()
-	var exit *exec.ExitError
 	if err != nil {
-		require.True(t, errors.As(err, &exit), "%v", err)
+		var exit *exec.ExitError
+		require.ErrorAs(t, err, &exit)
 	}
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }

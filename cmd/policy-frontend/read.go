@@ -35,7 +35,7 @@ func loadPolicy(file string) (document, error) {
 	case errors.As(err, &broken):
 		return document{}, inFolder(broken, d.folder)
 	case errors.As(err, &path):
-		return document{}, &os.PathError{Op: path.Op, Path: file, Err: path.Err}
+		return document{}, &os.PathError{Op: "open", Path: file, Err: path.Err}
 	}
 	return d, err
 }

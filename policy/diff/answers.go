@@ -180,8 +180,8 @@ func coveredBy(list, by []string) bool {
 // defaultFrontend compares what becomes of a build that names no frontend.
 func (c *comparison) defaultFrontend() {
 	before, after := c.namesNone(c.a), c.namesNone(c.b)
-	change := Change("")
-	widens := false
+	var change Change
+	var widens bool
 	switch was, is := permits(before), permits(after); {
 	case !was && is:
 		change, widens = Allowed, true

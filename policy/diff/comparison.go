@@ -16,7 +16,7 @@ const (
 	maxRequests = 500_000
 	// maxWitnesses is how many names requests are made for at most.
 	maxWitnesses = 20_000
-	// maxPairs is how many pairs of patterns are looked at at most.
+	// maxPairs is how many pairs of patterns are compared at most.
 	maxPairs = 20_000_000
 )
 

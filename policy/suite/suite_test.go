@@ -1,7 +1,6 @@
 package suite_test
 
 import (
-	"errors"
 	"io/fs"
 	"strings"
 	"testing"
@@ -193,7 +192,7 @@ func FuzzParse(f *testing.F) {
 		s, err := suite.Parse("t", []byte(doc))
 		if err != nil {
 			var broken *policy.ParseError
-			require.True(t, errors.As(err, &broken))
+			require.ErrorAs(t, err, &broken)
 			require.NotEmpty(t, broken.Problems)
 			return
 		}

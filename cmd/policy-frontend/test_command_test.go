@@ -1,0 +1,156 @@
+package main
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const passing = `policy: policy.yaml
+cases:
+- {name: tagged, request: 'docker/dockerfile:1.7', expect: {verdict: allow, rule: dockerfile}}
+- {name: refused <&, request: 'docker/dockerfile:2', expect: {verdict: deny}}
+`
+
+const failingCases = `policy: policy.yaml
+cases:
+- {name: refused <&, request: 'docker/dockerfile:2', expect: {verdict: allow, rule: dockerfile}}
+- {name: tagged, request: 'docker/dockerfile:1.7', expect: {verdict: allow}}
+`
+
+// suiteFolderOf makes a folder with a policy and files of cases.
+func suiteFolderOf(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		writeTo(t, dir, name, content)
+	}
+	return dir
+}
+
+func TestTestText(t *testing.T) {
+	t.Parallel()
+	dir := suiteFolderOf(t, map[string]string{
+		"policy.yaml": testPolicy, "pass.test.yaml": passing, "deeper/fail.test.yaml": strings.Replace(failingCases, "policy.yaml", "../policy.yaml", 1),
+		".hidden/broken.test.yaml": "x", "other.yaml": "x",
+	})
+	code, stdout, stderr := run("test", dir)
+	require.Equal(t, exitFindings, code)
+	require.Empty(t, stderr)
+	require.Equal(t, `DIR/deeper/fail.test.yaml:3: refused <&: failed
+    the verdict is deny, and should be allow
+    the rule is "default", and should be "dockerfile"
+    the reason is: rule "dockerfile" would allow it, but only with the tag 1.*, not 2
+DIR/policy.yaml:11: rule "pinned": decides in no case
+3 passed, 1 failed
+`, strings.ReplaceAll(stdout, dir, "DIR"))
+
+	code, stdout, stderr = run("test", filepath.Join(dir, "pass.test.yaml"))
+	require.Equal(t, exitOK, code, "rules that no case hits are told, and fail nothing")
+	require.Empty(t, stderr)
+	require.Equal(t, "DIR/policy.yaml:11: rule \"pinned\": decides in no case\n2 passed, 0 failed\n", strings.ReplaceAll(stdout, dir, "DIR"))
+
+	code, stdout, _ = run("test", "--run", "^tag", dir)
+	require.Equal(t, exitOK, code)
+	require.Equal(t, "2 passed, 0 failed\n", stdout, "with some cases left out, nothing is said of rules")
+}
+
+func TestTestJSON(t *testing.T) {
+	t.Parallel()
+	dir := suiteFolderOf(t, map[string]string{"policy.yaml": testPolicy, "a.test.yaml": failingCases})
+	code, stdout, _ := run("test", "--format", "json", dir)
+	require.Equal(t, exitFindings, code)
+	var report struct {
+		Suites []struct {
+			File, Policy string
+			Cases        []struct {
+				Name     string
+				Line     int
+				Passed   bool
+				Failures []string
+				Decision struct{ Verdict string }
+			}
+		}
+		NotHit []struct {
+			Policy, Rule, File string
+			Line               int
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(stdout), &report))
+	require.Len(t, report.Suites, 1)
+	require.Equal(t, filepath.Join(dir, "a.test.yaml"), report.Suites[0].File)
+	require.Equal(t, filepath.Join(dir, "policy.yaml"), report.Suites[0].Policy)
+	cases := report.Suites[0].Cases
+	require.Len(t, cases, 2)
+	require.Equal(t, []any{"refused <&", 3, false, "deny"}, []any{cases[0].Name, cases[0].Line, cases[0].Passed, cases[0].Decision.Verdict})
+	require.Len(t, cases[0].Failures, 3)
+	require.True(t, cases[1].Passed)
+	require.Len(t, report.NotHit, 1)
+	require.Equal(t, "pinned", report.NotHit[0].Rule)
+}
+
+func TestTestJUnit(t *testing.T) {
+	t.Parallel()
+	dir := suiteFolderOf(t, map[string]string{"policy.yaml": testPolicy, "a.test.yaml": failingCases})
+	code, stdout, _ := run("test", "--format", "junit", dir)
+	require.Equal(t, exitFindings, code)
+	require.Equal(t, `<?xml version="1.0" encoding="UTF-8"?>
+<testsuites>
+  <testsuite name="DIR/a.test.yaml" tests="2" failures="1">
+    <testcase name="refused &lt;&amp;" classname="DIR/a.test.yaml" file="DIR/a.test.yaml" line="3">
+      <failure message="the verdict is deny, and should be allow">the verdict is deny, and should be allow&#xA;the rule is &#34;default&#34;, and should be &#34;dockerfile&#34;&#xA;the reason is: rule &#34;dockerfile&#34; would allow it, but only with the tag 1.*, not 2</failure>
+    </testcase>
+    <testcase name="tagged" classname="DIR/a.test.yaml" file="DIR/a.test.yaml" line="4"></testcase>
+    <system-out>DIR/policy.yaml:11: rule &#34;pinned&#34;: decides in no case&#xA;</system-out>
+  </testsuite>
+</testsuites>
+`, strings.ReplaceAll(stdout, dir, "DIR"))
+	require.NoError(t, xml.Unmarshal([]byte(stdout), new(struct{})))
+}
+
+func TestTestRefuses(t *testing.T) {
+	t.Parallel()
+	dir := suiteFolderOf(t, map[string]string{
+		"policy.yaml": testPolicy, "broken.yaml": "version: 2\n",
+		"good/a.test.yaml":    strings.Replace(passing, "policy.yaml", "../policy.yaml", 1),
+		"bad/a.test.yaml":     "cases: []\n",
+		"nopolicy/a.yaml":     passing,
+		"badpolicy/a.yaml":    strings.Replace(passing, "policy.yaml", "../broken.yaml", 1),
+		"empty/policy.yaml":   testPolicy,
+		"overlay/a.test.yaml": "policy: ../policy.yaml\noverlay: {file: none.yaml}\ncases:\n- {name: x, request: a, expect: {verdict: deny}}\n",
+	})
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"a file of cases that is broken", []string{dir + "/bad"}, dir + "/bad/a.test.yaml:1:1: the policy is missing"},
+		{"a policy that isn't there", []string{dir + "/nopolicy/a.yaml"}, "names a file that can't be read: open " + dir + "/nopolicy/policy.yaml"},
+		{"a policy that is broken", []string{dir + "/badpolicy/a.yaml"}, dir + "/broken.yaml:1:10: version 2"},
+		{"an overlay that isn't there", []string{dir + "/overlay"}, "names a file that can't be read"},
+		{"a folder without cases", []string{dir + "/empty"}, "no file in " + dir + "/empty ends in .test.yaml"},
+		{"one such folder beside another", []string{dir + "/good", dir + "/empty"}, "no file in " + dir + "/empty"},
+		{"a path that isn't there", []string{dir + "/none"}, "no such file"},
+		{"no case of that name", []string{"--run", "zebra", dir + "/good"}, `no case has a name that matches "zebra"`},
+		{"no regular expression", []string{"--run", "(", dir + "/good"}, "--run needs a regular expression"},
+		{"no format", []string{"--format", "xml", dir + "/good"}, `--format must be text, json or junit, not "xml"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			code, stdout, stderr := run(append([]string{"test"}, tt.args...)...)
+			require.Equal(t, exitUsage, code, stdout)
+			require.Contains(t, stderr, tt.want)
+			require.NotContains(t, stdout, "no case:")
+		})
+	}
+	code, stdout, _ := run("test", dir+"/good", dir+"/bad")
+	require.Equal(t, exitUsage, code, "what can't be read outweighs what passed")
+	require.Contains(t, stdout, "2 passed, 0 failed")
+}
