@@ -1,16 +1,17 @@
 package export
 
 import (
-	"bytes"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"strings"
-	"text/template"
 
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
+// regoTemplate is the policy with names in double braces where values go, all but the
+// identity as JSON, which is Rego too.
+//
 //go:embed policy.rego.tmpl
 var regoTemplate string
 
@@ -24,12 +25,6 @@ type regoRule struct {
 	Digests       []string `json:"digests,omitempty"`
 	RequireDigest bool     `json:"requireDigest,omitempty"`
 	Pinned        bool     `json:"pinned,omitempty"`
-}
-
-// regoPolicy is what the template is filled with: everything as JSON, which is Rego
-// too.
-type regoPolicy struct {
-	Identity, Allow, Deny, Pins, Images, Replaced, ByDefault, Foreign, Contact string
 }
 
 // rego writes a Rego policy for buildx. It judges every image, since its input says
@@ -49,31 +44,27 @@ func (e *exporter) rego() ([]byte, error) {
 			byDefault = whole(limits, false)
 		}
 	}
-	out := regoPolicy{Identity: strings.TrimSpace(e.policy.ID + " " + e.policy.Digest().String())}
+	fill := []string{"{{identity}}", strings.TrimSpace(e.policy.ID + " " + e.policy.Digest().String())}
 	for _, f := range []struct {
-		to    *string
+		name  string
 		value any
 	}{
-		{&out.Allow, e.regoAllow(allow, pins)},
-		{&out.Deny, e.regoDeny(deny)},
-		{&out.Pins, pins},
-		{&out.Images, others},
-		{&out.Replaced, whole(replaced, true)},
-		{&out.ByDefault, byDefault},
-		{&out.Foreign, "^" + foreignSpelling},
-		{&out.Contact, prefixedBy("; ask ", e.policy.Contact)},
+		{"allow", e.regoAllow(allow, pins)},
+		{"deny", e.regoDeny(deny)},
+		{"pins", pins},
+		{"images", others},
+		{"replaced", whole(replaced, true)},
+		{"by default", byDefault},
+		{"foreign", "^" + foreignSpelling},
+		{"contact", prefixedBy("; ask ", e.policy.Contact)},
 	} {
-		if *f.to, err = jsonText(f.value); err != nil {
+		text, err := jsonText(f.value)
+		if err != nil {
 			return nil, err
 		}
+		fill = append(fill, "{{"+f.name+"}}", text)
 	}
-	t, err := template.New("policy.rego").Parse(regoTemplate)
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	err = t.Execute(&b, out)
-	return b.Bytes(), err
+	return []byte(strings.NewReplacer(fill...).Replace(regoTemplate)), nil
 }
 
 // otherImages compiles Options.Images as the patterns that they are.
