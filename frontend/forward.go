@@ -2,14 +2,13 @@ package frontend
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
+	digest "github.com/opencontainers/go-digest"
 )
 
 // forward runs the inner frontend by a nested solve with frontend=gateway.v0, and
@@ -21,7 +20,7 @@ import (
 // image in its place: the gateway looks the source up among the named contexts
 // after the check (frontend/gateway/gateway.go; moby/buildkit#3633).
 func (b *build) forward(ctx context.Context, j judged) (*client.Result, error) {
-	source, err := standIn(b.opts.source)
+	source, err := standIn(b.opts.source, j.pinned().Digest())
 	if err != nil {
 		return nil, err
 	}
@@ -43,19 +42,16 @@ func (b *build) forward(ctx context.Context, j judged) (*client.Result, error) {
 // behind, in the form in which dockerui.Client.NamedContext looks named contexts
 // up: familiar, and without ":latest".
 //
-// Its tag is in no registry and can't be guessed. The inner frontend sees the
-// named context too, and so would a build file that is `FROM` us by a tag that
-// exists; and a client can't send a named context for a name that it doesn't know.
-func standIn(source string) (string, error) {
+// Its tag is in no registry, it names the inner image's digest to those who read
+// the build's provenance. It must not be a reference that anybody builds `FROM`: the
+// inner frontend sees the named context too, and would put itself there. (A
+// client's own named context over any name in our repository is refused.)
+func standIn(source string, inner digest.Digest) (string, error) {
 	named, err := reference.ParseNormalizedNamed(source)
 	if err != nil {
 		return "", fmt.Errorf("source option: %w", err)
 	}
-	nonce := make([]byte, 8)
-	if _, err := rand.Read(nonce); err != nil {
-		return "", err
-	}
-	tagged, err := reference.WithTag(reference.TrimNamed(named), "inner-"+hex.EncodeToString(nonce))
+	tagged, err := reference.WithTag(reference.TrimNamed(named), "inner-"+inner.Encoded()[:16])
 	if err != nil {
 		return "", err
 	}

@@ -99,9 +99,11 @@ func TestAllowedAttestations(t *testing.T) {
 		require.Equal(t, w.BuildDefinition.InternalParameters.BuildConfig.LLB, g.BuildDefinition.InternalParameters.BuildConfig.LLB)
 		request := g.BuildDefinition.ExternalParameters.Request
 		require.Equal(t, "gateway.v0", request.Frontend)
-		require.Equal(t, us.syntax, request.Args["source"])
+		// The name in our repository behind which the inner image stands.
+		standIn := env.Repository() + ":inner-" + strings.TrimPrefix(pinned, "sha256:")[:16]
+		require.Equal(t, standIn, request.Args["source"])
 		require.Equal(t, inner, request.Args["cmdline"])
-		require.Equal(t, "docker-image://docker.io/"+inner+"@"+pinned, request.Args["context:"+us.syntax])
+		require.Equal(t, "docker-image://docker.io/"+inner+"@"+pinned, request.Args["context:"+standIn])
 		require.Equal(t, us.syntax, request.Root.Request.Args["build-arg:BUILDKIT_SYNTAX"])
 	})
 }
