@@ -11,13 +11,17 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/internal/globs"
 )
 
+// Work is counted in comparisons of two patterns, of which a computer does some
+// millions in a second.
 const (
-	// maxRequests is how many requests are compared at most.
-	maxRequests = 500_000
-	// maxWitnesses is how many names requests are made for at most.
-	maxWitnesses = 20_000
-	// maxPairs is how many pairs of patterns are compared at most.
-	maxPairs = 20_000_000
+	// maxWork is how much work one Compare does at most.
+	maxWork = 10_000_000
+	// requestWork is how much work it is to ask both policies.
+	requestWork = 20
+	// meetWork is how much work it is to say what two patterns have in common.
+	meetWork = 50
+	// exampleWork is how much work it is to make an example of a pattern.
+	exampleWork = 10
 )
 
 // comparison is the state of one Compare.
@@ -28,23 +32,35 @@ type comparison struct {
 	other    digest.Digest // in no rule
 	deep     int           // more components than a pattern has
 	complete bool
-	budget   int // of requests
+	budget   int // of work
 	asked    int
 	found    differences
 
+	known      map[string]bool                // names
 	seen       map[string]bool                // signatures of names
 	conditions map[*policy.Rule]policy.Layers // on tags
 }
 
 func newComparison(a, b *policy.Policy, at time.Time) *comparison {
 	c := &comparison{
-		a: newSide(a), b: newSide(b), at: at, complete: true, budget: maxRequests, other: digest.FromString("an image that no rule names"),
-		seen: map[string]bool{}, conditions: map[*policy.Rule]policy.Layers{},
+		a: newSide(a), b: newSide(b), at: at, complete: true, budget: maxWork, other: digest.FromString("an image that no rule names"),
+		known: map[string]bool{}, seen: map[string]bool{}, conditions: map[*policy.Rule]policy.Layers{},
 	}
 	c.fresh = globs.Fresh(slices.Concat(c.a.texts(), c.b.texts()))
 	// A name has at most 255 characters.
 	c.deep = min(max(c.a.depth(), c.b.depth())+1, 200/(len(c.fresh)+1))
 	return c
+}
+
+// spend does some work. It is false if that is too much, and the comparison then not
+// complete.
+func (c *comparison) spend(work int) bool {
+	if c.budget < work {
+		c.budget, c.complete = 0, false
+		return false
+	}
+	c.budget -= work
+	return true
 }
 
 // witness is a name that stands for others.
@@ -53,53 +69,63 @@ type witness struct {
 	pattern string // from which it was made
 }
 
-// witnesses returns the names to ask for, each once.
-func (c *comparison) witnesses() []witness {
+// names compares the answers for names of all patterns and of what each two of them
+// have in common, until it is too much work.
+func (c *comparison) names() {
 	global := c.globalChange()
 	setsA, okA := c.a.sets(c.changed(c.a, c.b, global), global)
 	setsB, okB := c.b.sets(c.changed(c.b, c.a, global), global)
 	c.complete = c.complete && okA && okB
-	var out []witness
-	seen := map[string]bool{}
-	add := func(n globs.Name, pattern string) {
-		for _, depth := range []int{0, 1, c.deep} {
-			for _, fill := range []string{c.fresh, ""} {
-				name := n.Example(fill, depth)
-				ref, err := policy.ParseReference(name)
-				if err != nil || ref.Name() != name || seen[name] {
-					continue
-				}
-				seen[name] = true
-				out = append(out, witness{name, pattern})
-			}
-		}
-	}
 	for _, s := range slices.Concat(setsB, setsA) {
-		if s.changed {
-			add(s.names, s.pattern)
+		if s.changed && !c.examples(s.names, s.pattern) {
+			return
 		}
 	}
-	pairs := 0
 	for _, b := range setsB {
 		for _, a := range setsA {
 			if !a.changed && !b.changed {
 				continue
 			}
-			if pairs++; pairs > maxPairs || len(out) > maxWitnesses {
-				c.complete = false
-				return out
+			if !c.spend(1) {
+				return
 			}
 			if !a.names.Open() && !b.names.Open() || !a.names.Overlaps(b.names) {
 				continue // Two names are the same, and there, or have nothing in common.
 			}
+			if !c.spend(meetWork) {
+				return
+			}
 			forms, ok := b.names.Meet(a.names)
 			c.complete = c.complete && ok
 			for _, n := range forms {
-				add(n, b.pattern)
+				if !c.examples(n, b.pattern) {
+					return
+				}
 			}
 		}
 	}
-	return out
+}
+
+// examples compares the answers for examples of names, each once. It is false when it
+// is too much work.
+func (c *comparison) examples(n globs.Name, pattern string) bool {
+	for _, depth := range []int{0, 1, c.deep} {
+		for _, fill := range []string{c.fresh, ""} {
+			if !c.spend(exampleWork) {
+				return false
+			}
+			name := n.Example(fill, depth)
+			ref, err := policy.ParseReference(name)
+			if err != nil || ref.Name() != name || c.known[name] {
+				continue
+			}
+			c.known[name] = true
+			if !c.name(witness{name, pattern}) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // globalChange reports whether what holds for all rules differs, or the order of

@@ -116,11 +116,7 @@ func Compare(a, b *policy.Policy, at time.Time) Report {
 
 func (c *comparison) report() Report {
 	c.defaultFrontend()
-	for _, w := range c.witnesses() {
-		if !c.name(w) {
-			break
-		}
-	}
+	c.names()
 	r := Report{Complete: c.complete, Requests: c.asked, Differences: c.found.list(), Statements: statements(c.a, c.b)}
 	r.Widened = !r.Complete ||
 		slices.ContainsFunc(r.Differences, func(d Difference) bool { return d.Widens }) ||

@@ -77,8 +77,7 @@ func (c *comparison) meets(list []string) []string {
 	out := slices.Clone(list)
 	for i, a := range list {
 		for _, b := range list[:i] {
-			if len(out) > maxWitnesses {
-				c.complete = false
+			if !c.spend(meetWork) {
 				return out
 			}
 			if !globs.Open(a) && !globs.Open(b) {

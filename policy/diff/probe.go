@@ -15,6 +15,9 @@ import (
 
 // name compares the answers for one name. It is false when there are too many requests.
 func (c *comparison) name(w witness) bool {
+	if !c.spend(len(c.a.open) + len(c.b.open)) {
+		return false
+	}
 	rules, signature := c.rules(w.name)
 	if c.seen[signature] {
 		return true
@@ -42,8 +45,7 @@ func (c *comparison) extras(w witness, r policy.Request, points digest.Digest, o
 	var plain [2]policy.Decision
 	for i, o := range options {
 		for j, in := range inputs {
-			if c.asked >= c.budget {
-				c.complete = false
+			if !c.spend(requestWork) {
 				return false
 			}
 			c.asked++

@@ -18,15 +18,30 @@ func Match(glob, s string) bool { return Covers(glob, s) }
 
 // Covers reports whether all that small stands for is in big. A star of small is
 // taken for a text that no other glob spells out.
-func Covers(big, small string) bool { return texts().covers(split(big), split(small)) }
+func Covers(big, small string) bool {
+	if !Open(big) {
+		return big == small
+	}
+	return covers([]byte(big), []byte(small), '*', same)
+}
 
 // Overlaps reports whether some text is in both.
-func Overlaps(a, b string) bool { return texts().overlaps(split(a), split(b)) }
+func Overlaps(a, b string) bool {
+	if !Open(a) && !Open(b) {
+		return a == b
+	}
+	return overlaps([]byte(a), []byte(b), '*', same)
+}
 
 // Meet returns globs that together stand for what is in both. It is false if there
 // are more than MaxForms of them.
 func Meet(a, b string) ([]string, bool) {
-	forms, all := texts().meet(split(a), split(b))
+	forms, all := meet(split(a), split(b), "*", func(a, b string) ([]string, bool) {
+		if a == b {
+			return []string{a}, true
+		}
+		return nil, true
+	})
 	out := make([]string, len(forms))
 	for i, f := range forms {
 		out[i] = strings.Join(f, "")
@@ -40,16 +55,7 @@ func Example(glob, fill string) string { return strings.ReplaceAll(glob, "*", fi
 // Open reports whether the glob can stand for more than one text.
 func Open(glob string) bool { return strings.Contains(glob, "*") }
 
-// texts is the level of characters.
-func texts() level {
-	same := func(a, b string) bool { return a == b }
-	return level{star: "*", covers1: same, overlaps1: same, meet1: func(a, b string) ([]string, bool) {
-		if a == b {
-			return []string{a}, true
-		}
-		return nil, true
-	}}
-}
+func same(a, b byte) bool { return a == b }
 
 func split(s string) []string {
 	out := make([]string, len(s))

@@ -5,26 +5,22 @@ import "slices"
 // MaxForms is how many globs Meet and Name.Meet return at most.
 const MaxForms = 32
 
-// level is one of the two levels of globs: lists of characters with the star "*",
-// lists of components with the star "**". The functions compare single elements.
-type level struct {
-	star               string
-	covers1, overlaps1 func(a, b string) bool
-	meet1              func(a, b string) ([]string, bool)
-}
+// Globs have two levels: lists of characters with the star "*", and lists of
+// components with the star "**". The functions here are for both; one compares single
+// elements that are no stars.
 
 // covers matches small against big; only a star of big takes a star of small. It
 // goes back to no star but the last, so that the time is at most the product of the
 // lengths.
-func (l level) covers(big, small []string) bool {
+func covers[T comparable](big, small []T, star T, one func(big, small T) bool) bool {
 	i, j := 0, 0
 	mark, again := -1, 0
 	for j < len(small) {
 		switch {
-		case i < len(big) && big[i] == l.star:
+		case i < len(big) && big[i] == star:
 			mark, again = i, j
 			i++
-		case i < len(big) && small[j] != l.star && l.covers1(big[i], small[j]):
+		case i < len(big) && small[j] != star && one(big[i], small[j]):
 			i++
 			j++
 		case mark >= 0:
@@ -34,21 +30,21 @@ func (l level) covers(big, small []string) bool {
 			return false
 		}
 	}
-	for i < len(big) && big[i] == l.star {
+	for i < len(big) && big[i] == star {
 		i++
 	}
 	return i == len(big)
 }
 
 // overlaps reports whether some list is in both.
-func (l level) overlaps(a, b []string) bool {
+func overlaps[T comparable](a, b []T, star T, one func(a, b T) bool) bool {
 	// reach[j] is whether a up to i and b up to j have something in common.
 	reach, next := make([]bool, len(b)+1), make([]bool, len(b)+1)
 	reach[0] = true
 	for i := 0; ; i++ {
 		for j := range b {
 			// A star of b may stand for nothing.
-			reach[j+1] = reach[j+1] || reach[j] && b[j] == l.star
+			reach[j+1] = reach[j+1] || reach[j] && b[j] == star
 		}
 		if i == len(a) {
 			return reach[len(b)]
@@ -57,14 +53,14 @@ func (l level) overlaps(a, b []string) bool {
 		for j, ok := range reach {
 			switch {
 			case !ok:
-			case a[i] == l.star:
+			case a[i] == star:
 				// It takes whatever b goes on with.
 				for k := j; k <= len(b); k++ {
 					next[k] = true
 				}
-			case j < len(b) && b[j] == l.star:
+			case j < len(b) && b[j] == star:
 				next[j] = true
-			case j < len(b) && l.overlaps1(a[i], b[j]):
+			case j < len(b) && one(a[i], b[j]):
 				next[j+1] = true
 			}
 		}
@@ -74,14 +70,15 @@ func (l level) overlaps(a, b []string) bool {
 
 // meet returns forms that together stand for what is in both lists. It is false if
 // some had to be left out.
-func (l level) meet(a, b []string) ([][]string, bool) {
-	m := meeting{level: l, a: a, b: b, memo: map[[2]int][][]string{}, all: true}
+func meet(a, b []string, star string, one func(a, b string) ([]string, bool)) ([][]string, bool) {
+	m := meeting{a: a, b: b, star: star, one: one, memo: map[[2]int][][]string{}, all: true}
 	return m.from(0, 0), m.all
 }
 
 type meeting struct {
-	level
 	a, b []string
+	star string
+	one  func(a, b string) ([]string, bool)
 	memo map[[2]int][][]string
 	all  bool
 }
@@ -112,7 +109,7 @@ func (m *meeting) from(i, j int) [][]string {
 			forms = m.join(slices.Clone(forms), m.a[i], m.from(i+1, j))
 		}
 	case inA && inB:
-		heads, all := m.meet1(m.a[i], m.b[j])
+		heads, all := m.one(m.a[i], m.b[j])
 		m.all = m.all && all
 		for _, h := range heads {
 			forms = m.join(forms, h, m.from(i+1, j+1))

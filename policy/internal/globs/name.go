@@ -31,15 +31,15 @@ func (n Name) String() string {
 func (n Name) Open() bool { return slices.ContainsFunc(n, Open) }
 
 // Covers reports whether all names of small are in n, as Covers does for texts.
-func (n Name) Covers(small Name) bool { return names().covers(n, small) }
+func (n Name) Covers(small Name) bool { return covers(n, small, "**", Covers) }
 
 // Overlaps reports whether some name is in both.
-func (n Name) Overlaps(o Name) bool { return names().overlaps(n, o) }
+func (n Name) Overlaps(o Name) bool { return overlaps(n, o, "**", Overlaps) }
 
 // Meet returns sets that together have the names that are in both. It is false if
 // there are more than MaxForms of them.
 func (n Name) Meet(o Name) ([]Name, bool) {
-	forms, all := names().meet(n, o)
+	forms, all := meet(n, o, "**", Meet)
 	out := make([]Name, len(forms))
 	for i, f := range forms {
 		out[i] = f
@@ -66,10 +66,4 @@ func (n Name) Example(fill string, depth int) string {
 		out[0] += "." + fill
 	}
 	return strings.Join(out, "/")
-}
-
-// names is the level of components. A component is never empty, and "**" is the
-// star, so that only "*" and letters are compared here.
-func names() level {
-	return level{star: "**", covers1: Covers, overlaps1: Overlaps, meet1: Meet}
 }
