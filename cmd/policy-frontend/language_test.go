@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -177,6 +178,18 @@ func TestUndecidableExplains(t *testing.T) {
 	code, stdout, _ := run("explain", "--policy", write(t, "policy.yaml", testPolicy), "docker/pinned")
 	require.Equal(t, exitUndecidable, code)
 	require.Contains(t, stdout, "unknown")
+}
+
+func TestIncludedFilesCannotBeOutside(t *testing.T) {
+	t.Parallel()
+	outside := write(t, "outside.yaml", "version: 1\nfrontends:\n- {name: outside, match: [a]}\n")
+	file := write(t, "policy.yaml", "version: 1\ninclude: [link.yaml]\n")
+	require.NoError(t, os.Symlink(outside, filepath.Join(filepath.Dir(file), "link.yaml")))
+	for _, args := range [][]string{{"eval", "--policy", file, "a"}, {"lint", file}, {"diff", file, file}} {
+		code, stdout, stderr := run(args...)
+		require.Equal(t, exitUsage, code, stdout)
+		require.Contains(t, stderr, "link.yaml")
+	}
 }
 
 func TestIncludedFilesAreRead(t *testing.T) {

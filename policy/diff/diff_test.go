@@ -124,6 +124,8 @@ func TestCompare(t *testing.T) {
 			"aliases: [{from: a, to: a, pins: {\"1\": \"" + digestB + "\"}}]\n" + head + "- {name: a, match: [a], digests: [\"" + digestA + "\"]}\n",
 			[]string{"-refused a:1"},
 		},
+		{"a pin less", "aliases: [{from: a, to: a, pins: {\"1\": \"" + digestA + "\"}}]\n" + head + "- {name: a, match: [a], tags: [\"1\"]}\n", head + "- {name: a, match: [a], tags: [\"1\"]}\n",
+			[]string{"+allowed a:1@" + other(), "+rerouted a:1", "-refused a:1@" + digestA}},
 		{"a default frontend", head + "- {name: a, match: [a]}\n", "defaultFrontend: a\n" + head + "- {name: a, match: [a]}\n", []string{"+allowed "}},
 		{"another default frontend that was allowed", "defaultFrontend: a\n" + head + "- {name: a, match: [a, b]}\n", "defaultFrontend: b\n" + head + "- {name: a, match: [a, b]}\n", []string{"-rerouted "}},
 		{"no default frontend", "defaultFrontend: a\n" + head + "- {name: a, match: [a]}\n", head + "- {name: a, match: [a]}\n", []string{"-refused "}},
