@@ -124,8 +124,10 @@ func TestCompare(t *testing.T) {
 			"aliases: [{from: a, to: a, pins: {\"1\": \"" + digestB + "\"}}]\n" + head + "- {name: a, match: [a], digests: [\"" + digestA + "\"]}\n",
 			[]string{"-refused a:1"},
 		},
-		{"a pin less", "aliases: [{from: a, to: a, pins: {\"1\": \"" + digestA + "\"}}]\n" + head + "- {name: a, match: [a], tags: [\"1\"]}\n", head + "- {name: a, match: [a], tags: [\"1\"]}\n",
-			[]string{"+allowed a:1@" + other(), "+rerouted a:1", "-refused a:1@" + digestA}},
+		{
+			"a pin less", "aliases: [{from: a, to: a, pins: {\"1\": \"" + digestA + "\"}}]\n" + head + "- {name: a, match: [a], tags: [\"1\"]}\n", head + "- {name: a, match: [a], tags: [\"1\"]}\n",
+			[]string{"+allowed a:1@" + other(), "+rerouted a:1", "-refused a:1@" + digestA},
+		},
 		{"a default frontend", head + "- {name: a, match: [a]}\n", "defaultFrontend: a\n" + head + "- {name: a, match: [a]}\n", []string{"+allowed "}},
 		{"another default frontend that was allowed", "defaultFrontend: a\n" + head + "- {name: a, match: [a, b]}\n", "defaultFrontend: b\n" + head + "- {name: a, match: [a, b]}\n", []string{"-rerouted "}},
 		{"no default frontend", "defaultFrontend: a\n" + head + "- {name: a, match: [a]}\n", head + "- {name: a, match: [a]}\n", []string{"-refused "}},
@@ -228,12 +230,12 @@ func TestLargePoliciesTakeBoundedTime(t *testing.T) {
 	var a, b strings.Builder
 	a.WriteString(head)
 	b.WriteString(head)
-	for i := range 4000 {
+	for i := range 1000 {
 		fmt.Fprintf(&a, "- {name: r%d, match: [\"**/a%d*\"], tags: [\"1\"]}\n", i, i)
 		fmt.Fprintf(&b, "- {name: r%d, match: [\"**/*a%d\"], tags: [\"%d*\"]}\n", i, i, i)
 	}
 	c := newComparison(parse(t, a.String()), parse(t, b.String()), now())
-	c.budget = 100_000
+	c.budget = 50_000
 	r := c.report()
 	require.False(t, r.Complete)
 	require.True(t, r.Widened)
