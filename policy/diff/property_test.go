@@ -16,7 +16,7 @@ import (
 func TestNothingWidenedIsSo(t *testing.T) {
 	t.Parallel()
 	narrow := 0
-	for seed := range uint64(30) {
+	for seed := range uint64(16) {
 		choose := arbitrary.Source(rand.New(rand.NewPCG(seed, 2)).IntN)
 		textA, a := arbitrary.Policy(choose)
 		textB, b := arbitrary.Variant(choose, textA)
@@ -32,7 +32,7 @@ func TestNothingWidenedIsSo(t *testing.T) {
 			require.False(t, permits(after) && !permits(before), "seed %d\n%s\n---\n%s\n%+v\n%+v\n%+v", seed, textA, textB, request, before, after)
 		}
 	}
-	require.Greater(t, narrow, 5, "else the property says nothing")
+	require.Greater(t, narrow, 3, "else the property says nothing")
 }
 
 // What Compare shows as widened is: the request that it shows is allowed by the second
@@ -40,7 +40,7 @@ func TestNothingWidenedIsSo(t *testing.T) {
 func TestWhatIsShownAsAllowedIs(t *testing.T) {
 	t.Parallel()
 	shown := 0
-	for seed := range uint64(30) {
+	for seed := range uint64(16) {
 		choose := arbitrary.Source(rand.New(rand.NewPCG(seed, 3)).IntN)
 		textA, a := arbitrary.Policy(choose)
 		textB, b := arbitrary.Variant(choose, textA)
@@ -60,5 +60,5 @@ func TestWhatIsShownAsAllowedIs(t *testing.T) {
 			require.True(t, permits(ask(newSide(b), r, points)), "seed %d\n%s\n---\n%s\n%+v", seed, textA, textB, d)
 		}
 	}
-	require.Greater(t, shown, 4, "else the property says nothing")
+	require.Greater(t, shown, 2, "else the property says nothing")
 }
