@@ -34,11 +34,13 @@ so and counts that as widened.
 
 What changes later, because rules expire, is compared from --at on.
 
+In a review, git show main:policy.yaml > old.yaml gets what is there now.
+
 Exit code: 0 nothing widened, 1 something is allowed that wasn't, or under fewer
 obligations, 2 a file can't be read or is no policy.`,
 		Example: `  policy-frontend diff policy.yaml changed.yaml
   policy-frontend diff --format json policy.yaml changed.yaml
-  git show main:policy.yaml > old.yaml; policy-frontend diff old.yaml policy.yaml`,
+  policy-frontend diff old.yaml policy.yaml`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return fmt.Errorf("give exactly two policy files, not %d", len(args))

@@ -50,7 +50,7 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// exampleFolder makes the folder in which examples run: a git repository.
+// exampleFolder makes the folder in which examples run.
 func exampleFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -60,6 +60,7 @@ func exampleFolder(t *testing.T) string {
 		"policy.yaml":      "version: 1\nid: corp\ncontact: \"#help\"\nfrontends:\n- {name: dockerfile, match: [docker/dockerfile], tags: [\"1*\"]}\n",
 		"changed.yaml":     "version: 1\nid: corp\ncontact: \"#help\"\nfrontends:\n- {name: dockerfile, match: [docker/dockerfile], tags: [\"1\"]}\n",
 		"team.yaml":        testOverlay,
+		"old.yaml":         "version: 1\nid: corp\ncontact: \"#help\"\n",
 		"teams/a.yaml":     testOverlay,
 		"policy.test.yaml": "policy: policy.yaml\ncases:\n- {name: versions, request: 'docker/dockerfile:1', expect: {verdict: allow}}\n- {name: previews, request: 'docker/dockerfile:2', expect: {verdict: deny}}\n",
 	}
@@ -72,10 +73,6 @@ func exampleFolder(t *testing.T) string {
 	require.NoError(t, err)
 	require.NoError(t, os.Mkdir(bin, 0o700))
 	require.NoError(t, os.Symlink(program, filepath.Join(bin, "policy-frontend")))
-	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "policy.yaml"}, {"-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "-q", "-m", "policy"}} {
-		out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir}, args...)...).CombinedOutput()
-		require.NoError(t, err, "%s", out)
-	}
 	return dir
 }
 
