@@ -75,3 +75,10 @@ func TestThePolicySubrequestAnswersAndRunsNothing(t *testing.T) {
 		})
 	}
 }
+
+func TestAnOptionThatIsRemovedCantWriteToATerminal(t *testing.T) {
+	c := newFake(t, "# syntax=docker/dockerfile:1\n", map[string]string{"requestid": PolicySubrequest, "build-arg:\x1b[2J": "x"})
+	res, err := run(t, c, "version: 1\nfrontends:\n  - match: [docker/dockerfile]\n    options: {strip: [\"build-arg:*\"]}\n")
+	require.NoError(t, err)
+	require.Contains(t, string(res.Metadata["result.txt"]), `removes:  "build-arg:\x1b[2J"`)
+}

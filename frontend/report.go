@@ -71,7 +71,9 @@ func statement(d policy.Decision, askedBy string) string {
 	if !runs(d) {
 		line("allowed", cmp.Or(strings.Join(d.Allowed, ", "), "nothing"))
 	}
-	line("removes", strings.Join(d.Obligations.Strip, ", "))
+	for _, k := range d.Obligations.Strip {
+		line("removes", printable(k)) // a client wrote it
+	}
 	for _, k := range slices.Sorted(maps.Keys(d.Obligations.Force)) {
 		line("sets", k+"="+printable(d.Obligations.Force[k]))
 	}

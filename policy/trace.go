@@ -179,9 +179,9 @@ func (o Obligations) summary() string {
 		text  string
 	}{
 		{o.RequireDigest, "a written digest"},
-		{len(o.Strip) > 0, fmt.Sprintf("%d options removed", len(o.Strip))},
-		{len(o.Force) > 0, fmt.Sprintf("%d options set", len(o.Force))},
-		{len(o.Deny) > 0, fmt.Sprintf("%d kinds of options refused", len(o.Deny))},
+		{len(o.Strip) > 0, fmt.Sprintf("options removed: %d", len(o.Strip))},
+		{len(o.Force) > 0, fmt.Sprintf("options set: %d", len(o.Force))},
+		{len(o.Deny) > 0, fmt.Sprintf("kinds of options refused: %d", len(o.Deny))},
 		{len(o.Only) > 0, "only some options"},
 		{o.Inputs == ActionDeny, "no frontend inputs"},
 	} {

@@ -45,7 +45,7 @@ frontends:
 		`layer policy df policy.yaml:10 allow | rule "df" allows mirror.example/df:1.7@` + digestA,
 		"rule overlay pinned matched overlay:1 | it allows docker/dockerfile:1.7",
 		`layer overlay pinned overlay:1 allow | rule "pinned" allows docker/dockerfile:1.7`,
-		"obligations allow | this holds for the build: the digest " + digestA + ", 1 options removed",
+		"obligations allow | this holds for the build: the digest " + digestA + ", options removed: 1",
 	}, steps)
 
 	out, err := json.Marshal(trace.Steps[1])
