@@ -170,6 +170,7 @@ func TestNothingRunsThatIsRefused(t *testing.T) {
 		"an image of which a conversion cuts layers off":       {file: syntax, convert: convert(pinnedOne, pinnedOne, map[string]string{"image.layerlimit": "1"}), want: "no source policy of the client may replace its image"},
 		"a tag that the registry does not have":                {file: "# syntax=docker/dockerfile:1.99\n", want: "not found"},
 		"a frontend on a daemon that resolves without a guard": {file: syntax, old: true, want: "v0.14"},
+		"a digest on a daemon that resolves without a guard":   {file: "# syntax=docker/dockerfile@" + string(digestOne) + "\n", doc: "version: 1\nfrontends: [{match: [docker/dockerfile]}]\n", old: true, want: "v0.14"},
 		"any frontend when the image holds no policy":          {file: syntax, noPolicy: true, want: "holds no policy"},
 		"any frontend when the image's policy is broken":       {file: syntax, doc: "version: 1\nfrontend: []\n", want: ":2:1"},
 		"any frontend when the overlay is broken":              {file: syntax, opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nfoo: 1\n"}, want: "POLICY_FRONTEND_POLICY:2:1"},

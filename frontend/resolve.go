@@ -42,7 +42,7 @@ func (b *build) judge(ctx context.Context, r request) (judged, error) {
 	}
 	d := policy.Decide(b.layers, req)
 	if d.Verdict != policy.Deny && (d.Reference.Digest() == "" || d.TagUnverified) {
-		now, err := b.resolveTag(ctx, r, d.Reference.Tagged())
+		now, err := b.resolve(ctx, r, d.Reference.Tagged())
 		if err != nil {
 			return judged{}, err
 		}
@@ -62,19 +62,14 @@ func (b *build) judge(ctx context.Context, r request) (judged, error) {
 	return judged{request: r, decision: d}, nil
 }
 
-// resolveTag asks the daemon which digest a tag has now.
-func (b *build) resolveTag(ctx context.Context, r request, tag policy.Reference) (digest.Digest, error) {
+// resolve asks the daemon for the digest of a reference, under a guard.
+func (b *build) resolve(ctx context.Context, r request, ref policy.Reference) (digest.Digest, error) {
 	// Daemons before the meta resolver have no guard on a resolve: grpcclient would
 	// fall back to a call that drops the source policies.
 	caps := b.client.BuildOpts().Caps
 	if err := caps.Supports(gwpb.CapSourceMetaResolver); err != nil {
 		return "", b.refuse(r, fmt.Errorf("this BuildKit can't resolve a frontend under a source policy, v0.14 or later is needed: %w", err))
 	}
-	return b.resolve(ctx, r, tag)
-}
-
-// resolve asks the daemon for the digest of a reference, under a guard.
-func (b *build) resolve(ctx context.Context, r request, ref policy.Reference) (digest.Digest, error) {
 	// With the image's config: NoConfig returns an empty digest and no error.
 	res, err := b.client.ResolveSourceMetadata(ctx, &pb.SourceOp{Identifier: dockerImageProto + ref.String()}, sourceresolver.Opt{
 		LogName:        "[policy] resolve frontend " + ref.Familiar(),
