@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// parseTime reads a day, which begins at 00:00 UTC, or a time in RFC 3339, of which
-// time.Parse takes more than there is: hours of one digit, and fractions after a
-// comma (golang/go#54580).
-func parseTime(s string) (time.Time, error) {
+// ParseTime reads a time as policies and their test cases write it: a day, which
+// begins at 00:00 UTC, or a time in RFC 3339, of which time.Parse takes more than
+// there is: hours of one digit, and fractions after a comma (golang/go#54580). The
+// zero time, which means that none is known, is an error.
+func ParseTime(s string) (time.Time, error) {
 	t, err := time.Parse(time.DateOnly, s)
 	loose := false
 	if err != nil {

@@ -126,7 +126,7 @@ func (v *validator) time(n *yaml.Node, key, s string, out *time.Time) {
 	if s == "" {
 		return
 	}
-	t, err := parseTime(s)
+	t, err := ParseTime(s)
 	if err != nil {
 		v.addf(child(n, key), "%v", fmt.Errorf("%s: %w", key, err))
 		return

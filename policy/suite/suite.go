@@ -9,7 +9,6 @@
 package suite
 
 import (
-	"fmt"
 	"path"
 	"strings"
 	"time"
@@ -222,25 +221,12 @@ func (r *reader) path(at []any, what, name string, required bool) {
 
 // at reads a time, which may be left out.
 func (r *reader) at(at []any, s string) time.Time {
-	t, err := parseTime(s)
+	if s == "" {
+		return time.Time{}
+	}
+	t, err := policy.ParseTime(s)
 	if err != nil {
 		r.problem(at, "at: %v", err)
 	}
 	return t
-}
-
-// parseTime reads a day, which begins at 00:00 UTC, or a time in RFC 3339, as a
-// policy's expires is read.
-func parseTime(s string) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	t, err := time.Parse(time.DateOnly, s)
-	if err != nil {
-		err = t.UnmarshalText([]byte(s))
-	}
-	if err != nil || t.IsZero() {
-		return time.Time{}, fmt.Errorf("%q is not a time; write a day such as 2027-01-31, or 2027-01-31T12:00:00Z", s)
-	}
-	return t, nil
 }
