@@ -23,7 +23,7 @@ const (
 
 // rfc3339 is the form of a time; time.Parse takes more, such as an hour of one
 // digit (golang/go#54580).
-var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+const rfc3339 = `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`
 
 // requestFlags are the flags that say what is decided, by which policies.
 type requestFlags struct {
@@ -54,7 +54,7 @@ func parseAt(at string) (time.Time, error) {
 		return time.Now(), nil
 	}
 	t, err := time.Parse(time.RFC3339, at)
-	if err != nil || !rfc3339.MatchString(at) {
+	if err != nil || !regexp.MustCompile(rfc3339).MatchString(at) {
 		return time.Time{}, fmt.Errorf("--at needs a time as in 2027-01-31T12:00:00Z, not %q", at)
 	}
 	return t, nil
