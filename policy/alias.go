@@ -42,13 +42,17 @@ func (p *Policy) rewrite(ref Reference) (rewritten, error) {
 
 // apply returns what the alias makes of a name. It is false if the alias is not
 // for it.
-func (a *Alias) apply(name string) (string, bool) {
-	folder, ok := strings.CutSuffix(a.from.String(), "**")
+func (a *Alias) apply(name string) (string, bool) { return replaceName(a.from, a.to, name) }
+
+// replaceName puts one repository, or one folder, in the place of another. It is
+// false if the name is not from there.
+func replaceName(from, to pattern, name string) (string, bool) {
+	folder, ok := strings.CutSuffix(from.written, "**")
 	if !ok {
-		return a.to.String(), name == a.from.String()
+		return to.written, name == from.written
 	}
 	rest, ok := strings.CutPrefix(name, folder)
-	return strings.TrimSuffix(a.to.String(), "**") + rest, ok
+	return strings.TrimSuffix(to.written, "**") + rest, ok
 }
 
 // parseAliasName reads a side of an alias: a repository, or all below a folder.
@@ -67,11 +71,7 @@ func (v *validator) aliases() {
 	for i := range v.policy.Aliases {
 		a, n := &v.policy.Aliases[i], list.Content[i]
 		a.file, a.line, a.column = v.file, n.Line, n.Column
-		ok := v.aliasName(n, "from", a.From, &a.from)
-		ok = v.aliasName(n, "to", a.To, &a.to) && ok
-		if ok && a.from.isFolder() != a.to.isFolder() {
-			v.addf(child(n, "to"), "from and to must both end in /** or both not: the rest of the name is carried over")
-		}
+		ok := v.replacement(n, "alias", a.From, a.To, &a.from, &a.to)
 		pins := child(n, "pins")
 		if pins == nil {
 			continue
@@ -89,10 +89,20 @@ func (v *validator) aliases() {
 	}
 }
 
-func (v *validator) aliasName(n *yaml.Node, key, s string, out *pattern) bool {
+// replacement checks the two sides of an alias or a conversion.
+func (v *validator) replacement(n *yaml.Node, what, from, to string, fromOut, toOut *pattern) bool {
+	ok := v.side(n, what, "from", from, fromOut)
+	ok = v.side(n, what, "to", to, toOut) && ok
+	if ok && fromOut.isFolder() != toOut.isFolder() {
+		v.addf(child(n, "to"), "from and to must both end in /** or both not: the rest of the name is carried over")
+	}
+	return ok
+}
+
+func (v *validator) side(n *yaml.Node, what, key, s string, out *pattern) bool {
 	at := child(n, key)
 	if at == nil {
-		v.addf(n, "the alias has no %s; it needs from and to", key)
+		v.addf(n, "the %s has no %s; it needs from and to", what, key)
 		return false
 	}
 	p, err := parseAliasName(s)

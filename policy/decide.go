@@ -85,6 +85,13 @@ type Decision struct {
 	Overlay *Identity `json:"overlay,omitempty"`
 	// Obligations are what holds for an allowed build; empty otherwise.
 	Obligations Obligations `json:"obligations"`
+	// Dispatch is how the frontend runs; empty for a build that is refused.
+	Dispatch Dispatch `json:"dispatch,omitempty"`
+
+	// Timeout is how long a frontend that is mediated or built in may take, and
+	// Nesting how many levels of other frontends it can still run.
+	Timeout time.Duration `json:"-"`
+	Nesting int           `json:"-"`
 
 	// Reference is what may run: the request's reference after the aliases and pins
 	// of all layers, with its digest when that is known. It is this reference whose
@@ -103,6 +110,10 @@ type Decision struct {
 	// has a digest too. Look up what the tag points to and decide again with
 	// Request.TagDigest before running it.
 	TagUnverified bool `json:"-"`
+
+	// held are the rules on builds of all layers, in the order in which they rewrite
+	// images.
+	held []*held
 }
 
 // Decide answers the request. It never fails: what it can't make sense of, such
@@ -148,6 +159,9 @@ func decide(l Layers, r Request, t *recorder) Decision {
 		return d
 	}
 	d.meet(l, s, s.as(asked), t)
+	if d.Verdict == Allow || d.Verdict == Warn {
+		d.Timeout, d.Nesting = l.bounds()
+	}
 	if reason := r.forcedContext(d.Obligations); reason != "" {
 		return l.refuse(r, reason, t)
 	}
@@ -206,12 +220,12 @@ func (d *Decision) limit(l Layers, s subject, t *recorder) bool {
 // meet lets each layer decide by itself and takes the meet. The overlay judges the
 // request as it is before the embedded policy's aliases.
 func (d *Decision) meet(l Layers, s, asked subject, t *recorder) {
-	embedded := l.embedded.decide(s, LayerPolicy, t)
+	embedded := l.embedded.decide(s, LayerPolicy, l.Contact(), t)
 	if l.overlay == nil {
 		d.take(LayerPolicy, l, embedded, s)
 		return
 	}
-	overlay := l.overlay.decide(asked, LayerOverlay, t)
+	overlay := l.overlay.decide(asked, LayerOverlay, l.Contact(), t)
 	for _, v := range []Verdict{Deny, Undecidable} {
 		if embedded.verdict == v {
 			d.take(LayerPolicy, l, embedded, s)
@@ -232,6 +246,8 @@ func (d *Decision) meet(l Layers, s, asked subject, t *recorder) {
 	}
 	d.take(LayerPolicy, l, embedded, s)
 	d.Obligations = both
+	d.Dispatch = dispatchUnder(embedded, overlay)
+	d.held = []*held{overlay.held, embedded.held}
 	if overlay.believed && !embedded.believed {
 		d.believe(s)
 	}
@@ -263,6 +279,7 @@ func (d *Decision) take(layer string, l Layers, o outcome, s subject) {
 	switch o.verdict {
 	case Allow, Warn:
 		d.Obligations, d.Warnings = o.obligations, o.warnings
+		d.Dispatch, d.held = o.dispatch, []*held{o.held}
 		if o.believed {
 			d.believe(s)
 		}

@@ -238,7 +238,7 @@ func TestDecisionJSON(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"verdict":"allow","requested":"docker/pinned:2","source":"docker.io/docker/pinned:2@`+digestA+`","rule":"pinned",
 		"reason":"rule \"pinned\" allows docker/pinned:2","messages":[],"policy":{"id":"corp","digest":"`+d.Policy.Digest.String()+`"},
-		"obligations":{"digests":["`+digestA+`"]}}`, string(out))
+		"obligations":{"digests":["`+digestA+`"]},"dispatch":"forward"}`, string(out))
 
 	out, err = json.Marshal(Decide(Layers{}, Request{}))
 	require.NoError(t, err)

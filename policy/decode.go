@@ -28,8 +28,12 @@ func (d *decoder) decode(n *yaml.Node, out any) {
 }
 
 // label says in messages what a value is: a field, or an entry of one. It becomes
-// a text only for a message, of which a good document has none.
-type label struct{ field, entry string }
+// a text only for a message, of which a good document has none. A field with the
+// tag blank:"true" may have empty texts: it is a list in which they mean something.
+type label struct {
+	field, entry string
+	blank        bool
+}
 
 func (l label) String() string {
 	if l.entry == "" {
@@ -54,12 +58,16 @@ func (d *decoder) labelled(n *yaml.Node, out reflect.Value, name label) {
 		return
 	}
 	switch out.Kind() {
+	case reflect.Pointer:
+		target := reflect.New(out.Type().Elem())
+		d.mapping(n, target.Elem(), name)
+		out.Set(target)
 	case reflect.Struct:
 		d.mapping(n, out, name)
 	case reflect.Slice:
 		d.sequence(n, out, name)
 	case reflect.Map:
-		d.texts(n, out, name)
+		d.entries(n, out, name)
 	case reflect.String:
 		d.scalar(n, out, name)
 	case reflect.Bool:
@@ -107,15 +115,20 @@ func (d *decoder) mapping(n *yaml.Node, out reflect.Value, name label) {
 			d.unknown(key, keys)
 			return
 		}
-		d.labelled(val, out.Field(index), label{field: key.Value})
+		blank := out.Type().Field(index).Tag.Get("blank") == "true"
+		d.labelled(val, out.Field(index), label{field: key.Value, blank: blank})
 	})
 }
 
-// texts decodes a mapping whose keys are the author's own. A key is taken as it
+// entries decodes a mapping whose keys are the author's own. A key is taken as it
 // is written, as a value is.
-func (d *decoder) texts(n *yaml.Node, out reflect.Value, name label) {
+func (d *decoder) entries(n *yaml.Node, out reflect.Value, name label) {
 	if n.Kind != yaml.MappingNode {
-		d.addf(n, "%s must be a mapping of texts, not %s", name, kind(n))
+		what := "texts"
+		if out.Type().Elem().Kind() == reflect.Int {
+			what = "whole numbers"
+		}
+		d.addf(n, "%s must be a mapping of %s, not %s", name, what, kind(n))
 		return
 	}
 	if d.tooMany(n, len(n.Content)/2, name) {
@@ -127,9 +140,9 @@ func (d *decoder) texts(n *yaml.Node, out reflect.Value, name label) {
 			d.addf(key, "a name in %s is empty", name)
 			return
 		}
-		text := reflect.New(out.Type().Elem()).Elem()
-		d.labelled(val, text, label{name.field, key.Value})
-		m.SetMapIndex(reflect.ValueOf(key.Value), text)
+		value := reflect.New(out.Type().Elem()).Elem()
+		d.labelled(val, value, label{field: name.field, entry: key.Value})
+		m.SetMapIndex(reflect.ValueOf(key.Value), value)
 	})
 	out.Set(m)
 }
@@ -187,7 +200,7 @@ func (d *decoder) sequence(n *yaml.Node, out reflect.Value, name label) {
 	}
 	list := reflect.MakeSlice(out.Type(), len(n.Content), len(n.Content))
 	for i, item := range n.Content {
-		d.labelled(item, list.Index(i), label{name.field, strconv.Itoa(i)})
+		d.labelled(item, list.Index(i), label{field: name.field, entry: strconv.Itoa(i), blank: name.blank})
 	}
 	out.Set(list)
 }
@@ -231,7 +244,7 @@ func (d *decoder) scalar(n *yaml.Node, out reflect.Value, name label) {
 		d.addf(n, "%s must be a text, not %s", name, kind(n))
 	case n.Tag == boolTag:
 		d.addf(n, "%s must be a text, not %s; put it in quotes", name, kind(n))
-	case n.Value == "":
+	case n.Value == "" && !name.blank:
 		d.addf(n, "%s is empty; give it a value or remove it", name)
 	default:
 		out.SetString(n.Value)

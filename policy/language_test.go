@@ -144,7 +144,7 @@ func TestParseRefusesOfTheWholeLanguage(t *testing.T) {
 		{"warnAfter on a deny rule", rule + "  action: deny\n  warnAfter: 2027-01-01\n", "p:5:14: warnAfter has no meaning on a deny rule"},
 		{"a rule's contact that is too long", rule + "  contact: " + strings.Repeat("x", 513) + "\n", "p:4:12: contact is too long"},
 
-		{"limits without match", "version: 1\nlimits: {}\n", "p:2:9: the limits have no match"},
+		{"limits without a field", "version: 1\nlimits: {}\n", "p:2:9: limits is empty; give it a field or remove it"},
 		{"empty limits", "version: 1\nlimits: {match: []}\n", "p:2:17: match is empty"},
 		{"limits with a tag", "version: 1\nlimits: {match: [\"a:1\"]}\n", `p:2:18: match: "a:1" has a tag`},
 		{"a rule called limits", rule + "  name: limits\n", `p:4:9: the name "limits" is reserved`},

@@ -12,6 +12,9 @@ type outcome struct {
 	believed    bool
 	free        bool // a denial that only warns: nothing is obliged
 	unknown     bool // no rule is for the name
+
+	held     *held // the rules on builds, if the build goes on
+	dispatch Dispatch
 }
 
 // force is how hard a denial is.
@@ -46,11 +49,15 @@ type judgement struct {
 }
 
 // decide applies the rules of one document.
-func (p *Policy) decide(s subject, layer string, t *recorder) outcome {
+func (p *Policy) decide(s subject, layer, contact string, t *recorder) outcome {
 	j := p.judge(s, layer, t)
 	o := p.conclude(j, s)
 	if o.verdict == Allow && len(o.warnings) > 0 {
 		o.verdict = Warn
+	}
+	if o.verdict == Allow || o.verdict == Warn {
+		o.held, o.dispatch = p.hold(layer, o, contact)
+		o.obligations.Build = o.held.obligation()
 	}
 	t.layer(layer, o)
 	return o

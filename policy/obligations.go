@@ -26,6 +26,22 @@ type Obligations struct {
 	// Inputs is ActionDeny if no build may have frontend inputs, else empty. The
 	// request's have been judged.
 	Inputs Action `json:"inputs,omitempty"`
+	// Build are the rules on what the frontend builds, of each layer that has some.
+	// All of them hold, see Decision.Judge.
+	Build []BuildObligation `json:"build,omitempty"`
+}
+
+// BuildObligation are the rules on builds that one layer holds a frontend to.
+type BuildObligation struct {
+	// Layer is LayerPolicy or LayerOverlay.
+	Layer string `json:"layer"`
+	// Rule is the rule that allows the frontend, or DefaultRule. Kinds that its own
+	// rules on builds don't have are those of the whole policy.
+	Rule string `json:"rule"`
+	// Mode is ModeWarn if what they refuse is a warning only.
+	Mode Mode `json:"mode"`
+	// Build are the rules.
+	Build Build `json:"build"`
 }
 
 // meet returns the obligations of both, or why nothing can run under both.
@@ -35,6 +51,7 @@ func (o Obligations) meet(p Obligations, s subject) (Obligations, string) {
 		Strip:         union(o.Strip, p.Strip),
 		Deny:          union(o.Deny, p.Deny),
 		Inputs:        max(o.Inputs, p.Inputs),
+		Build:         concat(o.Build, p.Build),
 	}
 	var ok bool
 	if m.Digests, ok = intersect(o.Digests, p.Digests, func(d, list string) bool { return d == list }); !ok {
@@ -65,6 +82,14 @@ func (o Obligations) meet(p Obligations, s subject) (Obligations, string) {
 		maps.Copy(m.Force, p.Force)
 	}
 	return m, ""
+}
+
+// concat returns what both have; nil if there is nothing.
+func concat(a, b []BuildObligation) []BuildObligation {
+	if len(a)+len(b) == 0 {
+		return nil
+	}
+	return slices.Concat(a, b)
 }
 
 // union returns what a or b has, sorted; nil if there is nothing.

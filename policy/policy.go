@@ -71,6 +71,10 @@ type Policy struct {
 	Aliases []Alias `yaml:"aliases,omitempty"`
 	// The rules. A deny rule that matches wins, wherever it stands; otherwise the first allow rule that matches decides.
 	Frontends []Rule `yaml:"frontends,omitempty"`
+	// How frontends run whose rule doesn't say it: forward has BuildKit run the frontend, mediate runs it in a container of ours and judges each of its calls, builtin runs our own Dockerfile frontend and does so too. Forward if left out.
+	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin,default=forward"`
+	// Rules on what frontends build, for each kind that their rule's own build doesn't have.
+	Build *Build `yaml:"build,omitempty"`
 	// What may run at most, whatever the rules, the default and the mode say.
 	Limits Limits `yaml:"limits,omitempty"`
 	// Which policies clients may put on top of this one. Not allowed in such a policy itself.
@@ -99,9 +103,14 @@ type Alias struct {
 // Limits bound what rules can allow.
 type Limits struct {
 	// Names that may run, in the form of a rule's match. They judge the name after all aliases.
-	Match []string `yaml:"match" jsonschema:"minItems=1"`
+	Match []string `yaml:"match,omitempty" jsonschema:"minItems=1"`
+	// How long a frontend that is mediated or built in may take with all that it waits for, such as 30m or 2h; 1h if left out.
+	Timeout string `yaml:"timeout,omitempty" jsonschema:"minLength=2"`
+	// How deep such frontends can run other frontends; 4 if left out.
+	Nesting int `yaml:"nesting,omitempty" jsonschema:"minimum=1,maximum=16"`
 
 	patterns []pattern
+	timeout  time.Duration
 }
 
 // Options are conditions on the frontend options of a build and what is done to
@@ -146,6 +155,10 @@ type Rule struct {
 	Mode Mode `yaml:"mode,omitempty" jsonschema:"enum=enforce,enum=warn"`
 	// Conditions on the options of a build. Not allowed in a deny rule.
 	Options Options `yaml:"options,omitempty"`
+	// How the frontend runs; the policy's dispatch if left out. Not allowed in a deny rule.
+	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin"`
+	// Rules on what the frontend builds. Not allowed in a deny rule.
+	Build *Build `yaml:"build,omitempty"`
 	// The time from which builds that the rule allows are warned: a day such as 2027-01-31, which begins at 00:00 UTC, or a time as in 2027-01-31T12:00:00Z. Not allowed in a deny rule.
 	WarnAfter string `yaml:"warnAfter,omitempty" jsonschema:"minLength=1"`
 	// The time from which the rule no longer matches, as for warnAfter.

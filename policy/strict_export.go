@@ -19,7 +19,8 @@ type StrictDocument struct {
 // DecodeStrict reads a document of at most limit bytes that belongs to a policy
 // without being one, such as tests of it, as strictly as Parse reads a policy. The
 // file is only a name for messages. Out points to a struct with yaml tags, of
-// structs, slices, texts, maps of those, bools and ints.
+// structs and pointers to them, slices, texts, maps of those, bools and ints. An
+// empty text is refused but in a list with the tag blank:"true".
 //
 // What is no such document is a *ParseError.
 func DecodeStrict(file string, data []byte, limit int, out any) (*StrictDocument, error) {

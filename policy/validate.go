@@ -1,6 +1,10 @@
 package policy
 
-import "go.yaml.in/yaml/v3"
+import (
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
 
 // Limits in bytes of the texts that are shown to people.
 const (
@@ -42,6 +46,12 @@ func (v *validator) validate(k role) {
 		}
 	}
 	v.overlay(k)
+	v.dispatch(root, p.Dispatch)
+	v.build(child(root, "build"), p.Build)
+	if p.Build != nil && p.Build.Frontends != nil && (p.Default == ActionAllow || p.Mode == ModeWarn) && (p.Dispatch == "" || p.Dispatch == DispatchForward) {
+		v.addf(child(child(root, "build"), "frontends"),
+			"frontends can't be judged with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate")
+	}
 	v.limits()
 	v.includes(k)
 	v.aliases()
@@ -69,11 +79,28 @@ func (v *validator) limits() {
 		return
 	}
 	l := &v.policy.Limits
-	if child(n, "match") == nil {
-		v.addf(n, "the limits have no match; remove limits, or write the names that can be allowed")
-		return
+	if len(n.Content) == 0 {
+		v.addf(n, "limits is empty; give it a field or remove it")
 	}
 	l.patterns = v.patterns(child(n, "match"), "match", l.Match)
+	if l.Timeout != "" {
+		d, err := time.ParseDuration(l.Timeout)
+		if err != nil || d <= 0 || d > maxTimeout {
+			v.addf(child(n, "timeout"), "timeout must be a time such as 30m or 2h, at most 24h, not %s", quote(l.Timeout))
+		}
+		l.timeout = d
+	}
+	if at := child(n, "nesting"); at != nil && (l.Nesting < 1 || l.Nesting > maxNesting) {
+		v.addf(at, "nesting must be from 1 to %d, not %d", maxNesting, l.Nesting)
+	}
+}
+
+func (v *validator) dispatch(n *yaml.Node, d Dispatch) {
+	switch d {
+	case "", DispatchForward, DispatchMediate, DispatchBuiltin:
+	default:
+		v.addf(child(n, "dispatch"), "dispatch must be forward, mediate or builtin, not %s", quote(string(d)))
+	}
 }
 
 // patterns checks and compiles a list of match patterns.

@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -20,7 +22,7 @@ func (v *validator) rules(k role) {
 			}
 		}
 		v.name(r, n)
-		v.rule(r, n)
+		v.rule(k, r, n)
 	}
 }
 
@@ -38,12 +40,12 @@ func (v *validator) name(r *Rule, n *yaml.Node) {
 		v.addf(at, "the name %s is already that of the rule on line %d%s; names must be unique", quote(r.Name), other.line, where)
 	}
 	v.loader.names[r.Name] = r
-	if r.Name == DefaultRule || r.Name == BuiltinRule || r.Name == LimitsRule {
+	if slices.Contains([]string{DefaultRule, BuiltinRule, LimitsRule, BuildRule}, r.Name) {
 		v.addf(at, "the name %s is reserved for decisions without a rule; choose another", quote(r.Name))
 	}
 }
 
-func (v *validator) rule(r *Rule, n *yaml.Node) {
+func (v *validator) rule(k role, r *Rule, n *yaml.Node) {
 	v.text(n, "message", r.Message, maxMessage, true)
 	v.text(n, "contact", r.Contact, maxContact, false)
 	v.action(n, "action", &r.Action, ActionAllow)
@@ -63,7 +65,7 @@ func (v *validator) rule(r *Rule, n *yaml.Node) {
 	v.time(n, "warnAfter", r.WarnAfter, &r.warnAfter)
 	v.time(n, "expires", r.Expires, &r.expires)
 	if r.Action == ActionDeny {
-		for _, key := range []string{"requireDigest", "options", "warnAfter"} {
+		for _, key := range []string{"requireDigest", "options", "dispatch", "build", "warnAfter"} {
 			if at := child(n, key); at != nil {
 				v.addf(at, "%s has no meaning on a deny rule; remove it", key)
 			}
@@ -71,6 +73,16 @@ func (v *validator) rule(r *Rule, n *yaml.Node) {
 		return
 	}
 	v.options(r, child(n, "options"))
+	v.dispatch(n, r.Dispatch)
+	v.build(child(n, "build"), r.Build)
+	top := v.policy
+	if k == included {
+		top = v.loader.policy
+	}
+	if build, dispatch := top.effective(r); build.Frontends != nil && dispatch == DispatchForward {
+		v.addf(cmp.Or(child(child(n, "build"), "frontends"), child(n, "dispatch"), n),
+			"frontends can't be judged with dispatch: forward; write dispatch: mediate")
+	}
 }
 
 func (v *validator) tags(r *Rule, n *yaml.Node) {

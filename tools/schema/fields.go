@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -27,22 +29,53 @@ func withFields(page string) (string, error) {
 	}
 	var b strings.Builder
 	b.WriteString("| field | value | meaning |\n|---|---|---|\n")
-	writeFields(&b, "", schema)
+	if err := writeFields(&b, "", schema, schema); err != nil {
+		return "", err
+	}
 	return before + tableBegins + b.String() + tableEnds + after, nil
 }
 
-func writeFields(b *strings.Builder, prefix string, schema *jsonschema.Schema) {
+// writeFields writes a line for each field below the schema. A field that has the
+// same fields as one of the policy's own says so, rather than that they are there twice.
+func writeFields(b *strings.Builder, prefix string, schema, root *jsonschema.Schema) error {
 	for p := schema.Properties.Oldest(); p != nil; p = p.Next() {
-		name, field := prefix+p.Key, p.Value
+		name, field, what := prefix+p.Key, p.Value, value(p.Value)
+		again, err := repeats(root, prefix, p.Key, field)
+		if err != nil {
+			return err
+		}
+		if again {
+			what = fmt.Sprintf("fields of `%s`", p.Key)
+		}
 		meaning := strings.ReplaceAll(strings.Join(strings.Fields(field.Description), " "), "|", "\\|")
-		fmt.Fprintf(b, "| `%s` | %s | %s |\n", name, value(field), meaning)
+		fmt.Fprintf(b, "| `%s` | %s | %s |\n", name, what, meaning)
 		switch {
+		case again:
 		case field.Properties != nil:
-			writeFields(b, name+".", field)
+			err = writeFields(b, name+".", field, root)
 		case field.Items != nil && field.Items.Properties != nil:
-			writeFields(b, name+"[].", field.Items)
+			err = writeFields(b, name+"[].", field.Items, root)
+		}
+		if err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// repeats reports whether the field below the prefix has the fields of the
+// policy's own field of that name.
+func repeats(root *jsonschema.Schema, prefix, key string, field *jsonschema.Schema) (bool, error) {
+	own, ok := root.Properties.Get(key)
+	if prefix == "" || !ok || field.Properties == nil {
+		return false, nil
+	}
+	one, err := json.Marshal(own.Properties)
+	if err != nil {
+		return false, err
+	}
+	other, err := json.Marshal(field.Properties)
+	return bytes.Equal(one, other), err
 }
 
 // value says in a few words what a field takes.
@@ -58,12 +91,16 @@ func value(field *jsonschema.Schema) string {
 		return "list"
 	case field.Type == "array":
 		return "list of texts"
+	case field.Type == "object" && field.Properties == nil && field.AdditionalProperties.Type == "integer":
+		return "whole numbers by name"
 	case field.Type == "object" && field.Properties == nil:
 		return "texts by name"
 	case field.Type == "object":
 		return "fields"
 	case field.Type == "boolean":
 		return "`true` or `false`"
+	case field.Type == "integer":
+		return "whole number"
 	default:
 		return "text"
 	}

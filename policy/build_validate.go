@@ -1,0 +1,215 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	"go.yaml.in/yaml/v3"
+)
+
+// build checks and compiles rules on builds. A kind that is there but empty is an
+// error: it reads both as "anything" and as "nothing".
+func (v *validator) build(n *yaml.Node, b *Build) {
+	if n == nil {
+		return
+	}
+	v.filled(n, "build")
+	v.images(child(n, "images"), b.Images)
+	if at := child(n, "git"); at != nil {
+		v.filled(at, "git")
+		b.Git.urlRules = v.urls(at, KindGit, b.Git.Allow, b.Git.Deny)
+		v.without(at, "git", "requireCommit", b.Git.RequireCommit)
+	}
+	if at := child(n, "http"); at != nil {
+		v.filled(at, "http")
+		b.HTTP.urlRules = v.urls(at, KindHTTP, b.HTTP.Allow, b.HTTP.Deny)
+		v.without(at, "http", "requireChecksum", b.HTTP.RequireChecksum)
+	}
+	if at := child(n, "local"); at != nil {
+		v.filled(at, "local")
+		v.list(child(at, "allow"), "allow", b.Local.Allow, checkGlob)
+		v.list(child(at, "deny"), "deny", b.Local.Deny, checkGlob)
+	}
+	v.repositories(child(n, "ociLayout"), "ociLayout", b.OCILayout)
+	v.repositories(child(n, "blob"), "blob", b.Blob)
+	v.exec(child(n, "exec"), b.Exec)
+	v.repositories(child(n, "frontends"), "frontends", b.Frontends)
+	switch b.Containers {
+	case "", ActionAllow, ActionDeny:
+	default:
+		v.addf(child(n, "containers"), "containers must be allow or deny, not %s", quote(string(b.Containers)))
+	}
+	v.config(child(n, "config"), b.Config)
+}
+
+func (v *validator) filled(n *yaml.Node, key string) {
+	if len(n.Content) == 0 {
+		v.addf(n, "%s is empty; give it a field or remove it", key)
+	}
+}
+
+// without refuses a kind that says no more than that it demands nothing.
+func (v *validator) without(n *yaml.Node, kind, key string, demanded bool) {
+	if len(n.Content) == 2 && child(n, key) != nil && !demanded {
+		v.addf(n, "%s restricts nothing; give it an allow or deny, or remove it", kind)
+	}
+}
+
+func (v *validator) images(n *yaml.Node, r *ImageRules) {
+	if n == nil {
+		return
+	}
+	v.filled(n, "images")
+	v.without(n, "images", "requireDigest", r.RequireDigest)
+	r.allow = v.patterns(child(n, "allow"), "allow", r.Allow)
+	r.deny = v.patterns(child(n, "deny"), "deny", r.Deny)
+	r.pins = map[string]digest.Digest{}
+	v.texts(child(n, "pins"), "pins", r.Pins, r.pin)
+	list := child(n, "convert")
+	if list != nil && len(r.Convert) == 0 {
+		v.addf(list, "convert is empty; give it an entry or remove it")
+	}
+	for i := range r.Convert {
+		c := &r.Convert[i]
+		v.replacement(list.Content[i], "conversion", c.From, c.To, &c.from, &c.to)
+	}
+}
+
+// pin adds the digest of a name:tag.
+func (r *ImageRules) pin(name, value string) error {
+	ref, err := ParseReference(name)
+	switch {
+	case err != nil:
+		return err
+	case ref.Digest() != "":
+		return fmt.Errorf("%s has a digest; write name:tag, and the digest as its value", quote(name))
+	}
+	d, err := parseDigest(value)
+	if err != nil {
+		return err
+	}
+	if _, twice := r.pins[ref.String()]; twice {
+		return fmt.Errorf("%s is %s, which has a pin already", quote(name), ref)
+	}
+	r.pins[ref.String()] = d
+	return nil
+}
+
+func (v *validator) urls(n *yaml.Node, k Kind, allow, deny []string) urlRules {
+	compile := func(key string, items []string) []urlPattern {
+		var out []urlPattern
+		v.list(child(n, key), key, items, func(s string) error {
+			p, err := parseURLPattern(s, k)
+			out = append(out, p)
+			return err
+		})
+		return out
+	}
+	return urlRules{allow: compile("allow", allow), deny: compile("deny", deny)}
+}
+
+func (v *validator) repositories(n *yaml.Node, key string, r *PatternRules) {
+	if n == nil {
+		return
+	}
+	v.filled(n, key)
+	r.allow = v.patterns(child(n, "allow"), "allow", r.Allow)
+	r.deny = v.patterns(child(n, "deny"), "deny", r.Deny)
+}
+
+// checkGlob checks a glob over plain names.
+func checkGlob(s string) error {
+	if err := checkText(s, maxPattern, false); err != nil {
+		return fmt.Errorf("%s %w", quote(s), err)
+	}
+	return nil
+}
+
+func (v *validator) exec(n *yaml.Node, r *ExecRules) {
+	if n == nil {
+		return
+	}
+	v.filled(n, "exec")
+	v.list(child(n, "networks"), "networks", r.Networks, func(s string) error {
+		if !isNetwork(s) {
+			return fmt.Errorf("%s is none of the networks none, default and host", quote(s))
+		}
+		return nil
+	})
+	v.list(child(n, "secrets"), "secrets", r.Secrets, checkGlob)
+	v.list(child(n, "devices"), "devices", r.Devices, checkGlob)
+	v.list(child(n, "hosts"), "hosts", r.Hosts, func(s string) error {
+		r.hosts = append(r.hosts, normalizeHostName(s))
+		return checkGlob(s)
+	})
+	v.list(child(n, "cgroupParents"), "cgroupParents", r.CgroupParents, func(s string) error {
+		parent, err := normalizeCgroup(s)
+		r.cgroupParents = append(r.cgroupParents, parent)
+		return errors.Join(checkGlob(s), err)
+	})
+	if at := child(n, "ulimits"); at != nil {
+		v.ulimits(at, r)
+	}
+}
+
+func (v *validator) ulimits(n *yaml.Node, r *ExecRules) {
+	v.filled(n, "ulimits")
+	r.ulimits = make(map[string]int, len(r.Ulimits))
+	for _, name := range slices.Sorted(maps.Keys(r.Ulimits)) {
+		at := child(n, name)
+		lower := strings.ToLower(name)
+		if _, twice := r.ulimits[lower]; twice {
+			v.addf(at, "ulimits: %s is there twice, in upper and lower case", quote(name))
+		}
+		if !isUlimit(lower) {
+			v.addf(at, "ulimits: %s is no name of a ulimit; write one such as nofile", quote(name))
+		}
+		if r.Ulimits[name] < -1 {
+			v.addf(at, "ulimits: %s must be at least 0, or -1 for any", quote(name))
+		}
+		r.ulimits[lower] = r.Ulimits[name]
+	}
+}
+
+func (v *validator) config(n *yaml.Node, r *ConfigRules) {
+	if n == nil {
+		return
+	}
+	v.filled(n, "config")
+	for _, d := range []struct {
+		key       string
+		demand    *Demand
+		normalize func(string) (string, error)
+	}{
+		{"user", r.User, userEntry},
+		{"labels", r.Labels, plainEntry},
+		{"env", r.Env, plainEntry},
+		{"ports", r.Ports, portEntry},
+		{"volumes", r.Volumes, volumeEntry},
+	} {
+		at := child(n, d.key)
+		if at == nil {
+			continue
+		}
+		v.filled(at, d.key)
+		d.demand.require = v.demanded(child(at, "require"), "require", d.demand.Require, d.normalize)
+		d.demand.forbid = v.demanded(child(at, "forbid"), "forbid", d.demand.Forbid, d.normalize)
+	}
+}
+
+func (v *validator) demanded(n *yaml.Node, key string, items []string, normalize func(string) (string, error)) []string {
+	var out []string
+	v.list(n, key, items, func(s string) error {
+		if err := checkGlob(s); err != nil {
+			return err
+		}
+		entry, err := normalize(s)
+		out = append(out, entry)
+		return err
+	})
+	return out
+}

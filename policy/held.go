@@ -1,0 +1,175 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// BuildRule is the name under which a ruling reports what the policy-wide rules on
+// builds decided. No rule can have it.
+const BuildRule = "build"
+
+const (
+	defaultTimeout = time.Hour
+	maxTimeout     = 24 * time.Hour
+	defaultNesting = 4
+	maxNesting     = 16
+)
+
+// held are the rules on builds that one layer holds a frontend to. Decisions share
+// it; it is never changed.
+type held struct {
+	layer   string
+	policy  *Policy
+	rule    *Rule // nil if none decided
+	build   Build
+	soft    bool   // a denial only warns
+	contact string // whom to ask
+}
+
+// effective returns what the document holds a frontend to that the rule, which may
+// be nil, allows: the rule's own rules of each kind, else the policy's.
+func (p *Policy) effective(r *Rule) (Build, Dispatch) {
+	var build Build
+	dispatch := p.Dispatch
+	if r != nil {
+		dispatch = cmp.Or(r.Dispatch, dispatch)
+		if r.Build != nil {
+			build = *r.Build
+		}
+	}
+	if p.Build != nil {
+		build.Images = cmp.Or(build.Images, p.Build.Images)
+		build.Git = cmp.Or(build.Git, p.Build.Git)
+		build.HTTP = cmp.Or(build.HTTP, p.Build.HTTP)
+		build.Local = cmp.Or(build.Local, p.Build.Local)
+		build.OCILayout = cmp.Or(build.OCILayout, p.Build.OCILayout)
+		build.Blob = cmp.Or(build.Blob, p.Build.Blob)
+		build.Exec = cmp.Or(build.Exec, p.Build.Exec)
+		build.Frontends = cmp.Or(build.Frontends, p.Build.Frontends)
+		build.Containers = cmp.Or(build.Containers, p.Build.Containers)
+		build.Config = cmp.Or(build.Config, p.Build.Config)
+	}
+	return build, cmp.Or(dispatch, DispatchForward)
+}
+
+// hold returns what the layer holds the frontend to that its outcome allows. A
+// denial that only warns comes from no rule that could have rules on builds.
+func (p *Policy) hold(layer string, o outcome, contact string) (*held, Dispatch) {
+	rule := o.rule
+	if o.free {
+		rule = nil
+	}
+	h := &held{layer: layer, policy: p, rule: rule, soft: p.force(rule) != enforced, contact: contact}
+	if layer == LayerOverlay {
+		h.contact = cmp.Or(p.Contact, contact)
+	}
+	if rule != nil {
+		h.contact = cmp.Or(rule.Contact, h.contact)
+	}
+	var dispatch Dispatch
+	h.build, dispatch = p.effective(rule)
+	return h, dispatch
+}
+
+// names reports whether the rules have something to say of the kind.
+func (b *Build) names(k Kind) bool {
+	switch k {
+	case KindImages:
+		return b.Images != nil
+	case KindGit:
+		return b.Git != nil
+	case KindHTTP:
+		return b.HTTP != nil
+	case KindLocal:
+		return b.Local != nil
+	case KindOCILayout:
+		return b.OCILayout != nil
+	case KindBlob:
+		return b.Blob != nil
+	case KindExec:
+		return b.Exec != nil
+	case KindFrontends:
+		return b.Frontends != nil
+	case KindContainers:
+		return b.Containers != ""
+	case KindConfig:
+		return b.Config != nil
+	}
+	return false
+}
+
+// kinds returns the kinds that the rules name, in the order of Build's fields.
+func (b *Build) kinds() []Kind {
+	return slices.DeleteFunc([]Kind{
+		KindImages, KindGit, KindHTTP, KindLocal, KindOCILayout, KindBlob, KindExec, KindFrontends, KindContainers, KindConfig,
+	}, func(k Kind) bool { return !b.names(k) })
+}
+
+// restricts reports whether not everything of the kind is allowed.
+func (b *Build) restricts(k Kind) bool {
+	if k == KindContainers {
+		return b.Containers != ActionAllow || b.Exec != nil
+	}
+	return b.names(k)
+}
+
+// allowed returns what the rules let pass of a kind, at most a few.
+func (b *Build) allowed(k Kind) []string {
+	var all []string
+	switch k {
+	case KindImages:
+		all = b.Images.Allow
+	case KindGit:
+		all = b.Git.Allow
+	case KindHTTP:
+		all = b.HTTP.Allow
+	case KindLocal:
+		all = b.Local.Allow
+	case KindOCILayout:
+		all = b.OCILayout.Allow
+	case KindBlob:
+		all = b.Blob.Allow
+	case KindFrontends:
+		all = b.Frontends.Allow
+	}
+	return slices.Clone(all[:min(len(all), maxAllowed)])
+}
+
+// bounds returns the tightest timeout and nesting of all layers. What is left out
+// is the default of the embedded policy, and no limit of an overlay.
+func (l Layers) bounds() (timeout time.Duration, nesting int) {
+	timeout = cmp.Or(l.embedded.Limits.timeout, defaultTimeout)
+	nesting = cmp.Or(l.embedded.Limits.Nesting, defaultNesting)
+	if l.overlay != nil {
+		timeout = min(timeout, cmp.Or(l.overlay.Limits.timeout, timeout))
+		nesting = min(nesting, cmp.Or(l.overlay.Limits.Nesting, nesting))
+	}
+	return timeout, nesting
+}
+
+// obligation returns the rules as they are reported; none if there are none.
+func (h *held) obligation() []BuildObligation {
+	if len(h.build.kinds()) == 0 {
+		return nil
+	}
+	o := BuildObligation{Layer: h.layer, Rule: DefaultRule, Mode: ModeEnforce, Build: h.build}
+	if h.rule != nil {
+		o.Rule = h.rule.Name
+	}
+	if h.soft {
+		o.Mode = ModeWarn
+	}
+	return []BuildObligation{o}
+}
+
+// dispatchUnder returns how a frontend runs that both layers allow: as the
+// embedded policy says, but mediated if the overlay has that, or has rules that
+// forward can't judge.
+func dispatchUnder(embedded, overlay outcome) Dispatch {
+	if overlay.dispatch == DispatchMediate || embedded.dispatch == DispatchForward && overlay.held.build.Frontends != nil {
+		return DispatchMediate
+	}
+	return embedded.dispatch
+}

@@ -1,0 +1,182 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// maxUser is the greatest number of a user that all container runtimes take for
+// itself.
+const maxUser = 1<<31 - 1
+
+// config is the configuration of an image, normalised.
+type config struct {
+	what                        string
+	user                        []string // its spellings, the plainest first
+	labels, env, ports, volumes []string
+}
+
+// read normalises the configuration. An error completes "it asks for".
+func (f *ConfigFact) read() (config, error) {
+	c := config{what: "the image that is built", labels: slices.Sorted(maps.Keys(f.Labels)), env: f.Env}
+	if f.Platform != "" {
+		c.what += " for " + printable(f.Platform)
+	}
+	name, _, _ := strings.Cut(f.User, ":")
+	user, err := normalizeUser(name)
+	c.user = []string{user}
+	if user == "root" {
+		c.user = []string{"root", "0", ""}
+	}
+	for _, texts := range []struct {
+		what  string
+		items []string
+	}{{"a user", []string{f.User}}, {"a label", c.labels}, {"an environment variable", c.env}, {"a port", f.Ports}, {"a volume", f.Volumes}} {
+		for _, s := range texts.items {
+			err = errors.Join(err, checkFact(texts.what, s))
+		}
+	}
+	for _, s := range f.Ports {
+		port, bad := normalizePort(s)
+		c.ports, err = append(c.ports, port), errors.Join(err, bad)
+	}
+	for _, s := range f.Volumes {
+		volume, bad := normalizeVolume(s)
+		c.volumes, err = append(c.volumes, volume), errors.Join(err, bad)
+	}
+	if err != nil {
+		return c, fmt.Errorf("%s with %w", c.what, err)
+	}
+	return c, nil
+}
+
+// normalizeUser gives each user one spelling. Container runtimes read a user as a
+// number by strconv.Atoi, so that +0 and 00 are root too, and some cut off what is
+// too large.
+func normalizeUser(s string) (string, error) {
+	id, err := strconv.Atoi(s)
+	switch {
+	case errors.Is(err, strconv.ErrRange), err == nil && (id < 0 || id > maxUser):
+		return "", fmt.Errorf("the user %s, which is no number of a user", quote(s))
+	case err == nil && id != 0:
+		return strconv.Itoa(id), nil
+	case err == nil, s == "":
+		return "root", nil
+	}
+	return s, nil
+}
+
+// normalizePort gives each port one spelling, such as 80/tcp. A range is none.
+func normalizePort(s string) (string, error) {
+	number, protocol, ok := strings.Cut(strings.ToLower(s), "/")
+	if !ok {
+		protocol = "tcp"
+	}
+	n, err := strconv.ParseUint(number, 10, 16)
+	if err != nil || n == 0 || protocol == "" {
+		return "", fmt.Errorf("the port %s, which is not one port", quote(s))
+	}
+	return strconv.FormatUint(n, 10) + "/" + protocol, nil
+}
+
+func normalizeVolume(s string) (string, error) {
+	if s == "" || slices.Contains(strings.Split(s, "/"), "..") {
+		return "", fmt.Errorf("the volume %s, which is no plain path", quote(s))
+	}
+	return path.Clean(s), nil
+}
+
+// userEntry, portEntry, volumeEntry and plainEntry normalise what rules demand, as
+// that which they are compared with. What has a star is left as it is.
+func userEntry(s string) (string, error) {
+	if strings.Contains(s, ":") {
+		return "", fmt.Errorf("%s has a group; write the user alone", quote(s))
+	}
+	if strings.Contains(s, "*") {
+		return s, nil
+	}
+	return normalizeUser(s)
+}
+
+func portEntry(s string) (string, error) {
+	if s == "" {
+		return plainEntry(s)
+	}
+	if strings.Contains(s, "*") {
+		return strings.ToLower(s), nil
+	}
+	return normalizePort(s)
+}
+
+func volumeEntry(s string) (string, error) {
+	if s == "" {
+		return plainEntry(s)
+	}
+	return normalizeVolume(s)
+}
+
+func plainEntry(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("it is empty; give it a value or remove it")
+	}
+	return s, nil
+}
+
+func (r *ConfigRules) object(c config) []objection {
+	var found []objection
+	if r.User != nil {
+		found = append(found, r.User.user(c)...)
+	}
+	for _, d := range []struct {
+		demand      *Demand
+		field, what string
+		items       []string
+	}{
+		{r.Labels, "labels", "label", c.labels},
+		{r.Env, "env", "environment variable", c.env},
+		{r.Ports, "ports", "port", c.ports},
+		{r.Volumes, "volumes", "volume", c.volumes},
+	} {
+		if d.demand != nil {
+			found = append(found, d.demand.object(c, d.field, d.what, d.items)...)
+		}
+	}
+	return found
+}
+
+// object judges what the image has of one thing.
+func (d *Demand) object(c config, field, what string, items []string) []objection {
+	var found []objection
+	for _, s := range items {
+		if g := matchAny(d.forbid, s); g != "" {
+			found = append(found, objectf(fmt.Sprintf("config.%s.forbid: %s", field, printable(g)), "%s: it has the %s %s", c.what, what, quote(s)))
+		}
+	}
+	for i, g := range d.require {
+		if !slices.ContainsFunc(items, func(s string) bool { return glob(g, s) }) {
+			found = append(found, objectf(fmt.Sprintf("config.%s.require", field), "%s: it has no %s %s", c.what, what, quote(d.Require[i])))
+		}
+	}
+	return found
+}
+
+// user judges the user, which is one of those required and not all of them.
+func (d *Demand) user(c config) []objection {
+	for i, g := range d.forbid {
+		if slices.ContainsFunc(c.user, func(s string) bool { return glob(g, s) }) {
+			return []objection{objectf("config.user.forbid: "+quote(d.Forbid[i]), "%s: its user is %s", c.what, quote(c.user[0]))}
+		}
+	}
+	required := func(s string) bool {
+		return slices.ContainsFunc(d.require, func(g string) bool { return glob(g, s) })
+	}
+	if len(d.require) > 0 && !slices.ContainsFunc(c.user, required) {
+		return []objection{objectf("config.user.require", "%s: its user is %s, and %s", c.what, quote(c.user[0]), allows(d.Require))}
+	}
+	return nil
+}

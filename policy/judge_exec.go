@@ -1,0 +1,145 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// process is what a command uses, normalised.
+type process struct {
+	what         string
+	network      string
+	insecure     bool
+	ssh          []string
+	secrets      []string
+	devices      []string
+	hosts        []string
+	ulimits      map[string]int
+	cgroupParent string
+}
+
+func isNetwork(s string) bool { return s == NetworkNone || s == NetworkDefault || s == NetworkHost }
+
+// normalizeHostName brings the name of a host into the form in which resolvers
+// compare it.
+func normalizeHostName(s string) string { return strings.TrimSuffix(strings.ToLower(s), ".") }
+
+// normalizeCgroup brings a control group into one form: BuildKit joins it to the
+// root, whether it begins with a slash or not (executor/oci/spec.go).
+func normalizeCgroup(s string) (string, error) {
+	if slices.Contains(strings.Split(s, "/"), "..") {
+		return "", errors.New("a control group with .. in its path")
+	}
+	return path.Clean("/" + s), nil
+}
+
+func isUlimit(s string) bool {
+	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz") == ""
+}
+
+// read normalises what a command uses. An error completes "it asks for".
+func (f *ExecFact) read(what string) (process, error) {
+	p := process{what: what, network: f.Network, insecure: f.Insecure, ssh: f.SSH, secrets: f.Secrets, devices: f.Devices}
+	if p.network == "" {
+		p.network = NetworkDefault
+	}
+	if !isNetwork(p.network) {
+		return p, fmt.Errorf("%s with the network %s, which is not known", what, quote(p.network))
+	}
+	for _, texts := range []struct {
+		kind  string
+		items []string
+	}{{"the id of an ssh agent", f.SSH}, {"the id of a secret", f.Secrets}, {"the name of a device", f.Devices}, {"the name of a host", f.Hosts}} {
+		for _, s := range texts.items {
+			if err := checkFact(texts.kind, s); err != nil {
+				return p, err
+			}
+		}
+	}
+	for _, h := range f.Hosts {
+		p.hosts = append(p.hosts, normalizeHostName(h))
+	}
+	if len(f.Ulimits) > 0 {
+		p.ulimits = make(map[string]int, len(f.Ulimits))
+		for _, name := range slices.Sorted(maps.Keys(f.Ulimits)) {
+			lower := strings.ToLower(name)
+			_, twice := p.ulimits[lower]
+			if f.Ulimits[name] < -1 || !isUlimit(lower) || twice {
+				return p, fmt.Errorf("%s with the ulimit %s of %d, which has no meaning", what, quote(name), f.Ulimits[name])
+			}
+			p.ulimits[lower] = f.Ulimits[name]
+		}
+	}
+	if f.CgroupParent == "" {
+		return p, nil
+	}
+	err := checkFact("the name of a control group", f.CgroupParent)
+	if err == nil {
+		p.cgroupParent, err = normalizeCgroup(f.CgroupParent)
+	}
+	return p, err
+}
+
+func (r *ExecRules) object(p process) []objection {
+	if r == nil {
+		return nil
+	}
+	var found []objection
+	networks := r.Networks
+	if networks == nil {
+		networks = []string{NetworkNone, NetworkDefault}
+	}
+	if !slices.Contains(networks, p.network) {
+		found = append(found, objectf("exec.networks", "%s with the network %s: %s", p.what, p.network, allows(networks)))
+	}
+	if p.insecure && !r.Insecure {
+		found = append(found, objectf("exec.insecure", "%s without the sandbox (security.insecure)", p.what))
+	}
+	if len(p.ssh) > 0 && !r.SSH {
+		found = append(found, objectf("exec.ssh", "%s with the client's ssh agent %s", p.what, quote(p.ssh[0])))
+	}
+	each := func(field, what string, items, globs, written []string) {
+		for _, s := range items {
+			if !slices.ContainsFunc(globs, func(g string) bool { return glob(g, s) }) {
+				found = append(found, objectf("exec."+field, "%s with %s %s: %s", p.what, what, quote(s), allows(written)))
+			}
+		}
+	}
+	each("secrets", "the secret", p.secrets, r.Secrets, r.Secrets)
+	each("devices", "the device", p.devices, r.Devices, r.Devices)
+	each("hosts", "an address for the host", p.hosts, r.hosts, r.Hosts)
+	if len(p.ulimits) > 0 {
+		found = append(found, r.capped(p)...)
+	}
+	if p.cgroupParent != "" {
+		each("cgroupParents", "the control group", []string{p.cgroupParent}, r.cgroupParents, r.CgroupParents)
+	}
+	return found
+}
+
+// capped judges ulimits; -1 stands for none, on both sides.
+func (r *ExecRules) capped(p process) []objection {
+	var found []objection
+	for _, name := range slices.Sorted(maps.Keys(p.ulimits)) {
+		value := p.ulimits[name]
+		most, ok := r.ulimits[name]
+		switch {
+		case !ok:
+			found = append(found, objectf("exec.ulimits", "%s with the ulimit %s: %s", p.what, name, allows(slices.Sorted(maps.Keys(r.ulimits)))))
+		case most != -1 && (value == -1 || value > most):
+			found = append(found, objectf("exec.ulimits", "%s with the ulimit %s of %s: it allows at most %d", p.what, name, ulimit(value), most))
+		}
+	}
+	return found
+}
+
+func ulimit(value int) string {
+	if value == -1 {
+		return "no limit"
+	}
+	return fmt.Sprint(value)
+}

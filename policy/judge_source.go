@@ -1,0 +1,158 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// object returns what the rules have against a claim that isn't an image.
+func (h *held) object(c claim) []objection {
+	b := &h.build
+	switch c.kind {
+	case KindGit:
+		if b.Git != nil {
+			return b.Git.object(c)
+		}
+	case KindHTTP:
+		if b.HTTP != nil {
+			return b.HTTP.object(c)
+		}
+	case KindLocal:
+		if b.Local != nil {
+			return b.Local.object(c.text)
+		}
+	case KindOCILayout:
+		return b.OCILayout.object(c)
+	case KindBlob:
+		return b.Blob.object(c)
+	case KindFrontends:
+		return b.Frontends.object(c)
+	case KindContainers:
+		if b.Containers != ActionAllow {
+			return []objection{objectf("containers", "containers that a frontend starts by itself")}
+		}
+		return b.Exec.object(c.exec)
+	case KindExec:
+		return b.Exec.object(c.exec)
+	case KindConfig:
+		if b.Config != nil {
+			return b.Config.object(c.config)
+		}
+	}
+	return nil
+}
+
+// judge rewrites an image and returns what the rules have against what comes out.
+// It fails if that is no reference.
+func (r *ImageRules) judge(asked Reference) (Reference, []objection, error) {
+	ref, err := r.convert(asked)
+	if err != nil {
+		return asked, nil, err
+	}
+	what := func() string {
+		if ref.SameRepository(asked) {
+			return "the image " + ref.Familiar()
+		}
+		return fmt.Sprintf("the image %s (asked for as %s)", ref.Familiar(), asked.Familiar())
+	}
+	var found []objection
+	if pin, ok := r.pins[pinKey(ref, len(r.pins))]; ok {
+		if ref.digest != "" && ref.digest != pin {
+			found = append(found, objectf("images.pins", "%s: it pins %s to %s", what(), ref.Tagged().Familiar(), pin))
+		} else {
+			ref.digest = pin
+		}
+	}
+	name := strings.Split(ref.Name(), "/")
+	found = append(found, matchPatterns(KindImages, what, name, r.allow, r.deny, r.Allow)...)
+	if r.RequireDigest && ref.digest == "" {
+		found = append(found, objectf("images.requireDigest", "%s without a digest: write %s@sha256:…", what(), ref.Familiar()))
+	}
+	return ref, found, nil
+}
+
+// pinKey is the key of pins that is for the reference; "" for none.
+func pinKey(ref Reference, pins int) string {
+	if pins == 0 || ref.tag == "" {
+		return ""
+	}
+	return ref.Tagged().String()
+}
+
+// convert applies the first conversion that is for the image, once.
+func (r *ImageRules) convert(ref Reference) (Reference, error) {
+	for i := range r.Convert {
+		c := &r.Convert[i]
+		if name, ok := replaceName(c.from, c.to, ref.Name()); ok {
+			return ParseReference(name + ref.suffix())
+		}
+	}
+	return ref, nil
+}
+
+// matchPatterns judges a name by patterns of names.
+func matchPatterns(k Kind, what func() string, name []string, allow, deny []pattern, written []string) []objection {
+	matches := func(p pattern) bool { return p.match(name) }
+	if i := slices.IndexFunc(deny, matches); i >= 0 {
+		return []objection{objectf(string(k)+".deny: "+deny[i].written, "%s", what())}
+	}
+	if len(allow) > 0 && !slices.ContainsFunc(allow, matches) {
+		return []objection{objectf(string(k)+".allow", "%s: %s", what(), allows(written))}
+	}
+	return nil
+}
+
+func (r *PatternRules) object(c claim) []objection {
+	if r == nil {
+		return nil
+	}
+	what := func() string { return c.what + " " + c.ref.Familiar() }
+	return matchPatterns(c.kind, what, strings.Split(c.ref.Name(), "/"), r.allow, r.deny, r.Allow)
+}
+
+func (r *GitRules) object(c claim) []objection {
+	found := r.urlRules.object(c, r.Allow)
+	if r.RequireCommit && !c.fixed {
+		found = append(found, objectf("git.requireCommit", "%s without a commit: ask for one by all of its digits", c.urlName()))
+	}
+	return found
+}
+
+func (r *HTTPRules) object(c claim) []objection {
+	found := r.urlRules.object(c, r.Allow)
+	if r.RequireChecksum && !c.fixed {
+		found = append(found, objectf("http.requireChecksum", "%s without a checksum: give its sha256:…", c.urlName()))
+	}
+	return found
+}
+
+func (r urlRules) object(c claim, written []string) []objection {
+	if p := matchDenied(r.deny, c.url); p != nil {
+		return []objection{objectf(fmt.Sprintf("%s.deny: %s", c.kind, printable(p.written)), "%s", c.urlName())}
+	}
+	if len(r.allow) > 0 && matchURL(r.allow, c.url) == nil {
+		return []objection{objectf(string(c.kind)+".allow", "%s: %s", c.urlName(), allows(written))}
+	}
+	return nil
+}
+
+// urlName names what is read for a person. What follows a question mark may be a
+// secret.
+func (c claim) urlName() string {
+	name := c.what + " " + printable(c.url.String())
+	if c.url.query {
+		name += "?…"
+	}
+	return name
+}
+
+func (r *NameRules) object(name string) []objection {
+	if g := matchAny(r.Deny, name); g != "" {
+		return []objection{objectf("local.deny: "+printable(g), "the client's folder %s", quote(name))}
+	}
+	if len(r.Allow) > 0 && matchAny(r.Allow, name) == "" {
+		return []objection{objectf("local.allow", "the client's folder %s: %s", quote(name), allows(r.Allow))}
+	}
+	return nil
+}
