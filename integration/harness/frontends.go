@@ -19,6 +19,8 @@ const (
 	EvilFrontend  TestFrontend = "frontends/evilfrontend:1"
 	NoopForwarder TestFrontend = "frontends/noopforwarder:1"
 	SBOMScanner   TestFrontend = "frontends/sbomscanner:1"
+	// HostileFrontend attacks what runs it.
+	HostileFrontend TestFrontend = "frontends/hostilefrontend:1"
 )
 
 // labels of the frontend's image: those of docker/dockerfile for what forwards
@@ -30,6 +32,10 @@ func (f TestFrontend) labels() map[string]string {
 			"moby.buildkit.frontend.network.none": "true",
 			"moby.buildkit.frontend.caps": "moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequests," +
 				"moby.buildkit.frontend.contexts",
+		}
+	case HostileFrontend: // with a network, for what gives it one
+		return map[string]string{
+			"moby.buildkit.frontend.caps": "moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequests",
 		}
 	case NoopForwarder:
 		return DockerfileLabels()

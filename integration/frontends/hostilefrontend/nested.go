@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+)
+
+// prove is no attack. It shows that the frontend ran.
+func prove(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	return b.state(ctx, proof("it ran"))
+}
+
+func otherFrontend(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	return b.nested(ctx, b.arg("OTHER"), map[string]string{argPrefix + "ATTACK": "prove"}, nil)
+}
+
+// sameFrontend runs itself once more.
+func sameFrontend(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	return b.nested(ctx, b.arg("SELF"), map[string]string{argPrefix + "ATTACK": "prove"}, nil)
+}
+
+// dockerfileV0 asks for the frontend that is a part of the daemon.
+func dockerfileV0(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	return b.solve(ctx, &gwpb.SolveRequest{Frontend: "dockerfile.v0", FrontendOpt: map[string]string{"cmdline": "dockerfile.v0"}})
+}
+
+// nestedBase has docker/dockerfile build the client's Dockerfile.
+func nestedBase(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	return b.nested(ctx, b.arg("DOCKERFILE"), nil, nil)
+}
+
+// inputBase hands the image to docker/dockerfile, for a stage of the Dockerfile to
+// be copied from.
+func inputBase(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	def, err := image(b.arg("DENIED")).Marshal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return b.nested(ctx, b.arg("DOCKERFILE"), map[string]string{"context:input": "input:base", "target": "from-input"}, map[string]*pb.Definition{"base": def.ToPB()})
+}
+
+// endlessNesting runs itself in itself, up to a depth at which it is proven.
+func endlessNesting(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	depth, err := strconv.Atoi(b.arg("DEPTH"))
+	if err != nil || depth == 0 {
+		return b.state(ctx, proof("at the bottom"))
+	}
+	return b.nested(ctx, b.arg("SELF"), map[string]string{
+		argPrefix + "ATTACK": b.arg("ATTACK"), argPrefix + "SELF": b.arg("SELF"), argPrefix + "DEPTH": strconv.Itoa(depth - 1),
+	}, nil)
+}
+
+const keyLeak = "frontend.leak"
+
+// leakReference tells who called it a reference of its own that is not its result.
+func leakReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	own, err := b.state(ctx, proof("of the nested frontend"), evaluated)
+	if err != nil {
+		return nil, err
+	}
+	res, err := b.file(ctx, "/result", "of the nested frontend")
+	if err != nil {
+		return nil, err
+	}
+	res.Metadata = map[string][]byte{keyLeak: []byte(id(own))}
+	return res, nil
+}
+
+func leakedReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	res, err := b.nested(ctx, b.arg("SELF"), map[string]string{argPrefix + "ATTACK": "leak a reference"}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return b.use(ctx, string(res.Metadata[keyLeak]))
+}
+
+// lendReference tells a nested frontend a reference of its own.
+func lendReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	own, err := b.state(ctx, proof("of the outer frontend"), evaluated)
+	if err != nil {
+		return nil, err
+	}
+	return b.nested(ctx, b.arg("SELF"), map[string]string{
+		argPrefix + "ATTACK": "lent reference", argPrefix + "REF": id(own), argPrefix + "USE": b.arg("USE"),
+	}, nil)
+}
+
+func lentReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	return b.use(ctx, b.arg("REF"))
+}
+
+func guessedReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	return b.use(ctx, b.arg("REF"))
+}
+
+// ownReference does with a reference of its own what can be done with another's, to
+// show that all of it works.
+func ownReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	own, err := b.state(ctx, proof("of its own"), evaluated)
+	if err != nil {
+		return nil, err
+	}
+	for _, use := range []string{"read", "list", "stat", "evaluate"} {
+		b.options[argPrefix+"USE"] = use
+		if _, err := b.use(ctx, id(own)); err != nil {
+			return nil, fmt.Errorf("%s: %w", use, err)
+		}
+	}
+	return own, nil
+}
+
+// use does what the build-arg USE says with a reference, and has the answer as proof.
+func (b *bridge) use(ctx context.Context, ref string) (*gwpb.Result, error) {
+	var answer any
+	var err error
+	switch use := b.arg("USE"); use {
+	case "read":
+		answer, err = b.ReadFile(ctx, &gwpb.ReadFileRequest{Ref: ref, FilePath: "/proof"})
+	case "list":
+		answer, err = b.ReadDir(ctx, &gwpb.ReadDirRequest{Ref: ref, DirPath: "/"})
+	case "stat":
+		answer, err = b.StatFile(ctx, &gwpb.StatFileRequest{Ref: ref, Path: "/proof"})
+	case "evaluate":
+		answer, err = b.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: ref})
+	case "return":
+		return &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: ref}}}, nil
+	case "return the old way":
+		return &gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: ref}}, nil
+	case "attest":
+		var res *gwpb.Result
+		if res, err = b.state(ctx, proof("with another's attestation")); err == nil {
+			res.Attestations = map[string]*gwpb.Attestations{"": {Attestation: []*gwpb.Attestation{{Kind: gwpb.AttestationKind_Bundle, Ref: &gwpb.Ref{Id: ref}, Path: "/"}}}}
+			return res, nil
+		}
+	case "mount":
+		answer, err = b.NewContainer(ctx, &gwpb.NewContainerRequest{ContainerID: "of another", Mounts: []*pb.Mount{{Dest: "/", ResultID: ref}}})
+	default:
+		err = fmt.Errorf("there is no use %q", use)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b.state(ctx, proof(fmt.Sprint(answer)))
+}
+
+// forgedDefinition returns a reference with a definition that isn't its own.
+func forgedDefinition(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	res, err := b.state(ctx, proof("the reference's own"))
+	if err != nil {
+		return nil, err
+	}
+	other, err := fromImage(b.arg("DENIED")).Marshal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res.GetRef().Def = other.ToPB()
+	return res, nil
+}
+
+// forgedDecision says itself what the policy decided.
+func forgedDecision(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	res, err := b.state(ctx, proof("with a decision of its own"))
+	if err != nil {
+		return nil, err
+	}
+	res.Metadata = map[string][]byte{"frontend.policy.decision": []byte(`{"verdict":"allow","rule":"forged"}`)}
+	return res, nil
+}

@@ -1,0 +1,152 @@
+package integration
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+const (
+	hostile = "frontends/hostilefrontend:1"
+	// The same with a name that no policy allows.
+	otherHostile = "frontends/otherhostile:1"
+	// Images with a file /marker that has their name.
+	allowedBase = "bases/allowed:1"
+	deniedBase  = "bases/denied:1"
+)
+
+// outcome is what comes of an attack. Exactly one of its fields is set.
+type outcome struct {
+	// proof is what the attack has to show for itself: it worked.
+	proof string
+	// stopped is what the frontend was told: the attack got nothing, and the build
+	// went on without.
+	stopped string
+	// refused are texts with which the build ended.
+	refused []string
+	// hangs says that the build goes on until the client gives up.
+	hangs bool
+	// ruins says that BuildKit by itself is left with a container that it can't end, even
+	// when it stops: nothing that a test should do to it.
+	ruins bool
+}
+
+// attack is one of the hostile frontend's, by the name that is its key in a table.
+type attack struct {
+	name  string            // of the attack, if it is not the key
+	args  map[string]string // build-args beside those that all attacks get
+	grant []string          // entitlements that the client grants, as the daemon does
+	// What comes of it on a daemon without us, and through each dispatcher. The first
+	// shows that the attack is one: what never works proves nothing.
+	plain, mediate outcome
+}
+
+// pushHostile pushes the hostile frontend and the images that its attacks read.
+func pushHostile(t *testing.T) {
+	t.Helper()
+	env.Frontend(t, harness.HostileFrontend)
+	require.NoError(t, env.Registry.Tag(env.Registry.Ref(hostile), env.Registry.Ref(otherHostile)))
+	for _, ref := range []string{allowedBase, deniedBase} {
+		_, err := env.Registry.AppendFile(env.Registry.Ref("library/busybox:latest"), env.Registry.Ref(ref), "/marker", []byte(ref), 0o644)
+		require.NoError(t, err)
+	}
+}
+
+// grantable are all entitlements that a daemon can grant.
+func grantable() []string { return []string{"network.host", "security.insecure"} }
+
+// The build file of all attacks. It is what docker/dockerfile builds when it is run
+// by the hostile frontend.
+const hostileFile = "# syntax=" + hostile + "\n" +
+	"FROM scratch AS from-input\nCOPY --from=input /marker /proof\nFROM scratch AS result\nCOPY --from=" + deniedBase + " /marker /proof\n"
+
+// run makes the attack on a daemon, with the frontend that source names, and returns
+// what came of it.
+func (a attack) run(t *testing.T, d *harness.Daemon, name, source string) outcome {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "out")
+	args := byBuildctl(harness.WriteContext(t, map[string]string{"Dockerfile": hostileFile}), source,
+		"--output", "type=local,dest="+out, "--secret", "id=other,env=OTHER", "--ssh", "default="+startAgent(t, "key"))
+	for _, g := range a.grant {
+		args = append(args, "--allow", g)
+	}
+	all := map[string]string{
+		"ATTACK": cmp.Or(a.name, name), "ALLOWED": allowedBase, "DENIED": deniedBase, "SELF": hostile,
+		"DOCKERFILE": inner, "OTHER": otherHostile, "ADDRESS": env.Registry.Host(), "SECONDS": "31539999",
+	}
+	maps.Copy(all, a.args)
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		args = append(args, "--opt", "build-arg:"+k+"="+all[k])
+	}
+	c := d.BuildctlCommand(args...)
+	c.Env = []string{"OTHER=hunter2"}
+	p := d.Start(t, c)
+	if a.plain.hangs && source == hostile && hangs(t, d, p) {
+		return outcome{hangs: true}
+	}
+	o := p.Wait(t)
+	if o.ExitCode != 0 {
+		require.NoDirExists(t, out, "something was exported")
+		return outcome{refused: []string{o.Text()}}
+	}
+	if proof, err := os.ReadFile(filepath.Join(out, "proof")); err == nil {
+		return outcome{proof: string(proof)}
+	}
+	stopped, err := os.ReadFile(filepath.Join(out, "stopped"))
+	require.NoError(t, err, "%s", o)
+	return outcome{stopped: string(stopped)}
+}
+
+// hangs reports whether a build that has begun does nothing any more. It is then
+// interrupted.
+func hangs(t *testing.T, d *harness.Daemon, p *harness.Process) bool {
+	t.Helper()
+	ended := func() bool { return p.Output().ExitCode >= 0 }
+	require.True(t, harness.Poll(time.Minute, func() bool { return ended() || len(d.Containers()) > 0 }), "nothing started")
+	if harness.Poll(hangsFor, ended) {
+		return false
+	}
+	p.Interrupt(t)
+	p.Wait(t).RequireFailure(t)
+	return true
+}
+
+// hangsFor is how long a build has to do nothing to be taken for one that hangs.
+const hangsFor = 3 * time.Second
+
+// requireOutcome fails the test unless what came of an attack is what was wanted; texts
+// need only be contained.
+func requireOutcome(t *testing.T, want, got outcome) {
+	t.Helper()
+	describe := func(o outcome) string {
+		return fmt.Sprintf("proof %q, stopped %q, refused %q, hangs %v", o.proof, o.stopped, o.refused, o.hangs)
+	}
+	kinds := func(o outcome) [4]bool { return [4]bool{o.proof != "", o.stopped != "", o.refused != nil, o.hangs} }
+	require.Equal(t, kinds(want), kinds(got), "it came to: %s", describe(got))
+	require.Contains(t, got.proof, want.proof)
+	require.Contains(t, got.stopped, want.stopped)
+	for _, text := range want.refused {
+		require.Contains(t, strings.Join(got.refused, ""), text)
+	}
+}
+
+// requireNothingLeft fails the test if a container of the daemon goes on, and if the
+// daemon does not build any more.
+func requireNothingLeft(t *testing.T, d *harness.Daemon, source string) {
+	t.Helper()
+	gone := harness.Poll(10*time.Second, func() bool { return len(d.Containers()) == 0 })
+	require.True(t, gone, "containers that go on: %v", d.Containers())
+	out := t.TempDir()
+	d.Buildctl(t, byBuildctl(harness.WriteContext(t, dockerfile(inner)), source, "--output", "type=local,dest="+out)...).RequireSuccess(t)
+	require.Equal(t, "ran\n", read(t, filepath.Join(out, "out")))
+}
