@@ -9,11 +9,13 @@ package frontend
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/frontend/subrequests"
 	"github.com/moby/buildkit/solver/pb"
+	digest "github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/policy"
 )
@@ -28,6 +30,10 @@ type Frontend struct {
 	// Now tells the time by which rules begin to warn and expire; nil is the
 	// machine's clock.
 	Now func() time.Time
+	// Log takes what inner frontends write to their stderr; nil is nowhere.
+	Log io.Writer
+
+	bridge *bridge // set by Serve
 }
 
 // Build serves one build with the policy at DefaultPolicyPath. It is the
@@ -47,7 +53,11 @@ func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, e
 	if now == nil {
 		now = time.Now
 	}
-	b := build{client: c, opts: parseOptions(c.BuildOpts().Opts), file: newBuildFile(c), now: now().UTC()}
+	log := f.Log
+	if log == nil {
+		log = io.Discard
+	}
+	b := build{client: c, bridge: f.bridge, log: log, opts: parseOptions(c.BuildOpts().Opts), file: newBuildFile(c), now: now().UTC()}
 	res, err := b.run(ctx, f.PolicyPath)
 	var r *refusal
 	if errors.As(err, &r) {
@@ -62,6 +72,10 @@ func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, e
 // build is one build on its way through the policy frontend.
 type build struct {
 	client client.Client
+	bridge *bridge // nil if Serve didn't make the client
+	log    io.Writer
+	nested bool          // another frontend asks for this one
+	step   digest.Digest // of the line of progress about the frontend, to attach warnings to
 	opts   options
 	file   *buildFile
 	layers policy.Layers
@@ -100,18 +114,12 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 		return b.answer(ctx, chosen.origin, chosen.decision)
 	}
 
-	step, err := b.pin(ctx, chosen)
-	if err != nil {
-		return nil, err
-	}
-	b.warn(ctx, step, chosen)
-
-	res, err := b.forward(ctx, chosen)
+	res, decision, err := b.dispatch(ctx, chosen)
 	if b.opts.subrequest() == subrequests.RequestSubrequestsDescribe {
 		res, err = describe(res, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return report(res, chosen.decision)
+	return report(res, decision)
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
+
+	"github.com/policy-frontend/policy-frontend/frontend/facts"
 )
 
 // directive is what a place in the build says of the frontend: REFERENCE [args…].
@@ -82,15 +84,20 @@ const (
 	fromSyntaxArg            // build-arg BUILDKIT_SYNTAX
 	fromFile                 // syntax directive of the build file
 	fromDefault              // the policy's defaultFrontend
+	fromStep                 // a line of the build file, by what the inner frontend says of a step
+	fromInner                // the inner frontend, with no line
+	fromFrontend             // another frontend, whose name is in filename
 )
 
-// origin is the place that asked for a frontend.
+// origin is the place that asked for a frontend, or for something that a frontend
+// does.
 type origin struct {
 	kind      originKind
 	cmdline   string // fromCmdline: the whole option …
 	syntaxArg string // … and the build-arg BUILDKIT_SYNTAX beside it
 	filename  string
 	where     []parser.Range
+	place     *facts.Place // fromStep
 }
 
 func (o origin) String() string {
@@ -103,6 +110,12 @@ func (o origin) String() string {
 		return "defaultFrontend in the policy"
 	case o.kind == fromNowhere:
 		return ""
+	case o.kind == fromStep:
+		return fmt.Sprintf("line %d of %s", o.place.Ranges[0].GetStart().GetLine(), printable(o.place.Info.GetFilename()))
+	case o.kind == fromFrontend:
+		return "the frontend " + printable(o.filename)
+	case o.kind == fromInner:
+		return "the frontend itself"
 	default:
 		return "the cmdline option"
 	}
@@ -122,6 +135,9 @@ func (o origin) locate(ctx context.Context, file *buildFile) (origin, *errdefs.S
 			return o, nil
 		}
 		o = d.origin
+	}
+	if o.kind == fromStep {
+		return o, &errdefs.Source{Info: o.place.Info, Ranges: o.place.Ranges}
 	}
 	if o.kind != fromFile {
 		return o, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/distribution/reference"
+	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
@@ -19,7 +20,14 @@ import (
 // the source stays in our own repository, and a named context puts the inner
 // image in its place: the gateway looks the source up among the named contexts
 // after the check (frontend/gateway/gateway.go; moby/buildkit#3633).
-func (b *build) forward(ctx context.Context, j judged) (*client.Result, error) {
+func (b *build) forward(ctx context.Context, j judged, _ *judge) (*client.Result, error) {
+	_, err := b.pin(ctx, j, func(ctx context.Context, def *llb.Definition) error {
+		_, err := b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true, SourcePolicies: only(j.pinned())})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	source, err := standIn(b.opts.source, j.pinned().Digest())
 	if err != nil {
 		return nil, err

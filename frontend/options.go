@@ -26,6 +26,10 @@ const (
 	dockerImageProto = "docker-image://"
 )
 
+// keyImageConfig is the key of an image's configuration in the metadata of a
+// result, by itself or with "/" and a platform (exporter/containerimage/exptypes).
+const keyImageConfig = "containerimage.config"
+
 // Build-args that begin with ownPrefix are the policy frontend's and never reach
 // the inner frontend.
 const (
@@ -103,7 +107,7 @@ func (o options) forInner(by policy.Obligations) map[string]string {
 	}
 	// The gateway client puts these two back if they are missing
 	// (grpcclient.Solve); empty is as good as missing to every frontend.
-	for _, k := range []string{"cache-imports", "cache-from"} {
+	for _, k := range []string{keyCacheImports, keyCacheFrom} {
 		if slices.Contains(by.Strip, k) {
 			inner[k] = ""
 		}

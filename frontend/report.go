@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/frontend/gateway/client"
-	digest "github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/policy"
 )
@@ -107,22 +106,22 @@ func progressLine(d policy.Decision) string {
 
 // warn shows the decision's warnings, at the line that asked, and what there is to
 // say about the options. BuildKit prints no warning that is attached to no step.
-func (b *build) warn(ctx context.Context, step digest.Digest, j judged) {
+func (b *build) warn(ctx context.Context, j judged) {
 	if len(j.decision.Warnings) > 0 {
 		opts := client.WarnOpts{Level: 1}
 		if _, src := j.origin.locate(ctx, b.file); src != nil {
 			opts.SourceInfo, opts.Range = src.Info, src.Ranges
 		}
 		for _, w := range j.decision.Warnings {
-			b.warnAt(ctx, step, "policy: "+w, opts)
+			b.warnAt(ctx, "policy: "+w, opts)
 		}
 	}
 	for _, w := range b.opts.warnings {
-		b.warnAt(ctx, step, w, client.WarnOpts{Level: 1})
+		b.warnAt(ctx, w, client.WarnOpts{Level: 1})
 	}
 }
 
-func (b *build) warnAt(ctx context.Context, step digest.Digest, text string, opts client.WarnOpts) {
+func (b *build) warnAt(ctx context.Context, text string, opts client.WarnOpts) {
 	// A warning that can't be shown must not fail a build that is allowed.
-	_ = b.client.Warn(ctx, step, text, opts)
+	_ = b.client.Warn(ctx, b.step, text, opts)
 }

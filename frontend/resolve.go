@@ -10,7 +10,6 @@ import (
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
-	"github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
@@ -41,8 +40,11 @@ func (b *build) judge(ctx context.Context, r request) (judged, error) {
 		Time:          b.now,
 	}
 	d := policy.Decide(b.layers, req)
+	if runs(d) && d.Dispatch == policy.DispatchBuiltin && d.Reference.Digest() == "" {
+		return judged{request: r, decision: d}, nil // no image runs
+	}
 	if d.Verdict != policy.Deny && (d.Reference.Digest() == "" || d.TagUnverified) {
-		now, err := b.resolve(ctx, r, d.Reference.Tagged())
+		now, _, err := b.resolve(ctx, r, d.Reference.Tagged())
 		if err != nil {
 			return judged{}, err
 		}
@@ -62,13 +64,14 @@ func (b *build) judge(ctx context.Context, r request) (judged, error) {
 	return judged{request: r, decision: d}, nil
 }
 
-// resolve asks the daemon for the digest of a reference, under a guard.
-func (b *build) resolve(ctx context.Context, r request, ref policy.Reference) (digest.Digest, error) {
+// resolve asks the daemon for the digest of a reference and the configuration of
+// the image, under a guard.
+func (b *build) resolve(ctx context.Context, r request, ref policy.Reference) (digest.Digest, []byte, error) {
 	// Daemons before the meta resolver have no guard on a resolve: grpcclient would
 	// fall back to a call that drops the source policies.
 	caps := b.client.BuildOpts().Caps
 	if err := caps.Supports(gwpb.CapSourceMetaResolver); err != nil {
-		return "", b.refuse(r, fmt.Errorf("this BuildKit can't resolve a frontend under a source policy, v0.14 or later is needed: %w", err))
+		return "", nil, b.refuse(r, fmt.Errorf("this BuildKit can't resolve a frontend under a source policy, v0.14 or later is needed: %w", err))
 	}
 	// With the image's config: NoConfig returns an empty digest and no error.
 	res, err := b.client.ResolveSourceMetadata(ctx, &pb.SourceOp{Identifier: dockerImageProto + ref.String()}, sourceresolver.Opt{
@@ -77,44 +80,49 @@ func (b *build) resolve(ctx context.Context, r request, ref policy.Reference) (d
 		SourcePolicies: only(ref),
 	})
 	if err != nil {
-		return "", b.refuseUnreadable(ctx, r, err)
+		return "", nil, b.refuseUnreadable(ctx, r, err)
 	}
 	if res.Image == nil || res.Image.Digest.Validate() != nil {
-		return "", b.refuse(r, errors.New("the daemon names no digest for it"))
+		return "", nil, b.refuse(r, errors.New("the daemon names no digest for it"))
 	}
-	return res.Image.Digest, nil
+	return res.Image.Digest, res.Image.Config, nil
 }
 
 // pin has the daemon resolve and load the image that is about to run, under a
-// guard that denies everything else. The nested gateway will do the very same two
-// without a guard (BuildKit drops source policies on a frontend solve), so a
-// client's source policy that would swap the image there fails here first. What
-// answers differently the second time, docs/threat-model.md speaks of.
+// guard that denies everything else, and returns its configuration. The nested
+// gateway will do the very same two without a guard (BuildKit drops source policies
+// on a frontend solve), so a client's source policy that would swap the image there
+// fails here first. What answers differently the second time, docs/threat-model.md
+// speaks of.
 //
-// The name of the step is the line of progress that a person sees; its digest is
-// returned for warnings to be attached to.
-func (b *build) pin(ctx context.Context, j judged) (digest.Digest, error) {
+// Load solves the image's definition with only(j.pinned()). The name of its step is
+// the line of progress that a person sees; warnings are attached to it.
+func (b *build) pin(ctx context.Context, j judged, load func(context.Context, *llb.Definition) error) ([]byte, error) {
 	def, err := llb.Image(j.pinned().String(), llb.WithCustomName(progressLine(j.decision))).Marshal(ctx)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	step, err := def.Head()
-	if err != nil {
-		return "", err
+	if b.step, err = def.Head(); err != nil {
+		return nil, err
 	}
+	var config []byte
 	resolved := make(chan error, 1)
 	go func() { // at the same time, the build waits for both
-		_, err := b.resolve(ctx, j.request, j.pinned())
+		var err error
+		_, config, err = b.resolve(ctx, j.request, j.pinned())
 		resolved <- err
 	}()
-	_, err = b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true, SourcePolicies: only(j.pinned())})
-	if err != nil {
+	if err = load(ctx, def); err != nil {
 		err = b.refuseUnreadable(ctx, j.request, err)
 	}
 	if refused := <-resolved; refused != nil {
-		return "", refused
+		return nil, refused
 	}
-	return step, err
+	if err != nil {
+		return nil, err
+	}
+	b.warn(ctx, j)
+	return config, nil
 }
 
 // deniedByGuard is how the daemon words what a guard denies (sourcepolicy/engine.go,

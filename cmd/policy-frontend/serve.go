@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
-	"github.com/moby/buildkit/frontend/gateway/grpcclient"
 	// BuildKit's own messages are marshalled by generated code instead of reflection.
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto"
 
@@ -20,9 +22,27 @@ import (
 func serve(log io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := grpcclient.RunFromEnvironment(ctx, frontend.Build); err != nil {
+	f := frontend.Frontend{PolicyPath: frontend.DefaultPolicyPath, Log: log}
+	if err := f.Serve(ctx, stdio{}, os.Environ()); err != nil {
 		fmt.Fprintln(log, "policy-frontend:", err)
 		return 1
 	}
 	return 0
 }
+
+// stdio is the connection to the daemon. It has no address and no deadline.
+type stdio struct{}
+
+func (stdio) Read(b []byte) (int, error)       { return os.Stdin.Read(b) }
+func (stdio) Write(b []byte) (int, error)      { return os.Stdout.Write(b) }
+func (stdio) Close() error                     { return os.Stdout.Close() }
+func (stdio) LocalAddr() net.Addr              { return stdioAddr{} }
+func (stdio) RemoteAddr() net.Addr             { return stdioAddr{} }
+func (stdio) SetDeadline(time.Time) error      { return nil }
+func (stdio) SetReadDeadline(time.Time) error  { return nil }
+func (stdio) SetWriteDeadline(time.Time) error { return nil }
+
+type stdioAddr struct{}
+
+func (stdioAddr) Network() string { return "stdio" }
+func (stdioAddr) String() string  { return "stdin and stdout" }

@@ -1,0 +1,151 @@
+package frontend
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+
+	"github.com/containerd/containerd/v2/defaults"
+	"github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/frontend/gateway/grpcclient"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/util/apicaps"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// What the gateway hands to a frontend in its environment
+// (frontend/gateway/gateway.go).
+const (
+	envOption  = "BUILDKIT_FRONTEND_OPT_"
+	envSession = "BUILDKIT_SESSION_ID"
+	envWorkers = "BUILDKIT_WORKERS"
+	envProduct = "BUILDKIT_EXPORTEDPRODUCT"
+)
+
+// Serve answers the one build for which the daemon started this process. Conn is
+// the process's stdin and stdout, environ its environment. When Serve returns,
+// the daemon has what the build ends with; the error is the same one.
+//
+// grpcclient.RunFromEnvironment would do for a frontend that only asks. One that
+// hands on what others ask needs the connection itself: their errors have to cross
+// without being taken apart and put together again.
+func (f Frontend) Serve(ctx context.Context, conn net.Conn, environ []string) error {
+	env := parseEnvironment(environ)
+	if env.product != "" {
+		apicaps.ExportedProduct = env.product
+	}
+	cc, err := dial(conn)
+	if err != nil {
+		return err
+	}
+	// It stays open until the process ends: the daemon takes an earlier end for a crash.
+	f.bridge = &bridge{
+		LLBBridgeClient: gwpb.NewLLBBridgeClient(typedErrors{cc}),
+		raw:             gwpb.NewLLBBridgeClient(cc),
+		environment:     env,
+	}
+	c, err := grpcclient.New(ctx, env.options, env.session, env.product, f.bridge, env.workers)
+	if err != nil {
+		return fmt.Errorf("failed to talk to the daemon: %w", err)
+	}
+	return c.Run(ctx, f.Build)
+}
+
+// environment is what a frontend learns from its environment.
+type environment struct {
+	options          map[string]string
+	session, product string
+	workersJSON      string
+	workers          []client.WorkerInfo
+}
+
+func parseEnvironment(environ []string) environment {
+	env := environment{options: map[string]string{}}
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		switch {
+		case name == envSession:
+			env.session = value
+		case name == envProduct:
+			env.product = value
+		case name == envWorkers:
+			env.workersJSON = value
+			if json.Unmarshal([]byte(value), &env.workers) != nil {
+				env.workers = nil // as grpcclient has it
+			}
+		case strings.HasPrefix(name, envOption):
+			key, option, _ := strings.Cut(value, "=")
+			env.options[key] = option
+		}
+	}
+	return env
+}
+
+// bridge is the daemon's end of the gateway. Its own calls are those of grpcclient,
+// whose errors have types; raw is for calls that are passed on.
+type bridge struct {
+	gwpb.LLBBridgeClient
+	raw         gwpb.LLBBridgeClient
+	environment environment
+	result      atomic.Pointer[gwpb.Result]
+}
+
+// handOver keeps the result of a frontend that a broker served until Return, and
+// answers what Build has to return for it. A client.Result can't hold references
+// that grpcclient didn't make.
+func (b *bridge) handOver(res *gwpb.Result) *client.Result {
+	b.result.Store(res)
+	stands := client.NewResult()
+	for k, v := range res.Metadata {
+		stands.AddMeta(k, v)
+	}
+	return stands
+}
+
+// Return ends the build: with the result that was handed over, if there is one, and
+// the metadata that has been added to it since.
+func (b *bridge) Return(ctx context.Context, req *gwpb.ReturnRequest, opts ...grpc.CallOption) (*gwpb.ReturnResponse, error) {
+	if handed := b.result.Load(); handed != nil && req.Result != nil {
+		handed.Metadata = req.Result.Metadata
+		req = &gwpb.ReturnRequest{Result: handed}
+	}
+	return b.LLBBridgeClient.Return(ctx, req, opts...)
+}
+
+// dial makes a client of a connection that exists already. There is no second one:
+// a client that has idled or failed must not dial again.
+func dial(conn net.Conn) (*grpc.ClientConn, error) {
+	var dialed atomic.Bool
+	return grpc.NewClient("passthrough:///gateway",
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+			if dialed.Swap(true) {
+				return nil, errors.New("the daemon has closed the connection")
+			}
+			return conn, nil
+		}),
+		grpc.WithIdleTimeout(0),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
+			grpc.MaxCallSendMsgSize(defaults.DefaultMaxSendMsgSize)),
+	)
+}
+
+// typedErrors gives the errors of calls the types that crossed the connection with
+// them, as the interceptors of package grpcerrors do for a whole connection.
+type typedErrors struct{ grpc.ClientConnInterface }
+
+func (c typedErrors) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	return grpcerrors.FromGRPC(c.ClientConnInterface.Invoke(ctx, method, args, reply, opts...))
+}
+
+func (c typedErrors) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	s, err := c.ClientConnInterface.NewStream(ctx, desc, method, opts...)
+	return s, grpcerrors.ToGRPC(ctx, err)
+}

@@ -1,0 +1,273 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"sync"
+	"time"
+
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/apicaps"
+	apicapspb "github.com/moby/buildkit/util/apicaps/pb"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/policy-frontend/policy-frontend/frontend/facts"
+)
+
+// broker serves the gateway API to one inner frontend. What the frontend asks is
+// judged and passed on to the daemon; calls that the broker doesn't know are
+// answered as unimplemented.
+//
+// All inner frontends of a build share one connection to the daemon, and so one
+// space of names. The broker knows which references and containers are its own
+// frontend's.
+type broker struct {
+	gwpb.UnimplementedLLBBridgeServer
+	name   string // of the inner frontend
+	build  *build // with the inner frontend's options and inputs
+	daemon gwpb.LLBBridgeClient
+	judge  *judge
+	stop   context.CancelCauseFunc // ends the inner frontend
+
+	mu         sync.Mutex
+	refs       map[string]struct{}
+	containers map[string]string // the frontend's id to the daemon's
+	returned   chan struct{}     // closed by Return
+	result     *gwpb.Result
+	failure    error // with its types, as the frontend returned it
+}
+
+func (b *build) newBroker(name string, j *judge, stop context.CancelCauseFunc) *broker {
+	return &broker{
+		name: name, build: b, daemon: b.bridge.raw, judge: j, stop: stop,
+		refs: map[string]struct{}{}, containers: map[string]string{}, returned: make(chan struct{}),
+	}
+}
+
+// farewell is how long a frontend may run on after a refusal. It may know which
+// line of the build file asked for what was refused, and say so in its error.
+const farewell = 2 * time.Second
+
+// answer prepares an error for the inner frontend. A refusal ends it: whatever it
+// goes on to do, the build is refused.
+func (s *broker) answer(ctx context.Context, err error) error {
+	var r *refusal
+	if errors.As(err, &r) {
+		time.AfterFunc(farewell, func() { s.stop(r) })
+		err = s.build.deny(ctx, r)
+	}
+	return grpcerrors.ToGRPC(ctx, err)
+}
+
+// strict refuses calls with fields that this program doesn't know
+// (grpc.UnaryServerInterceptor).
+func (s *broker) strict(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	if m, ok := req.(proto.Message); ok && facts.HasUnknownFields(m) {
+		return nil, s.answer(ctx, s.judge.unknown(path.Base(info.FullMethod)+" with something that this version does not know"))
+	}
+	return handle(ctx, req)
+}
+
+// Ping answers what the daemon can do, as far as it can be judged: a frontend must
+// not use what is newer than this program.
+func (s *broker) Ping(ctx context.Context, req *gwpb.PingRequest) (*gwpb.PongResponse, error) {
+	pong, err := s.daemon.Ping(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	pong.FrontendAPICaps = known(pong.FrontendAPICaps, gwpb.Caps.All())
+	pong.LLBCaps = known(pong.LLBCaps, pb.Caps.All())
+	return pong, nil
+}
+
+func known(caps, all []*apicapspb.APICap) []*apicapspb.APICap {
+	ids := make(map[apicaps.CapID]struct{}, len(all))
+	for _, c := range all {
+		ids[apicaps.CapID(c.ID)] = struct{}{}
+	}
+	var both []*apicapspb.APICap
+	for _, c := range caps {
+		if _, ok := ids[apicaps.CapID(c.ID)]; ok {
+			both = append(both, c)
+		}
+	}
+	return both
+}
+
+// Inputs answers the frontend inputs. What of them is built is judged when it is.
+func (s *broker) Inputs(ctx context.Context, req *gwpb.InputsRequest) (*gwpb.InputsResponse, error) {
+	if s.build.nested {
+		return &gwpb.InputsResponse{Definitions: s.build.inputs}, nil
+	}
+	return s.daemon.Inputs(ctx, req)
+}
+
+// Warn shows a warning of the inner frontend.
+func (s *broker) Warn(ctx context.Context, req *gwpb.WarnRequest) (*gwpb.WarnResponse, error) {
+	return s.daemon.Warn(ctx, req)
+}
+
+// Return takes the inner frontend's result. It becomes the build's when the
+// frontend has ended.
+func (s *broker) Return(ctx context.Context, req *gwpb.ReturnRequest) (*gwpb.ReturnResponse, error) {
+	var failure error
+	switch {
+	case (req.Result == nil) == (req.Error == nil):
+		return nil, status.Error(codes.InvalidArgument, "a frontend returns a result or an error")
+	case req.Error != nil:
+		failure = grpcerrors.FromGRPC(status.ErrorProto(req.Error))
+		if failure == nil { // the code is OK
+			failure = errors.New("the frontend returned an error that is none")
+		}
+	default:
+		if err := s.strip(req.Result); err != nil {
+			return nil, s.answer(ctx, err)
+		}
+		if err := s.judge.result(ctx, req.Result.Metadata, keysOf(req.Result)); err != nil {
+			return nil, s.answer(ctx, err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.returned:
+		return nil, status.Error(codes.FailedPrecondition, "a frontend returns once")
+	default:
+	}
+	s.result, s.failure = req.Result, failure
+	close(s.returned)
+	return &gwpb.ReturnResponse{}, nil
+}
+
+// outcome is what the inner frontend returned; ok is false if it has not.
+func (s *broker) outcome() (res *gwpb.Result, err error, ok bool) {
+	select {
+	case <-s.returned:
+	default:
+		return nil, nil, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.result, s.failure, true
+}
+
+// own remembers the references of a result as the inner frontend's.
+func (s *broker) own(res *gwpb.Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ref := range refsOf(res) {
+		if ref.GetId() != "" {
+			s.refs[ref.GetId()] = struct{}{}
+		}
+	}
+	switch r := res.GetResult().(type) {
+	case *gwpb.Result_RefDeprecated:
+		s.refs[r.RefDeprecated] = struct{}{}
+	case *gwpb.Result_RefsDeprecated:
+		for _, id := range r.RefsDeprecated.GetRefs() {
+			s.refs[id] = struct{}{}
+		}
+	}
+}
+
+// check fails unless the reference is the inner frontend's own.
+func (s *broker) check(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.refs[id]; !ok {
+		return s.judge.unknown(fmt.Sprintf("a reference that is not its own, %s", printable(id)))
+	}
+	return nil
+}
+
+// strip checks the references of a returned result and takes the definitions out
+// of it that the frontend says they have: the daemon knows them, by their ids.
+func (s *broker) strip(res *gwpb.Result) error {
+	ids := func(yield func(string) bool) {
+		for ref := range refsOf(res) {
+			ref.Def = nil
+			if !yield(ref.Id) {
+				return
+			}
+		}
+		switch r := res.GetResult().(type) {
+		case *gwpb.Result_RefDeprecated:
+			yield(r.RefDeprecated)
+		case *gwpb.Result_RefsDeprecated:
+			for _, id := range r.RefsDeprecated.GetRefs() {
+				if !yield(id) {
+					return
+				}
+			}
+		}
+	}
+	for id := range ids {
+		if id == "" { // an empty result
+			continue
+		}
+		if err := s.check(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refsOf yields the references of a result, those of attestations too.
+func refsOf(res *gwpb.Result) func(yield func(*gwpb.Ref) bool) {
+	return func(yield func(*gwpb.Ref) bool) {
+		some := func(ref *gwpb.Ref) bool { return ref == nil || yield(ref) }
+		switch r := res.GetResult().(type) {
+		case *gwpb.Result_Ref:
+			if !some(r.Ref) {
+				return
+			}
+		case *gwpb.Result_Refs:
+			for _, ref := range r.Refs.GetRefs() {
+				if !some(ref) {
+					return
+				}
+			}
+		}
+		for _, as := range res.GetAttestations() {
+			for _, a := range as.GetAttestation() {
+				if !some(a.GetRef()) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// keysOf returns the keys of a result's references, "" for a single one.
+func keysOf(res *gwpb.Result) []string {
+	var keys []string
+	add := func(key, id string) {
+		if id != "" {
+			keys = append(keys, key)
+		}
+	}
+	switch r := res.GetResult().(type) {
+	case *gwpb.Result_Ref:
+		add("", r.Ref.GetId())
+	case *gwpb.Result_RefDeprecated:
+		add("", r.RefDeprecated)
+	case *gwpb.Result_Refs:
+		for k, ref := range r.Refs.GetRefs() {
+			add(k, ref.GetId())
+		}
+	case *gwpb.Result_RefsDeprecated:
+		for k, id := range r.RefsDeprecated.GetRefs() {
+			add(k, id)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,206 @@
+package frontend
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// ResolveSourceMeta asks the daemon about a source that the inner frontend may use.
+func (s *broker) ResolveSourceMeta(ctx context.Context, req *gwpb.ResolveSourceMetaRequest) (*gwpb.ResolveSourceMetaResponse, error) {
+	if req.GetImage().GetAttestationChain() || len(req.GetImage().GetResolveAttestations()) > 0 {
+		// The daemon follows the chain into whatever the registry holds, and some
+		// releases crash on what they find (v0.34.2, source/containerimage/source.go).
+		return nil, s.answer(ctx, s.judge.unknown("the attestations of an image"))
+	}
+	policies, err := s.judge.source(ctx, req.Source)
+	if err != nil {
+		return nil, s.answer(ctx, err)
+	}
+	req.SourcePolicies = policies
+	return s.daemon.ResolveSourceMeta(ctx, req)
+}
+
+// resolverOCILayout is sourceresolver.ResolverTypeOCILayout.
+const resolverOCILayout = 1
+
+// ResolveImageConfig is what frontends that are older than ResolveSourceMeta ask.
+func (s *broker) ResolveImageConfig(ctx context.Context, req *gwpb.ResolveImageConfigRequest) (*gwpb.ResolveImageConfigResponse, error) {
+	op := &pb.SourceOp{Identifier: dockerImageProto + req.Ref}
+	if req.ResolverType == resolverOCILayout {
+		op = &pb.SourceOp{Identifier: "oci-layout://" + req.Ref, Attrs: map[string]string{
+			pb.AttrOCILayoutSessionID: req.SessionID,
+			pb.AttrOCILayoutStoreID:   req.StoreID,
+		}}
+	}
+	policies, err := s.judge.source(ctx, op)
+	if err != nil {
+		return nil, s.answer(ctx, err)
+	}
+	req.SourcePolicies = policies
+	return s.daemon.ResolveImageConfig(ctx, req)
+}
+
+// Solve builds a definition, or runs another frontend.
+func (s *broker) Solve(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.SolveResponse, error) {
+	switch {
+	case req.Final:
+		return nil, s.answer(ctx, s.judge.unknown("a result of the kind that is no longer used (Final)"))
+	case req.Frontend != "" && req.Definition != nil:
+		return nil, status.Error(codes.InvalidArgument, "a solve has a definition or a frontend")
+	case req.Frontend != "":
+		res, err := s.nested(ctx, req)
+		if err != nil {
+			return nil, s.answer(ctx, err)
+		}
+		return s.solved(ctx, req, res)
+	}
+	policies, err := s.judge.definition(ctx, req.Definition)
+	if err != nil {
+		return nil, s.answer(ctx, err)
+	}
+	if err := s.judge.cacheImports(req.CacheImports); err != nil {
+		return nil, s.answer(ctx, err)
+	}
+	resp, err := s.daemon.Solve(ctx, &gwpb.SolveRequest{
+		Definition:          req.Definition,
+		AllowResultReturn:   req.AllowResultReturn,
+		AllowResultArrayRef: req.AllowResultArrayRef,
+		CacheImports:        req.CacheImports,
+		Evaluate:            req.Evaluate,
+		SourcePolicies:      policies,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.own(resp.Result)
+	if resp.Ref != "" {
+		s.own(&gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: resp.Ref}})
+	}
+	return resp, nil
+}
+
+// solved answers a solve by another frontend in the form that was asked for.
+func (s *broker) solved(ctx context.Context, req *gwpb.SolveRequest, res *gwpb.Result) (*gwpb.SolveResponse, error) {
+	if res.Result == nil {
+		res.Result = &gwpb.Result_Ref{Ref: &gwpb.Ref{}}
+	}
+	s.own(res)
+	if req.Evaluate {
+		for ref := range refsOf(res) {
+			if _, err := s.daemon.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: ref.Id}); ref.Id != "" && err != nil {
+				return nil, err
+			}
+		}
+	}
+	resp := &gwpb.SolveResponse{Result: res}
+	if !req.AllowResultReturn {
+		one, ok := res.Result.(*gwpb.Result_Ref)
+		if !ok {
+			return nil, status.Error(codes.InvalidArgument, "solve did not return default result")
+		}
+		resp.Ref = one.Ref.GetId()
+	}
+	if !req.AllowResultArrayRef {
+		withoutDefinitions(res)
+	}
+	return resp, nil
+}
+
+// withoutDefinitions puts references in the form that frontends before v0.9 of
+// BuildKit know.
+func withoutDefinitions(res *gwpb.Result) {
+	switch r := res.Result.(type) {
+	case *gwpb.Result_Ref:
+		res.Result = &gwpb.Result_RefDeprecated{RefDeprecated: r.Ref.GetId()}
+	case *gwpb.Result_Refs:
+		ids := make(map[string]string, len(r.Refs.GetRefs()))
+		for k, ref := range r.Refs.GetRefs() {
+			ids[k] = ref.GetId()
+		}
+		res.Result = &gwpb.Result_RefsDeprecated{RefsDeprecated: &gwpb.RefMapDeprecated{Refs: ids}}
+	}
+}
+
+// nested runs the frontend that the inner one asks for: it is judged as one that a
+// build asks for, and runs as the inner one does, so that all it does is judged by
+// the rules for both.
+func (s *broker) nested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Result, error) {
+	if req.Frontend != gatewayFrontend {
+		return nil, s.judge.unknown(fmt.Sprintf("the frontend %s of the daemon", printable(req.Frontend)))
+	}
+	if err := s.judge.cacheImports(req.CacheImports); err != nil {
+		return nil, err
+	}
+	source := req.FrontendOpt[keySource]
+	r := request{written: printable(source), cmdline: req.FrontendOpt[keyCmdline], origin: origin{kind: fromFrontend, filename: s.name}}
+	ref, err := policy.ParseReference(source)
+	if err != nil {
+		return nil, s.build.refuse(r, err)
+	}
+	r.ref = ref
+	if err := s.judge.frontend(ctx, source); err != nil {
+		return nil, err
+	}
+	inner := s.build.nest(req.FrontendOpt, req.FrontendInputs)
+	for _, name := range inner.opts.namedContexts() {
+		if named, err := policy.ParseReference(name); err == nil && named.SameRepository(ref) {
+			return nil, s.judge.unknown(fmt.Sprintf("the frontend %s by a named context over it; ask for the image itself", ref.Familiar()))
+		}
+	}
+	chosen, err := inner.judge(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return inner.broke(ctx, chosen, s.judge.within(chosen))
+}
+
+// nest returns the build that an inner frontend asks another one for. It is
+// judged by the same policy, at the same time.
+func (b *build) nest(opts map[string]string, inputs map[string]*pb.Definition) *build {
+	n := *b
+	n.nested, n.inputs = true, inputs
+	n.opts = parseOptions(opts)
+	n.opts.source, n.opts.self = b.opts.source, b.opts.self
+	n.opts.sent = maps.Clone(n.opts.sent)
+	return &n
+}
+
+// ReadFile reads a file of a reference.
+func (s *broker) ReadFile(ctx context.Context, req *gwpb.ReadFileRequest) (*gwpb.ReadFileResponse, error) {
+	if err := s.check(req.Ref); err != nil {
+		return nil, s.answer(ctx, err)
+	}
+	return s.daemon.ReadFile(ctx, req)
+}
+
+// ReadDir lists a folder of a reference.
+func (s *broker) ReadDir(ctx context.Context, req *gwpb.ReadDirRequest) (*gwpb.ReadDirResponse, error) {
+	if err := s.check(req.Ref); err != nil {
+		return nil, s.answer(ctx, err)
+	}
+	return s.daemon.ReadDir(ctx, req)
+}
+
+// StatFile describes a file of a reference.
+func (s *broker) StatFile(ctx context.Context, req *gwpb.StatFileRequest) (*gwpb.StatFileResponse, error) {
+	if err := s.check(req.Ref); err != nil {
+		return nil, s.answer(ctx, err)
+	}
+	return s.daemon.StatFile(ctx, req)
+}
+
+// Evaluate builds a reference.
+func (s *broker) Evaluate(ctx context.Context, req *gwpb.EvaluateRequest) (*gwpb.EvaluateResponse, error) {
+	if err := s.check(req.Ref); err != nil {
+		return nil, s.answer(ctx, err)
+	}
+	return s.daemon.Evaluate(ctx, req)
+}

@@ -1,0 +1,92 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/moby/buildkit/frontend/gateway/client"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// dispatch runs the frontend that was chosen in the way that the policy says, with
+// all it does judged, and returns its result and the decision after that.
+func (b *build) dispatch(ctx context.Context, chosen judged) (*client.Result, policy.Decision, error) {
+	j := b.newJudge(chosen)
+	var res *client.Result
+	var err error
+	if chosen.decision.Dispatch == policy.DispatchForward {
+		res, err = b.forward(ctx, chosen, j)
+	} else {
+		var raw *gwpb.Result
+		if raw, err = b.broke(ctx, chosen, j); err == nil {
+			res = b.bridge.handOver(raw)
+		}
+	}
+	return res, j.decided(), err
+}
+
+// broke runs a frontend behind a broker: the one that the build asks for, or one that
+// another frontend asks for. There, forwarding is mediating: what the daemon runs by
+// itself asks it without a broker.
+func (b *build) broke(ctx context.Context, chosen judged, j *judge) (*gwpb.Result, error) {
+	if b.bridge == nil {
+		return nil, b.refuse(chosen.request, errors.New("internal: it can't be mediated without the daemon's connection"))
+	}
+	if chosen.decision.Dispatch == policy.DispatchBuiltin {
+		return b.builtin(ctx, chosen, j)
+	}
+	return b.mediate(ctx, chosen, j)
+}
+
+// brokered has run start the frontend on a new broker, and returns what the
+// frontend returned when it has ended. A refusal of anything that it asked for
+// counts whatever it made of it; then its own error, then how it ended.
+func (b *build) brokered(ctx context.Context, chosen judged, j *judge, run func(context.Context, *broker) error) (*gwpb.Result, error) {
+	late := &refusal{origin: chosen.origin, decision: chosen.decision.Overrule(policy.Ruling{
+		Verdict: policy.Deny, Rule: policy.LimitsRule, Layer: policy.LayerPolicy, Messages: []string{}, Contact: chosen.decision.Contact,
+		Reason: fmt.Sprintf("%s did not end within %s, which is as long as the limits allow", chosen.pinned().Familiar(), chosen.decision.Timeout),
+	})}
+	ctx, cancel := context.WithTimeoutCause(ctx, chosen.decision.Timeout, late)
+	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	s := b.newBroker(chosen.pinned().Familiar(), j, stop)
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
+		defer cancel()
+		s.releaseContainers(ctx)
+	}()
+
+	ended := run(ctx, s)
+	res, err, ok := s.outcome()
+	if refused := j.refusedFor(err); refused != nil {
+		return nil, refused
+	}
+	var r *refusal
+	switch {
+	case errors.As(context.Cause(ctx), &r):
+		return nil, r
+	case ok && err != nil:
+		return nil, err
+	case ended != nil:
+		return nil, ended
+	case !ok:
+		return nil, &innerError{name: chosen.pinned().Familiar(), cause: errNoResult}
+	}
+	return res, nil
+}
+
+// innerOptions are the options for a frontend behind a broker.
+func (b *build) innerOptions(chosen judged) map[string]string {
+	opts := b.opts.forInner(chosen.decision.Obligations)
+	opts[keySource] = chosen.pinned().String()
+	if !b.nested {
+		// With cmdline set, docker/dockerfile does not follow a `# syntax` line again. One
+		// that another frontend runs may: what it asks for is judged.
+		opts[keyCmdline] = chosen.cmdline
+	}
+	return opts
+}

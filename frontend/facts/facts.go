@@ -1,0 +1,117 @@
+// Package facts reads what an inner frontend asks of BuildKit into facts that
+// package policy judges: LLB definitions, single sources, containers and the
+// configurations of images.
+//
+// It reads as the daemon does, of which it is written where: what is fetched is
+// what the fact says. What the daemon might read otherwise than we do, or knows
+// and we don't, is a fact too, policy.Fact.Unknown, and no rule allows it. Nothing
+// is left out because it isn't understood.
+package facts
+
+import (
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+
+	"github.com/moby/buildkit/solver/pb"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// maxOps is how many operations a definition may have. The message that carries it
+// is bounded by gRPC, at 16 MiB; this bounds what empty operations cost.
+const maxOps = 200_000
+
+// Found is a fact of a definition, and the operation that it is of.
+type Found struct {
+	policy.Fact
+	// Source is the operation, if it is one that reads a source.
+	Source *pb.SourceOp
+
+	op  []byte
+	def *pb.Definition
+}
+
+// FromDefinition yields the facts of all operations of a definition, in their
+// order. Operations on files, and those that merge, compare or pass on what others
+// made, have none, nor has a nil definition.
+//
+// The last thing that it yields is an error if the daemon would fail to read the
+// definition, or if it has more than 200,000 operations.
+func FromDefinition(def *pb.Definition) iter.Seq2[Found, error] {
+	return func(yield func(Found, error) bool) {
+		if n := len(def.GetDef()); n > maxOps {
+			yield(Found{}, fmt.Errorf("the definition has %d operations, more than %d", n, maxOps))
+			return
+		}
+		if what := strangeDefinition(def); what != "" && !yield(Found{Fact: unknown(what)}, nil) {
+			return
+		}
+		shape := (&pb.Op{}).ProtoReflect().Descriptor()
+		for i, dt := range def.GetDef() {
+			var op pb.Op
+			if err := op.Unmarshal(dt); err != nil {
+				yield(Found{}, fmt.Errorf("operation %d of the definition can't be read: %w", i+1, err))
+				return
+			}
+			for _, f := range ofOp(&op, plain(dt, shape)) {
+				if !yield(Found{Fact: f, Source: op.GetSource(), op: dt, def: def}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// ofOp returns the facts of an operation.
+func ofOp(op *pb.Op, plain bool) []policy.Fact {
+	if !plain {
+		return []policy.Fact{unknown("an operation with fields that this version does not know, or that can be read in two ways")}
+	}
+	switch o := op.GetOp().(type) {
+	case *pb.Op_Source:
+		return FromSource(o.Source)
+	case *pb.Op_Exec:
+		return []policy.Fact{ofExec(o.Exec)}
+	case *pb.Op_File, *pb.Op_Merge, *pb.Op_Diff, *pb.Op_Passthrough:
+		return nil
+	case nil: // the last one only names the result
+		return nil
+	case *pb.Op_Build:
+		return []policy.Fact{unknown("a build of LLB that is made during the build (BuildOp)")}
+	default:
+		return []policy.Fact{unknown("an operation of an unknown type")}
+	}
+}
+
+// strangeDefinition says what in a definition beside its operations is unknown, or
+// "". Metadata of an operation that isn't there has no effect.
+func strangeDefinition(def *pb.Definition) string {
+	const what = "a definition with fields that this version does not know"
+	if len(def.ProtoReflect().GetUnknown()) > 0 {
+		return what
+	}
+	for _, m := range def.GetMetadata() {
+		if len(m.ProtoReflect().GetUnknown()) > 0 ||
+			len(m.GetExportCache().ProtoReflect().GetUnknown()) > 0 ||
+			len(m.GetProgressGroup().ProtoReflect().GetUnknown()) > 0 ||
+			len(m.GetLinuxResources().ProtoReflect().GetUnknown()) > 0 {
+			return what
+		}
+	}
+	return ""
+}
+
+// unknown makes the fact that something can't be judged. The phrase completes "it
+// asks for …".
+func unknown(phrase string) policy.Fact { return policy.Fact{Unknown: phrase} }
+
+// quote makes what was sent part of a phrase.
+func quote(s string) string {
+	const most = 120
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return strconv.Quote(s)
+}

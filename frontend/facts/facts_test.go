@@ -1,0 +1,302 @@
+package facts_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	digest "github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/policy-frontend/policy-frontend/frontend/facts"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+const commit = "0123456789abcdef0123456789abcdef01234567"
+
+func marshal(t testing.TB, op *pb.Op) []byte {
+	t.Helper()
+	dt, err := op.Marshal()
+	require.NoError(t, err)
+	return dt
+}
+
+func definition(t testing.TB, ops ...*pb.Op) *pb.Definition {
+	t.Helper()
+	def := &pb.Definition{}
+	for _, op := range ops {
+		def.Def = append(def.Def, marshal(t, op))
+	}
+	return def
+}
+
+func sourceOp(id string, attrs map[string]string) *pb.Op {
+	return &pb.Op{Op: &pb.Op_Source{Source: &pb.SourceOp{Identifier: id, Attrs: attrs}}}
+}
+
+func execOp(e *pb.ExecOp) *pb.Op { return &pb.Op{Op: &pb.Op_Exec{Exec: e}} }
+
+// read returns all that FromDefinition yields.
+func read(def *pb.Definition) ([]facts.Found, error) {
+	var all []facts.Found
+	for f, err := range facts.FromDefinition(def) {
+		if err != nil {
+			return all, err
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+func ofDefinition(t testing.TB, def *pb.Definition) []policy.Fact {
+	t.Helper()
+	found, err := read(def)
+	require.NoError(t, err)
+	var fs []policy.Fact
+	for _, f := range found {
+		fs = append(fs, f.Fact)
+	}
+	return fs
+}
+
+func git(url, ref, checksum string) policy.Fact {
+	return policy.Fact{Git: &policy.GitFact{URL: url, Ref: ref, Checksum: checksum}}
+}
+
+func TestSourcesAreReadAsTheDaemonReadsThem(t *testing.T) {
+	t.Parallel()
+	const busybox = "docker.io/library/busybox:1"
+	const dgst = "@sha256:1111111111111111111111111111111111111111111111111111111111111111"
+	for name, tc := range map[string]struct {
+		id    string
+		attrs map[string]string
+		want  []policy.Fact
+	}{
+		"an image":                          {id: "docker-image://" + busybox, attrs: map[string]string{"image.resolvemode": "pull"}, want: []policy.Fact{{Image: busybox}}},
+		"an image with a digest":            {id: "docker-image://" + busybox + dgst, want: []policy.Fact{{Image: busybox + dgst}}},
+		"an image on a host in caps":        {id: "docker-image://MIRROR.corp/x:1", want: []policy.Fact{{Image: "MIRROR.corp/x:1"}}},
+		"a blob":                            {id: "docker-image+blob://corp.example/x" + dgst, want: []policy.Fact{{Blob: "corp.example/x" + dgst}}},
+		"an OCI layout":                     {id: "oci-layout://corp.example/x" + dgst, attrs: map[string]string{"oci.store": "s"}, want: []policy.Fact{{OCILayout: "corp.example/x" + dgst}}},
+		"a blob of an OCI layout":           {id: "oci-layout+blob://corp.example/x" + dgst, attrs: map[string]string{"oci.store": "s"}, want: []policy.Fact{{OCILayout: "corp.example/x" + dgst}}},
+		"a folder":                          {id: "local://context", attrs: map[string]string{"local.session": "abc"}, want: []policy.Fact{{Local: "context"}}},
+		"a folder whose session renames it": {id: "local://context", attrs: map[string]string{"local.session": "other:abc"}, want: []policy.Fact{{Local: "other-context"}}},
+		"a download": {id: "https://files.corp/a?b=c", attrs: map[string]string{"http.checksum": "sha256:12", "http.header.accept": "*/*"}, want: []policy.Fact{
+			{HTTP: &policy.HTTPFact{URL: "https://files.corp/a?b=c", Checksum: "sha256:12"}},
+		}},
+		"a download with a secret": {id: "http://files.corp/a", attrs: map[string]string{"http.authheadersecret": "npm"}, want: []policy.Fact{
+			{HTTP: &policy.HTTPFact{URL: "http://files.corp/a"}}, {Exec: &policy.ExecFact{Secrets: []string{"npm"}}},
+		}},
+		"a git repository without scheme": {id: "git://github.com/foo/bar.git#v1:sub", want: []policy.Fact{git("https://github.com/foo/bar.git", "v1", "")}},
+		"a git repository by its full address": {
+			id:    "git://github.com/foo/bar.git#" + commit,
+			attrs: map[string]string{"git.fullurl": "http://user:pw@github.com/foo/bar.git", "git.checksum": commit[:8]},
+			want:  []policy.Fact{git("http://user:pw@github.com/foo/bar.git", commit, commit[:8])},
+		},
+		"a git repository as Git writes it": {
+			id:    "git://github.com/foo/bar.git",
+			attrs: map[string]string{"git.fullurl": "git@github.com:foo/bar.git", "git.authtokensecret": "GIT_AUTH_TOKEN", "git.authheadersecret": "GIT_AUTH_HEADER", "git.mountsshsock": "default", "git.knownsshhosts": "x"},
+			want:  []policy.Fact{git("ssh://git@github.com/foo/bar.git", "", "")},
+		},
+		"a git repository with a scheme in the identifier": {id: "git://ssh://git@github.com/foo/bar.git", want: []policy.Fact{git("ssh://git@github.com/foo/bar.git", "", "")}},
+		"a git repository with secrets of the frontend's choice": {
+			id:    "git://github.com/foo/bar.git",
+			attrs: map[string]string{"git.authtokensecret": "npm", "git.authheadersecret": "aws", "git.mountsshsock": "deploy"},
+			want:  []policy.Fact{git("https://github.com/foo/bar.git", "", ""), {Exec: &policy.ExecFact{Secrets: []string{"npm", "aws"}, SSH: []string{"deploy"}}}},
+		},
+		"a git repository out of a bundle": {
+			id:    "git://github.com/foo/bar.git",
+			attrs: map[string]string{"git.bundle": "docker-image+blob://corp.example/x" + dgst, "git.checksum": commit},
+			want:  []policy.Fact{git("https://github.com/foo/bar.git", "", commit), {Blob: "corp.example/x" + dgst}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tc.want, ofDefinition(t, definition(t, sourceOp(tc.id, tc.attrs))))
+		})
+	}
+}
+
+func TestWhatCanBeReadInTwoWaysIsUnknown(t *testing.T) {
+	t.Parallel()
+	meta := &pb.Meta{Args: []string{"true"}}
+	for name, tc := range map[string]struct {
+		op   *pb.Op
+		want string
+	}{
+		"an image whose host is left out":           {sourceOp("docker-image://corp/base:1", nil), `the image "corp/base:1"`},
+		"an image without tag and digest":           {sourceOp("docker-image://docker.io/library/base", nil), "host and tag or digest"},
+		"an image of the hub without library":       {sourceOp("docker-image://docker.io/busybox:1", nil), "in full"},
+		"an image by the hub's other name":          {sourceOp("docker-image://index.docker.io/library/busybox:1", nil), "in full"},
+		"an image with an escape":                   {sourceOp("docker-image://docker.io/library/%62usybox:1", nil), "in full"},
+		"a blob whose host is left out":             {sourceOp("docker-image+blob://corp/base@sha256:12", nil), "the blob"},
+		"an OCI layout whose host is left out":      {sourceOp("oci-layout://corp/base:1", nil), "OCI layout"},
+		"a source without scheme":                   {sourceOp("busybox", nil), "no scheme"},
+		"a scheme that isn't known":                 {sourceOp("s3://bucket/x", nil), `unknown kind "s3"`},
+		"a scheme in capitals":                      {sourceOp("HTTPS://files.corp/a", nil), `unknown kind "HTTPS"`},
+		"an attribute that isn't known":             {sourceOp("docker-image://docker.io/library/busybox:1", map[string]string{"image.mirror": "evil"}), `attribute "image.mirror"`},
+		"an attribute of another scheme":            {sourceOp("https://files.corp/a", map[string]string{"git.fullurl": "x"}), `attribute "git.fullurl"`},
+		"a folder without name":                     {sourceOp("local://", nil), "without a name"},
+		"a git repository with a second host":       {sourceOp("git://github.com/foo/bar", map[string]string{"git.fullurl": "https://evil.corp/foo/bar"}), "another address"},
+		"a git repository with a second path":       {sourceOp("git://github.com/foo/bar", map[string]string{"git.fullurl": "https://github.com/evil/bar"}), "another address"},
+		"a git repository with an empty second URL": {sourceOp("git://github.com/foo/bar", map[string]string{"git.fullurl": ""}), "another address"},
+		"a git repository with a fragment in each":  {sourceOp("git://github.com/foo/bar", map[string]string{"git.fullurl": "https://github.com/foo/bar#evil"}), "another address"},
+		"a git repository with a query":             {sourceOp("git://github.com/foo/bar", map[string]string{"git.fullurl": "https://github.com/foo/bar?x=y"}), "another address"},
+		"a git repository by a helper of git":       {sourceOp("git://ext::sh -c evil", nil), "can't be read"},
+		"a git repository without host":             {sourceOp("git://https:///foo", nil), "no host"},
+		"a BuildOp":                                 {&pb.Op{Op: &pb.Op_Build{Build: &pb.BuildOp{}}}, "BuildOp"},
+		"a network mode that isn't known":           {execOp(&pb.ExecOp{Meta: meta, Network: 7}), "network mode 7"},
+		"a security mode that isn't known":          {execOp(&pb.ExecOp{Meta: meta, Security: 7}), "security mode 7"},
+		"a mount of a type that isn't known":        {execOp(&pb.ExecOp{Meta: meta, Mounts: []*pb.Mount{{MountType: 9}}}), "unknown type 9"},
+		"a mount shared in a way that isn't known":  {execOp(&pb.ExecOp{Meta: meta, Mounts: []*pb.Mount{{MountType: pb.MountType_CACHE, CacheOpt: &pb.CacheOpt{Sharing: 9}}}}), "way to share"},
+		"a content cache that isn't known":          {execOp(&pb.ExecOp{Meta: meta, Mounts: []*pb.Mount{{ContentCache: -1}}}), "way to share"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := ofDefinition(t, definition(t, tc.op))
+			require.Len(t, got, 1)
+			require.Contains(t, got[0].Unknown, tc.want)
+		})
+	}
+}
+
+func TestWhatACommandUsesIsFound(t *testing.T) {
+	t.Parallel()
+	got := ofDefinition(t, definition(t, execOp(&pb.ExecOp{
+		Meta: &pb.Meta{
+			Args:         []string{"true"},
+			ExtraHosts:   []*pb.HostIP{{Host: "db", IP: "10.0.0.1"}},
+			Ulimit:       []*pb.Ulimit{{Name: "NOFILE", Soft: 5, Hard: 7}, {Name: "nofile", Soft: 6, Hard: 6}, {Name: "core", Soft: -2, Hard: 9}, {Name: "core", Soft: 1, Hard: 1}},
+			CgroupParent: "/build",
+		},
+		Mounts: []*pb.Mount{
+			{Dest: "/"}, {MountType: pb.MountType_CACHE, CacheOpt: &pb.CacheOpt{ID: "c"}}, {MountType: pb.MountType_TMPFS},
+			{MountType: pb.MountType_SECRET, SecretOpt: &pb.SecretOpt{ID: "npm"}},
+			{MountType: pb.MountType_SSH, SSHOpt: &pb.SSHOpt{}}, {MountType: pb.MountType_SSH, SSHOpt: &pb.SSHOpt{ID: "deploy"}},
+		},
+		Network: pb.NetMode_HOST, Security: pb.SecurityMode_INSECURE,
+		Secretenv:  []*pb.SecretEnv{{ID: "aws", Name: "AWS"}},
+		CdiDevices: []*pb.CDIDevice{{Name: "gpu"}},
+	})))
+	require.Equal(t, []policy.Fact{{Exec: &policy.ExecFact{
+		Network: policy.NetworkHost, Insecure: true, SSH: []string{"default", "deploy"}, Secrets: []string{"npm", "aws"}, Devices: []string{"gpu"},
+		Hosts: []string{"db"}, Ulimits: map[string]int{"nofile": 7, "core": -1}, CgroupParent: "/build",
+	}}}, got)
+
+	got = ofDefinition(t, definition(t, execOp(&pb.ExecOp{Network: pb.NetMode_NONE}), execOp(&pb.ExecOp{})))
+	require.Equal(t, []policy.Fact{{Exec: &policy.ExecFact{Network: policy.NetworkNone}}, {Exec: &policy.ExecFact{Network: policy.NetworkDefault}}}, got)
+}
+
+func TestWhatAContainerUsesIsFound(t *testing.T) {
+	t.Parallel()
+	req := &gwpb.NewContainerRequest{
+		Network: pb.NetMode_HOST, ExtraHosts: []*pb.HostIP{{Host: "db"}},
+		Mounts: []*pb.Mount{{MountType: pb.MountType_SECRET, SecretOpt: &pb.SecretOpt{ID: "npm"}}},
+	}
+	require.Equal(t, policy.Fact{Container: &policy.ExecFact{Network: policy.NetworkHost, Hosts: []string{"db"}, Secrets: []string{"npm"}}}, facts.FromProcess(req, nil))
+	init := &gwpb.InitMessage{Security: pb.SecurityMode_INSECURE, Secretenv: []*pb.SecretEnv{{ID: "aws"}}, Meta: &pb.Meta{CgroupParent: "x"}}
+	require.Equal(t, policy.Fact{Container: &policy.ExecFact{
+		Network: policy.NetworkHost, Hosts: []string{"db"}, Secrets: []string{"npm", "aws"}, Insecure: true, CgroupParent: "x",
+	}}, facts.FromProcess(req, init))
+
+	init.Meta.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1))
+	require.Contains(t, facts.FromProcess(req, init).Unknown, "does not know")
+	require.Contains(t, facts.FromProcess(&gwpb.NewContainerRequest{Network: 9}, nil).Unknown, "network mode 9")
+}
+
+func TestOperationsOnFilesYieldNoFacts(t *testing.T) {
+	t.Parallel()
+	st := llb.Merge([]llb.State{
+		llb.Scratch().File(llb.Mkdir("/a", 0o755)),
+		llb.Diff(llb.Scratch(), llb.Scratch().File(llb.Mkfile("/b", 0o644, []byte("x")))),
+	})
+	def, err := st.Marshal(context.Background())
+	require.NoError(t, err)
+	require.Empty(t, ofDefinition(t, def.ToPB()))
+	require.Empty(t, ofDefinition(t, nil))
+}
+
+// What BuildKit's own client writes must not be taken for strange.
+func TestWhatBuildKitsClientWritesIsUnderstood(t *testing.T) {
+	t.Parallel()
+	base := llb.Image("busybox", llb.WithLayerLimit(3))
+	st := base.Run(llb.Shlex("true"), llb.AddMount("/src", llb.Git("https://github.com/foo/bar.git", "v1", llb.KeepGitDir(), llb.GitChecksum(commit))),
+		llb.AddMount("/file", llb.HTTP("https://files.corp/a", llb.Filename("a"), llb.Chmod(0o600), llb.Checksum(digest.FromString("a")), llb.Header(llb.HTTPHeader{Accept: "x"}))),
+		llb.AddMount("/ctx", llb.Local("context", llb.SessionID("s"), llb.IncludePatterns([]string{"a"}), llb.SharedKeyHint("x"), llb.WithCustomName("load"), llb.LocalUniqueID("u"), llb.FollowPaths([]string{"p"}))),
+		llb.AddMount("/cache", llb.Scratch(), llb.AsPersistentCacheDir("c", llb.CacheMountLocked)),
+		llb.AddMount("/tmp", llb.Scratch(), llb.Tmpfs()), llb.AddSecret("/s", llb.SecretID("npm")), llb.AddSSHSocket(),
+		llb.AddExtraHost("db", []byte{10, 0, 0, 1}), llb.AddUlimit("nofile", 1, 2), llb.WithProxy(llb.ProxyEnv{HTTPProxy: "x"}), llb.ValidExitCodes(0, 3), llb.IgnoreCache).Root()
+	def, err := st.Marshal(context.Background(), llb.LinuxAmd64)
+	require.NoError(t, err)
+	var kinds []string
+	for _, f := range ofDefinition(t, def.ToPB()) {
+		require.Empty(t, f.Unknown)
+		switch {
+		case f.Image != "":
+			kinds = append(kinds, f.Image)
+		case f.Git != nil:
+			kinds = append(kinds, f.Git.URL+" "+f.Git.Ref)
+		case f.HTTP != nil:
+			kinds = append(kinds, f.HTTP.URL)
+		case f.Local != "":
+			kinds = append(kinds, f.Local)
+		case f.Exec != nil:
+			kinds = append(kinds, "exec "+strings.Join(f.Exec.Secrets, ",")+" "+strings.Join(f.Exec.SSH, ","))
+		}
+	}
+	require.ElementsMatch(t, []string{"docker.io/library/busybox:latest", "https://github.com/foo/bar.git v1", "https://files.corp/a", "context", "exec npm default"}, kinds)
+}
+
+func TestADefinitionIsBounded(t *testing.T) {
+	t.Parallel()
+	_, err := read(&pb.Definition{Def: make([][]byte, 200_001)})
+	require.ErrorContains(t, err, "more than 200000")
+	_, err = read(&pb.Definition{Def: [][]byte{{0xff}}})
+	require.ErrorContains(t, err, "operation 1 of the definition")
+}
+
+func TestTheLineIsThatOfTheOperation(t *testing.T) {
+	t.Parallel()
+	sm := llb.NewSourceMap(nil, "Dockerfile", "Dockerfile", []byte("FROM a\nFROM b\nRUN x\n"))
+	line := func(from, to int32) llb.ConstraintsOpt {
+		return sm.Location([]*pb.Range{{Start: &pb.Position{Line: from}, End: &pb.Position{Line: to}}})
+	}
+	for name, tc := range map[string]struct {
+		at   llb.ConstraintsOpt
+		line int32 // 0 for no place
+	}{
+		"a line of the file":              {at: line(2, 2), line: 2},
+		"several lines":                   {at: line(2, 3), line: 2},
+		"a line before the file":          {at: line(0, 1)},
+		"a line behind the file":          {at: line(2, 99)},
+		"an end before its beginning":     {at: line(3, 2)},
+		"a file that is too large":        {at: llb.NewSourceMap(nil, "f", "", make([]byte, 1<<20+1)).Location([]*pb.Range{{Start: &pb.Position{Line: 1}, End: &pb.Position{Line: 1}}})},
+		"a place that has no line at all": {at: sm.Location(nil)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			def, err := llb.Image("busybox", tc.at).Marshal(context.Background())
+			require.NoError(t, err)
+			found, err := read(def.ToPB())
+			require.NoError(t, err)
+			require.Len(t, found, 1)
+			p := found[0].Place()
+			if tc.line == 0 {
+				require.Nil(t, p)
+				return
+			}
+			require.Equal(t, tc.line, p.Ranges[0].Start.Line)
+			require.Equal(t, "Dockerfile", p.Info.Filename)
+		})
+	}
+	def, err := llb.Image("busybox").Marshal(context.Background())
+	require.NoError(t, err)
+	p := def.ToPB()
+	p.Source = &pb.Source{Infos: []*pb.SourceInfo{nil}, Locations: map[string]*pb.Locations{digest.FromBytes(p.Def[0]).String(): {Locations: []*pb.Location{{SourceIndex: 0}, {SourceIndex: -1}, {SourceIndex: 5}}}}}
+	found, err := read(p)
+	require.NoError(t, err)
+	require.Nil(t, found[0].Place())
+}

@@ -1,0 +1,86 @@
+package frontend
+
+import (
+	"context"
+
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// inProcess is a connection to a broker in the same process: nothing is
+// marshalled. The built-in Dockerfile frontend runs no process, so there is none.
+type inProcess struct{ broker *broker }
+
+// typed gives an error its types, as a connection's interceptor does.
+func typed[T any](res T, err error) (T, error) { return res, grpcerrors.FromGRPC(err) }
+
+func (c inProcess) ResolveImageConfig(ctx context.Context, req *gwpb.ResolveImageConfigRequest, _ ...grpc.CallOption) (*gwpb.ResolveImageConfigResponse, error) {
+	return typed(c.broker.ResolveImageConfig(ctx, req))
+}
+
+func (c inProcess) ResolveSourceMeta(ctx context.Context, req *gwpb.ResolveSourceMetaRequest, _ ...grpc.CallOption) (*gwpb.ResolveSourceMetaResponse, error) {
+	return typed(c.broker.ResolveSourceMeta(ctx, req))
+}
+
+func (c inProcess) Solve(ctx context.Context, req *gwpb.SolveRequest, _ ...grpc.CallOption) (*gwpb.SolveResponse, error) {
+	return typed(c.broker.Solve(ctx, req))
+}
+
+func (c inProcess) ReadFile(ctx context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption) (*gwpb.ReadFileResponse, error) {
+	return typed(c.broker.ReadFile(ctx, req))
+}
+
+func (c inProcess) ReadDir(ctx context.Context, req *gwpb.ReadDirRequest, _ ...grpc.CallOption) (*gwpb.ReadDirResponse, error) {
+	return typed(c.broker.ReadDir(ctx, req))
+}
+
+func (c inProcess) StatFile(ctx context.Context, req *gwpb.StatFileRequest, _ ...grpc.CallOption) (*gwpb.StatFileResponse, error) {
+	return typed(c.broker.StatFile(ctx, req))
+}
+
+func (c inProcess) Evaluate(ctx context.Context, req *gwpb.EvaluateRequest, _ ...grpc.CallOption) (*gwpb.EvaluateResponse, error) {
+	return typed(c.broker.Evaluate(ctx, req))
+}
+
+func (c inProcess) Ping(ctx context.Context, req *gwpb.PingRequest, _ ...grpc.CallOption) (*gwpb.PongResponse, error) {
+	return typed(c.broker.Ping(ctx, req))
+}
+
+func (c inProcess) Return(ctx context.Context, req *gwpb.ReturnRequest, _ ...grpc.CallOption) (*gwpb.ReturnResponse, error) {
+	return typed(c.broker.Return(ctx, req))
+}
+
+func (c inProcess) Inputs(ctx context.Context, req *gwpb.InputsRequest, _ ...grpc.CallOption) (*gwpb.InputsResponse, error) {
+	return typed(c.broker.Inputs(ctx, req))
+}
+
+func (c inProcess) NewContainer(ctx context.Context, req *gwpb.NewContainerRequest, _ ...grpc.CallOption) (*gwpb.NewContainerResponse, error) {
+	return typed(c.broker.NewContainer(ctx, req))
+}
+
+func (c inProcess) ReleaseContainer(ctx context.Context, req *gwpb.ReleaseContainerRequest, _ ...grpc.CallOption) (*gwpb.ReleaseContainerResponse, error) {
+	return typed(c.broker.ReleaseContainer(ctx, req))
+}
+
+func (c inProcess) ReadFileContainer(ctx context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption) (*gwpb.ReadFileResponse, error) {
+	return typed(c.broker.ReadFileContainer(ctx, req))
+}
+
+func (c inProcess) ReadDirContainer(ctx context.Context, req *gwpb.ReadDirRequest, _ ...grpc.CallOption) (*gwpb.ReadDirResponse, error) {
+	return typed(c.broker.ReadDirContainer(ctx, req))
+}
+
+func (c inProcess) StatFileContainer(ctx context.Context, req *gwpb.StatFileRequest, _ ...grpc.CallOption) (*gwpb.StatFileResponse, error) {
+	return typed(c.broker.StatFileContainer(ctx, req))
+}
+
+func (c inProcess) Warn(ctx context.Context, req *gwpb.WarnRequest, _ ...grpc.CallOption) (*gwpb.WarnResponse, error) {
+	return typed(c.broker.Warn(ctx, req))
+}
+
+func (c inProcess) ExecProcess(context.Context, ...grpc.CallOption) (gwpb.LLBBridge_ExecProcessClient, error) {
+	return nil, status.Error(codes.Unimplemented, "there are no processes here")
+}

@@ -1,0 +1,65 @@
+package frontend
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// Options in which a client names the caches to import.
+const (
+	keyCacheImports = "cache-imports"
+	keyCacheFrom    = "cache-from"
+)
+
+// cacheImports refuses the import of a build cache that the client did not name:
+// from it would come results that nobody has judged.
+func (j *judge) cacheImports(entries []*gwpb.CacheOptionsEntry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	named, err := j.build.opts.cacheImports(j.inner.decision.Obligations)
+	if err != nil {
+		return j.unknown(err.Error())
+	}
+	for _, e := range entries {
+		known := false
+		for _, n := range named {
+			known = known || (n.Type == e.GetType() && maps.Equal(n.Attrs, e.GetAttrs()))
+		}
+		if !known {
+			return j.unknown(fmt.Sprintf("a build cache of type %s that the client did not name", printable(e.GetType())))
+		}
+	}
+	return nil
+}
+
+// cacheImports returns the caches that the client names and the inner frontend gets
+// to see (frontend/dockerui/config.go, Client.init).
+func (o options) cacheImports(by policy.Obligations) ([]*gwpb.CacheOptionsEntry, error) {
+	opts := o.forInner(by)
+	var named []*gwpb.CacheOptionsEntry
+	if list := opts[keyCacheImports]; list != "" {
+		var entries []struct {
+			Type  string
+			Attrs map[string]string
+		}
+		if err := json.Unmarshal([]byte(list), &entries); err != nil {
+			return nil, fmt.Errorf("build caches by an option %s that can't be read", keyCacheImports)
+		}
+		for _, e := range entries {
+			named = append(named, &gwpb.CacheOptionsEntry{Type: e.Type, Attrs: e.Attrs})
+		}
+	}
+	if list := opts[keyCacheFrom]; list != "" {
+		for ref := range strings.SplitSeq(list, ",") {
+			named = append(named, &gwpb.CacheOptionsEntry{Type: "registry", Attrs: map[string]string{"ref": ref}})
+		}
+	}
+	return named, nil
+}

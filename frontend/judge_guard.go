@@ -1,0 +1,120 @@
+package frontend
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/moby/buildkit/solver/pb"
+	spb "github.com/moby/buildkit/sourcepolicy/pb"
+
+	"github.com/policy-frontend/policy-frontend/frontend/facts"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// guard collects the source policy under which a definition is solved: of the kinds
+// on which the decision enforces rules, the daemon reads what was judged and nothing
+// else.
+//
+// The daemon evaluates it again after any conversion by a client's source policy
+// (sourcepolicy/engine.go), which therefore can't put anything in the place of what
+// was judged, but for the digest of an image that was asked for without one: that a
+// client may pin.
+type guard struct {
+	kinds    []policy.Kind
+	convert  map[string]string // identifier that is asked for → what is read instead
+	converts []*spb.Rule
+	allows   []*spb.Rule
+	seen     map[string]bool
+}
+
+// maxGuardRules bounds the rules of a guard: the daemon holds each source to each.
+const maxGuardRules = 2000
+
+func newGuard(d policy.Decision) *guard {
+	g := &guard{convert: map[string]string{}, seen: map[string]bool{}}
+	for _, k := range []policy.Kind{policy.KindImages, policy.KindGit, policy.KindHTTP, policy.KindLocal, policy.KindOCILayout, policy.KindBlob} {
+		if d.Enforces(k) {
+			g.kinds = append(g.kinds, k)
+		}
+	}
+	return g
+}
+
+// allow adds a source that was judged. Of facts that are no sources there is
+// nothing to hold. It fails for what a source policy can't express; the error
+// completes "it asks for …".
+func (g *guard) allow(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) error {
+	if op == nil || f.Exec != nil {
+		return nil
+	}
+	if bundle := op.GetAttrs()[pb.AttrGitBundle]; bundle != "" && f.Git == nil {
+		op = &pb.SourceOp{Identifier: bundle} // the daemon evaluates it as a source of its own
+	}
+	if to := ruling.Image.String(); ruling.Image.Name() != "" && dockerImageProto+to != op.GetIdentifier() {
+		g.convert[op.GetIdentifier()] = dockerImageProto + to
+		g.add("convert "+op.GetIdentifier(), &g.converts, &spb.Rule{
+			Action:   spb.PolicyAction_CONVERT,
+			Selector: &spb.Selector{Identifier: op.GetIdentifier(), MatchType: spb.MatchType_EXACT},
+			Updates:  &spb.Update{Identifier: dockerImageProto + to},
+		})
+		op = &pb.SourceOp{Identifier: dockerImageProto + to, Attrs: op.GetAttrs()}
+	}
+	fixed := facts.Fixed(op)
+	for _, id := range facts.Identifiers(op) {
+		g.hold(id, spb.MatchType_EXACT, fixed)
+	}
+	if f.Image != "" && !strings.Contains(op.GetIdentifier(), "@") {
+		g.hold("^"+regexp.QuoteMeta(op.GetIdentifier())+`@sha256:[0-9a-f]{64}$`, spb.MatchType_REGEX, fixed)
+	}
+	if len(g.converts)+len(g.allows) > maxGuardRules {
+		return errors.New("too many different sources in one definition")
+	}
+	return nil
+}
+
+// hold adds a rule that allows an identifier with exactly these attributes.
+func (g *guard) hold(id string, match spb.MatchType, fixed map[string]string) {
+	key := match.String() + " " + id
+	rule := &spb.Rule{Action: spb.PolicyAction_ALLOW, Selector: &spb.Selector{Identifier: id, MatchType: match}}
+	for _, k := range slices.Sorted(maps.Keys(fixed)) {
+		rule.Selector.Constraints = append(rule.Selector.Constraints, &spb.AttrConstraint{Key: k, Condition: spb.AttrMatch_EQUAL, Value: fixed[k]})
+		key += "\x00" + k + "\x00" + fixed[k]
+	}
+	g.add(key, &g.allows, rule)
+}
+
+// add adds a rule unless there is one with the same key.
+func (g *guard) add(key string, to *[]*spb.Rule, rule *spb.Rule) {
+	if !g.seen[key] {
+		g.seen[key] = true
+		*to = append(*to, rule)
+	}
+}
+
+// policies returns the source policy, nil if nothing is restricted and nothing
+// converted. It fails as allow does.
+func (g *guard) policies() ([]*spb.Policy, error) {
+	for from, to := range g.convert {
+		if g.convert[to] != "" { // the daemon would convert what is converted again
+			return nil, fmt.Errorf("%s, which is to be read as %s, and for that too, which is to be read as something else", printable(from), printable(to))
+		}
+	}
+	rules := slices.Clone(g.converts)
+	for _, k := range g.kinds {
+		for _, scheme := range facts.Schemes(k) {
+			// No wildcard: its * doesn't match a line break.
+			rules = append(rules, &spb.Rule{
+				Action:   spb.PolicyAction_DENY,
+				Selector: &spb.Selector{Identifier: "^" + regexp.QuoteMeta(scheme+"://"), MatchType: spb.MatchType_REGEX},
+			})
+		}
+	}
+	if len(rules) == 0 {
+		return nil, nil
+	}
+	return []*spb.Policy{{Version: 1, Rules: append(rules, g.allows...)}}, nil
+}

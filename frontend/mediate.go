@@ -1,0 +1,283 @@
+package frontend
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/defaults"
+	"github.com/moby/buildkit/client/llb"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/solver/pb"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+)
+
+const (
+	// innerUser is nobody, in most images and in none.
+	innerUser = "65534:65534"
+	// metadataPath is where frontends find the definition of their own image
+	// (frontend/gateway/gateway.go, metadataMount).
+	metadataPath = "/run/config/buildkit/metadata"
+	metadataFile = "frontend.bin"
+	// maxStreams is how many calls an inner frontend can have under way.
+	maxStreams = 1024
+	// maxTail is how much of a frontend's stderr is shown when it fails, in bytes.
+	maxTail = 2 << 10
+
+	// afterwards is how long a frontend may run on after its result, or after it broke
+	// off the connection.
+	afterwards = 10 * time.Second
+	// cleanup bounds the release of a container.
+	cleanup = 10 * time.Second
+)
+
+// mediate runs the inner frontend's image in a container of ours, as the gateway
+// does (frontend/gateway/gateway.go, Solve) but with no network and not as root,
+// and serves it the gateway through a broker.
+func (b *build) mediate(ctx context.Context, chosen judged, j *judge) (*gwpb.Result, error) {
+	image, err := b.unpack(ctx, chosen)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.supports(image.config); err != nil {
+		return nil, err
+	}
+	opts := b.innerOptions(chosen)
+	return b.brokered(ctx, chosen, j, func(ctx context.Context, s *broker) error {
+		id := rand.Text()
+		_, err := b.bridge.NewContainer(ctx, &gwpb.NewContainerRequest{
+			ContainerID: id,
+			Network:     pb.NetMode_NONE,
+			Mounts: []*pb.Mount{
+				{Dest: pb.RootMount, ResultID: image.ref},
+				{Dest: metadataPath, ResultID: image.metadata, Readonly: true},
+			},
+		})
+		if err != nil {
+			return fmt.Errorf("failed to make a container for the frontend %s: %w", chosen.pinned().Familiar(), err)
+		}
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
+			defer cancel()
+			_, _ = b.bridge.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: id}) // the daemon does, at the latest, when the build ends
+		}()
+		return b.attend(ctx, chosen, s, &gwpb.InitMessage{
+			ContainerID: id,
+			Security:    pb.SecurityMode_SANDBOX,
+			Meta:        image.process(b.bridge.environment, opts),
+		})
+	})
+}
+
+// innerImage is an inner frontend's image, ready to run.
+type innerImage struct {
+	ref      string // of its files
+	metadata string // of the folder with its own definition
+	config   ocispecs.ImageConfig
+}
+
+// unpack has the daemon load the image that is about to run, under a guard that
+// denies everything else: what is loaded is what runs.
+func (b *build) unpack(ctx context.Context, chosen judged) (innerImage, error) {
+	var image innerImage
+	config, err := b.pin(ctx, chosen, func(ctx context.Context, def *llb.Definition) error {
+		res, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{
+			Definition: def.ToPB(), Evaluate: true,
+			AllowResultReturn: true, AllowResultArrayRef: true,
+			SourcePolicies: only(chosen.pinned()),
+		})
+		if err != nil {
+			return err
+		}
+		image.ref = res.GetResult().GetRef().GetId()
+		image.metadata, err = b.metadata(ctx, res.GetResult().GetRef().GetDef())
+		return err
+	})
+	if err != nil {
+		return image, err
+	}
+	var spec ocispecs.Image
+	if err := json.Unmarshal(config, &spec); err != nil {
+		return image, b.refuse(chosen.request, fmt.Errorf("its image has a configuration that can't be read: %w", err))
+	}
+	image.config = spec.Config
+	return image, nil
+}
+
+// metadata makes a folder with the definition of a frontend's own image, from
+// which a frontend can build (grpcclient, CurrentFrontend).
+func (b *build) metadata(ctx context.Context, def *pb.Definition) (string, error) {
+	dt, err := def.MarshalVT()
+	if err != nil {
+		return "", err
+	}
+	file, err := llb.Scratch().File(llb.Mkfile("/"+metadataFile, 0o444, dt), llb.WithCustomName("[policy] "+metadataFile)).Marshal(ctx)
+	if err != nil {
+		return "", err
+	}
+	res, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{Definition: file.ToPB(), AllowResultReturn: true, AllowResultArrayRef: true})
+	if err != nil {
+		return "", err
+	}
+	return res.GetResult().GetRef().GetId(), nil
+}
+
+// process is what starts the frontend (frontend/gateway/gateway.go, Solve).
+func (i innerImage) process(env environment, opts map[string]string) *pb.Meta {
+	meta := &pb.Meta{Args: []string{"/run"}, Cwd: "/", User: innerUser, RemoveMountStubsRecursive: true, Env: slices.Clone(i.config.Env)}
+	if i.config.Entrypoint != nil {
+		meta.Args = i.config.Entrypoint
+	}
+	if i.config.WorkingDir != "" {
+		meta.Cwd = i.config.WorkingDir
+	}
+	n := 0
+	for k, v := range opts {
+		meta.Env = append(meta.Env, fmt.Sprintf("%s%d=%s=%s", envOption, n, k, v))
+		n++
+	}
+	meta.Env = append(meta.Env, envSession+"="+env.session, envWorkers+"="+env.workersJSON, envProduct+"="+env.product)
+	return meta
+}
+
+// Labels and options of capabilities (frontend/gateway/gateway.go, getCaps).
+const (
+	labelCaps = "moby.buildkit.frontend.caps"
+	keyCaps   = "frontend.caps"
+	capInputs = "moby.buildkit.frontend.inputs"
+)
+
+// supports fails as the gateway does if the build needs what the frontend's image
+// doesn't declare.
+func (b *build) supports(config ocispecs.ImageConfig) error {
+	has := capNames(config.Labels[labelCaps])
+	needs := capNames(b.opts.sent[keyCaps])
+	if len(b.inputs) > 0 {
+		needs = append(needs, capInputs)
+	}
+	for _, c := range needs {
+		if !slices.Contains(has, c) {
+			return errdefs.NewUnsupportedFrontendCapError(c)
+		}
+	}
+	return nil
+}
+
+func capNames(list string) []string {
+	var names []string
+	for c := range strings.SplitSeq(list, ",") {
+		if name, _, _ := strings.Cut(c, "+"); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// attend starts the frontend's process and serves it until it has ended.
+func (b *build) attend(ctx context.Context, chosen judged, s *broker, init *gwpb.InitMessage) error {
+	said := &tail{}
+	ctx, kill := context.WithCancel(ctx)
+	defer kill()
+	p, err := startProcess(ctx, b.bridge.raw, init, io.MultiWriter(said, b.log))
+	if err != nil {
+		return err
+	}
+	server := s.server()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(newOneConn(p)) // how the connection ended shows in what has been returned
+	}()
+	err = p.wait(ctx)
+	kill()
+	server.Stop()
+	<-served
+	<-p.ended
+	if err != nil {
+		return &innerError{name: chosen.pinned().Familiar(), cause: err, said: said.String()}
+	}
+	return nil
+}
+
+// wait waits for the process to end, for which it has a little time once the
+// connection has.
+func (p *process) wait(ctx context.Context) error {
+	closed := p.closed
+	var late <-chan time.Time
+	for {
+		select {
+		case <-p.ended:
+			return p.err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-closed:
+			closed = nil
+			timer := time.NewTimer(afterwards)
+			defer timer.Stop()
+			late = timer.C
+		case <-late:
+			return fmt.Errorf("it broke off the connection and ran on for %s", afterwards)
+		}
+	}
+}
+
+// server returns the gRPC server of one inner frontend.
+func (s *broker) server() *grpc.Server {
+	server := grpc.NewServer(
+		grpc.UnaryInterceptor(s.strict),
+		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
+		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
+		grpc.MaxConcurrentStreams(maxStreams),
+		// Frontends ping as often as they like.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Millisecond, PermitWithoutStream: true}),
+	)
+	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
+	gwpb.RegisterLLBBridgeServer(server, s)
+	return server
+}
+
+// innerError says that an inner frontend ended without a result.
+type innerError struct {
+	name, said string
+	cause      error
+}
+
+func (e *innerError) Error() string {
+	text := fmt.Sprintf("the frontend %s failed: %v", e.name, e.cause)
+	if e.said != "" {
+		text += "\nits last words:\n  " + strings.ReplaceAll(e.said, "\n", "\n  ")
+	}
+	return text
+}
+
+func (e *innerError) Unwrap() error { return e.cause }
+
+func exitText(code uint32) string { return fmt.Sprintf("exit code %d", code) }
+
+// tail keeps the end of what is written to it.
+type tail struct{ buf []byte }
+
+// Write implements io.Writer.
+func (t *tail) Write(b []byte) (int, error) {
+	t.buf = append(t.buf, b[max(0, len(b)-maxTail):]...)
+	if over := len(t.buf) - maxTail; over > 0 {
+		t.buf = append(t.buf[:0], t.buf[over:]...)
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string { return legible(string(bytes.TrimSpace(t.buf))) }
+
+var errNoResult = errors.New("it ended without a result")
