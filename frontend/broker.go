@@ -67,9 +67,12 @@ func (s *broker) answer(ctx context.Context, err error) error {
 	return grpcerrors.ToGRPC(ctx, err)
 }
 
-// strict refuses calls with fields that this program doesn't know
-// (grpc.UnaryServerInterceptor).
+// strict refuses calls with fields that this program doesn't know, and every call
+// but the last after a refusal (grpc.UnaryServerInterceptor).
 func (s *broker) strict(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	if err := s.judge.refused(); err != nil && info.FullMethod != gwpb.LLBBridge_Return_FullMethodName {
+		return nil, s.answer(ctx, err)
+	}
 	if m, ok := req.(proto.Message); ok && facts.HasUnknownFields(m) {
 		return nil, s.answer(ctx, s.judge.unknown(path.Base(info.FullMethod)+" with something that this version does not know"))
 	}

@@ -47,6 +47,10 @@ const (
 // does (frontend/gateway/gateway.go, Solve) but with no network and not as root,
 // and serves it the gateway through a broker.
 func (b *build) mediate(ctx context.Context, chosen judged, j *judge) (*gwpb.Result, error) {
+	caps := b.client.BuildOpts().Caps
+	if err := caps.Supports(gwpb.CapGatewayExec); err != nil {
+		return nil, b.refuse(chosen.request, fmt.Errorf("this BuildKit can't run it in a container of the policy frontend's (dispatch: mediate): %w", err))
+	}
 	image, err := b.unpack(ctx, chosen)
 	if err != nil {
 		return nil, err

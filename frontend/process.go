@@ -34,7 +34,7 @@ type process struct {
 	sendMu sync.Mutex // a stream takes one Send at a time
 
 	output  *io.PipeReader
-	written *io.PipeWriter
+	written *io.PipeWriter // closing one of these never fails
 	log     io.Writer // takes stderr
 
 	closed    chan struct{} // closed when our end of the connection is
@@ -60,7 +60,7 @@ func startProcess(ctx context.Context, daemon gwpb.LLBBridgeClient, init *gwpb.I
 	go func() {
 		defer close(p.ended)
 		p.err = p.receive()
-		p.written.Close()
+		_ = p.written.Close()
 		_ = stream.CloseSend()
 	}()
 	return p, nil
@@ -82,7 +82,7 @@ func (p *process) receive() error {
 		case *gwpb.ExecMessage_File:
 			switch {
 			case m.File.GetFd() == stdout && m.File.GetEOF():
-				p.written.Close()
+				_ = p.written.Close()
 			case m.File.GetFd() == stdout:
 				_, _ = p.written.Write(m.File.GetData()) // nobody reads it after the connection broke
 			case m.File.GetFd() == stderr:
@@ -147,7 +147,7 @@ func (p *process) Write(b []byte) (int, error) {
 func (p *process) Close() error {
 	p.closeOnce.Do(func() {
 		close(p.closed)
-		p.output.Close()
+		_ = p.output.Close()
 	})
 	return nil
 }
