@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/sourcepolicy"
+	apicapspb "github.com/moby/buildkit/util/apicaps/pb"
 	digest "github.com/opencontainers/go-digest"
 	fstypes "github.com/tonistiigi/fsutil/types"
 )
@@ -36,17 +38,12 @@ type fakeClient struct {
 }
 
 func (f *fakeClient) BuildOpts() client.BuildOpts {
-	caps := gwpb.Caps.All()
+	caps, llbCaps := gwpb.Caps.All(), pb.Caps.All()
 	if f.oldDaemon {
-		kept := caps[:0]
-		for _, c := range caps {
-			if c.ID != string(gwpb.CapSourceMetaResolver) {
-				kept = append(kept, c)
-			}
-		}
-		caps = kept
+		caps = slices.DeleteFunc(caps, func(c *apicapspb.APICap) bool { return c.ID == string(gwpb.CapSourceMetaResolver) })
+		llbCaps = slices.DeleteFunc(llbCaps, func(c *apicapspb.APICap) bool { return c.ID == string(pb.CapSourceGitChecksum) })
 	}
-	return client.BuildOpts{Opts: f.opts, Caps: gwpb.Caps.CapSet(caps), LLBCaps: pb.Caps.CapSet(pb.Caps.All())}
+	return client.BuildOpts{Opts: f.opts, Caps: gwpb.Caps.CapSet(caps), LLBCaps: pb.Caps.CapSet(llbCaps)}
 }
 
 func (f *fakeClient) Inputs(context.Context) (map[string]llb.State, error) {

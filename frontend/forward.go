@@ -13,14 +13,15 @@ import (
 )
 
 // forward runs the inner frontend by a nested solve with frontend=gateway.v0, and
-// returns its result, or its error, as it came.
+// returns its result, or its error, as it came; the result judged, if there are
+// rules on what is built.
 //
 // The daemon checks the source of a nested solve against the same
 // allowedRepositories as ours, and only the policy frontend is on that list. So
 // the source stays in our own repository, and a named context puts the inner
 // image in its place: the gateway looks the source up among the named contexts
 // after the check (frontend/gateway/gateway.go; moby/buildkit#3633).
-func (b *build) forward(ctx context.Context, j judged, _ *judge) (*client.Result, error) {
+func (b *build) forward(ctx context.Context, j judged, by *judge) (*client.Result, error) {
 	_, err := b.pin(ctx, j, func(ctx context.Context, def *llb.Definition) error {
 		_, err := b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true, SourcePolicies: only(j.pinned())})
 		return err
@@ -39,6 +40,11 @@ func (b *build) forward(ctx context.Context, j judged, _ *judge) (*client.Result
 	opts[keyCmdline] = j.cmdline
 	opts[contextPrefix+source] = dockerImageProto + j.pinned().String()
 
+	if by.judgesResults() {
+		return b.forwardJudged(ctx, &gwpb.SolveRequest{
+			Frontend: gatewayFrontend, FrontendOpt: opts, FrontendInputs: b.inputs, AllowResultReturn: true, AllowResultArrayRef: true,
+		}, by)
+	}
 	return b.client.Solve(ctx, client.SolveRequest{
 		Frontend:       gatewayFrontend,
 		FrontendOpt:    opts,

@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/moby/buildkit/frontend/gateway/client"
@@ -48,6 +49,13 @@ func (b *build) newJudge(j judged) *judge {
 func (j *judge) within(inner judged) *judge {
 	inner.decision = inner.decision.Within(j.inner.decision)
 	return &judge{build: j.build, inner: inner, memory: j.memory}
+}
+
+// judgesResults reports whether there are rules on what can be seen of a result.
+func (j *judge) judgesResults() bool {
+	return slices.ContainsFunc([]policy.Kind{
+		policy.KindImages, policy.KindGit, policy.KindHTTP, policy.KindLocal, policy.KindOCILayout, policy.KindBlob, policy.KindExec, policy.KindConfig,
+	}, j.inner.decision.Restricts)
 }
 
 // definition judges all operations of a definition. It returns the source policies

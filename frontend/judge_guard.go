@@ -98,9 +98,9 @@ func (g *guard) add(key string, to *[]*spb.Rule, rule *spb.Rule) {
 // policies returns the source policy, nil if nothing is restricted and nothing
 // converted. It fails as allow does.
 func (g *guard) policies() ([]*spb.Policy, error) {
-	for from, to := range g.convert {
-		if g.convert[to] != "" { // the daemon would convert what is converted again
-			return nil, fmt.Errorf("%s, which is to be read as %s, and for that too, which is to be read as something else", printable(from), printable(to))
+	for _, from := range slices.Sorted(maps.Keys(g.convert)) {
+		if g.convert[g.convert[from]] != "" { // the daemon would convert what is converted again
+			return nil, fmt.Errorf("%s and for what that stands for, which stands for a third image", printable(from))
 		}
 	}
 	rules := slices.Clone(g.converts)

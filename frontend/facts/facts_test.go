@@ -18,18 +18,18 @@ import (
 
 const commit = "0123456789abcdef0123456789abcdef01234567"
 
-func marshal(t testing.TB, op *pb.Op) []byte {
-	t.Helper()
+func marshal(tb testing.TB, op *pb.Op) []byte {
+	tb.Helper()
 	dt, err := op.Marshal()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return dt
 }
 
-func definition(t testing.TB, ops ...*pb.Op) *pb.Definition {
-	t.Helper()
+func definition(tb testing.TB, ops ...*pb.Op) *pb.Definition {
+	tb.Helper()
 	def := &pb.Definition{}
 	for _, op := range ops {
-		def.Def = append(def.Def, marshal(t, op))
+		def.Def = append(def.Def, marshal(tb, op))
 	}
 	return def
 }
@@ -52,10 +52,10 @@ func read(def *pb.Definition) ([]facts.Found, error) {
 	return all, nil
 }
 
-func ofDefinition(t testing.TB, def *pb.Definition) []policy.Fact {
-	t.Helper()
+func ofDefinition(tb testing.TB, def *pb.Definition) []policy.Fact {
+	tb.Helper()
 	found, err := read(def)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var fs []policy.Fact
 	for _, f := range found {
 		fs = append(fs, f.Fact)
@@ -173,9 +173,12 @@ func TestWhatACommandUsesIsFound(t *testing.T) {
 			CgroupParent: "/build",
 		},
 		Mounts: []*pb.Mount{
-			{Dest: "/"}, {MountType: pb.MountType_CACHE, CacheOpt: &pb.CacheOpt{ID: "c"}}, {MountType: pb.MountType_TMPFS},
+			{Dest: "/"},
+			{MountType: pb.MountType_CACHE, CacheOpt: &pb.CacheOpt{ID: "c"}},
+			{MountType: pb.MountType_TMPFS},
 			{MountType: pb.MountType_SECRET, SecretOpt: &pb.SecretOpt{ID: "npm"}},
-			{MountType: pb.MountType_SSH, SSHOpt: &pb.SSHOpt{}}, {MountType: pb.MountType_SSH, SSHOpt: &pb.SSHOpt{ID: "deploy"}},
+			{MountType: pb.MountType_SSH, SSHOpt: &pb.SSHOpt{}},
+			{MountType: pb.MountType_SSH, SSHOpt: &pb.SSHOpt{ID: "deploy"}},
 		},
 		Network: pb.NetMode_HOST, Security: pb.SecurityMode_INSECURE,
 		Secretenv:  []*pb.SecretEnv{{ID: "aws", Name: "AWS"}},

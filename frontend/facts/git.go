@@ -16,7 +16,7 @@ import (
 // whoever writes it (client/llb/source.go, Git). They are used if the client has
 // them, for the host that is asked. Others are a frontend's own choice.
 const (
-	defaultGitToken  = "GIT_AUTH_TOKEN"
+	defaultGitToken  = "GIT_AUTH_TOKEN" //nolint:gosec // the name of a secret, not one
 	defaultGitHeader = "GIT_AUTH_HEADER"
 	defaultSSH       = "default"
 )

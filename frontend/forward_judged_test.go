@@ -1,0 +1,141 @@
+package frontend
+
+import (
+	"context"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// fakeBridge is a daemon whose inner frontend returns a result, and which solves
+// definitions to references that are named after the one that they are of.
+type fakeBridge struct {
+	gwpb.LLBBridgeClient
+	inner  *gwpb.Result
+	solved []*gwpb.SolveRequest
+}
+
+func (f *fakeBridge) Solve(_ context.Context, req *gwpb.SolveRequest, _ ...grpc.CallOption) (*gwpb.SolveResponse, error) {
+	f.solved = append(f.solved, req)
+	if req.Frontend != "" {
+		return &gwpb.SolveResponse{Result: f.inner}, nil
+	}
+	held := &gwpb.Ref{Id: "held of " + string(req.Definition.Def[0]), Def: req.Definition}
+	return &gwpb.SolveResponse{Result: &gwpb.Result{Result: &gwpb.Result_Ref{Ref: held}}}, nil
+}
+
+func refOf(t *testing.T, id, image string) *gwpb.Ref {
+	t.Helper()
+	return &gwpb.Ref{Id: id, Def: marshalState(t, llb.Image(image, at(1)))}
+}
+
+func forwarded(t *testing.T, doc string, inner *gwpb.Result) (*fakeBridge, *judge, error) {
+	t.Helper()
+	c := newFake(t, "", map[string]string{"cache-from": "corp/cache"})
+	j := judgeBy(t, c, doc)
+	daemon := &fakeBridge{inner: inner}
+	j.build.bridge = &bridge{LLBBridgeClient: daemon}
+	_, err := j.build.forward(context.Background(), j.inner, j)
+	return daemon, j, err
+}
+
+func TestAForwardedResultIsHeldToWhatWasJudged(t *testing.T) {
+	t.Parallel()
+	one, two := refOf(t, "one", "mirror.corp/a:1"), refOf(t, "two", "mirror.corp/b:1")
+	config := []byte(`{"config":{"User":"app"}}`)
+	inner := &gwpb.Result{
+		Result:   &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{"linux/amd64": one, "linux/arm64": two, "empty": {}}}},
+		Metadata: map[string][]byte{"containerimage.config/linux/amd64": config, "containerimage.config/linux/arm64": config},
+		Attestations: map[string]*gwpb.Attestations{"linux/amd64": {Attestation: []*gwpb.Attestation{
+			{Ref: refOf(t, "scan", "mirror.corp/scanner:1")}, {},
+		}}},
+	}
+	daemon, j, err := forwarded(t, mirrorOnly, inner)
+	require.NoError(t, err)
+	require.Len(t, daemon.solved, 4)
+	require.Equal(t, "gateway.v0", daemon.solved[0].Frontend)
+	require.Equal(t, "docker-image://docker.io/docker/dockerfile:1@"+digestOne.String(), daemon.solved[0].FrontendOpt["context:"+daemon.solved[0].FrontendOpt["source"]])
+	for _, req := range daemon.solved[1:] {
+		require.NotEmpty(t, req.SourcePolicies)
+		require.False(t, req.Evaluate)
+		require.Equal(t, "corp/cache", req.CacheImports[0].Attrs["ref"])
+	}
+	got := j.build.bridge.result.Load()
+	refs := got.GetRefs().GetRefs()
+	require.Equal(t, "held of "+string(refs["linux/amd64"].Def.Def[0]), refs["linux/amd64"].Id)
+	require.Equal(t, "held of "+string(refs["linux/arm64"].Def.Def[0]), refs["linux/arm64"].Id)
+	require.Empty(t, refs["empty"].Id)
+	require.Contains(t, got.Attestations["linux/amd64"].Attestation[0].Ref.Id, "held of ")
+	require.Equal(t, config, got.Metadata["containerimage.config/linux/amd64"])
+}
+
+func TestAReferenceThatIsThereTwiceIsSolvedOnce(t *testing.T) {
+	t.Parallel()
+	shared := refOf(t, "one", "mirror.corp/a:1")
+	inner := &gwpb.Result{
+		Result:       &gwpb.Result_Ref{Ref: refOf(t, "one", "mirror.corp/a:1")},
+		Metadata:     map[string][]byte{"containerimage.config": []byte(`{"config":{"User":"app"}}`)},
+		Attestations: map[string]*gwpb.Attestations{"": {Attestation: []*gwpb.Attestation{{Ref: shared}}}},
+	}
+	daemon, j, err := forwarded(t, mirrorOnly, inner)
+	require.NoError(t, err)
+	require.Len(t, daemon.solved, 2)
+	require.Equal(t, j.build.bridge.result.Load().GetRef().Id, shared.Id)
+}
+
+func TestAForwardedResultIsRefused(t *testing.T) {
+	t.Parallel()
+	good := func() *gwpb.Ref { return refOf(t, "good", "mirror.corp/a:1") }
+	evil := refOf(t, "evil", "evil.corp/a:1")
+	single := func(ref *gwpb.Ref) *gwpb.Result { return &gwpb.Result{Result: &gwpb.Result_Ref{Ref: ref}} }
+	buildOp := &gwpb.Ref{Id: "op", Def: &pb.Definition{}}
+	dt, err := (&pb.Op{Op: &pb.Op_Build{Build: &pb.BuildOp{}}}).Marshal()
+	require.NoError(t, err)
+	buildOp.Def.Def = [][]byte{dt}
+	for name, tc := range map[string]struct {
+		inner *gwpb.Result
+		want  string
+	}{
+		"for its base image":                   {single(evil), "evil.corp/a:1"},
+		"for the base image of one platform":   {&gwpb.Result{Result: &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{"linux/amd64": good(), "linux/arm64": evil}}}}, "evil.corp/a:1"},
+		"for what an attestation is made of":   {&gwpb.Result{Result: &gwpb.Result_Ref{Ref: good()}, Attestations: map[string]*gwpb.Attestations{"": {Attestation: []*gwpb.Attestation{{Ref: evil}}}}}, "evil.corp/a:1"},
+		"for the configuration of its image":   {single(good()), "user"},
+		"for LLB that is made while it builds": {single(buildOp), "BuildOp"},
+		"for a definition that isn't there":    {single(&gwpb.Ref{Id: "x"}), "the daemon does not tell"},
+		"for a form that isn't known":          {&gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "x"}}, "a form that this version does not know"},
+		"for being nothing":                    {nil, "a form that this version does not know"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, j, err := forwarded(t, mirrorOnly, tc.inner)
+			var r *refusal
+			require.ErrorAs(t, err, &r)
+			require.Equal(t, policy.Deny, r.decision.Verdict)
+			require.Contains(t, r.decision.Reason, tc.want)
+			require.Nil(t, j.build.bridge.result.Load())
+		})
+	}
+}
+
+// Nothing is solved a second time where nothing is to be held to.
+func TestAResultUnderRulesOnCommandsAloneKeepsItsReferences(t *testing.T) {
+	t.Parallel()
+	daemon, j, err := forwarded(t, "version: 1\nfrontends: [{match: [docker/dockerfile], build: {exec: {networks: [none]}}}]\n", &gwpb.Result{Result: &gwpb.Result_Ref{Ref: refOf(t, "one", "evil.corp/a:1")}})
+	require.NoError(t, err)
+	require.Len(t, daemon.solved, 1)
+	require.Equal(t, "one", j.build.bridge.result.Load().GetRef().Id)
+}
+
+func TestASubrequestHasNothingToJudge(t *testing.T) {
+	t.Parallel()
+	inner := &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}}, Metadata: map[string][]byte{"result.txt": []byte("x")}}
+	_, j, err := forwarded(t, mirrorOnly, inner)
+	require.NoError(t, err)
+	require.Equal(t, inner, j.build.bridge.result.Load())
+}

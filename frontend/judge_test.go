@@ -1,0 +1,248 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+const mirrorOnly = `version: 1
+id: corp-ci
+contact: "#build-help"
+frontends:
+  - name: dockerfile
+    match: ["docker/dockerfile"]
+    message: bases come from the mirror
+    build:
+      images:
+        allow: ["mirror.corp/**"]
+        convert: [{from: "docker.io/library/**", to: "mirror.corp/library/**"}]
+        pins: {"mirror.corp/library/pinned:1": "sha256:1111111111111111111111111111111111111111111111111111111111111111"}
+      git: {allow: ["https://git.corp/**"], requireCommit: true}
+      http: {allow: ["https://files.corp/**"]}
+      exec: {secrets: ["npm"]}
+      config: {user: {forbid: ["root"]}}
+`
+
+// judgeBy returns the judge of docker/dockerfile:1 under a policy.
+func judgeBy(t *testing.T, c *fakeClient, doc string) *judge {
+	t.Helper()
+	p, err := policy.Parse("policy.yaml", []byte(doc))
+	require.NoError(t, err)
+	layers, err := policy.Stack(p, nil)
+	require.NoError(t, err)
+	ref, err := policy.ParseReference("docker/dockerfile:1")
+	require.NoError(t, err)
+	d := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref, Digest: digestOne})
+	require.Contains(t, []policy.Verdict{policy.Allow, policy.Warn}, d.Verdict, d.Reason)
+	b := &build{client: c, opts: parseOptions(c.opts), file: newBuildFile(c), layers: layers, step: "sha256:step"}
+	return b.newJudge(judged{request: request{written: "docker/dockerfile:1", ref: ref}, decision: d})
+}
+
+const threeLines = "FROM busybox\nRUN true\nADD https://files.evil/a /\n"
+
+// at attaches a line of threeLines.
+func at(line int32) llb.ConstraintsOpt {
+	return llb.NewSourceMap(nil, "Dockerfile", "Dockerfile", []byte(threeLines)).Location([]*pb.Range{{Start: &pb.Position{Line: line}, End: &pb.Position{Line: line}}})
+}
+
+func marshalState(t *testing.T, st llb.State) *pb.Definition {
+	t.Helper()
+	def, err := st.Marshal(context.Background())
+	require.NoError(t, err)
+	return def.ToPB()
+}
+
+func TestWhatIsBuiltIsRefusedAtItsLine(t *testing.T) {
+	t.Parallel()
+	exec := func(o ...llb.RunOption) llb.State {
+		return llb.Image("mirror.corp/base:1").Run(append(o, llb.Shlex("true"), at(2))...).Root()
+	}
+	for name, tc := range map[string]struct {
+		state  llb.State
+		reason string
+		line   int
+	}{
+		"a base image":                   {llb.Image("evil.corp/base:1", at(1)), "the image evil.corp/base:1: it allows only mirror.corp/**", 1},
+		"a base image after its command": {llb.Image("evil.corp/base:1", at(1)).Run(llb.Shlex("true"), at(2)).Root(), "the image evil.corp/base:1", 1},
+		"a download":                     {llb.HTTP("https://files.evil/a", at(3)), "the download https://files.evil/a", 3},
+		"a git repository":               {llb.Git("https://git.evil/x.git", "v1", at(3)), "the git repository https://git.evil/x", 3},
+		"a git branch":                   {llb.Git("https://git.corp/x.git", "main", at(3)), "without a commit", 3},
+		"a secret":                       {exec(llb.AddSecret("/s", llb.SecretID("aws"))), `secret`, 2},
+		"the ssh agent":                  {exec(llb.AddSSHSocket()), "ssh", 2},
+		"the host's network":             {exec(llb.Network(llb.NetModeHost)), "network", 2},
+		"no sandbox":                     {exec(llb.Security(llb.SecurityModeInsecure)), "insecure", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := judgeBy(t, newFake(t, "", nil), mirrorOnly)
+			_, err := j.definition(context.Background(), marshalState(t, tc.state))
+			var r *refusal
+			require.ErrorAs(t, err, &r)
+			require.Equal(t, err, j.refused())
+			denied := j.build.deny(context.Background(), r)
+			require.Contains(t, denied.Error(), "frontend docker/dockerfile:1 is refused: ")
+			require.Contains(t, denied.Error(), tc.reason)
+			require.Contains(t, denied.Error(), fmt.Sprintf("\n  asked by: line %d of Dockerfile\n", tc.line))
+			srcs := errdefs.Sources(denied)
+			require.Len(t, srcs, 1)
+			require.Equal(t, threeLines, string(srcs[0].Info.Data))
+			require.Equal(t, int32(tc.line), srcs[0].Ranges[0].Start.Line)
+		})
+	}
+}
+
+func TestARefusedBaseImageIsExplained(t *testing.T) {
+	t.Parallel()
+	j := judgeBy(t, newFake(t, "", nil), mirrorOnly)
+	_, err := j.definition(context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))))
+	var r *refusal
+	require.ErrorAs(t, err, &r)
+	policyDigest := j.inner.decision.Policy.Digest.String()
+	require.Equal(t, `frontend docker/dockerfile:1 is refused: rule "dockerfile" refuses the image evil.corp/base:1: it allows only mirror.corp/** (build.images.allow)
+  message:  bases come from the mirror
+  asked by: line 1 of Dockerfile
+  meaning:  docker.io/docker/dockerfile:1@`+digestOne.String()+`
+  rule:     dockerfile
+  policy:   corp-ci `+policyDigest+`
+  allowed:  mirror.corp/**
+  contact:  #build-help`, j.build.deny(context.Background(), r).Error())
+}
+
+func TestWhatHasNoLineIsRefusedWithoutOne(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	insecure := &gwpb.InitMessage{Security: pb.SecurityMode_INSECURE}
+	for name, tc := range map[string]struct {
+		ask  func(j *judge) error
+		want string
+	}{
+		"an image that is looked up": {func(j *judge) error {
+			_, err := j.source(ctx, &pb.SourceOp{Identifier: "docker-image://evil.corp/base:1"})
+			return err
+		}, "evil.corp/base:1"},
+		"the image of a platform": {func(j *judge) error {
+			return j.result(ctx, map[string][]byte{"containerimage.config": []byte(`{"config":{"User":"app"}}`), "containerimage.config/linux/arm64": []byte(`{}`)}, []string{"linux/amd64", "linux/arm64"})
+		}, "linux/arm64"},
+		"an image that says nothing": {func(j *judge) error { return j.result(ctx, nil, []string{""}) }, "user"},
+		"a container":                {func(j *judge) error { return j.container(ctx, &gwpb.NewContainerRequest{}, insecure) }, "containers"},
+		"a definition that can't be read": {func(j *judge) error {
+			_, err := j.definition(ctx, &pb.Definition{Def: [][]byte{{0xff}}})
+			return err
+		}, "a definition that can't be read"},
+		"what nobody knows": {func(j *judge) error { return j.unknown("the moon") }, "it asks for the moon"},
+		"a build cache": {func(j *judge) error {
+			return j.cacheImports([]*gwpb.CacheOptionsEntry{{Type: "registry", Attrs: map[string]string{"ref": "evil"}}})
+		}, "a build cache of type registry"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := judgeBy(t, newFake(t, "", nil), mirrorOnly)
+			err := tc.ask(j)
+			var r *refusal
+			require.ErrorAs(t, err, &r)
+			require.Contains(t, r.decision.Reason, tc.want)
+			require.Equal(t, err, j.refused())
+			denied := j.build.deny(ctx, r)
+			require.Contains(t, denied.Error(), "asked by: the frontend itself")
+			require.Empty(t, errdefs.Sources(denied))
+		})
+	}
+}
+
+func TestALookUpIsPlacedByTheFrontendsOwnError(t *testing.T) {
+	t.Parallel()
+	j := judgeBy(t, newFake(t, "", nil), mirrorOnly)
+	require.NoError(t, j.refusedFor(errors.New("anything")))
+	_, err := j.source(context.Background(), &pb.SourceOp{Identifier: "docker-image://evil.corp/base:1"})
+	require.Error(t, err)
+	require.Equal(t, err, j.refusedFor(nil))
+
+	line := []*pb.Range{{Start: &pb.Position{Line: 2}, End: &pb.Position{Line: 2}}}
+	inner := errdefs.WithSource(errors.New("inner"), &errdefs.Source{Info: &pb.SourceInfo{Filename: "a\x1b[2Jb", Data: []byte(threeLines)}, Ranges: line})
+	var r *refusal
+	require.ErrorAs(t, j.refusedFor(inner), &r)
+	denied := j.build.deny(context.Background(), r)
+	require.Contains(t, denied.Error(), `asked by: line 2 of "a\x1b[2Jb"`)
+
+	// A place that a definition named is not replaced.
+	j = judgeBy(t, newFake(t, "", nil), mirrorOnly)
+	_, err = j.definition(context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))))
+	require.Error(t, err)
+	require.ErrorAs(t, j.refusedFor(inner), &r)
+	require.Equal(t, "line 1 of Dockerfile", r.origin.String())
+}
+
+func TestTheFirstRefusalIsRememberedAcrossNestedFrontends(t *testing.T) {
+	t.Parallel()
+	j := judgeBy(t, newFake(t, "", nil), mirrorOnly)
+	nested := j.within(j.inner)
+	first := nested.unknown("one")
+	require.Error(t, j.unknown("two"))
+	require.Equal(t, first, j.refused())
+	require.Equal(t, j.inner.decision.Nesting-1, nested.inner.decision.Nesting)
+}
+
+func TestAWarningIsShownOnceAtItsLineAndReported(t *testing.T) {
+	t.Parallel()
+	c := newFake(t, "", nil)
+	j := judgeBy(t, c, strings.Replace(mirrorOnly, "id: corp-ci", "id: corp-ci\nmode: warn", 1))
+	require.Equal(t, policy.Allow, j.decided().Verdict)
+	for range 2 {
+		guard, err := j.definition(context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))))
+		require.NoError(t, err)
+		require.Nil(t, guard, "nothing is to be held to")
+	}
+	require.Len(t, c.warned, 1)
+	require.Contains(t, c.warned[0], "policy: would be refused: ")
+	d := j.decided()
+	require.Equal(t, policy.Warn, d.Verdict)
+	require.Len(t, d.Warnings, 1)
+	require.NoError(t, j.refused())
+
+	for i := range 2 * maxWarnings {
+		_, err := j.source(context.Background(), &pb.SourceOp{Identifier: fmt.Sprintf("docker-image://evil.corp/base:%d", i)})
+		require.NoError(t, err)
+	}
+	require.Len(t, c.warned, maxWarnings)
+	require.Error(t, j.unknown("what no mode softens"))
+}
+
+func TestOnlyTheClientsBuildCachesAreImported(t *testing.T) {
+	t.Parallel()
+	j := judgeBy(t, newFake(t, "", map[string]string{
+		"cache-imports": `[{"Type":"registry","Attrs":{"ref":"corp/cache"}},{"Type":"local","Attrs":{"src":"c"}}]`, "cache-from": "corp/a,corp/b",
+	}), mirrorOnly)
+	registry := func(ref string) *gwpb.CacheOptionsEntry {
+		return &gwpb.CacheOptionsEntry{Type: "registry", Attrs: map[string]string{"ref": ref}}
+	}
+	require.NoError(t, j.cacheImports(nil))
+	require.NoError(t, j.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/cache"), registry("corp/b"), {Type: "local", Attrs: map[string]string{"src": "c"}}}))
+	require.ErrorContains(t, j.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/a"), registry("evil/cache")}), "did not name")
+	require.ErrorContains(t, j.cacheImports([]*gwpb.CacheOptionsEntry{{Type: "gha", Attrs: map[string]string{"ref": "corp/a"}}}), "type gha")
+
+	j = judgeBy(t, newFake(t, "", map[string]string{"cache-imports": `{`}), mirrorOnly)
+	require.ErrorContains(t, j.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/a")}), "can't be read")
+}
+
+// A daemon that doesn't know git.checksum fetches whatever the branch is.
+func TestACommitThatTheDaemonDoesNotCheckIsNone(t *testing.T) {
+	t.Parallel()
+	op := &pb.SourceOp{Identifier: "git://git.corp/x#main", Attrs: map[string]string{"git.checksum": strings.Repeat("a", 40)}}
+	c := newFake(t, "", nil)
+	_, err := judgeBy(t, c, mirrorOnly).source(context.Background(), op)
+	require.NoError(t, err)
+	c.oldDaemon = true
+	_, err = judgeBy(t, c, mirrorOnly).source(context.Background(), op)
+	require.ErrorContains(t, err, "without a commit")
+}
