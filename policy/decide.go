@@ -166,6 +166,7 @@ func decide(l Layers, r Request, t *recorder) Decision {
 		return l.refuse(r, reason, t)
 	}
 	t.obligations(d)
+	t.build(d)
 	return d
 }
 

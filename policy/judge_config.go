@@ -10,6 +10,8 @@ import (
 	"strings"
 )
 
+const rootUser = "root"
+
 // maxUser is the greatest number of a user that all container runtimes take for
 // itself.
 const maxUser = 1<<31 - 1
@@ -27,27 +29,36 @@ func (f *ConfigFact) read() (config, error) {
 	if f.Platform != "" {
 		c.what += " for " + printable(f.Platform)
 	}
-	name, _, _ := strings.Cut(f.User, ":")
-	user, err := normalizeUser(name)
-	c.user = []string{user}
-	if user == "root" {
-		c.user = []string{"root", "0", ""}
+	var err error
+	note := func(bad error) {
+		if err == nil {
+			err = bad
+		}
 	}
 	for _, texts := range []struct {
 		what  string
 		items []string
 	}{{"a user", []string{f.User}}, {"a label", c.labels}, {"an environment variable", c.env}, {"a port", f.Ports}, {"a volume", f.Volumes}} {
 		for _, s := range texts.items {
-			err = errors.Join(err, checkFact(texts.what, s))
+			note(checkFact(texts.what, s))
 		}
+	}
+	name, _, _ := strings.Cut(f.User, ":")
+	user, bad := normalizeUser(name)
+	note(bad)
+	c.user = []string{user}
+	if user == rootUser {
+		c.user = []string{rootUser, "0", ""}
 	}
 	for _, s := range f.Ports {
 		port, bad := normalizePort(s)
-		c.ports, err = append(c.ports, port), errors.Join(err, bad)
+		note(bad)
+		c.ports = append(c.ports, port)
 	}
 	for _, s := range f.Volumes {
 		volume, bad := normalizeVolume(s)
-		c.volumes, err = append(c.volumes, volume), errors.Join(err, bad)
+		note(bad)
+		c.volumes = append(c.volumes, volume)
 	}
 	if err != nil {
 		return c, fmt.Errorf("%s with %w", c.what, err)
@@ -66,7 +77,7 @@ func normalizeUser(s string) (string, error) {
 	case err == nil && id != 0:
 		return strconv.Itoa(id), nil
 	case err == nil, s == "":
-		return "root", nil
+		return rootUser, nil
 	}
 	return s, nil
 }
@@ -84,11 +95,13 @@ func normalizePort(s string) (string, error) {
 	return strconv.FormatUint(n, 10) + "/" + protocol, nil
 }
 
+// normalizeVolume gives each volume one path. Container runtimes take a relative one
+// for one below the root.
 func normalizeVolume(s string) (string, error) {
 	if s == "" || slices.Contains(strings.Split(s, "/"), "..") {
 		return "", fmt.Errorf("the volume %s, which is no plain path", quote(s))
 	}
-	return path.Clean(s), nil
+	return path.Clean("/" + s), nil
 }
 
 // userEntry, portEntry, volumeEntry and plainEntry normalise what rules demand, as
@@ -117,7 +130,11 @@ func volumeEntry(s string) (string, error) {
 	if s == "" {
 		return plainEntry(s)
 	}
-	return normalizeVolume(s)
+	volume, err := normalizeVolume(s)
+	if strings.HasPrefix(s, "*") {
+		volume = volume[min(1, len(volume)):]
+	}
+	return volume, err
 }
 
 func plainEntry(s string) (string, error) {

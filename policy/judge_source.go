@@ -95,7 +95,7 @@ func (r *ImageRules) convert(ref Reference) (Reference, error) {
 func matchPatterns(k Kind, what func() string, name []string, allow, deny []pattern, written []string) []objection {
 	matches := func(p pattern) bool { return p.match(name) }
 	if i := slices.IndexFunc(deny, matches); i >= 0 {
-		return []objection{objectf(string(k)+".deny: "+deny[i].written, "%s", what())}
+		return []objection{objectf(string(k)+".deny: "+familiarName(deny[i].written), "%s", what())}
 	}
 	if len(allow) > 0 && !slices.ContainsFunc(allow, matches) {
 		return []objection{objectf(string(k)+".allow", "%s: %s", what(), allows(written))}

@@ -35,6 +35,11 @@ const (
 	StepLayer StepKind = "layer"
 	// StepObligations: what all layers together oblige to is Obligations.
 	StepObligations StepKind = "obligations"
+	// StepBuild: the layer holds what the frontend builds to rules. Rule is the one
+	// that allows the frontend.
+	StepBuild StepKind = "build"
+	// StepDispatch: how the frontend runs, if not by forward without rules on builds.
+	StepDispatch StepKind = "dispatch"
 )
 
 // Result is what came of a step.
@@ -168,6 +173,51 @@ func (t *recorder) obligations(d Decision) {
 	t.add(Step{Kind: StepObligations, Verdict: d.Verdict, Obligations: &d.Obligations, Reason: "this holds for the build: " + d.Obligations.summary()})
 }
 
+// build adds what the frontend is held to and how it runs, if there is something to
+// say.
+func (t *recorder) build(d Decision) {
+	if t == nil || !d.goesOn() {
+		return
+	}
+	rules := false
+	for _, h := range d.held {
+		kinds := h.build.kinds()
+		if len(kinds) == 0 {
+			continue
+		}
+		rules = true
+		step := Step{Kind: StepBuild, Layer: h.layer, Rule: DefaultRule, Reason: "what it builds is held to rules on " + conjoin(kinds)}
+		if h.rule != nil {
+			step.Rule, step.File, step.Line = h.rule.Name, h.rule.file, h.rule.line
+		}
+		if h.soft {
+			step.Reason += ", which only warn"
+		}
+		t.add(step)
+	}
+	reason := fmt.Sprintf("it is run by dispatch: %s, for at most %s, and can run other frontends %d deep", d.Dispatch, d.Timeout, d.Nesting)
+	if d.Dispatch == DispatchForward {
+		if !rules {
+			return
+		}
+		reason = "it is run by dispatch: forward, so that what it builds is judged when it has returned"
+	}
+	t.add(Step{Kind: StepDispatch, Verdict: d.Verdict, Reason: reason})
+}
+
+// conjoin writes kinds for a sentence: "images, git and exec".
+func conjoin(kinds []Kind) string {
+	words := make([]string, len(kinds))
+	for i, k := range kinds {
+		words[i] = string(k)
+	}
+	last := len(words) - 1
+	if last == 0 {
+		return words[0]
+	}
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}
+
 // summary says in a few words what is obliged.
 func (o Obligations) summary() string {
 	var parts []string
@@ -184,6 +234,7 @@ func (o Obligations) summary() string {
 		{len(o.Deny) > 0, fmt.Sprintf("kinds of options refused: %d", len(o.Deny))},
 		{len(o.Only) > 0, "only some options"},
 		{o.Inputs == ActionDeny, "no frontend inputs"},
+		{len(o.Build) > 0, "rules on what is built"},
 	} {
 		if part.holds {
 			parts = append(parts, part.text)

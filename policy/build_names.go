@@ -1,0 +1,44 @@
+package policy
+
+import "strings"
+
+// Kinds returns the kinds that the rules name, in the order of Build's fields.
+func (b *Build) Kinds() []Kind { return b.kinds() }
+
+// Patterns returns the rules' patterns in the form in which they are compared, see
+// Rule.Patterns.
+func (r *ImageRules) Patterns() (allow, deny []string) {
+	return writtenPatterns(r.allow), writtenPatterns(r.deny)
+}
+
+// Patterns returns the rules' patterns in the form in which they are compared, see
+// Rule.Patterns.
+func (r *PatternRules) Patterns() (allow, deny []string) {
+	return writtenPatterns(r.allow), writtenPatterns(r.deny)
+}
+
+// Patterns returns the rules' patterns in the form in which URLs are compared: host
+// in lower case, no default port, and of git no .git at the end.
+func (r urlRules) Patterns() (allow, deny []string) {
+	written := func(patterns []urlPattern) []string {
+		out := make([]string, len(patterns))
+		for i, p := range patterns {
+			// A pattern can't have an encoded star, so that each is one.
+			out[i] = strings.ReplaceAll(p.location.String(), "%2A", "*")
+		}
+		return out
+	}
+	return written(r.allow), written(r.deny)
+}
+
+// Names returns the conversion's two names in the form in which they are compared,
+// see Rule.Patterns.
+func (c *Conversion) Names() (from, to string) { return c.from.String(), c.to.String() }
+
+func writtenPatterns(patterns []pattern) []string {
+	out := make([]string, len(patterns))
+	for i, p := range patterns {
+		out[i] = p.String()
+	}
+	return out
+}

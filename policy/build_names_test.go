@@ -1,0 +1,31 @@
+package policy
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheNamesOfBuildRulesAreThoseThatAreCompared(t *testing.T) {
+	t.Parallel()
+	p, err := Parse("p", []byte(`{version: 1, build: {
+		images: {allow: [busybox, "Corp.example:443/**"], deny: ["**/x"], convert: [{from: docker.io/library/**, to: corp.example/hub/**}]},
+		git: {allow: ["HTTPS://Git.example:443/a*/**/b.git"]},
+		http: {deny: ["http://*.files.example:8080/%61/*"]},
+		frontends: {allow: [docker/dockerfile]}}, dispatch: mediate}`))
+	require.NoError(t, err)
+	b := p.Build
+	allow, deny := b.Images.Patterns()
+	require.Equal(t, []string{"docker.io/library/busybox", "corp.example/**"}, allow)
+	require.Equal(t, []string{"**/x"}, deny)
+	from, to := b.Images.Convert[0].Names()
+	require.Equal(t, []string{"docker.io/library/**", "corp.example/hub/**"}, []string{from, to})
+	allow, deny = b.Git.Patterns()
+	require.Equal(t, []string{"https://git.example/a*/**/b"}, allow)
+	require.Empty(t, deny)
+	_, deny = b.HTTP.Patterns()
+	require.Equal(t, []string{"http://*.files.example:8080/a/*"}, deny)
+	allow, _ = b.Frontends.Patterns()
+	require.Equal(t, []string{"docker.io/docker/dockerfile"}, allow)
+	require.Equal(t, []Kind{KindImages, KindGit, KindHTTP, KindFrontends}, b.Kinds())
+}

@@ -1,0 +1,347 @@
+package policy
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestRulesOfARuleComeBeforeThoseOfThePolicy(t *testing.T) {
+	t.Parallel()
+	const doc = `version: 1
+default: allow
+dispatch: mediate
+build: {images: {allow: [x]}, exec: {ssh: true}, containers: allow}
+frontends:
+- {match: [a], build: {exec: {insecure: true}, local: {allow: [context]}}}
+- {match: [b], build: {containers: deny}}
+`
+	l := mustStack(t, doc, "")
+	a, b, other := Decide(l, request(t, "a")), Decide(l, request(t, "b")), Decide(l, request(t, "c"))
+	for _, tt := range []struct {
+		name     string
+		decision Decision
+		fact     Fact
+		want     string
+	}{
+		{"a kind of the policy holds for a rule that doesn't have it", a, image("y"), "the policy refuses the image y:latest: it allows only x (build.images.allow)"},
+		{"a kind of the rule replaces the policy's", a, Fact{Exec: &ExecFact{SSH: []string{"default"}}}, `rule "frontends[0]" refuses a command with the client's ssh agent "default" (build.exec.ssh)`},
+		{"what the rule's kind allows is allowed", a, Fact{Exec: &ExecFact{Insecure: true}}, ""},
+		{"a kind of the rule alone", a, Fact{Local: "x"}, `rule "frontends[0]" refuses the client's folder "x": it allows only context (build.local.allow)`},
+		{"containers of the policy", a, Fact{Container: &ExecFact{}}, ""},
+		{"containers of the rule", b, Fact{Container: &ExecFact{}}, `rule "frontends[1]" refuses containers that a frontend starts by itself (build.containers)`},
+		{"a kind that only another rule has", b, Fact{Local: "x"}, ""},
+		{"rules of the policy hold for what no rule is for", other, image("y"), "the policy refuses the image y:latest: it allows only x (build.images.allow)"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tt.want, tt.decision.Judge(tt.fact).Reason)
+		})
+	}
+	require.True(t, a.Restricts(KindLocal))
+	require.False(t, other.Restricts(KindLocal))
+	require.False(t, other.Restricts(KindGit))
+	require.True(t, b.Restricts(KindContainers))
+	require.True(t, allowing(t, "{local: {deny: [x]}}").Restricts(KindContainers), "where nothing is said, none may be started")
+	require.False(t, allowing(t, "{containers: allow}").Restricts(KindContainers))
+	require.True(t, allowing(t, "{containers: allow, exec: {ssh: true}}").Restricts(KindContainers), "a container is a command too")
+	require.Equal(t, []BuildObligation{{Layer: LayerPolicy, Rule: DefaultRule, Mode: ModeEnforce, Build: *l.embedded.Build}}, other.Obligations.Build)
+}
+
+func TestWhatIsRefusedMayDoNothing(t *testing.T) {
+	t.Parallel()
+	l := mustStack(t, "{version: 1, frontends: [{match: [a], digests: [\""+digestA+"\"]}]}", "")
+	for name, d := range map[string]Decision{
+		"a denial":                       Decide(l, request(t, "b")),
+		"what can't be decided yet":      Decide(l, request(t, "a")),
+		"no decision":                    {},
+		"a decision that nobody came to": {Verdict: Allow},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, Deny, d.Judge(image("alpine")).Verdict)
+			require.True(t, d.Restricts(KindImages))
+			require.True(t, d.Enforces(KindImages))
+			require.Empty(t, d.Dispatch)
+			require.Zero(t, d.Timeout)
+		})
+	}
+}
+
+func TestRulingsOfTwoLayersMeet(t *testing.T) {
+	t.Parallel()
+	const (
+		embedded = `{version: 1, contact: us, frontends: [{name: e, match: [a], dispatch: mediate, message: from e, build: {images: {allow: ["m.example/**"], deny: ["**/bad"], convert: [{from: "docker.io/library/**", to: "m.example/**"}], pins: {"m.example/x:1": "` + digestA + `"}}, exec: {secrets: [a, b]}, containers: allow}}]}`
+		overlay  = `{version: 1, contact: them, frontends: [{name: o, match: [a], message: from o, build: {images: {allow: [x, "m.example/**"], convert: [{from: y, to: x}, {from: z, to: m.example/bad}], pins: {"y:1": "` + digestB + `", "x:2": "` + digestB + `"}}, exec: {secrets: [b, c]}, containers: allow}}]}`
+	)
+	d := decided(t, embedded, overlay)
+	for _, tt := range []struct {
+		name, image, want, layer, read string
+	}{
+		{"both allow it", "m.example/a:1", "", "", ""},
+		{"the overlay converts first, the policy what comes out", "y:1", "", "", "m.example/x:1@" + digestA},
+		{"each pins what it judges", "x:2", "", "", "m.example/x:2@" + digestB},
+		{"the overlay's pin against the policy's", "x:1@" + digestB, `rule "e" refuses the image m.example/x:1@` + digestB + ` (asked for as x:1@` + digestB + `): it pins m.example/x:1 to ` + digestA + ` (build.images.pins)`, LayerPolicy, ""},
+		{"only the overlay denies it", "alpine:1", `the overlay decided: rule "o" refuses the image alpine:1: it allows only x or m.example/** (build.images.allow)`, LayerOverlay, ""},
+		{"the overlay converts to what the policy denies", "z", `rule "e" refuses the image m.example/bad:latest (build.images.deny: **/bad)`, LayerPolicy, ""},
+		{"both deny it", "q.example/a", `rule "e" refuses the image q.example/a:latest: it allows only m.example/** (build.images.allow)`, LayerPolicy, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := d.Judge(image(tt.image))
+			require.Equal(t, tt.want, r.Reason)
+			if tt.want == "" {
+				require.Equal(t, Allow, r.Verdict)
+				if tt.read == "" {
+					require.Equal(t, Reference{}, r.Image)
+				} else {
+					require.Equal(t, tt.read, r.Image.String())
+				}
+				return
+			}
+			require.Equal(t, Deny, r.Verdict)
+			require.Equal(t, tt.layer, r.Layer)
+			want := map[string]Ruling{
+				LayerPolicy:  {Rule: "e", Messages: []string{"from e"}, Contact: "us", Allowed: []string{"m.example/**"}},
+				LayerOverlay: {Rule: "o", Messages: []string{"from o"}, Contact: "them", Allowed: []string{"x", "m.example/**"}},
+			}[tt.layer]
+			require.Equal(t, want.Messages, r.Messages)
+			require.Equal(t, want.Contact, r.Contact)
+			require.Equal(t, want.Allowed, r.Allowed)
+			require.Equal(t, want.Rule, r.Rule)
+		})
+	}
+	secret := func(s string) Verdict { return d.Judge(Fact{Exec: &ExecFact{Secrets: []string{s}}}).Verdict }
+	require.Equal(t, []Verdict{Deny, Allow, Deny}, []Verdict{secret("a"), secret("b"), secret("c")})
+	require.Equal(t, Allow, d.Judge(Fact{Container: &ExecFact{}}).Verdict)
+	require.Len(t, d.Obligations.Build, 2)
+
+	silent := decided(t, embedded, "{version: 1, default: allow}")
+	r := silent.Judge(Fact{Container: &ExecFact{}})
+	require.Equal(t, "the overlay decided: the overlay refuses containers that a frontend starts by itself (build.containers)", r.Reason, "each document decides by itself")
+	require.Equal(t, BuildRule, r.Rule)
+	require.Equal(t, Allow, silent.Judge(image("m.example/a")).Verdict)
+}
+
+func TestModeWarnOfRulesOnBuilds(t *testing.T) {
+	t.Parallel()
+	const build = `build: {images: {allow: [x], pins: {"x:1": "` + digestA + `"}}}`
+	refused := `refuses the image y:latest: it allows only x (build.images.allow)`
+	for _, tt := range []struct {
+		name, embedded, overlay string
+		verdict                 Verdict
+		rule, reason            string
+	}{
+		{"of the policy, for a rule", "{version: 1, mode: warn, frontends: [{match: [a], name: a, " + build + "}]}", "", Warn, "a", `would be refused: rule "a" ` + refused},
+		{"of the policy, for its own rules", "{version: 1, mode: warn, default: allow, " + build + "}", "", Warn, BuildRule, `would be refused: the policy ` + refused},
+		{"of the rule", "{version: 1, frontends: [{match: [a], name: a, mode: warn, " + build + "}]}", "", Warn, "a", `would be refused: rule "a" ` + refused},
+		{"of the rule, for the policy's", "{version: 1, frontends: [{match: [a], name: a, mode: warn}], " + build + "}", "", Warn, BuildRule, `would be refused: the policy ` + refused},
+		{"of the policy, but not of the rule", "{version: 1, mode: warn, frontends: [{match: [a], name: a, mode: enforce, " + build + "}]}", "", Deny, "a", `rule "a" ` + refused},
+		{"for a frontend that would be refused", "{version: 1, mode: warn, " + build + ", frontends: [{match: [a], name: a, action: deny}]}", "", Warn, BuildRule, `would be refused: the policy ` + refused},
+		{"of the overlay only", "{version: 1, default: allow, " + build + "}", "{version: 1, mode: warn, default: allow, " + build + "}", Deny, BuildRule, `the policy ` + refused},
+		{"of the policy only", "{version: 1, mode: warn, default: allow, " + build + "}", "{version: 1, default: allow, " + build + "}", Deny, BuildRule, `the overlay decided: the overlay ` + refused},
+		{"of an overlay that alone refuses", "{version: 1, default: allow}", "{version: 1, mode: warn, default: allow, " + build + "}", Warn, BuildRule, `the overlay says: would be refused: the overlay ` + refused},
+		{"of both", "{version: 1, mode: warn, default: allow, " + build + "}", "{version: 1, mode: warn, default: allow, " + build + "}", Warn, BuildRule, `would be refused: the policy ` + refused},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := decided(t, tt.embedded, tt.overlay)
+			r := d.Judge(image("y"))
+			require.Equal(t, tt.verdict, r.Verdict)
+			require.Equal(t, tt.reason, r.Reason)
+			require.Equal(t, tt.rule, r.Rule)
+			require.True(t, d.Restricts(KindImages), "it has to be judged to be warned of")
+			require.Equal(t, tt.verdict == Deny, d.Enforces(KindImages))
+			require.Equal(t, "docker.io/library/x:1@"+digestA, d.Judge(image("x:1")).Image.String(), "pins hold")
+			require.Equal(t, Deny, d.Judge(Fact{Unknown: "x"}).Verdict, "what nobody can judge is refused in every mode")
+			require.Equal(t, Deny, d.Judge(image("X")).Verdict, "and so is what can't be read")
+			d.Nesting = 0
+			require.Equal(t, Deny, d.Judge(Fact{Frontend: "x"}).Verdict, "and so is what the limits refuse")
+		})
+	}
+	d := decided(t, "{version: 1, mode: warn, "+build+", dispatch: builtin, frontends: [{match: [a], action: deny}]}", "")
+	require.Equal(t, Warn, d.Verdict)
+	require.Equal(t, DispatchBuiltin, d.Dispatch)
+	require.Equal(t, ModeWarn, d.Obligations.Build[0].Mode)
+}
+
+func TestDispatchOfTwoLayers(t *testing.T) {
+	t.Parallel()
+	const f, m, b = DispatchForward, DispatchMediate, DispatchBuiltin
+	rule := func(d Dispatch) string {
+		return "{version: 1, frontends: [{match: [a], dispatch: " + string(d) + "}]}"
+	}
+	top := func(d Dispatch) string { return "{version: 1, default: allow, dispatch: " + string(d) + "}" }
+	for _, tt := range []struct {
+		name, embedded, overlay string
+		want                    Dispatch
+	}{
+		{"nothing is said", "{version: 1, default: allow}", "", f},
+		{"the policy's", top(m), "", m},
+		{"the rule's before the policy's", "{version: 1, dispatch: mediate, frontends: [{match: [a], dispatch: builtin}]}", "", b},
+		{"an overlay's mediate over forward", rule(f), rule(m), m},
+		{"an overlay's mediate over builtin", rule(b), top(m), m},
+		{"no overlay's forward over mediate", rule(m), rule(f), m},
+		{"no overlay's builtin over mediate", top(m), rule(b), m},
+		{"no overlay's builtin over forward", top(f), rule(b), f},
+		{"no overlay's forward over builtin", top(b), top(f), b},
+		{"an overlay's rule before its document", rule(f), "{version: 1, dispatch: mediate, frontends: [{match: [a], dispatch: forward}]}", f},
+		{"what forward can't judge is mediated", rule(f), "{version: 1, default: allow, dispatch: builtin, build: {frontends: {allow: [b]}}}", m},
+		{"builtin can judge it", rule(b), "{version: 1, default: allow, dispatch: builtin, build: {frontends: {allow: [b]}}}", b},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tt.want, decided(t, tt.embedded, tt.overlay).Dispatch)
+		})
+	}
+}
+
+func TestBoundsOfTwoLayers(t *testing.T) {
+	t.Parallel()
+	limits := func(s string) string { return "{version: 1, default: allow, limits: {" + s + "}}" }
+	const none = "{version: 1, default: allow}"
+	for _, tt := range []struct {
+		name, embedded, overlay string
+		timeout                 time.Duration
+		nesting                 int
+	}{
+		{"the defaults", none, "", time.Hour, 4},
+		{"the policy's", limits("timeout: 2h, nesting: 16"), "", 2 * time.Hour, 16},
+		{"an overlay without any", limits("timeout: 2h, nesting: 16"), none, 2 * time.Hour, 16},
+		{"a tighter overlay", limits("timeout: 2h, nesting: 16"), limits("timeout: 90m, nesting: 1"), 90 * time.Minute, 1},
+		{"a looser overlay", limits("timeout: 2m, nesting: 1"), limits("timeout: 90m, nesting: 3"), 2 * time.Minute, 1},
+		{"an overlay that is looser than the defaults", none, limits("timeout: 24h, nesting: 16"), time.Hour, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := decided(t, tt.embedded, tt.overlay)
+			require.Equal(t, tt.timeout, d.Timeout)
+			require.Equal(t, tt.nesting, d.Nesting)
+		})
+	}
+	require.Equal(t, Allow, decided(t, limits("nesting: 2"), "").Verdict, "limits without match leave all names")
+}
+
+func TestWithin(t *testing.T) {
+	t.Parallel()
+	l := mustStack(t, `version: 1
+dispatch: mediate
+limits: {timeout: 10m, nesting: 2}
+frontends:
+- {name: a, match: [a], build: {images: {allow: ["m.example/**", b], convert: [{from: "docker.io/library/**", to: "m.example/**"}]}, exec: {secrets: [x, y]}, containers: allow}}
+- {name: b, match: [b], build: {images: {allow: ["docker.io/**"], deny: [bad]}, exec: {secrets: [y, z]}, containers: allow}}
+- {name: c, match: [c], mode: warn, build: {images: {deny: [q.example/x]}}}
+`, "")
+	a, b, c := Decide(l, request(t, "a")), Decide(l, request(t, "b")), Decide(l, request(t, "c"))
+	outer := a
+	outer.Timeout = time.Minute
+	inner := b.Within(outer)
+	require.Equal(t, time.Minute, inner.Timeout)
+	require.Equal(t, []int{2, 1}, []int{a.Nesting, inner.Nesting})
+	require.Equal(t, 2, b.Nesting, "the decision itself is left alone")
+	require.Len(t, b.held, 1)
+
+	require.Equal(t, "m.example/alpine:latest", inner.Judge(image("alpine")).Image.String(), "the outer rules convert what the inner ones allow")
+	require.Equal(t, `rule "b" refuses the image bad:latest (build.images.deny: bad)`, inner.Judge(image("bad")).Reason)
+	require.Equal(t, `rule "b" refuses the image m.example/x:latest: it allows only docker.io/** (build.images.allow)`, inner.Judge(image("m.example/x")).Reason)
+	secret := func(s string) Verdict { return inner.Judge(Fact{Exec: &ExecFact{Secrets: []string{s}}}).Verdict }
+	require.Equal(t, []Verdict{Deny, Allow, Deny}, []Verdict{secret("x"), secret("y"), secret("z")})
+	require.Equal(t, Allow, inner.Judge(Fact{Container: &ExecFact{}}).Verdict)
+	require.Equal(t, "a", c.Within(a).Judge(image("q.example/x")).Rule, "a rule that warns loosens none that encloses it")
+	require.Equal(t, Deny, a.Within(c).Judge(image("q.example/x")).Verdict)
+	require.Equal(t, Deny, b.Within(c).Judge(Fact{Container: &ExecFact{Network: "?"}}).Verdict)
+
+	innermost := c.Within(inner)
+	require.Equal(t, 0, innermost.Nesting)
+	require.Equal(t, Warn, c.Judge(Fact{Container: &ExecFact{}}).Verdict)
+	r := innermost.Judge(Fact{Frontend: "a"})
+	require.Equal(t, Deny, r.Verdict)
+	require.Equal(t, LimitsRule, r.Rule)
+	require.Equal(t, "it asks for another frontend, and frontends run others no deeper than that (limits.nesting)", r.Reason)
+
+	for name, d := range map[string]Decision{
+		"too deep":                a.Within(innermost),
+		"in what is refused":      a.Within(Decide(l, request(t, "z"))),
+		"in what nobody decided":  a.Within(Decision{}),
+		"what is refused":         Decide(l, request(t, "z")).Within(a),
+		"in what was overruled":   a.Within(b.Overrule(r)),
+		"what was overruled then": b.Overrule(r).Within(a),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, Deny, d.Verdict)
+			require.NotEmpty(t, d.Reason)
+			require.Equal(t, Deny, d.Judge(image("b")).Verdict)
+		})
+	}
+}
+
+func TestOverruleAndCaution(t *testing.T) {
+	t.Parallel()
+	d := decided(t, `{version: 1, contact: us, frontends: [{name: a, match: [a], warnAfter: 2020-01-01, options: {deny: [x]}, message: see, contact: me, build: {images: {allow: [x, b]}}}]}`, "")
+	require.Equal(t, Warn, d.Verdict)
+	over := d.Overrule(d.Judge(image("y")))
+	require.Equal(t, Decision{
+		Verdict: Deny, Requested: d.Requested, Source: d.Source, Reference: d.Reference, Policy: d.Policy, Layer: LayerPolicy, Rule: "a",
+		Reason:   `rule "a" refuses the image y:latest: it allows only x or b (build.images.allow)`,
+		Messages: []string{"see"}, Allowed: []string{"x", "b"}, Contact: "me",
+	}, over)
+	require.Equal(t, over, over.Caution([]Ruling{{Verdict: Warn, Reason: "w"}}), "a denial stays one")
+
+	d = decided(t, "{version: 1, default: allow}", "")
+	require.Equal(t, d, d.Caution(nil))
+	require.Equal(t, d, d.Caution([]Ruling{{Verdict: Allow}, {Verdict: Deny, Reason: "x"}}))
+	warned := d.Caution([]Ruling{{Verdict: Warn, Reason: "w"}, {Verdict: Warn, Reason: "v"}, {Verdict: Warn, Reason: "w"}})
+	require.Equal(t, Warn, warned.Verdict)
+	require.Equal(t, []string{"w", "v"}, warned.Warnings)
+	require.Equal(t, []string{"w", "v", "u"}, warned.Caution([]Ruling{{Verdict: Warn, Reason: "v"}, {Verdict: Warn, Reason: "u"}}).Warnings)
+	require.Equal(t, Allow, d.Verdict)
+}
+
+func TestObligationsAsJSON(t *testing.T) {
+	t.Parallel()
+	d := decided(t, `{version: 1, build: {local: {allow: [context]}}, frontends: [{name: a, match: [a], dispatch: mediate, build: {exec: {ulimits: {core: 0}}, config: {user: {forbid: [""]}}}}]}`,
+		"{version: 1, mode: warn, default: allow, build: {containers: deny}}")
+	out, err := json.Marshal(d)
+	require.NoError(t, err)
+	var doc map[string]any
+	require.NoError(t, json.Unmarshal(out, &doc))
+	require.Equal(t, "mediate", doc["dispatch"])
+	part, err := json.Marshal(doc["obligations"])
+	require.NoError(t, err)
+	require.JSONEq(t, `{"build": [
+		{"layer": "policy", "rule": "a", "mode": "enforce", "build": {"local": {"allow": ["context"]}, "exec": {"ulimits": {"core": 0}}, "config": {"user": {"forbid": [""]}}}},
+		{"layer": "overlay", "rule": "default", "mode": "warn", "build": {"containers": "deny"}}
+	]}`, string(part))
+}
+
+func TestExplainRulesOnBuilds(t *testing.T) {
+	t.Parallel()
+	l := mustStack(t, "version: 1\nbuild: {local: {allow: [context]}}\nfrontends:\n- {name: a, match: [a], dispatch: mediate, build: {exec: {ssh: true}, git: {deny: [\"https://x/**\"]}}}\n- {name: b, match: [b]}\n", "")
+	tail := func(ref, overlay string) []Step {
+		layers := l
+		if overlay != "" {
+			layers.overlay = mustParse(t, overlay)
+		}
+		steps := Explain(layers, request(t, ref)).Steps
+		for i, s := range steps {
+			if s.Kind == StepObligations {
+				return steps[i+1:]
+			}
+		}
+		return nil
+	}
+	held := Step{Kind: StepBuild, Layer: LayerPolicy, Rule: "a", File: "policy.yaml", Line: 4, Reason: "what it builds is held to rules on git, local and exec"}
+	run := Step{Kind: StepDispatch, Verdict: Allow, Reason: "it is run by dispatch: mediate, for at most 1h0m0s, and can run other frontends 4 deep"}
+	require.Equal(t, []Step{held, run}, tail("a", ""))
+	require.Equal(t, []Step{
+		{Kind: StepBuild, Layer: LayerOverlay, Rule: DefaultRule, Reason: "what it builds is held to rules on images, which only warn"}, held, run,
+	}, tail("a", "{version: 1, mode: warn, default: allow, build: {images: {deny: [x]}}}"))
+	require.Equal(t, []Step{
+		{Kind: StepBuild, Layer: LayerPolicy, Rule: "b", File: "policy.yaml", Line: 5, Reason: "what it builds is held to rules on local"},
+		{Kind: StepDispatch, Verdict: Allow, Reason: "it is run by dispatch: forward, so that what it builds is judged when it has returned"},
+	}, tail("b", ""))
+	require.Nil(t, tail("c", ""))
+}
