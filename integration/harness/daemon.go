@@ -17,6 +17,7 @@ import (
 const (
 	socketName = "buildkitd.sock"
 	logName    = "buildkitd.log"
+	configName = "buildkitd.toml"
 
 	// A daemon is ready in 110 to 290 ms; the rest is room for a busy machine.
 	startTimeout = 30 * time.Second
@@ -69,7 +70,7 @@ func (e *Env) StartDaemon(t T, cfg DaemonConfig) *Daemon {
 	if host := os.Getenv("BUILDKIT_HOST"); host != "" && cfg.AnyConfig {
 		return e.borrowDaemon(t, host)
 	}
-	d, err := e.startDaemon(cfg)
+	d, err := e.startDaemon(e.buildkitd, cfg)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -100,7 +101,7 @@ func (e *Env) borrowDaemon(t T, host string) *Daemon {
 	return d
 }
 
-func (e *Env) startDaemon(cfg DaemonConfig) (*Daemon, error) {
+func (e *Env) startDaemon(program buildkitd, cfg DaemonConfig) (*Daemon, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("buildkitd needs root here: run the tests as root, or set BUILDKIT_HOST for those that allow it")
 	}
@@ -120,20 +121,20 @@ func (e *Env) startDaemon(cfg DaemonConfig) (*Daemon, error) {
 		d.root = filepath.Join(dir, "root")
 	}
 	e.reaper.add(dir, d.stop)
-	if err := d.start(cfg, e.snapshotter()); err != nil {
+	if err := d.start(program, cfg, e.snapshotter()); err != nil {
 		err = fmt.Errorf("start buildkitd: %w\n%s", err, d.LogTail())
 		return nil, errors.Join(err, e.reaper.run(dir))
 	}
 	return d, nil
 }
 
-func (d *Daemon) start(cfg DaemonConfig, snapshotter string) error {
-	config := filepath.Join(d.dir, "buildkitd.toml")
-	if err := os.WriteFile(config, []byte(cfg.toml(d.root, d.dir, snapshotter, d.tools.RunC)), 0o600); err != nil {
+func (d *Daemon) start(program buildkitd, cfg DaemonConfig, snapshotter string) error {
+	config := filepath.Join(d.dir, configName)
+	text := cfg.toml(d.root, d.dir, snapshotter, d.tools.RunC, program.rootless != nil)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
-	tmp := filepath.Join(d.dir, "tmp")
-	if err := os.Mkdir(tmp, 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(d.dir, "tmp"), 0o700); err != nil {
 		return err
 	}
 	log, err := os.Create(d.LogFile)
@@ -141,8 +142,9 @@ func (d *Daemon) start(cfg DaemonConfig, snapshotter string) error {
 		return err
 	}
 	defer log.Close()
-	d.cmd = exec.Command(d.tools.Buildkitd, "--config", config)
-	d.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + d.dir, "TMPDIR=" + tmp}
+	if d.cmd, err = program.command(d.dir); err != nil {
+		return err
+	}
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	// Pdeathsig ends the daemon if this process is killed without a chance to.
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
@@ -235,8 +237,14 @@ func (d *Daemon) Log() string {
 }
 
 // LogTail returns the last few kilobytes of the log, from a line's beginning.
-func (d *Daemon) LogTail() string {
-	data := []byte(d.Log())
+func (d *Daemon) LogTail() string { return tailOf(d.LogFile) }
+
+// tailOf returns the last few kilobytes of a log, empty for one that isn't there.
+func tailOf(file string) string {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
 	if len(data) > logTail {
 		data = data[len(data)-logTail:]
 		if i := bytes.IndexByte(data, '\n'); i >= 0 {

@@ -31,7 +31,7 @@ type DaemonConfig struct {
 }
 
 // toml renders the configuration for a daemon whose files are under dir.
-func (c DaemonConfig) toml(root, dir, snapshotter, runc string) string {
+func (c DaemonConfig) toml(root, dir, snapshotter, runc string, rootless bool) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("root = %q", root)
@@ -41,7 +41,7 @@ func (c DaemonConfig) toml(root, dir, snapshotter, runc string) string {
 	// Without it all daemons of the machine share one socket.
 	line("[otel]\n  socketPath = %q", filepath.Join(dir, "otel.sock"))
 	line("[cdi]\n  disabled = true")
-	line("[worker.oci]\n  enabled = true\n  binary = %q\n  snapshotter = %q\n  networkMode = \"host\"", runc, snapshotter)
+	line("[worker.oci]\n  enabled = true\n  rootless = %t\n  binary = %q\n  snapshotter = %q\n  networkMode = \"host\"", rootless, runc, snapshotter)
 	line("[worker.containerd]\n  enabled = false")
 	line("[frontend.\"dockerfile.v0\"]\n  enabled = %t", !c.DockerfileOff)
 	line("[frontend.\"gateway.v0\"]\n  enabled = true")

@@ -17,6 +17,7 @@ type Env struct {
 	Registry *Registry
 
 	progress    io.Writer
+	buildkitd   buildkitd
 	reaper      *reaper
 	snapshotter func() string
 	stopSignals func()
@@ -35,9 +36,14 @@ func NewEnv(progress io.Writer) (*Env, error) {
 	if err != nil {
 		return nil, err
 	}
+	under, err := tools.prepareBuildkitd(os.Getenv(BuildkitdVariable), progress)
+	if err != nil {
+		return nil, err
+	}
 	e := &Env{
 		Tools:       tools,
 		progress:    progress,
+		buildkitd:   under,
 		reaper:      newReaper(),
 		snapshotter: sync.OnceValue(bestSnapshotter),
 	}

@@ -90,7 +90,7 @@ func (e *Env) pushTestFrontend(f TestFrontend) error {
 	}
 	binary := filepath.Join(dir, f.name())
 	pkg := "github.com/policy-frontend/policy-frontend/integration/frontends/" + f.name()
-	if err := goBuild(filepath.Join(e.Tools.Root, "integration"), binary, pkg, ""); err != nil {
+	if err := goBuild(filepath.Join(e.Tools.Root, "integration"), program{out: binary, pkg: pkg}); err != nil {
 		return err
 	}
 	err = e.Registry.PushFrontend(e.Registry.Ref(string(f)), FrontendImage{

@@ -158,7 +158,7 @@ func (e *Env) bake(ref, policy string, say func(string, ...any)) error {
 		return fmt.Errorf("push %s: %w", goImage, err)
 	}
 	say("assembled %s in %.1fs", goImage, time.Since(start).Seconds())
-	d, err := e.startDaemon(DaemonConfig{
+	d, err := e.startDaemon(e.Tools.currentBuildkitd(), DaemonConfig{
 		Mirrors: map[string][]string{"docker.io": {e.Registry.Host()}},
 		Root:    filepath.Join(e.Tools.Root, stateDir, "bootstrap"),
 	})

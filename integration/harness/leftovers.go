@@ -17,7 +17,8 @@ import (
 // children and to take down their mounts.
 const settleTimeout = 5 * time.Second
 
-// runcStates is runc's default state folder, which buildkitd uses.
+// runcStates is runc's default state folder, which buildkitd uses; a rootless one
+// has its own beside its root, see rootless.go.
 const runcStates = "/run/runc"
 
 // leftovers lists the mounts, runc containers and processes that belong to a
@@ -47,6 +48,8 @@ func (d *Daemon) Containers() []string {
 
 func containersOf(root string) []string {
 	states, _ := filepath.Glob(filepath.Join(runcStates, "*", "state.json"))
+	rootless, _ := filepath.Glob(filepath.Join(filepath.Dir(root), "run", "runc", "*", "state.json"))
+	states = append(states, rootless...)
 	var found []string
 	for _, state := range states {
 		// A container that ends meanwhile takes its state with it.

@@ -60,12 +60,14 @@ func newRegistry() (*Registry, error) {
 		registry.Logger(log.New(io.Discard, "", 0)),
 	)
 	r.server = &http.Server{Handler: r.logged(inner), ReadHeaderTimeout: 10 * time.Second}
-	go func() {
-		if err := r.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.Printf("registry %s stopped: %v", r.host, err)
-		}
-	}()
+	go r.serve(listener)
 	return r, nil
+}
+
+func (r *Registry) serve(listener net.Listener) {
+	if err := r.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		log.Printf("registry %s stopped: %v", r.host, err)
+	}
 }
 
 func (r *Registry) close() error {

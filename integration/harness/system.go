@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 )
 
 // installFromDistribution finds the programs that are not built from Go
@@ -18,17 +17,16 @@ func (t *Tools) installFromDistribution(say func(string, ...any)) error {
 		return errors.New("git is not installed: the tests build from git contexts")
 	}
 	var err error
-	if t.RunC, err = findOrInstall("runc", "runc", exec.LookPath, say); err != nil {
+	if t.RunC, err = findOrInstall("runc", "runc", "runc", exec.LookPath, say); err != nil {
 		return err
 	}
-	t.Busybox, err = findOrInstall("a static busybox", "busybox-static", lookStaticBusybox, say)
+	t.Busybox, err = findOrInstall("a static busybox", "busybox", "busybox-static", lookStaticBusybox, say)
 	return err
 }
 
-// findOrInstall looks a program up, and if it isn't there installs the Debian
-// package pkg and looks again.
-func findOrInstall(what, pkg string, look func(string) (string, error), say func(string, ...any)) (string, error) {
-	name := strings.TrimSuffix(pkg, "-static")
+// findOrInstall looks the program name up, and if it isn't there installs the
+// Debian package pkg and looks again.
+func findOrInstall(what, name, pkg string, look func(string) (string, error), say func(string, ...any)) (string, error) {
 	path, lookErr := look(name)
 	if lookErr == nil {
 		return path, nil

@@ -1,0 +1,237 @@
+package harness
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// engineStart bounds the start of dockerd with its containerd, which takes
+	// about two seconds.
+	engineStart = time.Minute
+
+	engineName   = "engine"
+	mobyModule   = "github.com/moby/moby/v2"
+	containerd   = "github.com/containerd/containerd/v2"
+	dockerModule = "github.com/docker/cli"
+)
+
+// Engine is a running Docker Engine: dockerd with a containerd of its own. It builds; to
+// run containers it would need a newer runc than Debian 12 has. Its network is a namespace with nothing in it but the environment's registry, so that
+// it can't touch the machine's.
+type Engine struct {
+	// Version is that of the engine's module, such as "v2.0.0".
+	Version string
+	// LogFile is dockerd's debug log.
+	LogFile string
+
+	host   string
+	tools  engineTools
+	dir    string
+	cmd    *exec.Cmd
+	exited chan struct{}
+	leave  func()
+}
+
+type engineTools struct {
+	bin, docker, buildx, dockerd string
+	version                      string
+}
+
+// prepareEngine builds the engine and docker's command line.
+func (t *Tools) prepareEngine(say func(string, ...any)) (engineTools, error) {
+	dir := filepath.Join(t.Root, compatDir, engineName)
+	bin := filepath.Join(t.Root, stateDir, "bin", engineName)
+	e := engineTools{bin: bin, docker: filepath.Join(bin, "docker"), dockerd: filepath.Join(bin, "dockerd"), buildx: t.Buildx}
+	var err error
+	if e.version, err = moduleVersion(dir, mobyModule); err != nil {
+		return e, err
+	}
+	cli, err := moduleVersion(dir, dockerModule)
+	if err != nil {
+		return e, err
+	}
+	return e, t.buildAll(dir, []program{
+		{out: e.dockerd, pkg: mobyModule + "/cmd/dockerd", ldflags: "-X " + mobyModule + "/dockerversion.Version=" + e.version},
+		{out: filepath.Join(bin, "containerd"), pkg: containerd + "/cmd/containerd"},
+		{
+			out: e.docker, pkg: dockerModule + "/cmd/docker", ldflags: "-X " + dockerModule + "/cli/version.Version=" + strings.TrimSuffix(cli, "+incompatible"),
+			// It has no go.mod, so that Go would read it as of a very old version.
+			gcflags: dockerModule + "/...=-lang=go1.26",
+		},
+	}, say)
+}
+
+// StartEngine starts a Docker Engine with a root of its own, built from
+// tools/compat/engine, and returns when it answers. Short names and localhost of
+// the environment's registry are what they are to a Daemon. It is stopped, and its
+// root removed, when the test ends or the process gets SIGINT or SIGTERM. A failed
+// test shows the end of its log.
+func (e *Env) StartEngine(t T) *Engine {
+	t.Helper()
+	g, err := e.startEngine()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("end of dockerd's log:\n%s", tailOf(g.LogFile))
+		}
+		if err := e.reaper.run(g.dir); err != nil {
+			t.Errorf("stop dockerd: %v", err)
+		}
+	})
+	return g
+}
+
+func (e *Env) startEngine() (*Engine, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("dockerd needs root: run the tests as root")
+	}
+	say := progressTo(e.progress)
+	var tools engineTools
+	err := e.Tools.alone(say, func() (err error) {
+		tools, err = e.Tools.prepareEngine(say)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", tempPrefix())
+	if err != nil {
+		return nil, err
+	}
+	g := &Engine{
+		Version: tools.version, LogFile: filepath.Join(dir, "dockerd.log"),
+		host: "unix://" + filepath.Join(dir, "docker.sock"), tools: tools, dir: dir,
+		exited: make(chan struct{}), leave: func() {},
+	}
+	e.reaper.add(dir, g.stop)
+	if err := g.start(e.Registry); err != nil {
+		err = fmt.Errorf("start dockerd: %w\n%s", err, tailOf(g.LogFile))
+		return nil, errors.Join(err, e.reaper.run(dir))
+	}
+	return g, nil
+}
+
+func (g *Engine) start(registry *Registry) error {
+	config, err := json.Marshal(map[string]any{
+		"data-root": filepath.Join(g.dir, "root"), "exec-root": filepath.Join(g.dir, "exec"), "pidfile": filepath.Join(g.dir, "pid"),
+		"hosts": []string{g.host}, "registry-mirrors": []string{"http://" + registry.Host()}, "debug": true,
+		// It would need programs of the machine's for them; nothing is to be reached.
+		"iptables": false, "ip6tables": false, "ip-forward": false, "userland-proxy": false,
+	})
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(g.dir, "daemon.json")
+	if err := os.WriteFile(file, config, 0o600); err != nil {
+		return err
+	}
+	plugins := filepath.Join(g.dir, "config", "cli-plugins")
+	if err := os.MkdirAll(plugins, 0o700); err != nil {
+		return err
+	}
+	// `docker build` is buildx's.
+	if err := os.Symlink(g.tools.buildx, filepath.Join(plugins, "docker-buildx")); err != nil {
+		return err
+	}
+	log, err := os.Create(g.LogFile)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	g.cmd = exec.Command(g.tools.dockerd, "--config-file", file)
+	g.cmd.Env = []string{"PATH=" + g.tools.bin + ":" + os.Getenv("PATH"), "HOME=" + g.dir, "TMPDIR=" + os.TempDir()}
+	g.cmd.Stdout, g.cmd.Stderr = log, log
+	// What it mounts is in a namespace of its own and ends with it.
+	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM, Unshareflags: syscall.CLONE_NEWNS}
+	g.leave, err = inNewNetwork(func() error {
+		if err := registry.listenHere(); err != nil {
+			return err
+		}
+		return g.cmd.Start()
+	})
+	if err != nil {
+		return err
+	}
+	go func() {
+		defer close(g.exited)
+		_ = g.cmd.Wait() // how it ended is in its log
+	}()
+	ready := Poll(engineStart, func() bool { return g.hasExited() || g.answers() })
+	if g.hasExited() {
+		return errors.New("it ended at once")
+	}
+	if !ready {
+		return fmt.Errorf("no answer from %s within %s", g.host, engineStart)
+	}
+	return nil
+}
+
+func (g *Engine) hasExited() bool {
+	select {
+	case <-g.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+func (g *Engine) answers() bool {
+	if _, err := os.Stat(strings.TrimPrefix(g.host, "unix://")); err != nil {
+		return false
+	}
+	c := Command{Path: g.tools.docker, Args: []string{"version"}}
+	p, err := c.start(g.clientEnv())
+	if err != nil {
+		return false
+	}
+	o, err := p.result()
+	return err == nil && o.ExitCode == 0
+}
+
+func (g *Engine) stop() error {
+	defer g.leave()
+	var errs []error
+	if g.cmd != nil && g.cmd.Process != nil {
+		_ = syscall.Kill(g.cmd.Process.Pid, syscall.SIGTERM)
+		if !Poll(stopTimeout, g.hasExited) {
+			errs = append(errs, fmt.Errorf("it did not end within %s of SIGTERM", stopTimeout))
+		}
+		_ = syscall.Kill(-g.cmd.Process.Pid, syscall.SIGKILL)
+		<-g.exited
+	}
+	if left := leftovers(g.dir); len(left) > 0 {
+		errs = append(errs, fmt.Errorf("it left behind:\n  %s", strings.Join(left, "\n  ")))
+	}
+	return errors.Join(append(errs, removeRoot(g.dir))...)
+}
+
+// Docker runs docker with args in the folder dir, and with more environment as
+// KEY=VALUE.
+func (g *Engine) Docker(t T, dir string, env []string, args ...string) Output {
+	t.Helper()
+	c := Command{Path: g.tools.docker, Args: args, Dir: dir}
+	p, err := c.start(append(g.clientEnv(), env...))
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(p.kill)
+	return p.Wait(t)
+}
+
+// clientEnv is the whole environment of docker, so that runs repeat.
+func (g *Engine) clientEnv() []string {
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + g.dir, "TMPDIR=" + os.TempDir(), "TERM=xterm",
+		"DOCKER_HOST=" + g.host, "DOCKER_CONFIG=" + filepath.Join(g.dir, "config"),
+	}
+}
