@@ -61,6 +61,7 @@ const farewell = 2 * time.Second
 func (s *broker) answer(ctx context.Context, err error) error {
 	var r *refusal
 	if errors.As(err, &r) {
+		s.judge.remember(r)
 		time.AfterFunc(farewell, func() { s.stop(r) })
 		err = s.build.deny(ctx, r)
 	}

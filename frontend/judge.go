@@ -211,12 +211,18 @@ func (j *judge) refuse(ruling policy.Ruling, at func() *facts.Place) error {
 	if p := at(); p != nil {
 		r.origin = origin{kind: fromStep, place: p}
 	}
+	j.remember(r)
+	return r
+}
+
+// remember keeps the first refusal: of what the judge refused, and of a frontend
+// that the inner one asked for.
+func (j *judge) remember(r *refusal) {
 	j.memory.mu.Lock()
 	defer j.memory.mu.Unlock()
 	if j.memory.refusal == nil {
 		j.memory.refusal = r
 	}
-	return r
 }
 
 // warn shows a warning at the line that caused it, each once.

@@ -1,0 +1,312 @@
+package frontend
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	apicapspb "github.com/moby/buildkit/util/apicaps/pb"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// fakeDaemon answers what a broker passes on, and records it.
+type fakeDaemon struct {
+	gwpb.LLBBridgeClient
+	mu     sync.Mutex
+	passed []proto.Message
+}
+
+func pass[T any](d *fakeDaemon, req proto.Message, answer T) (T, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.passed = append(d.passed, proto.Clone(req))
+	return answer, nil
+}
+
+func (d *fakeDaemon) Ping(context.Context, *gwpb.PingRequest, ...grpc.CallOption) (*gwpb.PongResponse, error) {
+	newer := &apicapspb.APICap{ID: "source.from.the.future", Enabled: true}
+	return &gwpb.PongResponse{FrontendAPICaps: append(gwpb.Caps.All(), newer), LLBCaps: append(pb.Caps.All(), newer)}, nil
+}
+
+func (d *fakeDaemon) ResolveSourceMeta(_ context.Context, req *gwpb.ResolveSourceMetaRequest, _ ...grpc.CallOption) (*gwpb.ResolveSourceMetaResponse, error) {
+	return pass(d, req, &gwpb.ResolveSourceMetaResponse{Source: req.Source})
+}
+
+func (d *fakeDaemon) ResolveImageConfig(_ context.Context, req *gwpb.ResolveImageConfigRequest, _ ...grpc.CallOption) (*gwpb.ResolveImageConfigResponse, error) {
+	return pass(d, req, &gwpb.ResolveImageConfigResponse{Ref: req.Ref})
+}
+
+func (d *fakeDaemon) Solve(_ context.Context, req *gwpb.SolveRequest, _ ...grpc.CallOption) (*gwpb.SolveResponse, error) {
+	return pass(d, req, &gwpb.SolveResponse{Result: &gwpb.Result{
+		Result:       &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved", Def: req.Definition}},
+		Attestations: map[string]*gwpb.Attestations{"k": {Attestation: []*gwpb.Attestation{{Ref: &gwpb.Ref{Id: "attested"}}}}},
+	}})
+}
+
+func (d *fakeDaemon) ReadFile(_ context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption) (*gwpb.ReadFileResponse, error) {
+	return pass(d, req, &gwpb.ReadFileResponse{Data: []byte("data")})
+}
+
+func (d *fakeDaemon) ReadDir(_ context.Context, req *gwpb.ReadDirRequest, _ ...grpc.CallOption) (*gwpb.ReadDirResponse, error) {
+	return pass(d, req, &gwpb.ReadDirResponse{})
+}
+
+func (d *fakeDaemon) StatFile(_ context.Context, req *gwpb.StatFileRequest, _ ...grpc.CallOption) (*gwpb.StatFileResponse, error) {
+	return pass(d, req, &gwpb.StatFileResponse{})
+}
+
+func (d *fakeDaemon) Evaluate(_ context.Context, req *gwpb.EvaluateRequest, _ ...grpc.CallOption) (*gwpb.EvaluateResponse, error) {
+	return pass(d, req, &gwpb.EvaluateResponse{})
+}
+
+func (d *fakeDaemon) NewContainer(_ context.Context, req *gwpb.NewContainerRequest, _ ...grpc.CallOption) (*gwpb.NewContainerResponse, error) {
+	return pass(d, req, &gwpb.NewContainerResponse{})
+}
+
+func (d *fakeDaemon) ReleaseContainer(_ context.Context, req *gwpb.ReleaseContainerRequest, _ ...grpc.CallOption) (*gwpb.ReleaseContainerResponse, error) {
+	return pass(d, req, &gwpb.ReleaseContainerResponse{})
+}
+
+func (d *fakeDaemon) ReadFileContainer(_ context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption) (*gwpb.ReadFileResponse, error) {
+	return pass(d, req, &gwpb.ReadFileResponse{})
+}
+
+const mediated = `version: 1
+dispatch: mediate
+build:
+  images: {allow: ["mirror.corp/**"]}
+  containers: allow
+frontends:
+  - {name: dockerfile, match: ["docker/dockerfile"]}
+`
+
+// served is a broker and what an inner frontend has of it: a connection.
+type served struct {
+	gwpb.LLBBridgeClient
+	conn   *grpc.ClientConn
+	broker *broker
+	daemon *fakeDaemon
+}
+
+func serveBroker(t *testing.T, doc string) served {
+	t.Helper()
+	j := judgeBy(t, &fakeClient{opts: map[string]string{keySource: "corp/policy-frontend:v1"}}, doc)
+	d := &fakeDaemon{}
+	j.build.bridge = &bridge{LLBBridgeClient: d, raw: d}
+	s := j.build.newBroker("docker/dockerfile:1", j, func(error) {})
+	ours, theirs := net.Pipe()
+	server := s.server()
+	go func() { _ = server.Serve(newOneConn(ours)) }()
+	t.Cleanup(server.Stop)
+	conn, err := dial(theirs)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return served{LLBBridgeClient: gwpb.NewLLBBridgeClient(conn), conn: conn, broker: s, daemon: d}
+}
+
+// requireRefused fails the test unless the call was refused for the reason, and
+// nothing of it reached the daemon.
+func (s served) requireRefused(t *testing.T, err error, reason string) {
+	t.Helper()
+	require.ErrorContains(t, err, reason)
+	require.ErrorContains(t, s.broker.judge.refused(), reason)
+	require.Empty(t, s.daemon.passed)
+}
+
+func TestABrokerRefusesWhatNobodyCanJudge(t *testing.T) {
+	t.Parallel()
+	denied := marshalState(t, llb.Image("docker.io/library/busybox:latest"))
+	for name, tc := range map[string]struct {
+		ask    func(context.Context, served) error
+		reason string
+	}{
+		"a denied image in a definition": {func(ctx context.Context, s served) error {
+			_, err := s.Solve(ctx, &gwpb.SolveRequest{Definition: denied})
+			return err
+		}, "busybox:latest"},
+		"a denied image that is looked up": {func(ctx context.Context, s served) error {
+			_, err := s.ResolveSourceMeta(ctx, &gwpb.ResolveSourceMetaRequest{Source: &pb.SourceOp{Identifier: "docker-image://docker.io/library/busybox:latest"}})
+			return err
+		}, "busybox:latest"},
+		"a denied image that is looked up in the old way": {func(ctx context.Context, s served) error {
+			_, err := s.ResolveImageConfig(ctx, &gwpb.ResolveImageConfigRequest{Ref: "docker.io/library/busybox:latest"})
+			return err
+		}, "busybox:latest"},
+		"attestations": {func(ctx context.Context, s served) error {
+			_, err := s.ResolveSourceMeta(ctx, &gwpb.ResolveSourceMetaRequest{
+				Source: &pb.SourceOp{Identifier: "docker-image://mirror.corp/base:1"},
+				Image:  &gwpb.ResolveSourceImageRequest{AttestationChain: true},
+			})
+			return err
+		}, "the attestations of an image"},
+		"attestations by their kind": {func(ctx context.Context, s served) error {
+			_, err := s.ResolveSourceMeta(ctx, &gwpb.ResolveSourceMetaRequest{
+				Source: &pb.SourceOp{Identifier: "docker-image://mirror.corp/base:1"},
+				Image:  &gwpb.ResolveSourceImageRequest{ResolveAttestations: []string{"x"}},
+			})
+			return err
+		}, "the attestations of an image"},
+		"a final solve": {func(ctx context.Context, s served) error {
+			_, err := s.Solve(ctx, &gwpb.SolveRequest{Definition: &pb.Definition{}, Final: true})
+			return err
+		}, "Final"},
+		"a frontend of the daemon": {func(ctx context.Context, s served) error {
+			_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "dockerfile.v0"})
+			return err
+		}, "the frontend dockerfile.v0 of the daemon"},
+		"a nested frontend that no rule allows": {func(ctx context.Context, s served) error {
+			_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "gateway.v0", FrontendOpt: map[string]string{"source": "evil/frontend"}})
+			return err
+		}, "no rule allows evil/frontend"},
+		"a nested frontend that is ourselves": {func(ctx context.Context, s served) error {
+			_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "gateway.v0", FrontendOpt: map[string]string{"source": "corp/policy-frontend:v1"}})
+			return err
+		}, "policy frontend"},
+		"a nested frontend behind a named context": {func(ctx context.Context, s served) error {
+			_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "gateway.v0", FrontendOpt: map[string]string{
+				"source": "docker/dockerfile:1", "context:DOCKER.io/docker/dockerfile:1::linux/amd64": "docker-image://evil/frontend",
+			}})
+			return err
+		}, "named context"},
+		"cache of its own": {func(ctx context.Context, s served) error {
+			_, err := s.Solve(ctx, &gwpb.SolveRequest{Definition: &pb.Definition{}, CacheImports: []*gwpb.CacheOptionsEntry{{Type: "registry", Attrs: map[string]string{"ref": "evil/cache"}}}})
+			return err
+		}, "cache"},
+		"cache of its own for a nested frontend": {func(ctx context.Context, s served) error {
+			_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "gateway.v0", CacheImports: []*gwpb.CacheOptionsEntry{{Type: "registry"}}})
+			return err
+		}, "cache"},
+		"a reference to read that isn't its own": {func(ctx context.Context, s served) error {
+			_, err := s.ReadFile(ctx, &gwpb.ReadFileRequest{Ref: "other"})
+			return err
+		}, "a reference that is not its own, other"},
+		"a reference to list that isn't its own": {func(ctx context.Context, s served) error {
+			_, err := s.ReadDir(ctx, &gwpb.ReadDirRequest{Ref: "other"})
+			return err
+		}, "a reference that is not its own, other"},
+		"a reference to look at that isn't its own": {func(ctx context.Context, s served) error {
+			_, err := s.StatFile(ctx, &gwpb.StatFileRequest{Ref: "other"})
+			return err
+		}, "a reference that is not its own, other"},
+		"a reference to evaluate that isn't its own": {func(ctx context.Context, s served) error {
+			_, err := s.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: "other"})
+			return err
+		}, "a reference that is not its own, other"},
+		"a reference to mount that isn't its own": {func(ctx context.Context, s served) error {
+			_, err := s.NewContainer(ctx, &gwpb.NewContainerRequest{Mounts: []*pb.Mount{{Dest: "/", ResultID: "other"}}})
+			return err
+		}, "a reference that is not its own, other"},
+		"a reference to return that isn't its own": {func(ctx context.Context, s served) error {
+			_, err := s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "other"}}}})
+			return err
+		}, "a reference that is not its own, other"},
+		"a reference to return in the old way that isn't its own": {func(ctx context.Context, s served) error {
+			_, err := s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "other"}}})
+			return err
+		}, "a reference that is not its own, other"},
+		"references to return in the old way that aren't its own": {func(ctx context.Context, s served) error {
+			_, err := s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{Result: &gwpb.Result_RefsDeprecated{RefsDeprecated: &gwpb.RefMapDeprecated{Refs: map[string]string{"a": "other"}}}}})
+			return err
+		}, "a reference that is not its own, other"},
+		"an attestation to return that isn't its own": {func(ctx context.Context, s served) error {
+			_, err := s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{Attestations: map[string]*gwpb.Attestations{"k": {Attestation: []*gwpb.Attestation{{Ref: &gwpb.Ref{Id: "other"}}}}}}})
+			return err
+		}, "a reference that is not its own, other"},
+		"a container to release that isn't its own": {func(ctx context.Context, s served) error {
+			_, err := s.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: "other"})
+			return err
+		}, "a container that is not its own, other"},
+		"a container to read that isn't its own": {func(ctx context.Context, s served) error {
+			_, err := s.ReadFileContainer(ctx, &gwpb.ReadFileRequest{Ref: "other"})
+			return err
+		}, "a container that is not its own, other"},
+		"a field that isn't known": {func(ctx context.Context, s served) error {
+			req := &gwpb.PingRequest{}
+			req.ProtoReflect().SetUnknown([]byte{0xf8, 0x07, 0x01}) // field 127, a number
+			_, err := s.Ping(ctx, req)
+			return err
+		}, "Ping with something that this version does not know"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serveBroker(t, mediated)
+			s.requireRefused(t, tc.ask(t.Context(), s), tc.reason)
+		})
+	}
+}
+
+func TestABrokerPassesOnWhatIsAllowed(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, mediated)
+	ctx := t.Context()
+	def := marshalState(t, llb.Image("mirror.corp/base:1"))
+	own := []*gwpb.SolveRequest{{Definition: def, SourcePolicies: only(s.broker.judge.inner.pinned()), ExporterAttr: []byte("{}")}}
+	resp, err := s.Solve(ctx, own[0])
+	require.NoError(t, err)
+	require.Equal(t, "solved", resp.Result.GetRef().GetId())
+
+	passed, ok := s.daemon.passed[0].(*gwpb.SolveRequest)
+	require.True(t, ok)
+	want, err := s.broker.judge.definition(ctx, def)
+	require.NoError(t, err)
+	require.NotEmpty(t, want)
+	require.True(t, proto.Equal(&gwpb.SolveRequest{Definition: def, SourcePolicies: want}, passed), "its own source policies are replaced: %v", passed.SourcePolicies)
+
+	for _, ref := range []string{"solved", "attested"} {
+		_, err = s.ReadFile(ctx, &gwpb.ReadFileRequest{Ref: ref})
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.broker.judge.refused())
+}
+
+func TestABrokerReplacesTheSourcePoliciesOfALookup(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, mediated)
+	op := &pb.SourceOp{Identifier: "docker-image://mirror.corp/base:1"}
+	_, err := s.ResolveSourceMeta(t.Context(), &gwpb.ResolveSourceMetaRequest{Source: op, SourcePolicies: only(s.broker.judge.inner.pinned())})
+	require.NoError(t, err)
+	_, err = s.ResolveImageConfig(t.Context(), &gwpb.ResolveImageConfigRequest{Ref: "mirror.corp/base:1", SourcePolicies: only(s.broker.judge.inner.pinned())})
+	require.NoError(t, err)
+	want, err := s.broker.judge.source(t.Context(), op)
+	require.NoError(t, err)
+	require.NotEmpty(t, want)
+	require.True(t, proto.Equal(&gwpb.ResolveSourceMetaRequest{Source: op, SourcePolicies: want}, s.daemon.passed[0]))
+	require.True(t, proto.Equal(&gwpb.ResolveImageConfigRequest{Ref: "mirror.corp/base:1", SourcePolicies: want}, s.daemon.passed[1]))
+}
+
+func TestABrokerAnswersNothingAfterARefusal(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, mediated)
+	ctx := t.Context()
+	_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "dockerfile.v0"})
+	require.Error(t, err)
+	_, err = s.Solve(ctx, &gwpb.SolveRequest{Definition: marshalState(t, llb.Image("mirror.corp/base:1"))})
+	require.ErrorContains(t, err, "dockerfile.v0")
+	require.Empty(t, s.daemon.passed)
+	_, err = s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{}})
+	require.NoError(t, err, "so that it can end")
+}
+
+func TestABrokerHidesWhatIsNewerThanThisProgram(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, mediated)
+	pong, err := s.Ping(t.Context(), &gwpb.PingRequest{})
+	require.NoError(t, err)
+	require.Len(t, pong.FrontendAPICaps, len(gwpb.Caps.All()))
+	require.Len(t, pong.LLBCaps, len(pb.Caps.All()))
+}
+
+func TestABrokerDoesNotKnowNewerCalls(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, mediated)
+	err := s.conn.Invoke(t.Context(), "/moby.buildkit.v1.frontend.LLBBridge/Newer", &gwpb.PingRequest{}, &gwpb.PongResponse{})
+	require.Equal(t, codes.Unimplemented, status.Code(err))
+}
