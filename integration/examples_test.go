@@ -151,6 +151,7 @@ func commands(t *testing.T) string {
 // The refusal that the README shows is what its policy and command really give.
 func TestREADME(t *testing.T) {
 	t.Parallel()
+	env.Needs(t, denyMessages, "it drops the message that clients print in the line Policy")
 	readme := read(t, filepath.Join(env.Tools.Root, "README.md"))
 	block := func(language string) string {
 		m := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindStringSubmatch(readme)

@@ -48,6 +48,7 @@ func TestWhatTheImageCannotStop(t *testing.T) {
 	})
 	t.Run("a source policy in a file beside the Dockerfile, which buildx sends by itself", func(t *testing.T) {
 		t.Parallel()
+		env.Needs(t, regoPolicies, "it asks no client about sources")
 		const open = "version: 1\ndefault: allow\n"
 		rego := fmt.Sprintf(`package docker
 default allow := false

@@ -20,6 +20,7 @@ import (
 // the inner image wherever the daemon resolves it, or wherever it loads it, is
 // found out by the guard, which does both before the nested gateway does.
 func TestASessionPolicyThatSwapsTheInnerImage(t *testing.T) {
+	env.Needs(t, "v0.26.0", "it asks no client about sources")
 	us := env.WithPolicy(t, corpPolicy)
 	d := env.SolePermitted(t)
 	for name, swaps := range map[string]func(*policysession.CheckPolicyRequest) bool{
