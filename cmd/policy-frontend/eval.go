@@ -11,14 +11,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/offline"
 )
 
 func newEvalCommand() *cobra.Command {
 	var f requestFlags
+	var built buildFlags
 	format := formatText
 	cmd := &cobra.Command{
 		Use:   "eval [flags] REF",
-		Short: "Decide whether a frontend may run, without a build",
+		Short: "Decide whether a frontend may run and build something, without a build",
 		Long: `eval decides whether the frontend REF may run, with no network and no build.
 
 The answer is the one that a build with the same options, at the same time, gets.
@@ -29,14 +31,29 @@ judged like any other; and named contexts that would replace it.
 A tag beside a digest is believed, and a message says so; in a build the tag is
 looked up and must point to the digest if the decision depends on it.
 
-With --format json, the decision is the object that a build leaves in its result's
-metadata under frontend.policy.decision.
+With --build or --llb, it also says of each thing that the frontend would ask for
+whether the policy's rules on builds let it pass. A file of facts:
 
-Exit code: 0 allow or warn, 1 deny, 2 wrong usage or an invalid policy,
-3 undecidable because the decision needs the digest of the image.`,
+  - image: busybox:1
+  - git: {url: "https://git.example/a", ref: main}
+  - http: {url: "https://files.example/a", checksum: "sha256:..."}
+  - exec: {network: host, secrets: [npm]}
+  - frontend: docker/dockerfile:1
+  - config: {user: app, labels: {a: b}}
+
+and local, ociLayout, blob and container. LLB is what frontends make of a build file;
+what it asks for is answered once for each line of that file.
+
+With --format json, the decision is the object that a build leaves in its result's
+metadata under frontend.policy.decision. With facts, it has them under build.
+
+Exit code: 0 allow or warn, 1 if the frontend or a fact is denied, 2 wrong usage or an
+invalid policy, 3 undecidable because the decision needs the digest of an image.`,
 		Example: `  policy-frontend eval --policy policy.yaml docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --overlay team.yaml --format json docker/dockerfile:1.7
   policy-frontend eval --policy policy.yaml --opt build-arg:HTTP_PROXY=http://proxy --input base docker/dockerfile:1
+  policy-frontend eval --policy policy.yaml --build facts.yaml docker/dockerfile:1
+  policy-frontend eval --policy policy.yaml --llb build.llb --format json docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --at 2027-03-01T00:00:00Z docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --opt build-arg:POLICY_FRONTEND_POLICY="$(cat team.yaml)" docker/dockerfile:1`,
 		Args: oneReference,
@@ -48,24 +65,43 @@ Exit code: 0 allow or warn, 1 deny, 2 wrong usage or an invalid policy,
 			if err != nil {
 				return err
 			}
+			list, err := built.read()
+			if err != nil {
+				return err
+			}
 			d := policy.Decide(layers, request)
-			if err := printDecision(cmd.OutOrStdout(), d, format); err != nil {
+			answers, err := judge(layers, request.Time, d, list)
+			if err == nil {
+				err = printDecision(cmd.OutOrStdout(), d, answers, built.given(), format)
+			}
+			if err != nil {
 				return &exitError{exitUsage, fmt.Errorf("printing the decision: %w", err)}
 			}
-			return verdictError(d.Verdict)
+			return verdictError(worst(d.Verdict, answers))
 		},
 	}
 	f.add(cmd)
+	built.add(cmd)
 	addFormatFlag(cmd, &format, "how to print the decision", formatText, formatJSON)
 	return cmd
 }
 
-func printDecision(w io.Writer, d policy.Decision, format string) error {
-	if format == formatJSON {
+// printDecision prints the decision, and what was answered about facts if there were
+// some.
+func printDecision(w io.Writer, d policy.Decision, answers []offline.Answer, facts bool, format string) error {
+	switch {
+	case format == formatJSON && facts:
+		return printJSON(w, struct {
+			policy.Decision
+			Build []offline.Answer `json:"build"`
+		}{d, answers})
+	case format == formatJSON:
 		return printJSON(w, d)
 	}
-	_, err := io.WriteString(w, decisionText(d))
-	return err
+	if _, err := io.WriteString(w, decisionText(d)); err != nil {
+		return err
+	}
+	return printAnswers(w, answers)
 }
 
 // printJSON writes v in one line, with characters such as < as they are.
@@ -79,11 +115,7 @@ func printJSON(w io.Writer, v any) error {
 func decisionText(d policy.Decision) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", d.Verdict, d.Requested)
-	line := func(label, text string) {
-		if text != "" {
-			fmt.Fprintf(&b, "  %-11s %s\n", label, strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n"+strings.Repeat(" ", 14)))
-		}
-	}
+	line := func(label, text string) { printLine(&b, label, text) }
 	line("reason", d.Reason)
 	for _, m := range d.Messages {
 		line("message", m)
@@ -96,6 +128,9 @@ func decisionText(d policy.Decision) string {
 	line("policy", identityText(d.Policy))
 	if d.Overlay != nil {
 		line("overlay", identityText(*d.Overlay))
+	}
+	if d.Dispatch != "" && (d.Dispatch != policy.DispatchForward || len(d.Obligations.Build) > 0) {
+		line("dispatch", string(d.Dispatch))
 	}
 	for _, o := range obligationLines(d.Obligations) {
 		line(o.label, o.text)
@@ -112,6 +147,13 @@ func decisionText(d policy.Decision) string {
 		line("to decide", "give the digest with --digest")
 	}
 	return b.String()
+}
+
+// printLine writes a line for a person, unless it has no text.
+func printLine(b *strings.Builder, label, text string) {
+	if text != "" {
+		fmt.Fprintf(b, "  %-11s %s\n", label, strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n"+strings.Repeat(" ", 14)))
+	}
 }
 
 // labelled is a line for a person.
@@ -137,7 +179,24 @@ func obligationLines(o policy.Obligations) []labelled {
 	if o.Inputs == policy.ActionDeny {
 		lines = append(lines, labelled{"inputs", "none"})
 	}
+	for _, h := range o.Build {
+		lines = append(lines, labelled{"builds", heldText(h)})
+	}
 	return lines
+}
+
+// heldText says which kinds of things a layer has rules on.
+func heldText(h policy.BuildObligation) string {
+	kinds := h.Build.Kinds()
+	words := make([]string, len(kinds))
+	for i, k := range kinds {
+		words[i] = string(k)
+	}
+	text := fmt.Sprintf("under the %s's rules on %s", h.Layer, strings.Join(words, ", "))
+	if h.Mode == policy.ModeWarn {
+		text += ", which only warn"
+	}
+	return text
 }
 
 func identityText(id policy.Identity) string {

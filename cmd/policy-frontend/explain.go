@@ -9,10 +9,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/offline"
 )
 
 func newExplainCommand() *cobra.Command {
 	var f requestFlags
+	var built buildFlags
 	format := formatText
 	cmd := &cobra.Command{
 		Use:   "explain [flags] REF",
@@ -20,13 +22,16 @@ func newExplainCommand() *cobra.Command {
 		Long: `explain decides whether the frontend REF may run, as eval does, and prints each step
 on the way there: what the reference means, which alias rewrote it, each rule with
 its file and line and why it did or didn't match, what the policy and the overlay
-each decide, and under which conditions the frontend may run. The decision comes last.
+each decide, under which conditions the frontend may run, by which dispatcher, and to
+which rules what it builds is held. The decision comes last, and after it what --build
+or --llb ask for, each as eval answers it.
 
-With --format json, steps and decision are one object.
+With --format json, steps, decision and answers are one object.
 
 Exit code: as for eval.`,
 		Example: `  policy-frontend explain --policy policy.yaml docker/dockerfile:1
   policy-frontend explain --policy policy.yaml --overlay team.yaml docker/dockerfile:1.7
+  policy-frontend explain --policy policy.yaml --build facts.yaml docker/dockerfile:1
   policy-frontend explain --policy policy.yaml --format json docker/dockerfile:1`,
 		Args: oneReference,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -37,29 +42,46 @@ Exit code: as for eval.`,
 			if err != nil {
 				return err
 			}
+			list, err := built.read()
+			if err != nil {
+				return err
+			}
 			trace := policy.Explain(layers, request)
 			for i, s := range trace.Steps {
 				if s.Layer == policy.LayerPolicy && s.File != "" {
 					trace.Steps[i].File = filepath.Join(filepath.Dir(f.policy), s.File)
 				}
 			}
-			if err := printTrace(cmd.OutOrStdout(), trace, format); err != nil {
+			answers, err := judge(layers, request.Time, trace.Decision, list)
+			if err == nil {
+				err = printTrace(cmd.OutOrStdout(), trace, answers, built.given(), format)
+			}
+			if err != nil {
 				return &exitError{exitUsage, fmt.Errorf("printing the decision: %w", err)}
 			}
-			return verdictError(trace.Decision.Verdict)
+			return verdictError(worst(trace.Decision.Verdict, answers))
 		},
 	}
 	f.add(cmd)
+	built.add(cmd)
 	addFormatFlag(cmd, &format, "how to print steps and decision", formatText, formatJSON)
 	return cmd
 }
 
-func printTrace(w io.Writer, t policy.Trace, format string) error {
-	if format == formatJSON {
+func printTrace(w io.Writer, t policy.Trace, answers []offline.Answer, facts bool, format string) error {
+	switch {
+	case format == formatJSON && facts:
+		return printJSON(w, struct {
+			policy.Trace
+			Build []offline.Answer `json:"build"`
+		}{t, answers})
+	case format == formatJSON:
 		return printJSON(w, t)
 	}
-	_, err := io.WriteString(w, stepsText(t.Steps)+decisionText(t.Decision))
-	return err
+	if _, err := io.WriteString(w, stepsText(t.Steps)+decisionText(t.Decision)); err != nil {
+		return err
+	}
+	return printAnswers(w, answers)
 }
 
 // stepsText writes the steps for a person, one line each, those of each layer under

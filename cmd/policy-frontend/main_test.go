@@ -147,7 +147,7 @@ func TestEvalJSONIsTheDecision(t *testing.T) {
 	require.Empty(t, stderr)
 	require.JSONEq(t, `{"verdict":"allow","requested":"docker/pinned@`+digestA+`","source":"docker.io/docker/pinned@`+digestA+`",
 		"rule":"pinned","reason":"rule \"pinned\" allows docker/pinned@`+digestA+`","messages":[],
-		"policy":{"id":"corp","digest":"`+digest.FromString(testPolicy).String()+`"},"obligations":{"digests":["`+digestA+`"]}}`, stdout)
+		"policy":{"id":"corp","digest":"`+digest.FromString(testPolicy).String()+`"},"obligations":{"digests":["`+digestA+`"]},"dispatch":"forward"}`, stdout)
 
 	code, stdout, _ = run("eval", "--policy", file, "--format", "json", "evil/x")
 	require.Equal(t, exitDeny, code)

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/policy-frontend/policy-frontend/frontend/facts"
+	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/offline"
+)
+
+// buildFlags name the files with what the frontend would build.
+type buildFlags struct{ facts, llb string }
+
+func (f *buildFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.facts, "build", "", "a `FILE` with facts: what the frontend would ask for, as a YAML list")
+	cmd.Flags().StringVar(&f.llb, "llb", "", "a `FILE` with LLB that the frontend would build, as buildctl build reads it")
+	completeYAML(cmd, "build")
+}
+
+func (f *buildFlags) given() bool { return f.facts != "" || f.llb != "" }
+
+// asked is a fact and where it comes from.
+type asked struct {
+	policy.Fact
+	at string
+}
+
+// read returns what the files ask for, in their order. The error is an *exitError.
+func (f *buildFlags) read() ([]asked, error) {
+	var out []asked
+	if f.facts != "" {
+		data, err := readFile(f.facts, offline.MaxSize)
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		list, err := offline.Parse(f.facts, data)
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		for _, fact := range list {
+			out = append(out, asked{Fact: fact})
+		}
+	}
+	if f.llb == "" {
+		return out, nil
+	}
+	data, err := readFile(f.llb, facts.MaxSize)
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	for found, err := range facts.Read(data) {
+		if err != nil {
+			return nil, &exitError{exitUsage, fmt.Errorf("%s: %w", f.llb, err)}
+		}
+		out = append(out, asked{Fact: found.Fact, at: place(found)})
+	}
+	return out, nil
+}
+
+// place says which line of which build file asks for what was found, or "".
+func place(f facts.Found) string {
+	p := f.Place()
+	if p == nil {
+		return ""
+	}
+	name := strconv.Quote(p.Info.GetFilename())
+	return fmt.Sprintf("line %d of %s", p.Ranges[0].GetStart().GetLine(), name[1:len(name)-1])
+}
+
+// judge returns the answers to what was asked, those that are the same once.
+func judge(l policy.Layers, at time.Time, d policy.Decision, list []asked) ([]offline.Answer, error) {
+	out := []offline.Answer{}
+	seen := map[string]bool{}
+	for _, f := range list {
+		a := offline.Judge(l, at, d, f.Fact)
+		a.At = f.at
+		text, err := json.Marshal(a)
+		if err != nil {
+			return nil, err
+		}
+		if !seen[string(text)] {
+			seen[string(text)] = true
+			out = append(out, a)
+		}
+	}
+	return out, nil
+}
+
+// worst is the verdict on a build whose frontend got the first one.
+func worst(v policy.Verdict, answers []offline.Answer) policy.Verdict {
+	for _, bad := range []policy.Verdict{policy.Deny, policy.Undecidable} {
+		if v == bad || slices.ContainsFunc(answers, func(a offline.Answer) bool { return a.Verdict == bad }) {
+			return bad
+		}
+	}
+	return v
+}
+
+// printAnswers writes for a person what a policy says of each fact.
+func printAnswers(w io.Writer, answers []offline.Answer) error {
+	var b strings.Builder
+	for _, a := range answers {
+		at := ""
+		if a.At != "" {
+			at = " (" + a.At + ")"
+		}
+		fmt.Fprintf(&b, "%s %s%s\n", a.Verdict, a.Asked, at)
+		printLine(&b, "reason", a.Reason)
+		for _, m := range a.Messages {
+			printLine(&b, "message", m)
+		}
+		printLine(&b, "reads", a.Image)
+		printLine(&b, "rule", a.Rule)
+		if a.Verdict == policy.Deny {
+			printLine(&b, "allowed", strings.Join(a.Allowed, "\n"))
+			printLine(&b, "contact", a.Contact)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

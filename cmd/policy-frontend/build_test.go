@@ -1,0 +1,193 @@
+package main
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/offline"
+)
+
+const judgedPolicy = `version: 1
+id: corp
+contact: "#help"
+dispatch: mediate
+build:
+  exec: {secrets: ["npm-*"]}
+frontends:
+  - name: dockerfile
+    match: [docker/dockerfile]
+    build:
+      images: {allow: ["mirror.example/**"], convert: [{from: "docker.io/library/**", to: "mirror.example/hub/**"}]}
+  - name: pinned
+    match: [docker/pinned]
+    digests: ["` + digestA + `"]
+`
+
+const judgedFacts = `- image: busybox
+- image: quay.io/x
+- exec: {network: host}
+`
+
+// message encodes fields of a protobuf message: a number, and a text, bytes or int.
+func message(fields ...any) []byte {
+	var b []byte
+	for i := 0; i < len(fields); i += 2 {
+		n := protowire.Number(fields[i].(int))
+		switch v := fields[i+1].(type) {
+		case int:
+			b = protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), uint64(v))
+		case string:
+			b = protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), v)
+		case []byte:
+			b = protowire.AppendBytes(protowire.AppendTag(b, n, protowire.BytesType), v)
+		}
+	}
+	return b
+}
+
+// exampleLLB is what a Dockerfile becomes whose line 3 is FROM busybox, twice, in the
+// form of solver/pb/ops.proto.
+func exampleLLB() []byte {
+	op := message(3, message(1, "docker-image://docker.io/library/busybox:latest"))
+	line := message(1, 3)
+	info := message(1, "Dockerfile", 2, "#\n#\nFROM busybox\n")
+	places := message(1, digest.FromBytes(op).String(), 2, message(1, message(2, message(1, line, 2, line))))
+	return message(1, op, 1, op, 3, message(1, places, 2, info))
+}
+
+func TestEvalSaysWhatOfABuildPasses(t *testing.T) {
+	t.Parallel()
+	file, facts := write(t, "policy.yaml", judgedPolicy), write(t, "facts.yaml", judgedFacts)
+	llb := write(t, "build.llb", string(exampleLLB()))
+	code, stdout, stderr := run("eval", "--policy", file, "--build", facts, "--llb", llb, "docker/dockerfile:1")
+	require.Equal(t, exitDeny, code)
+	require.Empty(t, stderr)
+	require.Equal(t, `allow docker/dockerfile:1
+  reason      rule "dockerfile" allows docker/dockerfile:1
+  source      docker.io/docker/dockerfile:1
+  rule        dockerfile
+  policy      corp `+digest.FromString(judgedPolicy).String()+`
+  dispatch    mediate
+  builds      under the policy's rules on images, exec
+allow the image busybox
+  reads       mirror.example/hub/busybox:latest
+deny the image quay.io/x
+  reason      rule "dockerfile" refuses the image quay.io/x:latest: it allows only mirror.example/** (build.images.allow)
+  rule        dockerfile
+  allowed     mirror.example/**
+  contact     #help
+deny a command with the network host
+  reason      the policy refuses a command with the network host: it allows only none or default (build.exec.networks)
+  rule        build
+  contact     #help
+allow the image docker.io/library/busybox:latest (line 3 of Dockerfile)
+  reads       mirror.example/hub/busybox:latest
+`, stdout)
+
+	_, explained, _ := run("explain", "--policy", file, "--build", facts, "--llb", llb, "docker/dockerfile:1")
+	steps, decision, ok := strings.Cut(explained, "allow docker/dockerfile:1\n")
+	require.True(t, ok)
+	require.Equal(t, stdout, "allow docker/dockerfile:1\n"+decision, "explain ends as eval does")
+	require.Contains(t, steps, "what it builds is held to rules on images and exec")
+	require.Contains(t, steps, "dispatch: mediate")
+}
+
+func TestEvalJSONHasFactsOnlyIfTheyAreAskedFor(t *testing.T) {
+	t.Parallel()
+	file, facts := write(t, "policy.yaml", judgedPolicy), write(t, "facts.yaml", judgedFacts)
+	type output struct {
+		policy.Decision
+		Build    *[]offline.Answer `json:"build"`
+		Steps    []policy.Step     `json:"steps"`
+		Explains policy.Decision   `json:"decision"`
+	}
+	ask := func(args ...string) (o output) {
+		_, stdout, stderr := run(append(args, "--policy", file, "--format", "json", "docker/dockerfile:1")...)
+		require.NoError(t, json.Unmarshal([]byte(stdout), &o), stderr)
+		return o
+	}
+	require.Nil(t, ask("eval").Build)
+	require.Nil(t, ask("explain").Build)
+
+	eval := ask("eval", "--build", facts)
+	require.Equal(t, policy.Allow, eval.Verdict, "the decision stays what a build's metadata has")
+	require.Len(t, *eval.Build, 3)
+	require.Equal(t, offline.Answer{Verdict: policy.Allow, Asked: "the image busybox", Messages: []string{}, Image: "mirror.example/hub/busybox:latest"}, (*eval.Build)[0])
+	require.Equal(t, []string{"deny", "dockerfile", "mirror.example/**"}, []string{string((*eval.Build)[1].Verdict), (*eval.Build)[1].Rule, (*eval.Build)[1].Allowed[0]})
+
+	explain := ask("explain", "--build", facts)
+	require.Equal(t, eval.Build, explain.Build)
+	require.Equal(t, policy.Allow, explain.Explains.Verdict)
+	require.NotEmpty(t, explain.Steps)
+}
+
+func TestTheExitCodeOfEvalIsThatOfTheWorstAnswer(t *testing.T) {
+	t.Parallel()
+	file := write(t, "policy.yaml", judgedPolicy)
+	warn := write(t, "warn.yaml", strings.Replace(judgedPolicy, "version: 1", "version: 1\nmode: warn", 1))
+	good, bad := write(t, "good.yaml", "- image: mirror.example/a\n"), write(t, "bad.yaml", judgedFacts)
+	tests := []struct {
+		name string
+		args []string
+		code int
+	}{
+		{"all is allowed", []string{"--policy", file, "--build", good, "docker/dockerfile:1"}, exitOK},
+		{"a fact is denied", []string{"--policy", file, "--build", bad, "docker/dockerfile:1"}, exitDeny},
+		{"a fact would be denied", []string{"--policy", warn, "--build", bad, "docker/dockerfile:1"}, exitOK},
+		{"the frontend is denied", []string{"--policy", file, "--build", good, "quay.io/x"}, exitDeny},
+		{"the frontend depends on its digest", []string{"--policy", file, "--build", bad, "docker/pinned"}, exitUndecidable},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			for _, command := range []string{"eval", "explain"} {
+				code, stdout, stderr := run(append([]string{command}, tt.args...)...)
+				require.Equal(t, tt.code, code, "%s%s", stdout, stderr)
+			}
+		})
+	}
+}
+
+func TestFactsThatCannotBeReadAreErrorsOfUsage(t *testing.T) {
+	t.Parallel()
+	file, broken := write(t, "policy.yaml", judgedPolicy), write(t, "facts.yaml", "- imgae: a\n")
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no file", []string{"--build", broken + "x"}, "no such file"},
+		{"a file of facts that is broken", []string{"--build", broken}, broken + `:1:3: unknown field "imgae"; did you mean "image"?`},
+		{"no file of LLB", []string{"--llb", filepath.Join(filepath.Dir(broken), "x.llb")}, "no such file"},
+		{"a file that is no LLB", []string{"--llb", broken}, broken + ": not an LLB definition"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			for _, command := range []string{"eval", "explain"} {
+				code, stdout, stderr := run(append(append([]string{command, "--policy", file}, tt.args...), "docker/dockerfile:1")...)
+				require.Equal(t, exitUsage, code)
+				require.Empty(t, stdout)
+				require.Contains(t, stderr, tt.want)
+			}
+		})
+	}
+}
+
+// A build file's name comes from whoever made the LLB.
+func TestPlacesCannotWriteToATerminal(t *testing.T) {
+	t.Parallel()
+	evil := strings.Replace(string(exampleLLB()), "Dockerfile", "Docker\x1b[2J", 1)
+	require.NotContains(t, evil, "Dockerfile", "it has the same length")
+	code, stdout, _ := run("eval", "--policy", write(t, "p", judgedPolicy), "--llb", write(t, "l", evil), "docker/dockerfile:1")
+	require.Equal(t, exitOK, code)
+	require.Contains(t, stdout, `(line 3 of Docker\x1b[2J)`)
+	require.NotContains(t, stdout, "\x1b")
+}
