@@ -80,3 +80,36 @@ func BenchmarkParseAndDecide100(b *testing.B) {
 		require.Equal(b, Allow, Decide(l, r).Verdict)
 	}
 }
+
+// BenchmarkJudge10000 judges what a large build asks for: images that differ, and
+// commands with secrets.
+func BenchmarkJudge10000(b *testing.B) {
+	const rules = `build: {images: {allow: ["mirror.example/**", "quay.example/**"], deny: ["**/scratchpad"], pins: {"mirror.example/base:1": "` + digestA + `"}, convert: [{from: "docker.io/library/**", to: "mirror.example/**"}]}, exec: {secrets: ["npm-*", "token"], hosts: ["*.corp.example"]}}`
+	const embedded, overlay = "version: 1\nfrontends: [{match: [a], " + rules + "}]\n", "version: 1\ndefault: allow\nbuild: {images: {deny: [\"**/old-*\"]}}\n"
+	facts := make([]Fact, 10_000)
+	for i := range facts {
+		switch i % 4 {
+		case 0:
+			facts[i].Image = fmt.Sprintf("mirror.example/team-%d/app:1.%d@%s", i, i, digestA)
+		case 1:
+			facts[i].Image = fmt.Sprintf("docker.io/library/base-%d:1", i)
+		case 2:
+			facts[i].Exec = &ExecFact{Network: NetworkNone, Secrets: []string{"npm-read", "token"}}
+		case 3:
+			facts[i].Exec = &ExecFact{Hosts: []string{"Git.corp.example"}}
+		}
+	}
+	for _, bm := range []struct{ name, overlay string }{{"a policy", ""}, {"with an overlay", overlay}} {
+		d := Decide(mustStack(b, embedded, bm.overlay), request(b, "a"))
+		b.Run(bm.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, f := range facts {
+					if r := d.Judge(f); r.Verdict != Allow {
+						b.Fatal(r.Reason)
+					}
+				}
+			}
+		})
+	}
+}

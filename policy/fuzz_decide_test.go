@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -97,6 +98,8 @@ func checkMeet(t *testing.T, d, one Decision, say string) {
 	require.True(t, goesOn(one.Verdict), say)
 	require.True(t, d.Verdict == Warn || one.Verdict == Allow, say)
 	require.True(t, d.TagUnverified || !one.TagUnverified, say)
+	require.True(t, d.Dispatch == DispatchMediate || one.Dispatch != DispatchMediate, say)
+	require.True(t, d.Timeout <= one.Timeout && d.Nesting <= one.Nesting && d.Nesting > 0, say)
 	requireTighter(t, d.Obligations, one.Obligations, say)
 	for key := range d.Obligations.Force {
 		if _, own := one.Obligations.Force[key]; !own {
@@ -114,6 +117,11 @@ func requireTighter(t *testing.T, a, b Obligations, say string) {
 	require.Subset(t, a.Strip, b.Strip, say)
 	require.Subset(t, a.Deny, b.Deny, say)
 	require.Subset(t, a.Force, b.Force, say)
+	for _, held := range b.Build {
+		require.True(t, slices.ContainsFunc(a.Build, func(o BuildObligation) bool {
+			return o.Rule == held.Rule && o.Mode == held.Mode && reflect.DeepEqual(o.Build, held.Build)
+		}), say)
+	}
 	if len(b.Digests) > 0 {
 		require.NotEmpty(t, a.Digests, say)
 		require.Subset(t, b.Digests, a.Digests, say)
@@ -202,6 +210,8 @@ func generatePolicy(data []byte) string {
 			generateRule(&b, &c)
 		}
 	}
+	c.field(&b, "dispatch: %s", "", "", "mediate", "builtin")
+	c.field(&b, "build: {%s}", "", "", "images: {deny: [x]}", "containers: allow, local: {allow: [c]}")
 	return b.String()
 }
 

@@ -95,7 +95,7 @@ func (d Decision) Restricts(k Kind) bool { return d.restricts(k, false) }
 func (d Decision) Enforces(k Kind) bool { return d.restricts(k, true) }
 
 func (d Decision) restricts(k Kind, enforcing bool) bool {
-	return !d.goesOn() || slices.ContainsFunc(d.held, func(h *held) bool {
+	return !d.goesOn() || k == KindFrontends && d.Nesting < 1 || slices.ContainsFunc(d.held, func(h *held) bool {
 		return h.build.restricts(k) && (!enforcing || !h.soft)
 	})
 }

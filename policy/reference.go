@@ -53,6 +53,14 @@ func ParseReference(s string) (Reference, error) {
 		scheme, rest, _ := strings.Cut(s, "://")
 		return Reference{}, fmt.Errorf("%s has the scheme %s; write %s without it", quote(s), quote(scheme), quote(rest))
 	}
+	if r, ok := canonical(s); ok {
+		return r, nil
+	}
+	return normalize(s)
+}
+
+// normalize reads a reference in any spelling.
+func normalize(s string) (Reference, error) {
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
 		return Reference{}, fmt.Errorf("%s is not an image reference: %w", quote(s), plainReferenceError(err))

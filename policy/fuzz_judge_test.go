@@ -1,0 +1,198 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/stretchr/testify/require"
+)
+
+// severity orders verdicts: the more, the tighter.
+func severity(v Verdict) int {
+	return map[Verdict]int{Allow: 1, Warn: 2, Deny: 3}[v]
+}
+
+// FuzzBuildRulesMeet: for all policies, overlays, frontends that run others, and
+// facts, what both allow each allows alone; and of an image, what is read in the end
+// is as the embedded policy has it. A ruling can be shown to people, and depends on
+// no spelling.
+func FuzzBuildRulesMeet(f *testing.F) {
+	addDecideSeeds(f)
+	f.Fuzz(func(t *testing.T, embedded, overlay, req []byte) {
+		e, o := generateBuildPolicy(embedded, true), generateBuildPolicy(overlay, true)
+		c := choices(req)
+		fact := generateFact(&c)
+		both, alone, other := decided(t, e, o), decided(t, e, ""), decided(t, o, "")
+		say := fmt.Sprintf("%s\n%s\n%+v", e, o, fact)
+
+		met := both.Judge(fact)
+		checkRuling(t, both, fact, met, say)
+		require.Equal(t, met, both.Judge(fact), say)
+		require.Equal(t, met, both.Judge(respell(fact)), say)
+		nested := other.Within(alone).Judge(fact)
+		checkRuling(t, other.Within(alone), fact, nested, say)
+		if fact.Image == "" {
+			strictest := max(severity(alone.Judge(fact).Verdict), severity(other.Judge(fact).Verdict))
+			require.Equal(t, strictest, severity(met.Verdict), say)
+			if fact.Frontend == "" {
+				require.Equal(t, strictest, severity(nested.Verdict), say)
+			}
+			return
+		}
+		require.GreaterOrEqual(t, severity(met.Verdict), severity(other.Judge(fact).Verdict), say)
+		if met.Verdict == Deny {
+			return
+		}
+		read := fact.Image
+		if met.Image.Name() != "" {
+			read = met.Image.String()
+		}
+		// It is not converted a second time, so that the same policy without
+		// conversions has to take it.
+		plain := decided(t, generateBuildPolicy(embedded, false), "").Judge(image(read))
+		require.LessOrEqual(t, severity(plain.Verdict), severity(met.Verdict), say)
+		require.Equal(t, Reference{}, plain.Image, say)
+	})
+}
+
+func checkRuling(t *testing.T, d Decision, f Fact, r Ruling, say string) {
+	t.Helper()
+	require.NotNil(t, r.Messages, say)
+	require.Equal(t, r.Verdict == Allow, r.Reason == "", say)
+	require.Equal(t, -1, strings.IndexFunc(r.Reason, unicode.IsControl), "%q", r.Reason)
+	require.NotContains(t, r.Reason, "hunter2")
+	require.LessOrEqual(t, len(r.Allowed), maxAllowed)
+	if r.Verdict == Deny {
+		require.Equal(t, Reference{}, r.Image, say)
+	}
+	if f.Image != "" && r.Image.Name() != "" {
+		require.NotEqual(t, mustRef(t, f.Image), r.Image, say)
+	}
+	kind, err := f.kind()
+	if err != nil {
+		require.Equal(t, Deny, r.Verdict, say)
+		return
+	}
+	if !d.Restricts(kind) {
+		require.Equal(t, Allow, r.Verdict, say)
+	}
+	if _, err := f.read(kind); err == nil && !d.Enforces(kind) && d.Nesting > 0 {
+		require.NotEqual(t, Deny, r.Verdict, say)
+	}
+}
+
+// respell writes the same fact in another way.
+func respell(f Fact) Fact {
+	f.Image = strings.Replace(f.Image, "x.example/", "X.Example:443/", 1)
+	f.Frontend = strings.Replace(f.Frontend, "x.example/", "X.Example:0443/", 1)
+	if f.Git != nil {
+		f.Git = &GitFact{URL: strings.Replace(f.Git.URL, "https://x.example/", "HTTPS://hunter2@X.example.:443/", 1), Ref: f.Git.Ref, Checksum: f.Git.Checksum}
+	}
+	if f.Exec != nil && f.Exec.Network == NetworkDefault {
+		e := *f.Exec
+		e.Network = ""
+		f.Exec = &e
+	}
+	if f.Config != nil && f.Config.User == "root" {
+		c := *f.Config
+		c.User = "00:hunter2"
+		f.Config = &c
+	}
+	return f
+}
+
+// generateBuildPolicy returns a policy that lets the frontend a run. The conversions
+// of images can be left out.
+func generateBuildPolicy(data []byte, convert bool) string {
+	c := choices(data)
+	var b strings.Builder
+	b.WriteString("version: 1\ndefault: allow\ndispatch: mediate\n")
+	c.field(&b, "mode: %s", "", "", "warn")
+	c.field(&b, "limits: {nesting: %s}", "", "1")
+	generateBuild(&b, &c, "", convert)
+	if c.next(2) == 1 {
+		b.WriteString("frontends:\n- match: [a]\n")
+		c.field(&b, "  mode: %s", "", "", "warn", "enforce")
+		generateBuild(&b, &c, "  ", convert)
+	}
+	return b.String()
+}
+
+func generateBuild(b *strings.Builder, c *choices, indent string, convert bool) {
+	var kinds strings.Builder
+	kind := func(format string, values ...string) {
+		c.field(&kinds, indent+"  "+format, values...)
+	}
+	var images []string
+	if v := c.of("", "", `allow: ["x.example/**"]`, `allow: [a, c/*]`, `deny: [a]`, `allow: ["**"], deny: ["**/b"]`); v != "" {
+		images = append(images, v)
+	}
+	if v := c.of("", "", "requireDigest: true", `pins: {"a:1": "`+digestA+`"}`, `pins: {"x.example/a:1": "`+digestB+`", "c/a": "`+digestA+`"}`); v != "" {
+		images = append(images, v)
+	}
+	if v := c.of("", "", "convert: [{from: a, to: x.example/a}]", `convert: [{from: "docker.io/**", to: "x.example/**"}, {from: x.example/b, to: a}]`, `convert: [{from: "x.example/**", to: "docker.io/c/**"}]`); v != "" {
+		if !convert { // The kind stays there.
+			v = "convert: [{from: nowhere/x, to: nowhere/y}]"
+		}
+		images = append(images, v)
+	}
+	if len(images) > 0 {
+		fmt.Fprintf(&kinds, "%s  images: {%s}\n", indent, strings.Join(images, ", "))
+	}
+	kind("git: {%s}", "", `allow: ["https://x.example/**"]`, `deny: ["https://x.example/a"], requireCommit: true`)
+	kind("http: {%s}", "", `allow: ["http://**/a"]`, "requireChecksum: true")
+	kind("local: {%s}", "", `allow: ["c*"]`, "deny: [context]")
+	kind("ociLayout: {%s}", "", "deny: [a]")
+	kind("blob: {%s}", "", "allow: [a]")
+	kind("exec: {%s}", "", "ssh: true", "insecure: true, networks: [host]", `secrets: ["s*"], ulimits: {core: 1}`, "ulimits: {core: -1}, hosts: [h], cgroupParents: [/g], devices: [d]")
+	kind("frontends: {%s}", "", "allow: [a]", `deny: ["x.example/**"]`)
+	kind("containers: %s", "", "allow", "deny")
+	kind("config: {%s}", "", "user: {forbid: [root]}", `user: {require: ["0", app]}`, `labels: {require: ["l*"]}, env: {forbid: ["E*"]}`, "ports: {forbid: [80]}, volumes: {require: [/v]}")
+	if kinds.Len() > 0 {
+		fmt.Fprintf(b, "%sbuild:\n%s", indent, kinds.String())
+	}
+}
+
+func generateFact(c *choices) Fact {
+	name := func() string {
+		return c.of("docker.io/library/a", "docker.io/library/b", "docker.io/c/a", "x.example/a", "x.example/b") + c.of("", ":1", "@"+digestA, ":1@"+digestB)
+	}
+	process := func() *ExecFact {
+		f := &ExecFact{Network: c.of(NetworkDefault, NetworkNone, NetworkHost), Insecure: c.next(3) == 1, CgroupParent: c.of("", "", "/g", "/h")}
+		if c.next(3) == 1 {
+			f.SSH, f.Devices = []string{"default"}, []string{"d"}
+		}
+		if c.next(3) == 1 {
+			f.Secrets, f.Hosts = []string{c.of("s1", "t")}, []string{c.of("H.", "i")}
+		}
+		if c.next(3) == 1 {
+			f.Ulimits = map[string]int{c.of("core", "nofile"): c.next(4) - 1}
+		}
+		return f
+	}
+	switch c.next(12) {
+	case 0, 1:
+		return Fact{Image: name()}
+	case 2:
+		return Fact{Git: &GitFact{URL: c.of("https://x.example/a", "https://me:hunter2@x.example/b.git", "ssh://x.example/a", "git@x.example:a", "https://x.example/../hunter2"), Ref: c.of("", commit), Checksum: c.of("", commit, "0123")}}
+	case 3:
+		return Fact{HTTP: &HTTPFact{URL: c.of("http://x.example/a?hunter2", "https://x.example/a", "http://hunter2@x.example/b"), Checksum: c.of("", digestA)}}
+	case 4:
+		return Fact{Local: c.of("context", "c", "dockerfile\x1b")}
+	case 5:
+		return Fact{OCILayout: name()}
+	case 6:
+		return Fact{Blob: name()}
+	case 7:
+		return Fact{Exec: process()}
+	case 8:
+		return Fact{Container: process()}
+	case 9:
+		return Fact{Frontend: name()}
+	case 10:
+		return Fact{Config: &ConfigFact{User: c.of("", "root", "app:g", "1", "4294967296"), Labels: map[string]string{c.of("l1", "m"): ""}, Env: []string{c.of("E", "F")}, Ports: []string{c.of("80", "81/udp")}, Volumes: []string{c.of("/v/", "w")}}}
+	}
+	return Fact{Unknown: c.of("an operation\nof an unknown type", "a BuildOp")}
+}
