@@ -191,3 +191,36 @@ func TestPlacesCannotWriteToATerminal(t *testing.T) {
 	require.Contains(t, stdout, `(line 3 of Docker\x1b[2J)`)
 	require.NotContains(t, stdout, "\x1b")
 }
+
+func TestTestTellsOfFacts(t *testing.T) {
+	t.Parallel()
+	dir := suiteFolderOf(t, map[string]string{"policy.yaml": judgedPolicy, "a.test.yaml": `policy: policy.yaml
+cases:
+- name: builds
+  request: docker/dockerfile:1
+  expect: {verdict: allow}
+  build:
+  - image: busybox
+  - image: quay.io/x
+  - exec: {network: host}
+    expect: {verdict: deny, rule: build}
+- {name: pinned, request: 'docker/pinned', expect: {verdict: undecidable}}
+`})
+	code, stdout, _ := run("test", dir)
+	require.Equal(t, exitFindings, code)
+	const reason = `rule "dockerfile" refuses the image quay.io/x:latest: it allows only mirror.example/** (build.images.allow)`
+	require.Equal(t, `DIR/a.test.yaml:3: builds: failed
+    line 8: the image quay.io/x: the verdict is deny, and should be allow
+    line 8: the image quay.io/x: the reason is: `+reason+`
+1 passed, 1 failed
+`, strings.ReplaceAll(stdout, dir, "DIR"))
+
+	_, stdout, _ = run("test", "--format", "json", dir)
+	var report struct{ Suites []struct{ Cases []caseReport } }
+	require.NoError(t, json.Unmarshal([]byte(stdout), &report))
+	require.Len(t, report.Suites[0].Cases[0].Build, 3)
+	require.Equal(t, reason, report.Suites[0].Cases[0].Build[1].Reason)
+
+	_, stdout, _ = run("test", "--format", "junit", dir)
+	require.Contains(t, stdout, `<failure message="line 8: the image quay.io/x: the verdict is deny, and should be allow">`)
+}

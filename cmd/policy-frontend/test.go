@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/offline"
 	"github.com/policy-frontend/policy-frontend/policy/suite"
 )
 
@@ -50,6 +51,12 @@ A file of cases:
         reason: a part of it
         messages: [a part of one]
         warnings: [a part of one]
+      build:                       # what the frontend would ask for, see help eval
+        - image: mirror.example/a  # without expect, it must be allowed
+        - exec: {network: host}
+          expect: {verdict: deny, rule: build, reason: a part of it}
+        - image: busybox
+          expect: {verdict: allow, image: mirror.example/busybox}
 
 Without a time, the time is unknown, so that a case passes on any day: then a rule that
 expires allows nothing, one that warns after a time warns, and one that denies until a
@@ -168,6 +175,8 @@ type caseReport struct {
 	Passed   bool            `json:"passed"`
 	Failures []string        `json:"failures,omitempty"`
 	Decision policy.Decision `json:"decision"`
+	// Build are the answers to the case's facts.
+	Build []offline.Answer `json:"build,omitempty"`
 }
 
 type ruleReport struct {
@@ -200,7 +209,7 @@ func (r *testReport) file(file string, run *regexp.Regexp) error {
 	report := suiteReport{File: file, Policy: name, Cases: []caseReport{}}
 	for _, res := range results {
 		r.policies[name].hit[res.Rule] = true
-		report.Cases = append(report.Cases, caseReport{res.Case.Name, res.Case.Line, len(res.Failures) == 0, res.Failures, res.Decision})
+		report.Cases = append(report.Cases, caseReport{res.Case.Name, res.Case.Line, len(res.Failures) == 0, res.Failures, res.Decision, res.Build})
 	}
 	r.suites = append(r.suites, report)
 	return nil

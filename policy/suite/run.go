@@ -1,11 +1,13 @@
 package suite
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/offline"
 )
 
 // Files reads the files that a suite names. The names are relative to the folder of
@@ -24,6 +26,8 @@ type Result struct {
 	Failures []string
 	// Decision is the answer.
 	Decision policy.Decision
+	// Build are the answers to the case's facts.
+	Build []offline.Answer
 	// Rule is what decides in the policy that is tested, whatever an overlay says: a
 	// rule's name, or policy.DefaultRule.
 	Rule string
@@ -88,6 +92,13 @@ func ask(layers policy.Layers, c Case) Result {
 			res.Rule = s.Rule
 		}
 	}
+	for _, f := range c.Build {
+		a := offline.Judge(layers, c.Request.Time, trace.Decision, f.Fact)
+		res.Build = append(res.Build, a)
+		for _, failure := range compareFact(f.Expect, a) {
+			res.Failures = append(res.Failures, fmt.Sprintf("line %d: %s: %s", f.Line, a.Asked, failure))
+		}
+	}
 	return res
 }
 
@@ -121,6 +132,30 @@ func compare(e Expect, d policy.Decision) []string {
 	}
 	if len(failures) > 0 {
 		failf("the reason is: %s", d.Reason)
+	}
+	return failures
+}
+
+// compareFact says in what the answer to a fact is not what was expected.
+func compareFact(e FactExpect, a offline.Answer) []string {
+	var failures []string
+	failf := func(format string, args ...any) { failures = append(failures, fmt.Sprintf(format, args...)) }
+	if a.Verdict != e.Verdict {
+		failf("the verdict is %s, and should be %s", a.Verdict, e.Verdict)
+	}
+	if e.Rule != "" && a.Rule != e.Rule {
+		failf("the rule is %q, and should be %q", a.Rule, e.Rule)
+	}
+	if !strings.Contains(a.Reason, e.Reason) {
+		failf("the reason does not have %q", e.Reason)
+	}
+	if e.Image != "" {
+		if want, err := policy.ParseReference(e.Image); err != nil || want.String() != a.Image {
+			failf("the image that is read is %s, and should be %s", cmp.Or(a.Image, "the one that is asked for"), e.Image)
+		}
+	}
+	if len(failures) > 0 && a.Reason != "" {
+		failf("the reason is: %s", a.Reason)
 	}
 	return failures
 }

@@ -6,6 +6,13 @@
 //	  - name: previews are refused
 //	    request: docker/dockerfile:1.7-labs
 //	    expect: {verdict: deny, rule: no-previews}
+//	  - name: base images come from the mirror
+//	    request: docker/dockerfile:1
+//	    expect: {verdict: allow}
+//	    build:
+//	      - image: mirror.example/busybox
+//	      - image: quay.io/x
+//	        expect: {verdict: deny, reason: build.images.allow}
 package suite
 
 import (
@@ -43,6 +50,8 @@ type Case struct {
 	Request policy.Request
 	// Expect is what it must answer.
 	Expect Expect
+	// Build is what the frontend would ask for, and what is expected of that.
+	Build []Fact
 }
 
 // Overlay is a policy on top of the one that is tested, or none.
@@ -88,6 +97,7 @@ type writtenCase struct {
 	At      string            `yaml:"at,omitempty"`
 	Overlay Overlay           `yaml:"overlay,omitempty"`
 	Expect  Expect            `yaml:"expect"`
+	Build   []writtenFact     `yaml:"build,omitempty"`
 }
 
 // Parse reads a file of cases of at most MaxSize bytes. The file is a name for
@@ -148,6 +158,12 @@ func (r *reader) read(i int) Case {
 	}
 	c.Request = r.request(at, w)
 	r.expect(at, w.Expect)
+	if v := w.Expect.Verdict; len(w.Build) > 0 && (v == policy.Deny || v == policy.Undecidable) {
+		r.problem(at("build"), "a frontend that does not run builds nothing; remove build, or expect another verdict")
+	}
+	for n := range w.Build {
+		c.Build = append(c.Build, r.fact(func(keys ...any) []any { return at(append([]any{"build", n}, keys...)...) }, &w.Build[n]))
+	}
 	return c
 }
 
@@ -182,17 +198,21 @@ func (r *reader) request(at func(...any) []any, w *writtenCase) policy.Request {
 }
 
 func (r *reader) expect(at func(...any) []any, e Expect) {
-	switch e.Verdict {
-	case policy.Allow, policy.Deny, policy.Warn, policy.Undecidable:
-	case "":
-		r.problem(at("expect"), "the case expects no verdict; write expect: {verdict: allow}, or deny, warn or undecidable")
-	default:
-		r.problem(at("expect", "verdict"), "verdict must be allow, deny, warn or undecidable, not %q", e.Verdict)
-	}
+	r.verdict(at, e.Verdict)
 	if e.Source != "" {
 		if _, err := policy.ParseReference(e.Source); err != nil {
 			r.problem(at("expect", "source"), "source: %v", err)
 		}
+	}
+}
+
+func (r *reader) verdict(at func(...any) []any, v policy.Verdict) {
+	switch v {
+	case policy.Allow, policy.Deny, policy.Warn, policy.Undecidable:
+	case "":
+		r.problem(at("expect"), "no verdict is expected; write expect: {verdict: allow}, or deny, warn or undecidable")
+	default:
+		r.problem(at("expect", "verdict"), "verdict must be allow, deny, warn or undecidable, not %q", v)
 	}
 }
 

@@ -21,6 +21,8 @@ frontends:
   - {name: pinned, match: [b], digests: ["` + digestA + `"]}
   - {name: ending, match: [c], warnAfter: 2027-01-01, expires: 2027-03-01}
   - {name: unused, match: [d]}
+  - {name: judged, match: [e], dispatch: mediate, build: {images: {deny: ["**/bad"], convert: [{from: good, to: m.example/good}]}}}
+build: {exec: {ssh: true}}
 `
 	testOverlay = "version: 1\nfrontends:\n- {name: team, match: [a], tags: [\"1.7\"]}\n"
 )
@@ -122,8 +124,8 @@ func TestParseRefuses(t *testing.T) {
 		{"an option of the policy frontend's own", head + "- {name: x, request: a, options: {'build-arg:POLICY_FRONTEND_POLICY': x}, " + ok + "}\n", "is the policy frontend's own"},
 		{"a time that is none", head + "- {name: x, request: a, at: noon, " + ok + "}\n", `t:3:29: at: "noon" is not a time`},
 		{"a time for all that is none", "at: noon\n" + head + "- {name: x, request: a, " + ok + "}\n", `t:1:5: at: "noon" is not a time`},
-		{"a case that expects nothing", head + "- {name: x, request: a}\n", "t:3:3: the case expects no verdict"},
-		{"a case that expects no verdict", head + "- {name: x, request: a, expect: {rule: b}}\n", "t:3:33: the case expects no verdict"},
+		{"a case that expects nothing", head + "- {name: x, request: a}\n", "t:3:3: no verdict is expected"},
+		{"a case that expects no verdict", head + "- {name: x, request: a, expect: {rule: b}}\n", "t:3:33: no verdict is expected"},
 		{"a verdict that is none", head + "- {name: x, request: a, expect: {verdict: maybe}}\n", `t:3:43: verdict must be allow, deny, warn or undecidable, not "maybe"`},
 		{"a source that is none", head + "- {name: x, request: a, expect: {verdict: deny, source: A/x}}\n", "t:3:57: source:"},
 		{"two overlays", head + "- {name: x, request: a, overlay: {file: b, none: true}, " + ok + "}\n", "t:3:34: the overlay is one of file, text and none"},
@@ -179,7 +181,7 @@ func TestNotHit(t *testing.T) {
 	for _, r := range suite.NotHit(p, map[string]bool{"tagged": true, "ending": true, "default": true}) {
 		names = append(names, r.Name)
 	}
-	require.Equal(t, []string{"pinned", "unused"}, names)
+	require.Equal(t, []string{"pinned", "unused", "judged"}, names)
 }
 
 // FuzzParse: what isn't a suite is a *policy.ParseError, and what is one has names and
