@@ -1,4 +1,5 @@
-// Package policy decides which frontend a build may run.
+// Package policy decides which frontend a build may run, and what that frontend
+// may build.
 //
 // A policy is one YAML document. Parse reads it, Stack puts at most one
 // overlay on it, and Decide answers a request:
@@ -7,6 +8,10 @@
 //	layers, err := policy.Stack(embedded, nil)
 //	ref, err := policy.ParseReference("docker/dockerfile:1")
 //	decision := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref})
+//
+// What the frontend then asks for is a Fact, which the decision judges:
+//
+//	ruling := decision.Judge(policy.Fact{Image: "docker.io/library/alpine:3"})
 //
 // The package is pure: it reads no clock, no network and no file but through the
 // fs.FS that Load is given, and the same input gives the same decision. What it
@@ -48,6 +53,20 @@
 // policy do; its rules judge what comes out of its own, the embedded policy's judge
 // what runs, and so do the limits of both.
 //
+// # Rules on builds
+//
+// The rule that allows a frontend has rules on what it builds: its own of each
+// kind, else the policy's. A kind that isn't named is not restricted; of one that is
+// named, deny beats allow, and without a list of what is allowed, all else is.
+// Containers that a frontend starts by itself are denied unless they are allowed. What
+// can't be made sense of is denied in every mode if its kind is restricted, and what
+// is no fact always is.
+//
+// Images are converted once, then pinned, then judged. With an overlay, its rules
+// convert and judge first and those of the embedded policy what comes out, as with
+// aliases; of everything else, both judge the same. A frontend that another one
+// runs is held to the rules of both, see Decision.Within.
+//
 // # Names and patterns
 //
 // References and patterns are compared in one form, see Reference. A pattern's
@@ -55,4 +74,10 @@
 // included. "**" is a whole component and stands for any number of components,
 // none included; at the end of a pattern it stands for at least one, so that
 // "corp.example/tools/**" does not match "corp.example/tools".
+//
+// Patterns for URLs have a scheme and stars of the same meaning in the path; in the
+// host, "*" stays within one label and "**" stands for any number of them. URLs are
+// compared decoded, and without user, password and what follows a question mark,
+// which are repeated nowhere: they may be secrets. What two programs could read as
+// two URLs is none.
 package policy

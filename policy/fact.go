@@ -4,6 +4,8 @@ package policy
 // it hands back. Exactly one of its fields is set; what isn't a fact is denied.
 //
 // All texts are as the inner frontend wrote them: hostile until Judge has read them.
+// Of a kind that is restricted, Judge denies a reference or other text of more than
+// MaxReferenceSize bytes, and a URL of more than 8 KiB.
 type Fact struct {
 	// Image is a reference, without scheme.
 	Image string `yaml:"image,omitempty"`
@@ -33,7 +35,8 @@ type Fact struct {
 
 // GitFact is a git repository that a build reads.
 type GitFact struct {
-	// URL has a scheme (https, http, ssh or git) and no fragment.
+	// URL has a scheme (https, http, ssh or git), or is user@host:path, which is ssh.
+	// It has no fragment and no query.
 	URL string `yaml:"url"`
 	// Ref is a branch, tag or commit; empty for the default branch.
 	Ref string `yaml:"ref,omitempty"`
@@ -43,6 +46,7 @@ type GitFact struct {
 
 // HTTPFact is a file that a build downloads.
 type HTTPFact struct {
+	// URL is https or http. What follows a question mark is not compared.
 	URL string `yaml:"url"`
 	// Checksum is the digest that the file must have, or "".
 	Checksum string `yaml:"checksum,omitempty"`
@@ -69,7 +73,8 @@ type ExecFact struct {
 	CgroupParent string         `yaml:"cgroupParent,omitempty"`
 }
 
-// ConfigFact is the configuration of an image, as in the OCI image specification.
+// ConfigFact is the configuration of an image, as in the OCI image specification;
+// the empty one for an image that has none.
 type ConfigFact struct {
 	// Platform is what the image is for, such as linux/amd64; empty if the build makes
 	// one image only.

@@ -29,6 +29,10 @@ func TestTheTableOfFieldsIsTheGeneratedOne(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want, string(have), "run make schema")
 	require.Contains(t, want, "| `frontends[].options.strip` | list of texts |")
+	require.Contains(t, want, "| `frontends[].build` | fields of `build` |")
+	require.Contains(t, want, "| `build.exec.ulimits` | whole numbers by name |")
+	require.Contains(t, want, "| `limits.nesting` | whole number |")
+	require.NotContains(t, want, "`frontends[].build.")
 }
 
 func TestEveryFieldIsDescribed(t *testing.T) {
@@ -114,6 +118,10 @@ func TestSchemaRefusesWhatParseRefuses(t *testing.T) {
 		"an overlay that is none":    "{version: 1, overlay: {accept: signed}}",
 		"a text for a list":          "{version: 1, frontends: [{match: a}]}",
 		"an over-long id":            "{version: 1, id: " + string(bytes.Repeat([]byte("x"), 257)) + "}",
+		"an unknown kind":            "{version: 1, build: {image: {deny: [a]}}}",
+		"an unknown dispatch":        "{version: 1, frontends: [{match: [a], dispatch: direct}]}",
+		"a ulimit that is a text":    "{version: 1, build: {exec: {ulimits: {core: \"1\"}}}}",
+		"too deep nesting":           "{version: 1, limits: {nesting: 17}}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,4 +130,14 @@ func TestSchemaRefusesWhatParseRefuses(t *testing.T) {
 			require.Error(t, err)
 		})
 	}
+}
+
+func TestSchemaTakesRulesOnBuilds(t *testing.T) {
+	t.Parallel()
+	const build = `{images: {allow: ["a/**"], requireDigest: true, pins: {"a:1": "sha256:` + "1111111111111111111111111111111111111111111111111111111111111111" + `"}, convert: [{from: a, to: b}]},
+		exec: {ulimits: {core: -1}}, containers: allow, config: {user: {forbid: ["", root]}}}`
+	doc := []byte("{version: 1, dispatch: mediate, limits: {timeout: 1h, nesting: 2}, build: " + build + ", frontends: [{match: [a], build: " + build + "}]}")
+	require.NoError(t, compile(t).Validate(decode(t, doc)))
+	_, err := policy.Parse("p", doc)
+	require.NoError(t, err)
 }
