@@ -15,14 +15,20 @@ GOVULNCHECK := v1.9.0
 
 PLATFORMS   := amd64 arm64 arm/v7 386 ppc64le riscv64 s390x
 CODE_MODULES := . integration tools/schema
-ALL_MODULES  := $(CODE_MODULES) tools tools/lint
+ALL_MODULES  := $(CODE_MODULES) tools tools/lint $(wildcard tools/compat/*)
+
+# What test-matrix runs on: the versions of which tools/compat has a module, the current one, and that as an unprivileged user.
+BUILDKITS := $(patsubst tools/compat/buildkit-%,%,$(wildcard tools/compat/buildkit-*)) current rootless
+# The oldest that works, and what shows best that it does: the ways in, refusals, identical results.
+OLDEST_BUILDKIT := v0.14
+OLDEST_TESTS    := ^(TestTheChosenBuildkitd|TestWaysIn|TestRefusedBuilds|TestTheMessageOfARefusal|TestAllowedResultIsTheSame)$$
 
 GOLANGCI  := $(BIN)/golangci-lint
 GOTESTSUM := $(BIN)/gotestsum
 LINTTOOLS := $(BIN)/.lint-tools
 say       := @printf '\n== %s\n'
 
-.PHONY: help demo test lint fmt modules vulnerabilities unit fuzz integration bench tools image cross schema clean
+.PHONY: help demo test lint fmt modules vulnerabilities unit fuzz integration test-matrix test-engine bench tools image cross schema clean
 .NOTPARALLEL:
 
 help: ## Say what there is
@@ -71,6 +77,19 @@ integration: $(LINTTOOLS) ## Run the end-to-end tests on a real buildkitd (root)
 	$(say) 'end-to-end tests'
 	@$(GO) -C integration run ./cmd/tools
 	@cd integration && $(GOTESTSUM) --format testname -- -count=1 -timeout 30m ./...
+	$(say) 'the same on buildkitd $(OLDEST_BUILDKIT), some of them'
+	@cd integration && PF_BUILDKITD=$(OLDEST_BUILDKIT) $(GOTESTSUM) --format testname -- -count=1 -timeout 30m -run '$(OLDEST_TESTS)' .
+
+test-matrix: $(LINTTOOLS) ## Run the end-to-end tests on old and new buildkitds and a rootless one: make test-matrix BUILDKITS="v0.14 rootless"
+	@failed=; for buildkit in $(BUILDKITS); do \
+		printf '\n== end-to-end tests on buildkitd %s\n' "$$buildkit"; \
+		(cd integration && PF_BUILDKITD="$$buildkit" $(GOTESTSUM) --format pkgname -- -count=1 -timeout 60m ./...) || failed="$$failed $$buildkit"; \
+	done; \
+	[ -z "$$failed" ] || { echo "failed on:$$failed" >&2; exit 1; }
+
+test-engine: $(LINTTOOLS) ## Run docker build on a real Docker Engine in a network namespace (root)
+	$(say) 'docker build on a Docker Engine: minutes to build it the first time'
+	@cd integration && PF_ENGINE=1 $(GOTESTSUM) --format testname -- -count=1 -timeout 60m -run '^TestEngine' .
 
 bench: ## Run the benchmarks (root)
 	@$(GO) test -run '^$$' -bench . -benchmem ./...

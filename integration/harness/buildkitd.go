@@ -13,10 +13,11 @@ import (
 const (
 	// BuildkitdVariable names the environment variable that chooses the buildkitd
 	// of a whole run: an older version such as "v0.20", of which tools/compat has
-	// a module; "rootless", the current version as an unprivileged user; empty for
-	// the current version.
+	// a module; "rootless", the current version as an unprivileged user; "current" or
+	// nothing for the current version.
 	BuildkitdVariable = "PF_BUILDKITD"
 
+	currentName  = "current"
 	rootlessName = "rootless"
 	// compatDir holds one module for each older version, because a module can
 	// require one version of another only.
@@ -46,7 +47,7 @@ func (t *Tools) prepareBuildkitd(name string, progress io.Writer) (buildkitd, er
 
 func (t *Tools) chooseBuildkitd(name string, say func(string, ...any)) (buildkitd, error) {
 	switch name {
-	case "":
+	case "", currentName:
 		return t.currentBuildkitd(), nil
 	case rootlessName:
 		r, err := t.prepareRootless(say)
@@ -55,8 +56,8 @@ func (t *Tools) chooseBuildkitd(name string, say func(string, ...any)) (buildkit
 	older := t.olderBuildkitds()
 	i := slices.Index(older, name)
 	if i < 0 {
-		return buildkitd{}, fmt.Errorf("%s=%s: there is no such buildkitd here, choose one of %s, %s",
-			BuildkitdVariable, name, strings.Join(older, ", "), rootlessName)
+		return buildkitd{}, fmt.Errorf("%s=%s: there is no such buildkitd here, choose one of %s, %s, %s",
+			BuildkitdVariable, name, strings.Join(older, ", "), currentName, rootlessName)
 	}
 	dir := filepath.Join(t.Root, compatDir, compatPrefix+older[i])
 	version, err := moduleVersion(dir, buildkitModule)
@@ -104,6 +105,15 @@ func (e *Env) NeedsRoot(t Skipper, why string) {
 	t.Helper()
 	if e.buildkitd.rootless != nil {
 		t.Skipf("a buildkitd with root is needed, this is rootless: %s", why)
+	}
+}
+
+// NeedsCurrent skips the test unless it runs on the current buildkitd, and says why:
+// the test is about something in which daemons don't differ, and takes long.
+func (e *Env) NeedsCurrent(t Skipper, why string) {
+	t.Helper()
+	if e.buildkitd != e.Tools.currentBuildkitd() {
+		t.Skipf("tested on the current buildkitd only: %s", why)
 	}
 }
 

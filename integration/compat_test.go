@@ -1,0 +1,42 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/moby/buildkit/client"
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+// A run that was told to use another buildkitd uses it: what answers on the socket
+// has that version, and runs as root or doesn't.
+func TestTheChosenBuildkitd(t *testing.T) {
+	t.Parallel()
+	d := env.Plain(t)
+	c, err := client.New(t.Context(), d.Addr)
+	require.NoError(t, err)
+	defer c.Close()
+	info, err := c.Info(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, env.BuildKitVersion(), info.BuildkitVersion.Version)
+
+	chosen := os.Getenv(harness.BuildkitdVariable)
+	rootless := chosen == "rootless"
+	if strings.HasPrefix(chosen, "v") {
+		require.True(t, strings.HasPrefix(info.BuildkitVersion.Version, chosen+"."), "%s was asked for, it is %s", chosen, info.BuildkitVersion.Version)
+	}
+	// A build's root is the daemon's user, or its user namespace's root.
+	out := t.TempDir()
+	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM busybox AS b\nRUN cat /proc/self/uid_map > /out\nFROM scratch\nCOPY --from=b /out /\n"})
+	d.Buildx(t, dir, "build", "--progress=plain", "-o", out, ".").RequireSuccess(t)
+	var inside, outside int
+	_, err = fmt.Sscan(read(t, filepath.Join(out, "out")), &inside, &outside)
+	require.NoError(t, err)
+	require.Zero(t, inside)
+	require.Equal(t, rootless, outside != 0, "uid 0 of a build is %d of the machine's", outside)
+}
