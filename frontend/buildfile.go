@@ -115,7 +115,7 @@ func (o origin) String() string {
 	case o.kind == fromFrontend:
 		return "the frontend " + printable(o.filename)
 	case o.kind == fromInner:
-		return "the frontend itself"
+		return "the frontend, which names no line"
 	default:
 		return "the cmdline option"
 	}

@@ -154,7 +154,7 @@ func TestWhatHasNoLineIsRefusedWithoutOne(t *testing.T) {
 			require.Contains(t, r.decision.Reason, tc.want)
 			require.Equal(t, err, j.refused())
 			denied := j.build.deny(ctx, r)
-			require.Contains(t, denied.Error(), "asked by: the frontend itself")
+			require.Contains(t, denied.Error(), "asked by: the frontend, which names no line")
 			require.Empty(t, errdefs.Sources(denied))
 		})
 	}

@@ -29,8 +29,8 @@ type Found struct {
 	// Source is the operation, if it is one that reads a source.
 	Source *pb.SourceOp
 
-	op  []byte
-	def *pb.Definition
+	index int // of the operation in def
+	def   *pb.Definition
 }
 
 // FromDefinition yields the facts of all operations of a definition, in their
@@ -56,7 +56,7 @@ func FromDefinition(def *pb.Definition) iter.Seq2[Found, error] {
 				return
 			}
 			for _, f := range ofOp(&op, plain(dt, shape)) {
-				if !yield(Found{Fact: f, Source: op.GetSource(), op: dt, def: def}, nil) {
+				if !yield(Found{Fact: f, Source: op.GetSource(), index: i, def: def}, nil) {
 					return
 				}
 			}

@@ -303,3 +303,26 @@ func TestTheLineIsThatOfTheOperation(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, found[0].Place())
 }
+
+// docker/dockerfile names no line for an image that COPY --from or a mount reads.
+func TestTheLineOfWhatHasNoneIsThatOfItsFirstUse(t *testing.T) {
+	t.Parallel()
+	sm := llb.NewSourceMap(nil, "Dockerfile", "Dockerfile", []byte("1\n2\n3\n4\n"))
+	line := func(n int32) llb.ConstraintsOpt {
+		return sm.Location([]*pb.Range{{Start: &pb.Position{Line: n}, End: &pb.Position{Line: n}}})
+	}
+	unplaced := llb.Image("corp/tools:1").File(llb.Mkdir("/x", 0o755))
+	st := llb.Image("corp/base:1", line(1)).
+		File(llb.Mkdir("/y", 0o755), line(2)).
+		File(llb.Copy(unplaced, "/x", "/x"), line(3)).
+		File(llb.Copy(unplaced, "/x", "/z"), line(4))
+	def, err := st.Marshal(context.Background())
+	require.NoError(t, err)
+	found, err := read(def.ToPB())
+	require.NoError(t, err)
+	lines := map[string]int32{}
+	for _, f := range found {
+		lines[f.Image] = f.Place().Ranges[0].Start.Line
+	}
+	require.Equal(t, map[string]int32{"docker.io/corp/base:1": 1, "docker.io/corp/tools:1": 3}, lines)
+}

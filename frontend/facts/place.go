@@ -2,6 +2,7 @@ package facts
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
@@ -17,14 +18,38 @@ type Place struct {
 	Ranges []*pb.Range // at least one; lines count from 1 and lie within the file
 }
 
-// Place returns the first place that the definition names for the operation; nil if
-// it names none or a wrong one, or if the file is larger than 1 MiB.
+// Place returns the first place that the definition names for the operation, or
+// for the first operation that uses what it makes: docker/dockerfile names none for
+// the image of a COPY --from. It is nil if there is none, if what is named is wrong,
+// or if the file is larger than 1 MiB.
 func (f Found) Place() *Place {
-	src := f.def.GetSource()
-	if len(src.GetLocations()) == 0 {
+	if len(f.def.GetSource().GetLocations()) == 0 {
 		return nil
 	}
-	for _, l := range src.GetLocations()[digest.FromBytes(f.op).String()].GetLocations() {
+	made := map[string]bool{}
+	for _, dt := range f.def.GetDef()[f.index:] {
+		uses := len(made) == 0 // the operation itself
+		if !uses {
+			var op pb.Op
+			if op.Unmarshal(dt) != nil {
+				return nil
+			}
+			uses = slices.ContainsFunc(op.GetInputs(), func(in *pb.Input) bool { return made[in.GetDigest()] })
+		}
+		if uses {
+			d := digest.FromBytes(dt).String()
+			if p := placeOf(f.def.GetSource(), d); p != nil {
+				return p
+			}
+			made[d] = true
+		}
+	}
+	return nil
+}
+
+// placeOf returns the first place of an operation that isn't wrong.
+func placeOf(src *pb.Source, dgst string) *Place {
+	for _, l := range src.GetLocations()[dgst].GetLocations() {
 		if i := int(l.GetSourceIndex()); i >= 0 && i < len(src.GetInfos()) {
 			if p := NewPlace(src.GetInfos()[i], l.GetRanges()); p != nil {
 				return p
