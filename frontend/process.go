@@ -35,7 +35,7 @@ type process struct {
 
 	output  *io.PipeReader
 	written *io.PipeWriter // closing one of these never fails
-	log     io.Writer // takes stderr
+	log     io.Writer      // takes stderr
 
 	closed    chan struct{} // closed when our end of the connection is
 	closeOnce sync.Once
