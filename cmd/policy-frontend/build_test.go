@@ -216,7 +216,9 @@ cases:
 `, strings.ReplaceAll(stdout, dir, "DIR"))
 
 	_, stdout, _ = run("test", "--format", "json", dir)
-	var report struct{ Suites []struct{ Cases []caseReport } }
+	var report struct {
+		Suites []struct{ Cases []caseReport }
+	}
 	require.NoError(t, json.Unmarshal([]byte(stdout), &report))
 	require.Len(t, report.Suites[0].Cases[0].Build, 3)
 	require.Equal(t, reason, report.Suites[0].Cases[0].Build[1].Reason)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/lint"
 )
@@ -24,9 +25,9 @@ docs/lint.md has a section for each code. The files that a policy includes are l
 at with it.
 
 It finds, among others, rules that can never match or decide, patterns that take more
-names than it seems, tags that say nothing of what they point to, and aliases that lead
-nowhere. What it reports is so; it misses some, such as ranges of versions that hold
-other ranges.
+names than it seems, tags that say nothing of what they point to, aliases that lead
+nowhere, and rules on builds that the way in which a frontend runs makes useless. What
+it reports is so; it misses some, such as ranges of versions that hold other ranges.
 
 With --format sarif, code scanning shows the findings at their lines; with --format
 github, so does a workflow of GitHub Actions. There, and as JSON, what makes a file no
@@ -93,7 +94,7 @@ func (r *lintReport) file(file string, at time.Time) {
 		r.invalid(file, err)
 		return
 	}
-	for _, f := range lint.Check(d.name, d.Policy, at) {
+	for _, f := range lint.Check(d.name, d.Policy, lint.Options{Time: at, Builtin: frontend.BuiltinVersion}) {
 		r.code = max(r.code, exitFindings)
 		r.findings = append(r.findings, finding{f.Code, f.Code.Level(), f.Rule, d.path(f.File), f.Line, f.Column, f.Message})
 	}

@@ -59,6 +59,34 @@ const (
 	OptionName Code = "option-name"
 	// OptionWithoutEffect: an option is removed after builds with it were refused.
 	OptionWithoutEffect Code = "option-without-effect"
+	// UnseenByForward: a rule on builds is for what dispatch: forward can't see, or sees
+	// too late.
+	UnseenByForward Code = "unseen-by-forward"
+	// BuiltinRefuses: dispatch: builtin can't serve what a rule allows.
+	BuiltinRefuses Code = "builtin-refuses"
+	// DefaultUnjudged: what default: allow lets run is held to no rules on builds,
+	// whereas rules are.
+	DefaultUnjudged Code = "default-unjudged"
+	// BuildRepeated: a rule repeats the policy-wide rules on builds.
+	BuildRepeated Code = "build-repeated"
+	// BuildAllowsAny: rules on builds allow whatever there is of a kind.
+	BuildAllowsAny Code = "build-allows-any"
+	// BuildDenyWithoutEffect: rules on builds deny what they don't allow anyway.
+	BuildDenyWithoutEffect Code = "build-deny-without-effect"
+	// ConvertShadowed: an earlier conversion takes all names of this one.
+	ConvertShadowed Code = "convert-shadowed"
+	// ConvertRefused: a conversion leads to an image that is refused.
+	ConvertRefused Code = "convert-refused"
+	// BuildPinRefused: a pin is for an image that is refused, or never read.
+	BuildPinRefused Code = "build-pin-refused"
+	// NestedNotAllowed: rules on builds let pass another frontend that no rule allows.
+	NestedNotAllowed Code = "nested-not-allowed"
+	// PlainHTTP: rules on builds allow what anybody on the way can replace.
+	PlainHTTP Code = "plain-http"
+	// HostNetwork: commands can reach all that the daemon's machine can.
+	HostNetwork Code = "host-network"
+	// InsecureExec: commands can run without the sandbox.
+	InsecureExec Code = "insecure-exec"
 )
 
 // Codes returns all codes in the order of docs/lint.md.
@@ -70,6 +98,8 @@ func Codes() []Code {
 		UnnamedRule, MatchEverything, PrefixRunsOn, AnyTag, UnboundedTag, TagsAndDigests,
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
 		OptionName, OptionWithoutEffect,
+		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny, BuildDenyWithoutEffect,
+		ConvertShadowed, ConvertRefused, BuildPinRefused, NestedNotAllowed, PlainHTTP, HostNetwork, InsecureExec,
 	}
 }
 
@@ -91,7 +121,7 @@ func (c Code) Level() Level {
 	switch {
 	case c == Invalid:
 		return Error
-	case slices.Contains([]Code{MissingID, MissingContact, UnnamedRule, UnusedInclude}, c):
+	case slices.Contains([]Code{MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated}, c):
 		return Note
 	}
 	return Warning

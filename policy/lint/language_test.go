@@ -92,7 +92,7 @@ func TestCheckWholeLanguage(t *testing.T) {
 			t.Parallel()
 			p, err := policy.Parse("p", []byte(tt.doc))
 			require.NoError(t, err)
-			require.Equal(t, tt.want, list(lint.Check("p", p, day())))
+			require.Equal(t, tt.want, list(lint.Check("p", p, lint.Options{Time: day()})))
 		})
 	}
 }
@@ -101,7 +101,7 @@ func TestNothingHasExpiredAtAnUnknownTime(t *testing.T) {
 	t.Parallel()
 	p, err := policy.Parse("p", []byte(head+"- {name: a, match: [a], expires: 2001-01-01}\n"))
 	require.NoError(t, err)
-	require.Empty(t, lint.Check("p", p, time.Time{}))
+	require.Empty(t, lint.Check("p", p, lint.Options{Time: time.Time{}}))
 }
 
 func TestCheckIncludes(t *testing.T) {
@@ -129,7 +129,7 @@ func TestCheckIncludes(t *testing.T) {
 			t.Parallel()
 			p, err := policy.Load(files, tt.file)
 			require.NoError(t, err)
-			require.Equal(t, tt.want, list(lint.Check(tt.file, p, day())))
+			require.Equal(t, tt.want, list(lint.Check(tt.file, p, lint.Options{Time: day()})))
 		})
 	}
 }

@@ -26,13 +26,23 @@ type Finding struct {
 	Message string
 }
 
+// Options say by what a policy is judged.
+type Options struct {
+	// Time is that of the check, for what expires; at the zero time, nothing has
+	// expired.
+	Time time.Time
+	// Builtin is the version of the Dockerfile frontend behind dispatch: builtin, such
+	// as 1.28; while it is empty, nothing is said of versions.
+	Builtin string
+}
+
 // Check returns the findings of the policy that policy.Parse or policy.Load read
 // from the file, about the whole policy first and the others in the order of the
-// documents; none if there is nothing to look at. What expires is judged at the
-// given time; at the zero time, nothing has expired.
-func Check(file string, p *policy.Policy, at time.Time) []Finding {
-	c := newChecker(file, p, at)
+// documents; none if there is nothing to look at.
+func Check(file string, p *policy.Policy, o Options) []Finding {
+	c := newChecker(file, p, o)
 	c.whole()
+	c.wholeBuild()
 	for i := range p.Aliases {
 		c.alias(i)
 	}
@@ -52,6 +62,7 @@ type checker struct {
 	file    string
 	policy  *policy.Policy
 	at      time.Time
+	builtin string
 	rules   []rule
 	aliases []alias
 	limits  []names
@@ -60,9 +71,9 @@ type checker struct {
 	found   []Finding
 }
 
-func newChecker(file string, p *policy.Policy, at time.Time) *checker {
-	c := &checker{file: file, policy: p, at: at, rules: readRules(p), aliases: readAliases(p), limits: parseAll(p.Limits.Patterns())}
-	c.shadows = newShadows(c.rules, at)
+func newChecker(file string, p *policy.Policy, o Options) *checker {
+	c := &checker{file: file, policy: p, at: o.Time, builtin: o.Builtin, rules: readRules(p), aliases: readAliases(p), limits: parseAll(p.Limits.Patterns())}
+	c.shadows = newShadows(c.rules, o.Time)
 	// Stack only fails for what package policy didn't make, and the zero layers then
 	// refuse everything.
 	c.layers, _ = policy.Stack(p, nil)

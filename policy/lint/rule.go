@@ -19,6 +19,7 @@ func (c *checker) rule(i int) {
 		c.patterns(r)
 		c.tags(r)
 		c.options(r)
+		c.ruleBuild(r)
 	}
 	if warn, end := r.WarnTime(), r.ExpiryTime(); !warn.IsZero() && !end.IsZero() && !warn.Before(end) {
 		c.addRule(WarnAfterExpiry, r.Rule, "the rule expires on %s, before it warns on %s; write an earlier warnAfter", r.Expires, r.WarnAfter)
@@ -114,7 +115,7 @@ func isAnyTag(t string) bool { return strings.Trim(t, "*") == "" }
 
 // unbounded returns the first tag that says nothing of what it points to, or "".
 func (c *checker) unbounded(r *rule) string {
-	if len(r.Digests) > 0 || r.RequireDigest {
+	if len(r.Digests) > 0 || r.RequireDigest || c.dispatch(r) == policy.DispatchBuiltin {
 		return ""
 	}
 	for _, t := range r.Tags {

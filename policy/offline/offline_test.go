@@ -1,7 +1,6 @@
 package offline_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -125,7 +124,7 @@ func TestParse(t *testing.T) {
 			t.Parallel()
 			_, err := offline.Parse("f", []byte(tt.doc))
 			var broken *policy.ParseError
-			require.True(t, errors.As(err, &broken), "%v", err)
+			require.ErrorAs(t, err, &broken)
 			require.Contains(t, err.Error(), tt.want)
 		})
 	}
