@@ -61,14 +61,15 @@ type ImageRules struct {
 	pins        map[string]digest.Digest // by normalised name:tag
 }
 
-// Conversion makes one image name stand for another, as an Alias does.
+// Conversion makes one image name, and the names below it, stand for another.
 type Conversion struct {
-	// The name to replace: a repository without tag or digest, or all below a folder with /** at the end.
+	// The name to replace, without tag or digest: that of a repository, or of a folder such as docker.io/library, of which the rest of a name is kept. With /** at the end, only what is below it.
 	From string `yaml:"from" json:"from" jsonschema:"minLength=1,maxLength=512"`
 	// The name to put in its place; it ends in /** if from does.
 	To string `yaml:"to" json:"to" jsonschema:"minLength=1,maxLength=512"`
 
-	from, to pattern
+	from, to             pattern
+	fromFolder, toFolder string // with a slash at the end; "" if from is only for what is below it
 }
 
 // GitRules are rules on git repositories.
@@ -124,8 +125,8 @@ type ExecRules struct {
 	SSH bool `yaml:"ssh,omitempty" json:"ssh,omitempty" jsonschema:"default=false"`
 	// The ids of secrets that commands can have; a * stands for any characters.
 	Secrets []string `yaml:"secrets,omitempty" json:"secrets,omitempty" jsonschema:"minItems=1"`
-	// The names of devices that commands can have; a * stands for any characters.
-	Devices []string `yaml:"devices,omitempty" json:"devices,omitempty" jsonschema:"minItems=1"`
+	// Whether commands can use devices of the builder.
+	Devices bool `yaml:"devices,omitempty" json:"devices,omitempty" jsonschema:"default=false"`
 	// The names of hosts that can be given addresses; a * stands for any characters.
 	Hosts []string `yaml:"hosts,omitempty" json:"hosts,omitempty" jsonschema:"minItems=1"`
 	// The resource limits that commands can set, by name, and how high.

@@ -24,7 +24,7 @@ frontends:
     local: {allow: [context, "docker*"], deny: [x]}
     ociLayout: {allow: [c], deny: [d]}
     blob: {allow: [e], deny: [f]}
-    exec: {networks: [none, default], insecure: true, ssh: true, secrets: [s], devices: [d], hosts: [h], ulimits: {nofile: 1024, core: -1}, cgroupParents: [/ci]}
+    exec: {networks: [none, default], insecure: true, ssh: true, secrets: [s], devices: true, hosts: [h], ulimits: {nofile: 1024, core: -1}, cgroupParents: [/ci]}
     frontends: {allow: [docker/dockerfile], deny: [g]}
     containers: allow
     config:

@@ -75,8 +75,21 @@ func (v *validator) images(n *yaml.Node, r *ImageRules) {
 	}
 	for i := range r.Convert {
 		c := &r.Convert[i]
-		v.replacement(list.Content[i], "conversion", c.From, c.To, &c.from, &c.to)
+		if v.replacement(list.Content[i], "conversion", c.From, c.To, &c.from, &c.to) && !c.from.isFolder() {
+			c.fromFolder, c.toFolder = folderOf(c.From, c.from), folderOf(c.To, c.to)
+		}
 	}
+}
+
+// folderOf returns what a name without a pattern is as a folder. Directly below
+// docker.io, a repository is in the folder library, and a folder is not.
+func folderOf(s string, name pattern) string {
+	if host, _, ok := strings.Cut(s, "/"); ok && isHost(strings.ToLower(host)) {
+		if p, err := parsePattern(s + "/**"); err == nil {
+			return strings.TrimSuffix(p.written, "**")
+		}
+	}
+	return name.written + "/"
 }
 
 // pin adds the digest of a name:tag.
@@ -141,7 +154,6 @@ func (v *validator) exec(n *yaml.Node, r *ExecRules) {
 		return nil
 	})
 	v.list(child(n, "secrets"), "secrets", r.Secrets, checkGlob)
-	v.list(child(n, "devices"), "devices", r.Devices, checkGlob)
 	v.list(child(n, "hosts"), "hosts", r.Hosts, func(s string) error {
 		r.hosts = append(r.hosts, normalizeHostName(s))
 		return checkGlob(s)

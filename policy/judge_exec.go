@@ -102,6 +102,9 @@ func (r *ExecRules) object(p process) []objection {
 	if len(p.ssh) > 0 && !r.SSH {
 		found = append(found, objectf("exec.ssh", "%s with the client's ssh agent %s", p.what, quote(p.ssh[0])))
 	}
+	if len(p.devices) > 0 && !r.Devices {
+		found = append(found, objectf("exec.devices", "%s with the device %s", p.what, quote(p.devices[0])))
+	}
 	each := func(field, what string, items, globs, written []string) {
 		for _, s := range items {
 			if !slices.ContainsFunc(globs, func(g string) bool { return glob(g, s) }) {
@@ -110,7 +113,6 @@ func (r *ExecRules) object(p process) []objection {
 		}
 	}
 	each("secrets", "the secret", p.secrets, r.Secrets, r.Secrets)
-	each("devices", "the device", p.devices, r.Devices, r.Devices)
 	each("hosts", "an address for the host", p.hosts, r.hosts, r.Hosts)
 	if len(p.ulimits) > 0 {
 		found = append(found, r.capped(p)...)

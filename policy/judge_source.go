@@ -84,7 +84,11 @@ func pinKey(ref Reference, pins int) string {
 func (r *ImageRules) convert(ref Reference) (Reference, error) {
 	for i := range r.Convert {
 		c := &r.Convert[i]
-		if name, ok := replaceName(c.from, c.to, ref.Name()); ok {
+		name, ok := replaceName(c.from, c.to, ref.Name())
+		if rest, below := strings.CutPrefix(ref.Name(), c.fromFolder); !ok && below && c.fromFolder != "" {
+			name, ok = c.toFolder+rest, true
+		}
+		if ok {
 			return ParseReference(name + ref.suffix())
 		}
 	}
