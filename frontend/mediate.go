@@ -39,6 +39,12 @@ const (
 	// afterwards is how long a frontend may run on after its result, or after it broke
 	// off the connection.
 	afterwards = 10 * time.Second
+	// unread is how long the end of stdin is kept from a frontend that has returned: it
+	// has to read the answer first.
+	unread = 300 * time.Millisecond
+	// silence is how long a frontend may send nothing before it is asked whether it is
+	// there, and then again before it counts as gone.
+	silence = 20 * time.Second
 	// cleanup bounds the release of a container.
 	cleanup = 10 * time.Second
 )
@@ -204,7 +210,7 @@ func (b *build) attend(ctx context.Context, chosen judged, s *broker, init *gwpb
 		defer close(served)
 		_ = server.Serve(newOneConn(p)) // how the connection ended shows in what has been returned
 	}()
-	err = p.wait(ctx)
+	err = p.wait(ctx, s.returned)
 	kill()
 	server.Stop()
 	<-served
@@ -215,24 +221,26 @@ func (b *build) attend(ctx context.Context, chosen judged, s *broker, init *gwpb
 	return nil
 }
 
-// wait waits for the process to end, for which it has a little time once the
-// connection has.
-func (p *process) wait(ctx context.Context) error {
+// wait waits for the process to end, for which it has a little time once it has
+// returned or the connection has ended. A daemon before v0.16 doesn't notice that a
+// process has ended while its stdin is open.
+func (p *process) wait(ctx context.Context, returned <-chan struct{}) error {
 	closed := p.closed
-	var late <-chan time.Time
+	var eof, late <-chan time.Time
 	for {
 		select {
 		case <-p.ended:
 			return p.err
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		case <-returned:
+			returned, eof, late = nil, time.After(unread), time.After(afterwards)
 		case <-closed:
-			closed = nil
-			timer := time.NewTimer(afterwards)
-			defer timer.Stop()
-			late = timer.C
+			closed, eof, late = nil, time.After(0), time.After(afterwards)
+		case <-eof:
+			go p.endInput() // it waits for what is being sent
 		case <-late:
-			return fmt.Errorf("it broke off the connection and ran on for %s", afterwards)
+			return fmt.Errorf("it ran on for %s after its result, or after it broke off the connection", afterwards)
 		}
 	}
 }
@@ -244,6 +252,7 @@ func (s *broker) server() *grpc.Server {
 		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
 		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: silence, Timeout: silence}),
 		// Frontends ping as often as they like.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Millisecond, PermitWithoutStream: true}),
 	)

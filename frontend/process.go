@@ -39,6 +39,7 @@ type process struct {
 
 	closed    chan struct{} // closed when our end of the connection is
 	closeOnce sync.Once
+	inputOnce sync.Once
 
 	ended chan struct{} // closed when the process has, with err set
 	err   error
@@ -95,12 +96,18 @@ func (p *process) receive() error {
 			if m.Exit.GetCode() != 0 || m.Exit.GetError() != nil {
 				exit = &exitError{code: m.Exit.GetCode(), cause: status.ErrorProto(m.Exit.GetError())}
 			}
-			// The daemon says that it is done only when stdin has ended too.
-			_ = p.send(&gwpb.ExecMessage{ProcessID: p.id, Input: &gwpb.ExecMessage_File{File: &gwpb.FdMessage{Fd: stdin, EOF: true}}})
+			p.endInput() // the daemon says that it is done only then
 		case *gwpb.ExecMessage_Done:
 			return exit
 		}
 	}
+}
+
+// endInput ends stdin, once.
+func (p *process) endInput() {
+	p.inputOnce.Do(func() {
+		_ = p.send(&gwpb.ExecMessage{ProcessID: p.id, Input: &gwpb.ExecMessage_File{File: &gwpb.FdMessage{Fd: stdin, EOF: true}}})
+	})
 }
 
 func (p *process) send(msg *gwpb.ExecMessage) error {
