@@ -24,9 +24,9 @@ const (
 type Build struct {
 	// Images that can be built on or copied from.
 	Images *ImageRules `yaml:"images,omitempty" json:"images,omitempty"`
-	// Git repositories that can be read.
+	// Git repositories that can be read. Their submodules, which BuildKit reads too, can't be seen.
 	Git *GitRules `yaml:"git,omitempty" json:"git,omitempty"`
-	// Files that can be downloaded by http or https.
+	// Files that can be downloaded by http or https. Where a server redirects to can't be seen.
 	HTTP *HTTPRules `yaml:"http,omitempty" json:"http,omitempty"`
 	// Folders of the client that can be read.
 	Local *NameRules `yaml:"local,omitempty" json:"local,omitempty"`
@@ -81,7 +81,7 @@ type GitRules struct {
 	// Whether the whole name of a commit must be asked for.
 	RequireCommit bool `yaml:"requireCommit,omitempty" json:"requireCommit,omitempty" jsonschema:"default=false"`
 
-	urlRules
+	urls urlRules
 }
 
 // HTTPRules are rules on downloads.
@@ -93,7 +93,7 @@ type HTTPRules struct {
 	// Whether the checksum of what is downloaded must be given.
 	RequireChecksum bool `yaml:"requireChecksum,omitempty" json:"requireChecksum,omitempty" jsonschema:"default=false"`
 
-	urlRules
+	urls urlRules
 }
 
 // NameRules are rules on plain names.

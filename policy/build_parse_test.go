@@ -53,6 +53,46 @@ frontends:
 	require.Equal(t, []Kind{KindLocal, KindExec}, own.kinds())
 }
 
+func TestParseReadsRulesOnBuildsAsTheyAreCommonlyWritten(t *testing.T) {
+	t.Parallel()
+	d := decided(t, `version: 1
+frontends:
+  - match: [a]
+    dispatch: mediate
+    build:
+      images: {allow: ["mirror.corp/**"], deny: ["**/scratchpad"], requireDigest: true,
+               pins: {"mirror.corp/base:1": "`+digestA+`"}, convert: [{from: docker.io/library, to: mirror.corp/library}]}
+      git:    {allow: ["https://git.corp/**"], requireCommit: true}
+      http:   {allow: ["https://files.corp/**"], requireChecksum: true}
+      exec:   {networks: [none, default], insecure: false, ssh: false, secrets: ["npm-*"], devices: false}
+      frontends: {allow: ["docker.io/docker/dockerfile"]}
+      config: {user: {forbid: ["", root, "0"]}, labels: {require: [org.opencontainers.image.source]}}
+`, "")
+	for _, f := range []Fact{
+		image("mirror.corp/base:1"), image("alpine:3@" + digestB),
+		{Git: &GitFact{URL: "https://git.corp/a", Ref: commit}},
+		{HTTP: &HTTPFact{URL: "https://files.corp/a", Checksum: digestA}},
+		{Exec: &ExecFact{Secrets: []string{"npm-token"}}},
+		{Frontend: "docker/dockerfile:1"},
+		{Config: &ConfigFact{User: "app", Labels: map[string]string{"org.opencontainers.image.source": ""}}},
+		{Local: "context"},
+		{OCILayout: "a@" + digestA},
+	} {
+		require.Equal(t, Allow, d.Judge(f).Verdict, "%+v", f)
+	}
+	for _, f := range []Fact{
+		image("mirror.corp/base:2"), image("docker.io/alpine/git@" + digestB), image("mirror.corp/scratchpad@" + digestB),
+		{Git: &GitFact{URL: "https://git.corp/a", Ref: "main"}},
+		{HTTP: &HTTPFact{URL: "https://files.corp/a"}},
+		{Exec: &ExecFact{Devices: []string{"d"}}},
+		{Frontend: "docker/dockerfile-upstream:1"},
+		{Config: &ConfigFact{Labels: map[string]string{"org.opencontainers.image.source": ""}}},
+		{Container: &ExecFact{}},
+	} {
+		require.Equal(t, Deny, d.Judge(f).Verdict, "%+v", f)
+	}
+}
+
 func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 	t.Parallel()
 	const (

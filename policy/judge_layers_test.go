@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"encoding/json"
 	"testing"
 	"time"
 
@@ -255,24 +254,33 @@ frontends:
 
 	innermost := c.Within(inner)
 	require.Equal(t, 0, innermost.Nesting)
+	require.True(t, innermost.Restricts(KindFrontends))
+	require.True(t, innermost.Enforces(KindFrontends), "no mode softens limits")
+	require.False(t, inner.Restricts(KindFrontends))
 	require.Equal(t, Warn, c.Judge(Fact{Container: &ExecFact{}}).Verdict)
 	r := innermost.Judge(Fact{Frontend: "a"})
 	require.Equal(t, Deny, r.Verdict)
 	require.Equal(t, LimitsRule, r.Rule)
 	require.Equal(t, "it asks for another frontend, and frontends run others no deeper than that (limits.nesting)", r.Reason)
 
-	for name, d := range map[string]Decision{
-		"too deep":                a.Within(innermost),
-		"in what is refused":      a.Within(Decide(l, request(t, "z"))),
-		"in what nobody decided":  a.Within(Decision{}),
-		"what is refused":         Decide(l, request(t, "z")).Within(a),
-		"in what was overruled":   a.Within(b.Overrule(r)),
-		"what was overruled then": b.Overrule(r).Within(a),
+	const deep, refused = "it is run by a frontend that is nested as deep as may be (limits.nesting)", "it is run by a frontend that is refused"
+	for _, tt := range []struct {
+		name         string
+		inner, outer Decision
+		reason       string
+	}{
+		{"too deep", a, innermost, deep},
+		{"in what is refused", a, Decide(l, request(t, "z")), refused},
+		{"in what nobody decided", a, Decision{}, refused},
+		{"in what was overruled", a, b.Overrule(r), refused},
+		{"what is refused", Decide(l, request(t, "z")), a, "no rule allows z:latest"},
+		{"what was overruled", b.Overrule(r), a, r.Reason},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			d := tt.inner.Within(tt.outer)
 			require.Equal(t, Deny, d.Verdict)
-			require.NotEmpty(t, d.Reason)
+			require.Equal(t, tt.reason, d.Reason)
 			require.Equal(t, Deny, d.Judge(image("b")).Verdict)
 		})
 	}
@@ -298,50 +306,4 @@ func TestOverruleAndCaution(t *testing.T) {
 	require.Equal(t, []string{"w", "v"}, warned.Warnings)
 	require.Equal(t, []string{"w", "v", "u"}, warned.Caution([]Ruling{{Verdict: Warn, Reason: "v"}, {Verdict: Warn, Reason: "u"}}).Warnings)
 	require.Equal(t, Allow, d.Verdict)
-}
-
-func TestObligationsAsJSON(t *testing.T) {
-	t.Parallel()
-	d := decided(t, `{version: 1, build: {local: {allow: [context]}}, frontends: [{name: a, match: [a], dispatch: mediate, build: {exec: {ulimits: {core: 0}}, config: {user: {forbid: [""]}}}}]}`,
-		"{version: 1, mode: warn, default: allow, build: {containers: deny}}")
-	out, err := json.Marshal(d)
-	require.NoError(t, err)
-	var doc map[string]any
-	require.NoError(t, json.Unmarshal(out, &doc))
-	require.Equal(t, "mediate", doc["dispatch"])
-	part, err := json.Marshal(doc["obligations"])
-	require.NoError(t, err)
-	require.JSONEq(t, `{"build": [
-		{"layer": "policy", "rule": "a", "mode": "enforce", "build": {"local": {"allow": ["context"]}, "exec": {"ulimits": {"core": 0}}, "config": {"user": {"forbid": [""]}}}},
-		{"layer": "overlay", "rule": "default", "mode": "warn", "build": {"containers": "deny"}}
-	]}`, string(part))
-}
-
-func TestExplainRulesOnBuilds(t *testing.T) {
-	t.Parallel()
-	l := mustStack(t, "version: 1\nbuild: {local: {allow: [context]}}\nfrontends:\n- {name: a, match: [a], dispatch: mediate, build: {exec: {ssh: true}, git: {deny: [\"https://x/**\"]}}}\n- {name: b, match: [b]}\n", "")
-	tail := func(ref, overlay string) []Step {
-		layers := l
-		if overlay != "" {
-			layers.overlay = mustParse(t, overlay)
-		}
-		steps := Explain(layers, request(t, ref)).Steps
-		for i, s := range steps {
-			if s.Kind == StepObligations {
-				return steps[i+1:]
-			}
-		}
-		return nil
-	}
-	held := Step{Kind: StepBuild, Layer: LayerPolicy, Rule: "a", File: "policy.yaml", Line: 4, Reason: "what it builds is held to rules on git, local and exec"}
-	run := Step{Kind: StepDispatch, Verdict: Allow, Reason: "it is run by dispatch: mediate, for at most 1h0m0s, and can run other frontends 4 deep"}
-	require.Equal(t, []Step{held, run}, tail("a", ""))
-	require.Equal(t, []Step{
-		{Kind: StepBuild, Layer: LayerOverlay, Rule: DefaultRule, Reason: "what it builds is held to rules on images, which only warn"}, held, run,
-	}, tail("a", "{version: 1, mode: warn, default: allow, build: {images: {deny: [x]}}}"))
-	require.Equal(t, []Step{
-		{Kind: StepBuild, Layer: LayerPolicy, Rule: "b", File: "policy.yaml", Line: 5, Reason: "what it builds is held to rules on local"},
-		{Kind: StepDispatch, Verdict: Allow, Reason: "it is run by dispatch: forward, so that what it builds is judged when it has returned"},
-	}, tail("b", ""))
-	require.Nil(t, tail("c", ""))
 }
