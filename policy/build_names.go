@@ -19,7 +19,13 @@ func (r *PatternRules) Patterns() (allow, deny []string) {
 
 // Patterns returns the rules' patterns in the form in which URLs are compared: host
 // in lower case, no default port, and of git no .git at the end.
-func (r urlRules) Patterns() (allow, deny []string) {
+func (r *GitRules) Patterns() (allow, deny []string) { return r.urls.patterns() }
+
+// Patterns returns the rules' patterns in the form in which URLs are compared, see
+// GitRules.Patterns.
+func (r *HTTPRules) Patterns() (allow, deny []string) { return r.urls.patterns() }
+
+func (r urlRules) patterns() (allow, deny []string) {
 	written := func(patterns []urlPattern) []string {
 		out := make([]string, len(patterns))
 		for i, p := range patterns {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 )
 
 func TestTheNamesOfBuildRulesAreThoseThatAreCompared(t *testing.T) {
@@ -28,4 +29,14 @@ func TestTheNamesOfBuildRulesAreThoseThatAreCompared(t *testing.T) {
 	allow, _ = b.Frontends.Patterns()
 	require.Equal(t, []string{"docker.io/docker/dockerfile"}, allow)
 	require.Equal(t, []Kind{KindImages, KindGit, KindHTTP, KindFrontends}, b.Kinds())
+}
+
+// Policies are written as YAML to compare them.
+func TestBuildRulesCanBeWritten(t *testing.T) {
+	t.Parallel()
+	p, err := Parse("p", []byte(`{version: 1, build: {git: {allow: ["https://a.example/**"]}, http: {requireChecksum: true}, exec: {ulimits: {nofile: 5}}}}`))
+	require.NoError(t, err)
+	data, err := yaml.Marshal(p.Build)
+	require.NoError(t, err)
+	require.YAMLEq(t, `{git: {allow: ["https://a.example/**"]}, http: {requireChecksum: true}, exec: {ulimits: {nofile: 5}}}`, string(data))
 }

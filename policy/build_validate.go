@@ -21,12 +21,12 @@ func (v *validator) build(n *yaml.Node, b *Build) {
 	v.images(child(n, "images"), b.Images)
 	if at := child(n, "git"); at != nil {
 		v.filled(at, "git")
-		b.Git.urlRules = v.urls(at, KindGit, b.Git.Allow, b.Git.Deny)
+		b.Git.urls = v.urls(at, KindGit, b.Git.Allow, b.Git.Deny)
 		v.without(at, "git", "requireCommit", b.Git.RequireCommit)
 	}
 	if at := child(n, "http"); at != nil {
 		v.filled(at, "http")
-		b.HTTP.urlRules = v.urls(at, KindHTTP, b.HTTP.Allow, b.HTTP.Deny)
+		b.HTTP.urls = v.urls(at, KindHTTP, b.HTTP.Allow, b.HTTP.Deny)
 		v.without(at, "http", "requireChecksum", b.HTTP.RequireChecksum)
 	}
 	if at := child(n, "local"); at != nil {

@@ -116,7 +116,7 @@ func (r *PatternRules) object(c claim) []objection {
 }
 
 func (r *GitRules) object(c claim) []objection {
-	found := r.urlRules.object(c, r.Allow)
+	found := r.urls.object(c, r.Allow)
 	if r.RequireCommit && !c.fixed {
 		found = append(found, objectf("git.requireCommit", "%s without a commit: ask for one by all of its digits", c.urlName()))
 	}
@@ -124,7 +124,7 @@ func (r *GitRules) object(c claim) []objection {
 }
 
 func (r *HTTPRules) object(c claim) []objection {
-	found := r.urlRules.object(c, r.Allow)
+	found := r.urls.object(c, r.Allow)
 	if r.RequireChecksum && !c.fixed {
 		found = append(found, objectf("http.requireChecksum", "%s without a checksum: give its sha256:…", c.urlName()))
 	}
