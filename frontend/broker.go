@@ -38,9 +38,9 @@ type broker struct {
 	stop   context.CancelCauseFunc // ends the inner frontend
 
 	mu         sync.Mutex
-	refs       map[string]struct{}
-	containers map[string]string // the frontend's id to the daemon's
-	returned   chan struct{}     // closed by Return
+	refs       map[string]*pb.Definition // by id; what the daemon says it is made of, if another frontend may build on it
+	containers map[string]string         // the frontend's id to the daemon's
+	returned   chan struct{}             // closed by Return
 	result     *gwpb.Result
 	failure    error // with its types, as the frontend returned it
 }
@@ -48,7 +48,7 @@ type broker struct {
 func (b *build) newBroker(name string, j *judge, stop context.CancelCauseFunc) *broker {
 	return &broker{
 		name: name, build: b, daemon: b.bridge.raw, judge: j, stop: stop,
-		refs: map[string]struct{}{}, containers: map[string]string{}, returned: make(chan struct{}),
+		refs: map[string]*pb.Definition{}, containers: map[string]string{}, returned: make(chan struct{}),
 	}
 }
 
@@ -168,16 +168,20 @@ func (s *broker) own(res *gwpb.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for ref := range refsOf(res) {
-		if ref.GetId() != "" {
-			s.refs[ref.GetId()] = struct{}{}
+		if ref.GetId() == "" {
+			continue
+		}
+		s.refs[ref.GetId()] = nil
+		if s.build.nested { // the frontend that gets the result may build on it
+			s.refs[ref.GetId()] = ref.GetDef()
 		}
 	}
 	switch r := res.GetResult().(type) {
 	case *gwpb.Result_RefDeprecated:
-		s.refs[r.RefDeprecated] = struct{}{}
+		s.refs[r.RefDeprecated] = nil
 	case *gwpb.Result_RefsDeprecated:
 		for _, id := range r.RefsDeprecated.GetRefs() {
-			s.refs[id] = struct{}{}
+			s.refs[id] = nil
 		}
 	}
 }
@@ -192,12 +196,20 @@ func (s *broker) check(id string) error {
 	return nil
 }
 
+// definition is what the daemon says that a reference is made of; nil if nobody but
+// the daemon needs to know.
+func (s *broker) definition(id string) *pb.Definition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refs[id]
+}
+
 // strip checks the references of a returned result and takes the definitions out
 // of it that the frontend says they have: the daemon knows them, by their ids.
 func (s *broker) strip(res *gwpb.Result) error {
 	ids := func(yield func(string) bool) {
 		for ref := range refsOf(res) {
-			ref.Def = nil
+			ref.Def = s.definition(ref.Id)
 			if !yield(ref.Id) {
 				return
 			}

@@ -73,6 +73,26 @@ func TestAFrontendReturnsOneResultOrError(t *testing.T) {
 	}
 }
 
+func TestANestedFrontendsResultHasTheDaemonsDefinitions(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, mediated)
+	s.broker.build.nested = true
+	ctx := t.Context()
+	solved, err := s.Solve(ctx, &gwpb.SolveRequest{
+		Definition: marshalState(t, llb.Image("mirror.corp/base:1")), AllowResultReturn: true, AllowResultArrayRef: true,
+	})
+	require.NoError(t, err)
+	_, err = s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{
+		Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved", Def: marshalState(t, llb.Image("docker.io/library/busybox:latest"))}},
+	}})
+	require.NoError(t, err)
+	res, err, ok := s.broker.outcome()
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.NotEmpty(t, res.GetRef().GetDef().GetDef())
+	require.Equal(t, solved.Result.GetRef().GetDef().GetDef(), res.GetRef().GetDef().GetDef())
+}
+
 func TestAReturnedImageIsJudged(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, strings.Replace(mediated, "build:", "build:\n  config: {user: {forbid: [root]}}", 1))
