@@ -26,11 +26,12 @@ What the policies say differently, whatever comes of it, is printed last.
 
 Names, tags, digests, options and moments are made from what the rules spell out, from
 their globs, from what each two of these have in common, and from the ends of ranges of
-versions. The examples are many, but they are examples: a change can hide where three
-or more globs meet, or in a version in a spelling that isn't tried. A registry is taken
-to have the same image under a tag before and after an alias. Overlays and the name of
-the policy frontend itself are not looked at. If there is too much to compare, diff says
-so and counts that as widened.
+versions; so are examples of what a frontend may build, where both policies let it run.
+The examples are many, but they are examples: a change can hide where three or more
+globs meet, or in a version in a spelling that isn't tried. A registry is taken to have
+the same image under a tag before and after an alias. Overlays and the name of the
+policy frontend itself are not looked at. If there is too much to compare, diff says so
+and counts that as widened.
 
 What changes later, because rules expire, is compared from --at on.
 

@@ -91,6 +91,16 @@ func (c *comparison) compare(w witness, r policy.Request, points digest.Digest, 
 		if gained := missing(after.Obligations, before.Obligations); len(gained) > 0 {
 			add(Tightened, false, prefixed("now obliged to ", gained)...)
 		}
+		b := c.builds(before, after)
+		if len(b.rerouted) > 0 {
+			add(Rerouted, b.widens, b.rerouted...)
+		}
+		if len(b.loosened) > 0 {
+			add(Loosened, true, b.loosened...)
+		}
+		if len(b.tightened) > 0 {
+			add(Tightened, false, b.tightened...)
+		}
 	}
 }
 

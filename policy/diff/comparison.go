@@ -39,12 +39,13 @@ type comparison struct {
 	known      map[string]bool                // names
 	seen       map[string]bool                // signatures of names
 	conditions map[*policy.Rule]policy.Layers // on tags
+	built      map[string]built               // by the rules on builds of both policies
 }
 
 func newComparison(a, b *policy.Policy, at time.Time) *comparison {
 	c := &comparison{
 		a: newSide(a), b: newSide(b), at: at, complete: true, budget: maxWork, other: digest.FromString("an image that no rule names"),
-		known: map[string]bool{}, seen: map[string]bool{}, conditions: map[*policy.Rule]policy.Layers{},
+		known: map[string]bool{}, seen: map[string]bool{}, conditions: map[*policy.Rule]policy.Layers{}, built: map[string]built{},
 	}
 	c.fresh = globs.Fresh(slices.Concat(c.a.texts(), c.b.texts()))
 	// A name has at most 255 characters.
@@ -137,7 +138,8 @@ func (c *comparison) globalChange() bool {
 		fromY, toY := y.Names()
 		return fromX == fromY && toX == toY && maps.Equal(x.Pins, y.Pins)
 	}
-	if a.Default != b.Default || a.Mode != b.Mode ||
+	if a.Default != b.Default || a.Mode != b.Mode || a.Dispatch != b.Dispatch || marshal(a.Build) != marshal(b.Build) ||
+		a.Limits.Timeout != b.Limits.Timeout || a.Limits.Nesting != b.Limits.Nesting ||
 		!slices.Equal(a.Limits.Patterns(), b.Limits.Patterns()) || !slices.EqualFunc(a.Aliases, b.Aliases, sameAlias) {
 		return true
 	}

@@ -14,6 +14,11 @@
 // neighbours in several spellings, what no rule names, and each moment at which a rule
 // begins to warn or expires from the given time on.
 //
+// Where both policies let a frontend run, it compares how it runs and what becomes of
+// examples of what it may build: of images, repositories, downloads and other names
+// from the patterns in the rules on builds, and of commands, containers and
+// configurations that use one thing each.
+//
 // # What it can't see
 //
 // The examples are many, but they are examples. A change can hide where three or more
@@ -38,9 +43,9 @@ const (
 	// Allowed: it was refused and may run.
 	Allowed Change = "allowed"
 	// Loosened: it may run under fewer obligations, or with an option or input that was
-	// refused.
+	// refused, or build what it couldn't.
 	Loosened Change = "loosened"
-	// Rerouted: something else runs.
+	// Rerouted: something else runs, or is read in a build.
 	Rerouted Change = "rerouted"
 	// Refused: it could run and is refused.
 	Refused Change = "refused"
@@ -71,7 +76,8 @@ type Difference struct {
 	Widens bool `json:"widens"`
 	// Pattern is the match of a rule from which the requests were made.
 	Pattern string `json:"pattern"`
-	// Details say which obligations differ; only for loosened and tightened.
+	// Details say which obligations differ, how the frontend runs and what becomes of
+	// what it builds; only for loosened, tightened and rerouted.
 	Details []string `json:"details,omitempty"`
 	// Request is the simplest of the requests.
 	Request Request `json:"request"`

@@ -25,6 +25,10 @@ func statements(sideA, sideB *side) []Statement {
 	field("mode", string(a.Mode), string(b.Mode))
 	field("default", string(a.Default), string(b.Default))
 	field("defaultFrontend", a.DefaultFrontend, b.DefaultFrontend)
+	field("dispatch", string(a.Dispatch), string(b.Dispatch))
+	if marshal(a.Build) != marshal(b.Build) {
+		addf("changed: the build rules of the whole policy")
+	}
 	field("limits", strings.Join(a.Limits.Patterns(), ", "), strings.Join(b.Limits.Patterns(), ", "))
 	if before, after := a.Overlay.Accept, b.Overlay.Accept; before != after {
 		out = append(out, Statement{

@@ -1,0 +1,180 @@
+package diff
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+func TestCompareBuilds(t *testing.T) {
+	t.Parallel()
+	a := func(build string) string {
+		return head + "- {name: a, match: [a], dispatch: mediate, build: {" + build + "}}\n"
+	}
+	none := head + "- {name: a, match: [a], dispatch: mediate}\n"
+	tests := []struct {
+		name, a, b string
+		want       []string
+	}{
+		{"the same", a("images: {allow: [x, y]}"), a("images: {allow: [x, y]}"), nil},
+		{"the same in another order", a("images: {allow: [x, y]}"), a("images: {allow: [y, docker.io/library/x]}"), nil},
+		{"the same said for the whole policy", a("images: {allow: [x]}"), "build: {images: {allow: [x]}}\n" + none, nil},
+		{"an image more", a("images: {allow: [x]}"), a("images: {allow: [x, \"m.example/*\"]}"), []string{
+			"+loosened a:latest; no longer refused in a build: the image m.example/other:other",
+		}},
+		{"rules on images where none were", none, a("images: {deny: [x]}"), []string{"-tightened a:latest; now refused in a build: the image docker.io/library/x:other"}},
+		{"a digest no longer required", a("images: {requireDigest: true}"), a("images: {deny: [x]}"), []string{"+loosened a:latest; no longer refused in a build: the image other.example/other:other", "-tightened a:latest; now refused in a build: the image docker.io/library/x@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"}},
+		{"rules for another whole policy", "build: {local: {allow: [a]}}\n" + none, "build: {local: {allow: [a, b]}}\n" + none, []string{
+			"+loosened a:latest; no longer refused in a build: the client's folder b",
+		}},
+		{"another mode", a("local: {allow: [a]}"), head + "- {name: a, match: [a], mode: warn, dispatch: mediate, build: {local: {allow: [a]}}}\n", []string{"+loosened a:latest; no longer refused in a build: the client's folder other; no longer refused in a build: a container of the frontend's"}},
+		{"a repository more", a("git: {allow: [\"https://a.example/**\"]}"), a("git: {allow: [\"https://a.example/**\", \"ssh://*.b.example/x.git\"]}"), []string{
+			"+loosened a:latest; no longer refused in a build: the git repository ssh://other.b.example/x",
+		}},
+		{"a commit required", a("git: {allow: [\"https://a.example/x\"]}"), a("git: {allow: [\"https://a.example/x\"], requireCommit: true}"), []string{
+			"-tightened a:latest; now refused in a build: the git repository https://a.example/x",
+		}},
+		{"a download less", a("http: {allow: [\"https://a.example/x\", \"https://a.example/y\"], requireChecksum: true}"), a("http: {allow: [\"https://a.example/x\"], requireChecksum: true}"), []string{"-tightened a:latest; now refused in a build: the download https://a.example/y, which must be sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"}},
+		{"another frontend more", a("frontends: {allow: [x]}"), a("frontends: {allow: [x, y]}"), []string{"+loosened a:latest; no longer refused in a build: the frontend docker.io/library/y:other"}},
+		{"a secret more", a("exec: {secrets: [x]}"), a("exec: {secrets: [\"x*\"]}"), []string{"+loosened a:latest; no longer refused in a build: a command with the secret xother"}},
+		{"containers", none, a("containers: allow"), []string{"+loosened a:latest; no longer refused in a build: a container of the frontend's"}},
+		{"another image in its place", a("images: {convert: [{from: a, to: b}]}"), a("images: {convert: [{from: a, to: c}]}"), []string{"-rerouted a:latest; in a build, the image docker.io/library/a:other is read as c:other, before as b:other"}},
+		{"a pin more", none, a("images: {pins: {\"a:1\": \"" + digestA + "\"}}"), []string{"-rerouted a:latest; in a build, the image docker.io/library/a:1 is read as a:1@" + digestA + ", before as it is asked for", "-tightened a:latest; now refused in a build: the image docker.io/library/a:1@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"}},
+		{"a user forbidden", none, a("config: {user: {forbid: [root]}}"), []string{"-tightened a:latest; now refused in a build: an image"}},
+		{"a user less, and a label more", a("config: {user: {require: [app, web]}, labels: {require: [a]}}"), a("config: {user: {require: [app]}, labels: {require: [a, b]}}"), []string{"-tightened a:latest; now refused in a build: an image with the user web, the labels a b; now refused in a build: an image with the user app, the labels a"}},
+		{"volumes forbidden", a("config: {volumes: {forbid: [/data]}}"), a("config: {volumes: {forbid: [/data, \"/tmp/*\"]}}"), []string{"-tightened a:latest; now refused in a build: an image with the volumes /tmp/other"}},
+		{"another image in its place that was refused", a("images: {allow: [b], convert: [{from: a, to: b}]}"), a("images: {allow: [b, c], convert: [{from: a, to: c}]}"), []string{"+loosened a:latest; no longer refused in a build: the image docker.io/library/c:other", "+rerouted a:latest; in a build, the image docker.io/library/a:other is read as c:other, before as b:other"}},
+		{"ulimits", a("exec: {ulimits: {nofile: 10, core: 1}}"), a("exec: {ulimits: {nofile: 20}, networks: [none]}"), []string{"+loosened a:latest; no longer refused in a build: a command with the network none, the ulimit nofile=20; no longer refused in a build: a command with the network none, the ulimit nofile=11", "-tightened a:latest; now refused in a build: a command; now refused in a build: a command with the ulimit core=1; now refused in a build: a command with the ulimit nofile=10"}},
+		{"judged before it runs", head + "- {name: a, match: [a]}\n", none, []string{"-tightened a:latest; dispatch: mediate, before forward; now refused in a build: a container of the frontend's"}},
+		{"judged no longer", none, head + "- {name: a, match: [a]}\n", []string{"+loosened a:latest; dispatch: forward, before mediate; no longer refused in a build: a container of the frontend's"}},
+		{"another program", head + "- {name: a, match: [docker/dockerfile], dispatch: mediate}\n", head + "- {name: a, match: [docker/dockerfile], dispatch: builtin}\n", []string{"-rerouted docker/dockerfile:latest; dispatch: builtin, before mediate"}},
+		{"a longer timeout", "limits: {timeout: 1h}\n" + none, "limits: {timeout: 2h}\n" + none, []string{"+loosened a:latest; limits.timeout: 2h0m0s, before 1h0m0s"}},
+		{"less nesting", none, "limits: {nesting: 1}\n" + none, []string{"-tightened a:latest; limits.nesting: 1, before 4"}},
+		{"a timeout that forward doesn't have", head + "- {name: a, match: [a]}\n", "limits: {timeout: 2h}\n" + head + "- {name: a, match: [a]}\n", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := Compare(parse(t, tt.a), parse(t, tt.b), now())
+			require.Equal(t, tt.want, lines(r))
+			require.True(t, r.Complete)
+		})
+	}
+}
+
+// If Compare says that nothing widened, nothing is let pass in a build that was refused.
+func TestNothingWidenedInBuildsIsSo(t *testing.T) {
+	t.Parallel()
+	narrow, changed := 0, 0
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		textA, textB := arbitraryBuild(r), arbitraryBuild(r)
+		a, b := parse(t, textA), parse(t, textB)
+		require.False(t, Compare(a, a, now()).Widened, textA)
+		report := Compare(a, b, now())
+		if report.Widened {
+			continue
+		}
+		narrow++
+		if len(report.Differences) > 0 {
+			changed++
+		}
+		request := policy.Request{Reference: reference(t, "a:1"), Time: now()}
+		before, after := policy.Decide(newSide(a).layers, request), policy.Decide(newSide(b).layers, request)
+		for range 200 {
+			f := arbitraryFact(r)
+			was, is := ruling(before, f), ruling(after, f)
+			require.False(t, was.Verdict == policy.Deny && is.Verdict != policy.Deny, "seed %d\n%s---\n%s%+v", seed, textA, textB, f)
+			require.False(t, is.Verdict != policy.Deny && was.Image != is.Image && newlyRead(before, is), "seed %d\n%s---\n%s%+v", seed, textA, textB, f)
+		}
+	}
+	require.Greater(t, narrow, 20, "else the property says nothing")
+	require.Greater(t, changed, 10, "else the property says nothing")
+}
+
+func reference(t *testing.T, s string) policy.Reference {
+	t.Helper()
+	ref, err := policy.ParseReference(s)
+	require.NoError(t, err)
+	return ref
+}
+
+// pick returns some of the items, at least one, as a YAML list.
+func pick(r *rand.Rand, items ...string) string {
+	var out []string
+	for _, s := range items {
+		if r.IntN(2) == 0 {
+			out = append(out, fmt.Sprintf("%q", s))
+		}
+	}
+	if len(out) == 0 {
+		out = []string{fmt.Sprintf("%q", items[0])}
+	}
+	return "[" + strings.Join(out, ", ") + "]"
+}
+
+// arbitraryBuild makes a policy that lets a run, under rules of few words.
+func arbitraryBuild(r *rand.Rand) string {
+	names := []string{"x", "m.example/**", "m.example/a/*", "**/y*", "x/y"}
+	urls := []string{"https://a.example/**", "https://*.example/x", "https://a.example/*/y", "http://a.example/x"}
+	kinds := []string{
+		"images: {allow: " + pick(r, names...) + ", deny: " + pick(r, names...) + "}",
+		"images: {convert: [{from: x, to: m.example/a/y}], requireDigest: true}",
+		"images: {convert: [{from: \"docker.io/library/**\", to: \"m.example/**\"}], allow: " + pick(r, names...) + "}",
+		"git: {allow: " + pick(r, urls...) + ", deny: " + pick(r, urls...) + "}",
+		"git: {requireCommit: true}",
+		"http: {deny: " + pick(r, urls...) + ", requireChecksum: true}",
+		"local: {allow: " + pick(r, "context", "docker*", "*file") + "}",
+		"blob: {allow: " + pick(r, names...) + "}",
+		"frontends: {deny: " + pick(r, names...) + "}",
+		"exec: {secrets: " + pick(r, "npm*", "*token", "aws") + ", networks: " + pick(r, "none", "default", "host") + "}",
+		fmt.Sprintf("exec: {insecure: true, ulimits: {nofile: %d}}", r.IntN(3)),
+		"containers: allow",
+		"config: {user: {require: " + pick(r, "app", "w*") + "}, labels: {forbid: " + pick(r, "a", "b*") + "}}",
+		"config: {ports: {forbid: " + pick(r, "80", "443/tcp") + "}, env: {require: [PATH]}}",
+	}
+	written, used := []string{}, map[string]bool{}
+	for range r.IntN(3) {
+		k := kinds[r.IntN(len(kinds))]
+		if name, _, _ := strings.Cut(k, ":"); !used[name] {
+			used[name] = true
+			written = append(written, k)
+		}
+	}
+	build := ""
+	if len(written) > 0 {
+		build = ", build: {" + strings.Join(written, ", ") + "}"
+	}
+	return head + "- {name: a, match: [a], dispatch: mediate" + build + "}\n"
+}
+
+// arbitraryFact makes a fact of the same words.
+func arbitraryFact(r *rand.Rand) policy.Fact {
+	one := func(items ...string) string { return items[r.IntN(len(items))] }
+	name := one("x", "y", "x/y", "m.example/a/b", "m.example/a/y", "m.example/y2", "q.example/z")
+	url := one("https", "http", "ssh") + "://" + one("a", "b.a", "b") + ".example/" + one("x", "z/y", "z")
+	switch r.IntN(9) {
+	case 0:
+		return policy.Fact{Image: name + one(":1", "@"+digestA)}
+	case 1:
+		return policy.Fact{Git: &policy.GitFact{URL: url, Ref: one("", commit)}}
+	case 2:
+		return policy.Fact{HTTP: &policy.HTTPFact{URL: url, Checksum: one("", digestA)}}
+	case 3:
+		return policy.Fact{Local: one("context", "dockerfile", "docker", "z")}
+	case 4:
+		return policy.Fact{Blob: name + "@" + digestA}
+	case 5:
+		return policy.Fact{Frontend: name}
+	case 6:
+		return policy.Fact{Exec: &policy.ExecFact{Secrets: []string{one("npm", "npmtoken", "token", "aws", "z")}, Network: one("none", "default", "host"), Insecure: r.IntN(4) == 0}}
+	case 7:
+		return policy.Fact{Container: &policy.ExecFact{}}
+	}
+	return policy.Fact{Config: &policy.ConfigFact{User: one("", "app", "web"), Labels: map[string]string{one("a", "b1", "z"): ""}, Env: []string{one("PATH", "z")}, Ports: []string{one("80", "443/tcp", "1")}}}
+}
