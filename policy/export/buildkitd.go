@@ -69,7 +69,7 @@ func (e *exporter) listed(r *policy.Rule, name string) bool {
 		e.note(r, Different, "%s is left out: another rule, an alias or the limits leave nothing of it to allow", name)
 		return false
 	}
-	lost := lostByName(r)
+	lost := append(lostByName(r), e.buildConditions(r)...)
 	for i := range e.policy.Frontends {
 		switch d := &e.policy.Frontends[i]; {
 		case d == r || !matches(d.Patterns(), name):
@@ -77,6 +77,8 @@ func (e *exporter) listed(r *policy.Rule, name string) bool {
 			lost = append(lost, fmt.Sprintf("what rule %q denies of it", d.Name))
 		case optionConditions(d) != "":
 			lost = append(lost, fmt.Sprintf("the options of rule %q", d.Name))
+		case d.Build != nil || d.Dispatch != r.Dispatch:
+			lost = append(lost, fmt.Sprintf("what rule %q holds builds to", d.Name))
 		}
 	}
 	for i := range e.policy.Aliases {

@@ -92,6 +92,9 @@ func Export(p *policy.Policy, f Format, o Options) (Result, error) {
 	}
 	e := exporter{policy: enforcing(p), options: o}
 	e.wholePolicy(p)
+	if f != Buildkitd { // which has no default
+		e.unjudgedDefault()
+	}
 	var data []byte
 	var err error
 	switch f {

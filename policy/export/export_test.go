@@ -2,6 +2,8 @@ package export
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,6 +41,12 @@ func TestNotes(t *testing.T) {
 		{"aliases in a chain", "aliases: [{from: docker/a, to: docker/b}, {from: docker/b, to: docker/c}]", SourcePolicy, true, Note{Effect: RefusesMore, File: "policy.yaml", Line: 2, Message: "the alias is left out, because another conversion would change what it makes again; what it is for is refused"}},
 		{"limits that leave nothing", "frontends: [{name: a, match: [docker/a]}]\nlimits: {match: [corp.example/**]}", SourcePolicy, false, Note{Different, "a", "policy.yaml", 2, "the limits leave nothing of the rule, so it is left out"}},
 		{"options", "frontends: [{name: a, match: [docker/a], options: {deny: [x], only: [y], inputs: deny}}]", SourcePolicy, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule is left out: options are not exported (deny, only and inputs: deny): only the policy frontend sees them"}},
+		{"rules on builds", "frontends: [{name: a, match: [docker/a], dispatch: mediate, build: {images: {deny: [x]}}}]\nbuild: {exec: {ssh: true}}", SourcePolicy, false, Note{AllowsMore, "a", "policy.yaml", 2, "what the frontend builds is not judged (build (images, exec), dispatch (mediate)): only the policy frontend sees it"}},
+		{"rules on builds, strictly", "frontends: [{name: a, match: [docker/a]}]\nbuild: {exec: {ssh: true}}", Rego, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule is left out: what the frontend builds is not judged (build (exec)): only the policy frontend sees it"}},
+		{"rules on builds for buildkitd", "frontends: [{name: a, match: [docker/a], dispatch: builtin}]", Buildkitd, false, Note{AllowsMore, "a", "policy.yaml", 2, "of docker.io/docker/a, buildkitd checks the name only; lost are dispatch (builtin)"}},
+		{"rules on builds of another rule for buildkitd", "frontends: [{name: a, match: [docker/a], tags: [x]}, {name: b, match: [docker/a], build: {local: {deny: [x]}}}]", Buildkitd, false, Note{AllowsMore, "a", "policy.yaml", 2, "of docker.io/docker/a, buildkitd checks the name only; lost are tags, what rule \"b\" holds builds to"}},
+		{"rules on builds of what no rule matches", "default: allow\nbuild: {exec: {ssh: true}}", SourcePolicy, false, Note{Effect: AllowsMore, Message: "what frontends build that no rule matches is not judged (build (exec))"}},
+		{"rules on builds of what no rule matches, strictly", "default: allow\ndispatch: mediate", SourcePolicy, true, Note{Effect: RefusesMore, Message: "default: allow is left out: what frontends build is not judged (dispatch (mediate))"}},
 		{"prereleases", "frontends: [{name: a, match: [docker/a], versions: \">=1.0.0-rc1\"}]", SourcePolicy, false, Note{RefusesMore, "a", "policy.yaml", 2, "prereleases in versions are not exported, only releases"}},
 		{"exceptions of a deny rule", "frontends: [{name: a, match: [docker/a], exceptTags: [x], action: deny}]", Rego, false, Note{RefusesMore, "a", "policy.yaml", 2, "exceptTags of a deny rule are not exported: it denies them too"}},
 		{"a deny rule that expires", "frontends: [{name: a, match: [docker/a], expires: 2027-03-01, action: deny}]", Rego, false, Note{RefusesMore, "a", "policy.yaml", 2, "expires is not exported: the export goes on to deny after 2027-03-01"}},
@@ -201,4 +209,26 @@ func TestSourcePolicyIsRulesOfVersion1(t *testing.T) {
 	var p struct{ Version int }
 	require.NoError(t, json.Unmarshal(out.Data, &p))
 	require.Equal(t, 1, p.Version)
+}
+
+// A build that a rule refuses for what it builds is not for later rules.
+func TestStrictExportsDenyWhatIsJudgedInBuilds(t *testing.T) {
+	t.Parallel()
+	const doc = "frontends: [{name: a, match: [docker/a], build: {exec: {ssh: true}}}, {name: b, match: [docker/*]}]"
+	denies := func(doc string, strict bool) bool {
+		out, err := Export(parsed(t, doc), SourcePolicy, Options{Time: at(), Strict: strict})
+		require.NoError(t, err)
+		var p struct{ Rules []sourceRule }
+		require.NoError(t, json.Unmarshal(out.Data, &p))
+		return slices.ContainsFunc(p.Rules, func(r sourceRule) bool {
+			return r.Action == "DENY" && strings.Contains(r.Selector.Identifier, "docker/a")
+		})
+	}
+	require.True(t, denies(doc, true))
+	require.False(t, denies(doc, false))
+	require.False(t, denies(strings.Replace(doc, ", build: {exec: {ssh: true}}", "", 1), true))
+
+	out, err := Export(parsed(t, "default: allow\nbuild: {exec: {ssh: true}}"), Buildkitd, Options{Time: at()})
+	require.NoError(t, err)
+	require.False(t, slices.ContainsFunc(out.Notes, func(n Note) bool { return n.Effect == AllowsMore }), "buildkitd's list has no default")
 }

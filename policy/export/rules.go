@@ -35,6 +35,10 @@ func (e *exporter) rules() (allow, deny []rule) {
 			deny = append(deny, rule{Rule: r, names: r.Patterns()})
 			continue
 		}
+		if names := strings.Join(e.buildConditions(r), ", "); names != "" && !e.lose(r, "what the frontend builds is not judged (%s): only the policy frontend sees it", names) {
+			deny = append(deny, rule{Rule: r, names: r.Patterns()})
+			continue
+		}
 		out := rule{Rule: r, names: e.withinLimits(r)}
 		var ok bool
 		if out.tags, ok = e.allowTags(r); !ok || len(out.names) == 0 {
