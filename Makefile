@@ -19,9 +19,9 @@ ALL_MODULES  := $(CODE_MODULES) tools tools/lint $(wildcard tools/compat/*)
 
 # What test-matrix runs on: the versions of which tools/compat has a module, the current one, and that as an unprivileged user.
 BUILDKITS := $(patsubst tools/compat/buildkit-%,%,$(wildcard tools/compat/buildkit-*)) current rootless
-# The oldest that works, and what shows best that it does: the ways in, refusals, identical results.
+# The oldest that works, and what shows best that it does: the ways in, refusals, each dispatcher, identical results.
 OLDEST_BUILDKIT := v0.14
-OLDEST_TESTS    := ^(TestTheChosenBuildkitd|TestWaysIn|TestRefusedBuilds|TestTheMessageOfARefusal|TestAllowedResultIsTheSame)$$
+OLDEST_TESTS    := ^(TestTheChosenBuildkitd|TestWaysIn|TestRefusedBuilds|TestTheMessageOfARefusal|TestDispatchersOnTheChosenBuildkitd|TestAllowedResultIsTheSame)$$
 
 GOLANGCI  := $(BIN)/golangci-lint
 GOTESTSUM := $(BIN)/gotestsum

@@ -79,5 +79,12 @@ func TestEngine(t *testing.T) {
 		o := d.Docker(t, dir, nil, append(call, "-f", "Evil", ".")...).RequireFailure(t, "no rule allows "+evil)
 		require.Equal(t, 1, o.ExitCode)
 	})
+	t.Run("each dispatcher", func(t *testing.T) {
+		t.Parallel()
+		testDispatchers(t, func(t *testing.T, syntax, dir string, args ...string) harness.Output {
+			t.Helper()
+			return d.Docker(t, dir, nil, byBuildx(syntax, args...)...)
+		})
+	})
 	t.Cleanup(func() { requireNoEvil(t) })
 }

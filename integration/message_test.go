@@ -10,9 +10,10 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// denyMessages is the first BuildKit that hands a frontend's deny messages to the
-// client; older daemons drop them, and clients show the text alone.
-const denyMessages = "v0.27.0"
+// denyMessages is the first BuildKit that hands to the client what it doesn't know of
+// a frontend's error, such as deny messages; older daemons drop it, and clients show
+// the text alone (moby/buildkit, util/grpcerrors).
+const denyMessages = "v0.22.0"
 
 // What a person sees of a refusal, whole, in each client.
 func TestTheMessageOfARefusal(t *testing.T) {
