@@ -7,9 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestParseReadsRulesOnBuilds(t *testing.T) {
-	t.Parallel()
-	p := mustParse(t, `version: 1
+// everyRuleOnBuilds has each field of Build, Dispatch and Limits.
+const everyRuleOnBuilds = `version: 1
 dispatch: mediate
 build:
   local: {allow: [context]}
@@ -18,7 +17,7 @@ frontends:
 - match: [a]
   dispatch: builtin
   build:
-    images: {allow: ["mirror.example/**"], deny: [b], requireDigest: true, pins: {"mirror.example/base:1": "`+digestA+`"}, convert: [{from: "docker.io/library/**", to: "mirror.example/**"}]}
+    images: {allow: ["mirror.example/**"], deny: [b], requireDigest: true, pins: {"mirror.example/base:1": "` + digestA + `"}, convert: [{from: "docker.io/library/**", to: "mirror.example/**"}]}
     git: {allow: ["https://git.example/**"], deny: ["https://git.example/x"], requireCommit: true}
     http: {allow: ["https://files.example/**"], deny: ["https://files.example/x"], requireChecksum: true}
     local: {allow: [context, "docker*"], deny: [x]}
@@ -36,7 +35,11 @@ frontends:
 - match: [b]
   build:
     exec: {networks: [none]}
-`)
+`
+
+func TestParseReadsRulesOnBuilds(t *testing.T) {
+	t.Parallel()
+	p := mustParse(t, everyRuleOnBuilds)
 	require.Equal(t, DispatchMediate, p.Dispatch)
 	require.Equal(t, DispatchBuiltin, p.Frontends[0].Dispatch)
 	require.Equal(t, 90*time.Minute, p.Limits.timeout)
@@ -149,6 +152,7 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 		{"a user with a group", top + "{config: {user: {require: [\"app:app\"]}}}\n", `p:2:35: require: "app:app" has a group; write the user alone`},
 		{"a user that is no number of one", top + "{config: {user: {forbid: [\"4294967296\"]}}}\n", "p:2:34: forbid: the user \"4294967296\", which is no number of a user"},
 		{"an empty label", top + "{config: {labels: {require: [\"\"]}}}\n", "p:2:37: require: it is empty; give it a value or remove it"},
+		{"a label that can't be printed", top + "{config: {labels: {require: [\"\\e\"]}}}\n", "p:2:37: require: \"\\x1b\" has the character U+001B"},
 		{"an empty port", top + "{config: {ports: {forbid: [\"\"]}}}\n", "p:2:35: forbid: it is empty"},
 		{"an empty volume", top + "{config: {volumes: {forbid: [\"\"]}}}\n", "p:2:37: forbid: it is empty"},
 		{"a range of ports", top + "{config: {ports: {forbid: [80-90]}}}\n", `p:2:35: forbid: the port "80-90", which is not one port`},

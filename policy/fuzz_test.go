@@ -13,7 +13,7 @@ import (
 // a document that parses decides the same each time.
 func FuzzParse(f *testing.F) {
 	for _, doc := range []string{
-		testPolicy, everyField, "", "version: 1", "version: 1\n---\n", "\ufeffversion: 1\r\n", `{"version":1,"default":"deny","DEFAULT":"allow"}`,
+		testPolicy, everyField, everyRuleOnBuilds, "", "version: 1", "version: 1\n---\n", "\ufeffversion: 1\r\n", `{"version":1,"default":"deny","DEFAULT":"allow"}`,
 		"version: 1\nid: &a x\ncontact: *a\n<<: {}\n", "a: !!binary x\n", "? [a]\n: b\n", "version: 1\nfrontends:\n- {match: [\"**\"], tags: [1.10]}\n",
 		"[[[[", "\xff", "version: 1\nid: \"\\e\"", "- - - -\n", "'", "%TAG ! x\n--- !<!a> b", "version: 0x1", "\"\": x", "version: 1_0",
 	} {

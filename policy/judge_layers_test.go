@@ -164,6 +164,13 @@ func TestModeWarnOfRulesOnBuilds(t *testing.T) {
 	require.Equal(t, Warn, d.Verdict)
 	require.Equal(t, DispatchBuiltin, d.Dispatch)
 	require.Equal(t, ModeWarn, d.Obligations.Build[0].Mode)
+
+	l := mustStack(t, "{version: 1, mode: warn, build: {local: {deny: [x]}}, frontends: [{match: [a], dispatch: mediate, options: {deny: [k]}, build: {images: {deny: [x]}}}]}", "")
+	d = Decide(l, withOptions(request(t, "a"), map[string]string{"k": ""}))
+	require.Equal(t, Warn, d.Verdict)
+	require.Equal(t, DispatchForward, d.Dispatch, "a rule that would refuse the frontend has no say in how it runs")
+	require.Equal(t, Allow, d.Judge(image("x")).Verdict)
+	require.Equal(t, Warn, d.Judge(Fact{Local: "x"}).Verdict)
 }
 
 func TestDispatchOfTwoLayers(t *testing.T) {

@@ -191,7 +191,7 @@ func TestJudgeExec(t *testing.T) {
 	t.Parallel()
 	const (
 		plain = `{exec: {insecure: false}}`
-		wide  = `{exec: {networks: [host, none], insecure: true, ssh: true, secrets: ["npm-*"], devices: true, hosts: ["*.corp.example"], ulimits: {NOFILE: 1024, core: -1}, cgroupParents: ["/ci/*"]}}`
+		wide  = `{exec: {networks: [host, none], insecure: true, ssh: true, secrets: ["npm-*"], devices: true, hosts: ["*.corp.example", Git.example], ulimits: {NOFILE: 1024, core: -1}, cgroupParents: ["/ci/*"]}}`
 	)
 	exec := func(f ExecFact) Fact { return Fact{Exec: &f} }
 	testJudge(t, []judged{
@@ -206,7 +206,7 @@ func TestJudgeExec(t *testing.T) {
 		{"another secret", wide, exec(ExecFact{Network: NetworkNone, Secrets: []string{"npm-a", "aws"}}), `rule "a" refuses a command with the secret "aws": it allows only npm-* (build.exec.secrets)`},
 		{"an over-long secret", plain, exec(ExecFact{Secrets: []string{strings.Repeat("x", 1025)}}), "it asks for the id of a secret of 1025 bytes, more than 1024"},
 		{"a device", `{exec: {ssh: true}}`, exec(ExecFact{Network: NetworkNone, Devices: []string{"vendor.com/fpga=1"}}), `rule "a" refuses a command with the device "vendor.com/fpga=1" (build.exec.devices)`},
-		{"another host", wide, exec(ExecFact{Network: NetworkNone, Hosts: []string{"github.com"}}), `rule "a" refuses a command with an address for the host "github.com": it allows only *.corp.example (build.exec.hosts)`},
+		{"another host", wide, exec(ExecFact{Network: NetworkNone, Hosts: []string{"github.com"}}), `rule "a" refuses a command with an address for the host "github.com": it allows only *.corp.example or Git.example (build.exec.hosts)`},
 		{"an unknown ulimit", wide, exec(ExecFact{Network: NetworkNone, Ulimits: map[string]int{"nproc": 1}}), `rule "a" refuses a command with the ulimit nproc: it allows only core or nofile (build.exec.ulimits)`},
 		{"a ulimit above its cap", wide, exec(ExecFact{Network: NetworkNone, Ulimits: map[string]int{"nofile": 1025}}), `rule "a" refuses a command with the ulimit nofile of 1025: it allows at most 1024 (build.exec.ulimits)`},
 		{"a ulimit that is none", wide, exec(ExecFact{Network: NetworkNone, Ulimits: map[string]int{"nofile": -1}}), `rule "a" refuses a command with the ulimit nofile of no limit: it allows at most 1024 (build.exec.ulimits)`},
@@ -216,7 +216,7 @@ func TestJudgeExec(t *testing.T) {
 		{"a way out of a control group", wide, exec(ExecFact{Network: NetworkNone, CgroupParent: "/ci/../x"}), `it asks for a control group with .. in its path`},
 		{"all that is allowed", wide, exec(ExecFact{
 			Network: NetworkHost, Insecure: true, SSH: []string{"a"}, Secrets: []string{"npm-token"}, Devices: []string{"nvidia.com/gpu=all"},
-			Hosts: []string{"A.corp.example."}, Ulimits: map[string]int{"nofile": 1024, "Core": -1}, CgroupParent: "ci//x/",
+			Hosts: []string{"A.corp.example.", "GIT.example."}, Ulimits: map[string]int{"nofile": 1024, "Core": -1}, CgroupParent: "ci//x/",
 		}), ""},
 		{"no rules on commands", `{images: {deny: [x]}}`, exec(ExecFact{Network: "?"}), ""},
 		{"a container where none is allowed", plain, Fact{Container: &ExecFact{}}, `the policy refuses containers that a frontend starts by itself (build.containers)`},

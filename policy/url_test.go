@@ -146,6 +146,7 @@ func TestURLPattern(t *testing.T) {
 		{"https://**.x.example/a", KindHTTP, []string{"https://x.example/a", "https://c.b.x.example/a"}, []string{"https://ax.example/a"}},
 		{"https://**/a", KindHTTP, []string{"https://x.example/a", "https://[::1]/a"}, []string{"https://x.example:1/a"}},
 		{"http://10.0.*.*/a", KindHTTP, []string{"http://10.0.1.2/a"}, []string{"http://10.1.1.2/a"}},
+		{"http://10.*.0.1/a", KindHTTP, []string{"http://10.9.0.1/a"}, []string{"http://10.9.0.2/a"}},
 		{"http://[::1]:80/a", KindHTTP, []string{"http://[0:0::1]/a"}, []string{"http://[::2]/a"}},
 		{"https://x.example:8443", KindHTTP, []string{"https://x.example:8443/"}, []string{"https://x.example:8443/a"}},
 		{"https://x.example/a%20b", KindHTTP, []string{"https://x.example/a%20b"}, []string{"https://x.example/a+b"}},
