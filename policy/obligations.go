@@ -27,7 +27,8 @@ type Obligations struct {
 	// request's have been judged.
 	Inputs Action `json:"inputs,omitempty"`
 	// Build are the rules on what the frontend builds, of each layer that has some.
-	// All of them hold, see Decision.Judge.
+	// All of them hold, see Decision.Judge. They are shared with the policies and not to
+	// be changed.
 	Build []BuildObligation `json:"build,omitempty"`
 }
 

@@ -158,7 +158,7 @@ func (l *location) readHost(s string, own int, open bool) error {
 
 // validLabel reports whether a part of a host's name can be one.
 func validLabel(s string, open bool) bool {
-	if s == "" {
+	if s == "" || s[0] == '-' || s[len(s)-1] == '-' {
 		return false
 	}
 	for i := range len(s) {

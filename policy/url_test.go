@@ -83,6 +83,8 @@ func TestParseLocationRefuses(t *testing.T) {
 		{"no host", "https:///a", "a host that is none", KindHTTP},
 		{"a port alone", "https://:443/a", "a host that is none", KindHTTP},
 		{"an empty label", "https://x..example/a", "a host that is none", KindHTTP},
+		{"a host like an option", "ssh://-x/a", "a host that is none", KindGit},
+		{"a label that ends in a dash", "https://x-.example/a", "a host that is none", KindHTTP},
 		{"two dots at the end", "https://x.example../a", "a host that is none", KindHTTP},
 		{"a star", "https://*/a", "a host that is none", KindHTTP},
 		{"an encoded host", "https://x%2eexample/a", "a host that is none", KindHTTP},
