@@ -11,26 +11,37 @@ import (
 )
 
 // Every example of docs/policy.md is a policy that lint can read, and answers as
-// the table under it says.
+// the tables under it say: requests, and facts under what is asked for most.
 func TestTheExamplesOfPolicyMd(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("../../docs/policy.md")
 	require.NoError(t, err)
 	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (allow|deny|warn|undecidable) \\|$")
+	fact := regexp.MustCompile("(?m)^\\| `([a-zA-Z]+: [^`]+)` \\| (allow|deny) \\|$")
 	blocks := strings.Split(string(data), "```yaml\n")[1:]
 	require.NotEmpty(t, blocks)
+	facts := 0
 	for _, block := range blocks {
 		doc, rest, ok := strings.Cut(block, "```\n")
 		require.True(t, ok)
 		rows := row.FindAllStringSubmatch(rest, -1)
 		require.NotEmpty(t, rows, "no answers under\n%s", doc)
 		file := write(t, "policy.yaml", doc)
+		for _, r := range fact.FindAllStringSubmatch(rest, -1) {
+			code, stdout, stderr := run("eval", "--policy", file, "--build", write(t, "facts.yaml", "- "+r[1]+"\n"), "docker/dockerfile:1")
+			require.Equal(t, map[string]int{"allow": exitOK, "deny": exitDeny}[r[2]], code, "%s\n%s%s", r[1], stdout, stderr)
+			require.Contains(t, stdout, "allow docker/dockerfile:1\n")
+			facts++
+		}
 		for _, r := range rows {
+			if fact.MatchString(r[0]) {
+				continue
+			}
 			args := append([]string{"eval", "--policy", file, "--format", "json"}, strings.Fields(r[1])...)
 			_, stdout, stderr := run(args...)
 			var d struct{ Verdict, Reason string }
 			require.NoError(t, json.Unmarshal([]byte(stdout), &d), "%s\n%s", r[1], stderr)
 			require.Equal(t, r[2], d.Verdict, "%s: %s\n%s", r[1], d.Reason, doc)
 		}
-	}
+	}	require.NotZero(t, facts)
 }
