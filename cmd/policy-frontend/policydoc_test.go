@@ -43,5 +43,6 @@ func TestTheExamplesOfPolicyMd(t *testing.T) {
 			require.NoError(t, json.Unmarshal([]byte(stdout), &d), "%s\n%s", r[1], stderr)
 			require.Equal(t, r[2], d.Verdict, "%s: %s\n%s", r[1], d.Reason, doc)
 		}
-	}	require.NotZero(t, facts)
+	}
+	require.NotZero(t, facts)
 }
