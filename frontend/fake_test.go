@@ -145,8 +145,8 @@ const (
 
 // newFake returns a daemon that knows docker/dockerfile:1 (digestOne) and
 // evil/dockerfile:1 (digestTwo), asked under us with the given options.
-func newFake(t *testing.T, file string, opts map[string]string) *fakeClient {
-	t.Helper()
+func newFake(tb testing.TB, file string, opts map[string]string) *fakeClient {
+	tb.Helper()
 	all := map[string]string{keySource: us}
 	for k, v := range opts {
 		all[k] = v

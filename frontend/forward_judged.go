@@ -13,8 +13,11 @@ import (
 //
 // Of a result that nobody has looked at nothing has run, and its definitions come
 // from the daemon. Each is solved again, as lazily, under the guard of what was
-// judged, so that the daemon holds the client's own source policies to it. What the
-// inner frontend had run before it returned is beyond this: docs/threat-model.md.
+// judged, so that the daemon holds the client's own source policies to it. The
+// provenance of what is solved again has the client's request, not ours.
+//
+// What the inner frontend looked up, ran or read before it returned has happened by
+// then, and the frontends that it ran are seen by what they left in the result only.
 func (b *build) forwardJudged(ctx context.Context, req *gwpb.SolveRequest, j *judge) (*client.Result, error) {
 	if b.bridge == nil {
 		return nil, b.refuse(j.inner.request, errors.New("internal: its result can't be judged without the daemon's connection"))

@@ -35,16 +35,16 @@ frontends:
 `
 
 // judgeBy returns the judge of docker/dockerfile:1 under a policy.
-func judgeBy(t *testing.T, c *fakeClient, doc string) *judge {
-	t.Helper()
+func judgeBy(tb testing.TB, c *fakeClient, doc string) *judge {
+	tb.Helper()
 	p, err := policy.Parse("policy.yaml", []byte(doc))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	layers, err := policy.Stack(p, nil)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	ref, err := policy.ParseReference("docker/dockerfile:1")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	d := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref, Digest: digestOne})
-	require.Contains(t, []policy.Verdict{policy.Allow, policy.Warn}, d.Verdict, d.Reason)
+	require.Contains(tb, []policy.Verdict{policy.Allow, policy.Warn}, d.Verdict, d.Reason)
 	b := &build{client: c, opts: parseOptions(c.opts), file: newBuildFile(c), layers: layers, step: "sha256:step"}
 	return b.newJudge(judged{request: request{written: "docker/dockerfile:1", ref: ref}, decision: d})
 }

@@ -18,11 +18,16 @@ import (
 
 const commit = "0123456789abcdef0123456789abcdef01234567"
 
-func marshal(tb testing.TB, op *pb.Op) []byte {
+// marshal returns the bytes of an operation, with those of more behind it.
+func marshal(tb testing.TB, op *pb.Op, more ...*pb.Op) []byte {
 	tb.Helper()
-	dt, err := op.Marshal()
-	require.NoError(tb, err)
-	return dt
+	var all []byte
+	for _, o := range append([]*pb.Op{op}, more...) {
+		dt, err := o.Marshal()
+		require.NoError(tb, err)
+		all = append(all, dt...)
+	}
+	return all
 }
 
 func definition(tb testing.TB, ops ...*pb.Op) *pb.Definition {

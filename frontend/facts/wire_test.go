@@ -152,6 +152,7 @@ func TestAnOperationThatReadersReadDifferentlyIsUnknown(t *testing.T) {
 	for name, dt := range map[string][]byte{
 		"the same type twice":              append(exec(&pb.ExecOp{Network: pb.NetMode_NONE}), exec(&pb.ExecOp{})...),
 		"two types":                        append(exec(&pb.ExecOp{}), source...),
+		"two platforms":                    marshal(t, &pb.Op{Platform: &pb.Platform{OS: "linux"}, Op: execOp(&pb.ExecOp{}).Op}, &pb.Op{Platform: &pb.Platform{OS: "windows"}}),
 		"a number in the form of a text":   append(protowire.AppendTag(nil, 1, protowire.VarintType), 1),
 		"a field number beyond all others": append(source, protowire.AppendBytes(protowire.AppendTag(nil, 1000, protowire.BytesType), nil)...),
 	} {
