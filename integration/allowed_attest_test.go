@@ -2,12 +2,14 @@ package integration
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 const (
@@ -55,10 +57,10 @@ func (p provenance) materials() map[string]string {
 func TestAllowedAttestations(t *testing.T) {
 	t.Parallel()
 	scanner := env.Frontend(t, harness.SBOMScanner)
-	us, them := throughUs(t), direct(t)
+	them, ours := direct(t), throughEach(t, ways())
 	dir := harness.WriteContext(t, dockerfile(inner))
 
-	build := func(s side) (image harness.OCIImage, statements map[string]json.RawMessage) {
+	build := func(t *testing.T, s side) (image harness.OCIImage, statements map[string]json.RawMessage) {
 		file := outFile(t)
 		s.buildx(t, dir, "--attest=type=provenance,mode=max", "--attest=type=sbom,generator="+scanner,
 			"--output", comparableOutput(file)).RequireSuccess(t)
@@ -73,38 +75,77 @@ func TestAllowedAttestations(t *testing.T) {
 		require.Len(t, statements, 2)
 		return images[0], statements
 	}
-	wantImage, want := build(them)
-	gotImage, got := build(us)
+	wantImage, want := build(t, them)
+	require.Contains(t, string(want[predicateSBOM]), `"fileName":"./out"`)
 
-	t.Run("the image is the same", func(t *testing.T) {
-		require.Equal(t, wantImage.Digest, gotImage.Digest)
-	})
-	t.Run("the SBOM is the same and lists what was built", func(t *testing.T) {
-		require.Contains(t, string(got[predicateSBOM]), `"fileName":"./out"`)
-		require.JSONEq(t, string(want[predicateSBOM]), string(got[predicateSBOM]))
-	})
-	t.Run("the provenance names the frontend that ran, as it does without us", func(t *testing.T) {
-		env.Needs(t, "v0.28.0", "its provenance is of SLSA v0.2")
-		var w, g provenance
-		require.NoError(t, json.Unmarshal(want[predicateProvenance], &w))
-		require.NoError(t, json.Unmarshal(got[predicateProvenance], &g))
-		pinned := digestOf(t, inner)
+	for _, us := range ours {
+		t.Run(us.way.name, func(t *testing.T) {
+			t.Parallel()
+			gotImage, got := build(t, us.side)
+			t.Run("the image is the same", func(t *testing.T) {
+				require.Equal(t, wantImage.Digest, gotImage.Digest)
+			})
+			t.Run("the SBOM is the same", func(t *testing.T) {
+				require.JSONEq(t, string(want[predicateSBOM]), string(got[predicateSBOM]))
+			})
+			t.Run("the provenance names what ran", func(t *testing.T) {
+				env.Needs(t, "v0.28.0", "its provenance is of SLSA v0.2")
+				var w, g provenance
+				require.NoError(t, json.Unmarshal(want[predicateProvenance], &w))
+				require.NoError(t, json.Unmarshal(got[predicateProvenance], &g))
+				require.Len(t, w.materials(), 3, "frontend, base image and scanner")
+				us.requireFrontends(t, w.materials(), g.materials())
 
-		require.Equal(t, strings.TrimPrefix(pinned, "sha256:"), g.materials()["pkg:docker/docker/dockerfile@1"])
-		require.Equal(t, w.materials(), g.materials())
-		require.Len(t, g.materials(), 3, "frontend, base image and scanner")
+				// mode=max has the steps and the request.
+				require.NotEmpty(t, g.BuildDefinition.InternalParameters.BuildConfig.LLB)
+				require.Equal(t, w.BuildDefinition.InternalParameters.BuildConfig.LLB, g.BuildDefinition.InternalParameters.BuildConfig.LLB)
+				us.requireRequest(t, g)
+			})
+		})
+	}
+}
 
-		// mode=max has the steps and the request; ours is there beside the one that
-		// the client made.
-		require.NotEmpty(t, g.BuildDefinition.InternalParameters.BuildConfig.LLB)
-		require.Equal(t, w.BuildDefinition.InternalParameters.BuildConfig.LLB, g.BuildDefinition.InternalParameters.BuildConfig.LLB)
-		request := g.BuildDefinition.ExternalParameters.Request
-		require.Equal(t, "gateway.v0", request.Frontend)
-		// The name in our repository behind which the inner image stands.
-		standIn := env.Repository() + ":inner-" + strings.TrimPrefix(pinned, "sha256:")[:16]
-		require.Equal(t, standIn, request.Args["source"])
-		require.Equal(t, inner, request.Args["cmdline"])
-		require.Equal(t, "docker-image://docker.io/"+inner+"@"+pinned, request.Args["context:"+standIn])
-		require.Equal(t, us.syntax, request.Root.Request.Args["build-arg:BUILDKIT_SYNTAX"])
-	})
+// innerMaterial is docker/dockerfile among the materials.
+const innerMaterial = "pkg:docker/docker/dockerfile@1"
+
+// solves reports whether it is us who has the result's definitions solved, in place of
+// the inner frontend, or under the rules once more.
+func (us through) solves() bool { return us.dispatch != policy.DispatchForward || us.build != "" }
+
+// requireFrontends fails the test unless the materials are those of a build without us
+// and the frontends are named by their digests: the inner one, which ran as an image,
+// and ours, unless all of the result is the inner one's.
+func (us through) requireFrontends(t *testing.T, without, materials map[string]string) {
+	t.Helper()
+	want := maps.Clone(without)
+	require.Equal(t, strings.TrimPrefix(digestOf(t, inner), "sha256:"), want[innerMaterial])
+	if us.dispatch == policy.DispatchBuiltin {
+		delete(want, innerMaterial)
+	}
+	if us.solves() {
+		ours, err := env.Registry.Digest(us.syntax)
+		require.NoError(t, err)
+		_, tag, _ := strings.Cut(us.syntax, "policy-frontend:")
+		want["pkg:docker/"+env.Repository()+"@"+tag] = strings.TrimPrefix(ours, "sha256:")
+	}
+	require.Equal(t, want, materials)
+}
+
+// requireRequest fails the test unless the provenance has the request as the client
+// made it, and as we did if we made one.
+func (us through) requireRequest(t *testing.T, p provenance) {
+	t.Helper()
+	request := p.BuildDefinition.ExternalParameters.Request
+	require.Equal(t, "gateway.v0", request.Frontend)
+	if us.solves() {
+		require.Equal(t, us.syntax, request.Args["build-arg:BUILDKIT_SYNTAX"])
+		return
+	}
+	// The name in our repository behind which the inner image stands.
+	pinned := digestOf(t, inner)
+	standIn := env.Repository() + ":inner-" + strings.TrimPrefix(pinned, "sha256:")[:16]
+	require.Equal(t, standIn, request.Args["source"])
+	require.Equal(t, inner, request.Args["cmdline"])
+	require.Equal(t, "docker-image://docker.io/"+inner+"@"+pinned, request.Args["context:"+standIn])
+	require.Equal(t, us.syntax, request.Root.Request.Args["build-arg:BUILDKIT_SYNTAX"])
 }

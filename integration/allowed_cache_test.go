@@ -13,12 +13,16 @@ import (
 // another one each time, does not run again.
 func TestAllowedCache(t *testing.T) {
 	t.Parallel()
+	each(t, ways(), testCache)
+}
+
+func testCache(t *testing.T, w way) {
 	dir := withSyntax(t, "FROM busybox AS b\nRUN head -c 32 /dev/urandom | sha256sum > /random\nFROM scratch\nCOPY --from=b /random /\n", nil)
 	folder := t.TempDir()
-	remote := env.Registry.Ref("cache/allowed:1")
-	first, second := throughUs(t), throughUs(t)
+	remote := env.Registry.Ref("cache/allowed:" + strings.ReplaceAll(w.name, " ", "-"))
+	first, second := w.throughUs(t), w.throughUs(t)
 
-	build := func(t *testing.T, s side, args ...string) (random, progress string) {
+	build := func(t *testing.T, s through, args ...string) (random, progress string) {
 		t.Helper()
 		out := t.TempDir()
 		o := s.buildx(t, dir, append([]string{"--output", out}, args...)...).RequireSuccess(t)
@@ -27,7 +31,7 @@ func TestAllowedCache(t *testing.T) {
 
 	want, progress := build(t, first,
 		"--cache-to=type=local,mode=max,dest="+folder, "--cache-to=type=registry,mode=max,ref="+remote)
-	require.False(t, cached(t, progress, "RUN head"), "%s", progress)
+	require.False(t, cached(t, progress, "RUN head -c 32"), "%s", progress)
 
 	for name, from := range map[string]string{
 		"from a folder":   "type=local,src=" + folder,
@@ -35,7 +39,7 @@ func TestAllowedCache(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			// A daemon that built it once has it in its own cache.
-			us := throughUs(t)
+			us := w.throughUs(t)
 			got, progress := build(t, us, "--cache-from="+from)
 			require.Equal(t, want, got)
 			require.True(t, cached(t, progress, "RUN head"), "%s", progress)

@@ -13,7 +13,7 @@ import (
 // Questions to the inner frontend get its answers, with its exit code.
 func TestAllowedCalls(t *testing.T) {
 	t.Parallel()
-	us, them := throughUs(t), direct(t)
+	them, ours := direct(t), throughEach(t, waysApart())
 	const clean = "# What is built\nARG VERSION=1.0\nFROM busybox AS base\n# WHO is greeted\nARG WHO=you\nRUN echo $WHO $VERSION > /out\n" +
 		"FROM base AS release\nRUN --mount=type=secret,id=token,required true\n"
 	const violating = "FROM busybox as base\nRUN true\nfrom base AS release\nMAINTAINER me\n"
@@ -40,15 +40,16 @@ func TestAllowedCalls(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := withSyntax(t, tc.dockerfile, nil)
-			var outputs []harness.Output
-			for _, s := range []side{them, us} {
-				outputs = append(outputs, s.buildx(t, dir, tc.args...))
-			}
-			require.Equal(t, answerOf(outputs[0]), answerOf(outputs[1]))
-			require.Contains(t, outputs[1].Stdout, tc.want, "%s", outputs[1])
-			require.Equal(t, errorsOf(outputs[0]), errorsOf(outputs[1]))
-			for _, o := range outputs {
-				require.Equal(t, tc.exitCode, o.ExitCode, "%s", o)
+			want := them.buildx(t, dir, tc.args...)
+			require.Contains(t, want.Stdout, tc.want, "%s", want)
+			require.Equal(t, want.ExitCode, tc.exitCode, "%s", want)
+			for _, us := range ours {
+				t.Run(us.way.name, func(t *testing.T) {
+					got := us.buildx(t, dir, tc.args...)
+					require.Equal(t, answerOf(want), answerOf(got))
+					require.Equal(t, errorsOf(want), errorsOf(got))
+					require.Equal(t, tc.exitCode, got.ExitCode, "%s", got)
+				})
 			}
 		})
 	}
@@ -76,7 +77,6 @@ func answerOf(o harness.Output) any {
 func TestAllowedFrontendWithoutCapabilities(t *testing.T) {
 	t.Parallel()
 	yaml := env.Frontend(t, harness.YAMLFrontend)
-	us := env.WithPolicy(t, corpPolicy)
 	asker := pushProgram(t, "asker")
 	d := env.StartDaemon(t, harness.DaemonConfig{
 		DockerfileOff:       true,
@@ -84,12 +84,16 @@ func TestAllowedFrontendWithoutCapabilities(t *testing.T) {
 	})
 	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "files: {/greeting: hello}\n"})
 
-	for name, source := range map[string]string{"through us": us, "direct": yaml} {
+	sources := map[string]string{"direct": yaml}
+	for _, w := range imageWays() {
+		sources[w.name] = env.WithPolicy(t, w.policy(corpPolicy))
+	}
+	for name, source := range sources {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ask := func(args ...string) string {
 				out := t.TempDir()
-				d.Buildctl(t, byBuildctl(dir, asker, append(args, "--opt", "ask="+source, "--opt", "ask-cmdline="+us+" "+yaml, "--output", "type=local,dest="+out)...)...).RequireSuccess(t)
+				d.Buildctl(t, byBuildctl(dir, asker, append(args, "--opt", "ask="+source, "--opt", "ask-cmdline="+source+" "+yaml, "--output", "type=local,dest="+out)...)...).RequireSuccess(t)
 				return read(t, filepath.Join(out, "answer"))
 			}
 			require.Equal(t, "no error\n", ask(), "without a question it builds")

@@ -30,13 +30,6 @@ type side struct {
 	syntax string
 }
 
-// throughUs is a daemon on which the image with corpPolicy is the only way in.
-func throughUs(t *testing.T) side {
-	t.Helper()
-	us := env.WithPolicy(t, corpPolicy)
-	return side{Daemon: env.SolePermitted(t), name: "through us", syntax: us}
-}
-
 // direct is a daemon on which the same builds go to docker/dockerfile itself.
 func direct(t *testing.T) side {
 	t.Helper()

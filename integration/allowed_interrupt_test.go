@@ -3,6 +3,7 @@ package integration
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,8 +17,12 @@ import (
 // Ctrl-C ends a build with all that it has running, and the daemon builds on.
 func TestAllowedInterrupt(t *testing.T) {
 	t.Parallel()
+	each(t, waysApart(), testInterrupt)
+}
+
+func testInterrupt(t *testing.T, w way) {
 	waiter := pushProgram(t, "waiter")
-	policy := corpPolicy + "  - {name: waiter, match: [tests/waiter]}\n"
+	doc := corpPolicy + "  - {name: waiter, match: [tests/waiter]}\n"
 	for n, tc := range []struct {
 		name, client string
 		containers   int // at least so many run before
@@ -30,8 +35,8 @@ func TestAllowedInterrupt(t *testing.T) {
 	} {
 		t.Run(tc.client+" "+tc.name, func(t *testing.T) {
 			t.Parallel()
-			us := side{env.SolePermitted(t), "through us", env.WithPolicy(t, policy)}
-			seconds := strconv.Itoa(31536001 + n) // by which the step's process is found
+			us := w.throughPolicy(t, doc)
+			seconds := strconv.Itoa(31536001 + 10*slices.IndexFunc(waysApart(), func(o way) bool { return o.name == w.name }) + n) // by which the step's process is found
 			file := "# syntax=" + waiter + "\n"
 			if tc.containers == 1 {
 				file = syntaxLine + "FROM busybox\nRUN [\"sleep\", \"" + seconds + "\"]\n"

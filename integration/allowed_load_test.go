@@ -12,8 +12,14 @@ import (
 
 func TestAllowedFiftyBuildsAtOnce(t *testing.T) {
 	t.Parallel()
+	for _, w := range waysApart() { // one after the other, fifty are enough
+		t.Run(w.name, func(t *testing.T) { testFiftyBuildsAtOnce(t, w) })
+	}
+}
+
+func testFiftyBuildsAtOnce(t *testing.T, w way) {
 	const builds = 50
-	us := throughUs(t)
+	us := w.throughUs(t)
 	dir := withSyntax(t, "FROM scratch\nARG N\nCOPY <<EOF /out\nbuild $N\nEOF\n", nil)
 	outs, processes := make([]string, builds), make([]*harness.Process, builds)
 	for n := range builds {

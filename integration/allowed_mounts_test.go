@@ -13,7 +13,11 @@ import (
 
 func TestAllowedSecrets(t *testing.T) {
 	t.Parallel()
-	us := throughUs(t)
+	each(t, waysApart(), testSecrets)
+}
+
+func testSecrets(t *testing.T, w way) {
+	us := w.throughUs(t)
 	dir := withSyntax(t, "FROM busybox AS b\n"+
 		"RUN --mount=type=secret,id=token rev /run/secrets/token > /file\n"+
 		"RUN --mount=type=secret,id=name,env=NAME echo hello $NAME > /env\n"+
@@ -30,7 +34,11 @@ func TestAllowedSecrets(t *testing.T) {
 // for the keys that it has.
 func TestAllowedSSH(t *testing.T) {
 	t.Parallel()
-	us := throughUs(t)
+	each(t, waysApart(), testSSH)
+}
+
+func testSSH(t *testing.T, w way) {
+	us := w.throughUs(t)
 	dir := withSyntax(t, "FROM busybox AS b\nCOPY sshkeys /bin/\n"+
 		"RUN --mount=type=ssh test -S $SSH_AUTH_SOCK && sshkeys > /keys\n"+
 		"FROM scratch\nCOPY --from=b /keys /\n", nil)

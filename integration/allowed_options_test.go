@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 // overlayPolicy is corpPolicy for builds that send a policy of their own.
@@ -24,7 +26,11 @@ frontends: [{name: echo, match: ["frontends/echofrontend"]}]
 func TestAllowedOptionsReachTheInnerFrontend(t *testing.T) {
 	t.Parallel()
 	echo := env.Frontend(t, harness.EchoFrontend)
-	us, them := side{env.SolePermitted(t), "through us", env.WithPolicy(t, overlayPolicy)}, direct(t)
+	them := direct(t)
+	var ours []through
+	for _, w := range imageWays() {
+		ours = append(ours, w.throughPolicy(t, overlayPolicy))
+	}
 	asked := echo + " --flag value"
 
 	for name, tc := range map[string]struct {
@@ -67,28 +73,34 @@ func TestAllowedOptionsReachTheInnerFrontend(t *testing.T) {
 				return opts
 			}
 			want := build(them, echo)
-			got := build(us, us.syntax, "build-arg:POLICY_FRONTEND_POLICY="+overlay, "build-arg:POLICY_FRONTEND_NONSENSE=1")
-
 			for key, value := range tc.want {
-				require.Equal(t, value, got[key], key)
+				require.Equal(t, value, want[key], key)
 			}
-			require.Equal(t, asked, got["cmdline"])
-			for key := range got {
-				require.NotContains(t, key, "build-arg:POLICY_FRONTEND_")
-				require.NotContains(t, key, "BUILDKIT_SYNTAX")
+			for _, us := range ours {
+				t.Run(us.way.name, func(t *testing.T) {
+					got := build(us.side, us.syntax, "build-arg:POLICY_FRONTEND_POLICY="+overlay, "build-arg:POLICY_FRONTEND_NONSENSE=1")
+					require.Equal(t, asked, got["cmdline"])
+					require.NotContains(t, got, "build-arg:BUILDKIT_SYNTAX")
+					if us.dispatch == policy.DispatchForward {
+						rebound := "context:" + got["source"]
+						require.Equal(t, "docker-image://docker.io/"+echo+"@"+digestOf(t, echo), got[rebound])
+						delete(got, rebound)
+					}
+					// Apart from that, nothing is added, changed or lost.
+					require.Equal(t, withoutTheCall(want), withoutTheCall(got))
+				})
 			}
-			rebound := "context:" + got["source"]
-			require.Equal(t, "docker-image://docker.io/"+echo+"@"+digestOf(t, echo), got[rebound])
-			// Apart from that, nothing is added, changed or lost.
-			delete(got, rebound)
-			for _, opts := range []map[string]string{want, got} {
-				delete(opts, "source")
-				delete(opts, "cmdline")
-				delete(opts, "build-arg:BUILDKIT_SYNTAX")
-			}
-			require.Equal(t, want, got)
 		})
 	}
+}
+
+// withoutTheCall are options without those by which a frontend was called.
+func withoutTheCall(opts map[string]string) map[string]string {
+	opts = maps.Clone(opts)
+	delete(opts, "source")
+	delete(opts, "cmdline")
+	delete(opts, "build-arg:BUILDKIT_SYNTAX")
+	return opts
 }
 
 // cmdlineOf is what BUILDKIT_SYNTAX must be for a build of asked on a side.
@@ -101,15 +113,23 @@ func cmdlineOf(s side, asked string) string {
 
 func TestAllowedUnknownOptionOfOursIsWarnedOf(t *testing.T) {
 	t.Parallel()
-	us := throughUs(t)
+	each(t, waysApart(), testUnknownOptionOfOursIsWarnedOf)
+}
+
+func testUnknownOptionOfOursIsWarnedOf(t *testing.T, w way) {
+	us := w.throughUs(t)
 	o := us.buildx(t, harness.WriteContext(t, dockerfile(inner)), "--progress=rawjson", "--build-arg=POLICY_FRONTEND_NONSENSE=1").RequireSuccess(t)
 	require.Contains(t, strings.Join(warningsOf(t, o), "\n"), "build-arg POLICY_FRONTEND_NONSENSE is not one that the policy frontend knows")
 }
 
 func TestAllowedInputsReachTheInnerFrontend(t *testing.T) {
 	t.Parallel()
+	each(t, imageWays(), testInputsReachTheInnerFrontend)
+}
+
+func testInputsReachTheInnerFrontend(t *testing.T, w way) {
 	echo := env.Frontend(t, harness.EchoFrontend)
-	us := throughUs(t)
+	us := w.throughUs(t)
 	dir := harness.WriteContext(t, map[string]string{
 		"Dockerfile":      "\n",
 		"docker-bake.hcl": bakeFile,

@@ -16,7 +16,12 @@ import (
 
 func TestAllowedOutputs(t *testing.T) {
 	t.Parallel()
-	us := throughUs(t)
+	each(t, waysApart(), testOutputs)
+}
+
+func testOutputs(t *testing.T, w way) {
+	us := w.throughUs(t)
+	image := env.Registry.Ref("allowed/outputs:" + strings.ReplaceAll(w.name, " ", "-"))
 	dir := harness.WriteContext(t, dockerfile(inner))
 	for name, tc := range map[string]struct {
 		output func(file string) string
@@ -46,9 +51,9 @@ func TestAllowedOutputs(t *testing.T) {
 			},
 		},
 		"an image in a registry": {
-			func(string) string { return "type=image,push=true,name=" + env.Registry.Ref("allowed/outputs:1") },
+			func(string) string { return "type=image,push=true,name=" + image },
 			func(t *testing.T, _ string) string {
-				return env.Registry.ReadImage(t, env.Registry.Ref("allowed/outputs:1"))[0].File(t, "out")
+				return env.Registry.ReadImage(t, image)[0].File(t, "out")
 			},
 		},
 	} {

@@ -6,17 +6,23 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 // The decision is in the result's metadata, as JSON.
 func TestAllowedDecisionIsInTheMetadata(t *testing.T) {
 	t.Parallel()
-	us := throughUs(t)
+	each(t, waysApart(), testDecisionIsInTheMetadata)
+}
+
+func testDecisionIsInTheMetadata(t *testing.T, w way) {
+	us := w.throughUs(t)
 	pinned, err := env.Registry.Digest(env.Registry.Ref(inner))
 	require.NoError(t, err)
 
@@ -30,7 +36,15 @@ func TestAllowedDecisionIsInTheMetadata(t *testing.T) {
 			t.Parallel()
 			dir := harness.WriteContext(t, dockerfile(tc.requested))
 			file := filepath.Join(t.TempDir(), "metadata.json")
-			us.buildx(t, dir, "--metadata-file", file).RequireSuccess(t)
+			o := us.buildx(t, dir, "--metadata-file", file)
+			if w.dispatch == policy.DispatchBuiltin { // no image runs that would have a digest
+				if strings.Contains(tc.requested, "@") {
+					o.RequireFailure(t, "the built-in one has no digest")
+					return
+				}
+				tc.source, _, _ = strings.Cut(tc.source, "@")
+			}
+			o.RequireSuccess(t)
 
 			var text string
 			require.NoError(t, json.Unmarshal(harness.ReadMetadata(t, file)["frontend.policy.decision"], &text))
@@ -43,9 +57,15 @@ func TestAllowedDecisionIsInTheMetadata(t *testing.T) {
 				"rule":        "dockerfile",
 				"reason":      got["reason"],
 				"messages":    []any{},
-				"policy":      map[string]any{"id": "corp-ci", "digest": fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(corpPolicy)))},
-				"obligations": map[string]any{},
+				"policy":      map[string]any{"id": "corp-ci", "digest": fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(w.policy(corpPolicy))))},
+				"obligations": got["obligations"],
+				"dispatch":    string(w.dispatch),
 			}, got)
+			if w.build == "" {
+				require.Empty(t, got["obligations"])
+			} else {
+				require.Contains(t, got["obligations"], "build")
+			}
 			require.Contains(t, got["reason"], `rule "dockerfile" allows`)
 		})
 	}
@@ -61,10 +81,17 @@ func digestOf(t *testing.T, shortRef string) string {
 // A person sees in the progress which frontend runs, and by which rule.
 func TestAllowedProgressNamesTheRule(t *testing.T) {
 	t.Parallel()
-	us := throughUs(t)
+	each(t, waysApart(), testProgressNamesTheRule)
+}
+
+func testProgressNamesTheRule(t *testing.T, w way) {
+	us := w.throughUs(t)
 	dir := harness.WriteContext(t, dockerfile(inner))
-	step := `[policy] rule "dockerfile" of corp-ci allows docker/dockerfile:1@`
-	line := step + digestOf(t, inner)
+	step := `[policy] rule "dockerfile" of corp-ci allows docker/dockerfile:1`
+	line := step + "@" + digestOf(t, inner)
+	if w.dispatch == policy.DispatchBuiltin {
+		line = step
+	}
 
 	t.Run("buildx with plain progress", func(t *testing.T) {
 		t.Parallel()

@@ -12,7 +12,7 @@ import (
 // the daemon calls it itself.
 func TestAllowedResultIsTheSame(t *testing.T) {
 	t.Parallel()
-	us, them := throughUs(t), direct(t)
+	them, ours := direct(t), throughEach(t, ways())
 
 	build := func(t *testing.T, s side, dir string, args ...string) string {
 		t.Helper()
@@ -93,10 +93,8 @@ func TestAllowedResultIsTheSame(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := withSyntax(t, tc.dockerfile, tc.files)
-			got := build(t, us, dir, tc.args...)
-			requireSameResult(t, build(t, them, dir, tc.args...), got)
-
-			images := harness.ReadOCI(t, got)
+			want := build(t, them, dir, tc.args...)
+			images := harness.ReadOCI(t, want)
 			platforms := tc.platforms
 			if platforms == nil {
 				platforms = []string{"linux/amd64"}
@@ -108,13 +106,16 @@ func TestAllowedResultIsTheSame(t *testing.T) {
 					require.Equal(t, content, image.File(t, file))
 				}
 			}
+			for _, us := range ours {
+				t.Run(us.way.name, func(t *testing.T) { requireSameResult(t, want, build(t, us.side, dir, tc.args...)) })
+			}
 		})
 	}
 
 	t.Run("and another build has other digests", func(t *testing.T) {
 		t.Parallel()
 		dir := withSyntax(t, "FROM busybox\nARG WHO\nRUN echo $WHO > /who\n", nil)
-		me, you := build(t, us, dir, "--build-arg=WHO=me"), build(t, them, dir, "--build-arg=WHO=you")
+		me, you := build(t, ours[0].side, dir, "--build-arg=WHO=me"), build(t, them, dir, "--build-arg=WHO=you")
 		require.NotEqual(t, layoutIndex(t, me), layoutIndex(t, you))
 		a, b := harness.ReadOCI(t, me)[0], harness.ReadOCI(t, you)[0]
 		require.NotEqual(t, a.ConfigDigest, b.ConfigDigest)
@@ -145,7 +146,7 @@ func TestAllowedBakeTargetAsInput(t *testing.T) {
 		{"FROM the target", "FROM base\nRUN cat /base /base > /out\n"},
 		{"COPY from the target", "FROM busybox\nCOPY --from=base /base /out\nRUN cat /out >> /out2 && cat /out /out2 > /out3 && mv /out3 /out\n"},
 	}
-	us, them := throughUs(t), direct(t)
+	them, ours := direct(t), throughEach(t, ways())
 	for _, tc := range files {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -153,14 +154,17 @@ func TestAllowedBakeTargetAsInput(t *testing.T) {
 				"docker-bake.hcl": bakeFile,
 				"base/Dockerfile": syntaxLine + "FROM busybox\nENV FROM_BASE=1\nRUN echo base > /base\n",
 			})
-			var layouts []string
-			for _, s := range []side{them, us} {
+			build := func(t *testing.T, s side) string {
+				t.Helper()
 				file := outFile(t)
 				s.bake(t, dir, "--provenance=false", "--set=default.output="+comparableOutput(file)).RequireSuccess(t)
-				layouts = append(layouts, file)
+				return file
 			}
-			requireSameResult(t, layouts[0], layouts[1])
-			require.Equal(t, "base\nbase\n", harness.ReadOCI(t, layouts[1])[0].File(t, "out"))
+			want := build(t, them)
+			require.Equal(t, "base\nbase\n", harness.ReadOCI(t, want)[0].File(t, "out"))
+			for _, us := range ours {
+				t.Run(us.way.name, func(t *testing.T) { requireSameResult(t, want, build(t, us.side)) })
+			}
 		})
 	}
 }
