@@ -46,3 +46,25 @@ func TestTheExamplesOfPolicyMd(t *testing.T) {
 	}
 	require.NotZero(t, facts)
 }
+
+// The policies of the README are ones, and that on builds does what is said of it.
+func TestThePoliciesOfTheREADME(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(data), -1)
+	require.Len(t, blocks, 2)
+	facts := write(t, "facts.yaml", "- image: busybox\n- exec: {secrets: [npm-token]}\n- config: {user: app}\n")
+	for _, b := range blocks {
+		file := write(t, "policy.yaml", b[1])
+		code, stdout, stderr := run("eval", "--policy", file, "--build", facts, "docker/dockerfile:1")
+		require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
+		if strings.Contains(b[1], "build:") {
+			require.Contains(t, stdout, "allow the image busybox\n  reads       mirror.example/hub/busybox:latest\n")
+			for _, refused := range []string{"image: quay.io/x", "exec: {secrets: [aws]}", "config: {user: \"0\"}"} {
+				code, stdout, _ := run("eval", "--policy", file, "--build", write(t, "facts.yaml", "- "+refused), "docker/dockerfile:1")
+				require.Equal(t, exitDeny, code, stdout)
+			}
+		}
+	}
+}
