@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -39,4 +40,31 @@ func TestTheChosenBuildkitd(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, inside)
 	require.Equal(t, rootless, outside != 0, "uid 0 of a build is %d of the machine's", outside)
+}
+
+// The table of the README names each version of which there is a module, and no other.
+func TestTheREADMENamesWhatIsTested(t *testing.T) {
+	t.Parallel()
+	root := env.Tools.Root
+	_, table, ok := strings.Cut(read(t, filepath.Join(root, "README.md")), "\n## Tested with\n")
+	require.True(t, ok)
+	table, _, ok = strings.Cut(table, "\n\nBefore ")
+	require.True(t, ok)
+
+	required := regexp.MustCompile(`(?m)^\s*(?:require )?github.com/moby/(?:buildkit|moby/v2) (v\S+)`)
+	tested := map[string]bool{}
+	modules, err := filepath.Glob(filepath.Join(root, "tools", "compat", "*", "go.mod"))
+	require.NoError(t, err)
+	for _, file := range append(modules, filepath.Join(root, "tools", "go.mod")) {
+		for _, m := range required.FindAllStringSubmatch(read(t, file), -1) {
+			tested[m[1]] = true
+		}
+	}
+	named := map[string]bool{}
+	for _, version := range regexp.MustCompile(`v\d[\w.-]*\w`).FindAllString(table, -1) {
+		named[version] = true
+	}
+	delete(named, "v0.2") // of SLSA
+	require.GreaterOrEqual(t, len(tested), 6)
+	require.Equal(t, tested, named)
 }
