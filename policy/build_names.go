@@ -2,9 +2,6 @@ package policy
 
 import "strings"
 
-// Kinds returns the kinds that the rules name, in the order of Build's fields.
-func (b *Build) Kinds() []Kind { return b.kinds() }
-
 // Patterns returns the rules' patterns in the form in which they are compared, see
 // Rule.Patterns.
 func (r *ImageRules) Patterns() (allow, deny []string) {

@@ -51,9 +51,9 @@ func TestParseReadsRulesOnBuilds(t *testing.T) {
 	require.Equal(t, []string{"root", "root", "root"}, b.Config.User.forbid)
 	require.Equal(t, []string{"22/tcp"}, b.Config.Ports.forbid)
 	require.Equal(t, ActionAllow, b.Containers)
-	require.Equal(t, []Kind{KindImages, KindGit, KindHTTP, KindLocal, KindOCILayout, KindBlob, KindExec, KindFrontends, KindContainers, KindConfig}, b.kinds())
+	require.Equal(t, []Kind{KindImages, KindGit, KindHTTP, KindLocal, KindOCILayout, KindBlob, KindExec, KindFrontends, KindContainers, KindConfig}, b.Kinds())
 	own, _ := p.effective(&p.Frontends[1])
-	require.Equal(t, []Kind{KindLocal, KindExec}, own.kinds())
+	require.Equal(t, []Kind{KindLocal, KindExec}, own.Kinds())
 }
 
 func TestParseReadsRulesOnBuildsAsTheyAreCommonlyWritten(t *testing.T) {

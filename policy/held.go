@@ -100,8 +100,8 @@ func (b *Build) names(k Kind) bool {
 	return false
 }
 
-// kinds returns the kinds that the rules name, in the order of Build's fields.
-func (b *Build) kinds() []Kind {
+// Kinds returns the kinds that the rules name, in the order of Build's fields.
+func (b *Build) Kinds() []Kind {
 	return slices.DeleteFunc([]Kind{
 		KindImages, KindGit, KindHTTP, KindLocal, KindOCILayout, KindBlob, KindExec, KindFrontends, KindContainers, KindConfig,
 	}, func(k Kind) bool { return !b.names(k) })
@@ -151,7 +151,7 @@ func (l Layers) bounds() (timeout time.Duration, nesting int) {
 
 // obligation returns the rules as they are reported; none if there are none.
 func (h *held) obligation() []BuildObligation {
-	if len(h.build.kinds()) == 0 {
+	if len(h.build.Kinds()) == 0 {
 		return nil
 	}
 	o := BuildObligation{Layer: h.layer, Rule: DefaultRule, Mode: ModeEnforce, Build: h.build}

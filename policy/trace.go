@@ -181,7 +181,7 @@ func (t *recorder) build(d Decision) {
 	}
 	rules := false
 	for _, h := range d.held {
-		kinds := h.build.kinds()
+		kinds := h.build.Kinds()
 		if len(kinds) == 0 {
 			continue
 		}
