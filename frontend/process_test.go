@@ -1,0 +1,214 @@
+package frontend
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+)
+
+// fakeStream is the daemon's end of one process.
+type fakeStream struct {
+	grpc.ClientStream
+	ctx      context.Context //nolint:containedctx // as a stream has one
+	sent     chan *gwpb.ExecMessage
+	received chan *gwpb.ExecMessage
+}
+
+func (s *fakeStream) Send(m *gwpb.ExecMessage) error {
+	select {
+	case s.sent <- m:
+		return nil
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+}
+
+func (s *fakeStream) Recv() (*gwpb.ExecMessage, error) {
+	select {
+	case m, ok := <-s.received:
+		if !ok {
+			return nil, io.EOF
+		}
+		return m, nil
+	case <-s.ctx.Done():
+		return nil, s.ctx.Err()
+	}
+}
+
+func (s *fakeStream) CloseSend() error { return nil }
+
+func (s *fakeStream) writes(fd uint32, data string) {
+	s.received <- &gwpb.ExecMessage{Input: &gwpb.ExecMessage_File{File: &gwpb.FdMessage{Fd: fd, Data: []byte(data)}}}
+}
+
+func (s *fakeStream) exits(code uint32) {
+	s.received <- &gwpb.ExecMessage{Input: &gwpb.ExecMessage_Exit{Exit: &gwpb.ExitMessage{Code: code}}}
+}
+
+func (s *fakeStream) isDone() {
+	s.received <- &gwpb.ExecMessage{Input: &gwpb.ExecMessage_Done{Done: &gwpb.DoneMessage{}}}
+}
+
+type streamer struct {
+	gwpb.LLBBridgeClient
+	stream *fakeStream
+}
+
+func (s streamer) ExecProcess(ctx context.Context, _ ...grpc.CallOption) (gwpb.LLBBridge_ExecProcessClient, error) {
+	s.stream.ctx = ctx
+	return s.stream, nil
+}
+
+func start(ctx context.Context, t *testing.T, log io.Writer) (*process, *fakeStream) {
+	t.Helper()
+	s := &fakeStream{sent: make(chan *gwpb.ExecMessage, 10), received: make(chan *gwpb.ExecMessage)}
+	p, err := startProcess(ctx, streamer{stream: s}, &gwpb.InitMessage{ContainerID: "c"}, log)
+	require.NoError(t, err)
+	first := <-s.sent
+	require.Equal(t, []uint32{0, 1, 2}, first.GetInit().GetFds())
+	require.NotEmpty(t, first.ProcessID)
+	return p, s
+}
+
+func TestAProcessIsAConnection(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	p, s := start(t.Context(), t, &log)
+	go func() {
+		s.writes(stdout, "hello")
+		s.writes(stderr, "trouble")
+		s.writes(stdout, " world")
+		s.exits(0)
+		s.isDone()
+	}()
+	got, err := io.ReadAll(p)
+	require.NoError(t, err)
+	require.Equal(t, "hello world", string(got))
+	<-p.ended
+	require.NoError(t, p.err)
+	require.Equal(t, "trouble", log.String())
+	eof := <-s.sent
+	require.True(t, eof.GetFile().GetEOF(), "stdin ends when the process has")
+	require.Equal(t, uint32(stdin), eof.GetFile().GetFd())
+	_, err = p.Write([]byte("x"))
+	require.ErrorIs(t, err, io.ErrClosedPipe)
+}
+
+func TestHowAProcessEnds(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		daemon func(*fakeStream)
+		want   string
+	}{
+		"with an exit code":              {func(s *fakeStream) { s.exits(3); s.isDone() }, "exit code 3"},
+		"with the daemon's stream":       {func(s *fakeStream) { close(s.received) }, "unexpected EOF"},
+		"when it says too much":          {func(s *fakeStream) { s.writes(stderr, strings.Repeat("x", maxStderr)); s.writes(stderr, "x") }, errTooTalkative.Error()},
+		"with what the daemon says":      {func(s *fakeStream) { s.exits(gwpb.UnknownExitStatus); s.isDone() }, "exit code 255"},
+		"with no word before it is done": {func(s *fakeStream) { s.isDone() }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, s := start(t.Context(), t, io.Discard)
+			go tc.daemon(s)
+			<-p.ended
+			if tc.want == "" {
+				require.NoError(t, p.err)
+				return
+			}
+			require.EqualError(t, p.err, tc.want)
+		})
+	}
+}
+
+func TestAProcessThatNobodyReadsEnds(t *testing.T) {
+	t.Parallel()
+	p, s := start(t.Context(), t, io.Discard)
+	require.NoError(t, p.Close())
+	for range 10 {
+		s.writes(stdout, "endless")
+	}
+	s.exits(0)
+	s.isDone()
+	<-p.ended
+	_, err := p.Write([]byte("x"))
+	require.Error(t, err)
+}
+
+func TestWaitingForAProcess(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("refused")
+	for name, tc := range map[string]struct {
+		happens func(p *process, s *fakeStream, returned chan struct{}, cancel context.CancelCauseFunc)
+		want    string
+		after   time.Duration
+		stdin   bool // has ended
+	}{
+		"it ends after it has returned": {func(_ *process, s *fakeStream, returned chan struct{}, _ context.CancelCauseFunc) {
+			close(returned)
+			time.Sleep(time.Millisecond)
+			s.exits(0)
+			s.isDone()
+		}, "", time.Millisecond, true},
+		"it does not end before its stdin, after it has returned": {func(_ *process, s *fakeStream, returned chan struct{}, _ context.CancelCauseFunc) {
+			close(returned)
+			<-s.sent
+			s.exits(0)
+			s.isDone()
+		}, "", unread, true},
+		"it never ends after it has returned": {func(_ *process, _ *fakeStream, returned chan struct{}, _ context.CancelCauseFunc) {
+			close(returned)
+		}, "it ran on for 10s after its result, or after it broke off the connection", afterwards, true},
+		"it never ends after the connection has": {func(p *process, _ *fakeStream, _ chan struct{}, _ context.CancelCauseFunc) {
+			_ = p.Close()
+		}, "it ran on for 10s after its result, or after it broke off the connection", afterwards, true},
+		"it is to end": {func(_ *process, _ *fakeStream, _ chan struct{}, cancel context.CancelCauseFunc) {
+			time.Sleep(time.Hour)
+			cancel(cause)
+		}, "refused", time.Hour, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				p, s := start(ctx, t, io.Discard)
+				returned := make(chan struct{})
+				go tc.happens(p, s, returned, cancel)
+				began := time.Now()
+				err := p.wait(ctx, returned)
+				if tc.want == "" {
+					require.NoError(t, err)
+				} else {
+					require.EqualError(t, err, tc.want)
+				}
+				require.Equal(t, tc.after, time.Since(began))
+				cancel(nil)
+				<-p.ended
+				synctest.Wait()
+				require.Equal(t, tc.stdin, len(s.sent) == 1 || name == "it does not end before its stdin, after it has returned")
+			})
+		})
+	}
+}
+
+func TestATailIsTheEnd(t *testing.T) {
+	t.Parallel()
+	var last tail
+	for range 100 {
+		_, err := last.Write([]byte(strings.Repeat("x", 1000)))
+		require.NoError(t, err)
+	}
+	_, err := last.Write([]byte("\x1b[31mthe end\n"))
+	require.NoError(t, err)
+	require.True(t, strings.HasSuffix(last.String(), "x[31mthe end"), "without what a terminal acts on: %q", last.String())
+	require.LessOrEqual(t, len(last.String()), maxTail)
+}
