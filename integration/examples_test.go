@@ -46,6 +46,11 @@ func TestExamples(t *testing.T) {
 			for _, command := range shellCommands(text) {
 				runExample(t, bin, work, command)
 			}
+			for _, block := range consoleBlock.FindAllStringSubmatch(text, -1) {
+				command, want, ok := strings.Cut(block[1], "\n")
+				require.True(t, ok, "no output under %s", command)
+				require.Equal(t, want, said(t, bin, work, command), "%s", command)
+			}
 		})
 	}
 }
@@ -75,6 +80,21 @@ func answers(t *testing.T, bin, dir, readme string) {
 
 var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
 
+var consoleBlock = regexp.MustCompile("(?s)```console\n\\$ (.*?)```")
+
+// said runs one command of an example that is refused, and returns what it prints: of
+// a build, from the policy's refusal on.
+func said(t *testing.T, bin, dir, command string) string {
+	t.Helper()
+	o := exampleDaemon(t, command).Run(t, exampleCommand(t, bin, dir, command))
+	o.RequireFailure(t)
+	if strings.HasPrefix(command, "docker buildx") {
+		// Whatever docker/dockerfile:1 is in the registry.
+		return regexp.MustCompile(`@sha256:[0-9a-f]{64}`).ReplaceAllString(endFrom(t, o, "Policy: "), "@sha256:…")
+	}
+	return o.Stdout
+}
+
 // shellCommands returns the commands of all sh blocks, with continued lines joined.
 func shellCommands(readme string) []string {
 	var commands []string
@@ -103,20 +123,30 @@ func runExample(t *testing.T, bin, dir, command string) {
 		require.NoError(t, env.Registry.Tag(us, adapt(t, m[2])))
 		return
 	}
-	cfg := harness.DaemonConfig{Mirrors: map[string][]string{
-		"docker.io": {env.Registry.Host()}, "docker-registry.wikimedia.org": {env.Registry.Host()},
-	}}
-	if !strings.Contains(command, "--push") { // which builds the image itself
-		cfg.DockerfileOff, cfg.AllowedRepositories = true, []string{env.Repository()}
-	}
-	o := env.StartDaemon(t, cfg).Run(t, harness.Command{
-		Path: "/bin/sh", Args: []string{"-ec", "PATH=" + bin + ":$PATH\n" + adapt(t, command)}, Dir: dir,
-	})
+	o := exampleDaemon(t, command).Run(t, exampleCommand(t, bin, dir, command))
 	if strings.Contains(command, "docker/dockerfile:1.6") { // the one example of a refusal
 		o.RequireFailure(t, "deny")
 		return
 	}
 	o.RequireSuccess(t)
+}
+
+// exampleDaemon starts a daemon for the command, on which only the policy frontend may
+// run unless the command builds its image.
+func exampleDaemon(t *testing.T, command string) *harness.Daemon {
+	t.Helper()
+	cfg := harness.DaemonConfig{Mirrors: map[string][]string{
+		"docker.io": {env.Registry.Host()}, "docker-registry.wikimedia.org": {env.Registry.Host()},
+	}}
+	if !strings.Contains(command, "--push") {
+		cfg.DockerfileOff, cfg.AllowedRepositories = true, []string{env.Repository()}
+	}
+	return env.StartDaemon(t, cfg)
+}
+
+func exampleCommand(t *testing.T, bin, dir, command string) harness.Command {
+	t.Helper()
+	return harness.Command{Path: "/bin/sh", Args: []string{"-ec", "PATH=" + bin + ":$PATH\n" + adapt(t, command)}, Dir: dir}
 }
 
 func adapt(t *testing.T, text string) string {
