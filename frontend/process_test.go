@@ -154,7 +154,7 @@ func TestWaitingForAProcess(t *testing.T) {
 	}{
 		"it ends after it has returned": {func(_ *process, s *fakeStream, returned chan struct{}, _ context.CancelCauseFunc) {
 			close(returned)
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 			s.exits(0)
 			s.isDone()
 		}, "", time.Millisecond, true},
@@ -171,7 +171,7 @@ func TestWaitingForAProcess(t *testing.T) {
 			_ = p.Close()
 		}, "it ran on for 10s after its result, or after it broke off the connection", afterwards, true},
 		"it is to end": {func(_ *process, _ *fakeStream, _ chan struct{}, cancel context.CancelCauseFunc) {
-			time.Sleep(time.Hour)
+			<-time.After(time.Hour)
 			cancel(cause)
 		}, "refused", time.Hour, false},
 	} {
