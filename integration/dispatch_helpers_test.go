@@ -48,10 +48,6 @@ func imageWays() []way {
 	return slices.DeleteFunc(waysApart(), func(w way) bool { return w.dispatch == policy.DispatchBuiltin })
 }
 
-// judgedWays are those in which what an allowed frontend builds is judged by rules.
-func judgedWays() []way {
-	return slices.DeleteFunc(ways(), func(w way) bool { return w.build == "" })
-}
 
 // policy is doc, which begins as corpPolicy does, with what makes builds take this way.
 func (w way) policy(doc string) string {
