@@ -72,6 +72,10 @@ func (s *broker) answer(ctx context.Context, err error) error {
 // but the last after a refusal (grpc.UnaryServerInterceptor).
 func (s *broker) strict(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 	if err := s.judge.refused(); err != nil && info.FullMethod != gwpb.LLBBridge_Return_FullMethodName {
+		select { // an answer now could overtake the one by which the frontend knows the line
+		case <-ctx.Done():
+		case <-time.After(farewell):
+		}
 		return nil, s.answer(ctx, err)
 	}
 	if m, ok := req.(proto.Message); ok && facts.HasUnknownFields(m) {

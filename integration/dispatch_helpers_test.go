@@ -48,7 +48,6 @@ func imageWays() []way {
 	return slices.DeleteFunc(waysApart(), func(w way) bool { return w.dispatch == policy.DispatchBuiltin })
 }
 
-
 // policy is doc, which begins as corpPolicy does, with what makes builds take this way.
 func (w way) policy(doc string) string {
 	if w.dispatch == policy.DispatchBuiltin { // for Dockerfiles alone
