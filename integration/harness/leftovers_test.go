@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -35,6 +36,25 @@ func TestLeftoversAreFoundAndRemoved(t *testing.T) {
 	require.NoError(t, removeRoot(root))
 	require.NoDirExists(t, root)
 	require.Empty(t, leftovers(root))
+}
+
+func TestLeftoversAreRemovedBySeveralAtOnce(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	t.Cleanup(func() { require.NoError(t, removeRoot(root)) })
+	for i := range 50 {
+		mounted := filepath.Join(root, strconv.Itoa(i))
+		require.NoError(t, os.Mkdir(mounted, 0o700))
+		require.NoError(t, syscall.Mount("tmpfs", mounted, "tmpfs", 0, ""))
+	}
+	errs := make(chan error)
+	for range 4 {
+		go func() { errs <- removeRoot(root) }()
+	}
+	for range 4 {
+		require.NoError(t, <-errs)
+	}
+	require.NoDirExists(t, root)
 }
 
 func TestUnmountRefusesTheMachineItself(t *testing.T) {
