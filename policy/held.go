@@ -54,13 +54,9 @@ func (p *Policy) effective(r *Rule) (Build, Dispatch) {
 	return build, cmp.Or(dispatch, DispatchForward)
 }
 
-// hold returns what the layer holds the frontend to that its outcome allows. A
-// denial that only warns comes from no rule that could have rules on builds.
+// hold returns what the layer holds the frontend to that its outcome allows.
 func (p *Policy) hold(layer string, o outcome, contact string) (*held, Dispatch) {
-	rule := o.rule
-	if o.free {
-		rule = nil
-	}
+	rule := o.holds
 	h := &held{layer: layer, policy: p, rule: rule, soft: p.force(rule) != enforced, contact: contact}
 	if layer == LayerOverlay {
 		h.contact = cmp.Or(p.Contact, contact)

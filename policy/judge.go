@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -102,7 +103,7 @@ func (d Decision) restricts(k Kind, enforcing bool) bool {
 
 // Within returns the decision for a frontend that the frontend of the outer
 // decision runs: what it does has to be allowed by the build rules of both, and of
-// an image, its own rules rewrite the name first. The result's Nesting is one less
+// an image, its own rules rewrite the name before the outer's do, after all overlays. The result's Nesting is one less
 // than the outer's, and its Timeout is the outer's. Inside of a frontend that is
 // refused or can run no other, it is a denial.
 func (d Decision) Within(outer Decision) Decision {
@@ -115,8 +116,19 @@ func (d Decision) Within(outer Decision) Decision {
 		return d.Overrule(outer.deny(LimitsRule, "it is run by a frontend that is nested as deep as may be (limits.nesting)"))
 	}
 	d.held = slices.Concat(d.held, outer.held)
+	// An overlay's conversion after a rule of the embedded policy would put something in
+	// place of what that rule judged.
+	slices.SortStableFunc(d.held, func(a, b *held) int { return cmp.Compare(rank(a.layer), rank(b.layer)) })
 	d.Timeout, d.Nesting = outer.Timeout, outer.Nesting-1
 	return d
+}
+
+// rank orders layers as they rewrite.
+func rank(layer string) int {
+	if layer == LayerOverlay {
+		return 0
+	}
+	return 1
 }
 
 // Overrule returns the decision after a fact was denied: the Verdict is Deny, and

@@ -28,6 +28,12 @@ func isNetwork(s string) bool { return s == NetworkNone || s == NetworkDefault |
 // compare it.
 func normalizeHostName(s string) string { return strings.TrimSuffix(strings.ToLower(s), ".") }
 
+// isHostName reports whether s can be the name of one host in a file of hosts, where
+// white space ends a name and a line break an entry (executor/oci/hosts.go).
+func isHostName(s string) bool {
+	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-._:") == ""
+}
+
 // normalizeCgroup brings a control group into one form: BuildKit joins it to the
 // root, whether it begins with a slash or not (executor/oci/spec.go).
 func normalizeCgroup(s string) (string, error) {
@@ -61,6 +67,9 @@ func (f *ExecFact) read(what string) (process, error) {
 		}
 	}
 	for _, h := range f.Hosts {
+		if !isHostName(h) {
+			return p, fmt.Errorf("%s with an address for the host %s, which is no name of one", what, quote(h))
+		}
 		p.hosts = append(p.hosts, normalizeHostName(h))
 	}
 	if len(f.Ulimits) > 0 {

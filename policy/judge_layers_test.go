@@ -293,6 +293,20 @@ frontends:
 	}
 }
 
+// Else the client would put something in the place of what the inner rule judged.
+func TestAnOverlayConvertsBeforeTheRulesOfNestedFrontends(t *testing.T) {
+	t.Parallel()
+	l := mustStack(t, `version: 1
+dispatch: mediate
+frontends:
+- {name: outer, match: [a]}
+- {name: inner, match: [b], build: {images: {deny: [evil.example/x], convert: [{from: q.example/x, to: m.example/x}]}}}
+`, `{version: 1, frontends: [{match: [a, b], build: {images: {convert: [{from: m.example/x, to: evil.example/x}]}}}]}`)
+	r := Decide(l, request(t, "b")).Within(Decide(l, request(t, "a"))).Judge(image("q.example/x"))
+	require.Equal(t, Allow, r.Verdict, r.Reason)
+	require.Equal(t, "m.example/x:latest", r.Image.String())
+}
+
 func TestOverruleAndCaution(t *testing.T) {
 	t.Parallel()
 	d := decided(t, `{version: 1, contact: us, frontends: [{name: a, match: [a], warnAfter: 2020-01-01, options: {deny: [x]}, message: see, contact: me, build: {images: {allow: [x, b]}}}]}`, "")

@@ -10,8 +10,12 @@ type outcome struct {
 	obligations Obligations
 	warnings    []string
 	believed    bool
-	free        bool // a denial that only warns: nothing is obliged
 	unknown     bool // no rule is for the name
+
+	// holds is the rule to which a build is held that goes on: what it obliges to, and
+	// its rules on builds. It isn't rule where another rule's denial only warns; nil if
+	// there is none.
+	holds *Rule
 
 	held     *held // the rules on builds, if the build goes on
 	dispatch Dispatch
@@ -154,7 +158,10 @@ func (p *Policy) conclude(j judgement, s subject) outcome {
 		return undecidable(j.allow, "allows", s)
 	case soft != nil:
 		o := *soft
-		o.verdict, o.free, o.believed = Warn, true, believed
+		o.verdict, o.believed = Warn, believed
+		if j.allow != nil && p.force(j.allow) == enforced { // a denial on trial takes nothing off it
+			o.holds, o.obligations = j.allow, j.allow.oblige(s, passed)
+		}
 		o.warnings = append([]string{"would be refused: " + o.reason}, j.warnings...)
 		return o
 	case j.allow == nil:
@@ -163,6 +170,7 @@ func (p *Policy) conclude(j judgement, s subject) outcome {
 	o := outcome{
 		verdict:     Allow,
 		rule:        j.allow,
+		holds:       j.allow,
 		reason:      fmt.Sprintf("rule %s allows %s", quote(j.allow.Name), s.ref.Familiar()),
 		obligations: j.allow.oblige(s, passed),
 		believed:    believed,

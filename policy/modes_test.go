@@ -128,6 +128,26 @@ frontends:
 	require.Equal(t, Deny, Decide(l, request(t, "b:1@"+digestA, digestA, digestB)).Verdict)
 }
 
+func TestADenialOnTrialTakesNothingOffARuleThatEnforces(t *testing.T) {
+	t.Parallel()
+	const allow = `version: 1
+mode: warn
+frontends:
+- {name: ok, match: [a], mode: enforce, options: {force: {x: "1"}}, build: {images: {allow: [good]}}}
+`
+	const deny = "- {name: no-labs, match: [a], tags: [\"*-labs\"], action: deny}\n"
+	for name, doc := range map[string]string{"without the denial": allow, "with it": allow + deny} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := Decide(mustStack(t, doc, ""), request(t, "a:1-labs"))
+			require.Equal(t, doc != allow, d.Verdict == Warn, d.Reason)
+			require.Equal(t, map[string]string{"x": "1"}, d.Obligations.Force)
+			require.Equal(t, Deny, d.Judge(image("evil")).Verdict)
+			require.Equal(t, Allow, d.Judge(image("good")).Verdict)
+		})
+	}
+}
+
 func TestModeWarnOfOneLayerSoftensNoOther(t *testing.T) {
 	t.Parallel()
 	const strict, soft = "{version: 1, frontends: [{name: a, match: [a]}]}", "{version: 1, id: soft, mode: warn, frontends: [{name: b, match: [b]}]}"

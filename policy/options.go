@@ -114,14 +114,14 @@ func (r *Rule) oblige(s subject, passed []violation) Obligations {
 // clash returns why an option that another layer forces can't be set under this
 // outcome, or "". That it forces another value itself, Obligations.meet says.
 func (o outcome) clash(key string) string {
-	if o.rule == nil || o.free {
+	if o.holds == nil {
 		return ""
 	}
 	_, forced := o.obligations.Force[key]
 	switch {
 	case matchAny(o.obligations.Deny, key) != "":
 		return "refuses it"
-	case matchAny(o.rule.Options.Strip, key) != "":
+	case matchAny(o.holds.Options.Strip, key) != "":
 		return "removes it"
 	case !forced && len(o.obligations.Only) > 0 && matchAny(o.obligations.Only, key) == "":
 		return "doesn't let it pass"
