@@ -51,8 +51,8 @@ func (g *guard) allow(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) erro
 	if op == nil || f.Exec != nil {
 		return nil
 	}
-	if bundle := op.GetAttrs()[pb.AttrGitBundle]; bundle != "" && f.Git == nil {
-		op = &pb.SourceOp{Identifier: bundle} // the daemon evaluates it as a source of its own
+	if bundle := facts.Bundle(op); bundle != nil && f.Git == nil {
+		op = bundle // the daemon evaluates it as a source of its own
 	}
 	if to := ruling.Image.String(); ruling.Image.Name() != "" && dockerImageProto+to != op.GetIdentifier() {
 		g.convert[op.GetIdentifier()] = dockerImageProto + to

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -158,6 +159,24 @@ func TestABundleIsHeldAsTheBlobThatItIs(t *testing.T) {
 	}
 	_, err = sourcepolicy.NewEngine(guard).Evaluate(context.Background(), &pb.SourceOp{Identifier: strings.Replace(blob, "example/x", "example/y", 1)})
 	require.Error(t, err)
+
+	// The one in an OCI layout is of the store that the git source names, or else of the
+	// reference's name.
+	layout := "version: 1\nfrontends: [{match: [docker/dockerfile], build: {ociLayout: {allow: [corp.example/x]}}}]\n"
+	const inLayout = "oci-layout+blob://corp.example/x" + pinnedDigest
+	for _, store := range []string{"", "s"} {
+		guard, err = judgeBy(t, newFake(t, "", nil), layout).source(context.Background(), &pb.SourceOp{Identifier: "git://git.corp/x", Attrs: map[string]string{
+			"git.bundle": inLayout, "git.checksum": "x", "oci.session": "abc", "oci.store": store,
+		}})
+		require.NoError(t, err)
+		as := &pb.SourceOp{Identifier: inLayout, Attrs: map[string]string{"oci.session": "abc", "oci.store": cmp.Or(store, "corp.example/x")}}
+		_, err = sourcepolicy.NewEngine(guard).Evaluate(context.Background(), as)
+		require.NoError(t, err)
+		as.Attrs["oci.store"] = "other"
+		_, err = sourcepolicy.NewEngine(guard).Evaluate(context.Background(), as)
+		require.Error(t, err)
+	}
+
 	op.Attrs["git.bundle"] = strings.Replace(blob, "corp.example", "evil.example", 1)
 	_, err = judgeBy(t, newFake(t, "", nil), doc).source(context.Background(), op)
 	require.ErrorContains(t, err, "evil.example")

@@ -2,6 +2,7 @@ package facts
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +19,7 @@ func FromProcess(req *gwpb.NewContainerRequest, init *gwpb.InitMessage) policy.F
 		return unknown("a container with fields that this version does not know")
 	}
 	exec, what := execFact(command{
-		mounts: req.GetMounts(), network: req.GetNetwork(), hosts: req.GetExtraHosts(),
+		mounts: req.GetMounts(), network: req.GetNetwork(), hosts: req.GetExtraHosts(), hostname: req.GetHostname(),
 		meta: init.GetMeta(), security: init.GetSecurity(), secretEnv: init.GetSecretenv(),
 	})
 	if what != "" {
@@ -30,7 +31,7 @@ func FromProcess(req *gwpb.NewContainerRequest, init *gwpb.InitMessage) policy.F
 // ofExec reads a command of a step.
 func ofExec(op *pb.ExecOp) policy.Fact {
 	exec, what := execFact(command{
-		mounts: op.GetMounts(), network: op.GetNetwork(), hosts: op.GetMeta().GetExtraHosts(),
+		mounts: op.GetMounts(), network: op.GetNetwork(), hosts: op.GetMeta().GetExtraHosts(), hostname: op.GetMeta().GetHostname(),
 		meta: op.GetMeta(), security: op.GetSecurity(), secretEnv: op.GetSecretenv(), devices: op.GetCdiDevices(),
 	})
 	if what != "" {
@@ -45,6 +46,7 @@ type command struct {
 	network   pb.NetMode
 	security  pb.SecurityMode
 	hosts     []*pb.HostIP
+	hostname  string
 	meta      *pb.Meta
 	secretEnv []*pb.SecretEnv
 	devices   []*pb.CDIDevice
@@ -83,6 +85,11 @@ func execFact(c command) (_ *policy.ExecFact, what string) {
 	}
 	for _, h := range c.hosts {
 		f.Hosts = append(f.Hosts, h.GetHost())
+	}
+	// The daemon writes it to the file of hosts as it is, where what has white space in it
+	// makes more entries (executor/oci/hosts.go).
+	if words := strings.Fields(c.hostname); c.hostname != "" && !slices.Equal(words, []string{c.hostname}) {
+		f.Hosts = append(f.Hosts, c.hostname)
 	}
 	for _, u := range c.meta.GetUlimit() {
 		limit(&f, u)

@@ -37,8 +37,8 @@ type Found struct {
 // order. Operations on files, and those that merge, compare or pass on what others
 // made, have none, nor has a nil definition.
 //
-// The last thing that it yields is an error if the daemon would fail to read the
-// definition, or if it has more than 200,000 operations.
+// The last thing that it yields is an error if an operation can't be read, or if
+// there are more than 200,000.
 func FromDefinition(def *pb.Definition) iter.Seq2[Found, error] {
 	return func(yield func(Found, error) bool) {
 		if n := len(def.GetDef()); n > maxOps {
@@ -48,14 +48,13 @@ func FromDefinition(def *pb.Definition) iter.Seq2[Found, error] {
 		if what := strangeDefinition(def); what != "" && !yield(Found{Fact: unknown(what)}, nil) {
 			return
 		}
-		shape := (&pb.Op{}).ProtoReflect().Descriptor()
 		for i, dt := range def.GetDef() {
-			var op pb.Op
-			if err := op.Unmarshal(dt); err != nil {
+			op, err := readOp(dt)
+			if err != nil {
 				yield(Found{}, fmt.Errorf("operation %d of the definition can't be read: %w", i+1, err))
 				return
 			}
-			for _, f := range ofOp(&op, plain(dt, shape)) {
+			for _, f := range ofOp(op) {
 				if !yield(Found{Fact: f, Source: op.GetSource(), index: i, def: def}, nil) {
 					return
 				}
@@ -64,9 +63,19 @@ func FromDefinition(def *pb.Definition) iter.Seq2[Found, error] {
 	}
 }
 
-// ofOp returns the facts of an operation.
-func ofOp(op *pb.Op, plain bool) []policy.Fact {
-	if !plain {
+// readOp reads an operation; nil if it can't be read in one way only. That comes
+// first: reading takes stack for each level, and BuildKit's own reader has no limit.
+func readOp(dt []byte) (*pb.Op, error) {
+	var op pb.Op
+	if !plain(dt, op.ProtoReflect().Descriptor(), maxDepth) {
+		return nil, nil
+	}
+	return &op, op.Unmarshal(dt)
+}
+
+// ofOp returns the facts of an operation that was read.
+func ofOp(op *pb.Op) []policy.Fact {
+	if op == nil {
 		return []policy.Fact{unknown("an operation with fields that this version does not know, or that can be read in two ways")}
 	}
 	switch o := op.GetOp().(type) {

@@ -88,7 +88,7 @@ func TestSourcesAreReadAsTheDaemonReadsThem(t *testing.T) {
 		"an OCI layout":                     {id: "oci-layout://corp.example/x" + dgst, attrs: map[string]string{"oci.store": "s"}, want: []policy.Fact{{OCILayout: "corp.example/x" + dgst}}},
 		"a blob of an OCI layout":           {id: "oci-layout+blob://corp.example/x" + dgst, attrs: map[string]string{"oci.store": "s"}, want: []policy.Fact{{OCILayout: "corp.example/x" + dgst}}},
 		"a folder":                          {id: "local://context", attrs: map[string]string{"local.session": "abc"}, want: []policy.Fact{{Local: "context"}}},
-		"a folder whose session renames it": {id: "local://context", attrs: map[string]string{"local.session": "other:abc"}, want: []policy.Fact{{Local: "other-context"}}},
+		"a folder whose session renames it": {id: "local://context", attrs: map[string]string{"local.session": "other:abc"}, want: []policy.Fact{{Local: "other-context"}, {Local: "other-other-context"}}},
 		"a download": {id: "https://files.corp/a?b=c", attrs: map[string]string{"http.checksum": "sha256:12", "http.header.accept": "*/*"}, want: []policy.Fact{
 			{HTTP: &policy.HTTPFact{URL: "https://files.corp/a?b=c", Checksum: "sha256:12"}},
 		}},
@@ -106,7 +106,12 @@ func TestSourcesAreReadAsTheDaemonReadsThem(t *testing.T) {
 			attrs: map[string]string{"git.fullurl": "git@github.com:foo/bar.git", "git.authtokensecret": "GIT_AUTH_TOKEN", "git.authheadersecret": "GIT_AUTH_HEADER", "git.mountsshsock": "default", "git.knownsshhosts": "x"},
 			want:  []policy.Fact{git("ssh://git@github.com/foo/bar.git", "", "")},
 		},
-		"a git repository with a scheme in the identifier": {id: "git://ssh://git@github.com/foo/bar.git", want: []policy.Fact{git("ssh://git@github.com/foo/bar.git", "", "")}},
+		"a git repository with a space in its path": {id: "git://github.com/foo/bar%20x#v1:sub", want: []policy.Fact{git("https://github.com/foo/bar%20x", "v1", "")}},
+		"a git repository by a path that leads out of it, in the form of scp": {
+			id:    "git://github.com/x",
+			attrs: map[string]string{"git.fullurl": "git@github.com:../../x"},
+			want:  []policy.Fact{git("ssh://git@github.com/../../x", "", "")}, // no rule allows such a URL
+		},
 		"a git repository with secrets of the frontend's choice": {
 			id:    "git://github.com/foo/bar.git",
 			attrs: map[string]string{"git.authtokensecret": "npm", "git.authheadersecret": "aws", "git.mountsshsock": "deploy"},
@@ -151,6 +156,11 @@ func TestWhatCanBeReadInTwoWaysIsUnknown(t *testing.T) {
 		"a git repository with a fragment in each":  {sourceOp("git://github.com/foo/bar", map[string]string{"git.fullurl": "https://github.com/foo/bar#evil"}), "another address"},
 		"a git repository with a query":             {sourceOp("git://github.com/foo/bar", map[string]string{"git.fullurl": "https://github.com/foo/bar?x=y"}), "another address"},
 		"a git repository by a helper of git":       {sourceOp("git://ext::sh -c evil", nil), "can't be read"},
+		"a git repository with a scheme":            {sourceOp("git://http://git.corp/x", nil), "normalised"},
+		"a git repository with a user":              {sourceOp("git://git@git.corp:x/y", nil), "normalised"},
+		"a git repository with a hidden query":      {sourceOp("git://git.corp/private%3Fx", nil), "normalised"},
+		"a git repository with a hidden ref":        {sourceOp("git://git.corp/app%23main:x#"+commit, nil), "normalised"},
+		"a git repository with a query of its own":  {sourceOp("git://git.corp/app?ref=main", nil), "normalised"},
 		"a git repository without host":             {sourceOp("git://https:///foo", nil), "no host"},
 		"a BuildOp":                                 {&pb.Op{Op: &pb.Op_Build{Build: &pb.BuildOp{}}}, "BuildOp"},
 		"a network mode that isn't known":           {execOp(&pb.ExecOp{Meta: meta, Network: 7}), "network mode 7"},
@@ -176,6 +186,7 @@ func TestWhatACommandUsesIsFound(t *testing.T) {
 			ExtraHosts:   []*pb.HostIP{{Host: "db", IP: "10.0.0.1"}},
 			Ulimit:       []*pb.Ulimit{{Name: "NOFILE", Soft: 5, Hard: 7}, {Name: "nofile", Soft: 6, Hard: 6}, {Name: "core", Soft: -2, Hard: 9}, {Name: "core", Soft: 1, Hard: 1}},
 			CgroupParent: "/build",
+			Hostname:     "a\n10.0.0.1\tevil.corp",
 		},
 		Mounts: []*pb.Mount{
 			{Dest: "/"},
@@ -191,10 +202,10 @@ func TestWhatACommandUsesIsFound(t *testing.T) {
 	})))
 	require.Equal(t, []policy.Fact{{Exec: &policy.ExecFact{
 		Network: policy.NetworkHost, Insecure: true, SSH: []string{"default", "deploy"}, Secrets: []string{"npm", "aws"}, Devices: []string{"gpu"},
-		Hosts: []string{"db"}, Ulimits: map[string]int{"nofile": 7, "core": -1}, CgroupParent: "/build",
+		Hosts: []string{"db", "a\n10.0.0.1\tevil.corp"}, Ulimits: map[string]int{"nofile": 7, "core": -1}, CgroupParent: "/build",
 	}}}, got)
 
-	got = ofDefinition(t, definition(t, execOp(&pb.ExecOp{Network: pb.NetMode_NONE}), execOp(&pb.ExecOp{})))
+	got = ofDefinition(t, definition(t, execOp(&pb.ExecOp{Network: pb.NetMode_NONE}), execOp(&pb.ExecOp{Meta: &pb.Meta{Hostname: "buildkitsandbox"}})))
 	require.Equal(t, []policy.Fact{{Exec: &policy.ExecFact{Network: policy.NetworkNone}}, {Exec: &policy.ExecFact{Network: policy.NetworkDefault}}}, got)
 }
 
@@ -262,6 +273,29 @@ func TestADefinitionIsBounded(t *testing.T) {
 	t.Parallel()
 	_, err := read(&pb.Definition{Def: make([][]byte, 200_001)})
 	require.ErrorContains(t, err, "more than 200000")
-	_, err = read(&pb.Definition{Def: [][]byte{{0xff}}})
-	require.ErrorContains(t, err, "operation 1 of the definition")
+	for name, dt := range map[string][]byte{"what can't be read": {0xff}, "what is too deep to be read": nested(700_000)} {
+		found, err := read(&pb.Definition{Def: [][]byte{dt}})
+		require.NoError(t, err, name)
+		require.Len(t, found, 1, name)
+		require.Contains(t, found[0].Unknown, "an operation with fields", name)
+	}
+}
+
+// nested is a BuildOp whose definition names the source of a file that names its
+// definition, and so on.
+func nested(depth int) []byte {
+	dt := make([]byte, depth*16)
+	at := len(dt)
+	within := func(num protowire.Number, size int) int {
+		head := protowire.AppendVarint(protowire.AppendTag(nil, num, protowire.BytesType), uint64(size))
+		at -= len(head)
+		copy(dt[at:], head)
+		return size + len(head)
+	}
+	size := 0
+	for range depth / 3 {
+		size = within(3, within(2, within(3, size))) // Definition.Source, Source.infos, SourceInfo.definition
+	}
+	within(5, within(3, size)) // Op.build, BuildOp.def
+	return dt[at:]
 }

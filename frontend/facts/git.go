@@ -1,10 +1,12 @@
 package facts
 
 import (
+	"cmp"
 	"net/url"
 	"path"
 	"strings"
 
+	"github.com/distribution/reference"
 	"github.com/moby/buildkit/solver/pb"
 	srctypes "github.com/moby/buildkit/source/types"
 	"github.com/moby/buildkit/util/gitutil"
@@ -31,6 +33,9 @@ func ofGit(id string, attrs map[string]string) []policy.Fact {
 	remote, err := parseRemote(id)
 	if err != nil {
 		return []policy.Fact{unknown("the git repository " + quote(id) + ", whose address can't be read")}
+	}
+	if !readsTheSame(remote, id, attrs) {
+		return []policy.Fact{unknown("the git repository " + quote(id) + ", which is another one when the daemon has normalised its address")}
 	}
 	fact := policy.GitFact{Checksum: attrs[pb.AttrGitChecksum]}
 	if remote.Opts != nil {
@@ -70,14 +75,59 @@ func ofGit(id string, attrs map[string]string) []policy.Fact {
 	return found
 }
 
+// readsTheSame reports whether an identifier means the same to daemons that bring it
+// into its normal form before they read it (solver/llbsolver/policy.go,
+// evaluateSource), and to those that don't. The normal form has no scheme and no user,
+// and its path is decoded.
+func readsTheSame(remote *gitutil.GitURL, id string, attrs map[string]string) bool {
+	full, hasFull := attrs[pb.AttrFullRemoteURL]
+	again, err := parseRemote(strings.TrimPrefix(normalGit(id, full), srctypes.GitScheme+"://"))
+	if err != nil || remote.Query != nil || again.Query != nil {
+		return false
+	}
+	var a, b gitutil.GitURLOpts
+	if remote.Opts != nil {
+		a = *remote.Opts
+	}
+	if again.Opts != nil {
+		b = *again.Opts
+	}
+	return a == b && path.Join("/", again.Path) == path.Join("/", remote.Path) &&
+		(hasFull || again.Scheme == remote.Scheme && strings.EqualFold(again.Host, remote.Host))
+}
+
 // ofBundle reads the blob out of which a git source is fetched instead of its
-// repository (solver/llbsolver/policy.go, gitBundleSourceOp).
+// repository.
 func ofBundle(locator string) policy.Fact {
 	scheme, _, _ := strings.Cut(locator, "://")
 	if scheme != srctypes.DockerImageBlobScheme && scheme != srctypes.OCIBlobScheme {
 		return unknown("a git bundle from " + quote(locator))
 	}
 	return FromSource(&pb.SourceOp{Identifier: locator})[0]
+}
+
+// Bundle returns the source as which the daemon compares the blob of a git source with
+// source policies (solver/llbsolver/policy.go, gitBundleSourceOp); nil if there is none.
+// FromSource has to have accepted the git source.
+func Bundle(op *pb.SourceOp) *pb.SourceOp {
+	attrs := op.GetAttrs()
+	bundle := &pb.SourceOp{Identifier: attrs[pb.AttrGitBundle], Attrs: map[string]string{}}
+	scheme, ref, _ := strings.Cut(bundle.Identifier, "://")
+	switch scheme {
+	case srctypes.DockerImageBlobScheme:
+	case srctypes.OCIBlobScheme:
+		if session, ok := attrs[pb.AttrOCILayoutSessionID]; ok {
+			bundle.Attrs[pb.AttrOCILayoutSessionID] = session
+		}
+		named, err := reference.ParseNormalizedNamed(ref)
+		if err != nil {
+			return nil
+		}
+		bundle.Attrs[pb.AttrOCILayoutStoreID] = cmp.Or(attrs[pb.AttrOCILayoutStoreID], named.Name())
+	default:
+		return nil
+	}
+	return bundle
 }
 
 func parseRemote(s string) (*gitutil.GitURL, error) {
@@ -92,7 +142,7 @@ func remoteURL(u *gitutil.GitURL) string {
 	if strings.HasPrefix(strings.ToLower(u.Remote), u.Scheme+"://") {
 		return u.Remote
 	}
-	return (&url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host, Path: path.Join("/", u.Path)}).String()
+	return (&url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host, Path: "/" + strings.TrimPrefix(u.Path, "/")}).String()
 }
 
 // repositoryPath is the path by which the daemon compares the two addresses.

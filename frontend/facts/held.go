@@ -41,7 +41,7 @@ func Identifiers(op *pb.SourceOp) []string {
 	normal := id
 	switch scheme {
 	case srctypes.LocalScheme:
-		normal = scheme + "://" + ofLocal(ref, op.GetAttrs()).Local
+		normal = scheme + "://" + ofLocal(ref, op.GetAttrs())[0].Local
 	case srctypes.GitScheme:
 		normal = normalGit(ref, op.GetAttrs()[pb.AttrFullRemoteURL])
 	}

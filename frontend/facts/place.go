@@ -30,8 +30,8 @@ func (f Found) Place() *Place {
 	for _, dt := range f.def.GetDef()[f.index:] {
 		uses := len(made) == 0 // the operation itself
 		if !uses {
-			var op pb.Op
-			if op.Unmarshal(dt) != nil {
+			op, err := readOp(dt)
+			if err != nil {
 				return nil
 			}
 			uses = slices.ContainsFunc(op.GetInputs(), func(in *pb.Input) bool { return made[in.GetDigest()] })

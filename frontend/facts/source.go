@@ -40,7 +40,7 @@ func FromSource(op *pb.SourceOp) []policy.Fact {
 	case srctypes.OCIScheme, srctypes.OCIBlobScheme:
 		return []policy.Fact{named(ref, "image in an OCI layout", func(r string) policy.Fact { return policy.Fact{OCILayout: r} })}
 	case srctypes.LocalScheme:
-		return []policy.Fact{ofLocal(ref, op.GetAttrs())}
+		return ofLocal(ref, op.GetAttrs())
 	case srctypes.GitScheme:
 		return ofGit(ref, op.GetAttrs())
 	default:
@@ -102,15 +102,19 @@ func named(ref, kind string, fact func(ref string) policy.Fact) policy.Fact {
 }
 
 // ofLocal reads a folder of the client. A session with a colon puts its first part
-// before the name (source/local/source.go, Identifier).
-func ofLocal(name string, attrs map[string]string) policy.Fact {
-	if prefix, _, ok := strings.Cut(attrs[pb.AttrLocalSessionID], ":"); ok {
-		name = prefix + "-" + name
-	}
+// before the name (source/local/source.go, Identifier). Daemons that bring sources
+// into their normal form before they read them do so twice (solver/llbsolver/policy.go,
+// evaluateSource), others once: whichever it is has to be allowed.
+func ofLocal(name string, attrs map[string]string) []policy.Fact {
 	if name == "" {
-		return unknown("a folder of the client without a name")
+		return []policy.Fact{unknown("a folder of the client without a name")}
 	}
-	return policy.Fact{Local: name}
+	prefix, _, ok := strings.Cut(attrs[pb.AttrLocalSessionID], ":")
+	if !ok {
+		return []policy.Fact{{Local: name}}
+	}
+	once := prefix + "-" + name
+	return []policy.Fact{{Local: once}, {Local: prefix + "-" + once}}
 }
 
 // ofHTTP reads a download. The daemon follows redirects, which nobody can know

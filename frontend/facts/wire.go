@@ -6,13 +6,19 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
+// maxDepth is how deep messages can be within an operation; honest ones need ten.
+const maxDepth = 64
+
 // plain reports whether the bytes of a message can be read in one way only: all
-// its fields are known, at every depth, a field that isn't a list is there at most
-// once, and of fields that exclude each other at most one.
+// its fields are known, at every depth, which is at most depth, a field that isn't a
+// list is there at most once, and of fields that exclude each other at most one.
 //
 // Readers differ in what they make of a field that is there twice: today's BuildKit
 // merges the two, v0.14 takes the last. No honest writer writes it.
-func plain(b []byte, shape protoreflect.MessageDescriptor) bool {
+func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
+	if depth == 0 {
+		return false
+	}
 	var once, oneofs uint64
 	fields := shape.Fields()
 	for len(b) > 0 {
@@ -33,7 +39,7 @@ func plain(b []byte, shape protoreflect.MessageDescriptor) bool {
 		}
 		if field.Kind() == protoreflect.MessageKind {
 			inner, n := protowire.ConsumeBytes(b)
-			if n < 0 || !plain(inner, field.Message()) {
+			if n < 0 || !plain(inner, field.Message(), depth-1) {
 				return false
 			}
 			b = b[n:]
