@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"sync"
@@ -39,7 +40,8 @@ type broker struct {
 
 	mu         sync.Mutex
 	refs       map[string]*pb.Definition // by id; what the daemon says it is made of, if another frontend may build on it
-	containers map[string]string         // the frontend's id to the daemon's
+	kept       int                       // bytes of these definitions
+	containers map[string]container      // by the frontend's id
 	returned   chan struct{}             // closed by Return
 	result     *gwpb.Result
 	failure    error // with its types, as the frontend returned it
@@ -48,7 +50,7 @@ type broker struct {
 func (b *build) newBroker(name string, j *judge, stop context.CancelCauseFunc) *broker {
 	return &broker{
 		name: name, build: b, daemon: b.bridge.raw, judge: j, stop: stop,
-		refs: map[string]*pb.Definition{}, containers: map[string]string{}, returned: make(chan struct{}),
+		refs: map[string]*pb.Definition{}, containers: map[string]container{}, returned: make(chan struct{}),
 	}
 }
 
@@ -123,6 +125,10 @@ func (s *broker) Warn(ctx context.Context, req *gwpb.WarnRequest) (*gwpb.WarnRes
 	return s.daemon.Warn(ctx, req)
 }
 
+// maxDetails bounds the details of an error: the time that it takes to look into one
+// grows with the square of their number (util/grpcerrors, Code).
+const maxDetails = 100
+
 // Return takes the inner frontend's result. It becomes the build's when the
 // frontend has ended.
 func (s *broker) Return(ctx context.Context, req *gwpb.ReturnRequest) (*gwpb.ReturnResponse, error) {
@@ -131,6 +137,7 @@ func (s *broker) Return(ctx context.Context, req *gwpb.ReturnRequest) (*gwpb.Ret
 	case (req.Result == nil) == (req.Error == nil):
 		return nil, status.Error(codes.InvalidArgument, "a frontend returns a result or an error")
 	case req.Error != nil:
+		req.Error.Details = req.Error.Details[:min(len(req.Error.Details), maxDetails)]
 		failure = grpcerrors.FromGRPC(status.ErrorProto(req.Error))
 		if failure == nil { // the code is OK
 			failure = errors.New("the frontend returned an error that is none")
@@ -139,7 +146,7 @@ func (s *broker) Return(ctx context.Context, req *gwpb.ReturnRequest) (*gwpb.Ret
 		if err := s.strip(req.Result); err != nil {
 			return nil, s.answer(ctx, err)
 		}
-		if err := s.judge.result(ctx, req.Result.Metadata, keysOf(req.Result)); err != nil {
+		if err := s.judge.result(ctx, s.build, req.Result); err != nil {
 			return nil, s.answer(ctx, err)
 		}
 	}
@@ -176,19 +183,22 @@ func (s *broker) own(res *gwpb.Result) {
 			continue
 		}
 		s.refs[ref.GetId()] = nil
-		if s.build.nested { // the frontend that gets the result may build on it
+		// The frontend that gets the result may build on it.
+		if size := proto.Size(ref.GetDef()); s.build.nested && s.kept+size <= maxKept {
 			s.refs[ref.GetId()] = ref.GetDef()
+			s.kept += size
 		}
 	}
-	switch r := res.GetResult().(type) {
-	case *gwpb.Result_RefDeprecated:
-		s.refs[r.RefDeprecated] = nil
-	case *gwpb.Result_RefsDeprecated:
-		for _, id := range r.RefsDeprecated.GetRefs() {
+	for id := range deprecatedRefsOf(res) {
+		if id != "" {
 			s.refs[id] = nil
 		}
 	}
 }
+
+// maxKept bounds the definitions of a frontend's references that are kept, in bytes.
+// Others can't be built on by the frontend that gets them, as those of old daemons.
+const maxKept = 64 << 20
 
 // check fails unless the reference is the inner frontend's own.
 func (s *broker) check(id string) error {
@@ -211,25 +221,12 @@ func (s *broker) definition(id string) *pb.Definition {
 // strip checks the references of a returned result and takes the definitions out
 // of it that the frontend says they have: the daemon knows them, by their ids.
 func (s *broker) strip(res *gwpb.Result) error {
-	ids := func(yield func(string) bool) {
-		for ref := range refsOf(res) {
-			ref.Def = s.definition(ref.Id)
-			if !yield(ref.Id) {
-				return
-			}
-		}
-		switch r := res.GetResult().(type) {
-		case *gwpb.Result_RefDeprecated:
-			yield(r.RefDeprecated)
-		case *gwpb.Result_RefsDeprecated:
-			for _, id := range r.RefsDeprecated.GetRefs() {
-				if !yield(id) {
-					return
-				}
-			}
-		}
+	var ids []string
+	for ref := range refsOf(res) {
+		ref.Def = s.definition(ref.Id)
+		ids = append(ids, ref.Id)
 	}
-	for id := range ids {
+	for _, id := range slices.AppendSeq(ids, deprecatedRefsOf(res)) {
 		if id == "" { // an empty result
 			continue
 		}
@@ -237,7 +234,25 @@ func (s *broker) strip(res *gwpb.Result) error {
 			return err
 		}
 	}
+	for _, as := range res.GetAttestations() {
+		for _, a := range as.GetAttestation() {
+			if a != nil && a.Ref == nil {
+				a.Ref = &gwpb.Ref{} // whoever reads the result takes it for granted (grpcclient, Solve)
+			}
+		}
+	}
 	return nil
+}
+
+// deprecatedRefsOf yields the ids of a result in the form of old frontends.
+func deprecatedRefsOf(res *gwpb.Result) func(yield func(string) bool) {
+	switch r := res.GetResult().(type) {
+	case *gwpb.Result_RefDeprecated:
+		return slices.Values([]string{r.RefDeprecated})
+	case *gwpb.Result_RefsDeprecated:
+		return maps.Values(r.RefsDeprecated.GetRefs())
+	}
+	return func(func(string) bool) {}
 }
 
 // refsOf yields the references of a result, those of attestations too.
@@ -264,30 +279,4 @@ func refsOf(res *gwpb.Result) func(yield func(*gwpb.Ref) bool) {
 			}
 		}
 	}
-}
-
-// keysOf returns the keys of a result's references, "" for a single one.
-func keysOf(res *gwpb.Result) []string {
-	var keys []string
-	add := func(key, id string) {
-		if id != "" {
-			keys = append(keys, key)
-		}
-	}
-	switch r := res.GetResult().(type) {
-	case *gwpb.Result_Ref:
-		add("", r.Ref.GetId())
-	case *gwpb.Result_RefDeprecated:
-		add("", r.RefDeprecated)
-	case *gwpb.Result_Refs:
-		for k, ref := range r.Refs.GetRefs() {
-			add(k, ref.GetId())
-		}
-	case *gwpb.Result_RefsDeprecated:
-		for k, id := range r.RefsDeprecated.GetRefs() {
-			add(k, id)
-		}
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -32,81 +33,101 @@ func (s *broker) NewContainer(ctx context.Context, req *gwpb.NewContainerRequest
 	asked, id := req.ContainerID, rand.Text()
 	req.ContainerID = id
 	if _, err := s.daemon.NewContainer(ctx, req); err != nil {
+		if ctx.Err() != nil { // the daemon may have made it all the same
+			release(ctx, s.daemon, id)
+		}
 		return nil, err
 	}
 	s.mu.Lock()
 	_, exists := s.containers[asked]
 	if !exists {
-		s.containers[asked] = id
+		s.containers[asked] = container{id: id, network: req.Network}
 	}
 	s.mu.Unlock()
 	if exists {
-		_, _ = s.daemon.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: id})
+		release(ctx, s.daemon, id)
 		return nil, status.Errorf(codes.AlreadyExists, "Container %s already exists", asked)
 	}
 	return &gwpb.NewContainerResponse{}, nil
 }
 
-// container returns the daemon's id of a container of the inner frontend.
-func (s *broker) container(id string) (string, error) {
+// container is one of the inner frontend.
+type container struct {
+	id      string // the daemon's
+	network pb.NetMode
+}
+
+// release ends a container, whether or not the one who asked for it is still there. If
+// that fails the daemon does, at the latest, when the build ends.
+func release(ctx context.Context, daemon gwpb.LLBBridgeClient, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
+	defer cancel()
+	_, _ = daemon.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: id})
+}
+
+// container returns a container of the inner frontend by the frontend's id.
+func (s *broker) container(id string) (container, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if own, ok := s.containers[id]; ok {
 		return own, nil
 	}
-	return "", s.judge.unknown(fmt.Sprintf("a container that is not its own, %s", printable(id)))
+	return container{}, s.judge.unknown(fmt.Sprintf("a container that is not its own, %s", printable(id)))
 }
 
 // ReleaseContainer ends a container of the inner frontend.
 func (s *broker) ReleaseContainer(ctx context.Context, req *gwpb.ReleaseContainerRequest) (*gwpb.ReleaseContainerResponse, error) {
-	id, err := s.container(req.ContainerID)
+	c, err := s.container(req.ContainerID)
 	if err != nil {
 		return nil, s.answer(ctx, err)
 	}
-	s.mu.Lock()
-	delete(s.containers, req.ContainerID)
-	s.mu.Unlock()
-	return s.daemon.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: id})
+	res, err := s.daemon.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: c.id})
+	if err == nil {
+		s.mu.Lock()
+		delete(s.containers, req.ContainerID)
+		s.mu.Unlock()
+	}
+	return res, err
 }
 
 // releaseContainers ends what the inner frontend has left running.
 func (s *broker) releaseContainers(ctx context.Context) {
 	s.mu.Lock()
 	left := s.containers
-	s.containers = map[string]string{}
+	s.containers = map[string]container{}
 	s.mu.Unlock()
-	for _, id := range left {
-		_, _ = s.daemon.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: id}) // the daemon does, at the latest, when the build ends
+	for _, c := range left {
+		release(ctx, s.daemon, c.id)
 	}
 }
 
 // ReadFileContainer reads a file in a container of the inner frontend.
 func (s *broker) ReadFileContainer(ctx context.Context, req *gwpb.ReadFileRequest) (*gwpb.ReadFileResponse, error) {
-	id, err := s.container(req.Ref)
+	c, err := s.container(req.Ref)
 	if err != nil {
 		return nil, s.answer(ctx, err)
 	}
-	req.Ref = id
+	req.Ref = c.id
 	return s.daemon.ReadFileContainer(ctx, req)
 }
 
 // ReadDirContainer lists a folder in a container of the inner frontend.
 func (s *broker) ReadDirContainer(ctx context.Context, req *gwpb.ReadDirRequest) (*gwpb.ReadDirResponse, error) {
-	id, err := s.container(req.Ref)
+	c, err := s.container(req.Ref)
 	if err != nil {
 		return nil, s.answer(ctx, err)
 	}
-	req.Ref = id
+	req.Ref = c.id
 	return s.daemon.ReadDirContainer(ctx, req)
 }
 
 // StatFileContainer describes a file in a container of the inner frontend.
 func (s *broker) StatFileContainer(ctx context.Context, req *gwpb.StatFileRequest) (*gwpb.StatFileResponse, error) {
-	id, err := s.container(req.Ref)
+	c, err := s.container(req.Ref)
 	if err != nil {
 		return nil, s.answer(ctx, err)
 	}
-	req.Ref = id
+	req.Ref = c.id
 	return s.daemon.StatFileContainer(ctx, req)
 }
 
@@ -129,7 +150,9 @@ func (s *broker) ExecProcess(srv gwpb.LLBBridge_ExecProcessServer) error {
 			if err := s.process(ctx, msg); err != nil {
 				return s.answer(ctx, err)
 			}
-			if err := up.Send(msg); err != nil {
+			if err := up.Send(msg); errors.Is(err, io.EOF) {
+				return nil // why it ended, Recv tells
+			} else if err != nil {
 				return err
 			}
 		}
@@ -154,6 +177,9 @@ func (s *broker) ExecProcess(srv gwpb.LLBBridge_ExecProcessServer) error {
 // process judges a message that would start a process, and gives its container the
 // daemon's id.
 func (s *broker) process(ctx context.Context, msg *gwpb.ExecMessage) error {
+	if err := s.judge.refused(); err != nil {
+		return err
+	}
 	if facts.HasUnknownFields(msg) {
 		return s.judge.unknown("a process with something that this version does not know")
 	}
@@ -161,13 +187,13 @@ func (s *broker) process(ctx context.Context, msg *gwpb.ExecMessage) error {
 	if init == nil {
 		return nil
 	}
-	id, err := s.container(init.ContainerID)
+	c, err := s.container(init.ContainerID)
 	if err != nil {
 		return err
 	}
-	if err := s.judge.container(ctx, nil, init); err != nil {
+	if err := s.judge.container(ctx, &gwpb.NewContainerRequest{Network: c.network}, init); err != nil {
 		return err
 	}
-	init.ContainerID = id
+	init.ContainerID = c.id
 	return nil
 }

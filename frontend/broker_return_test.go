@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/stretchr/testify/require"
@@ -101,7 +102,7 @@ func TestAReturnedImageIsJudged(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{
 		Result:   &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved"}},
-		Metadata: map[string][]byte{keyImageConfig: []byte(`{"config": {"User": "0:0"}}`)},
+		Metadata: map[string][]byte{exptypes.ExporterImageConfigKey: []byte(`{"config": {"User": "0:0"}}`)},
 	}})
 	require.ErrorContains(t, err, "root")
 	require.Error(t, s.broker.judge.refused())

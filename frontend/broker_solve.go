@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 
+	"github.com/distribution/reference"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	"google.golang.org/grpc/codes"
@@ -33,6 +35,10 @@ const resolverOCILayout = 1
 
 // ResolveImageConfig is what frontends that are older than ResolveSourceMeta ask.
 func (s *broker) ResolveImageConfig(ctx context.Context, req *gwpb.ResolveImageConfigRequest) (*gwpb.ResolveImageConfigResponse, error) {
+	// As the daemon does (client/llb/sourceresolver/imageresolver.go).
+	if full, err := reference.ParseNormalizedNamed(req.Ref); err == nil {
+		req.Ref = full.String()
+	}
 	op := &pb.SourceOp{Identifier: dockerImageProto + req.Ref}
 	if req.ResolverType == resolverOCILayout {
 		op = &pb.SourceOp{Identifier: "oci-layout://" + req.Ref, Attrs: map[string]string{
@@ -149,6 +155,11 @@ func (s *broker) nested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Resu
 	if err := s.judge.frontend(ctx, source); err != nil {
 		return nil, err
 	}
+	for k, v := range req.FrontendOpt {
+		if strings.ContainsAny(k, "=\x00") || strings.Contains(v, "\x00") { // it would arrive as another one (parseEnvironment)
+			return nil, s.judge.unknown("a frontend with the option " + printable(k) + ", which can't be handed over as it is")
+		}
+	}
 	inner := s.build.nest(req.FrontendOpt, req.FrontendInputs)
 	for _, name := range inner.opts.namedContexts() {
 		if named, err := policy.ParseReference(name); err == nil && named.SameRepository(ref) {
@@ -168,6 +179,7 @@ func (b *build) nest(opts map[string]string, inputs map[string]*pb.Definition) *
 	n := *b
 	n.nested, n.inputs = true, inputs
 	n.opts = parseOptions(opts)
+	n.opts.nested = true
 	n.opts.source, n.opts.self = b.opts.source, b.opts.self
 	n.opts.sent = maps.Clone(n.opts.sent)
 	return &n

@@ -54,11 +54,7 @@ func (b *build) brokered(ctx context.Context, chosen judged, j *judge, run func(
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s := b.newBroker(chosen.pinned().Familiar(), j, stop)
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
-		defer cancel()
-		s.releaseContainers(ctx)
-	}()
+	defer s.releaseContainers(ctx)
 
 	ended := run(ctx, s)
 	res, err, ok := s.outcome()

@@ -48,7 +48,7 @@ func (b *build) forwardJudged(ctx context.Context, req *gwpb.SolveRequest, j *ju
 		}
 		ref.Id, ref.Def = judged[ref.Id].Id, judged[ref.Id].Def
 	}
-	if err := j.result(ctx, res.Metadata, keysOf(res)); err != nil {
+	if err := j.result(ctx, b, res); err != nil {
 		return nil, err
 	}
 	return b.bridge.handOver(res), nil

@@ -35,9 +35,14 @@ func refOf(t *testing.T, id, image string) *gwpb.Ref {
 	return &gwpb.Ref{Id: id, Def: marshalState(t, llb.Image(image, at(1)))}
 }
 
-func forwarded(t *testing.T, doc string, inner *gwpb.Result) (*fakeBridge, *judge, error) {
+// forwarded has a frontend return inner; opt is a key and a value of the client's.
+func forwarded(t *testing.T, doc string, inner *gwpb.Result, opt ...string) (*fakeBridge, *judge, error) {
 	t.Helper()
-	c := newFake(t, "", map[string]string{"cache-from": "corp/cache"})
+	opts := map[string]string{"cache-from": "corp/cache"}
+	if len(opt) == 2 {
+		opts[opt[0]] = opt[1]
+	}
+	c := newFake(t, "", opts)
 	j := judgeBy(t, c, doc)
 	daemon := &fakeBridge{inner: inner}
 	j.build.bridge = &bridge{LLBBridgeClient: daemon}
@@ -51,7 +56,7 @@ func TestAForwardedResultIsHeldToWhatWasJudged(t *testing.T) {
 	config := []byte(`{"config":{"User":"app"}}`)
 	inner := &gwpb.Result{
 		Result:   &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{"linux/amd64": one, "linux/arm64": two, "empty": {}}}},
-		Metadata: map[string][]byte{"containerimage.config/linux/amd64": config, "containerimage.config/linux/arm64": config},
+		Metadata: map[string][]byte{"containerimage.config/linux/amd64": config, "containerimage.config/linux/arm64": config, "refs.platforms": []byte(`{"Platforms":[{"ID":"linux/amd64"},{"ID":"linux/arm64"}]}`)},
 		Attestations: map[string]*gwpb.Attestations{"linux/amd64": {Attestation: []*gwpb.Attestation{
 			{Ref: refOf(t, "scan", "mirror.corp/scanner:1")}, {},
 		}}},
@@ -135,7 +140,7 @@ func TestAResultUnderRulesOnCommandsAloneKeepsItsReferences(t *testing.T) {
 func TestASubrequestHasNothingToJudge(t *testing.T) {
 	t.Parallel()
 	inner := &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}}, Metadata: map[string][]byte{"result.txt": []byte("x")}}
-	_, j, err := forwarded(t, mirrorOnly, inner)
+	_, j, err := forwarded(t, mirrorOnly, inner, "requestid", "frontend.outline")
 	require.NoError(t, err)
 	require.Equal(t, inner, j.build.bridge.result.Load())
 }

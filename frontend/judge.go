@@ -26,6 +26,7 @@ type judge struct {
 	build  *build
 	inner  judged // the frontend whose doings are judged
 	memory *memory
+	outer  *judge // of the frontend that runs this one; nil if the build asks for it
 }
 
 // memory is what the judges of a build have seen; those of nested frontends share it.
@@ -48,7 +49,10 @@ func (b *build) newJudge(j judged) *judge {
 // rules on the builds of both hold.
 func (j *judge) within(inner judged) *judge {
 	inner.decision = inner.decision.Within(j.inner.decision)
-	return &judge{build: j.build, inner: inner, memory: j.memory}
+	for _, w := range inner.decision.Warnings { // they are of the build too
+		j.memory.warning(policy.Ruling{Verdict: policy.Warn, Reason: w})
+	}
+	return &judge{build: j.build, inner: inner, memory: j.memory, outer: j}
 }
 
 // judgesResults reports whether there are rules on what can be seen of a result.
@@ -114,25 +118,35 @@ func (j *judge) container(ctx context.Context, req *gwpb.NewContainerRequest, in
 	return err
 }
 
-// result judges the configurations of the images that are handed back: of each
-// platform in refs, the keys of the result's refs, or of the key "" for a result with
-// a single one. A result without refs makes no image.
-func (j *judge) result(ctx context.Context, metadata map[string][]byte, refs []string) error {
-	for _, key := range refs {
-		if _, err := j.rule(ctx, facts.FromConfig(key, imageConfig(metadata, key)), nowhere); err != nil {
-			return err
+// result judges what is handed back for a build, or for what another frontend asks: the
+// configurations of images, and what the daemon makes of the result by itself.
+func (j *judge) result(ctx context.Context, b *build, res *gwpb.Result) error {
+	if j.inner.decision.Restricts(policy.KindConfig) {
+		configs, err := configsOf(res, b.opts.subrequest() != "")
+		if err != nil {
+			return j.unknown(err.Error())
+		}
+		for _, c := range configs {
+			if _, err := j.rule(ctx, c, nowhere); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
-}
-
-// imageConfig returns the configuration that exporters take for a ref of the result
-// (exporter/containerimage/exptypes/keys.go, ParseKey).
-func imageConfig(metadata map[string][]byte, key string) []byte {
-	if dt, ok := metadata[keyImageConfig+"/"+key]; ok && key != "" {
-		return dt
+	if b.nested || !j.inner.decision.Restricts(policy.KindImages) {
+		return nil
 	}
-	return metadata[keyImageConfig]
+	scanner, err := b.opts.scannerOf(res)
+	if err != nil {
+		return j.unknown(err.Error())
+	}
+	if scanner == "" {
+		return nil
+	}
+	ruling, err := j.rule(ctx, policy.Fact{Image: scanner}, nowhere)
+	if err == nil && ruling.Image.Name() != "" { // nobody converts it there
+		err = j.unknown("an SBOM by the image " + scanner + ", which BuildKit would not read as " + ruling.Image.String())
+	}
+	return err
 }
 
 // unknown refuses what nobody can judge; the phrase completes "it asks for …".
@@ -225,16 +239,21 @@ func (j *judge) remember(r *refusal) {
 	}
 }
 
+// warning keeps a warning, and reports whether it is a new one.
+func (m *memory) warning(ruling policy.Ruling) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.warned[ruling.Reason] || len(m.warnings) >= maxWarnings {
+		return false
+	}
+	m.warned[ruling.Reason] = true
+	m.warnings = append(m.warnings, ruling)
+	return true
+}
+
 // warn shows a warning at the line that caused it, each once.
 func (j *judge) warn(ctx context.Context, ruling policy.Ruling, at func() *facts.Place) {
-	j.memory.mu.Lock()
-	known := j.memory.warned[ruling.Reason] || len(j.memory.warnings) >= maxWarnings
-	if !known {
-		j.memory.warned[ruling.Reason] = true
-		j.memory.warnings = append(j.memory.warnings, ruling)
-	}
-	j.memory.mu.Unlock()
-	if known {
+	if !j.memory.warning(ruling) {
 		return
 	}
 	opts := client.WarnOpts{Level: 1}

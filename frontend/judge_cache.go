@@ -36,6 +36,9 @@ func (j *judge) cacheImports(entries []*gwpb.CacheOptionsEntry) error {
 			return j.unknown(fmt.Sprintf("a build cache of type %s that the client did not name", printable(e.GetType())))
 		}
 	}
+	if j.outer != nil { // whose obligations may take it away
+		return j.outer.cacheImports(entries)
+	}
 	return nil
 }
 

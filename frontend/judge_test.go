@@ -132,12 +132,12 @@ func TestWhatHasNoLineIsRefusedWithoutOne(t *testing.T) {
 			return err
 		}, "evil.corp/base:1"},
 		"the image of a platform": {func(j *judge) error {
-			return j.result(ctx, map[string][]byte{"containerimage.config": []byte(`{"config":{"User":"app"}}`), "containerimage.config/linux/arm64": []byte(`{}`)}, []string{"linux/amd64", "linux/arm64"})
+			return j.result(ctx, j.build, &gwpb.Result{Metadata: map[string][]byte{"containerimage.config": []byte(`{"config":{"User":"app"}}`), "containerimage.config/linux/arm64": []byte(`{}`)}})
 		}, "linux/arm64"},
-		"an image that says nothing": {func(j *judge) error { return j.result(ctx, nil, []string{""}) }, "user"},
+		"an image that says nothing": {func(j *judge) error { return j.result(ctx, j.build, &gwpb.Result{}) }, "user"},
 		"a container":                {func(j *judge) error { return j.container(ctx, &gwpb.NewContainerRequest{}, insecure) }, "containers"},
 		"a definition that can't be read": {func(j *judge) error {
-			_, err := j.definition(ctx, &pb.Definition{Def: [][]byte{{0xff}}})
+			_, err := j.definition(ctx, &pb.Definition{Def: make([][]byte, 200_001)})
 			return err
 		}, "a definition that can't be read"},
 		"what nobody knows": {func(j *judge) error { return j.unknown("the moon") }, "it asks for the moon"},

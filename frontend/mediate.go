@@ -17,8 +17,10 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/grpcerrors"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -32,7 +34,7 @@ const (
 	metadataPath = "/run/config/buildkit/metadata"
 	metadataFile = "frontend.bin"
 	// maxStreams is how many calls an inner frontend can have under way.
-	maxStreams = 1024
+	maxStreams = 128
 	// maxTail is how much of a frontend's stderr is shown when it fails, in bytes.
 	maxTail = 2 << 10
 
@@ -67,6 +69,7 @@ func (b *build) mediate(ctx context.Context, chosen judged, j *judge) (*gwpb.Res
 	opts := b.innerOptions(chosen)
 	return b.brokered(ctx, chosen, j, func(ctx context.Context, s *broker) error {
 		id := rand.Text()
+		defer release(ctx, b.bridge, id)
 		_, err := b.bridge.NewContainer(ctx, &gwpb.NewContainerRequest{
 			ContainerID: id,
 			Network:     pb.NetMode_NONE,
@@ -78,11 +81,6 @@ func (b *build) mediate(ctx context.Context, chosen judged, j *judge) (*gwpb.Res
 		if err != nil {
 			return fmt.Errorf("failed to make a container for the frontend %s: %w", chosen.pinned().Familiar(), err)
 		}
-		defer func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
-			defer cancel()
-			_, _ = b.bridge.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: id}) // the daemon does, at the latest, when the build ends
-		}()
 		return b.attend(ctx, chosen, s, &gwpb.InitMessage{
 			ContainerID: id,
 			Security:    pb.SecurityMode_SANDBOX,
@@ -179,7 +177,7 @@ func (b *build) supports(config ocispecs.ImageConfig) error {
 	}
 	for _, c := range needs {
 		if !slices.Contains(has, c) {
-			return errdefs.NewUnsupportedFrontendCapError(c)
+			return grpcerrors.WrapCode(errdefs.NewUnsupportedFrontendCapError(c), codes.Unimplemented)
 		}
 	}
 	return nil

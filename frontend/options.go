@@ -26,10 +26,6 @@ const (
 	dockerImageProto = "docker-image://"
 )
 
-// keyImageConfig is the key of an image's configuration in the metadata of a
-// result, by itself or with "/" and a platform (exporter/containerimage/exptypes).
-const keyImageConfig = "containerimage.config"
-
 // Build-args that begin with ownPrefix are the policy frontend's and never reach
 // the inner frontend.
 const (
@@ -51,6 +47,7 @@ type options struct {
 	sent     map[string]string // as the client sent them
 	source   string            // the reference under which the daemon runs us
 	self     policy.Reference  // the same, parsed; zero if it can't be
+	nested   bool              // another frontend sent them
 	warnings []string          // said to the person once there is a step to attach them to
 }
 
@@ -97,11 +94,13 @@ func (o options) judged() map[string]string {
 }
 
 // forInner returns the options for the inner frontend: the client's without ours,
-// and as the policy obliges. BUILDKIT_SYNTAX is left out too, what it asks for has
-// been answered.
+// and as the policy obliges. The client's BUILDKIT_SYNTAX is left out too, what it asks
+// for has been answered; that of a frontend is for the one that it runs.
 func (o options) forInner(by policy.Obligations) map[string]string {
 	inner := o.judged()
-	delete(inner, keySyntax)
+	if !o.nested {
+		delete(inner, keySyntax)
+	}
 	for _, k := range by.Strip {
 		delete(inner, k)
 	}

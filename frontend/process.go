@@ -124,7 +124,7 @@ type exitError struct {
 
 func (e *exitError) Error() string {
 	if e.code == gwpb.UnknownExitStatus && e.cause != nil {
-		return e.cause.Error()
+		return legible(e.cause.Error())
 	}
 	return exitText(e.code)
 }

@@ -1,0 +1,181 @@
+package frontend
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"github.com/stretchr/testify/require"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// What a rule says of an option must be said of the one that arrives.
+func TestAnOptionThatArrivesAsAnotherOneIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string]map[string]string{
+		"a name with the value in it": {"build-arg:HTTP_PROXY=http://evil/?a": "b"},
+		"a name that is cut off":      {"build-arg:A\x00B": "b"},
+		"a value that is cut off":     {"build-arg:A": "b\x00c"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serveBroker(t, mediated)
+			opts[keySource] = "docker/dockerfile:1"
+			_, err := s.broker.Solve(t.Context(), &gwpb.SolveRequest{Frontend: gatewayFrontend, FrontendOpt: opts})
+			s.requireRefused(t, err, "can't be handed over as it is")
+		})
+	}
+}
+
+// The client's BUILDKIT_SYNTAX has been answered when the inner frontend starts; that of
+// a frontend is for the one that it runs, which may follow it.
+func TestTheSyntaxThatAFrontendNamesReachesTheOneThatItRuns(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, mediated)
+	opts := map[string]string{keySyntax: "corp/other:1", "build-arg:POLICY_FRONTEND_POLICY": "x"}
+	require.Equal(t, map[string]string{keySyntax: "corp/other:1"}, s.broker.build.nest(opts, nil).opts.forInner(policy.Obligations{}))
+	require.Empty(t, parseOptions(opts).forInner(policy.Obligations{}))
+}
+
+func TestAnErrorHasSoManyDetails(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, mediated)
+	said := &spb.Status{Code: 2, Message: "it failed"}
+	for range maxDetails * 10 {
+		said.Details = append(said.Details, &anypb.Any{TypeUrl: "github.com/moby/buildkit/errdefs.Source+json", Value: []byte("{}")})
+	}
+	_, err := s.Return(t.Context(), &gwpb.ReturnRequest{Error: said})
+	require.NoError(t, err)
+	_, err, ok := s.broker.outcome()
+	require.True(t, ok)
+	require.ErrorContains(t, err, "it failed")
+	st, ok := status.FromError(grpcerrors.ToGRPC(context.Background(), err))
+	require.True(t, ok)
+	require.LessOrEqual(t, len(st.Proto().Details), maxDetails+1)
+}
+
+func TestAnAttestationWithoutReferenceIsHandedOnWithAnEmptyOne(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, mediated)
+	_, err := s.Return(t.Context(), &gwpb.ReturnRequest{Result: &gwpb.Result{
+		Attestations: map[string]*gwpb.Attestations{"k": {Attestation: []*gwpb.Attestation{{Path: "/x"}}}},
+	}})
+	require.NoError(t, err)
+	res, _, ok := s.broker.outcome()
+	require.True(t, ok)
+	require.NotNil(t, res.Attestations["k"].Attestation[0].Ref)
+}
+
+func TestTheEmptyReferenceIsNobodysOwn(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, mediated)
+	s.broker.own(&gwpb.Result{Result: &gwpb.Result_RefDeprecated{}})
+	_, err := s.broker.ReadFile(t.Context(), &gwpb.ReadFileRequest{})
+	s.requireRefused(t, err, "a reference that is not its own")
+}
+
+func TestDefinitionsOfANestedFrontendAreKeptToABound(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, mediated)
+	s.broker.build.nested = true
+	def := marshalState(t, llb.Image("mirror.corp/base:1"))
+	own := func(id string) {
+		s.broker.own(&gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: id, Def: def}}})
+	}
+	own("kept")
+	s.broker.kept = maxKept
+	own("beyond")
+	require.NotNil(t, s.broker.definition("kept"))
+	require.Nil(t, s.broker.definition("beyond"))
+	require.NoError(t, s.broker.check("beyond"))
+}
+
+// As daemons read what old frontends ask.
+func TestAShortReferenceIsLookedUpInFull(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, strings.Replace(mediated, "mirror.corp/**", "docker.io/library/*", 1))
+	_, err := s.ResolveImageConfig(t.Context(), &gwpb.ResolveImageConfigRequest{Ref: "busybox:1"})
+	require.NoError(t, err)
+	passed, ok := s.daemon.passed[0].(*gwpb.ResolveImageConfigRequest)
+	require.True(t, ok)
+	require.Equal(t, "docker.io/library/busybox:1", passed.Ref)
+}
+
+// A process says nothing of the network, which is its container's.
+func TestAProcessHasTheNetworkOfItsContainer(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, strings.Replace(mediated, "containers: allow", "containers: allow\n  exec: {networks: [none]}", 1))
+	ctx := t.Context()
+	_, err := s.NewContainer(ctx, &gwpb.NewContainerRequest{ContainerID: "c", Network: pb.NetMode_NONE})
+	require.NoError(t, err)
+	init := func() *gwpb.ExecMessage {
+		return &gwpb.ExecMessage{ProcessID: "p", Input: &gwpb.ExecMessage_Init{Init: &gwpb.InitMessage{ContainerID: "c", Meta: &pb.Meta{Args: []string{"true"}}}}}
+	}
+	require.NoError(t, s.broker.process(ctx, init()))
+
+	require.Error(t, s.broker.judge.unknown("the moon"))
+	require.ErrorContains(t, s.broker.process(ctx, init()), "the moon", "nothing starts after a refusal")
+}
+
+// lostContainers makes containers, and whoever asked for one is gone before the answer.
+type lostContainers struct {
+	gwpb.LLBBridgeClient
+	leave    context.CancelFunc
+	made     string
+	released atomic.Pointer[string]
+}
+
+func (d *lostContainers) NewContainer(ctx context.Context, req *gwpb.NewContainerRequest, _ ...grpc.CallOption) (*gwpb.NewContainerResponse, error) {
+	d.made = req.ContainerID
+	d.leave()
+	return nil, ctx.Err()
+}
+
+func (d *lostContainers) ReleaseContainer(ctx context.Context, req *gwpb.ReleaseContainerRequest, _ ...grpc.CallOption) (*gwpb.ReleaseContainerResponse, error) {
+	d.released.Store(&req.ContainerID)
+	return &gwpb.ReleaseContainerResponse{}, ctx.Err()
+}
+
+func TestAContainerIsReleasedThatNobodyWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, mediated)
+	ctx, leave := context.WithCancel(t.Context())
+	d := &lostContainers{leave: leave}
+	s.broker.daemon = d
+	_, err := s.broker.NewContainer(ctx, &gwpb.NewContainerRequest{ContainerID: "c"})
+	require.Error(t, err)
+	require.NotEmpty(t, d.made)
+	require.Equal(t, d.made, *d.released.Load())
+}
+
+// What a rule takes off the outer frontend, the one that it runs doesn't get either.
+func TestAStrippedCacheIsNotImportedByANestedFrontend(t *testing.T) {
+	t.Parallel()
+	c := newFake(t, "", map[string]string{keyCacheFrom: "corp/cache"})
+	named := []*gwpb.CacheOptionsEntry{{Type: "registry", Attrs: map[string]string{"ref": "corp/cache"}}}
+	outer := judgeBy(t, c, mediated)
+	require.NoError(t, outer.within(outer.inner).cacheImports(named))
+	inner := outer.inner
+	outer.inner.decision.Obligations.Strip = []string{keyCacheFrom}
+	require.Error(t, outer.within(inner).cacheImports(named))
+}
+
+func TestWarningsOfANestedFrontendAreTheBuilds(t *testing.T) {
+	t.Parallel()
+	outer := judgeBy(t, newFake(t, "", nil), mediated)
+	inner := outer.inner
+	inner.decision.Verdict, inner.decision.Warnings = policy.Warn, []string{"would be refused: x"}
+	outer.within(inner)
+	require.Equal(t, policy.Warn, outer.decided().Verdict)
+	require.Equal(t, []string{"would be refused: x"}, outer.decided().Warnings)
+}

@@ -1,0 +1,101 @@
+package frontend
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/distribution/reference"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/frontend/attestations"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+
+	"github.com/policy-frontend/policy-frontend/frontend/facts"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// configsOf returns the facts of all configurations that a result brings, and of an
+// empty one for each platform that has none. The error completes "it asks for …".
+//
+// Which one an exporter takes depends on refs.platforms, on what the configuration
+// itself says, and on how many refs there are (exporter/containerimage/exptypes,
+// ParsePlatforms and ParseKey; solver/result, FindRef): all that is there has to be in
+// order. A result without refs is an empty image too, unless it answers a subrequest.
+func configsOf(res *gwpb.Result, subrequest bool) ([]policy.Fact, error) {
+	var found []policy.Fact
+	metadata := res.GetMetadata()
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		rest, ok := strings.CutPrefix(key, exptypes.ExporterImageConfigKey)
+		if platform, of := strings.CutPrefix(rest, "/"); ok && (of || rest == "") {
+			found = append(found, facts.FromConfig(platform, metadata[key]))
+		}
+	}
+	if _, all := metadata[exptypes.ExporterImageConfigKey]; all {
+		return found, nil
+	}
+	dt, listed := metadata[exptypes.ExporterPlatformsKey]
+	if !listed {
+		if subrequest && len(found) == 0 && !hasRefs(res) {
+			return nil, nil
+		}
+		return append(found, facts.FromConfig("", nil)), nil // for the daemon's own platform
+	}
+	var ps exptypes.Platforms
+	if err := json.Unmarshal(dt, &ps); err != nil {
+		return nil, errors.New("an image whose platforms can't be read")
+	}
+	for _, p := range ps.Platforms {
+		if _, ok := metadata[exptypes.ExporterImageConfigKey+"/"+p.ID]; !ok {
+			found = append(found, facts.FromConfig(p.ID, nil))
+		}
+	}
+	return found, nil
+}
+
+// hasRefs reports whether a result has something in it.
+func hasRefs(res *gwpb.Result) bool {
+	for ref := range refsOf(res) {
+		if ref.GetId() != "" {
+			return true
+		}
+	}
+	for id := range deprecatedRefsOf(res) {
+		if id != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// predicateSPDX is intoto.PredicateSPDX of in-toto-golang.
+const predicateSPDX = "https://spdx.dev/Document"
+
+// scannerOf returns the image by which the daemon itself makes the SBOM that the client
+// asks for, "" if it makes none: it does where the frontend has not, outside of all that
+// is judged otherwise (control/control.go, Solve; solver/llbsolver/proc/sbom.go). The
+// error completes "it asks for …".
+func (o options) scannerOf(res *gwpb.Result) (string, error) {
+	attests, err := attestations.Parse(o.sent)
+	if err != nil {
+		return "", fmt.Errorf("attestations in a form that can't be read: %w", err)
+	}
+	sbom, asked := attests[attestations.KeyTypeSbom]
+	if !asked || !hasRefs(res) {
+		return "", nil
+	}
+	for _, as := range res.GetAttestations() {
+		for _, a := range as.GetAttestation() {
+			if a.GetInTotoPredicateType() == predicateSPDX {
+				return "", nil
+			}
+		}
+	}
+	named, err := reference.ParseNormalizedNamed(sbom["generator"])
+	if err != nil {
+		return "", fmt.Errorf("an SBOM by %s, which is no image", printable(sbom["generator"]))
+	}
+	return reference.TagNameOnly(named).String(), nil
+}

@@ -1,0 +1,126 @@
+package frontend
+
+import (
+	"testing"
+
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+const noRoot = `version: 1
+build:
+  config: {user: {forbid: [root]}, labels: {require: [owner]}}
+frontends: [{match: [docker/dockerfile]}]
+`
+
+// Exporters choose one of the configurations by rules of their own; none may be bad.
+func TestEveryConfigurationThatAnExporterCouldTakeIsJudged(t *testing.T) {
+	t.Parallel()
+	const (
+		good = `{"os":"linux","architecture":"amd64","config":{"User":"app","Labels":{"owner":"x"}}}`
+		bad  = `{"os":"linux","architecture":"amd64","config":{"User":"root","Labels":{"owner":"x"}}}`
+		all  = exptypes.ExporterImageConfigKey
+		amd  = all + "/linux/amd64"
+		ids  = exptypes.ExporterPlatformsKey
+		one  = `{"Platforms":[{"ID":"linux/amd64","Platform":{"os":"linux","architecture":"amd64"}}]}`
+		two  = `{"Platforms":[{"ID":"linux/amd64","Platform":{"os":"linux","architecture":"amd64"}},{"ID":"linux/arm64","Platform":{"os":"linux","architecture":"arm64"}}]}`
+	)
+	single := func(id string) *gwpb.Result { return &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: id}}} }
+	mapped := func(keys ...string) *gwpb.Result {
+		refs := map[string]*gwpb.Ref{}
+		for _, k := range keys {
+			refs[k] = &gwpb.Ref{Id: "solved"}
+		}
+		return &gwpb.Result{Result: &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: refs}}}
+	}
+	for name, tc := range map[string]struct {
+		res        *gwpb.Result
+		metadata   map[string]string
+		subrequest bool
+		want       string // of the refusal; empty if it is allowed
+	}{
+		"one image":                  {res: single("solved"), metadata: map[string]string{all: good}},
+		"one image of a platform":    {res: mapped("linux/amd64"), metadata: map[string]string{amd: good, ids: one}},
+		"two images":                 {res: mapped("linux/amd64", "linux/arm64"), metadata: map[string]string{amd: good, all + "/linux/arm64": good, ids: two}},
+		"the answer to a subrequest": {res: &gwpb.Result{}, metadata: map[string]string{"result.json": "{}"}, subrequest: true},
+		"a bad one":                  {res: single("solved"), metadata: map[string]string{all: bad}, want: "root"},
+		"a bad one in a subrequest":  {res: single("solved"), metadata: map[string]string{all: bad}, subrequest: true, want: "root"},
+		"none":                       {res: single("solved"), want: "1 more"},
+		"a bad one for the platform of a single image":        {res: single("solved"), metadata: map[string]string{all: good, amd: bad}, want: "root"},
+		"a bad one for a platform that no image is of":        {res: mapped("x"), metadata: map[string]string{all + "/x": good, amd: bad, ids: one}, want: "root"},
+		"none for a platform that is listed":                  {res: mapped("x"), metadata: map[string]string{all + "/x": good, ids: one}, want: "1 more"},
+		"none for the daemon's platform":                      {res: mapped("x"), metadata: map[string]string{all + "/x": good}, want: "1 more"},
+		"a bad one for an image without files":                {res: single(""), metadata: map[string]string{all: bad}, want: "root"},
+		"a bad one for an image without files, of a platform": {res: mapped(), metadata: map[string]string{amd: bad, ids: one}, want: "root"},
+		"a bad one for nothing":                               {res: &gwpb.Result{}, metadata: map[string]string{all: bad}, want: "root"},
+		"nothing at all":                                      {res: &gwpb.Result{}, want: "1 more"},
+		"platforms that can't be read":                        {res: single("solved"), metadata: map[string]string{amd: good, ids: "x"}, want: "platforms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := judgeBy(t, newFake(t, "", nil), noRoot)
+			if tc.subrequest {
+				j.build.opts.sent[keyRequestID] = "frontend.outline"
+			}
+			tc.res.Metadata = map[string][]byte{}
+			for k, v := range tc.metadata {
+				tc.res.Metadata[k] = []byte(v)
+			}
+			err := j.result(t.Context(), j.build, tc.res)
+			if tc.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			var r *refusal
+			require.ErrorAs(t, err, &r)
+			require.Contains(t, r.decision.Reason, tc.want)
+		})
+	}
+}
+
+// Where the frontend brings no SBOM, the daemon runs the client's image for it.
+func TestTheImageOfAnSBOMThatTheDaemonMakesIsJudged(t *testing.T) {
+	t.Parallel()
+	const doc = `version: 1
+build: {images: {allow: [scan/good], convert: [{from: scan/old, to: scan/good}]}}
+frontends: [{match: [docker/dockerfile]}]
+`
+	built := func() *gwpb.Result { return &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved"}}} }
+	scanned := built()
+	scanned.Attestations = map[string]*gwpb.Attestations{"": {Attestation: []*gwpb.Attestation{{InTotoPredicateType: predicateSPDX}}}}
+	for name, tc := range map[string]struct {
+		opts   map[string]string
+		res    *gwpb.Result
+		nested bool
+		want   string
+	}{
+		"no SBOM":                                 {res: built()},
+		"by an image that is allowed":             {opts: map[string]string{"attest:sbom": "generator=scan/good"}, res: built()},
+		"by another image":                        {opts: map[string]string{"attest:sbom": "generator=scan/evil:1"}, res: built(), want: "the image scan/evil:1"},
+		"by another image in a build-arg":         {opts: map[string]string{"build-arg:BUILDKIT_ATTEST_SBOM": "generator=scan/evil"}, res: built(), want: "the image scan/evil:latest"},
+		"by the daemon's own choice":              {opts: map[string]string{"attest:sbom": ""}, res: built(), want: "docker/buildkit-syft-scanner"},
+		"by an image that would not be converted": {opts: map[string]string{"attest:sbom": "generator=scan/old"}, res: built(), want: "would not read as"},
+		"by what is no image":                     {opts: map[string]string{"attest:sbom": "generator=Scan/"}, res: built(), want: "no image"},
+		"that the frontend made":                  {opts: map[string]string{"attest:sbom": "generator=scan/evil"}, res: scanned},
+		"of nothing":                              {opts: map[string]string{"attest:sbom": "generator=scan/evil"}, res: &gwpb.Result{}},
+		"of what another frontend asks for":       {opts: map[string]string{"attest:sbom": "generator=scan/evil"}, res: built(), nested: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j := judgeBy(t, newFake(t, "", tc.opts), doc)
+			j.build.nested = tc.nested
+			err := j.result(t.Context(), j.build, tc.res)
+			if tc.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			var r *refusal
+			require.ErrorAs(t, err, &r)
+			require.Contains(t, r.decision.Reason, tc.want)
+			require.Equal(t, policy.Deny, r.decision.Verdict)
+		})
+	}
+}
