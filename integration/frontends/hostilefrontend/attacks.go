@@ -6,6 +6,7 @@ package main
 //	ALLOWED, DENIED  images with a file /marker
 //	SELF             a reference of this frontend
 //	DOCKERFILE       a reference of docker/dockerfile
+//	SYNTAX           what docker/dockerfile follows instead of the file's syntax line
 //	OTHER            another reference of this frontend, that isn't allowed
 //	ADDRESS          host:port of something that listens
 //	FILES            paths, with colons between them, that it tries to read
@@ -43,6 +44,7 @@ func attacks() map[string]any {
 		"other frontend":         build(otherFrontend),
 		"frontend dockerfile.v0": build(dockerfileV0),
 		"nested base":            build(nestedBase),
+		"chain":                  build(chain),
 		"input":                  build(inputBase),
 		"endless nesting":        build(endlessNesting),
 		"leak a reference":       build(leakReference),

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"time"
@@ -87,12 +88,11 @@ func (b *bridge) file(ctx context.Context, name, text string) (*gwpb.Result, err
 	return b.state(ctx, llb.Scratch().File(llb.Mkfile(name, 0o644, []byte(text))))
 }
 
-// nested runs another frontend with these options and the build's own.
+// nested runs another frontend with these options, of which an empty one is left out.
 func (b *bridge) nested(ctx context.Context, source string, opts map[string]string, inputs map[string]*pb.Definition) (*gwpb.Result, error) {
 	all := map[string]string{"source": source, "cmdline": source}
-	for k, v := range opts {
-		all[k] = v
-	}
+	maps.Copy(all, opts)
+	maps.DeleteFunc(all, func(_, v string) bool { return v == "" })
 	return b.solve(ctx, &gwpb.SolveRequest{Frontend: "gateway.v0", FrontendOpt: all, FrontendInputs: inputs})
 }
 

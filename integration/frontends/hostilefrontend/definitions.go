@@ -101,13 +101,20 @@ func ownSourcePolicy(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 
 // ownPolicyResolving asks for the digest of the allowed image and shows whose it got.
 func ownPolicyResolving(ctx context.Context, b *bridge) (*gwpb.Result, error) {
-	res, err := b.ResolveSourceMeta(ctx, &gwpb.ResolveSourceMetaRequest{
-		Source: &pb.SourceOp{Identifier: dockerImage + b.arg("ALLOWED")}, SourcePolicies: swap(b),
-	})
+	req := &gwpb.ResolveSourceMetaRequest{Source: &pb.SourceOp{Identifier: dockerImage + b.arg("ALLOWED")}}
+	without, err := b.ResolveSourceMeta(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	return b.state(ctx, proof(res.GetImage().GetDigest()))
+	req.SourcePolicies = swap(b)
+	with, err := b.ResolveSourceMeta(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if with.GetImage().GetDigest() == without.GetImage().GetDigest() {
+		return b.state(ctx, proof("the digest of the allowed image"))
+	}
+	return b.state(ctx, proof("the digest of another image"))
 }
 
 func imageConfig(ctx context.Context, b *bridge) (*gwpb.Result, error) {

@@ -33,6 +33,16 @@ func nestedBase(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.nested(ctx, b.arg("DOCKERFILE"), nil, nil)
 }
 
+// chain has docker/dockerfile follow the `# syntax` line of the client's Dockerfile,
+// or the build-arg that takes its place.
+func chain(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	opts := map[string]string{"cmdline": "", argPrefix + "ATTACK": "prove"}
+	if syntax := b.arg("SYNTAX"); syntax != "" {
+		opts[argPrefix+"BUILDKIT_SYNTAX"] = syntax
+	}
+	return b.nested(ctx, b.arg("DOCKERFILE"), opts, nil)
+}
+
 // inputBase hands the image to docker/dockerfile, for a stage of the Dockerfile to
 // be copied from.
 func inputBase(ctx context.Context, b *bridge) (*gwpb.Result, error) {
