@@ -82,10 +82,10 @@ func attacks() map[string]attack {
 		"read what is ours":    {name: "read", args: args("FILES=/policy-frontend:/etc/policy-frontend/policy.yaml:/run/buildkit/buildkitd.sock"), plain: stopped("it could read nothing"), mediate: stopped("it could read nothing")},
 		"unknown method":       {plain: stopped("Unimplemented"), mediate: stopped("Unimplemented")},
 
-		"garbage":             {plain: refused(""), mediate: refused("broke off the connection")},
+		"garbage":             {plain: refused("closed unexpectedly"), mediate: refused("broke off the connection")},
 		"preface and garbage": {plain: hang, mediate: outOfTime},
 		"endless stdout":      {plain: ruin, mediate: outOfTime},
-		"endless stderr":      {plain: hang, mediate: outOfTime},
+		"endless stderr":      {plain: hang, mediate: refused("more than 64 MiB to its stderr")},
 		"deaf":                {plain: hang, mediate: outOfTime},
 		"deaf to pings":       {plain: ruin, mediate: outOfTime},
 		"streams":             {plain: hang, mediate: outOfTime},

@@ -1,8 +1,12 @@
 package integration
 
 import (
+	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
@@ -82,6 +86,28 @@ func TestHostileFrontendForwarded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			requireOutcome(t, a.forward, a.run(t, d, name, env.WithPolicy(t, hostilePolicyFor(a, "forward"))))
+		})
+	}
+}
+
+// What a frontend says itself of the decision is replaced by what was decided.
+func TestHostileFrontendForgesNoDecision(t *testing.T) {
+	t.Parallel()
+	pushHostile(t)
+	d := soleHostile(t)
+	const name = "forged decision"
+	a := attacks()[name]
+	for _, dispatch := range []string{"forward", "mediate"} {
+		t.Run(dispatch, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "metadata.json")
+			got := a.run(t, d, name, env.WithPolicy(t, hostilePolicyFor(a, dispatch)), "--metadata-file", file)
+			require.Contains(t, got.proof, "a decision of its own")
+			var decision struct{ Rule string }
+			var text string
+			require.NoError(t, json.Unmarshal(harness.ReadMetadata(t, file)["frontend.policy.decision"], &text))
+			require.NoError(t, json.Unmarshal([]byte(text), &decision))
+			require.Equal(t, "hostile", decision.Rule)
 		})
 	}
 }

@@ -74,13 +74,14 @@ func grantable() []string { return []string{"network.host", "security.insecure"}
 const hostileFile = "# syntax=" + hostile + "\n" +
 	"FROM scratch AS from-input\nCOPY --from=input /marker /proof\nFROM scratch AS result\nCOPY --from=" + deniedBase + " /marker /proof\n"
 
-// run makes the attack on a daemon, with the frontend that source names, and returns
-// what came of it.
-func (a attack) run(t *testing.T, d *harness.Daemon, name, source string) outcome {
+// run makes the attack on a daemon, with the frontend that source names and with more
+// arguments of buildctl, and returns what came of it.
+func (a attack) run(t *testing.T, d *harness.Daemon, name, source string, more ...string) outcome {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "out")
 	args := byBuildctl(harness.WriteContext(t, map[string]string{"Dockerfile": hostileFile}), source,
 		"--output", "type=local,dest="+out, "--secret", "id=other,env=OTHER", "--ssh", "default="+startAgent(t, "key"))
+	args = append(args, more...)
 	for _, g := range a.grant {
 		args = append(args, "--allow", g)
 	}
@@ -103,8 +104,10 @@ func (a attack) run(t *testing.T, d *harness.Daemon, name, source string) outcom
 		require.NoDirExists(t, out, "something was exported")
 		return outcome{refused: []string{o.Text()}}
 	}
-	if proof, err := os.ReadFile(filepath.Join(out, "proof")); err == nil {
-		return outcome{proof: string(proof)}
+	for _, platform := range []string{"", "linux_arm64"} { // the second of two platforms
+		if proof, err := os.ReadFile(filepath.Join(out, platform, "proof")); err == nil {
+			return outcome{proof: string(proof)}
+		}
 	}
 	stopped, err := os.ReadFile(filepath.Join(out, "stopped"))
 	require.NoError(t, err, "%s", o)
