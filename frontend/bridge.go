@@ -109,14 +109,26 @@ func (b *bridge) handOver(res *gwpb.Result) *client.Result {
 }
 
 // Return ends the build: with the result that was handed over, if there is one, and
-// the metadata that has been added to it since.
+// the metadata that has been added to it since. What its references are made of is not
+// sent along: the daemon knows them by their ids (frontend/gateway/gateway.go, Return).
 func (b *bridge) Return(ctx context.Context, req *gwpb.ReturnRequest, opts ...grpc.CallOption) (*gwpb.ReturnResponse, error) {
 	if handed := b.result.Load(); handed != nil && req.Result != nil {
 		handed.Metadata = req.Result.Metadata
 		req = &gwpb.ReturnRequest{Result: handed}
 	}
+	for ref := range refsOf(req.Result) {
+		ref.Def = nil
+	}
 	return b.LLBBridgeClient.Return(ctx, req, opts...)
 }
+
+// Windows of flow control, in bytes: how much of a stream, and of all, is under way
+// before who sends it has to wait. The pipes between us and whoever is at the other end
+// are slow to answer; and a size that is given saves the pings that find one.
+const (
+	streamWindow = 1 << 20
+	connWindow   = 4 << 20
+)
 
 // dial makes a client of a connection that exists already. There is no second one:
 // a client that has idled or failed must not dial again.
@@ -130,6 +142,8 @@ func dial(conn net.Conn) (*grpc.ClientConn, error) {
 			return conn, nil
 		}),
 		grpc.WithIdleTimeout(0),
+		grpc.WithInitialWindowSize(streamWindow),
+		grpc.WithInitialConnWindowSize(connWindow),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(defaults.DefaultMaxRecvMsgSize),

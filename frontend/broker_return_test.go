@@ -20,6 +20,7 @@ func TestAReturnedResultHasNoDefinitionsOfTheFrontends(t *testing.T) {
 	ctx := t.Context()
 	_, err := s.Solve(ctx, &gwpb.SolveRequest{Definition: marshalState(t, llb.Image("mirror.corp/base:1"))})
 	require.NoError(t, err)
+	s.broker.own(&gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "attested"}}})
 	forged := marshalState(t, llb.Image("docker.io/library/busybox:latest"))
 	_, err = s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{
 		Result:       &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{"linux/amd64": {Id: "solved", Def: forged}, "empty": {}}}},

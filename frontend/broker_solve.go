@@ -66,7 +66,10 @@ func (s *broker) Solve(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Solve
 		if err != nil {
 			return nil, s.answer(ctx, err)
 		}
-		return s.solved(ctx, req, res)
+		if err := s.evaluated(ctx, req, res); err != nil {
+			return nil, err
+		}
+		return s.solved(req, res)
 	}
 	policies, err := s.judge.definition(ctx, req.Definition)
 	if err != nil {
@@ -75,37 +78,47 @@ func (s *broker) Solve(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Solve
 	if err := s.judge.cacheImports(req.CacheImports); err != nil {
 		return nil, s.answer(ctx, err)
 	}
+	// In the old form, the answer is the reference alone: what it is made of is what was
+	// asked for (solver/llbsolver/provenance.go, Solve), and need not come back.
 	resp, err := s.daemon.Solve(ctx, &gwpb.SolveRequest{
-		Definition:          req.Definition,
-		AllowResultReturn:   req.AllowResultReturn,
-		AllowResultArrayRef: req.AllowResultArrayRef,
-		CacheImports:        req.CacheImports,
-		Evaluate:            req.Evaluate,
-		SourcePolicies:      policies,
+		Definition:        req.Definition,
+		AllowResultReturn: true,
+		CacheImports:      req.CacheImports,
+		Evaluate:          req.Evaluate,
+		SourcePolicies:    policies,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.own(resp.Result)
-	if resp.Ref != "" {
-		s.own(&gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: resp.Ref}})
+	ref := &gwpb.Ref{Id: resp.GetResult().GetRefDeprecated()}
+	if ref.Id != "" {
+		ref.Def = req.Definition
 	}
-	return resp, nil
+	return s.solved(req, &gwpb.Result{Result: &gwpb.Result_Ref{Ref: ref}, Metadata: resp.GetResult().GetMetadata()})
 }
 
-// solved answers a solve by another frontend in the form that was asked for.
-func (s *broker) solved(ctx context.Context, req *gwpb.SolveRequest, res *gwpb.Result) (*gwpb.SolveResponse, error) {
+// evaluated has the result of another frontend built, if that is asked for.
+func (s *broker) evaluated(ctx context.Context, req *gwpb.SolveRequest, res *gwpb.Result) error {
+	if !req.Evaluate {
+		return nil
+	}
+	for ref := range refsOf(res) {
+		if ref.Id == "" {
+			continue
+		}
+		if _, err := s.daemon.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: ref.Id}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// solved answers a solve in the form that was asked for.
+func (s *broker) solved(req *gwpb.SolveRequest, res *gwpb.Result) (*gwpb.SolveResponse, error) {
 	if res.Result == nil {
 		res.Result = &gwpb.Result_Ref{Ref: &gwpb.Ref{}}
 	}
 	s.own(res)
-	if req.Evaluate {
-		for ref := range refsOf(res) {
-			if _, err := s.daemon.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: ref.Id}); ref.Id != "" && err != nil {
-				return nil, err
-			}
-		}
-	}
 	resp := &gwpb.SolveResponse{Result: res}
 	if !req.AllowResultReturn {
 		one, ok := res.Result.(*gwpb.Result_Ref)

@@ -45,10 +45,11 @@ func (d *fakeDaemon) ResolveImageConfig(_ context.Context, req *gwpb.ResolveImag
 }
 
 func (d *fakeDaemon) Solve(_ context.Context, req *gwpb.SolveRequest, _ ...grpc.CallOption) (*gwpb.SolveResponse, error) {
-	return pass(d, req, &gwpb.SolveResponse{Result: &gwpb.Result{
-		Result:       &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved", Def: req.Definition}},
-		Attestations: map[string]*gwpb.Attestations{"k": {Attestation: []*gwpb.Attestation{{Ref: &gwpb.Ref{Id: "attested"}}}}},
-	}})
+	res := &gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "solved"}}
+	if req.AllowResultArrayRef {
+		res.Result = &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved", Def: req.Definition}}
+	}
+	return pass(d, req, &gwpb.SolveResponse{Result: res})
 }
 
 func (d *fakeDaemon) ReadFile(_ context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption) (*gwpb.ReadFileResponse, error) {
@@ -108,7 +109,7 @@ func serveBroker(t *testing.T, doc string) served {
 	t.Cleanup(server.Stop)
 	conn, err := dial(theirs)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
+	t.Cleanup(func() { _, _ = conn.Close(), theirs.Close() }) // the client takes it with its first call
 	return served{LLBBridgeClient: gwpb.NewLLBBridgeClient(conn), conn: conn, broker: s, daemon: d}
 }
 
@@ -251,19 +252,22 @@ func TestABrokerPassesOnWhatIsAllowed(t *testing.T) {
 	own := []*gwpb.SolveRequest{{Definition: def, SourcePolicies: only(s.broker.judge.inner.pinned()), ExporterAttr: []byte("{}")}}
 	resp, err := s.Solve(ctx, own[0])
 	require.NoError(t, err)
-	require.Equal(t, "solved", resp.Result.GetRef().GetId())
+	require.Equal(t, "solved", resp.Ref)
+	require.Equal(t, "solved", resp.Result.GetRefDeprecated())
 
 	passed, ok := s.daemon.passed[0].(*gwpb.SolveRequest)
 	require.True(t, ok)
 	want, err := s.broker.judge.definition(ctx, def)
 	require.NoError(t, err)
 	require.NotEmpty(t, want)
-	require.True(t, proto.Equal(&gwpb.SolveRequest{Definition: def, SourcePolicies: want}, passed), "its own source policies are replaced: %v", passed.SourcePolicies)
+	require.True(t, proto.Equal(&gwpb.SolveRequest{Definition: def, AllowResultReturn: true, SourcePolicies: want}, passed), "its own source policies are replaced: %v", passed.SourcePolicies)
 
-	for _, ref := range []string{"solved", "attested"} {
-		_, err = s.ReadFile(ctx, &gwpb.ReadFileRequest{Ref: ref})
-		require.NoError(t, err)
-	}
+	_, err = s.ReadFile(ctx, &gwpb.ReadFileRequest{Ref: "solved"})
+	require.NoError(t, err)
+
+	resp, err = s.Solve(ctx, &gwpb.SolveRequest{Definition: def, AllowResultReturn: true, AllowResultArrayRef: true})
+	require.NoError(t, err)
+	require.True(t, proto.Equal(&gwpb.Ref{Id: "solved", Def: def}, resp.Result.GetRef()), "what it is made of need not cross the connection twice")
 	require.NoError(t, s.broker.judge.refused())
 }
 
