@@ -94,6 +94,19 @@ type bridge struct {
 	raw         gwpb.LLBBridgeClient
 	environment environment
 	result      atomic.Pointer[gwpb.Result]
+	pong        atomic.Pointer[gwpb.PongResponse]
+}
+
+// Ping asks the daemon once what it can do; it doesn't change while it runs.
+func (b *bridge) Ping(ctx context.Context, req *gwpb.PingRequest, opts ...grpc.CallOption) (*gwpb.PongResponse, error) {
+	if known := b.pong.Load(); known != nil {
+		return known, nil
+	}
+	pong, err := b.LLBBridgeClient.Ping(ctx, req, opts...)
+	if err == nil {
+		b.pong.Store(pong)
+	}
+	return pong, err
 }
 
 // handOver keeps the result of a frontend that a broker served until Return, and

@@ -89,13 +89,15 @@ func (s *broker) strict(ctx context.Context, req any, info *grpc.UnaryServerInfo
 // Ping answers what the daemon can do, as far as it can be judged: a frontend must
 // not use what is newer than this program.
 func (s *broker) Ping(ctx context.Context, req *gwpb.PingRequest) (*gwpb.PongResponse, error) {
-	pong, err := s.daemon.Ping(ctx, req)
+	pong, err := s.build.bridge.Ping(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	pong.FrontendAPICaps = known(pong.FrontendAPICaps, gwpb.Caps.All())
-	pong.LLBCaps = known(pong.LLBCaps, pb.Caps.All())
-	return pong, nil
+	return &gwpb.PongResponse{
+		FrontendAPICaps: known(pong.FrontendAPICaps, gwpb.Caps.All()),
+		LLBCaps:         known(pong.LLBCaps, pb.Caps.All()),
+		Workers:         pong.Workers,
+	}, nil
 }
 
 func known(caps, all []*apicapspb.APICap) []*apicapspb.APICap {
@@ -113,11 +115,8 @@ func known(caps, all []*apicapspb.APICap) []*apicapspb.APICap {
 }
 
 // Inputs answers the frontend inputs. What of them is built is judged when it is.
-func (s *broker) Inputs(ctx context.Context, req *gwpb.InputsRequest) (*gwpb.InputsResponse, error) {
-	if s.build.nested {
-		return &gwpb.InputsResponse{Definitions: s.build.inputs}, nil
-	}
-	return s.daemon.Inputs(ctx, req)
+func (s *broker) Inputs(context.Context, *gwpb.InputsRequest) (*gwpb.InputsResponse, error) {
+	return &gwpb.InputsResponse{Definitions: s.build.inputs}, nil
 }
 
 // Warn shows a warning of the inner frontend.

@@ -21,9 +21,17 @@ import (
 // the source stays in our own repository, and a named context puts the inner
 // image in its place: the gateway looks the source up among the named contexts
 // after the check (frontend/gateway/gateway.go; moby/buildkit#3633).
+//
+// It will resolve and load that image without a guard (BuildKit drops source policies
+// on a frontend solve). The very same two are done here first, under one, so that a
+// client's source policy that would swap the image fails. What answers differently the
+// second time, docs/threat-model.md speaks of.
 func (b *build) forward(ctx context.Context, j judged, by *judge) (*client.Result, error) {
-	_, err := b.pin(ctx, j, func(ctx context.Context, def *llb.Definition) error {
+	err := b.pin(ctx, j, func(ctx context.Context, def *llb.Definition) error {
 		_, err := b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true, SourcePolicies: only(j.pinned())})
+		return err
+	}, func() error {
+		_, _, err := b.resolve(ctx, j.request, j.pinned())
 		return err
 	})
 	if err != nil {

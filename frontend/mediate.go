@@ -24,6 +24,8 @@ import (
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 const (
@@ -100,24 +102,28 @@ type innerImage struct {
 // denies everything else: what is loaded is what runs.
 func (b *build) unpack(ctx context.Context, chosen judged) (innerImage, error) {
 	var image innerImage
-	config, err := b.pin(ctx, chosen, func(ctx context.Context, def *llb.Definition) error {
-		res, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{
-			Definition: def.ToPB(), Evaluate: true,
-			AllowResultReturn: true, AllowResultArrayRef: true,
-			SourcePolicies: only(chosen.pinned()),
-		})
-		if err != nil {
-			return err
-		}
-		image.ref = res.GetResult().GetRef().GetId()
-		image.metadata, err = b.metadata(ctx, res.GetResult().GetRef().GetDef())
+	others := []func() error{func() (err error) {
+		image.metadata, err = b.metadata(ctx, chosen.pinned())
 		return err
-	})
+	}}
+	if chosen.config == nil { // it was asked for by digest
+		others = append(others, func() (err error) {
+			_, chosen.config, err = b.resolve(ctx, chosen.request, chosen.pinned())
+			return err
+		})
+	}
+	err := b.pin(ctx, chosen, func(ctx context.Context, def *llb.Definition) error {
+		res, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{
+			Definition: def.ToPB(), Evaluate: true, AllowResultReturn: true, SourcePolicies: only(chosen.pinned()),
+		})
+		image.ref = res.GetResult().GetRefDeprecated()
+		return err
+	}, others...)
 	if err != nil {
 		return image, err
 	}
 	var spec ocispecs.Image
-	if err := json.Unmarshal(config, &spec); err != nil {
+	if err := json.Unmarshal(chosen.config, &spec); err != nil {
 		return image, b.refuse(chosen.request, fmt.Errorf("its image has a configuration that can't be read: %w", err))
 	}
 	image.config = spec.Config
@@ -126,8 +132,12 @@ func (b *build) unpack(ctx context.Context, chosen judged) (innerImage, error) {
 
 // metadata makes a folder with the definition of a frontend's own image, from
 // which a frontend can build (grpcclient, CurrentFrontend).
-func (b *build) metadata(ctx context.Context, def *pb.Definition) (string, error) {
-	dt, err := def.MarshalVT()
+func (b *build) metadata(ctx context.Context, image policy.Reference) (string, error) {
+	def, err := llb.Image(image.String()).Marshal(ctx)
+	if err != nil {
+		return "", err
+	}
+	dt, err := def.ToPB().MarshalVT()
 	if err != nil {
 		return "", err
 	}
@@ -135,11 +145,8 @@ func (b *build) metadata(ctx context.Context, def *pb.Definition) (string, error
 	if err != nil {
 		return "", err
 	}
-	res, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{Definition: file.ToPB(), AllowResultReturn: true, AllowResultArrayRef: true})
-	if err != nil {
-		return "", err
-	}
-	return res.GetResult().GetRef().GetId(), nil
+	res, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{Definition: file.ToPB(), Evaluate: true, AllowResultReturn: true})
+	return res.GetResult().GetRefDeprecated(), err
 }
 
 // process is what starts the frontend (frontend/gateway/gateway.go, Solve).

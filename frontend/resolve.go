@@ -14,6 +14,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	digest "github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/policy-frontend/policy-frontend/policy"
 )
@@ -22,6 +23,7 @@ import (
 type judged struct {
 	request
 	decision policy.Decision // its Reference carries the digest that was judged
+	config   []byte          // of the image, if the digest was looked up
 }
 
 func (j judged) pinned() policy.Reference { return j.decision.Reference }
@@ -40,16 +42,17 @@ func (b *build) judge(ctx context.Context, r request) (judged, error) {
 		Time:          b.now,
 	}
 	d := policy.Decide(b.layers, req)
+	var config []byte
 	if runs(d) && d.Dispatch == policy.DispatchBuiltin && d.Reference.Digest() == "" {
 		return judged{request: r, decision: d}, nil // no image runs
 	}
 	if d.Verdict != policy.Deny && (d.Reference.Digest() == "" || d.TagUnverified) {
-		now, _, err := b.resolve(ctx, r, d.Reference.Tagged())
+		now, of, err := b.resolve(ctx, r, d.Reference.Tagged())
 		if err != nil {
 			return judged{}, err
 		}
 		if d.Reference.Digest() == "" {
-			req.Digest = now
+			req.Digest, config = now, of
 		} else {
 			req.TagDigest = now
 		}
@@ -61,7 +64,7 @@ func (b *build) judge(ctx context.Context, r request) (judged, error) {
 	if d.Reference.Digest() == "" || d.TagUnverified {
 		return judged{}, b.refuse(r, errors.New("internal: it was allowed without its digest being known"))
 	}
-	return judged{request: r, decision: d}, nil
+	return judged{request: r, decision: d, config: config}, nil
 }
 
 // resolve asks the daemon for the digest of a reference and the configuration of
@@ -88,41 +91,33 @@ func (b *build) resolve(ctx context.Context, r request, ref policy.Reference) (d
 	return res.Image.Digest, res.Image.Config, nil
 }
 
-// pin has the daemon resolve and load the image that is about to run, under a
-// guard that denies everything else, and returns its configuration. The nested
-// gateway will do the very same two without a guard (BuildKit drops source policies
-// on a frontend solve), so a client's source policy that would swap the image there
-// fails here first. What answers differently the second time, docs/threat-model.md
-// speaks of.
+// pin has the daemon load the image that is about to run, under a guard that denies
+// everything else, and does meanwhile in others what the build has to wait for too.
 //
 // Load solves the image's definition with only(j.pinned()). The name of its step is
 // the line of progress that a person sees; warnings are attached to it.
-func (b *build) pin(ctx context.Context, j judged, load func(context.Context, *llb.Definition) error) ([]byte, error) {
+func (b *build) pin(ctx context.Context, j judged, load func(context.Context, *llb.Definition) error, others ...func() error) error {
 	def, err := llb.Image(j.pinned().String(), llb.WithCustomName(progressLine(j.decision))).Marshal(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if b.step, err = def.Head(); err != nil {
-		return nil, err
+		return err
 	}
-	var config []byte
-	resolved := make(chan error, 1)
-	go func() { // at the same time, the build waits for both
-		var err error
-		_, config, err = b.resolve(ctx, j.request, j.pinned())
-		resolved <- err
-	}()
+	var meanwhile errgroup.Group
+	for _, other := range others {
+		meanwhile.Go(other)
+	}
 	if err = load(ctx, def); err != nil {
 		err = b.refuseUnreadable(ctx, j.request, err)
 	}
-	if refused := <-resolved; refused != nil {
-		return nil, refused
+	if refused := meanwhile.Wait(); refused != nil {
+		return refused
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		b.warn(ctx, j)
 	}
-	b.warn(ctx, j)
-	return config, nil
+	return err
 }
 
 // deniedByGuard is how the daemon words what a guard denies (sourcepolicy/engine.go,

@@ -40,7 +40,7 @@ func BenchmarkMemory(b *testing.B) {
 	for _, way := range []string{"forward", "mediate", "builtin"} {
 		b.Run(way, func(b *testing.B) {
 			us := env.WithPolicy(b, dispatching(way))
-			d := env.StartDaemon(b, harness.DaemonConfig{DockerfileOff: true})
+			d := env.StartDaemon(b, harness.DaemonConfig{DockerfileOff: true, Quiet: true})
 			line := byBuildctl(dir, us, "--opt", "cmdline="+us+" docker/dockerfile:1")
 			var peaks []float64
 			for b.Loop() {
@@ -105,7 +105,7 @@ func dispatching(way string) string {
 func benchmarkDispatch(b *testing.B, dockerfile string) {
 	b.Helper()
 	const inner = "docker/dockerfile:1"
-	d := env.StartDaemon(b, harness.DaemonConfig{DockerfileOff: true})
+	d := env.StartDaemon(b, harness.DaemonConfig{DockerfileOff: true, Quiet: true})
 	dir := harness.WriteContext(b, map[string]string{"Dockerfile": dockerfile, "f": "f"})
 	ways := []string{"direct", "forward", "mediate", "builtin"}
 	lines := [][]string{byBuildctl(dir, inner, "--opt", "cmdline="+inner)}

@@ -15,7 +15,7 @@ import (
 func BenchmarkWarmBuild(b *testing.B) {
 	us := env.WithPolicy(b, corpPolicy)
 	noop := env.Registry.Ref(env.Frontend(b, harness.NoopForwarder))
-	d := env.StartDaemon(b, harness.DaemonConfig{DockerfileOff: true})
+	d := env.StartDaemon(b, harness.DaemonConfig{DockerfileOff: true, Quiet: true})
 	dir := harness.WriteContext(b, map[string]string{"Dockerfile": goodFile})
 	const inner = "docker/dockerfile:1"
 	lines := [][]string{

@@ -20,6 +20,8 @@ type DaemonConfig struct {
 	// Mirrors maps a registry such as "docker.io" to the hosts that are asked
 	// instead; all of those are reached without TLS.
 	Mirrors map[string][]string
+	// Quiet leaves out the debug log, as daemons that are used do.
+	Quiet bool
 	// Extra is TOML that is appended as it is.
 	Extra string
 	// AnyConfig says that the test holds on every configuration, so that a
@@ -36,7 +38,11 @@ func (c DaemonConfig) toml(root, dir, snapshotter, runc string, rootless bool) s
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("root = %q", root)
 	line("insecure-entitlements = %s", tomlList(c.Entitlements))
-	line("[log]\n  level = \"debug\"\n  format = \"text\"")
+	level := "debug"
+	if c.Quiet {
+		level = "info"
+	}
+	line("[log]\n  level = %q\n  format = \"text\"", level)
 	line("[grpc]\n  address = [%q]", "unix://"+filepath.Join(dir, socketName))
 	// Without it all daemons of the machine share one socket.
 	line("[otel]\n  socketPath = %q", filepath.Join(dir, "otel.sock"))
