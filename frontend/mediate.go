@@ -21,6 +21,8 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	grpcproto "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -37,6 +39,9 @@ const (
 	metadataFile = "frontend.bin"
 	// maxStreams is how many calls an inner frontend can have under way.
 	maxStreams = 128
+	// buffer is how much is read or written at once, in bytes: each time is a message on
+	// the connection to the daemon.
+	buffer = 256 << 10
 	// maxTail is how much of a frontend's stderr is shown when it fails, in bytes.
 	maxTail = 2 << 10
 
@@ -257,6 +262,8 @@ func (s *broker) server() *grpc.Server {
 		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
 		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.ForceServerCodecV2(boundedCodec{encoding.GetCodecV2(grpcproto.Name)}),
+		grpc.WriteBufferSize(buffer), grpc.ReadBufferSize(buffer),
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: silence, Timeout: silence}),

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/solver/pb"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/policy-frontend/policy-frontend/policy"
 )
@@ -49,7 +50,7 @@ func FromDefinition(def *pb.Definition) iter.Seq2[Found, error] {
 			return
 		}
 		for i, dt := range def.GetDef() {
-			op, err := readOp(dt)
+			op, err := readOp(dt, withFacts)
 			if err != nil {
 				yield(Found{}, fmt.Errorf("operation %d of the definition can't be read: %w", i+1, err))
 				return
@@ -63,15 +64,34 @@ func FromDefinition(def *pb.Definition) iter.Seq2[Found, error] {
 	}
 }
 
-// readOp reads an operation; nil if it can't be read in one way only. That comes
-// first: reading takes stack for each level, and BuildKit's own reader has no limit.
-func readOp(dt []byte) (*pb.Op, error) {
+// readOp reads an operation of a kind; of others, it returns an empty one. It is nil if
+// it can't be read in one way only. That comes first: reading takes stack for each level,
+// and BuildKit's own reader has no limit.
+func readOp(dt []byte, kind func(protowire.Number) bool) (*pb.Op, error) {
 	var op pb.Op
 	if !plain(dt, op.ProtoReflect().Descriptor(), maxDepth) {
 		return nil, nil
 	}
+	for b := dt; len(b) > 0; {
+		num, typ, n := protowire.ConsumeTag(b)
+		if !kind(num) {
+			return &op, nil
+		}
+		b = b[n:]
+		b = b[protowire.ConsumeFieldValue(num, typ, b):] // which is as long as plain found it
+	}
 	return &op, op.Unmarshal(dt)
 }
+
+// withFacts are the fields that operations have which can have facts: most of a large
+// definition is about files (solver/pb/ops.proto, Op).
+func withFacts(field protowire.Number) bool {
+	const file, merge, diff, passthrough = 4, 6, 7, 8
+	return field != file && field != merge && field != diff && field != passthrough
+}
+
+// any kind of operation.
+func anyKind(protowire.Number) bool { return true }
 
 // ofOp returns the facts of an operation that was read.
 func ofOp(op *pb.Op) []policy.Fact {

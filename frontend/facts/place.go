@@ -30,7 +30,7 @@ func (f Found) Place() *Place {
 	for _, dt := range f.def.GetDef()[f.index:] {
 		uses := len(made) == 0 // the operation itself
 		if !uses {
-			op, err := readOp(dt)
+			op, err := readOp(dt, anyKind)
 			if err != nil {
 				return nil
 			}

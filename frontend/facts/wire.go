@@ -53,6 +53,34 @@ func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 	return true
 }
 
+// Shallow reports whether the messages within the bytes of one are nested no deeper than
+// those of honest senders. What can't be read at all is for its reader to say.
+func Shallow(b []byte, shape protoreflect.MessageDescriptor) bool { return shallow(b, shape, maxDepth) }
+
+func shallow(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
+	if depth == 0 {
+		return false
+	}
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return true
+		}
+		b = b[n:]
+		if n = protowire.ConsumeFieldValue(num, typ, b); n < 0 {
+			return true
+		}
+		field := shape.Fields().ByNumber(num)
+		if field != nil && field.Kind() == protoreflect.MessageKind && typ == protowire.BytesType {
+			if inner, _ := protowire.ConsumeBytes(b); !shallow(inner, field.Message(), depth-1) {
+				return false
+			}
+		}
+		b = b[n:]
+	}
+	return true
+}
+
 // seen marks a bit and reports whether it was set before.
 func seen(marks *uint64, bit uint) bool {
 	before := *marks
