@@ -6,6 +6,8 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 # A number of runs and not a time: a fuzz run that ends by the clock can fail for that alone (golang/go#75804).
 # Minimising interesting inputs is bounded in runs too; by default it may take a minute for each.
 FUZZTIME ?= 5000x
+# Rounds of the benchmarks on a real daemon, whose figures are medians over them.
+BENCHTIME ?= 20x
 # Any buildx will do, with any builder; this one is built from tools/go.mod.
 BUILDX   ?= $(BIN)/buildx
 
@@ -93,7 +95,7 @@ test-engine: $(LINTTOOLS) ## Run docker build on a real Docker Engine in a netwo
 
 bench: ## Run the benchmarks (root)
 	@$(GO) test -run '^$$' -bench . -benchmem ./...
-	@cd integration && $(GO) test -run '^$$' -bench . -timeout 60m ./...
+	@cd integration && $(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 120m .
 
 tools: $(LINTTOOLS) ## Build the real programs and linters that the other targets use
 	@$(GO) -C integration run ./cmd/tools

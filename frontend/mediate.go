@@ -1,11 +1,9 @@
 package frontend
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -42,8 +40,6 @@ const (
 	// buffer is how much is read or written at once, in bytes: each time is a message on
 	// the connection to the daemon.
 	buffer = 256 << 10
-	// maxTail is how much of a frontend's stderr is shown when it fails, in bytes.
-	maxTail = 2 << 10
 
 	// afterwards is how long a frontend may run on after its result, or after it broke
 	// off the connection.
@@ -274,37 +270,3 @@ func (s *broker) server() *grpc.Server {
 	gwpb.RegisterLLBBridgeServer(server, s)
 	return server
 }
-
-// innerError says that an inner frontend ended without a result.
-type innerError struct {
-	name, said string
-	cause      error
-}
-
-func (e *innerError) Error() string {
-	text := fmt.Sprintf("the frontend %s failed: %v", e.name, e.cause)
-	if e.said != "" {
-		text += "\nits last words:\n  " + strings.ReplaceAll(e.said, "\n", "\n  ")
-	}
-	return text
-}
-
-func (e *innerError) Unwrap() error { return e.cause }
-
-func exitText(code uint32) string { return fmt.Sprintf("exit code %d", code) }
-
-// tail keeps the end of what is written to it.
-type tail struct{ buf []byte }
-
-// Write implements io.Writer.
-func (t *tail) Write(b []byte) (int, error) {
-	t.buf = append(t.buf, b[max(0, len(b)-maxTail):]...)
-	if over := len(t.buf) - maxTail; over > 0 {
-		t.buf = append(t.buf[:0], t.buf[over:]...)
-	}
-	return len(b), nil
-}
-
-func (t *tail) String() string { return legible(string(bytes.TrimSpace(t.buf))) }
-
-var errNoResult = errors.New("it ended without a result")

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -20,22 +21,41 @@ import (
 // stdin and stdout. Whatever the build ends with has reached the client when serve
 // returns; stderr is the daemon's log.
 func serve(log io.Writer) int {
+	// The process lives as long as a build, and what it holds is mostly the bytes of
+	// definitions on their way: collecting garbage is no use in small builds, and cheap in
+	// large ones.
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryLimit)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	f := frontend.Frontend{PolicyPath: frontend.DefaultPolicyPath, Log: log}
-	if err := f.Serve(ctx, stdio{}, os.Environ()); err != nil {
+	if err := f.Serve(ctx, stdio{in: pipe(0, "stdin"), out: pipe(1, "stdout")}, os.Environ()); err != nil {
 		fmt.Fprintln(log, "policy-frontend:", err)
 		return 1
 	}
 	return 0
 }
 
-// stdio is the connection to the daemon. It has no address and no deadline.
-type stdio struct{}
+const (
+	gcPercent = 400
+	// memoryLimit, in bytes, is from where on garbage is collected whatever gcPercent says.
+	// It is none: what is needed beyond it is had.
+	memoryLimit = 26 << 20
+)
 
-func (stdio) Read(b []byte) (int, error)       { return os.Stdin.Read(b) }
-func (stdio) Write(b []byte) (int, error)      { return os.Stdout.Write(b) }
-func (stdio) Close() error                     { return os.Stdout.Close() }
+// pipe is one end of a pipe, for which the runtime waits; a read that blocks would cost
+// a switch of threads for each message. Where that can't be had it blocks.
+func pipe(fd int, name string) *os.File {
+	_ = syscall.SetNonblock(fd, true)
+	return os.NewFile(uintptr(fd), name)
+}
+
+// stdio is the connection to the daemon. It has no address and no deadline.
+type stdio struct{ in, out *os.File }
+
+func (s stdio) Read(b []byte) (int, error)     { return s.in.Read(b) }
+func (s stdio) Write(b []byte) (int, error)    { return s.out.Write(b) }
+func (s stdio) Close() error                   { return s.out.Close() }
 func (stdio) LocalAddr() net.Addr              { return stdioAddr{} }
 func (stdio) RemoteAddr() net.Addr             { return stdioAddr{} }
 func (stdio) SetDeadline(time.Time) error      { return nil }
