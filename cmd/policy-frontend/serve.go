@@ -21,10 +21,8 @@ import (
 // stdin and stdout. Whatever the build ends with has reached the client when serve
 // returns; stderr is the daemon's log.
 func serve(log io.Writer) int {
-	// The process lives as long as a build, and what it holds is mostly the bytes of
-	// definitions on their way: collecting garbage is no use in small builds, and cheap in
-	// large ones.
-	debug.SetGCPercent(gcPercent)
+	// What it holds is mostly the bytes of definitions on their way, of which it is cheap
+	// to collect the garbage.
 	debug.SetMemoryLimit(memoryLimit)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -36,12 +34,9 @@ func serve(log io.Writer) int {
 	return 0
 }
 
-const (
-	gcPercent = 400
-	// memoryLimit, in bytes, is from where on garbage is collected whatever gcPercent says.
-	// It is none: what is needed beyond it is had.
-	memoryLimit = 26 << 20
-)
+// memoryLimit, in bytes, is from where on garbage is collected more eagerly. It limits
+// nothing: what is needed beyond it is had.
+const memoryLimit = 26 << 20
 
 // pipe is one end of a pipe, for which the runtime waits; a read that blocks would cost
 // a switch of threads for each message. Where that can't be had it blocks.
