@@ -27,7 +27,7 @@ func serve(log io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	f := frontend.Frontend{PolicyPath: frontend.DefaultPolicyPath, Log: log}
-	if err := f.Serve(ctx, stdio{in: pipe(0, "stdin"), out: pipe(1, "stdout")}, os.Environ()); err != nil {
+	if err := f.Serve(ctx, stdio{}, os.Environ()); err != nil {
 		fmt.Fprintln(log, "policy-frontend:", err)
 		return 1
 	}
@@ -38,19 +38,12 @@ func serve(log io.Writer) int {
 // nothing: what is needed beyond it is had.
 const memoryLimit = 26 << 20
 
-// pipe is one end of a pipe, for which the runtime waits; a read that blocks would cost
-// a switch of threads for each message. Where that can't be had it blocks.
-func pipe(fd int, name string) *os.File {
-	_ = syscall.SetNonblock(fd, true)
-	return os.NewFile(uintptr(fd), name)
-}
-
 // stdio is the connection to the daemon. It has no address and no deadline.
-type stdio struct{ in, out *os.File }
+type stdio struct{}
 
-func (s stdio) Read(b []byte) (int, error)     { return s.in.Read(b) }
-func (s stdio) Write(b []byte) (int, error)    { return s.out.Write(b) }
-func (s stdio) Close() error                   { return s.out.Close() }
+func (stdio) Read(b []byte) (int, error)       { return os.Stdin.Read(b) }
+func (stdio) Write(b []byte) (int, error)      { return os.Stdout.Write(b) }
+func (stdio) Close() error                     { return os.Stdout.Close() }
 func (stdio) LocalAddr() net.Addr              { return stdioAddr{} }
 func (stdio) RemoteAddr() net.Addr             { return stdioAddr{} }
 func (stdio) SetDeadline(time.Time) error      { return nil }
