@@ -70,13 +70,7 @@ func TestEveryConfigurationThatAnExporterCouldTakeIsJudged(t *testing.T) {
 				tc.res.Metadata[k] = []byte(v)
 			}
 			err := j.result(t.Context(), j.build, tc.res)
-			if tc.want == "" {
-				require.NoError(t, err)
-				return
-			}
-			var r *refusal
-			require.ErrorAs(t, err, &r)
-			require.Contains(t, r.decision.Reason, tc.want)
+			requireRuling(t, err, tc.want)
 		})
 	}
 }
@@ -113,14 +107,21 @@ frontends: [{match: [docker/dockerfile]}]
 			j := judgeBy(t, newFake(t, "", tc.opts), doc)
 			j.build.nested = tc.nested
 			err := j.result(t.Context(), j.build, tc.res)
-			if tc.want == "" {
-				require.NoError(t, err)
-				return
-			}
-			var r *refusal
-			require.ErrorAs(t, err, &r)
-			require.Contains(t, r.decision.Reason, tc.want)
-			require.Equal(t, policy.Deny, r.decision.Verdict)
+			requireRuling(t, err, tc.want)
 		})
 	}
+}
+
+// requireRuling fails the test unless err is a refusal for a reason that contains want,
+// or nil if that is empty.
+func requireRuling(t *testing.T, err error, want string) {
+	t.Helper()
+	if want == "" {
+		require.NoError(t, err)
+		return
+	}
+	var r *refusal
+	require.ErrorAs(t, err, &r)
+	require.Contains(t, r.decision.Reason, want)
+	require.Equal(t, policy.Deny, r.decision.Verdict)
 }
