@@ -17,6 +17,10 @@ import (
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
+	grpcproto "google.golang.org/grpc/encoding/proto"
+
+	"github.com/policy-frontend/policy-frontend/frontend/codec"
 )
 
 // What the gateway hands to a frontend in its environment
@@ -143,6 +147,10 @@ const (
 	connWindow   = 4 << 20
 )
 
+// messages is how messages are written and read, at both ends of an inner frontend's
+// connection and of ours.
+func messages() codec.Codec { return codec.Codec{CodecV2: encoding.GetCodecV2(grpcproto.Name)} }
+
 // dial makes a client of a connection that exists already. There is no second one:
 // a client that has idled or failed must not dial again.
 func dial(conn net.Conn) (*grpc.ClientConn, error) {
@@ -159,6 +167,7 @@ func dial(conn net.Conn) (*grpc.ClientConn, error) {
 		grpc.WithInitialConnWindowSize(connWindow),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(
+			grpc.ForceCodecV2(messages()),
 			grpc.MaxCallRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
 			grpc.MaxCallSendMsgSize(defaults.DefaultMaxSendMsgSize)),
 	)
