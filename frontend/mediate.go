@@ -218,6 +218,7 @@ func (b *build) attend(ctx context.Context, chosen judged, s *broker, init *gwpb
 	kill()
 	server.Stop()
 	<-served
+	_ = p.Close() // for the case that it was not served at all
 	<-p.ended
 	if err != nil {
 		return &innerError{name: chosen.pinned().Familiar(), cause: err, said: said.String()}

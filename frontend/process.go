@@ -27,15 +27,20 @@ const maxStderr = 64 << 20
 var errTooTalkative = errors.New("it wrote more than 64 MiB to its stderr")
 
 // process is a process in a gateway container. Its stdin and stdout are the two
-// directions of a connection.
+// directions of a connection, which has to be read, or closed, for the process to end.
 type process struct {
 	id     string
 	stream gwpb.LLBBridge_ExecProcessClient
 	sendMu sync.Mutex // a stream takes one Send at a time
+	log    io.Writer  // takes stderr
 
-	output  *io.PipeReader
-	written *io.PipeWriter // closing one of these never fails
-	log     io.Writer      // takes stderr
+	// A stream takes one Recv at a time: who has put something in here may, and may use
+	// the next four.
+	receiving chan struct{}
+	output    []byte // of stdout, not read yet
+	eof       bool   // there is no more of stdout
+	logged    int    // bytes of stderr
+	exit      error
 
 	closed    chan struct{} // closed when our end of the connection is
 	closeOnce sync.Once
@@ -52,54 +57,61 @@ func startProcess(ctx context.Context, daemon gwpb.LLBBridgeClient, init *gwpb.I
 	if err != nil {
 		return nil, err
 	}
-	p := &process{id: rand.Text(), stream: stream, log: log, closed: make(chan struct{}), ended: make(chan struct{})}
-	p.output, p.written = io.Pipe()
+	p := &process{id: rand.Text(), stream: stream, log: log, receiving: make(chan struct{}, 1), closed: make(chan struct{}), ended: make(chan struct{})}
 	init.Fds = []uint32{stdin, stdout, stderr}
 	if err := p.send(&gwpb.ExecMessage{ProcessID: p.id, Input: &gwpb.ExecMessage_Init{Init: init}}); err != nil {
 		return nil, err
 	}
-	go func() {
-		defer close(p.ended)
-		p.err = p.receive()
-		_ = p.written.Close()
-		_ = stream.CloseSend()
-	}()
 	return p, nil
 }
 
-// receive takes messages until the process has ended, and returns how.
-func (p *process) receive() error {
-	var exit error
-	logged := 0
-	for {
-		msg, err := p.stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return err
-		}
-		switch m := msg.GetInput().(type) {
-		case *gwpb.ExecMessage_File:
-			switch {
-			case m.File.GetFd() == stdout && m.File.GetEOF():
-				_ = p.written.Close()
-			case m.File.GetFd() == stdout:
-				_, _ = p.written.Write(m.File.GetData()) // nobody reads it after the connection broke
-			case m.File.GetFd() == stderr:
-				_, _ = p.log.Write(m.File.GetData())
-				if logged += len(m.File.GetData()); logged > maxStderr {
-					return errTooTalkative
-				}
+// receive takes one message of the process, or its end.
+func (p *process) receive() {
+	msg, err := p.stream.Recv()
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		p.end(err)
+		return
+	}
+	switch m := msg.GetInput().(type) {
+	case *gwpb.ExecMessage_File:
+		switch {
+		case m.File.GetFd() == stdout && m.File.GetEOF():
+			p.eof = true
+		case m.File.GetFd() == stdout && !p.eof:
+			p.output = m.File.GetData()
+		case m.File.GetFd() == stderr:
+			_, _ = p.log.Write(m.File.GetData())
+			if p.logged += len(m.File.GetData()); p.logged > maxStderr {
+				p.end(errTooTalkative)
 			}
-		case *gwpb.ExecMessage_Exit:
-			if m.Exit.GetCode() != 0 || m.Exit.GetError() != nil {
-				exit = &exitError{code: m.Exit.GetCode(), cause: status.ErrorProto(m.Exit.GetError())}
-			}
-			p.endInput() // the daemon says that it is done only then
-		case *gwpb.ExecMessage_Done:
-			return exit
 		}
+	case *gwpb.ExecMessage_Exit:
+		if m.Exit.GetCode() != 0 || m.Exit.GetError() != nil {
+			p.exit = &exitError{code: m.Exit.GetCode(), cause: status.ErrorProto(m.Exit.GetError())}
+		}
+		p.endInput() // the daemon says that it is done only then
+	case *gwpb.ExecMessage_Done:
+		p.end(p.exit)
+	}
+}
+
+// end is called once, by the last receive.
+func (p *process) end(err error) {
+	p.err = err
+	close(p.ended)
+	_ = p.stream.CloseSend()
+}
+
+// running reports whether the process has not ended, as far as messages tell.
+func (p *process) running() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
 	}
 }
 
@@ -132,7 +144,24 @@ func (e *exitError) Error() string {
 func (e *exitError) Unwrap() error { return e.cause }
 
 // Read reads what the process writes to its stdout.
-func (p *process) Read(b []byte) (int, error) { return p.output.Read(b) }
+func (p *process) Read(b []byte) (int, error) {
+	p.receiving <- struct{}{}
+	defer func() { <-p.receiving }()
+	for len(p.output) == 0 {
+		select {
+		case <-p.closed:
+			return 0, net.ErrClosed
+		default:
+		}
+		if p.eof || !p.running() {
+			return 0, io.EOF
+		}
+		p.receive()
+	}
+	n := copy(b, p.output)
+	p.output = p.output[n:]
+	return n, nil
+}
 
 // Write writes to the process's stdin.
 func (p *process) Write(b []byte) (int, error) {
@@ -154,9 +183,18 @@ func (p *process) Write(b []byte) (int, error) {
 func (p *process) Close() error {
 	p.closeOnce.Do(func() {
 		close(p.closed)
-		_ = p.output.Close()
+		go p.drain()
 	})
 	return nil
+}
+
+// drain takes the messages that nobody reads any more, until the process has ended.
+func (p *process) drain() {
+	p.receiving <- struct{}{}
+	defer func() { <-p.receiving }()
+	for p.running() {
+		p.receive()
+	}
 }
 
 // A process has no address, and the deadline is that of its context.

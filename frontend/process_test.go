@@ -79,6 +79,12 @@ func start(ctx context.Context, t *testing.T, log io.Writer) (*process, *fakeStr
 	return p, s
 }
 
+// listen reads what a process writes and then closes the connection, as who serves it does.
+func listen(p *process) {
+	_, _ = io.Copy(io.Discard, p)
+	_ = p.Close()
+}
+
 func TestAProcessIsAConnection(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -119,6 +125,7 @@ func TestHowAProcessEnds(t *testing.T) {
 			t.Parallel()
 			p, s := start(t.Context(), t, io.Discard)
 			go tc.daemon(s)
+			listen(p)
 			<-p.ended
 			if tc.want == "" {
 				require.NoError(t, p.err)
@@ -132,6 +139,8 @@ func TestHowAProcessEnds(t *testing.T) {
 func TestAProcessThatNobodyReadsEnds(t *testing.T) {
 	t.Parallel()
 	p, s := start(t.Context(), t, io.Discard)
+	go listen(p)
+	s.writes(stdout, "heard")
 	require.NoError(t, p.Close())
 	for range 10 {
 		s.writes(stdout, "endless")
@@ -182,6 +191,7 @@ func TestWaitingForAProcess(t *testing.T) {
 				defer cancel(nil)
 				p, s := start(ctx, t, io.Discard)
 				returned := make(chan struct{})
+				go listen(p)
 				go tc.happens(p, s, returned, cancel)
 				began := time.Now()
 				err := p.wait(ctx, returned)
