@@ -37,10 +37,11 @@ func BenchmarkMemory(b *testing.B) {
 	dockerfile := copies(250, 100, 200)
 	dir := harness.WriteContext(b, map[string]string{"Dockerfile": dockerfile, "f": "f"})
 	size := llbSize(b, dockerfile)
+	d := env.StartDaemon(b, harness.DaemonConfig{DockerfileOff: true, Quiet: true})
+	d.Buildctl(b, byBuildctl(dir, "docker/dockerfile:1", "--opt", "cmdline=docker/dockerfile:1")...).RequireSuccess(b) // so that the rest has all in its cache
 	for _, way := range []string{"forward", "mediate", "builtin"} {
 		b.Run(way, func(b *testing.B) {
 			us := env.WithPolicy(b, dispatching(way))
-			d := env.StartDaemon(b, harness.DaemonConfig{DockerfileOff: true, Quiet: true})
 			line := byBuildctl(dir, us, "--opt", "cmdline="+us+" docker/dockerfile:1")
 			var peaks []float64
 			for b.Loop() {
