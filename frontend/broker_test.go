@@ -260,6 +260,8 @@ func TestABrokerPassesOnWhatIsAllowed(t *testing.T) {
 	want, err := s.broker.judge.definition(ctx, def)
 	require.NoError(t, err)
 	require.NotEmpty(t, want)
+	unmark(want)
+	unmark(passed.SourcePolicies)
 	require.True(t, proto.Equal(&gwpb.SolveRequest{Definition: def, AllowResultReturn: true, SourcePolicies: want}, passed), "its own source policies are replaced: %v", passed.SourcePolicies)
 
 	_, err = s.ReadFile(ctx, &gwpb.ReadFileRequest{Ref: "solved"})
@@ -282,8 +284,15 @@ func TestABrokerReplacesTheSourcePoliciesOfALookup(t *testing.T) {
 	want, err := s.broker.judge.source(t.Context(), op)
 	require.NoError(t, err)
 	require.NotEmpty(t, want)
-	require.True(t, proto.Equal(&gwpb.ResolveSourceMetaRequest{Source: op, SourcePolicies: want}, s.daemon.passed[0]))
-	require.True(t, proto.Equal(&gwpb.ResolveImageConfigRequest{Ref: "mirror.corp/base:1", SourcePolicies: want}, s.daemon.passed[1]))
+	unmark(want)
+	meta, ok := s.daemon.passed[0].(*gwpb.ResolveSourceMetaRequest)
+	require.True(t, ok)
+	unmark(meta.SourcePolicies)
+	require.True(t, proto.Equal(&gwpb.ResolveSourceMetaRequest{Source: op, SourcePolicies: want}, meta))
+	config, ok := s.daemon.passed[1].(*gwpb.ResolveImageConfigRequest)
+	require.True(t, ok)
+	unmark(config.SourcePolicies)
+	require.True(t, proto.Equal(&gwpb.ResolveImageConfigRequest{Ref: "mirror.corp/base:1", SourcePolicies: want}, config))
 }
 
 func TestABrokerAnswersNothingAfterARefusal(t *testing.T) {

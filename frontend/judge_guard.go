@@ -24,18 +24,19 @@ import (
 // was judged, but for the digest of an image that was asked for without one: that a
 // client may pin.
 type guard struct {
-	kinds    []policy.Kind
-	convert  map[string]string // identifier that is asked for → what is read instead
-	converts []*spb.Rule
-	allows   []*spb.Rule
-	seen     map[string]bool
+	kinds     []policy.Kind
+	selectors *selectors
+	convert   map[string]string // identifier that is asked for → what is read instead
+	converts  []*spb.Rule
+	allows    []*spb.Rule
+	seen      map[string]bool
 }
 
 // maxGuardRules bounds the rules of a guard: the daemon holds each source to each.
 const maxGuardRules = 2000
 
 func newGuard(d policy.Decision) *guard {
-	g := &guard{convert: map[string]string{}, seen: map[string]bool{}}
+	g := &guard{selectors: newSelectors(), convert: map[string]string{}, seen: map[string]bool{}}
 	for _, k := range []policy.Kind{policy.KindImages, policy.KindGit, policy.KindHTTP, policy.KindLocal, policy.KindOCILayout, policy.KindBlob} {
 		if d.Enforces(k) {
 			g.kinds = append(g.kinds, k)
@@ -58,17 +59,17 @@ func (g *guard) allow(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) erro
 		g.convert[op.GetIdentifier()] = dockerImageProto + to
 		g.add("convert "+op.GetIdentifier(), &g.converts, &spb.Rule{
 			Action:   spb.PolicyAction_CONVERT,
-			Selector: &spb.Selector{Identifier: op.GetIdentifier(), MatchType: spb.MatchType_EXACT},
-			Updates:  &spb.Update{Identifier: dockerImageProto + to},
+			Selector: g.selectors.exactly(op.GetIdentifier(), nil),
+			Updates:  &spb.Update{Identifier: literally(dockerImageProto + to)},
 		})
 		op = &pb.SourceOp{Identifier: dockerImageProto + to, Attrs: op.GetAttrs()}
 	}
 	fixed := facts.Fixed(op)
 	for _, id := range facts.Identifiers(op) {
-		g.hold(id, spb.MatchType_EXACT, fixed)
+		g.hold(regexp.QuoteMeta(id)+"$", fixed)
 	}
 	if f.Image != "" && !strings.Contains(op.GetIdentifier(), "@") {
-		g.hold("^"+regexp.QuoteMeta(op.GetIdentifier())+`@sha256:[0-9a-f]{64}$`, spb.MatchType_REGEX, fixed)
+		g.hold(regexp.QuoteMeta(op.GetIdentifier())+`@sha256:[0-9a-f]{64}$`, fixed)
 	}
 	if len(g.converts)+len(g.allows) > maxGuardRules {
 		return errors.New("too many different sources in one definition")
@@ -76,15 +77,13 @@ func (g *guard) allow(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) erro
 	return nil
 }
 
-// hold adds a rule that allows an identifier with exactly these attributes.
-func (g *guard) hold(id string, match spb.MatchType, fixed map[string]string) {
-	key := match.String() + " " + id
-	rule := &spb.Rule{Action: spb.PolicyAction_ALLOW, Selector: &spb.Selector{Identifier: id, MatchType: match}}
+// hold adds a rule that allows the identifiers that match, with exactly these attributes.
+func (g *guard) hold(expr string, fixed map[string]string) {
+	key := expr
 	for _, k := range slices.Sorted(maps.Keys(fixed)) {
-		rule.Selector.Constraints = append(rule.Selector.Constraints, &spb.AttrConstraint{Key: k, Condition: spb.AttrMatch_EQUAL, Value: fixed[k]})
 		key += "\x00" + k + "\x00" + fixed[k]
 	}
-	g.add(key, &g.allows, rule)
+	g.add(key, &g.allows, &spb.Rule{Action: spb.PolicyAction_ALLOW, Selector: g.selectors.matching(expr, fixed)})
 }
 
 // add adds a rule unless there is one with the same key.
@@ -106,11 +105,7 @@ func (g *guard) policies() ([]*spb.Policy, error) {
 	rules := slices.Clone(g.converts)
 	for _, k := range g.kinds {
 		for _, scheme := range facts.Schemes(k) {
-			// No wildcard: its * doesn't match a line break.
-			rules = append(rules, &spb.Rule{
-				Action:   spb.PolicyAction_DENY,
-				Selector: &spb.Selector{Identifier: "^" + regexp.QuoteMeta(scheme+"://"), MatchType: spb.MatchType_REGEX},
-			})
+			rules = append(rules, &spb.Rule{Action: spb.PolicyAction_DENY, Selector: g.selectors.startingWith(scheme + "://")})
 		}
 	}
 	if len(rules) == 0 {

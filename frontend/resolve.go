@@ -144,16 +144,10 @@ func (b *build) refuseUnreadable(ctx context.Context, r request, err error) erro
 // that can be read. The daemon evaluates it again after any conversion by a
 // client's source policy (sourcepolicy/engine.go).
 func only(ref policy.Reference) []*spb.Policy {
-	return []*spb.Policy{{Version: 1, Rules: []*spb.Rule{{
-		Action:   spb.PolicyAction_DENY,
-		Selector: &spb.Selector{Identifier: "*", MatchType: spb.MatchType_WILDCARD},
-	}, {
-		Action: spb.PolicyAction_ALLOW,
-		Selector: &spb.Selector{
-			Identifier: dockerImageProto + ref.String(),
-			MatchType:  spb.MatchType_EXACT,
-			// A conversion may keep the identifier and cut layers off the image.
-			Constraints: []*spb.AttrConstraint{{Key: pb.AttrImageLayerLimit, Condition: spb.AttrMatch_EQUAL, Value: ""}},
-		},
-	}}}}
+	s := newSelectors()
+	return []*spb.Policy{{Version: 1, Rules: []*spb.Rule{
+		{Action: spb.PolicyAction_DENY, Selector: s.startingWith("")},
+		// A conversion may keep the identifier and cut layers off the image.
+		{Action: spb.PolicyAction_ALLOW, Selector: s.exactly(dockerImageProto+ref.String(), map[string]string{pb.AttrImageLayerLimit: ""})},
+	}}}
 }

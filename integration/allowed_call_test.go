@@ -3,6 +3,8 @@ package integration
 import (
 	"encoding/json"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,12 +49,22 @@ func TestAllowedCalls(t *testing.T) {
 				t.Run(us.way.name, func(t *testing.T) {
 					got := us.buildx(t, dir, tc.args...)
 					require.Equal(t, answerOf(want), answerOf(got))
-					require.Equal(t, errorsOf(want), errorsOf(got))
+					require.Equal(t, unrepeated(errorsOf(want)), unrepeated(errorsOf(got)))
 					require.Equal(t, tc.exitCode, got.ExitCode, "%s", got)
 				})
 			}
 		})
 	}
+}
+
+// unrepeated is an error in which, of a daemon that has each place which it passes repeat
+// it, and buildx show what came first, nothing is left of that.
+func unrepeated(text string) string {
+	if !env.Older(denyMessages) {
+		return text
+	}
+	text = strings.Replace(text, "failed to run Build function: ", "failed to solve: ", 1)
+	return regexp.MustCompile(`(unsupported request frontend\.nonsense: )+`).ReplaceAllString(text, "")
 }
 
 // answerOf is what a client printed as the answer, without the definition of the

@@ -19,8 +19,13 @@ func attacks() map[string]attack {
 		hang    = outcome{hangs: true}
 		ruin    = outcome{ruins: true}
 
+		noContainer = "not found"
+
 		outOfTime = outcome{endless: true, refused: []string{"did not end within 5s, which is as long as the limits allow"}}
 	)
+	if env.Older("v0.27.0") {
+		noContainer = "unknown method ReadFileContainer"
+	}
 	return map[string]attack{
 		"base":                      {plain: works(theProof), mediate: refused(deniedImage), forward: refused(deniedImage)},
 		"base evaluated":            {plain: works(theProof), mediate: refused(deniedImage), forward: works(theProof)},
@@ -73,7 +78,7 @@ func attacks() map[string]attack {
 		"container host network": {containers: true, grant: []string{"network.host"}, plain: works("network of the host"), mediate: refused("host")},
 		"container insecure":     {containers: true, grant: []string{"security.insecure"}, plain: works("CapEff"), mediate: refused("insecure")},
 		"container secret":       {containers: true, plain: works("hunter2"), mediate: refused("other")},
-		"left container":         {containers: true, plain: stopped("not found"), mediate: refused("a container that is not its own")},
+		"left container":         {containers: true, plain: stopped(noContainer), mediate: refused("a container that is not its own")},
 
 		"network":              {plain: works("it "), mediate: stopped("connection refused")},
 		"root":                 {plain: works("it is user 0"), mediate: stopped("no rights of root")},

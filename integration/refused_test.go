@@ -87,6 +87,10 @@ func refusals(t *testing.T) map[string]refusal {
 			file: goodFile, env: []string{sourcePolicy(t, "docker-image://docker.io/docker/dockerfile:1@sha256:*")}, syntax: "{us}",
 			want: []string{"no source policy of the client may replace its image"},
 		},
+		"an inner image that is converted by a client who wrote rules like ours": {
+			file: goodFile, env: []string{sourcePolicy(t, "docker-image://docker.io/docker/dockerfile*", ruleThatIsKept("WILDCARD", "*"), ruleThatIsKept("REGEX", "^"))}, syntax: "{us}",
+			want: []string{"no source policy of the client may replace its image"},
+		},
 
 		"an overlay that would loosen":             {file: evilFile, opts: []string{overlayOpt + "version: 1\nid: team\nfrontends: [{name: all, match: ['**']}]\n"}, want: []string{"no rule allows " + evil, "overlay:  team sha256:"}},
 		"what only the overlay refuses":            {file: goodFile, opts: []string{overlayOpt + "version: 1\nid: team\nfrontends: [{name: y, match: [frontends/yamlfrontend]}]\n"}, want: []string{"the overlay decided", "overlay:  team sha256:", "allowed:  frontends/yamlfrontend"}},
@@ -168,13 +172,24 @@ func digest(t *testing.T, name string) string {
 }
 
 // sourcePolicy returns the environment variable by which buildx sends a source
-// policy that turns images into the evil frontend.
-func sourcePolicy(t *testing.T, from string) string {
+// policy that turns images into the evil frontend. Other rules come before that.
+func sourcePolicy(t *testing.T, from string, before ...string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "source-policy.json")
-	doc := fmt.Sprintf(`{"rules": [{"action": "CONVERT", "selector": {"identifier": %q, "matchType": "WILDCARD"}, "updates": {"identifier": "docker-image://docker.io/%s"}}]}`, from, evil)
-	require.NoError(t, os.WriteFile(file, []byte(doc), 0o600))
+	rules := append(before, convertRule(from, "docker-image://docker.io/"+evil))
+	require.NoError(t, os.WriteFile(file, []byte(`{"rules": [`+strings.Join(rules, ", ")+`]}`), 0o600))
 	return "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=" + file
+}
+
+// convertRule is a rule of a source policy, in JSON.
+func convertRule(from, to string) string {
+	return fmt.Sprintf(`{"action": "CONVERT", "selector": {"identifier": %q, "matchType": "WILDCARD"}, "updates": {"identifier": %q}}`, from, to)
+}
+
+// ruleThatIsKept is one that never matches. BuildKit before v0.27 would use its
+// selector in the place of a later one of the same text.
+func ruleThatIsKept(kind, text string) string {
+	return fmt.Sprintf(`{"action": "ALLOW", "selector": {"identifier": %q, "matchType": %q, "constraints": [{"key": "no", "condition": "EQUAL", "value": "such"}]}}`, text, kind)
 }
 
 func TestAnImageWithoutPolicyRefusesEverything(t *testing.T) {

@@ -1,0 +1,86 @@
+package frontend
+
+import (
+	"context"
+	"regexp"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/sourcepolicy"
+	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// unmark takes out of source policies what is another in each of them.
+func unmark(policies []*spb.Policy) {
+	mark := regexp.MustCompile(`\^\(\?:[A-Z2-7]{26}-[0-9]+\)\{0\}`)
+	for _, p := range policies {
+		for _, r := range p.Rules {
+			r.Selector.Identifier = mark.ReplaceAllString(r.Selector.Identifier, "^")
+		}
+	}
+}
+
+// What a client can't know it can't put in its own source policy.
+func TestNoTwoSelectorsHaveTheSameText(t *testing.T) {
+	t.Parallel()
+	j := judgeBy(t, newFake(t, "", nil), mirrorOnly)
+	def := marshalState(t, llb.Merge([]llb.State{llb.Image("mirror.corp/base:1"), llb.Image("mirror.corp/base:2"), llb.Image("docker.io/library/x:1")}))
+	ref, err := policy.ParseReference("docker/dockerfile:1" + pinnedDigest)
+	require.NoError(t, err)
+	seen := map[string]bool{}
+	for range 2 {
+		guard, err := j.definition(context.Background(), def)
+		require.NoError(t, err)
+		for _, p := range append(guard, only(ref)...) {
+			require.NotEmpty(t, p.Rules)
+			for _, r := range p.Rules {
+				require.Equal(t, spb.MatchType_REGEX, r.Selector.MatchType)
+				require.False(t, seen[r.Selector.Identifier], r.Selector.Identifier)
+				seen[r.Selector.Identifier] = true
+			}
+		}
+	}
+}
+
+func TestASelectorSelectsWhatItSays(t *testing.T) {
+	t.Parallel()
+	s := newSelectors()
+	const id = "https://files.corp/a$1?b=(c)"
+	for name, tc := range map[string]struct {
+		selector *spb.Selector
+		op       *pb.SourceOp
+		want     bool
+	}{
+		"the identifier":                     {s.exactly(id, nil), &pb.SourceOp{Identifier: id}, true},
+		"more than the identifier":           {s.exactly(id, nil), &pb.SourceOp{Identifier: id + "x"}, false},
+		"another line":                       {s.exactly(id, nil), &pb.SourceOp{Identifier: id + "\n"}, false},
+		"something before it":                {s.exactly(id, nil), &pb.SourceOp{Identifier: "x" + id}, false},
+		"the attributes":                     {s.exactly(id, map[string]string{"a": "1", "b": ""}), &pb.SourceOp{Identifier: id, Attrs: map[string]string{"a": "1"}}, true},
+		"another attribute than it may have": {s.exactly(id, map[string]string{"a": "1"}), &pb.SourceOp{Identifier: id, Attrs: map[string]string{"a": "2"}}, false},
+		"an attribute that it may not have":  {s.exactly(id, map[string]string{"b": ""}), &pb.SourceOp{Identifier: id, Attrs: map[string]string{"b": "2"}}, false},
+		"a beginning":                        {s.startingWith("https://"), &pb.SourceOp{Identifier: id + "\n"}, true},
+		"another beginning":                  {s.startingWith("http://"), &pb.SourceOp{Identifier: id}, false},
+		"the beginning of all there is":      {s.startingWith(""), &pb.SourceOp{Identifier: "\n"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := sourcepolicy.NewEngine([]*spb.Policy{{Rules: []*spb.Rule{{Action: spb.PolicyAction_DENY, Selector: tc.selector}}}}).Evaluate(context.Background(), tc.op)
+			require.Equal(t, tc.want, err != nil)
+		})
+	}
+}
+
+func TestWhatIsConvertedToIsTakenLiterally(t *testing.T) {
+	t.Parallel()
+	s := newSelectors()
+	op := &pb.SourceOp{Identifier: "docker-image://docker.io/x:1"}
+	_, err := sourcepolicy.NewEngine([]*spb.Policy{{Rules: []*spb.Rule{
+		{Action: spb.PolicyAction_CONVERT, Selector: s.exactly(op.Identifier, nil), Updates: &spb.Update{Identifier: literally("https://mirror.corp/$0$1${2}")}},
+	}}}).Evaluate(context.Background(), op)
+	require.NoError(t, err)
+	require.Equal(t, "https://mirror.corp/$0$1${2}", op.Identifier)
+}
