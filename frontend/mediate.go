@@ -70,7 +70,7 @@ func (b *build) mediate(ctx context.Context, chosen judged, j *judge) (*gwpb.Res
 	opts := b.innerOptions(chosen)
 	return b.brokered(ctx, chosen, j, func(ctx context.Context, s *broker) error {
 		id := rand.Text()
-		defer release(ctx, b.bridge, id)
+		defer b.releaseInner(ctx, id)
 		_, err := b.bridge.NewContainer(ctx, &gwpb.NewContainerRequest{
 			ContainerID: id,
 			Network:     pb.NetMode_NONE,
@@ -88,6 +88,16 @@ func (b *build) mediate(ctx context.Context, chosen judged, j *judge) (*gwpb.Res
 			Meta:        image.process(b.bridge.environment, opts),
 		})
 	})
+}
+
+// releaseInner ends the container of the inner frontend, which takes about as long as
+// it does to return the result: if that comes next, both go on at once.
+func (b *build) releaseInner(ctx context.Context, id string) {
+	if b.nested {
+		release(ctx, b.bridge, id)
+		return
+	}
+	go release(ctx, b.bridge, id)
 }
 
 // innerImage is an inner frontend's image, ready to run.

@@ -49,7 +49,7 @@ func (p provenance) materials() map[string]string {
 	found := map[string]string{}
 	for _, d := range p.BuildDefinition.ResolvedDependencies {
 		uri, _, _ := strings.Cut(d.URI, "?")
-		found[uri] = d.Digest["sha256"]
+		found[strings.ReplaceAll(uri, "%3A", ":")] = d.Digest["sha256"] // v0.30 escapes it
 	}
 	return found
 }

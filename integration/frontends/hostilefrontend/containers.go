@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/moby/buildkit/client/llb"
@@ -10,7 +11,9 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 )
 
-const ownContainer = "own"
+// ownContainer names the container of a build, also to the other frontends of it. Some
+// daemons have one space of names for all builds.
+func ownContainer() string { return "own-" + os.Getenv("BUILDKIT_SESSION_ID") }
 
 // container runs a command in a container of its own, beside the build.
 func container(ctx context.Context, b *bridge) (*gwpb.Result, error) {
@@ -55,7 +58,7 @@ func (b *bridge) newContainer(ctx context.Context, req *gwpb.NewContainerRequest
 	if err != nil {
 		return err
 	}
-	req.ContainerID = ownContainer
+	req.ContainerID = ownContainer()
 	req.Mounts = []*pb.Mount{{Dest: "/", ResultID: id(res)}}
 	_, err = b.NewContainer(ctx, req)
 	return err
@@ -101,7 +104,7 @@ func leaveContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 		return nil, err
 	}
 	err = stream.Send(&gwpb.ExecMessage{ProcessID: "1", Input: &gwpb.ExecMessage_Init{Init: &gwpb.InitMessage{
-		ContainerID: ownContainer, Meta: &pb.Meta{Args: []string{"/bin/sleep", b.arg("SECONDS")}, Cwd: "/"},
+		ContainerID: ownContainer(), Meta: &pb.Meta{Args: []string{"/bin/sleep", b.arg("SECONDS")}, Cwd: "/"},
 	}}})
 	if err != nil {
 		return nil, err
@@ -120,7 +123,7 @@ func leftContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	content, err := b.ReadFileContainer(ctx, &gwpb.ReadFileRequest{Ref: ownContainer, FilePath: "/marker"})
+	content, err := b.ReadFileContainer(ctx, &gwpb.ReadFileRequest{Ref: ownContainer(), FilePath: "/marker"})
 	if err != nil {
 		return nil, err
 	}
