@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/containerd/containerd/v2/defaults"
@@ -58,7 +59,11 @@ func (f Frontend) Serve(ctx context.Context, conn net.Conn, environ []string) er
 	if err != nil {
 		return fmt.Errorf("failed to talk to the daemon: %w", err)
 	}
-	return c.Run(ctx, f.Build)
+	err = c.Run(ctx, f.Build)
+	// Daemons up to v0.30, at least, do not expect that a container is released while they
+	// clean up after our own (frontend/gateway/gateway.go, Discard).
+	f.bridge.releases.Wait()
+	return err
 }
 
 // environment is what a frontend learns from its environment.
@@ -99,6 +104,7 @@ type bridge struct {
 	environment environment
 	result      atomic.Pointer[gwpb.Result]
 	pong        atomic.Pointer[gwpb.PongResponse]
+	releases    sync.WaitGroup // of containers, that go on while the result is returned
 }
 
 // Ping asks the daemon once what it can do; it doesn't change while it runs.

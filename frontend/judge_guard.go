@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/moby/buildkit/solver/pb"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
@@ -24,22 +25,27 @@ import (
 // was judged, but for the digest of an image that was asked for without one: that a
 // client may pin.
 type guard struct {
-	kinds     []policy.Kind
+	schemes   []string // of the kinds, all of which is denied that isn't allowed
 	selectors *selectors
 	convert   map[string]string // identifier that is asked for → what is read instead
 	converts  []*spb.Rule
 	allows    []*spb.Rule
 	seen      map[string]bool
+	text      int // bytes of the rules' selectors
 }
 
-// maxGuardRules bounds the rules of a guard: the daemon holds each source to each.
-const maxGuardRules = 2000
+// Bounds of a guard: the daemon holds each source to each rule, without looking at the
+// clock, and takes memory for each byte of a selector.
+const (
+	maxGuardRules = 2000
+	maxGuardText  = 256 << 10 // bytes
+)
 
 func newGuard(d policy.Decision) *guard {
 	g := &guard{selectors: newSelectors(), convert: map[string]string{}, seen: map[string]bool{}}
 	for _, k := range []policy.Kind{policy.KindImages, policy.KindGit, policy.KindHTTP, policy.KindLocal, policy.KindOCILayout, policy.KindBlob} {
 		if d.Enforces(k) {
-			g.kinds = append(g.kinds, k)
+			g.schemes = append(g.schemes, facts.Schemes(k)...)
 		}
 	}
 	return g
@@ -51,6 +57,9 @@ func newGuard(d policy.Decision) *guard {
 func (g *guard) allow(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) error {
 	if op == nil || f.Exec != nil {
 		return nil
+	}
+	if !utf8.ValidString(op.GetIdentifier()) || strings.ContainsRune(op.GetIdentifier(), utf8.RuneError) {
+		return fmt.Errorf("%s, whose name is not readable text", printable(op.GetIdentifier())) // a selector can't tell its bytes apart
 	}
 	if bundle := facts.Bundle(op); bundle != nil && f.Git == nil {
 		op = bundle // the daemon evaluates it as a source of its own
@@ -65,14 +74,22 @@ func (g *guard) allow(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) erro
 		op = &pb.SourceOp{Identifier: dockerImageProto + to, Attrs: op.GetAttrs()}
 	}
 	fixed := facts.Fixed(op)
+	if scheme, _, _ := strings.Cut(op.GetIdentifier(), "://"); !slices.Contains(g.schemes, scheme) {
+		return g.bounded()
+	}
 	for _, id := range facts.Identifiers(op) {
 		g.hold(regexp.QuoteMeta(id)+"$", fixed)
 	}
 	if f.Image != "" && !strings.Contains(op.GetIdentifier(), "@") {
 		g.hold(regexp.QuoteMeta(op.GetIdentifier())+`@sha256:[0-9a-f]{64}$`, fixed)
 	}
-	if len(g.converts)+len(g.allows) > maxGuardRules {
-		return errors.New("too many different sources in one definition")
+	return g.bounded()
+}
+
+// bounded fails as allow does if there is too much to hold.
+func (g *guard) bounded() error {
+	if len(g.converts)+len(g.allows) > maxGuardRules || g.text > maxGuardText {
+		return errors.New("too many different sources, or too long ones, in one definition")
 	}
 	return nil
 }
@@ -90,6 +107,7 @@ func (g *guard) hold(expr string, fixed map[string]string) {
 func (g *guard) add(key string, to *[]*spb.Rule, rule *spb.Rule) {
 	if !g.seen[key] {
 		g.seen[key] = true
+		g.text += len(rule.GetSelector().GetIdentifier())
 		*to = append(*to, rule)
 	}
 }
@@ -103,10 +121,8 @@ func (g *guard) policies() ([]*spb.Policy, error) {
 		}
 	}
 	rules := slices.Clone(g.converts)
-	for _, k := range g.kinds {
-		for _, scheme := range facts.Schemes(k) {
-			rules = append(rules, &spb.Rule{Action: spb.PolicyAction_DENY, Selector: g.selectors.startingWith(scheme + "://")})
-		}
+	for _, scheme := range g.schemes {
+		rules = append(rules, &spb.Rule{Action: spb.PolicyAction_DENY, Selector: g.selectors.startingWith(scheme + "://")})
 	}
 	if len(rules) == 0 {
 		return nil, nil

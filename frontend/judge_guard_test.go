@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/sourcepolicy"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
@@ -94,6 +95,12 @@ func TestNothingIsHeldThatNoRuleRestricts(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, guard)
 
+	guard, err = judgeBy(t, newFake(t, "", nil), mirrorOnly).source(context.Background(), &pb.SourceOp{Identifier: "local://context"})
+	require.NoError(t, err)
+	for _, r := range guard[0].Rules {
+		require.Equal(t, spb.PolicyAction_DENY, r.Action, "nothing to allow where all is")
+	}
+
 	local := "version: 1\nfrontends: [{match: [docker/dockerfile], build: {local: {allow: [context]}}}]\n"
 	guard, err = judgeBy(t, newFake(t, "", nil), local).source(context.Background(), &pb.SourceOp{Identifier: "local://context", Attrs: map[string]string{"local.session": "s"}})
 	require.NoError(t, err)
@@ -143,6 +150,35 @@ func TestAGuardThatTheDaemonCouldNotKeepIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "too many different sources")
 	_, err = judgeBy(t, newFake(t, "", nil), mirrorOnly).definition(context.Background(), images(many[:maxGuardRules/2]...))
 	require.NoError(t, err)
+}
+
+// The daemon compares each source with the text of each selector.
+func TestAGuardIsBoundedInItsText(t *testing.T) {
+	t.Parallel()
+	downloads := func(n, size int) *pb.Definition {
+		var states []llb.State
+		for i := range n {
+			states = append(states, llb.HTTP(fmt.Sprintf("https://files.corp/%d/%s", i, strings.Repeat("a", size))))
+		}
+		return marshalState(t, llb.Merge(states))
+	}
+	_, err := judgeBy(t, newFake(t, "", nil), mirrorOnly).definition(t.Context(), downloads(32, 8000))
+	require.NoError(t, err)
+	_, err = judgeBy(t, newFake(t, "", nil), mirrorOnly).definition(t.Context(), downloads(33, 8000))
+	require.ErrorContains(t, err, "too many different sources, or too long ones, in one definition")
+}
+
+// Regular expressions take what is no UTF-8 for U+FFFD.
+func TestASourceThatIsNoTextIsRefused(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]string{
+		"https://files.corp/\uFFFD": "whose name is not readable text",
+		"local://\xff":              "whose name is not readable text",
+		"https://files.corp/\xff":   "the URL is not UTF-8",
+	} {
+		_, err := judgeBy(t, newFake(t, "", nil), mirrorOnly).source(t.Context(), &pb.SourceOp{Identifier: id})
+		require.ErrorContains(t, err, want)
+	}
 }
 
 // A git source out of a bundle is evaluated a second time, as a blob.

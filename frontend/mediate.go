@@ -90,14 +90,14 @@ func (b *build) mediate(ctx context.Context, chosen judged, j *judge) (*gwpb.Res
 	})
 }
 
-// releaseInner ends the container of the inner frontend, which takes about as long as
-// it does to return the result: if that comes next, both go on at once.
+// releaseInner ends the container of the inner frontend, which takes a while: if the
+// build's result is what comes next, that is returned meanwhile.
 func (b *build) releaseInner(ctx context.Context, id string) {
 	if b.nested {
 		release(ctx, b.bridge, id)
 		return
 	}
-	go release(ctx, b.bridge, id)
+	b.bridge.releases.Go(func() { release(ctx, b.bridge, id) })
 }
 
 // innerImage is an inner frontend's image, ready to run.

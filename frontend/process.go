@@ -31,7 +31,7 @@ var errTooTalkative = errors.New("it wrote more than 64 MiB to its stderr")
 type process struct {
 	id     string
 	stream gwpb.LLBBridge_ExecProcessClient
-	sendMu sync.Mutex // a stream takes one Send at a time
+	sendMu sync.Mutex // a stream takes one Send, or CloseSend, at a time
 	log    io.Writer  // takes stderr
 
 	// A stream takes one Recv at a time: who has put something in here may, and may use
@@ -102,6 +102,8 @@ func (p *process) receive() {
 func (p *process) end(err error) {
 	p.err = err
 	close(p.ended)
+	p.sendMu.Lock()
+	defer p.sendMu.Unlock()
 	_ = p.stream.CloseSend()
 }
 

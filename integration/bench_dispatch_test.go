@@ -31,38 +31,49 @@ func BenchmarkDispatch(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory reports the most memory that the policy frontend's process held
-// in a build with a large LLB, in each way of dispatch.
+// BenchmarkMemory reports the most memory that a frontend's process held in a build with
+// a large LLB: docker/dockerfile's own, with nothing in between, and the policy frontend's
+// in each way of dispatch.
 func BenchmarkMemory(b *testing.B) {
+	const inner = "docker/dockerfile:1"
 	dockerfile := copies(250, 100, 200)
 	dir := harness.WriteContext(b, map[string]string{"Dockerfile": dockerfile, "f": "f"})
 	size := llbSize(b, dockerfile)
 	d := env.StartDaemon(b, harness.DaemonConfig{DockerfileOff: true, Quiet: true})
-	d.Buildctl(b, byBuildctl(dir, "docker/dockerfile:1", "--opt", "cmdline=docker/dockerfile:1")...).RequireSuccess(b) // so that the rest has all in its cache
-	for _, way := range []string{"forward", "mediate", "builtin"} {
+	for _, way := range []string{"direct", "forward", "mediate", "builtin"} {
 		b.Run(way, func(b *testing.B) {
-			us := env.WithPolicy(b, dispatching(way))
-			line := byBuildctl(dir, us, "--opt", "cmdline="+us+" docker/dockerfile:1")
-			var peaks []float64
-			for b.Loop() {
-				peaks = append(peaks, peakDuring(func() { d.Buildctl(b, line...).RequireSuccess(b) }))
+			line, program := byBuildctl(dir, inner, "--opt", "cmdline="+inner), "/bin/dockerfile-frontend"
+			if way != "direct" {
+				us := env.WithPolicy(b, dispatching(way))
+				line, program = byBuildctl(dir, us, "--opt", "cmdline="+us+" "+inner), "/policy-frontend"
 			}
-			b.ReportMetric(median(peaks), "MiB-peak")
+			d.Buildctl(b, line...).RequireSuccess(b) // so that all is in the cache
+			var whole, own []float64
+			for b.Loop() {
+				peak := peakDuring(program, func() { d.Buildctl(b, line...).RequireSuccess(b) })
+				whole, own = append(whole, peak.whole), append(own, peak.own)
+			}
+			b.ReportMetric(median(whole), "MiB-peak")
+			b.ReportMetric(median(own), "MiB-own")
 			b.ReportMetric(size, "MiB-llb")
 			b.ReportMetric(0, "ns/op")
 		})
 	}
 }
 
-// peakDuring returns the most memory in MiB that any process of the image held
-// while f ran, as far as looking at it every few milliseconds shows.
-func peakDuring(f func()) float64 {
+// memory is that of a process in MiB: all that is resident, and what of it is not the
+// program's file, which all processes of an image share.
+type memory struct{ whole, own float64 }
+
+// peakDuring returns the most memory that any process of the program held while f ran,
+// as far as looking at it every few milliseconds shows.
+func peakDuring(program string, f func()) memory {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		f()
 	}()
-	var peak float64
+	var peak memory
 	tick := time.NewTicker(3 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -73,17 +84,24 @@ func peakDuring(f func()) float64 {
 		}
 		files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 		for _, file := range files {
-			if name, err := os.ReadFile(file); err != nil || string(name) != "/policy-frontend\x00" {
+			if name, err := os.ReadFile(file); err != nil || string(name) != program+"\x00" {
 				continue
 			}
 			status, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "status"))
-			_, rest, _ := strings.Cut(string(status), "VmHWM:")
-			var kib float64
-			if _, err := fmt.Sscanf(rest, "%f kB", &kib); err == nil {
-				peak = max(peak, kib/1024)
-			}
+			peak.whole = max(peak.whole, mebibytes(string(status), "VmHWM:"))
+			peak.own = max(peak.own, mebibytes(string(status), "RssAnon:"))
 		}
 	}
+}
+
+// mebibytes reads one figure of /proc/PID/status, 0 if it isn't there.
+func mebibytes(status, field string) float64 {
+	_, rest, _ := strings.Cut(status, field)
+	var kib float64
+	if _, err := fmt.Sscanf(rest, "%f kB", &kib); err != nil {
+		return 0
+	}
+	return kib / 1024
 }
 
 // llbSize returns the size in MiB of the definition that a Dockerfile makes.

@@ -39,7 +39,7 @@ func TestWhatTheImageCannotStop(t *testing.T) {
 		t.Parallel()
 		dir, out := harness.WriteContext(t, map[string]string{"Dockerfile": goodFile}), t.TempDir()
 		file := filepath.Join(t.TempDir(), "policy.json")
-		doc := fmt.Sprintf(`{"rules": [{"action": "CONVERT", "selector": {"identifier": "docker-image://%s*", "matchType": "WILDCARD"}, "updates": {"identifier": "docker-image://docker.io/%s"}}]}`, us, other)
+		doc := fmt.Sprintf(`{"rules": [{"action": "CONVERT", "selector": {"identifier": "docker-image://%s*", "match_type": "WILDCARD"}, "updates": {"identifier": "docker-image://docker.io/%s"}}]}`, us, other)
 		require.NoError(t, os.WriteFile(file, []byte(doc), 0o600))
 		c := d.BuildxCommand(dir, byBuildx(us, "-o", out)...)
 		c.Env = []string{"EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=" + file}

@@ -183,13 +183,13 @@ func sourcePolicy(t *testing.T, from string, before ...string) string {
 
 // convertRule is a rule of a source policy, in JSON.
 func convertRule(from, to string) string {
-	return fmt.Sprintf(`{"action": "CONVERT", "selector": {"identifier": %q, "matchType": "WILDCARD"}, "updates": {"identifier": %q}}`, from, to)
+	return fmt.Sprintf(`{"action": "CONVERT", "selector": {"identifier": %q, "match_type": "WILDCARD"}, "updates": {"identifier": %q}}`, from, to)
 }
 
 // ruleThatIsKept is one that never matches. BuildKit before v0.27 would use its
 // selector in the place of a later one of the same text.
 func ruleThatIsKept(kind, text string) string {
-	return fmt.Sprintf(`{"action": "ALLOW", "selector": {"identifier": %q, "matchType": %q, "constraints": [{"key": "no", "condition": "EQUAL", "value": "such"}]}}`, text, kind)
+	return fmt.Sprintf(`{"action": "ALLOW", "selector": {"identifier": %q, "match_type": %q, "constraints": [{"key": "no", "condition": "EQUAL", "value": "such"}]}}`, text, kind)
 }
 
 func TestAnImageWithoutPolicyRefusesEverything(t *testing.T) {

@@ -34,13 +34,14 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 }
 
 // Unmarshal implements encoding.CodecV2. It fails with codes.InvalidArgument for what is
-// nested too deep: BuildKit's generated readers take stack for each level without limit,
-// and a process that is out of stack can't say why it ends.
+// nested too deep, and for what can be read in two ways: BuildKit's generated readers take
+// stack for each level without limit, and a process that is out of stack can't say why it
+// ends.
 func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	whole := c.materialize(data, v)
 	defer whole.Free()
 	if m, ok := v.(proto.Message); ok && !facts.Shallow(whole.ReadOnlyData(), m.ProtoReflect().Descriptor()) {
-		return status.Errorf(codes.InvalidArgument, "a message of the type %s that is nested too deep to be read", m.ProtoReflect().Descriptor().Name())
+		return status.Errorf(codes.InvalidArgument, "a message of the type %s that is nested too deep to be read, or broken", m.ProtoReflect().Descriptor().Name())
 	}
 	if m, ok := v.(message); ok && whole.Len() >= large {
 		if done, err := unmarshal(whole.ReadOnlyData(), m, pathTo(m)); done {

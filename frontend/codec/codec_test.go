@@ -170,6 +170,17 @@ func TestLargeOperationsAreNotCopied(t *testing.T) {
 }
 
 // What was read may be kept when the buffers that it came in are used again.
+// Who keeps the operations of such a message must not keep the rest with them.
+func TestAMessageThatIsMostlySomethingElseIsNotShared(t *testing.T) {
+	t.Parallel()
+	dt, err := (&gwpb.SolveRequest{Definition: &pb.Definition{Def: [][]byte{{1}}}, FrontendOpt: map[string]string{"x": string(make([]byte, large))}}).MarshalVT()
+	require.NoError(t, err)
+	m := &gwpb.SolveRequest{}
+	done, err := unmarshal(dt, m, pathTo(m))
+	require.NoError(t, err)
+	require.False(t, done)
+}
+
 func TestWhatWasReadIsItsOwn(t *testing.T) {
 	t.Parallel()
 	def := definition(1, large)

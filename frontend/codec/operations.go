@@ -31,14 +31,15 @@ func pathTo(m any) []protowire.Number {
 	return nil
 }
 
-// unmarshal reads a message whose operations then share its bytes. It is not done if the
-// message has no operations, or is written in a way that only a general reader knows.
+// unmarshal reads a message whose operations then share its bytes. It is not done unless
+// most of the message is operations, or if it is written in a way that only a general
+// reader knows.
 func unmarshal(b []byte, m message, path []protowire.Number) (done bool, err error) {
 	if len(path) == 0 {
 		return false, nil
 	}
 	rest, ops, ok := cut(b, path)
-	if !ok || len(ops) == 0 {
+	if !ok || len(rest) > len(b)/2 { // who keeps a few operations must not keep all of it
 		return false, nil
 	}
 	if err := m.UnmarshalVT(rest); err != nil {

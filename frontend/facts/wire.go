@@ -54,7 +54,8 @@ func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 }
 
 // Shallow reports whether the messages within the bytes of one are nested no deeper than
-// those of honest senders. What can't be read at all is for its reader to say.
+// those of honest senders, as far as all readers agree what is in them: generated ones go on
+// where others find a tag or a group broken.
 func Shallow(b []byte, shape protoreflect.MessageDescriptor) bool { return shallow(b, shape, maxDepth) }
 
 func shallow(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
@@ -64,11 +65,11 @@ func shallow(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
-			return true
+			return false
 		}
 		b = b[n:]
 		if n = protowire.ConsumeFieldValue(num, typ, b); n < 0 {
-			return true
+			return false
 		}
 		field := shape.Fields().ByNumber(num)
 		if field != nil && field.Kind() == protoreflect.MessageKind && typ == protowire.BytesType {

@@ -203,3 +203,19 @@ func TestEveryFieldOfAnOperationIsAccountedFor(t *testing.T) {
 		}
 	}
 }
+
+// Generated readers go on behind what is broken here.
+func TestDepthIsFoundBehindWhatIsBroken(t *testing.T) {
+	t.Parallel()
+	op := nested(1000)
+	shape := (&pb.Op{}).ProtoReflect().Descriptor()
+	require.False(t, facts.Shallow(op, shape))
+	for name, prefix := range map[string][]byte{
+		"a number that is too large":   append(protowire.AppendVarint(nil, (1<<32+4000)<<3), 0),
+		"a group that ends as another": {0xfb, 0x01, 0x8c, 0x02},
+		"a varint that is too large":   {0x90, 0xfa, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+	} {
+		require.False(t, facts.Shallow(append(prefix, op...), shape), name)
+	}
+	require.True(t, facts.Shallow(nested(9), shape))
+}
