@@ -23,7 +23,7 @@ ALL_MODULES  := $(CODE_MODULES) tools tools/lint $(wildcard tools/compat/*)
 BUILDKITS := $(patsubst tools/compat/buildkit-%,%,$(wildcard tools/compat/buildkit-*)) current rootless
 # The oldest that works, and what shows best that it does: the ways in, refusals, each dispatcher, identical results.
 OLDEST_BUILDKIT := v0.14
-OLDEST_TESTS    := ^(TestTheChosenBuildkitd|TestWaysIn|TestRefusedBuilds|TestTheMessageOfARefusal|TestDispatchersOnTheChosenBuildkitd|TestAllowedResultIsTheSame)$$
+OLDEST_TESTS    := ^(TestTheChosenBuildkitd|TestWaysIn|TestRefusedBuilds|TestAClientsSourcePolicyIsHeldToWhatWasJudged|TestTheMessageOfARefusal|TestDispatchersOnTheChosenBuildkitd|TestAllowedResultIsTheSame)$$
 
 GOLANGCI  := $(BIN)/golangci-lint
 GOTESTSUM := $(BIN)/gotestsum

@@ -11,9 +11,9 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 )
 
-// ownContainer names the container of a build, also to the other frontends of it. Some
-// daemons have one space of names for all builds.
-func ownContainer() string { return "own-" + os.Getenv("BUILDKIT_SESSION_ID") }
+// ownContainer names the container of a build, also to the other frontends of it. v0.30
+// has one space of names for all builds, and takes letters and digits only.
+func ownContainer() string { return "own" + os.Getenv("BUILDKIT_SESSION_ID") }
 
 // container runs a command in a container of its own, beside the build.
 func container(ctx context.Context, b *bridge) (*gwpb.Result, error) {
