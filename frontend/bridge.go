@@ -18,8 +18,6 @@ import (
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/encoding"
-	grpcproto "google.golang.org/grpc/encoding/proto"
 
 	"github.com/policy-frontend/policy-frontend/frontend/codec"
 )
@@ -153,10 +151,6 @@ const (
 	connWindow   = 4 << 20
 )
 
-// messages is how messages are written and read, at both ends of an inner frontend's
-// connection and of ours.
-func messages() codec.Codec { return codec.Codec{CodecV2: encoding.GetCodecV2(grpcproto.Name)} }
-
 // dial makes a client of a connection that exists already. There is no second one:
 // a client that has idled or failed must not dial again.
 func dial(conn net.Conn) (*grpc.ClientConn, error) {
@@ -173,7 +167,7 @@ func dial(conn net.Conn) (*grpc.ClientConn, error) {
 		grpc.WithInitialConnWindowSize(connWindow),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(
-			grpc.ForceCodecV2(messages()),
+			grpc.ForceCodecV2(codec.New()),
 			grpc.MaxCallRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
 			grpc.MaxCallSendMsgSize(defaults.DefaultMaxSendMsgSize)),
 	)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -31,7 +30,6 @@ type guard struct {
 	converts  []*spb.Rule
 	allows    []*spb.Rule
 	seen      map[string]bool
-	text      int // bytes of the rules' selectors
 }
 
 // Bounds of a guard: the daemon holds each source to each rule, without looking at the
@@ -66,29 +64,31 @@ func (g *guard) allow(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) erro
 	}
 	if to := ruling.Image.String(); ruling.Image.Name() != "" && dockerImageProto+to != op.GetIdentifier() {
 		g.convert[op.GetIdentifier()] = dockerImageProto + to
-		g.add("convert "+op.GetIdentifier(), &g.converts, &spb.Rule{
-			Action:   spb.PolicyAction_CONVERT,
-			Selector: g.selectors.exactly(op.GetIdentifier(), nil),
-			Updates:  &spb.Update{Identifier: literally(dockerImageProto + to)},
-		})
+		if g.first("convert " + op.GetIdentifier()) {
+			g.converts = append(g.converts, &spb.Rule{
+				Action:   spb.PolicyAction_CONVERT,
+				Selector: g.selectors.matching(exactly(op.GetIdentifier()), nil),
+				Updates:  &spb.Update{Identifier: literally(dockerImageProto + to)},
+			})
+		}
 		op = &pb.SourceOp{Identifier: dockerImageProto + to, Attrs: op.GetAttrs()}
 	}
-	fixed := facts.Fixed(op)
 	if scheme, _, _ := strings.Cut(op.GetIdentifier(), "://"); !slices.Contains(g.schemes, scheme) {
 		return g.bounded()
 	}
+	fixed := facts.Fixed(op)
 	for _, id := range facts.Identifiers(op) {
-		g.hold(regexp.QuoteMeta(id)+"$", fixed)
+		g.hold(exactly(id), fixed)
 	}
 	if f.Image != "" && !strings.Contains(op.GetIdentifier(), "@") {
-		g.hold(regexp.QuoteMeta(op.GetIdentifier())+`@sha256:[0-9a-f]{64}$`, fixed)
+		g.hold(withDigest(op.GetIdentifier()), fixed)
 	}
 	return g.bounded()
 }
 
 // bounded fails as allow does if there is too much to hold.
 func (g *guard) bounded() error {
-	if len(g.converts)+len(g.allows) > maxGuardRules || g.text > maxGuardText {
+	if g.selectors.made > maxGuardRules || g.selectors.text > maxGuardText {
 		return errors.New("too many different sources, or too long ones, in one definition")
 	}
 	return nil
@@ -100,16 +100,18 @@ func (g *guard) hold(expr string, fixed map[string]string) {
 	for _, k := range slices.Sorted(maps.Keys(fixed)) {
 		key += "\x00" + k + "\x00" + fixed[k]
 	}
-	g.add(key, &g.allows, &spb.Rule{Action: spb.PolicyAction_ALLOW, Selector: g.selectors.matching(expr, fixed)})
+	if g.first(key) {
+		g.allows = append(g.allows, &spb.Rule{Action: spb.PolicyAction_ALLOW, Selector: g.selectors.matching(expr, fixed)})
+	}
 }
 
-// add adds a rule unless there is one with the same key.
-func (g *guard) add(key string, to *[]*spb.Rule, rule *spb.Rule) {
-	if !g.seen[key] {
-		g.seen[key] = true
-		g.text += len(rule.GetSelector().GetIdentifier())
-		*to = append(*to, rule)
+// first reports whether there is no rule with the key yet; there is one from then on.
+func (g *guard) first(key string) bool {
+	if g.seen[key] {
+		return false
 	}
+	g.seen[key] = true
+	return true
 }
 
 // policies returns the source policy, nil if nothing is restricted and nothing
@@ -122,7 +124,7 @@ func (g *guard) policies() ([]*spb.Policy, error) {
 	}
 	rules := slices.Clone(g.converts)
 	for _, scheme := range g.schemes {
-		rules = append(rules, &spb.Rule{Action: spb.PolicyAction_DENY, Selector: g.selectors.startingWith(scheme + "://")})
+		rules = append(rules, &spb.Rule{Action: spb.PolicyAction_DENY, Selector: g.selectors.matching(startingWith(scheme+"://"), nil)})
 	}
 	if len(rules) == 0 {
 		return nil, nil

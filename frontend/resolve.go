@@ -146,8 +146,8 @@ func (b *build) refuseUnreadable(ctx context.Context, r request, err error) erro
 func only(ref policy.Reference) []*spb.Policy {
 	s := newSelectors()
 	return []*spb.Policy{{Version: 1, Rules: []*spb.Rule{
-		{Action: spb.PolicyAction_DENY, Selector: s.startingWith("")},
+		{Action: spb.PolicyAction_DENY, Selector: s.matching(startingWith(""), nil)},
 		// A conversion may keep the identifier and cut layers off the image.
-		{Action: spb.PolicyAction_ALLOW, Selector: s.exactly(dockerImageProto+ref.String(), map[string]string{pb.AttrImageLayerLimit: ""})},
+		{Action: spb.PolicyAction_ALLOW, Selector: s.matching(exactly(dockerImageProto+ref.String()), map[string]string{pb.AttrImageLayerLimit: ""})},
 	}}}
 }

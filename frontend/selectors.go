@@ -22,19 +22,10 @@ import (
 type selectors struct {
 	mark string
 	made int
+	text int // bytes of those that have been made
 }
 
 func newSelectors() *selectors { return &selectors{mark: rand.Text()} }
-
-// exactly selects one identifier, if it has exactly these attributes.
-func (s *selectors) exactly(id string, attrs map[string]string) *spb.Selector {
-	return s.matching(regexp.QuoteMeta(id)+"$", attrs)
-}
-
-// startingWith selects all identifiers that begin so.
-func (s *selectors) startingWith(prefix string) *spb.Selector {
-	return s.matching(regexp.QuoteMeta(prefix), nil)
-}
 
 // matching selects the identifiers whose beginning the regular expression matches, if
 // they have exactly these attributes.
@@ -44,8 +35,18 @@ func (s *selectors) matching(expr string, attrs map[string]string) *spb.Selector
 	for _, k := range slices.Sorted(maps.Keys(attrs)) {
 		sel.Constraints = append(sel.Constraints, &spb.AttrConstraint{Key: k, Condition: spb.AttrMatch_EQUAL, Value: attrs[k]})
 	}
+	s.text += len(sel.Identifier)
 	return sel
 }
+
+// exactly matches one identifier.
+func exactly(id string) string { return regexp.QuoteMeta(id) + "$" }
+
+// withDigest matches an image's identifier with any digest put to it.
+func withDigest(id string) string { return regexp.QuoteMeta(id) + `@sha256:[0-9a-f]{64}$` }
+
+// startingWith matches all identifiers that begin so.
+func startingWith(prefix string) string { return regexp.QuoteMeta(prefix) }
 
 // literally writes an identifier as what a selector's is converted to.
 func literally(id string) string { return strings.ReplaceAll(id, "$", "$$") }

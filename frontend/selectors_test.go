@@ -55,16 +55,16 @@ func TestASelectorSelectsWhatItSays(t *testing.T) {
 		op       *pb.SourceOp
 		want     bool
 	}{
-		"the identifier":                     {s.exactly(id, nil), &pb.SourceOp{Identifier: id}, true},
-		"more than the identifier":           {s.exactly(id, nil), &pb.SourceOp{Identifier: id + "x"}, false},
-		"another line":                       {s.exactly(id, nil), &pb.SourceOp{Identifier: id + "\n"}, false},
-		"something before it":                {s.exactly(id, nil), &pb.SourceOp{Identifier: "x" + id}, false},
-		"the attributes":                     {s.exactly(id, map[string]string{"a": "1", "b": ""}), &pb.SourceOp{Identifier: id, Attrs: map[string]string{"a": "1"}}, true},
-		"another attribute than it may have": {s.exactly(id, map[string]string{"a": "1"}), &pb.SourceOp{Identifier: id, Attrs: map[string]string{"a": "2"}}, false},
-		"an attribute that it may not have":  {s.exactly(id, map[string]string{"b": ""}), &pb.SourceOp{Identifier: id, Attrs: map[string]string{"b": "2"}}, false},
-		"a beginning":                        {s.startingWith("https://"), &pb.SourceOp{Identifier: id + "\n"}, true},
-		"another beginning":                  {s.startingWith("http://"), &pb.SourceOp{Identifier: id}, false},
-		"the beginning of all there is":      {s.startingWith(""), &pb.SourceOp{Identifier: "\n"}, true},
+		"the identifier":                     {s.matching(exactly(id), nil), &pb.SourceOp{Identifier: id}, true},
+		"more than the identifier":           {s.matching(exactly(id), nil), &pb.SourceOp{Identifier: id + "x"}, false},
+		"another line":                       {s.matching(exactly(id), nil), &pb.SourceOp{Identifier: id + "\n"}, false},
+		"something before it":                {s.matching(exactly(id), nil), &pb.SourceOp{Identifier: "x" + id}, false},
+		"the attributes":                     {s.matching(exactly(id), map[string]string{"a": "1", "b": ""}), &pb.SourceOp{Identifier: id, Attrs: map[string]string{"a": "1"}}, true},
+		"another attribute than it may have": {s.matching(exactly(id), map[string]string{"a": "1"}), &pb.SourceOp{Identifier: id, Attrs: map[string]string{"a": "2"}}, false},
+		"an attribute that it may not have":  {s.matching(exactly(id), map[string]string{"b": ""}), &pb.SourceOp{Identifier: id, Attrs: map[string]string{"b": "2"}}, false},
+		"a beginning":                        {s.matching(startingWith("https://"), nil), &pb.SourceOp{Identifier: id + "\n"}, true},
+		"another beginning":                  {s.matching(startingWith("http://"), nil), &pb.SourceOp{Identifier: id}, false},
+		"the beginning of all there is":      {s.matching(startingWith(""), nil), &pb.SourceOp{Identifier: "\n"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -79,7 +79,7 @@ func TestWhatIsConvertedToIsTakenLiterally(t *testing.T) {
 	s := newSelectors()
 	op := &pb.SourceOp{Identifier: "docker-image://docker.io/x:1"}
 	_, err := sourcepolicy.NewEngine([]*spb.Policy{{Rules: []*spb.Rule{
-		{Action: spb.PolicyAction_CONVERT, Selector: s.exactly(op.Identifier, nil), Updates: &spb.Update{Identifier: literally("https://mirror.corp/$0$1${2}")}},
+		{Action: spb.PolicyAction_CONVERT, Selector: s.matching(exactly(op.Identifier), nil), Updates: &spb.Update{Identifier: literally("https://mirror.corp/$0$1${2}")}},
 	}}}).Evaluate(context.Background(), op)
 	require.NoError(t, err)
 	require.Equal(t, "https://mirror.corp/$0$1${2}", op.Identifier)

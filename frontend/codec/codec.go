@@ -8,6 +8,7 @@ package codec
 import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
+	grpcproto "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -22,6 +23,9 @@ const large = 64 << 10
 // protocol buffers. Messages that it has read and buffers that it has written share the
 // operations of their definitions: who has one must not change it.
 type Codec struct{ encoding.CodecV2 }
+
+// New returns a Codec that is made of the one that is registered for protocol buffers.
+func New() Codec { return Codec{encoding.GetCodecV2(grpcproto.Name)} }
 
 // Marshal implements encoding.CodecV2.
 func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
@@ -38,13 +42,15 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 // stack for each level without limit, and a process that is out of stack can't say why it
 // ends.
 func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
-	whole := c.materialize(data, v)
+	path := pathTo(v)
+	share := path != nil && data.Len() >= large
+	whole := materialize(data, share)
 	defer whole.Free()
 	if m, ok := v.(proto.Message); ok && !facts.Shallow(whole.ReadOnlyData(), m.ProtoReflect().Descriptor()) {
 		return status.Errorf(codes.InvalidArgument, "a message of the type %s that is nested too deep to be read, or broken", m.ProtoReflect().Descriptor().Name())
 	}
-	if m, ok := v.(message); ok && whole.Len() >= large {
-		if done, err := unmarshal(whole.ReadOnlyData(), m, pathTo(m)); done {
+	if m, ok := v.(message); ok && share {
+		if done, err := unmarshal(whole.ReadOnlyData(), m, path); done {
 			return err
 		}
 	}
@@ -53,8 +59,8 @@ func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 
 // materialize puts a message in one piece: if its operations are going to be shared, in
 // one that is never used again.
-func (Codec) materialize(data mem.BufferSlice, v any) mem.Buffer {
-	if pathTo(v) != nil && data.Len() >= large {
+func materialize(data mem.BufferSlice, share bool) mem.Buffer {
+	if share {
 		return mem.SliceBuffer(data.Materialize())
 	}
 	return data.MaterializeToBuffer(mem.DefaultBufferPool())
