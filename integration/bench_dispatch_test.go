@@ -36,17 +36,15 @@ func BenchmarkDispatch(b *testing.B) {
 // a large LLB: docker/dockerfile's own, with nothing in between, and the policy frontend's
 // in each way of dispatch.
 func BenchmarkMemory(b *testing.B) {
-	const inner = "docker/dockerfile:1"
 	dockerfile := copies(250, 100, 200)
 	dir := harness.WriteContext(b, map[string]string{"Dockerfile": dockerfile, "f": "f"})
 	size := llbSize(b, dockerfile)
 	d := env.StartDaemon(b, harness.DaemonConfig{DockerfileOff: true, Quiet: true})
-	for _, way := range []string{"direct", "forward", "mediate", "builtin"} {
+	for _, way := range []string{straight, "forward", "mediate", "builtin"} {
 		b.Run(way, func(b *testing.B) {
-			line, program := byBuildctl(dir, inner, "--opt", "cmdline="+inner), "/bin/dockerfile-frontend"
-			if way != "direct" {
-				us := env.WithPolicy(b, dispatching(way))
-				line, program = byBuildctl(dir, us, "--opt", "cmdline="+us+" "+inner), "/policy-frontend"
+			line, program := theWay(b, way, dir), "/policy-frontend"
+			if way == straight {
+				program = "/bin/dockerfile-frontend"
 			}
 			d.Buildctl(b, line...).RequireSuccess(b) // so that all is in the cache
 			var whole, own []float64
@@ -117,6 +115,20 @@ func llbSize(b *testing.B, dockerfile string) float64 {
 	return float64(len(dt)) / (1 << 20)
 }
 
+// straight is the way to docker/dockerfile with nothing in between.
+const straight = "direct"
+
+// theWay is what buildctl is told to build a folder: straight, or through the image with
+// a dispatch.
+func theWay(b *testing.B, way, dir string) []string {
+	b.Helper()
+	if way == straight {
+		return byBuildctl(dir, inner, "--opt", "cmdline="+inner)
+	}
+	us := env.WithPolicy(b, dispatching(way))
+	return byBuildctl(dir, us, "--opt", "cmdline="+us+" "+inner)
+}
+
 // dispatching is corpPolicy with another way of dispatch.
 func dispatching(way string) string {
 	return corpPolicy + "dispatch: " + way + "\n"
@@ -124,14 +136,12 @@ func dispatching(way string) string {
 
 func benchmarkDispatch(b *testing.B, dockerfile string) {
 	b.Helper()
-	const inner = "docker/dockerfile:1"
 	d := env.StartDaemon(b, harness.DaemonConfig{DockerfileOff: true, Quiet: true})
 	dir := harness.WriteContext(b, map[string]string{"Dockerfile": dockerfile, "f": "f"})
-	ways := []string{"direct", "forward", "mediate", "builtin"}
-	lines := [][]string{byBuildctl(dir, inner, "--opt", "cmdline="+inner)}
-	for _, way := range ways[1:] {
-		us := env.WithPolicy(b, strings.Replace(corpPolicy, "frontends:", "dispatch: "+way+"\nfrontends:", 1))
-		lines = append(lines, byBuildctl(dir, us, "--opt", "cmdline="+us+" "+inner))
+	ways := []string{straight, "forward", "mediate", "builtin"}
+	var lines [][]string
+	for _, way := range ways {
+		lines = append(lines, theWay(b, way, dir))
 	}
 	for _, line := range lines { // warm up
 		d.Buildctl(b, line...).RequireSuccess(b)

@@ -81,9 +81,9 @@ func TestAClientsSourcePolicyIsHeldToWhatWasJudged(t *testing.T) {
 	pinned := "docker-image://docker.io/library/busybox:latest@" + digestOf(t, "library/busybox:latest")
 	cases := map[string]struct {
 		file, from, to string
-		before         string // rules before that
-		want           string // empty if it is built
-		lookup         string // want, where the daemon refuses the frontend's lookup
+		before         []string // rules before that
+		want           string   // empty if it is built
+		lookup         string   // want, where the daemon refuses the frontend's lookup
 	}{
 		"a base image that is converted to a refused one":       {file: "FROM busybox\nUSER app\n", from: "docker-image://docker.io/library/busybox*", to: "docker-image://docker.io/" + evilBase, want: "the image evil/base:1", lookup: "denied by policy"},
 		"a base image that is converted behind the resolve":     {file: "FROM busybox\nUSER app\n", from: "docker-image://docker.io/library/busybox:latest@*", to: "docker-image://docker.io/" + evilBase, want: "denied by policy"},
@@ -91,18 +91,16 @@ func TestAClientsSourcePolicyIsHeldToWhatWasJudged(t *testing.T) {
 		"an image that the policy converted, converted back":    {file: "FROM old/base:1\nUSER app\n", from: "docker-image://docker.io/good/base*", to: "docker-image://docker.io/" + evilBase, want: "denied by policy"},
 		"a base image that is pinned to the digest that it has": {file: "FROM busybox\nRUN true\nUSER app\n", from: "docker-image://docker.io/library/busybox:latest", to: pinned},
 		"a download that is converted":                          {file: "FROM busybox\nADD " + sites.files + "/file /\nUSER app\n", from: sites.files + "/file", to: sites.evilFiles + "/file", want: "denied by policy"},
-		"a base image that is converted after rules like ours":  {file: "FROM busybox\nRUN true\nUSER app\n", before: ruleThatIsKept("REGEX", "^docker-image://") + ", ", from: pinned, to: "docker-image://docker.io/" + evilBase, want: "denied by policy"},
+		"a base image that is converted after rules like ours":  {file: "FROM busybox\nRUN true\nUSER app\n", before: []string{ruleThatIsKept("REGEX", "^docker-image://")}, from: pinned, to: "docker-image://docker.io/" + evilBase, want: "denied by policy"},
 		"a git repository that is converted":                    {file: "FROM busybox\nADD " + sites.git + "#" + sites.commit + " /\nUSER app\n", from: "git://*", to: strings.Replace(sites.evilGit, "http://", "git://", 1), want: "denied by policy"},
 	}
 	sites.eachJudge(t, "", func(t *testing.T, us side, by policy.Dispatch) {
 		for name, tc := range cases {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				policies := filepath.Join(t.TempDir(), "source-policy.json")
-				require.NoError(t, os.WriteFile(policies, []byte(`{"rules": [`+tc.before+convertRule(tc.from, tc.to)+`]}`), 0o600))
 				out := filepath.Join(t.TempDir(), "out")
 				c := us.BuildxCommand(withSyntax(t, tc.file, nil), byBuildx(us.syntax, "-o", out)...)
-				c.Env = []string{"EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=" + policies}
+				c.Env = []string{sourcePolicy(t, append(tc.before, convertRule(tc.from, tc.to))...)}
 				o := us.Run(t, c)
 				if tc.want == "" {
 					o.RequireSuccess(t)

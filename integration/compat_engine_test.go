@@ -67,7 +67,7 @@ func TestEngine(t *testing.T) {
 	t.Run("an inner image that a client's source policy converts", func(t *testing.T) {
 		t.Parallel()
 		dir := harness.WriteContext(t, map[string]string{"Dockerfile": goodFile})
-		d.Docker(t, dir, []string{sourcePolicy(t, "docker-image://docker.io/docker/dockerfile*")},
+		d.Docker(t, dir, []string{sourcePolicy(t, convertRule("docker-image://docker.io/docker/dockerfile*", evilImage))},
 			"build", "--progress=plain", "--build-arg", "BUILDKIT_SYNTAX="+us, ".").
 			RequireFailure(t, "no source policy of the client may replace its image")
 	})

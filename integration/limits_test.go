@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,11 +37,8 @@ func TestWhatTheImageCannotStop(t *testing.T) {
 	t.Run("a source policy that converts our own image", func(t *testing.T) {
 		t.Parallel()
 		dir, out := harness.WriteContext(t, map[string]string{"Dockerfile": goodFile}), t.TempDir()
-		file := filepath.Join(t.TempDir(), "policy.json")
-		doc := fmt.Sprintf(`{"rules": [{"action": "CONVERT", "selector": {"identifier": "docker-image://%s*", "match_type": "WILDCARD"}, "updates": {"identifier": "docker-image://docker.io/%s"}}]}`, us, other)
-		require.NoError(t, os.WriteFile(file, []byte(doc), 0o600))
 		c := d.BuildxCommand(dir, byBuildx(us, "-o", out)...)
-		c.Env = []string{"EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=" + file}
+		c.Env = []string{sourcePolicy(t, convertRule("docker-image://"+us+"*", "docker-image://docker.io/"+other))}
 		d.Run(t, c).RequireSuccess(t)
 		require.FileExists(t, filepath.Join(out, "opts.json"), "the other frontend ran")
 	})

@@ -26,6 +26,7 @@ type refusal struct {
 
 const (
 	evil       = "frontends/evilfrontend:1"
+	evilImage  = "docker-image://docker.io/" + evil
 	evilFile   = "# syntax=" + evil + "\nFROM scratch\n"
 	goodSyntax = "# syntax=docker/dockerfile:1\n"
 	goodFile   = goodSyntax + "FROM scratch\nCOPY Dockerfile /\n"
@@ -80,15 +81,15 @@ func refusals(t *testing.T) map[string]refusal {
 		"a named context over us and a platform in capitals": {file: goodFile, opts: []string{"context:{US}::linux/amd64=docker-image://" + evil}, want: []string{"named context"}},
 
 		"an inner image that a client's source policy converts": {
-			file: goodFile, env: []string{sourcePolicy(t, "docker-image://docker.io/docker/dockerfile*")}, syntax: "{us}",
+			file: goodFile, env: []string{sourcePolicy(t, convertRule("docker-image://docker.io/docker/dockerfile*", evilImage))}, syntax: "{us}",
 			want: []string{"no source policy of the client may replace its image"},
 		},
 		"an inner image that is converted only when pinned": {
-			file: goodFile, env: []string{sourcePolicy(t, "docker-image://docker.io/docker/dockerfile:1@sha256:*")}, syntax: "{us}",
+			file: goodFile, env: []string{sourcePolicy(t, convertRule("docker-image://docker.io/docker/dockerfile:1@sha256:*", evilImage))}, syntax: "{us}",
 			want: []string{"no source policy of the client may replace its image"},
 		},
 		"an inner image that is converted by a client who wrote rules like ours": {
-			file: goodFile, env: []string{sourcePolicy(t, "docker-image://docker.io/docker/dockerfile*", ruleThatIsKept("WILDCARD", "*"), ruleThatIsKept("REGEX", "^"))}, syntax: "{us}",
+			file: goodFile, env: []string{sourcePolicy(t, ruleThatIsKept("WILDCARD", "*"), ruleThatIsKept("REGEX", "^"), convertRule("docker-image://docker.io/docker/dockerfile*", evilImage))}, syntax: "{us}",
 			want: []string{"no source policy of the client may replace its image"},
 		},
 
@@ -171,12 +172,11 @@ func digest(t *testing.T, name string) string {
 	return d
 }
 
-// sourcePolicy returns the environment variable by which buildx sends a source
-// policy that turns images into the evil frontend. Other rules come before that.
-func sourcePolicy(t *testing.T, from string, before ...string) string {
+// sourcePolicy returns the environment variable by which buildx sends a source policy
+// with these rules.
+func sourcePolicy(t *testing.T, rules ...string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "source-policy.json")
-	rules := append(before, convertRule(from, "docker-image://docker.io/"+evil))
 	require.NoError(t, os.WriteFile(file, []byte(`{"rules": [`+strings.Join(rules, ", ")+`]}`), 0o600))
 	return "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=" + file
 }
