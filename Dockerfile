@@ -8,16 +8,20 @@ ARG VERSION=dev
 # than `go` and /bin/sh; its own GOPROXY, GOFLAGS and the like stay in force.
 FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS go
 ENV CGO_ENABLED=0 GOMODCACHE=/go/pkg/mod GOCACHE=/go/cache
+# The tag "image" leaves out what can't work in the image: the registry client of `lock`. The others leave out what
+# nobody can reach there and what every build's process would map: "grpcnotrace" gRPC's debugging pages with their
+# templates, for the sake of which the linker would keep all methods of all types, and "nethttpomithttp2" the
+# HTTP/2 of net/http, which has no server to talk to (gRPC has its own).
+ENV TAGS=image,grpcnotrace,nethttpomithttp2
 WORKDIR /src
 
 FROM go AS build
 ARG TARGETOS TARGETARCH TARGETVARIANT
 ARG VERSION
-# The tag "image" leaves out what can't work in the image: the registry client of `lock`.
 # TARGETVARIANT is "v7" for linux/arm/v7 and empty for platforms without variants; Go reads GOARM for arm only.
 RUN --mount=type=bind,target=. --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
     GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} \
-    go build -trimpath -tags image -ldflags "-s -w -X main.version=${VERSION}" -o /out/policy-frontend ./cmd/policy-frontend
+    go build -trimpath -tags "$TAGS" -ldflags "-s -w -X main.version=${VERSION}" -o /out/policy-frontend ./cmd/policy-frontend
 
 # The policy to put into the image comes from the named context "policy". Without one this empty stage stands in,
 # the image has no policy inside, and it denies every build with a message that says so.
@@ -31,7 +35,7 @@ COPY --from=policy --chmod=0644 ${POLICY_FILE} /checked/policy.yaml
 # `lint` exits 1 for findings, which are printed and let through, and 2 for a policy that is not valid.
 RUN --mount=type=bind,target=. --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
     if [ -e /checked/policy.yaml ]; then \
-        go build -trimpath -tags image -ldflags "-s -w" -o /lint ./cmd/policy-frontend && \
+        go build -trimpath -tags "$TAGS" -ldflags "-s -w" -o /lint ./cmd/policy-frontend && \
         { /lint lint /checked/policy.yaml || [ $? -eq 1 ]; }; \
     fi
 WORKDIR /checked

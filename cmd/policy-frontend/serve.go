@@ -21,8 +21,7 @@ import (
 // stdin and stdout. Whatever the build ends with has reached the client when serve
 // returns; stderr is the daemon's log.
 func serve(log io.Writer) int {
-	// What it holds is mostly the bytes of definitions on their way, of which it is cheap
-	// to collect the garbage.
+	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimit)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -34,9 +33,15 @@ func serve(log io.Writer) int {
 	return 0
 }
 
-// memoryLimit, in bytes, is from where on garbage is collected more eagerly. It limits
-// nothing: what is needed beyond it is had.
-const memoryLimit = 26 << 20
+// When garbage is collected. The process of a small build ends before there is enough
+// of it to be worth the time: gcPercent is Go's GOGC. With large definitions, what is held
+// is mostly their bytes on their way, of which it is cheap to collect the garbage:
+// memoryLimit, in bytes, is from where on that is done eagerly. It limits nothing: what is
+// needed beyond it is had.
+const (
+	gcPercent   = 400
+	memoryLimit = 24 << 20
+)
 
 // stdio is the connection to the daemon. It has no address and no deadline.
 type stdio struct{}
