@@ -2,6 +2,7 @@ package integration
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -10,9 +11,9 @@ import (
 
 // BenchmarkWarmBuild times a trivial build whose every step is cached, as whole
 // processes of buildctl: through the image, through a forwarder with the same
-// rebind and no policy, and straight to docker/dockerfile. The three run in turn,
-// so that the ratios hold while the machine's speed drifts; they are medians over
-// the rounds.
+// rebind and no policy, and straight to docker/dockerfile. The three run in turn, in
+// an order drawn anew each time, so that the ratios hold while the machine's speed
+// drifts; they are medians over all turns, of which each round has five.
 func BenchmarkWarmBuild(b *testing.B) {
 	us := env.WithPolicy(b, corpPolicy)
 	noop := env.Registry.Ref(env.Frontend(b, harness.NoopForwarder))
@@ -30,20 +31,23 @@ func BenchmarkWarmBuild(b *testing.B) {
 
 	var toNoop, toDirect, noopToDirect, own []float64
 	for b.Loop() {
-		var seconds [3]float64
-		for i, line := range lines {
-			seconds[i] = d.Buildctl(b, line...).RequireSuccess(b).Elapsed.Seconds()
+		for range 5 {
+			var seconds [3]float64
+			for _, i := range rand.Perm(len(lines)) {
+				seconds[i] = d.Buildctl(b, lines[i]...).RequireSuccess(b).Elapsed.Seconds()
+			}
+			own = append(own, seconds[0]*1000)
+			toNoop = append(toNoop, seconds[0]/seconds[1])
+			toDirect = append(toDirect, seconds[0]/seconds[2])
+			noopToDirect = append(noopToDirect, seconds[1]/seconds[2])
 		}
-		own = append(own, seconds[0]*1000)
-		toNoop = append(toNoop, seconds[0]/seconds[1])
-		toDirect = append(toDirect, seconds[0]/seconds[2])
-		noopToDirect = append(noopToDirect, seconds[1]/seconds[2])
 	}
 	b.ReportMetric(median(own), "ms/build")
 	b.ReportMetric(median(toNoop), "x-noop")
+	b.ReportMetric(doubt(toNoop), "x-noop±")
 	b.ReportMetric(median(toDirect), "x-direct")
 	b.ReportMetric(median(noopToDirect), "noop-x-direct")
-	b.ReportMetric(0, "ns/op") // three builds each: of no use by itself
+	b.ReportMetric(0, "ns/op") // fifteen builds each: of no use by itself
 }
 
 func median(values []float64) float64 {
