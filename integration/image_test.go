@@ -70,6 +70,12 @@ func TestImageIsOneStaticBinaryOnScratch(t *testing.T) {
 			require.NotEqual(t, elf.PT_INTERP, p.Type, "it asks for a dynamic loader")
 		}
 	})
+	t.Run("nothing keeps the linker from leaving out what isn't called", func(t *testing.T) {
+		// Templates call methods by their names: with them in it, a program has every
+		// method of every type, and each build maps a quarter more of it.
+		require.True(t, bytes.Contains(files["policy-frontend"], []byte("policy-frontend/frontend.(*build).dispatch")), "the names of functions are in the binary")
+		require.False(t, bytes.Contains(files["policy-frontend"], []byte("text/template.(*Template).Execute")), "find who calls it with go build -ldflags=-dumpdep")
+	})
 	t.Run("it is small", func(t *testing.T) {
 		layers, err := image.Layers()
 		require.NoError(t, err)
