@@ -2,7 +2,6 @@ package integration
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,10 +16,8 @@ import (
 
 // BenchmarkDispatch times builds whose every step is cached, as whole processes of
 // buildctl: straight to docker/dockerfile, and through the image in each way of
-// dispatch, in turn, so that the ratios hold while the machine's speed drifts. They
-// are medians over all turns, and what follows the ratios is how sure they are: so much
-// higher or lower may they be, 19 times of 20. A trivial build is over so soon that many
-// are needed to tell one part in a hundred.
+// dispatch. A trivial build is over so soon that many are needed to tell one part in a
+// hundred.
 //
 // Large builds have many copies that differ only in where they go: an LLB of about
 // so many megabytes is what the names of their files make of it.
@@ -148,35 +145,15 @@ func benchmarkDispatch(b *testing.B, dockerfile string, turns int) {
 	for _, way := range ways {
 		lines = append(lines, theWay(b, way, dir))
 	}
-	for _, line := range lines { // warm up
-		d.Buildctl(b, line...).RequireSuccess(b)
-	}
-
-	seconds := make([][]float64, len(lines))
-	ratios := map[string][]float64{}
-	for b.Loop() {
-		for range turns {
-			for _, i := range rand.Perm(len(lines)) { // what one leaves to do falls on each other one
-				s := d.Buildctl(b, lines[i]...).RequireSuccess(b).Elapsed.Seconds()
-				seconds[i] = append(seconds[i], s)
-			}
-			last := len(seconds[0]) - 1
-			direct, forward, mediate, builtin := seconds[0][last], seconds[1][last], seconds[2][last], seconds[3][last]
-			for name, r := range map[string]float64{
-				"builtin/direct": builtin / direct, "mediate/forward": mediate / forward, "forward/direct": forward / direct,
-			} {
-				ratios[name] = append(ratios[name], r)
-			}
-		}
-	}
+	seconds := inTurn(b, d, turns, lines)
 	for i, way := range ways {
 		b.ReportMetric(median(seconds[i])*1000, "ms-"+way)
 	}
-	for name, values := range ratios {
-		b.ReportMetric(median(values), name)
-		b.ReportMetric(doubt(values), name+"±")
-	}
-	b.ReportMetric(0, "ns/op") // four builds each: of no use by itself
+	direct, forward, mediate, builtin := seconds[0], seconds[1], seconds[2], seconds[3]
+	reportRatio(b, "builtin/direct", builtin, direct)
+	reportRatio(b, "mediate/forward", mediate, forward)
+	reportRatio(b, "forward/direct", forward, direct)
+	b.ReportMetric(0, "ns/op") // many builds each: of no use by itself
 }
 
 // copies is a Dockerfile with so many steps, each of so many files of so long names.

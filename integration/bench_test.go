@@ -11,43 +11,59 @@ import (
 
 // BenchmarkWarmBuild times a trivial build whose every step is cached, as whole
 // processes of buildctl: through the image, through a forwarder with the same
-// rebind and no policy, and straight to docker/dockerfile. The three run in turn, in
-// an order drawn anew each time, so that the ratios hold while the machine's speed
-// drifts; they are medians over all turns, of which each round has five.
+// rebind and no policy, and straight to docker/dockerfile.
 func BenchmarkWarmBuild(b *testing.B) {
 	us := env.WithPolicy(b, corpPolicy)
 	noop := env.Registry.Ref(env.Frontend(b, harness.NoopForwarder))
 	d := env.StartDaemon(b, harness.DaemonConfig{DockerfileOff: true, Quiet: true})
 	dir := harness.WriteContext(b, map[string]string{"Dockerfile": goodFile})
-	const inner = "docker/dockerfile:1"
-	lines := [][]string{
+	seconds := inTurn(b, d, 5, [][]string{
 		byBuildctl(dir, us, "--opt", "cmdline="+us+" "+inner),
 		byBuildctl(dir, noop, "--opt", "cmdline="+noop+" "+inner),
 		byBuildctl(dir, inner, "--opt", "cmdline="+inner),
-	}
-	for _, line := range lines { // warm up
+	})
+	policy, forwarder, direct := seconds[0], seconds[1], seconds[2]
+	b.ReportMetric(median(policy)*1000, "ms/build")
+	reportRatio(b, "x-noop", policy, forwarder)
+	reportRatio(b, "x-direct", policy, direct)
+	reportRatio(b, "noop-x-direct", forwarder, direct)
+	b.ReportMetric(0, "ns/op") // many builds each: of no use by itself
+}
+
+// inTurn has buildctl run each line once, so that all is in the cache, and then in
+// turn, so many turns in each round of the benchmark, so that ratios hold while the
+// machine's speed drifts. It returns how long each line took in each turn.
+func inTurn(b *testing.B, d *harness.Daemon, turns int, lines [][]string) (seconds [][]float64) {
+	b.Helper()
+	for _, line := range lines {
 		d.Buildctl(b, line...).RequireSuccess(b)
 	}
-
-	var toNoop, toDirect, noopToDirect, own []float64
-	for b.Loop() {
-		for range 5 {
-			var seconds [3]float64
-			for _, i := range rand.Perm(len(lines)) {
-				seconds[i] = d.Buildctl(b, lines[i]...).RequireSuccess(b).Elapsed.Seconds()
-			}
-			own = append(own, seconds[0]*1000)
-			toNoop = append(toNoop, seconds[0]/seconds[1])
-			toDirect = append(toDirect, seconds[0]/seconds[2])
-			noopToDirect = append(noopToDirect, seconds[1]/seconds[2])
+	seconds = make([][]float64, len(lines))
+	turn := func() {
+		for _, i := range rand.Perm(len(lines)) { // what one leaves to do falls on each other one
+			s := d.Buildctl(b, lines[i]...).RequireSuccess(b).Elapsed.Seconds()
+			seconds[i] = append(seconds[i], s)
 		}
 	}
-	b.ReportMetric(median(own), "ms/build")
-	b.ReportMetric(median(toNoop), "x-noop")
-	b.ReportMetric(doubt(toNoop), "x-noop±")
-	b.ReportMetric(median(toDirect), "x-direct")
-	b.ReportMetric(median(noopToDirect), "noop-x-direct")
-	b.ReportMetric(0, "ns/op") // fifteen builds each: of no use by itself
+	for b.Loop() {
+		for range turns {
+			turn()
+		}
+	}
+	return seconds
+}
+
+// reportRatio reports the median over all turns of what one line took for what another
+// did, and with ± after its name how sure that is: so much higher or lower may it be, 19
+// times of 20.
+func reportRatio(b *testing.B, name string, one, other []float64) {
+	b.Helper()
+	ratios := make([]float64, len(one))
+	for turn := range ratios {
+		ratios[turn] = one[turn] / other[turn]
+	}
+	b.ReportMetric(median(ratios), name)
+	b.ReportMetric(doubt(ratios), name+"±")
 }
 
 func median(values []float64) float64 {
