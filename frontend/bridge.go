@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/policy-frontend/policy-frontend/frontend/codec"
+	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
 )
 
 // What the gateway hands to a frontend in its environment
@@ -167,7 +167,7 @@ func dial(conn net.Conn) (*grpc.ClientConn, error) {
 		grpc.WithInitialConnWindowSize(connWindow),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(
-			grpc.ForceCodecV2(codec.New()),
+			grpc.ForceCodecV2(gatewaycodec.New()),
 			grpc.MaxCallRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
 			grpc.MaxCallSendMsgSize(defaults.DefaultMaxSendMsgSize)),
 	)

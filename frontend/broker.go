@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/policy-frontend/policy-frontend/frontend/facts"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
 // broker serves the gateway API to one inner frontend. What the frontend asks is
@@ -80,7 +80,7 @@ func (s *broker) strict(ctx context.Context, req any, info *grpc.UnaryServerInfo
 		}
 		return nil, s.answer(ctx, err)
 	}
-	if m, ok := req.(proto.Message); ok && facts.HasUnknownFields(m) {
+	if m, ok := req.(proto.Message); ok && llbops.HasUnknownFields(m) {
 		return nil, s.answer(ctx, s.judge.unknown(path.Base(info.FullMethod)+" with something that this version does not know"))
 	}
 	return handle(ctx, req)

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/policy-frontend/policy-frontend/frontend/facts"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
 // NewContainer makes a container for the inner frontend, on references of its own.
@@ -180,7 +180,7 @@ func (s *broker) process(ctx context.Context, msg *gwpb.ExecMessage) error {
 	if err := s.judge.refused(); err != nil {
 		return err
 	}
-	if facts.HasUnknownFields(msg) {
+	if llbops.HasUnknownFields(msg) {
 		return s.judge.unknown("a process with something that this version does not know")
 	}
 	init := msg.GetInit()

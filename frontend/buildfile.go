@@ -11,7 +11,7 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
 
-	"github.com/policy-frontend/policy-frontend/frontend/facts"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
 // directive is what a place in the build says of the frontend: REFERENCE [args…].
@@ -97,7 +97,7 @@ type origin struct {
 	syntaxArg string // … and the build-arg BUILDKIT_SYNTAX beside it
 	filename  string
 	where     []parser.Range
-	place     *facts.Place // fromStep
+	place     *llbops.Place // fromStep
 }
 
 func (o origin) String() string {

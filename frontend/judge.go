@@ -11,7 +11,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 
-	"github.com/policy-frontend/policy-frontend/frontend/facts"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -66,7 +66,7 @@ func (j *judge) judgesResults() bool {
 // that have to be sent with it, instead of any that the inner frontend sent.
 func (j *judge) definition(ctx context.Context, def *pb.Definition) ([]*spb.Policy, error) {
 	g := newGuard(j.inner.decision)
-	for f, err := range facts.FromDefinition(def) {
+	for f, err := range llbops.FromDefinition(def) {
 		if err != nil {
 			return nil, j.unknown("a definition that can't be read: " + legible(err.Error()))
 		}
@@ -88,7 +88,7 @@ func (j *judge) definition(ctx context.Context, def *pb.Definition) ([]*spb.Poli
 // source judges a single source that is looked up. It returns what definition does.
 func (j *judge) source(ctx context.Context, op *pb.SourceOp) ([]*spb.Policy, error) {
 	g := newGuard(j.inner.decision)
-	for _, f := range facts.FromSource(op) {
+	for _, f := range llbops.FromSource(op) {
 		ruling, err := j.rule(ctx, f, nowhere)
 		if err != nil {
 			return nil, err
@@ -114,7 +114,7 @@ func (j *judge) frontend(ctx context.Context, reference string) error {
 // container judges a process in a container of the inner frontend's own; the
 // container alone if init is nil.
 func (j *judge) container(ctx context.Context, req *gwpb.NewContainerRequest, init *gwpb.InitMessage) error {
-	_, err := j.rule(ctx, facts.FromProcess(req, init), nowhere)
+	_, err := j.rule(ctx, llbops.FromProcess(req, init), nowhere)
 	return err
 }
 
@@ -177,7 +177,7 @@ func (j *judge) refusedFor(inner error) error {
 	}
 	for _, src := range errdefs.Sources(inner) {
 		if r.origin.kind != fromStep {
-			if p := facts.NewPlace(src.GetInfo(), src.GetRanges()); p != nil {
+			if p := llbops.NewPlace(src.GetInfo(), src.GetRanges()); p != nil {
 				r = &refusal{origin: origin{kind: fromStep, place: p}, decision: r.decision, cause: r.cause}
 			}
 		}
@@ -197,10 +197,10 @@ func (j *judge) decided() policy.Decision {
 }
 
 // nowhere is the place of what has no line in the build file.
-func nowhere() *facts.Place { return nil }
+func nowhere() *llbops.Place { return nil }
 
 // rule has a fact judged. The error is a *refusal.
-func (j *judge) rule(ctx context.Context, f policy.Fact, at func() *facts.Place) (policy.Ruling, error) {
+func (j *judge) rule(ctx context.Context, f policy.Fact, at func() *llbops.Place) (policy.Ruling, error) {
 	if g := f.Git; g != nil && g.Checksum != "" {
 		caps := j.build.client.BuildOpts().LLBCaps
 		if caps.Supports(pb.CapSourceGitChecksum) != nil { // this daemon does not look at it
@@ -220,7 +220,7 @@ func (j *judge) rule(ctx context.Context, f policy.Fact, at func() *facts.Place)
 }
 
 // refuse makes a refusal of a ruling and remembers the first one.
-func (j *judge) refuse(ruling policy.Ruling, at func() *facts.Place) error {
+func (j *judge) refuse(ruling policy.Ruling, at func() *llbops.Place) error {
 	r := &refusal{origin: origin{kind: fromInner}, decision: j.inner.decision.Overrule(ruling)}
 	if p := at(); p != nil {
 		r.origin = origin{kind: fromStep, place: p}
@@ -252,7 +252,7 @@ func (m *memory) warning(ruling policy.Ruling) bool {
 }
 
 // warn shows a warning at the line that caused it, each once.
-func (j *judge) warn(ctx context.Context, ruling policy.Ruling, at func() *facts.Place) {
+func (j *judge) warn(ctx context.Context, ruling policy.Ruling, at func() *llbops.Place) {
 	if !j.memory.warning(ruling) {
 		return
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/moby/buildkit/frontend/attestations"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 
-	"github.com/policy-frontend/policy-frontend/frontend/facts"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -30,7 +30,7 @@ func configsOf(res *gwpb.Result, subrequest bool) ([]policy.Fact, error) {
 	for _, key := range slices.Sorted(maps.Keys(metadata)) {
 		rest, ok := strings.CutPrefix(key, exptypes.ExporterImageConfigKey)
 		if platform, of := strings.CutPrefix(rest, "/"); ok && (of || rest == "") {
-			found = append(found, facts.FromConfig(platform, metadata[key]))
+			found = append(found, llbops.FromConfig(platform, metadata[key]))
 		}
 	}
 	if _, all := metadata[exptypes.ExporterImageConfigKey]; all {
@@ -41,7 +41,7 @@ func configsOf(res *gwpb.Result, subrequest bool) ([]policy.Fact, error) {
 		if subrequest && len(found) == 0 && !hasRefs(res) {
 			return nil, nil
 		}
-		return append(found, facts.FromConfig("", nil)), nil // for the daemon's own platform
+		return append(found, llbops.FromConfig("", nil)), nil // for the daemon's own platform
 	}
 	var ps exptypes.Platforms
 	if err := json.Unmarshal(dt, &ps); err != nil {
@@ -49,7 +49,7 @@ func configsOf(res *gwpb.Result, subrequest bool) ([]policy.Fact, error) {
 	}
 	for _, p := range ps.Platforms {
 		if _, ok := metadata[exptypes.ExporterImageConfigKey+"/"+p.ID]; !ok {
-			found = append(found, facts.FromConfig(p.ID, nil))
+			found = append(found, llbops.FromConfig(p.ID, nil))
 		}
 	}
 	return found, nil

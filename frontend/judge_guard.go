@@ -11,7 +11,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 
-	"github.com/policy-frontend/policy-frontend/frontend/facts"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -43,7 +43,7 @@ func newGuard(d policy.Decision) *guard {
 	g := &guard{selectors: newSelectors(), convert: map[string]string{}, seen: map[string]bool{}}
 	for _, k := range []policy.Kind{policy.KindImages, policy.KindGit, policy.KindHTTP, policy.KindLocal, policy.KindOCILayout, policy.KindBlob} {
 		if d.Enforces(k) {
-			g.schemes = append(g.schemes, facts.Schemes(k)...)
+			g.schemes = append(g.schemes, llbops.Schemes(k)...)
 		}
 	}
 	return g
@@ -59,7 +59,7 @@ func (g *guard) allow(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) erro
 	if !utf8.ValidString(op.GetIdentifier()) || strings.ContainsRune(op.GetIdentifier(), utf8.RuneError) {
 		return fmt.Errorf("%s, whose name is not readable text", printable(op.GetIdentifier())) // a selector can't tell its bytes apart
 	}
-	if bundle := facts.Bundle(op); bundle != nil && f.Git == nil {
+	if bundle := llbops.Bundle(op); bundle != nil && f.Git == nil {
 		op = bundle // the daemon evaluates it as a source of its own
 	}
 	if to := ruling.Image.String(); ruling.Image.Name() != "" && dockerImageProto+to != op.GetIdentifier() {
@@ -76,8 +76,8 @@ func (g *guard) allow(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) erro
 	if scheme, _, _ := strings.Cut(op.GetIdentifier(), "://"); !slices.Contains(g.schemes, scheme) {
 		return g.bounded()
 	}
-	fixed := facts.Fixed(op)
-	for _, id := range facts.Identifiers(op) {
+	fixed := llbops.Fixed(op)
+	for _, id := range llbops.Identifiers(op) {
 		g.hold(exactly(id), fixed)
 	}
 	if f.Image != "" && !strings.Contains(op.GetIdentifier(), "@") {

@@ -13,7 +13,7 @@ import (
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	"github.com/stretchr/testify/require"
 
-	"github.com/policy-frontend/policy-frontend/frontend/facts"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
 const pinnedDigest = "@sha256:1111111111111111111111111111111111111111111111111111111111111111"
@@ -71,7 +71,7 @@ func TestTheDaemonReadsWhatWasJudged(t *testing.T) {
 				guard = append([]*spb.Policy{tc.client}, guard...)
 			}
 			op := tc.ask.CloneVT()
-			if ids := facts.Identifiers(op); tc.client == nil {
+			if ids := llbops.Identifiers(op); tc.client == nil {
 				op.Identifier = ids[len(ids)-1] // as a daemon of today brings it into its normal form
 			}
 			_, err = sourcepolicy.NewEngine(guard).Evaluate(context.Background(), op)

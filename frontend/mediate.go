@@ -23,7 +23,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
-	"github.com/policy-frontend/policy-frontend/frontend/codec"
+	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -268,7 +268,7 @@ func (s *broker) server() *grpc.Server {
 		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
 		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
 		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.ForceServerCodecV2(codec.New()),
+		grpc.ForceServerCodecV2(gatewaycodec.New()),
 		grpc.WriteBufferSize(buffer), grpc.ReadBufferSize(buffer),
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connWindow),

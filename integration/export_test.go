@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/internal/export"
 	"github.com/policy-frontend/policy-frontend/policy"
-	"github.com/policy-frontend/policy-frontend/policy/export"
 )
 
 // The repositories of these tests: others look whether anything of the evil frontend's

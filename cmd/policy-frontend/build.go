@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/policy-frontend/policy-frontend/frontend/facts"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/internal/opcheck"
 	"github.com/policy-frontend/policy-frontend/policy"
-	"github.com/policy-frontend/policy-frontend/policy/offline"
 )
 
 // buildFlags name the files with what the frontend would build.
@@ -37,11 +37,11 @@ type asked struct {
 func (f *buildFlags) read() ([]asked, error) {
 	var out []asked
 	if f.facts != "" {
-		data, err := readFile(f.facts, offline.MaxSize)
+		data, err := readFile(f.facts, opcheck.MaxSize)
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
-		list, err := offline.Parse(f.facts, data)
+		list, err := opcheck.Parse(f.facts, data)
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
@@ -52,11 +52,11 @@ func (f *buildFlags) read() ([]asked, error) {
 	if f.llb == "" {
 		return out, nil
 	}
-	data, err := readFile(f.llb, facts.MaxSize)
+	data, err := readFile(f.llb, llbops.MaxSize)
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
-	for found, err := range facts.Read(data) {
+	for found, err := range llbops.Read(data) {
 		if err != nil {
 			return nil, &exitError{exitUsage, fmt.Errorf("%s: %w", f.llb, err)}
 		}
@@ -66,7 +66,7 @@ func (f *buildFlags) read() ([]asked, error) {
 }
 
 // place says which line of which build file asks for what was found, or "".
-func place(f facts.Found) string {
+func place(f llbops.Found) string {
 	p := f.Place()
 	if p == nil {
 		return ""
@@ -76,11 +76,11 @@ func place(f facts.Found) string {
 }
 
 // judge returns the answers to what was asked, those that are the same once.
-func judge(l policy.Layers, at time.Time, d policy.Decision, list []asked) ([]offline.Answer, error) {
-	out := []offline.Answer{}
+func judge(l policy.Layers, at time.Time, d policy.Decision, list []asked) ([]opcheck.Answer, error) {
+	out := []opcheck.Answer{}
 	seen := map[string]bool{}
 	for _, f := range list {
-		a := offline.Judge(l, at, d, f.Fact)
+		a := opcheck.Judge(l, at, d, f.Fact)
 		a.At = f.at
 		text, err := json.Marshal(a)
 		if err != nil {
@@ -95,9 +95,9 @@ func judge(l policy.Layers, at time.Time, d policy.Decision, list []asked) ([]of
 }
 
 // worst is the verdict on a build whose frontend got the first one.
-func worst(v policy.Verdict, answers []offline.Answer) policy.Verdict {
+func worst(v policy.Verdict, answers []opcheck.Answer) policy.Verdict {
 	for _, bad := range []policy.Verdict{policy.Deny, policy.Undecidable} {
-		if v == bad || slices.ContainsFunc(answers, func(a offline.Answer) bool { return a.Verdict == bad }) {
+		if v == bad || slices.ContainsFunc(answers, func(a opcheck.Answer) bool { return a.Verdict == bad }) {
 			return bad
 		}
 	}
@@ -105,7 +105,7 @@ func worst(v policy.Verdict, answers []offline.Answer) policy.Verdict {
 }
 
 // printAnswers writes for a person what a policy says of each fact.
-func printAnswers(w io.Writer, answers []offline.Answer) error {
+func printAnswers(w io.Writer, answers []opcheck.Answer) error {
 	var b strings.Builder
 	for _, a := range answers {
 		at := ""

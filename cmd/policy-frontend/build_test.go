@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/policy-frontend/policy-frontend/internal/opcheck"
 	"github.com/policy-frontend/policy-frontend/policy"
-	"github.com/policy-frontend/policy-frontend/policy/offline"
 )
 
 const judgedPolicy = `version: 1
@@ -104,7 +104,7 @@ func TestEvalJSONHasFactsOnlyIfTheyAreAskedFor(t *testing.T) {
 	file, facts := write(t, "policy.yaml", judgedPolicy), write(t, "facts.yaml", judgedFacts)
 	type output struct {
 		policy.Decision
-		Build    *[]offline.Answer `json:"build"`
+		Build    *[]opcheck.Answer `json:"build"`
 		Steps    []policy.Step     `json:"steps"`
 		Explains policy.Decision   `json:"decision"`
 	}
@@ -119,7 +119,7 @@ func TestEvalJSONHasFactsOnlyIfTheyAreAskedFor(t *testing.T) {
 	eval := ask("eval", "--build", facts)
 	require.Equal(t, policy.Allow, eval.Verdict, "the decision stays what a build's metadata has")
 	require.Len(t, *eval.Build, 3)
-	require.Equal(t, offline.Answer{Verdict: policy.Allow, Asked: "the image busybox", Messages: []string{}, Image: "mirror.example/hub/busybox:latest"}, (*eval.Build)[0])
+	require.Equal(t, opcheck.Answer{Verdict: policy.Allow, Asked: "the image busybox", Messages: []string{}, Image: "mirror.example/hub/busybox:latest"}, (*eval.Build)[0])
 	require.Equal(t, []string{"deny", "dockerfile", "mirror.example/**"}, []string{string((*eval.Build)[1].Verdict), (*eval.Build)[1].Rule, (*eval.Build)[1].Allowed[0]})
 
 	explain := ask("explain", "--build", facts)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/policy-frontend/policy-frontend/policy/diff"
+	"github.com/policy-frontend/policy-frontend/internal/diff"
 )
 
 func newDiffCommand() *cobra.Command {

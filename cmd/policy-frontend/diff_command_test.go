@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/policy-frontend/policy-frontend/policy/diff"
+	"github.com/policy-frontend/policy-frontend/internal/diff"
 )
 
 const (

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/policy-frontend/policy-frontend/internal/opcheck"
 	"github.com/policy-frontend/policy-frontend/policy"
-	"github.com/policy-frontend/policy-frontend/policy/offline"
 )
 
 func newEvalCommand() *cobra.Command {
@@ -88,12 +88,12 @@ invalid policy, 3 undecidable because the decision needs the digest of an image.
 
 // printDecision prints the decision, and what was answered about facts if there were
 // some.
-func printDecision(w io.Writer, d policy.Decision, answers []offline.Answer, facts bool, format string) error {
+func printDecision(w io.Writer, d policy.Decision, answers []opcheck.Answer, facts bool, format string) error {
 	switch {
 	case format == formatJSON && facts:
 		return printJSON(w, struct {
 			policy.Decision
-			Build []offline.Answer `json:"build"`
+			Build []opcheck.Answer `json:"build"`
 		}{d, answers})
 	case format == formatJSON:
 		return printJSON(w, d)

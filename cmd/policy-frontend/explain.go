@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/policy-frontend/policy-frontend/internal/opcheck"
 	"github.com/policy-frontend/policy-frontend/policy"
-	"github.com/policy-frontend/policy-frontend/policy/offline"
 )
 
 func newExplainCommand() *cobra.Command {
@@ -68,12 +68,12 @@ Exit code: as for eval.`,
 	return cmd
 }
 
-func printTrace(w io.Writer, t policy.Trace, answers []offline.Answer, facts bool, format string) error {
+func printTrace(w io.Writer, t policy.Trace, answers []opcheck.Answer, facts bool, format string) error {
 	switch {
 	case format == formatJSON && facts:
 		return printJSON(w, struct {
 			policy.Trace
-			Build []offline.Answer `json:"build"`
+			Build []opcheck.Answer `json:"build"`
 		}{t, answers})
 	case format == formatJSON:
 		return printJSON(w, t)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/policy-frontend/policy-frontend/policy/export"
+	"github.com/policy-frontend/policy-frontend/internal/export"
 )
 
 // exportFlags are the flags of export.

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
+	"github.com/policy-frontend/policy-frontend/internal/lint"
 	"github.com/policy-frontend/policy-frontend/policy"
-	"github.com/policy-frontend/policy-frontend/policy/lint"
 )
 
 func newLintCommand() *cobra.Command {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/policy-frontend/policy-frontend/policy/lint"
+	"github.com/policy-frontend/policy-frontend/internal/lint"
 )
 
 const loosePolicy = "version: 1\nid: x\ncontact: y\nfrontends:\n- {match: [\"a\"], expires: 2027-01-01}\n- {name: \"a,b\", match: [docker/x*]}\n"

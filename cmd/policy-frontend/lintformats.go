@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/policy-frontend/policy-frontend/policy/lint"
+	"github.com/policy-frontend/policy-frontend/internal/lint"
 )
 
 const (

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/policy-frontend/policy-frontend/lock"
+	"github.com/policy-frontend/policy-frontend/internal/lock"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 

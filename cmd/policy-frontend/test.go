@@ -12,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/policy-frontend/policy-frontend/internal/opcheck"
+	"github.com/policy-frontend/policy-frontend/internal/policytest"
 	"github.com/policy-frontend/policy-frontend/policy"
-	"github.com/policy-frontend/policy-frontend/policy/offline"
-	"github.com/policy-frontend/policy-frontend/policy/suite"
 )
 
 // suiteSuffix is how the name of a file of cases ends.
@@ -176,7 +176,7 @@ type caseReport struct {
 	Failures []string        `json:"failures,omitempty"`
 	Decision policy.Decision `json:"decision"`
 	// Build are the answers to the case's facts.
-	Build []offline.Answer `json:"build,omitempty"`
+	Build []opcheck.Answer `json:"build,omitempty"`
 }
 
 type ruleReport struct {
@@ -188,11 +188,11 @@ type ruleReport struct {
 
 // file runs the cases of one file.
 func (r *testReport) file(file string, run *regexp.Regexp) error {
-	data, err := readFile(file, suite.MaxSize)
+	data, err := readFile(file, policytest.MaxSize)
 	if err != nil {
 		return err
 	}
-	s, err := suite.Parse(file, data)
+	s, err := policytest.Parse(file, data)
 	if err != nil {
 		return err
 	}
@@ -243,7 +243,7 @@ func (f suiteFolder) Overlay(name string) (*policy.Policy, error) {
 func (r *testReport) findNotHit() {
 	for _, file := range r.order {
 		t := r.policies[file]
-		for _, rule := range suite.NotHit(t.Policy, t.hit) {
+		for _, rule := range policytest.NotHit(t.Policy, t.hit) {
 			r.notHit = append(r.notHit, ruleReport{file, rule.Name, t.path(rule.File()), rule.Line()})
 		}
 	}

@@ -1,0 +1,191 @@
+package diff
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// Work is counted in comparisons of two patterns, of which a computer does some
+// millions in a second.
+const (
+	// maxWork is how much work one Compare does at most.
+	maxWork = 10_000_000
+	// requestWork is how much work it is to ask both policies.
+	requestWork = 20
+	// meetWork is how much work it is to say what two patterns have in common.
+	meetWork = 50
+	// exampleWork is how much work it is to make an example of a pattern.
+	exampleWork = 10
+)
+
+// comparison is the state of one Compare.
+type comparison struct {
+	a, b     *side
+	at       time.Time
+	fresh    string        // spelled out by no glob
+	other    digest.Digest // in no rule
+	deep     int           // more components than a pattern has
+	complete bool
+	budget   int // of work
+	asked    int
+	found    differences
+
+	known      map[string]bool                // names
+	seen       map[string]bool                // signatures of names
+	conditions map[*policy.Rule]policy.Layers // on tags
+	built      map[string]built               // by the rules on builds of both policies
+}
+
+func newComparison(a, b *policy.Policy, at time.Time) *comparison {
+	c := &comparison{
+		a: newSide(a), b: newSide(b), at: at, complete: true, budget: maxWork, other: digest.FromString("an image that no rule names"),
+		known: map[string]bool{}, seen: map[string]bool{}, conditions: map[*policy.Rule]policy.Layers{}, built: map[string]built{},
+	}
+	c.fresh = globs.Fresh(slices.Concat(c.a.texts(), c.b.texts()))
+	// A name has at most 255 characters.
+	c.deep = min(max(c.a.depth(), c.b.depth())+1, 200/(len(c.fresh)+1))
+	return c
+}
+
+// spend does some work. It is false if that is too much, and the comparison then not
+// complete.
+func (c *comparison) spend(work int) bool {
+	if c.budget < work {
+		c.budget, c.complete = 0, false
+		return false
+	}
+	c.budget -= work
+	return true
+}
+
+// witness is a name that stands for others.
+type witness struct {
+	name    string
+	pattern string // from which it was made
+}
+
+// names compares the answers for names of all patterns and of what each two of them
+// have in common, until it is too much work.
+func (c *comparison) names() {
+	global := c.globalChange()
+	setsA, okA := c.a.sets(c.changed(c.a, c.b, global), global)
+	setsB, okB := c.b.sets(c.changed(c.b, c.a, global), global)
+	c.complete = c.complete && okA && okB
+	for _, s := range slices.Concat(setsB, setsA) {
+		if s.changed && !c.examples(s.names, s.pattern) {
+			return
+		}
+	}
+	for _, b := range setsB {
+		for _, a := range setsA {
+			if !a.changed && !b.changed {
+				continue
+			}
+			if !c.spend(1) {
+				return
+			}
+			if !a.names.Open() && !b.names.Open() || !a.names.Overlaps(b.names) {
+				continue // Two names are the same, and there, or have nothing in common.
+			}
+			if !c.spend(meetWork) {
+				return
+			}
+			forms, ok := b.names.Meet(a.names)
+			c.complete = c.complete && ok
+			for _, n := range forms {
+				if !c.examples(n, b.pattern) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// examples compares the answers for examples of names, each once. It is false when it
+// is too much work.
+func (c *comparison) examples(n globs.Name, pattern string) bool {
+	for _, depth := range []int{0, 1, c.deep} {
+		for _, fill := range []string{c.fresh, ""} {
+			if !c.spend(exampleWork) {
+				return false
+			}
+			name := n.Example(fill, depth)
+			ref, err := policy.ParseReference(name)
+			if err != nil || ref.Name() != name || c.known[name] {
+				continue
+			}
+			c.known[name] = true
+			if !c.name(witness{name, pattern}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// globalChange reports whether what holds for all rules differs, or the order of
+// those that both policies have.
+func (c *comparison) globalChange() bool {
+	a, b := c.a.Policy, c.b.Policy
+	sameAlias := func(x, y policy.Alias) bool {
+		fromX, toX := x.Names()
+		fromY, toY := y.Names()
+		return fromX == fromY && toX == toY && maps.Equal(x.Pins, y.Pins)
+	}
+	if a.Default != b.Default || a.Mode != b.Mode || a.Dispatch != b.Dispatch || marshal(a.Build) != marshal(b.Build) ||
+		a.Limits.Timeout != b.Limits.Timeout || a.Limits.Nesting != b.Limits.Nesting ||
+		!slices.Equal(a.Limits.Patterns(), b.Limits.Patterns()) || !slices.EqualFunc(a.Aliases, b.Aliases, sameAlias) {
+		return true
+	}
+	return !slices.Equal(common(c.a, c.b), common(c.b, c.a))
+}
+
+// common returns the rules of a that b has too, in their order.
+func common(a, b *side) []string {
+	has := map[string]bool{}
+	for _, w := range b.written {
+		has[w] = true
+	}
+	var out []string
+	for _, w := range a.written {
+		if has[w] {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// changed tells the rules of a side that the other doesn't have as they are; all, if
+// something global changed.
+func (c *comparison) changed(s, o *side, global bool) func(int) bool {
+	has := map[string]bool{}
+	for _, w := range o.written {
+		has[w] = true
+	}
+	return func(i int) bool { return global || !has[s.written[i]] }
+}
+
+// ask asks one policy as a build does: first for the name, then with what it resolves
+// to. The digest is what every tag points to.
+func ask(s *side, r policy.Request, points digest.Digest) policy.Decision {
+	d := policy.Decide(s.layers, r)
+	if d.Verdict == policy.Deny {
+		return d
+	}
+	switch {
+	case d.Reference.Digest() == "":
+		r.Digest = points
+	case d.TagUnverified:
+		r.TagDigest = points
+	}
+	return policy.Decide(s.layers, r)
+}
+
+// permits reports whether a build runs.
+func permits(d policy.Decision) bool { return d.Verdict == policy.Allow || d.Verdict == policy.Warn }

@@ -1,0 +1,240 @@
+package diff
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// commit is one that no rule names.
+const commit = "0123456789012345678901234567890123456789"
+
+// probes returns examples of what a frontend may ask for, from the rules on builds of
+// both decisions: of each pattern, of what each two have in common, and of what none
+// is for. Those that are alike are one list, the plainest first.
+func (c *comparison) probes(before, after policy.Decision) [][]policy.Fact {
+	var rules []policy.Build
+	for _, o := range slices.Concat(after.Obligations.Build, before.Obligations.Build) {
+		rules = append(rules, o.Build)
+	}
+	p := prober{c: c}
+	p.images(rules)
+	p.urls(rules)
+	p.names(rules)
+	p.exec(rules)
+	p.config(rules)
+	return p.facts
+}
+
+// prober collects examples of facts.
+type prober struct {
+	c     *comparison
+	facts [][]policy.Fact
+}
+
+func (p *prober) add(alike ...policy.Fact) { p.facts = append(p.facts, alike) }
+
+// examples returns examples of patterns of names, and a name that none is for.
+func (p *prober) examples(patterns []string) []string {
+	c := p.c
+	slices.Sort(patterns)
+	patterns = slices.Compact(patterns)
+	parsed := make([]globs.Name, len(patterns))
+	for i, s := range patterns {
+		parsed[i] = globs.ParseName(s)
+	}
+	all := slices.Clone(parsed)
+	for i, a := range parsed {
+		for _, b := range parsed[:i] {
+			if !c.spend(meetWork) {
+				return nil
+			}
+			if !a.Open() && !b.Open() || !a.Overlaps(b) {
+				continue
+			}
+			forms, ok := a.Meet(b)
+			c.complete = c.complete && ok
+			all = append(all, forms...)
+		}
+	}
+	out := []string{c.fresh + ".example/" + c.fresh}
+	for _, n := range all {
+		for _, depth := range []int{0, 1, c.deep} {
+			for _, fill := range []string{c.fresh, ""} {
+				if !c.spend(exampleWork) {
+					return nil
+				}
+				if name := n.Example(fill, depth); !slices.Contains(out, name) {
+					out = append(out, name)
+				}
+			}
+		}
+	}
+	return out
+}
+
+func (p *prober) images(rules []policy.Build) {
+	var patterns []string
+	named := false
+	for _, b := range rules {
+		if b.Images == nil {
+			continue
+		}
+		named = true
+		allow, deny := b.Images.Patterns()
+		patterns = slices.Concat(patterns, allow, deny)
+		for i := range b.Images.Convert {
+			from, to := b.Images.Convert[i].Names()
+			patterns = append(patterns, from, to)
+		}
+	}
+	if !named {
+		return
+	}
+	for _, b := range rules {
+		if b.Images != nil {
+			p.pins(b.Images, rules)
+		}
+	}
+	for _, name := range p.examples(patterns) {
+		p.add(policy.Fact{Image: name + ":" + p.c.fresh}, policy.Fact{Image: name + "@" + p.c.other.String()})
+	}
+}
+
+// pins adds the tags that are pinned, under the names too that are converted to theirs.
+func (p *prober) pins(r *policy.ImageRules, rules []policy.Build) {
+	for _, pin := range slices.Sorted(maps.Keys(r.Pins)) {
+		ref, err := policy.ParseReference(pin)
+		if err != nil {
+			continue // There is no policy with such a pin.
+		}
+		names := []string{ref.Name()}
+		for _, b := range rules {
+			if b.Images != nil {
+				names = append(names, convertedTo(b.Images, ref.Name())...)
+			}
+		}
+		for _, name := range names {
+			tagged := name + ":" + ref.Tag()
+			p.add(policy.Fact{Image: tagged}, policy.Fact{Image: tagged + "@" + r.Pins[pin]}, policy.Fact{Image: tagged + "@" + p.c.other.String()})
+		}
+	}
+}
+
+// convertedTo returns the names that the rules convert to the name.
+func convertedTo(r *policy.ImageRules, name string) []string {
+	var out []string
+	for i := range r.Convert {
+		from, to := r.Convert[i].Names()
+		prefix, open := strings.CutSuffix(to, "/**")
+		if rest, ok := strings.CutPrefix(name, prefix+"/"); open && ok {
+			out = append(out, strings.TrimSuffix(from, "**")+rest)
+		} else if to == name {
+			out = append(out, from)
+		}
+	}
+	return out
+}
+
+// urls adds repositories and downloads.
+func (p *prober) urls(rules []policy.Build) {
+	var git, http []string
+	hasGit, hasHTTP := false, false
+	for _, b := range rules {
+		if r := b.Git; r != nil {
+			allow, deny := r.Patterns()
+			git, hasGit = slices.Concat(git, allow, deny), true
+		}
+		if r := b.HTTP; r != nil {
+			allow, deny := r.Patterns()
+			http, hasHTTP = slices.Concat(http, allow, deny), true
+		}
+	}
+	if hasGit {
+		for _, url := range p.exampleURLs(git) {
+			p.add(policy.Fact{Git: &policy.GitFact{URL: url}}, policy.Fact{Git: &policy.GitFact{URL: url, Ref: commit}})
+		}
+	}
+	if hasHTTP {
+		for _, url := range p.exampleURLs(http) {
+			p.add(policy.Fact{HTTP: &policy.HTTPFact{URL: url}}, policy.Fact{HTTP: &policy.HTTPFact{URL: url, Checksum: p.c.other.String()}})
+		}
+	}
+}
+
+// exampleURLs returns examples of patterns of URLs, whose scheme and host it takes for
+// components of a name.
+func (p *prober) exampleURLs(patterns []string) []string {
+	var names []string
+	for _, u := range patterns {
+		scheme, rest, _ := strings.Cut(u, "://")
+		host, path, _ := strings.Cut(rest, "/")
+		names = append(names, scheme+"/"+strings.ReplaceAll(host, "**", "*.*")+"/"+path)
+	}
+	for _, scheme := range []string{"https", "http", "ssh", "git"} {
+		names = append(names, scheme+"/"+p.c.fresh+".example/"+p.c.fresh)
+	}
+	var out []string
+	for _, name := range p.examples(names) {
+		if scheme, rest, ok := strings.Cut(name, "/"); ok {
+			out = append(out, scheme+"://"+rest)
+		}
+	}
+	return out
+}
+
+// names adds what has rules on names alone.
+func (p *prober) names(rules []policy.Build) {
+	for _, kind := range []struct {
+		rules func(b policy.Build) *policy.PatternRules
+		fact  func(name string) policy.Fact
+	}{
+		{func(b policy.Build) *policy.PatternRules { return b.OCILayout }, func(n string) policy.Fact { return policy.Fact{OCILayout: n + ":" + p.c.fresh} }},
+		{func(b policy.Build) *policy.PatternRules { return b.Blob }, func(n string) policy.Fact { return policy.Fact{Blob: n + "@" + p.c.other.String()} }},
+		{func(b policy.Build) *policy.PatternRules { return b.Frontends }, func(n string) policy.Fact { return policy.Fact{Frontend: n + ":" + p.c.fresh} }},
+	} {
+		patterns, named := []string{}, false
+		for _, b := range rules {
+			if r := kind.rules(b); r != nil {
+				allow, deny := r.Patterns()
+				patterns, named = slices.Concat(patterns, allow, deny), true
+			}
+		}
+		if !named {
+			continue
+		}
+		for _, name := range p.examples(patterns) {
+			p.add(kind.fact(name))
+		}
+	}
+	for _, name := range p.texts(rules, func(b policy.Build) []string {
+		if b.Local == nil {
+			return nil
+		}
+		return slices.Concat(b.Local.Allow, b.Local.Deny)
+	}) {
+		p.add(policy.Fact{Local: name})
+	}
+}
+
+// texts returns examples of globs, of what each two have in common, and a text that
+// none is for.
+func (p *prober) texts(rules []policy.Build, of func(policy.Build) []string) []string {
+	var patterns []string
+	for _, b := range rules {
+		patterns = append(patterns, of(b)...)
+	}
+	slices.Sort(patterns)
+	out := []string{p.c.fresh}
+	for _, g := range p.c.meets(slices.Compact(patterns)) {
+		for _, fill := range []string{p.c.fresh, ""} {
+			if s := globs.Example(g, fill); s != "" && !slices.Contains(out, s) {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}

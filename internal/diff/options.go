@@ -1,0 +1,96 @@
+package diff
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// options returns sets of options on which the rules may differ, none first. A build
+// is refused for one option at a time, so each set has one.
+func (c *comparison) options(rules []*policy.Rule) []map[string]string {
+	out := []map[string]string{nil}
+	var patterns []string
+	values := map[string][]string{}
+	for _, r := range rules {
+		o := &r.Options
+		patterns = slices.Concat(patterns, o.Deny, o.Strip, o.Only)
+		for k, v := range o.Force {
+			patterns = append(patterns, k)
+			values[k] = append(values[k], v)
+		}
+	}
+	if len(patterns) == 0 {
+		return out
+	}
+	slices.Sort(patterns)
+	keys := []string{c.fresh}
+	for _, p := range c.meets(slices.Compact(patterns)) {
+		for _, fill := range []string{c.fresh, ""} {
+			if key := globs.Example(p, fill); key != "" && !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	for _, k := range differing(keys, patterns) {
+		for _, v := range append([]string{c.fresh}, values[k]...) {
+			out = append(out, map[string]string{k: v})
+		}
+	}
+	return out
+}
+
+// differing returns the first of all keys that no glob tells apart, and those of which
+// rules have to say something special.
+func differing(keys, patterns []string) []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, k := range keys {
+		var signature strings.Builder
+		if strings.HasPrefix(k, "local-sessionid:") {
+			signature.WriteString("exempt")
+		}
+		for _, p := range patterns {
+			signature.WriteString(strconv.FormatBool(globs.Match(p, k)))
+		}
+		if s := signature.String(); !seen[s] {
+			seen[s] = true
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// inputs returns no inputs, and some if a rule refuses them.
+func (c *comparison) inputs(rules []*policy.Rule) [][]string {
+	if slices.ContainsFunc(rules, func(r *policy.Rule) bool { return r.Options.Inputs == policy.ActionDeny }) {
+		return [][]string{nil, {c.fresh}}
+	}
+	return [][]string{nil}
+}
+
+// meets returns the globs and what each two of them have in common.
+func (c *comparison) meets(list []string) []string {
+	out := slices.Clone(list)
+	for i, a := range list {
+		for _, b := range list[:i] {
+			if !c.spend(meetWork) {
+				return out
+			}
+			if !globs.Open(a) && !globs.Open(b) {
+				continue
+			}
+			forms, ok := globs.Meet(a, b)
+			c.complete = c.complete && ok
+			for _, f := range forms {
+				if !slices.Contains(out, f) {
+					out = append(out, f)
+				}
+			}
+		}
+	}
+	return out
+}

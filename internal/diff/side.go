@@ -1,0 +1,223 @@
+package diff
+
+import (
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// side is one of the two policies.
+type side struct {
+	*policy.Policy
+	layers  policy.Layers
+	written []string // what decides of each rule, as a text to compare
+	aliases []alias
+	limits  []globs.Name
+	exact   map[string][]int // rules by patterns without star
+	open    []openPattern    // the others
+}
+
+type alias struct {
+	*policy.Alias
+	from, to globs.Name
+}
+
+type openPattern struct {
+	names globs.Name
+	rule  int
+}
+
+// set is the names that requests can have to meet a rule, or the names that any
+// request can have if there is no rule.
+type set struct {
+	names   globs.Name
+	pattern string // as the rule has it
+	changed bool   // it may make a difference
+}
+
+func newSide(p *policy.Policy) *side {
+	s := &side{Policy: p, exact: map[string][]int{}}
+	// Stack only fails for what package policy didn't make, and the zero layers then
+	// refuse everything.
+	s.layers, _ = policy.Stack(p, nil)
+	for _, l := range p.Limits.Patterns() {
+		s.limits = append(s.limits, globs.ParseName(l))
+	}
+	for i := range p.Aliases {
+		from, to := p.Aliases[i].Names()
+		s.aliases = append(s.aliases, alias{&p.Aliases[i], globs.ParseName(from), globs.ParseName(to)})
+	}
+	for i := range p.Frontends {
+		s.written = append(s.written, written(&p.Frontends[i]))
+		for _, pattern := range p.Frontends[i].Patterns() {
+			if globs.Open(pattern) {
+				s.open = append(s.open, openPattern{globs.ParseName(pattern), i})
+			} else {
+				s.exact[pattern] = append(s.exact[pattern], i)
+			}
+		}
+	}
+	return s
+}
+
+// rules returns the rules that are for a name, as the aliases leave it.
+func (s *side) rules(name string) []*policy.Rule {
+	found := slices.Clone(s.exact[name])
+	n := globs.ParseName(name)
+	for _, o := range s.open {
+		if o.names.Covers(n) {
+			found = append(found, o.rule)
+		}
+	}
+	slices.Sort(found)
+	var out []*policy.Rule
+	for _, i := range slices.Compact(found) {
+		out = append(out, &s.Frontends[i])
+	}
+	return out
+}
+
+// sets returns what requests can be for: each rule's patterns as far as the limits
+// take them, everything for what no rule is for, and each of it as it is before the
+// aliases. It is false if there is more than can be listed.
+func (s *side) sets(changed func(i int) bool, all bool) ([]set, bool) {
+	complete := true
+	var out []set
+	add := func(pattern string, changed bool) {
+		written := globs.ParseName(pattern)
+		limited := []globs.Name{written}
+		for _, l := range s.limits {
+			// What the limits refuse can be what the other policy allows.
+			forms, ok := written.Meet(l)
+			complete = complete && ok
+			limited = append(limited, forms...)
+		}
+		for _, n := range limited {
+			out = append(out, set{n, pattern, changed})
+			for _, a := range s.aliases {
+				before, ok := a.before(n)
+				complete = complete && ok
+				for _, m := range before {
+					out = append(out, set{m, pattern, changed})
+				}
+			}
+		}
+	}
+	for i := range s.Frontends {
+		for _, p := range s.Frontends[i].Patterns() {
+			add(p, changed(i))
+		}
+	}
+	add("**", all)
+	for i, a := range s.aliases {
+		out = append(out, set{a.from, s.Aliases[i].From, all})
+	}
+	return out, complete
+}
+
+// before returns the names that the alias turns into one of n.
+func (a alias) before(n globs.Name) ([]globs.Name, bool) {
+	forms, ok := n.Meet(a.to)
+	from, to := a.from, a.to
+	if a.to.Open() { // Both end in "*", "**", for the rest that is carried over.
+		from, to = from[:len(from)-2], to[:len(to)-2]
+	}
+	var out []globs.Name
+	for _, f := range forms {
+		if len(f) >= len(to) {
+			out = append(out, slices.Concat(from, f[len(to):]))
+		}
+	}
+	return out, ok
+}
+
+// texts returns all globs of the policy, for which a fresh text is needed.
+func (s *side) texts() []string {
+	var out []string
+	for i := range s.Frontends {
+		r := &s.Frontends[i]
+		out = append(out, r.Patterns()...)
+		out = slices.Concat(out, r.Tags, r.ExceptTags, r.Options.Deny, r.Options.Strip, r.Options.Only)
+		for k := range r.Options.Force {
+			out = append(out, k)
+		}
+		out = append(out, buildTexts(r.Build)...)
+	}
+	out = append(out, buildTexts(s.Build)...)
+	for _, a := range s.aliases {
+		out = append(out, a.from.String(), a.to.String())
+	}
+	return append(out, s.Limits.Patterns()...)
+}
+
+// buildTexts returns all globs of rules on builds.
+func buildTexts(b *policy.Build) []string {
+	if b == nil {
+		return nil
+	}
+	var out []string
+	add := func(allow, deny []string) { out = slices.Concat(out, allow, deny) }
+	if r := b.Images; r != nil {
+		add(r.Patterns())
+		for i := range r.Convert {
+			from, to := r.Convert[i].Names()
+			out = append(out, from, to)
+		}
+		for pin := range r.Pins {
+			out = append(out, pin)
+		}
+	}
+	for _, r := range []*policy.PatternRules{b.OCILayout, b.Blob, b.Frontends} {
+		if r != nil {
+			add(r.Patterns())
+		}
+	}
+	if b.Git != nil {
+		add(b.Git.Patterns())
+	}
+	if b.HTTP != nil {
+		add(b.HTTP.Patterns())
+	}
+	if b.Local != nil {
+		add(b.Local.Allow, b.Local.Deny)
+	}
+	if r := b.Exec; r != nil {
+		out = slices.Concat(out, r.Secrets, r.Hosts, r.CgroupParents)
+	}
+	if r := b.Config; r != nil {
+		d := demandsOf(r)
+		for i := range fields {
+			add(d.require[i], d.forbid[i])
+		}
+	}
+	return out
+}
+
+// depth returns how many components the longest pattern has.
+func (s *side) depth() int {
+	n := 0
+	for _, t := range s.texts() {
+		n = max(n, strings.Count(t, "/")+1)
+	}
+	return n
+}
+
+// written returns a rule without what is only said to people.
+func written(r *policy.Rule) string {
+	bare := *r
+	bare.Message, bare.Contact = "", ""
+	return marshal(bare)
+}
+
+// marshal writes what was parsed as a text to compare.
+func marshal(v any) string {
+	data, err := yaml.Marshal(v)
+	if err != nil {
+		return "" // It is compared with others then, as a rule that changed is.
+	}
+	return string(data)
+}

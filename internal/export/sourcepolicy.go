@@ -1,0 +1,244 @@
+package export
+
+import (
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// The JSON form of BuildKit's source policies (sourcepolicy/pb).
+type (
+	sourceRules struct {
+		Version int          `json:"version"`
+		Rules   []sourceRule `json:"rules"`
+	}
+	sourceRule struct {
+		Action   string        `json:"action"`
+		Selector selector      `json:"selector"`
+		Updates  *sourceUpdate `json:"updates,omitempty"`
+	}
+	selector struct {
+		Identifier  string       `json:"identifier"`
+		MatchType   string       `json:"match_type"`
+		Constraints []constraint `json:"constraints,omitempty"`
+	}
+	constraint struct {
+		Key       string `json:"key"`
+		Value     string `json:"value"`
+		Condition string `json:"condition"`
+	}
+	sourceUpdate struct {
+		Identifier string `json:"identifier"`
+	}
+)
+
+// A build asks for a frontend twice: for its metadata as the reference is written,
+// with nothing that tells it from a base image, and then for the image with the
+// digest that this gave, marked as a frontend (frontend/gateway/gateway.go,
+// markTypeFrontend). Verdicts are on the marked one, so that base images go on
+// working. Only there can what is written be told from what was looked up: rules for
+// the unmarked one are for repositories of frontends alone.
+const (
+	marked   = "EQUAL"
+	unmarked = "NOTEQUAL"
+
+	imageScheme = "docker-image://"
+	anyTag      = `(?::[\w.-]+)?`
+	anyDigest   = `(?:@[\w:+.-]+)?`
+	someDigest  = `@[\w:+.-]+`
+)
+
+// sourcePolicy writes a source policy. Its last matching ALLOW or DENY decides; a
+// CONVERT starts anew with what it made (sourcepolicy/engine.go).
+func (e *exporter) sourcePolicy() ([]byte, error) {
+	e.note(nil, Different, "messages and contacts are not exported")
+	e.note(nil, Different, "a source policy can't stop a client that puts a named context in the place of a frontend's image")
+	allow, deny := e.rules()
+	allow, deny = e.held(allow, deny)
+	out, refused := e.converts()
+	limits := e.policy.Limits.Patterns()
+	if e.policy.Default == policy.ActionAllow {
+		if len(limits) > 0 {
+			out = append(out, frontends("DENY", nil, anyTag+anyDigest), frontends("ALLOW", limits, anyTag+anyDigest))
+		}
+	} else {
+		out = append(out, frontends("DENY", nil, anyTag+anyDigest))
+		out = append(out, e.allows(allow)...)
+	}
+	out = append(out, e.written(allow, deny)...)
+	for _, r := range deny {
+		out = append(out, denials(r)...)
+	}
+	if len(refused) > 0 {
+		out = append(out, frontends("DENY", refused, anyTag+anyDigest))
+	}
+	out = append(out, regex("DENY", "^"+imageScheme+foreignSpelling, marked))
+	data, err := json.MarshalIndent(sourceRules{1, out}, "", "  ")
+	return append(data, '\n'), err
+}
+
+// frontends is a rule on marked images with names of the patterns, all if there
+// are none.
+func frontends(action string, patterns []string, rest string) sourceRule {
+	return images(action, patterns, rest, marked)
+}
+
+func images(action string, patterns []string, rest, mark string) sourceRule {
+	name := `[^@]*`
+	if len(patterns) > 0 {
+		name = anyOf(nameRegexes(patterns, action == "DENY"))
+	}
+	return regex(action, "^"+imageScheme+name+rest+"$", mark)
+}
+
+func regex(action, identifier, mark string) sourceRule {
+	return sourceRule{Action: action, Selector: selector{
+		Identifier: identifier, MatchType: "REGEX",
+		Constraints: []constraint{{Key: "image.recordtype", Value: "frontend", Condition: mark}},
+	}}
+}
+
+// allows writes the allow rules, those that except tags first: what one excepts, no
+// later one must be denied.
+func (e *exporter) allows(rules []rule) []sourceRule {
+	slices.SortStableFunc(rules, func(a, b rule) int { return min(len(b.except), 1) - min(len(a.except), 1) })
+	var out []sourceRule
+	for _, r := range rules {
+		tag := anyTag
+		if len(r.tags) > 0 {
+			tag = ":" + anyOf(r.tags)
+		}
+		digest := anyDigest
+		if len(r.Digests) > 0 {
+			digest = "@" + anyOf(quoted(r.Digests))
+		}
+		out = append(out, frontends("ALLOW", r.names, tag+digest))
+		if len(r.except) > 0 {
+			out = append(out, frontends("DENY", r.names, ":"+anyOf(r.except)+anyDigest))
+		}
+	}
+	return out
+}
+
+// denials writes a deny rule. A tag that isn't written could be any.
+func denials(r rule) []sourceRule {
+	digest := anyDigest
+	if len(r.Digests) > 0 {
+		// Whatever the tag is: it could be written beside a digest that isn't its own.
+		return []sourceRule{frontends("DENY", r.names, anyTag+"@"+anyOf(quoted(r.Digests)))}
+	}
+	if len(r.tags) == 0 {
+		return []sourceRule{frontends("DENY", r.names, anyTag+digest)}
+	}
+	return []sourceRule{
+		frontends("DENY", r.names, ":"+anyOf(r.tags)+digest),
+		frontends("DENY", r.names, someDigest),
+	}
+}
+
+// written returns the rules on references as they are written.
+func (e *exporter) written(allow, deny []rule) []sourceRule {
+	var claimed, bare []string // names that can't have a tag beside a digest, or no digest
+	for _, r := range slices.Concat(allow, deny) {
+		if r.open() {
+			continue
+		}
+		for _, name := range r.names {
+			if len(r.tags) > 0 && len(r.Digests) == 0 {
+				claimed = append(claimed, name)
+			}
+			if r.RequireDigest {
+				bare = append(bare, name)
+			}
+		}
+	}
+	var out []sourceRule
+	if len(claimed) > 0 {
+		out = append(out, images("DENY", claimed, `:[\w.-]+`+someDigest, unmarked))
+		for _, r := range allow {
+			if len(r.tags) > 0 && len(r.Digests) > 0 {
+				out = append(out, images("ALLOW", r.names, ":"+anyOf(r.tags)+"@"+anyOf(quoted(r.Digests)), unmarked))
+			}
+		}
+		out = append(out, e.pinned(claimed)...)
+	}
+	if len(bare) > 0 {
+		out = append(out, images("DENY", bare, anyTag, unmarked))
+	}
+	return out
+}
+
+// pinned lets tags through that stand beside the digest that an alias gives them.
+func (e *exporter) pinned(names []string) []sourceRule {
+	var out []sourceRule
+	for i := range e.policy.Aliases {
+		a := &e.policy.Aliases[i]
+		_, to := a.Names()
+		for _, tag := range slices.Sorted(maps.Keys(a.Pins)) {
+			if matches(names, to) {
+				out = append(out, images("ALLOW", []string{to}, ":"+regexp.QuoteMeta(tag)+"@"+a.Pins[tag], unmarked))
+			}
+		}
+	}
+	return out
+}
+
+func quoted(items []string) []string {
+	out := make([]string, len(items))
+	for i, s := range items {
+		out[i] = regexp.QuoteMeta(s)
+	}
+	return out
+}
+
+// open reports whether one of the rule's names is a pattern.
+func (r rule) open() bool {
+	return slices.ContainsFunc(r.names, func(n string) bool { return globs.ParseName(n).Open() })
+}
+
+// held returns the rules without what depends on how a reference is written, where
+// base images may be among the rule's names.
+func (e *exporter) held(allow, deny []rule) (held, denied []rule) {
+	for i, r := range allow {
+		if len(r.except) > 0 && slices.ContainsFunc(allow[:i], func(o rule) bool { return len(o.except) > 0 && overlap(o.names, r.names) }) {
+			e.note(r.Rule, RefusesMore, "another rule for the same names has exceptTags too; what one of them excepts may be refused by both")
+		}
+		if r.open() && r.RequireDigest && !e.lose(r.Rule, "requireDigest is not held, because base images may match the pattern too") {
+			continue
+		}
+		if r.open() && len(r.tags) > 0 && len(r.Digests) == 0 && !e.lose(r.Rule, claimedTag) {
+			continue
+		}
+		if !r.open() && r.RequireDigest && len(r.tags) > 0 && len(r.Digests) == 0 {
+			e.note(r.Rule, RefusesMore, "only tags that an alias pins are allowed: the rule wants a digest beside the tag, and that it is the tag's can't be looked up")
+		}
+		held = append(held, r)
+	}
+	for _, r := range deny {
+		if r.open() && len(r.tags) > 0 && len(r.Digests) == 0 {
+			if e.options.Strict {
+				e.note(r.Rule, RefusesMore, "the rule denies every tag: %s", claimedTag)
+				r.tags = nil
+			} else {
+				e.note(r.Rule, AllowsMore, claimedTag)
+			}
+		}
+		denied = append(denied, r)
+	}
+	if slices.ContainsFunc(slices.Concat(held, denied), func(r rule) bool { return !r.open() && len(r.tags) > 0 && len(r.Digests) == 0 }) {
+		e.note(nil, RefusesMore, "repositories of frontends with conditions on tags can't be base images, and a tag in them can't be written beside a digest unless an alias pins it so")
+	}
+	return held, denied
+}
+
+const claimedTag = "a tag that is written beside a digest is believed, because base images may match the pattern too"
+
+func overlap(a, b []string) bool {
+	return slices.ContainsFunc(a, func(x string) bool {
+		return slices.ContainsFunc(b, func(y string) bool { return globs.ParseName(x).Overlaps(globs.ParseName(y)) })
+	})
+}

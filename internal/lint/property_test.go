@@ -1,0 +1,46 @@
+package lint_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/internal/arbitrary"
+	"github.com/policy-frontend/policy-frontend/internal/lint"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// A rule that is said to be dead decides no request, from the time of the check on.
+func TestDeadRulesNeverDecide(t *testing.T) {
+	t.Parallel()
+	dead := []lint.Code{lint.Shadowed, lint.NeverMatches, lint.Expired, lint.AliasedAway, lint.OutsideLimits}
+	found := map[lint.Code]int{}
+	for seed := range uint64(250) {
+		choose := arbitrary.Source(rand.New(rand.NewPCG(seed, 1)).IntN)
+		text, p := arbitrary.Policy(choose)
+		layers, err := policy.Stack(p, nil)
+		require.NoError(t, err)
+		var rules []string
+		for _, finding := range lint.Check("p", p, lint.Options{Time: arbitrary.Day(1)}) {
+			if slices.Contains(dead, finding.Code) {
+				rules = append(rules, finding.Rule)
+				found[finding.Code]++
+			}
+		}
+		if len(rules) == 0 {
+			continue
+		}
+		for range 100 {
+			r, tagDigest := arbitrary.Request(choose)
+			d := policy.Decide(layers, r)
+			if d.Verdict == policy.Undecidable {
+				r.Digest = tagDigest
+				d = policy.Decide(layers, r)
+			}
+			require.NotContains(t, rules, d.Rule, "seed %d\n%s\n%+v\n%+v", seed, text, r, d)
+		}
+	}
+	require.Len(t, found, len(dead), "each code has been there: %v", found)
+}

@@ -1,0 +1,64 @@
+package lint
+
+import (
+	"slices"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// names is a pattern that can be compared with others.
+type names = globs.Name
+
+// rule is a rule with its patterns read once.
+type rule struct {
+	*policy.Rule
+	match []names
+}
+
+// alias is an alias with its names read once.
+type alias struct {
+	*policy.Alias
+	from, to names
+}
+
+func readRules(p *policy.Policy) []rule {
+	out := make([]rule, len(p.Frontends))
+	for i := range p.Frontends {
+		out[i] = rule{&p.Frontends[i], parseAll(p.Frontends[i].Patterns())}
+	}
+	return out
+}
+
+func readAliases(p *policy.Policy) []alias {
+	out := make([]alias, len(p.Aliases))
+	for i := range p.Aliases {
+		from, to := p.Aliases[i].Names()
+		out[i] = alias{&p.Aliases[i], globs.ParseName(from), globs.ParseName(to)}
+	}
+	return out
+}
+
+func parseAll(patterns []string) []names {
+	out := make([]names, len(patterns))
+	for i, p := range patterns {
+		out[i] = globs.ParseName(p)
+	}
+	return out
+}
+
+func (r *rule) allows() bool { return r.Action == policy.ActionAllow }
+
+// overlaps reports whether the rule is for some of the names.
+func (r *rule) overlaps(n names) bool { return anyOverlaps(r.match, n) }
+
+// covers reports whether the rule is for all of the names.
+func (r *rule) covers(n names) bool { return anyCovers(r.match, n) }
+
+func anyOverlaps(list []names, n names) bool {
+	return slices.ContainsFunc(list, func(o names) bool { return o.Overlaps(n) })
+}
+
+func anyCovers(list []names, n names) bool {
+	return slices.ContainsFunc(list, func(o names) bool { return o.Covers(n) })
+}

@@ -1,0 +1,149 @@
+package llbops
+
+import (
+	"cmp"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/distribution/reference"
+	"github.com/moby/buildkit/solver/pb"
+	srctypes "github.com/moby/buildkit/source/types"
+	"github.com/moby/buildkit/util/gitutil"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// The secrets and the ssh agent that BuildKit's client puts on every git source,
+// whoever writes it (client/llb/source.go, Git). They are used if the client has
+// them, for the host that is asked. Others are a frontend's own choice.
+const (
+	defaultGitToken  = "GIT_AUTH_TOKEN" //nolint:gosec // the name of a secret, not one
+	defaultGitHeader = "GIT_AUTH_HEADER"
+	defaultSSH       = "default"
+)
+
+// ofGit reads a git repository (source/git/identifier.go and Identifier in
+// source/git/source.go). The identifier has host and path, the attribute
+// git.fullurl the address with scheme and user, which wins. Since some version the
+// daemon demands that both mean the same, we do always.
+//
+// Submodules, which the daemon fetches too, nobody can know beforehand.
+func ofGit(id string, attrs map[string]string) []policy.Fact {
+	remote, err := parseRemote(id)
+	if err != nil {
+		return []policy.Fact{unknown("the git repository " + quote(id) + ", whose address can't be read")}
+	}
+	if !readsTheSame(remote, id, attrs) {
+		return []policy.Fact{unknown("the git repository " + quote(id) + ", which is another one when the daemon has normalised its address")}
+	}
+	fact := policy.GitFact{Checksum: attrs[pb.AttrGitChecksum]}
+	if remote.Opts != nil {
+		fact.Ref = remote.Opts.Ref
+	}
+	if full, ok := attrs[pb.AttrFullRemoteURL]; ok {
+		address, err := parseRemote(full)
+		if err != nil || address.Opts != nil || address.Query != nil ||
+			!strings.EqualFold(address.Host, remote.Host) || repositoryPath(address.Path) != repositoryPath(remote.Path) {
+			return []policy.Fact{unknown("the git repository " + quote(id) + " by another address (git.fullurl)")}
+		}
+		remote = address
+	}
+	if fact.URL = remoteURL(remote); remote.Host == "" {
+		return []policy.Fact{unknown("the git repository " + quote(id) + ", which has no host")}
+	}
+	found := []policy.Fact{{Git: &fact}}
+
+	var use policy.ExecFact
+	for _, s := range []struct{ id, free string }{
+		{attrs[pb.AttrAuthTokenSecret], defaultGitToken},
+		{attrs[pb.AttrAuthHeaderSecret], defaultGitHeader},
+	} {
+		if s.id != "" && s.id != s.free {
+			use.Secrets = append(use.Secrets, s.id)
+		}
+	}
+	if sock := attrs[pb.AttrMountSSHSock]; sock != "" && sock != defaultSSH {
+		use.SSH = []string{sock}
+	}
+	if use.Secrets != nil || use.SSH != nil {
+		found = append(found, policy.Fact{Exec: &use})
+	}
+	if bundle := attrs[pb.AttrGitBundle]; bundle != "" {
+		found = append(found, ofBundle(bundle))
+	}
+	return found
+}
+
+// readsTheSame reports whether an identifier means the same to daemons that bring it
+// into its normal form before they read it (solver/llbsolver/policy.go,
+// evaluateSource), and to those that don't. The normal form has no scheme and no user,
+// and its path is decoded.
+func readsTheSame(remote *gitutil.GitURL, id string, attrs map[string]string) bool {
+	full, hasFull := attrs[pb.AttrFullRemoteURL]
+	again, err := parseRemote(strings.TrimPrefix(normalGit(id, full), srctypes.GitScheme+"://"))
+	if err != nil || remote.Query != nil || again.Query != nil {
+		return false
+	}
+	var a, b gitutil.GitURLOpts
+	if remote.Opts != nil {
+		a = *remote.Opts
+	}
+	if again.Opts != nil {
+		b = *again.Opts
+	}
+	return a == b && path.Join("/", again.Path) == path.Join("/", remote.Path) &&
+		(hasFull || again.Scheme == remote.Scheme && strings.EqualFold(again.Host, remote.Host))
+}
+
+// ofBundle reads the blob out of which a git source is fetched instead of its
+// repository.
+func ofBundle(locator string) policy.Fact {
+	scheme, _, _ := strings.Cut(locator, "://")
+	if scheme != srctypes.DockerImageBlobScheme && scheme != srctypes.OCIBlobScheme {
+		return unknown("a git bundle from " + quote(locator))
+	}
+	return FromSource(&pb.SourceOp{Identifier: locator})[0]
+}
+
+// Bundle returns the source as which the daemon compares the blob of a git source with
+// source policies (solver/llbsolver/policy.go, gitBundleSourceOp); nil if there is none.
+// FromSource has to have accepted the git source.
+func Bundle(op *pb.SourceOp) *pb.SourceOp {
+	attrs := op.GetAttrs()
+	bundle := &pb.SourceOp{Identifier: attrs[pb.AttrGitBundle], Attrs: map[string]string{}}
+	scheme, ref, _ := strings.Cut(bundle.Identifier, "://")
+	switch scheme {
+	case srctypes.DockerImageBlobScheme:
+	case srctypes.OCIBlobScheme:
+		if session, ok := attrs[pb.AttrOCILayoutSessionID]; ok {
+			bundle.Attrs[pb.AttrOCILayoutSessionID] = session
+		}
+		named, err := reference.ParseNormalizedNamed(ref)
+		if err != nil {
+			return nil
+		}
+		bundle.Attrs[pb.AttrOCILayoutStoreID] = cmp.Or(attrs[pb.AttrOCILayoutStoreID], named.Name())
+	default:
+		return nil
+	}
+	return bundle
+}
+
+func parseRemote(s string) (*gitutil.GitURL, error) {
+	if !gitutil.IsGitTransport(s) {
+		s = "https://" + s
+	}
+	return gitutil.ParseURL(s)
+}
+
+// remoteURL returns the address as a URL, that in the form of scp too.
+func remoteURL(u *gitutil.GitURL) string {
+	if strings.HasPrefix(strings.ToLower(u.Remote), u.Scheme+"://") {
+		return u.Remote
+	}
+	return (&url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host, Path: "/" + strings.TrimPrefix(u.Path, "/")}).String()
+}
+
+// repositoryPath is the path by which the daemon compares the two addresses.
+func repositoryPath(p string) string { return strings.TrimSuffix(path.Join("/", p), ".git") }

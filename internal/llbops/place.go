@@ -1,0 +1,81 @@
+package llbops
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/moby/buildkit/solver/pb"
+	digest "github.com/opencontainers/go-digest"
+)
+
+// maxSource bounds a build file that is shown to a person, in bytes.
+const maxSource = 1 << 20
+
+// Place is where in a build file an operation is asked for. All of it is what the
+// inner frontend says.
+type Place struct {
+	Info   *pb.SourceInfo
+	Ranges []*pb.Range // at least one; lines count from 1 and lie within the file
+}
+
+// Place returns the first place that the definition names for the operation, or
+// for the first operation that uses what it makes: docker/dockerfile names none for
+// the image of a COPY --from. It is nil if there is none, if what is named is wrong,
+// or if the file is larger than 1 MiB.
+func (f Found) Place() *Place {
+	if len(f.def.GetSource().GetLocations()) == 0 {
+		return nil
+	}
+	made := map[string]bool{}
+	for _, dt := range f.def.GetDef()[f.index:] {
+		uses := len(made) == 0 // the operation itself
+		if !uses {
+			op, err := readOp(dt, anyKind)
+			if err != nil {
+				return nil
+			}
+			uses = slices.ContainsFunc(op.GetInputs(), func(in *pb.Input) bool { return made[in.GetDigest()] })
+		}
+		if uses {
+			d := digest.FromBytes(dt).String()
+			if p := placeOf(f.def.GetSource(), d); p != nil {
+				return p
+			}
+			made[d] = true
+		}
+	}
+	return nil
+}
+
+// placeOf returns the first place of an operation that isn't wrong.
+func placeOf(src *pb.Source, dgst string) *Place {
+	for _, l := range src.GetLocations()[dgst].GetLocations() {
+		if i := int(l.GetSourceIndex()); i >= 0 && i < len(src.GetInfos()) {
+			if p := NewPlace(src.GetInfos()[i], l.GetRanges()); p != nil {
+				return p
+			}
+		}
+	}
+	return nil
+}
+
+// NewPlace returns the place of the ranges that lie within the file; nil if there
+// are none, or if the file is larger than 1 MiB.
+func NewPlace(info *pb.SourceInfo, ranges []*pb.Range) *Place {
+	if info == nil || len(info.GetData()) > maxSource {
+		return nil
+	}
+	// What else the inner frontend says of its file is no matter of messages.
+	p := Place{Info: &pb.SourceInfo{Filename: info.GetFilename(), Data: info.GetData(), Language: info.GetLanguage()}}
+	last := int32(bytes.Count(info.GetData(), []byte("\n"))) + 1
+	for _, r := range ranges {
+		from, to := r.GetStart().GetLine(), r.GetEnd().GetLine()
+		if from >= 1 && from <= to && to <= last {
+			p.Ranges = append(p.Ranges, r)
+		}
+	}
+	if len(p.Ranges) == 0 {
+		return nil
+	}
+	return &p
+}

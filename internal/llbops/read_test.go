@@ -1,0 +1,54 @@
+package llbops_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
+)
+
+func TestReadTakesWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	def, err := llb.Image("docker.io/library/busybox:1").Run(llb.Args([]string{"true"}), llb.Network(llb.NetModeHost)).Marshal(t.Context())
+	require.NoError(t, err)
+	var written bytes.Buffer
+	require.NoError(t, llb.WriteTo(def, &written))
+	var images, networks []string
+	for f, err := range llbops.Read(written.Bytes()) {
+		require.NoError(t, err)
+		images = append(images, f.Image)
+		if f.Exec != nil {
+			networks = append(networks, f.Exec.Network)
+		}
+	}
+	require.Equal(t, []string{"docker.io/library/busybox:1", ""}, images)
+	require.Equal(t, []string{"host"}, networks)
+}
+
+func TestReadRefusesWhatIsNoDefinition(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		data []byte
+		want string
+	}{
+		{"nothing", nil, "the definition is empty"},
+		{"a text", []byte("FROM busybox\n"), "not an LLB definition"},
+		{"a definition without operations", []byte{0x12, 0}, "it has no operations"},
+		{"too much", make([]byte, llbops.MaxSize+1), "more than 16777216 bytes"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			n := 0
+			for _, err := range llbops.Read(tt.data) {
+				require.ErrorContains(t, err, tt.want)
+				n++
+			}
+			require.Equal(t, 1, n)
+		})
+	}
+}

@@ -1,0 +1,85 @@
+// Package opcheck judges what a frontend would build, without a build: facts that
+// somebody writes down, or that were read from LLB.
+//
+//	facts, err := opcheck.Parse("facts.yaml", data)
+//	decision := policy.Decide(layers, request)
+//	answer := opcheck.Judge(layers, request.Time, decision, facts[0])
+package opcheck
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// Answer is what a policy says of a fact. As JSON it is what the command line
+// prints.
+type Answer struct {
+	// Verdict is Allow, Warn, Deny, or Undecidable where it isn't known whether a
+	// frontend may run.
+	Verdict policy.Verdict `json:"verdict"`
+	// Asked names the fact, see Describe.
+	Asked string `json:"asked"`
+	// At is where the fact comes from, such as "Dockerfile:3", or "".
+	At string `json:"at,omitempty"`
+	// Rule and Layer are those that decided, as in policy.Ruling; empty for Allow.
+	Rule  string `json:"rule,omitempty"`
+	Layer string `json:"layer,omitempty"`
+	// Reason is one sentence for a person; empty for Allow.
+	Reason string `json:"reason,omitempty"`
+	// Messages are those of the rules, and what a build can't see. Never nil.
+	Messages []string `json:"messages"`
+	// Allowed is what the rules allow of this kind, at most five.
+	Allowed []string `json:"allowed,omitempty"`
+	// Contact is whom to ask about a denial, or "".
+	Contact string `json:"contact,omitempty"`
+	// Image is what is read instead of the image that was asked for, or "".
+	Image string `json:"image,omitempty"`
+}
+
+// Judge says what becomes of the fact in a build whose frontend got the decision. A
+// nested frontend has to be allowed by the rules on builds and, as in a build, by
+// the policy as a frontend of its own; its options and the digest of its tag aren't
+// known.
+func Judge(l policy.Layers, at time.Time, d policy.Decision, f policy.Fact) Answer {
+	a := Answer{Verdict: policy.Undecidable, Asked: Describe(f), Messages: []string{}}
+	if d.Verdict == policy.Undecidable {
+		a.Reason = "whether the frontend may run depends on its digest"
+		return a
+	}
+	r := d.Judge(f)
+	if f.Frontend != "" && r.Verdict != policy.Deny {
+		r = nested(l, at, d, f.Frontend, r)
+	}
+	a.Verdict, a.Rule, a.Reason, a.Messages = r.Verdict, r.Rule, r.Reason, append(a.Messages, r.Messages...)
+	if r.Verdict != policy.Allow {
+		a.Layer, a.Allowed, a.Contact = r.Layer, r.Allowed, r.Contact
+	}
+	if r.Image.Name() != "" {
+		a.Image = r.Image.String()
+	}
+	if d.Dispatch == policy.DispatchForward && (f.Container != nil || f.Frontend != "") {
+		a.Messages = append(a.Messages, "a build doesn't see this with dispatch: forward, whatever is said of it here")
+	}
+	return a
+}
+
+// nested decides on a frontend that another one runs, which the rules on builds let
+// pass.
+func nested(l policy.Layers, at time.Time, outer policy.Decision, requested string, r policy.Ruling) policy.Ruling {
+	ref, err := policy.ParseReference(requested)
+	if err != nil {
+		return policy.Ruling{Verdict: policy.Deny, Rule: policy.BuiltinRule, Layer: policy.LayerPolicy, Reason: fmt.Sprintf("it asks for a frontend that can't be judged: %v", err)}
+	}
+	d := policy.Decide(l, policy.Request{Requested: requested, Reference: ref, Time: at}).Within(outer)
+	switch d.Verdict {
+	case policy.Deny, policy.Undecidable:
+		return policy.Ruling{Verdict: d.Verdict, Rule: d.Rule, Layer: d.Layer, Reason: d.Reason, Messages: d.Messages, Allowed: d.Allowed, Contact: d.Contact}
+	case policy.Warn:
+		if r.Verdict != policy.Warn {
+			return policy.Ruling{Verdict: policy.Warn, Rule: d.Rule, Layer: d.Layer, Reason: d.Warnings[0], Messages: d.Messages, Contact: d.Contact}
+		}
+	}
+	return r
+}

@@ -1,0 +1,160 @@
+package opcheck_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/internal/opcheck"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+const (
+	digestA = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+	judged = `version: 1
+id: corp
+contact: "#help"
+dispatch: mediate
+frontends:
+- name: dockerfile
+  match: [docker/dockerfile]
+  tags: ["1"]
+  message: see the wiki
+  build:
+    images: {allow: ["mirror.example/**"], convert: [{from: "docker.io/library/**", to: "mirror.example/hub/**"}]}
+    frontends: {allow: [docker/dockerfile, docker/pinned, docker/other, docker/warned]}
+- {name: pinned, match: [docker/pinned], digests: ["` + digestA + `"]}
+- {name: warned, match: [docker/warned], warnAfter: 2020-01-01}
+- {name: forwarded, match: [docker/forwarded], dispatch: forward}
+`
+)
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, request string
+		fact          policy.Fact
+		want          opcheck.Answer
+	}{
+		{"an allowed image, which is read from elsewhere", "docker/dockerfile:1", policy.Fact{Image: "busybox"}, opcheck.Answer{
+			Verdict: policy.Allow, Asked: "the image busybox", Image: "mirror.example/hub/busybox:latest",
+		}},
+		{"a refused image", "docker/dockerfile:1", policy.Fact{Image: "quay.io/x"}, opcheck.Answer{
+			Verdict: policy.Deny, Asked: "the image quay.io/x", Rule: "dockerfile", Layer: "policy", Messages: []string{"see the wiki"},
+			Reason:  `rule "dockerfile" refuses the image quay.io/x:latest: it allows only mirror.example/** (build.images.allow)`,
+			Allowed: []string{"mirror.example/**"}, Contact: "#help",
+		}},
+		{"a nested frontend", "docker/dockerfile:1", policy.Fact{Frontend: "docker/dockerfile:1"}, opcheck.Answer{
+			Verdict: policy.Allow, Asked: "the frontend docker/dockerfile:1",
+		}},
+		{"a nested frontend that the rules on builds refuse", "docker/dockerfile:1", policy.Fact{Frontend: "quay.io/x"}, opcheck.Answer{
+			Verdict: policy.Deny, Asked: "the frontend quay.io/x", Rule: "dockerfile", Layer: "policy", Messages: []string{"see the wiki"},
+			Reason:  `rule "dockerfile" refuses the frontend quay.io/x:latest: it allows only docker/dockerfile, docker/pinned, docker/other and others (build.frontends.allow)`,
+			Allowed: []string{"docker/dockerfile", "docker/pinned", "docker/other", "docker/warned"}, Contact: "#help",
+		}},
+		{"a nested frontend that no rule allows to run", "docker/dockerfile:1", policy.Fact{Frontend: "docker/other"}, opcheck.Answer{
+			Verdict: policy.Deny, Asked: "the frontend docker/other", Rule: "default", Layer: "policy",
+			Reason: "no rule allows docker/other:latest", Allowed: []string{"docker/pinned@" + digestA, "docker/warned", "docker/dockerfile:1", "docker/forwarded"}, Contact: "#help",
+		}},
+		{"a nested frontend that depends on its digest", "docker/dockerfile:1", policy.Fact{Frontend: "docker/pinned"}, opcheck.Answer{
+			Verdict: policy.Undecidable, Asked: "the frontend docker/pinned", Rule: "pinned", Layer: "policy", Contact: "#help",
+			Reason: `rule "pinned" allows only the digest ` + digestA + `, and the digest of docker/pinned:latest is not known`,
+		}},
+		{"a nested frontend that warns", "docker/dockerfile:1", policy.Fact{Frontend: "docker/warned"}, opcheck.Answer{
+			Verdict: policy.Warn, Asked: "the frontend docker/warned", Rule: "warned", Layer: "policy", Contact: "#help",
+			Reason: `rule "warned" warns since 2020-01-01`,
+		}},
+		{"a container, which is refused where nothing is said of it", "docker/dockerfile:1", policy.Fact{Container: &policy.ExecFact{}}, opcheck.Answer{
+			Verdict: policy.Deny, Asked: "a container of the frontend's", Rule: "build", Layer: "policy", Messages: []string{"see the wiki"},
+			Reason: "the policy refuses containers that a frontend starts by itself (build.containers)", Contact: "#help",
+		}},
+		{"a container that a build with forward doesn't see", "docker/forwarded", policy.Fact{Container: &policy.ExecFact{}}, opcheck.Answer{
+			Verdict: policy.Deny, Asked: "a container of the frontend's", Rule: "build", Layer: "policy",
+			Reason: "the policy refuses containers that a frontend starts by itself (build.containers)", Contact: "#help",
+			Messages: []string{"a build doesn't see this with dispatch: forward, whatever is said of it here"},
+		}},
+		{"a frontend that is refused", "docker/dockerfile:2", policy.Fact{Image: "mirror.example/a"}, opcheck.Answer{
+			Verdict: policy.Deny, Asked: "the image mirror.example/a", Rule: "builtin", Layer: "policy", Contact: "#help",
+			Reason: "it asks for something, and nothing is allowed to a frontend that is refused",
+		}},
+		{"a frontend that depends on its digest", "docker/pinned", policy.Fact{Image: "mirror.example/a"}, opcheck.Answer{
+			Verdict: policy.Undecidable, Asked: "the image mirror.example/a", Reason: "whether the frontend may run depends on its digest",
+		}},
+	}
+	p, err := policy.Parse("p", []byte(judged))
+	require.NoError(t, err)
+	layers, err := policy.Stack(p, nil)
+	require.NoError(t, err)
+	at := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			ref, err := policy.ParseReference(tt.request)
+			require.NoError(t, err)
+			d := policy.Decide(layers, policy.Request{Requested: tt.request, Reference: ref, Time: at})
+			if tt.want.Messages == nil {
+				tt.want.Messages = []string{}
+			}
+			require.Equal(t, tt.want, opcheck.Judge(layers, at, d, tt.fact))
+		})
+	}
+}
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	facts, err := opcheck.Parse("f", []byte("- image: busybox\n- exec: {}\n- config: {user: app}\n"))
+	require.NoError(t, err)
+	require.Equal(t, []policy.Fact{{Image: "busybox"}, {Exec: &policy.ExecFact{}}, {Config: &policy.ConfigFact{User: "app"}}}, facts)
+
+	tests := []struct{ name, doc, want string }{
+		{"no facts", "[]", "f:1:1: there are no facts"},
+		{"no list", "image: busybox", "f:1:1: the document must be a list"},
+		{"an empty fact", "- {}\n", "f:1:3: there is no fact"},
+		{"two facts in one", "- image: a\n- {image: b, local: c}\n", "f:2:3: there are several facts in one"},
+		{"an unknown kind", "- imgae: b\n", `f:1:3: unknown field "imgae"; did you mean "image"?`},
+		{"a repository without its URL", "- git: {ref: main}\n", "f:1:3: the url is missing"},
+		{"a download without its URL", "- http: {}\n", "f:1:3: the url is missing"},
+		{"too much", "- image: " + strings.Repeat("x", opcheck.MaxSize), "more than 4194304"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := opcheck.Parse("f", []byte(tt.doc))
+			var broken *policy.ParseError
+			require.ErrorAs(t, err, &broken)
+			require.Contains(t, err.Error(), tt.want)
+		})
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		want string
+		fact policy.Fact
+	}{
+		{"the git repository https://git.example/a#main, which must be abc", policy.Fact{Git: &policy.GitFact{URL: "https://me:secret@git.example/a", Ref: "main", Checksum: "abc"}}},
+		{"the git repository git@git.example:a", policy.Fact{Git: &policy.GitFact{URL: "git@git.example:a"}}},
+		{"the download https://files.example/a?…", policy.Fact{HTTP: &policy.HTTPFact{URL: "https://files.example/a?token=secret"}}},
+		{"the download https://files.example", policy.Fact{HTTP: &policy.HTTPFact{URL: "https://a@b@files.example"}}},
+		{"the client's folder context", policy.Fact{Local: "context"}},
+		{"the image in an OCI layout a:1", policy.Fact{OCILayout: "a:1"}},
+		{"the blob a@" + digestA, policy.Fact{Blob: "a@" + digestA}},
+		{"a command", policy.Fact{Exec: &policy.ExecFact{Network: policy.NetworkDefault}}},
+		{"a command with the network host, no sandbox, the ssh agent default, the secret npm, the device gpu, an address for a.example, the ulimit nofile=5, the control group /x", policy.Fact{Exec: &policy.ExecFact{
+			Network: policy.NetworkHost, Insecure: true, SSH: []string{"default"}, Secrets: []string{"npm"}, Devices: []string{"gpu"},
+			Hosts: []string{"a.example"}, Ulimits: map[string]int{"nofile": 5}, CgroupParent: "/x",
+		}}},
+		{"an image for linux/arm64 with the user app, the labels a b, the variables PATH, the ports 80/tcp, the volumes /data", policy.Fact{Config: &policy.ConfigFact{
+			Platform: "linux/arm64", User: "app", Labels: map[string]string{"b": "", "a": ""}, Env: []string{"PATH"}, Ports: []string{"80/tcp"}, Volumes: []string{"/data"},
+		}}},
+		{`an operation\x1b[2J`, policy.Fact{Unknown: "an operation\x1b[2J"}},
+		{"the image " + strings.Repeat("x", 200) + "…", policy.Fact{Image: strings.Repeat("x", 300)}},
+	}
+	for _, tt := range tests {
+		require.Equal(t, tt.want, opcheck.Describe(tt.fact))
+	}
+}

@@ -1,0 +1,176 @@
+package policytest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/opcheck"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// Files reads the files that a suite names. The names are relative to the folder of
+// the suite.
+type Files interface {
+	// Policy reads an embedded policy with what it includes.
+	Policy(name string) (*policy.Policy, error)
+	// Overlay reads a policy that goes on top.
+	Overlay(name string) (*policy.Policy, error)
+}
+
+// Result is what came of one case.
+type Result struct {
+	Case Case
+	// Failures say what the answer is and what it should be; none if the case passed.
+	Failures []string
+	// Decision is the answer.
+	Decision policy.Decision
+	// Build are the answers to the case's facts.
+	Build []opcheck.Answer
+	// Rule is what decides in the policy that is tested, whatever an overlay says: a
+	// rule's name, or policy.DefaultRule.
+	Rule string
+}
+
+// Run asks the policy about the cases whose name is selected. An error means that a
+// policy or an overlay can't be used, so that nothing is known.
+func (s *Suite) Run(files Files, selected func(name string) bool) ([]Result, error) {
+	embedded, err := files.Policy(s.Policy)
+	if err != nil {
+		return nil, err
+	}
+	r := runner{suite: s, files: files, embedded: embedded, overlays: map[Overlay]*policy.Policy{}}
+	var results []Result
+	for _, c := range s.Cases {
+		if !selected(c.Name) {
+			continue
+		}
+		layers, err := r.layers(c)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, ask(layers, c))
+	}
+	return results, nil
+}
+
+type runner struct {
+	suite    *Suite
+	files    Files
+	embedded *policy.Policy
+	overlays map[Overlay]*policy.Policy // each read once
+}
+
+func (r *runner) layers(c Case) (policy.Layers, error) {
+	overlay, ok := r.overlays[c.Overlay]
+	if !ok {
+		var err error
+		switch {
+		case c.Overlay.File != "":
+			overlay, err = r.files.Overlay(c.Overlay.File)
+		case c.Overlay.Text != "":
+			overlay, err = policy.ParseOverlay(fmt.Sprintf("%s (overlay of %q)", r.suite.File, c.Name), []byte(c.Overlay.Text))
+		}
+		if err != nil {
+			return policy.Layers{}, err
+		}
+		r.overlays[c.Overlay] = overlay
+	}
+	layers, err := policy.Stack(r.embedded, overlay)
+	if err != nil {
+		return layers, fmt.Errorf("%s:%d: %w", r.suite.File, c.Line, err)
+	}
+	return layers, nil
+}
+
+func ask(layers policy.Layers, c Case) Result {
+	trace := policy.Explain(layers, c.Request)
+	res := Result{Case: c, Decision: trace.Decision, Failures: compare(c.Expect, trace.Decision), Rule: trace.Decision.Rule}
+	for _, s := range trace.Steps {
+		if s.Kind == policy.StepLayer && s.Layer == policy.LayerPolicy {
+			res.Rule = s.Rule
+		}
+	}
+	for _, f := range c.Build {
+		a := opcheck.Judge(layers, c.Request.Time, trace.Decision, f.Fact)
+		res.Build = append(res.Build, a)
+		for _, failure := range compareFact(f.Expect, a) {
+			res.Failures = append(res.Failures, fmt.Sprintf("line %d: %s: %s", f.Line, a.Asked, failure))
+		}
+	}
+	return res
+}
+
+// compare says in what a decision is not what was expected.
+func compare(e Expect, d policy.Decision) []string {
+	var failures []string
+	failf := func(format string, args ...any) { failures = append(failures, fmt.Sprintf(format, args...)) }
+	if d.Verdict != e.Verdict {
+		failf("the verdict is %s, and should be %s", d.Verdict, e.Verdict)
+	}
+	if e.Rule != "" && d.Rule != e.Rule {
+		failf("the rule is %q, and should be %q", d.Rule, e.Rule)
+	}
+	if e.Source != "" {
+		if want, err := policy.ParseReference(e.Source); err != nil || want.String() != d.Source {
+			failf("the source is %s, and should be %s", d.Source, e.Source)
+		}
+	}
+	if !strings.Contains(d.Reason, e.Reason) {
+		failf("the reason does not have %q", e.Reason)
+	}
+	for _, part := range e.Messages {
+		if !anyContains(d.Messages, part) {
+			failf("no message has %q", part)
+		}
+	}
+	for _, part := range e.Warnings {
+		if !anyContains(d.Warnings, part) {
+			failf("no warning has %q", part)
+		}
+	}
+	if len(failures) > 0 {
+		failf("the reason is: %s", d.Reason)
+	}
+	return failures
+}
+
+// compareFact says in what the answer to a fact is not what was expected.
+func compareFact(e FactExpect, a opcheck.Answer) []string {
+	var failures []string
+	failf := func(format string, args ...any) { failures = append(failures, fmt.Sprintf(format, args...)) }
+	if a.Verdict != e.Verdict {
+		failf("the verdict is %s, and should be %s", a.Verdict, e.Verdict)
+	}
+	if e.Rule != "" && a.Rule != e.Rule {
+		failf("the rule is %q, and should be %q", a.Rule, e.Rule)
+	}
+	if !strings.Contains(a.Reason, e.Reason) {
+		failf("the reason does not have %q", e.Reason)
+	}
+	if e.Image != "" {
+		if want, err := policy.ParseReference(e.Image); err != nil || want.String() != a.Image {
+			failf("the image that is read is %s, and should be %s", cmp.Or(a.Image, "the one that is asked for"), e.Image)
+		}
+	}
+	if len(failures) > 0 && a.Reason != "" {
+		failf("the reason is: %s", a.Reason)
+	}
+	return failures
+}
+
+func anyContains(texts []string, part string) bool {
+	return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(s, part) })
+}
+
+// NotHit returns the policy's rules whose names are not in hit, in order.
+func NotHit(p *policy.Policy, hit map[string]bool) []*policy.Rule {
+	var out []*policy.Rule
+	for i := range p.Frontends {
+		if r := &p.Frontends[i]; !hit[r.Name] {
+			out = append(out, r)
+		}
+	}
+	return out
+}

@@ -1,0 +1,252 @@
+// Package policytest tests policies by cases that are written down beside them: which
+// frontend is asked for, and what the policy must answer.
+//
+//	policy: policy.yaml
+//	cases:
+//	  - name: previews are refused
+//	    request: docker/dockerfile:1.7-labs
+//	    expect: {verdict: deny, rule: no-previews}
+//	  - name: base images come from the mirror
+//	    request: docker/dockerfile:1
+//	    expect: {verdict: allow}
+//	    build:
+//	      - image: mirror.example/busybox
+//	      - image: quay.io/x
+//	        expect: {verdict: deny, reason: build.images.allow}
+package policytest
+
+import (
+	"path"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// MaxSize is the size in bytes of the largest file of cases.
+const MaxSize = 4 << 20
+
+// Suite is one file of cases. Use Parse to make one.
+type Suite struct {
+	// File is the name that was given to Parse.
+	File string
+	// Policy is the file with the policy, relative to the folder of File.
+	Policy string
+	// Cases are in the order of the file; at least one.
+	Cases []Case
+}
+
+// Case is one request and what is expected of the answer.
+type Case struct {
+	// Name says what the case shows; unique in its file.
+	Name string
+	// Line is where the case begins, counted from 1.
+	Line int
+	// Overlay is the policy on top, if any.
+	Overlay Overlay
+	// Request is what the policy is asked.
+	Request policy.Request
+	// Expect is what it must answer.
+	Expect Expect
+	// Build is what the frontend would ask for, and what is expected of that.
+	Build []Fact
+}
+
+// Overlay is a policy on top of the one that is tested, or none.
+type Overlay struct {
+	// File holds it, relative to the folder of the suite.
+	File string `yaml:"file,omitempty"`
+	// Text is the overlay itself.
+	Text string `yaml:"text,omitempty"`
+	// None takes the suite's overlay away for one case.
+	None bool `yaml:"none,omitempty"`
+}
+
+// Expect is what the answer must be. What is empty is not looked at.
+type Expect struct {
+	// Verdict is the decision's; it is never empty.
+	Verdict policy.Verdict `yaml:"verdict"`
+	// Rule is the name of the rule that decides.
+	Rule string `yaml:"rule,omitempty"`
+	// Source is the reference that may run, however it is written.
+	Source string `yaml:"source,omitempty"`
+	// Reason is a part of the reason.
+	Reason string `yaml:"reason,omitempty"`
+	// Messages are parts of messages, each of another or the same one.
+	Messages []string `yaml:"messages,omitempty"`
+	// Warnings are parts of warnings, as Messages are of messages.
+	Warnings []string `yaml:"warnings,omitempty"`
+}
+
+// document is a file of cases as it is written.
+type document struct {
+	Policy  string        `yaml:"policy"`
+	Overlay Overlay       `yaml:"overlay,omitempty"`
+	At      string        `yaml:"at,omitempty"`
+	Cases   []writtenCase `yaml:"cases"`
+}
+
+type writtenCase struct {
+	Name    string            `yaml:"name"`
+	Request string            `yaml:"request"`
+	Digest  string            `yaml:"digest,omitempty"`
+	Options map[string]string `yaml:"options,omitempty"`
+	Inputs  []string          `yaml:"inputs,omitempty"`
+	At      string            `yaml:"at,omitempty"`
+	Overlay Overlay           `yaml:"overlay,omitempty"`
+	Expect  Expect            `yaml:"expect"`
+	Build   []writtenFact     `yaml:"build,omitempty"`
+}
+
+// Parse reads a file of cases of at most MaxSize bytes. The file is a name for
+// messages. What is wrong with it is a *policy.ParseError with positions.
+//
+// A case without a time has that of the file, and if that has none, none: nothing
+// is read from a clock, so that a case that passes today passes tomorrow. See
+// policy.Request.Time for what an unknown time means.
+func Parse(file string, data []byte) (*Suite, error) {
+	var doc document
+	strict, err := policy.DecodeStrict(file, data, MaxSize, &doc)
+	if err != nil {
+		return nil, err
+	}
+	r := reader{strict: strict, doc: &doc, names: map[string]int{}}
+	s := &Suite{File: file, Policy: doc.Policy}
+	r.path([]any{"policy"}, "policy", doc.Policy, true)
+	r.overlay([]any{"overlay"}, doc.Overlay)
+	r.time = r.at([]any{"at"}, doc.At)
+	if len(doc.Cases) == 0 {
+		r.problem([]any{"cases"}, "there are no cases; a file of cases has at least one")
+	}
+	for i := range doc.Cases {
+		s.Cases = append(s.Cases, r.read(i))
+	}
+	if err := strict.Err(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// reader checks what a well-formed file of cases says.
+type reader struct {
+	strict *policy.StrictDocument
+	doc    *document
+	names  map[string]int // the lines of cases
+	time   time.Time      // of cases that have none
+}
+
+func (r *reader) problem(path []any, format string, args ...any) {
+	r.strict.Problemf(path, format, args...)
+}
+
+func (r *reader) read(i int) Case {
+	w := &r.doc.Cases[i]
+	at := func(keys ...any) []any { return append([]any{"cases", i}, keys...) }
+	c := Case{Name: w.Name, Overlay: w.Overlay, Expect: w.Expect}
+	c.Line, _ = r.strict.Position(at()...)
+	if w.Name == "" {
+		r.problem(at(), "the case has no name; say what it shows")
+	} else if line, ok := r.names[w.Name]; ok {
+		r.problem(at("name"), "the name %q is already that of the case on line %d; names must be unique", w.Name, line)
+	}
+	r.names[w.Name] = c.Line
+	r.overlay(at("overlay"), w.Overlay)
+	if c.Overlay == (Overlay{}) {
+		c.Overlay = r.doc.Overlay
+	}
+	c.Request = r.request(at, w)
+	r.expect(at, w.Expect)
+	if v := w.Expect.Verdict; len(w.Build) > 0 && (v == policy.Deny || v == policy.Undecidable) {
+		r.problem(at("build"), "a frontend that does not run builds nothing; remove build, or expect another verdict")
+	}
+	for n := range w.Build {
+		c.Build = append(c.Build, r.fact(func(keys ...any) []any { return at(append([]any{"build", n}, keys...)...) }, &w.Build[n]))
+	}
+	return c
+}
+
+func (r *reader) request(at func(...any) []any, w *writtenCase) policy.Request {
+	req := policy.Request{Requested: w.Request, Options: w.Options, Inputs: w.Inputs}
+	if w.Request == "" {
+		r.problem(at(), "the case has no request; write the frontend that is asked for")
+		return req
+	}
+	ref, err := policy.ParseReference(w.Request)
+	if err != nil {
+		r.problem(at("request"), "request: %v", err)
+		return req
+	}
+	req.Reference = ref
+	if w.Digest != "" {
+		if _, err := ref.WithDigest(digest.Digest(w.Digest)); err != nil {
+			r.problem(at("digest"), "digest: %v", err)
+		}
+		req.Digest = digest.Digest(w.Digest)
+	}
+	for key := range w.Options {
+		if strings.HasPrefix(key, "build-arg:POLICY_FRONTEND_") {
+			r.problem(at("options", key), "%s is the policy frontend's own and no rule judges it; a policy on top is the case's overlay", key)
+		}
+	}
+	req.Time = r.time
+	if w.At != "" {
+		req.Time = r.at(at("at"), w.At)
+	}
+	return req
+}
+
+func (r *reader) expect(at func(...any) []any, e Expect) {
+	r.verdict(at, e.Verdict)
+	if e.Source != "" {
+		if _, err := policy.ParseReference(e.Source); err != nil {
+			r.problem(at("expect", "source"), "source: %v", err)
+		}
+	}
+}
+
+func (r *reader) verdict(at func(...any) []any, v policy.Verdict) {
+	switch v {
+	case policy.Allow, policy.Deny, policy.Warn, policy.Undecidable:
+	case "":
+		r.problem(at("expect"), "no verdict is expected; write expect: {verdict: allow}, or deny, warn or undecidable")
+	default:
+		r.problem(at("expect", "verdict"), "verdict must be allow, deny, warn or undecidable, not %q", v)
+	}
+}
+
+func (r *reader) overlay(at []any, o Overlay) {
+	n := 0
+	for _, given := range []bool{o.File != "", o.Text != "", o.None} {
+		if given {
+			n++
+		}
+	}
+	if n > 1 {
+		r.problem(at, "the overlay is one of file, text and none; write one of them")
+	}
+	r.path(append(at, "file"), "overlay", o.File, false)
+}
+
+// path checks the name of a file beside the suite.
+func (r *reader) path(at []any, what, name string, required bool) {
+	switch {
+	case name == "" && required:
+		r.problem(at, "the %s is missing; write the file's name, relative to the folder of this one", what)
+	case path.IsAbs(name):
+		r.problem(at, "%s must be relative to the folder of this file, not %q", what, name)
+	}
+}
+
+// at reads a time, which may be left out.
+func (r *reader) at(at []any, s string) time.Time {
+	if s == "" {
+		return time.Time{}
+	}
+	t, err := policy.ParseTime(s)
+	if err != nil {
+		r.problem(at, "at: %v", err)
+	}
+	return t
+}
