@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -30,7 +31,7 @@ func TestAnOptionThatArrivesAsAnotherOneIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := serveBroker(t, mediated)
-			opts[keySource] = "docker/dockerfile:1"
+			opts[optionkeys.Source] = "docker/dockerfile:1"
 			_, err := s.broker.Solve(t.Context(), &gwpb.SolveRequest{Frontend: gatewayFrontend, FrontendOpt: opts})
 			s.requireRefused(t, err, "can't be handed over as it is")
 		})
@@ -42,8 +43,8 @@ func TestAnOptionThatArrivesAsAnotherOneIsRefused(t *testing.T) {
 func TestTheSyntaxThatAFrontendNamesReachesTheOneThatItRuns(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
-	opts := map[string]string{keySyntax: "corp/other:1", "build-arg:POLICY_FRONTEND_POLICY": "x"}
-	require.Equal(t, map[string]string{keySyntax: "corp/other:1"}, s.broker.build.nest(opts, nil).opts.forInner(policy.Obligations{}))
+	opts := map[string]string{optionkeys.Syntax: "corp/other:1", "build-arg:POLICY_FRONTEND_POLICY": "x"}
+	require.Equal(t, map[string]string{optionkeys.Syntax: "corp/other:1"}, s.broker.build.nest(opts, nil).opts.forInner(policy.Obligations{}))
 	require.Empty(t, parseOptions(opts).forInner(policy.Obligations{}))
 }
 

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -158,8 +159,8 @@ func (s *broker) nested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Resu
 	if err := s.judge.cacheImports(req.CacheImports); err != nil {
 		return nil, err
 	}
-	source := req.FrontendOpt[keySource]
-	r := request{written: printable(source), cmdline: req.FrontendOpt[keyCmdline], origin: origin{kind: fromFrontend, filename: s.name}}
+	source := req.FrontendOpt[optionkeys.Source]
+	r := request{written: printable(source), cmdline: req.FrontendOpt[optionkeys.Cmdline], origin: origin{kind: fromFrontend, filename: s.name}}
 	ref, err := policy.ParseReference(source)
 	if err != nil {
 		return nil, s.build.refuse(r, err)

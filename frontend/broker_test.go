@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
 // fakeDaemon answers what a broker passes on, and records it.
@@ -99,7 +101,7 @@ type served struct {
 
 func serveBroker(t *testing.T, doc string) served {
 	t.Helper()
-	j := judgeBy(t, &fakeClient{opts: map[string]string{keySource: "corp/policy-frontend:v1"}}, doc)
+	j := judgeBy(t, &fakeClient{opts: map[string]string{optionkeys.Source: "corp/policy-frontend:v1"}}, doc)
 	d := &fakeDaemon{}
 	j.build.bridge = &bridge{LLBBridgeClient: d, raw: d}
 	s := j.build.newBroker("docker/dockerfile:1", j, func(error) {})

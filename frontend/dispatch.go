@@ -8,6 +8,7 @@ import (
 	"github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -78,11 +79,11 @@ func (b *build) brokered(ctx context.Context, chosen judged, j *judge, run func(
 // innerOptions are the options for a frontend behind a broker.
 func (b *build) innerOptions(chosen judged) map[string]string {
 	opts := b.opts.forInner(chosen.decision.Obligations)
-	opts[keySource] = chosen.pinned().String()
+	opts[optionkeys.Source] = chosen.pinned().String()
 	if !b.nested {
 		// With cmdline set, docker/dockerfile does not follow a `# syntax` line again. One
 		// that another frontend runs may: what it asks for is judged.
-		opts[keyCmdline] = chosen.cmdline
+		opts[optionkeys.Cmdline] = chosen.cmdline
 	}
 	return opts
 }

@@ -17,6 +17,8 @@ import (
 	apicapspb "github.com/moby/buildkit/util/apicaps/pb"
 	digest "github.com/opencontainers/go-digest"
 	fstypes "github.com/tonistiigi/fsutil/types"
+
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
 // fakeClient stands for the daemon in tests of what is asked of it and in which
@@ -147,7 +149,7 @@ const (
 // evil/dockerfile:1 (digestTwo), asked under us with the given options.
 func newFake(tb testing.TB, file string, opts map[string]string) *fakeClient {
 	tb.Helper()
-	all := map[string]string{keySource: us}
+	all := map[string]string{optionkeys.Source: us}
 	for k, v := range opts {
 		all[k] = v
 	}

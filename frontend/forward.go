@@ -10,6 +10,8 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
+
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
 // forward runs the inner frontend by a nested solve with frontend=gateway.v0, and
@@ -43,10 +45,10 @@ func (b *build) forward(ctx context.Context, j judged, by *judge) (*client.Resul
 	}
 	// Ours come last: neither the client nor the policy's options can set them.
 	opts := b.opts.forInner(j.decision.Obligations)
-	opts[keySource] = source
+	opts[optionkeys.Source] = source
 	// With cmdline set, docker/dockerfile does not follow a `# syntax` line again.
-	opts[keyCmdline] = j.cmdline
-	opts[contextPrefix+source] = dockerImageProto + j.pinned().String()
+	opts[optionkeys.Cmdline] = j.cmdline
+	opts[optionkeys.ContextPrefix+source] = dockerImageProto + j.pinned().String()
 
 	if by.judgesResults() {
 		return b.forwardJudged(ctx, &gwpb.SolveRequest{

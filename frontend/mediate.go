@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -180,7 +181,6 @@ func (i innerImage) process(env environment, opts map[string]string) *pb.Meta {
 // Labels and options of capabilities (frontend/gateway/gateway.go, getCaps).
 const (
 	labelCaps = "moby.buildkit.frontend.caps"
-	keyCaps   = "frontend.caps"
 	capInputs = "moby.buildkit.frontend.inputs"
 )
 
@@ -188,7 +188,7 @@ const (
 // doesn't declare.
 func (b *build) supports(config ocispecs.ImageConfig) error {
 	has := capNames(config.Labels[labelCaps])
-	needs := capNames(b.opts.sent[keyCaps])
+	needs := capNames(b.opts.sent[optionkeys.Caps])
 	if len(b.inputs) > 0 {
 		needs = append(needs, capInputs)
 	}

@@ -9,36 +9,22 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// Option keys of BuildKit's gateway and Dockerfile frontends that the policy
-// frontend reads or sets (frontend/gateway/gateway.go, frontend/dockerui/config.go,
-// frontend/dockerfile/builder/build.go).
+// Names of BuildKit's gateway (frontend/gateway/gateway.go, client/llb/source.go).
 const (
-	keySource        = "source"
-	keyCmdline       = "cmdline"
-	keySyntax        = buildArgPrefix + "BUILDKIT_SYNTAX"
-	buildArgPrefix   = "build-arg:"
-	contextPrefix    = "context:"
-	platformSep      = "::"
 	gatewayFrontend  = "gateway.v0"
 	dockerImageProto = "docker-image://"
-)
-
-// Build-args that begin with ownPrefix are the policy frontend's and never reach
-// the inner frontend.
-const (
-	ownPrefix = buildArgPrefix + "POLICY_FRONTEND_"
-	keyPolicy = ownPrefix + "POLICY"
 )
 
 // derived are options that the gateway sets itself from a build-arg before we
 // start (dockerui.Client.init writes to the options that it reads).
 func derived() map[string]string {
 	return map[string]string{
-		"hostname":       buildArgPrefix + "BUILDKIT_SANDBOX_HOSTNAME",
-		"multi-platform": buildArgPrefix + "BUILDKIT_MULTI_PLATFORM",
+		"hostname":       optionkeys.BuildArgPrefix + "BUILDKIT_SANDBOX_HOSTNAME",
+		"multi-platform": optionkeys.BuildArgPrefix + "BUILDKIT_MULTI_PLATFORM",
 	}
 }
 
@@ -52,7 +38,7 @@ type options struct {
 }
 
 func parseOptions(opts map[string]string) options {
-	o := options{sent: maps.Clone(opts), source: opts[keySource]}
+	o := options{sent: maps.Clone(opts), source: opts[optionkeys.Source]}
 	for key, arg := range derived() {
 		if v := opts[arg]; v != "" && opts[key] == v {
 			delete(o.sent, key)
@@ -60,25 +46,19 @@ func parseOptions(opts map[string]string) options {
 	}
 	o.self, _ = policy.ParseReference(o.source) // findRequests says what is wrong with it
 	for _, k := range slices.Sorted(maps.Keys(opts)) {
-		if strings.HasPrefix(k, ownPrefix) && k != keyPolicy {
+		if optionkeys.IsOwn(k) && k != optionkeys.Overlay {
 			o.warnings = append(o.warnings, fmt.Sprintf("build-arg %s is not one that the policy frontend knows: it has no effect (known: %s)",
-				printable(strings.TrimPrefix(k, buildArgPrefix)), strings.TrimPrefix(keyPolicy, buildArgPrefix)))
+				printable(optionkeys.ArgName(k)), optionkeys.ArgName(optionkeys.Overlay)))
 		}
 	}
 	return o
 }
 
-// namedContexts returns the names over which the client puts a context of its
-// own, without their platform suffix (dockerui.Client.NamedContext looks names up
-// with "::os/arch" first, then without).
+// namedContexts returns the image names that the client's named contexts override.
 func (o options) namedContexts() []string {
 	var names []string
 	for k := range o.sent {
-		if name, ok := strings.CutPrefix(k, contextPrefix); ok {
-			// The last one, and not that of an IPv6 host.
-			if i := strings.LastIndex(name, platformSep); i > strings.LastIndexByte(name, ']') {
-				name = name[:i]
-			}
+		if name, ok := optionkeys.NamedContext(k); ok {
 			names = append(names, name)
 		}
 	}
@@ -89,7 +69,7 @@ func (o options) namedContexts() []string {
 // judged returns the options that rules judge: all but our own build-args.
 func (o options) judged() map[string]string {
 	opts := maps.Clone(o.sent)
-	maps.DeleteFunc(opts, func(k, _ string) bool { return strings.HasPrefix(k, ownPrefix) })
+	maps.DeleteFunc(opts, func(k, _ string) bool { return optionkeys.IsOwn(k) })
 	return opts
 }
 
@@ -99,7 +79,7 @@ func (o options) judged() map[string]string {
 func (o options) forInner(by policy.Obligations) map[string]string {
 	inner := o.judged()
 	if !o.nested {
-		delete(inner, keySyntax)
+		delete(inner, optionkeys.Syntax)
 	}
 	for _, k := range by.Strip {
 		delete(inner, k)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -45,10 +46,10 @@ func findRequests(ctx context.Context, o options, file *buildFile, defaultFronte
 	}
 
 	var found []directive
-	if _, inner, ok := strings.Cut(strings.TrimSpace(o.sent[keyCmdline]), " "); ok {
-		found = append(found, directive{strings.TrimSpace(inner), origin{kind: fromCmdline, cmdline: o.sent[keyCmdline], syntaxArg: o.sent[keySyntax]}})
+	if _, inner, ok := strings.Cut(strings.TrimSpace(o.sent[optionkeys.Cmdline]), " "); ok {
+		found = append(found, directive{strings.TrimSpace(inner), origin{kind: fromCmdline, cmdline: o.sent[optionkeys.Cmdline], syntaxArg: o.sent[optionkeys.Syntax]}})
 	}
-	if inner, ok := dropSelf(self, o.sent[keySyntax]); ok && (len(found) == 0 || inner != found[0].value) {
+	if inner, ok := dropSelf(self, o.sent[optionkeys.Syntax]); ok && (len(found) == 0 || inner != found[0].value) {
 		found = append(found, directive{inner, origin{kind: fromSyntaxArg}})
 	}
 	if len(found) == 0 {

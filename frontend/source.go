@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -23,11 +24,11 @@ func loadPolicies(path string, o options) (policy.Layers, error) {
 	if err != nil {
 		return policy.Layers{}, err
 	}
-	doc, ok := o.sent[keyPolicy]
+	doc, ok := o.sent[optionkeys.Overlay]
 	if !ok {
 		return alone, nil
 	}
-	overlay, err := policy.ParseOverlay("POLICY_FRONTEND_POLICY", []byte(doc))
+	overlay, err := policy.ParseOverlay(optionkeys.ArgName(optionkeys.Overlay), []byte(doc))
 	if err != nil {
 		return alone, fmt.Errorf("the policy sent as build-arg POLICY_FRONTEND_POLICY can't be used:\n%w", err)
 	}

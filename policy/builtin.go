@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
 // BuiltinRule is the name under which a decision reports what no policy can
@@ -41,11 +42,10 @@ func selfDispatch(self Reference) string {
 // can't do either what a client's named context can't.
 func (r Request) forcedContext(o Obligations) string {
 	for _, key := range slices.Sorted(maps.Keys(o.Force)) {
-		name, ok := strings.CutPrefix(key, contextPrefix)
+		name, ok := optionkeys.NamedContext(key)
 		if !ok {
 			continue
 		}
-		name, _, _ = strings.Cut(name, platformSep)
 		if ref, err := ParseReference(name); err == nil && r.Self.Name() != "" && ref.SameRepository(r.Self) {
 			return fmt.Sprintf("a policy forces the named context %s, which would replace the policy frontend (%s)", quote(name), r.Self.Name())
 		}

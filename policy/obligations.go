@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
 // Obligations are the conditions under which an allowed frontend may run. The
@@ -65,7 +67,7 @@ func (o Obligations) meet(p Obligations, s subject) (Obligations, string) {
 	if len(o.Only) > 0 && len(p.Only) > 0 {
 		// Globs that only overlap are left out, but not what both let pass.
 		for _, k := range s.optionKeys {
-			if !carriesBuild(k) && matchAny(m.Only, k) == "" && matchAny(o.Only, k) != "" && matchAny(p.Only, k) != "" {
+			if !optionkeys.CarriesBuild(k) && matchAny(m.Only, k) == "" && matchAny(o.Only, k) != "" && matchAny(p.Only, k) != "" {
 				m.Only = union(m.Only, []string{k})
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
 const (
@@ -16,23 +18,7 @@ const (
 	maxOptionKey = 4096
 	// maxForced is the length in bytes of the longest forced value.
 	maxForced = 8 << 10
-
-	contextPrefix = "context:"
-	platformSep   = "::"
-	ownOptions    = "build-arg:POLICY_FRONTEND_"
 )
-
-// carriesBuild reports whether an option carries the build itself, so that no
-// rule applies to it: BuildKit's gateway and its clients set it, or the policy
-// frontend does for the inner one (frontend/gateway/gateway.go,
-// frontend/dockerfile/builder/build.go).
-func carriesBuild(key string) bool {
-	switch key {
-	case "source", "cmdline", "frontend.caps", "build-arg:BUILDKIT_SYNTAX":
-		return true
-	}
-	return strings.HasPrefix(key, "local-sessionid:")
-}
 
 func (o *Options) isZero() bool {
 	return len(o.Deny)+len(o.Strip)+len(o.Force)+len(o.Only) == 0 && o.Inputs != ActionDeny
@@ -56,7 +42,7 @@ func (r *Rule) violations(s subject) []violation {
 		found = append(found, violation{key, fmt.Sprintf("rule %s ", quote(r.Name)) + fmt.Sprintf(format, args...)})
 	}
 	for _, key := range s.optionKeys {
-		if carriesBuild(key) {
+		if optionkeys.CarriesBuild(key) {
 			continue
 		}
 		if len(key) > maxOptionKey {
@@ -89,7 +75,7 @@ func (r *Rule) oblige(s subject, passed []violation) Obligations {
 		return o
 	}
 	for _, key := range s.optionKeys {
-		if !carriesBuild(key) && matchAny(r.Options.Strip, key) != "" {
+		if !optionkeys.CarriesBuild(key) && matchAny(r.Options.Strip, key) != "" {
 			o.Strip = append(o.Strip, key)
 		}
 	}
@@ -149,7 +135,7 @@ func checkOptionGlob(s string) error {
 	if err := checkText(s, maxOptionGlob, false); err != nil {
 		return fmt.Errorf("%s %w", quote(s), err)
 	}
-	if !strings.Contains(s, "*") && carriesBuild(s) {
+	if !strings.Contains(s, "*") && optionkeys.CarriesBuild(s) {
 		return fmt.Errorf("%s carries the build itself; no rule applies to it", quote(s))
 	}
 	return nil
@@ -160,7 +146,7 @@ func (o *Options) checkForced(key, value string) error {
 	switch {
 	case strings.Contains(key, "*"):
 		return fmt.Errorf("%s has a *; force sets one option", quote(key))
-	case strings.HasPrefix(key, ownOptions):
+	case optionkeys.IsOwn(key):
 		return fmt.Errorf("%s is an option of the policy frontend; no other frontend gets it", quote(key))
 	}
 	if err := checkOptionGlob(key); err != nil {

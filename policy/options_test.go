@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -128,12 +129,36 @@ func TestOptionsOfTwoLayers(t *testing.T) {
 
 func TestNoPolicyForcesAContextOverThePolicyFrontend(t *testing.T) {
 	t.Parallel()
-	l := mustStack(t, `{version: 1, frontends: [{match: [a], options: {force: {"context:SELF.example/us::linux/amd64": "docker-image://evil.example/x"}}}]}`, "")
-	require.Equal(t, Allow, Decide(l, request(t, "a")).Verdict)
-	r := request(t, "a")
-	r.Self = mustRef(t, "self.example/us:1")
-	d := Decide(l, r)
-	require.Equal(t, Deny, d.Verdict)
-	require.Equal(t, BuiltinRule, d.Rule)
-	require.Contains(t, d.Reason, "a policy forces the named context")
+	const anything = "version: 1\ndefault: allow\n"
+	forcing := func(key string) string {
+		return fmt.Sprintf("version: 1\nfrontends: [{match: [a], options: {force: {%q: docker-image://evil.example/x}}}]\n", key)
+	}
+	for _, tt := range []struct{ name, self, key string }{
+		{"a DNS host", "self.example/us:1", "context:self.example/us:inner-0123456789abcdef"},
+		{"a DNS host for a platform", "self.example/us:1", "context:self.example/us:inner-0123456789abcdef::linux/amd64"},
+		{"a DNS host in another spelling", "self.example/us:1", "context:SELF.example/us::linux/amd64"},
+		{"an IPv6 host", "[2001:db8::1]:5000/us:1", "context:[2001:db8::1]:5000/us:inner-0123456789abcdef"},
+		{"an IPv6 host for a platform", "[2001:db8::1]:5000/us:1", "context:[2001:db8::1]:5000/us:inner-0123456789abcdef::linux/amd64"},
+		{"an IPv6 host in another spelling", "[2001:db8::1]:5000/us:1", "context:[2001:DB8::1]:5000/us::windows(10.0.1)/amd64"},
+		{"an IPv6 host without a port", "[::1]/us:1", "context:[::1]/us::linux/arm/v7"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			for layer, l := range map[string]Layers{
+				LayerPolicy:  mustStack(t, forcing(tt.key), ""),
+				LayerOverlay: mustStack(t, anything, forcing(tt.key)),
+			} {
+				r := request(t, "a")
+				require.Equal(t, Allow, Decide(l, r).Verdict, layer)
+				r.Self = mustRef(t, tt.self)
+				d := Decide(l, r)
+				require.Equal(t, Deny, d.Verdict, layer)
+				require.Equal(t, BuiltinRule, d.Rule)
+				require.Contains(t, d.Reason, "a policy forces the named context")
+			}
+			r := request(t, "a")
+			r.Self = mustRef(t, "[2001:db8::2]:5000/other:1")
+			require.Equal(t, Allow, Decide(mustStack(t, forcing(tt.key), ""), r).Verdict, "over another image")
+		})
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -111,7 +112,7 @@ func TestEvalText(t *testing.T) {
   allowed     docker/dockerfile:1.7
   contact     #help
 `},
-		{"an overlay as a client sends it", []string{"--opt", "filename=Dockerfile", "--opt", overlayOption + "=" + testOverlay, "docker/dockerfile:1.7"}, 0, `allow docker/dockerfile:1.7
+		{"an overlay as a client sends it", []string{"--opt", "filename=Dockerfile", "--opt", optionkeys.Overlay + "=" + testOverlay, "docker/dockerfile:1.7"}, 0, `allow docker/dockerfile:1.7
   reason      rule "dockerfile" allows docker/dockerfile:1.7
   message     first line
               second line
@@ -176,10 +177,10 @@ func TestUsageErrorsExitWith2(t *testing.T) {
 		{"a broken policy", []string{"eval", "--policy", broken, "a"}, broken + `:2:1: unknown field "frontend"; did you mean "frontends"?`},
 		{"a broken overlay", []string{"eval", "--policy", file, "--overlay", broken, "a"}, broken + ":2:1: unknown field"},
 		{"an overlay that is too long", []string{"eval", "--policy", file, "--overlay", long, "a"}, "more than 65536"},
-		{"a broken overlay as a client sends it", []string{"eval", "--policy", file, "--opt", overlayOption + "=version: 2", "a"}, "POLICY_FRONTEND_POLICY:1:10: version 2 is not known"},
-		{"an empty overlay as a client sends it", []string{"eval", "--policy", file, "--opt", overlayOption + "=", "a"}, "POLICY_FRONTEND_POLICY: the document is empty"},
+		{"a broken overlay as a client sends it", []string{"eval", "--policy", file, "--opt", optionkeys.Overlay + "=version: 2", "a"}, "POLICY_FRONTEND_POLICY:1:10: version 2 is not known"},
+		{"an empty overlay as a client sends it", []string{"eval", "--policy", file, "--opt", optionkeys.Overlay + "=", "a"}, "POLICY_FRONTEND_POLICY: the document is empty"},
 		{"an overlay on a policy that accepts none", []string{"eval", "--policy", closed, "--overlay", overlay, "a"}, "accepts no overlay"},
-		{"two overlays", []string{"eval", "--policy", file, "--overlay", overlay, "--opt", overlayOption + "=x", "a"}, "both give an overlay"},
+		{"two overlays", []string{"eval", "--policy", file, "--overlay", overlay, "--opt", optionkeys.Overlay + "=x", "a"}, "both give an overlay"},
 		{"an option without a value", []string{"eval", "--policy", file, "--opt", "filename", "a"}, `--opt needs KEY=VALUE, not "filename"`},
 		{"an option twice", []string{"eval", "--policy", file, "--opt", "a=1", "--opt", "a=2", "a"}, `--opt gives "a" twice`},
 		{"a digest that is none", []string{"eval", "--policy", file, "--digest", "sha256:1", "a"}, `--digest: "sha256:1" is not a digest`},

@@ -11,14 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
-)
-
-const (
-	// ownOptions are the policy frontend's own, which no rule judges.
-	ownOptions = "build-arg:POLICY_FRONTEND_"
-	// overlayOption is the frontend option that carries an overlay.
-	overlayOption = ownOptions + "POLICY"
 )
 
 // rfc3339 is the form of a time; time.Parse takes more, such as an hour of one
@@ -35,7 +29,7 @@ func (f *requestFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.policy, "policy", frontend.DefaultPolicyPath, "the policy `FILE`")
 	cmd.Flags().StringVar(&f.overlay, "overlay", "", "a `FILE` with a policy on top, as a client may send one")
 	cmd.Flags().StringArrayVar(&f.options, "opt", nil, "a frontend option `KEY=VALUE` as a client would send it; may be repeated.\n"+
-		overlayOption+" is the overlay")
+		optionkeys.Overlay+" is the overlay")
 	cmd.Flags().StringArrayVar(&f.inputs, "input", nil, "the `NAME` of a frontend input as a client would send it; may be repeated")
 	cmd.Flags().StringVar(&f.digest, "digest", "", "the `DIGEST` to which the reference resolves")
 	addAtFlag(cmd, &f.at)
@@ -71,12 +65,12 @@ func (f *requestFlags) read(arg string) (policy.Layers, policy.Request, error) {
 	if err != nil {
 		return policy.Layers{}, request, err
 	}
-	sent, ok := opts[overlayOption]
+	sent, ok := opts[optionkeys.Overlay]
 	if ok && f.overlay != "" {
-		return policy.Layers{}, request, fmt.Errorf("--overlay and --opt %s both give an overlay; give one", overlayOption)
+		return policy.Layers{}, request, fmt.Errorf("--overlay and --opt %s both give an overlay; give one", optionkeys.Overlay)
 	}
 	for k := range opts {
-		if strings.HasPrefix(k, ownOptions) {
+		if optionkeys.IsOwn(k) {
 			delete(opts, k)
 		}
 	}
@@ -130,7 +124,7 @@ func (f *requestFlags) layers(sent string, isSent bool) (policy.Layers, error) {
 	var overlay *policy.Policy
 	switch {
 	case isSent:
-		overlay, err = policy.ParseOverlay(strings.TrimPrefix(overlayOption, "build-arg:"), []byte(sent))
+		overlay, err = policy.ParseOverlay(optionkeys.ArgName(optionkeys.Overlay), []byte(sent))
 	case f.overlay != "":
 		overlay, err = loadOverlay(f.overlay)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -50,7 +51,7 @@ func differing(keys, patterns []string) []string {
 	var out []string
 	for _, k := range keys {
 		var signature strings.Builder
-		if strings.HasPrefix(k, "local-sessionid:") {
+		if optionkeys.CarriesBuild(k) {
 			signature.WriteString("exempt")
 		}
 		for _, p := range patterns {

@@ -17,11 +17,11 @@ package policytest
 
 import (
 	"path"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -186,7 +186,7 @@ func (r *reader) request(at func(...any) []any, w *writtenCase) policy.Request {
 		req.Digest = digest.Digest(w.Digest)
 	}
 	for key := range w.Options {
-		if strings.HasPrefix(key, "build-arg:POLICY_FRONTEND_") {
+		if optionkeys.IsOwn(key) {
 			r.problem(at("options", key), "%s is the policy frontend's own and no rule judges it; a policy on top is the case's overlay", key)
 		}
 	}
