@@ -45,9 +45,9 @@ func TestLintGitHub(t *testing.T) {
 	file := writeTo(t, dir, "a,b:c%.yaml", loosePolicy)
 	code, stdout, _ := run("lint", "--format", "github", "--at", "2027-01-01T00:00:00Z", file, filepath.Join(dir, "none.yaml"))
 	require.Equal(t, exitUsage, code)
-	require.Equal(t, `::notice file=DIR/a%2Cb%3Ac%25.yaml,line=5,col=3,title=unnamed-rule::rule "frontends[0]": messages can name this rule only by its place, which changes; write name
-::warning file=DIR/a%2Cb%3Ac%25.yaml,line=5,col=3,title=expired::rule "frontends[0]": the rule expired on 2027-01-01 and no longer matches; remove it, or write a later expires
-::warning file=DIR/a%2Cb%3Ac%25.yaml,line=6,col=3,title=prefix-runs-on::rule "a,b": the pattern "docker.io/docker/x*" takes every name that begins like x, such as x-evil; write the names out, or use a folder
+	require.Equal(t, `::notice file=DIR/a%2Cb%3Ac%25.yaml,line=5,col=3,title=unnamed-rule::rule "frontends[0]": messages can name this rule only by its position, which can change; add a name
+::warning file=DIR/a%2Cb%3Ac%25.yaml,line=5,col=3,title=expired::rule "frontends[0]": the rule expired on 2027-01-01 and no longer matches; remove it, or set a later expires
+::warning file=DIR/a%2Cb%3Ac%25.yaml,line=6,col=3,title=prefix-runs-on::rule "a,b": the pattern "docker.io/docker/x*" matches every name that begins with x, such as x-evil; write the names in full, or use a directory
 `, strings.Join(strings.SplitAfter(strings.ReplaceAll(stdout, dir, "DIR"), "\n")[:3], ""))
 	require.Contains(t, stdout, "::error file="+dir+"/none.yaml,title=invalid::")
 }

@@ -215,8 +215,8 @@ func TestLint(t *testing.T) {
 
 	code, stdout, stderr = run("lint", clean, loose)
 	require.Equal(t, exitFindings, code)
-	require.Equal(t, loose+`: whatever no rule matches is allowed; leave out default, and allow by rules (default-allow)
-`+loose+`:6:3: rule "a": the pattern "docker.io/docker/dockerfile*" takes every name that begins like dockerfile, such as dockerfile-evil; write the names out, or use a folder (prefix-runs-on)
+	require.Equal(t, loose+`: a frontend that no rule matches is allowed; remove default, and allow frontends by rules (default-allow)
+`+loose+`:6:3: rule "a": the pattern "docker.io/docker/dockerfile*" matches every name that begins with dockerfile, such as dockerfile-evil; write the names in full, or use a directory (prefix-runs-on)
 `, stdout)
 	require.Empty(t, stderr)
 

@@ -7,32 +7,38 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// alias looks at one alias.
+// alias checks one alias.
 func (c *checker) alias(i int) {
 	a := &c.aliases[i]
 	from, to := a.Names()
 	if from == to && len(a.Pins) == 0 {
-		c.addAlias(AliasWithoutEffect, a.Alias, "the alias from %s leads to the same name and has no pins; remove it, or write another to", from)
+		c.addAlias(AliasWithoutEffect, a.Alias, "the alias from %s leads to the same name and has "+
+			"no pins; remove it, or change to", from)
 	}
 	for j := range c.aliases[:i] {
 		if c.aliases[j].from.Covers(a.from) {
 			by := c.aliases[j]
-			c.addAlias(AliasShadowed, a.Alias, "the alias is never used, because that on line %d%s takes %s first; put the narrower one first, or remove one of them", by.Line(), ofFile(by.File(), a.File()), from)
+			c.addAlias(AliasShadowed, a.Alias, "the alias is never used, because the alias on line "+
+				"%d%s matches %s first; put the narrower one first, or remove one of them",
+				by.Line(), ofFile(by.File(), a.File()), from)
 			return
 		}
 	}
 	if reason := c.nowhere(a); reason != "" {
-		c.addAlias(AliasNotAllowed, a.Alias, "the alias leads from %s to %s, which %s; write a rule that allows it, or remove the alias", from, to, reason)
+		c.addAlias(AliasNotAllowed, a.Alias, "the alias leads from %s to %s, which %s; write a rule "+
+			"that allows it, or remove the alias", from, to, reason)
 		return
 	}
 	for _, tag := range slices.Sorted(maps.Keys(a.Pins)) {
 		if reason := c.refused(from + ":" + tag); reason != "" {
-			c.addAlias(PinRefused, a.Alias, "the policy refuses the pin of the tag %s: %s", tag, reason)
+			c.addAlias(PinRefused, a.Alias, "the policy refuses the image that is pinned for the tag %s: "+
+				"%s", tag, reason)
 		}
 	}
 }
 
-// nowhere returns why no frontend that the alias leads to can run, or "".
+// nowhere returns a relative clause that says why no frontend behind the alias can run, or
+// "".
 func (c *checker) nowhere(a *alias) string {
 	if len(c.limits) > 0 && !anyOverlaps(c.limits, a.to) {
 		return "the limits refuse"

@@ -10,15 +10,16 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// tell adds a finding about rules on builds: those of a rule, or of the whole policy.
+// tell adds a finding about the build rules of a rule or of the whole policy.
 type tell func(code Code, format string, args ...any)
 
-// wholeBuild looks at the rules on builds that hold for all rules.
+// wholeBuild checks the build rules of the whole policy.
 func (c *checker) wholeBuild() {
 	p := c.policy
 	own := func(r rule) bool { return r.allows() && r.Build != nil }
 	if p.Default == policy.ActionAllow && p.Build == nil && slices.ContainsFunc(c.rules, own) {
-		c.addf(DefaultUnjudged, "what no rule matches is allowed and held to no rules on builds, whereas rules are; write a build for the whole policy")
+		c.addf(DefaultUnjudged, "a frontend that no rule matches is allowed without any build rules, "+
+			"although rules have some; write a build for the whole policy")
 	}
 	if p.Build == nil {
 		return
@@ -30,7 +31,7 @@ func (c *checker) wholeBuild() {
 	}
 }
 
-// ruleBuild looks at how a rule's frontends run, and at its rules on builds.
+// ruleBuild checks how a rule's frontends run, and its build rules.
 func (c *checker) ruleBuild(r *rule) {
 	tell := func(code Code, format string, args ...any) { c.addRule(code, r.Rule, format, args...) }
 	if c.dispatch(r) == policy.DispatchBuiltin {
@@ -49,7 +50,8 @@ func (c *checker) ruleBuild(r *rule) {
 	own, wide := kinds(r.Build), kinds(c.policy.Build)
 	for _, k := range r.Build.Kinds() {
 		if kind := string(k); own[kind] == wide[kind] {
-			tell(BuildRepeated, "build.%s is that of the whole policy, which holds without it; remove it", kind)
+			tell(BuildRepeated, "build.%s repeats that of the whole policy, which applies anyway; remove "+
+				"it", kind)
 		}
 	}
 }
@@ -58,7 +60,7 @@ func (c *checker) dispatch(r *rule) policy.Dispatch {
 	return cmp.Or(r.Dispatch, c.policy.Dispatch, policy.DispatchForward)
 }
 
-// kinds returns the rules of each kind as a text to compare.
+// kinds returns the rules of each kind as YAML, for comparison.
 func kinds(b *policy.Build) map[string]string {
 	var nodes map[string]yaml.Node
 	data, err := yaml.Marshal(b)
@@ -75,25 +77,29 @@ func kinds(b *policy.Build) map[string]string {
 	return out
 }
 
-// unseen looks for what forward can't see: it judges the result that a frontend
-// returns, when the frontend has ended and the daemon has looked images up.
+// unseen looks for build rules that forward can't apply. It checks the result that a
+// frontend returns, after the frontend has ended and looked up images.
 func (c *checker) unseen(b *policy.Build, who string, tell tell) {
 	const use = "; use mediate or builtin"
 	if b.Containers != "" {
-		tell(UnseenByForward, "build.containers has no effect where "+who+" dispatch: forward, which doesn't see containers"+use)
+		tell(UnseenByForward, "build.containers has no effect where "+who+
+			" dispatch: forward, which doesn't see containers"+use)
 	}
 	if b.Images == nil {
 		return
 	}
 	if b.Images.RequireDigest {
-		tell(UnseenByForward, "build.images.requireDigest asks for nothing where "+who+" dispatch: forward, because frontends have looked up the digests when their result is judged"+use)
+		tell(UnseenByForward, "build.images.requireDigest has no effect where "+who+
+			" dispatch: forward, because frontends add digests before their result is checked"+use)
 	}
 	if len(b.Images.Convert) > 0 {
-		tell(UnseenByForward, "build.images.convert comes late where "+who+" dispatch: forward, because frontends have asked the registry of %s by then"+use, b.Images.Convert[0].From)
+		tell(UnseenByForward, "build.images.convert comes too late where "+who+
+			" dispatch: forward, because frontends have contacted the registry of %s by then"+use,
+			b.Images.Convert[0].From)
 	}
 }
 
-// build looks at rules on builds by themselves.
+// build checks build rules on their own.
 func (c *checker) build(b *policy.Build, tell tell) {
 	if r := b.Images; r != nil {
 		allow, deny := r.Patterns()
@@ -122,30 +128,33 @@ func (c *checker) build(b *policy.Build, tell tell) {
 		c.urlsOf("http", allow, deny, r.RequireChecksum, tell)
 	}
 	if r := b.Local; r != nil && slices.ContainsFunc(r.Allow, isAnyTag) && len(r.Deny) == 0 {
-		tell(BuildAllowsAny, "build.local allows every folder, so that it restricts nothing; name folders, or remove it")
+		tell(BuildAllowsAny, "build.local allows every directory; name directories, or remove it")
 	}
 	if r := b.Exec; r != nil {
 		if slices.Contains(r.Networks, policy.NetworkHost) {
-			tell(HostNetwork, "build.exec.networks has host, with which commands reach all that the daemon's machine does, its own services too; leave it out")
+			tell(HostNetwork, "build.exec.networks has host, so commands can reach everything that the "+
+				"daemon's machine can, including its local services; remove it")
 		}
 		if r.Insecure {
-			tell(InsecureExec, "build.exec.insecure lets commands run without the sandbox, as root of the daemon's machine; leave it out")
+			tell(InsecureExec, "build.exec.insecure lets commands run without the sandbox, as root on "+
+				"the daemon's machine; remove it")
 		}
 	}
 }
 
-// patternsOf looks at patterns of names of one kind. Alone says that nothing else is
-// demanded of what they allow.
+// patternsOf checks the name patterns of one kind. alone reports whether the rules have no
+// other condition on what they allow.
 func (c *checker) patternsOf(kind string, allow, deny []string, alone bool, tell tell) {
 	for _, p := range allow {
 		if (p == "**" || p == "**/*") && alone && len(deny) == 0 {
-			tell(BuildAllowsAny, "build.%s.allow has %s, which is everything; name the hosts, as in corp.example/**, or deny something", kind, p)
+			tell(BuildAllowsAny, "build.%s.allow has %s, which matches everything; name the hosts, as in "+
+				"corp.example/**, or deny something", kind, p)
 		}
 	}
 	c.denied(kind, allow, deny, tell)
 }
 
-// denied looks for what is denied and not allowed anyway.
+// denied looks for deny patterns that have nothing in common with allow.
 func (c *checker) denied(kind string, allow, deny []string, tell tell) {
 	if len(allow) == 0 {
 		return
@@ -153,7 +162,8 @@ func (c *checker) denied(kind string, allow, deny []string, tell tell) {
 	allowed := parseAll(allow)
 	for i, p := range parseAll(deny) {
 		if !anyOverlaps(allowed, p) {
-			tell(BuildDenyWithoutEffect, "build.%s.deny has %s, of which allow has nothing; remove it", kind, deny[i])
+			tell(BuildDenyWithoutEffect, "build.%s.deny has %s, which allow doesn't list anyway; remove "+
+				"it", kind, deny[i])
 		}
 	}
 }
@@ -166,16 +176,18 @@ func (c *checker) urlsOf(kind string, allow, deny []string, fixed bool, tell tel
 			if kind == "git" {
 				need = "requireCommit"
 			}
-			tell(PlainHTTP, "build.%s.allow has %s, of which anybody on the way can send something else; write https, or %s: true", kind, p, need)
+			tell(PlainHTTP, "build.%s.allow has %s, where anybody on the network path can replace the "+
+				"data; use https, or set %s: true", kind, p, need)
 		}
 		if (rest == "**/**" || rest == "**/") && !fixed && len(deny) == 0 {
-			tell(BuildAllowsAny, "build.%s.allow has %s, which is every host; name the hosts, or deny something", kind, p)
+			tell(BuildAllowsAny, "build.%s.allow has %s, which matches every host; name the hosts, or "+
+				"deny something", kind, p)
 		}
 	}
 	c.denied(kind, asNames(allow), asNames(deny), tell)
 }
 
-// asNames writes patterns of URLs as patterns of names that take no less.
+// asNames turns URL patterns into name patterns that match at least the same.
 func asNames(urls []string) []string {
 	out := make([]string, len(urls))
 	for i, u := range urls {
@@ -186,18 +198,21 @@ func asNames(urls []string) []string {
 	return out
 }
 
-// nestedFrontends looks for frontends that no rule lets run, of those that another one
-// may.
+// nestedFrontends looks for nested frontends that build.frontends allows but no rule does.
 func (c *checker) nestedFrontends(allow []string, tell tell) {
 	if c.policy.Default == policy.ActionAllow || len(c.aliases) > 0 {
 		return
 	}
 	runs := func(n names) bool {
-		return slices.ContainsFunc(c.rules, func(r rule) bool { return r.allows() && !c.expired(r.Rule) && r.overlaps(n) })
+		return slices.ContainsFunc(c.rules, func(r rule) bool {
+			return r.allows() && !c.expired(r.Rule) && r.overlaps(n)
+		})
 	}
 	for i, n := range parseAll(allow) {
 		if !runs(n) {
-			tell(NestedNotAllowed, "build.frontends.allow has %s, which no rule allows to run; write a rule for it, or remove it", allow[i])
+			tell(NestedNotAllowed, "build.frontends.allow has %s, which no rule allows; write a rule for "+
+				"it, or remove it",
+				allow[i])
 		}
 	}
 }

@@ -11,32 +11,41 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// builtIn looks for what the built-in Dockerfile frontend can't stand for.
+// builtIn looks for references that a rule allows and the built-in Dockerfile frontend
+// refuses.
 func (c *checker) builtIn(r *rule) {
 	for _, p := range r.Patterns() {
 		if !strings.HasSuffix(p, "/docker/dockerfile") {
-			c.addRule(BuiltinRefuses, r.Rule, "dispatch: builtin serves docker/dockerfile and mirrors of that name only, so that other frontends like %s are refused; write a rule for them with another dispatch", p)
+			c.addRule(BuiltinRefuses, r.Rule, "dispatch: builtin serves only docker/dockerfile and mirrors "+
+				"of that name, so other frontends like %s are refused; write a rule for them with another "+
+				"dispatch", p)
 			break
 		}
 	}
 	pins := func(a alias) bool {
-		return len(a.Pins) > 0 && slices.ContainsFunc(r.match, func(n names) bool { return a.to.Overlaps(n) })
+		return len(a.Pins) > 0 && slices.ContainsFunc(r.match,
+			func(n names) bool { return a.to.Overlaps(n) })
 	}
 	switch {
 	case len(r.Digests) > 0 || r.RequireDigest:
-		c.addRule(BuiltinRefuses, r.Rule, "the built-in frontend has no digest, so that dispatch: builtin refuses what the rule wants by digest; remove digests and requireDigest, or write another dispatch")
+		c.addRule(BuiltinRefuses, r.Rule, "the built-in frontend has no digest, so dispatch: builtin "+
+			"refuses references by digest; remove digests and requireDigest, or use another dispatch")
 	case slices.ContainsFunc(c.aliases, pins):
-		c.addRule(BuiltinRefuses, r.Rule, "the built-in frontend has no digest, so that dispatch: builtin refuses tags that an alias pins; remove the pins, or write another dispatch")
+		c.addRule(BuiltinRefuses, r.Rule, "the built-in frontend has no digest, so dispatch: builtin "+
+			"refuses tags that an alias pins; remove the pins, or use another dispatch")
 	case c.builtin != "" && r.TagConditional() && !builtinTag(r.Rule, c.builtin):
-		c.addRule(BuiltinRefuses, r.Rule, "the built-in frontend serves the versions 1.0 to %s, none of which the rule is for; write other tags or versions, or another dispatch", c.builtin)
+		c.addRule(BuiltinRefuses, r.Rule, "the built-in frontend serves the versions 1.0 to %s, and "+
+			"the rule "+
+			"matches none of them; use other tags or versions, or another dispatch", c.builtin)
 	}
 }
 
-// builtinTag reports whether the rule is for a tag that the built-in frontend of the
-// version serves (frontend/builtin.go).
+// builtinTag reports whether the rule matches a tag that this version of the built-in
+// frontend serves (frontend/builtin.go).
 func builtinTag(r *policy.Rule, version string) bool {
 	condition := policy.Policy{Version: policy.Version, Frontends: []policy.Rule{{
-		Match: []string{"**"}, Tags: r.Tags, Versions: r.Versions, Variants: r.Variants, ExceptTags: r.ExceptTags,
+		Match: []string{"**"}, Tags: r.Tags, Versions: r.Versions, Variants: r.Variants,
+		ExceptTags: r.ExceptTags,
 	}}}
 	text, err := yaml.Marshal(condition)
 	if err != nil {
@@ -71,6 +80,7 @@ func builtinTag(r *policy.Rule, version string) bool {
 	}
 	return slices.ContainsFunc(tags, func(t string) bool {
 		ref, err := policy.ParseReference("docker/dockerfile:" + t)
-		return err == nil && serves(t) && policy.Decide(layers, policy.Request{Reference: ref}).Verdict == policy.Allow
+		return err == nil && serves(t) && policy.Decide(layers,
+			policy.Request{Reference: ref}).Verdict == policy.Allow
 	})
 }

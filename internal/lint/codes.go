@@ -2,88 +2,88 @@ package lint
 
 import "slices"
 
-// Code names a kind of finding. Codes are stable; docs/lint.md has a section for
+// Code names a kind of finding. Codes are stable, and docs/lint.md has a section for
 // each.
 type Code string
 
 // The codes.
 const (
-	// Invalid: the document is no policy. Check never returns it, because there is
-	// no policy then; it is for reports that list findings and such problems together.
+	// Invalid: the document isn't a valid policy. [Check] never returns this code, because
+	// it needs a policy. Reports use it to list such errors together with findings.
 	Invalid Code = "invalid"
-	// DefaultAllow: what no rule matches is allowed.
+	// DefaultAllow: frontends that no rule matches are allowed.
 	DefaultAllow Code = "default-allow"
 	// WarnMode: the whole policy only warns.
 	WarnMode Code = "warn-mode"
 	// MissingID: messages can't name the policy.
 	MissingID Code = "missing-id"
-	// MissingContact: a refused person isn't told whom to ask.
+	// MissingContact: a refused user isn't told whom to ask.
 	MissingContact Code = "missing-contact"
 	// DefaultFrontendRefused: the policy refuses its own defaultFrontend.
 	DefaultFrontendRefused Code = "default-frontend-refused"
 	// UnusedInclude: an included file adds nothing.
 	UnusedInclude Code = "unused-include"
-	// AliasShadowed: an earlier alias takes all names of this one.
+	// AliasShadowed: an earlier alias matches all names of this one.
 	AliasShadowed Code = "alias-shadowed"
 	// AliasWithoutEffect: an alias changes nothing.
 	AliasWithoutEffect Code = "alias-without-effect"
-	// AliasNotAllowed: no rule allows what the alias leads to.
+	// AliasNotAllowed: no rule allows the name that the alias leads to.
 	AliasNotAllowed Code = "alias-not-allowed"
-	// PinRefused: the policy refuses what an alias pins a tag to.
+	// PinRefused: the policy refuses an image that an alias pins.
 	PinRefused Code = "pin-refused"
-	// UnnamedRule: messages can name a rule only by its place.
+	// UnnamedRule: messages can name a rule only by its position.
 	UnnamedRule Code = "unnamed-rule"
-	// MatchEverything: an allow rule without digests takes any repository of any host.
+	// MatchEverything: an allow rule without digests matches any repository on any host.
 	MatchEverything Code = "match-everything"
-	// PrefixRunsOn: an allow rule's pattern also takes names that only begin alike.
+	// PrefixRunsOn: an allow rule's pattern also matches longer names.
 	PrefixRunsOn Code = "prefix-runs-on"
-	// AnyTag: an allow rule has the tag "*", which is no condition on the tag.
+	// AnyTag: an allow rule has the tag "*", which matches every tag.
 	AnyTag Code = "any-tag"
-	// UnboundedTag: an allow rule has a tag that names no version, and no digest.
+	// UnboundedTag: an allow rule has a tag without a version, and no digest.
 	UnboundedTag Code = "unbounded-tag"
-	// TagsAndDigests: an allow rule has tags beside digests that say it all.
+	// TagsAndDigests: an allow rule has tags although its digests determine the image.
 	TagsAndDigests Code = "tags-and-digests"
-	// NeverMatches: a rule's conditions exclude each other.
+	// NeverMatches: a rule's conditions contradict each other.
 	NeverMatches Code = "never-matches"
 	// Expired: a rule has expired.
 	Expired Code = "expired"
-	// WarnAfterExpiry: a rule would begin to warn when it has expired.
+	// WarnAfterExpiry: a rule would start to warn only after it has expired.
 	WarnAfterExpiry Code = "warn-after-expiry"
-	// Shadowed: a rule never decides, because another takes all that it does.
+	// Shadowed: a rule never decides, because another matches everything that it matches.
 	Shadowed Code = "shadowed"
-	// AliasedAway: aliases rename everything that a rule is for before it is asked.
+	// AliasedAway: aliases rename everything that a rule matches before rules are evaluated.
 	AliasedAway Code = "aliased-away"
-	// OutsideLimits: an allow rule is for names that the limits refuse.
+	// OutsideLimits: an allow rule matches only names that the limits refuse.
 	OutsideLimits Code = "outside-limits"
 	// OptionName: an option looks like a build-arg without its prefix.
 	OptionName Code = "option-name"
-	// OptionWithoutEffect: an option is removed after builds with it were refused.
+	// OptionWithoutEffect: builds are refused for an option before it could be removed.
 	OptionWithoutEffect Code = "option-without-effect"
-	// UnseenByForward: a rule on builds is for what dispatch: forward can't see, or sees
-	// too late.
+	// UnseenByForward: a build rule is about something that dispatch: forward can't see, or
+	// sees too late.
 	UnseenByForward Code = "unseen-by-forward"
 	// BuiltinRefuses: dispatch: builtin can't serve what a rule allows.
 	BuiltinRefuses Code = "builtin-refuses"
-	// DefaultUnjudged: what default: allow lets run is held to no rules on builds,
-	// whereas rules are.
+	// DefaultUnjudged: no build rules apply to frontends that default: allow runs, although
+	// rules have some.
 	DefaultUnjudged Code = "default-unjudged"
-	// BuildRepeated: a rule repeats the policy-wide rules on builds.
+	// BuildRepeated: a rule repeats the policy's build rules.
 	BuildRepeated Code = "build-repeated"
-	// BuildAllowsAny: rules on builds allow whatever there is of a kind.
+	// BuildAllowsAny: build rules allow everything of a kind.
 	BuildAllowsAny Code = "build-allows-any"
-	// BuildDenyWithoutEffect: rules on builds deny what they don't allow anyway.
+	// BuildDenyWithoutEffect: build rules deny something that they don't allow anyway.
 	BuildDenyWithoutEffect Code = "build-deny-without-effect"
-	// ConvertShadowed: an earlier conversion takes all names of this one.
+	// ConvertShadowed: an earlier conversion matches all names of this one.
 	ConvertShadowed Code = "convert-shadowed"
 	// ConvertRefused: a conversion leads to an image that is refused.
 	ConvertRefused Code = "convert-refused"
-	// BuildPinRefused: a pin is for an image that is refused, or never read.
+	// BuildPinRefused: a pin is for an image that is refused or never read.
 	BuildPinRefused Code = "build-pin-refused"
-	// NestedNotAllowed: rules on builds let pass another frontend that no rule allows.
+	// NestedNotAllowed: build rules allow a nested frontend that no rule allows.
 	NestedNotAllowed Code = "nested-not-allowed"
-	// PlainHTTP: rules on builds allow what anybody on the way can replace.
+	// PlainHTTP: build rules allow data that anybody on the network path can replace.
 	PlainHTTP Code = "plain-http"
-	// HostNetwork: commands can reach all that the daemon's machine can.
+	// HostNetwork: commands can reach everything that the daemon's machine can.
 	HostNetwork Code = "host-network"
 	// InsecureExec: commands can run without the sandbox.
 	InsecureExec Code = "insecure-exec"
@@ -98,30 +98,32 @@ func Codes() []Code {
 		UnnamedRule, MatchEverything, PrefixRunsOn, AnyTag, UnboundedTag, TagsAndDigests,
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
 		OptionName, OptionWithoutEffect,
-		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny, BuildDenyWithoutEffect,
-		ConvertShadowed, ConvertRefused, BuildPinRefused, NestedNotAllowed, PlainHTTP, HostNetwork, InsecureExec,
+		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
+		BuildDenyWithoutEffect, ConvertShadowed, ConvertRefused, BuildPinRefused, NestedNotAllowed,
+		PlainHTTP, HostNetwork, InsecureExec,
 	}
 }
 
-// Level is how much a finding matters.
+// Level is how serious a finding is.
 type Level string
 
 // The levels, named as in SARIF 2.1.0 (section 3.27.10).
 const (
-	// Error: there is no policy.
+	// Error: the file can't be used as a policy.
 	Error Level = "error"
-	// Warning: the policy does something else than it seems to.
+	// Warning: the policy behaves differently from what it seems to say.
 	Warning Level = "warning"
-	// Note: people will miss something.
+	// Note: information is missing or redundant.
 	Note Level = "note"
 )
 
-// Level returns how much findings with the code matter.
+// Level returns how serious findings with this code are.
 func (c Code) Level() Level {
 	switch {
 	case c == Invalid:
 		return Error
-	case slices.Contains([]Code{MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated}, c):
+	case slices.Contains([]Code{MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated},
+		c):
 		return Note
 	}
 	return Warning

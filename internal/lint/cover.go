@@ -9,13 +9,13 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// shadows finds the rules that keep others from deciding. It looks patterns up by
-// what they spell out, so that large policies don't compare each rule with each.
+// shadows finds rules that keep others from deciding. It looks up patterns by the part
+// before their first star, so large policies don't compare every pair of rules.
 type shadows struct {
 	rules []rule
-	exact map[string][]int // rules by patterns without star
-	open  map[string][]int // rules with a star in a pattern, by what is before its first
-	ends  []int            // the lengths of these, each once
+	exact map[string][]int // rules by their patterns without a star
+	open  map[string][]int // rules by the part of a pattern before its first star
+	ends  []int            // the distinct lengths of these parts
 	at    time.Time
 }
 
@@ -37,9 +37,8 @@ func newShadows(rules []rule, at time.Time) shadows {
 	return s
 }
 
-// of returns the rule that keeps rule i from ever deciding: a deny rule, anywhere
-// if i allows and earlier if it denies; or an earlier allow rule, if i allows. It is
-// nil if there is none.
+// of returns the rule that keeps rule i from ever deciding, or nil. If i allows, that is a
+// deny rule anywhere or an earlier allow rule. If i denies, it is an earlier deny rule.
 func (s shadows) of(i int) *policy.Rule {
 	r := &s.rules[i]
 	for _, j := range s.candidates(r.Patterns()[0]) {
@@ -47,7 +46,7 @@ func (s shadows) of(i int) *policy.Rule {
 		switch {
 		case j == i, o.allows() && (!r.allows() || j > i), !o.allows() && !r.allows() && j > i:
 		case !o.allows() && o.Mode == policy.ModeWarn && (r.allows() || r.Mode != policy.ModeWarn):
-			// It warns, and lets the other decide.
+			// A deny rule that warns leaves the decision to the others.
 		case covers(o, r) && s.outlives(o, r):
 			return o.Rule
 		}
@@ -77,8 +76,8 @@ func (s shadows) outlives(a, b *rule) bool {
 	return end.IsZero() || (!b.ExpiryTime().IsZero() && !end.Before(b.ExpiryTime()))
 }
 
-// covers reports whether a certainly matches all that b does. It misses some, such
-// as ranges of versions that hold others.
+// covers reports whether a certainly matches everything that b matches. It misses some
+// cases, such as version ranges that contain other ranges.
 func covers(a, b *rule) bool {
 	return !slices.ContainsFunc(b.match, func(n names) bool { return !a.covers(n) }) &&
 		coversTags(a, b) &&
@@ -98,18 +97,19 @@ func coversTags(a, b *rule) bool {
 	}
 	switch {
 	case len(a.Tags) == 0 && a.Versions == "":
-		// All tags but the excepted ones.
+		// All tags except those in exceptTags.
 		return true
 	case len(b.Tags) == 0 && b.Versions == "":
 		return anyGlobCovers(a.Tags, "*")
-	case b.Versions != "" && (a.Versions != b.Versions || !subset(b.Variants, a.Variants)) && !anyGlobCovers(a.Tags, "*"):
+	case b.Versions != "" && (a.Versions != b.Versions || !subset(b.Variants, a.Variants)) &&
+		!anyGlobCovers(a.Tags, "*"):
 		return false
 	}
 	return !slices.ContainsFunc(b.Tags, func(t string) bool { return !anyGlobCovers(a.Tags, t) })
 }
 
-// coversExcepted reports whether b is for none of the tags that a excepts, to which
-// variants of them belong if a allows.
+// coversExcepted reports whether b matches none of a's exceptTags. The variants of these
+// tags are excepted too.
 func coversExcepted(a, b *rule) bool {
 	byTags := b.Versions == "" && len(b.Tags) > 0
 	for _, except := range a.ExceptTags {
@@ -119,7 +119,9 @@ func coversExcepted(a, b *rule) bool {
 		}
 		for _, form := range forms {
 			if !anyGlobCovers(b.ExceptTags, form) &&
-				(!byTags || slices.ContainsFunc(b.Tags, func(t string) bool { return globs.Overlaps(t, form) })) {
+				(!byTags || slices.ContainsFunc(b.Tags, func(t string) bool {
+					return globs.Overlaps(t, form)
+				})) {
 				return false
 			}
 		}

@@ -8,22 +8,24 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// conversions looks at where images are read from instead.
+// conversions checks build.images.convert.
 func (c *checker) conversions(r *policy.ImageRules, tell tell) {
 	var before []names
 	for i := range r.Convert {
 		from, to := r.Convert[i].Names()
 		switch reason := refusedImage(r, globs.ParseName(to)); {
 		case anyCovers(before, globs.ParseName(from)):
-			tell(ConvertShadowed, "build.images.convert from %s is never used, because one before it takes it; put the narrower one first, or remove one of them", from)
+			tell(ConvertShadowed, "build.images.convert from %s is never used, because an earlier one "+
+				"matches first; put the narrower one first, or remove one of them", from)
 		case reason != "":
-			tell(ConvertRefused, "build.images.convert leads from %s to %s, which %s; allow it, or remove the conversion", from, to, reason)
+			tell(ConvertRefused, "build.images.convert leads from %s to %s, which %s; allow it, or "+
+				"remove the conversion", from, to, reason)
 		}
 		before = append(before, globs.ParseName(from))
 	}
 }
 
-// buildPins looks at the digests of images.
+// buildPins checks build.images.pins.
 func (c *checker) buildPins(r *policy.ImageRules, tell tell) {
 	var from, to []names
 	for i := range r.Convert {
@@ -33,26 +35,29 @@ func (c *checker) buildPins(r *policy.ImageRules, tell tell) {
 	for _, pin := range slices.Sorted(maps.Keys(r.Pins)) {
 		ref, err := policy.ParseReference(pin)
 		if err != nil {
-			continue // There is no policy with such a pin.
+			continue // A policy can't have such a pin.
 		}
 		n := globs.ParseName(ref.Name())
 		switch reason := refusedImage(r, n); {
 		case reason != "":
-			tell(BuildPinRefused, "build.images.pins has %s, which %s; allow it, or remove the pin", pin, reason)
+			tell(BuildPinRefused, "build.images.pins has %s, which %s; allow it, or remove the pin", pin,
+				reason)
 		case anyCovers(from, n) && !anyOverlaps(to, n):
-			tell(BuildPinRefused, "build.images.pins has %s, which convert makes another image first; pin the one that it leads to", pin)
+			tell(BuildPinRefused, "build.images.pins has %s, which convert replaces first; pin the name "+
+				"that it leads to", pin)
 		}
 	}
 }
 
-// refusedImage returns why no image of the names can be read, or "".
+// refusedImage returns a relative clause that says why no image of these names can be
+// read, or "".
 func refusedImage(r *policy.ImageRules, n names) string {
 	allow, deny := r.Patterns()
 	switch {
 	case anyCovers(parseAll(deny), n):
 		return "deny refuses"
 	case len(allow) > 0 && !anyOverlaps(parseAll(allow), n):
-		return "allow doesn't have"
+		return "allow doesn't list"
 	}
 	return ""
 }

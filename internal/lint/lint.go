@@ -1,4 +1,4 @@
-// Package lint finds what is valid in a policy but probably not meant.
+// Package lint finds parts of a policy that are valid but probably unintended.
 package lint
 
 import (
@@ -12,33 +12,32 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// Finding is one thing to look at.
+// Finding is one problem in a policy.
 type Finding struct {
 	Code Code
-	// Rule is the rule's name, or "" for a finding that is about none.
+	// Rule is the rule's name, or "" if the finding isn't about a rule.
 	Rule string
-	// File is the document that it is in, as policy.Rule.File names it.
+	// File is the document with the problem, named as by [policy.Rule.File].
 	File string
-	// Line and Column are where the rule or alias begins, counted from 1; 0 for a
+	// Line and Column are where the rule or alias begins, counted from 1. Both are 0 for a
 	// finding about the whole policy.
 	Line, Column int
 	// Message says what happens and what to write instead.
 	Message string
 }
 
-// Options say by what a policy is judged.
+// Options are the circumstances for which a policy is checked.
 type Options struct {
-	// Time is that of the check, for what expires; at the zero time, nothing has
-	// expired.
+	// Time decides which rules have expired. At the zero time, no rule has.
 	Time time.Time
-	// Builtin is the version of the Dockerfile frontend behind dispatch: builtin, such
-	// as 1.28; while it is empty, nothing is said of versions.
+	// Builtin is the version of the Dockerfile frontend behind dispatch: builtin, such as
+	// 1.28. If it is empty, versions aren't checked against it.
 	Builtin string
 }
 
-// Check returns the findings of the policy that policy.Parse or policy.Load read
-// from the file, about the whole policy first and the others in the order of the
-// documents; none if there is nothing to look at.
+// Check returns the findings in a policy that [policy.Parse] or [policy.Load] read from
+// the file. Findings about the whole policy come first. The others follow in the order of
+// the documents.
 func Check(file string, p *policy.Policy, o Options) []Finding {
 	c := newChecker(file, p, o)
 	c.whole()
@@ -52,7 +51,10 @@ func Check(file string, p *policy.Policy, o Options) []Finding {
 	c.includes()
 	files := c.files()
 	slices.SortStableFunc(c.found, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(slices.Index(files, a.File), slices.Index(files, b.File)), cmp.Compare(a.Line, b.Line))
+		return cmp.Or(
+			cmp.Compare(slices.Index(files, a.File), slices.Index(files, b.File)),
+			cmp.Compare(a.Line, b.Line),
+		)
 	})
 	return c.found
 }
@@ -72,15 +74,18 @@ type checker struct {
 }
 
 func newChecker(file string, p *policy.Policy, o Options) *checker {
-	c := &checker{file: file, policy: p, at: o.Time, builtin: o.Builtin, rules: readRules(p), aliases: readAliases(p), limits: parseAll(p.Limits.Patterns())}
+	c := &checker{
+		file: file, policy: p, at: o.Time, builtin: o.Builtin,
+		rules: readRules(p), aliases: readAliases(p), limits: parseAll(p.Limits.Patterns()),
+	}
 	c.shadows = newShadows(c.rules, o.Time)
-	// Stack only fails for what package policy didn't make, and the zero layers then
+	// Stack fails only for policies that package policy didn't make. The zero layers then
 	// refuse everything.
 	c.layers, _ = policy.Stack(p, nil)
 	return c
 }
 
-// files are the documents in the order in which their parts follow each other.
+// files returns the documents in the order in which their rules follow each other.
 func (c *checker) files() []string {
 	files := []string{c.file}
 	add := func(file string) {
@@ -103,40 +108,44 @@ func (c *checker) addf(code Code, format string, args ...any) {
 
 func (c *checker) addRule(code Code, r *policy.Rule, format string, args ...any) {
 	c.found = append(c.found, Finding{
-		Code: code, Rule: r.Name, File: r.File(), Line: r.Line(), Column: r.Column(), Message: fmt.Sprintf(format, args...),
+		Code: code, Rule: r.Name, File: r.File(), Line: r.Line(), Column: r.Column(),
+		Message: fmt.Sprintf(format, args...),
 	})
 }
 
 func (c *checker) addAlias(code Code, a *policy.Alias, format string, args ...any) {
 	c.found = append(c.found, Finding{
-		Code: code, File: a.File(), Line: a.Line(), Column: a.Column(), Message: fmt.Sprintf(format, args...),
+		Code: code, File: a.File(), Line: a.Line(), Column: a.Column(),
+		Message: fmt.Sprintf(format, args...),
 	})
 }
 
-// whole looks at what is said once for all rules.
+// whole checks the fields that apply to all rules.
 func (c *checker) whole() {
 	p := c.policy
 	if p.Default == policy.ActionAllow {
-		c.addf(DefaultAllow, "whatever no rule matches is allowed; leave out default, and allow by rules")
+		c.addf(DefaultAllow, "a frontend that no rule matches is allowed; remove default, and allow "+
+			"frontends by rules")
 	}
 	if p.Mode == policy.ModeWarn {
-		c.addf(WarnMode, "no rule refuses a build, they only warn; leave out mode when the warnings are gone")
+		c.addf(WarnMode, "rules only warn and refuse no build; remove mode when the warnings are gone")
 	}
 	if p.ID == "" {
-		c.addf(MissingID, "without an id, messages can name the policy only by its digest; write id")
+		c.addf(MissingID, "without an id, messages can name the policy only by its digest; add an id")
 	}
 	if p.Contact == "" {
-		c.addf(MissingContact, "without a contact, a refused person isn't told whom to ask; write contact")
+		c.addf(MissingContact, "without a contact, a refused user isn't told whom to ask; add a contact")
 	}
 	if p.DefaultFrontend != "" {
 		if reason := c.refused(p.DefaultFrontend); reason != "" {
-			c.addf(DefaultFrontendRefused, "builds that name no frontend are refused, because the policy refuses the defaultFrontend %s: %s", p.DefaultFrontend, reason)
+			c.addf(DefaultFrontendRefused, "builds that name no frontend are refused, because the "+
+				"policy refuses the defaultFrontend %s: %s", p.DefaultFrontend, reason)
 		}
 	}
 }
 
-// refused returns why the policy refuses a frontend that a build asks for without
-// a digest, or "" if it doesn't.
+// refused returns why the policy refuses a frontend that a build requests without a
+// digest, or "" if it doesn't.
 func (c *checker) refused(reference string) string {
 	ref, err := policy.ParseReference(reference)
 	if err != nil {
@@ -149,8 +158,8 @@ func (c *checker) refused(reference string) string {
 	return d.Reason
 }
 
-// time is the time of decisions: for package policy, everything has expired at the
-// zero time.
+// time returns the time for decisions. For package policy, every allow rule with an
+// expiry has expired at the zero time.
 func (c *checker) time() time.Time {
 	if c.at.IsZero() {
 		return time.Unix(0, 0)
@@ -163,8 +172,8 @@ func (c *checker) expired(r *policy.Rule) bool {
 	return !r.ExpiryTime().IsZero() && !c.time().Before(r.ExpiryTime())
 }
 
-// includes looks for included files that add nothing. Which file an included one
-// includes isn't known: as soon as there are such files, any may be the one.
+// includes looks for included files that add nothing. It gives up if included files
+// include others: a policy doesn't say which file includes which.
 func (c *checker) includes() {
 	direct := map[string]string{}
 	for _, name := range c.policy.Include {
@@ -178,6 +187,7 @@ func (c *checker) includes() {
 		delete(direct, file)
 	}
 	for _, name := range slices.Sorted(maps.Values(direct)) {
-		c.addf(UnusedInclude, "the included file %s has no rule and no alias; remove it from include", name)
+		c.addf(UnusedInclude, "the included file %s has no rule and no alias; remove it from include",
+			name)
 	}
 }

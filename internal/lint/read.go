@@ -7,16 +7,16 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// names is a pattern that can be compared with others.
+// names is a name pattern that can be compared with others.
 type names = globs.Name
 
-// rule is a rule with its patterns read once.
+// rule is a rule with its parsed patterns.
 type rule struct {
 	*policy.Rule
 	match []names
 }
 
-// alias is an alias with its names read once.
+// alias is an alias with its parsed names.
 type alias struct {
 	*policy.Alias
 	from, to names
@@ -49,10 +49,10 @@ func parseAll(patterns []string) []names {
 
 func (r *rule) allows() bool { return r.Action == policy.ActionAllow }
 
-// overlaps reports whether the rule is for some of the names.
+// overlaps reports whether the rule matches some of the names.
 func (r *rule) overlaps(n names) bool { return anyOverlaps(r.match, n) }
 
-// covers reports whether the rule is for all of the names.
+// covers reports whether the rule matches all of the names.
 func (r *rule) covers(n names) bool { return anyCovers(r.match, n) }
 
 func anyOverlaps(list []names, n names) bool {
