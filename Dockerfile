@@ -43,37 +43,26 @@ WORKDIR /checked
 # The stages below run checks that need no daemon; `docker buildx bake test lint validate` calls them.
 FROM go AS test
 RUN --mount=type=bind,target=. --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
-    go test ./...
+    tools/check test
 
 FROM go AS lint
 RUN --mount=type=bind,target=. --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
     --mount=type=cache,target=/root/.cache/golangci-lint \
     go -C tools/lint build -o /lint/ tool && \
-    for module in . integration tools/schema; do \
-        echo "lint: $module"; \
-        (cd "$module" && /lint/golangci-lint run --config /src/.golangci.yml ./...) || exit 1; \
-    done
+    GOLANGCI=/lint/golangci-lint tools/check lint
 
 FROM go AS vet
 RUN --mount=type=bind,target=. --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
-    unformatted=$(gofmt -l .) && \
-    if [ -n "$unformatted" ]; then echo "not formatted by gofmt: $unformatted" >&2; exit 1; fi && \
-    for module in . integration tools/schema; do \
-        echo "vet: $module"; \
-        go -C "$module" vet ./... || exit 1; \
-    done
+    tools/check vet
 
 FROM go AS modules
 RUN --mount=type=bind,target=. --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
-    for module in . integration tools tools/lint tools/schema; do \
-        echo "go mod tidy: $module"; \
-        go -C "$module" mod tidy -diff || exit 1; \
-    done
+    tools/check modules
 
 # A test of this module holds the checked-in JSON schema equal to the one that the Go types generate.
 FROM go AS schema
 RUN --mount=type=bind,target=. --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
-    go -C tools/schema test ./...
+    tools/check schema
 
 FROM scratch AS image
 ARG VERSION

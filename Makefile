@@ -17,7 +17,6 @@ GOVULNCHECK := v1.9.0
 
 PLATFORMS   := amd64 arm64 arm/v7 386 ppc64le riscv64 s390x
 CODE_MODULES := . integration tools/schema
-ALL_MODULES  := $(CODE_MODULES) tools tools/lint $(wildcard tools/compat/*)
 
 # What test-matrix runs on: the versions of which tools/compat has a module, the current one, and that as an unprivileged user.
 BUILDKITS := $(patsubst tools/compat/buildkit-%,%,$(wildcard tools/compat/buildkit-*)) current rootless
@@ -30,7 +29,7 @@ GOTESTSUM := $(BIN)/gotestsum
 LINTTOOLS := $(BIN)/.lint-tools
 say       := @printf '\n== %s\n'
 
-.PHONY: help demo test lint fmt modules vulnerabilities unit fuzz integration test-matrix test-engine bench tools image cross schema clean
+.PHONY: help demo test lint fmt vet modules vulnerabilities unit fuzz integration test-matrix test-engine bench tools image cross schema clean
 .NOTPARALLEL:
 
 help: ## Say what there is
@@ -42,26 +41,26 @@ demo: ## Show one allowed and one refused build on a real BuildKit
 test: lint unit fuzz integration ## Run everything: lint, unit, fuzz, integration
 
 lint: $(LINTTOOLS) ## Run the linters and go mod tidy over the modules with code, and lint the workflows
-	@for module in $(CODE_MODULES); do \
-		printf '\n== lint: %s\n' "$$module"; \
-		(cd "$$module" && $(GOLANGCI) run ./... && $(GO) mod tidy -diff) || exit 1; \
-	done
+	@GO='$(GO)' GOLANGCI='$(GOLANGCI)' tools/check lint
 	$(say) 'lint: workflows'
 	@$(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT) -shellcheck= -pyflakes= && echo '0 issues.'
 
 fmt: $(LINTTOOLS) ## Format all Go code
 	@for module in $(CODE_MODULES); do (cd "$$module" && $(GOLANGCI) fmt ./...) || exit 1; done
 
+vet: ## Run gofmt and go vet over the modules with code
+	@GO='$(GO)' tools/check vet
+
 modules: ## Check that go mod tidy has nothing to change, in all modules
-	@for module in $(ALL_MODULES); do echo "go mod tidy: $$module"; $(GO) -C "$$module" mod tidy -diff || exit 1; done
+	@GO='$(GO)' tools/check modules
 
 vulnerabilities: ## Look for known vulnerabilities in what is used (asks vuln.go.dev)
 	@$(GO) run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK) ./...
 
 unit: $(LINTTOOLS) ## Run the tests that need no daemon, with the race detector
 	$(say) 'unit tests'
-	@$(GOTESTSUM) --format pkgname -- -race ./...
-	@cd tools/schema && $(GOTESTSUM) --format pkgname -- ./...
+	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname -- -race' tools/check test
+	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname --' tools/check schema
 
 fuzz: ## Run each fuzz target FUZZTIME times
 	$(say) 'fuzz, $(FUZZTIME) each'
