@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -60,11 +61,11 @@ func TestAllowedAttestations(t *testing.T) {
 	them, ours := direct(t), throughEach(t, ways())
 	dir := harness.WriteContext(t, dockerfile(inner))
 
-	build := func(t *testing.T, s side) (image harness.OCIImage, statements map[string]json.RawMessage) {
+	build := func(t *testing.T, s side) (image registry.OCIImage, statements map[string]json.RawMessage) {
 		file := outFile(t)
 		s.buildx(t, dir, "--attest=type=provenance,mode=max", "--attest=type=sbom,generator="+scanner,
 			"--output", comparableOutput(file)).RequireSuccess(t)
-		images := harness.ReadOCI(t, file)
+		images := registry.ReadOCI(t, file)
 		require.Len(t, images, 2)
 		require.False(t, images[0].Attestation)
 		require.True(t, images[1].Attestation)

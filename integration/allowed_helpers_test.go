@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
 const (
@@ -78,7 +79,7 @@ func requireSameResult(t *testing.T, want, got string) {
 func describe(t *testing.T, file string) []string {
 	t.Helper()
 	var lines []string
-	for _, i := range harness.ReadOCI(t, file) {
+	for _, i := range registry.ReadOCI(t, file) {
 		config, err := json.Marshal(i.Config)
 		require.NoError(t, err)
 		lines = append(lines,
@@ -125,7 +126,7 @@ func buildStatic(t *testing.T, program, dir string) string {
 func pushProgram(t *testing.T, program string) string {
 	t.Helper()
 	ref := "tests/" + program + ":1"
-	require.NoError(t, env.Registry.PushFrontend(env.Registry.Ref(ref), harness.FrontendImage{
+	require.NoError(t, env.Registry.PushFrontend(env.Registry.Ref(ref), registry.FrontendImage{
 		Binaries:   map[string]string{"linux/" + runtime.GOARCH: buildStatic(t, program, t.TempDir())},
 		Entrypoint: "/" + program,
 	}))

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
 func TestAllowedOutputs(t *testing.T) {
@@ -37,17 +38,17 @@ func testOutputs(t *testing.T, w way) {
 		},
 		"an OCI layout": {
 			func(file string) string { return "type=oci,dest=" + file },
-			func(t *testing.T, file string) string { return harness.ReadOCI(t, file)[0].File(t, "out") },
+			func(t *testing.T, file string) string { return registry.ReadOCI(t, file)[0].File(t, "out") },
 		},
 		"an OCI layout in a folder": {
 			func(file string) string { return "type=oci,tar=false,dest=" + file },
-			func(t *testing.T, file string) string { return harness.ReadOCI(t, file)[0].File(t, "out") },
+			func(t *testing.T, file string) string { return registry.ReadOCI(t, file)[0].File(t, "out") },
 		},
 		"an archive for docker load": {
 			func(file string) string { return "type=docker,dest=" + file },
 			func(t *testing.T, file string) string {
 				require.NotEmpty(t, tarEntry(t, file, "manifest.json"))
-				return harness.ReadOCI(t, file)[0].File(t, "out")
+				return registry.ReadOCI(t, file)[0].File(t, "out")
 			},
 		},
 		"an image in a registry": {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
 // What is built through us has the digests of what docker/dockerfile builds when
@@ -94,7 +94,7 @@ func TestAllowedResultIsTheSame(t *testing.T) {
 			t.Parallel()
 			dir := withSyntax(t, tc.dockerfile, tc.files)
 			want := build(t, them, dir, tc.args...)
-			images := harness.ReadOCI(t, want)
+			images := registry.ReadOCI(t, want)
 			platforms := tc.platforms
 			if platforms == nil {
 				platforms = []string{"linux/amd64"}
@@ -117,7 +117,7 @@ func TestAllowedResultIsTheSame(t *testing.T) {
 		dir := withSyntax(t, "FROM busybox\nARG WHO\nRUN echo $WHO > /who\n", nil)
 		me, you := build(t, ours[0].side, dir, "--build-arg=WHO=me"), build(t, them, dir, "--build-arg=WHO=you")
 		require.NotEqual(t, layoutIndex(t, me), layoutIndex(t, you))
-		a, b := harness.ReadOCI(t, me)[0], harness.ReadOCI(t, you)[0]
+		a, b := registry.ReadOCI(t, me)[0], registry.ReadOCI(t, you)[0]
 		require.NotEqual(t, a.ConfigDigest, b.ConfigDigest)
 		require.NotEqual(t, a.Layers, b.Layers)
 		require.Equal(t, a.Layers[0], b.Layers[0], "the base image is the same")
@@ -161,7 +161,7 @@ func TestAllowedBakeTargetAsInput(t *testing.T) {
 				return file
 			}
 			want := build(t, them)
-			require.Equal(t, "base\nbase\n", harness.ReadOCI(t, want)[0].File(t, "out"))
+			require.Equal(t, "base\nbase\n", registry.ReadOCI(t, want)[0].File(t, "out"))
 			for _, us := range ours {
 				t.Run(us.way.name, func(t *testing.T) { requireSameResult(t, want, build(t, us.side)) })
 			}

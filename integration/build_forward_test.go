@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
 // What an inner frontend imports as cache, and the attestations that it makes, are
@@ -20,10 +21,10 @@ func TestForwardedBuildsUnderRulesKeepCacheAndAttestations(t *testing.T) {
 	policy := strings.Replace(sites.policy(""), `"good/**"`, `"good/**", "`+strings.Split(scanner, ":")[0]+`"`, 1)
 	dir := withSyntax(t, "FROM busybox AS b\nRUN head -c 32 /dev/urandom | sha256sum > /random\nFROM scratch\nCOPY --from=b /random /\nUSER app\n", nil)
 	cache := t.TempDir()
-	build := func(s side, args ...string) (images []harness.OCIImage, progress string) {
+	build := func(s side, args ...string) (images []registry.OCIImage, progress string) {
 		file := outFile(t)
 		o := s.buildx(t, dir, append([]string{"--output", "type=oci,dest=" + file, "--attest=type=provenance,mode=max", "--attest=type=sbom,generator=" + scanner}, args...)...).RequireSuccess(t)
-		return harness.ReadOCI(t, file), o.Text()
+		return registry.ReadOCI(t, file), o.Text()
 	}
 	syntax := env.WithPolicy(t, policy)
 	first, _ := build(under(t, policy), "--cache-to=type=local,mode=max,dest="+cache)
@@ -32,7 +33,7 @@ func TestForwardedBuildsUnderRulesKeepCacheAndAttestations(t *testing.T) {
 	require.Equal(t, first[0].Layers, second[0].Layers)
 	ours := "pkg:docker/" + env.Repository() + "@" + syntax[strings.LastIndex(syntax, ":")+1:]
 	digest := func(ref string) string { return strings.TrimPrefix(digestOf(t, ref), "sha256:") }
-	for _, images := range [][]harness.OCIImage{first, second} {
+	for _, images := range [][]registry.OCIImage{first, second} {
 		require.Len(t, images, 2)
 		require.True(t, images[1].Attestation)
 		statements := map[string]json.RawMessage{}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/provision"
 )
 
 // A run that was told to use another buildkitd uses it: what answers on the socket
@@ -26,7 +27,7 @@ func TestTheChosenBuildkitd(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, env.BuildKitVersion(), info.BuildkitVersion.Version)
 
-	chosen := os.Getenv(harness.BuildkitdVariable)
+	chosen := os.Getenv(provision.BuildkitdVariable)
 	rootless := chosen == "rootless"
 	if strings.HasPrefix(chosen, "v") {
 		require.True(t, strings.HasPrefix(info.BuildkitVersion.Version, chosen+"."), "%s was asked for, it is %s", chosen, info.BuildkitVersion.Version)

@@ -24,6 +24,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/provision"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
 // maxImageSize is what the image may weigh in a registry, in bytes, with the Dockerfile
@@ -44,7 +46,7 @@ func TestImageIsOneStaticBinaryOnScratch(t *testing.T) {
 	})
 	t.Run("its labels declare what docker/dockerfile's do", func(t *testing.T) {
 		labels := maps.Clone(config.Config.Labels)
-		for key, value := range harness.DockerfileLabels() {
+		for key, value := range registry.DockerfileLabels() {
 			require.Equal(t, value, labels[key], key)
 			delete(labels, key)
 		}
@@ -177,7 +179,7 @@ const bakePolicies = "integration/testdata/allowed"
 func TestImageBake(t *testing.T) {
 	env.NeedsCurrent(t, "the image is released as the current one bakes it, and compiling all of it again takes minutes")
 	t.Parallel()
-	root, err := harness.RepoRoot()
+	root, err := provision.RepoRoot()
 	require.NoError(t, err)
 
 	// A bake that fails is never kept, so this one runs each time; it leaves the Go

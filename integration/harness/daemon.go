@@ -12,6 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness/provision"
 )
 
 const (
@@ -34,7 +36,7 @@ type Daemon struct {
 	// LogFile is the daemon's debug log; empty for one named by BUILDKIT_HOST.
 	LogFile string
 
-	tools *Tools
+	tools *provision.Tools
 	// dir holds socket, log, state and the clients' configuration.
 	dir string
 	// root is the daemon's own root, usually in dir; empty for a daemon named by
@@ -101,7 +103,7 @@ func (e *Env) borrowDaemon(t T, host string) *Daemon {
 	return d
 }
 
-func (e *Env) startDaemon(program buildkitd, cfg DaemonConfig) (*Daemon, error) {
+func (e *Env) startDaemon(program provision.Daemon, cfg DaemonConfig) (*Daemon, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("buildkitd needs root here: run the tests as root, or set BUILDKIT_HOST for those that allow it")
 	}
@@ -128,9 +130,9 @@ func (e *Env) startDaemon(program buildkitd, cfg DaemonConfig) (*Daemon, error) 
 	return d, nil
 }
 
-func (d *Daemon) start(program buildkitd, cfg DaemonConfig, snapshotter string) error {
+func (d *Daemon) start(program provision.Daemon, cfg DaemonConfig, snapshotter string) error {
 	config := filepath.Join(d.dir, configName)
-	text := cfg.toml(d.root, d.dir, snapshotter, d.tools.RunC, program.rootless != nil)
+	text := cfg.toml(d.root, d.dir, snapshotter, d.tools.RunC, program.Rootlesskit != "")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -142,7 +144,7 @@ func (d *Daemon) start(program buildkitd, cfg DaemonConfig, snapshotter string) 
 		return err
 	}
 	defer log.Close()
-	if d.cmd, err = program.command(d.dir); err != nil {
+	if d.cmd, err = daemonCommand(program, d.dir); err != nil {
 		return err
 	}
 	d.cmd.Stdout, d.cmd.Stderr = log, log

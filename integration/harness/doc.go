@@ -1,6 +1,6 @@
 // Package harness runs the real thing for the end-to-end tests and the demo:
 // buildkitd, buildctl, buildx, docker/dockerfile's frontend and a registry.
-// Nothing is mocked. It needs root, Go, git and what PrepareTools installs.
+// Nothing is mocked. It needs root, Go, git and the programs that provision.Prepare installs.
 //
 // A test package makes one environment:
 //

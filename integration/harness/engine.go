@@ -10,18 +10,14 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness/provision"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
-const (
-	// engineStart bounds the start of dockerd with its containerd, which takes
-	// about two seconds.
-	engineStart = time.Minute
-
-	engineName   = "engine"
-	mobyModule   = "github.com/moby/moby/v2"
-	containerd   = "github.com/containerd/containerd/v2"
-	dockerModule = "github.com/docker/cli"
-)
+// engineStart bounds the start of dockerd with its containerd, which takes about two
+// seconds.
+const engineStart = time.Minute
 
 // Engine is a running Docker Engine: dockerd with a containerd of its own. It builds; to
 // run containers it would need a newer runc than Debian 12 has. Its network is a namespace with nothing in it but the environment's registry, so that
@@ -33,40 +29,12 @@ type Engine struct {
 	LogFile string
 
 	host   string
-	tools  engineTools
+	tools  provision.Engine
+	buildx string
 	dir    string
 	cmd    *exec.Cmd
 	exited chan struct{}
 	leave  func()
-}
-
-type engineTools struct {
-	bin, docker, buildx, dockerd string
-	version                      string
-}
-
-// prepareEngine builds the engine and docker's command line.
-func (t *Tools) prepareEngine(say func(string, ...any)) (engineTools, error) {
-	dir := filepath.Join(t.Root, compatDir, engineName)
-	bin := filepath.Join(t.Root, stateDir, "bin", engineName)
-	e := engineTools{bin: bin, docker: filepath.Join(bin, "docker"), dockerd: filepath.Join(bin, "dockerd"), buildx: t.Buildx}
-	var err error
-	if e.version, err = moduleVersion(dir, mobyModule); err != nil {
-		return e, err
-	}
-	cli, err := moduleVersion(dir, dockerModule)
-	if err != nil {
-		return e, err
-	}
-	return e, t.buildAll(dir, []program{
-		{out: e.dockerd, pkg: mobyModule + "/cmd/dockerd", ldflags: "-X " + mobyModule + "/dockerversion.Version=" + e.version},
-		{out: filepath.Join(bin, "containerd"), pkg: containerd + "/cmd/containerd"},
-		{
-			out: e.docker, pkg: dockerModule + "/cmd/docker", ldflags: "-X " + dockerModule + "/cli/version.Version=" + strings.TrimSuffix(cli, "+incompatible"),
-			// It has no go.mod, so that Go would read it as of a very old version.
-			gcflags: dockerModule + "/...=-lang=go1.26",
-		},
-	}, say)
 }
 
 // StartEngine starts a Docker Engine with a root of its own, built from
@@ -95,12 +63,7 @@ func (e *Env) startEngine() (*Engine, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("dockerd needs root: run the tests as root")
 	}
-	say := progressTo(e.progress)
-	var tools engineTools
-	err := e.Tools.alone(say, func() (err error) {
-		tools, err = e.Tools.prepareEngine(say)
-		return err
-	})
+	tools, err := e.Tools.Engine()
 	if err != nil {
 		return nil, err
 	}
@@ -109,8 +72,9 @@ func (e *Env) startEngine() (*Engine, error) {
 		return nil, err
 	}
 	g := &Engine{
-		Version: tools.version, LogFile: filepath.Join(dir, "dockerd.log"),
-		host: "unix://" + filepath.Join(dir, "docker.sock"), tools: tools, dir: dir,
+		Version: tools.Version, LogFile: filepath.Join(dir, "dockerd.log"),
+		host: "unix://" + filepath.Join(dir, "docker.sock"), tools: tools,
+		buildx: e.Tools.Buildx, dir: dir,
 		exited: make(chan struct{}), leave: func() {},
 	}
 	e.reaper.add(dir, g.stop)
@@ -121,10 +85,10 @@ func (e *Env) startEngine() (*Engine, error) {
 	return g, nil
 }
 
-func (g *Engine) start(registry *Registry) error {
+func (g *Engine) start(images *registry.Registry) error {
 	config, err := json.Marshal(map[string]any{
 		"data-root": filepath.Join(g.dir, "root"), "exec-root": filepath.Join(g.dir, "exec"), "pidfile": filepath.Join(g.dir, "pid"),
-		"hosts": []string{g.host}, "registry-mirrors": []string{"http://" + registry.Host()}, "debug": true,
+		"hosts": []string{g.host}, "registry-mirrors": []string{"http://" + images.Host()}, "debug": true,
 		// It would need programs of the machine's for them; nothing is to be reached.
 		"iptables": false, "ip6tables": false, "ip-forward": false, "userland-proxy": false,
 	})
@@ -140,7 +104,7 @@ func (g *Engine) start(registry *Registry) error {
 		return err
 	}
 	// `docker build` is buildx's.
-	if err := os.Symlink(g.tools.buildx, filepath.Join(plugins, "docker-buildx")); err != nil {
+	if err := os.Symlink(g.buildx, filepath.Join(plugins, "docker-buildx")); err != nil {
 		return err
 	}
 	log, err := os.Create(g.LogFile)
@@ -148,13 +112,13 @@ func (g *Engine) start(registry *Registry) error {
 		return err
 	}
 	defer log.Close()
-	g.cmd = exec.Command(g.tools.dockerd, "--config-file", file)
-	g.cmd.Env = []string{"PATH=" + g.tools.bin + ":" + os.Getenv("PATH"), "HOME=" + g.dir, "TMPDIR=" + os.TempDir()}
+	g.cmd = exec.Command(g.tools.Dockerd, "--config-file", file)
+	g.cmd.Env = []string{"PATH=" + g.tools.Bin + ":" + os.Getenv("PATH"), "HOME=" + g.dir, "TMPDIR=" + os.TempDir()}
 	g.cmd.Stdout, g.cmd.Stderr = log, log
 	// What it mounts is in a namespace of its own and ends with it.
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM, Unshareflags: syscall.CLONE_NEWNS}
 	g.leave, err = inNewNetwork(func() error {
-		if err := registry.listenHere(); err != nil {
+		if err := images.ListenHere(); err != nil {
 			return err
 		}
 		return g.cmd.Start()
@@ -189,7 +153,7 @@ func (g *Engine) answers() bool {
 	if _, err := os.Stat(strings.TrimPrefix(g.host, "unix://")); err != nil {
 		return false
 	}
-	c := Command{Path: g.tools.docker, Args: []string{"version"}}
+	c := Command{Path: g.tools.Docker, Args: []string{"version"}}
 	p, err := c.start(g.clientEnv())
 	if err != nil {
 		return false
@@ -219,7 +183,7 @@ func (g *Engine) stop() error {
 // KEY=VALUE.
 func (g *Engine) Docker(t T, dir string, env []string, args ...string) Output {
 	t.Helper()
-	c := Command{Path: g.tools.docker, Args: args, Dir: dir}
+	c := Command{Path: g.tools.Docker, Args: args, Dir: dir}
 	p, err := c.start(append(g.clientEnv(), env...))
 	if err != nil {
 		t.Fatalf("%v", err)

@@ -8,16 +8,19 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness/provision"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
 // Env is what all tests of one process share: the programs, a registry and the
 // images in it. What takes long is made when it is first asked for, once.
 type Env struct {
-	Tools    *Tools
-	Registry *Registry
+	Tools    *provision.Tools
+	Registry *registry.Registry
 
-	progress    io.Writer
-	buildkitd   buildkitd
+	progress    *provision.Progress
+	buildkitd   provision.Daemon
 	reaper      *reaper
 	snapshotter func() string
 	stopSignals func()
@@ -32,17 +35,18 @@ func NewEnv(progress io.Writer) (*Env, error) {
 	if err := sweep(); err != nil {
 		return nil, err
 	}
-	tools, err := PrepareTools(progress)
+	say := provision.NewProgress(progress)
+	tools, err := provision.Prepare(say)
 	if err != nil {
 		return nil, err
 	}
-	under, err := tools.prepareBuildkitd(os.Getenv(BuildkitdVariable), progress)
+	under, err := tools.ChooseBuildkitd(os.Getenv(provision.BuildkitdVariable))
 	if err != nil {
 		return nil, err
 	}
 	e := &Env{
 		Tools:       tools,
-		progress:    progress,
+		progress:    say,
 		buildkitd:   under,
 		reaper:      newReaper(),
 		snapshotter: sync.OnceValue(bestSnapshotter),
@@ -50,14 +54,25 @@ func NewEnv(progress io.Writer) (*Env, error) {
 	e.frontends.ready = map[TestFrontend]error{}
 	e.image = sync.OnceValues(func() (string, error) { return e.makeImage("") })
 	e.stopSignals = e.reaper.onSignal()
-	if e.Registry, err = newRegistry(); err != nil {
+	if err := e.startRegistry(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
-	e.reaper.add("registry", e.Registry.close)
 	if err := e.pushDockerImages(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	return e, nil
+}
+
+func (e *Env) startRegistry() error {
+	dir, err := e.TempDir()
+	if err != nil {
+		return err
+	}
+	if e.Registry, err = registry.New(dir, 0); err != nil {
+		return err
+	}
+	e.reaper.add("registry", e.Registry.Close)
+	return nil
 }
 
 // TempDir makes a folder that is removed by Close, or if a signal ends the

@@ -5,6 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness/provision"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
 // TestFrontend is a frontend of the tests' own, see the folder frontends. Its
@@ -38,7 +41,7 @@ func (f TestFrontend) labels() map[string]string {
 			"moby.buildkit.frontend.caps": "moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequests",
 		}
 	case NoopForwarder:
-		return DockerfileLabels()
+		return registry.DockerfileLabels()
 	default:
 		return nil
 	}
@@ -78,9 +81,10 @@ func (e *Env) Frontend(t T, f TestFrontend) string {
 }
 
 func (e *Env) pushTestFrontend(f TestFrontend) error {
-	say := progressTo(e.progress)
-	dir := filepath.Join(e.Tools.Root, stateDir, "frontends")
-	unlock, err := lockFile(dir+".lock", func() { say("another process builds the tests' frontends, waiting for it") })
+	dir := e.Tools.State("frontends")
+	unlock, err := provision.Lock(dir+".lock", func() {
+		e.progress.Say("another process builds the tests' frontends, waiting for it")
+	})
 	if err != nil {
 		return err
 	}
@@ -90,11 +94,12 @@ func (e *Env) pushTestFrontend(f TestFrontend) error {
 	}
 	binary := filepath.Join(dir, f.name())
 	pkg := "github.com/policy-frontend/policy-frontend/integration/frontends/" + f.name()
-	if err := goBuild(filepath.Join(e.Tools.Root, "integration"), program{out: binary, pkg: pkg}); err != nil {
+	build := provision.Build{Out: binary, Package: pkg}
+	if err := provision.GoBuild(filepath.Join(e.Tools.Root, "integration"), build); err != nil {
 		return err
 	}
-	err = e.Registry.PushFrontend(e.Registry.Ref(string(f)), FrontendImage{
-		Binaries:   map[string]string{hostPlatform(): binary},
+	err = e.Registry.PushFrontend(e.Registry.Ref(string(f)), registry.FrontendImage{
+		Binaries:   map[string]string{registry.HostPlatform(): binary},
 		Entrypoint: "/" + f.name(),
 		Labels:     f.labels(),
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
 func TestFrontendsOfTheTests(t *testing.T) {
@@ -23,7 +24,7 @@ func TestFrontendsOfTheTests(t *testing.T) {
 		out := filepath.Join(t.TempDir(), "image.tar")
 		d.Buildx(t, "", "build", "-f", "build.yaml", "--platform=linux/amd64,linux/arm64", "--provenance=false",
 			"-o", "type=oci,dest="+out, url+"#"+commit).RequireSuccess(t)
-		images := harness.ReadOCI(t, out)
+		images := registry.ReadOCI(t, out)
 		require.Len(t, images, 2)
 		for i, platform := range []string{"linux/amd64", "linux/arm64"} {
 			require.Equal(t, platform, images[i].Platform)
@@ -62,7 +63,7 @@ func TestFrontendsOfTheTests(t *testing.T) {
 		dir := harness.WriteContext(t, map[string]string{"Dockerfile": "# syntax=" + evil + "\n"})
 		out := filepath.Join(t.TempDir(), "image.tar")
 		d.Buildx(t, dir, "build", "-o", "type=oci,dest="+out, "--provenance=false", ".").RequireSuccess(t)
-		images := harness.ReadOCI(t, out)
+		images := registry.ReadOCI(t, out)
 		require.Len(t, images, 1)
 		require.Equal(t, "1", images[0].Config.Config.Labels["evil"])
 		require.NotEmpty(t, env.Registry.BlobsPulled(harness.EvilFrontend.Repository()))
@@ -84,7 +85,7 @@ func TestFrontendsOfTheTests(t *testing.T) {
 		out := filepath.Join(t.TempDir(), "image.tar")
 		d.Buildx(t, dir, "build", "--provenance=mode=max", "--sbom=generator="+env.Frontend(t, harness.SBOMScanner),
 			"-o", "type=oci,dest="+out, ".").RequireSuccess(t)
-		images := harness.ReadOCI(t, out)
+		images := registry.ReadOCI(t, out)
 		require.Len(t, images, 2)
 		require.False(t, images[0].Attestation)
 		require.True(t, images[1].Attestation)

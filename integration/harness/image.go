@@ -3,39 +3,40 @@ package harness
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/policy-frontend/policy-frontend/integration/harness/provision"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
 const (
 	// ImageVersion is stamped into the image under test and is its tag.
 	ImageVersion = "v0.0.0-test"
-	// PolicyPath is where the image looks for its embedded policy.
+	// PolicyPath is the file of the image that holds its embedded policy.
 	PolicyPath = "/etc/policy-frontend/policy.yaml"
 
 	imageRepository = "policy-frontend"
-	// bakeTimeout bounds a build of the image; with cold caches on two cores it
-	// takes a minute or two.
+	// bakeTimeout bounds a build of the image, which takes a minute or two with cold
+	// caches on two cores.
 	bakeTimeout = 15 * time.Minute
 	// imagesKept is how many built images stay in .build for the next run.
 	imagesKept = 4
 )
 
-// Repository is the product's repository, the one entry of allowedRepositories
-// in a sole-permitted configuration: "localhost:PORT/policy-frontend".
+// Repository returns the product's repository, "localhost:PORT/policy-frontend". It is
+// the one entry of allowedRepositories in a sole-permitted configuration.
 func (e *Env) Repository() string { return e.Registry.Ref(imageRepository) }
 
-// Image returns the full reference of the product's image with no policy inside.
-// It was built from the repository's Dockerfile and docker-bake.hcl by real bake
-// on a real daemon, in this process or, from the same files, in an earlier one.
+// Image returns the full reference of the product's image without a policy. Real bake
+// builds it on a real daemon from the repository's Dockerfile and docker-bake.hcl, in this
+// process or, from the same files, in an earlier one.
 func (e *Env) Image(t T) string {
 	t.Helper()
 	ref, err := e.image()
@@ -45,8 +46,8 @@ func (e *Env) Image(t T) string {
 	return ref
 }
 
-// WithPolicy returns the full reference, without digest, of the product's image
-// with a policy inside, as `FROM` and `COPY` would make it.
+// WithPolicy returns the full reference, without digest, of the product's image with a
+// policy inside, as `FROM` and `COPY` would make it.
 func (e *Env) WithPolicy(t T, policy string) string {
 	t.Helper()
 	ref := e.Repository() + ":policy-" + shortDigest([]byte(policy))
@@ -56,9 +57,9 @@ func (e *Env) WithPolicy(t T, policy string) string {
 	return ref
 }
 
-// BakeWithPolicy returns the full reference of the product's image with the
-// policy in file inside, made as Image makes it and with the bake variable POLICY,
-// which is relative to the repository's root.
+// BakeWithPolicy returns the full reference of the product's image with the policy in
+// file inside. It is made as [Env.Image] makes it and with the bake variable POLICY, which
+// is relative to the repository's root.
 func (e *Env) BakeWithPolicy(t T, file string) string {
 	t.Helper()
 	ref, err := e.makeImage(file)
@@ -68,12 +69,13 @@ func (e *Env) BakeWithPolicy(t T, file string) string {
 	return ref
 }
 
-// makeImage bakes the image, or pushes one that an earlier run baked of the same
+// makeImage bakes the image, or pushes one that an earlier run baked from the same
 // inputs. policy is the bake variable POLICY and may be empty.
 func (e *Env) makeImage(policy string) (string, error) {
-	say := progressTo(e.progress)
-	dir := filepath.Join(e.Tools.Root, stateDir, "images")
-	unlock, err := lockFile(dir+".lock", func() { say("another process builds the image, waiting for it") })
+	dir := e.Tools.State("images")
+	unlock, err := provision.Lock(dir+".lock", func() {
+		e.progress.Say("another process builds the image, waiting for it")
+	})
 	if err != nil {
 		return "", err
 	}
@@ -91,37 +93,40 @@ func (e *Env) makeImage(policy string) (string, error) {
 		return "", err
 	}
 	kept := filepath.Join(dir, key)
-	if index, err := layout.ImageIndexFromPath(kept); err == nil {
-		return ref, e.pushKept(ref, index)
+	if err := e.Registry.PushSaved(kept, ref); !errors.Is(err, fs.ErrNotExist) {
+		return ref, err
 	}
-	if err := e.bake(ref, policy, say); err != nil {
+	if err := e.bake(ref, policy); err != nil {
 		return "", err
 	}
 	// Files that changed meanwhile may or may not be in the image.
 	if after, err := e.imageKey(content); err != nil || after != key {
 		return ref, err
 	}
-	return ref, e.keep(ref, dir, kept)
+	if err := e.Registry.Save(ref, kept); err != nil {
+		return "", err
+	}
+	return ref, dropOldest(dir, imagesKept)
 }
 
-// shortDigest is enough of a SHA-256 for a tag.
+// shortDigest returns enough of a SHA-256 for a tag.
 func shortDigest(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:8])
 }
 
-// imageKey is of everything that the image is made from: the repository's files
-// but for those that don't get into it, and the versions of the builders.
+// imageKey identifies everything that the image is made from: the repository's files
+// except those that don't get into it, and the versions of the builders.
 func (e *Env) imageKey(policy []byte) (string, error) {
 	h := sha256.New()
-	goVersion, err := goEnv(e.Tools.Root, "GOVERSION")
+	goVersion, err := e.Tools.GoVersion()
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintln(h, goVersion, hostPlatform(), e.Tools.BuildKitVersion, e.Tools.BuildxVersion, ImageVersion)
+	fmt.Fprintln(h, goVersion, registry.HostPlatform(), e.Tools.BuildKitVersion, e.Tools.BuildxVersion, ImageVersion)
 	fmt.Fprintf(h, "%q\n", policy)
 	skip := map[string]bool{
-		".git": true, ".github": true, ".ci": true, stateDir: true, "integration": true, "tools": true,
+		".git": true, ".github": true, ".ci": true, ".build": true, "integration": true, "tools": true,
 		"docs": true, "examples": true, "Makefile": true, "LICENSE": true, ".golangci.yml": true,
 	}
 	root := os.DirFS(e.Tools.Root)
@@ -132,7 +137,8 @@ func (e *Env) imageKey(policy []byte) (string, error) {
 		if entry.IsDir() && (skip[name] || entry.Name() == "testdata") {
 			return fs.SkipDir
 		}
-		if !entry.Type().IsRegular() || skip[name] || strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, ".md") {
+		outside := strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, ".md")
+		if !entry.Type().IsRegular() || skip[name] || outside {
 			return nil
 		}
 		data, err := fs.ReadFile(root, name)
@@ -145,30 +151,30 @@ func (e *Env) imageKey(policy []byte) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), err
 }
 
-// bake builds the image with the bake file's own defaults and pushes it to ref.
-// The daemon's root is kept from run to run for its cache.
-func (e *Env) bake(ref, policy string, say func(string, ...any)) error {
-	start := time.Now()
-	say("building the image with bake (a minute or two with cold caches)")
+// bake builds the image with the bake file's own defaults and pushes it to ref. The
+// daemon's root is kept from run to run for its cache.
+func (e *Env) bake(ref, policy string) error {
 	goImage, err := e.goImage()
 	if err != nil {
 		return err
 	}
-	if err := e.pushGolang(e.Registry.Ref(goImage)); err != nil {
+	err = e.progress.Step("assembling "+goImage, func() error {
+		return e.pushGolang(e.Registry.Ref(goImage))
+	})
+	if err != nil {
 		return fmt.Errorf("push %s: %w", goImage, err)
 	}
-	say("assembled %s in %.1fs", goImage, time.Since(start).Seconds())
-	d, err := e.startDaemon(e.Tools.currentBuildkitd(), DaemonConfig{
+	d, err := e.startDaemon(e.Tools.CurrentBuildkitd(), DaemonConfig{
 		Mirrors: map[string][]string{"docker.io": {e.Registry.Host()}},
-		Root:    filepath.Join(e.Tools.Root, stateDir, "bootstrap"),
+		Root:    e.Tools.State("bootstrap"),
 	})
 	if err != nil {
 		return err
 	}
-	err = d.bake(e.Tools.Root, []string{"IMAGE=" + ref, "VERSION=" + ImageVersion, "POLICY=" + policy}, "--push", "image")
-	if err == nil {
-		say("built the image in %.1fs", time.Since(start).Seconds())
-	}
+	variables := []string{"IMAGE=" + ref, "VERSION=" + ImageVersion, "POLICY=" + policy}
+	err = e.progress.Step("building the image with bake", func() error {
+		return d.bake(e.Tools.Root, variables, "--push", "image")
+	})
 	return errors.Join(err, e.reaper.run(d.dir))
 }
 
@@ -190,32 +196,25 @@ func (d *Daemon) bake(dir string, env []string, args ...string) error {
 	return err
 }
 
-// goImage is the Go image that the bake file asks for, such as
-// "library/golang:1.26-alpine" without its registry, which is docker.io.
-func (e *Env) goImage() (string, error) {
-	c := Command{Path: e.Tools.Buildx, Args: []string{"bake", "--print", "image"}, Dir: e.Tools.Root}
-	p, err := c.start([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + e.Registry.dir})
+// dropOldest removes all but the newest n entries of dir.
+func dropOldest(dir string, n int) error {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return "", err
+		return err
 	}
-	o, err := p.result()
-	if err != nil {
-		return "", err
+	var infos []os.FileInfo
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		infos = append(infos, info)
 	}
-	var plan struct {
-		Target map[string]struct {
-			Args map[string]string `json:"args"`
-		} `json:"target"`
+	slices.SortFunc(infos, func(a, b os.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
+	for _, info := range infos[min(n, len(infos)):] {
+		if err := os.RemoveAll(filepath.Join(dir, info.Name())); err != nil {
+			return err
+		}
 	}
-	if err := json.Unmarshal([]byte(o.Stdout), &plan); err != nil {
-		return "", fmt.Errorf("read the bake file: %w\n%s", err, o)
-	}
-	image := strings.TrimPrefix(plan.Target["image"].Args["GO_IMAGE"], "docker.io/")
-	if image == "" {
-		return "", fmt.Errorf("the bake file's target image has no GO_IMAGE:\n%s", o)
-	}
-	if !strings.Contains(image, "/") {
-		image = "library/" + image
-	}
-	return image, nil
+	return nil
 }

@@ -2,7 +2,6 @@ package harness
 
 import (
 	"fmt"
-	"net"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -48,19 +47,4 @@ func loopbackUp() error {
 	}
 	lo.SetUint16(unix.IFF_UP)
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
-}
-
-// listenHere serves the registry under its own name in the network namespace of
-// the calling thread too, until it is closed.
-func (r *Registry) listenHere() error {
-	_, port, err := net.SplitHostPort(r.host)
-	if err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
-	if err != nil {
-		return err
-	}
-	go r.serve(listener)
-	return nil
 }

@@ -6,44 +6,23 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness/provision"
 )
 
 const (
-	rootlesskitModule = "github.com/rootless-containers/rootlesskit/v3"
-
-	// rootlessUser exists in the daemon's mount namespace only. Its id, and the
-	// ids that it may map into a user namespace, are beyond what distributions give
-	// to anybody.
+	// rootlessUser exists in the daemon's mount namespace only. Distributions give
+	// nobody its id or the ids that it may map into a user namespace.
 	rootlessUser     = "buildkit"
 	rootlessID       = 2_000_000_000
 	rootlessSubIDs   = 2_000_100_000
 	rootlessSubCount = 65_536
 )
 
-// rootless is what a buildkitd needs to run as an unprivileged user.
-type rootless struct {
-	rootlesskit string
-}
-
-// prepareRootless builds rootlesskit and makes sure that the distribution's setuid
-// programs are there which give a user more ids than its own.
-func (t *Tools) prepareRootless(say func(string, ...any)) (*rootless, error) {
-	if _, err := findOrInstall("newuidmap", "newuidmap", "uidmap", exec.LookPath, say); err != nil {
-		return nil, err
-	}
-	for _, program := range []string{"unshare", "setpriv", "mount"} {
-		if _, err := exec.LookPath(program); err != nil {
-			return nil, fmt.Errorf("a rootless buildkitd is started by %s, of util-linux: %w", program, err)
-		}
-	}
-	r := &rootless{rootlesskit: filepath.Join(t.Root, stateDir, "bin", "rootlesskit")}
-	return r, t.buildAll(filepath.Join(t.Root, compatDir, rootlessName), []program{{out: r.rootlesskit, pkg: rootlesskitModule + "/cmd/rootlesskit"}}, say)
-}
-
-// asRootless starts the program that the arguments after it name as rootlessUser,
-// in a mount namespace where that user exists; the machine's own files stay as they
-// are, and nothing is left when the daemon has ended. The programs are mounted into
-// the daemon's folder, because the user may not get at where they are.
+// asRootless starts the program that the arguments after it name as rootlessUser, in a
+// mount namespace in which that user exists. The machine's own files stay as they are, and
+// nothing is left when the daemon has ended. The programs are mounted into the daemon's
+// directory, because the user may not read the directories above them.
 const asRootless = `
 dir=$1 id=$2 rootlesskit=$3 buildkitd=$4
 for name in passwd group subuid subgid; do mount --bind "$dir/etc/$name" "/etc/$name"; done
@@ -53,25 +32,25 @@ exec setpriv --reuid="$id" --regid="$id" --clear-groups --pdeathsig=TERM -- \
 	"$dir/rootlesskit" --net=host --state-dir="$dir/rootlesskit.state" "$dir/buildkitd" --config "$dir/buildkitd.toml"
 `
 
-// command is the daemon's command line, with all that it needs in dir, where its
-// configuration already is.
-func (b buildkitd) command(dir string) (*exec.Cmd, error) {
+// daemonCommand returns the command line of a daemon whose configuration is in dir. It
+// puts everything else that the daemon needs there.
+func daemonCommand(program provision.Daemon, dir string) (*exec.Cmd, error) {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + filepath.Join(dir, "tmp")}
-	cmd := exec.Command(b.path, "--config", filepath.Join(dir, configName))
-	if b.rootless != nil {
+	cmd := exec.Command(program.Path, "--config", filepath.Join(dir, configName))
+	if program.Rootlesskit != "" {
 		if err := rootlessFiles(dir); err != nil {
 			return nil, err
 		}
 		cmd = exec.Command("unshare", "--mount", "--propagation=private", "sh", "-ec", asRootless, "sh",
-			dir, fmt.Sprint(rootlessID), b.rootless.rootlesskit, b.path)
+			dir, fmt.Sprint(rootlessID), program.Rootlesskit, program.Path)
 		env = append(env, "USER="+rootlessUser, "XDG_RUNTIME_DIR="+filepath.Join(dir, "run"))
 	}
 	cmd.Env = env
 	return cmd, nil
 }
 
-// rootlessFiles puts the user's entries and the mount points into dir, which then
-// is the user's.
+// rootlessFiles puts the user's entries and the mount points into dir, and gives dir to
+// the user.
 func rootlessFiles(dir string) error {
 	for _, name := range []string{"etc", "run"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {

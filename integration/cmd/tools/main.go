@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/provision"
 )
 
 func main() {
-	t, err := harness.PrepareTools(os.Stderr)
+	t, err := provision.Prepare(provision.NewProgress(os.Stderr))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)

@@ -1,4 +1,4 @@
-package harness
+package registry
 
 import (
 	"fmt"
@@ -24,25 +24,24 @@ type FrontendImage struct {
 	Index      bool
 }
 
-// PushFrontend packs a frontend and pushes it to a full reference in this
-// registry.
+// PushFrontend packs a frontend and pushes it to a full reference in this registry.
 func (r *Registry) PushFrontend(ref string, f FrontendImage) error {
-	layers, err := f.pack()
+	layers, err := f.Pack()
 	if err != nil {
 		return err
 	}
-	return r.pushPacked(ref, f, layers)
+	return r.PushPacked(ref, f, layers)
 }
 
-// pack makes the layer of each platform.
-func (f FrontendImage) pack() (map[string]v1.Layer, error) {
+// Pack makes the layer of each platform, for [Registry.PushPacked].
+func (f FrontendImage) Pack() (map[string]v1.Layer, error) {
 	layers := map[string]v1.Layer{}
 	for platform, binary := range f.Binaries {
 		data, err := os.ReadFile(binary)
 		if err != nil {
 			return nil, err
 		}
-		layers[platform], err = packLayer([]layerFile{{path: f.Entrypoint, mode: 0o755, data: data}})
+		layers[platform], err = PackLayer([]File{{Path: f.Entrypoint, Mode: 0o755, Data: data}})
 		if err != nil {
 			return nil, err
 		}
@@ -50,26 +49,28 @@ func (f FrontendImage) pack() (map[string]v1.Layer, error) {
 	return layers, nil
 }
 
-// pushPacked pushes a frontend whose layers are packed.
-func (r *Registry) pushPacked(ref string, f FrontendImage, layers map[string]v1.Layer) error {
+// PushPacked pushes a frontend whose layers are packed. Several frontends that differ in
+// labels only can share them.
+func (r *Registry) PushPacked(ref string, f FrontendImage, layers map[string]v1.Layer) error {
 	images := map[string]v1.Image{}
 	for platform, layer := range layers {
-		image, err := newImage(platform, v1.Config{
+		image, err := NewImage(platform, v1.Config{
 			Entrypoint: []string{f.Entrypoint}, Labels: f.Labels, WorkingDir: "/",
 		}, layer)
 		if err != nil {
 			return err
 		}
 		if len(layers) == 1 && !f.Index {
-			return r.pushImage(ref, image)
+			return r.PushImage(ref, image)
 		}
 		images[platform] = image
 	}
-	return r.pushPlatforms(ref, images)
+	return r.PushPlatforms(ref, images)
 }
 
-// pushPlatforms pushes an OCI index of one image for each platform.
-func (r *Registry) pushPlatforms(ref string, images map[string]v1.Image) error {
+// PushPlatforms pushes an OCI index of one image for each platform, such as
+// "linux/arm/v7".
+func (r *Registry) PushPlatforms(ref string, images map[string]v1.Image) error {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, platform := range slices.Sorted(maps.Keys(images)) {
 		p, err := v1.ParsePlatform(platform)
@@ -80,15 +81,15 @@ func (r *Registry) pushPlatforms(ref string, images map[string]v1.Image) error {
 			Add: images[platform], Descriptor: v1.Descriptor{Platform: p},
 		})
 	}
-	return r.pushIndex(ref, index)
+	return r.PushIndex(ref, index)
 }
 
-// AppendFile derives the image at dst from the one at src by a layer with one
-// file more, and returns dst's digest. Both are full references in this
-// registry. An index stays one: the layer is added for every platform;
-// attestations, which speak of the images as they were, are left out.
+// AppendFile makes the image at dst from the one at src and a layer with one more file,
+// and returns dst's digest. Both are full references in this registry. An index stays an
+// index: every platform gets the layer. Attestations are dropped, because they describe
+// the images without it.
 func (r *Registry) AppendFile(src, dst, file string, data []byte, mode os.FileMode) (string, error) {
-	layer, err := packLayer([]layerFile{{path: file, mode: mode, data: data}})
+	layer, err := PackLayer([]File{{Path: file, Mode: mode, Data: data}})
 	if err != nil {
 		return "", err
 	}
@@ -115,7 +116,7 @@ func (r *Registry) appendToImage(desc *remote.Descriptor, dst string, layer v1.L
 	if image, err = appendLayer(image, layer); err != nil {
 		return err
 	}
-	return r.pushImage(dst, image)
+	return r.PushImage(dst, image)
 }
 
 func (r *Registry) appendToIndex(desc *remote.Descriptor, dst string, layer v1.Layer) error {
@@ -140,11 +141,11 @@ func (r *Registry) appendToIndex(desc *remote.Descriptor, dst string, layer v1.L
 			return err
 		}
 	}
-	return r.pushPlatforms(dst, images)
+	return r.PushPlatforms(dst, images)
 }
 
-// appendLayer keeps the image's own media types: a layer of the other kind
-// would make a manifest that is neither Docker's nor OCI's.
+// appendLayer keeps the image's own media types. A layer of the other kind would make a
+// manifest that is neither Docker's nor OCI's.
 func appendLayer(image v1.Image, layer v1.Layer) (v1.Image, error) {
 	mt, err := image.MediaType()
 	if err != nil {
@@ -159,8 +160,8 @@ func appendLayer(image v1.Image, layer v1.Layer) (v1.Image, error) {
 	})
 }
 
-// newImage makes an OCI image of layers for a platform such as "linux/arm/v7".
-func newImage(platform string, config v1.Config, layers ...v1.Layer) (v1.Image, error) {
+// NewImage makes an OCI image of layers for a platform such as "linux/arm/v7".
+func NewImage(platform string, config v1.Config, layers ...v1.Layer) (v1.Image, error) {
 	p, err := v1.ParsePlatform(platform)
 	if err != nil {
 		return nil, err

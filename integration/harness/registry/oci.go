@@ -1,4 +1,4 @@
-package harness
+package registry
 
 import (
 	"archive/tar"
@@ -16,23 +16,31 @@ import (
 
 const inTotoMediaType = "application/vnd.in-toto+json"
 
+// T is the part of a [testing.TB] that the readers of images need.
+type T interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	TempDir() string
+}
+
 // OCIImage is one image of an OCI layout.
 type OCIImage struct {
-	// Platform is that of the index entry or, without one, of the config.
+	// Platform is taken from the index entry or, without one, from the config.
 	Platform string
-	// Digests are of the manifest, the config and the layers, in order.
+	// Digest is the manifest's, ConfigDigest the config's.
 	Digest, ConfigDigest string
-	Layers               []string
-	Config               *v1.ConfigFile
-	// Attestation says that it holds in-toto statements and no filesystem.
+	// Layers are the digests of the layers, in order.
+	Layers []string
+	Config *v1.ConfigFile
+	// Attestation says that the image holds in-toto statements and no filesystem.
 	Attestation bool
 
 	image v1.Image
 }
 
-// ReadOCI reads the images of an OCI layout, a folder or a tar as
-// `--output type=oci` writes it, in the order of its indexes. The test fails if
-// it isn't one.
+// ReadOCI reads the images of an OCI layout in the order of its indexes. The file is a
+// directory, or a tar as `--output type=oci` writes it. The test fails if it isn't an OCI
+// layout.
 func ReadOCI(t T, file string) []OCIImage {
 	t.Helper()
 	info, err := os.Stat(file)
@@ -57,7 +65,8 @@ func ReadOCI(t T, file string) []OCIImage {
 	return images
 }
 
-// ReadImage reads what a full reference in the registry names, as ReadOCI does.
+// ReadImage reads the image or index at a full reference in the registry, as [ReadOCI]
+// does.
 func (r *Registry) ReadImage(t T, ref string) []OCIImage {
 	t.Helper()
 	images, err := r.readImage(ref)
@@ -144,8 +153,8 @@ func readImage(image v1.Image, desc v1.Descriptor) (OCIImage, error) {
 	return read, nil
 }
 
-// File returns the content of a file of the image, whose path may begin with a
-// slash. The test fails if there is none.
+// File returns the content of a file of the image. Its path may begin with a slash. The
+// test fails if there is no such file.
 func (i OCIImage) File(t T, name string) string {
 	t.Helper()
 	content, err := i.file(strings.TrimPrefix(path.Clean("/"+name), "/"))
@@ -189,7 +198,7 @@ func (i OCIImage) Statements(t T) []Statement {
 	var statements []Statement
 	for _, l := range layers {
 		if mt, err := l.MediaType(); err != nil || mt != inTotoMediaType {
-			t.Fatalf("image %s has a layer that is no in-toto statement: %s %v", i.Digest, mt, err)
+			t.Fatalf("image %s has a layer that isn't an in-toto statement: %s %v", i.Digest, mt, err)
 		}
 		rc, err := l.Compressed() // the bytes as stored; they are not compressed
 		if err != nil {
@@ -203,20 +212,6 @@ func (i OCIImage) Statements(t T) []Statement {
 		statements = append(statements, s)
 	}
 	return statements
-}
-
-// ReadMetadata reads what buildx wrote for --metadata-file.
-func ReadMetadata(t T, file string) map[string]json.RawMessage {
-	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	var metadata map[string]json.RawMessage
-	if err := json.Unmarshal(data, &metadata); err != nil {
-		t.Fatalf("read %s: %v", file, err)
-	}
-	return metadata
 }
 
 // untar unpacks the files of a tar into dir and not beyond it.

@@ -1,4 +1,4 @@
-package harness
+package registry
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -26,28 +27,23 @@ type Registry struct {
 	dir    string
 
 	mu       sync.Mutex
-	requests []RegistryRequest
+	requests []Request
 }
 
-// RegistryRequest is one request that a registry answered.
-type RegistryRequest struct {
+// Request is one request that a registry answered.
+type Request struct {
 	Method string
-	// Path is that of the URL, such as "/v2/library/busybox/manifests/latest".
+	// Path is the path of the URL, such as "/v2/library/busybox/manifests/latest".
 	Path      string
 	UserAgent string
 	Status    int
 }
 
-// newRegistry starts a registry on a free port of 127.0.0.1. Blobs are kept in
-// a temporary folder until close.
-func newRegistry() (*Registry, error) {
-	dir, err := os.MkdirTemp("", tempPrefix())
+// New starts a registry on 127.0.0.1 at port, or at a free one for port 0. It keeps blobs
+// in the directory dir, which [Registry.Close] removes.
+func New(dir string, port int) (*Registry, error) {
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
-		return nil, err
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		os.RemoveAll(dir)
 		return nil, fmt.Errorf("start the registry: %w", err)
 	}
 	r := &Registry{
@@ -70,12 +66,28 @@ func (r *Registry) serve(listener net.Listener) {
 	}
 }
 
-func (r *Registry) close() error {
+// ListenHere serves the registry under its own name also in the network namespace of the
+// calling thread, until it is closed.
+func (r *Registry) ListenHere() error {
+	_, port, err := net.SplitHostPort(r.host)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
+	if err != nil {
+		return err
+	}
+	go r.serve(listener)
+	return nil
+}
+
+// Close stops the registry and removes its blobs.
+func (r *Registry) Close() error {
 	return errors.Join(r.server.Close(), os.RemoveAll(r.dir))
 }
 
-// Host is the registry's name in references, "localhost:PORT". BuildKit's
-// allowlist compares it literally, so use no other spelling of it.
+// Host returns the registry's name in references, "localhost:PORT". BuildKit's allowlist
+// compares it literally, so use no other spelling of it.
 func (r *Registry) Host() string { return r.host }
 
 // Ref returns the full reference of a repository and tag of this registry:
@@ -83,16 +95,16 @@ func (r *Registry) Host() string { return r.host }
 func (r *Registry) Ref(repoTag string) string { return r.host + "/" + repoTag }
 
 // Requests returns what was asked for so far, oldest first.
-func (r *Registry) Requests() []RegistryRequest {
+func (r *Registry) Requests() []Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]RegistryRequest(nil), r.requests...)
+	return append([]Request(nil), r.requests...)
 }
 
-// BlobsPulled returns the digests of the blobs (config and layers) of repo,
-// such as "docker/dockerfile", that anyone but this registry's own methods
-// downloaded so far. A frontend of which no blob was pulled did not run, if its
-// layers are in no other repository.
+// BlobsPulled returns the digests of the blobs (config and layers) that were downloaded
+// so far from a repository such as "docker/dockerfile". Downloads by this registry's own
+// methods don't count. If no blob of a frontend was pulled, and its layers are in no other
+// repository, the frontend didn't run.
 func (r *Registry) BlobsPulled(repo string) []string {
 	var digests []string
 	prefix := "/v2/" + repo + "/blobs/"
@@ -119,9 +131,8 @@ func (r *Registry) Digest(ref string) (string, error) {
 	return desc.Digest.String(), nil
 }
 
-// Tag copies the manifest or index at src, with all that it refers to, to dst.
-// Both are full references in this registry and may be of different
-// repositories.
+// Tag copies the manifest or index at src, with all that it refers to, to dst. Both are
+// full references in this registry; their repositories may differ.
 func (r *Registry) Tag(src, dst string) error {
 	desc, err := r.get(src)
 	if err != nil {
@@ -132,13 +143,13 @@ func (r *Registry) Tag(src, dst string) error {
 		if err != nil {
 			return err
 		}
-		return r.pushIndex(dst, index)
+		return r.PushIndex(dst, index)
 	}
 	image, err := desc.Image()
 	if err != nil {
 		return err
 	}
-	return r.pushImage(dst, image)
+	return r.PushImage(dst, image)
 }
 
 func (r *Registry) get(ref string) (*remote.Descriptor, error) {
@@ -149,7 +160,9 @@ func (r *Registry) get(ref string) (*remote.Descriptor, error) {
 	return remote.Get(parsed)
 }
 
-func (r *Registry) pushIndex(ref string, index v1.ImageIndex) error {
+// PushIndex pushes an index, with all that it refers to, to a full reference in this
+// registry.
+func (r *Registry) PushIndex(ref string, index v1.ImageIndex) error {
 	to, err := r.parse(ref)
 	if err != nil {
 		return err
@@ -157,7 +170,8 @@ func (r *Registry) pushIndex(ref string, index v1.ImageIndex) error {
 	return remote.WriteIndex(to, index)
 }
 
-func (r *Registry) pushImage(ref string, image v1.Image) error {
+// PushImage pushes an image to a full reference in this registry.
+func (r *Registry) PushImage(ref string, image v1.Image) error {
 	to, err := r.parse(ref)
 	if err != nil {
 		return err
@@ -171,20 +185,20 @@ func (r *Registry) parse(ref string) (name.Reference, error) {
 		return nil, err
 	}
 	if host := parsed.Context().RegistryStr(); host != r.host {
-		return nil, fmt.Errorf("reference %s is not of the registry %s", ref, r.host)
+		return nil, fmt.Errorf("reference %s does not belong to the registry %s", ref, r.host)
 	}
 	return parsed, nil
 }
 
-// logged records each request before the answer is complete, so that whoever
-// saw an answer finds its request in the log.
+// logged records each request before the answer is complete. Whoever has seen an answer
+// finds its request in the log.
 func (r *Registry) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		rec := &statusRecorder{ResponseWriter: w}
 		rec.onStatus = func(status int) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.requests = append(r.requests, RegistryRequest{
+			r.requests = append(r.requests, Request{
 				Method: q.Method, Path: q.URL.Path, UserAgent: q.UserAgent(), Status: status,
 			})
 		}

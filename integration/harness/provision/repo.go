@@ -1,21 +1,19 @@
-package harness
+package provision
 
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"syscall"
 )
 
-// stateDir is where everything that outlives a test process is kept, relative
-// to the repository's root. It is ignored by git.
+// stateDir is the directory for everything that outlives a test process, relative to the
+// repository's root. Git ignores it.
 const stateDir = ".build"
 
-// RepoRoot returns the absolute path of the repository's root: the nearest
-// folder at or above the working directory that holds tools/go.mod. It fails
-// when there is none.
+// RepoRoot returns the absolute path of the repository's root: the nearest directory at
+// or above the working directory that holds tools/go.mod. It fails when there is none.
 func RepoRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -31,10 +29,16 @@ func RepoRoot() (string, error) {
 	}
 }
 
-// lockFile takes an exclusive lock on path, which it creates if needed, and
-// waits for other processes that hold it. waiting is called once before a wait.
-// The lock ends with unlock or with the process.
-func lockFile(path string, waiting func()) (unlock func(), err error) {
+// State returns the path of something that outlives the process: the elements, joined,
+// in the repository's directory .build.
+func (t *Tools) State(elem ...string) string {
+	return filepath.Join(append([]string{t.Root, stateDir}, elem...)...)
+}
+
+// Lock takes an exclusive lock on the file path, which it creates if needed. While
+// another process holds the lock, Lock waits; it calls waiting once before it does. The
+// lock ends with unlock or with the process.
+func Lock(path string, waiting func()) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
@@ -57,11 +61,4 @@ func lockFile(path string, waiting func()) (unlock func(), err error) {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return func() { f.Close() }, nil
-}
-
-// progressTo returns a printer of one-line progress messages.
-func progressTo(w io.Writer) func(format string, args ...any) {
-	return func(format string, args ...any) {
-		fmt.Fprintf(w, "harness: "+format+"\n", args...)
-	}
 }
