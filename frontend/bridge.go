@@ -122,11 +122,11 @@ func (b *bridge) Ping(ctx context.Context, req *gwpb.PingRequest, opts ...grpc.C
 // that grpcclient didn't make.
 func (b *bridge) handOver(res *gwpb.Result) *client.Result {
 	b.result.Store(res)
-	stands := client.NewResult()
+	placeholder := client.NewResult()
 	for k, v := range res.Metadata {
-		stands.AddMeta(k, v)
+		placeholder.AddMeta(k, v)
 	}
-	return stands
+	return placeholder
 }
 
 // Return ends the build: with the result that was handed over, if there is one, and

@@ -32,56 +32,56 @@ import (
 // frontend's.
 type broker struct {
 	gwpb.UnimplementedLLBBridgeServer
-	name   string // of the inner frontend
-	build  *build // with the inner frontend's options and inputs
-	daemon gwpb.LLBBridgeClient
-	judge  *judge
-	stop   context.CancelCauseFunc // ends the inner frontend
+	name    string // of the inner frontend
+	build   *build // with the inner frontend's options and inputs
+	daemon  gwpb.LLBBridgeClient
+	monitor *monitor
+	stop    context.CancelCauseFunc // ends the inner frontend
 
 	mu         sync.Mutex
 	refs       map[string]*pb.Definition // by id; what the daemon says it is made of, if another frontend may build on it
-	kept       int                       // bytes of these definitions
+	keptBytes  int                       // bytes of these definitions
 	containers map[string]container      // by the frontend's id
 	returned   chan struct{}             // closed by Return
 	result     *gwpb.Result
 	failure    error // with its types, as the frontend returned it
 }
 
-func (b *build) newBroker(name string, j *judge, stop context.CancelCauseFunc) *broker {
+func (b *build) newBroker(name string, m *monitor, stop context.CancelCauseFunc) *broker {
 	return &broker{
-		name: name, build: b, daemon: b.bridge.raw, judge: j, stop: stop,
+		name: name, build: b, daemon: b.bridge.raw, monitor: m, stop: stop,
 		refs: map[string]*pb.Definition{}, containers: map[string]container{}, returned: make(chan struct{}),
 	}
 }
 
-// farewell is how long a frontend may run on after a refusal. It may know which
+// refusalGrace is how long a frontend may run on after a refusal. It may know which
 // line of the build file asked for what was refused, and say so in its error.
-const farewell = 2 * time.Second
+const refusalGrace = 2 * time.Second
 
-// answer prepares an error for the inner frontend. A refusal ends it: whatever it
+// errorFor prepares an error for the inner frontend. A refusal ends it: whatever it
 // goes on to do, the build is refused.
-func (s *broker) answer(ctx context.Context, err error) error {
+func (s *broker) errorFor(ctx context.Context, err error) error {
 	var r *refusal
 	if errors.As(err, &r) {
-		s.judge.remember(r)
-		time.AfterFunc(farewell, func() { s.stop(r) })
+		s.monitor.remember(r)
+		time.AfterFunc(refusalGrace, func() { s.stop(r) })
 		err = s.build.deny(ctx, r)
 	}
 	return grpcerrors.ToGRPC(ctx, err)
 }
 
-// strict refuses calls with fields that this program doesn't know, and every call
+// rejectUnknown refuses calls with fields that this program doesn't know, and every call
 // but the last after a refusal (grpc.UnaryServerInterceptor).
-func (s *broker) strict(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	if err := s.judge.refused(); err != nil && info.FullMethod != gwpb.LLBBridge_Return_FullMethodName {
+func (s *broker) rejectUnknown(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	if err := s.monitor.refused(); err != nil && info.FullMethod != gwpb.LLBBridge_Return_FullMethodName {
 		select { // an answer now could overtake the one by which the frontend knows the line
 		case <-ctx.Done():
-		case <-time.After(farewell):
+		case <-time.After(refusalGrace):
 		}
-		return nil, s.answer(ctx, err)
+		return nil, s.errorFor(ctx, err)
 	}
 	if m, ok := req.(proto.Message); ok && llbops.HasUnknownFields(m) {
-		return nil, s.answer(ctx, s.judge.unknown(path.Base(info.FullMethod)+" with something that this version does not know"))
+		return nil, s.errorFor(ctx, s.monitor.refuseUnknown(path.Base(info.FullMethod)+" with something that this version does not know"))
 	}
 	return handle(ctx, req)
 }
@@ -94,13 +94,13 @@ func (s *broker) Ping(ctx context.Context, req *gwpb.PingRequest) (*gwpb.PongRes
 		return nil, err
 	}
 	return &gwpb.PongResponse{
-		FrontendAPICaps: known(pong.FrontendAPICaps, gwpb.Caps.All()),
-		LLBCaps:         known(pong.LLBCaps, pb.Caps.All()),
+		FrontendAPICaps: intersectCaps(pong.FrontendAPICaps, gwpb.Caps.All()),
+		LLBCaps:         intersectCaps(pong.LLBCaps, pb.Caps.All()),
 		Workers:         pong.Workers,
 	}, nil
 }
 
-func known(caps, all []*apicapspb.APICap) []*apicapspb.APICap {
+func intersectCaps(caps, all []*apicapspb.APICap) []*apicapspb.APICap {
 	ids := make(map[apicaps.CapID]struct{}, len(all))
 	for _, c := range all {
 		ids[apicaps.CapID(c.ID)] = struct{}{}
@@ -142,11 +142,11 @@ func (s *broker) Return(ctx context.Context, req *gwpb.ReturnRequest) (*gwpb.Ret
 			failure = errors.New("the frontend returned an error that is none")
 		}
 	default:
-		if err := s.strip(req.Result); err != nil {
-			return nil, s.answer(ctx, err)
+		if err := s.checkReturned(req.Result); err != nil {
+			return nil, s.errorFor(ctx, err)
 		}
-		if err := s.judge.result(ctx, s.build, req.Result); err != nil {
-			return nil, s.answer(ctx, err)
+		if err := s.monitor.result(ctx, s.build, req.Result); err != nil {
+			return nil, s.errorFor(ctx, err)
 		}
 	}
 	s.mu.Lock()
@@ -173,8 +173,8 @@ func (s *broker) outcome() (res *gwpb.Result, err error, ok bool) {
 	return s.result, s.failure, true
 }
 
-// own remembers the references of a result as the inner frontend's.
-func (s *broker) own(res *gwpb.Result) {
+// track remembers the references of a result as the inner frontend's.
+func (s *broker) track(res *gwpb.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for ref := range refsOf(res) {
@@ -183,9 +183,9 @@ func (s *broker) own(res *gwpb.Result) {
 		}
 		s.refs[ref.GetId()] = nil
 		// The frontend that gets the result may build on it.
-		if size := proto.Size(ref.GetDef()); s.build.nested && s.kept+size <= maxKept {
+		if size := proto.Size(ref.GetDef()); s.build.nested && s.keptBytes+size <= maxKeptBytes {
 			s.refs[ref.GetId()] = ref.GetDef()
-			s.kept += size
+			s.keptBytes += size
 		}
 	}
 	for id := range deprecatedRefsOf(res) {
@@ -195,16 +195,16 @@ func (s *broker) own(res *gwpb.Result) {
 	}
 }
 
-// maxKept bounds the definitions of a frontend's references that are kept, in bytes.
+// maxKeptBytes bounds the definitions of a frontend's references that are kept, in bytes.
 // Others can't be built on by the frontend that gets them, as those of old daemons.
-const maxKept = 64 << 20
+const maxKeptBytes = 64 << 20
 
-// check fails unless the reference is the inner frontend's own.
-func (s *broker) check(id string) error {
+// checkRef fails unless the reference is the inner frontend's own.
+func (s *broker) checkRef(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.refs[id]; !ok {
-		return s.judge.unknown(fmt.Sprintf("a reference that is not its own, %s", printable(id)))
+		return s.monitor.refuseUnknown(fmt.Sprintf("a reference that is not its own, %s", printable(id)))
 	}
 	return nil
 }
@@ -217,9 +217,9 @@ func (s *broker) definition(id string) *pb.Definition {
 	return s.refs[id]
 }
 
-// strip checks the references of a returned result and takes the definitions out
+// checkReturned checks the references of a returned result and takes the definitions out
 // of it that the frontend says they have: the daemon knows them, by their ids.
-func (s *broker) strip(res *gwpb.Result) error {
+func (s *broker) checkReturned(res *gwpb.Result) error {
 	var ids []string
 	for ref := range refsOf(res) {
 		ref.Def = s.definition(ref.Id)
@@ -229,7 +229,7 @@ func (s *broker) strip(res *gwpb.Result) error {
 		if id == "" { // an empty result
 			continue
 		}
-		if err := s.check(id); err != nil {
+		if err := s.checkRef(id); err != nil {
 			return err
 		}
 	}

@@ -80,7 +80,7 @@ func TestAnAttestationWithoutReferenceIsHandedOnWithAnEmptyOne(t *testing.T) {
 func TestTheEmptyReferenceIsNobodysOwn(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
-	s.broker.own(&gwpb.Result{Result: &gwpb.Result_RefDeprecated{}})
+	s.broker.track(&gwpb.Result{Result: &gwpb.Result_RefDeprecated{}})
 	_, err := s.broker.ReadFile(t.Context(), &gwpb.ReadFileRequest{})
 	s.requireRefused(t, err, "a reference that is not its own")
 }
@@ -91,14 +91,14 @@ func TestDefinitionsOfANestedFrontendAreKeptToABound(t *testing.T) {
 	s.broker.build.nested = true
 	def := marshalState(t, llb.Image("mirror.corp/base:1"))
 	own := func(id string) {
-		s.broker.own(&gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: id, Def: def}}})
+		s.broker.track(&gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: id, Def: def}}})
 	}
 	own("kept")
-	s.broker.kept = maxKept
+	s.broker.keptBytes = maxKeptBytes
 	own("beyond")
 	require.NotNil(t, s.broker.definition("kept"))
 	require.Nil(t, s.broker.definition("beyond"))
-	require.NoError(t, s.broker.check("beyond"))
+	require.NoError(t, s.broker.checkRef("beyond"))
 }
 
 // As daemons read what old frontends ask.
@@ -122,10 +122,10 @@ func TestAProcessHasTheNetworkOfItsContainer(t *testing.T) {
 	init := func() *gwpb.ExecMessage {
 		return &gwpb.ExecMessage{ProcessID: "p", Input: &gwpb.ExecMessage_Init{Init: &gwpb.InitMessage{ContainerID: "c", Meta: &pb.Meta{Args: []string{"true"}}}}}
 	}
-	require.NoError(t, s.broker.process(ctx, init()))
+	require.NoError(t, s.broker.checkProcess(ctx, init()))
 
-	require.Error(t, s.broker.judge.unknown("the moon"))
-	require.ErrorContains(t, s.broker.process(ctx, init()), "the moon", "nothing starts after a refusal")
+	require.Error(t, s.broker.monitor.refuseUnknown("the moon"))
+	require.ErrorContains(t, s.broker.checkProcess(ctx, init()), "the moon", "nothing starts after a refusal")
 }
 
 // lostContainers makes containers, and whoever asked for one is gone before the answer.
@@ -164,7 +164,7 @@ func TestAStrippedCacheIsNotImportedByANestedFrontend(t *testing.T) {
 	t.Parallel()
 	c := newFake(t, "", map[string]string{keyCacheFrom: "corp/cache"})
 	named := []*gwpb.CacheOptionsEntry{{Type: "registry", Attrs: map[string]string{"ref": "corp/cache"}}}
-	outer := judgeBy(t, c, mediated)
+	outer := monitorOf(t, c, mediated)
 	require.NoError(t, outer.within(outer.inner).cacheImports(named))
 	inner := outer.inner
 	outer.inner.decision.Obligations.Strip = []string{keyCacheFrom}
@@ -173,7 +173,7 @@ func TestAStrippedCacheIsNotImportedByANestedFrontend(t *testing.T) {
 
 func TestWarningsOfANestedFrontendAreTheBuilds(t *testing.T) {
 	t.Parallel()
-	outer := judgeBy(t, newFake(t, "", nil), mediated)
+	outer := monitorOf(t, newFake(t, "", nil), mediated)
 	inner := outer.inner
 	inner.decision.Verdict, inner.decision.Warnings = policy.Warn, []string{"would be refused: x"}
 	outer.within(inner)

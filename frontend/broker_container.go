@@ -18,15 +18,15 @@ import (
 
 // NewContainer makes a container for the inner frontend, on references of its own.
 func (s *broker) NewContainer(ctx context.Context, req *gwpb.NewContainerRequest) (*gwpb.NewContainerResponse, error) {
-	if err := s.judge.container(ctx, req, nil); err != nil {
-		return nil, s.answer(ctx, err)
+	if err := s.monitor.container(ctx, req, nil); err != nil {
+		return nil, s.errorFor(ctx, err)
 	}
 	for _, m := range req.Mounts {
 		if m.GetResultID() == "" {
 			continue
 		}
-		if err := s.check(m.GetResultID()); err != nil {
-			return nil, s.answer(ctx, err)
+		if err := s.checkRef(m.GetResultID()); err != nil {
+			return nil, s.errorFor(ctx, err)
 		}
 	}
 	// The frontend's name for it could be that of another one's container.
@@ -60,7 +60,7 @@ type container struct {
 // release ends a container, whether or not the one who asked for it is still there. If
 // that fails the daemon does, at the latest, when the build ends.
 func release(ctx context.Context, daemon gwpb.LLBBridgeClient, id string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	_, _ = daemon.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: id})
 }
@@ -72,14 +72,14 @@ func (s *broker) container(id string) (container, error) {
 	if own, ok := s.containers[id]; ok {
 		return own, nil
 	}
-	return container{}, s.judge.unknown(fmt.Sprintf("a container that is not its own, %s", printable(id)))
+	return container{}, s.monitor.refuseUnknown(fmt.Sprintf("a container that is not its own, %s", printable(id)))
 }
 
 // ReleaseContainer ends a container of the inner frontend.
 func (s *broker) ReleaseContainer(ctx context.Context, req *gwpb.ReleaseContainerRequest) (*gwpb.ReleaseContainerResponse, error) {
 	c, err := s.container(req.ContainerID)
 	if err != nil {
-		return nil, s.answer(ctx, err)
+		return nil, s.errorFor(ctx, err)
 	}
 	res, err := s.daemon.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: c.id})
 	if err == nil {
@@ -105,7 +105,7 @@ func (s *broker) releaseContainers(ctx context.Context) {
 func (s *broker) ReadFileContainer(ctx context.Context, req *gwpb.ReadFileRequest) (*gwpb.ReadFileResponse, error) {
 	c, err := s.container(req.Ref)
 	if err != nil {
-		return nil, s.answer(ctx, err)
+		return nil, s.errorFor(ctx, err)
 	}
 	req.Ref = c.id
 	return s.daemon.ReadFileContainer(ctx, req)
@@ -115,7 +115,7 @@ func (s *broker) ReadFileContainer(ctx context.Context, req *gwpb.ReadFileReques
 func (s *broker) ReadDirContainer(ctx context.Context, req *gwpb.ReadDirRequest) (*gwpb.ReadDirResponse, error) {
 	c, err := s.container(req.Ref)
 	if err != nil {
-		return nil, s.answer(ctx, err)
+		return nil, s.errorFor(ctx, err)
 	}
 	req.Ref = c.id
 	return s.daemon.ReadDirContainer(ctx, req)
@@ -125,7 +125,7 @@ func (s *broker) ReadDirContainer(ctx context.Context, req *gwpb.ReadDirRequest)
 func (s *broker) StatFileContainer(ctx context.Context, req *gwpb.StatFileRequest) (*gwpb.StatFileResponse, error) {
 	c, err := s.container(req.Ref)
 	if err != nil {
-		return nil, s.answer(ctx, err)
+		return nil, s.errorFor(ctx, err)
 	}
 	req.Ref = c.id
 	return s.daemon.StatFileContainer(ctx, req)
@@ -147,8 +147,8 @@ func (s *broker) ExecProcess(srv gwpb.LLBBridge_ExecProcessServer) error {
 			if err != nil {
 				return err
 			}
-			if err := s.process(ctx, msg); err != nil {
-				return s.answer(ctx, err)
+			if err := s.checkProcess(ctx, msg); err != nil {
+				return s.errorFor(ctx, err)
 			}
 			if err := up.Send(msg); errors.Is(err, io.EOF) {
 				return nil // why it ended, Recv tells
@@ -174,14 +174,14 @@ func (s *broker) ExecProcess(srv gwpb.LLBBridge_ExecProcessServer) error {
 	return group.Wait()
 }
 
-// process judges a message that would start a process, and gives its container the
+// checkProcess judges a message that would start a process, and gives its container the
 // daemon's id.
-func (s *broker) process(ctx context.Context, msg *gwpb.ExecMessage) error {
-	if err := s.judge.refused(); err != nil {
+func (s *broker) checkProcess(ctx context.Context, msg *gwpb.ExecMessage) error {
+	if err := s.monitor.refused(); err != nil {
 		return err
 	}
 	if llbops.HasUnknownFields(msg) {
-		return s.judge.unknown("a process with something that this version does not know")
+		return s.monitor.refuseUnknown("a process with something that this version does not know")
 	}
 	init := msg.GetInit()
 	if init == nil {
@@ -191,7 +191,7 @@ func (s *broker) process(ctx context.Context, msg *gwpb.ExecMessage) error {
 	if err != nil {
 		return err
 	}
-	if err := s.judge.container(ctx, &gwpb.NewContainerRequest{Network: c.network}, init); err != nil {
+	if err := s.monitor.container(ctx, &gwpb.NewContainerRequest{Network: c.network}, init); err != nil {
 		return err
 	}
 	init.ContainerID = c.id

@@ -20,7 +20,7 @@ func TestAReturnedResultHasNoDefinitionsOfTheFrontends(t *testing.T) {
 	ctx := t.Context()
 	_, err := s.Solve(ctx, &gwpb.SolveRequest{Definition: marshalState(t, llb.Image("mirror.corp/base:1"))})
 	require.NoError(t, err)
-	s.broker.own(&gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "attested"}}})
+	s.broker.track(&gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "attested"}}})
 	forged := marshalState(t, llb.Image("docker.io/library/busybox:latest"))
 	_, err = s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{
 		Result:       &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{"linux/amd64": {Id: "solved", Def: forged}, "empty": {}}}},
@@ -106,7 +106,7 @@ func TestAReturnedImageIsJudged(t *testing.T) {
 		Metadata: map[string][]byte{exptypes.ExporterImageConfigKey: []byte(`{"config": {"User": "0:0"}}`)},
 	}})
 	require.ErrorContains(t, err, "root")
-	require.Error(t, s.broker.judge.refused())
+	require.Error(t, s.broker.monitor.refused())
 	_, _, ok := s.broker.outcome()
 	require.False(t, ok)
 }

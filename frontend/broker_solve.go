@@ -21,11 +21,11 @@ func (s *broker) ResolveSourceMeta(ctx context.Context, req *gwpb.ResolveSourceM
 	if req.GetImage().GetAttestationChain() || len(req.GetImage().GetResolveAttestations()) > 0 {
 		// The daemon follows the chain into whatever the registry holds, and some
 		// releases crash on what they find (v0.34.2, source/containerimage/source.go).
-		return nil, s.answer(ctx, s.judge.unknown("the attestations of an image"))
+		return nil, s.errorFor(ctx, s.monitor.refuseUnknown("the attestations of an image"))
 	}
-	policies, err := s.judge.source(ctx, req.Source)
+	policies, err := s.monitor.source(ctx, req.Source)
 	if err != nil {
-		return nil, s.answer(ctx, err)
+		return nil, s.errorFor(ctx, err)
 	}
 	req.SourcePolicies = policies
 	return s.daemon.ResolveSourceMeta(ctx, req)
@@ -47,9 +47,9 @@ func (s *broker) ResolveImageConfig(ctx context.Context, req *gwpb.ResolveImageC
 			pb.AttrOCILayoutStoreID:   req.StoreID,
 		}}
 	}
-	policies, err := s.judge.source(ctx, op)
+	policies, err := s.monitor.source(ctx, op)
 	if err != nil {
-		return nil, s.answer(ctx, err)
+		return nil, s.errorFor(ctx, err)
 	}
 	req.SourcePolicies = policies
 	return s.daemon.ResolveImageConfig(ctx, req)
@@ -59,25 +59,25 @@ func (s *broker) ResolveImageConfig(ctx context.Context, req *gwpb.ResolveImageC
 func (s *broker) Solve(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.SolveResponse, error) {
 	switch {
 	case req.Final:
-		return nil, s.answer(ctx, s.judge.unknown("a result of the kind that is no longer used (Final)"))
+		return nil, s.errorFor(ctx, s.monitor.refuseUnknown("a result of the kind that is no longer used (Final)"))
 	case req.Frontend != "" && req.Definition != nil:
 		return nil, status.Error(codes.InvalidArgument, "a solve has a definition or a frontend")
 	case req.Frontend != "":
-		res, err := s.nested(ctx, req)
+		res, err := s.runNested(ctx, req)
 		if err != nil {
-			return nil, s.answer(ctx, err)
+			return nil, s.errorFor(ctx, err)
 		}
-		if err := s.evaluated(ctx, req, res); err != nil {
+		if err := s.evaluate(ctx, req, res); err != nil {
 			return nil, err
 		}
-		return s.solved(req, res)
+		return s.solveResponse(req, res)
 	}
-	policies, err := s.judge.definition(ctx, req.Definition)
+	policies, err := s.monitor.definition(ctx, req.Definition)
 	if err != nil {
-		return nil, s.answer(ctx, err)
+		return nil, s.errorFor(ctx, err)
 	}
-	if err := s.judge.cacheImports(req.CacheImports); err != nil {
-		return nil, s.answer(ctx, err)
+	if err := s.monitor.cacheImports(req.CacheImports); err != nil {
+		return nil, s.errorFor(ctx, err)
 	}
 	// In the old form, the answer is the reference alone: what it is made of is what was
 	// asked for (solver/llbsolver/provenance.go, Solve), and need not come back.
@@ -95,11 +95,11 @@ func (s *broker) Solve(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Solve
 	if ref.Id != "" {
 		ref.Def = req.Definition
 	}
-	return s.solved(req, &gwpb.Result{Result: &gwpb.Result_Ref{Ref: ref}, Metadata: resp.GetResult().GetMetadata()})
+	return s.solveResponse(req, &gwpb.Result{Result: &gwpb.Result_Ref{Ref: ref}, Metadata: resp.GetResult().GetMetadata()})
 }
 
-// evaluated has the result of another frontend built, if that is asked for.
-func (s *broker) evaluated(ctx context.Context, req *gwpb.SolveRequest, res *gwpb.Result) error {
+// evaluate has the result of another frontend built, if that is asked for.
+func (s *broker) evaluate(ctx context.Context, req *gwpb.SolveRequest, res *gwpb.Result) error {
 	if !req.Evaluate {
 		return nil
 	}
@@ -114,12 +114,12 @@ func (s *broker) evaluated(ctx context.Context, req *gwpb.SolveRequest, res *gwp
 	return nil
 }
 
-// solved answers a solve in the form that was asked for.
-func (s *broker) solved(req *gwpb.SolveRequest, res *gwpb.Result) (*gwpb.SolveResponse, error) {
+// solveResponse answers a solve in the form that was asked for.
+func (s *broker) solveResponse(req *gwpb.SolveRequest, res *gwpb.Result) (*gwpb.SolveResponse, error) {
 	if res.Result == nil {
 		res.Result = &gwpb.Result_Ref{Ref: &gwpb.Ref{}}
 	}
-	s.own(res)
+	s.track(res)
 	resp := &gwpb.SolveResponse{Result: res}
 	if !req.AllowResultReturn {
 		one, ok := res.Result.(*gwpb.Result_Ref)
@@ -149,14 +149,14 @@ func withoutDefinitions(res *gwpb.Result) {
 	}
 }
 
-// nested runs the frontend that the inner one asks for: it is judged as one that a
+// runNested runs the frontend that the inner one asks for: it is judged as one that a
 // build asks for, and runs as the inner one does, so that all it does is judged by
 // the rules for both.
-func (s *broker) nested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Result, error) {
+func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Result, error) {
 	if req.Frontend != gatewayFrontend {
-		return nil, s.judge.unknown(fmt.Sprintf("the frontend %s of the daemon", printable(req.Frontend)))
+		return nil, s.monitor.refuseUnknown(fmt.Sprintf("the frontend %s of the daemon", printable(req.Frontend)))
 	}
-	if err := s.judge.cacheImports(req.CacheImports); err != nil {
+	if err := s.monitor.cacheImports(req.CacheImports); err != nil {
 		return nil, err
 	}
 	source := req.FrontendOpt[optionkeys.Source]
@@ -166,25 +166,25 @@ func (s *broker) nested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Resu
 		return nil, s.build.refuse(r, err)
 	}
 	r.ref = ref
-	if err := s.judge.frontend(ctx, source); err != nil {
+	if err := s.monitor.frontend(ctx, source); err != nil {
 		return nil, err
 	}
 	for k, v := range req.FrontendOpt {
 		if strings.ContainsAny(k, "=\x00") || strings.Contains(v, "\x00") { // it would arrive as another one (parseEnvironment)
-			return nil, s.judge.unknown("a frontend with the option " + printable(k) + ", which can't be handed over as it is")
+			return nil, s.monitor.refuseUnknown("a frontend with the option " + printable(k) + ", which can't be handed over as it is")
 		}
 	}
 	inner := s.build.nest(req.FrontendOpt, req.FrontendInputs)
 	for _, name := range inner.opts.namedContexts() {
 		if named, err := policy.ParseReference(name); err == nil && named.SameRepository(ref) {
-			return nil, s.judge.unknown(fmt.Sprintf("the frontend %s by a named context over it; ask for the image itself", ref.Familiar()))
+			return nil, s.monitor.refuseUnknown(fmt.Sprintf("the frontend %s by a named context over it; ask for the image itself", ref.Familiar()))
 		}
 	}
-	chosen, err := inner.judge(ctx, r)
+	chosen, err := inner.authorize(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	return inner.broke(ctx, chosen, s.judge.within(chosen))
+	return inner.runBrokered(ctx, chosen, s.monitor.within(chosen))
 }
 
 // nest returns the build that an inner frontend asks another one for. It is
@@ -201,32 +201,32 @@ func (b *build) nest(opts map[string]string, inputs map[string]*pb.Definition) *
 
 // ReadFile reads a file of a reference.
 func (s *broker) ReadFile(ctx context.Context, req *gwpb.ReadFileRequest) (*gwpb.ReadFileResponse, error) {
-	if err := s.check(req.Ref); err != nil {
-		return nil, s.answer(ctx, err)
+	if err := s.checkRef(req.Ref); err != nil {
+		return nil, s.errorFor(ctx, err)
 	}
 	return s.daemon.ReadFile(ctx, req)
 }
 
 // ReadDir lists a folder of a reference.
 func (s *broker) ReadDir(ctx context.Context, req *gwpb.ReadDirRequest) (*gwpb.ReadDirResponse, error) {
-	if err := s.check(req.Ref); err != nil {
-		return nil, s.answer(ctx, err)
+	if err := s.checkRef(req.Ref); err != nil {
+		return nil, s.errorFor(ctx, err)
 	}
 	return s.daemon.ReadDir(ctx, req)
 }
 
 // StatFile describes a file of a reference.
 func (s *broker) StatFile(ctx context.Context, req *gwpb.StatFileRequest) (*gwpb.StatFileResponse, error) {
-	if err := s.check(req.Ref); err != nil {
-		return nil, s.answer(ctx, err)
+	if err := s.checkRef(req.Ref); err != nil {
+		return nil, s.errorFor(ctx, err)
 	}
 	return s.daemon.StatFile(ctx, req)
 }
 
 // Evaluate builds a reference.
 func (s *broker) Evaluate(ctx context.Context, req *gwpb.EvaluateRequest) (*gwpb.EvaluateResponse, error) {
-	if err := s.check(req.Ref); err != nil {
-		return nil, s.answer(ctx, err)
+	if err := s.checkRef(req.Ref); err != nil {
+		return nil, s.errorFor(ctx, err)
 	}
 	return s.daemon.Evaluate(ctx, req)
 }

@@ -101,10 +101,10 @@ type served struct {
 
 func serveBroker(t *testing.T, doc string) served {
 	t.Helper()
-	j := judgeBy(t, &fakeClient{opts: map[string]string{optionkeys.Source: "corp/policy-frontend:v1"}}, doc)
+	m := monitorOf(t, &fakeClient{opts: map[string]string{optionkeys.Source: "corp/policy-frontend:v1"}}, doc)
 	d := &fakeDaemon{}
-	j.build.bridge = &bridge{LLBBridgeClient: d, raw: d}
-	s := j.build.newBroker("docker/dockerfile:1", j, func(error) {})
+	m.build.bridge = &bridge{LLBBridgeClient: d, raw: d}
+	s := m.build.newBroker("docker/dockerfile:1", m, func(error) {})
 	ours, theirs := net.Pipe()
 	server := s.server()
 	go func() { _ = server.Serve(newOneConn(ours)) }()
@@ -120,7 +120,7 @@ func serveBroker(t *testing.T, doc string) served {
 func (s served) requireRefused(t *testing.T, err error, reason string) {
 	t.Helper()
 	require.ErrorContains(t, err, reason)
-	require.ErrorContains(t, s.broker.judge.refused(), reason)
+	require.ErrorContains(t, s.broker.monitor.refused(), reason)
 	require.Empty(t, s.daemon.passed)
 }
 
@@ -251,7 +251,7 @@ func TestABrokerPassesOnWhatIsAllowed(t *testing.T) {
 	s := serveBroker(t, mediated)
 	ctx := t.Context()
 	def := marshalState(t, llb.Image("mirror.corp/base:1"))
-	own := []*gwpb.SolveRequest{{Definition: def, SourcePolicies: only(s.broker.judge.inner.pinned()), ExporterAttr: []byte("{}")}}
+	own := []*gwpb.SolveRequest{{Definition: def, SourcePolicies: onlyImage(s.broker.monitor.inner.pinned()), ExporterAttr: []byte("{}")}}
 	resp, err := s.Solve(ctx, own[0])
 	require.NoError(t, err)
 	require.Equal(t, "solved", resp.Ref)
@@ -259,7 +259,7 @@ func TestABrokerPassesOnWhatIsAllowed(t *testing.T) {
 
 	passed, ok := s.daemon.passed[0].(*gwpb.SolveRequest)
 	require.True(t, ok)
-	want, err := s.broker.judge.definition(ctx, def)
+	want, err := s.broker.monitor.definition(ctx, def)
 	require.NoError(t, err)
 	require.NotEmpty(t, want)
 	unmark(want)
@@ -272,18 +272,18 @@ func TestABrokerPassesOnWhatIsAllowed(t *testing.T) {
 	resp, err = s.Solve(ctx, &gwpb.SolveRequest{Definition: def, AllowResultReturn: true, AllowResultArrayRef: true})
 	require.NoError(t, err)
 	require.True(t, proto.Equal(&gwpb.Ref{Id: "solved", Def: def}, resp.Result.GetRef()), "what it is made of need not cross the connection twice")
-	require.NoError(t, s.broker.judge.refused())
+	require.NoError(t, s.broker.monitor.refused())
 }
 
 func TestABrokerReplacesTheSourcePoliciesOfALookup(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
 	op := &pb.SourceOp{Identifier: "docker-image://mirror.corp/base:1"}
-	_, err := s.ResolveSourceMeta(t.Context(), &gwpb.ResolveSourceMetaRequest{Source: op, SourcePolicies: only(s.broker.judge.inner.pinned())})
+	_, err := s.ResolveSourceMeta(t.Context(), &gwpb.ResolveSourceMetaRequest{Source: op, SourcePolicies: onlyImage(s.broker.monitor.inner.pinned())})
 	require.NoError(t, err)
-	_, err = s.ResolveImageConfig(t.Context(), &gwpb.ResolveImageConfigRequest{Ref: "mirror.corp/base:1", SourcePolicies: only(s.broker.judge.inner.pinned())})
+	_, err = s.ResolveImageConfig(t.Context(), &gwpb.ResolveImageConfigRequest{Ref: "mirror.corp/base:1", SourcePolicies: onlyImage(s.broker.monitor.inner.pinned())})
 	require.NoError(t, err)
-	want, err := s.broker.judge.source(t.Context(), op)
+	want, err := s.broker.monitor.source(t.Context(), op)
 	require.NoError(t, err)
 	require.NotEmpty(t, want)
 	unmark(want)

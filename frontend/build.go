@@ -30,7 +30,7 @@ type Frontend struct {
 	// Now tells the time by which rules begin to warn and expire; nil is the
 	// machine's clock.
 	Now func() time.Time
-	// Log takes what inner frontends write to their stderr; nil is nowhere.
+	// Log takes what inner frontends write to their stderr; nil is noPlace.
 	Log io.Writer
 
 	bridge *bridge // set by Serve
@@ -90,23 +90,23 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 
 	requests, err := findRequests(ctx, b.opts, b.file, b.layers.DefaultFrontend())
 	if policyErr != nil { // said with what was asked for, if that could be made out
-		return nil, b.refuse(first(requests), policyErr)
+		return nil, b.refuse(firstRequest(requests), policyErr)
 	}
 	if err != nil {
-		return nil, b.refuse(first(requests), err)
+		return nil, b.refuse(firstRequest(requests), err)
 	}
 
 	if b.inputs, err = marshalInputs(ctx, b.client); err != nil {
 		return nil, err
 	}
-	var chosen judged
+	var chosen admitted
 	for i, r := range requests {
-		j, err := b.judge(ctx, r)
+		a, err := b.authorize(ctx, r)
 		if err != nil {
 			return nil, err
 		}
 		if i == 0 { // the others are judged only: nothing of them runs
-			chosen = j
+			chosen = a
 		}
 	}
 

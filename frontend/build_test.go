@@ -44,28 +44,28 @@ func TestTheFrontendThatIsAskedForIsRunPinnedByItsDigest(t *testing.T) {
 	}{
 		"second field of cmdline, which wins over the build file": {
 			file:    "# syntax=evil/dockerfile:1\nFROM scratch\n",
-			opts:    map[string]string{"cmdline": us + " docker/dockerfile:1"},
+			opts:    map[string]string{"cmdline": selfRef + " docker/dockerfile:1"},
 			cmdline: "docker/dockerfile:1",
 		},
 		"second field of cmdline with arguments of its own": {
-			opts:    map[string]string{"cmdline": us + "  docker/dockerfile:1 --debug x"},
+			opts:    map[string]string{"cmdline": selfRef + "  docker/dockerfile:1 --debug x"},
 			cmdline: "docker/dockerfile:1 --debug x",
 		},
 		"BUILDKIT_SYNTAX that names us and then the inner frontend": {
-			opts:    map[string]string{"cmdline": us + " docker/dockerfile:1", "build-arg:BUILDKIT_SYNTAX": us + " docker/dockerfile:1"},
+			opts:    map[string]string{"cmdline": selfRef + " docker/dockerfile:1", "build-arg:BUILDKIT_SYNTAX": selfRef + " docker/dockerfile:1"},
 			cmdline: "docker/dockerfile:1",
 		},
 		"BUILDKIT_SYNTAX that names the inner frontend": {
-			opts:    map[string]string{"cmdline": us, "build-arg:BUILDKIT_SYNTAX": "docker/dockerfile:1"},
+			opts:    map[string]string{"cmdline": selfRef, "build-arg:BUILDKIT_SYNTAX": "docker/dockerfile:1"},
 			cmdline: "docker/dockerfile:1",
 		},
 		"the build file's line when BUILDKIT_SYNTAX is us": {
 			file:    "# syntax=docker/dockerfile:1\nFROM scratch\n",
-			opts:    map[string]string{"cmdline": us, "build-arg:BUILDKIT_SYNTAX": us},
+			opts:    map[string]string{"cmdline": selfRef, "build-arg:BUILDKIT_SYNTAX": selfRef},
 			cmdline: "docker/dockerfile:1",
 		},
 		"the build file's line that names us first": {
-			file:    "# syntax=" + us + " docker/dockerfile:1\nFROM scratch\n",
+			file:    "# syntax=" + selfRef + " docker/dockerfile:1\nFROM scratch\n",
 			cmdline: "docker/dockerfile:1",
 		},
 		"the // form": {
@@ -99,7 +99,7 @@ func TestTheFrontendThatIsAskedForIsRunPinnedByItsDigest(t *testing.T) {
 			require.Equal(t, "registry.corp/policy-frontend:inner-1111111111111111", got.FrontendOpt["source"])
 			require.Equal(t, tc.cmdline, got.FrontendOpt["cmdline"])
 			require.Equal(t, "docker-image://docker.io/docker/dockerfile:1@"+digestOne.String(), got.FrontendOpt["context:"+got.FrontendOpt["source"]])
-			require.NotContains(t, got.FrontendOpt, "context:"+us, "a build file may be FROM us")
+			require.NotContains(t, got.FrontendOpt, "context:"+selfRef, "a build file may be FROM us")
 			require.Contains(t, got.FrontendInputs, "base")
 			require.Equal(t, []string{"docker-image://docker.io/docker/dockerfile:1@" + digestOne.String()}, c.pinned)
 		})
@@ -110,7 +110,7 @@ func TestTheInnerFrontendGetsTheClientsOptionsWithoutOurs(t *testing.T) {
 	opts := map[string]string{
 		"build-arg:FOO": "bar", "platform": "linux/arm64", "unknown-key": "x", "frontend.caps": "moby.buildkit.frontend.inputs",
 		"context:base": "docker-image://busybox", "requestid": "frontend.outline",
-		"build-arg:BUILDKIT_SYNTAX":           us,
+		"build-arg:BUILDKIT_SYNTAX":           selfRef,
 		"build-arg:POLICY_FRONTEND_POLICY":    "version: 1\nfrontends: [{name: all, match: ['**']}]\n",
 		"build-arg:POLICY_FRONTEND_POLICY_ID": "typo",
 	}
@@ -160,10 +160,10 @@ func TestNothingRunsThatIsRefused(t *testing.T) {
 		want      string
 	}{
 		"a repository that no rule names":                  {file: "# syntax=evil/dockerfile:1\n", want: "evil/dockerfile:1"},
-		"BUILDKIT_SYNTAX beside a cmdline that is allowed": {opts: map[string]string{"cmdline": us + " docker/dockerfile:1", "build-arg:BUILDKIT_SYNTAX": "evil/dockerfile:1"}, want: "evil/dockerfile:1"},
-		"ourselves":                          {opts: map[string]string{"cmdline": us + " registry.corp/policy-frontend:other"}, want: "itself"},
-		"a named context over our reference": {file: syntax, opts: map[string]string{"context:" + us: "docker-image://evil/dockerfile:1"}, want: "named context"},
-		"a named context over our reference for a platform":    {file: syntax, opts: map[string]string{"context:" + us + "::linux/amd64": "docker-image://evil/dockerfile:1"}, want: "named context"},
+		"BUILDKIT_SYNTAX beside a cmdline that is allowed": {opts: map[string]string{"cmdline": selfRef + " docker/dockerfile:1", "build-arg:BUILDKIT_SYNTAX": "evil/dockerfile:1"}, want: "evil/dockerfile:1"},
+		"ourselves":                          {opts: map[string]string{"cmdline": selfRef + " registry.corp/policy-frontend:other"}, want: "itself"},
+		"a named context over our reference": {file: syntax, opts: map[string]string{"context:" + selfRef: "docker-image://evil/dockerfile:1"}, want: "named context"},
+		"a named context over our reference for a platform":    {file: syntax, opts: map[string]string{"context:" + selfRef + "::linux/amd64": "docker-image://evil/dockerfile:1"}, want: "named context"},
 		"a named context over our reference written otherwise": {file: syntax, opts: map[string]string{"context:REGISTRY.corp:443/policy-frontend:v1": "docker-image://evil/dockerfile:1"}, want: "named context"},
 		"an image that a client's source policy converts":      {file: syntax, convert: convert("docker-image://docker.io/docker/dockerfile*", "docker-image://docker.io/evil/dockerfile:1", nil), want: "no source policy of the client may replace its image"},
 		"an image that is converted only once it is pinned":    {file: syntax, convert: convert("*@sha256:*", "docker-image://docker.io/evil/dockerfile:1", nil), want: "no source policy of the client may replace its image"},
@@ -180,8 +180,8 @@ func TestNothingRunsThatIsRefused(t *testing.T) {
 		"a directive that is no reference":                     {file: "# syntax=docker/dockerfile:1@sha256:12\n", want: "docker/dockerfile:1@sha256:12"},
 		"a build that asks for nothing, and no default":        {file: "FROM scratch\n", want: "asks for no frontend"},
 		"a build without a file and without a directive":       {want: "could not be read"},
-		"arguments that never end":                             {opts: map[string]string{"cmdline": us + " docker/dockerfile:1 " + strings.Repeat("x", 5000)}, want: "more than 4096"},
-		"arguments with control characters":                    {opts: map[string]string{"cmdline": us + " docker/dockerfile:1 \x1b[2J"}, want: "can't be printed"},
+		"arguments that never end":                             {opts: map[string]string{"cmdline": selfRef + " docker/dockerfile:1 " + strings.Repeat("x", 5000)}, want: "more than 4096"},
+		"arguments with control characters":                    {opts: map[string]string{"cmdline": selfRef + " docker/dockerfile:1 \x1b[2J"}, want: "can't be printed"},
 		"a named context over us on an IPv6 host":              {file: syntax, opts: map[string]string{"source": "[::1]:5000/policy-frontend:v1", "context:[::1]:5000/policy-frontend:v1::linux/s390x": "docker-image://x"}, want: "named context"},
 		"a source option that is no reference":                 {file: syntax, opts: map[string]string{"source": "::"}, want: "source option"},
 	} {

@@ -24,7 +24,7 @@ const dockerfileName = "/docker/dockerfile"
 
 // builtin runs the Dockerfile frontend that is a part of this program, in this
 // process, on a broker as if it were another one.
-func (b *build) builtin(ctx context.Context, chosen judged, j *judge) (*gwpb.Result, error) {
+func (b *build) builtin(ctx context.Context, chosen admitted, m *monitor) (*gwpb.Result, error) {
 	if err := builtinServes(chosen.decision.Reference); err != nil {
 		return nil, b.refuse(chosen.request, err)
 	}
@@ -34,7 +34,7 @@ func (b *build) builtin(ctx context.Context, chosen judged, j *judge) (*gwpb.Res
 	}
 	defer announced()
 	opts := b.innerOptions(chosen)
-	return b.brokered(ctx, chosen, j, func(ctx context.Context, s *broker) error {
+	return b.serveInner(ctx, chosen, m, func(ctx context.Context, s *broker) error {
 		env := b.bridge.environment
 		c, err := grpcclient.New(ctx, opts, env.session, env.product, inProcess{broker: s}, env.workers)
 		if err != nil {
@@ -55,7 +55,7 @@ func (b *build) builtin(ctx context.Context, chosen judged, j *judge) (*gwpb.Res
 // decision's warnings. The other dispatchers load the frontend's image for that; this
 // needs a step that does nothing. It goes on beside the build, until the function
 // that is returned has been called.
-func (b *build) announce(ctx context.Context, chosen judged) (wait func(), err error) {
+func (b *build) announce(ctx context.Context, chosen admitted) (wait func(), err error) {
 	def, err := llb.Scratch().File(llb.Mkdir("/policy", 0o755), llb.WithCustomName(progressLine(chosen.decision))).Marshal(ctx)
 	if err != nil {
 		return nil, err

@@ -14,38 +14,38 @@ import (
 
 // dispatch runs the frontend that was chosen in the way that the policy says, with
 // all it does judged, and returns its result and the decision after that.
-func (b *build) dispatch(ctx context.Context, chosen judged) (*client.Result, policy.Decision, error) {
-	j := b.newJudge(chosen)
+func (b *build) dispatch(ctx context.Context, chosen admitted) (*client.Result, policy.Decision, error) {
+	m := b.newMonitor(chosen)
 	var res *client.Result
 	var err error
 	if chosen.decision.Dispatch == policy.DispatchForward {
-		res, err = b.forward(ctx, chosen, j)
+		res, err = b.forward(ctx, chosen, m)
 	} else {
 		var raw *gwpb.Result
-		if raw, err = b.broke(ctx, chosen, j); err == nil {
+		if raw, err = b.runBrokered(ctx, chosen, m); err == nil {
 			res = b.bridge.handOver(raw)
 		}
 	}
-	return res, j.decided(), err
+	return res, m.decided(), err
 }
 
-// broke runs a frontend behind a broker: the one that the build asks for, or one that
+// runBrokered runs a frontend behind a broker: the one that the build asks for, or one that
 // another frontend asks for. There, forwarding is mediating: what the daemon runs by
 // itself asks it without a broker.
-func (b *build) broke(ctx context.Context, chosen judged, j *judge) (*gwpb.Result, error) {
+func (b *build) runBrokered(ctx context.Context, chosen admitted, m *monitor) (*gwpb.Result, error) {
 	if b.bridge == nil {
 		return nil, b.refuse(chosen.request, errors.New("internal: it can't be mediated without the daemon's connection"))
 	}
 	if chosen.decision.Dispatch == policy.DispatchBuiltin {
-		return b.builtin(ctx, chosen, j)
+		return b.builtin(ctx, chosen, m)
 	}
-	return b.mediate(ctx, chosen, j)
+	return b.mediate(ctx, chosen, m)
 }
 
-// brokered has run start the frontend on a new broker, and returns what the
+// serveInner has run start the frontend on a new broker, and returns what the
 // frontend returned when it has ended. A refusal of anything that it asked for
 // counts whatever it made of it; then its own error, then how it ended.
-func (b *build) brokered(ctx context.Context, chosen judged, j *judge, run func(context.Context, *broker) error) (*gwpb.Result, error) {
+func (b *build) serveInner(ctx context.Context, chosen admitted, m *monitor, run func(context.Context, *broker) error) (*gwpb.Result, error) {
 	late := &refusal{origin: chosen.origin, decision: chosen.decision.Overrule(policy.Ruling{
 		Verdict: policy.Deny, Rule: policy.LimitsRule, Layer: policy.LayerPolicy, Messages: []string{}, Contact: chosen.decision.Contact,
 		Reason: fmt.Sprintf("%s did not end within %s, which is as long as the limits allow", chosen.pinned().Familiar(), chosen.decision.Timeout),
@@ -54,12 +54,12 @@ func (b *build) brokered(ctx context.Context, chosen judged, j *judge, run func(
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	s := b.newBroker(chosen.pinned().Familiar(), j, stop)
+	s := b.newBroker(chosen.pinned().Familiar(), m, stop)
 	defer s.releaseContainers(ctx)
 
 	ended := run(ctx, s)
 	res, err, ok := s.outcome()
-	if refused := j.refusedFor(err); refused != nil {
+	if refused := m.refusedFor(err); refused != nil {
 		return nil, refused
 	}
 	var r *refusal
@@ -77,7 +77,7 @@ func (b *build) brokered(ctx context.Context, chosen judged, j *judge, run func(
 }
 
 // innerOptions are the options for a frontend behind a broker.
-func (b *build) innerOptions(chosen judged) map[string]string {
+func (b *build) innerOptions(chosen admitted) map[string]string {
 	opts := b.opts.forInner(chosen.decision.Obligations)
 	opts[optionkeys.Source] = chosen.pinned().String()
 	if !b.nested {

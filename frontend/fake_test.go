@@ -140,7 +140,7 @@ func (r fakeFile) ReadFile(_ context.Context, req client.ReadRequest) ([]byte, e
 }
 
 const (
-	us        = "registry.corp/policy-frontend:v1"
+	selfRef   = "registry.corp/policy-frontend:v1"
 	digestOne = digest.Digest("sha256:1111111111111111111111111111111111111111111111111111111111111111")
 	digestTwo = digest.Digest("sha256:2222222222222222222222222222222222222222222222222222222222222222")
 )
@@ -149,7 +149,7 @@ const (
 // evil/dockerfile:1 (digestTwo), asked under us with the given options.
 func newFake(tb testing.TB, file string, opts map[string]string) *fakeClient {
 	tb.Helper()
-	all := map[string]string{optionkeys.Source: us}
+	all := map[string]string{optionkeys.Source: selfRef}
 	for k, v := range opts {
 		all[k] = v
 	}

@@ -28,32 +28,32 @@ import (
 // on a frontend solve). The very same two are done here first, under one, so that a
 // client's source policy that would swap the image fails. What answers differently the
 // second time, docs/threat-model.md speaks of.
-func (b *build) forward(ctx context.Context, j judged, by *judge) (*client.Result, error) {
-	err := b.pin(ctx, j, func(ctx context.Context, def *llb.Definition) error {
-		_, err := b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true, SourcePolicies: only(j.pinned())})
+func (b *build) forward(ctx context.Context, a admitted, m *monitor) (*client.Result, error) {
+	err := b.loadGuarded(ctx, a, func(ctx context.Context, def *llb.Definition) error {
+		_, err := b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true, SourcePolicies: onlyImage(a.pinned())})
 		return err
 	}, func() error {
-		_, _, err := b.resolve(ctx, j.request, j.pinned())
+		_, _, err := b.resolve(ctx, a.request, a.pinned())
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	source, err := standIn(b.opts.source, j.pinned().Digest())
+	source, err := standIn(b.opts.source, a.pinned().Digest())
 	if err != nil {
 		return nil, err
 	}
 	// Ours come last: neither the client nor the policy's options can set them.
-	opts := b.opts.forInner(j.decision.Obligations)
+	opts := b.opts.forInner(a.decision.Obligations)
 	opts[optionkeys.Source] = source
 	// With cmdline set, docker/dockerfile does not follow a `# syntax` line again.
-	opts[optionkeys.Cmdline] = j.cmdline
-	opts[optionkeys.ContextPrefix+source] = dockerImageProto + j.pinned().String()
+	opts[optionkeys.Cmdline] = a.cmdline
+	opts[optionkeys.ContextPrefix+source] = dockerImageProto + a.pinned().String()
 
-	if by.judgesResults() {
-		return b.forwardJudged(ctx, &gwpb.SolveRequest{
+	if m.checksResults() {
+		return b.forwardChecked(ctx, &gwpb.SolveRequest{
 			Frontend: gatewayFrontend, FrontendOpt: opts, FrontendInputs: b.inputs, AllowResultReturn: true, AllowResultArrayRef: true,
-		}, by)
+		}, m)
 	}
 	return b.client.Solve(ctx, client.SolveRequest{
 		Frontend:       gatewayFrontend,

@@ -14,21 +14,19 @@ const maxTail = 2 << 10
 
 // innerError says that an inner frontend ended without a result.
 type innerError struct {
-	name, said string
-	cause      error
+	name, stderr string
+	cause        error
 }
 
 func (e *innerError) Error() string {
 	text := fmt.Sprintf("the frontend %s failed: %v", e.name, e.cause)
-	if e.said != "" {
-		text += "\nits last words:\n  " + strings.ReplaceAll(e.said, "\n", "\n  ")
+	if e.stderr != "" {
+		text += "\nits last words:\n  " + strings.ReplaceAll(e.stderr, "\n", "\n  ")
 	}
 	return text
 }
 
 func (e *innerError) Unwrap() error { return e.cause }
-
-func exitText(code uint32) string { return fmt.Sprintf("exit code %d", code) }
 
 // tail keeps the end of what is written to it.
 type tail struct{ buf []byte }

@@ -37,27 +37,27 @@ const (
 	metadataFile = "frontend.bin"
 	// maxStreams is how many calls an inner frontend can have under way.
 	maxStreams = 128
-	// buffer is how much is read or written at once, in bytes: each time is a message on
+	// ioBufferSize is how much is read or written at once, in bytes: each time is a message on
 	// the connection to the daemon.
-	buffer = 256 << 10
+	ioBufferSize = 256 << 10
 
-	// afterwards is how long a frontend may run on after its result, or after it broke
+	// exitGrace is how long a frontend may run on after its result, or after it broke
 	// off the connection.
-	afterwards = 10 * time.Second
-	// unread is how long the end of stdin is kept from a frontend that has returned: it
+	exitGrace = 10 * time.Second
+	// stdinCloseDelay is how long the end of stdin is kept from a frontend that has returned: it
 	// has to read the answer first.
-	unread = 300 * time.Millisecond
-	// silence is how long a frontend may send nothing before it is asked whether it is
+	stdinCloseDelay = 300 * time.Millisecond
+	// keepaliveTime is how long a frontend may send nothing before it is asked whether it is
 	// there, and then again before it counts as gone.
-	silence = 20 * time.Second
-	// cleanup bounds the release of a container.
-	cleanup = 10 * time.Second
+	keepaliveTime = 20 * time.Second
+	// releaseTimeout bounds the release of a container.
+	releaseTimeout = 10 * time.Second
 )
 
 // mediate runs the inner frontend's image in a container of ours, as the gateway
 // does (frontend/gateway/gateway.go, Solve) but with no network and not as root,
 // and serves it the gateway through a broker.
-func (b *build) mediate(ctx context.Context, chosen judged, j *judge) (*gwpb.Result, error) {
+func (b *build) mediate(ctx context.Context, chosen admitted, m *monitor) (*gwpb.Result, error) {
 	caps := b.client.BuildOpts().Caps
 	if err := caps.Supports(gwpb.CapGatewayExec); err != nil {
 		return nil, b.refuse(chosen.request, fmt.Errorf("this BuildKit can't run it in a container of the policy frontend's (dispatch: mediate): %w", err))
@@ -70,7 +70,7 @@ func (b *build) mediate(ctx context.Context, chosen judged, j *judge) (*gwpb.Res
 		return nil, err
 	}
 	opts := b.innerOptions(chosen)
-	return b.brokered(ctx, chosen, j, func(ctx context.Context, s *broker) error {
+	return b.serveInner(ctx, chosen, m, func(ctx context.Context, s *broker) error {
 		id := rand.Text()
 		defer b.releaseInner(ctx, id)
 		_, err := b.bridge.NewContainer(ctx, &gwpb.NewContainerRequest{
@@ -84,7 +84,7 @@ func (b *build) mediate(ctx context.Context, chosen judged, j *judge) (*gwpb.Res
 		if err != nil {
 			return fmt.Errorf("failed to make a container for the frontend %s: %w", chosen.pinned().Familiar(), err)
 		}
-		return b.attend(ctx, chosen, s, &gwpb.InitMessage{
+		return b.superviseProcess(ctx, chosen, s, &gwpb.InitMessage{
 			ContainerID: id,
 			Security:    pb.SecurityMode_SANDBOX,
 			Meta:        image.process(b.bridge.environment, opts),
@@ -111,7 +111,7 @@ type innerImage struct {
 
 // unpack has the daemon load the image that is about to run, under a guard that
 // denies everything else: what is loaded is what runs.
-func (b *build) unpack(ctx context.Context, chosen judged) (innerImage, error) {
+func (b *build) unpack(ctx context.Context, chosen admitted) (innerImage, error) {
 	var image innerImage
 	others := []func() error{func() (err error) {
 		image.metadata, err = b.metadata(ctx, chosen.pinned())
@@ -123,9 +123,9 @@ func (b *build) unpack(ctx context.Context, chosen judged) (innerImage, error) {
 			return err
 		})
 	}
-	err := b.pin(ctx, chosen, func(ctx context.Context, def *llb.Definition) error {
+	err := b.loadGuarded(ctx, chosen, func(ctx context.Context, def *llb.Definition) error {
 		res, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{
-			Definition: def.ToPB(), Evaluate: true, AllowResultReturn: true, SourcePolicies: only(chosen.pinned()),
+			Definition: def.ToPB(), Evaluate: true, AllowResultReturn: true, SourcePolicies: onlyImage(chosen.pinned()),
 		})
 		image.ref = res.GetResult().GetRefDeprecated()
 		return err
@@ -210,8 +210,8 @@ func capNames(list string) []string {
 	return names
 }
 
-// attend starts the frontend's process and serves it until it has ended.
-func (b *build) attend(ctx context.Context, chosen judged, s *broker, init *gwpb.InitMessage) error {
+// superviseProcess starts the frontend's process and serves it until it has ended.
+func (b *build) superviseProcess(ctx context.Context, chosen admitted, s *broker, init *gwpb.InitMessage) error {
 	said := &tail{}
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()
@@ -232,7 +232,7 @@ func (b *build) attend(ctx context.Context, chosen judged, s *broker, init *gwpb
 	_ = p.Close() // for the case that it was not served at all
 	<-p.ended
 	if err != nil {
-		return &innerError{name: chosen.pinned().Familiar(), cause: err, said: said.String()}
+		return &innerError{name: chosen.pinned().Familiar(), cause: err, stderr: said.String()}
 	}
 	return nil
 }
@@ -250,13 +250,13 @@ func (p *process) wait(ctx context.Context, returned <-chan struct{}) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-returned:
-			returned, eof, late = nil, time.After(unread), time.After(afterwards)
+			returned, eof, late = nil, time.After(stdinCloseDelay), time.After(exitGrace)
 		case <-closed:
-			closed, eof, late = nil, time.After(0), time.After(afterwards)
+			closed, eof, late = nil, time.After(0), time.After(exitGrace)
 		case <-eof:
 			go p.endInput() // it waits for what is being sent
 		case <-late:
-			return fmt.Errorf("it ran on for %s after its result, or after it broke off the connection", afterwards)
+			return fmt.Errorf("it ran on for %s after its result, or after it broke off the connection", exitGrace)
 		}
 	}
 }
@@ -264,15 +264,15 @@ func (p *process) wait(ctx context.Context, returned <-chan struct{}) error {
 // server returns the gRPC server of one inner frontend.
 func (s *broker) server() *grpc.Server {
 	server := grpc.NewServer(
-		grpc.UnaryInterceptor(s.strict),
+		grpc.UnaryInterceptor(s.rejectUnknown),
 		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
 		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.ForceServerCodecV2(gatewaycodec.New()),
-		grpc.WriteBufferSize(buffer), grpc.ReadBufferSize(buffer),
+		grpc.WriteBufferSize(ioBufferSize), grpc.ReadBufferSize(ioBufferSize),
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connWindow),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: silence, Timeout: silence}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTime}),
 		// Frontends ping as often as they like.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Millisecond, PermitWithoutStream: true}),
 	)

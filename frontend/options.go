@@ -21,11 +21,9 @@ const (
 
 // derived are options that the gateway sets itself from a build-arg before we
 // start (dockerui.Client.init writes to the options that it reads).
-func derived() map[string]string {
-	return map[string]string{
-		"hostname":       optionkeys.BuildArgPrefix + "BUILDKIT_SANDBOX_HOSTNAME",
-		"multi-platform": optionkeys.BuildArgPrefix + "BUILDKIT_MULTI_PLATFORM",
-	}
+var derived = map[string]string{
+	"hostname":       optionkeys.BuildArgPrefix + "BUILDKIT_SANDBOX_HOSTNAME",
+	"multi-platform": optionkeys.BuildArgPrefix + "BUILDKIT_MULTI_PLATFORM",
 }
 
 // options are the frontend options of one build.
@@ -39,7 +37,7 @@ type options struct {
 
 func parseOptions(opts map[string]string) options {
 	o := options{sent: maps.Clone(opts), source: opts[optionkeys.Source]}
-	for key, arg := range derived() {
+	for key, arg := range derived {
 		if v := opts[arg]; v != "" && opts[key] == v {
 			delete(o.sent, key)
 		}

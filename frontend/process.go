@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -36,11 +37,11 @@ type process struct {
 
 	// A stream takes one Recv at a time: who has put something in here may, and may use
 	// the next four.
-	receiving chan struct{}
-	output    []byte // of stdout, not read yet
-	eof       bool   // there is no more of stdout
-	logged    int    // bytes of stderr
-	exit      error
+	recvLock    chan struct{}
+	output      []byte // of stdout, not read yet
+	eof         bool   // there is no more of stdout
+	stderrBytes int    // bytes of stderr
+	exitErr     error
 
 	closed    chan struct{} // closed when our end of the connection is
 	closeOnce sync.Once
@@ -57,7 +58,7 @@ func startProcess(ctx context.Context, daemon gwpb.LLBBridgeClient, init *gwpb.I
 	if err != nil {
 		return nil, err
 	}
-	p := &process{id: rand.Text(), stream: stream, log: log, receiving: make(chan struct{}, 1), closed: make(chan struct{}), ended: make(chan struct{})}
+	p := &process{id: rand.Text(), stream: stream, log: log, recvLock: make(chan struct{}, 1), closed: make(chan struct{}), ended: make(chan struct{})}
 	init.Fds = []uint32{stdin, stdout, stderr}
 	if err := p.send(&gwpb.ExecMessage{ProcessID: p.id, Input: &gwpb.ExecMessage_Init{Init: init}}); err != nil {
 		return nil, err
@@ -84,17 +85,17 @@ func (p *process) receive() {
 			p.output = m.File.GetData()
 		case m.File.GetFd() == stderr:
 			_, _ = p.log.Write(m.File.GetData())
-			if p.logged += len(m.File.GetData()); p.logged > maxStderr {
+			if p.stderrBytes += len(m.File.GetData()); p.stderrBytes > maxStderr {
 				p.end(errTooTalkative)
 			}
 		}
 	case *gwpb.ExecMessage_Exit:
 		if m.Exit.GetCode() != 0 || m.Exit.GetError() != nil {
-			p.exit = &exitError{code: m.Exit.GetCode(), cause: status.ErrorProto(m.Exit.GetError())}
+			p.exitErr = &exitError{code: m.Exit.GetCode(), cause: status.ErrorProto(m.Exit.GetError())}
 		}
 		p.endInput() // the daemon says that it is done only then
 	case *gwpb.ExecMessage_Done:
-		p.end(p.exit)
+		p.end(p.exitErr)
 	}
 }
 
@@ -140,15 +141,15 @@ func (e *exitError) Error() string {
 	if e.code == gwpb.UnknownExitStatus && e.cause != nil {
 		return legible(e.cause.Error())
 	}
-	return exitText(e.code)
+	return fmt.Sprintf("exit code %d", e.code)
 }
 
 func (e *exitError) Unwrap() error { return e.cause }
 
 // Read reads what the process writes to its stdout.
 func (p *process) Read(b []byte) (int, error) {
-	p.receiving <- struct{}{}
-	defer func() { <-p.receiving }()
+	p.recvLock <- struct{}{}
+	defer func() { <-p.recvLock }()
 	for len(p.output) == 0 {
 		select {
 		case <-p.closed:
@@ -192,8 +193,8 @@ func (p *process) Close() error {
 
 // drain takes the messages that nobody reads any more, until the process has ended.
 func (p *process) drain() {
-	p.receiving <- struct{}{}
-	defer func() { <-p.receiving }()
+	p.recvLock <- struct{}{}
+	defer func() { <-p.recvLock }()
 	for p.running() {
 		p.receive()
 	}

@@ -106,13 +106,13 @@ func progressLine(d policy.Decision) string {
 
 // warn shows the decision's warnings, at the line that asked, and what there is to
 // say about the options. BuildKit prints no warning that is attached to no step.
-func (b *build) warn(ctx context.Context, j judged) {
-	if len(j.decision.Warnings) > 0 {
+func (b *build) warn(ctx context.Context, a admitted) {
+	if len(a.decision.Warnings) > 0 {
 		opts := client.WarnOpts{Level: 1}
-		if _, src := j.origin.locate(ctx, b.file); src != nil {
+		if _, src := a.origin.locate(ctx, b.file); src != nil {
 			opts.SourceInfo, opts.Range = src.Info, src.Ranges
 		}
-		for _, w := range j.decision.Warnings {
+		for _, w := range a.decision.Warnings {
 			b.warnAt(ctx, "policy: "+w, opts)
 		}
 	}

@@ -18,7 +18,7 @@ type request struct {
 	origin  origin
 }
 
-func first(rs []request) request {
+func firstRequest(rs []request) request {
 	if len(rs) == 0 {
 		return request{}
 	}
@@ -101,8 +101,8 @@ func (d directive) request() (request, error) {
 // nothing is left.
 func dropSelf(self policy.Reference, value string) (inner string, ok bool) {
 	value = strings.TrimSpace(value)
-	first, rest, _ := strings.Cut(value, " ")
-	if ref, err := policy.ParseReference(first); err == nil && ref.SameRepository(self) {
+	name, rest, _ := strings.Cut(value, " ")
+	if ref, err := policy.ParseReference(name); err == nil && ref.SameRepository(self) {
 		value = strings.TrimSpace(rest)
 	}
 	return value, value != ""

@@ -19,19 +19,19 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// judged is a request that the policy allows.
-type judged struct {
+// admitted is a request that the policy allows.
+type admitted struct {
 	request
 	decision policy.Decision // its Reference carries the digest that was judged
 	config   []byte          // of the image, if the digest was looked up
 }
 
-func (j judged) pinned() policy.Reference { return j.decision.Reference }
+func (a admitted) pinned() policy.Reference { return a.decision.Reference }
 
-// judge decides on a request: on the name first, so that nothing is asked of the
+// authorize decides on a request: on the name first, so that nothing is asked of the
 // registry for a frontend that is refused anyway, then on the digest that the tag
 // has now. Whatever isn't a clear yes is a refusal.
-func (b *build) judge(ctx context.Context, r request) (judged, error) {
+func (b *build) authorize(ctx context.Context, r request) (admitted, error) {
 	req := policy.Request{
 		Requested:     r.written,
 		Reference:     r.ref,
@@ -44,12 +44,12 @@ func (b *build) judge(ctx context.Context, r request) (judged, error) {
 	d := policy.Decide(b.layers, req)
 	var config []byte
 	if runs(d) && d.Dispatch == policy.DispatchBuiltin && d.Reference.Digest() == "" {
-		return judged{request: r, decision: d}, nil // no image runs
+		return admitted{request: r, decision: d}, nil // no image runs
 	}
 	if d.Verdict != policy.Deny && (d.Reference.Digest() == "" || d.TagUnverified) {
 		now, of, err := b.resolve(ctx, r, d.Reference.Tagged())
 		if err != nil {
-			return judged{}, err
+			return admitted{}, err
 		}
 		if d.Reference.Digest() == "" {
 			req.Digest, config = now, of
@@ -59,12 +59,12 @@ func (b *build) judge(ctx context.Context, r request) (judged, error) {
 		d = policy.Decide(b.layers, req)
 	}
 	if !runs(d) {
-		return judged{}, &refusal{origin: r.origin, decision: d}
+		return admitted{}, &refusal{origin: r.origin, decision: d}
 	}
 	if d.Reference.Digest() == "" || d.TagUnverified {
-		return judged{}, b.refuse(r, errors.New("internal: it was allowed without its digest being known"))
+		return admitted{}, b.refuse(r, errors.New("internal: it was allowed without its digest being known"))
 	}
-	return judged{request: r, decision: d, config: config}, nil
+	return admitted{request: r, decision: d, config: config}, nil
 }
 
 // resolve asks the daemon for the digest of a reference and the configuration of
@@ -80,7 +80,7 @@ func (b *build) resolve(ctx context.Context, r request, ref policy.Reference) (d
 	res, err := b.client.ResolveSourceMetadata(ctx, &pb.SourceOp{Identifier: dockerImageProto + ref.String()}, sourceresolver.Opt{
 		LogName:        "[policy] resolve frontend " + ref.Familiar(),
 		ImageOpt:       &sourceresolver.ResolveImageOpt{},
-		SourcePolicies: only(ref),
+		SourcePolicies: onlyImage(ref),
 	})
 	if err != nil {
 		return "", nil, b.refuseUnreadable(ctx, r, err)
@@ -91,13 +91,13 @@ func (b *build) resolve(ctx context.Context, r request, ref policy.Reference) (d
 	return res.Image.Digest, res.Image.Config, nil
 }
 
-// pin has the daemon load the image that is about to run, under a guard that denies
+// loadGuarded has the daemon load the image that is about to run, under a guard that denies
 // everything else, and does meanwhile in others what the build has to wait for too.
 //
-// Load solves the image's definition with only(j.pinned()). The name of its step is
+// Load solves the image's definition with onlyImage(a.pinned()). The name of its step is
 // the line of progress that a person sees; warnings are attached to it.
-func (b *build) pin(ctx context.Context, j judged, load func(context.Context, *llb.Definition) error, others ...func() error) error {
-	def, err := llb.Image(j.pinned().String(), llb.WithCustomName(progressLine(j.decision))).Marshal(ctx)
+func (b *build) loadGuarded(ctx context.Context, a admitted, load func(context.Context, *llb.Definition) error, others ...func() error) error {
+	def, err := llb.Image(a.pinned().String(), llb.WithCustomName(progressLine(a.decision))).Marshal(ctx)
 	if err != nil {
 		return err
 	}
@@ -109,13 +109,13 @@ func (b *build) pin(ctx context.Context, j judged, load func(context.Context, *l
 		meanwhile.Go(other)
 	}
 	if err = load(ctx, def); err != nil {
-		err = b.refuseUnreadable(ctx, j.request, err)
+		err = b.refuseUnreadable(ctx, a.request, err)
 	}
 	if refused := meanwhile.Wait(); refused != nil {
 		return refused
 	}
 	if err == nil {
-		b.warn(ctx, j)
+		b.warn(ctx, a)
 	}
 	return err
 }
@@ -140,10 +140,10 @@ func (b *build) refuseUnreadable(ctx context.Context, r request, err error) erro
 	return unread
 }
 
-// only is a source policy under which the image ref, whole, is the one source
+// onlyImage is a source policy under which the image ref, whole, is the one source
 // that can be read. The daemon evaluates it again after any conversion by a
 // client's source policy (sourcepolicy/engine.go).
-func only(ref policy.Reference) []*spb.Policy {
+func onlyImage(ref policy.Reference) []*spb.Policy {
 	s := newSelectors()
 	return []*spb.Policy{{Version: 1, Rules: []*spb.Rule{
 		{Action: spb.PolicyAction_DENY, Selector: s.matching(startingWith(""), nil)},

@@ -20,9 +20,9 @@ import (
 // could put its constraints in the place of ours. None is of the kind EXACT, by which
 // BuildKit up to v0.30, at least, converts nothing (sourcepolicy/formatter.go).
 type selectors struct {
-	mark string
-	made int
-	text int // bytes of those that have been made
+	mark  string
+	count int
+	size  int // bytes of those that have been made
 }
 
 func newSelectors() *selectors { return &selectors{mark: rand.Text()} }
@@ -30,12 +30,12 @@ func newSelectors() *selectors { return &selectors{mark: rand.Text()} }
 // matching selects the identifiers whose beginning the regular expression matches, if
 // they have exactly these attributes.
 func (s *selectors) matching(expr string, attrs map[string]string) *spb.Selector {
-	s.made++
-	sel := &spb.Selector{Identifier: fmt.Sprintf("^(?:%s-%d){0}%s", s.mark, s.made, expr), MatchType: spb.MatchType_REGEX}
+	s.count++
+	sel := &spb.Selector{Identifier: fmt.Sprintf("^(?:%s-%d){0}%s", s.mark, s.count, expr), MatchType: spb.MatchType_REGEX}
 	for _, k := range slices.Sorted(maps.Keys(attrs)) {
 		sel.Constraints = append(sel.Constraints, &spb.AttrConstraint{Key: k, Condition: spb.AttrMatch_EQUAL, Value: attrs[k]})
 	}
-	s.text += len(sel.Identifier)
+	s.size += len(sel.Identifier)
 	return sel
 }
 

@@ -27,15 +27,15 @@ func unmark(policies []*spb.Policy) {
 // What a client can't know it can't put in its own source policy.
 func TestNoTwoSelectorsHaveTheSameText(t *testing.T) {
 	t.Parallel()
-	j := judgeBy(t, newFake(t, "", nil), mirrorOnly)
+	m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
 	def := marshalState(t, llb.Merge([]llb.State{llb.Image("mirror.corp/base:1"), llb.Image("mirror.corp/base:2"), llb.Image("docker.io/library/x:1")}))
 	ref, err := policy.ParseReference("docker/dockerfile:1" + pinnedDigest)
 	require.NoError(t, err)
 	seen := map[string]bool{}
 	for range 2 {
-		guard, err := j.definition(context.Background(), def)
+		guard, err := m.definition(context.Background(), def)
 		require.NoError(t, err)
-		for _, p := range append(guard, only(ref)...) {
+		for _, p := range append(guard, onlyImage(ref)...) {
 			require.NotEmpty(t, p.Rules)
 			for _, r := range p.Rules {
 				require.Equal(t, spb.MatchType_REGEX, r.Selector.MatchType)

@@ -29,14 +29,13 @@ const (
 
 const policySubrequestVersion = "1.0.0"
 
-func policySubrequest() subrequests.Request {
-	return subrequests.Request{
-		Name:        PolicySubrequest,
-		Version:     policySubrequestVersion,
-		Type:        subrequests.TypeRPC,
-		Description: "Say which frontend would run, and why or why not",
-		Metadata:    []subrequests.Named{{Name: metaResultJSON}, {Name: metaResultText}, {Name: metaResultStatus}},
-	}
+// policySubrequest is how PolicySubrequest is listed among the subrequests of a frontend.
+var policySubrequest = subrequests.Request{
+	Name:        PolicySubrequest,
+	Version:     policySubrequestVersion,
+	Type:        subrequests.TypeRPC,
+	Description: "Say which frontend would run, and why or why not",
+	Metadata:    []subrequests.Named{{Name: metaResultJSON}, {Name: metaResultText}, {Name: metaResultStatus}},
 }
 
 func (o options) subrequest() string { return o.sent[keyRequestID] }
@@ -89,7 +88,7 @@ func describe(res *client.Result, err error) (*client.Result, error) {
 			return nil, fmt.Errorf("the inner frontend's list of subrequests: %w", err)
 		}
 	}
-	dt, err := json.MarshalIndent(append(all, policySubrequest()), "", "  ")
+	dt, err := json.MarshalIndent(append(all, policySubrequest), "", "  ")
 	if err != nil {
 		return nil, err
 	}

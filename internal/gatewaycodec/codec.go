@@ -16,8 +16,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
-// large is the size in bytes from which on it is worth it not to copy a message.
-const large = 64 << 10
+// minShared is the size in bytes from which on it is worth it not to copy a message.
+const minShared = 64 << 10
 
 // Codec reads and writes messages as the codec does that it is made of, which is one of
 // protocol buffers. Messages that it has read and buffers that it has written share the
@@ -43,7 +43,7 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 // ends.
 func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	path := pathTo(v)
-	share := path != nil && data.Len() >= large
+	share := path != nil && data.Len() >= minShared
 	whole := materialize(data, share)
 	defer whole.Free()
 	if m, ok := v.(proto.Message); ok && !llbops.Shallow(whole.ReadOnlyData(), m.ProtoReflect().Descriptor()) {

@@ -102,7 +102,7 @@ func messages(def *pb.Definition) map[string]message {
 
 func TestAMessageIsReadAndWrittenAsByTheCodecBeneath(t *testing.T) {
 	t.Parallel()
-	for _, size := range []struct{ ops, size int }{{0, 0}, {3, 10}, {20_000, 10}, {30, piece - 1}, {30, piece}, {3, 100_000}} {
+	for _, size := range []struct{ ops, size int }{{0, 0}, {3, 10}, {20_000, 10}, {30, minPiece - 1}, {30, minPiece}, {3, 100_000}} {
 		for name, m := range messages(definition(size.ops, size.size)) {
 			t.Run(fmt.Sprintf("%s with %d operations of %d bytes", name, size.ops, size.size), func(t *testing.T) {
 				t.Parallel()
@@ -171,7 +171,7 @@ func TestLargeOperationsAreNotCopied(t *testing.T) {
 // Who keeps the operations of such a message must not keep the rest with them.
 func TestAMessageThatIsMostlySomethingElseIsNotShared(t *testing.T) {
 	t.Parallel()
-	dt, err := (&gwpb.SolveRequest{Definition: &pb.Definition{Def: [][]byte{{1}}}, FrontendOpt: map[string]string{"x": string(make([]byte, large))}}).MarshalVT()
+	dt, err := (&gwpb.SolveRequest{Definition: &pb.Definition{Def: [][]byte{{1}}}, FrontendOpt: map[string]string{"x": string(make([]byte, minShared))}}).MarshalVT()
 	require.NoError(t, err)
 	m := &gwpb.SolveRequest{}
 	done, err := unmarshal(dt, m, pathTo(m))
@@ -182,7 +182,7 @@ func TestAMessageThatIsMostlySomethingElseIsNotShared(t *testing.T) {
 // What was read may be kept when the buffers that it came in are used again.
 func TestWhatWasReadIsItsOwn(t *testing.T) {
 	t.Parallel()
-	def := definition(1, large)
+	def := definition(1, minShared)
 	wire, err := New().Marshal(&gwpb.SolveRequest{Definition: def})
 	require.NoError(t, err)
 	buf := wire.Materialize()
@@ -244,7 +244,7 @@ func FuzzMessages(f *testing.F) {
 		if plain != nil || def == nil {
 			return
 		}
-		def.Def = append(def.Def, make([]byte, large))
+		def.Def = append(def.Def, make([]byte, minShared))
 		written, ok := marshal(theirs, pathTo(theirs))
 		require.True(t, ok)
 		again := fresh()

@@ -113,7 +113,7 @@ func marshal(m message, path []protowire.Number) (mem.BufferSlice, bool) {
 	for _, op := range def.GetDef() {
 		ops += protowire.SizeTag(path[len(path)-1]) + protowire.SizeBytes(len(op))
 	}
-	if ops < large {
+	if ops < minShared {
 		return nil, false
 	}
 	heads, ok := headsOf(m, path)
@@ -183,11 +183,11 @@ type pieces struct {
 	small []byte
 }
 
-// piece is the size in bytes from which on one is a piece of its own.
-const piece = 4 << 10
+// minPiece is the size in bytes from which on one is a piece of its own.
+const minPiece = 4 << 10
 
 func (p *pieces) add(b []byte) {
-	if len(b) < piece {
+	if len(b) < minPiece {
 		p.small = append(p.small, b...)
 		return
 	}

@@ -64,8 +64,8 @@ func TestTheDaemonReadsWhatWasJudged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j := judgeBy(t, newFake(t, "", nil), mirrorOnly)
-			guard, err := j.source(context.Background(), tc.ask)
+			m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
+			guard, err := m.source(context.Background(), tc.ask)
 			require.NoError(t, err)
 			if tc.client != nil {
 				guard = append([]*spb.Policy{tc.client}, guard...)
@@ -91,18 +91,18 @@ func TestTheDaemonReadsWhatWasJudged(t *testing.T) {
 func TestNothingIsHeldThatNoRuleRestricts(t *testing.T) {
 	t.Parallel()
 	free := "version: 1\nfrontends: [{match: [docker/dockerfile]}]\n"
-	guard, err := judgeBy(t, newFake(t, "", nil), free).source(context.Background(), &pb.SourceOp{Identifier: "docker-image://evil.corp/base:1"})
+	guard, err := monitorOf(t, newFake(t, "", nil), free).source(context.Background(), &pb.SourceOp{Identifier: "docker-image://evil.corp/base:1"})
 	require.NoError(t, err)
 	require.Nil(t, guard)
 
-	guard, err = judgeBy(t, newFake(t, "", nil), mirrorOnly).source(context.Background(), &pb.SourceOp{Identifier: "local://context"})
+	guard, err = monitorOf(t, newFake(t, "", nil), mirrorOnly).source(context.Background(), &pb.SourceOp{Identifier: "local://context"})
 	require.NoError(t, err)
 	for _, r := range guard[0].Rules {
 		require.Equal(t, spb.PolicyAction_DENY, r.Action, "nothing to allow where all is")
 	}
 
 	local := "version: 1\nfrontends: [{match: [docker/dockerfile], build: {local: {allow: [context]}}}]\n"
-	guard, err = judgeBy(t, newFake(t, "", nil), local).source(context.Background(), &pb.SourceOp{Identifier: "local://context", Attrs: map[string]string{"local.session": "s"}})
+	guard, err = monitorOf(t, newFake(t, "", nil), local).source(context.Background(), &pb.SourceOp{Identifier: "local://context", Attrs: map[string]string{"local.session": "s"}})
 	require.NoError(t, err)
 	for id, ok := range map[string]bool{"local://context": true, "local://home": false, "docker-image://evil.corp/base:1": true} {
 		_, err = sourcepolicy.NewEngine(guard).Evaluate(context.Background(), &pb.SourceOp{Identifier: id, Attrs: map[string]string{"local.session": "s"}})
@@ -117,7 +117,7 @@ func TestNothingIsHeldThatNoRuleRestricts(t *testing.T) {
 func TestAMirrorIsUsedInModeWarnToo(t *testing.T) {
 	t.Parallel()
 	doc := strings.Replace(mirrorOnly, "id: corp-ci", "id: corp-ci\nmode: warn", 1)
-	guard, err := judgeBy(t, newFake(t, "", nil), doc).source(context.Background(), &pb.SourceOp{Identifier: "docker-image://docker.io/library/busybox:1"})
+	guard, err := monitorOf(t, newFake(t, "", nil), doc).source(context.Background(), &pb.SourceOp{Identifier: "docker-image://docker.io/library/busybox:1"})
 	require.NoError(t, err)
 	op := &pb.SourceOp{Identifier: "docker-image://docker.io/library/busybox:1"}
 	_, err = sourcepolicy.NewEngine(guard).Evaluate(context.Background(), op)
@@ -137,18 +137,18 @@ func TestAGuardThatTheDaemonCouldNotKeepIsRefused(t *testing.T) {
 		}
 		return def
 	}
-	_, err := judgeBy(t, newFake(t, "", nil), chain).definition(context.Background(), images("a.corp/x:1"))
+	_, err := monitorOf(t, newFake(t, "", nil), chain).definition(context.Background(), images("a.corp/x:1"))
 	require.NoError(t, err)
-	_, err = judgeBy(t, newFake(t, "", nil), chain).definition(context.Background(), images("a.corp/x:1", "b.corp/x:1"))
+	_, err = monitorOf(t, newFake(t, "", nil), chain).definition(context.Background(), images("a.corp/x:1", "b.corp/x:1"))
 	require.ErrorContains(t, err, "docker-image://a.corp/x:1 and for what that stands for, which stands for a third image")
 
 	var many []string
 	for i := range maxGuardRules {
 		many = append(many, fmt.Sprintf("mirror.corp/x:%d", i))
 	}
-	_, err = judgeBy(t, newFake(t, "", nil), mirrorOnly).definition(context.Background(), images(many...))
+	_, err = monitorOf(t, newFake(t, "", nil), mirrorOnly).definition(context.Background(), images(many...))
 	require.ErrorContains(t, err, "too many different sources")
-	_, err = judgeBy(t, newFake(t, "", nil), mirrorOnly).definition(context.Background(), images(many[:maxGuardRules/2]...))
+	_, err = monitorOf(t, newFake(t, "", nil), mirrorOnly).definition(context.Background(), images(many[:maxGuardRules/2]...))
 	require.NoError(t, err)
 }
 
@@ -162,9 +162,9 @@ func TestAGuardIsBoundedInItsText(t *testing.T) {
 		}
 		return marshalState(t, llb.Merge(states))
 	}
-	_, err := judgeBy(t, newFake(t, "", nil), mirrorOnly).definition(t.Context(), downloads(32, 8000))
+	_, err := monitorOf(t, newFake(t, "", nil), mirrorOnly).definition(t.Context(), downloads(32, 8000))
 	require.NoError(t, err)
-	_, err = judgeBy(t, newFake(t, "", nil), mirrorOnly).definition(t.Context(), downloads(33, 8000))
+	_, err = monitorOf(t, newFake(t, "", nil), mirrorOnly).definition(t.Context(), downloads(33, 8000))
 	require.ErrorContains(t, err, "too many different sources, or too long ones, in one definition")
 }
 
@@ -176,7 +176,7 @@ func TestASourceThatIsNoTextIsRefused(t *testing.T) {
 		"local://\xff":              "whose name is not readable text",
 		"https://files.corp/\xff":   "the URL is not UTF-8",
 	} {
-		_, err := judgeBy(t, newFake(t, "", nil), mirrorOnly).source(t.Context(), &pb.SourceOp{Identifier: id})
+		_, err := monitorOf(t, newFake(t, "", nil), mirrorOnly).source(t.Context(), &pb.SourceOp{Identifier: id})
 		require.ErrorContains(t, err, want)
 	}
 }
@@ -187,7 +187,7 @@ func TestABundleIsHeldAsTheBlobThatItIs(t *testing.T) {
 	doc := "version: 1\nfrontends: [{match: [docker/dockerfile], build: {blob: {allow: [corp.example/x]}, git: {allow: ['https://git.corp/**']}}}]\n"
 	const blob = "docker-image+blob://corp.example/x" + pinnedDigest
 	op := &pb.SourceOp{Identifier: "git://git.corp/x", Attrs: map[string]string{"git.bundle": blob, "git.checksum": "x"}}
-	guard, err := judgeBy(t, newFake(t, "", nil), doc).source(context.Background(), op)
+	guard, err := monitorOf(t, newFake(t, "", nil), doc).source(context.Background(), op)
 	require.NoError(t, err)
 	for _, op := range []*pb.SourceOp{op, {Identifier: blob}} {
 		_, err = sourcepolicy.NewEngine(guard).Evaluate(context.Background(), op)
@@ -201,7 +201,7 @@ func TestABundleIsHeldAsTheBlobThatItIs(t *testing.T) {
 	layout := "version: 1\nfrontends: [{match: [docker/dockerfile], build: {ociLayout: {allow: [corp.example/x]}}}]\n"
 	const inLayout = "oci-layout+blob://corp.example/x" + pinnedDigest
 	for _, store := range []string{"", "s"} {
-		guard, err = judgeBy(t, newFake(t, "", nil), layout).source(context.Background(), &pb.SourceOp{Identifier: "git://git.corp/x", Attrs: map[string]string{
+		guard, err = monitorOf(t, newFake(t, "", nil), layout).source(context.Background(), &pb.SourceOp{Identifier: "git://git.corp/x", Attrs: map[string]string{
 			"git.bundle": inLayout, "git.checksum": "x", "oci.session": "abc", "oci.store": store,
 		}})
 		require.NoError(t, err)
@@ -214,6 +214,6 @@ func TestABundleIsHeldAsTheBlobThatItIs(t *testing.T) {
 	}
 
 	op.Attrs["git.bundle"] = strings.Replace(blob, "corp.example", "evil.example", 1)
-	_, err = judgeBy(t, newFake(t, "", nil), doc).source(context.Background(), op)
+	_, err = monitorOf(t, newFake(t, "", nil), doc).source(context.Background(), op)
 	require.ErrorContains(t, err, "evil.example")
 }

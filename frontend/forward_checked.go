@@ -9,7 +9,7 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 )
 
-// forwardJudged runs a nested solve and judges its result before it is returned.
+// forwardChecked runs a nested solve and judges its result before it is returned.
 //
 // Of a result that nobody has looked at nothing has run, and its definitions come
 // from the daemon. Each is solved again, as lazily, under the guard of what was
@@ -18,9 +18,9 @@ import (
 //
 // What the inner frontend looked up, ran or read before it returned has happened by
 // then, and the frontends that it ran are seen by what they left in the result only.
-func (b *build) forwardJudged(ctx context.Context, req *gwpb.SolveRequest, j *judge) (*client.Result, error) {
+func (b *build) forwardChecked(ctx context.Context, req *gwpb.SolveRequest, m *monitor) (*client.Result, error) {
 	if b.bridge == nil {
-		return nil, b.refuse(j.inner.request, errors.New("internal: its result can't be judged without the daemon's connection"))
+		return nil, b.refuse(m.inner.request, errors.New("internal: its result can't be judged without the daemon's connection"))
 	}
 	resp, err := b.bridge.Solve(ctx, req)
 	if err != nil {
@@ -30,11 +30,11 @@ func (b *build) forwardJudged(ctx context.Context, req *gwpb.SolveRequest, j *ju
 	switch res.GetResult().(type) {
 	case *gwpb.Result_Ref, *gwpb.Result_Refs:
 	default:
-		return nil, j.unknown("a result in a form that this version does not know")
+		return nil, m.refuseUnknown("a result in a form that this version does not know")
 	}
-	imports, err := b.opts.cacheImports(j.inner.decision.Obligations)
+	imports, err := b.opts.cacheImports(m.inner.decision.Obligations)
 	if err != nil {
-		return nil, j.unknown(err.Error())
+		return nil, m.refuseUnknown(err.Error())
 	}
 	judged := map[string]*gwpb.Ref{}
 	for ref := range refsOf(res) {
@@ -42,25 +42,25 @@ func (b *build) forwardJudged(ctx context.Context, req *gwpb.SolveRequest, j *ju
 			continue
 		}
 		if judged[ref.Id] == nil {
-			if judged[ref.Id], err = b.hold(ctx, ref, imports, j); err != nil {
+			if judged[ref.Id], err = b.solveGuarded(ctx, ref, imports, m); err != nil {
 				return nil, err
 			}
 		}
 		ref.Id, ref.Def = judged[ref.Id].Id, judged[ref.Id].Def
 	}
-	if err := j.result(ctx, b, res); err != nil {
+	if err := m.result(ctx, b, res); err != nil {
 		return nil, err
 	}
 	return b.bridge.handOver(res), nil
 }
 
-// hold judges what a reference is made of, and returns it as it is solved under
+// solveGuarded judges what a reference is made of, and returns it as it is solved under
 // the guard.
-func (b *build) hold(ctx context.Context, ref *gwpb.Ref, imports []*gwpb.CacheOptionsEntry, j *judge) (*gwpb.Ref, error) {
+func (b *build) solveGuarded(ctx context.Context, ref *gwpb.Ref, imports []*gwpb.CacheOptionsEntry, m *monitor) (*gwpb.Ref, error) {
 	if len(ref.GetDef().GetDef()) == 0 {
-		return nil, j.unknown("a result whose making the daemon does not tell")
+		return nil, m.refuseUnknown("a result whose making the daemon does not tell")
 	}
-	guard, err := j.definition(ctx, ref.Def)
+	guard, err := m.definition(ctx, ref.Def)
 	if err != nil || guard == nil {
 		return ref, err
 	}

@@ -34,8 +34,8 @@ frontends:
       config: {user: {forbid: ["root"]}}
 `
 
-// judgeBy returns the judge of docker/dockerfile:1 under a policy.
-func judgeBy(tb testing.TB, c *fakeClient, doc string) *judge {
+// monitorOf returns the monitor of docker/dockerfile:1 under a policy.
+func monitorOf(tb testing.TB, c *fakeClient, doc string) *monitor {
 	tb.Helper()
 	p, err := policy.Parse("policy.yaml", []byte(doc))
 	require.NoError(tb, err)
@@ -46,7 +46,7 @@ func judgeBy(tb testing.TB, c *fakeClient, doc string) *judge {
 	d := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref, Digest: digestOne})
 	require.Contains(tb, []policy.Verdict{policy.Allow, policy.Warn}, d.Verdict, d.Reason)
 	b := &build{client: c, opts: parseOptions(c.opts), file: newBuildFile(c), layers: layers, step: "sha256:step"}
-	return b.newJudge(judged{request: request{written: "docker/dockerfile:1", ref: ref}, decision: d})
+	return b.newMonitor(admitted{request: request{written: "docker/dockerfile:1", ref: ref}, decision: d})
 }
 
 const threeLines = "FROM busybox\nRUN true\nADD https://files.evil/a /\n"
@@ -85,12 +85,12 @@ func TestWhatIsBuiltIsRefusedAtItsLine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j := judgeBy(t, newFake(t, "", nil), mirrorOnly)
-			_, err := j.definition(context.Background(), marshalState(t, tc.state))
+			m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
+			_, err := m.definition(context.Background(), marshalState(t, tc.state))
 			var r *refusal
 			require.ErrorAs(t, err, &r)
-			require.Equal(t, err, j.refused())
-			denied := j.build.deny(context.Background(), r)
+			require.Equal(t, err, m.refused())
+			denied := m.build.deny(context.Background(), r)
 			require.Contains(t, denied.Error(), "frontend docker/dockerfile:1 is refused: ")
 			require.Contains(t, denied.Error(), tc.reason)
 			require.Contains(t, denied.Error(), fmt.Sprintf("\n  asked by: line %d of Dockerfile\n", tc.line))
@@ -104,11 +104,11 @@ func TestWhatIsBuiltIsRefusedAtItsLine(t *testing.T) {
 
 func TestARefusedBaseImageIsExplained(t *testing.T) {
 	t.Parallel()
-	j := judgeBy(t, newFake(t, "", nil), mirrorOnly)
-	_, err := j.definition(context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))))
+	m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
+	_, err := m.definition(context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))))
 	var r *refusal
 	require.ErrorAs(t, err, &r)
-	policyDigest := j.inner.decision.Policy.Digest.String()
+	policyDigest := m.inner.decision.Policy.Digest.String()
 	require.Equal(t, `frontend docker/dockerfile:1 is refused: rule "dockerfile" refuses the image evil.corp/base:1: it allows only mirror.corp/** (build.images.allow)
   message:  bases come from the mirror
   asked by: line 1 of Dockerfile
@@ -116,7 +116,7 @@ func TestARefusedBaseImageIsExplained(t *testing.T) {
   rule:     dockerfile
   policy:   corp-ci `+policyDigest+`
   allowed:  mirror.corp/**
-  contact:  #build-help`, j.build.deny(context.Background(), r).Error())
+  contact:  #build-help`, m.build.deny(context.Background(), r).Error())
 }
 
 func TestWhatHasNoLineIsRefusedWithoutOne(t *testing.T) {
@@ -124,36 +124,36 @@ func TestWhatHasNoLineIsRefusedWithoutOne(t *testing.T) {
 	ctx := context.Background()
 	insecure := &gwpb.InitMessage{Security: pb.SecurityMode_INSECURE}
 	for name, tc := range map[string]struct {
-		ask  func(j *judge) error
+		ask  func(m *monitor) error
 		want string
 	}{
-		"an image that is looked up": {func(j *judge) error {
-			_, err := j.source(ctx, &pb.SourceOp{Identifier: "docker-image://evil.corp/base:1"})
+		"an image that is looked up": {func(m *monitor) error {
+			_, err := m.source(ctx, &pb.SourceOp{Identifier: "docker-image://evil.corp/base:1"})
 			return err
 		}, "evil.corp/base:1"},
-		"the image of a platform": {func(j *judge) error {
-			return j.result(ctx, j.build, &gwpb.Result{Metadata: map[string][]byte{"containerimage.config": []byte(`{"config":{"User":"app"}}`), "containerimage.config/linux/arm64": []byte(`{}`)}})
+		"the image of a platform": {func(m *monitor) error {
+			return m.result(ctx, m.build, &gwpb.Result{Metadata: map[string][]byte{"containerimage.config": []byte(`{"config":{"User":"app"}}`), "containerimage.config/linux/arm64": []byte(`{}`)}})
 		}, "linux/arm64"},
-		"an image that says nothing": {func(j *judge) error { return j.result(ctx, j.build, &gwpb.Result{}) }, "user"},
-		"a container":                {func(j *judge) error { return j.container(ctx, &gwpb.NewContainerRequest{}, insecure) }, "containers"},
-		"a definition that can't be read": {func(j *judge) error {
-			_, err := j.definition(ctx, &pb.Definition{Def: make([][]byte, 200_001)})
+		"an image that says nothing": {func(m *monitor) error { return m.result(ctx, m.build, &gwpb.Result{}) }, "user"},
+		"a container":                {func(m *monitor) error { return m.container(ctx, &gwpb.NewContainerRequest{}, insecure) }, "containers"},
+		"a definition that can't be read": {func(m *monitor) error {
+			_, err := m.definition(ctx, &pb.Definition{Def: make([][]byte, 200_001)})
 			return err
 		}, "a definition that can't be read"},
-		"what nobody knows": {func(j *judge) error { return j.unknown("the moon") }, "it asks for the moon"},
-		"a build cache": {func(j *judge) error {
-			return j.cacheImports([]*gwpb.CacheOptionsEntry{{Type: "registry", Attrs: map[string]string{"ref": "evil"}}})
+		"what nobody knows": {func(m *monitor) error { return m.refuseUnknown("the moon") }, "it asks for the moon"},
+		"a build cache": {func(m *monitor) error {
+			return m.cacheImports([]*gwpb.CacheOptionsEntry{{Type: "registry", Attrs: map[string]string{"ref": "evil"}}})
 		}, "a build cache of type registry"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j := judgeBy(t, newFake(t, "", nil), mirrorOnly)
-			err := tc.ask(j)
+			m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
+			err := tc.ask(m)
 			var r *refusal
 			require.ErrorAs(t, err, &r)
 			require.Contains(t, r.decision.Reason, tc.want)
-			require.Equal(t, err, j.refused())
-			denied := j.build.deny(ctx, r)
+			require.Equal(t, err, m.refused())
+			denied := m.build.deny(ctx, r)
 			require.Contains(t, denied.Error(), "asked by: the frontend, which names no line")
 			require.Empty(t, errdefs.Sources(denied))
 		})
@@ -162,77 +162,77 @@ func TestWhatHasNoLineIsRefusedWithoutOne(t *testing.T) {
 
 func TestALookUpIsPlacedByTheFrontendsOwnError(t *testing.T) {
 	t.Parallel()
-	j := judgeBy(t, newFake(t, "", nil), mirrorOnly)
-	require.NoError(t, j.refusedFor(errors.New("anything")))
-	_, err := j.source(context.Background(), &pb.SourceOp{Identifier: "docker-image://evil.corp/base:1"})
+	m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
+	require.NoError(t, m.refusedFor(errors.New("anything")))
+	_, err := m.source(context.Background(), &pb.SourceOp{Identifier: "docker-image://evil.corp/base:1"})
 	require.Error(t, err)
-	require.Equal(t, err, j.refusedFor(nil))
+	require.Equal(t, err, m.refusedFor(nil))
 
 	line := []*pb.Range{{Start: &pb.Position{Line: 2}, End: &pb.Position{Line: 2}}}
 	inner := errdefs.WithSource(errors.New("inner"), &errdefs.Source{Info: &pb.SourceInfo{Filename: "a\x1b[2Jb", Data: []byte(threeLines)}, Ranges: line})
 	var r *refusal
-	require.ErrorAs(t, j.refusedFor(inner), &r)
-	denied := j.build.deny(context.Background(), r)
+	require.ErrorAs(t, m.refusedFor(inner), &r)
+	denied := m.build.deny(context.Background(), r)
 	require.Contains(t, denied.Error(), `asked by: line 2 of "a\x1b[2Jb"`)
 
 	// A place that a definition named is not replaced.
-	j = judgeBy(t, newFake(t, "", nil), mirrorOnly)
-	_, err = j.definition(context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))))
+	m = monitorOf(t, newFake(t, "", nil), mirrorOnly)
+	_, err = m.definition(context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))))
 	require.Error(t, err)
-	require.ErrorAs(t, j.refusedFor(inner), &r)
+	require.ErrorAs(t, m.refusedFor(inner), &r)
 	require.Equal(t, "line 1 of Dockerfile", r.origin.String())
 }
 
 func TestTheFirstRefusalIsRememberedAcrossNestedFrontends(t *testing.T) {
 	t.Parallel()
-	j := judgeBy(t, newFake(t, "", nil), mirrorOnly)
-	nested := j.within(j.inner)
-	first := nested.unknown("one")
-	require.Error(t, j.unknown("two"))
-	require.Equal(t, first, j.refused())
-	require.Equal(t, j.inner.decision.Nesting-1, nested.inner.decision.Nesting)
+	m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
+	nested := m.within(m.inner)
+	first := nested.refuseUnknown("one")
+	require.Error(t, m.refuseUnknown("two"))
+	require.Equal(t, first, m.refused())
+	require.Equal(t, m.inner.decision.Nesting-1, nested.inner.decision.Nesting)
 }
 
 func TestAWarningIsShownOnceAtItsLineAndReported(t *testing.T) {
 	t.Parallel()
 	c := newFake(t, "", nil)
-	j := judgeBy(t, c, strings.Replace(mirrorOnly, "id: corp-ci", "id: corp-ci\nmode: warn", 1))
-	require.Equal(t, policy.Allow, j.decided().Verdict)
+	m := monitorOf(t, c, strings.Replace(mirrorOnly, "id: corp-ci", "id: corp-ci\nmode: warn", 1))
+	require.Equal(t, policy.Allow, m.decided().Verdict)
 	for range 2 {
-		guard, err := j.definition(context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))))
+		guard, err := m.definition(context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))))
 		require.NoError(t, err)
 		require.Nil(t, guard, "nothing is to be held to")
 	}
 	require.Len(t, c.warned, 1)
 	require.Contains(t, c.warned[0], "policy: would be refused: ")
-	d := j.decided()
+	d := m.decided()
 	require.Equal(t, policy.Warn, d.Verdict)
 	require.Len(t, d.Warnings, 1)
-	require.NoError(t, j.refused())
+	require.NoError(t, m.refused())
 
 	for i := range 2 * maxWarnings {
-		_, err := j.source(context.Background(), &pb.SourceOp{Identifier: fmt.Sprintf("docker-image://evil.corp/base:%d", i)})
+		_, err := m.source(context.Background(), &pb.SourceOp{Identifier: fmt.Sprintf("docker-image://evil.corp/base:%d", i)})
 		require.NoError(t, err)
 	}
 	require.Len(t, c.warned, maxWarnings)
-	require.Error(t, j.unknown("what no mode softens"))
+	require.Error(t, m.refuseUnknown("what no mode softens"))
 }
 
 func TestOnlyTheClientsBuildCachesAreImported(t *testing.T) {
 	t.Parallel()
-	j := judgeBy(t, newFake(t, "", map[string]string{
+	m := monitorOf(t, newFake(t, "", map[string]string{
 		"cache-imports": `[{"Type":"registry","Attrs":{"ref":"corp/cache"}},{"Type":"local","Attrs":{"src":"c"}}]`, "cache-from": "corp/a,corp/b",
 	}), mirrorOnly)
 	registry := func(ref string) *gwpb.CacheOptionsEntry {
 		return &gwpb.CacheOptionsEntry{Type: "registry", Attrs: map[string]string{"ref": ref}}
 	}
-	require.NoError(t, j.cacheImports(nil))
-	require.NoError(t, j.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/cache"), registry("corp/b"), {Type: "local", Attrs: map[string]string{"src": "c"}}}))
-	require.ErrorContains(t, j.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/a"), registry("evil/cache")}), "did not name")
-	require.ErrorContains(t, j.cacheImports([]*gwpb.CacheOptionsEntry{{Type: "gha", Attrs: map[string]string{"ref": "corp/a"}}}), "type gha")
+	require.NoError(t, m.cacheImports(nil))
+	require.NoError(t, m.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/cache"), registry("corp/b"), {Type: "local", Attrs: map[string]string{"src": "c"}}}))
+	require.ErrorContains(t, m.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/a"), registry("evil/cache")}), "did not name")
+	require.ErrorContains(t, m.cacheImports([]*gwpb.CacheOptionsEntry{{Type: "gha", Attrs: map[string]string{"ref": "corp/a"}}}), "type gha")
 
-	j = judgeBy(t, newFake(t, "", map[string]string{"cache-imports": `{`}), mirrorOnly)
-	require.ErrorContains(t, j.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/a")}), "can't be read")
+	m = monitorOf(t, newFake(t, "", map[string]string{"cache-imports": `{`}), mirrorOnly)
+	require.ErrorContains(t, m.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/a")}), "can't be read")
 }
 
 // A daemon that doesn't know git.checksum fetches whatever the branch is.
@@ -240,9 +240,9 @@ func TestACommitThatTheDaemonDoesNotCheckIsNone(t *testing.T) {
 	t.Parallel()
 	op := &pb.SourceOp{Identifier: "git://git.corp/x#main", Attrs: map[string]string{"git.checksum": strings.Repeat("a", 40)}}
 	c := newFake(t, "", nil)
-	_, err := judgeBy(t, c, mirrorOnly).source(context.Background(), op)
+	_, err := monitorOf(t, c, mirrorOnly).source(context.Background(), op)
 	require.NoError(t, err)
 	c.oldDaemon = true
-	_, err = judgeBy(t, c, mirrorOnly).source(context.Background(), op)
+	_, err = monitorOf(t, c, mirrorOnly).source(context.Background(), op)
 	require.ErrorContains(t, err, "without a commit")
 }

@@ -61,16 +61,16 @@ func TestEveryConfigurationThatAnExporterCouldTakeIsJudged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j := judgeBy(t, newFake(t, "", nil), noRoot)
+			m := monitorOf(t, newFake(t, "", nil), noRoot)
 			if tc.subrequest {
-				j.build.opts.sent[keyRequestID] = "frontend.outline"
+				m.build.opts.sent[keyRequestID] = "frontend.outline"
 			}
 			tc.res.Metadata = map[string][]byte{}
 			for k, v := range tc.metadata {
 				tc.res.Metadata[k] = []byte(v)
 			}
-			err := j.result(t.Context(), j.build, tc.res)
-			requireRuling(t, err, tc.want)
+			err := m.result(t.Context(), m.build, tc.res)
+			requireRefusal(t, err, tc.want)
 		})
 	}
 }
@@ -104,17 +104,17 @@ frontends: [{match: [docker/dockerfile]}]
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			j := judgeBy(t, newFake(t, "", tc.opts), doc)
-			j.build.nested = tc.nested
-			err := j.result(t.Context(), j.build, tc.res)
-			requireRuling(t, err, tc.want)
+			m := monitorOf(t, newFake(t, "", tc.opts), doc)
+			m.build.nested = tc.nested
+			err := m.result(t.Context(), m.build, tc.res)
+			requireRefusal(t, err, tc.want)
 		})
 	}
 }
 
-// requireRuling fails the test unless err is a refusal for a reason that contains want,
+// requireRefusal fails the test unless err is a refusal for a reason that contains want,
 // or nil if that is empty.
-func requireRuling(t *testing.T, err error, want string) {
+func requireRefusal(t *testing.T, err error, want string) {
 	t.Helper()
 	if want == "" {
 		require.NoError(t, err)

@@ -28,10 +28,10 @@ func BenchmarkDefinition10000(b *testing.B) {
 		require.NoError(b, err)
 		def.Def = append(def.Def, dt)
 	}
-	j := judgeBy(b, newFake(b, "", nil), mirrorOnly)
+	m := monitorOf(b, newFake(b, "", nil), mirrorOnly)
 	b.ReportAllocs()
 	for b.Loop() {
-		guard, err := j.definition(context.Background(), def)
+		guard, err := m.definition(context.Background(), def)
 		require.NoError(b, err)
 		require.NotEmpty(b, guard)
 	}

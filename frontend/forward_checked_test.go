@@ -36,18 +36,18 @@ func refOf(t *testing.T, id, image string) *gwpb.Ref {
 }
 
 // forwarded has a frontend return inner; opt is a key and a value of the client's.
-func forwarded(t *testing.T, doc string, inner *gwpb.Result, opt ...string) (*fakeBridge, *judge, error) {
+func forwarded(t *testing.T, doc string, inner *gwpb.Result, opt ...string) (*fakeBridge, *monitor, error) {
 	t.Helper()
 	opts := map[string]string{"cache-from": "corp/cache"}
 	if len(opt) == 2 {
 		opts[opt[0]] = opt[1]
 	}
 	c := newFake(t, "", opts)
-	j := judgeBy(t, c, doc)
+	m := monitorOf(t, c, doc)
 	daemon := &fakeBridge{inner: inner}
-	j.build.bridge = &bridge{LLBBridgeClient: daemon}
-	_, err := j.build.forward(context.Background(), j.inner, j)
-	return daemon, j, err
+	m.build.bridge = &bridge{LLBBridgeClient: daemon}
+	_, err := m.build.forward(context.Background(), m.inner, m)
+	return daemon, m, err
 }
 
 func TestAForwardedResultIsHeldToWhatWasJudged(t *testing.T) {
@@ -61,7 +61,7 @@ func TestAForwardedResultIsHeldToWhatWasJudged(t *testing.T) {
 			{Ref: refOf(t, "scan", "mirror.corp/scanner:1")}, {},
 		}}},
 	}
-	daemon, j, err := forwarded(t, mirrorOnly, inner)
+	daemon, m, err := forwarded(t, mirrorOnly, inner)
 	require.NoError(t, err)
 	require.Len(t, daemon.solved, 4)
 	require.Equal(t, "gateway.v0", daemon.solved[0].Frontend)
@@ -71,7 +71,7 @@ func TestAForwardedResultIsHeldToWhatWasJudged(t *testing.T) {
 		require.False(t, req.Evaluate)
 		require.Equal(t, "corp/cache", req.CacheImports[0].Attrs["ref"])
 	}
-	got := j.build.bridge.result.Load()
+	got := m.build.bridge.result.Load()
 	refs := got.GetRefs().GetRefs()
 	require.Equal(t, "held of "+string(refs["linux/amd64"].Def.Def[0]), refs["linux/amd64"].Id)
 	require.Equal(t, "held of "+string(refs["linux/arm64"].Def.Def[0]), refs["linux/arm64"].Id)
@@ -88,10 +88,10 @@ func TestAReferenceThatIsThereTwiceIsSolvedOnce(t *testing.T) {
 		Metadata:     map[string][]byte{"containerimage.config": []byte(`{"config":{"User":"app"}}`)},
 		Attestations: map[string]*gwpb.Attestations{"": {Attestation: []*gwpb.Attestation{{Ref: shared}}}},
 	}
-	daemon, j, err := forwarded(t, mirrorOnly, inner)
+	daemon, m, err := forwarded(t, mirrorOnly, inner)
 	require.NoError(t, err)
 	require.Len(t, daemon.solved, 2)
-	require.Equal(t, j.build.bridge.result.Load().GetRef().Id, shared.Id)
+	require.Equal(t, m.build.bridge.result.Load().GetRef().Id, shared.Id)
 }
 
 func TestAForwardedResultIsRefused(t *testing.T) {
@@ -118,12 +118,12 @@ func TestAForwardedResultIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, j, err := forwarded(t, mirrorOnly, tc.inner)
+			_, m, err := forwarded(t, mirrorOnly, tc.inner)
 			var r *refusal
 			require.ErrorAs(t, err, &r)
 			require.Equal(t, policy.Deny, r.decision.Verdict)
 			require.Contains(t, r.decision.Reason, tc.want)
-			require.Nil(t, j.build.bridge.result.Load())
+			require.Nil(t, m.build.bridge.result.Load())
 		})
 	}
 }
@@ -131,16 +131,16 @@ func TestAForwardedResultIsRefused(t *testing.T) {
 // Nothing is solved a second time where nothing is to be held to.
 func TestAResultUnderRulesOnCommandsAloneKeepsItsReferences(t *testing.T) {
 	t.Parallel()
-	daemon, j, err := forwarded(t, "version: 1\nfrontends: [{match: [docker/dockerfile], build: {exec: {networks: [none]}}}]\n", &gwpb.Result{Result: &gwpb.Result_Ref{Ref: refOf(t, "one", "evil.corp/a:1")}})
+	daemon, m, err := forwarded(t, "version: 1\nfrontends: [{match: [docker/dockerfile], build: {exec: {networks: [none]}}}]\n", &gwpb.Result{Result: &gwpb.Result_Ref{Ref: refOf(t, "one", "evil.corp/a:1")}})
 	require.NoError(t, err)
 	require.Len(t, daemon.solved, 1)
-	require.Equal(t, "one", j.build.bridge.result.Load().GetRef().Id)
+	require.Equal(t, "one", m.build.bridge.result.Load().GetRef().Id)
 }
 
 func TestASubrequestHasNothingToJudge(t *testing.T) {
 	t.Parallel()
 	inner := &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}}, Metadata: map[string][]byte{"result.txt": []byte("x")}}
-	_, j, err := forwarded(t, mirrorOnly, inner, "requestid", "frontend.outline")
+	_, m, err := forwarded(t, mirrorOnly, inner, "requestid", "frontend.outline")
 	require.NoError(t, err)
-	require.Equal(t, inner, j.build.bridge.result.Load())
+	require.Equal(t, inner, m.build.bridge.result.Load())
 }

@@ -36,7 +36,7 @@ type guard struct {
 // clock, and takes memory for each byte of a selector.
 const (
 	maxGuardRules = 2000
-	maxGuardText  = 256 << 10 // bytes
+	maxGuardBytes = 256 << 10 // bytes
 )
 
 func newGuard(d policy.Decision) *guard {
@@ -49,10 +49,10 @@ func newGuard(d policy.Decision) *guard {
 	return g
 }
 
-// allow adds a source that was judged. Of facts that are no sources there is
+// addSource adds a source that was judged. Of facts that are no sources there is
 // nothing to hold. It fails for what a source policy can't express; the error
 // completes "it asks for …".
-func (g *guard) allow(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) error {
+func (g *guard) addSource(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) error {
 	if op == nil || f.Exec != nil {
 		return nil
 	}
@@ -64,7 +64,7 @@ func (g *guard) allow(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) erro
 	}
 	if to := ruling.Image.String(); ruling.Image.Name() != "" && dockerImageProto+to != op.GetIdentifier() {
 		g.convert[op.GetIdentifier()] = dockerImageProto + to
-		if g.first("convert " + op.GetIdentifier()) {
+		if g.isNew("convert " + op.GetIdentifier()) {
 			g.converts = append(g.converts, &spb.Rule{
 				Action:   spb.PolicyAction_CONVERT,
 				Selector: g.selectors.matching(exactly(op.GetIdentifier()), nil),
@@ -74,39 +74,39 @@ func (g *guard) allow(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) erro
 		op = &pb.SourceOp{Identifier: dockerImageProto + to, Attrs: op.GetAttrs()}
 	}
 	if scheme, _, _ := strings.Cut(op.GetIdentifier(), "://"); !slices.Contains(g.schemes, scheme) {
-		return g.bounded()
+		return g.checkBounds()
 	}
 	fixed := llbops.Fixed(op)
 	for _, id := range llbops.Identifiers(op) {
-		g.hold(exactly(id), fixed)
+		g.allow(exactly(id), fixed)
 	}
 	if f.Image != "" && !strings.Contains(op.GetIdentifier(), "@") {
-		g.hold(withDigest(op.GetIdentifier()), fixed)
+		g.allow(withDigest(op.GetIdentifier()), fixed)
 	}
-	return g.bounded()
+	return g.checkBounds()
 }
 
-// bounded fails as allow does if there is too much to hold.
-func (g *guard) bounded() error {
-	if g.selectors.made > maxGuardRules || g.selectors.text > maxGuardText {
+// checkBounds fails as addSource does if there is too much to hold.
+func (g *guard) checkBounds() error {
+	if g.selectors.count > maxGuardRules || g.selectors.size > maxGuardBytes {
 		return errors.New("too many different sources, or too long ones, in one definition")
 	}
 	return nil
 }
 
-// hold adds a rule that allows the identifiers that match, with exactly these attributes.
-func (g *guard) hold(expr string, fixed map[string]string) {
+// allow adds a rule that allows the identifiers that match, with exactly these attributes.
+func (g *guard) allow(expr string, fixed map[string]string) {
 	key := expr
 	for _, k := range slices.Sorted(maps.Keys(fixed)) {
 		key += "\x00" + k + "\x00" + fixed[k]
 	}
-	if g.first(key) {
+	if g.isNew(key) {
 		g.allows = append(g.allows, &spb.Rule{Action: spb.PolicyAction_ALLOW, Selector: g.selectors.matching(expr, fixed)})
 	}
 }
 
-// first reports whether there is no rule with the key yet; there is one from then on.
-func (g *guard) first(key string) bool {
+// isNew reports whether there is no rule with the key yet; there is one from then on.
+func (g *guard) isNew(key string) bool {
 	if g.seen[key] {
 		return false
 	}
@@ -115,7 +115,7 @@ func (g *guard) first(key string) bool {
 }
 
 // policies returns the source policy, nil if nothing is restricted and nothing
-// converted. It fails as allow does.
+// converted. It fails as addSource does.
 func (g *guard) policies() ([]*spb.Policy, error) {
 	for _, from := range slices.Sorted(maps.Keys(g.convert)) {
 		if g.convert[g.convert[from]] != "" { // the daemon would convert what is converted again

@@ -19,13 +19,13 @@ const (
 
 // cacheImports refuses the import of a build cache that the client did not name:
 // from it would come results that nobody has judged.
-func (j *judge) cacheImports(entries []*gwpb.CacheOptionsEntry) error {
+func (m *monitor) cacheImports(entries []*gwpb.CacheOptionsEntry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	named, err := j.build.opts.cacheImports(j.inner.decision.Obligations)
+	named, err := m.build.opts.cacheImports(m.inner.decision.Obligations)
 	if err != nil {
-		return j.unknown(err.Error())
+		return m.refuseUnknown(err.Error())
 	}
 	for _, e := range entries {
 		known := false
@@ -33,11 +33,11 @@ func (j *judge) cacheImports(entries []*gwpb.CacheOptionsEntry) error {
 			known = known || (n.Type == e.GetType() && maps.Equal(n.Attrs, e.GetAttrs()))
 		}
 		if !known {
-			return j.unknown(fmt.Sprintf("a build cache of type %s that the client did not name", printable(e.GetType())))
+			return m.refuseUnknown(fmt.Sprintf("a build cache of type %s that the client did not name", printable(e.GetType())))
 		}
 	}
-	if j.outer != nil { // whose obligations may take it away
-		return j.outer.cacheImports(entries)
+	if m.outer != nil { // whose obligations may take it away
+		return m.outer.cacheImports(entries)
 	}
 	return nil
 }
