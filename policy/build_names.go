@@ -38,6 +38,19 @@ func (r urlRules) patterns() (allow, deny []string) {
 // see Rule.Patterns.
 func (c *Conversion) Names() (from, to string) { return c.from.String(), c.to.String() }
 
+// globs returns the rules' patterns, and the names of their conversions and pins.
+func (r *ImageRules) globs() []string {
+	all := both(r.Patterns())
+	for i := range r.Convert {
+		from, to := r.Convert[i].Names()
+		all = append(all, from, to)
+	}
+	for pin := range r.Pins {
+		all = append(all, pin)
+	}
+	return all
+}
+
 func writtenPatterns(patterns []pattern) []string {
 	out := make([]string, len(patterns))
 	for i, p := range patterns {

@@ -18,36 +18,16 @@ func (v *validator) build(n *yaml.Node, b *Build) {
 		return
 	}
 	v.filled(n, "build")
-	v.images(child(n, "images"), b.Images)
-	if at := child(n, "git"); at != nil {
-		v.filled(at, "git")
-		b.Git.urls = v.urls(at, KindGit, b.Git.Allow, b.Git.Deny)
-		v.without(at, "git", "requireCommit", b.Git.RequireCommit)
+	for i := range kinds {
+		if at := child(n, string(kinds[i].kind)); at != nil {
+			v.filled(at, string(kinds[i].kind))
+			kinds[i].validate(v, at, b)
+		}
 	}
-	if at := child(n, "http"); at != nil {
-		v.filled(at, "http")
-		b.HTTP.urls = v.urls(at, KindHTTP, b.HTTP.Allow, b.HTTP.Deny)
-		v.without(at, "http", "requireChecksum", b.HTTP.RequireChecksum)
-	}
-	if at := child(n, "local"); at != nil {
-		v.filled(at, "local")
-		v.list(child(at, "allow"), "allow", b.Local.Allow, checkGlob)
-		v.list(child(at, "deny"), "deny", b.Local.Deny, checkGlob)
-	}
-	v.repositories(child(n, "ociLayout"), "ociLayout", b.OCILayout)
-	v.repositories(child(n, "blob"), "blob", b.Blob)
-	v.exec(child(n, "exec"), b.Exec)
-	v.repositories(child(n, "frontends"), "frontends", b.Frontends)
-	switch b.Containers {
-	case "", ActionAllow, ActionDeny:
-	default:
-		v.addf(child(n, "containers"), "containers must be allow or deny, not %s", quote(string(b.Containers)))
-	}
-	v.config(child(n, "config"), b.Config)
 }
 
 func (v *validator) filled(n *yaml.Node, key string) {
-	if len(n.Content) == 0 {
+	if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
 		v.addf(n, "%s is empty; give it a field or remove it", key)
 	}
 }
@@ -59,11 +39,25 @@ func (v *validator) without(n *yaml.Node, kind, key string, demanded bool) {
 	}
 }
 
-func (v *validator) images(n *yaml.Node, r *ImageRules) {
-	if n == nil {
-		return
+func (v *validator) containers(n *yaml.Node, a Action) {
+	switch a {
+	case "", ActionAllow, ActionDeny:
+	default:
+		v.addf(n, "containers must be allow or deny, not %s", quote(string(a)))
 	}
-	v.filled(n, "images")
+}
+
+func (v *validator) git(n *yaml.Node, r *GitRules) {
+	r.urls = v.urls(n, KindGit, r.Allow, r.Deny)
+	v.without(n, "git", "requireCommit", r.RequireCommit)
+}
+
+func (v *validator) http(n *yaml.Node, r *HTTPRules) {
+	r.urls = v.urls(n, KindHTTP, r.Allow, r.Deny)
+	v.without(n, "http", "requireChecksum", r.RequireChecksum)
+}
+
+func (v *validator) images(n *yaml.Node, r *ImageRules) {
 	v.without(n, "images", "requireDigest", r.RequireDigest)
 	r.allow = v.patterns(child(n, "allow"), "allow", r.Allow)
 	r.deny = v.patterns(child(n, "deny"), "deny", r.Deny)
@@ -125,13 +119,14 @@ func (v *validator) urls(n *yaml.Node, k Kind, allow, deny []string) urlRules {
 	return urlRules{allow: compile("allow", allow), deny: compile("deny", deny)}
 }
 
-func (v *validator) repositories(n *yaml.Node, key string, r *PatternRules) {
-	if n == nil {
-		return
-	}
-	v.filled(n, key)
+func (v *validator) repositories(n *yaml.Node, r *PatternRules) {
 	r.allow = v.patterns(child(n, "allow"), "allow", r.Allow)
 	r.deny = v.patterns(child(n, "deny"), "deny", r.Deny)
+}
+
+func (v *validator) names(n *yaml.Node, r *NameRules) {
+	v.list(child(n, "allow"), "allow", r.Allow, checkGlob)
+	v.list(child(n, "deny"), "deny", r.Deny, checkGlob)
 }
 
 // checkGlob checks a glob over plain names.
@@ -143,10 +138,6 @@ func checkGlob(s string) error {
 }
 
 func (v *validator) exec(n *yaml.Node, r *ExecRules) {
-	if n == nil {
-		return
-	}
-	v.filled(n, "exec")
 	v.list(child(n, "networks"), "networks", r.Networks, func(s string) error {
 		if !isNetwork(s) {
 			return fmt.Errorf("%s is none of the networks none, default and host", quote(s))
@@ -188,10 +179,6 @@ func (v *validator) ulimits(n *yaml.Node, r *ExecRules) {
 }
 
 func (v *validator) config(n *yaml.Node, r *ConfigRules) {
-	if n == nil {
-		return
-	}
-	v.filled(n, "config")
 	for _, d := range []struct {
 		key       string
 		demand    *Demand

@@ -86,23 +86,6 @@ type ConfigFact struct {
 	Volumes  []string          `yaml:"volumes,omitempty"`
 }
 
-// Kind names a kind of facts as the fields of Build do.
-type Kind string
-
-// The kinds of facts.
-const (
-	KindImages     Kind = "images"
-	KindGit        Kind = "git"
-	KindHTTP       Kind = "http"
-	KindLocal      Kind = "local"
-	KindOCILayout  Kind = "ociLayout"
-	KindBlob       Kind = "blob"
-	KindExec       Kind = "exec"
-	KindContainers Kind = "containers"
-	KindFrontends  Kind = "frontends"
-	KindConfig     Kind = "config"
-)
-
 // Ruling is what the rules on builds say of a fact.
 type Ruling struct {
 	// Verdict is Allow, Warn or Deny.

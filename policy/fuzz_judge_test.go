@@ -70,7 +70,7 @@ func checkRuling(t *testing.T, d Decision, f Fact, r Ruling, say string) {
 	if f.Image != "" && r.Image.Name() != "" {
 		require.NotEqual(t, mustRef(t, f.Image), r.Image, say)
 	}
-	kind, err := f.kind()
+	kind, err := f.Kind()
 	if err != nil {
 		require.Equal(t, Deny, r.Verdict, say)
 		return
@@ -78,7 +78,7 @@ func checkRuling(t *testing.T, d Decision, f Fact, r Ruling, say string) {
 	if !d.Restricts(kind) {
 		require.Equal(t, Allow, r.Verdict, say)
 	}
-	if _, err := f.read(kind); err == nil && !d.Enforces(kind) && d.Nesting > 0 {
+	if _, err := kind.row().read(f); err == nil && !d.Enforces(kind) && d.Nesting > 0 {
 		require.NotEqual(t, Deny, r.Verdict, say)
 	}
 }

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"cmp"
-	"slices"
 	"time"
 )
 
@@ -40,16 +39,7 @@ func (p *Policy) effective(r *Rule) (Build, Dispatch) {
 		}
 	}
 	if p.Build != nil {
-		build.Images = cmp.Or(build.Images, p.Build.Images)
-		build.Git = cmp.Or(build.Git, p.Build.Git)
-		build.HTTP = cmp.Or(build.HTTP, p.Build.HTTP)
-		build.Local = cmp.Or(build.Local, p.Build.Local)
-		build.OCILayout = cmp.Or(build.OCILayout, p.Build.OCILayout)
-		build.Blob = cmp.Or(build.Blob, p.Build.Blob)
-		build.Exec = cmp.Or(build.Exec, p.Build.Exec)
-		build.Frontends = cmp.Or(build.Frontends, p.Build.Frontends)
-		build.Containers = cmp.Or(build.Containers, p.Build.Containers)
-		build.Config = cmp.Or(build.Config, p.Build.Config)
+		build.inherit(p.Build)
 	}
 	return build, cmp.Or(dispatch, DispatchForward)
 }
@@ -67,70 +57,6 @@ func (p *Policy) hold(layer string, o outcome, contact string) (*held, Dispatch)
 	var dispatch Dispatch
 	h.build, dispatch = p.effective(rule)
 	return h, dispatch
-}
-
-// names reports whether the rules have something to say of the kind.
-func (b *Build) names(k Kind) bool {
-	switch k {
-	case KindImages:
-		return b.Images != nil
-	case KindGit:
-		return b.Git != nil
-	case KindHTTP:
-		return b.HTTP != nil
-	case KindLocal:
-		return b.Local != nil
-	case KindOCILayout:
-		return b.OCILayout != nil
-	case KindBlob:
-		return b.Blob != nil
-	case KindExec:
-		return b.Exec != nil
-	case KindFrontends:
-		return b.Frontends != nil
-	case KindContainers:
-		return b.Containers != ""
-	case KindConfig:
-		return b.Config != nil
-	}
-	return false
-}
-
-// Kinds returns the kinds that the rules name, in the order of Build's fields.
-func (b *Build) Kinds() []Kind {
-	return slices.DeleteFunc([]Kind{
-		KindImages, KindGit, KindHTTP, KindLocal, KindOCILayout, KindBlob, KindExec, KindFrontends, KindContainers, KindConfig,
-	}, func(k Kind) bool { return !b.names(k) })
-}
-
-// restricts reports whether not everything of the kind is allowed.
-func (b *Build) restricts(k Kind) bool {
-	if k == KindContainers {
-		return b.Containers != ActionAllow || b.Exec != nil
-	}
-	return b.names(k)
-}
-
-// allowed returns what the rules let pass of a kind, at most a few.
-func (b *Build) allowed(k Kind) []string {
-	var all []string
-	switch k {
-	case KindImages:
-		all = b.Images.Allow
-	case KindGit:
-		all = b.Git.Allow
-	case KindHTTP:
-		all = b.HTTP.Allow
-	case KindLocal:
-		all = b.Local.Allow
-	case KindOCILayout:
-		all = b.OCILayout.Allow
-	case KindBlob:
-		all = b.Blob.Allow
-	case KindFrontends:
-		all = b.Frontends.Allow
-	}
-	return slices.Clone(all[:min(len(all), maxAllowed)])
 }
 
 // bounds returns the tightest timeout and nesting of all layers. What is left out

@@ -21,59 +21,44 @@ func (d Decision) Judge(f Fact) Ruling {
 	if !d.goesOn() {
 		return d.deny(BuiltinRule, "it asks for something, and nothing is allowed to a frontend that is refused")
 	}
-	kind, err := f.kind()
+	row, err := f.kind()
 	if err != nil {
 		return d.deny(BuiltinRule, err.Error())
 	}
-	if kind == KindFrontends && d.Nesting < 1 {
+	if row.kind == KindFrontends && d.Nesting < 1 {
 		return d.deny(LimitsRule, "it asks for another frontend, and frontends run others no deeper than that (limits.nesting)")
 	}
-	if !d.Restricts(kind) {
+	if !d.Restricts(row.kind) {
 		return Ruling{Verdict: Allow, Layer: LayerPolicy, Messages: []string{}}
 	}
-	c, err := f.read(kind)
+	c, err := row.read(f)
 	if err != nil {
 		return d.deny(BuiltinRule, "it asks for "+err.Error())
 	}
-	if kind == KindImages {
-		return d.judgeImage(c)
-	}
-	return d.meetRulings(func(h *held) []objection { return h.object(c) })
+	return d.judge(row, c)
 }
 
-// judgeImage judges an image as each layer rewrites it.
-func (d Decision) judgeImage(c claim) Ruling {
+// judge asks all layers and takes the meet: what denies, else what warns. Of several layers,
+// the last that was asked is heard: it is the embedded policy. Each layer judges an image as
+// the layers before it and its own rules rewrite it.
+func (d Decision) judge(row *kindRow, c claim) Ruling {
 	asked := c.ref
-	var failed error
-	r := d.meetRulings(func(h *held) []objection {
-		if h.build.Images == nil || failed != nil {
-			return nil
-		}
-		var found []objection
-		c.ref, found, failed = h.build.Images.judge(c.ref)
-		return found
-	})
-	switch {
-	case failed != nil:
-		return d.deny(BuiltinRule, "it asks for an image that can't be converted: "+failed.Error())
-	case r.Verdict != Deny && c.ref != asked:
-		r.Image = c.ref
-	}
-	return r
-}
-
-// meetRulings asks all layers and takes the meet: what denies, else what warns. Of
-// several layers, the last that was asked is heard: it is the embedded policy.
-func (d Decision) meetRulings(object func(*held) []objection) Ruling {
 	met := Ruling{Verdict: Allow, Layer: LayerPolicy, Messages: []string{}}
 	for _, h := range d.held {
-		found := object(h)
+		ref, found, err := h.object(row, c)
+		if err != nil {
+			return d.deny(BuiltinRule, "it asks for "+err.Error())
+		}
+		c.ref = ref
 		if len(found) == 0 {
 			continue
 		}
 		if r := h.ruling(found); r.Verdict == Deny || met.Verdict != Deny {
 			met = r
 		}
+	}
+	if met.Verdict != Deny && c.ref != asked {
+		met.Image = c.ref
 	}
 	return met
 }

@@ -24,7 +24,12 @@ type config struct {
 }
 
 // read normalises the configuration. An error completes "it asks for".
-func (f *ConfigFact) read() (config, error) {
+func (f *ConfigFact) read() (claim, error) {
+	c, err := f.config()
+	return claim{kind: KindConfig, config: c}, err
+}
+
+func (f *ConfigFact) config() (config, error) {
 	c := config{what: "the image that is built", labels: slices.Sorted(maps.Keys(f.Labels)), env: f.Env}
 	if f.Platform != "" {
 		c.what += " for " + printable(f.Platform)
@@ -144,7 +149,8 @@ func plainEntry(s string) (string, error) {
 	return s, nil
 }
 
-func (r *ConfigRules) object(c config) []objection {
+func (r *ConfigRules) object(asked claim) []objection {
+	c := asked.config
 	var found []objection
 	if r.User != nil {
 		found = append(found, r.User.user(c)...)
@@ -196,4 +202,15 @@ func (d *Demand) user(c config) []objection {
 		return []objection{objectf("config.user.require", "%s: its user is %s, and %s", c.what, quote(c.user[0]), allows(d.Require))}
 	}
 	return nil
+}
+
+// globs returns what the rules demand, as it is written.
+func (r *ConfigRules) globs() []string {
+	var all []string
+	for _, d := range []*Demand{r.User, r.Labels, r.Env, r.Ports, r.Volumes} {
+		if d != nil {
+			all = slices.Concat(all, d.Require, d.Forbid)
+		}
+	}
+	return all
 }

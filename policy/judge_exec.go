@@ -48,7 +48,12 @@ func isUlimit(s string) bool {
 }
 
 // read normalises what a command uses. An error completes "it asks for".
-func (f *ExecFact) read(what string) (process, error) {
+func (f *ExecFact) read(k Kind, what string) (claim, error) {
+	p, err := f.process(what)
+	return claim{kind: k, exec: p}, err
+}
+
+func (f *ExecFact) process(what string) (process, error) {
 	p := process{what: what, network: f.Network, insecure: f.Insecure, ssh: f.SSH, secrets: f.Secrets, devices: f.Devices}
 	if p.network == "" {
 		p.network = NetworkDefault
@@ -93,10 +98,11 @@ func (f *ExecFact) read(what string) (process, error) {
 	return p, err
 }
 
-func (r *ExecRules) object(p process) []objection {
+func (r *ExecRules) object(c claim) []objection {
 	if r == nil {
 		return nil
 	}
+	p := &c.exec
 	var found []objection
 	networks := r.Networks
 	if networks == nil {
@@ -133,7 +139,7 @@ func (r *ExecRules) object(p process) []objection {
 }
 
 // capped judges ulimits; -1 stands for none, on both sides.
-func (r *ExecRules) capped(p process) []objection {
+func (r *ExecRules) capped(p *process) []objection {
 	var found []objection
 	for _, name := range slices.Sorted(maps.Keys(p.ulimits)) {
 		value := p.ulimits[name]

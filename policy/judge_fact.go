@@ -18,87 +18,77 @@ type claim struct {
 	config config
 }
 
-// kind returns the kind of the fact. It fails for what is no fact, and for what
+// kind returns the row of the fact's kind. It fails for what is no fact, and for what
 // nobody can judge.
-func (f Fact) kind() (Kind, error) {
-	var kind Kind
+func (f Fact) kind() (*kindRow, error) {
+	var row *kindRow
 	set := 0
-	for _, k := range []struct {
-		kind Kind
-		set  bool
-	}{
-		{KindImages, f.Image != ""},
-		{KindGit, f.Git != nil},
-		{KindHTTP, f.HTTP != nil},
-		{KindLocal, f.Local != ""},
-		{KindOCILayout, f.OCILayout != ""},
-		{KindBlob, f.Blob != ""},
-		{KindExec, f.Exec != nil},
-		{KindContainers, f.Container != nil},
-		{KindFrontends, f.Frontend != ""},
-		{KindConfig, f.Config != nil},
-		{"", f.Unknown != ""},
-	} {
-		if k.set {
-			kind = k.kind
+	if f.Unknown != "" {
+		set++
+	}
+	for i := range kinds {
+		if kinds[i].asks(f) {
+			row = &kinds[i]
 			set++
 		}
 	}
 	switch {
 	case set == 0:
-		return "", errors.New("it asks for something without a name, which no rule can allow")
+		return nil, errors.New("it asks for something without a name, which no rule can allow")
 	case set > 1:
-		return "", errors.New("it asks for several things as if they were one, which no rule can allow")
+		return nil, errors.New("it asks for several things as if they were one, which no rule can allow")
 	case f.Unknown != "":
-		return "", fmt.Errorf("it asks for %s, which no rule can allow", printable(f.Unknown))
+		return nil, fmt.Errorf("it asks for %s, which no rule can allow", printable(f.Unknown))
 	}
-	return kind, nil
+	return row, nil
 }
 
-// read normalises the fact. An error completes "it asks for".
-func (f Fact) read(k Kind) (claim, error) {
-	c := claim{kind: k}
-	var err error
-	switch k {
-	case KindImages:
-		return f.reference(c, "an", "image", f.Image)
-	case KindOCILayout:
-		return f.reference(c, "an", "image in an OCI layout", f.OCILayout)
-	case KindFrontends:
-		return f.reference(c, "a", "frontend", f.Frontend)
-	case KindBlob:
-		if c, err = f.reference(c, "a", "blob", f.Blob); err == nil && c.ref.Digest() == "" {
-			err = fmt.Errorf("the blob %s without its digest", c.ref)
-		}
-	case KindLocal:
-		c.text, err = f.Local, checkFact("the name of a folder", f.Local)
-	case KindGit:
-		c.what, c.fixed = "the git repository", isCommit(f.Git.Ref) || isCommit(f.Git.Checksum)
-		c.url, err = f.location(k, "a git repository", f.Git.URL)
-	case KindHTTP:
-		_, bad := parseDigest(f.HTTP.Checksum)
-		c.what, c.fixed = "the download", bad == nil
-		c.url, err = f.location(k, "a download", f.HTTP.URL)
-	case KindExec:
-		c.exec, err = f.Exec.read("a command")
-	case KindContainers:
-		c.exec, err = f.Container.read("a container")
-	case KindConfig:
-		c.config, err = f.Config.read()
+// Kind returns the kind of the fact. It fails for a fact that no rule can allow: one that
+// has no field set, more than one, or Unknown.
+func (f Fact) Kind() (Kind, error) {
+	row, err := f.kind()
+	if err != nil {
+		return "", err
+	}
+	return row.kind, nil
+}
+
+func readReference(k Kind, article, what, s string) (claim, error) {
+	ref, err := ParseReference(s)
+	if err != nil {
+		return claim{}, fmt.Errorf("%s %s that can't be judged: %w", article, what, err)
+	}
+	return claim{kind: k, what: "the " + what, ref: ref}, nil
+}
+
+func readBlob(f Fact) (claim, error) {
+	c, err := readReference(KindBlob, "a", "blob", f.Blob)
+	if err == nil && c.ref.Digest() == "" {
+		err = fmt.Errorf("the blob %s without its digest", c.ref)
 	}
 	return c, err
 }
 
-func (f Fact) reference(c claim, article, what, s string) (claim, error) {
-	ref, err := ParseReference(s)
-	if err != nil {
-		return c, fmt.Errorf("%s %s that can't be judged: %w", article, what, err)
-	}
-	c.what, c.ref = "the "+what, ref
-	return c, nil
+func readLocal(f Fact) (claim, error) {
+	return claim{kind: KindLocal, text: f.Local}, checkFact("the name of a folder", f.Local)
 }
 
-func (f Fact) location(k Kind, what, s string) (location, error) {
+func (f *GitFact) read() (claim, error) {
+	c := claim{kind: KindGit, what: "the git repository", fixed: isCommit(f.Ref) || isCommit(f.Checksum)}
+	var err error
+	c.url, err = readLocation(KindGit, "a git repository", f.URL)
+	return c, err
+}
+
+func (f *HTTPFact) read() (claim, error) {
+	_, bad := parseDigest(f.Checksum)
+	c := claim{kind: KindHTTP, what: "the download", fixed: bad == nil}
+	var err error
+	c.url, err = readLocation(KindHTTP, "a download", f.URL)
+	return c, err
+}
+
+func readLocation(k Kind, what, s string) (location, error) {
 	l, err := parseLocation(s, k)
 	if err != nil {
 		return l, fmt.Errorf("%s that can't be judged: %w", what, err)

@@ -6,41 +6,23 @@ import (
 	"strings"
 )
 
-// object returns what the rules have against a claim that isn't an image.
-func (h *held) object(c claim) []objection {
-	b := &h.build
-	switch c.kind {
-	case KindGit:
-		if b.Git != nil {
-			return b.Git.object(c)
-		}
-	case KindHTTP:
-		if b.HTTP != nil {
-			return b.HTTP.object(c)
-		}
-	case KindLocal:
-		if b.Local != nil {
-			return b.Local.object(c.text)
-		}
-	case KindOCILayout:
-		return b.OCILayout.object(c)
-	case KindBlob:
-		return b.Blob.object(c)
-	case KindFrontends:
-		return b.Frontends.object(c)
-	case KindContainers:
-		if b.Containers != ActionAllow {
-			return []objection{objectf("containers", "containers that a frontend starts by itself")}
-		}
-		return b.Exec.object(c.exec)
-	case KindExec:
-		return b.Exec.object(c.exec)
-	case KindConfig:
-		if b.Config != nil {
-			return b.Config.object(c.config)
-		}
+// object returns what the rules have against a claim, and the reference that is read by them.
+func (h *held) object(k *kindRow, c claim) (Reference, []objection, error) {
+	switch {
+	case !h.build.restricts(k.kind):
+		return c.ref, nil, nil
+	case k.rewrite != nil:
+		return k.rewrite(&h.build, c.ref)
 	}
-	return nil
+	return c.ref, k.check(&h.build, c), nil
+}
+
+// container returns what the rules have against a container of the frontend's.
+func (b *Build) container(c claim) []objection {
+	if b.Containers != ActionAllow {
+		return []objection{objectf("containers", "containers that a frontend starts by itself")}
+	}
+	return b.Exec.object(c)
 }
 
 // judge rewrites an image and returns what the rules have against what comes out.
@@ -48,7 +30,7 @@ func (h *held) object(c claim) []objection {
 func (r *ImageRules) judge(asked Reference) (Reference, []objection, error) {
 	ref, err := r.convert(asked)
 	if err != nil {
-		return asked, nil, err
+		return asked, nil, fmt.Errorf("an image that can't be converted: %w", err)
 	}
 	what := func() string {
 		if ref.SameRepository(asked) {
@@ -151,7 +133,8 @@ func (c claim) urlName() string {
 	return name
 }
 
-func (r *NameRules) object(name string) []objection {
+func (r *NameRules) object(c claim) []objection {
+	name := c.text
 	if g := matchAny(r.Deny, name); g != "" {
 		return []objection{objectf("local.deny: "+printable(g), "the client's folder %s", quote(name))}
 	}

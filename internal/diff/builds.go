@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/policy-frontend/policy-frontend/internal/opcheck"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -111,7 +110,7 @@ func (c *comparison) facts(b *built, before, after policy.Decision) {
 // does.
 func (b *built) compare(f policy.Fact, before, after policy.Decision) (list *[]string, text string) {
 	was, is := ruling(before, f), ruling(after, f)
-	what := opcheck.Describe(f)
+	what := f.Describe()
 	switch denied := was.Verdict == policy.Deny; {
 	case denied && is.Verdict != policy.Deny:
 		return &b.loosened, "no longer refused in a build: " + what
@@ -124,9 +123,15 @@ func (b *built) compare(f policy.Fact, before, after policy.Decision) (list *[]s
 	return nil, ""
 }
 
+// seen reports whether forward sees the fact, which a result has to show then.
+func seen(f policy.Fact) bool {
+	k, err := f.Kind()
+	return err != nil || k.InResult()
+}
+
 // ruling is what becomes of a fact: forward doesn't see containers and other frontends.
 func ruling(d policy.Decision, f policy.Fact) policy.Ruling {
-	if d.Dispatch == policy.DispatchForward && (f.Container != nil || f.Frontend != "") {
+	if d.Dispatch == policy.DispatchForward && !seen(f) {
 		return policy.Ruling{Verdict: policy.Allow}
 	}
 	return d.Judge(f)

@@ -145,56 +145,17 @@ func (s *side) texts() []string {
 		for k := range r.Options.Force {
 			out = append(out, k)
 		}
-		out = append(out, buildTexts(r.Build)...)
+		if r.Build != nil {
+			out = append(out, r.Build.Globs()...)
+		}
 	}
-	out = append(out, buildTexts(s.Build)...)
+	if s.Build != nil {
+		out = append(out, s.Build.Globs()...)
+	}
 	for _, a := range s.aliases {
 		out = append(out, a.from.String(), a.to.String())
 	}
 	return append(out, s.Limits.Patterns()...)
-}
-
-// buildTexts returns all globs of rules on builds.
-func buildTexts(b *policy.Build) []string {
-	if b == nil {
-		return nil
-	}
-	var out []string
-	add := func(allow, deny []string) { out = slices.Concat(out, allow, deny) }
-	if r := b.Images; r != nil {
-		add(r.Patterns())
-		for i := range r.Convert {
-			from, to := r.Convert[i].Names()
-			out = append(out, from, to)
-		}
-		for pin := range r.Pins {
-			out = append(out, pin)
-		}
-	}
-	for _, r := range []*policy.PatternRules{b.OCILayout, b.Blob, b.Frontends} {
-		if r != nil {
-			add(r.Patterns())
-		}
-	}
-	if b.Git != nil {
-		add(b.Git.Patterns())
-	}
-	if b.HTTP != nil {
-		add(b.HTTP.Patterns())
-	}
-	if b.Local != nil {
-		add(b.Local.Allow, b.Local.Deny)
-	}
-	if r := b.Exec; r != nil {
-		out = slices.Concat(out, r.Secrets, r.Hosts, r.CgroupParents)
-	}
-	if r := b.Config; r != nil {
-		d := demandsOf(r)
-		for i := range fields {
-			add(d.require[i], d.forbid[i])
-		}
-	}
-	return out
 }
 
 // depth returns how many components the longest pattern has.

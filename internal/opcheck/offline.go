@@ -19,7 +19,7 @@ type Answer struct {
 	// Verdict is Allow, Warn, Deny, or Undecidable where it isn't known whether a
 	// frontend may run.
 	Verdict policy.Verdict `json:"verdict"`
-	// Asked names the fact, see Describe.
+	// Asked names the fact, see [policy.Fact.Describe].
 	Asked string `json:"asked"`
 	// At is where the fact comes from, such as "Dockerfile:3", or "".
 	At string `json:"at,omitempty"`
@@ -43,7 +43,7 @@ type Answer struct {
 // the policy as a frontend of its own; its options and the digest of its tag aren't
 // known.
 func Judge(l policy.Layers, at time.Time, d policy.Decision, f policy.Fact) Answer {
-	a := Answer{Verdict: policy.Undecidable, Asked: Describe(f), Messages: []string{}}
+	a := Answer{Verdict: policy.Undecidable, Asked: f.Describe(), Messages: []string{}}
 	if d.Verdict == policy.Undecidable {
 		a.Reason = "whether the frontend may run depends on its digest"
 		return a
@@ -59,7 +59,7 @@ func Judge(l policy.Layers, at time.Time, d policy.Decision, f policy.Fact) Answ
 	if r.Image.Name() != "" {
 		a.Image = r.Image.String()
 	}
-	if d.Dispatch == policy.DispatchForward && (f.Container != nil || f.Frontend != "") {
+	if k, err := f.Kind(); err == nil && d.Dispatch == policy.DispatchForward && !k.InResult() {
 		a.Messages = append(a.Messages, "a build doesn't see this with dispatch: forward, whatever is said of it here")
 	}
 	return a

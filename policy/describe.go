@@ -1,0 +1,121 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// maxShown is how many bytes of a text of a fact are repeated.
+const maxShown = 200
+
+// Describe names the fact for a person, without what may be a secret: the user of a
+// URL and what follows its question mark.
+func (f Fact) Describe() string {
+	for i := range kinds {
+		if kinds[i].asks(f) {
+			return kinds[i].describe(f)
+		}
+	}
+	return shown(f.Unknown)
+}
+
+func (f *GitFact) describe() string {
+	return "the git repository " + plainURL(f.URL) + prefixed("#", f.Ref) + prefixed(", which must be ", f.Checksum)
+}
+
+func (f *HTTPFact) describe() string {
+	return "the download " + plainURL(f.URL) + prefixed(", which must be ", f.Checksum)
+}
+
+func (f *ExecFact) describe() string {
+	var parts []string
+	add := func(what string, items ...string) {
+		for _, s := range items {
+			parts = append(parts, what+" "+shown(s))
+		}
+	}
+	if f.Network != "" && f.Network != NetworkDefault {
+		add("the network", f.Network)
+	}
+	if f.Insecure {
+		parts = append(parts, "no sandbox")
+	}
+	add("the ssh agent", f.SSH...)
+	add("the secret", f.Secrets...)
+	add("the device", f.Devices...)
+	add("an address for", f.Hosts...)
+	for _, name := range slices.Sorted(maps.Keys(f.Ulimits)) {
+		parts = append(parts, fmt.Sprintf("the ulimit %s=%d", shown(name), f.Ulimits[name]))
+	}
+	if f.CgroupParent != "" {
+		add("the control group", f.CgroupParent)
+	}
+	return prefixedList(" with ", parts)
+}
+
+func (f *ConfigFact) describe() string {
+	var parts []string
+	if f.User != "" {
+		parts = append(parts, "the user "+shown(f.User))
+	}
+	for _, p := range []struct {
+		what  string
+		items []string
+	}{
+		{"the labels", slices.Sorted(maps.Keys(f.Labels))},
+		{"the variables", f.Env},
+		{"the ports", f.Ports},
+		{"the volumes", f.Volumes},
+	} {
+		if len(p.items) > 0 {
+			parts = append(parts, p.what+" "+shown(strings.Join(p.items, " ")))
+		}
+	}
+	return "an image" + prefixed(" for ", f.Platform) + prefixedList(" with ", parts)
+}
+
+// plainURL cuts off what may be a secret.
+func plainURL(s string) string {
+	s, query, ok := strings.Cut(s, "?")
+	if ok && query != "" {
+		s += "?…"
+	}
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok {
+		return shown(s)
+	}
+	authority, path, slash := strings.Cut(rest, "/")
+	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
+		authority = authority[at+1:]
+	}
+	if slash {
+		path = "/" + path
+	}
+	return shown(scheme + "://" + authority + path)
+}
+
+func prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + shown(s)
+}
+
+func prefixedList(prefix string, parts []string) string {
+	if len(parts) == 0 {
+		return ""
+	}
+	return prefix + strings.Join(parts, ", ")
+}
+
+// shown bounds a text and escapes what a terminal might act on.
+func shown(s string) string {
+	if len(s) > maxShown {
+		s = strings.ToValidUTF8(s[:maxShown], "") + "…"
+	}
+	q := strconv.Quote(s)
+	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+}

@@ -1,0 +1,37 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestDescribe(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		want string
+		fact Fact
+	}{
+		{"the git repository https://git.example/a#main, which must be abc", Fact{Git: &GitFact{URL: "https://me:secret@git.example/a", Ref: "main", Checksum: "abc"}}},
+		{"the git repository git@git.example:a", Fact{Git: &GitFact{URL: "git@git.example:a"}}},
+		{"the download https://files.example/a?…", Fact{HTTP: &HTTPFact{URL: "https://files.example/a?token=secret"}}},
+		{"the download https://files.example", Fact{HTTP: &HTTPFact{URL: "https://a@b@files.example"}}},
+		{"the client's folder context", Fact{Local: "context"}},
+		{"the image in an OCI layout a:1", Fact{OCILayout: "a:1"}},
+		{"the blob a@" + digestA, Fact{Blob: "a@" + digestA}},
+		{"a command", Fact{Exec: &ExecFact{Network: NetworkDefault}}},
+		{"a command with the network host, no sandbox, the ssh agent default, the secret npm, the device gpu, an address for a.example, the ulimit nofile=5, the control group /x", Fact{Exec: &ExecFact{
+			Network: NetworkHost, Insecure: true, SSH: []string{"default"}, Secrets: []string{"npm"}, Devices: []string{"gpu"},
+			Hosts: []string{"a.example"}, Ulimits: map[string]int{"nofile": 5}, CgroupParent: "/x",
+		}}},
+		{"an image for linux/arm64 with the user app, the labels a b, the variables PATH, the ports 80/tcp, the volumes /data", Fact{Config: &ConfigFact{
+			Platform: "linux/arm64", User: "app", Labels: map[string]string{"b": "", "a": ""}, Env: []string{"PATH"}, Ports: []string{"80/tcp"}, Volumes: []string{"/data"},
+		}}},
+		{`an operation\x1b[2J`, Fact{Unknown: "an operation\x1b[2J"}},
+		{"the image " + strings.Repeat("x", 200) + "…", Fact{Image: strings.Repeat("x", 300)}},
+	}
+	for _, tt := range tests {
+		require.Equal(t, tt.want, tt.fact.Describe())
+	}
+}
