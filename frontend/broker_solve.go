@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // ResolveSourceMeta asks the daemon about a source that the inner frontend may use.
@@ -161,7 +161,7 @@ func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.R
 	}
 	source := req.FrontendOpt[optionkeys.Source]
 	r := request{written: printable(source), cmdline: req.FrontendOpt[optionkeys.Cmdline], origin: origin{kind: fromFrontend, filename: s.name}}
-	ref, err := policy.ParseReference(source)
+	ref, err := imageref.Parse(source)
 	if err != nil {
 		return nil, s.build.refuse(r, err)
 	}
@@ -176,7 +176,7 @@ func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.R
 	}
 	inner := s.build.nest(req.FrontendOpt, req.FrontendInputs)
 	for _, name := range inner.opts.namedContexts() {
-		if named, err := policy.ParseReference(name); err == nil && named.SameRepository(ref) {
+		if named, err := imageref.Parse(name); err == nil && named.SameRepository(ref) {
 			return nil, s.monitor.refuseUnknown(fmt.Sprintf("the frontend %s by a named context over it; ask for the image itself", ref.Familiar()))
 		}
 	}

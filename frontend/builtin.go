@@ -11,7 +11,7 @@ import (
 	"github.com/moby/buildkit/frontend/gateway/grpcclient"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // BuiltinVersion is the version of the Dockerfile frontend that is a part of this
@@ -77,7 +77,7 @@ func (b *build) announce(ctx context.Context, chosen admitted) (wait func(), err
 // builtinServes fails unless the built-in frontend is one that the reference can
 // stand for: a docker/dockerfile, wherever it is mirrored, of no later version, and
 // asked for without a digest, which no image here has.
-func builtinServes(ref policy.Reference) error {
+func builtinServes(ref imageref.Reference) error {
 	const instead = "the policy runs it built in (dispatch: builtin)"
 	switch {
 	case !strings.HasSuffix(ref.Name(), dockerfileName):

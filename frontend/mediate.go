@@ -25,7 +25,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 const (
@@ -143,7 +143,7 @@ func (b *build) unpack(ctx context.Context, chosen admitted) (innerImage, error)
 
 // metadata makes a folder with the definition of a frontend's own image, from
 // which a frontend can build (grpcclient, CurrentFrontend).
-func (b *build) metadata(ctx context.Context, image policy.Reference) (string, error) {
+func (b *build) metadata(ctx context.Context, image imageref.Reference) (string, error) {
 	def, err := llb.Image(image.String()).Marshal(ctx)
 	if err != nil {
 		return "", err

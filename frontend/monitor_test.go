@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 const mirrorOnly = `version: 1
@@ -41,7 +42,7 @@ func monitorOf(tb testing.TB, c *fakeClient, doc string) *monitor {
 	require.NoError(tb, err)
 	layers, err := policy.Stack(p, nil)
 	require.NoError(tb, err)
-	ref, err := policy.ParseReference("docker/dockerfile:1")
+	ref, err := imageref.Parse("docker/dockerfile:1")
 	require.NoError(tb, err)
 	d := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref, Digest: digestOne})
 	require.Contains(tb, []policy.Verdict{policy.Allow, policy.Warn}, d.Verdict, d.Reason)

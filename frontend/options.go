@@ -11,6 +11,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Names of BuildKit's gateway (frontend/gateway/gateway.go, client/llb/source.go).
@@ -28,11 +29,11 @@ var derived = map[string]string{
 
 // options are the frontend options of one build.
 type options struct {
-	sent     map[string]string // as the client sent them
-	source   string            // the reference under which the daemon runs us
-	self     policy.Reference  // the same, parsed; zero if it can't be
-	nested   bool              // another frontend sent them
-	warnings []string          // said to the person once there is a step to attach them to
+	sent     map[string]string  // as the client sent them
+	source   string             // the reference under which the daemon runs us
+	self     imageref.Reference // the same, parsed; zero if it can't be
+	nested   bool               // another frontend sent them
+	warnings []string           // said to the person once there is a step to attach them to
 }
 
 func parseOptions(opts map[string]string) options {
@@ -42,7 +43,7 @@ func parseOptions(opts map[string]string) options {
 			delete(o.sent, key)
 		}
 	}
-	o.self, _ = policy.ParseReference(o.source) // findRequests says what is wrong with it
+	o.self, _ = imageref.Parse(o.source) // findRequests says what is wrong with it
 	for _, k := range slices.Sorted(maps.Keys(opts)) {
 		if optionkeys.IsOwn(k) && k != optionkeys.Overlay {
 			o.warnings = append(o.warnings, fmt.Sprintf("build-arg %s is not one that the policy frontend knows: it has no effect (known: %s)",

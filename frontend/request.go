@@ -7,13 +7,13 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // request is one frontend that a build asks for.
 type request struct {
 	written string // the reference as the client wrote it; may not be one
-	ref     policy.Reference
+	ref     imageref.Reference
 	cmdline string // reference and arguments: the inner frontend's cmdline option
 	origin  origin
 }
@@ -41,7 +41,7 @@ func firstRequest(rs []request) request {
 // reference; that one is then the list.
 func findRequests(ctx context.Context, o options, file *buildFile, defaultFrontend string) ([]request, error) {
 	self := o.self
-	if _, err := policy.ParseReference(o.source); err != nil {
+	if _, err := imageref.Parse(o.source); err != nil {
 		return nil, fmt.Errorf("the source option %s does not say under which reference the policy frontend runs: %w", printable(o.source), err)
 	}
 
@@ -92,17 +92,17 @@ func (d directive) request() (request, error) {
 		return r, fmt.Errorf("the directive %s has characters that can't be printed", printable(d.value))
 	}
 	var err error
-	r.ref, err = policy.ParseReference(written)
+	r.ref, err = imageref.Parse(written)
 	return r, err
 }
 
 // dropSelf returns what a directive asks for beyond ourselves: the value as it
 // is, or its fields after a first one that names our repository. ok is false when
 // nothing is left.
-func dropSelf(self policy.Reference, value string) (inner string, ok bool) {
+func dropSelf(self imageref.Reference, value string) (inner string, ok bool) {
 	value = strings.TrimSpace(value)
 	name, rest, _ := strings.Cut(value, " ")
-	if ref, err := policy.ParseReference(name); err == nil && ref.SameRepository(self) {
+	if ref, err := imageref.Parse(name); err == nil && ref.SameRepository(self) {
 		value = strings.TrimSpace(rest)
 	}
 	return value, value != ""

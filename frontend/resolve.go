@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // admitted is a request that the policy allows.
@@ -26,7 +27,7 @@ type admitted struct {
 	config   []byte          // of the image, if the digest was looked up
 }
 
-func (a admitted) pinned() policy.Reference { return a.decision.Reference }
+func (a admitted) pinned() imageref.Reference { return a.decision.Reference }
 
 // authorize decides on a request: on the name first, so that nothing is asked of the
 // registry for a frontend that is refused anyway, then on the digest that the tag
@@ -69,7 +70,7 @@ func (b *build) authorize(ctx context.Context, r request) (admitted, error) {
 
 // resolve asks the daemon for the digest of a reference and the configuration of
 // the image, under a guard.
-func (b *build) resolve(ctx context.Context, r request, ref policy.Reference) (digest.Digest, []byte, error) {
+func (b *build) resolve(ctx context.Context, r request, ref imageref.Reference) (digest.Digest, []byte, error) {
 	// Daemons before the meta resolver have no guard on a resolve: grpcclient would
 	// fall back to a call that drops the source policies.
 	caps := b.client.BuildOpts().Caps
@@ -143,7 +144,7 @@ func (b *build) refuseUnreadable(ctx context.Context, r request, err error) erro
 // onlyImage is a source policy under which the image ref, whole, is the one source
 // that can be read. The daemon evaluates it again after any conversion by a
 // client's source policy (sourcepolicy/engine.go).
-func onlyImage(ref policy.Reference) []*spb.Policy {
+func onlyImage(ref imageref.Reference) []*spb.Policy {
 	s := newSelectors()
 	return []*spb.Policy{{Version: 1, Rules: []*spb.Rule{
 		{Action: spb.PolicyAction_DENY, Selector: s.matching(startingWith(""), nil)},

@@ -11,7 +11,7 @@ import (
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	"github.com/stretchr/testify/require"
 
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // unmark takes out of source policies what is another in each of them.
@@ -29,7 +29,7 @@ func TestNoTwoSelectorsHaveTheSameText(t *testing.T) {
 	t.Parallel()
 	m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
 	def := marshalState(t, llb.Merge([]llb.State{llb.Image("mirror.corp/base:1"), llb.Image("mirror.corp/base:2"), llb.Image("docker.io/library/x:1")}))
-	ref, err := policy.ParseReference("docker/dockerfile:1" + pinnedDigest)
+	ref, err := imageref.Parse("docker/dockerfile:1" + pinnedDigest)
 	require.NoError(t, err)
 	seen := map[string]bool{}
 	for range 2 {

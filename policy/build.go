@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/opencontainers/go-digest"
+import (
+	"github.com/opencontainers/go-digest"
+
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+)
 
 // Dispatch says how an allowed frontend runs.
 type Dispatch string
@@ -57,7 +61,7 @@ type ImageRules struct {
 	// What other names stand for, such as that of a mirror; the first that matches replaces a name, once, before anything else is looked at.
 	Convert []Conversion `yaml:"convert,omitempty" json:"convert,omitempty"`
 
-	allow, deny []pattern
+	allow, deny []imageref.Pattern
 	pins        map[string]digest.Digest // by normalised name:tag
 }
 
@@ -68,7 +72,7 @@ type Conversion struct {
 	// The name to put in its place; it ends in /** if from does.
 	To string `yaml:"to" json:"to" jsonschema:"minLength=1,maxLength=512"`
 
-	from, to             pattern
+	from, to             imageref.Pattern
 	fromFolder, toFolder string // with a slash at the end; "" if from is only for what is below it
 }
 
@@ -111,7 +115,7 @@ type PatternRules struct {
 	// Names that can't be used.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
 
-	allow, deny []pattern
+	allow, deny []imageref.Pattern
 }
 
 // ExecRules are rules on commands. What is left out is not allowed, but for the

@@ -1,6 +1,10 @@
 package policy
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+)
 
 // Patterns returns the rules' patterns in the form in which they are compared, see
 // Rule.Patterns.
@@ -51,7 +55,7 @@ func (r *ImageRules) globs() []string {
 	return all
 }
 
-func writtenPatterns(patterns []pattern) []string {
+func writtenPatterns(patterns []imageref.Pattern) []string {
 	out := make([]string, len(patterns))
 	for i, p := range patterns {
 		out[i] = p.String()

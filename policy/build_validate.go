@@ -9,6 +9,9 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // build checks and compiles rules on builds. A kind that is there but empty is an
@@ -43,7 +46,7 @@ func (v *validator) containers(n *yaml.Node, a Action) {
 	switch a {
 	case "", ActionAllow, ActionDeny:
 	default:
-		v.addf(n, "containers must be allow or deny, not %s", quote(string(a)))
+		v.addf(n, "containers must be allow or deny, not %s", safetext.Quote(string(a)))
 	}
 }
 
@@ -69,7 +72,7 @@ func (v *validator) images(n *yaml.Node, r *ImageRules) {
 	}
 	for i := range r.Convert {
 		c := &r.Convert[i]
-		if v.replacement(list.Content[i], "conversion", c.From, c.To, &c.from, &c.to) && !c.from.isFolder() {
+		if v.replacement(list.Content[i], "conversion", c.From, c.To, &c.from, &c.to) && !isFolder(c.from) {
 			c.fromFolder, c.toFolder = folderOf(c.From, c.from), folderOf(c.To, c.to)
 		}
 	}
@@ -77,30 +80,30 @@ func (v *validator) images(n *yaml.Node, r *ImageRules) {
 
 // folderOf returns what a name without a pattern is as a folder. Directly below
 // docker.io, a repository is in the folder library, and a folder is not.
-func folderOf(s string, name pattern) string {
-	if host, _, ok := strings.Cut(s, "/"); ok && isHost(strings.ToLower(host)) {
-		if p, err := parsePattern(s + "/**"); err == nil {
-			return strings.TrimSuffix(p.written, "**")
+func folderOf(s string, name imageref.Pattern) string {
+	if imageref.HasHost(s) {
+		if p, err := imageref.ParsePattern(s + "/**"); err == nil {
+			return strings.TrimSuffix(p.String(), "**")
 		}
 	}
-	return name.written + "/"
+	return name.String() + "/"
 }
 
 // pin adds the digest of a name:tag.
 func (r *ImageRules) pin(name, value string) error {
-	ref, err := ParseReference(name)
+	ref, err := imageref.Parse(name)
 	switch {
 	case err != nil:
 		return err
 	case ref.Digest() != "":
-		return fmt.Errorf("%s has a digest; write name:tag, and the digest as its value", quote(name))
+		return fmt.Errorf("%s has a digest; write name:tag, and the digest as its value", safetext.Quote(name))
 	}
-	d, err := parseDigest(value)
+	d, err := imageref.ParseDigest(value)
 	if err != nil {
 		return err
 	}
 	if _, twice := r.pins[ref.String()]; twice {
-		return fmt.Errorf("%s is %s, which has a pin already", quote(name), ref)
+		return fmt.Errorf("%s is %s, which has a pin already", safetext.Quote(name), ref)
 	}
 	r.pins[ref.String()] = d
 	return nil
@@ -131,8 +134,8 @@ func (v *validator) names(n *yaml.Node, r *NameRules) {
 
 // checkGlob checks a glob over plain names.
 func checkGlob(s string) error {
-	if err := checkText(s, maxPattern, false); err != nil {
-		return fmt.Errorf("%s %w", quote(s), err)
+	if err := safetext.Check(s, imageref.MaxSize, false); err != nil {
+		return fmt.Errorf("%s %w", safetext.Quote(s), err)
 	}
 	return nil
 }
@@ -140,7 +143,7 @@ func checkGlob(s string) error {
 func (v *validator) exec(n *yaml.Node, r *ExecRules) {
 	v.list(child(n, "networks"), "networks", r.Networks, func(s string) error {
 		if !isNetwork(s) {
-			return fmt.Errorf("%s is none of the networks none, default and host", quote(s))
+			return fmt.Errorf("%s is none of the networks none, default and host", safetext.Quote(s))
 		}
 		return nil
 	})
@@ -166,13 +169,13 @@ func (v *validator) ulimits(n *yaml.Node, r *ExecRules) {
 		at := child(n, name)
 		lower := strings.ToLower(name)
 		if _, twice := r.ulimits[lower]; twice {
-			v.addf(at, "ulimits: %s is there twice, in upper and lower case", quote(name))
+			v.addf(at, "ulimits: %s is there twice, in upper and lower case", safetext.Quote(name))
 		}
 		if !isUlimit(lower) {
-			v.addf(at, "ulimits: %s is no name of a ulimit; write one such as nofile", quote(name))
+			v.addf(at, "ulimits: %s is no name of a ulimit; write one such as nofile", safetext.Quote(name))
 		}
 		if r.Ulimits[name] < -1 {
-			v.addf(at, "ulimits: %s must be at least 0, or -1 for any", quote(name))
+			v.addf(at, "ulimits: %s must be at least 0, or -1 for any", safetext.Quote(name))
 		}
 		r.ulimits[lower] = r.Ulimits[name]
 	}

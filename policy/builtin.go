@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // BuiltinRule is the name under which a decision reports what no policy can
@@ -26,15 +28,15 @@ func (r Request) builtin() string {
 		return selfDispatch(r.Self)
 	}
 	for _, name := range r.NamedContexts {
-		ref, err := ParseReference(name)
+		ref, err := imageref.Parse(name)
 		if err == nil && ref.SameRepository(r.Self) {
-			return fmt.Sprintf("the named context %s would replace the policy frontend (%s): build without it, or give it another name", quote(name), r.Self.Name())
+			return fmt.Sprintf("the named context %s would replace the policy frontend (%s): build without it, or give it another name", safetext.Quote(name), r.Self.Name())
 		}
 	}
 	return ""
 }
 
-func selfDispatch(self Reference) string {
+func selfDispatch(self imageref.Reference) string {
 	return fmt.Sprintf("it asks the policy frontend to run itself (%s): name the frontend to run instead", self.Name())
 }
 
@@ -46,8 +48,8 @@ func (r Request) forcedContext(o Obligations) string {
 		if !ok {
 			continue
 		}
-		if ref, err := ParseReference(name); err == nil && r.Self.Name() != "" && ref.SameRepository(r.Self) {
-			return fmt.Sprintf("a policy forces the named context %s, which would replace the policy frontend (%s)", quote(name), r.Self.Name())
+		if ref, err := imageref.Parse(name); err == nil && r.Self.Name() != "" && ref.SameRepository(r.Self) {
+			return fmt.Sprintf("a policy forces the named context %s, which would replace the policy frontend (%s)", safetext.Quote(name), r.Self.Name())
 		}
 	}
 	return ""
@@ -82,7 +84,7 @@ func (l Layers) Refuse(requested, reason string) Decision {
 		d.Overlay = &id
 	}
 	// The zero Reference is as near to one allowed name as to another.
-	ref, _ := ParseReference(requested)
+	ref, _ := imageref.Parse(requested)
 	d.Allowed, _ = l.embedded.allowed(subject{ref: ref}, l.overlay, false)
 	return d
 }

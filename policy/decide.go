@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Request is a build's wish to run a frontend.
@@ -14,7 +16,7 @@ type Request struct {
 	// Requested is the reference as the client wrote it; it is only reported.
 	Requested string
 	// Reference is the same, parsed.
-	Reference Reference
+	Reference imageref.Reference
 	// Digest is the digest of the image that would run, or "" while it is not
 	// known. It speaks of Decision.Reference, into which aliases may turn the
 	// Reference. A digest in the reference, or pinned by an alias, counts by itself.
@@ -25,7 +27,7 @@ type Request struct {
 	TagDigest digest.Digest
 	// Self is the reference under which the policy frontend itself runs; the zero
 	// Reference outside of a build.
-	Self Reference
+	Self imageref.Reference
 	// NamedContexts are the names over which the client puts a context of its own,
 	// without platform suffix.
 	NamedContexts []string
@@ -97,7 +99,7 @@ type Decision struct {
 	// of all layers, with its digest when that is known. It is this reference whose
 	// tag is to be looked up. It is the zero Reference when the request was refused
 	// before that.
-	Reference Reference `json:"-"`
+	Reference imageref.Reference `json:"-"`
 	// Layer is the layer whose rule decided: LayerPolicy or LayerOverlay.
 	Layer string `json:"-"`
 	// Allowed is what the layer that denied allows and the other one has a rule for,
@@ -186,7 +188,7 @@ func (l Layers) rewrite(r Request, t *recorder) (asked, final rewritten, err err
 		return asked, final, err
 	}
 	t.alias(LayerPolicy, l.embedded, asked.ref, final)
-	for _, ref := range []Reference{asked.ref, final.ref} {
+	for _, ref := range []imageref.Reference{asked.ref, final.ref} {
 		if r.Self.Name() != "" && ref.SameRepository(r.Self) {
 			return asked, final, errors.New(selfDispatch(r.Self))
 		}

@@ -6,6 +6,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 const testPolicy = `version: 1
@@ -45,6 +47,18 @@ func request(tb testing.TB, ref string, digests ...digest.Digest) Request {
 	if len(digests) > 1 {
 		r.TagDigest = digests[1]
 	}
+	return r
+}
+
+const (
+	digestA = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	digestB = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+)
+
+func mustRef(tb testing.TB, s string) imageref.Reference {
+	tb.Helper()
+	r, err := imageref.Parse(s)
+	require.NoError(tb, err)
 	return r
 }
 
@@ -290,7 +304,7 @@ func TestWhatNoPolicyCanChange(t *testing.T) {
 			require.Equal(t, Deny, d.Verdict)
 			require.Equal(t, BuiltinRule, d.Rule)
 			require.Contains(t, d.Reason, tt.reason)
-			r.Self = Reference{}
+			r.Self = imageref.Reference{}
 			require.Equal(t, Allow, Decide(l, r).Verdict, "outside of a build there is nothing to replace")
 		})
 	}

@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/editdistance"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 const (
@@ -39,7 +42,7 @@ func (l label) String() string {
 	if l.entry == "" {
 		return l.field
 	}
-	return l.field + "[" + printable(l.entry) + "]"
+	return l.field + "[" + safetext.Printable(l.entry) + "]"
 }
 
 // value decodes n into out; the name says in messages what it is.
@@ -92,11 +95,11 @@ func (d *decoder) labelled(n *yaml.Node, out reflect.Value, name label) {
 func (d *decoder) plain(n *yaml.Node) bool {
 	switch {
 	case n.Kind == yaml.AliasNode:
-		d.addf(n, "the alias *%s is not allowed; write the value out", printable(n.Value))
+		d.addf(n, "the alias *%s is not allowed; write the value out", safetext.Printable(n.Value))
 	case n.Anchor != "":
-		d.addf(n, "the anchor &%s is not allowed; write the value out where it is needed", printable(n.Anchor))
+		d.addf(n, "the anchor &%s is not allowed; write the value out where it is needed", safetext.Printable(n.Anchor))
 	case n.Style&yaml.TaggedStyle != 0:
-		d.addf(n, "the tag %s is not allowed; write the plain value", printable(n.Tag))
+		d.addf(n, "the tag %s is not allowed; write the plain value", safetext.Printable(n.Tag))
 	default:
 		return true
 	}
@@ -175,7 +178,7 @@ func (d *decoder) fields(n *yaml.Node, found func(key, val *yaml.Node)) {
 			continue
 		}
 		if line := seen.add(key); line > 0 {
-			d.addf(key, "duplicate field %s; it is already set on line %d", quote(key.Value), line)
+			d.addf(key, "duplicate field %s; it is already set on line %d", safetext.Quote(key.Value), line)
 			continue
 		}
 		found(key, val)
@@ -184,10 +187,10 @@ func (d *decoder) fields(n *yaml.Node, found func(key, val *yaml.Node)) {
 
 func (d *decoder) unknown(key *yaml.Node, keys []string) {
 	hint := ""
-	if near := nearest(key.Value, keys); near != "" {
-		hint = "; did you mean " + quote(near) + "?"
+	if near := editdistance.Nearest(key.Value, keys); near != "" {
+		hint = "; did you mean " + safetext.Quote(near) + "?"
 	}
-	d.addf(key, "unknown field %s%s", quote(key.Value), hint)
+	d.addf(key, "unknown field %s%s", safetext.Quote(key.Value), hint)
 }
 
 func (d *decoder) sequence(n *yaml.Node, out reflect.Value, name label) {
@@ -259,7 +262,7 @@ func kind(n *yaml.Node) string {
 	case yaml.SequenceNode:
 		return "a list"
 	case yaml.ScalarNode:
-		return quote(n.Value)
+		return safetext.Quote(n.Value)
 	}
 	return "this"
 }

@@ -6,7 +6,7 @@
 //
 //	embedded, err := policy.Parse("policy.yaml", data)
 //	layers, err := policy.Stack(embedded, nil)
-//	ref, err := policy.ParseReference("docker/dockerfile:1")
+//	ref, err := imageref.Parse("docker/dockerfile:1")
 //	decision := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref})
 //
 // What the frontend then asks for is a Fact, which the decision judges:

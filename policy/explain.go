@@ -4,6 +4,10 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/editdistance"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 const (
@@ -37,7 +41,7 @@ func list(one, many string, items []string) string {
 // candidate is a name or pattern for which there is an allow rule.
 type candidate struct {
 	rule    *Rule
-	pattern *pattern
+	pattern *imageref.Pattern
 }
 
 // newCandidates returns what the policy has an allow rule for, and the names that
@@ -46,12 +50,12 @@ func (p *Policy) newCandidates() []candidate {
 	out := make([]candidate, 0, len(p.Frontends))
 	for i := range p.Aliases {
 		a := &p.Aliases[i]
-		if a.from.isFolder() || a.from.written == a.to.written {
+		if isFolder(a.from) || a.from.String() == a.to.String() {
 			continue
 		}
-		for _, r := range p.index.rules(a.to.written) {
+		for _, r := range p.index.rules(a.to.String()) {
 			rule := &p.Frontends[r]
-			if rule.Action == ActionAllow && matchName(rule.patterns, a.to.components) {
+			if rule.Action == ActionAllow && matchName(rule.patterns, a.to) {
 				out = append(out, candidate{rule, &a.from})
 				break
 			}
@@ -79,7 +83,7 @@ func (p *Policy) allowed(s subject, other *Policy, overlay bool) (list []string,
 		if c.rule.expired(s.now) || !p.withinLimits(c.pattern) || other != nil && !other.mayAllow(c.pattern, overlay, &budget) {
 			continue
 		}
-		if familiar := familiarName(c.pattern.String()); meant == "" && !c.pattern.isOpen() && isTypo(name, c.pattern.String(), familiar) {
+		if familiar := c.pattern.Familiar(); meant == "" && !c.pattern.IsOpen() && isTypo(name, c.pattern.String(), familiar) {
 			meant = familiar
 		}
 		for _, entry := range c.conditions(s.ref.Tag()) {
@@ -97,7 +101,7 @@ func (p *Policy) allowed(s subject, other *Policy, overlay bool) (list []string,
 // isTypo reports whether a name that differs from the other little, for its
 // length, was probably meant to be it.
 func isTypo(name, other, familiar string) bool {
-	n := distance(name, other)
+	n := editdistance.Of(name, other)
 	return n > 0 && n <= maxTypos && 3*n <= len(familiar)
 }
 
@@ -105,9 +109,9 @@ func isTypo(name, other, familiar string) bool {
 // distance.
 func (p *Policy) nearest(name string) []candidate {
 	scores := make([]int, len(p.allows))
-	var counts [maxPattern + 2]int
+	var counts [imageref.MaxSize + 2]int
 	for i, c := range p.allows {
-		scores[i] = min(likeness(name, c.pattern.written), maxPattern+1)
+		scores[i] = min(likeness(name, c.pattern.String()), imageref.MaxSize+1)
 		counts[scores[i]]++
 	}
 	least, room := len(counts), maxConsidered
@@ -133,7 +137,7 @@ func (p *Policy) nearest(name string) []candidate {
 	}
 	sorted := make([]measured, len(best))
 	for i, c := range best {
-		sorted[i] = measured{c, distance(name, c.pattern.written), likeness(name, c.pattern.written)}
+		sorted[i] = measured{c, editdistance.Of(name, c.pattern.String()), likeness(name, c.pattern.String())}
 	}
 	slices.SortStableFunc(sorted, func(a, b measured) int {
 		return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(b.likeness, a.likeness))
@@ -148,10 +152,10 @@ func (p *Policy) nearest(name string) []candidate {
 // which its aliases rewrite first if it comes from an overlay. It takes one pattern
 // for a name of the other, so that it can say no to two patterns that only overlap;
 // when the budget of comparisons is spent, it says yes.
-func (p *Policy) mayAllow(o *pattern, overlay bool, budget *int) bool {
+func (p *Policy) mayAllow(o *imageref.Pattern, overlay bool, budget *int) bool {
 	if overlay {
-		if to, ok := p.aliased(o.written); ok {
-			if rewritten, err := parsePattern(to); err == nil {
+		if to, ok := p.aliased(o.String()); ok {
+			if rewritten, err := imageref.ParsePattern(to); err == nil {
 				o = &rewritten
 			}
 		}
@@ -162,17 +166,17 @@ func (p *Policy) mayAllow(o *pattern, overlay bool, budget *int) bool {
 	if p.Default == ActionAllow {
 		return true
 	}
-	if slices.ContainsFunc(p.index.rules(o.written), func(i int) bool {
+	if slices.ContainsFunc(p.index.rules(o.String()), func(i int) bool {
 		r := &p.Frontends[i]
-		return r.Action == ActionAllow && matchName(r.patterns, o.components)
+		return r.Action == ActionAllow && matchName(r.patterns, *o)
 	}) {
 		return true
 	}
-	if !o.isOpen() {
+	if !o.IsOpen() {
 		return false
 	}
 	for _, c := range p.allows {
-		if *budget--; *budget < 0 || o.match(c.pattern.components) {
+		if *budget--; *budget < 0 || o.Covers(*c.pattern) {
 			return true
 		}
 	}
@@ -180,9 +184,9 @@ func (p *Policy) mayAllow(o *pattern, overlay bool, budget *int) bool {
 }
 
 // withinLimits reports whether the limits leave some name of the pattern.
-func (p *Policy) withinLimits(o *pattern) bool {
-	return len(p.Limits.patterns) == 0 || slices.ContainsFunc(p.Limits.patterns, func(l pattern) bool {
-		return l.match(o.components) || o.match(l.components)
+func (p *Policy) withinLimits(o *imageref.Pattern) bool {
+	return len(p.Limits.patterns) == 0 || slices.ContainsFunc(p.Limits.patterns, func(l imageref.Pattern) bool {
+		return l.Covers(*o) || o.Covers(l)
 	})
 }
 
@@ -213,7 +217,7 @@ func likeness(a, b string) int {
 // conditions writes the candidate with each of its tags, nearest to tag first, or
 // its versions, and with its digests or the digest that it wants.
 func (c candidate) conditions(tag string) []string {
-	name := familiarName(c.pattern.String())
+	name := c.pattern.Familiar()
 	var names []string
 	tags := slices.Clone(c.rule.Tags)
 	slices.SortStableFunc(tags, func(a, b string) int { return cmp.Compare(likeness(tag, b), likeness(tag, a)) })
@@ -222,7 +226,7 @@ func (c candidate) conditions(tag string) []string {
 	}
 	note := ""
 	if c.rule.Versions != "" {
-		note = " (versions " + printable(c.rule.Versions) + ")"
+		note = " (versions " + safetext.Printable(c.rule.Versions) + ")"
 	}
 	if note != "" || len(names) == 0 {
 		names = append(names, name)

@@ -1,11 +1,13 @@
 package policy
 
+import "github.com/policy-frontend/policy-frontend/policy/imageref"
+
 // Fact is one thing that an inner frontend asks the builder for, or the image that
 // it hands back. Exactly one of its fields is set; what isn't a fact is denied.
 //
 // All texts are as the inner frontend wrote them: hostile until Judge has read them.
 // Of a kind that is restricted, Judge denies a reference or other text of more than
-// MaxReferenceSize bytes, and a URL of more than 8 KiB.
+// imageref.MaxSize bytes, and a URL of more than 8 KiB.
 type Fact struct {
 	// Image is a reference, without scheme.
 	Image string `yaml:"image,omitempty"`
@@ -103,5 +105,5 @@ type Ruling struct {
 	Contact string
 	// Image is what is to be read instead of the fact's Image, with the digest that
 	// it is pinned to; the zero Reference if nothing is to be changed.
-	Image Reference
+	Image imageref.Reference
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
 )
 
 const digestC = "sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
@@ -129,7 +131,7 @@ func requireTighter(t *testing.T, a, b Obligations, say string) {
 	if len(b.Only) > 0 {
 		require.NotEmpty(t, a.Only, say)
 		for _, g := range a.Only {
-			require.True(t, slices.ContainsFunc(b.Only, func(by string) bool { return glob(by, g) }), say)
+			require.True(t, slices.ContainsFunc(b.Only, func(by string) bool { return globs.Match(by, g) }), say)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"unicode"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // severity orders verdicts: the more, the tighter.
@@ -53,7 +55,7 @@ func FuzzBuildRulesMeet(f *testing.F) {
 		// conversions has to take it.
 		plain := decided(t, generateBuildPolicy(embedded, false), "").Judge(image(read))
 		require.LessOrEqual(t, severity(plain.Verdict), severity(met.Verdict), say)
-		require.Equal(t, Reference{}, plain.Image, say)
+		require.Equal(t, imageref.Reference{}, plain.Image, say)
 	})
 }
 
@@ -65,7 +67,7 @@ func checkRuling(t *testing.T, d Decision, f Fact, r Ruling, say string) {
 	require.NotContains(t, r.Reason, "hunter2")
 	require.LessOrEqual(t, len(r.Allowed), maxAllowed)
 	if r.Verdict == Deny {
-		require.Equal(t, Reference{}, r.Image, say)
+		require.Equal(t, imageref.Reference{}, r.Image, say)
 	}
 	if f.Image != "" && r.Image.Name() != "" {
 		require.NotEqual(t, mustRef(t, f.Image), r.Image, say)

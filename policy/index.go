@@ -17,7 +17,7 @@ func newIndex(rules []Rule) index {
 	ix := index{exact: make(map[string][]int, len(rules)), prefix: map[string][]int{}}
 	for i := range rules {
 		for _, p := range rules[i].patterns {
-			literal, _, open := strings.Cut(p.written, "*")
+			literal, _, open := strings.Cut(p.String(), "*")
 			if !open {
 				ix.exact[literal] = append(ix.exact[literal], i)
 				continue

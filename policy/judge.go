@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // Judge says whether the frontend that the decision allows may do what the fact
@@ -158,7 +160,7 @@ func allows(items []string) string {
 	if len(items) == 0 {
 		return "it allows none"
 	}
-	return "it allows " + printable(list("only", "only", items))
+	return "it allows " + safetext.Printable(list("only", "only", items))
 }
 
 // ruling words what the layer has against a fact.
@@ -167,7 +169,7 @@ func (h *held) ruling(found []objection) Ruling {
 	r := Ruling{Verdict: Deny, Rule: BuildRule, Layer: h.layer, Messages: []string{}, Allowed: h.build.allowed(Kind(kind)), Contact: h.contact}
 	by := "the " + h.layer
 	if h.rule != nil && h.rule.Build != nil && h.rule.Build.names(Kind(kind)) {
-		r.Rule, by = h.rule.Name, "rule "+quote(h.rule.Name)
+		r.Rule, by = h.rule.Name, "rule "+safetext.Quote(h.rule.Name)
 	}
 	if h.rule != nil && h.rule.Message != "" {
 		r.Messages = append(r.Messages, h.rule.Message)

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 const rootUser = "root"
@@ -32,7 +35,7 @@ func (f *ConfigFact) read() (claim, error) {
 func (f *ConfigFact) config() (config, error) {
 	c := config{what: "the image that is built", labels: slices.Sorted(maps.Keys(f.Labels)), env: f.Env}
 	if f.Platform != "" {
-		c.what += " for " + printable(f.Platform)
+		c.what += " for " + safetext.Printable(f.Platform)
 	}
 	var err error
 	note := func(bad error) {
@@ -78,7 +81,7 @@ func normalizeUser(s string) (string, error) {
 	id, err := strconv.Atoi(s)
 	switch {
 	case errors.Is(err, strconv.ErrRange), err == nil && (id < 0 || id > maxUser):
-		return "", fmt.Errorf("the user %s, which is no number of a user", quote(s))
+		return "", fmt.Errorf("the user %s, which is no number of a user", safetext.Quote(s))
 	case err == nil && id != 0:
 		return strconv.Itoa(id), nil
 	case err == nil, s == "":
@@ -95,7 +98,7 @@ func normalizePort(s string) (string, error) {
 	}
 	n, err := strconv.ParseUint(number, 10, 16)
 	if err != nil || n == 0 || protocol == "" {
-		return "", fmt.Errorf("the port %s, which is not one port", quote(s))
+		return "", fmt.Errorf("the port %s, which is not one port", safetext.Quote(s))
 	}
 	return strconv.FormatUint(n, 10) + "/" + protocol, nil
 }
@@ -104,7 +107,7 @@ func normalizePort(s string) (string, error) {
 // for one below the root.
 func normalizeVolume(s string) (string, error) {
 	if s == "" || slices.Contains(strings.Split(s, "/"), "..") {
-		return "", fmt.Errorf("the volume %s, which is no plain path", quote(s))
+		return "", fmt.Errorf("the volume %s, which is no plain path", safetext.Quote(s))
 	}
 	return path.Clean("/" + s), nil
 }
@@ -113,7 +116,7 @@ func normalizeVolume(s string) (string, error) {
 // that which they are compared with. What has a star is left as it is.
 func userEntry(s string) (string, error) {
 	if strings.Contains(s, ":") {
-		return "", fmt.Errorf("%s has a group; write the user alone", quote(s))
+		return "", fmt.Errorf("%s has a group; write the user alone", safetext.Quote(s))
 	}
 	if strings.Contains(s, "*") {
 		return s, nil
@@ -177,12 +180,12 @@ func (d *Demand) object(c config, field, what string, items []string) []objectio
 	var found []objection
 	for _, s := range items {
 		if g := matchAny(d.forbid, s); g != "" {
-			found = append(found, objectf(fmt.Sprintf("config.%s.forbid: %s", field, printable(g)), "%s: it has the %s %s", c.what, what, quote(s)))
+			found = append(found, objectf(fmt.Sprintf("config.%s.forbid: %s", field, safetext.Printable(g)), "%s: it has the %s %s", c.what, what, safetext.Quote(s)))
 		}
 	}
 	for i, g := range d.require {
-		if !slices.ContainsFunc(items, func(s string) bool { return glob(g, s) }) {
-			found = append(found, objectf(fmt.Sprintf("config.%s.require", field), "%s: it has no %s %s", c.what, what, quote(d.Require[i])))
+		if !slices.ContainsFunc(items, func(s string) bool { return globs.Match(g, s) }) {
+			found = append(found, objectf(fmt.Sprintf("config.%s.require", field), "%s: it has no %s %s", c.what, what, safetext.Quote(d.Require[i])))
 		}
 	}
 	return found
@@ -191,15 +194,15 @@ func (d *Demand) object(c config, field, what string, items []string) []objectio
 // user judges the user, which is one of those required and not all of them.
 func (d *Demand) user(c config) []objection {
 	for i, g := range d.forbid {
-		if slices.ContainsFunc(c.user, func(s string) bool { return glob(g, s) }) {
-			return []objection{objectf("config.user.forbid: "+quote(d.Forbid[i]), "%s: its user is %s", c.what, quote(c.user[0]))}
+		if slices.ContainsFunc(c.user, func(s string) bool { return globs.Match(g, s) }) {
+			return []objection{objectf("config.user.forbid: "+safetext.Quote(d.Forbid[i]), "%s: its user is %s", c.what, safetext.Quote(c.user[0]))}
 		}
 	}
 	required := func(s string) bool {
-		return slices.ContainsFunc(d.require, func(g string) bool { return glob(g, s) })
+		return slices.ContainsFunc(d.require, func(g string) bool { return globs.Match(g, s) })
 	}
 	if len(d.require) > 0 && !slices.ContainsFunc(c.user, required) {
-		return []objection{objectf("config.user.require", "%s: its user is %s, and %s", c.what, quote(c.user[0]), allows(d.Require))}
+		return []objection{objectf("config.user.require", "%s: its user is %s, and %s", c.what, safetext.Quote(c.user[0]), allows(d.Require))}
 	}
 	return nil
 }

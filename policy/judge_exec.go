@@ -7,6 +7,9 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // process is what a command uses, normalised.
@@ -59,7 +62,7 @@ func (f *ExecFact) process(what string) (process, error) {
 		p.network = NetworkDefault
 	}
 	if !isNetwork(p.network) {
-		return p, fmt.Errorf("%s with the network %s, which is not known", what, quote(p.network))
+		return p, fmt.Errorf("%s with the network %s, which is not known", what, safetext.Quote(p.network))
 	}
 	for _, texts := range []struct {
 		kind  string
@@ -73,7 +76,7 @@ func (f *ExecFact) process(what string) (process, error) {
 	}
 	for _, h := range f.Hosts {
 		if !isHostName(h) {
-			return p, fmt.Errorf("%s with an address for the host %s, which is no name of one", what, quote(h))
+			return p, fmt.Errorf("%s with an address for the host %s, which is no name of one", what, safetext.Quote(h))
 		}
 		p.hosts = append(p.hosts, normalizeHostName(h))
 	}
@@ -83,7 +86,7 @@ func (f *ExecFact) process(what string) (process, error) {
 			lower := strings.ToLower(name)
 			_, twice := p.ulimits[lower]
 			if f.Ulimits[name] < -1 || !isUlimit(lower) || twice {
-				return p, fmt.Errorf("%s with the ulimit %s of %d, which has no meaning", what, quote(name), f.Ulimits[name])
+				return p, fmt.Errorf("%s with the ulimit %s of %d, which has no meaning", what, safetext.Quote(name), f.Ulimits[name])
 			}
 			p.ulimits[lower] = f.Ulimits[name]
 		}
@@ -115,15 +118,15 @@ func (r *ExecRules) object(c claim) []objection {
 		found = append(found, objectf("exec.insecure", "%s without the sandbox (security.insecure)", p.what))
 	}
 	if len(p.ssh) > 0 && !r.SSH {
-		found = append(found, objectf("exec.ssh", "%s with the client's ssh agent %s", p.what, quote(p.ssh[0])))
+		found = append(found, objectf("exec.ssh", "%s with the client's ssh agent %s", p.what, safetext.Quote(p.ssh[0])))
 	}
 	if len(p.devices) > 0 && !r.Devices {
-		found = append(found, objectf("exec.devices", "%s with the device %s", p.what, quote(p.devices[0])))
+		found = append(found, objectf("exec.devices", "%s with the device %s", p.what, safetext.Quote(p.devices[0])))
 	}
-	each := func(field, what string, items, globs, written []string) {
+	each := func(field, what string, items, allowed, written []string) {
 		for _, s := range items {
-			if !slices.ContainsFunc(globs, func(g string) bool { return glob(g, s) }) {
-				found = append(found, objectf("exec."+field, "%s with %s %s: %s", p.what, what, quote(s), allows(written)))
+			if !slices.ContainsFunc(allowed, func(g string) bool { return globs.Match(g, s) }) {
+				found = append(found, objectf("exec."+field, "%s with %s %s: %s", p.what, what, safetext.Quote(s), allows(written)))
 			}
 		}
 	}

@@ -4,17 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // claim is a fact in the form in which rules judge it.
 type claim struct {
 	kind   Kind
-	what   string    // of a reference or URL, what it is
-	ref    Reference // of images, ociLayout, blob and frontends
-	url    location  // of git and http
-	fixed  bool      // the commit or the checksum of what is read is given
-	text   string    // of local
-	exec   process   // of exec and containers
+	what   string             // of a reference or URL, what it is
+	ref    imageref.Reference // of images, ociLayout, blob and frontends
+	url    location           // of git and http
+	fixed  bool               // the commit or the checksum of what is read is given
+	text   string             // of local
+	exec   process            // of exec and containers
 	config config
 }
 
@@ -38,7 +41,7 @@ func (f Fact) kind() (*kindRow, error) {
 	case set > 1:
 		return nil, errors.New("it asks for several things as if they were one, which no rule can allow")
 	case f.Unknown != "":
-		return nil, fmt.Errorf("it asks for %s, which no rule can allow", printable(f.Unknown))
+		return nil, fmt.Errorf("it asks for %s, which no rule can allow", safetext.Printable(f.Unknown))
 	}
 	return row, nil
 }
@@ -54,7 +57,7 @@ func (f Fact) Kind() (Kind, error) {
 }
 
 func readReference(k Kind, article, what, s string) (claim, error) {
-	ref, err := ParseReference(s)
+	ref, err := imageref.Parse(s)
 	if err != nil {
 		return claim{}, fmt.Errorf("%s %s that can't be judged: %w", article, what, err)
 	}
@@ -81,7 +84,7 @@ func (f *GitFact) read() (claim, error) {
 }
 
 func (f *HTTPFact) read() (claim, error) {
-	_, bad := parseDigest(f.Checksum)
+	_, bad := imageref.ParseDigest(f.Checksum)
 	c := claim{kind: KindHTTP, what: "the download", fixed: bad == nil}
 	var err error
 	c.url, err = readLocation(KindHTTP, "a download", f.URL)
@@ -99,8 +102,8 @@ func readLocation(k Kind, what, s string) (location, error) {
 // checkFact bounds a text of a fact.
 func checkFact(what, s string) error {
 	switch {
-	case len(s) > MaxReferenceSize:
-		return fmt.Errorf("%s of %d bytes, more than %d", what, len(s), MaxReferenceSize)
+	case len(s) > imageref.MaxSize:
+		return fmt.Errorf("%s of %d bytes, more than %d", what, len(s), imageref.MaxSize)
 	case strings.ContainsRune(s, 0):
 		return fmt.Errorf("%s with a NUL", what)
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 func TestRulesOfARuleComeBeforeThoseOfThePolicy(t *testing.T) {
@@ -94,7 +96,7 @@ func TestRulingsOfTwoLayersMeet(t *testing.T) {
 			if tt.want == "" {
 				require.Equal(t, Allow, r.Verdict)
 				if tt.read == "" {
-					require.Equal(t, Reference{}, r.Image)
+					require.Equal(t, imageref.Reference{}, r.Image)
 				} else {
 					require.Equal(t, tt.read, r.Image.String())
 				}

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // object returns what the rules have against a claim, and the reference that is read by them.
-func (h *held) object(k *kindRow, c claim) (Reference, []objection, error) {
+func (h *held) object(k *kindRow, c claim) (imageref.Reference, []objection, error) {
 	switch {
 	case !h.build.restricts(k.kind):
 		return c.ref, nil, nil
@@ -27,7 +30,7 @@ func (b *Build) container(c claim) []objection {
 
 // judge rewrites an image and returns what the rules have against what comes out.
 // It fails if that is no reference.
-func (r *ImageRules) judge(asked Reference) (Reference, []objection, error) {
+func (r *ImageRules) judge(asked imageref.Reference) (imageref.Reference, []objection, error) {
 	ref, err := r.convert(asked)
 	if err != nil {
 		return asked, nil, fmt.Errorf("an image that can't be converted: %w", err)
@@ -40,30 +43,29 @@ func (r *ImageRules) judge(asked Reference) (Reference, []objection, error) {
 	}
 	var found []objection
 	if pin, ok := r.pins[pinKey(ref, len(r.pins))]; ok {
-		if ref.digest != "" && ref.digest != pin {
+		if pinned, err := ref.WithDigest(pin); err != nil {
 			found = append(found, objectf("images.pins", "%s: it pins %s to %s", what(), ref.Tagged().Familiar(), pin))
 		} else {
-			ref.digest = pin
+			ref = pinned
 		}
 	}
-	name := strings.Split(ref.Name(), "/")
-	found = append(found, matchPatterns(KindImages, what, name, r.allow, r.deny, r.Allow)...)
-	if r.RequireDigest && ref.digest == "" {
+	found = append(found, matchPatterns(KindImages, what, ref.Pattern(), r.allow, r.deny, r.Allow)...)
+	if r.RequireDigest && ref.Digest() == "" {
 		found = append(found, objectf("images.requireDigest", "%s without a digest: write %s@sha256:…", what(), ref.Familiar()))
 	}
 	return ref, found, nil
 }
 
 // pinKey is the key of pins that is for the reference; "" for none.
-func pinKey(ref Reference, pins int) string {
-	if pins == 0 || ref.tag == "" {
+func pinKey(ref imageref.Reference, pins int) string {
+	if pins == 0 || ref.Tag() == "" {
 		return ""
 	}
 	return ref.Tagged().String()
 }
 
 // convert applies the first conversion that is for the image, once.
-func (r *ImageRules) convert(ref Reference) (Reference, error) {
+func (r *ImageRules) convert(ref imageref.Reference) (imageref.Reference, error) {
 	for i := range r.Convert {
 		c := &r.Convert[i]
 		name, ok := replaceName(c.from, c.to, ref.Name())
@@ -71,17 +73,17 @@ func (r *ImageRules) convert(ref Reference) (Reference, error) {
 			name, ok = c.toFolder+rest, true
 		}
 		if ok {
-			return ParseReference(name + ref.suffix())
+			return ref.WithName(name)
 		}
 	}
 	return ref, nil
 }
 
 // matchPatterns judges a name by patterns of names.
-func matchPatterns(k Kind, what func() string, name []string, allow, deny []pattern, written []string) []objection {
-	matches := func(p pattern) bool { return p.match(name) }
+func matchPatterns(k Kind, what func() string, name imageref.Pattern, allow, deny []imageref.Pattern, written []string) []objection {
+	matches := func(p imageref.Pattern) bool { return p.Covers(name) }
 	if i := slices.IndexFunc(deny, matches); i >= 0 {
-		return []objection{objectf(string(k)+".deny: "+familiarName(deny[i].written), "%s", what())}
+		return []objection{objectf(string(k)+".deny: "+deny[i].Familiar(), "%s", what())}
 	}
 	if len(allow) > 0 && !slices.ContainsFunc(allow, matches) {
 		return []objection{objectf(string(k)+".allow", "%s: %s", what(), allows(written))}
@@ -94,7 +96,7 @@ func (r *PatternRules) object(c claim) []objection {
 		return nil
 	}
 	what := func() string { return c.what + " " + c.ref.Familiar() }
-	return matchPatterns(c.kind, what, strings.Split(c.ref.Name(), "/"), r.allow, r.deny, r.Allow)
+	return matchPatterns(c.kind, what, c.ref.Pattern(), r.allow, r.deny, r.Allow)
 }
 
 func (r *GitRules) object(c claim) []objection {
@@ -115,7 +117,7 @@ func (r *HTTPRules) object(c claim) []objection {
 
 func (r urlRules) object(c claim, written []string) []objection {
 	if p := matchDenied(r.deny, c.url); p != nil {
-		return []objection{objectf(fmt.Sprintf("%s.deny: %s", c.kind, printable(p.written)), "%s", c.urlName())}
+		return []objection{objectf(fmt.Sprintf("%s.deny: %s", c.kind, safetext.Printable(p.written)), "%s", c.urlName())}
 	}
 	if len(r.allow) > 0 && matchURL(r.allow, c.url) == nil {
 		return []objection{objectf(string(c.kind)+".allow", "%s: %s", c.urlName(), allows(written))}
@@ -126,7 +128,7 @@ func (r urlRules) object(c claim, written []string) []objection {
 // urlName names what is read for a person. What follows a question mark may be a
 // secret.
 func (c claim) urlName() string {
-	name := c.what + " " + printable(c.url.String())
+	name := c.what + " " + safetext.Printable(c.url.String())
 	if c.url.query {
 		name += "?…"
 	}
@@ -136,10 +138,10 @@ func (c claim) urlName() string {
 func (r *NameRules) object(c claim) []objection {
 	name := c.text
 	if g := matchAny(r.Deny, name); g != "" {
-		return []objection{objectf("local.deny: "+printable(g), "the client's folder %s", quote(name))}
+		return []objection{objectf("local.deny: "+safetext.Printable(g), "the client's folder %s", safetext.Quote(name))}
 	}
 	if len(r.Allow) > 0 && matchAny(r.Allow, name) == "" {
-		return []objection{objectf("local.allow", "the client's folder %s: %s", quote(name), allows(r.Allow))}
+		return []objection{objectf("local.allow", "the client's folder %s: %s", safetext.Quote(name), allows(r.Allow))}
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 const commit = "0123456789abcdef0123456789abcdef01234567"
@@ -44,7 +46,7 @@ func testJudge(t *testing.T, tests []judged) {
 				return
 			}
 			require.Equal(t, Deny, r.Verdict)
-			require.Equal(t, Reference{}, r.Image)
+			require.Equal(t, imageref.Reference{}, r.Image)
 			require.Equal(t, "us", r.Contact)
 			require.Equal(t, LayerPolicy, r.Layer)
 			rule, messages := BuiltinRule, []string{}
@@ -118,7 +120,7 @@ func TestJudgeRewritesImages(t *testing.T) {
 		r := d.Judge(image(asked))
 		require.Equal(t, Allow, r.Verdict, r.Reason)
 		if want == "" {
-			require.Equal(t, Reference{}, r.Image, asked)
+			require.Equal(t, imageref.Reference{}, r.Image, asked)
 		} else {
 			require.Equal(t, want, r.Image.String())
 		}

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Kind names a kind of facts as the fields of Build do.
@@ -44,7 +46,7 @@ type kindRow struct {
 	check func(*Build, claim) []objection
 	// rewrite stands in place of check for a kind whose rules also rewrite the reference. It
 	// returns how what is read instead breaks the rules. An error completes "it asks for".
-	rewrite func(*Build, Reference) (Reference, []objection, error)
+	rewrite func(*Build, imageref.Reference) (imageref.Reference, []objection, error)
 	// restricts reports whether the rules forbid anything; nil if all rules do that are there.
 	restricts func(*Build) bool
 	// allowed returns the names that the rules allow, as they are written; nil if the kind
@@ -71,9 +73,11 @@ var kinds = []kindRow{
 		describe: func(f Fact) string { return "the image " + shown(f.Image) },
 		rules:    rulesOf(func(b *Build) **ImageRules { return &b.Images }),
 		validate: func(v *validator, at *yaml.Node, b *Build) { v.images(at, b.Images) },
-		rewrite:  func(b *Build, r Reference) (Reference, []objection, error) { return b.Images.judge(r) },
-		allowed:  func(b *Build) []string { return b.Images.Allow },
-		globs:    func(b *Build) []string { return b.Images.globs() },
+		rewrite: func(b *Build, r imageref.Reference) (imageref.Reference, []objection, error) {
+			return b.Images.judge(r)
+		},
+		allowed: func(b *Build) []string { return b.Images.Allow },
+		globs:   func(b *Build) []string { return b.Images.globs() },
 	},
 	{
 		kind:     KindGit,

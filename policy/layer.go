@@ -1,6 +1,10 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+)
 
 // outcome is what one layer decides by itself.
 type outcome struct {
@@ -171,7 +175,7 @@ func (p *Policy) conclude(j judgement, s subject) outcome {
 		verdict:     Allow,
 		rule:        j.allow,
 		holds:       j.allow,
-		reason:      fmt.Sprintf("rule %s allows %s", quote(j.allow.Name), s.ref.Familiar()),
+		reason:      fmt.Sprintf("rule %s allows %s", safetext.Quote(j.allow.Name), s.ref.Familiar()),
 		obligations: j.allow.oblige(s, passed),
 		believed:    believed,
 		warnings:    append(j.warnings, j.allow.ending(s.now)...),
@@ -204,12 +208,12 @@ func (r *Rule) refusal(found []violation) *outcome {
 func denied(r *Rule, m match, s subject) outcome {
 	reason := m.near
 	if reason == "" {
-		reason = fmt.Sprintf("rule %s denies %s", quote(r.Name), s.ref.Familiar())
+		reason = fmt.Sprintf("rule %s denies %s", safetext.Quote(r.Name), s.ref.Familiar())
 	}
 	return outcome{verdict: Deny, rule: r, reason: reason}
 }
 
 func undecidable(r *Rule, verb string, s subject) outcome {
 	return outcome{verdict: Undecidable, rule: r, reason: fmt.Sprintf(
-		"rule %s %s only the %s, and the digest of %s is not known", quote(r.Name), verb, list("digest", "digests", r.Digests), s.ref.Familiar())}
+		"rule %s %s only the %s, and the digest of %s is not known", safetext.Quote(r.Name), verb, list("digest", "digests", r.Digests), s.ref.Familiar())}
 }

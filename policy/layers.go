@@ -3,6 +3,8 @@ package policy
 import (
 	"errors"
 	"fmt"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // Layers is an embedded policy with at most one overlay on it. Use Stack to make
@@ -58,5 +60,5 @@ func (p *Policy) label() string {
 	if p.ID == "" {
 		return ""
 	}
-	return " " + quote(p.ID)
+	return " " + safetext.Quote(p.ID)
 }

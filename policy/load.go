@@ -12,6 +12,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 const (
@@ -157,7 +159,7 @@ func (l *loader) include(name string) ([]byte, error) {
 	}
 	data, err := l.read(name)
 	if err != nil {
-		return nil, errors.New(printable(err.Error()))
+		return nil, errors.New(safetext.Printable(err.Error()))
 	}
 	if l.size+len(data) > MaxSize {
 		return nil, fmt.Errorf("with %s, the policy has more than %d bytes", name, MaxSize)
@@ -200,11 +202,11 @@ func (v *validator) includes(k role) {
 }
 
 func checkInclude(s string) error {
-	if err := checkText(s, maxIncludePath, false); err != nil {
-		return fmt.Errorf("%s %w", quote(s), err)
+	if err := safetext.Check(s, maxIncludePath, false); err != nil {
+		return fmt.Errorf("%s %w", safetext.Quote(s), err)
 	}
 	if !fs.ValidPath(s) || s == "." || strings.Contains(s, `\`) {
-		return fmt.Errorf("%s is not a path below the policy's folder; write one like team/rules.yaml, without .. and / in front", quote(s))
+		return fmt.Errorf("%s is not a path below the policy's folder; write one like team/rules.yaml, without .. and / in front", safetext.Quote(s))
 	}
 	return nil
 }

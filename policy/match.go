@@ -6,19 +6,21 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // subject is a request in the form in which rules judge it.
 type subject struct {
-	ref        Reference     // as asked for, after aliases
-	source     Reference     // with the digest that would run, if known
-	name       []string      // components of ref's name
-	digest     digest.Digest // what would run, "" if not known
-	tagDigest  digest.Digest // what the tag points to, "" if not looked up
+	ref        imageref.Reference // as asked for, after aliases
+	source     imageref.Reference // with the digest that would run, if known
+	name       imageref.Pattern   // matches ref's name only
+	digest     digest.Digest      // what would run, "" if not known
+	tagDigest  digest.Digest      // what the tag points to, "" if not looked up
 	options    map[string]string
 	optionKeys []string // sorted
 	inputs     []string // sorted
@@ -35,9 +37,9 @@ func newSubject(r Request, final rewritten) (subject, error) {
 	if s.ref.Name() == "" {
 		return s, errors.New("the request names no frontend")
 	}
-	s.name = strings.Split(s.ref.Name(), "/")
+	s.name = s.ref.Pattern()
 	if r.TagDigest != "" {
-		if _, err := parseDigest(r.TagDigest.String()); err != nil {
+		if _, err := imageref.ParseDigest(r.TagDigest.String()); err != nil {
 			return s, fmt.Errorf("what the tag points to: %w", err)
 		}
 	}
@@ -54,7 +56,7 @@ func newSubject(r Request, final rewritten) (subject, error) {
 // as is the same request under the name that a layer above judges. What runs is
 // the same; a pin of that layer is its own word on the tag, and no other's.
 func (s subject) as(asked rewritten) subject {
-	s.ref, s.name = asked.ref, strings.Split(asked.ref.Name(), "/")
+	s.ref, s.name = asked.ref, asked.ref.Pattern()
 	s.tagDigest = cmp.Or(asked.pin, s.tagDigest)
 	return s
 }
@@ -103,9 +105,9 @@ func (r *Rule) match(s subject) match {
 	case !matchName(r.patterns, s.name):
 		return match{}
 	case r.expired(s.now) && s.now.IsZero():
-		return match{near: fmt.Sprintf("rule %s would allow it until %s, and the time is not known", quote(r.Name), r.Expires)}
+		return match{near: fmt.Sprintf("rule %s would allow it until %s, and the time is not known", safetext.Quote(r.Name), r.Expires)}
 	case r.expired(s.now):
-		return match{near: fmt.Sprintf("rule %s expired on %s", quote(r.Name), r.Expires)}
+		return match{near: fmt.Sprintf("rule %s expired on %s", safetext.Quote(r.Name), r.Expires)}
 	case r.Action == ActionDeny:
 		return r.matchDeny(s)
 	}
@@ -120,25 +122,25 @@ func (r *Rule) matchAllow(s subject) match {
 		belief := s.tagBelief()
 		switch {
 		case belief == tagMissing:
-			return match{near: fmt.Sprintf("rule %s would allow it, but only with the %s, and the reference has none: write the tag as well as the digest", quote(r.Name), r.tagCondition())}
+			return match{near: fmt.Sprintf("rule %s would allow it, but only with the %s, and the reference has none: write the tag as well as the digest", safetext.Quote(r.Name), r.tagCondition())}
 		case r.tagFit(s.ref.Tag()) == partly:
-			return match{near: fmt.Sprintf("rule %s would allow it, but only with the %s, and %s can be a version outside of them: write the full version", quote(r.Name), r.tagCondition(), s.ref.Tag())}
+			return match{near: fmt.Sprintf("rule %s would allow it, but only with the %s, and %s can be a version outside of them: write the full version", safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag())}
 		case r.tagFit(s.ref.Tag()) == outside:
-			return match{near: fmt.Sprintf("rule %s would allow it, but only with the %s, not %s", quote(r.Name), r.tagCondition(), s.ref.Tag())}
+			return match{near: fmt.Sprintf("rule %s would allow it, but only with the %s, not %s", safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag())}
 		case len(r.Digests) > 0:
 			// The digests say what may run; the tag adds nothing to them.
 		case belief == tagFalse:
-			return match{near: fmt.Sprintf("rule %s would allow the tag %s, but that tag points to %s, not to %s", quote(r.Name), s.ref.Tag(), s.tagDigest, s.digest)}
+			return match{near: fmt.Sprintf("rule %s would allow the tag %s, but that tag points to %s, not to %s", safetext.Quote(r.Name), s.ref.Tag(), s.tagDigest, s.digest)}
 		case belief == tagClaimed:
 			m.believed = true
 		}
 	}
 	if r.RequireDigest && s.ref.Digest() == "" {
-		return match{near: fmt.Sprintf("rule %s would allow it, but the reference must carry a digest: write %s@sha256:…", quote(r.Name), s.ref.Familiar())}
+		return match{near: fmt.Sprintf("rule %s would allow it, but the reference must carry a digest: write %s@sha256:…", safetext.Quote(r.Name), s.ref.Familiar())}
 	}
 	m.truth = r.matchDigest(s)
 	if m.truth == no {
-		return match{near: fmt.Sprintf("rule %s would allow it, but only with the %s, not %s", quote(r.Name), list("digest", "digests", r.Digests), s.digest)}
+		return match{near: fmt.Sprintf("rule %s would allow it, but only with the %s, not %s", safetext.Quote(r.Name), list("digest", "digests", r.Digests), s.digest)}
 	}
 	return m
 }
@@ -155,22 +157,22 @@ func (r *Rule) matchDeny(s subject) match {
 	case inside:
 		return m
 	case partly:
-		m.near = fmt.Sprintf("rule %s denies the %s, and %s can be one of them: write the full version", quote(r.Name), r.tagCondition(), s.ref.Tag())
+		m.near = fmt.Sprintf("rule %s denies the %s, and %s can be one of them: write the full version", safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag())
 		return m
 	}
 	switch s.tagBelief() {
 	case tagMissing:
-		m.near = fmt.Sprintf("rule %s denies the %s, and the reference has none that would rule it out: write the tag as well as the digest", quote(r.Name), r.tagCondition())
+		m.near = fmt.Sprintf("rule %s denies the %s, and the reference has none that would rule it out: write the tag as well as the digest", safetext.Quote(r.Name), r.tagCondition())
 		return m
 	case tagFalse:
-		m.near = fmt.Sprintf("rule %s denies the %s, and the tag %s that would rule it out points to %s, not to %s", quote(r.Name), r.tagCondition(), s.ref.Tag(), s.tagDigest, s.digest)
+		m.near = fmt.Sprintf("rule %s denies the %s, and the tag %s that would rule it out points to %s, not to %s", safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag(), s.tagDigest, s.digest)
 		return m
 	}
 	return match{believed: s.tagBelief() == tagClaimed}
 }
 
-func matchName(patterns []pattern, name []string) bool {
-	return slices.ContainsFunc(patterns, func(p pattern) bool { return p.match(name) })
+func matchName(patterns []imageref.Pattern, name imageref.Pattern) bool {
+	return slices.ContainsFunc(patterns, func(p imageref.Pattern) bool { return p.Covers(name) })
 }
 
 func (r *Rule) matchDigest(s subject) truth {

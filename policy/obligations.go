@@ -5,7 +5,9 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // Obligations are the conditions under which an allowed frontend may run. The
@@ -60,7 +62,7 @@ func (o Obligations) meet(p Obligations, s subject) (Obligations, string) {
 	if m.Digests, ok = intersect(o.Digests, p.Digests, func(d, list string) bool { return d == list }); !ok {
 		return m, "the policy and the overlay have no allowed digest in common"
 	}
-	if m.Only, ok = intersect(o.Only, p.Only, func(g, by string) bool { return glob(by, g) }); !ok {
+	if m.Only, ok = intersect(o.Only, p.Only, func(g, by string) bool { return globs.Match(by, g) }); !ok {
 		return m, "the policy and the overlay have no allowed option in common"
 	}
 	slices.Sort(m.Only)
@@ -74,7 +76,7 @@ func (o Obligations) meet(p Obligations, s subject) (Obligations, string) {
 	}
 	for _, k := range slices.Sorted(maps.Keys(o.Force)) {
 		if value, both := p.Force[k]; both && value != o.Force[k] {
-			return m, fmt.Sprintf("the policy and the overlay force different values of the option %s", quote(k))
+			return m, fmt.Sprintf("the policy and the overlay force different values of the option %s", safetext.Quote(k))
 		}
 	}
 	if len(o.Force)+len(p.Force) > 0 {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 const (
@@ -39,30 +40,30 @@ func (r *Rule) violations(s subject) []violation {
 	}
 	var found []violation
 	add := func(key, format string, args ...any) {
-		found = append(found, violation{key, fmt.Sprintf("rule %s ", quote(r.Name)) + fmt.Sprintf(format, args...)})
+		found = append(found, violation{key, fmt.Sprintf("rule %s ", safetext.Quote(r.Name)) + fmt.Sprintf(format, args...)})
 	}
 	for _, key := range s.optionKeys {
 		if optionkeys.CarriesBuild(key) {
 			continue
 		}
 		if len(key) > maxOptionKey {
-			add(key, "refuses the option %s: its name has %d bytes, more than %d", quote(key), len(key), maxOptionKey)
+			add(key, "refuses the option %s: its name has %d bytes, more than %d", safetext.Quote(key), len(key), maxOptionKey)
 			continue
 		}
 		if g := matchAny(o.Deny, key); g != "" {
-			add(key, "refuses the option %s (options.deny: %s)", quote(key), printable(g))
+			add(key, "refuses the option %s (options.deny: %s)", safetext.Quote(key), safetext.Printable(g))
 			continue
 		}
 		want, forced := o.Force[key]
 		switch {
 		case forced && s.options[key] != want:
-			add(key, "sets the option %s to %s, and the build sets it to %s; leave it out", quote(key), quote(want), quote(s.options[key]))
+			add(key, "sets the option %s to %s, and the build sets it to %s; leave it out", safetext.Quote(key), safetext.Quote(want), safetext.Quote(s.options[key]))
 		case !forced && len(o.Only) > 0 && matchAny(o.Only, key) == "":
-			add(key, "refuses the option %s: it is none of %s (options.only)", quote(key), printable(list("those that it lets pass:", "those that it lets pass:", o.Only)))
+			add(key, "refuses the option %s: it is none of %s (options.only)", safetext.Quote(key), safetext.Printable(list("those that it lets pass:", "those that it lets pass:", o.Only)))
 		}
 	}
 	if o.Inputs == ActionDeny && len(s.inputs) > 0 {
-		add("", "refuses frontend inputs (options.inputs: deny), and the build has %s", quote(s.inputs[0]))
+		add("", "refuses frontend inputs (options.inputs: deny), and the build has %s", safetext.Quote(s.inputs[0]))
 	}
 	return found
 }
@@ -123,7 +124,7 @@ func clashes(embedded, overlay outcome) string {
 	}{{embedded, overlay, "policy", "overlay"}, {overlay, embedded, "overlay", "policy"}} {
 		for _, key := range slices.Sorted(maps.Keys(side.from.obligations.Force)) {
 			if why := side.to.clash(key); why != "" {
-				return fmt.Sprintf("the %s forces the option %s, and the %s %s", side.name, quote(key), side.over, why)
+				return fmt.Sprintf("the %s forces the option %s, and the %s %s", side.name, safetext.Quote(key), side.over, why)
 			}
 		}
 	}
@@ -132,11 +133,11 @@ func clashes(embedded, overlay outcome) string {
 
 // checkOptionGlob checks an entry of deny, strip or only.
 func checkOptionGlob(s string) error {
-	if err := checkText(s, maxOptionGlob, false); err != nil {
-		return fmt.Errorf("%s %w", quote(s), err)
+	if err := safetext.Check(s, maxOptionGlob, false); err != nil {
+		return fmt.Errorf("%s %w", safetext.Quote(s), err)
 	}
 	if !strings.Contains(s, "*") && optionkeys.CarriesBuild(s) {
-		return fmt.Errorf("%s carries the build itself; no rule applies to it", quote(s))
+		return fmt.Errorf("%s carries the build itself; no rule applies to it", safetext.Quote(s))
 	}
 	return nil
 }
@@ -145,21 +146,21 @@ func checkOptionGlob(s string) error {
 func (o *Options) checkForced(key, value string) error {
 	switch {
 	case strings.Contains(key, "*"):
-		return fmt.Errorf("%s has a *; force sets one option", quote(key))
+		return fmt.Errorf("%s has a *; force sets one option", safetext.Quote(key))
 	case optionkeys.IsOwn(key):
-		return fmt.Errorf("%s is an option of the policy frontend; no other frontend gets it", quote(key))
+		return fmt.Errorf("%s is an option of the policy frontend; no other frontend gets it", safetext.Quote(key))
 	}
 	if err := checkOptionGlob(key); err != nil {
 		return err
 	}
 	if g := matchAny(o.Deny, key); g != "" {
-		return fmt.Errorf("%s is also refused, by the entry %s of deny", quote(key), quote(g))
+		return fmt.Errorf("%s is also refused, by the entry %s of deny", safetext.Quote(key), safetext.Quote(g))
 	}
 	if g := matchAny(o.Strip, key); g != "" {
-		return fmt.Errorf("%s is also removed, by the entry %s of strip", quote(key), quote(g))
+		return fmt.Errorf("%s is also removed, by the entry %s of strip", safetext.Quote(key), safetext.Quote(g))
 	}
 	if strings.ContainsRune(value, 0) || len(value) > maxForced {
-		return errors.New("the value of " + quote(key) + " is longer than 8 KiB or has a NUL")
+		return errors.New("the value of " + safetext.Quote(key) + " is longer than 8 KiB or has a NUL")
 	}
 	return nil
 }

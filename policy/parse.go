@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 const (
@@ -42,7 +44,7 @@ type Problem struct {
 // String returns "file:line:column: message".
 func (p Problem) String() string {
 	var b strings.Builder
-	b.WriteString(printable(p.File))
+	b.WriteString(safetext.Printable(p.File))
 	if p.Line > 0 {
 		fmt.Fprintf(&b, ":%d", p.Line)
 		if p.Column > 0 {
@@ -191,11 +193,11 @@ func (d *decoder) invalidUTF8(data []byte) Problem {
 // the first line, "yaml: ".
 func (d *decoder) syntax(err error) Problem {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	p := Problem{File: d.file, Line: 1, Message: "not valid YAML: " + printable(text)}
+	p := Problem{File: d.file, Line: 1, Message: "not valid YAML: " + safetext.Printable(text)}
 	if rest, ok := strings.CutPrefix(text, "line "); ok {
 		if at, message, ok := strings.Cut(rest, ": "); ok {
 			if n, err := strconv.Atoi(at); err == nil {
-				p.Line, p.Message = n, "not valid YAML: "+printable(message)
+				p.Line, p.Message = n, "not valid YAML: "+safetext.Printable(message)
 			}
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Action is what a rule, or a policy without a matching rule, does.
@@ -97,7 +99,7 @@ type Alias struct {
 
 	file         string
 	line, column int
-	from, to     pattern
+	from, to     imageref.Pattern
 }
 
 // Limits bound what rules can allow.
@@ -109,7 +111,7 @@ type Limits struct {
 	// How deep such frontends can run other frontends; 4 if left out.
 	Nesting int `yaml:"nesting,omitempty" jsonschema:"minimum=1,maximum=16"`
 
-	patterns []pattern
+	patterns []imageref.Pattern
 	timeout  time.Duration
 }
 
@@ -171,7 +173,7 @@ type Rule struct {
 	file               string
 	line, column       int
 	unnamed            bool
-	patterns           []pattern
+	patterns           []imageref.Pattern
 	versions           *versionRange
 	warnAfter, expires time.Time
 }

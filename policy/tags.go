@@ -1,10 +1,11 @@
 package policy
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // fit is how a tag stands to the tag conditions of a rule.
@@ -74,9 +75,9 @@ func (r *Rule) excepts(tag string) bool {
 }
 
 // matchAny returns the first of the globs that s matches, or "".
-func matchAny(globs []string, s string) string {
-	for _, g := range globs {
-		if glob(g, s) {
+func matchAny(patterns []string, s string) string {
+	for _, g := range patterns {
+		if globs.Match(g, s) {
 			return g
 		}
 	}
@@ -91,7 +92,7 @@ func (r *Rule) tagCondition() string {
 		parts = append(parts, list("tag", "tags", r.Tags))
 	}
 	if r.Versions != "" {
-		parts = append(parts, "versions "+printable(r.Versions))
+		parts = append(parts, "versions "+safetext.Printable(r.Versions))
 	}
 	if len(r.ExceptTags) == 0 {
 		return strings.Join(parts, " or ")
@@ -101,38 +102,4 @@ func (r *Rule) tagCondition() string {
 		return "tags other than " + except
 	}
 	return strings.Join(parts, " or ") + " but not " + except
-}
-
-// checkTagGlob checks an entry of tags or exceptTags.
-func checkTagGlob(s string) error {
-	switch {
-	case s == "":
-		return errors.New("the tag is empty")
-	case len(s) > 128:
-		return fmt.Errorf("the tag has %d characters; no tag has more than 128", len(s))
-	case s[0] == '.' || s[0] == '-':
-		return fmt.Errorf("%s begins with %q; no tag does", quote(s), s[0])
-	}
-	for _, r := range s {
-		if !isTagCharacter(r) && r != '*' {
-			return fmt.Errorf("%s has the character %s, which no tag can have; write tags or globs like 1.*, one per entry", quote(s), quote(string(r)))
-		}
-	}
-	return nil
-}
-
-// checkTag checks a tag that is written out, or the part after its first dash.
-func checkTag(s string) error {
-	if err := checkTagGlob(s); err != nil {
-		return err
-	}
-	if strings.Contains(s, "*") {
-		return fmt.Errorf("%s has a *; write the tag out", quote(s))
-	}
-	return nil
-}
-
-// isTagCharacter reports whether tags can have r, and names, but for their "/" and ":".
-func isTagCharacter(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-'
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // ParseTime reads a time as policies and their test cases write it: a day, which
@@ -18,7 +20,7 @@ func ParseTime(s string) (time.Time, error) {
 		loose = err == nil && (s[len("2027-01-31T12")] != ':' || strings.Contains(s, ","))
 	}
 	if err != nil || loose || t.IsZero() {
-		return time.Time{}, fmt.Errorf("%s is not a time; write a day such as 2027-01-31, or 2027-01-31T12:00:00Z", quote(s))
+		return time.Time{}, fmt.Errorf("%s is not a time; write a day such as 2027-01-31, or 2027-01-31T12:00:00Z", safetext.Quote(s))
 	}
 	return t, nil
 }
@@ -40,12 +42,12 @@ func (r *Rule) ending(now time.Time) []string {
 	if r.warnAfter.IsZero() || (!now.IsZero() && now.Before(r.warnAfter)) {
 		return nil
 	}
-	w := fmt.Sprintf("rule %s warns since %s", quote(r.Name), r.WarnAfter)
+	w := fmt.Sprintf("rule %s warns since %s", safetext.Quote(r.Name), r.WarnAfter)
 	if r.Expires != "" {
 		w += fmt.Sprintf(" and no longer allows this from %s on", r.Expires)
 	}
 	if r.Message != "" {
-		w += ": " + oneLine(r.Message)
+		w += ": " + safetext.OneLine(r.Message)
 	}
 	return []string{w}
 }

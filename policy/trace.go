@@ -5,6 +5,9 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Trace is a decision with the way to it.
@@ -98,13 +101,13 @@ func (t *recorder) add(s Step) {
 	}
 }
 
-func (t *recorder) reference(ref Reference) {
+func (t *recorder) reference(ref imageref.Reference) {
 	if t != nil && ref.Name() != "" {
 		t.add(Step{Kind: StepReference, To: ref.String(), Reason: "it means " + ref.String()})
 	}
 }
 
-func (t *recorder) alias(layer string, p *Policy, from Reference, to rewritten) {
+func (t *recorder) alias(layer string, p *Policy, from imageref.Reference, to rewritten) {
 	switch {
 	case t == nil || len(p.Aliases) == 0:
 	case to.alias == nil:
@@ -146,7 +149,7 @@ func (t *recorder) rule(layer string, r *Rule, m match, s subject) {
 		case matchName(r.patterns, s.name):
 			step.Reason = fmt.Sprintf("its conditions don't hold for %s", s.ref.Familiar())
 		default:
-			step.Reason = fmt.Sprintf("%s is none of its names: %s", s.ref.Name(), printable(list("only", "only", r.Patterns())))
+			step.Reason = fmt.Sprintf("%s is none of its names: %s", s.ref.Name(), safetext.Printable(list("only", "only", r.Patterns())))
 		}
 	}
 	t.add(step)

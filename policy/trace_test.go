@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 func TestExplain(t *testing.T) {
@@ -91,20 +93,21 @@ func TestIndexLeavesOutNoRule(t *testing.T) {
 	}
 	var rules []Rule
 	for _, s := range patterns {
-		p, err := parsePattern(s)
+		p, err := imageref.ParsePattern(s)
 		require.NoError(t, err)
-		rules = append(rules, Rule{patterns: []pattern{p}})
+		rules = append(rules, Rule{patterns: []imageref.Pattern{p}})
 	}
-	rules = append(rules, Rule{patterns: []pattern{rules[0].patterns[0], rules[1].patterns[0]}})
+	rules = append(rules, Rule{patterns: []imageref.Pattern{rules[0].patterns[0], rules[1].patterns[0]}})
 	patterns = append(patterns, "** and a")
 	ix := newIndex(rules)
 	matches := 0
 	for _, n := range names {
-		name := mustRef(t, n).Name()
+		ref := mustRef(t, n)
+		name := ref.Name()
 		found := ix.rules(name)
 		require.IsIncreasing(t, found)
 		for i, r := range rules {
-			if matchName(r.patterns, strings.Split(name, "/")) {
+			if matchName(r.patterns, ref.Pattern()) {
 				require.Contains(t, found, i, "%s is for %s", patterns[i], name)
 				matches++
 			}

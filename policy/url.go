@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/policy-frontend/policy-frontend/internal/hostname"
 )
 
 // maxURL is the length in bytes of the longest URL that is read.
@@ -132,7 +134,7 @@ func scpURL(s string) (scheme, rest string, ok bool) {
 
 // readHost reads a host with its port.
 func (l *location) readHost(s string, own int, open bool) error {
-	name, port, err := splitPort(strings.ToLower(s))
+	name, port, err := hostname.SplitPort(strings.ToLower(s))
 	if err != nil {
 		return errors.New("the URL needs a port from 1 to 65535 after the colon")
 	}
@@ -140,7 +142,7 @@ func (l *location) readHost(s string, own int, open bool) error {
 		l.port = strconv.Itoa(port)
 	}
 	if address, ok := strings.CutPrefix(name, "["); ok {
-		if l.host, err = normalizeIPv6(address); err != nil || strings.Contains(l.host, "%") {
+		if l.host, err = hostname.NormalizeIPv6(address); err != nil || strings.Contains(l.host, "%") {
 			return errors.New("the URL has a host in brackets that is no IPv6 address, or is an IPv4 one")
 		}
 		l.labels = []string{l.host}
@@ -271,7 +273,7 @@ func (l location) String() string {
 	for _, c := range l.path {
 		b.WriteByte('/')
 		for i := range len(c) {
-			if isAlphanumeric(c[i]) || c[i] >= 'A' && c[i] <= 'Z' || strings.IndexByte("-._~!$&'()+,;=:@", c[i]) >= 0 {
+			if isPlain(c[i]) {
 				b.WriteByte(c[i])
 			} else {
 				fmt.Fprintf(&b, "%%%02X", c[i])
@@ -279,4 +281,9 @@ func (l location) String() string {
 		}
 	}
 	return b.String()
+}
+
+// isPlain reports whether a path can hold c without encoding it (RFC 3986, pchar).
+func isPlain(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~!$&'()*+,;=:@", c) >= 0
 }

@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // urlPattern is a compiled pattern for URLs: that of a location with stars.
@@ -20,19 +24,19 @@ type urlPattern struct {
 // least one. The scheme and the port have no stars.
 func parseURLPattern(s string, k Kind) (urlPattern, error) {
 	r := urlReader{kind: k, open: true}
-	if len(s) > maxPattern {
-		return urlPattern{}, fmt.Errorf("the pattern has %d bytes, more than %d", len(s), maxPattern)
+	if len(s) > imageref.MaxSize {
+		return urlPattern{}, fmt.Errorf("the pattern has %d bytes, more than %d", len(s), imageref.MaxSize)
 	}
 	if !strings.Contains(s, "://") {
-		return urlPattern{}, fmt.Errorf("%s has no scheme; write one like https://corp.example/**, and one more for each other scheme", quote(s))
+		return urlPattern{}, fmt.Errorf("%s has no scheme; write one like https://corp.example/**, and one more for each other scheme", safetext.Quote(s))
 	}
 	l, err := r.read(s)
 	if err != nil {
-		return urlPattern{}, fmt.Errorf("%s can't be a pattern: %w", quote(s), err)
+		return urlPattern{}, fmt.Errorf("%s can't be a pattern: %w", safetext.Quote(s), err)
 	}
 	for _, parts := range [][]string{l.labels, l.path} {
 		if err := checkStars(parts); err != nil {
-			return urlPattern{}, fmt.Errorf("%s %w", quote(s), err)
+			return urlPattern{}, fmt.Errorf("%s %w", safetext.Quote(s), err)
 		}
 	}
 	p := urlPattern{written: s, location: l, components: l.path}
@@ -58,7 +62,7 @@ func checkStars(parts []string) error {
 // match reports whether the location is one of the pattern's.
 func (p urlPattern) match(l location) bool {
 	return p.location.scheme == l.scheme && p.location.port == l.port &&
-		globPath(p.location.labels, l.labels) && globPath(p.components, l.path)
+		globs.Name(p.location.labels).Match(l.labels) && globs.Name(p.components).Match(l.path)
 }
 
 // matchURL returns the first of the patterns that the location matches, or nil.

@@ -4,6 +4,9 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Limits in bytes of the texts that are shown to people.
@@ -41,7 +44,7 @@ func (v *validator) validate(k role) {
 		p.Mode = ModeEnforce
 	}
 	if n := child(root, "defaultFrontend"); n != nil {
-		if _, err := ParseReference(p.DefaultFrontend); err != nil {
+		if _, err := imageref.Parse(p.DefaultFrontend); err != nil {
 			v.addf(n, "defaultFrontend: %v", err)
 		}
 	}
@@ -69,7 +72,7 @@ func (v *validator) overlay(k role) {
 	case o.Accept == "":
 		o.Accept = AcceptNarrow
 	case o.Accept != AcceptNone && o.Accept != AcceptNarrow:
-		v.addf(child(n, "accept"), "accept must be none or narrow, not %s", quote(string(o.Accept)))
+		v.addf(child(n, "accept"), "accept must be none or narrow, not %s", safetext.Quote(string(o.Accept)))
 	}
 }
 
@@ -86,7 +89,7 @@ func (v *validator) limits() {
 	if l.Timeout != "" {
 		d, err := time.ParseDuration(l.Timeout)
 		if err != nil || d <= 0 || d > maxTimeout {
-			v.addf(child(n, "timeout"), "timeout must be a time such as 30m or 2h, at most 24h, not %s", quote(l.Timeout))
+			v.addf(child(n, "timeout"), "timeout must be a time such as 30m or 2h, at most 24h, not %s", safetext.Quote(l.Timeout))
 		}
 		l.timeout = d
 	}
@@ -99,15 +102,15 @@ func (v *validator) dispatch(n *yaml.Node, d Dispatch) {
 	switch d {
 	case "", DispatchForward, DispatchMediate, DispatchBuiltin:
 	default:
-		v.addf(child(n, "dispatch"), "dispatch must be forward, mediate or builtin, not %s", quote(string(d)))
+		v.addf(child(n, "dispatch"), "dispatch must be forward, mediate or builtin, not %s", safetext.Quote(string(d)))
 	}
 }
 
 // patterns checks and compiles a list of match patterns.
-func (v *validator) patterns(n *yaml.Node, key string, items []string) []pattern {
-	out := make([]pattern, 0, len(items))
+func (v *validator) patterns(n *yaml.Node, key string, items []string) []imageref.Pattern {
+	out := make([]imageref.Pattern, 0, len(items))
 	v.list(n, key, items, func(s string) error {
-		p, err := parsePattern(s)
+		p, err := imageref.ParsePattern(s)
 		out = append(out, p)
 		return err
 	})
@@ -151,7 +154,7 @@ func (v *validator) text(n *yaml.Node, key, s string, limit int, newline bool) {
 	if s == "" {
 		return
 	}
-	if err := checkText(s, limit, newline); err != nil {
+	if err := safetext.Check(s, limit, newline); err != nil {
 		v.addf(child(n, key), "%s %v", key, err)
 	}
 }
@@ -162,12 +165,12 @@ func (v *validator) action(n *yaml.Node, key string, a *Action, missing Action) 
 		*a = missing
 	case ActionAllow, ActionDeny:
 	default:
-		v.addf(child(n, key), "%s must be allow or deny, not %s", key, quote(string(*a)))
+		v.addf(child(n, key), "%s must be allow or deny, not %s", key, safetext.Quote(string(*a)))
 	}
 }
 
 func (v *validator) mode(n *yaml.Node, m Mode) {
 	if m != "" && m != ModeEnforce && m != ModeWarn {
-		v.addf(child(n, "mode"), "mode must be enforce or warn, not %s", quote(string(m)))
+		v.addf(child(n, "mode"), "mode must be enforce or warn, not %s", safetext.Quote(string(m)))
 	}
 }

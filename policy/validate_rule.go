@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 func (v *validator) rules(k role) {
@@ -37,11 +40,11 @@ func (v *validator) name(r *Rule, n *yaml.Node) {
 		if other.file != r.file {
 			where = " of " + other.file
 		}
-		v.addf(at, "the name %s is already that of the rule on line %d%s; names must be unique", quote(r.Name), other.line, where)
+		v.addf(at, "the name %s is already that of the rule on line %d%s; names must be unique", safetext.Quote(r.Name), other.line, where)
 	}
 	v.loader.names[r.Name] = r
 	if slices.Contains([]string{DefaultRule, BuiltinRule, LimitsRule, BuildRule}, r.Name) {
-		v.addf(at, "the name %s is reserved for decisions without a rule; choose another", quote(r.Name))
+		v.addf(at, "the name %s is reserved for decisions without a rule; choose another", safetext.Quote(r.Name))
 	}
 }
 
@@ -58,7 +61,7 @@ func (v *validator) rule(k role, r *Rule, n *yaml.Node) {
 	v.tags(r, n)
 	if r.Digests != nil {
 		v.list(child(n, "digests"), "digests", r.Digests, func(s string) error {
-			_, err := parseDigest(s)
+			_, err := imageref.ParseDigest(s)
 			return err
 		})
 	}
@@ -87,10 +90,10 @@ func (v *validator) rule(k role, r *Rule, n *yaml.Node) {
 
 func (v *validator) tags(r *Rule, n *yaml.Node) {
 	if r.Tags != nil {
-		v.list(child(n, "tags"), "tags", r.Tags, checkTagGlob)
+		v.list(child(n, "tags"), "tags", r.Tags, imageref.CheckTagGlob)
 	}
 	if r.ExceptTags != nil {
-		v.list(child(n, "exceptTags"), "exceptTags", r.ExceptTags, checkTagGlob)
+		v.list(child(n, "exceptTags"), "exceptTags", r.ExceptTags, imageref.CheckTagGlob)
 	}
 	if r.Versions != "" {
 		var err error
@@ -99,7 +102,7 @@ func (v *validator) tags(r *Rule, n *yaml.Node) {
 		}
 	}
 	if r.Variants != nil {
-		v.list(child(n, "variants"), "variants", r.Variants, checkTag)
+		v.list(child(n, "variants"), "variants", r.Variants, imageref.CheckTag)
 	}
 }
 
@@ -130,7 +133,7 @@ func (v *validator) options(r *Rule, n *yaml.Node) {
 	switch o.Inputs {
 	case "", ActionAllow, ActionDeny:
 	default:
-		v.addf(child(n, "inputs"), "inputs must be allow or deny, not %s", quote(string(o.Inputs)))
+		v.addf(child(n, "inputs"), "inputs must be allow or deny, not %s", safetext.Quote(string(o.Inputs)))
 	}
 }
 

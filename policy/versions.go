@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/Masterminds/semver/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // maxVersions is the length in bytes of the longest versions condition.
@@ -87,13 +89,13 @@ func parseVersions(s string) (*versionRange, error) {
 		return nil, fmt.Errorf("it has %d bytes, more than %d", len(s), maxVersions)
 	}
 	if strings.Contains(s, "!") {
-		return nil, fmt.Errorf("%s leaves a version out; write the range without it, and the tag under exceptTags", quote(s))
+		return nil, fmt.Errorf("%s leaves a version out; write the range without it, and the tag under exceptTags", safetext.Quote(s))
 	}
 	var r versionRange
 	for a := range strings.SplitSeq(s, "||") {
 		alt, err := parseAlternative(a)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", quote(s), err)
+			return nil, fmt.Errorf("%s: %w", safetext.Quote(s), err)
 		}
 		r.alternatives = append(r.alternatives, alt)
 	}
@@ -106,7 +108,7 @@ func parseAlternative(s string) (alternative, error) {
 	}
 	exact, err := semver.NewConstraint(s)
 	if err != nil || isOddRange(s) {
-		return alternative{}, fmt.Errorf("%s is not a range of versions; write one like >=1.4.0 <2.0.0, ~1.7 or 1.x", quote(strings.TrimSpace(s)))
+		return alternative{}, fmt.Errorf("%s is not a range of versions; write one like >=1.4.0 <2.0.0, ~1.7 or 1.x", safetext.Quote(strings.TrimSpace(s)))
 	}
 	wide := *exact
 	wide.IncludePrerelease = true
@@ -126,7 +128,7 @@ func parseAlternative(s string) (alternative, error) {
 		a.empty = false
 	}
 	if a.empty && !strings.Contains(s, "-") {
-		return alternative{}, fmt.Errorf("no version is %s", quote(strings.TrimSpace(s)))
+		return alternative{}, fmt.Errorf("no version is %s", safetext.Quote(strings.TrimSpace(s)))
 	}
 	return a, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // rfc3339 is the form of a time; time.Parse takes more, such as an hour of one
@@ -87,7 +88,7 @@ func (f *requestFlags) request(arg string) (policy.Request, error) {
 	if err != nil {
 		return policy.Request{}, err
 	}
-	ref, err := policy.ParseReference(arg)
+	ref, err := imageref.Parse(arg)
 	if err != nil {
 		return policy.Request{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Source chooses: it returns a number from 0 to n-1.
@@ -178,7 +179,7 @@ func Request(choose Source) (policy.Request, digest.Digest) {
 	if choose(4) == 0 {
 		text += "@" + choose.one(digests())
 	}
-	ref, err := policy.ParseReference(text)
+	ref, err := imageref.Parse(text)
 	if err != nil {
 		panic(err)
 	}

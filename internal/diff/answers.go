@@ -11,6 +11,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // differences are the changes found so far, those that are alike as one.
@@ -210,7 +211,7 @@ func (c *comparison) defaultFrontend() {
 
 // namesNone asks one policy about a build that names no frontend.
 func (c *comparison) namesNone(s *side) policy.Decision {
-	ref, err := policy.ParseReference(s.DefaultFrontend)
+	ref, err := imageref.Parse(s.DefaultFrontend)
 	if err != nil {
 		return s.layers.Refuse("", "the build names no frontend, and the policy has no defaultFrontend")
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 func TestCompareBuilds(t *testing.T) {
@@ -97,9 +98,9 @@ func TestNothingWidenedInBuildsIsSo(t *testing.T) {
 	require.Greater(t, changed, 10, "else the property says nothing")
 }
 
-func reference(t *testing.T, s string) policy.Reference {
+func reference(t *testing.T, s string) imageref.Reference {
 	t.Helper()
-	ref, err := policy.ParseReference(s)
+	ref, err := imageref.Parse(s)
 	require.NoError(t, err)
 	return ref
 }

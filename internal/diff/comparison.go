@@ -9,6 +9,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Work is counted in comparisons of two patterns, of which a computer does some
@@ -116,7 +117,7 @@ func (c *comparison) examples(n globs.Name, pattern string) bool {
 				return false
 			}
 			name := n.Example(fill, depth)
-			ref, err := policy.ParseReference(name)
+			ref, err := imageref.Parse(name)
 			if err != nil || ref.Name() != name || c.known[name] {
 				continue
 			}

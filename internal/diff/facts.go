@@ -7,6 +7,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // commit is one that no rule names.
@@ -107,7 +108,7 @@ func (p *prober) images(rules []policy.Build) {
 // pins adds the tags that are pinned, under the names too that are converted to theirs.
 func (p *prober) pins(r *policy.ImageRules, rules []policy.Build) {
 	for _, pin := range slices.Sorted(maps.Keys(r.Pins)) {
-		ref, err := policy.ParseReference(pin)
+		ref, err := imageref.Parse(pin)
 		if err != nil {
 			continue // There is no policy with such a pin.
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // name compares the answers for one name. It is false when there are too many requests.
@@ -63,7 +64,7 @@ func (c *comparison) extras(w witness, r policy.Request, points digest.Digest, o
 // rules returns the rules of both policies that are for the name, and a text that is
 // the same for names that no condition tells apart.
 func (c *comparison) rules(name string) ([]*policy.Rule, string) {
-	ref, err := policy.ParseReference(name)
+	ref, err := imageref.Parse(name)
 	if err != nil {
 		return nil, name
 	}
@@ -93,14 +94,14 @@ func (c *comparison) rules(name string) ([]*policy.Rule, string) {
 
 // sameTarget reports whether the aliases of both policies turn a reference into the
 // same.
-func (c *comparison) sameTarget(ref policy.Reference) bool {
+func (c *comparison) sameTarget(ref imageref.Reference) bool {
 	r := policy.Request{Reference: ref, Time: c.at}
 	return policy.Decide(c.a.layers, r).Reference == policy.Decide(c.b.layers, r).Reference
 }
 
 // references returns the name with each tag, with a digest in place of a tag, and
 // with both where it makes a difference.
-func (c *comparison) references(rules []*policy.Rule, name string, points []digest.Digest) []policy.Reference {
+func (c *comparison) references(rules []*policy.Rule, name string, points []digest.Digest) []imageref.Reference {
 	var texts []string
 	for _, d := range points {
 		texts = append(texts, name+"@"+d.String())
@@ -115,9 +116,9 @@ func (c *comparison) references(rules []*policy.Rule, name string, points []dige
 			texts = append(texts, name+":"+t+"@"+d.String())
 		}
 	}
-	var out []policy.Reference
+	var out []imageref.Reference
 	for _, t := range texts {
-		if ref, err := policy.ParseReference(t); err == nil {
+		if ref, err := imageref.Parse(t); err == nil {
 			out = append(out, ref)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/arbitrary"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // If Compare says that nothing widened, no request is allowed by the second policy and
@@ -49,7 +50,7 @@ func TestWhatIsShownAsAllowedIs(t *testing.T) {
 				continue
 			}
 			shown++
-			ref, err := policy.ParseReference(d.Request.Reference)
+			ref, err := imageref.Parse(d.Request.Reference)
 			require.NoError(t, err)
 			r := policy.Request{Requested: d.Request.Reference, Reference: ref, Options: d.Request.Options, Inputs: d.Request.Inputs, Time: d.Request.Time}
 			points := digest.Digest(d.Request.Digest)

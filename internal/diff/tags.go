@@ -11,6 +11,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // tags returns tags on which the rules may differ, the plainest first.
@@ -71,7 +72,7 @@ func (c *comparison) apart(rules []*policy.Rule, name string, tags []string) []s
 	seen := map[string]bool{}
 	var out []string
 	for _, t := range tags {
-		ref, err := policy.ParseReference(name + ":" + t)
+		ref, err := imageref.Parse(name + ":" + t)
 		if err != nil {
 			continue // A glob can hold texts that are no tags.
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // buildkitd writes the part of buildkitd.toml that restricts frontends. The daemon
@@ -136,7 +137,7 @@ func (e *exporter) request(name string, d digest.Digest) (policy.Request, bool) 
 	if d != "" {
 		name += "@" + d.String()
 	}
-	ref, err := policy.ParseReference(name)
+	ref, err := imageref.Parse(name)
 	return policy.Request{Reference: ref, Digest: d, TagDigest: d, Time: e.options.Time}, err == nil
 }
 

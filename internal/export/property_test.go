@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // at is the time of the tests' exports and requests.
@@ -233,7 +234,7 @@ func FuzzSourcePolicyNeverAllowsMore(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			ref, err := policy.ParseReference(asked)
+			ref, err := imageref.Parse(asked)
 			require.NoError(t, err, "%s runs, and is no reference to the policy", asked)
 			// Whatever the policy asks a registry for, it gets the registry's word.
 			tag := ""
@@ -295,7 +296,7 @@ func FuzzBuildkitdNeverAllowsMore(f *testing.F) {
 		for _, name := range listedNames(t, strict.Data) {
 			for _, tag := range append([]string{"some-tag"}, fuzzTags...) {
 				for _, suffix := range []string{"", "@" + fuzzDigest(0)} {
-					ref, err := policy.ParseReference(name + ":" + tag + suffix)
+					ref, err := imageref.Parse(name + ":" + tag + suffix)
 					require.NoError(t, err)
 					d := policy.Decide(layers, policy.Request{Reference: ref, Digest: digest.Digest(fuzzDigest(0)), TagDigest: digest.Digest(fuzzDigest(0)), Time: at()})
 					require.NotEqual(t, policy.Deny, d.Verdict, "%s: %s", ref, d.Reason)
@@ -326,7 +327,7 @@ func someAllowed(layers policy.Layers, name string) bool {
 	}
 	for _, tag := range tags {
 		for _, d := range digests {
-			ref, err := policy.ParseReference(name + ":" + tag + d)
+			ref, err := imageref.Parse(name + ":" + tag + d)
 			if err != nil {
 				continue
 			}

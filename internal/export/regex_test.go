@@ -10,6 +10,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 func whollyMatches(t *testing.T, expression, s string) bool {
@@ -86,7 +87,7 @@ func TestVersionsAsRegularExpressions(t *testing.T) {
 			re := regexp.MustCompile("^" + anyOf(list) + "$")
 			exact := 0
 			for _, tag := range tags {
-				ref, err := policy.ParseReference("docker/x:" + tag)
+				ref, err := imageref.Parse("docker/x:" + tag)
 				require.NoError(t, err)
 				takes := policy.Decide(layers, policy.Request{Reference: ref}).Rule == r.Name
 				if action == policy.ActionAllow {
@@ -122,7 +123,7 @@ func TestNamesAsRegularExpressions(t *testing.T) {
 	t.Parallel()
 	names := []string{"docker.io/docker/dockerfile", "docker.io/docker/dockerfile-evil", "docker.io/docker/dockerfile/evil", "dockerXio/docker/dockerfile", "a.corp:5000/x/y", "a.corp/x", "corp/x.y", "localhost:5000/dockerfile", "a.example/x/y/z/dockerfile"}
 	for _, n := range fuzzNames {
-		ref, err := policy.ParseReference(n)
+		ref, err := imageref.Parse(n)
 		require.NoError(t, err)
 		names = append(names, ref.Name())
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // last stands for a part of a version without bound.
@@ -52,7 +53,7 @@ func probe(versions string) (func([3]uint64) bool, error) {
 		return nil, err
 	}
 	return func(v [3]uint64) bool {
-		ref, err := policy.ParseReference(fmt.Sprintf("docker/probe:%d.%d.%d", v[0], v[1], v[2]))
+		ref, err := imageref.Parse(fmt.Sprintf("docker/probe:%d.%d.%d", v[0], v[1], v[2]))
 		return err == nil && policy.Decide(layers, policy.Request{Reference: ref}).Verdict == policy.Allow
 	}, nil
 }

@@ -1,29 +1,17 @@
-// Package globs compares sets of texts and of names that are written as globs:
-// whether one holds the other, what two have in common, and an example of what is
-// in one.
+// Package globs matches strings and names with globs, and compares globs with each
+// other: whether one covers the other, what two have in common, and an example of
+// what one matches. Policies are decided, compared and checked with it alike.
 //
-// A text's "*" stands for any run of characters. A name is split into components
-// by "/"; its "*" stays within one component, and a component "**" stands for any
-// number of them, at the end of a name for at least one. It is the language of
-// package policy's match, tags and options.
+// In a string, "*" stands for any run of characters, the empty one included. A name
+// is split into components at "/": "*" stays within one component, and a component
+// "**" stands for any number of components. At the end of a name, "**" stands for at
+// least one.
 package globs
 
 import (
 	"slices"
 	"strings"
 )
-
-// Match reports whether the whole of s is in the glob.
-func Match(glob, s string) bool { return Covers(glob, s) }
-
-// Covers reports whether all that small stands for is in big. A star of small is
-// taken for a text that no other glob spells out.
-func Covers(big, small string) bool {
-	if !Open(big) {
-		return big == small
-	}
-	return covers([]byte(big), []byte(small), '*', same)
-}
 
 // Overlaps reports whether some text is in both.
 func Overlaps(a, b string) bool {

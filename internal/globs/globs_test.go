@@ -7,6 +7,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func TestMatch(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, glob, s string
+		want          bool
+	}{
+		{"a star stands for the rest", "1.*", "1.7.1", true},
+		{"a star alone stands for everything", "*", "1", true},
+		{"a dot is a dot", "1.*", "11", false},
+		{"without a star the whole string has to be equal", "1.7", "1.7.1", false},
+		{"a star at the beginning", "*-labs", "1.7-labs", true},
+		{"a glob that is built to be slow", strings.Repeat("*a", 200) + "b", strings.Repeat("a", 255), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tt.want, Match(tt.glob, tt.s))
+		})
+	}
+}
+
+func TestNameMatch(t *testing.T) {
+	t.Parallel()
+	require.True(t, ParseName("a/*").Match([]string{"a", "**"}), "stars of a name are characters")
+	require.False(t, ParseName("a/*").Covers(ParseName("a/**")))
+	slow := ParseName("h/" + strings.Repeat("**/a*a*a*a*/", 20) + "**/c")
+	require.False(t, slow.Match(strings.Split("h/"+strings.Repeat(strings.Repeat("a", 30)+"/", 30)+"b", "/")))
+}
+
 func TestCovers(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -9,33 +9,6 @@ const MaxForms = 32
 // components with the star "**". The functions here are for both; one compares single
 // elements that are no stars.
 
-// covers matches small against big; only a star of big takes a star of small. It
-// goes back to no star but the last, so that the time is at most the product of the
-// lengths.
-func covers[T comparable](big, small []T, star T, one func(big, small T) bool) bool {
-	i, j := 0, 0
-	mark, again := -1, 0
-	for j < len(small) {
-		switch {
-		case i < len(big) && big[i] == star:
-			mark, again = i, j
-			i++
-		case i < len(big) && small[j] != star && one(big[i], small[j]):
-			i++
-			j++
-		case mark >= 0:
-			again++
-			i, j = mark+1, again
-		default:
-			return false
-		}
-	}
-	for i < len(big) && big[i] == star {
-		i++
-	}
-	return i == len(big)
-}
-
 // overlaps reports whether some list is in both.
 func overlaps[T comparable](a, b []T, star T, one func(a, b T) bool) bool {
 	// reach[j] is whether a up to i and b up to j have something in common.

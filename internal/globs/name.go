@@ -5,14 +5,16 @@ import (
 	"strings"
 )
 
-// Name is a set of repository names, as components. A "**" at the end of what was
-// written is held as "*" and "**", since it stands for at least one component.
+// Name is a pattern of names, as components. A "**" at the end of the written pattern
+// is kept as "*" and "**", since it stands for at least one component.
 type Name []string
 
-// ParseName reads a pattern in the normalised form of policy.Rule.Patterns, or a
-// name.
-func ParseName(pattern string) Name {
-	components := strings.Split(pattern, "/")
+// ParseName splits a pattern, or a name, into its components.
+func ParseName(pattern string) Name { return NewName(strings.Split(pattern, "/")) }
+
+// NewName returns the pattern with these components, of which there must be one at
+// least. It leaves the slice as it is.
+func NewName(components []string) Name {
 	if last := len(components) - 1; components[last] == "**" {
 		components = append(components[:last:last], "*", "**")
 	}
@@ -29,9 +31,6 @@ func (n Name) String() string {
 
 // Open reports whether the set can have more than one name.
 func (n Name) Open() bool { return slices.ContainsFunc(n, Open) }
-
-// Covers reports whether all names of small are in n, as Covers does for texts.
-func (n Name) Covers(small Name) bool { return covers(n, small, "**", Covers) }
 
 // Overlaps reports whether some name is in both.
 func (n Name) Overlaps(o Name) bool { return overlaps(n, o, "**", Overlaps) }

@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // builtIn looks for references that a rule allows and the built-in Dockerfile frontend
@@ -79,7 +80,7 @@ func builtinTag(r *policy.Rule, version string) bool {
 		return tag == "latest" || tag == "labs" || err == nil && v.Major() > 0 && !v.GreaterThan(newest)
 	}
 	return slices.ContainsFunc(tags, func(t string) bool {
-		ref, err := policy.ParseReference("docker/dockerfile:" + t)
+		ref, err := imageref.Parse("docker/dockerfile:" + t)
 		return err == nil && serves(t) && policy.Decide(layers,
 			policy.Request{Reference: ref}).Verdict == policy.Allow
 	})

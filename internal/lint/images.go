@@ -6,6 +6,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // conversions checks build.images.convert.
@@ -33,7 +34,7 @@ func (c *checker) buildPins(r *policy.ImageRules, tell tell) {
 		from, to = append(from, globs.ParseName(f)), append(to, globs.ParseName(t))
 	}
 	for _, pin := range slices.Sorted(maps.Keys(r.Pins)) {
-		ref, err := policy.ParseReference(pin)
+		ref, err := imageref.Parse(pin)
 		if err != nil {
 			continue // A policy can't have such a pin.
 		}

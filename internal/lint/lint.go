@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Finding is one problem in a policy.
@@ -147,7 +148,7 @@ func (c *checker) whole() {
 // refused returns why the policy refuses a frontend that a build requests without a
 // digest, or "" if it doesn't.
 func (c *checker) refused(reference string) string {
-	ref, err := policy.ParseReference(reference)
+	ref, err := imageref.Parse(reference)
 	if err != nil {
 		return err.Error()
 	}

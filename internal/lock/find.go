@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Skipped is a rule, or a tag of it, that can't be pinned.
@@ -112,7 +113,7 @@ func (f *finder) rule(r *policy.Rule) {
 
 // denied returns why a request by the pin's name and tag is refused, or "".
 func (f *finder) denied(p Pin) string {
-	ref, err := policy.ParseReference(p.From + ":" + p.Tag)
+	ref, err := imageref.Parse(p.From + ":" + p.Tag)
 	if err != nil {
 		return err.Error()
 	}
@@ -174,7 +175,7 @@ func (f *finder) first(name string) *policy.Alias {
 
 // familiar returns a name as Docker users write it.
 func familiar(name string) string {
-	ref, err := policy.ParseReference(name + ":x")
+	ref, err := imageref.Parse(name + ":x")
 	if err != nil {
 		return name
 	}

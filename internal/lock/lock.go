@@ -19,6 +19,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Pin is a tag of an alias, and its digest.
@@ -38,8 +39,8 @@ type Pin struct {
 }
 
 // Reference is what the registry is asked for.
-func (p Pin) Reference() (policy.Reference, error) {
-	return policy.ParseReference(p.To + ":" + p.Tag)
+func (p Pin) Reference() (imageref.Reference, error) {
+	return imageref.Parse(p.To + ":" + p.Tag)
 }
 
 // Moved reports whether the policy doesn't have the digest that the registry has.
@@ -51,7 +52,7 @@ const parallel = 4
 // Resolve fills in New of all pins, each reference looked up once by resolve, which
 // is called from several goroutines. It fails with what was wrong for each reference
 // that can't be looked up.
-func Resolve(ctx context.Context, pins []Pin, resolve func(context.Context, policy.Reference) (digest.Digest, error)) error {
+func Resolve(ctx context.Context, pins []Pin, resolve func(context.Context, imageref.Reference) (digest.Digest, error)) error {
 	type answer struct {
 		digest digest.Digest
 		err    error

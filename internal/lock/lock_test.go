@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // The digests before and after a tag moved.
@@ -24,7 +25,7 @@ const (
 func now() time.Time { return time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC) }
 
 // moved is a registry in which every tag has the new digest.
-func moved(context.Context, policy.Reference) (digest.Digest, error) { return newDigest, nil }
+func moved(context.Context, imageref.Reference) (digest.Digest, error) { return newDigest, nil }
 
 // locked pins all that can be pinned in a policy of one document.
 func locked(t *testing.T, doc string) (string, error) {
@@ -288,7 +289,7 @@ func TestResolveAsksOnceForEachTagAndReportsAllErrors(t *testing.T) {
 	pins := []Pin{{From: "docker/a", To: "docker/z", Tag: "1"}, {From: "docker/b", To: "docker/z", Tag: "1"}, {From: "docker/c", To: "docker/c", Tag: "2"}}
 	var mu sync.Mutex
 	asked := map[string]int{}
-	count := func(_ context.Context, ref policy.Reference) (digest.Digest, error) {
+	count := func(_ context.Context, ref imageref.Reference) (digest.Digest, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		asked[ref.String()]++
@@ -300,7 +301,7 @@ func TestResolveAsksOnceForEachTagAndReportsAllErrors(t *testing.T) {
 		require.True(t, p.Moved())
 		require.Equal(t, digest.Digest(newDigest), p.New)
 	}
-	err := Resolve(context.Background(), pins, func(context.Context, policy.Reference) (digest.Digest, error) {
+	err := Resolve(context.Background(), pins, func(context.Context, imageref.Reference) (digest.Digest, error) {
 		return "", errors.New("gone")
 	})
 	require.EqualError(t, err, "docker.io/docker/z:1: gone\ndocker.io/docker/c:2: gone")

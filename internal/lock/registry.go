@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
 
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // timeout bounds one look-up, with its retries.
@@ -43,7 +43,7 @@ func NewRegistry(insecure []string) *Registry {
 
 // Resolve returns the digest that the reference's tag points to: of an index if it
 // is one.
-func (r *Registry) Resolve(ctx context.Context, ref policy.Reference) (digest.Digest, error) {
+func (r *Registry) Resolve(ctx context.Context, ref imageref.Reference) (digest.Digest, error) {
 	options := []name.Option{name.StrictValidation}
 	host, _, _ := strings.Cut(ref.Name(), "/")
 	if slices.Contains(r.insecure, host) {

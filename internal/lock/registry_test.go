@@ -21,7 +21,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // serve starts a registry behind a handler, with x/a:1 in it, and returns its host
@@ -45,7 +45,7 @@ func serve(t *testing.T, wrap func(http.Handler) http.Handler) (host string, wan
 
 func resolve(t *testing.T, ref string) (digest.Digest, error) {
 	t.Helper()
-	r, err := policy.ParseReference(ref)
+	r, err := imageref.Parse(ref)
 	require.NoError(t, err)
 	return NewRegistry(nil).Resolve(context.Background(), r)
 }
@@ -138,7 +138,7 @@ func TestResolveOverPlainHTTP(t *testing.T) {
 	t.Parallel()
 	host, want := serve(t, func(h http.Handler) http.Handler { return h })
 	for _, name := range []string{"reg.test:5000", "10.0.0.1:5000"} {
-		ref, err := policy.ParseReference(name + "/x/a:1")
+		ref, err := imageref.Parse(name + "/x/a:1")
 		require.NoError(t, err)
 		ask := func(insecure ...string) (digest.Digest, error) {
 			r := NewRegistry(insecure)

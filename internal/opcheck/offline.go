@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Answer is what a policy says of a fact. As JSON it is what the command line
@@ -68,7 +69,7 @@ func Judge(l policy.Layers, at time.Time, d policy.Decision, f policy.Fact) Answ
 // nested decides on a frontend that another one runs, which the rules on builds let
 // pass.
 func nested(l policy.Layers, at time.Time, outer policy.Decision, requested string, r policy.Ruling) policy.Ruling {
-	ref, err := policy.ParseReference(requested)
+	ref, err := imageref.Parse(requested)
 	if err != nil {
 		return policy.Ruling{Verdict: policy.Deny, Rule: policy.BuiltinRule, Layer: policy.LayerPolicy, Reason: fmt.Sprintf("it asks for a frontend that can't be judged: %v", err)}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/opcheck"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 const (
@@ -92,7 +93,7 @@ func TestJudge(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			ref, err := policy.ParseReference(tt.request)
+			ref, err := imageref.Parse(tt.request)
 			require.NoError(t, err)
 			d := policy.Decide(layers, policy.Request{Requested: tt.request, Reference: ref, Time: at})
 			if tt.want.Messages == nil {

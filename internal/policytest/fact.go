@@ -3,6 +3,7 @@ package policytest
 import (
 	"github.com/policy-frontend/policy-frontend/internal/opcheck"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Fact is something that a frontend would ask for.
@@ -61,7 +62,7 @@ func (r *reader) fact(at func(...any) []any, w *writtenFact) Fact {
 	f.Expect = *w.Expect
 	r.verdict(at, f.Expect.Verdict)
 	if f.Expect.Image != "" {
-		if _, err := policy.ParseReference(f.Expect.Image); err != nil {
+		if _, err := imageref.Parse(f.Expect.Image); err != nil {
 			r.problem(at("expect", "image"), "image: %v", err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/opcheck"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Files reads the files that a suite names. The names are relative to the folder of
@@ -113,7 +114,7 @@ func compare(e Expect, d policy.Decision) []string {
 		failf("the rule is %q, and should be %q", d.Rule, e.Rule)
 	}
 	if e.Source != "" {
-		if want, err := policy.ParseReference(e.Source); err != nil || want.String() != d.Source {
+		if want, err := imageref.Parse(e.Source); err != nil || want.String() != d.Source {
 			failf("the source is %s, and should be %s", d.Source, e.Source)
 		}
 	}
@@ -150,7 +151,7 @@ func compareFact(e FactExpect, a opcheck.Answer) []string {
 		failf("the reason does not have %q", e.Reason)
 	}
 	if e.Image != "" {
-		if want, err := policy.ParseReference(e.Image); err != nil || want.String() != a.Image {
+		if want, err := imageref.Parse(e.Image); err != nil || want.String() != a.Image {
 			failf("the image that is read is %s, and should be %s", cmp.Or(a.Image, "the one that is asked for"), e.Image)
 		}
 	}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // MaxSize is the size in bytes of the largest file of cases.
@@ -173,7 +174,7 @@ func (r *reader) request(at func(...any) []any, w *writtenCase) policy.Request {
 		r.problem(at(), "the case has no request; write the frontend that is asked for")
 		return req
 	}
-	ref, err := policy.ParseReference(w.Request)
+	ref, err := imageref.Parse(w.Request)
 	if err != nil {
 		r.problem(at("request"), "request: %v", err)
 		return req
@@ -200,7 +201,7 @@ func (r *reader) request(at func(...any) []any, w *writtenCase) policy.Request {
 func (r *reader) expect(at func(...any) []any, e Expect) {
 	r.verdict(at, e.Verdict)
 	if e.Source != "" {
-		if _, err := policy.ParseReference(e.Source); err != nil {
+		if _, err := imageref.Parse(e.Source); err != nil {
 			r.problem(at("expect", "source"), "source: %v", err)
 		}
 	}

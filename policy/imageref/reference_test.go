@@ -1,4 +1,4 @@
-package policy
+package imageref
 
 import (
 	"strings"
@@ -13,7 +13,7 @@ const (
 	digestB = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 )
 
-func TestParseReference(t *testing.T) {
+func TestParse(t *testing.T) {
 	t.Parallel()
 	hex := strings.Repeat("a", 64)
 	tests := []struct{ name, in, full, familiar string }{
@@ -41,12 +41,12 @@ func TestParseReference(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			r, err := ParseReference(tt.in)
+			r, err := Parse(tt.in)
 			require.NoError(t, err)
 			require.Equal(t, tt.full, r.String())
 			require.Equal(t, tt.familiar, r.Familiar())
 			for _, s := range []string{r.String(), r.Familiar()} {
-				again, err := ParseReference(s)
+				again, err := Parse(s)
 				require.NoError(t, err)
 				require.Equal(t, r, again)
 			}
@@ -54,7 +54,7 @@ func TestParseReference(t *testing.T) {
 	}
 }
 
-func TestParseReferenceRefuses(t *testing.T) {
+func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, in, want string }{
 		{"an empty text", "", "the reference is empty"},
@@ -79,7 +79,7 @@ func TestParseReferenceRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := ParseReference(tt.in)
+			_, err := Parse(tt.in)
 			require.ErrorContains(t, err, tt.want)
 			require.NotContains(t, err.Error(), "\x1b")
 		})
@@ -113,7 +113,7 @@ func TestReferenceAccessors(t *testing.T) {
 
 func mustRef(tb testing.TB, s string) Reference {
 	tb.Helper()
-	r, err := ParseReference(s)
+	r, err := Parse(s)
 	require.NoError(tb, err)
 	return r
 }

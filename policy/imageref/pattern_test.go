@@ -1,4 +1,4 @@
-package policy
+package imageref
 
 import (
 	"strings"
@@ -39,13 +39,13 @@ func TestPattern(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p, err := parsePattern(tt.pattern)
+			p, err := ParsePattern(tt.pattern)
 			require.NoError(t, err)
 			for _, s := range tt.matches {
-				require.True(t, p.match(strings.Split(mustRef(t, s).Name(), "/")), "%s should match %s", tt.pattern, s)
+				require.True(t, p.Match(mustRef(t, s)), "%s should match %s", tt.pattern, s)
 			}
 			for _, s := range tt.misses {
-				require.False(t, p.match(strings.Split(mustRef(t, s).Name(), "/")), "%s should not match %s", tt.pattern, s)
+				require.False(t, p.Match(mustRef(t, s)), "%s should not match %s", tt.pattern, s)
 			}
 		})
 	}
@@ -83,7 +83,7 @@ func TestPatternRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := parsePattern(tt.in)
+			_, err := ParsePattern(tt.in)
 			require.ErrorContains(t, err, tt.want)
 		})
 	}
@@ -93,21 +93,36 @@ func TestPatternRefuses(t *testing.T) {
 // binary's timeout.
 func TestPatternsBuiltToBeSlowEnd(t *testing.T) {
 	t.Parallel()
-	p, err := parsePattern("docker.io/" + strings.Repeat("**/a*a*a*a*/", 20) + "**/c")
+	p, err := ParsePattern("docker.io/" + strings.Repeat("**/a*a*a*a*/", 20) + "**/c")
 	require.NoError(t, err)
-	name := append([]string{"docker.io"}, strings.Split(strings.Repeat(strings.Repeat("a", 30)+"/", 30)+"b", "/")...)
-	require.False(t, p.match(name))
-	require.False(t, glob(strings.Repeat("*a", 200)+"b", strings.Repeat("a", 255)))
+	name, err := ParsePattern("docker.io/" + strings.Repeat(strings.Repeat("a", 7)+"/", 31) + "b")
+	require.NoError(t, err)
+	require.False(t, p.Covers(name))
 }
 
-func TestTagGlob(t *testing.T) {
+func TestCovers(t *testing.T) {
 	t.Parallel()
-	require.True(t, glob("1.*", "1.7.1"))
-	require.True(t, glob("*", "1"))
-	require.False(t, glob("1.*", "11"))
-	require.False(t, glob("1.7", "1.7.1"))
-	require.True(t, glob("*-labs", "1.7-labs"))
+	parse := func(s string) Pattern {
+		p, err := ParsePattern(s)
+		require.NoError(t, err)
+		return p
+	}
+	require.True(t, parse("corp.example/**").Covers(parse("corp.example/a/*")))
+	require.False(t, parse("corp.example/*").Covers(parse("corp.example/**")))
+	require.False(t, parse("**").Covers(Pattern{}))
+	require.False(t, Pattern{}.Covers(parse("a")))
+	require.False(t, Pattern{}.Match(Reference{}), "the zero Pattern matches nothing")
+	require.False(t, parse("**").Match(Reference{}), "the zero Reference has no name")
+	require.Equal(t, "docker/*", parse("docker/*").Familiar())
+	require.True(t, parse("docker/*").IsOpen())
+	require.False(t, parse("docker/a").IsOpen())
+}
+
+func TestCheckTagGlob(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, CheckTagGlob("1.*"))
+	require.Error(t, CheckTag("1.*"))
 	for _, bad := range []string{"", ">=1.0", "1.7,1.8", ".1", "-1", "a:b", strings.Repeat("1", 129)} {
-		require.Error(t, checkTagGlob(bad), bad)
+		require.Error(t, CheckTagGlob(bad), bad)
 	}
 }

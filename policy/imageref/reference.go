@@ -1,4 +1,4 @@
-package policy
+package imageref
 
 import (
 	// The digest package knows only algorithms whose hash is linked in.
@@ -10,10 +10,12 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
-// MaxReferenceSize is the length in bytes of the longest reference that is read.
-const MaxReferenceSize = 1024
+// MaxSize is the length in bytes of the longest reference that [Parse] accepts.
+const MaxSize = 1024
 
 const (
 	dockerHost  = "docker.io"
@@ -22,36 +24,32 @@ const (
 	latestTag   = "latest"
 )
 
-// Reference is an image reference in the one form in which policies compare it:
-// with its host in lower case, without the port 443 (which every registry client
-// uses anyway), with docker.io for index.docker.io, and with the implied
-// "docker.io/", "library/" and ":latest" written out. Without this form,
-// "DOCKER.IO/x" or "docker.io:443/x" would escape a rule on docker.io/x.
-//
-// References are comparable with ==. The zero Reference is no reference.
+// Reference is an image reference in canonical form: a name, and a tag, a digest or
+// both. References are comparable with ==. The zero Reference refers to nothing.
 type Reference struct {
 	host, path, tag string
 	digest          digest.Digest
 }
 
-// ParseReference reads an image reference as Docker users write it, for example
+// Parse reads an image reference as Docker users write it, for example
 // "docker/dockerfile:1" or "reg.example:5000/a/b@sha256:…".
 //
-// The result's String parses to the same Reference again. A spelling for which
-// that can't hold is an error: "DOCKER/dockerfile" names the host "docker", which
-// in lower case would read as a folder on docker.io. So is surrounding space, a
-// scheme, and a text of more than MaxReferenceSize bytes.
-func ParseReference(s string) (Reference, error) {
+// [Reference.String] of the result parses to the same Reference. Parse refuses a
+// spelling for which that can't hold: "DOCKER/dockerfile" names the host "docker",
+// which in lower case would read as a directory on docker.io. It also refuses
+// surrounding space, a scheme, and more than [MaxSize] bytes. Errors repeat at most
+// a bounded part of s, safe for a terminal.
+func Parse(s string) (Reference, error) {
 	switch {
 	case s == "":
 		return Reference{}, errors.New("the reference is empty; write one like docker/dockerfile:1")
-	case len(s) > MaxReferenceSize:
-		return Reference{}, fmt.Errorf("the reference has %d bytes, more than %d", len(s), MaxReferenceSize)
+	case len(s) > MaxSize:
+		return Reference{}, fmt.Errorf("the reference has %d bytes, more than %d", len(s), MaxSize)
 	case strings.TrimSpace(s) != s:
-		return Reference{}, fmt.Errorf("%s begins or ends with a space", quote(s))
+		return Reference{}, fmt.Errorf("%s begins or ends with a space", safetext.Quote(s))
 	case strings.Contains(s, "://"):
 		scheme, rest, _ := strings.Cut(s, "://")
-		return Reference{}, fmt.Errorf("%s has the scheme %s; write %s without it", quote(s), quote(scheme), quote(rest))
+		return Reference{}, fmt.Errorf("%s has the scheme %s; write %s without it", safetext.Quote(s), safetext.Quote(scheme), safetext.Quote(rest))
 	}
 	if r, ok := canonical(s); ok {
 		return r, nil
@@ -63,11 +61,11 @@ func ParseReference(s string) (Reference, error) {
 func normalize(s string) (Reference, error) {
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
-		return Reference{}, fmt.Errorf("%s is not an image reference: %w", quote(s), plainReferenceError(err))
+		return Reference{}, fmt.Errorf("%s is not an image reference: %w", safetext.Quote(s), plainReferenceError(err))
 	}
 	host, err := normalizeHost(reference.Domain(named))
 	if err != nil {
-		return Reference{}, fmt.Errorf("%s: %w", quote(s), err)
+		return Reference{}, fmt.Errorf("%s: %w", safetext.Quote(s), err)
 	}
 	r := Reference{host: host, path: reference.Path(named)}
 	if host == dockerHost && !strings.Contains(r.path, "/") {
@@ -77,22 +75,22 @@ func normalize(s string) (Reference, error) {
 		r.tag = t.Tag()
 	}
 	if d, ok := named.(reference.Digested); ok {
-		if r.digest, err = parseDigest(d.Digest().String()); err != nil {
-			return Reference{}, fmt.Errorf("%s: %w", quote(s), err)
+		if r.digest, err = ParseDigest(d.Digest().String()); err != nil {
+			return Reference{}, fmt.Errorf("%s: %w", safetext.Quote(s), err)
 		}
 	}
 	if r.tag == "" && r.digest == "" {
 		r.tag = latestTag
 	}
-	// What BuildKit is asked for must be what was judged, however it was spelled.
+	// BuildKit is asked for the String of the reference, so that must mean the same to it.
 	if again, err := reference.ParseNormalizedNamed(r.String()); err != nil || again.String() != r.String() {
-		return Reference{}, fmt.Errorf("%s is not an unambiguous image reference; write it as host/path:tag", quote(s))
+		return Reference{}, fmt.Errorf("%s is not an unambiguous image reference; write it as host/path:tag", safetext.Quote(s))
 	}
 	return r, nil
 }
 
-// plainReferenceError drops what the parser quotes of its input, which ours has
-// quoted already, safe for a terminal and bounded.
+// plainReferenceError drops the part of the input that the parser quotes. Our message
+// has quoted the input already, bounded and safe for a terminal.
 func plainReferenceError(err error) error {
 	if strings.Contains(err.Error(), "must be lowercase") {
 		return reference.ErrNameContainsUppercase
@@ -101,15 +99,6 @@ func plainReferenceError(err error) error {
 		return errors.New("a name of 64 hexadecimal digits is an image id")
 	}
 	return err
-}
-
-// parseDigest reads a sha256 or sha512 digest.
-func parseDigest(s string) (digest.Digest, error) {
-	d, err := digest.Parse(s)
-	if err != nil || (d.Algorithm() != digest.SHA256 && d.Algorithm() != digest.SHA512) {
-		return "", fmt.Errorf("%s is not a digest; write sha256: and 64 lower-case hexadecimal digits, or sha512: and 128", quote(s))
-	}
-	return d, nil
 }
 
 // Name returns host and path, for example "docker.io/docker/dockerfile".
@@ -127,11 +116,11 @@ func (r Reference) Tag() string { return r.tag }
 // Digest returns the digest as written, or "".
 func (r Reference) Digest() digest.Digest { return r.digest }
 
-// String returns name[:tag][@digest] in full; it is what BuildKit is asked for.
+// String returns name[:tag][@digest] in canonical form.
 func (r Reference) String() string { return r.Name() + r.suffix() }
 
 // Familiar returns the reference as Docker users write it, for example
-// "docker/dockerfile:1". It parses to the same Reference.
+// "docker/dockerfile:1". [Parse] reads it as the same Reference.
 func (r Reference) Familiar() string {
 	name := familiarName(r.Name())
 	if reference.IdentifierRegexp.FindString(name) == name {
@@ -152,8 +141,7 @@ func (r Reference) suffix() string {
 	return s
 }
 
-// familiarName drops the parts of a normalised name or pattern that Docker users
-// leave out.
+// familiarName drops the parts of a canonical name or pattern that Docker users omit.
 func familiarName(name string) string {
 	short, ok := strings.CutPrefix(name, dockerHost+"/")
 	if !ok {
@@ -169,10 +157,10 @@ func familiarName(name string) string {
 	return short
 }
 
-// WithDigest returns the reference with the digest d. It fails if d is no valid
-// sha256 or sha512 digest, or if the reference has another one.
+// WithDigest returns the reference with the digest d. It fails if d isn't a valid
+// sha256 or sha512 digest, or if the reference has another digest.
 func (r Reference) WithDigest(d digest.Digest) (Reference, error) {
-	d, err := parseDigest(d.String())
+	d, err := ParseDigest(d.String())
 	if err != nil {
 		return Reference{}, err
 	}
@@ -183,7 +171,11 @@ func (r Reference) WithDigest(d digest.Digest) (Reference, error) {
 	return r, nil
 }
 
-// Tagged returns the reference with its tag only. It is the zero Reference if
+// WithName returns the reference with another name and the same tag and digest. It
+// fails if name isn't a valid one. The name need not be in canonical form.
+func (r Reference) WithName(name string) (Reference, error) { return Parse(name + r.suffix()) }
+
+// Tagged returns the reference without its digest. It returns the zero Reference if
 // there is no tag.
 func (r Reference) Tagged() Reference {
 	if r.tag == "" {
@@ -193,8 +185,8 @@ func (r Reference) Tagged() Reference {
 	return r
 }
 
-// SameRepository reports whether both references have the same name, whatever
-// their tags and digests.
+// SameRepository reports whether both references have the same name. Tags and digests
+// don't count.
 func (r Reference) SameRepository(o Reference) bool {
 	return r.host == o.host && r.path == o.path
 }
