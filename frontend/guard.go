@@ -24,7 +24,8 @@ import (
 // was judged, but for the digest of an image that was asked for without one: that a
 // client may pin.
 type guard struct {
-	schemes   []string // of the kinds, all of which is denied that isn't allowed
+	schemes   []string    // sources of these schemes are denied unless a rule allows them
+	unbound   policy.Kind // a kind of sources that no source policy can bind the daemon to, or ""
 	selectors *selectors
 	convert   map[string]string // identifier that is asked for → what is read instead
 	converts  []*spb.Rule
@@ -41,10 +42,15 @@ const (
 
 func newGuard(d policy.Decision) *guard {
 	g := &guard{selectors: newSelectors(), convert: map[string]string{}, seen: map[string]bool{}}
-	for _, k := range []policy.Kind{policy.KindImages, policy.KindGit, policy.KindHTTP, policy.KindLocal, policy.KindOCILayout, policy.KindBlob} {
-		if d.Enforces(k) {
-			g.schemes = append(g.schemes, llbops.Schemes(k)...)
+	for _, k := range policy.Kinds() {
+		if !k.IsSource() || !d.Enforces(k) {
+			continue
 		}
+		schemes := llbops.Schemes(k)
+		if len(schemes) == 0 {
+			g.unbound = k
+		}
+		g.schemes = append(g.schemes, schemes...)
 	}
 	return g
 }
@@ -53,7 +59,7 @@ func newGuard(d policy.Decision) *guard {
 // nothing to hold. It fails for what a source policy can't express; the error
 // completes "it asks for …".
 func (g *guard) addSource(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) error {
-	if op == nil || f.Exec != nil {
+	if k, err := f.Kind(); op == nil || err == nil && !k.IsSource() {
 		return nil
 	}
 	if !utf8.ValidString(op.GetIdentifier()) || strings.ContainsRune(op.GetIdentifier(), utf8.RuneError) {
@@ -117,6 +123,9 @@ func (g *guard) isNew(key string) bool {
 // policies returns the source policy, nil if nothing is restricted and nothing
 // converted. It fails as addSource does.
 func (g *guard) policies() ([]*spb.Policy, error) {
+	if g.unbound != "" {
+		return nil, fmt.Errorf("a build under rules on %s, to which no source policy can bind the daemon", g.unbound)
+	}
 	for _, from := range slices.Sorted(maps.Keys(g.convert)) {
 		if g.convert[g.convert[from]] != "" { // the daemon would convert what is converted again
 			return nil, fmt.Errorf("%s and for what that stands for, which stands for a third image", printable(from))

@@ -57,9 +57,9 @@ func (m *monitor) within(inner admitted) *monitor {
 
 // checksResults reports whether there are rules on what can be seen of a result.
 func (m *monitor) checksResults() bool {
-	return slices.ContainsFunc([]policy.Kind{
-		policy.KindImages, policy.KindGit, policy.KindHTTP, policy.KindLocal, policy.KindOCILayout, policy.KindBlob, policy.KindExec, policy.KindConfig,
-	}, m.inner.decision.Restricts)
+	return slices.ContainsFunc(policy.Kinds(), func(k policy.Kind) bool {
+		return k.InResult() && m.inner.decision.Restricts(k)
+	})
 }
 
 // definition judges all operations of a definition. It returns the source policies

@@ -42,9 +42,9 @@ func (r urlRules) patterns() (allow, deny []string) {
 // see Rule.Patterns.
 func (c *Conversion) Names() (from, to string) { return c.from.String(), c.to.String() }
 
-// globs returns the rules' patterns, and the names of their conversions and pins.
+// globs returns the names of the rules' conversions and pins.
 func (r *ImageRules) globs() []string {
-	all := both(r.Patterns())
+	var all []string
 	for i := range r.Convert {
 		from, to := r.Convert[i].Names()
 		all = append(all, from, to)

@@ -52,8 +52,10 @@ type kindRow struct {
 	// allowed returns the names that the rules allow, as they are written; nil if the kind
 	// has no such list.
 	allowed func(*Build) []string
-	// globs returns the patterns of the rules in the form in which they are compared; nil
-	// if the kind has none.
+	// patterns returns the patterns of the rules in the form in which they are compared; nil
+	// if the kind has no such lists.
+	patterns func(*Build) (allow, deny []string)
+	// globs returns whatever else in the rules can have a star; nil if nothing can.
 	globs func(*Build) []string
 
 	// noSource says that the daemon doesn't read operations of this kind from a source. No
@@ -76,8 +78,9 @@ var kinds = []kindRow{
 		rewrite: func(b *Build, r imageref.Reference) (imageref.Reference, []objection, error) {
 			return b.Images.judge(r)
 		},
-		allowed: func(b *Build) []string { return b.Images.Allow },
-		globs:   func(b *Build) []string { return b.Images.globs() },
+		allowed:  func(b *Build) []string { return b.Images.Allow },
+		patterns: func(b *Build) (allow, deny []string) { return b.Images.Patterns() },
+		globs:    func(b *Build) []string { return b.Images.globs() },
 	},
 	{
 		kind:     KindGit,
@@ -88,7 +91,7 @@ var kinds = []kindRow{
 		validate: func(v *validator, at *yaml.Node, b *Build) { v.git(at, b.Git) },
 		check:    func(b *Build, c claim) []objection { return b.Git.object(c) },
 		allowed:  func(b *Build) []string { return b.Git.Allow },
-		globs:    func(b *Build) []string { return both(b.Git.Patterns()) },
+		patterns: func(b *Build) (allow, deny []string) { return b.Git.Patterns() },
 	},
 	{
 		kind:     KindHTTP,
@@ -99,7 +102,7 @@ var kinds = []kindRow{
 		validate: func(v *validator, at *yaml.Node, b *Build) { v.http(at, b.HTTP) },
 		check:    func(b *Build, c claim) []objection { return b.HTTP.object(c) },
 		allowed:  func(b *Build) []string { return b.HTTP.Allow },
-		globs:    func(b *Build) []string { return both(b.HTTP.Patterns()) },
+		patterns: func(b *Build) (allow, deny []string) { return b.HTTP.Patterns() },
 	},
 	{
 		kind:     KindLocal,
@@ -110,7 +113,7 @@ var kinds = []kindRow{
 		validate: func(v *validator, at *yaml.Node, b *Build) { v.names(at, b.Local) },
 		check:    func(b *Build, c claim) []objection { return b.Local.object(c) },
 		allowed:  func(b *Build) []string { return b.Local.Allow },
-		globs:    func(b *Build) []string { return both(b.Local.Allow, b.Local.Deny) },
+		patterns: func(b *Build) (allow, deny []string) { return b.Local.Allow, b.Local.Deny },
 	},
 	{
 		kind: KindOCILayout,
@@ -123,7 +126,7 @@ var kinds = []kindRow{
 		validate: func(v *validator, at *yaml.Node, b *Build) { v.repositories(at, b.OCILayout) },
 		check:    func(b *Build, c claim) []objection { return b.OCILayout.object(c) },
 		allowed:  func(b *Build) []string { return b.OCILayout.Allow },
-		globs:    func(b *Build) []string { return both(b.OCILayout.Patterns()) },
+		patterns: func(b *Build) (allow, deny []string) { return b.OCILayout.Patterns() },
 	},
 	{
 		kind:     KindBlob,
@@ -134,7 +137,7 @@ var kinds = []kindRow{
 		validate: func(v *validator, at *yaml.Node, b *Build) { v.repositories(at, b.Blob) },
 		check:    func(b *Build, c claim) []objection { return b.Blob.object(c) },
 		allowed:  func(b *Build) []string { return b.Blob.Allow },
-		globs:    func(b *Build) []string { return both(b.Blob.Patterns()) },
+		patterns: func(b *Build) (allow, deny []string) { return b.Blob.Patterns() },
 	},
 	{
 		kind:     KindExec,
@@ -156,7 +159,7 @@ var kinds = []kindRow{
 		validate: func(v *validator, at *yaml.Node, b *Build) { v.repositories(at, b.Frontends) },
 		check:    func(b *Build, c claim) []objection { return b.Frontends.object(c) },
 		allowed:  func(b *Build) []string { return b.Frontends.Allow },
-		globs:    func(b *Build) []string { return both(b.Frontends.Patterns()) },
+		patterns: func(b *Build) (allow, deny []string) { return b.Frontends.Patterns() },
 		noSource: true,
 		unseen:   true,
 	},
@@ -272,16 +275,40 @@ func (b *Build) allowed(k Kind) []string {
 	return slices.Clone(all[:min(len(all), maxAllowed)])
 }
 
-// Globs returns the patterns of all rules, in the form in which they are compared: see
+// Globs returns all that can have a star in the rules, in the form in which they are compared: see
 // [Rule.Patterns], [GitRules.Patterns] and [Conversion.Names].
 func (b *Build) Globs() []string {
 	var all []string
 	for i := range kinds {
-		if row := &kinds[i]; row.globs != nil && row.rules.named(b) {
+		row := &kinds[i]
+		if !row.rules.named(b) {
+			continue
+		}
+		if row.patterns != nil {
+			allow, deny := row.patterns(b)
+			all = slices.Concat(all, allow, deny)
+		}
+		if row.globs != nil {
 			all = append(all, row.globs(b)...)
 		}
 	}
 	return all
 }
 
-func both(allow, deny []string) []string { return slices.Concat(allow, deny) }
+// Patterns returns the patterns of the rules of a kind, as Globs does; none for a kind that
+// has no lists of patterns.
+func (b *Build) Patterns(k Kind) (allow, deny []string) {
+	if row := k.row(); row != nil && row.patterns != nil && row.rules.named(b) {
+		return row.patterns(b)
+	}
+	return nil, nil
+}
+
+// Only returns the rules of one kind, without those of all others.
+func (b *Build) Only(k Kind) Build {
+	var only Build
+	if row := k.row(); row != nil {
+		row.rules.inherit(&only, b)
+	}
+	return only
+}

@@ -22,12 +22,43 @@ func (c *comparison) probes(before, after policy.Decision) [][]policy.Fact {
 		rules = append(rules, o.Build)
 	}
 	p := prober{c: c}
-	p.images(rules)
-	p.urls(rules)
-	p.names(rules)
-	p.exec(rules)
-	p.config(rules)
+	for _, k := range policy.Kinds() {
+		if probe, ok := probes[k]; ok {
+			probe(&p, rules)
+		} else if kindText(before, k) != kindText(after, k) {
+			c.complete = false // Nothing shows what the difference means.
+		}
+	}
 	return p.facts
+}
+
+// kindText returns the rules of one kind as text, to compare.
+func kindText(d policy.Decision, k policy.Kind) string {
+	var parts []string
+	for _, o := range d.Obligations.Build {
+		parts = append(parts, string(o.Mode), marshal(o.Build.Only(k)))
+	}
+	return strings.Join(parts, "\x01")
+}
+
+// probes add the examples of one kind.
+var probes = map[policy.Kind]func(p *prober, rules []policy.Build){
+	policy.KindImages: (*prober).images,
+	policy.KindGit:    (*prober).git,
+	policy.KindHTTP:   (*prober).http,
+	policy.KindLocal:  (*prober).local,
+	policy.KindOCILayout: func(p *prober, rules []policy.Build) {
+		p.patterns(rules, policy.KindOCILayout, func(n string) policy.Fact { return policy.Fact{OCILayout: n + ":" + p.c.fresh} })
+	},
+	policy.KindBlob: func(p *prober, rules []policy.Build) {
+		p.patterns(rules, policy.KindBlob, func(n string) policy.Fact { return policy.Fact{Blob: n + "@" + p.c.other.String()} })
+	},
+	policy.KindExec: (*prober).exec,
+	policy.KindFrontends: func(p *prober, rules []policy.Build) {
+		p.patterns(rules, policy.KindFrontends, func(n string) policy.Fact { return policy.Fact{Frontend: n + ":" + p.c.fresh} })
+	},
+	policy.KindContainers: func(p *prober, _ []policy.Build) { p.add(policy.Fact{Container: &policy.ExecFact{}}) },
+	policy.KindConfig:     (*prober).config,
 }
 
 // prober collects examples of facts.
@@ -140,27 +171,27 @@ func convertedTo(r *policy.ImageRules, name string) []string {
 	return out
 }
 
-// urls adds repositories and downloads.
-func (p *prober) urls(rules []policy.Build) {
-	var git, http []string
-	hasGit, hasHTTP := false, false
-	for _, b := range rules {
-		if r := b.Git; r != nil {
-			allow, deny := r.Patterns()
-			git, hasGit = slices.Concat(git, allow, deny), true
-		}
-		if r := b.HTTP; r != nil {
-			allow, deny := r.Patterns()
-			http, hasHTTP = slices.Concat(http, allow, deny), true
-		}
+// named returns the patterns of the rules of a kind, and whether there are such rules.
+func named(rules []policy.Build, k policy.Kind) (patterns []string, ok bool) {
+	for i := range rules {
+		allow, deny := rules[i].Patterns(k)
+		patterns = slices.Concat(patterns, allow, deny)
+		ok = ok || slices.Contains(rules[i].Kinds(), k)
 	}
-	if hasGit {
-		for _, url := range p.exampleURLs(git) {
+	return patterns, ok
+}
+
+func (p *prober) git(rules []policy.Build) {
+	if patterns, ok := named(rules, policy.KindGit); ok {
+		for _, url := range p.exampleURLs(patterns) {
 			p.add(policy.Fact{Git: &policy.GitFact{URL: url}}, policy.Fact{Git: &policy.GitFact{URL: url, Ref: commit}})
 		}
 	}
-	if hasHTTP {
-		for _, url := range p.exampleURLs(http) {
+}
+
+func (p *prober) http(rules []policy.Build) {
+	if patterns, ok := named(rules, policy.KindHTTP); ok {
+		for _, url := range p.exampleURLs(patterns) {
 			p.add(policy.Fact{HTTP: &policy.HTTPFact{URL: url}}, policy.Fact{HTTP: &policy.HTTPFact{URL: url, Checksum: p.c.other.String()}})
 		}
 	}
@@ -187,35 +218,19 @@ func (p *prober) exampleURLs(patterns []string) []string {
 	return out
 }
 
-// names adds what has rules on names alone.
-func (p *prober) names(rules []policy.Build) {
-	for _, kind := range []struct {
-		rules func(b policy.Build) *policy.PatternRules
-		fact  func(name string) policy.Fact
-	}{
-		{func(b policy.Build) *policy.PatternRules { return b.OCILayout }, func(n string) policy.Fact { return policy.Fact{OCILayout: n + ":" + p.c.fresh} }},
-		{func(b policy.Build) *policy.PatternRules { return b.Blob }, func(n string) policy.Fact { return policy.Fact{Blob: n + "@" + p.c.other.String()} }},
-		{func(b policy.Build) *policy.PatternRules { return b.Frontends }, func(n string) policy.Fact { return policy.Fact{Frontend: n + ":" + p.c.fresh} }},
-	} {
-		patterns, named := []string{}, false
-		for _, b := range rules {
-			if r := kind.rules(b); r != nil {
-				allow, deny := r.Patterns()
-				patterns, named = slices.Concat(patterns, allow, deny), true
-			}
-		}
-		if !named {
-			continue
-		}
+// patterns adds a kind that has rules on names of repositories alone.
+func (p *prober) patterns(rules []policy.Build, k policy.Kind, fact func(name string) policy.Fact) {
+	if patterns, ok := named(rules, k); ok {
 		for _, name := range p.examples(patterns) {
-			p.add(kind.fact(name))
+			p.add(fact(name))
 		}
 	}
+}
+
+func (p *prober) local(rules []policy.Build) {
 	for _, name := range p.texts(rules, func(b policy.Build) []string {
-		if b.Local == nil {
-			return nil
-		}
-		return slices.Concat(b.Local.Allow, b.Local.Deny)
+		allow, deny := b.Patterns(policy.KindLocal)
+		return slices.Concat(allow, deny)
 	}) {
 		p.add(policy.Fact{Local: name})
 	}

@@ -7,9 +7,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// exec adds commands that use one thing each, and a container.
+// exec adds commands that use one thing each.
 func (p *prober) exec(rules []policy.Build) {
-	p.add(policy.Fact{Container: &policy.ExecFact{}})
 	add := func(f policy.ExecFact) {
 		none := f
 		none.Network = policy.NetworkNone // so that nothing else is refused where default isn't allowed

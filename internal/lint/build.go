@@ -47,11 +47,10 @@ func (c *checker) ruleBuild(r *rule) {
 	if c.policy.Build == nil {
 		return
 	}
-	own, wide := kinds(r.Build), kinds(c.policy.Build)
 	for _, k := range r.Build.Kinds() {
-		if kind := string(k); own[kind] == wide[kind] {
+		if text := writtenRules(r.Build, k); text != "" && text == writtenRules(c.policy.Build, k) {
 			tell(BuildRepeated, "build.%s repeats that of the whole policy, which applies anyway; remove "+
-				"it", kind)
+				"it", k)
 		}
 	}
 }
@@ -60,21 +59,13 @@ func (c *checker) dispatch(r *rule) policy.Dispatch {
 	return cmp.Or(r.Dispatch, c.policy.Dispatch, policy.DispatchForward)
 }
 
-// kinds returns the rules of each kind as YAML, for comparison.
-func kinds(b *policy.Build) map[string]string {
-	var nodes map[string]yaml.Node
-	data, err := yaml.Marshal(b)
-	if err == nil {
-		err = yaml.Unmarshal(data, &nodes)
+// writtenRules returns the rules of a kind as text, to compare.
+func writtenRules(b *policy.Build, k policy.Kind) string {
+	text, err := yaml.Marshal(b.Only(k))
+	if err != nil {
+		return "" // It is never an error for rules that were parsed.
 	}
-	out := map[string]string{}
-	for kind, node := range nodes {
-		text, bad := yaml.Marshal(&node)
-		if err == nil && bad == nil { // it never fails for what was parsed
-			out[kind] = string(text)
-		}
-	}
-	return out
+	return string(text)
 }
 
 // unseen looks for build rules that forward can't apply. It checks the result that a
@@ -99,46 +90,56 @@ func (c *checker) unseen(b *policy.Build, who string, tell tell) {
 	}
 }
 
-// build checks build rules on their own.
-func (c *checker) build(b *policy.Build, tell tell) {
-	if r := b.Images; r != nil {
-		allow, deny := r.Patterns()
-		c.patternsOf("images", allow, deny, !r.RequireDigest, tell)
-		c.conversions(r, tell)
-		c.buildPins(r, tell)
-	}
-	for _, k := range []struct {
-		kind string
-		r    *policy.PatternRules
-	}{{"ociLayout", b.OCILayout}, {"blob", b.Blob}, {"frontends", b.Frontends}} {
-		if k.r != nil {
-			allow, deny := k.r.Patterns()
-			c.patternsOf(k.kind, allow, deny, true, tell)
-			if k.kind == "frontends" {
-				c.nestedFrontends(allow, tell)
-			}
+// buildCheck checks the build rules of one kind on their own.
+type buildCheck func(c *checker, b *policy.Build, tell tell)
+
+// buildChecks are the checks of kinds that have more than lists of name patterns.
+var buildChecks = map[policy.Kind]buildCheck{
+	policy.KindImages: func(c *checker, b *policy.Build, tell tell) {
+		allow, deny := b.Images.Patterns()
+		c.patternsOf("images", allow, deny, !b.Images.RequireDigest, tell)
+		c.conversions(b.Images, tell)
+		c.buildPins(b.Images, tell)
+	},
+	policy.KindFrontends: func(c *checker, b *policy.Build, tell tell) {
+		allow, deny := b.Frontends.Patterns()
+		c.patternsOf("frontends", allow, deny, true, tell)
+		c.nestedFrontends(allow, tell)
+	},
+	policy.KindGit: func(c *checker, b *policy.Build, tell tell) {
+		allow, deny := b.Git.Patterns()
+		c.urlsOf("git", allow, deny, b.Git.RequireCommit, tell)
+	},
+	policy.KindHTTP: func(c *checker, b *policy.Build, tell tell) {
+		allow, deny := b.HTTP.Patterns()
+		c.urlsOf("http", allow, deny, b.HTTP.RequireChecksum, tell)
+	},
+	policy.KindLocal: func(_ *checker, b *policy.Build, tell tell) {
+		if slices.ContainsFunc(b.Local.Allow, isAnyTag) && len(b.Local.Deny) == 0 {
+			tell(BuildAllowsAny, "build.local allows every directory; name directories, or remove it")
 		}
-	}
-	if r := b.Git; r != nil {
-		allow, deny := r.Patterns()
-		c.urlsOf("git", allow, deny, r.RequireCommit, tell)
-	}
-	if r := b.HTTP; r != nil {
-		allow, deny := r.Patterns()
-		c.urlsOf("http", allow, deny, r.RequireChecksum, tell)
-	}
-	if r := b.Local; r != nil && slices.ContainsFunc(r.Allow, isAnyTag) && len(r.Deny) == 0 {
-		tell(BuildAllowsAny, "build.local allows every directory; name directories, or remove it")
-	}
-	if r := b.Exec; r != nil {
-		if slices.Contains(r.Networks, policy.NetworkHost) {
+	},
+	policy.KindExec: func(_ *checker, b *policy.Build, tell tell) {
+		if slices.Contains(b.Exec.Networks, policy.NetworkHost) {
 			tell(HostNetwork, "build.exec.networks has host, so commands can reach everything that the "+
 				"daemon's machine can, including its local services; remove it")
 		}
-		if r.Insecure {
+		if b.Exec.Insecure {
 			tell(InsecureExec, "build.exec.insecure lets commands run without the sandbox, as root on "+
 				"the daemon's machine; remove it")
 		}
+	},
+}
+
+// build checks build rules on their own, kind by kind.
+func (c *checker) build(b *policy.Build, tell tell) {
+	for _, k := range b.Kinds() {
+		if check, ok := buildChecks[k]; ok {
+			check(c, b, tell)
+			continue
+		}
+		allow, deny := b.Patterns(k)
+		c.patternsOf(string(k), allow, deny, true, tell)
 	}
 }
 
