@@ -2,11 +2,9 @@ package frontend
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -20,15 +18,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
-)
-
-// What the gateway hands to a frontend in its environment
-// (frontend/gateway/gateway.go).
-const (
-	envOption  = "BUILDKIT_FRONTEND_OPT_"
-	envSession = "BUILDKIT_SESSION_ID"
-	envWorkers = "BUILDKIT_WORKERS"
-	envProduct = "BUILDKIT_EXPORTEDPRODUCT"
+	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 )
 
 // Serve answers the one build for which the daemon started this process. Conn is
@@ -39,9 +29,9 @@ const (
 // hands on what others ask needs the connection itself: their errors have to cross
 // without being taken apart and put together again.
 func (f Frontend) Serve(ctx context.Context, conn net.Conn, environ []string) error {
-	env := parseEnvironment(environ)
-	if env.product != "" {
-		apicaps.ExportedProduct = env.product
+	env := gatewayopts.FromEnviron(environ)
+	if env.Product != "" {
+		apicaps.ExportedProduct = env.Product
 	}
 	cc, err := dial(conn)
 	if err != nil {
@@ -53,7 +43,7 @@ func (f Frontend) Serve(ctx context.Context, conn net.Conn, environ []string) er
 		raw:             gwpb.NewLLBBridgeClient(cc),
 		environment:     env,
 	}
-	c, err := grpcclient.New(ctx, env.options, env.session, env.product, f.bridge, env.workers)
+	c, err := grpcclient.New(ctx, env.Options, env.Session, env.Product, f.bridge, env.Workers)
 	if err != nil {
 		return fmt.Errorf("failed to talk to the daemon: %w", err)
 	}
@@ -64,42 +54,12 @@ func (f Frontend) Serve(ctx context.Context, conn net.Conn, environ []string) er
 	return err
 }
 
-// environment is what a frontend learns from its environment.
-type environment struct {
-	options          map[string]string
-	session, product string
-	workersJSON      string
-	workers          []client.WorkerInfo
-}
-
-func parseEnvironment(environ []string) environment {
-	env := environment{options: map[string]string{}}
-	for _, e := range environ {
-		name, value, _ := strings.Cut(e, "=")
-		switch {
-		case name == envSession:
-			env.session = value
-		case name == envProduct:
-			env.product = value
-		case name == envWorkers:
-			env.workersJSON = value
-			if json.Unmarshal([]byte(value), &env.workers) != nil {
-				env.workers = nil // as grpcclient has it
-			}
-		case strings.HasPrefix(name, envOption):
-			key, option, _ := strings.Cut(value, "=")
-			env.options[key] = option
-		}
-	}
-	return env
-}
-
 // bridge is the daemon's end of the gateway. Its own calls are those of grpcclient,
 // whose errors have types; raw is for calls that are passed on.
 type bridge struct {
 	gwpb.LLBBridgeClient
 	raw         gwpb.LLBBridgeClient
-	environment environment
+	environment gatewayopts.Environment
 	result      atomic.Pointer[gwpb.Result]
 	pong        atomic.Pointer[gwpb.PongResponse]
 	releases    sync.WaitGroup // of containers, that go on while the result is returned

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
@@ -44,8 +45,8 @@ func TestTheSyntaxThatAFrontendNamesReachesTheOneThatItRuns(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
 	opts := map[string]string{optionkeys.Syntax: "corp/other:1", "build-arg:POLICY_FRONTEND_POLICY": "x"}
-	require.Equal(t, map[string]string{optionkeys.Syntax: "corp/other:1"}, s.broker.build.nest(opts, nil).opts.forInner(policy.Obligations{}))
-	require.Empty(t, parseOptions(opts).forInner(policy.Obligations{}))
+	require.Equal(t, map[string]string{optionkeys.Syntax: "corp/other:1"}, s.broker.build.nest(opts, nil).opts.Inner(policy.Obligations{}))
+	require.Empty(t, gatewayopts.Parse(opts).Inner(policy.Obligations{}))
 }
 
 func TestAnErrorHasSoManyDetails(t *testing.T) {
@@ -162,12 +163,12 @@ func TestAContainerIsReleasedThatNobodyWaitedFor(t *testing.T) {
 // What a rule takes off the outer frontend, the one that it runs doesn't get either.
 func TestAStrippedCacheIsNotImportedByANestedFrontend(t *testing.T) {
 	t.Parallel()
-	c := newFake(t, "", map[string]string{keyCacheFrom: "corp/cache"})
+	c := newFake(t, "", map[string]string{gatewayopts.CacheFrom: "corp/cache"})
 	named := []*gwpb.CacheOptionsEntry{{Type: "registry", Attrs: map[string]string{"ref": "corp/cache"}}}
 	outer := monitorOf(t, c, mediated)
 	require.NoError(t, outer.within(outer.inner).cacheImports(named))
 	inner := outer.inner
-	outer.inner.decision.Obligations.Strip = []string{keyCacheFrom}
+	outer.inner.decision.Obligations.Strip = []string{gatewayopts.CacheFrom}
 	require.Error(t, outer.within(inner).cacheImports(named))
 }
 

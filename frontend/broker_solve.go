@@ -3,8 +3,6 @@ package frontend
 import (
 	"context"
 	"fmt"
-	"maps"
-	"strings"
 
 	"github.com/distribution/reference"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -12,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -170,12 +169,12 @@ func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.R
 		return nil, err
 	}
 	for k, v := range req.FrontendOpt {
-		if strings.ContainsAny(k, "=\x00") || strings.Contains(v, "\x00") { // it would arrive as another one (parseEnvironment)
+		if !gatewayopts.Writable(k, v) {
 			return nil, s.monitor.refuseUnknown("a frontend with the option " + printable(k) + ", which can't be handed over as it is")
 		}
 	}
 	inner := s.build.nest(req.FrontendOpt, req.FrontendInputs)
-	for _, name := range inner.opts.namedContexts() {
+	for _, name := range inner.opts.NamedContexts() {
 		if named, err := imageref.Parse(name); err == nil && named.SameRepository(ref) {
 			return nil, s.monitor.refuseUnknown(fmt.Sprintf("the frontend %s by a named context over it; ask for the image itself", ref.Familiar()))
 		}
@@ -192,10 +191,7 @@ func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.R
 func (b *build) nest(opts map[string]string, inputs map[string]*pb.Definition) *build {
 	n := *b
 	n.nested, n.inputs = true, inputs
-	n.opts = parseOptions(opts)
-	n.opts.nested = true
-	n.opts.source, n.opts.self = b.opts.source, b.opts.self
-	n.opts.sent = maps.Clone(n.opts.sent)
+	n.opts = b.opts.Nested(opts)
 	return &n
 }
 

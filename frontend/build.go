@@ -17,6 +17,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
 
+	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -57,11 +58,11 @@ func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, e
 	if log == nil {
 		log = io.Discard
 	}
-	b := build{client: c, bridge: f.bridge, log: log, opts: parseOptions(c.BuildOpts().Opts), file: newBuildFile(c), now: now().UTC()}
+	b := build{client: c, bridge: f.bridge, log: log, opts: gatewayopts.Parse(c.BuildOpts().Opts), file: newBuildFile(c), now: now().UTC()}
 	res, err := b.run(ctx, f.PolicyPath)
 	var r *refusal
 	if errors.As(err, &r) {
-		if b.opts.subrequest() == PolicySubrequest {
+		if b.subrequest() == PolicySubrequest {
 			return b.answer(ctx, r.origin, r.decision)
 		}
 		return nil, b.deny(ctx, r)
@@ -76,7 +77,7 @@ type build struct {
 	log    io.Writer
 	nested bool          // another frontend asks for this one
 	step   digest.Digest // of the line of progress about the frontend, to attach warnings to
-	opts   options
+	opts   gatewayopts.Options
 	file   *buildFile
 	layers policy.Layers
 	inputs map[string]*pb.Definition
@@ -110,12 +111,12 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 		}
 	}
 
-	if b.opts.subrequest() == PolicySubrequest {
+	if b.subrequest() == PolicySubrequest {
 		return b.answer(ctx, chosen.origin, chosen.decision)
 	}
 
 	res, decision, err := b.dispatch(ctx, chosen)
-	if b.opts.subrequest() == subrequests.RequestSubrequestsDescribe {
+	if b.subrequest() == subrequests.RequestSubrequestsDescribe {
 		res, err = describe(res, err)
 	}
 	if err != nil {

@@ -36,7 +36,7 @@ func (b *build) builtin(ctx context.Context, chosen admitted, m *monitor) (*gwpb
 	opts := b.innerOptions(chosen)
 	return b.serveInner(ctx, chosen, m, func(ctx context.Context, s *broker) error {
 		env := b.bridge.environment
-		c, err := grpcclient.New(ctx, opts, env.session, env.product, inProcess{broker: s}, env.workers)
+		c, err := grpcclient.New(ctx, opts, env.Session, env.Product, inProcess{broker: s}, env.Workers)
 		if err != nil {
 			return err
 		}

@@ -8,13 +8,8 @@ import (
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 
+	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/policy"
-)
-
-// Options in which a client names the caches to import.
-const (
-	keyCacheImports = "cache-imports"
-	keyCacheFrom    = "cache-from"
 )
 
 // cacheImports refuses the import of a build cache that the client did not name:
@@ -23,7 +18,7 @@ func (m *monitor) cacheImports(entries []*gwpb.CacheOptionsEntry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	named, err := m.build.opts.cacheImports(m.inner.decision.Obligations)
+	named, err := cacheImports(m.build.opts, m.inner.decision.Obligations)
 	if err != nil {
 		return m.refuseUnknown(err.Error())
 	}
@@ -44,22 +39,21 @@ func (m *monitor) cacheImports(entries []*gwpb.CacheOptionsEntry) error {
 
 // cacheImports returns the caches that the client names and the inner frontend gets
 // to see (frontend/dockerui/config.go, Client.init).
-func (o options) cacheImports(by policy.Obligations) ([]*gwpb.CacheOptionsEntry, error) {
-	opts := o.forInner(by)
+func cacheImports(o gatewayopts.Options, by policy.Obligations) ([]*gwpb.CacheOptionsEntry, error) {
 	var named []*gwpb.CacheOptionsEntry
-	if list := opts[keyCacheImports]; list != "" {
+	if list := o.InnerValue(gatewayopts.CacheImports, by); list != "" {
 		var entries []struct {
 			Type  string
 			Attrs map[string]string
 		}
 		if err := json.Unmarshal([]byte(list), &entries); err != nil {
-			return nil, fmt.Errorf("build caches by an option %s that can't be read", keyCacheImports)
+			return nil, fmt.Errorf("build caches by an option %s that can't be read", gatewayopts.CacheImports)
 		}
 		for _, e := range entries {
 			named = append(named, &gwpb.CacheOptionsEntry{Type: e.Type, Attrs: e.Attrs})
 		}
 	}
-	if list := opts[keyCacheFrom]; list != "" {
+	if list := o.InnerValue(gatewayopts.CacheFrom, by); list != "" {
 		for ref := range strings.SplitSeq(list, ",") {
 			named = append(named, &gwpb.CacheOptionsEntry{Type: "registry", Attrs: map[string]string{"ref": ref}})
 		}

@@ -12,6 +12,12 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
+// Names of BuildKit's gateway (frontend/gateway/gateway.go, client/llb/source.go).
+const (
+	gatewayFrontend  = "gateway.v0"
+	dockerImageProto = "docker-image://"
+)
+
 // dispatch runs the frontend that was chosen in the way that the policy says, with
 // all it does judged, and returns its result and the decision after that.
 func (b *build) dispatch(ctx context.Context, chosen admitted) (*client.Result, policy.Decision, error) {
@@ -78,7 +84,7 @@ func (b *build) serveInner(ctx context.Context, chosen admitted, m *monitor, run
 
 // innerOptions are the options for a frontend behind a broker.
 func (b *build) innerOptions(chosen admitted) map[string]string {
-	opts := b.opts.forInner(chosen.decision.Obligations)
+	opts := b.opts.Inner(chosen.decision.Obligations)
 	opts[optionkeys.Source] = chosen.pinned().String()
 	if !b.nested {
 		// With cmdline set, docker/dockerfile does not follow a `# syntax` line again. One

@@ -39,12 +39,12 @@ func (b *build) forward(ctx context.Context, a admitted, m *monitor) (*client.Re
 	if err != nil {
 		return nil, err
 	}
-	source, err := standIn(b.opts.source, a.pinned().Digest())
+	source, err := standIn(b.opts.SelfRef(), a.pinned().Digest())
 	if err != nil {
 		return nil, err
 	}
 	// Ours come last: neither the client nor the policy's options can set them.
-	opts := b.opts.forInner(a.decision.Obligations)
+	opts := b.opts.Inner(a.decision.Obligations)
 	opts[optionkeys.Source] = source
 	// With cmdline set, docker/dockerfile does not follow a `# syntax` line again.
 	opts[optionkeys.Cmdline] = a.cmdline

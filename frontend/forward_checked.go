@@ -32,7 +32,7 @@ func (b *build) forwardChecked(ctx context.Context, req *gwpb.SolveRequest, m *m
 	default:
 		return nil, m.refuseUnknown("a result in a form that this version does not know")
 	}
-	imports, err := b.opts.cacheImports(m.inner.decision.Obligations)
+	imports, err := cacheImports(b.opts, m.inner.decision.Obligations)
 	if err != nil {
 		return nil, m.refuseUnknown(err.Error())
 	}

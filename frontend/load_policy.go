@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
@@ -15,7 +16,7 @@ import (
 // sent one. Whatever is wrong with either is an error: no build runs on half a
 // policy. The layers that come with an error hold what could be read, for the
 // message.
-func loadPolicies(path string, o options) (policy.Layers, error) {
+func loadPolicies(path string, o gatewayopts.Options) (policy.Layers, error) {
 	embedded, err := loadEmbedded(path)
 	if err != nil {
 		return policy.Layers{}, err
@@ -24,7 +25,7 @@ func loadPolicies(path string, o options) (policy.Layers, error) {
 	if err != nil {
 		return policy.Layers{}, err
 	}
-	doc, ok := o.sent[optionkeys.Overlay]
+	doc, ok := o.Overlay()
 	if !ok {
 		return alone, nil
 	}

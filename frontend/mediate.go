@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
+	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -161,7 +162,7 @@ func (b *build) metadata(ctx context.Context, image imageref.Reference) (string,
 }
 
 // process is what starts the frontend (frontend/gateway/gateway.go, Solve).
-func (i innerImage) process(env environment, opts map[string]string) *pb.Meta {
+func (i innerImage) process(env gatewayopts.Environment, opts map[string]string) *pb.Meta {
 	meta := &pb.Meta{Args: []string{"/run"}, Cwd: "/", User: innerUser, RemoveMountStubsRecursive: true, Env: slices.Clone(i.config.Env)}
 	if i.config.Entrypoint != nil {
 		meta.Args = i.config.Entrypoint
@@ -169,12 +170,7 @@ func (i innerImage) process(env environment, opts map[string]string) *pb.Meta {
 	if i.config.WorkingDir != "" {
 		meta.Cwd = i.config.WorkingDir
 	}
-	n := 0
-	for k, v := range opts {
-		meta.Env = append(meta.Env, fmt.Sprintf("%s%d=%s=%s", envOption, n, k, v))
-		n++
-	}
-	meta.Env = append(meta.Env, envSession+"="+env.session, envWorkers+"="+env.workersJSON, envProduct+"="+env.product)
+	meta.Env = append(meta.Env, env.Environ(opts)...)
 	return meta
 }
 
@@ -188,7 +184,7 @@ const (
 // doesn't declare.
 func (b *build) supports(config ocispecs.ImageConfig) error {
 	has := capNames(config.Labels[labelCaps])
-	needs := capNames(b.opts.sent[optionkeys.Caps])
+	needs := capNames(b.opts.Get(optionkeys.Caps))
 	if len(b.inputs) > 0 {
 		needs = append(needs, capInputs)
 	}

@@ -122,7 +122,7 @@ func (m *monitor) container(ctx context.Context, req *gwpb.NewContainerRequest, 
 // configurations of images, and what the daemon makes of the result by itself.
 func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error {
 	if m.inner.decision.Restricts(policy.KindConfig) {
-		configs, err := configsOf(res, b.opts.subrequest() != "")
+		configs, err := configsOf(res, b.subrequest() != "")
 		if err != nil {
 			return m.refuseUnknown(err.Error())
 		}
@@ -135,7 +135,7 @@ func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error 
 	if b.nested || !m.inner.decision.Restricts(policy.KindImages) {
 		return nil
 	}
-	scanner, err := b.opts.scannerOf(res)
+	scanner, err := scannerOf(b.opts.Visible(), res)
 	if err != nil {
 		return m.refuseUnknown(err.Error())
 	}

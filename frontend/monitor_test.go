@@ -13,6 +13,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/stretchr/testify/require"
 
+	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -46,7 +47,7 @@ func monitorOf(tb testing.TB, c *fakeClient, doc string) *monitor {
 	require.NoError(tb, err)
 	d := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref, Digest: digestOne})
 	require.Contains(tb, []policy.Verdict{policy.Allow, policy.Warn}, d.Verdict, d.Reason)
-	b := &build{client: c, opts: parseOptions(c.opts), file: newBuildFile(c), layers: layers, step: "sha256:step"}
+	b := &build{client: c, opts: gatewayopts.Parse(c.opts), file: newBuildFile(c), layers: layers, step: "sha256:step"}
 	return b.newMonitor(admitted{request: request{written: "docker/dockerfile:1", ref: ref}, decision: d})
 }
 

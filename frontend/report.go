@@ -11,6 +11,7 @@ import (
 
 	"github.com/moby/buildkit/frontend/gateway/client"
 
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -116,8 +117,10 @@ func (b *build) warn(ctx context.Context, a admitted) {
 			b.warnAt(ctx, "policy: "+w, opts)
 		}
 	}
-	for _, w := range b.opts.warnings {
-		b.warnAt(ctx, w, client.WarnOpts{Level: 1})
+	for _, k := range b.opts.Unknown() {
+		b.warnAt(ctx, fmt.Sprintf(
+			"build-arg %s is not one that the policy frontend knows: it has no effect (known: %s)",
+			printable(optionkeys.ArgName(k)), optionkeys.ArgName(optionkeys.Overlay)), client.WarnOpts{Level: 1})
 	}
 }
 

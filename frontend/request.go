@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -39,17 +40,18 @@ func firstRequest(rs []request) request {
 //
 // It fails when nothing is asked for, or when what is asked for isn't an image
 // reference; that one is then the list.
-func findRequests(ctx context.Context, o options, file *buildFile, defaultFrontend string) ([]request, error) {
-	self := o.self
-	if _, err := imageref.Parse(o.source); err != nil {
-		return nil, fmt.Errorf("the source option %s does not say under which reference the policy frontend runs: %w", printable(o.source), err)
+func findRequests(ctx context.Context, o gatewayopts.Options, file *buildFile, defaultFrontend string) ([]request, error) {
+	self, err := o.Self()
+	if err != nil {
+		return nil, fmt.Errorf("the source option %s does not say under which reference the policy frontend runs: %w", printable(o.SelfRef()), err)
 	}
 
 	var found []directive
-	if _, inner, ok := strings.Cut(strings.TrimSpace(o.sent[optionkeys.Cmdline]), " "); ok {
-		found = append(found, directive{strings.TrimSpace(inner), origin{kind: fromCmdline, cmdline: o.sent[optionkeys.Cmdline], syntaxArg: o.sent[optionkeys.Syntax]}})
+	cmdline, syntax := o.Get(optionkeys.Cmdline), o.Get(optionkeys.Syntax)
+	if _, inner, ok := strings.Cut(strings.TrimSpace(cmdline), " "); ok {
+		found = append(found, directive{strings.TrimSpace(inner), origin{kind: fromCmdline, cmdline: cmdline, syntaxArg: syntax}})
 	}
-	if inner, ok := dropSelf(self, o.sent[optionkeys.Syntax]); ok && (len(found) == 0 || inner != found[0].value) {
+	if inner, ok := dropSelf(self, syntax); ok && (len(found) == 0 || inner != found[0].value) {
 		found = append(found, directive{inner, origin{kind: fromSyntaxArg}})
 	}
 	if len(found) == 0 {

@@ -33,12 +33,16 @@ func (a admitted) pinned() imageref.Reference { return a.decision.Reference }
 // registry for a frontend that is refused anyway, then on the digest that the tag
 // has now. Whatever isn't a clear yes is a refusal.
 func (b *build) authorize(ctx context.Context, r request) (admitted, error) {
+	self, err := b.opts.Self()
+	if err != nil {
+		return admitted{}, b.refuse(r, err)
+	}
 	req := policy.Request{
 		Requested:     r.written,
 		Reference:     r.ref,
-		Self:          b.opts.self,
-		NamedContexts: b.opts.namedContexts(),
-		Options:       b.opts.judged(),
+		Self:          self,
+		NamedContexts: b.opts.NamedContexts(),
+		Options:       b.opts.Visible(),
 		Inputs:        slices.Sorted(maps.Keys(b.inputs)),
 		Time:          b.now,
 	}

@@ -77,8 +77,8 @@ const predicateSPDX = "https://spdx.dev/Document"
 // asks for, "" if it makes none: it does where the frontend has not, outside of all that
 // is judged otherwise (control/control.go, Solve; solver/llbsolver/proc/sbom.go). The
 // error completes "it asks for …".
-func (o options) scannerOf(res *gwpb.Result) (string, error) {
-	attests, err := attestations.Parse(o.sent)
+func scannerOf(opts map[string]string, res *gwpb.Result) (string, error) {
+	attests, err := attestations.Parse(opts)
 	if err != nil {
 		return "", fmt.Errorf("attestations in a form that can't be read: %w", err)
 	}

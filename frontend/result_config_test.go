@@ -61,10 +61,11 @@ func TestEveryConfigurationThatAnExporterCouldTakeIsJudged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := monitorOf(t, newFake(t, "", nil), noRoot)
+			opts := map[string]string{}
 			if tc.subrequest {
-				m.build.opts.sent[keyRequestID] = "frontend.outline"
+				opts[keyRequestID] = "frontend.outline"
 			}
+			m := monitorOf(t, newFake(t, "", opts), noRoot)
 			tc.res.Metadata = map[string][]byte{}
 			for k, v := range tc.metadata {
 				tc.res.Metadata[k] = []byte(v)

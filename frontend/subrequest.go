@@ -38,7 +38,7 @@ var policySubrequest = subrequests.Request{
 	Metadata:    []subrequests.Named{{Name: metaResultJSON}, {Name: metaResultText}, {Name: metaResultStatus}},
 }
 
-func (o options) subrequest() string { return o.sent[keyRequestID] }
+func (b *build) subrequest() string { return b.opts.Get(keyRequestID) }
 
 // Answer is what PolicySubrequest returns as JSON: the decision, and what a
 // refusal says beyond it.

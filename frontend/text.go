@@ -1,0 +1,36 @@
+package frontend
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// printable quotes what a client sent where it holds anything but plain text, so
+// that it can't write to the terminal of whoever reads the message.
+func printable(s string) string {
+	const most = 300
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	if q := strconv.Quote(s); q != `"`+s+`"` || s == "" {
+		return q
+	}
+	return s
+}
+
+// legible bounds a text that comes from elsewhere, such as a registry's error, and
+// takes out of it what a terminal might act on. Line breaks stay.
+func legible(s string) string {
+	const most = 4000
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || (r != utf8.RuneError && unicode.IsGraphic(r)) {
+			return r
+		}
+		return -1
+	}, s)
+}
