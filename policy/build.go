@@ -3,6 +3,7 @@ package policy
 import (
 	"github.com/opencontainers/go-digest"
 
+	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -167,4 +168,4 @@ type Demand struct {
 }
 
 // urlRules are compiled rules on URLs.
-type urlRules struct{ allow, deny []urlPattern }
+type urlRules struct{ allow, deny []urlmatch.Pattern }

@@ -1,10 +1,6 @@
 package policy
 
-import (
-	"strings"
-
-	"github.com/policy-frontend/policy-frontend/policy/imageref"
-)
+import "fmt"
 
 // Patterns returns the rules' patterns in the form in which they are compared, see
 // Rule.Patterns.
@@ -27,15 +23,7 @@ func (r *GitRules) Patterns() (allow, deny []string) { return r.urls.patterns() 
 func (r *HTTPRules) Patterns() (allow, deny []string) { return r.urls.patterns() }
 
 func (r urlRules) patterns() (allow, deny []string) {
-	written := func(patterns []urlPattern) []string {
-		out := make([]string, len(patterns))
-		for i, p := range patterns {
-			// A pattern can't have an encoded star, so that each is one.
-			out[i] = strings.ReplaceAll(p.location.String(), "%2A", "*")
-		}
-		return out
-	}
-	return written(r.allow), written(r.deny)
+	return writtenPatterns(r.allow), writtenPatterns(r.deny)
 }
 
 // Names returns the conversion's two names in the form in which they are compared,
@@ -55,7 +43,7 @@ func (r *ImageRules) globs() []string {
 	return all
 }
 
-func writtenPatterns(patterns []imageref.Pattern) []string {
+func writtenPatterns[P fmt.Stringer](patterns []P) []string {
 	out := make([]string, len(patterns))
 	for i, p := range patterns {
 		out[i] = p.String()

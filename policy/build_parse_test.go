@@ -136,7 +136,7 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 		{"a conversion of a pattern", top + "{images: {convert: [{from: \"a/*\", to: b}]}}\n", `p:2:35: from: "a/*" is not one repository`},
 		{"a conversion of a folder to a repository", top + "{images: {convert: [{from: \"a/**\", to: b}]}}\n", "p:2:47: from and to must both end in /** or both not"},
 		{"a URL without a scheme", top + "{git: {allow: [\"git.example/**\"]}}\n", `p:2:23: allow: "git.example/**" has no scheme; write one like https://corp.example/**`},
-		{"a URL with another scheme", top + "{http: {deny: [\"ftp://x.example/**\"]}}\n", `p:2:23: deny: "ftp://x.example/**" can't be a pattern: the URL has another scheme than https and http`},
+		{"a URL with another scheme", top + "{http: {deny: [\"ftp://x.example/**\"]}}\n", `p:2:23: deny: "ftp://x.example/**" can't be a pattern: the URL's scheme must be one of https and http`},
 		{"a network that there isn't", top + "{exec: {networks: [bridge]}}\n", `p:2:27: networks: "bridge" is none of the networks none, default and host`},
 		{"a control group outside", top + "{exec: {cgroupParents: [/a/../b]}}\n", "p:2:32: cgroupParents: a control group with .. in its path"},
 		{"ulimits that are a list", top + "{exec: {ulimits: [nofile]}}\n", "p:2:25: ulimits must be a mapping of whole numbers, not a list"},

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -110,10 +111,10 @@ func (r *ImageRules) pin(name, value string) error {
 }
 
 func (v *validator) urls(n *yaml.Node, k Kind, allow, deny []string) urlRules {
-	compile := func(key string, items []string) []urlPattern {
-		var out []urlPattern
+	compile := func(key string, items []string) []urlmatch.Pattern {
+		var out []urlmatch.Pattern
 		v.list(child(n, key), key, items, func(s string) error {
-			p, err := parseURLPattern(s, k)
+			p, err := urlmatch.ParsePattern(s, k.protocol())
 			out = append(out, p)
 			return err
 		})

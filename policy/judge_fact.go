@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -14,7 +15,7 @@ type claim struct {
 	kind   Kind
 	what   string             // of a reference or URL, what it is
 	ref    imageref.Reference // of images, ociLayout, blob and frontends
-	url    location           // of git and http
+	url    urlmatch.Location  // of git and http
 	fixed  bool               // the commit or the checksum of what is read is given
 	text   string             // of local
 	exec   process            // of exec and containers
@@ -91,8 +92,8 @@ func (f *HTTPFact) read() (claim, error) {
 	return c, err
 }
 
-func readLocation(k Kind, what, s string) (location, error) {
-	l, err := parseLocation(s, k)
+func readLocation(k Kind, what, s string) (urlmatch.Location, error) {
+	l, err := urlmatch.Parse(s, k.protocol())
 	if err != nil {
 		return l, fmt.Errorf("%s that can't be judged: %w", what, err)
 	}

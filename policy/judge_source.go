@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -116,10 +117,10 @@ func (r *HTTPRules) object(c claim) []objection {
 }
 
 func (r urlRules) object(c claim, written []string) []objection {
-	if p := matchDenied(r.deny, c.url); p != nil {
-		return []objection{objectf(fmt.Sprintf("%s.deny: %s", c.kind, safetext.Printable(p.written)), "%s", c.urlName())}
+	if p := urlmatch.FirstDenied(r.deny, c.url); p != nil {
+		return []objection{objectf(fmt.Sprintf("%s.deny: %s", c.kind, safetext.Printable(p.Written())), "%s", c.urlName())}
 	}
-	if len(r.allow) > 0 && matchURL(r.allow, c.url) == nil {
+	if len(r.allow) > 0 && urlmatch.First(r.allow, c.url) == nil {
 		return []objection{objectf(string(c.kind)+".allow", "%s: %s", c.urlName(), allows(written))}
 	}
 	return nil
@@ -129,7 +130,7 @@ func (r urlRules) object(c claim, written []string) []objection {
 // secret.
 func (c claim) urlName() string {
 	name := c.what + " " + safetext.Printable(c.url.String())
-	if c.url.query {
+	if c.url.HasQuery() {
 		name += "?…"
 	}
 	return name

@@ -180,7 +180,7 @@ func TestJudgeURLs(t *testing.T) {
 		{"a branch that looks like a commit in upper case", `{git: {requireCommit: true}}`, Fact{Git: &GitFact{URL: "git://x.example/a", Ref: strings.ToUpper(commit)}}, `rule "a" refuses the git repository git://x.example/a without a commit: ask for one by all of its digits (build.git.requireCommit)`},
 		{"an allowed download", http, file("https://files.example/a/b?token=secret"), ""},
 		{"a plain address", http, file("http://127.0.0.1:8080/x"), ""},
-		{"another spelling of an address", http, file("http://127.1:8080/x"), "it asks for a download that can't be judged: the URL has a host that ends in a number and is no plain IPv4 address"},
+		{"another spelling of an address", http, file("http://127.1:8080/x"), "it asks for a download that can't be judged: the URL's host ends in a number and isn't a plain IPv4 address"},
 		{"a denied download", http, file("https://files.example/secret?x"), `rule "a" refuses the download https://files.example/secret?… (build.http.deny: https://files.example/secret)`},
 		{"a denied download with a slash", http, file("https://files.example/secret/"), `rule "a" refuses the download https://files.example/secret/ (build.http.deny: https://files.example/secret)`},
 		{"a download without a checksum", http, Fact{HTTP: &HTTPFact{URL: "https://files.example/a?token=secret"}}, `rule "a" refuses the download https://files.example/a?… without a checksum: give its sha256:… (build.http.requireChecksum)`},

@@ -6,6 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -311,4 +312,12 @@ func (b *Build) Only(k Kind) Build {
 		row.rules.inherit(&only, b)
 	}
 	return only
+}
+
+// protocol says how URLs of the kind are read.
+func (k Kind) protocol() urlmatch.Protocol {
+	if k == KindGit {
+		return urlmatch.Git
+	}
+	return urlmatch.HTTP
 }

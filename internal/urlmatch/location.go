@@ -1,4 +1,12 @@
-package policy
+// Package urlmatch reads the URLs of git repositories and downloads, and matches them
+// with patterns, in one canonical form.
+//
+// In the canonical form, the scheme and the host are in lower case. The scheme's own
+// port and the host's last dot are left out. The path is decoded. User, password and
+// query are left out, because they may be secrets. No error repeats any of the URL.
+//
+// A URL that two programs could read in two ways is an error, see [Parse].
+package urlmatch
 
 import (
 	"errors"
@@ -11,99 +19,107 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/hostname"
 )
 
-// maxURL is the length in bytes of the longest URL that is read.
-const maxURL = 8 << 10
+// MaxSize is the length in bytes of the longest URL that [Parse] accepts.
+const MaxSize = 8 << 10
 
-// location is where a URL leads, in the one form in which URLs are compared: the
-// scheme and the host in lower case, without the scheme's own port and the host's
-// last dot; the path decoded. Names and passwords, and what follows a question
-// mark, are no part of it: they may be secrets.
-//
-// What two programs could read in two ways is no location: see parseLocation.
-type location struct {
+// Protocol says which program follows a URL, and so how it reads one.
+type Protocol int
+
+// The protocols.
+const (
+	// HTTP is a download.
+	HTTP Protocol = iota
+	// Git is a git repository. A trailing slash and ".git" mean nothing, and
+	// user@host:path is a URL with the scheme ssh.
+	Git
+)
+
+// Location is the place that a URL leads to, in canonical form.
+type Location struct {
 	scheme, host string
 	port         string   // "" for the scheme's own
 	labels       []string // of the host; an address in brackets is one
 	path         []string // at least one component; one that is empty stands for a slash at the end
-	query        bool     // something follows a question mark
+	query        bool     // a query follows the path
 }
 
-// parseLocation reads the URL of a git repository or a download. For git, .git and
-// a slash at the end mean nothing, and user@host:path is ssh.
+// Parse reads the URL of a git repository or a download.
 //
-// It refuses what would let a URL look like one and lead to another: . and .. and
-// empty components, a slash, dot, backslash or NUL that is encoded, whatever is
-// encoded twice, backslashes, fragments, spellings of an IPv4 address that only
-// some programs know, and more than one @. An error repeats nothing of the URL,
-// which may hold a password.
-func parseLocation(s string, k Kind) (location, error) {
-	r := urlReader{kind: k}
+// It refuses URLs that look as if they led to one place and lead to another: those
+// with a component that is empty, "." or "..", an encoded slash, dot, backslash or
+// control character, double encoding, a backslash, a fragment, more than one "@", or
+// a spelling of an IPv4 address that only some programs know.
+func Parse(s string, p Protocol) (Location, error) {
+	r := reader{protocol: p}
 	return r.read(s)
 }
 
-// urlReader reads URLs, or patterns for them.
-type urlReader struct {
-	kind Kind
-	open bool // it is a pattern, and may have stars
+// HasQuery reports whether the URL has a query. It isn't part of String.
+func (l Location) HasQuery() bool { return l.query }
+
+// reader reads URLs or patterns of URLs.
+type reader struct {
+	protocol Protocol
+	open     bool // reads a pattern, which may have stars
 }
 
-func (r urlReader) read(s string) (location, error) {
-	if err := checkURLText(s); err != nil {
-		return location{}, err
+func (r reader) read(s string) (Location, error) {
+	if err := checkText(s); err != nil {
+		return Location{}, err
 	}
 	scheme, rest, ok := strings.Cut(s, "://")
-	if !ok && r.kind == KindGit && !r.open {
+	if !ok && r.protocol == Git && !r.open {
 		scheme, rest, ok = scpURL(s)
 	}
 	if !ok {
-		return location{}, errors.New("the URL has no scheme")
+		return Location{}, errors.New("the URL has no scheme")
 	}
-	l := location{scheme: strings.ToLower(scheme)}
+	l := Location{scheme: strings.ToLower(scheme)}
 	own, ok := r.schemes()[l.scheme]
 	if !ok {
-		return location{}, errors.New("the URL has another scheme than " + r.schemeNames())
+		return Location{}, errors.New("the URL's scheme must be one of " + r.schemeNames())
 	}
 	rest, _, l.query = strings.Cut(rest, "?")
-	if l.query && (r.open || r.kind == KindGit) {
-		return location{}, errors.New("the URL has a ?, and what follows it is no part of a path")
+	if l.query && (r.open || r.protocol == Git) {
+		return Location{}, errors.New("the URL has a query (?); a pattern or a git repository can't have one")
 	}
 	authority, path, _ := strings.Cut(rest, "/")
 	if user, host, ok := strings.Cut(authority, "@"); ok {
 		if r.open || strings.Contains(host, "@") {
-			return location{}, errors.New("the URL has an @ too many in front of its path")
+			return Location{}, errors.New("the URL has an unexpected @ before its path")
 		}
 		_, authority = user, host
 	}
 	if err := l.readHost(authority, own, r.open); err != nil {
-		return location{}, err
+		return Location{}, err
 	}
 	var err error
 	l.path, err = r.components(path)
 	return l, err
 }
 
-// schemes returns the schemes that the kind has, with their ports.
-func (r urlReader) schemes() map[string]int {
-	if r.kind == KindGit {
+// schemes returns the schemes of the protocol with their default ports.
+func (r reader) schemes() map[string]int {
+	if r.protocol == Git {
 		return map[string]int{"https": 443, "http": 80, "ssh": 22, "git": 9418}
 	}
 	return map[string]int{"https": 443, "http": 80}
 }
 
-func (r urlReader) schemeNames() string {
-	if r.kind == KindGit {
+func (r reader) schemeNames() string {
+	if r.protocol == Git {
 		return "https, http, ssh and git"
 	}
 	return "https and http"
 }
 
-// checkURLText refuses what has no place in any part of a URL.
-func checkURLText(s string) error {
+// checkText refuses characters that no part of a URL may have.
+func checkText(s string) error {
 	switch {
 	case s == "":
 		return errors.New("the URL is empty")
-	case len(s) > maxURL:
-		return fmt.Errorf("the URL has %d bytes, more than %d", len(s), maxURL)
+	case len(s) > MaxSize:
+		return fmt.Errorf("the URL has %d bytes, more than %d", len(s), MaxSize)
 	case !utf8.ValidString(s):
 		return errors.New("the URL is not UTF-8")
 	case strings.Contains(s, "#"):
@@ -119,7 +135,7 @@ func checkURLText(s string) error {
 	return nil
 }
 
-// scpURL reads the form user@host:path of git, which has no scheme.
+// scpURL reads git's form user@host:path, which has no scheme.
 func scpURL(s string) (scheme, rest string, ok bool) {
 	from := 0
 	if address := strings.Index(s, "["); address >= 0 && address <= strings.Index(s, "@")+1 {
@@ -133,7 +149,7 @@ func scpURL(s string) (scheme, rest string, ok bool) {
 }
 
 // readHost reads a host with its port.
-func (l *location) readHost(s string, own int, open bool) error {
+func (l *Location) readHost(s string, own int, open bool) error {
 	name, port, err := hostname.SplitPort(strings.ToLower(s))
 	if err != nil {
 		return errors.New("the URL needs a port from 1 to 65535 after the colon")
@@ -143,7 +159,7 @@ func (l *location) readHost(s string, own int, open bool) error {
 	}
 	if address, ok := strings.CutPrefix(name, "["); ok {
 		if l.host, err = hostname.NormalizeIPv6(address); err != nil || strings.Contains(l.host, "%") {
-			return errors.New("the URL has a host in brackets that is no IPv6 address, or is an IPv4 one")
+			return errors.New("the URL's host in brackets isn't an IPv6 address")
 		}
 		l.labels = []string{l.host}
 		return nil
@@ -152,13 +168,13 @@ func (l *location) readHost(s string, own int, open bool) error {
 	l.labels = strings.Split(l.host, ".")
 	for _, label := range l.labels {
 		if !validLabel(label, open) {
-			return errors.New("the URL has a host that is none; one not in plain letters is written as xn--…")
+			return errors.New("the URL's host isn't valid; write one with other letters as xn--…")
 		}
 	}
 	return checkAddress(l.host, l.labels[len(l.labels)-1])
 }
 
-// validLabel reports whether a part of a host's name can be one.
+// validLabel reports whether s can be one label of a host name.
 func validLabel(s string, open bool) bool {
 	if s == "" || s[0] == '-' || s[len(s)-1] == '-' {
 		return false
@@ -172,8 +188,8 @@ func validLabel(s string, open bool) bool {
 	return !strings.Contains(s, "**") || s == "**"
 }
 
-// checkAddress refuses 127.1, 0x7f.0.0.1 and the like, which some programs read as
-// an IPv4 address: a host whose last part is a number has to be a plain one.
+// checkAddress refuses 127.1, 0x7f.0.0.1 and the like, which only some programs read
+// as an IPv4 address. A host whose last label is a number must be a plain address.
 func checkAddress(host, last string) error {
 	hex, isHex := strings.CutPrefix(last, "0x")
 	if strings.Trim(last, "0123456789") != "" && (!isHex || strings.Trim(hex, "0123456789abcdef") != "") {
@@ -183,13 +199,13 @@ func checkAddress(host, last string) error {
 		return nil
 	}
 	if addr, err := netip.ParseAddr(host); err != nil || !addr.Is4() {
-		return errors.New("the URL has a host that ends in a number and is no plain IPv4 address")
+		return errors.New("the URL's host ends in a number and isn't a plain IPv4 address")
 	}
 	return nil
 }
 
-// components decodes a path.
-func (r urlReader) components(path string) ([]string, error) {
+// components decodes a path and splits it.
+func (r reader) components(path string) ([]string, error) {
 	parts := strings.Split(path, "/")
 	for i, part := range parts {
 		last := i == len(parts)-1
@@ -205,7 +221,7 @@ func (r urlReader) components(path string) ([]string, error) {
 		}
 		parts[i] = decoded
 	}
-	if r.kind != KindGit {
+	if r.protocol != Git {
 		return parts, nil
 	}
 	if last := len(parts) - 1; last > 0 && parts[last] == "" {
@@ -221,8 +237,8 @@ func (r urlReader) components(path string) ([]string, error) {
 	return parts, nil
 }
 
-// decode decodes one component of a path.
-func (r urlReader) decode(s string) (string, error) {
+// decode decodes one path component.
+func (r reader) decode(s string) (string, error) {
 	if !strings.Contains(s, "%") {
 		return s, nil
 	}
@@ -233,7 +249,7 @@ func (r urlReader) decode(s string) (string, error) {
 			continue
 		}
 		if !isEscape(s[i:]) {
-			return "", errors.New("the URL has a % that begins no encoded character")
+			return "", errors.New("the URL has a % without two hexadecimal digits after it")
 		}
 		c, _ := strconv.ParseUint(s[i+1:i+3], 16, 8)
 		if c < ' ' || c == 0x7f || strings.IndexByte(`/.\`, byte(c)) >= 0 || (r.open && c == '*') {
@@ -248,13 +264,13 @@ func (r urlReader) decode(s string) (string, error) {
 	}
 	for i := range len(decoded) {
 		if isEscape(decoded[i:]) {
-			return "", errors.New("the URL has an encoded % in its path that would begin another encoded character")
+			return "", errors.New("the URL has a character in its path that is encoded twice")
 		}
 	}
 	return decoded, nil
 }
 
-// isEscape reports whether s begins with an encoded character.
+// isEscape reports whether s begins with an encoded byte.
 func isEscape(s string) bool {
 	return len(s) > 2 && s[0] == '%' && isHex(s[1]) && isHex(s[2])
 }
@@ -263,8 +279,8 @@ func isHex(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
 }
 
-// String returns the normalised URL, without what may be a secret.
-func (l location) String() string {
+// String returns the URL in canonical form, without user, password and query.
+func (l Location) String() string {
 	var b strings.Builder
 	b.WriteString(l.scheme + "://" + l.host)
 	if l.port != "" {
