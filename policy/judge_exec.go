@@ -80,25 +80,34 @@ func (f *ExecFact) process(what string) (process, error) {
 		}
 		p.hosts = append(p.hosts, normalizeHostName(h))
 	}
-	if len(f.Ulimits) > 0 {
-		p.ulimits = make(map[string]int, len(f.Ulimits))
-		for _, name := range slices.Sorted(maps.Keys(f.Ulimits)) {
-			lower := strings.ToLower(name)
-			_, twice := p.ulimits[lower]
-			if f.Ulimits[name] < -1 || !isUlimit(lower) || twice {
-				return p, fmt.Errorf("%s with the ulimit %s of %d, which has no meaning", what, safetext.Quote(name), f.Ulimits[name])
-			}
-			p.ulimits[lower] = f.Ulimits[name]
-		}
+	var err error
+	if p.ulimits, err = f.ulimits(what); err != nil {
+		return p, err
 	}
 	if f.CgroupParent == "" {
 		return p, nil
 	}
-	err := checkFact("the name of a control group", f.CgroupParent)
-	if err == nil {
+	if err = checkFact("the name of a control group", f.CgroupParent); err == nil {
 		p.cgroupParent, err = normalizeCgroup(f.CgroupParent)
 	}
 	return p, err
+}
+
+// ulimits returns the limits by their names in lower case, nil if there are none.
+func (f *ExecFact) ulimits(what string) (map[string]int, error) {
+	if len(f.Ulimits) == 0 {
+		return nil, nil
+	}
+	limits := make(map[string]int, len(f.Ulimits))
+	for _, name := range slices.Sorted(maps.Keys(f.Ulimits)) {
+		lower := strings.ToLower(name)
+		_, twice := limits[lower]
+		if f.Ulimits[name] < -1 || !isUlimit(lower) || twice {
+			return nil, fmt.Errorf("%s with the ulimit %s of %d, which has no meaning", what, safetext.Quote(name), f.Ulimits[name])
+		}
+		limits[lower] = f.Ulimits[name]
+	}
+	return limits, nil
 }
 
 func (r *ExecRules) object(c claim) []objection {

@@ -37,23 +37,43 @@ func ofGit(id string, attrs map[string]string) []policy.Fact {
 	if !readsTheSame(remote, id, attrs) {
 		return []policy.Fact{unknown("the git repository " + quote(id) + ", which is another one when the daemon has normalised its address")}
 	}
-	fact := policy.GitFact{Checksum: attrs[pb.AttrGitChecksum]}
+	url, problem := gitAddress(remote, attrs)
+	if problem != "" {
+		return []policy.Fact{unknown("the git repository " + quote(id) + problem)}
+	}
+	fact := policy.GitFact{URL: url, Checksum: attrs[pb.AttrGitChecksum]}
 	if remote.Opts != nil {
 		fact.Ref = remote.Opts.Ref
 	}
+	found := []policy.Fact{{Git: &fact}}
+	if use := gitAuth(attrs); use.Secrets != nil || use.SSH != nil {
+		found = append(found, policy.Fact{Exec: &use})
+	}
+	if bundle := attrs[pb.AttrGitBundle]; bundle != "" {
+		found = append(found, ofBundle(bundle))
+	}
+	return found
+}
+
+// gitAddress returns the URL of the repository, or what is wrong with it, which completes
+// "the git repository ID".
+func gitAddress(remote *gitutil.GitURL, attrs map[string]string) (url, problem string) {
 	if full, ok := attrs[pb.AttrFullRemoteURL]; ok {
 		address, err := parseRemote(full)
 		if err != nil || address.Opts != nil || address.Query != nil ||
 			!strings.EqualFold(address.Host, remote.Host) || repositoryPath(address.Path) != repositoryPath(remote.Path) {
-			return []policy.Fact{unknown("the git repository " + quote(id) + " by another address (git.fullurl)")}
+			return "", " by another address (git.fullurl)"
 		}
 		remote = address
 	}
-	if fact.URL = remoteURL(remote); remote.Host == "" {
-		return []policy.Fact{unknown("the git repository " + quote(id) + ", which has no host")}
+	if remote.Host == "" {
+		return "", ", which has no host"
 	}
-	found := []policy.Fact{{Git: &fact}}
+	return remoteURL(remote), ""
+}
 
+// gitAuth returns the secrets and the ssh agent that a frontend chose for a repository.
+func gitAuth(attrs map[string]string) policy.ExecFact {
 	var use policy.ExecFact
 	for _, s := range []struct{ id, free string }{
 		{attrs[pb.AttrAuthTokenSecret], defaultGitToken},
@@ -66,13 +86,7 @@ func ofGit(id string, attrs map[string]string) []policy.Fact {
 	if sock := attrs[pb.AttrMountSSHSock]; sock != "" && sock != defaultSSH {
 		use.SSH = []string{sock}
 	}
-	if use.Secrets != nil || use.SSH != nil {
-		found = append(found, policy.Fact{Exec: &use})
-	}
-	if bundle := attrs[pb.AttrGitBundle]; bundle != "" {
-		found = append(found, ofBundle(bundle))
-	}
-	return found
+	return use
 }
 
 // readsTheSame reports whether an identifier means the same to daemons that bring it
@@ -99,11 +113,15 @@ func readsTheSame(remote *gitutil.GitURL, id string, attrs map[string]string) bo
 // ofBundle reads the blob out of which a git source is fetched instead of its
 // repository.
 func ofBundle(locator string) policy.Fact {
-	scheme, _, _ := strings.Cut(locator, "://")
-	if scheme != srctypes.DockerImageBlobScheme && scheme != srctypes.OCIBlobScheme {
+	scheme, ref, _ := strings.Cut(locator, "://")
+	switch scheme {
+	case srctypes.DockerImageBlobScheme:
+		return ofBlob(ref, nil)[0]
+	case srctypes.OCIBlobScheme:
+		return ofOCILayout(ref, nil)[0]
+	default:
 		return unknown("a git bundle from " + quote(locator))
 	}
-	return FromSource(&pb.SourceOp{Identifier: locator})[0]
 }
 
 // Bundle returns the source as which the daemon compares the blob of a git source with

@@ -1,6 +1,7 @@
 package llbops
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -10,6 +11,121 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
+// sourceType is all that the program knows of one type of sources.
+type sourceType struct {
+	scheme string
+	kind   policy.Kind
+	// attrs are the attributes that the daemon reads and that are accounted for here
+	// (solver/pb/attr.go, and Identifier of each package below source/).
+	attrs []string
+	// headers says that an attribute for each HTTP header is known too.
+	headers bool
+	// fixed are the attributes by which what is read, or what of the client is used for it,
+	// would change. They are all attributes but those that change only how it is stored.
+	fixed []string
+	// checksum is the attribute that fixes what is read, or "".
+	checksum string
+	// read returns the facts of a source with known attributes. The ref is the identifier
+	// without its scheme.
+	read func(ref string, op *pb.SourceOp) []policy.Fact
+}
+
+var sourceTypes = []sourceType{
+	{
+		scheme:   srctypes.DockerImageScheme,
+		kind:     policy.KindImages,
+		attrs:    []string{pb.AttrImageResolveMode, pb.AttrImageRecordType, pb.AttrImageLayerLimit, pb.AttrImageChecksum},
+		fixed:    []string{pb.AttrImageLayerLimit, pb.AttrImageResolveMode},
+		checksum: pb.AttrImageChecksum,
+		read:     ofImage,
+	},
+	{
+		scheme: srctypes.DockerImageBlobScheme,
+		kind:   policy.KindBlob,
+		attrs:  []string{pb.AttrHTTPFilename, pb.AttrHTTPPerm, pb.AttrHTTPUID, pb.AttrHTTPGID, pb.AttrImageRecordType},
+		read:   ofBlob,
+	},
+	{
+		scheme: srctypes.OCIScheme,
+		kind:   policy.KindOCILayout,
+		attrs:  []string{pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID, pb.AttrOCILayoutLayerLimit},
+		fixed:  []string{pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID, pb.AttrOCILayoutLayerLimit},
+		read:   ofOCILayout,
+	},
+	{
+		scheme: srctypes.OCIBlobScheme,
+		kind:   policy.KindOCILayout,
+		attrs: []string{
+			pb.AttrHTTPFilename, pb.AttrHTTPPerm, pb.AttrHTTPUID, pb.AttrHTTPGID, pb.AttrImageRecordType,
+			pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID,
+		},
+		fixed: []string{pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID},
+		read:  ofOCILayout,
+	},
+	{
+		scheme: srctypes.LocalScheme,
+		kind:   policy.KindLocal,
+		attrs: []string{
+			pb.AttrLocalSessionID, pb.AttrLocalUniqueID, pb.AttrIncludePatterns, pb.AttrFollowPaths,
+			pb.AttrExcludePatterns, pb.AttrSharedKeyHint, pb.AttrLocalDiffer, pb.AttrMetadataTransfer,
+			pb.AttrMetadataTransferExclude,
+		},
+		fixed: []string{pb.AttrLocalSessionID},
+		read:  func(ref string, op *pb.SourceOp) []policy.Fact { return ofLocal(ref, op.GetAttrs()) },
+	},
+	{
+		scheme: srctypes.GitScheme,
+		kind:   policy.KindGit,
+		attrs: []string{
+			pb.AttrKeepGitDir, pb.AttrFullRemoteURL, pb.AttrAuthHeaderSecret, pb.AttrAuthTokenSecret,
+			pb.AttrKnownSSHHosts, pb.AttrMountSSHSock, pb.AttrGitChecksum, pb.AttrGitSkipSubmodules,
+			pb.AttrGitMTime, pb.AttrGitFetchByCommit, pb.AttrGitBundle, pb.AttrGitCheckoutBundle,
+			pb.AttrGitAdvice, pb.AttrGitSignatureVerifyPubKey, pb.AttrGitSignatureVerifyRejectExpired,
+			pb.AttrGitSignatureVerifyRequireSignedTag, pb.AttrGitSignatureVerifyIgnoreSignedTag,
+			pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID,
+		},
+		fixed: []string{
+			pb.AttrFullRemoteURL, pb.AttrAuthTokenSecret, pb.AttrAuthHeaderSecret, pb.AttrMountSSHSock,
+			pb.AttrGitSkipSubmodules, pb.AttrGitBundle, pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID,
+		},
+		checksum: pb.AttrGitChecksum,
+		read:     func(ref string, op *pb.SourceOp) []policy.Fact { return ofGit(ref, op.GetAttrs()) },
+	},
+	download(srctypes.HTTPScheme),
+	download(srctypes.HTTPSScheme),
+}
+
+func download(scheme string) sourceType {
+	return sourceType{
+		scheme: scheme,
+		kind:   policy.KindHTTP,
+		attrs: []string{
+			pb.AttrHTTPChecksum, pb.AttrHTTPFilename, pb.AttrHTTPPerm, pb.AttrHTTPUID, pb.AttrHTTPGID,
+			pb.AttrHTTPAuthHeaderSecret, pb.AttrHTTPSignatureVerifyPubKey, pb.AttrHTTPSignatureVerify,
+		},
+		headers:  true,
+		fixed:    []string{pb.AttrHTTPAuthHeaderSecret},
+		checksum: pb.AttrHTTPChecksum,
+		read:     func(_ string, op *pb.SourceOp) []policy.Fact { return ofHTTP(op.GetIdentifier(), op.GetAttrs()) },
+	}
+}
+
+// typeOf returns the type of sources that have the scheme, nil if it is unknown. The daemon
+// compares schemes as they are written (source/manager.go, Identifier).
+func typeOf(scheme string) *sourceType {
+	for i := range sourceTypes {
+		if sourceTypes[i].scheme == scheme {
+			return &sourceTypes[i]
+		}
+	}
+	return nil
+}
+
+// knows reports whether the attribute is accounted for.
+func (t *sourceType) knows(key string) bool {
+	return slices.Contains(t.attrs, key) || t.headers && strings.HasPrefix(key, pb.AttrHTTPHeaderPrefix)
+}
+
 // FromSource returns the facts of a source: what is read, and what of the client's
 // secrets or ssh agents is used for it, if a frontend chose one by itself. There is
 // always at least one.
@@ -17,88 +133,42 @@ func FromSource(op *pb.SourceOp) []policy.Fact {
 	if HasUnknownFields(op) {
 		return []policy.Fact{unknown("a source with fields that this version does not know")}
 	}
-	// As the daemon does (source/manager.go, Identifier): schemes are compared as
-	// they are written.
 	scheme, ref, ok := strings.Cut(op.GetIdentifier(), "://")
 	if !ok {
 		return []policy.Fact{unknown("the source " + quote(op.GetIdentifier()) + ", which has no scheme")}
 	}
-	known := knownAttrs(scheme)
-	if known == nil {
+	t := typeOf(scheme)
+	if t == nil {
 		return []policy.Fact{unknown("a source of the unknown kind " + quote(scheme))}
 	}
 	for k := range op.GetAttrs() {
-		if !known(k) {
+		if !t.knows(k) {
 			return []policy.Fact{unknown("a " + scheme + " source with the unknown attribute " + quote(k))}
 		}
 	}
-	switch scheme {
-	case srctypes.DockerImageScheme:
-		return []policy.Fact{named(ref, "image", func(r string) policy.Fact { return policy.Fact{Image: r} })}
-	case srctypes.DockerImageBlobScheme:
-		return []policy.Fact{named(ref, "blob", func(r string) policy.Fact { return policy.Fact{Blob: r} })}
-	case srctypes.OCIScheme, srctypes.OCIBlobScheme:
-		return []policy.Fact{named(ref, "image in an OCI layout", func(r string) policy.Fact { return policy.Fact{OCILayout: r} })}
-	case srctypes.LocalScheme:
-		return ofLocal(ref, op.GetAttrs())
-	case srctypes.GitScheme:
-		return ofGit(ref, op.GetAttrs())
-	default:
-		return ofHTTP(op.GetIdentifier(), op.GetAttrs())
-	}
+	return t.read(ref, op)
 }
 
-// knownAttrs returns what tells the attributes of a scheme that the daemon reads
-// and we have accounted for (solver/pb/attr.go, and Identifier of each package
-// below source/); nil for an unknown scheme.
-func knownAttrs(scheme string) func(key string) bool {
-	switch scheme {
-	case srctypes.DockerImageScheme:
-		return oneOf(pb.AttrImageResolveMode, pb.AttrImageRecordType, pb.AttrImageLayerLimit, pb.AttrImageChecksum)
-	case srctypes.DockerImageBlobScheme:
-		return oneOf(pb.AttrHTTPFilename, pb.AttrHTTPPerm, pb.AttrHTTPUID, pb.AttrHTTPGID, pb.AttrImageRecordType)
-	case srctypes.OCIScheme:
-		return oneOf(pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID, pb.AttrOCILayoutLayerLimit)
-	case srctypes.OCIBlobScheme:
-		return oneOf(pb.AttrHTTPFilename, pb.AttrHTTPPerm, pb.AttrHTTPUID, pb.AttrHTTPGID, pb.AttrImageRecordType,
-			pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID)
-	case srctypes.LocalScheme:
-		return oneOf(pb.AttrLocalSessionID, pb.AttrLocalUniqueID, pb.AttrIncludePatterns, pb.AttrFollowPaths, pb.AttrExcludePatterns,
-			pb.AttrSharedKeyHint, pb.AttrLocalDiffer, pb.AttrMetadataTransfer, pb.AttrMetadataTransferExclude)
-	case srctypes.GitScheme:
-		return oneOf(pb.AttrKeepGitDir, pb.AttrFullRemoteURL, pb.AttrAuthHeaderSecret, pb.AttrAuthTokenSecret, pb.AttrKnownSSHHosts,
-			pb.AttrMountSSHSock, pb.AttrGitChecksum, pb.AttrGitSkipSubmodules, pb.AttrGitMTime, pb.AttrGitFetchByCommit, pb.AttrGitBundle,
-			pb.AttrGitCheckoutBundle, pb.AttrGitAdvice, pb.AttrGitSignatureVerifyPubKey, pb.AttrGitSignatureVerifyRejectExpired,
-			pb.AttrGitSignatureVerifyRequireSignedTag, pb.AttrGitSignatureVerifyIgnoreSignedTag, pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID)
-	case srctypes.HTTPScheme, srctypes.HTTPSScheme:
-		known := oneOf(pb.AttrHTTPChecksum, pb.AttrHTTPFilename, pb.AttrHTTPPerm, pb.AttrHTTPUID, pb.AttrHTTPGID, pb.AttrHTTPAuthHeaderSecret,
-			pb.AttrHTTPSignatureVerifyPubKey, pb.AttrHTTPSignatureVerify)
-		return func(k string) bool { return known(k) || strings.HasPrefix(k, pb.AttrHTTPHeaderPrefix) }
-	default:
-		return nil
-	}
+func ofImage(ref string, _ *pb.SourceOp) []policy.Fact {
+	return named(ref, "image", policy.Fact{Image: ref})
 }
 
-func oneOf(keys ...string) func(string) bool {
-	return func(key string) bool {
-		for _, k := range keys {
-			if k == key {
-				return true
-			}
-		}
-		return false
-	}
+func ofBlob(ref string, _ *pb.SourceOp) []policy.Fact {
+	return named(ref, "blob", policy.Fact{Blob: ref})
 }
 
-// named makes the fact of a reference. It has to be written in full: of
-// "corp/base:1" the daemon makes the host corp (containerd's reference.Parse), and
-// everybody else Docker Hub.
-func named(ref, kind string, fact func(ref string) policy.Fact) policy.Fact {
+func ofOCILayout(ref string, _ *pb.SourceOp) []policy.Fact {
+	return named(ref, "image in an OCI layout", policy.Fact{OCILayout: ref})
+}
+
+// named returns the fact of a reference that is written in full. Of "corp/base:1" the daemon
+// makes the host corp (containerd's reference.Parse), and everybody else Docker Hub.
+func named(ref, what string, fact policy.Fact) []policy.Fact {
 	full, err := reference.ParseNormalizedNamed(ref)
 	if err != nil || full.String() != ref || reference.IsNameOnly(full) {
-		return unknown("the " + kind + " " + quote(ref) + ", which is not a reference in full, with host and tag or digest")
+		return []policy.Fact{unknown("the " + what + " " + quote(ref) + ", which is not a reference in full, with host and tag or digest")}
 	}
-	return fact(ref)
+	return []policy.Fact{fact}
 }
 
 // ofLocal reads a folder of the client. A session with a colon puts its first part

@@ -1,6 +1,7 @@
 package llbops
 
 import (
+	"maps"
 	"path"
 	"strings"
 
@@ -13,22 +14,13 @@ import (
 // Schemes returns the schemes of sources of a kind, without "://"; none for a kind
 // that isn't one of sources.
 func Schemes(k policy.Kind) []string {
-	switch k {
-	case policy.KindImages:
-		return []string{srctypes.DockerImageScheme}
-	case policy.KindBlob:
-		return []string{srctypes.DockerImageBlobScheme}
-	case policy.KindOCILayout:
-		return []string{srctypes.OCIScheme, srctypes.OCIBlobScheme}
-	case policy.KindLocal:
-		return []string{srctypes.LocalScheme}
-	case policy.KindGit:
-		return []string{srctypes.GitScheme}
-	case policy.KindHTTP:
-		return []string{srctypes.HTTPScheme, srctypes.HTTPSScheme}
-	default:
-		return nil
+	var out []string
+	for i := range sourceTypes {
+		if sourceTypes[i].kind == k {
+			out = append(out, sourceTypes[i].scheme)
+		}
 	}
+	return out
 }
 
 // Identifiers returns the identifiers under which the daemon may compare a source
@@ -79,34 +71,16 @@ func normalGit(id, full string) string {
 func Fixed(op *pb.SourceOp) map[string]string {
 	attrs := op.GetAttrs()
 	fixed := map[string]string{}
-	hold := func(keys ...string) {
-		for _, k := range keys {
-			fixed[k] = attrs[k]
-		}
-	}
-	checksum := func(key string) {
-		if attrs[key] != "" {
-			hold(key)
-		}
-	}
 	scheme, _, _ := strings.Cut(op.GetIdentifier(), "://")
-	switch scheme {
-	case srctypes.DockerImageScheme:
-		hold(pb.AttrImageLayerLimit, pb.AttrImageResolveMode)
-		checksum(pb.AttrImageChecksum)
-	case srctypes.OCIScheme:
-		hold(pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID, pb.AttrOCILayoutLayerLimit)
-	case srctypes.OCIBlobScheme:
-		hold(pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID)
-	case srctypes.LocalScheme:
-		hold(pb.AttrLocalSessionID)
-	case srctypes.GitScheme:
-		hold(pb.AttrFullRemoteURL, pb.AttrAuthTokenSecret, pb.AttrAuthHeaderSecret, pb.AttrMountSSHSock, pb.AttrGitSkipSubmodules,
-			pb.AttrGitBundle, pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID)
-		checksum(pb.AttrGitChecksum)
-	case srctypes.HTTPScheme, srctypes.HTTPSScheme:
-		hold(pb.AttrHTTPAuthHeaderSecret)
-		checksum(pb.AttrHTTPChecksum)
+	t := typeOf(scheme)
+	if t == nil {
+		return maps.Clone(attrs)
+	}
+	for _, k := range t.fixed {
+		fixed[k] = attrs[k]
+	}
+	if t.checksum != "" && attrs[t.checksum] != "" {
+		fixed[t.checksum] = attrs[t.checksum]
 	}
 	return fixed
 }
