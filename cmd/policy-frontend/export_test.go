@@ -46,35 +46,35 @@ func TestExport(t *testing.T) {
     "docker.io/docker/short",
   ]
 `, "", []string{
-			file + ": refuses more: the frontend that is built into buildkitd is switched off, since no rule can allow it; buildx then needs --build-arg BUILDKIT_SYNTAX",
-			file + `:5: allows more: rule "dockerfile": of docker.io/docker/dockerfile, buildkitd checks the name only; lost are tags`,
-			file + `:8: allows more: rule "short": expires is not exported: from 2027-03-01 on, make the export anew`,
-			file + `:11: refuses more: rule "folder": the pattern corp.example/** is left out: buildkitd takes only names that are written out`,
+			file + ": refuses more: buildkitd's built-in frontend is switched off, since no rule can allow it; buildx then needs --build-arg BUILDKIT_SYNTAX",
+			file + `:5: allows more: rule "dockerfile": buildkitd checks only the name docker.io/docker/dockerfile and ignores tags`,
+			file + `:8: allows more: rule "short": expires is not exported: export the policy again on 2027-03-01`,
+			file + `:11: refuses more: rule "folder": the pattern corp.example/** is omitted: buildkitd takes only literal names`,
 		}},
 		{"buildkitd, strict", "buildkitd", []string{"--strict"}, `# Which frontends may run, by name.
 [frontend."dockerfile.v0"]
   enabled = false
 
 [frontend."gateway.v0"]
-  # No name can be listed, and an empty list would allow all.
+  # No name can be listed, and an empty list would allow every name.
   enabled = false
 `, "", []string{
-			file + ": refuses more: the frontend that is built into buildkitd is switched off, since no rule can allow it; buildx then needs --build-arg BUILDKIT_SYNTAX",
-			file + `:5: refuses more: rule "dockerfile": the rule is left out: of docker.io/docker/dockerfile, buildkitd checks the name only; lost are tags`,
-			file + `:8: refuses more: rule "short": the rule is left out: expires is not exported: from 2027-03-01 on, make the export anew`,
-			file + `:11: refuses more: rule "folder": the pattern corp.example/** is left out: buildkitd takes only names that are written out`,
+			file + ": refuses more: buildkitd's built-in frontend is switched off, since no rule can allow it; buildx then needs --build-arg BUILDKIT_SYNTAX",
+			file + `:5: refuses more: rule "dockerfile": the rule is omitted: buildkitd checks only the name docker.io/docker/dockerfile and ignores tags`,
+			file + `:8: refuses more: rule "short": the rule is omitted: expires is not exported: export the policy again on 2027-03-01`,
+			file + `:11: refuses more: rule "folder": the pattern corp.example/** is omitted: buildkitd takes only literal names`,
 		}},
 		{"what has expired", "source-policy", []string{"--at", "2027-03-01T00:00:00Z"}, "", "docker/short", []string{
 			file + ": differs: messages and contacts are not exported",
-			file + ": differs: a source policy can't stop a client that puts a named context in the place of a frontend's image",
-			file + ": refuses more: repositories of frontends with conditions on tags can't be base images, and a tag in them can't be written beside a digest unless an alias pins it so",
-			file + `:8: differs: rule "short": the rule expired on 2027-03-01 and is left out`,
+			file + ": differs: a source policy can't stop a client that overrides a frontend's image with a named context",
+			file + ": refuses more: repositories whose frontend rules depend on tags can't be base images, and in them a tag can't stand next to a digest unless an alias pins it",
+			file + `:8: differs: rule "short": the rule expired on 2027-03-01 and is omitted`,
 			file + `:11: allows more: rule "folder": options are not exported (deny): only the policy frontend sees them`,
 		}},
 		{"Rego", "rego", []string{"--image", "library/*"}, "", "", []string{
-			file + ": allows more: a frontend among the images docker.io/library/* is let through as they are",
-			file + `:5: allows more: rule "dockerfile": a tag that is written beside a digest is believed, unless an alias of the same name pins it`,
-			file + `:8: allows more: rule "short": expires is not exported: from 2027-03-01 on, make the export anew`,
+			file + ": allows more: a frontend that matches docker.io/library/* is allowed like the other images there",
+			file + `:5: allows more: rule "dockerfile": a tag next to a digest is taken on trust, unless an alias of the same name pins it`,
+			file + `:8: allows more: rule "short": expires is not exported: export the policy again on 2027-03-01`,
 			file + `:11: allows more: rule "folder": options are not exported (deny): only the policy frontend sees them`,
 		}},
 	}

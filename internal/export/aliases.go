@@ -10,15 +10,15 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// converts writes the aliases, and returns the patterns of names that have to be
-// refused because theirs can't be written.
+// converts writes the aliases as conversions. refused are patterns for the names whose
+// aliases can't be written; the export has to refuse these names.
 //
-// BuildKit applies conversions until none changes anything, whereas aliases run
-// once: an alias whose result another conversion would change can't be written. What
-// stands behind it in the list isn't either, since it could catch its names.
+// BuildKit applies conversions until nothing changes, but aliases apply once. So an alias
+// can't be written if another conversion would change its result. The aliases after it
+// are omitted too, since they could match its names.
 func (e *exporter) converts() (out []sourceRule, refused []string) {
 	if len(e.policy.Aliases) > 0 {
-		e.note(nil, Different, "aliases and pins act on base images of those names too")
+		e.note(nil, Different, "aliases and pins also apply to base images with these names")
 	}
 	for i := range e.policy.Aliases {
 		a := &e.policy.Aliases[i]
@@ -26,10 +26,11 @@ func (e *exporter) converts() (out []sourceRule, refused []string) {
 		switch {
 		case e.shadowed(i):
 		case len(refused) > 0:
-			e.refusesAlias(a, "the alias comes after one that is left out; what it is for is refused")
+			e.refusesAlias(a, "the alias comes after one that is omitted; its names are refused")
 			refused = append(refused, from)
 		case e.chained(i):
-			e.refusesAlias(a, "the alias is left out, because another conversion would change what it makes again; what it is for is refused")
+			e.refusesAlias(a, "the alias is omitted, because another conversion would change its result; "+
+				"its names are refused")
 			refused = append(refused, from)
 		default:
 			out = append(out, conversions(a)...)
@@ -38,7 +39,7 @@ func (e *exporter) converts() (out []sourceRule, refused []string) {
 	return out, refused
 }
 
-// conversions writes one alias: its pinned tags, then the name.
+// conversions writes one alias: first its pinned tags, then the name.
 func conversions(a *policy.Alias) []sourceRule {
 	from, to := a.Names()
 	var out []sourceRule
@@ -64,7 +65,7 @@ func conversions(a *policy.Alias) []sourceRule {
 	})
 }
 
-// shadowed reports whether earlier aliases catch all that the alias is for.
+// shadowed reports whether an earlier alias matches all names of the alias.
 func (e *exporter) shadowed(i int) bool {
 	from, _ := e.policy.Aliases[i].Names()
 	return slices.ContainsFunc(e.policy.Aliases[:i], func(a policy.Alias) bool {
@@ -73,7 +74,7 @@ func (e *exporter) shadowed(i int) bool {
 	})
 }
 
-// chained reports whether a conversion would change what the alias makes.
+// chained reports whether another conversion would change the result of the alias.
 func (e *exporter) chained(i int) bool {
 	a := &e.policy.Aliases[i]
 	from, to := a.Names()
@@ -91,7 +92,7 @@ func (e *exporter) chained(i int) bool {
 	return false
 }
 
-// samePins reports whether the alias pins all tags that the other one does, likewise.
+// samePins reports whether pins has all entries of other.
 func samePins(pins, other map[string]string) bool {
 	for tag, d := range other {
 		if pins[tag] != d {

@@ -13,18 +13,20 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// buildkitd writes the part of buildkitd.toml that restricts frontends. The daemon
-// compares names and nothing else (frontend/gateway/gateway.go,
-// checkSourceIsAllowed), so the list has the names that are written out in allow
-// rules and of which the policy allows some image.
+// buildkitd writes the part of buildkitd.toml that restricts frontends. The daemon compares
+// only names (frontend/gateway/gateway.go, checkSourceIsAllowed). So the list has the
+// literal names in allow rules for which the policy allows some image.
 //
 // An empty list would restrict nothing, so gateway.v0 is switched off instead.
-// dockerfile.v0 is no image, and no rule can allow it.
+// dockerfile.v0 isn't an image, so no rule can allow it.
 func (e *exporter) buildkitd() []byte {
 	if e.policy.Default == policy.ActionAllow {
-		e.note(nil, RefusesMore, "default: allow is not exported: only names that allow rules write out are listed")
+		e.note(nil, RefusesMore, "default: allow is not exported: the list has only literal names of "+
+			"allow rules")
 	}
-	e.note(nil, RefusesMore, "the frontend that is built into buildkitd is switched off, since no rule can allow it; buildx then needs --build-arg BUILDKIT_SYNTAX")
+	e.note(nil, RefusesMore, "buildkitd's built-in frontend is switched off, since no rule can "+
+		"allow it; "+
+		"buildx then needs --build-arg BUILDKIT_SYNTAX")
 	var names []string
 	for i := range e.policy.Frontends {
 		r := &e.policy.Frontends[i]
@@ -34,7 +36,7 @@ func (e *exporter) buildkitd() []byte {
 		for _, name := range r.Patterns() {
 			switch {
 			case globs.ParseName(name).Open():
-				e.note(r, RefusesMore, "the pattern %s is left out: buildkitd takes only names that are written out", name)
+				e.note(r, RefusesMore, "the pattern %s is omitted: buildkitd takes only literal names", name)
 			case !slices.Contains(names, name) && e.listed(r, name):
 				names = append(names, name)
 			}
@@ -42,7 +44,7 @@ func (e *exporter) buildkitd() []byte {
 	}
 	for i := range e.policy.Aliases {
 		if a := &e.policy.Aliases[i]; !identity(a) {
-			e.refusesAlias(a, "the alias is not exported: builds must write the name that %s stands for", a.From)
+			e.refusesAlias(a, "the alias is not exported: builds must use the name that replaces %s", a.From)
 		}
 	}
 	return buildkitdTOML(names)
@@ -53,7 +55,8 @@ func buildkitdTOML(names []string) []byte {
 	b.WriteString("# Which frontends may run, by name.\n")
 	b.WriteString("[frontend.\"dockerfile.v0\"]\n  enabled = false\n\n[frontend.\"gateway.v0\"]\n")
 	if len(names) == 0 {
-		b.WriteString("  # No name can be listed, and an empty list would allow all.\n  enabled = false\n")
+		b.WriteString("  # No name can be listed, and an empty list would allow every name.\n  enabled " +
+			"= false\n")
 		return []byte(b.String())
 	}
 	b.WriteString("  enabled = true\n  allowedRepositories = [\n")
@@ -64,10 +67,11 @@ func buildkitdTOML(names []string) []byte {
 	return []byte(b.String())
 }
 
-// listed reports whether the name, which the rule allows, goes on the list.
+// listed reports whether a name that the rule allows goes on the list.
 func (e *exporter) listed(r *policy.Rule, name string) bool {
 	if !e.allowsSome(r, name) {
-		e.note(r, Different, "%s is left out: another rule, an alias or the limits leave nothing of it to allow", name)
+		e.note(r, Different, "%s is omitted: the policy allows no image of that name, because of "+
+			"another rule, an alias or the limits", name)
 		return false
 	}
 	lost := append(lostByName(r), e.buildConditions(r)...)
@@ -75,11 +79,11 @@ func (e *exporter) listed(r *policy.Rule, name string) bool {
 		switch d := &e.policy.Frontends[i]; {
 		case d == r || !matches(d.Patterns(), name):
 		case d.Action == policy.ActionDeny:
-			lost = append(lost, fmt.Sprintf("what rule %q denies of it", d.Name))
+			lost = append(lost, fmt.Sprintf("rule %q, which denies some of its images", d.Name))
 		case optionConditions(d) != "":
 			lost = append(lost, fmt.Sprintf("the options of rule %q", d.Name))
 		case d.Build != nil || d.Dispatch != r.Dispatch:
-			lost = append(lost, fmt.Sprintf("what rule %q holds builds to", d.Name))
+			lost = append(lost, fmt.Sprintf("the build rules or dispatch of rule %q", d.Name))
 		}
 	}
 	for i := range e.policy.Aliases {
@@ -87,10 +91,11 @@ func (e *exporter) listed(r *policy.Rule, name string) bool {
 			lost = append(lost, "the pins of its tags")
 		}
 	}
-	return len(lost) == 0 || e.lose(r, "of %s, buildkitd checks the name only; lost are %s", name, strings.Join(lost, ", "))
+	return len(lost) == 0 || e.lose(r, "buildkitd checks only the name %s and ignores %s", name,
+		strings.Join(lost, ", "))
 }
 
-// lostByName names the rule's conditions that go beyond the name.
+// lostByName names the rule's conditions on anything but the name.
 func lostByName(r *policy.Rule) []string {
 	var lost []string
 	for _, c := range []struct {
@@ -113,9 +118,8 @@ func lostByName(r *policy.Rule) []string {
 	return lost
 }
 
-// allowsSome reports whether the policy allows some image of that name, and under
-// that name. It asks the policy for the tags and digests that the rule writes out or
-// could mean; what it doesn't think of is left out.
+// allowsSome reports whether the policy allows some image of that name without renaming it.
+// It tries examples of the tags and digests that the rule has, so it can miss an image.
 func (e *exporter) allowsSome(r *policy.Rule, name string) bool {
 	layers, err := policy.Stack(e.policy, nil)
 	if err != nil {
@@ -131,8 +135,8 @@ func (e *exporter) allowsSome(r *policy.Rule, name string) bool {
 	return false
 }
 
-// request returns a request for the name with its tag and, unless it is empty, the
-// digest. It is false if that is no reference.
+// request returns a request for the name with its tag and, unless it is empty, the digest.
+// It is false if these don't form a reference.
 func (e *exporter) request(name string, d digest.Digest) (policy.Request, bool) {
 	if d != "" {
 		name += "@" + d.String()
@@ -141,13 +145,14 @@ func (e *exporter) request(name string, d digest.Digest) (policy.Request, bool) 
 	return policy.Request{Reference: ref, Digest: d, TagDigest: d, Time: e.options.Time}, err == nil
 }
 
-// allows reports whether the request may run, under the name that it asks for.
+// allows reports whether the request may run under the name that it has.
 func allows(layers policy.Layers, r policy.Request) bool {
 	d := policy.Decide(layers, r)
-	return (d.Verdict == policy.Allow || d.Verdict == policy.Warn) && d.Reference.SameRepository(r.Reference)
+	return (d.Verdict == policy.Allow || d.Verdict == policy.Warn) &&
+		d.Reference.SameRepository(r.Reference)
 }
 
-// exampleDigests returns digests that an image of that name may need, "" for none.
+// exampleDigests returns digests that the rule or a pin may require, and "" for none.
 func (e *exporter) exampleDigests(r *policy.Rule, name string) []digest.Digest {
 	out := []digest.Digest{"", digest.FromString(name)}
 	for _, d := range r.Digests {
@@ -164,7 +169,7 @@ func (e *exporter) exampleDigests(r *policy.Rule, name string) []digest.Digest {
 	return out
 }
 
-// exampleTags returns suffixes of a name with tags that the rule may be for.
+// exampleTags returns suffixes of a name, with tags that the rule may match.
 func exampleTags(r *policy.Rule) []string {
 	out := []string{":latest", ""}
 	for _, t := range r.Tags {
@@ -182,14 +187,14 @@ func exampleTags(r *policy.Rule) []string {
 	return out
 }
 
-// matches reports whether one of the patterns has the name.
+// matches reports whether one of the patterns matches the name.
 func matches(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {
 		return globs.ParseName(p).Covers(globs.ParseName(name))
 	})
 }
 
-// identity reports whether the alias keeps the name and only pins tags.
+// identity reports whether the alias keeps the name, so it only pins tags.
 func identity(a *policy.Alias) bool {
 	from, to := a.Names()
 	return from == to

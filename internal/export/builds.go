@@ -8,10 +8,9 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// buildConditions names the rules on builds, and how the frontend runs, that the rule
-// holds a frontend to; those of the whole policy if it is nil. No format has them:
-// source policies apply to frontends and what these read alike, and can't tell who
-// asks.
+// buildConditions names the build rules and the dispatch of the rule, or those of the whole
+// policy if r is nil. No format has them. Source policies apply to frontends and to the
+// images that frontends read, and can't tell who reads an image.
 func (e *exporter) buildConditions(r *policy.Rule) []string {
 	var kinds []string
 	add := func(b *policy.Build) {
@@ -40,16 +39,18 @@ func (e *exporter) buildConditions(r *policy.Rule) []string {
 	return out
 }
 
-// unjudgedDefault notes what default: allow loses, and leaves it out of a strict
-// export.
+// unjudgedDefault adds a note if default: allow loses build rules. A strict export omits
+// the default.
 func (e *exporter) unjudgedDefault() {
 	lost := strings.Join(e.buildConditions(nil), ", ")
 	switch {
 	case e.policy.Default != policy.ActionAllow || lost == "":
 	case e.options.Strict:
 		e.policy.Default = policy.ActionDeny
-		e.note(nil, RefusesMore, "default: allow is left out: what frontends build is not judged (%s)", lost)
+		e.note(nil, RefusesMore, "default: allow is omitted: the export doesn't check what frontends "+
+			"build (%s)", lost)
 	default:
-		e.note(nil, AllowsMore, "what frontends build that no rule matches is not judged (%s)", lost)
+		e.note(nil, AllowsMore, "the export doesn't check builds of frontends that no rule matches "+
+			"(%s)", lost)
 	}
 }

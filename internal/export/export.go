@@ -1,11 +1,10 @@
-// Package export writes what it can of a policy in the languages of those who
-// enforce by themselves: BuildKit's source policies, buildkitd's configuration and
-// buildx's Rego policies.
+// Package export converts a policy to formats that other programs enforce: BuildKit's
+// source policies, buildkitd's configuration and buildx's Rego policies.
 //
-// None of them can hold all of a policy, so an export comes with notes. Where a
-// condition is lost it is dropped to the refusing side if that leaves anything
-// useful; a note says so either way. With Options.Strict nothing is let through
-// that the policy refuses: what can't be held is left out.
+// No format can express a whole policy, so an export comes with notes about the
+// differences. If a format can't express a condition, the export refuses more where that
+// is still useful, and allows more otherwise. With [Options].Strict, it never allows more
+// than the policy.
 package export
 
 import (
@@ -18,7 +17,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// Format is a language to export to.
+// Format is a format to export to.
 type Format string
 
 // The formats.
@@ -35,35 +34,35 @@ const (
 
 // Options say what to export.
 type Options struct {
-	// Time is when the export is made: what has expired then is not exported. At the
-	// zero time every allow rule that expires has, and no deny rule.
+	// Time is when the export is made. Rules that have expired by then are omitted. At the
+	// zero time, every allow rule with an expiry has expired, and no deny rule.
 	Time time.Time
-	// Strict leaves out what the format can't hold fully.
+	// Strict omits rules that the format can't fully express.
 	Strict bool
-	// Images are patterns, in the form of a rule's match, of the images that a build
-	// may use besides frontends. For Rego only, which can't tell the one from the other.
+	// Images are patterns, in the form of a rule's match, for the images that a build may
+	// use in addition to frontends. They are only for [Rego], which can't tell the two apart.
 	Images []string
 }
 
-// Effect is what the difference between a policy and its export does.
+// Effect is the effect of a difference between a policy and its export.
 type Effect string
 
 // The effects.
 const (
-	// RefusesMore: the export refuses what the policy allows.
+	// RefusesMore: the export refuses something that the policy allows.
 	RefusesMore Effect = "refuses more"
-	// AllowsMore: the export lets through what the policy refuses. There is no such
-	// note with Options.Strict.
+	// AllowsMore: the export allows something that the policy refuses. With
+	// [Options].Strict, there is no such note.
 	AllowsMore Effect = "allows more"
-	// Different: neither, but something is not said or not done.
+	// Different: neither of the two, but a message or an action is missing.
 	Different Effect = "differs"
 )
 
 // Note is one difference between a policy and its export.
 type Note struct {
 	Effect Effect
-	// Rule is the name of the rule that it is about, File and Line are where that or
-	// an alias begins; empty and 0 for the whole policy.
+	// Rule is the name of the rule that the note is about. File and Line are where this rule
+	// or an alias begins. They are empty and 0 for the whole policy.
 	Rule string
 	File string
 	Line int
@@ -75,24 +74,24 @@ type Note struct {
 type Result struct {
 	// Data is the text of the export.
 	Data []byte
-	// Notes are ordered as the policy is, those of the whole policy first.
+	// Notes are in the order of the policy. Those about the whole policy come first.
 	Notes []Note
 }
 
-// Export writes the policy, which must come from policy.Parse or policy.Load, in a
-// format. It fails for a format that isn't one, for Options.Images that are no
-// patterns or are given for another format than Rego, and for a policy that was
-// made otherwise.
+// Export converts the policy, which must come from [policy.Parse] or [policy.Load], to the
+// format. It fails for an unknown format, for a policy that was made in another way, and
+// for [Options].Images that are invalid or that are given for another format than [Rego].
 func Export(p *policy.Policy, f Format, o Options) (Result, error) {
 	if p == nil || p.Digest() == "" {
 		return Result{}, errors.New("the policy must come from policy.Parse or policy.Load")
 	}
 	if len(o.Images) > 0 && f != Rego {
-		return Result{}, fmt.Errorf("images besides frontends are for the format %s only; %s doesn't restrict them", Rego, f)
+		return Result{}, fmt.Errorf("additional images are only for the format %s; %s doesn't restrict "+
+			"them", Rego, f)
 	}
 	e := exporter{policy: enforcing(p), options: o}
 	e.wholePolicy(p)
-	if f != Buildkitd { // which has no default
+	if f != Buildkitd { // a list of names has no default
 		e.unjudgedDefault()
 	}
 	var data []byte
@@ -105,7 +104,8 @@ func Export(p *policy.Policy, f Format, o Options) (Result, error) {
 	case Rego:
 		data, err = e.rego()
 	default:
-		return Result{}, fmt.Errorf("the format must be %s, %s or %s, not %q", SourcePolicy, Buildkitd, Rego, f)
+		return Result{}, fmt.Errorf("the format must be %s, %s or %s, not %q", SourcePolicy, Buildkitd,
+			Rego, f)
 	}
 	if err != nil {
 		return Result{}, err
@@ -116,15 +116,15 @@ func Export(p *policy.Policy, f Format, o Options) (Result, error) {
 	return Result{Data: data, Notes: slices.Compact(e.notes)}, nil
 }
 
-// exporter is one export under way.
+// exporter is the state of one export.
 type exporter struct {
-	policy  *policy.Policy // with all modes enforce
+	policy  *policy.Policy // all modes are enforce
 	options Options
 	notes   []Note
 }
 
-// enforcing returns the policy with every mode set to enforce: an export can't warn,
-// so it refuses.
+// enforcing returns the policy with every mode set to enforce. An export can't warn, so it
+// refuses.
 func enforcing(p *policy.Policy) *policy.Policy {
 	q := *p
 	q.Mode = policy.ModeEnforce
@@ -135,13 +135,14 @@ func enforcing(p *policy.Policy) *policy.Policy {
 	return &q
 }
 
-// wholePolicy notes what no format holds.
+// wholePolicy adds notes about fields that no format has.
 func (e *exporter) wholePolicy(p *policy.Policy) {
 	if p.Mode == policy.ModeWarn {
 		e.note(nil, RefusesMore, "the policy only warns (mode: warn); the export refuses")
 	}
 	if p.DefaultFrontend != "" {
-		e.note(nil, Different, "defaultFrontend is not exported: a build that names no frontend gets no other one")
+		e.note(nil, Different, "defaultFrontend is not exported: a build that names no frontend "+
+			"doesn't get this one")
 	}
 	for i := range p.Frontends {
 		r := &p.Frontends[i]
@@ -149,12 +150,12 @@ func (e *exporter) wholePolicy(p *policy.Policy) {
 			e.note(r, RefusesMore, "the rule only warns (mode: warn); the export refuses")
 		}
 		if r.WarnAfter != "" {
-			e.note(r, Different, "warnAfter is not exported: nobody is warned")
+			e.note(r, Different, "warnAfter is not exported: there is no warning")
 		}
 	}
 }
 
-// note adds a note about a rule, or about the whole policy if it is nil.
+// note adds a note about a rule, or about the whole policy if r is nil.
 func (e *exporter) note(r *policy.Rule, effect Effect, format string, args ...any) {
 	n := Note{Effect: effect, Message: fmt.Sprintf(format, args...)}
 	if r != nil {
@@ -165,11 +166,13 @@ func (e *exporter) note(r *policy.Rule, effect Effect, format string, args ...an
 
 // refusesAlias adds a note about an alias that isn't exported.
 func (e *exporter) refusesAlias(a *policy.Alias, format string, args ...any) {
-	e.notes = append(e.notes, Note{Effect: RefusesMore, File: a.File(), Line: a.Line(), Message: fmt.Sprintf(format, args...)})
+	e.notes = append(e.notes, Note{
+		Effect: RefusesMore, File: a.File(), Line: a.Line(), Message: fmt.Sprintf(format, args...),
+	})
 }
 
-// current reports whether the rule matches at the time of the export, and notes
-// what will become of it.
+// current reports whether the rule matches at the time of the export. It adds a note about
+// the rule's expiry.
 func (e *exporter) current(r *policy.Rule) bool {
 	end := r.ExpiryTime()
 	switch {
@@ -177,31 +180,31 @@ func (e *exporter) current(r *policy.Rule) bool {
 		return true
 	case r.Action == policy.ActionDeny:
 		if !e.options.Time.IsZero() && !e.options.Time.Before(end) {
-			e.note(r, Different, "the rule expired on %s and is left out", r.Expires)
+			e.note(r, Different, "the rule expired on %s and is omitted", r.Expires)
 			return false
 		}
-		e.note(r, RefusesMore, "expires is not exported: the export goes on to deny after %s", r.Expires)
+		e.note(r, RefusesMore, "expires is not exported: the export still denies after %s", r.Expires)
 		return true
 	case e.options.Time.IsZero() || !e.options.Time.Before(end):
-		e.note(r, Different, "the rule expired on %s and is left out", r.Expires)
+		e.note(r, Different, "the rule expired on %s and is omitted", r.Expires)
 		return false
 	}
-	return e.lose(r, "expires is not exported: from %s on, make the export anew", r.Expires)
+	return e.lose(r, "expires is not exported: export the policy again on %s", r.Expires)
 }
 
-// lose notes that a condition of an allow rule can't be held, and reports whether
-// the rule is exported all the same.
+// lose adds a note that the format can't express a condition of an allow rule. It reports
+// whether the rule is exported nevertheless.
 func (e *exporter) lose(r *policy.Rule, format string, args ...any) bool {
 	reason := fmt.Sprintf(format, args...)
 	if e.options.Strict {
-		e.note(r, RefusesMore, "the rule is left out: %s", reason)
+		e.note(r, RefusesMore, "the rule is omitted: %s", reason)
 		return false
 	}
 	e.note(r, AllowsMore, "%s", reason)
 	return true
 }
 
-// conditions names the rule's options that can refuse a build, "" if there are none.
+// optionConditions names the fields of the rule's options that can refuse a build.
 func optionConditions(r *policy.Rule) string {
 	o := r.Options
 	var names []string

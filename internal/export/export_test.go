@@ -30,30 +30,30 @@ func TestNotes(t *testing.T) {
 	}{
 		{"a policy that warns", "mode: warn", Buildkitd, false, Note{Effect: RefusesMore, Message: "the policy only warns (mode: warn); the export refuses"}},
 		{"a rule that warns", "frontends: [{name: a, match: [docker/a], action: deny, mode: warn}]", SourcePolicy, false, Note{RefusesMore, "a", "policy.yaml", 2, "the rule only warns (mode: warn); the export refuses"}},
-		{"a rule that will warn", "frontends: [{name: a, match: [docker/a], warnAfter: 2027-01-01}]", Rego, false, Note{Different, "a", "policy.yaml", 2, "warnAfter is not exported: nobody is warned"}},
-		{"a default frontend", "defaultFrontend: docker/a", SourcePolicy, false, Note{Effect: Different, Message: "defaultFrontend is not exported: a build that names no frontend gets no other one"}},
-		{"default: allow for buildkitd", "default: allow", Buildkitd, false, Note{Effect: RefusesMore, Message: "default: allow is not exported: only names that allow rules write out are listed"}},
-		{"a pattern for buildkitd", "frontends: [{name: a, match: [\"**\"]}]", Buildkitd, false, Note{RefusesMore, "a", "policy.yaml", 2, "the pattern ** is left out: buildkitd takes only names that are written out"}},
-		{"a denied name", "frontends: [{name: a, match: [docker/a]}, {name: b, match: [docker/a], action: deny}]", Buildkitd, false, Note{Different, "a", "policy.yaml", 2, "docker.io/docker/a is left out: another rule, an alias or the limits leave nothing of it to allow"}},
-		{"a name that is denied in part", "frontends: [{name: a, match: [docker/a]}, {name: b, match: [\"docker/*\"], tags: [x], action: deny}]", Buildkitd, false, Note{AllowsMore, "a", "policy.yaml", 2, "of docker.io/docker/a, buildkitd checks the name only; lost are what rule \"b\" denies of it"}},
-		{"an alias for buildkitd", "aliases: [{from: docker/a, to: docker/b}]", Buildkitd, false, Note{Effect: RefusesMore, File: "policy.yaml", Line: 2, Message: "the alias is not exported: builds must write the name that docker/a stands for"}},
-		{"an alias for Rego", "aliases: [{from: docker/a, to: docker/b}]", Rego, true, Note{Effect: RefusesMore, File: "policy.yaml", Line: 2, Message: "the alias is not exported: builds must write the name that docker/a stands for"}},
-		{"aliases in a chain", "aliases: [{from: docker/a, to: docker/b}, {from: docker/b, to: docker/c}]", SourcePolicy, true, Note{Effect: RefusesMore, File: "policy.yaml", Line: 2, Message: "the alias is left out, because another conversion would change what it makes again; what it is for is refused"}},
-		{"limits that leave nothing", "frontends: [{name: a, match: [docker/a]}]\nlimits: {match: [corp.example/**]}", SourcePolicy, false, Note{Different, "a", "policy.yaml", 2, "the limits leave nothing of the rule, so it is left out"}},
-		{"options", "frontends: [{name: a, match: [docker/a], options: {deny: [x], only: [y], inputs: deny}}]", SourcePolicy, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule is left out: options are not exported (deny, only and inputs: deny): only the policy frontend sees them"}},
-		{"rules on builds", "frontends: [{name: a, match: [docker/a], dispatch: mediate, build: {images: {deny: [x]}}}]\nbuild: {exec: {ssh: true}}", SourcePolicy, false, Note{AllowsMore, "a", "policy.yaml", 2, "what the frontend builds is not judged (build (images, exec), dispatch (mediate)): only the policy frontend sees it"}},
-		{"rules on builds, strictly", "frontends: [{name: a, match: [docker/a]}]\nbuild: {exec: {ssh: true}}", Rego, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule is left out: what the frontend builds is not judged (build (exec)): only the policy frontend sees it"}},
-		{"rules on builds for buildkitd", "frontends: [{name: a, match: [docker/a], dispatch: builtin}]", Buildkitd, false, Note{AllowsMore, "a", "policy.yaml", 2, "of docker.io/docker/a, buildkitd checks the name only; lost are dispatch (builtin)"}},
-		{"rules on builds of another rule for buildkitd", "frontends: [{name: a, match: [docker/a], tags: [x]}, {name: b, match: [docker/a], build: {local: {deny: [x]}}}]", Buildkitd, false, Note{AllowsMore, "a", "policy.yaml", 2, "of docker.io/docker/a, buildkitd checks the name only; lost are tags, what rule \"b\" holds builds to"}},
-		{"rules on builds of what no rule matches", "default: allow\nbuild: {exec: {ssh: true}}", SourcePolicy, false, Note{Effect: AllowsMore, Message: "what frontends build that no rule matches is not judged (build (exec))"}},
-		{"rules on builds of what no rule matches, strictly", "default: allow\ndispatch: mediate", SourcePolicy, true, Note{Effect: RefusesMore, Message: "default: allow is left out: what frontends build is not judged (dispatch (mediate))"}},
-		{"prereleases", "frontends: [{name: a, match: [docker/a], versions: \">=1.0.0-rc1\"}]", SourcePolicy, false, Note{RefusesMore, "a", "policy.yaml", 2, "prereleases in versions are not exported, only releases"}},
-		{"exceptions of a deny rule", "frontends: [{name: a, match: [docker/a], exceptTags: [x], action: deny}]", Rego, false, Note{RefusesMore, "a", "policy.yaml", 2, "exceptTags of a deny rule are not exported: it denies them too"}},
-		{"a deny rule that expires", "frontends: [{name: a, match: [docker/a], expires: 2027-03-01, action: deny}]", Rego, false, Note{RefusesMore, "a", "policy.yaml", 2, "expires is not exported: the export goes on to deny after 2027-03-01"}},
+		{"a rule that will warn", "frontends: [{name: a, match: [docker/a], warnAfter: 2027-01-01}]", Rego, false, Note{Different, "a", "policy.yaml", 2, "warnAfter is not exported: there is no warning"}},
+		{"a default frontend", "defaultFrontend: docker/a", SourcePolicy, false, Note{Effect: Different, Message: "defaultFrontend is not exported: a build that names no frontend doesn't get this one"}},
+		{"default: allow for buildkitd", "default: allow", Buildkitd, false, Note{Effect: RefusesMore, Message: "default: allow is not exported: the list has only literal names of allow rules"}},
+		{"a pattern for buildkitd", "frontends: [{name: a, match: [\"**\"]}]", Buildkitd, false, Note{RefusesMore, "a", "policy.yaml", 2, "the pattern ** is omitted: buildkitd takes only literal names"}},
+		{"a denied name", "frontends: [{name: a, match: [docker/a]}, {name: b, match: [docker/a], action: deny}]", Buildkitd, false, Note{Different, "a", "policy.yaml", 2, "docker.io/docker/a is omitted: the policy allows no image of that name, because of another rule, an alias or the limits"}},
+		{"a name that is denied in part", "frontends: [{name: a, match: [docker/a]}, {name: b, match: [\"docker/*\"], tags: [x], action: deny}]", Buildkitd, false, Note{AllowsMore, "a", "policy.yaml", 2, "buildkitd checks only the name docker.io/docker/a and ignores rule \"b\", which denies some of its images"}},
+		{"an alias for buildkitd", "aliases: [{from: docker/a, to: docker/b}]", Buildkitd, false, Note{Effect: RefusesMore, File: "policy.yaml", Line: 2, Message: "the alias is not exported: builds must use the name that replaces docker/a"}},
+		{"an alias for Rego", "aliases: [{from: docker/a, to: docker/b}]", Rego, true, Note{Effect: RefusesMore, File: "policy.yaml", Line: 2, Message: "the alias is not exported: builds must use the name that replaces docker/a"}},
+		{"aliases in a chain", "aliases: [{from: docker/a, to: docker/b}, {from: docker/b, to: docker/c}]", SourcePolicy, true, Note{Effect: RefusesMore, File: "policy.yaml", Line: 2, Message: "the alias is omitted, because another conversion would change its result; its names are refused"}},
+		{"limits that leave nothing", "frontends: [{name: a, match: [docker/a]}]\nlimits: {match: [corp.example/**]}", SourcePolicy, false, Note{Different, "a", "policy.yaml", 2, "the limits refuse everything that the rule allows, so it is omitted"}},
+		{"options", "frontends: [{name: a, match: [docker/a], options: {deny: [x], only: [y], inputs: deny}}]", SourcePolicy, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule is omitted: options are not exported (deny, only and inputs: deny): only the policy frontend sees them"}},
+		{"rules on builds", "frontends: [{name: a, match: [docker/a], dispatch: mediate, build: {images: {deny: [x]}}}]\nbuild: {exec: {ssh: true}}", SourcePolicy, false, Note{AllowsMore, "a", "policy.yaml", 2, "the export doesn't check what the frontend builds (build (images, exec), dispatch (mediate)): only the policy frontend sees it"}},
+		{"rules on builds, strictly", "frontends: [{name: a, match: [docker/a]}]\nbuild: {exec: {ssh: true}}", Rego, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule is omitted: the export doesn't check what the frontend builds (build (exec)): only the policy frontend sees it"}},
+		{"rules on builds for buildkitd", "frontends: [{name: a, match: [docker/a], dispatch: builtin}]", Buildkitd, false, Note{AllowsMore, "a", "policy.yaml", 2, "buildkitd checks only the name docker.io/docker/a and ignores dispatch (builtin)"}},
+		{"build rules of another rule for buildkitd", "frontends: [{name: a, match: [docker/a], tags: [x]}, {name: b, match: [docker/a], build: {local: {deny: [x]}}}]", Buildkitd, false, Note{AllowsMore, "a", "policy.yaml", 2, "buildkitd checks only the name docker.io/docker/a and ignores tags, the build rules or dispatch of rule \"b\""}},
+		{"rules on builds of what no rule matches", "default: allow\nbuild: {exec: {ssh: true}}", SourcePolicy, false, Note{Effect: AllowsMore, Message: "the export doesn't check builds of frontends that no rule matches (build (exec))"}},
+		{"rules on builds of what no rule matches, strictly", "default: allow\ndispatch: mediate", SourcePolicy, true, Note{Effect: RefusesMore, Message: "default: allow is omitted: the export doesn't check what frontends build (dispatch (mediate))"}},
+		{"prereleases", "frontends: [{name: a, match: [docker/a], versions: \">=1.0.0-rc1\"}]", SourcePolicy, false, Note{RefusesMore, "a", "policy.yaml", 2, "versions are exported without prereleases"}},
+		{"exceptions of a deny rule", "frontends: [{name: a, match: [docker/a], exceptTags: [x], action: deny}]", Rego, false, Note{RefusesMore, "a", "policy.yaml", 2, "exceptTags of a deny rule are not exported: the export denies these tags too"}},
+		{"a deny rule that expires", "frontends: [{name: a, match: [docker/a], expires: 2027-03-01, action: deny}]", Rego, false, Note{RefusesMore, "a", "policy.yaml", 2, "expires is not exported: the export still denies after 2027-03-01"}},
 		{"tags of a pattern", "frontends: [{name: a, match: [\"docker/*\"], tags: [x]}]", SourcePolicy, false, Note{AllowsMore, "a", "policy.yaml", 2, claimedTag}},
-		{"tags of a pattern, strictly", "frontends: [{name: a, match: [\"docker/*\"], tags: [x]}]", SourcePolicy, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule is left out: " + claimedTag}},
+		{"tags of a pattern, strictly", "frontends: [{name: a, match: [\"docker/*\"], tags: [x]}]", SourcePolicy, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule is omitted: " + claimedTag}},
 		{"tags of a denied pattern, strictly", "frontends: [{name: a, match: [\"docker/*\"], tags: [x], action: deny}]", SourcePolicy, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule denies every tag: " + claimedTag}},
-		{"a wanted digest of a pattern", "frontends: [{name: a, match: [\"docker/*\"], requireDigest: true}]", SourcePolicy, false, Note{AllowsMore, "a", "policy.yaml", 2, "requireDigest is not held, because base images may match the pattern too"}},
+		{"a wanted digest of a pattern", "frontends: [{name: a, match: [\"docker/*\"], requireDigest: true}]", SourcePolicy, false, Note{AllowsMore, "a", "policy.yaml", 2, "requireDigest is not exported, because base images may match the pattern too"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestExportFails(t *testing.T) {
 	_, err = Export(nil, Rego, Options{})
 	require.ErrorContains(t, err, "policy.Parse")
 	_, err = Export(p, Buildkitd, Options{Images: []string{"x"}})
-	require.ErrorContains(t, err, "for the format rego only")
+	require.ErrorContains(t, err, "only for the format rego")
 	_, err = Export(p, Rego, Options{Images: []string{"x", "y:1"}})
 	require.ErrorContains(t, err, "a pattern is for names only")
 }

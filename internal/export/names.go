@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// nameRegex writes a match pattern as a regular expression for a name as it stands
-// in a source's identifier. The wide form, for denials, takes at least what the
-// pattern does; the narrow one at most.
+// nameRegex writes a match pattern as a regular expression for a name in a source's
+// identifier. The wide form is for denials and matches at least what the pattern matches.
+// The narrow form matches at most that.
 func nameRegex(pattern string, wide bool) string {
 	components := strings.Split(pattern, "/")
 	var b strings.Builder
@@ -40,7 +40,7 @@ func nameRegexes(patterns []string, wide bool) []string {
 	return out
 }
 
-// globRegex writes a glob with star for each "*".
+// globRegex writes a glob as a regular expression that has star for each "*".
 func globRegex(glob, star string) string {
 	parts := strings.Split(glob, "*")
 	for i, p := range parts {
@@ -54,7 +54,7 @@ func anyOf(items []string) string {
 	return "(?:" + strings.Join(items, "|") + ")"
 }
 
-// foreignSpelling is a regular expression for names that policies never see so:
-// hosts in upper case or with a default or padded port, Docker Hub's other host, IPv6
-// addresses. Rules are written for the other spelling, so these are refused.
+// foreignSpelling matches names in spellings other than the canonical form: hosts in upper
+// case, with a default or padded port, Docker Hub's other host, and IPv6 addresses. The
+// exported rules use the canonical form, so other spellings are refused.
 const foreignSpelling = `(?:[^/]*[A-Z][^/]*|[^/]*:(?:0[0-9]*|443)|index\.docker\.io|\[[^/]*)/`

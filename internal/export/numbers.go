@@ -6,15 +6,16 @@ import (
 	"strings"
 )
 
-// How many digits a number in a tag has at most. Package policy reads numbers of 64
-// bits: all of 19 digits are such, and none has more than 20.
+// The maximal number of digits of a number in a tag. Package policy reads 64-bit numbers:
+// every number of 19 digits fits, and none has more than 20.
 const (
 	narrowDigits = 19
 	wideDigits   = 20
 )
 
-// numbers writes the decimal numbers from low to high, both included and without
-// leading zeros. A high of last is all numbers of at most maxDigits digits.
+// numbers returns a regular expression for the decimal numbers from low to high, both
+// included and without leading zeros. If high is last, that is all numbers from low with
+// at most maxDigits digits.
 func numbers(low, high uint64, maxDigits int) string {
 	if low == 0 && high == last {
 		return fmt.Sprintf(`(?:0|[1-9][0-9]{0,%d})`, maxDigits-1)
@@ -26,7 +27,7 @@ func numbers(low, high uint64, maxDigits int) string {
 	for low <= high {
 		digits := len(strconv.FormatUint(low, 10))
 		if high == last && low == power(digits-1) {
-			// Nothing but the number of digits counts from here on.
+			// From here on, every number with enough digits matches.
 			if digits <= maxDigits {
 				out = append(out, fmt.Sprintf(`[1-9][0-9]{%d,%d}`, digits-1, maxDigits-1))
 			}
@@ -48,7 +49,7 @@ func numbers(low, high uint64, maxDigits int) string {
 	return anyOf(out)
 }
 
-// noNumber matches nothing: no text goes on behind its end.
+// noNumber matches nothing: no text continues after its end.
 const noNumber = `$[^$]`
 
 func power(exponent int) uint64 {

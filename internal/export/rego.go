@@ -9,13 +9,13 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// regoTemplate is the policy with names in double braces where values go, all but the
-// identity as JSON, which is Rego too.
+// regoTemplate is the Rego policy with placeholders in double braces. Their values are
+// written as JSON, which is valid Rego, except for the identity in a comment.
 //
 //go:embed policy.rego.tmpl
 var regoTemplate string
 
-// regoRule is a rule as the Rego policy reads it; what is empty is no condition.
+// regoRule is a rule as the Rego policy reads it. Empty fields are no conditions.
 type regoRule struct {
 	Name          string   `json:"name"`
 	Message       string   `json:"message"`
@@ -27,9 +27,9 @@ type regoRule struct {
 	Pinned        bool     `json:"pinned,omitempty"`
 }
 
-// rego writes a Rego policy for buildx. It judges every image, since its input says
-// of none that it is a frontend (buildx's policy/types.go), and it sees a tag beside
-// a digest without knowing which of them was written.
+// rego writes a Rego policy for buildx. The policy checks every image, because its input
+// doesn't say which image is a frontend (buildx's policy/types.go). It sees a tag next to
+// a digest, but not which of the two the build file has.
 func (e *exporter) rego() ([]byte, error) {
 	others, err := e.otherImages()
 	if err != nil {
@@ -67,26 +67,29 @@ func (e *exporter) rego() ([]byte, error) {
 	return []byte(strings.NewReplacer(fill...).Replace(regoTemplate)), nil
 }
 
-// otherImages compiles Options.Images as the patterns that they are.
+// otherImages compiles [Options].Images as patterns of a rule.
 func (e *exporter) otherImages() ([]string, error) {
 	if len(e.options.Images) == 0 {
-		e.note(nil, RefusesMore, "every image that a build loads is judged as a frontend, base images too; name those that it may use besides")
+		e.note(nil, RefusesMore, "every image that a build loads is checked as a frontend, including "+
+			"base images; list the base images that a build may use")
 		return []string{}, nil
 	}
-	doc, err := json.Marshal(map[string]any{"version": policy.Version, "frontends": []any{map[string]any{"match": e.options.Images}}})
+	doc, err := json.Marshal(map[string]any{"version": policy.Version,
+		"frontends": []any{map[string]any{"match": e.options.Images}}})
 	if err != nil {
 		return nil, err
 	}
 	p, err := policy.Parse("images", doc)
 	if err != nil {
-		return nil, fmt.Errorf("the images besides frontends: %w", err)
+		return nil, fmt.Errorf("the additional images: %w", err)
 	}
 	patterns := p.Frontends[0].Patterns()
-	e.note(nil, AllowsMore, "a frontend among the images %s is let through as they are", strings.Join(patterns, ", "))
+	e.note(nil, AllowsMore, "a frontend that matches %s is allowed like the other images there",
+		strings.Join(patterns, ", "))
 	return whole(patterns, false), nil
 }
 
-// pins returns the tags that keep their name, and the names that get another one.
+// pins returns the pinned tags by name, and the names that aliases replace.
 func (e *exporter) pins() (pins map[string]map[string]string, replaced []string) {
 	pins = map[string]map[string]string{}
 	for i := range e.policy.Aliases {
@@ -95,14 +98,14 @@ func (e *exporter) pins() (pins map[string]map[string]string, replaced []string)
 		switch {
 		case e.shadowed(i):
 		case !identity(a):
-			e.refusesAlias(a, "the alias is not exported: builds must write the name that %s stands for", a.From)
+			e.refusesAlias(a, "the alias is not exported: builds must use the name that replaces %s", a.From)
 			replaced = append(replaced, from)
 		case len(a.Pins) > 0:
 			pins[from] = a.Pins
 		}
 	}
 	if len(pins) > 0 {
-		e.note(nil, Different, "pins act on base images of those names too")
+		e.note(nil, Different, "pins also apply to base images with these names")
 	}
 	return pins, replaced
 }
@@ -112,16 +115,17 @@ func (e *exporter) regoAllow(rules []rule, pins map[string]map[string]string) []
 	for _, r := range rules {
 		o := r.rego(false)
 		if len(r.tags) > 0 && len(r.Digests) == 0 {
-			const lost = "a tag that is written beside a digest is believed, unless an alias of the same name pins it"
+			const lost = "a tag next to a digest is taken on trust, unless an alias of the same name pins it"
 			if e.options.Strict {
-				e.note(r.Rule, RefusesMore, "only tags that an alias of the same name pins are allowed: otherwise %s", lost)
+				e.note(r.Rule, RefusesMore, "only tags that an alias of the same name pins are allowed: %s",
+					lost)
 				o.Pinned = true
 			} else {
 				e.note(r.Rule, AllowsMore, lost)
 			}
 		}
 		if len(r.Digests) > 0 {
-			// The digest says what may run; a tag that is pinned elsewhere changes nothing.
+			// The digest alone determines the image, so a pinned tag makes no difference.
 			o.Digests = r.Digests
 		}
 		if !o.Pinned || pinsSome(pins, r.names) {
@@ -146,12 +150,13 @@ func (e *exporter) regoDeny(rules []rule) []regoRule {
 		o := r.rego(true)
 		switch {
 		case len(r.Digests) > 0:
-			o.Digests, o.Tags = r.Digests, "" // Whatever tag is written beside it.
+			o.Digests, o.Tags = r.Digests, "" // Whatever the tag is, the digest counts.
 		case len(r.tags) > 0 && e.options.Strict:
-			e.note(r.Rule, RefusesMore, "the rule denies every tag, because one that is written beside a digest can't be looked up")
+			e.note(r.Rule, RefusesMore, "the rule denies every tag, because a tag next to a digest can't "+
+				"be looked up")
 			o.Tags = ""
 		case len(r.tags) > 0:
-			e.note(r.Rule, AllowsMore, "a tag that is written beside a digest is believed")
+			e.note(r.Rule, AllowsMore, "a tag next to a digest is taken on trust")
 		}
 		out = append(out, o)
 	}
@@ -160,8 +165,10 @@ func (e *exporter) regoDeny(rules []rule) []regoRule {
 
 func (r rule) rego(wide bool) regoRule {
 	return regoRule{
-		Name: r.Name, Message: prefixedBy(": ", strings.TrimSpace(r.Message)), RequireDigest: r.RequireDigest,
-		Names: "^" + anyOf(nameRegexes(r.names, wide)) + "$", Tags: wholeTag(r.tags), Except: wholeTag(r.except),
+		Name: r.Name, Message: prefixedBy(": ", strings.TrimSpace(r.Message)),
+		RequireDigest: r.RequireDigest,
+		Names:         "^" + anyOf(nameRegexes(r.names, wide)) + "$", Tags: wholeTag(r.tags),
+		Except: wholeTag(r.except),
 	}
 }
 
@@ -188,7 +195,7 @@ func prefixedBy(prefix, s string) string {
 	return prefix + s
 }
 
-// jsonText writes a value without HTML's escapes, which a person reads badly.
+// jsonText writes a value without HTML escapes, which are hard to read.
 func jsonText(v any) (string, error) {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)

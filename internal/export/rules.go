@@ -7,19 +7,19 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// rule is a rule in the form that source policies and Rego have in common.
+// rule is a rule in the form that source policies and Rego share.
 type rule struct {
 	*policy.Rule
-	names  []string // patterns, those of an allow rule within the limits
-	tags   []string // regular expressions for the tag; any or none if empty
-	except []string // likewise, for tags that an allow rule is not for
+	names  []string // patterns; for an allow rule, only the part within the limits
+	tags   []string // regular expressions for the tag; if empty, any tag or none
+	except []string // regular expressions for the exceptTags of an allow rule
 }
 
 // starTag stands for a "*" in a tag.
 const starTag = `[\w.-]*`
 
-// rules returns the rules to export. What a deny rule can't say it denies more of;
-// what an allow rule can't say it is left out for.
+// rules returns the rules to export. If a condition can't be expressed, a deny rule denies
+// more, and an allow rule is omitted.
 func (e *exporter) rules() (allow, deny []rule) {
 	for i := range e.policy.Frontends {
 		r := &e.policy.Frontends[i]
@@ -30,12 +30,15 @@ func (e *exporter) rules() (allow, deny []rule) {
 			deny = append(deny, rule{Rule: r, names: r.Patterns(), tags: e.denyTags(r)})
 			continue
 		}
-		if names := optionConditions(r); names != "" && !e.lose(r, "options are not exported (%s): only the policy frontend sees them", names) {
-			// A build that the rule refuses for its options is not for later rules.
+		if names := optionConditions(r); names != "" && !e.lose(r, "options are not exported (%s): "+
+			"only the policy frontend sees them", names) {
+			// A later rule must not allow a build that this rule refuses for its options.
 			deny = append(deny, rule{Rule: r, names: r.Patterns()})
 			continue
 		}
-		if names := strings.Join(e.buildConditions(r), ", "); names != "" && !e.lose(r, "what the frontend builds is not judged (%s): only the policy frontend sees it", names) {
+		if names := strings.Join(e.buildConditions(r), ", "); names != "" &&
+			!e.lose(r, "the export doesn't check what the frontend builds (%s): only the policy frontend "+
+				"sees it", names) {
 			deny = append(deny, rule{Rule: r, names: r.Patterns()})
 			continue
 		}
@@ -50,7 +53,7 @@ func (e *exporter) rules() (allow, deny []rule) {
 	return allow, deny
 }
 
-// withinLimits returns the rule's patterns as far as the limits have them.
+// withinLimits returns patterns for the names that the rule matches and the limits allow.
 func (e *exporter) withinLimits(r *policy.Rule) []string {
 	limits := e.policy.Limits.Patterns()
 	if len(limits) == 0 {
@@ -64,18 +67,19 @@ func (e *exporter) withinLimits(r *policy.Rule) []string {
 				out = append(out, b.String())
 			}
 			if !all {
-				e.note(r, RefusesMore, "what the pattern %s and the limit %s have in common is too much to write out; some of it is left out", p, l)
+				e.note(r, RefusesMore, "the overlap of the pattern %s and the limit %s is too large to "+
+					"write; some of it is omitted", p, l)
 			}
 		}
 	}
 	if len(out) == 0 {
-		e.note(r, Different, "the limits leave nothing of the rule, so it is left out")
+		e.note(r, Different, "the limits refuse everything that the rule allows, so it is omitted")
 	}
 	return out
 }
 
-// allowTags returns regular expressions for the tags of an allow rule. It is false
-// if no tag can be written.
+// allowTags returns regular expressions for the tags of an allow rule. It is false if none
+// of its tags can be expressed.
 func (e *exporter) allowTags(r *policy.Rule) ([]string, bool) {
 	if !r.TagConditional() {
 		return nil, true
@@ -87,10 +91,10 @@ func (e *exporter) allowTags(r *policy.Rule) ([]string, bool) {
 	if r.Versions != "" {
 		ranges, err := spans(r.Versions)
 		if err != nil {
-			e.note(r, RefusesMore, "versions %s can't be written out and are left out: %v", r.Versions, err)
+			e.note(r, RefusesMore, "versions %s can't be expressed and are omitted: %v", r.Versions, err)
 		}
 		if strings.Contains(r.Versions, "-") {
-			e.note(r, RefusesMore, "prereleases in versions are not exported, only releases")
+			e.note(r, RefusesMore, "versions are exported without prereleases")
 		}
 		for _, s := range ranges {
 			for _, v := range s.inside() {
@@ -102,12 +106,12 @@ func (e *exporter) allowTags(r *policy.Rule) ([]string, bool) {
 		out = []string{starTag} // exceptTags alone
 	}
 	if len(out) == 0 {
-		e.note(r, RefusesMore, "the rule is left out: no tag of it can be written")
+		e.note(r, RefusesMore, "the rule is omitted: none of its tags can be expressed")
 	}
 	return out, len(out) > 0
 }
 
-// variants writes the suffixes that a version can have.
+// variants returns a regular expression for the suffixes that a version can have.
 func variants(r *policy.Rule) string {
 	if len(r.Variants) == 0 {
 		return ""
@@ -119,8 +123,7 @@ func variants(r *policy.Rule) string {
 	return "(?:-" + anyOf(suffixes) + ")?"
 }
 
-// exceptRegexes returns the tags that an allow rule is not for. A variant of such
-// a tag is none either.
+// exceptRegexes returns regular expressions for the rule's exceptTags and their variants.
 func exceptRegexes(r *policy.Rule) []string {
 	var out []string
 	for _, t := range r.ExceptTags {
@@ -129,13 +132,14 @@ func exceptRegexes(r *policy.Rule) []string {
 	return out
 }
 
-// denyTags returns regular expressions for at least the tags of a deny rule.
+// denyTags returns regular expressions for the tags of a deny rule, or for more tags.
 func (e *exporter) denyTags(r *policy.Rule) []string {
 	if !r.TagConditional() {
 		return nil
 	}
 	if len(r.ExceptTags) > 0 {
-		e.note(r, RefusesMore, "exceptTags of a deny rule are not exported: it denies them too")
+		e.note(r, RefusesMore, "exceptTags of a deny rule are not exported: the export denies these "+
+			"tags too")
 	}
 	var out []string
 	for _, t := range r.Tags {
@@ -146,14 +150,14 @@ func (e *exporter) denyTags(r *policy.Rule) []string {
 	}
 	ranges, err := spans(r.Versions)
 	if err != nil || len(ranges) == 0 || strings.Contains(r.Versions, "-") {
-		e.note(r, RefusesMore, "versions %s can't be written out: the rule denies every tag", r.Versions)
+		e.note(r, RefusesMore, "versions %s can't be expressed: the rule denies every tag", r.Versions)
 		return nil
 	}
 	for _, s := range ranges {
 		for _, v := range s.touching() {
 			out = append(out, "v?"+v)
 		}
-		// A suffix may be a variant, or make a prerelease of the version behind the range.
+		// A suffix may be a variant, or make a prerelease of the version after the range.
 		for _, v := range s.after().touching() {
 			out = append(out, "v?"+v+`-[\w.-]*`)
 		}

@@ -36,12 +36,13 @@ type (
 	}
 )
 
-// A build asks for a frontend twice: for its metadata as the reference is written,
-// with nothing that tells it from a base image, and then for the image with the
-// digest that this gave, marked as a frontend (frontend/gateway/gateway.go,
-// markTypeFrontend). Verdicts are on the marked one, so that base images go on
-// working. Only there can what is written be told from what was looked up: rules for
-// the unmarked one are for repositories of frontends alone.
+// A build resolves a frontend's reference twice. The first time it reads the metadata of
+// the reference as written, and the source looks like that of a base image. The second
+// time it reads the image by the digest found, marked as a frontend
+// (frontend/gateway/gateway.go, markTypeFrontend).
+//
+// Verdicts apply to the marked source, so base images still work. The written reference is
+// visible only in the unmarked source, so rules on it apply to all images of a repository.
 const (
 	marked   = "EQUAL"
 	unmarked = "NOTEQUAL"
@@ -52,18 +53,20 @@ const (
 	someDigest  = `@[\w:+.-]+`
 )
 
-// sourcePolicy writes a source policy. Its last matching ALLOW or DENY decides; a
-// CONVERT starts anew with what it made (sourcepolicy/engine.go).
+// sourcePolicy writes a source policy. The last matching ALLOW or DENY decides. After a
+// CONVERT, evaluation starts again with the result (sourcepolicy/engine.go).
 func (e *exporter) sourcePolicy() ([]byte, error) {
 	e.note(nil, Different, "messages and contacts are not exported")
-	e.note(nil, Different, "a source policy can't stop a client that puts a named context in the place of a frontend's image")
+	e.note(nil, Different, "a source policy can't stop a client that overrides a frontend's image "+
+		"with a named context")
 	allow, deny := e.rules()
-	allow, deny = e.held(allow, deny)
+	allow, deny = e.expressible(allow, deny)
 	out, refused := e.converts()
 	limits := e.policy.Limits.Patterns()
 	if e.policy.Default == policy.ActionAllow {
 		if len(limits) > 0 {
-			out = append(out, frontends("DENY", nil, anyTag+anyDigest), frontends("ALLOW", limits, anyTag+anyDigest))
+			out = append(out, frontends("DENY", nil, anyTag+anyDigest),
+				frontends("ALLOW", limits, anyTag+anyDigest))
 		}
 	} else {
 		out = append(out, frontends("DENY", nil, anyTag+anyDigest))
@@ -81,8 +84,8 @@ func (e *exporter) sourcePolicy() ([]byte, error) {
 	return append(data, '\n'), err
 }
 
-// frontends is a rule on marked images with names of the patterns, all if there
-// are none.
+// frontends returns a rule on marked images whose names match the patterns, or on all
+// marked images if there are no patterns.
 func frontends(action string, patterns []string, rest string) sourceRule {
 	return images(action, patterns, rest, marked)
 }
@@ -102,10 +105,13 @@ func regex(action, identifier, mark string) sourceRule {
 	}}
 }
 
-// allows writes the allow rules, those that except tags first: what one excepts, no
-// later one must be denied.
+// allows writes the allow rules. Those with exceptTags come first, so their denials can't
+// refuse images that other rules allow.
 func (e *exporter) allows(rules []rule) []sourceRule {
-	slices.SortStableFunc(rules, func(a, b rule) int { return min(len(b.except), 1) - min(len(a.except), 1) })
+	slices.SortStableFunc(rules, func(a,
+		b rule) int {
+		return min(len(b.except), 1) - min(len(a.except), 1)
+	})
 	var out []sourceRule
 	for _, r := range rules {
 		tag := anyTag
@@ -124,11 +130,11 @@ func (e *exporter) allows(rules []rule) []sourceRule {
 	return out
 }
 
-// denials writes a deny rule. A tag that isn't written could be any.
+// denials writes a deny rule. A reference without a tag could mean any tag.
 func denials(r rule) []sourceRule {
 	digest := anyDigest
 	if len(r.Digests) > 0 {
-		// Whatever the tag is: it could be written beside a digest that isn't its own.
+		// Whatever the tag is, the digest counts: a tag can stand next to any digest.
 		return []sourceRule{frontends("DENY", r.names, anyTag+"@"+anyOf(quoted(r.Digests)))}
 	}
 	if len(r.tags) == 0 {
@@ -140,9 +146,9 @@ func denials(r rule) []sourceRule {
 	}
 }
 
-// written returns the rules on references as they are written.
+// written returns the rules on references as written in the build file.
 func (e *exporter) written(allow, deny []rule) []sourceRule {
-	var claimed, bare []string // names that can't have a tag beside a digest, or no digest
+	var claimed, bare []string // names without a tag next to a digest; names with a digest
 	for _, r := range slices.Concat(allow, deny) {
 		if r.open() {
 			continue
@@ -161,7 +167,8 @@ func (e *exporter) written(allow, deny []rule) []sourceRule {
 		out = append(out, images("DENY", claimed, `:[\w.-]+`+someDigest, unmarked))
 		for _, r := range allow {
 			if len(r.tags) > 0 && len(r.Digests) > 0 {
-				out = append(out, images("ALLOW", r.names, ":"+anyOf(r.tags)+"@"+anyOf(quoted(r.Digests)), unmarked))
+				out = append(out, images("ALLOW", r.names, ":"+anyOf(r.tags)+"@"+anyOf(quoted(r.Digests)),
+					unmarked))
 			}
 		}
 		out = append(out, e.pinned(claimed)...)
@@ -172,7 +179,7 @@ func (e *exporter) written(allow, deny []rule) []sourceRule {
 	return out
 }
 
-// pinned lets tags through that stand beside the digest that an alias gives them.
+// pinned returns rules that allow a tag next to the digest to which an alias pins it.
 func (e *exporter) pinned(names []string) []sourceRule {
 	var out []sourceRule
 	for i := range e.policy.Aliases {
@@ -180,7 +187,8 @@ func (e *exporter) pinned(names []string) []sourceRule {
 		_, to := a.Names()
 		for _, tag := range slices.Sorted(maps.Keys(a.Pins)) {
 			if matches(names, to) {
-				out = append(out, images("ALLOW", []string{to}, ":"+regexp.QuoteMeta(tag)+"@"+a.Pins[tag], unmarked))
+				out = append(out, images("ALLOW", []string{to}, ":"+regexp.QuoteMeta(tag)+"@"+a.Pins[tag],
+					unmarked))
 			}
 		}
 	}
@@ -200,23 +208,27 @@ func (r rule) open() bool {
 	return slices.ContainsFunc(r.names, func(n string) bool { return globs.ParseName(n).Open() })
 }
 
-// held returns the rules without what depends on how a reference is written, where
-// base images may be among the rule's names.
-func (e *exporter) held(allow, deny []rule) (held, denied []rule) {
+// expressible returns the rules that a source policy can express. A condition on the written
+// reference is lost where base images may match the rule's pattern.
+func (e *exporter) expressible(allow, deny []rule) (kept, denied []rule) {
 	for i, r := range allow {
-		if len(r.except) > 0 && slices.ContainsFunc(allow[:i], func(o rule) bool { return len(o.except) > 0 && overlap(o.names, r.names) }) {
-			e.note(r.Rule, RefusesMore, "another rule for the same names has exceptTags too; what one of them excepts may be refused by both")
+		if len(r.except) > 0 && slices.ContainsFunc(allow[:i],
+			func(o rule) bool { return len(o.except) > 0 && overlap(o.names, r.names) }) {
+			e.note(r.Rule, RefusesMore, "another rule for the same names also has exceptTags; a tag that "+
+				"one of them excepts may be refused")
 		}
-		if r.open() && r.RequireDigest && !e.lose(r.Rule, "requireDigest is not held, because base images may match the pattern too") {
+		if r.open() && r.RequireDigest && !e.lose(r.Rule, "requireDigest is not exported, because base "+
+			"images may match the pattern too") {
 			continue
 		}
 		if r.open() && len(r.tags) > 0 && len(r.Digests) == 0 && !e.lose(r.Rule, claimedTag) {
 			continue
 		}
 		if !r.open() && r.RequireDigest && len(r.tags) > 0 && len(r.Digests) == 0 {
-			e.note(r.Rule, RefusesMore, "only tags that an alias pins are allowed: the rule wants a digest beside the tag, and that it is the tag's can't be looked up")
+			e.note(r.Rule, RefusesMore, "only tags that an alias pins are allowed: the rule requires a "+
+				"tag and a digest, and the tag can't be looked up")
 		}
-		held = append(held, r)
+		kept = append(kept, r)
 	}
 	for _, r := range deny {
 		if r.open() && len(r.tags) > 0 && len(r.Digests) == 0 {
@@ -229,16 +241,20 @@ func (e *exporter) held(allow, deny []rule) (held, denied []rule) {
 		}
 		denied = append(denied, r)
 	}
-	if slices.ContainsFunc(slices.Concat(held, denied), func(r rule) bool { return !r.open() && len(r.tags) > 0 && len(r.Digests) == 0 }) {
-		e.note(nil, RefusesMore, "repositories of frontends with conditions on tags can't be base images, and a tag in them can't be written beside a digest unless an alias pins it so")
+	if slices.ContainsFunc(slices.Concat(kept, denied),
+		func(r rule) bool { return !r.open() && len(r.tags) > 0 && len(r.Digests) == 0 }) {
+		e.note(nil, RefusesMore, "repositories whose frontend rules depend on tags can't be base "+
+			"images, and in them a tag can't stand next to a digest unless an alias pins it")
 	}
-	return held, denied
+	return kept, denied
 }
 
-const claimedTag = "a tag that is written beside a digest is believed, because base images may match the pattern too"
+const claimedTag = "a tag next to a digest is taken on trust, because base images may match the " +
+	"pattern too"
 
 func overlap(a, b []string) bool {
 	return slices.ContainsFunc(a, func(x string) bool {
-		return slices.ContainsFunc(b, func(y string) bool { return globs.ParseName(x).Overlaps(globs.ParseName(y)) })
+		return slices.ContainsFunc(b,
+			func(y string) bool { return globs.ParseName(x).Overlaps(globs.ParseName(y)) })
 	})
 }

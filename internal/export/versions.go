@@ -12,15 +12,15 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// last stands for a part of a version without bound.
+// last is the upper bound of a part of a version that has none.
 const last = math.MaxUint64
 
-// span is all releases from low to high, both included, as major, minor, patch.
+// span is all releases from low to high, both included. Each is major, minor and patch.
 type span struct{ low, high [3]uint64 }
 
-// spans returns the releases of a versions condition, one span for each side of
-// "||". What a condition means is asked of package policy; only where a range can
-// begin and end is known here.
+// spans returns the releases that a versions condition matches, one span for each side of
+// "||". Package policy decides what a condition matches. This function only knows where a
+// range can begin and end.
 func spans(versions string) ([]span, error) {
 	var out []span
 	for alternative := range strings.SplitSeq(versions, "||") {
@@ -28,9 +28,10 @@ func spans(versions string) ([]span, error) {
 		if err != nil {
 			return nil, err
 		}
-		points := slices.DeleteFunc(boundaries(alternative), func(v [3]uint64) bool { return !accepts(v) })
+		points := slices.DeleteFunc(boundaries(alternative),
+			func(v [3]uint64) bool { return !accepts(v) })
 		if len(points) == 0 {
-			continue // It takes prereleases only.
+			continue // It matches only prereleases.
 		}
 		less := func(a, b [3]uint64) int { return slices.Compare(a[:], b[:]) }
 		out = append(out, span{slices.MinFunc(points, less), slices.MaxFunc(points, less)})
@@ -38,13 +39,14 @@ func spans(versions string) ([]span, error) {
 	return out, nil
 }
 
-// probe returns a function that says whether the condition takes a release.
+// probe returns a function that reports whether the condition matches a release.
 func probe(versions string) (func([3]uint64) bool, error) {
 	quoted, err := json.Marshal(versions)
 	if err != nil {
 		return nil, err
 	}
-	p, err := policy.Parse("versions", []byte(`{"version": 1, "frontends": [{"match": ["docker/probe"], "versions": `+string(quoted)+`}]}`))
+	p, err := policy.Parse("versions",
+		[]byte(`{"version": 1, "frontends": [{"match": ["docker/probe"], "versions": `+string(quoted)+`}]}`))
 	if err != nil {
 		return nil, err
 	}
@@ -58,11 +60,14 @@ func probe(versions string) (func([3]uint64) bool, error) {
 	}, nil
 }
 
-// boundaries returns the releases at which a range that is written so can begin or
-// end: what is written, and its neighbours in each part.
+// boundaries returns the releases at which the written range can begin or end: those in the
+// text, and their neighbours in each part.
 func boundaries(s string) [][3]uint64 {
 	out := [][3]uint64{{}, {last, last, last}}
-	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return (r < '0' || r > '9') && r != '.' }) {
+	for _, word := range strings.FieldsFunc(s, func(r rune) bool {
+		return (r < '0' || r > '9') &&
+			r != '.'
+	}) {
 		var n [3]uint64
 		for i, p := range strings.SplitN(word, ".", 4)[:min(3, 1+strings.Count(word, "."))] {
 			n[i], _ = strconv.ParseUint(p, 10, 64) // An x stands for 0.
@@ -78,7 +83,7 @@ func boundaries(s string) [][3]uint64 {
 	return out
 }
 
-// around returns n and its neighbours.
+// around returns n and the numbers next to it.
 func around(n uint64) []uint64 {
 	out := []uint64{n}
 	if n > 0 {
@@ -90,8 +95,8 @@ func around(n uint64) []uint64 {
 	return out
 }
 
-// inside returns regular expressions for the tags, full or partial and without a
-// leading v, that lie wholly in the span.
+// inside returns regular expressions for the tags that lie wholly in the span, full or
+// partial, without a leading v.
 func (s span) inside() []string {
 	out := []string{between(s.low[:], s.high[:], narrowDigits)}
 	for _, parts := range []int{2, 1} {
@@ -110,8 +115,7 @@ func (s span) inside() []string {
 	return out
 }
 
-// touching returns regular expressions for the tags that have something in common
-// with the span.
+// touching returns regular expressions for the tags that overlap with the span.
 func (s span) touching() []string {
 	var out []string
 	for parts := range 3 {
@@ -120,8 +124,8 @@ func (s span) touching() []string {
 	return out
 }
 
-// after returns the span with the release after it, whose prereleases lie before
-// that one.
+// after returns the span extended by the next release, because prereleases of that one come
+// before it.
 func (s span) after() span {
 	if high := slices.Clone(s.high[:]); next(high) {
 		copy(s.high[:], high)
@@ -129,7 +133,7 @@ func (s span) after() span {
 	return s
 }
 
-// next makes v the version after it in its parts. It is false if there is none.
+// next advances v to the next version. It is false if there is none.
 func next(v []uint64) bool {
 	for i := len(v) - 1; i >= 0; i-- {
 		if v[i] < last {
@@ -141,7 +145,7 @@ func next(v []uint64) bool {
 	return false
 }
 
-// previous makes v the version before it in its parts. It is false if there is none.
+// previous moves v to the previous version. It is false if there is none.
 func previous(v []uint64) bool {
 	for i := len(v) - 1; i >= 0; i-- {
 		if v[i] > 0 {
@@ -155,8 +159,8 @@ func previous(v []uint64) bool {
 	return false
 }
 
-// between writes the versions from low to high, of as many parts as both have and
-// with numbers of at most maxDigits digits.
+// between returns a regular expression for the versions from low to high. They have as many
+// parts as low and high, and numbers of at most maxDigits digits.
 func between(low, high []uint64, maxDigits int) string {
 	if len(low) == 1 {
 		return numbers(low[0], high[0], maxDigits)
