@@ -152,7 +152,7 @@ func TestLockUsageErrors(t *testing.T) {
 		"no file":            {[]string{"lock"}, "give at least one policy file"},
 		"no such file":       {[]string{"lock", broken + "x"}, "no such file"},
 		"a broken policy":    {[]string{"lock", broken}, broken + ":2:1: unknown field"},
-		"an unreachable tag": {[]string{"lock", folded}, "localhost:1/a:1: asking the registry localhost:1"},
+		"an unreachable tag": {[]string{"lock", folded}, "localhost:1/a:1: contacting the registry localhost:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

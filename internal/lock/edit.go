@@ -11,12 +11,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Edit writes the pins that belong into the document of that name, as the policy
-// calls it, and returns the document; main says that it is the policy's own and not
-// an included one. Comments, order and layout of everything else stay.
+// Edit returns the document with those of the pins that belong in it. name is the
+// document's name in the policy. main reports whether it is the policy's own document
+// rather than an included one. Comments, order and layout of everything else stay.
 //
-// It fails, with the document's line, if a pin's place is laid out in a way that it
-// can't edit, and if what came out would differ from the document in more than pins.
+// It fails, with the line, if it can't edit the layout at a pin's place. It also fails if
+// the result would differ from the document in more than pins.
 func Edit(name string, data []byte, pins []Pin, main bool) ([]byte, error) {
 	root, err := parse(data)
 	if err != nil {
@@ -35,7 +35,8 @@ func Edit(name string, data []byte, pins []Pin, main bool) ([]byte, error) {
 	out := e.apply()
 	again, err := parse(out)
 	if err != nil || !reflect.DeepEqual(want, plain(again)) {
-		return nil, fmt.Errorf("%s: the pins can't be written without changing something else; write the aliases one value to a line", name)
+		return nil, fmt.Errorf("%s: the pins can't be written without changing something else; write "+
+			"one value of the aliases on each line", name)
 	}
 	return out, nil
 }
@@ -47,15 +48,15 @@ func parse(data []byte) (*yaml.Node, error) {
 		return nil, err
 	}
 	if doc.Kind != yaml.DocumentNode || doc.Content[0].Kind != yaml.MappingNode {
-		return nil, errors.New("the document is no mapping")
+		return nil, errors.New("the document is not a mapping")
 	}
 	return doc.Content[0], nil
 }
 
-// group is the pins of one alias that are to be written.
+// group is the pins to write into one alias.
 type group []Pin
 
-// groups returns the pins that have moved in the document, by alias.
+// groups returns the pins of the document that have moved, by alias.
 func groups(name string, pins []Pin, main bool) []group {
 	var out []group
 	for _, p := range pins {
@@ -69,7 +70,10 @@ func groups(name string, pins []Pin, main bool) []group {
 		if !p.Moved() || (file != name && (file != "" || !main)) {
 			continue
 		}
-		i := slices.IndexFunc(out, func(g group) bool { return g[0].Alias == p.Alias && g[0].From == p.From })
+		i := slices.IndexFunc(out, func(g group) bool {
+			return g[0].Alias == p.Alias &&
+				g[0].From == p.From
+		})
 		if i < 0 {
 			out = append(out, group{p})
 		} else {
@@ -86,7 +90,7 @@ type editor struct {
 	made []group // new aliases for a document without any
 }
 
-// group writes a group, and returns what the document is to hold then.
+// group writes a group. It returns the content that the document must have afterwards.
 func (e *editor) group(g group, want any) (any, error) {
 	doc := want.(map[string]any)
 	list := child(e.root, "aliases")
@@ -94,7 +98,7 @@ func (e *editor) group(g group, want any) (any, error) {
 	if g[0].Alias == nil {
 		at := len(aliases)
 		if g[0].Before != nil {
-			// New ones of this run may already stand before it.
+			// This call may already have added aliases before it.
 			at = e.index(list, g[0].Before.Line(), g[0].Before.Column()) + len(aliases) - len(list.Content)
 		}
 		made := map[string]any{"from": g[0].From, "to": g[0].To, "pins": map[string]any{}}
@@ -111,13 +115,13 @@ func (e *editor) group(g group, want any) (any, error) {
 	}
 	i := e.index(list, g[0].Alias.Line(), g[0].Alias.Column())
 	if i < 0 {
-		return nil, fmt.Errorf("the alias on line %d is not where it was", g[0].Alias.Line())
+		return nil, fmt.Errorf("the alias is no longer on line %d", g[0].Alias.Line())
 	}
-	held := aliases[i].(map[string]any)
-	entries, _ := held["pins"].(map[string]any)
+	alias := aliases[i].(map[string]any)
+	entries, _ := alias["pins"].(map[string]any)
 	if entries == nil {
 		entries = map[string]any{}
-		held["pins"] = entries
+		alias["pins"] = entries
 	}
 	for _, p := range g {
 		entries[p.Tag] = p.New.String()
@@ -125,7 +129,7 @@ func (e *editor) group(g group, want any) (any, error) {
 	return doc, e.pin(list.Content[i], g)
 }
 
-// plain returns what the node holds: texts as they are meant, lists and mappings.
+// plain returns the node's content: decoded strings, lists and maps.
 func plain(n *yaml.Node) any {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -148,7 +152,10 @@ func (e *editor) index(list *yaml.Node, line, column int) int {
 	if list == nil {
 		return -1
 	}
-	return slices.IndexFunc(list.Content, func(n *yaml.Node) bool { return n.Line == line && n.Column == column })
+	return slices.IndexFunc(list.Content, func(n *yaml.Node) bool {
+		return n.Line == line &&
+			n.Column == column
+	})
 }
 
 func child(n *yaml.Node, key string) *yaml.Node {

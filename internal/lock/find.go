@@ -13,9 +13,9 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// Skipped is a rule, or a tag of it, that can't be pinned.
+// Skipped is a rule that can't be pinned, or can't be pinned fully.
 type Skipped struct {
-	// Rule is its name, File and Line are where it begins.
+	// Rule is the rule's name. File and Line are where it begins.
 	Rule   string
 	File   string
 	Line   int
@@ -31,11 +31,10 @@ type finder struct {
 	skipped []Skipped
 }
 
-// Find returns what can be pinned: the pins that the policy has, and the tags that
-// are written out in allow rules for one repository that is written out. What rules
-// allow by patterns or versions is skipped, as is what expired before now or is
-// denied otherwise. It fails for a policy that policy.Parse or policy.Load didn't
-// make.
+// Find returns the policy's pins and the pins that can be added: for literal tags in allow
+// rules for one literal repository. It skips rules with patterns or versions, rules that
+// have expired before now, and tags that the policy denies. It fails for a policy that
+// [policy.Parse] or [policy.Load] didn't make.
 func Find(p *policy.Policy, now time.Time) ([]Pin, []Skipped, error) {
 	layers, err := policy.Stack(p, nil)
 	if err != nil {
@@ -56,9 +55,12 @@ func Find(p *policy.Policy, now time.Time) ([]Pin, []Skipped, error) {
 	return f.pins, f.skipped, nil
 }
 
-// add adds a pin unless it is there.
+// add adds a pin unless it is already there.
 func (f *finder) add(p Pin) {
-	if !slices.ContainsFunc(f.pins, func(o Pin) bool { return o.Alias == p.Alias && o.From == p.From && o.Tag == p.Tag }) {
+	if !slices.ContainsFunc(f.pins, func(o Pin) bool {
+		return o.Alias == p.Alias && o.From == p.From &&
+			o.Tag == p.Tag
+	}) {
 		f.pins = append(f.pins, p)
 	}
 }
@@ -76,23 +78,23 @@ func (f *finder) rule(r *policy.Rule) {
 		f.skip(r, "it expired on %s", r.Expires)
 		return
 	case len(r.Digests) > 0:
-		f.skip(r, "its digests say already what may run")
+		f.skip(r, "its digests already determine which images may run")
 		return
 	case len(patterns) > 1:
-		f.skip(r, "it is for more than one repository")
+		f.skip(r, "it matches more than one repository")
 		return
 	case strings.Contains(patterns[0], "*"):
 		f.skip(r, "its match is a pattern")
 		return
 	case r.Versions != "":
-		f.skip(r, "its versions are a range; only tags that are written out can be pinned")
+		f.skip(r, "its versions are a range; only literal tags can be pinned")
 	case len(r.Tags) == 0:
-		f.skip(r, "it is for every tag; only tags that are written out can be pinned")
+		f.skip(r, "it matches every tag; only literal tags can be pinned")
 		return
 	}
 	places, ok := f.places(patterns[0])
 	if !ok {
-		f.skip(r, "an alias replaces %s, so that the rule never gets to see it", patterns[0])
+		f.skip(r, "an alias replaces %s, so the rule never sees this name", patterns[0])
 		return
 	}
 	for _, tag := range r.Tags {
@@ -111,20 +113,21 @@ func (f *finder) rule(r *policy.Rule) {
 	}
 }
 
-// denied returns why a request by the pin's name and tag is refused, or "".
+// denied returns the reason why the policy refuses the pin's name and tag, or "".
 func (f *finder) denied(p Pin) string {
 	ref, err := imageref.Parse(p.From + ":" + p.Tag)
 	if err != nil {
 		return err.Error()
 	}
-	if d := policy.Decide(f.layers, policy.Request{Reference: ref, Time: f.now}); d.Verdict == policy.Deny {
+	if d := policy.Decide(f.layers, policy.Request{Reference: ref,
+		Time: f.now}); d.Verdict == policy.Deny {
 		return d.Reason
 	}
 	return ""
 }
 
-// places returns the aliases, without tag, that hold the pins of a repository. It is
-// false if no build can ask for it.
+// places returns pins without a tag for the aliases to which a repository's pins belong. It
+// is false if no build can get this repository.
 func (f *finder) places(repository string) ([]Pin, bool) {
 	var out []Pin
 	for i := range f.policy.Aliases {
@@ -147,7 +150,7 @@ func (f *finder) places(repository string) ([]Pin, bool) {
 		}
 		name := strings.TrimSuffix(from, "**") + rest
 		if f.first(name) == a {
-			// An alias of a folder can't hold pins; one for this name alone goes before it.
+			// A directory alias can't have pins. A new alias for this name goes before it.
 			out = append(out, Pin{From: familiar(name), To: familiar(repository), Before: a})
 		}
 	}
@@ -160,7 +163,7 @@ func (f *finder) places(repository string) ([]Pin, bool) {
 	return []Pin{{From: familiar(repository), To: familiar(repository)}}, true
 }
 
-// first returns the alias that is for the name, or nil.
+// first returns the alias that applies to the name, or nil.
 func (f *finder) first(name string) *policy.Alias {
 	for i := range f.policy.Aliases {
 		a := &f.policy.Aliases[i]
@@ -173,7 +176,7 @@ func (f *finder) first(name string) *policy.Alias {
 	return nil
 }
 
-// familiar returns a name as Docker users write it.
+// familiar returns a name in familiar form, as in Docker commands.
 func familiar(name string) string {
 	ref, err := imageref.Parse(name + ":x")
 	if err != nil {

@@ -1,13 +1,12 @@
-// Package lock pins the tags that a policy allows to the digests that they have in
-// their registry.
+// Package lock pins the tags that a policy allows to the digests that they have in their
+// registry.
 //
-// Find says which tags those are and where each pin belongs, Resolve looks them up,
-// and Edit writes them into the policy's text, of which everything else stays as it
-// is.
+// [Find] returns these tags and the place of each pin. [Resolve] looks up the digests.
+// [Edit] writes them into the policy's text and leaves everything else as it is.
 //
-// A pin stands with an alias of the policy. For a tag of a rule these are all aliases
-// that make the rule's repository of another name; where there are none, a new alias
-// keeps the name and only holds the pins.
+// Pins belong to aliases. The pins for a rule's tags go to every alias that renames another
+// name to the rule's repository. If there is no such alias, they go to a new alias from
+// the repository to itself.
 package lock
 
 import (
@@ -22,37 +21,38 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// Pin is a tag of an alias, and its digest.
+// Pin is the digest of a tag, in an alias of a policy.
 type Pin struct {
-	// Alias holds the pin; nil if it needs a new one from From to To.
+	// Alias holds the pin. It is nil if the pin needs a new alias, from From to To.
 	Alias *policy.Alias
-	// From and To are the names of the alias, as Docker users write them.
+	// From and To are the names of the alias in familiar form.
 	From, To string
-	// Before is the alias that a new one has to stand before; nil if it comes last in
-	// the policy's own file.
+	// Before is the alias that must follow the new one. It is nil if the new alias comes
+	// last in the policy's own file.
 	Before *policy.Alias
 	Tag    string
-	// Old is the digest that the policy has; "" if it has none.
+	// Old is the digest in the policy; "" if it has none.
 	Old digest.Digest
-	// New is the digest that the registry has; "" before Resolve.
+	// New is the digest in the registry; "" before [Resolve].
 	New digest.Digest
 }
 
-// Reference is what the registry is asked for.
+// Reference returns the reference to look up in the registry.
 func (p Pin) Reference() (imageref.Reference, error) {
 	return imageref.Parse(p.To + ":" + p.Tag)
 }
 
-// Moved reports whether the policy doesn't have the digest that the registry has.
+// Moved reports whether the digest in the policy differs from that in the registry.
 func (p Pin) Moved() bool { return p.Old != p.New }
 
-// parallel is how many registry requests are under way at once.
+// parallel is the number of registry requests at a time.
 const parallel = 4
 
-// Resolve fills in New of all pins, each reference looked up once by resolve, which
-// is called from several goroutines. It fails with what was wrong for each reference
-// that can't be looked up.
-func Resolve(ctx context.Context, pins []Pin, resolve func(context.Context, imageref.Reference) (digest.Digest, error)) error {
+// Resolve sets New of all pins. It calls resolve once for each reference, from several
+// goroutines. If references can't be looked up, the error has a reason for each.
+func Resolve(
+	ctx context.Context, pins []Pin, resolve func(context.Context, imageref.Reference) (digest.Digest, error),
+) error {
 	type answer struct {
 		digest digest.Digest
 		err    error

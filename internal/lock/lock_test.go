@@ -245,19 +245,19 @@ func TestFind(t *testing.T) {
 		{
 			"patterns and ranges", `frontends: [{name: a, match: ["docker/*"], tags: ["1"]}, {name: b, match: [docker/b], tags: ["1.*", "2"]}, {name: c, match: [docker/c], versions: "1.x", tags: [latest]}, {name: d, match: [docker/d]}, {name: e, match: [docker/e, docker/f], tags: ["1"]}]`,
 			[]string{"docker/b docker/b:2", "docker/c docker/c:latest"},
-			[]string{"a: its match is a pattern", "b: its tag 1.* is a pattern", "c: its versions are a range; only tags that are written out can be pinned", "d: it is for every tag; only tags that are written out can be pinned", "e: it is for more than one repository"},
+			[]string{"a: its match is a pattern", "b: its tag 1.* is a pattern", "c: its versions are a range; only literal tags can be pinned", "d: it matches every tag; only literal tags can be pinned", "e: it matches more than one repository"},
 		},
 		{
 			"what is over, denied or has digests", `frontends: [{name: a, match: [docker/a], tags: ["1"], expires: 2027-01-01}, {name: b, match: [docker/b], tags: ["1", "2"]}, {name: c, match: [docker/b], tags: ["1"], action: deny}, {name: d, match: [docker/d], tags: ["1"], digests: ["` + oldDigest + `"]}]`,
 			[]string{"docker/b docker/b:2"},
-			[]string{"a: it expired on 2027-01-01", `b: rule "c" denies docker/b:1`, "d: its digests say already what may run"},
+			[]string{"a: it expired on 2027-01-01", `b: rule "c" denies docker/b:1`, "d: its digests already determine which images may run"},
 		},
 		{"all aliases that lead to a repository", `
 aliases: [{from: docker/a, to: docker/z}, {from: docker/b, to: docker/z}, {from: docker/a, to: docker/y}]
 frontends: [{name: z, match: [docker/z], tags: ["1"]}]`, []string{"docker/a docker/z:1", "docker/b docker/z:1"}, nil},
 		{"a repository that an alias replaces", `
 aliases: [{from: docker/a, to: docker/z}]
-frontends: [{name: a, match: [docker/a], tags: ["1"]}]`, nil, []string{"a: an alias replaces docker.io/docker/a, so that the rule never gets to see it"}},
+frontends: [{name: a, match: [docker/a], tags: ["1"]}]`, nil, []string{"a: an alias replaces docker.io/docker/a, so the rule never sees this name"}},
 		{"a folder that is shadowed for the name", `
 aliases: [{from: docker/dockerfile, to: docker/x}, {from: docker/**, to: mirror.corp/**}]
 frontends: [{name: a, match: [mirror.corp/dockerfile], tags: ["1"]}]`, []string{"mirror.corp/dockerfile mirror.corp/dockerfile:1"}, nil},

@@ -19,18 +19,18 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// timeout bounds one look-up, with its retries.
+// timeout limits one lookup, including its retries.
 const timeout = time.Minute
 
-// Registry looks tags up in their registries.
+// Registry looks up tags in their registries.
 type Registry struct {
 	insecure []string
 	options  []remote.Option
 }
 
-// NewRegistry returns a Registry that uses the credentials of the user's docker
-// configuration. The insecure hosts, as they stand in references with their port, may
-// answer over plain HTTP; others may not, except on this machine.
+// NewRegistry returns a Registry that uses the credentials of the user's Docker
+// configuration. insecure lists hosts that may use plain HTTP, with their port as in
+// references. Other hosts may not, except on this machine.
 func NewRegistry(insecure []string) *Registry {
 	r := &Registry{insecure: insecure}
 	r.options = []remote.Option{
@@ -41,8 +41,8 @@ func NewRegistry(insecure []string) *Registry {
 	return r
 }
 
-// Resolve returns the digest that the reference's tag points to: of an index if it
-// is one.
+// Resolve returns the digest to which the reference's tag points. For a multi-platform
+// image, that is the digest of the index.
 func (r *Registry) Resolve(ctx context.Context, ref imageref.Reference) (digest.Digest, error) {
 	options := []name.Option{name.StrictValidation}
 	host, _, _ := strings.Cut(ref.Name(), "/")
@@ -56,13 +56,13 @@ func (r *Registry) Resolve(ctx context.Context, ref imageref.Reference) (digest.
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	with := append(slices.Clone(r.options), remote.WithContext(ctx))
-	// A registry that limits pulls doesn't count a HEAD as one.
+	// Registries that limit pulls don't count a HEAD request as a pull.
 	head, err := remote.Head(tag, with...)
 	if err == nil {
 		return digest.Digest(head.Digest.String()), nil
 	}
 	if status(err) == 0 || status(err) == http.StatusMethodNotAllowed {
-		// It may know no HEAD, or leave the digest out of its answer.
+		// The registry may not support HEAD, or may omit the digest from its answer.
 		got, getErr := remote.Get(tag, with...)
 		if getErr == nil {
 			return digest.Digest(got.Digest.String()), nil
@@ -72,16 +72,18 @@ func (r *Registry) Resolve(ctx context.Context, ref imageref.Reference) (digest.
 	return "", explain(host, err)
 }
 
-// encrypted refuses requests over plain HTTP: nothing else keeps what a tag points
-// to, and the credentials, from whoever is in between.
+// encrypted refuses requests over plain HTTP. Without TLS, anybody on the network path could
+// change the digests and read the credentials.
 type encrypted struct {
 	http.RoundTripper
 	insecure []string
 }
 
 func (e encrypted) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != "https" && !slices.Contains(e.insecure, r.URL.Host) && !loopback(r.URL.Hostname()) {
-		return nil, fmt.Errorf("%s is not asked over plain HTTP; add --insecure-registry %s if it has nothing else", r.URL.Host, r.URL.Host)
+	if r.URL.Scheme != "https" && !slices.Contains(e.insecure, r.URL.Host) &&
+		!loopback(r.URL.Hostname()) {
+		return nil, fmt.Errorf("%s would be contacted over plain HTTP; to allow that, add "+
+			"--insecure-registry %s", r.URL.Host, r.URL.Host)
 	}
 	return e.RoundTripper.RoundTrip(r)
 }
@@ -90,7 +92,7 @@ func loopback(host string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// status returns the HTTP status of a registry's answer, 0 if there was none.
+// status returns the HTTP status of a registry's answer, or 0 if there was none.
 func status(err error) int {
 	var answer *transport.Error
 	if errors.As(err, &answer) {
@@ -99,18 +101,21 @@ func status(err error) int {
 	return 0
 }
 
-// explain says what to do about a registry's refusal.
+// explain returns an error that says what to do about a registry's refusal.
 func explain(host string, err error) error {
 	switch status(err) {
 	case http.StatusNotFound:
 		return fmt.Errorf("the registry %s has no such tag", host)
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return fmt.Errorf("the registry %s shows it to nobody with these credentials, or has no such repository; log in with docker login %s", host, host)
+		return fmt.Errorf("the registry %s refuses these credentials, or has no such repository; log "+
+			"in with docker login %s", host, host)
 	case http.StatusTooManyRequests:
-		return fmt.Errorf("the registry %s takes no more requests for now; log in or try again later", host)
+		return fmt.Errorf("the registry %s limits the number of requests; log in, or try again later",
+			host)
 	}
 	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
-		return fmt.Errorf("the registry %s answers over plain HTTP; add --insecure-registry %s", host, host)
+		return fmt.Errorf("the registry %s uses plain HTTP; to allow that, add --insecure-registry %s",
+			host, host)
 	}
-	return fmt.Errorf("asking the registry %s: %w", host, err)
+	return fmt.Errorf("contacting the registry %s: %w", host, err)
 }

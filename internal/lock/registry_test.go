@@ -97,7 +97,7 @@ func TestResolveSaysWhatToDo(t *testing.T) {
 		http.StatusForbidden:       "log in with docker login ",
 		http.StatusNotFound:        "has no such tag",
 		http.StatusTooManyRequests: "try again later",
-		http.StatusTeapot:          "asking the registry ",
+		http.StatusTeapot:          "contacting the registry ",
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			t.Parallel()

@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// text is a document with the places of its nodes.
+// text is a document together with the offsets of its lines.
 type text struct {
 	data    []byte
 	lines   []int // offset of each line
@@ -18,14 +18,15 @@ type text struct {
 	edits   []edit
 }
 
-// edit puts insert in the place of the bytes from start to end.
+// edit replaces the bytes from start to end with insert.
 type edit struct {
 	start, end int
 	insert     string
 }
 
 func newText(data []byte) *text {
-	t := &text{data: data, newline: "\n", lines: []int{len(data) - len(bytes.TrimPrefix(data, []byte("\ufeff")))}}
+	t := &text{data: data, newline: "\n",
+		lines: []int{len(data) - len(bytes.TrimPrefix(data, []byte("\ufeff")))}}
 	for i := 0; i < len(data); {
 		r, size := utf8.DecodeRune(data[i:])
 		i += size
@@ -35,7 +36,7 @@ func newText(data []byte) *text {
 				t.newline = "\r\n"
 			}
 		}
-		// What YAML 1.1, and so the decoder, takes for the end of a line.
+		// These characters end a line in YAML 1.1, and so in the decoder.
 		if r == '\n' || r == '\r' || r == '\u0085' || r == '\u2028' || r == '\u2029' {
 			t.lines = append(t.lines, i)
 		}
@@ -46,8 +47,7 @@ func newText(data []byte) *text {
 func (t *text) insert(at int, s string)          { t.replace(at, at, s) }
 func (t *text) replace(start, end int, s string) { t.edits = append(t.edits, edit{start, end, s}) }
 
-// apply returns the document with all edits. Those at the same place follow each
-// other in the order in which they were made.
+// apply returns the document with all edits. Edits at the same offset keep their order.
 func (t *text) apply() []byte {
 	slices.SortStableFunc(t.edits, func(a, b edit) int { return a.start - b.start })
 	var out []byte
@@ -76,7 +76,7 @@ func (t *text) start(n *yaml.Node) (int, error) {
 	return at, nil
 }
 
-// end returns the offset behind the node's last character.
+// end returns the offset after the node's last character.
 func (t *text) end(n *yaml.Node) (int, error) {
 	start, err := t.start(n)
 	if err != nil {
@@ -128,8 +128,8 @@ func (t *text) scalarEnd(n *yaml.Node, start int) (int, error) {
 	return 0, t.unreadable(n)
 }
 
-// closing returns the offset behind the bracket that ends a node in flow style, of
-// which everything before at has been read.
+// closing returns the offset after the bracket that ends a node in flow style. Everything in
+// the node before at has been read.
 func (t *text) closing(n *yaml.Node, at int) (int, error) {
 	bracket := byte('}')
 	if n.Kind == yaml.SequenceNode {
@@ -151,7 +151,7 @@ func (t *text) closing(n *yaml.Node, at int) (int, error) {
 	return 0, t.unreadable(n)
 }
 
-// lineEnd returns the offset of the end of the line that at is in.
+// lineEnd returns the offset of the end of the line at the offset.
 func (t *text) lineEnd(at int) int {
 	for at < len(t.data) && t.data[at] != '\n' && t.data[at] != '\r' {
 		at++
@@ -159,15 +159,16 @@ func (t *text) lineEnd(at int) int {
 	return at
 }
 
-// above returns the offset of the beginning of the line that at is in, or of the
-// comment of the same depth that stands above it.
+// above returns the offset of the beginning of the line at the offset, or of the comment
+// with the same indentation above it.
 func (t *text) above(at int) int {
 	line, _ := slices.BinarySearch(t.lines, at+1)
 	line--
 	depth := indentation(t.data[t.lines[line]:])
 	for line > 0 {
 		previous := string(t.data[t.lines[line-1]:t.lines[line]])
-		if indentation([]byte(previous)) != depth || !strings.HasPrefix(strings.TrimSpace(previous), "#") {
+		if indentation([]byte(previous)) != depth || !strings.HasPrefix(strings.TrimSpace(previous),
+			"#") {
 			break
 		}
 		line--
@@ -177,7 +178,7 @@ func (t *text) above(at int) int {
 
 func indentation(line []byte) int { return len(line) - len(bytes.TrimLeft(line, " ")) }
 
-// alone returns what stands before at in its line, if that is only space.
+// alone returns the part of the line before at. It is false unless that is only space.
 func (t *text) alone(at int) (string, bool) {
 	line, _ := slices.BinarySearch(t.lines, at+1)
 	before := string(t.data[t.lines[line-1]:at])
@@ -185,5 +186,6 @@ func (t *text) alone(at int) (string, bool) {
 }
 
 func (t *text) unreadable(n *yaml.Node) error {
-	return fmt.Errorf("line %d is laid out in a way that can't be edited; write its values on one line each", n.Line)
+	return fmt.Errorf("the layout of line %d can't be edited; write each of its values on one line",
+		n.Line)
 }

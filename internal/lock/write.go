@@ -11,28 +11,28 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// pin writes the pins of an alias that is there.
+// pin writes pins into an existing alias.
 func (e *editor) pin(alias *yaml.Node, g group) error {
 	pins := child(alias, "pins")
 	var added group
 	for _, p := range g {
-		var held *yaml.Node
+		var old *yaml.Node
 		if pins != nil {
-			held = child(pins, p.Tag)
+			old = child(pins, p.Tag)
 		}
-		if held == nil {
+		if old == nil {
 			added = append(added, p)
 			continue
 		}
-		start, err := e.start(held)
+		start, err := e.start(old)
 		if err != nil {
 			return err
 		}
-		end, err := e.end(held)
+		end, err := e.end(old)
 		if err != nil {
 			return err
 		}
-		e.replace(start, end, strings.Replace(string(e.data[start:end]), held.Value, p.New.String(), 1))
+		e.replace(start, end, strings.Replace(string(e.data[start:end]), old.Value, p.New.String(), 1))
 	}
 	switch {
 	case len(added) == 0:
@@ -45,10 +45,11 @@ func (e *editor) pin(alias *yaml.Node, g group) error {
 		inside := strings.TrimSuffix(strings.TrimPrefix(flowPins(added), "{"), "}")
 		return e.append(pins, inside)
 	}
-	return e.append(pins, strings.TrimPrefix(e.blockPins(added, pins.Column-1), e.newline+spaces(pins.Column-1)))
+	return e.append(pins, strings.TrimPrefix(e.blockPins(added, pins.Column-1),
+		e.newline+spaces(pins.Column-1)))
 }
 
-// append writes an entry behind the last one of a list or mapping, which has one.
+// append writes an entry after the last one of a list or mapping, which must have one.
 func (e *editor) append(n *yaml.Node, entry string) error {
 	if len(n.Content) == 0 {
 		return e.unreadable(n)
@@ -75,7 +76,7 @@ func (e *editor) add(list *yaml.Node, g group) error {
 	}
 	i := e.index(list, g[0].Before.Line(), g[0].Before.Column())
 	if i < 0 {
-		return fmt.Errorf("the alias on line %d is not where it was", g[0].Before.Line())
+		return fmt.Errorf("the alias is no longer on line %d", g[0].Before.Line())
 	}
 	at, err := e.start(list.Content[i])
 	if err != nil {
@@ -89,7 +90,7 @@ func (e *editor) add(list *yaml.Node, g group) error {
 	return nil
 }
 
-// create writes a list of aliases into a document that has none, before its rules.
+// create writes a list of aliases into a document without one, before its rules.
 func (e *editor) create() error {
 	if len(e.made) == 0 {
 		return nil
@@ -99,7 +100,7 @@ func (e *editor) create() error {
 		key = keyIndex(e.root, "include")
 	}
 	if key < 0 {
-		return errors.New("there are neither rules nor included files, before which aliases could stand")
+		return errors.New("the document has neither rules nor included files")
 	}
 	at, err := e.start(e.root.Content[key])
 	if err != nil {
@@ -125,20 +126,20 @@ func (e *editor) create() error {
 	}
 	above := e.above(at)
 	if bytes.HasSuffix(e.data[:above], []byte(e.newline+e.newline)) {
-		b.WriteString(e.newline) // The rules go on standing by themselves.
+		b.WriteString(e.newline) // Keep the empty line before the rules.
 	}
 	e.insert(above, b.String())
 	return nil
 }
 
-// blockAlias writes an alias as an entry of a list in block style, whose dashes are
-// depth characters in.
+// blockAlias writes an alias as an entry of a list in block style. The list's dashes are
+// indented by depth characters.
 func (e *editor) blockAlias(g group, depth int) string {
 	indent := e.newline + spaces(depth+2)
 	return "- from: " + blockName(g[0].From) + indent + "to: " + blockName(g[0].To) + indent + "pins:" + e.blockPins(g, depth+4)
 }
 
-// blockPins writes pins on lines of their own, depth characters in.
+// blockPins writes each pin on its own line, indented by depth characters.
 func (e *editor) blockPins(g group, depth int) string {
 	var b strings.Builder
 	for _, p := range g {
@@ -147,7 +148,7 @@ func (e *editor) blockPins(g group, depth int) string {
 	return b.String()
 }
 
-// In flow style everything is quoted, since the document may be JSON.
+// In flow style, every string is quoted, since the document may be JSON.
 
 func flowAlias(g group) string {
 	return fmt.Sprintf(`{"from": %q, "to": %q, "pins": %s}`, g[0].From, g[0].To, flowPins(g))
@@ -161,7 +162,7 @@ func flowPins(g group) string {
 	return "{" + strings.Join(items, ", ") + "}"
 }
 
-// quotedLike returns a key written as the mapping's first one is.
+// quotedLike returns the key, quoted if the mapping's first key is.
 func quotedLike(n *yaml.Node, key string) string {
 	if n.Content[0].Style&yaml.DoubleQuotedStyle != 0 {
 		return strconv.Quote(key)
@@ -169,7 +170,7 @@ func quotedLike(n *yaml.Node, key string) string {
 	return key
 }
 
-// blockName writes a repository's name in block style.
+// blockName returns a repository's name for block style, quoted if necessary.
 func blockName(s string) string {
 	if regexp.MustCompile(`^[a-z0-9][a-z0-9._:-]*/[a-z0-9._/-]+$`).MatchString(s) {
 		return s
