@@ -21,13 +21,13 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 )
 
-// Serve answers the one build for which the daemon started this process. Conn is
-// the process's stdin and stdout, environ its environment. When Serve returns,
-// the daemon has what the build ends with; the error is the same one.
+// Serve answers the one build for which the daemon started this process. conn is the process's
+// stdin and stdout, and environ its environment. When Serve returns, the daemon has the build's
+// result or error; the error that Serve returns is the same one.
 //
-// grpcclient.RunFromEnvironment would do for a frontend that only asks. One that
-// hands on what others ask needs the connection itself: their errors have to cross
-// without being taken apart and put together again.
+// grpcclient.RunFromEnvironment is enough for a frontend that only makes calls of its own. The
+// policy frontend also passes on the calls of inner frontends, so it needs the connection itself:
+// errors must cross it without being unpacked and packed again.
 func (f Frontend) Serve(ctx context.Context, conn net.Conn, environ []string) error {
 	env := gatewayopts.FromEnviron(environ)
 	if env.Product != "" {
@@ -37,7 +37,8 @@ func (f Frontend) Serve(ctx context.Context, conn net.Conn, environ []string) er
 	if err != nil {
 		return err
 	}
-	// It stays open until the process ends: the daemon takes an earlier end for a crash.
+	// The connection stays open until the process ends. If it ends earlier, the daemon reports a
+	// crash.
 	f.bridge = &bridge{
 		LLBBridgeClient: gwpb.NewLLBBridgeClient(typedErrors{cc}),
 		raw:             gwpb.NewLLBBridgeClient(cc),
@@ -48,24 +49,24 @@ func (f Frontend) Serve(ctx context.Context, conn net.Conn, environ []string) er
 		return fmt.Errorf("failed to talk to the daemon: %w", err)
 	}
 	err = c.Run(ctx, f.Build)
-	// Daemons up to v0.30, at least, do not expect that a container is released while they
-	// clean up after our own (frontend/gateway/gateway.go, Discard).
+	// While the daemon cleans up after this process, no container may be released: at least
+	// the daemons up to v0.30 don't expect it (frontend/gateway/gateway.go, Discard).
 	f.bridge.releases.Wait()
 	return err
 }
 
-// bridge is the daemon's end of the gateway. Its own calls are those of grpcclient,
-// whose errors have types; raw is for calls that are passed on.
+// bridge is the daemon's end of the gateway. The policy frontend's own calls go through the
+// embedded client, whose errors have types. Calls that are passed on go through raw.
 type bridge struct {
 	gwpb.LLBBridgeClient
 	raw         gwpb.LLBBridgeClient
 	environment gatewayopts.Environment
 	result      atomic.Pointer[gwpb.Result]
 	pong        atomic.Pointer[gwpb.PongResponse]
-	releases    sync.WaitGroup // of containers, that go on while the result is returned
+	releases    sync.WaitGroup // of containers; they run while the result is returned
 }
 
-// Ping asks the daemon once what it can do; it doesn't change while it runs.
+// Ping asks the daemon once for its capabilities, which don't change while it runs.
 func (b *bridge) Ping(ctx context.Context, req *gwpb.PingRequest, opts ...grpc.CallOption) (*gwpb.PongResponse, error) {
 	if known := b.pong.Load(); known != nil {
 		return known, nil
@@ -77,9 +78,9 @@ func (b *bridge) Ping(ctx context.Context, req *gwpb.PingRequest, opts ...grpc.C
 	return pong, err
 }
 
-// handOver keeps the result of a frontend that a broker served until Return, and
-// answers what Build has to return for it. A client.Result can't hold references
-// that grpcclient didn't make.
+// handOver keeps the result of a frontend behind a broker until [bridge.Return]. It returns a
+// placeholder for Build to return, with the result's metadata: a client.Result can only hold
+// references that grpcclient made.
 func (b *bridge) handOver(res *gwpb.Result) *client.Result {
 	b.result.Store(res)
 	placeholder := client.NewResult()
@@ -89,9 +90,9 @@ func (b *bridge) handOver(res *gwpb.Result) *client.Result {
 	return placeholder
 }
 
-// Return ends the build: with the result that was handed over, if there is one, and
-// the metadata that has been added to it since. What its references are made of is not
-// sent along: the daemon knows them by their ids (frontend/gateway/gateway.go, Return).
+// Return ends the build. If a result was handed over, it returns that one with the metadata of the
+// placeholder. It omits the definitions of references, because the daemon knows references by their
+// ids (frontend/gateway/gateway.go, Return).
 func (b *bridge) Return(ctx context.Context, req *gwpb.ReturnRequest, opts ...grpc.CallOption) (*gwpb.ReturnResponse, error) {
 	if handed := b.result.Load(); handed != nil && req.Result != nil {
 		handed.Metadata = req.Result.Metadata
@@ -103,16 +104,16 @@ func (b *bridge) Return(ctx context.Context, req *gwpb.ReturnRequest, opts ...gr
 	return b.LLBBridgeClient.Return(ctx, req, opts...)
 }
 
-// Windows of flow control, in bytes: how much of a stream, and of all, is under way
-// before who sends it has to wait. The pipes between us and whoever is at the other end
-// are slow to answer; and a size that is given saves the pings that find one.
+// Windows of flow control in bytes, for one stream and for the whole connection. The sender waits
+// when a window is full. The other end answers slowly through a pipe, so the windows are larger
+// than the default. A fixed size also saves the pings that would find one.
 const (
 	streamWindow = 1 << 20
 	connWindow   = 4 << 20
 )
 
-// dial makes a client of a connection that exists already. There is no second one:
-// a client that has idled or failed must not dial again.
+// dial makes a client for an existing connection. A client that was idle or failed can't dial
+// again, because there is no second connection.
 func dial(conn net.Conn) (*grpc.ClientConn, error) {
 	var dialed atomic.Bool
 	return grpc.NewClient("passthrough:///gateway",
@@ -133,8 +134,8 @@ func dial(conn net.Conn) (*grpc.ClientConn, error) {
 	)
 }
 
-// typedErrors gives the errors of calls the types that crossed the connection with
-// them, as the interceptors of package grpcerrors do for a whole connection.
+// typedErrors gives the errors of calls the types that were sent with them, as the interceptors of
+// package grpcerrors do for a whole connection.
 type typedErrors struct{ grpc.ClientConnInterface }
 
 func (c typedErrors) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {

@@ -23,13 +23,11 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
-// broker serves the gateway API to one inner frontend. What the frontend asks is
-// judged and passed on to the daemon; calls that the broker doesn't know are
-// answered as unimplemented.
+// broker serves the gateway API to one inner frontend. It checks each call and passes it on to the
+// daemon. Calls that it doesn't know get the code Unimplemented.
 //
-// All inner frontends of a build share one connection to the daemon, and so one
-// space of names. The broker knows which references and containers are its own
-// frontend's.
+// All inner frontends of a build share one connection to the daemon, so they also share one
+// namespace of references and containers. The broker knows the ones that belong to its frontend.
 type broker struct {
 	gwpb.UnimplementedLLBBridgeServer
 	name    string // of the inner frontend
@@ -39,12 +37,12 @@ type broker struct {
 	stop    context.CancelCauseFunc // ends the inner frontend
 
 	mu         sync.Mutex
-	refs       map[string]*pb.Definition // by id; what the daemon says it is made of, if another frontend may build on it
-	keptBytes  int                       // bytes of these definitions
-	containers map[string]container      // by the frontend's id
+	refs       map[string]*pb.Definition // by id; the value is nil unless another frontend may build on the reference
+	keptBytes  int                       // bytes of the definitions in refs
+	containers map[string]container      // by the id that the frontend gave
 	returned   chan struct{}             // closed by Return
 	result     *gwpb.Result
-	failure    error // with its types, as the frontend returned it
+	failure    error // as the frontend returned it, with its types
 }
 
 func (b *build) newBroker(name string, m *monitor, stop context.CancelCauseFunc) *broker {
@@ -54,12 +52,12 @@ func (b *build) newBroker(name string, m *monitor, stop context.CancelCauseFunc)
 	}
 }
 
-// refusalGrace is how long a frontend may run on after a refusal. It may know which
-// line of the build file asked for what was refused, and say so in its error.
+// refusalGrace is how long a frontend may continue after a refusal. It may know the line of the
+// build file that caused the refused operation, and name that line in its error.
 const refusalGrace = 2 * time.Second
 
-// errorFor prepares an error for the inner frontend. A refusal ends it: whatever it
-// goes on to do, the build is refused.
+// errorFor prepares an error for the inner frontend. A refusal stops the frontend after
+// [refusalGrace], and the build is refused whatever the frontend does until then.
 func (s *broker) errorFor(ctx context.Context, err error) error {
 	var r *refusal
 	if errors.As(err, &r) {
@@ -70,24 +68,24 @@ func (s *broker) errorFor(ctx context.Context, err error) error {
 	return grpcerrors.ToGRPC(ctx, err)
 }
 
-// rejectUnknown refuses calls with fields that this program doesn't know, and every call
-// but the last after a refusal (grpc.UnaryServerInterceptor).
+// rejectUnknown refuses calls with fields that this program doesn't know. After a refusal it
+// refuses every call but Return. It is a grpc.UnaryServerInterceptor.
 func (s *broker) rejectUnknown(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 	if err := s.monitor.refused(); err != nil && info.FullMethod != gwpb.LLBBridge_Return_FullMethodName {
-		select { // an answer now could overtake the one by which the frontend knows the line
+		select { // an immediate answer could overtake the one that tells the frontend its line
 		case <-ctx.Done():
 		case <-time.After(refusalGrace):
 		}
 		return nil, s.errorFor(ctx, err)
 	}
 	if m, ok := req.(proto.Message); ok && llbops.HasUnknownFields(m) {
-		return nil, s.errorFor(ctx, s.monitor.refuseUnknown(path.Base(info.FullMethod)+" with something that this version does not know"))
+		return nil, s.errorFor(ctx, s.monitor.refuseUnknown("a call of "+path.Base(info.FullMethod)+" with fields that this version doesn't know"))
 	}
 	return handle(ctx, req)
 }
 
-// Ping answers what the daemon can do, as far as it can be judged: a frontend must
-// not use what is newer than this program.
+// Ping answers with the capabilities of the daemon that this program knows too. It can't check
+// operations that are newer than itself, so an inner frontend must not use them.
 func (s *broker) Ping(ctx context.Context, req *gwpb.PingRequest) (*gwpb.PongResponse, error) {
 	pong, err := s.build.bridge.Ping(ctx, req)
 	if err != nil {
@@ -100,6 +98,7 @@ func (s *broker) Ping(ctx context.Context, req *gwpb.PingRequest) (*gwpb.PongRes
 	}, nil
 }
 
+// intersectCaps returns the capabilities of caps that are also in all.
 func intersectCaps(caps, all []*apicapspb.APICap) []*apicapspb.APICap {
 	ids := make(map[apicaps.CapID]struct{}, len(all))
 	for _, c := range all {
@@ -114,7 +113,7 @@ func intersectCaps(caps, all []*apicapspb.APICap) []*apicapspb.APICap {
 	return both
 }
 
-// Inputs answers the frontend inputs. What of them is built is judged when it is.
+// Inputs returns the frontend inputs. They are checked when the frontend builds them.
 func (s *broker) Inputs(context.Context, *gwpb.InputsRequest) (*gwpb.InputsResponse, error) {
 	return &gwpb.InputsResponse{Definitions: s.build.inputs}, nil
 }
@@ -124,22 +123,22 @@ func (s *broker) Warn(ctx context.Context, req *gwpb.WarnRequest) (*gwpb.WarnRes
 	return s.daemon.Warn(ctx, req)
 }
 
-// maxDetails bounds the details of an error: the time that it takes to look into one
-// grows with the square of their number (util/grpcerrors, Code).
+// maxDetails bounds the details of an error. The time to read an error grows with the square of
+// their number (util/grpcerrors, Code).
 const maxDetails = 100
 
-// Return takes the inner frontend's result. It becomes the build's when the
-// frontend has ended.
+// Return takes the inner frontend's result. When the frontend has ended, it becomes the build's
+// result.
 func (s *broker) Return(ctx context.Context, req *gwpb.ReturnRequest) (*gwpb.ReturnResponse, error) {
 	var failure error
 	switch {
 	case (req.Result == nil) == (req.Error == nil):
-		return nil, status.Error(codes.InvalidArgument, "a frontend returns a result or an error")
+		return nil, status.Error(codes.InvalidArgument, "a frontend must return either a result or an error")
 	case req.Error != nil:
 		req.Error.Details = req.Error.Details[:min(len(req.Error.Details), maxDetails)]
 		failure = grpcerrors.FromGRPC(status.ErrorProto(req.Error))
 		if failure == nil { // the code is OK
-			failure = errors.New("the frontend returned an error that is none")
+			failure = errors.New("the frontend returned an error with the code OK")
 		}
 	default:
 		if err := s.checkReturned(req.Result); err != nil {
@@ -153,7 +152,7 @@ func (s *broker) Return(ctx context.Context, req *gwpb.ReturnRequest) (*gwpb.Ret
 	defer s.mu.Unlock()
 	select {
 	case <-s.returned:
-		return nil, status.Error(codes.FailedPrecondition, "a frontend returns once")
+		return nil, status.Error(codes.FailedPrecondition, "the frontend has returned already")
 	default:
 	}
 	s.result, s.failure = req.Result, failure
@@ -161,7 +160,7 @@ func (s *broker) Return(ctx context.Context, req *gwpb.ReturnRequest) (*gwpb.Ret
 	return &gwpb.ReturnResponse{}, nil
 }
 
-// outcome is what the inner frontend returned; ok is false if it has not.
+// outcome returns what the inner frontend returned. ok is false if it hasn't returned yet.
 func (s *broker) outcome() (res *gwpb.Result, err error, ok bool) {
 	select {
 	case <-s.returned:
@@ -173,7 +172,7 @@ func (s *broker) outcome() (res *gwpb.Result, err error, ok bool) {
 	return s.result, s.failure, true
 }
 
-// track remembers the references of a result as the inner frontend's.
+// track records the references of a result as the inner frontend's own.
 func (s *broker) track(res *gwpb.Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +181,7 @@ func (s *broker) track(res *gwpb.Result) {
 			continue
 		}
 		s.refs[ref.GetId()] = nil
-		// The frontend that gets the result may build on it.
+		// The frontend that receives the result may build on it.
 		if size := proto.Size(ref.GetDef()); s.build.nested && s.keptBytes+size <= maxKeptBytes {
 			s.refs[ref.GetId()] = ref.GetDef()
 			s.keptBytes += size
@@ -195,8 +194,9 @@ func (s *broker) track(res *gwpb.Result) {
 	}
 }
 
-// maxKeptBytes bounds the definitions of a frontend's references that are kept, in bytes.
-// Others can't be built on by the frontend that gets them, as those of old daemons.
+// maxKeptBytes bounds the definitions that a broker keeps for its frontend's references. The
+// frontend that receives a result can't build on references beyond that, as is the case for all
+// references of old daemons.
 const maxKeptBytes = 64 << 20
 
 // checkRef fails unless the reference is the inner frontend's own.
@@ -204,21 +204,21 @@ func (s *broker) checkRef(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.refs[id]; !ok {
-		return s.monitor.refuseUnknown(fmt.Sprintf("a reference that is not its own, %s", printable(id)))
+		return s.monitor.refuseUnknown(fmt.Sprintf("the reference %s, which isn't its own", printable(id)))
 	}
 	return nil
 }
 
-// definition is what the daemon says that a reference is made of; nil if nobody but
-// the daemon needs to know.
+// definition returns the daemon's definition of a reference. It is nil if only the daemon needs to
+// know it.
 func (s *broker) definition(id string) *pb.Definition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.refs[id]
 }
 
-// checkReturned checks the references of a returned result and takes the definitions out
-// of it that the frontend says they have: the daemon knows them, by their ids.
+// checkReturned checks that the references of a returned result are the inner frontend's own. It
+// replaces the definitions that the frontend claims for them with the daemon's.
 func (s *broker) checkReturned(res *gwpb.Result) error {
 	var ids []string
 	for ref := range refsOf(res) {
@@ -236,14 +236,14 @@ func (s *broker) checkReturned(res *gwpb.Result) error {
 	for _, as := range res.GetAttestations() {
 		for _, a := range as.GetAttestation() {
 			if a != nil && a.Ref == nil {
-				a.Ref = &gwpb.Ref{} // whoever reads the result takes it for granted (grpcclient, Solve)
+				a.Ref = &gwpb.Ref{} // readers of the result rely on it (grpcclient, Solve)
 			}
 		}
 	}
 	return nil
 }
 
-// deprecatedRefsOf yields the ids of a result in the form of old frontends.
+// deprecatedRefsOf yields the ids of references in the form that old frontends return.
 func deprecatedRefsOf(res *gwpb.Result) func(yield func(string) bool) {
 	switch r := res.GetResult().(type) {
 	case *gwpb.Result_RefDeprecated:
@@ -254,7 +254,7 @@ func deprecatedRefsOf(res *gwpb.Result) func(yield func(string) bool) {
 	return func(func(string) bool) {}
 }
 
-// refsOf yields the references of a result, those of attestations too.
+// refsOf yields the references of a result, including those of attestations.
 func refsOf(res *gwpb.Result) func(yield func(*gwpb.Ref) bool) {
 	return func(yield func(*gwpb.Ref) bool) {
 		some := func(ref *gwpb.Ref) bool { return ref == nil || yield(ref) }

@@ -34,7 +34,7 @@ func TestAnOptionThatArrivesAsAnotherOneIsRefused(t *testing.T) {
 			s := serveBroker(t, mediated)
 			opts[optionkeys.Source] = "docker/dockerfile:1"
 			_, err := s.broker.Solve(t.Context(), &gwpb.SolveRequest{Frontend: gatewayFrontend, FrontendOpt: opts})
-			s.requireRefused(t, err, "can't be handed over as it is")
+			s.requireRefused(t, err, "can't be passed on unchanged")
 		})
 	}
 }
@@ -83,7 +83,7 @@ func TestTheEmptyReferenceIsNobodysOwn(t *testing.T) {
 	s := serveBroker(t, mediated)
 	s.broker.track(&gwpb.Result{Result: &gwpb.Result_RefDeprecated{}})
 	_, err := s.broker.ReadFile(t.Context(), &gwpb.ReadFileRequest{})
-	s.requireRefused(t, err, "a reference that is not its own")
+	s.requireRefused(t, err, `the reference "", which isn't its own`)
 }
 
 func TestDefinitionsOfANestedFrontendAreKeptToABound(t *testing.T) {

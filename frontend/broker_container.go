@@ -16,7 +16,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
-// NewContainer makes a container for the inner frontend, on references of its own.
+// NewContainer makes a container for the inner frontend from the frontend's own references.
 func (s *broker) NewContainer(ctx context.Context, req *gwpb.NewContainerRequest) (*gwpb.NewContainerResponse, error) {
 	if err := s.monitor.container(ctx, req, nil); err != nil {
 		return nil, s.errorFor(ctx, err)
@@ -29,11 +29,11 @@ func (s *broker) NewContainer(ctx context.Context, req *gwpb.NewContainerRequest
 			return nil, s.errorFor(ctx, err)
 		}
 	}
-	// The frontend's name for it could be that of another one's container.
+	// Another frontend may have given its container the same id.
 	asked, id := req.ContainerID, rand.Text()
 	req.ContainerID = id
 	if _, err := s.daemon.NewContainer(ctx, req); err != nil {
-		if ctx.Err() != nil { // the daemon may have made it all the same
+		if ctx.Err() != nil { // the daemon may have made it nevertheless
 			release(ctx, s.daemon, id)
 		}
 		return nil, err
@@ -51,28 +51,28 @@ func (s *broker) NewContainer(ctx context.Context, req *gwpb.NewContainerRequest
 	return &gwpb.NewContainerResponse{}, nil
 }
 
-// container is one of the inner frontend.
+// container is a container of the inner frontend.
 type container struct {
-	id      string // the daemon's
+	id      string // in the daemon
 	network pb.NetMode
 }
 
-// release ends a container, whether or not the one who asked for it is still there. If
-// that fails the daemon does, at the latest, when the build ends.
+// release ends a container, even if the frontend that asked for it has ended. If that fails, the
+// daemon ends the container at the latest when the build ends.
 func release(ctx context.Context, daemon gwpb.LLBBridgeClient, id string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	_, _ = daemon.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: id})
 }
 
-// container returns a container of the inner frontend by the frontend's id.
+// container returns a container of the inner frontend by the id that the frontend gave it.
 func (s *broker) container(id string) (container, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if own, ok := s.containers[id]; ok {
 		return own, nil
 	}
-	return container{}, s.monitor.refuseUnknown(fmt.Sprintf("a container that is not its own, %s", printable(id)))
+	return container{}, s.monitor.refuseUnknown(fmt.Sprintf("the container %s, which isn't its own", printable(id)))
 }
 
 // ReleaseContainer ends a container of the inner frontend.
@@ -90,7 +90,7 @@ func (s *broker) ReleaseContainer(ctx context.Context, req *gwpb.ReleaseContaine
 	return res, err
 }
 
-// releaseContainers ends what the inner frontend has left running.
+// releaseContainers ends the containers that the inner frontend hasn't released.
 func (s *broker) releaseContainers(ctx context.Context) {
 	s.mu.Lock()
 	left := s.containers
@@ -111,7 +111,7 @@ func (s *broker) ReadFileContainer(ctx context.Context, req *gwpb.ReadFileReques
 	return s.daemon.ReadFileContainer(ctx, req)
 }
 
-// ReadDirContainer lists a folder in a container of the inner frontend.
+// ReadDirContainer lists a directory in a container of the inner frontend.
 func (s *broker) ReadDirContainer(ctx context.Context, req *gwpb.ReadDirRequest) (*gwpb.ReadDirResponse, error) {
 	c, err := s.container(req.Ref)
 	if err != nil {
@@ -151,7 +151,7 @@ func (s *broker) ExecProcess(srv gwpb.LLBBridge_ExecProcessServer) error {
 				return s.errorFor(ctx, err)
 			}
 			if err := up.Send(msg); errors.Is(err, io.EOF) {
-				return nil // why it ended, Recv tells
+				return nil // Recv tells why the stream ended
 			} else if err != nil {
 				return err
 			}
@@ -174,14 +174,14 @@ func (s *broker) ExecProcess(srv gwpb.LLBBridge_ExecProcessServer) error {
 	return group.Wait()
 }
 
-// checkProcess judges a message that would start a process, and gives its container the
-// daemon's id.
+// checkProcess checks a message of ExecProcess. In one that starts a process, it replaces the
+// frontend's id of the container with the daemon's.
 func (s *broker) checkProcess(ctx context.Context, msg *gwpb.ExecMessage) error {
 	if err := s.monitor.refused(); err != nil {
 		return err
 	}
 	if llbops.HasUnknownFields(msg) {
-		return s.monitor.refuseUnknown("a process with something that this version does not know")
+		return s.monitor.refuseUnknown("a process with fields that this version doesn't know")
 	}
 	init := msg.GetInit()
 	if init == nil {

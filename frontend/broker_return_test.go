@@ -52,7 +52,7 @@ func TestAFrontendReturnsOneResultOrError(t *testing.T) {
 		"nothing":               {&gwpb.ReturnRequest{}, codes.InvalidArgument, ""},
 		"both":                  {&gwpb.ReturnRequest{Result: &gwpb.Result{}, Error: &spb.Status{Code: 2}}, codes.InvalidArgument, ""},
 		"an error":              {&gwpb.ReturnRequest{Error: &spb.Status{Code: 2, Message: "no such stage"}}, codes.OK, "no such stage"},
-		"an error that is none": {&gwpb.ReturnRequest{Error: &spb.Status{}}, codes.OK, "an error that is none"},
+		"an error with the code OK": {&gwpb.ReturnRequest{Error: &spb.Status{}}, codes.OK, "an error with the code OK"},
 		"an empty result":       {&gwpb.ReturnRequest{Result: &gwpb.Result{}}, codes.OK, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestContainersHaveNamesOfOurOwn(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, first.ContainerID, released.ContainerID)
 	_, err = s.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: "mine"})
-	require.ErrorContains(t, err, "a container that is not its own, mine")
+	require.ErrorContains(t, err, "the container mine, which isn't its own")
 }
 
 func TestContainersNeedARule(t *testing.T) {

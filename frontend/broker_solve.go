@@ -18,8 +18,8 @@ import (
 // ResolveSourceMeta asks the daemon about a source that the inner frontend may use.
 func (s *broker) ResolveSourceMeta(ctx context.Context, req *gwpb.ResolveSourceMetaRequest) (*gwpb.ResolveSourceMetaResponse, error) {
 	if req.GetImage().GetAttestationChain() || len(req.GetImage().GetResolveAttestations()) > 0 {
-		// The daemon follows the chain into whatever the registry holds, and some
-		// releases crash on what they find (v0.34.2, source/containerimage/source.go).
+		// The daemon reads whatever the registry holds as attestations. Some releases
+		// crash on it (v0.34.2, source/containerimage/source.go).
 		return nil, s.errorFor(ctx, s.monitor.refuseUnknown("the attestations of an image"))
 	}
 	policies, err := s.monitor.source(ctx, req.Source)
@@ -33,7 +33,7 @@ func (s *broker) ResolveSourceMeta(ctx context.Context, req *gwpb.ResolveSourceM
 // resolverOCILayout is sourceresolver.ResolverTypeOCILayout.
 const resolverOCILayout = 1
 
-// ResolveImageConfig is what frontends that are older than ResolveSourceMeta ask.
+// ResolveImageConfig serves frontends that are older than ResolveSourceMeta.
 func (s *broker) ResolveImageConfig(ctx context.Context, req *gwpb.ResolveImageConfigRequest) (*gwpb.ResolveImageConfigResponse, error) {
 	// As the daemon does (client/llb/sourceresolver/imageresolver.go).
 	if full, err := reference.ParseNormalizedNamed(req.Ref); err == nil {
@@ -58,9 +58,9 @@ func (s *broker) ResolveImageConfig(ctx context.Context, req *gwpb.ResolveImageC
 func (s *broker) Solve(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.SolveResponse, error) {
 	switch {
 	case req.Final:
-		return nil, s.errorFor(ctx, s.monitor.refuseUnknown("a result of the kind that is no longer used (Final)"))
+		return nil, s.errorFor(ctx, s.monitor.refuseUnknown("a result in an obsolete form (Final)"))
 	case req.Frontend != "" && req.Definition != nil:
-		return nil, status.Error(codes.InvalidArgument, "a solve has a definition or a frontend")
+		return nil, status.Error(codes.InvalidArgument, "a solve must have either a definition or a frontend")
 	case req.Frontend != "":
 		res, err := s.runNested(ctx, req)
 		if err != nil {
@@ -78,8 +78,8 @@ func (s *broker) Solve(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Solve
 	if err := s.monitor.cacheImports(req.CacheImports); err != nil {
 		return nil, s.errorFor(ctx, err)
 	}
-	// In the old form, the answer is the reference alone: what it is made of is what was
-	// asked for (solver/llbsolver/provenance.go, Solve), and need not come back.
+	// In the old form, the daemon answers with the reference alone. Its definition is the
+	// requested one (solver/llbsolver/provenance.go, Solve), so the daemon need not send it.
 	resp, err := s.daemon.Solve(ctx, &gwpb.SolveRequest{
 		Definition:        req.Definition,
 		AllowResultReturn: true,
@@ -97,7 +97,7 @@ func (s *broker) Solve(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Solve
 	return s.solveResponse(req, &gwpb.Result{Result: &gwpb.Result_Ref{Ref: ref}, Metadata: resp.GetResult().GetMetadata()})
 }
 
-// evaluate has the result of another frontend built, if that is asked for.
+// evaluate builds the result of another frontend if the request says so.
 func (s *broker) evaluate(ctx context.Context, req *gwpb.SolveRequest, res *gwpb.Result) error {
 	if !req.Evaluate {
 		return nil
@@ -113,7 +113,7 @@ func (s *broker) evaluate(ctx context.Context, req *gwpb.SolveRequest, res *gwpb
 	return nil
 }
 
-// solveResponse answers a solve in the form that was asked for.
+// solveResponse answers a solve in the form that the request wants.
 func (s *broker) solveResponse(req *gwpb.SolveRequest, res *gwpb.Result) (*gwpb.SolveResponse, error) {
 	if res.Result == nil {
 		res.Result = &gwpb.Result_Ref{Ref: &gwpb.Ref{}}
@@ -133,8 +133,7 @@ func (s *broker) solveResponse(req *gwpb.SolveRequest, res *gwpb.Result) (*gwpb.
 	return resp, nil
 }
 
-// withoutDefinitions puts references in the form that frontends before v0.9 of
-// BuildKit know.
+// withoutDefinitions puts references in the form that BuildKit used before v0.9.
 func withoutDefinitions(res *gwpb.Result) {
 	switch r := res.Result.(type) {
 	case *gwpb.Result_Ref:
@@ -148,12 +147,12 @@ func withoutDefinitions(res *gwpb.Result) {
 	}
 }
 
-// runNested runs the frontend that the inner one asks for: it is judged as one that a
-// build asks for, and runs as the inner one does, so that all it does is judged by
-// the rules for both.
+// runNested runs the frontend that the inner frontend asks for. It needs the same authorization as
+// a frontend that a build asks for. It also runs behind a broker, so all its operations are checked
+// by the rules for both frontends.
 func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Result, error) {
 	if req.Frontend != gatewayFrontend {
-		return nil, s.monitor.refuseUnknown(fmt.Sprintf("the frontend %s of the daemon", printable(req.Frontend)))
+		return nil, s.monitor.refuseUnknown(fmt.Sprintf("the daemon's own frontend %s", printable(req.Frontend)))
 	}
 	if err := s.monitor.cacheImports(req.CacheImports); err != nil {
 		return nil, err
@@ -170,13 +169,14 @@ func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.R
 	}
 	for k, v := range req.FrontendOpt {
 		if !gatewayopts.Writable(k, v) {
-			return nil, s.monitor.refuseUnknown("a frontend with the option " + printable(k) + ", which can't be handed over as it is")
+			return nil, s.monitor.refuseUnknown("a frontend with the option " + printable(k) + ", which can't be passed on unchanged")
 		}
 	}
 	inner := s.build.nest(req.FrontendOpt, req.FrontendInputs)
 	for _, name := range inner.opts.NamedContexts() {
 		if named, err := imageref.Parse(name); err == nil && named.SameRepository(ref) {
-			return nil, s.monitor.refuseUnknown(fmt.Sprintf("the frontend %s by a named context over it; ask for the image itself", ref.Familiar()))
+			return nil, s.monitor.refuseUnknown(fmt.Sprintf(
+				"the frontend %s through a named context that overrides it; ask for the image itself", ref.Familiar()))
 		}
 	}
 	chosen, err := inner.authorize(ctx, r)
@@ -186,8 +186,8 @@ func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.R
 	return inner.runBrokered(ctx, chosen, s.monitor.within(chosen))
 }
 
-// nest returns the build that an inner frontend asks another one for. It is
-// judged by the same policy, at the same time.
+// nest returns the build that an inner frontend requests of another frontend. The same policy
+// applies to it, at the same time.
 func (b *build) nest(opts map[string]string, inputs map[string]*pb.Definition) *build {
 	n := *b
 	n.nested, n.inputs = true, inputs
@@ -203,7 +203,7 @@ func (s *broker) ReadFile(ctx context.Context, req *gwpb.ReadFileRequest) (*gwpb
 	return s.daemon.ReadFile(ctx, req)
 }
 
-// ReadDir lists a folder of a reference.
+// ReadDir lists a directory of a reference.
 func (s *broker) ReadDir(ctx context.Context, req *gwpb.ReadDirRequest) (*gwpb.ReadDirResponse, error) {
 	if err := s.checkRef(req.Ref); err != nil {
 		return nil, s.errorFor(ctx, err)

@@ -164,7 +164,7 @@ func TestABrokerRefusesWhatNobodyCanJudge(t *testing.T) {
 		"a frontend of the daemon": {func(ctx context.Context, s served) error {
 			_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "dockerfile.v0"})
 			return err
-		}, "the frontend dockerfile.v0 of the daemon"},
+		}, "the daemon's own frontend dockerfile.v0"},
 		"a nested frontend that no rule allows": {func(ctx context.Context, s served) error {
 			_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "gateway.v0", FrontendOpt: map[string]string{"source": "evil/frontend"}})
 			return err
@@ -190,53 +190,53 @@ func TestABrokerRefusesWhatNobodyCanJudge(t *testing.T) {
 		"a reference to read that isn't its own": {func(ctx context.Context, s served) error {
 			_, err := s.ReadFile(ctx, &gwpb.ReadFileRequest{Ref: "other"})
 			return err
-		}, "a reference that is not its own, other"},
+		}, "the reference other, which isn't its own"},
 		"a reference to list that isn't its own": {func(ctx context.Context, s served) error {
 			_, err := s.ReadDir(ctx, &gwpb.ReadDirRequest{Ref: "other"})
 			return err
-		}, "a reference that is not its own, other"},
+		}, "the reference other, which isn't its own"},
 		"a reference to look at that isn't its own": {func(ctx context.Context, s served) error {
 			_, err := s.StatFile(ctx, &gwpb.StatFileRequest{Ref: "other"})
 			return err
-		}, "a reference that is not its own, other"},
+		}, "the reference other, which isn't its own"},
 		"a reference to evaluate that isn't its own": {func(ctx context.Context, s served) error {
 			_, err := s.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: "other"})
 			return err
-		}, "a reference that is not its own, other"},
+		}, "the reference other, which isn't its own"},
 		"a reference to mount that isn't its own": {func(ctx context.Context, s served) error {
 			_, err := s.NewContainer(ctx, &gwpb.NewContainerRequest{Mounts: []*pb.Mount{{Dest: "/", ResultID: "other"}}})
 			return err
-		}, "a reference that is not its own, other"},
+		}, "the reference other, which isn't its own"},
 		"a reference to return that isn't its own": {func(ctx context.Context, s served) error {
 			_, err := s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "other"}}}})
 			return err
-		}, "a reference that is not its own, other"},
+		}, "the reference other, which isn't its own"},
 		"a reference to return in the old way that isn't its own": {func(ctx context.Context, s served) error {
 			_, err := s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "other"}}})
 			return err
-		}, "a reference that is not its own, other"},
+		}, "the reference other, which isn't its own"},
 		"references to return in the old way that aren't its own": {func(ctx context.Context, s served) error {
 			_, err := s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{Result: &gwpb.Result_RefsDeprecated{RefsDeprecated: &gwpb.RefMapDeprecated{Refs: map[string]string{"a": "other"}}}}})
 			return err
-		}, "a reference that is not its own, other"},
+		}, "the reference other, which isn't its own"},
 		"an attestation to return that isn't its own": {func(ctx context.Context, s served) error {
 			_, err := s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{Attestations: map[string]*gwpb.Attestations{"k": {Attestation: []*gwpb.Attestation{{Ref: &gwpb.Ref{Id: "other"}}}}}}})
 			return err
-		}, "a reference that is not its own, other"},
+		}, "the reference other, which isn't its own"},
 		"a container to release that isn't its own": {func(ctx context.Context, s served) error {
 			_, err := s.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: "other"})
 			return err
-		}, "a container that is not its own, other"},
+		}, "the container other, which isn't its own"},
 		"a container to read that isn't its own": {func(ctx context.Context, s served) error {
 			_, err := s.ReadFileContainer(ctx, &gwpb.ReadFileRequest{Ref: "other"})
 			return err
-		}, "a container that is not its own, other"},
+		}, "the container other, which isn't its own"},
 		"a field that isn't known": {func(ctx context.Context, s served) error {
 			req := &gwpb.PingRequest{}
 			req.ProtoReflect().SetUnknown([]byte{0xf8, 0x07, 0x01}) // field 127, a number
 			_, err := s.Ping(ctx, req)
 			return err
-		}, "Ping with something that this version does not know"},
+		}, "a call of Ping with fields that this version doesn't know"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -9,10 +9,10 @@ import (
 
 var errNoResult = errors.New("it ended without a result")
 
-// maxTail is how much of a frontend's stderr is shown when it fails, in bytes.
+// maxTail is how many bytes of a frontend's stderr are shown when the frontend fails.
 const maxTail = 2 << 10
 
-// innerError says that an inner frontend ended without a result.
+// innerError reports that an inner frontend ended without a result.
 type innerError struct {
 	name, stderr string
 	cause        error
@@ -21,14 +21,14 @@ type innerError struct {
 func (e *innerError) Error() string {
 	text := fmt.Sprintf("the frontend %s failed: %v", e.name, e.cause)
 	if e.stderr != "" {
-		text += "\nits last words:\n  " + strings.ReplaceAll(e.stderr, "\n", "\n  ")
+		text += "\nits last output on stderr:\n  " + strings.ReplaceAll(e.stderr, "\n", "\n  ")
 	}
 	return text
 }
 
 func (e *innerError) Unwrap() error { return e.cause }
 
-// tail keeps the end of what is written to it.
+// tail keeps the last [maxTail] bytes that are written to it.
 type tail struct{ buf []byte }
 
 // Write implements io.Writer.

@@ -10,11 +10,16 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// inProcess is a connection to a broker in the same process: nothing is
-// marshalled. The built-in Dockerfile frontend runs no process, so there is none.
+// inProcess connects the built-in Dockerfile frontend to a broker in the same process, so nothing
+// is marshalled. It can't start processes, which that frontend never does.
+//
+// Calls skip [broker.rejectUnknown], which a server would run before each of them. Messages of the
+// same program have no unknown fields. After a refusal the frontend returns the error by itself, or
+// its context ends after [refusalGrace]. Until then the broker still checks every call, and the
+// frontend's result no longer counts (see [build.serveInner]).
 type inProcess struct{ broker *broker }
 
-// typed gives an error its types, as a connection's interceptor does.
+// typed gives an error its types, as the interceptor of a connection does.
 func typed[T any](res T, err error) (T, error) { return res, grpcerrors.FromGRPC(err) }
 
 func (c inProcess) ResolveImageConfig(ctx context.Context, req *gwpb.ResolveImageConfigRequest, _ ...grpc.CallOption) (*gwpb.ResolveImageConfigResponse, error) {
@@ -82,5 +87,5 @@ func (c inProcess) Warn(ctx context.Context, req *gwpb.WarnRequest, _ ...grpc.Ca
 }
 
 func (c inProcess) ExecProcess(context.Context, ...grpc.CallOption) (gwpb.LLBBridge_ExecProcessClient, error) {
-	return nil, status.Error(codes.Unimplemented, "there are no processes here")
+	return nil, status.Error(codes.Unimplemented, "the built-in frontend can't start processes")
 }

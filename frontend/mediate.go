@@ -30,38 +30,38 @@ import (
 )
 
 const (
-	// innerUser is nobody, in most images and in none.
+	// innerUser is the user nobody in most images, and has no privileges in any.
 	innerUser = "65534:65534"
-	// metadataPath is where frontends find the definition of their own image
+	// metadataPath is the directory where a frontend finds the definition of its own image
 	// (frontend/gateway/gateway.go, metadataMount).
 	metadataPath = "/run/config/buildkit/metadata"
 	metadataFile = "frontend.bin"
-	// maxStreams is how many calls an inner frontend can have under way.
+	// maxStreams is how many calls an inner frontend can make at the same time.
 	maxStreams = 128
-	// ioBufferSize is how much is read or written at once, in bytes: each time is a message on
-	// the connection to the daemon.
+	// ioBufferSize is how many bytes are read or written at once. Each read or write is one
+	// message on the connection to the daemon.
 	ioBufferSize = 256 << 10
 
-	// exitGrace is how long a frontend may run on after its result, or after it broke
-	// off the connection.
+	// exitGrace is how long a frontend may keep running after it returned its result or
+	// closed the connection.
 	exitGrace = 10 * time.Second
-	// stdinCloseDelay is how long the end of stdin is kept from a frontend that has returned: it
-	// has to read the answer first.
+	// stdinCloseDelay is how long stdin stays open after the frontend returned its result,
+	// because the frontend still has to read the answer.
 	stdinCloseDelay = 300 * time.Millisecond
-	// keepaliveTime is how long a frontend may send nothing before it is asked whether it is
-	// there, and then again before it counts as gone.
+	// keepaliveTime is how long a frontend may be silent before the server pings it. A
+	// frontend that doesn't answer for the same time again counts as gone.
 	keepaliveTime = 20 * time.Second
-	// releaseTimeout bounds the release of a container.
+	// releaseTimeout bounds the call that releases a container.
 	releaseTimeout = 10 * time.Second
 )
 
-// mediate runs the inner frontend's image in a container of ours, as the gateway
-// does (frontend/gateway/gateway.go, Solve) but with no network and not as root,
-// and serves it the gateway through a broker.
+// mediate runs the inner frontend's image in a container of its own, as the gateway does
+// (frontend/gateway/gateway.go, Solve), but without network and not as root. A broker serves the
+// gateway API to it.
 func (b *build) mediate(ctx context.Context, chosen admitted, m *monitor) (*gwpb.Result, error) {
 	caps := b.client.BuildOpts().Caps
 	if err := caps.Supports(gwpb.CapGatewayExec); err != nil {
-		return nil, b.refuse(chosen.request, fmt.Errorf("this BuildKit can't run it in a container of the policy frontend's (dispatch: mediate): %w", err))
+		return nil, b.refuse(chosen.request, fmt.Errorf("this BuildKit can't run it in a container that the policy frontend makes (dispatch: mediate): %w", err))
 	}
 	image, err := b.unpack(ctx, chosen)
 	if err != nil {
@@ -93,8 +93,8 @@ func (b *build) mediate(ctx context.Context, chosen admitted, m *monitor) (*gwpb
 	})
 }
 
-// releaseInner ends the container of the inner frontend, which takes a while: if the
-// build's result is what comes next, that is returned meanwhile.
+// releaseInner ends the container of the inner frontend, which takes a while. If the build's result
+// is ready, it is returned in the meantime.
 func (b *build) releaseInner(ctx context.Context, id string) {
 	if b.nested {
 		release(ctx, b.bridge, id)
@@ -105,20 +105,20 @@ func (b *build) releaseInner(ctx context.Context, id string) {
 
 // innerImage is an inner frontend's image, ready to run.
 type innerImage struct {
-	ref      string // of its files
-	metadata string // of the folder with its own definition
+	ref      string // of its root file system
+	metadata string // of the directory with its own definition
 	config   ocispecs.ImageConfig
 }
 
-// unpack has the daemon load the image that is about to run, under a guard that
-// denies everything else: what is loaded is what runs.
+// unpack has the daemon load the image that is about to run. A source policy denies everything
+// else, so the loaded image is the one that runs.
 func (b *build) unpack(ctx context.Context, chosen admitted) (innerImage, error) {
 	var image innerImage
 	others := []func() error{func() (err error) {
 		image.metadata, err = b.metadata(ctx, chosen.pinned())
 		return err
 	}}
-	if chosen.config == nil { // it was asked for by digest
+	if chosen.config == nil { // the build named a digest, so nothing was resolved
 		others = append(others, func() (err error) {
 			_, chosen.config, err = b.resolve(ctx, chosen.request, chosen.pinned())
 			return err
@@ -142,8 +142,8 @@ func (b *build) unpack(ctx context.Context, chosen admitted) (innerImage, error)
 	return image, nil
 }
 
-// metadata makes a folder with the definition of a frontend's own image, from
-// which a frontend can build (grpcclient, CurrentFrontend).
+// metadata makes a directory with the definition of a frontend's own image, from which the frontend
+// can build (frontend/gateway/grpcclient, CurrentFrontend).
 func (b *build) metadata(ctx context.Context, image imageref.Reference) (string, error) {
 	def, err := llb.Image(image.String()).Marshal(ctx)
 	if err != nil {
@@ -161,7 +161,7 @@ func (b *build) metadata(ctx context.Context, image imageref.Reference) (string,
 	return res.GetResult().GetRefDeprecated(), err
 }
 
-// process is what starts the frontend (frontend/gateway/gateway.go, Solve).
+// process describes the frontend's process (frontend/gateway/gateway.go, Solve).
 func (i innerImage) process(env gatewayopts.Environment, opts map[string]string) *pb.Meta {
 	meta := &pb.Meta{Args: []string{"/run"}, Cwd: "/", User: innerUser, RemoveMountStubsRecursive: true, Env: slices.Clone(i.config.Env)}
 	if i.config.Entrypoint != nil {
@@ -180,7 +180,7 @@ const (
 	capInputs = "moby.buildkit.frontend.inputs"
 )
 
-// supports fails as the gateway does if the build needs what the frontend's image
+// supports fails as the gateway does if the build needs a capability that the frontend's image
 // doesn't declare.
 func (b *build) supports(config ocispecs.ImageConfig) error {
 	has := capNames(config.Labels[labelCaps])
@@ -206,12 +206,13 @@ func capNames(list string) []string {
 	return names
 }
 
-// superviseProcess starts the frontend's process and serves it until it has ended.
+// superviseProcess starts the frontend's process and serves the gateway API to it until it has
+// ended.
 func (b *build) superviseProcess(ctx context.Context, chosen admitted, s *broker, init *gwpb.InitMessage) error {
-	said := &tail{}
+	lastOutput := &tail{}
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()
-	p, err := startProcess(ctx, b.bridge.raw, init, io.MultiWriter(said, b.log))
+	p, err := startProcess(ctx, b.bridge.raw, init, io.MultiWriter(lastOutput, b.log))
 	if err != nil {
 		return err
 	}
@@ -219,23 +220,23 @@ func (b *build) superviseProcess(ctx context.Context, chosen admitted, s *broker
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(newOneConn(p)) // how the connection ended shows in what has been returned
+		_ = server.Serve(newOneConn(p)) // the returned result tells how the connection ended
 	}()
 	err = p.wait(ctx, s.returned)
 	kill()
 	server.Stop()
 	<-served
-	_ = p.Close() // for the case that it was not served at all
+	_ = p.Close() // the server may not have accepted it
 	<-p.ended
 	if err != nil {
-		return &innerError{name: chosen.pinned().Familiar(), cause: err, stderr: said.String()}
+		return &innerError{name: chosen.pinned().Familiar(), cause: err, stderr: lastOutput.String()}
 	}
 	return nil
 }
 
-// wait waits for the process to end, for which it has a little time once it has
-// returned or the connection has ended. A daemon before v0.16 doesn't notice that a
-// process has ended while its stdin is open.
+// wait waits until the process ends. It gives the process [exitGrace] to end after it returned its
+// result or the connection closed. Daemons before v0.16 don't notice the end of a process whose
+// stdin is open, so wait closes stdin then.
 func (p *process) wait(ctx context.Context, returned <-chan struct{}) error {
 	closed := p.closed
 	var eof, late <-chan time.Time
@@ -250,9 +251,9 @@ func (p *process) wait(ctx context.Context, returned <-chan struct{}) error {
 		case <-closed:
 			closed, eof, late = nil, time.After(0), time.After(exitGrace)
 		case <-eof:
-			go p.endInput() // it waits for what is being sent
+			go p.endInput() // it blocks while a message is being sent
 		case <-late:
-			return fmt.Errorf("it ran on for %s after its result, or after it broke off the connection", exitGrace)
+			return fmt.Errorf("it kept running for %s after it returned its result or closed the connection", exitGrace)
 		}
 	}
 }
@@ -269,7 +270,7 @@ func (s *broker) server() *grpc.Server {
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTime}),
-		// Frontends ping as often as they like.
+		// Frontends may ping as often as they like.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Millisecond, PermitWithoutStream: true}),
 	)
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())

@@ -14,45 +14,45 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Numbers of the file descriptors of a process.
+// Numbers of a process's file descriptors.
 const (
 	stdin  = 0
 	stdout = 1
 	stderr = 2
 )
 
-// maxStderr is how much a process may write to its stderr, in bytes: all of it
-// crosses the connection to the daemon.
+// maxStderr bounds the bytes that a process may write to its stderr. All of them cross the
+// connection to the daemon.
 const maxStderr = 64 << 20
 
 var errTooTalkative = errors.New("it wrote more than 64 MiB to its stderr")
 
-// process is a process in a gateway container. Its stdin and stdout are the two
-// directions of a connection, which has to be read, or closed, for the process to end.
+// process is a process in a gateway container. Its stdin and stdout are the two directions of a
+// connection. The process can only end while somebody reads the connection, or after it is closed.
 type process struct {
 	id     string
 	stream gwpb.LLBBridge_ExecProcessClient
 	sendMu sync.Mutex // a stream takes one Send, or CloseSend, at a time
 	log    io.Writer  // takes stderr
 
-	// A stream takes one Recv at a time: who has put something in here may, and may use
-	// the next four.
+	// recvLock is a lock of one place: who has put something in it may call Recv, of which
+	// a stream takes one at a time, and may use the next four fields.
 	recvLock    chan struct{}
-	output      []byte // of stdout, not read yet
-	eof         bool   // there is no more of stdout
-	stderrBytes int    // bytes of stderr
+	output      []byte // of stdout, received and not read yet
+	eof         bool   // stdout has ended
+	stderrBytes int    // how many were received
 	exitErr     error
 
-	closed    chan struct{} // closed when our end of the connection is
+	closed    chan struct{} // closed by Close
 	closeOnce sync.Once
 	inputOnce sync.Once
 
-	ended chan struct{} // closed when the process has, with err set
+	ended chan struct{} // closed when the process has ended and err is set
 	err   error
 }
 
-// startProcess starts a process as init says. It runs until it ends, or ctx does:
-// the daemon kills it then. Stderr goes to log.
+// startProcess starts the process that init describes. The process runs until it ends by itself or
+// ctx ends, when the daemon kills it. Its stderr goes to log.
 func startProcess(ctx context.Context, daemon gwpb.LLBBridgeClient, init *gwpb.InitMessage, log io.Writer) (*process, error) {
 	stream, err := daemon.ExecProcess(ctx)
 	if err != nil {
@@ -66,7 +66,7 @@ func startProcess(ctx context.Context, daemon gwpb.LLBBridgeClient, init *gwpb.I
 	return p, nil
 }
 
-// receive takes one message of the process, or its end.
+// receive takes one message about the process, or the end of the stream. The caller holds recvLock.
 func (p *process) receive() {
 	msg, err := p.stream.Recv()
 	if errors.Is(err, io.EOF) {
@@ -93,13 +93,13 @@ func (p *process) receive() {
 		if m.Exit.GetCode() != 0 || m.Exit.GetError() != nil {
 			p.exitErr = &exitError{code: m.Exit.GetCode(), cause: status.ErrorProto(m.Exit.GetError())}
 		}
-		p.endInput() // the daemon says that it is done only then
+		p.endInput() // only then does the daemon send the message Done
 	case *gwpb.ExecMessage_Done:
 		p.end(p.exitErr)
 	}
 }
 
-// end is called once, by the last receive.
+// end records the end of the process. The last call of receive calls it, once.
 func (p *process) end(err error) {
 	p.err = err
 	close(p.ended)
@@ -108,7 +108,7 @@ func (p *process) end(err error) {
 	_ = p.stream.CloseSend()
 }
 
-// running reports whether the process has not ended, as far as messages tell.
+// running reports whether no message has told the end of the process yet.
 func (p *process) running() bool {
 	select {
 	case <-p.ended:
@@ -118,7 +118,7 @@ func (p *process) running() bool {
 	}
 }
 
-// endInput ends stdin, once.
+// endInput closes stdin, once.
 func (p *process) endInput() {
 	p.inputOnce.Do(func() {
 		_ = p.send(&gwpb.ExecMessage{ProcessID: p.id, Input: &gwpb.ExecMessage_File{File: &gwpb.FdMessage{Fd: stdin, EOF: true}}})
@@ -131,7 +131,7 @@ func (p *process) send(msg *gwpb.ExecMessage) error {
 	return p.stream.Send(msg)
 }
 
-// exitError says that a process failed.
+// exitError reports that a process failed.
 type exitError struct {
 	code  uint32
 	cause error
@@ -146,7 +146,7 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.cause }
 
-// Read reads what the process writes to its stdout.
+// Read reads from the process's stdout.
 func (p *process) Read(b []byte) (int, error) {
 	p.recvLock <- struct{}{}
 	defer func() { <-p.recvLock }()
@@ -182,7 +182,7 @@ func (p *process) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Close ends the connection and not the process.
+// Close closes the connection. The process keeps running.
 func (p *process) Close() error {
 	p.closeOnce.Do(func() {
 		close(p.closed)
@@ -191,7 +191,7 @@ func (p *process) Close() error {
 	return nil
 }
 
-// drain takes the messages that nobody reads any more, until the process has ended.
+// drain takes the remaining messages until the process has ended.
 func (p *process) drain() {
 	p.recvLock <- struct{}{}
 	defer func() { <-p.recvLock }()
@@ -200,7 +200,7 @@ func (p *process) drain() {
 	}
 }
 
-// A process has no address, and the deadline is that of its context.
+// A process has no address, and its deadline is that of its context.
 
 // LocalAddr implements net.Conn.
 func (p *process) LocalAddr() net.Addr { return processAddr{} }
@@ -222,8 +222,8 @@ type processAddr struct{}
 func (processAddr) Network() string { return "process" }
 func (processAddr) String() string  { return "inner frontend" }
 
-// oneConn is a listener for one connection that exists already. It takes no other
-// until it is closed.
+// oneConn is a listener that accepts one existing connection. After that, Accept blocks until the
+// listener is closed.
 type oneConn struct {
 	conn  net.Conn
 	taken bool

@@ -175,10 +175,10 @@ func TestWaitingForAProcess(t *testing.T) {
 		}, "", stdinCloseDelay, true},
 		"it never ends after it has returned": {func(_ *process, _ *fakeStream, returned chan struct{}, _ context.CancelCauseFunc) {
 			close(returned)
-		}, "it ran on for 10s after its result, or after it broke off the connection", exitGrace, true},
+		}, "it kept running for 10s after it returned its result or closed the connection", exitGrace, true},
 		"it never ends after the connection has": {func(p *process, _ *fakeStream, _ chan struct{}, _ context.CancelCauseFunc) {
 			_ = p.Close()
-		}, "it ran on for 10s after its result, or after it broke off the connection", exitGrace, true},
+		}, "it kept running for 10s after it returned its result or closed the connection", exitGrace, true},
 		"it is to end": {func(_ *process, _ *fakeStream, _ chan struct{}, cancel context.CancelCauseFunc) {
 			<-time.After(time.Hour)
 			cancel(cause)

@@ -9,7 +9,6 @@ func attacks() map[string]attack {
 		theProof    = "denied"
 		notFound    = "no such ref"
 
-		notItsOwn     = "a reference that is not its own"
 		unknownFields = "an operation with fields that this version does not know"
 	)
 	var (
@@ -18,6 +17,8 @@ func attacks() map[string]attack {
 		refused = func(texts ...string) outcome { return outcome{refused: texts} }
 		hang    = outcome{hangs: true}
 		ruin    = outcome{ruins: true}
+
+		notItsOwn = refused("it asks for the reference ", ", which isn't its own")
 
 		noContainer = "not found"
 
@@ -59,17 +60,17 @@ func attacks() map[string]attack {
 		"endless nesting":        {args: args("DEPTH=6"), plain: works("at the bottom"), mediate: refused("limits.nesting")},
 
 		"own reference":                            {plain: works("of its own"), mediate: works("of its own")},
-		"guessed reference":                        {args: args("USE=read", "REF=aaaaaaaaaaaaaaaaaaaaaaaaa"), plain: stopped(notFound), mediate: refused(notItsOwn)},
-		"leaked reference read":                    {name: "leaked reference", args: args("USE=read"), plain: stopped(notFound), mediate: refused(notItsOwn)},
-		"leaked reference listed":                  {name: "leaked reference", args: args("USE=list"), plain: stopped(notFound), mediate: refused(notItsOwn)},
-		"leaked reference looked at":               {name: "leaked reference", args: args("USE=stat"), plain: stopped(notFound), mediate: refused(notItsOwn)},
-		"leaked reference evaluated":               {name: "leaked reference", args: args("USE=evaluate"), plain: stopped(notFound), mediate: refused(notItsOwn)},
-		"leaked reference returned":                {name: "leaked reference", args: args("USE=return"), plain: stopped("not found"), mediate: refused(notItsOwn)},
-		"leaked reference returned in the old way": {name: "leaked reference", args: args("USE=return the old way"), plain: stopped("not found"), mediate: refused(notItsOwn)},
-		"leaked reference as an attestation":       {name: "leaked reference", args: args("USE=attest"), plain: stopped("not found"), mediate: refused(notItsOwn)},
-		"leaked reference mounted":                 {containers: true, name: "leaked reference", args: args("USE=mount"), plain: stopped("not found"), mediate: refused(notItsOwn)},
-		"lent reference read":                      {name: "lend a reference", args: args("USE=read"), plain: stopped(notFound), mediate: refused(notItsOwn)},
-		"lent reference returned":                  {name: "lend a reference", args: args("USE=return"), plain: stopped("not found"), mediate: refused(notItsOwn)},
+		"guessed reference":                        {args: args("USE=read", "REF=aaaaaaaaaaaaaaaaaaaaaaaaa"), plain: stopped(notFound), mediate: notItsOwn},
+		"leaked reference read":                    {name: "leaked reference", args: args("USE=read"), plain: stopped(notFound), mediate: notItsOwn},
+		"leaked reference listed":                  {name: "leaked reference", args: args("USE=list"), plain: stopped(notFound), mediate: notItsOwn},
+		"leaked reference looked at":               {name: "leaked reference", args: args("USE=stat"), plain: stopped(notFound), mediate: notItsOwn},
+		"leaked reference evaluated":               {name: "leaked reference", args: args("USE=evaluate"), plain: stopped(notFound), mediate: notItsOwn},
+		"leaked reference returned":                {name: "leaked reference", args: args("USE=return"), plain: stopped("not found"), mediate: notItsOwn},
+		"leaked reference returned in the old way": {name: "leaked reference", args: args("USE=return the old way"), plain: stopped("not found"), mediate: notItsOwn},
+		"leaked reference as an attestation":       {name: "leaked reference", args: args("USE=attest"), plain: stopped("not found"), mediate: notItsOwn},
+		"leaked reference mounted":                 {containers: true, name: "leaked reference", args: args("USE=mount"), plain: stopped("not found"), mediate: notItsOwn},
+		"lent reference read":                      {name: "lend a reference", args: args("USE=read"), plain: stopped(notFound), mediate: notItsOwn},
+		"lent reference returned":                  {name: "lend a reference", args: args("USE=return"), plain: stopped("not found"), mediate: notItsOwn},
 		"forged definition":                        {plain: works("the reference's own"), mediate: works("the reference's own"), forward: works("the reference's own")},
 		"forged decision":                          {plain: works("a decision of its own"), mediate: works("a decision of its own")},
 
@@ -78,7 +79,7 @@ func attacks() map[string]attack {
 		"container host network": {containers: true, grant: []string{"network.host"}, plain: works("network of the host"), mediate: refused("host")},
 		"container insecure":     {containers: true, grant: []string{"security.insecure"}, plain: works("CapEff"), mediate: refused("insecure")},
 		"container secret":       {containers: true, plain: works("hunter2"), mediate: refused("other")},
-		"left container":         {containers: true, plain: stopped(noContainer), mediate: refused("a container that is not its own")},
+		"left container":         {containers: true, plain: stopped(noContainer), mediate: refused("it asks for the container ", ", which isn't its own")},
 
 		"network":              {plain: works("it "), mediate: stopped("connection refused")},
 		"root":                 {plain: works("it is user 0"), mediate: stopped("no rights of root")},

@@ -9,15 +9,15 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// message is one of BuildKit's, with the code that is generated for it.
+// message is one of BuildKit's messages with the code that is generated for it.
 type message interface {
 	proto.Message
 	MarshalVT() ([]byte, error)
 	UnmarshalVT(data []byte) error
 }
 
-// pathTo returns the numbers of the fields that lead to the operations of the definition
-// of a message, nil if there is none, or more than one (frontend/gateway/pb/gateway.proto,
+// pathTo returns the field numbers that lead from a message to the operations of its definition. It
+// returns nil if the message has no definition or several (frontend/gateway/pb/gateway.proto,
 // solver/pb/ops.proto).
 func pathTo(m any) []protowire.Number {
 	switch m.(type) {
@@ -31,15 +31,15 @@ func pathTo(m any) []protowire.Number {
 	return nil
 }
 
-// unmarshal reads a message whose operations then share its bytes. It is not done unless
-// most of the message is operations, or if it is written in a way that only a general
-// reader knows.
+// unmarshal reads a message so that its operations share the bytes of b. It isn't done if
+// operations are less than half of the message, or if only a general reader understands its
+// encoding.
 func unmarshal(b []byte, m message, path []protowire.Number) (done bool, err error) {
 	if len(path) == 0 {
 		return false, nil
 	}
 	rest, ops, ok := cut(b, path)
-	if !ok || len(rest) > len(b)/2 { // who keeps a few operations must not keep all of it
+	if !ok || len(rest) > len(b)/2 { // keeping a few operations must not keep all of it
 		return false, nil
 	}
 	if err := m.UnmarshalVT(rest); err != nil {
@@ -51,8 +51,8 @@ func unmarshal(b []byte, m message, path []protowire.Number) (done bool, err err
 	return true, nil
 }
 
-// cut returns a message without its operations, and these. It is not ok if a message on
-// the path can't be read, or is there more than once: the second is merged with the first.
+// cut splits a message into its operations and the rest. ok is false if a message on the path is
+// malformed or occurs twice: a reader would merge the two.
 func cut(b []byte, path []protowire.Number) (rest []byte, ops [][]byte, ok bool) {
 	last, found := len(path) == 1, false
 	for len(b) > 0 {
@@ -88,7 +88,7 @@ func cut(b []byte, path []protowire.Number) (rest []byte, ops [][]byte, ok bool)
 	return rest, ops, true
 }
 
-// definitionOf returns the definition at the end of a path, nil if there is none.
+// definitionOf returns the definition at the end of a path, nil if the message has none.
 func definitionOf(m proto.Message, path []protowire.Number) *pb.Definition {
 	at := m.ProtoReflect()
 	for _, num := range path[:len(path)-1] {
@@ -102,8 +102,8 @@ func definitionOf(m proto.Message, path []protowire.Number) *pb.Definition {
 	return def
 }
 
-// marshal writes a message in pieces, of which the larger operations are some. It is not
-// ok if there are too few of them, or if the message can't be written.
+// marshal writes a message in pieces, where each large operation is a piece of its own. ok is false
+// if there are too few operations to be worth it, or if the message can't be written.
 func marshal(m message, path []protowire.Number) (mem.BufferSlice, bool) {
 	if len(path) == 0 {
 		return nil, false
@@ -120,7 +120,7 @@ func marshal(m message, path []protowire.Number) (mem.BufferSlice, bool) {
 	if !ok {
 		return nil, false
 	}
-	// What is within a message comes last in it, so that all end where the operations do.
+	// In each message the next one comes last, so all of them end where the operations end.
 	size := make([]int, len(heads))
 	for i := len(heads) - 1; i >= 0; i-- {
 		size[i] = len(heads[i]) + ops
@@ -142,8 +142,7 @@ func marshal(m message, path []protowire.Number) (mem.BufferSlice, bool) {
 	return p.all(), true
 }
 
-// headsOf returns what each message on the path has beside the next one, or the
-// operations.
+// headsOf returns, for each message on the path, all its fields but the one that leads on.
 func headsOf(m proto.Message, path []protowire.Number) (heads [][]byte, ok bool) {
 	at := m.ProtoReflect()
 	for i, num := range path {
@@ -164,7 +163,7 @@ func headsOf(m proto.Message, path []protowire.Number) (heads [][]byte, ok bool)
 	return heads, true
 }
 
-// without returns a message that has all of another one's fields but one, and shares them.
+// without returns a message with all fields of m but one. Both share the fields.
 func without(m protoreflect.Message, but protoreflect.FieldDescriptor) proto.Message {
 	to := m.New()
 	m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
@@ -177,13 +176,13 @@ func without(m protoreflect.Message, but protoreflect.FieldDescriptor) proto.Mes
 	return to.Interface()
 }
 
-// pieces are the bytes of a message: small ones put together, large ones as they are.
+// pieces are the bytes of a message: small ones are joined, large ones stay as they are.
 type pieces struct {
 	done  mem.BufferSlice
 	small []byte
 }
 
-// minPiece is the size in bytes from which on one is a piece of its own.
+// minPiece is the size in bytes from which an operation is a piece of its own.
 const minPiece = 4 << 10
 
 func (p *pieces) add(b []byte) {
