@@ -75,7 +75,7 @@ func (v *validator) aliases() {
 	list := child(v.root, "aliases")
 	for i := range v.policy.Aliases {
 		a, n := &v.policy.Aliases[i], list.Content[i]
-		a.file, a.line, a.column = v.file, n.Line, n.Column
+		a.file, a.line, a.column = v.File(), n.Line, n.Column
 		ok := v.replacement(n, "alias", a.From, a.To, &a.from, &a.to)
 		pins := child(n, "pins")
 		if pins == nil {

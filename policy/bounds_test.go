@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 )
 
 // What is built to cost much is refused, or costs no more than its size.
@@ -44,7 +46,7 @@ func TestParseOfHostileDocuments(t *testing.T) {
 			var e *ParseError
 			require.ErrorAs(t, err, &e)
 			require.Contains(t, err.Error(), tt.want)
-			require.LessOrEqual(t, len(e.Problems), maxProblems)
+			require.LessOrEqual(t, len(e.Problems), strictyaml.MaxProblems)
 			require.Less(t, len(err.Error()), 8192)
 		})
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -28,7 +29,7 @@ func FuzzParse(f *testing.F) {
 			var e *ParseError
 			require.ErrorAs(t, err, &e)
 			require.NotEmpty(t, e.Problems)
-			require.LessOrEqual(t, len(e.Problems), maxProblems)
+			require.LessOrEqual(t, len(e.Problems), strictyaml.MaxProblems)
 			for _, problem := range e.Problems {
 				require.Equal(t, -1, strings.IndexFunc(problem.String(), unicode.IsControl), "%q", problem.String())
 				require.Less(t, len(problem.String()), 4096)

@@ -100,9 +100,9 @@ func TestParseRefusesOfTheWholeLanguage(t *testing.T) {
 		{"a pin of no tag", alias + "{from: a, to: b, pins: {\"\": \"" + digestA + "\"}}\n", "p:3:27: a name in pins is empty"},
 		{"a pin to no digest", alias + "{from: a, to: b, pins: {\"1\": latest}}\n", `p:3:27: pins: "latest" is not a digest`},
 		{"a pin without a digest", alias + "{from: a, to: b, pins: {\"1\": ~}}\n", "p:3:32: pins[1] has no value"},
-		{"a pin that is a list", alias + "{from: a, to: b, pins: {\"1\": [a]}}\n", "p:3:32: pins[1] must be a text, not a list"},
+		{"a pin that is a list", alias + "{from: a, to: b, pins: {\"1\": [a]}}\n", "p:3:32: pins[1] must be a string, not a list"},
 		{"a pin twice", alias + "from: a\n  to: b\n  pins:\n    1: " + digestA + "\n    \"1\": " + digestB + "\n", `p:7:5: duplicate field "1"; it is already set on line 6`},
-		{"pins that are a list", alias + "{from: a, to: b, pins: [a]}\n", "p:3:26: pins must be a mapping of texts, not a list"},
+		{"pins that are a list", alias + "{from: a, to: b, pins: [a]}\n", "p:3:26: pins must be a mapping of strings, not a list"},
 		{"an anchor in pins", alias + "{from: a, to: b, pins: {\"1\": &x a}}\n", "p:3:32: the anchor &x is not allowed"},
 
 		{"versions that leave one out", rule + "  versions: \">=1.4 !=1.5.0\"\n", `p:4:13: versions: ">=1.4 !=1.5.0" leaves a version out; write the range without it, and the tag under exceptTags`},

@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -14,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 )
 
 const (
@@ -47,6 +47,9 @@ func Load(fsys fs.FS, name string) (*Policy, error) {
 	return l.load(name, data, MaxSize)
 }
 
+// format describes policy documents. The loader checks their size before.
+var format = strictyaml.Format{Name: "the policy", Begin: fmt.Sprintf("a policy begins with version: %d", Version), Limit: MaxSize}
+
 // role is what a document is for.
 type role int
 
@@ -62,20 +65,19 @@ type loader struct {
 	role     role
 	fsys     fs.FS
 	policy   *Policy
-	types    map[reflect.Type][]string
 	names    map[string]*Rule // where each rule's name was first
 	versions map[string]*versionRange
 	seen     map[string]bool // the files
 	chain    []string        // the file that is read now, and those that include it
 	size     int             // bytes so far
 	sums     strings.Builder // as sha256sum would print them
-	problems []Problem
+	problems []strictyaml.Problem
 	omitted  int
 }
 
 func newLoader(k role) *loader {
 	return &loader{
-		role: k, policy: &Policy{}, types: map[reflect.Type][]string{}, names: map[string]*Rule{},
+		role: k, policy: &Policy{}, names: map[string]*Rule{},
 		versions: map[string]*versionRange{}, seen: map[string]bool{},
 	}
 }
@@ -83,16 +85,14 @@ func newLoader(k role) *loader {
 // load makes a policy of the main document and what it includes.
 func (l *loader) load(file string, data []byte, limit int) (*Policy, error) {
 	if len(data) > limit {
-		d := decoder{file: file}
+		message := fmt.Sprintf("the document has %d bytes, more than %d", len(data), limit)
 		if l.role == withFiles { // No more than that was read.
-			d.addf(nil, "the document has more than %d bytes", limit)
-		} else {
-			d.addf(nil, "the document has %d bytes, more than %d", len(data), limit)
+			message = fmt.Sprintf("the document has more than %d bytes", limit)
 		}
-		return nil, d.err()
+		return nil, &ParseError{Problems: []Problem{{File: file, Message: message}}}
 	}
 	l.document(l.role, file, data)
-	if err := parseError(l.problems, l.omitted); err != nil {
+	if err := newParseError(l.problems, l.omitted); err != nil {
 		return nil, err
 	}
 	p := l.policy
@@ -113,20 +113,17 @@ func (l *loader) document(k role, file string, data []byte) {
 	l.size += len(data)
 	fmt.Fprintf(&l.sums, "%s  %s\n", digest.FromBytes(data).Encoded(), file)
 
-	d := &decoder{file: file, types: l.types}
 	p := &Policy{}
-	root := d.document(data)
-	if root != nil {
-		d.decode(root, p)
-	}
-	// What a document with broken structure means can't be judged further.
-	if len(d.problems) == 0 {
-		v := validator{decoder: d, loader: l, root: root, policy: p}
+	d := strictyaml.Decode(file, data, format, p)
+	root := d.Root()
+	// A document with a broken structure has no meaning to check.
+	if d.Err() == nil {
+		v := validator{Document: d, loader: l, root: root, policy: p}
 		v.validate(k)
 	}
-	d.sort()
-	l.problems, l.omitted = append(l.problems, d.problems...), l.omitted+d.omitted
-	if len(d.problems) > 0 {
+	problems, omitted := d.Problems()
+	l.problems, l.omitted = append(l.problems, problems...), l.omitted+omitted
+	if len(problems) > 0 {
 		return
 	}
 	if k == included {
@@ -138,7 +135,7 @@ func (l *loader) document(k role, file string, data []byte) {
 	for i, name := range p.Include {
 		at := child(root, "include").Content[i]
 		if data, err := l.include(path.Join(path.Dir(file), name)); err != nil {
-			l.problems = append(l.problems, Problem{File: file, Line: at.Line, Column: at.Column, Message: "include: " + err.Error()})
+			l.problems = append(l.problems, strictyaml.Problem{File: file, Line: at.Line, Column: at.Column, Message: "include: " + err.Error()})
 		} else {
 			l.document(included, path.Join(path.Dir(file), name), data)
 		}
@@ -222,14 +219,4 @@ func (v *validator) onlyIncluded() {
 }
 
 // child returns the value of the mapping's field, or nil if it has none.
-func child(n *yaml.Node, key string) *yaml.Node {
-	if n == nil {
-		return nil
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == key {
-			return n.Content[i+1]
-		}
-	}
-	return nil
-}
+func child(n *yaml.Node, key string) *yaml.Node { return strictyaml.Child(n, key) }

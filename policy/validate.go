@@ -6,6 +6,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -17,14 +18,17 @@ const (
 	maxMessage = 2048
 )
 
-// validator checks what a well-formed document says, fills in what it leaves
-// out and compiles the patterns.
+// validator checks the values of a well-formed document, fills in defaults and compiles
+// the patterns.
 type validator struct {
-	*decoder
+	*strictyaml.Document
 	loader *loader
 	root   *yaml.Node
 	policy *Policy
 }
+
+// addf adds a problem at the node.
+func (v *validator) addf(n *yaml.Node, format string, args ...any) { v.Problemf(n, format, args...) }
 
 func (v *validator) validate(k role) {
 	p, root := v.policy, v.root

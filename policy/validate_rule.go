@@ -17,11 +17,11 @@ func (v *validator) rules(k role) {
 	list := child(v.root, "frontends")
 	for i := range v.policy.Frontends {
 		r, n := &v.policy.Frontends[i], list.Content[i]
-		r.file, r.line, r.column = v.file, n.Line, n.Column
+		r.file, r.line, r.column = v.File(), n.Line, n.Column
 		if r.Name == "" {
 			r.Name, r.unnamed = "frontends["+strconv.Itoa(i)+"]", true
 			if k == included {
-				r.Name += " of " + v.file
+				r.Name += " of " + v.File()
 			}
 		}
 		v.name(r, n)

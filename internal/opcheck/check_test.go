@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/internal/opcheck"
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -124,7 +125,7 @@ func TestParse(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			_, err := opcheck.Parse("f", []byte(tt.doc))
-			var broken *policy.ParseError
+			var broken *strictyaml.Error
 			require.ErrorAs(t, err, &broken)
 			require.Contains(t, err.Error(), tt.want)
 		})

@@ -3,11 +3,14 @@ package opcheck
 import (
 	"reflect"
 
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 // MaxSize is the size in bytes of the largest file of facts.
 const MaxSize = 4 << 20
+
+var format = strictyaml.Format{Name: "the document", Begin: "write a list such as - image: busybox", Limit: MaxSize}
 
 // Parse reads a file of facts of at most MaxSize bytes: a YAML list of what a
 // frontend would ask for, one field of policy.Fact each.
@@ -16,23 +19,22 @@ const MaxSize = 4 << 20
 //   - git: {url: "https://git.example/a", ref: main}
 //   - exec: {network: host}
 //
-// The file is a name for messages. What is wrong with it is a *policy.ParseError
-// with positions.
+// The file is a name for messages. The error is a [*strictyaml.Error] with positions.
 func Parse(file string, data []byte) ([]policy.Fact, error) {
 	var out []policy.Fact
-	strict, err := policy.DecodeStrict(file, data, MaxSize, &out)
-	if err != nil {
+	doc := strictyaml.Decode(file, data, format, &out)
+	if err := doc.Err(); err != nil {
 		return nil, err
 	}
 	if len(out) == 0 {
-		strict.Problemf(nil, "there are no facts; write a list such as - image: busybox")
+		doc.Problemf(doc.Root(), "there are no facts; write a list such as - image: busybox")
 	}
 	for i, f := range out {
 		if problem := Problem(f); problem != "" {
-			strict.Problemf([]any{i}, "%s", problem)
+			doc.Problemf(doc.At(i), "%s", problem)
 		}
 	}
-	if err := strict.Err(); err != nil {
+	if err := doc.Err(); err != nil {
 		return nil, err
 	}
 	return out, nil

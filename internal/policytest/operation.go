@@ -27,32 +27,16 @@ type FactExpect struct {
 	Image string `yaml:"image,omitempty"`
 }
 
-// writtenFact has the fields of policy.Fact beside its own.
+// writtenFact is a fact as it is written in a file.
 type writtenFact struct {
-	Image     string             `yaml:"image,omitempty"`
-	Git       *policy.GitFact    `yaml:"git,omitempty"`
-	HTTP      *policy.HTTPFact   `yaml:"http,omitempty"`
-	Local     string             `yaml:"local,omitempty"`
-	OCILayout string             `yaml:"ociLayout,omitempty"`
-	Blob      string             `yaml:"blob,omitempty"`
-	Exec      *policy.ExecFact   `yaml:"exec,omitempty"`
-	Container *policy.ExecFact   `yaml:"container,omitempty"`
-	Frontend  string             `yaml:"frontend,omitempty"`
-	Config    *policy.ConfigFact `yaml:"config,omitempty"`
-	Unknown   string             `yaml:"unknown,omitempty"`
-	Expect    *FactExpect        `yaml:"expect,omitempty"`
-}
+	policy.Fact `yaml:",inline"`
 
-func (w *writtenFact) fact() policy.Fact {
-	return policy.Fact{
-		Image: w.Image, Git: w.Git, HTTP: w.HTTP, Local: w.Local, OCILayout: w.OCILayout, Blob: w.Blob,
-		Exec: w.Exec, Container: w.Container, Frontend: w.Frontend, Config: w.Config, Unknown: w.Unknown,
-	}
+	Expect *FactExpect `yaml:"expect,omitempty"`
 }
 
 func (r *reader) fact(at func(...any) []any, w *writtenFact) Fact {
-	f := Fact{Fact: w.fact(), Expect: FactExpect{Verdict: policy.Allow}}
-	f.Line, _ = r.strict.Position(at()...)
+	f := Fact{Fact: w.Fact, Expect: FactExpect{Verdict: policy.Allow}}
+	f.Line = r.strict.At(at()...).Line
 	if problem := opcheck.Problem(f.Fact); problem != "" {
 		r.problem(at(), "%s", problem)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -101,16 +102,18 @@ type writtenCase struct {
 	Build   []writtenFact     `yaml:"build,omitempty"`
 }
 
+var format = strictyaml.Format{Name: "the document", Begin: "write a policy and its cases", Limit: MaxSize}
+
 // Parse reads a file of cases of at most MaxSize bytes. The file is a name for
-// messages. What is wrong with it is a *policy.ParseError with positions.
+// messages. The error is a [*strictyaml.Error] with positions.
 //
 // A case without a time has that of the file, and if that has none, none: nothing
 // is read from a clock, so that a case that passes today passes tomorrow. See
 // policy.Request.Time for what an unknown time means.
 func Parse(file string, data []byte) (*Suite, error) {
 	var doc document
-	strict, err := policy.DecodeStrict(file, data, MaxSize, &doc)
-	if err != nil {
+	strict := strictyaml.Decode(file, data, format, &doc)
+	if err := strict.Err(); err != nil {
 		return nil, err
 	}
 	r := reader{strict: strict, doc: &doc, names: map[string]int{}}
@@ -132,21 +135,21 @@ func Parse(file string, data []byte) (*Suite, error) {
 
 // reader checks what a well-formed file of cases says.
 type reader struct {
-	strict *policy.StrictDocument
+	strict *strictyaml.Document
 	doc    *document
 	names  map[string]int // the lines of cases
 	time   time.Time      // of cases that have none
 }
 
 func (r *reader) problem(path []any, format string, args ...any) {
-	r.strict.Problemf(path, format, args...)
+	r.strict.Problemf(r.strict.At(path...), format, args...)
 }
 
 func (r *reader) read(i int) Case {
 	w := &r.doc.Cases[i]
 	at := func(keys ...any) []any { return append([]any{"cases", i}, keys...) }
 	c := Case{Name: w.Name, Overlay: w.Overlay, Expect: w.Expect}
-	c.Line, _ = r.strict.Position(at()...)
+	c.Line = r.strict.At(at()...).Line
 	if w.Name == "" {
 		r.problem(at(), "the case has no name; say what it shows")
 	} else if line, ok := r.names[w.Name]; ok {

@@ -1,6 +1,7 @@
 package policytest_test
 
 import (
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/internal/policytest"
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -135,12 +137,22 @@ func TestParseRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			_, err := policytest.Parse("t", []byte(tt.doc))
-			var broken *policy.ParseError
+			var broken *strictyaml.Error
 			require.ErrorAs(t, err, &broken)
 			require.ErrorContains(t, err, tt.want)
 			require.NotContains(t, err.Error(), "a policy begins")
 		})
 	}
+}
+
+func TestParseCountsOmittedProblems(t *testing.T) {
+	t.Parallel()
+	var doc strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&doc, "x%d: 1\n", i)
+	}
+	_, err := policytest.Parse("t", []byte(doc.String()))
+	require.ErrorContains(t, err, "\nand 2990 more")
 }
 
 func TestRunRefuses(t *testing.T) {
@@ -184,7 +196,7 @@ func TestNotHit(t *testing.T) {
 	require.Equal(t, []string{"pinned", "unused", "judged"}, names)
 }
 
-// FuzzParse: what isn't a suite is a *policy.ParseError, and what is one has names and
+// FuzzParse: what isn't a suite is a *strictyaml.Error, and what is one has names and
 // verdicts throughout.
 func FuzzParse(f *testing.F) {
 	f.Add("policy: p\ncases:\n- {name: x, request: a, expect: {verdict: deny}}\n")
@@ -193,7 +205,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, doc string) {
 		s, err := policytest.Parse("t", []byte(doc))
 		if err != nil {
-			var broken *policy.ParseError
+			var broken *strictyaml.Error
 			require.ErrorAs(t, err, &broken)
 			require.NotEmpty(t, broken.Problems)
 			return

@@ -1,0 +1,291 @@
+package strictyaml
+
+import (
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/editdistance"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+)
+
+const (
+	nullTag  = "!!null"
+	boolTag  = "!!bool"
+	intTag   = "!!int"
+	mergeTag = "!!merge"
+
+	// maxEntries is how many entries a list or a map can have.
+	maxEntries = 100_000
+)
+
+// label names a value in messages: a field, or an entry of one. It becomes a string only
+// for a message, and a good document has none.
+type label struct {
+	field, entry string
+	blank        bool // the field is a list in which empty strings have a meaning
+}
+
+func (l label) String() string {
+	if l.entry == "" {
+		return l.field
+	}
+	return l.field + "[" + safetext.Printable(l.entry) + "]"
+}
+
+// value decodes n into out. The YAML library's own Decode isn't used, because it follows
+// aliases and merge keys, accepts a key twice, and reports no columns.
+//
+// The recursion follows the type and not the document, so its depth is bounded.
+func (d *Document) value(n *yaml.Node, out reflect.Value, name label) {
+	if !d.plain(n) {
+		return
+	}
+	if n.Tag == nullTag {
+		d.Problemf(n, "%s has no value; give it one or remove it", name)
+		return
+	}
+	switch out.Kind() {
+	case reflect.Pointer:
+		target := reflect.New(out.Type().Elem())
+		d.mapping(n, target.Elem(), name)
+		out.Set(target)
+	case reflect.Struct:
+		d.mapping(n, out, name)
+	case reflect.Slice:
+		d.sequence(n, out, name)
+	case reflect.Map:
+		d.entries(n, out, name)
+	case reflect.String:
+		d.scalar(n, out, name)
+	case reflect.Bool:
+		if n.Kind != yaml.ScalarNode || n.Tag != boolTag || (n.Value != "true" && n.Value != "false") {
+			d.Problemf(n, "%s must be true or false, not %s", name, kind(n))
+			return
+		}
+		out.SetBool(n.Value == "true")
+	case reflect.Int:
+		i, err := strconv.Atoi(n.Value)
+		if n.Kind != yaml.ScalarNode || n.Tag != intTag || err != nil {
+			d.Problemf(n, "%s must be an integer, not %s", name, kind(n))
+			return
+		}
+		out.SetInt(int64(i))
+	default:
+		panic("strictyaml: no decoding of " + out.Kind().String())
+	}
+}
+
+// plain refuses aliases, anchors and tags.
+func (d *Document) plain(n *yaml.Node) bool {
+	switch {
+	case n.Kind == yaml.AliasNode:
+		d.Problemf(n, "the alias *%s is not allowed; write the value out", safetext.Printable(n.Value))
+	case n.Anchor != "":
+		d.Problemf(n, "the anchor &%s is not allowed; write the value out where it is needed", safetext.Printable(n.Anchor))
+	case n.Style&yaml.TaggedStyle != 0:
+		d.Problemf(n, "the tag %s is not allowed; write the plain value", safetext.Printable(n.Tag))
+	default:
+		return true
+	}
+	return false
+}
+
+func (d *Document) mapping(n *yaml.Node, out reflect.Value, name label) {
+	if n.Kind != yaml.MappingNode {
+		d.Problemf(n, "%s must be a mapping of fields, not %s", name, kind(n))
+		return
+	}
+	fields := d.fieldsOf(out.Type())
+	d.fields(n, func(key, val *yaml.Node) {
+		i := slices.IndexFunc(fields, func(f field) bool { return f.key == key.Value })
+		if i < 0 {
+			d.unknown(key, fields)
+			return
+		}
+		d.value(val, out.FieldByIndex(fields[i].index), label{field: key.Value, blank: fields[i].blank})
+	})
+}
+
+// entries decodes a mapping whose keys are the author's own. Keys, like values, are taken
+// as they are written.
+func (d *Document) entries(n *yaml.Node, out reflect.Value, name label) {
+	if n.Kind != yaml.MappingNode {
+		what := "strings"
+		if out.Type().Elem().Kind() == reflect.Int {
+			what = "integers"
+		}
+		d.Problemf(n, "%s must be a mapping of %s, not %s", name, what, kind(n))
+		return
+	}
+	if d.tooMany(n, len(n.Content)/2, name) {
+		return
+	}
+	m := reflect.MakeMapWithSize(out.Type(), len(n.Content)/2)
+	d.fields(n, func(key, val *yaml.Node) {
+		if key.Value == "" || key.Tag == nullTag {
+			d.Problemf(key, "a name in %s is empty", name)
+			return
+		}
+		value := reflect.New(out.Type().Elem()).Elem()
+		d.value(val, value, label{field: name.field, entry: key.Value})
+		m.SetMapIndex(reflect.ValueOf(key.Value), value)
+	})
+	out.Set(m)
+}
+
+// tooMany refuses a long list or mapping before its entries take memory.
+func (d *Document) tooMany(n *yaml.Node, entries int, name label) bool {
+	if entries <= maxEntries {
+		return false
+	}
+	d.Problemf(n, "%s has %d entries, more than %d", name, entries, maxEntries)
+	return true
+}
+
+// fields calls found for each field of a mapping. It refuses a field whose key isn't a
+// plain scalar or was there before.
+func (d *Document) fields(n *yaml.Node, found func(key, val *yaml.Node)) {
+	seen := newLines(len(n.Content) / 2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, val := n.Content[i], n.Content[i+1]
+		if !d.plain(key) {
+			continue
+		}
+		if key.Kind != yaml.ScalarNode {
+			d.Problemf(key, "a field's name must be a string, not %s", kind(key))
+			continue
+		}
+		if key.Tag == mergeTag {
+			d.Problemf(key, "the merge key << is not allowed; write the fields out")
+			continue
+		}
+		if line := seen.add(key); line > 0 {
+			d.Problemf(key, "duplicate field %s; it is already set on line %d", safetext.Quote(key.Value), line)
+			continue
+		}
+		found(key, val)
+	}
+}
+
+func (d *Document) unknown(key *yaml.Node, fields []field) {
+	keys := make([]string, len(fields))
+	for i, f := range fields {
+		keys[i] = f.key
+	}
+	hint := ""
+	if near := editdistance.Nearest(key.Value, keys); near != "" {
+		hint = "; did you mean " + safetext.Quote(near) + "?"
+	}
+	d.Problemf(key, "unknown field %s%s", safetext.Quote(key.Value), hint)
+}
+
+func (d *Document) sequence(n *yaml.Node, out reflect.Value, name label) {
+	if n.Kind != yaml.SequenceNode {
+		d.Problemf(n, "%s must be a list, not %s", name, kind(n))
+		return
+	}
+	if d.tooMany(n, len(n.Content), name) {
+		return
+	}
+	list := reflect.MakeSlice(out.Type(), len(n.Content), len(n.Content))
+	for i, item := range n.Content {
+		d.value(item, list.Index(i), label{field: name.field, entry: strconv.Itoa(i), blank: name.blank})
+	}
+	out.Set(list)
+}
+
+// lines are the keys of a mapping so far. Most mappings have few keys, which it searches
+// one by one. Those of a large mapping are in a map, so time grows with size only.
+type lines struct {
+	few  []*yaml.Node
+	many map[string]int
+}
+
+func newLines(size int) *lines {
+	if size > 32 {
+		return &lines{many: make(map[string]int, size)}
+	}
+	return &lines{few: make([]*yaml.Node, 0, size)}
+}
+
+// add returns the line on which the key was before. If it is new, add keeps it and
+// returns 0.
+func (l *lines) add(key *yaml.Node) int {
+	if l.many != nil {
+		if line, ok := l.many[key.Value]; ok {
+			return line
+		}
+		l.many[key.Value] = key.Line
+		return 0
+	}
+	for _, k := range l.few {
+		if k.Value == key.Value {
+			return k.Line
+		}
+	}
+	l.few = append(l.few, key)
+	return 0
+}
+
+// scalar decodes a string. A number or a date is taken as it is written: a tag 1.10
+// isn't 1.1.
+func (d *Document) scalar(n *yaml.Node, out reflect.Value, name label) {
+	switch {
+	case n.Kind != yaml.ScalarNode:
+		d.Problemf(n, "%s must be a string, not %s", name, kind(n))
+	case n.Tag == boolTag:
+		d.Problemf(n, "%s must be a string, not %s; put it in quotes", name, kind(n))
+	case n.Value == "" && !name.blank:
+		d.Problemf(n, "%s is empty; give it a value or remove it", name)
+	default:
+		out.SetString(n.Value)
+	}
+}
+
+// kind names a node for messages.
+func kind(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a mapping"
+	case yaml.SequenceNode:
+		return "a list"
+	case yaml.ScalarNode:
+		return safetext.Quote(n.Value)
+	}
+	return "this"
+}
+
+// field is a field of a struct that documents can set.
+type field struct {
+	key   string
+	index []int // for reflect.Value.FieldByIndex
+	blank bool
+}
+
+// fieldsOf returns the fields of the struct that have a yaml key, with those of inline
+// structs.
+func (d *Document) fieldsOf(t reflect.Type) []field {
+	if fields, ok := d.types[t]; ok {
+		return fields
+	}
+	var fields []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case options == "inline":
+			for _, inner := range d.fieldsOf(f.Type) {
+				inner.index = append([]int{i}, inner.index...)
+				fields = append(fields, inner)
+			}
+		case key != "":
+			fields = append(fields, field{key: key, index: []int{i}, blank: f.Tag.Get("blank") == "true"})
+		}
+	}
+	d.types[t] = fields
+	return fields
+}

@@ -1,0 +1,106 @@
+package strictyaml_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
+)
+
+type inner struct {
+	Name  string         `yaml:"name"`
+	Words []string       `yaml:"words" blank:"true"`
+	Sizes map[string]int `yaml:"sizes"`
+}
+
+type outer struct {
+	inner `yaml:",inline"`
+
+	Next    *inner `yaml:"next"`
+	On      bool   `yaml:"on"`
+	private string
+}
+
+var format = strictyaml.Format{Name: "the list", Begin: "a list begins with name", Limit: 64 << 10}
+
+func decode(doc string) (outer, error) {
+	var out outer
+	err := strictyaml.Decode("f", []byte(doc), format, &out).Err()
+	return out, err
+}
+
+func TestDecode(t *testing.T) {
+	t.Parallel()
+	out, err := decode(`{name: a, words: ["", 1.10], sizes: {x: 1}, next: {name: b}, on: true}`)
+	require.NoError(t, err)
+	want := outer{inner: inner{Name: "a", Words: []string{"", "1.10"}, Sizes: map[string]int{"x": 1}}, Next: &inner{Name: "b"}, On: true}
+	require.Equal(t, want, out)
+	require.Empty(t, out.private)
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, doc, want string }{
+		{"an empty document", "", "f: the document is empty; a list begins with name"},
+		{"another type", "[]", "f:1:1: the list must be a mapping of fields, not a list"},
+		{"an inline struct's own name", "inner: {}", `f:1:1: unknown field "inner"`},
+		{"a field without a tag", "private: x", `f:1:1: unknown field "private"`},
+		{"a typo in an inline field", "nmae: x", `f:1:1: unknown field "nmae"; did you mean "name"?`},
+		{"an inline field twice", "name: x\nname: y", `f:2:1: duplicate field "name"; it is already set on line 1`},
+		{"an empty string", "name: ''", "f:1:7: name is empty"},
+		{"a fraction", "sizes: {x: 1.5}", `f:1:12: sizes[x] must be an integer, not "1.5"`},
+		{"too many bytes", strings.Repeat("x", 64<<10+1), "f: the document has 65537 bytes, more than 65536"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := decode(tt.doc)
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+}
+
+func TestErrorCountsAllProblems(t *testing.T) {
+	t.Parallel()
+	var doc strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&doc, "x%d: 1\n", i)
+	}
+	_, err := decode(doc.String())
+	var broken *strictyaml.Error
+	require.ErrorAs(t, err, &broken)
+	require.Len(t, broken.Problems, strictyaml.MaxProblems)
+	require.Equal(t, 2990, broken.Omitted)
+	require.ErrorContains(t, err, "\nand 2990 more")
+}
+
+func TestAt(t *testing.T) {
+	t.Parallel()
+	var out outer
+	doc := strictyaml.Decode("f", []byte("name: a\nwords:\n- b\n- c\n"), format, &out)
+	require.Equal(t, 4, doc.At("words", 1).Line)
+	require.Equal(t, 3, doc.At("words", 7).Line, "the nearest parent begins where its first item does")
+	doc.Problemf(doc.At("words", 0), "no %s", "b")
+	require.EqualError(t, doc.Err(), "f:3:3: no b")
+}
+
+// FuzzDecode: no document makes Decode panic, and no message acts on a terminal.
+func FuzzDecode(f *testing.F) {
+	for _, doc := range []string{"name: a", "{next: {words: ['']}}", "- a", "&a x", "<<: {}", "a: !!x y", "\xff", "---\n---\n"} {
+		f.Add(doc)
+	}
+	f.Fuzz(func(t *testing.T, doc string) {
+		_, err := decode(doc)
+		var broken *strictyaml.Error
+		if errors.As(err, &broken) {
+			for _, p := range broken.Problems {
+				require.Equal(t, -1, strings.IndexFunc(p.String(), unicode.IsControl), "%q", p.String())
+			}
+		}
+	})
+}
