@@ -49,11 +49,11 @@ func TestAFrontendReturnsOneResultOrError(t *testing.T) {
 		code codes.Code
 		want string // what the build fails with
 	}{
-		"nothing":               {&gwpb.ReturnRequest{}, codes.InvalidArgument, ""},
-		"both":                  {&gwpb.ReturnRequest{Result: &gwpb.Result{}, Error: &spb.Status{Code: 2}}, codes.InvalidArgument, ""},
-		"an error":              {&gwpb.ReturnRequest{Error: &spb.Status{Code: 2, Message: "no such stage"}}, codes.OK, "no such stage"},
+		"nothing":                   {&gwpb.ReturnRequest{}, codes.InvalidArgument, ""},
+		"both":                      {&gwpb.ReturnRequest{Result: &gwpb.Result{}, Error: &spb.Status{Code: 2}}, codes.InvalidArgument, ""},
+		"an error":                  {&gwpb.ReturnRequest{Error: &spb.Status{Code: 2, Message: "no such stage"}}, codes.OK, "no such stage"},
 		"an error with the code OK": {&gwpb.ReturnRequest{Error: &spb.Status{}}, codes.OK, "an error with the code OK"},
-		"an empty result":       {&gwpb.ReturnRequest{Result: &gwpb.Result{}}, codes.OK, ""},
+		"an empty result":           {&gwpb.ReturnRequest{Result: &gwpb.Result{}}, codes.OK, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

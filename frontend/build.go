@@ -1,8 +1,8 @@
-// Package frontend is the gateway side of the policy frontend: it reads what a
-// build asks of BuildKit, has package policy decide, and runs the frontend that
-// was allowed. It decides nothing itself.
+// Package frontend is the gateway side of the policy frontend. It reads what a build asks of
+// BuildKit, has package policy decide, and runs the frontend that was allowed. It decides nothing
+// itself.
 //
-// Build is the whole story, top to bottom: request, policy, decision, dispatch,
+// [Frontend.Build] tells the whole story from top to bottom: request, policy, decision, dispatch,
 // report.
 package frontend
 
@@ -26,29 +26,28 @@ const DefaultPolicyPath = "/etc/policy-frontend/policy.yaml"
 
 // Frontend is the policy frontend with its embedded policy at PolicyPath.
 type Frontend struct {
-	// PolicyPath names the embedded policy file; the file is read at each Build.
+	// PolicyPath names the embedded policy file. Each Build reads it.
 	PolicyPath string
-	// Now tells the time by which rules begin to warn and expire; nil is the
-	// machine's clock.
+	// Now is the clock by which rules begin to warn and expire. Nil is the machine's clock.
 	Now func() time.Time
-	// Log takes what inner frontends write to their stderr; nil is noPlace.
+	// Log receives what inner frontends write to stderr. Nil discards it.
 	Log io.Writer
 
 	bridge *bridge // set by Serve
 }
 
-// Build serves one build with the policy at DefaultPolicyPath. It is the
-// function that BuildKit's gateway calls (client.BuildFunc).
+// Build serves one build with the policy at [DefaultPolicyPath]. It is the function that BuildKit's
+// gateway client calls (client.BuildFunc).
 func Build(ctx context.Context, c client.Client) (*client.Result, error) {
 	return Frontend{PolicyPath: DefaultPolicyPath}.Build(ctx, c)
 }
 
-// Build finds out which frontend the build asks for, decides by policy whether
-// it may run, and returns that frontend's result untouched but for the decision,
-// which is added under MetadataKey.
+// Build finds out which frontend the build asks for, decides by the policy whether it may run, and
+// runs it. It returns that frontend's result unchanged, with the decision added under
+// [MetadataKey].
 //
-// A refusal is a *DenialError; an error of the inner frontend is returned as it
-// came. PolicySubrequest is answered either way, and nothing runs.
+// A refusal is a [*DenialError]. An error of the inner frontend is returned as it is. For
+// [PolicySubrequest], Build returns the decision as a result and runs nothing.
 func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, error) {
 	now := f.Now
 	if now == nil {
@@ -58,7 +57,10 @@ func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, e
 	if log == nil {
 		log = io.Discard
 	}
-	b := build{client: c, bridge: f.bridge, log: log, opts: gatewayopts.Parse(c.BuildOpts().Opts), file: newBuildFile(c), now: now().UTC()}
+	b := build{
+		client: c, bridge: f.bridge, log: log, now: now().UTC(),
+		opts: gatewayopts.Parse(c.BuildOpts().Opts), file: newBuildFile(c),
+	}
 	res, err := b.run(ctx, f.PolicyPath)
 	var r *refusal
 	if errors.As(err, &r) {
@@ -73,10 +75,10 @@ func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, e
 // build is one build on its way through the policy frontend.
 type build struct {
 	client client.Client
-	bridge *bridge // nil if Serve didn't make the client
+	bridge *bridge // nil unless Serve made the client
 	log    io.Writer
-	nested bool          // another frontend asks for this one
-	step   digest.Digest // of the line of progress about the frontend, to attach warnings to
+	nested bool          // another frontend asked for this build
+	step   digest.Digest // of the progress line about the frontend; warnings are attached to it
 	opts   gatewayopts.Options
 	file   *buildFile
 	layers policy.Layers
@@ -84,13 +86,13 @@ type build struct {
 	now    time.Time
 }
 
-// run does what Build says; a refusal comes back as a *refusal.
+// run does what [Frontend.Build] says. A refusal is a *refusal.
 func (b *build) run(ctx context.Context, policyPath string) (*client.Result, error) {
 	var policyErr error
 	b.layers, policyErr = loadPolicies(policyPath, b.opts)
 
 	requests, err := findRequests(ctx, b.opts, b.file, b.layers.DefaultFrontend())
-	if policyErr != nil { // said with what was asked for, if that could be made out
+	if policyErr != nil { // the refusal names the requested frontend if it is known
 		return nil, b.refuse(firstRequest(requests), policyErr)
 	}
 	if err != nil {
@@ -106,7 +108,7 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 		if err != nil {
 			return nil, err
 		}
-		if i == 0 { // the others are judged only: nothing of them runs
+		if i == 0 { // the others only have to be allowed; they don't run
 			chosen = a
 		}
 	}

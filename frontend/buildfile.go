@@ -14,14 +14,14 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
-// directive is what a place in the build says of the frontend: REFERENCE [args…].
+// directive is a request for a frontend as a build writes it: REFERENCE [args…].
 type directive struct {
 	value  string
 	origin origin
 }
 
-// buildFile is the file that the build names with --file, a Dockerfile or any
-// other. It is read at most once, and only when somebody asks.
+// buildFile is the file that the build names with --file, a Dockerfile or any other. It is read at
+// most once, and only when it is needed.
 type buildFile struct {
 	client client.Client
 	read   bool
@@ -33,8 +33,8 @@ func newBuildFile(c client.Client) *buildFile {
 	return &buildFile{client: c}
 }
 
-// load reads the file the way docker/dockerfile does, so that --file, git, tar
-// and http contexts, stdin and frontend inputs all work.
+// load reads the file as docker/dockerfile does. So --file, git, tar and http contexts, stdin and
+// frontend inputs all work.
 func (f *buildFile) load(ctx context.Context) (*dockerui.Source, error) {
 	if !f.read {
 		f.read = true
@@ -51,7 +51,7 @@ func readEntrypoint(ctx context.Context, c client.Client) (*dockerui.Source, err
 	return dc.ReadEntrypoint(ctx, dockerui.DefaultDockerfileName)
 }
 
-// ownOptions hands out a copy of the options: dockerui.NewClient writes to them.
+// ownOptions hands out a copy of the options, because dockerui.NewClient writes to them.
 type ownOptions struct{ client.Client }
 
 func (c ownOptions) BuildOpts() client.BuildOpts {
@@ -60,9 +60,14 @@ func (c ownOptions) BuildOpts() client.BuildOpts {
 	return o
 }
 
-// directive returns the file's syntax directive, in any of the forms that
-// BuildKit knows: `# syntax=`, `// syntax=`, `{"syntax": …}`, after a shebang or a
-// byte order mark. ok is false when there is none or the file can't be read.
+// directive returns the file's syntax directive. It takes all forms that BuildKit knows, also after
+// a shebang or a byte order mark:
+//
+//	# syntax=…
+//	// syntax=…
+//	{"syntax": …}
+//
+// ok is false if the file has none or can't be read.
 func (f *buildFile) directive(ctx context.Context) (directive, bool) {
 	src, err := f.load(ctx)
 	if err != nil {
@@ -75,26 +80,25 @@ func (f *buildFile) directive(ctx context.Context) (directive, bool) {
 	return directive{value: value, origin: origin{kind: fromFile, where: where, filename: src.Filename}}, true
 }
 
-// originKind says which of the places that can ask for a frontend did.
+// originKind is the kind of place that asked for a frontend or an operation.
 type originKind int
 
 const (
 	fromNowhere   originKind = iota
-	fromCmdline              // second field of cmdline; locate tells whether a file or BUILDKIT_SYNTAX wrote it
+	fromCmdline              // second field of cmdline; locate finds out who wrote it
 	fromSyntaxArg            // build-arg BUILDKIT_SYNTAX
 	fromFile                 // syntax directive of the build file
 	fromDefault              // the policy's defaultFrontend
-	fromStep                 // a line of the build file, by what the inner frontend says of a step
-	fromInner                // the inner frontend, with no line
-	fromFrontend             // another frontend, whose name is in filename
+	fromStep                 // a line of the build file that the inner frontend names for a step
+	fromInner                // the inner frontend, which names no line
+	fromFrontend             // another frontend; filename is its name
 )
 
-// origin is the place that asked for a frontend, or for something that a frontend
-// does.
+// origin is the place that asked for a frontend, or for something that a frontend does.
 type origin struct {
 	kind      originKind
-	cmdline   string // fromCmdline: the whole option …
-	syntaxArg string // … and the build-arg BUILDKIT_SYNTAX beside it
+	cmdline   string // fromCmdline: the whole option
+	syntaxArg string // fromCmdline: the build-arg BUILDKIT_SYNTAX of the same build
 	filename  string
 	where     []parser.Range
 	place     *llbops.Place // fromStep
@@ -111,7 +115,8 @@ func (o origin) String() string {
 	case o.kind == fromNowhere:
 		return ""
 	case o.kind == fromStep:
-		return fmt.Sprintf("line %d of %s", o.place.Ranges[0].GetStart().GetLine(), printable(o.place.Info.GetFilename()))
+		line := o.place.Ranges[0].GetStart().GetLine()
+		return fmt.Sprintf("line %d of %s", line, printable(o.place.Info.GetFilename()))
 	case o.kind == fromFrontend:
 		return "the frontend " + printable(o.filename)
 	case o.kind == fromInner:
@@ -121,10 +126,9 @@ func (o origin) String() string {
 	}
 }
 
-// locate finds the line of the build file behind an origin. BuildKit hands over
-// a directive as the cmdline option and doesn't say whether the file or
-// BUILDKIT_SYNTAX wrote it; only a message needs to know, so the file is read only
-// then.
+// locate finds the line of the build file behind an origin. BuildKit passes a directive as the
+// option cmdline and doesn't say whether the file or BUILDKIT_SYNTAX contained it. Only messages
+// need to know, so the file is read only for them.
 func (o origin) locate(ctx context.Context, file *buildFile) (origin, *errdefs.Source) {
 	if o.kind == fromCmdline {
 		if o.syntaxArg == o.cmdline {
@@ -153,7 +157,7 @@ func sourceOf(src *dockerui.Source, where []parser.Range) *errdefs.Source {
 		Definition: src.Definition.ToPB(),
 	}}
 	for _, r := range where {
-		// The JSON form has line 0 in BuildKit, lines of a snippet count from 1.
+		// BuildKit gives line 0 to the JSON form, but lines of a snippet count from 1.
 		s.Ranges = append(s.Ranges, &pb.Range{
 			Start: &pb.Position{Line: int32(max(1, r.Start.Line)), Character: int32(r.Start.Character)},
 			End:   &pb.Position{Line: int32(max(1, r.End.Line)), Character: int32(r.End.Character)},

@@ -14,16 +14,15 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// BuiltinVersion is the version of the Dockerfile frontend that is a part of this
-// program (frontend/dockerfile/version of the BuildKit that it is built with).
+// BuiltinVersion is the version of the built-in Dockerfile frontend (frontend/dockerfile/version of
+// the BuildKit that this program is built with).
 const BuiltinVersion = "1.28"
 
-// dockerfileName is what the repositories of the Dockerfile frontend and its
-// mirrors end in.
+// dockerfileName is how the names of the Dockerfile frontend and its mirrors end.
 const dockerfileName = "/docker/dockerfile"
 
-// builtin runs the Dockerfile frontend that is a part of this program, in this
-// process, on a broker as if it were another one.
+// builtin runs the Dockerfile frontend that is a part of this program. It runs in this process,
+// behind a broker like any other frontend.
 func (b *build) builtin(ctx context.Context, chosen admitted, m *monitor) (*gwpb.Result, error) {
 	if err := builtinServes(chosen.decision.Reference); err != nil {
 		return nil, b.refuse(chosen.request, err)
@@ -45,16 +44,17 @@ func (b *build) builtin(ctx context.Context, chosen admitted, m *monitor) (*gwpb
 		select {
 		case err := <-ended:
 			return err
-		case <-ctx.Done(): // it may not look at it
+		case <-ctx.Done(): // the frontend may not watch its context
 			return context.Cause(ctx)
 		}
 	})
 }
 
-// announce shows the line of progress that names rule and frontend, and the
-// decision's warnings. The other dispatchers load the frontend's image for that; this
-// needs a step that does nothing. It goes on beside the build, until the function
-// that is returned has been called.
+// announce shows the progress line that names rule and frontend, and the decision's warnings. Other
+// dispatchers attach both to the step that loads the frontend's image. Here a step that does
+// nothing serves for it.
+//
+// The step runs in parallel with the build. Call wait before the build ends.
 func (b *build) announce(ctx context.Context, chosen admitted) (wait func(), err error) {
 	def, err := llb.Scratch().File(llb.Mkdir("/policy", 0o755), llb.WithCustomName(progressLine(chosen.decision))).Marshal(ctx)
 	if err != nil {
@@ -67,32 +67,32 @@ func (b *build) announce(ctx context.Context, chosen admitted) (wait func(), err
 	go func() {
 		defer close(done)
 		_, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{Definition: def.ToPB(), Evaluate: true, AllowResultReturn: true, AllowResultArrayRef: true})
-		if err == nil { // else there is no line to attach them to, and the build fails of the same
+		if err == nil { // otherwise there is no step, and the build fails for the same reason
 			b.warn(ctx, chosen)
 		}
 	}()
 	return func() { <-done }, nil
 }
 
-// builtinServes fails unless the built-in frontend is one that the reference can
-// stand for: a docker/dockerfile, wherever it is mirrored, of no later version, and
-// asked for without a digest, which no image here has.
+// builtinServes fails unless the built-in frontend can stand in for the reference. The reference
+// must name docker/dockerfile or a mirror of it, and no later version. It can't have a digest,
+// because no image runs.
 func builtinServes(ref imageref.Reference) error {
-	const instead = "the policy runs it built in (dispatch: builtin)"
+	const instead = "the policy runs the built-in Dockerfile frontend instead (dispatch: builtin)"
 	switch {
 	case !strings.HasSuffix(ref.Name(), dockerfileName):
-		return fmt.Errorf("%s, and only docker/dockerfile and mirrors of that name are built in", instead)
+		return fmt.Errorf("%s, which serves only docker/dockerfile and mirrors of that name", instead)
 	case ref.Digest() != "":
-		return fmt.Errorf("%s, and the built-in one has no digest; ask for a tag alone", instead)
+		return fmt.Errorf("%s, which has no digest; ask for a tag alone", instead)
 	}
 	tag := strings.TrimSuffix(ref.Tag(), "-labs")
 	if tag == "latest" || tag == "labs" {
 		return nil
 	}
-	// A part of a version, such as 1 or 1.7, stands for what there is of it.
+	// A partial version such as 1 or 1.7 stands for its first release, which is old enough.
 	asked, err := semver.NewVersion(tag)
 	if err != nil || asked.LessThan(semver.New(1, 0, 0, "", "")) || asked.GreaterThan(semver.MustParse(BuiltinVersion)) {
-		return fmt.Errorf("%s, and the built-in one serves the versions 1.0 to %s; ask for one of these", instead, BuiltinVersion)
+		return fmt.Errorf("%s, which serves the versions 1.0 to %s; ask for one of these", instead, BuiltinVersion)
 	}
 	return nil
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// cacheImports refuses the import of a build cache that the client did not name:
-// from it would come results that nobody has judged.
+// cacheImports refuses to import a build cache that the client didn't name, because nobody has
+// checked the results in it.
 func (m *monitor) cacheImports(entries []*gwpb.CacheOptionsEntry) error {
 	if len(entries) == 0 {
 		return nil
@@ -28,17 +28,17 @@ func (m *monitor) cacheImports(entries []*gwpb.CacheOptionsEntry) error {
 			known = known || (n.Type == e.GetType() && maps.Equal(n.Attrs, e.GetAttrs()))
 		}
 		if !known {
-			return m.refuseUnknown(fmt.Sprintf("a build cache of type %s that the client did not name", printable(e.GetType())))
+			return m.refuseUnknown(fmt.Sprintf("a build cache of type %s that the client didn't name", printable(e.GetType())))
 		}
 	}
-	if m.outer != nil { // whose obligations may take it away
+	if m.outer != nil { // whose obligations may remove a cache
 		return m.outer.cacheImports(entries)
 	}
 	return nil
 }
 
-// cacheImports returns the caches that the client names and the inner frontend gets
-// to see (frontend/dockerui/config.go, Client.init).
+// cacheImports returns the build caches that the client names and that reach the inner frontend
+// (frontend/dockerui/config.go, Client.init). The error completes "it asks for …".
 func cacheImports(o gatewayopts.Options, by policy.Obligations) ([]*gwpb.CacheOptionsEntry, error) {
 	var named []*gwpb.CacheOptionsEntry
 	if list := o.InnerValue(gatewayopts.CacheImports, by); list != "" {
@@ -47,7 +47,7 @@ func cacheImports(o gatewayopts.Options, by policy.Obligations) ([]*gwpb.CacheOp
 			Attrs map[string]string
 		}
 		if err := json.Unmarshal([]byte(list), &entries); err != nil {
-			return nil, fmt.Errorf("build caches by an option %s that can't be read", gatewayopts.CacheImports)
+			return nil, fmt.Errorf("build caches with an option %s that can't be read", gatewayopts.CacheImports)
 		}
 		for _, e := range entries {
 			named = append(named, &gwpb.CacheOptionsEntry{Type: e.Type, Attrs: e.Attrs})

@@ -18,8 +18,8 @@ const (
 	dockerImageProto = "docker-image://"
 )
 
-// dispatch runs the frontend that was chosen in the way that the policy says, with
-// all it does judged, and returns its result and the decision after that.
+// dispatch runs the chosen frontend as the policy says and has all its operations checked. It
+// returns the frontend's result, and the decision with the warnings that were caused meanwhile.
 func (b *build) dispatch(ctx context.Context, chosen admitted) (*client.Result, policy.Decision, error) {
 	m := b.newMonitor(chosen)
 	var res *client.Result
@@ -35,12 +35,12 @@ func (b *build) dispatch(ctx context.Context, chosen admitted) (*client.Result, 
 	return res, m.decided(), err
 }
 
-// runBrokered runs a frontend behind a broker: the one that the build asks for, or one that
-// another frontend asks for. There, forwarding is mediating: what the daemon runs by
-// itself asks it without a broker.
+// runBrokered runs a frontend behind a broker: one that the build or another frontend asks for. For
+// the latter, it mediates even if the policy says forward, because a forwarded frontend calls the
+// daemon without a broker.
 func (b *build) runBrokered(ctx context.Context, chosen admitted, m *monitor) (*gwpb.Result, error) {
 	if b.bridge == nil {
-		return nil, b.refuse(chosen.request, errors.New("internal: it can't be mediated without the daemon's connection"))
+		return nil, b.refuse(chosen.request, errors.New("internal: it can't run behind a broker without the daemon's connection"))
 	}
 	if chosen.decision.Dispatch == policy.DispatchBuiltin {
 		return b.builtin(ctx, chosen, m)
@@ -48,9 +48,11 @@ func (b *build) runBrokered(ctx context.Context, chosen admitted, m *monitor) (*
 	return b.mediate(ctx, chosen, m)
 }
 
-// serveInner has run start the frontend on a new broker, and returns what the
-// frontend returned when it has ended. A refusal of anything that it asked for
-// counts whatever it made of it; then its own error, then how it ended.
+// serveInner makes a new broker and calls run, which starts the frontend on it and returns when it
+// has ended. serveInner returns what the frontend returned.
+//
+// A refusal of any operation comes first, whatever the frontend made of it. The frontend's own
+// error is next, and then the way in which it ended.
 func (b *build) serveInner(ctx context.Context, chosen admitted, m *monitor, run func(context.Context, *broker) error) (*gwpb.Result, error) {
 	late := &refusal{origin: chosen.origin, decision: chosen.decision.Overrule(policy.Ruling{
 		Verdict: policy.Deny, Rule: policy.LimitsRule, Layer: policy.LayerPolicy, Messages: []string{}, Contact: chosen.decision.Contact,
@@ -82,13 +84,13 @@ func (b *build) serveInner(ctx context.Context, chosen admitted, m *monitor, run
 	return res, nil
 }
 
-// innerOptions are the options for a frontend behind a broker.
+// innerOptions returns the options for a frontend behind a broker.
 func (b *build) innerOptions(chosen admitted) map[string]string {
 	opts := b.opts.Inner(chosen.decision.Obligations)
 	opts[optionkeys.Source] = chosen.pinned().String()
 	if !b.nested {
-		// With cmdline set, docker/dockerfile does not follow a `# syntax` line again. One
-		// that another frontend runs may: what it asks for is judged.
+		// With cmdline set, docker/dockerfile doesn't follow the `# syntax` line again. A
+		// nested one may follow it, because what it asks for is authorized.
 		opts[optionkeys.Cmdline] = chosen.cmdline
 	}
 	return opts

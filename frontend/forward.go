@@ -14,23 +14,23 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
-// forward runs the inner frontend by a nested solve with frontend=gateway.v0, and
-// returns its result, or its error, as it came; the result judged, if there are
-// rules on what is built.
+// forward runs the inner frontend by a nested solve with frontend=gateway.v0. It returns the result
+// or the error as it is. If rules restrict what is built, it checks the result first.
 //
-// The daemon checks the source of a nested solve against the same
-// allowedRepositories as ours, and only the policy frontend is on that list. So
-// the source stays in our own repository, and a named context puts the inner
-// image in its place: the gateway looks the source up among the named contexts
-// after the check (frontend/gateway/gateway.go; moby/buildkit#3633).
+// The daemon compares the source of a nested solve with the same allowedRepositories, which contain
+// only the policy frontend. So the source stays in the policy frontend's repository, and a named
+// context overrides it with the inner image. The gateway looks up named contexts after that
+// comparison (frontend/gateway/gateway.go; moby/buildkit#3633).
 //
-// It will resolve and load that image without a guard (BuildKit drops source policies
-// on a frontend solve). The very same two are done here first, under one, so that a
-// client's source policy that would swap the image fails. What answers differently the
-// second time, docs/threat-model.md speaks of.
+// The nested gateway resolves and loads the image without a guard, because BuildKit drops source
+// policies on a frontend solve. So the same two steps are done here first, under a guard, and fail
+// if a client's source policy replaces the image. docs/threat-model.md describes what can answer
+// differently the second time.
 func (b *build) forward(ctx context.Context, a admitted, m *monitor) (*client.Result, error) {
 	err := b.loadGuarded(ctx, a, func(ctx context.Context, def *llb.Definition) error {
-		_, err := b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true, SourcePolicies: onlyImage(a.pinned())})
+		_, err := b.client.Solve(ctx, client.SolveRequest{
+			Definition: def.ToPB(), Evaluate: true, SourcePolicies: onlyImage(a.pinned()),
+		})
 		return err
 	}, func() error {
 		_, _, err := b.resolve(ctx, a.request, a.pinned())
@@ -43,16 +43,17 @@ func (b *build) forward(ctx context.Context, a admitted, m *monitor) (*client.Re
 	if err != nil {
 		return nil, err
 	}
-	// Ours come last: neither the client nor the policy's options can set them.
+	// These come last, so neither the client nor the policy's options can set them.
 	opts := b.opts.Inner(a.decision.Obligations)
 	opts[optionkeys.Source] = source
-	// With cmdline set, docker/dockerfile does not follow a `# syntax` line again.
+	// With cmdline set, docker/dockerfile doesn't follow the `# syntax` line again.
 	opts[optionkeys.Cmdline] = a.cmdline
 	opts[optionkeys.ContextPrefix+source] = dockerImageProto + a.pinned().String()
 
 	if m.checksResults() {
 		return b.forwardChecked(ctx, &gwpb.SolveRequest{
-			Frontend: gatewayFrontend, FrontendOpt: opts, FrontendInputs: b.inputs, AllowResultReturn: true, AllowResultArrayRef: true,
+			Frontend: gatewayFrontend, FrontendOpt: opts, FrontendInputs: b.inputs,
+			AllowResultReturn: true, AllowResultArrayRef: true,
 		}, m)
 	}
 	return b.client.Solve(ctx, client.SolveRequest{
@@ -62,14 +63,15 @@ func (b *build) forward(ctx context.Context, a admitted, m *monitor) (*client.Re
 	})
 }
 
-// standIn returns a reference in our repository for the inner image to stand
-// behind, in the form in which dockerui.Client.NamedContext looks named contexts
-// up: familiar, and without ":latest".
+// standIn returns a reference in the policy frontend's repository that stands for the inner image.
+// It has the form in which dockerui.Client.NamedContext looks up named contexts: familiar, and
+// without ":latest".
 //
-// Its tag is in no registry, it names the inner image's digest to those who read
-// the build's provenance. It must not be a reference that anybody builds `FROM`: the
-// inner frontend sees the named context too, and would put itself there. (A
-// client's own named context over any name in our repository is refused.)
+// No registry has the tag. In the build's provenance, it tells the inner image's digest.
+//
+// The reference must not be one that a build file names in FROM: the inner frontend sees the named
+// context too and would use its own image there. A client's named context that overrides any name
+// in the policy frontend's repository is refused.
 func standIn(source string, inner digest.Digest) (string, error) {
 	named, err := reference.ParseNormalizedNamed(source)
 	if err != nil {
@@ -82,7 +84,7 @@ func standIn(source string, inner digest.Digest) (string, error) {
 	return reference.FamiliarString(tagged), nil
 }
 
-// marshalInputs hands the frontend inputs on, as forwardGateway in BuildKit's
+// marshalInputs reads the frontend inputs to pass them on, as forwardGateway in BuildKit's
 // frontend/dockerfile/builder/build.go does.
 func marshalInputs(ctx context.Context, c client.Client) (map[string]*pb.Definition, error) {
 	caps := c.BuildOpts().Caps

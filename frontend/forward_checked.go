@@ -9,18 +9,18 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 )
 
-// forwardChecked runs a nested solve and judges its result before it is returned.
+// forwardChecked runs a nested solve and checks its result before returning it.
 //
-// Of a result that nobody has looked at nothing has run, and its definitions come
-// from the daemon. Each is solved again, as lazily, under the guard of what was
-// judged, so that the daemon holds the client's own source policies to it. The
-// provenance of what is solved again has the client's request, not ours.
+// Results are lazy: nothing in one has run until it is evaluated, and the daemon itself supplied
+// the definitions. So forwardChecked checks each definition and solves it again, as lazily, under a
+// source policy that allows only the checked sources. The daemon holds the client's own source
+// policies to it. The provenance of such a result has the client's request.
 //
-// What the inner frontend looked up, ran or read before it returned has happened by
-// then, and the frontends that it ran are seen by what they left in the result only.
+// Before it returned, the inner frontend may already have looked up, run or read other things. Of
+// the frontends that it ran, only their part of the result can be checked.
 func (b *build) forwardChecked(ctx context.Context, req *gwpb.SolveRequest, m *monitor) (*client.Result, error) {
 	if b.bridge == nil {
-		return nil, b.refuse(m.inner.request, errors.New("internal: its result can't be judged without the daemon's connection"))
+		return nil, b.refuse(m.inner.request, errors.New("internal: its result can't be checked without the daemon's connection"))
 	}
 	resp, err := b.bridge.Solve(ctx, req)
 	if err != nil {
@@ -30,23 +30,23 @@ func (b *build) forwardChecked(ctx context.Context, req *gwpb.SolveRequest, m *m
 	switch res.GetResult().(type) {
 	case *gwpb.Result_Ref, *gwpb.Result_Refs:
 	default:
-		return nil, m.refuseUnknown("a result in a form that this version does not know")
+		return nil, m.refuseUnknown("a result in a form that this version doesn't know")
 	}
 	imports, err := cacheImports(b.opts, m.inner.decision.Obligations)
 	if err != nil {
 		return nil, m.refuseUnknown(err.Error())
 	}
-	judged := map[string]*gwpb.Ref{}
+	guarded := map[string]*gwpb.Ref{}
 	for ref := range refsOf(res) {
-		if ref.GetId() == "" { // nothing at all
+		if ref.GetId() == "" { // an empty result
 			continue
 		}
-		if judged[ref.Id] == nil {
-			if judged[ref.Id], err = b.solveGuarded(ctx, ref, imports, m); err != nil {
+		if guarded[ref.Id] == nil {
+			if guarded[ref.Id], err = b.solveGuarded(ctx, ref, imports, m); err != nil {
 				return nil, err
 			}
 		}
-		ref.Id, ref.Def = judged[ref.Id].Id, judged[ref.Id].Def
+		ref.Id, ref.Def = guarded[ref.Id].Id, guarded[ref.Id].Def
 	}
 	if err := m.result(ctx, b, res); err != nil {
 		return nil, err
@@ -54,11 +54,11 @@ func (b *build) forwardChecked(ctx context.Context, req *gwpb.SolveRequest, m *m
 	return b.bridge.handOver(res), nil
 }
 
-// solveGuarded judges what a reference is made of, and returns it as it is solved under
-// the guard.
+// solveGuarded checks the definition of a reference. It returns the reference to which the daemon
+// solves that definition under the resulting source policy.
 func (b *build) solveGuarded(ctx context.Context, ref *gwpb.Ref, imports []*gwpb.CacheOptionsEntry, m *monitor) (*gwpb.Ref, error) {
 	if len(ref.GetDef().GetDef()) == 0 {
-		return nil, m.refuseUnknown("a result whose making the daemon does not tell")
+		return nil, m.refuseUnknown("a result whose definition the daemon doesn't supply")
 	}
 	guard, err := m.definition(ctx, ref.Def)
 	if err != nil || guard == nil {
@@ -70,9 +70,9 @@ func (b *build) solveGuarded(ctx context.Context, ref *gwpb.Ref, imports []*gwpb
 	if err != nil {
 		return nil, err
 	}
-	held := resp.GetResult().GetRef()
-	if held.GetId() == "" {
+	solved := resp.GetResult().GetRef()
+	if solved.GetId() == "" {
 		return nil, fmt.Errorf("internal: the daemon solved %s to nothing", printable(ref.Id))
 	}
-	return held, nil
+	return solved, nil
 }

@@ -112,9 +112,9 @@ func TestAForwardedResultIsRefused(t *testing.T) {
 		"for what an attestation is made of":   {&gwpb.Result{Result: &gwpb.Result_Ref{Ref: good()}, Attestations: map[string]*gwpb.Attestations{"": {Attestation: []*gwpb.Attestation{{Ref: evil}}}}}, "evil.corp/a:1"},
 		"for the configuration of its image":   {single(good()), "user"},
 		"for LLB that is made while it builds": {single(buildOp), "BuildOp"},
-		"for a definition that isn't there":    {single(&gwpb.Ref{Id: "x"}), "the daemon does not tell"},
-		"for a form that isn't known":          {&gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "x"}}, "a form that this version does not know"},
-		"for being nothing":                    {nil, "a form that this version does not know"},
+		"for a definition that isn't there":    {single(&gwpb.Ref{Id: "x"}), "a result whose definition the daemon doesn't supply"},
+		"for a form that isn't known":          {&gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "x"}}, "a form that this version doesn't know"},
+		"for being nothing":                    {nil, "a form that this version doesn't know"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

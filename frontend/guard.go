@@ -15,26 +15,24 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// guard collects the source policy under which a definition is solved: of the kinds
-// on which the decision enforces rules, the daemon reads what was judged and nothing
-// else.
+// guard collects the source policy under which a definition is solved. Where the decision enforces
+// rules on a kind of sources, the daemon may read the checked sources of that kind and no others.
 //
-// The daemon evaluates it again after any conversion by a client's source policy
-// (sourcepolicy/engine.go), which therefore can't put anything in the place of what
-// was judged, but for the digest of an image that was asked for without one: that a
-// client may pin.
+// The daemon evaluates this policy again after each conversion by a client's source policy
+// (sourcepolicy/engine.go). So a client's source policy can't replace a checked source, with one
+// exception: it may pin a digest for an image that was requested without one.
 type guard struct {
 	schemes   []string    // sources of these schemes are denied unless a rule allows them
 	unbound   policy.Kind // a kind of sources that no source policy can bind the daemon to, or ""
 	selectors *selectors
-	convert   map[string]string // identifier that is asked for → what is read instead
+	convert   map[string]string // requested identifier → the one that is read instead
 	converts  []*spb.Rule
 	allows    []*spb.Rule
 	seen      map[string]bool
 }
 
-// Bounds of a guard: the daemon holds each source to each rule, without looking at the
-// clock, and takes memory for each byte of a selector.
+// Bounds of a guard. The daemon compares each source with each rule, without any time limit, and
+// each byte of a selector takes memory.
 const (
 	maxGuardRules = 2000
 	maxGuardBytes = 256 << 10 // bytes
@@ -55,18 +53,18 @@ func newGuard(d policy.Decision) *guard {
 	return g
 }
 
-// addSource adds a source that was judged. Of facts that are no sources there is
-// nothing to hold. It fails for what a source policy can't express; the error
-// completes "it asks for …".
+// addSource adds a checked source. It ignores operations that aren't sources. It fails if a source
+// policy can't express the source; the error completes "it asks for …".
 func (g *guard) addSource(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) error {
 	if k, err := f.Kind(); op == nil || err == nil && !k.IsSource() {
 		return nil
 	}
 	if !utf8.ValidString(op.GetIdentifier()) || strings.ContainsRune(op.GetIdentifier(), utf8.RuneError) {
-		return fmt.Errorf("%s, whose name is not readable text", printable(op.GetIdentifier())) // a selector can't tell its bytes apart
+		// A selector can't tell its bytes apart.
+		return fmt.Errorf("%s, whose name isn't readable text", printable(op.GetIdentifier()))
 	}
 	if bundle := llbops.Bundle(op); bundle != nil && f.Git == nil {
-		op = bundle // the daemon evaluates it as a source of its own
+		op = bundle // the daemon evaluates it as a separate source
 	}
 	if to := ruling.Image.String(); ruling.Image.Name() != "" && dockerImageProto+to != op.GetIdentifier() {
 		g.convert[op.GetIdentifier()] = dockerImageProto + to
@@ -92,15 +90,15 @@ func (g *guard) addSource(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) 
 	return g.checkBounds()
 }
 
-// checkBounds fails as addSource does if there is too much to hold.
+// checkBounds fails as [guard.addSource] does if the guard is too large for the daemon.
 func (g *guard) checkBounds() error {
 	if g.selectors.count > maxGuardRules || g.selectors.size > maxGuardBytes {
-		return errors.New("too many different sources, or too long ones, in one definition")
+		return errors.New("too many or too long sources in one definition")
 	}
 	return nil
 }
 
-// allow adds a rule that allows the identifiers that match, with exactly these attributes.
+// allow adds a rule that allows the matching identifiers with exactly these attributes.
 func (g *guard) allow(expr string, fixed map[string]string) {
 	key := expr
 	for _, k := range slices.Sorted(maps.Keys(fixed)) {
@@ -111,7 +109,7 @@ func (g *guard) allow(expr string, fixed map[string]string) {
 	}
 }
 
-// isNew reports whether there is no rule with the key yet; there is one from then on.
+// isNew reports whether the guard has no rule with the key yet, and records the key.
 func (g *guard) isNew(key string) bool {
 	if g.seen[key] {
 		return false
@@ -120,15 +118,16 @@ func (g *guard) isNew(key string) bool {
 	return true
 }
 
-// policies returns the source policy, nil if nothing is restricted and nothing
-// converted. It fails as addSource does.
+// policies returns the source policy. It is nil if the guard restricts no kind and converts
+// nothing. It fails as [guard.addSource] does.
 func (g *guard) policies() ([]*spb.Policy, error) {
 	if g.unbound != "" {
 		return nil, fmt.Errorf("a build under rules on %s, to which no source policy can bind the daemon", g.unbound)
 	}
 	for _, from := range slices.Sorted(maps.Keys(g.convert)) {
-		if g.convert[g.convert[from]] != "" { // the daemon would convert what is converted again
-			return nil, fmt.Errorf("%s and for what that stands for, which stands for a third image", printable(from))
+		if to := g.convert[from]; g.convert[to] != "" { // the daemon would convert it twice
+			return nil, fmt.Errorf(
+				"%s together with its replacement %s, which has another replacement", printable(from), printable(to))
 		}
 	}
 	rules := slices.Clone(g.converts)

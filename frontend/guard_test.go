@@ -140,14 +140,14 @@ func TestAGuardThatTheDaemonCouldNotKeepIsRefused(t *testing.T) {
 	_, err := monitorOf(t, newFake(t, "", nil), chain).definition(context.Background(), images("a.corp/x:1"))
 	require.NoError(t, err)
 	_, err = monitorOf(t, newFake(t, "", nil), chain).definition(context.Background(), images("a.corp/x:1", "b.corp/x:1"))
-	require.ErrorContains(t, err, "docker-image://a.corp/x:1 and for what that stands for, which stands for a third image")
+	require.ErrorContains(t, err, "docker-image://a.corp/x:1 together with its replacement docker-image://b.corp/x:1, which has another replacement")
 
 	var many []string
 	for i := range maxGuardRules {
 		many = append(many, fmt.Sprintf("mirror.corp/x:%d", i))
 	}
 	_, err = monitorOf(t, newFake(t, "", nil), mirrorOnly).definition(context.Background(), images(many...))
-	require.ErrorContains(t, err, "too many different sources")
+	require.ErrorContains(t, err, "too many or too long sources in one definition")
 	_, err = monitorOf(t, newFake(t, "", nil), mirrorOnly).definition(context.Background(), images(many[:maxGuardRules/2]...))
 	require.NoError(t, err)
 }
@@ -165,15 +165,15 @@ func TestAGuardIsBoundedInItsText(t *testing.T) {
 	_, err := monitorOf(t, newFake(t, "", nil), mirrorOnly).definition(t.Context(), downloads(32, 8000))
 	require.NoError(t, err)
 	_, err = monitorOf(t, newFake(t, "", nil), mirrorOnly).definition(t.Context(), downloads(33, 8000))
-	require.ErrorContains(t, err, "too many different sources, or too long ones, in one definition")
+	require.ErrorContains(t, err, "too many or too long sources in one definition")
 }
 
 // Regular expressions take what is no UTF-8 for U+FFFD.
 func TestASourceThatIsNoTextIsRefused(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{
-		"https://files.corp/\uFFFD": "whose name is not readable text",
-		"local://\xff":              "whose name is not readable text",
+		"https://files.corp/\uFFFD": "whose name isn't readable text",
+		"local://\xff":              "whose name isn't readable text",
 		"https://files.corp/\xff":   "the URL is not UTF-8",
 	} {
 		_, err := monitorOf(t, newFake(t, "", nil), mirrorOnly).source(t.Context(), &pb.SourceOp{Identifier: id})

@@ -12,10 +12,9 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// loadPolicies reads the embedded policy and the one that the client sent, if it
-// sent one. Whatever is wrong with either is an error: no build runs on half a
-// policy. The layers that come with an error hold what could be read, for the
-// message.
+// loadPolicies reads the embedded policy and the overlay that the client may have sent. A mistake
+// in either is an error, so no build runs on half a policy. The layers that come with an error hold
+// what could be read, for the message.
 func loadPolicies(path string, o gatewayopts.Options) (policy.Layers, error) {
 	embedded, err := loadEmbedded(path)
 	if err != nil {
@@ -40,22 +39,22 @@ func loadPolicies(path string, o gatewayopts.Options) (policy.Layers, error) {
 	return layers, nil
 }
 
-// loadEmbedded reads the policy at path and the files that it includes, none of
-// which can be outside of the policy's folder.
+// loadEmbedded reads the policy at path and the files that it includes. All of them have to be in
+// the policy's directory.
 func loadEmbedded(path string) (*policy.Policy, error) {
-	folder, err := os.OpenRoot(filepath.Dir(path))
+	dir, err := os.OpenRoot(filepath.Dir(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, noPolicy(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the policy of this image can't be read: %w", err)
 	}
-	defer folder.Close()
-	p, err := policy.Load(folder.FS(), filepath.Base(path))
+	defer dir.Close()
+	p, err := policy.Load(dir.FS(), filepath.Base(path))
 	var broken *policy.ParseError
 	switch {
 	case errors.As(err, &broken):
-		return nil, fmt.Errorf("the policy of this image, in %s, is broken; tell whoever maintains it:\n%w", filepath.Dir(path), err)
+		return nil, fmt.Errorf("the policy of this image, in %s, is broken; tell its maintainer:\n%w", filepath.Dir(path), err)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, noPolicy(path)
 	case err != nil:

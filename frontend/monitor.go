@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -15,55 +16,55 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// monitor is the one place at which all that an inner frontend asks for is judged,
-// whichever dispatcher carries it. It decides nothing itself: it has package facts
-// read what is asked for, and package policy judge it.
+// monitor is the one place where all operations of an inner frontend are checked, with every
+// dispatcher. It decides nothing itself: package llbops reads the operations, and package policy
+// checks them.
 //
-// What is refused comes back as a *refusal that points at the line of the build
-// file, and is remembered: an inner frontend may keep the error to itself. A monitor
-// may be used by several goroutines at the same time.
+// A refused operation is returned as a *refusal that points at the line of the build file. The
+// monitor also remembers it, because an inner frontend may hide the error. Several goroutines may
+// use a monitor at the same time.
 type monitor struct {
 	build  *build
-	inner  admitted // the frontend whose doings are judged
+	inner  admitted // the frontend whose operations are checked
 	memory *memory
 	outer  *monitor // of the frontend that runs this one; nil if the build asks for it
 }
 
-// memory is what the monitors of a build have seen; those of nested frontends share it.
+// memory is what the monitors of a build have found. Those of nested frontends share it.
 type memory struct {
 	mu       sync.Mutex
 	refusal  *refusal        // the first
-	warnings []policy.Ruling // of facts that were let through with a warning, each once
+	warnings []policy.Ruling // that operations caused, each once
 	warned   map[string]bool
 }
 
-// maxWarnings bounds how many different warnings an inner frontend can cause.
+// maxWarnings bounds the different warnings that an inner frontend can cause.
 const maxWarnings = 50
 
-// newMonitor returns the monitor of what the frontend a does.
+// newMonitor returns the monitor of an admitted frontend.
 func (b *build) newMonitor(a admitted) *monitor {
 	return &monitor{build: b, inner: a, memory: &memory{warned: map[string]bool{}}}
 }
 
-// within returns the monitor of a frontend that the monitor's own frontend runs: the
-// rules on the builds of both hold.
+// within returns the monitor of a frontend that the monitor's own frontend runs. The build rules
+// for both apply to it.
 func (m *monitor) within(inner admitted) *monitor {
 	inner.decision = inner.decision.Within(m.inner.decision)
-	for _, w := range inner.decision.Warnings { // they are of the build too
+	for _, w := range inner.decision.Warnings { // the build has these warnings too
 		m.memory.addWarning(policy.Ruling{Verdict: policy.Warn, Reason: w})
 	}
 	return &monitor{build: m.build, inner: inner, memory: m.memory, outer: m}
 }
 
-// checksResults reports whether there are rules on what can be seen of a result.
+// checksResults reports whether there are rules on anything that a result shows.
 func (m *monitor) checksResults() bool {
 	return slices.ContainsFunc(policy.Kinds(), func(k policy.Kind) bool {
 		return k.InResult() && m.inner.decision.Restricts(k)
 	})
 }
 
-// definition judges all operations of a definition. It returns the source policies
-// that have to be sent with it, instead of any that the inner frontend sent.
+// definition checks all operations of a definition. It returns the source policies to send with it,
+// in place of any that the inner frontend sent.
 func (m *monitor) definition(ctx context.Context, def *pb.Definition) ([]*spb.Policy, error) {
 	g := newGuard(m.inner.decision)
 	for f, err := range llbops.FromDefinition(def) {
@@ -85,7 +86,7 @@ func (m *monitor) definition(ctx context.Context, def *pb.Definition) ([]*spb.Po
 	return guard, nil
 }
 
-// source judges a single source that is looked up. It returns what definition does.
+// source checks a single source that is looked up. It returns the same as [monitor.definition].
 func (m *monitor) source(ctx context.Context, op *pb.SourceOp) ([]*spb.Policy, error) {
 	g := newGuard(m.inner.decision)
 	for _, f := range llbops.FromSource(op) {
@@ -104,22 +105,22 @@ func (m *monitor) source(ctx context.Context, op *pb.SourceOp) ([]*spb.Policy, e
 	return guard, nil
 }
 
-// frontend judges by the rules on builds whether another frontend may be run. It
-// doesn't decide on that frontend as such, build.authorize does.
+// frontend checks by the build rules whether the inner frontend may run another one. Whether that
+// frontend is allowed at all is a matter of [build.authorize].
 func (m *monitor) frontend(ctx context.Context, reference string) error {
 	_, err := m.check(ctx, policy.Fact{Frontend: reference}, noPlace)
 	return err
 }
 
-// container judges a process in a container of the inner frontend's own; the
-// container alone if init is nil.
+// container checks the container of a process, and the process. If init is nil, it checks the
+// container alone.
 func (m *monitor) container(ctx context.Context, req *gwpb.NewContainerRequest, init *gwpb.InitMessage) error {
 	_, err := m.check(ctx, llbops.FromProcess(req, init), noPlace)
 	return err
 }
 
-// result judges what is handed back for a build, or for what another frontend asks: the
-// configurations of images, and what the daemon makes of the result by itself.
+// result checks what a frontend returns for a build or to another frontend: the configurations of
+// images, and what the daemon itself will add to the result.
 func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error {
 	if m.inner.decision.Restricts(policy.KindConfig) {
 		configs, err := configsOf(res, b.subrequest() != "")
@@ -143,19 +144,20 @@ func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error 
 		return nil
 	}
 	ruling, err := m.check(ctx, policy.Fact{Image: scanner}, noPlace)
-	if err == nil && ruling.Image.Name() != "" { // nobody converts it there
-		err = m.refuseUnknown("an SBOM by the image " + scanner + ", which BuildKit would not read as " + ruling.Image.String())
+	if err == nil && ruling.Image.Name() != "" { // the daemon wouldn't convert it there
+		err = m.refuseUnknown(fmt.Sprintf(
+			"an SBOM by the image %s, which BuildKit wouldn't replace with %s", scanner, ruling.Image))
 	}
 	return err
 }
 
-// refuseUnknown refuses what nobody can judge; the phrase completes "it asks for …".
+// refuseUnknown refuses an operation that can't be checked. The phrase completes "it asks for …".
 func (m *monitor) refuseUnknown(what string) error {
 	return m.refuse(m.inner.decision.Judge(policy.Fact{Unknown: what}), noPlace)
 }
 
-// refused returns the first refusal, a *refusal, or nil. What an inner frontend
-// returns counts only if there is none.
+// refused returns the first refusal as a *refusal, or nil. The inner frontend's result counts only
+// if there is none.
 func (m *monitor) refused() error {
 	m.memory.mu.Lock()
 	defer m.memory.mu.Unlock()
@@ -165,9 +167,9 @@ func (m *monitor) refused() error {
 	return nil
 }
 
-// refusedFor returns what refused does. If nothing but the inner frontend's own
-// error says which line of the build file it was, the refusal points there:
-// frontends look images up before they make a definition of them.
+// refusedFor returns the same as [monitor.refused]. If only the inner frontend's own error names a
+// line of the build file, the refusal points there: frontends look up images before they make a
+// definition of them.
 func (m *monitor) refusedFor(inner error) error {
 	m.memory.mu.Lock()
 	defer m.memory.mu.Unlock()
@@ -185,8 +187,7 @@ func (m *monitor) refusedFor(inner error) error {
 	return r
 }
 
-// decided returns the inner frontend's decision with the warnings that were caused
-// since.
+// decided returns the inner frontend's decision with the warnings that its operations caused.
 func (m *monitor) decided() policy.Decision {
 	m.memory.mu.Lock()
 	defer m.memory.mu.Unlock()
@@ -196,14 +197,14 @@ func (m *monitor) decided() policy.Decision {
 	return m.inner.decision.Caution(m.memory.warnings)
 }
 
-// noPlace is the place of what has no line in the build file.
+// noPlace is the place of an operation that has no line in the build file.
 func noPlace() *llbops.Place { return nil }
 
-// check has a fact judged. The error is a *refusal.
+// check checks an operation. The error is a *refusal.
 func (m *monitor) check(ctx context.Context, f policy.Fact, at func() *llbops.Place) (policy.Ruling, error) {
 	if g := f.Git; g != nil && g.Checksum != "" {
 		caps := m.build.client.BuildOpts().LLBCaps
-		if caps.Supports(pb.CapSourceGitChecksum) != nil { // this daemon does not look at it
+		if caps.Supports(pb.CapSourceGitChecksum) != nil { // this daemon ignores the checksum
 			f.Git = &policy.GitFact{URL: g.URL, Ref: g.Ref}
 		}
 	}
@@ -219,7 +220,7 @@ func (m *monitor) check(ctx context.Context, f policy.Fact, at func() *llbops.Pl
 	}
 }
 
-// refuse makes a refusal of a ruling and remembers the first one.
+// refuse makes a refusal of a ruling and remembers it.
 func (m *monitor) refuse(ruling policy.Ruling, at func() *llbops.Place) error {
 	r := &refusal{origin: origin{kind: fromInner}, decision: m.inner.decision.Overrule(ruling)}
 	if p := at(); p != nil {
@@ -229,8 +230,7 @@ func (m *monitor) refuse(ruling policy.Ruling, at func() *llbops.Place) error {
 	return r
 }
 
-// remember keeps the first refusal: of what the monitor refused, and of a frontend
-// that the inner one asked for.
+// remember keeps the first refusal, whether it is the monitor's own or that of a nested frontend.
 func (m *monitor) remember(r *refusal) {
 	m.memory.mu.Lock()
 	defer m.memory.mu.Unlock()
@@ -239,7 +239,7 @@ func (m *monitor) remember(r *refusal) {
 	}
 }
 
-// addWarning keeps a warning, and reports whether it is a new one.
+// addWarning keeps a warning and reports whether it is new.
 func (m *memory) addWarning(ruling policy.Ruling) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -251,7 +251,7 @@ func (m *memory) addWarning(ruling policy.Ruling) bool {
 	return true
 }
 
-// warn shows a warning at the line that caused it, each once.
+// warn shows a warning at the line that caused it. It shows each one once.
 func (m *monitor) warn(ctx context.Context, ruling policy.Ruling, at func() *llbops.Place) {
 	if !m.memory.addWarning(ruling) {
 		return

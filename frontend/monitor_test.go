@@ -230,7 +230,7 @@ func TestOnlyTheClientsBuildCachesAreImported(t *testing.T) {
 	}
 	require.NoError(t, m.cacheImports(nil))
 	require.NoError(t, m.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/cache"), registry("corp/b"), {Type: "local", Attrs: map[string]string{"src": "c"}}}))
-	require.ErrorContains(t, m.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/a"), registry("evil/cache")}), "did not name")
+	require.ErrorContains(t, m.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/a"), registry("evil/cache")}), "a build cache of type registry that the client didn't name")
 	require.ErrorContains(t, m.cacheImports([]*gwpb.CacheOptionsEntry{{Type: "gha", Attrs: map[string]string{"ref": "corp/a"}}}), "type gha")
 
 	m = monitorOf(t, newFake(t, "", map[string]string{"cache-imports": `{`}), mirrorOnly)

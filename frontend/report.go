@@ -15,9 +15,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// MetadataKey is the key of the decision, as JSON, in the metadata of the result.
-// Keys that begin with "frontend." reach the client: buildx writes them to its
-// --metadata-file.
+// MetadataKey is the key in the result's metadata under which the decision is found, as JSON. Keys
+// that begin with "frontend." reach the client: buildx writes them to its --metadata-file.
 const MetadataKey = "frontend.policy.decision"
 
 // report adds the decision to an inner frontend's result.
@@ -85,11 +84,11 @@ func identity(id policy.Identity) string {
 	return strings.TrimSpace(id.ID + " " + id.Digest.String())
 }
 
-// progressLine is what a person sees of an allowed build. The rule comes before
-// the reference, of which a narrow terminal cuts off the end.
+// progressLine is the line that an allowed build shows. The rule comes before the reference,
+// because a narrow terminal cuts off the end.
 //
-// Warnings are in it because plain progress prints one of client.Warn only if its
-// step happens to change again (util/progress/progressui/printer.go).
+// It contains the warnings: plain progress prints a warning of client.Warn only if its step changes
+// again afterwards (util/progress/progressui/printer.go).
 func progressLine(d policy.Decision) string {
 	if len(d.Warnings) > 0 {
 		text := strings.Join(strings.Fields(strings.Join(d.Warnings, "; ")), " ")
@@ -105,8 +104,8 @@ func progressLine(d policy.Decision) string {
 	return fmt.Sprintf("[policy] %s allows %s", by, d.Reference.Familiar())
 }
 
-// warn shows the decision's warnings, at the line that asked, and what there is to
-// say about the options. BuildKit prints no warning that is attached to no step.
+// warn shows the decision's warnings at the line that asked for the frontend, and warnings about
+// the options. BuildKit prints only warnings that belong to a step.
 func (b *build) warn(ctx context.Context, a admitted) {
 	if len(a.decision.Warnings) > 0 {
 		opts := client.WarnOpts{Level: 1}
@@ -119,7 +118,7 @@ func (b *build) warn(ctx context.Context, a admitted) {
 	}
 	for _, k := range b.opts.Unknown() {
 		b.warnAt(ctx, fmt.Sprintf(
-			"build-arg %s is not one that the policy frontend knows: it has no effect (known: %s)",
+			"the policy frontend doesn't know the build-arg %s, so it has no effect (known: %s)",
 			printable(optionkeys.ArgName(k)), optionkeys.ArgName(optionkeys.Overlay)), client.WarnOpts{Level: 1})
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// request is one frontend that a build asks for.
+// request is a build's wish to run one frontend.
 type request struct {
-	written string // the reference as the client wrote it; may not be one
+	written string // the reference as the client wrote it; it may be invalid
 	ref     imageref.Reference
 	cmdline string // reference and arguments: the inner frontend's cmdline option
 	origin  origin
@@ -26,24 +26,24 @@ func firstRequest(rs []request) request {
 	return rs[0]
 }
 
-// findRequests returns the frontend that the build asks for: the first of
+// findRequests returns the frontend that the build asks for, which is the first of:
 //
-//   - the second field of the cmdline option: `# syntax=policy-frontend INNER`, or
-//     the same in BUILDKIT_SYNTAX (BuildKit puts either there),
-//   - the build-arg BUILDKIT_SYNTAX, if it isn't ourselves,
-//   - the build file's own syntax directive, if it isn't ourselves,
-//   - the policy's default.
+//   - the second field of the option cmdline, which is INNER if the syntax line or
+//     BUILDKIT_SYNTAX says "policy-frontend INNER"
+//   - the build-arg BUILDKIT_SYNTAX, unless it names the policy frontend
+//   - the build file's own syntax directive, unless it names the policy frontend
+//   - the policy's default frontend
 //
-// When cmdline decided and BUILDKIT_SYNTAX names yet another frontend, that one
-// follows it in the list, to be judged too: an inner frontend may look at it, and
-// buildx writes it without touching cmdline (build/build.go, fallbackPrintError).
+// If cmdline decided and BUILDKIT_SYNTAX names yet another frontend, the list has that one too, and
+// it must be allowed as well. An inner frontend may follow it, and buildx sets it without changing
+// cmdline (build/build.go, fallbackPrintError).
 //
-// It fails when nothing is asked for, or when what is asked for isn't an image
-// reference; that one is then the list.
+// findRequests fails if the build asks for nothing. If the build asks for something that isn't an
+// image reference, it fails too, and the list has that request for the message.
 func findRequests(ctx context.Context, o gatewayopts.Options, file *buildFile, defaultFrontend string) ([]request, error) {
 	self, err := o.Self()
 	if err != nil {
-		return nil, fmt.Errorf("the source option %s does not say under which reference the policy frontend runs: %w", printable(o.SelfRef()), err)
+		return nil, fmt.Errorf("the source option %s isn't a reference of the policy frontend: %w", printable(o.SelfRef()), err)
 	}
 
 	var found []directive
@@ -78,12 +78,11 @@ func findRequests(ctx context.Context, o gatewayopts.Options, file *buildFile, d
 	return requests, nil
 }
 
-// maxCmdline bounds what a directive says, in bytes: all options of a frontend
-// have to fit in its environment.
+// maxCmdline is how many bytes a directive may have. All options of a frontend have to fit into its
+// environment.
 const maxCmdline = 4096
 
-// request reads a directive. The request that comes with an error is good for a
-// message only.
+// request reads a directive. A request that comes with an error is good for messages only.
 func (d directive) request() (request, error) {
 	written, _, _ := strings.Cut(d.value, " ")
 	r := request{written: printable(written), cmdline: d.value, origin: d.origin}
@@ -98,9 +97,9 @@ func (d directive) request() (request, error) {
 	return r, err
 }
 
-// dropSelf returns what a directive asks for beyond ourselves: the value as it
-// is, or its fields after a first one that names our repository. ok is false when
-// nothing is left.
+// dropSelf returns the part of a directive that names another frontend than the policy frontend:
+// the whole value, or the fields after a first one that names the policy frontend's repository. ok
+// is false if nothing is left.
 func dropSelf(self imageref.Reference, value string) (inner string, ok bool) {
 	value = strings.TrimSpace(value)
 	name, rest, _ := strings.Cut(value, " ")
@@ -111,7 +110,8 @@ func dropSelf(self imageref.Reference, value string) (inner string, ok bool) {
 }
 
 func errNothingAsked(file *buildFile) error {
-	const msg = "the build asks for no frontend: begin the build file with `# syntax=REFERENCE`, or give the reference after ours in BUILDKIT_SYNTAX"
+	const msg = "the build asks for no frontend: begin the build file with `# syntax=REFERENCE`, " +
+		"or set BUILDKIT_SYNTAX to the policy frontend's reference, a space, and REFERENCE"
 	if file.err != nil {
 		return fmt.Errorf("%s (the build file could not be read: %w)", msg, file.err)
 	}

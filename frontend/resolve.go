@@ -23,15 +23,15 @@ import (
 // admitted is a request that the policy allows.
 type admitted struct {
 	request
-	decision policy.Decision // its Reference carries the digest that was judged
+	decision policy.Decision // its Reference carries the allowed digest
 	config   []byte          // of the image, if the digest was looked up
 }
 
 func (a admitted) pinned() imageref.Reference { return a.decision.Reference }
 
-// authorize decides on a request: on the name first, so that nothing is asked of the
-// registry for a frontend that is refused anyway, then on the digest that the tag
-// has now. Whatever isn't a clear yes is a refusal.
+// authorize decides on a request. It decides on the name first, so the registry is asked nothing
+// about a frontend that is refused anyway. Then it decides on the digest that the tag has now.
+// Whatever isn't a clear yes is a refusal.
 func (b *build) authorize(ctx context.Context, r request) (admitted, error) {
 	self, err := b.opts.Self()
 	if err != nil {
@@ -67,21 +67,21 @@ func (b *build) authorize(ctx context.Context, r request) (admitted, error) {
 		return admitted{}, &refusal{origin: r.origin, decision: d}
 	}
 	if d.Reference.Digest() == "" || d.TagUnverified {
-		return admitted{}, b.refuse(r, errors.New("internal: it was allowed without its digest being known"))
+		return admitted{}, b.refuse(r, errors.New("internal: it was allowed although its digest isn't known"))
 	}
 	return admitted{request: r, decision: d, config: config}, nil
 }
 
-// resolve asks the daemon for the digest of a reference and the configuration of
-// the image, under a guard.
+// resolve asks the daemon, under a guard, for the digest of a reference and the configuration of
+// its image.
 func (b *build) resolve(ctx context.Context, r request, ref imageref.Reference) (digest.Digest, []byte, error) {
-	// Daemons before the meta resolver have no guard on a resolve: grpcclient would
-	// fall back to a call that drops the source policies.
+	// Older daemons can't resolve under a guard: grpcclient would fall back to a call
+	// without source policies.
 	caps := b.client.BuildOpts().Caps
 	if err := caps.Supports(gwpb.CapSourceMetaResolver); err != nil {
-		return "", nil, b.refuse(r, fmt.Errorf("this BuildKit can't resolve a frontend under a source policy, v0.14 or later is needed: %w", err))
+		return "", nil, b.refuse(r, fmt.Errorf("this BuildKit can't resolve a frontend under a source policy; use v0.14 or later: %w", err))
 	}
-	// With the image's config: NoConfig returns an empty digest and no error.
+	// The request includes the image's configuration: with NoConfig, the digest is empty.
 	res, err := b.client.ResolveSourceMetadata(ctx, &pb.SourceOp{Identifier: dockerImageProto + ref.String()}, sourceresolver.Opt{
 		LogName:        "[policy] resolve frontend " + ref.Familiar(),
 		ImageOpt:       &sourceresolver.ResolveImageOpt{},
@@ -97,10 +97,10 @@ func (b *build) resolve(ctx context.Context, r request, ref imageref.Reference) 
 }
 
 // loadGuarded has the daemon load the image that is about to run, under a guard that denies
-// everything else, and does meanwhile in others what the build has to wait for too.
+// everything else. In parallel it calls others, which the build also has to wait for.
 //
-// Load solves the image's definition with onlyImage(a.pinned()). The name of its step is
-// the line of progress that a person sees; warnings are attached to it.
+// load solves the image's definition under onlyImage(a.pinned()). The name of its step is the
+// progress line that a person sees, and warnings are attached to that step.
 func (b *build) loadGuarded(ctx context.Context, a admitted, load func(context.Context, *llb.Definition) error, others ...func() error) error {
 	def, err := llb.Image(a.pinned().String(), llb.WithCustomName(progressLine(a.decision))).Marshal(ctx)
 	if err != nil {
@@ -125,14 +125,14 @@ func (b *build) loadGuarded(ctx context.Context, a admitted, load func(context.C
 	return err
 }
 
-// deniedByGuard is how the daemon words what a guard denies (sourcepolicy/engine.go,
-// ErrSourceDenied); the error has no type that crosses the gateway. Nothing is
-// decided by it but the words of the message.
+// deniedByGuard is a part of the daemon's error when a guard denies a source
+// (sourcepolicy/engine.go, ErrSourceDenied). The error has no type that crosses the gateway. The
+// comparison only chooses the words of a message.
 const deniedByGuard = "denied by policy"
 
-// refuseUnreadable refuses a frontend whose image the daemon did not read under
-// the guard, whether it isn't there or a client's source policy replaces it. A
-// build that was cancelled is not refused, it just ends.
+// refuseUnreadable refuses a frontend whose image the daemon didn't read under the guard. The image
+// may be missing, or a client's source policy may replace it. A cancelled build isn't refused: it
+// just ends.
 func (b *build) refuseUnreadable(ctx context.Context, r request, err error) error {
 	if ctx.Err() != nil {
 		return err
@@ -145,14 +145,14 @@ func (b *build) refuseUnreadable(ctx context.Context, r request, err error) erro
 	return unread
 }
 
-// onlyImage is a source policy under which the image ref, whole, is the one source
-// that can be read. The daemon evaluates it again after any conversion by a
-// client's source policy (sourcepolicy/engine.go).
+// onlyImage returns a source policy under which the whole image ref is the only source that can be
+// read. The daemon evaluates it again after each conversion by a client's source policy
+// (sourcepolicy/engine.go).
 func onlyImage(ref imageref.Reference) []*spb.Policy {
 	s := newSelectors()
 	return []*spb.Policy{{Version: 1, Rules: []*spb.Rule{
 		{Action: spb.PolicyAction_DENY, Selector: s.matching(startingWith(""), nil)},
-		// A conversion may keep the identifier and cut layers off the image.
+		// A conversion may keep the identifier and remove layers from the image.
 		{Action: spb.PolicyAction_ALLOW, Selector: s.matching(exactly(dockerImageProto+ref.String()), map[string]string{pb.AttrImageLayerLimit: ""})},
 	}}}
 }

@@ -17,13 +17,13 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// configsOf returns the facts of all configurations that a result brings, and of an
-// empty one for each platform that has none. The error completes "it asks for …".
+// configsOf returns the operations for all image configurations in a result, and for an empty one
+// of each platform that has none. The error completes "it asks for …".
 //
-// Which one an exporter takes depends on refs.platforms, on what the configuration
-// itself says, and on how many refs there are (exporter/containerimage/exptypes,
-// ParsePlatforms and ParseKey; solver/result, FindRef): all that is there has to be in
-// order. A result without refs is an empty image too, unless it answers a subrequest.
+// An exporter chooses a configuration by refs.platforms, by the configurations themselves, and by
+// the number of refs (exporter/containerimage/exptypes, ParsePlatforms and ParseKey; solver/result,
+// FindRef). So every configuration in the result must be allowed. A result without refs is an empty
+// image, unless it answers a subrequest.
 func configsOf(res *gwpb.Result, subrequest bool) ([]policy.Fact, error) {
 	var found []policy.Fact
 	metadata := res.GetMetadata()
@@ -55,7 +55,7 @@ func configsOf(res *gwpb.Result, subrequest bool) ([]policy.Fact, error) {
 	return found, nil
 }
 
-// hasRefs reports whether a result has something in it.
+// hasRefs reports whether a result has a reference that isn't empty.
 func hasRefs(res *gwpb.Result) bool {
 	for ref := range refsOf(res) {
 		if ref.GetId() != "" {
@@ -73,10 +73,11 @@ func hasRefs(res *gwpb.Result) bool {
 // predicateSPDX is intoto.PredicateSPDX of in-toto-golang.
 const predicateSPDX = "https://spdx.dev/Document"
 
-// scannerOf returns the image by which the daemon itself makes the SBOM that the client
-// asks for, "" if it makes none: it does where the frontend has not, outside of all that
-// is judged otherwise (control/control.go, Solve; solver/llbsolver/proc/sbom.go). The
-// error completes "it asks for …".
+// scannerOf returns the image with which the daemon itself makes the SBOM that the client asks for,
+// "" if it makes none. The error completes "it asks for …".
+//
+// The daemon makes one if the frontend didn't (control/control.go, Solve;
+// solver/llbsolver/proc/sbom.go). Nothing else checks that image.
 func scannerOf(opts map[string]string, res *gwpb.Result) (string, error) {
 	attests, err := attestations.Parse(opts)
 	if err != nil {
@@ -95,7 +96,7 @@ func scannerOf(opts map[string]string, res *gwpb.Result) (string, error) {
 	}
 	named, err := reference.ParseNormalizedNamed(sbom["generator"])
 	if err != nil {
-		return "", fmt.Errorf("an SBOM by %s, which is no image", printable(sbom["generator"]))
+		return "", fmt.Errorf("an SBOM by %s, which isn't an image reference", printable(sbom["generator"]))
 	}
 	return reference.TagNameOnly(named).String(), nil
 }

@@ -11,24 +11,25 @@ import (
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 )
 
-// selectors makes the selectors of the source policies that are handed to the daemon.
+// selectors makes the selectors of the source policies that go to the daemon.
 //
-// All are regular expressions with a mark that matches nothing and that nobody else
-// knows. BuildKit before v0.27 keeps selectors by kind and text and takes the
-// constraints of the first one for all (sourcepolicy/engine.go, selectorCache; the
-// client's policy comes first): a client who wrote a selector with the text of ours
-// could put its constraints in the place of ours. None is of the kind EXACT, by which
-// BuildKit up to v0.30, at least, converts nothing (sourcepolicy/formatter.go).
+// Each is a regular expression with a random mark that matches nothing. BuildKit before v0.27
+// caches selectors by type and identifier and uses the constraints of the first one for all
+// (sourcepolicy/engine.go, selectorCache). The client's policy comes first. A client that could
+// guess a selector's text could replace its constraints with others.
+//
+// None has the type EXACT: with it, BuildKit converts nothing, at least up to v0.30
+// (sourcepolicy/formatter.go).
 type selectors struct {
 	mark  string
 	count int
-	size  int // bytes of those that have been made
+	size  int // bytes of all of them
 }
 
 func newSelectors() *selectors { return &selectors{mark: rand.Text()} }
 
-// matching selects the identifiers whose beginning the regular expression matches, if
-// they have exactly these attributes.
+// matching selects the identifiers whose beginning the regular expression matches, if they have
+// exactly these attributes.
 func (s *selectors) matching(expr string, attrs map[string]string) *spb.Selector {
 	s.count++
 	sel := &spb.Selector{Identifier: fmt.Sprintf("^(?:%s-%d){0}%s", s.mark, s.count, expr), MatchType: spb.MatchType_REGEX}
@@ -42,11 +43,11 @@ func (s *selectors) matching(expr string, attrs map[string]string) *spb.Selector
 // exactly matches one identifier.
 func exactly(id string) string { return regexp.QuoteMeta(id) + "$" }
 
-// withDigest matches an image's identifier with any digest put to it.
+// withDigest matches an image's identifier followed by any digest.
 func withDigest(id string) string { return regexp.QuoteMeta(id) + `@sha256:[0-9a-f]{64}$` }
 
-// startingWith matches all identifiers that begin so.
+// startingWith matches all identifiers with the prefix.
 func startingWith(prefix string) string { return regexp.QuoteMeta(prefix) }
 
-// literally writes an identifier as what a selector's is converted to.
+// literally escapes an identifier to which a selector's matches are converted.
 func literally(id string) string { return strings.ReplaceAll(id, "$", "$$") }

@@ -14,8 +14,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// PolicySubrequest asks what the policy says of a build, without building:
-// `docker buildx build --call=policy`.
+// PolicySubrequest asks for the policy's decision on a build, without building: `docker buildx
+// build --call=policy`.
 const PolicySubrequest = "frontend.policy"
 
 // Keys of a subrequest's result (buildx, commands/build.go, printResult).
@@ -49,8 +49,7 @@ type Answer struct {
 	Contact string   `json:"contact,omitempty"`
 }
 
-// answer returns the result of PolicySubrequest: status 0 if the build may run, 1
-// if not.
+// answer returns the result of PolicySubrequest. Its status is 0 if the build may run, 1 otherwise.
 func (b *build) answer(ctx context.Context, from origin, d policy.Decision) (*client.Result, error) {
 	askedBy, _ := from.locate(ctx, b.file)
 	a := Answer{Decision: d, AskedBy: askedBy.String(), Allowed: d.Allowed, Contact: d.Contact}
@@ -70,8 +69,8 @@ func (b *build) answer(ctx context.Context, from origin, d policy.Decision) (*cl
 	return report(res, d)
 }
 
-// describe adds PolicySubrequest to what an inner frontend says that it can be
-// asked. One that can't be asked for that list has none to add to.
+// describe adds PolicySubrequest to the inner frontend's list of subrequests. An inner frontend
+// that can't list them gets a new list.
 func describe(res *client.Result, err error) (*client.Result, error) {
 	var noCap *errdefs.UnsupportedFrontendCapError
 	var noRequest *errdefs.UnsupportedSubrequestError

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// printable quotes what a client sent where it holds anything but plain text, so
-// that it can't write to the terminal of whoever reads the message.
+// printable quotes a client's text if it has anything but plain characters. Then it can't write to
+// the terminal of the message's reader.
 func printable(s string) string {
 	const most = 300
 	if len(s) > most {
@@ -20,8 +20,8 @@ func printable(s string) string {
 	return s
 }
 
-// legible bounds a text that comes from elsewhere, such as a registry's error, and
-// takes out of it what a terminal might act on. Line breaks stay.
+// legible bounds a text from elsewhere, such as a registry's error, and removes characters that a
+// terminal might act on. Line breaks stay.
 func legible(s string) string {
 	const most = 4000
 	if len(s) > most {

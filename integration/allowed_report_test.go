@@ -39,7 +39,7 @@ func testDecisionIsInTheMetadata(t *testing.T, w way) {
 			o := us.buildx(t, dir, "--metadata-file", file)
 			if w.dispatch == policy.DispatchBuiltin { // no image runs that would have a digest
 				if strings.Contains(tc.requested, "@") {
-					o.RequireFailure(t, "the built-in one has no digest")
+					o.RequireFailure(t, "the built-in Dockerfile frontend instead (dispatch: builtin), which has no digest")
 					return
 				}
 				tc.source, _, _ = strings.Cut(tc.source, "@")
