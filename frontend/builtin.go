@@ -5,21 +5,14 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/Masterminds/semver/v3"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/gateway/grpcclient"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 
+	"github.com/policy-frontend/policy-frontend/internal/dockerfileversions"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
-
-// BuiltinVersion is the version of the built-in Dockerfile frontend (frontend/dockerfile/version of
-// the BuildKit that this program is built with).
-const BuiltinVersion = "1.28"
-
-// dockerfileName is how the names of the Dockerfile frontend and its mirrors end.
-const dockerfileName = "/docker/dockerfile"
 
 // builtin runs the Dockerfile frontend that is a part of this program. It runs in this process,
 // behind a broker like any other frontend.
@@ -80,19 +73,13 @@ func (b *build) announce(ctx context.Context, chosen admitted) (wait func(), err
 func builtinServes(ref imageref.Reference) error {
 	const instead = "the policy runs the built-in Dockerfile frontend instead (dispatch: builtin)"
 	switch {
-	case !strings.HasSuffix(ref.Name(), dockerfileName):
+	case !strings.HasSuffix(ref.Name(), dockerfileversions.Name):
 		return fmt.Errorf("%s, which serves only docker/dockerfile and mirrors of that name", instead)
 	case ref.Digest() != "":
 		return fmt.Errorf("%s, which has no digest; ask for a tag alone", instead)
 	}
-	tag := strings.TrimSuffix(ref.Tag(), "-labs")
-	if tag == "latest" || tag == "labs" {
-		return nil
-	}
-	// A partial version such as 1 or 1.7 stands for its first release, which is old enough.
-	asked, err := semver.NewVersion(tag)
-	if err != nil || asked.LessThan(semver.New(1, 0, 0, "", "")) || asked.GreaterThan(semver.MustParse(BuiltinVersion)) {
-		return fmt.Errorf("%s, which serves the versions 1.0 to %s; ask for one of these", instead, BuiltinVersion)
+	if !dockerfileversions.Serves(ref.Tag()) {
+		return fmt.Errorf("%s, which serves the versions 1.0 to %s; ask for one of these", instead, dockerfileversions.Newest)
 	}
 	return nil
 }

@@ -44,6 +44,14 @@ func (r *Rule) tagFit(tag string) fit {
 	return best
 }
 
+// MatchesTag reports whether the rule's conditions on the tag hold for it. An allow rule
+// matches a partial version such as 1.7 only if it matches every 1.7.x, and a deny rule
+// if it matches any.
+func (r *Rule) MatchesTag(tag string) bool {
+	fit := r.tagFit(tag)
+	return fit == inside || fit == partly && r.Action == ActionDeny
+}
+
 // versionForms returns what of the tag may be a version.
 func (r *Rule) versionForms(tag string) []string {
 	forms := []string{tag}

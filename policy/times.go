@@ -8,10 +8,11 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
-// ParseTime reads a time as policies and their test cases write it: a day, which
-// begins at 00:00 UTC, or a time in RFC 3339, of which time.Parse takes more than
-// there is: hours of one digit, and fractions after a comma (golang/go#54580). The
-// zero time, which means that none is known, is an error.
+// ParseTime reads a time as policies, their test cases and the command line write it: a
+// day such as 2027-01-31, which begins at 00:00 UTC, or a time in RFC 3339. It refuses
+// two forms that [time.Parse] accepts although RFC 3339 has neither: hours of one digit,
+// and fractions after a comma (golang/go#54580). It also refuses the zero time, which
+// stands for an unknown one.
 func ParseTime(s string) (time.Time, error) {
 	t, err := time.Parse(time.DateOnly, s)
 	loose := false

@@ -121,7 +121,7 @@ func TestExportUsageErrors(t *testing.T) {
 		"a broken policy":        {[]string{"--format", "rego", broken}, broken + ":1:10: version 2 is not known"},
 		"images for buildkitd":   {[]string{"--format", "buildkitd", "--image", "x", file}, "--image is for --format rego"},
 		"images that are none":   {[]string{"--format", "rego", "--image", "a:1", file}, "a pattern is for names only"},
-		"a time that is none":    {[]string{"--format", "rego", "--at", "today", file}, "--at needs a time"},
+		"a time that is none":    {[]string{"--format", "rego", "--at", "today", file}, `--at: "today" is not a time`},
 		"a folder that is none":  {[]string{"--format", "rego", "--output", file + "/x", file}, "writing the export: "},
 		"an output for no right": {[]string{"--format", "rego", "--output", filepath.Dir(file), file}, "writing the export: "},
 	} {

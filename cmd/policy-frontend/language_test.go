@@ -93,6 +93,7 @@ func TestEvalWholeLanguage(t *testing.T) {
 		{"an option with another value", []string{"--at", before, "--opt", "build-arg:SANDBOX=no", "docker/dockerfile:1.7"}, `sets the option "build-arg:SANDBOX" to "yes"`},
 		{"an input", []string{"--at", before, "--input", "base", "docker/dockerfile:1.7"}, `"base"`},
 		{"an expired rule", []string{"--at", after, "docker/dockerfile:1.7"}, "expired on 2027-03-01"},
+		{"a rule that expires on that day", []string{"--at", "2027-03-01", "docker/dockerfile:1.7"}, "expired on 2027-03-01"},
 	}
 	for _, tt := range refusals {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/lint"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
@@ -94,7 +93,7 @@ func (r *lintReport) file(file string, at time.Time) {
 		r.invalid(file, err)
 		return
 	}
-	for _, f := range lint.Check(d.name, d.Policy, lint.Options{Time: at, Builtin: frontend.BuiltinVersion}) {
+	for _, f := range lint.Check(d.name, d.Policy, lint.Options{Time: at}) {
 		r.code = max(r.code, exitFindings)
 		r.findings = append(r.findings, finding{f.Code, f.Code.Level(), f.Rule, d.path(f.File), f.Line, f.Column, f.Message})
 	}

@@ -85,7 +85,7 @@ func TestLintRefuses(t *testing.T) {
 	file := write(t, "policy.yaml", testPolicy)
 	for want, args := range map[string][]string{
 		"--format must be text, json, sarif or github": {"--format", "xml", file},
-		"--at needs a time":                            {"--at", "tomorrow", file},
+		"--at: \"tomorrow\" is not a time":             {"--at", "tomorrow", file},
 	} {
 		code, stdout, stderr := run(append([]string{"lint"}, args...)...)
 		require.Equal(t, exitUsage, code)

@@ -185,7 +185,7 @@ func TestUsageErrorsExitWith2(t *testing.T) {
 		{"an option twice", []string{"eval", "--policy", file, "--opt", "a=1", "--opt", "a=2", "a"}, `--opt gives "a" twice`},
 		{"a digest that is none", []string{"eval", "--policy", file, "--digest", "sha256:1", "a"}, `--digest: "sha256:1" is not a digest`},
 		{"a digest beside another", []string{"eval", "--policy", file, "--digest", digestB, "a@" + digestA}, "beside its own"},
-		{"a time that is none", []string{"eval", "--policy", file, "--at", "2027-01-31T1:00:00Z", "a"}, "--at needs a time"},
+		{"a time that is none", []string{"eval", "--policy", file, "--at", "2027-01-31T1:00:00Z", "a"}, `--at: "2027-01-31T1:00:00Z" is not a time; write a day such as 2027-01-31`},
 		{"a format that is none", []string{"eval", "--policy", file, "--format", "yaml", "a"}, `--format must be text or json, not "yaml"`},
 		{"a reference that is none", []string{"eval", "--policy", file, "DOCKER/x"}, "needs a dot or a port"},
 		{"nothing to lint", []string{"lint"}, "give at least one policy file"},

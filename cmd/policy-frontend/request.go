@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -15,10 +14,6 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
-
-// rfc3339 is the form of a time; time.Parse takes more, such as an hour of one
-// digit (golang/go#54580).
-const rfc3339 = `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`
 
 // requestFlags are the flags that say what is decided, by which policies.
 type requestFlags struct {
@@ -39,7 +34,7 @@ func (f *requestFlags) add(cmd *cobra.Command) {
 
 // addAtFlag adds the flag for the time of a decision.
 func addAtFlag(cmd *cobra.Command, at *string) {
-	cmd.Flags().StringVar(at, "at", "", "the `TIME` to decide for, as in 2027-01-31T12:00:00Z; now if left out")
+	cmd.Flags().StringVar(at, "at", "", "the `TIME` to decide for, a day such as 2027-01-31 or 2027-01-31T12:00:00Z (default now)")
 	_ = cmd.RegisterFlagCompletionFunc("at", cobra.NoFileCompletions) // It fails only for a flag that isn't there.
 }
 
@@ -48,9 +43,9 @@ func parseAt(at string) (time.Time, error) {
 	if at == "" {
 		return time.Now(), nil
 	}
-	t, err := time.Parse(time.RFC3339, at)
-	if err != nil || !regexp.MustCompile(rfc3339).MatchString(at) {
-		return time.Time{}, fmt.Errorf("--at needs a time as in 2027-01-31T12:00:00Z, not %q", at)
+	t, err := policy.ParseTime(at)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("--at: %w", err)
 	}
 	return t, nil
 }

@@ -85,14 +85,7 @@ func TestCheckBuildRules(t *testing.T) {
 			t.Parallel()
 			p, err := policy.Parse("p", []byte(tt.doc))
 			require.NoError(t, err)
-			require.Equal(t, tt.want, list(lint.Check("p", p, lint.Options{Time: day(), Builtin: "1.28"})))
+			require.Equal(t, tt.want, list(lint.Check("p", p, lint.Options{Time: day()})))
 		})
 	}
-}
-
-func TestVersionsOfTheBuiltinAreOnlyComparedIfTheyAreKnown(t *testing.T) {
-	t.Parallel()
-	p, err := policy.Parse("p", []byte(dockerfile("dispatch: builtin, versions: \">=1.29\"")))
-	require.NoError(t, err)
-	require.Empty(t, lint.Check("p", p, lint.Options{}))
 }

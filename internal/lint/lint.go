@@ -31,9 +31,6 @@ type Finding struct {
 type Options struct {
 	// Time decides which rules have expired. At the zero time, no rule has.
 	Time time.Time
-	// Builtin is the version of the Dockerfile frontend behind dispatch: builtin, such as
-	// 1.28. If it is empty, versions aren't checked against it.
-	Builtin string
 }
 
 // Check returns the findings in a policy that [policy.Parse] or [policy.Load] read from
@@ -65,7 +62,6 @@ type checker struct {
 	file    string
 	policy  *policy.Policy
 	at      time.Time
-	builtin string
 	rules   []rule
 	aliases []alias
 	limits  []names
@@ -76,7 +72,7 @@ type checker struct {
 
 func newChecker(file string, p *policy.Policy, o Options) *checker {
 	c := &checker{
-		file: file, policy: p, at: o.Time, builtin: o.Builtin,
+		file: file, policy: p, at: o.Time,
 		rules: readRules(p), aliases: readAliases(p), limits: parseAll(p.Limits.Patterns()),
 	}
 	c.shadows = newShadows(c.rules, o.Time)
