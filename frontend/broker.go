@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // broker serves the gateway API to one inner frontend. It checks each call and passes it on to the
@@ -204,7 +205,7 @@ func (s *broker) checkRef(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.refs[id]; !ok {
-		return s.monitor.refuseUnknown(fmt.Sprintf("the reference %s, which isn't its own", printable(id)))
+		return s.monitor.refuseUnknown(fmt.Sprintf("the reference %s, which isn't its own", safetext.Plain(id)))
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // NewContainer makes a container for the inner frontend from the frontend's own references.
@@ -72,7 +73,7 @@ func (s *broker) container(id string) (container, error) {
 	if own, ok := s.containers[id]; ok {
 		return own, nil
 	}
-	return container{}, s.monitor.refuseUnknown(fmt.Sprintf("the container %s, which isn't its own", printable(id)))
+	return container{}, s.monitor.refuseUnknown(fmt.Sprintf("the container %s, which isn't its own", safetext.Plain(id)))
 }
 
 // ReleaseContainer ends a container of the inner frontend.

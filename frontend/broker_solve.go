@@ -12,6 +12,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -152,13 +153,13 @@ func withoutDefinitions(res *gwpb.Result) {
 // by the rules for both frontends.
 func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Result, error) {
 	if req.Frontend != gatewayFrontend {
-		return nil, s.monitor.refuseUnknown(fmt.Sprintf("the daemon's own frontend %s", printable(req.Frontend)))
+		return nil, s.monitor.refuseUnknown(fmt.Sprintf("the daemon's own frontend %s", safetext.Plain(req.Frontend)))
 	}
 	if err := s.monitor.cacheImports(req.CacheImports); err != nil {
 		return nil, err
 	}
 	source := req.FrontendOpt[optionkeys.Source]
-	r := request{written: printable(source), cmdline: req.FrontendOpt[optionkeys.Cmdline], origin: origin{kind: fromFrontend, filename: s.name}}
+	r := request{written: safetext.Plain(source), cmdline: req.FrontendOpt[optionkeys.Cmdline], origin: origin{kind: fromFrontend, filename: s.name}}
 	ref, err := imageref.Parse(source)
 	if err != nil {
 		return nil, s.build.refuse(r, err)
@@ -169,7 +170,7 @@ func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.R
 	}
 	for k, v := range req.FrontendOpt {
 		if !gatewayopts.Writable(k, v) {
-			return nil, s.monitor.refuseUnknown("a frontend with the option " + printable(k) + ", which can't be passed on unchanged")
+			return nil, s.monitor.refuseUnknown("a frontend with the option " + safetext.Plain(k) + ", which can't be passed on unchanged")
 		}
 	}
 	inner := s.build.nest(req.FrontendOpt, req.FrontendInputs)

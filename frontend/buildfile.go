@@ -12,6 +12,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // directive is a request for a frontend as a build writes it: REFERENCE [args…].
@@ -107,7 +108,7 @@ type origin struct {
 func (o origin) String() string {
 	switch {
 	case o.kind == fromFile && len(o.where) > 0:
-		return fmt.Sprintf("line %d of %s", max(1, o.where[0].Start.Line), printable(o.filename))
+		return fmt.Sprintf("line %d of %s", max(1, o.where[0].Start.Line), safetext.Plain(o.filename))
 	case o.kind == fromSyntaxArg:
 		return "the build-arg BUILDKIT_SYNTAX"
 	case o.kind == fromDefault:
@@ -116,9 +117,9 @@ func (o origin) String() string {
 		return ""
 	case o.kind == fromStep:
 		line := o.place.Ranges[0].GetStart().GetLine()
-		return fmt.Sprintf("line %d of %s", line, printable(o.place.Info.GetFilename()))
+		return fmt.Sprintf("line %d of %s", line, safetext.Plain(o.place.Info.GetFilename()))
 	case o.kind == fromFrontend:
-		return "the frontend " + printable(o.filename)
+		return "the frontend " + safetext.Plain(o.filename)
 	case o.kind == fromInner:
 		return "the frontend, which names no line"
 	default:

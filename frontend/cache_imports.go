@@ -9,6 +9,7 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -28,7 +29,7 @@ func (m *monitor) cacheImports(entries []*gwpb.CacheOptionsEntry) error {
 			known = known || (n.Type == e.GetType() && maps.Equal(n.Attrs, e.GetAttrs()))
 		}
 		if !known {
-			return m.refuseUnknown(fmt.Sprintf("a build cache of type %s that the client didn't name", printable(e.GetType())))
+			return m.refuseUnknown(fmt.Sprintf("a build cache of type %s that the client didn't name", safetext.Plain(e.GetType())))
 		}
 	}
 	if m.outer != nil { // whose obligations may remove a cache

@@ -6,6 +6,7 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -38,7 +39,7 @@ func (r *refusal) Error() string { return r.decision.Reason }
 
 // refuse makes a refusal for a reason that isn't a rule's.
 func (b *build) refuse(r request, reason error) *refusal {
-	return &refusal{origin: r.origin, decision: b.layers.Refuse(r.written, legible(reason.Error()))}
+	return &refusal{origin: r.origin, decision: b.layers.Refuse(r.written, safetext.Lines(reason.Error()))}
 }
 
 // deny makes the error that carries a refusal to the client. buildctl and buildx print the snippet

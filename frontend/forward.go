@@ -12,6 +12,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // forward runs the inner frontend by a nested solve with frontend=gateway.v0. It returns the result
@@ -99,7 +100,7 @@ func marshalInputs(ctx context.Context, c client.Client) (map[string]*pb.Definit
 	for name, st := range states {
 		def, err := st.Marshal(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("frontend input %s: %w", printable(name), err)
+			return nil, fmt.Errorf("frontend input %s: %w", safetext.Plain(name), err)
 		}
 		inputs[name] = def.ToPB()
 	}

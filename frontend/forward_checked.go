@@ -7,6 +7,8 @@ import (
 
 	"github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // forwardChecked runs a nested solve and checks its result before returning it.
@@ -72,7 +74,7 @@ func (b *build) solveGuarded(ctx context.Context, ref *gwpb.Ref, imports []*gwpb
 	}
 	solved := resp.GetResult().GetRef()
 	if solved.GetId() == "" {
-		return nil, fmt.Errorf("internal: the daemon solved %s to nothing", printable(ref.Id))
+		return nil, fmt.Errorf("internal: the daemon solved %s to nothing", safetext.Plain(ref.Id))
 	}
 	return solved, nil
 }

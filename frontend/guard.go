@@ -12,6 +12,7 @@ import (
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -61,7 +62,7 @@ func (g *guard) addSource(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) 
 	}
 	if !utf8.ValidString(op.GetIdentifier()) || strings.ContainsRune(op.GetIdentifier(), utf8.RuneError) {
 		// A selector can't tell its bytes apart.
-		return fmt.Errorf("%s, whose name isn't readable text", printable(op.GetIdentifier()))
+		return fmt.Errorf("%s, whose name isn't readable text", safetext.Plain(op.GetIdentifier()))
 	}
 	if bundle := llbops.Bundle(op); bundle != nil && f.Git == nil {
 		op = bundle // the daemon evaluates it as a separate source
@@ -127,7 +128,7 @@ func (g *guard) policies() ([]*spb.Policy, error) {
 	for _, from := range slices.Sorted(maps.Keys(g.convert)) {
 		if to := g.convert[from]; g.convert[to] != "" { // the daemon would convert it twice
 			return nil, fmt.Errorf(
-				"%s together with its replacement %s, which has another replacement", printable(from), printable(to))
+				"%s together with its replacement %s, which has another replacement", safetext.Plain(from), safetext.Plain(to))
 		}
 	}
 	rules := slices.Clone(g.converts)

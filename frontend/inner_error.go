@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 var errNoResult = errors.New("it ended without a result")
@@ -40,4 +42,4 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (t *tail) String() string { return legible(string(bytes.TrimSpace(t.buf))) }
+func (t *tail) String() string { return safetext.Lines(string(bytes.TrimSpace(t.buf))) }

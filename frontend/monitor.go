@@ -13,6 +13,7 @@ import (
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -69,7 +70,7 @@ func (m *monitor) definition(ctx context.Context, def *pb.Definition) ([]*spb.Po
 	g := newGuard(m.inner.decision)
 	for f, err := range llbops.FromDefinition(def) {
 		if err != nil {
-			return nil, m.refuseUnknown("a definition that can't be read: " + legible(err.Error()))
+			return nil, m.refuseUnknown("a definition that can't be read: " + safetext.Lines(err.Error()))
 		}
 		ruling, err := m.check(ctx, f.Fact, f.Place)
 		if err != nil {

@@ -12,6 +12,8 @@ import (
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"google.golang.org/grpc/status"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // Numbers of a process's file descriptors.
@@ -139,7 +141,7 @@ type exitError struct {
 
 func (e *exitError) Error() string {
 	if e.code == gwpb.UnknownExitStatus && e.cause != nil {
-		return legible(e.cause.Error())
+		return safetext.Lines(e.cause.Error())
 	}
 	return fmt.Sprintf("exit code %d", e.code)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/moby/buildkit/frontend/gateway/client"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -43,7 +44,7 @@ func statement(d policy.Decision, askedBy string) string {
 	if d.Requested == "" {
 		fmt.Fprintf(&b, "every frontend is %s: %s", verdict, d.Reason)
 	} else {
-		fmt.Fprintf(&b, "frontend %s is %s: %s", printable(d.Requested), verdict, d.Reason)
+		fmt.Fprintf(&b, "frontend %s is %s: %s", safetext.Plain(d.Requested), verdict, d.Reason)
 	}
 	line := func(label, text string) {
 		if text != "" {
@@ -71,10 +72,10 @@ func statement(d policy.Decision, askedBy string) string {
 		line("allowed", cmp.Or(strings.Join(d.Allowed, ", "), "nothing"))
 	}
 	for _, k := range d.Obligations.Strip {
-		line("removes", printable(k)) // a client wrote it
+		line("removes", safetext.Plain(k)) // a client wrote it
 	}
 	for _, k := range slices.Sorted(maps.Keys(d.Obligations.Force)) {
-		line("sets", k+"="+printable(d.Obligations.Force[k]))
+		line("sets", k+"="+safetext.Plain(d.Obligations.Force[k]))
 	}
 	line("contact", d.Contact)
 	return b.String()
@@ -119,7 +120,7 @@ func (b *build) warn(ctx context.Context, a admitted) {
 	for _, k := range b.opts.Unknown() {
 		b.warnAt(ctx, fmt.Sprintf(
 			"the policy frontend doesn't know the build-arg %s, so it has no effect (known: %s)",
-			printable(optionkeys.ArgName(k)), optionkeys.ArgName(optionkeys.Overlay)), client.WarnOpts{Level: 1})
+			safetext.Plain(optionkeys.ArgName(k)), optionkeys.ArgName(optionkeys.Overlay)), client.WarnOpts{Level: 1})
 	}
 }
 

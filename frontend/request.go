@@ -8,6 +8,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -43,7 +44,7 @@ func firstRequest(rs []request) request {
 func findRequests(ctx context.Context, o gatewayopts.Options, file *buildFile, defaultFrontend string) ([]request, error) {
 	self, err := o.Self()
 	if err != nil {
-		return nil, fmt.Errorf("the source option %s isn't a reference of the policy frontend: %w", printable(o.SelfRef()), err)
+		return nil, fmt.Errorf("the source option %s isn't a reference of the policy frontend: %w", safetext.Plain(o.SelfRef()), err)
 	}
 
 	var found []directive
@@ -85,12 +86,12 @@ const maxCmdline = 4096
 // request reads a directive. A request that comes with an error is good for messages only.
 func (d directive) request() (request, error) {
 	written, _, _ := strings.Cut(d.value, " ")
-	r := request{written: printable(written), cmdline: d.value, origin: d.origin}
+	r := request{written: safetext.Plain(written), cmdline: d.value, origin: d.origin}
 	switch {
 	case len(d.value) > maxCmdline:
 		return r, fmt.Errorf("the directive has %d bytes, more than %d", len(d.value), maxCmdline)
-	case legible(d.value) != d.value || strings.Contains(d.value, "\n"):
-		return r, fmt.Errorf("the directive %s has characters that can't be printed", printable(d.value))
+	case safetext.Lines(d.value) != d.value || strings.Contains(d.value, "\n"):
+		return r, fmt.Errorf("the directive %s has characters that can't be printed", safetext.Plain(d.value))
 	}
 	var err error
 	r.ref, err = imageref.Parse(written)

@@ -14,6 +14,7 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -96,7 +97,7 @@ func scannerOf(opts map[string]string, res *gwpb.Result) (string, error) {
 	}
 	named, err := reference.ParseNormalizedNamed(sbom["generator"])
 	if err != nil {
-		return "", fmt.Errorf("an SBOM by %s, which isn't an image reference", printable(sbom["generator"]))
+		return "", fmt.Errorf("an SBOM by %s, which isn't an image reference", safetext.Plain(sbom["generator"]))
 	}
 	return reference.TagNameOnly(named).String(), nil
 }

@@ -34,8 +34,7 @@ func list(one, many string, items []string) string {
 	if len(shown) < len(items) {
 		return many + " " + strings.Join(shown, ", ") + " and others"
 	}
-	last := len(shown) - 1
-	return many + " " + strings.Join(shown[:last], ", ") + " or " + shown[last]
+	return many + " " + safetext.Or(shown)
 }
 
 // candidate is a name or pattern for which there is an allow rule.

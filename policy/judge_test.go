@@ -100,7 +100,7 @@ func TestJudgeImages(t *testing.T) {
 		{"several objections", `{images: {allow: [b], requireDigest: true}}`, image("c:1"), `rule "a" refuses the image c:1: it allows only b (build.images.allow) (and 1 more)`},
 		{
 			"an image too long to be converted", `{images: {convert: [{from: "docker.io/**", to: "mirror.example/` + strings.Repeat("x", 200) + `/**"}]}}`, image("docker.io/" + strings.Repeat("y", 100)),
-			`it asks for an image that can't be converted: "mirror.example/` + strings.Repeat("x", 105) + `…" is not an image reference: repository name must not be more than 255 characters`,
+			`it asks for an image that can't be converted: "mirror.example/` + strings.Repeat("x", 185) + `…" is not an image reference: repository name must not be more than 255 characters`,
 		},
 		{"an over-long reference", some, image(strings.Repeat("x", 2000)), `it asks for an image that can't be judged: the reference has 2000 bytes, more than 1024`},
 	})

@@ -111,7 +111,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a problem after a byte order mark", "\ufeffid: x\n", "p:1:1: the version is missing"},
 		{"a problem further on after a byte order mark", "\ufeffversion: 2\n", "p:1:10: version 2"},
 		{"a wrong byte after a byte order mark", "\ufeffa\xff", "p:1:2: the document is not UTF-8"},
-		{"a very long value is not repeated in full", "version: 1\ndefault: " + strings.Repeat("x", 5000) + "\n", `not "` + strings.Repeat("x", 120) + `…"`},
+		{"a very long value is not repeated in full", "version: 1\ndefault: " + strings.Repeat("x", 5000) + "\n", `not "` + strings.Repeat("x", 200) + `…"`},
 		{"a null field", "version: 1\nfrontends:\n", "p:2:11: frontends has no value"},
 		{"a null item", "version: 1\nfrontends:\n- ~\n", "p:3:3: frontends[0] has no value"},
 		{"an empty text", "version: 1\nid: \"\"\n", "p:2:5: id is empty"},

@@ -189,7 +189,7 @@ func (t *recorder) build(d Decision) {
 			continue
 		}
 		rules = true
-		step := Step{Kind: StepBuild, Layer: h.layer, Rule: DefaultRule, Reason: "what it builds is held to rules on " + conjoin(kinds)}
+		step := Step{Kind: StepBuild, Layer: h.layer, Rule: DefaultRule, Reason: "what it builds is held to rules on " + safetext.And(kinds)}
 		if h.rule != nil {
 			step.Rule, step.File, step.Line = h.rule.Name, h.rule.file, h.rule.line
 		}
@@ -206,19 +206,6 @@ func (t *recorder) build(d Decision) {
 		reason = "it is run by dispatch: forward, so that what it builds is judged when it has returned"
 	}
 	t.add(Step{Kind: StepDispatch, Verdict: d.Verdict, Reason: reason})
-}
-
-// conjoin writes kinds for a sentence: "images, git and exec".
-func conjoin(kinds []Kind) string {
-	words := make([]string, len(kinds))
-	for i, k := range kinds {
-		words[i] = string(k)
-	}
-	last := len(words) - 1
-	if last == 0 {
-		return words[0]
-	}
-	return strings.Join(words[:last], ", ") + " and " + words[last]
 }
 
 // summary says in a few words what is obliged.

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // Exit codes; scripts rely on them.
@@ -98,19 +99,14 @@ const (
 // checkFormat checks the value of a --format flag.
 func checkFormat(format string, known ...string) error {
 	if !slices.Contains(known, format) {
-		return fmt.Errorf("--format must be %s, not %q", orList(known), format)
+		return fmt.Errorf("--format must be %s, not %q", safetext.Or(known), format)
 	}
 	return nil
 }
 
-func orList(items []string) string {
-	last := len(items) - 1
-	return strings.Join(items[:last], ", ") + " or " + items[last]
-}
-
 // addFormatFlag adds the flag for the format of what is printed.
 func addFormatFlag(cmd *cobra.Command, format *string, what string, known ...string) {
-	cmd.Flags().StringVar(format, "format", *format, what+": "+orList(known))
+	cmd.Flags().StringVar(format, "format", *format, what+": "+safetext.Or(known))
 	// It fails only for a flag that isn't there.
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(known, cobra.ShellCompDirectiveNoFileComp))
 }

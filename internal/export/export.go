@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -222,16 +223,5 @@ func optionConditions(r *policy.Rule) string {
 			names = append(names, c.name)
 		}
 	}
-	switch len(names) {
-	case 0:
-		return ""
-	case 1:
-		return names[0]
-	}
-	last := len(names) - 1
-	out := names[0]
-	for _, n := range names[1:last] {
-		out += ", " + n
-	}
-	return out + " and " + names[last]
+	return safetext.And(names)
 }

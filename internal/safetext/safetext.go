@@ -14,7 +14,7 @@ import (
 )
 
 // MaxRunes is how many characters of a string messages repeat.
-const MaxRunes = 120
+const MaxRunes = 200
 
 // Printable returns s without anything that a terminal might act on. It shows at
 // most [MaxRunes] characters and marks a cut with "…".
@@ -33,9 +33,35 @@ func Printable(s string) string {
 // Quote returns [Printable] of s in double quotes.
 func Quote(s string) string { return `"` + Printable(s) + `"` }
 
+// Plain returns s as it is if it is plain text of at most [MaxRunes] characters, and
+// [Quote] of s otherwise. It also quotes an empty string.
+func Plain(s string) string {
+	if p := Printable(s); p != s || s == "" || strings.Contains(s, `"`) {
+		return `"` + p + `"`
+	}
+	return s
+}
+
 // OneLine returns s with each run of white space, line breaks included, as one
 // space.
 func OneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// maxLines is the length in bytes up to which [Lines] keeps a string.
+const maxLines = 4000
+
+// Lines returns a longer string, such as a registry's error, without anything that a
+// terminal might act on. It keeps line breaks and cuts the string after 4000 bytes.
+func Lines(s string) string {
+	if len(s) > maxLines {
+		s = s[:maxLines] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || (r != utf8.RuneError && unicode.IsGraphic(r)) {
+			return r
+		}
+		return -1
+	}, s)
+}
 
 // Check returns an error if s has more than limit bytes or a character that can't
 // be printed. With newline, line breaks are fine.
@@ -57,15 +83,21 @@ func Check(s string, limit int, newline bool) error {
 }
 
 // Or lists the items for a sentence: "a", "a or b", "a, b or c".
-func Or(items []string) string { return enumerate(items, "or") }
+func Or[T ~string](items []T) string { return enumerate(items, "or") }
 
 // And lists the items for a sentence: "a", "a and b", "a, b and c".
-func And(items []string) string { return enumerate(items, "and") }
+func And[T ~string](items []T) string { return enumerate(items, "and") }
 
-func enumerate(items []string, conjunction string) string {
-	last := len(items) - 1
-	if last < 1 {
-		return strings.Join(items, "")
+func enumerate[T ~string](items []T, conjunction string) string {
+	var b strings.Builder
+	for i, item := range items {
+		switch {
+		case i > 0 && i == len(items)-1:
+			b.WriteString(" " + conjunction + " ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(item))
 	}
-	return strings.Join(items[:last], ", ") + " " + conjunction + " " + items[last]
+	return b.String()
 }
