@@ -67,7 +67,9 @@ type bridge struct {
 }
 
 // Ping asks the daemon once for its capabilities, which don't change while it runs.
-func (b *bridge) Ping(ctx context.Context, req *gwpb.PingRequest, opts ...grpc.CallOption) (*gwpb.PongResponse, error) {
+func (b *bridge) Ping(
+	ctx context.Context, req *gwpb.PingRequest, opts ...grpc.CallOption,
+) (*gwpb.PongResponse, error) {
 	if known := b.pong.Load(); known != nil {
 		return known, nil
 	}
@@ -93,7 +95,9 @@ func (b *bridge) handOver(res *gwpb.Result) *client.Result {
 // Return ends the build. If a result was handed over, it returns that one with the metadata of the
 // placeholder. It omits the definitions of references, because the daemon knows references by their
 // ids (frontend/gateway/gateway.go, Return).
-func (b *bridge) Return(ctx context.Context, req *gwpb.ReturnRequest, opts ...grpc.CallOption) (*gwpb.ReturnResponse, error) {
+func (b *bridge) Return(
+	ctx context.Context, req *gwpb.ReturnRequest, opts ...grpc.CallOption,
+) (*gwpb.ReturnResponse, error) {
 	if handed := b.result.Load(); handed != nil && req.Result != nil {
 		handed.Metadata = req.Result.Metadata
 		req = &gwpb.ReturnRequest{Result: handed}
@@ -138,11 +142,15 @@ func dial(conn net.Conn) (*grpc.ClientConn, error) {
 // package grpcerrors do for a whole connection.
 type typedErrors struct{ grpc.ClientConnInterface }
 
-func (c typedErrors) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+func (c typedErrors) Invoke(
+	ctx context.Context, method string, args, reply any, opts ...grpc.CallOption,
+) error {
 	return grpcerrors.FromGRPC(c.ClientConnInterface.Invoke(ctx, method, args, reply, opts...))
 }
 
-func (c typedErrors) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+func (c typedErrors) NewStream(
+	ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	s, err := c.ClientConnInterface.NewStream(ctx, desc, method, opts...)
 	return s, grpcerrors.ToGRPC(ctx, err)
 }

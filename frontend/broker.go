@@ -3,7 +3,6 @@ package frontend
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -38,7 +37,7 @@ type broker struct {
 	stop    context.CancelCauseFunc // ends the inner frontend
 
 	mu         sync.Mutex
-	refs       map[string]*pb.Definition // by id; the value is nil unless another frontend may build on the reference
+	refs       map[string]*pb.Definition // by id; nil unless another frontend may build on it
 	keptBytes  int                       // bytes of the definitions in refs
 	containers map[string]container      // by the id that the frontend gave
 	returned   chan struct{}             // closed by Return
@@ -49,7 +48,8 @@ type broker struct {
 func (b *build) newBroker(name string, m *monitor, stop context.CancelCauseFunc) *broker {
 	return &broker{
 		name: name, build: b, daemon: b.bridge.raw, monitor: m, stop: stop,
-		refs: map[string]*pb.Definition{}, containers: map[string]container{}, returned: make(chan struct{}),
+		refs: map[string]*pb.Definition{}, containers: map[string]container{},
+		returned: make(chan struct{}),
 	}
 }
 
@@ -71,8 +71,11 @@ func (s *broker) errorFor(ctx context.Context, err error) error {
 
 // rejectUnknown refuses calls with fields that this program doesn't know. After a refusal it
 // refuses every call but Return. It is a grpc.UnaryServerInterceptor.
-func (s *broker) rejectUnknown(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	if err := s.monitor.refused(); err != nil && info.FullMethod != gwpb.LLBBridge_Return_FullMethodName {
+func (s *broker) rejectUnknown(
+	ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler,
+) (any, error) {
+	isReturn := info.FullMethod == gwpb.LLBBridge_Return_FullMethodName
+	if err := s.monitor.refused(); err != nil && !isReturn {
 		select { // an immediate answer could overtake the one that tells the frontend its line
 		case <-ctx.Done():
 		case <-time.After(refusalGrace):
@@ -80,7 +83,8 @@ func (s *broker) rejectUnknown(ctx context.Context, req any, info *grpc.UnarySer
 		return nil, s.errorFor(ctx, err)
 	}
 	if m, ok := req.(proto.Message); ok && llbops.HasUnknownFields(m) {
-		return nil, s.errorFor(ctx, s.monitor.refuseUnknown("a call of "+path.Base(info.FullMethod)+" with fields that this version doesn't know"))
+		return nil, s.errorFor(ctx, s.monitor.refuseUnknown(
+			"a call of %s with fields that this version doesn't know", path.Base(info.FullMethod)))
 	}
 	return handle(ctx, req)
 }
@@ -130,11 +134,14 @@ const maxDetails = 100
 
 // Return takes the inner frontend's result. When the frontend has ended, it becomes the build's
 // result.
-func (s *broker) Return(ctx context.Context, req *gwpb.ReturnRequest) (*gwpb.ReturnResponse, error) {
+func (s *broker) Return(
+	ctx context.Context, req *gwpb.ReturnRequest,
+) (*gwpb.ReturnResponse, error) {
 	var failure error
 	switch {
 	case (req.Result == nil) == (req.Error == nil):
-		return nil, status.Error(codes.InvalidArgument, "a frontend must return either a result or an error")
+		return nil, status.Error(codes.InvalidArgument,
+			"a frontend must return either a result or an error")
 	case req.Error != nil:
 		req.Error.Details = req.Error.Details[:min(len(req.Error.Details), maxDetails)]
 		failure = grpcerrors.FromGRPC(status.ErrorProto(req.Error))
@@ -205,7 +212,7 @@ func (s *broker) checkRef(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.refs[id]; !ok {
-		return s.monitor.refuseUnknown(fmt.Sprintf("the reference %s, which isn't its own", safetext.Plain(id)))
+		return s.monitor.refuseUnknown("the reference %s, which isn't its own", safetext.Plain(id))
 	}
 	return nil
 }

@@ -137,13 +137,17 @@ type lostContainers struct {
 	released atomic.Pointer[string]
 }
 
-func (d *lostContainers) NewContainer(ctx context.Context, req *gwpb.NewContainerRequest, _ ...grpc.CallOption) (*gwpb.NewContainerResponse, error) {
+func (d *lostContainers) NewContainer(
+	ctx context.Context, req *gwpb.NewContainerRequest, _ ...grpc.CallOption,
+) (*gwpb.NewContainerResponse, error) {
 	d.made = req.ContainerID
 	d.leave()
 	return nil, ctx.Err()
 }
 
-func (d *lostContainers) ReleaseContainer(ctx context.Context, req *gwpb.ReleaseContainerRequest, _ ...grpc.CallOption) (*gwpb.ReleaseContainerResponse, error) {
+func (d *lostContainers) ReleaseContainer(
+	ctx context.Context, req *gwpb.ReleaseContainerRequest, _ ...grpc.CallOption,
+) (*gwpb.ReleaseContainerResponse, error) {
 	d.released.Store(&req.ContainerID)
 	return &gwpb.ReleaseContainerResponse{}, ctx.Err()
 }

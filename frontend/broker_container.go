@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -18,7 +17,9 @@ import (
 )
 
 // NewContainer makes a container for the inner frontend from the frontend's own references.
-func (s *broker) NewContainer(ctx context.Context, req *gwpb.NewContainerRequest) (*gwpb.NewContainerResponse, error) {
+func (s *broker) NewContainer(
+	ctx context.Context, req *gwpb.NewContainerRequest,
+) (*gwpb.NewContainerResponse, error) {
 	if err := s.monitor.container(ctx, req, nil); err != nil {
 		return nil, s.errorFor(ctx, err)
 	}
@@ -73,11 +74,14 @@ func (s *broker) container(id string) (container, error) {
 	if own, ok := s.containers[id]; ok {
 		return own, nil
 	}
-	return container{}, s.monitor.refuseUnknown(fmt.Sprintf("the container %s, which isn't its own", safetext.Plain(id)))
+	err := s.monitor.refuseUnknown("the container %s, which isn't its own", safetext.Plain(id))
+	return container{}, err
 }
 
 // ReleaseContainer ends a container of the inner frontend.
-func (s *broker) ReleaseContainer(ctx context.Context, req *gwpb.ReleaseContainerRequest) (*gwpb.ReleaseContainerResponse, error) {
+func (s *broker) ReleaseContainer(
+	ctx context.Context, req *gwpb.ReleaseContainerRequest,
+) (*gwpb.ReleaseContainerResponse, error) {
 	c, err := s.container(req.ContainerID)
 	if err != nil {
 		return nil, s.errorFor(ctx, err)
@@ -103,7 +107,9 @@ func (s *broker) releaseContainers(ctx context.Context) {
 }
 
 // ReadFileContainer reads a file in a container of the inner frontend.
-func (s *broker) ReadFileContainer(ctx context.Context, req *gwpb.ReadFileRequest) (*gwpb.ReadFileResponse, error) {
+func (s *broker) ReadFileContainer(
+	ctx context.Context, req *gwpb.ReadFileRequest,
+) (*gwpb.ReadFileResponse, error) {
 	c, err := s.container(req.Ref)
 	if err != nil {
 		return nil, s.errorFor(ctx, err)
@@ -113,7 +119,9 @@ func (s *broker) ReadFileContainer(ctx context.Context, req *gwpb.ReadFileReques
 }
 
 // ReadDirContainer lists a directory in a container of the inner frontend.
-func (s *broker) ReadDirContainer(ctx context.Context, req *gwpb.ReadDirRequest) (*gwpb.ReadDirResponse, error) {
+func (s *broker) ReadDirContainer(
+	ctx context.Context, req *gwpb.ReadDirRequest,
+) (*gwpb.ReadDirResponse, error) {
 	c, err := s.container(req.Ref)
 	if err != nil {
 		return nil, s.errorFor(ctx, err)
@@ -123,7 +131,9 @@ func (s *broker) ReadDirContainer(ctx context.Context, req *gwpb.ReadDirRequest)
 }
 
 // StatFileContainer describes a file in a container of the inner frontend.
-func (s *broker) StatFileContainer(ctx context.Context, req *gwpb.StatFileRequest) (*gwpb.StatFileResponse, error) {
+func (s *broker) StatFileContainer(
+	ctx context.Context, req *gwpb.StatFileRequest,
+) (*gwpb.StatFileResponse, error) {
 	c, err := s.container(req.Ref)
 	if err != nil {
 		return nil, s.errorFor(ctx, err)
@@ -192,7 +202,8 @@ func (s *broker) checkProcess(ctx context.Context, msg *gwpb.ExecMessage) error 
 	if err != nil {
 		return err
 	}
-	if err := s.monitor.container(ctx, &gwpb.NewContainerRequest{Network: c.network}, init); err != nil {
+	made := &gwpb.NewContainerRequest{Network: c.network}
+	if err := s.monitor.container(ctx, made, init); err != nil {
 		return err
 	}
 	init.ContainerID = c.id

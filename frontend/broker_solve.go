@@ -2,7 +2,6 @@ package frontend
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/distribution/reference"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -17,7 +16,9 @@ import (
 )
 
 // ResolveSourceMeta asks the daemon about a source that the inner frontend may use.
-func (s *broker) ResolveSourceMeta(ctx context.Context, req *gwpb.ResolveSourceMetaRequest) (*gwpb.ResolveSourceMetaResponse, error) {
+func (s *broker) ResolveSourceMeta(
+	ctx context.Context, req *gwpb.ResolveSourceMetaRequest,
+) (*gwpb.ResolveSourceMetaResponse, error) {
 	if req.GetImage().GetAttestationChain() || len(req.GetImage().GetResolveAttestations()) > 0 {
 		// The daemon reads whatever the registry holds as attestations. Some releases
 		// crash on it (v0.34.2, source/containerimage/source.go).
@@ -35,7 +36,9 @@ func (s *broker) ResolveSourceMeta(ctx context.Context, req *gwpb.ResolveSourceM
 const resolverOCILayout = 1
 
 // ResolveImageConfig serves frontends that are older than ResolveSourceMeta.
-func (s *broker) ResolveImageConfig(ctx context.Context, req *gwpb.ResolveImageConfigRequest) (*gwpb.ResolveImageConfigResponse, error) {
+func (s *broker) ResolveImageConfig(
+	ctx context.Context, req *gwpb.ResolveImageConfigRequest,
+) (*gwpb.ResolveImageConfigResponse, error) {
 	// As the daemon does (client/llb/sourceresolver/imageresolver.go).
 	if full, err := reference.ParseNormalizedNamed(req.Ref); err == nil {
 		req.Ref = full.String()
@@ -61,7 +64,8 @@ func (s *broker) Solve(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Solve
 	case req.Final:
 		return nil, s.errorFor(ctx, s.monitor.refuseUnknown("a result in an obsolete form (Final)"))
 	case req.Frontend != "" && req.Definition != nil:
-		return nil, status.Error(codes.InvalidArgument, "a solve must have either a definition or a frontend")
+		return nil, status.Error(codes.InvalidArgument,
+			"a solve must have either a definition or a frontend")
 	case req.Frontend != "":
 		res, err := s.runNested(ctx, req)
 		if err != nil {
@@ -95,7 +99,10 @@ func (s *broker) Solve(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Solve
 	if ref.Id != "" {
 		ref.Def = req.Definition
 	}
-	return s.solveResponse(req, &gwpb.Result{Result: &gwpb.Result_Ref{Ref: ref}, Metadata: resp.GetResult().GetMetadata()})
+	return s.solveResponse(req, &gwpb.Result{
+		Result:   &gwpb.Result_Ref{Ref: ref},
+		Metadata: resp.GetResult().GetMetadata(),
+	})
 }
 
 // evaluate builds the result of another frontend if the request says so.
@@ -115,7 +122,9 @@ func (s *broker) evaluate(ctx context.Context, req *gwpb.SolveRequest, res *gwpb
 }
 
 // solveResponse answers a solve in the form that the request wants.
-func (s *broker) solveResponse(req *gwpb.SolveRequest, res *gwpb.Result) (*gwpb.SolveResponse, error) {
+func (s *broker) solveResponse(
+	req *gwpb.SolveRequest, res *gwpb.Result,
+) (*gwpb.SolveResponse, error) {
 	if res.Result == nil {
 		res.Result = &gwpb.Result_Ref{Ref: &gwpb.Ref{}}
 	}
@@ -153,13 +162,17 @@ func withoutDefinitions(res *gwpb.Result) {
 // by the rules for both frontends.
 func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Result, error) {
 	if req.Frontend != gatewayFrontend {
-		return nil, s.monitor.refuseUnknown(fmt.Sprintf("the daemon's own frontend %s", safetext.Plain(req.Frontend)))
+		return nil, s.monitor.refuseUnknown("the daemon's own frontend %s", safetext.Plain(req.Frontend))
 	}
 	if err := s.monitor.cacheImports(req.CacheImports); err != nil {
 		return nil, err
 	}
 	source := req.FrontendOpt[optionkeys.Source]
-	r := request{written: safetext.Plain(source), cmdline: req.FrontendOpt[optionkeys.Cmdline], origin: origin{kind: fromFrontend, filename: s.name}}
+	r := request{
+		written: safetext.Plain(source),
+		cmdline: req.FrontendOpt[optionkeys.Cmdline],
+		origin:  origin{kind: fromFrontend, filename: s.name},
+	}
 	ref, err := imageref.Parse(source)
 	if err != nil {
 		return nil, s.build.refuse(r, err)
@@ -170,14 +183,16 @@ func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.R
 	}
 	for k, v := range req.FrontendOpt {
 		if !gatewayopts.Writable(k, v) {
-			return nil, s.monitor.refuseUnknown("a frontend with the option " + safetext.Plain(k) + ", which can't be passed on unchanged")
+			return nil, s.monitor.refuseUnknown(
+				"a frontend with the option %s, which can't be passed on unchanged", safetext.Plain(k))
 		}
 	}
 	inner := s.build.nest(req.FrontendOpt, req.FrontendInputs)
 	for _, name := range inner.opts.NamedContexts() {
 		if named, err := imageref.Parse(name); err == nil && named.SameRepository(ref) {
-			return nil, s.monitor.refuseUnknown(fmt.Sprintf(
-				"the frontend %s through a named context that overrides it; ask for the image itself", ref.Familiar()))
+			return nil, s.monitor.refuseUnknown(
+				"the frontend %s through a named context that overrides it; ask for the image",
+				ref.Familiar())
 		}
 	}
 	chosen, err := inner.authorize(ctx, r)
@@ -197,7 +212,9 @@ func (b *build) nest(opts map[string]string, inputs map[string]*pb.Definition) *
 }
 
 // ReadFile reads a file of a reference.
-func (s *broker) ReadFile(ctx context.Context, req *gwpb.ReadFileRequest) (*gwpb.ReadFileResponse, error) {
+func (s *broker) ReadFile(
+	ctx context.Context, req *gwpb.ReadFileRequest,
+) (*gwpb.ReadFileResponse, error) {
 	if err := s.checkRef(req.Ref); err != nil {
 		return nil, s.errorFor(ctx, err)
 	}
@@ -205,7 +222,9 @@ func (s *broker) ReadFile(ctx context.Context, req *gwpb.ReadFileRequest) (*gwpb
 }
 
 // ReadDir lists a directory of a reference.
-func (s *broker) ReadDir(ctx context.Context, req *gwpb.ReadDirRequest) (*gwpb.ReadDirResponse, error) {
+func (s *broker) ReadDir(
+	ctx context.Context, req *gwpb.ReadDirRequest,
+) (*gwpb.ReadDirResponse, error) {
 	if err := s.checkRef(req.Ref); err != nil {
 		return nil, s.errorFor(ctx, err)
 	}
@@ -213,7 +232,9 @@ func (s *broker) ReadDir(ctx context.Context, req *gwpb.ReadDirRequest) (*gwpb.R
 }
 
 // StatFile describes a file of a reference.
-func (s *broker) StatFile(ctx context.Context, req *gwpb.StatFileRequest) (*gwpb.StatFileResponse, error) {
+func (s *broker) StatFile(
+	ctx context.Context, req *gwpb.StatFileRequest,
+) (*gwpb.StatFileResponse, error) {
 	if err := s.checkRef(req.Ref); err != nil {
 		return nil, s.errorFor(ctx, err)
 	}
@@ -221,7 +242,9 @@ func (s *broker) StatFile(ctx context.Context, req *gwpb.StatFileRequest) (*gwpb
 }
 
 // Evaluate builds a reference.
-func (s *broker) Evaluate(ctx context.Context, req *gwpb.EvaluateRequest) (*gwpb.EvaluateResponse, error) {
+func (s *broker) Evaluate(
+	ctx context.Context, req *gwpb.EvaluateRequest,
+) (*gwpb.EvaluateResponse, error) {
 	if err := s.checkRef(req.Ref); err != nil {
 		return nil, s.errorFor(ctx, err)
 	}

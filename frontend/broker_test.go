@@ -33,20 +33,28 @@ func pass[T any](d *fakeDaemon, req proto.Message, answer T) (T, error) {
 	return answer, nil
 }
 
-func (d *fakeDaemon) Ping(context.Context, *gwpb.PingRequest, ...grpc.CallOption) (*gwpb.PongResponse, error) {
+func (d *fakeDaemon) Ping(
+	context.Context, *gwpb.PingRequest, ...grpc.CallOption,
+) (*gwpb.PongResponse, error) {
 	newer := &apicapspb.APICap{ID: "source.from.the.future", Enabled: true}
 	return &gwpb.PongResponse{FrontendAPICaps: append(gwpb.Caps.All(), newer), LLBCaps: append(pb.Caps.All(), newer)}, nil
 }
 
-func (d *fakeDaemon) ResolveSourceMeta(_ context.Context, req *gwpb.ResolveSourceMetaRequest, _ ...grpc.CallOption) (*gwpb.ResolveSourceMetaResponse, error) {
+func (d *fakeDaemon) ResolveSourceMeta(
+	_ context.Context, req *gwpb.ResolveSourceMetaRequest, _ ...grpc.CallOption,
+) (*gwpb.ResolveSourceMetaResponse, error) {
 	return pass(d, req, &gwpb.ResolveSourceMetaResponse{Source: req.Source})
 }
 
-func (d *fakeDaemon) ResolveImageConfig(_ context.Context, req *gwpb.ResolveImageConfigRequest, _ ...grpc.CallOption) (*gwpb.ResolveImageConfigResponse, error) {
+func (d *fakeDaemon) ResolveImageConfig(
+	_ context.Context, req *gwpb.ResolveImageConfigRequest, _ ...grpc.CallOption,
+) (*gwpb.ResolveImageConfigResponse, error) {
 	return pass(d, req, &gwpb.ResolveImageConfigResponse{Ref: req.Ref})
 }
 
-func (d *fakeDaemon) Solve(_ context.Context, req *gwpb.SolveRequest, _ ...grpc.CallOption) (*gwpb.SolveResponse, error) {
+func (d *fakeDaemon) Solve(
+	_ context.Context, req *gwpb.SolveRequest, _ ...grpc.CallOption,
+) (*gwpb.SolveResponse, error) {
 	res := &gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "solved"}}
 	if req.AllowResultArrayRef {
 		res.Result = &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved", Def: req.Definition}}
@@ -54,31 +62,45 @@ func (d *fakeDaemon) Solve(_ context.Context, req *gwpb.SolveRequest, _ ...grpc.
 	return pass(d, req, &gwpb.SolveResponse{Result: res})
 }
 
-func (d *fakeDaemon) ReadFile(_ context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption) (*gwpb.ReadFileResponse, error) {
+func (d *fakeDaemon) ReadFile(
+	_ context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption,
+) (*gwpb.ReadFileResponse, error) {
 	return pass(d, req, &gwpb.ReadFileResponse{Data: []byte("data")})
 }
 
-func (d *fakeDaemon) ReadDir(_ context.Context, req *gwpb.ReadDirRequest, _ ...grpc.CallOption) (*gwpb.ReadDirResponse, error) {
+func (d *fakeDaemon) ReadDir(
+	_ context.Context, req *gwpb.ReadDirRequest, _ ...grpc.CallOption,
+) (*gwpb.ReadDirResponse, error) {
 	return pass(d, req, &gwpb.ReadDirResponse{})
 }
 
-func (d *fakeDaemon) StatFile(_ context.Context, req *gwpb.StatFileRequest, _ ...grpc.CallOption) (*gwpb.StatFileResponse, error) {
+func (d *fakeDaemon) StatFile(
+	_ context.Context, req *gwpb.StatFileRequest, _ ...grpc.CallOption,
+) (*gwpb.StatFileResponse, error) {
 	return pass(d, req, &gwpb.StatFileResponse{})
 }
 
-func (d *fakeDaemon) Evaluate(_ context.Context, req *gwpb.EvaluateRequest, _ ...grpc.CallOption) (*gwpb.EvaluateResponse, error) {
+func (d *fakeDaemon) Evaluate(
+	_ context.Context, req *gwpb.EvaluateRequest, _ ...grpc.CallOption,
+) (*gwpb.EvaluateResponse, error) {
 	return pass(d, req, &gwpb.EvaluateResponse{})
 }
 
-func (d *fakeDaemon) NewContainer(_ context.Context, req *gwpb.NewContainerRequest, _ ...grpc.CallOption) (*gwpb.NewContainerResponse, error) {
+func (d *fakeDaemon) NewContainer(
+	_ context.Context, req *gwpb.NewContainerRequest, _ ...grpc.CallOption,
+) (*gwpb.NewContainerResponse, error) {
 	return pass(d, req, &gwpb.NewContainerResponse{})
 }
 
-func (d *fakeDaemon) ReleaseContainer(_ context.Context, req *gwpb.ReleaseContainerRequest, _ ...grpc.CallOption) (*gwpb.ReleaseContainerResponse, error) {
+func (d *fakeDaemon) ReleaseContainer(
+	_ context.Context, req *gwpb.ReleaseContainerRequest, _ ...grpc.CallOption,
+) (*gwpb.ReleaseContainerResponse, error) {
 	return pass(d, req, &gwpb.ReleaseContainerResponse{})
 }
 
-func (d *fakeDaemon) ReadFileContainer(_ context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption) (*gwpb.ReadFileResponse, error) {
+func (d *fakeDaemon) ReadFileContainer(
+	_ context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption,
+) (*gwpb.ReadFileResponse, error) {
 	return pass(d, req, &gwpb.ReadFileResponse{})
 }
 

@@ -78,7 +78,8 @@ func (f *buildFile) directive(ctx context.Context) (directive, bool) {
 	if !ok {
 		return directive{}, false
 	}
-	return directive{value: value, origin: origin{kind: fromFile, where: where, filename: src.Filename}}, true
+	from := origin{kind: fromFile, where: where, filename: src.Filename}
+	return directive{value: value, origin: from}, true
 }
 
 // originKind is the kind of place that asked for a frontend or an operation.
@@ -158,11 +159,13 @@ func sourceOf(src *dockerui.Source, where []parser.Range) *errdefs.Source {
 		Definition: src.Definition.ToPB(),
 	}}
 	for _, r := range where {
-		// BuildKit gives line 0 to the JSON form, but lines of a snippet count from 1.
-		s.Ranges = append(s.Ranges, &pb.Range{
-			Start: &pb.Position{Line: int32(max(1, r.Start.Line)), Character: int32(r.Start.Character)},
-			End:   &pb.Position{Line: int32(max(1, r.End.Line)), Character: int32(r.End.Character)},
-		})
+		s.Ranges = append(s.Ranges, &pb.Range{Start: position(r.Start), End: position(r.End)})
 	}
 	return s
+}
+
+// position converts a position in a file. BuildKit gives line 0 to the JSON form of a directive,
+// but lines of a snippet count from 1.
+func position(p parser.Position) *pb.Position {
+	return &pb.Position{Line: int32(max(1, p.Line)), Character: int32(p.Character)}
 }

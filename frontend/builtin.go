@@ -27,8 +27,8 @@ func (b *build) builtin(ctx context.Context, chosen admitted, m *monitor) (*gwpb
 	defer announced()
 	opts := b.innerOptions(chosen)
 	return b.serveInner(ctx, chosen, m, func(ctx context.Context, s *broker) error {
-		env := b.bridge.environment
-		c, err := grpcclient.New(ctx, opts, env.Session, env.Product, inProcess{broker: s}, env.Workers)
+		env, conn := b.bridge.environment, inProcess{broker: s}
+		c, err := grpcclient.New(ctx, opts, env.Session, env.Product, conn, env.Workers)
 		if err != nil {
 			return err
 		}
@@ -49,7 +49,8 @@ func (b *build) builtin(ctx context.Context, chosen admitted, m *monitor) (*gwpb
 //
 // The step runs in parallel with the build. Call wait before the build ends.
 func (b *build) announce(ctx context.Context, chosen admitted) (wait func(), err error) {
-	def, err := llb.Scratch().File(llb.Mkdir("/policy", 0o755), llb.WithCustomName(progressLine(chosen.decision))).Marshal(ctx)
+	line := llb.WithCustomName(progressLine(chosen.decision))
+	def, err := llb.Scratch().File(llb.Mkdir("/policy", 0o755), line).Marshal(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +60,10 @@ func (b *build) announce(ctx context.Context, chosen admitted) (wait func(), err
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{Definition: def.ToPB(), Evaluate: true, AllowResultReturn: true, AllowResultArrayRef: true})
+		_, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{
+			Definition: def.ToPB(), Evaluate: true,
+			AllowResultReturn: true, AllowResultArrayRef: true,
+		})
 		if err == nil { // otherwise there is no step, and the build fails for the same reason
 			b.warn(ctx, chosen)
 		}
@@ -74,12 +78,14 @@ func builtinServes(ref imageref.Reference) error {
 	const instead = "the policy runs the built-in Dockerfile frontend instead (dispatch: builtin)"
 	switch {
 	case !strings.HasSuffix(ref.Name(), dockerfileversions.Name):
-		return fmt.Errorf("%s, which serves only docker/dockerfile and mirrors of that name", instead)
+		return fmt.Errorf(
+			"%s, which serves only docker/dockerfile and mirrors of that name", instead)
 	case ref.Digest() != "":
 		return fmt.Errorf("%s, which has no digest; ask for a tag alone", instead)
 	}
 	if !dockerfileversions.Serves(ref.Tag()) {
-		return fmt.Errorf("%s, which serves the versions 1.0 to %s; ask for one of these", instead, dockerfileversions.Newest)
+		return fmt.Errorf("%s, which serves the versions 1.0 to %s; ask for one of these",
+			instead, dockerfileversions.Newest)
 	}
 	return nil
 }

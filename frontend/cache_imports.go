@@ -21,7 +21,7 @@ func (m *monitor) cacheImports(entries []*gwpb.CacheOptionsEntry) error {
 	}
 	named, err := cacheImports(m.build.opts, m.inner.decision.Obligations)
 	if err != nil {
-		return m.refuseUnknown(err.Error())
+		return m.refuseUnknown("%v", err)
 	}
 	for _, e := range entries {
 		known := false
@@ -29,7 +29,8 @@ func (m *monitor) cacheImports(entries []*gwpb.CacheOptionsEntry) error {
 			known = known || (n.Type == e.GetType() && maps.Equal(n.Attrs, e.GetAttrs()))
 		}
 		if !known {
-			return m.refuseUnknown(fmt.Sprintf("a build cache of type %s that the client didn't name", safetext.Plain(e.GetType())))
+			return m.refuseUnknown(
+				"a build cache of type %s that the client didn't name", safetext.Plain(e.GetType()))
 		}
 	}
 	if m.outer != nil { // whose obligations may remove a cache
@@ -48,7 +49,8 @@ func cacheImports(o gatewayopts.Options, by policy.Obligations) ([]*gwpb.CacheOp
 			Attrs map[string]string
 		}
 		if err := json.Unmarshal([]byte(list), &entries); err != nil {
-			return nil, fmt.Errorf("build caches with an option %s that can't be read", gatewayopts.CacheImports)
+			return nil, fmt.Errorf(
+				"build caches with an option %s that can't be read", gatewayopts.CacheImports)
 		}
 		for _, e := range entries {
 			named = append(named, &gwpb.CacheOptionsEntry{Type: e.Type, Attrs: e.Attrs})
@@ -56,7 +58,8 @@ func cacheImports(o gatewayopts.Options, by policy.Obligations) ([]*gwpb.CacheOp
 	}
 	if list := o.InnerValue(gatewayopts.CacheFrom, by); list != "" {
 		for ref := range strings.SplitSeq(list, ",") {
-			named = append(named, &gwpb.CacheOptionsEntry{Type: "registry", Attrs: map[string]string{"ref": ref}})
+			attrs := map[string]string{"ref": ref}
+			named = append(named, &gwpb.CacheOptionsEntry{Type: "registry", Attrs: attrs})
 		}
 	}
 	return named, nil

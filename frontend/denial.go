@@ -48,7 +48,8 @@ func (b *build) deny(ctx context.Context, r *refusal) error {
 	from, src := r.origin.locate(ctx, b.file)
 	var err error = &DenialError{Decision: r.decision, AskedBy: from.String(), Cause: r.cause}
 	if r.cause == nil {
-		err = policysession.WrapDenyMessages(err, []*policysession.DenyMessage{{Message: r.decision.Reason}})
+		reason := &policysession.DenyMessage{Message: r.decision.Reason}
+		err = policysession.WrapDenyMessages(err, []*policysession.DenyMessage{reason})
 	}
 	if src != nil {
 		err = errdefs.WithSource(err, src)

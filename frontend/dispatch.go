@@ -20,7 +20,9 @@ const (
 
 // dispatch runs the chosen frontend as the policy says and has all its operations checked. It
 // returns the frontend's result, and the decision with the warnings that were caused meanwhile.
-func (b *build) dispatch(ctx context.Context, chosen admitted) (*client.Result, policy.Decision, error) {
+func (b *build) dispatch(
+	ctx context.Context, chosen admitted,
+) (*client.Result, policy.Decision, error) {
 	m := b.newMonitor(chosen)
 	var res *client.Result
 	var err error
@@ -38,9 +40,12 @@ func (b *build) dispatch(ctx context.Context, chosen admitted) (*client.Result, 
 // runBrokered runs a frontend behind a broker: one that the build or another frontend asks for. For
 // the latter, it mediates even if the policy says forward, because a forwarded frontend calls the
 // daemon without a broker.
-func (b *build) runBrokered(ctx context.Context, chosen admitted, m *monitor) (*gwpb.Result, error) {
+func (b *build) runBrokered(
+	ctx context.Context, chosen admitted, m *monitor,
+) (*gwpb.Result, error) {
 	if b.bridge == nil {
-		return nil, b.refuse(chosen.request, errors.New("internal: it can't run behind a broker without the daemon's connection"))
+		return nil, b.refuse(chosen.request,
+			errors.New("internal: it can't run behind a broker without the daemon's connection"))
 	}
 	if chosen.decision.Dispatch == policy.DispatchBuiltin {
 		return b.builtin(ctx, chosen, m)
@@ -53,7 +58,9 @@ func (b *build) runBrokered(ctx context.Context, chosen admitted, m *monitor) (*
 //
 // A refusal of any operation comes first, whatever the frontend made of it. The frontend's own
 // error is next, and then the way in which it ended.
-func (b *build) serveInner(ctx context.Context, chosen admitted, m *monitor, run func(context.Context, *broker) error) (*gwpb.Result, error) {
+func (b *build) serveInner(
+	ctx context.Context, chosen admitted, m *monitor, run func(context.Context, *broker) error,
+) (*gwpb.Result, error) {
 	late := &refusal{origin: chosen.origin, decision: chosen.decision.Overrule(policy.Ruling{
 		Verdict: policy.Deny, Rule: policy.LimitsRule, Layer: policy.LayerPolicy, Messages: []string{}, Contact: chosen.decision.Contact,
 		Reason: fmt.Sprintf("%s did not end within %s, which is as long as the limits allow", chosen.pinned().Familiar(), chosen.decision.Timeout),

@@ -52,7 +52,9 @@ func (f *fakeClient) Inputs(context.Context) (map[string]llb.State, error) {
 	return map[string]llb.State{"base": llb.Image("docker.io/library/busybox:latest")}, nil
 }
 
-func (f *fakeClient) Warn(_ context.Context, step digest.Digest, msg string, _ client.WarnOpts) error {
+func (f *fakeClient) Warn(
+	_ context.Context, step digest.Digest, msg string, _ client.WarnOpts,
+) error {
 	if step == "" {
 		return errors.New("a warning without a step is never shown")
 	}
@@ -62,7 +64,9 @@ func (f *fakeClient) Warn(_ context.Context, step digest.Digest, msg string, _ c
 
 // guarded evaluates op as the daemon does: by the guard that came with the call,
 // and by the client's source policy.
-func (f *fakeClient) guarded(ctx context.Context, op *pb.SourceOp, guard *sourcepolicy.Engine) error {
+func (f *fakeClient) guarded(
+	ctx context.Context, op *pb.SourceOp, guard *sourcepolicy.Engine,
+) error {
 	for range 3 {
 		if _, err := guard.Evaluate(ctx, op); err != nil {
 			return err
@@ -77,7 +81,9 @@ func (f *fakeClient) guarded(ctx context.Context, op *pb.SourceOp, guard *source
 	return nil
 }
 
-func (f *fakeClient) ResolveSourceMetadata(ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt) (*sourceresolver.MetaResponse, error) {
+func (f *fakeClient) ResolveSourceMetadata(
+	ctx context.Context, op *pb.SourceOp, opt sourceresolver.Opt,
+) (*sourceresolver.MetaResponse, error) {
 	f.resolved = append(f.resolved, op.Identifier)
 	if f.broken != nil {
 		return nil, f.broken

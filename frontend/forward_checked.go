@@ -20,9 +20,12 @@ import (
 //
 // Before it returned, the inner frontend may already have looked up, run or read other things. Of
 // the frontends that it ran, only their part of the result can be checked.
-func (b *build) forwardChecked(ctx context.Context, req *gwpb.SolveRequest, m *monitor) (*client.Result, error) {
+func (b *build) forwardChecked(
+	ctx context.Context, req *gwpb.SolveRequest, m *monitor,
+) (*client.Result, error) {
 	if b.bridge == nil {
-		return nil, b.refuse(m.inner.request, errors.New("internal: its result can't be checked without the daemon's connection"))
+		return nil, b.refuse(m.inner.request,
+			errors.New("internal: its result can't be checked without the daemon's connection"))
 	}
 	resp, err := b.bridge.Solve(ctx, req)
 	if err != nil {
@@ -36,7 +39,7 @@ func (b *build) forwardChecked(ctx context.Context, req *gwpb.SolveRequest, m *m
 	}
 	imports, err := cacheImports(b.opts, m.inner.decision.Obligations)
 	if err != nil {
-		return nil, m.refuseUnknown(err.Error())
+		return nil, m.refuseUnknown("%v", err)
 	}
 	guarded := map[string]*gwpb.Ref{}
 	for ref := range refsOf(res) {
@@ -58,7 +61,9 @@ func (b *build) forwardChecked(ctx context.Context, req *gwpb.SolveRequest, m *m
 
 // solveGuarded checks the definition of a reference. It returns the reference to which the daemon
 // solves that definition under the resulting source policy.
-func (b *build) solveGuarded(ctx context.Context, ref *gwpb.Ref, imports []*gwpb.CacheOptionsEntry, m *monitor) (*gwpb.Ref, error) {
+func (b *build) solveGuarded(
+	ctx context.Context, ref *gwpb.Ref, imports []*gwpb.CacheOptionsEntry, m *monitor,
+) (*gwpb.Ref, error) {
 	if len(ref.GetDef().GetDef()) == 0 {
 		return nil, m.refuseUnknown("a result whose definition the daemon doesn't supply")
 	}
@@ -67,7 +72,8 @@ func (b *build) solveGuarded(ctx context.Context, ref *gwpb.Ref, imports []*gwpb
 		return ref, err
 	}
 	resp, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{
-		Definition: ref.Def, AllowResultReturn: true, AllowResultArrayRef: true, CacheImports: imports, SourcePolicies: guard,
+		Definition: ref.Def, CacheImports: imports, SourcePolicies: guard,
+		AllowResultReturn: true, AllowResultArrayRef: true,
 	})
 	if err != nil {
 		return nil, err

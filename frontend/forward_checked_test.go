@@ -21,7 +21,9 @@ type fakeBridge struct {
 	solved []*gwpb.SolveRequest
 }
 
-func (f *fakeBridge) Solve(_ context.Context, req *gwpb.SolveRequest, _ ...grpc.CallOption) (*gwpb.SolveResponse, error) {
+func (f *fakeBridge) Solve(
+	_ context.Context, req *gwpb.SolveRequest, _ ...grpc.CallOption,
+) (*gwpb.SolveResponse, error) {
 	f.solved = append(f.solved, req)
 	if req.Frontend != "" {
 		return &gwpb.SolveResponse{Result: f.inner}, nil
@@ -36,7 +38,9 @@ func refOf(t *testing.T, id, image string) *gwpb.Ref {
 }
 
 // forwarded has a frontend return inner; opt is a key and a value of the client's.
-func forwarded(t *testing.T, doc string, inner *gwpb.Result, opt ...string) (*fakeBridge, *monitor, error) {
+func forwarded(
+	t *testing.T, doc string, inner *gwpb.Result, opt ...string,
+) (*fakeBridge, *monitor, error) {
 	t.Helper()
 	opts := map[string]string{"cache-from": "corp/cache"}
 	if len(opt) == 2 {

@@ -60,23 +60,25 @@ func (g *guard) addSource(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) 
 	if k, err := f.Kind(); op == nil || err == nil && !k.IsSource() {
 		return nil
 	}
-	if !utf8.ValidString(op.GetIdentifier()) || strings.ContainsRune(op.GetIdentifier(), utf8.RuneError) {
+	id := op.GetIdentifier()
+	if !utf8.ValidString(id) || strings.ContainsRune(id, utf8.RuneError) {
 		// A selector can't tell its bytes apart.
-		return fmt.Errorf("%s, whose name isn't readable text", safetext.Plain(op.GetIdentifier()))
+		return fmt.Errorf("%s, whose name isn't readable text", safetext.Plain(id))
 	}
 	if bundle := llbops.Bundle(op); bundle != nil && f.Git == nil {
 		op = bundle // the daemon evaluates it as a separate source
 	}
-	if to := ruling.Image.String(); ruling.Image.Name() != "" && dockerImageProto+to != op.GetIdentifier() {
-		g.convert[op.GetIdentifier()] = dockerImageProto + to
-		if g.isNew("convert " + op.GetIdentifier()) {
+	from, to := op.GetIdentifier(), dockerImageProto+ruling.Image.String()
+	if ruling.Image.Name() != "" && to != from {
+		g.convert[from] = to
+		if g.isNew("convert " + from) {
 			g.converts = append(g.converts, &spb.Rule{
 				Action:   spb.PolicyAction_CONVERT,
-				Selector: g.selectors.matching(exactly(op.GetIdentifier()), nil),
-				Updates:  &spb.Update{Identifier: literally(dockerImageProto + to)},
+				Selector: g.selectors.matching(exactly(from), nil),
+				Updates:  &spb.Update{Identifier: literally(to)},
 			})
 		}
-		op = &pb.SourceOp{Identifier: dockerImageProto + to, Attrs: op.GetAttrs()}
+		op = &pb.SourceOp{Identifier: to, Attrs: op.GetAttrs()}
 	}
 	if scheme, _, _ := strings.Cut(op.GetIdentifier(), "://"); !slices.Contains(g.schemes, scheme) {
 		return g.checkBounds()
@@ -106,7 +108,10 @@ func (g *guard) allow(expr string, fixed map[string]string) {
 		key += "\x00" + k + "\x00" + fixed[k]
 	}
 	if g.isNew(key) {
-		g.allows = append(g.allows, &spb.Rule{Action: spb.PolicyAction_ALLOW, Selector: g.selectors.matching(expr, fixed)})
+		g.allows = append(g.allows, &spb.Rule{
+			Action:   spb.PolicyAction_ALLOW,
+			Selector: g.selectors.matching(expr, fixed),
+		})
 	}
 }
 
@@ -123,17 +128,22 @@ func (g *guard) isNew(key string) bool {
 // nothing. It fails as [guard.addSource] does.
 func (g *guard) policies() ([]*spb.Policy, error) {
 	if g.unbound != "" {
-		return nil, fmt.Errorf("a build under rules on %s, to which no source policy can bind the daemon", g.unbound)
+		return nil, fmt.Errorf(
+			"a build under rules on %s, to which no source policy can bind the daemon", g.unbound)
 	}
 	for _, from := range slices.Sorted(maps.Keys(g.convert)) {
 		if to := g.convert[from]; g.convert[to] != "" { // the daemon would convert it twice
 			return nil, fmt.Errorf(
-				"%s together with its replacement %s, which has another replacement", safetext.Plain(from), safetext.Plain(to))
+				"%s together with its replacement %s, which has another replacement",
+				safetext.Plain(from), safetext.Plain(to))
 		}
 	}
 	rules := slices.Clone(g.converts)
 	for _, scheme := range g.schemes {
-		rules = append(rules, &spb.Rule{Action: spb.PolicyAction_DENY, Selector: g.selectors.matching(startingWith(scheme+"://"), nil)})
+		rules = append(rules, &spb.Rule{
+			Action:   spb.PolicyAction_DENY,
+			Selector: g.selectors.matching(startingWith(scheme+"://"), nil),
+		})
 	}
 	if len(rules) == 0 {
 		return nil, nil

@@ -22,70 +22,104 @@ type inProcess struct{ broker *broker }
 // typed gives an error its types, as the interceptor of a connection does.
 func typed[T any](res T, err error) (T, error) { return res, grpcerrors.FromGRPC(err) }
 
-func (c inProcess) ResolveImageConfig(ctx context.Context, req *gwpb.ResolveImageConfigRequest, _ ...grpc.CallOption) (*gwpb.ResolveImageConfigResponse, error) {
+func (c inProcess) ResolveImageConfig(
+	ctx context.Context, req *gwpb.ResolveImageConfigRequest, _ ...grpc.CallOption,
+) (*gwpb.ResolveImageConfigResponse, error) {
 	return typed(c.broker.ResolveImageConfig(ctx, req))
 }
 
-func (c inProcess) ResolveSourceMeta(ctx context.Context, req *gwpb.ResolveSourceMetaRequest, _ ...grpc.CallOption) (*gwpb.ResolveSourceMetaResponse, error) {
+func (c inProcess) ResolveSourceMeta(
+	ctx context.Context, req *gwpb.ResolveSourceMetaRequest, _ ...grpc.CallOption,
+) (*gwpb.ResolveSourceMetaResponse, error) {
 	return typed(c.broker.ResolveSourceMeta(ctx, req))
 }
 
-func (c inProcess) Solve(ctx context.Context, req *gwpb.SolveRequest, _ ...grpc.CallOption) (*gwpb.SolveResponse, error) {
+func (c inProcess) Solve(
+	ctx context.Context, req *gwpb.SolveRequest, _ ...grpc.CallOption,
+) (*gwpb.SolveResponse, error) {
 	return typed(c.broker.Solve(ctx, req))
 }
 
-func (c inProcess) ReadFile(ctx context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption) (*gwpb.ReadFileResponse, error) {
+func (c inProcess) ReadFile(
+	ctx context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption,
+) (*gwpb.ReadFileResponse, error) {
 	return typed(c.broker.ReadFile(ctx, req))
 }
 
-func (c inProcess) ReadDir(ctx context.Context, req *gwpb.ReadDirRequest, _ ...grpc.CallOption) (*gwpb.ReadDirResponse, error) {
+func (c inProcess) ReadDir(
+	ctx context.Context, req *gwpb.ReadDirRequest, _ ...grpc.CallOption,
+) (*gwpb.ReadDirResponse, error) {
 	return typed(c.broker.ReadDir(ctx, req))
 }
 
-func (c inProcess) StatFile(ctx context.Context, req *gwpb.StatFileRequest, _ ...grpc.CallOption) (*gwpb.StatFileResponse, error) {
+func (c inProcess) StatFile(
+	ctx context.Context, req *gwpb.StatFileRequest, _ ...grpc.CallOption,
+) (*gwpb.StatFileResponse, error) {
 	return typed(c.broker.StatFile(ctx, req))
 }
 
-func (c inProcess) Evaluate(ctx context.Context, req *gwpb.EvaluateRequest, _ ...grpc.CallOption) (*gwpb.EvaluateResponse, error) {
+func (c inProcess) Evaluate(
+	ctx context.Context, req *gwpb.EvaluateRequest, _ ...grpc.CallOption,
+) (*gwpb.EvaluateResponse, error) {
 	return typed(c.broker.Evaluate(ctx, req))
 }
 
-func (c inProcess) Ping(ctx context.Context, req *gwpb.PingRequest, _ ...grpc.CallOption) (*gwpb.PongResponse, error) {
+func (c inProcess) Ping(
+	ctx context.Context, req *gwpb.PingRequest, _ ...grpc.CallOption,
+) (*gwpb.PongResponse, error) {
 	return typed(c.broker.Ping(ctx, req))
 }
 
-func (c inProcess) Return(ctx context.Context, req *gwpb.ReturnRequest, _ ...grpc.CallOption) (*gwpb.ReturnResponse, error) {
+func (c inProcess) Return(
+	ctx context.Context, req *gwpb.ReturnRequest, _ ...grpc.CallOption,
+) (*gwpb.ReturnResponse, error) {
 	return typed(c.broker.Return(ctx, req))
 }
 
-func (c inProcess) Inputs(ctx context.Context, req *gwpb.InputsRequest, _ ...grpc.CallOption) (*gwpb.InputsResponse, error) {
+func (c inProcess) Inputs(
+	ctx context.Context, req *gwpb.InputsRequest, _ ...grpc.CallOption,
+) (*gwpb.InputsResponse, error) {
 	return typed(c.broker.Inputs(ctx, req))
 }
 
-func (c inProcess) NewContainer(ctx context.Context, req *gwpb.NewContainerRequest, _ ...grpc.CallOption) (*gwpb.NewContainerResponse, error) {
+func (c inProcess) NewContainer(
+	ctx context.Context, req *gwpb.NewContainerRequest, _ ...grpc.CallOption,
+) (*gwpb.NewContainerResponse, error) {
 	return typed(c.broker.NewContainer(ctx, req))
 }
 
-func (c inProcess) ReleaseContainer(ctx context.Context, req *gwpb.ReleaseContainerRequest, _ ...grpc.CallOption) (*gwpb.ReleaseContainerResponse, error) {
+func (c inProcess) ReleaseContainer(
+	ctx context.Context, req *gwpb.ReleaseContainerRequest, _ ...grpc.CallOption,
+) (*gwpb.ReleaseContainerResponse, error) {
 	return typed(c.broker.ReleaseContainer(ctx, req))
 }
 
-func (c inProcess) ReadFileContainer(ctx context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption) (*gwpb.ReadFileResponse, error) {
+func (c inProcess) ReadFileContainer(
+	ctx context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption,
+) (*gwpb.ReadFileResponse, error) {
 	return typed(c.broker.ReadFileContainer(ctx, req))
 }
 
-func (c inProcess) ReadDirContainer(ctx context.Context, req *gwpb.ReadDirRequest, _ ...grpc.CallOption) (*gwpb.ReadDirResponse, error) {
+func (c inProcess) ReadDirContainer(
+	ctx context.Context, req *gwpb.ReadDirRequest, _ ...grpc.CallOption,
+) (*gwpb.ReadDirResponse, error) {
 	return typed(c.broker.ReadDirContainer(ctx, req))
 }
 
-func (c inProcess) StatFileContainer(ctx context.Context, req *gwpb.StatFileRequest, _ ...grpc.CallOption) (*gwpb.StatFileResponse, error) {
+func (c inProcess) StatFileContainer(
+	ctx context.Context, req *gwpb.StatFileRequest, _ ...grpc.CallOption,
+) (*gwpb.StatFileResponse, error) {
 	return typed(c.broker.StatFileContainer(ctx, req))
 }
 
-func (c inProcess) Warn(ctx context.Context, req *gwpb.WarnRequest, _ ...grpc.CallOption) (*gwpb.WarnResponse, error) {
+func (c inProcess) Warn(
+	ctx context.Context, req *gwpb.WarnRequest, _ ...grpc.CallOption,
+) (*gwpb.WarnResponse, error) {
 	return typed(c.broker.Warn(ctx, req))
 }
 
-func (c inProcess) ExecProcess(context.Context, ...grpc.CallOption) (gwpb.LLBBridge_ExecProcessClient, error) {
+func (c inProcess) ExecProcess(
+	context.Context, ...grpc.CallOption,
+) (gwpb.LLBBridge_ExecProcessClient, error) {
 	return nil, status.Error(codes.Unimplemented, "the built-in frontend can't start processes")
 }

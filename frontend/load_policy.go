@@ -30,7 +30,8 @@ func loadPolicies(path string, o gatewayopts.Options) (policy.Layers, error) {
 	}
 	overlay, err := policy.ParseOverlay(optionkeys.ArgName(optionkeys.Overlay), []byte(doc))
 	if err != nil {
-		return alone, fmt.Errorf("the policy sent as build-arg POLICY_FRONTEND_POLICY can't be used:\n%w", err)
+		return alone, fmt.Errorf(
+			"the policy sent as build-arg POLICY_FRONTEND_POLICY can't be used:\n%w", err)
 	}
 	layers, err := policy.Stack(embedded, overlay)
 	if err != nil {
@@ -54,7 +55,9 @@ func loadEmbedded(path string) (*policy.Policy, error) {
 	var broken *policy.ParseError
 	switch {
 	case errors.As(err, &broken):
-		return nil, fmt.Errorf("the policy of this image, in %s, is broken; tell its maintainer:\n%w", filepath.Dir(path), err)
+		return nil, fmt.Errorf(
+			"the policy of this image, in %s, is broken; tell its maintainer:\n%w",
+			filepath.Dir(path), err)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, noPolicy(path)
 	case err != nil:
@@ -64,5 +67,6 @@ func loadEmbedded(path string) (*policy.Policy, error) {
 }
 
 func noPolicy(path string) error {
-	return fmt.Errorf("this policy frontend image holds no policy: add one as %s (FROM this image, COPY policy.yaml %[1]s)", path)
+	return fmt.Errorf("this policy frontend image holds no policy: "+
+		"add one as %s (FROM this image, COPY policy.yaml %[1]s)", path)
 }

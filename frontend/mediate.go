@@ -61,7 +61,8 @@ const (
 func (b *build) mediate(ctx context.Context, chosen admitted, m *monitor) (*gwpb.Result, error) {
 	caps := b.client.BuildOpts().Caps
 	if err := caps.Supports(gwpb.CapGatewayExec); err != nil {
-		return nil, b.refuse(chosen.request, fmt.Errorf("this BuildKit can't run it in a container that the policy frontend makes (dispatch: mediate): %w", err))
+		return nil, b.refuse(chosen.request, fmt.Errorf(
+			"this BuildKit can't run it in a container of its own (dispatch: mediate): %w", err))
 	}
 	image, err := b.unpack(ctx, chosen)
 	if err != nil {
@@ -83,7 +84,8 @@ func (b *build) mediate(ctx context.Context, chosen admitted, m *monitor) (*gwpb
 			},
 		})
 		if err != nil {
-			return fmt.Errorf("failed to make a container for the frontend %s: %w", chosen.pinned().Familiar(), err)
+			return fmt.Errorf("failed to make a container for the frontend %s: %w",
+				chosen.pinned().Familiar(), err)
 		}
 		return b.superviseProcess(ctx, chosen, s, &gwpb.InitMessage{
 			ContainerID: id,
@@ -126,7 +128,8 @@ func (b *build) unpack(ctx context.Context, chosen admitted) (innerImage, error)
 	}
 	err := b.loadGuarded(ctx, chosen, func(ctx context.Context, def *llb.Definition) error {
 		res, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{
-			Definition: def.ToPB(), Evaluate: true, AllowResultReturn: true, SourcePolicies: onlyImage(chosen.pinned()),
+			Definition: def.ToPB(), Evaluate: true, AllowResultReturn: true,
+			SourcePolicies: onlyImage(chosen.pinned()),
 		})
 		image.ref = res.GetResult().GetRefDeprecated()
 		return err
@@ -136,7 +139,8 @@ func (b *build) unpack(ctx context.Context, chosen admitted) (innerImage, error)
 	}
 	var spec ocispecs.Image
 	if err := json.Unmarshal(chosen.config, &spec); err != nil {
-		return image, b.refuse(chosen.request, fmt.Errorf("its image has a configuration that can't be read: %w", err))
+		return image, b.refuse(chosen.request,
+			fmt.Errorf("its image has a configuration that can't be read: %w", err))
 	}
 	image.config = spec.Config
 	return image, nil
@@ -153,24 +157,33 @@ func (b *build) metadata(ctx context.Context, image imageref.Reference) (string,
 	if err != nil {
 		return "", err
 	}
-	file, err := llb.Scratch().File(llb.Mkfile("/"+metadataFile, 0o444, dt), llb.WithCustomName("[policy] "+metadataFile)).Marshal(ctx)
+	mkfile, line := llb.Mkfile("/"+metadataFile, 0o444, dt), llb.WithCustomName("[policy] "+metadataFile)
+	file, err := llb.Scratch().File(mkfile, line).Marshal(ctx)
 	if err != nil {
 		return "", err
 	}
-	res, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{Definition: file.ToPB(), Evaluate: true, AllowResultReturn: true})
+	res, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{
+		Definition: file.ToPB(), Evaluate: true, AllowResultReturn: true,
+	})
 	return res.GetResult().GetRefDeprecated(), err
 }
 
 // process describes the frontend's process (frontend/gateway/gateway.go, Solve).
 func (i innerImage) process(env gatewayopts.Environment, opts map[string]string) *pb.Meta {
-	meta := &pb.Meta{Args: []string{"/run"}, Cwd: "/", User: innerUser, RemoveMountStubsRecursive: true, Env: slices.Clone(i.config.Env)}
+	meta := &pb.Meta{
+		Args: []string{"/run"},
+		Cwd:  "/",
+		User: innerUser,
+		Env:  slices.Concat(i.config.Env, env.Environ(opts)),
+
+		RemoveMountStubsRecursive: true,
+	}
 	if i.config.Entrypoint != nil {
 		meta.Args = i.config.Entrypoint
 	}
 	if i.config.WorkingDir != "" {
 		meta.Cwd = i.config.WorkingDir
 	}
-	meta.Env = append(meta.Env, env.Environ(opts)...)
 	return meta
 }
 
@@ -190,7 +203,8 @@ func (b *build) supports(config ocispecs.ImageConfig) error {
 	}
 	for _, c := range needs {
 		if !slices.Contains(has, c) {
-			return grpcerrors.WrapCode(errdefs.NewUnsupportedFrontendCapError(c), codes.Unimplemented)
+			err := errdefs.NewUnsupportedFrontendCapError(c)
+			return grpcerrors.WrapCode(err, codes.Unimplemented)
 		}
 	}
 	return nil
@@ -208,7 +222,9 @@ func capNames(list string) []string {
 
 // superviseProcess starts the frontend's process and serves the gateway API to it until it has
 // ended.
-func (b *build) superviseProcess(ctx context.Context, chosen admitted, s *broker, init *gwpb.InitMessage) error {
+func (b *build) superviseProcess(
+	ctx context.Context, chosen admitted, s *broker, init *gwpb.InitMessage,
+) error {
 	lastOutput := &tail{}
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()
@@ -229,7 +245,9 @@ func (b *build) superviseProcess(ctx context.Context, chosen admitted, s *broker
 	_ = p.Close() // the server may not have accepted it
 	<-p.ended
 	if err != nil {
-		return &innerError{name: chosen.pinned().Familiar(), cause: err, stderr: lastOutput.String()}
+		return &innerError{
+			name: chosen.pinned().Familiar(), cause: err, stderr: lastOutput.String(),
+		}
 	}
 	return nil
 }
@@ -253,7 +271,9 @@ func (p *process) wait(ctx context.Context, returned <-chan struct{}) error {
 		case <-eof:
 			go p.endInput() // it blocks while a message is being sent
 		case <-late:
-			return fmt.Errorf("it kept running for %s after it returned its result or closed the connection", exitGrace)
+			return fmt.Errorf(
+				"it kept running for %s after it returned its result or closed the connection",
+				exitGrace)
 		}
 	}
 }
@@ -269,9 +289,13 @@ func (s *broker) server() *grpc.Server {
 		grpc.WriteBufferSize(ioBufferSize), grpc.ReadBufferSize(ioBufferSize),
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connWindow),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveTime, Timeout: keepaliveTime}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: keepaliveTime, Timeout: keepaliveTime,
+		}),
 		// Frontends may ping as often as they like.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Millisecond, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime: time.Millisecond, PermitWithoutStream: true,
+		}),
 	)
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
 	gwpb.RegisterLLBBridgeServer(server, s)

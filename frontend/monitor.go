@@ -70,19 +70,19 @@ func (m *monitor) definition(ctx context.Context, def *pb.Definition) ([]*spb.Po
 	g := newGuard(m.inner.decision)
 	for f, err := range llbops.FromDefinition(def) {
 		if err != nil {
-			return nil, m.refuseUnknown("a definition that can't be read: " + safetext.Lines(err.Error()))
+			return nil, m.refuseUnknown("a definition that can't be read: %s", safetext.Lines(err.Error()))
 		}
 		ruling, err := m.check(ctx, f.Fact, f.Place)
 		if err != nil {
 			return nil, err
 		}
 		if err := g.addSource(f.Fact, f.Source, ruling); err != nil {
-			return nil, m.refuseUnknown(err.Error())
+			return nil, m.refuseUnknown("%v", err)
 		}
 	}
 	guard, err := g.policies()
 	if err != nil {
-		return nil, m.refuseUnknown(err.Error())
+		return nil, m.refuseUnknown("%v", err)
 	}
 	return guard, nil
 }
@@ -96,12 +96,12 @@ func (m *monitor) source(ctx context.Context, op *pb.SourceOp) ([]*spb.Policy, e
 			return nil, err
 		}
 		if err := g.addSource(f, op, ruling); err != nil {
-			return nil, m.refuseUnknown(err.Error())
+			return nil, m.refuseUnknown("%v", err)
 		}
 	}
 	guard, err := g.policies()
 	if err != nil {
-		return nil, m.refuseUnknown(err.Error())
+		return nil, m.refuseUnknown("%v", err)
 	}
 	return guard, nil
 }
@@ -115,7 +115,9 @@ func (m *monitor) frontend(ctx context.Context, reference string) error {
 
 // container checks the container of a process, and the process. If init is nil, it checks the
 // container alone.
-func (m *monitor) container(ctx context.Context, req *gwpb.NewContainerRequest, init *gwpb.InitMessage) error {
+func (m *monitor) container(
+	ctx context.Context, req *gwpb.NewContainerRequest, init *gwpb.InitMessage,
+) error {
 	_, err := m.check(ctx, llbops.FromProcess(req, init), noPlace)
 	return err
 }
@@ -126,7 +128,7 @@ func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error 
 	if m.inner.decision.Restricts(policy.KindConfig) {
 		configs, err := configsOf(res, b.subrequest() != "")
 		if err != nil {
-			return m.refuseUnknown(err.Error())
+			return m.refuseUnknown("%v", err)
 		}
 		for _, c := range configs {
 			if _, err := m.check(ctx, c, noPlace); err != nil {
@@ -139,21 +141,24 @@ func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error 
 	}
 	scanner, err := scannerOf(b.opts.Visible(), res)
 	if err != nil {
-		return m.refuseUnknown(err.Error())
+		return m.refuseUnknown("%v", err)
 	}
 	if scanner == "" {
 		return nil
 	}
 	ruling, err := m.check(ctx, policy.Fact{Image: scanner}, noPlace)
 	if err == nil && ruling.Image.Name() != "" { // the daemon wouldn't convert it there
-		err = m.refuseUnknown(fmt.Sprintf(
-			"an SBOM by the image %s, which BuildKit wouldn't replace with %s", scanner, ruling.Image))
+		err = m.refuseUnknown(
+			"an SBOM by the image %s, which BuildKit wouldn't replace with %s",
+			scanner, ruling.Image)
 	}
 	return err
 }
 
-// refuseUnknown refuses an operation that can't be checked. The phrase completes "it asks for …".
-func (m *monitor) refuseUnknown(what string) error {
+// refuseUnknown refuses an operation that can't be checked. The formatted phrase completes "it asks
+// for …".
+func (m *monitor) refuseUnknown(format string, args ...any) error {
+	what := fmt.Sprintf(format, args...)
 	return m.refuse(m.inner.decision.Judge(policy.Fact{Unknown: what}), noPlace)
 }
 
@@ -181,7 +186,8 @@ func (m *monitor) refusedFor(inner error) error {
 	for _, src := range errdefs.Sources(inner) {
 		if r.origin.kind != fromStep {
 			if p := llbops.NewPlace(src.GetInfo(), src.GetRanges()); p != nil {
-				r = &refusal{origin: origin{kind: fromStep, place: p}, decision: r.decision, cause: r.cause}
+				from := origin{kind: fromStep, place: p}
+				r = &refusal{origin: from, decision: r.decision, cause: r.cause}
 			}
 		}
 	}
@@ -202,7 +208,9 @@ func (m *monitor) decided() policy.Decision {
 func noPlace() *llbops.Place { return nil }
 
 // check checks an operation. The error is a *refusal.
-func (m *monitor) check(ctx context.Context, f policy.Fact, at func() *llbops.Place) (policy.Ruling, error) {
+func (m *monitor) check(
+	ctx context.Context, f policy.Fact, at func() *llbops.Place,
+) (policy.Ruling, error) {
 	if g := f.Git; g != nil && g.Checksum != "" {
 		caps := m.build.client.BuildOpts().LLBCaps
 		if caps.Supports(pb.CapSourceGitChecksum) != nil { // this daemon ignores the checksum

@@ -55,14 +55,20 @@ type process struct {
 
 // startProcess starts the process that init describes. The process runs until it ends by itself or
 // ctx ends, when the daemon kills it. Its stderr goes to log.
-func startProcess(ctx context.Context, daemon gwpb.LLBBridgeClient, init *gwpb.InitMessage, log io.Writer) (*process, error) {
+func startProcess(
+	ctx context.Context, daemon gwpb.LLBBridgeClient, init *gwpb.InitMessage, log io.Writer,
+) (*process, error) {
 	stream, err := daemon.ExecProcess(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p := &process{id: rand.Text(), stream: stream, log: log, recvLock: make(chan struct{}, 1), closed: make(chan struct{}), ended: make(chan struct{})}
+	p := &process{
+		id: rand.Text(), stream: stream, log: log,
+		recvLock: make(chan struct{}, 1), closed: make(chan struct{}), ended: make(chan struct{}),
+	}
 	init.Fds = []uint32{stdin, stdout, stderr}
-	if err := p.send(&gwpb.ExecMessage{ProcessID: p.id, Input: &gwpb.ExecMessage_Init{Init: init}}); err != nil {
+	msg := &gwpb.ExecMessage{ProcessID: p.id, Input: &gwpb.ExecMessage_Init{Init: init}}
+	if err := p.send(msg); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -93,7 +99,8 @@ func (p *process) receive() {
 		}
 	case *gwpb.ExecMessage_Exit:
 		if m.Exit.GetCode() != 0 || m.Exit.GetError() != nil {
-			p.exitErr = &exitError{code: m.Exit.GetCode(), cause: status.ErrorProto(m.Exit.GetError())}
+			cause := status.ErrorProto(m.Exit.GetError())
+			p.exitErr = &exitError{code: m.Exit.GetCode(), cause: cause}
 		}
 		p.endInput() // only then does the daemon send the message Done
 	case *gwpb.ExecMessage_Done:
@@ -123,8 +130,12 @@ func (p *process) running() bool {
 // endInput closes stdin, once.
 func (p *process) endInput() {
 	p.inputOnce.Do(func() {
-		_ = p.send(&gwpb.ExecMessage{ProcessID: p.id, Input: &gwpb.ExecMessage_File{File: &gwpb.FdMessage{Fd: stdin, EOF: true}}})
+		_ = p.sendStdin(&gwpb.FdMessage{Fd: stdin, EOF: true})
 	})
+}
+
+func (p *process) sendStdin(msg *gwpb.FdMessage) error {
+	return p.send(&gwpb.ExecMessage{ProcessID: p.id, Input: &gwpb.ExecMessage_File{File: msg}})
 }
 
 func (p *process) send(msg *gwpb.ExecMessage) error {
@@ -177,8 +188,7 @@ func (p *process) Write(b []byte) (int, error) {
 		return 0, io.ErrClosedPipe
 	default:
 	}
-	msg := &gwpb.ExecMessage{ProcessID: p.id, Input: &gwpb.ExecMessage_File{File: &gwpb.FdMessage{Fd: stdin, Data: b}}}
-	if err := p.send(msg); err != nil {
+	if err := p.sendStdin(&gwpb.FdMessage{Fd: stdin, Data: b}); err != nil {
 		return 0, err
 	}
 	return len(b), nil

@@ -63,7 +63,9 @@ type streamer struct {
 	stream *fakeStream
 }
 
-func (s streamer) ExecProcess(ctx context.Context, _ ...grpc.CallOption) (gwpb.LLBBridge_ExecProcessClient, error) {
+func (s streamer) ExecProcess(
+	ctx context.Context, _ ...grpc.CallOption,
+) (gwpb.LLBBridge_ExecProcessClient, error) {
 	s.stream.ctx = ctx
 	return s.stream, nil
 }

@@ -118,9 +118,10 @@ func (b *build) warn(ctx context.Context, a admitted) {
 		}
 	}
 	for _, k := range b.opts.Unknown() {
-		b.warnAt(ctx, fmt.Sprintf(
+		text := fmt.Sprintf(
 			"the policy frontend doesn't know the build-arg %s, so it has no effect (known: %s)",
-			safetext.Plain(optionkeys.ArgName(k)), optionkeys.ArgName(optionkeys.Overlay)), client.WarnOpts{Level: 1})
+			safetext.Plain(optionkeys.ArgName(k)), optionkeys.ArgName(optionkeys.Overlay))
+		b.warnAt(ctx, text, client.WarnOpts{Level: 1})
 	}
 }
 

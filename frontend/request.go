@@ -41,16 +41,20 @@ func firstRequest(rs []request) request {
 //
 // findRequests fails if the build asks for nothing. If the build asks for something that isn't an
 // image reference, it fails too, and the list has that request for the message.
-func findRequests(ctx context.Context, o gatewayopts.Options, file *buildFile, defaultFrontend string) ([]request, error) {
+func findRequests(
+	ctx context.Context, o gatewayopts.Options, file *buildFile, defaultFrontend string,
+) ([]request, error) {
 	self, err := o.Self()
 	if err != nil {
-		return nil, fmt.Errorf("the source option %s isn't a reference of the policy frontend: %w", safetext.Plain(o.SelfRef()), err)
+		return nil, fmt.Errorf("the source option %s isn't a reference of the policy frontend: %w",
+			safetext.Plain(o.SelfRef()), err)
 	}
 
 	var found []directive
 	cmdline, syntax := o.Get(optionkeys.Cmdline), o.Get(optionkeys.Syntax)
 	if _, inner, ok := strings.Cut(strings.TrimSpace(cmdline), " "); ok {
-		found = append(found, directive{strings.TrimSpace(inner), origin{kind: fromCmdline, cmdline: cmdline, syntaxArg: syntax}})
+		from := origin{kind: fromCmdline, cmdline: cmdline, syntaxArg: syntax}
+		found = append(found, directive{strings.TrimSpace(inner), from})
 	}
 	if inner, ok := dropSelf(self, syntax); ok && (len(found) == 0 || inner != found[0].value) {
 		found = append(found, directive{inner, origin{kind: fromSyntaxArg}})
@@ -91,7 +95,8 @@ func (d directive) request() (request, error) {
 	case len(d.value) > maxCmdline:
 		return r, fmt.Errorf("the directive has %d bytes, more than %d", len(d.value), maxCmdline)
 	case safetext.Lines(d.value) != d.value || strings.Contains(d.value, "\n"):
-		return r, fmt.Errorf("the directive %s has characters that can't be printed", safetext.Plain(d.value))
+		return r, fmt.Errorf(
+			"the directive %s has characters that can't be printed", safetext.Plain(d.value))
 	}
 	var err error
 	r.ref, err = imageref.Parse(written)

@@ -67,22 +67,28 @@ func (b *build) authorize(ctx context.Context, r request) (admitted, error) {
 		return admitted{}, &refusal{origin: r.origin, decision: d}
 	}
 	if d.Reference.Digest() == "" || d.TagUnverified {
-		return admitted{}, b.refuse(r, errors.New("internal: it was allowed although its digest isn't known"))
+		return admitted{}, b.refuse(r,
+			errors.New("internal: it was allowed although its digest isn't known"))
 	}
 	return admitted{request: r, decision: d, config: config}, nil
 }
 
 // resolve asks the daemon, under a guard, for the digest of a reference and the configuration of
 // its image.
-func (b *build) resolve(ctx context.Context, r request, ref imageref.Reference) (digest.Digest, []byte, error) {
+func (b *build) resolve(
+	ctx context.Context, r request, ref imageref.Reference,
+) (digest.Digest, []byte, error) {
 	// Older daemons can't resolve under a guard: grpcclient would fall back to a call
 	// without source policies.
 	caps := b.client.BuildOpts().Caps
 	if err := caps.Supports(gwpb.CapSourceMetaResolver); err != nil {
-		return "", nil, b.refuse(r, fmt.Errorf("this BuildKit can't resolve a frontend under a source policy; use v0.14 or later: %w", err))
+		return "", nil, b.refuse(r, fmt.Errorf(
+			"this BuildKit can't resolve a frontend under a source policy; use v0.14 or later: %w",
+			err))
 	}
 	// The request includes the image's configuration: with NoConfig, the digest is empty.
-	res, err := b.client.ResolveSourceMetadata(ctx, &pb.SourceOp{Identifier: dockerImageProto + ref.String()}, sourceresolver.Opt{
+	op := &pb.SourceOp{Identifier: dockerImageProto + ref.String()}
+	res, err := b.client.ResolveSourceMetadata(ctx, op, sourceresolver.Opt{
 		LogName:        "[policy] resolve frontend " + ref.Familiar(),
 		ImageOpt:       &sourceresolver.ResolveImageOpt{},
 		SourcePolicies: onlyImage(ref),
@@ -101,8 +107,12 @@ func (b *build) resolve(ctx context.Context, r request, ref imageref.Reference) 
 //
 // load solves the image's definition under onlyImage(a.pinned()). The name of its step is the
 // progress line that a person sees, and warnings are attached to that step.
-func (b *build) loadGuarded(ctx context.Context, a admitted, load func(context.Context, *llb.Definition) error, others ...func() error) error {
-	def, err := llb.Image(a.pinned().String(), llb.WithCustomName(progressLine(a.decision))).Marshal(ctx)
+func (b *build) loadGuarded(
+	ctx context.Context, a admitted, load func(context.Context, *llb.Definition) error,
+	others ...func() error,
+) error {
+	line := llb.WithCustomName(progressLine(a.decision))
+	def, err := llb.Image(a.pinned().String(), line).Marshal(ctx)
 	if err != nil {
 		return err
 	}
@@ -138,7 +148,8 @@ func (b *build) refuseUnreadable(ctx context.Context, r request, err error) erro
 		return err
 	}
 	if strings.Contains(err.Error(), deniedByGuard) {
-		return b.refuse(r, fmt.Errorf("no source policy of the client may replace its image: %w", err))
+		return b.refuse(r,
+			fmt.Errorf("no source policy of the client may replace its image: %w", err))
 	}
 	unread := b.refuse(r, fmt.Errorf("its image can't be read: %w", err))
 	unread.cause = err
@@ -150,9 +161,12 @@ func (b *build) refuseUnreadable(ctx context.Context, r request, err error) erro
 // (sourcepolicy/engine.go).
 func onlyImage(ref imageref.Reference) []*spb.Policy {
 	s := newSelectors()
+	all := s.matching(startingWith(""), nil)
+	// A conversion may keep the identifier and remove layers from the image.
+	whole := map[string]string{pb.AttrImageLayerLimit: ""}
+	image := s.matching(exactly(dockerImageProto+ref.String()), whole)
 	return []*spb.Policy{{Version: 1, Rules: []*spb.Rule{
-		{Action: spb.PolicyAction_DENY, Selector: s.matching(startingWith(""), nil)},
-		// A conversion may keep the identifier and remove layers from the image.
-		{Action: spb.PolicyAction_ALLOW, Selector: s.matching(exactly(dockerImageProto+ref.String()), map[string]string{pb.AttrImageLayerLimit: ""})},
+		{Action: spb.PolicyAction_DENY, Selector: all},
+		{Action: spb.PolicyAction_ALLOW, Selector: image},
 	}}}
 }

@@ -97,7 +97,8 @@ func scannerOf(opts map[string]string, res *gwpb.Result) (string, error) {
 	}
 	named, err := reference.ParseNormalizedNamed(sbom["generator"])
 	if err != nil {
-		return "", fmt.Errorf("an SBOM by %s, which isn't an image reference", safetext.Plain(sbom["generator"]))
+		return "", fmt.Errorf(
+			"an SBOM by %s, which isn't an image reference", safetext.Plain(sbom["generator"]))
 	}
 	return reference.TagNameOnly(named).String(), nil
 }

@@ -32,9 +32,14 @@ func newSelectors() *selectors { return &selectors{mark: rand.Text()} }
 // exactly these attributes.
 func (s *selectors) matching(expr string, attrs map[string]string) *spb.Selector {
 	s.count++
-	sel := &spb.Selector{Identifier: fmt.Sprintf("^(?:%s-%d){0}%s", s.mark, s.count, expr), MatchType: spb.MatchType_REGEX}
+	sel := &spb.Selector{
+		Identifier: fmt.Sprintf("^(?:%s-%d){0}%s", s.mark, s.count, expr),
+		MatchType:  spb.MatchType_REGEX,
+	}
 	for _, k := range slices.Sorted(maps.Keys(attrs)) {
-		sel.Constraints = append(sel.Constraints, &spb.AttrConstraint{Key: k, Condition: spb.AttrMatch_EQUAL, Value: attrs[k]})
+		sel.Constraints = append(sel.Constraints, &spb.AttrConstraint{
+			Key: k, Condition: spb.AttrMatch_EQUAL, Value: attrs[k],
+		})
 	}
 	s.size += len(sel.Identifier)
 	return sel

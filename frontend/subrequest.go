@@ -35,7 +35,9 @@ var policySubrequest = subrequests.Request{
 	Version:     policySubrequestVersion,
 	Type:        subrequests.TypeRPC,
 	Description: "Say which frontend would run, and why or why not",
-	Metadata:    []subrequests.Named{{Name: metaResultJSON}, {Name: metaResultText}, {Name: metaResultStatus}},
+	Metadata: []subrequests.Named{
+		{Name: metaResultJSON}, {Name: metaResultText}, {Name: metaResultStatus},
+	},
 }
 
 func (b *build) subrequest() string { return b.opts.Get(keyRequestID) }
@@ -50,7 +52,9 @@ type Answer struct {
 }
 
 // answer returns the result of PolicySubrequest. Its status is 0 if the build may run, 1 otherwise.
-func (b *build) answer(ctx context.Context, from origin, d policy.Decision) (*client.Result, error) {
+func (b *build) answer(
+	ctx context.Context, from origin, d policy.Decision,
+) (*client.Result, error) {
 	askedBy, _ := from.locate(ctx, b.file)
 	a := Answer{Decision: d, AskedBy: askedBy.String(), Allowed: d.Allowed, Contact: d.Contact}
 	dt, err := json.MarshalIndent(a, "", "  ")

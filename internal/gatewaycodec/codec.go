@@ -47,9 +47,12 @@ func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	share := path != nil && data.Len() >= minShared
 	whole := materialize(data, share)
 	defer whole.Free()
-	if m, ok := v.(proto.Message); ok && !llbops.Shallow(whole.ReadOnlyData(), m.ProtoReflect().Descriptor()) {
-		return status.Errorf(codes.InvalidArgument,
-			"the message of the type %s is nested too deeply or malformed", m.ProtoReflect().Descriptor().Name())
+	if m, ok := v.(proto.Message); ok {
+		kind := m.ProtoReflect().Descriptor()
+		if !llbops.Shallow(whole.ReadOnlyData(), kind) {
+			return status.Errorf(codes.InvalidArgument,
+				"the message of the type %s is nested too deeply or malformed", kind.Name())
+		}
 	}
 	if m, ok := v.(message); ok && share {
 		if done, err := unmarshal(whole.ReadOnlyData(), m, path); done {

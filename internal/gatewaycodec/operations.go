@@ -132,11 +132,11 @@ func marshal(m message, path []protowire.Number) (mem.BufferSlice, bool) {
 	for i, head := range heads {
 		p.small = append(p.small, head...)
 		if i < len(heads)-1 {
-			p.small = protowire.AppendVarint(protowire.AppendTag(p.small, path[i], protowire.BytesType), uint64(size[i+1]))
+			p.head(path[i], size[i+1])
 		}
 	}
 	for _, op := range def.GetDef() {
-		p.small = protowire.AppendVarint(protowire.AppendTag(p.small, path[len(path)-1], protowire.BytesType), uint64(len(op)))
+		p.head(path[len(path)-1], len(op))
 		p.add(op)
 	}
 	return p.all(), true
@@ -184,6 +184,12 @@ type pieces struct {
 
 // minPiece is the size in bytes from which an operation is a piece of its own.
 const minPiece = 4 << 10
+
+// head adds the tag and the length that precede a field's bytes.
+func (p *pieces) head(num protowire.Number, size int) {
+	p.small = protowire.AppendTag(p.small, num, protowire.BytesType)
+	p.small = protowire.AppendVarint(p.small, uint64(size))
+}
 
 func (p *pieces) add(b []byte) {
 	if len(b) < minPiece {

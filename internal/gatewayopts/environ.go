@@ -43,7 +43,7 @@ func FromEnviron(environ []string) Environment {
 		case name == envWorkers:
 			env.workers = value
 			if json.Unmarshal([]byte(value), &env.Workers) != nil {
-				env.Workers = nil // as BuildKit's own reader does (frontend/gateway/grpcclient, workers)
+				env.Workers = nil // as in BuildKit (frontend/gateway/grpcclient, workers)
 			}
 		case strings.HasPrefix(name, envOption):
 			key, option, _ := strings.Cut(value, "=")
