@@ -14,6 +14,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // guard collects the source policy under which a definition is solved. Where the decision enforces
@@ -23,8 +24,8 @@ import (
 // (sourcepolicy/engine.go). So a client's source policy can't replace a checked source, with one
 // exception: it may pin a digest for an image that was requested without one.
 type guard struct {
-	schemes   []string    // sources of these schemes are denied unless a rule allows them
-	unbound   policy.Kind // a kind of sources that no source policy can bind the daemon to, or ""
+	schemes   []string        // sources of these schemes are denied unless a rule allows them
+	unbound   buildrules.Kind // a kind of sources that no source policy can bind the daemon to, or ""
 	selectors *selectors
 	convert   map[string]string // requested identifier → the one that is read instead
 	converts  []*spb.Rule
@@ -41,7 +42,7 @@ const (
 
 func newGuard(d policy.Decision) *guard {
 	g := &guard{selectors: newSelectors(), convert: map[string]string{}, seen: map[string]bool{}}
-	for _, k := range policy.Kinds() {
+	for _, k := range buildrules.Kinds() {
 		if !k.IsSource() || !d.Enforces(k) {
 			continue
 		}
@@ -56,7 +57,7 @@ func newGuard(d policy.Decision) *guard {
 
 // addSource adds a checked source. It ignores operations that aren't sources. It fails if a source
 // policy can't express the source; the error completes "it asks for …".
-func (g *guard) addSource(f policy.Fact, op *pb.SourceOp, ruling policy.Ruling) error {
+func (g *guard) addSource(f buildrules.Operation, op *pb.SourceOp, ruling policy.Ruling) error {
 	if k, err := f.Kind(); op == nil || err == nil && !k.IsSource() {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // monitor is the one place where all operations of an inner frontend are checked, with every
@@ -59,7 +60,7 @@ func (m *monitor) within(inner admitted) *monitor {
 
 // checksResults reports whether there are rules on anything that a result shows.
 func (m *monitor) checksResults() bool {
-	return slices.ContainsFunc(policy.Kinds(), func(k policy.Kind) bool {
+	return slices.ContainsFunc(buildrules.Kinds(), func(k buildrules.Kind) bool {
 		return k.InResult() && m.inner.decision.Restricts(k)
 	})
 }
@@ -72,11 +73,11 @@ func (m *monitor) definition(ctx context.Context, def *pb.Definition) ([]*spb.Po
 		if err != nil {
 			return nil, m.refuseUnknown("a definition that can't be read: %s", safetext.Lines(err.Error()))
 		}
-		ruling, err := m.check(ctx, f.Fact, f.Place)
+		ruling, err := m.check(ctx, f.Operation, f.Place)
 		if err != nil {
 			return nil, err
 		}
-		if err := g.addSource(f.Fact, f.Source, ruling); err != nil {
+		if err := g.addSource(f.Operation, f.Source, ruling); err != nil {
 			return nil, m.refuseUnknown("%v", err)
 		}
 	}
@@ -109,7 +110,7 @@ func (m *monitor) source(ctx context.Context, op *pb.SourceOp) ([]*spb.Policy, e
 // frontend checks by the build rules whether the inner frontend may run another one. Whether that
 // frontend is allowed at all is a matter of [build.authorize].
 func (m *monitor) frontend(ctx context.Context, reference string) error {
-	_, err := m.check(ctx, policy.Fact{Frontend: reference}, noPlace)
+	_, err := m.check(ctx, buildrules.Operation{Frontend: reference}, noPlace)
 	return err
 }
 
@@ -125,7 +126,7 @@ func (m *monitor) container(
 // result checks what a frontend returns for a build or to another frontend: the configurations of
 // images, and what the daemon itself will add to the result.
 func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error {
-	if m.inner.decision.Restricts(policy.KindConfig) {
+	if m.inner.decision.Restricts(buildrules.KindConfig) {
 		configs, err := configsOf(res, b.subrequest() != "")
 		if err != nil {
 			return m.refuseUnknown("%v", err)
@@ -136,7 +137,7 @@ func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error 
 			}
 		}
 	}
-	if b.nested || !m.inner.decision.Restricts(policy.KindImages) {
+	if b.nested || !m.inner.decision.Restricts(buildrules.KindImages) {
 		return nil
 	}
 	scanner, err := scannerOf(b.opts.Visible(), res)
@@ -146,7 +147,7 @@ func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error 
 	if scanner == "" {
 		return nil
 	}
-	ruling, err := m.check(ctx, policy.Fact{Image: scanner}, noPlace)
+	ruling, err := m.check(ctx, buildrules.Operation{Image: scanner}, noPlace)
 	if err == nil && ruling.Image.Name() != "" { // the daemon wouldn't convert it there
 		err = m.refuseUnknown(
 			"an SBOM by the image %s, which BuildKit wouldn't replace with %s",
@@ -159,7 +160,7 @@ func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error 
 // for …".
 func (m *monitor) refuseUnknown(format string, args ...any) error {
 	what := fmt.Sprintf(format, args...)
-	return m.refuse(m.inner.decision.Judge(policy.Fact{Unknown: what}), noPlace)
+	return m.refuse(m.inner.decision.Check(buildrules.Operation{Unknown: what}), noPlace)
 }
 
 // refused returns the first refusal as a *refusal, or nil. The inner frontend's result counts only
@@ -209,15 +210,15 @@ func noPlace() *llbops.Place { return nil }
 
 // check checks an operation. The error is a *refusal.
 func (m *monitor) check(
-	ctx context.Context, f policy.Fact, at func() *llbops.Place,
+	ctx context.Context, f buildrules.Operation, at func() *llbops.Place,
 ) (policy.Ruling, error) {
 	if g := f.Git; g != nil && g.Checksum != "" {
 		caps := m.build.client.BuildOpts().LLBCaps
 		if caps.Supports(pb.CapSourceGitChecksum) != nil { // this daemon ignores the checksum
-			f.Git = &policy.GitFact{URL: g.URL, Ref: g.Ref}
+			f.Git = &buildrules.Git{URL: g.URL, Ref: g.Ref}
 		}
 	}
-	ruling := m.inner.decision.Judge(f)
+	ruling := m.inner.decision.Check(f)
 	switch ruling.Verdict {
 	case policy.Allow:
 		return ruling, nil

@@ -15,7 +15,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // configsOf returns the operations for all image configurations in a result, and for an empty one
@@ -25,8 +25,8 @@ import (
 // the number of refs (exporter/containerimage/exptypes, ParsePlatforms and ParseKey; solver/result,
 // FindRef). So every configuration in the result must be allowed. A result without refs is an empty
 // image, unless it answers a subrequest.
-func configsOf(res *gwpb.Result, subrequest bool) ([]policy.Fact, error) {
-	var found []policy.Fact
+func configsOf(res *gwpb.Result, subrequest bool) ([]buildrules.Operation, error) {
+	var found []buildrules.Operation
 	metadata := res.GetMetadata()
 	for _, key := range slices.Sorted(maps.Keys(metadata)) {
 		rest, ok := strings.CutPrefix(key, exptypes.ExporterImageConfigKey)

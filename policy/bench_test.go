@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // manyRules is a policy of n rules none of which but the last is for
@@ -81,22 +83,22 @@ func BenchmarkParseAndDecide100(b *testing.B) {
 	}
 }
 
-// BenchmarkJudge10000 judges what a large build asks for: images that differ, and
+// BenchmarkCheck10000 checks what a large build asks for: images that differ, and
 // commands with secrets.
-func BenchmarkJudge10000(b *testing.B) {
+func BenchmarkCheck10000(b *testing.B) {
 	const rules = `build: {images: {allow: ["mirror.example/**", "quay.example/**"], deny: ["**/scratchpad"], pins: {"mirror.example/base:1": "` + digestA + `"}, convert: [{from: "docker.io/library/**", to: "mirror.example/**"}]}, exec: {secrets: ["npm-*", "token"], hosts: ["*.corp.example"]}}`
 	const embedded, overlay = "version: 1\nfrontends: [{match: [a], " + rules + "}]\n", "version: 1\ndefault: allow\nbuild: {images: {deny: [\"**/old-*\"]}}\n"
-	facts := make([]Fact, 10_000)
-	for i := range facts {
+	operations := make([]buildrules.Operation, 10_000)
+	for i := range operations {
 		switch i % 4 {
 		case 0:
-			facts[i].Image = fmt.Sprintf("mirror.example/team-%d/app:1.%d@%s", i, i, digestA)
+			operations[i].Image = fmt.Sprintf("mirror.example/team-%d/app:1.%d@%s", i, i, digestA)
 		case 1:
-			facts[i].Image = fmt.Sprintf("docker.io/library/base-%d:1", i)
+			operations[i].Image = fmt.Sprintf("docker.io/library/base-%d:1", i)
 		case 2:
-			facts[i].Exec = &ExecFact{Network: NetworkNone, Secrets: []string{"npm-read", "token"}}
+			operations[i].Exec = &buildrules.Exec{Network: buildrules.NetworkNone, Secrets: []string{"npm-read", "token"}}
 		case 3:
-			facts[i].Exec = &ExecFact{Hosts: []string{"Git.corp.example"}}
+			operations[i].Exec = &buildrules.Exec{Hosts: []string{"Git.corp.example"}}
 		}
 	}
 	for _, bm := range []struct{ name, overlay string }{{"a policy", ""}, {"with an overlay", overlay}} {
@@ -104,8 +106,8 @@ func BenchmarkJudge10000(b *testing.B) {
 		b.Run(bm.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				for _, f := range facts {
-					if r := d.Judge(f); r.Verdict != Allow {
+				for _, f := range operations {
+					if r := d.Check(f); r.Verdict != Allow {
 						b.Fatal(r.Reason)
 					}
 				}

@@ -5,6 +5,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 func TestTheNamesOfBuildRulesAreThoseThatAreCompared(t *testing.T) {
@@ -28,7 +30,7 @@ func TestTheNamesOfBuildRulesAreThoseThatAreCompared(t *testing.T) {
 	require.Equal(t, []string{"http://*.files.example:8080/a/*"}, deny)
 	allow, _ = b.Frontends.Patterns()
 	require.Equal(t, []string{"docker.io/docker/dockerfile"}, allow)
-	require.Equal(t, []Kind{KindImages, KindGit, KindHTTP, KindFrontends}, b.Kinds())
+	require.Equal(t, []buildrules.Kind{buildrules.KindImages, buildrules.KindGit, buildrules.KindHTTP, buildrules.KindFrontends}, b.Kinds())
 }
 
 // Policies are written as YAML to compare them.

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // everyRuleOnBuilds has each field of Build, Dispatch and Limits.
@@ -48,12 +50,10 @@ func TestParseReadsRulesOnBuilds(t *testing.T) {
 	require.Equal(t, []string{"mirror.example/**"}, b.Images.Allow)
 	require.Equal(t, map[string]int{"nofile": 1024, "core": -1}, b.Exec.Ulimits)
 	require.Equal(t, []string{"", "root", "0"}, b.Config.User.Forbid)
-	require.Equal(t, []string{"root", "root", "root"}, b.Config.User.forbid)
-	require.Equal(t, []string{"22/tcp"}, b.Config.Ports.forbid)
-	require.Equal(t, ActionAllow, b.Containers)
-	require.Equal(t, []Kind{KindImages, KindGit, KindHTTP, KindLocal, KindOCILayout, KindBlob, KindExec, KindFrontends, KindContainers, KindConfig}, b.Kinds())
+	require.Equal(t, buildrules.ActionAllow, b.Containers)
+	require.Equal(t, []buildrules.Kind{buildrules.KindImages, buildrules.KindGit, buildrules.KindHTTP, buildrules.KindLocal, buildrules.KindOCILayout, buildrules.KindBlob, buildrules.KindExec, buildrules.KindFrontends, buildrules.KindContainers, buildrules.KindConfig}, b.Kinds())
 	own, _ := p.effective(&p.Frontends[1])
-	require.Equal(t, []Kind{KindLocal, KindExec}, own.Kinds())
+	require.Equal(t, []buildrules.Kind{buildrules.KindLocal, buildrules.KindExec}, own.Kinds())
 }
 
 func TestParseReadsRulesOnBuildsAsTheyAreCommonlyWritten(t *testing.T) {
@@ -71,28 +71,28 @@ frontends:
       frontends: {allow: ["docker.io/docker/dockerfile"]}
       config: {user: {forbid: ["", root, "0"]}, labels: {require: [org.opencontainers.image.source]}}
 `, "")
-	for _, f := range []Fact{
+	for _, f := range []buildrules.Operation{
 		image("mirror.corp/base:1"), image("alpine:3@" + digestB),
-		{Git: &GitFact{URL: "https://git.corp/a", Ref: commit}},
-		{HTTP: &HTTPFact{URL: "https://files.corp/a", Checksum: digestA}},
-		{Exec: &ExecFact{Secrets: []string{"npm-token"}}},
+		{Git: &buildrules.Git{URL: "https://git.corp/a", Ref: commit}},
+		{HTTP: &buildrules.HTTP{URL: "https://files.corp/a", Checksum: digestA}},
+		{Exec: &buildrules.Exec{Secrets: []string{"npm-token"}}},
 		{Frontend: "docker/dockerfile:1"},
-		{Config: &ConfigFact{User: "app", Labels: map[string]string{"org.opencontainers.image.source": ""}}},
+		{Config: &buildrules.Config{User: "app", Labels: map[string]string{"org.opencontainers.image.source": ""}}},
 		{Local: "context"},
 		{OCILayout: "a@" + digestA},
 	} {
-		require.Equal(t, Allow, d.Judge(f).Verdict, "%+v", f)
+		require.Equal(t, Allow, d.Check(f).Verdict, "%+v", f)
 	}
-	for _, f := range []Fact{
+	for _, f := range []buildrules.Operation{
 		image("mirror.corp/base:2"), image("docker.io/alpine/git@" + digestB), image("mirror.corp/scratchpad@" + digestB),
-		{Git: &GitFact{URL: "https://git.corp/a", Ref: "main"}},
-		{HTTP: &HTTPFact{URL: "https://files.corp/a"}},
-		{Exec: &ExecFact{Devices: []string{"d"}}},
+		{Git: &buildrules.Git{URL: "https://git.corp/a", Ref: "main"}},
+		{HTTP: &buildrules.HTTP{URL: "https://files.corp/a"}},
+		{Exec: &buildrules.Exec{Devices: []string{"d"}}},
 		{Frontend: "docker/dockerfile-upstream:1"},
-		{Config: &ConfigFact{Labels: map[string]string{"org.opencontainers.image.source": ""}}},
-		{Container: &ExecFact{}},
+		{Config: &buildrules.Config{Labels: map[string]string{"org.opencontainers.image.source": ""}}},
+		{Container: &buildrules.Exec{}},
 	} {
-		require.Equal(t, Deny, d.Judge(f).Verdict, "%+v", f)
+		require.Equal(t, Deny, d.Check(f).Verdict, "%+v", f)
 	}
 }
 
@@ -212,7 +212,7 @@ func TestIncludedRulesAreUnderThePolicysRulesOnBuilds(t *testing.T) {
 	require.NoError(t, err)
 	d := Decide(l, request(t, "a"))
 	require.Equal(t, DispatchMediate, d.Dispatch)
-	require.Equal(t, "the policy refuses the image x:latest: it allows only b (build.images.allow)", d.Judge(image("x")).Reason)
+	require.Equal(t, "the policy refuses the image x:latest: it allows only b (build.images.allow)", d.Check(image("x")).Reason)
 
 	files["team.yaml"] = "version: 1\nfrontends:\n- {match: [a], dispatch: forward}\n"
 	_, err = Load(folder(files), "policy.yaml")

@@ -113,9 +113,9 @@ type Decision struct {
 	// Request.TagDigest before running it.
 	TagUnverified bool `json:"-"`
 
-	// held are the rules on builds of all layers, in the order in which they rewrite
+	// constraints are those of all layers, in the order in which they rewrite
 	// images.
-	held []*held
+	constraints []*constraints
 }
 
 // Decide answers the request. It never fails: what it can't make sense of, such
@@ -250,7 +250,7 @@ func (d *Decision) meet(l Layers, s, asked subject, t *recorder) {
 	d.take(LayerPolicy, l, embedded, s)
 	d.Obligations = both
 	d.Dispatch = dispatchUnder(embedded, overlay)
-	d.held = []*held{overlay.held, embedded.held}
+	d.constraints = []*constraints{overlay.constraints, embedded.constraints}
 	if overlay.believed && !embedded.believed {
 		d.believe(s)
 	}
@@ -282,7 +282,7 @@ func (d *Decision) take(layer string, l Layers, o outcome, s subject) {
 	switch o.verdict {
 	case Allow, Warn:
 		d.Obligations, d.Warnings = o.obligations, o.warnings
-		d.Dispatch, d.held = o.dispatch, []*held{o.held}
+		d.Dispatch, d.constraints = o.dispatch, []*constraints{o.constraints}
 		if o.believed {
 			d.believe(s)
 		}

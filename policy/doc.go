@@ -9,9 +9,9 @@
 //	ref, err := imageref.Parse("docker/dockerfile:1")
 //	decision := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref})
 //
-// What the frontend then asks for is a Fact, which the decision judges:
+// What the frontend then asks for is a buildrules.Operation, which the decision judges:
 //
-//	ruling := decision.Judge(policy.Fact{Image: "docker.io/library/alpine:3"})
+//	ruling := decision.Check(policy.Operation{Image: "docker.io/library/alpine:3"})
 //
 // The package is pure: it reads no clock, no network and no file but through the
 // fs.FS that Load is given, and the same input gives the same decision. What it
@@ -60,7 +60,7 @@
 // named, deny beats allow, and without a list of what is allowed, all else is.
 // Containers that a frontend starts by itself are denied unless they are allowed. What
 // can't be made sense of is denied in every mode if its kind is restricted, and what
-// is no fact always is.
+// is no operation always is.
 //
 // Images are converted once, then pinned, then judged. With an overlay, its rules
 // convert and judge first and those of the embedded policy what comes out, as with

@@ -49,7 +49,7 @@ func (p *Policy) newCandidates() []candidate {
 	out := make([]candidate, 0, len(p.Frontends))
 	for i := range p.Aliases {
 		a := &p.Aliases[i]
-		if isFolder(a.from) || a.from.String() == a.to.String() {
+		if a.from.IsDirectory() || a.from.String() == a.to.String() {
 			continue
 		}
 		for _, r := range p.index.rules(a.to.String()) {

@@ -105,9 +105,9 @@ func checkMeet(t *testing.T, d, one Decision, say string) {
 	requireTighter(t, d.Obligations, one.Obligations, say)
 	for key := range d.Obligations.Force {
 		if _, own := one.Obligations.Force[key]; !own {
-			require.Empty(t, matchAny(one.Obligations.Deny, key), say)
+			require.Empty(t, globs.First(one.Obligations.Deny, key), say)
 			require.NotContains(t, one.Obligations.Strip, key, say)
-			require.True(t, len(one.Obligations.Only) == 0 || matchAny(one.Obligations.Only, key) != "", say)
+			require.True(t, len(one.Obligations.Only) == 0 || globs.First(one.Obligations.Only, key) != "", say)
 		}
 	}
 }

@@ -21,8 +21,8 @@ type outcome struct {
 	// there is none.
 	holds *Rule
 
-	held     *held // the rules on builds, if the build goes on
-	dispatch Dispatch
+	constraints *constraints // nil unless the build goes on
+	dispatch    Dispatch
 }
 
 // force is how hard a denial is.
@@ -64,8 +64,8 @@ func (p *Policy) decide(s subject, layer, contact string, t *recorder) outcome {
 		o.verdict = Warn
 	}
 	if o.verdict == Allow || o.verdict == Warn {
-		o.held, o.dispatch = p.hold(layer, o, contact)
-		o.obligations.Build = o.held.obligation()
+		o.constraints, o.dispatch = p.constrain(layer, o, contact)
+		o.obligations.Build = o.constraints.obligations()
 	}
 	t.layer(layer, o)
 	return o
@@ -198,10 +198,7 @@ func (r *Rule) refusal(found []violation) *outcome {
 	if len(found) == 0 {
 		return nil
 	}
-	reason := found[0].reason
-	if more := len(found) - 1; more > 0 {
-		reason += fmt.Sprintf(" (and %d more)", more)
-	}
+	reason := found[0].reason + andMore(len(found)-1)
 	return &outcome{verdict: Deny, rule: r, reason: reason}
 }
 

@@ -142,8 +142,8 @@ frontends:
 			d := Decide(mustStack(t, doc, ""), request(t, "a:1-labs"))
 			require.Equal(t, doc != allow, d.Verdict == Warn, d.Reason)
 			require.Equal(t, map[string]string{"x": "1"}, d.Obligations.Force)
-			require.Equal(t, Deny, d.Judge(image("evil")).Verdict)
-			require.Equal(t, Allow, d.Judge(image("good")).Verdict)
+			require.Equal(t, Deny, d.Check(image("evil")).Verdict)
+			require.Equal(t, Allow, d.Check(image("good")).Verdict)
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // Obligations are the conditions under which an allowed frontend may run. The
@@ -31,7 +32,7 @@ type Obligations struct {
 	// request's have been judged.
 	Inputs Action `json:"inputs,omitempty"`
 	// Build are the rules on what the frontend builds, of each layer that has some.
-	// All of them hold, see Decision.Judge. They are shared with the policies and not to
+	// All of them hold, see [Decision.Check]. They are shared with the policies and not to
 	// be changed.
 	Build []BuildObligation `json:"build,omitempty"`
 }
@@ -46,7 +47,7 @@ type BuildObligation struct {
 	// Mode is ModeWarn if what they refuse is a warning only.
 	Mode Mode `json:"mode"`
 	// Build are the rules.
-	Build Build `json:"build"`
+	Build buildrules.Rules `json:"build"`
 }
 
 // meet returns the obligations of both, or why nothing can run under both.
@@ -69,7 +70,7 @@ func (o Obligations) meet(p Obligations, s subject) (Obligations, string) {
 	if len(o.Only) > 0 && len(p.Only) > 0 {
 		// Globs that only overlap are left out, but not what both let pass.
 		for _, k := range s.optionKeys {
-			if !optionkeys.CarriesBuild(k) && matchAny(m.Only, k) == "" && matchAny(o.Only, k) != "" && matchAny(p.Only, k) != "" {
+			if !optionkeys.CarriesBuild(k) && globs.First(m.Only, k) == "" && globs.First(o.Only, k) != "" && globs.First(p.Only, k) != "" {
 				m.Only = union(m.Only, []string{k})
 			}
 		}

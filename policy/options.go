@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
@@ -50,7 +51,7 @@ func (r *Rule) violations(s subject) []violation {
 			add(key, "refuses the option %s: its name has %d bytes, more than %d", safetext.Quote(key), len(key), maxOptionKey)
 			continue
 		}
-		if g := matchAny(o.Deny, key); g != "" {
+		if g := globs.First(o.Deny, key); g != "" {
 			add(key, "refuses the option %s (options.deny: %s)", safetext.Quote(key), safetext.Printable(g))
 			continue
 		}
@@ -58,7 +59,7 @@ func (r *Rule) violations(s subject) []violation {
 		switch {
 		case forced && s.options[key] != want:
 			add(key, "sets the option %s to %s, and the build sets it to %s; leave it out", safetext.Quote(key), safetext.Quote(want), safetext.Quote(s.options[key]))
-		case !forced && len(o.Only) > 0 && matchAny(o.Only, key) == "":
+		case !forced && len(o.Only) > 0 && globs.First(o.Only, key) == "":
 			add(key, "refuses the option %s: it is none of %s (options.only)", safetext.Quote(key), safetext.Printable(list("those that it lets pass:", "those that it lets pass:", o.Only)))
 		}
 	}
@@ -76,7 +77,7 @@ func (r *Rule) oblige(s subject, passed []violation) Obligations {
 		return o
 	}
 	for _, key := range s.optionKeys {
-		if !optionkeys.CarriesBuild(key) && matchAny(r.Options.Strip, key) != "" {
+		if !optionkeys.CarriesBuild(key) && globs.First(r.Options.Strip, key) != "" {
 			o.Strip = append(o.Strip, key)
 		}
 	}
@@ -106,11 +107,11 @@ func (o outcome) clash(key string) string {
 	}
 	_, forced := o.obligations.Force[key]
 	switch {
-	case matchAny(o.obligations.Deny, key) != "":
+	case globs.First(o.obligations.Deny, key) != "":
 		return "refuses it"
-	case matchAny(o.holds.Options.Strip, key) != "":
+	case globs.First(o.holds.Options.Strip, key) != "":
 		return "removes it"
-	case !forced && len(o.obligations.Only) > 0 && matchAny(o.obligations.Only, key) == "":
+	case !forced && len(o.obligations.Only) > 0 && globs.First(o.obligations.Only, key) == "":
 		return "doesn't let it pass"
 	}
 	return ""
@@ -153,10 +154,10 @@ func (o *Options) checkForced(key, value string) error {
 	if err := checkOptionGlob(key); err != nil {
 		return err
 	}
-	if g := matchAny(o.Deny, key); g != "" {
+	if g := globs.First(o.Deny, key); g != "" {
 		return fmt.Errorf("%s is also refused, by the entry %s of deny", safetext.Quote(key), safetext.Quote(g))
 	}
-	if g := matchAny(o.Strip, key); g != "" {
+	if g := globs.First(o.Strip, key); g != "" {
 		return fmt.Errorf("%s is also removed, by the entry %s of strip", safetext.Quote(key), safetext.Quote(g))
 	}
 	if strings.ContainsRune(value, 0) || len(value) > maxForced {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -76,7 +77,7 @@ type Policy struct {
 	// How frontends run whose rule doesn't say it: forward has BuildKit run the frontend, mediate runs it in a container of ours and judges each of its calls, builtin runs our own Dockerfile frontend and does so too. Forward if left out.
 	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin,default=forward"`
 	// Rules on what frontends build, for each kind that their rule's own build doesn't have.
-	Build *Build `yaml:"build,omitempty"`
+	Build *buildrules.Rules `yaml:"build,omitempty"`
 	// What may run at most, whatever the rules, the default and the mode say.
 	Limits Limits `yaml:"limits,omitempty"`
 	// Which policies clients may put on top of this one. Not allowed in such a policy itself.
@@ -160,7 +161,7 @@ type Rule struct {
 	// How the frontend runs; the policy's dispatch if left out. Not allowed in a deny rule.
 	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin"`
 	// Rules on what the frontend builds. Not allowed in a deny rule.
-	Build *Build `yaml:"build,omitempty"`
+	Build *buildrules.Rules `yaml:"build,omitempty"`
 	// The time from which builds that the rule allows are warned: a day such as 2027-01-31, which begins at 00:00 UTC, or a time as in 2027-01-31T12:00:00Z. Not allowed in a deny rule.
 	WarnAfter string `yaml:"warnAfter,omitempty" jsonschema:"minLength=1"`
 	// The time from which the rule no longer matches, as for warnAfter.

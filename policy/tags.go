@@ -24,7 +24,7 @@ func (r *Rule) tagFit(tag string) fit {
 	if tag == "" || r.excepts(tag) {
 		return outside
 	}
-	if len(r.Tags) == 0 && r.versions == nil || matchAny(r.Tags, tag) != "" {
+	if len(r.Tags) == 0 && r.versions == nil || globs.First(r.Tags, tag) != "" {
 		return inside
 	}
 	if r.versions == nil {
@@ -73,23 +73,13 @@ func (r *Rule) versionForms(tag string) []string {
 // excepts reports whether exceptTags has the tag. An allow rule takes a variant
 // of an excepted tag for that tag; a deny rule excepts only what is written.
 func (r *Rule) excepts(tag string) bool {
-	if matchAny(r.ExceptTags, tag) != "" {
+	if globs.First(r.ExceptTags, tag) != "" {
 		return true
 	}
 	return r.Action == ActionAllow && slices.ContainsFunc(r.Variants, func(variant string) bool {
 		base, ok := strings.CutSuffix(tag, "-"+variant)
-		return ok && matchAny(r.ExceptTags, base) != ""
+		return ok && globs.First(r.ExceptTags, base) != ""
 	})
-}
-
-// matchAny returns the first of the globs that s matches, or "".
-func matchAny(patterns []string, s string) string {
-	for _, g := range patterns {
-		if globs.Match(g, s) {
-			return g
-		}
-	}
-	return ""
 }
 
 // tagCondition names the rule's conditions on the tag for a sentence: "tags 1.*

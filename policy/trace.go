@@ -183,7 +183,7 @@ func (t *recorder) build(d Decision) {
 		return
 	}
 	rules := false
-	for _, h := range d.held {
+	for _, h := range d.constraints {
 		kinds := h.build.Kinds()
 		if len(kinds) == 0 {
 			continue
@@ -193,7 +193,7 @@ func (t *recorder) build(d Decision) {
 		if h.rule != nil {
 			step.Rule, step.File, step.Line = h.rule.Name, h.rule.file, h.rule.line
 		}
-		if h.soft {
+		if h.warnOnly {
 			step.Reason += ", which only warn"
 		}
 		t.add(step)

@@ -54,7 +54,9 @@ func (v *validator) validate(k role) {
 	}
 	v.overlay(k)
 	v.dispatch(root, p.Dispatch)
-	v.build(child(root, "build"), p.Build)
+	if n := child(root, "build"); n != nil {
+		p.Build.Validate(n, v.addf)
+	}
 	if p.Build != nil && p.Build.Frontends != nil && (p.Default == ActionAllow || p.Mode == ModeWarn) && (p.Dispatch == "" || p.Dispatch == DispatchForward) {
 		v.addf(child(child(root, "build"), "frontends"),
 			"frontends can't be judged with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate")
@@ -124,34 +126,12 @@ func (v *validator) patterns(n *yaml.Node, key string, items []string) []imagere
 // list checks a list of texts; an empty one is an error because it reads both
 // as "no condition" and as "nothing".
 func (v *validator) list(n *yaml.Node, key string, items []string, check func(string) error) {
-	if n == nil {
-		return
-	}
-	if len(items) == 0 {
-		v.addf(n, "%s is empty; give it an entry or remove it", key)
-	}
-	for i, item := range items {
-		if err := check(item); err != nil {
-			v.addf(n.Content[i], "%s: %v", key, err)
-		}
-	}
+	strictyaml.Report(v.addf).List(n, key, items, check)
 }
 
 // texts checks a mapping of texts as list does a list.
 func (v *validator) texts(n *yaml.Node, key string, items map[string]string, check func(key, value string) error) {
-	if n == nil {
-		return
-	}
-	if len(items) == 0 {
-		v.addf(n, "%s is empty; give it an entry or remove it", key)
-	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if name := n.Content[i]; name.Value != "" {
-			if err := check(name.Value, items[name.Value]); err != nil {
-				v.addf(name, "%s: %v", key, err)
-			}
-		}
-	}
+	strictyaml.Report(v.addf).Map(n, key, items, check)
 }
 
 func (v *validator) text(n *yaml.Node, key, s string, limit int, newline bool) {

@@ -77,7 +77,9 @@ func (v *validator) rule(k role, r *Rule, n *yaml.Node) {
 	}
 	v.options(r, child(n, "options"))
 	v.dispatch(n, r.Dispatch)
-	v.build(child(n, "build"), r.Build)
+	if at := child(n, "build"); at != nil {
+		r.Build.Validate(at, v.addf)
+	}
 	top := v.policy
 	if k == included {
 		top = v.loader.policy

@@ -14,39 +14,40 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/internal/opcheck"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // buildFlags name the files with what the frontend would build.
-type buildFlags struct{ facts, llb string }
+type buildFlags struct{ operations, llb string }
 
 func (f *buildFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.facts, "build", "", "a `FILE` with facts: what the frontend would ask for, as a YAML list")
+	cmd.Flags().StringVar(&f.operations, "build", "", "a `FILE` with operations: what the frontend would ask for, as a YAML list")
 	cmd.Flags().StringVar(&f.llb, "llb", "", "a `FILE` with LLB that the frontend would build, as buildctl build reads it")
 	completeYAML(cmd, "build")
 }
 
-func (f *buildFlags) given() bool { return f.facts != "" || f.llb != "" }
+func (f *buildFlags) given() bool { return f.operations != "" || f.llb != "" }
 
-// asked is a fact and where it comes from.
+// asked is an operation and where it comes from.
 type asked struct {
-	policy.Fact
+	buildrules.Operation
 	at string
 }
 
 // read returns what the files ask for, in their order. The error is an *exitError.
 func (f *buildFlags) read() ([]asked, error) {
 	var out []asked
-	if f.facts != "" {
-		data, err := readFile(f.facts, opcheck.MaxSize)
+	if f.operations != "" {
+		data, err := readFile(f.operations, opcheck.MaxSize)
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
-		list, err := opcheck.Parse(f.facts, data)
+		list, err := opcheck.Parse(f.operations, data)
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
-		for _, fact := range list {
-			out = append(out, asked{Fact: fact})
+		for _, operation := range list {
+			out = append(out, asked{Operation: operation})
 		}
 	}
 	if f.llb == "" {
@@ -60,7 +61,7 @@ func (f *buildFlags) read() ([]asked, error) {
 		if err != nil {
 			return nil, &exitError{exitUsage, fmt.Errorf("%s: %w", f.llb, err)}
 		}
-		out = append(out, asked{Fact: found.Fact, at: place(found)})
+		out = append(out, asked{Operation: found.Operation, at: place(found)})
 	}
 	return out, nil
 }
@@ -80,7 +81,7 @@ func judge(l policy.Layers, at time.Time, d policy.Decision, list []asked) ([]op
 	out := []opcheck.Answer{}
 	seen := map[string]bool{}
 	for _, f := range list {
-		a := opcheck.Judge(l, at, d, f.Fact)
+		a := opcheck.Check(l, at, d, f.Operation)
 		a.At = f.at
 		text, err := json.Marshal(a)
 		if err != nil {
@@ -104,7 +105,7 @@ func worst(v policy.Verdict, answers []opcheck.Answer) policy.Verdict {
 	return v
 }
 
-// printAnswers writes for a person what a policy says of each fact.
+// printAnswers writes for a person what a policy says of each operation.
 func printAnswers(w io.Writer, answers []opcheck.Answer) error {
 	var b strings.Builder
 	for _, a := range answers {

@@ -30,7 +30,7 @@ frontends:
     digests: ["` + digestA + `"]
 `
 
-const judgedFacts = `- image: busybox
+const judgedOperations = `- image: busybox
 - image: quay.io/x
 - exec: {network: host}
 `
@@ -64,9 +64,9 @@ func exampleLLB() []byte {
 
 func TestEvalSaysWhatOfABuildPasses(t *testing.T) {
 	t.Parallel()
-	file, facts := write(t, "policy.yaml", judgedPolicy), write(t, "facts.yaml", judgedFacts)
+	file, operations := write(t, "policy.yaml", judgedPolicy), write(t, "operations.yaml", judgedOperations)
 	llb := write(t, "build.llb", string(exampleLLB()))
-	code, stdout, stderr := run("eval", "--policy", file, "--build", facts, "--llb", llb, "docker/dockerfile:1")
+	code, stdout, stderr := run("eval", "--policy", file, "--build", operations, "--llb", llb, "docker/dockerfile:1")
 	require.Equal(t, exitDeny, code)
 	require.Empty(t, stderr)
 	require.Equal(t, `allow docker/dockerfile:1
@@ -91,7 +91,7 @@ allow the image docker.io/library/busybox:latest (line 3 of Dockerfile)
   reads       mirror.example/hub/busybox:latest
 `, stdout)
 
-	_, explained, _ := run("explain", "--policy", file, "--build", facts, "--llb", llb, "docker/dockerfile:1")
+	_, explained, _ := run("explain", "--policy", file, "--build", operations, "--llb", llb, "docker/dockerfile:1")
 	steps, decision, ok := strings.Cut(explained, "allow docker/dockerfile:1\n")
 	require.True(t, ok)
 	require.Equal(t, stdout, "allow docker/dockerfile:1\n"+decision, "explain ends as eval does")
@@ -101,7 +101,7 @@ allow the image docker.io/library/busybox:latest (line 3 of Dockerfile)
 
 func TestEvalJSONHasFactsOnlyIfTheyAreAskedFor(t *testing.T) {
 	t.Parallel()
-	file, facts := write(t, "policy.yaml", judgedPolicy), write(t, "facts.yaml", judgedFacts)
+	file, operations := write(t, "policy.yaml", judgedPolicy), write(t, "operations.yaml", judgedOperations)
 	type output struct {
 		policy.Decision
 		Build    *[]opcheck.Answer `json:"build"`
@@ -116,13 +116,13 @@ func TestEvalJSONHasFactsOnlyIfTheyAreAskedFor(t *testing.T) {
 	require.Nil(t, ask("eval").Build)
 	require.Nil(t, ask("explain").Build)
 
-	eval := ask("eval", "--build", facts)
+	eval := ask("eval", "--build", operations)
 	require.Equal(t, policy.Allow, eval.Verdict, "the decision stays what a build's metadata has")
 	require.Len(t, *eval.Build, 3)
 	require.Equal(t, opcheck.Answer{Verdict: policy.Allow, Asked: "the image busybox", Messages: []string{}, Image: "mirror.example/hub/busybox:latest"}, (*eval.Build)[0])
 	require.Equal(t, []string{"deny", "dockerfile", "mirror.example/**"}, []string{string((*eval.Build)[1].Verdict), (*eval.Build)[1].Rule, (*eval.Build)[1].Allowed[0]})
 
-	explain := ask("explain", "--build", facts)
+	explain := ask("explain", "--build", operations)
 	require.Equal(t, eval.Build, explain.Build)
 	require.Equal(t, policy.Allow, explain.Explains.Verdict)
 	require.NotEmpty(t, explain.Steps)
@@ -132,15 +132,15 @@ func TestTheExitCodeOfEvalIsThatOfTheWorstAnswer(t *testing.T) {
 	t.Parallel()
 	file := write(t, "policy.yaml", judgedPolicy)
 	warn := write(t, "warn.yaml", strings.Replace(judgedPolicy, "version: 1", "version: 1\nmode: warn", 1))
-	good, bad := write(t, "good.yaml", "- image: mirror.example/a\n"), write(t, "bad.yaml", judgedFacts)
+	good, bad := write(t, "good.yaml", "- image: mirror.example/a\n"), write(t, "bad.yaml", judgedOperations)
 	tests := []struct {
 		name string
 		args []string
 		code int
 	}{
 		{"all is allowed", []string{"--policy", file, "--build", good, "docker/dockerfile:1"}, exitOK},
-		{"a fact is denied", []string{"--policy", file, "--build", bad, "docker/dockerfile:1"}, exitDeny},
-		{"a fact would be denied", []string{"--policy", warn, "--build", bad, "docker/dockerfile:1"}, exitOK},
+		{"an operation is denied", []string{"--policy", file, "--build", bad, "docker/dockerfile:1"}, exitDeny},
+		{"an operation would be denied", []string{"--policy", warn, "--build", bad, "docker/dockerfile:1"}, exitOK},
 		{"the frontend is denied", []string{"--policy", file, "--build", good, "quay.io/x"}, exitDeny},
 		{"the frontend depends on its digest", []string{"--policy", file, "--build", bad, "docker/pinned"}, exitUndecidable},
 	}
@@ -157,14 +157,14 @@ func TestTheExitCodeOfEvalIsThatOfTheWorstAnswer(t *testing.T) {
 
 func TestFactsThatCannotBeReadAreErrorsOfUsage(t *testing.T) {
 	t.Parallel()
-	file, broken := write(t, "policy.yaml", judgedPolicy), write(t, "facts.yaml", "- imgae: a\n")
+	file, broken := write(t, "policy.yaml", judgedPolicy), write(t, "operations.yaml", "- imgae: a\n")
 	tests := []struct {
 		name string
 		args []string
 		want string
 	}{
 		{"no file", []string{"--build", broken + "x"}, "no such file"},
-		{"a file of facts that is broken", []string{"--build", broken}, broken + `:1:3: unknown field "imgae"; did you mean "image"?`},
+		{"a file of operations that is broken", []string{"--build", broken}, broken + `:1:3: unknown field "imgae"; did you mean "image"?`},
 		{"no file of LLB", []string{"--llb", filepath.Join(filepath.Dir(broken), "x.llb")}, "no such file"},
 		{"a file that is no LLB", []string{"--llb", broken}, broken + ": not an LLB definition"},
 	}
@@ -192,7 +192,7 @@ func TestPlacesCannotWriteToATerminal(t *testing.T) {
 	require.NotContains(t, stdout, "\x1b")
 }
 
-func TestTestTellsOfFacts(t *testing.T) {
+func TestTestTellsOfOperations(t *testing.T) {
 	t.Parallel()
 	dir := suiteFolderOf(t, map[string]string{"policy.yaml": judgedPolicy, "a.test.yaml": `policy: policy.yaml
 cases:

@@ -32,7 +32,7 @@ A tag beside a digest is believed, and a message says so; in a build the tag is
 looked up and must point to the digest if the decision depends on it.
 
 With --build or --llb, it also says of each thing that the frontend would ask for
-whether the policy's rules on builds let it pass. A file of facts:
+whether the policy's rules on builds let it pass. A file of operations:
 
   - image: busybox:1
   - git: {url: "https://git.example/a", ref: main}
@@ -45,14 +45,14 @@ and local, ociLayout, blob and container. LLB is what frontends make of a build 
 what it asks for is answered once for each line of that file.
 
 With --format json, the decision is the object that a build leaves in its result's
-metadata under frontend.policy.decision. With facts, it has them under build.
+metadata under frontend.policy.decision. With operations, it has them under build.
 
-Exit code: 0 allow or warn, 1 if the frontend or a fact is denied, 2 wrong usage or an
-invalid policy, 3 undecidable because the decision needs the digest of an image.`,
+Exit code: 0 allow or warn, 1 if the frontend or an operation is denied, 2 wrong usage
+or an invalid policy, 3 undecidable because the decision needs the digest of an image.`,
 		Example: `  policy-frontend eval --policy policy.yaml docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --overlay team.yaml --format json docker/dockerfile:1.7
   policy-frontend eval --policy policy.yaml --opt build-arg:HTTP_PROXY=http://proxy --input base docker/dockerfile:1
-  policy-frontend eval --policy policy.yaml --build facts.yaml docker/dockerfile:1
+  policy-frontend eval --policy policy.yaml --build operations.yaml docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --llb build.llb --format json docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --at 2027-03-01T00:00:00Z docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --opt build-arg:POLICY_FRONTEND_POLICY="$(cat team.yaml)" docker/dockerfile:1`,
@@ -86,11 +86,11 @@ invalid policy, 3 undecidable because the decision needs the digest of an image.
 	return cmd
 }
 
-// printDecision prints the decision, and what was answered about facts if there were
+// printDecision prints the decision, and what was answered about operations if there were
 // some.
-func printDecision(w io.Writer, d policy.Decision, answers []opcheck.Answer, facts bool, format string) error {
+func printDecision(w io.Writer, d policy.Decision, answers []opcheck.Answer, operations bool, format string) error {
 	switch {
-	case format == formatJSON && facts:
+	case format == formatJSON && operations:
 		return printJSON(w, struct {
 			policy.Decision
 			Build []opcheck.Answer `json:"build"`

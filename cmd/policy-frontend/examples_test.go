@@ -62,7 +62,7 @@ func exampleFolder(t *testing.T) string {
 		"team.yaml":        testOverlay,
 		"old.yaml":         "version: 1\nid: corp\ncontact: \"#help\"\n",
 		"teams/a.yaml":     testOverlay,
-		"facts.yaml":       "- image: busybox\n",
+		"operations.yaml":  "- image: busybox\n",
 		"build.llb":        string(exampleLLB()),
 		"policy.test.yaml": "policy: policy.yaml\ncases:\n- {name: versions, request: 'docker/dockerfile:1', expect: {verdict: allow}}\n- {name: previews, request: 'docker/dockerfile:2', expect: {verdict: deny}}\n",
 	}

@@ -31,7 +31,7 @@ With --format json, steps, decision and answers are one object.
 Exit code: as for eval.`,
 		Example: `  policy-frontend explain --policy policy.yaml docker/dockerfile:1
   policy-frontend explain --policy policy.yaml --overlay team.yaml docker/dockerfile:1.7
-  policy-frontend explain --policy policy.yaml --build facts.yaml docker/dockerfile:1
+  policy-frontend explain --policy policy.yaml --build operations.yaml docker/dockerfile:1
   policy-frontend explain --policy policy.yaml --format json docker/dockerfile:1`,
 		Args: oneReference,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -68,9 +68,9 @@ Exit code: as for eval.`,
 	return cmd
 }
 
-func printTrace(w io.Writer, t policy.Trace, answers []opcheck.Answer, facts bool, format string) error {
+func printTrace(w io.Writer, t policy.Trace, answers []opcheck.Answer, operations bool, format string) error {
 	switch {
-	case format == formatJSON && facts:
+	case format == formatJSON && operations:
 		return printJSON(w, struct {
 			policy.Trace
 			Build []opcheck.Answer `json:"build"`

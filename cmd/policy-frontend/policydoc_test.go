@@ -11,30 +11,30 @@ import (
 )
 
 // Every example of docs/policy.md is a policy that lint can read, and answers as
-// the tables under it say: requests, and facts under what is asked for most.
+// the tables under it say: requests, and operations under what is asked for most.
 func TestTheExamplesOfPolicyMd(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("../../docs/policy.md")
 	require.NoError(t, err)
 	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (allow|deny|warn|undecidable) \\|$")
-	fact := regexp.MustCompile("(?m)^\\| `([a-zA-Z]+: [^`]+)` \\| (allow|deny) \\|$")
+	operation := regexp.MustCompile("(?m)^\\| `([a-zA-Z]+: [^`]+)` \\| (allow|deny) \\|$")
 	blocks := strings.Split(string(data), "```yaml\n")[1:]
 	require.NotEmpty(t, blocks)
-	facts := 0
+	operations := 0
 	for _, block := range blocks {
 		doc, rest, ok := strings.Cut(block, "```\n")
 		require.True(t, ok)
 		rows := row.FindAllStringSubmatch(rest, -1)
 		require.NotEmpty(t, rows, "no answers under\n%s", doc)
 		file := write(t, "policy.yaml", doc)
-		for _, r := range fact.FindAllStringSubmatch(rest, -1) {
-			code, stdout, stderr := run("eval", "--policy", file, "--build", write(t, "facts.yaml", "- "+r[1]+"\n"), "docker/dockerfile:1")
+		for _, r := range operation.FindAllStringSubmatch(rest, -1) {
+			code, stdout, stderr := run("eval", "--policy", file, "--build", write(t, "operations.yaml", "- "+r[1]+"\n"), "docker/dockerfile:1")
 			require.Equal(t, map[string]int{"allow": exitOK, "deny": exitDeny}[r[2]], code, "%s\n%s%s", r[1], stdout, stderr)
 			require.Contains(t, stdout, "allow docker/dockerfile:1\n")
-			facts++
+			operations++
 		}
 		for _, r := range rows {
-			if fact.MatchString(r[0]) {
+			if operation.MatchString(r[0]) {
 				continue
 			}
 			args := append([]string{"eval", "--policy", file, "--format", "json"}, strings.Fields(r[1])...)
@@ -44,7 +44,7 @@ func TestTheExamplesOfPolicyMd(t *testing.T) {
 			require.Equal(t, r[2], d.Verdict, "%s: %s\n%s", r[1], d.Reason, doc)
 		}
 	}
-	require.NotZero(t, facts)
+	require.NotZero(t, operations)
 }
 
 // The policies of the README are ones, and that on builds does what is said of it.
@@ -54,15 +54,15 @@ func TestThePoliciesOfTheREADME(t *testing.T) {
 	require.NoError(t, err)
 	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(data), -1)
 	require.Len(t, blocks, 2)
-	facts := write(t, "facts.yaml", "- image: busybox\n- exec: {secrets: [npm-token]}\n- config: {user: app}\n")
+	operations := write(t, "operations.yaml", "- image: busybox\n- exec: {secrets: [npm-token]}\n- config: {user: app}\n")
 	for _, b := range blocks {
 		file := write(t, "policy.yaml", b[1])
-		code, stdout, stderr := run("eval", "--policy", file, "--build", facts, "docker/dockerfile:1")
+		code, stdout, stderr := run("eval", "--policy", file, "--build", operations, "docker/dockerfile:1")
 		require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
 		if strings.Contains(b[1], "build:") {
 			require.Contains(t, stdout, "allow the image busybox\n  reads       mirror.example/hub/busybox:latest\n")
 			for _, refused := range []string{"image: quay.io/x", "exec: {secrets: [aws]}", "config: {user: \"0\"}"} {
-				code, stdout, _ := run("eval", "--policy", file, "--build", write(t, "facts.yaml", "- "+refused), "docker/dockerfile:1")
+				code, stdout, _ := run("eval", "--policy", file, "--build", write(t, "operations.yaml", "- "+refused), "docker/dockerfile:1")
 				require.Equal(t, exitDeny, code, stdout)
 			}
 		}

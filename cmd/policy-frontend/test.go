@@ -175,7 +175,7 @@ type caseReport struct {
 	Passed   bool            `json:"passed"`
 	Failures []string        `json:"failures,omitempty"`
 	Decision policy.Decision `json:"decision"`
-	// Build are the answers to the case's facts.
+	// Build are the answers to the case's operations.
 	Build []opcheck.Answer `json:"build,omitempty"`
 }
 

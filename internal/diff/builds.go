@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // maxDetails is how many things of one kind of change are told of what a frontend may
@@ -32,7 +33,7 @@ func (c *comparison) builds(before, after policy.Decision) built {
 		b.bound("limits.nesting", before.Nesting, after.Nesting, before.Nesting, after.Nesting)
 	}
 	if writtenBuild(before) != writtenBuild(after) || before.Dispatch != after.Dispatch {
-		c.facts(&b, before, after)
+		c.operations(&b, before, after)
 	}
 	for _, list := range []*[]string{&b.loosened, &b.tightened, &b.rerouted} {
 		if more := len(*list) - maxDetails; more > 0 {
@@ -87,9 +88,9 @@ func (b *built) bound(name string, before, after int, was, is any) {
 	}
 }
 
-// facts compares what becomes of examples of what a frontend may build. Of those that
+// operations compares what becomes of examples of what a frontend may build. Of those that
 // are alike, one is told for each change.
-func (c *comparison) facts(b *built, before, after policy.Decision) {
+func (c *comparison) operations(b *built, before, after policy.Decision) {
 	for _, alike := range c.probes(before, after) {
 		told := map[*[]string]bool{}
 		for _, f := range alike {
@@ -106,9 +107,9 @@ func (c *comparison) facts(b *built, before, after policy.Decision) {
 	}
 }
 
-// compare says what changes for a fact, and to which list that belongs; nil if nothing
+// compare says what changes for an operation, and to which list that belongs; nil if nothing
 // does.
-func (b *built) compare(f policy.Fact, before, after policy.Decision) (list *[]string, text string) {
+func (b *built) compare(f buildrules.Operation, before, after policy.Decision) (list *[]string, text string) {
 	was, is := ruling(before, f), ruling(after, f)
 	what := f.Describe()
 	switch denied := was.Verdict == policy.Deny; {
@@ -123,18 +124,18 @@ func (b *built) compare(f policy.Fact, before, after policy.Decision) (list *[]s
 	return nil, ""
 }
 
-// seen reports whether forward sees the fact, which a result has to show then.
-func seen(f policy.Fact) bool {
+// seen reports whether forward sees the operation, which a result has to show then.
+func seen(f buildrules.Operation) bool {
 	k, err := f.Kind()
 	return err != nil || k.InResult()
 }
 
-// ruling is what becomes of a fact: forward doesn't see containers and other frontends.
-func ruling(d policy.Decision, f policy.Fact) policy.Ruling {
+// ruling is what becomes of an operation: forward doesn't see containers and other frontends.
+func ruling(d policy.Decision, f buildrules.Operation) policy.Ruling {
 	if d.Dispatch == policy.DispatchForward && !seen(f) {
 		return policy.Ruling{Verdict: policy.Allow}
 	}
-	return d.Judge(f)
+	return d.Check(f)
 }
 
 func reads(r policy.Ruling) string {
@@ -149,6 +150,6 @@ func newlyRead(before policy.Decision, now policy.Ruling) bool {
 	if now.Image.Name() == "" {
 		return true // The first policy had it read as another one.
 	}
-	r := before.Judge(policy.Fact{Image: now.Image.String()})
+	r := before.Check(buildrules.Operation{Image: now.Image.String()})
 	return r.Verdict == policy.Deny || r.Image.Name() != "" && r.Image != now.Image
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -88,7 +89,7 @@ func TestNothingWidenedInBuildsIsSo(t *testing.T) {
 		request := policy.Request{Reference: reference(t, "a:1"), Time: now()}
 		before, after := policy.Decide(newSide(a).layers, request), policy.Decide(newSide(b).layers, request)
 		for range 200 {
-			f := arbitraryFact(r)
+			f := arbitraryOperation(r)
 			was, is := ruling(before, f), ruling(after, f)
 			require.False(t, was.Verdict == policy.Deny && is.Verdict != policy.Deny, "seed %d\n%s---\n%s%+v", seed, textA, textB, f)
 			require.False(t, is.Verdict != policy.Deny && was.Image != is.Image && newlyRead(before, is), "seed %d\n%s---\n%s%+v", seed, textA, textB, f)
@@ -154,28 +155,28 @@ func arbitraryBuild(r *rand.Rand) string {
 	return head + "- {name: a, match: [a], dispatch: mediate" + build + "}\n"
 }
 
-// arbitraryFact makes a fact of the same words.
-func arbitraryFact(r *rand.Rand) policy.Fact {
+// arbitraryOperation makes an operation of the same words.
+func arbitraryOperation(r *rand.Rand) buildrules.Operation {
 	one := func(items ...string) string { return items[r.IntN(len(items))] }
 	name := one("x", "y", "x/y", "m.example/a/b", "m.example/a/y", "m.example/y2", "q.example/z")
 	url := one("https", "http", "ssh") + "://" + one("a", "b.a", "b") + ".example/" + one("x", "z/y", "z")
 	switch r.IntN(9) {
 	case 0:
-		return policy.Fact{Image: name + one(":1", "@"+digestA)}
+		return buildrules.Operation{Image: name + one(":1", "@"+digestA)}
 	case 1:
-		return policy.Fact{Git: &policy.GitFact{URL: url, Ref: one("", commit)}}
+		return buildrules.Operation{Git: &buildrules.Git{URL: url, Ref: one("", commit)}}
 	case 2:
-		return policy.Fact{HTTP: &policy.HTTPFact{URL: url, Checksum: one("", digestA)}}
+		return buildrules.Operation{HTTP: &buildrules.HTTP{URL: url, Checksum: one("", digestA)}}
 	case 3:
-		return policy.Fact{Local: one("context", "dockerfile", "docker", "z")}
+		return buildrules.Operation{Local: one("context", "dockerfile", "docker", "z")}
 	case 4:
-		return policy.Fact{Blob: name + "@" + digestA}
+		return buildrules.Operation{Blob: name + "@" + digestA}
 	case 5:
-		return policy.Fact{Frontend: name}
+		return buildrules.Operation{Frontend: name}
 	case 6:
-		return policy.Fact{Exec: &policy.ExecFact{Secrets: []string{one("npm", "npmtoken", "token", "aws", "z")}, Network: one("none", "default", "host"), Insecure: r.IntN(4) == 0}}
+		return buildrules.Operation{Exec: &buildrules.Exec{Secrets: []string{one("npm", "npmtoken", "token", "aws", "z")}, Network: one("none", "default", "host"), Insecure: r.IntN(4) == 0}}
 	case 7:
-		return policy.Fact{Container: &policy.ExecFact{}}
+		return buildrules.Operation{Container: &buildrules.Exec{}}
 	}
-	return policy.Fact{Config: &policy.ConfigFact{User: one("", "app", "web"), Labels: map[string]string{one("a", "b1", "z"): ""}, Env: []string{one("PATH", "z")}, Ports: []string{one("80", "443/tcp", "1")}}}
+	return buildrules.Operation{Config: &buildrules.Config{User: one("", "app", "web"), Labels: map[string]string{one("a", "b1", "z"): ""}, Env: []string{one("PATH", "z")}, Ports: []string{one("80", "443/tcp", "1")}}}
 }

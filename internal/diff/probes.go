@@ -7,6 +7,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -16,24 +17,24 @@ const commit = "0123456789012345678901234567890123456789"
 // probes returns examples of what a frontend may ask for, from the rules on builds of
 // both decisions: of each pattern, of what each two have in common, and of what none
 // is for. Those that are alike are one list, the plainest first.
-func (c *comparison) probes(before, after policy.Decision) [][]policy.Fact {
-	var rules []policy.Build
+func (c *comparison) probes(before, after policy.Decision) [][]buildrules.Operation {
+	var rules []buildrules.Rules
 	for _, o := range slices.Concat(after.Obligations.Build, before.Obligations.Build) {
 		rules = append(rules, o.Build)
 	}
 	p := prober{c: c}
-	for _, k := range policy.Kinds() {
+	for _, k := range buildrules.Kinds() {
 		if probe, ok := probes[k]; ok {
 			probe(&p, rules)
 		} else if kindText(before, k) != kindText(after, k) {
 			c.complete = false // Nothing shows what the difference means.
 		}
 	}
-	return p.facts
+	return p.operations
 }
 
 // kindText returns the rules of one kind as text, to compare.
-func kindText(d policy.Decision, k policy.Kind) string {
+func kindText(d policy.Decision, k buildrules.Kind) string {
 	var parts []string
 	for _, o := range d.Obligations.Build {
 		parts = append(parts, string(o.Mode), marshal(o.Build.Only(k)))
@@ -42,32 +43,32 @@ func kindText(d policy.Decision, k policy.Kind) string {
 }
 
 // probes add the examples of one kind.
-var probes = map[policy.Kind]func(p *prober, rules []policy.Build){
-	policy.KindImages: (*prober).images,
-	policy.KindGit:    (*prober).git,
-	policy.KindHTTP:   (*prober).http,
-	policy.KindLocal:  (*prober).local,
-	policy.KindOCILayout: func(p *prober, rules []policy.Build) {
-		p.patterns(rules, policy.KindOCILayout, func(n string) policy.Fact { return policy.Fact{OCILayout: n + ":" + p.c.fresh} })
+var probes = map[buildrules.Kind]func(p *prober, rules []buildrules.Rules){
+	buildrules.KindImages: (*prober).images,
+	buildrules.KindGit:    (*prober).git,
+	buildrules.KindHTTP:   (*prober).http,
+	buildrules.KindLocal:  (*prober).local,
+	buildrules.KindOCILayout: func(p *prober, rules []buildrules.Rules) {
+		p.patterns(rules, buildrules.KindOCILayout, func(n string) buildrules.Operation { return buildrules.Operation{OCILayout: n + ":" + p.c.fresh} })
 	},
-	policy.KindBlob: func(p *prober, rules []policy.Build) {
-		p.patterns(rules, policy.KindBlob, func(n string) policy.Fact { return policy.Fact{Blob: n + "@" + p.c.other.String()} })
+	buildrules.KindBlob: func(p *prober, rules []buildrules.Rules) {
+		p.patterns(rules, buildrules.KindBlob, func(n string) buildrules.Operation { return buildrules.Operation{Blob: n + "@" + p.c.other.String()} })
 	},
-	policy.KindExec: (*prober).exec,
-	policy.KindFrontends: func(p *prober, rules []policy.Build) {
-		p.patterns(rules, policy.KindFrontends, func(n string) policy.Fact { return policy.Fact{Frontend: n + ":" + p.c.fresh} })
+	buildrules.KindExec: (*prober).exec,
+	buildrules.KindFrontends: func(p *prober, rules []buildrules.Rules) {
+		p.patterns(rules, buildrules.KindFrontends, func(n string) buildrules.Operation { return buildrules.Operation{Frontend: n + ":" + p.c.fresh} })
 	},
-	policy.KindContainers: func(p *prober, _ []policy.Build) { p.add(policy.Fact{Container: &policy.ExecFact{}}) },
-	policy.KindConfig:     (*prober).config,
+	buildrules.KindContainers: func(p *prober, _ []buildrules.Rules) { p.add(buildrules.Operation{Container: &buildrules.Exec{}}) },
+	buildrules.KindConfig:     (*prober).config,
 }
 
-// prober collects examples of facts.
+// prober collects examples of operations.
 type prober struct {
-	c     *comparison
-	facts [][]policy.Fact
+	c          *comparison
+	operations [][]buildrules.Operation
 }
 
-func (p *prober) add(alike ...policy.Fact) { p.facts = append(p.facts, alike) }
+func (p *prober) add(alike ...buildrules.Operation) { p.operations = append(p.operations, alike) }
 
 // examples returns examples of patterns of names, and a name that none is for.
 func (p *prober) examples(patterns []string) []string {
@@ -108,7 +109,7 @@ func (p *prober) examples(patterns []string) []string {
 	return out
 }
 
-func (p *prober) images(rules []policy.Build) {
+func (p *prober) images(rules []buildrules.Rules) {
 	var patterns []string
 	named := false
 	for _, b := range rules {
@@ -132,12 +133,12 @@ func (p *prober) images(rules []policy.Build) {
 		}
 	}
 	for _, name := range p.examples(patterns) {
-		p.add(policy.Fact{Image: name + ":" + p.c.fresh}, policy.Fact{Image: name + "@" + p.c.other.String()})
+		p.add(buildrules.Operation{Image: name + ":" + p.c.fresh}, buildrules.Operation{Image: name + "@" + p.c.other.String()})
 	}
 }
 
 // pins adds the tags that are pinned, under the names too that are converted to theirs.
-func (p *prober) pins(r *policy.ImageRules, rules []policy.Build) {
+func (p *prober) pins(r *buildrules.ImageRules, rules []buildrules.Rules) {
 	for _, pin := range slices.Sorted(maps.Keys(r.Pins)) {
 		ref, err := imageref.Parse(pin)
 		if err != nil {
@@ -151,13 +152,13 @@ func (p *prober) pins(r *policy.ImageRules, rules []policy.Build) {
 		}
 		for _, name := range names {
 			tagged := name + ":" + ref.Tag()
-			p.add(policy.Fact{Image: tagged}, policy.Fact{Image: tagged + "@" + r.Pins[pin]}, policy.Fact{Image: tagged + "@" + p.c.other.String()})
+			p.add(buildrules.Operation{Image: tagged}, buildrules.Operation{Image: tagged + "@" + r.Pins[pin]}, buildrules.Operation{Image: tagged + "@" + p.c.other.String()})
 		}
 	}
 }
 
 // convertedTo returns the names that the rules convert to the name.
-func convertedTo(r *policy.ImageRules, name string) []string {
+func convertedTo(r *buildrules.ImageRules, name string) []string {
 	var out []string
 	for i := range r.Convert {
 		from, to := r.Convert[i].Names()
@@ -172,7 +173,7 @@ func convertedTo(r *policy.ImageRules, name string) []string {
 }
 
 // named returns the patterns of the rules of a kind, and whether there are such rules.
-func named(rules []policy.Build, k policy.Kind) (patterns []string, ok bool) {
+func named(rules []buildrules.Rules, k buildrules.Kind) (patterns []string, ok bool) {
 	for i := range rules {
 		allow, deny := rules[i].Patterns(k)
 		patterns = slices.Concat(patterns, allow, deny)
@@ -181,18 +182,18 @@ func named(rules []policy.Build, k policy.Kind) (patterns []string, ok bool) {
 	return patterns, ok
 }
 
-func (p *prober) git(rules []policy.Build) {
-	if patterns, ok := named(rules, policy.KindGit); ok {
+func (p *prober) git(rules []buildrules.Rules) {
+	if patterns, ok := named(rules, buildrules.KindGit); ok {
 		for _, url := range p.exampleURLs(patterns) {
-			p.add(policy.Fact{Git: &policy.GitFact{URL: url}}, policy.Fact{Git: &policy.GitFact{URL: url, Ref: commit}})
+			p.add(buildrules.Operation{Git: &buildrules.Git{URL: url}}, buildrules.Operation{Git: &buildrules.Git{URL: url, Ref: commit}})
 		}
 	}
 }
 
-func (p *prober) http(rules []policy.Build) {
-	if patterns, ok := named(rules, policy.KindHTTP); ok {
+func (p *prober) http(rules []buildrules.Rules) {
+	if patterns, ok := named(rules, buildrules.KindHTTP); ok {
 		for _, url := range p.exampleURLs(patterns) {
-			p.add(policy.Fact{HTTP: &policy.HTTPFact{URL: url}}, policy.Fact{HTTP: &policy.HTTPFact{URL: url, Checksum: p.c.other.String()}})
+			p.add(buildrules.Operation{HTTP: &buildrules.HTTP{URL: url}}, buildrules.Operation{HTTP: &buildrules.HTTP{URL: url, Checksum: p.c.other.String()}})
 		}
 	}
 }
@@ -219,26 +220,26 @@ func (p *prober) exampleURLs(patterns []string) []string {
 }
 
 // patterns adds a kind that has rules on names of repositories alone.
-func (p *prober) patterns(rules []policy.Build, k policy.Kind, fact func(name string) policy.Fact) {
+func (p *prober) patterns(rules []buildrules.Rules, k buildrules.Kind, operation func(name string) buildrules.Operation) {
 	if patterns, ok := named(rules, k); ok {
 		for _, name := range p.examples(patterns) {
-			p.add(fact(name))
+			p.add(operation(name))
 		}
 	}
 }
 
-func (p *prober) local(rules []policy.Build) {
-	for _, name := range p.texts(rules, func(b policy.Build) []string {
-		allow, deny := b.Patterns(policy.KindLocal)
+func (p *prober) local(rules []buildrules.Rules) {
+	for _, name := range p.texts(rules, func(b buildrules.Rules) []string {
+		allow, deny := b.Patterns(buildrules.KindLocal)
 		return slices.Concat(allow, deny)
 	}) {
-		p.add(policy.Fact{Local: name})
+		p.add(buildrules.Operation{Local: name})
 	}
 }
 
 // texts returns examples of globs, of what each two have in common, and a text that
 // none is for.
-func (p *prober) texts(rules []policy.Build, of func(policy.Build) []string) []string {
+func (p *prober) texts(rules []buildrules.Rules, of func(buildrules.Rules) []string) []string {
 	var patterns []string
 	for _, b := range rules {
 		patterns = append(patterns, of(b)...)

@@ -2,7 +2,7 @@ package diff
 
 import (
 	"github.com/policy-frontend/policy-frontend/internal/globs"
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // The fields of a configuration that rules can make demands on.
@@ -18,9 +18,9 @@ const (
 // demands are rules on a configuration, by field.
 type demands struct{ require, forbid [fields][]string }
 
-func demandsOf(r *policy.ConfigRules) demands {
+func demandsOf(r *buildrules.ConfigRules) demands {
 	var d demands
-	for i, of := range []*policy.Demand{fieldUser: r.User, fieldLabels: r.Labels, fieldEnv: r.Env, fieldPorts: r.Ports, fieldVolumes: r.Volumes} {
+	for i, of := range []*buildrules.Demand{fieldUser: r.User, fieldLabels: r.Labels, fieldEnv: r.Env, fieldPorts: r.Ports, fieldVolumes: r.Volumes} {
 		if of != nil {
 			d.require[i], d.forbid[i] = of.Require, of.Forbid
 		}
@@ -30,8 +30,8 @@ func demandsOf(r *policy.ConfigRules) demands {
 
 // config makes a configuration that has an example of all that is required, but in one
 // field has nothing, or an example of the glob besides if there is one.
-func (d demands) config(fill string, field int, glob string) policy.Fact {
-	var f policy.ConfigFact
+func (d demands) config(fill string, field int, glob string) buildrules.Operation {
+	var f buildrules.Config
 	set := func(i int, g string) {
 		s := globs.Example(g, fill)
 		switch i {
@@ -67,5 +67,5 @@ func (d demands) config(fill string, field int, glob string) policy.Fact {
 	if glob != "" {
 		set(field, glob)
 	}
-	return policy.Fact{Config: &f}
+	return buildrules.Operation{Config: &f}
 }

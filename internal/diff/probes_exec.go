@@ -4,38 +4,38 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // exec adds commands that use one thing each.
-func (p *prober) exec(rules []policy.Build) {
-	add := func(f policy.ExecFact) {
+func (p *prober) exec(rules []buildrules.Rules) {
+	add := func(f buildrules.Exec) {
 		none := f
-		none.Network = policy.NetworkNone // so that nothing else is refused where default isn't allowed
-		p.add(policy.Fact{Exec: &f}, policy.Fact{Exec: &none})
+		none.Network = buildrules.NetworkNone // so that nothing else is refused where default isn't allowed
+		p.add(buildrules.Operation{Exec: &f}, buildrules.Operation{Exec: &none})
 	}
-	for _, n := range []string{policy.NetworkNone, policy.NetworkDefault, policy.NetworkHost} {
-		p.add(policy.Fact{Exec: &policy.ExecFact{Network: n}})
+	for _, n := range []string{buildrules.NetworkNone, buildrules.NetworkDefault, buildrules.NetworkHost} {
+		p.add(buildrules.Operation{Exec: &buildrules.Exec{Network: n}})
 	}
-	add(policy.ExecFact{Insecure: true})
-	add(policy.ExecFact{SSH: []string{"default"}})
-	add(policy.ExecFact{Devices: []string{p.c.fresh}})
-	of := func(list func(*policy.ExecRules) []string) []string {
-		return p.texts(rules, func(b policy.Build) []string {
+	add(buildrules.Exec{Insecure: true})
+	add(buildrules.Exec{SSH: []string{"default"}})
+	add(buildrules.Exec{Devices: []string{p.c.fresh}})
+	of := func(list func(*buildrules.ExecRules) []string) []string {
+		return p.texts(rules, func(b buildrules.Rules) []string {
 			if b.Exec == nil {
 				return nil
 			}
 			return list(b.Exec)
 		})
 	}
-	for _, s := range of(func(r *policy.ExecRules) []string { return r.Secrets }) {
-		add(policy.ExecFact{Secrets: []string{s}})
+	for _, s := range of(func(r *buildrules.ExecRules) []string { return r.Secrets }) {
+		add(buildrules.Exec{Secrets: []string{s}})
 	}
-	for _, s := range of(func(r *policy.ExecRules) []string { return r.Hosts }) {
-		add(policy.ExecFact{Hosts: []string{s}})
+	for _, s := range of(func(r *buildrules.ExecRules) []string { return r.Hosts }) {
+		add(buildrules.Exec{Hosts: []string{s}})
 	}
-	for _, s := range of(func(r *policy.ExecRules) []string { return r.CgroupParents }) {
-		add(policy.ExecFact{CgroupParent: s})
+	for _, s := range of(func(r *buildrules.ExecRules) []string { return r.CgroupParents }) {
+		add(buildrules.Exec{CgroupParent: s})
 	}
 	for _, b := range rules {
 		if b.Exec == nil {
@@ -43,7 +43,7 @@ func (p *prober) exec(rules []policy.Build) {
 		}
 		for _, name := range slices.Sorted(maps.Keys(b.Exec.Ulimits)) {
 			for _, value := range []int{b.Exec.Ulimits[name], b.Exec.Ulimits[name] + 1, -1} {
-				add(policy.ExecFact{Ulimits: map[string]int{name: value}})
+				add(buildrules.Exec{Ulimits: map[string]int{name: value}})
 			}
 		}
 	}
@@ -51,7 +51,7 @@ func (p *prober) exec(rules []policy.Build) {
 
 // config adds configurations of images: those that have all that each of the policies
 // requires, each with one thing less or with one more.
-func (p *prober) config(rules []policy.Build) {
+func (p *prober) config(rules []buildrules.Rules) {
 	var all []demands
 	var extra demands // in forbid, all that there is
 	for _, b := range rules {
@@ -70,7 +70,7 @@ func (p *prober) config(rules []policy.Build) {
 	for _, d := range append(all, demands{}) {
 		base := d.config(p.c.fresh, -1, "")
 		for i := range fields {
-			alike := []policy.Fact{base, d.config(p.c.fresh, i, "")}
+			alike := []buildrules.Operation{base, d.config(p.c.fresh, i, "")}
 			for _, g := range append(slices.Clone(extra.forbid[i]), "*") {
 				alike = append(alike, d.config(p.c.fresh, i, g))
 			}

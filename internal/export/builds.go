@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // buildConditions names the build rules and the dispatch of the rule, or those of the whole
@@ -13,7 +14,7 @@ import (
 // images that frontends read, and can't tell who reads an image.
 func (e *exporter) buildConditions(r *policy.Rule) []string {
 	var kinds []string
-	add := func(b *policy.Build) {
+	add := func(b *buildrules.Rules) {
 		if b == nil {
 			return
 		}

@@ -29,6 +29,16 @@ func Match(glob, s string) bool {
 	return strings.Trim(glob[i:], "*") == ""
 }
 
+// First returns the first of the globs that matches s, or "".
+func First(globs []string, s string) string {
+	for _, g := range globs {
+		if Match(g, s) {
+			return g
+		}
+	}
+	return ""
+}
+
 // Covers reports whether big matches every string that small matches. Only a star of
 // big matches a star of small, so this is [Match] with small as the string.
 func Covers(big, small string) bool { return Match(big, small) }

@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // tell adds a finding about the build rules of a rule or of the whole policy.
@@ -60,7 +61,7 @@ func (c *checker) dispatch(r *rule) policy.Dispatch {
 }
 
 // writtenRules returns the rules of a kind as text, to compare.
-func writtenRules(b *policy.Build, k policy.Kind) string {
+func writtenRules(b *buildrules.Rules, k buildrules.Kind) string {
 	text, err := yaml.Marshal(b.Only(k))
 	if err != nil {
 		return "" // It is never an error for rules that were parsed.
@@ -70,7 +71,7 @@ func writtenRules(b *policy.Build, k policy.Kind) string {
 
 // unseen looks for build rules that forward can't apply. It checks the result that a
 // frontend returns, after the frontend has ended and looked up images.
-func (c *checker) unseen(b *policy.Build, who string, tell tell) {
+func (c *checker) unseen(b *buildrules.Rules, who string, tell tell) {
 	const use = "; use mediate or builtin"
 	if b.Containers != "" {
 		tell(UnseenByForward, "build.containers has no effect where "+who+
@@ -91,36 +92,36 @@ func (c *checker) unseen(b *policy.Build, who string, tell tell) {
 }
 
 // buildCheck checks the build rules of one kind on their own.
-type buildCheck func(c *checker, b *policy.Build, tell tell)
+type buildCheck func(c *checker, b *buildrules.Rules, tell tell)
 
 // buildChecks are the checks of kinds that have more than lists of name patterns.
-var buildChecks = map[policy.Kind]buildCheck{
-	policy.KindImages: func(c *checker, b *policy.Build, tell tell) {
+var buildChecks = map[buildrules.Kind]buildCheck{
+	buildrules.KindImages: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, deny := b.Images.Patterns()
 		c.patternsOf("images", allow, deny, !b.Images.RequireDigest, tell)
 		c.conversions(b.Images, tell)
 		c.buildPins(b.Images, tell)
 	},
-	policy.KindFrontends: func(c *checker, b *policy.Build, tell tell) {
+	buildrules.KindFrontends: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, deny := b.Frontends.Patterns()
 		c.patternsOf("frontends", allow, deny, true, tell)
 		c.nestedFrontends(allow, tell)
 	},
-	policy.KindGit: func(c *checker, b *policy.Build, tell tell) {
+	buildrules.KindGit: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, deny := b.Git.Patterns()
 		c.urlsOf("git", allow, deny, b.Git.RequireCommit, tell)
 	},
-	policy.KindHTTP: func(c *checker, b *policy.Build, tell tell) {
+	buildrules.KindHTTP: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, deny := b.HTTP.Patterns()
 		c.urlsOf("http", allow, deny, b.HTTP.RequireChecksum, tell)
 	},
-	policy.KindLocal: func(_ *checker, b *policy.Build, tell tell) {
+	buildrules.KindLocal: func(_ *checker, b *buildrules.Rules, tell tell) {
 		if slices.ContainsFunc(b.Local.Allow, isAnyTag) && len(b.Local.Deny) == 0 {
 			tell(BuildAllowsAny, "build.local allows every directory; name directories, or remove it")
 		}
 	},
-	policy.KindExec: func(_ *checker, b *policy.Build, tell tell) {
-		if slices.Contains(b.Exec.Networks, policy.NetworkHost) {
+	buildrules.KindExec: func(_ *checker, b *buildrules.Rules, tell tell) {
+		if slices.Contains(b.Exec.Networks, buildrules.NetworkHost) {
 			tell(HostNetwork, "build.exec.networks has host, so commands can reach everything that the "+
 				"daemon's machine can, including its local services; remove it")
 		}
@@ -132,7 +133,7 @@ var buildChecks = map[policy.Kind]buildCheck{
 }
 
 // build checks build rules on their own, kind by kind.
-func (c *checker) build(b *policy.Build, tell tell) {
+func (c *checker) build(b *buildrules.Rules, tell tell) {
 	for _, k := range b.Kinds() {
 		if check, ok := buildChecks[k]; ok {
 			check(c, b, tell)

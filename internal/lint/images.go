@@ -5,12 +5,12 @@ import (
 	"slices"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // conversions checks build.images.convert.
-func (c *checker) conversions(r *policy.ImageRules, tell tell) {
+func (c *checker) conversions(r *buildrules.ImageRules, tell tell) {
 	var before []names
 	for i := range r.Convert {
 		from, to := r.Convert[i].Names()
@@ -27,7 +27,7 @@ func (c *checker) conversions(r *policy.ImageRules, tell tell) {
 }
 
 // buildPins checks build.images.pins.
-func (c *checker) buildPins(r *policy.ImageRules, tell tell) {
+func (c *checker) buildPins(r *buildrules.ImageRules, tell tell) {
 	var from, to []names
 	for i := range r.Convert {
 		f, t := r.Convert[i].Names()
@@ -52,7 +52,7 @@ func (c *checker) buildPins(r *policy.ImageRules, tell tell) {
 
 // refusedImage returns a relative clause that says why no image of these names can be
 // read, or "".
-func refusedImage(r *policy.ImageRules, n names) string {
+func refusedImage(r *buildrules.ImageRules, n names) string {
 	allow, deny := r.Patterns()
 	switch {
 	case anyCovers(parseAll(deny), n):

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // maxConfig bounds the configuration of an image, in bytes.
@@ -33,9 +33,9 @@ type imageConfig struct {
 //
 // Keys that are there twice, or once in capitals and once not, are unknown: programs
 // differ in which of them they take.
-func FromConfig(platform string, config []byte) policy.Fact {
+func FromConfig(platform string, config []byte) buildrules.Operation {
 	if len(config) == 0 {
-		return policy.Fact{Config: &policy.ConfigFact{Platform: platform}}
+		return buildrules.Operation{Config: &buildrules.Config{Platform: platform}}
 	}
 	if len(config) > maxConfig {
 		return unknown(fmt.Sprintf("an image with a configuration of %d bytes, more than %d", len(config), maxConfig))
@@ -44,7 +44,7 @@ func FromConfig(platform string, config []byte) policy.Fact {
 	if err := errors.Join(unambiguous(config), json.Unmarshal(config, &c)); err != nil {
 		return unknown("an image with a configuration that can't be read: " + quote(err.Error()))
 	}
-	f := policy.ConfigFact{
+	f := buildrules.Config{
 		Platform: platform,
 		User:     c.Config.User,
 		Labels:   c.Config.Labels,
@@ -55,7 +55,7 @@ func FromConfig(platform string, config []byte) policy.Fact {
 		name, _, _ := strings.Cut(e, "=")
 		f.Env = append(f.Env, name)
 	}
-	return policy.Fact{Config: &f}
+	return buildrules.Operation{Config: &f}
 }
 
 // unambiguous fails if the document, or its config, has a key in two spellings or

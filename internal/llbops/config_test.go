@@ -7,19 +7,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 func TestTheConfigurationOfAnImageIsRead(t *testing.T) {
 	t.Parallel()
 	got := llbops.FromConfig("linux/amd64", []byte(`{"architecture":"amd64","config":{"User":"app:app","Env":["PATH=/bin","EMPTY","A=b=c"],
 		"Labels":{"k":"v"},"ExposedPorts":{"80/tcp":{},"53/udp":{}},"Volumes":{"/data":{}},"OnBuild":["RUN x"]},"rootfs":{"type":"layers"}}`))
-	require.Equal(t, policy.Fact{Config: &policy.ConfigFact{
+	require.Equal(t, buildrules.Operation{Config: &buildrules.Config{
 		Platform: "linux/amd64", User: "app:app", Labels: map[string]string{"k": "v"}, Env: []string{"PATH", "EMPTY", "A"},
 		Ports: []string{"53/udp", "80/tcp"}, Volumes: []string{"/data"},
 	}}, got)
 	for _, empty := range []string{"", "{}", `{"config":null}`, `{"config":{}}`, "null"} {
-		require.Equal(t, policy.Fact{Config: &policy.ConfigFact{}}, llbops.FromConfig("", []byte(empty)), empty)
+		require.Equal(t, buildrules.Operation{Config: &buildrules.Config{}}, llbops.FromConfig("", []byte(empty)), empty)
 	}
 }
 

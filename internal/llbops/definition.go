@@ -1,10 +1,10 @@
-// Package llbops reads what an inner frontend asks of BuildKit into facts that
+// Package llbops reads what an inner frontend asks of BuildKit into operations that
 // package policy judges: LLB definitions, single sources, containers and the
 // configurations of images.
 //
 // It reads as the daemon does, of which it is written where: what is fetched is
-// what the fact says. What the daemon might read otherwise than we do, or knows
-// and we don't, is a fact too, policy.Fact.Unknown, and no rule allows it. Nothing
+// what the operation says. What the daemon might read otherwise than we do, or knows
+// and we don't, is an operation too, buildrules.Operation.Unknown, and no rule allows it. Nothing
 // is left out because it isn't understood.
 package llbops
 
@@ -17,16 +17,16 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // maxOps is how many operations a definition may have. The message that carries it
 // is bounded by gRPC, at 16 MiB; this bounds what empty operations cost.
 const maxOps = 200_000
 
-// Found is a fact of a definition, and the operation that it is of.
+// Found is an operation of a definition, and the operation that it is of.
 type Found struct {
-	policy.Fact
+	buildrules.Operation
 	// Source is the operation, if it is one that reads a source.
 	Source *pb.SourceOp
 
@@ -34,7 +34,7 @@ type Found struct {
 	def   *pb.Definition
 }
 
-// FromDefinition yields the facts of all operations of a definition, in their
+// FromDefinition yields the operations of all operations of a definition, in their
 // order. Operations on files, and those that merge, compare or pass on what others
 // made, have none, nor has a nil definition.
 //
@@ -46,17 +46,17 @@ func FromDefinition(def *pb.Definition) iter.Seq2[Found, error] {
 			yield(Found{}, fmt.Errorf("the definition has %d operations, more than %d", n, maxOps))
 			return
 		}
-		if what := strangeDefinition(def); what != "" && !yield(Found{Fact: unknown(what)}, nil) {
+		if what := strangeDefinition(def); what != "" && !yield(Found{Operation: unknown(what)}, nil) {
 			return
 		}
 		for i, dt := range def.GetDef() {
-			op, err := readOp(dt, withFacts)
+			op, err := readOp(dt, withOperations)
 			if err != nil {
 				yield(Found{}, fmt.Errorf("operation %d of the definition can't be read: %w", i+1, err))
 				return
 			}
 			for _, f := range ofOp(op) {
-				if !yield(Found{Fact: f, Source: op.GetSource(), index: i, def: def}, nil) {
+				if !yield(Found{Operation: f, Source: op.GetSource(), index: i, def: def}, nil) {
 					return
 				}
 			}
@@ -83,9 +83,9 @@ func readOp(dt []byte, kind func(protowire.Number) bool) (*pb.Op, error) {
 	return &op, op.Unmarshal(dt)
 }
 
-// withFacts are the fields that operations have which can have facts: most of a large
+// withOperations are the fields that operations have which can have operations: most of a large
 // definition is about files (solver/pb/ops.proto, Op).
-func withFacts(field protowire.Number) bool {
+func withOperations(field protowire.Number) bool {
 	const file, merge, diff, passthrough = 4, 6, 7, 8
 	return field != file && field != merge && field != diff && field != passthrough
 }
@@ -93,24 +93,24 @@ func withFacts(field protowire.Number) bool {
 // any kind of operation.
 func anyKind(protowire.Number) bool { return true }
 
-// ofOp returns the facts of an operation that was read.
-func ofOp(op *pb.Op) []policy.Fact {
+// ofOp returns the operations of an operation that was read.
+func ofOp(op *pb.Op) []buildrules.Operation {
 	if op == nil {
-		return []policy.Fact{unknown("an operation with fields that this version does not know, or that can be read in two ways")}
+		return []buildrules.Operation{unknown("an operation with fields that this version does not know, or that can be read in two ways")}
 	}
 	switch o := op.GetOp().(type) {
 	case *pb.Op_Source:
 		return FromSource(o.Source)
 	case *pb.Op_Exec:
-		return []policy.Fact{ofExec(o.Exec)}
+		return []buildrules.Operation{ofExec(o.Exec)}
 	case *pb.Op_File, *pb.Op_Merge, *pb.Op_Diff, *pb.Op_Passthrough:
 		return nil
 	case nil: // the last one only names the result
 		return nil
 	case *pb.Op_Build:
-		return []policy.Fact{unknown("a build of LLB that is made during the build (BuildOp)")}
+		return []buildrules.Operation{unknown("a build of LLB that is made during the build (BuildOp)")}
 	default:
-		return []policy.Fact{unknown("an operation of an unknown type")}
+		return []buildrules.Operation{unknown("an operation of an unknown type")}
 	}
 }
 
@@ -132,9 +132,9 @@ func strangeDefinition(def *pb.Definition) string {
 	return ""
 }
 
-// unknown makes the fact that something can't be judged. The phrase completes "it
+// unknown makes the operation that something can't be judged. The phrase completes "it
 // asks for …".
-func unknown(phrase string) policy.Fact { return policy.Fact{Unknown: phrase} }
+func unknown(phrase string) buildrules.Operation { return buildrules.Operation{Unknown: phrase} }
 
 // quote makes what was sent part of a phrase.
 func quote(s string) string {

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 const commit = "0123456789abcdef0123456789abcdef01234567"
@@ -57,19 +57,19 @@ func read(def *pb.Definition) ([]llbops.Found, error) {
 	return all, nil
 }
 
-func ofDefinition(tb testing.TB, def *pb.Definition) []policy.Fact {
+func ofDefinition(tb testing.TB, def *pb.Definition) []buildrules.Operation {
 	tb.Helper()
 	found, err := read(def)
 	require.NoError(tb, err)
-	var fs []policy.Fact
+	var fs []buildrules.Operation
 	for _, f := range found {
-		fs = append(fs, f.Fact)
+		fs = append(fs, f.Operation)
 	}
 	return fs
 }
 
-func git(url, ref, checksum string) policy.Fact {
-	return policy.Fact{Git: &policy.GitFact{URL: url, Ref: ref, Checksum: checksum}}
+func git(url, ref, checksum string) buildrules.Operation {
+	return buildrules.Operation{Git: &buildrules.Git{URL: url, Ref: ref, Checksum: checksum}}
 }
 
 func TestSourcesAreReadAsTheDaemonReadsThem(t *testing.T) {
@@ -79,48 +79,48 @@ func TestSourcesAreReadAsTheDaemonReadsThem(t *testing.T) {
 	for name, tc := range map[string]struct {
 		id    string
 		attrs map[string]string
-		want  []policy.Fact
+		want  []buildrules.Operation
 	}{
-		"an image":                          {id: "docker-image://" + busybox, attrs: map[string]string{"image.resolvemode": "pull"}, want: []policy.Fact{{Image: busybox}}},
-		"an image with a digest":            {id: "docker-image://" + busybox + dgst, want: []policy.Fact{{Image: busybox + dgst}}},
-		"an image on a host in caps":        {id: "docker-image://MIRROR.corp/x:1", want: []policy.Fact{{Image: "MIRROR.corp/x:1"}}},
-		"a blob":                            {id: "docker-image+blob://corp.example/x" + dgst, want: []policy.Fact{{Blob: "corp.example/x" + dgst}}},
-		"an OCI layout":                     {id: "oci-layout://corp.example/x" + dgst, attrs: map[string]string{"oci.store": "s"}, want: []policy.Fact{{OCILayout: "corp.example/x" + dgst}}},
-		"a blob of an OCI layout":           {id: "oci-layout+blob://corp.example/x" + dgst, attrs: map[string]string{"oci.store": "s"}, want: []policy.Fact{{OCILayout: "corp.example/x" + dgst}}},
-		"a folder":                          {id: "local://context", attrs: map[string]string{"local.session": "abc"}, want: []policy.Fact{{Local: "context"}}},
-		"a folder whose session renames it": {id: "local://context", attrs: map[string]string{"local.session": "other:abc"}, want: []policy.Fact{{Local: "other-context"}, {Local: "other-other-context"}}},
-		"a download": {id: "https://files.corp/a?b=c", attrs: map[string]string{"http.checksum": "sha256:12", "http.header.accept": "*/*"}, want: []policy.Fact{
-			{HTTP: &policy.HTTPFact{URL: "https://files.corp/a?b=c", Checksum: "sha256:12"}},
+		"an image":                          {id: "docker-image://" + busybox, attrs: map[string]string{"image.resolvemode": "pull"}, want: []buildrules.Operation{{Image: busybox}}},
+		"an image with a digest":            {id: "docker-image://" + busybox + dgst, want: []buildrules.Operation{{Image: busybox + dgst}}},
+		"an image on a host in caps":        {id: "docker-image://MIRROR.corp/x:1", want: []buildrules.Operation{{Image: "MIRROR.corp/x:1"}}},
+		"a blob":                            {id: "docker-image+blob://corp.example/x" + dgst, want: []buildrules.Operation{{Blob: "corp.example/x" + dgst}}},
+		"an OCI layout":                     {id: "oci-layout://corp.example/x" + dgst, attrs: map[string]string{"oci.store": "s"}, want: []buildrules.Operation{{OCILayout: "corp.example/x" + dgst}}},
+		"a blob of an OCI layout":           {id: "oci-layout+blob://corp.example/x" + dgst, attrs: map[string]string{"oci.store": "s"}, want: []buildrules.Operation{{OCILayout: "corp.example/x" + dgst}}},
+		"a folder":                          {id: "local://context", attrs: map[string]string{"local.session": "abc"}, want: []buildrules.Operation{{Local: "context"}}},
+		"a folder whose session renames it": {id: "local://context", attrs: map[string]string{"local.session": "other:abc"}, want: []buildrules.Operation{{Local: "other-context"}, {Local: "other-other-context"}}},
+		"a download": {id: "https://files.corp/a?b=c", attrs: map[string]string{"http.checksum": "sha256:12", "http.header.accept": "*/*"}, want: []buildrules.Operation{
+			{HTTP: &buildrules.HTTP{URL: "https://files.corp/a?b=c", Checksum: "sha256:12"}},
 		}},
-		"a download with a secret": {id: "http://files.corp/a", attrs: map[string]string{"http.authheadersecret": "npm"}, want: []policy.Fact{
-			{HTTP: &policy.HTTPFact{URL: "http://files.corp/a"}}, {Exec: &policy.ExecFact{Secrets: []string{"npm"}}},
+		"a download with a secret": {id: "http://files.corp/a", attrs: map[string]string{"http.authheadersecret": "npm"}, want: []buildrules.Operation{
+			{HTTP: &buildrules.HTTP{URL: "http://files.corp/a"}}, {Exec: &buildrules.Exec{Secrets: []string{"npm"}}},
 		}},
-		"a git repository without scheme": {id: "git://github.com/foo/bar.git#v1:sub", want: []policy.Fact{git("https://github.com/foo/bar.git", "v1", "")}},
+		"a git repository without scheme": {id: "git://github.com/foo/bar.git#v1:sub", want: []buildrules.Operation{git("https://github.com/foo/bar.git", "v1", "")}},
 		"a git repository by its full address": {
 			id:    "git://github.com/foo/bar.git#" + commit,
 			attrs: map[string]string{"git.fullurl": "http://user:pw@github.com/foo/bar.git", "git.checksum": commit[:8]},
-			want:  []policy.Fact{git("http://user:pw@github.com/foo/bar.git", commit, commit[:8])},
+			want:  []buildrules.Operation{git("http://user:pw@github.com/foo/bar.git", commit, commit[:8])},
 		},
 		"a git repository as Git writes it": {
 			id:    "git://github.com/foo/bar.git",
 			attrs: map[string]string{"git.fullurl": "git@github.com:foo/bar.git", "git.authtokensecret": "GIT_AUTH_TOKEN", "git.authheadersecret": "GIT_AUTH_HEADER", "git.mountsshsock": "default", "git.knownsshhosts": "x"},
-			want:  []policy.Fact{git("ssh://git@github.com/foo/bar.git", "", "")},
+			want:  []buildrules.Operation{git("ssh://git@github.com/foo/bar.git", "", "")},
 		},
-		"a git repository with a space in its path": {id: "git://github.com/foo/bar%20x#v1:sub", want: []policy.Fact{git("https://github.com/foo/bar%20x", "v1", "")}},
+		"a git repository with a space in its path": {id: "git://github.com/foo/bar%20x#v1:sub", want: []buildrules.Operation{git("https://github.com/foo/bar%20x", "v1", "")}},
 		"a git repository by a path that leads out of it, in the form of scp": {
 			id:    "git://github.com/x",
 			attrs: map[string]string{"git.fullurl": "git@github.com:../../x"},
-			want:  []policy.Fact{git("ssh://git@github.com/../../x", "", "")}, // no rule allows such a URL
+			want:  []buildrules.Operation{git("ssh://git@github.com/../../x", "", "")}, // no rule allows such a URL
 		},
 		"a git repository with secrets of the frontend's choice": {
 			id:    "git://github.com/foo/bar.git",
 			attrs: map[string]string{"git.authtokensecret": "npm", "git.authheadersecret": "aws", "git.mountsshsock": "deploy"},
-			want:  []policy.Fact{git("https://github.com/foo/bar.git", "", ""), {Exec: &policy.ExecFact{Secrets: []string{"npm", "aws"}, SSH: []string{"deploy"}}}},
+			want:  []buildrules.Operation{git("https://github.com/foo/bar.git", "", ""), {Exec: &buildrules.Exec{Secrets: []string{"npm", "aws"}, SSH: []string{"deploy"}}}},
 		},
 		"a git repository out of a bundle": {
 			id:    "git://github.com/foo/bar.git",
 			attrs: map[string]string{"git.bundle": "docker-image+blob://corp.example/x" + dgst, "git.checksum": commit},
-			want:  []policy.Fact{git("https://github.com/foo/bar.git", "", commit), {Blob: "corp.example/x" + dgst}},
+			want:  []buildrules.Operation{git("https://github.com/foo/bar.git", "", commit), {Blob: "corp.example/x" + dgst}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,13 +200,13 @@ func TestWhatACommandUsesIsFound(t *testing.T) {
 		Secretenv:  []*pb.SecretEnv{{ID: "aws", Name: "AWS"}},
 		CdiDevices: []*pb.CDIDevice{{Name: "gpu"}},
 	})))
-	require.Equal(t, []policy.Fact{{Exec: &policy.ExecFact{
-		Network: policy.NetworkHost, Insecure: true, SSH: []string{"default", "deploy"}, Secrets: []string{"npm", "aws"}, Devices: []string{"gpu"},
+	require.Equal(t, []buildrules.Operation{{Exec: &buildrules.Exec{
+		Network: buildrules.NetworkHost, Insecure: true, SSH: []string{"default", "deploy"}, Secrets: []string{"npm", "aws"}, Devices: []string{"gpu"},
 		Hosts: []string{"db", "a\n10.0.0.1\tevil.corp"}, Ulimits: map[string]int{"nofile": 7, "core": -1}, CgroupParent: "/build",
 	}}}, got)
 
 	got = ofDefinition(t, definition(t, execOp(&pb.ExecOp{Network: pb.NetMode_NONE}), execOp(&pb.ExecOp{Meta: &pb.Meta{Hostname: "buildkitsandbox"}})))
-	require.Equal(t, []policy.Fact{{Exec: &policy.ExecFact{Network: policy.NetworkNone}}, {Exec: &policy.ExecFact{Network: policy.NetworkDefault}}}, got)
+	require.Equal(t, []buildrules.Operation{{Exec: &buildrules.Exec{Network: buildrules.NetworkNone}}, {Exec: &buildrules.Exec{Network: buildrules.NetworkDefault}}}, got)
 }
 
 func TestWhatAContainerUsesIsFound(t *testing.T) {
@@ -215,10 +215,10 @@ func TestWhatAContainerUsesIsFound(t *testing.T) {
 		Network: pb.NetMode_HOST, ExtraHosts: []*pb.HostIP{{Host: "db"}},
 		Mounts: []*pb.Mount{{MountType: pb.MountType_SECRET, SecretOpt: &pb.SecretOpt{ID: "npm"}}},
 	}
-	require.Equal(t, policy.Fact{Container: &policy.ExecFact{Network: policy.NetworkHost, Hosts: []string{"db"}, Secrets: []string{"npm"}}}, llbops.FromProcess(req, nil))
+	require.Equal(t, buildrules.Operation{Container: &buildrules.Exec{Network: buildrules.NetworkHost, Hosts: []string{"db"}, Secrets: []string{"npm"}}}, llbops.FromProcess(req, nil))
 	init := &gwpb.InitMessage{Security: pb.SecurityMode_INSECURE, Secretenv: []*pb.SecretEnv{{ID: "aws"}}, Meta: &pb.Meta{CgroupParent: "x"}}
-	require.Equal(t, policy.Fact{Container: &policy.ExecFact{
-		Network: policy.NetworkHost, Hosts: []string{"db"}, Secrets: []string{"npm", "aws"}, Insecure: true, CgroupParent: "x",
+	require.Equal(t, buildrules.Operation{Container: &buildrules.Exec{
+		Network: buildrules.NetworkHost, Hosts: []string{"db"}, Secrets: []string{"npm", "aws"}, Insecure: true, CgroupParent: "x",
 	}}, llbops.FromProcess(req, init))
 
 	init.Meta.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1))
@@ -226,7 +226,7 @@ func TestWhatAContainerUsesIsFound(t *testing.T) {
 	require.Contains(t, llbops.FromProcess(&gwpb.NewContainerRequest{Network: 9}, nil).Unknown, "network mode 9")
 }
 
-func TestOperationsOnFilesYieldNoFacts(t *testing.T) {
+func TestOperationsOnFilesYieldNoOperations(t *testing.T) {
 	t.Parallel()
 	st := llb.Merge([]llb.State{
 		llb.Scratch().File(llb.Mkdir("/a", 0o755)),

@@ -9,35 +9,35 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// FromProcess returns the fact of a process in a container that a frontend starts
+// FromProcess returns the operation of a process in a container that a frontend starts
 // for itself; of the container alone if init is nil.
-func FromProcess(req *gwpb.NewContainerRequest, init *gwpb.InitMessage) policy.Fact {
+func FromProcess(req *gwpb.NewContainerRequest, init *gwpb.InitMessage) buildrules.Operation {
 	if HasUnknownFields(req) || (init != nil && HasUnknownFields(init)) {
 		return unknown("a container with fields that this version does not know")
 	}
-	exec, what := execFact(command{
+	exec, what := execOperation(command{
 		mounts: req.GetMounts(), network: req.GetNetwork(), hosts: req.GetExtraHosts(), hostname: req.GetHostname(),
 		meta: init.GetMeta(), security: init.GetSecurity(), secretEnv: init.GetSecretenv(),
 	})
 	if what != "" {
 		return unknown(what)
 	}
-	return policy.Fact{Container: exec}
+	return buildrules.Operation{Container: exec}
 }
 
 // ofExec reads a command of a step.
-func ofExec(op *pb.ExecOp) policy.Fact {
-	exec, what := execFact(command{
+func ofExec(op *pb.ExecOp) buildrules.Operation {
+	exec, what := execOperation(command{
 		mounts: op.GetMounts(), network: op.GetNetwork(), hosts: op.GetMeta().GetExtraHosts(), hostname: op.GetMeta().GetHostname(),
 		meta: op.GetMeta(), security: op.GetSecurity(), secretEnv: op.GetSecretenv(), devices: op.GetCdiDevices(),
 	})
 	if what != "" {
 		return unknown(what)
 	}
-	return policy.Fact{Exec: exec}
+	return buildrules.Operation{Exec: exec}
 }
 
 // command is what steps and processes of containers have in common.
@@ -52,16 +52,16 @@ type command struct {
 	devices   []*pb.CDIDevice
 }
 
-// execFact reads a command, or says what of it is unknown.
-func execFact(c command) (_ *policy.ExecFact, what string) {
-	var f policy.ExecFact
+// execOperation reads a command, or says what of it is unknown.
+func execOperation(c command) (_ *buildrules.Exec, what string) {
+	var f buildrules.Exec
 	switch c.network {
 	case pb.NetMode_UNSET:
-		f.Network = policy.NetworkDefault
+		f.Network = buildrules.NetworkDefault
 	case pb.NetMode_NONE:
-		f.Network = policy.NetworkNone
+		f.Network = buildrules.NetworkNone
 	case pb.NetMode_HOST:
-		f.Network = policy.NetworkHost
+		f.Network = buildrules.NetworkHost
 	default:
 		return nil, "a command with the unknown network mode " + strconv.Itoa(int(c.network))
 	}
@@ -99,7 +99,7 @@ func execFact(c command) (_ *policy.ExecFact, what string) {
 }
 
 // add adds what a mount gives to a command, or says what of it is unknown.
-func add(f *policy.ExecFact, m *pb.Mount) (what string) {
+func add(f *buildrules.Exec, m *pb.Mount) (what string) {
 	switch {
 	case m.GetContentCache() < pb.MountContentCache_DEFAULT || m.GetContentCache() > pb.MountContentCache_OFF,
 		m.GetCacheOpt().GetSharing() < pb.CacheSharingOpt_SHARED || m.GetCacheOpt().GetSharing() > pb.CacheSharingOpt_LOCKED:
@@ -119,7 +119,7 @@ func add(f *policy.ExecFact, m *pb.Mount) (what string) {
 
 // limit adds a resource limit, as the daemon sets it: it puts names in capitals, and
 // a negative number is higher than all others (executor/oci/spec_linux.go).
-func limit(f *policy.ExecFact, u *pb.Ulimit) {
+func limit(f *buildrules.Exec, u *pb.Ulimit) {
 	if f.Ulimits == nil {
 		f.Ulimits = map[string]int{}
 	}

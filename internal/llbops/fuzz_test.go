@@ -9,11 +9,11 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // Whatever the bytes of an operation are: if they can be read, the operation yields
-// facts or is of a kind that yields none; and one field more that isn't known makes
+// operations or is of a kind that yields none; and one field more that isn't known makes
 // it unknown.
 func FuzzFromDefinition(f *testing.F) {
 	for _, op := range full() {
@@ -37,7 +37,7 @@ func FuzzFromDefinition(f *testing.F) {
 			require.NotEmpty(t, found)
 		}
 		for _, f := range found {
-			require.NotEqual(t, policy.Fact{}, f.Fact)
+			require.NotEqual(t, buildrules.Operation{}, f.Operation)
 			require.Nil(t, f.Place())
 		}
 		if src := op.GetSource(); src != nil {

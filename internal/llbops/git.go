@@ -11,7 +11,7 @@ import (
 	srctypes "github.com/moby/buildkit/source/types"
 	"github.com/moby/buildkit/util/gitutil"
 
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // The secrets and the ssh agent that BuildKit's client puts on every git source,
@@ -29,25 +29,25 @@ const (
 // daemon demands that both mean the same, we do always.
 //
 // Submodules, which the daemon fetches too, nobody can know beforehand.
-func ofGit(id string, attrs map[string]string) []policy.Fact {
+func ofGit(id string, attrs map[string]string) []buildrules.Operation {
 	remote, err := parseRemote(id)
 	if err != nil {
-		return []policy.Fact{unknown("the git repository " + quote(id) + ", whose address can't be read")}
+		return []buildrules.Operation{unknown("the git repository " + quote(id) + ", whose address can't be read")}
 	}
 	if !readsTheSame(remote, id, attrs) {
-		return []policy.Fact{unknown("the git repository " + quote(id) + ", which is another one when the daemon has normalised its address")}
+		return []buildrules.Operation{unknown("the git repository " + quote(id) + ", which is another one when the daemon has normalised its address")}
 	}
 	url, problem := gitAddress(remote, attrs)
 	if problem != "" {
-		return []policy.Fact{unknown("the git repository " + quote(id) + problem)}
+		return []buildrules.Operation{unknown("the git repository " + quote(id) + problem)}
 	}
-	fact := policy.GitFact{URL: url, Checksum: attrs[pb.AttrGitChecksum]}
+	operation := buildrules.Git{URL: url, Checksum: attrs[pb.AttrGitChecksum]}
 	if remote.Opts != nil {
-		fact.Ref = remote.Opts.Ref
+		operation.Ref = remote.Opts.Ref
 	}
-	found := []policy.Fact{{Git: &fact}}
+	found := []buildrules.Operation{{Git: &operation}}
 	if use := gitAuth(attrs); use.Secrets != nil || use.SSH != nil {
-		found = append(found, policy.Fact{Exec: &use})
+		found = append(found, buildrules.Operation{Exec: &use})
 	}
 	if bundle := attrs[pb.AttrGitBundle]; bundle != "" {
 		found = append(found, ofBundle(bundle))
@@ -73,8 +73,8 @@ func gitAddress(remote *gitutil.GitURL, attrs map[string]string) (url, problem s
 }
 
 // gitAuth returns the secrets and the ssh agent that a frontend chose for a repository.
-func gitAuth(attrs map[string]string) policy.ExecFact {
-	var use policy.ExecFact
+func gitAuth(attrs map[string]string) buildrules.Exec {
+	var use buildrules.Exec
 	for _, s := range []struct{ id, free string }{
 		{attrs[pb.AttrAuthTokenSecret], defaultGitToken},
 		{attrs[pb.AttrAuthHeaderSecret], defaultGitHeader},
@@ -112,7 +112,7 @@ func readsTheSame(remote *gitutil.GitURL, id string, attrs map[string]string) bo
 
 // ofBundle reads the blob out of which a git source is fetched instead of its
 // repository.
-func ofBundle(locator string) policy.Fact {
+func ofBundle(locator string) buildrules.Operation {
 	scheme, ref, _ := strings.Cut(locator, "://")
 	switch scheme {
 	case srctypes.DockerImageBlobScheme:

@@ -8,12 +8,12 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	srctypes "github.com/moby/buildkit/source/types"
 
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // Schemes returns the schemes of sources of a kind, without "://"; none for a kind
 // that isn't one of sources.
-func Schemes(k policy.Kind) []string {
+func Schemes(k buildrules.Kind) []string {
 	var out []string
 	for i := range sourceTypes {
 		if sourceTypes[i].kind == k {

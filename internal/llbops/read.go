@@ -12,7 +12,7 @@ import (
 // that of the largest message that a daemon takes.
 const MaxSize = 16 << 20
 
-// Read yields the facts of a definition in the form that buildctl reads from its
+// Read yields the operations of a definition in the form that buildctl reads from its
 // stdin and llb.WriteTo writes, as FromDefinition does.
 func Read(llb []byte) iter.Seq2[Found, error] {
 	var def pb.Definition

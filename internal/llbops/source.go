@@ -8,13 +8,13 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	srctypes "github.com/moby/buildkit/source/types"
 
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // sourceType is all that the program knows of one type of sources.
 type sourceType struct {
 	scheme string
-	kind   policy.Kind
+	kind   buildrules.Kind
 	// attrs are the attributes that the daemon reads and that are accounted for here
 	// (solver/pb/attr.go, and Identifier of each package below source/).
 	attrs []string
@@ -25,15 +25,15 @@ type sourceType struct {
 	fixed []string
 	// checksum is the attribute that fixes what is read, or "".
 	checksum string
-	// read returns the facts of a source with known attributes. The ref is the identifier
+	// read returns the operations of a source with known attributes. The ref is the identifier
 	// without its scheme.
-	read func(ref string, op *pb.SourceOp) []policy.Fact
+	read func(ref string, op *pb.SourceOp) []buildrules.Operation
 }
 
 var sourceTypes = []sourceType{
 	{
 		scheme:   srctypes.DockerImageScheme,
-		kind:     policy.KindImages,
+		kind:     buildrules.KindImages,
 		attrs:    []string{pb.AttrImageResolveMode, pb.AttrImageRecordType, pb.AttrImageLayerLimit, pb.AttrImageChecksum},
 		fixed:    []string{pb.AttrImageLayerLimit, pb.AttrImageResolveMode},
 		checksum: pb.AttrImageChecksum,
@@ -41,20 +41,20 @@ var sourceTypes = []sourceType{
 	},
 	{
 		scheme: srctypes.DockerImageBlobScheme,
-		kind:   policy.KindBlob,
+		kind:   buildrules.KindBlob,
 		attrs:  []string{pb.AttrHTTPFilename, pb.AttrHTTPPerm, pb.AttrHTTPUID, pb.AttrHTTPGID, pb.AttrImageRecordType},
 		read:   ofBlob,
 	},
 	{
 		scheme: srctypes.OCIScheme,
-		kind:   policy.KindOCILayout,
+		kind:   buildrules.KindOCILayout,
 		attrs:  []string{pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID, pb.AttrOCILayoutLayerLimit},
 		fixed:  []string{pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID, pb.AttrOCILayoutLayerLimit},
 		read:   ofOCILayout,
 	},
 	{
 		scheme: srctypes.OCIBlobScheme,
-		kind:   policy.KindOCILayout,
+		kind:   buildrules.KindOCILayout,
 		attrs: []string{
 			pb.AttrHTTPFilename, pb.AttrHTTPPerm, pb.AttrHTTPUID, pb.AttrHTTPGID, pb.AttrImageRecordType,
 			pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID,
@@ -64,18 +64,18 @@ var sourceTypes = []sourceType{
 	},
 	{
 		scheme: srctypes.LocalScheme,
-		kind:   policy.KindLocal,
+		kind:   buildrules.KindLocal,
 		attrs: []string{
 			pb.AttrLocalSessionID, pb.AttrLocalUniqueID, pb.AttrIncludePatterns, pb.AttrFollowPaths,
 			pb.AttrExcludePatterns, pb.AttrSharedKeyHint, pb.AttrLocalDiffer, pb.AttrMetadataTransfer,
 			pb.AttrMetadataTransferExclude,
 		},
 		fixed: []string{pb.AttrLocalSessionID},
-		read:  func(ref string, op *pb.SourceOp) []policy.Fact { return ofLocal(ref, op.GetAttrs()) },
+		read:  func(ref string, op *pb.SourceOp) []buildrules.Operation { return ofLocal(ref, op.GetAttrs()) },
 	},
 	{
 		scheme: srctypes.GitScheme,
-		kind:   policy.KindGit,
+		kind:   buildrules.KindGit,
 		attrs: []string{
 			pb.AttrKeepGitDir, pb.AttrFullRemoteURL, pb.AttrAuthHeaderSecret, pb.AttrAuthTokenSecret,
 			pb.AttrKnownSSHHosts, pb.AttrMountSSHSock, pb.AttrGitChecksum, pb.AttrGitSkipSubmodules,
@@ -89,7 +89,7 @@ var sourceTypes = []sourceType{
 			pb.AttrGitSkipSubmodules, pb.AttrGitBundle, pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID,
 		},
 		checksum: pb.AttrGitChecksum,
-		read:     func(ref string, op *pb.SourceOp) []policy.Fact { return ofGit(ref, op.GetAttrs()) },
+		read:     func(ref string, op *pb.SourceOp) []buildrules.Operation { return ofGit(ref, op.GetAttrs()) },
 	},
 	download(srctypes.HTTPScheme),
 	download(srctypes.HTTPSScheme),
@@ -98,7 +98,7 @@ var sourceTypes = []sourceType{
 func download(scheme string) sourceType {
 	return sourceType{
 		scheme: scheme,
-		kind:   policy.KindHTTP,
+		kind:   buildrules.KindHTTP,
 		attrs: []string{
 			pb.AttrHTTPChecksum, pb.AttrHTTPFilename, pb.AttrHTTPPerm, pb.AttrHTTPUID, pb.AttrHTTPGID,
 			pb.AttrHTTPAuthHeaderSecret, pb.AttrHTTPSignatureVerifyPubKey, pb.AttrHTTPSignatureVerify,
@@ -106,7 +106,9 @@ func download(scheme string) sourceType {
 		headers:  true,
 		fixed:    []string{pb.AttrHTTPAuthHeaderSecret},
 		checksum: pb.AttrHTTPChecksum,
-		read:     func(_ string, op *pb.SourceOp) []policy.Fact { return ofHTTP(op.GetIdentifier(), op.GetAttrs()) },
+		read: func(_ string, op *pb.SourceOp) []buildrules.Operation {
+			return ofHTTP(op.GetIdentifier(), op.GetAttrs())
+		},
 	}
 }
 
@@ -126,73 +128,73 @@ func (t *sourceType) knows(key string) bool {
 	return slices.Contains(t.attrs, key) || t.headers && strings.HasPrefix(key, pb.AttrHTTPHeaderPrefix)
 }
 
-// FromSource returns the facts of a source: what is read, and what of the client's
+// FromSource returns the operations of a source: what is read, and what of the client's
 // secrets or ssh agents is used for it, if a frontend chose one by itself. There is
 // always at least one.
-func FromSource(op *pb.SourceOp) []policy.Fact {
+func FromSource(op *pb.SourceOp) []buildrules.Operation {
 	if HasUnknownFields(op) {
-		return []policy.Fact{unknown("a source with fields that this version does not know")}
+		return []buildrules.Operation{unknown("a source with fields that this version does not know")}
 	}
 	scheme, ref, ok := strings.Cut(op.GetIdentifier(), "://")
 	if !ok {
-		return []policy.Fact{unknown("the source " + quote(op.GetIdentifier()) + ", which has no scheme")}
+		return []buildrules.Operation{unknown("the source " + quote(op.GetIdentifier()) + ", which has no scheme")}
 	}
 	t := typeOf(scheme)
 	if t == nil {
-		return []policy.Fact{unknown("a source of the unknown kind " + quote(scheme))}
+		return []buildrules.Operation{unknown("a source of the unknown kind " + quote(scheme))}
 	}
 	for k := range op.GetAttrs() {
 		if !t.knows(k) {
-			return []policy.Fact{unknown("a " + scheme + " source with the unknown attribute " + quote(k))}
+			return []buildrules.Operation{unknown("a " + scheme + " source with the unknown attribute " + quote(k))}
 		}
 	}
 	return t.read(ref, op)
 }
 
-func ofImage(ref string, _ *pb.SourceOp) []policy.Fact {
-	return named(ref, "image", policy.Fact{Image: ref})
+func ofImage(ref string, _ *pb.SourceOp) []buildrules.Operation {
+	return named(ref, "image", buildrules.Operation{Image: ref})
 }
 
-func ofBlob(ref string, _ *pb.SourceOp) []policy.Fact {
-	return named(ref, "blob", policy.Fact{Blob: ref})
+func ofBlob(ref string, _ *pb.SourceOp) []buildrules.Operation {
+	return named(ref, "blob", buildrules.Operation{Blob: ref})
 }
 
-func ofOCILayout(ref string, _ *pb.SourceOp) []policy.Fact {
-	return named(ref, "image in an OCI layout", policy.Fact{OCILayout: ref})
+func ofOCILayout(ref string, _ *pb.SourceOp) []buildrules.Operation {
+	return named(ref, "image in an OCI layout", buildrules.Operation{OCILayout: ref})
 }
 
-// named returns the fact of a reference that is written in full. Of "corp/base:1" the daemon
+// named returns the operation of a reference that is written in full. Of "corp/base:1" the daemon
 // makes the host corp (containerd's reference.Parse), and everybody else Docker Hub.
-func named(ref, what string, fact policy.Fact) []policy.Fact {
+func named(ref, what string, operation buildrules.Operation) []buildrules.Operation {
 	full, err := reference.ParseNormalizedNamed(ref)
 	if err != nil || full.String() != ref || reference.IsNameOnly(full) {
-		return []policy.Fact{unknown("the " + what + " " + quote(ref) + ", which is not a reference in full, with host and tag or digest")}
+		return []buildrules.Operation{unknown("the " + what + " " + quote(ref) + ", which is not a reference in full, with host and tag or digest")}
 	}
-	return []policy.Fact{fact}
+	return []buildrules.Operation{operation}
 }
 
 // ofLocal reads a folder of the client. A session with a colon puts its first part
 // before the name (source/local/source.go, Identifier). Daemons that bring sources
 // into their normal form before they read them do so twice (solver/llbsolver/policy.go,
 // evaluateSource), others once: whichever it is has to be allowed.
-func ofLocal(name string, attrs map[string]string) []policy.Fact {
+func ofLocal(name string, attrs map[string]string) []buildrules.Operation {
 	if name == "" {
-		return []policy.Fact{unknown("a folder of the client without a name")}
+		return []buildrules.Operation{unknown("a folder of the client without a name")}
 	}
 	prefix, _, ok := strings.Cut(attrs[pb.AttrLocalSessionID], ":")
 	if !ok {
-		return []policy.Fact{{Local: name}}
+		return []buildrules.Operation{{Local: name}}
 	}
 	once := prefix + "-" + name
-	return []policy.Fact{{Local: once}, {Local: prefix + "-" + once}}
+	return []buildrules.Operation{{Local: once}, {Local: prefix + "-" + once}}
 }
 
 // ofHTTP reads a download. The daemon follows redirects, which nobody can know
 // beforehand: the URL is the first one.
-func ofHTTP(url string, attrs map[string]string) []policy.Fact {
-	found := []policy.Fact{{HTTP: &policy.HTTPFact{URL: url, Checksum: attrs[pb.AttrHTTPChecksum]}}}
+func ofHTTP(url string, attrs map[string]string) []buildrules.Operation {
+	found := []buildrules.Operation{{HTTP: &buildrules.HTTP{URL: url, Checksum: attrs[pb.AttrHTTPChecksum]}}}
 	if secret := attrs[pb.AttrHTTPAuthHeaderSecret]; secret != "" {
-		found = append(found, policy.Fact{Exec: &policy.ExecFact{Secrets: []string{secret}}})
+		found = append(found, buildrules.Operation{Exec: &buildrules.Exec{Secrets: []string{secret}}})
 	}
 	return found
 }

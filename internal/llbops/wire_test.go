@@ -167,7 +167,7 @@ func TestAnOperationThatReadersReadDifferentlyIsUnknown(t *testing.T) {
 	}
 }
 
-// A new version of BuildKit may bring fields that mean something which package facts
+// A new version of BuildKit may bring fields that mean something which package operations
 // has to look at. Whoever adds one here has looked.
 func TestEveryFieldOfAnOperationIsAccountedFor(t *testing.T) {
 	t.Parallel()
@@ -175,10 +175,10 @@ func TestEveryFieldOfAnOperationIsAccountedFor(t *testing.T) {
 	accounted := map[string]string{
 		"pb.Op.inputs": nothing, "pb.Op.exec": "ofExec", "pb.Op.source": "FromSource", "pb.Op.file": nothing, "pb.Op.build": "unknown", "pb.Op.merge": nothing,
 		"pb.Op.diff": nothing, "pb.Op.passthrough": nothing, "pb.Op.platform": nothing, "pb.Op.constraints": nothing,
-		"pb.ExecOp.meta": "execFact", "pb.ExecOp.mounts": "add", "pb.ExecOp.network": "execFact", "pb.ExecOp.security": "execFact",
-		"pb.ExecOp.secretenv": "execFact", "pb.ExecOp.cdiDevices": "execFact",
+		"pb.ExecOp.meta": "execOperation", "pb.ExecOp.mounts": "add", "pb.ExecOp.network": "execOperation", "pb.ExecOp.security": "execOperation",
+		"pb.ExecOp.secretenv": "execOperation", "pb.ExecOp.cdiDevices": "execOperation",
 		"pb.Meta.args": nothing, "pb.Meta.env": nothing, "pb.Meta.cwd": nothing, "pb.Meta.user": nothing, "pb.Meta.proxy_env": nothing,
-		"pb.Meta.extraHosts": "execFact", "pb.Meta.hostname": nothing, "pb.Meta.ulimit": "limit", "pb.Meta.cgroupParent": "execFact",
+		"pb.Meta.extraHosts": "execOperation", "pb.Meta.hostname": nothing, "pb.Meta.ulimit": "limit", "pb.Meta.cgroupParent": "execOperation",
 		"pb.Meta.removeMountStubsRecursive": nothing, "pb.Meta.validExitCodes": nothing,
 		"pb.Mount.input": nothing, "pb.Mount.selector": nothing, "pb.Mount.dest": nothing, "pb.Mount.output": nothing, "pb.Mount.readonly": nothing,
 		"pb.Mount.mountType": "add", "pb.Mount.TmpfsOpt": nothing, "pb.Mount.cacheOpt": nothing, "pb.Mount.secretOpt": "add", "pb.Mount.SSHOpt": "add",
@@ -188,12 +188,12 @@ func TestEveryFieldOfAnOperationIsAccountedFor(t *testing.T) {
 		"pb.OpMetadata.ignore_cache": nothing, "pb.OpMetadata.description": nothing, "pb.OpMetadata.export_cache": nothing, "pb.OpMetadata.caps": nothing,
 		"pb.OpMetadata.progress_group": nothing, "pb.OpMetadata.linux_resources": nothing,
 		"moby.buildkit.v1.frontend.NewContainerRequest.ContainerID": nothing, "moby.buildkit.v1.frontend.NewContainerRequest.Mounts": "add",
-		"moby.buildkit.v1.frontend.NewContainerRequest.Network": "execFact", "moby.buildkit.v1.frontend.NewContainerRequest.platform": nothing,
-		"moby.buildkit.v1.frontend.NewContainerRequest.constraints": nothing, "moby.buildkit.v1.frontend.NewContainerRequest.extraHosts": "execFact",
+		"moby.buildkit.v1.frontend.NewContainerRequest.Network": "execOperation", "moby.buildkit.v1.frontend.NewContainerRequest.platform": nothing,
+		"moby.buildkit.v1.frontend.NewContainerRequest.constraints": nothing, "moby.buildkit.v1.frontend.NewContainerRequest.extraHosts": "execOperation",
 		"moby.buildkit.v1.frontend.NewContainerRequest.hostname": nothing,
-		"moby.buildkit.v1.frontend.InitMessage.ContainerID":      nothing, "moby.buildkit.v1.frontend.InitMessage.Meta": "execFact",
+		"moby.buildkit.v1.frontend.InitMessage.ContainerID":      nothing, "moby.buildkit.v1.frontend.InitMessage.Meta": "execOperation",
 		"moby.buildkit.v1.frontend.InitMessage.Fds": nothing, "moby.buildkit.v1.frontend.InitMessage.Tty": nothing,
-		"moby.buildkit.v1.frontend.InitMessage.Security": "execFact", "moby.buildkit.v1.frontend.InitMessage.secretenv": "execFact",
+		"moby.buildkit.v1.frontend.InitMessage.Security": "execOperation", "moby.buildkit.v1.frontend.InitMessage.secretenv": "execOperation",
 	}
 	for _, m := range []proto.Message{&pb.Op{}, &pb.ExecOp{}, &pb.Meta{}, &pb.Mount{}, &pb.SourceOp{}, &pb.Definition{}, &pb.OpMetadata{}, &gwpb.NewContainerRequest{}, &gwpb.InitMessage{}} {
 		fields := m.ProtoReflect().Descriptor().Fields()

@@ -1,9 +1,9 @@
-// Package opcheck judges what a frontend would build, without a build: facts that
+// Package opcheck judges what a frontend would build, without a build: operations that
 // somebody writes down, or that were read from LLB.
 //
-//	facts, err := opcheck.Parse("facts.yaml", data)
+//	operations, err := opcheck.Parse("operations.yaml", data)
 //	decision := policy.Decide(layers, request)
-//	answer := opcheck.Judge(layers, request.Time, decision, facts[0])
+//	answer := opcheck.Check(layers, request.Time, decision, operations[0])
 package opcheck
 
 import (
@@ -11,18 +11,19 @@ import (
 	"time"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// Answer is what a policy says of a fact. As JSON it is what the command line
+// Answer is what a policy says of an operation. As JSON it is what the command line
 // prints.
 type Answer struct {
 	// Verdict is Allow, Warn, Deny, or Undecidable where it isn't known whether a
 	// frontend may run.
 	Verdict policy.Verdict `json:"verdict"`
-	// Asked names the fact, see [policy.Fact.Describe].
+	// Asked names the operation, see [buildrules.Operation.Describe].
 	Asked string `json:"asked"`
-	// At is where the fact comes from, such as "Dockerfile:3", or "".
+	// At is where the operation comes from, such as "Dockerfile:3", or "".
 	At string `json:"at,omitempty"`
 	// Rule and Layer are those that decided, as in policy.Ruling; empty for Allow.
 	Rule  string `json:"rule,omitempty"`
@@ -39,17 +40,17 @@ type Answer struct {
 	Image string `json:"image,omitempty"`
 }
 
-// Judge says what becomes of the fact in a build whose frontend got the decision. A
+// Check says what becomes of the operation in a build whose frontend got the decision. A
 // nested frontend has to be allowed by the rules on builds and, as in a build, by
 // the policy as a frontend of its own; its options and the digest of its tag aren't
 // known.
-func Judge(l policy.Layers, at time.Time, d policy.Decision, f policy.Fact) Answer {
+func Check(l policy.Layers, at time.Time, d policy.Decision, f buildrules.Operation) Answer {
 	a := Answer{Verdict: policy.Undecidable, Asked: f.Describe(), Messages: []string{}}
 	if d.Verdict == policy.Undecidable {
 		a.Reason = "whether the frontend may run depends on its digest"
 		return a
 	}
-	r := d.Judge(f)
+	r := d.Check(f)
 	if f.Frontend != "" && r.Verdict != policy.Deny {
 		r = nested(l, at, d, f.Frontend, r)
 	}

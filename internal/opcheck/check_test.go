@@ -10,6 +10,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/opcheck"
 	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -38,51 +39,51 @@ func TestJudge(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, request string
-		fact          policy.Fact
+		operation     buildrules.Operation
 		want          opcheck.Answer
 	}{
-		{"an allowed image, which is read from elsewhere", "docker/dockerfile:1", policy.Fact{Image: "busybox"}, opcheck.Answer{
+		{"an allowed image, which is read from elsewhere", "docker/dockerfile:1", buildrules.Operation{Image: "busybox"}, opcheck.Answer{
 			Verdict: policy.Allow, Asked: "the image busybox", Image: "mirror.example/hub/busybox:latest",
 		}},
-		{"a refused image", "docker/dockerfile:1", policy.Fact{Image: "quay.io/x"}, opcheck.Answer{
+		{"a refused image", "docker/dockerfile:1", buildrules.Operation{Image: "quay.io/x"}, opcheck.Answer{
 			Verdict: policy.Deny, Asked: "the image quay.io/x", Rule: "dockerfile", Layer: "policy", Messages: []string{"see the wiki"},
 			Reason:  `rule "dockerfile" refuses the image quay.io/x:latest: it allows only mirror.example/** (build.images.allow)`,
 			Allowed: []string{"mirror.example/**"}, Contact: "#help",
 		}},
-		{"a nested frontend", "docker/dockerfile:1", policy.Fact{Frontend: "docker/dockerfile:1"}, opcheck.Answer{
+		{"a nested frontend", "docker/dockerfile:1", buildrules.Operation{Frontend: "docker/dockerfile:1"}, opcheck.Answer{
 			Verdict: policy.Allow, Asked: "the frontend docker/dockerfile:1",
 		}},
-		{"a nested frontend that the rules on builds refuse", "docker/dockerfile:1", policy.Fact{Frontend: "quay.io/x"}, opcheck.Answer{
+		{"a nested frontend that the rules on builds refuse", "docker/dockerfile:1", buildrules.Operation{Frontend: "quay.io/x"}, opcheck.Answer{
 			Verdict: policy.Deny, Asked: "the frontend quay.io/x", Rule: "dockerfile", Layer: "policy", Messages: []string{"see the wiki"},
 			Reason:  `rule "dockerfile" refuses the frontend quay.io/x:latest: it allows only docker/dockerfile, docker/pinned, docker/other and others (build.frontends.allow)`,
 			Allowed: []string{"docker/dockerfile", "docker/pinned", "docker/other", "docker/warned"}, Contact: "#help",
 		}},
-		{"a nested frontend that no rule allows to run", "docker/dockerfile:1", policy.Fact{Frontend: "docker/other"}, opcheck.Answer{
+		{"a nested frontend that no rule allows to run", "docker/dockerfile:1", buildrules.Operation{Frontend: "docker/other"}, opcheck.Answer{
 			Verdict: policy.Deny, Asked: "the frontend docker/other", Rule: "default", Layer: "policy",
 			Reason: "no rule allows docker/other:latest", Allowed: []string{"docker/pinned@" + digestA, "docker/warned", "docker/dockerfile:1", "docker/forwarded"}, Contact: "#help",
 		}},
-		{"a nested frontend that depends on its digest", "docker/dockerfile:1", policy.Fact{Frontend: "docker/pinned"}, opcheck.Answer{
+		{"a nested frontend that depends on its digest", "docker/dockerfile:1", buildrules.Operation{Frontend: "docker/pinned"}, opcheck.Answer{
 			Verdict: policy.Undecidable, Asked: "the frontend docker/pinned", Rule: "pinned", Layer: "policy", Contact: "#help",
 			Reason: `rule "pinned" allows only the digest ` + digestA + `, and the digest of docker/pinned:latest is not known`,
 		}},
-		{"a nested frontend that warns", "docker/dockerfile:1", policy.Fact{Frontend: "docker/warned"}, opcheck.Answer{
+		{"a nested frontend that warns", "docker/dockerfile:1", buildrules.Operation{Frontend: "docker/warned"}, opcheck.Answer{
 			Verdict: policy.Warn, Asked: "the frontend docker/warned", Rule: "warned", Layer: "policy", Contact: "#help",
 			Reason: `rule "warned" warns since 2020-01-01`,
 		}},
-		{"a container, which is refused where nothing is said of it", "docker/dockerfile:1", policy.Fact{Container: &policy.ExecFact{}}, opcheck.Answer{
+		{"a container, which is refused where nothing is said of it", "docker/dockerfile:1", buildrules.Operation{Container: &buildrules.Exec{}}, opcheck.Answer{
 			Verdict: policy.Deny, Asked: "a container of the frontend's", Rule: "build", Layer: "policy", Messages: []string{"see the wiki"},
 			Reason: "the policy refuses containers that a frontend starts by itself (build.containers)", Contact: "#help",
 		}},
-		{"a container that a build with forward doesn't see", "docker/forwarded", policy.Fact{Container: &policy.ExecFact{}}, opcheck.Answer{
+		{"a container that a build with forward doesn't see", "docker/forwarded", buildrules.Operation{Container: &buildrules.Exec{}}, opcheck.Answer{
 			Verdict: policy.Deny, Asked: "a container of the frontend's", Rule: "build", Layer: "policy",
 			Reason: "the policy refuses containers that a frontend starts by itself (build.containers)", Contact: "#help",
 			Messages: []string{"a build doesn't see this with dispatch: forward, whatever is said of it here"},
 		}},
-		{"a frontend that is refused", "docker/dockerfile:2", policy.Fact{Image: "mirror.example/a"}, opcheck.Answer{
+		{"a frontend that is refused", "docker/dockerfile:2", buildrules.Operation{Image: "mirror.example/a"}, opcheck.Answer{
 			Verdict: policy.Deny, Asked: "the image mirror.example/a", Rule: "builtin", Layer: "policy", Contact: "#help",
 			Reason: "it asks for something, and nothing is allowed to a frontend that is refused",
 		}},
-		{"a frontend that depends on its digest", "docker/pinned", policy.Fact{Image: "mirror.example/a"}, opcheck.Answer{
+		{"a frontend that depends on its digest", "docker/pinned", buildrules.Operation{Image: "mirror.example/a"}, opcheck.Answer{
 			Verdict: policy.Undecidable, Asked: "the image mirror.example/a", Reason: "whether the frontend may run depends on its digest",
 		}},
 	}
@@ -100,22 +101,22 @@ func TestJudge(t *testing.T) {
 			if tt.want.Messages == nil {
 				tt.want.Messages = []string{}
 			}
-			require.Equal(t, tt.want, opcheck.Judge(layers, at, d, tt.fact))
+			require.Equal(t, tt.want, opcheck.Check(layers, at, d, tt.operation))
 		})
 	}
 }
 
 func TestParse(t *testing.T) {
 	t.Parallel()
-	facts, err := opcheck.Parse("f", []byte("- image: busybox\n- exec: {}\n- config: {user: app}\n"))
+	operations, err := opcheck.Parse("f", []byte("- image: busybox\n- exec: {}\n- config: {user: app}\n"))
 	require.NoError(t, err)
-	require.Equal(t, []policy.Fact{{Image: "busybox"}, {Exec: &policy.ExecFact{}}, {Config: &policy.ConfigFact{User: "app"}}}, facts)
+	require.Equal(t, []buildrules.Operation{{Image: "busybox"}, {Exec: &buildrules.Exec{}}, {Config: &buildrules.Config{User: "app"}}}, operations)
 
 	tests := []struct{ name, doc, want string }{
-		{"no facts", "[]", "f:1:1: there are no facts"},
+		{"no operations", "[]", "f:1:1: there are no operations"},
 		{"no list", "image: busybox", "f:1:1: the document must be a list"},
-		{"an empty fact", "- {}\n", "f:1:3: there is no fact"},
-		{"two facts in one", "- image: a\n- {image: b, local: c}\n", "f:2:3: there are several facts in one"},
+		{"an empty operation", "- {}\n", "f:1:3: there is no operation"},
+		{"two operations in one", "- image: a\n- {image: b, local: c}\n", "f:2:3: there are several operations in one"},
 		{"an unknown kind", "- imgae: b\n", `f:1:3: unknown field "imgae"; did you mean "image"?`},
 		{"a repository without its URL", "- git: {ref: main}\n", "f:1:3: the url is missing"},
 		{"a download without its URL", "- http: {}\n", "f:1:3: the url is missing"},

@@ -4,30 +4,30 @@ import (
 	"reflect"
 
 	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// MaxSize is the size in bytes of the largest file of facts.
+// MaxSize is the size in bytes of the largest file of operations.
 const MaxSize = 4 << 20
 
 var format = strictyaml.Format{Name: "the document", Begin: "write a list such as - image: busybox", Limit: MaxSize}
 
-// Parse reads a file of facts of at most MaxSize bytes: a YAML list of what a
-// frontend would ask for, one field of policy.Fact each.
+// Parse reads a file of operations of at most MaxSize bytes: a YAML list of what a
+// frontend would ask for, one field of buildrules.Operation each.
 //
 //   - image: busybox
 //   - git: {url: "https://git.example/a", ref: main}
 //   - exec: {network: host}
 //
 // The file is a name for messages. The error is a [*strictyaml.Error] with positions.
-func Parse(file string, data []byte) ([]policy.Fact, error) {
-	var out []policy.Fact
+func Parse(file string, data []byte) ([]buildrules.Operation, error) {
+	var out []buildrules.Operation
 	doc := strictyaml.Decode(file, data, format, &out)
 	if err := doc.Err(); err != nil {
 		return nil, err
 	}
 	if len(out) == 0 {
-		doc.Problemf(doc.Root(), "there are no facts; write a list such as - image: busybox")
+		doc.Problemf(doc.Root(), "there are no operations; write a list such as - image: busybox")
 	}
 	for i, f := range out {
 		if problem := Problem(f); problem != "" {
@@ -40,9 +40,9 @@ func Parse(file string, data []byte) ([]policy.Fact, error) {
 	return out, nil
 }
 
-// Problem says why what somebody wrote is no fact, or "". What is a fact can still
+// Problem says why what somebody wrote is no operation, or "". What is an operation can still
 // be refused because it can't be made sense of.
-func Problem(f policy.Fact) string {
+func Problem(f buildrules.Operation) string {
 	v := reflect.ValueOf(f)
 	n := 0
 	for i := range v.NumField() {
@@ -52,9 +52,9 @@ func Problem(f policy.Fact) string {
 	}
 	switch {
 	case n == 0:
-		return "there is no fact; write one field, such as image: busybox"
+		return "there is no operation; write one field, such as image: busybox"
 	case n > 1:
-		return "there are several facts in one; write one entry for each"
+		return "there are several operations in one; write one entry for each"
 	case f.Git != nil && f.Git.URL == "", f.HTTP != nil && f.HTTP.URL == "":
 		return "the url is missing"
 	}

@@ -3,20 +3,21 @@ package policytest
 import (
 	"github.com/policy-frontend/policy-frontend/internal/opcheck"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// Fact is something that a frontend would ask for.
-type Fact struct {
-	policy.Fact
-	// Line is where the fact begins, counted from 1.
+// Operation is something that a frontend would ask for.
+type Operation struct {
+	buildrules.Operation
+	// Line is where the operation begins, counted from 1.
 	Line int
 	// Expect is what the policy must answer.
-	Expect FactExpect
+	Expect OperationExpect
 }
 
-// FactExpect is what the answer to a fact must be. What is empty is not looked at.
-type FactExpect struct {
+// OperationExpect is what the answer to an operation must be. What is empty is not looked at.
+type OperationExpect struct {
 	// Verdict is that of the answer; allow if the file doesn't say it.
 	Verdict policy.Verdict `yaml:"verdict"`
 	// Rule is the name of the rule that decides; build for the policy-wide ones.
@@ -27,17 +28,17 @@ type FactExpect struct {
 	Image string `yaml:"image,omitempty"`
 }
 
-// writtenFact is a fact as it is written in a file.
-type writtenFact struct {
-	policy.Fact `yaml:",inline"`
+// writtenOperation is an operation as it is written in a file.
+type writtenOperation struct {
+	buildrules.Operation `yaml:",inline"`
 
-	Expect *FactExpect `yaml:"expect,omitempty"`
+	Expect *OperationExpect `yaml:"expect,omitempty"`
 }
 
-func (r *reader) fact(at func(...any) []any, w *writtenFact) Fact {
-	f := Fact{Fact: w.Fact, Expect: FactExpect{Verdict: policy.Allow}}
+func (r *reader) operation(at func(...any) []any, w *writtenOperation) Operation {
+	f := Operation{Operation: w.Operation, Expect: OperationExpect{Verdict: policy.Allow}}
 	f.Line = r.strict.At(at()...).Line
-	if problem := opcheck.Problem(f.Fact); problem != "" {
+	if problem := opcheck.Problem(f.Operation); problem != "" {
 		r.problem(at(), "%s", problem)
 	}
 	if w.Expect == nil {

@@ -7,10 +7,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/internal/policytest"
-	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-func TestRunJudgesFacts(t *testing.T) {
+func TestRunChecksOperations(t *testing.T) {
 	t.Parallel()
 	const request, bad = "request: e, expect: {verdict: allow}, ", "rule \"judged\" refuses the image x.example/bad:1 (build.images.deny: **/bad)"
 	tests := []struct {
@@ -47,13 +47,13 @@ func TestRunJudgesFacts(t *testing.T) {
 	}
 }
 
-func TestParseRefusesFacts(t *testing.T) {
+func TestParseRefusesOperations(t *testing.T) {
 	t.Parallel()
 	const head = "policy: p\ncases:\n- {name: x, request: a, expect: {verdict: allow}, build: ["
 	tests := []struct{ name, body, want string }{
-		{"no fact", "{}]}", "t:3:59: there is no fact"},
-		{"an expectation alone", "{expect: {verdict: deny}}]}", "t:3:59: there is no fact"},
-		{"two facts in one", "{image: a, local: b}]}", "t:3:59: there are several facts in one"},
+		{"no operation", "{}]}", "t:3:59: there is no operation"},
+		{"an expectation alone", "{expect: {verdict: deny}}]}", "t:3:59: there is no operation"},
+		{"two operations in one", "{image: a, local: b}]}", "t:3:59: there are several operations in one"},
 		{"an unknown kind", "{imgae: a}]}", `t:3:60: unknown field "imgae"; did you mean "image"?`},
 		{"an unknown field of a kind", "{git: {uri: a}}]}", `t:3:66: unknown field "uri"`},
 		{"no verdict", "{image: a, expect: {rule: b}}]}", "t:3:78: no verdict is expected"},
@@ -71,22 +71,22 @@ func TestParseRefusesFacts(t *testing.T) {
 	require.ErrorContains(t, err, "t:3:57: a frontend that does not run builds nothing")
 }
 
-// A case can have each kind of fact that there is, under the same name.
+// A case can have each kind of operation that there is, under the same name.
 func TestFactsOfCasesAreThoseOfPolicies(t *testing.T) {
 	t.Parallel()
 	examples := map[string]string{
 		"image": "a", "git": "{url: 'https://a.example'}", "http": "{url: 'https://a.example'}", "local": "a", "ociLayout": "a", "blob": "a",
 		"exec": "{}", "container": "{}", "frontend": "a", "config": "{}", "unknown": "a",
 	}
-	kinds := reflect.TypeFor[policy.Fact]()
+	kinds := reflect.TypeFor[buildrules.Operation]()
 	require.Len(t, examples, kinds.NumField())
 	for name, value := range examples {
 		s, err := policytest.Parse("t", []byte("policy: p\ncases:\n- {name: x, request: a, expect: {verdict: allow}, build: [{"+name+": "+value+"}]}\n"))
 		require.NoError(t, err)
-		fact := reflect.ValueOf(s.Cases[0].Build[0].Fact)
+		operation := reflect.ValueOf(s.Cases[0].Build[0].Operation)
 		for i := range kinds.NumField() {
 			tag := kinds.Field(i).Tag.Get("yaml")
-			require.Equal(t, tag == name+",omitempty", !fact.Field(i).IsZero(), "%s: %s", name, tag)
+			require.Equal(t, tag == name+",omitempty", !operation.Field(i).IsZero(), "%s: %s", name, tag)
 		}
 	}
 }

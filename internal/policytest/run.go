@@ -27,7 +27,7 @@ type Result struct {
 	Failures []string
 	// Decision is the answer.
 	Decision policy.Decision
-	// Build are the answers to the case's facts.
+	// Build are the answers to the case's operations.
 	Build []opcheck.Answer
 	// Rule is what decides in the policy that is tested, whatever an overlay says: a
 	// rule's name, or policy.DefaultRule.
@@ -94,9 +94,9 @@ func ask(layers policy.Layers, c Case) Result {
 		}
 	}
 	for _, f := range c.Build {
-		a := opcheck.Judge(layers, c.Request.Time, trace.Decision, f.Fact)
+		a := opcheck.Check(layers, c.Request.Time, trace.Decision, f.Operation)
 		res.Build = append(res.Build, a)
-		for _, failure := range compareFact(f.Expect, a) {
+		for _, failure := range compareOperation(f.Expect, a) {
 			res.Failures = append(res.Failures, fmt.Sprintf("line %d: %s: %s", f.Line, a.Asked, failure))
 		}
 	}
@@ -137,8 +137,8 @@ func compare(e Expect, d policy.Decision) []string {
 	return failures
 }
 
-// compareFact says in what the answer to a fact is not what was expected.
-func compareFact(e FactExpect, a opcheck.Answer) []string {
+// compareOperation says in what the answer to an operation is not what was expected.
+func compareOperation(e OperationExpect, a opcheck.Answer) []string {
 	var failures []string
 	failf := func(format string, args ...any) { failures = append(failures, fmt.Sprintf(format, args...)) }
 	if a.Verdict != e.Verdict {

@@ -53,7 +53,7 @@ type Case struct {
 	// Expect is what it must answer.
 	Expect Expect
 	// Build is what the frontend would ask for, and what is expected of that.
-	Build []Fact
+	Build []Operation
 }
 
 // Overlay is a policy on top of the one that is tested, or none.
@@ -91,15 +91,15 @@ type document struct {
 }
 
 type writtenCase struct {
-	Name    string            `yaml:"name"`
-	Request string            `yaml:"request"`
-	Digest  string            `yaml:"digest,omitempty"`
-	Options map[string]string `yaml:"options,omitempty"`
-	Inputs  []string          `yaml:"inputs,omitempty"`
-	At      string            `yaml:"at,omitempty"`
-	Overlay Overlay           `yaml:"overlay,omitempty"`
-	Expect  Expect            `yaml:"expect"`
-	Build   []writtenFact     `yaml:"build,omitempty"`
+	Name    string             `yaml:"name"`
+	Request string             `yaml:"request"`
+	Digest  string             `yaml:"digest,omitempty"`
+	Options map[string]string  `yaml:"options,omitempty"`
+	Inputs  []string           `yaml:"inputs,omitempty"`
+	At      string             `yaml:"at,omitempty"`
+	Overlay Overlay            `yaml:"overlay,omitempty"`
+	Expect  Expect             `yaml:"expect"`
+	Build   []writtenOperation `yaml:"build,omitempty"`
 }
 
 var format = strictyaml.Format{Name: "the document", Begin: "write a policy and its cases", Limit: MaxSize}
@@ -166,7 +166,7 @@ func (r *reader) read(i int) Case {
 		r.problem(at("build"), "a frontend that does not run builds nothing; remove build, or expect another verdict")
 	}
 	for n := range w.Build {
-		c.Build = append(c.Build, r.fact(func(keys ...any) []any { return at(append([]any{"build", n}, keys...)...) }, &w.Build[n]))
+		c.Build = append(c.Build, r.operation(func(keys ...any) []any { return at(append([]any{"build", n}, keys...)...) }, &w.Build[n]))
 	}
 	return c
 }

@@ -1,4 +1,4 @@
-package policy
+package buildrules
 
 import (
 	"errors"
@@ -10,36 +10,41 @@ import (
 	"github.com/opencontainers/go-digest"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/policy-frontend/policy-frontend/internal/renaming"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// build checks and compiles rules on builds. A kind that is there but empty is an
-// error: it reads both as "anything" and as "nothing".
-func (v *validator) build(n *yaml.Node, b *Build) {
-	if n == nil {
-		return
-	}
-	v.filled(n, "build")
+// validator checks and compiles rules. It reports mistakes at their nodes.
+type validator struct{ report strictyaml.Report }
+
+// Validate checks and compiles the rules, which the document has at the node. It must be called
+// once before the rules are used. Mistakes are reported at their nodes, each as a sentence that
+// says what to write instead. A kind without any field is a mistake: it reads both as "anything"
+// and as "nothing".
+func (r *Rules) Validate(at *yaml.Node, report func(n *yaml.Node, format string, args ...any)) {
+	v := &validator{report}
+	v.filled(at, "build")
 	for i := range kinds {
-		if at := child(n, string(kinds[i].kind)); at != nil {
-			v.filled(at, string(kinds[i].kind))
-			kinds[i].validate(v, at, b)
+		if field := strictyaml.Child(at, string(kinds[i].kind)); field != nil {
+			v.filled(field, string(kinds[i].kind))
+			kinds[i].validate(v, field, r)
 		}
 	}
 }
 
 func (v *validator) filled(n *yaml.Node, key string) {
 	if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
-		v.addf(n, "%s is empty; give it a field or remove it", key)
+		v.report(n, "%s is empty; give it a field or remove it", key)
 	}
 }
 
 // without refuses a kind that says no more than that it demands nothing.
 func (v *validator) without(n *yaml.Node, kind, key string, demanded bool) {
-	if len(n.Content) == 2 && child(n, key) != nil && !demanded {
-		v.addf(n, "%s restricts nothing; give it an allow or deny, or remove it", kind)
+	if len(n.Content) == 2 && strictyaml.Child(n, key) != nil && !demanded {
+		v.report(n, "%s restricts nothing; give it an allow or deny, or remove it", kind)
 	}
 }
 
@@ -47,7 +52,7 @@ func (v *validator) containers(n *yaml.Node, a Action) {
 	switch a {
 	case "", ActionAllow, ActionDeny:
 	default:
-		v.addf(n, "containers must be allow or deny, not %s", safetext.Quote(string(a)))
+		v.report(n, "containers must be allow or deny, not %s", safetext.Quote(string(a)))
 	}
 }
 
@@ -63,25 +68,27 @@ func (v *validator) http(n *yaml.Node, r *HTTPRules) {
 
 func (v *validator) images(n *yaml.Node, r *ImageRules) {
 	v.without(n, "images", "requireDigest", r.RequireDigest)
-	r.allow = v.patterns(child(n, "allow"), "allow", r.Allow)
-	r.deny = v.patterns(child(n, "deny"), "deny", r.Deny)
+	r.allow = v.patterns(strictyaml.Child(n, "allow"), "allow", r.Allow)
+	r.deny = v.patterns(strictyaml.Child(n, "deny"), "deny", r.Deny)
 	r.pins = map[string]digest.Digest{}
-	v.texts(child(n, "pins"), "pins", r.Pins, r.pin)
-	list := child(n, "convert")
+	v.report.Map(strictyaml.Child(n, "pins"), "pins", r.Pins, r.pin)
+	list := strictyaml.Child(n, "convert")
 	if list != nil && len(r.Convert) == 0 {
-		v.addf(list, "convert is empty; give it an entry or remove it")
+		v.report(list, "convert is empty; give it an entry or remove it")
 	}
 	for i := range r.Convert {
 		c := &r.Convert[i]
-		if v.replacement(list.Content[i], "conversion", c.From, c.To, &c.from, &c.to) && !isFolder(c.from) {
-			c.fromFolder, c.toFolder = folderOf(c.From, c.from), folderOf(c.To, c.to)
+		var ok bool
+		c.from, c.to, ok = renaming.Read(list.Content[i], "conversion", c.From, c.To, v.report)
+		if ok && !c.from.IsDirectory() {
+			c.fromDirectory, c.toDirectory = directoryOf(c.From, c.from), directoryOf(c.To, c.to)
 		}
 	}
 }
 
-// folderOf returns what a name without a pattern is as a folder. Directly below
-// docker.io, a repository is in the folder library, and a folder is not.
-func folderOf(s string, name imageref.Pattern) string {
+// directoryOf returns what a name without a pattern is as a directory. Directly below
+// docker.io, a repository is in the directory library, and a directory is not.
+func directoryOf(s string, name imageref.Pattern) string {
 	if imageref.HasHost(s) {
 		if p, err := imageref.ParsePattern(s + "/**"); err == nil {
 			return strings.TrimSuffix(p.String(), "**")
@@ -113,7 +120,7 @@ func (r *ImageRules) pin(name, value string) error {
 func (v *validator) urls(n *yaml.Node, k Kind, allow, deny []string) urlRules {
 	compile := func(key string, items []string) []urlmatch.Pattern {
 		var out []urlmatch.Pattern
-		v.list(child(n, key), key, items, func(s string) error {
+		v.report.List(strictyaml.Child(n, key), key, items, func(s string) error {
 			p, err := urlmatch.ParsePattern(s, k.protocol())
 			out = append(out, p)
 			return err
@@ -123,14 +130,25 @@ func (v *validator) urls(n *yaml.Node, k Kind, allow, deny []string) urlRules {
 	return urlRules{allow: compile("allow", allow), deny: compile("deny", deny)}
 }
 
+// patterns checks and compiles a list of name patterns.
+func (v *validator) patterns(n *yaml.Node, key string, items []string) []imageref.Pattern {
+	out := make([]imageref.Pattern, 0, len(items))
+	v.report.List(n, key, items, func(s string) error {
+		p, err := imageref.ParsePattern(s)
+		out = append(out, p)
+		return err
+	})
+	return out
+}
+
 func (v *validator) repositories(n *yaml.Node, r *PatternRules) {
-	r.allow = v.patterns(child(n, "allow"), "allow", r.Allow)
-	r.deny = v.patterns(child(n, "deny"), "deny", r.Deny)
+	r.allow = v.patterns(strictyaml.Child(n, "allow"), "allow", r.Allow)
+	r.deny = v.patterns(strictyaml.Child(n, "deny"), "deny", r.Deny)
 }
 
 func (v *validator) names(n *yaml.Node, r *NameRules) {
-	v.list(child(n, "allow"), "allow", r.Allow, checkGlob)
-	v.list(child(n, "deny"), "deny", r.Deny, checkGlob)
+	v.report.List(strictyaml.Child(n, "allow"), "allow", r.Allow, checkGlob)
+	v.report.List(strictyaml.Child(n, "deny"), "deny", r.Deny, checkGlob)
 }
 
 // checkGlob checks a glob over plain names.
@@ -142,23 +160,23 @@ func checkGlob(s string) error {
 }
 
 func (v *validator) exec(n *yaml.Node, r *ExecRules) {
-	v.list(child(n, "networks"), "networks", r.Networks, func(s string) error {
+	v.report.List(strictyaml.Child(n, "networks"), "networks", r.Networks, func(s string) error {
 		if !isNetwork(s) {
 			return fmt.Errorf("%s is none of the networks none, default and host", safetext.Quote(s))
 		}
 		return nil
 	})
-	v.list(child(n, "secrets"), "secrets", r.Secrets, checkGlob)
-	v.list(child(n, "hosts"), "hosts", r.Hosts, func(s string) error {
+	v.report.List(strictyaml.Child(n, "secrets"), "secrets", r.Secrets, checkGlob)
+	v.report.List(strictyaml.Child(n, "hosts"), "hosts", r.Hosts, func(s string) error {
 		r.hosts = append(r.hosts, normalizeHostName(s))
 		return checkGlob(s)
 	})
-	v.list(child(n, "cgroupParents"), "cgroupParents", r.CgroupParents, func(s string) error {
+	v.report.List(strictyaml.Child(n, "cgroupParents"), "cgroupParents", r.CgroupParents, func(s string) error {
 		parent, err := normalizeCgroup(s)
 		r.cgroupParents = append(r.cgroupParents, parent)
 		return errors.Join(checkGlob(s), err)
 	})
-	if at := child(n, "ulimits"); at != nil {
+	if at := strictyaml.Child(n, "ulimits"); at != nil {
 		v.ulimits(at, r)
 	}
 }
@@ -167,16 +185,16 @@ func (v *validator) ulimits(n *yaml.Node, r *ExecRules) {
 	v.filled(n, "ulimits")
 	r.ulimits = make(map[string]int, len(r.Ulimits))
 	for _, name := range slices.Sorted(maps.Keys(r.Ulimits)) {
-		at := child(n, name)
+		at := strictyaml.Child(n, name)
 		lower := strings.ToLower(name)
 		if _, twice := r.ulimits[lower]; twice {
-			v.addf(at, "ulimits: %s is there twice, in upper and lower case", safetext.Quote(name))
+			v.report(at, "ulimits: %s is there twice, in upper and lower case", safetext.Quote(name))
 		}
 		if !isUlimit(lower) {
-			v.addf(at, "ulimits: %s is no name of a ulimit; write one such as nofile", safetext.Quote(name))
+			v.report(at, "ulimits: %s is no name of a ulimit; write one such as nofile", safetext.Quote(name))
 		}
 		if r.Ulimits[name] < -1 {
-			v.addf(at, "ulimits: %s must be at least 0, or -1 for any", safetext.Quote(name))
+			v.report(at, "ulimits: %s must be at least 0, or -1 for any", safetext.Quote(name))
 		}
 		r.ulimits[lower] = r.Ulimits[name]
 	}
@@ -194,19 +212,19 @@ func (v *validator) config(n *yaml.Node, r *ConfigRules) {
 		{"ports", r.Ports, portEntry},
 		{"volumes", r.Volumes, volumeEntry},
 	} {
-		at := child(n, d.key)
+		at := strictyaml.Child(n, d.key)
 		if at == nil {
 			continue
 		}
 		v.filled(at, d.key)
-		d.demand.require = v.demanded(child(at, "require"), "require", d.demand.Require, d.normalize)
-		d.demand.forbid = v.demanded(child(at, "forbid"), "forbid", d.demand.Forbid, d.normalize)
+		d.demand.require = v.demanded(strictyaml.Child(at, "require"), "require", d.demand.Require, d.normalize)
+		d.demand.forbid = v.demanded(strictyaml.Child(at, "forbid"), "forbid", d.demand.Forbid, d.normalize)
 	}
 }
 
 func (v *validator) demanded(n *yaml.Node, key string, items []string, normalize func(string) (string, error)) []string {
 	var out []string
-	v.list(n, key, items, func(s string) error {
+	v.report.List(n, key, items, func(s string) error {
 		if err := checkGlob(s); err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package policy
+package buildrules
 
 import (
 	"fmt"
@@ -8,29 +8,29 @@ import (
 	"strings"
 )
 
-// maxShown is how many bytes of a text of a fact are repeated.
+// maxShown is how many bytes of a text of an operation are repeated.
 const maxShown = 200
 
-// Describe names the fact for a person, without what may be a secret: the user of a
-// URL and what follows its question mark.
-func (f Fact) Describe() string {
+// Describe names the operation for a person. It leaves out what may be a secret: the user in a
+// URL and everything after a question mark.
+func (o Operation) Describe() string {
 	for i := range kinds {
-		if kinds[i].asks(f) {
-			return kinds[i].describe(f)
+		if kinds[i].matches(o) {
+			return kinds[i].describe(o)
 		}
 	}
-	return shown(f.Unknown)
+	return shown(o.Unknown)
 }
 
-func (f *GitFact) describe() string {
+func (f *Git) describe() string {
 	return "the git repository " + plainURL(f.URL) + prefixed("#", f.Ref) + prefixed(", which must be ", f.Checksum)
 }
 
-func (f *HTTPFact) describe() string {
+func (f *HTTP) describe() string {
 	return "the download " + plainURL(f.URL) + prefixed(", which must be ", f.Checksum)
 }
 
-func (f *ExecFact) describe() string {
+func (f *Exec) describe() string {
 	var parts []string
 	add := func(what string, items ...string) {
 		for _, s := range items {
@@ -56,7 +56,7 @@ func (f *ExecFact) describe() string {
 	return prefixedList(" with ", parts)
 }
 
-func (f *ConfigFact) describe() string {
+func (f *Config) describe() string {
 	var parts []string
 	if f.User != "" {
 		parts = append(parts, "the user "+shown(f.User))

@@ -1,4 +1,4 @@
-package policy
+package buildrules
 
 import (
 	"errors"
@@ -50,13 +50,13 @@ func isUlimit(s string) bool {
 	return s != "" && len(s) <= 32 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz") == ""
 }
 
-// read normalises what a command uses. An error completes "it asks for".
-func (f *ExecFact) read(k Kind, what string) (claim, error) {
+// normalize reads what a command uses. An error completes "it asks for".
+func (f *Exec) normalize(what string) (Normalized, error) {
 	p, err := f.process(what)
-	return claim{kind: k, exec: p}, err
+	return Normalized{process: p}, err
 }
 
-func (f *ExecFact) process(what string) (process, error) {
+func (f *Exec) process(what string) (process, error) {
 	p := process{what: what, network: f.Network, insecure: f.Insecure, ssh: f.SSH, secrets: f.Secrets, devices: f.Devices}
 	if p.network == "" {
 		p.network = NetworkDefault
@@ -69,7 +69,7 @@ func (f *ExecFact) process(what string) (process, error) {
 		items []string
 	}{{"the id of an ssh agent", f.SSH}, {"the id of a secret", f.Secrets}, {"the name of a device", f.Devices}, {"the name of a host", f.Hosts}} {
 		for _, s := range texts.items {
-			if err := checkFact(texts.kind, s); err != nil {
+			if err := checkText(texts.kind, s); err != nil {
 				return p, err
 			}
 		}
@@ -87,14 +87,14 @@ func (f *ExecFact) process(what string) (process, error) {
 	if f.CgroupParent == "" {
 		return p, nil
 	}
-	if err = checkFact("the name of a control group", f.CgroupParent); err == nil {
+	if err = checkText("the name of a control group", f.CgroupParent); err == nil {
 		p.cgroupParent, err = normalizeCgroup(f.CgroupParent)
 	}
 	return p, err
 }
 
 // ulimits returns the limits by their names in lower case, nil if there are none.
-func (f *ExecFact) ulimits(what string) (map[string]int, error) {
+func (f *Exec) ulimits(what string) (map[string]int, error) {
 	if len(f.Ulimits) == 0 {
 		return nil, nil
 	}
@@ -110,32 +110,32 @@ func (f *ExecFact) ulimits(what string) (map[string]int, error) {
 	return limits, nil
 }
 
-func (r *ExecRules) object(c claim) []objection {
+func (r *ExecRules) check(n Normalized) []Violation {
 	if r == nil {
 		return nil
 	}
-	p := &c.exec
-	var found []objection
+	p := &n.process
+	var found []Violation
 	networks := r.Networks
 	if networks == nil {
 		networks = []string{NetworkNone, NetworkDefault}
 	}
 	if !slices.Contains(networks, p.network) {
-		found = append(found, objectf("exec.networks", "%s with the network %s: %s", p.what, p.network, allows(networks)))
+		found = append(found, violationf("exec.networks", "%s with the network %s: %s", p.what, p.network, allows(networks)))
 	}
 	if p.insecure && !r.Insecure {
-		found = append(found, objectf("exec.insecure", "%s without the sandbox (security.insecure)", p.what))
+		found = append(found, violationf("exec.insecure", "%s without the sandbox (security.insecure)", p.what))
 	}
 	if len(p.ssh) > 0 && !r.SSH {
-		found = append(found, objectf("exec.ssh", "%s with the client's ssh agent %s", p.what, safetext.Quote(p.ssh[0])))
+		found = append(found, violationf("exec.ssh", "%s with the client's ssh agent %s", p.what, safetext.Quote(p.ssh[0])))
 	}
 	if len(p.devices) > 0 && !r.Devices {
-		found = append(found, objectf("exec.devices", "%s with the device %s", p.what, safetext.Quote(p.devices[0])))
+		found = append(found, violationf("exec.devices", "%s with the device %s", p.what, safetext.Quote(p.devices[0])))
 	}
 	each := func(field, what string, items, allowed, written []string) {
 		for _, s := range items {
 			if !slices.ContainsFunc(allowed, func(g string) bool { return globs.Match(g, s) }) {
-				found = append(found, objectf("exec."+field, "%s with %s %s: %s", p.what, what, safetext.Quote(s), allows(written)))
+				found = append(found, violationf("exec."+field, "%s with %s %s: %s", p.what, what, safetext.Quote(s), allows(written)))
 			}
 		}
 	}
@@ -151,16 +151,16 @@ func (r *ExecRules) object(c claim) []objection {
 }
 
 // capped judges ulimits; -1 stands for none, on both sides.
-func (r *ExecRules) capped(p *process) []objection {
-	var found []objection
+func (r *ExecRules) capped(p *process) []Violation {
+	var found []Violation
 	for _, name := range slices.Sorted(maps.Keys(p.ulimits)) {
 		value := p.ulimits[name]
 		most, ok := r.ulimits[name]
 		switch {
 		case !ok:
-			found = append(found, objectf("exec.ulimits", "%s with the ulimit %s: %s", p.what, name, allows(slices.Sorted(maps.Keys(r.ulimits)))))
+			found = append(found, violationf("exec.ulimits", "%s with the ulimit %s: %s", p.what, name, allows(slices.Sorted(maps.Keys(r.ulimits)))))
 		case most != -1 && (value == -1 || value > most):
-			found = append(found, objectf("exec.ulimits", "%s with the ulimit %s of %s: it allows at most %d", p.what, name, ulimit(value), most))
+			found = append(found, violationf("exec.ulimits", "%s with the ulimit %s of %s: it allows at most %d", p.what, name, ulimit(value), most))
 		}
 	}
 	return found

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -17,7 +18,7 @@ func severity(v Verdict) int {
 }
 
 // FuzzBuildRulesMeet: for all policies, overlays, frontends that run others, and
-// facts, what both allow each allows alone; and of an image, what is read in the end
+// operations, what both allow each allows alone; and of an image, what is read in the end
 // is as the embedded policy has it. A ruling can be shown to people, and depends on
 // no spelling.
 func FuzzBuildRulesMeet(f *testing.F) {
@@ -25,41 +26,41 @@ func FuzzBuildRulesMeet(f *testing.F) {
 	f.Fuzz(func(t *testing.T, embedded, overlay, req []byte) {
 		e, o := generateBuildPolicy(embedded, true), generateBuildPolicy(overlay, true)
 		c := choices(req)
-		fact := generateFact(&c)
+		operation := generateOperation(&c)
 		both, alone, other := decided(t, e, o), decided(t, e, ""), decided(t, o, "")
-		say := fmt.Sprintf("%s\n%s\n%+v", e, o, fact)
+		say := fmt.Sprintf("%s\n%s\n%+v", e, o, operation)
 
-		met := both.Judge(fact)
-		checkRuling(t, both, fact, met, say)
-		require.Equal(t, met, both.Judge(fact), say)
-		require.Equal(t, met, both.Judge(respell(fact)), say)
-		nested := other.Within(alone).Judge(fact)
-		checkRuling(t, other.Within(alone), fact, nested, say)
-		if fact.Image == "" {
-			strictest := max(severity(alone.Judge(fact).Verdict), severity(other.Judge(fact).Verdict))
+		met := both.Check(operation)
+		checkRuling(t, both, operation, met, say)
+		require.Equal(t, met, both.Check(operation), say)
+		require.Equal(t, met, both.Check(respell(operation)), say)
+		nested := other.Within(alone).Check(operation)
+		checkRuling(t, other.Within(alone), operation, nested, say)
+		if operation.Image == "" {
+			strictest := max(severity(alone.Check(operation).Verdict), severity(other.Check(operation).Verdict))
 			require.Equal(t, strictest, severity(met.Verdict), say)
-			if fact.Frontend == "" {
+			if operation.Frontend == "" {
 				require.Equal(t, strictest, severity(nested.Verdict), say)
 			}
 			return
 		}
-		require.GreaterOrEqual(t, severity(met.Verdict), severity(other.Judge(fact).Verdict), say)
+		require.GreaterOrEqual(t, severity(met.Verdict), severity(other.Check(operation).Verdict), say)
 		if met.Verdict == Deny {
 			return
 		}
-		read := fact.Image
+		read := operation.Image
 		if met.Image.Name() != "" {
 			read = met.Image.String()
 		}
 		// It is not converted a second time, so that the same policy without
 		// conversions has to take it.
-		plain := decided(t, generateBuildPolicy(embedded, false), "").Judge(image(read))
+		plain := decided(t, generateBuildPolicy(embedded, false), "").Check(image(read))
 		require.LessOrEqual(t, severity(plain.Verdict), severity(met.Verdict), say)
 		require.Equal(t, imageref.Reference{}, plain.Image, say)
 	})
 }
 
-func checkRuling(t *testing.T, d Decision, f Fact, r Ruling, say string) {
+func checkRuling(t *testing.T, d Decision, f buildrules.Operation, r Ruling, say string) {
 	t.Helper()
 	require.NotNil(t, r.Messages, say)
 	require.Equal(t, r.Verdict == Allow, r.Reason == "", say)
@@ -80,19 +81,19 @@ func checkRuling(t *testing.T, d Decision, f Fact, r Ruling, say string) {
 	if !d.Restricts(kind) {
 		require.Equal(t, Allow, r.Verdict, say)
 	}
-	if _, err := kind.row().read(f); err == nil && !d.Enforces(kind) && d.Nesting > 0 {
+	if _, err := f.Normalize(kind); err == nil && !d.Enforces(kind) && d.Nesting > 0 {
 		require.NotEqual(t, Deny, r.Verdict, say)
 	}
 }
 
-// respell writes the same fact in another way.
-func respell(f Fact) Fact {
+// respell writes the same operation in another way.
+func respell(f buildrules.Operation) buildrules.Operation {
 	f.Image = strings.Replace(f.Image, "x.example/", "X.Example:443/", 1)
 	f.Frontend = strings.Replace(f.Frontend, "x.example/", "X.Example:0443/", 1)
 	if f.Git != nil {
-		f.Git = &GitFact{URL: strings.Replace(f.Git.URL, "https://x.example/", "HTTPS://hunter2@X.example.:443/", 1), Ref: f.Git.Ref, Checksum: f.Git.Checksum}
+		f.Git = &buildrules.Git{URL: strings.Replace(f.Git.URL, "https://x.example/", "HTTPS://hunter2@X.example.:443/", 1), Ref: f.Git.Ref, Checksum: f.Git.Checksum}
 	}
-	if f.Exec != nil && f.Exec.Network == NetworkDefault {
+	if f.Exec != nil && f.Exec.Network == buildrules.NetworkDefault {
 		e := *f.Exec
 		e.Network = ""
 		f.Exec = &e
@@ -157,12 +158,12 @@ func generateBuild(b *strings.Builder, c *choices, indent string, convert bool) 
 	}
 }
 
-func generateFact(c *choices) Fact {
+func generateOperation(c *choices) buildrules.Operation {
 	name := func() string {
 		return c.of("docker.io/library/a", "docker.io/library/b", "docker.io/c/a", "x.example/a", "x.example/b") + c.of("", ":1", "@"+digestA, ":1@"+digestB)
 	}
-	process := func() *ExecFact {
-		f := &ExecFact{Network: c.of(NetworkDefault, NetworkNone, NetworkHost), Insecure: c.next(3) == 1, CgroupParent: c.of("", "", "/g", "/h")}
+	process := func() *buildrules.Exec {
+		f := &buildrules.Exec{Network: c.of(buildrules.NetworkDefault, buildrules.NetworkNone, buildrules.NetworkHost), Insecure: c.next(3) == 1, CgroupParent: c.of("", "", "/g", "/h")}
 		if c.next(3) == 1 {
 			f.SSH, f.Devices = []string{"default"}, []string{"d"}
 		}
@@ -176,25 +177,25 @@ func generateFact(c *choices) Fact {
 	}
 	switch c.next(12) {
 	case 0, 1:
-		return Fact{Image: name()}
+		return buildrules.Operation{Image: name()}
 	case 2:
-		return Fact{Git: &GitFact{URL: c.of("https://x.example/a", "https://me:hunter2@x.example/b.git", "ssh://x.example/a", "git@x.example:a", "https://x.example/../hunter2"), Ref: c.of("", commit), Checksum: c.of("", commit, "0123")}}
+		return buildrules.Operation{Git: &buildrules.Git{URL: c.of("https://x.example/a", "https://me:hunter2@x.example/b.git", "ssh://x.example/a", "git@x.example:a", "https://x.example/../hunter2"), Ref: c.of("", commit), Checksum: c.of("", commit, "0123")}}
 	case 3:
-		return Fact{HTTP: &HTTPFact{URL: c.of("http://x.example/a?hunter2", "https://x.example/a", "http://hunter2@x.example/b"), Checksum: c.of("", digestA)}}
+		return buildrules.Operation{HTTP: &buildrules.HTTP{URL: c.of("http://x.example/a?hunter2", "https://x.example/a", "http://hunter2@x.example/b"), Checksum: c.of("", digestA)}}
 	case 4:
-		return Fact{Local: c.of("context", "c", "dockerfile\x1b")}
+		return buildrules.Operation{Local: c.of("context", "c", "dockerfile\x1b")}
 	case 5:
-		return Fact{OCILayout: name()}
+		return buildrules.Operation{OCILayout: name()}
 	case 6:
-		return Fact{Blob: name()}
+		return buildrules.Operation{Blob: name()}
 	case 7:
-		return Fact{Exec: process()}
+		return buildrules.Operation{Exec: process()}
 	case 8:
-		return Fact{Container: process()}
+		return buildrules.Operation{Container: process()}
 	case 9:
-		return Fact{Frontend: name()}
+		return buildrules.Operation{Frontend: name()}
 	case 10:
-		return Fact{Config: &ConfigFact{User: c.of("", "root", "app:g", "1", "4294967296"), Labels: map[string]string{c.of("l1", "m"): ""}, Env: []string{c.of("E", "F")}, Ports: []string{c.of("80", "81/udp")}, Volumes: []string{c.of("/v/", "w")}}}
+		return buildrules.Operation{Config: &buildrules.Config{User: c.of("", "root", "app:g", "1", "4294967296"), Labels: map[string]string{c.of("l1", "m"): ""}, Env: []string{c.of("E", "F")}, Ports: []string{c.of("80", "81/udp")}, Volumes: []string{c.of("/v/", "w")}}}
 	}
-	return Fact{Unknown: c.of("an operation\nof an unknown type", "a BuildOp")}
+	return buildrules.Operation{Unknown: c.of("an operation\nof an unknown type", "a BuildOp")}
 }

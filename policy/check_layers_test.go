@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -22,32 +23,32 @@ frontends:
 	l := mustStack(t, doc, "")
 	a, b, other := Decide(l, request(t, "a")), Decide(l, request(t, "b")), Decide(l, request(t, "c"))
 	for _, tt := range []struct {
-		name     string
-		decision Decision
-		fact     Fact
-		want     string
+		name      string
+		decision  Decision
+		operation buildrules.Operation
+		want      string
 	}{
 		{"a kind of the policy holds for a rule that doesn't have it", a, image("y"), "the policy refuses the image y:latest: it allows only x (build.images.allow)"},
-		{"a kind of the rule replaces the policy's", a, Fact{Exec: &ExecFact{SSH: []string{"default"}}}, `rule "frontends[0]" refuses a command with the client's ssh agent "default" (build.exec.ssh)`},
-		{"what the rule's kind allows is allowed", a, Fact{Exec: &ExecFact{Insecure: true}}, ""},
-		{"a kind of the rule alone", a, Fact{Local: "x"}, `rule "frontends[0]" refuses the client's folder "x": it allows only context (build.local.allow)`},
-		{"containers of the policy", a, Fact{Container: &ExecFact{}}, ""},
-		{"containers of the rule", b, Fact{Container: &ExecFact{}}, `rule "frontends[1]" refuses containers that a frontend starts by itself (build.containers)`},
-		{"a kind that only another rule has", b, Fact{Local: "x"}, ""},
+		{"a kind of the rule replaces the policy's", a, buildrules.Operation{Exec: &buildrules.Exec{SSH: []string{"default"}}}, `rule "frontends[0]" refuses a command with the client's ssh agent "default" (build.exec.ssh)`},
+		{"what the rule's kind allows is allowed", a, buildrules.Operation{Exec: &buildrules.Exec{Insecure: true}}, ""},
+		{"a kind of the rule alone", a, buildrules.Operation{Local: "x"}, `rule "frontends[0]" refuses the client's folder "x": it allows only context (build.local.allow)`},
+		{"containers of the policy", a, buildrules.Operation{Container: &buildrules.Exec{}}, ""},
+		{"containers of the rule", b, buildrules.Operation{Container: &buildrules.Exec{}}, `rule "frontends[1]" refuses containers that a frontend starts by itself (build.containers)`},
+		{"a kind that only another rule has", b, buildrules.Operation{Local: "x"}, ""},
 		{"rules of the policy hold for what no rule is for", other, image("y"), "the policy refuses the image y:latest: it allows only x (build.images.allow)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, tt.want, tt.decision.Judge(tt.fact).Reason)
+			require.Equal(t, tt.want, tt.decision.Check(tt.operation).Reason)
 		})
 	}
-	require.True(t, a.Restricts(KindLocal))
-	require.False(t, other.Restricts(KindLocal))
-	require.False(t, other.Restricts(KindGit))
-	require.True(t, b.Restricts(KindContainers))
-	require.True(t, allowing(t, "{local: {deny: [x]}}").Restricts(KindContainers), "where nothing is said, none may be started")
-	require.False(t, allowing(t, "{containers: allow}").Restricts(KindContainers))
-	require.True(t, allowing(t, "{containers: allow, exec: {ssh: true}}").Restricts(KindContainers), "a container is a command too")
+	require.True(t, a.Restricts(buildrules.KindLocal))
+	require.False(t, other.Restricts(buildrules.KindLocal))
+	require.False(t, other.Restricts(buildrules.KindGit))
+	require.True(t, b.Restricts(buildrules.KindContainers))
+	require.True(t, allowing(t, "{local: {deny: [x]}}").Restricts(buildrules.KindContainers), "where nothing is said, none may be started")
+	require.False(t, allowing(t, "{containers: allow}").Restricts(buildrules.KindContainers))
+	require.True(t, allowing(t, "{containers: allow, exec: {ssh: true}}").Restricts(buildrules.KindContainers), "a container is a command too")
 	require.Equal(t, []BuildObligation{{Layer: LayerPolicy, Rule: DefaultRule, Mode: ModeEnforce, Build: *l.embedded.Build}}, other.Obligations.Build)
 }
 
@@ -62,9 +63,9 @@ func TestWhatIsRefusedMayDoNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, Deny, d.Judge(image("alpine")).Verdict)
-			require.True(t, d.Restricts(KindImages))
-			require.True(t, d.Enforces(KindImages))
+			require.Equal(t, Deny, d.Check(image("alpine")).Verdict)
+			require.True(t, d.Restricts(buildrules.KindImages))
+			require.True(t, d.Enforces(buildrules.KindImages))
 			require.Empty(t, d.Dispatch)
 			require.Zero(t, d.Timeout)
 		})
@@ -91,7 +92,7 @@ func TestRulingsOfTwoLayersMeet(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			r := d.Judge(image(tt.image))
+			r := d.Check(image(tt.image))
 			require.Equal(t, tt.want, r.Reason)
 			if tt.want == "" {
 				require.Equal(t, Allow, r.Verdict)
@@ -114,16 +115,18 @@ func TestRulingsOfTwoLayersMeet(t *testing.T) {
 			require.Equal(t, want.Rule, r.Rule)
 		})
 	}
-	secret := func(s string) Verdict { return d.Judge(Fact{Exec: &ExecFact{Secrets: []string{s}}}).Verdict }
+	secret := func(s string) Verdict {
+		return d.Check(buildrules.Operation{Exec: &buildrules.Exec{Secrets: []string{s}}}).Verdict
+	}
 	require.Equal(t, []Verdict{Deny, Allow, Deny}, []Verdict{secret("a"), secret("b"), secret("c")})
-	require.Equal(t, Allow, d.Judge(Fact{Container: &ExecFact{}}).Verdict)
+	require.Equal(t, Allow, d.Check(buildrules.Operation{Container: &buildrules.Exec{}}).Verdict)
 	require.Len(t, d.Obligations.Build, 2)
 
 	silent := decided(t, embedded, "{version: 1, default: allow}")
-	r := silent.Judge(Fact{Container: &ExecFact{}})
+	r := silent.Check(buildrules.Operation{Container: &buildrules.Exec{}})
 	require.Equal(t, "the overlay decided: the overlay refuses containers that a frontend starts by itself (build.containers)", r.Reason, "each document decides by itself")
 	require.Equal(t, BuildRule, r.Rule)
-	require.Equal(t, Allow, silent.Judge(image("m.example/a")).Verdict)
+	require.Equal(t, Allow, silent.Check(image("m.example/a")).Verdict)
 }
 
 func TestModeWarnOfRulesOnBuilds(t *testing.T) {
@@ -149,17 +152,17 @@ func TestModeWarnOfRulesOnBuilds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			d := decided(t, tt.embedded, tt.overlay)
-			r := d.Judge(image("y"))
+			r := d.Check(image("y"))
 			require.Equal(t, tt.verdict, r.Verdict)
 			require.Equal(t, tt.reason, r.Reason)
 			require.Equal(t, tt.rule, r.Rule)
-			require.True(t, d.Restricts(KindImages), "it has to be judged to be warned of")
-			require.Equal(t, tt.verdict == Deny, d.Enforces(KindImages))
-			require.Equal(t, "docker.io/library/x:1@"+digestA, d.Judge(image("x:1")).Image.String(), "pins hold")
-			require.Equal(t, Deny, d.Judge(Fact{Unknown: "x"}).Verdict, "what nobody can judge is refused in every mode")
-			require.Equal(t, Deny, d.Judge(image("X")).Verdict, "and so is what can't be read")
+			require.True(t, d.Restricts(buildrules.KindImages), "it has to be judged to be warned of")
+			require.Equal(t, tt.verdict == Deny, d.Enforces(buildrules.KindImages))
+			require.Equal(t, "docker.io/library/x:1@"+digestA, d.Check(image("x:1")).Image.String(), "pins hold")
+			require.Equal(t, Deny, d.Check(buildrules.Operation{Unknown: "x"}).Verdict, "what nobody can judge is refused in every mode")
+			require.Equal(t, Deny, d.Check(image("X")).Verdict, "and so is what can't be read")
 			d.Nesting = 0
-			require.Equal(t, Deny, d.Judge(Fact{Frontend: "x"}).Verdict, "and so is what the limits refuse")
+			require.Equal(t, Deny, d.Check(buildrules.Operation{Frontend: "x"}).Verdict, "and so is what the limits refuse")
 		})
 	}
 	d := decided(t, "{version: 1, mode: warn, "+build+", dispatch: builtin, frontends: [{match: [a], action: deny}]}", "")
@@ -171,8 +174,8 @@ func TestModeWarnOfRulesOnBuilds(t *testing.T) {
 	d = Decide(l, withOptions(request(t, "a"), map[string]string{"k": ""}))
 	require.Equal(t, Warn, d.Verdict)
 	require.Equal(t, DispatchForward, d.Dispatch, "a rule that would refuse the frontend has no say in how it runs")
-	require.Equal(t, Allow, d.Judge(image("x")).Verdict)
-	require.Equal(t, Warn, d.Judge(Fact{Local: "x"}).Verdict)
+	require.Equal(t, Allow, d.Check(image("x")).Verdict)
+	require.Equal(t, Warn, d.Check(buildrules.Operation{Local: "x"}).Verdict)
 }
 
 func TestDispatchOfTwoLayers(t *testing.T) {
@@ -249,25 +252,27 @@ frontends:
 	require.Equal(t, time.Minute, inner.Timeout)
 	require.Equal(t, []int{2, 1}, []int{a.Nesting, inner.Nesting})
 	require.Equal(t, 2, b.Nesting, "the decision itself is left alone")
-	require.Len(t, b.held, 1)
+	require.Len(t, b.constraints, 1)
 
-	require.Equal(t, "m.example/alpine:latest", inner.Judge(image("alpine")).Image.String(), "the outer rules convert what the inner ones allow")
-	require.Equal(t, `rule "b" refuses the image bad:latest (build.images.deny: bad)`, inner.Judge(image("bad")).Reason)
-	require.Equal(t, `rule "b" refuses the image m.example/x:latest: it allows only docker.io/** (build.images.allow)`, inner.Judge(image("m.example/x")).Reason)
-	secret := func(s string) Verdict { return inner.Judge(Fact{Exec: &ExecFact{Secrets: []string{s}}}).Verdict }
+	require.Equal(t, "m.example/alpine:latest", inner.Check(image("alpine")).Image.String(), "the outer rules convert what the inner ones allow")
+	require.Equal(t, `rule "b" refuses the image bad:latest (build.images.deny: bad)`, inner.Check(image("bad")).Reason)
+	require.Equal(t, `rule "b" refuses the image m.example/x:latest: it allows only docker.io/** (build.images.allow)`, inner.Check(image("m.example/x")).Reason)
+	secret := func(s string) Verdict {
+		return inner.Check(buildrules.Operation{Exec: &buildrules.Exec{Secrets: []string{s}}}).Verdict
+	}
 	require.Equal(t, []Verdict{Deny, Allow, Deny}, []Verdict{secret("x"), secret("y"), secret("z")})
-	require.Equal(t, Allow, inner.Judge(Fact{Container: &ExecFact{}}).Verdict)
-	require.Equal(t, "a", c.Within(a).Judge(image("q.example/x")).Rule, "a rule that warns loosens none that encloses it")
-	require.Equal(t, Deny, a.Within(c).Judge(image("q.example/x")).Verdict)
-	require.Equal(t, Deny, b.Within(c).Judge(Fact{Container: &ExecFact{Network: "?"}}).Verdict)
+	require.Equal(t, Allow, inner.Check(buildrules.Operation{Container: &buildrules.Exec{}}).Verdict)
+	require.Equal(t, "a", c.Within(a).Check(image("q.example/x")).Rule, "a rule that warns loosens none that encloses it")
+	require.Equal(t, Deny, a.Within(c).Check(image("q.example/x")).Verdict)
+	require.Equal(t, Deny, b.Within(c).Check(buildrules.Operation{Container: &buildrules.Exec{Network: "?"}}).Verdict)
 
 	innermost := c.Within(inner)
 	require.Equal(t, 0, innermost.Nesting)
-	require.True(t, innermost.Restricts(KindFrontends))
-	require.True(t, innermost.Enforces(KindFrontends), "no mode softens limits")
-	require.False(t, inner.Restricts(KindFrontends))
-	require.Equal(t, Warn, c.Judge(Fact{Container: &ExecFact{}}).Verdict)
-	r := innermost.Judge(Fact{Frontend: "a"})
+	require.True(t, innermost.Restricts(buildrules.KindFrontends))
+	require.True(t, innermost.Enforces(buildrules.KindFrontends), "no mode softens limits")
+	require.False(t, inner.Restricts(buildrules.KindFrontends))
+	require.Equal(t, Warn, c.Check(buildrules.Operation{Container: &buildrules.Exec{}}).Verdict)
+	r := innermost.Check(buildrules.Operation{Frontend: "a"})
 	require.Equal(t, Deny, r.Verdict)
 	require.Equal(t, LimitsRule, r.Rule)
 	require.Equal(t, "it asks for another frontend, and frontends run others no deeper than that (limits.nesting)", r.Reason)
@@ -290,7 +295,7 @@ frontends:
 			d := tt.inner.Within(tt.outer)
 			require.Equal(t, Deny, d.Verdict)
 			require.Equal(t, tt.reason, d.Reason)
-			require.Equal(t, Deny, d.Judge(image("b")).Verdict)
+			require.Equal(t, Deny, d.Check(image("b")).Verdict)
 		})
 	}
 }
@@ -304,7 +309,7 @@ frontends:
 - {name: outer, match: [a]}
 - {name: inner, match: [b], build: {images: {deny: [evil.example/x], convert: [{from: q.example/x, to: m.example/x}]}}}
 `, `{version: 1, frontends: [{match: [a, b], build: {images: {convert: [{from: m.example/x, to: evil.example/x}]}}}]}`)
-	r := Decide(l, request(t, "b")).Within(Decide(l, request(t, "a"))).Judge(image("q.example/x"))
+	r := Decide(l, request(t, "b")).Within(Decide(l, request(t, "a"))).Check(image("q.example/x"))
 	require.Equal(t, Allow, r.Verdict, r.Reason)
 	require.Equal(t, "m.example/x:latest", r.Image.String())
 }
@@ -313,7 +318,7 @@ func TestOverruleAndCaution(t *testing.T) {
 	t.Parallel()
 	d := decided(t, `{version: 1, contact: us, frontends: [{name: a, match: [a], warnAfter: 2020-01-01, options: {deny: [x]}, message: see, contact: me, build: {images: {allow: [x, b]}}}]}`, "")
 	require.Equal(t, Warn, d.Verdict)
-	over := d.Overrule(d.Judge(image("y")))
+	over := d.Overrule(d.Check(image("y")))
 	require.Equal(t, Decision{
 		Verdict: Deny, Requested: d.Requested, Source: d.Source, Reference: d.Reference, Policy: d.Policy, Layer: LayerPolicy, Rule: "a",
 		Reason:   `rule "a" refuses the image y:latest: it allows only x or b (build.images.allow)`,

@@ -1,4 +1,4 @@
-package policy
+package buildrules
 
 import (
 	"github.com/opencontainers/go-digest"
@@ -7,33 +7,29 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// Dispatch says how an allowed frontend runs.
-type Dispatch string
+// Action says whether rules allow something as a whole.
+type Action string
 
-// The dispatchers.
+// The actions.
 const (
-	// DispatchForward has the daemon run the frontend's image. What it builds can be
-	// judged when it has returned its result, and no earlier.
-	DispatchForward Dispatch = "forward"
-	// DispatchMediate runs the frontend's image in a container of the policy frontend's,
-	// and judges each of its calls before the daemon sees it.
-	DispatchMediate Dispatch = "mediate"
-	// DispatchBuiltin runs the Dockerfile frontend that is a part of the policy
-	// frontend instead of an image, and judges each of its calls.
-	DispatchBuiltin Dispatch = "builtin"
+	ActionAllow Action = "allow"
+	ActionDeny  Action = "deny"
 )
 
-// Build are rules on what a frontend builds. A kind that is left out is not
-// restricted; of a kind that is there, only what it lists is allowed, and what it
-// denies is denied whatever else it lists.
-type Build struct {
+// Rules are rules on what a frontend builds. A kind without rules is not restricted. Where there
+// are rules for a kind, they allow only what they list, and what they deny is denied whatever
+// else they list.
+//
+// A document decodes into Rules; [Rules.Validate] must check and compile them before they are
+// used. After that they don't change, and several goroutines may use them at the same time.
+type Rules struct {
 	// Images that can be built on or copied from.
 	Images *ImageRules `yaml:"images,omitempty" json:"images,omitempty"`
-	// Git repositories that can be read. Their submodules, which BuildKit reads too, can't be seen.
+	// Git repositories that can be read. BuildKit reads their submodules too, and rules can't see those.
 	Git *GitRules `yaml:"git,omitempty" json:"git,omitempty"`
-	// Files that can be downloaded by http or https. Where a server redirects to can't be seen.
+	// Files that can be downloaded by http or https. Rules can't see the targets of redirects.
 	HTTP *HTTPRules `yaml:"http,omitempty" json:"http,omitempty"`
-	// Folders of the client that can be read.
+	// Directories of the client that can be read.
 	Local *NameRules `yaml:"local,omitempty" json:"local,omitempty"`
 	// Images in an OCI layout of the client that can be read.
 	OCILayout *PatternRules `yaml:"ociLayout,omitempty" json:"ociLayout,omitempty"`
@@ -43,47 +39,47 @@ type Build struct {
 	Exec *ExecRules `yaml:"exec,omitempty" json:"exec,omitempty"`
 	// Other frontends that the frontend can run. Needs a dispatch other than forward.
 	Frontends *PatternRules `yaml:"frontends,omitempty" json:"frontends,omitempty"`
-	// Whether the frontend can start containers of its own, beside the steps of the build; deny if left out. With forward it can't be seen.
+	// Whether the frontend can start containers of its own, besides the steps of the build. The default is deny. With dispatch forward, rules can't see them.
 	Containers Action `yaml:"containers,omitempty" json:"containers,omitempty" jsonschema:"enum=allow,enum=deny,default=deny"`
-	// What the configuration of the image that is built must have.
+	// Conditions on the configuration of the built image.
 	Config *ConfigRules `yaml:"config,omitempty" json:"config,omitempty"`
 }
 
 // ImageRules are rules on base images and other images that a build reads.
 type ImageRules struct {
-	// Names that can be used, in the form of a rule's match; any if left out.
+	// Names that can be used, in the form of a rule's match. The default is any name.
 	Allow []string `yaml:"allow,omitempty" json:"allow,omitempty" jsonschema:"minItems=1"`
 	// Names that can't be used.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
-	// Whether an image must be asked for with its digest. A pin counts as one.
+	// Whether an image must be requested with its digest. A pin counts as one.
 	RequireDigest bool `yaml:"requireDigest,omitempty" json:"requireDigest,omitempty" jsonschema:"default=false"`
 	// The digest that each name:tag has.
 	Pins map[string]string `yaml:"pins,omitempty" json:"pins,omitempty" jsonschema:"minProperties=1"`
-	// What other names stand for, such as that of a mirror; the first that matches replaces a name, once, before anything else is looked at.
+	// Names that are replaced, for example with those of a mirror. The first entry that matches replaces a name, once, before all other rules see it.
 	Convert []Conversion `yaml:"convert,omitempty" json:"convert,omitempty"`
 
 	allow, deny []imageref.Pattern
 	pins        map[string]digest.Digest // by normalised name:tag
 }
 
-// Conversion makes one image name, and the names below it, stand for another.
+// Conversion replaces one image name, and the names below it, with another.
 type Conversion struct {
-	// The name to replace, without tag or digest: that of a repository, or of a folder such as docker.io/library, of which the rest of a name is kept. With /** at the end, only what is below it.
+	// The name to replace, without tag or digest: a repository, or a directory such as docker.io/library. The rest of a name below a directory is kept. With /** at the end, only names below the directory match.
 	From string `yaml:"from" json:"from" jsonschema:"minLength=1,maxLength=512"`
-	// The name to put in its place; it ends in /** if from does.
+	// The new name. It ends in /** if from does.
 	To string `yaml:"to" json:"to" jsonschema:"minLength=1,maxLength=512"`
 
-	from, to             imageref.Pattern
-	fromFolder, toFolder string // with a slash at the end; "" if from is only for what is below it
+	from, to                   imageref.Pattern
+	fromDirectory, toDirectory string // with a slash at the end; "" if from is only for what is below it
 }
 
 // GitRules are rules on git repositories.
 type GitRules struct {
-	// URLs that can be read, such as https://git.corp.example/**; any if left out.
+	// URLs that can be read, such as https://git.corp.example/**. The default is any URL.
 	Allow []string `yaml:"allow,omitempty" json:"allow,omitempty" jsonschema:"minItems=1"`
 	// URLs that can't be read.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
-	// Whether the whole name of a commit must be asked for.
+	// Whether a build must request a commit by its full name.
 	RequireCommit bool `yaml:"requireCommit,omitempty" json:"requireCommit,omitempty" jsonschema:"default=false"`
 
 	urls urlRules
@@ -91,11 +87,11 @@ type GitRules struct {
 
 // HTTPRules are rules on downloads.
 type HTTPRules struct {
-	// URLs that can be read, such as https://files.corp.example/**; any if left out.
+	// URLs that can be read, such as https://files.corp.example/**. The default is any URL.
 	Allow []string `yaml:"allow,omitempty" json:"allow,omitempty" jsonschema:"minItems=1"`
 	// URLs that can't be read.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
-	// Whether the checksum of what is downloaded must be given.
+	// Whether a build must give the checksum of the download.
 	RequireChecksum bool `yaml:"requireChecksum,omitempty" json:"requireChecksum,omitempty" jsonschema:"default=false"`
 
 	urls urlRules
@@ -103,7 +99,7 @@ type HTTPRules struct {
 
 // NameRules are rules on plain names.
 type NameRules struct {
-	// Names that can be used; a * stands for any characters. Any if left out.
+	// Names that can be used; a * stands for any characters. The default is any name.
 	Allow []string `yaml:"allow,omitempty" json:"allow,omitempty" jsonschema:"minItems=1"`
 	// Names that can't be used; a * stands for any characters.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
@@ -111,7 +107,7 @@ type NameRules struct {
 
 // PatternRules are rules on names of repositories.
 type PatternRules struct {
-	// Names that can be used, in the form of a rule's match; any if left out.
+	// Names that can be used, in the form of a rule's match. The default is any name.
 	Allow []string `yaml:"allow,omitempty" json:"allow,omitempty" jsonschema:"minItems=1"`
 	// Names that can't be used.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
@@ -119,10 +115,10 @@ type PatternRules struct {
 	allow, deny []imageref.Pattern
 }
 
-// ExecRules are rules on commands. What is left out is not allowed, but for the
-// networks none and default.
+// ExecRules are rules on commands. They allow only what they list, and by default the networks
+// none and default.
 type ExecRules struct {
-	// The networks that commands can use: none, default and host; none and default if left out.
+	// The networks that commands can use: none, default and host. The default is none and default.
 	Networks []string `yaml:"networks,omitempty" json:"networks,omitempty" jsonschema:"minItems=1"`
 	// Whether commands can run without the sandbox (security.insecure).
 	Insecure bool `yaml:"insecure,omitempty" json:"insecure,omitempty" jsonschema:"default=false"`
@@ -134,7 +130,7 @@ type ExecRules struct {
 	Devices bool `yaml:"devices,omitempty" json:"devices,omitempty" jsonschema:"default=false"`
 	// The names of hosts that can be given addresses; a * stands for any characters.
 	Hosts []string `yaml:"hosts,omitempty" json:"hosts,omitempty" jsonschema:"minItems=1"`
-	// The resource limits that commands can set, by name, and how high.
+	// The resource limits that commands can set, by name, and their highest values.
 	Ulimits map[string]int `yaml:"ulimits,omitempty" json:"ulimits,omitempty" jsonschema:"minProperties=1"`
 	// The control groups below which commands can run; a * stands for any characters.
 	CgroupParents []string `yaml:"cgroupParents,omitempty" json:"cgroupParents,omitempty" jsonschema:"minItems=1"`
@@ -143,9 +139,9 @@ type ExecRules struct {
 	ulimits              map[string]int
 }
 
-// ConfigRules are rules on the configuration of the image that is built.
+// ConfigRules are rules on the configuration of the built image.
 type ConfigRules struct {
-	// The user that the image runs as, without its group: one of those required. An empty user, root and 0 are the same.
+	// The user that the image runs as, without its group. It must be one of the required users. An empty user, root and 0 are the same.
 	User *Demand `yaml:"user,omitempty" json:"user,omitempty"`
 	// Keys of labels.
 	Labels *Demand `yaml:"labels,omitempty" json:"labels,omitempty"`
@@ -157,11 +153,11 @@ type ConfigRules struct {
 	Volumes *Demand `yaml:"volumes,omitempty" json:"volumes,omitempty"`
 }
 
-// Demand says what must be there and what must not.
+// Demand lists entries that must be present and entries that must not be.
 type Demand struct {
-	// What must be there; a * stands for any characters.
+	// Entries that must be present; a * stands for any characters.
 	Require []string `yaml:"require,omitempty" json:"require,omitempty" jsonschema:"minItems=1" blank:"true"`
-	// What must not be there; a * stands for any characters.
+	// Entries that must not be present; a * stands for any characters.
 	Forbid []string `yaml:"forbid,omitempty" json:"forbid,omitempty" jsonschema:"minItems=1" blank:"true"`
 
 	require, forbid []string // normalised

@@ -1,4 +1,4 @@
-package policy
+package buildrules
 
 import (
 	"errors"
@@ -26,13 +26,13 @@ type config struct {
 	labels, env, ports, volumes []string
 }
 
-// read normalises the configuration. An error completes "it asks for".
-func (f *ConfigFact) read() (claim, error) {
+// normalize reads the configuration. An error completes "it asks for".
+func (f *Config) normalize() (Normalized, error) {
 	c, err := f.config()
-	return claim{kind: KindConfig, config: c}, err
+	return Normalized{config: c}, err
 }
 
-func (f *ConfigFact) config() (config, error) {
+func (f *Config) config() (config, error) {
 	c := config{what: "the image that is built", labels: slices.Sorted(maps.Keys(f.Labels)), env: f.Env}
 	if f.Platform != "" {
 		c.what += " for " + safetext.Printable(f.Platform)
@@ -48,7 +48,7 @@ func (f *ConfigFact) config() (config, error) {
 		items []string
 	}{{"a user", []string{f.User}}, {"a label", c.labels}, {"an environment variable", c.env}, {"a port", f.Ports}, {"a volume", f.Volumes}} {
 		for _, s := range texts.items {
-			note(checkFact(texts.what, s))
+			note(checkText(texts.what, s))
 		}
 	}
 	name, _, _ := strings.Cut(f.User, ":")
@@ -152,9 +152,9 @@ func plainEntry(s string) (string, error) {
 	return s, nil
 }
 
-func (r *ConfigRules) object(asked claim) []objection {
-	c := asked.config
-	var found []objection
+func (r *ConfigRules) check(n Normalized) []Violation {
+	c := n.config
+	var found []Violation
 	if r.User != nil {
 		found = append(found, r.User.user(c)...)
 	}
@@ -169,40 +169,40 @@ func (r *ConfigRules) object(asked claim) []objection {
 		{r.Volumes, "volumes", "volume", c.volumes},
 	} {
 		if d.demand != nil {
-			found = append(found, d.demand.object(c, d.field, d.what, d.items)...)
+			found = append(found, d.demand.check(c, d.field, d.what, d.items)...)
 		}
 	}
 	return found
 }
 
 // object judges what the image has of one thing.
-func (d *Demand) object(c config, field, what string, items []string) []objection {
-	var found []objection
+func (d *Demand) check(c config, field, what string, items []string) []Violation {
+	var found []Violation
 	for _, s := range items {
-		if g := matchAny(d.forbid, s); g != "" {
-			found = append(found, objectf(fmt.Sprintf("config.%s.forbid: %s", field, safetext.Printable(g)), "%s: it has the %s %s", c.what, what, safetext.Quote(s)))
+		if g := globs.First(d.forbid, s); g != "" {
+			found = append(found, violationf(fmt.Sprintf("config.%s.forbid: %s", field, safetext.Printable(g)), "%s: it has the %s %s", c.what, what, safetext.Quote(s)))
 		}
 	}
 	for i, g := range d.require {
 		if !slices.ContainsFunc(items, func(s string) bool { return globs.Match(g, s) }) {
-			found = append(found, objectf(fmt.Sprintf("config.%s.require", field), "%s: it has no %s %s", c.what, what, safetext.Quote(d.Require[i])))
+			found = append(found, violationf(fmt.Sprintf("config.%s.require", field), "%s: it has no %s %s", c.what, what, safetext.Quote(d.Require[i])))
 		}
 	}
 	return found
 }
 
 // user judges the user, which is one of those required and not all of them.
-func (d *Demand) user(c config) []objection {
+func (d *Demand) user(c config) []Violation {
 	for i, g := range d.forbid {
 		if slices.ContainsFunc(c.user, func(s string) bool { return globs.Match(g, s) }) {
-			return []objection{objectf("config.user.forbid: "+safetext.Quote(d.Forbid[i]), "%s: its user is %s", c.what, safetext.Quote(c.user[0]))}
+			return []Violation{violationf("config.user.forbid: "+safetext.Quote(d.Forbid[i]), "%s: its user is %s", c.what, safetext.Quote(c.user[0]))}
 		}
 	}
 	required := func(s string) bool {
 		return slices.ContainsFunc(d.require, func(g string) bool { return globs.Match(g, s) })
 	}
 	if len(d.require) > 0 && !slices.ContainsFunc(c.user, required) {
-		return []objection{objectf("config.user.require", "%s: its user is %s, and %s", c.what, safetext.Quote(c.user[0]), allows(d.Require))}
+		return []Violation{violationf("config.user.require", "%s: its user is %s, and %s", c.what, safetext.Quote(c.user[0]), allows(d.Require))}
 	}
 	return nil
 }

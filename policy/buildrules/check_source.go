@@ -1,0 +1,153 @@
+package buildrules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+)
+
+// Check returns how the operation breaks the rules, most important violation first. Rules for
+// images also rewrite the reference: the operation that Check returns has the reference that is
+// read instead. An error completes "it asks for"; the operation is denied then.
+func (r *Rules) Check(n Normalized) (Normalized, []Violation, error) {
+	switch {
+	case !r.Restricts(n.row.kind):
+		return n, nil, nil
+	case n.row.rewrite != nil:
+		ref, found, err := n.row.rewrite(r, n.ref)
+		n.ref = ref
+		return n, found, err
+	}
+	return n, n.row.check(r, n), nil
+}
+
+// checkContainer checks a container that the frontend starts.
+func (r *Rules) checkContainer(n Normalized) []Violation {
+	if r.Containers != ActionAllow {
+		return []Violation{violationf("containers", "containers that a frontend starts by itself")}
+	}
+	return r.Exec.check(n)
+}
+
+// check rewrites an image and returns what the rules have against what comes out.
+// It fails if that is no reference.
+func (r *ImageRules) check(asked imageref.Reference) (imageref.Reference, []Violation, error) {
+	ref, err := r.convert(asked)
+	if err != nil {
+		return asked, nil, fmt.Errorf("an image that can't be converted: %w", err)
+	}
+	what := func() string {
+		if ref.SameRepository(asked) {
+			return "the image " + ref.Familiar()
+		}
+		return fmt.Sprintf("the image %s (asked for as %s)", ref.Familiar(), asked.Familiar())
+	}
+	var found []Violation
+	if pin, ok := r.pins[pinKey(ref, len(r.pins))]; ok {
+		if pinned, err := ref.WithDigest(pin); err != nil {
+			found = append(found, violationf("images.pins", "%s: it pins %s to %s", what(), ref.Tagged().Familiar(), pin))
+		} else {
+			ref = pinned
+		}
+	}
+	found = append(found, matchPatterns(KindImages, what, ref.Pattern(), r.allow, r.deny, r.Allow)...)
+	if r.RequireDigest && ref.Digest() == "" {
+		found = append(found, violationf("images.requireDigest", "%s without a digest: write %s@sha256:…", what(), ref.Familiar()))
+	}
+	return ref, found, nil
+}
+
+// pinKey is the key of pins that is for the reference; "" for none.
+func pinKey(ref imageref.Reference, pins int) string {
+	if pins == 0 || ref.Tag() == "" {
+		return ""
+	}
+	return ref.Tagged().String()
+}
+
+// convert applies the first conversion that is for the image, once.
+func (r *ImageRules) convert(ref imageref.Reference) (imageref.Reference, error) {
+	for i := range r.Convert {
+		c := &r.Convert[i]
+		name, ok := imageref.Rename(c.from, c.to, ref.Name())
+		if rest, below := strings.CutPrefix(ref.Name(), c.fromDirectory); !ok && below && c.fromDirectory != "" {
+			name, ok = c.toDirectory+rest, true
+		}
+		if ok {
+			return ref.WithName(name)
+		}
+	}
+	return ref, nil
+}
+
+// matchPatterns checks a name with patterns of names.
+func matchPatterns(k Kind, what func() string, name imageref.Pattern, allow, deny []imageref.Pattern, written []string) []Violation {
+	matches := func(p imageref.Pattern) bool { return p.Covers(name) }
+	if i := slices.IndexFunc(deny, matches); i >= 0 {
+		return []Violation{violationf(string(k)+".deny: "+deny[i].Familiar(), "%s", what())}
+	}
+	if len(allow) > 0 && !slices.ContainsFunc(allow, matches) {
+		return []Violation{violationf(string(k)+".allow", "%s: %s", what(), allows(written))}
+	}
+	return nil
+}
+
+func (r *PatternRules) check(n Normalized) []Violation {
+	if r == nil {
+		return nil
+	}
+	what := func() string { return n.subject + " " + n.ref.Familiar() }
+	return matchPatterns(n.row.kind, what, n.ref.Pattern(), r.allow, r.deny, r.Allow)
+}
+
+func (r *GitRules) check(n Normalized) []Violation {
+	found := r.urls.check(n, r.Allow)
+	if r.RequireCommit && !n.isFixed {
+		found = append(found, violationf("git.requireCommit", "%s without a commit: ask for one by all of its digits", n.urlName()))
+	}
+	return found
+}
+
+func (r *HTTPRules) check(n Normalized) []Violation {
+	found := r.urls.check(n, r.Allow)
+	if r.RequireChecksum && !n.isFixed {
+		found = append(found, violationf("http.requireChecksum", "%s without a checksum: give its sha256:…", n.urlName()))
+	}
+	return found
+}
+
+func (r urlRules) check(n Normalized, written []string) []Violation {
+	if p := urlmatch.FirstDenied(r.deny, n.url); p != nil {
+		return []Violation{violationf(fmt.Sprintf("%s.deny: %s", n.row.kind, safetext.Printable(p.Written())), "%s", n.urlName())}
+	}
+	if len(r.allow) > 0 && urlmatch.First(r.allow, n.url) == nil {
+		return []Violation{violationf(string(n.row.kind)+".allow", "%s: %s", n.urlName(), allows(written))}
+	}
+	return nil
+}
+
+// urlName names what is read for a person. What follows a question mark may be a
+// secret.
+func (n Normalized) urlName() string {
+	name := n.subject + " " + safetext.Printable(n.url.String())
+	if n.url.HasQuery() {
+		name += "?…"
+	}
+	return name
+}
+
+func (r *NameRules) check(n Normalized) []Violation {
+	name := n.name
+	if g := globs.First(r.Deny, name); g != "" {
+		return []Violation{violationf("local.deny: "+safetext.Printable(g), "the client's folder %s", safetext.Quote(name))}
+	}
+	if len(r.Allow) > 0 && globs.First(r.Allow, name) == "" {
+		return []Violation{violationf("local.allow", "the client's folder %s: %s", safetext.Quote(name), allows(r.Allow))}
+	}
+	return nil
+}

@@ -1,0 +1,31 @@
+// Package buildrules says what an allowed frontend may build: rules on images, repositories,
+// downloads, commands and other kinds of operations, and the operations that rules check.
+//
+// # Overview
+//
+// [Rules] are the field "build" of a policy, or of one of its rules. Each field is for one
+// [Kind] of operations. A kind without rules is not restricted, except that a frontend may
+// start containers only where rules allow it. Where there are rules for a kind, they allow
+// only what they list. What they deny is denied, whatever else they list.
+//
+// An [Operation] is one thing that a frontend asks the builder to do, or the configuration of
+// an image that it returns. Programs make operations and hand them to [policy.Decision.Check],
+// which applies the rules of all layers:
+//
+//	ruling := decision.Check(buildrules.Operation{Image: "docker.io/library/busybox:1"})
+//
+// # Canonical form
+//
+// Rules compare operations in canonical form: references as package imageref has them, URLs
+// without a default port or an encoded letter, users and ports in one spelling. An operation
+// that two programs could read in two ways has no canonical form. It is denied if rules
+// restrict its kind. An operation of no known kind is always denied.
+//
+// # One table of kinds
+//
+// All kinds are in one table, which [Kinds] returns. Code that depends on the kind of an
+// operation loops over it. Unknown kinds are restricted, read from a source and shown by
+// results, so code that misses a kind refuses too much, never too little.
+//
+// [policy.Decision.Check]: https://pkg.go.dev/github.com/policy-frontend/policy-frontend/policy#Decision.Check
+package buildrules

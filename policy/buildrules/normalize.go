@@ -1,0 +1,133 @@
+package buildrules
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+)
+
+// Normalized is an operation in the form that rules check. See [Operation.Normalize].
+type Normalized struct {
+	row     *row
+	subject string             // a reference or URL, named without its value
+	ref     imageref.Reference // images, ociLayout, blob and frontends
+	url     urlmatch.Location  // git and http
+	isFixed bool               // git and http: the commit or the checksum is known
+	name    string             // local
+	process process            // exec and containers
+	config  config
+}
+
+// Reference returns the image that is read. It is zero for a kind that has no reference.
+func (n Normalized) Reference() imageref.Reference { return n.ref }
+
+// row returns the row of the operation's kind. It fails as [Operation.Kind] does.
+func (o Operation) row() (*row, error) {
+	var found *row
+	set := 0
+	if o.Unknown != "" {
+		set++
+	}
+	for i := range kinds {
+		if kinds[i].matches(o) {
+			found = &kinds[i]
+			set++
+		}
+	}
+	switch {
+	case set == 0:
+		return nil, errors.New("it asks for something without a name, which no rule can allow")
+	case set > 1:
+		return nil, errors.New("it asks for several things as if they were one, which no rule can allow")
+	case o.Unknown != "":
+		return nil, fmt.Errorf("it asks for %s, which no rule can allow", safetext.Printable(o.Unknown))
+	}
+	return found, nil
+}
+
+// Kind returns the kind of the operation. It fails for an operation that no rule can allow: one
+// that sets no field, more than one, or Unknown. The error is a sentence without its end, such
+// as "it asks for X, which no rule can allow".
+func (o Operation) Kind() (Kind, error) {
+	row, err := o.row()
+	if err != nil {
+		return "", err
+	}
+	return row.kind, nil
+}
+
+// Normalize brings the operation, which is of the kind k, into the form that rules check. It
+// fails if two programs could read the operation in two ways. The error completes "it asks for".
+func (o Operation) Normalize(k Kind) (Normalized, error) {
+	row := k.row()
+	if row == nil || !row.matches(o) {
+		return Normalized{}, errors.New("something of an unknown kind")
+	}
+	n, err := row.normalize(o)
+	n.row = row
+	return n, err
+}
+
+func normalizeReference(article, what, s string) (Normalized, error) {
+	ref, err := imageref.Parse(s)
+	if err != nil {
+		return Normalized{}, fmt.Errorf("%s %s that can't be judged: %w", article, what, err)
+	}
+	return Normalized{subject: "the " + what, ref: ref}, nil
+}
+
+func normalizeBlob(o Operation) (Normalized, error) {
+	n, err := normalizeReference("a", "blob", o.Blob)
+	if err == nil && n.ref.Digest() == "" {
+		err = fmt.Errorf("the blob %s without its digest", n.ref)
+	}
+	return n, err
+}
+
+func normalizeLocal(o Operation) (Normalized, error) {
+	return Normalized{name: o.Local}, checkText("the name of a folder", o.Local)
+}
+
+func (g *Git) normalize() (Normalized, error) {
+	n := Normalized{subject: "the git repository", isFixed: isCommit(g.Ref) || isCommit(g.Checksum)}
+	var err error
+	n.url, err = readLocation(KindGit, "a git repository", g.URL)
+	return n, err
+}
+
+func (h *HTTP) normalize() (Normalized, error) {
+	_, bad := imageref.ParseDigest(h.Checksum)
+	n := Normalized{subject: "the download", isFixed: bad == nil}
+	var err error
+	n.url, err = readLocation(KindHTTP, "a download", h.URL)
+	return n, err
+}
+
+func readLocation(k Kind, what, s string) (urlmatch.Location, error) {
+	l, err := urlmatch.Parse(s, k.protocol())
+	if err != nil {
+		return l, fmt.Errorf("%s that can't be judged: %w", what, err)
+	}
+	return l, nil
+}
+
+// checkText bounds a text of an operation.
+func checkText(what, s string) error {
+	switch {
+	case len(s) > imageref.MaxSize:
+		return fmt.Errorf("%s of %d bytes, more than %d", what, len(s), imageref.MaxSize)
+	case strings.ContainsRune(s, 0):
+		return fmt.Errorf("%s with a NUL", what)
+	}
+	return nil
+}
+
+// isCommit reports whether s is the whole name of a commit, by SHA-1 or SHA-256.
+// As for BuildKit, upper-case digits are none.
+func isCommit(s string) bool {
+	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
+}

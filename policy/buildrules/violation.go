@@ -1,0 +1,44 @@
+package buildrules
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+)
+
+// maxListed is how many names a violation lists.
+const maxListed = 3
+
+// Violation is one way in which an operation breaks the rules.
+type Violation struct {
+	// What is the part of the operation that is refused, and why; it completes "the policy
+	// refuses …". It is safe for a terminal.
+	What string
+	// Rule is the rule that refuses it, such as "images.deny: evil/**" or "exec.insecure":
+	// the field of [Rules], and the entry where the field has several.
+	Rule string
+}
+
+// Kind returns the kind whose rules are broken. It can be another kind than the operation's: a
+// container can break rules for exec.
+func (v Violation) Kind() Kind {
+	kind, _, _ := strings.Cut(v.Rule, ".")
+	return Kind(kind)
+}
+
+func violationf(rule, format string, args ...any) Violation {
+	return Violation{What: fmt.Sprintf(format, args...), Rule: rule}
+}
+
+// allows says in a violation what the rules allow.
+func allows(items []string) string {
+	switch shown := items[:min(len(items), maxListed)]; {
+	case len(items) == 0:
+		return "it allows none"
+	case len(shown) < len(items):
+		return "it allows " + safetext.Printable("only "+strings.Join(shown, ", ")+" and others")
+	default:
+		return "it allows " + safetext.Printable("only "+safetext.Or(shown))
+	}
+}

@@ -1,0 +1,203 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+)
+
+// Ruling is the answer of [Decision.Check].
+type Ruling struct {
+	// Verdict is Allow, Warn or Deny.
+	Verdict Verdict
+	// Rule and Layer are those of the build rules that decided.
+	Rule  string
+	Layer string
+	// Reason is one sentence for a person. It says why the operation is denied, or with Warn
+	// why it would be. It is empty with Allow.
+	Reason string
+	// Messages are those of the rule. Never nil.
+	Messages []string
+	// Allowed lists at most five names that the rules allow for this kind.
+	Allowed []string
+	// Contact is whom to ask.
+	Contact string
+	// Image is the image to read instead of the operation's, with the digest that it is pinned
+	// to. It is zero if the operation's is read.
+	Image imageref.Reference
+}
+
+// Check applies the build rules of all layers, and of the frontends that run this one (see
+// [Decision.Within]), to an operation of the frontend that the decision allows. The strictest
+// answer wins. Check never fails: it denies in every mode what it can't interpret, and
+// everything under a decision that allows nothing.
+//
+// Rules rewrite images as aliases rewrite frontends. The overlay's conversions and pins come
+// first, then those of the embedded policy. Each layer checks the image that its own rules
+// return, so the embedded policy checks the image that is read.
+//
+// Several goroutines may call Check at the same time.
+func (d Decision) Check(o buildrules.Operation) Ruling {
+	if !d.goesOn() {
+		return d.deny(BuiltinRule, "it asks for something, and nothing is allowed to a frontend that is refused")
+	}
+	kind, err := o.Kind()
+	if err != nil {
+		return d.deny(BuiltinRule, err.Error())
+	}
+	if kind == buildrules.KindFrontends && d.Nesting < 1 {
+		return d.deny(LimitsRule, "it asks for another frontend, and frontends run others no deeper than that (limits.nesting)")
+	}
+	if !d.Restricts(kind) {
+		return Ruling{Verdict: Allow, Layer: LayerPolicy, Messages: []string{}}
+	}
+	n, err := o.Normalize(kind)
+	if err != nil {
+		return d.deny(BuiltinRule, "it asks for "+err.Error())
+	}
+	return d.check(n)
+}
+
+// check asks all layers. The last layer, the embedded policy, words a denial by several.
+func (d Decision) check(n buildrules.Normalized) Ruling {
+	requested := n.Reference()
+	strictest := Ruling{Verdict: Allow, Layer: LayerPolicy, Messages: []string{}}
+	for _, c := range d.constraints {
+		var found []buildrules.Violation
+		var err error
+		if n, found, err = c.build.Check(n); err != nil {
+			return d.deny(BuiltinRule, "it asks for "+err.Error())
+		}
+		if len(found) == 0 {
+			continue
+		}
+		if r := c.ruling(found); r.Verdict == Deny || strictest.Verdict != Deny {
+			strictest = r
+		}
+	}
+	if strictest.Verdict != Deny && n.Reference() != requested {
+		strictest.Image = n.Reference()
+	}
+	return strictest
+}
+
+// deny is the ruling on an operation that no build rule can allow.
+func (d Decision) deny(rule, reason string) Ruling {
+	return Ruling{Verdict: Deny, Rule: rule, Layer: LayerPolicy, Reason: reason, Messages: []string{}, Contact: d.Contact}
+}
+
+func (d Decision) goesOn() bool {
+	return (d.Verdict == Allow || d.Verdict == Warn) && len(d.constraints) > 0
+}
+
+// Restricts reports whether operations of the kind have to be checked, because some rule
+// restricts them. Containers are restricted unless rules allow them.
+func (d Decision) Restricts(k buildrules.Kind) bool { return d.restricts(k, false) }
+
+// Enforces reports whether a rule that does more than warn restricts operations of the kind.
+// Only operations that were checked may happen then.
+func (d Decision) Enforces(k buildrules.Kind) bool { return d.restricts(k, true) }
+
+func (d Decision) restricts(k buildrules.Kind, enforcing bool) bool {
+	if !d.goesOn() || k == buildrules.KindFrontends && d.Nesting < 1 {
+		return true
+	}
+	return slices.ContainsFunc(d.constraints, func(c *constraints) bool {
+		return c.build.Restricts(k) && (!enforcing || !c.warnOnly)
+	})
+}
+
+// Within returns the decision for a nested frontend, which the frontend of the outer decision
+// runs. The build rules of both bind it. Image names are rewritten by all overlays first, then
+// by d's rules, then by the outer decision's.
+//
+// The result's Nesting is one less than the outer's, and its Timeout is the outer's. The result
+// is a denial if the outer frontend is refused or may run no other.
+func (d Decision) Within(outer Decision) Decision {
+	switch {
+	case d.Verdict == Deny || d.Verdict == Undecidable:
+		return d
+	case !outer.goesOn():
+		return d.Overrule(outer.deny(BuiltinRule, "it is run by a frontend that is refused"))
+	case outer.Nesting < 1:
+		return d.Overrule(outer.deny(LimitsRule, "it is run by a frontend that is nested as deep as may be (limits.nesting)"))
+	}
+	d.constraints = slices.Concat(d.constraints, outer.constraints)
+	// If an overlay's conversion followed a rule of the embedded policy, it would replace what
+	// that rule checked.
+	slices.SortStableFunc(d.constraints, func(a, b *constraints) int { return cmp.Compare(rank(a.layer), rank(b.layer)) })
+	d.Timeout, d.Nesting = outer.Timeout, outer.Nesting-1
+	return d
+}
+
+// rank orders layers as they rewrite images.
+func rank(layer string) int {
+	if layer == LayerOverlay {
+		return 0
+	}
+	return 1
+}
+
+// Overrule returns the decision after an operation was denied. The Verdict is Deny; Rule, Layer,
+// Reason, Messages, Allowed and Contact are the ruling's.
+func (d Decision) Overrule(r Ruling) Decision {
+	d.Verdict, d.Rule, d.Reason, d.Messages = Deny, r.Rule, r.Reason, r.Messages
+	d.Layer, d.Allowed, d.Contact = r.Layer, r.Allowed, r.Contact
+	d.Obligations, d.Warnings = Obligations{}, nil
+	d.Dispatch, d.Timeout, d.Nesting, d.constraints = "", 0, 0, nil
+	d.TagUnverified = false
+	return d
+}
+
+// Caution returns the decision after operations were allowed with a warning. The Verdict is
+// Warn, and Warnings has the reasons too, each once. Rulings that don't warn change nothing.
+func (d Decision) Caution(rulings []Ruling) Decision {
+	warnings := slices.Clone(d.Warnings)
+	for _, r := range rulings {
+		if r.Verdict == Warn && !slices.Contains(warnings, r.Reason) {
+			warnings = append(warnings, r.Reason)
+		}
+	}
+	if d.goesOn() && len(warnings) > 0 {
+		d.Verdict, d.Warnings = Warn, warnings
+	}
+	return d
+}
+
+// ruling words how an operation breaks the constraints.
+func (c *constraints) ruling(found []buildrules.Violation) Ruling {
+	kind := found[0].Kind()
+	r := Ruling{Verdict: Deny, Rule: BuildRule, Layer: c.layer, Messages: []string{}, Contact: c.contact}
+	allowed := c.build.Allowed(kind)
+	r.Allowed = slices.Clone(allowed[:min(len(allowed), maxAllowed)])
+	by := "the " + c.layer
+	if c.rule != nil && c.rule.Build != nil && c.rule.Build.Has(kind) {
+		r.Rule, by = c.rule.Name, "rule "+safetext.Quote(c.rule.Name)
+	}
+	if c.rule != nil && c.rule.Message != "" {
+		r.Messages = append(r.Messages, c.rule.Message)
+	}
+	r.Reason = fmt.Sprintf("%s refuses %s (build.%s)", by, found[0].What, found[0].Rule) + andMore(len(found)-1)
+	overlay := c.layer == LayerOverlay
+	switch {
+	case c.warnOnly && overlay:
+		r.Verdict, r.Reason = Warn, "the overlay says: would be refused: "+r.Reason
+	case c.warnOnly:
+		r.Verdict, r.Reason = Warn, "would be refused: "+r.Reason
+	case overlay:
+		r.Reason = "the overlay decided: " + r.Reason
+	}
+	return r
+}
+
+// andMore ends a reason that names the first of several violations.
+func andMore(more int) string {
+	if more < 1 {
+		return ""
+	}
+	return fmt.Sprintf(" (and %d more)", more)
+}
