@@ -162,7 +162,8 @@ func withoutDefinitions(res *gwpb.Result) {
 // by the rules for both frontends.
 func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Result, error) {
 	if req.Frontend != gatewayFrontend {
-		return nil, s.monitor.refuseUnknown("the daemon's own frontend %s", safetext.Plain(req.Frontend))
+		name := safetext.Plain(req.Frontend)
+		return nil, s.monitor.refuseUnknown("the daemon's own frontend %s", name)
 	}
 	if err := s.monitor.cacheImports(req.CacheImports); err != nil {
 		return nil, err
@@ -184,7 +185,8 @@ func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.R
 	for k, v := range req.FrontendOpt {
 		if !gatewayopts.Writable(k, v) {
 			return nil, s.monitor.refuseUnknown(
-				"a frontend with the option %s, which can't be passed on unchanged", safetext.Plain(k))
+				"a frontend with the option %s, which can't be passed on unchanged",
+				safetext.Plain(k))
 		}
 	}
 	inner := s.build.nest(req.FrontendOpt, req.FrontendInputs)

@@ -19,89 +19,50 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
-// fakeDaemon answers what a broker passes on, and records it.
+// fakeDaemon answers the calls that a broker passes on, and records their requests. It is the
+// connection beneath a client, so it also answers calls that are newer than this test.
 type fakeDaemon struct {
-	gwpb.LLBBridgeClient
 	mu     sync.Mutex
-	passed []proto.Message
+	passed []proto.Message // in the order of the calls, without pings
 }
 
-func pass[T any](d *fakeDaemon, req proto.Message, answer T) (T, error) {
+// Invoke implements grpc.ClientConnInterface.
+func (d *fakeDaemon) Invoke(
+	_ context.Context, _ string, req, reply any, _ ...grpc.CallOption,
+) error {
+	in, out := req.(proto.Message), reply.(proto.Message)
+	switch req := req.(type) {
+	case *gwpb.PingRequest:
+		newer := &apicapspb.APICap{ID: "source.from.the.future", Enabled: true}
+		proto.Merge(out, &gwpb.PongResponse{
+			FrontendAPICaps: append(gwpb.Caps.All(), newer),
+			LLBCaps:         append(pb.Caps.All(), newer),
+		})
+		return nil
+	case *gwpb.ResolveSourceMetaRequest:
+		proto.Merge(out, &gwpb.ResolveSourceMetaResponse{Source: req.Source})
+	case *gwpb.ResolveImageConfigRequest:
+		proto.Merge(out, &gwpb.ResolveImageConfigResponse{Ref: req.Ref})
+	case *gwpb.ReadFileRequest:
+		proto.Merge(out, &gwpb.ReadFileResponse{Data: []byte("data")})
+	case *gwpb.SolveRequest:
+		res := &gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "solved"}}
+		if req.AllowResultArrayRef {
+			res.Result = &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved", Def: req.Definition}}
+		}
+		proto.Merge(out, &gwpb.SolveResponse{Result: res})
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.passed = append(d.passed, proto.Clone(req))
-	return answer, nil
+	d.passed = append(d.passed, proto.Clone(in))
+	return nil
 }
 
-func (d *fakeDaemon) Ping(
-	context.Context, *gwpb.PingRequest, ...grpc.CallOption,
-) (*gwpb.PongResponse, error) {
-	newer := &apicapspb.APICap{ID: "source.from.the.future", Enabled: true}
-	return &gwpb.PongResponse{FrontendAPICaps: append(gwpb.Caps.All(), newer), LLBCaps: append(pb.Caps.All(), newer)}, nil
-}
-
-func (d *fakeDaemon) ResolveSourceMeta(
-	_ context.Context, req *gwpb.ResolveSourceMetaRequest, _ ...grpc.CallOption,
-) (*gwpb.ResolveSourceMetaResponse, error) {
-	return pass(d, req, &gwpb.ResolveSourceMetaResponse{Source: req.Source})
-}
-
-func (d *fakeDaemon) ResolveImageConfig(
-	_ context.Context, req *gwpb.ResolveImageConfigRequest, _ ...grpc.CallOption,
-) (*gwpb.ResolveImageConfigResponse, error) {
-	return pass(d, req, &gwpb.ResolveImageConfigResponse{Ref: req.Ref})
-}
-
-func (d *fakeDaemon) Solve(
-	_ context.Context, req *gwpb.SolveRequest, _ ...grpc.CallOption,
-) (*gwpb.SolveResponse, error) {
-	res := &gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "solved"}}
-	if req.AllowResultArrayRef {
-		res.Result = &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved", Def: req.Definition}}
-	}
-	return pass(d, req, &gwpb.SolveResponse{Result: res})
-}
-
-func (d *fakeDaemon) ReadFile(
-	_ context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption,
-) (*gwpb.ReadFileResponse, error) {
-	return pass(d, req, &gwpb.ReadFileResponse{Data: []byte("data")})
-}
-
-func (d *fakeDaemon) ReadDir(
-	_ context.Context, req *gwpb.ReadDirRequest, _ ...grpc.CallOption,
-) (*gwpb.ReadDirResponse, error) {
-	return pass(d, req, &gwpb.ReadDirResponse{})
-}
-
-func (d *fakeDaemon) StatFile(
-	_ context.Context, req *gwpb.StatFileRequest, _ ...grpc.CallOption,
-) (*gwpb.StatFileResponse, error) {
-	return pass(d, req, &gwpb.StatFileResponse{})
-}
-
-func (d *fakeDaemon) Evaluate(
-	_ context.Context, req *gwpb.EvaluateRequest, _ ...grpc.CallOption,
-) (*gwpb.EvaluateResponse, error) {
-	return pass(d, req, &gwpb.EvaluateResponse{})
-}
-
-func (d *fakeDaemon) NewContainer(
-	_ context.Context, req *gwpb.NewContainerRequest, _ ...grpc.CallOption,
-) (*gwpb.NewContainerResponse, error) {
-	return pass(d, req, &gwpb.NewContainerResponse{})
-}
-
-func (d *fakeDaemon) ReleaseContainer(
-	_ context.Context, req *gwpb.ReleaseContainerRequest, _ ...grpc.CallOption,
-) (*gwpb.ReleaseContainerResponse, error) {
-	return pass(d, req, &gwpb.ReleaseContainerResponse{})
-}
-
-func (d *fakeDaemon) ReadFileContainer(
-	_ context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption,
-) (*gwpb.ReadFileResponse, error) {
-	return pass(d, req, &gwpb.ReadFileResponse{})
+// NewStream implements grpc.ClientConnInterface.
+func (d *fakeDaemon) NewStream(
+	context.Context, *grpc.StreamDesc, string, ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	return nil, status.Error(codes.Unimplemented, "the fake daemon has no streams")
 }
 
 const mediated = `version: 1
@@ -125,7 +86,8 @@ func serveBroker(t *testing.T, doc string) served {
 	t.Helper()
 	m := monitorOf(t, &fakeClient{opts: map[string]string{optionkeys.Source: "corp/policy-frontend:v1"}}, doc)
 	d := &fakeDaemon{}
-	m.build.bridge = &bridge{LLBBridgeClient: d, raw: d}
+	client := gwpb.NewLLBBridgeClient(d)
+	m.build.bridge = &bridge{LLBBridgeClient: client, raw: client}
 	s := m.build.newBroker("docker/dockerfile:1", m, func(error) {})
 	ours, theirs := net.Pipe()
 	server := s.server()

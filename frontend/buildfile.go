@@ -109,7 +109,8 @@ type origin struct {
 func (o origin) String() string {
 	switch {
 	case o.kind == fromFile && len(o.where) > 0:
-		return fmt.Sprintf("line %d of %s", max(1, o.where[0].Start.Line), safetext.Plain(o.filename))
+		line := max(1, o.where[0].Start.Line)
+		return fmt.Sprintf("line %d of %s", line, safetext.Plain(o.filename))
 	case o.kind == fromSyntaxArg:
 		return "the build-arg BUILDKIT_SYNTAX"
 	case o.kind == fromDefault:

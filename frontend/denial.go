@@ -39,7 +39,8 @@ func (r *refusal) Error() string { return r.decision.Reason }
 
 // refuse makes a refusal for a reason that isn't a rule's.
 func (b *build) refuse(r request, reason error) *refusal {
-	return &refusal{origin: r.origin, decision: b.layers.Refuse(r.written, safetext.Lines(reason.Error()))}
+	d := b.layers.Refuse(r.written, safetext.Lines(reason.Error()))
+	return &refusal{origin: r.origin, decision: d}
 }
 
 // deny makes the error that carries a refusal to the client. buildctl and buildx print the snippet

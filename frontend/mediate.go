@@ -157,7 +157,8 @@ func (b *build) metadata(ctx context.Context, image imageref.Reference) (string,
 	if err != nil {
 		return "", err
 	}
-	mkfile, line := llb.Mkfile("/"+metadataFile, 0o444, dt), llb.WithCustomName("[policy] "+metadataFile)
+	mkfile := llb.Mkfile("/"+metadataFile, 0o444, dt)
+	line := llb.WithCustomName("[policy] " + metadataFile)
 	file, err := llb.Scratch().File(mkfile, line).Marshal(ctx)
 	if err != nil {
 		return "", err

@@ -71,7 +71,8 @@ func (m *monitor) definition(ctx context.Context, def *pb.Definition) ([]*spb.Po
 	g := newGuard(m.inner.decision)
 	for f, err := range llbops.FromDefinition(def) {
 		if err != nil {
-			return nil, m.refuseUnknown("a definition that can't be read: %s", safetext.Lines(err.Error()))
+			why := safetext.Lines(err.Error())
+			return nil, m.refuseUnknown("a definition that can't be read: %s", why)
 		}
 		ruling, err := m.check(ctx, f.Operation, f.Place)
 		if err != nil {
