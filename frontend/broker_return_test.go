@@ -105,8 +105,10 @@ func TestAReturnedImageIsJudged(t *testing.T) {
 		Result:   &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved"}},
 		Metadata: map[string][]byte{exptypes.ExporterImageConfigKey: []byte(`{"config": {"User": "0:0"}}`)},
 	}})
-	require.ErrorContains(t, err, "root")
-	require.Error(t, s.broker.monitor.refused())
+	const reason = `the policy refuses the image that is built: its user is "root" ` +
+		`(build.config.user.forbid: "root")`
+	require.ErrorContains(t, err, reason)
+	requireRefusal(t, s.broker.monitor.refused(), "build: "+reason)
 	_, _, ok := s.broker.outcome()
 	require.False(t, ok)
 }

@@ -286,7 +286,7 @@ func TestABrokerAnswersNothingAfterARefusal(t *testing.T) {
 	s := serveBroker(t, mediated)
 	ctx := t.Context()
 	_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "dockerfile.v0"})
-	require.Error(t, err)
+	require.ErrorContains(t, err, "it asks for the daemon's own frontend dockerfile.v0")
 	_, err = s.Solve(ctx, &gwpb.SolveRequest{Definition: marshalState(t, llb.Image("mirror.corp/base:1"))})
 	require.ErrorContains(t, err, "dockerfile.v0")
 	require.Empty(t, s.daemon.passed)

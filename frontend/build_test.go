@@ -29,11 +29,26 @@ frontends:
 
 func run(t *testing.T, c client.Client, doc string) (*client.Result, error) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "policy.yaml")
+	return runAt(t, c, filepath.Join(t.TempDir(), "policy.yaml"), doc)
+}
+
+// runAt serves a build under the policy doc in the file path. If doc is empty, there is no file.
+func runAt(t *testing.T, c client.Client, path, doc string) (*client.Result, error) {
+	t.Helper()
 	if doc != "" {
 		require.NoError(t, os.WriteFile(path, []byte(doc), 0o600))
 	}
 	return Frontend{PolicyPath: path}.Build(context.Background(), c)
+}
+
+// requireDenial fails the test unless err is a DenialError with the rule and the reason of want,
+// which is "RULE: REASON".
+func requireDenial(t *testing.T, err error, want string) {
+	t.Helper()
+	var denial *DenialError
+	require.ErrorAs(t, err, &denial)
+	require.Equal(t, policy.Deny, denial.Decision.Verdict)
+	require.Equal(t, want, denial.Decision.Rule+": "+denial.Decision.Reason)
 }
 
 func TestTheFrontendThatIsAskedForIsRunPinnedByItsDigest(t *testing.T) {
@@ -159,31 +174,31 @@ func TestNothingRunsThatIsRefused(t *testing.T) {
 		old       bool
 		want      string
 	}{
-		"a repository that no rule names":                  {file: "# syntax=evil/dockerfile:1\n", want: "evil/dockerfile:1"},
-		"BUILDKIT_SYNTAX beside a cmdline that is allowed": {opts: map[string]string{"cmdline": selfRef + " docker/dockerfile:1", "build-arg:BUILDKIT_SYNTAX": "evil/dockerfile:1"}, want: "evil/dockerfile:1"},
-		"ourselves":                          {opts: map[string]string{"cmdline": selfRef + " registry.corp/policy-frontend:other"}, want: "itself"},
-		"a named context over our reference": {file: syntax, opts: map[string]string{"context:" + selfRef: "docker-image://evil/dockerfile:1"}, want: "named context"},
-		"a named context over our reference for a platform":    {file: syntax, opts: map[string]string{"context:" + selfRef + "::linux/amd64": "docker-image://evil/dockerfile:1"}, want: "named context"},
-		"a named context over our reference written otherwise": {file: syntax, opts: map[string]string{"context:REGISTRY.corp:443/policy-frontend:v1": "docker-image://evil/dockerfile:1"}, want: "named context"},
-		"an image that a client's source policy converts":      {file: syntax, convert: convert("docker-image://docker.io/docker/dockerfile*", "docker-image://docker.io/evil/dockerfile:1", nil), want: "no source policy of the client may replace its image"},
-		"an image that is converted only once it is pinned":    {file: syntax, convert: convert("*@sha256:*", "docker-image://docker.io/evil/dockerfile:1", nil), want: "no source policy of the client may replace its image"},
-		"an image of which a conversion cuts layers off":       {file: syntax, convert: convert(pinnedOne, pinnedOne, map[string]string{"image.layerlimit": "1"}), want: "no source policy of the client may replace its image"},
-		"a tag that the registry does not have":                {file: "# syntax=docker/dockerfile:1.99\n", want: "not found"},
-		"a frontend on a daemon that resolves without a guard": {file: syntax, old: true, want: "v0.14"},
-		"a digest on a daemon that resolves without a guard":   {file: "# syntax=docker/dockerfile@" + string(digestOne) + "\n", doc: "version: 1\nfrontends: [{match: [docker/dockerfile]}]\n", old: true, want: "v0.14"},
-		"any frontend when the image holds no policy":          {file: syntax, noPolicy: true, want: "holds no policy"},
-		"any frontend when the image's policy is broken":       {file: syntax, doc: "version: 1\nfrontend: []\n", want: ":2:1"},
-		"any frontend when the overlay is broken":              {file: syntax, opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nfoo: 1\n"}, want: "POLICY_FRONTEND_POLICY:2:1"},
-		"any frontend when the overlay is empty":               {file: syntax, opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": ""}, want: "POLICY_FRONTEND_POLICY"},
-		"a frontend that the overlay does not allow":           {file: syntax, opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nid: team\n"}, want: "team"},
-		"any overlay when the policy takes none":               {file: syntax, doc: corpPolicy + "overlay: {accept: none}\n", opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nid: team\n"}, want: "overlay"},
-		"a directive that is no reference":                     {file: "# syntax=docker/dockerfile:1@sha256:12\n", want: "docker/dockerfile:1@sha256:12"},
-		"a build that asks for nothing, and no default":        {file: "FROM scratch\n", want: "asks for no frontend"},
-		"a build without a file and without a directive":       {want: "could not be read"},
-		"arguments that never end":                             {opts: map[string]string{"cmdline": selfRef + " docker/dockerfile:1 " + strings.Repeat("x", 5000)}, want: "more than 4096"},
-		"arguments with control characters":                    {opts: map[string]string{"cmdline": selfRef + " docker/dockerfile:1 \x1b[2J"}, want: "can't be printed"},
-		"a named context over us on an IPv6 host":              {file: syntax, opts: map[string]string{"source": "[::1]:5000/policy-frontend:v1", "context:[::1]:5000/policy-frontend:v1::linux/s390x": "docker-image://x"}, want: "named context"},
-		"a source option that is no reference":                 {file: syntax, opts: map[string]string{"source": "::"}, want: "source option"},
+		"a repository that no rule names":                  {file: "# syntax=evil/dockerfile:1\n", want: "default: no rule allows evil/dockerfile:1"},
+		"BUILDKIT_SYNTAX beside a cmdline that is allowed": {opts: map[string]string{"cmdline": selfRef + " docker/dockerfile:1", "build-arg:BUILDKIT_SYNTAX": "evil/dockerfile:1"}, want: "default: no rule allows evil/dockerfile:1"},
+		"ourselves":                          {opts: map[string]string{"cmdline": selfRef + " registry.corp/policy-frontend:other"}, want: "builtin: it asks the policy frontend to run itself (registry.corp/policy-frontend): name the frontend to run instead"},
+		"a named context over our reference": {file: syntax, opts: map[string]string{"context:" + selfRef: "docker-image://evil/dockerfile:1"}, want: `builtin: the named context "registry.corp/policy-frontend:v1" would replace the policy frontend (registry.corp/policy-frontend): build without it, or give it another name`},
+		"a named context over our reference for a platform":    {file: syntax, opts: map[string]string{"context:" + selfRef + "::linux/amd64": "docker-image://evil/dockerfile:1"}, want: `builtin: the named context "registry.corp/policy-frontend:v1" would replace the policy frontend (registry.corp/policy-frontend): build without it, or give it another name`},
+		"a named context over our reference written otherwise": {file: syntax, opts: map[string]string{"context:REGISTRY.corp:443/policy-frontend:v1": "docker-image://evil/dockerfile:1"}, want: `builtin: the named context "REGISTRY.corp:443/policy-frontend:v1" would replace the policy frontend (registry.corp/policy-frontend): build without it, or give it another name`},
+		"an image that a client's source policy converts":      {file: syntax, convert: convert("docker-image://docker.io/docker/dockerfile*", "docker-image://docker.io/evil/dockerfile:1", nil), want: `builtin: no source policy of the client may replace its image: source "docker-image://docker.io/evil/dockerfile:1" denied by policy: source denied by policy`},
+		"an image that is converted only once it is pinned":    {file: syntax, convert: convert("*@sha256:*", "docker-image://docker.io/evil/dockerfile:1", nil), want: `builtin: no source policy of the client may replace its image: source "docker-image://docker.io/evil/dockerfile:1" denied by policy: source denied by policy`},
+		"an image of which a conversion cuts layers off":       {file: syntax, convert: convert(pinnedOne, pinnedOne, map[string]string{"image.layerlimit": "1"}), want: `builtin: no source policy of the client may replace its image: source "docker-image://docker.io/docker/dockerfile:1@sha256:1111111111111111111111111111111111111111111111111111111111111111" denied by policy: source denied by policy`},
+		"a tag that the registry does not have":                {file: "# syntax=docker/dockerfile:1.99\n", want: "builtin: its image can't be read: docker-image://docker.io/docker/dockerfile:1.99: not found"},
+		"a frontend on a daemon that resolves without a guard": {file: syntax, old: true, want: "builtin: this BuildKit can't resolve a frontend under a source policy; use v0.14 or later: requested experimental feature source.metaresolver (source meta resolver) is not supported by build server, please update "},
+		"a digest on a daemon that resolves without a guard":   {file: "# syntax=docker/dockerfile@" + string(digestOne) + "\n", doc: "version: 1\nfrontends: [{match: [docker/dockerfile]}]\n", old: true, want: "builtin: this BuildKit can't resolve a frontend under a source policy; use v0.14 or later: requested experimental feature source.metaresolver (source meta resolver) is not supported by build server, please update "},
+		"any frontend when the image holds no policy":          {file: syntax, noPolicy: true, want: "builtin: this policy frontend image holds no policy: add one as DIR/policy.yaml (FROM this image, COPY policy.yaml DIR/policy.yaml)"},
+		"any frontend when the image's policy is broken":       {file: syntax, doc: "version: 1\nfrontend: []\n", want: "builtin: the policy of this image, in DIR, is broken; tell its maintainer:\npolicy.yaml:2:1: unknown field \"frontend\"; did you mean \"frontends\"?"},
+		"any frontend when the overlay is broken":              {file: syntax, opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nfoo: 1\n"}, want: "builtin: the policy sent as build-arg POLICY_FRONTEND_POLICY can't be used:\nPOLICY_FRONTEND_POLICY:2:1: unknown field \"foo\""},
+		"any frontend when the overlay is empty":               {file: syntax, opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": ""}, want: "builtin: the policy sent as build-arg POLICY_FRONTEND_POLICY can't be used:\nPOLICY_FRONTEND_POLICY: the document is empty; a policy begins with version: 1"},
+		"a frontend that the overlay does not allow":           {file: syntax, opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nid: team\n"}, want: "default: the overlay decided: no rule allows docker/dockerfile:1"},
+		"any overlay when the policy takes none":               {file: syntax, doc: corpPolicy + "overlay: {accept: none}\n", opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nid: team\n"}, want: `builtin: the policy "corp-ci" accepts no overlay (overlay: {accept: none}); build without one`},
+		"a directive that is no reference":                     {file: "# syntax=docker/dockerfile:1@sha256:12\n", want: `builtin: "docker/dockerfile:1@sha256:12" is not an image reference: invalid reference format`},
+		"a build that asks for nothing, and no default":        {file: "FROM scratch\n", want: "builtin: the build asks for no frontend: begin the build file with `# syntax=REFERENCE`, or set BUILDKIT_SYNTAX to the policy frontend's reference, a space, and REFERENCE"},
+		"a build without a file and without a directive":       {want: "builtin: the build asks for no frontend: begin the build file with `# syntax=REFERENCE`, or set BUILDKIT_SYNTAX to the policy frontend's reference, a space, and REFERENCE (the build file could not be read: failed to read dockerfile: open Dockerfile: no such file or directory)"},
+		"arguments that never end":                             {opts: map[string]string{"cmdline": selfRef + " docker/dockerfile:1 " + strings.Repeat("x", 5000)}, want: "builtin: the directive has 5020 bytes, more than 4096"},
+		"arguments with control characters":                    {opts: map[string]string{"cmdline": selfRef + " docker/dockerfile:1 \x1b[2J"}, want: "builtin: the directive \"docker/dockerfile:1 \\x1b[2J\" has characters that can't be printed"},
+		"a named context over us on an IPv6 host":              {file: syntax, opts: map[string]string{"source": "[::1]:5000/policy-frontend:v1", "context:[::1]:5000/policy-frontend:v1::linux/s390x": "docker-image://x"}, want: `builtin: the named context "[::1]:5000/policy-frontend:v1" would replace the policy frontend ([::1]:5000/policy-frontend): build without it, or give it another name`},
+		"a source option that is no reference":                 {file: syntax, opts: map[string]string{"source": "::"}, want: `builtin: the source option :: isn't a reference of the policy frontend: "::" is not an image reference: invalid reference format`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newFake(t, tc.file, tc.opts)
@@ -192,11 +207,9 @@ func TestNothingRunsThatIsRefused(t *testing.T) {
 			if doc == "" && !tc.noPolicy {
 				doc = corpPolicy
 			}
-			_, err := run(t, c, doc)
-			var denial *DenialError
-			require.ErrorAs(t, err, &denial)
-			require.Equal(t, policy.Deny, denial.Decision.Verdict)
-			require.Contains(t, err.Error(), tc.want)
+			path := filepath.Join(t.TempDir(), "policy.yaml")
+			_, err := runAt(t, c, path, doc)
+			requireDenial(t, err, strings.ReplaceAll(tc.want, "DIR", filepath.Dir(path)))
 			require.Empty(t, c.solved)
 		})
 	}
@@ -205,7 +218,7 @@ func TestNothingRunsThatIsRefused(t *testing.T) {
 func TestARefusedNameIsNeverAskedOfTheRegistry(t *testing.T) {
 	c := newFake(t, "# syntax=evil/dockerfile:1\n", nil)
 	_, err := run(t, c, corpPolicy)
-	require.Error(t, err)
+	requireDenial(t, err, "default: no rule allows evil/dockerfile:1")
 	require.Empty(t, c.resolved)
 	require.Empty(t, c.pinned)
 }

@@ -9,8 +9,6 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
-
-	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 // fakeBridge is a daemon whose inner frontend returns a result, and which solves
@@ -111,22 +109,19 @@ func TestAForwardedResultIsRefused(t *testing.T) {
 		inner *gwpb.Result
 		want  string
 	}{
-		"for its base image":                   {single(evil), "evil.corp/a:1"},
-		"for the base image of one platform":   {&gwpb.Result{Result: &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{"linux/amd64": good(), "linux/arm64": evil}}}}, "evil.corp/a:1"},
-		"for what an attestation is made of":   {&gwpb.Result{Result: &gwpb.Result_Ref{Ref: good()}, Attestations: map[string]*gwpb.Attestations{"": {Attestation: []*gwpb.Attestation{{Ref: evil}}}}}, "evil.corp/a:1"},
-		"for the configuration of its image":   {single(good()), "user"},
-		"for LLB that is made while it builds": {single(buildOp), "BuildOp"},
-		"for a definition that isn't there":    {single(&gwpb.Ref{Id: "x"}), "a result whose definition the daemon doesn't supply"},
-		"for a form that isn't known":          {&gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "x"}}, "a form that this version doesn't know"},
-		"for being nothing":                    {nil, "a form that this version doesn't know"},
+		"for its base image":                   {single(evil), `dockerfile: rule "dockerfile" refuses the image evil.corp/a:1: it allows only mirror.corp/** (build.images.allow)`},
+		"for the base image of one platform":   {&gwpb.Result{Result: &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{"linux/amd64": good(), "linux/arm64": evil}}}}, `dockerfile: rule "dockerfile" refuses the image evil.corp/a:1: it allows only mirror.corp/** (build.images.allow)`},
+		"for what an attestation is made of":   {&gwpb.Result{Result: &gwpb.Result_Ref{Ref: good()}, Attestations: map[string]*gwpb.Attestations{"": {Attestation: []*gwpb.Attestation{{Ref: evil}}}}}, `dockerfile: rule "dockerfile" refuses the image evil.corp/a:1: it allows only mirror.corp/** (build.images.allow)`},
+		"for the configuration of its image":   {single(good()), `dockerfile: rule "dockerfile" refuses the image that is built: its user is "root" (build.config.user.forbid: "root")`},
+		"for LLB that is made while it builds": {single(buildOp), "builtin: it asks for a build of LLB that is made during the build (BuildOp), which no rule can allow"},
+		"for a definition that isn't there":    {single(&gwpb.Ref{Id: "x"}), "builtin: it asks for a result whose definition the daemon doesn't supply, which no rule can allow"},
+		"for a form that isn't known":          {&gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "x"}}, "builtin: it asks for a result in a form that this version doesn't know, which no rule can allow"},
+		"for being nothing":                    {nil, "builtin: it asks for a result in a form that this version doesn't know, which no rule can allow"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, m, err := forwarded(t, mirrorOnly, tc.inner)
-			var r *refusal
-			require.ErrorAs(t, err, &r)
-			require.Equal(t, policy.Deny, r.decision.Verdict)
-			require.Contains(t, r.decision.Reason, tc.want)
+			requireRefusal(t, err, tc.want)
 			require.Nil(t, m.build.bridge.result.Load())
 		})
 	}

@@ -36,7 +36,8 @@ func TestTheDaemonReadsWhatWasJudged(t *testing.T) {
 	for name, tc := range map[string]struct {
 		ask    *pb.SourceOp
 		client *spb.Policy
-		want   string // identifier that is read; empty if it is refused
+		want   string // identifier that is read; empty if the daemon fails
+		fails  error  // nil is sourcepolicy.ErrSourceDenied
 		attrs  map[string]string
 	}{
 		"what was asked for":                           {ask: &pb.SourceOp{Identifier: base}, want: base},
@@ -50,7 +51,7 @@ func TestTheDaemonReadsWhatWasJudged(t *testing.T) {
 		"another image, however often it is converted": {ask: &pb.SourceOp{Identifier: base}, client: &spb.Policy{Rules: append(convertRule(base, "docker-image://evil.corp/a:1", nil).Rules, convertRule("docker-image://evil.corp/a:1", "docker-image://evil.corp/b:1", nil).Rules...)}},
 		"another digest than the pinned one":           {ask: &pb.SourceOp{Identifier: base + pinnedDigest}, client: convertRule(base+pinnedDigest, base+"@sha256:"+strings.Repeat("2", 64), nil)},
 		"a tag instead of the digest":                  {ask: &pb.SourceOp{Identifier: base + pinnedDigest}, client: convertRule(base+pinnedDigest, base, nil)},
-		"what the mirror stands for":                   {ask: &pb.SourceOp{Identifier: "docker-image://docker.io/library/x:1"}, client: convertRule("docker-image://mirror.corp/library/x:1", "docker-image://docker.io/library/x:1", nil)},
+		"what the mirror stands for":                   {ask: &pb.SourceOp{Identifier: "docker-image://docker.io/library/x:1"}, client: convertRule("docker-image://mirror.corp/library/x:1", "docker-image://docker.io/library/x:1", nil), fails: sourcepolicy.ErrTooManyOps},
 		"a name that only begins like it":              {ask: &pb.SourceOp{Identifier: base}, client: convertRule(base, base+"1"+pinnedDigest, nil)},
 		"layers cut off":                               {ask: &pb.SourceOp{Identifier: base}, client: convertRule(base, base, map[string]string{"image.layerlimit": "1"})},
 		"the machine's own store":                      {ask: &pb.SourceOp{Identifier: base}, client: convertRule(base, base, map[string]string{"image.resolvemode": "local"})},
@@ -76,7 +77,7 @@ func TestTheDaemonReadsWhatWasJudged(t *testing.T) {
 			}
 			_, err = sourcepolicy.NewEngine(guard).Evaluate(context.Background(), op)
 			if tc.want == "" {
-				require.Error(t, err)
+				require.ErrorIs(t, err, cmp.Or(tc.fails, sourcepolicy.ErrSourceDenied))
 				return
 			}
 			require.NoError(t, err)
@@ -109,7 +110,7 @@ func TestNothingIsHeldThatNoRuleRestricts(t *testing.T) {
 		require.Equal(t, ok, err == nil, id)
 	}
 	_, err = sourcepolicy.NewEngine(guard).Evaluate(context.Background(), &pb.SourceOp{Identifier: "local://context", Attrs: map[string]string{"local.session": "t"}})
-	require.Error(t, err)
+	require.ErrorIs(t, err, sourcepolicy.ErrSourceDenied)
 }
 
 // With warn, what would be refused is read, but what the policy puts in the place of
@@ -194,7 +195,7 @@ func TestABundleIsHeldAsTheBlobThatItIs(t *testing.T) {
 		require.NoError(t, err)
 	}
 	_, err = sourcepolicy.NewEngine(guard).Evaluate(context.Background(), &pb.SourceOp{Identifier: strings.Replace(blob, "example/x", "example/y", 1)})
-	require.Error(t, err)
+	require.ErrorIs(t, err, sourcepolicy.ErrSourceDenied)
 
 	// The one in an OCI layout is of the store that the git source names, or else of the
 	// reference's name.
@@ -210,7 +211,7 @@ func TestABundleIsHeldAsTheBlobThatItIs(t *testing.T) {
 		require.NoError(t, err)
 		as.Attrs["oci.store"] = "other"
 		_, err = sourcepolicy.NewEngine(guard).Evaluate(context.Background(), as)
-		require.Error(t, err)
+		require.ErrorIs(t, err, sourcepolicy.ErrSourceDenied)
 	}
 
 	op.Attrs["git.bundle"] = strings.Replace(blob, "corp.example", "evil.example", 1)

@@ -51,6 +51,10 @@ func monitorOf(tb testing.TB, c *fakeClient, doc string) *monitor {
 	return b.newMonitor(admitted{request: request{written: "docker/dockerfile:1", ref: ref}, decision: d})
 }
 
+// evilBase is the refusal of evil.corp/base:1 by mirrorOnly.
+const evilBase = `dockerfile: rule "dockerfile" refuses the image evil.corp/base:1: ` +
+	"it allows only mirror.corp/** (build.images.allow)"
+
 const threeLines = "FROM busybox\nRUN true\nADD https://files.evil/a /\n"
 
 // at attaches a line of threeLines.
@@ -75,15 +79,15 @@ func TestWhatIsBuiltIsRefusedAtItsLine(t *testing.T) {
 		reason string
 		line   int
 	}{
-		"a base image":                   {llb.Image("evil.corp/base:1", at(1)), "the image evil.corp/base:1: it allows only mirror.corp/**", 1},
-		"a base image after its command": {llb.Image("evil.corp/base:1", at(1)).Run(llb.Shlex("true"), at(2)).Root(), "the image evil.corp/base:1", 1},
-		"a download":                     {llb.HTTP("https://files.evil/a", at(3)), "the download https://files.evil/a", 3},
-		"a git repository":               {llb.Git("https://git.evil/x.git", "v1", at(3)), "the git repository https://git.evil/x", 3},
-		"a git branch":                   {llb.Git("https://git.corp/x.git", "main", at(3)), "without a commit", 3},
-		"a secret":                       {exec(llb.AddSecret("/s", llb.SecretID("aws"))), `secret`, 2},
-		"the ssh agent":                  {exec(llb.AddSSHSocket()), "ssh", 2},
-		"the host's network":             {exec(llb.Network(llb.NetModeHost)), "network", 2},
-		"no sandbox":                     {exec(llb.Security(llb.SecurityModeInsecure)), "insecure", 2},
+		"a base image":                   {llb.Image("evil.corp/base:1", at(1)), "the image evil.corp/base:1: it allows only mirror.corp/** (build.images.allow)", 1},
+		"a base image after its command": {llb.Image("evil.corp/base:1", at(1)).Run(llb.Shlex("true"), at(2)).Root(), "the image evil.corp/base:1: it allows only mirror.corp/** (build.images.allow)", 1},
+		"a download":                     {llb.HTTP("https://files.evil/a", at(3)), "the download https://files.evil/a: it allows only https://files.corp/** (build.http.allow)", 3},
+		"a git repository":               {llb.Git("https://git.evil/x.git", "v1", at(3)), "the git repository https://git.evil/x: it allows only https://git.corp/** (build.git.allow) (and 1 more)", 3},
+		"a git branch":                   {llb.Git("https://git.corp/x.git", "main", at(3)), "the git repository https://git.corp/x without a commit: ask for one by all of its digits (build.git.requireCommit)", 3},
+		"a secret":                       {exec(llb.AddSecret("/s", llb.SecretID("aws"))), `a command with the secret "aws": it allows only npm (build.exec.secrets)`, 2},
+		"the ssh agent":                  {exec(llb.AddSSHSocket()), `a command with the client's ssh agent "default" (build.exec.ssh)`, 2},
+		"the host's network":             {exec(llb.Network(llb.NetModeHost)), "a command with the network host: it allows only none or default (build.exec.networks)", 2},
+		"no sandbox":                     {exec(llb.Security(llb.SecurityModeInsecure)), "a command without the sandbox (security.insecure) (build.exec.insecure)", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -93,8 +97,8 @@ func TestWhatIsBuiltIsRefusedAtItsLine(t *testing.T) {
 			require.ErrorAs(t, err, &r)
 			require.Equal(t, err, m.refused())
 			denied := m.build.deny(context.Background(), r)
-			require.Contains(t, denied.Error(), "frontend docker/dockerfile:1 is refused: ")
-			require.Contains(t, denied.Error(), tc.reason)
+			requireRefusal(t, err, "dockerfile: rule \"dockerfile\" refuses "+tc.reason)
+			require.Contains(t, denied.Error(), "frontend docker/dockerfile:1 is refused: "+r.decision.Reason)
 			require.Contains(t, denied.Error(), fmt.Sprintf("\n  asked by: line %d of Dockerfile\n", tc.line))
 			srcs := errdefs.Sources(denied)
 			require.Len(t, srcs, 1)
@@ -132,20 +136,20 @@ func TestWhatHasNoLineIsRefusedWithoutOne(t *testing.T) {
 		"an image that is looked up": {func(m *monitor) error {
 			_, err := m.source(ctx, &pb.SourceOp{Identifier: "docker-image://evil.corp/base:1"})
 			return err
-		}, "evil.corp/base:1"},
+		}, `dockerfile: rule "dockerfile" refuses the image evil.corp/base:1: it allows only mirror.corp/** (build.images.allow)`},
 		"the image of a platform": {func(m *monitor) error {
 			return m.result(ctx, m.build, &gwpb.Result{Metadata: map[string][]byte{"containerimage.config": []byte(`{"config":{"User":"app"}}`), "containerimage.config/linux/arm64": []byte(`{}`)}})
-		}, "linux/arm64"},
-		"an image that says nothing": {func(m *monitor) error { return m.result(ctx, m.build, &gwpb.Result{}) }, "user"},
-		"a container":                {func(m *monitor) error { return m.container(ctx, &gwpb.NewContainerRequest{}, insecure) }, "containers"},
+		}, `dockerfile: rule "dockerfile" refuses the image that is built for linux/arm64: its user is "root" (build.config.user.forbid: "root")`},
+		"an image that says nothing": {func(m *monitor) error { return m.result(ctx, m.build, &gwpb.Result{}) }, `dockerfile: rule "dockerfile" refuses the image that is built: its user is "root" (build.config.user.forbid: "root")`},
+		"a container":                {func(m *monitor) error { return m.container(ctx, &gwpb.NewContainerRequest{}, insecure) }, "build: the policy refuses containers that a frontend starts by itself (build.containers)"},
 		"a definition that can't be read": {func(m *monitor) error {
 			_, err := m.definition(ctx, &pb.Definition{Def: make([][]byte, 200_001)})
 			return err
-		}, "a definition that can't be read"},
-		"what nobody knows": {func(m *monitor) error { return m.refuseUnknown("the moon") }, "it asks for the moon"},
+		}, "builtin: it asks for a definition that can't be read: the definition has 200001 operations, more than 200000, which no rule can allow"},
+		"what nobody knows": {func(m *monitor) error { return m.refuseUnknown("the moon") }, "builtin: it asks for the moon, which no rule can allow"},
 		"a build cache": {func(m *monitor) error {
 			return m.cacheImports([]*gwpb.CacheOptionsEntry{{Type: "registry", Attrs: map[string]string{"ref": "evil"}}})
-		}, "a build cache of type registry"},
+		}, "builtin: it asks for a build cache of type registry that the client didn't name, which no rule can allow"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -153,7 +157,7 @@ func TestWhatHasNoLineIsRefusedWithoutOne(t *testing.T) {
 			err := tc.ask(m)
 			var r *refusal
 			require.ErrorAs(t, err, &r)
-			require.Contains(t, r.decision.Reason, tc.want)
+			requireRefusal(t, err, tc.want)
 			require.Equal(t, err, m.refused())
 			denied := m.build.deny(ctx, r)
 			require.Contains(t, denied.Error(), "asked by: the frontend, which names no line")
@@ -167,7 +171,7 @@ func TestALookUpIsPlacedByTheFrontendsOwnError(t *testing.T) {
 	m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
 	require.NoError(t, m.refusedFor(errors.New("anything")))
 	_, err := m.source(context.Background(), &pb.SourceOp{Identifier: "docker-image://evil.corp/base:1"})
-	require.Error(t, err)
+	requireRefusal(t, err, evilBase)
 	require.Equal(t, err, m.refusedFor(nil))
 
 	line := []*pb.Range{{Start: &pb.Position{Line: 2}, End: &pb.Position{Line: 2}}}
@@ -180,7 +184,7 @@ func TestALookUpIsPlacedByTheFrontendsOwnError(t *testing.T) {
 	// A place that a definition named is not replaced.
 	m = monitorOf(t, newFake(t, "", nil), mirrorOnly)
 	_, err = m.definition(context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))))
-	require.Error(t, err)
+	requireRefusal(t, err, evilBase)
 	require.ErrorAs(t, m.refusedFor(inner), &r)
 	require.Equal(t, "line 1 of Dockerfile", r.origin.String())
 }
@@ -190,7 +194,7 @@ func TestTheFirstRefusalIsRememberedAcrossNestedFrontends(t *testing.T) {
 	m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
 	nested := m.within(m.inner)
 	first := nested.refuseUnknown("one")
-	require.Error(t, m.refuseUnknown("two"))
+	requireRefusal(t, m.refuseUnknown("two"), "builtin: it asks for two, which no rule can allow")
 	require.Equal(t, first, m.refused())
 	require.Equal(t, m.inner.decision.Nesting-1, nested.inner.decision.Nesting)
 }
@@ -217,7 +221,7 @@ func TestAWarningIsShownOnceAtItsLineAndReported(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Len(t, c.warned, maxWarnings)
-	require.Error(t, m.refuseUnknown("what no mode softens"))
+	requireRefusal(t, m.refuseUnknown("what no mode softens"), "builtin: it asks for what no mode softens, which no rule can allow")
 }
 
 func TestOnlyTheClientsBuildCachesAreImported(t *testing.T) {

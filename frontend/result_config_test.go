@@ -40,24 +40,24 @@ func TestEveryConfigurationThatAnExporterCouldTakeIsJudged(t *testing.T) {
 		res        *gwpb.Result
 		metadata   map[string]string
 		subrequest bool
-		want       string // of the refusal; empty if it is allowed
+		want       string // as requireRefusal takes it
 	}{
 		"one image":                  {res: single("solved"), metadata: map[string]string{all: good}},
 		"one image of a platform":    {res: mapped("linux/amd64"), metadata: map[string]string{amd: good, ids: one}},
 		"two images":                 {res: mapped("linux/amd64", "linux/arm64"), metadata: map[string]string{amd: good, all + "/linux/arm64": good, ids: two}},
 		"the answer to a subrequest": {res: &gwpb.Result{}, metadata: map[string]string{"result.json": "{}"}, subrequest: true},
-		"a bad one":                  {res: single("solved"), metadata: map[string]string{all: bad}, want: "root"},
-		"a bad one in a subrequest":  {res: single("solved"), metadata: map[string]string{all: bad}, subrequest: true, want: "root"},
-		"none":                       {res: single("solved"), want: "1 more"},
-		"a bad one for the platform of a single image":        {res: single("solved"), metadata: map[string]string{all: good, amd: bad}, want: "root"},
-		"a bad one for a platform that no image is of":        {res: mapped("x"), metadata: map[string]string{all + "/x": good, amd: bad, ids: one}, want: "root"},
-		"none for a platform that is listed":                  {res: mapped("x"), metadata: map[string]string{all + "/x": good, ids: one}, want: "1 more"},
-		"none for the daemon's platform":                      {res: mapped("x"), metadata: map[string]string{all + "/x": good}, want: "1 more"},
-		"a bad one for an image without files":                {res: single(""), metadata: map[string]string{all: bad}, want: "root"},
-		"a bad one for an image without files, of a platform": {res: mapped(), metadata: map[string]string{amd: bad, ids: one}, want: "root"},
-		"a bad one for nothing":                               {res: &gwpb.Result{}, metadata: map[string]string{all: bad}, want: "root"},
-		"nothing at all":                                      {res: &gwpb.Result{}, want: "1 more"},
-		"platforms that can't be read":                        {res: single("solved"), metadata: map[string]string{amd: good, ids: "x"}, want: "platforms"},
+		"a bad one":                  {res: single("solved"), metadata: map[string]string{all: bad}, want: `build: the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root")`},
+		"a bad one in a subrequest":  {res: single("solved"), metadata: map[string]string{all: bad}, subrequest: true, want: `build: the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root")`},
+		"none":                       {res: single("solved"), want: `build: the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root") (and 1 more)`},
+		"a bad one for the platform of a single image":        {res: single("solved"), metadata: map[string]string{all: good, amd: bad}, want: `build: the policy refuses the image that is built for linux/amd64: its user is "root" (build.config.user.forbid: "root")`},
+		"a bad one for a platform that no image is of":        {res: mapped("x"), metadata: map[string]string{all + "/x": good, amd: bad, ids: one}, want: `build: the policy refuses the image that is built for linux/amd64: its user is "root" (build.config.user.forbid: "root")`},
+		"none for a platform that is listed":                  {res: mapped("x"), metadata: map[string]string{all + "/x": good, ids: one}, want: `build: the policy refuses the image that is built for linux/amd64: its user is "root" (build.config.user.forbid: "root") (and 1 more)`},
+		"none for the daemon's platform":                      {res: mapped("x"), metadata: map[string]string{all + "/x": good}, want: `build: the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root") (and 1 more)`},
+		"a bad one for an image without files":                {res: single(""), metadata: map[string]string{all: bad}, want: `build: the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root")`},
+		"a bad one for an image without files, of a platform": {res: mapped(), metadata: map[string]string{amd: bad, ids: one}, want: `build: the policy refuses the image that is built for linux/amd64: its user is "root" (build.config.user.forbid: "root")`},
+		"a bad one for nothing":                               {res: &gwpb.Result{}, metadata: map[string]string{all: bad}, want: `build: the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root")`},
+		"nothing at all":                                      {res: &gwpb.Result{}, want: `build: the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root") (and 1 more)`},
+		"platforms that can't be read":                        {res: single("solved"), metadata: map[string]string{amd: good, ids: "x"}, want: "builtin: it asks for an image whose platforms can't be read, which no rule can allow"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -94,11 +94,11 @@ frontends: [{match: [docker/dockerfile]}]
 	}{
 		"no SBOM":                                 {res: built()},
 		"by an image that is allowed":             {opts: map[string]string{"attest:sbom": "generator=scan/good"}, res: built()},
-		"by another image":                        {opts: map[string]string{"attest:sbom": "generator=scan/evil:1"}, res: built(), want: "the image scan/evil:1"},
-		"by another image in a build-arg":         {opts: map[string]string{"build-arg:BUILDKIT_ATTEST_SBOM": "generator=scan/evil"}, res: built(), want: "the image scan/evil:latest"},
-		"by the daemon's own choice":              {opts: map[string]string{"attest:sbom": ""}, res: built(), want: "docker/buildkit-syft-scanner"},
-		"by an image that would not be converted": {opts: map[string]string{"attest:sbom": "generator=scan/old"}, res: built(), want: "an SBOM by the image docker.io/scan/old:latest, which BuildKit wouldn't replace with docker.io/scan/good:latest"},
-		"by what is no image":                     {opts: map[string]string{"attest:sbom": "generator=Scan/"}, res: built(), want: "an SBOM by Scan/, which isn't an image reference"},
+		"by another image":                        {opts: map[string]string{"attest:sbom": "generator=scan/evil:1"}, res: built(), want: "build: the policy refuses the image scan/evil:1: it allows only scan/good (build.images.allow)"},
+		"by another image in a build-arg":         {opts: map[string]string{"build-arg:BUILDKIT_ATTEST_SBOM": "generator=scan/evil"}, res: built(), want: "build: the policy refuses the image scan/evil:latest: it allows only scan/good (build.images.allow)"},
+		"by the daemon's own choice":              {opts: map[string]string{"attest:sbom": ""}, res: built(), want: "build: the policy refuses the image docker/buildkit-syft-scanner:stable-1: it allows only scan/good (build.images.allow)"},
+		"by an image that would not be converted": {opts: map[string]string{"attest:sbom": "generator=scan/old"}, res: built(), want: "builtin: it asks for an SBOM by the image docker.io/scan/old:latest, which BuildKit wouldn't replace with docker.io/scan/good:latest, which no rule can allow"},
+		"by what is no image":                     {opts: map[string]string{"attest:sbom": "generator=Scan/"}, res: built(), want: "builtin: it asks for an SBOM by Scan/, which isn't an image reference, which no rule can allow"},
 		"that the frontend made":                  {opts: map[string]string{"attest:sbom": "generator=scan/evil"}, res: scanned},
 		"of nothing":                              {opts: map[string]string{"attest:sbom": "generator=scan/evil"}, res: &gwpb.Result{}},
 		"of what another frontend asks for":       {opts: map[string]string{"attest:sbom": "generator=scan/evil"}, res: built(), nested: true},
@@ -113,8 +113,8 @@ frontends: [{match: [docker/dockerfile]}]
 	}
 }
 
-// requireRefusal fails the test unless err is a refusal for a reason that contains want,
-// or nil if that is empty.
+// requireRefusal fails the test unless err is a refusal with the rule and the reason of want,
+// which is "RULE: REASON". If want is empty, err has to be nil.
 func requireRefusal(t *testing.T, err error, want string) {
 	t.Helper()
 	if want == "" {
@@ -123,6 +123,6 @@ func requireRefusal(t *testing.T, err error, want string) {
 	}
 	var r *refusal
 	require.ErrorAs(t, err, &r)
-	require.Contains(t, r.decision.Reason, want)
 	require.Equal(t, policy.Deny, r.decision.Verdict)
+	require.Equal(t, want, r.decision.Rule+": "+r.decision.Reason)
 }
