@@ -33,7 +33,10 @@ func TestAnOptionThatArrivesAsAnotherOneIsRefused(t *testing.T) {
 			t.Parallel()
 			s := serveBroker(t, mediated)
 			opts[optionkeys.Source] = "docker/dockerfile:1"
-			_, err := s.broker.Solve(t.Context(), &gwpb.SolveRequest{Frontend: gatewayFrontend, FrontendOpt: opts})
+			_, err := s.broker.Solve(t.Context(), &gwpb.SolveRequest{
+				Frontend:    gatewayFrontend,
+				FrontendOpt: opts,
+			})
 			s.requireRefused(t, err, "can't be passed on unchanged")
 		})
 	}
@@ -44,8 +47,14 @@ func TestAnOptionThatArrivesAsAnotherOneIsRefused(t *testing.T) {
 func TestTheSyntaxThatAFrontendNamesReachesTheOneThatItRuns(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
-	opts := map[string]string{optionkeys.Syntax: "corp/other:1", "build-arg:POLICY_FRONTEND_POLICY": "x"}
-	require.Equal(t, map[string]string{optionkeys.Syntax: "corp/other:1"}, s.broker.build.nest(opts, nil).opts.Inner(policy.Obligations{}))
+	opts := map[string]string{
+		optionkeys.Syntax:                  "corp/other:1",
+		"build-arg:POLICY_FRONTEND_POLICY": "x",
+	}
+	require.Equal(
+		t, map[string]string{optionkeys.Syntax: "corp/other:1"},
+		s.broker.build.nest(opts, nil).opts.Inner(policy.Obligations{}),
+	)
 	require.Empty(t, gatewayopts.Parse(opts).Inner(policy.Obligations{}))
 }
 
@@ -54,7 +63,10 @@ func TestAnErrorHasSoManyDetails(t *testing.T) {
 	s := serveBroker(t, mediated)
 	said := &spb.Status{Code: 2, Message: "it failed"}
 	for range maxDetails * 10 {
-		said.Details = append(said.Details, &anypb.Any{TypeUrl: "github.com/moby/buildkit/errdefs.Source+json", Value: []byte("{}")})
+		said.Details = append(said.Details, &anypb.Any{
+			TypeUrl: "github.com/moby/buildkit/errdefs.Source+json",
+			Value:   []byte("{}"),
+		})
 	}
 	_, err := s.Return(t.Context(), &gwpb.ReturnRequest{Error: said})
 	require.NoError(t, err)
@@ -70,7 +82,9 @@ func TestAnAttestationWithoutReferenceIsHandedOnWithAnEmptyOne(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
 	_, err := s.Return(t.Context(), &gwpb.ReturnRequest{Result: &gwpb.Result{
-		Attestations: map[string]*gwpb.Attestations{"k": {Attestation: []*gwpb.Attestation{{Path: "/x"}}}},
+		Attestations: map[string]*gwpb.Attestations{
+			"k": {Attestation: []*gwpb.Attestation{{Path: "/x"}}},
+		},
 	}})
 	require.NoError(t, err)
 	res, _, ok := s.broker.outcome()
@@ -116,18 +130,30 @@ func TestAShortReferenceIsLookedUpInFull(t *testing.T) {
 // A process says nothing of the network, which is its container's.
 func TestAProcessHasTheNetworkOfItsContainer(t *testing.T) {
 	t.Parallel()
-	s := serveBroker(t, strings.Replace(mediated, "containers: allow", "containers: allow\n  exec: {networks: [none]}", 1))
+	s := serveBroker(t, strings.Replace(
+		mediated, "containers: allow", "containers: allow\n  exec: {networks: [none]}", 1,
+	))
 	ctx := t.Context()
-	_, err := s.NewContainer(ctx, &gwpb.NewContainerRequest{ContainerID: "c", Network: pb.NetMode_NONE})
+	_, err := s.NewContainer(ctx, &gwpb.NewContainerRequest{
+		ContainerID: "c",
+		Network:     pb.NetMode_NONE,
+	})
 	require.NoError(t, err)
 	init := func() *gwpb.ExecMessage {
-		return &gwpb.ExecMessage{ProcessID: "p", Input: &gwpb.ExecMessage_Init{Init: &gwpb.InitMessage{ContainerID: "c", Meta: &pb.Meta{Args: []string{"true"}}}}}
+		return &gwpb.ExecMessage{
+			ProcessID: "p",
+			Input: &gwpb.ExecMessage_Init{
+				Init: &gwpb.InitMessage{ContainerID: "c", Meta: &pb.Meta{Args: []string{"true"}}},
+			},
+		}
 	}
 	require.NoError(t, s.broker.checkProcess(ctx, init()))
 
 	err = s.broker.monitor.refuseUnknown("the moon")
 	requireRefusal(t, err, "builtin: it asks for the moon, which no rule can allow")
-	require.ErrorContains(t, s.broker.checkProcess(ctx, init()), "the moon", "nothing starts after a refusal")
+	require.ErrorContains(
+		t, s.broker.checkProcess(ctx, init()), "the moon", "nothing starts after a refusal",
+	)
 }
 
 // lostContainers makes containers, and whoever asked for one is gone before the answer.
@@ -169,7 +195,9 @@ func TestAContainerIsReleasedThatNobodyWaitedFor(t *testing.T) {
 func TestAStrippedCacheIsNotImportedByANestedFrontend(t *testing.T) {
 	t.Parallel()
 	c := newFake(t, "", map[string]string{gatewayopts.CacheFrom: "corp/cache"})
-	named := []*gwpb.CacheOptionsEntry{{Type: "registry", Attrs: map[string]string{"ref": "corp/cache"}}}
+	named := []*gwpb.CacheOptionsEntry{
+		{Type: "registry", Attrs: map[string]string{"ref": "corp/cache"}},
+	}
 	outer := monitorOf(t, c, mediated)
 	require.NoError(t, outer.within(outer.inner).cacheImports(named))
 	inner := outer.inner

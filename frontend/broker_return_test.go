@@ -18,14 +18,26 @@ func TestAReturnedResultHasNoDefinitionsOfTheFrontends(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
 	ctx := t.Context()
-	_, err := s.Solve(ctx, &gwpb.SolveRequest{Definition: marshalState(t, llb.Image("mirror.corp/base:1"))})
+	_, err := s.Solve(ctx, &gwpb.SolveRequest{
+		Definition: marshalState(t, llb.Image("mirror.corp/base:1")),
+	})
 	require.NoError(t, err)
 	s.broker.track(&gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "attested"}}})
 	forged := marshalState(t, llb.Image("docker.io/library/busybox:latest"))
 	_, err = s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{
-		Result:       &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{"linux/amd64": {Id: "solved", Def: forged}, "empty": {}}}},
-		Metadata:     map[string][]byte{"k": []byte("v")},
-		Attestations: map[string]*gwpb.Attestations{"linux/amd64": {Attestation: []*gwpb.Attestation{{Path: "/p", Ref: &gwpb.Ref{Id: "attested", Def: forged}}}}},
+		Result: &gwpb.Result_Refs{
+			Refs: &gwpb.RefMap{
+				Refs: map[string]*gwpb.Ref{"linux/amd64": {Id: "solved", Def: forged}, "empty": {}},
+			},
+		},
+		Metadata: map[string][]byte{"k": []byte("v")},
+		Attestations: map[string]*gwpb.Attestations{
+			"linux/amd64": {
+				Attestation: []*gwpb.Attestation{
+					{Path: "/p", Ref: &gwpb.Ref{Id: "attested", Def: forged}},
+				},
+			},
+		},
 	}})
 	require.NoError(t, err)
 	res, err, ok := s.broker.outcome()
@@ -49,11 +61,23 @@ func TestAFrontendReturnsOneResultOrError(t *testing.T) {
 		code codes.Code
 		want string // what the build fails with
 	}{
-		"nothing":                   {&gwpb.ReturnRequest{}, codes.InvalidArgument, ""},
-		"both":                      {&gwpb.ReturnRequest{Result: &gwpb.Result{}, Error: &spb.Status{Code: 2}}, codes.InvalidArgument, ""},
-		"an error":                  {&gwpb.ReturnRequest{Error: &spb.Status{Code: 2, Message: "no such stage"}}, codes.OK, "no such stage"},
-		"an error with the code OK": {&gwpb.ReturnRequest{Error: &spb.Status{}}, codes.OK, "an error with the code OK"},
-		"an empty result":           {&gwpb.ReturnRequest{Result: &gwpb.Result{}}, codes.OK, ""},
+		"nothing": {&gwpb.ReturnRequest{}, codes.InvalidArgument, ""},
+		"both": {
+			&gwpb.ReturnRequest{Result: &gwpb.Result{}, Error: &spb.Status{Code: 2}},
+			codes.InvalidArgument,
+			"",
+		},
+		"an error": {
+			&gwpb.ReturnRequest{Error: &spb.Status{Code: 2, Message: "no such stage"}},
+			codes.OK,
+			"no such stage",
+		},
+		"an error with the code OK": {
+			&gwpb.ReturnRequest{Error: &spb.Status{}},
+			codes.OK,
+			"an error with the code OK",
+		},
+		"an empty result": {&gwpb.ReturnRequest{Result: &gwpb.Result{}}, codes.OK, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -81,11 +105,18 @@ func TestANestedFrontendsResultHasTheDaemonsDefinitions(t *testing.T) {
 	s.broker.build.nested = true
 	ctx := t.Context()
 	solved, err := s.Solve(ctx, &gwpb.SolveRequest{
-		Definition: marshalState(t, llb.Image("mirror.corp/base:1")), AllowResultReturn: true, AllowResultArrayRef: true,
+		Definition:          marshalState(t, llb.Image("mirror.corp/base:1")),
+		AllowResultReturn:   true,
+		AllowResultArrayRef: true,
 	})
 	require.NoError(t, err)
 	_, err = s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{
-		Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved", Def: marshalState(t, llb.Image("docker.io/library/busybox:latest"))}},
+		Result: &gwpb.Result_Ref{
+			Ref: &gwpb.Ref{
+				Id:  "solved",
+				Def: marshalState(t, llb.Image("docker.io/library/busybox:latest")),
+			},
+		},
 	}})
 	require.NoError(t, err)
 	res, err, ok := s.broker.outcome()
@@ -97,13 +128,19 @@ func TestANestedFrontendsResultHasTheDaemonsDefinitions(t *testing.T) {
 
 func TestAReturnedImageIsJudged(t *testing.T) {
 	t.Parallel()
-	s := serveBroker(t, strings.Replace(mediated, "build:", "build:\n  config: {user: {forbid: [root]}}", 1))
+	s := serveBroker(t, strings.Replace(
+		mediated, "build:", "build:\n  config: {user: {forbid: [root]}}", 1,
+	))
 	ctx := t.Context()
-	_, err := s.Solve(ctx, &gwpb.SolveRequest{Definition: marshalState(t, llb.Image("mirror.corp/base:1"))})
+	_, err := s.Solve(ctx, &gwpb.SolveRequest{
+		Definition: marshalState(t, llb.Image("mirror.corp/base:1")),
+	})
 	require.NoError(t, err)
 	_, err = s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{
-		Result:   &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved"}},
-		Metadata: map[string][]byte{exptypes.ExporterImageConfigKey: []byte(`{"config": {"User": "0:0"}}`)},
+		Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved"}},
+		Metadata: map[string][]byte{
+			exptypes.ExporterImageConfigKey: []byte(`{"config": {"User": "0:0"}}`),
+		},
 	}})
 	const reason = `the policy refuses the image that is built: its user is "root" ` +
 		`(build.config.user.forbid: "root")`
@@ -117,9 +154,14 @@ func TestContainersHaveNamesOfOurOwn(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
 	ctx := t.Context()
-	_, err := s.Solve(ctx, &gwpb.SolveRequest{Definition: marshalState(t, llb.Image("mirror.corp/base:1"))})
+	_, err := s.Solve(ctx, &gwpb.SolveRequest{
+		Definition: marshalState(t, llb.Image("mirror.corp/base:1")),
+	})
 	require.NoError(t, err)
-	req := &gwpb.NewContainerRequest{ContainerID: "mine", Mounts: []*pb.Mount{{Dest: "/", ResultID: "solved"}}}
+	req := &gwpb.NewContainerRequest{
+		ContainerID: "mine",
+		Mounts:      []*pb.Mount{{Dest: "/", ResultID: "solved"}},
+	}
 	_, err = s.NewContainer(ctx, req)
 	require.NoError(t, err)
 	_, err = s.NewContainer(ctx, req)
@@ -145,7 +187,11 @@ func TestContainersHaveNamesOfOurOwn(t *testing.T) {
 
 func TestContainersNeedARule(t *testing.T) {
 	t.Parallel()
-	s := serveBroker(t, "version: 1\ndispatch: mediate\nfrontends: [{name: dockerfile, match: [docker/dockerfile]}]\n")
+	s := serveBroker(
+		t,
+		"version: 1\ndispatch: mediate\nfrontends: [{name: dockerfile, match: "+
+			"[docker/dockerfile]}]\n",
+	)
 	_, err := s.NewContainer(t.Context(), &gwpb.NewContainerRequest{ContainerID: "c"})
 	s.requireRefused(t, err, "container")
 }
@@ -155,7 +201,11 @@ func TestOlderFrontendsGetReferencesInTheirForm(t *testing.T) {
 	one := &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "a"}}}
 	withoutDefinitions(one)
 	require.Equal(t, "a", one.GetRefDeprecated())
-	many := &gwpb.Result{Result: &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{"x": {Id: "a"}, "y": {Id: "b"}}}}}
+	many := &gwpb.Result{
+		Result: &gwpb.Result_Refs{
+			Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{"x": {Id: "a"}, "y": {Id: "b"}}},
+		},
+	}
 	withoutDefinitions(many)
 	require.Equal(t, map[string]string{"x": "a", "y": "b"}, many.GetRefsDeprecated().GetRefs())
 }

@@ -84,7 +84,9 @@ type served struct {
 
 func serveBroker(t *testing.T, doc string) served {
 	t.Helper()
-	m := monitorOf(t, &fakeClient{opts: map[string]string{optionkeys.Source: "corp/policy-frontend:v1"}}, doc)
+	m := monitorOf(
+		t, &fakeClient{opts: map[string]string{optionkeys.Source: "corp/policy-frontend:v1"}}, doc,
+	)
 	d := &fakeDaemon{}
 	client := gwpb.NewLLBBridgeClient(d)
 	m.build.bridge = &bridge{LLBBridgeClient: client, raw: client}
@@ -95,7 +97,8 @@ func serveBroker(t *testing.T, doc string) served {
 	t.Cleanup(server.Stop)
 	conn, err := dial(theirs)
 	require.NoError(t, err)
-	t.Cleanup(func() { _, _ = conn.Close(), theirs.Close() }) // the client takes it with its first call
+	// The client takes the connection with its first call, and may never make one.
+	t.Cleanup(func() { _, _ = conn.Close(), theirs.Close() })
 	return served{LLBBridgeClient: gwpb.NewLLBBridgeClient(conn), conn: conn, broker: s, daemon: d}
 }
 
@@ -120,11 +123,15 @@ func TestABrokerRefusesWhatNobodyCanJudge(t *testing.T) {
 			return err
 		}, "busybox:latest"},
 		"a denied image that is looked up": {func(ctx context.Context, s served) error {
-			_, err := s.ResolveSourceMeta(ctx, &gwpb.ResolveSourceMetaRequest{Source: &pb.SourceOp{Identifier: "docker-image://docker.io/library/busybox:latest"}})
+			_, err := s.ResolveSourceMeta(ctx, &gwpb.ResolveSourceMetaRequest{
+				Source: &pb.SourceOp{Identifier: "docker-image://docker.io/library/busybox:latest"},
+			})
 			return err
 		}, "busybox:latest"},
-		"a denied image that is looked up in the old way": {func(ctx context.Context, s served) error {
-			_, err := s.ResolveImageConfig(ctx, &gwpb.ResolveImageConfigRequest{Ref: "docker.io/library/busybox:latest"})
+		"a denied image, looked up in the old way": {func(ctx context.Context, s served) error {
+			_, err := s.ResolveImageConfig(ctx, &gwpb.ResolveImageConfigRequest{
+				Ref: "docker.io/library/busybox:latest",
+			})
 			return err
 		}, "busybox:latest"},
 		"attestations": {func(ctx context.Context, s served) error {
@@ -150,25 +157,44 @@ func TestABrokerRefusesWhatNobodyCanJudge(t *testing.T) {
 			return err
 		}, "the daemon's own frontend dockerfile.v0"},
 		"a nested frontend that no rule allows": {func(ctx context.Context, s served) error {
-			_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "gateway.v0", FrontendOpt: map[string]string{"source": "evil/frontend"}})
+			_, err := s.Solve(ctx, &gwpb.SolveRequest{
+				Frontend:    "gateway.v0",
+				FrontendOpt: map[string]string{"source": "evil/frontend"},
+			})
 			return err
 		}, "no rule allows evil/frontend"},
 		"a nested frontend that is ourselves": {func(ctx context.Context, s served) error {
-			_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "gateway.v0", FrontendOpt: map[string]string{"source": "corp/policy-frontend:v1"}})
+			_, err := s.Solve(ctx, &gwpb.SolveRequest{
+				Frontend:    "gateway.v0",
+				FrontendOpt: map[string]string{"source": "corp/policy-frontend:v1"},
+			})
 			return err
 		}, "policy frontend"},
 		"a nested frontend behind a named context": {func(ctx context.Context, s served) error {
-			_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "gateway.v0", FrontendOpt: map[string]string{
-				"source": "docker/dockerfile:1", "context:DOCKER.io/docker/dockerfile:1::linux/amd64": "docker-image://evil/frontend",
-			}})
+			const context = "context:DOCKER.io/docker/dockerfile:1::linux/amd64"
+			_, err := s.Solve(ctx, &gwpb.SolveRequest{
+				Frontend: "gateway.v0",
+				FrontendOpt: map[string]string{
+					"source": "docker/dockerfile:1",
+					context:  "docker-image://evil/frontend",
+				},
+			})
 			return err
 		}, "named context"},
 		"cache of its own": {func(ctx context.Context, s served) error {
-			_, err := s.Solve(ctx, &gwpb.SolveRequest{Definition: &pb.Definition{}, CacheImports: []*gwpb.CacheOptionsEntry{{Type: "registry", Attrs: map[string]string{"ref": "evil/cache"}}}})
+			_, err := s.Solve(ctx, &gwpb.SolveRequest{
+				Definition: &pb.Definition{},
+				CacheImports: []*gwpb.CacheOptionsEntry{
+					{Type: "registry", Attrs: map[string]string{"ref": "evil/cache"}},
+				},
+			})
 			return err
 		}, "cache"},
 		"cache of its own for a nested frontend": {func(ctx context.Context, s served) error {
-			_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "gateway.v0", CacheImports: []*gwpb.CacheOptionsEntry{{Type: "registry"}}})
+			_, err := s.Solve(ctx, &gwpb.SolveRequest{
+				Frontend:     "gateway.v0",
+				CacheImports: []*gwpb.CacheOptionsEntry{{Type: "registry"}},
+			})
 			return err
 		}, "cache"},
 		"a reference to read that isn't its own": {func(ctx context.Context, s served) error {
@@ -188,23 +214,43 @@ func TestABrokerRefusesWhatNobodyCanJudge(t *testing.T) {
 			return err
 		}, "the reference other, which isn't its own"},
 		"a reference to mount that isn't its own": {func(ctx context.Context, s served) error {
-			_, err := s.NewContainer(ctx, &gwpb.NewContainerRequest{Mounts: []*pb.Mount{{Dest: "/", ResultID: "other"}}})
+			_, err := s.NewContainer(ctx, &gwpb.NewContainerRequest{
+				Mounts: []*pb.Mount{{Dest: "/", ResultID: "other"}},
+			})
 			return err
 		}, "the reference other, which isn't its own"},
 		"a reference to return that isn't its own": {func(ctx context.Context, s served) error {
-			_, err := s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "other"}}}})
+			_, err := s.Return(ctx, &gwpb.ReturnRequest{
+				Result: &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "other"}}},
+			})
 			return err
 		}, "the reference other, which isn't its own"},
-		"a reference to return in the old way that isn't its own": {func(ctx context.Context, s served) error {
-			_, err := s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "other"}}})
+		"another's reference, returned in the old way": {func(ctx context.Context, s served) error {
+			_, err := s.Return(ctx, &gwpb.ReturnRequest{
+				Result: &gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "other"}},
+			})
 			return err
 		}, "the reference other, which isn't its own"},
-		"references to return in the old way that aren't its own": {func(ctx context.Context, s served) error {
-			_, err := s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{Result: &gwpb.Result_RefsDeprecated{RefsDeprecated: &gwpb.RefMapDeprecated{Refs: map[string]string{"a": "other"}}}}})
+		"others' references, returned in the old way": {func(ctx context.Context, s served) error {
+			_, err := s.Return(ctx, &gwpb.ReturnRequest{
+				Result: &gwpb.Result{
+					Result: &gwpb.Result_RefsDeprecated{
+						RefsDeprecated: &gwpb.RefMapDeprecated{
+							Refs: map[string]string{"a": "other"},
+						},
+					},
+				},
+			})
 			return err
 		}, "the reference other, which isn't its own"},
 		"an attestation to return that isn't its own": {func(ctx context.Context, s served) error {
-			_, err := s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{Attestations: map[string]*gwpb.Attestations{"k": {Attestation: []*gwpb.Attestation{{Ref: &gwpb.Ref{Id: "other"}}}}}}})
+			_, err := s.Return(ctx, &gwpb.ReturnRequest{
+				Result: &gwpb.Result{
+					Attestations: map[string]*gwpb.Attestations{
+						"k": {Attestation: []*gwpb.Attestation{{Ref: &gwpb.Ref{Id: "other"}}}},
+					},
+				},
+			})
 			return err
 		}, "the reference other, which isn't its own"},
 		"a container to release that isn't its own": {func(ctx context.Context, s served) error {
@@ -235,7 +281,13 @@ func TestABrokerPassesOnWhatIsAllowed(t *testing.T) {
 	s := serveBroker(t, mediated)
 	ctx := t.Context()
 	def := marshalState(t, llb.Image("mirror.corp/base:1"))
-	own := []*gwpb.SolveRequest{{Definition: def, SourcePolicies: onlyImage(s.broker.monitor.inner.pinned()), ExporterAttr: []byte("{}")}}
+	own := []*gwpb.SolveRequest{
+		{
+			Definition:     def,
+			SourcePolicies: onlyImage(s.broker.monitor.inner.pinned()),
+			ExporterAttr:   []byte("{}"),
+		},
+	}
 	resp, err := s.Solve(ctx, own[0])
 	require.NoError(t, err)
 	require.Equal(t, "solved", resp.Ref)
@@ -248,14 +300,28 @@ func TestABrokerPassesOnWhatIsAllowed(t *testing.T) {
 	require.NotEmpty(t, want)
 	unmark(want)
 	unmark(passed.SourcePolicies)
-	require.True(t, proto.Equal(&gwpb.SolveRequest{Definition: def, AllowResultReturn: true, SourcePolicies: want}, passed), "its own source policies are replaced: %v", passed.SourcePolicies)
+	require.True(
+		t,
+		proto.Equal(
+			&gwpb.SolveRequest{Definition: def, AllowResultReturn: true, SourcePolicies: want},
+			passed,
+		),
+		"its own source policies are replaced: %v", passed.SourcePolicies,
+	)
 
 	_, err = s.ReadFile(ctx, &gwpb.ReadFileRequest{Ref: "solved"})
 	require.NoError(t, err)
 
-	resp, err = s.Solve(ctx, &gwpb.SolveRequest{Definition: def, AllowResultReturn: true, AllowResultArrayRef: true})
+	resp, err = s.Solve(ctx, &gwpb.SolveRequest{
+		Definition:          def,
+		AllowResultReturn:   true,
+		AllowResultArrayRef: true,
+	})
 	require.NoError(t, err)
-	require.True(t, proto.Equal(&gwpb.Ref{Id: "solved", Def: def}, resp.Result.GetRef()), "what it is made of need not cross the connection twice")
+	require.True(
+		t, proto.Equal(&gwpb.Ref{Id: "solved", Def: def}, resp.Result.GetRef()),
+		"what it is made of need not cross the connection twice",
+	)
 	require.NoError(t, s.broker.monitor.refused())
 }
 
@@ -263,9 +329,15 @@ func TestABrokerReplacesTheSourcePoliciesOfALookup(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
 	op := &pb.SourceOp{Identifier: "docker-image://mirror.corp/base:1"}
-	_, err := s.ResolveSourceMeta(t.Context(), &gwpb.ResolveSourceMetaRequest{Source: op, SourcePolicies: onlyImage(s.broker.monitor.inner.pinned())})
+	_, err := s.ResolveSourceMeta(t.Context(), &gwpb.ResolveSourceMetaRequest{
+		Source:         op,
+		SourcePolicies: onlyImage(s.broker.monitor.inner.pinned()),
+	})
 	require.NoError(t, err)
-	_, err = s.ResolveImageConfig(t.Context(), &gwpb.ResolveImageConfigRequest{Ref: "mirror.corp/base:1", SourcePolicies: onlyImage(s.broker.monitor.inner.pinned())})
+	_, err = s.ResolveImageConfig(t.Context(), &gwpb.ResolveImageConfigRequest{
+		Ref:            "mirror.corp/base:1",
+		SourcePolicies: onlyImage(s.broker.monitor.inner.pinned()),
+	})
 	require.NoError(t, err)
 	want, err := s.broker.monitor.source(t.Context(), op)
 	require.NoError(t, err)
@@ -274,11 +346,15 @@ func TestABrokerReplacesTheSourcePoliciesOfALookup(t *testing.T) {
 	meta, ok := s.daemon.passed[0].(*gwpb.ResolveSourceMetaRequest)
 	require.True(t, ok)
 	unmark(meta.SourcePolicies)
-	require.True(t, proto.Equal(&gwpb.ResolveSourceMetaRequest{Source: op, SourcePolicies: want}, meta))
+	require.True(t, proto.Equal(
+		&gwpb.ResolveSourceMetaRequest{Source: op, SourcePolicies: want}, meta,
+	))
 	config, ok := s.daemon.passed[1].(*gwpb.ResolveImageConfigRequest)
 	require.True(t, ok)
 	unmark(config.SourcePolicies)
-	require.True(t, proto.Equal(&gwpb.ResolveImageConfigRequest{Ref: "mirror.corp/base:1", SourcePolicies: want}, config))
+	require.True(t, proto.Equal(
+		&gwpb.ResolveImageConfigRequest{Ref: "mirror.corp/base:1", SourcePolicies: want}, config,
+	))
 }
 
 func TestABrokerAnswersNothingAfterARefusal(t *testing.T) {
@@ -287,7 +363,9 @@ func TestABrokerAnswersNothingAfterARefusal(t *testing.T) {
 	ctx := t.Context()
 	_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "dockerfile.v0"})
 	require.ErrorContains(t, err, "it asks for the daemon's own frontend dockerfile.v0")
-	_, err = s.Solve(ctx, &gwpb.SolveRequest{Definition: marshalState(t, llb.Image("mirror.corp/base:1"))})
+	_, err = s.Solve(ctx, &gwpb.SolveRequest{
+		Definition: marshalState(t, llb.Image("mirror.corp/base:1")),
+	})
 	require.ErrorContains(t, err, "dockerfile.v0")
 	require.Empty(t, s.daemon.passed)
 	_, err = s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{}})
@@ -306,6 +384,9 @@ func TestABrokerHidesWhatIsNewerThanThisProgram(t *testing.T) {
 func TestABrokerDoesNotKnowNewerCalls(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
-	err := s.conn.Invoke(t.Context(), "/moby.buildkit.v1.frontend.LLBBridge/Newer", &gwpb.PingRequest{}, &gwpb.PongResponse{})
+	err := s.conn.Invoke(
+		t.Context(), "/moby.buildkit.v1.frontend.LLBBridge/Newer", &gwpb.PingRequest{},
+		&gwpb.PongResponse{},
+	)
 	require.Equal(t, codes.Unimplemented, status.Code(err))
 }

@@ -67,11 +67,17 @@ func TestTheFrontendThatIsAskedForIsRunPinnedByItsDigest(t *testing.T) {
 			cmdline: "docker/dockerfile:1 --debug x",
 		},
 		"BUILDKIT_SYNTAX that names us and then the inner frontend": {
-			opts:    map[string]string{"cmdline": selfRef + " docker/dockerfile:1", "build-arg:BUILDKIT_SYNTAX": selfRef + " docker/dockerfile:1"},
+			opts: map[string]string{
+				"cmdline":                   selfRef + " docker/dockerfile:1",
+				"build-arg:BUILDKIT_SYNTAX": selfRef + " docker/dockerfile:1",
+			},
 			cmdline: "docker/dockerfile:1",
 		},
 		"BUILDKIT_SYNTAX that names the inner frontend": {
-			opts:    map[string]string{"cmdline": selfRef, "build-arg:BUILDKIT_SYNTAX": "docker/dockerfile:1"},
+			opts: map[string]string{
+				"cmdline":                   selfRef,
+				"build-arg:BUILDKIT_SYNTAX": "docker/dockerfile:1",
+			},
 			cmdline: "docker/dockerfile:1",
 		},
 		"the build file's line when BUILDKIT_SYNTAX is us": {
@@ -111,22 +117,35 @@ func TestTheFrontendThatIsAskedForIsRunPinnedByItsDigest(t *testing.T) {
 			require.Len(t, c.solved, 1)
 			got := c.solved[0]
 			require.Equal(t, "gateway.v0", got.Frontend)
-			require.Equal(t, "registry.corp/policy-frontend:inner-1111111111111111", got.FrontendOpt["source"])
+			require.Equal(
+				t, "registry.corp/policy-frontend:inner-1111111111111111",
+				got.FrontendOpt["source"],
+			)
 			require.Equal(t, tc.cmdline, got.FrontendOpt["cmdline"])
-			require.Equal(t, "docker-image://docker.io/docker/dockerfile:1@"+digestOne.String(), got.FrontendOpt["context:"+got.FrontendOpt["source"]])
-			require.NotContains(t, got.FrontendOpt, "context:"+selfRef, "a build file may be FROM us")
+			require.Equal(
+				t, "docker-image://docker.io/docker/dockerfile:1@"+digestOne.String(),
+				got.FrontendOpt["context:"+got.FrontendOpt["source"]],
+			)
+			require.NotContains(
+				t, got.FrontendOpt, "context:"+selfRef, "a build file may be FROM us",
+			)
 			require.Contains(t, got.FrontendInputs, "base")
-			require.Equal(t, []string{"docker-image://docker.io/docker/dockerfile:1@" + digestOne.String()}, c.pinned)
+			require.Equal(
+				t, []string{"docker-image://docker.io/docker/dockerfile:1@" + digestOne.String()},
+				c.pinned,
+			)
 		})
 	}
 }
 
 func TestTheInnerFrontendGetsTheClientsOptionsWithoutOurs(t *testing.T) {
 	opts := map[string]string{
-		"build-arg:FOO": "bar", "platform": "linux/arm64", "unknown-key": "x", "frontend.caps": "moby.buildkit.frontend.inputs",
-		"context:base": "docker-image://busybox", "requestid": "frontend.outline",
-		"build-arg:BUILDKIT_SYNTAX":           selfRef,
-		"build-arg:POLICY_FRONTEND_POLICY":    "version: 1\nfrontends: [{name: all, match: ['**']}]\n",
+		"build-arg:FOO": "bar", "platform": "linux/arm64", "unknown-key": "x",
+		"frontend.caps": "moby.buildkit.frontend.inputs",
+		"context:base":  "docker-image://busybox", "requestid": "frontend.outline",
+		"build-arg:BUILDKIT_SYNTAX": selfRef,
+		"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nfrontends: [{name: all, match: " +
+			"['**']}]\n",
 		"build-arg:POLICY_FRONTEND_POLICY_ID": "typo",
 	}
 	c := newFake(t, "# syntax=docker/dockerfile:1\n", opts)
@@ -135,8 +154,9 @@ func TestTheInnerFrontendGetsTheClientsOptionsWithoutOurs(t *testing.T) {
 	require.NoError(t, err)
 	source := c.solved[0].FrontendOpt["source"]
 	require.Equal(t, map[string]string{
-		"build-arg:FOO": "bar", "platform": "linux/arm64", "unknown-key": "x", "frontend.caps": "moby.buildkit.frontend.inputs",
-		"context:base": "docker-image://busybox", "requestid": "frontend.outline",
+		"build-arg:FOO": "bar", "platform": "linux/arm64", "unknown-key": "x",
+		"frontend.caps": "moby.buildkit.frontend.inputs",
+		"context:base":  "docker-image://busybox", "requestid": "frontend.outline",
 		"source": source, "cmdline": "docker/dockerfile:1",
 		"context:" + source: "docker-image://docker.io/docker/dockerfile:1@" + digestOne.String(),
 	}, c.solved[0].FrontendOpt)
@@ -174,31 +194,172 @@ func TestNothingRunsThatIsRefused(t *testing.T) {
 		old       bool
 		want      string
 	}{
-		"a repository that no rule names":                  {file: "# syntax=evil/dockerfile:1\n", want: "default: no rule allows evil/dockerfile:1"},
-		"BUILDKIT_SYNTAX beside a cmdline that is allowed": {opts: map[string]string{"cmdline": selfRef + " docker/dockerfile:1", "build-arg:BUILDKIT_SYNTAX": "evil/dockerfile:1"}, want: "default: no rule allows evil/dockerfile:1"},
-		"ourselves":                          {opts: map[string]string{"cmdline": selfRef + " registry.corp/policy-frontend:other"}, want: "builtin: it asks the policy frontend to run itself (registry.corp/policy-frontend): name the frontend to run instead"},
-		"a named context over our reference": {file: syntax, opts: map[string]string{"context:" + selfRef: "docker-image://evil/dockerfile:1"}, want: `builtin: the named context "registry.corp/policy-frontend:v1" would replace the policy frontend (registry.corp/policy-frontend): build without it, or give it another name`},
-		"a named context over our reference for a platform":    {file: syntax, opts: map[string]string{"context:" + selfRef + "::linux/amd64": "docker-image://evil/dockerfile:1"}, want: `builtin: the named context "registry.corp/policy-frontend:v1" would replace the policy frontend (registry.corp/policy-frontend): build without it, or give it another name`},
-		"a named context over our reference written otherwise": {file: syntax, opts: map[string]string{"context:REGISTRY.corp:443/policy-frontend:v1": "docker-image://evil/dockerfile:1"}, want: `builtin: the named context "REGISTRY.corp:443/policy-frontend:v1" would replace the policy frontend (registry.corp/policy-frontend): build without it, or give it another name`},
-		"an image that a client's source policy converts":      {file: syntax, convert: convert("docker-image://docker.io/docker/dockerfile*", "docker-image://docker.io/evil/dockerfile:1", nil), want: `builtin: no source policy of the client may replace its image: source "docker-image://docker.io/evil/dockerfile:1" denied by policy: source denied by policy`},
-		"an image that is converted only once it is pinned":    {file: syntax, convert: convert("*@sha256:*", "docker-image://docker.io/evil/dockerfile:1", nil), want: `builtin: no source policy of the client may replace its image: source "docker-image://docker.io/evil/dockerfile:1" denied by policy: source denied by policy`},
-		"an image of which a conversion cuts layers off":       {file: syntax, convert: convert(pinnedOne, pinnedOne, map[string]string{"image.layerlimit": "1"}), want: `builtin: no source policy of the client may replace its image: source "docker-image://docker.io/docker/dockerfile:1@sha256:1111111111111111111111111111111111111111111111111111111111111111" denied by policy: source denied by policy`},
-		"a tag that the registry does not have":                {file: "# syntax=docker/dockerfile:1.99\n", want: "builtin: its image can't be read: docker-image://docker.io/docker/dockerfile:1.99: not found"},
-		"a frontend on a daemon that resolves without a guard": {file: syntax, old: true, want: "builtin: this BuildKit can't resolve a frontend under a source policy; use v0.14 or later: requested experimental feature source.metaresolver (source meta resolver) is not supported by build server, please update "},
-		"a digest on a daemon that resolves without a guard":   {file: "# syntax=docker/dockerfile@" + string(digestOne) + "\n", doc: "version: 1\nfrontends: [{match: [docker/dockerfile]}]\n", old: true, want: "builtin: this BuildKit can't resolve a frontend under a source policy; use v0.14 or later: requested experimental feature source.metaresolver (source meta resolver) is not supported by build server, please update "},
-		"any frontend when the image holds no policy":          {file: syntax, noPolicy: true, want: "builtin: this policy frontend image holds no policy: add one as DIR/policy.yaml (FROM this image, COPY policy.yaml DIR/policy.yaml)"},
-		"any frontend when the image's policy is broken":       {file: syntax, doc: "version: 1\nfrontend: []\n", want: "builtin: the policy of this image, in DIR, is broken; tell its maintainer:\npolicy.yaml:2:1: unknown field \"frontend\"; did you mean \"frontends\"?"},
-		"any frontend when the overlay is broken":              {file: syntax, opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nfoo: 1\n"}, want: "builtin: the policy sent as build-arg POLICY_FRONTEND_POLICY can't be used:\nPOLICY_FRONTEND_POLICY:2:1: unknown field \"foo\""},
-		"any frontend when the overlay is empty":               {file: syntax, opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": ""}, want: "builtin: the policy sent as build-arg POLICY_FRONTEND_POLICY can't be used:\nPOLICY_FRONTEND_POLICY: the document is empty; a policy begins with version: 1"},
-		"a frontend that the overlay does not allow":           {file: syntax, opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nid: team\n"}, want: "default: the overlay decided: no rule allows docker/dockerfile:1"},
-		"any overlay when the policy takes none":               {file: syntax, doc: corpPolicy + "overlay: {accept: none}\n", opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nid: team\n"}, want: `builtin: the policy "corp-ci" accepts no overlay (overlay: {accept: none}); build without one`},
-		"a directive that is no reference":                     {file: "# syntax=docker/dockerfile:1@sha256:12\n", want: `builtin: "docker/dockerfile:1@sha256:12" is not an image reference: invalid reference format`},
-		"a build that asks for nothing, and no default":        {file: "FROM scratch\n", want: "builtin: the build asks for no frontend: begin the build file with `# syntax=REFERENCE`, or set BUILDKIT_SYNTAX to the policy frontend's reference, a space, and REFERENCE"},
-		"a build without a file and without a directive":       {want: "builtin: the build asks for no frontend: begin the build file with `# syntax=REFERENCE`, or set BUILDKIT_SYNTAX to the policy frontend's reference, a space, and REFERENCE (the build file could not be read: failed to read dockerfile: open Dockerfile: no such file or directory)"},
-		"arguments that never end":                             {opts: map[string]string{"cmdline": selfRef + " docker/dockerfile:1 " + strings.Repeat("x", 5000)}, want: "builtin: the directive has 5020 bytes, more than 4096"},
-		"arguments with control characters":                    {opts: map[string]string{"cmdline": selfRef + " docker/dockerfile:1 \x1b[2J"}, want: "builtin: the directive \"docker/dockerfile:1 \\x1b[2J\" has characters that can't be printed"},
-		"a named context over us on an IPv6 host":              {file: syntax, opts: map[string]string{"source": "[::1]:5000/policy-frontend:v1", "context:[::1]:5000/policy-frontend:v1::linux/s390x": "docker-image://x"}, want: `builtin: the named context "[::1]:5000/policy-frontend:v1" would replace the policy frontend ([::1]:5000/policy-frontend): build without it, or give it another name`},
-		"a source option that is no reference":                 {file: syntax, opts: map[string]string{"source": "::"}, want: `builtin: the source option :: isn't a reference of the policy frontend: "::" is not an image reference: invalid reference format`},
+		"a repository that no rule names": {
+			file: "# syntax=evil/dockerfile:1\n",
+			want: "default: no rule allows evil/dockerfile:1",
+		},
+		"BUILDKIT_SYNTAX beside a cmdline that is allowed": {
+			opts: map[string]string{
+				"cmdline":                   selfRef + " docker/dockerfile:1",
+				"build-arg:BUILDKIT_SYNTAX": "evil/dockerfile:1",
+			},
+			want: "default: no rule allows evil/dockerfile:1",
+		},
+		"ourselves": {
+			opts: map[string]string{"cmdline": selfRef + " registry.corp/policy-frontend:other"},
+			want: "builtin: it asks the policy frontend to run itself " +
+				"(registry.corp/policy-frontend): name the frontend to run instead",
+		},
+		"a named context over our reference": {
+			file: syntax,
+			opts: map[string]string{"context:" + selfRef: "docker-image://evil/dockerfile:1"},
+			want: `builtin: the named context "registry.corp/policy-frontend:v1" would replace ` +
+				`the policy frontend (registry.corp/policy-frontend): build without it, or give ` +
+				`it another name`,
+		},
+		"a named context over our reference for a platform": {
+			file: syntax,
+			opts: map[string]string{
+				"context:" + selfRef + "::linux/amd64": "docker-image://evil/dockerfile:1",
+			},
+			want: `builtin: the named context "registry.corp/policy-frontend:v1" would replace ` +
+				`the policy frontend (registry.corp/policy-frontend): build without it, or give ` +
+				`it another name`,
+		},
+		"a named context over our reference written otherwise": {
+			file: syntax,
+			opts: map[string]string{
+				"context:REGISTRY.corp:443/policy-frontend:v1": "docker-image://evil/dockerfile:1",
+			},
+			want: `builtin: the named context "REGISTRY.corp:443/policy-frontend:v1" would ` +
+				`replace the policy frontend (registry.corp/policy-frontend): build without it, ` +
+				`or give it another name`,
+		},
+		"an image that a client's source policy converts": {
+			file: syntax,
+			convert: convert(
+				"docker-image://docker.io/docker/dockerfile*",
+				"docker-image://docker.io/evil/dockerfile:1", nil,
+			),
+			want: `builtin: no source policy of the client may replace its image: source ` +
+				`"docker-image://docker.io/evil/dockerfile:1" denied by policy: source denied by ` +
+				`policy`,
+		},
+		"an image that is converted only once it is pinned": {
+			file:    syntax,
+			convert: convert("*@sha256:*", "docker-image://docker.io/evil/dockerfile:1", nil),
+			want: `builtin: no source policy of the client may replace its image: source ` +
+				`"docker-image://docker.io/evil/dockerfile:1" denied by policy: source denied by ` +
+				`policy`,
+		},
+		"an image of which a conversion cuts layers off": {
+			file:    syntax,
+			convert: convert(pinnedOne, pinnedOne, map[string]string{"image.layerlimit": "1"}),
+			want: `builtin: no source policy of the client may replace its image: source ` +
+				`"` + pinnedOne + `" denied by policy: source denied by policy`,
+		},
+		"a tag that the registry does not have": {
+			file: "# syntax=docker/dockerfile:1.99\n",
+			want: "builtin: its image can't be read: " +
+				"docker-image://docker.io/docker/dockerfile:1.99: not found",
+		},
+		"a frontend on a daemon that resolves without a guard": {
+			file: syntax,
+			old:  true,
+			want: "builtin: this BuildKit can't resolve a frontend under a source policy; use " +
+				"v0.14 or later: requested experimental feature source.metaresolver (source meta " +
+				"resolver) is not supported by build server, please update ",
+		},
+		"a digest on a daemon that resolves without a guard": {
+			file: "# syntax=docker/dockerfile@" + string(digestOne) + "\n",
+			doc:  "version: 1\nfrontends: [{match: [docker/dockerfile]}]\n",
+			old:  true,
+			want: "builtin: this BuildKit can't resolve a frontend under a source policy; use " +
+				"v0.14 or later: requested experimental feature source.metaresolver (source meta " +
+				"resolver) is not supported by build server, please update ",
+		},
+		"any frontend when the image holds no policy": {
+			file:     syntax,
+			noPolicy: true,
+			want: "builtin: this policy frontend image holds no policy: add one as " +
+				"DIR/policy.yaml (FROM this image, COPY policy.yaml DIR/policy.yaml)",
+		},
+		"any frontend when the image's policy is broken": {
+			file: syntax,
+			doc:  "version: 1\nfrontend: []\n",
+			want: "builtin: the policy of this image, in DIR, is broken; tell its " +
+				"maintainer:\npolicy.yaml:2:1: unknown field \"frontend\"; did you mean " +
+				"\"frontends\"?",
+		},
+		"any frontend when the overlay is broken": {
+			file: syntax,
+			opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nfoo: 1\n"},
+			want: "builtin: the policy sent as build-arg POLICY_FRONTEND_POLICY can't be " +
+				"used:\nPOLICY_FRONTEND_POLICY:2:1: unknown field \"foo\"",
+		},
+		"any frontend when the overlay is empty": {
+			file: syntax,
+			opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": ""},
+			want: "builtin: the policy sent as build-arg POLICY_FRONTEND_POLICY can't be " +
+				"used:\nPOLICY_FRONTEND_POLICY: the document is empty; a policy begins with " +
+				"version: 1",
+		},
+		"a frontend that the overlay does not allow": {
+			file: syntax,
+			opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nid: team\n"},
+			want: "default: the overlay decided: no rule allows docker/dockerfile:1",
+		},
+		"any overlay when the policy takes none": {
+			file: syntax,
+			doc:  corpPolicy + "overlay: {accept: none}\n",
+			opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nid: team\n"},
+			want: `builtin: the policy "corp-ci" accepts no overlay (overlay: {accept: none}); ` +
+				`build without one`,
+		},
+		"a directive that is no reference": {
+			file: "# syntax=docker/dockerfile:1@sha256:12\n",
+			want: `builtin: "docker/dockerfile:1@sha256:12" is not an image reference: invalid ` +
+				`reference format`,
+		},
+		"a build that asks for nothing, and no default": {
+			file: "FROM scratch\n",
+			want: "builtin: the build asks for no frontend: begin the build file with `# " +
+				"syntax=REFERENCE`, or set BUILDKIT_SYNTAX to the policy frontend's reference, a " +
+				"space, and REFERENCE",
+		},
+		"a build without a file and without a directive": {
+			want: "builtin: the build asks for no frontend: begin the build file with `# " +
+				"syntax=REFERENCE`, or set BUILDKIT_SYNTAX to the policy frontend's reference, a " +
+				"space, and REFERENCE (the build file could not be read: failed to read " +
+				"dockerfile: open Dockerfile: no such file or directory)",
+		},
+		"arguments that never end": {
+			opts: map[string]string{
+				"cmdline": selfRef + " docker/dockerfile:1 " + strings.Repeat("x", 5000),
+			},
+			want: "builtin: the directive has 5020 bytes, more than 4096",
+		},
+		"arguments with control characters": {
+			opts: map[string]string{"cmdline": selfRef + " docker/dockerfile:1 \x1b[2J"},
+			want: "builtin: the directive \"docker/dockerfile:1 \\x1b[2J\" has characters that " +
+				"can't be printed",
+		},
+		"a named context over us on an IPv6 host": {
+			file: syntax,
+			opts: map[string]string{
+				"source": "[::1]:5000/policy-frontend:v1",
+				"context:[::1]:5000/policy-frontend:v1::linux/s390x": "docker-image://x",
+			},
+			want: `builtin: the named context "[::1]:5000/policy-frontend:v1" would replace the ` +
+				`policy frontend ([::1]:5000/policy-frontend): build without it, or give it ` +
+				`another name`,
+		},
+		"a source option that is no reference": {
+			file: syntax,
+			opts: map[string]string{"source": "::"},
+			want: `builtin: the source option :: isn't a reference of the policy frontend: "::" ` +
+				`is not an image reference: invalid reference format`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newFake(t, tc.file, tc.opts)
@@ -238,13 +399,17 @@ func TestADigestBesideATagIsJudgedByWhatTheTagPointsTo(t *testing.T) {
 // The gateway must find our named context under the key that standIn makes.
 func TestTheNamedContextIsWhereTheGatewayLooks(t *testing.T) {
 	for _, source := range []string{
-		"policy-frontend", "policy-frontend:latest", "corp/policy-frontend:v1", "docker.io/library/policy-frontend",
-		"localhost:5000/policy-frontend", "[::1]:5000/policy-frontend:v1", "registry.corp/a/b:v1@" + digestOne.String(), "registry.corp/a/b@" + digestOne.String(),
+		"policy-frontend", "policy-frontend:latest", "corp/policy-frontend:v1",
+		"docker.io/library/policy-frontend", "localhost:5000/policy-frontend",
+		"[::1]:5000/policy-frontend:v1", "registry.corp/a/b:v1@" + digestOne.String(),
+		"registry.corp/a/b@" + digestOne.String(),
 	} {
 		t.Run(source, func(t *testing.T) {
 			name, err := standIn(source, digestOne)
 			require.NoError(t, err)
-			dc, err := dockerui.NewClient(&fakeClient{opts: map[string]string{"context:" + name: "docker-image://inner"}})
+			dc, err := dockerui.NewClient(&fakeClient{
+				opts: map[string]string{"context:" + name: "docker-image://inner"},
+			})
 			require.NoError(t, err)
 			nc, err := dc.NamedContext(name, dockerui.ContextOpt{})
 			require.NoError(t, err)
@@ -259,7 +424,11 @@ func TestOptionsThatTheGatewayDerivesAreNotTakenForTheClients(t *testing.T) {
 		"build-arg:BUILDKIT_SANDBOX_HOSTNAME": "box", "hostname": "box",
 		"build-arg:BUILDKIT_MULTI_PLATFORM": "1", "multi-platform": "true",
 	})
-	_, err := run(t, c, "version: 1\nfrontends:\n  - match: [docker/dockerfile]\n    options: {strip: [\"build-arg:BUILDKIT_SANDBOX_*\"], only: [\"build-arg:*\", multi-platform]}\n")
+	_, err := run(
+		t, c,
+		"version: 1\nfrontends:\n  - match: [docker/dockerfile]\n    options: {strip: "+
+			"[\"build-arg:BUILDKIT_SANDBOX_*\"], only: [\"build-arg:*\", multi-platform]}\n",
+	)
 	require.NoError(t, err)
 	require.NotContains(t, c.solved[0].FrontendOpt, "hostname")
 	require.NotContains(t, c.solved[0].FrontendOpt, "build-arg:BUILDKIT_SANDBOX_HOSTNAME")

@@ -17,12 +17,40 @@ func TestADenialPointsAtTheLineThatAsked(t *testing.T) {
 		line int32
 		by   string
 	}{
-		"directive of the file":                        {file: "#!/bin/x\n# syntax=evil/x\n", line: 2, by: "line 2 of Dockerfile"},
-		"directive that BuildKit passed as cmdline":    {file: "# syntax=" + selfRef + " evil/x\n", opts: map[string]string{"cmdline": selfRef + " evil/x"}, line: 1, by: "line 1 of Dockerfile"},
-		"JSON directive":                               {file: `{"syntax":"evil/x"}`, line: 1, by: "line 1 of Dockerfile"},
-		"BUILDKIT_SYNTAX":                              {file: "# syntax=docker/dockerfile:1\n", opts: map[string]string{"cmdline": selfRef, "build-arg:BUILDKIT_SYNTAX": "evil/x"}, by: "the build-arg BUILDKIT_SYNTAX"},
-		"BUILDKIT_SYNTAX that BuildKit passed as well": {file: "# syntax=docker/dockerfile:1\n", opts: map[string]string{"cmdline": selfRef + " evil/x", "build-arg:BUILDKIT_SYNTAX": selfRef + " evil/x"}, by: "the build-arg BUILDKIT_SYNTAX"},
-		"a cmdline that no file has":                   {file: "# syntax=docker/dockerfile:1\n", opts: map[string]string{"cmdline": selfRef + " evil/x"}, by: "the cmdline option"},
+		"directive of the file": {
+			file: "#!/bin/x\n# syntax=evil/x\n",
+			line: 2,
+			by:   "line 2 of Dockerfile",
+		},
+		"directive that BuildKit passed as cmdline": {
+			file: "# syntax=" + selfRef + " evil/x\n",
+			opts: map[string]string{"cmdline": selfRef + " evil/x"},
+			line: 1,
+			by:   "line 1 of Dockerfile",
+		},
+		"JSON directive": {
+			file: `{"syntax":"evil/x"}`,
+			line: 1,
+			by:   "line 1 of Dockerfile",
+		},
+		"BUILDKIT_SYNTAX": {
+			file: "# syntax=docker/dockerfile:1\n",
+			opts: map[string]string{"cmdline": selfRef, "build-arg:BUILDKIT_SYNTAX": "evil/x"},
+			by:   "the build-arg BUILDKIT_SYNTAX",
+		},
+		"BUILDKIT_SYNTAX that BuildKit passed as well": {
+			file: "# syntax=docker/dockerfile:1\n",
+			opts: map[string]string{
+				"cmdline":                   selfRef + " evil/x",
+				"build-arg:BUILDKIT_SYNTAX": selfRef + " evil/x",
+			},
+			by: "the build-arg BUILDKIT_SYNTAX",
+		},
+		"a cmdline that no file has": {
+			file: "# syntax=docker/dockerfile:1\n",
+			opts: map[string]string{"cmdline": selfRef + " evil/x"},
+			by:   "the cmdline option",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := run(t, newFake(t, tc.file, tc.opts), corpPolicy)
@@ -77,8 +105,15 @@ func TestThePolicySubrequestAnswersAndRunsNothing(t *testing.T) {
 }
 
 func TestAnOptionThatIsRemovedCantWriteToATerminal(t *testing.T) {
-	c := newFake(t, "# syntax=docker/dockerfile:1\n", map[string]string{"requestid": PolicySubrequest, "build-arg:\x1b[2J": "x"})
-	res, err := run(t, c, "version: 1\nfrontends:\n  - match: [docker/dockerfile]\n    options: {strip: [\"build-arg:*\"]}\n")
+	c := newFake(t, "# syntax=docker/dockerfile:1\n", map[string]string{
+		"requestid":         PolicySubrequest,
+		"build-arg:\x1b[2J": "x",
+	})
+	res, err := run(
+		t, c,
+		"version: 1\nfrontends:\n  - match: [docker/dockerfile]\n    options: {strip: "+
+			"[\"build-arg:*\"]}\n",
+	)
 	require.NoError(t, err)
 	require.Contains(t, string(res.Metadata["result.txt"]), `removes:  "build-arg:\x1b[2J"`)
 }

@@ -29,7 +29,7 @@ type fakeClient struct {
 	opts      map[string]string
 	file      string
 	tags      map[string]digest.Digest // "docker.io/docker/dockerfile:1" → digest
-	convert   *sourcepolicy.Engine     // a client's source policy, run after the guard as the daemon does
+	convert   *sourcepolicy.Engine     // a client's source policy; as in the daemon, it runs last
 	oldDaemon bool
 	broken    error // of the registry
 
@@ -42,10 +42,18 @@ type fakeClient struct {
 func (f *fakeClient) BuildOpts() client.BuildOpts {
 	caps, llbCaps := gwpb.Caps.All(), pb.Caps.All()
 	if f.oldDaemon {
-		caps = slices.DeleteFunc(caps, func(c *apicapspb.APICap) bool { return c.ID == string(gwpb.CapSourceMetaResolver) })
-		llbCaps = slices.DeleteFunc(llbCaps, func(c *apicapspb.APICap) bool { return c.ID == string(pb.CapSourceGitChecksum) })
+		caps = slices.DeleteFunc(caps, func(c *apicapspb.APICap) bool {
+			return c.ID == string(gwpb.CapSourceMetaResolver)
+		})
+		llbCaps = slices.DeleteFunc(llbCaps, func(c *apicapspb.APICap) bool {
+			return c.ID == string(pb.CapSourceGitChecksum)
+		})
 	}
-	return client.BuildOpts{Opts: f.opts, Caps: gwpb.Caps.CapSet(caps), LLBCaps: pb.Caps.CapSet(llbCaps)}
+	return client.BuildOpts{
+		Opts:    f.opts,
+		Caps:    gwpb.Caps.CapSet(caps),
+		LLBCaps: pb.Caps.CapSet(llbCaps),
+	}
 }
 
 func (f *fakeClient) Inputs(context.Context) (map[string]llb.State, error) {
@@ -99,7 +107,10 @@ func (f *fakeClient) ResolveSourceMetadata(
 	if !ok {
 		return nil, fmt.Errorf("%s: not found", op.Identifier)
 	}
-	return &sourceresolver.MetaResponse{Op: op, Image: &sourceresolver.ResolveImageResponse{Digest: d, Config: []byte("{}")}}, nil
+	return &sourceresolver.MetaResponse{
+		Op:    op,
+		Image: &sourceresolver.ResolveImageResponse{Digest: d, Config: []byte("{}")},
+	}, nil
 }
 
 func (f *fakeClient) Solve(ctx context.Context, req client.SolveRequest) (*client.Result, error) {
@@ -132,7 +143,8 @@ type fakeFile struct {
 }
 
 func (r fakeFile) StatFile(_ context.Context, req client.StatRequest) (*fstypes.Stat, error) {
-	if _, err := r.ReadFile(context.Background(), client.ReadRequest{Filename: req.Path}); err != nil {
+	_, err := r.ReadFile(context.Background(), client.ReadRequest{Filename: req.Path})
+	if err != nil {
 		return nil, err
 	}
 	return &fstypes.Stat{Size: int64(len(r.data))}, nil
@@ -147,8 +159,12 @@ func (r fakeFile) ReadFile(_ context.Context, req client.ReadRequest) ([]byte, e
 
 const (
 	selfRef   = "registry.corp/policy-frontend:v1"
-	digestOne = digest.Digest("sha256:1111111111111111111111111111111111111111111111111111111111111111")
-	digestTwo = digest.Digest("sha256:2222222222222222222222222222222222222222222222222222222222222222")
+	digestOne = digest.Digest(
+		"sha256:1111111111111111111111111111111111111111111111111111111111111111",
+	)
+	digestTwo = digest.Digest(
+		"sha256:2222222222222222222222222222222222222222222222222222222222222222",
+	)
 )
 
 // newFake returns a daemon that knows docker/dockerfile:1 (digestOne) and

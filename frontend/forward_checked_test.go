@@ -57,17 +57,32 @@ func TestAForwardedResultIsHeldToWhatWasJudged(t *testing.T) {
 	one, two := refOf(t, "one", "mirror.corp/a:1"), refOf(t, "two", "mirror.corp/b:1")
 	config := []byte(`{"config":{"User":"app"}}`)
 	inner := &gwpb.Result{
-		Result:   &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{"linux/amd64": one, "linux/arm64": two, "empty": {}}}},
-		Metadata: map[string][]byte{"containerimage.config/linux/amd64": config, "containerimage.config/linux/arm64": config, "refs.platforms": []byte(`{"Platforms":[{"ID":"linux/amd64"},{"ID":"linux/arm64"}]}`)},
-		Attestations: map[string]*gwpb.Attestations{"linux/amd64": {Attestation: []*gwpb.Attestation{
-			{Ref: refOf(t, "scan", "mirror.corp/scanner:1")}, {},
-		}}},
+		Result: &gwpb.Result_Refs{
+			Refs: &gwpb.RefMap{
+				Refs: map[string]*gwpb.Ref{"linux/amd64": one, "linux/arm64": two, "empty": {}},
+			},
+		},
+		Metadata: map[string][]byte{
+			"containerimage.config/linux/amd64": config,
+			"containerimage.config/linux/arm64": config,
+			"refs.platforms": []byte(
+				`{"Platforms":[{"ID":"linux/amd64"},{"ID":"linux/arm64"}]}`,
+			),
+		},
+		Attestations: map[string]*gwpb.Attestations{
+			"linux/amd64": {Attestation: []*gwpb.Attestation{
+				{Ref: refOf(t, "scan", "mirror.corp/scanner:1")}, {},
+			}},
+		},
 	}
 	daemon, m, err := forwarded(t, mirrorOnly, inner)
 	require.NoError(t, err)
 	require.Len(t, daemon.solved, 4)
 	require.Equal(t, "gateway.v0", daemon.solved[0].Frontend)
-	require.Equal(t, "docker-image://docker.io/docker/dockerfile:1@"+digestOne.String(), daemon.solved[0].FrontendOpt["context:"+daemon.solved[0].FrontendOpt["source"]])
+	require.Equal(
+		t, "docker-image://docker.io/docker/dockerfile:1@"+digestOne.String(),
+		daemon.solved[0].FrontendOpt["context:"+daemon.solved[0].FrontendOpt["source"]],
+	)
 	for _, req := range daemon.solved[1:] {
 		require.NotEmpty(t, req.SourcePolicies)
 		require.False(t, req.Evaluate)
@@ -86,9 +101,13 @@ func TestAReferenceThatIsThereTwiceIsSolvedOnce(t *testing.T) {
 	t.Parallel()
 	shared := refOf(t, "one", "mirror.corp/a:1")
 	inner := &gwpb.Result{
-		Result:       &gwpb.Result_Ref{Ref: refOf(t, "one", "mirror.corp/a:1")},
-		Metadata:     map[string][]byte{"containerimage.config": []byte(`{"config":{"User":"app"}}`)},
-		Attestations: map[string]*gwpb.Attestations{"": {Attestation: []*gwpb.Attestation{{Ref: shared}}}},
+		Result: &gwpb.Result_Ref{Ref: refOf(t, "one", "mirror.corp/a:1")},
+		Metadata: map[string][]byte{
+			"containerimage.config": []byte(`{"config":{"User":"app"}}`),
+		},
+		Attestations: map[string]*gwpb.Attestations{
+			"": {Attestation: []*gwpb.Attestation{{Ref: shared}}},
+		},
 	}
 	daemon, m, err := forwarded(t, mirrorOnly, inner)
 	require.NoError(t, err)
@@ -100,7 +119,9 @@ func TestAForwardedResultIsRefused(t *testing.T) {
 	t.Parallel()
 	good := func() *gwpb.Ref { return refOf(t, "good", "mirror.corp/a:1") }
 	evil := refOf(t, "evil", "evil.corp/a:1")
-	single := func(ref *gwpb.Ref) *gwpb.Result { return &gwpb.Result{Result: &gwpb.Result_Ref{Ref: ref}} }
+	single := func(ref *gwpb.Ref) *gwpb.Result {
+		return &gwpb.Result{Result: &gwpb.Result_Ref{Ref: ref}}
+	}
 	buildOp := &gwpb.Ref{Id: "op", Def: &pb.Definition{}}
 	dt, err := (&pb.Op{Op: &pb.Op_Build{Build: &pb.BuildOp{}}}).Marshal()
 	require.NoError(t, err)
@@ -109,14 +130,57 @@ func TestAForwardedResultIsRefused(t *testing.T) {
 		inner *gwpb.Result
 		want  string
 	}{
-		"for its base image":                   {single(evil), `dockerfile: rule "dockerfile" refuses the image evil.corp/a:1: it allows only mirror.corp/** (build.images.allow)`},
-		"for the base image of one platform":   {&gwpb.Result{Result: &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{"linux/amd64": good(), "linux/arm64": evil}}}}, `dockerfile: rule "dockerfile" refuses the image evil.corp/a:1: it allows only mirror.corp/** (build.images.allow)`},
-		"for what an attestation is made of":   {&gwpb.Result{Result: &gwpb.Result_Ref{Ref: good()}, Attestations: map[string]*gwpb.Attestations{"": {Attestation: []*gwpb.Attestation{{Ref: evil}}}}}, `dockerfile: rule "dockerfile" refuses the image evil.corp/a:1: it allows only mirror.corp/** (build.images.allow)`},
-		"for the configuration of its image":   {single(good()), `dockerfile: rule "dockerfile" refuses the image that is built: its user is "root" (build.config.user.forbid: "root")`},
-		"for LLB that is made while it builds": {single(buildOp), "builtin: it asks for a build of LLB that is made during the build (BuildOp), which no rule can allow"},
-		"for a definition that isn't there":    {single(&gwpb.Ref{Id: "x"}), "builtin: it asks for a result whose definition the daemon doesn't supply, which no rule can allow"},
-		"for a form that isn't known":          {&gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "x"}}, "builtin: it asks for a result in a form that this version doesn't know, which no rule can allow"},
-		"for being nothing":                    {nil, "builtin: it asks for a result in a form that this version doesn't know, which no rule can allow"},
+		"for its base image": {
+			single(evil),
+			`dockerfile: rule "dockerfile" refuses the image evil.corp/a:1: it allows only ` +
+				`mirror.corp/** (build.images.allow)`,
+		},
+		"for the base image of one platform": {
+			&gwpb.Result{
+				Result: &gwpb.Result_Refs{
+					Refs: &gwpb.RefMap{
+						Refs: map[string]*gwpb.Ref{"linux/amd64": good(), "linux/arm64": evil},
+					},
+				},
+			},
+			`dockerfile: rule "dockerfile" refuses the image evil.corp/a:1: it allows only ` +
+				`mirror.corp/** (build.images.allow)`,
+		},
+		"for what an attestation is made of": {
+			&gwpb.Result{
+				Result: &gwpb.Result_Ref{Ref: good()},
+				Attestations: map[string]*gwpb.Attestations{
+					"": {Attestation: []*gwpb.Attestation{{Ref: evil}}},
+				},
+			},
+			`dockerfile: rule "dockerfile" refuses the image evil.corp/a:1: it allows only ` +
+				`mirror.corp/** (build.images.allow)`,
+		},
+		"for the configuration of its image": {
+			single(good()),
+			`dockerfile: rule "dockerfile" refuses the image that is built: its user is "root" ` +
+				`(build.config.user.forbid: "root")`,
+		},
+		"for LLB that is made while it builds": {
+			single(buildOp),
+			"builtin: it asks for a build of LLB that is made during the build (BuildOp), which " +
+				"no rule can allow",
+		},
+		"for a definition that isn't there": {
+			single(&gwpb.Ref{Id: "x"}),
+			"builtin: it asks for a result whose definition the daemon doesn't supply, which no " +
+				"rule can allow",
+		},
+		"for a form that isn't known": {
+			&gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "x"}},
+			"builtin: it asks for a result in a form that this version doesn't know, which no " +
+				"rule can allow",
+		},
+		"for being nothing": {
+			nil,
+			"builtin: it asks for a result in a form that this version doesn't know, which no " +
+				"rule can allow",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -130,7 +194,12 @@ func TestAForwardedResultIsRefused(t *testing.T) {
 // Nothing is solved a second time where nothing is to be held to.
 func TestAResultUnderRulesOnCommandsAloneKeepsItsReferences(t *testing.T) {
 	t.Parallel()
-	daemon, m, err := forwarded(t, "version: 1\nfrontends: [{match: [docker/dockerfile], build: {exec: {networks: [none]}}}]\n", &gwpb.Result{Result: &gwpb.Result_Ref{Ref: refOf(t, "one", "evil.corp/a:1")}})
+	daemon, m, err := forwarded(
+		t,
+		"version: 1\nfrontends: [{match: [docker/dockerfile], build: {exec: {networks: "+
+			"[none]}}}]\n",
+		&gwpb.Result{Result: &gwpb.Result_Ref{Ref: refOf(t, "one", "evil.corp/a:1")}},
+	)
 	require.NoError(t, err)
 	require.Len(t, daemon.solved, 1)
 	require.Equal(t, "one", m.build.bridge.result.Load().GetRef().Id)
@@ -138,7 +207,10 @@ func TestAResultUnderRulesOnCommandsAloneKeepsItsReferences(t *testing.T) {
 
 func TestASubrequestHasNothingToJudge(t *testing.T) {
 	t.Parallel()
-	inner := &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}}, Metadata: map[string][]byte{"result.txt": []byte("x")}}
+	inner := &gwpb.Result{
+		Result:   &gwpb.Result_Ref{Ref: &gwpb.Ref{}},
+		Metadata: map[string][]byte{"result.txt": []byte("x")},
+	}
 	_, m, err := forwarded(t, mirrorOnly, inner, "requestid", "frontend.outline")
 	require.NoError(t, err)
 	require.Equal(t, inner, m.build.bridge.result.Load())

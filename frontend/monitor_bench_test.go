@@ -17,12 +17,28 @@ func BenchmarkDefinition10000(b *testing.B) {
 			Inputs:   []*pb.Input{{Digest: digestOne.String()}},
 			Platform: &pb.Platform{OS: "linux", Architecture: "amd64"},
 			Op: &pb.Op_Exec{Exec: &pb.ExecOp{
-				Meta:   &pb.Meta{Args: []string{"/bin/sh", "-c", fmt.Sprintf("echo %d", i)}, Env: []string{"PATH=/usr/bin:/bin"}, Cwd: "/"},
-				Mounts: []*pb.Mount{{Dest: "/"}, {Dest: "/root/.cache", Input: -1, MountType: pb.MountType_CACHE, CacheOpt: &pb.CacheOpt{ID: "c"}}},
+				Meta: &pb.Meta{
+					Args: []string{"/bin/sh", "-c", fmt.Sprintf("echo %d", i)},
+					Env:  []string{"PATH=/usr/bin:/bin"},
+					Cwd:  "/",
+				},
+				Mounts: []*pb.Mount{
+					{Dest: "/"},
+					{
+						Dest:      "/root/.cache",
+						Input:     -1,
+						MountType: pb.MountType_CACHE,
+						CacheOpt:  &pb.CacheOpt{ID: "c"},
+					},
+				},
 			}},
 		}
 		if i%100 == 0 {
-			op.Op = &pb.Op_Source{Source: &pb.SourceOp{Identifier: fmt.Sprintf("docker-image://mirror.corp/base-%d:1", i)}}
+			op.Op = &pb.Op_Source{
+				Source: &pb.SourceOp{
+					Identifier: fmt.Sprintf("docker-image://mirror.corp/base-%d:1", i),
+				},
+			}
 		}
 		dt, err := op.Marshal()
 		require.NoError(b, err)

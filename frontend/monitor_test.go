@@ -45,10 +45,23 @@ func monitorOf(tb testing.TB, c *fakeClient, doc string) *monitor {
 	require.NoError(tb, err)
 	ref, err := imageref.Parse("docker/dockerfile:1")
 	require.NoError(tb, err)
-	d := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref, Digest: digestOne})
+	d := policy.Decide(layers, policy.Request{
+		Requested: "docker/dockerfile:1",
+		Reference: ref,
+		Digest:    digestOne,
+	})
 	require.Contains(tb, []policy.Verdict{policy.Allow, policy.Warn}, d.Verdict, d.Reason)
-	b := &build{client: c, opts: gatewayopts.Parse(c.opts), file: newBuildFile(c), layers: layers, step: "sha256:step"}
-	return b.newMonitor(admitted{request: request{written: "docker/dockerfile:1", ref: ref}, decision: d})
+	b := &build{
+		client: c,
+		opts:   gatewayopts.Parse(c.opts),
+		file:   newBuildFile(c),
+		layers: layers,
+		step:   "sha256:step",
+	}
+	return b.newMonitor(admitted{
+		request:  request{written: "docker/dockerfile:1", ref: ref},
+		decision: d,
+	})
 }
 
 // evilBase is the refusal of evil.corp/base:1 by mirrorOnly.
@@ -59,7 +72,9 @@ const threeLines = "FROM busybox\nRUN true\nADD https://files.evil/a /\n"
 
 // at attaches a line of threeLines.
 func at(line int32) llb.ConstraintsOpt {
-	return llb.NewSourceMap(nil, "Dockerfile", "Dockerfile", []byte(threeLines)).Location([]*pb.Range{{Start: &pb.Position{Line: line}, End: &pb.Position{Line: line}}})
+	return llb.NewSourceMap(nil, "Dockerfile", "Dockerfile", []byte(threeLines)).Location(
+		[]*pb.Range{{Start: &pb.Position{Line: line}, End: &pb.Position{Line: line}}},
+	)
 }
 
 func marshalState(t *testing.T, st llb.State) *pb.Definition {
@@ -79,15 +94,54 @@ func TestWhatIsBuiltIsRefusedAtItsLine(t *testing.T) {
 		reason string
 		line   int
 	}{
-		"a base image":                   {llb.Image("evil.corp/base:1", at(1)), "the image evil.corp/base:1: it allows only mirror.corp/** (build.images.allow)", 1},
-		"a base image after its command": {llb.Image("evil.corp/base:1", at(1)).Run(llb.Shlex("true"), at(2)).Root(), "the image evil.corp/base:1: it allows only mirror.corp/** (build.images.allow)", 1},
-		"a download":                     {llb.HTTP("https://files.evil/a", at(3)), "the download https://files.evil/a: it allows only https://files.corp/** (build.http.allow)", 3},
-		"a git repository":               {llb.Git("https://git.evil/x.git", "v1", at(3)), "the git repository https://git.evil/x: it allows only https://git.corp/** (build.git.allow) (and 1 more)", 3},
-		"a git branch":                   {llb.Git("https://git.corp/x.git", "main", at(3)), "the git repository https://git.corp/x without a commit: ask for one by all of its digits (build.git.requireCommit)", 3},
-		"a secret":                       {exec(llb.AddSecret("/s", llb.SecretID("aws"))), `a command with the secret "aws": it allows only npm (build.exec.secrets)`, 2},
-		"the ssh agent":                  {exec(llb.AddSSHSocket()), `a command with the client's ssh agent "default" (build.exec.ssh)`, 2},
-		"the host's network":             {exec(llb.Network(llb.NetModeHost)), "a command with the network host: it allows only none or default (build.exec.networks)", 2},
-		"no sandbox":                     {exec(llb.Security(llb.SecurityModeInsecure)), "a command without the sandbox (security.insecure) (build.exec.insecure)", 2},
+		"a base image": {
+			llb.Image("evil.corp/base:1", at(1)),
+			"the image evil.corp/base:1: it allows only mirror.corp/** (build.images.allow)",
+			1,
+		},
+		"a base image after its command": {
+			llb.Image("evil.corp/base:1", at(1)).Run(llb.Shlex("true"), at(2)).Root(),
+			"the image evil.corp/base:1: it allows only mirror.corp/** (build.images.allow)",
+			1,
+		},
+		"a download": {
+			llb.HTTP("https://files.evil/a", at(3)),
+			"the download https://files.evil/a: it allows only https://files.corp/** " +
+				"(build.http.allow)",
+			3,
+		},
+		"a git repository": {
+			llb.Git("https://git.evil/x.git", "v1", at(3)),
+			"the git repository https://git.evil/x: it allows only https://git.corp/** " +
+				"(build.git.allow) (and 1 more)",
+			3,
+		},
+		"a git branch": {
+			llb.Git("https://git.corp/x.git", "main", at(3)),
+			"the git repository https://git.corp/x without a commit: ask for one by all of its " +
+				"digits (build.git.requireCommit)",
+			3,
+		},
+		"a secret": {
+			exec(llb.AddSecret("/s", llb.SecretID("aws"))),
+			`a command with the secret "aws": it allows only npm (build.exec.secrets)`,
+			2,
+		},
+		"the ssh agent": {
+			exec(llb.AddSSHSocket()),
+			`a command with the client's ssh agent "default" (build.exec.ssh)`,
+			2,
+		},
+		"the host's network": {
+			exec(llb.Network(llb.NetModeHost)),
+			"a command with the network host: it allows only none or default (build.exec.networks)",
+			2,
+		},
+		"no sandbox": {
+			exec(llb.Security(llb.SecurityModeInsecure)),
+			"a command without the sandbox (security.insecure) (build.exec.insecure)",
+			2,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -98,8 +152,12 @@ func TestWhatIsBuiltIsRefusedAtItsLine(t *testing.T) {
 			require.Equal(t, err, m.refused())
 			denied := m.build.deny(context.Background(), r)
 			requireRefusal(t, err, "dockerfile: rule \"dockerfile\" refuses "+tc.reason)
-			require.Contains(t, denied.Error(), "frontend docker/dockerfile:1 is refused: "+r.decision.Reason)
-			require.Contains(t, denied.Error(), fmt.Sprintf("\n  asked by: line %d of Dockerfile\n", tc.line))
+			require.Contains(
+				t, denied.Error(), "frontend docker/dockerfile:1 is refused: "+r.decision.Reason,
+			)
+			require.Contains(
+				t, denied.Error(), fmt.Sprintf("\n  asked by: line %d of Dockerfile\n", tc.line),
+			)
 			srcs := errdefs.Sources(denied)
 			require.Len(t, srcs, 1)
 			require.Equal(t, threeLines, string(srcs[0].Info.Data))
@@ -111,7 +169,9 @@ func TestWhatIsBuiltIsRefusedAtItsLine(t *testing.T) {
 func TestARefusedBaseImageIsExplained(t *testing.T) {
 	t.Parallel()
 	m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
-	_, err := m.definition(context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))))
+	_, err := m.definition(
+		context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))),
+	)
 	var r *refusal
 	require.ErrorAs(t, err, &r)
 	policyDigest := m.inner.decision.Policy.Digest.String()
@@ -136,20 +196,43 @@ func TestWhatHasNoLineIsRefusedWithoutOne(t *testing.T) {
 		"an image that is looked up": {func(m *monitor) error {
 			_, err := m.source(ctx, &pb.SourceOp{Identifier: "docker-image://evil.corp/base:1"})
 			return err
-		}, `dockerfile: rule "dockerfile" refuses the image evil.corp/base:1: it allows only mirror.corp/** (build.images.allow)`},
+		}, evilBase},
 		"the image of a platform": {func(m *monitor) error {
-			return m.result(ctx, m.build, &gwpb.Result{Metadata: map[string][]byte{"containerimage.config": []byte(`{"config":{"User":"app"}}`), "containerimage.config/linux/arm64": []byte(`{}`)}})
-		}, `dockerfile: rule "dockerfile" refuses the image that is built for linux/arm64: its user is "root" (build.config.user.forbid: "root")`},
-		"an image that says nothing": {func(m *monitor) error { return m.result(ctx, m.build, &gwpb.Result{}) }, `dockerfile: rule "dockerfile" refuses the image that is built: its user is "root" (build.config.user.forbid: "root")`},
-		"a container":                {func(m *monitor) error { return m.container(ctx, &gwpb.NewContainerRequest{}, insecure) }, "build: the policy refuses containers that a frontend starts by itself (build.containers)"},
+			return m.result(ctx, m.build, &gwpb.Result{
+				Metadata: map[string][]byte{
+					"containerimage.config":             []byte(`{"config":{"User":"app"}}`),
+					"containerimage.config/linux/arm64": []byte(`{}`),
+				},
+			})
+		}, `dockerfile: rule "dockerfile" refuses the image that is built for linux/arm64: ` +
+			`its user is "root" (build.config.user.forbid: "root")`},
+		"an image that says nothing": {
+			func(m *monitor) error { return m.result(ctx, m.build, &gwpb.Result{}) },
+			`dockerfile: rule "dockerfile" refuses the image that is built: its user is "root" ` +
+				`(build.config.user.forbid: "root")`,
+		},
+		"a container": {
+			func(m *monitor) error {
+				return m.container(ctx, &gwpb.NewContainerRequest{}, insecure)
+			},
+			"build: the policy refuses containers that a frontend starts by itself " +
+				"(build.containers)",
+		},
 		"a definition that can't be read": {func(m *monitor) error {
 			_, err := m.definition(ctx, &pb.Definition{Def: make([][]byte, 200_001)})
 			return err
-		}, "builtin: it asks for a definition that can't be read: the definition has 200001 operations, more than 200000, which no rule can allow"},
-		"what nobody knows": {func(m *monitor) error { return m.refuseUnknown("the moon") }, "builtin: it asks for the moon, which no rule can allow"},
+		}, "builtin: it asks for a definition that can't be read: the definition has 200001 " +
+			"operations, more than 200000, which no rule can allow"},
+		"what nobody knows": {
+			func(m *monitor) error { return m.refuseUnknown("the moon") },
+			"builtin: it asks for the moon, which no rule can allow",
+		},
 		"a build cache": {func(m *monitor) error {
-			return m.cacheImports([]*gwpb.CacheOptionsEntry{{Type: "registry", Attrs: map[string]string{"ref": "evil"}}})
-		}, "builtin: it asks for a build cache of type registry that the client didn't name, which no rule can allow"},
+			return m.cacheImports([]*gwpb.CacheOptionsEntry{
+				{Type: "registry", Attrs: map[string]string{"ref": "evil"}},
+			})
+		}, "builtin: it asks for a build cache of type registry that the client didn't name, " +
+			"which no rule can allow"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -170,12 +253,17 @@ func TestALookUpIsPlacedByTheFrontendsOwnError(t *testing.T) {
 	t.Parallel()
 	m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
 	require.NoError(t, m.refusedFor(errors.New("anything")))
-	_, err := m.source(context.Background(), &pb.SourceOp{Identifier: "docker-image://evil.corp/base:1"})
+	_, err := m.source(context.Background(), &pb.SourceOp{
+		Identifier: "docker-image://evil.corp/base:1",
+	})
 	requireRefusal(t, err, evilBase)
 	require.Equal(t, err, m.refusedFor(nil))
 
 	line := []*pb.Range{{Start: &pb.Position{Line: 2}, End: &pb.Position{Line: 2}}}
-	inner := errdefs.WithSource(errors.New("inner"), &errdefs.Source{Info: &pb.SourceInfo{Filename: "a\x1b[2Jb", Data: []byte(threeLines)}, Ranges: line})
+	inner := errdefs.WithSource(errors.New("inner"), &errdefs.Source{
+		Info:   &pb.SourceInfo{Filename: "a\x1b[2Jb", Data: []byte(threeLines)},
+		Ranges: line,
+	})
 	var r *refusal
 	require.ErrorAs(t, m.refusedFor(inner), &r)
 	denied := m.build.deny(context.Background(), r)
@@ -183,7 +271,9 @@ func TestALookUpIsPlacedByTheFrontendsOwnError(t *testing.T) {
 
 	// A place that a definition named is not replaced.
 	m = monitorOf(t, newFake(t, "", nil), mirrorOnly)
-	_, err = m.definition(context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))))
+	_, err = m.definition(
+		context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))),
+	)
 	requireRefusal(t, err, evilBase)
 	require.ErrorAs(t, m.refusedFor(inner), &r)
 	require.Equal(t, "line 1 of Dockerfile", r.origin.String())
@@ -205,7 +295,9 @@ func TestAWarningIsShownOnceAtItsLineAndReported(t *testing.T) {
 	m := monitorOf(t, c, strings.Replace(mirrorOnly, "id: corp-ci", "id: corp-ci\nmode: warn", 1))
 	require.Equal(t, policy.Allow, m.decided().Verdict)
 	for range 2 {
-		guard, err := m.definition(context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))))
+		guard, err := m.definition(
+			context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))),
+		)
 		require.NoError(t, err)
 		require.Nil(t, guard, "nothing is to be held to")
 	}
@@ -217,34 +309,59 @@ func TestAWarningIsShownOnceAtItsLineAndReported(t *testing.T) {
 	require.NoError(t, m.refused())
 
 	for i := range 2 * maxWarnings {
-		_, err := m.source(context.Background(), &pb.SourceOp{Identifier: fmt.Sprintf("docker-image://evil.corp/base:%d", i)})
+		_, err := m.source(context.Background(), &pb.SourceOp{
+			Identifier: fmt.Sprintf("docker-image://evil.corp/base:%d", i),
+		})
 		require.NoError(t, err)
 	}
 	require.Len(t, c.warned, maxWarnings)
-	requireRefusal(t, m.refuseUnknown("what no mode softens"), "builtin: it asks for what no mode softens, which no rule can allow")
+	requireRefusal(
+		t, m.refuseUnknown("what no mode softens"),
+		"builtin: it asks for what no mode softens, which no rule can allow",
+	)
 }
 
 func TestOnlyTheClientsBuildCachesAreImported(t *testing.T) {
 	t.Parallel()
 	m := monitorOf(t, newFake(t, "", map[string]string{
-		"cache-imports": `[{"Type":"registry","Attrs":{"ref":"corp/cache"}},{"Type":"local","Attrs":{"src":"c"}}]`, "cache-from": "corp/a,corp/b",
+		"cache-imports": `[{"Type":"registry","Attrs":{"ref":"corp/cache"}},` +
+			`{"Type":"local","Attrs":{"src":"c"}}]`,
+		"cache-from": "corp/a,corp/b",
 	}), mirrorOnly)
 	registry := func(ref string) *gwpb.CacheOptionsEntry {
 		return &gwpb.CacheOptionsEntry{Type: "registry", Attrs: map[string]string{"ref": ref}}
 	}
 	require.NoError(t, m.cacheImports(nil))
-	require.NoError(t, m.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/cache"), registry("corp/b"), {Type: "local", Attrs: map[string]string{"src": "c"}}}))
-	require.ErrorContains(t, m.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/a"), registry("evil/cache")}), "a build cache of type registry that the client didn't name")
-	require.ErrorContains(t, m.cacheImports([]*gwpb.CacheOptionsEntry{{Type: "gha", Attrs: map[string]string{"ref": "corp/a"}}}), "type gha")
+	require.NoError(t, m.cacheImports([]*gwpb.CacheOptionsEntry{
+		registry("corp/cache"),
+		registry("corp/b"),
+		{Type: "local", Attrs: map[string]string{"src": "c"}},
+	}))
+	require.ErrorContains(
+		t, m.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/a"), registry("evil/cache")}),
+		"a build cache of type registry that the client didn't name",
+	)
+	require.ErrorContains(
+		t,
+		m.cacheImports([]*gwpb.CacheOptionsEntry{
+			{Type: "gha", Attrs: map[string]string{"ref": "corp/a"}},
+		}),
+		"type gha",
+	)
 
 	m = monitorOf(t, newFake(t, "", map[string]string{"cache-imports": `{`}), mirrorOnly)
-	require.ErrorContains(t, m.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/a")}), "can't be read")
+	require.ErrorContains(
+		t, m.cacheImports([]*gwpb.CacheOptionsEntry{registry("corp/a")}), "can't be read",
+	)
 }
 
 // A daemon that doesn't know git.checksum fetches whatever the branch is.
 func TestACommitThatTheDaemonDoesNotCheckIsNone(t *testing.T) {
 	t.Parallel()
-	op := &pb.SourceOp{Identifier: "git://git.corp/x#main", Attrs: map[string]string{"git.checksum": strings.Repeat("a", 40)}}
+	op := &pb.SourceOp{
+		Identifier: "git://git.corp/x#main",
+		Attrs:      map[string]string{"git.checksum": strings.Repeat("a", 40)},
+	}
 	c := newFake(t, "", nil)
 	_, err := monitorOf(t, c, mirrorOnly).source(context.Background(), op)
 	require.NoError(t, err)

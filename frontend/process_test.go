@@ -48,11 +48,15 @@ func (s *fakeStream) Recv() (*gwpb.ExecMessage, error) {
 func (s *fakeStream) CloseSend() error { return nil }
 
 func (s *fakeStream) writes(fd uint32, data string) {
-	s.received <- &gwpb.ExecMessage{Input: &gwpb.ExecMessage_File{File: &gwpb.FdMessage{Fd: fd, Data: []byte(data)}}}
+	s.received <- &gwpb.ExecMessage{
+		Input: &gwpb.ExecMessage_File{File: &gwpb.FdMessage{Fd: fd, Data: []byte(data)}},
+	}
 }
 
 func (s *fakeStream) exits(code uint32) {
-	s.received <- &gwpb.ExecMessage{Input: &gwpb.ExecMessage_Exit{Exit: &gwpb.ExitMessage{Code: code}}}
+	s.received <- &gwpb.ExecMessage{
+		Input: &gwpb.ExecMessage_Exit{Exit: &gwpb.ExitMessage{Code: code}},
+	}
 }
 
 func (s *fakeStream) isDone() {
@@ -118,10 +122,25 @@ func TestHowAProcessEnds(t *testing.T) {
 		daemon func(*fakeStream)
 		want   string
 	}{
-		"with an exit code":              {func(s *fakeStream) { s.exits(3); s.isDone() }, "exit code 3"},
-		"with the daemon's stream":       {func(s *fakeStream) { close(s.received) }, "unexpected EOF"},
-		"when it says too much":          {func(s *fakeStream) { s.writes(stderr, strings.Repeat("x", maxStderr)); s.writes(stderr, "x") }, errTooTalkative.Error()},
-		"with what the daemon says":      {func(s *fakeStream) { s.exits(gwpb.UnknownExitStatus); s.isDone() }, "exit code 255"},
+		"with an exit code": {
+			func(s *fakeStream) { s.exits(3); s.isDone() },
+			"exit code 3",
+		},
+		"with the daemon's stream": {
+			func(s *fakeStream) { close(s.received) },
+			"unexpected EOF",
+		},
+		"when it says too much": {
+			func(s *fakeStream) {
+				s.writes(stderr, strings.Repeat("x", maxStderr))
+				s.writes(stderr, "x")
+			},
+			errTooTalkative.Error(),
+		},
+		"with what the daemon says": {
+			func(s *fakeStream) { s.exits(gwpb.UnknownExitStatus); s.isDone() },
+			"exit code 255",
+		},
 		"with no word before it is done": {func(s *fakeStream) { s.isDone() }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -158,35 +177,49 @@ func TestAProcessThatNobodyReadsEnds(t *testing.T) {
 
 func TestWaitingForAProcess(t *testing.T) {
 	t.Parallel()
+	type cancelFunc = context.CancelCauseFunc
+	const lingered = "it kept running for 10s after it returned its result or closed the connection"
 	cause := errors.New("refused")
 	for name, tc := range map[string]struct {
-		happens func(p *process, s *fakeStream, returned chan struct{}, cancel context.CancelCauseFunc)
-		want    string
-		after   time.Duration
-		stdin   bool // has ended
+		happens func(
+			p *process, s *fakeStream, returned chan struct{}, cancel context.CancelCauseFunc,
+		)
+		want  string
+		after time.Duration
+		stdin bool // has ended
 	}{
-		"it ends after it has returned": {func(_ *process, s *fakeStream, returned chan struct{}, _ context.CancelCauseFunc) {
+		"it ends after it has returned": {happens: func(
+			_ *process, s *fakeStream, returned chan struct{}, _ cancelFunc,
+		) {
 			close(returned)
 			<-time.After(time.Millisecond)
 			s.exits(0)
 			s.isDone()
-		}, "", time.Millisecond, true},
-		"it does not end before its stdin, after it has returned": {func(_ *process, s *fakeStream, returned chan struct{}, _ context.CancelCauseFunc) {
+		}, want: "", after: time.Millisecond, stdin: true},
+		"it does not end before its stdin, after it has returned": {happens: func(
+			_ *process, s *fakeStream, returned chan struct{}, _ cancelFunc,
+		) {
 			close(returned)
 			<-s.sent
 			s.exits(0)
 			s.isDone()
-		}, "", stdinCloseDelay, true},
-		"it never ends after it has returned": {func(_ *process, _ *fakeStream, returned chan struct{}, _ context.CancelCauseFunc) {
+		}, want: "", after: stdinCloseDelay, stdin: true},
+		"it never ends after it has returned": {happens: func(
+			_ *process, _ *fakeStream, returned chan struct{}, _ cancelFunc,
+		) {
 			close(returned)
-		}, "it kept running for 10s after it returned its result or closed the connection", exitGrace, true},
-		"it never ends after the connection has": {func(p *process, _ *fakeStream, _ chan struct{}, _ context.CancelCauseFunc) {
+		}, want: lingered, after: exitGrace, stdin: true},
+		"it never ends after the connection has": {happens: func(
+			p *process, _ *fakeStream, _ chan struct{}, _ cancelFunc,
+		) {
 			_ = p.Close()
-		}, "it kept running for 10s after it returned its result or closed the connection", exitGrace, true},
-		"it is to end": {func(_ *process, _ *fakeStream, _ chan struct{}, cancel context.CancelCauseFunc) {
+		}, want: lingered, after: exitGrace, stdin: true},
+		"it is to end": {happens: func(
+			_ *process, _ *fakeStream, _ chan struct{}, cancel cancelFunc,
+		) {
 			<-time.After(time.Hour)
 			cancel(cause)
-		}, "refused", time.Hour, false},
+		}, want: "refused", after: time.Hour, stdin: false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -208,7 +241,12 @@ func TestWaitingForAProcess(t *testing.T) {
 				cancel(nil)
 				<-p.ended
 				synctest.Wait()
-				require.Equal(t, tc.stdin, len(s.sent) == 1 || name == "it does not end before its stdin, after it has returned")
+				require.Equal(
+					t, tc.stdin,
+					len(
+						s.sent,
+					) == 1 || name == "it does not end before its stdin, after it has returned",
+				)
 			})
 		})
 	}
@@ -223,6 +261,9 @@ func TestATailIsTheEnd(t *testing.T) {
 	}
 	_, err := last.Write([]byte("\x1b[31mthe end\n"))
 	require.NoError(t, err)
-	require.True(t, strings.HasSuffix(last.String(), "x[31mthe end"), "without what a terminal acts on: %q", last.String())
+	require.True(
+		t, strings.HasSuffix(last.String(), "x[31mthe end"), "without what a terminal acts on: %q",
+		last.String(),
+	)
 	require.LessOrEqual(t, len(last.String()), maxTail)
 }

@@ -20,15 +20,19 @@ frontends: [{match: [docker/dockerfile]}]
 func TestEveryConfigurationThatAnExporterCouldTakeIsJudged(t *testing.T) {
 	t.Parallel()
 	const (
-		good = `{"os":"linux","architecture":"amd64","config":{"User":"app","Labels":{"owner":"x"}}}`
-		bad  = `{"os":"linux","architecture":"amd64","config":{"User":"root","Labels":{"owner":"x"}}}`
+		on   = `"os":"linux","architecture":"amd64"`
+		good = `{` + on + `,"config":{"User":"app","Labels":{"owner":"x"}}}`
+		bad  = `{` + on + `,"config":{"User":"root","Labels":{"owner":"x"}}}`
 		all  = exptypes.ExporterImageConfigKey
 		amd  = all + "/linux/amd64"
 		ids  = exptypes.ExporterPlatformsKey
-		one  = `{"Platforms":[{"ID":"linux/amd64","Platform":{"os":"linux","architecture":"amd64"}}]}`
-		two  = `{"Platforms":[{"ID":"linux/amd64","Platform":{"os":"linux","architecture":"amd64"}},{"ID":"linux/arm64","Platform":{"os":"linux","architecture":"arm64"}}]}`
+		one  = `{"Platforms":[{"ID":"linux/amd64","Platform":{` + on + `}}]}`
+		two  = `{"Platforms":[{"ID":"linux/amd64","Platform":{` + on + `}},` +
+			`{"ID":"linux/arm64","Platform":{"os":"linux","architecture":"arm64"}}]}`
 	)
-	single := func(id string) *gwpb.Result { return &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: id}}} }
+	single := func(id string) *gwpb.Result {
+		return &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: id}}}
+	}
 	mapped := func(keys ...string) *gwpb.Result {
 		refs := map[string]*gwpb.Ref{}
 		for _, k := range keys {
@@ -42,22 +46,94 @@ func TestEveryConfigurationThatAnExporterCouldTakeIsJudged(t *testing.T) {
 		subrequest bool
 		want       string // as requireRefusal takes it
 	}{
-		"one image":                  {res: single("solved"), metadata: map[string]string{all: good}},
-		"one image of a platform":    {res: mapped("linux/amd64"), metadata: map[string]string{amd: good, ids: one}},
-		"two images":                 {res: mapped("linux/amd64", "linux/arm64"), metadata: map[string]string{amd: good, all + "/linux/arm64": good, ids: two}},
-		"the answer to a subrequest": {res: &gwpb.Result{}, metadata: map[string]string{"result.json": "{}"}, subrequest: true},
-		"a bad one":                  {res: single("solved"), metadata: map[string]string{all: bad}, want: `build: the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root")`},
-		"a bad one in a subrequest":  {res: single("solved"), metadata: map[string]string{all: bad}, subrequest: true, want: `build: the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root")`},
-		"none":                       {res: single("solved"), want: `build: the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root") (and 1 more)`},
-		"a bad one for the platform of a single image":        {res: single("solved"), metadata: map[string]string{all: good, amd: bad}, want: `build: the policy refuses the image that is built for linux/amd64: its user is "root" (build.config.user.forbid: "root")`},
-		"a bad one for a platform that no image is of":        {res: mapped("x"), metadata: map[string]string{all + "/x": good, amd: bad, ids: one}, want: `build: the policy refuses the image that is built for linux/amd64: its user is "root" (build.config.user.forbid: "root")`},
-		"none for a platform that is listed":                  {res: mapped("x"), metadata: map[string]string{all + "/x": good, ids: one}, want: `build: the policy refuses the image that is built for linux/amd64: its user is "root" (build.config.user.forbid: "root") (and 1 more)`},
-		"none for the daemon's platform":                      {res: mapped("x"), metadata: map[string]string{all + "/x": good}, want: `build: the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root") (and 1 more)`},
-		"a bad one for an image without files":                {res: single(""), metadata: map[string]string{all: bad}, want: `build: the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root")`},
-		"a bad one for an image without files, of a platform": {res: mapped(), metadata: map[string]string{amd: bad, ids: one}, want: `build: the policy refuses the image that is built for linux/amd64: its user is "root" (build.config.user.forbid: "root")`},
-		"a bad one for nothing":                               {res: &gwpb.Result{}, metadata: map[string]string{all: bad}, want: `build: the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root")`},
-		"nothing at all":                                      {res: &gwpb.Result{}, want: `build: the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root") (and 1 more)`},
-		"platforms that can't be read":                        {res: single("solved"), metadata: map[string]string{amd: good, ids: "x"}, want: "builtin: it asks for an image whose platforms can't be read, which no rule can allow"},
+		"one image": {
+			res:      single("solved"),
+			metadata: map[string]string{all: good},
+		},
+		"one image of a platform": {
+			res:      mapped("linux/amd64"),
+			metadata: map[string]string{amd: good, ids: one},
+		},
+		"two images": {
+			res:      mapped("linux/amd64", "linux/arm64"),
+			metadata: map[string]string{amd: good, all + "/linux/arm64": good, ids: two},
+		},
+		"the answer to a subrequest": {
+			res:        &gwpb.Result{},
+			metadata:   map[string]string{"result.json": "{}"},
+			subrequest: true,
+		},
+		"a bad one": {
+			res:      single("solved"),
+			metadata: map[string]string{all: bad},
+			want: `build: the policy refuses the image that is built: its user is "root" ` +
+				`(build.config.user.forbid: "root")`,
+		},
+		"a bad one in a subrequest": {
+			res:        single("solved"),
+			metadata:   map[string]string{all: bad},
+			subrequest: true,
+			want: `build: the policy refuses the image that is built: its user is "root" ` +
+				`(build.config.user.forbid: "root")`,
+		},
+		"none": {
+			res: single("solved"),
+			want: `build: the policy refuses the image that is built: its user is "root" ` +
+				`(build.config.user.forbid: "root") (and 1 more)`,
+		},
+		"a bad one for the platform of a single image": {
+			res:      single("solved"),
+			metadata: map[string]string{all: good, amd: bad},
+			want: `build: the policy refuses the image that is built for linux/amd64: its user ` +
+				`is "root" (build.config.user.forbid: "root")`,
+		},
+		"a bad one for a platform that no image is of": {
+			res:      mapped("x"),
+			metadata: map[string]string{all + "/x": good, amd: bad, ids: one},
+			want: `build: the policy refuses the image that is built for linux/amd64: its user ` +
+				`is "root" (build.config.user.forbid: "root")`,
+		},
+		"none for a platform that is listed": {
+			res:      mapped("x"),
+			metadata: map[string]string{all + "/x": good, ids: one},
+			want: `build: the policy refuses the image that is built for linux/amd64: its user ` +
+				`is "root" (build.config.user.forbid: "root") (and 1 more)`,
+		},
+		"none for the daemon's platform": {
+			res:      mapped("x"),
+			metadata: map[string]string{all + "/x": good},
+			want: `build: the policy refuses the image that is built: its user is "root" ` +
+				`(build.config.user.forbid: "root") (and 1 more)`,
+		},
+		"a bad one for an image without files": {
+			res:      single(""),
+			metadata: map[string]string{all: bad},
+			want: `build: the policy refuses the image that is built: its user is "root" ` +
+				`(build.config.user.forbid: "root")`,
+		},
+		"a bad one for an image without files, of a platform": {
+			res:      mapped(),
+			metadata: map[string]string{amd: bad, ids: one},
+			want: `build: the policy refuses the image that is built for linux/amd64: its user ` +
+				`is "root" (build.config.user.forbid: "root")`,
+		},
+		"a bad one for nothing": {
+			res:      &gwpb.Result{},
+			metadata: map[string]string{all: bad},
+			want: `build: the policy refuses the image that is built: its user is "root" ` +
+				`(build.config.user.forbid: "root")`,
+		},
+		"nothing at all": {
+			res: &gwpb.Result{},
+			want: `build: the policy refuses the image that is built: its user is "root" ` +
+				`(build.config.user.forbid: "root") (and 1 more)`,
+		},
+		"platforms that can't be read": {
+			res:      single("solved"),
+			metadata: map[string]string{amd: good, ids: "x"},
+			want: "builtin: it asks for an image whose platforms can't be read, which no rule " +
+				"can allow",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -83,25 +159,68 @@ func TestTheImageOfAnSBOMThatTheDaemonMakesIsJudged(t *testing.T) {
 build: {images: {allow: [scan/good], convert: [{from: scan/old, to: scan/good}]}}
 frontends: [{match: [docker/dockerfile]}]
 `
-	built := func() *gwpb.Result { return &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved"}}} }
+	built := func() *gwpb.Result {
+		return &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved"}}}
+	}
 	scanned := built()
-	scanned.Attestations = map[string]*gwpb.Attestations{"": {Attestation: []*gwpb.Attestation{{InTotoPredicateType: predicateSPDX}}}}
+	scanned.Attestations = map[string]*gwpb.Attestations{
+		"": {Attestation: []*gwpb.Attestation{{InTotoPredicateType: predicateSPDX}}},
+	}
 	for name, tc := range map[string]struct {
 		opts   map[string]string
 		res    *gwpb.Result
 		nested bool
 		want   string
 	}{
-		"no SBOM":                                 {res: built()},
-		"by an image that is allowed":             {opts: map[string]string{"attest:sbom": "generator=scan/good"}, res: built()},
-		"by another image":                        {opts: map[string]string{"attest:sbom": "generator=scan/evil:1"}, res: built(), want: "build: the policy refuses the image scan/evil:1: it allows only scan/good (build.images.allow)"},
-		"by another image in a build-arg":         {opts: map[string]string{"build-arg:BUILDKIT_ATTEST_SBOM": "generator=scan/evil"}, res: built(), want: "build: the policy refuses the image scan/evil:latest: it allows only scan/good (build.images.allow)"},
-		"by the daemon's own choice":              {opts: map[string]string{"attest:sbom": ""}, res: built(), want: "build: the policy refuses the image docker/buildkit-syft-scanner:stable-1: it allows only scan/good (build.images.allow)"},
-		"by an image that would not be converted": {opts: map[string]string{"attest:sbom": "generator=scan/old"}, res: built(), want: "builtin: it asks for an SBOM by the image docker.io/scan/old:latest, which BuildKit wouldn't replace with docker.io/scan/good:latest, which no rule can allow"},
-		"by what is no image":                     {opts: map[string]string{"attest:sbom": "generator=Scan/"}, res: built(), want: "builtin: it asks for an SBOM by Scan/, which isn't an image reference, which no rule can allow"},
-		"that the frontend made":                  {opts: map[string]string{"attest:sbom": "generator=scan/evil"}, res: scanned},
-		"of nothing":                              {opts: map[string]string{"attest:sbom": "generator=scan/evil"}, res: &gwpb.Result{}},
-		"of what another frontend asks for":       {opts: map[string]string{"attest:sbom": "generator=scan/evil"}, res: built(), nested: true},
+		"no SBOM": {res: built()},
+		"by an image that is allowed": {
+			opts: map[string]string{"attest:sbom": "generator=scan/good"},
+			res:  built(),
+		},
+		"by another image": {
+			opts: map[string]string{"attest:sbom": "generator=scan/evil:1"},
+			res:  built(),
+			want: "build: the policy refuses the image scan/evil:1: it allows only scan/good " +
+				"(build.images.allow)",
+		},
+		"by another image in a build-arg": {
+			opts: map[string]string{"build-arg:BUILDKIT_ATTEST_SBOM": "generator=scan/evil"},
+			res:  built(),
+			want: "build: the policy refuses the image scan/evil:latest: it allows only " +
+				"scan/good (build.images.allow)",
+		},
+		"by the daemon's own choice": {
+			opts: map[string]string{"attest:sbom": ""},
+			res:  built(),
+			want: "build: the policy refuses the image docker/buildkit-syft-scanner:stable-1: it " +
+				"allows only scan/good (build.images.allow)",
+		},
+		"by an image that would not be converted": {
+			opts: map[string]string{"attest:sbom": "generator=scan/old"},
+			res:  built(),
+			want: "builtin: it asks for an SBOM by the image docker.io/scan/old:latest, which " +
+				"BuildKit wouldn't replace with docker.io/scan/good:latest, which no rule can " +
+				"allow",
+		},
+		"by what is no image": {
+			opts: map[string]string{"attest:sbom": "generator=Scan/"},
+			res:  built(),
+			want: "builtin: it asks for an SBOM by Scan/, which isn't an image reference, which " +
+				"no rule can allow",
+		},
+		"that the frontend made": {
+			opts: map[string]string{"attest:sbom": "generator=scan/evil"},
+			res:  scanned,
+		},
+		"of nothing": {
+			opts: map[string]string{"attest:sbom": "generator=scan/evil"},
+			res:  &gwpb.Result{},
+		},
+		"of what another frontend asks for": {
+			opts:   map[string]string{"attest:sbom": "generator=scan/evil"},
+			res:    built(),
+			nested: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

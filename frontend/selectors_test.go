@@ -28,7 +28,10 @@ func unmark(policies []*spb.Policy) {
 func TestNoTwoSelectorsHaveTheSameText(t *testing.T) {
 	t.Parallel()
 	m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
-	def := marshalState(t, llb.Merge([]llb.State{llb.Image("mirror.corp/base:1"), llb.Image("mirror.corp/base:2"), llb.Image("docker.io/library/x:1")}))
+	def := marshalState(t, llb.Merge([]llb.State{
+		llb.Image("mirror.corp/base:1"), llb.Image("mirror.corp/base:2"),
+		llb.Image("docker.io/library/x:1"),
+	}))
 	ref, err := imageref.Parse("docker/dockerfile:1" + pinnedDigest)
 	require.NoError(t, err)
 	seen := map[string]bool{}
@@ -55,20 +58,62 @@ func TestASelectorSelectsWhatItSays(t *testing.T) {
 		op       *pb.SourceOp
 		want     bool
 	}{
-		"the identifier":                     {s.matching(exactly(id), nil), &pb.SourceOp{Identifier: id}, true},
-		"more than the identifier":           {s.matching(exactly(id), nil), &pb.SourceOp{Identifier: id + "x"}, false},
-		"another line":                       {s.matching(exactly(id), nil), &pb.SourceOp{Identifier: id + "\n"}, false},
-		"something before it":                {s.matching(exactly(id), nil), &pb.SourceOp{Identifier: "x" + id}, false},
-		"the attributes":                     {s.matching(exactly(id), map[string]string{"a": "1", "b": ""}), &pb.SourceOp{Identifier: id, Attrs: map[string]string{"a": "1"}}, true},
-		"another attribute than it may have": {s.matching(exactly(id), map[string]string{"a": "1"}), &pb.SourceOp{Identifier: id, Attrs: map[string]string{"a": "2"}}, false},
-		"an attribute that it may not have":  {s.matching(exactly(id), map[string]string{"b": ""}), &pb.SourceOp{Identifier: id, Attrs: map[string]string{"b": "2"}}, false},
-		"a beginning":                        {s.matching(startingWith("https://"), nil), &pb.SourceOp{Identifier: id + "\n"}, true},
-		"another beginning":                  {s.matching(startingWith("http://"), nil), &pb.SourceOp{Identifier: id}, false},
-		"the beginning of all there is":      {s.matching(startingWith(""), nil), &pb.SourceOp{Identifier: "\n"}, true},
+		"the identifier": {
+			s.matching(exactly(id), nil),
+			&pb.SourceOp{Identifier: id},
+			true,
+		},
+		"more than the identifier": {
+			s.matching(exactly(id), nil),
+			&pb.SourceOp{Identifier: id + "x"},
+			false,
+		},
+		"another line": {
+			s.matching(exactly(id), nil),
+			&pb.SourceOp{Identifier: id + "\n"},
+			false,
+		},
+		"something before it": {
+			s.matching(exactly(id), nil),
+			&pb.SourceOp{Identifier: "x" + id},
+			false,
+		},
+		"the attributes": {
+			s.matching(exactly(id), map[string]string{"a": "1", "b": ""}),
+			&pb.SourceOp{Identifier: id, Attrs: map[string]string{"a": "1"}},
+			true,
+		},
+		"another attribute than it may have": {
+			s.matching(exactly(id), map[string]string{"a": "1"}),
+			&pb.SourceOp{Identifier: id, Attrs: map[string]string{"a": "2"}},
+			false,
+		},
+		"an attribute that it may not have": {
+			s.matching(exactly(id), map[string]string{"b": ""}),
+			&pb.SourceOp{Identifier: id, Attrs: map[string]string{"b": "2"}},
+			false,
+		},
+		"a beginning": {
+			s.matching(startingWith("https://"), nil),
+			&pb.SourceOp{Identifier: id + "\n"},
+			true,
+		},
+		"another beginning": {
+			s.matching(startingWith("http://"), nil),
+			&pb.SourceOp{Identifier: id},
+			false,
+		},
+		"the beginning of all there is": {
+			s.matching(startingWith(""), nil),
+			&pb.SourceOp{Identifier: "\n"},
+			true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := sourcepolicy.NewEngine([]*spb.Policy{{Rules: []*spb.Rule{{Action: spb.PolicyAction_DENY, Selector: tc.selector}}}}).Evaluate(context.Background(), tc.op)
+			_, err := sourcepolicy.NewEngine([]*spb.Policy{
+				{Rules: []*spb.Rule{{Action: spb.PolicyAction_DENY, Selector: tc.selector}}},
+			}).Evaluate(context.Background(), tc.op)
 			require.Equal(t, tc.want, err != nil)
 		})
 	}
@@ -79,7 +124,11 @@ func TestWhatIsConvertedToIsTakenLiterally(t *testing.T) {
 	s := newSelectors()
 	op := &pb.SourceOp{Identifier: "docker-image://docker.io/x:1"}
 	_, err := sourcepolicy.NewEngine([]*spb.Policy{{Rules: []*spb.Rule{
-		{Action: spb.PolicyAction_CONVERT, Selector: s.matching(exactly(op.Identifier), nil), Updates: &spb.Update{Identifier: literally("https://mirror.corp/$0$1${2}")}},
+		{
+			Action:   spb.PolicyAction_CONVERT,
+			Selector: s.matching(exactly(op.Identifier), nil),
+			Updates:  &spb.Update{Identifier: literally("https://mirror.corp/$0$1${2}")},
+		},
 	}}}).Evaluate(context.Background(), op)
 	require.NoError(t, err)
 	require.Equal(t, "https://mirror.corp/$0$1${2}", op.Identifier)

@@ -33,7 +33,9 @@ func definition(ops, size int) *pb.Definition {
 
 // fill sets every field of a message, of messages in it down to a depth.
 func fill(m protoreflect.Message, depth int) {
-	value := func(field protoreflect.FieldDescriptor, inner func() protoreflect.Value) (protoreflect.Value, bool) {
+	value := func(
+		field protoreflect.FieldDescriptor, inner func() protoreflect.Value,
+	) (protoreflect.Value, bool) {
 		switch field.Kind() {
 		case protoreflect.MessageKind:
 			v := inner()
@@ -87,7 +89,10 @@ func messages(def *pb.Definition) map[string]message {
 	solve := &gwpb.SolveRequest{}
 	fill(solve.ProtoReflect(), 3)
 	solve.Definition = def
-	ref := &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "id", Def: def}}, Metadata: map[string][]byte{"k": []byte("v")}}
+	ref := &gwpb.Result{
+		Result:   &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "id", Def: def}},
+		Metadata: map[string][]byte{"k": []byte("v")},
+	}
 	all := map[string]message{
 		"a request to solve":    solve,
 		"an answer to a solve":  &gwpb.SolveResponse{Ref: "old", Result: ref},
@@ -95,16 +100,21 @@ func messages(def *pb.Definition) map[string]message {
 		"one without operation": &gwpb.PongResponse{},
 	}
 	for _, m := range all {
-		m.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 4000, protowire.VarintType), 7))
+		m.ProtoReflect().SetUnknown(protowire.AppendVarint(
+			protowire.AppendTag(nil, 4000, protowire.VarintType), 7,
+		))
 	}
 	return all
 }
 
 func TestAMessageIsReadAndWrittenAsByTheCodecBeneath(t *testing.T) {
 	t.Parallel()
-	for _, size := range []struct{ ops, size int }{{0, 0}, {3, 10}, {20_000, 10}, {30, minPiece - 1}, {30, minPiece}, {3, 100_000}} {
+	for _, size := range []struct{ ops, size int }{
+		{0, 0}, {3, 10}, {20_000, 10}, {30, minPiece - 1}, {30, minPiece}, {3, 100_000},
+	} {
 		for name, m := range messages(definition(size.ops, size.size)) {
-			t.Run(fmt.Sprintf("%s with %d operations of %d bytes", name, size.ops, size.size), func(t *testing.T) {
+			name := fmt.Sprintf("%s with %d operations of %d bytes", name, size.ops, size.size)
+			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				c := New()
 				ours, err := c.Marshal(m)
@@ -171,7 +181,10 @@ func TestLargeOperationsAreNotCopied(t *testing.T) {
 // Who keeps the operations of such a message must not keep the rest with them.
 func TestAMessageThatIsMostlySomethingElseIsNotShared(t *testing.T) {
 	t.Parallel()
-	dt, err := (&gwpb.SolveRequest{Definition: &pb.Definition{Def: [][]byte{{1}}}, FrontendOpt: map[string]string{"x": string(make([]byte, minShared))}}).MarshalVT()
+	dt, err := (&gwpb.SolveRequest{
+		Definition:  &pb.Definition{Def: [][]byte{{1}}},
+		FrontendOpt: map[string]string{"x": string(make([]byte, minShared))},
+	}).MarshalVT()
 	require.NoError(t, err)
 	m := &gwpb.SolveRequest{}
 	done, err := unmarshal(dt, m, pathTo(m))

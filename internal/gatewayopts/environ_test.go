@@ -17,7 +17,9 @@ func TestAnEnvironmentIsRead(t *testing.T) {
 		`BUILDKIT_WORKERS=[{"id":"w"}]`,
 		"BUILDKIT_EXPORTEDPRODUCT=docker",
 	})
-	require.Equal(t, map[string]string{"target": "app", "build-arg:A": "b=c", "no-cache": ""}, env.Options)
+	require.Equal(
+		t, map[string]string{"target": "app", "build-arg:A": "b=c", "no-cache": ""}, env.Options,
+	)
 	require.Equal(t, "s", env.Session)
 	require.Equal(t, "docker", env.Product)
 	require.Equal(t, []client.WorkerInfo{{ID: "w"}}, env.Workers)

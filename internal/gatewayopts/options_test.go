@@ -71,7 +71,10 @@ func TestTheInnerFrontendGetsTheOptionsThatThePolicyObliges(t *testing.T) {
 		},
 		{
 			name: "without the policy frontend's own",
-			sent: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "x", "build-arg:POLICY_FRONTEND_": "x"},
+			sent: map[string]string{
+				"build-arg:POLICY_FRONTEND_POLICY": "x",
+				"build-arg:POLICY_FRONTEND_":       "x",
+			},
 			want: map[string]string{},
 		},
 		{
@@ -88,7 +91,9 @@ func TestTheInnerFrontendGetsTheOptionsThatThePolicyObliges(t *testing.T) {
 		{
 			name: "with a forced one",
 			sent: map[string]string{"target": "app"},
-			by:   policy.Obligations{Force: map[string]string{"target": "other", "build-arg:A": "b"}},
+			by: policy.Obligations{
+				Force: map[string]string{"target": "other", "build-arg:A": "b"},
+			},
 			want: map[string]string{"target": "other", "build-arg:A": "b"},
 		},
 		{
@@ -124,9 +129,14 @@ func TestTheInnerFrontendGetsTheOptionsThatThePolicyObliges(t *testing.T) {
 // A frontend may follow the BUILDKIT_SYNTAX of the frontend that runs it.
 func TestANestedFrontendGetsTheSyntaxThatItsRunnerNames(t *testing.T) {
 	o := Parse(map[string]string{"source": self, "build-arg:POLICY_FRONTEND_POLICY": "version: 1"})
-	n := o.Nested(map[string]string{"source": "corp/other:1", "build-arg:BUILDKIT_SYNTAX": "corp/third:1"})
+	n := o.Nested(map[string]string{
+		"source":                    "corp/other:1",
+		"build-arg:BUILDKIT_SYNTAX": "corp/third:1",
+	})
 	require.Equal(t, "corp/third:1", n.Inner(policy.Obligations{})["build-arg:BUILDKIT_SYNTAX"])
-	require.Equal(t, "corp/third:1", n.InnerValue("build-arg:BUILDKIT_SYNTAX", policy.Obligations{}))
+	require.Equal(t, "corp/third:1", n.InnerValue(
+		"build-arg:BUILDKIT_SYNTAX", policy.Obligations{},
+	))
 	require.Equal(t, self, n.SelfRef())
 	require.Equal(t, "corp/other:1", n.Get("source"))
 	_, ok := n.Overlay()
