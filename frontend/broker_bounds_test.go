@@ -21,7 +21,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// What a rule says of an option must be said of the one that arrives.
+// Rules must be about the option that arrives.
 func TestAnOptionThatArrivesAsAnotherOneIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]map[string]string{
@@ -42,9 +42,9 @@ func TestAnOptionThatArrivesAsAnotherOneIsRefused(t *testing.T) {
 	}
 }
 
-// The client's BUILDKIT_SYNTAX has been answered when the inner frontend starts; that of
-// a frontend is for the one that it runs, which may follow it.
-func TestTheSyntaxThatAFrontendNamesReachesTheOneThatItRuns(t *testing.T) {
+// The policy frontend has followed the client's BUILDKIT_SYNTAX before the inner frontend starts. A
+// nested frontend may follow the one that its runner sets.
+func TestANestedFrontendGetsTheSyntaxThatItsRunnerNames(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
 	opts := map[string]string{
@@ -58,7 +58,7 @@ func TestTheSyntaxThatAFrontendNamesReachesTheOneThatItRuns(t *testing.T) {
 	require.Empty(t, gatewayopts.Parse(opts).Inner(policy.Obligations{}))
 }
 
-func TestAnErrorHasSoManyDetails(t *testing.T) {
+func TestTheDetailsOfAnErrorAreBounded(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
 	said := &spb.Status{Code: 2, Message: "it failed"}
@@ -78,7 +78,7 @@ func TestAnErrorHasSoManyDetails(t *testing.T) {
 	require.LessOrEqual(t, len(st.Proto().Details), maxDetails+1)
 }
 
-func TestAnAttestationWithoutReferenceIsHandedOnWithAnEmptyOne(t *testing.T) {
+func TestAnAttestationWithoutReferenceGetsAnEmptyOne(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
 	_, err := s.Return(t.Context(), &gwpb.ReturnRequest{Result: &gwpb.Result{
@@ -92,7 +92,7 @@ func TestAnAttestationWithoutReferenceIsHandedOnWithAnEmptyOne(t *testing.T) {
 	require.NotNil(t, res.Attestations["k"].Attestation[0].Ref)
 }
 
-func TestTheEmptyReferenceIsNobodysOwn(t *testing.T) {
+func TestTheEmptyReferenceBelongsToNoFrontend(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
 	s.broker.track(&gwpb.Result{Result: &gwpb.Result_RefDeprecated{}})
@@ -100,7 +100,7 @@ func TestTheEmptyReferenceIsNobodysOwn(t *testing.T) {
 	s.requireRefused(t, err, `the reference "", which isn't its own`)
 }
 
-func TestDefinitionsOfANestedFrontendAreKeptToABound(t *testing.T) {
+func TestTheDefinitionsKeptForANestedFrontendAreBounded(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
 	s.broker.build.nested = true
@@ -116,7 +116,7 @@ func TestDefinitionsOfANestedFrontendAreKeptToABound(t *testing.T) {
 	require.NoError(t, s.broker.checkRef("beyond"))
 }
 
-// As daemons read what old frontends ask.
+// Daemons complete the short references of old frontends too.
 func TestAShortReferenceIsLookedUpInFull(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, strings.Replace(mediated, "mirror.corp/**", "docker.io/library/*", 1))
@@ -127,7 +127,7 @@ func TestAShortReferenceIsLookedUpInFull(t *testing.T) {
 	require.Equal(t, "docker.io/library/busybox:1", passed.Ref)
 }
 
-// A process says nothing of the network, which is its container's.
+// A process names no network: it has its container's.
 func TestAProcessHasTheNetworkOfItsContainer(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, strings.Replace(
@@ -156,7 +156,7 @@ func TestAProcessHasTheNetworkOfItsContainer(t *testing.T) {
 	)
 }
 
-// lostContainers makes containers, and whoever asked for one is gone before the answer.
+// lostContainers is a daemon that makes containers after the caller has given up.
 type lostContainers struct {
 	gwpb.LLBBridgeClient
 	leave    context.CancelFunc
@@ -179,7 +179,7 @@ func (d *lostContainers) ReleaseContainer(
 	return &gwpb.ReleaseContainerResponse{}, ctx.Err()
 }
 
-func TestAContainerIsReleasedThatNobodyWaitedFor(t *testing.T) {
+func TestAContainerIsReleasedIfItsFrontendDidNotWait(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
 	ctx, leave := context.WithCancel(t.Context())
@@ -191,7 +191,7 @@ func TestAContainerIsReleasedThatNobodyWaitedFor(t *testing.T) {
 	require.Equal(t, d.made, *d.released.Load())
 }
 
-// What a rule takes off the outer frontend, the one that it runs doesn't get either.
+// A nested frontend doesn't get an option that a rule strips from its runner.
 func TestAStrippedCacheIsNotImportedByANestedFrontend(t *testing.T) {
 	t.Parallel()
 	c := newFake(t, "", map[string]string{gatewayopts.CacheFrom: "corp/cache"})
@@ -206,7 +206,7 @@ func TestAStrippedCacheIsNotImportedByANestedFrontend(t *testing.T) {
 		"a build cache of type registry that the client didn't name, which no rule can allow")
 }
 
-func TestWarningsOfANestedFrontendAreTheBuilds(t *testing.T) {
+func TestTheBuildHasTheWarningsOfANestedFrontend(t *testing.T) {
 	t.Parallel()
 	outer := monitorOf(t, newFake(t, "", nil), mediated)
 	inner := outer.inner

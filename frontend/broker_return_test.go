@@ -59,7 +59,7 @@ func TestAFrontendReturnsOneResultOrError(t *testing.T) {
 	for name, tc := range map[string]struct {
 		req  *gwpb.ReturnRequest
 		code codes.Code
-		want string // what the build fails with
+		want string // the error with which the build fails
 	}{
 		"nothing": {&gwpb.ReturnRequest{}, codes.InvalidArgument, ""},
 		"both": {
@@ -126,7 +126,7 @@ func TestANestedFrontendsResultHasTheDaemonsDefinitions(t *testing.T) {
 	require.Equal(t, solved.Result.GetRef().GetDef().GetDef(), res.GetRef().GetDef().GetDef())
 }
 
-func TestAReturnedImageIsJudged(t *testing.T) {
+func TestAReturnedImageIsChecked(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, strings.Replace(
 		mediated, "build:", "build:\n  config: {user: {forbid: [root]}}", 1,
@@ -150,7 +150,7 @@ func TestAReturnedImageIsJudged(t *testing.T) {
 	require.False(t, ok)
 }
 
-func TestContainersHaveNamesOfOurOwn(t *testing.T) {
+func TestTheBrokerNamesContainers(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
 	ctx := t.Context()

@@ -74,7 +74,7 @@ frontends:
   - {name: dockerfile, match: ["docker/dockerfile"]}
 `
 
-// served is a broker and what an inner frontend has of it: a connection.
+// served is a broker and the connection that an inner frontend has to it.
 type served struct {
 	gwpb.LLBBridgeClient
 	conn   *grpc.ClientConn
@@ -102,8 +102,8 @@ func serveBroker(t *testing.T, doc string) served {
 	return served{LLBBridgeClient: gwpb.NewLLBBridgeClient(conn), conn: conn, broker: s, daemon: d}
 }
 
-// requireRefused fails the test unless the call was refused for the reason, and
-// nothing of it reached the daemon.
+// requireRefused fails the test unless the call was refused for the reason and didn't reach the
+// daemon.
 func (s served) requireRefused(t *testing.T, err error, reason string) {
 	t.Helper()
 	require.ErrorContains(t, err, reason)
@@ -111,7 +111,7 @@ func (s served) requireRefused(t *testing.T, err error, reason string) {
 	require.Empty(t, s.daemon.passed)
 }
 
-func TestABrokerRefusesWhatNobodyCanJudge(t *testing.T) {
+func TestABrokerRefusesWhatItCannotCheck(t *testing.T) {
 	t.Parallel()
 	denied := marshalState(t, llb.Image("docker.io/library/busybox:latest"))
 	for name, tc := range map[string]struct {

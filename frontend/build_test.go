@@ -51,7 +51,7 @@ func requireDenial(t *testing.T, err error, want string) {
 	require.Equal(t, want, denial.Decision.Rule+": "+denial.Decision.Reason)
 }
 
-func TestTheFrontendThatIsAskedForIsRunPinnedByItsDigest(t *testing.T) {
+func TestTheRequestedFrontendRunsPinnedByItsDigest(t *testing.T) {
 	for name, tc := range map[string]struct {
 		file, doc string
 		opts      map[string]string
@@ -138,7 +138,7 @@ func TestTheFrontendThatIsAskedForIsRunPinnedByItsDigest(t *testing.T) {
 	}
 }
 
-func TestTheInnerFrontendGetsTheClientsOptionsWithoutOurs(t *testing.T) {
+func TestTheInnerFrontendGetsTheClientsOptionsWithoutOwnOnes(t *testing.T) {
 	opts := map[string]string{
 		"build-arg:FOO": "bar", "platform": "linux/arm64", "unknown-key": "x",
 		"frontend.caps": "moby.buildkit.frontend.inputs",
@@ -176,7 +176,7 @@ func TestTheDecisionIsInTheResultsMetadata(t *testing.T) {
 	require.Equal(t, "dockerfile", d["rule"])
 }
 
-func TestNothingRunsThatIsRefused(t *testing.T) {
+func TestARefusedFrontendDoesNotRun(t *testing.T) {
 	const syntax = "# syntax=docker/dockerfile:1\n"
 	const pinnedOne = "docker-image://docker.io/docker/dockerfile:1@" + string(digestOne)
 	convert := func(from, to string, attrs map[string]string) *sourcepolicy.Engine {
@@ -376,7 +376,7 @@ func TestNothingRunsThatIsRefused(t *testing.T) {
 	}
 }
 
-func TestARefusedNameIsNeverAskedOfTheRegistry(t *testing.T) {
+func TestTheRegistryIsNotAskedAboutARefusedName(t *testing.T) {
 	c := newFake(t, "# syntax=evil/dockerfile:1\n", nil)
 	_, err := run(t, c, corpPolicy)
 	requireDenial(t, err, "default: no rule allows evil/dockerfile:1")
@@ -384,7 +384,7 @@ func TestARefusedNameIsNeverAskedOfTheRegistry(t *testing.T) {
 	require.Empty(t, c.pinned)
 }
 
-func TestADigestBesideATagIsJudgedByWhatTheTagPointsTo(t *testing.T) {
+func TestATagWithADigestMustPointToIt(t *testing.T) {
 	c := newFake(t, "# syntax=docker/dockerfile:1@"+digestTwo.String()+"\n", nil)
 	_, err := run(t, c, corpPolicy)
 	require.ErrorContains(t, err, digestTwo.String())
@@ -396,7 +396,7 @@ func TestADigestBesideATagIsJudgedByWhatTheTagPointsTo(t *testing.T) {
 	require.Len(t, c.solved, 1)
 }
 
-// The gateway must find our named context under the key that standIn makes.
+// The gateway must find the named context under the key that standIn makes.
 func TestTheNamedContextIsWhereTheGatewayLooks(t *testing.T) {
 	for _, source := range []string{
 		"policy-frontend", "policy-frontend:latest", "corp/policy-frontend:v1",
@@ -418,7 +418,7 @@ func TestTheNamedContextIsWhereTheGatewayLooks(t *testing.T) {
 	}
 }
 
-// The gateway writes these two options itself before it starts us.
+// The gateway writes these two options itself before it starts a frontend.
 func TestOptionsThatTheGatewayDerivesAreNotTakenForTheClients(t *testing.T) {
 	c := newFake(t, "# syntax=docker/dockerfile:1\n", map[string]string{
 		"build-arg:BUILDKIT_SANDBOX_HOSTNAME": "box", "hostname": "box",

@@ -21,9 +21,9 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
-// fakeClient stands for the daemon in tests of what is asked of it and in which
-// order. It serves one build file and a registry of tags, evaluates source
-// policies with BuildKit's own engine, and records all frontend solves.
+// fakeClient stands for the daemon in tests of calls and their order. It serves one build file and
+// a registry of tags, evaluates source policies with BuildKit's own engine, and records all
+// frontend solves.
 type fakeClient struct {
 	client.Client
 	opts      map[string]string
@@ -70,8 +70,8 @@ func (f *fakeClient) Warn(
 	return nil
 }
 
-// guarded evaluates op as the daemon does: by the guard that came with the call,
-// and by the client's source policy.
+// guarded evaluates op as the daemon does: by the guard of the call, and by the client's source
+// policy.
 func (f *fakeClient) guarded(
 	ctx context.Context, op *pb.SourceOp, guard *sourcepolicy.Engine,
 ) error {
@@ -167,8 +167,8 @@ const (
 	)
 )
 
-// newFake returns a daemon that knows docker/dockerfile:1 (digestOne) and
-// evil/dockerfile:1 (digestTwo), asked under us with the given options.
+// newFake returns a daemon that knows docker/dockerfile:1 (digestOne) and evil/dockerfile:1
+// (digestTwo). It runs the policy frontend as selfRef with the given options.
 func newFake(tb testing.TB, file string, opts map[string]string) *fakeClient {
 	tb.Helper()
 	all := map[string]string{optionkeys.Source: selfRef}

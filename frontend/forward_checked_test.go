@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// fakeBridge is a daemon whose inner frontend returns a result, and which solves
-// definitions to references that are named after the one that they are of.
+// fakeBridge is a daemon whose inner frontend returns a result. It solves each definition to a new
+// reference whose name contains the definition.
 type fakeBridge struct {
 	gwpb.LLBBridgeClient
 	inner  *gwpb.Result
@@ -26,8 +26,8 @@ func (f *fakeBridge) Solve(
 	if req.Frontend != "" {
 		return &gwpb.SolveResponse{Result: f.inner}, nil
 	}
-	held := &gwpb.Ref{Id: "held of " + string(req.Definition.Def[0]), Def: req.Definition}
-	return &gwpb.SolveResponse{Result: &gwpb.Result{Result: &gwpb.Result_Ref{Ref: held}}}, nil
+	again := &gwpb.Ref{Id: "solved again: " + string(req.Definition.Def[0]), Def: req.Definition}
+	return &gwpb.SolveResponse{Result: &gwpb.Result{Result: &gwpb.Result_Ref{Ref: again}}}, nil
 }
 
 func refOf(t *testing.T, id, image string) *gwpb.Ref {
@@ -35,7 +35,7 @@ func refOf(t *testing.T, id, image string) *gwpb.Ref {
 	return &gwpb.Ref{Id: id, Def: marshalState(t, llb.Image(image, at(1)))}
 }
 
-// forwarded has a frontend return inner; opt is a key and a value of the client's.
+// forwarded has a frontend return inner. opt is a key and a value of the client's options.
 func forwarded(
 	t *testing.T, doc string, inner *gwpb.Result, opt ...string,
 ) (*fakeBridge, *monitor, error) {
@@ -52,7 +52,7 @@ func forwarded(
 	return daemon, m, err
 }
 
-func TestAForwardedResultIsHeldToWhatWasJudged(t *testing.T) {
+func TestAForwardedResultIsSolvedAgainUnderAGuard(t *testing.T) {
 	t.Parallel()
 	one, two := refOf(t, "one", "mirror.corp/a:1"), refOf(t, "two", "mirror.corp/b:1")
 	config := []byte(`{"config":{"User":"app"}}`)
@@ -90,14 +90,14 @@ func TestAForwardedResultIsHeldToWhatWasJudged(t *testing.T) {
 	}
 	got := m.build.bridge.result.Load()
 	refs := got.GetRefs().GetRefs()
-	require.Equal(t, "held of "+string(refs["linux/amd64"].Def.Def[0]), refs["linux/amd64"].Id)
-	require.Equal(t, "held of "+string(refs["linux/arm64"].Def.Def[0]), refs["linux/arm64"].Id)
+	require.Equal(t, "solved again: "+string(refs["linux/amd64"].Def.Def[0]), refs["linux/amd64"].Id)
+	require.Equal(t, "solved again: "+string(refs["linux/arm64"].Def.Def[0]), refs["linux/arm64"].Id)
 	require.Empty(t, refs["empty"].Id)
-	require.Contains(t, got.Attestations["linux/amd64"].Attestation[0].Ref.Id, "held of ")
+	require.Contains(t, got.Attestations["linux/amd64"].Attestation[0].Ref.Id, "solved again: ")
 	require.Equal(t, config, got.Metadata["containerimage.config/linux/amd64"])
 }
 
-func TestAReferenceThatIsThereTwiceIsSolvedOnce(t *testing.T) {
+func TestAReferenceThatOccursTwiceIsSolvedOnce(t *testing.T) {
 	t.Parallel()
 	shared := refOf(t, "one", "mirror.corp/a:1")
 	inner := &gwpb.Result{
@@ -191,7 +191,7 @@ func TestAForwardedResultIsRefused(t *testing.T) {
 	}
 }
 
-// Nothing is solved a second time where nothing is to be held to.
+// Nothing is solved a second time if there is no guard.
 func TestAResultUnderRulesOnCommandsAloneKeepsItsReferences(t *testing.T) {
 	t.Parallel()
 	daemon, m, err := forwarded(
@@ -205,7 +205,7 @@ func TestAResultUnderRulesOnCommandsAloneKeepsItsReferences(t *testing.T) {
 	require.Equal(t, "one", m.build.bridge.result.Load().GetRef().Id)
 }
 
-func TestASubrequestHasNothingToJudge(t *testing.T) {
+func TestAForwardedSubrequestHasNothingToCheck(t *testing.T) {
 	t.Parallel()
 	inner := &gwpb.Result{
 		Result:   &gwpb.Result_Ref{Ref: &gwpb.Ref{}},

@@ -26,8 +26,8 @@ func convertRule(from, to string, attrs map[string]string) *spb.Policy {
 	}}}
 }
 
-// Evaluated as the daemon does, with the client's source policy before ours.
-func TestTheDaemonReadsWhatWasJudged(t *testing.T) {
+// The test evaluates as the daemon does, with the client's source policy before the guard.
+func TestTheDaemonReadsOnlyCheckedSources(t *testing.T) {
 	t.Parallel()
 	const base = "docker-image://mirror.corp/base:1"
 	const file = "https://files.corp/a"
@@ -181,7 +181,7 @@ func TestTheDaemonReadsWhatWasJudged(t *testing.T) {
 	}
 }
 
-func TestNothingIsHeldThatNoRuleRestricts(t *testing.T) {
+func TestAGuardRestrictsOnlyKindsThatRulesRestrict(t *testing.T) {
 	t.Parallel()
 	free := "version: 1\nfrontends: [{match: [docker/dockerfile]}]\n"
 	guard, err := monitorOf(t, newFake(t, "", nil), free).source(context.Background(), &pb.SourceOp{
@@ -221,8 +221,7 @@ func TestNothingIsHeldThatNoRuleRestricts(t *testing.T) {
 	require.ErrorIs(t, err, sourcepolicy.ErrSourceDenied)
 }
 
-// With warn, what would be refused is read, but what the policy puts in the place of
-// an image still is.
+// In mode warn a source that breaks a rule is read, and conversions apply nevertheless.
 func TestAMirrorIsUsedInModeWarnToo(t *testing.T) {
 	t.Parallel()
 	doc := strings.Replace(mirrorOnly, "id: corp-ci", "id: corp-ci\nmode: warn", 1)
@@ -236,7 +235,7 @@ func TestAMirrorIsUsedInModeWarnToo(t *testing.T) {
 	require.Equal(t, "docker-image://mirror.corp/library/busybox:1", op.Identifier)
 }
 
-func TestAGuardThatTheDaemonCouldNotKeepIsRefused(t *testing.T) {
+func TestAGuardThatTheDaemonCannotEnforceIsRefused(t *testing.T) {
 	t.Parallel()
 	chain := "version: 1\nfrontends: [{match: [docker/dockerfile], build: {images: {convert: " +
 		"[{from: a.corp/x, to: b.corp/x}, {from: b.corp/x, to: c.corp/x}]}}}]\n"
@@ -279,7 +278,7 @@ func TestAGuardThatTheDaemonCouldNotKeepIsRefused(t *testing.T) {
 }
 
 // The daemon compares each source with the text of each selector.
-func TestAGuardIsBoundedInItsText(t *testing.T) {
+func TestTheSizeOfAGuardIsBounded(t *testing.T) {
 	t.Parallel()
 	downloads := func(n, size int) *pb.Definition {
 		var states []llb.State
@@ -301,8 +300,8 @@ func TestAGuardIsBoundedInItsText(t *testing.T) {
 	require.ErrorContains(t, err, "too many or too long sources in one definition")
 }
 
-// Regular expressions take what is no UTF-8 for U+FFFD.
-func TestASourceThatIsNoTextIsRefused(t *testing.T) {
+// Regular expressions treat invalid UTF-8 as U+FFFD.
+func TestASourceWithAnUnreadableNameIsRefused(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{
 		"https://files.corp/\uFFFD": "whose name isn't readable text",
@@ -316,8 +315,8 @@ func TestASourceThatIsNoTextIsRefused(t *testing.T) {
 	}
 }
 
-// A git source out of a bundle is evaluated a second time, as a blob.
-func TestABundleIsHeldAsTheBlobThatItIs(t *testing.T) {
+// The daemon evaluates a git source from a bundle a second time, as a blob.
+func TestABundleIsGuardedAsABlob(t *testing.T) {
 	t.Parallel()
 	doc := "version: 1\nfrontends: [{match: [docker/dockerfile], build: {blob: {allow: " +
 		"[corp.example/x]}, git: {allow: ['https://git.corp/**']}}}]\n"
@@ -337,8 +336,8 @@ func TestABundleIsHeldAsTheBlobThatItIs(t *testing.T) {
 	})
 	require.ErrorIs(t, err, sourcepolicy.ErrSourceDenied)
 
-	// The one in an OCI layout is of the store that the git source names, or else of the
-	// reference's name.
+	// A bundle in an OCI layout is in the store that the git source names. The default store
+	// is the reference's name.
 	layout := "version: 1\nfrontends: [{match: [docker/dockerfile], build: {ociLayout: {allow: " +
 		"[corp.example/x]}}}]\n"
 	const inLayout = "oci-layout+blob://corp.example/x" + pinnedDigest

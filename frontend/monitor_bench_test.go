@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A definition of 10,000 operations, of which 100 read an image each, read and judged.
+// The definition has 10,000 operations, and 100 of them read an image each.
 func BenchmarkDefinition10000(b *testing.B) {
 	def := &pb.Definition{}
 	for i := range 10_000 {

@@ -70,7 +70,7 @@ const evilBase = `dockerfile: rule "dockerfile" refuses the image evil.corp/base
 
 const threeLines = "FROM busybox\nRUN true\nADD https://files.evil/a /\n"
 
-// at attaches a line of threeLines.
+// at attaches a line of threeLines to an operation.
 func at(line int32) llb.ConstraintsOpt {
 	return llb.NewSourceMap(nil, "Dockerfile", "Dockerfile", []byte(threeLines)).Location(
 		[]*pb.Range{{Start: &pb.Position{Line: line}, End: &pb.Position{Line: line}}},
@@ -84,7 +84,7 @@ func marshalState(t *testing.T, st llb.State) *pb.Definition {
 	return def.ToPB()
 }
 
-func TestWhatIsBuiltIsRefusedAtItsLine(t *testing.T) {
+func TestAnOperationIsRefusedAtItsLine(t *testing.T) {
 	t.Parallel()
 	exec := func(o ...llb.RunOption) llb.State {
 		return llb.Image("mirror.corp/base:1").Run(append(o, llb.Shlex("true"), at(2))...).Root()
@@ -185,7 +185,7 @@ func TestARefusedBaseImageIsExplained(t *testing.T) {
   contact:  #build-help`, m.build.deny(context.Background(), r).Error())
 }
 
-func TestWhatHasNoLineIsRefusedWithoutOne(t *testing.T) {
+func TestAnOperationWithoutALineIsRefusedWithoutOne(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	insecure := &gwpb.InitMessage{Security: pb.SecurityMode_INSECURE}
@@ -249,7 +249,7 @@ func TestWhatHasNoLineIsRefusedWithoutOne(t *testing.T) {
 	}
 }
 
-func TestALookUpIsPlacedByTheFrontendsOwnError(t *testing.T) {
+func TestTheFrontendsErrorNamesTheLineOfALookup(t *testing.T) {
 	t.Parallel()
 	m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
 	require.NoError(t, m.refusedFor(errors.New("anything")))
@@ -269,7 +269,7 @@ func TestALookUpIsPlacedByTheFrontendsOwnError(t *testing.T) {
 	denied := m.build.deny(context.Background(), r)
 	require.Contains(t, denied.Error(), `asked by: line 2 of "a\x1b[2Jb"`)
 
-	// A place that a definition named is not replaced.
+	// The place that a definition names stays.
 	m = monitorOf(t, newFake(t, "", nil), mirrorOnly)
 	_, err = m.definition(
 		context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))),
@@ -355,8 +355,8 @@ func TestOnlyTheClientsBuildCachesAreImported(t *testing.T) {
 	)
 }
 
-// A daemon that doesn't know git.checksum fetches whatever the branch is.
-func TestACommitThatTheDaemonDoesNotCheckIsNone(t *testing.T) {
+// A daemon that doesn't know git.checksum fetches the branch, whatever commit it has.
+func TestACommitThatTheDaemonIgnoresDoesNotCount(t *testing.T) {
 	t.Parallel()
 	op := &pb.SourceOp{
 		Identifier: "git://git.corp/x#main",

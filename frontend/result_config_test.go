@@ -16,8 +16,8 @@ build:
 frontends: [{match: [docker/dockerfile]}]
 `
 
-// Exporters choose one of the configurations by rules of their own; none may be bad.
-func TestEveryConfigurationThatAnExporterCouldTakeIsJudged(t *testing.T) {
+// Exporters choose one of the configurations by rules of their own, so all of them must be allowed.
+func TestEveryConfigurationThatAnExporterCouldTakeIsChecked(t *testing.T) {
 	t.Parallel()
 	const (
 		on   = `"os":"linux","architecture":"amd64"`
@@ -152,8 +152,8 @@ func TestEveryConfigurationThatAnExporterCouldTakeIsJudged(t *testing.T) {
 	}
 }
 
-// Where the frontend brings no SBOM, the daemon runs the client's image for it.
-func TestTheImageOfAnSBOMThatTheDaemonMakesIsJudged(t *testing.T) {
+// If the frontend returns no SBOM, the daemon runs the client's image to make one.
+func TestTheImageOfTheDaemonsSBOMIsChecked(t *testing.T) {
 	t.Parallel()
 	const doc = `version: 1
 build: {images: {allow: [scan/good], convert: [{from: scan/old, to: scan/good}]}}

@@ -14,7 +14,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// unmark takes out of source policies what is another in each of them.
+// unmark removes the random marks from source policies.
 func unmark(policies []*spb.Policy) {
 	mark := regexp.MustCompile(`\^\(\?:[A-Z2-7]{26}-[0-9]+\)\{0\}`)
 	for _, p := range policies {
@@ -24,7 +24,7 @@ func unmark(policies []*spb.Policy) {
 	}
 }
 
-// What a client can't know it can't put in its own source policy.
+// A client can't put a selector that it doesn't know into its own source policy.
 func TestNoTwoSelectorsHaveTheSameText(t *testing.T) {
 	t.Parallel()
 	m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
@@ -49,7 +49,7 @@ func TestNoTwoSelectorsHaveTheSameText(t *testing.T) {
 	}
 }
 
-func TestASelectorSelectsWhatItSays(t *testing.T) {
+func TestASelectorSelectsOnlyItsIdentifiers(t *testing.T) {
 	t.Parallel()
 	s := newSelectors()
 	const id = "https://files.corp/a$1?b=(c)"
@@ -119,7 +119,7 @@ func TestASelectorSelectsWhatItSays(t *testing.T) {
 	}
 }
 
-func TestWhatIsConvertedToIsTakenLiterally(t *testing.T) {
+func TestTheTargetOfAConversionIsLiteral(t *testing.T) {
 	t.Parallel()
 	s := newSelectors()
 	op := &pb.SourceOp{Identifier: "docker-image://docker.io/x:1"}

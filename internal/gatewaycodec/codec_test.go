@@ -20,7 +20,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
-// definition has operations of this many bytes each, and all that there can be besides.
+// definition has operations of this many bytes each, and all its other fields.
 func definition(ops, size int) *pb.Definition {
 	def := &pb.Definition{}
 	fill(def.ProtoReflect(), 3)
@@ -31,7 +31,7 @@ func definition(ops, size int) *pb.Definition {
 	return def
 }
 
-// fill sets every field of a message, of messages in it down to a depth.
+// fill sets every field of a message, and those of the messages in it down to a depth.
 func fill(m protoreflect.Message, depth int) {
 	value := func(
 		field protoreflect.FieldDescriptor, inner func() protoreflect.Value,
@@ -83,8 +83,7 @@ func fill(m protoreflect.Message, depth int) {
 	}
 }
 
-// messages are those with operations, with every other field set, and one field that
-// nobody knows.
+// messages are messages with operations, with all their other fields and with one unknown field.
 func messages(def *pb.Definition) map[string]message {
 	solve := &gwpb.SolveRequest{}
 	fill(solve.ProtoReflect(), 3)
@@ -107,7 +106,7 @@ func messages(def *pb.Definition) map[string]message {
 	return all
 }
 
-func TestAMessageIsReadAndWrittenAsByTheCodecBeneath(t *testing.T) {
+func TestMessagesAreReadAndWrittenAsByTheEmbeddedCodec(t *testing.T) {
 	t.Parallel()
 	for _, size := range []struct{ ops, size int }{
 		{0, 0}, {3, 10}, {20_000, 10}, {30, minPiece - 1}, {30, minPiece}, {3, 100_000},
@@ -134,7 +133,7 @@ func TestAMessageIsReadAndWrittenAsByTheCodecBeneath(t *testing.T) {
 	}
 }
 
-// inFrames puts bytes into buffers as a connection does.
+// inFrames splits bytes into buffers as a connection does.
 func inFrames(b []byte) mem.BufferSlice {
 	const frame = 16 << 10
 	var s mem.BufferSlice
@@ -178,8 +177,8 @@ func TestLargeOperationsAreNotCopied(t *testing.T) {
 	}
 }
 
-// Who keeps the operations of such a message must not keep the rest with them.
-func TestAMessageThatIsMostlySomethingElseIsNotShared(t *testing.T) {
+// Keeping the operations of such a message must not keep the rest of it.
+func TestAMessageWithFewOperationsIsNotShared(t *testing.T) {
 	t.Parallel()
 	dt, err := (&gwpb.SolveRequest{
 		Definition:  &pb.Definition{Def: [][]byte{{1}}},
@@ -192,8 +191,8 @@ func TestAMessageThatIsMostlySomethingElseIsNotShared(t *testing.T) {
 	require.False(t, done)
 }
 
-// What was read may be kept when the buffers that it came in are used again.
-func TestWhatWasReadIsItsOwn(t *testing.T) {
+// The buffers of a message are used again while the message is kept.
+func TestAMessageDoesNotShareTheBuffersItCameIn(t *testing.T) {
 	t.Parallel()
 	def := definition(1, minShared)
 	wire, err := New().Marshal(&gwpb.SolveRequest{Definition: def})
@@ -205,8 +204,8 @@ func TestWhatWasReadIsItsOwn(t *testing.T) {
 	require.True(t, proto.Equal(def, read.Definition))
 }
 
-// Readers take stack for each level, without limit.
-func TestAMessageThatIsNestedTooDeepIsNotRead(t *testing.T) {
+// Readers use stack for each level, without a limit.
+func TestAMessageThatIsNestedTooDeeplyIsNotRead(t *testing.T) {
 	t.Parallel()
 	for levels, code := range map[int]codes.Code{10: codes.OK, 1000: codes.InvalidArgument} {
 		def := &pb.Definition{}
@@ -220,9 +219,9 @@ func TestAMessageThatIsNestedTooDeepIsNotRead(t *testing.T) {
 	}
 }
 
-// Invariant: bytes in which readers could see different depths are not read; of any others,
-// a message comes that the codec beneath makes of them, or no message where that makes none;
-// and it is written so that it is read again.
+// Invariant: bytes in which readers could see different depths are rejected. All others give the
+// same message, or the same failure, as in the embedded codec. A message that is written can be
+// read again.
 func FuzzMessages(f *testing.F) {
 	kinds := []message{&gwpb.SolveRequest{}, &gwpb.SolveResponse{}, &gwpb.ReturnRequest{}}
 	for _, m := range messages(definition(3, 10)) {
@@ -230,7 +229,7 @@ func FuzzMessages(f *testing.F) {
 		require.NoError(f, err)
 		for kind := range kinds {
 			f.Add(uint8(kind), wire)
-			f.Add(uint8(kind), append(wire, wire...)) // each message twice, to be merged
+			f.Add(uint8(kind), append(wire, wire...)) // each message twice; a reader merges the two
 		}
 	}
 	// Generated readers let the key of a map's entry run over into what follows the entry.
