@@ -1,0 +1,41 @@
+package opcheck_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/kindtest"
+	"github.com/policy-frontend/policy-frontend/internal/opcheck"
+	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+)
+
+func TestEveryKindIsReadAndChecked(t *testing.T) {
+	t.Parallel()
+	kindtest.Run(t, func(t *testing.T, c kindtest.Case) {
+		doc, err := yaml.Marshal([]buildrules.Operation{c.Operation})
+		require.NoError(t, err)
+		operations, err := opcheck.Parse("operations.yaml", doc)
+		require.NoError(t, err)
+		require.Equal(t, []buildrules.Operation{c.Operation}, operations)
+
+		p, err := policy.Parse("policy.yaml", []byte(c.Policy()))
+		require.NoError(t, err)
+		layers, err := policy.Stack(p, nil)
+		require.NoError(t, err)
+		ref, err := imageref.Parse("docker/dockerfile:1")
+		require.NoError(t, err)
+		d := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref})
+		answer := opcheck.Check(layers, time.Time{}, d, operations[0])
+		require.Equal(t, policy.Deny, answer.Verdict)
+		require.Equal(t, c.Operation.Describe(), answer.Asked)
+
+		d.Dispatch = policy.DispatchForward
+		answer = opcheck.Check(layers, time.Time{}, d, operations[0])
+		require.Equal(t, !c.Kind.InResult(), len(answer.Messages) > 0, "forward doesn't see what no result shows")
+	})
+}
