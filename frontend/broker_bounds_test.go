@@ -150,7 +150,7 @@ func TestAProcessHasTheNetworkOfItsContainer(t *testing.T) {
 	require.NoError(t, s.broker.checkProcess(ctx, init()))
 
 	err = s.broker.monitor.refuseUnknown("the moon")
-	requireRefusal(t, err, "builtin: it asks for the moon, which no rule can allow")
+	requireRefusal(t, err, "invariant: it asks for the moon, which no rule can allow")
 	require.ErrorContains(
 		t, s.broker.checkProcess(ctx, init()), "the moon", "nothing starts after a refusal",
 	)
@@ -202,7 +202,7 @@ func TestAStrippedCacheIsNotImportedByANestedFrontend(t *testing.T) {
 	require.NoError(t, outer.within(outer.inner).cacheImports(named))
 	inner := outer.inner
 	outer.inner.decision.Obligations.Strip = []string{gatewayopts.CacheFrom}
-	requireRefusal(t, outer.within(inner).cacheImports(named), "builtin: it asks for "+
+	requireRefusal(t, outer.within(inner).cacheImports(named), "invariant: it asks for "+
 		"a build cache of type registry that the client didn't name, which no rule can allow")
 }
 

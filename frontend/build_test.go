@@ -207,13 +207,13 @@ func TestARefusedFrontendDoesNotRun(t *testing.T) {
 		},
 		"ourselves": {
 			opts: map[string]string{"cmdline": selfRef + " registry.corp/policy-frontend:other"},
-			want: "builtin: it asks the policy frontend to run itself " +
+			want: "invariant: it asks the policy frontend to run itself " +
 				"(registry.corp/policy-frontend): name the frontend to run instead",
 		},
 		"a named context over our reference": {
 			file: syntax,
 			opts: map[string]string{"context:" + selfRef: "docker-image://evil/dockerfile:1"},
-			want: `builtin: the named context "registry.corp/policy-frontend:v1" would replace ` +
+			want: `invariant: the named context "registry.corp/policy-frontend:v1" would replace ` +
 				`the policy frontend (registry.corp/policy-frontend): build without it, or give ` +
 				`it another name`,
 		},
@@ -222,7 +222,7 @@ func TestARefusedFrontendDoesNotRun(t *testing.T) {
 			opts: map[string]string{
 				"context:" + selfRef + "::linux/amd64": "docker-image://evil/dockerfile:1",
 			},
-			want: `builtin: the named context "registry.corp/policy-frontend:v1" would replace ` +
+			want: `invariant: the named context "registry.corp/policy-frontend:v1" would replace ` +
 				`the policy frontend (registry.corp/policy-frontend): build without it, or give ` +
 				`it another name`,
 		},
@@ -231,7 +231,7 @@ func TestARefusedFrontendDoesNotRun(t *testing.T) {
 			opts: map[string]string{
 				"context:REGISTRY.corp:443/policy-frontend:v1": "docker-image://evil/dockerfile:1",
 			},
-			want: `builtin: the named context "REGISTRY.corp:443/policy-frontend:v1" would ` +
+			want: `invariant: the named context "REGISTRY.corp:443/policy-frontend:v1" would ` +
 				`replace the policy frontend (registry.corp/policy-frontend): build without it, ` +
 				`or give it another name`,
 		},
@@ -241,32 +241,32 @@ func TestARefusedFrontendDoesNotRun(t *testing.T) {
 				"docker-image://docker.io/docker/dockerfile*",
 				"docker-image://docker.io/evil/dockerfile:1", nil,
 			),
-			want: `builtin: no source policy of the client may replace its image: source ` +
+			want: `invariant: no source policy of the client may replace its image: source ` +
 				`"docker-image://docker.io/evil/dockerfile:1" denied by policy: source denied by ` +
 				`policy`,
 		},
 		"an image that is converted only once it is pinned": {
 			file:    syntax,
 			convert: convert("*@sha256:*", "docker-image://docker.io/evil/dockerfile:1", nil),
-			want: `builtin: no source policy of the client may replace its image: source ` +
+			want: `invariant: no source policy of the client may replace its image: source ` +
 				`"docker-image://docker.io/evil/dockerfile:1" denied by policy: source denied by ` +
 				`policy`,
 		},
 		"an image of which a conversion cuts layers off": {
 			file:    syntax,
 			convert: convert(pinnedOne, pinnedOne, map[string]string{"image.layerlimit": "1"}),
-			want: `builtin: no source policy of the client may replace its image: source ` +
+			want: `invariant: no source policy of the client may replace its image: source ` +
 				`"` + pinnedOne + `" denied by policy: source denied by policy`,
 		},
 		"a tag that the registry does not have": {
 			file: "# syntax=docker/dockerfile:1.99\n",
-			want: "builtin: its image can't be read: " +
+			want: "invariant: its image can't be read: " +
 				"docker-image://docker.io/docker/dockerfile:1.99: not found",
 		},
 		"a frontend on a daemon that resolves without a guard": {
 			file: syntax,
 			old:  true,
-			want: "builtin: this BuildKit can't resolve a frontend under a source policy; use " +
+			want: "invariant: this BuildKit can't resolve a frontend under a source policy; use " +
 				"v0.14 or later: requested experimental feature source.metaresolver (source meta " +
 				"resolver) is not supported by build server, please update ",
 		},
@@ -274,33 +274,33 @@ func TestARefusedFrontendDoesNotRun(t *testing.T) {
 			file: "# syntax=docker/dockerfile@" + string(digestOne) + "\n",
 			doc:  "version: 1\nfrontends: [{match: [docker/dockerfile]}]\n",
 			old:  true,
-			want: "builtin: this BuildKit can't resolve a frontend under a source policy; use " +
+			want: "invariant: this BuildKit can't resolve a frontend under a source policy; use " +
 				"v0.14 or later: requested experimental feature source.metaresolver (source meta " +
 				"resolver) is not supported by build server, please update ",
 		},
 		"any frontend when the image holds no policy": {
 			file:     syntax,
 			noPolicy: true,
-			want: "builtin: this policy frontend image holds no policy: add one as " +
+			want: "invariant: this policy frontend image holds no policy: add one as " +
 				"DIR/policy.yaml (FROM this image, COPY policy.yaml DIR/policy.yaml)",
 		},
 		"any frontend when the image's policy is broken": {
 			file: syntax,
 			doc:  "version: 1\nfrontend: []\n",
-			want: "builtin: the policy of this image, in DIR, is broken; tell its " +
+			want: "invariant: the policy of this image, in DIR, is broken; tell its " +
 				"maintainer:\npolicy.yaml:2:1: unknown field \"frontend\"; did you mean " +
 				"\"frontends\"?",
 		},
 		"any frontend when the overlay is broken": {
 			file: syntax,
 			opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nfoo: 1\n"},
-			want: "builtin: the policy sent as build-arg POLICY_FRONTEND_POLICY can't be " +
+			want: "invariant: the policy sent as build-arg POLICY_FRONTEND_POLICY can't be " +
 				"used:\nPOLICY_FRONTEND_POLICY:2:1: unknown field \"foo\"",
 		},
 		"any frontend when the overlay is empty": {
 			file: syntax,
 			opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": ""},
-			want: "builtin: the policy sent as build-arg POLICY_FRONTEND_POLICY can't be " +
+			want: "invariant: the policy sent as build-arg POLICY_FRONTEND_POLICY can't be " +
 				"used:\nPOLICY_FRONTEND_POLICY: the document is empty; a policy begins with " +
 				"version: 1",
 		},
@@ -313,22 +313,22 @@ func TestARefusedFrontendDoesNotRun(t *testing.T) {
 			file: syntax,
 			doc:  corpPolicy + "overlay: {accept: none}\n",
 			opts: map[string]string{"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nid: team\n"},
-			want: `builtin: the policy "corp-ci" accepts no overlay (overlay: {accept: none}); ` +
+			want: `invariant: the policy "corp-ci" accepts no overlay (overlay: {accept: none}); ` +
 				`build without one`,
 		},
 		"a directive that is no reference": {
 			file: "# syntax=docker/dockerfile:1@sha256:12\n",
-			want: `builtin: "docker/dockerfile:1@sha256:12" is not an image reference: invalid ` +
+			want: `invariant: "docker/dockerfile:1@sha256:12" is not an image reference: invalid ` +
 				`reference format`,
 		},
 		"a build that asks for nothing, and no default": {
 			file: "FROM scratch\n",
-			want: "builtin: the build asks for no frontend: begin the build file with `# " +
+			want: "invariant: the build asks for no frontend: begin the build file with `# " +
 				"syntax=REFERENCE`, or set BUILDKIT_SYNTAX to the policy frontend's reference, a " +
 				"space, and REFERENCE",
 		},
 		"a build without a file and without a directive": {
-			want: "builtin: the build asks for no frontend: begin the build file with `# " +
+			want: "invariant: the build asks for no frontend: begin the build file with `# " +
 				"syntax=REFERENCE`, or set BUILDKIT_SYNTAX to the policy frontend's reference, a " +
 				"space, and REFERENCE (the build file could not be read: failed to read " +
 				"dockerfile: open Dockerfile: no such file or directory)",
@@ -337,11 +337,11 @@ func TestARefusedFrontendDoesNotRun(t *testing.T) {
 			opts: map[string]string{
 				"cmdline": selfRef + " docker/dockerfile:1 " + strings.Repeat("x", 5000),
 			},
-			want: "builtin: the directive has 5020 bytes, more than 4096",
+			want: "invariant: the directive has 5020 bytes, more than 4096",
 		},
 		"arguments with control characters": {
 			opts: map[string]string{"cmdline": selfRef + " docker/dockerfile:1 \x1b[2J"},
-			want: "builtin: the directive \"docker/dockerfile:1 \\x1b[2J\" has characters that " +
+			want: "invariant: the directive \"docker/dockerfile:1 \\x1b[2J\" has characters that " +
 				"can't be printed",
 		},
 		"a named context over us on an IPv6 host": {
@@ -350,14 +350,14 @@ func TestARefusedFrontendDoesNotRun(t *testing.T) {
 				"source": "[::1]:5000/policy-frontend:v1",
 				"context:[::1]:5000/policy-frontend:v1::linux/s390x": "docker-image://x",
 			},
-			want: `builtin: the named context "[::1]:5000/policy-frontend:v1" would replace the ` +
+			want: `invariant: the named context "[::1]:5000/policy-frontend:v1" would replace the ` +
 				`policy frontend ([::1]:5000/policy-frontend): build without it, or give it ` +
 				`another name`,
 		},
 		"a source option that is no reference": {
 			file: syntax,
 			opts: map[string]string{"source": "::"},
-			want: `builtin: the source option :: isn't a reference of the policy frontend: "::" ` +
+			want: `invariant: the source option :: isn't a reference of the policy frontend: "::" ` +
 				`is not an image reference: invalid reference format`,
 		},
 	} {

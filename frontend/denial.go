@@ -23,7 +23,7 @@ type DenialError struct {
 	Cause error
 }
 
-func (e *DenialError) Error() string { return statement(e.Decision, e.AskedBy) }
+func (e *DenialError) Error() string { return e.Decision.Text(e.AskedBy) }
 
 // Unwrap returns the Cause.
 func (e *DenialError) Unwrap() error { return e.Cause }

@@ -115,5 +115,5 @@ func TestAnOptionThatIsRemovedCantWriteToATerminal(t *testing.T) {
 			"[\"build-arg:*\"]}\n",
 	)
 	require.NoError(t, err)
-	require.Contains(t, string(res.Metadata["result.txt"]), `removes:  "build-arg:\x1b[2J"`)
+	require.Contains(t, string(res.Metadata["result.txt"]), `removes:      "build-arg:\x1b[2J"`)
 }

@@ -3,7 +3,6 @@ package frontend
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -61,10 +60,7 @@ func (b *build) runBrokered(
 func (b *build) serveInner(
 	ctx context.Context, chosen admitted, m *monitor, run func(context.Context, *broker) error,
 ) (*gwpb.Result, error) {
-	late := &refusal{origin: chosen.origin, decision: chosen.decision.Overrule(policy.Ruling{
-		Verdict: policy.Deny, Rule: policy.LimitsRule, Layer: policy.LayerPolicy, Messages: []string{}, Contact: chosen.decision.Contact,
-		Reason: fmt.Sprintf("%s did not end within %s, which is as long as the limits allow", chosen.pinned().Familiar(), chosen.decision.Timeout),
-	})}
+	late := &refusal{origin: chosen.origin, decision: chosen.decision.TimedOut()}
 	ctx, cancel := context.WithTimeoutCause(ctx, chosen.decision.Timeout, late)
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)

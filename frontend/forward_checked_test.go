@@ -163,22 +163,22 @@ func TestAForwardedResultIsRefused(t *testing.T) {
 		},
 		"for LLB that is made while it builds": {
 			single(buildOp),
-			"builtin: it asks for a build of LLB that is made during the build (BuildOp), which " +
+			"invariant: it asks for a build of LLB that is made during the build (BuildOp), which " +
 				"no rule can allow",
 		},
 		"for a definition that isn't there": {
 			single(&gwpb.Ref{Id: "x"}),
-			"builtin: it asks for a result whose definition the daemon doesn't supply, which no " +
+			"invariant: it asks for a result whose definition the daemon doesn't supply, which no " +
 				"rule can allow",
 		},
 		"for a form that isn't known": {
 			&gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: "x"}},
-			"builtin: it asks for a result in a form that this version doesn't know, which no " +
+			"invariant: it asks for a result in a form that this version doesn't know, which no " +
 				"rule can allow",
 		},
 		"for being nothing": {
 			nil,
-			"builtin: it asks for a result in a form that this version doesn't know, which no " +
+			"invariant: it asks for a result in a form that this version doesn't know, which no " +
 				"rule can allow",
 		},
 	} {

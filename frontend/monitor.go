@@ -35,8 +35,8 @@ type monitor struct {
 // memory is what the monitors of a build have found. Those of nested frontends share it.
 type memory struct {
 	mu       sync.Mutex
-	refusal  *refusal        // the first
-	warnings []policy.Ruling // that operations caused, each once
+	refusal  *refusal // the first
+	warnings []string // that operations caused, each once
 	warned   map[string]bool
 }
 
@@ -53,7 +53,7 @@ func (b *build) newMonitor(a admitted) *monitor {
 func (m *monitor) within(inner admitted) *monitor {
 	inner.decision = inner.decision.Within(m.inner.decision)
 	for _, w := range inner.decision.Warnings { // the build has these warnings too
-		m.memory.addWarning(policy.Ruling{Verdict: policy.Warn, Reason: w})
+		m.memory.addWarning(w)
 	}
 	return &monitor{build: m.build, inner: inner, memory: m.memory, outer: m}
 }
@@ -203,7 +203,7 @@ func (m *monitor) decided() policy.Decision {
 	if len(m.memory.warnings) == 0 {
 		return m.inner.decision
 	}
-	return m.inner.decision.Caution(m.memory.warnings)
+	return m.inner.decision.WithWarnings(m.memory.warnings...)
 }
 
 // noPlace is the place of an operation that has no line in the build file.
@@ -251,20 +251,20 @@ func (m *monitor) remember(r *refusal) {
 }
 
 // addWarning keeps a warning and reports whether it is new.
-func (m *memory) addWarning(ruling policy.Ruling) bool {
+func (m *memory) addWarning(reason string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.warned[ruling.Reason] || len(m.warnings) >= maxWarnings {
+	if m.warned[reason] || len(m.warnings) >= maxWarnings {
 		return false
 	}
-	m.warned[ruling.Reason] = true
-	m.warnings = append(m.warnings, ruling)
+	m.warned[reason] = true
+	m.warnings = append(m.warnings, reason)
 	return true
 }
 
 // warn shows a warning at the line that caused it. It shows each one once.
 func (m *monitor) warn(ctx context.Context, ruling policy.Ruling, at func() *llbops.Place) {
-	if !m.memory.addWarning(ruling) {
+	if !m.memory.addWarning(ruling.Reason) {
 		return
 	}
 	opts := client.WarnOpts{Level: 1}

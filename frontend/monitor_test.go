@@ -156,7 +156,7 @@ func TestAnOperationIsRefusedAtItsLine(t *testing.T) {
 				t, denied.Error(), "frontend docker/dockerfile:1 is refused: "+r.decision.Reason,
 			)
 			require.Contains(
-				t, denied.Error(), fmt.Sprintf("\n  asked by: line %d of Dockerfile\n", tc.line),
+				t, denied.Error(), fmt.Sprintf("\n  requested by: line %d of Dockerfile\n", tc.line),
 			)
 			srcs := errdefs.Sources(denied)
 			require.Len(t, srcs, 1)
@@ -176,13 +176,13 @@ func TestARefusedBaseImageIsExplained(t *testing.T) {
 	require.ErrorAs(t, err, &r)
 	policyDigest := m.inner.decision.Policy.Digest.String()
 	require.Equal(t, `frontend docker/dockerfile:1 is refused: rule "dockerfile" refuses the image evil.corp/base:1: it allows only mirror.corp/** (build.images.allow)
-  message:  bases come from the mirror
-  asked by: line 1 of Dockerfile
-  meaning:  docker.io/docker/dockerfile:1@`+digestOne.String()+`
-  rule:     dockerfile
-  policy:   corp-ci `+policyDigest+`
-  allowed:  mirror.corp/**
-  contact:  #build-help`, m.build.deny(context.Background(), r).Error())
+  message:      bases come from the mirror
+  requested by: line 1 of Dockerfile
+  image:        docker.io/docker/dockerfile:1@`+digestOne.String()+`
+  rule:         dockerfile
+  policy:       corp-ci `+policyDigest+`
+  allowed:      mirror.corp/**
+  contact:      #build-help`, m.build.deny(context.Background(), r).Error())
 }
 
 func TestAnOperationWithoutALineIsRefusedWithoutOne(t *testing.T) {
@@ -221,17 +221,17 @@ func TestAnOperationWithoutALineIsRefusedWithoutOne(t *testing.T) {
 		"a definition that can't be read": {func(m *monitor) error {
 			_, err := m.definition(ctx, &pb.Definition{Def: make([][]byte, 200_001)})
 			return err
-		}, "builtin: it asks for a definition that can't be read: the definition has 200001 " +
+		}, "invariant: it asks for a definition that can't be read: the definition has 200001 " +
 			"operations, more than 200000, which no rule can allow"},
 		"what nobody knows": {
 			func(m *monitor) error { return m.refuseUnknown("the moon") },
-			"builtin: it asks for the moon, which no rule can allow",
+			"invariant: it asks for the moon, which no rule can allow",
 		},
 		"a build cache": {func(m *monitor) error {
 			return m.cacheImports([]*gwpb.CacheOptionsEntry{
 				{Type: "registry", Attrs: map[string]string{"ref": "evil"}},
 			})
-		}, "builtin: it asks for a build cache of type registry that the client didn't name, " +
+		}, "invariant: it asks for a build cache of type registry that the client didn't name, " +
 			"which no rule can allow"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -243,7 +243,7 @@ func TestAnOperationWithoutALineIsRefusedWithoutOne(t *testing.T) {
 			requireRefusal(t, err, tc.want)
 			require.Equal(t, err, m.refused())
 			denied := m.build.deny(ctx, r)
-			require.Contains(t, denied.Error(), "asked by: the frontend, which names no line")
+			require.Contains(t, denied.Error(), "requested by: the frontend, which names no line")
 			require.Empty(t, errdefs.Sources(denied))
 		})
 	}
@@ -267,7 +267,7 @@ func TestTheFrontendsErrorNamesTheLineOfALookup(t *testing.T) {
 	var r *refusal
 	require.ErrorAs(t, m.refusedFor(inner), &r)
 	denied := m.build.deny(context.Background(), r)
-	require.Contains(t, denied.Error(), `asked by: line 2 of "a\x1b[2Jb"`)
+	require.Contains(t, denied.Error(), `requested by: line 2 of "a\x1b[2Jb"`)
 
 	// The place that a definition names stays.
 	m = monitorOf(t, newFake(t, "", nil), mirrorOnly)
@@ -284,7 +284,7 @@ func TestTheFirstRefusalIsRememberedAcrossNestedFrontends(t *testing.T) {
 	m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
 	nested := m.within(m.inner)
 	first := nested.refuseUnknown("one")
-	requireRefusal(t, m.refuseUnknown("two"), "builtin: it asks for two, which no rule can allow")
+	requireRefusal(t, m.refuseUnknown("two"), "invariant: it asks for two, which no rule can allow")
 	require.Equal(t, first, m.refused())
 	require.Equal(t, m.inner.decision.Nesting-1, nested.inner.decision.Nesting)
 }
@@ -317,7 +317,7 @@ func TestAWarningIsShownOnceAtItsLineAndReported(t *testing.T) {
 	require.Len(t, c.warned, maxWarnings)
 	requireRefusal(
 		t, m.refuseUnknown("what no mode softens"),
-		"builtin: it asks for what no mode softens, which no rule can allow",
+		"invariant: it asks for what no mode softens, which no rule can allow",
 	)
 }
 

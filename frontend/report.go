@@ -1,12 +1,9 @@
 package frontend
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/gateway/client"
@@ -28,61 +25,6 @@ func report(res *client.Result, d policy.Decision) (*client.Result, error) {
 	}
 	res.AddMeta(MetadataKey, dt)
 	return res, nil
-}
-
-// runs reports whether a build goes on with this decision.
-func runs(d policy.Decision) bool { return d.Verdict == policy.Allow || d.Verdict == policy.Warn }
-
-// statement says a decision to a person: what was asked and where, which rule of
-// which policy decided and why, and what there is to do.
-func statement(d policy.Decision, askedBy string) string {
-	var b strings.Builder
-	verdict := "refused"
-	if runs(d) {
-		verdict = "allowed"
-	}
-	if d.Requested == "" {
-		fmt.Fprintf(&b, "every frontend is %s: %s", verdict, d.Reason)
-	} else {
-		fmt.Fprintf(&b, "frontend %s is %s: %s", safetext.Plain(d.Requested), verdict, d.Reason)
-	}
-	line := func(label, text string) {
-		if text != "" {
-			fmt.Fprintf(&b, "\n  %-9s %s", label+":", text)
-		}
-	}
-	for _, m := range d.Messages {
-		line("message", strings.ReplaceAll(strings.TrimSpace(m), "\n", "\n            "))
-	}
-	for _, w := range d.Warnings {
-		line("warning", w)
-	}
-	line("asked by", askedBy)
-	if runs(d) {
-		line("runs", d.Source)
-	} else if d.Source != d.Requested {
-		line("meaning", d.Source)
-	}
-	line("rule", d.Rule)
-	line("policy", identity(d.Policy))
-	if d.Overlay != nil {
-		line("overlay", identity(*d.Overlay))
-	}
-	if !runs(d) {
-		line("allowed", cmp.Or(strings.Join(d.Allowed, ", "), "nothing"))
-	}
-	for _, k := range d.Obligations.Strip {
-		line("removes", safetext.Plain(k)) // a client wrote it
-	}
-	for _, k := range slices.Sorted(maps.Keys(d.Obligations.Force)) {
-		line("sets", k+"="+safetext.Plain(d.Obligations.Force[k]))
-	}
-	line("contact", d.Contact)
-	return b.String()
-}
-
-func identity(id policy.Identity) string {
-	return strings.TrimSpace(id.ID + " " + id.Digest.String())
 }
 
 // progressLine is the line that an allowed build shows. The rule comes before the reference,

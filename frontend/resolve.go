@@ -48,7 +48,7 @@ func (b *build) authorize(ctx context.Context, r request) (admitted, error) {
 	}
 	d := policy.Decide(b.layers, req)
 	var config []byte
-	if runs(d) && d.Dispatch == policy.DispatchBuiltin && d.Reference.Digest() == "" {
+	if d.Verdict.Permits() && d.Dispatch == policy.DispatchBuiltin && d.Reference.Digest() == "" {
 		return admitted{request: r, decision: d}, nil // no image runs
 	}
 	if d.Verdict != policy.Deny && (d.Reference.Digest() == "" || d.TagUnverified) {
@@ -63,7 +63,7 @@ func (b *build) authorize(ctx context.Context, r request) (admitted, error) {
 		}
 		d = policy.Decide(b.layers, req)
 	}
-	if !runs(d) {
+	if !d.Verdict.Permits() {
 		return admitted{}, &refusal{origin: r.origin, decision: d}
 	}
 	if d.Reference.Digest() == "" || d.TagUnverified {

@@ -131,7 +131,7 @@ func TestEveryConfigurationThatAnExporterCouldTakeIsChecked(t *testing.T) {
 		"platforms that can't be read": {
 			res:      single("solved"),
 			metadata: map[string]string{amd: good, ids: "x"},
-			want: "builtin: it asks for an image whose platforms can't be read, which no rule " +
+			want: "invariant: it asks for an image whose platforms can't be read, which no rule " +
 				"can allow",
 		},
 	} {
@@ -198,14 +198,14 @@ frontends: [{match: [docker/dockerfile]}]
 		"by an image that would not be converted": {
 			opts: map[string]string{"attest:sbom": "generator=scan/old"},
 			res:  built(),
-			want: "builtin: it asks for an SBOM by the image docker.io/scan/old:latest, which " +
+			want: "invariant: it asks for an SBOM by the image docker.io/scan/old:latest, which " +
 				"BuildKit wouldn't replace with docker.io/scan/good:latest, which no rule can " +
 				"allow",
 		},
 		"by what is no image": {
 			opts: map[string]string{"attest:sbom": "generator=Scan/"},
 			res:  built(),
-			want: "builtin: it asks for an SBOM by Scan/, which isn't an image reference, which " +
+			want: "invariant: it asks for an SBOM by Scan/, which isn't an image reference, which " +
 				"no rule can allow",
 		},
 		"that the frontend made": {

@@ -42,13 +42,12 @@ var policySubrequest = subrequests.Request{
 
 func (b *build) subrequest() string { return b.opts.Get(keyRequestID) }
 
-// Answer is what PolicySubrequest returns as JSON: the decision, and what a
-// refusal says beyond it.
+// Answer is the JSON that PolicySubrequest returns: the decision, and where the frontend was
+// requested.
 type Answer struct {
 	policy.Decision
-	AskedBy string   `json:"askedBy,omitempty"`
-	Allowed []string `json:"allowed,omitempty"`
-	Contact string   `json:"contact,omitempty"`
+	// AskedBy is for example "line 1 of Dockerfile".
+	AskedBy string `json:"askedBy,omitempty"`
 }
 
 // answer returns the result of PolicySubrequest. Its status is 0 if the build may run, 1 otherwise.
@@ -56,17 +55,17 @@ func (b *build) answer(
 	ctx context.Context, from origin, d policy.Decision,
 ) (*client.Result, error) {
 	askedBy, _ := from.locate(ctx, b.file)
-	a := Answer{Decision: d, AskedBy: askedBy.String(), Allowed: d.Allowed, Contact: d.Contact}
+	a := Answer{Decision: d, AskedBy: askedBy.String()}
 	dt, err := json.MarshalIndent(a, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("internal: decision: %w", err)
 	}
 	status := "0"
-	if !runs(d) {
+	if !d.Verdict.Permits() {
 		status = "1"
 	}
 	res := client.NewResult()
-	res.AddMeta(metaResultText, []byte(statement(d, a.AskedBy)+"\n"))
+	res.AddMeta(metaResultText, []byte(d.Text(a.AskedBy)+"\n"))
 	res.AddMeta(metaResultJSON, dt)
 	res.AddMeta(metaResultStatus, []byte(status))
 	res.AddMeta(metaVersion, []byte(policySubrequestVersion))

@@ -60,6 +60,7 @@ func testDecisionIsInTheMetadata(t *testing.T, w way) {
 				"policy":      map[string]any{"id": "corp-ci", "digest": fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(w.policy(corpPolicy))))},
 				"obligations": got["obligations"],
 				"dispatch":    string(w.dispatch),
+				"contact":     "#build-help",
 			}, got)
 			if w.build == "" {
 				require.Empty(t, got["obligations"])

@@ -54,14 +54,14 @@ func TestJudgedBuildsAreRefusedAtTheirLine(t *testing.T) {
 				dir := withSyntax(t, tc.file, nil)
 				out := filepath.Join(t.TempDir(), "out")
 				o := us.buildx(t, dir, append([]string{"-o", out}, tc.args...)...)
-				o.RequireFailure(t, "frontend docker/dockerfile:1 is refused: ", tc.want, "rule:     dockerfile", "policy:   corp-ci sha256:", "contact:  #build-help")
+				o.RequireFailure(t, "frontend docker/dockerfile:1 is refused: ", tc.want, "rule:         dockerfile", "policy:       corp-ci sha256:", "contact:      #build-help")
 				require.NoDirExists(t, out, "something was exported")
 				if line == 0 {
-					o.RequireFailure(t, "asked by: the frontend, which names no line")
+					o.RequireFailure(t, "requested by: the frontend, which names no line")
 					return
 				}
 				lines := strings.Split(syntaxLine+tc.file, "\n")
-				o.RequireFailure(t, fmt.Sprintf("asked by: line %d of Dockerfile", line), fmt.Sprintf("%4d | >>> %s", line, lines[line-1]))
+				o.RequireFailure(t, fmt.Sprintf("requested by: line %d of Dockerfile", line), fmt.Sprintf("%4d | >>> %s", line, lines[line-1]))
 			})
 		}
 	})

@@ -25,18 +25,17 @@ func TestCallPolicy(t *testing.T) {
 		t.Parallel()
 		o := call(t, goodFile, "policy").RequireSuccess(t)
 		require.Equal(t, `frontend docker/dockerfile:1 is allowed: rule "dockerfile" allows docker/dockerfile:1
-  asked by: line 1 of Dockerfile
-  runs:     docker.io/docker/dockerfile:1@`+inner+`
-  rule:     dockerfile
-  policy:   `+policyLine+`  contact:  #build-help
-`, o.Stdout)
+  requested by: line 1 of Dockerfile
+  image:        docker.io/docker/dockerfile:1@`+inner+`
+  rule:         dockerfile
+  policy:       `+policyLine, o.Stdout)
 	})
 	t.Run("a refused frontend as text", func(t *testing.T) {
 		t.Parallel()
 		o := call(t, evilFile, "policy").RequireFailure(t)
 		require.Equal(t, 1, o.ExitCode)
 		require.Contains(t, o.Stdout, "frontend "+evil+" is refused: no rule allows "+evil)
-		require.Contains(t, o.Stdout, "\n  policy:   "+policyLine)
+		require.Contains(t, o.Stdout, "\n  policy:       "+policyLine)
 	})
 	t.Run("both as JSON", func(t *testing.T) {
 		t.Parallel()

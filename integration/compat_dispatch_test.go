@@ -39,7 +39,7 @@ func testDispatchers(t *testing.T, build func(t *testing.T, syntax, dir string, 
 				t.Parallel()
 				out := filepath.Join(t.TempDir(), "out")
 				o := build(t, us, withSyntax(t, "FROM busybox\nCOPY --from="+denied+" /etc/passwd /\n", nil), "-o", out)
-				o.RequireFailure(t, ">>> COPY --from="+denied, denied, "is refused", "policy:   corp-ci sha256:", "contact:  #build-help")
+				o.RequireFailure(t, ">>> COPY --from="+denied, denied, "is refused", "policy:       corp-ci sha256:", "contact:      #build-help")
 				require.NoDirExists(t, out)
 			})
 			t.Run("a command that fails", func(t *testing.T) {

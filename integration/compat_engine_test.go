@@ -47,7 +47,7 @@ func TestEngine(t *testing.T) {
 			line := append([]string{"build", "--progress=plain", "-o", out}, tc.args...)
 			o := d.Docker(t, dir, nil, append(line, ".")...)
 			if tc.want != "" {
-				o.RequireFailure(t, tc.want, "Policy: no rule allows "+evil, "frontend "+evil+" is refused", "policy:   corp-ci sha256:", "contact:  #build-help")
+				o.RequireFailure(t, tc.want, "Policy: no rule allows "+evil, "frontend "+evil+" is refused", "policy:       corp-ci sha256:", "contact:      #build-help")
 				require.NoDirExists(t, out)
 				return
 			}

@@ -164,7 +164,7 @@ func TestWarnMode(t *testing.T) {
 	t.Run("the subrequest says allowed with the warning", func(t *testing.T) {
 		t.Parallel()
 		o := d.Buildx(t, harness.WriteContext(t, files), "build", "--call=policy", "--build-arg", "BUILDKIT_SYNTAX="+us, ".").RequireSuccess(t)
-		require.Contains(t, o.Stdout, "\n  warning:  ")
+		require.Contains(t, o.Stdout, "\n  warning:      ")
 	})
 	t.Run("it does not soften what keeps a policy from being walked around", func(t *testing.T) {
 		t.Parallel()

@@ -28,12 +28,12 @@ func TestTheMessageOfARefusal(t *testing.T) {
 --------------------
 `
 	const text = `frontend docker/dockerfle:1.7 is refused: no rule allows docker/dockerfle:1.7; did you mean docker/dockerfile?
-  asked by: line 2 of build.Dockerfile
-  meaning:  docker.io/docker/dockerfle:1.7
-  rule:     default
-  policy:   corp-ci sha256:a6f5fdc7a02b54a7309f286c73146fd79033abcd7cfc8bb02fbd8c5e96eb5181
-  allowed:  docker/dockerfile:1.*, docker/dockerfile:1, frontends/yamlfrontend, frontends/echofrontend
-  contact:  #build-help
+  requested by: line 2 of build.Dockerfile
+  image:        docker.io/docker/dockerfle:1.7
+  rule:         default
+  policy:       corp-ci sha256:a6f5fdc7a02b54a7309f286c73146fd79033abcd7cfc8bb02fbd8c5e96eb5181
+  allowed:      docker/dockerfile:1.*, docker/dockerfile:1, frontends/yamlfrontend, frontends/echofrontend
+  contact:      #build-help
 `
 	const reason = "no rule allows docker/dockerfle:1.7; did you mean docker/dockerfile?\n"
 	denied, refused, begin := "policy deny: "+reason, "Policy: "+reason, "Policy: "

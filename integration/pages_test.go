@@ -157,7 +157,7 @@ func TestTheRollback(t *testing.T) {
 
 	old := env.WithPolicy(t, corpPolicy)
 	require.NoError(t, env.Registry.Tag(env.WithPolicy(t, "version: 1\nid: nothing\n"), env.Repository()+":rollback"))
-	p.daemon.Run(t, build).RequireFailure(t, "policy:   nothing sha256:")
+	p.daemon.Run(t, build).RequireFailure(t, "policy:       nothing sha256:")
 	command := strings.TrimSpace(shellBlock.FindStringSubmatch(text)[1])
 	pinned := env.Repository() + "@" + digest(t, strings.TrimPrefix(old, env.Registry.Host()+"/"))
 	p.succeed(t, strings.Replace(command, "registry.example/policy-frontend@sha256:…", pinned, 1))

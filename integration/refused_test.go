@@ -51,7 +51,7 @@ func rule(conditions string) string {
 func refusals(t *testing.T) map[string]refusal {
 	long := "version: 1\nid: long\n#" + strings.Repeat("x", 64<<10)
 	return map[string]refusal{
-		"a repository that no rule names":         {file: evilFile, want: []string{evil, ">>> # syntax=" + evil, "rule:     default", "allowed:  "}},
+		"a repository that no rule names":         {file: evilFile, want: []string{evil, ">>> # syntax=" + evil, "rule:         default", "allowed:      "}},
 		"a tag that no rule names":                {file: "# syntax=docker/dockerfile:2\n", want: []string{"docker/dockerfile:2", `rule "dockerfile" would allow it, but only with the tags 1 or 1.*`}},
 		"no tag where latest is none of the tags": {file: "# syntax=docker/dockerfile\n", want: []string{"not latest"}},
 		"a digest that is not in the rule":        {policy: rule("digests: [\"" + zeroDigest + "\"]"), file: goodFile, want: []string{"only with the digest " + zeroDigest}},
@@ -63,7 +63,7 @@ func refusals(t *testing.T) map[string]refusal {
 		"a name that goes on where the rule's ends":           {file: "# syntax=docker/dockerfile-evil:1\n"},
 		"a name below the rule's":                             {file: "# syntax=docker/dockerfile/evil:1\n"},
 		"the rule's name on another host":                     {file: "# syntax=evil.example/docker/dockerfile:1\n"},
-		"a denied name with its host in upper case":           {policy: allButEvil, file: "# syntax=DOCKER.IO/" + evil + "\n", want: []string{"no-evil", "message:  evil is not reviewed"}},
+		"a denied name with its host in upper case":           {policy: allButEvil, file: "# syntax=DOCKER.IO/" + evil + "\n", want: []string{"no-evil", "message:      evil is not reviewed"}},
 		"a denied name with the default port":                 {policy: allButEvil, file: "# syntax=docker.io:443/" + evil + "\n", want: []string{"no-evil"}},
 		"a denied name with the default port and a zero":      {policy: allButEvil, file: "# syntax=docker.io:0443/" + evil + "\n", want: []string{"no-evil"}},
 		"a denied name on Docker Hub's other host":            {policy: allButEvil, file: "# syntax=index.docker.io/" + evil + "\n", want: []string{"no-evil"}},
@@ -71,9 +71,9 @@ func refusals(t *testing.T) map[string]refusal {
 		"a directive that is no reference":                    {file: "# syntax=docker/dockerfile:1@sha256:12\n", want: []string{"not an image reference"}},
 		"ourselves as the inner frontend":                     {policy: allButEvil, syntax: "{us} {us}", file: goodFile, want: []string{"asks the policy frontend to run itself"}},
 		"ourselves with another tag":                          {policy: allButEvil, syntax: "{us} {repo}:other", file: goodFile, want: []string{"asks the policy frontend to run itself"}},
-		"BUILDKIT_SYNTAX that names another frontend":         {file: goodFile, opts: []string{"build-arg:BUILDKIT_SYNTAX=" + evil}, want: []string{evil, "asked by: the build-arg BUILDKIT_SYNTAX"}},
+		"BUILDKIT_SYNTAX that names another frontend":         {file: goodFile, opts: []string{"build-arg:BUILDKIT_SYNTAX=" + evil}, want: []string{evil, "requested by: the build-arg BUILDKIT_SYNTAX"}},
 		"BUILDKIT_SYNTAX beside a cmdline that is allowed":    {file: goodFile, opts: []string{"cmdline={us} docker/dockerfile:1", "build-arg:BUILDKIT_SYNTAX=" + evil}, want: []string{evil}},
-		"BUILDKIT_SYNTAX of buildx that names us and another": {file: goodFile, syntax: "{us} " + evil, want: []string{evil, "asked by: the build-arg BUILDKIT_SYNTAX"}},
+		"BUILDKIT_SYNTAX of buildx that names us and another": {file: goodFile, syntax: "{us} " + evil, want: []string{evil, "requested by: the build-arg BUILDKIT_SYNTAX"}},
 
 		"a named context over us with :latest written out":   {file: goodFile, opts: []string{"source={repo}:latest", "context:{repo}:latest=docker-image://" + evil}, want: []string{"named context"}},
 		"a named context over us for a foreign platform":     {file: goodFile, opts: []string{"context:{us}::linux/s390x=docker-image://" + evil}, want: []string{"named context"}},
@@ -93,8 +93,8 @@ func refusals(t *testing.T) map[string]refusal {
 			want: []string{"no source policy of the client may replace its image"},
 		},
 
-		"an overlay that would loosen":             {file: evilFile, opts: []string{overlayOpt + "version: 1\nid: team\nfrontends: [{name: all, match: ['**']}]\n"}, want: []string{"no rule allows " + evil, "overlay:  team sha256:"}},
-		"what only the overlay refuses":            {file: goodFile, opts: []string{overlayOpt + "version: 1\nid: team\nfrontends: [{name: y, match: [frontends/yamlfrontend]}]\n"}, want: []string{"the overlay decided", "overlay:  team sha256:", "allowed:  frontends/yamlfrontend"}},
+		"an overlay that would loosen":             {file: evilFile, opts: []string{overlayOpt + "version: 1\nid: team\nfrontends: [{name: all, match: ['**']}]\n"}, want: []string{"no rule allows " + evil, "overlay:      team sha256:"}},
+		"what only the overlay refuses":            {file: goodFile, opts: []string{overlayOpt + "version: 1\nid: team\nfrontends: [{name: y, match: [frontends/yamlfrontend]}]\n"}, want: []string{"the overlay decided", "overlay:      team sha256:", "allowed:      frontends/yamlfrontend"}},
 		"an overlay where the policy accepts none": {policy: corpPolicy + "overlay: {accept: none}\n", file: goodFile, opts: []string{overlayOpt + "version: 1\n"}, want: []string{"accepts no overlay"}},
 		"an overlay that is not YAML":              {file: goodFile, opts: []string{overlayOpt + "version: ["}, want: []string{"POLICY_FRONTEND_POLICY:1"}},
 		"an overlay with a key twice":              {file: goodFile, opts: []string{overlayOpt + "version: 1\ndefault: deny\ndefault: allow\n"}, want: []string{`POLICY_FRONTEND_POLICY:3:1: duplicate field "default"`}},
@@ -123,7 +123,7 @@ func TestRefusedBuilds(t *testing.T) {
 			o.RequireFailure(t, r.want...)
 			require.NoDirExists(t, out, "something was exported")
 			if !strings.Contains(r.policy, "frontends: {}") {
-				o.RequireFailure(t, "policy:   corp-ci sha256:", "contact:  #build-help")
+				o.RequireFailure(t, "policy:       corp-ci sha256:", "contact:      #build-help")
 			}
 		})
 	}

@@ -179,7 +179,7 @@ func TestWhereTheBuildFileComesFrom(t *testing.T) {
 		t.Parallel()
 		bad, _ := harness.GitServer(t, map[string]string{"Dockerfile": evilFile})
 		out := filepath.Join(t.TempDir(), "out")
-		build(t, t.TempDir(), out, bad).RequireFailure(t, ">>> # syntax="+evil, "asked by: line 1 of Dockerfile")
+		build(t, t.TempDir(), out, bad).RequireFailure(t, ">>> # syntax="+evil, "requested by: line 1 of Dockerfile")
 		require.NoDirExists(t, out)
 	})
 }

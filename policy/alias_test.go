@@ -48,17 +48,17 @@ func TestAliases(t *testing.T) {
 		{"what comes out is in its one form", "quay.example/alpine", Allow, "docker.io/library/alpine:latest", "hub"},
 		{"the name of the folder itself is not in it", "quay.example/x", Deny, "docker.io/library/x:latest", "default"},
 		{"no alias", "other.example/x", Deny, "other.example/x:latest", "default"},
-		{"a name that gets too long", "long.example/" + strings.Repeat("a", 250), Deny, "long.example/" + strings.Repeat("a", 250), BuiltinRule},
+		{"a name that gets too long", "long.example/" + strings.Repeat("a", 250), Deny, "long.example/" + strings.Repeat("a", 250), InvariantRule},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			d := Decide(l, request(t, tt.ref))
 			require.Equal(t, tt.verdict, d.Verdict, d.Reason)
-			require.Equal(t, tt.source, d.Source)
+			require.Equal(t, tt.source, d.Image)
 			require.Equal(t, tt.rule, d.Rule)
 			require.Equal(t, tt.ref, d.Requested)
-			if tt.rule != BuiltinRule {
+			if tt.rule != InvariantRule {
 				require.Equal(t, tt.source, d.Reference.String())
 			}
 			require.Equal(t, tt.ref == "docker/dockerfile:1.4@"+digestB, d.TagUnverified, "a pinned tag needs no look-up")
@@ -80,7 +80,7 @@ func TestAliasesLeadNobodyToThePolicyFrontendItself(t *testing.T) {
 		r.Self = mustRef(t, "self.example/policy-frontend:2")
 		d := Decide(l, r)
 		require.Equal(t, Deny, d.Verdict, ref)
-		require.Equal(t, BuiltinRule, d.Rule)
+		require.Equal(t, InvariantRule, d.Rule)
 		require.Contains(t, d.Reason, "it asks the policy frontend to run itself")
 	}
 }
@@ -97,10 +97,10 @@ frontends:
 	l := mustStack(t, mirrored, overlay)
 	d := Decide(l, request(t, "ours:1.5"))
 	require.Equal(t, Allow, d.Verdict, "the overlay judges docker/dockerfile, the policy mirror.example/df: %s", d.Reason)
-	require.Equal(t, "mirror.example/df:1.5", d.Source)
+	require.Equal(t, "mirror.example/df:1.5", d.Image)
 
 	d = Decide(l, request(t, "ours:1.4"))
-	require.Equal(t, "mirror.example/df:1.4@"+digestB, d.Source)
+	require.Equal(t, "mirror.example/df:1.4@"+digestB, d.Image)
 	require.True(t, d.TagUnverified, "an overlay's pin is a client's word: the policy's rule on tags has the tag looked up")
 	require.Equal(t, Deny, Decide(l, request(t, "ours:1.4", "", digestA)).Verdict)
 

@@ -43,11 +43,11 @@ type Ruling struct {
 // Several goroutines may call Check at the same time.
 func (d Decision) Check(o buildrules.Operation) Ruling {
 	if !d.goesOn() {
-		return d.deny(BuiltinRule, "it asks for something, and nothing is allowed to a frontend that is refused")
+		return d.deny(InvariantRule, "it asks for something, and nothing is allowed to a frontend that is refused")
 	}
 	kind, err := o.Kind()
 	if err != nil {
-		return d.deny(BuiltinRule, err.Error())
+		return d.deny(InvariantRule, err.Error())
 	}
 	if kind == buildrules.KindFrontends && d.Nesting < 1 {
 		return d.deny(LimitsRule, "it asks for another frontend, and frontends run others no deeper than that (limits.nesting)")
@@ -57,7 +57,7 @@ func (d Decision) Check(o buildrules.Operation) Ruling {
 	}
 	n, err := o.Normalize(kind)
 	if err != nil {
-		return d.deny(BuiltinRule, "it asks for "+err.Error())
+		return d.deny(InvariantRule, "it asks for "+err.Error())
 	}
 	return d.check(n)
 }
@@ -70,7 +70,7 @@ func (d Decision) check(n buildrules.Normalized) Ruling {
 		var found []buildrules.Violation
 		var err error
 		if n, found, err = c.build.Check(n); err != nil {
-			return d.deny(BuiltinRule, "it asks for "+err.Error())
+			return d.deny(InvariantRule, "it asks for "+err.Error())
 		}
 		if len(found) == 0 {
 			continue
@@ -91,7 +91,7 @@ func (d Decision) deny(rule, reason string) Ruling {
 }
 
 func (d Decision) goesOn() bool {
-	return (d.Verdict == Allow || d.Verdict == Warn) && len(d.constraints) > 0
+	return d.Verdict.Permits() && len(d.constraints) > 0
 }
 
 // Restricts reports whether operations of the kind have to be checked, because some rule
@@ -119,10 +119,10 @@ func (d Decision) restricts(k buildrules.Kind, enforcing bool) bool {
 // is a denial if the outer frontend is refused or may run no other.
 func (d Decision) Within(outer Decision) Decision {
 	switch {
-	case d.Verdict == Deny || d.Verdict == Undecidable:
+	case !d.Verdict.Permits():
 		return d
 	case !outer.goesOn():
-		return d.Overrule(outer.deny(BuiltinRule, "it is run by a frontend that is refused"))
+		return d.Overrule(outer.deny(InvariantRule, "it is run by a frontend that is refused"))
 	case outer.Nesting < 1:
 		return d.Overrule(outer.deny(LimitsRule, "it is run by a frontend that is nested as deep as may be (limits.nesting)"))
 	}
@@ -153,13 +153,20 @@ func (d Decision) Overrule(r Ruling) Decision {
 	return d
 }
 
-// Caution returns the decision after operations were allowed with a warning. The Verdict is
-// Warn, and Warnings has the reasons too, each once. Rulings that don't warn change nothing.
-func (d Decision) Caution(rulings []Ruling) Decision {
+// TimedOut returns the decision for a frontend that d allowed and that didn't end within
+// d.Timeout. It is a denial by [LimitsRule].
+func (d Decision) TimedOut() Decision {
+	return d.Overrule(d.deny(LimitsRule, fmt.Sprintf(
+		"%s did not end within %s, which is as long as the limits allow", d.Reference.Familiar(), d.Timeout)))
+}
+
+// WithWarnings returns the decision with further warnings, each once. If there are any,
+// its Verdict is [Warn]. It changes no decision that doesn't permit the build.
+func (d Decision) WithWarnings(reasons ...string) Decision {
 	warnings := slices.Clone(d.Warnings)
-	for _, r := range rulings {
-		if r.Verdict == Warn && !slices.Contains(warnings, r.Reason) {
-			warnings = append(warnings, r.Reason)
+	for _, r := range reasons {
+		if !slices.Contains(warnings, r) {
+			warnings = append(warnings, r)
 		}
 	}
 	if d.goesOn() && len(warnings) > 0 {

@@ -314,24 +314,23 @@ frontends:
 	require.Equal(t, "m.example/x:latest", r.Image.String())
 }
 
-func TestOverruleAndCaution(t *testing.T) {
+func TestOverruleAndWithWarnings(t *testing.T) {
 	t.Parallel()
 	d := decided(t, `{version: 1, contact: us, frontends: [{name: a, match: [a], warnAfter: 2020-01-01, options: {deny: [x]}, message: see, contact: me, build: {images: {allow: [x, b]}}}]}`, "")
 	require.Equal(t, Warn, d.Verdict)
 	over := d.Overrule(d.Check(image("y")))
 	require.Equal(t, Decision{
-		Verdict: Deny, Requested: d.Requested, Source: d.Source, Reference: d.Reference, Policy: d.Policy, Layer: LayerPolicy, Rule: "a",
+		Verdict: Deny, Requested: d.Requested, Image: d.Image, Reference: d.Reference, Policy: d.Policy, Layer: LayerPolicy, Rule: "a",
 		Reason:   `rule "a" refuses the image y:latest: it allows only x or b (build.images.allow)`,
 		Messages: []string{"see"}, Allowed: []string{"x", "b"}, Contact: "me",
 	}, over)
-	require.Equal(t, over, over.Caution([]Ruling{{Verdict: Warn, Reason: "w"}}), "a denial stays one")
+	require.Equal(t, over, over.WithWarnings("w"), "a denial stays one")
 
 	d = decided(t, "{version: 1, default: allow}", "")
-	require.Equal(t, d, d.Caution(nil))
-	require.Equal(t, d, d.Caution([]Ruling{{Verdict: Allow}, {Verdict: Deny, Reason: "x"}}))
-	warned := d.Caution([]Ruling{{Verdict: Warn, Reason: "w"}, {Verdict: Warn, Reason: "v"}, {Verdict: Warn, Reason: "w"}})
+	require.Equal(t, d, d.WithWarnings())
+	warned := d.WithWarnings("w", "v", "w")
 	require.Equal(t, Warn, warned.Verdict)
 	require.Equal(t, []string{"w", "v"}, warned.Warnings)
-	require.Equal(t, []string{"w", "v", "u"}, warned.Caution([]Ruling{{Verdict: Warn, Reason: "v"}, {Verdict: Warn, Reason: "u"}}).Warnings)
+	require.Equal(t, []string{"w", "v", "u"}, warned.WithWarnings("v", "u").Warnings)
 	require.Equal(t, Allow, d.Verdict)
 }

@@ -50,7 +50,7 @@ func testCheck(t *testing.T, tests []judged) {
 			require.Equal(t, imageref.Reference{}, r.Image)
 			require.Equal(t, "us", r.Contact)
 			require.Equal(t, LayerPolicy, r.Layer)
-			rule, messages := BuiltinRule, []string{}
+			rule, messages := InvariantRule, []string{}
 			switch {
 			case strings.HasPrefix(tt.want, `rule "a"`):
 				rule, messages = "a", []string{"see the wiki"}

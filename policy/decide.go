@@ -52,9 +52,12 @@ const (
 	// Warn means that the build goes on, with the decision's warnings.
 	Warn Verdict = "warn"
 	// Undecidable means that the decision depends on the digest, which the request
-	// doesn't have. With the digest, Decide never answers it.
+	// doesn't have. With the digest, [Decide] never answers it.
 	Undecidable Verdict = "undecidable"
 )
+
+// Permits reports whether a build goes on with this verdict: it is [Allow] or [Warn].
+func (v Verdict) Permits() bool { return v == Allow || v == Warn }
 
 // The layers that Decision.Layer names.
 const (
@@ -67,10 +70,10 @@ type Decision struct {
 	Verdict Verdict `json:"verdict"`
 	// Requested is the reference as the client wrote it.
 	Requested string `json:"requested"`
-	// Source is the text of Reference; what was asked for when there is none.
-	Source string `json:"source"`
-	// Rule is the name of the rule that decided; DefaultRule when no rule matched,
-	// LimitsRule or BuiltinRule when none was asked.
+	// Image is the String of Reference. If there is no Reference, it is Requested.
+	Image string `json:"source"`
+	// Rule is the name of the rule that decided. It is [DefaultRule] if no rule matched,
+	// and [LimitsRule] or [InvariantRule] if no rule was asked.
 	Rule string `json:"rule"`
 	// Reason is one sentence for a person.
 	Reason string `json:"reason"`
@@ -89,6 +92,12 @@ type Decision struct {
 	Obligations Obligations `json:"obligations"`
 	// Dispatch is how the frontend runs; empty for a build that is refused.
 	Dispatch Dispatch `json:"dispatch,omitempty"`
+	// Allowed suggests up to five alternatives that the denying layer allows and the other
+	// layer may allow. The closest name comes first, in familiar form, with conditions on
+	// tags and digests. It is a hint for people and not a guarantee.
+	Allowed []string `json:"allowed,omitempty"`
+	// Contact is whom to ask about the decision, or "".
+	Contact string `json:"contact,omitempty"`
 
 	// Timeout is how long a frontend that is mediated or built in may take, and
 	// Nesting how many levels of other frontends it can still run.
@@ -102,12 +111,6 @@ type Decision struct {
 	Reference imageref.Reference `json:"-"`
 	// Layer is the layer whose rule decided: LayerPolicy or LayerOverlay.
 	Layer string `json:"-"`
-	// Allowed is what the layer that denied allows and the other one has a rule for,
-	// nearest to the request first, at most five, as Docker users write it and with
-	// tag and digest conditions. It is a help for people and no promise.
-	Allowed []string `json:"-"`
-	// Contact is whom to ask about the decision, or "".
-	Contact string `json:"-"`
 	// TagUnverified is set when the decision believed the tag of a reference that
 	// has a digest too. Look up what the tag points to and decide again with
 	// Request.TagDigest before running it.
@@ -128,7 +131,7 @@ func decide(l Layers, r Request, t *recorder) Decision {
 		return l.refuse(r, "there is no policy, so nothing is allowed", t)
 	}
 	t.reference(r.Reference)
-	if reason := r.builtin(); reason != "" {
+	if reason := r.invariant(); reason != "" {
 		return l.refuse(r, reason, t)
 	}
 	asked, final, err := l.rewrite(r, t)
@@ -138,7 +141,7 @@ func decide(l Layers, r Request, t *recorder) Decision {
 	d := Decision{
 		Verdict:   Deny,
 		Requested: r.Requested,
-		Source:    final.ref.String(),
+		Image:     final.ref.String(),
 		Rule:      DefaultRule,
 		Messages:  []string{},
 		Reference: final.ref,
@@ -156,12 +159,12 @@ func decide(l Layers, r Request, t *recorder) Decision {
 		t.add(Step{Kind: StepReference, Verdict: Deny, Reason: d.Reason})
 		return d
 	}
-	d.Source, d.Reference = s.source.String(), s.source
+	d.Image, d.Reference = s.source.String(), s.source
 	if d.limit(l, s, t) {
 		return d
 	}
 	d.meet(l, s, s.as(asked), t)
-	if d.Verdict == Allow || d.Verdict == Warn {
+	if d.Verdict.Permits() {
 		d.Timeout, d.Nesting = l.bounds()
 	}
 	if reason := r.forcedContext(d.Obligations); reason != "" {

@@ -252,7 +252,7 @@ func TestDecisionJSON(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"verdict":"allow","requested":"docker/pinned:2","source":"docker.io/docker/pinned:2@`+digestA+`","rule":"pinned",
 		"reason":"rule \"pinned\" allows docker/pinned:2","messages":[],"policy":{"id":"corp","digest":"`+d.Policy.Digest.String()+`"},
-		"obligations":{"digests":["`+digestA+`"]},"dispatch":"forward"}`, string(out))
+		"obligations":{"digests":["`+digestA+`"]},"dispatch":"forward","contact":"#help"}`, string(out))
 
 	out, err = json.Marshal(Decide(Layers{}, Request{}))
 	require.NoError(t, err)
@@ -302,7 +302,7 @@ func TestWhatNoPolicyCanChange(t *testing.T) {
 			r.Self, r.NamedContexts = self, tt.contexts
 			d := Decide(l, r)
 			require.Equal(t, Deny, d.Verdict)
-			require.Equal(t, BuiltinRule, d.Rule)
+			require.Equal(t, InvariantRule, d.Rule)
 			require.Contains(t, d.Reason, tt.reason)
 			r.Self = imageref.Reference{}
 			require.Equal(t, Allow, Decide(l, r).Verdict, "outside of a build there is nothing to replace")

@@ -88,16 +88,15 @@ func FuzzOverlayNeverWidens(f *testing.F) {
 // checkMeet fails if a decision is looser than that of one of its layers.
 func checkMeet(t *testing.T, d, one Decision, say string) {
 	t.Helper()
-	goesOn := func(v Verdict) bool { return v == Allow || v == Warn }
 	require.Equal(t, d.Verdict == Warn, len(d.Warnings) > 0, say)
 	if one.Verdict == Deny {
 		require.Equal(t, Deny, d.Verdict, say)
 	}
-	if !goesOn(d.Verdict) {
+	if !d.Verdict.Permits() {
 		require.Equal(t, Obligations{}, d.Obligations, say)
 		return
 	}
-	require.True(t, goesOn(one.Verdict), say)
+	require.True(t, one.Verdict.Permits(), say)
 	require.True(t, d.Verdict == Warn || one.Verdict == Allow, say)
 	require.True(t, d.TagUnverified || !one.TagUnverified, say)
 	require.True(t, d.Dispatch == DispatchMediate || one.Dispatch != DispatchMediate, say)
@@ -172,7 +171,7 @@ func FuzzExplainIsDecide(f *testing.F) {
 				require.Equal(t, len(p.Frontends), rules[layer])
 			}
 		}
-		if rule := trace.Decision.Rule; rule != BuiltinRule && rule != LimitsRule {
+		if rule := trace.Decision.Rule; rule != InvariantRule && rule != LimitsRule {
 			require.NotEmpty(t, verdicts[LayerPolicy])
 		}
 	})

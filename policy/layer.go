@@ -63,7 +63,7 @@ func (p *Policy) decide(s subject, layer, contact string, t *recorder) outcome {
 	if o.verdict == Allow && len(o.warnings) > 0 {
 		o.verdict = Warn
 	}
-	if o.verdict == Allow || o.verdict == Warn {
+	if o.verdict.Permits() {
 		o.constraints, o.dispatch = p.constrain(layer, o, contact)
 		o.obligations.Build = o.constraints.obligations()
 	}

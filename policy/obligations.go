@@ -56,8 +56,11 @@ func (o Obligations) meet(p Obligations, s subject) (Obligations, string) {
 		RequireDigest: o.RequireDigest || p.RequireDigest,
 		Strip:         union(o.Strip, p.Strip),
 		Deny:          union(o.Deny, p.Deny),
-		Inputs:        max(o.Inputs, p.Inputs),
+		Inputs:        o.Inputs,
 		Build:         concat(o.Build, p.Build),
+	}
+	if p.Inputs == ActionDeny {
+		m.Inputs = ActionDeny
 	}
 	var ok bool
 	if m.Digests, ok = intersect(o.Digests, p.Digests, func(d, list string) bool { return d == list }); !ok {

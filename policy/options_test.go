@@ -153,7 +153,7 @@ func TestNoPolicyForcesAContextOverThePolicyFrontend(t *testing.T) {
 				r.Self = mustRef(t, tt.self)
 				d := Decide(l, r)
 				require.Equal(t, Deny, d.Verdict, layer)
-				require.Equal(t, BuiltinRule, d.Rule)
+				require.Equal(t, InvariantRule, d.Rule)
 				require.Contains(t, d.Reason, "a policy forces the named context")
 			}
 			r := request(t, "a")

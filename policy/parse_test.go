@@ -149,7 +149,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a name twice", "version: 1\nfrontends:\n- {name: a, match: [a]}\n- {name: a, match: [b]}\n", `p:4:10: the name "a" is already that of the rule on line 3`},
 		{"a name that is another rule's place", "version: 1\nfrontends:\n- {name: \"frontends[1]\", match: [a]}\n- {match: [b]}\n", `p:4:3: the name "frontends[1]" is already that of the rule on line 3`},
 		{"a reserved name", rule + "  name: default\n", `p:4:9: the name "default" is reserved`},
-		{"a reserved name of what no policy decides", rule + "  name: builtin\n", `p:4:9: the name "builtin" is reserved`},
+		{"a reserved name of what no policy decides", rule + "  name: invariant\n", `p:4:9: the name "invariant" is reserved`},
 		{"an over-long name", rule + "  name: " + strings.Repeat("x", 257) + "\n", "p:4:9: name is too long: 257 bytes, at most 256 are allowed"},
 		{"an over-long id", "version: 1\nid: " + strings.Repeat("x", 257) + "\n", "id is too long"},
 		{"an over-long contact", "version: 1\ncontact: " + strings.Repeat("x", 513) + "\n", "contact is too long"},

@@ -44,7 +44,7 @@ const (
 const Version = 1
 
 // The names of rules under which a decision reports what no rule decided. No
-// rule can have them; see also BuiltinRule and BuildRule.
+// rule can have them; see also InvariantRule and BuildRule.
 const (
 	// DefaultRule: no rule matched.
 	DefaultRule = "default"
@@ -136,7 +136,7 @@ type Options struct {
 // Rule allows or denies frontends. All conditions that it has must hold for it
 // to match.
 type Rule struct {
-	// Name of the rule in messages; unique, and not default, limits, build or builtin.
+	// Name of the rule in messages; unique, and not default, limits, build or invariant.
 	Name string `yaml:"name,omitempty" jsonschema:"minLength=1,maxLength=256"`
 	// Names that the rule is for, without tag or digest. A * stands for any characters within one path component, ** for any number of components. Without a host, a name is one on docker.io.
 	Match []string `yaml:"match" jsonschema:"minItems=1"`

@@ -25,8 +25,8 @@ type StepKind string
 const (
 	// StepReference: the reference was read and brought into its normalised form, To.
 	StepReference StepKind = "reference"
-	// StepBuiltin: what no policy can change refuses the request.
-	StepBuiltin StepKind = "builtin"
+	// StepInvariant: the request is refused under any policy, see [InvariantRule].
+	StepInvariant StepKind = "invariant"
 	// StepAlias: an alias of the layer rewrites From to To, with Pin as the digest of
 	// the tag if it has one for it; or none does, and From and To are empty.
 	StepAlias StepKind = "alias"
@@ -163,14 +163,14 @@ func (t *recorder) layer(layer string, o outcome) {
 	if o.rule != nil {
 		step.Rule, step.File, step.Line = o.rule.Name, o.rule.file, o.rule.line
 	}
-	if o.verdict == Allow || o.verdict == Warn {
+	if o.verdict.Permits() {
 		step.Obligations = &o.obligations
 	}
 	t.add(step)
 }
 
 func (t *recorder) obligations(d Decision) {
-	if t == nil || (d.Verdict != Allow && d.Verdict != Warn) {
+	if t == nil || !d.Verdict.Permits() {
 		return
 	}
 	t.add(Step{Kind: StepObligations, Verdict: d.Verdict, Obligations: &d.Obligations, Reason: "this holds for the build: " + d.Obligations.summary()})

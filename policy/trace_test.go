@@ -64,7 +64,7 @@ func TestExplainWhatNoRuleDecides(t *testing.T) {
 	require.Equal(t, Step{Kind: StepLimits, Layer: LayerPolicy, Result: Missed, Verdict: Deny, Reason: "a:latest is outside the limits: only names like b can be allowed"}, last(Explain(l, request(t, "a"))))
 	r := request(t, "x")
 	r.Self = mustRef(t, "x")
-	require.Equal(t, StepBuiltin, last(Explain(l, r)).Kind)
+	require.Equal(t, StepInvariant, last(Explain(l, r)).Kind)
 	require.Equal(t, "the request names no frontend", last(Explain(l, Request{})).Reason)
 	require.Equal(t, "there is no policy, so nothing is allowed", last(Explain(Layers{}, request(t, "a"))).Reason)
 

@@ -43,7 +43,7 @@ func (v *validator) name(r *Rule, n *yaml.Node) {
 		v.addf(at, "the name %s is already that of the rule on line %d%s; names must be unique", safetext.Quote(r.Name), other.line, where)
 	}
 	v.loader.names[r.Name] = r
-	if slices.Contains([]string{DefaultRule, BuiltinRule, LimitsRule, BuildRule}, r.Name) {
+	if slices.Contains([]string{DefaultRule, InvariantRule, LimitsRule, BuildRule}, r.Name) {
 		v.addf(at, "the name %s is reserved for decisions without a rule; choose another", safetext.Quote(r.Name))
 	}
 }

@@ -113,15 +113,18 @@ func printAnswers(w io.Writer, answers []opcheck.Answer) error {
 		if a.At != "" {
 			at = " (" + a.At + ")"
 		}
-		fmt.Fprintf(&b, "%s %s%s\n", a.Verdict, a.Asked, at)
-		printLine(&b, "reason", a.Reason)
+		reason := ""
+		if a.Reason != "" {
+			reason = ": " + a.Reason
+		}
+		fmt.Fprintf(&b, "%s%s %s%s\n", a.Asked, at, a.Verdict.Text(), reason)
 		for _, m := range a.Messages {
 			printLine(&b, "message", m)
 		}
-		printLine(&b, "reads", a.Image)
+		printLine(&b, "image", a.Image)
 		printLine(&b, "rule", a.Rule)
 		if a.Verdict == policy.Deny {
-			printLine(&b, "allowed", strings.Join(a.Allowed, "\n"))
+			printLine(&b, "allowed", strings.Join(a.Allowed, ", "))
 			printLine(&b, "contact", a.Contact)
 		}
 	}

@@ -69,32 +69,29 @@ func TestEvalSaysWhatOfABuildPasses(t *testing.T) {
 	code, stdout, stderr := run("eval", "--policy", file, "--build", operations, "--llb", llb, "docker/dockerfile:1")
 	require.Equal(t, exitDeny, code)
 	require.Empty(t, stderr)
-	require.Equal(t, `allow docker/dockerfile:1
-  reason      rule "dockerfile" allows docker/dockerfile:1
-  source      docker.io/docker/dockerfile:1
-  rule        dockerfile
-  policy      corp `+digest.FromString(judgedPolicy).String()+`
-  dispatch    mediate
-  builds      under the policy's rules on images, exec
-allow the image busybox
-  reads       mirror.example/hub/busybox:latest
-deny the image quay.io/x
-  reason      rule "dockerfile" refuses the image quay.io/x:latest: it allows only mirror.example/** (build.images.allow)
-  rule        dockerfile
-  allowed     mirror.example/**
-  contact     #help
-deny a command with the network host
-  reason      the policy refuses a command with the network host: it allows only none or default (build.exec.networks)
-  rule        build
-  contact     #help
-allow the image docker.io/library/busybox:latest (line 3 of Dockerfile)
-  reads       mirror.example/hub/busybox:latest
+	require.Equal(t, `frontend docker/dockerfile:1 is allowed: rule "dockerfile" allows docker/dockerfile:1
+  image:        docker.io/docker/dockerfile:1
+  rule:         dockerfile
+  policy:       corp `+digest.FromString(judgedPolicy).String()+`
+  dispatch:     mediate
+  builds:       under the policy's rules on images and exec
+the image busybox is allowed
+  image:        mirror.example/hub/busybox:latest
+the image quay.io/x is refused: rule "dockerfile" refuses the image quay.io/x:latest: it allows only mirror.example/** (build.images.allow)
+  rule:         dockerfile
+  allowed:      mirror.example/**
+  contact:      #help
+a command with the network host is refused: the policy refuses a command with the network host: it allows only none or default (build.exec.networks)
+  rule:         build
+  contact:      #help
+the image docker.io/library/busybox:latest (line 3 of Dockerfile) is allowed
+  image:        mirror.example/hub/busybox:latest
 `, stdout)
 
 	_, explained, _ := run("explain", "--policy", file, "--build", operations, "--llb", llb, "docker/dockerfile:1")
-	steps, decision, ok := strings.Cut(explained, "allow docker/dockerfile:1\n")
+	steps, decision, ok := strings.Cut(explained, "frontend docker/dockerfile:1 is allowed")
 	require.True(t, ok)
-	require.Equal(t, stdout, "allow docker/dockerfile:1\n"+decision, "explain ends as eval does")
+	require.Equal(t, stdout, "frontend docker/dockerfile:1 is allowed"+decision, "explain ends as eval does")
 	require.Contains(t, steps, "what it builds is held to rules on images and exec")
 	require.Contains(t, steps, "dispatch: mediate")
 }

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -98,7 +96,7 @@ func printDecision(w io.Writer, d policy.Decision, answers []opcheck.Answer, ope
 	case format == formatJSON:
 		return printJSON(w, d)
 	}
-	if _, err := io.WriteString(w, decisionText(d)); err != nil {
+	if _, err := io.WriteString(w, d.Text("")+"\n"); err != nil {
 		return err
 	}
 	return printAnswers(w, answers)
@@ -111,94 +109,9 @@ func printJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// decisionText writes a decision for a person.
-func decisionText(d policy.Decision) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s\n", d.Verdict, d.Requested)
-	line := func(label, text string) { printLine(&b, label, text) }
-	line("reason", d.Reason)
-	for _, m := range d.Messages {
-		line("message", m)
-	}
-	for _, w := range d.Warnings {
-		line("warning", w)
-	}
-	line("source", d.Source)
-	line("rule", d.Rule)
-	line("policy", identityText(d.Policy))
-	if d.Overlay != nil {
-		line("overlay", identityText(*d.Overlay))
-	}
-	if d.Dispatch != "" && (d.Dispatch != policy.DispatchForward || len(d.Obligations.Build) > 0) {
-		line("dispatch", string(d.Dispatch))
-	}
-	for _, o := range obligationLines(d.Obligations) {
-		line(o.label, o.text)
-	}
-	switch d.Verdict {
-	case policy.Deny:
-		allowed := "nothing"
-		if len(d.Allowed) > 0 {
-			allowed = strings.Join(d.Allowed, "\n")
-		}
-		line("allowed", allowed)
-		line("contact", d.Contact)
-	case policy.Undecidable:
-		line("to decide", "give the digest with --digest")
-	}
-	return b.String()
-}
-
-// printLine writes a line for a person, unless it has no text.
+// printLine writes a line for a person as [policy.Decision.Text] does, unless it has no text.
 func printLine(b *strings.Builder, label, text string) {
 	if text != "" {
-		fmt.Fprintf(b, "  %-11s %s\n", label, strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n"+strings.Repeat(" ", 14)))
+		fmt.Fprintf(b, "  %-13s %s\n", label+":", strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n"+strings.Repeat(" ", 16)))
 	}
-}
-
-// labelled is a line for a person.
-type labelled struct{ label, text string }
-
-// obligationLines says under which conditions a frontend may run; the texts of
-// those that don't hold are empty.
-func obligationLines(o policy.Obligations) []labelled {
-	var force []string
-	for _, k := range slices.Sorted(maps.Keys(o.Force)) {
-		force = append(force, fmt.Sprintf("%s=%q", k, o.Force[k]))
-	}
-	lines := []labelled{
-		{"digests", strings.Join(o.Digests, "\n")},
-		{"removes", strings.Join(o.Strip, "\n")},
-		{"sets", strings.Join(force, "\n")},
-		{"refuses", strings.Join(o.Deny, "\n")},
-		{"lets pass", strings.Join(o.Only, "\n")},
-	}
-	if o.RequireDigest {
-		lines = append(lines, labelled{"requires", "a digest in the reference"})
-	}
-	if o.Inputs == policy.ActionDeny {
-		lines = append(lines, labelled{"inputs", "none"})
-	}
-	for _, h := range o.Build {
-		lines = append(lines, labelled{"builds", heldText(h)})
-	}
-	return lines
-}
-
-// heldText says which kinds of things a layer has rules on.
-func heldText(h policy.BuildObligation) string {
-	kinds := h.Build.Kinds()
-	words := make([]string, len(kinds))
-	for i, k := range kinds {
-		words[i] = string(k)
-	}
-	text := fmt.Sprintf("under the %s's rules on %s", h.Layer, strings.Join(words, ", "))
-	if h.Mode == policy.ModeWarn {
-		text += ", which only warn"
-	}
-	return text
-}
-
-func identityText(id policy.Identity) string {
-	return strings.TrimSpace(id.ID + " " + id.Digest.String())
 }

@@ -78,7 +78,7 @@ func printTrace(w io.Writer, t policy.Trace, answers []opcheck.Answer, operation
 	case format == formatJSON:
 		return printJSON(w, t)
 	}
-	if _, err := io.WriteString(w, stepsText(t.Steps)+decisionText(t.Decision)); err != nil {
+	if _, err := io.WriteString(w, stepsText(t.Steps)+t.Decision.Text("")+"\n"); err != nil {
 		return err
 	}
 	return printAnswers(w, answers)

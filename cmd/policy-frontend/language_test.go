@@ -51,27 +51,26 @@ func TestEvalWholeLanguage(t *testing.T) {
 		code int
 		want string
 	}{
-		{"what is obliged", []string{"--at", before, "--opt", "add-hosts=x", "docker/dockerfile:1.7"}, 0, `allow docker/dockerfile:1.7
-  reason      rule "dockerfile" allows mirror.example/docker/dockerfile:1.7@` + digestA + `
-  message     move to 2
-  source      mirror.example/docker/dockerfile:1.7@` + digestA + `
-  rule        dockerfile
-  policy      ` + languageID() + `
-  removes     add-hosts
-  sets        build-arg:SANDBOX="yes"
-  refuses     context:*
-  inputs      none
+		{"what is obliged", []string{"--at", before, "--opt", "add-hosts=x", "docker/dockerfile:1.7"}, 0, `frontend docker/dockerfile:1.7 is allowed: rule "dockerfile" allows mirror.example/docker/dockerfile:1.7@` + digestA + `
+  message:      move to 2
+  image:        mirror.example/docker/dockerfile:1.7@` + digestA + `
+  rule:         dockerfile
+  policy:       ` + languageID() + `
+  removes:      add-hosts
+  sets:         build-arg:SANDBOX=yes
+  refuses:      context:*
+  inputs:       none
 `},
-		{"a warning", []string{"--at", between, "docker/dockerfile:1.6"}, 0, `warn docker/dockerfile:1.6
-  reason      rule "dockerfile" allows mirror.example/docker/dockerfile:1.6
-  message     move to 2
-  warning     rule "dockerfile" warns since 2027-01-01 and no longer allows this from 2027-03-01 on: move to 2
-  source      mirror.example/docker/dockerfile:1.6
-  rule        dockerfile
-  policy      ` + languageID() + `
-  sets        build-arg:SANDBOX="yes"
-  refuses     context:*
-  inputs      none
+		{"a warning", []string{"--at", between, "docker/dockerfile:1.6"}, 0, `frontend docker/dockerfile:1.6 is allowed with a warning: rule "dockerfile" allows mirror.example/docker/dockerfile:1.6
+  message:      move to 2
+  warning:      rule "dockerfile" warns since 2027-01-01 and no longer allows this from 2027-03-01 on: move to 2
+  image:        mirror.example/docker/dockerfile:1.6
+  rule:         dockerfile
+  policy:       ` + languageID() + `
+  sets:         build-arg:SANDBOX=yes
+  refuses:      context:*
+  inputs:       none
+  contact:      #help
 `},
 	}
 	for _, tt := range tests {
@@ -132,7 +131,7 @@ func TestExplainText(t *testing.T) {
 	code, stdout, stderr := run("explain", "--policy", file, "--overlay", overlay, "--at", "2026-12-01T00:00:00Z", "docker/dockerfile:1.6")
 	require.Equal(t, exitDeny, code)
 	require.Empty(t, stderr)
-	steps, decision, ok := strings.Cut(stdout, "deny docker/dockerfile:1.6\n")
+	steps, decision, ok := strings.Cut(stdout, "frontend docker/dockerfile:1.6 is refused")
 	require.True(t, ok, stdout)
 	require.Contains(t, decision, `the overlay decided: rule "exact" would allow it, but only with the tag 1.7, not 1.6`)
 	require.Equal(t, `reference             it means docker.io/docker/dockerfile:1.6
@@ -200,7 +199,7 @@ func TestIncludedFilesAreRead(t *testing.T) {
 	writeTo(t, dir, "team.yaml", "version: 1\nfrontends:\n- {name: team, match: [a], tags: [\"1\"]}\n- {name: dead, match: [a], tags: [\"1\"]}\n")
 	code, stdout, _ := run("eval", "--policy", file, "a:1")
 	require.Equal(t, exitOK, code)
-	require.Contains(t, stdout, "rule        team")
+	require.Contains(t, stdout, "rule:         team")
 
 	_, stdout, _ = run("lint", file)
 	require.Contains(t, stdout, filepath.Join(dir, "team.yaml")+`:4:3: rule "dead": the rule never decides`)

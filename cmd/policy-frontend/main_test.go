@@ -63,63 +63,55 @@ func TestEvalText(t *testing.T) {
 		code int
 		want string
 	}{
-		{"an allowed frontend", []string{"docker/dockerfile:1.7"}, 0, `allow docker/dockerfile:1.7
-  reason      rule "dockerfile" allows docker/dockerfile:1.7
-  message     first line
-              second line
-  source      docker.io/docker/dockerfile:1.7
-  rule        dockerfile
-  policy      ` + identity + `
+		{"an allowed frontend", []string{"docker/dockerfile:1.7"}, 0, `frontend docker/dockerfile:1.7 is allowed: rule "dockerfile" allows docker/dockerfile:1.7
+  message:      first line
+                second line
+  image:        docker.io/docker/dockerfile:1.7
+  rule:         dockerfile
+  policy:       ` + identity + `
 `},
-		{"a refused frontend", []string{"evil/dockerfile"}, 1, `deny evil/dockerfile
-  reason      no rule allows evil/dockerfile:latest
-  source      docker.io/evil/dockerfile:latest
-  rule        default
-  policy      ` + identity + `
-  allowed     docker/dockerfile:1.*
-              docker/pinned@` + digestA + `
-  contact     #help
+		{"a refused frontend", []string{"evil/dockerfile"}, 1, `frontend evil/dockerfile is refused: no rule allows evil/dockerfile:latest
+  image:        docker.io/evil/dockerfile:latest
+  rule:         default
+  policy:       ` + identity + `
+  allowed:      docker/dockerfile:1.*, docker/pinned@` + digestA + `
+  contact:      #help
 `},
-		{"a frontend that needs its digest", []string{"docker/pinned"}, 3, `undecidable docker/pinned
-  reason      rule "pinned" allows only the digest ` + digestA + `, and the digest of docker/pinned:latest is not known
-  source      docker.io/docker/pinned:latest
-  rule        pinned
-  policy      ` + identity + `
-  to decide   give the digest with --digest
+		{"a frontend that needs its digest", []string{"docker/pinned"}, 3, `frontend docker/pinned can't be decided: rule "pinned" allows only the digest ` + digestA + `, and the digest of docker/pinned:latest is not known
+  image:        docker.io/docker/pinned:latest
+  rule:         pinned
+  policy:       ` + identity + `
+  to decide:    the digest of the image must be known
+  contact:      #help
 `},
-		{"a frontend with its digest", []string{"--digest", digestA, "docker/pinned"}, 0, `allow docker/pinned
-  reason      rule "pinned" allows docker/pinned:latest
-  source      docker.io/docker/pinned:latest@` + digestA + `
-  rule        pinned
-  policy      ` + identity + `
-  digests     ` + digestA + `
+		{"a frontend with its digest", []string{"--digest", digestA, "docker/pinned"}, 0, `frontend docker/pinned is allowed: rule "pinned" allows docker/pinned:latest
+  image:        docker.io/docker/pinned:latest@` + digestA + `
+  rule:         pinned
+  policy:       ` + identity + `
+  digests:      ` + digestA + `
 `},
-		{"a frontend with another digest", []string{"--digest", digestB, "docker/pinned"}, 1, `deny docker/pinned
-  reason      rule "pinned" would allow it, but only with the digest ` + digestA + `, not ` + digestB + `
-  source      docker.io/docker/pinned:latest@` + digestB + `
-  rule        default
-  policy      ` + identity + `
-  allowed     docker/pinned@` + digestA + `
-              docker/dockerfile:1.*
-  contact     #help
+		{"a frontend with another digest", []string{"--digest", digestB, "docker/pinned"}, 1, `frontend docker/pinned is refused: rule "pinned" would allow it, but only with the digest ` + digestA + `, not ` + digestB + `
+  image:        docker.io/docker/pinned:latest@` + digestB + `
+  rule:         default
+  policy:       ` + identity + `
+  allowed:      docker/pinned@` + digestA + `, docker/dockerfile:1.*
+  contact:      #help
 `},
-		{"an overlay from a file", []string{"--overlay", overlay, "docker/dockerfile:1.6"}, 1, `deny docker/dockerfile:1.6
-  reason      the overlay decided: rule "exact" would allow it, but only with the tag 1.7, not 1.6
-  source      docker.io/docker/dockerfile:1.6
-  rule        default
-  policy      ` + identity + `
-  overlay     ` + team + `
-  allowed     docker/dockerfile:1.7
-  contact     #help
+		{"an overlay from a file", []string{"--overlay", overlay, "docker/dockerfile:1.6"}, 1, `frontend docker/dockerfile:1.6 is refused: the overlay decided: rule "exact" would allow it, but only with the tag 1.7, not 1.6
+  image:        docker.io/docker/dockerfile:1.6
+  rule:         default
+  policy:       ` + identity + `
+  overlay:      ` + team + `
+  allowed:      docker/dockerfile:1.7
+  contact:      #help
 `},
-		{"an overlay as a client sends it", []string{"--opt", "filename=Dockerfile", "--opt", optionkeys.Overlay + "=" + testOverlay, "docker/dockerfile:1.7"}, 0, `allow docker/dockerfile:1.7
-  reason      rule "dockerfile" allows docker/dockerfile:1.7
-  message     first line
-              second line
-  source      docker.io/docker/dockerfile:1.7
-  rule        dockerfile
-  policy      ` + identity + `
-  overlay     ` + team + `
+		{"an overlay as a client sends it", []string{"--opt", "filename=Dockerfile", "--opt", optionkeys.Overlay + "=" + testOverlay, "docker/dockerfile:1.7"}, 0, `frontend docker/dockerfile:1.7 is allowed: rule "dockerfile" allows docker/dockerfile:1.7
+  message:      first line
+                second line
+  image:        docker.io/docker/dockerfile:1.7
+  rule:         dockerfile
+  policy:       ` + identity + `
+  overlay:      ` + team + `
 `},
 	}
 	for _, tt := range tests {
@@ -137,7 +129,7 @@ func TestEvalTextWithNothingAllowed(t *testing.T) {
 	t.Parallel()
 	code, stdout, _ := run("eval", "--policy", write(t, "p", "version: 1\n"), "a")
 	require.Equal(t, exitDeny, code)
-	require.Contains(t, stdout, "\n  allowed     nothing\n")
+	require.Contains(t, stdout, "\n  allowed:      nothing\n")
 }
 
 func TestEvalJSONIsTheDecision(t *testing.T) {
@@ -148,7 +140,7 @@ func TestEvalJSONIsTheDecision(t *testing.T) {
 	require.Empty(t, stderr)
 	require.JSONEq(t, `{"verdict":"allow","requested":"docker/pinned@`+digestA+`","source":"docker.io/docker/pinned@`+digestA+`",
 		"rule":"pinned","reason":"rule \"pinned\" allows docker/pinned@`+digestA+`","messages":[],
-		"policy":{"id":"corp","digest":"`+digest.FromString(testPolicy).String()+`"},"obligations":{"digests":["`+digestA+`"]},"dispatch":"forward"}`, stdout)
+		"policy":{"id":"corp","digest":"`+digest.FromString(testPolicy).String()+`"},"obligations":{"digests":["`+digestA+`"]},"dispatch":"forward","contact":"#help"}`, stdout)
 
 	code, stdout, _ = run("eval", "--policy", file, "--format", "json", "evil/x")
 	require.Equal(t, exitDeny, code)

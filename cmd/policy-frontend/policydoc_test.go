@@ -30,7 +30,7 @@ func TestTheExamplesOfPolicyMd(t *testing.T) {
 		for _, r := range operation.FindAllStringSubmatch(rest, -1) {
 			code, stdout, stderr := run("eval", "--policy", file, "--build", write(t, "operations.yaml", "- "+r[1]+"\n"), "docker/dockerfile:1")
 			require.Equal(t, map[string]int{"allow": exitOK, "deny": exitDeny}[r[2]], code, "%s\n%s%s", r[1], stdout, stderr)
-			require.Contains(t, stdout, "allow docker/dockerfile:1\n")
+			require.Contains(t, stdout, "frontend docker/dockerfile:1 is allowed: ")
 			operations++
 		}
 		for _, r := range rows {
@@ -60,7 +60,7 @@ func TestThePoliciesOfTheREADME(t *testing.T) {
 		code, stdout, stderr := run("eval", "--policy", file, "--build", operations, "docker/dockerfile:1")
 		require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
 		if strings.Contains(b[1], "build:") {
-			require.Contains(t, stdout, "allow the image busybox\n  reads       mirror.example/hub/busybox:latest\n")
+			require.Contains(t, stdout, "the image busybox is allowed\n  image:        mirror.example/hub/busybox:latest\n")
 			for _, refused := range []string{"image: quay.io/x", "exec: {secrets: [aws]}", "config: {user: \"0\"}"} {
 				code, stdout, _ := run("eval", "--policy", file, "--build", write(t, "operations.yaml", "- "+refused), "docker/dockerfile:1")
 				require.Equal(t, exitDeny, code, stdout)

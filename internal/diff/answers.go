@@ -71,8 +71,8 @@ func (c *comparison) compare(w witness, r policy.Request, points digest.Digest, 
 			Request: request(r, points), Before: answer(before), After: answer(after),
 		})
 	}
-	extra := len(r.Options)+len(r.Inputs) > 0 && permits(plain[0]) && permits(plain[1])
-	switch was, is := permits(before), permits(after); {
+	extra := len(r.Options)+len(r.Inputs) > 0 && plain[0].Verdict.Permits() && plain[1].Verdict.Permits()
+	switch was, is := before.Verdict.Permits(), after.Verdict.Permits(); {
 	case !was && !is:
 	case !was && extra:
 		add(Loosened, true, "no longer refused: "+extras(r))
@@ -83,7 +83,7 @@ func (c *comparison) compare(w witness, r policy.Request, points digest.Digest, 
 	case !is:
 		add(Refused, false)
 	default:
-		if before.Source != after.Source {
+		if before.Image != after.Image {
 			add(Rerouted, c.newlyRuns(r, points, after))
 		}
 		if lost := missing(before.Obligations, after.Obligations); len(lost) > 0 {
@@ -117,7 +117,7 @@ func prefixed(prefix string, texts []string) []string {
 func (c *comparison) newlyRuns(r policy.Request, points digest.Digest, after policy.Decision) bool {
 	r.Reference = after.Reference
 	d := ask(c.a, r, points)
-	return !permits(d) || d.Reference.Name() != after.Reference.Name()
+	return !d.Verdict.Permits() || d.Reference.Name() != after.Reference.Name()
 }
 
 // extras names the options and inputs of a request.
@@ -140,7 +140,7 @@ func request(r policy.Request, points digest.Digest) Request {
 	return out
 }
 
-func answer(d policy.Decision) Answer { return Answer{d.Verdict, d.Rule, d.Reason, d.Source} }
+func answer(d policy.Decision) Answer { return Answer{d.Verdict, d.Rule, d.Reason, d.Image} }
 
 // missing says which obligations are not as tight in after as in before.
 func missing(before, after policy.Obligations) []string {
@@ -193,12 +193,12 @@ func (c *comparison) defaultFrontend() {
 	before, after := c.namesNone(c.a), c.namesNone(c.b)
 	var change Change
 	var widens bool
-	switch was, is := permits(before), permits(after); {
+	switch was, is := before.Verdict.Permits(), after.Verdict.Permits(); {
 	case !was && is:
 		change, widens = Allowed, true
 	case was && !is:
 		change = Refused
-	case was && before.Source != after.Source:
+	case was && before.Image != after.Image:
 		r := policy.Request{Reference: after.Reference, Time: c.at}
 		change, widens = Rerouted, c.newlyRuns(r, c.other, after)
 	default:

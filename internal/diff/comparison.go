@@ -187,6 +187,3 @@ func ask(s *side, r policy.Request, points digest.Digest) policy.Decision {
 	}
 	return policy.Decide(s.layers, r)
 }
-
-// permits reports whether a build runs.
-func permits(d policy.Decision) bool { return d.Verdict == policy.Allow || d.Verdict == policy.Warn }

@@ -30,7 +30,7 @@ func TestNothingWidenedIsSo(t *testing.T) {
 		for range 1000 {
 			request, points := arbitrary.Request(choose)
 			before, after := ask(sideA, request, points), ask(sideB, request, points)
-			require.False(t, permits(after) && !permits(before), "seed %d\n%s\n---\n%s\n%+v\n%+v\n%+v", seed, textA, textB, request, before, after)
+			require.False(t, after.Verdict.Permits() && !before.Verdict.Permits(), "seed %d\n%s\n---\n%s\n%+v\n%+v\n%+v", seed, textA, textB, request, before, after)
 		}
 	}
 	require.Greater(t, narrow, 3, "else the property says nothing")
@@ -57,8 +57,8 @@ func TestWhatIsShownAsAllowedIs(t *testing.T) {
 			if points == "" {
 				points = ref.Digest()
 			}
-			require.False(t, permits(ask(newSide(a), r, points)), "seed %d\n%s\n---\n%s\n%+v", seed, textA, textB, d)
-			require.True(t, permits(ask(newSide(b), r, points)), "seed %d\n%s\n---\n%s\n%+v", seed, textA, textB, d)
+			require.False(t, ask(newSide(a), r, points).Verdict.Permits(), "seed %d\n%s\n---\n%s\n%+v", seed, textA, textB, d)
+			require.True(t, ask(newSide(b), r, points).Verdict.Permits(), "seed %d\n%s\n---\n%s\n%+v", seed, textA, textB, d)
 		}
 	}
 	require.Greater(t, shown, 2, "else the property says nothing")

@@ -148,7 +148,7 @@ func (e *exporter) request(name string, d digest.Digest) (policy.Request, bool) 
 // allows reports whether the request may run under the name that it has.
 func allows(layers policy.Layers, r policy.Request) bool {
 	d := policy.Decide(layers, r)
-	return (d.Verdict == policy.Allow || d.Verdict == policy.Warn) &&
+	return d.Verdict.Permits() &&
 		d.Reference.SameRepository(r.Reference)
 }
 

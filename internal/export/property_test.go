@@ -332,7 +332,7 @@ func someAllowed(layers policy.Layers, name string) bool {
 				continue
 			}
 			r := policy.Request{Reference: ref, Digest: ref.Digest(), TagDigest: ref.Digest(), Time: at()}
-			if v := policy.Decide(layers, r); (v.Verdict == policy.Allow || v.Verdict == policy.Warn) && v.Reference.SameRepository(ref) {
+			if v := policy.Decide(layers, r); v.Verdict.Permits() && v.Reference.SameRepository(ref) {
 				return true
 			}
 		}

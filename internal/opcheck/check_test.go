@@ -80,7 +80,7 @@ func TestJudge(t *testing.T) {
 			Messages: []string{"a build doesn't see this with dispatch: forward, whatever is said of it here"},
 		}},
 		{"a frontend that is refused", "docker/dockerfile:2", buildrules.Operation{Image: "mirror.example/a"}, opcheck.Answer{
-			Verdict: policy.Deny, Asked: "the image mirror.example/a", Rule: "builtin", Layer: "policy", Contact: "#help",
+			Verdict: policy.Deny, Asked: "the image mirror.example/a", Rule: "invariant", Layer: "policy", Contact: "#help",
 			Reason: "it asks for something, and nothing is allowed to a frontend that is refused",
 		}},
 		{"a frontend that depends on its digest", "docker/pinned", buildrules.Operation{Image: "mirror.example/a"}, opcheck.Answer{

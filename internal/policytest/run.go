@@ -114,8 +114,8 @@ func compare(e Expect, d policy.Decision) []string {
 		failf("the rule is %q, and should be %q", d.Rule, e.Rule)
 	}
 	if e.Source != "" {
-		if want, err := imageref.Parse(e.Source); err != nil || want.String() != d.Source {
-			failf("the source is %s, and should be %s", d.Source, e.Source)
+		if want, err := imageref.Parse(e.Source); err != nil || want.String() != d.Image {
+			failf("the source is %s, and should be %s", d.Image, e.Source)
 		}
 	}
 	if !strings.Contains(d.Reason, e.Reason) {

@@ -10,17 +10,17 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// BuiltinRule is the name under which a decision reports what no policy can
-// change: the rules that keep a policy from being walked around, and requests that
-// can't be brought before a policy at all. No rule can have it.
-const BuiltinRule = "builtin"
+// InvariantRule is the rule of decisions that no policy can change: those that keep a
+// policy from being bypassed, and those on requests that aren't valid. No rule of a policy
+// can have this name.
+const InvariantRule = "invariant"
 
-// builtin returns why the request is refused whatever the policy says, or "".
+// invariant returns why the request is refused under any policy, or "".
 //
-// The policy frontend runs an inner frontend by putting it, as a named context,
-// in the place of its own reference. Running itself would go round in circles, and
-// a client's named context over its repository would choose what runs.
-func (r Request) builtin() string {
+// The policy frontend runs an inner frontend by overriding its own reference with a named
+// context. If it ran itself, it would do so for ever. If a client overrode the policy
+// frontend's reference, the client would choose what runs.
+func (r Request) invariant() string {
 	if r.Self.Name() == "" {
 		return ""
 	}
@@ -40,8 +40,8 @@ func selfDispatch(self imageref.Reference) string {
 	return fmt.Sprintf("it asks the policy frontend to run itself (%s): name the frontend to run instead", self.Name())
 }
 
-// forcedContext returns why a policy's own forced options are refused, or "": they
-// can't do either what a client's named context can't.
+// forcedContext returns why an option that a policy forces is refused, or "". Such an
+// option can't override the policy frontend's reference either.
 func (r Request) forcedContext(o Obligations) string {
 	for _, key := range slices.Sorted(maps.Keys(o.Force)) {
 		name, ok := optionkeys.NamedContext(key)
@@ -55,21 +55,21 @@ func (r Request) forcedContext(o Obligations) string {
 	return ""
 }
 
-// refuse is Refuse for a request that got as far as a decision.
+// refuse is [Layers.Refuse] with a step for the recorder.
 func (l Layers) refuse(r Request, reason string, t *recorder) Decision {
-	t.add(Step{Kind: StepBuiltin, Verdict: Deny, Reason: reason})
+	t.add(Step{Kind: StepInvariant, Verdict: Deny, Reason: reason})
 	return l.Refuse(r.Requested, reason)
 }
 
-// Refuse returns the decision against a request that can't be brought before the
-// rules, such as one that is no image reference. It says what the policy allows
-// instead, as far as there is a policy.
+// Refuse returns the denial of a request that isn't valid, for example one that isn't an
+// image reference. Its Rule is [InvariantRule]. If there is a policy, the decision suggests
+// what it allows instead.
 func (l Layers) Refuse(requested, reason string) Decision {
 	d := Decision{
 		Verdict:   Deny,
 		Requested: requested,
-		Source:    requested,
-		Rule:      BuiltinRule,
+		Image:     requested,
+		Rule:      InvariantRule,
 		Reason:    reason,
 		Messages:  []string{},
 		Layer:     LayerPolicy,
@@ -83,7 +83,7 @@ func (l Layers) Refuse(requested, reason string) Decision {
 		id := l.overlay.Identity()
 		d.Overlay = &id
 	}
-	// The zero Reference is as near to one allowed name as to another.
+	// If it isn't a reference, the suggestions are in the order of the policy.
 	ref, _ := imageref.Parse(requested)
 	d.Allowed, _ = l.embedded.allowed(subject{ref: ref}, l.overlay, false)
 	return d
