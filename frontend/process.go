@@ -30,15 +30,15 @@ const maxStderr = 64 << 20
 var errTooTalkative = errors.New("it wrote more than 64 MiB to its stderr")
 
 // process is a process in a gateway container. Its stdin and stdout are the two directions of a
-// connection. The process can only end while somebody reads the connection, or after it is closed.
+// connection. Its end is noticed only while somebody reads the connection, or after it is closed.
 type process struct {
 	id     string
 	stream gwpb.LLBBridge_ExecProcessClient
 	sendMu sync.Mutex // a stream takes one Send, or CloseSend, at a time
 	log    io.Writer  // takes stderr
 
-	// recvLock is a lock of one place: who has put something in it may call Recv, of which
-	// a stream takes one at a time, and may use the next four fields.
+	// recvLock is a lock: whoever has put a value in it holds it. Only the holder may call
+	// Recv, and read or write the next four fields.
 	recvLock    chan struct{}
 	output      []byte // of stdout, received and not read yet
 	eof         bool   // stdout has ended
