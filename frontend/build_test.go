@@ -350,15 +350,15 @@ func TestARefusedFrontendDoesNotRun(t *testing.T) {
 				"source": "[::1]:5000/policy-frontend:v1",
 				"context:[::1]:5000/policy-frontend:v1::linux/s390x": "docker-image://x",
 			},
-			want: `invariant: the named context "[::1]:5000/policy-frontend:v1" would replace the ` +
-				`policy frontend ([::1]:5000/policy-frontend): build without it, or give it ` +
+			want: `invariant: the named context "[::1]:5000/policy-frontend:v1" would replace ` +
+				`the policy frontend ([::1]:5000/policy-frontend): build without it, or give it ` +
 				`another name`,
 		},
 		"a source option that is no reference": {
 			file: syntax,
 			opts: map[string]string{"source": "::"},
-			want: `invariant: the source option :: isn't a reference of the policy frontend: "::" ` +
-				`is not an image reference: invalid reference format`,
+			want: `invariant: the source option :: isn't a reference of the policy frontend: ` +
+				`"::" is not an image reference: invalid reference format`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -25,7 +25,7 @@ import (
 // exception: it may pin a digest for an image that was requested without one.
 type guard struct {
 	schemes   []string        // sources of these schemes are denied unless a rule allows them
-	unbound   buildrules.Kind // a kind of sources that no source policy can bind the daemon to, or ""
+	unbound   buildrules.Kind // a restricted kind that no source policy can express, or ""
 	selectors *selectors
 	convert   map[string]string // requested identifier → the one that is read instead
 	converts  []*spb.Rule

@@ -156,7 +156,8 @@ func TestAnOperationIsRefusedAtItsLine(t *testing.T) {
 				t, denied.Error(), "frontend docker/dockerfile:1 is refused: "+r.decision.Reason,
 			)
 			require.Contains(
-				t, denied.Error(), fmt.Sprintf("\n  requested by: line %d of Dockerfile\n", tc.line),
+				t, denied.Error(),
+				fmt.Sprintf("\n  requested by: line %d of Dockerfile\n", tc.line),
 			)
 			srcs := errdefs.Sources(denied)
 			require.Len(t, srcs, 1)

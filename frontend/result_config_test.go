@@ -205,8 +205,8 @@ frontends: [{match: [docker/dockerfile]}]
 		"by what is no image": {
 			opts: map[string]string{"attest:sbom": "generator=Scan/"},
 			res:  built(),
-			want: "invariant: it asks for an SBOM by Scan/, which isn't an image reference, which " +
-				"no rule can allow",
+			want: "invariant: it asks for an SBOM by Scan/, which isn't an image reference, " +
+				"which no rule can allow",
 		},
 		"that the frontend made": {
 			opts: map[string]string{"attest:sbom": "generator=scan/evil"},
