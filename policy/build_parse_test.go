@@ -161,11 +161,11 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 		{"an unknown dispatch of a rule", rule + "  dispatch: Mediate\n", `p:4:13: dispatch must be forward, mediate or builtin, not "Mediate"`},
 		{"a deny rule with a dispatch", rule + "  action: deny\n  dispatch: mediate\n", "p:5:13: dispatch has no meaning on a deny rule; remove it"},
 		{"a deny rule with rules on builds", rule + "  action: deny\n  build: {containers: allow}\n", "p:5:10: build has no meaning on a deny rule; remove it"},
-		{"frontends under forward", rule + "  build: {frontends: {allow: [b]}}\n", "p:4:22: frontends can't be judged with dispatch: forward; write dispatch: mediate"},
-		{"frontends under a rule's forward", "version: 1\ndispatch: mediate\nbuild: {frontends: {allow: [b]}}\nfrontends:\n- {match: [a], dispatch: forward}\n", "p:5:26: frontends can't be judged with dispatch: forward; write dispatch: mediate"},
-		{"frontends of the policy under a rule's silence", "version: 1\nbuild: {frontends: {allow: [b]}}\nfrontends:\n- {match: [a]}\n", "p:4:3: frontends can't be judged with dispatch: forward; write dispatch: mediate"},
-		{"frontends of what no rule is for", "version: 1\ndefault: allow\nbuild: {frontends: {allow: [b]}}\n", "p:3:20: frontends can't be judged with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate"},
-		{"frontends of what is only warned of", "version: 1\nmode: warn\nbuild: {frontends: {allow: [b]}}\n", "p:3:20: frontends can't be judged with dispatch: forward"},
+		{"frontends under forward", rule + "  build: {frontends: {allow: [b]}}\n", "p:4:22: frontends can't be checked with dispatch: forward; write dispatch: mediate"},
+		{"frontends under a rule's forward", "version: 1\ndispatch: mediate\nbuild: {frontends: {allow: [b]}}\nfrontends:\n- {match: [a], dispatch: forward}\n", "p:5:26: frontends can't be checked with dispatch: forward; write dispatch: mediate"},
+		{"frontends of the policy under a rule's silence", "version: 1\nbuild: {frontends: {allow: [b]}}\nfrontends:\n- {match: [a]}\n", "p:4:3: frontends can't be checked with dispatch: forward; write dispatch: mediate"},
+		{"frontends of what no rule is for", "version: 1\ndefault: allow\nbuild: {frontends: {allow: [b]}}\n", "p:3:20: frontends can't be checked with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate"},
+		{"frontends of what is only warned of", "version: 1\nmode: warn\nbuild: {frontends: {allow: [b]}}\n", "p:3:20: frontends can't be checked with dispatch: forward"},
 		{"a reserved name", rule + "  name: build\n", `p:4:9: the name "build" is reserved`},
 		{"a timeout that is none", "version: 1\nlimits: {timeout: soon}\n", `p:2:19: timeout must be a time such as 30m or 2h, at most 24h, not "soon"`},
 		{"no time at all", "version: 1\nlimits: {timeout: 0s}\n", `p:2:19: timeout must be a time`},
@@ -216,7 +216,7 @@ func TestIncludedRulesAreUnderThePolicysRulesOnBuilds(t *testing.T) {
 
 	files["team.yaml"] = "version: 1\nfrontends:\n- {match: [a], dispatch: forward}\n"
 	_, err = Load(folder(files), "policy.yaml")
-	require.ErrorContains(t, err, "team.yaml:3:26: frontends can't be judged with dispatch: forward")
+	require.ErrorContains(t, err, "team.yaml:3:26: frontends can't be checked with dispatch: forward")
 
 	for _, key := range []string{"dispatch: mediate", "build: {containers: allow}"} {
 		files["team.yaml"] = "version: 1\n" + key + "\n"

@@ -40,15 +40,15 @@ func TestExplainRulesOnBuilds(t *testing.T) {
 		}
 		return nil
 	}
-	held := Step{Kind: StepBuild, Layer: LayerPolicy, Rule: "a", File: "policy.yaml", Line: 4, Reason: "what it builds is held to rules on git, local and exec"}
+	held := Step{Kind: StepBuild, Layer: LayerPolicy, Rule: "a", File: "policy.yaml", Line: 4, Reason: "its builds are bound by rules on git, local and exec"}
 	run := Step{Kind: StepDispatch, Verdict: Allow, Reason: "it is run by dispatch: mediate, for at most 1h0m0s, and can run other frontends 4 deep"}
 	require.Equal(t, []Step{held, run}, tail("a", ""))
 	require.Equal(t, []Step{
-		{Kind: StepBuild, Layer: LayerOverlay, Rule: DefaultRule, Reason: "what it builds is held to rules on images, which only warn"}, held, run,
+		{Kind: StepBuild, Layer: LayerOverlay, Rule: DefaultRule, Reason: "its builds are bound by rules on images, which only warn"}, held, run,
 	}, tail("a", "{version: 1, mode: warn, default: allow, build: {images: {deny: [x]}}}"))
 	require.Equal(t, []Step{
-		{Kind: StepBuild, Layer: LayerPolicy, Rule: "b", File: "policy.yaml", Line: 5, Reason: "what it builds is held to rules on local"},
-		{Kind: StepDispatch, Verdict: Allow, Reason: "it is run by dispatch: forward, so that what it builds is judged when it has returned"},
+		{Kind: StepBuild, Layer: LayerPolicy, Rule: "b", File: "policy.yaml", Line: 5, Reason: "its builds are bound by rules on local"},
+		{Kind: StepDispatch, Verdict: Allow, Reason: "it is run by dispatch: forward, so its operations are checked when it has returned"},
 	}, tail("b", ""))
 	require.Nil(t, tail("c", ""))
 }

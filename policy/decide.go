@@ -254,8 +254,8 @@ func (d *Decision) meet(l Layers, s, asked subject, t *recorder) {
 	d.Obligations = both
 	d.Dispatch = dispatchUnder(embedded, overlay)
 	d.constraints = []*constraints{overlay.constraints, embedded.constraints}
-	if overlay.believed && !embedded.believed {
-		d.believe(s)
+	if overlay.unverified && !embedded.unverified {
+		d.markUnverified(s)
 	}
 	if overlay.rule != nil && overlay.rule.Message != "" {
 		d.Messages = append(d.Messages, overlay.rule.Message)
@@ -286,8 +286,8 @@ func (d *Decision) take(layer string, l Layers, o outcome, s subject) {
 	case Allow, Warn:
 		d.Obligations, d.Warnings = o.obligations, o.warnings
 		d.Dispatch, d.constraints = o.dispatch, []*constraints{o.constraints}
-		if o.believed {
-			d.believe(s)
+		if o.unverified {
+			d.markUnverified(s)
 		}
 	case Deny:
 		var meant string
@@ -298,9 +298,9 @@ func (d *Decision) take(layer string, l Layers, o outcome, s subject) {
 	}
 }
 
-// believe marks the decision as resting on an unverified tag.
-func (d *Decision) believe(s subject) {
+// markUnverified marks the decision as resting on a tag that was not looked up.
+func (d *Decision) markUnverified(s subject) {
 	d.TagUnverified = true
 	d.Messages = append(d.Messages, fmt.Sprintf(
-		"the tag %s is believed here; in a build it must point to %s", s.ref.Tag(), s.digest))
+		"the tag %s is not looked up here; in a build it must point to %s", s.ref.Tag(), s.digest))
 }

@@ -225,7 +225,7 @@ frontends:
 			require.Equal(t, Allow, d.Verdict)
 			require.Equal(t, tt.want, d.TagUnverified)
 			if tt.want {
-				require.Equal(t, []string{"the tag 1 is believed here; in a build it must point to " + digestA}, d.Messages)
+				require.Equal(t, []string{"the tag 1 is not looked up here; in a build it must point to " + digestA}, d.Messages)
 			} else {
 				require.Empty(t, d.Messages)
 			}

@@ -1,251 +1,237 @@
 package policy
 
 import (
-	"cmp"
-	"slices"
+	"fmt"
 	"strings"
 
-	"github.com/policy-frontend/policy-frontend/internal/editdistance"
+	"github.com/opencontainers/go-digest"
+
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
+// Trace is a decision with the way to it.
+type Trace struct {
+	// Decision is what Decide answers.
+	Decision Decision `json:"decision"`
+	// Steps are in the order in which they were taken. Never nil.
+	Steps []Step `json:"steps"`
+}
+
+// StepKind names what a step is.
+type StepKind string
+
+// The kinds of steps.
 const (
-	// maxAllowed is how many entries Decision.Allowed has at most.
-	maxAllowed = 5
-	// maxConsidered is how many of the patterns that begin and end most like the name
-	// are looked at for them.
-	maxConsidered = 100
-	// maxCompared is how often those are compared with open patterns of another layer.
-	maxCompared = 10_000
-	// maxListed is how many tags or digests a reason lists.
-	maxListed = 3
-	// maxTypos is how many characters a name differs at most from what it was meant
-	// to be.
-	maxTypos = 2
+	// StepReference: the reference was read and brought into its normalised form, To.
+	StepReference StepKind = "reference"
+	// StepInvariant: the request is refused under any policy, see [InvariantRule].
+	StepInvariant StepKind = "invariant"
+	// StepAlias: an alias of the layer rewrites From to To, with Pin as the digest of
+	// the tag if it has one for it; or none does, and From and To are empty.
+	StepAlias StepKind = "alias"
+	// StepLimits: the layer's limits take the name, or refuse it with a Verdict.
+	StepLimits StepKind = "limits"
+	// StepRule: a rule of the layer matched or not, see Result.
+	StepRule StepKind = "rule"
+	// StepLayer: what the layer decides by itself is Verdict.
+	StepLayer StepKind = "layer"
+	// StepObligations: what all layers together oblige to is Obligations.
+	StepObligations StepKind = "obligations"
+	// StepBuild: the layer holds what the frontend builds to rules. Rule is the one
+	// that allows the frontend.
+	StepBuild StepKind = "build"
+	// StepDispatch: how the frontend runs, if not by forward without rules on builds.
+	StepDispatch StepKind = "dispatch"
 )
 
-// list writes the accepted values for a sentence: "tag 1.7", "tags 1.* or 2.*".
-func list(one, many string, items []string) string {
-	if len(items) == 1 {
-		return one + " " + items[0]
-	}
-	shown := items[:min(len(items), maxListed)]
-	if len(shown) < len(items) {
-		return many + " " + strings.Join(shown, ", ") + " and others"
-	}
-	return many + " " + safetext.Or(shown)
+// Result is what came of a step.
+type Result string
+
+// The results.
+const (
+	// Matched: the rule or alias is for the request.
+	Matched Result = "matched"
+	// Missed: it is not.
+	Missed Result = "missed"
+	// Unknown: it depends on the digest, which the request doesn't have.
+	Unknown Result = "unknown"
+)
+
+// Step is one step on the way to a decision. Fields that have no meaning for its
+// kind are empty.
+type Step struct {
+	Kind StepKind `json:"kind"`
+	// Layer is LayerPolicy or LayerOverlay.
+	Layer string `json:"layer,omitempty"`
+	// Rule is the name of the rule, File and Line are where it or the alias begins.
+	Rule string `json:"rule,omitempty"`
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+	// Result is what came of a rule, an alias or limits.
+	Result Result `json:"result,omitempty"`
+	// Verdict is what a layer decides, or what limits refuse.
+	Verdict Verdict `json:"verdict,omitempty"`
+	// From and To are normalised references.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+	// Pin is the digest that an alias gives the tag.
+	Pin digest.Digest `json:"pin,omitempty"`
+	// Obligations are those of a layer's decision or of all of them.
+	Obligations *Obligations `json:"obligations,omitempty"`
+	// Reason is one sentence for a person.
+	Reason string `json:"reason"`
 }
 
-// candidate is a name or pattern for which there is an allow rule.
-type candidate struct {
-	rule    *Rule
-	pattern *imageref.Pattern
+// Explain answers the request as Decide does and says how it came to that: each
+// alias, rule and layer with the reason for what it did. Unlike Decide, it asks
+// rules that can't change the answer too.
+func Explain(l Layers, r Request) Trace {
+	t := recorder{steps: []Step{}}
+	d := decide(l, r, &t)
+	return Trace{Decision: d, Steps: t.steps}
 }
 
-// newCandidates returns what the policy has an allow rule for, and the names that
-// its aliases make of such.
-func (p *Policy) newCandidates() []candidate {
-	out := make([]candidate, 0, len(p.Frontends))
-	for i := range p.Aliases {
-		a := &p.Aliases[i]
-		if a.from.IsDirectory() || a.from.String() == a.to.String() {
-			continue
+// recorder collects steps; a nil one nothing.
+type recorder struct{ steps []Step }
+
+func (t *recorder) add(s Step) {
+	if t != nil {
+		t.steps = append(t.steps, s)
+	}
+}
+
+func (t *recorder) reference(ref imageref.Reference) {
+	if t != nil && ref.Name() != "" {
+		t.add(Step{Kind: StepReference, To: ref.String(), Reason: "it means " + ref.String()})
+	}
+}
+
+func (t *recorder) alias(layer string, p *Policy, from imageref.Reference, to rewritten) {
+	switch {
+	case t == nil || len(p.Aliases) == 0:
+	case to.alias == nil:
+		t.add(Step{Kind: StepAlias, Layer: layer, Result: Missed, Reason: "no alias is for " + from.Name()})
+	default:
+		reason := fmt.Sprintf("the alias from %s to %s makes it %s", to.alias.From, to.alias.To, to.ref)
+		if to.pin != "" {
+			reason += fmt.Sprintf(", and pins the tag %s", from.Tag())
 		}
-		for _, r := range p.index.rules(a.to.String()) {
-			rule := &p.Frontends[r]
-			if rule.Action == ActionAllow && matchName(rule.patterns, a.to) {
-				out = append(out, candidate{rule, &a.from})
-				break
+		t.add(Step{
+			Kind: StepAlias, Layer: layer, File: to.alias.file, Line: to.alias.line, Result: Matched,
+			From: from.String(), To: to.ref.String(), Pin: to.pin, Reason: reason,
+		})
+	}
+}
+
+func (t *recorder) rule(layer string, r *Rule, m match, s subject) {
+	if t == nil {
+		return
+	}
+	step := Step{Kind: StepRule, Layer: layer, Rule: r.Name, File: r.file, Line: r.line, Reason: m.reason}
+	switch m.result {
+	case yes:
+		step.Result = Matched
+		if step.Reason == "" {
+			verb := "allows"
+			if r.Action == ActionDeny {
+				verb = "denies"
 			}
+			step.Reason = fmt.Sprintf("it %s %s", verb, s.ref.Familiar())
 		}
-	}
-	for i := range p.Frontends {
-		r := &p.Frontends[i]
-		if r.Action == ActionDeny {
-			continue
-		}
-		for j := range r.patterns {
-			out = append(out, candidate{r, &r.patterns[j]})
-		}
-	}
-	return out
-}
-
-// allowed lists what the policy allows, nearest to the subject first, and says
-// which name was probably meant, if one was. It leaves out what the limits refuse
-// and what the other layer, which may be nil, has no rule for.
-func (p *Policy) allowed(s subject, other *Policy, overlay bool) (list []string, meant string) {
-	list = []string{}
-	name, budget := s.ref.Name(), maxCompared
-	for _, c := range p.nearest(name) {
-		if c.rule.expired(s.now) || !p.withinLimits(c.pattern) || other != nil && !other.mayAllow(c.pattern, overlay, &budget) {
-			continue
-		}
-		if familiar := c.pattern.Familiar(); meant == "" && !c.pattern.IsOpen() && isTypo(name, c.pattern.String(), familiar) {
-			meant = familiar
-		}
-		for _, entry := range c.conditions(s.ref.Tag()) {
-			if len(list) == maxAllowed {
-				return list, meant
-			}
-			if !slices.Contains(list, entry) {
-				list = append(list, entry)
-			}
-		}
-	}
-	return list, meant
-}
-
-// isTypo reports whether a name that differs from the other little, for its
-// length, was probably meant to be it.
-func isTypo(name, other, familiar string) bool {
-	n := editdistance.Of(name, other)
-	return n > 0 && n <= maxTypos && 3*n <= len(familiar)
-}
-
-// nearest returns the candidates that begin and end most like the name, by edit
-// distance.
-func (p *Policy) nearest(name string) []candidate {
-	scores := make([]int, len(p.allows))
-	var counts [imageref.MaxSize + 2]int
-	for i, c := range p.allows {
-		scores[i] = min(likeness(name, c.pattern.String()), imageref.MaxSize+1)
-		counts[scores[i]]++
-	}
-	least, room := len(counts), maxConsidered
-	for least > 0 && room >= counts[least-1] {
-		least--
-		room -= counts[least]
-	}
-	best := make([]candidate, 0, min(len(scores), maxConsidered))
-	for i, score := range scores {
+	case unknown:
+		step.Result = Unknown
+		step.Reason = fmt.Sprintf("it depends on the digest of %s", s.ref.Familiar())
+	case no:
+		step.Result = Missed
 		switch {
-		case score < least-1:
+		case step.Reason != "":
+		case matchName(r.patterns, s.name):
+			step.Reason = fmt.Sprintf("its conditions don't hold for %s", s.ref.Familiar())
+		default:
+			step.Reason = fmt.Sprintf("%s is none of its names: %s", s.ref.Name(), safetext.Printable(list("only", "only", r.Patterns())))
+		}
+	}
+	t.add(step)
+}
+
+func (t *recorder) layer(layer string, o outcome) {
+	if t == nil {
+		return
+	}
+	step := Step{Kind: StepLayer, Layer: layer, Rule: DefaultRule, Verdict: o.verdict, Reason: o.reason}
+	if o.rule != nil {
+		step.Rule, step.File, step.Line = o.rule.Name, o.rule.file, o.rule.line
+	}
+	if o.verdict.Permits() {
+		step.Obligations = &o.obligations
+	}
+	t.add(step)
+}
+
+func (t *recorder) obligations(d Decision) {
+	if t == nil || !d.Verdict.Permits() {
+		return
+	}
+	t.add(Step{Kind: StepObligations, Verdict: d.Verdict, Obligations: &d.Obligations, Reason: "this holds for the build: " + d.Obligations.summary()})
+}
+
+// build adds what the frontend is held to and how it runs, if there is something to
+// say.
+func (t *recorder) build(d Decision) {
+	if t == nil || !d.goesOn() {
+		return
+	}
+	rules := false
+	for _, h := range d.constraints {
+		kinds := h.build.Kinds()
+		if len(kinds) == 0 {
 			continue
-		case score == least-1 && room == 0:
-			continue
-		case score == least-1:
-			room--
 		}
-		best = append(best, p.allows[i])
+		rules = true
+		step := Step{Kind: StepBuild, Layer: h.layer, Rule: DefaultRule, Reason: "its builds are bound by rules on " + safetext.And(kinds)}
+		if h.rule != nil {
+			step.Rule, step.File, step.Line = h.rule.Name, h.rule.file, h.rule.line
+		}
+		if h.warnOnly {
+			step.Reason += ", which only warn"
+		}
+		t.add(step)
 	}
-	type measured struct {
-		candidate
-		distance, likeness int
+	reason := fmt.Sprintf("it is run by dispatch: %s, for at most %s, and can run other frontends %d deep", d.Dispatch, d.Timeout, d.Nesting)
+	if d.Dispatch == DispatchForward {
+		if !rules {
+			return
+		}
+		reason = "it is run by dispatch: forward, so its operations are checked when it has returned"
 	}
-	sorted := make([]measured, len(best))
-	for i, c := range best {
-		sorted[i] = measured{c, editdistance.Of(name, c.pattern.String()), likeness(name, c.pattern.String())}
-	}
-	slices.SortStableFunc(sorted, func(a, b measured) int {
-		return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(b.likeness, a.likeness))
-	})
-	for i, m := range sorted {
-		best[i] = m.candidate
-	}
-	return best
+	t.add(Step{Kind: StepDispatch, Verdict: d.Verdict, Reason: reason})
 }
 
-// mayAllow reports whether the policy has an allow for some name of the pattern,
-// which its aliases rewrite first if it comes from an overlay. It takes one pattern
-// for a name of the other, so that it can say no to two patterns that only overlap;
-// when the budget of comparisons is spent, it says yes.
-func (p *Policy) mayAllow(o *imageref.Pattern, overlay bool, budget *int) bool {
-	if overlay {
-		if to, ok := p.aliased(o.String()); ok {
-			if rewritten, err := imageref.ParsePattern(to); err == nil {
-				o = &rewritten
-			}
+// summary says in a few words what is obliged.
+func (o Obligations) summary() string {
+	var parts []string
+	if len(o.Digests) > 0 {
+		parts = append(parts, list("the digest", "one of the digests", o.Digests))
+	}
+	for _, part := range []struct {
+		holds bool
+		text  string
+	}{
+		{o.RequireDigest, "a written digest"},
+		{len(o.Strip) > 0, fmt.Sprintf("options removed: %d", len(o.Strip))},
+		{len(o.Force) > 0, fmt.Sprintf("options set: %d", len(o.Force))},
+		{len(o.Deny) > 0, fmt.Sprintf("kinds of options refused: %d", len(o.Deny))},
+		{len(o.Only) > 0, "only some options"},
+		{o.Inputs == ActionDeny, "no frontend inputs"},
+		{len(o.Build) > 0, "rules on what is built"},
+	} {
+		if part.holds {
+			parts = append(parts, part.text)
 		}
 	}
-	if !p.withinLimits(o) {
-		return false
+	if len(parts) == 0 {
+		return "nothing but what was asked for"
 	}
-	if p.Default == ActionAllow {
-		return true
-	}
-	if slices.ContainsFunc(p.index.rules(o.String()), func(i int) bool {
-		r := &p.Frontends[i]
-		return r.Action == ActionAllow && matchName(r.patterns, *o)
-	}) {
-		return true
-	}
-	if !o.IsOpen() {
-		return false
-	}
-	for _, c := range p.allows {
-		if *budget--; *budget < 0 || o.Covers(*c.pattern) {
-			return true
-		}
-	}
-	return false
-}
-
-// withinLimits reports whether the limits leave some name of the pattern.
-func (p *Policy) withinLimits(o *imageref.Pattern) bool {
-	return len(p.Limits.patterns) == 0 || slices.ContainsFunc(p.Limits.patterns, func(l imageref.Pattern) bool {
-		return l.Covers(*o) || o.Covers(l)
-	})
-}
-
-// aliased returns what the aliases make of a name. It is false if none is for it.
-func (p *Policy) aliased(name string) (string, bool) {
-	for i := range p.Aliases {
-		if to, ok := p.Aliases[i].apply(name); ok {
-			return to, true
-		}
-	}
-	return "", false
-}
-
-// likeness is how many characters a and b share at the beginning and at the end.
-func likeness(a, b string) int {
-	n := min(len(a), len(b))
-	front := 0
-	for front < n && a[front] == b[front] {
-		front++
-	}
-	back := 0
-	for back < n-front && a[len(a)-1-back] == b[len(b)-1-back] {
-		back++
-	}
-	return front + back
-}
-
-// conditions writes the candidate with each of its tags, nearest to tag first, or
-// its versions, and with its digests or the digest that it wants.
-func (c candidate) conditions(tag string) []string {
-	name := c.pattern.Familiar()
-	var names []string
-	tags := slices.Clone(c.rule.Tags)
-	slices.SortStableFunc(tags, func(a, b string) int { return cmp.Compare(likeness(tag, b), likeness(tag, a)) })
-	for _, t := range tags {
-		names = append(names, name+":"+t)
-	}
-	note := ""
-	if c.rule.Versions != "" {
-		note = " (versions " + safetext.Printable(c.rule.Versions) + ")"
-	}
-	if note != "" || len(names) == 0 {
-		names = append(names, name)
-	}
-	digests := c.rule.Digests
-	if len(digests) == 0 && c.rule.RequireDigest {
-		digests = []string{"sha256:…"}
-	}
-	var out []string
-	for i, n := range names[:min(len(names), maxAllowed)] {
-		suffix := ""
-		if i == len(c.rule.Tags) {
-			suffix = note
-		}
-		if len(digests) == 0 {
-			out = append(out, n+suffix)
-		}
-		for _, d := range digests[:min(len(digests), maxAllowed)] {
-			out = append(out, n+"@"+d+suffix)
-		}
-	}
-	return out
+	return strings.Join(parts, ", ")
 }

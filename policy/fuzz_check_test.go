@@ -12,8 +12,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// severity orders verdicts: the more, the tighter.
-func severity(v Verdict) int {
+// strictness orders verdicts: the more, the tighter.
+func strictness(v Verdict) int {
 	return map[Verdict]int{Allow: 1, Warn: 2, Deny: 3}[v]
 }
 
@@ -37,14 +37,14 @@ func FuzzBuildRulesMeet(f *testing.F) {
 		nested := other.Within(alone).Check(operation)
 		checkRuling(t, other.Within(alone), operation, nested, say)
 		if operation.Image == "" {
-			strictest := max(severity(alone.Check(operation).Verdict), severity(other.Check(operation).Verdict))
-			require.Equal(t, strictest, severity(met.Verdict), say)
+			strictest := max(strictness(alone.Check(operation).Verdict), strictness(other.Check(operation).Verdict))
+			require.Equal(t, strictest, strictness(met.Verdict), say)
 			if operation.Frontend == "" {
-				require.Equal(t, strictest, severity(nested.Verdict), say)
+				require.Equal(t, strictest, strictness(nested.Verdict), say)
 			}
 			return
 		}
-		require.GreaterOrEqual(t, severity(met.Verdict), severity(other.Check(operation).Verdict), say)
+		require.GreaterOrEqual(t, strictness(met.Verdict), strictness(other.Check(operation).Verdict), say)
 		if met.Verdict == Deny {
 			return
 		}
@@ -55,7 +55,7 @@ func FuzzBuildRulesMeet(f *testing.F) {
 		// It is not converted a second time, so that the same policy without
 		// conversions has to take it.
 		plain := decided(t, generateBuildPolicy(embedded, false), "").Check(image(read))
-		require.LessOrEqual(t, severity(plain.Verdict), severity(met.Verdict), say)
+		require.LessOrEqual(t, strictness(plain.Verdict), strictness(met.Verdict), say)
 		require.Equal(t, imageref.Reference{}, plain.Image, say)
 	})
 }

@@ -118,7 +118,7 @@ frontends:
 		{
 			"a tag that only the overlay believes is unverified too", "docker/dockerfile:1@" + digestA, Allow, LayerPolicy, "d",
 			`rule "d" allows docker/dockerfile:1@` + digestA,
-			[]string{"from corp", "the tag 1 is believed here; in a build it must point to " + digestA, "from the team"},
+			[]string{"from corp", "the tag 1 is not looked up here; in a build it must point to " + digestA, "from the team"},
 			Obligations{},
 			"them", true,
 		},

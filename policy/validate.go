@@ -59,7 +59,7 @@ func (v *validator) validate(k role) {
 	}
 	if p.Build != nil && p.Build.Frontends != nil && (p.Default == ActionAllow || p.Mode == ModeWarn) && (p.Dispatch == "" || p.Dispatch == DispatchForward) {
 		v.addf(child(child(root, "build"), "frontends"),
-			"frontends can't be judged with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate")
+			"frontends can't be checked with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate")
 	}
 	v.limits()
 	v.includes(k)

@@ -86,7 +86,7 @@ func (v *validator) rule(k role, r *Rule, n *yaml.Node) {
 	}
 	if build, dispatch := top.effective(r); build.Frontends != nil && dispatch == DispatchForward {
 		v.addf(cmp.Or(child(child(n, "build"), "frontends"), child(n, "dispatch"), n),
-			"frontends can't be judged with dispatch: forward; write dispatch: mediate")
+			"frontends can't be checked with dispatch: forward; write dispatch: mediate")
 	}
 }
 

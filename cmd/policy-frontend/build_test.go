@@ -92,7 +92,7 @@ the image docker.io/library/busybox:latest (line 3 of Dockerfile) is allowed
 	steps, decision, ok := strings.Cut(explained, "frontend docker/dockerfile:1 is allowed")
 	require.True(t, ok)
 	require.Equal(t, stdout, "frontend docker/dockerfile:1 is allowed"+decision, "explain ends as eval does")
-	require.Contains(t, steps, "what it builds is held to rules on images and exec")
+	require.Contains(t, steps, "its builds are bound by rules on images and exec")
 	require.Contains(t, steps, "dispatch: mediate")
 }
 

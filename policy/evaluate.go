@@ -1,0 +1,245 @@
+package policy
+
+import (
+	"fmt"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+)
+
+// outcome is the decision of one layer.
+type outcome struct {
+	verdict     Verdict
+	rule        *Rule // nil for the default
+	reason      string
+	obligations Obligations
+	warnings    []string
+	unverified  bool // it rests on a tag that was not looked up
+	unknown     bool // no rule is for the name
+
+	// holds is the rule whose obligations and build rules bind the build, or nil. It
+	// differs from rule where another rule's denial only warns.
+	holds *Rule
+
+	constraints *constraints // nil unless the build goes on
+	dispatch    Dispatch
+}
+
+// severity is how hard a denial is.
+type severity int
+
+const (
+	enforce severity = iota // the build is refused
+	audit                   // the policy's mode is warn: the build goes on with a warning
+	warn                    // the rule's own mode is warn: other rules still decide
+)
+
+// severity returns how hard the rule denies; for nil, how hard the default does.
+func (p *Policy) severity(r *Rule) severity {
+	switch {
+	case r != nil && r.Mode == ModeWarn:
+		return warn
+	case p.Mode == ModeWarn && (r == nil || r.Mode == ""):
+		return audit
+	}
+	return enforce
+}
+
+// evaluation is the answer of all rules of one document to a subject.
+type evaluation struct {
+	denials    []denial // by deny rules, without those that only warn
+	unsure     *Rule    // the first deny rule that depends on the digest
+	allow      *Rule    // the first allow rule that matches or depends on the digest
+	allowMatch match    // how it matches
+	missReason string   // why the first rule for the name doesn't allow
+	unverified bool     // a deny rule relied on a tag that was not looked up
+	warnings   []string // by deny rules that only warn
+}
+
+// denial is an outcome that refuses a build, and how hard.
+type denial struct {
+	severity severity
+	outcome  outcome
+}
+
+// decide applies the rules of one document.
+func (p *Policy) decide(s subject, layer, contact string, t *recorder) outcome {
+	o := p.conclude(p.evaluate(s, layer, t), s)
+	if o.verdict == Allow && len(o.warnings) > 0 {
+		o.verdict = Warn
+	}
+	if o.verdict.Permits() {
+		o.constraints, o.dispatch = p.constrain(layer, o, contact)
+		o.obligations.Build = o.constraints.obligations()
+	}
+	t.layer(layer, o)
+	return o
+}
+
+// evaluate asks the rules. It stops at the first enforced denial, unless it records how
+// the decision came about.
+func (p *Policy) evaluate(s subject, layer string, t *recorder) evaluation {
+	var e evaluation
+	for _, i := range p.candidates(s, t) {
+		r := &p.Frontends[i]
+		m := r.match(s)
+		t.rule(layer, r, m, s)
+		if r.Action == ActionDeny {
+			e.deny(r, p.severity(r), m, s)
+			if e.first(enforce) != nil && t == nil {
+				return e
+			}
+			continue
+		}
+		if e.allow != nil {
+			continue
+		}
+		if m.result != no {
+			e.allow, e.allowMatch = r, m
+		} else if e.missReason == "" {
+			e.missReason = m.reason
+		}
+	}
+	return e
+}
+
+// candidates returns the indices of the rules to ask, in order. To explain a decision, it
+// asks all.
+func (p *Policy) candidates(s subject, t *recorder) []int {
+	if t == nil {
+		return p.index.rules(s.ref.Name())
+	}
+	all := make([]int, len(p.Frontends))
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+// deny adds the answer of a deny rule.
+func (e *evaluation) deny(r *Rule, sev severity, m match, s subject) {
+	e.unverified = e.unverified || m.unverified
+	switch {
+	case m.result == unknown && e.unsure == nil:
+		e.unsure = r
+	case m.result == yes:
+		o := denied(r, m, s)
+		if sev == warn {
+			e.warnings = append(e.warnings, wouldBeRefused(o.reason))
+		} else {
+			e.denials = append(e.denials, denial{sev, o})
+		}
+	}
+}
+
+// first returns the first denial of the severity, or nil.
+func (e *evaluation) first(sev severity) *outcome {
+	for i := range e.denials {
+		if e.denials[i].severity == sev {
+			return &e.denials[i].outcome
+		}
+	}
+	return nil
+}
+
+// conclude takes the strongest outcome of an evaluation: an enforced denial, then an
+// unknown digest, then a denial that is only audited, then the allowance. An enforced
+// denial is certain under any digest, so it doesn't wait for one.
+func (p *Policy) conclude(e evaluation, s subject) outcome {
+	violations := p.denyRest(&e, s)
+	if o := e.first(enforce); o != nil {
+		return *o
+	}
+	if o := e.undecided(s); o != nil {
+		return *o
+	}
+	if o := e.first(audit); o != nil {
+		return p.audited(e, *o, violations, s)
+	}
+	return e.allowed(violations, s)
+}
+
+// denyRest adds the denial by the default, or that by the allow rule's options. It returns
+// how the build violates those options.
+func (p *Policy) denyRest(e *evaluation, s subject) []violation {
+	if e.allow == nil {
+		if p.Default != ActionAllow {
+			o := outcome{verdict: Deny, reason: e.missReason}
+			if e.missReason == "" {
+				o.unknown = true
+				o.reason = "no rule allows " + s.ref.Familiar()
+			}
+			e.denials = append(e.denials, denial{p.severity(nil), o})
+		}
+		return nil
+	}
+	if e.allowMatch.result != yes {
+		return nil
+	}
+	violations := e.allow.violations(s)
+	if o := e.allow.refusal(violations); o != nil {
+		e.denials = append(e.denials, denial{p.severity(e.allow), *o})
+	}
+	return violations
+}
+
+// undecided returns the outcome if a rule depends on a digest that isn't known, or nil.
+func (e *evaluation) undecided(s subject) *outcome {
+	switch {
+	case e.unsure != nil:
+		return undecidable(e.unsure, "denies", s)
+	case e.allow != nil && e.allowMatch.result == unknown:
+		return undecidable(e.allow, "allows", s)
+	}
+	return nil
+}
+
+// audited returns the outcome of a denial under a policy that only warns.
+func (p *Policy) audited(e evaluation, o outcome, violations []violation, s subject) outcome {
+	o.verdict, o.unverified = Warn, e.unverified || e.allowMatch.unverified
+	if e.allow != nil && p.severity(e.allow) == enforce { // The allow rule's obligations hold all the same.
+		o.holds, o.obligations = e.allow, e.allow.oblige(s, violations)
+	}
+	o.warnings = append([]string{wouldBeRefused(o.reason)}, e.warnings...)
+	return o
+}
+
+// allowed returns the outcome if nothing denies: the allow rule's, or the default's.
+func (e *evaluation) allowed(violations []violation, s subject) outcome {
+	o := outcome{verdict: Allow, unverified: e.unverified || e.allowMatch.unverified, warnings: e.warnings}
+	if e.allow == nil {
+		o.reason = "no rule matches " + s.ref.Familiar() + ", and the default is to allow"
+		return o
+	}
+	o.rule, o.holds = e.allow, e.allow
+	o.reason = fmt.Sprintf("rule %s allows %s", safetext.Quote(e.allow.Name), s.ref.Familiar())
+	o.obligations = e.allow.oblige(s, violations)
+	o.warnings = append(o.warnings, e.allow.ending(s.now)...)
+	for _, v := range violations {
+		o.warnings = append(o.warnings, wouldBeRefused(v.reason))
+	}
+	return o
+}
+
+func wouldBeRefused(reason string) string { return "would be refused: " + reason }
+
+// refusal is the denial of a request for its options; nil if they are in order.
+func (r *Rule) refusal(found []violation) *outcome {
+	if len(found) == 0 {
+		return nil
+	}
+	reason := found[0].reason + andMore(len(found)-1)
+	return &outcome{verdict: Deny, rule: r, reason: reason}
+}
+
+func denied(r *Rule, m match, s subject) outcome {
+	reason := m.reason
+	if reason == "" {
+		reason = fmt.Sprintf("rule %s denies %s", safetext.Quote(r.Name), s.ref.Familiar())
+	}
+	return outcome{verdict: Deny, rule: r, reason: reason}
+}
+
+func undecidable(r *Rule, verb string, s subject) *outcome {
+	return &outcome{verdict: Undecidable, rule: r, reason: fmt.Sprintf(
+		"rule %s %s only the %s, and the digest of %s is not known", safetext.Quote(r.Name), verb, list("digest", "digests", r.Digests), s.ref.Familiar())}
+}

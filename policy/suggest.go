@@ -1,0 +1,251 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/editdistance"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+)
+
+const (
+	// maxAllowed is how many entries Decision.Allowed has at most.
+	maxAllowed = 5
+	// maxConsidered is how many of the patterns that begin and end most like the name
+	// are looked at for them.
+	maxConsidered = 100
+	// maxCompared is how often those are compared with open patterns of another layer.
+	maxCompared = 10_000
+	// maxListed is how many tags or digests a reason lists.
+	maxListed = 3
+	// maxTypos is how many characters a name differs at most from what it was meant
+	// to be.
+	maxTypos = 2
+)
+
+// list writes the accepted values for a sentence: "tag 1.7", "tags 1.* or 2.*".
+func list(one, many string, items []string) string {
+	if len(items) == 1 {
+		return one + " " + items[0]
+	}
+	shown := items[:min(len(items), maxListed)]
+	if len(shown) < len(items) {
+		return many + " " + strings.Join(shown, ", ") + " and others"
+	}
+	return many + " " + safetext.Or(shown)
+}
+
+// candidate is a name or pattern for which there is an allow rule.
+type candidate struct {
+	rule    *Rule
+	pattern *imageref.Pattern
+}
+
+// newCandidates returns what the policy has an allow rule for, and the names that
+// its aliases make of such.
+func (p *Policy) newCandidates() []candidate {
+	out := make([]candidate, 0, len(p.Frontends))
+	for i := range p.Aliases {
+		a := &p.Aliases[i]
+		if a.from.IsDirectory() || a.from.String() == a.to.String() {
+			continue
+		}
+		for _, r := range p.index.rules(a.to.String()) {
+			rule := &p.Frontends[r]
+			if rule.Action == ActionAllow && matchName(rule.patterns, a.to) {
+				out = append(out, candidate{rule, &a.from})
+				break
+			}
+		}
+	}
+	for i := range p.Frontends {
+		r := &p.Frontends[i]
+		if r.Action == ActionDeny {
+			continue
+		}
+		for j := range r.patterns {
+			out = append(out, candidate{r, &r.patterns[j]})
+		}
+	}
+	return out
+}
+
+// allowed lists what the policy allows, nearest to the subject first, and says
+// which name was probably meant, if one was. It leaves out what the limits refuse
+// and what the other layer, which may be nil, has no rule for.
+func (p *Policy) allowed(s subject, other *Policy, overlay bool) (list []string, meant string) {
+	list = []string{}
+	name, budget := s.ref.Name(), maxCompared
+	for _, c := range p.nearest(name) {
+		if c.rule.expired(s.now) || !p.withinLimits(c.pattern) || other != nil && !other.mayAllow(c.pattern, overlay, &budget) {
+			continue
+		}
+		if familiar := c.pattern.Familiar(); meant == "" && !c.pattern.IsOpen() && isTypo(name, c.pattern.String(), familiar) {
+			meant = familiar
+		}
+		for _, entry := range c.conditions(s.ref.Tag()) {
+			if len(list) == maxAllowed {
+				return list, meant
+			}
+			if !slices.Contains(list, entry) {
+				list = append(list, entry)
+			}
+		}
+	}
+	return list, meant
+}
+
+// isTypo reports whether a name that differs from the other little, for its
+// length, was probably meant to be it.
+func isTypo(name, other, familiar string) bool {
+	n := editdistance.Of(name, other)
+	return n > 0 && n <= maxTypos && 3*n <= len(familiar)
+}
+
+// nearest returns the candidates that begin and end most like the name, by edit
+// distance.
+func (p *Policy) nearest(name string) []candidate {
+	scores := make([]int, len(p.allows))
+	var counts [imageref.MaxSize + 2]int
+	for i, c := range p.allows {
+		scores[i] = min(likeness(name, c.pattern.String()), imageref.MaxSize+1)
+		counts[scores[i]]++
+	}
+	least, room := len(counts), maxConsidered
+	for least > 0 && room >= counts[least-1] {
+		least--
+		room -= counts[least]
+	}
+	best := make([]candidate, 0, min(len(scores), maxConsidered))
+	for i, score := range scores {
+		switch {
+		case score < least-1:
+			continue
+		case score == least-1 && room == 0:
+			continue
+		case score == least-1:
+			room--
+		}
+		best = append(best, p.allows[i])
+	}
+	type measured struct {
+		candidate
+		distance, likeness int
+	}
+	sorted := make([]measured, len(best))
+	for i, c := range best {
+		sorted[i] = measured{c, editdistance.Of(name, c.pattern.String()), likeness(name, c.pattern.String())}
+	}
+	slices.SortStableFunc(sorted, func(a, b measured) int {
+		return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(b.likeness, a.likeness))
+	})
+	for i, m := range sorted {
+		best[i] = m.candidate
+	}
+	return best
+}
+
+// mayAllow reports whether the policy has an allow for some name of the pattern,
+// which its aliases rewrite first if it comes from an overlay. It takes one pattern
+// for a name of the other, so that it can say no to two patterns that only overlap;
+// when the budget of comparisons is spent, it says yes.
+func (p *Policy) mayAllow(o *imageref.Pattern, overlay bool, budget *int) bool {
+	if overlay {
+		if to, ok := p.aliased(o.String()); ok {
+			if rewritten, err := imageref.ParsePattern(to); err == nil {
+				o = &rewritten
+			}
+		}
+	}
+	if !p.withinLimits(o) {
+		return false
+	}
+	if p.Default == ActionAllow {
+		return true
+	}
+	if slices.ContainsFunc(p.index.rules(o.String()), func(i int) bool {
+		r := &p.Frontends[i]
+		return r.Action == ActionAllow && matchName(r.patterns, *o)
+	}) {
+		return true
+	}
+	if !o.IsOpen() {
+		return false
+	}
+	for _, c := range p.allows {
+		if *budget--; *budget < 0 || o.Covers(*c.pattern) {
+			return true
+		}
+	}
+	return false
+}
+
+// withinLimits reports whether the limits leave some name of the pattern.
+func (p *Policy) withinLimits(o *imageref.Pattern) bool {
+	return len(p.Limits.patterns) == 0 || slices.ContainsFunc(p.Limits.patterns, func(l imageref.Pattern) bool {
+		return l.Covers(*o) || o.Covers(l)
+	})
+}
+
+// aliased returns what the aliases make of a name. It is false if none is for it.
+func (p *Policy) aliased(name string) (string, bool) {
+	for i := range p.Aliases {
+		if to, ok := p.Aliases[i].apply(name); ok {
+			return to, true
+		}
+	}
+	return "", false
+}
+
+// likeness is how many characters a and b share at the beginning and at the end.
+func likeness(a, b string) int {
+	n := min(len(a), len(b))
+	front := 0
+	for front < n && a[front] == b[front] {
+		front++
+	}
+	back := 0
+	for back < n-front && a[len(a)-1-back] == b[len(b)-1-back] {
+		back++
+	}
+	return front + back
+}
+
+// conditions writes the candidate with each of its tags, nearest to tag first, or
+// its versions, and with its digests or the digest that it wants.
+func (c candidate) conditions(tag string) []string {
+	name := c.pattern.Familiar()
+	var names []string
+	tags := slices.Clone(c.rule.Tags)
+	slices.SortStableFunc(tags, func(a, b string) int { return cmp.Compare(likeness(tag, b), likeness(tag, a)) })
+	for _, t := range tags {
+		names = append(names, name+":"+t)
+	}
+	note := ""
+	if c.rule.Versions != "" {
+		note = " (versions " + safetext.Printable(c.rule.Versions) + ")"
+	}
+	if note != "" || len(names) == 0 {
+		names = append(names, name)
+	}
+	digests := c.rule.Digests
+	if len(digests) == 0 && c.rule.RequireDigest {
+		digests = []string{"sha256:…"}
+	}
+	var out []string
+	for i, n := range names[:min(len(names), maxAllowed)] {
+		suffix := ""
+		if i == len(c.rule.Tags) {
+			suffix = note
+		}
+		if len(digests) == 0 {
+			out = append(out, n+suffix)
+		}
+		for _, d := range digests[:min(len(digests), maxAllowed)] {
+			out = append(out, n+"@"+d+suffix)
+		}
+	}
+	return out
+}
