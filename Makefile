@@ -11,12 +11,21 @@ BENCHTIME ?= 20x
 # Any buildx will do, with any builder; this one is built from tools/go.mod.
 BUILDX   ?= $(BIN)/buildx
 
-# These two run by version, apart from tools/lint: actionlint does not build with golangci-lint's YAML library.
-ACTIONLINT  := v1.7.12
+# These run by version, apart from tools/lint: actionlint doesn't build with golangci-lint's YAML
+# library, and the others are rarely needed. The comments tell Renovate which modules they are.
+# renovate: packageName=github.com/rhysd/actionlint
+ACTIONLINT := v1.7.12
+# renovate: packageName=golang.org/x/vuln
 GOVULNCHECK := v1.9.0
+# renovate: packageName=github.com/CycloneDX/cyclonedx-gomod
+CYCLONEDX := v1.10.0
+
+# The platforms of the command line that a release publishes as files.
+CLI_PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+RELEASE       := .build/release
 
 PLATFORMS   := amd64 arm64 arm/v7 386 ppc64le riscv64 s390x
-CODE_MODULES := . integration tools/schema
+CODE_MODULES := . integration tools/schema tools/repo
 
 # What test-matrix runs on: the versions of which tools/compat has a module, the current one, and that as an unprivileged user.
 BUILDKITS := $(patsubst tools/compat/buildkit-%,%,$(wildcard tools/compat/buildkit-*)) current rootless
@@ -29,7 +38,7 @@ GOTESTSUM := $(BIN)/gotestsum
 LINTTOOLS := $(BIN)/.lint-tools
 say       := @printf '\n== %s\n'
 
-.PHONY: help demo test lint fmt vet modules vulnerabilities unit fuzz integration test-matrix test-engine bench tools image cross schema clean
+.PHONY: help demo test lint fmt vet modules vulnerabilities unit fuzz integration test-matrix test-engine bench tools image cross release-binaries schema clean
 .NOTPARALLEL:
 
 help: ## Say what there is
@@ -61,6 +70,7 @@ unit: $(LINTTOOLS) ## Run the tests that need no daemon, with the race detector
 	$(say) 'unit tests'
 	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname -- -race' tools/check test
 	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname --' tools/check schema
+	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname --' tools/check repo
 
 fuzz: ## Run each fuzz target FUZZTIME times
 	$(say) 'fuzz, $(FUZZTIME) each'
@@ -118,6 +128,18 @@ cross: ## Cross-compile for every platform into .build/cross
 			$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o "$$out" ./cmd/policy-frontend || exit 1; \
 		printf '%s %s bytes, %s with gzip -9\n' "$$out" "$$(wc -c <"$$out")" "$$(gzip -9 -c "$$out" | wc -c)"; \
 	done
+
+release-binaries: ## Build the command line for each platform into .build/release, with checksums and SBOMs
+	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)
+	@for platform in $(CLI_PLATFORMS); do \
+		os=$${platform%/*}; arch=$${platform#*/}; suffix=; [ "$$os" != windows ] || suffix=.exe; \
+		name=policy-frontend-$(VERSION)-$$os-$$arch; echo "$$name"; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -buildvcs=false \
+			-ldflags '-s -w -X main.version=$(VERSION)' -o "$(RELEASE)/$$name$$suffix" ./cmd/policy-frontend || exit 1; \
+		$(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX) bin -json -noserial \
+			-version '$(VERSION)' -output "$(RELEASE)/$$name.cdx.json" "$(RELEASE)/$$name$$suffix" || exit 1; \
+	done
+	@cd $(RELEASE) && sha256sum policy-frontend-* >checksums.txt && cat checksums.txt
 
 schema: ## Write policy/policy.schema.json anew from the Go types
 	@$(GO) -C tools/schema run .

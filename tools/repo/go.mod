@@ -1,0 +1,3 @@
+module github.com/policy-frontend/policy-frontend/tools/repo
+
+go 1.26.8
