@@ -22,7 +22,7 @@ type rewritten struct {
 func (p *Policy) rewrite(ref imageref.Reference) (rewritten, error) {
 	for i := range p.Aliases {
 		a := &p.Aliases[i]
-		name, ok := a.apply(ref.Name())
+		name, ok := a.Rename(ref.Name())
 		if !ok {
 			continue
 		}
@@ -44,9 +44,9 @@ func (p *Policy) rewrite(ref imageref.Reference) (rewritten, error) {
 	return rewritten{ref: ref}, nil
 }
 
-// apply returns what the alias makes of a name. It is false if the alias is not
-// for it.
-func (a *Alias) apply(name string) (string, bool) { return imageref.Rename(a.from, a.to, name) }
+// Rename returns the name that replaces an image name, which is in canonical form. It returns
+// false if the alias doesn't apply to the name.
+func (a *Alias) Rename(name string) (string, bool) { return imageref.Rename(a.from, a.to, name) }
 
 func (v *validator) aliases() {
 	list := child(v.root, "aliases")

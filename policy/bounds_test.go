@@ -76,8 +76,8 @@ func TestDecidingDoesNotGrow(t *testing.T) {
 	require.InDelta(t, allocations(50), allocations(5000), 2)
 
 	l := mustStack(t, string(manyRules(5000)), "")
-	require.Equal(t, []int{4999}, l.embedded.index.rules("docker.io/docker/dockerfile"))
-	require.Less(t, len(l.embedded.index.rules("corp.example/team-43/old-x")), 3)
+	require.Equal(t, []int{4999}, l.embedded.index.Find("docker.io/docker/dockerfile"))
+	require.Less(t, len(l.embedded.index.Find("corp.example/team-43/old-x")), 3)
 }
 
 func TestAllowedOfManyRules(t *testing.T) {

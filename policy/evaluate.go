@@ -106,7 +106,7 @@ func (p *Policy) evaluate(s subject, layer string, t *recorder) evaluation {
 // asks all.
 func (p *Policy) candidates(s subject, t *recorder) []int {
 	if t == nil {
-		return p.index.rules(s.ref.Name())
+		return p.index.Find(s.ref.Name())
 	}
 	all := make([]int, len(p.Frontends))
 	for i := range all {

@@ -104,7 +104,7 @@ func TestIndexLeavesOutNoRule(t *testing.T) {
 	for _, n := range names {
 		ref := mustRef(t, n)
 		name := ref.Name()
-		found := ix.rules(name)
+		found := ix.Find(name)
 		require.IsIncreasing(t, found)
 		for i, r := range rules {
 			if matchName(r.patterns, ref.Pattern()) {
@@ -114,5 +114,5 @@ func TestIndexLeavesOutNoRule(t *testing.T) {
 		}
 	}
 	require.Greater(t, matches, 40)
-	require.NotContains(t, ix.rules("quay.example/z"), 10, "a rule for another name is not asked")
+	require.NotContains(t, ix.Find("quay.example/z"), 10, "a rule for another name is not asked")
 }

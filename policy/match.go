@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -169,6 +170,19 @@ func (r *Rule) matchDeny(s subject) match {
 		return m
 	}
 	return match{unverified: s.tagTrust() == tagUnverified}
+}
+
+// newIndex returns an index of the rules' patterns.
+func newIndex(rules []Rule) globs.Index {
+	return globs.NewIndex(func(yield func(int, string) bool) {
+		for i := range rules {
+			for _, p := range rules[i].patterns {
+				if !yield(i, p.String()) {
+					return
+				}
+			}
+		}
+	})
 }
 
 func matchName(patterns []imageref.Pattern, name imageref.Pattern) bool {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -84,7 +85,7 @@ type Policy struct {
 	Overlay Overlay `yaml:"overlay,omitempty"`
 
 	digest digest.Digest
-	index  index
+	index  globs.Index
 	allows []candidate
 }
 

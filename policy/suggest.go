@@ -52,7 +52,7 @@ func (p *Policy) newCandidates() []candidate {
 		if a.from.IsDirectory() || a.from.String() == a.to.String() {
 			continue
 		}
-		for _, r := range p.index.rules(a.to.String()) {
+		for _, r := range p.index.Find(a.to.String()) {
 			rule := &p.Frontends[r]
 			if rule.Action == ActionAllow && matchName(rule.patterns, a.to) {
 				out = append(out, candidate{rule, &a.from})
@@ -165,7 +165,7 @@ func (p *Policy) mayAllow(o *imageref.Pattern, overlay bool, budget *int) bool {
 	if p.Default == ActionAllow {
 		return true
 	}
-	if slices.ContainsFunc(p.index.rules(o.String()), func(i int) bool {
+	if slices.ContainsFunc(p.index.Find(o.String()), func(i int) bool {
 		r := &p.Frontends[i]
 		return r.Action == ActionAllow && matchName(r.patterns, *o)
 	}) {
@@ -192,7 +192,7 @@ func (p *Policy) withinLimits(o *imageref.Pattern) bool {
 // aliased returns what the aliases make of a name. It is false if none is for it.
 func (p *Policy) aliased(name string) (string, bool) {
 	for i := range p.Aliases {
-		if to, ok := p.Aliases[i].apply(name); ok {
+		if to, ok := p.Aliases[i].Rename(name); ok {
 			return to, true
 		}
 	}

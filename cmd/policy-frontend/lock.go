@@ -44,12 +44,7 @@ be written.`,
 		Example: `  policy-frontend lock policy.yaml
   policy-frontend lock --check policy.yaml
   policy-frontend lock --insecure-registry registry.test:5000 policy.yaml`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("give at least one policy file")
-			}
-			return nil
-		},
+		Args:              someFiles,
 		ValidArgsFunction: yamlFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -105,9 +100,6 @@ func (f *lockFlags) run(ctx context.Context, files []string, stdout, stderr io.W
 	}
 	return nil
 }
-
-// exitMoved is lock's exit code for pins that are missing or have moved.
-const exitMoved = 1
 
 // read returns a policy with its pins looked up.
 func (f *lockFlags) read(ctx context.Context, file string, registry *lock.Registry, stderr io.Writer) (lockable, error) {

@@ -16,6 +16,7 @@ const (
 	exitOK          = 0
 	exitDeny        = 1 // eval, explain: denied
 	exitFindings    = 1 // lint: there are findings; test: cases failed; diff: something widened
+	exitMoved       = 1 // lock --check: pins are missing or have moved
 	exitUsage       = 2 // usage, or a policy that can't be read or used
 	exitUndecidable = 3 // eval, explain: the decision needs the digest
 )

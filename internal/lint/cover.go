@@ -2,46 +2,36 @@ package lint
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// shadows finds rules that keep others from deciding. It looks up patterns by the part
-// before their first star, so large policies don't compare every pair of rules.
+// shadows finds rules that keep others from deciding.
 type shadows struct {
 	rules []rule
-	exact map[string][]int // rules by their patterns without a star
-	open  map[string][]int // rules by the part of a pattern before its first star
-	ends  []int            // the distinct lengths of these parts
+	index globs.Index // of the rules' patterns
 	at    time.Time
 }
 
 func newShadows(rules []rule, at time.Time) shadows {
-	s := shadows{rules: rules, exact: map[string][]int{}, open: map[string][]int{}, at: at}
-	for i, r := range rules {
-		for _, p := range r.Patterns() {
-			before, _, open := strings.Cut(p, "*")
-			if !open {
-				s.exact[p] = append(s.exact[p], i)
-				continue
-			}
-			s.open[before] = append(s.open[before], i)
-			if !slices.Contains(s.ends, len(before)) {
-				s.ends = append(s.ends, len(before))
+	return shadows{rules: rules, at: at, index: globs.NewIndex(func(yield func(int, string) bool) {
+		for i, r := range rules {
+			for _, p := range r.Patterns() {
+				if !yield(i, p) {
+					return
+				}
 			}
 		}
-	}
-	return s
+	})}
 }
 
 // of returns the rule that keeps rule i from ever deciding, or nil. If i allows, that is a
 // deny rule anywhere or an earlier allow rule. If i denies, it is an earlier deny rule.
 func (s shadows) of(i int) *policy.Rule {
 	r := &s.rules[i]
-	for _, j := range s.candidates(r.Patterns()[0]) {
+	for _, j := range s.index.Find(r.Patterns()[0]) {
 		o := &s.rules[j]
 		switch {
 		case j == i, o.allows() && (!r.allows() || j > i), !o.allows() && !r.allows() && j > i:
@@ -52,22 +42,6 @@ func (s shadows) of(i int) *policy.Rule {
 		}
 	}
 	return nil
-}
-
-// candidates returns the rules with a pattern that may cover p, in order.
-func (s shadows) candidates(p string) []int {
-	literal, _, open := strings.Cut(p, "*")
-	var found []int
-	if !open {
-		found = append(found, s.exact[p]...)
-	}
-	for _, n := range s.ends {
-		if n <= len(literal) {
-			found = append(found, s.open[literal[:n]]...)
-		}
-	}
-	slices.Sort(found)
-	return slices.Compact(found)
 }
 
 // outlives reports whether a still matches as long as b does.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 )
 
 // Edit returns the document with those of the pins that belong in it. name is the
@@ -93,7 +95,7 @@ type editor struct {
 // group writes a group. It returns the content that the document must have afterwards.
 func (e *editor) group(g group, want any) (any, error) {
 	doc := want.(map[string]any)
-	list := child(e.root, "aliases")
+	list := strictyaml.Child(e.root, "aliases")
 	aliases, _ := doc["aliases"].([]any)
 	if g[0].Alias == nil {
 		at := len(aliases)
@@ -156,13 +158,6 @@ func (e *editor) index(list *yaml.Node, line, column int) int {
 		return n.Line == line &&
 			n.Column == column
 	})
-}
-
-func child(n *yaml.Node, key string) *yaml.Node {
-	if k := keyIndex(n, key); k >= 0 {
-		return n.Content[k+1]
-	}
-	return nil
 }
 
 func keyIndex(n *yaml.Node, key string) int {

@@ -119,8 +119,10 @@ func (f *finder) denied(p Pin) string {
 	if err != nil {
 		return err.Error()
 	}
-	if d := policy.Decide(f.layers, policy.Request{Reference: ref,
-		Time: f.now}); d.Verdict == policy.Deny {
+	if d := policy.Decide(f.layers, policy.Request{
+		Reference: ref,
+		Time:      f.now,
+	}); d.Verdict == policy.Deny {
 		return d.Reason
 	}
 	return ""
@@ -167,9 +169,7 @@ func (f *finder) places(repository string) ([]Pin, bool) {
 func (f *finder) first(name string) *policy.Alias {
 	for i := range f.policy.Aliases {
 		a := &f.policy.Aliases[i]
-		from, _ := a.Names()
-		folder, ok := strings.CutSuffix(from, "**")
-		if from == name || (ok && strings.HasPrefix(name, folder) && name != folder) {
+		if _, ok := a.Rename(name); ok {
 			return a
 		}
 	}
@@ -178,9 +178,9 @@ func (f *finder) first(name string) *policy.Alias {
 
 // familiar returns a name in familiar form, as in Docker commands.
 func familiar(name string) string {
-	ref, err := imageref.Parse(name + ":x")
+	p, err := imageref.ParsePattern(name)
 	if err != nil {
 		return name
 	}
-	return strings.TrimSuffix(ref.Familiar(), ":x")
+	return p.Familiar()
 }

@@ -25,8 +25,10 @@ type edit struct {
 }
 
 func newText(data []byte) *text {
-	t := &text{data: data, newline: "\n",
-		lines: []int{len(data) - len(bytes.TrimPrefix(data, []byte("\ufeff")))}}
+	t := &text{
+		data: data, newline: "\n",
+		lines: []int{len(data) - len(bytes.TrimPrefix(data, []byte("\ufeff")))},
+	}
 	for i := 0; i < len(data); {
 		r, size := utf8.DecodeRune(data[i:])
 		i += size

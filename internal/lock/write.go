@@ -9,16 +9,18 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 )
 
 // pin writes pins into an existing alias.
 func (e *editor) pin(alias *yaml.Node, g group) error {
-	pins := child(alias, "pins")
+	pins := strictyaml.Child(alias, "pins")
 	var added group
 	for _, p := range g {
 		var old *yaml.Node
 		if pins != nil {
-			old = child(pins, p.Tag)
+			old = strictyaml.Child(pins, p.Tag)
 		}
 		if old == nil {
 			added = append(added, p)
