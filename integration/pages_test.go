@@ -103,19 +103,31 @@ func (p *page) command(command string) harness.Command {
 	return harness.Command{Path: "/bin/sh", Args: []string{"-ec", script}, Dir: p.dir}
 }
 
+func docsPage(t *testing.T, name string) string {
+	t.Helper()
+	return read(t, filepath.Join(env.Tools.Root, "docs", name))
+}
+
+// tagUpstream has the registry serve docker/dockerfile under the name that the pages refuse.
+func tagUpstream(t *testing.T) {
+	t.Helper()
+	to := env.Registry.Ref("docker/dockerfile-upstream:master")
+	require.NoError(t, env.Registry.Tag(env.Registry.Ref("docker/dockerfile:1"), to))
+}
+
 // The quick start works as it is written: a build, two refusals, and after a change of
 // the policy under the same tag, the build that was refused.
 func TestTheQuickStart(t *testing.T) {
 	t.Parallel()
-	env.Frontend(t, harness.EvilFrontend) // pushes docker/dockerfile too
-	require.NoError(t, env.Registry.Tag(env.Registry.Ref("docker/dockerfile:1"), env.Registry.Ref("docker/dockerfile-upstream:master")))
-	text := read(t, filepath.Join(env.Tools.Root, "docs", "quickstart.md"))
+	tagUpstream(t)
+	text := docsPage(t, "quickstart.md")
 	p := newPage(t, "localhost:5000/policy-frontend", "quickstart")
 	p.run(t, text)
 
 	shown := regexp.MustCompile(`(?m)^\[policy\] .*@sha256:`).FindString(text)
 	require.NotEmpty(t, shown)
-	o := p.daemon.Run(t, p.command("docker buildx build --progress=plain --build-arg BUILDKIT_SYNTAX=localhost:5000/policy-frontend:1 ."))
+	o := p.daemon.Run(t, p.command("docker buildx build --progress=plain "+
+		"--build-arg BUILDKIT_SYNTAX=localhost:5000/policy-frontend:1 ."))
 	require.Contains(t, o.RequireSuccess(t).Text(), shown)
 }
 
@@ -123,9 +135,8 @@ func TestTheQuickStart(t *testing.T) {
 // warning, and a decision that can be read from its metadata.
 func TestTheRolloutWarnsFirst(t *testing.T) {
 	t.Parallel()
-	env.Frontend(t, harness.EvilFrontend)
-	require.NoError(t, env.Registry.Tag(env.Registry.Ref("docker/dockerfile:1"), env.Registry.Ref("docker/dockerfile-upstream:master")))
-	text := read(t, filepath.Join(env.Tools.Root, "docs", "rollout.md"))
+	tagUpstream(t)
+	text := docsPage(t, "rollout.md")
 	text, _, ok := strings.Cut(text, "\n## 3.")
 	require.True(t, ok)
 	p := newPage(t, "registry.example/policy-frontend", "rollout")
@@ -136,27 +147,31 @@ func TestTheRolloutWarnsFirst(t *testing.T) {
 	require.NoError(t, env.Registry.Tag(env.WithPolicy(t, policy), env.Repository()+":rollout"))
 	build, jq, ok := strings.Cut(shellBlock.FindStringSubmatch(text)[1], "\n")
 	require.True(t, ok)
-	o := p.daemon.Run(t, p.command(strings.Replace(build, "buildx build", "buildx build --progress=plain", 1))).RequireSuccess(t)
+	build = strings.Replace(build, "buildx build", "buildx build --progress=plain", 1)
+	o := p.daemon.Run(t, p.command(build)).RequireSuccess(t)
 	shown := regexp.MustCompile(`(?m)^\[policy\] warning: .*@sha256:`).FindString(text)
 	require.NotEmpty(t, shown)
 	require.Contains(t, o.Text(), shown)
 
 	o = p.daemon.Run(t, p.command(jq)).RequireSuccess(t)
-	require.Equal(t, "warn\tdocker/dockerfile-upstream:master\tno rule allows docker/dockerfile-upstream:master\n", o.Stdout)
+	const asked = "docker/dockerfile-upstream:master"
+	require.Equal(t, "warn\t"+asked+"\tno rule allows "+asked+"\n", o.Stdout)
 }
 
 // A rollback as it is written gives the next build the policy of before.
 func TestTheRollback(t *testing.T) {
 	t.Parallel()
-	text := read(t, filepath.Join(env.Tools.Root, "docs", "rollout.md"))
+	text := docsPage(t, "rollout.md")
 	_, text, ok := strings.Cut(text, "\n### Roll back\n")
 	require.True(t, ok)
 	p := newPage(t, "registry.example/policy-frontend", "rollback")
 	require.NoError(t, os.WriteFile(filepath.Join(p.dir, "Dockerfile"), []byte(goodFile), 0o600))
-	build := p.command("docker buildx build --build-arg BUILDKIT_SYNTAX=registry.example/policy-frontend:1 .")
+	build := p.command("docker buildx build " +
+		"--build-arg BUILDKIT_SYNTAX=registry.example/policy-frontend:1 .")
 
 	old := env.WithPolicy(t, corpPolicy)
-	require.NoError(t, env.Registry.Tag(env.WithPolicy(t, "version: 1\nid: nothing\n"), env.Repository()+":rollback"))
+	denying := env.WithPolicy(t, "version: 1\nid: nothing\n")
+	require.NoError(t, env.Registry.Tag(denying, env.Repository()+":rollback"))
 	p.daemon.Run(t, build).RequireFailure(t, "policy:       nothing sha256:")
 	command := strings.TrimSpace(shellBlock.FindStringSubmatch(text)[1])
 	pinned := env.Repository() + "@" + digest(t, strings.TrimPrefix(old, env.Registry.Host()+"/"))

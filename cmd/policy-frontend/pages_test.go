@@ -47,9 +47,9 @@ func codeBlocks(page string) []codeBlock {
 	return blocks
 }
 
-// What the pages show runs: policies are valid and answer as the tables under them say,
-// commands run in order in a folder with the files that the page saves, and print what
-// is shown. Programs that need a daemon are stubs here; package integration runs them.
+// Policies that the pages show are valid and answer as the tables under them say. Commands
+// run in order, in a directory with the files that the page saves, and print what is shown.
+// Programs that need a daemon are stubs here; package integration runs the real ones.
 func TestTheBlocksOfPages(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
@@ -84,8 +84,8 @@ func TestTheBlocksOfPages(t *testing.T) {
 }
 
 // stubPrograms puts stubs on the path of shell: a docker whose `run` runs this program in
-// the folder that it would mount, a git that shows the file of now, and programs that do
-// nothing.
+// the directory that it would mount, a git that shows the present file, and programs that
+// do nothing.
 func stubPrograms(t *testing.T, dir string) {
 	t.Helper()
 	const docker = `#!/bin/sh
@@ -124,7 +124,8 @@ func shellLines(text string) []string {
 	return commands
 }
 
-var exitsOneForAnAnswer = regexp.MustCompile(`(?m)(policy-frontend|policy-frontend:\S+) (eval|explain|lint|diff|test)\b`)
+var exitsOneForAnAnswer = regexp.MustCompile(
+	`(?m)(policy-frontend|policy-frontend:\S+) (eval|explain|lint|diff|test)\b`)
 
 // runShown runs a command that a page shows; exit code 1 is an answer of some.
 func runShown(t *testing.T, dir, command string) string {
@@ -175,7 +176,8 @@ var answerRow = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (allow|deny|warn|unde
 // verdict returns what eval answers to arguments as the tables of the docs have them.
 func verdict(t *testing.T, policy, arguments string) string {
 	t.Helper()
-	_, stdout, stderr := run(append([]string{"eval", "--policy", policy, "--format", "json"}, strings.Fields(arguments)...)...)
+	args := []string{"eval", "--policy", policy, "--format", "json"}
+	_, stdout, stderr := run(append(args, strings.Fields(arguments)...)...)
 	var d struct{ Verdict string }
 	require.NoError(t, json.Unmarshal([]byte(stdout), &d), "%s\n%s", arguments, stderr)
 	return d.Verdict
@@ -213,7 +215,8 @@ func testWorkflow(t *testing.T, dir string, doc map[string]any) {
 	for _, job := range workflow.Jobs {
 		require.NotEmpty(t, job.RunsOn)
 		for _, step := range job.Steps {
-			require.True(t, (step.Uses == "") != (step.Run == ""), "a step uses or runs something: %+v", step)
+			uses, runs := step.Uses != "", step.Run != ""
+			require.NotEqual(t, uses, runs, "a step uses or runs something: %+v", step)
 			if config, ok := step.With["buildkitd-config-inline"].(string); ok {
 				requireDaemonConfig(t, config)
 			}
@@ -263,14 +266,16 @@ func requireDaemonConfig(t *testing.T, config string) {
 	require.Equal(t, plain(contents(t, filepath.Join(root, "docs/buildkitd.toml"))), plain(config))
 }
 
+var messageHeading = regexp.MustCompile("(?m)^### `(.+)`$")
+
 // Each heading of docs/troubleshooting.md is a part of a message that the program, or
 // BuildKit, really has; "…" stands for what is filled in.
 func TestTheMessagesOfTroubleshooting(t *testing.T) {
 	t.Parallel()
 	page := contents(t, filepath.Join(root, "docs/troubleshooting.md"))
-	product := sources(t, filepath.Join(root, "cmd"), filepath.Join(root, "frontend"), filepath.Join(root, "policy"), filepath.Join(root, "internal"))
+	product := sources(t, root, "cmd", "frontend", "policy", "internal")
 	buildkit := moduleFolder(t, "github.com/moby/buildkit")
-	daemon := sources(t, filepath.Join(buildkit, "frontend/gateway"), filepath.Join(buildkit, "solver"), filepath.Join(buildkit, "sourcepolicy"))
+	daemon := sources(t, buildkit, "frontend/gateway", "solver", "sourcepolicy")
 
 	keys := 0
 	for _, section := range strings.Split(page, "\n## ")[1:] {
@@ -278,33 +283,45 @@ func TestTheMessagesOfTroubleshooting(t *testing.T) {
 		if strings.HasPrefix(section, "Messages of buildkitd\n") {
 			code = daemon
 		}
-		for _, heading := range regexp.MustCompile("(?m)^### `(.+)`$").FindAllStringSubmatch(section, -1) {
+		for _, heading := range messageHeading.FindAllStringSubmatch(section, -1) {
 			keys++
 			parts := strings.Split(strings.Trim(heading[1], "…"), "…")
 			for i := range parts {
 				parts[i] = regexp.QuoteMeta(parts[i])
 			}
 			// What is filled in is a verb of fmt, or what stands between two literals.
-			message := regexp.MustCompile(strings.Join(parts, `(?:%(?:\[\d\])?[a-z]|" \+ .{1,80}? \+ ")`))
+			filledIn := `(?:%(?:\[\d\])?[a-z]|" \+ .{1,80}? \+ ")`
+			message := regexp.MustCompile(strings.Join(parts, filledIn))
 			if !message.MatchString(code) {
 				t.Errorf("no message of the code has %q", heading[1])
 			}
 		}
 	}
 	require.Greater(t, keys, 30)
+
+	compatibility := contents(t, filepath.Join(root, "docs/compatibility.md"))
+	refusals := regexp.MustCompile("refused: `([^`]+)`").FindAllStringSubmatch(compatibility, -1)
+	require.Len(t, refusals, 2)
+	for _, m := range refusals {
+		if !strings.Contains(product, m[1]) {
+			t.Errorf("no message of the code has %q", m[1])
+		}
+	}
 }
 
-// sources returns the Go code in folders, without tests.
-func sources(t *testing.T, folders ...string) string {
+// sources returns the Go code in directories below dir, without tests.
+func sources(t *testing.T, dir string, below ...string) string {
 	t.Helper()
 	var b strings.Builder
-	for _, folder := range folders {
-		require.NoError(t, filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && !d.IsDir() && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
-				b.WriteString(contents(t, path))
-			}
-			return err
-		}))
+	add := func(path string, d fs.DirEntry, err error) error {
+		isCode := strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go")
+		if err == nil && !d.IsDir() && isCode {
+			b.WriteString(contents(t, path))
+		}
+		return err
+	}
+	for _, name := range below {
+		require.NoError(t, filepath.WalkDir(filepath.Join(dir, name), add))
 	}
 	return b.String()
 }
@@ -323,7 +340,8 @@ var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 func TestLinksBetweenPages(t *testing.T) {
 	t.Parallel()
 	pages := []string{filepath.Join(root, "README.md")}
-	for _, pattern := range []string{"docs/*.md", "docs/cli/*.md", "examples/*.md", "examples/*/*.md"} {
+	patterns := []string{"docs/*.md", "docs/cli/*.md", "examples/*.md", "examples/*/*.md"}
+	for _, pattern := range patterns {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		require.NoError(t, err)
 		pages = append(pages, found...)
