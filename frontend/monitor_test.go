@@ -216,7 +216,7 @@ func TestAnOperationWithoutALineIsRefusedWithoutOne(t *testing.T) {
 			func(m *monitor) error {
 				return m.container(ctx, &gwpb.NewContainerRequest{}, insecure)
 			},
-			"build: the policy refuses containers that a frontend starts by itself " +
+			"build: the policy refuses a container that the frontend starts " +
 				"(build.containers)",
 		},
 		"a definition that can't be read": {func(m *monitor) error {

@@ -37,9 +37,9 @@ func TestJudgeConfig(t *testing.T) {
 		{"root with a group", user, config(buildrules.Config{User: "root:app"}), isRoot},
 		{"a group alone is root's", user, config(buildrules.Config{User: ":app"}), isRoot},
 		{"another case is another user", user, config(buildrules.Config{User: "Root"}), ""},
-		{"a number that is cut off to 0", user, config(buildrules.Config{User: "4294967296"}), `it asks for the image that is built with the user "4294967296", which is no number of a user`},
-		{"a number beyond all", user, config(buildrules.Config{User: "99999999999999999999"}), `it asks for the image that is built with the user "99999999999999999999", which is no number of a user`},
-		{"a negative number", user, config(buildrules.Config{User: "-1"}), `it asks for the image that is built with the user "-1", which is no number of a user`},
+		{"a number that is cut off to 0", user, config(buildrules.Config{User: "4294967296"}), `it asks for the image that is built with the user "4294967296", which isn't a valid user number`},
+		{"a number beyond all", user, config(buildrules.Config{User: "99999999999999999999"}), `it asks for the image that is built with the user "99999999999999999999", which isn't a valid user number`},
+		{"a negative number", user, config(buildrules.Config{User: "-1"}), `it asks for the image that is built with the user "-1", which isn't a valid user number`},
 		{"an over-long user", user, config(buildrules.Config{User: strings.Repeat("x", 1025)}), `it asks for the image that is built with a user of 1025 bytes, more than 1024`},
 		{"a platform", user, config(buildrules.Config{Platform: "linux/arm64"}), `rule "a" refuses the image that is built for linux/arm64: its user is "root" (build.config.user.forbid: "root")`},
 		{"a required user", users, config(buildrules.Config{User: "1000:1000"}), ""},
@@ -65,8 +65,8 @@ func TestJudgeConfig(t *testing.T) {
 		{"a forbidden volume", rest, full(func(c *buildrules.Config) { c.Volumes = []string{"/data/", "//etc/./ssl"} }), is + `it has the volume "/etc/ssl" (build.config.volumes.forbid: /etc*)`},
 		{"a relative volume", rest, full(func(c *buildrules.Config) { c.Volumes = []string{"data", "etc/x"} }), is + `it has the volume "/etc/x" (build.config.volumes.forbid: /etc*)`},
 		{"a volume by a star at its beginning", `{config: {volumes: {forbid: ["*/.ssh/"]}}}`, config(buildrules.Config{Volumes: []string{"/home/app/.ssh"}}), is + `it has the volume "/home/app/.ssh" (build.config.volumes.forbid: */.ssh)`},
-		{"a way to a forbidden volume", rest, full(func(c *buildrules.Config) { c.Volumes = []string{"/data/../etc"} }), `it asks for the image that is built with the volume "/data/../etc", which is no plain path`},
-		{"an empty volume", rest, full(func(c *buildrules.Config) { c.Volumes = []string{""} }), `it asks for the image that is built with the volume "", which is no plain path`},
+		{"a way to a forbidden volume", rest, full(func(c *buildrules.Config) { c.Volumes = []string{"/data/../etc"} }), `it asks for the image that is built with the volume "/data/../etc", which isn't a plain path`},
+		{"an empty volume", rest, full(func(c *buildrules.Config) { c.Volumes = []string{""} }), `it asks for the image that is built with the volume "", which isn't a plain path`},
 		{"several things that can't be read", rest, full(func(c *buildrules.Config) { c.Volumes, c.Ports = []string{""}, []string{"x"} }), `it asks for the image that is built with the port "x", which is not one port`},
 	})
 }

@@ -31,9 +31,9 @@ frontends:
 		{"a kind of the policy holds for a rule that doesn't have it", a, image("y"), "the policy refuses the image y:latest: it allows only x (build.images.allow)"},
 		{"a kind of the rule replaces the policy's", a, buildrules.Operation{Exec: &buildrules.Exec{SSH: []string{"default"}}}, `rule "frontends[0]" refuses a command with the client's ssh agent "default" (build.exec.ssh)`},
 		{"what the rule's kind allows is allowed", a, buildrules.Operation{Exec: &buildrules.Exec{Insecure: true}}, ""},
-		{"a kind of the rule alone", a, buildrules.Operation{Local: "x"}, `rule "frontends[0]" refuses the client's folder "x": it allows only context (build.local.allow)`},
+		{"a kind of the rule alone", a, buildrules.Operation{Local: "x"}, `rule "frontends[0]" refuses the client's directory "x": it allows only context (build.local.allow)`},
 		{"containers of the policy", a, buildrules.Operation{Container: &buildrules.Exec{}}, ""},
-		{"containers of the rule", b, buildrules.Operation{Container: &buildrules.Exec{}}, `rule "frontends[1]" refuses containers that a frontend starts by itself (build.containers)`},
+		{"containers of the rule", b, buildrules.Operation{Container: &buildrules.Exec{}}, `rule "frontends[1]" refuses a container that the frontend starts (build.containers)`},
 		{"a kind that only another rule has", b, buildrules.Operation{Local: "x"}, ""},
 		{"rules of the policy hold for what no rule is for", other, image("y"), "the policy refuses the image y:latest: it allows only x (build.images.allow)"},
 	} {
@@ -124,7 +124,7 @@ func TestRulingsOfTwoLayersMeet(t *testing.T) {
 
 	silent := decided(t, embedded, "{version: 1, default: allow}")
 	r := silent.Check(buildrules.Operation{Container: &buildrules.Exec{}})
-	require.Equal(t, "the overlay decided: the overlay refuses containers that a frontend starts by itself (build.containers)", r.Reason, "each document decides by itself")
+	require.Equal(t, "the overlay decided: the overlay refuses a container that the frontend starts (build.containers)", r.Reason, "each document decides by itself")
 	require.Equal(t, BuildRule, r.Rule)
 	require.Equal(t, Allow, silent.Check(image("m.example/a")).Verdict)
 }

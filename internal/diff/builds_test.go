@@ -32,9 +32,9 @@ func TestCompareBuilds(t *testing.T) {
 		{"rules on images where none were", none, a("images: {deny: [x]}"), []string{"-tightened a:latest; now refused in a build: the image docker.io/library/x:other"}},
 		{"a digest no longer required", a("images: {requireDigest: true}"), a("images: {deny: [x]}"), []string{"+loosened a:latest; no longer refused in a build: the image other.example/other:other", "-tightened a:latest; now refused in a build: the image docker.io/library/x@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"}},
 		{"rules for another whole policy", "build: {local: {allow: [a]}}\n" + none, "build: {local: {allow: [a, b]}}\n" + none, []string{
-			"+loosened a:latest; no longer refused in a build: the client's folder b",
+			"+loosened a:latest; no longer refused in a build: the client's directory b",
 		}},
-		{"another mode", a("local: {allow: [a]}"), head + "- {name: a, match: [a], mode: warn, dispatch: mediate, build: {local: {allow: [a]}}}\n", []string{"+loosened a:latest; no longer refused in a build: the client's folder other; no longer refused in a build: a container of the frontend's"}},
+		{"another mode", a("local: {allow: [a]}"), head + "- {name: a, match: [a], mode: warn, dispatch: mediate, build: {local: {allow: [a]}}}\n", []string{"+loosened a:latest; no longer refused in a build: the client's directory other; no longer refused in a build: a container of the frontend's"}},
 		{"a repository more", a("git: {allow: [\"https://a.example/**\"]}"), a("git: {allow: [\"https://a.example/**\", \"ssh://*.b.example/x.git\"]}"), []string{
 			"+loosened a:latest; no longer refused in a build: the git repository ssh://other.b.example/x",
 		}},

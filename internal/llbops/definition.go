@@ -132,7 +132,7 @@ func strangeDefinition(def *pb.Definition) string {
 	return ""
 }
 
-// unknown makes the operation that something can't be judged. The phrase completes "it
+// unknown makes the operation that something can't be checked. The phrase completes "it
 // asks for …".
 func unknown(phrase string) buildrules.Operation { return buildrules.Operation{Unknown: phrase} }
 

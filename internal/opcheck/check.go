@@ -72,7 +72,7 @@ func Check(l policy.Layers, at time.Time, d policy.Decision, f buildrules.Operat
 func nested(l policy.Layers, at time.Time, outer policy.Decision, requested string, r policy.Ruling) policy.Ruling {
 	ref, err := imageref.Parse(requested)
 	if err != nil {
-		return policy.Ruling{Verdict: policy.Deny, Rule: policy.InvariantRule, Layer: policy.LayerPolicy, Reason: fmt.Sprintf("it asks for a frontend that can't be judged: %v", err)}
+		return policy.Ruling{Verdict: policy.Deny, Rule: policy.InvariantRule, Layer: policy.LayerPolicy, Reason: fmt.Sprintf("it asks for a frontend that can't be checked: %v", err)}
 	}
 	d := policy.Decide(l, policy.Request{Requested: requested, Reference: ref, Time: at}).Within(outer)
 	switch d.Verdict {

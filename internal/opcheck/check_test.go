@@ -72,11 +72,11 @@ func TestJudge(t *testing.T) {
 		}},
 		{"a container, which is refused where nothing is said of it", "docker/dockerfile:1", buildrules.Operation{Container: &buildrules.Exec{}}, opcheck.Answer{
 			Verdict: policy.Deny, Asked: "a container of the frontend's", Rule: "build", Layer: "policy", Messages: []string{"see the wiki"},
-			Reason: "the policy refuses containers that a frontend starts by itself (build.containers)", Contact: "#help",
+			Reason: "the policy refuses a container that the frontend starts (build.containers)", Contact: "#help",
 		}},
 		{"a container that a build with forward doesn't see", "docker/forwarded", buildrules.Operation{Container: &buildrules.Exec{}}, opcheck.Answer{
 			Verdict: policy.Deny, Asked: "a container of the frontend's", Rule: "build", Layer: "policy",
-			Reason: "the policy refuses containers that a frontend starts by itself (build.containers)", Contact: "#help",
+			Reason: "the policy refuses a container that the frontend starts (build.containers)", Contact: "#help",
 			Messages: []string{"a build doesn't see this with dispatch: forward, whatever is said of it here"},
 		}},
 		{"a frontend that is refused", "docker/dockerfile:2", buildrules.Operation{Image: "mirror.example/a"}, opcheck.Answer{

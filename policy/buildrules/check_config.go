@@ -15,11 +15,10 @@ import (
 
 const rootUser = "root"
 
-// maxUser is the greatest number of a user that all container runtimes take for
-// itself.
+// maxUser is the highest user number that all container runtimes read correctly.
 const maxUser = 1<<31 - 1
 
-// config is the configuration of an image, normalised.
+// config is the configuration of an image, in canonical form.
 type config struct {
 	what                        string
 	user                        []string // its spellings, the plainest first
@@ -74,14 +73,13 @@ func (f *Config) config() (config, error) {
 	return c, nil
 }
 
-// normalizeUser gives each user one spelling. Container runtimes read a user as a
-// number by strconv.Atoi, so that +0 and 00 are root too, and some cut off what is
-// too large.
+// normalizeUser gives each user one spelling. Container runtimes read a number with strconv.Atoi, so
+// +0 and 00 are root too. Some truncate a number that is too large.
 func normalizeUser(s string) (string, error) {
 	id, err := strconv.Atoi(s)
 	switch {
 	case errors.Is(err, strconv.ErrRange), err == nil && (id < 0 || id > maxUser):
-		return "", fmt.Errorf("the user %s, which is no number of a user", safetext.Quote(s))
+		return "", fmt.Errorf("the user %s, which isn't a valid user number", safetext.Quote(s))
 	case err == nil && id != 0:
 		return strconv.Itoa(id), nil
 	case err == nil, s == "":
@@ -90,7 +88,7 @@ func normalizeUser(s string) (string, error) {
 	return s, nil
 }
 
-// normalizePort gives each port one spelling, such as 80/tcp. A range is none.
+// normalizePort gives each port one spelling, such as 80/tcp. It refuses a range.
 func normalizePort(s string) (string, error) {
 	number, protocol, ok := strings.Cut(strings.ToLower(s), "/")
 	if !ok {
@@ -103,17 +101,17 @@ func normalizePort(s string) (string, error) {
 	return strconv.FormatUint(n, 10) + "/" + protocol, nil
 }
 
-// normalizeVolume gives each volume one path. Container runtimes take a relative one
-// for one below the root.
+// normalizeVolume gives each volume one path. Container runtimes resolve a relative path from the
+// root.
 func normalizeVolume(s string) (string, error) {
 	if s == "" || slices.Contains(strings.Split(s, "/"), "..") {
-		return "", fmt.Errorf("the volume %s, which is no plain path", safetext.Quote(s))
+		return "", fmt.Errorf("the volume %s, which isn't a plain path", safetext.Quote(s))
 	}
 	return path.Clean("/" + s), nil
 }
 
-// userEntry, portEntry, volumeEntry and plainEntry normalise what rules demand, as
-// that which they are compared with. What has a star is left as it is.
+// userEntry, portEntry, volumeEntry and plainEntry return the canonical form of entries in rules. An
+// entry with a star keeps its form, except that ports are in lower case.
 func userEntry(s string) (string, error) {
 	if strings.Contains(s, ":") {
 		return "", fmt.Errorf("%s has a group; write the user alone", safetext.Quote(s))
@@ -175,7 +173,7 @@ func (r *ConfigRules) check(n Normalized) []Violation {
 	return found
 }
 
-// object judges what the image has of one thing.
+// check checks one list of the configuration.
 func (d *Demand) check(c config, field, what string, items []string) []Violation {
 	var found []Violation
 	for _, s := range items {
@@ -191,7 +189,7 @@ func (d *Demand) check(c config, field, what string, items []string) []Violation
 	return found
 }
 
-// user judges the user, which is one of those required and not all of them.
+// user checks the user. One of the required users is enough.
 func (d *Demand) user(c config) []Violation {
 	for i, g := range d.forbid {
 		if slices.ContainsFunc(c.user, func(s string) bool { return globs.Match(g, s) }) {
@@ -207,7 +205,7 @@ func (d *Demand) user(c config) []Violation {
 	return nil
 }
 
-// globs returns what the rules demand, as it is written.
+// globs returns the entries of all demands, as written.
 func (r *ConfigRules) globs() []string {
 	var all []string
 	for _, d := range []*Demand{r.User, r.Labels, r.Env, r.Ports, r.Volumes} {

@@ -12,7 +12,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
-// process is what a command uses, normalised.
+// process is what a command uses, in canonical form.
 type process struct {
 	what         string
 	network      string
@@ -27,18 +27,17 @@ type process struct {
 
 func isNetwork(s string) bool { return s == NetworkNone || s == NetworkDefault || s == NetworkHost }
 
-// normalizeHostName brings the name of a host into the form in which resolvers
-// compare it.
+// normalizeHostName returns the form of a host name that resolvers compare.
 func normalizeHostName(s string) string { return strings.TrimSuffix(strings.ToLower(s), ".") }
 
-// isHostName reports whether s can be the name of one host in a file of hosts, where
-// white space ends a name and a line break an entry (executor/oci/hosts.go).
+// isHostName reports whether s can be one name in a hosts file. There, white space ends a name and
+// a line break ends an entry (executor/oci/hosts.go).
 func isHostName(s string) bool {
 	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-._:") == ""
 }
 
-// normalizeCgroup brings a control group into one form: BuildKit joins it to the
-// root, whether it begins with a slash or not (executor/oci/spec.go).
+// normalizeCgroup gives each control group one path. BuildKit joins the path to the root, with or
+// without a slash at its beginning (executor/oci/spec.go).
 func normalizeCgroup(s string) (string, error) {
 	if slices.Contains(strings.Split(s, "/"), "..") {
 		return "", errors.New("a control group with .. in its path")
@@ -51,13 +50,13 @@ func isUlimit(s string) bool {
 }
 
 // normalize reads what a command uses. An error completes "it asks for".
-func (f *Exec) normalize(what string) (Normalized, error) {
-	p, err := f.process(what)
+func (e *Exec) normalize(what string) (Normalized, error) {
+	p, err := e.process(what)
 	return Normalized{process: p}, err
 }
 
-func (f *Exec) process(what string) (process, error) {
-	p := process{what: what, network: f.Network, insecure: f.Insecure, ssh: f.SSH, secrets: f.Secrets, devices: f.Devices}
+func (e *Exec) process(what string) (process, error) {
+	p := process{what: what, network: e.Network, insecure: e.Insecure, ssh: e.SSH, secrets: e.Secrets, devices: e.Devices}
 	if p.network == "" {
 		p.network = NetworkDefault
 	}
@@ -67,45 +66,45 @@ func (f *Exec) process(what string) (process, error) {
 	for _, texts := range []struct {
 		kind  string
 		items []string
-	}{{"the id of an ssh agent", f.SSH}, {"the id of a secret", f.Secrets}, {"the name of a device", f.Devices}, {"the name of a host", f.Hosts}} {
+	}{{"the id of an ssh agent", e.SSH}, {"the id of a secret", e.Secrets}, {"the name of a device", e.Devices}, {"the name of a host", e.Hosts}} {
 		for _, s := range texts.items {
 			if err := checkText(texts.kind, s); err != nil {
 				return p, err
 			}
 		}
 	}
-	for _, h := range f.Hosts {
+	for _, h := range e.Hosts {
 		if !isHostName(h) {
-			return p, fmt.Errorf("%s with an address for the host %s, which is no name of one", what, safetext.Quote(h))
+			return p, fmt.Errorf("%s with an address for the host %s, which isn't a host name", what, safetext.Quote(h))
 		}
 		p.hosts = append(p.hosts, normalizeHostName(h))
 	}
 	var err error
-	if p.ulimits, err = f.ulimits(what); err != nil {
+	if p.ulimits, err = e.ulimits(what); err != nil {
 		return p, err
 	}
-	if f.CgroupParent == "" {
+	if e.CgroupParent == "" {
 		return p, nil
 	}
-	if err = checkText("the name of a control group", f.CgroupParent); err == nil {
-		p.cgroupParent, err = normalizeCgroup(f.CgroupParent)
+	if err = checkText("the name of a control group", e.CgroupParent); err == nil {
+		p.cgroupParent, err = normalizeCgroup(e.CgroupParent)
 	}
 	return p, err
 }
 
 // ulimits returns the limits by their names in lower case, nil if there are none.
-func (f *Exec) ulimits(what string) (map[string]int, error) {
-	if len(f.Ulimits) == 0 {
+func (e *Exec) ulimits(what string) (map[string]int, error) {
+	if len(e.Ulimits) == 0 {
 		return nil, nil
 	}
-	limits := make(map[string]int, len(f.Ulimits))
-	for _, name := range slices.Sorted(maps.Keys(f.Ulimits)) {
+	limits := make(map[string]int, len(e.Ulimits))
+	for _, name := range slices.Sorted(maps.Keys(e.Ulimits)) {
 		lower := strings.ToLower(name)
 		_, twice := limits[lower]
-		if f.Ulimits[name] < -1 || !isUlimit(lower) || twice {
-			return nil, fmt.Errorf("%s with the ulimit %s of %d, which has no meaning", what, safetext.Quote(name), f.Ulimits[name])
+		if e.Ulimits[name] < -1 || !isUlimit(lower) || twice {
+			return nil, fmt.Errorf("%s with the ulimit %s of %d, which isn't valid", what, safetext.Quote(name), e.Ulimits[name])
 		}
-		limits[lower] = f.Ulimits[name]
+		limits[lower] = e.Ulimits[name]
 	}
 	return limits, nil
 }
@@ -150,7 +149,7 @@ func (r *ExecRules) check(n Normalized) []Violation {
 	return found
 }
 
-// capped judges ulimits; -1 stands for none, on both sides.
+// capped checks ulimits. On both sides, -1 means that there is no limit.
 func (r *ExecRules) capped(p *process) []Violation {
 	var found []Violation
 	for _, name := range slices.Sorted(maps.Keys(p.ulimits)) {

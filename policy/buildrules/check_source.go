@@ -29,13 +29,13 @@ func (r *Rules) Check(n Normalized) (Normalized, []Violation, error) {
 // checkContainer checks a container that the frontend starts.
 func (r *Rules) checkContainer(n Normalized) []Violation {
 	if r.Containers != ActionAllow {
-		return []Violation{violationf("containers", "containers that a frontend starts by itself")}
+		return []Violation{violationf("containers", "a container that the frontend starts")}
 	}
 	return r.Exec.check(n)
 }
 
-// check rewrites an image and returns what the rules have against what comes out.
-// It fails if that is no reference.
+// check rewrites an image, and returns how the new reference breaks the rules. It fails if the new
+// reference is invalid.
 func (r *ImageRules) check(asked imageref.Reference) (imageref.Reference, []Violation, error) {
 	ref, err := r.convert(asked)
 	if err != nil {
@@ -62,7 +62,7 @@ func (r *ImageRules) check(asked imageref.Reference) (imageref.Reference, []Viol
 	return ref, found, nil
 }
 
-// pinKey is the key of pins that is for the reference; "" for none.
+// pinKey returns the key of the reference's pin, or "" if it can't have one.
 func pinKey(ref imageref.Reference, pins int) string {
 	if pins == 0 || ref.Tag() == "" {
 		return ""
@@ -70,7 +70,7 @@ func pinKey(ref imageref.Reference, pins int) string {
 	return ref.Tagged().String()
 }
 
-// convert applies the first conversion that is for the image, once.
+// convert applies the first conversion that matches the image, once.
 func (r *ImageRules) convert(ref imageref.Reference) (imageref.Reference, error) {
 	for i := range r.Convert {
 		c := &r.Convert[i]
@@ -131,8 +131,7 @@ func (r urlRules) check(n Normalized, written []string) []Violation {
 	return nil
 }
 
-// urlName names what is read for a person. What follows a question mark may be a
-// secret.
+// urlName names the source for a person. It leaves out the query, which may be a secret.
 func (n Normalized) urlName() string {
 	name := n.subject + " " + safetext.Printable(n.url.String())
 	if n.url.HasQuery() {
@@ -144,10 +143,10 @@ func (n Normalized) urlName() string {
 func (r *NameRules) check(n Normalized) []Violation {
 	name := n.name
 	if g := globs.First(r.Deny, name); g != "" {
-		return []Violation{violationf("local.deny: "+safetext.Printable(g), "the client's folder %s", safetext.Quote(name))}
+		return []Violation{violationf("local.deny: "+safetext.Printable(g), "the client's directory %s", safetext.Quote(name))}
 	}
 	if len(r.Allow) > 0 && globs.First(r.Allow, name) == "" {
-		return []Violation{violationf("local.allow", "the client's folder %s: %s", safetext.Quote(name), allows(r.Allow))}
+		return []Violation{violationf("local.allow", "the client's directory %s: %s", safetext.Quote(name), allows(r.Allow))}
 	}
 	return nil
 }

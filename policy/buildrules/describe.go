@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// maxShown is how many bytes of a text of an operation are repeated.
+// maxShown is how many bytes of a string a description repeats.
 const maxShown = 200
 
 // Describe names the operation for a person. It leaves out what may be a secret: the user in a
@@ -22,36 +22,36 @@ func (o Operation) Describe() string {
 	return shown(o.Unknown)
 }
 
-func (f *Git) describe() string {
-	return "the git repository " + plainURL(f.URL) + prefixed("#", f.Ref) + prefixed(", which must be ", f.Checksum)
+func (g *Git) describe() string {
+	return "the git repository " + plainURL(g.URL) + prefixed("#", g.Ref) + prefixed(", which must be ", g.Checksum)
 }
 
-func (f *HTTP) describe() string {
-	return "the download " + plainURL(f.URL) + prefixed(", which must be ", f.Checksum)
+func (h *HTTP) describe() string {
+	return "the download " + plainURL(h.URL) + prefixed(", which must be ", h.Checksum)
 }
 
-func (f *Exec) describe() string {
+func (e *Exec) describe() string {
 	var parts []string
 	add := func(what string, items ...string) {
 		for _, s := range items {
 			parts = append(parts, what+" "+shown(s))
 		}
 	}
-	if f.Network != "" && f.Network != NetworkDefault {
-		add("the network", f.Network)
+	if e.Network != "" && e.Network != NetworkDefault {
+		add("the network", e.Network)
 	}
-	if f.Insecure {
+	if e.Insecure {
 		parts = append(parts, "no sandbox")
 	}
-	add("the ssh agent", f.SSH...)
-	add("the secret", f.Secrets...)
-	add("the device", f.Devices...)
-	add("an address for", f.Hosts...)
-	for _, name := range slices.Sorted(maps.Keys(f.Ulimits)) {
-		parts = append(parts, fmt.Sprintf("the ulimit %s=%d", shown(name), f.Ulimits[name]))
+	add("the ssh agent", e.SSH...)
+	add("the secret", e.Secrets...)
+	add("the device", e.Devices...)
+	add("an address for", e.Hosts...)
+	for _, name := range slices.Sorted(maps.Keys(e.Ulimits)) {
+		parts = append(parts, fmt.Sprintf("the ulimit %s=%d", shown(name), e.Ulimits[name]))
 	}
-	if f.CgroupParent != "" {
-		add("the control group", f.CgroupParent)
+	if e.CgroupParent != "" {
+		add("the control group", e.CgroupParent)
 	}
 	return prefixedList(" with ", parts)
 }
@@ -77,7 +77,7 @@ func (f *Config) describe() string {
 	return "an image" + prefixed(" for ", f.Platform) + prefixedList(" with ", parts)
 }
 
-// plainURL cuts off what may be a secret.
+// plainURL leaves out the parts of a URL that may be secrets.
 func plainURL(s string) string {
 	s, query, ok := strings.Cut(s, "?")
 	if ok && query != "" {
@@ -111,7 +111,7 @@ func prefixedList(prefix string, parts []string) string {
 	return prefix + strings.Join(parts, ", ")
 }
 
-// shown bounds a text and escapes what a terminal might act on.
+// shown bounds a string, and escapes everything that a terminal might act on.
 func shown(s string) string {
 	if len(s) > maxShown {
 		s = strings.ToValidUTF8(s[:maxShown], "") + "…"

@@ -17,7 +17,7 @@ func TestDescribe(t *testing.T) {
 		{"the git repository git@git.example:a", Operation{Git: &Git{URL: "git@git.example:a"}}},
 		{"the download https://files.example/a?…", Operation{HTTP: &HTTP{URL: "https://files.example/a?token=secret"}}},
 		{"the download https://files.example", Operation{HTTP: &HTTP{URL: "https://a@b@files.example"}}},
-		{"the client's folder context", Operation{Local: "context"}},
+		{"the client's directory context", Operation{Local: "context"}},
 		{"the image in an OCI layout a:1", Operation{OCILayout: "a:1"}},
 		{"the blob a@sha256:" + strings.Repeat("1", 64), Operation{Blob: "a@sha256:" + strings.Repeat("1", 64)}},
 		{"a command", Operation{Exec: &Exec{Network: NetworkDefault}}},

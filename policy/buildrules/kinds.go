@@ -110,7 +110,7 @@ var kinds = []row{
 		kind:      KindLocal,
 		matches:   func(o Operation) bool { return o.Local != "" },
 		normalize: normalizeLocal,
-		describe:  func(o Operation) string { return "the client's folder " + shown(o.Local) },
+		describe:  func(o Operation) string { return "the client's directory " + shown(o.Local) },
 		field:     rulesOf(func(r *Rules) **NameRules { return &r.Local }),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.names(at, r.Local) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.Local.check(n) },

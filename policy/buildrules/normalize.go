@@ -75,7 +75,7 @@ func (o Operation) Normalize(k Kind) (Normalized, error) {
 func normalizeReference(article, what, s string) (Normalized, error) {
 	ref, err := imageref.Parse(s)
 	if err != nil {
-		return Normalized{}, fmt.Errorf("%s %s that can't be judged: %w", article, what, err)
+		return Normalized{}, fmt.Errorf("%s %s that can't be checked: %w", article, what, err)
 	}
 	return Normalized{subject: "the " + what, ref: ref}, nil
 }
@@ -89,7 +89,7 @@ func normalizeBlob(o Operation) (Normalized, error) {
 }
 
 func normalizeLocal(o Operation) (Normalized, error) {
-	return Normalized{name: o.Local}, checkText("the name of a folder", o.Local)
+	return Normalized{name: o.Local}, checkText("the name of a directory", o.Local)
 }
 
 func (g *Git) normalize() (Normalized, error) {
@@ -110,7 +110,7 @@ func (h *HTTP) normalize() (Normalized, error) {
 func readLocation(k Kind, what, s string) (urlmatch.Location, error) {
 	l, err := urlmatch.Parse(s, k.protocol())
 	if err != nil {
-		return l, fmt.Errorf("%s that can't be judged: %w", what, err)
+		return l, fmt.Errorf("%s that can't be checked: %w", what, err)
 	}
 	return l, nil
 }
@@ -126,8 +126,8 @@ func checkText(what, s string) error {
 	return nil
 }
 
-// isCommit reports whether s is the whole name of a commit, by SHA-1 or SHA-256.
-// As for BuildKit, upper-case digits are none.
+// isCommit reports whether s is the full name of a commit, by SHA-1 or SHA-256. Like BuildKit, it
+// accepts no upper-case digits.
 func isCommit(s string) bool {
 	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
 }

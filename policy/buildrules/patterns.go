@@ -2,32 +2,29 @@ package buildrules
 
 import "fmt"
 
-// Patterns returns the rules' patterns in the form in which they are compared, see
-// Rule.Patterns.
+// Patterns returns the rules' patterns in canonical form, as [imageref.Pattern.String] does.
 func (r *ImageRules) Patterns() (allow, deny []string) {
 	return writtenPatterns(r.allow), writtenPatterns(r.deny)
 }
 
-// Patterns returns the rules' patterns in the form in which they are compared, see
-// Rule.Patterns.
+// Patterns returns the rules' patterns in canonical form, as [imageref.Pattern.String] does.
 func (r *PatternRules) Patterns() (allow, deny []string) {
 	return writtenPatterns(r.allow), writtenPatterns(r.deny)
 }
 
-// Patterns returns the rules' patterns in the form in which URLs are compared: host
-// in lower case, no default port, and of git no .git at the end.
+// Patterns returns the rules' patterns in canonical form: with the host in lower case, without a
+// default port, and without .git at the end.
 func (r *GitRules) Patterns() (allow, deny []string) { return r.urls.patterns() }
 
-// Patterns returns the rules' patterns in the form in which URLs are compared, see
-// GitRules.Patterns.
+// Patterns returns the rules' patterns in canonical form: with the host in lower case and without a
+// default port.
 func (r *HTTPRules) Patterns() (allow, deny []string) { return r.urls.patterns() }
 
 func (r urlRules) patterns() (allow, deny []string) {
 	return writtenPatterns(r.allow), writtenPatterns(r.deny)
 }
 
-// Names returns the conversion's two names in the form in which they are compared,
-// see Rule.Patterns.
+// Names returns the conversion's two names in canonical form.
 func (c *Conversion) Names() (from, to string) { return c.from.String(), c.to.String() }
 
 // globs returns the names of the rules' conversions and pins.

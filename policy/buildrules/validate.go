@@ -41,7 +41,7 @@ func (v *validator) filled(n *yaml.Node, key string) {
 	}
 }
 
-// without refuses a kind that says no more than that it demands nothing.
+// without refuses rules that only say that they require nothing.
 func (v *validator) without(n *yaml.Node, kind, key string, demanded bool) {
 	if len(n.Content) == 2 && strictyaml.Child(n, key) != nil && !demanded {
 		v.report(n, "%s restricts nothing; give it an allow or deny, or remove it", kind)
@@ -86,8 +86,8 @@ func (v *validator) images(n *yaml.Node, r *ImageRules) {
 	}
 }
 
-// directoryOf returns what a name without a pattern is as a directory. Directly below
-// docker.io, a repository is in the directory library, and a directory is not.
+// directoryOf returns the directory of a name without a star. Directly below docker.io, a repository
+// is in the directory library, and a directory isn't.
 func directoryOf(s string, name imageref.Pattern) string {
 	if imageref.HasHost(s) {
 		if p, err := imageref.ParsePattern(s + "/**"); err == nil {
@@ -151,7 +151,7 @@ func (v *validator) names(n *yaml.Node, r *NameRules) {
 	v.report.List(strictyaml.Child(n, "deny"), "deny", r.Deny, checkGlob)
 }
 
-// checkGlob checks a glob over plain names.
+// checkGlob checks a glob for plain names.
 func checkGlob(s string) error {
 	if err := safetext.Check(s, imageref.MaxSize, false); err != nil {
 		return fmt.Errorf("%s %w", safetext.Quote(s), err)
@@ -162,7 +162,7 @@ func checkGlob(s string) error {
 func (v *validator) exec(n *yaml.Node, r *ExecRules) {
 	v.report.List(strictyaml.Child(n, "networks"), "networks", r.Networks, func(s string) error {
 		if !isNetwork(s) {
-			return fmt.Errorf("%s is none of the networks none, default and host", safetext.Quote(s))
+			return fmt.Errorf("%s isn't one of the networks none, default and host", safetext.Quote(s))
 		}
 		return nil
 	})
@@ -188,10 +188,10 @@ func (v *validator) ulimits(n *yaml.Node, r *ExecRules) {
 		at := strictyaml.Child(n, name)
 		lower := strings.ToLower(name)
 		if _, twice := r.ulimits[lower]; twice {
-			v.report(at, "ulimits: %s is there twice, in upper and lower case", safetext.Quote(name))
+			v.report(at, "ulimits: %s is set twice, in upper and lower case", safetext.Quote(name))
 		}
 		if !isUlimit(lower) {
-			v.report(at, "ulimits: %s is no name of a ulimit; write one such as nofile", safetext.Quote(name))
+			v.report(at, "ulimits: %s isn't the name of a ulimit; write one such as nofile", safetext.Quote(name))
 		}
 		if r.Ulimits[name] < -1 {
 			v.report(at, "ulimits: %s must be at least 0, or -1 for any", safetext.Quote(name))
