@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,24 +16,26 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// buildFlags name the files with what the frontend would build.
+// buildFlags are the flags for files with operations that the frontend would ask for.
 type buildFlags struct{ operations, llb string }
 
 func (f *buildFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.operations, "build", "", "a `FILE` with operations: what the frontend would ask for, as a YAML list")
-	cmd.Flags().StringVar(&f.llb, "llb", "", "a `FILE` with LLB that the frontend would build, as buildctl build reads it")
+	cmd.Flags().StringVar(&f.operations, "build", "",
+		"a `FILE` with a YAML list of operations that the frontend would ask for")
+	cmd.Flags().StringVar(&f.llb, "llb", "",
+		"a `FILE` with LLB that the frontend would build, in the format of buildctl build")
 	completeYAML(cmd, "build")
 }
 
 func (f *buildFlags) given() bool { return f.operations != "" || f.llb != "" }
 
-// asked is an operation and where it comes from.
+// asked is an operation and the line of a build file that it comes from.
 type asked struct {
 	buildrules.Operation
 	at string
 }
 
-// read returns what the files ask for, in their order. The error is an *exitError.
+// read returns the operations in the files, in order. The error is an *exitError.
 func (f *buildFlags) read() ([]asked, error) {
 	var out []asked
 	if f.operations != "" {
@@ -66,7 +67,7 @@ func (f *buildFlags) read() ([]asked, error) {
 	return out, nil
 }
 
-// place says which line of which build file asks for what was found, or "".
+// place returns the line of the build file that asks for the operation, or "".
 func place(f llbops.Found) string {
 	p := f.Place()
 	if p == nil {
@@ -76,8 +77,9 @@ func place(f llbops.Found) string {
 	return fmt.Sprintf("line %d of %s", p.Ranges[0].GetStart().GetLine(), name[1:len(name)-1])
 }
 
-// judge returns the answers to what was asked, those that are the same once.
-func judge(l policy.Layers, at time.Time, d policy.Decision, list []asked) ([]opcheck.Answer, error) {
+// check returns the distinct answers to the operations.
+func check(l policy.Layers, at time.Time, d policy.Decision, list []asked) ([]opcheck.Answer,
+	error) {
 	out := []opcheck.Answer{}
 	seen := map[string]bool{}
 	for _, f := range list {
@@ -95,18 +97,19 @@ func judge(l policy.Layers, at time.Time, d policy.Decision, list []asked) ([]op
 	return out, nil
 }
 
-// worst is the verdict on a build whose frontend got the first one.
+// worst returns the verdict on a build: the worst of the frontend's and of the operations'.
 func worst(v policy.Verdict, answers []opcheck.Answer) policy.Verdict {
 	for _, bad := range []policy.Verdict{policy.Deny, policy.Undecidable} {
-		if v == bad || slices.ContainsFunc(answers, func(a opcheck.Answer) bool { return a.Verdict == bad }) {
+		is := func(a opcheck.Answer) bool { return a.Verdict == bad }
+		if v == bad || slices.ContainsFunc(answers, is) {
 			return bad
 		}
 	}
 	return v
 }
 
-// printAnswers writes for a person what a policy says of each operation.
-func printAnswers(w io.Writer, answers []opcheck.Answer) error {
+// answersText writes the answers to operations for a person.
+func answersText(answers []opcheck.Answer) string {
 	var b strings.Builder
 	for _, a := range answers {
 		at := ""
@@ -128,6 +131,5 @@ func printAnswers(w io.Writer, answers []opcheck.Answer) error {
 			printLine(&b, "contact", a.Contact)
 		}
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
 }

@@ -12,12 +12,16 @@ func newCompletionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion SHELL",
 		Short: "Print a script that completes commands in a shell",
-		Long: `completion prints a script with which a shell completes the commands, flags and
-files of policy-frontend. SHELL is bash, fish, powershell or zsh. Let the shell read
-it at its start: bash and zsh from a file in a folder for completions, fish from
-~/.config/fish/completions/policy-frontend.fish, PowerShell from its profile.
+		Long: `completion prints a script with which a shell completes the commands, flags and files of
+policy-frontend. SHELL is bash, fish, powershell or zsh.
 
-For bash, the package bash-completion has to be installed.`,
+Load the script when the shell starts:
+
+  bash        from a file in the directory for completions; needs the package
+              bash-completion
+  zsh         from a file in a directory of $fpath
+  fish        from ~/.config/fish/completions/policy-frontend.fish
+  powershell  from the profile`,
 		Example: `  policy-frontend completion bash > policy-frontend.bash
   policy-frontend completion zsh > _policy-frontend`,
 		Args:                  cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -15,42 +14,44 @@ import (
 
 func newDiffCommand() *cobra.Command {
 	var at string
-	format := formatText
+	out := newOutput("the differences", asText(compared.text),
+		asJSON(func(c compared) any { return c.Report }))
 	cmd := &cobra.Command{
 		Use:   "diff [flags] OLD NEW",
-		Short: "Say what a changed policy allows and refuses that it didn't",
-		Long: `diff compares two policies by what they answer: it makes examples of requests from the
-conditions of both, asks both, and prints what becomes allowed, what becomes refused,
-and which obligations loosen or tighten, each with the simplest request that shows it.
-What the policies say differently, whatever comes of it, is printed last.
+		Short: "Show what a policy change newly allows or refuses",
+		Long: `diff compares the answers of two policies. It makes sample requests from the conditions
+in both policies and evaluates each request with both. It prints which requests become
+allowed or refused, and which conditions on allowed frontends loosen or tighten. Each
+change comes with the simplest request that shows it. Last, diff prints the differences in
+the policies themselves, whether they have an effect or not.
 
-Names, tags, digests, options and moments are made from what the rules spell out, from
-their globs, from what each two of these have in common, and from the ends of ranges of
-versions; so are examples of what a frontend may build, where both policies let it run.
-The examples are many, but they are examples: a change can hide where three or more
-globs meet, or in a version in a spelling that isn't tried. A registry is taken to have
-the same image under a tag before and after an alias. Overlays and the name of the
-policy frontend itself are not looked at. If there is too much to compare, diff says so
-and counts that as widened.
+Sample names, tags, digests, options and times come from the literals in the rules, from
+patterns, from the overlap of each pair of patterns, and from the ends of version ranges.
+If both policies let a frontend run, diff makes samples of what it may build in the same
+way.
 
-What changes later, because rules expire, is compared from --at on.
+The samples don't cover everything. A change can go unnoticed where three or more patterns
+overlap, or in an unusual spelling of a version. diff assumes that a name and its alias
+have the same image under each tag. It ignores overlays and the policy frontend's own
+name. If the policies are too large to compare fully, diff says so and treats the change
+as widening.
 
-In a review, git show main:policy.yaml > old.yaml gets what is there now.
+Rules can expire later. diff compares the policies at --at and at each later time at which
+a rule changes.
 
-Exit code: 0 nothing widened, 1 something is allowed that wasn't, or under fewer
-obligations, 2 a file can't be read or is no policy.`,
+In a review, get the current policy with: git show main:policy.yaml > old.yaml
+
+Exit codes:
+  0  nothing widened
+  1  something is newly allowed, or allowed under fewer conditions
+  2  a file can't be read or isn't a valid policy`,
 		Example: `  policy-frontend diff policy.yaml changed.yaml
   policy-frontend diff --format json policy.yaml changed.yaml
   policy-frontend diff old.yaml policy.yaml`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 2 {
-				return fmt.Errorf("give exactly two policy files, not %d", len(args))
-			}
-			return nil
-		},
+		Args:              exactly(2, "policy files"),
 		ValidArgsFunction: yamlFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkFormat(format, formatText, formatJSON); err != nil {
+			if err := out.check(); err != nil {
 				return err
 			}
 			now, err := parseAt(at)
@@ -66,37 +67,34 @@ obligations, 2 a file can't be read or is no policy.`,
 				return &exitError{exitUsage, err}
 			}
 			r := diff.Compare(before.Policy, after.Policy, now)
-			if err := printDiff(cmd.OutOrStdout(), r, now, format); err != nil {
-				return &exitError{exitUsage, fmt.Errorf("printing the differences: %w", err)}
+			if err := out.print(cmd.OutOrStdout(), compared{r, now}); err != nil {
+				return err
 			}
 			if r.Widened {
-				return &exitError{code: exitFindings}
+				return exitWith(exitFindings)
 			}
 			return nil
 		},
 	}
 	addAtFlag(cmd, &at)
-	addFormatFlag(cmd, &format, "how to print the differences", formatText, formatJSON)
+	out.add(cmd)
 	return cmd
 }
 
-func printDiff(w io.Writer, r diff.Report, now time.Time, format string) error {
-	if format == formatJSON {
-		return printJSON(w, r)
-	}
-	_, err := io.WriteString(w, diffText(r, now))
-	return err
+// compared is the result of diff at a time.
+type compared struct {
+	diff.Report
+	at time.Time
 }
 
-// diffText writes a report for a person.
-func diffText(r diff.Report, now time.Time) string {
+func (r compared) text() string {
 	var b strings.Builder
 	for _, d := range r.Differences {
 		mark := " "
 		if d.Widens {
 			mark = "+"
 		}
-		fmt.Fprintf(&b, "%s %-9s %s\n", mark, d.Change, requestText(d.Request, now))
+		fmt.Fprintf(&b, "%s %-9s %s\n", mark, d.Change, requestText(d.Request, r.at))
 		if d.Count > 1 {
 			fmt.Fprintf(&b, "    and %d more like it, from %s\n", d.Count-1, d.Pattern)
 		}
@@ -114,7 +112,8 @@ func diffText(r diff.Report, now time.Time) string {
 	}
 	switch {
 	case !r.Complete:
-		fmt.Fprintf(&b, "There is too much to compare: after %d requests, it is not known whether anything widens\n", r.Requests)
+		fmt.Fprintf(&b, "There is too much to compare: after %d requests, something may still widen\n",
+			r.Requests)
 	case r.Widened:
 		fmt.Fprintf(&b, "%d requests compared; something widens (+)\n", r.Requests)
 	default:
@@ -132,7 +131,7 @@ func requestText(r diff.Request, now time.Time) string {
 		text += fmt.Sprintf(" with the option %s=%q", k, r.Options[k])
 	}
 	if len(r.Inputs) > 0 {
-		text += " with a frontend input"
+		text += " with an input from another build"
 	}
 	if !r.Time.Equal(now) {
 		text += " from " + r.Time.UTC().Format(time.RFC3339)

@@ -12,11 +12,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "write docs/cli anew")
+var update = flag.Bool("update", false, "write docs/cli again")
 
-const docsFolder = "../../docs/cli"
+const docsDir = "../../docs/cli"
 
-// The pages in docs/cli are what the commands say of themselves. To write them anew:
+// The pages in docs/cli are generated from the commands' help. To update them, run
 //
 //	go test ./cmd/policy-frontend -run TestHelpPages -update
 func TestHelpPages(t *testing.T) {
@@ -26,24 +26,24 @@ func TestHelpPages(t *testing.T) {
 		pages[cmd.Name()+".md"] = page(cmd)
 	}
 	if *update {
-		require.NoError(t, os.MkdirAll(docsFolder, 0o755))
+		require.NoError(t, os.MkdirAll(docsDir, 0o755))
 		for name, text := range pages {
-			require.NoError(t, os.WriteFile(filepath.Join(docsFolder, name), []byte(text), 0o644))
+			require.NoError(t, os.WriteFile(filepath.Join(docsDir, name), []byte(text), 0o644))
 		}
 	}
-	entries, err := os.ReadDir(docsFolder)
+	entries, err := os.ReadDir(docsDir)
 	require.NoError(t, err)
 	for _, e := range entries {
-		require.Contains(t, pages, e.Name(), "a page without a command; remove it")
+		require.Contains(t, pages, e.Name(), "the page has no command; remove it")
 	}
 	for name, want := range pages {
-		got, err := os.ReadFile(filepath.Join(docsFolder, name))
+		got, err := os.ReadFile(filepath.Join(docsDir, name))
 		require.NoError(t, err)
-		require.Equal(t, want, string(got), "%s is not what the command says; run this test with -update", name)
+		require.Equal(t, want, string(got), "%s differs from the command's help; run this test with -update", name)
 	}
 }
 
-// Each command says in its help what it does, how it is called and how it exits.
+// Every help text begins with the command and fits a terminal.
 func TestHelpIsComplete(t *testing.T) {
 	t.Parallel()
 	for _, cmd := range commands()[1:] {
@@ -62,7 +62,8 @@ func indexPage() string {
 	for _, cmd := range root.Commands() {
 		fmt.Fprintf(&b, "| [%s](%[1]s.md) | %s |\n", cmd.Name(), cmd.Short)
 	}
-	b.WriteString("\nThe same is said by `policy-frontend help COMMAND`. These pages are written by a test from what the program says.\n")
+	b.WriteString("\n`policy-frontend help COMMAND` prints the same text.\n" +
+		"These pages are generated; to update them, run `go test ./cmd/policy-frontend -run TestHelpPages -update`.\n")
 	return b.String()
 }
 

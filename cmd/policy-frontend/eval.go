@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,22 +13,23 @@ import (
 func newEvalCommand() *cobra.Command {
 	var f requestFlags
 	var built buildFlags
-	format := formatText
+	out := newOutput("the decision", asText(evaluated.text), asJSON(evaluated.json))
 	cmd := &cobra.Command{
 		Use:   "eval [flags] REF",
-		Short: "Decide whether a frontend may run and build something, without a build",
-		Long: `eval decides whether the frontend REF may run, with no network and no build.
+		Short: "Decide whether a frontend may run and what it may build, without a build",
+		Long: `eval decides whether the frontend REF may run. It needs no network and no build.
 
-The answer is the one that a build with the same options, at the same time, gets.
-Three things can't be seen here: what a tag points to, unless --digest says it;
-under which name the policy frontend itself runs, so that a REF that names it is
-judged like any other; and named contexts that would replace it.
+A build with the same options at the same time gets the same answer, with three
+exceptions:
 
-A tag beside a digest is believed, and a message says so; in a build the tag is
-looked up and must point to the digest if the decision depends on it.
+  - eval knows the digest of a tag only from --digest. It takes a tag next to a digest on
+    trust and says so. A build looks up the tag if the decision depends on it.
+  - eval doesn't know the name of the policy frontend's own image. It treats a REF with
+    this name like any other.
+  - eval doesn't check named contexts that override this image.
 
-With --build or --llb, it also says of each thing that the frontend would ask for
-whether the policy's rules on builds let it pass. A file of operations:
+With --build or --llb, eval also checks operations that the frontend would ask for. The
+file of --build lists them:
 
   - image: busybox:1
   - git: {url: "https://git.example/a", ref: main}
@@ -39,24 +38,28 @@ whether the policy's rules on builds let it pass. A file of operations:
   - frontend: docker/dockerfile:1
   - config: {user: app, labels: {a: b}}
 
-and local, ociLayout, blob and container. LLB is what frontends make of a build file;
-what it asks for is answered once for each line of that file.
+Other kinds of operations are local, ociLayout, blob and container. The file of --llb has
+LLB, which a frontend makes from a build file. eval checks each operation in it and names
+the line of the build file that it comes from.
 
-With --format json, the decision is the object that a build leaves in its result's
-metadata under frontend.policy.decision. With operations, it has them under build.
+With --format json, eval prints the object that a build leaves in its result's metadata
+under frontend.policy.decision. The answers to operations are under its key build.
 
-Exit code: 0 allow or warn, 1 if the frontend or an operation is denied, 2 wrong usage
-or an invalid policy, 3 undecidable because the decision needs the digest of an image.`,
+Exit codes:
+  0  allowed, perhaps with warnings
+  1  the frontend or an operation is denied
+  2  wrong usage or an invalid policy
+  3  undecidable, because the decision needs the image's digest`,
 		Example: `  policy-frontend eval --policy policy.yaml docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --overlay team.yaml --format json docker/dockerfile:1.7
   policy-frontend eval --policy policy.yaml --opt build-arg:HTTP_PROXY=http://proxy --input base docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --build operations.yaml docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --llb build.llb --format json docker/dockerfile:1
-  policy-frontend eval --policy policy.yaml --at 2027-03-01T00:00:00Z docker/dockerfile:1
+  policy-frontend eval --policy policy.yaml --at 2027-03-01 docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --opt build-arg:POLICY_FRONTEND_POLICY="$(cat team.yaml)" docker/dockerfile:1`,
-		Args: oneReference,
+		Args: exactly(1, "reference"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkFormat(format, formatText, formatJSON); err != nil {
+			if err := out.check(); err != nil {
 				return err
 			}
 			layers, request, err := f.read(args[0])
@@ -68,50 +71,50 @@ or an invalid policy, 3 undecidable because the decision needs the digest of an 
 				return err
 			}
 			d := policy.Decide(layers, request)
-			answers, err := judge(layers, request.Time, d, list)
-			if err == nil {
-				err = printDecision(cmd.OutOrStdout(), d, answers, built.given(), format)
-			}
+			answers, err := check(layers, request.Time, d, list)
 			if err != nil {
-				return &exitError{exitUsage, fmt.Errorf("printing the decision: %w", err)}
+				return &exitError{exitUsage, err}
 			}
-			return verdictError(worst(d.Verdict, answers))
+			result := evaluated{d, answers, built.given()}
+			if err := out.print(cmd.OutOrStdout(), result); err != nil {
+				return err
+			}
+			return exitWith(verdictCode(worst(d.Verdict, answers)))
 		},
 	}
 	f.add(cmd)
 	built.add(cmd)
-	addFormatFlag(cmd, &format, "how to print the decision", formatText, formatJSON)
+	out.add(cmd)
 	return cmd
 }
 
-// printDecision prints the decision, and what was answered about operations if there were
-// some.
-func printDecision(w io.Writer, d policy.Decision, answers []opcheck.Answer, operations bool, format string) error {
-	switch {
-	case format == formatJSON && operations:
-		return printJSON(w, struct {
-			policy.Decision
-			Build []opcheck.Answer `json:"build"`
-		}{d, answers})
-	case format == formatJSON:
-		return printJSON(w, d)
-	}
-	if _, err := io.WriteString(w, d.Text("")+"\n"); err != nil {
-		return err
-	}
-	return printAnswers(w, answers)
+// evaluated is the result of eval.
+type evaluated struct {
+	decision policy.Decision
+	answers  []opcheck.Answer
+	asked    bool // whether there were operations to check
 }
 
-// printJSON writes v in one line, with characters such as < as they are.
-func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+// json returns the decision. It has the answers only if there were operations.
+func (e evaluated) json() any {
+	if !e.asked {
+		return e.decision
+	}
+	return struct {
+		policy.Decision
+		Build []opcheck.Answer `json:"build"`
+	}{e.decision, e.answers}
 }
 
-// printLine writes a line for a person as [policy.Decision.Text] does, unless it has no text.
+func (e evaluated) text() string {
+	return e.decision.Text("") + "\n" + answersText(e.answers)
+}
+
+// printLine writes a labelled line for a person, unless the text is empty. The format is that
+// of [policy.Decision.Text].
 func printLine(b *strings.Builder, label, text string) {
 	if text != "" {
-		fmt.Fprintf(b, "  %-13s %s\n", label+":", strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n"+strings.Repeat(" ", 16)))
+		indent := "\n" + strings.Repeat(" ", 16)
+		fmt.Fprintf(b, "  %-13s %s\n", label+":", strings.ReplaceAll(strings.TrimSpace(text), "\n", indent))
 	}
 }

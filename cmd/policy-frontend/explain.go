@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 
@@ -15,27 +14,30 @@ import (
 func newExplainCommand() *cobra.Command {
 	var f requestFlags
 	var built buildFlags
-	format := formatText
+	out := newOutput("the steps and the decision", asText(explained.text), asJSON(explained.json))
 	cmd := &cobra.Command{
 		Use:   "explain [flags] REF",
-		Short: "Decide as eval does, and say how it came to that",
-		Long: `explain decides whether the frontend REF may run, as eval does, and prints each step
-on the way there: what the reference means, which alias rewrote it, each rule with
-its file and line and why it did or didn't match, what the policy and the overlay
-each decide, under which conditions the frontend may run, by which dispatcher, and to
-which rules what it builds is held. The decision comes last, and after it what --build
-or --llb ask for, each as eval answers it.
+		Short: "Like eval, but show every step of the decision",
+		Long: `explain decides whether the frontend REF may run, like eval, and prints every step:
 
-With --format json, steps, decision and answers are one object.
+  - the canonical form of the reference, and the alias that rewrites it;
+  - each rule, with its file and line, and why it did or didn't match;
+  - the decisions of the policy and of the overlay;
+  - the conditions under which the frontend may run, and the dispatcher;
+  - the build rules that apply to it.
 
-Exit code: as for eval.`,
+The decision follows, and then the answers to the operations in --build or --llb.
+
+With --format json, explain prints one object with steps, decision and answers.
+
+Exit codes are those of eval.`,
 		Example: `  policy-frontend explain --policy policy.yaml docker/dockerfile:1
   policy-frontend explain --policy policy.yaml --overlay team.yaml docker/dockerfile:1.7
   policy-frontend explain --policy policy.yaml --build operations.yaml docker/dockerfile:1
   policy-frontend explain --policy policy.yaml --format json docker/dockerfile:1`,
-		Args: oneReference,
+		Args: exactly(1, "reference"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkFormat(format, formatText, formatJSON); err != nil {
+			if err := out.check(); err != nil {
 				return err
 			}
 			layers, request, err := f.read(args[0])
@@ -52,39 +54,46 @@ Exit code: as for eval.`,
 					trace.Steps[i].File = filepath.Join(filepath.Dir(f.policy), s.File)
 				}
 			}
-			answers, err := judge(layers, request.Time, trace.Decision, list)
-			if err == nil {
-				err = printTrace(cmd.OutOrStdout(), trace, answers, built.given(), format)
-			}
+			answers, err := check(layers, request.Time, trace.Decision, list)
 			if err != nil {
-				return &exitError{exitUsage, fmt.Errorf("printing the decision: %w", err)}
+				return &exitError{exitUsage, err}
 			}
-			return verdictError(worst(trace.Decision.Verdict, answers))
+			result := explained{trace, answers, built.given()}
+			if err := out.print(cmd.OutOrStdout(), result); err != nil {
+				return err
+			}
+			return exitWith(verdictCode(worst(trace.Decision.Verdict, answers)))
 		},
 	}
 	f.add(cmd)
 	built.add(cmd)
-	addFormatFlag(cmd, &format, "how to print steps and decision", formatText, formatJSON)
+	out.add(cmd)
 	return cmd
 }
 
-func printTrace(w io.Writer, t policy.Trace, answers []opcheck.Answer, operations bool, format string) error {
-	switch {
-	case format == formatJSON && operations:
-		return printJSON(w, struct {
-			policy.Trace
-			Build []opcheck.Answer `json:"build"`
-		}{t, answers})
-	case format == formatJSON:
-		return printJSON(w, t)
-	}
-	if _, err := io.WriteString(w, stepsText(t.Steps)+t.Decision.Text("")+"\n"); err != nil {
-		return err
-	}
-	return printAnswers(w, answers)
+// explained is the result of explain.
+type explained struct {
+	trace   policy.Trace
+	answers []opcheck.Answer
+	asked   bool // whether there were operations to check
 }
 
-// stepsText writes the steps for a person, one line each, those of each layer under
+// json returns the trace. It has the answers only if there were operations.
+func (e explained) json() any {
+	if !e.asked {
+		return e.trace
+	}
+	return struct {
+		policy.Trace
+		Build []opcheck.Answer `json:"build"`
+	}{e.trace, e.answers}
+}
+
+func (e explained) text() string {
+	return stepsText(e.trace.Steps) + e.trace.Decision.Text("") + "\n" + answersText(e.answers)
+}
+
+// stepsText writes the steps for a person, one on each line. The steps of a layer are below
 // its name.
 func stepsText(steps []policy.Step) string {
 	lines := make([][3]string, len(steps))
@@ -113,7 +122,7 @@ func stepsText(steps []policy.Step) string {
 	return b.String()
 }
 
-// outcomeText is what came of a step in a word.
+// outcomeText returns the result of a step in one word.
 func outcomeText(s policy.Step) string {
 	if s.Verdict != "" {
 		return string(s.Verdict)
@@ -121,7 +130,7 @@ func outcomeText(s policy.Step) string {
 	return string(s.Result)
 }
 
-// detailText says which rule or alias a step was about, and why it came out so.
+// detailText returns the position and rule of a step, and the reason for its result.
 func detailText(s policy.Step) string {
 	var at string
 	if s.File != "" && s.Line > 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/policy-frontend/policy-frontend/internal/export"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // exportFlags are the flags of export.
@@ -21,54 +22,58 @@ func newExportCommand() *cobra.Command {
 	var f exportFlags
 	cmd := &cobra.Command{
 		Use:   "export --format FORMAT [flags] POLICY",
-		Short: "Write a policy for clients and daemons that enforce by themselves",
-		Long: `export writes what it can of a policy in the language of another program:
+		Short: "Convert a policy to formats that BuildKit clients and daemons enforce themselves",
+		Long: `export writes as much of a policy as another program can enforce itself:
 
   source-policy  BuildKit's source policy, for buildctl build --source-policy-file
                  and buildx's EXPERIMENTAL_BUILDKIT_SOURCE_POLICY
   buildkitd      a part of buildkitd.toml: the repositories that may be frontends
   rego           a policy for buildx build --policy
 
-No format holds all of a policy. What is lost is said on stderr, one line for each
-thing, with what it does: "refuses more" or "allows more" than the policy, or
-"differs". With --strict nothing allows more: what can't be held is left out.
+No format can express a whole policy. export reports every difference on stderr, one on
+each line, and its effect: "refuses more" or "allows more" than the policy, or "differs".
+With --strict, it omits every rule that the format can't fully express, so the output
+never allows more than the policy.
 
-Rego policies can't tell a frontend from a base image and judge every image alike;
---image names those that a build may use besides frontends.
+A Rego policy can't tell frontends from base images, so it checks both. List the base
+images that a build may use with --image.
 
-Exit code: 0 written, 2 wrong usage, an invalid policy or a file that can't be written.`,
+Exit codes:
+  0  written
+  2  wrong usage, an invalid policy, or a file that can't be written`,
 		Example: `  policy-frontend export --format source-policy --output source-policy.json policy.yaml
   policy-frontend export --format buildkitd --strict policy.yaml
   policy-frontend export --format rego --image 'library/*' --output policy.rego policy.yaml`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return fmt.Errorf("give exactly one policy file, not %d", len(args))
-			}
-			return nil
-		},
+		Args:              exactly(1, "policy file"),
 		ValidArgsFunction: yamlFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	addFormatFlag(cmd, &f.format, "what to write", string(export.SourcePolicy), string(export.Buildkitd), string(export.Rego))
+	addFormatFlag(cmd, &f.format, "what to write", exportFormats())
 	cmd.Flags().StringVar(&f.output, "output", "", "the `FILE` to write instead of stdout")
-	cmd.Flags().StringVar(&f.at, "at", "", "the `TIME` that decides what has expired, as in 2027-01-31T12:00:00Z; now if left out")
-	_ = cmd.RegisterFlagCompletionFunc("at", cobra.NoFileCompletions) // It fails only for a flag that isn't there.
-	cmd.Flags().BoolVar(&f.strict, "strict", false, "leave out what the format can't hold fully, so that nothing allows more")
-	cmd.Flags().StringArrayVar(&f.images, "image", nil, "a `PATTERN`, as in match, of images that a build may use besides frontends; rego only, may be repeated")
+	addAtFlag(cmd, &f.at)
+	cmd.Flags().BoolVar(&f.strict, "strict", false,
+		"omit what the format can't fully express, so the output never allows more than the policy")
+	cmd.Flags().StringArrayVar(&f.images, "image", nil,
+		"a `PATTERN`, as in match, for base images that a build may use; rego only; repeatable")
 	return cmd
+}
+
+func exportFormats() []string {
+	return []string{string(export.SourcePolicy), string(export.Buildkitd), string(export.Rego)}
 }
 
 func (f *exportFlags) run(file string, stdout, stderr io.Writer) error {
 	if f.format == "" {
-		return fmt.Errorf("--format is missing; give %s, %s or %s", export.SourcePolicy, export.Buildkitd, export.Rego)
+		return fmt.Errorf("--format is missing; give %s", safetext.Or(exportFormats()))
 	}
-	if err := checkFormat(f.format, string(export.SourcePolicy), string(export.Buildkitd), string(export.Rego)); err != nil {
+	if err := checkFormat(f.format, exportFormats()); err != nil {
 		return err
 	}
 	if len(f.images) > 0 && f.format != string(export.Rego) {
-		return fmt.Errorf("--image is for --format %s; %s doesn't restrict base images", export.Rego, f.format)
+		return fmt.Errorf("--image is only for --format %s; %s doesn't restrict base images", export.Rego,
+			f.format)
 	}
 	at, err := parseAt(f.at)
 	if err != nil {
@@ -78,7 +83,8 @@ func (f *exportFlags) run(file string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	out, err := export.Export(p.Policy, export.Format(f.format), export.Options{Time: at, Strict: f.strict, Images: f.images})
+	options := export.Options{Time: at, Strict: f.strict, Images: f.images}
+	out, err := export.Export(p.Policy, export.Format(f.format), options)
 	if err != nil {
 		return &exitError{exitUsage, fmt.Errorf("%s: %w", file, err)}
 	}
@@ -96,7 +102,7 @@ func (f *exportFlags) run(file string, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// noteText is one line about a difference between a policy and its export.
+// noteText returns one line about a difference between a policy and its export.
 func noteText(file string, p document, n export.Note) string {
 	at := file
 	if n.Line > 0 {

@@ -119,7 +119,7 @@ func TestExportUsageErrors(t *testing.T) {
 		"a format that is none":  {[]string{"--format", "toml", file}, `--format must be source-policy, buildkitd or rego, not "toml"`},
 		"no policy":              {[]string{"--format", "rego"}, "give exactly one policy file, not 0"},
 		"a broken policy":        {[]string{"--format", "rego", broken}, broken + ":1:10: version 2 is not known"},
-		"images for buildkitd":   {[]string{"--format", "buildkitd", "--image", "x", file}, "--image is for --format rego"},
+		"images for buildkitd":   {[]string{"--format", "buildkitd", "--image", "x", file}, "--image is only for --format rego"},
 		"images that are none":   {[]string{"--format", "rego", "--image", "a:1", file}, "a pattern is for names only"},
 		"a time that is none":    {[]string{"--format", "rego", "--at", "today", file}, `--at: "today" is not a time`},
 		"a folder that is none":  {[]string{"--format", "rego", "--output", file + "/x", file}, "writing the export: "},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,33 +15,51 @@ import (
 
 func newLintCommand() *cobra.Command {
 	var at string
-	format := formatText
+	out := newOutput("the findings",
+		asText(lintReport.text),
+		asJSON(lintReport.json),
+		format[lintReport]{formatSARIF, func(w io.Writer, r lintReport) error {
+			return printJSON(w, sarif(r.findings))
+		}},
+		format[lintReport]{formatGitHub, func(w io.Writer, r lintReport) error {
+			_, err := io.WriteString(w, github(r.findings))
+			return err
+		}},
+	)
 	cmd := &cobra.Command{
 		Use:   "lint [flags] FILE...",
-		Short: "Warn of what is valid in a policy but probably not meant",
-		Long: `lint reads policies and overlays, and prints one line for each finding:
-file, line and column, what happens and what to write instead, and a stable code.
-docs/lint.md has a section for each code. The files that a policy includes are looked
-at with it.
+		Short: "Warn about parts of a policy that are valid but probably unintended",
+		Long: `lint reads policies and overlays, and the files that they include. It prints one line
+for each finding: the file, line and column, what happens, what to write instead, and a
+stable code. docs/lint.md has a section for each code.
 
-It finds, among others, rules that can never match or decide, patterns that take more
-names than it seems, tags that say nothing of what they point to, aliases that lead
-nowhere, and rules on builds that the way in which a frontend runs makes useless. What
-it reports is so; it misses some, such as ranges of versions that hold other ranges.
+Among other things, lint finds
 
-With --format sarif, code scanning shows the findings at their lines; with --format
-github, so does a workflow of GitHub Actions. There, and as JSON, what makes a file no
-policy is a finding with the code invalid.
+  - rules that can never match or decide,
+  - patterns that match more names than they seem to,
+  - tags that can point to any image,
+  - aliases that lead to a name that the policy refuses,
+  - build rules that have no effect under the rule's dispatch.
 
-Exit code: 0 nothing found, 1 findings, 2 a file that can't be read or is no policy.`,
+lint reports no false positives. It misses some problems, such as version ranges that
+contain other ranges.
+
+With --format sarif, code scanning shows the findings at their lines. With --format
+github, a GitHub Actions workflow does. In these formats and in JSON, an error that makes
+a file unusable as a policy is a finding with the code "invalid".
+
+Exit codes:
+  0  no findings
+  1  there are findings
+  2  a file can't be read or isn't a valid policy`,
 		Example: `  policy-frontend lint policy.yaml
   policy-frontend lint policy.yaml teams/*.yaml
-  policy-frontend lint --at 2027-03-01T00:00:00Z policy.yaml
+  policy-frontend lint --at 2027-03-01 policy.yaml
   policy-frontend lint --format sarif policy.yaml > lint.sarif`,
 		Args:              someFiles,
 		ValidArgsFunction: yamlFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkFormat(format, formatText, formatJSON, formatSARIF, formatGitHub); err != nil {
+			if err := out.check(); err != nil {
 				return err
 			}
 			now, err := parseAt(at)
@@ -51,22 +70,23 @@ Exit code: 0 nothing found, 1 findings, 2 a file that can't be read or is no pol
 			for _, file := range args {
 				r.file(file, now)
 			}
-			if err := r.print(cmd.OutOrStdout(), cmd.ErrOrStderr(), format); err != nil {
-				return &exitError{exitUsage, fmt.Errorf("printing the findings: %w", err)}
+			if out.chosen == formatText {
+				for _, err := range r.invalid {
+					fmt.Fprintln(cmd.ErrOrStderr(), err)
+				}
 			}
-			if r.code != exitOK {
-				return &exitError{code: r.code}
+			if err := out.print(cmd.OutOrStdout(), r); err != nil {
+				return err
 			}
-			return nil
+			return exitWith(r.code)
 		},
 	}
 	addAtFlag(cmd, &at)
-	addFormatFlag(cmd, &format, "how to print the findings", formatText, formatJSON, formatSARIF, formatGitHub)
+	out.add(cmd)
 	return cmd
 }
 
-// finding is a finding as it is printed, with a file name that can be opened from
-// here.
+// finding is a finding in the output. Its file name is relative to the working directory.
 type finding struct {
 	Code    lint.Code  `json:"code"`
 	Level   lint.Level `json:"level"`
@@ -77,11 +97,11 @@ type finding struct {
 	Message string     `json:"message"`
 }
 
-// lintReport is what lint has found in all files so far.
+// lintReport is the result of lint for all files so far.
 type lintReport struct {
 	findings []finding
-	broken   []error // why files are no policies
-	code     int     // to exit with
+	invalid  []error // why files aren't valid policies
+	code     int     // the exit code
 }
 
 // file adds the findings of one file.
@@ -89,62 +109,55 @@ func (r *lintReport) file(file string, at time.Time) {
 	d, err := loadPolicy(file)
 	if err != nil {
 		r.code = exitUsage
-		r.broken = append(r.broken, err)
-		r.invalid(file, err)
+		r.invalid = append(r.invalid, err)
+		r.addInvalid(file, err)
 		return
 	}
-	for _, f := range lint.Check(d.name, d.Policy, lint.Options{Time: at}) {
+	options := lint.Options{Time: at}
+	for _, f := range lint.Check(d.name, d.Policy, options) {
 		r.code = max(r.code, exitFindings)
-		r.findings = append(r.findings, finding{f.Code, f.Code.Level(), f.Rule, d.path(f.File), f.Line, f.Column, f.Message})
+		r.findings = append(r.findings, finding{f.Code, f.Code.Level(), f.Rule, d.path(f.File), f.Line,
+			f.Column, f.Message})
 	}
 }
 
-// invalid adds what makes a file no policy.
-func (r *lintReport) invalid(file string, err error) {
+// addInvalid adds findings for the errors in a file that isn't a valid policy.
+func (r *lintReport) addInvalid(file string, err error) {
 	level := lint.Invalid.Level()
 	var broken *policy.ParseError
 	if !errors.As(err, &broken) {
-		r.findings = append(r.findings, finding{Code: lint.Invalid, Level: level, File: file, Message: err.Error()})
+		r.findings = append(r.findings, finding{Code: lint.Invalid, Level: level, File: file,
+			Message: err.Error()})
 		return
 	}
 	for _, p := range broken.Problems {
-		r.findings = append(r.findings, finding{lint.Invalid, level, "", p.File, p.Line, p.Column, p.Message})
+		r.findings = append(r.findings, finding{lint.Invalid, level, "", p.File, p.Line, p.Column,
+			p.Message})
 	}
 	if broken.Omitted > 0 {
-		r.findings = append(r.findings, finding{Code: lint.Invalid, Level: level, File: file, Message: fmt.Sprintf("and %d more", broken.Omitted)})
+		more := fmt.Sprintf("and %d more", broken.Omitted)
+		r.findings = append(r.findings, finding{Code: lint.Invalid, Level: level, File: file,
+			Message: more})
 	}
 }
 
-func (r *lintReport) print(stdout, stderr io.Writer, format string) error {
-	switch format {
-	case formatJSON:
-		findings := r.findings
-		if findings == nil {
-			findings = []finding{}
-		}
-		return printJSON(stdout, map[string][]finding{"findings": findings})
-	case formatSARIF:
-		return printJSON(stdout, sarif(r.findings))
-	case formatGitHub:
-		for _, f := range r.findings {
-			if _, err := fmt.Fprintln(stdout, githubLine(f)); err != nil {
-				return err
-			}
-		}
-		return nil
+func (r lintReport) json() any {
+	findings := r.findings
+	if findings == nil {
+		findings = []finding{}
 	}
-	for _, err := range r.broken {
-		fmt.Fprintln(stderr, err)
-	}
+	return map[string][]finding{"findings": findings}
+}
+
+// text returns the findings for a person, without the errors of invalid files.
+func (r lintReport) text() string {
+	var b strings.Builder
 	for _, f := range r.findings {
-		if f.Code == lint.Invalid {
-			continue
-		}
-		if _, err := fmt.Fprintln(stdout, textLine(f)); err != nil {
-			return err
+		if f.Code != lint.Invalid {
+			b.WriteString(textLine(f) + "\n")
 		}
 	}
-	return nil
+	return b.String()
 }
 
 func textLine(f finding) string {

@@ -122,8 +122,8 @@ func TestHelpCommand(t *testing.T) {
 	t.Parallel()
 	code, stdout, _ := run("help", "diff")
 	require.Equal(t, exitOK, code)
-	require.Contains(t, stdout, "diff compares two policies by what they answer")
-	require.Contains(t, stdout, "Exit code:")
+	require.Contains(t, stdout, "diff compares the answers of two policies")
+	require.Contains(t, stdout, "Exit codes:")
 }
 
 func TestWhatCannotBePrintedIsAnError(t *testing.T) {

@@ -14,7 +14,16 @@ const (
 	lintURL    = projectURL + "/blob/main/docs/lint.md"
 )
 
-// githubLine writes a finding as a workflow command of GitHub Actions
+// github writes the findings as GitHub Actions workflow commands.
+func github(findings []finding) string {
+	var b strings.Builder
+	for _, f := range findings {
+		b.WriteString(githubLine(f) + "\n")
+	}
+	return b.String()
+}
+
+// githubLine writes a finding as a GitHub Actions workflow command
 // (docs.github.com, "Workflow commands for GitHub Actions").
 func githubLine(f finding) string {
 	level := string(f.Level)
@@ -31,7 +40,8 @@ func githubLine(f finding) string {
 	}
 	value := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
-	return fmt.Sprintf("::%s file=%s%s,title=%s::%s", level, property.Replace(filepath.ToSlash(f.File)), at, f.Code, value.Replace(message))
+	file := property.Replace(filepath.ToSlash(f.File))
+	return fmt.Sprintf("::%s file=%s%s,title=%s::%s", level, file, at, f.Code, value.Replace(message))
 }
 
 // The parts of SARIF 2.1.0 that findings need (OASIS sarif-v2.1.0).
@@ -89,9 +99,11 @@ type (
 
 // sarif writes findings as a SARIF log.
 func sarif(findings []finding) sarifLog {
-	driver := sarifDriver{Name: "policy-frontend", Version: programVersion(), InformationURI: projectURL}
+	driver := sarifDriver{Name: "policy-frontend", Version: programVersion(),
+		InformationURI: projectURL}
 	for _, c := range lint.Codes() {
-		driver.Rules = append(driver.Rules, sarifRule{string(c), lintURL + "#" + string(c), sarifConfig{c.Level()}})
+		driver.Rules = append(driver.Rules, sarifRule{string(c), lintURL + "#" + string(c),
+			sarifConfig{c.Level()}})
 	}
 	results := []sarifResult{}
 	for _, f := range findings {
@@ -103,7 +115,8 @@ func sarif(findings []finding) sarifLog {
 		if f.Rule != "" {
 			message = fmt.Sprintf("rule %q: %s", f.Rule, f.Message)
 		}
-		results = append(results, sarifResult{string(f.Code), f.Level, sarifMessage{message}, []sarifLocation{{at}}})
+		results = append(results, sarifResult{string(f.Code), f.Level, sarifMessage{message},
+			[]sarifLocation{{at}}})
 	}
 	return sarifLog{
 		Schema:  "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
@@ -112,7 +125,7 @@ func sarif(findings []finding) sarifLog {
 	}
 }
 
-// fileURI returns a file name as a URI, relative if the name is.
+// fileURI returns a file name as a URI, which is relative if the name is.
 func fileURI(file string) string {
 	u := url.URL{Path: filepath.ToSlash(file)}
 	if filepath.IsAbs(file) {

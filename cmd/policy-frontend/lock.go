@@ -27,20 +27,22 @@ func newLockCommand() *cobra.Command {
 	var f lockFlags
 	cmd := &cobra.Command{
 		Use:   "lock [flags] FILE...",
-		Short: "Pin the tags that policies allow to the digests they have now",
-		Long: `lock looks up in the registry what digests the tags have that a policy allows, and
-writes them into its aliases as pins: for pins that are there, and for tags that are
-written out in an allow rule for one repository. Everything else of the file stays as
-it is. Included files are part of the policy and are written to as well.
+		Short: "Pin the tags that policies allow to their current digests",
+		Long: `lock asks the registry for the digest of each tag that a policy allows, and writes it into
+the policy's aliases as a pin. It updates existing pins. It adds pins for literal tags in
+allow rules for a single repository. Everything else in a file stays as it is. Pins can
+also go to included files, which are part of the policy.
 
-The registry is asked with the credentials of the docker configuration, over TLS.
-Nothing is written if a tag of any of the policies can't be looked up.
+lock uses the credentials of the Docker configuration, and TLS. If a tag of any of the
+policies can't be looked up, it writes nothing.
 
-With --check nothing is written; each pin that is missing or has moved is printed.
+With --check, lock writes nothing. It prints each pin that is missing or has moved.
 
-Exit code: 0 written, or with --check nothing to write; 1 with --check, if there is;
-2 wrong usage, an invalid policy, a tag that can't be looked up or a file that can't
-be written.`,
+Exit codes:
+  0  everything is written; with --check, there is nothing to write
+  1  with --check, a pin is missing or has moved
+  2  wrong usage, an invalid policy, a tag that can't be looked up, or a file that can't
+     be written`,
 		Example: `  policy-frontend lock policy.yaml
   policy-frontend lock --check policy.yaml
   policy-frontend lock --insecure-registry registry.test:5000 policy.yaml`,
@@ -50,13 +52,14 @@ be written.`,
 			return f.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().BoolVar(&f.check, "check", false, "change nothing, and say what lock would change")
-	cmd.Flags().StringArrayVar(&f.insecure, "insecure-registry", nil, "a `HOST`, with its port, that may answer over plain HTTP; may be repeated")
-	_ = cmd.RegisterFlagCompletionFunc("insecure-registry", cobra.NoFileCompletions) // It fails only for a flag that isn't there.
+	cmd.Flags().BoolVar(&f.check, "check", false, "change nothing, and print what lock would change")
+	cmd.Flags().StringArrayVar(&f.insecure, "insecure-registry", nil,
+		"a `HOST`, with its port, that may use plain HTTP; repeatable")
+	noCompletions(cmd, "insecure-registry")
 	return cmd
 }
 
-// lockable is a policy, what to pin in it, and what its files will be.
+// lockable is a policy with its pins and the new contents of its files.
 type lockable struct {
 	document
 	pins    []lock.Pin
@@ -95,14 +98,13 @@ func (f *lockFlags) run(ctx context.Context, files []string, stdout, stderr io.W
 			}
 		}
 	}
-	if code != exitOK {
-		return &exitError{code: code}
-	}
-	return nil
+	return exitWith(code)
 }
 
-// read returns a policy with its pins looked up.
-func (f *lockFlags) read(ctx context.Context, file string, registry *lock.Registry, stderr io.Writer) (lockable, error) {
+// read returns a policy with its pins, whose digests it looks up.
+func (f *lockFlags) read(
+	ctx context.Context, file string, registry *lock.Registry, stderr io.Writer,
+) (lockable, error) {
 	d, err := loadPolicy(file)
 	if err != nil {
 		return lockable{}, err
@@ -113,7 +115,8 @@ func (f *lockFlags) read(ctx context.Context, file string, registry *lock.Regist
 		return l, fmt.Errorf("%s: %w", file, err)
 	}
 	for _, s := range skipped {
-		fmt.Fprintf(stderr, "%s:%d: rule %q is not pinned: %s\n", d.path(s.File), s.Line, s.Rule, s.Reason)
+		fmt.Fprintf(stderr, "%s:%d: rule %q is not pinned: %s\n", d.path(s.File), s.Line, s.Rule,
+			s.Reason)
 	}
 	if err := lock.Resolve(ctx, pins, registry.Resolve); err != nil {
 		return l, fmt.Errorf("%s can't be locked:\n%w", file, err)
@@ -126,7 +129,7 @@ func (f *lockFlags) read(ctx context.Context, file string, registry *lock.Regist
 	return l, err
 }
 
-// edit returns the contents of the policy's files that change.
+// edit returns the new contents of those of the policy's files that change.
 func (l lockable) edit() (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for _, p := range l.pins {
@@ -139,20 +142,21 @@ func (l lockable) edit() (map[string][]byte, error) {
 			return nil, err
 		}
 		if out[name], err = lock.Edit(name, data, l.pins, name == l.name); err != nil {
-			return nil, fmt.Errorf("in %s: %w", filepath.Clean(l.folder), err)
+			return nil, fmt.Errorf("in %s: %w", filepath.Clean(l.dir), err)
 		}
 	}
 	return out, nil
 }
 
-// shared fails if two policies would change the same file, since each knows only of
-// its own pins.
+// shared returns an error if two policies would change the same file. Each knows only its own
+// pins, so the second would overwrite those of the first.
 func shared(policies []lockable) error {
 	seen := map[string]bool{}
 	for _, l := range policies {
 		for name := range l.changed {
 			if seen[l.path(name)] {
-				return fmt.Errorf("%s belongs to more than one of the policies; lock them one after the other", l.path(name))
+				return fmt.Errorf("more than one of the policies includes %s; lock them one after the other",
+					l.path(name))
 			}
 			seen[l.path(name)] = true
 		}
@@ -160,7 +164,7 @@ func shared(policies []lockable) error {
 	return nil
 }
 
-// fileOf returns the name of the file in which the pin belongs.
+// fileOf returns the name of the file to which the pin belongs.
 func (l lockable) fileOf(p lock.Pin) string {
 	switch {
 	case p.Alias != nil:
@@ -171,7 +175,7 @@ func (l lockable) fileOf(p lock.Pin) string {
 	return l.name
 }
 
-// pinText is one line about a pin that is missing or has moved.
+// pinText returns one line about a pin that is missing or has moved.
 func (l lockable) pinText(p lock.Pin) string {
 	at := l.path(l.fileOf(p))
 	if p.Alias != nil {

@@ -8,17 +8,19 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newLockCommand says why the program in the image can't lock: the registry
-// client would be a twentieth of the image, which has no CA certificates to reach
-// a registry with, nor the user's credentials.
+// newLockCommand returns a command that says why the image's program has no lock. The registry
+// client would add a twentieth to the image's size. And the image has no CA certificates for
+// connecting to a registry, and no credentials.
 func newLockCommand() *cobra.Command {
+	const install = "go install github.com/policy-frontend/policy-frontend/cmd/policy-frontend@latest"
 	return &cobra.Command{
 		Use:                "lock",
 		Short:              "Pin the tags that policies allow (not in the image)",
-		Example:            "  go install github.com/policy-frontend/policy-frontend/cmd/policy-frontend@latest",
+		Example:            "  " + install,
 		DisableFlagParsing: true,
 		RunE: func(*cobra.Command, []string) error {
-			return &exitError{exitUsage, errors.New("lock is not in the image, which has no CA certificates and no registry credentials; install the program with: go install github.com/policy-frontend/policy-frontend/cmd/policy-frontend@latest")}
+			return &exitError{exitUsage, errors.New("the image doesn't include lock, because it has no CA " +
+				"certificates and no registry credentials; install the complete program with: " + install)}
 		},
 	}
 }

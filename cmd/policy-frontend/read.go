@@ -9,21 +9,21 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// document is a policy as it was read from a file.
+// document is a policy that was read from a file.
 type document struct {
 	*policy.Policy
-	folder string // of the file
-	name   string // of the file in its folder, as the policy calls it
+	dir  string // of the file
+	name string // of the file in dir, which the policy uses in positions
 }
 
-// path returns where a file of the policy is, as it can be opened from here.
-func (d document) path(name string) string { return filepath.Join(d.folder, name) }
+// path returns the path of one of the policy's files, relative to the working directory.
+func (d document) path(name string) string { return filepath.Join(d.dir, name) }
 
-// loadPolicy reads a policy and the files that it includes, none of which can be
-// outside of its folder.
+// loadPolicy reads a policy and the files that it includes. None of these can be outside of
+// the policy's directory.
 func loadPolicy(file string) (document, error) {
-	d := document{folder: filepath.Dir(file), name: filepath.Base(file)}
-	root, err := os.OpenRoot(d.folder)
+	d := document{dir: filepath.Dir(file), name: filepath.Base(file)}
+	root, err := os.OpenRoot(d.dir)
 	if err != nil {
 		return document{}, err
 	}
@@ -33,24 +33,24 @@ func loadPolicy(file string) (document, error) {
 	var path *os.PathError
 	switch {
 	case errors.As(err, &broken):
-		return document{}, inFolder(broken, d.folder)
+		return document{}, inDir(broken, d.dir)
 	case errors.As(err, &path):
 		return document{}, &os.PathError{Op: "open", Path: file, Err: path.Err}
 	}
 	return d, err
 }
 
-// inFolder returns the error with file names that can be opened from here.
-func inFolder(err *policy.ParseError, folder string) error {
+// inDir returns the error with file names that are relative to the working directory.
+func inDir(err *policy.ParseError, dir string) error {
 	out := policy.ParseError{Omitted: err.Omitted}
 	for _, p := range err.Problems {
-		p.File = filepath.Join(folder, p.File)
+		p.File = filepath.Join(dir, p.File)
 		out.Problems = append(out.Problems, p)
 	}
 	return &out
 }
 
-// loadOverlay reads a policy that goes on top of another.
+// loadOverlay reads an overlay.
 func loadOverlay(file string) (*policy.Policy, error) {
 	data, err := readFile(file, policy.MaxOverlaySize)
 	if err != nil {
@@ -59,7 +59,7 @@ func loadOverlay(file string) (*policy.Policy, error) {
 	return policy.ParseOverlay(file, data)
 }
 
-// readFile reads no more than one byte beyond the limit of a file.
+// readFile reads a file up to one byte more than the limit, which parsers refuse.
 func readFile(file string, limit int64) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -15,7 +14,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// requestFlags are the flags that say what is decided, by which policies.
+// requestFlags are the flags for a request and for the policies that decide on it.
 type requestFlags struct {
 	policy, overlay, digest, at string
 	options, inputs             []string
@@ -23,22 +22,26 @@ type requestFlags struct {
 
 func (f *requestFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.policy, "policy", frontend.DefaultPolicyPath, "the policy `FILE`")
-	cmd.Flags().StringVar(&f.overlay, "overlay", "", "a `FILE` with a policy on top, as a client may send one")
-	cmd.Flags().StringArrayVar(&f.options, "opt", nil, "a frontend option `KEY=VALUE` as a client would send it; may be repeated.\n"+
-		optionkeys.Overlay+" is the overlay")
-	cmd.Flags().StringArrayVar(&f.inputs, "input", nil, "the `NAME` of a frontend input as a client would send it; may be repeated")
-	cmd.Flags().StringVar(&f.digest, "digest", "", "the `DIGEST` to which the reference resolves")
+	cmd.Flags().StringVar(&f.overlay, "overlay", "",
+		"an overlay `FILE`, like one that a client may send")
+	cmd.Flags().StringArrayVar(&f.options, "opt", nil,
+		"a frontend option `KEY=VALUE` from the client; repeatable.\n"+
+			optionkeys.Overlay+" is the overlay")
+	cmd.Flags().StringArrayVar(&f.inputs, "input", nil,
+		"the `NAME` of an input from another build; repeatable")
+	cmd.Flags().StringVar(&f.digest, "digest", "", "the `DIGEST` to which the reference's tag points")
 	addAtFlag(cmd, &f.at)
 	completeYAML(cmd, "policy", "overlay")
 }
 
 // addAtFlag adds the flag for the time of a decision.
 func addAtFlag(cmd *cobra.Command, at *string) {
-	cmd.Flags().StringVar(at, "at", "", "the `TIME` to decide for, a day such as 2027-01-31 or 2027-01-31T12:00:00Z (default now)")
-	_ = cmd.RegisterFlagCompletionFunc("at", cobra.NoFileCompletions) // It fails only for a flag that isn't there.
+	cmd.Flags().StringVar(at, "at", "",
+		"the `TIME` of the decision, such as 2027-01-31 or 2027-01-31T12:00:00Z (default now)")
+	noCompletions(cmd, "at")
 }
 
-// parseAt reads the value of --at.
+// parseAt reads the value of --at. Its default is the current time.
 func parseAt(at string) (time.Time, error) {
 	if at == "" {
 		return time.Now(), nil
@@ -50,7 +53,7 @@ func parseAt(at string) (time.Time, error) {
 	return t, nil
 }
 
-// read returns what is to be decided. An error that isn't one of usage is an
+// read returns the policies and the request. An error that isn't one of usage is an
 // *exitError.
 func (f *requestFlags) read(arg string) (policy.Layers, policy.Request, error) {
 	request, err := f.request(arg)
@@ -63,7 +66,8 @@ func (f *requestFlags) read(arg string) (policy.Layers, policy.Request, error) {
 	}
 	sent, ok := opts[optionkeys.Overlay]
 	if ok && f.overlay != "" {
-		return policy.Layers{}, request, fmt.Errorf("--overlay and --opt %s both give an overlay; give one", optionkeys.Overlay)
+		return policy.Layers{}, request, fmt.Errorf("--overlay and --opt %s both give an overlay; give "+
+			"only one", optionkeys.Overlay)
 	}
 	for k := range opts {
 		if optionkeys.IsOwn(k) {
@@ -130,29 +134,13 @@ func (f *requestFlags) layers(sent string, isSent bool) (policy.Layers, error) {
 	return policy.Stack(embedded.Policy, overlay)
 }
 
-// oneReference is for commands that take a reference.
-func oneReference(_ *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return fmt.Errorf("give exactly one reference, not %d", len(args))
-	}
-	return nil
-}
-
-// verdictError returns the exit code of a verdict as an error.
-func verdictError(v policy.Verdict) error {
+// verdictCode returns the exit code for a verdict.
+func verdictCode(v policy.Verdict) int {
 	switch v {
 	case policy.Allow, policy.Warn:
-		return nil
+		return exitOK
 	case policy.Undecidable:
-		return &exitError{code: exitUndecidable}
+		return exitUndecidable
 	}
-	return &exitError{code: exitDeny}
-}
-
-// someFiles is for commands that take files.
-func someFiles(_ *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return errors.New("give at least one policy file")
-	}
-	return nil
+	return exitDeny
 }

@@ -4,24 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/spf13/cobra"
-
-	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
-// Exit codes; scripts rely on them.
+// Exit codes. Scripts rely on them.
 const (
 	exitOK          = 0
-	exitDeny        = 1 // eval, explain: denied
-	exitFindings    = 1 // lint: there are findings; test: cases failed; diff: something widened
-	exitMoved       = 1 // lock --check: pins are missing or have moved
-	exitUsage       = 2 // usage, or a policy that can't be read or used
+	exitDeny        = 1 // eval, explain: the frontend or an operation is denied
+	exitFindings    = 1 // lint: there are findings; test: a case failed; diff: something widened
+	exitMoved       = 1 // lock --check: a pin is missing or has moved
+	exitUsage       = 2 // wrong usage, or a file that can't be read, used or written
 	exitUndecidable = 3 // eval, explain: the decision needs the digest
 )
 
-// exitError ends the program with a code. Without err, everything has been said.
+// exitError ends the program with a code. Without err, there is nothing left to print.
 type exitError struct {
 	code int
 	err  error
@@ -36,8 +33,16 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// execute runs the command line and returns the exit code. Results go to stdout,
-// errors to stderr.
+// exitWith returns the error that ends the program with the code, or nil for [exitOK].
+func exitWith(code int) error {
+	if code == exitOK {
+		return nil
+	}
+	return &exitError{code: code}
+}
+
+// execute runs the command line and returns the exit code. Results go to stdout, errors to
+// stderr.
 func execute(args []string, stdout, stderr io.Writer) int {
 	cmd := newRootCommand(stdout, stderr)
 	cmd.SetArgs(args)
@@ -56,15 +61,17 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	return exitUsage
 }
 
-// newRootCommand returns the command tree. All errors but exitError are errors of usage.
+// newRootCommand returns the command tree. Any error that isn't an *exitError is an error of
+// usage.
 func newRootCommand(stdout, stderr io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy-frontend",
-		Short: "Decide by policy which BuildKit frontend may run",
-		Long: `policy-frontend is a gateway frontend for BuildKit that decides by policy which
-frontend a build may run. BuildKit starts it from its image, without arguments.
+		Short: "Enforce a policy on which BuildKit frontends run and what they build",
+		Long: `policy-frontend is a gateway frontend for BuildKit. It enforces a policy on which
+other frontends a build may run, and on what those frontends may build. BuildKit starts
+it from its image, without arguments.
 
-Started by hand, it tries out, tests, checks and compares policies.`,
+On the command line, it evaluates, tests, checks and compares policies.`,
 		Example: `  policy-frontend eval --policy policy.yaml docker/dockerfile:1
   policy-frontend lint policy.yaml
   policy-frontend help explain`,
@@ -89,37 +96,40 @@ Started by hand, it tries out, tests, checks and compares policies.`,
 	return cmd
 }
 
-const (
-	formatText   = "text"
-	formatJSON   = "json"
-	formatJUnit  = "junit"
-	formatSARIF  = "sarif"
-	formatGitHub = "github"
-)
+// exactly is for commands that take n arguments. noun says what these are.
+func exactly(n int, noun string) cobra.PositionalArgs {
+	words := map[int]string{1: "one", 2: "two"}
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != n {
+			return fmt.Errorf("give exactly %s %s, not %d", words[n], noun, len(args))
+		}
+		return nil
+	}
+}
 
-// checkFormat checks the value of a --format flag.
-func checkFormat(format string, known ...string) error {
-	if !slices.Contains(known, format) {
-		return fmt.Errorf("--format must be %s, not %q", safetext.Or(known), format)
+// someFiles is for commands that take policy files.
+func someFiles(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return errors.New("give at least one policy file")
 	}
 	return nil
 }
 
-// addFormatFlag adds the flag for the format of what is printed.
-func addFormatFlag(cmd *cobra.Command, format *string, what string, known ...string) {
-	cmd.Flags().StringVar(format, "format", *format, what+": "+safetext.Or(known))
-	// It fails only for a flag that isn't there.
-	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(known, cobra.ShellCompDirectiveNoFileComp))
+// noCompletions keeps shells from completing the flag's value with file names.
+func noCompletions(cmd *cobra.Command, flag string) {
+	// It fails only for a flag that doesn't exist.
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
 }
 
-// completeYAML lets a shell complete the values of the flags with YAML files.
+// completeYAML lets a shell complete the flags' values with YAML files.
 func completeYAML(cmd *cobra.Command, flags ...string) {
 	for _, name := range flags {
-		_ = cmd.MarkFlagFilename(name, "yaml", "yml", "json") // It fails only for a flag that isn't there.
+		// It fails only for a flag that doesn't exist.
+		_ = cmd.MarkFlagFilename(name, "yaml", "yml", "json")
 	}
 }
 
-// yamlFiles completes arguments that are files with a policy.
+// yamlFiles completes arguments that are policy files.
 func yamlFiles(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return []string{"yaml", "yml", "json"}, cobra.ShellCompDirectiveFilterFileExt
 }

@@ -11,15 +11,15 @@ import (
 	"syscall"
 	"time"
 
-	// BuildKit's own messages are marshalled by generated code instead of reflection.
+	// With this codec, generated code marshals BuildKit's messages instead of reflection.
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
 )
 
-// serve answers the one build for which BuildKit started this process, over
-// stdin and stdout. Whatever the build ends with has reached the client when serve
-// returns; stderr is the daemon's log.
+// serve serves the one build for which BuildKit started this process, over stdin and stdout.
+// When it returns, the client has the build's result or error. log is stderr, which goes to
+// the daemon's log.
 func serve(log io.Writer) int {
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimit)
@@ -33,13 +33,13 @@ func serve(log io.Writer) int {
 	return 0
 }
 
-// When garbage is collected. The process of a small build ends before there is enough
-// of it to be worth the time: gcPercent is Go's GOGC. With large definitions, what is held
-// is mostly their bytes on their way, of which it is cheap to collect the garbage:
-// memoryLimit, in bytes, is from where on that is done eagerly. It limits nothing: what is
-// needed beyond it is had.
 const (
-	gcPercent   = 400
+	// gcPercent is Go's GOGC. The process of a small build ends before collecting garbage is
+	// worth the time.
+	gcPercent = 400
+	// memoryLimit, in bytes, is Go's GOMEMLIMIT. For a large definition, the heap is mostly
+	// message buffers, which are cheap to collect, so the collector runs eagerly above this
+	// limit. It is a soft limit; the process may exceed it.
 	memoryLimit = 24 << 20
 )
 

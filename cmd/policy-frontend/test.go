@@ -17,62 +17,65 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// suiteSuffix is how the name of a file of cases ends.
+// suiteSuffix is the suffix of files of cases.
 const suiteSuffix = ".test.yaml"
 
 func newTestCommand() *cobra.Command {
 	var only string
-	format := formatText
+	out := newOutput("the results", asText(testReport.text), asJSON(testReport.json),
+		format[testReport]{formatJUnit, func(w io.Writer, r testReport) error { return r.junit(w) }})
 	cmd := &cobra.Command{
 		Use:   "test [flags] [PATH...]",
-		Short: "Test policies by cases that are written down beside them",
-		Long: `test reads files of cases, asks the policy that each names, and reports the cases
-whose answer isn't the expected one, and rules that decided in no case. PATH is such a
-file or a folder, in which all files are read that end in .test.yaml; the current folder
-if left out. Folders that begin with a dot are left out.
+		Short: "Test policies against cases stored next to them",
+		Long: `test reads files of cases and evaluates each case with the policy that its file names. It
+reports cases with an unexpected answer, and rules that decide no case.
+
+PATH is a file of cases, or a directory whose *.test.yaml files are read. The default is
+the current directory. Directories whose names begin with a dot are skipped.
 
 A file of cases:
 
   policy: policy.yaml              # relative to this file
-  overlay: {file: team.yaml}       # or {text: |...}; for all cases that have none
-  at: 2027-01-31                   # or a time as in 2027-01-31T12:00:00Z
+  overlay: {file: team.yaml}       # or {text: |...}; the default for all cases
+  at: 2027-01-31                   # or 2027-01-31T12:00:00Z; the default for all cases
   cases:
     - name: previews are refused
       request: docker/dockerfile:1.7-labs
-      digest: sha256:...           # to which the request resolves, if it matters
-      options: {target: app}       # what the client sends
+      digest: sha256:...           # of the requested image, if rules depend on it
+      options: {target: app}       # from the client
       inputs: [base]
-      at: 2027-03-01               # instead of that above
-      overlay: {none: true}        # instead of that above; or file or text
+      at: 2027-03-01               # overrides the file's
+      overlay: {none: true}        # overrides the file's; or file or text
       expect:
-        verdict: deny              # allow, warn, deny or undecidable; always needed
+        verdict: deny              # required: allow, warn, deny or undecidable
         rule: no-previews
         source: docker/dockerfile:1.7-labs
         reason: a part of it
         messages: [a part of one]
         warnings: [a part of one]
-      build:                       # what the frontend would ask for, see help eval
+      build:                       # operations, see help eval
         - image: mirror.example/a  # without expect, it must be allowed
         - exec: {network: host}
           expect: {verdict: deny, rule: build, reason: a part of it}
         - image: busybox
           expect: {verdict: allow, image: mirror.example/busybox}
 
-Without a time, the time is unknown, so that a case passes on any day: then a rule that
-expires allows nothing, one that warns after a time warns, and one that denies until a
-time denies.
+If a case has no time, its result doesn't depend on the current date. An allow rule with
+expires doesn't match, a rule with warnAfter warns, and a deny rule with expires denies.
 
-With --run, rules that no case hits are not reported.
+With --run, test doesn't report rules that decide no case.
 
-Exit code: 0 all passed, 1 a case failed, 2 something can't be read or used, or there
-is no case to run.`,
+Exit codes:
+  0  all cases passed
+  1  a case failed
+  2  a file can't be read or used, or there is no case to run`,
 		Example: `  policy-frontend test
   policy-frontend test policy.test.yaml
   policy-frontend test --run 'previews|versions' --format json .
   policy-frontend test --format junit > junit.xml`,
 		ValidArgsFunction: yamlFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkFormat(format, formatText, formatJSON, formatJUnit); err != nil {
+			if err := out.check(); err != nil {
 				return err
 			}
 			run, err := regexp.Compile(only)
@@ -82,44 +85,50 @@ is no case to run.`,
 			if len(args) == 0 {
 				args = []string{"."}
 			}
-			return runTests(args, run, only != "", format, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			r, code, err := runTests(args, run, only != "", cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			if err := out.print(cmd.OutOrStdout(), r); err != nil {
+				return err
+			}
+			return exitWith(code)
 		},
 	}
 	cmd.Flags().StringVar(&only, "run", "", "run only cases whose name matches the `REGEXP`")
-	_ = cmd.RegisterFlagCompletionFunc("run", cobra.NoFileCompletions) // It fails only for a flag that isn't there.
-	addFormatFlag(cmd, &format, "how to print the results", formatText, formatJSON, formatJUnit)
+	noCompletions(cmd, "run")
+	out.add(cmd)
 	return cmd
 }
 
-func runTests(paths []string, run *regexp.Regexp, filtered bool, format string, stdout, stderr io.Writer) error {
+// runTests runs the selected cases in the files at the paths. It returns the exit code for the
+// report. filtered reports whether only some cases are selected.
+func runTests(
+	paths []string, selected *regexp.Regexp, filtered bool, stderr io.Writer,
+) (testReport, int, error) {
+	r := testReport{policies: map[string]*tested{}}
 	files, err := suiteFiles(paths)
 	if err != nil {
-		return &exitError{exitUsage, err}
+		return r, exitUsage, &exitError{exitUsage, err}
 	}
-	r := testReport{policies: map[string]*tested{}}
 	code := exitOK
 	for _, file := range files {
-		if err := r.file(file, run); err != nil {
+		if err := r.file(file, selected); err != nil {
 			fmt.Fprintln(stderr, err)
 			code = exitUsage
 		}
 	}
 	if code == exitOK && r.total() == 0 {
-		return &exitError{exitUsage, fmt.Errorf("no case has a name that matches %q", run)}
+		err := fmt.Errorf("no case has a name that matches %q", selected)
+		return r, exitUsage, &exitError{exitUsage, err}
 	}
 	if !filtered && code == exitOK {
-		r.findNotHit()
-	}
-	if err := r.print(stdout, format); err != nil {
-		return &exitError{exitUsage, fmt.Errorf("printing the results: %w", err)}
+		r.findUncovered()
 	}
 	if r.failed() > 0 {
 		code = max(code, exitFindings)
 	}
-	if code != exitOK {
-		return &exitError{code: code}
-	}
-	return nil
+	return r, code, nil
 }
 
 // suiteFiles returns the files of cases at the paths.
@@ -148,19 +157,19 @@ func suiteFiles(paths []string) ([]string, error) {
 	return files, nil
 }
 
-// tested is a policy with the rules that decided in cases.
+// tested is a policy and the names of its rules that decided cases.
 type tested struct {
 	document
 	file string
 	hit  map[string]bool
 }
 
-// testReport is what came of all files of cases so far.
+// testReport is the result of test for all files so far.
 type testReport struct {
-	suites   []suiteReport
-	policies map[string]*tested // by their file
-	order    []string           // of the policies
-	notHit   []ruleReport
+	suites    []suiteReport
+	policies  map[string]*tested // by file
+	order     []string           // of the policies' files
+	uncovered []ruleReport
 }
 
 type suiteReport struct {
@@ -175,7 +184,7 @@ type caseReport struct {
 	Passed   bool            `json:"passed"`
 	Failures []string        `json:"failures,omitempty"`
 	Decision policy.Decision `json:"decision"`
-	// Build are the answers to the case's operations.
+	// Build has the answers to the case's operations.
 	Build []opcheck.Answer `json:"build,omitempty"`
 }
 
@@ -196,7 +205,7 @@ func (r *testReport) file(file string, run *regexp.Regexp) error {
 	if err != nil {
 		return err
 	}
-	results, err := s.Run(suiteFolder{r, filepath.Dir(file)}, run.MatchString)
+	results, err := s.Run(suiteDir{r, filepath.Dir(file)}, run.MatchString)
 	if err != nil {
 		var broken *policy.ParseError
 		var path *os.PathError
@@ -209,20 +218,23 @@ func (r *testReport) file(file string, run *regexp.Regexp) error {
 	report := suiteReport{File: file, Policy: name, Cases: []caseReport{}}
 	for _, res := range results {
 		r.policies[name].hit[res.Rule] = true
-		report.Cases = append(report.Cases, caseReport{res.Case.Name, res.Case.Line, len(res.Failures) == 0, res.Failures, res.Decision, res.Build})
+		passed := len(res.Failures) == 0
+		report.Cases = append(report.Cases, caseReport{
+			res.Case.Name, res.Case.Line, passed, res.Failures, res.Decision, res.Build,
+		})
 	}
 	r.suites = append(r.suites, report)
 	return nil
 }
 
-// suiteFolder reads the files beside a file of cases, each policy once.
-type suiteFolder struct {
+// suiteDir reads the files that a file of cases names, and each policy only once.
+type suiteDir struct {
 	report *testReport
-	folder string
+	dir    string
 }
 
-func (f suiteFolder) Policy(name string) (*policy.Policy, error) {
-	file := filepath.Join(f.folder, name)
+func (f suiteDir) Policy(name string) (*policy.Policy, error) {
+	file := filepath.Join(f.dir, name)
 	t, ok := f.report.policies[file]
 	if !ok {
 		d, err := loadPolicy(file)
@@ -236,15 +248,16 @@ func (f suiteFolder) Policy(name string) (*policy.Policy, error) {
 	return t.Policy, nil
 }
 
-func (f suiteFolder) Overlay(name string) (*policy.Policy, error) {
-	return loadOverlay(filepath.Join(f.folder, name))
+func (f suiteDir) Overlay(name string) (*policy.Policy, error) {
+	return loadOverlay(filepath.Join(f.dir, name))
 }
 
-func (r *testReport) findNotHit() {
+// findUncovered adds the rules that decided no case.
+func (r *testReport) findUncovered() {
 	for _, file := range r.order {
 		t := r.policies[file]
-		for _, rule := range policytest.NotHit(t.Policy, t.hit) {
-			r.notHit = append(r.notHit, ruleReport{file, rule.Name, t.path(rule.File()), rule.Line()})
+		for _, rule := range policytest.Uncovered(t.Policy, t.hit) {
+			r.uncovered = append(r.uncovered, ruleReport{file, rule.Name, t.path(rule.File()), rule.Line()})
 		}
 	}
 }

@@ -47,14 +47,14 @@ func TestTestText(t *testing.T) {
     the verdict is deny, and should be allow
     the rule is "default", and should be "dockerfile"
     the reason is: rule "dockerfile" would allow it, but only with the tag 1.*, not 2
-DIR/policy.yaml:11: rule "pinned": decides in no case
+DIR/policy.yaml:11: rule "pinned": decides no case
 3 passed, 1 failed
 `, strings.ReplaceAll(stdout, dir, "DIR"))
 
 	code, stdout, stderr = run("test", filepath.Join(dir, "pass.test.yaml"))
 	require.Equal(t, exitOK, code, "rules that no case hits are told, and fail nothing")
 	require.Empty(t, stderr)
-	require.Equal(t, "DIR/policy.yaml:11: rule \"pinned\": decides in no case\n2 passed, 0 failed\n", strings.ReplaceAll(stdout, dir, "DIR"))
+	require.Equal(t, "DIR/policy.yaml:11: rule \"pinned\": decides no case\n2 passed, 0 failed\n", strings.ReplaceAll(stdout, dir, "DIR"))
 
 	code, stdout, _ = run("test", "--run", "^tag", dir)
 	require.Equal(t, exitOK, code)
@@ -107,7 +107,7 @@ func TestTestJUnit(t *testing.T) {
       <failure message="the verdict is deny, and should be allow">the verdict is deny, and should be allow&#xA;the rule is &#34;default&#34;, and should be &#34;dockerfile&#34;&#xA;the reason is: rule &#34;dockerfile&#34; would allow it, but only with the tag 1.*, not 2</failure>
     </testcase>
     <testcase name="tagged" classname="DIR/a.test.yaml" file="DIR/a.test.yaml" line="4"></testcase>
-    <system-out>DIR/policy.yaml:11: rule &#34;pinned&#34;: decides in no case&#xA;</system-out>
+    <system-out>DIR/policy.yaml:11: rule &#34;pinned&#34;: decides no case&#xA;</system-out>
   </testsuite>
 </testsuites>
 `, strings.ReplaceAll(stdout, dir, "DIR"))

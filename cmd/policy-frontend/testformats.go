@@ -7,28 +7,21 @@ import (
 	"strings"
 )
 
-func (r *testReport) print(w io.Writer, format string) error {
-	switch format {
-	case formatJSON:
-		suites, notHit := r.suites, r.notHit
-		if suites == nil {
-			suites = []suiteReport{}
-		}
-		if notHit == nil {
-			notHit = []ruleReport{}
-		}
-		return printJSON(w, struct {
-			Suites []suiteReport `json:"suites"`
-			NotHit []ruleReport  `json:"notHit"`
-		}{suites, notHit})
-	case formatJUnit:
-		return r.junit(w)
+func (r testReport) json() any {
+	suites, uncovered := r.suites, r.uncovered
+	if suites == nil {
+		suites = []suiteReport{}
 	}
-	_, err := io.WriteString(w, r.text())
-	return err
+	if uncovered == nil {
+		uncovered = []ruleReport{}
+	}
+	return struct {
+		Suites []suiteReport `json:"suites"`
+		NotHit []ruleReport  `json:"notHit"`
+	}{suites, uncovered}
 }
 
-func (r *testReport) text() string {
+func (r testReport) text() string {
 	var b strings.Builder
 	for _, s := range r.suites {
 		for _, c := range s.Cases {
@@ -41,14 +34,14 @@ func (r *testReport) text() string {
 			}
 		}
 	}
-	for _, n := range r.notHit {
-		fmt.Fprintf(&b, "%s:%d: rule %q: decides in no case\n", n.File, n.Line, n.Rule)
+	for _, n := range r.uncovered {
+		fmt.Fprintf(&b, "%s:%d: rule %q: decides no case\n", n.File, n.Line, n.Rule)
 	}
 	fmt.Fprintf(&b, "%d passed, %d failed\n", r.total()-r.failed(), r.failed())
 	return b.String()
 }
 
-// The parts of JUnit's XML that readers of it agree on.
+// The parts of JUnit's XML that all its readers understand.
 type (
 	junitSuites struct {
 		XMLName xml.Name     `xml:"testsuites"`
@@ -74,9 +67,9 @@ type (
 	}
 )
 
-// junit writes the results as JUnit's XML; rules that no case hits are among the
-// output of the first file of cases of their policy.
-func (r *testReport) junit(w io.Writer) error {
+// junit writes the results as JUnit's XML. The rules that decide no case are in the output of
+// the first file of cases for their policy.
+func (r testReport) junit(w io.Writer) error {
 	out := junitSuites{Suites: []junitSuite{}}
 	told := map[string]bool{}
 	for _, s := range r.suites {
@@ -91,9 +84,9 @@ func (r *testReport) junit(w io.Writer) error {
 		}
 		if !told[s.Policy] {
 			told[s.Policy] = true
-			for _, n := range r.notHit {
+			for _, n := range r.uncovered {
 				if n.Policy == s.Policy {
-					js.Output += fmt.Sprintf("%s:%d: rule %q: decides in no case\n", n.File, n.Line, n.Rule)
+					js.Output += fmt.Sprintf("%s:%d: rule %q: decides no case\n", n.File, n.Line, n.Rule)
 				}
 			}
 		}

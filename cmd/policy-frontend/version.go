@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -12,10 +10,10 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// version is stamped by the linker with -X main.version=….
+// version is set by the linker with -X main.version=….
 var version string
 
-// versionInfo is what version prints as JSON.
+// versionInfo is the JSON output of version.
 type versionInfo struct {
 	Version  string `json:"version"`
 	Language int    `json:"language"` // of policies
@@ -24,44 +22,38 @@ type versionInfo struct {
 }
 
 func newVersionCommand() *cobra.Command {
-	format := formatText
+	out := newOutput("the version",
+		asText(func(v versionInfo) string {
+			return fmt.Sprintf("policy-frontend %s (policy language %d, %s, %s)\n",
+				v.Version, v.Language, v.Go, v.Platform)
+		}),
+		asJSON(func(v versionInfo) any { return v }),
+	)
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program and of the policy language",
-		Long: `version prints the version of this program, that of the policy language which it
-reads, and the Go version and the platform that it was built for.`,
+		Long: `version prints the version of this program and of the policy language that it reads. It
+also prints the Go version and the platform for which the program was built.`,
 		Example: `  policy-frontend version
   policy-frontend version --format json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkFormat(format, formatText, formatJSON); err != nil {
+			if err := out.check(); err != nil {
 				return err
 			}
-			if err := printVersion(cmd.OutOrStdout(), format); err != nil {
-				return &exitError{exitUsage, err}
-			}
-			return nil
+			return out.print(cmd.OutOrStdout(), versionInfo{
+				Version:  programVersion(),
+				Language: policy.Version,
+				Go:       runtime.Version(),
+				Platform: runtime.GOOS + "/" + runtime.GOARCH,
+			})
 		},
 	}
-	addFormatFlag(cmd, &format, "how to print it", formatText, formatJSON)
+	out.add(cmd)
 	return cmd
 }
 
-func printVersion(w io.Writer, format string) error {
-	v := versionInfo{
-		Version:  programVersion(),
-		Language: policy.Version,
-		Go:       runtime.Version(),
-		Platform: runtime.GOOS + "/" + runtime.GOARCH,
-	}
-	if format == formatJSON {
-		return json.NewEncoder(w).Encode(v)
-	}
-	_, err := fmt.Fprintf(w, "policy-frontend %s (policy language %d, %s, %s)\n", v.Version, v.Language, v.Go, v.Platform)
-	return err
-}
-
-// programVersion is the stamped version, else the one that the go command knows.
+// programVersion returns the version that the linker set, or else that of the Go module.
 func programVersion() string {
 	if version != "" {
 		return version

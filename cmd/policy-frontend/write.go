@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 )
 
-// newFileMode is the mode of a file that was not there.
+// newFileMode is the mode of a file that didn't exist.
 const newFileMode = 0o644
 
-// writeFile replaces a file's content at once, so that whoever reads it gets the
-// old or the new one and never a part. The mode stays, and a symbolic link goes on
-// pointing to the file; what isn't a regular file, such as /dev/stdout, is written to.
+// writeFile replaces a file's content in one step, so a reader gets the old or the new content
+// and never a part. It keeps the file's mode and a symbolic link to the file. It writes
+// directly to files that aren't regular, such as /dev/stdout.
 func writeFile(file string, data []byte) error {
 	if target, err := filepath.EvalSymlinks(file); err == nil {
 		file = target

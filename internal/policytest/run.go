@@ -165,8 +165,9 @@ func anyContains(texts []string, part string) bool {
 	return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(s, part) })
 }
 
-// NotHit returns the policy's rules whose names are not in hit, in order.
-func NotHit(p *policy.Policy, hit map[string]bool) []*policy.Rule {
+// Uncovered returns the rules of the policy that decided no case, in order. hit has the names of
+// those that did.
+func Uncovered(p *policy.Policy, hit map[string]bool) []*policy.Rule {
 	var out []*policy.Rule
 	for i := range p.Frontends {
 		if r := &p.Frontends[i]; !hit[r.Name] {

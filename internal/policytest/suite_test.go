@@ -190,7 +190,7 @@ func TestNotHit(t *testing.T) {
 	p, err := files().Policy("policy.yaml")
 	require.NoError(t, err)
 	var names []string
-	for _, r := range policytest.NotHit(p, map[string]bool{"tagged": true, "ending": true, "default": true}) {
+	for _, r := range policytest.Uncovered(p, map[string]bool{"tagged": true, "ending": true, "default": true}) {
 		names = append(names, r.Name)
 	}
 	require.Equal(t, []string{"pinned", "unused", "judged"}, names)
