@@ -20,8 +20,8 @@ type rewritten struct {
 // rewrite applies the first alias that is for the reference, once. It fails if
 // what comes out is no reference.
 func (p *Policy) rewrite(ref imageref.Reference) (rewritten, error) {
-	for i := range p.Aliases {
-		a := &p.Aliases[i]
+	for i := range p.doc.Aliases {
+		a := &p.doc.Aliases[i]
 		name, ok := a.Rename(ref.Name())
 		if !ok {
 			continue
@@ -50,8 +50,8 @@ func (a *Alias) Rename(name string) (string, bool) { return imageref.Rename(a.fr
 
 func (v *validator) aliases() {
 	list := child(v.root, "aliases")
-	for i := range v.policy.Aliases {
-		a, n := &v.policy.Aliases[i], list.Content[i]
+	for i := range v.policy.doc.Aliases {
+		a, n := &v.policy.doc.Aliases[i], list.Content[i]
 		a.file, a.line, a.column = v.File(), n.Line, n.Column
 		var ok bool
 		a.from, a.to, ok = renaming.Read(n, "alias", a.From, a.To, v.addf)

@@ -17,7 +17,7 @@ func TestTheNamesOfBuildRulesAreThoseThatAreCompared(t *testing.T) {
 		http: {deny: ["http://*.files.example:8080/%61/*"]},
 		frontends: {allow: [docker/dockerfile]}}, dispatch: mediate}`))
 	require.NoError(t, err)
-	b := p.Build
+	b := p.doc.Build
 	allow, deny := b.Images.Patterns()
 	require.Equal(t, []string{"docker.io/library/busybox", "corp.example/**"}, allow)
 	require.Equal(t, []string{"**/x"}, deny)
@@ -38,7 +38,7 @@ func TestBuildRulesCanBeWritten(t *testing.T) {
 	t.Parallel()
 	p, err := Parse("p", []byte(`{version: 1, build: {git: {allow: ["https://a.example/**"]}, http: {requireChecksum: true}, exec: {ulimits: {nofile: 5}}}}`))
 	require.NoError(t, err)
-	data, err := yaml.Marshal(p.Build)
+	data, err := yaml.Marshal(p.doc.Build)
 	require.NoError(t, err)
 	require.YAMLEq(t, `{git: {allow: ["https://a.example/**"]}, http: {requireChecksum: true}, exec: {ulimits: {nofile: 5}}}`, string(data))
 }

@@ -42,17 +42,17 @@ frontends:
 func TestParseReadsRulesOnBuilds(t *testing.T) {
 	t.Parallel()
 	p := mustParse(t, everyRuleOnBuilds)
-	require.Equal(t, DispatchMediate, p.Dispatch)
-	require.Equal(t, DispatchBuiltin, p.Frontends[0].Dispatch)
-	require.Equal(t, 90*time.Minute, p.Limits.timeout)
-	require.Equal(t, 2, p.Limits.Nesting)
-	b := p.Frontends[0].Build
+	require.Equal(t, DispatchMediate, p.doc.Dispatch)
+	require.Equal(t, DispatchBuiltin, p.doc.Frontends[0].Dispatch)
+	require.Equal(t, 90*time.Minute, p.doc.Limits.timeout)
+	require.Equal(t, 2, p.doc.Limits.Nesting)
+	b := p.doc.Frontends[0].Build
 	require.Equal(t, []string{"mirror.example/**"}, b.Images.Allow)
 	require.Equal(t, map[string]int{"nofile": 1024, "core": -1}, b.Exec.Ulimits)
 	require.Equal(t, []string{"", "root", "0"}, b.Config.User.Forbid)
 	require.Equal(t, buildrules.ActionAllow, b.Containers)
 	require.Equal(t, []buildrules.Kind{buildrules.KindImages, buildrules.KindGit, buildrules.KindHTTP, buildrules.KindLocal, buildrules.KindOCILayout, buildrules.KindBlob, buildrules.KindExec, buildrules.KindFrontends, buildrules.KindContainers, buildrules.KindConfig}, b.Kinds())
-	own, _ := p.effective(&p.Frontends[1])
+	own, _ := p.effective(&p.doc.Frontends[1])
 	require.Equal(t, []buildrules.Kind{buildrules.KindLocal, buildrules.KindExec}, own.Kinds())
 }
 

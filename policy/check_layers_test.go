@@ -49,7 +49,7 @@ frontends:
 	require.True(t, allowing(t, "{local: {deny: [x]}}").Restricts(buildrules.KindContainers), "where nothing is said, none may be started")
 	require.False(t, allowing(t, "{containers: allow}").Restricts(buildrules.KindContainers))
 	require.True(t, allowing(t, "{containers: allow, exec: {ssh: true}}").Restricts(buildrules.KindContainers), "a container is a command too")
-	require.Equal(t, []BuildObligation{{Layer: LayerPolicy, Rule: DefaultRule, Mode: ModeEnforce, Build: *l.embedded.Build}}, other.Obligations.Build)
+	require.Equal(t, []BuildObligation{{Layer: LayerPolicy, Rule: DefaultRule, Mode: ModeEnforce, Build: *l.embedded.doc.Build}}, other.Obligations.Build)
 }
 
 func TestWhatIsRefusedMayDoNothing(t *testing.T) {

@@ -32,15 +32,15 @@ type constraints struct {
 // of the rule, which may be nil, and else those of the whole policy.
 func (p *Policy) effective(r *Rule) (buildrules.Rules, Dispatch) {
 	var build buildrules.Rules
-	dispatch := p.Dispatch
+	dispatch := p.doc.Dispatch
 	if r != nil {
 		dispatch = cmp.Or(r.Dispatch, dispatch)
 		if r.Build != nil {
 			build = *r.Build
 		}
 	}
-	if p.Build != nil {
-		build.Inherit(p.Build)
+	if p.doc.Build != nil {
+		build.Inherit(p.doc.Build)
 	}
 	return build, cmp.Or(dispatch, DispatchForward)
 }
@@ -51,7 +51,7 @@ func (p *Policy) constrain(layer string, o outcome, contact string) (*constraint
 	rule := o.holds
 	c := &constraints{layer: layer, rule: rule, warnOnly: p.severity(rule) != enforce, contact: contact}
 	if layer == LayerOverlay {
-		c.contact = cmp.Or(p.Contact, contact)
+		c.contact = cmp.Or(p.doc.Contact, contact)
 	}
 	if rule != nil {
 		c.contact = cmp.Or(rule.Contact, c.contact)
@@ -64,11 +64,11 @@ func (p *Policy) constrain(layer string, o outcome, contact string) (*constraint
 // bounds returns the tightest timeout and nesting of all layers. The embedded policy has
 // defaults; an overlay without limits adds none.
 func (l Layers) bounds() (timeout time.Duration, nesting int) {
-	timeout = cmp.Or(l.embedded.Limits.timeout, defaultTimeout)
-	nesting = cmp.Or(l.embedded.Limits.Nesting, defaultNesting)
+	timeout = cmp.Or(l.embedded.doc.Limits.timeout, defaultTimeout)
+	nesting = cmp.Or(l.embedded.doc.Limits.Nesting, defaultNesting)
 	if l.overlay != nil {
-		timeout = min(timeout, cmp.Or(l.overlay.Limits.timeout, timeout))
-		nesting = min(nesting, cmp.Or(l.overlay.Limits.Nesting, nesting))
+		timeout = min(timeout, cmp.Or(l.overlay.doc.Limits.timeout, timeout))
+		nesting = min(nesting, cmp.Or(l.overlay.doc.Limits.Nesting, nesting))
 	}
 	return timeout, nesting
 }

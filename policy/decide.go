@@ -207,14 +207,14 @@ func (d *Decision) limit(l Layers, s subject, t *recorder) bool {
 		policy, other *Policy
 	}{{LayerPolicy, l.embedded, l.overlay}, {LayerOverlay, l.overlay, l.embedded}} {
 		p := layer.policy
-		if p == nil || len(p.Limits.patterns) == 0 {
+		if p == nil || len(p.doc.Limits.patterns) == 0 {
 			continue
 		}
-		if matchName(p.Limits.patterns, s.name) {
+		if matchName(p.doc.Limits.patterns, s.name) {
 			t.add(Step{Kind: StepLimits, Layer: layer.name, Result: Matched, Reason: fmt.Sprintf("%s is within the limits", s.ref.Familiar())})
 			continue
 		}
-		o := outcome{verdict: Deny, reason: fmt.Sprintf("%s is outside the limits: only %s can be allowed", s.ref.Familiar(), list("names like", "names like", p.Limits.Match))}
+		o := outcome{verdict: Deny, reason: fmt.Sprintf("%s is outside the limits: only %s can be allowed", s.ref.Familiar(), list("names like", "names like", p.doc.Limits.Match))}
 		d.take(layer.name, l, o, s)
 		d.Rule = LimitsRule
 		t.add(Step{Kind: StepLimits, Layer: layer.name, Result: Missed, Verdict: Deny, Reason: o.reason})
@@ -273,7 +273,7 @@ func (d *Decision) take(layer string, l Layers, o outcome, s subject) {
 	if layer == LayerOverlay {
 		p, other = l.overlay, l.embedded
 		d.Reason = "the overlay decided: " + o.reason
-		d.Contact = cmp.Or(p.Contact, d.Contact)
+		d.Contact = cmp.Or(p.doc.Contact, d.Contact)
 	}
 	if o.rule != nil {
 		d.Rule = o.rule.Name

@@ -38,7 +38,7 @@ func (p *Policy) severity(r *Rule) severity {
 	switch {
 	case r != nil && r.Mode == ModeWarn:
 		return warn
-	case p.Mode == ModeWarn && (r == nil || r.Mode == ""):
+	case p.doc.Mode == ModeWarn && (r == nil || r.Mode == ""):
 		return audit
 	}
 	return enforce
@@ -80,7 +80,7 @@ func (p *Policy) decide(s subject, layer, contact string, t *recorder) outcome {
 func (p *Policy) evaluate(s subject, layer string, t *recorder) evaluation {
 	var e evaluation
 	for _, i := range p.candidates(s, t) {
-		r := &p.Frontends[i]
+		r := &p.doc.Frontends[i]
 		m := r.match(s)
 		t.rule(layer, r, m, s)
 		if r.Action == ActionDeny {
@@ -108,7 +108,7 @@ func (p *Policy) candidates(s subject, t *recorder) []int {
 	if t == nil {
 		return p.index.Find(s.ref.Name())
 	}
-	all := make([]int, len(p.Frontends))
+	all := make([]int, len(p.doc.Frontends))
 	for i := range all {
 		all[i] = i
 	}
@@ -162,7 +162,7 @@ func (p *Policy) conclude(e evaluation, s subject) outcome {
 // how the build violates those options.
 func (p *Policy) denyRest(e *evaluation, s subject) []violation {
 	if e.allow == nil {
-		if p.Default != ActionAllow {
+		if p.doc.Default != ActionAllow {
 			o := outcome{verdict: Deny, reason: e.missReason}
 			if e.missReason == "" {
 				o.unknown = true

@@ -109,7 +109,7 @@ func (t *recorder) reference(ref imageref.Reference) {
 
 func (t *recorder) alias(layer string, p *Policy, from imageref.Reference, to rewritten) {
 	switch {
-	case t == nil || len(p.Aliases) == 0:
+	case t == nil || len(p.doc.Aliases) == 0:
 	case to.alias == nil:
 		t.add(Step{Kind: StepAlias, Layer: layer, Result: Missed, Reason: "no alias is for " + from.Name()})
 	default:

@@ -60,7 +60,7 @@ func FuzzOverlayNeverWidens(f *testing.F) {
 		dE := Decide(aloneE, rE)
 		require.Equal(t, dE.Reference, d.Reference, say)
 		checkMeet(t, d, dE, say)
-		if len(both.overlay.Limits.Match) == 0 { // They judge another name when it is alone.
+		if len(both.overlay.doc.Limits.Match) == 0 { // They judge another name when it is alone.
 			rO := r
 			rO.Digest = d.Reference.Digest()
 			if final.pin != "" {
@@ -168,7 +168,7 @@ func FuzzExplainIsDecide(f *testing.F) {
 		}
 		for layer, p := range map[string]*Policy{LayerPolicy: l.embedded, LayerOverlay: l.overlay} {
 			if p != nil && verdicts[layer] != "" {
-				require.Equal(t, len(p.Frontends), rules[layer])
+				require.Equal(t, len(p.doc.Frontends), rules[layer])
 			}
 		}
 		if rule := trace.Decision.Rule; rule != InvariantRule && rule != LimitsRule {

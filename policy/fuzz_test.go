@@ -41,7 +41,7 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, p, again)
 		l, err := Stack(p, again)
 		if err != nil {
-			require.Equal(t, AcceptNone, p.Overlay.Accept)
+			require.Equal(t, AcceptNone, p.doc.Overlay.Accept)
 			return
 		}
 		alone, err := Stack(p, nil)

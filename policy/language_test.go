@@ -42,18 +42,18 @@ limits: {match: ["mirror.example/**"]}
 func TestParseReadsTheWholeLanguage(t *testing.T) {
 	t.Parallel()
 	p := mustParse(t, everyField)
-	require.Equal(t, ModeWarn, p.Mode)
-	require.Len(t, p.Aliases, 2)
-	a := p.Aliases[0]
+	require.Equal(t, ModeWarn, p.doc.Mode)
+	require.Len(t, p.doc.Aliases, 2)
+	a := p.doc.Aliases[0]
 	require.Equal(t, "docker/dockerfile", a.From)
 	require.Equal(t, map[string]string{"1.7.1": digestA, "1.10": digestB}, a.Pins, "tags stay as written")
 	require.Equal(t, []any{"policy.yaml", 8, 5}, []any{a.File(), a.Line(), a.Column()})
 	from, to := a.Names()
 	require.Equal(t, []string{"docker.io/docker/dockerfile", "mirror.example/docker/dockerfile"}, []string{from, to})
-	require.Equal(t, []string{"mirror.example/**"}, p.Limits.Match)
-	require.Equal(t, []string{"mirror.example/**"}, p.Limits.Patterns())
+	require.Equal(t, []string{"mirror.example/**"}, p.doc.Limits.Match)
+	require.Equal(t, []string{"mirror.example/**"}, p.doc.Limits.Patterns())
 
-	r := p.Frontends[0]
+	r := p.doc.Frontends[0]
 	require.Equal(t, ">=1.4.0 <2.0.0 || ~3.1", r.Versions)
 	require.Equal(t, []string{"labs"}, r.Variants)
 	require.Equal(t, []string{"1.5.*"}, r.ExceptTags)
@@ -72,12 +72,12 @@ func TestParseReadsTheWholeLanguage(t *testing.T) {
 	require.Equal(t, "policy.yaml", r.File())
 
 	plain := mustParse(t, "{version: 1, frontends: [{match: [a]}]}")
-	require.Equal(t, ModeEnforce, plain.Mode)
-	require.Empty(t, plain.Frontends[0].Mode, "a rule inherits the policy's mode")
-	require.True(t, plain.Frontends[0].WarnTime().IsZero())
-	require.True(t, plain.Frontends[0].ExpiryTime().IsZero())
-	require.False(t, plain.Frontends[0].TagConditional())
-	require.Empty(t, plain.Limits.Patterns())
+	require.Equal(t, ModeEnforce, plain.doc.Mode)
+	require.Empty(t, plain.doc.Frontends[0].Mode, "a rule inherits the policy's mode")
+	require.True(t, plain.doc.Frontends[0].WarnTime().IsZero())
+	require.True(t, plain.doc.Frontends[0].ExpiryTime().IsZero())
+	require.False(t, plain.doc.Frontends[0].TagConditional())
+	require.Empty(t, plain.doc.Limits.Patterns())
 }
 
 func TestParseRefusesOfTheWholeLanguage(t *testing.T) {

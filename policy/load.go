@@ -100,7 +100,7 @@ func (l *loader) load(file string, data []byte, limit int) (*Policy, error) {
 	if len(l.seen) > 1 {
 		p.digest = digest.FromString(l.sums.String())
 	}
-	p.index = newIndex(p.Frontends)
+	p.index = newIndex(p.doc.Frontends)
 	p.allows = p.newCandidates()
 	return p, nil
 }
@@ -114,7 +114,7 @@ func (l *loader) document(k role, file string, data []byte) {
 	fmt.Fprintf(&l.sums, "%s  %s\n", digest.FromBytes(data).Encoded(), file)
 
 	p := &Policy{}
-	d := strictyaml.Decode(file, data, format, p)
+	d := strictyaml.Decode(file, data, format, &p.doc)
 	root := d.Root()
 	// A document with a broken structure has no meaning to check.
 	if d.Err() == nil {
@@ -127,12 +127,12 @@ func (l *loader) document(k role, file string, data []byte) {
 		return
 	}
 	if k == included {
-		l.policy.Aliases = append(l.policy.Aliases, p.Aliases...)
-		l.policy.Frontends = append(l.policy.Frontends, p.Frontends...)
+		l.policy.doc.Aliases = append(l.policy.doc.Aliases, p.doc.Aliases...)
+		l.policy.doc.Frontends = append(l.policy.doc.Frontends, p.doc.Frontends...)
 	} else {
 		l.policy = p
 	}
-	for i, name := range p.Include {
+	for i, name := range p.doc.Include {
 		at := child(root, "include").Content[i]
 		if data, err := l.include(path.Join(path.Dir(file), name)); err != nil {
 			l.problems = append(l.problems, strictyaml.Problem{File: file, Line: at.Line, Column: at.Column, Message: "include: " + err.Error()})
@@ -195,7 +195,7 @@ func (v *validator) includes(k role) {
 		v.addf(n, "include needs the folder of the policy, and here is only its text; load it from its file")
 		return
 	}
-	v.list(n, "include", v.policy.Include, checkInclude)
+	v.list(n, "include", v.policy.doc.Include, checkInclude)
 }
 
 func checkInclude(s string) error {

@@ -36,8 +36,8 @@ func TestLoadFollowsIncludes(t *testing.T) {
 	p, err := Load(folder(files), "etc/policy.yaml")
 	require.NoError(t, err)
 	var rules []string
-	for i := range p.Frontends {
-		r := &p.Frontends[i]
+	for i := range p.doc.Frontends {
+		r := &p.doc.Frontends[i]
 		rules = append(rules, fmt.Sprintf("%s %s:%d", r.Name, r.File(), r.Line()))
 	}
 	require.Equal(t, []string{
@@ -46,8 +46,8 @@ func TestLoadFollowsIncludes(t *testing.T) {
 		"frontends[0] of etc/team/more/c.yaml etc/team/more/c.yaml:3",
 		"frontends[0] of etc/b.yaml etc/b.yaml:3",
 	}, rules)
-	require.Equal(t, "etc/team/a.yaml", p.Aliases[1].File())
-	require.Equal(t, "corp", p.ID)
+	require.Equal(t, "etc/team/a.yaml", p.doc.Aliases[1].File())
+	require.Equal(t, "corp", p.doc.ID)
 
 	var sums strings.Builder
 	for _, name := range []string{"etc/policy.yaml", "etc/team/a.yaml", "etc/team/more/c.yaml", "etc/b.yaml"} {
@@ -153,7 +153,7 @@ func TestLoadStaysInItsFolder(t *testing.T) {
 		p, err := Load(root.FS(), file)
 		if ok {
 			require.NoError(t, err, name)
-			require.Equal(t, "inside", p.Frontends[0].Name)
+			require.Equal(t, "inside", p.doc.Frontends[0].Name)
 			continue
 		}
 		var e *ParseError

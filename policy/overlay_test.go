@@ -15,9 +15,9 @@ func TestStack(t *testing.T) {
 
 	_, err = Stack(nil, nil)
 	require.EqualError(t, err, "there is no policy")
-	_, err = Stack(&Policy{Version: 1, Default: ActionAllow}, nil)
+	_, err = Stack(&Policy{doc: Document{Version: 1, Default: ActionAllow}}, nil)
 	require.ErrorContains(t, err, "must come from Parse")
-	_, err = Stack(p, &Policy{Version: 1, Default: ActionAllow})
+	_, err = Stack(p, &Policy{doc: Document{Version: 1, Default: ActionAllow}})
 	require.ErrorContains(t, err, "must come from Parse")
 	_, err = Stack(none, o)
 	require.EqualError(t, err, `the policy "corp" accepts no overlay (overlay: {accept: none}); build without one`)

@@ -37,15 +37,15 @@ frontends:
 overlay: {accept: none}
 `
 	p := mustParse(t, doc)
-	require.Equal(t, 1, p.Version)
-	require.Equal(t, "corp-ci", p.ID)
-	require.Equal(t, ActionAllow, p.Default)
-	require.Equal(t, "#build-help", p.Contact)
-	require.Equal(t, "docker/dockerfile:1", p.DefaultFrontend)
-	require.Equal(t, AcceptNone, p.Overlay.Accept)
-	require.Len(t, p.Frontends, 2)
+	require.Equal(t, 1, p.doc.Version)
+	require.Equal(t, "corp-ci", p.doc.ID)
+	require.Equal(t, ActionAllow, p.doc.Default)
+	require.Equal(t, "#build-help", p.doc.Contact)
+	require.Equal(t, "docker/dockerfile:1", p.doc.DefaultFrontend)
+	require.Equal(t, AcceptNone, p.doc.Overlay.Accept)
+	require.Len(t, p.doc.Frontends, 2)
 
-	r := p.Frontends[0]
+	r := p.doc.Frontends[0]
 	require.Equal(t, "dockerfile", r.Name)
 	require.Equal(t, []string{"docker/dockerfile"}, r.Match)
 	require.Equal(t, []string{"1.10", "2", "1.*"}, r.Tags, "numbers stay as written")
@@ -57,16 +57,16 @@ overlay: {accept: none}
 	require.Equal(t, []int{7, 5}, []int{r.Line(), r.Column()})
 	require.False(t, r.Unnamed())
 
-	require.Equal(t, "frontends[1]", p.Frontends[1].Name)
-	require.True(t, p.Frontends[1].Unnamed())
+	require.Equal(t, "frontends[1]", p.doc.Frontends[1].Name)
+	require.True(t, p.doc.Frontends[1].Unnamed())
 	require.Equal(t, Identity{ID: "corp-ci", Digest: digest.FromString(doc)}, p.Identity())
 }
 
 func TestParseDefaults(t *testing.T) {
 	t.Parallel()
 	p := mustParse(t, "version: 1")
-	require.Equal(t, ActionDeny, p.Default)
-	require.Equal(t, AcceptNarrow, p.Overlay.Accept)
+	require.Equal(t, ActionDeny, p.doc.Default)
+	require.Equal(t, AcceptNarrow, p.doc.Overlay.Accept)
 }
 
 func TestParseAcceptsTheSameDataInOtherDress(t *testing.T) {
@@ -80,7 +80,7 @@ func TestParseAcceptsTheSameDataInOtherDress(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, "x", mustParse(t, doc).ID)
+			require.Equal(t, "x", mustParse(t, doc).doc.ID)
 		})
 	}
 }
@@ -195,7 +195,7 @@ func TestParseOverlay(t *testing.T) {
 	t.Parallel()
 	p, err := ParseOverlay("overlay", []byte("version: 1\n"))
 	require.NoError(t, err)
-	require.Equal(t, ActionDeny, p.Default)
+	require.Equal(t, ActionDeny, p.doc.Default)
 
 	_, err = ParseOverlay("overlay", []byte("version: 1\noverlay: {accept: narrow}\n"))
 	require.ErrorContains(t, err, "overlay:2:10: an overlay can't say which overlays are accepted")

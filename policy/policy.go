@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -53,10 +54,35 @@ const (
 	LimitsRule = "limits"
 )
 
-// Policy is one parsed policy document. Use Parse to make one; a Policy made
-// otherwise is refused by Stack. The comments on its fields are what an editor
-// shows to those who write policies.
+// Policy is a parsed policy with the files that it includes. [Parse], [Load] and
+// [ParseOverlay] make one, and nothing changes it afterwards.
 type Policy struct {
+	doc    Document
+	digest digest.Digest
+	index  globs.Index
+	allows []candidate
+}
+
+// Document returns a copy of the fields of the policy, with its defaults filled in. Aliases
+// and rules of included files follow the policy's own.
+func (p *Policy) Document() Document { return clone(p.doc) }
+
+// WithMode returns the policy with another mode. The mode replaces those of the rules too.
+// The digest stays that of the document.
+func (p *Policy) WithMode(m Mode) *Policy {
+	q := *p
+	q.doc.Mode = m
+	q.doc.Frontends = slices.Clone(p.doc.Frontends)
+	for i := range q.doc.Frontends {
+		q.doc.Frontends[i].Mode = ""
+	}
+	q.allows = q.newCandidates()
+	return &q
+}
+
+// Document has the fields of a policy document. The comments on the fields are what an
+// editor shows to the authors of policies; [Schema] has them as descriptions.
+type Document struct {
 	// Version of the policy language; 1.
 	Version int `yaml:"version" jsonschema:"enum=1"`
 	// ID of the policy, shown in messages.
@@ -83,10 +109,6 @@ type Policy struct {
 	Limits Limits `yaml:"limits,omitempty"`
 	// Which policies clients may put on top of this one. Not allowed in such a policy itself.
 	Overlay Overlay `yaml:"overlay,omitempty"`
-
-	digest digest.Digest
-	index  globs.Index
-	allows []candidate
 }
 
 // Alias makes one name stand for another. The tag and the digest of a reference
@@ -205,7 +227,7 @@ type Identity struct {
 func (p *Policy) Digest() digest.Digest { return p.digest }
 
 // Identity returns the policy's id and digest.
-func (p *Policy) Identity() Identity { return Identity{ID: p.ID, Digest: p.digest} }
+func (p *Policy) Identity() Identity { return Identity{ID: p.doc.ID, Digest: p.digest} }
 
 // File returns the name of the document that the rule is written in: the one given
 // to Parse or Load, or the path of an included file.

@@ -23,7 +23,7 @@ func Stack(embedded, overlay *Policy) (Layers, error) {
 		return Layers{}, errors.New("there is no policy")
 	case embedded.digest == "" || (overlay != nil && overlay.digest == ""):
 		return Layers{}, errors.New("a policy must come from Parse or ParseOverlay")
-	case overlay != nil && embedded.Overlay.Accept == AcceptNone:
+	case overlay != nil && embedded.doc.Overlay.Accept == AcceptNone:
 		return Layers{}, fmt.Errorf("the policy%s accepts no overlay (overlay: {accept: none}); build without one", embedded.label())
 	}
 	return Layers{embedded: embedded, overlay: overlay}, nil
@@ -33,32 +33,32 @@ func Stack(embedded, overlay *Policy) (Layers, error) {
 // overlay's if it has one, else the embedded policy's, else "". Being the
 // default exempts it from no rule of either layer.
 func (l Layers) DefaultFrontend() string {
-	if l.overlay != nil && l.overlay.DefaultFrontend != "" {
-		return l.overlay.DefaultFrontend
+	if l.overlay != nil && l.overlay.doc.DefaultFrontend != "" {
+		return l.overlay.doc.DefaultFrontend
 	}
 	if l.embedded == nil {
 		return ""
 	}
-	return l.embedded.DefaultFrontend
+	return l.embedded.doc.DefaultFrontend
 }
 
 // Contact returns whom a person can ask: the embedded policy's contact if it has
 // one, else the overlay's, else "". The embedded one comes first so that a client
 // can't send people elsewhere.
 func (l Layers) Contact() string {
-	if l.embedded != nil && l.embedded.Contact != "" {
-		return l.embedded.Contact
+	if l.embedded != nil && l.embedded.doc.Contact != "" {
+		return l.embedded.doc.Contact
 	}
 	if l.overlay == nil {
 		return ""
 	}
-	return l.overlay.Contact
+	return l.overlay.doc.Contact
 }
 
 // label returns the policy's id for a message, with a leading space, or "".
 func (p *Policy) label() string {
-	if p.ID == "" {
+	if p.doc.ID == "" {
 		return ""
 	}
-	return " " + safetext.Quote(p.ID)
+	return " " + safetext.Quote(p.doc.ID)
 }

@@ -46,22 +46,22 @@ type candidate struct {
 // newCandidates returns what the policy has an allow rule for, and the names that
 // its aliases make of such.
 func (p *Policy) newCandidates() []candidate {
-	out := make([]candidate, 0, len(p.Frontends))
-	for i := range p.Aliases {
-		a := &p.Aliases[i]
+	out := make([]candidate, 0, len(p.doc.Frontends))
+	for i := range p.doc.Aliases {
+		a := &p.doc.Aliases[i]
 		if a.from.IsDirectory() || a.from.String() == a.to.String() {
 			continue
 		}
 		for _, r := range p.index.Find(a.to.String()) {
-			rule := &p.Frontends[r]
+			rule := &p.doc.Frontends[r]
 			if rule.Action == ActionAllow && matchName(rule.patterns, a.to) {
 				out = append(out, candidate{rule, &a.from})
 				break
 			}
 		}
 	}
-	for i := range p.Frontends {
-		r := &p.Frontends[i]
+	for i := range p.doc.Frontends {
+		r := &p.doc.Frontends[i]
 		if r.Action == ActionDeny {
 			continue
 		}
@@ -162,11 +162,11 @@ func (p *Policy) mayAllow(o *imageref.Pattern, overlay bool, budget *int) bool {
 	if !p.withinLimits(o) {
 		return false
 	}
-	if p.Default == ActionAllow {
+	if p.doc.Default == ActionAllow {
 		return true
 	}
 	if slices.ContainsFunc(p.index.Find(o.String()), func(i int) bool {
-		r := &p.Frontends[i]
+		r := &p.doc.Frontends[i]
 		return r.Action == ActionAllow && matchName(r.patterns, *o)
 	}) {
 		return true
@@ -184,15 +184,15 @@ func (p *Policy) mayAllow(o *imageref.Pattern, overlay bool, budget *int) bool {
 
 // withinLimits reports whether the limits leave some name of the pattern.
 func (p *Policy) withinLimits(o *imageref.Pattern) bool {
-	return len(p.Limits.patterns) == 0 || slices.ContainsFunc(p.Limits.patterns, func(l imageref.Pattern) bool {
+	return len(p.doc.Limits.patterns) == 0 || slices.ContainsFunc(p.doc.Limits.patterns, func(l imageref.Pattern) bool {
 		return l.Covers(*o) || o.Covers(l)
 	})
 }
 
 // aliased returns what the aliases make of a name. It is false if none is for it.
 func (p *Policy) aliased(name string) (string, bool) {
-	for i := range p.Aliases {
-		if to, ok := p.Aliases[i].Rename(name); ok {
+	for i := range p.doc.Aliases {
+		if to, ok := p.doc.Aliases[i].Rename(name); ok {
 			return to, true
 		}
 	}

@@ -34,30 +34,30 @@ func (v *validator) validate(k role) {
 	p, root := v.policy, v.root
 	if n := child(root, "version"); n == nil {
 		v.addf(root, "the version is missing; write version: %d", Version)
-	} else if p.Version != Version {
-		v.addf(n, "version %d is not known; this program reads version %d", p.Version, Version)
+	} else if p.doc.Version != Version {
+		v.addf(n, "version %d is not known; this program reads version %d", p.doc.Version, Version)
 	}
 	if k == included {
 		v.onlyIncluded()
 	}
-	v.text(root, "id", p.ID, maxID, false)
-	v.text(root, "contact", p.Contact, maxContact, false)
-	v.action(root, "default", &p.Default, ActionDeny)
-	v.mode(root, p.Mode)
-	if p.Mode == "" {
-		p.Mode = ModeEnforce
+	v.text(root, "id", p.doc.ID, maxID, false)
+	v.text(root, "contact", p.doc.Contact, maxContact, false)
+	v.action(root, "default", &p.doc.Default, ActionDeny)
+	v.mode(root, p.doc.Mode)
+	if p.doc.Mode == "" {
+		p.doc.Mode = ModeEnforce
 	}
 	if n := child(root, "defaultFrontend"); n != nil {
-		if _, err := imageref.Parse(p.DefaultFrontend); err != nil {
+		if _, err := imageref.Parse(p.doc.DefaultFrontend); err != nil {
 			v.addf(n, "defaultFrontend: %v", err)
 		}
 	}
 	v.overlay(k)
-	v.dispatch(root, p.Dispatch)
+	v.dispatch(root, p.doc.Dispatch)
 	if n := child(root, "build"); n != nil {
-		p.Build.Validate(n, v.addf)
+		p.doc.Build.Validate(n, v.addf)
 	}
-	if p.Build != nil && p.Build.Frontends != nil && (p.Default == ActionAllow || p.Mode == ModeWarn) && (p.Dispatch == "" || p.Dispatch == DispatchForward) {
+	if p.doc.Build != nil && p.doc.Build.Frontends != nil && (p.doc.Default == ActionAllow || p.doc.Mode == ModeWarn) && (p.doc.Dispatch == "" || p.doc.Dispatch == DispatchForward) {
 		v.addf(child(child(root, "build"), "frontends"),
 			"frontends can't be checked with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate")
 	}
@@ -73,7 +73,7 @@ func (v *validator) overlay(k role) {
 		v.addf(n, "an overlay can't say which overlays are accepted; remove overlay")
 		return
 	}
-	o := &v.policy.Overlay
+	o := &v.policy.doc.Overlay
 	switch {
 	case o.Accept == "":
 		o.Accept = AcceptNarrow
@@ -87,7 +87,7 @@ func (v *validator) limits() {
 	if n == nil {
 		return
 	}
-	l := &v.policy.Limits
+	l := &v.policy.doc.Limits
 	if len(n.Content) == 0 {
 		v.addf(n, "limits is empty; give it a field or remove it")
 	}

@@ -15,8 +15,8 @@ import (
 
 func (v *validator) rules(k role) {
 	list := child(v.root, "frontends")
-	for i := range v.policy.Frontends {
-		r, n := &v.policy.Frontends[i], list.Content[i]
+	for i := range v.policy.doc.Frontends {
+		r, n := &v.policy.doc.Frontends[i], list.Content[i]
 		r.file, r.line, r.column = v.File(), n.Line, n.Column
 		if r.Name == "" {
 			r.Name, r.unnamed = "frontends["+strconv.Itoa(i)+"]", true

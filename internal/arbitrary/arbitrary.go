@@ -37,7 +37,7 @@ func Policy(choose Source) (string, *policy.Policy) {
 // Variant returns a policy that differs little from the one with that text.
 func Variant(choose Source, text string) (string, *policy.Policy) {
 	for {
-		var doc policy.Policy
+		var doc policy.Document
 		if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
 			panic(err)
 		}
@@ -54,8 +54,8 @@ func Variant(choose Source, text string) (string, *policy.Policy) {
 	}
 }
 
-func (choose Source) document() policy.Policy {
-	doc := policy.Policy{Version: policy.Version}
+func (choose Source) document() policy.Document {
+	doc := policy.Document{Version: policy.Version}
 	if choose(8) == 0 {
 		doc.Default = policy.ActionAllow
 	}
@@ -74,7 +74,7 @@ func (choose Source) document() policy.Policy {
 	return doc
 }
 
-func (choose Source) change(doc *policy.Policy) {
+func (choose Source) change(doc *policy.Document) {
 	switch choose(6) {
 	case 0:
 		doc.Frontends = append(doc.Frontends, choose.rule())

@@ -37,16 +37,15 @@ type comparison struct {
 	asked    int
 	found    differences
 
-	known      map[string]bool                // names
-	seen       map[string]bool                // signatures of names
-	conditions map[*policy.Rule]policy.Layers // on tags
-	built      map[string]built               // by the rules on builds of both policies
+	known map[string]bool  // names
+	seen  map[string]bool  // signatures of names
+	built map[string]built // by the rules on builds of both policies
 }
 
 func newComparison(a, b *policy.Policy, at time.Time) *comparison {
 	c := &comparison{
 		a: newSide(a), b: newSide(b), at: at, complete: true, budget: maxWork, other: digest.FromString("an image that no rule names"),
-		known: map[string]bool{}, seen: map[string]bool{}, conditions: map[*policy.Rule]policy.Layers{}, built: map[string]built{},
+		known: map[string]bool{}, seen: map[string]bool{}, built: map[string]built{},
 	}
 	c.fresh = globs.Fresh(slices.Concat(c.a.texts(), c.b.texts()))
 	// A name has at most 255 characters.
@@ -133,7 +132,7 @@ func (c *comparison) examples(n globs.Name, pattern string) bool {
 // globalChange reports whether what holds for all rules differs, or the order of
 // those that both policies have.
 func (c *comparison) globalChange() bool {
-	a, b := c.a.Policy, c.b.Policy
+	a, b := c.a.Document, c.b.Document
 	sameAlias := func(x, y policy.Alias) bool {
 		fromX, toX := x.Names()
 		fromY, toY := y.Names()

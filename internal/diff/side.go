@@ -12,7 +12,7 @@ import (
 
 // side is one of the two policies.
 type side struct {
-	*policy.Policy
+	policy.Document
 	layers  policy.Layers
 	written []string // what decides of each rule, as a text to compare
 	aliases []alias
@@ -40,20 +40,20 @@ type set struct {
 }
 
 func newSide(p *policy.Policy) *side {
-	s := &side{Policy: p, exact: map[string][]int{}}
+	s := &side{Document: p.Document(), exact: map[string][]int{}}
 	// Stack only fails for what package policy didn't make, and the zero layers then
 	// refuse everything.
 	s.layers, _ = policy.Stack(p, nil)
-	for _, l := range p.Limits.Patterns() {
+	for _, l := range s.Limits.Patterns() {
 		s.limits = append(s.limits, globs.ParseName(l))
 	}
-	for i := range p.Aliases {
-		from, to := p.Aliases[i].Names()
-		s.aliases = append(s.aliases, alias{&p.Aliases[i], globs.ParseName(from), globs.ParseName(to)})
+	for i := range s.Aliases {
+		from, to := s.Aliases[i].Names()
+		s.aliases = append(s.aliases, alias{&s.Aliases[i], globs.ParseName(from), globs.ParseName(to)})
 	}
-	for i := range p.Frontends {
-		s.written = append(s.written, written(&p.Frontends[i]))
-		for _, pattern := range p.Frontends[i].Patterns() {
+	for i := range s.Frontends {
+		s.written = append(s.written, written(&s.Frontends[i]))
+		for _, pattern := range s.Frontends[i].Patterns() {
 			if globs.Open(pattern) {
 				s.open = append(s.open, openPattern{globs.ParseName(pattern), i})
 			} else {

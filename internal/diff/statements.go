@@ -10,7 +10,7 @@ import (
 
 // statements says what the policies say differently.
 func statements(sideA, sideB *side) []Statement {
-	a, b := sideA.Policy, sideB.Policy
+	a, b := &sideA.Document, &sideB.Document
 	out := []Statement{}
 	addf := func(format string, args ...any) {
 		out = append(out, Statement{Text: fmt.Sprintf(format, args...)})
@@ -46,8 +46,8 @@ func orNone(s string) string {
 	return s
 }
 
-func aliasStatements(a, b *policy.Policy) []Statement {
-	texts := func(p *policy.Policy) []string {
+func aliasStatements(a, b *policy.Document) []Statement {
+	texts := func(p *policy.Document) []string {
 		var out []string
 		for i := range p.Aliases {
 			from, to := p.Aliases[i].Names()

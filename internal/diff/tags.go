@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
@@ -62,23 +60,16 @@ func (c *comparison) tags(rules []*policy.Rule, name string) []string {
 
 // apart returns the first of all tags that no condition tells apart.
 func (c *comparison) apart(rules []*policy.Rule, name string, tags []string) []string {
-	var conditions []policy.Layers
-	for _, r := range rules {
-		if l, ok := c.condition(r); ok {
-			conditions = append(conditions, l)
-		}
-	}
 	pinning := c.pinning(name)
 	seen := map[string]bool{}
 	var out []string
 	for _, t := range tags {
-		ref, err := imageref.Parse(name + ":" + t)
-		if err != nil {
-			continue // A glob can hold texts that are no tags.
+		if imageref.CheckTag(t) != nil {
+			continue // An example of a glob need not be a tag.
 		}
 		var signature strings.Builder
-		for _, l := range conditions {
-			signature.WriteString(string(policy.Decide(l, policy.Request{Reference: ref}).Verdict))
+		for _, r := range rules {
+			fmt.Fprint(&signature, r.MatchesTag(t), ",")
 		}
 		for _, a := range pinning {
 			fmt.Fprintf(&signature, "|%s", a.Pins[t])
@@ -89,34 +80,6 @@ func (c *comparison) apart(rules []*policy.Rule, name string, tags []string) []s
 		}
 	}
 	return out
-}
-
-// condition returns a policy that asks nothing but whether a tag is one of the rule's.
-// It is false for a rule that has no condition on tags.
-func (c *comparison) condition(r *policy.Rule) (policy.Layers, bool) {
-	if !r.TagConditional() {
-		return policy.Layers{}, false
-	}
-	if l, ok := c.conditions[r]; ok {
-		return l, true
-	}
-	p := policy.Policy{Version: policy.Version, Default: policy.ActionAllow, Frontends: []policy.Rule{{
-		Match: []string{"**"}, Tags: r.Tags, Versions: r.Versions, Variants: r.Variants, ExceptTags: r.ExceptTags, Action: r.Action,
-	}}}
-	if r.Action == policy.ActionAllow {
-		p.Default = policy.ActionDeny
-	}
-	text, err := yaml.Marshal(p)
-	if err != nil {
-		return policy.Layers{}, false
-	}
-	parsed, err := policy.Parse("condition", text)
-	if err != nil {
-		return policy.Layers{}, false
-	}
-	l, err := policy.Stack(parsed, nil)
-	c.conditions[r] = l
-	return l, err == nil
 }
 
 // version is a version that is written in a range.

@@ -17,11 +17,11 @@ import (
 // can't be written if another conversion would change its result. The aliases after it
 // are omitted too, since they could match its names.
 func (e *exporter) converts() (out []sourceRule, refused []string) {
-	if len(e.policy.Aliases) > 0 {
+	if len(e.doc.Aliases) > 0 {
 		e.note(nil, Different, "aliases and pins also apply to base images with these names")
 	}
-	for i := range e.policy.Aliases {
-		a := &e.policy.Aliases[i]
+	for i := range e.doc.Aliases {
+		a := &e.doc.Aliases[i]
 		from, _ := a.Names()
 		switch {
 		case e.shadowed(i):
@@ -67,8 +67,8 @@ func conversions(a *policy.Alias) []sourceRule {
 
 // shadowed reports whether an earlier alias matches all names of the alias.
 func (e *exporter) shadowed(i int) bool {
-	from, _ := e.policy.Aliases[i].Names()
-	return slices.ContainsFunc(e.policy.Aliases[:i], func(a policy.Alias) bool {
+	from, _ := e.doc.Aliases[i].Names()
+	return slices.ContainsFunc(e.doc.Aliases[:i], func(a policy.Alias) bool {
 		earlier, _ := a.Names()
 		return globs.ParseName(earlier).Covers(globs.ParseName(from))
 	})
@@ -76,10 +76,10 @@ func (e *exporter) shadowed(i int) bool {
 
 // chained reports whether another conversion would change the result of the alias.
 func (e *exporter) chained(i int) bool {
-	a := &e.policy.Aliases[i]
+	a := &e.doc.Aliases[i]
 	from, to := a.Names()
-	for j := range e.policy.Aliases {
-		other := &e.policy.Aliases[j]
+	for j := range e.doc.Aliases {
+		other := &e.doc.Aliases[j]
 		otherFrom, _ := other.Names()
 		switch {
 		case !globs.ParseName(otherFrom).Overlaps(globs.ParseName(to)):

@@ -20,7 +20,7 @@ import (
 // An empty list would restrict nothing, so gateway.v0 is switched off instead.
 // dockerfile.v0 isn't an image, so no rule can allow it.
 func (e *exporter) buildkitd() []byte {
-	if e.policy.Default == policy.ActionAllow {
+	if e.doc.Default == policy.ActionAllow {
 		e.note(nil, RefusesMore, "default: allow is not exported: the list has only literal names of "+
 			"allow rules")
 	}
@@ -28,8 +28,8 @@ func (e *exporter) buildkitd() []byte {
 		"allow it; "+
 		"buildx then needs --build-arg BUILDKIT_SYNTAX")
 	var names []string
-	for i := range e.policy.Frontends {
-		r := &e.policy.Frontends[i]
+	for i := range e.doc.Frontends {
+		r := &e.doc.Frontends[i]
 		if r.Action == policy.ActionDeny || !e.current(r) {
 			continue
 		}
@@ -42,8 +42,8 @@ func (e *exporter) buildkitd() []byte {
 			}
 		}
 	}
-	for i := range e.policy.Aliases {
-		if a := &e.policy.Aliases[i]; !identity(a) {
+	for i := range e.doc.Aliases {
+		if a := &e.doc.Aliases[i]; !identity(a) {
 			e.refusesAlias(a, "the alias is not exported: builds must use the name that replaces %s", a.From)
 		}
 	}
@@ -75,8 +75,8 @@ func (e *exporter) listed(r *policy.Rule, name string) bool {
 		return false
 	}
 	lost := append(lostByName(r), e.buildConditions(r)...)
-	for i := range e.policy.Frontends {
-		switch d := &e.policy.Frontends[i]; {
+	for i := range e.doc.Frontends {
+		switch d := &e.doc.Frontends[i]; {
 		case d == r || !matches(d.Patterns(), name):
 		case d.Action == policy.ActionDeny:
 			lost = append(lost, fmt.Sprintf("rule %q, which denies some of its images", d.Name))
@@ -86,8 +86,8 @@ func (e *exporter) listed(r *policy.Rule, name string) bool {
 			lost = append(lost, fmt.Sprintf("the build rules or dispatch of rule %q", d.Name))
 		}
 	}
-	for i := range e.policy.Aliases {
-		if from, _ := e.policy.Aliases[i].Names(); from == name && len(e.policy.Aliases[i].Pins) > 0 {
+	for i := range e.doc.Aliases {
+		if from, _ := e.doc.Aliases[i].Names(); from == name && len(e.doc.Aliases[i].Pins) > 0 {
 			lost = append(lost, "the pins of its tags")
 		}
 	}
@@ -158,8 +158,8 @@ func (e *exporter) exampleDigests(r *policy.Rule, name string) []digest.Digest {
 	for _, d := range r.Digests {
 		out = append(out, digest.Digest(d))
 	}
-	for i := range e.policy.Aliases {
-		a := &e.policy.Aliases[i]
+	for i := range e.doc.Aliases {
+		a := &e.doc.Aliases[i]
 		if from, _ := a.Names(); from == name {
 			for _, d := range a.Pins {
 				out = append(out, digest.Digest(d))

@@ -24,12 +24,12 @@ func (e *exporter) buildConditions(r *policy.Rule) []string {
 			}
 		}
 	}
-	dispatch := e.policy.Dispatch
+	dispatch := e.doc.Dispatch
 	if r != nil {
 		add(r.Build)
 		dispatch = cmp.Or(r.Dispatch, dispatch)
 	}
-	add(e.policy.Build)
+	add(e.doc.Build)
 	var out []string
 	if len(kinds) > 0 {
 		out = append(out, "build ("+strings.Join(kinds, ", ")+")")
@@ -45,9 +45,9 @@ func (e *exporter) buildConditions(r *policy.Rule) []string {
 func (e *exporter) unjudgedDefault() {
 	lost := strings.Join(e.buildConditions(nil), ", ")
 	switch {
-	case e.policy.Default != policy.ActionAllow || lost == "":
+	case e.doc.Default != policy.ActionAllow || lost == "":
 	case e.options.Strict:
-		e.policy.Default = policy.ActionDeny
+		e.doc.Default = policy.ActionDeny
 		e.note(nil, RefusesMore, "default: allow is omitted: the export doesn't check what frontends "+
 			"build (%s)", lost)
 	default:

@@ -90,8 +90,8 @@ func Export(p *policy.Policy, f Format, o Options) (Result, error) {
 		return Result{}, fmt.Errorf("additional images are only for the format %s; %s doesn't restrict "+
 			"them", Rego, f)
 	}
-	e := exporter{policy: enforcing(p), options: o}
-	e.wholePolicy(p)
+	e := newExporter(p.WithMode(policy.ModeEnforce), o)
+	e.wholePolicy(p.Document())
 	if f != Buildkitd { // a list of names has no default
 		e.unjudgedDefault()
 	}
@@ -119,25 +119,18 @@ func Export(p *policy.Policy, f Format, o Options) (Result, error) {
 
 // exporter is the state of one export.
 type exporter struct {
-	policy  *policy.Policy // all modes are enforce
+	policy  *policy.Policy  // all modes are enforce, because an export can't warn
+	doc     policy.Document // its fields
 	options Options
 	notes   []Note
 }
 
-// enforcing returns the policy with every mode set to enforce. An export can't warn, so it
-// refuses.
-func enforcing(p *policy.Policy) *policy.Policy {
-	q := *p
-	q.Mode = policy.ModeEnforce
-	q.Frontends = slices.Clone(p.Frontends)
-	for i := range q.Frontends {
-		q.Frontends[i].Mode = ""
-	}
-	return &q
+func newExporter(p *policy.Policy, o Options) *exporter {
+	return &exporter{policy: p, doc: p.Document(), options: o}
 }
 
 // wholePolicy adds notes about fields that no format has.
-func (e *exporter) wholePolicy(p *policy.Policy) {
+func (e *exporter) wholePolicy(p policy.Document) {
 	if p.Mode == policy.ModeWarn {
 		e.note(nil, RefusesMore, "the policy only warns (mode: warn); the export refuses")
 	}

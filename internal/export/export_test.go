@@ -88,8 +88,8 @@ func TestAnExportEnforces(t *testing.T) {
 	require.NoError(t, err)
 	_, err = bySourcePolicy(out.Data, "docker/c:1")
 	require.ErrorContains(t, err, "denied by policy")
-	require.Equal(t, policy.ModeWarn, p.Mode)
-	require.Equal(t, policy.ModeWarn, p.Frontends[1].Mode)
+	require.Equal(t, policy.ModeWarn, p.Document().Mode)
+	require.Equal(t, policy.ModeWarn, p.Document().Frontends[1].Mode)
 }
 
 // Each of the cases of which the property tests could miss one.

@@ -74,8 +74,8 @@ func TestVersionsAsRegularExpressions(t *testing.T) {
 			require.NoError(t, err)
 			layers, err := policy.Stack(p, nil)
 			require.NoError(t, err)
-			e := exporter{policy: p, options: Options{Time: at()}}
-			r := &p.Frontends[0]
+			e := newExporter(p, Options{Time: at()})
+			r := &p.Document().Frontends[0]
 			list, ok := e.allowTags(r)
 			if action == policy.ActionDeny {
 				list, ok = e.denyTags(r), true
@@ -110,8 +110,8 @@ func TestVersionsAreNotTighterThanTheyAre(t *testing.T) {
 	for tag, want := range map[string]bool{"1": false, "1.4": true, "1.5": true, "2": false, "1.5.0": true, "v1.99.7": true, "1.10-labs": true, "1.10.3-labs": true, "1.3.9": false, "2.0.0": false} {
 		p, err := policy.Parse("p", []byte(`{"version": 1, "frontends": [{"match": ["docker/x"], "versions": ">=1.4.0 <2.0.0", "variants": ["labs"]}]}`))
 		require.NoError(t, err)
-		e := exporter{policy: p}
-		list, ok := e.allowTags(&p.Frontends[0])
+		e := newExporter(p, Options{})
+		list, ok := e.allowTags(&p.Document().Frontends[0])
 		require.True(t, ok)
 		require.Equal(t, want, whollyMatches(t, anyOf(list), tag), tag)
 	}
@@ -130,7 +130,7 @@ func TestNamesAsRegularExpressions(t *testing.T) {
 	for _, written := range append([]string{"localhost:5000/**", "a*.corp/*", "*.corp:5000/x/*", "a.example/**/z/*", "**/x/**"}, fuzzPatterns...) {
 		p, err := policy.Parse("p", fmt.Appendf(nil, `{"version": 1, "frontends": [{"match": [%q]}]}`, written))
 		require.NoError(t, err)
-		pattern := p.Frontends[0].Patterns()[0]
+		pattern := p.Document().Frontends[0].Patterns()[0]
 		for _, n := range names {
 			in := globs.ParseName(pattern).Covers(globs.ParseName(n))
 			require.False(t, whollyMatches(t, nameRegex(pattern, false), n) && !in, "%s has %s", pattern, n)

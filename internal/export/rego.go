@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // regoTemplate is the Rego policy with placeholders in double braces. Their values are
@@ -38,13 +39,13 @@ func (e *exporter) rego() ([]byte, error) {
 	allow, deny := e.rules()
 	pins, replaced := e.pins()
 	byDefault := []string{}
-	if e.policy.Default == policy.ActionAllow {
+	if e.doc.Default == policy.ActionAllow {
 		byDefault = []string{`^`}
-		if limits := e.policy.Limits.Patterns(); len(limits) > 0 {
+		if limits := e.doc.Limits.Patterns(); len(limits) > 0 {
 			byDefault = whole(limits, false)
 		}
 	}
-	fill := []string{"{{identity}}", strings.TrimSpace(e.policy.ID + " " + e.policy.Digest().String())}
+	fill := []string{"{{identity}}", strings.TrimSpace(e.doc.ID + " " + e.policy.Digest().String())}
 	for _, f := range []struct {
 		name  string
 		value any
@@ -56,7 +57,7 @@ func (e *exporter) rego() ([]byte, error) {
 		{"replaced", whole(replaced, true)},
 		{"by default", byDefault},
 		{"foreign", "^" + foreignSpelling},
-		{"contact", prefixedBy("; ask ", e.policy.Contact)},
+		{"contact", prefixedBy("; ask ", e.doc.Contact)},
 	} {
 		text, err := jsonText(f.value)
 		if err != nil {
@@ -74,16 +75,14 @@ func (e *exporter) otherImages() ([]string, error) {
 			"base images; list the base images that a build may use")
 		return []string{}, nil
 	}
-	doc, err := json.Marshal(map[string]any{"version": policy.Version,
-		"frontends": []any{map[string]any{"match": e.options.Images}}})
-	if err != nil {
-		return nil, err
+	patterns := make([]string, len(e.options.Images))
+	for i, image := range e.options.Images {
+		p, err := imageref.ParsePattern(image)
+		if err != nil {
+			return nil, fmt.Errorf("the additional images: %w", err)
+		}
+		patterns[i] = p.String()
 	}
-	p, err := policy.Parse("images", doc)
-	if err != nil {
-		return nil, fmt.Errorf("the additional images: %w", err)
-	}
-	patterns := p.Frontends[0].Patterns()
 	e.note(nil, AllowsMore, "a frontend that matches %s is allowed like the other images there",
 		strings.Join(patterns, ", "))
 	return whole(patterns, false), nil
@@ -92,8 +91,8 @@ func (e *exporter) otherImages() ([]string, error) {
 // pins returns the pinned tags by name, and the names that aliases replace.
 func (e *exporter) pins() (pins map[string]map[string]string, replaced []string) {
 	pins = map[string]map[string]string{}
-	for i := range e.policy.Aliases {
-		a := &e.policy.Aliases[i]
+	for i := range e.doc.Aliases {
+		a := &e.doc.Aliases[i]
 		from, _ := a.Names()
 		switch {
 		case e.shadowed(i):

@@ -21,8 +21,8 @@ const starTag = `[\w.-]*`
 // rules returns the rules to export. If a condition can't be expressed, a deny rule denies
 // more, and an allow rule is omitted.
 func (e *exporter) rules() (allow, deny []rule) {
-	for i := range e.policy.Frontends {
-		r := &e.policy.Frontends[i]
+	for i := range e.doc.Frontends {
+		r := &e.doc.Frontends[i]
 		if !e.current(r) {
 			continue
 		}
@@ -55,7 +55,7 @@ func (e *exporter) rules() (allow, deny []rule) {
 
 // withinLimits returns patterns for the names that the rule matches and the limits allow.
 func (e *exporter) withinLimits(r *policy.Rule) []string {
-	limits := e.policy.Limits.Patterns()
+	limits := e.doc.Limits.Patterns()
 	if len(limits) == 0 {
 		return r.Patterns()
 	}

@@ -62,8 +62,8 @@ func (e *exporter) sourcePolicy() ([]byte, error) {
 	allow, deny := e.rules()
 	allow, deny = e.expressible(allow, deny)
 	out, refused := e.converts()
-	limits := e.policy.Limits.Patterns()
-	if e.policy.Default == policy.ActionAllow {
+	limits := e.doc.Limits.Patterns()
+	if e.doc.Default == policy.ActionAllow {
 		if len(limits) > 0 {
 			out = append(out, frontends("DENY", nil, anyTag+anyDigest),
 				frontends("ALLOW", limits, anyTag+anyDigest))
@@ -182,8 +182,8 @@ func (e *exporter) written(allow, deny []rule) []sourceRule {
 // pinned returns rules that allow a tag next to the digest to which an alias pins it.
 func (e *exporter) pinned(names []string) []sourceRule {
 	var out []sourceRule
-	for i := range e.policy.Aliases {
-		a := &e.policy.Aliases[i]
+	for i := range e.doc.Aliases {
+		a := &e.doc.Aliases[i]
 		_, to := a.Names()
 		for _, tag := range slices.Sorted(maps.Keys(a.Pins)) {
 			if matches(names, to) {

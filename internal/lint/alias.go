@@ -43,7 +43,7 @@ func (c *checker) nowhere(a *alias) string {
 	if len(c.limits) > 0 && !anyOverlaps(c.limits, a.to) {
 		return "the limits refuse"
 	}
-	allowed := c.policy.Default == policy.ActionAllow
+	allowed := c.doc.Default == policy.ActionAllow
 	for i := range c.rules {
 		r := &c.rules[i]
 		switch {

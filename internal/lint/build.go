@@ -16,7 +16,7 @@ type tell func(code Code, format string, args ...any)
 
 // wholeBuild checks the build rules of the whole policy.
 func (c *checker) wholeBuild() {
-	p := c.policy
+	p := c.doc
 	own := func(r rule) bool { return r.allows() && r.Build != nil }
 	if p.Default == policy.ActionAllow && p.Build == nil && slices.ContainsFunc(c.rules, own) {
 		c.addf(DefaultUnjudged, "a frontend that no rule matches is allowed without any build rules, "+
@@ -45,11 +45,11 @@ func (c *checker) ruleBuild(r *rule) {
 	if c.dispatch(r) == policy.DispatchForward {
 		c.unseen(r.Build, "the rule has", tell)
 	}
-	if c.policy.Build == nil {
+	if c.doc.Build == nil {
 		return
 	}
 	for _, k := range r.Build.Kinds() {
-		if text := writtenRules(r.Build, k); text != "" && text == writtenRules(c.policy.Build, k) {
+		if text := writtenRules(r.Build, k); text != "" && text == writtenRules(c.doc.Build, k) {
 			tell(BuildRepeated, "build.%s repeats that of the whole policy, which applies anyway; remove "+
 				"it", k)
 		}
@@ -57,7 +57,7 @@ func (c *checker) ruleBuild(r *rule) {
 }
 
 func (c *checker) dispatch(r *rule) policy.Dispatch {
-	return cmp.Or(r.Dispatch, c.policy.Dispatch, policy.DispatchForward)
+	return cmp.Or(r.Dispatch, c.doc.Dispatch, policy.DispatchForward)
 }
 
 // writtenRules returns the rules of a kind as text, to compare.
@@ -202,7 +202,7 @@ func asNames(urls []string) []string {
 
 // nestedFrontends looks for nested frontends that build.frontends allows but no rule does.
 func (c *checker) nestedFrontends(allow []string, tell tell) {
-	if c.policy.Default == policy.ActionAllow || len(c.aliases) > 0 {
+	if c.doc.Default == policy.ActionAllow || len(c.aliases) > 0 {
 		return
 	}
 	runs := func(n names) bool {

@@ -40,7 +40,7 @@ func Check(file string, p *policy.Policy, o Options) []Finding {
 	c := newChecker(file, p, o)
 	c.whole()
 	c.wholeBuild()
-	for i := range p.Aliases {
+	for i := range c.aliases {
 		c.alias(i)
 	}
 	for i := range c.rules {
@@ -60,7 +60,7 @@ func Check(file string, p *policy.Policy, o Options) []Finding {
 // checker collects the findings of one policy.
 type checker struct {
 	file    string
-	policy  *policy.Policy
+	doc     *policy.Document
 	at      time.Time
 	rules   []rule
 	aliases []alias
@@ -71,9 +71,10 @@ type checker struct {
 }
 
 func newChecker(file string, p *policy.Policy, o Options) *checker {
+	doc := p.Document()
 	c := &checker{
-		file: file, policy: p, at: o.Time,
-		rules: readRules(p), aliases: readAliases(p), limits: parseAll(p.Limits.Patterns()),
+		file: file, doc: &doc, at: o.Time,
+		rules: readRules(&doc), aliases: readAliases(&doc), limits: parseAll(doc.Limits.Patterns()),
 	}
 	c.shadows = newShadows(c.rules, o.Time)
 	// Stack fails only for policies that package policy didn't make. The zero layers then
@@ -90,11 +91,11 @@ func (c *checker) files() []string {
 			files = append(files, file)
 		}
 	}
-	for i := range c.policy.Aliases {
-		add(c.policy.Aliases[i].File())
+	for i := range c.doc.Aliases {
+		add(c.doc.Aliases[i].File())
 	}
-	for i := range c.policy.Frontends {
-		add(c.policy.Frontends[i].File())
+	for i := range c.doc.Frontends {
+		add(c.doc.Frontends[i].File())
 	}
 	return files
 }
@@ -119,7 +120,7 @@ func (c *checker) addAlias(code Code, a *policy.Alias, format string, args ...an
 
 // whole checks the fields that apply to all rules.
 func (c *checker) whole() {
-	p := c.policy
+	p := c.doc
 	if p.Default == policy.ActionAllow {
 		c.addf(DefaultAllow, "a frontend that no rule matches is allowed; remove default, and allow "+
 			"frontends by rules")
@@ -173,7 +174,7 @@ func (c *checker) expired(r *policy.Rule) bool {
 // include others: a policy doesn't say which file includes which.
 func (c *checker) includes() {
 	direct := map[string]string{}
-	for _, name := range c.policy.Include {
+	for _, name := range c.doc.Include {
 		direct[path.Join(path.Dir(c.file), name)] = name
 	}
 	used := c.files()

@@ -22,7 +22,7 @@ type alias struct {
 	from, to names
 }
 
-func readRules(p *policy.Policy) []rule {
+func readRules(p *policy.Document) []rule {
 	out := make([]rule, len(p.Frontends))
 	for i := range p.Frontends {
 		out[i] = rule{&p.Frontends[i], parseAll(p.Frontends[i].Patterns())}
@@ -30,7 +30,7 @@ func readRules(p *policy.Policy) []rule {
 	return out
 }
 
-func readAliases(p *policy.Policy) []alias {
+func readAliases(p *policy.Document) []alias {
 	out := make([]alias, len(p.Aliases))
 	for i := range p.Aliases {
 		from, to := p.Aliases[i].Names()

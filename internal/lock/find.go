@@ -24,7 +24,7 @@ type Skipped struct {
 
 // finder looks for pins in one policy.
 type finder struct {
-	policy  *policy.Policy
+	doc     policy.Document
 	layers  policy.Layers
 	now     time.Time
 	pins    []Pin
@@ -40,15 +40,15 @@ func Find(p *policy.Policy, now time.Time) ([]Pin, []Skipped, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f := finder{policy: p, layers: layers, now: now}
-	for i := range p.Aliases {
-		a := &p.Aliases[i]
+	f := finder{doc: p.Document(), layers: layers, now: now}
+	for i := range f.doc.Aliases {
+		a := &f.doc.Aliases[i]
 		for _, tag := range slices.Sorted(maps.Keys(a.Pins)) {
 			f.add(Pin{Alias: a, From: a.From, To: a.To, Tag: tag, Old: digest.Digest(a.Pins[tag])})
 		}
 	}
-	for i := range p.Frontends {
-		if r := &p.Frontends[i]; r.Action == policy.ActionAllow {
+	for i := range f.doc.Frontends {
+		if r := &f.doc.Frontends[i]; r.Action == policy.ActionAllow {
 			f.rule(r)
 		}
 	}
@@ -132,8 +132,8 @@ func (f *finder) denied(p Pin) string {
 // is false if no build can get this repository.
 func (f *finder) places(repository string) ([]Pin, bool) {
 	var out []Pin
-	for i := range f.policy.Aliases {
-		a := &f.policy.Aliases[i]
+	for i := range f.doc.Aliases {
+		a := &f.doc.Aliases[i]
 		from, to := a.Names()
 		if to == repository && f.first(from) == a {
 			out = append(out, Pin{Alias: a, From: a.From, To: a.To})
@@ -142,8 +142,8 @@ func (f *finder) places(repository string) ([]Pin, bool) {
 	if len(out) > 0 {
 		return out, true
 	}
-	for i := range f.policy.Aliases {
-		a := &f.policy.Aliases[i]
+	for i := range f.doc.Aliases {
+		a := &f.doc.Aliases[i]
 		from, to := a.Names()
 		folder, ok := strings.CutSuffix(to, "**")
 		rest, below := strings.CutPrefix(repository, folder)
@@ -167,8 +167,8 @@ func (f *finder) places(repository string) ([]Pin, bool) {
 
 // first returns the alias that applies to the name, or nil.
 func (f *finder) first(name string) *policy.Alias {
-	for i := range f.policy.Aliases {
-		a := &f.policy.Aliases[i]
+	for i := range f.doc.Aliases {
+		a := &f.doc.Aliases[i]
 		if _, ok := a.Rename(name); ok {
 			return a
 		}

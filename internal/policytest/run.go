@@ -169,8 +169,9 @@ func anyContains(texts []string, part string) bool {
 // those that did.
 func Uncovered(p *policy.Policy, hit map[string]bool) []*policy.Rule {
 	var out []*policy.Rule
-	for i := range p.Frontends {
-		if r := &p.Frontends[i]; !hit[r.Name] {
+	rules := p.Document().Frontends
+	for i := range rules {
+		if r := &rules[i]; !hit[r.Name] {
 			out = append(out, r)
 		}
 	}

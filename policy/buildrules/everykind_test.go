@@ -30,7 +30,7 @@ func TestEveryKindHasItsOwnRules(t *testing.T) {
 	kindtest.Run(t, func(t *testing.T, c kindtest.Case) {
 		p, err := policy.Parse("p", []byte(c.Policy()))
 		require.NoError(t, err)
-		rules := p.Frontends[0].Build
+		rules := p.Document().Frontends[0].Build
 		require.True(t, rules.Has(c.Kind))
 		only := rules.Only(c.Kind)
 		require.Equal(t, *rules, only)

@@ -40,8 +40,9 @@ func reflectPolicy() (*jsonschema.Schema, error) {
 	if err := r.AddGoComments(here, "../../policy", jsonschema.WithFullComment()); err != nil {
 		return nil, fmt.Errorf("reading the comments of package policy: %w", err)
 	}
-	schema := r.Reflect(&policy.Policy{})
+	schema := r.Reflect(&policy.Document{})
 	schema.ID = schemaID
 	schema.Title = "Policy of the policy frontend"
+	schema.Description = "Says which frontends builds can use, and what these can build."
 	return schema, nil
 }
