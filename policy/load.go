@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	// MaxIncludes is how many files one policy can include, directly or not.
-	MaxIncludes = 32
-	// MaxIncludeDepth is how deep included files can include others.
-	MaxIncludeDepth = 8
+	// maxIncludes is how many files one policy can include, directly or not.
+	maxIncludes = 32
+	// maxIncludeDepth is how deep included files can include others.
+	maxIncludeDepth = 8
 
 	// maxIncludePath is the length in bytes of the longest path of an included file.
 	maxIncludePath = 255
@@ -149,10 +149,10 @@ func (l *loader) include(name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s includes itself: %s", name, strings.Join(append(slices.Clone(l.chain), name), " includes "))
 	case l.seen[name]:
 		return nil, fmt.Errorf("%s is already included; include each file once", name)
-	case len(l.seen) > MaxIncludes:
-		return nil, fmt.Errorf("%s is one file too many: a policy includes at most %d", name, MaxIncludes)
-	case len(l.chain) > MaxIncludeDepth:
-		return nil, fmt.Errorf("%s is included too deep: at most %d levels below the policy", name, MaxIncludeDepth)
+	case len(l.seen) > maxIncludes:
+		return nil, fmt.Errorf("%s is one file too many: a policy includes at most %d", name, maxIncludes)
+	case len(l.chain) > maxIncludeDepth:
+		return nil, fmt.Errorf("%s is included too deep: at most %d levels below the policy", name, maxIncludeDepth)
 	}
 	data, err := l.read(name)
 	if err != nil {

@@ -77,11 +77,11 @@ func TestLoadRefuses(t *testing.T) {
 	t.Parallel()
 	const head = "version: 1\n"
 	many, deep := map[string]string{"policy.yaml": head + "include:\n"}, map[string]string{"policy.yaml": head + "include: [d0.yaml]\n"}
-	for i := range MaxIncludes + 1 {
+	for i := range maxIncludes + 1 {
 		many["policy.yaml"] += fmt.Sprintf("- f%d.yaml\n", i)
 		many[fmt.Sprintf("f%d.yaml", i)] = head
 	}
-	for i := range MaxIncludeDepth + 1 {
+	for i := range maxIncludeDepth + 1 {
 		deep[fmt.Sprintf("d%d.yaml", i)] = head + fmt.Sprintf("include: [d%d.yaml]\n", i+1)
 	}
 	tests := []struct {
