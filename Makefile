@@ -1,14 +1,15 @@
-# `make` alone says what there is. Needed: Go, gcc, git, make and, for demo and integration, root.
+# `make` alone lists the targets. They need Go, gcc, git and make; demo and integration also need root.
 
 GO       ?= go
 BIN      := $(CURDIR)/.build/bin
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-# A number of runs and not a time: a fuzz run that ends by the clock can fail for that alone (golang/go#75804).
-# Minimising interesting inputs is bounded in runs too; by default it may take a minute for each.
+# A number of runs, because a fuzz run that ends by the clock can fail for that alone
+# (golang/go#75804). Minimising an interesting input is bounded in runs too; by default, it may take
+# a minute for each input.
 FUZZTIME ?= 5000x
-# Rounds of the benchmarks on a real daemon, whose figures are medians over them.
+# Rounds of the benchmarks on a real daemon. Their figures are medians of the rounds.
 BENCHTIME ?= 20x
-# Any buildx will do, with any builder; this one is built from tools/go.mod.
+# Any buildx works, with any builder. This one is built from tools/go.mod.
 BUILDX   ?= $(BIN)/buildx
 
 # These run by version, apart from tools/lint: actionlint doesn't build with golangci-lint's YAML
@@ -27,9 +28,11 @@ RELEASE       := .build/release
 PLATFORMS   := amd64 arm64 arm/v7 386 ppc64le riscv64 s390x
 CODE_MODULES := . integration tools/schema tools/repo
 
-# What test-matrix runs on: the versions of which tools/compat has a module, the current one, and that as an unprivileged user.
+# The buildkitds of test-matrix: the versions that tools/compat has, the current one, and the
+# current one without root.
 BUILDKITS := $(patsubst tools/compat/buildkit-%,%,$(wildcard tools/compat/buildkit-*)) current rootless
-# The oldest that works, and what shows best that it does: the ways in, refusals, each dispatcher, identical results.
+# The oldest buildkitd that works, and the tests that show best that it does: ways to invoke the
+# frontend, refusals, each dispatcher, identical results.
 OLDEST_BUILDKIT := v0.14
 OLDEST_TESTS    := ^(TestTheChosenBuildkitd|TestWaysIn|TestRefusedBuilds|TestAClientsSourcePolicyIsHeldToWhatWasJudged|TestTheMessageOfARefusal|TestDispatchersOnTheChosenBuildkitd|TestAllowedResultIsTheSame)$$
 
@@ -38,10 +41,11 @@ GOTESTSUM := $(BIN)/gotestsum
 LINTTOOLS := $(BIN)/.lint-tools
 say       := @printf '\n== %s\n'
 
-.PHONY: help demo test lint fmt vet modules vulnerabilities unit fuzz integration test-matrix test-engine bench tools image cross release-binaries schema clean
+.PHONY: help demo test lint fmt vet modules vulnerabilities unit fuzz integration test-matrix \
+	test-engine bench tools image cross release-binaries schema clean
 .NOTPARALLEL:
 
-help: ## Say what there is
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Show one allowed and one refused build on a real BuildKit
@@ -49,7 +53,7 @@ demo: ## Show one allowed and one refused build on a real BuildKit
 
 test: lint unit fuzz integration ## Run everything: lint, unit, fuzz, integration
 
-lint: $(LINTTOOLS) ## Run the linters and go mod tidy over the modules with code, and lint the workflows
+lint: $(LINTTOOLS) ## Run the linters and go mod tidy on modules with code, and lint workflows
 	@GO='$(GO)' GOLANGCI='$(GOLANGCI)' tools/check lint
 	$(say) 'lint: workflows'
 	@$(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT) -shellcheck= -pyflakes= && echo '0 issues.'
@@ -57,13 +61,13 @@ lint: $(LINTTOOLS) ## Run the linters and go mod tidy over the modules with code
 fmt: $(LINTTOOLS) ## Format all Go code
 	@for module in $(CODE_MODULES); do (cd "$$module" && $(GOLANGCI) fmt ./...) || exit 1; done
 
-vet: ## Run gofmt and go vet over the modules with code
+vet: ## Run gofmt and go vet on modules with code
 	@GO='$(GO)' tools/check vet
 
 modules: ## Check that go mod tidy has nothing to change, in all modules
 	@GO='$(GO)' tools/check modules
 
-vulnerabilities: ## Look for known vulnerabilities in what is used (asks vuln.go.dev)
+vulnerabilities: ## Look for known vulnerabilities in the code that is used (asks vuln.go.dev)
 	@$(GO) run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK) ./...
 
 unit: $(LINTTOOLS) ## Run the tests that need no daemon, with the race detector
@@ -88,10 +92,10 @@ integration: $(LINTTOOLS) ## Run the end-to-end tests on a real buildkitd (root)
 	$(say) 'end-to-end tests'
 	@$(GO) -C integration run ./cmd/tools
 	@cd integration && $(GOTESTSUM) --format testname -- -count=1 -timeout 30m ./...
-	$(say) 'the same on buildkitd $(OLDEST_BUILDKIT), some of them'
+	$(say) 'some of these tests on buildkitd $(OLDEST_BUILDKIT)'
 	@cd integration && PF_BUILDKITD=$(OLDEST_BUILDKIT) $(GOTESTSUM) --format testname -- -count=1 -timeout 30m -run '$(OLDEST_TESTS)' .
 
-test-matrix: $(LINTTOOLS) ## Run the end-to-end tests on old and new buildkitds and a rootless one: make test-matrix BUILDKITS="v0.14 rootless"
+test-matrix: $(LINTTOOLS) ## Run the end-to-end tests on several buildkitds: BUILDKITS="v0.14 rootless"
 	@failed=; for buildkit in $(BUILDKITS); do \
 		printf '\n== end-to-end tests on buildkitd %s\n' "$$buildkit"; \
 		(cd integration && PF_BUILDKITD="$$buildkit" $(GOTESTSUM) --format pkgname -- -count=1 -timeout 60m ./...) || failed="$$failed $$buildkit"; \
@@ -115,7 +119,7 @@ $(LINTTOOLS): tools/lint/go.mod tools/lint/go.sum
 	@CGO_ENABLED=0 $(GO) -C tools/lint build -trimpath -o $(BIN)/ tool
 	@touch $@
 
-image: ## Build the image with your own buildx builder: make image IMAGE=registry/name:tag POLICY=policy.yaml
+image: ## Build the image with your buildx builder: IMAGE=registry/name:tag POLICY=policy.yaml
 	@[ -x '$(BUILDX)' ] || command -v '$(BUILDX)' >/dev/null || $(GO) -C integration run ./cmd/tools
 	@VERSION='$(VERSION)' $(BUILDX) bake image
 
@@ -129,7 +133,7 @@ cross: ## Cross-compile for every platform into .build/cross
 		printf '%s %s bytes, %s with gzip -9\n' "$$out" "$$(wc -c <"$$out")" "$$(gzip -9 -c "$$out" | wc -c)"; \
 	done
 
-release-binaries: ## Build the command line for each platform into .build/release, with checksums and SBOMs
+release-binaries: ## Build the CLI for each platform into .build/release, with SBOMs
 	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)
 	@for platform in $(CLI_PLATFORMS); do \
 		os=$${platform%/*}; arch=$${platform#*/}; suffix=; [ "$$os" != windows ] || suffix=.exe; \
@@ -141,10 +145,10 @@ release-binaries: ## Build the command line for each platform into .build/releas
 	done
 	@cd $(RELEASE) && sha256sum policy-frontend-* >checksums.txt && cat checksums.txt
 
-schema: ## Write policy/policy.schema.json anew from the Go types
+schema: ## Rewrite policy/policy.schema.json from the Go types
 	@$(GO) -C tools/schema run .
 
-clean: ## Remove what was built, and what killed tests left behind (root)
+clean: ## Remove the built files, and the leftovers of killed tests (root)
 	@for dir in "$${TMPDIR:-/tmp}"/pfbk[0-9]*-* .build; do \
 		[ -d "$$dir" ] || continue; \
 		pid=$${dir##*/pfbk}; \

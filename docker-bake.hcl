@@ -1,4 +1,5 @@
-# Every image that a build starts from is a variable, so that no build depends on a registry that is not yours.
+# Every image that a build starts from is a variable, so no build depends on a registry that isn't
+# yours.
 
 variable "VERSION" {
   default     = "dev"
@@ -27,7 +28,7 @@ variable "SBOM_SCANNER" {
 
 variable "POLICY" {
   default     = ""
-  description = "Policy to put into the image: a file (.yaml, .yml or .json), or a context (folder, git, docker-image://…) that holds a policy.yaml. Empty: none, and the image denies every build."
+  description = "Policy for the image: a file (.yaml, .yml or .json), or a context (directory, git, docker-image://…) with a policy.yaml. Without it, the image denies every build."
 }
 
 variable "PLATFORMS" {
@@ -79,7 +80,8 @@ target "image" {
   }
   contexts = POLICY == "" ? {} : { policy = is_file(POLICY) ? dirname(POLICY) : POLICY }
   tags     = split(",", IMAGE)
-  # zstd is a tenth smaller here than the best gzip, and every BuildKit that has allowedRepositories reads it.
+  # zstd is a tenth smaller here than the best gzip. Every BuildKit that has allowedRepositories
+  # reads it.
   output = ["type=image,oci-mediatypes=true,compression=zstd,compression-level=22,force-compression=true"]
 }
 
@@ -118,7 +120,7 @@ target "vet" {
 }
 
 target "modules" {
-  description = "go mod tidy has nothing to change."
+  description = "go mod tidy has nothing to change, in all modules."
   inherits    = ["_check"]
   target      = "modules"
 }

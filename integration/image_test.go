@@ -52,7 +52,7 @@ func TestImageIsOneStaticBinaryOnScratch(t *testing.T) {
 		}
 		require.Equal(t, map[string]string{
 			"org.opencontainers.image.title":       "policy-frontend",
-			"org.opencontainers.image.description": "Decides by policy which BuildKit frontend a build may use, and runs that one",
+			"org.opencontainers.image.description": "Enforces a policy on BuildKit builds: which frontends they may use, and what these may build",
 			"org.opencontainers.image.source":      "https://github.com/policy-frontend/policy-frontend",
 			"org.opencontainers.image.licenses":    "Apache-2.0",
 			"org.opencontainers.image.version":     harness.ImageVersion,

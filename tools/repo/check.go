@@ -53,7 +53,7 @@ type finding struct {
 // check prints its findings about the repository, and fails if there are any.
 func check(repository fs.FS, out io.Writer) error {
 	var findings []finding
-	for _, look := range []func(fs.FS) ([]finding, error){words, versions} {
+	for _, look := range []func(fs.FS) ([]finding, error){words, versions, namedTests} {
 		found, err := look(repository)
 		if err != nil {
 			return err

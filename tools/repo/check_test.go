@@ -63,6 +63,15 @@ func TestCheck(t *testing.T) {
 			"docker-bake.hcl:1: it names no version of Go"},
 		{"a tool that the bot can't see", map[string]string{"Makefile": "TOOL  := v1.2.3\n"},
 			"Makefile:1: renovate.json doesn't match this version"},
+		{"tests that exist", map[string]string{
+			"Makefile":              "OLDEST_TESTS := ^(TestA|TestB)$$\n",
+			"integration/a_test.go": "package a\n\nfunc TestA(t *testing.T) {}\n",
+			"integration/b_test.go": "package a\n\nfunc TestB(t *testing.T) {}\n",
+		}, ""},
+		{"a test that was renamed", map[string]string{
+			"Makefile":              "OLDEST_TESTS := ^(TestA|TestB)$$\n",
+			"integration/a_test.go": "package a\n\nfunc TestA(t *testing.T) {}\n",
+		}, "Makefile:1: there is no test TestB"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -1,7 +1,7 @@
 // Command repo answers questions about this repository's own files. It uses only the standard
 // library, so it runs on any machine that has Go.
 //
-//	repo check           find words that readers stumble over, and versions that disagree
+//	repo check           find words that readers stumble over, versions that disagree, lost tests
 //	repo notes VERSION   print the release notes of a version from CHANGELOG.md
 //	repo tags VERSION    print the image tags that a release moves; reads all Git tags from stdin
 package main
