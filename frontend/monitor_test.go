@@ -176,7 +176,8 @@ func TestARefusedBaseImageIsExplained(t *testing.T) {
 	var r *refusal
 	require.ErrorAs(t, err, &r)
 	policyDigest := m.inner.decision.Policy.Digest.String()
-	require.Equal(t, `frontend docker/dockerfile:1 is refused: rule "dockerfile" refuses the image evil.corp/base:1: it allows only mirror.corp/** (build.images.allow)
+	require.Equal(t,
+		`frontend docker/dockerfile:1 is refused: rule "dockerfile" refuses the image evil.corp/base:1: it allows only mirror.corp/** (build.images.allow)
   message:      bases come from the mirror
   requested by: line 1 of Dockerfile
   image:        docker.io/docker/dockerfile:1@`+digestOne.String()+`

@@ -30,7 +30,10 @@ func TestEngine(t *testing.T) {
 		want   string // of the refusal; empty if it is built
 	}{
 		"a syntax line that names us and the inner frontend": {syntax: us + " " + inner},
-		"BUILDKIT_SYNTAX and an unedited file":               {syntax: inner, args: []string{"--build-arg", "BUILDKIT_SYNTAX=" + us}},
+		"BUILDKIT_SYNTAX and an unedited file": {
+			syntax: inner,
+			args:   []string{"--build-arg", "BUILDKIT_SYNTAX=" + us},
+		},
 		"BUILDKIT_SYNTAX that names us and the inner frontend": {
 			syntax: evil, args: []string{"--build-arg", "BUILDKIT_SYNTAX=" + us + " " + inner},
 		},
@@ -38,7 +41,8 @@ func TestEngine(t *testing.T) {
 			syntax: us + " " + evil, want: ">>> # syntax=" + us + " " + evil,
 		},
 		"BUILDKIT_SYNTAX and a file with a refused frontend": {
-			syntax: evil, args: []string{"--build-arg", "BUILDKIT_SYNTAX=" + us}, want: ">>> # syntax=" + evil,
+			syntax: evil, args: []string{"--build-arg", "BUILDKIT_SYNTAX=" + us},
+			want: ">>> # syntax=" + evil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -47,7 +51,8 @@ func TestEngine(t *testing.T) {
 			line := append([]string{"build", "--progress=plain", "-o", out}, tc.args...)
 			o := d.Docker(t, dir, nil, append(line, ".")...)
 			if tc.want != "" {
-				o.RequireFailure(t, tc.want, "Policy: no rule allows "+evil, "frontend "+evil+" is refused", "policy:       corp-ci sha256:", "contact:      #build-help")
+				o.RequireFailure(t, tc.want, "Policy: no rule allows "+evil, "frontend "+evil+" is refused",
+					"policy:       corp-ci sha256:", "contact:      #build-help")
 				require.NoDirExists(t, out)
 				return
 			}
@@ -59,24 +64,32 @@ func TestEngine(t *testing.T) {
 	t.Run("an image that the engine then has and builds on", func(t *testing.T) {
 		t.Parallel()
 		first := withSyntax(t, "FROM busybox\nRUN echo ran > /out\n", nil)
-		d.Docker(t, first, nil, "build", "--progress=plain", "--build-arg", "BUILDKIT_SYNTAX="+us, "-t", "built:1", ".").RequireSuccess(t)
-		second, out := withSyntax(t, "FROM built:1 AS b\nFROM scratch\nCOPY --from=b /out /\n", nil), t.TempDir()
-		d.Docker(t, second, nil, "build", "--progress=plain", "--build-arg", "BUILDKIT_SYNTAX="+us, "-o", out, ".").RequireSuccess(t)
+		d.Docker(t, first, nil, "build", "--progress=plain", "--build-arg", "BUILDKIT_SYNTAX="+us, "-t",
+			"built:1", ".").RequireSuccess(t)
+		second, out := withSyntax(t, "FROM built:1 AS b\nFROM scratch\nCOPY --from=b /out /\n", nil),
+			t.TempDir()
+		d.Docker(t, second, nil, "build", "--progress=plain", "--build-arg", "BUILDKIT_SYNTAX="+us, "-o",
+			out, ".").RequireSuccess(t)
 		require.Equal(t, "ran\n", read(t, filepath.Join(out, "out")))
 	})
 	t.Run("an inner image that a client's source policy converts", func(t *testing.T) {
 		t.Parallel()
 		dir := harness.WriteContext(t, map[string]string{"Dockerfile": goodFile})
-		d.Docker(t, dir, []string{sourcePolicy(t, convertRule("docker-image://docker.io/docker/dockerfile*", evilImage))},
+		d.Docker(t, dir,
+			[]string{sourcePolicy(t, convertRule("docker-image://docker.io/docker/dockerfile*", evilImage))},
 			"build", "--progress=plain", "--build-arg", "BUILDKIT_SYNTAX="+us, ".").
 			RequireFailure(t, "no source policy of the client may replace its image")
 	})
 	t.Run("what would run, and why not", func(t *testing.T) {
 		t.Parallel()
 		dir := harness.WriteContext(t, map[string]string{"Dockerfile": goodFile, "Evil": evilFile})
-		call := []string{"build", "--progress=plain", "--call=policy", "--build-arg", "BUILDKIT_SYNTAX=" + us}
+		call := []string{
+			"build", "--progress=plain", "--call=policy", "--build-arg",
+			"BUILDKIT_SYNTAX=" + us,
+		}
 		d.Docker(t, dir, nil, append(call, ".")...).RequireSuccess(t)
-		o := d.Docker(t, dir, nil, append(call, "-f", "Evil", ".")...).RequireFailure(t, "no rule allows "+evil)
+		o := d.Docker(t, dir, nil, append(call, "-f", "Evil", ".")...).RequireFailure(t,
+			"no rule allows "+evil)
 		require.Equal(t, 1, o.ExitCode)
 	})
 	t.Run("each dispatcher", func(t *testing.T) {

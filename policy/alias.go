@@ -28,7 +28,8 @@ func (p *Policy) rewrite(ref imageref.Reference) (rewritten, error) {
 		}
 		target, err := ref.WithName(name)
 		if err != nil {
-			return rewritten{ref: ref}, fmt.Errorf("the alias from %s to %s makes no image reference of it: %w", a.From, a.To, err)
+			return rewritten{ref: ref},
+				fmt.Errorf("the alias from %s to %s makes no image reference of it: %w", a.From, a.To, err)
 		}
 		out := rewritten{ref: target, alias: a}
 		if d, ok := a.Pins[ref.Tag()]; ok && ref.Tag() != "" {

@@ -19,7 +19,8 @@ aliases:
 - {from: long.example/**, to: ` + "b.example/" + "a/a/a/a/a/a/a/a/a/a" + `/**}
 frontends:
 - {name: df, match: [mirror.example/df], tags: ["1.*"]}
-- {name: pinned, match: [docker/same], tags: ["1"], digests: ["` + digestA + `"], requireDigest: true}
+- {name: pinned, match: [docker/same], tags: ["1"], digests: ["` + digestA +
+	`"], requireDigest: true}
 - {name: hub, match: ["mirror.example/hub/**", docker/x, alpine, mirror.example/y]}
 - {name: rest, match: ["b.example/**", "self.example/**"]}
 `
@@ -33,22 +34,67 @@ func TestAliases(t *testing.T) {
 		source    string
 		rule      string
 	}{
-		{"a repository becomes another, with its tag", "docker/dockerfile:1.4", Allow, "mirror.example/df:1.4", "df"},
-		{"another spelling of it does too", "INDEX.docker.io:443/docker/dockerfile:1.4", Allow, "mirror.example/df:1.4", "df"},
-		{"a digest is kept", "docker/dockerfile:1.4@" + digestB, Allow, "mirror.example/df:1.4@" + digestB, "df"},
-		{"a pinned tag gets its digest", "docker/dockerfile:1.7", Allow, "mirror.example/df:1.7@" + digestA, "df"},
-		{"a pinned tag beside its digest", "docker/dockerfile:1.7@" + digestA, Allow, "mirror.example/df:1.7@" + digestA, "df"},
-		{"a pinned tag beside another digest is false", "docker/dockerfile:1.7@" + digestB, Deny, "mirror.example/df:1.7@" + digestB, "default"},
-		{"a digest alone has no pin", "docker/dockerfile@" + digestB, Deny, "mirror.example/df@" + digestB, "default"},
-		{"a pin fills in the digest that a rule requires", "docker/same:1", Allow, "docker.io/docker/same:1@" + digestA, "pinned"},
-		{"an alias to the same name keeps wider ones off", "docker/same:2", Deny, "docker.io/docker/same:2", "default"},
-		{"a folder carries the rest over, once", "docker/deep/x:1", Allow, "mirror.example/hub/docker/deep/x:1", "hub"},
-		{"the library folder is part of the rest", "alpine:3", Allow, "mirror.example/hub/library/alpine:3", "hub"},
-		{"what comes out is no other alias's business", "mirror.example/y", Deny, "never.example/y:latest", "default"},
-		{"what comes out is in its one form", "quay.example/alpine", Allow, "docker.io/library/alpine:latest", "hub"},
-		{"the name of the folder itself is not in it", "quay.example/x", Deny, "docker.io/library/x:latest", "default"},
+		{
+			"a repository becomes another, with its tag", "docker/dockerfile:1.4", Allow,
+			"mirror.example/df:1.4", "df",
+		},
+		{
+			"another spelling of it does too", "INDEX.docker.io:443/docker/dockerfile:1.4", Allow,
+			"mirror.example/df:1.4", "df",
+		},
+		{
+			"a digest is kept", "docker/dockerfile:1.4@" + digestB, Allow,
+			"mirror.example/df:1.4@" + digestB, "df",
+		},
+		{
+			"a pinned tag gets its digest", "docker/dockerfile:1.7", Allow,
+			"mirror.example/df:1.7@" + digestA, "df",
+		},
+		{
+			"a pinned tag beside its digest", "docker/dockerfile:1.7@" + digestA, Allow,
+			"mirror.example/df:1.7@" + digestA, "df",
+		},
+		{
+			"a pinned tag beside another digest is false", "docker/dockerfile:1.7@" + digestB, Deny,
+			"mirror.example/df:1.7@" + digestB, "default",
+		},
+		{
+			"a digest alone has no pin", "docker/dockerfile@" + digestB, Deny,
+			"mirror.example/df@" + digestB, "default",
+		},
+		{
+			"a pin fills in the digest that a rule requires", "docker/same:1", Allow,
+			"docker.io/docker/same:1@" + digestA, "pinned",
+		},
+		{
+			"an alias to the same name keeps wider ones off", "docker/same:2", Deny,
+			"docker.io/docker/same:2", "default",
+		},
+		{
+			"a folder carries the rest over, once", "docker/deep/x:1", Allow,
+			"mirror.example/hub/docker/deep/x:1", "hub",
+		},
+		{
+			"the library folder is part of the rest", "alpine:3", Allow,
+			"mirror.example/hub/library/alpine:3", "hub",
+		},
+		{
+			"what comes out is no other alias's business", "mirror.example/y", Deny,
+			"never.example/y:latest", "default",
+		},
+		{
+			"what comes out is in its one form", "quay.example/alpine", Allow,
+			"docker.io/library/alpine:latest", "hub",
+		},
+		{
+			"the name of the folder itself is not in it", "quay.example/x", Deny,
+			"docker.io/library/x:latest", "default",
+		},
 		{"no alias", "other.example/x", Deny, "other.example/x:latest", "default"},
-		{"a name that gets too long", "long.example/" + strings.Repeat("a", 250), Deny, "long.example/" + strings.Repeat("a", 250), InvariantRule},
+		{
+			"a name that gets too long", "long.example/" + strings.Repeat("a", 250), Deny,
+			"long.example/" + strings.Repeat("a", 250), InvariantRule,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -61,11 +107,14 @@ func TestAliases(t *testing.T) {
 			if tt.rule != InvariantRule {
 				require.Equal(t, tt.source, d.Reference.String())
 			}
-			require.Equal(t, tt.ref == "docker/dockerfile:1.4@"+digestB, d.TagUnverified, "a pinned tag needs no look-up")
+			require.Equal(t, tt.ref == "docker/dockerfile:1.4@"+digestB, d.TagUnverified,
+				"a pinned tag needs no look-up")
 		})
 	}
 	d := Decide(l, request(t, "docker/dockerfile:1.7@"+digestB))
-	require.Equal(t, `rule "df" would allow the tag 1.7, but that tag points to `+digestA+", not to "+digestB, d.Reason)
+	require.Equal(t,
+		`rule "df" would allow the tag 1.7, but that tag points to `+digestA+", not to "+digestB,
+		d.Reason)
 	d = Decide(l, request(t, "docker/dockerfile:1.7", digestB))
 	require.Equal(t, Deny, d.Verdict, "a pinned tag can't resolve to something else")
 	d = Decide(l, request(t, "docker/dockerfile:1.7", "", digestB))
@@ -74,7 +123,8 @@ func TestAliases(t *testing.T) {
 
 func TestAliasesLeadNobodyToThePolicyFrontendItself(t *testing.T) {
 	t.Parallel()
-	l := mustStack(t, mirrored, "{version: 1, default: allow, aliases: [{from: x, to: self.example/policy-frontend}]}")
+	l := mustStack(t, mirrored,
+		"{version: 1, default: allow, aliases: [{from: x, to: self.example/policy-frontend}]}")
 	for _, ref := range []string{"self.example/policy-frontend", "self.example/in", "x"} {
 		r := request(t, ref)
 		r.Self = mustRef(t, "self.example/policy-frontend:2")
@@ -96,12 +146,14 @@ frontends:
 `
 	l := mustStack(t, mirrored, overlay)
 	d := Decide(l, request(t, "ours:1.5"))
-	require.Equal(t, Allow, d.Verdict, "the overlay judges docker/dockerfile, the policy mirror.example/df: %s", d.Reason)
+	require.Equal(t, Allow, d.Verdict,
+		"the overlay judges docker/dockerfile, the policy mirror.example/df: %s", d.Reason)
 	require.Equal(t, "mirror.example/df:1.5", d.Image)
 
 	d = Decide(l, request(t, "ours:1.4"))
 	require.Equal(t, "mirror.example/df:1.4@"+digestB, d.Image)
-	require.True(t, d.TagUnverified, "an overlay's pin is a client's word: the policy's rule on tags has the tag looked up")
+	require.True(t, d.TagUnverified,
+		"an overlay's pin is a client's word: the policy's rule on tags has the tag looked up")
 	require.Equal(t, Deny, Decide(l, request(t, "ours:1.4", "", digestA)).Verdict)
 
 	d = Decide(l, request(t, "ours:1.7"))
@@ -114,10 +166,13 @@ frontends:
 	require.False(t, d.TagUnverified)
 
 	d = Decide(l, request(t, "docker/dockerfle"))
-	require.Equal(t, "the overlay decided: no rule allows docker/dockerfle:latest; did you mean docker/dockerfile?", d.Reason)
+	require.Equal(t,
+		"the overlay decided: no rule allows docker/dockerfle:latest; did you mean docker/dockerfile?",
+		d.Reason)
 	d = Decide(l, request(t, "alpine"))
 	require.Equal(t, LayerOverlay, d.Layer)
-	require.Equal(t, []string{"ours:1*", "docker/same:1*", "docker/dockerfile:1*"}, d.Allowed, "what the policy's aliases make of them is allowed")
+	require.Equal(t, []string{"ours:1*", "docker/same:1*", "docker/dockerfile:1*"}, d.Allowed,
+		"what the policy's aliases make of them is allowed")
 }
 
 func TestAllowedNamesWhatAnAliasLeadsTo(t *testing.T) {
@@ -128,7 +183,11 @@ frontends: [{match: [mirror.example/df], versions: ">=1.4", requireDigest: true}
 `, "")
 	d := Decide(l, request(t, "docker/dockerfle:1.7"))
 	require.Equal(t, "no rule allows docker/dockerfle:1.7; did you mean docker/dockerfile?", d.Reason)
-	require.Equal(t, []string{"docker/dockerfile@sha256:… (versions >=1.4)", "mirror.example/df@sha256:… (versions >=1.4)"}, d.Allowed)
+	require.Equal(t,
+		[]string{
+			"docker/dockerfile@sha256:… (versions >=1.4)",
+			"mirror.example/df@sha256:… (versions >=1.4)",
+		}, d.Allowed)
 }
 
 func TestDidYouMean(t *testing.T) {

@@ -18,13 +18,18 @@ func manyRules(n int) []byte {
 	for i := range n - 1 {
 		switch i % 4 {
 		case 0:
-			fmt.Fprintf(&b, "  - name: team-%d\n    match: [\"corp.example/team-%d/**\"]\n    tags: [\"1.*\"]\n", i, i)
+			fmt.Fprintf(&b,
+				"  - name: team-%d\n    match: [\"corp.example/team-%d/**\"]\n    tags: [\"1.*\"]\n", i, i)
 		case 1:
-			fmt.Fprintf(&b, "  - name: team-%d\n    match: [\"corp.example/team-%d\"]\n    versions: \">=1.%d.0 <2.0.0\"\n", i, i, i%20)
+			fmt.Fprintf(&b,
+				"  - name: team-%d\n    match: [\"corp.example/team-%d\"]\n    versions: \">=1.%d.0 <2.0.0\"\n",
+				i, i, i%20)
 		case 2:
-			fmt.Fprintf(&b, "  - name: team-%d\n    match: [\"corp.example/team-%d/*\"]\n    requireDigest: true\n", i, i)
+			fmt.Fprintf(&b,
+				"  - name: team-%d\n    match: [\"corp.example/team-%d/*\"]\n    requireDigest: true\n", i, i)
 		case 3:
-			fmt.Fprintf(&b, "  - name: team-%d\n    match: [\"corp.example/team-%d/old-*\"]\n    action: deny\n", i, i)
+			fmt.Fprintf(&b,
+				"  - name: team-%d\n    match: [\"corp.example/team-%d/old-*\"]\n    action: deny\n", i, i)
 		}
 	}
 	b.WriteString("  - name: last\n    match: [docker/dockerfile]\n")
@@ -87,7 +92,8 @@ func BenchmarkParseAndDecide100(b *testing.B) {
 // commands with secrets.
 func BenchmarkCheck10000(b *testing.B) {
 	const rules = `build: {images: {allow: ["mirror.example/**", "quay.example/**"], deny: ["**/scratchpad"], pins: {"mirror.example/base:1": "` + digestA + `"}, convert: [{from: "docker.io/library/**", to: "mirror.example/**"}]}, exec: {secrets: ["npm-*", "token"], hosts: ["*.corp.example"]}}`
-	const embedded, overlay = "version: 1\nfrontends: [{match: [a], " + rules + "}]\n", "version: 1\ndefault: allow\nbuild: {images: {deny: [\"**/old-*\"]}}\n"
+	const embedded, overlay = "version: 1\nfrontends: [{match: [a], " + rules + "}]\n",
+		"version: 1\ndefault: allow\nbuild: {images: {deny: [\"**/old-*\"]}}\n"
 	operations := make([]buildrules.Operation, 10_000)
 	for i := range operations {
 		switch i % 4 {
@@ -96,12 +102,18 @@ func BenchmarkCheck10000(b *testing.B) {
 		case 1:
 			operations[i].Image = fmt.Sprintf("docker.io/library/base-%d:1", i)
 		case 2:
-			operations[i].Exec = &buildrules.Exec{Network: buildrules.NetworkNone, Secrets: []string{"npm-read", "token"}}
+			operations[i].Exec = &buildrules.Exec{
+				Network: buildrules.NetworkNone,
+				Secrets: []string{"npm-read", "token"},
+			}
 		case 3:
 			operations[i].Exec = &buildrules.Exec{Hosts: []string{"Git.corp.example"}}
 		}
 	}
-	for _, bm := range []struct{ name, overlay string }{{"a policy", ""}, {"with an overlay", overlay}} {
+	for _, bm := range []struct{ name, overlay string }{
+		{"a policy", ""},
+		{"with an overlay", overlay},
+	} {
 		d := Decide(mustStack(b, embedded, bm.overlay), request(b, "a"))
 		b.Run(bm.name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -30,15 +30,22 @@ func TestTheNamesOfBuildRulesAreThoseThatAreCompared(t *testing.T) {
 	require.Equal(t, []string{"http://*.files.example:8080/a/*"}, deny)
 	allow, _ = b.Frontends.Patterns()
 	require.Equal(t, []string{"docker.io/docker/dockerfile"}, allow)
-	require.Equal(t, []buildrules.Kind{buildrules.KindImages, buildrules.KindGit, buildrules.KindHTTP, buildrules.KindFrontends}, b.Kinds())
+	require.Equal(t,
+		[]buildrules.Kind{
+			buildrules.KindImages, buildrules.KindGit, buildrules.KindHTTP,
+			buildrules.KindFrontends,
+		}, b.Kinds())
 }
 
 // Policies are written as YAML to compare them.
 func TestBuildRulesCanBeWritten(t *testing.T) {
 	t.Parallel()
-	p, err := Parse("p", []byte(`{version: 1, build: {git: {allow: ["https://a.example/**"]}, http: {requireChecksum: true}, exec: {ulimits: {nofile: 5}}}}`))
+	p, err := Parse("p",
+		[]byte(
+			`{version: 1, build: {git: {allow: ["https://a.example/**"]}, http: {requireChecksum: true}, exec: {ulimits: {nofile: 5}}}}`))
 	require.NoError(t, err)
 	data, err := yaml.Marshal(p.doc.Build)
 	require.NoError(t, err)
-	require.YAMLEq(t, `{git: {allow: ["https://a.example/**"]}, http: {requireChecksum: true}, exec: {ulimits: {nofile: 5}}}`, string(data))
+	require.YAMLEq(t,
+		`{git: {allow: ["https://a.example/**"]}, http: {requireChecksum: true}, exec: {ulimits: {nofile: 5}}}`, string(data))
 }

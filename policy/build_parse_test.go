@@ -51,7 +51,12 @@ func TestParseReadsRulesOnBuilds(t *testing.T) {
 	require.Equal(t, map[string]int{"nofile": 1024, "core": -1}, b.Exec.Ulimits)
 	require.Equal(t, []string{"", "root", "0"}, b.Config.User.Forbid)
 	require.Equal(t, buildrules.ActionAllow, b.Containers)
-	require.Equal(t, []buildrules.Kind{buildrules.KindImages, buildrules.KindGit, buildrules.KindHTTP, buildrules.KindLocal, buildrules.KindOCILayout, buildrules.KindBlob, buildrules.KindExec, buildrules.KindFrontends, buildrules.KindContainers, buildrules.KindConfig}, b.Kinds())
+	require.Equal(t,
+		[]buildrules.Kind{
+			buildrules.KindImages, buildrules.KindGit, buildrules.KindHTTP,
+			buildrules.KindLocal, buildrules.KindOCILayout, buildrules.KindBlob, buildrules.KindExec,
+			buildrules.KindFrontends, buildrules.KindContainers, buildrules.KindConfig,
+		}, b.Kinds())
 	own, _ := p.effective(&p.doc.Frontends[1])
 	require.Equal(t, []buildrules.Kind{buildrules.KindLocal, buildrules.KindExec}, own.Kinds())
 }
@@ -64,7 +69,8 @@ frontends:
     dispatch: mediate
     build:
       images: {allow: ["mirror.corp/**"], deny: ["**/scratchpad"], requireDigest: true,
-               pins: {"mirror.corp/base:1": "`+digestA+`"}, convert: [{from: docker.io/library, to: mirror.corp/library}]}
+               pins: {"mirror.corp/base:1": "`+digestA+
+		`"}, convert: [{from: docker.io/library, to: mirror.corp/library}]}
       git:    {allow: ["https://git.corp/**"], requireCommit: true}
       http:   {allow: ["https://files.corp/**"], requireChecksum: true}
       exec:   {networks: [none, default], insecure: false, ssh: false, secrets: ["npm-*"], devices: false}
@@ -77,14 +83,18 @@ frontends:
 		{HTTP: &buildrules.HTTP{URL: "https://files.corp/a", Checksum: digestA}},
 		{Exec: &buildrules.Exec{Secrets: []string{"npm-token"}}},
 		{Frontend: "docker/dockerfile:1"},
-		{Config: &buildrules.Config{User: "app", Labels: map[string]string{"org.opencontainers.image.source": ""}}},
+		{Config: &buildrules.Config{
+			User:   "app",
+			Labels: map[string]string{"org.opencontainers.image.source": ""},
+		}},
 		{Local: "context"},
 		{OCILayout: "a@" + digestA},
 	} {
 		require.Equal(t, Allow, d.Check(f).Verdict, "%+v", f)
 	}
 	for _, f := range []buildrules.Operation{
-		image("mirror.corp/base:2"), image("docker.io/alpine/git@" + digestB), image("mirror.corp/scratchpad@" + digestB),
+		image("mirror.corp/base:2"), image("docker.io/alpine/git@" + digestB),
+		image("mirror.corp/scratchpad@" + digestB),
 		{Git: &buildrules.Git{URL: "https://git.corp/a", Ref: "main"}},
 		{HTTP: &buildrules.HTTP{URL: "https://files.corp/a"}},
 		{Exec: &buildrules.Exec{Devices: []string{"d"}}},
@@ -107,9 +117,18 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 		{"rules that are a list", top + "[]\n", "p:2:8: build must be a mapping of fields, not a list"},
 		{"rules without a value", top + "\n", "p:2:7: build has no value"},
 		{"rules behind an anchor", top + "&x {}\n", "p:2:8: the anchor &x is not allowed"},
-		{"an unknown kind", top + "{image: {}}\n", `p:2:9: unknown field "image"; did you mean "images"?`},
-		{"an unknown field of a kind", top + "{images: {allows: [a]}}\n", `p:2:18: unknown field "allows"; did you mean "allow"?`},
-		{"empty rules on images", top + "{images: {}}\n", "p:2:17: images is empty; give it a field or remove it"},
+		{
+			"an unknown kind", top + "{image: {}}\n",
+			`p:2:9: unknown field "image"; did you mean "images"?`,
+		},
+		{
+			"an unknown field of a kind", top + "{images: {allows: [a]}}\n",
+			`p:2:18: unknown field "allows"; did you mean "allow"?`,
+		},
+		{
+			"empty rules on images", top + "{images: {}}\n",
+			"p:2:17: images is empty; give it a field or remove it",
+		},
 		{"empty rules on git", top + "{git: {}}\n", "p:2:14: git is empty"},
 		{"empty rules on http", top + "{http: {}}\n", "p:2:15: http is empty"},
 		{"empty rules on folders", top + "{local: {}}\n", "p:2:16: local is empty"},
@@ -119,60 +138,197 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 		{"empty rules on frontends", top + "{frontends: {}}\n", "p:2:20: frontends is empty"},
 		{"empty rules on configurations", top + "{config: {}}\n", "p:2:17: config is empty"},
 		{"empty rules on users", top + "{config: {user: {}}}\n", "p:2:24: user is empty"},
-		{"images that need no digest", top + "{images: {requireDigest: false}}\n", "p:2:17: images restricts nothing; give it an allow or deny, or remove it"},
-		{"repositories that need no commit", top + "{git: {requireCommit: false}}\n", "p:2:14: git restricts nothing"},
-		{"downloads that need no checksum", top + "{http: {requireChecksum: false}}\n", "p:2:15: http restricts nothing"},
-		{"an empty list", top + "{images: {allow: []}}\n", "p:2:25: allow is empty; give it an entry or remove it"},
+		{
+			"images that need no digest", top + "{images: {requireDigest: false}}\n",
+			"p:2:17: images restricts nothing; give it an allow or deny, or remove it",
+		},
+		{
+			"repositories that need no commit", top + "{git: {requireCommit: false}}\n",
+			"p:2:14: git restricts nothing",
+		},
+		{
+			"downloads that need no checksum", top + "{http: {requireChecksum: false}}\n",
+			"p:2:15: http restricts nothing",
+		},
+		{
+			"an empty list", top + "{images: {allow: []}}\n",
+			"p:2:25: allow is empty; give it an entry or remove it",
+		},
 		{"an empty list of what is denied", top + "{blob: {deny: []}}\n", "p:2:22: deny is empty"},
 		{"no conversions", top + "{images: {convert: []}}\n", "p:2:27: convert is empty"},
 		{"no pins", top + "{images: {pins: {}}}\n", "p:2:24: pins is empty"},
-		{"a pattern with a tag", top + "{images: {allow: [\"a:1\"]}}\n", `p:2:26: allow: "a:1" has a tag`},
-		{"a pattern that can't match", top + "{frontends: {deny: [A]}}\n", `p:2:28: deny: "A" has upper-case letters`},
-		{"a pin that is no reference", top + "{images: {pins: {A: \"" + digestA + "\"}}}\n", `p:2:25: pins: "A" is not an image reference`},
-		{"a pin of a digest", top + "{images: {pins: {\"a@" + digestA + "\": \"" + digestA + "\"}}}\n", "has a digest; write name:tag, and the digest as its value"},
-		{"a pin to no digest", top + "{images: {pins: {\"a:1\": sha256:1}}}\n", `p:2:25: pins: "sha256:1" is not a digest`},
-		{"a pin twice", top + "{images: {pins: {a: \"" + digestA + "\", \"docker.io/a:latest\": \"" + digestA + "\"}}}\n", `pins: "docker.io/a:latest" is docker.io/library/a:latest, which has a pin already`},
-		{"a conversion without a target", top + "{images: {convert: [{from: a}]}}\n", "p:2:28: the conversion has no to; it needs from and to"},
-		{"a conversion of a pattern", top + "{images: {convert: [{from: \"a/*\", to: b}]}}\n", `p:2:35: from: "a/*" is not one repository`},
-		{"a conversion of a folder to a repository", top + "{images: {convert: [{from: \"a/**\", to: b}]}}\n", "p:2:47: from and to must both end in /** or both not"},
-		{"a URL without a scheme", top + "{git: {allow: [\"git.example/**\"]}}\n", `p:2:23: allow: "git.example/**" has no scheme; write one like https://corp.example/**`},
-		{"a URL with another scheme", top + "{http: {deny: [\"ftp://x.example/**\"]}}\n", `p:2:23: deny: "ftp://x.example/**" can't be a pattern: the URL's scheme must be one of https and http`},
-		{"a network that there isn't", top + "{exec: {networks: [bridge]}}\n", `p:2:27: networks: "bridge" isn't one of the networks none, default and host`},
-		{"a control group outside", top + "{exec: {cgroupParents: [/a/../b]}}\n", "p:2:32: cgroupParents: a control group with .. in its path"},
-		{"ulimits that are a list", top + "{exec: {ulimits: [nofile]}}\n", "p:2:25: ulimits must be a mapping of integers, not a list"},
+		{
+			"a pattern with a tag", top + "{images: {allow: [\"a:1\"]}}\n",
+			`p:2:26: allow: "a:1" has a tag`,
+		},
+		{
+			"a pattern that can't match", top + "{frontends: {deny: [A]}}\n",
+			`p:2:28: deny: "A" has upper-case letters`,
+		},
+		{
+			"a pin that is no reference", top + "{images: {pins: {A: \"" + digestA + "\"}}}\n",
+			`p:2:25: pins: "A" is not an image reference`,
+		},
+		{
+			"a pin of a digest", top + "{images: {pins: {\"a@" + digestA + "\": \"" + digestA + "\"}}}\n",
+			"has a digest; write name:tag, and the digest as its value",
+		},
+		{
+			"a pin to no digest", top + "{images: {pins: {\"a:1\": sha256:1}}}\n",
+			`p:2:25: pins: "sha256:1" is not a digest`,
+		},
+		{
+			"a pin twice",
+			top + "{images: {pins: {a: \"" + digestA + "\", \"docker.io/a:latest\": \"" + digestA +
+				"\"}}}\n", `pins: "docker.io/a:latest" is docker.io/library/a:latest, which has a pin already`,
+		},
+		{
+			"a conversion without a target", top + "{images: {convert: [{from: a}]}}\n",
+			"p:2:28: the conversion has no to; it needs from and to",
+		},
+		{
+			"a conversion of a pattern", top + "{images: {convert: [{from: \"a/*\", to: b}]}}\n",
+			`p:2:35: from: "a/*" is not one repository`,
+		},
+		{
+			"a conversion of a folder to a repository",
+			top + "{images: {convert: [{from: \"a/**\", to: b}]}}\n",
+			"p:2:47: from and to must both end in /** or both not",
+		},
+		{
+			"a URL without a scheme", top + "{git: {allow: [\"git.example/**\"]}}\n",
+			`p:2:23: allow: "git.example/**" has no scheme; write one like https://corp.example/**`,
+		},
+		{
+			"a URL with another scheme", top + "{http: {deny: [\"ftp://x.example/**\"]}}\n",
+			`p:2:23: deny: "ftp://x.example/**" can't be a pattern: the URL's scheme must be one of https and http`,
+		},
+		{
+			"a network that there isn't", top + "{exec: {networks: [bridge]}}\n",
+			`p:2:27: networks: "bridge" isn't one of the networks none, default and host`,
+		},
+		{
+			"a control group outside", top + "{exec: {cgroupParents: [/a/../b]}}\n",
+			"p:2:32: cgroupParents: a control group with .. in its path",
+		},
+		{
+			"ulimits that are a list", top + "{exec: {ulimits: [nofile]}}\n",
+			"p:2:25: ulimits must be a mapping of integers, not a list",
+		},
 		{"no ulimits", top + "{exec: {ulimits: {}}}\n", "p:2:25: ulimits is empty"},
-		{"a ulimit that is a text", top + "{exec: {ulimits: {nofile: \"1\"}}}\n", `p:2:34: ulimits[nofile] must be an integer, not "1"`},
-		{"a ulimit below nothing", top + "{exec: {ulimits: {nofile: -2}}}\n", `p:2:34: ulimits: "nofile" must be at least 0, or -1 for any`},
-		{"a ulimit that is no name", top + "{exec: {ulimits: {\"no file\": 2}}}\n", `ulimits: "no file" isn't the name of a ulimit`},
-		{"a ulimit twice", top + "{exec: {ulimits: {core: 1, CORE: 2}}}\n", `is set twice, in upper and lower case`},
+		{
+			"a ulimit that is a text", top + "{exec: {ulimits: {nofile: \"1\"}}}\n",
+			`p:2:34: ulimits[nofile] must be an integer, not "1"`,
+		},
+		{
+			"a ulimit below nothing", top + "{exec: {ulimits: {nofile: -2}}}\n",
+			`p:2:34: ulimits: "nofile" must be at least 0, or -1 for any`,
+		},
+		{
+			"a ulimit that is no name", top + "{exec: {ulimits: {\"no file\": 2}}}\n",
+			`ulimits: "no file" isn't the name of a ulimit`,
+		},
+		{
+			"a ulimit twice", top + "{exec: {ulimits: {core: 1, CORE: 2}}}\n",
+			`is set twice, in upper and lower case`,
+		},
 		{"an empty secret", top + "{exec: {secrets: [\"\"]}}\n", "p:2:26: secrets[0] is empty"},
-		{"a secret that can't be printed", top + "{exec: {secrets: [\"a\\e\"]}}\n", "p:2:26: secrets: \"a\\x1b\" has the character U+001B"},
-		{"containers that are neither", top + "{containers: true}\n", `p:2:21: containers must be a string, not "true"; put it in quotes`},
-		{"containers that are nothing known", top + "{containers: maybe}\n", `p:2:21: containers must be allow or deny, not "maybe"`},
-		{"a user with a group", top + "{config: {user: {require: [\"app:app\"]}}}\n", `p:2:35: require: "app:app" has a group; write the user alone`},
-		{"a user that is no number of one", top + "{config: {user: {forbid: [\"4294967296\"]}}}\n", "p:2:34: forbid: the user \"4294967296\", which isn't a valid user number"},
-		{"an empty label", top + "{config: {labels: {require: [\"\"]}}}\n", "p:2:37: require: it is empty; give it a value or remove it"},
-		{"a label that can't be printed", top + "{config: {labels: {require: [\"\\e\"]}}}\n", "p:2:37: require: \"\\x1b\" has the character U+001B"},
+		{
+			"a secret that can't be printed", top + "{exec: {secrets: [\"a\\e\"]}}\n",
+			"p:2:26: secrets: \"a\\x1b\" has the character U+001B",
+		},
+		{
+			"containers that are neither", top + "{containers: true}\n",
+			`p:2:21: containers must be a string, not "true"; put it in quotes`,
+		},
+		{
+			"containers that are nothing known", top + "{containers: maybe}\n",
+			`p:2:21: containers must be allow or deny, not "maybe"`,
+		},
+		{
+			"a user with a group", top + "{config: {user: {require: [\"app:app\"]}}}\n",
+			`p:2:35: require: "app:app" has a group; write the user alone`,
+		},
+		{
+			"a user that is no number of one", top + "{config: {user: {forbid: [\"4294967296\"]}}}\n",
+			"p:2:34: forbid: the user \"4294967296\", which isn't a valid user number",
+		},
+		{
+			"an empty label", top + "{config: {labels: {require: [\"\"]}}}\n",
+			"p:2:37: require: it is empty; give it a value or remove it",
+		},
+		{
+			"a label that can't be printed", top + "{config: {labels: {require: [\"\\e\"]}}}\n",
+			"p:2:37: require: \"\\x1b\" has the character U+001B",
+		},
 		{"an empty port", top + "{config: {ports: {forbid: [\"\"]}}}\n", "p:2:35: forbid: it is empty"},
-		{"an empty volume", top + "{config: {volumes: {forbid: [\"\"]}}}\n", "p:2:37: forbid: it is empty"},
-		{"a range of ports", top + "{config: {ports: {forbid: [80-90]}}}\n", `p:2:35: forbid: the port "80-90", which is not one port`},
-		{"a volume outside", top + "{config: {volumes: {forbid: [/a/..]}}}\n", `p:2:37: forbid: the volume "/a/..", which isn't a plain path`},
-		{"an unknown dispatch", "version: 1\ndispatch: direct\n", `p:2:11: dispatch must be forward, mediate or builtin, not "direct"`},
-		{"an unknown dispatch of a rule", rule + "  dispatch: Mediate\n", `p:4:13: dispatch must be forward, mediate or builtin, not "Mediate"`},
-		{"a deny rule with a dispatch", rule + "  action: deny\n  dispatch: mediate\n", "p:5:13: dispatch has no meaning on a deny rule; remove it"},
-		{"a deny rule with rules on builds", rule + "  action: deny\n  build: {containers: allow}\n", "p:5:10: build has no meaning on a deny rule; remove it"},
-		{"frontends under forward", rule + "  build: {frontends: {allow: [b]}}\n", "p:4:22: frontends can't be checked with dispatch: forward; write dispatch: mediate"},
-		{"frontends under a rule's forward", "version: 1\ndispatch: mediate\nbuild: {frontends: {allow: [b]}}\nfrontends:\n- {match: [a], dispatch: forward}\n", "p:5:26: frontends can't be checked with dispatch: forward; write dispatch: mediate"},
-		{"frontends of the policy under a rule's silence", "version: 1\nbuild: {frontends: {allow: [b]}}\nfrontends:\n- {match: [a]}\n", "p:4:3: frontends can't be checked with dispatch: forward; write dispatch: mediate"},
-		{"frontends of what no rule is for", "version: 1\ndefault: allow\nbuild: {frontends: {allow: [b]}}\n", "p:3:20: frontends can't be checked with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate"},
-		{"frontends of what is only warned of", "version: 1\nmode: warn\nbuild: {frontends: {allow: [b]}}\n", "p:3:20: frontends can't be checked with dispatch: forward"},
+		{
+			"an empty volume", top + "{config: {volumes: {forbid: [\"\"]}}}\n",
+			"p:2:37: forbid: it is empty",
+		},
+		{
+			"a range of ports", top + "{config: {ports: {forbid: [80-90]}}}\n",
+			`p:2:35: forbid: the port "80-90", which is not one port`,
+		},
+		{
+			"a volume outside", top + "{config: {volumes: {forbid: [/a/..]}}}\n",
+			`p:2:37: forbid: the volume "/a/..", which isn't a plain path`,
+		},
+		{
+			"an unknown dispatch", "version: 1\ndispatch: direct\n",
+			`p:2:11: dispatch must be forward, mediate or builtin, not "direct"`,
+		},
+		{
+			"an unknown dispatch of a rule", rule + "  dispatch: Mediate\n",
+			`p:4:13: dispatch must be forward, mediate or builtin, not "Mediate"`,
+		},
+		{
+			"a deny rule with a dispatch", rule + "  action: deny\n  dispatch: mediate\n",
+			"p:5:13: dispatch has no meaning on a deny rule; remove it",
+		},
+		{
+			"a deny rule with rules on builds", rule + "  action: deny\n  build: {containers: allow}\n",
+			"p:5:10: build has no meaning on a deny rule; remove it",
+		},
+		{
+			"frontends under forward", rule + "  build: {frontends: {allow: [b]}}\n",
+			"p:4:22: frontends can't be checked with dispatch: forward; write dispatch: mediate",
+		},
+		{
+			"frontends under a rule's forward",
+			"version: 1\ndispatch: mediate\nbuild: {frontends: {allow: [b]}}\nfrontends:\n- {match: [a], dispatch: forward}\n", "p:5:26: frontends can't be checked with dispatch: forward; write dispatch: mediate",
+		},
+		{
+			"frontends of the policy under a rule's silence",
+			"version: 1\nbuild: {frontends: {allow: [b]}}\nfrontends:\n- {match: [a]}\n",
+			"p:4:3: frontends can't be checked with dispatch: forward; write dispatch: mediate",
+		},
+		{
+			"frontends of what no rule is for",
+			"version: 1\ndefault: allow\nbuild: {frontends: {allow: [b]}}\n",
+			"p:3:20: frontends can't be checked with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate",
+		},
+		{
+			"frontends of what is only warned of",
+			"version: 1\nmode: warn\nbuild: {frontends: {allow: [b]}}\n",
+			"p:3:20: frontends can't be checked with dispatch: forward",
+		},
 		{"a reserved name", rule + "  name: build\n", `p:4:9: the name "build" is reserved`},
-		{"a timeout that is none", "version: 1\nlimits: {timeout: soon}\n", `p:2:19: timeout must be a time such as 30m or 2h, at most 24h, not "soon"`},
+		{
+			"a timeout that is none", "version: 1\nlimits: {timeout: soon}\n",
+			`p:2:19: timeout must be a time such as 30m or 2h, at most 24h, not "soon"`,
+		},
 		{"no time at all", "version: 1\nlimits: {timeout: 0s}\n", `p:2:19: timeout must be a time`},
 		{"a negative time", "version: 1\nlimits: {timeout: -1h}\n", `p:2:19: timeout must be a time`},
 		{"too long a time", "version: 1\nlimits: {timeout: 24h1s}\n", `p:2:19: timeout must be a time`},
-		{"no nesting", "version: 1\nlimits: {nesting: 0}\n", "p:2:19: nesting must be from 1 to 16, not 0"},
-		{"too deep nesting", "version: 1\nlimits: {nesting: 17}\n", "p:2:19: nesting must be from 1 to 16, not 17"},
+		{
+			"no nesting", "version: 1\nlimits: {nesting: 0}\n",
+			"p:2:19: nesting must be from 1 to 16, not 0",
+		},
+		{
+			"too deep nesting", "version: 1\nlimits: {nesting: 17}\n",
+			"p:2:19: nesting must be from 1 to 16, not 17",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -212,7 +368,8 @@ func TestIncludedRulesAreUnderThePolicysRulesOnBuilds(t *testing.T) {
 	require.NoError(t, err)
 	d := Decide(l, request(t, "a"))
 	require.Equal(t, DispatchMediate, d.Dispatch)
-	require.Equal(t, "the policy refuses the image x:latest: it allows only b (build.images.allow)", d.Check(image("x")).Reason)
+	require.Equal(t, "the policy refuses the image x:latest: it allows only b (build.images.allow)",
+		d.Check(image("x")).Reason)
 
 	files["team.yaml"] = "version: 1\nfrontends:\n- {match: [a], dispatch: forward}\n"
 	_, err = Load(folder(files), "policy.yaml")

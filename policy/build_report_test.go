@@ -9,7 +9,8 @@ import (
 
 func TestObligationsAsJSON(t *testing.T) {
 	t.Parallel()
-	d := decided(t, `{version: 1, build: {local: {allow: [context]}}, frontends: [{name: a, match: [a], dispatch: mediate, build: {exec: {ulimits: {core: 0}}, config: {user: {forbid: [""]}}}}]}`,
+	d := decided(t,
+		`{version: 1, build: {local: {allow: [context]}}, frontends: [{name: a, match: [a], dispatch: mediate, build: {exec: {ulimits: {core: 0}}, config: {user: {forbid: [""]}}}}]}`,
 		"{version: 1, mode: warn, default: allow, build: {containers: deny}}")
 	out, err := json.Marshal(d)
 	require.NoError(t, err)
@@ -26,7 +27,8 @@ func TestObligationsAsJSON(t *testing.T) {
 
 func TestExplainRulesOnBuilds(t *testing.T) {
 	t.Parallel()
-	l := mustStack(t, "version: 1\nbuild: {local: {allow: [context]}}\nfrontends:\n- {name: a, match: [a], dispatch: mediate, build: {exec: {ssh: true}, git: {deny: [\"https://x/**\"]}}}\n- {name: b, match: [b]}\n", "")
+	l := mustStack(t,
+		"version: 1\nbuild: {local: {allow: [context]}}\nfrontends:\n- {name: a, match: [a], dispatch: mediate, build: {exec: {ssh: true}, git: {deny: [\"https://x/**\"]}}}\n- {name: b, match: [b]}\n", "")
 	tail := func(ref, overlay string) []Step {
 		layers := l
 		if overlay != "" {
@@ -40,15 +42,30 @@ func TestExplainRulesOnBuilds(t *testing.T) {
 		}
 		return nil
 	}
-	held := Step{Kind: StepBuild, Layer: LayerPolicy, Rule: "a", File: "policy.yaml", Line: 4, Reason: "its builds are bound by rules on git, local and exec"}
-	run := Step{Kind: StepDispatch, Verdict: Allow, Reason: "it is run by dispatch: mediate, for at most 1h0m0s, and can run other frontends 4 deep"}
+	held := Step{
+		Kind: StepBuild, Layer: LayerPolicy, Rule: "a", File: "policy.yaml", Line: 4,
+		Reason: "its builds are bound by rules on git, local and exec",
+	}
+	run := Step{
+		Kind: StepDispatch, Verdict: Allow,
+		Reason: "it is run by dispatch: mediate, for at most 1h0m0s, and can run other frontends 4 deep",
+	}
 	require.Equal(t, []Step{held, run}, tail("a", ""))
 	require.Equal(t, []Step{
-		{Kind: StepBuild, Layer: LayerOverlay, Rule: DefaultRule, Reason: "its builds are bound by rules on images, which only warn"}, held, run,
+		{
+			Kind: StepBuild, Layer: LayerOverlay, Rule: DefaultRule,
+			Reason: "its builds are bound by rules on images, which only warn",
+		}, held, run,
 	}, tail("a", "{version: 1, mode: warn, default: allow, build: {images: {deny: [x]}}}"))
 	require.Equal(t, []Step{
-		{Kind: StepBuild, Layer: LayerPolicy, Rule: "b", File: "policy.yaml", Line: 5, Reason: "its builds are bound by rules on local"},
-		{Kind: StepDispatch, Verdict: Allow, Reason: "it is run by dispatch: forward, so its operations are checked when it has returned"},
+		{
+			Kind: StepBuild, Layer: LayerPolicy, Rule: "b", File: "policy.yaml", Line: 5,
+			Reason: "its builds are bound by rules on local",
+		},
+		{
+			Kind: StepDispatch, Verdict: Allow,
+			Reason: "it is run by dispatch: forward, so its operations are checked when it has returned",
+		},
 	}, tail("b", ""))
 	require.Nil(t, tail("c", ""))
 }

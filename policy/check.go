@@ -43,14 +43,16 @@ type Ruling struct {
 // Several goroutines may call Check at the same time.
 func (d Decision) Check(o buildrules.Operation) Ruling {
 	if !d.goesOn() {
-		return d.deny(InvariantRule, "it asks for something, and nothing is allowed to a frontend that is refused")
+		return d.deny(InvariantRule,
+			"it asks for something, and nothing is allowed to a frontend that is refused")
 	}
 	kind, err := o.Kind()
 	if err != nil {
 		return d.deny(InvariantRule, err.Error())
 	}
 	if kind == buildrules.KindFrontends && d.Nesting < 1 {
-		return d.deny(LimitsRule, "it asks for another frontend, and frontends run others no deeper than that (limits.nesting)")
+		return d.deny(LimitsRule,
+			"it asks for another frontend, and frontends run others no deeper than that (limits.nesting)")
 	}
 	if !d.Restricts(kind) {
 		return Ruling{Verdict: Allow, Layer: LayerPolicy, Messages: []string{}}
@@ -87,7 +89,10 @@ func (d Decision) check(n buildrules.Normalized) Ruling {
 
 // deny is the ruling on an operation that no build rule can allow.
 func (d Decision) deny(rule, reason string) Ruling {
-	return Ruling{Verdict: Deny, Rule: rule, Layer: LayerPolicy, Reason: reason, Messages: []string{}, Contact: d.Contact}
+	return Ruling{
+		Verdict: Deny, Rule: rule, Layer: LayerPolicy, Reason: reason, Messages: []string{},
+		Contact: d.Contact,
+	}
 }
 
 func (d Decision) goesOn() bool {
@@ -124,12 +129,15 @@ func (d Decision) Within(outer Decision) Decision {
 	case !outer.goesOn():
 		return d.Overrule(outer.deny(InvariantRule, "it is run by a frontend that is refused"))
 	case outer.Nesting < 1:
-		return d.Overrule(outer.deny(LimitsRule, "it is run by a frontend that is nested as deep as may be (limits.nesting)"))
+		return d.Overrule(
+			outer.deny(LimitsRule,
+				"it is run by a frontend that is nested as deep as may be (limits.nesting)"))
 	}
 	d.constraints = slices.Concat(d.constraints, outer.constraints)
 	// If an overlay's conversion followed a rule of the embedded policy, it would replace what
 	// that rule checked.
-	slices.SortStableFunc(d.constraints, func(a, b *constraints) int { return cmp.Compare(rank(a.layer), rank(b.layer)) })
+	slices.SortStableFunc(d.constraints,
+		func(a, b *constraints) int { return cmp.Compare(rank(a.layer), rank(b.layer)) })
 	d.Timeout, d.Nesting = outer.Timeout, outer.Nesting-1
 	return d
 }
@@ -157,7 +165,8 @@ func (d Decision) Overrule(r Ruling) Decision {
 // d.Timeout. It is a denial by [LimitsRule].
 func (d Decision) TimedOut() Decision {
 	return d.Overrule(d.deny(LimitsRule, fmt.Sprintf(
-		"%s did not end within %s, which is as long as the limits allow", d.Reference.Familiar(), d.Timeout)))
+		"%s did not end within %s, which is as long as the limits allow", d.Reference.Familiar(),
+		d.Timeout)))
 }
 
 // WithWarnings returns the decision with further warnings, each once. If there are any,
@@ -178,7 +187,10 @@ func (d Decision) WithWarnings(reasons ...string) Decision {
 // ruling words how an operation breaks the constraints.
 func (c *constraints) ruling(found []buildrules.Violation) Ruling {
 	kind := found[0].Kind()
-	r := Ruling{Verdict: Deny, Rule: BuildRule, Layer: c.layer, Messages: []string{}, Contact: c.contact}
+	r := Ruling{
+		Verdict: Deny, Rule: BuildRule, Layer: c.layer, Messages: []string{},
+		Contact: c.contact,
+	}
 	allowed := c.build.Allowed(kind)
 	r.Allowed = slices.Clone(allowed[:min(len(allowed), maxAllowed)])
 	by := "the " + c.layer
@@ -188,7 +200,8 @@ func (c *constraints) ruling(found []buildrules.Violation) Ruling {
 	if c.rule != nil && c.rule.Message != "" {
 		r.Messages = append(r.Messages, c.rule.Message)
 	}
-	r.Reason = fmt.Sprintf("%s refuses %s (build.%s)", by, found[0].What, found[0].Rule) + andMore(len(found)-1)
+	r.Reason = fmt.Sprintf("%s refuses %s (build.%s)", by, found[0].What,
+		found[0].Rule) + andMore(len(found)-1)
 	overlay := c.layer == LayerOverlay
 	switch {
 	case c.warnOnly && overlay:

@@ -28,14 +28,36 @@ frontends:
 		operation buildrules.Operation
 		want      string
 	}{
-		{"a kind of the policy holds for a rule that doesn't have it", a, image("y"), "the policy refuses the image y:latest: it allows only x (build.images.allow)"},
-		{"a kind of the rule replaces the policy's", a, buildrules.Operation{Exec: &buildrules.Exec{SSH: []string{"default"}}}, `rule "frontends[0]" refuses a command with the client's ssh agent "default" (build.exec.ssh)`},
-		{"what the rule's kind allows is allowed", a, buildrules.Operation{Exec: &buildrules.Exec{Insecure: true}}, ""},
-		{"a kind of the rule alone", a, buildrules.Operation{Local: "x"}, `rule "frontends[0]" refuses the client's directory "x": it allows only context (build.local.allow)`},
+		{
+			"a kind of the policy holds for a rule that doesn't have it", a, image("y"),
+			"the policy refuses the image y:latest: it allows only x (build.images.allow)",
+		},
+		{
+			"a kind of the rule replaces the policy's", a,
+			buildrules.Operation{Exec: &buildrules.Exec{SSH: []string{"default"}}},
+			`rule "frontends[0]" refuses a command with the client's ssh agent "default" (build.exec.ssh)`,
+		},
+		{
+			"what the rule's kind allows is allowed", a,
+			buildrules.Operation{Exec: &buildrules.Exec{Insecure: true}},
+			"",
+		},
+		{
+			"a kind of the rule alone", a,
+			buildrules.Operation{Local: "x"},
+			`rule "frontends[0]" refuses the client's directory "x": it allows only context (build.local.allow)`,
+		},
 		{"containers of the policy", a, buildrules.Operation{Container: &buildrules.Exec{}}, ""},
-		{"containers of the rule", b, buildrules.Operation{Container: &buildrules.Exec{}}, `rule "frontends[1]" refuses a container that the frontend starts (build.containers)`},
+		{
+			"containers of the rule", b,
+			buildrules.Operation{Container: &buildrules.Exec{}},
+			`rule "frontends[1]" refuses a container that the frontend starts (build.containers)`,
+		},
 		{"a kind that only another rule has", b, buildrules.Operation{Local: "x"}, ""},
-		{"rules of the policy hold for what no rule is for", other, image("y"), "the policy refuses the image y:latest: it allows only x (build.images.allow)"},
+		{
+			"rules of the policy hold for what no rule is for", other, image("y"),
+			"the policy refuses the image y:latest: it allows only x (build.images.allow)",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -46,10 +68,16 @@ frontends:
 	require.False(t, other.Restricts(buildrules.KindLocal))
 	require.False(t, other.Restricts(buildrules.KindGit))
 	require.True(t, b.Restricts(buildrules.KindContainers))
-	require.True(t, allowing(t, "{local: {deny: [x]}}").Restricts(buildrules.KindContainers), "where nothing is said, none may be started")
+	require.True(t, allowing(t, "{local: {deny: [x]}}").Restricts(buildrules.KindContainers),
+		"where nothing is said, none may be started")
 	require.False(t, allowing(t, "{containers: allow}").Restricts(buildrules.KindContainers))
-	require.True(t, allowing(t, "{containers: allow, exec: {ssh: true}}").Restricts(buildrules.KindContainers), "a container is a command too")
-	require.Equal(t, []BuildObligation{{Layer: LayerPolicy, Rule: DefaultRule, Mode: ModeEnforce, Build: *l.embedded.doc.Build}}, other.Obligations.Build)
+	require.True(t,
+		allowing(t, "{containers: allow, exec: {ssh: true}}").Restricts(buildrules.KindContainers),
+		"a container is a command too")
+	require.Equal(t,
+		[]BuildObligation{
+			{Layer: LayerPolicy, Rule: DefaultRule, Mode: ModeEnforce, Build: *l.embedded.doc.Build},
+		}, other.Obligations.Build)
 }
 
 func TestWhatIsRefusedMayDoNothing(t *testing.T) {
@@ -83,12 +111,28 @@ func TestRulingsOfTwoLayersMeet(t *testing.T) {
 		name, image, want, layer, read string
 	}{
 		{"both allow it", "m.example/a:1", "", "", ""},
-		{"the overlay converts first, the policy what comes out", "y:1", "", "", "m.example/x:1@" + digestA},
+		{
+			"the overlay converts first, the policy what comes out", "y:1", "", "",
+			"m.example/x:1@" + digestA,
+		},
 		{"each pins what it judges", "x:2", "", "", "m.example/x:2@" + digestB},
-		{"the overlay's pin against the policy's", "x:1@" + digestB, `rule "e" refuses the image m.example/x:1@` + digestB + ` (asked for as x:1@` + digestB + `): it pins m.example/x:1 to ` + digestA + ` (build.images.pins)`, LayerPolicy, ""},
-		{"only the overlay denies it", "alpine:1", `the overlay decided: rule "o" refuses the image alpine:1: it allows only x or m.example/** (build.images.allow)`, LayerOverlay, ""},
-		{"the overlay converts to what the policy denies", "z", `rule "e" refuses the image m.example/bad:latest (build.images.deny: **/bad)`, LayerPolicy, ""},
-		{"both deny it", "q.example/a", `rule "e" refuses the image q.example/a:latest: it allows only m.example/** (build.images.allow)`, LayerPolicy, ""},
+		{
+			"the overlay's pin against the policy's", "x:1@" + digestB,
+			`rule "e" refuses the image m.example/x:1@` + digestB + ` (asked for as x:1@` + digestB +
+				`): it pins m.example/x:1 to ` + digestA + ` (build.images.pins)`, LayerPolicy, "",
+		},
+		{
+			"only the overlay denies it", "alpine:1",
+			`the overlay decided: rule "o" refuses the image alpine:1: it allows only x or m.example/** (build.images.allow)`, LayerOverlay, "",
+		},
+		{
+			"the overlay converts to what the policy denies", "z",
+			`rule "e" refuses the image m.example/bad:latest (build.images.deny: **/bad)`, LayerPolicy, "",
+		},
+		{
+			"both deny it", "q.example/a",
+			`rule "e" refuses the image q.example/a:latest: it allows only m.example/** (build.images.allow)`, LayerPolicy, "",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -106,8 +150,14 @@ func TestRulingsOfTwoLayersMeet(t *testing.T) {
 			require.Equal(t, Deny, r.Verdict)
 			require.Equal(t, tt.layer, r.Layer)
 			want := map[string]Ruling{
-				LayerPolicy:  {Rule: "e", Messages: []string{"from e"}, Contact: "us", Allowed: []string{"m.example/**"}},
-				LayerOverlay: {Rule: "o", Messages: []string{"from o"}, Contact: "them", Allowed: []string{"x", "m.example/**"}},
+				LayerPolicy: {
+					Rule: "e", Messages: []string{"from e"}, Contact: "us",
+					Allowed: []string{"m.example/**"},
+				},
+				LayerOverlay: {
+					Rule: "o", Messages: []string{"from o"}, Contact: "them",
+					Allowed: []string{"x", "m.example/**"},
+				},
 			}[tt.layer]
 			require.Equal(t, want.Messages, r.Messages)
 			require.Equal(t, want.Contact, r.Contact)
@@ -124,7 +174,8 @@ func TestRulingsOfTwoLayersMeet(t *testing.T) {
 
 	silent := decided(t, embedded, "{version: 1, default: allow}")
 	r := silent.Check(buildrules.Operation{Container: &buildrules.Exec{}})
-	require.Equal(t, "the overlay decided: the overlay refuses a container that the frontend starts (build.containers)", r.Reason, "each document decides by itself")
+	require.Equal(t,
+		"the overlay decided: the overlay refuses a container that the frontend starts (build.containers)", r.Reason, "each document decides by itself")
 	require.Equal(t, BuildRule, r.Rule)
 	require.Equal(t, Allow, silent.Check(image("m.example/a")).Verdict)
 }
@@ -138,16 +189,54 @@ func TestModeWarnOfRulesOnBuilds(t *testing.T) {
 		verdict                 Verdict
 		rule, reason            string
 	}{
-		{"of the policy, for a rule", "{version: 1, mode: warn, frontends: [{match: [a], name: a, " + build + "}]}", "", Warn, "a", `would be refused: rule "a" ` + refused},
-		{"of the policy, for its own rules", "{version: 1, mode: warn, default: allow, " + build + "}", "", Warn, BuildRule, `would be refused: the policy ` + refused},
-		{"of the rule", "{version: 1, frontends: [{match: [a], name: a, mode: warn, " + build + "}]}", "", Warn, "a", `would be refused: rule "a" ` + refused},
-		{"of the rule, for the policy's", "{version: 1, frontends: [{match: [a], name: a, mode: warn}], " + build + "}", "", Warn, BuildRule, `would be refused: the policy ` + refused},
-		{"of the policy, but not of the rule", "{version: 1, mode: warn, frontends: [{match: [a], name: a, mode: enforce, " + build + "}]}", "", Deny, "a", `rule "a" ` + refused},
-		{"for a frontend that would be refused", "{version: 1, mode: warn, " + build + ", frontends: [{match: [a], name: a, action: deny}]}", "", Warn, BuildRule, `would be refused: the policy ` + refused},
-		{"of the overlay only", "{version: 1, default: allow, " + build + "}", "{version: 1, mode: warn, default: allow, " + build + "}", Deny, BuildRule, `the policy ` + refused},
-		{"of the policy only", "{version: 1, mode: warn, default: allow, " + build + "}", "{version: 1, default: allow, " + build + "}", Deny, BuildRule, `the overlay decided: the overlay ` + refused},
-		{"of an overlay that alone refuses", "{version: 1, default: allow}", "{version: 1, mode: warn, default: allow, " + build + "}", Warn, BuildRule, `the overlay says: would be refused: the overlay ` + refused},
-		{"of both", "{version: 1, mode: warn, default: allow, " + build + "}", "{version: 1, mode: warn, default: allow, " + build + "}", Warn, BuildRule, `would be refused: the policy ` + refused},
+		{
+			"of the policy, for a rule",
+			"{version: 1, mode: warn, frontends: [{match: [a], name: a, " + build + "}]}", "", Warn, "a",
+			`would be refused: rule "a" ` + refused,
+		},
+		{
+			"of the policy, for its own rules", "{version: 1, mode: warn, default: allow, " + build + "}",
+			"", Warn, BuildRule, `would be refused: the policy ` + refused,
+		},
+		{
+			"of the rule", "{version: 1, frontends: [{match: [a], name: a, mode: warn, " + build + "}]}", "",
+			Warn, "a", `would be refused: rule "a" ` + refused,
+		},
+		{
+			"of the rule, for the policy's",
+			"{version: 1, frontends: [{match: [a], name: a, mode: warn}], " + build + "}", "", Warn,
+			BuildRule, `would be refused: the policy ` + refused,
+		},
+		{
+			"of the policy, but not of the rule",
+			"{version: 1, mode: warn, frontends: [{match: [a], name: a, mode: enforce, " + build + "}]}", "",
+			Deny, "a", `rule "a" ` + refused,
+		},
+		{
+			"for a frontend that would be refused",
+			"{version: 1, mode: warn, " + build + ", frontends: [{match: [a], name: a, action: deny}]}", "",
+			Warn, BuildRule, `would be refused: the policy ` + refused,
+		},
+		{
+			"of the overlay only", "{version: 1, default: allow, " + build + "}",
+			"{version: 1, mode: warn, default: allow, " + build + "}", Deny, BuildRule,
+			`the policy ` + refused,
+		},
+		{
+			"of the policy only", "{version: 1, mode: warn, default: allow, " + build + "}",
+			"{version: 1, default: allow, " + build + "}", Deny, BuildRule,
+			`the overlay decided: the overlay ` + refused,
+		},
+		{
+			"of an overlay that alone refuses", "{version: 1, default: allow}",
+			"{version: 1, mode: warn, default: allow, " + build + "}", Warn, BuildRule,
+			`the overlay says: would be refused: the overlay ` + refused,
+		},
+		{
+			"of both", "{version: 1, mode: warn, default: allow, " + build + "}",
+			"{version: 1, mode: warn, default: allow, " + build + "}", Warn, BuildRule,
+			`would be refused: the policy ` + refused,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -158,22 +247,29 @@ func TestModeWarnOfRulesOnBuilds(t *testing.T) {
 			require.Equal(t, tt.rule, r.Rule)
 			require.True(t, d.Restricts(buildrules.KindImages), "it has to be judged to be warned of")
 			require.Equal(t, tt.verdict == Deny, d.Enforces(buildrules.KindImages))
-			require.Equal(t, "docker.io/library/x:1@"+digestA, d.Check(image("x:1")).Image.String(), "pins hold")
-			require.Equal(t, Deny, d.Check(buildrules.Operation{Unknown: "x"}).Verdict, "what nobody can judge is refused in every mode")
+			require.Equal(t, "docker.io/library/x:1@"+digestA, d.Check(image("x:1")).Image.String(),
+				"pins hold")
+			require.Equal(t, Deny, d.Check(buildrules.Operation{Unknown: "x"}).Verdict,
+				"what nobody can judge is refused in every mode")
 			require.Equal(t, Deny, d.Check(image("X")).Verdict, "and so is what can't be read")
 			d.Nesting = 0
-			require.Equal(t, Deny, d.Check(buildrules.Operation{Frontend: "x"}).Verdict, "and so is what the limits refuse")
+			require.Equal(t, Deny, d.Check(buildrules.Operation{Frontend: "x"}).Verdict,
+				"and so is what the limits refuse")
 		})
 	}
-	d := decided(t, "{version: 1, mode: warn, "+build+", dispatch: builtin, frontends: [{match: [a], action: deny}]}", "")
+	d := decided(t,
+		"{version: 1, mode: warn, "+build+", dispatch: builtin, frontends: [{match: [a], action: deny}]}",
+		"")
 	require.Equal(t, Warn, d.Verdict)
 	require.Equal(t, DispatchBuiltin, d.Dispatch)
 	require.Equal(t, ModeWarn, d.Obligations.Build[0].Mode)
 
-	l := mustStack(t, "{version: 1, mode: warn, build: {local: {deny: [x]}}, frontends: [{match: [a], dispatch: mediate, options: {deny: [k]}, build: {images: {deny: [x]}}}]}", "")
+	l := mustStack(t,
+		"{version: 1, mode: warn, build: {local: {deny: [x]}}, frontends: [{match: [a], dispatch: mediate, options: {deny: [k]}, build: {images: {deny: [x]}}}]}", "")
 	d = Decide(l, withOptions(request(t, "a"), map[string]string{"k": ""}))
 	require.Equal(t, Warn, d.Verdict)
-	require.Equal(t, DispatchForward, d.Dispatch, "a rule that would refuse the frontend has no say in how it runs")
+	require.Equal(t, DispatchForward, d.Dispatch,
+		"a rule that would refuse the frontend has no say in how it runs")
 	require.Equal(t, Allow, d.Check(image("x")).Verdict)
 	require.Equal(t, Warn, d.Check(buildrules.Operation{Local: "x"}).Verdict)
 }
@@ -184,23 +280,38 @@ func TestDispatchOfTwoLayers(t *testing.T) {
 	rule := func(d Dispatch) string {
 		return "{version: 1, frontends: [{match: [a], dispatch: " + string(d) + "}]}"
 	}
-	top := func(d Dispatch) string { return "{version: 1, default: allow, dispatch: " + string(d) + "}" }
+	top := func(d Dispatch) string {
+		return "{version: 1, default: allow, dispatch: " + string(d) +
+			"}"
+	}
 	for _, tt := range []struct {
 		name, embedded, overlay string
 		want                    Dispatch
 	}{
 		{"nothing is said", "{version: 1, default: allow}", "", f},
 		{"the policy's", top(m), "", m},
-		{"the rule's before the policy's", "{version: 1, dispatch: mediate, frontends: [{match: [a], dispatch: builtin}]}", "", b},
+		{
+			"the rule's before the policy's",
+			"{version: 1, dispatch: mediate, frontends: [{match: [a], dispatch: builtin}]}", "", b,
+		},
 		{"an overlay's mediate over forward", rule(f), rule(m), m},
 		{"an overlay's mediate over builtin", rule(b), top(m), m},
 		{"no overlay's forward over mediate", rule(m), rule(f), m},
 		{"no overlay's builtin over mediate", top(m), rule(b), m},
 		{"no overlay's builtin over forward", top(f), rule(b), f},
 		{"no overlay's forward over builtin", top(b), top(f), b},
-		{"an overlay's rule before its document", rule(f), "{version: 1, dispatch: mediate, frontends: [{match: [a], dispatch: forward}]}", f},
-		{"what forward can't judge is mediated", rule(f), "{version: 1, default: allow, dispatch: builtin, build: {frontends: {allow: [b]}}}", m},
-		{"builtin can judge it", rule(b), "{version: 1, default: allow, dispatch: builtin, build: {frontends: {allow: [b]}}}", b},
+		{
+			"an overlay's rule before its document", rule(f),
+			"{version: 1, dispatch: mediate, frontends: [{match: [a], dispatch: forward}]}", f,
+		},
+		{
+			"what forward can't judge is mediated", rule(f),
+			"{version: 1, default: allow, dispatch: builtin, build: {frontends: {allow: [b]}}}", m,
+		},
+		{
+			"builtin can judge it", rule(b),
+			"{version: 1, default: allow, dispatch: builtin, build: {frontends: {allow: [b]}}}", b,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -221,9 +332,18 @@ func TestBoundsOfTwoLayers(t *testing.T) {
 		{"the defaults", none, "", time.Hour, 4},
 		{"the policy's", limits("timeout: 2h, nesting: 16"), "", 2 * time.Hour, 16},
 		{"an overlay without any", limits("timeout: 2h, nesting: 16"), none, 2 * time.Hour, 16},
-		{"a tighter overlay", limits("timeout: 2h, nesting: 16"), limits("timeout: 90m, nesting: 1"), 90 * time.Minute, 1},
-		{"a looser overlay", limits("timeout: 2m, nesting: 1"), limits("timeout: 90m, nesting: 3"), 2 * time.Minute, 1},
-		{"an overlay that is looser than the defaults", none, limits("timeout: 24h, nesting: 16"), time.Hour, 4},
+		{
+			"a tighter overlay", limits("timeout: 2h, nesting: 16"), limits("timeout: 90m, nesting: 1"),
+			90 * time.Minute, 1,
+		},
+		{
+			"a looser overlay", limits("timeout: 2m, nesting: 1"), limits("timeout: 90m, nesting: 3"),
+			2 * time.Minute, 1,
+		},
+		{
+			"an overlay that is looser than the defaults", none, limits("timeout: 24h, nesting: 16"),
+			time.Hour, 4,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -232,7 +352,8 @@ func TestBoundsOfTwoLayers(t *testing.T) {
 			require.Equal(t, tt.nesting, d.Nesting)
 		})
 	}
-	require.Equal(t, Allow, decided(t, limits("nesting: 2"), "").Verdict, "limits without match leave all names")
+	require.Equal(t, Allow, decided(t, limits("nesting: 2"), "").Verdict,
+		"limits without match leave all names")
 }
 
 func TestWithin(t *testing.T) {
@@ -254,17 +375,23 @@ frontends:
 	require.Equal(t, 2, b.Nesting, "the decision itself is left alone")
 	require.Len(t, b.constraints, 1)
 
-	require.Equal(t, "m.example/alpine:latest", inner.Check(image("alpine")).Image.String(), "the outer rules convert what the inner ones allow")
-	require.Equal(t, `rule "b" refuses the image bad:latest (build.images.deny: bad)`, inner.Check(image("bad")).Reason)
-	require.Equal(t, `rule "b" refuses the image m.example/x:latest: it allows only docker.io/** (build.images.allow)`, inner.Check(image("m.example/x")).Reason)
+	require.Equal(t, "m.example/alpine:latest", inner.Check(image("alpine")).Image.String(),
+		"the outer rules convert what the inner ones allow")
+	require.Equal(t, `rule "b" refuses the image bad:latest (build.images.deny: bad)`,
+		inner.Check(image("bad")).Reason)
+	require.Equal(t,
+		`rule "b" refuses the image m.example/x:latest: it allows only docker.io/** (build.images.allow)`,
+		inner.Check(image("m.example/x")).Reason)
 	secret := func(s string) Verdict {
 		return inner.Check(buildrules.Operation{Exec: &buildrules.Exec{Secrets: []string{s}}}).Verdict
 	}
 	require.Equal(t, []Verdict{Deny, Allow, Deny}, []Verdict{secret("x"), secret("y"), secret("z")})
 	require.Equal(t, Allow, inner.Check(buildrules.Operation{Container: &buildrules.Exec{}}).Verdict)
-	require.Equal(t, "a", c.Within(a).Check(image("q.example/x")).Rule, "a rule that warns loosens none that encloses it")
+	require.Equal(t, "a", c.Within(a).Check(image("q.example/x")).Rule,
+		"a rule that warns loosens none that encloses it")
 	require.Equal(t, Deny, a.Within(c).Check(image("q.example/x")).Verdict)
-	require.Equal(t, Deny, b.Within(c).Check(buildrules.Operation{Container: &buildrules.Exec{Network: "?"}}).Verdict)
+	require.Equal(t, Deny,
+		b.Within(c).Check(buildrules.Operation{Container: &buildrules.Exec{Network: "?"}}).Verdict)
 
 	innermost := c.Within(inner)
 	require.Equal(t, 0, innermost.Nesting)
@@ -275,9 +402,12 @@ frontends:
 	r := innermost.Check(buildrules.Operation{Frontend: "a"})
 	require.Equal(t, Deny, r.Verdict)
 	require.Equal(t, LimitsRule, r.Rule)
-	require.Equal(t, "it asks for another frontend, and frontends run others no deeper than that (limits.nesting)", r.Reason)
+	require.Equal(t,
+		"it asks for another frontend, and frontends run others no deeper than that (limits.nesting)",
+		r.Reason)
 
-	const deep, refused = "it is run by a frontend that is nested as deep as may be (limits.nesting)", "it is run by a frontend that is refused"
+	const deep, refused = "it is run by a frontend that is nested as deep as may be (limits.nesting)",
+		"it is run by a frontend that is refused"
 	for _, tt := range []struct {
 		name         string
 		inner, outer Decision
@@ -308,7 +438,8 @@ dispatch: mediate
 frontends:
 - {name: outer, match: [a]}
 - {name: inner, match: [b], build: {images: {deny: [evil.example/x], convert: [{from: q.example/x, to: m.example/x}]}}}
-`, `{version: 1, frontends: [{match: [a, b], build: {images: {convert: [{from: m.example/x, to: evil.example/x}]}}}]}`)
+`,
+		`{version: 1, frontends: [{match: [a, b], build: {images: {convert: [{from: m.example/x, to: evil.example/x}]}}}]}`)
 	r := Decide(l, request(t, "b")).Within(Decide(l, request(t, "a"))).Check(image("q.example/x"))
 	require.Equal(t, Allow, r.Verdict, r.Reason)
 	require.Equal(t, "m.example/x:latest", r.Image.String())
@@ -316,11 +447,13 @@ frontends:
 
 func TestOverruleAndWithWarnings(t *testing.T) {
 	t.Parallel()
-	d := decided(t, `{version: 1, contact: us, frontends: [{name: a, match: [a], warnAfter: 2020-01-01, options: {deny: [x]}, message: see, contact: me, build: {images: {allow: [x, b]}}}]}`, "")
+	d := decided(t,
+		`{version: 1, contact: us, frontends: [{name: a, match: [a], warnAfter: 2020-01-01, options: {deny: [x]}, message: see, contact: me, build: {images: {allow: [x, b]}}}]}`, "")
 	require.Equal(t, Warn, d.Verdict)
 	over := d.Overrule(d.Check(image("y")))
 	require.Equal(t, Decision{
-		Verdict: Deny, Requested: d.Requested, Image: d.Image, Reference: d.Reference, Policy: d.Policy, Layer: LayerPolicy, Rule: "a",
+		Verdict: Deny, Requested: d.Requested, Image: d.Image, Reference: d.Reference, Policy: d.Policy,
+		Layer: LayerPolicy, Rule: "a",
 		Reason:   `rule "a" refuses the image y:latest: it allows only x or b (build.images.allow)`,
 		Messages: []string{"see"}, Allowed: []string{"x", "b"}, Contact: "me",
 	}, over)

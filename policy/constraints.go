@@ -49,7 +49,10 @@ func (p *Policy) effective(r *Rule) (buildrules.Rules, Dispatch) {
 // frontend runs.
 func (p *Policy) constrain(layer string, o outcome, contact string) (*constraints, Dispatch) {
 	rule := o.holds
-	c := &constraints{layer: layer, rule: rule, warnOnly: p.severity(rule) != enforce, contact: contact}
+	c := &constraints{
+		layer: layer, rule: rule, warnOnly: p.severity(rule) != enforce,
+		contact: contact,
+	}
 	if layer == LayerOverlay {
 		c.contact = cmp.Or(p.doc.Contact, contact)
 	}

@@ -211,10 +211,18 @@ func (d *Decision) limit(l Layers, s subject, t *recorder) bool {
 			continue
 		}
 		if matchName(p.doc.Limits.patterns, s.name) {
-			t.add(Step{Kind: StepLimits, Layer: layer.name, Result: Matched, Reason: fmt.Sprintf("%s is within the limits", s.ref.Familiar())})
+			t.add(
+				Step{
+					Kind: StepLimits, Layer: layer.name, Result: Matched,
+					Reason: fmt.Sprintf("%s is within the limits", s.ref.Familiar()),
+				})
 			continue
 		}
-		o := outcome{verdict: Deny, reason: fmt.Sprintf("%s is outside the limits: only %s can be allowed", s.ref.Familiar(), list("names like", "names like", p.doc.Limits.Match))}
+		o := outcome{
+			verdict: Deny,
+			reason: fmt.Sprintf("%s is outside the limits: only %s can be allowed", s.ref.Familiar(),
+				list("names like", "names like", p.doc.Limits.Match)),
+		}
 		d.take(layer.name, l, o, s)
 		d.Rule = LimitsRule
 		t.add(Step{Kind: StepLimits, Layer: layer.name, Result: Missed, Verdict: Deny, Reason: o.reason})

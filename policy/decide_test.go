@@ -84,41 +84,142 @@ func TestDecide(t *testing.T) {
 		verdict           Verdict
 		rule, reason      string
 	}{
-		{"a tag that a glob accepts is allowed", "docker/dockerfile:1.7", "", "", Allow, "dockerfile", `rule "dockerfile" allows docker/dockerfile:1.7`},
-		{"another spelling of the host is the same", "INDEX.docker.io:443/docker/dockerfile:1", "", "", Allow, "dockerfile", `rule "dockerfile" allows docker/dockerfile:1`},
-		{"a tag that no glob accepts is a near miss", "docker/dockerfile:2", "", "", Deny, "default", `rule "dockerfile" would allow it, but only with the tags 1.* or 1, not 2`},
-		{"a missing tag is latest", "docker/dockerfile", "", "", Deny, "default", `rule "dockerfile" would allow it, but only with the tags 1.* or 1, not latest`},
-		{"a look-alike is denied", "docker/dockerfile-upstream:1", "", "", Deny, "default", "no rule allows docker/dockerfile-upstream:1"},
-		{"a repository below is denied", "docker/dockerfile/x:1", "", "", Deny, "default", "no rule allows docker/dockerfile/x:1; did you mean docker/dockerfile?"},
-		{"the same path on another host is denied", "evil.example/docker/dockerfile:1", "", "", Deny, "default", "no rule allows evil.example/docker/dockerfile:1"},
+		{
+			"a tag that a glob accepts is allowed", "docker/dockerfile:1.7", "", "", Allow, "dockerfile",
+			`rule "dockerfile" allows docker/dockerfile:1.7`,
+		},
+		{
+			"another spelling of the host is the same", "INDEX.docker.io:443/docker/dockerfile:1", "", "",
+			Allow, "dockerfile", `rule "dockerfile" allows docker/dockerfile:1`,
+		},
+		{
+			"a tag that no glob accepts is a near miss", "docker/dockerfile:2", "", "", Deny, "default",
+			`rule "dockerfile" would allow it, but only with the tags 1.* or 1, not 2`,
+		},
+		{
+			"a missing tag is latest", "docker/dockerfile", "", "", Deny, "default",
+			`rule "dockerfile" would allow it, but only with the tags 1.* or 1, not latest`,
+		},
+		{
+			"a look-alike is denied", "docker/dockerfile-upstream:1", "", "", Deny, "default",
+			"no rule allows docker/dockerfile-upstream:1",
+		},
+		{
+			"a repository below is denied", "docker/dockerfile/x:1", "", "", Deny, "default",
+			"no rule allows docker/dockerfile/x:1; did you mean docker/dockerfile?",
+		},
+		{
+			"the same path on another host is denied", "evil.example/docker/dockerfile:1", "", "", Deny,
+			"default", "no rule allows evil.example/docker/dockerfile:1",
+		},
 
-		{"a deny rule wins over an allow rule before it", "docker/dockerfile:1.7-labs", "", "", Deny, "no-labs", `rule "no-labs" denies docker/dockerfile:1.7-labs`},
+		{
+			"a deny rule wins over an allow rule before it", "docker/dockerfile:1.7-labs", "", "", Deny,
+			"no-labs", `rule "no-labs" denies docker/dockerfile:1.7-labs`,
+		},
 
-		{"a pinned rule is undecidable without the digest", "docker/pinned:2", "", "", Undecidable, "pinned", `rule "pinned" allows only the digest ` + digestA + `, and the digest of docker/pinned:2 is not known`},
-		{"a pinned rule allows its digest", "docker/pinned:2", digestA, "", Allow, "pinned", `rule "pinned" allows docker/pinned:2`},
-		{"a pinned rule misses another digest", "docker/pinned:2", digestB, "", Deny, "default", `rule "pinned" would allow it, but only with the digest ` + digestA + `, not ` + digestB},
-		{"a digest in the reference counts by itself", "docker/pinned:2@" + digestA, "", "", Allow, "pinned", `rule "pinned" allows docker/pinned:2@` + digestA},
-		{"a pinned rule with a missed tag is denied without the digest", "docker/pinned:3", "", "", Deny, "default", `rule "pinned" would allow it, but only with the tag 2, not 3`},
+		{
+			"a pinned rule is undecidable without the digest", "docker/pinned:2", "", "", Undecidable,
+			"pinned",
+			`rule "pinned" allows only the digest ` + digestA +
+				`, and the digest of docker/pinned:2 is not known`,
+		},
+		{
+			"a pinned rule allows its digest", "docker/pinned:2", digestA, "", Allow, "pinned",
+			`rule "pinned" allows docker/pinned:2`,
+		},
+		{
+			"a pinned rule misses another digest", "docker/pinned:2", digestB, "", Deny, "default",
+			`rule "pinned" would allow it, but only with the digest ` + digestA + `, not ` + digestB,
+		},
+		{
+			"a digest in the reference counts by itself", "docker/pinned:2@" + digestA, "", "", Allow,
+			"pinned", `rule "pinned" allows docker/pinned:2@` + digestA,
+		},
+		{
+			"a pinned rule with a missed tag is denied without the digest", "docker/pinned:3", "", "", Deny,
+			"default", `rule "pinned" would allow it, but only with the tag 2, not 3`,
+		},
 
-		{"a required digest that is missing is a near miss", "wiki.example/blubber/buildkit:v1", "", "", Deny, "default", `rule "blubber" would allow it, but the reference must carry a digest: write wiki.example/blubber/buildkit:v1@sha256:…`},
-		{"a resolved digest is not a required one", "wiki.example/blubber/buildkit:v1", digestA, "", Deny, "default", `rule "blubber" would allow it, but the reference must carry a digest: write wiki.example/blubber/buildkit:v1@sha256:…`},
-		{"a required digest that is there is enough", "wiki.example/blubber/buildkit:v1@" + digestA, "", digestA, Allow, "blubber", `rule "blubber" allows wiki.example/blubber/buildkit:v1@` + digestA},
+		{
+			"a required digest that is missing is a near miss", "wiki.example/blubber/buildkit:v1", "", "",
+			Deny, "default",
+			`rule "blubber" would allow it, but the reference must carry a digest: write wiki.example/blubber/buildkit:v1@sha256:…`,
+		},
+		{
+			"a resolved digest is not a required one", "wiki.example/blubber/buildkit:v1", digestA, "", Deny,
+			"default",
+			`rule "blubber" would allow it, but the reference must carry a digest: write wiki.example/blubber/buildkit:v1@sha256:…`,
+		},
+		{
+			"a required digest that is there is enough", "wiki.example/blubber/buildkit:v1@" + digestA, "",
+			digestA, Allow, "blubber", `rule "blubber" allows wiki.example/blubber/buildkit:v1@` + digestA,
+		},
 
-		{"a tag beside a digest is believed until it is looked up", "docker/dockerfile:1@" + digestA, "", "", Allow, "dockerfile", `rule "dockerfile" allows docker/dockerfile:1@` + digestA},
-		{"a tag that points to the digest is fine", "docker/dockerfile:1@" + digestA, digestA, digestA, Allow, "dockerfile", `rule "dockerfile" allows docker/dockerfile:1@` + digestA},
-		{"a tag that points elsewhere is no tag for an allow rule", "docker/dockerfile:1@" + digestA, digestA, digestB, Deny, "no-labs", `rule "no-labs" denies the tag *-labs, and the tag 1 that would rule it out points to ` + digestB + `, not to ` + digestA},
-		{"a tag that moved after it was resolved is no tag", "docker/dockerfile:1", digestA, digestB, Deny, "no-labs", `rule "no-labs" denies the tag *-labs, and the tag 1 that would rule it out points to ` + digestB + `, not to ` + digestA},
-		{"a digest alone doesn't get past a deny rule on tags", "open.example/a@" + digestA, "", "", Deny, "no-labs", `rule "no-labs" denies the tag *-labs, and the reference has none that would rule it out: write the tag as well as the digest`},
-		{"a false tag doesn't get past a deny rule on tags", "open.example/a:1@" + digestA, digestA, digestB, Deny, "no-labs", `rule "no-labs" denies the tag *-labs, and the tag 1 that would rule it out points to ` + digestB + `, not to ` + digestA},
-		{"a denied tag stays denied when it points elsewhere", "open.example/a:x-labs@" + digestA, digestA, digestB, Deny, "no-labs", `rule "no-labs" denies open.example/a:x-labs@` + digestA},
+		{
+			"a tag beside a digest is believed until it is looked up", "docker/dockerfile:1@" + digestA, "",
+			"", Allow, "dockerfile", `rule "dockerfile" allows docker/dockerfile:1@` + digestA,
+		},
+		{
+			"a tag that points to the digest is fine", "docker/dockerfile:1@" + digestA, digestA, digestA,
+			Allow, "dockerfile", `rule "dockerfile" allows docker/dockerfile:1@` + digestA,
+		},
+		{
+			"a tag that points elsewhere is no tag for an allow rule", "docker/dockerfile:1@" + digestA,
+			digestA, digestB, Deny, "no-labs",
+			`rule "no-labs" denies the tag *-labs, and the tag 1 that would rule it out points to ` +
+				digestB + `, not to ` + digestA,
+		},
+		{
+			"a tag that moved after it was resolved is no tag", "docker/dockerfile:1", digestA, digestB,
+			Deny, "no-labs",
+			`rule "no-labs" denies the tag *-labs, and the tag 1 that would rule it out points to ` +
+				digestB + `, not to ` + digestA,
+		},
+		{
+			"a digest alone doesn't get past a deny rule on tags", "open.example/a@" + digestA, "", "", Deny,
+			"no-labs",
+			`rule "no-labs" denies the tag *-labs, and the reference has none that would rule it out: write the tag as well as the digest`,
+		},
+		{
+			"a false tag doesn't get past a deny rule on tags", "open.example/a:1@" + digestA, digestA,
+			digestB, Deny, "no-labs",
+			`rule "no-labs" denies the tag *-labs, and the tag 1 that would rule it out points to ` +
+				digestB + `, not to ` + digestA,
+		},
+		{
+			"a denied tag stays denied when it points elsewhere", "open.example/a:x-labs@" + digestA,
+			digestA, digestB, Deny, "no-labs", `rule "no-labs" denies open.example/a:x-labs@` + digestA,
+		},
 
-		{"a deny rule on digests is undecidable without the digest", "open.example/b:1", "", "", Undecidable, "no-b", `rule "no-b" denies only the digest ` + digestB + `, and the digest of open.example/b:1 is not known`},
-		{"a deny rule on digests denies its digest", "open.example/b:1", digestB, "", Deny, "no-b", `rule "no-b" denies open.example/b:1`},
-		{"a deny rule on digests passes another digest", "open.example/b:1", digestA, "", Allow, "open", `rule "open" allows open.example/b:1`},
+		{
+			"a deny rule on digests is undecidable without the digest", "open.example/b:1", "", "",
+			Undecidable, "no-b",
+			`rule "no-b" denies only the digest ` + digestB +
+				`, and the digest of open.example/b:1 is not known`,
+		},
+		{
+			"a deny rule on digests denies its digest", "open.example/b:1", digestB, "", Deny, "no-b",
+			`rule "no-b" denies open.example/b:1`,
+		},
+		{
+			"a deny rule on digests passes another digest", "open.example/b:1", digestA, "", Allow, "open",
+			`rule "open" allows open.example/b:1`,
+		},
 
-		{"a digest that contradicts the reference is denied", "open.example/a:1@" + digestA, digestB, "", Deny, "default", "open.example/a:1@" + digestA + " can't get the digest " + digestB + " beside its own"},
-		{"a digest that is none is denied", "open.example/a:1", "sha256:x", "", Deny, "default", `"sha256:x" is not a digest; write sha256: and 64 lower-case hexadecimal digits, or sha512: and 128`},
-		{"a tag's digest that is none is denied", "open.example/a:1", "", "x", Deny, "default", `what the tag points to: "x" is not a digest; write sha256: and 64 lower-case hexadecimal digits, or sha512: and 128`},
+		{
+			"a digest that contradicts the reference is denied", "open.example/a:1@" + digestA, digestB, "",
+			Deny, "default",
+			"open.example/a:1@" + digestA + " can't get the digest " + digestB + " beside its own",
+		},
+		{
+			"a digest that is none is denied", "open.example/a:1", "sha256:x", "", Deny, "default",
+			`"sha256:x" is not a digest; write sha256: and 64 lower-case hexadecimal digits, or sha512: and 128`,
+		},
+		{
+			"a tag's digest that is none is denied", "open.example/a:1", "", "x", Deny, "default",
+			`what the tag points to: "x" is not a digest; write sha256: and 64 lower-case hexadecimal digits, or sha512: and 128`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -137,17 +238,30 @@ func TestDecide(t *testing.T) {
 
 func TestDecideWithoutADenyRuleOnTags(t *testing.T) {
 	t.Parallel()
-	l := mustStack(t, "version: 1\nfrontends:\n- {name: a, match: [x.example/a], tags: [\"*\"]}\n- {name: p, match: [x.example/p], tags: [\"*\"], digests: [\""+digestA+"\"]}\n", "")
+	l := mustStack(t,
+		"version: 1\nfrontends:\n- {name: a, match: [x.example/a], tags: [\"*\"]}\n- {name: p, match: [x.example/p], tags: [\"*\"], digests: [\""+digestA+"\"]}\n", "")
 	tests := []struct {
 		name, ref string
 		tagDigest digest.Digest
 		verdict   Verdict
 		reason    string
 	}{
-		{"a digest alone satisfies no tags, not even any", "x.example/a@" + digestA, "", Deny, `rule "a" would allow it, but only with the tag *, and the reference has none: write the tag as well as the digest`},
-		{"a tag that points elsewhere is a near miss", "x.example/a:1@" + digestA, digestB, Deny, `rule "a" would allow the tag 1, but that tag points to ` + digestB + `, not to ` + digestA},
-		{"a rule with digests rests on them and not on the tag", "x.example/p:1@" + digestA, digestB, Allow, `rule "p" allows x.example/p:1@` + digestA},
-		{"a tag that points to the digest is allowed", "x.example/a:1@" + digestA, digestA, Allow, `rule "a" allows x.example/a:1@` + digestA},
+		{
+			"a digest alone satisfies no tags, not even any", "x.example/a@" + digestA, "", Deny,
+			`rule "a" would allow it, but only with the tag *, and the reference has none: write the tag as well as the digest`,
+		},
+		{
+			"a tag that points elsewhere is a near miss", "x.example/a:1@" + digestA, digestB, Deny,
+			`rule "a" would allow the tag 1, but that tag points to ` + digestB + `, not to ` + digestA,
+		},
+		{
+			"a rule with digests rests on them and not on the tag", "x.example/p:1@" + digestA, digestB,
+			Allow, `rule "p" allows x.example/p:1@` + digestA,
+		},
+		{
+			"a tag that points to the digest is allowed", "x.example/a:1@" + digestA, digestA, Allow,
+			`rule "a" allows x.example/a:1@` + digestA,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -168,7 +282,8 @@ frontends:
 `
 	l := mustStack(t, pinnedThenOpen, "")
 	d := Decide(l, request(t, "a"))
-	require.Equal(t, Undecidable, d.Verdict, "which rule allows, and with what obligations, depends on the digest")
+	require.Equal(t, Undecidable, d.Verdict,
+		"which rule allows, and with what obligations, depends on the digest")
 	require.Equal(t, "pinned", d.Rule)
 	require.Equal(t, "pinned", Decide(l, request(t, "a", digestA)).Rule)
 	d = Decide(l, request(t, "a", digestB))
@@ -178,7 +293,8 @@ frontends:
 	l = mustStack(t, pinnedThenOpen+`- {name: never, match: [a], action: deny}`, "")
 	require.Equal(t, "never", Decide(l, request(t, "a")).Rule, "a certain deny needs no digest")
 
-	l = mustStack(t, `{version: 1, frontends: [{name: d, match: [a], action: deny, digests: ["`+digestA+`"]}]}`, "")
+	l = mustStack(t,
+		`{version: 1, frontends: [{name: d, match: [a], action: deny, digests: ["`+digestA+`"]}]}`, "")
 	d = Decide(l, request(t, "a"))
 	require.Equal(t, Deny, d.Verdict, "nothing can allow it, whatever the digest")
 	require.Equal(t, "default", d.Rule)
@@ -186,7 +302,8 @@ frontends:
 
 func TestDecideDefaultAllow(t *testing.T) {
 	t.Parallel()
-	l := mustStack(t, `{version: 1, default: allow, frontends: [{name: d, match: [a], action: deny, tags: [bad]}, {name: e, match: [e], action: deny, digests: ["`+digestA+`"]}]}`, "")
+	l := mustStack(t,
+		`{version: 1, default: allow, frontends: [{name: d, match: [a], action: deny, tags: [bad]}, {name: e, match: [e], action: deny, digests: ["`+digestA+`"]}]}`, "")
 	d := Decide(l, request(t, "b"))
 	require.Equal(t, Allow, d.Verdict)
 	require.Equal(t, "default", d.Rule)
@@ -225,7 +342,9 @@ frontends:
 			require.Equal(t, Allow, d.Verdict)
 			require.Equal(t, tt.want, d.TagUnverified)
 			if tt.want {
-				require.Equal(t, []string{"the tag 1 is not looked up here; in a build it must point to " + digestA}, d.Messages)
+				require.Equal(t,
+					[]string{"the tag 1 is not looked up here; in a build it must point to " + digestA},
+					d.Messages)
 			} else {
 				require.Empty(t, d.Messages)
 			}
@@ -250,7 +369,9 @@ func TestDecisionJSON(t *testing.T) {
 	d := Decide(l, request(t, "docker/pinned:2", digestA))
 	out, err := json.Marshal(d)
 	require.NoError(t, err)
-	require.JSONEq(t, `{"verdict":"allow","requested":"docker/pinned:2","source":"docker.io/docker/pinned:2@`+digestA+`","rule":"pinned",
+	require.JSONEq(t,
+		`{"verdict":"allow","requested":"docker/pinned:2","source":"docker.io/docker/pinned:2@`+digestA+
+			`","rule":"pinned",
 		"reason":"rule \"pinned\" allows docker/pinned:2","messages":[],"policy":{"id":"corp","digest":"`+d.Policy.Digest.String()+`"},
 		"obligations":{"digests":["`+digestA+`"]},"dispatch":"forward","contact":"#help"}`, string(out))
 
@@ -272,7 +393,8 @@ frontends:
 `, "")
 	d := Decide(l, request(t, "docker/dockerfile-upstream:1.7"))
 	require.Equal(t, []string{
-		"docker/dockerfile:1.*", "docker/dockerfile:1", "docker/dockerfile:2.*", "dockerfile", "docker/pinned@" + digestA,
+		"docker/dockerfile:1.*", "docker/dockerfile:1", "docker/dockerfile:2.*", "dockerfile",
+		"docker/pinned@" + digestA,
 	}, d.Allowed)
 	d = Decide(l, request(t, "wiki.example/blubber/buildkit:1"))
 	require.Equal(t, "wiki.example/blubber/**@sha256:…", d.Allowed[0])
@@ -289,11 +411,28 @@ func TestWhatNoPolicyCanChange(t *testing.T) {
 		contexts  []string
 		reason    string
 	}{
-		{"itself", "corp.example/policy-frontend", nil, "it asks the policy frontend to run itself (corp.example/policy-frontend)"},
-		{"itself in another version", "corp.example/policy-frontend@" + digestA, nil, "it asks the policy frontend to run itself"},
-		{"itself in another spelling", "CORP.example:443/policy-frontend:1", nil, "it asks the policy frontend to run itself"},
-		{"a named context over itself", "a", []string{"base", "corp.example/policy-frontend:2"}, `the named context "corp.example/policy-frontend:2" would replace the policy frontend`},
-		{"a named context over itself in another spelling", "a", []string{"Corp.Example:0443/policy-frontend"}, "would replace the policy frontend"},
+		{
+			"itself", "corp.example/policy-frontend", nil,
+			"it asks the policy frontend to run itself (corp.example/policy-frontend)",
+		},
+		{
+			"itself in another version", "corp.example/policy-frontend@" + digestA, nil,
+			"it asks the policy frontend to run itself",
+		},
+		{
+			"itself in another spelling", "CORP.example:443/policy-frontend:1", nil,
+			"it asks the policy frontend to run itself",
+		},
+		{
+			"a named context over itself", "a",
+			[]string{"base", "corp.example/policy-frontend:2"},
+			`the named context "corp.example/policy-frontend:2" would replace the policy frontend`,
+		},
+		{
+			"a named context over itself in another spelling", "a",
+			[]string{"Corp.Example:0443/policy-frontend"},
+			"would replace the policy frontend",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

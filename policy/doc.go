@@ -6,7 +6,8 @@
 //	embedded, err := policy.Parse("policy.yaml", data)
 //	layers, err := policy.Stack(embedded, nil)
 //	ref, err := imageref.Parse("docker/dockerfile:1")
-//	decision := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref})
+//	request := policy.Request{Requested: "docker/dockerfile:1", Reference: ref}
+//	decision := policy.Decide(layers, request)
 //
 // [Decision.Check] then answers each operation of the frontend:
 //

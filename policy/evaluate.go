@@ -196,7 +196,8 @@ func (e *evaluation) undecided(s subject) *outcome {
 // audited returns the outcome of a denial under a policy that only warns.
 func (p *Policy) audited(e evaluation, o outcome, violations []violation, s subject) outcome {
 	o.verdict, o.unverified = Warn, e.unverified || e.allowMatch.unverified
-	if e.allow != nil && p.severity(e.allow) == enforce { // The allow rule's obligations hold all the same.
+	// The allow rule's obligations hold all the same.
+	if e.allow != nil && p.severity(e.allow) == enforce {
 		o.holds, o.obligations = e.allow, e.allow.oblige(s, violations)
 	}
 	o.warnings = append([]string{wouldBeRefused(o.reason)}, e.warnings...)
@@ -205,7 +206,10 @@ func (p *Policy) audited(e evaluation, o outcome, violations []violation, s subj
 
 // allowed returns the outcome if nothing denies: the allow rule's, or the default's.
 func (e *evaluation) allowed(violations []violation, s subject) outcome {
-	o := outcome{verdict: Allow, unverified: e.unverified || e.allowMatch.unverified, warnings: e.warnings}
+	o := outcome{
+		verdict: Allow, unverified: e.unverified || e.allowMatch.unverified,
+		warnings: e.warnings,
+	}
 	if e.allow == nil {
 		o.reason = "no rule matches " + s.ref.Familiar() + ", and the default is to allow"
 		return o
@@ -241,5 +245,6 @@ func denied(r *Rule, m match, s subject) outcome {
 
 func undecidable(r *Rule, verb string, s subject) *outcome {
 	return &outcome{verdict: Undecidable, rule: r, reason: fmt.Sprintf(
-		"rule %s %s only the %s, and the digest of %s is not known", safetext.Quote(r.Name), verb, list("digest", "digests", r.Digests), s.ref.Familiar())}
+		"rule %s %s only the %s, and the digest of %s is not known", safetext.Quote(r.Name), verb,
+		list("digest", "digests", r.Digests), s.ref.Familiar())}
 }

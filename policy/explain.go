@@ -111,7 +111,8 @@ func (t *recorder) alias(layer string, p *Policy, from imageref.Reference, to re
 	switch {
 	case t == nil || len(p.doc.Aliases) == 0:
 	case to.alias == nil:
-		t.add(Step{Kind: StepAlias, Layer: layer, Result: Missed, Reason: "no alias is for " + from.Name()})
+		t.add(
+			Step{Kind: StepAlias, Layer: layer, Result: Missed, Reason: "no alias is for " + from.Name()})
 	default:
 		reason := fmt.Sprintf("the alias from %s to %s makes it %s", to.alias.From, to.alias.To, to.ref)
 		if to.pin != "" {
@@ -128,7 +129,10 @@ func (t *recorder) rule(layer string, r *Rule, m match, s subject) {
 	if t == nil {
 		return
 	}
-	step := Step{Kind: StepRule, Layer: layer, Rule: r.Name, File: r.file, Line: r.line, Reason: m.reason}
+	step := Step{
+		Kind: StepRule, Layer: layer, Rule: r.Name, File: r.file, Line: r.line,
+		Reason: m.reason,
+	}
 	switch m.result {
 	case yes:
 		step.Result = Matched
@@ -149,7 +153,8 @@ func (t *recorder) rule(layer string, r *Rule, m match, s subject) {
 		case matchName(r.patterns, s.name):
 			step.Reason = fmt.Sprintf("its conditions don't hold for %s", s.ref.Familiar())
 		default:
-			step.Reason = fmt.Sprintf("%s is none of its names: %s", s.ref.Name(), safetext.Printable(list("only", "only", r.Patterns())))
+			step.Reason = fmt.Sprintf("%s is none of its names: %s", s.ref.Name(),
+				safetext.Printable(list("only", "only", r.Patterns())))
 		}
 	}
 	t.add(step)
@@ -159,7 +164,10 @@ func (t *recorder) layer(layer string, o outcome) {
 	if t == nil {
 		return
 	}
-	step := Step{Kind: StepLayer, Layer: layer, Rule: DefaultRule, Verdict: o.verdict, Reason: o.reason}
+	step := Step{
+		Kind: StepLayer, Layer: layer, Rule: DefaultRule, Verdict: o.verdict,
+		Reason: o.reason,
+	}
 	if o.rule != nil {
 		step.Rule, step.File, step.Line = o.rule.Name, o.rule.file, o.rule.line
 	}
@@ -173,7 +181,11 @@ func (t *recorder) obligations(d Decision) {
 	if t == nil || !d.Verdict.Permits() {
 		return
 	}
-	t.add(Step{Kind: StepObligations, Verdict: d.Verdict, Obligations: &d.Obligations, Reason: "this holds for the build: " + d.Obligations.summary()})
+	t.add(
+		Step{
+			Kind: StepObligations, Verdict: d.Verdict, Obligations: &d.Obligations,
+			Reason: "this holds for the build: " + d.Obligations.summary(),
+		})
 }
 
 // build adds what the frontend is held to and how it runs, if there is something to
@@ -189,7 +201,10 @@ func (t *recorder) build(d Decision) {
 			continue
 		}
 		rules = true
-		step := Step{Kind: StepBuild, Layer: h.layer, Rule: DefaultRule, Reason: "its builds are bound by rules on " + safetext.And(kinds)}
+		step := Step{
+			Kind: StepBuild, Layer: h.layer, Rule: DefaultRule,
+			Reason: "its builds are bound by rules on " + safetext.And(kinds),
+		}
 		if h.rule != nil {
 			step.Rule, step.File, step.Line = h.rule.Name, h.rule.file, h.rule.line
 		}
@@ -198,7 +213,9 @@ func (t *recorder) build(d Decision) {
 		}
 		t.add(step)
 	}
-	reason := fmt.Sprintf("it is run by dispatch: %s, for at most %s, and can run other frontends %d deep", d.Dispatch, d.Timeout, d.Nesting)
+	reason := fmt.Sprintf(
+		"it is run by dispatch: %s, for at most %s, and can run other frontends %d deep", d.Dispatch,
+		d.Timeout, d.Nesting)
 	if d.Dispatch == DispatchForward {
 		if !rules {
 			return

@@ -23,7 +23,9 @@ frontends:
 - {name: old, match: [mirror.example/df], versions: "<1.5", expires: 2026-01-01}
 - {name: other, match: [mirror.example/other, "x.example/**"]}
 - {name: df, match: [mirror.example/df], versions: ">=1.5", options: {strip: [x]}}
-`, "{version: 1, id: team, frontends: [{name: pinned, match: [docker/dockerfile], digests: [\""+digestA+"\"]}]}")
+`,
+		"{version: 1, id: team, frontends: [{name: pinned, match: [docker/dockerfile], digests: [\""+
+			digestA+"\"]}]}")
 	r := withOptions(request(t, "docker/dockerfile:1.7"), map[string]string{"x": "1"})
 	r.Time = at("2026-02-01T00:00:00Z")
 	trace := Explain(l, r)
@@ -34,7 +36,11 @@ frontends:
 		if s.File != "" {
 			where = fmt.Sprintf(" %s:%d", s.File, s.Line)
 		}
-		steps = append(steps, strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s%s %s | %s", s.Kind, s.Layer, s.Rule, s.Result, where, s.Verdict, s.Reason)), " "))
+		steps = append(steps,
+			strings.Join(
+				strings.Fields(
+					fmt.Sprintf("%s %s %s %s%s %s | %s", s.Kind, s.Layer, s.Rule, s.Result, where, s.Verdict,
+						s.Reason)), " "))
 	}
 	require.Equal(t, []string{
 		"reference | it means docker.io/docker/dockerfile:1.7",
@@ -52,29 +58,40 @@ frontends:
 
 	out, err := json.Marshal(trace.Steps[1])
 	require.NoError(t, err)
-	require.JSONEq(t, `{"kind":"alias","layer":"policy","file":"policy.yaml","line":4,"result":"matched","from":"docker.io/docker/dockerfile:1.7",
-		"to":"mirror.example/df:1.7@`+digestA+`","pin":"`+digestA+`","reason":"the alias from docker/dockerfile to mirror.example/df makes it mirror.example/df:1.7@`+digestA+`, and pins the tag 1.7"}`, string(out))
+	require.JSONEq(t,
+		`{"kind":"alias","layer":"policy","file":"policy.yaml","line":4,"result":"matched","from":"docker.io/docker/dockerfile:1.7",
+		"to":"mirror.example/df:1.7@`+digestA+`","pin":"`+digestA+
+			`","reason":"the alias from docker/dockerfile to mirror.example/df makes it mirror.example/df:1.7@`+digestA+`, and pins the tag 1.7"}`, string(out))
 }
 
 func TestExplainWhatNoRuleDecides(t *testing.T) {
 	t.Parallel()
 	last := func(trace Trace) Step { return trace.Steps[len(trace.Steps)-1] }
 
-	l := mustStack(t, "{version: 1, default: allow, limits: {match: [b]}, aliases: [{from: x, to: b}]}", "")
-	require.Equal(t, Step{Kind: StepLimits, Layer: LayerPolicy, Result: Missed, Verdict: Deny, Reason: "a:latest is outside the limits: only names like b can be allowed"}, last(Explain(l, request(t, "a"))))
+	l := mustStack(t,
+		"{version: 1, default: allow, limits: {match: [b]}, aliases: [{from: x, to: b}]}", "")
+	require.Equal(t,
+		Step{
+			Kind: StepLimits, Layer: LayerPolicy, Result: Missed, Verdict: Deny,
+			Reason: "a:latest is outside the limits: only names like b can be allowed",
+		},
+		last(Explain(l, request(t, "a"))))
 	r := request(t, "x")
 	r.Self = mustRef(t, "x")
 	require.Equal(t, StepInvariant, last(Explain(l, r)).Kind)
 	require.Equal(t, "the request names no frontend", last(Explain(l, Request{})).Reason)
-	require.Equal(t, "there is no policy, so nothing is allowed", last(Explain(Layers{}, request(t, "a"))).Reason)
+	require.Equal(t, "there is no policy, so nothing is allowed",
+		last(Explain(Layers{}, request(t, "a"))).Reason)
 
-	l = mustStack(t, "{version: 1, frontends: [{name: p, match: [a], digests: [\""+digestA+"\"]}]}", "")
+	l = mustStack(t, "{version: 1, frontends: [{name: p, match: [a], digests: [\""+digestA+"\"]}]}",
+		"")
 	trace := Explain(l, request(t, "a"))
 	require.Equal(t, Undecidable, last(trace).Verdict)
 	require.Equal(t, Unknown, trace.Steps[1].Result)
 	require.Equal(t, "it depends on the digest of a:latest", trace.Steps[1].Reason)
 
-	l = mustStack(t, "version: 1\nfrontends:\n- {name: never, match: [a], action: deny}\n- {name: a, match: [a]}\n- {name: after, match: [a]}\n", "")
+	l = mustStack(t,
+		"version: 1\nfrontends:\n- {name: never, match: [a], action: deny}\n- {name: a, match: [a]}\n- {name: after, match: [a]}\n", "")
 	trace = Explain(l, request(t, "a"))
 	require.Equal(t, "never", trace.Decision.Rule)
 	require.Len(t, trace.Steps, 5, "rules after the one that decides are explained too")
@@ -84,11 +101,14 @@ func TestExplainWhatNoRuleDecides(t *testing.T) {
 func TestIndexLeavesOutNoRule(t *testing.T) {
 	t.Parallel()
 	patterns := []string{
-		"**", "a", "docker/*", "docker/**", "docker.io/**/a", "docker.io/*/a", "**/a", "x.example/**", "x.ex*/a", "*.example/**/b", "docker/dockerfile",
-		"docker/docker*", "docker/*file", "x.example/a/**/b", "x.example/**/b/**", "docker.io/library/a*", "localhost:5000/**",
+		"**", "a", "docker/*", "docker/**", "docker.io/**/a", "docker.io/*/a", "**/a", "x.example/**",
+		"x.ex*/a", "*.example/**/b", "docker/dockerfile",
+		"docker/docker*", "docker/*file", "x.example/a/**/b", "x.example/**/b/**", "docker.io/library/a*",
+		"localhost:5000/**",
 	}
 	names := []string{
-		"a", "b", "docker/a", "docker/dockerfile", "docker/x/a", "x.example/a", "x.example/b", "x.example/a/b", "x.example/a/c/b", "x.example/b/a",
+		"a", "b", "docker/a", "docker/dockerfile", "docker/x/a", "x.example/a", "x.example/b",
+		"x.example/a/b", "x.example/a/c/b", "x.example/b/a",
 		"q.example/b", "localhost:5000/a", "localhost/a", "docker/docker", "docker/file",
 	}
 	var rules []Rule
@@ -97,7 +117,8 @@ func TestIndexLeavesOutNoRule(t *testing.T) {
 		require.NoError(t, err)
 		rules = append(rules, Rule{patterns: []imageref.Pattern{p}})
 	}
-	rules = append(rules, Rule{patterns: []imageref.Pattern{rules[0].patterns[0], rules[1].patterns[0]}})
+	rules = append(rules,
+		Rule{patterns: []imageref.Pattern{rules[0].patterns[0], rules[1].patterns[0]}})
 	patterns = append(patterns, "** and a")
 	ix := newIndex(rules)
 	matches := 0

@@ -37,14 +37,16 @@ func FuzzBuildRulesMeet(f *testing.F) {
 		nested := other.Within(alone).Check(operation)
 		checkRuling(t, other.Within(alone), operation, nested, say)
 		if operation.Image == "" {
-			strictest := max(strictness(alone.Check(operation).Verdict), strictness(other.Check(operation).Verdict))
+			strictest := max(strictness(alone.Check(operation).Verdict),
+				strictness(other.Check(operation).Verdict))
 			require.Equal(t, strictest, strictness(met.Verdict), say)
 			if operation.Frontend == "" {
 				require.Equal(t, strictest, strictness(nested.Verdict), say)
 			}
 			return
 		}
-		require.GreaterOrEqual(t, strictness(met.Verdict), strictness(other.Check(operation).Verdict), say)
+		require.GreaterOrEqual(t, strictness(met.Verdict), strictness(other.Check(operation).Verdict),
+			say)
 		if met.Verdict == Deny {
 			return
 		}
@@ -91,7 +93,10 @@ func respell(f buildrules.Operation) buildrules.Operation {
 	f.Image = strings.Replace(f.Image, "x.example/", "X.Example:443/", 1)
 	f.Frontend = strings.Replace(f.Frontend, "x.example/", "X.Example:0443/", 1)
 	if f.Git != nil {
-		f.Git = &buildrules.Git{URL: strings.Replace(f.Git.URL, "https://x.example/", "HTTPS://hunter2@X.example.:443/", 1), Ref: f.Git.Ref, Checksum: f.Git.Checksum}
+		f.Git = &buildrules.Git{
+			URL: strings.Replace(f.Git.URL, "https://x.example/", "HTTPS://hunter2@X.example.:443/", 1),
+			Ref: f.Git.Ref, Checksum: f.Git.Checksum,
+		}
 	}
 	if f.Exec != nil && f.Exec.Network == buildrules.NetworkDefault {
 		e := *f.Exec
@@ -129,13 +134,17 @@ func generateBuild(b *strings.Builder, c *choices, indent string, convert bool) 
 		c.field(&kinds, indent+"  "+format, values...)
 	}
 	var images []string
-	if v := c.of("", "", `allow: ["x.example/**"]`, `allow: [a, c/*]`, `deny: [a]`, `allow: ["**"], deny: ["**/b"]`); v != "" {
+	if v := c.of("", "", `allow: ["x.example/**"]`, `allow: [a, c/*]`, `deny: [a]`,
+		`allow: ["**"], deny: ["**/b"]`); v != "" {
 		images = append(images, v)
 	}
-	if v := c.of("", "", "requireDigest: true", `pins: {"a:1": "`+digestA+`"}`, `pins: {"x.example/a:1": "`+digestB+`", "c/a": "`+digestA+`"}`); v != "" {
+	if v := c.of("", "", "requireDigest: true", `pins: {"a:1": "`+digestA+`"}`,
+		`pins: {"x.example/a:1": "`+digestB+`", "c/a": "`+digestA+`"}`); v != "" {
 		images = append(images, v)
 	}
-	if v := c.of("", "", "convert: [{from: a, to: x.example/a}]", `convert: [{from: "docker.io/**", to: "x.example/**"}, {from: x.example/b, to: a}]`, `convert: [{from: "x.example/**", to: "docker.io/c/**"}]`); v != "" {
+	if v := c.of("", "", "convert: [{from: a, to: x.example/a}]",
+		`convert: [{from: "docker.io/**", to: "x.example/**"}, {from: x.example/b, to: a}]`,
+		`convert: [{from: "x.example/**", to: "docker.io/c/**"}]`); v != "" {
 		if !convert { // The kind stays there.
 			v = "convert: [{from: nowhere/x, to: nowhere/y}]"
 		}
@@ -144,15 +153,20 @@ func generateBuild(b *strings.Builder, c *choices, indent string, convert bool) 
 	if len(images) > 0 {
 		fmt.Fprintf(&kinds, "%s  images: {%s}\n", indent, strings.Join(images, ", "))
 	}
-	kind("git: {%s}", "", `allow: ["https://x.example/**"]`, `deny: ["https://x.example/a"], requireCommit: true`)
+	kind("git: {%s}", "", `allow: ["https://x.example/**"]`,
+		`deny: ["https://x.example/a"], requireCommit: true`)
 	kind("http: {%s}", "", `allow: ["http://**/a"]`, "requireChecksum: true")
 	kind("local: {%s}", "", `allow: ["c*"]`, "deny: [context]")
 	kind("ociLayout: {%s}", "", "deny: [a]")
 	kind("blob: {%s}", "", "allow: [a]")
-	kind("exec: {%s}", "", "ssh: true", "insecure: true, networks: [host]", `secrets: ["s*"], ulimits: {core: 1}`, "ulimits: {core: -1}, hosts: [h], cgroupParents: [/g], devices: true")
+	kind("exec: {%s}", "", "ssh: true", "insecure: true, networks: [host]",
+		`secrets: ["s*"], ulimits: {core: 1}`,
+		"ulimits: {core: -1}, hosts: [h], cgroupParents: [/g], devices: true")
 	kind("frontends: {%s}", "", "allow: [a]", `deny: ["x.example/**"]`)
 	kind("containers: %s", "", "allow", "deny")
-	kind("config: {%s}", "", "user: {forbid: [root]}", `user: {require: ["0", app]}`, `labels: {require: ["l*"]}, env: {forbid: ["E*"]}`, "ports: {forbid: [80]}, volumes: {require: [/v]}")
+	kind("config: {%s}", "", "user: {forbid: [root]}", `user: {require: ["0", app]}`,
+		`labels: {require: ["l*"]}, env: {forbid: ["E*"]}`,
+		"ports: {forbid: [80]}, volumes: {require: [/v]}")
 	if kinds.Len() > 0 {
 		fmt.Fprintf(b, "%sbuild:\n%s", indent, kinds.String())
 	}
@@ -160,10 +174,14 @@ func generateBuild(b *strings.Builder, c *choices, indent string, convert bool) 
 
 func generateOperation(c *choices) buildrules.Operation {
 	name := func() string {
-		return c.of("docker.io/library/a", "docker.io/library/b", "docker.io/c/a", "x.example/a", "x.example/b") + c.of("", ":1", "@"+digestA, ":1@"+digestB)
+		return c.of("docker.io/library/a", "docker.io/library/b", "docker.io/c/a", "x.example/a",
+			"x.example/b") + c.of("", ":1", "@"+digestA, ":1@"+digestB)
 	}
 	process := func() *buildrules.Exec {
-		f := &buildrules.Exec{Network: c.of(buildrules.NetworkDefault, buildrules.NetworkNone, buildrules.NetworkHost), Insecure: c.next(3) == 1, CgroupParent: c.of("", "", "/g", "/h")}
+		f := &buildrules.Exec{
+			Network:  c.of(buildrules.NetworkDefault, buildrules.NetworkNone, buildrules.NetworkHost),
+			Insecure: c.next(3) == 1, CgroupParent: c.of("", "", "/g", "/h"),
+		}
 		if c.next(3) == 1 {
 			f.SSH, f.Devices = []string{"default"}, []string{"d"}
 		}
@@ -179,9 +197,21 @@ func generateOperation(c *choices) buildrules.Operation {
 	case 0, 1:
 		return buildrules.Operation{Image: name()}
 	case 2:
-		return buildrules.Operation{Git: &buildrules.Git{URL: c.of("https://x.example/a", "https://me:hunter2@x.example/b.git", "ssh://x.example/a", "git@x.example:a", "https://x.example/../hunter2"), Ref: c.of("", commit), Checksum: c.of("", commit, "0123")}}
+		return buildrules.Operation{
+			Git: &buildrules.Git{
+				URL: c.of("https://x.example/a", "https://me:hunter2@x.example/b.git", "ssh://x.example/a",
+					"git@x.example:a", "https://x.example/../hunter2"), Ref: c.of("", commit),
+				Checksum: c.of("", commit, "0123"),
+			},
+		}
 	case 3:
-		return buildrules.Operation{HTTP: &buildrules.HTTP{URL: c.of("http://x.example/a?hunter2", "https://x.example/a", "http://hunter2@x.example/b"), Checksum: c.of("", digestA)}}
+		return buildrules.Operation{
+			HTTP: &buildrules.HTTP{
+				URL: c.of("http://x.example/a?hunter2", "https://x.example/a",
+					"http://hunter2@x.example/b"),
+				Checksum: c.of("", digestA),
+			},
+		}
 	case 4:
 		return buildrules.Operation{Local: c.of("context", "c", "dockerfile\x1b")}
 	case 5:
@@ -195,7 +225,13 @@ func generateOperation(c *choices) buildrules.Operation {
 	case 9:
 		return buildrules.Operation{Frontend: name()}
 	case 10:
-		return buildrules.Operation{Config: &buildrules.Config{User: c.of("", "root", "app:g", "1", "4294967296"), Labels: map[string]string{c.of("l1", "m"): ""}, Env: []string{c.of("E", "F")}, Ports: []string{c.of("80", "81/udp")}, Volumes: []string{c.of("/v/", "w")}}}
+		return buildrules.Operation{
+			Config: &buildrules.Config{
+				User:   c.of("", "root", "app:g", "1", "4294967296"),
+				Labels: map[string]string{c.of("l1", "m"): ""}, Env: []string{c.of("E", "F")},
+				Ports: []string{c.of("80", "81/udp")}, Volumes: []string{c.of("/v/", "w")},
+			},
+		}
 	}
 	return buildrules.Operation{Unknown: c.of("an operation\nof an unknown type", "a BuildOp")}
 }

@@ -21,8 +21,10 @@ const digestC = "sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccc
 func addDecideSeeds(f *testing.F) {
 	f.Helper()
 	f.Add([]byte{0}, []byte{0}, []byte{0})
-	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, []byte{12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, []byte{1, 1, 1, 1})
-	f.Add([]byte("every policy that there is, with a few rules"), []byte("every overlay that there is, too"), []byte("every request of all"))
+	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, []byte{12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1},
+		[]byte{1, 1, 1, 1})
+	f.Add([]byte("every policy that there is, with a few rules"),
+		[]byte("every overlay that there is, too"), []byte("every request of all"))
 	// A generator that is as plain as can be spreads the seeds over all choices.
 	x := uint32(1)
 	random := func(n int) []byte {
@@ -106,7 +108,8 @@ func checkMeet(t *testing.T, d, one Decision, say string) {
 		if _, own := one.Obligations.Force[key]; !own {
 			require.Empty(t, globs.First(one.Obligations.Deny, key), say)
 			require.NotContains(t, one.Obligations.Strip, key, say)
-			require.True(t, len(one.Obligations.Only) == 0 || globs.First(one.Obligations.Only, key) != "", say)
+			require.True(t, len(one.Obligations.Only) == 0 || globs.First(one.Obligations.Only, key) != "",
+				say)
 		}
 	}
 }
@@ -130,7 +133,8 @@ func requireTighter(t *testing.T, a, b Obligations, say string) {
 	if len(b.Only) > 0 {
 		require.NotEmpty(t, a.Only, say)
 		for _, g := range a.Only {
-			require.True(t, slices.ContainsFunc(b.Only, func(by string) bool { return globs.Match(by, g) }), say)
+			require.True(t, slices.ContainsFunc(b.Only, func(by string) bool { return globs.Match(by, g) }),
+				say)
 		}
 	}
 }
@@ -204,7 +208,9 @@ func generatePolicy(data []byte) string {
 	fmt.Fprintf(&b, "version: 1\ndefault: %s\n", c.of("deny", "allow"))
 	c.field(&b, "mode: %s", "", "", "warn", "enforce")
 	c.field(&b, "limits: {match: [%s]}", "", "", "", "docker.io/**", "\"**/a\", x.example/b")
-	c.field(&b, "aliases: [%s]", "", "", "{from: a, to: x.example/a}", "{from: docker.io/library/**, to: c/**}", `{from: a, to: a, pins: {"1": "`+digestA+`"}}`, `{from: b, to: a, pins: {"1.2": "`+digestB+`"}}, {from: x.example/**, to: docker.io/**}`)
+	c.field(&b, "aliases: [%s]", "", "", "{from: a, to: x.example/a}",
+		"{from: docker.io/library/**, to: c/**}", `{from: a, to: a, pins: {"1": "`+digestA+`"}}`,
+		`{from: b, to: a, pins: {"1.2": "`+digestB+`"}}, {from: x.example/**, to: docker.io/**}`)
 	if rules := c.next(5); rules > 0 {
 		b.WriteString("frontends:\n")
 		for range rules {
@@ -217,12 +223,15 @@ func generatePolicy(data []byte) string {
 }
 
 func generateRule(b *strings.Builder, c *choices) {
-	fmt.Fprintf(b, "- match: [%s]\n", c.of(`"**"`, "a", "b", `docker.io/*`, `"**/a"`, "x.example/a", "c/*, a", "docker.io/**/a", "x.ex*/**"))
+	fmt.Fprintf(b, "- match: [%s]\n",
+		c.of(`"**"`, "a", "b", `docker.io/*`, `"**/a"`, "x.example/a", "c/*, a", "docker.io/**/a",
+			"x.ex*/**"))
 	c.field(b, "  tags: [%s]", "", "", `"1"`, `"1.*"`, `"*"`)
 	c.field(b, "  versions: %q", "", "", ">=1.0.0 <2.0.0", "1.2", "<1.2 || >=3")
 	c.field(b, "  variants: [%s]", "", "labs")
 	c.field(b, "  exceptTags: [%s]", "", "", `"1.2*"`)
-	c.field(b, "  digests: [%s]", "", "", `"`+digestA+`"`, `"`+digestB+`"`, `"`+digestA+`", "`+digestB+`"`)
+	c.field(b, "  digests: [%s]", "", "", `"`+digestA+`"`, `"`+digestB+`"`,
+		`"`+digestA+`", "`+digestB+`"`)
 	c.field(b, "  expires: %s", "", "", "2027-01-01")
 	c.field(b, "  mode: %s", "", "", "warn", "enforce")
 	if c.next(3) == 1 {
@@ -232,7 +241,8 @@ func generateRule(b *strings.Builder, c *choices) {
 	c.field(b, "  requireDigest: %s", "", "", "true")
 	c.field(b, "  warnAfter: %s", "", "", "2026-06-01")
 	c.field(b, "  options: {%s}", "", "",
-		"deny: [k1]", "strip: [\"k*\"]", "force: {k1: v}", "force: {k1: w, k2: v}", "only: [k1, \"x*\"]", "only: [\"*1\", k2], inputs: deny", "deny: [\"x*\"], strip: [k2], force: {k1: v}")
+		"deny: [k1]", "strip: [\"k*\"]", "force: {k1: v}", "force: {k1: w, k2: v}", "only: [k1, \"x*\"]",
+		"only: [\"*1\", k2], inputs: deny", "deny: [\"x*\"], strip: [k2], force: {k1: v}")
 }
 
 func generateRequest(t *testing.T, data []byte) Request {
@@ -248,7 +258,10 @@ func generateRequest(t *testing.T, data []byte) Request {
 	case 3:
 		ref = mustRef(t, name+":1.2@"+digestB)
 	}
-	r := Request{Reference: ref, TagDigest: digest.Digest(c.of("", digestA, digestB)), Digest: ref.Digest(), Options: map[string]string{}}
+	r := Request{
+		Reference: ref, TagDigest: digest.Digest(c.of("", digestA, digestB)),
+		Digest: ref.Digest(), Options: map[string]string{},
+	}
 	for _, key := range []string{"k1", "k2", "x1", "source"} {
 		if v := c.of("", "", "v", "w"); v != "" {
 			r.Options[key] = v
@@ -257,6 +270,10 @@ func generateRequest(t *testing.T, data []byte) Request {
 	if c.next(3) == 1 {
 		r.Inputs = []string{"base"}
 	}
-	r.Time = []time.Time{{}, at("2026-01-01T00:00:00Z"), at("2026-12-01T00:00:00Z"), at("2027-02-01T00:00:00Z")}[c.next(4)]
+	r.Time = []time.Time{
+		{},
+		at("2026-01-01T00:00:00Z"), at("2026-12-01T00:00:00Z"),
+		at("2027-02-01T00:00:00Z"),
+	}[c.next(4)]
 	return r
 }

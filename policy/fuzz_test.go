@@ -15,9 +15,12 @@ import (
 // a document that parses decides the same each time.
 func FuzzParse(f *testing.F) {
 	for _, doc := range []string{
-		testPolicy, everyField, everyRuleOnBuilds, "", "version: 1", "version: 1\n---\n", "\ufeffversion: 1\r\n", `{"version":1,"default":"deny","DEFAULT":"allow"}`,
-		"version: 1\nid: &a x\ncontact: *a\n<<: {}\n", "a: !!binary x\n", "? [a]\n: b\n", "version: 1\nfrontends:\n- {match: [\"**\"], tags: [1.10]}\n",
-		"[[[[", "\xff", "version: 1\nid: \"\\e\"", "- - - -\n", "'", "%TAG ! x\n--- !<!a> b", "version: 0x1", "\"\": x", "version: 1_0",
+		testPolicy, everyField, everyRuleOnBuilds, "", "version: 1", "version: 1\n---\n",
+		"\ufeffversion: 1\r\n", `{"version":1,"default":"deny","DEFAULT":"allow"}`,
+		"version: 1\nid: &a x\ncontact: *a\n<<: {}\n", "a: !!binary x\n", "? [a]\n: b\n",
+		"version: 1\nfrontends:\n- {match: [\"**\"], tags: [1.10]}\n",
+		"[[[[", "\xff", "version: 1\nid: \"\\e\"", "- - - -\n", "'", "%TAG ! x\n--- !<!a> b",
+		"version: 0x1", "\"\": x", "version: 1_0",
 	} {
 		f.Add([]byte(doc))
 	}
@@ -31,7 +34,8 @@ func FuzzParse(f *testing.F) {
 			require.NotEmpty(t, e.Problems)
 			require.LessOrEqual(t, len(e.Problems), strictyaml.MaxProblems)
 			for _, problem := range e.Problems {
-				require.Equal(t, -1, strings.IndexFunc(problem.String(), unicode.IsControl), "%q", problem.String())
+				require.Equal(t, -1, strings.IndexFunc(problem.String(), unicode.IsControl), "%q",
+					problem.String())
 				require.Less(t, len(problem.String()), 4096)
 			}
 			return

@@ -30,14 +30,16 @@ func (r Request) invariant() string {
 	for _, name := range r.NamedContexts {
 		ref, err := imageref.Parse(name)
 		if err == nil && ref.SameRepository(r.Self) {
-			return fmt.Sprintf("the named context %s would replace the policy frontend (%s): build without it, or give it another name", safetext.Quote(name), r.Self.Name())
+			return fmt.Sprintf(
+				"the named context %s would replace the policy frontend (%s): build without it, or give it another name", safetext.Quote(name), r.Self.Name())
 		}
 	}
 	return ""
 }
 
 func selfDispatch(self imageref.Reference) string {
-	return fmt.Sprintf("it asks the policy frontend to run itself (%s): name the frontend to run instead", self.Name())
+	return fmt.Sprintf(
+		"it asks the policy frontend to run itself (%s): name the frontend to run instead", self.Name())
 }
 
 // forcedContext returns why an option that a policy forces is refused, or "". Such an
@@ -48,8 +50,11 @@ func (r Request) forcedContext(o Obligations) string {
 		if !ok {
 			continue
 		}
-		if ref, err := imageref.Parse(name); err == nil && r.Self.Name() != "" && ref.SameRepository(r.Self) {
-			return fmt.Sprintf("a policy forces the named context %s, which would replace the policy frontend (%s)", safetext.Quote(name), r.Self.Name())
+		if ref, err := imageref.Parse(name); err == nil && r.Self.Name() != "" &&
+			ref.SameRepository(r.Self) {
+			return fmt.Sprintf(
+				"a policy forces the named context %s, which would replace the policy frontend (%s)",
+				safetext.Quote(name), r.Self.Name())
 		}
 	}
 	return ""

@@ -32,7 +32,8 @@ func TestEveryKindIsDenied(t *testing.T) {
 	t.Parallel()
 	kindtest.Run(t, func(t *testing.T, c kindtest.Case) {
 		const anything = "version: 1\ndefault: allow\ndispatch: mediate\nbuild: {containers: allow}\n"
-		whole := "version: 1\ndefault: allow\ndispatch: mediate\nbuild: {" + string(c.Kind) + ": " + c.Rules + "}\n"
+		whole := "version: 1\ndefault: allow\ndispatch: mediate\nbuild: {" + string(c.Kind) + ": " +
+			c.Rules + "}\n"
 		for name, d := range map[string]policy.Decision{
 			"by a rule":             decide(t, c.Policy(), ""),
 			"by the whole policy":   decide(t, whole, ""),

@@ -48,7 +48,8 @@ func Load(fsys fs.FS, name string) (*Policy, error) {
 }
 
 // format describes policy documents. The loader checks their size before.
-var format = strictyaml.Format{Name: "the policy", Begin: fmt.Sprintf("a policy begins with version: %d", Version), Limit: MaxSize}
+var format = strictyaml.Format{Name: "the policy",
+	Begin: fmt.Sprintf("a policy begins with version: %d", Version), Limit: MaxSize}
 
 // role is what a document is for.
 type role int
@@ -135,7 +136,9 @@ func (l *loader) document(k role, file string, data []byte) {
 	for i, name := range p.doc.Include {
 		at := child(root, "include").Content[i]
 		if data, err := l.include(path.Join(path.Dir(file), name)); err != nil {
-			l.problems = append(l.problems, strictyaml.Problem{File: file, Line: at.Line, Column: at.Column, Message: "include: " + err.Error()})
+			l.problems = append(l.problems,
+				strictyaml.Problem{File: file, Line: at.Line, Column: at.Column,
+					Message: "include: " + err.Error()})
 		} else {
 			l.document(included, path.Join(path.Dir(file), name), data)
 		}
@@ -146,13 +149,16 @@ func (l *loader) document(k role, file string, data []byte) {
 func (l *loader) include(name string) ([]byte, error) {
 	switch {
 	case slices.Contains(l.chain, name):
-		return nil, fmt.Errorf("%s includes itself: %s", name, strings.Join(append(slices.Clone(l.chain), name), " includes "))
+		return nil,
+			fmt.Errorf("%s includes itself: %s", name,
+				strings.Join(append(slices.Clone(l.chain), name), " includes "))
 	case l.seen[name]:
 		return nil, fmt.Errorf("%s is already included; include each file once", name)
 	case len(l.seen) > maxIncludes:
 		return nil, fmt.Errorf("%s is one file too many: a policy includes at most %d", name, maxIncludes)
 	case len(l.chain) > maxIncludeDepth:
-		return nil, fmt.Errorf("%s is included too deep: at most %d levels below the policy", name, maxIncludeDepth)
+		return nil,
+			fmt.Errorf("%s is included too deep: at most %d levels below the policy", name, maxIncludeDepth)
 	}
 	data, err := l.read(name)
 	if err != nil {
@@ -192,7 +198,8 @@ func (v *validator) includes(k role) {
 		v.addf(n, "an overlay can't include files; write everything into it")
 		return
 	case alone:
-		v.addf(n, "include needs the folder of the policy, and here is only its text; load it from its file")
+		v.addf(n,
+			"include needs the folder of the policy, and here is only its text; load it from its file")
 		return
 	}
 	v.list(n, "include", v.policy.doc.Include, checkInclude)
@@ -203,7 +210,8 @@ func checkInclude(s string) error {
 		return fmt.Errorf("%s %w", safetext.Quote(s), err)
 	}
 	if !fs.ValidPath(s) || s == "." || strings.Contains(s, `\`) {
-		return fmt.Errorf("%s is not a path below the policy's folder; write one like team/rules.yaml, without .. and / in front", safetext.Quote(s))
+		return fmt.Errorf(
+			"%s is not a path below the policy's folder; write one like team/rules.yaml, without .. and / in front", safetext.Quote(s))
 	}
 	return nil
 }
@@ -213,7 +221,8 @@ func (v *validator) onlyIncluded() {
 	for i := 0; i+1 < len(v.root.Content); i += 2 {
 		key := v.root.Content[i]
 		if !slices.Contains([]string{"version", "id", "aliases", "frontends", "include"}, key.Value) {
-			v.addf(key, "%s belongs into the policy itself; an included file has only version, id, aliases, frontends and include", key.Value)
+			v.addf(key,
+				"%s belongs into the policy itself; an included file has only version, id, aliases, frontends and include", key.Value)
 		}
 	}
 }

@@ -32,8 +32,10 @@ type subject struct {
 // whatever a registry says.
 func newSubject(r Request, final rewritten) (subject, error) {
 	s := subject{
-		ref: final.ref, source: final.ref, digest: final.ref.Digest(), tagDigest: cmp.Or(final.pin, r.TagDigest),
-		options: r.Options, optionKeys: slices.Sorted(maps.Keys(r.Options)), inputs: slices.Sorted(slices.Values(r.Inputs)), now: r.Time,
+		ref: final.ref, source: final.ref, digest: final.ref.Digest(),
+		tagDigest: cmp.Or(final.pin, r.TagDigest),
+		options:   r.Options, optionKeys: slices.Sorted(maps.Keys(r.Options)),
+		inputs: slices.Sorted(slices.Values(r.Inputs)), now: r.Time,
 	}
 	if s.ref.Name() == "" {
 		return s, errors.New("the request names no frontend")
@@ -106,7 +108,10 @@ func (r *Rule) match(s subject) match {
 	case !matchName(r.patterns, s.name):
 		return match{}
 	case r.expired(s.now) && s.now.IsZero():
-		return match{reason: fmt.Sprintf("rule %s would allow it until %s, and the time is not known", safetext.Quote(r.Name), r.Expires)}
+		return match{
+			reason: fmt.Sprintf("rule %s would allow it until %s, and the time is not known",
+				safetext.Quote(r.Name), r.Expires),
+		}
 	case r.expired(s.now):
 		return match{reason: fmt.Sprintf("rule %s expired on %s", safetext.Quote(r.Name), r.Expires)}
 	case r.Action == ActionDeny:
@@ -123,25 +128,44 @@ func (r *Rule) matchAllow(s subject) match {
 		trust := s.tagTrust()
 		switch {
 		case trust == tagMissing:
-			return match{reason: fmt.Sprintf("rule %s would allow it, but only with the %s, and the reference has none: write the tag as well as the digest", safetext.Quote(r.Name), r.tagCondition())}
+			return match{
+				reason: fmt.Sprintf(
+					"rule %s would allow it, but only with the %s, and the reference has none: write the tag as well as the digest", safetext.Quote(r.Name), r.tagCondition()),
+			}
 		case r.tagFit(s.ref.Tag()) == partly:
-			return match{reason: fmt.Sprintf("rule %s would allow it, but only with the %s, and %s can be a version outside of them: write the full version", safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag())}
+			return match{
+				reason: fmt.Sprintf(
+					"rule %s would allow it, but only with the %s, and %s can be a version outside of them: write the full version", safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag()),
+			}
 		case r.tagFit(s.ref.Tag()) == outside:
-			return match{reason: fmt.Sprintf("rule %s would allow it, but only with the %s, not %s", safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag())}
+			return match{
+				reason: fmt.Sprintf("rule %s would allow it, but only with the %s, not %s",
+					safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag()),
+			}
 		case len(r.Digests) > 0:
 			// The digests say what may run; the tag adds nothing to them.
 		case trust == tagFalse:
-			return match{reason: fmt.Sprintf("rule %s would allow the tag %s, but that tag points to %s, not to %s", safetext.Quote(r.Name), s.ref.Tag(), s.tagDigest, s.digest)}
+			return match{
+				reason: fmt.Sprintf("rule %s would allow the tag %s, but that tag points to %s, not to %s",
+					safetext.Quote(r.Name), s.ref.Tag(), s.tagDigest, s.digest),
+			}
 		case trust == tagUnverified:
 			m.unverified = true
 		}
 	}
 	if r.RequireDigest && s.ref.Digest() == "" {
-		return match{reason: fmt.Sprintf("rule %s would allow it, but the reference must carry a digest: write %s@sha256:…", safetext.Quote(r.Name), s.ref.Familiar())}
+		return match{
+			reason: fmt.Sprintf(
+				"rule %s would allow it, but the reference must carry a digest: write %s@sha256:…",
+				safetext.Quote(r.Name), s.ref.Familiar()),
+		}
 	}
 	m.result = r.matchDigest(s)
 	if m.result == no {
-		return match{reason: fmt.Sprintf("rule %s would allow it, but only with the %s, not %s", safetext.Quote(r.Name), list("digest", "digests", r.Digests), s.digest)}
+		return match{
+			reason: fmt.Sprintf("rule %s would allow it, but only with the %s, not %s",
+				safetext.Quote(r.Name), list("digest", "digests", r.Digests), s.digest),
+		}
 	}
 	return m
 }
@@ -158,15 +182,19 @@ func (r *Rule) matchDeny(s subject) match {
 	case inside:
 		return m
 	case partly:
-		m.reason = fmt.Sprintf("rule %s denies the %s, and %s can be one of them: write the full version", safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag())
+		m.reason = fmt.Sprintf("rule %s denies the %s, and %s can be one of them: write the full version",
+			safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag())
 		return m
 	}
 	switch s.tagTrust() {
 	case tagMissing:
-		m.reason = fmt.Sprintf("rule %s denies the %s, and the reference has none that would rule it out: write the tag as well as the digest", safetext.Quote(r.Name), r.tagCondition())
+		m.reason = fmt.Sprintf(
+			"rule %s denies the %s, and the reference has none that would rule it out: write the tag as well as the digest", safetext.Quote(r.Name), r.tagCondition())
 		return m
 	case tagFalse:
-		m.reason = fmt.Sprintf("rule %s denies the %s, and the tag %s that would rule it out points to %s, not to %s", safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag(), s.tagDigest, s.digest)
+		m.reason = fmt.Sprintf(
+			"rule %s denies the %s, and the tag %s that would rule it out points to %s, not to %s",
+			safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag(), s.tagDigest, s.digest)
 		return m
 	}
 	return match{unverified: s.tagTrust() == tagUnverified}

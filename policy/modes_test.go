@@ -40,17 +40,38 @@ frontends:
 		warnings []string
 	}{
 		{"what is allowed is allowed", request(t, "a", digestA), Allow, "a", nil},
-		{"a denial by default warns", request(t, "z"), Warn, DefaultRule, []string{"would be refused: no rule allows z:latest"}},
-		{"a denial by a rule warns", request(t, "b"), Warn, "b", []string{`would be refused: rule "b" denies b:latest`}},
-		{"a refused option warns", with(request(t, "a", digestA), "x"), Warn, "a", []string{`would be refused: rule "a" refuses the option "x" (options.deny: x)`}},
-		{"a digest that is missed warns", request(t, "a", digestB), Warn, DefaultRule, []string{`would be refused: rule "a" would allow it, but only with the digest ` + digestA + ", not " + digestB}},
+		{
+			"a denial by default warns", request(t, "z"), Warn, DefaultRule,
+			[]string{"would be refused: no rule allows z:latest"},
+		},
+		{
+			"a denial by a rule warns", request(t, "b"), Warn, "b",
+			[]string{`would be refused: rule "b" denies b:latest`},
+		},
+		{
+			"a refused option warns", with(request(t, "a", digestA), "x"), Warn, "a",
+			[]string{`would be refused: rule "a" refuses the option "x" (options.deny: x)`},
+		},
+		{
+			"a digest that is missed warns", request(t, "a", digestB), Warn, DefaultRule,
+			[]string{
+				`would be refused: rule "a" would allow it, but only with the digest ` + digestA + ", not " +
+					digestB,
+			},
+		},
 		{"the digest is still to be resolved", request(t, "a"), Undecidable, "a", nil},
 		{"a rule that enforces denies", request(t, "d"), Deny, "hard", nil},
 		{"a rule that enforces denies whatever stands around it", request(t, "c"), Deny, "hard", nil},
 		{"a rule that enforces waits for the digest", request(t, "e"), Undecidable, "late", nil},
 		{"and then denies", request(t, "e", digestA), Deny, "late", nil},
-		{"or not", request(t, "e", digestB), Warn, DefaultRule, []string{"would be refused: no rule allows e:latest"}},
-		{"options of a rule that enforces are refused", with(request(t, "f"), "x"), Deny, "hard-options", nil},
+		{
+			"or not", request(t, "e", digestB), Warn, DefaultRule,
+			[]string{"would be refused: no rule allows e:latest"},
+		},
+		{
+			"options of a rule that enforces are refused", with(request(t, "f"), "x"), Deny, "hard-options",
+			nil,
+		},
 		{"limits are not softened", request(t, "q.example/x"), Deny, LimitsRule, nil},
 	}
 	for _, tt := range tests {
@@ -78,7 +99,8 @@ func TestModeWarnOfARule(t *testing.T) {
 frontends:
 - {name: soon, match: [a, b], tags: ["1"], action: deny, mode: warn}
 - {name: a, match: [a]}
-- {name: options, match: [c], mode: warn, digests: ["`+digestA+`"], options: {deny: [x], only: [s, x], strip: [s], force: {f: "1", g: "2"}, inputs: deny}}
+- {name: options, match: [c], mode: warn, digests: ["`+digestA+
+		`"], options: {deny: [x], only: [s, x], strip: [s], force: {f: "1", g: "2"}, inputs: deny}}
 - {name: never, match: [d], action: deny}
 - {name: too, match: [d], action: deny, mode: warn}
 `, "")
@@ -103,7 +125,9 @@ frontends:
 		`would be refused: rule "options" refuses the option "y": it is none of those that it lets pass: s or x (options.only)`,
 		`would be refused: rule "options" refuses frontend inputs (options.inputs: deny), and the build has "base"`,
 	}, d.Warnings)
-	require.Equal(t, Obligations{Digests: []string{digestA}, Strip: []string{"s"}, Force: map[string]string{"g": "2"}}, d.Obligations,
+	require.Equal(t,
+		Obligations{Digests: []string{digestA}, Strip: []string{"s"}, Force: map[string]string{"g": "2"}},
+		d.Obligations,
 		"what was sent passes; the rest of the rule holds")
 }
 
@@ -115,9 +139,11 @@ frontends:
 - {name: a, match: [a], options: {deny: [x], strip: ["y*"]}}
 - {name: hard, match: [b], tags: ["2"], action: deny, mode: enforce}
 `
-	l := mustStack(t, soft, `{version: 1, frontends: [{name: o, match: [a], options: {force: {y: "1"}}}]}`)
+	l := mustStack(t, soft,
+		`{version: 1, frontends: [{name: o, match: [a], options: {force: {y: "1"}}}]}`)
 	d := Decide(l, withOptions(request(t, "a"), map[string]string{"x": ""}))
-	require.Equal(t, Warn, d.Verdict, "a rule that obliges to nothing is in nobody's way: %s", d.Reason)
+	require.Equal(t, Warn, d.Verdict, "a rule that obliges to nothing is in nobody's way: %s",
+		d.Reason)
 	require.Equal(t, Obligations{Force: map[string]string{"y": "1"}}, d.Obligations)
 	require.Equal(t, Deny, Decide(l, request(t, "a")).Verdict, "with its options in order, it holds")
 
@@ -150,10 +176,12 @@ frontends:
 
 func TestModeWarnOfOneLayerSoftensNoOther(t *testing.T) {
 	t.Parallel()
-	const strict, soft = "{version: 1, frontends: [{name: a, match: [a]}]}", "{version: 1, id: soft, mode: warn, frontends: [{name: b, match: [b]}]}"
+	const strict, soft = "{version: 1, frontends: [{name: a, match: [a]}]}",
+		"{version: 1, id: soft, mode: warn, frontends: [{name: b, match: [b]}]}"
 	d := Decide(mustStack(t, strict, soft), request(t, "a"))
 	require.Equal(t, Warn, d.Verdict)
-	require.Equal(t, []string{"the overlay says: would be refused: no rule allows a:latest"}, d.Warnings)
+	require.Equal(t, []string{"the overlay says: would be refused: no rule allows a:latest"},
+		d.Warnings)
 	require.Equal(t, "a", d.Rule)
 	d = Decide(mustStack(t, strict, soft), request(t, "b"))
 	require.Equal(t, Deny, d.Verdict)
@@ -184,14 +212,39 @@ frontends:
 		warnings        []string
 	}{
 		{"a day before", "a", "2026-12-31T23:59:59Z", Allow, `rule "leaving" allows a:latest`, nil},
-		{"a day begins at midnight in UTC", "a", "2027-01-01T00:00:00Z", Warn, `rule "leaving" allows a:latest`, []string{leaving}},
-		{"midnight elsewhere is not it", "a", "2027-01-01T00:00:00+01:00", Allow, `rule "leaving" allows a:latest`, nil},
-		{"the last moment", "a", "2027-02-28T22:59:59Z", Warn, `rule "leaving" allows a:latest`, []string{leaving}},
-		{"the end", "a", "2027-02-28T23:00:00Z", Deny, `rule "leaving" expired on 2027-03-01T00:00:00+01:00`, nil},
-		{"at no known time it has ended", "a", "", Deny, `rule "leaving" would allow it until 2027-03-01T00:00:00+01:00, and the time is not known`, nil},
-		{"before a warning without an end", "b", "2027-01-01T11:59:59Z", Allow, `rule "noted" allows b:latest`, nil},
-		{"after it", "b", "2027-01-01T12:00:00Z", Warn, `rule "noted" allows b:latest`, []string{`rule "noted" warns since 2027-01-01T12:00:00Z`}},
-		{"at no known time it warns", "b", "", Warn, `rule "noted" allows b:latest`, []string{`rule "noted" warns since 2027-01-01T12:00:00Z`}},
+		{
+			"a day begins at midnight in UTC", "a", "2027-01-01T00:00:00Z", Warn,
+			`rule "leaving" allows a:latest`,
+			[]string{leaving},
+		},
+		{
+			"midnight elsewhere is not it", "a", "2027-01-01T00:00:00+01:00", Allow,
+			`rule "leaving" allows a:latest`, nil,
+		},
+		{
+			"the last moment", "a", "2027-02-28T22:59:59Z", Warn, `rule "leaving" allows a:latest`,
+			[]string{leaving},
+		},
+		{
+			"the end", "a", "2027-02-28T23:00:00Z", Deny,
+			`rule "leaving" expired on 2027-03-01T00:00:00+01:00`, nil,
+		},
+		{
+			"at no known time it has ended", "a", "", Deny,
+			`rule "leaving" would allow it until 2027-03-01T00:00:00+01:00, and the time is not known`, nil,
+		},
+		{
+			"before a warning without an end", "b", "2027-01-01T11:59:59Z", Allow,
+			`rule "noted" allows b:latest`, nil,
+		},
+		{
+			"after it", "b", "2027-01-01T12:00:00Z", Warn, `rule "noted" allows b:latest`,
+			[]string{`rule "noted" warns since 2027-01-01T12:00:00Z`},
+		},
+		{
+			"at no known time it warns", "b", "", Warn, `rule "noted" allows b:latest`,
+			[]string{`rule "noted" warns since 2027-01-01T12:00:00Z`},
+		},
 		{"a ban", "c", "2026-12-31T23:59:59Z", Deny, `rule "ban" denies c:latest`, nil},
 		{"a ban that has ended", "c", "2027-01-01T00:00:00Z", Allow, `rule "c" allows c:latest`, nil},
 		{"at no known time a ban has not", "c", "", Deny, `rule "ban" denies c:latest`, nil},
@@ -224,19 +277,23 @@ aliases: [{from: docker.io/**, to: mirror.example/**}]
 limits: {match: ["mirror.example/**", q.example/x]}
 `
 	l := mustStack(t, embedded, "")
-	require.Equal(t, Allow, Decide(l, request(t, "alpine")).Verdict, "the name after the aliases counts")
+	require.Equal(t, Allow, Decide(l, request(t, "alpine")).Verdict,
+		"the name after the aliases counts")
 	d := Decide(l, request(t, "q.example/y:1"))
 	require.Equal(t, Deny, d.Verdict)
 	require.Equal(t, LimitsRule, d.Rule)
 	require.Equal(t, LayerPolicy, d.Layer)
-	require.Equal(t, "q.example/y:1 is outside the limits: only names like mirror.example/** or q.example/x can be allowed", d.Reason)
+	require.Equal(t,
+		"q.example/y:1 is outside the limits: only names like mirror.example/** or q.example/x can be allowed", d.Reason)
 
-	l = mustStack(t, embedded, "{version: 1, contact: us, default: allow, limits: {match: [q.example/x]}}")
+	l = mustStack(t, embedded,
+		"{version: 1, contact: us, default: allow, limits: {match: [q.example/x]}}")
 	require.Equal(t, Allow, Decide(l, request(t, "q.example/x")).Verdict)
 	d = Decide(l, request(t, "alpine"))
 	require.Equal(t, Deny, d.Verdict)
 	require.Equal(t, LimitsRule, d.Rule)
 	require.Equal(t, LayerOverlay, d.Layer)
 	require.Equal(t, "us", d.Contact)
-	require.Equal(t, "the overlay decided: mirror.example/library/alpine:latest is outside the limits: only names like q.example/x can be allowed", d.Reason)
+	require.Equal(t,
+		"the overlay decided: mirror.example/library/alpine:latest is outside the limits: only names like q.example/x can be allowed", d.Reason)
 }

@@ -63,24 +63,29 @@ func (o Obligations) meet(p Obligations, s subject) (Obligations, string) {
 		m.Inputs = ActionDeny
 	}
 	var ok bool
-	if m.Digests, ok = intersect(o.Digests, p.Digests, func(d, list string) bool { return d == list }); !ok {
+	if m.Digests, ok = intersect(o.Digests, p.Digests,
+		func(d, list string) bool { return d == list }); !ok {
 		return m, "the policy and the overlay have no allowed digest in common"
 	}
-	if m.Only, ok = intersect(o.Only, p.Only, func(g, by string) bool { return globs.Match(by, g) }); !ok {
+	if m.Only, ok = intersect(o.Only, p.Only,
+		func(g, by string) bool { return globs.Match(by, g) }); !ok {
 		return m, "the policy and the overlay have no allowed option in common"
 	}
 	slices.Sort(m.Only)
 	if len(o.Only) > 0 && len(p.Only) > 0 {
 		// Globs that only overlap are left out, but not what both let pass.
 		for _, k := range s.optionKeys {
-			if !optionkeys.CarriesBuild(k) && globs.First(m.Only, k) == "" && globs.First(o.Only, k) != "" && globs.First(p.Only, k) != "" {
+			if !optionkeys.CarriesBuild(k) && globs.First(m.Only, k) == "" && globs.First(o.Only, k) != "" &&
+				globs.First(p.Only, k) != "" {
 				m.Only = union(m.Only, []string{k})
 			}
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(o.Force)) {
 		if value, both := p.Force[k]; both && value != o.Force[k] {
-			return m, fmt.Sprintf("the policy and the overlay force different values of the option %s", safetext.Quote(k))
+			return m,
+				fmt.Sprintf("the policy and the overlay force different values of the option %s",
+					safetext.Quote(k))
 		}
 	}
 	if len(o.Force)+len(p.Force) > 0 {
@@ -124,7 +129,8 @@ func intersect(a, b []string, covers func(item, by string) bool) ([]string, bool
 	var both []string
 	add := func(items, by []string) {
 		for _, item := range items {
-			if !slices.Contains(both, item) && slices.ContainsFunc(by, func(o string) bool { return covers(item, o) }) {
+			if !slices.Contains(both, item) &&
+				slices.ContainsFunc(by, func(o string) bool { return covers(item, o) }) {
 				both = append(both, item)
 			}
 		}

@@ -41,14 +41,16 @@ func (r *Rule) violations(s subject) []violation {
 	}
 	var found []violation
 	add := func(key, format string, args ...any) {
-		found = append(found, violation{key, fmt.Sprintf("rule %s ", safetext.Quote(r.Name)) + fmt.Sprintf(format, args...)})
+		found = append(found,
+			violation{key, fmt.Sprintf("rule %s ", safetext.Quote(r.Name)) + fmt.Sprintf(format, args...)})
 	}
 	for _, key := range s.optionKeys {
 		if optionkeys.CarriesBuild(key) {
 			continue
 		}
 		if len(key) > maxOptionKey {
-			add(key, "refuses the option %s: its name has %d bytes, more than %d", safetext.Quote(key), len(key), maxOptionKey)
+			add(key, "refuses the option %s: its name has %d bytes, more than %d", safetext.Quote(key),
+				len(key), maxOptionKey)
 			continue
 		}
 		if g := globs.First(o.Deny, key); g != "" {
@@ -58,13 +60,16 @@ func (r *Rule) violations(s subject) []violation {
 		want, forced := o.Force[key]
 		switch {
 		case forced && s.options[key] != want:
-			add(key, "sets the option %s to %s, and the build sets it to %s; leave it out", safetext.Quote(key), safetext.Quote(want), safetext.Quote(s.options[key]))
+			add(key, "sets the option %s to %s, and the build sets it to %s; leave it out",
+				safetext.Quote(key), safetext.Quote(want), safetext.Quote(s.options[key]))
 		case !forced && len(o.Only) > 0 && globs.First(o.Only, key) == "":
-			add(key, "refuses the option %s: it is none of %s (options.only)", safetext.Quote(key), safetext.Printable(list("those that it lets pass:", "those that it lets pass:", o.Only)))
+			add(key, "refuses the option %s: it is none of %s (options.only)", safetext.Quote(key),
+				safetext.Printable(list("those that it lets pass:", "those that it lets pass:", o.Only)))
 		}
 	}
 	if o.Inputs == ActionDeny && len(s.inputs) > 0 {
-		add("", "refuses frontend inputs (options.inputs: deny), and the build has %s", safetext.Quote(s.inputs[0]))
+		add("", "refuses frontend inputs (options.inputs: deny), and the build has %s",
+			safetext.Quote(s.inputs[0]))
 	}
 	return found
 }
@@ -125,7 +130,8 @@ func clashes(embedded, overlay outcome) string {
 	}{{embedded, overlay, "policy", "overlay"}, {overlay, embedded, "overlay", "policy"}} {
 		for _, key := range slices.Sorted(maps.Keys(side.from.obligations.Force)) {
 			if why := side.to.clash(key); why != "" {
-				return fmt.Sprintf("the %s forces the option %s, and the %s %s", side.name, safetext.Quote(key), side.over, why)
+				return fmt.Sprintf("the %s forces the option %s, and the %s %s", side.name, safetext.Quote(key),
+					side.over, why)
 			}
 		}
 	}
@@ -149,16 +155,19 @@ func (o *Options) checkForced(key, value string) error {
 	case strings.Contains(key, "*"):
 		return fmt.Errorf("%s has a *; force sets one option", safetext.Quote(key))
 	case optionkeys.IsOwn(key):
-		return fmt.Errorf("%s is an option of the policy frontend; no other frontend gets it", safetext.Quote(key))
+		return fmt.Errorf("%s is an option of the policy frontend; no other frontend gets it",
+			safetext.Quote(key))
 	}
 	if err := checkOptionGlob(key); err != nil {
 		return err
 	}
 	if g := globs.First(o.Deny, key); g != "" {
-		return fmt.Errorf("%s is also refused, by the entry %s of deny", safetext.Quote(key), safetext.Quote(g))
+		return fmt.Errorf("%s is also refused, by the entry %s of deny", safetext.Quote(key),
+			safetext.Quote(g))
 	}
 	if g := globs.First(o.Strip, key); g != "" {
-		return fmt.Errorf("%s is also removed, by the entry %s of strip", safetext.Quote(key), safetext.Quote(g))
+		return fmt.Errorf("%s is also removed, by the entry %s of strip", safetext.Quote(key),
+			safetext.Quote(g))
 	}
 	if strings.ContainsRune(value, 0) || len(value) > maxForced {
 		return errors.New("the value of " + safetext.Quote(key) + " is longer than 8 KiB or has a NUL")

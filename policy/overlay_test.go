@@ -20,7 +20,8 @@ func TestStack(t *testing.T) {
 	_, err = Stack(p, &Policy{doc: Document{Version: 1, Default: ActionAllow}})
 	require.ErrorContains(t, err, "must come from Parse")
 	_, err = Stack(none, o)
-	require.EqualError(t, err, `the policy "corp" accepts no overlay (overlay: {accept: none}); build without one`)
+	require.EqualError(t, err,
+		`the policy "corp" accepts no overlay (overlay: {accept: none}); build without one`)
 	_, err = Stack(none, nil)
 	require.NoError(t, err)
 
@@ -67,14 +68,16 @@ frontends:
 		tagUnverified bool
 	}{
 		{
-			"what both allow is allowed, with the messages of both", "docker/dockerfile:1", Allow, LayerPolicy, "d",
+			"what both allow is allowed, with the messages of both", "docker/dockerfile:1", Allow,
+			LayerPolicy, "d",
 			`rule "d" allows docker/dockerfile:1`,
 			[]string{"from corp", "from the team"},
 			Obligations{},
 			"them", false,
 		},
 		{
-			"what the overlay doesn't allow is denied by it", "docker/dockerfile:2", Deny, LayerOverlay, "default",
+			"what the overlay doesn't allow is denied by it", "docker/dockerfile:2", Deny, LayerOverlay,
+			"default",
 			`the overlay decided: rule "ours" would allow it, but only with the tag 1, not 2`,
 			[]string{},
 			Obligations{},
@@ -88,7 +91,8 @@ frontends:
 			"them", false,
 		},
 		{
-			"what the embedded policy doesn't know stays denied", "docker/other:1", Deny, LayerPolicy, "default",
+			"what the embedded policy doesn't know stays denied", "docker/other:1", Deny, LayerPolicy,
+			"default",
 			"no rule allows docker/other:1",
 			[]string{},
 			Obligations{},
@@ -102,8 +106,10 @@ frontends:
 			"us", false,
 		},
 		{
-			"what the embedded policy can't decide is undecidable", "docker/pins:1", Undecidable, LayerPolicy, "pins",
-			`rule "pins" allows only the digests ` + digestA + ` or ` + digestB + `, and the digest of docker/pins:1 is not known`,
+			"what the embedded policy can't decide is undecidable", "docker/pins:1", Undecidable,
+			LayerPolicy, "pins",
+			`rule "pins" allows only the digests ` + digestA + ` or ` + digestB +
+				`, and the digest of docker/pins:1 is not known`,
 			[]string{},
 			Obligations{},
 			"them", false,
@@ -116,9 +122,13 @@ frontends:
 			"them", false,
 		},
 		{
-			"a tag that only the overlay believes is unverified too", "docker/dockerfile:1@" + digestA, Allow, LayerPolicy, "d",
+			"a tag that only the overlay believes is unverified too", "docker/dockerfile:1@" + digestA,
+			Allow, LayerPolicy, "d",
 			`rule "d" allows docker/dockerfile:1@` + digestA,
-			[]string{"from corp", "the tag 1 is not looked up here; in a build it must point to " + digestA, "from the team"},
+			[]string{
+				"from corp", "the tag 1 is not looked up here; in a build it must point to " + digestA,
+				"from the team",
+			},
 			Obligations{},
 			"them", true,
 		},
@@ -143,7 +153,8 @@ frontends:
 
 func TestOverlayThatCannotDecide(t *testing.T) {
 	t.Parallel()
-	l := mustStack(t, "{version: 1, default: allow}", `{version: 1, frontends: [{name: p, match: [a], digests: ["`+digestA+`"]}]}`)
+	l := mustStack(t, "{version: 1, default: allow}",
+		`{version: 1, frontends: [{name: p, match: [a], digests: ["`+digestA+`"]}]}`)
 	d := Decide(l, request(t, "a"))
 	require.Equal(t, Undecidable, d.Verdict)
 	require.Equal(t, LayerOverlay, d.Layer)
@@ -164,7 +175,8 @@ func TestAllowedLeavesOutWhatTheOtherLayerHasNoRuleFor(t *testing.T) {
 	require.Equal(t, []string{"a", "docker/*"}, d.Allowed)
 
 	l = mustStack(t, "{version: 1, default: allow}", overlay)
-	require.Contains(t, Decide(l, request(t, "docker/x")).Allowed, "quay.io/**", "a default that allows has a place for all")
+	require.Contains(t, Decide(l, request(t, "docker/x")).Allowed, "quay.io/**",
+		"a default that allows has a place for all")
 }
 
 func TestObligationsMeet(t *testing.T) {
@@ -180,8 +192,20 @@ func TestObligationsMeet(t *testing.T) {
 		{"digests of the other side stay", Obligations{}, pins("a"), pins("a"), true},
 		{"digests of both sides intersect", pins("a", "b"), pins("c", "b"), pins("b"), true},
 		{"an empty intersection allows nothing", pins("a"), pins("b"), pins(), false},
-		{"a required digest of one side stays", Obligations{RequireDigest: true}, Obligations{}, Obligations{RequireDigest: true}, true},
-		{"a required digest of the other side stays", Obligations{}, Obligations{RequireDigest: true}, Obligations{RequireDigest: true}, true},
+		{
+			"a required digest of one side stays",
+			Obligations{RequireDigest: true},
+			Obligations{},
+			Obligations{RequireDigest: true},
+			true,
+		},
+		{
+			"a required digest of the other side stays",
+			Obligations{},
+			Obligations{RequireDigest: true},
+			Obligations{RequireDigest: true},
+			true,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -195,7 +219,8 @@ func TestObligationsMeet(t *testing.T) {
 
 func TestObligationsMeetLeavesItsSidesAlone(t *testing.T) {
 	t.Parallel()
-	a, b := Obligations{Force: map[string]string{"x": "1"}}, Obligations{Force: map[string]string{"y": "1"}}
+	a, b := Obligations{Force: map[string]string{"x": "1"}},
+		Obligations{Force: map[string]string{"y": "1"}}
 	m, why := a.meet(b, subject{})
 	require.Empty(t, why)
 	require.Len(t, m.Force, 2)

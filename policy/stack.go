@@ -24,7 +24,9 @@ func Stack(embedded, overlay *Policy) (Layers, error) {
 	case embedded.digest == "" || (overlay != nil && overlay.digest == ""):
 		return Layers{}, errors.New("a policy must come from Parse or ParseOverlay")
 	case overlay != nil && embedded.doc.Overlay.Accept == AcceptNone:
-		return Layers{}, fmt.Errorf("the policy%s accepts no overlay (overlay: {accept: none}); build without one", embedded.label())
+		return Layers{},
+			fmt.Errorf("the policy%s accepts no overlay (overlay: {accept: none}); build without one",
+				embedded.label())
 	}
 	return Layers{embedded: embedded, overlay: overlay}, nil
 }

@@ -79,10 +79,12 @@ func (p *Policy) allowed(s subject, other *Policy, overlay bool) (list []string,
 	list = []string{}
 	name, budget := s.ref.Name(), maxCompared
 	for _, c := range p.nearest(name) {
-		if c.rule.expired(s.now) || !p.withinLimits(c.pattern) || other != nil && !other.mayAllow(c.pattern, overlay, &budget) {
+		if c.rule.expired(s.now) || !p.withinLimits(c.pattern) || other != nil &&
+			!other.mayAllow(c.pattern, overlay, &budget) {
 			continue
 		}
-		if familiar := c.pattern.Familiar(); meant == "" && !c.pattern.IsOpen() && isTypo(name, c.pattern.String(), familiar) {
+		if familiar := c.pattern.Familiar(); meant == "" && !c.pattern.IsOpen() &&
+			isTypo(name, c.pattern.String(), familiar) {
 			meant = familiar
 		}
 		for _, entry := range c.conditions(s.ref.Tag()) {
@@ -136,7 +138,10 @@ func (p *Policy) nearest(name string) []candidate {
 	}
 	sorted := make([]measured, len(best))
 	for i, c := range best {
-		sorted[i] = measured{c, editdistance.Of(name, c.pattern.String()), likeness(name, c.pattern.String())}
+		sorted[i] = measured{
+			c, editdistance.Of(name, c.pattern.String()),
+			likeness(name, c.pattern.String()),
+		}
 	}
 	slices.SortStableFunc(sorted, func(a, b measured) int {
 		return cmp.Or(cmp.Compare(a.distance, b.distance), cmp.Compare(b.likeness, a.likeness))
@@ -184,9 +189,10 @@ func (p *Policy) mayAllow(o *imageref.Pattern, overlay bool, budget *int) bool {
 
 // withinLimits reports whether the limits leave some name of the pattern.
 func (p *Policy) withinLimits(o *imageref.Pattern) bool {
-	return len(p.doc.Limits.patterns) == 0 || slices.ContainsFunc(p.doc.Limits.patterns, func(l imageref.Pattern) bool {
-		return l.Covers(*o) || o.Covers(l)
-	})
+	return len(p.doc.Limits.patterns) == 0 ||
+		slices.ContainsFunc(p.doc.Limits.patterns, func(l imageref.Pattern) bool {
+			return l.Covers(*o) || o.Covers(l)
+		})
 }
 
 // aliased returns what the aliases make of a name. It is false if none is for it.
@@ -219,7 +225,8 @@ func (c candidate) conditions(tag string) []string {
 	name := c.pattern.Familiar()
 	var names []string
 	tags := slices.Clone(c.rule.Tags)
-	slices.SortStableFunc(tags, func(a, b string) int { return cmp.Compare(likeness(tag, b), likeness(tag, a)) })
+	slices.SortStableFunc(tags,
+		func(a, b string) int { return cmp.Compare(likeness(tag, b), likeness(tag, a)) })
 	for _, t := range tags {
 		names = append(names, name+":"+t)
 	}

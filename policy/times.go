@@ -21,7 +21,9 @@ func ParseTime(s string) (time.Time, error) {
 		loose = err == nil && (s[len("2027-01-31T12")] != ':' || strings.Contains(s, ","))
 	}
 	if err != nil || loose || t.IsZero() {
-		return time.Time{}, fmt.Errorf("%s is not a time; write a day such as 2027-01-31, or 2027-01-31T12:00:00Z", safetext.Quote(s))
+		return time.Time{},
+			fmt.Errorf("%s is not a time; write a day such as 2027-01-31, or 2027-01-31T12:00:00Z",
+				safetext.Quote(s))
 	}
 	return t, nil
 }

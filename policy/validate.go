@@ -28,7 +28,11 @@ type validator struct {
 }
 
 // addf adds a problem at the node.
-func (v *validator) addf(n *yaml.Node, format string, args ...any) { v.Problemf(n, format, args...) }
+func (v *validator) addf(
+	n *yaml.Node, format string, args ...any,
+) {
+	v.Problemf(n, format, args...)
+}
 
 func (v *validator) validate(k role) {
 	p, root := v.policy, v.root
@@ -57,7 +61,9 @@ func (v *validator) validate(k role) {
 	if n := child(root, "build"); n != nil {
 		p.doc.Build.Validate(n, v.addf)
 	}
-	if p.doc.Build != nil && p.doc.Build.Frontends != nil && (p.doc.Default == ActionAllow || p.doc.Mode == ModeWarn) && (p.doc.Dispatch == "" || p.doc.Dispatch == DispatchForward) {
+	if p.doc.Build != nil && p.doc.Build.Frontends != nil &&
+		(p.doc.Default == ActionAllow || p.doc.Mode == ModeWarn) &&
+		(p.doc.Dispatch == "" || p.doc.Dispatch == DispatchForward) {
 		v.addf(child(child(root, "build"), "frontends"),
 			"frontends can't be checked with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate")
 	}
@@ -78,7 +84,8 @@ func (v *validator) overlay(k role) {
 	case o.Accept == "":
 		o.Accept = AcceptNarrow
 	case o.Accept != AcceptNone && o.Accept != AcceptNarrow:
-		v.addf(child(n, "accept"), "accept must be none or narrow, not %s", safetext.Quote(string(o.Accept)))
+		v.addf(child(n, "accept"), "accept must be none or narrow, not %s",
+			safetext.Quote(string(o.Accept)))
 	}
 }
 
@@ -95,7 +102,8 @@ func (v *validator) limits() {
 	if l.Timeout != "" {
 		d, err := time.ParseDuration(l.Timeout)
 		if err != nil || d <= 0 || d > maxTimeout {
-			v.addf(child(n, "timeout"), "timeout must be a time such as 30m or 2h, at most 24h, not %s", safetext.Quote(l.Timeout))
+			v.addf(child(n, "timeout"), "timeout must be a time such as 30m or 2h, at most 24h, not %s",
+				safetext.Quote(l.Timeout))
 		}
 		l.timeout = d
 	}
@@ -108,7 +116,8 @@ func (v *validator) dispatch(n *yaml.Node, d Dispatch) {
 	switch d {
 	case "", DispatchForward, DispatchMediate, DispatchBuiltin:
 	default:
-		v.addf(child(n, "dispatch"), "dispatch must be forward, mediate or builtin, not %s", safetext.Quote(string(d)))
+		v.addf(child(n, "dispatch"), "dispatch must be forward, mediate or builtin, not %s",
+			safetext.Quote(string(d)))
 	}
 }
 
@@ -130,7 +139,9 @@ func (v *validator) list(n *yaml.Node, key string, items []string, check func(st
 }
 
 // texts checks a mapping of texts as list does a list.
-func (v *validator) texts(n *yaml.Node, key string, items map[string]string, check func(key, value string) error) {
+func (v *validator) texts(
+	n *yaml.Node, key string, items map[string]string, check func(key, value string) error,
+) {
 	strictyaml.Report(v.addf).Map(n, key, items, check)
 }
 

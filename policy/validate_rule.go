@@ -40,11 +40,13 @@ func (v *validator) name(r *Rule, n *yaml.Node) {
 		if other.file != r.file {
 			where = " of " + other.file
 		}
-		v.addf(at, "the name %s is already that of the rule on line %d%s; names must be unique", safetext.Quote(r.Name), other.line, where)
+		v.addf(at, "the name %s is already that of the rule on line %d%s; names must be unique",
+			safetext.Quote(r.Name), other.line, where)
 	}
 	v.loader.names[r.Name] = r
 	if slices.Contains([]string{DefaultRule, InvariantRule, LimitsRule, BuildRule}, r.Name) {
-		v.addf(at, "the name %s is reserved for decisions without a rule; choose another", safetext.Quote(r.Name))
+		v.addf(at, "the name %s is reserved for decisions without a rule; choose another",
+			safetext.Quote(r.Name))
 	}
 }
 
@@ -135,7 +137,8 @@ func (v *validator) options(r *Rule, n *yaml.Node) {
 	switch o.Inputs {
 	case "", ActionAllow, ActionDeny:
 	default:
-		v.addf(child(n, "inputs"), "inputs must be allow or deny, not %s", safetext.Quote(string(o.Inputs)))
+		v.addf(child(n, "inputs"), "inputs must be allow or deny, not %s",
+			safetext.Quote(string(o.Inputs)))
 	}
 }
 

@@ -20,7 +20,8 @@ const maxVersions = 512
 type version struct{ major, minor, patch uint64 }
 
 func (v version) compare(o version) int {
-	return cmp.Or(cmp.Compare(v.major, o.major), cmp.Compare(v.minor, o.minor), cmp.Compare(v.patch, o.patch))
+	return cmp.Or(cmp.Compare(v.major, o.major), cmp.Compare(v.minor, o.minor),
+		cmp.Compare(v.patch, o.patch))
 }
 
 func (v version) semver() *semver.Version { return semver.New(v.major, v.minor, v.patch, "", "") }
@@ -67,7 +68,9 @@ func parseTagVersion(tag string) (tagVersion, bool) {
 		}
 		low[i], high[i] = n, n
 	}
-	return tagVersion{interval: interval{version{low[0], low[1], low[2]}, version{high[0], high[1], high[2]}}}, true
+	return tagVersion{
+		interval: interval{version{low[0], low[1], low[2]}, version{high[0], high[1], high[2]}},
+	}, true
 }
 
 // versionRange is a compiled versions condition.
@@ -89,7 +92,9 @@ func parseVersions(s string) (*versionRange, error) {
 		return nil, fmt.Errorf("it has %d bytes, more than %d", len(s), maxVersions)
 	}
 	if strings.Contains(s, "!") {
-		return nil, fmt.Errorf("%s leaves a version out; write the range without it, and the tag under exceptTags", safetext.Quote(s))
+		return nil,
+			fmt.Errorf("%s leaves a version out; write the range without it, and the tag under exceptTags",
+				safetext.Quote(s))
 	}
 	var r versionRange
 	for a := range strings.SplitSeq(s, "||") {
@@ -108,7 +113,9 @@ func parseAlternative(s string) (alternative, error) {
 	}
 	exact, err := semver.NewConstraint(s)
 	if err != nil || isOddRange(s) {
-		return alternative{}, fmt.Errorf("%s is not a range of versions; write one like >=1.4.0 <2.0.0, ~1.7 or 1.x", safetext.Quote(strings.TrimSpace(s)))
+		return alternative{},
+			fmt.Errorf("%s is not a range of versions; write one like >=1.4.0 <2.0.0, ~1.7 or 1.x",
+				safetext.Quote(strings.TrimSpace(s)))
 	}
 	wide := *exact
 	wide.IncludePrerelease = true
@@ -136,8 +143,10 @@ func parseAlternative(s string) (alternative, error) {
 // isOddRange reports whether the library takes the range for something that nobody
 // means: "~0.0.0" for any version, ">*" for all but one, "<=*" for the first few.
 func isOddRange(s string) bool {
-	s = strings.NewReplacer("v", "", "=", "", "X", "x", "*", "x").Replace(strings.Join(strings.Fields(s), ""))
-	return strings.Contains(s, "~0.0.0") || strings.Contains(s, "~>0.0.0") || strings.Contains(s, "<x") || strings.Contains(s, ">x")
+	s = strings.NewReplacer("v", "", "=", "", "X", "x", "*",
+		"x").Replace(strings.Join(strings.Fields(s), ""))
+	return strings.Contains(s, "~0.0.0") || strings.Contains(s, "~>0.0.0") ||
+		strings.Contains(s, "<x") || strings.Contains(s, ">x")
 }
 
 // boundaries returns the versions at which a range that is written so can begin
@@ -145,13 +154,15 @@ func isOddRange(s string) bool {
 func boundaries(s string) []version {
 	const last = math.MaxUint64
 	out := []version{{}, {last, last, last}}
-	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return (r < '0' || r > '9') && r != '.' }) {
+	for _, word := range strings.FieldsFunc(s,
+		func(r rune) bool { return (r < '0' || r > '9') && r != '.' }) {
 		var n [3]uint64
 		for i, p := range strings.SplitN(word, ".", 4)[:min(3, 1+strings.Count(word, "."))] {
 			n[i], _ = strconv.ParseUint(p, 10, 64) // An x stands for 0.
 		}
 		major, minor, patch := n[0], n[1], n[2]
-		out = append(out, version{major, minor, patch}, version{major, minor, last}, version{major, last, last})
+		out = append(out, version{major, minor, patch}, version{major, minor, last},
+			version{major, last, last})
 		if patch < last {
 			out = append(out, version{major, minor, patch + 1})
 		}
@@ -176,7 +187,8 @@ func boundaries(s string) []version {
 // contains reports whether all that the tag stands for lies in one alternative.
 func (r *versionRange) contains(v tagVersion) bool {
 	for _, a := range r.alternatives {
-		if v.prerelease != nil && a.exact.Check(v.prerelease) || v.prerelease == nil && !a.empty && v.inside(a.interval) {
+		if v.prerelease != nil && a.exact.Check(v.prerelease) || v.prerelease == nil && !a.empty &&
+			v.inside(a.interval) {
 			return true
 		}
 	}
@@ -187,7 +199,8 @@ func (r *versionRange) contains(v tagVersion) bool {
 // prereleases included.
 func (r *versionRange) touches(v tagVersion) bool {
 	for _, a := range r.alternatives {
-		if v.prerelease != nil && a.wide.Check(v.prerelease) || v.prerelease == nil && !a.empty && v.overlaps(a.interval) {
+		if v.prerelease != nil && a.wide.Check(v.prerelease) || v.prerelease == nil && !a.empty &&
+			v.overlaps(a.interval) {
 			return true
 		}
 	}

@@ -15,7 +15,14 @@ func TestVersions(t *testing.T) {
 		name, versions  string
 		allowed, denied []string
 	}{
-		{"a range", ">=1.4.0 <2.0.0", []string{"1.4", "1.4.0", "1.7", "1.99.99", "v1.7", "v1.7.1"}, []string{"1", "2", "2.0", "1.3.9", "0", "latest", "labs", "1.7-labs", "1.7.0-rc1", "", "1.7.1.1", "01.7", "1.07", "V1.7", "vv1.7", "1.", ".1", "1.x", "+1.7", "1_7"}},
+		{
+			"a range", ">=1.4.0 <2.0.0",
+			[]string{"1.4", "1.4.0", "1.7", "1.99.99", "v1.7", "v1.7.1"},
+			[]string{
+				"1", "2", "2.0", "1.3.9", "0", "latest", "labs", "1.7-labs", "1.7.0-rc1", "", "1.7.1.1",
+				"01.7", "1.07", "V1.7", "vv1.7", "1.", ".1", "1.x", "+1.7", "1_7",
+			},
+		},
 		{"a range in other words", "^1.4", []string{"1.4", "1.9"}, []string{"1", "1.3", "2"}},
 		{"a part of a version", "1.7", []string{"1.7", "1.7.3"}, []string{"1", "1.8", "1.6"}},
 		{"a part with an x", "1.x", []string{"1", "1.7", "1.7.3"}, []string{"2", "0.9"}},
@@ -25,10 +32,22 @@ func TestVersions(t *testing.T) {
 		{"a tilde", "~1.7.2", []string{"1.7.2", "1.7.9"}, []string{"1.7", "1.7.1", "1.8"}},
 		{"a hyphen", "1.2 - 1.4", []string{"1.2", "1.3", "1.4"}, []string{"1.1", "1.5", "1"}},
 		{"any version", "*", []string{"0", "1", "1.7.3"}, []string{"latest", "1.7.0-rc1"}},
-		{"one of two ranges", ">=1.4 <1.6 || >=2", []string{"1.4", "1.5", "2", "3.1"}, []string{"1.6", "1", "1.7"}},
-		{"two ranges that only together have all of it", ">=1.0.0 <1.5.0 || >=1.5.0 <2.0.0", []string{"1.4", "1.5"}, []string{"1"}},
+		{
+			"one of two ranges", ">=1.4 <1.6 || >=2",
+			[]string{"1.4", "1.5", "2", "3.1"},
+			[]string{"1.6", "1", "1.7"},
+		},
+		{
+			"two ranges that only together have all of it", ">=1.0.0 <1.5.0 || >=1.5.0 <2.0.0",
+			[]string{"1.4", "1.5"},
+			[]string{"1"},
+		},
 		{"a range that ends within a part", ">=1.4.3 <1.6.0", []string{"1.5", "1.4.3"}, []string{"1.4"}},
-		{"a prerelease that is named", ">=1.7.0-rc1 <1.8.0", []string{"1.7.0-rc1", "1.7.0-rc2", "1.7.0", "1.7.1-rc1", "1.7"}, []string{"1.7.0-beta", "1.8.0"}},
+		{
+			"a prerelease that is named", ">=1.7.0-rc1 <1.8.0",
+			[]string{"1.7.0-rc1", "1.7.0-rc2", "1.7.0", "1.7.1-rc1", "1.7"},
+			[]string{"1.7.0-beta", "1.8.0"},
+		},
 		{"nothing but a prerelease", "1.7.0-rc1", []string{"1.7.0-rc1"}, []string{"1.7.0", "1.7"}},
 	}
 	for _, tt := range tests {
@@ -72,24 +91,48 @@ frontends:
 		{"a variant of a version", "a:1.7-labs", Allow, ""},
 		{"a variant with a dash", "a:1.7-x-labs", Allow, ""},
 		{"a full version's variant is no prerelease", "a:1.7.0-labs", Allow, ""},
-		{"another suffix", "a:1.7-rc", Deny, `rule "both" would allow it, but only with the tag latest or versions >=1.4.0 <2.0.0 but not tags 1.5.0 or *bad*, not 1.7-rc`},
+		{
+			"another suffix", "a:1.7-rc", Deny,
+			`rule "both" would allow it, but only with the tag latest or versions >=1.4.0 <2.0.0 but not tags 1.5.0 or *bad*, not 1.7-rc`,
+		},
 		{"a version that is excepted", "a:1.5.0", Deny, "not 1.5.0"},
 		{"a variant of a version that is excepted", "a:1.5.0-labs", Deny, "not 1.5.0-labs"},
 		{"a tag that an exception's glob has", "a:1.7-bad-labs", Deny, "not 1.7-bad-labs"},
-		{"a part of a version that is only partly inside", "a:1", Deny, `rule "both" would allow it, but only with the tag latest or versions >=1.4.0 <2.0.0 but not tags 1.5.0 or *bad*, and 1 can be a version outside of them: write the full version`},
-		{"a digest without a tag", "a@" + digestA, Deny, "and the reference has none: write the tag as well as the digest"},
+		{
+			"a part of a version that is only partly inside", "a:1", Deny,
+			`rule "both" would allow it, but only with the tag latest or versions >=1.4.0 <2.0.0 but not tags 1.5.0 or *bad*, and 1 can be a version outside of them: write the full version`,
+		},
+		{
+			"a digest without a tag", "a@" + digestA, Deny,
+			"and the reference has none: write the tag as well as the digest",
+		},
 		{"any tag but one", "b:1", Allow, ""},
-		{"the one", "b", Deny, `rule "but" would allow it, but only with the tags other than tag latest, not latest`},
-		{"a digest without a tag has not any tag but one", "b@" + digestA, Deny, "write the tag as well as the digest"},
+		{
+			"the one", "b", Deny,
+			`rule "but" would allow it, but only with the tags other than tag latest, not latest`,
+		},
+		{
+			"a digest without a tag has not any tag but one", "b@" + digestA, Deny,
+			"write the tag as well as the digest",
+		},
 
 		{"a deny rule's version", "c:1.4.9", Deny, `rule "old" denies c:1.4.9`},
 		{"a version after a deny rule's", "c:1.5.0", Allow, ""},
-		{"a part that can be a deny rule's version", "c:1", Deny, `rule "old" denies the versions <1.5.0, and 1 can be one of them: write the full version`},
+		{
+			"a part that can be a deny rule's version", "c:1", Deny,
+			`rule "old" denies the versions <1.5.0, and 1 can be one of them: write the full version`,
+		},
 		{"a part that can't be", "c:1.5", Allow, ""},
 		{"a suffix doesn't get past a deny rule", "c:1.4-x", Deny, `rule "old" denies`},
 		{"a prerelease doesn't get past a deny rule", "c:1.4.0-rc1", Deny, `rule "old" denies`},
-		{"a prerelease of the first version after", "c:1.5.0-rc1", Deny, `and 1.5.0-rc1 can be one of them`},
-		{"a digest doesn't get past a deny rule", "c@" + digestA, Deny, "and the reference has none that would rule it out"},
+		{
+			"a prerelease of the first version after", "c:1.5.0-rc1", Deny,
+			`and 1.5.0-rc1 can be one of them`,
+		},
+		{
+			"a digest doesn't get past a deny rule", "c@" + digestA, Deny,
+			"and the reference has none that would rule it out",
+		},
 		{"a tag that is no version", "c:latest", Allow, ""},
 		{"a part around a deny rule's versions", "d:1.4", Deny, "and 1.4 can be one of them"},
 		{"what a deny rule excepts", "d:1.4.5", Allow, ""},
@@ -117,8 +160,10 @@ frontends:
 // library, asked one by one, says are in the range.
 func FuzzVersionInterval(f *testing.F) {
 	for _, s := range []string{
-		">=1.4.0 <2.0.0", "^1", "^0.2.3", "^0.0.3", "^0.0", "^0", "~1.2", "~1", "1.x", "=1.2", ">1", ">1.2", "<=1", "<=1.2", "<2", "1 - 2.1", "*", "~0.0.0",
-		">0 <=2.1.1", ">=1, <2", "1.2.3", ">=1.0.0-rc1", "x", ">*", "<1 >0.1", "<=*", ">1.x <3", "~>1.1", "=>1 =<2", "=", "1.2.3.4", "1|2", "0.0.0 || 2.2.2",
+		">=1.4.0 <2.0.0", "^1", "^0.2.3", "^0.0.3", "^0.0", "^0", "~1.2", "~1", "1.x", "=1.2", ">1",
+		">1.2", "<=1", "<=1.2", "<2", "1 - 2.1", "*", "~0.0.0",
+		">0 <=2.1.1", ">=1, <2", "1.2.3", ">=1.0.0-rc1", "x", ">*", "<1 >0.1", "<=*", ">1.x <3", "~>1.1",
+		"=>1 =<2", "=", "1.2.3.4", "1|2", "0.0.0 || 2.2.2",
 	} {
 		f.Add(s)
 	}
@@ -150,7 +195,8 @@ func FuzzVersionInterval(f *testing.F) {
 					some, every = some || in(v), every && in(v)
 				}
 				part, _ := parseTagVersion(fmt.Sprintf("%d.%d", major, minor))
-				require.True(t, every || !r.contains(part), "%q takes %d.%d, of which it has only some", s, major, minor)
+				require.True(t, every || !r.contains(part), "%q takes %d.%d, of which it has only some", s,
+					major, minor)
 				require.True(t, !some || r.touches(part), "%q misses some of %d.%d", s, major, minor)
 				someMajor, everyMajor = someMajor || some, everyMajor && every
 			}

@@ -58,18 +58,22 @@ func exampleLLB() []byte {
 	op := message(3, message(1, "docker-image://docker.io/library/busybox:latest"))
 	line := message(1, 3)
 	info := message(1, "Dockerfile", 2, "#\n#\nFROM busybox\n")
-	places := message(1, digest.FromBytes(op).String(), 2, message(1, message(2, message(1, line, 2, line))))
+	places := message(1, digest.FromBytes(op).String(), 2,
+		message(1, message(2, message(1, line, 2, line))))
 	return message(1, op, 1, op, 3, message(1, places, 2, info))
 }
 
 func TestEvalSaysWhatOfABuildPasses(t *testing.T) {
 	t.Parallel()
-	file, operations := write(t, "policy.yaml", judgedPolicy), write(t, "operations.yaml", judgedOperations)
+	file, operations := write(t, "policy.yaml", judgedPolicy),
+		write(t, "operations.yaml", judgedOperations)
 	llb := write(t, "build.llb", string(exampleLLB()))
-	code, stdout, stderr := run("eval", "--policy", file, "--build", operations, "--llb", llb, "docker/dockerfile:1")
+	code, stdout, stderr := run("eval", "--policy", file, "--build", operations, "--llb", llb,
+		"docker/dockerfile:1")
 	require.Equal(t, exitDeny, code)
 	require.Empty(t, stderr)
-	require.Equal(t, `frontend docker/dockerfile:1 is allowed: rule "dockerfile" allows docker/dockerfile:1
+	require.Equal(t,
+		`frontend docker/dockerfile:1 is allowed: rule "dockerfile" allows docker/dockerfile:1
   image:        docker.io/docker/dockerfile:1
   rule:         dockerfile
   policy:       corp `+digest.FromString(judgedPolicy).String()+`
@@ -88,17 +92,20 @@ the image docker.io/library/busybox:latest (line 3 of Dockerfile) is allowed
   image:        mirror.example/hub/busybox:latest
 `, stdout)
 
-	_, explained, _ := run("explain", "--policy", file, "--build", operations, "--llb", llb, "docker/dockerfile:1")
+	_, explained, _ := run("explain", "--policy", file, "--build", operations, "--llb", llb,
+		"docker/dockerfile:1")
 	steps, decision, ok := strings.Cut(explained, "frontend docker/dockerfile:1 is allowed")
 	require.True(t, ok)
-	require.Equal(t, stdout, "frontend docker/dockerfile:1 is allowed"+decision, "explain ends as eval does")
+	require.Equal(t, stdout, "frontend docker/dockerfile:1 is allowed"+decision,
+		"explain ends as eval does")
 	require.Contains(t, steps, "its builds are bound by rules on images and exec")
 	require.Contains(t, steps, "dispatch: mediate")
 }
 
 func TestEvalJSONHasFactsOnlyIfTheyAreAskedFor(t *testing.T) {
 	t.Parallel()
-	file, operations := write(t, "policy.yaml", judgedPolicy), write(t, "operations.yaml", judgedOperations)
+	file, operations := write(t, "policy.yaml", judgedPolicy),
+		write(t, "operations.yaml", judgedOperations)
 	type output struct {
 		policy.Decision
 		Build    *[]opcheck.Answer `json:"build"`
@@ -106,7 +113,8 @@ func TestEvalJSONHasFactsOnlyIfTheyAreAskedFor(t *testing.T) {
 		Explains policy.Decision   `json:"decision"`
 	}
 	ask := func(args ...string) (o output) {
-		_, stdout, stderr := run(append(args, "--policy", file, "--format", "json", "docker/dockerfile:1")...)
+		_, stdout, stderr := run(
+			append(args, "--policy", file, "--format", "json", "docker/dockerfile:1")...)
 		require.NoError(t, json.Unmarshal([]byte(stdout), &o), stderr)
 		return o
 	}
@@ -116,8 +124,13 @@ func TestEvalJSONHasFactsOnlyIfTheyAreAskedFor(t *testing.T) {
 	eval := ask("eval", "--build", operations)
 	require.Equal(t, policy.Allow, eval.Verdict, "the decision stays what a build's metadata has")
 	require.Len(t, *eval.Build, 3)
-	require.Equal(t, opcheck.Answer{Verdict: policy.Allow, Asked: "the image busybox", Messages: []string{}, Image: "mirror.example/hub/busybox:latest"}, (*eval.Build)[0])
-	require.Equal(t, []string{"deny", "dockerfile", "mirror.example/**"}, []string{string((*eval.Build)[1].Verdict), (*eval.Build)[1].Rule, (*eval.Build)[1].Allowed[0]})
+	require.Equal(t,
+		opcheck.Answer{
+			Verdict: policy.Allow, Asked: "the image busybox", Messages: []string{},
+			Image: "mirror.example/hub/busybox:latest",
+		}, (*eval.Build)[0])
+	require.Equal(t, []string{"deny", "dockerfile", "mirror.example/**"},
+		[]string{string((*eval.Build)[1].Verdict), (*eval.Build)[1].Rule, (*eval.Build)[1].Allowed[0]})
 
 	explain := ask("explain", "--build", operations)
 	require.Equal(t, eval.Build, explain.Build)
@@ -128,18 +141,32 @@ func TestEvalJSONHasFactsOnlyIfTheyAreAskedFor(t *testing.T) {
 func TestTheExitCodeOfEvalIsThatOfTheWorstAnswer(t *testing.T) {
 	t.Parallel()
 	file := write(t, "policy.yaml", judgedPolicy)
-	warn := write(t, "warn.yaml", strings.Replace(judgedPolicy, "version: 1", "version: 1\nmode: warn", 1))
-	good, bad := write(t, "good.yaml", "- image: mirror.example/a\n"), write(t, "bad.yaml", judgedOperations)
+	warn := write(t, "warn.yaml",
+		strings.Replace(judgedPolicy, "version: 1", "version: 1\nmode: warn", 1))
+	good, bad := write(t, "good.yaml", "- image: mirror.example/a\n"),
+		write(t, "bad.yaml", judgedOperations)
 	tests := []struct {
 		name string
 		args []string
 		code int
 	}{
 		{"all is allowed", []string{"--policy", file, "--build", good, "docker/dockerfile:1"}, exitOK},
-		{"an operation is denied", []string{"--policy", file, "--build", bad, "docker/dockerfile:1"}, exitDeny},
-		{"an operation would be denied", []string{"--policy", warn, "--build", bad, "docker/dockerfile:1"}, exitOK},
+		{
+			"an operation is denied",
+			[]string{"--policy", file, "--build", bad, "docker/dockerfile:1"},
+			exitDeny,
+		},
+		{
+			"an operation would be denied",
+			[]string{"--policy", warn, "--build", bad, "docker/dockerfile:1"},
+			exitOK,
+		},
 		{"the frontend is denied", []string{"--policy", file, "--build", good, "quay.io/x"}, exitDeny},
-		{"the frontend depends on its digest", []string{"--policy", file, "--build", bad, "docker/pinned"}, exitUndecidable},
+		{
+			"the frontend depends on its digest",
+			[]string{"--policy", file, "--build", bad, "docker/pinned"},
+			exitUndecidable,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -161,15 +188,24 @@ func TestFactsThatCannotBeReadAreErrorsOfUsage(t *testing.T) {
 		want string
 	}{
 		{"no file", []string{"--build", broken + "x"}, "no such file"},
-		{"a file of operations that is broken", []string{"--build", broken}, broken + `:1:3: unknown field "imgae"; did you mean "image"?`},
-		{"no file of LLB", []string{"--llb", filepath.Join(filepath.Dir(broken), "x.llb")}, "no such file"},
+		{
+			"a file of operations that is broken",
+			[]string{"--build", broken},
+			broken + `:1:3: unknown field "imgae"; did you mean "image"?`,
+		},
+		{
+			"no file of LLB",
+			[]string{"--llb", filepath.Join(filepath.Dir(broken), "x.llb")},
+			"no such file",
+		},
 		{"a file that is no LLB", []string{"--llb", broken}, broken + ": not an LLB definition"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			for _, command := range []string{"eval", "explain"} {
-				code, stdout, stderr := run(append(append([]string{command, "--policy", file}, tt.args...), "docker/dockerfile:1")...)
+				code, stdout, stderr := run(
+					append(append([]string{command, "--policy", file}, tt.args...), "docker/dockerfile:1")...)
 				require.Equal(t, exitUsage, code)
 				require.Empty(t, stdout)
 				require.Contains(t, stderr, tt.want)
@@ -183,7 +219,8 @@ func TestPlacesCannotWriteToATerminal(t *testing.T) {
 	t.Parallel()
 	evil := strings.Replace(string(exampleLLB()), "Dockerfile", "Docker\x1b[2J", 1)
 	require.NotContains(t, evil, "Dockerfile", "it has the same length")
-	code, stdout, _ := run("eval", "--policy", write(t, "p", judgedPolicy), "--llb", write(t, "l", evil), "docker/dockerfile:1")
+	code, stdout, _ := run("eval", "--policy", write(t, "p", judgedPolicy), "--llb",
+		write(t, "l", evil), "docker/dockerfile:1")
 	require.Equal(t, exitOK, code)
 	require.Contains(t, stdout, `(line 3 of Docker\x1b[2J)`)
 	require.NotContains(t, stdout, "\x1b")
@@ -191,7 +228,8 @@ func TestPlacesCannotWriteToATerminal(t *testing.T) {
 
 func TestTestTellsOfOperations(t *testing.T) {
 	t.Parallel()
-	dir := suiteFolderOf(t, map[string]string{"policy.yaml": judgedPolicy, "a.test.yaml": `policy: policy.yaml
+	dir := suiteFolderOf(t,
+		map[string]string{"policy.yaml": judgedPolicy, "a.test.yaml": `policy: policy.yaml
 cases:
 - name: builds
   request: docker/dockerfile:1
@@ -221,5 +259,6 @@ cases:
 	require.Equal(t, reason, report.Suites[0].Cases[0].Build[1].Reason)
 
 	_, stdout, _ = run("test", "--format", "junit", dir)
-	require.Contains(t, stdout, `<failure message="line 8: the image quay.io/x: the verdict is deny, and should be allow">`)
+	require.Contains(t, stdout,
+		`<failure message="line 8: the image quay.io/x: the verdict is deny, and should be allow">`)
 }

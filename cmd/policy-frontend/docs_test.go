@@ -39,7 +39,8 @@ func TestHelpPages(t *testing.T) {
 	for name, want := range pages {
 		got, err := os.ReadFile(filepath.Join(docsDir, name))
 		require.NoError(t, err)
-		require.Equal(t, want, string(got), "%s differs from the command's help; run this test with -update", name)
+		require.Equal(t, want, string(got),
+			"%s differs from the command's help; run this test with -update", name)
 	}
 }
 
@@ -48,7 +49,8 @@ func TestHelpIsComplete(t *testing.T) {
 	t.Parallel()
 	for _, cmd := range commands()[1:] {
 		require.NotEmpty(t, cmd.Short, cmd.Name())
-		require.True(t, strings.HasPrefix(cmd.Long, cmd.Name()+" "), "%s: the text begins with the command's name", cmd.Name())
+		require.True(t, strings.HasPrefix(cmd.Long, cmd.Name()+" "),
+			"%s: the text begins with the command's name", cmd.Name())
 		for _, line := range strings.Split(cmd.Short+"\n"+cmd.Long, "\n") {
 			require.LessOrEqual(t, len(line), 90, line)
 		}

@@ -115,6 +115,7 @@ func (e evaluated) text() string {
 func printLine(b *strings.Builder, label, text string) {
 	if text != "" {
 		indent := "\n" + strings.Repeat(" ", 16)
-		fmt.Fprintf(b, "  %-13s %s\n", label+":", strings.ReplaceAll(strings.TrimSpace(text), "\n", indent))
+		fmt.Fprintf(b, "  %-13s %s\n", label+":",
+			strings.ReplaceAll(strings.TrimSpace(text), "\n", indent))
 	}
 }

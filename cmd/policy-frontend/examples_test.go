@@ -84,7 +84,8 @@ func shell(t *testing.T, dir, line string) (stdout, stderr string, code int) {
 	var out, errs bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", line)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &errs
-	cmd.Env = append(os.Environ(), asProgram+"=1", "PATH="+filepath.Join(dir, ".bin")+":"+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), asProgram+"=1",
+		"PATH="+filepath.Join(dir, ".bin")+":"+os.Getenv("PATH"))
 	err := cmd.Run()
 	if err != nil {
 		var exit *exec.ExitError

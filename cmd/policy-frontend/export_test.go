@@ -46,10 +46,14 @@ func TestExport(t *testing.T) {
     "docker.io/docker/short",
   ]
 `, "", []string{
-			file + ": refuses more: buildkitd's built-in frontend is switched off, since no rule can allow it; buildx then needs --build-arg BUILDKIT_SYNTAX",
-			file + `:5: allows more: rule "dockerfile": buildkitd checks only the name docker.io/docker/dockerfile and ignores tags`,
-			file + `:8: allows more: rule "short": expires is not exported: export the policy again on 2027-03-01`,
-			file + `:11: refuses more: rule "folder": the pattern corp.example/** is omitted: buildkitd takes only literal names`,
+			file +
+				": refuses more: buildkitd's built-in frontend is switched off, since no rule can allow it; buildx then needs --build-arg BUILDKIT_SYNTAX",
+			file +
+				`:5: allows more: rule "dockerfile": buildkitd checks only the name docker.io/docker/dockerfile and ignores tags`,
+			file +
+				`:8: allows more: rule "short": expires is not exported: export the policy again on 2027-03-01`,
+			file +
+				`:11: refuses more: rule "folder": the pattern corp.example/** is omitted: buildkitd takes only literal names`,
 		}},
 		{"buildkitd, strict", "buildkitd", []string{"--strict"}, `# Which frontends may run, by name.
 [frontend."dockerfile.v0"]
@@ -59,29 +63,47 @@ func TestExport(t *testing.T) {
   # No name can be listed, and an empty list would allow every name.
   enabled = false
 `, "", []string{
-			file + ": refuses more: buildkitd's built-in frontend is switched off, since no rule can allow it; buildx then needs --build-arg BUILDKIT_SYNTAX",
-			file + `:5: refuses more: rule "dockerfile": the rule is omitted: buildkitd checks only the name docker.io/docker/dockerfile and ignores tags`,
-			file + `:8: refuses more: rule "short": the rule is omitted: expires is not exported: export the policy again on 2027-03-01`,
-			file + `:11: refuses more: rule "folder": the pattern corp.example/** is omitted: buildkitd takes only literal names`,
+			file +
+				": refuses more: buildkitd's built-in frontend is switched off, since no rule can allow it; buildx then needs --build-arg BUILDKIT_SYNTAX",
+			file +
+				`:5: refuses more: rule "dockerfile": the rule is omitted: buildkitd checks only the name docker.io/docker/dockerfile and ignores tags`,
+			file +
+				`:8: refuses more: rule "short": the rule is omitted: expires is not exported: export the policy again on 2027-03-01`,
+			file +
+				`:11: refuses more: rule "folder": the pattern corp.example/** is omitted: buildkitd takes only literal names`,
 		}},
-		{"what has expired", "source-policy", []string{"--at", "2027-03-01T00:00:00Z"}, "", "docker/short", []string{
-			file + ": differs: messages and contacts are not exported",
-			file + ": differs: a source policy can't stop a client that overrides a frontend's image with a named context",
-			file + ": refuses more: repositories whose frontend rules depend on tags can't be base images, and in them a tag can't stand next to a digest unless an alias pins it",
-			file + `:8: differs: rule "short": the rule expired on 2027-03-01 and is omitted`,
-			file + `:11: allows more: rule "folder": options are not exported (deny): only the policy frontend sees them`,
-		}},
+		{
+			"what has expired", "source-policy",
+			[]string{"--at", "2027-03-01T00:00:00Z"},
+			"",
+			"docker/short",
+			[]string{
+				file + ": differs: messages and contacts are not exported",
+				file +
+					": differs: a source policy can't stop a client that overrides a frontend's image with a named context",
+				file +
+					": refuses more: repositories whose frontend rules depend on tags can't be base images, and in them a tag can't stand next to a digest unless an alias pins it",
+				file + `:8: differs: rule "short": the rule expired on 2027-03-01 and is omitted`,
+				file +
+					`:11: allows more: rule "folder": options are not exported (deny): only the policy frontend sees them`,
+			},
+		},
 		{"Rego", "rego", []string{"--image", "library/*"}, "", "", []string{
-			file + ": allows more: a frontend that matches docker.io/library/* is allowed like the other images there",
-			file + `:5: allows more: rule "dockerfile": a tag next to a digest is taken on trust, unless an alias of the same name pins it`,
-			file + `:8: allows more: rule "short": expires is not exported: export the policy again on 2027-03-01`,
-			file + `:11: allows more: rule "folder": options are not exported (deny): only the policy frontend sees them`,
+			file +
+				": allows more: a frontend that matches docker.io/library/* is allowed like the other images there",
+			file +
+				`:5: allows more: rule "dockerfile": a tag next to a digest is taken on trust, unless an alias of the same name pins it`,
+			file +
+				`:8: allows more: rule "short": expires is not exported: export the policy again on 2027-03-01`,
+			file +
+				`:11: allows more: rule "folder": options are not exported (deny): only the policy frontend sees them`,
 		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			args := append([]string{"export", "--format", tt.format, "--at", "2027-02-01T00:00:00Z"}, tt.args...)
+			args := append([]string{"export", "--format", tt.format, "--at", "2027-02-01T00:00:00Z"},
+				tt.args...)
 			code, stdout, stderr := run(append(args, file)...)
 			require.Equal(t, exitOK, code, stderr)
 			if tt.want != "" {
@@ -115,15 +137,39 @@ func TestExportUsageErrors(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no format":              {[]string{file}, "--format is missing; give source-policy, buildkitd or rego"},
-		"a format that is none":  {[]string{"--format", "toml", file}, `--format must be source-policy, buildkitd or rego, not "toml"`},
-		"no policy":              {[]string{"--format", "rego"}, "give exactly one policy file, not 0"},
-		"a broken policy":        {[]string{"--format", "rego", broken}, broken + ":1:10: version 2 is not known"},
-		"images for buildkitd":   {[]string{"--format", "buildkitd", "--image", "x", file}, "--image is only for --format rego"},
-		"images that are none":   {[]string{"--format", "rego", "--image", "a:1", file}, "a pattern is for names only"},
-		"a time that is none":    {[]string{"--format", "rego", "--at", "today", file}, `--at: "today" is not a time`},
-		"a folder that is none":  {[]string{"--format", "rego", "--output", file + "/x", file}, "writing the export: "},
-		"an output for no right": {[]string{"--format", "rego", "--output", filepath.Dir(file), file}, "writing the export: "},
+		"no format": {
+			[]string{file},
+			"--format is missing; give source-policy, buildkitd or rego",
+		},
+		"a format that is none": {
+			[]string{"--format", "toml", file},
+			`--format must be source-policy, buildkitd or rego, not "toml"`,
+		},
+		"no policy": {[]string{"--format", "rego"}, "give exactly one policy file, not 0"},
+		"a broken policy": {
+			[]string{"--format", "rego", broken},
+			broken + ":1:10: version 2 is not known",
+		},
+		"images for buildkitd": {
+			[]string{"--format", "buildkitd", "--image", "x", file},
+			"--image is only for --format rego",
+		},
+		"images that are none": {
+			[]string{"--format", "rego", "--image", "a:1", file},
+			"a pattern is for names only",
+		},
+		"a time that is none": {
+			[]string{"--format", "rego", "--at", "today", file},
+			`--at: "today" is not a time`,
+		},
+		"a folder that is none": {
+			[]string{"--format", "rego", "--output", file + "/x", file},
+			"writing the export: ",
+		},
+		"an output for no right": {
+			[]string{"--format", "rego", "--output", filepath.Dir(file), file},
+			"writing the export: ",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -44,14 +44,19 @@ func languageID() string { return "corp " + digest.FromString(languagePolicy).St
 func TestEvalWholeLanguage(t *testing.T) {
 	t.Parallel()
 	file := write(t, "policy.yaml", languagePolicy)
-	const before, between, after = "2026-12-31T23:59:59Z", "2027-01-01T00:00:00Z", "2027-03-01T00:00:00+00:00"
+	const before, between, after = "2026-12-31T23:59:59Z", "2027-01-01T00:00:00Z",
+		"2027-03-01T00:00:00+00:00"
 	tests := []struct {
 		name string
 		args []string
 		code int
 		want string
 	}{
-		{"what is obliged", []string{"--at", before, "--opt", "add-hosts=x", "docker/dockerfile:1.7"}, 0, `frontend docker/dockerfile:1.7 is allowed: rule "dockerfile" allows mirror.example/docker/dockerfile:1.7@` + digestA + `
+		{
+			"what is obliged",
+			[]string{"--at", before, "--opt", "add-hosts=x", "docker/dockerfile:1.7"},
+			0,
+			`frontend docker/dockerfile:1.7 is allowed: rule "dockerfile" allows mirror.example/docker/dockerfile:1.7@` + digestA + `
   message:      move to 2
   image:        mirror.example/docker/dockerfile:1.7@` + digestA + `
   rule:         dockerfile
@@ -60,8 +65,13 @@ func TestEvalWholeLanguage(t *testing.T) {
   sets:         build-arg:SANDBOX=yes
   refuses:      context:*
   inputs:       none
-`},
-		{"a warning", []string{"--at", between, "docker/dockerfile:1.6"}, 0, `frontend docker/dockerfile:1.6 is allowed with a warning: rule "dockerfile" allows mirror.example/docker/dockerfile:1.6
+`,
+		},
+		{
+			"a warning",
+			[]string{"--at", between, "docker/dockerfile:1.6"},
+			0,
+			`frontend docker/dockerfile:1.6 is allowed with a warning: rule "dockerfile" allows mirror.example/docker/dockerfile:1.6
   message:      move to 2
   warning:      rule "dockerfile" warns since 2027-01-01 and no longer allows this from 2027-03-01 on: move to 2
   image:        mirror.example/docker/dockerfile:1.6
@@ -71,7 +81,8 @@ func TestEvalWholeLanguage(t *testing.T) {
   refuses:      context:*
   inputs:       none
   contact:      #help
-`},
+`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -88,11 +99,23 @@ func TestEvalWholeLanguage(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"an option", []string{"--at", before, "--opt", "context:base=x", "docker/dockerfile:1.7"}, `rule "dockerfile" refuses the option "context:base"`},
-		{"an option with another value", []string{"--at", before, "--opt", "build-arg:SANDBOX=no", "docker/dockerfile:1.7"}, `sets the option "build-arg:SANDBOX" to "yes"`},
+		{
+			"an option",
+			[]string{"--at", before, "--opt", "context:base=x", "docker/dockerfile:1.7"},
+			`rule "dockerfile" refuses the option "context:base"`,
+		},
+		{
+			"an option with another value",
+			[]string{"--at", before, "--opt", "build-arg:SANDBOX=no", "docker/dockerfile:1.7"},
+			`sets the option "build-arg:SANDBOX" to "yes"`,
+		},
 		{"an input", []string{"--at", before, "--input", "base", "docker/dockerfile:1.7"}, `"base"`},
 		{"an expired rule", []string{"--at", after, "docker/dockerfile:1.7"}, "expired on 2027-03-01"},
-		{"a rule that expires on that day", []string{"--at", "2027-03-01", "docker/dockerfile:1.7"}, "expired on 2027-03-01"},
+		{
+			"a rule that expires on that day",
+			[]string{"--at", "2027-03-01", "docker/dockerfile:1.7"},
+			"expired on 2027-03-01",
+		},
 	}
 	for _, tt := range refusals {
 		t.Run(tt.name, func(t *testing.T) {
@@ -108,7 +131,8 @@ func TestEvalWholeLanguage(t *testing.T) {
 
 func TestOptionsOfThePolicyFrontendAreNotJudged(t *testing.T) {
 	t.Parallel()
-	file := write(t, "policy.yaml", "version: 1\nfrontends:\n- {name: a, match: [a], options: {deny: [\"build-arg:*\"]}}\n")
+	file := write(t, "policy.yaml",
+		"version: 1\nfrontends:\n- {name: a, match: [a], options: {deny: [\"build-arg:*\"]}}\n")
 	code, stdout, _ := run("eval", "--policy", file, "--opt", "build-arg:POLICY_FRONTEND_OTHER=x", "a")
 	require.Equal(t, exitOK, code, stdout)
 	code, _, _ = run("eval", "--policy", file, "--opt", "build-arg:OTHER=x", "a")
@@ -117,7 +141,8 @@ func TestOptionsOfThePolicyFrontendAreNotJudged(t *testing.T) {
 
 func TestEvalIsForNow(t *testing.T) {
 	t.Parallel()
-	file := write(t, "policy.yaml", "version: 1\nfrontends:\n- {name: a, match: [a], expires: 2020-01-01}\n- {name: b, match: [b], expires: 9999-01-01}\n")
+	file := write(t, "policy.yaml",
+		"version: 1\nfrontends:\n- {name: a, match: [a], expires: 2020-01-01}\n- {name: b, match: [b], expires: 9999-01-01}\n")
 	code, stdout, _ := run("eval", "--policy", file, "a")
 	require.Equal(t, exitDeny, code, stdout)
 	code, stdout, _ = run("eval", "--policy", file, "b")
@@ -127,13 +152,16 @@ func TestEvalIsForNow(t *testing.T) {
 func TestExplainText(t *testing.T) {
 	t.Parallel()
 	file := write(t, "policy.yaml", languagePolicy)
-	overlay := write(t, "team.yaml", "version: 1\nid: team\nfrontends:\n- {name: exact, match: [docker/dockerfile], tags: [\"1.7\"]}\n")
-	code, stdout, stderr := run("explain", "--policy", file, "--overlay", overlay, "--at", "2026-12-01T00:00:00Z", "docker/dockerfile:1.6")
+	overlay := write(t, "team.yaml",
+		"version: 1\nid: team\nfrontends:\n- {name: exact, match: [docker/dockerfile], tags: [\"1.7\"]}\n")
+	code, stdout, stderr := run("explain", "--policy", file, "--overlay", overlay, "--at",
+		"2026-12-01T00:00:00Z", "docker/dockerfile:1.6")
 	require.Equal(t, exitDeny, code)
 	require.Empty(t, stderr)
 	steps, decision, ok := strings.Cut(stdout, "frontend docker/dockerfile:1.6 is refused")
 	require.True(t, ok, stdout)
-	require.Contains(t, decision, `the overlay decided: rule "exact" would allow it, but only with the tag 1.7, not 1.6`)
+	require.Contains(t, decision,
+		`the overlay decided: rule "exact" would allow it, but only with the tag 1.7, not 1.6`)
 	require.Equal(t, `reference             it means docker.io/docker/dockerfile:1.6
 by the policy:
   alias      matched  POLICY:5: the alias from docker/dockerfile to mirror.example/docker/dockerfile makes it mirror.example/docker/dockerfile:1.6
@@ -149,7 +177,10 @@ by the overlay:
 func TestExplainJSONIsTheTrace(t *testing.T) {
 	t.Parallel()
 	file := write(t, "policy.yaml", languagePolicy)
-	args := []string{"--policy", file, "--at", "2026-12-01T00:00:00Z", "--format", "json", "docker/dockerfile:1.7"}
+	args := []string{
+		"--policy", file, "--at", "2026-12-01T00:00:00Z", "--format", "json",
+		"docker/dockerfile:1.7",
+	}
 	code, stdout, stderr := run(append([]string{"explain"}, args...)...)
 	require.Equal(t, exitOK, code)
 	require.Empty(t, stderr)
@@ -162,7 +193,11 @@ func TestExplainJSONIsTheTrace(t *testing.T) {
 			require.Equal(t, file, s.File, "the file can be opened from here")
 		}
 	}
-	require.Equal(t, map[policy.StepKind]int{policy.StepReference: 1, policy.StepAlias: 1, policy.StepRule: 2, policy.StepLayer: 1, policy.StepObligations: 1}, kinds)
+	require.Equal(t,
+		map[policy.StepKind]int{
+			policy.StepReference: 1, policy.StepAlias: 1, policy.StepRule: 2,
+			policy.StepLayer: 1, policy.StepObligations: 1,
+		}, kinds)
 
 	_, decision, _ := run(append([]string{"eval"}, args...)...)
 	var eval, explained any
@@ -185,7 +220,11 @@ func TestIncludedFilesCannotBeOutside(t *testing.T) {
 	outside := write(t, "outside.yaml", "version: 1\nfrontends:\n- {name: outside, match: [a]}\n")
 	file := write(t, "policy.yaml", "version: 1\ninclude: [link.yaml]\n")
 	require.NoError(t, os.Symlink(outside, filepath.Join(filepath.Dir(file), "link.yaml")))
-	for _, args := range [][]string{{"eval", "--policy", file, "a"}, {"lint", file}, {"diff", file, file}} {
+	for _, args := range [][]string{
+		{"eval", "--policy", file, "a"},
+		{"lint", file},
+		{"diff", file, file},
+	} {
 		code, stdout, stderr := run(args...)
 		require.Equal(t, exitUsage, code, stdout)
 		require.Contains(t, stderr, "link.yaml")
@@ -196,13 +235,15 @@ func TestIncludedFilesAreRead(t *testing.T) {
 	t.Parallel()
 	file := write(t, "policy.yaml", "version: 1\nid: x\ncontact: y\ninclude: [team.yaml]\n")
 	dir := filepath.Dir(file)
-	writeTo(t, dir, "team.yaml", "version: 1\nfrontends:\n- {name: team, match: [a], tags: [\"1\"]}\n- {name: dead, match: [a], tags: [\"1\"]}\n")
+	writeTo(t, dir, "team.yaml",
+		"version: 1\nfrontends:\n- {name: team, match: [a], tags: [\"1\"]}\n- {name: dead, match: [a], tags: [\"1\"]}\n")
 	code, stdout, _ := run("eval", "--policy", file, "a:1")
 	require.Equal(t, exitOK, code)
 	require.Contains(t, stdout, "rule:         team")
 
 	_, stdout, _ = run("lint", file)
-	require.Contains(t, stdout, filepath.Join(dir, "team.yaml")+`:4:3: rule "dead": the rule never decides`)
+	require.Contains(t, stdout,
+		filepath.Join(dir, "team.yaml")+`:4:3: rule "dead": the rule never decides`)
 
 	writeTo(t, dir, "team.yaml", "version: 1\nfrontend: []\n")
 	code, _, stderr := run("eval", "--policy", file, "a:1")

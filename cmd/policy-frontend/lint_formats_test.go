@@ -15,8 +15,10 @@ const loosePolicy = "version: 1\nid: x\ncontact: y\nfrontends:\n- {match: [\"a\"
 
 func TestLintJSON(t *testing.T) {
 	t.Parallel()
-	file, broken := write(t, "loose.yaml", loosePolicy), write(t, "broken.yaml", "version: 2\nfoo: bar\n")
-	code, stdout, stderr := run("lint", "--format", "json", "--at", "2026-12-31T00:00:00Z", file, broken)
+	file, broken := write(t, "loose.yaml", loosePolicy),
+		write(t, "broken.yaml", "version: 2\nfoo: bar\n")
+	code, stdout, stderr := run("lint", "--format", "json", "--at", "2026-12-31T00:00:00Z", file,
+		broken)
 	require.Equal(t, exitUsage, code)
 	require.Empty(t, stderr)
 	var report struct {
@@ -31,7 +33,11 @@ func TestLintJSON(t *testing.T) {
 		got = append(got, strings.Join([]string{f.Code, f.Level, f.Rule, filepath.Base(f.File)}, " "))
 		require.NotEmpty(t, f.Message)
 	}
-	require.Equal(t, []string{"unnamed-rule note frontends[0] loose.yaml", "prefix-runs-on warning a,b loose.yaml", "invalid error  broken.yaml"}, got)
+	require.Equal(t,
+		[]string{
+			"unnamed-rule note frontends[0] loose.yaml", "prefix-runs-on warning a,b loose.yaml",
+			"invalid error  broken.yaml",
+		}, got)
 	require.Equal(t, 2, report.Findings[2].Line)
 
 	code, stdout, _ = run("lint", "--format", "json", write(t, "clean.yaml", testPolicy))
@@ -43,9 +49,11 @@ func TestLintGitHub(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Dir(write(t, "a", ""))
 	file := writeTo(t, dir, "a,b:c%.yaml", loosePolicy)
-	code, stdout, _ := run("lint", "--format", "github", "--at", "2027-01-01T00:00:00Z", file, filepath.Join(dir, "none.yaml"))
+	code, stdout, _ := run("lint", "--format", "github", "--at", "2027-01-01T00:00:00Z", file,
+		filepath.Join(dir, "none.yaml"))
 	require.Equal(t, exitUsage, code)
-	require.Equal(t, `::notice file=DIR/a%2Cb%3Ac%25.yaml,line=5,col=3,title=unnamed-rule::rule "frontends[0]": messages can name this rule only by its position, which can change; add a name
+	require.Equal(t,
+		`::notice file=DIR/a%2Cb%3Ac%25.yaml,line=5,col=3,title=unnamed-rule::rule "frontends[0]": messages can name this rule only by its position, which can change; add a name
 ::warning file=DIR/a%2Cb%3Ac%25.yaml,line=5,col=3,title=expired::rule "frontends[0]": the rule expired on 2027-01-01 and no longer matches; remove it, or set a later expires
 ::warning file=DIR/a%2Cb%3Ac%25.yaml,line=6,col=3,title=prefix-runs-on::rule "a,b": the pattern "docker.io/docker/x*" matches every name that begins with x, such as x-evil; write the names in full, or use a directory
 `, strings.Join(strings.SplitAfter(strings.ReplaceAll(stdout, dir, "DIR"), "\n")[:3], ""))
@@ -55,7 +63,8 @@ func TestLintGitHub(t *testing.T) {
 func TestLintSARIF(t *testing.T) {
 	t.Parallel()
 	file, broken := write(t, "loose policy.yaml", loosePolicy), write(t, "broken.yaml", "version: 2\n")
-	code, stdout, stderr := run("lint", "--format", "sarif", "--at", "2026-12-31T00:00:00Z", file, broken)
+	code, stdout, stderr := run("lint", "--format", "sarif", "--at", "2026-12-31T00:00:00Z", file,
+		broken)
 	require.Equal(t, exitUsage, code)
 	require.Empty(t, stderr)
 	var log sarifLog
@@ -64,7 +73,9 @@ func TestLintSARIF(t *testing.T) {
 	require.Len(t, log.Runs, 1)
 	driver := log.Runs[0].Tool.Driver
 	require.Len(t, driver.Rules, len(lint.Codes()), "each code is described")
-	require.Equal(t, "https://github.com/policy-frontend/policy-frontend/blob/main/docs/lint.md#invalid", driver.Rules[0].HelpURI)
+	require.Equal(t,
+		"https://github.com/policy-frontend/policy-frontend/blob/main/docs/lint.md#invalid",
+		driver.Rules[0].HelpURI)
 	results := log.Runs[0].Results
 	require.Len(t, results, 3)
 	require.Equal(t, "prefix-runs-on", results[1].RuleID)
@@ -102,7 +113,11 @@ func TestCompletion(t *testing.T) {
 		require.Contains(t, stdout, "policy-frontend")
 		require.Empty(t, stderr)
 	}
-	for _, args := range [][]string{{"completion"}, {"completion", "csh"}, {"completion", "bash", "zsh"}} {
+	for _, args := range [][]string{
+		{"completion"},
+		{"completion", "csh"},
+		{"completion", "bash", "zsh"},
+	} {
 		code, stdout, _ := run(args...)
 		require.Equal(t, exitUsage, code)
 		require.Empty(t, stdout)

@@ -45,11 +45,14 @@ func TestLock(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t)
 	first := r.push(t)
-	doc := "version: 1\n# rules\nfrontends:\n- {name: a, match: [" + r.host + "/x/a], tags: [\"1\", \"2.*\"]}\n"
+	doc := "version: 1\n# rules\nfrontends:\n- {name: a, match: [" + r.host +
+		"/x/a], tags: [\"1\", \"2.*\"]}\n"
 	file := write(t, "policy.yaml", doc)
 	require.NoError(t, os.Chmod(file, 0o640))
 	pinned := func(d string) string {
-		return "version: 1\naliases:\n  - from: " + r.host + "/x/a\n    to: " + r.host + "/x/a\n    pins:\n      \"1\": " + d + "\n# rules\nfrontends:\n- {name: a, match: [" + r.host + "/x/a], tags: [\"1\", \"2.*\"]}\n"
+		return "version: 1\naliases:\n  - from: " + r.host + "/x/a\n    to: " + r.host +
+			"/x/a\n    pins:\n      \"1\": " + d + "\n# rules\nfrontends:\n- {name: a, match: [" + r.host +
+			"/x/a], tags: [\"1\", \"2.*\"]}\n"
 	}
 
 	code, stdout, stderr := run("lock", "--check", file)
@@ -104,7 +107,8 @@ func TestLockWritesNothingIfOneTagCannotBeLookedUp(t *testing.T) {
 		code, stdout, stderr := run(args...)
 		require.Equal(t, exitUsage, code)
 		require.Empty(t, stdout)
-		require.Contains(t, stderr, two+" can't be locked:\n"+r.host+"/x/a:2: the registry "+r.host+" has no such tag")
+		require.Contains(t, stderr,
+			two+" can't be locked:\n"+r.host+"/x/a:2: the registry "+r.host+" has no such tag")
 		require.Equal(t, good, contents(t, one))
 		require.Equal(t, bad, contents(t, two))
 	}
@@ -121,15 +125,20 @@ func TestLockWritesIncludedFilesAndThroughLinks(t *testing.T) {
 		return file
 	}
 	put("real.yaml", "version: 1\ninclude: [team.yaml]\n")
-	team := put("team.yaml", "version: 1\naliases:\n- {from: docker/a, to: "+r.host+"/x/a}\nfrontends:\n- {match: ["+r.host+"/x/a], tags: [\"1\"]}\n")
+	team := put("team.yaml",
+		"version: 1\naliases:\n- {from: docker/a, to: "+r.host+"/x/a}\nfrontends:\n- {match: ["+r.host+
+			"/x/a], tags: [\"1\"]}\n")
 	link := filepath.Join(folder, "policy.yaml")
 	require.NoError(t, os.Symlink("real.yaml", link))
 	code, _, stderr := run("lock", link)
 	require.Equal(t, exitOK, code, stderr)
 	require.Equal(t, "version: 1\ninclude: [team.yaml]\n", contents(t, link))
-	require.Contains(t, contents(t, team), `{from: docker/a, to: `+r.host+`/x/a, pins: {"1": "`+d+`"}}`)
+	require.Contains(t, contents(t, team),
+		`{from: docker/a, to: `+r.host+`/x/a, pins: {"1": "`+d+`"}}`)
 
-	require.NoError(t, os.WriteFile(team, []byte("version: 1\nfrontends:\n- {match: ["+r.host+"/x/a], tags: [\"1\"]}\n"), 0o600))
+	require.NoError(t,
+		os.WriteFile(team, []byte("version: 1\nfrontends:\n- {match: ["+r.host+"/x/a], tags: [\"1\"]}\n"),
+			0o600))
 	code, _, stderr = run("lock", link)
 	require.Equal(t, exitOK, code, stderr)
 	require.Contains(t, contents(t, filepath.Join(folder, "real.yaml")), "aliases:\n  - from: ")
@@ -144,15 +153,19 @@ func TestLockWritesIncludedFilesAndThroughLinks(t *testing.T) {
 func TestLockUsageErrors(t *testing.T) {
 	t.Parallel()
 	broken := write(t, "broken.yaml", "version: 1\nfrontend: []\n")
-	folded := write(t, "folded.yaml", "version: 1\naliases:\n- from: docker/a\n  to: localhost:1/a\n  pins: {'1': \""+digestA+"\"}\n")
+	folded := write(t, "folded.yaml",
+		"version: 1\naliases:\n- from: docker/a\n  to: localhost:1/a\n  pins: {'1': \""+digestA+"\"}\n")
 	for name, tt := range map[string]struct {
 		args []string
 		want string
 	}{
-		"no file":            {[]string{"lock"}, "give at least one policy file"},
-		"no such file":       {[]string{"lock", broken + "x"}, "no such file"},
-		"a broken policy":    {[]string{"lock", broken}, broken + ":2:1: unknown field"},
-		"an unreachable tag": {[]string{"lock", folded}, "localhost:1/a:1: contacting the registry localhost:1"},
+		"no file":         {[]string{"lock"}, "give at least one policy file"},
+		"no such file":    {[]string{"lock", broken + "x"}, "no such file"},
+		"a broken policy": {[]string{"lock", broken}, broken + ":2:1: unknown field"},
+		"an unreachable tag": {
+			[]string{"lock", folded},
+			"localhost:1/a:1: contacting the registry localhost:1",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -63,56 +63,96 @@ func TestEvalText(t *testing.T) {
 		code int
 		want string
 	}{
-		{"an allowed frontend", []string{"docker/dockerfile:1.7"}, 0, `frontend docker/dockerfile:1.7 is allowed: rule "dockerfile" allows docker/dockerfile:1.7
+		{
+			"an allowed frontend",
+			[]string{"docker/dockerfile:1.7"},
+			0,
+			`frontend docker/dockerfile:1.7 is allowed: rule "dockerfile" allows docker/dockerfile:1.7
   message:      first line
                 second line
   image:        docker.io/docker/dockerfile:1.7
   rule:         dockerfile
   policy:       ` + identity + `
-`},
-		{"a refused frontend", []string{"evil/dockerfile"}, 1, `frontend evil/dockerfile is refused: no rule allows evil/dockerfile:latest
+`,
+		},
+		{
+			"a refused frontend",
+			[]string{"evil/dockerfile"},
+			1,
+			`frontend evil/dockerfile is refused: no rule allows evil/dockerfile:latest
   image:        docker.io/evil/dockerfile:latest
   rule:         default
   policy:       ` + identity + `
   allowed:      docker/dockerfile:1.*, docker/pinned@` + digestA + `
   contact:      #help
-`},
-		{"a frontend that needs its digest", []string{"docker/pinned"}, 3, `frontend docker/pinned can't be decided: rule "pinned" allows only the digest ` + digestA + `, and the digest of docker/pinned:latest is not known
+`,
+		},
+		{
+			"a frontend that needs its digest",
+			[]string{"docker/pinned"},
+			3,
+			`frontend docker/pinned can't be decided: rule "pinned" allows only the digest ` + digestA +
+				`, and the digest of docker/pinned:latest is not known
   image:        docker.io/docker/pinned:latest
   rule:         pinned
   policy:       ` + identity + `
   to decide:    the digest of the image must be known
   contact:      #help
-`},
-		{"a frontend with its digest", []string{"--digest", digestA, "docker/pinned"}, 0, `frontend docker/pinned is allowed: rule "pinned" allows docker/pinned:latest
+`,
+		},
+		{
+			"a frontend with its digest",
+			[]string{"--digest", digestA, "docker/pinned"},
+			0,
+			`frontend docker/pinned is allowed: rule "pinned" allows docker/pinned:latest
   image:        docker.io/docker/pinned:latest@` + digestA + `
   rule:         pinned
   policy:       ` + identity + `
   digests:      ` + digestA + `
-`},
-		{"a frontend with another digest", []string{"--digest", digestB, "docker/pinned"}, 1, `frontend docker/pinned is refused: rule "pinned" would allow it, but only with the digest ` + digestA + `, not ` + digestB + `
+`,
+		},
+		{
+			"a frontend with another digest",
+			[]string{"--digest", digestB, "docker/pinned"},
+			1,
+			`frontend docker/pinned is refused: rule "pinned" would allow it, but only with the digest ` +
+				digestA + `, not ` + digestB + `
   image:        docker.io/docker/pinned:latest@` + digestB + `
   rule:         default
   policy:       ` + identity + `
   allowed:      docker/pinned@` + digestA + `, docker/dockerfile:1.*
   contact:      #help
-`},
-		{"an overlay from a file", []string{"--overlay", overlay, "docker/dockerfile:1.6"}, 1, `frontend docker/dockerfile:1.6 is refused: the overlay decided: rule "exact" would allow it, but only with the tag 1.7, not 1.6
+`,
+		},
+		{
+			"an overlay from a file",
+			[]string{"--overlay", overlay, "docker/dockerfile:1.6"},
+			1,
+			`frontend docker/dockerfile:1.6 is refused: the overlay decided: rule "exact" would allow it, but only with the tag 1.7, not 1.6
   image:        docker.io/docker/dockerfile:1.6
   rule:         default
   policy:       ` + identity + `
   overlay:      ` + team + `
   allowed:      docker/dockerfile:1.7
   contact:      #help
-`},
-		{"an overlay as a client sends it", []string{"--opt", "filename=Dockerfile", "--opt", optionkeys.Overlay + "=" + testOverlay, "docker/dockerfile:1.7"}, 0, `frontend docker/dockerfile:1.7 is allowed: rule "dockerfile" allows docker/dockerfile:1.7
+`,
+		},
+		{
+			"an overlay as a client sends it",
+			[]string{
+				"--opt", "filename=Dockerfile", "--opt", optionkeys.Overlay + "=" + testOverlay,
+				"docker/dockerfile:1.7",
+			},
+			0,
+			`frontend docker/dockerfile:1.7 is allowed: rule "dockerfile" allows docker/dockerfile:1.7
   message:      first line
                 second line
   image:        docker.io/docker/dockerfile:1.7
   rule:         dockerfile
   policy:       ` + identity + `
   overlay:      ` + team + `
-`},
+`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -135,12 +175,16 @@ func TestEvalTextWithNothingAllowed(t *testing.T) {
 func TestEvalJSONIsTheDecision(t *testing.T) {
 	t.Parallel()
 	file := write(t, "policy.yaml", testPolicy)
-	code, stdout, stderr := run("eval", "--policy", file, "--format", "json", "--at", "2027-01-31T12:00:00Z", "docker/pinned@"+digestA)
+	code, stdout, stderr := run("eval", "--policy", file, "--format", "json", "--at",
+		"2027-01-31T12:00:00Z", "docker/pinned@"+digestA)
 	require.Equal(t, exitOK, code)
 	require.Empty(t, stderr)
-	require.JSONEq(t, `{"verdict":"allow","requested":"docker/pinned@`+digestA+`","source":"docker.io/docker/pinned@`+digestA+`",
+	require.JSONEq(t,
+		`{"verdict":"allow","requested":"docker/pinned@`+digestA+`","source":"docker.io/docker/pinned@`+
+			digestA+`",
 		"rule":"pinned","reason":"rule \"pinned\" allows docker/pinned@`+digestA+`","messages":[],
-		"policy":{"id":"corp","digest":"`+digest.FromString(testPolicy).String()+`"},"obligations":{"digests":["`+digestA+`"]},"dispatch":"forward","contact":"#help"}`, stdout)
+		"policy":{"id":"corp","digest":"`+digest.FromString(testPolicy).String()+
+			`"},"obligations":{"digests":["`+digestA+`"]},"dispatch":"forward","contact":"#help"}`, stdout)
 
 	code, stdout, _ = run("eval", "--policy", file, "--format", "json", "evil/x")
 	require.Equal(t, exitDeny, code)
@@ -164,25 +208,92 @@ func TestUsageErrorsExitWith2(t *testing.T) {
 		{"an unknown command", []string{"judge"}, `unknown command "judge"`},
 		{"an unknown flag", []string{"eval", "--polcy", file, "a"}, "unknown flag: --polcy"},
 		{"no reference", []string{"eval", "--policy", file}, "give exactly one reference, not 0"},
-		{"two references", []string{"eval", "--policy", file, "a", "b"}, "give exactly one reference, not 2"},
+		{
+			"two references",
+			[]string{"eval", "--policy", file, "a", "b"},
+			"give exactly one reference, not 2",
+		},
 		{"no policy file there", []string{"eval", "--policy", file + "x", "a"}, "no such file"},
-		{"a broken policy", []string{"eval", "--policy", broken, "a"}, broken + `:2:1: unknown field "frontend"; did you mean "frontends"?`},
-		{"a broken overlay", []string{"eval", "--policy", file, "--overlay", broken, "a"}, broken + ":2:1: unknown field"},
-		{"an overlay that is too long", []string{"eval", "--policy", file, "--overlay", long, "a"}, "more than 65536"},
-		{"a broken overlay as a client sends it", []string{"eval", "--policy", file, "--opt", optionkeys.Overlay + "=version: 2", "a"}, "POLICY_FRONTEND_POLICY:1:10: version 2 is not known"},
-		{"an empty overlay as a client sends it", []string{"eval", "--policy", file, "--opt", optionkeys.Overlay + "=", "a"}, "POLICY_FRONTEND_POLICY: the document is empty"},
-		{"an overlay on a policy that accepts none", []string{"eval", "--policy", closed, "--overlay", overlay, "a"}, "accepts no overlay"},
-		{"two overlays", []string{"eval", "--policy", file, "--overlay", overlay, "--opt", optionkeys.Overlay + "=x", "a"}, "both give an overlay"},
-		{"an option without a value", []string{"eval", "--policy", file, "--opt", "filename", "a"}, `--opt needs KEY=VALUE, not "filename"`},
-		{"an option twice", []string{"eval", "--policy", file, "--opt", "a=1", "--opt", "a=2", "a"}, `--opt gives "a" twice`},
-		{"a digest that is none", []string{"eval", "--policy", file, "--digest", "sha256:1", "a"}, `--digest: "sha256:1" is not a digest`},
-		{"a digest beside another", []string{"eval", "--policy", file, "--digest", digestB, "a@" + digestA}, "beside its own"},
-		{"a time that is none", []string{"eval", "--policy", file, "--at", "2027-01-31T1:00:00Z", "a"}, `--at: "2027-01-31T1:00:00Z" is not a time; write a day such as 2027-01-31`},
-		{"a format that is none", []string{"eval", "--policy", file, "--format", "yaml", "a"}, `--format must be text or json, not "yaml"`},
-		{"a reference that is none", []string{"eval", "--policy", file, "DOCKER/x"}, "needs a dot or a port"},
+		{
+			"a broken policy",
+			[]string{"eval", "--policy", broken, "a"},
+			broken + `:2:1: unknown field "frontend"; did you mean "frontends"?`,
+		},
+		{
+			"a broken overlay",
+			[]string{"eval", "--policy", file, "--overlay", broken, "a"},
+			broken + ":2:1: unknown field",
+		},
+		{
+			"an overlay that is too long",
+			[]string{"eval", "--policy", file, "--overlay", long, "a"},
+			"more than 65536",
+		},
+		{
+			"a broken overlay as a client sends it",
+			[]string{"eval", "--policy", file, "--opt", optionkeys.Overlay + "=version: 2", "a"},
+			"POLICY_FRONTEND_POLICY:1:10: version 2 is not known",
+		},
+		{
+			"an empty overlay as a client sends it",
+			[]string{"eval", "--policy", file, "--opt", optionkeys.Overlay + "=", "a"},
+			"POLICY_FRONTEND_POLICY: the document is empty",
+		},
+		{
+			"an overlay on a policy that accepts none",
+			[]string{"eval", "--policy", closed, "--overlay", overlay, "a"},
+			"accepts no overlay",
+		},
+		{
+			"two overlays",
+			[]string{
+				"eval", "--policy", file, "--overlay", overlay, "--opt", optionkeys.Overlay + "=x",
+				"a",
+			},
+			"both give an overlay",
+		},
+		{
+			"an option without a value",
+			[]string{"eval", "--policy", file, "--opt", "filename", "a"},
+			`--opt needs KEY=VALUE, not "filename"`,
+		},
+		{
+			"an option twice",
+			[]string{"eval", "--policy", file, "--opt", "a=1", "--opt", "a=2", "a"},
+			`--opt gives "a" twice`,
+		},
+		{
+			"a digest that is none",
+			[]string{"eval", "--policy", file, "--digest", "sha256:1", "a"},
+			`--digest: "sha256:1" is not a digest`,
+		},
+		{
+			"a digest beside another",
+			[]string{"eval", "--policy", file, "--digest", digestB, "a@" + digestA},
+			"beside its own",
+		},
+		{
+			"a time that is none",
+			[]string{"eval", "--policy", file, "--at", "2027-01-31T1:00:00Z", "a"},
+			`--at: "2027-01-31T1:00:00Z" is not a time; write a day such as 2027-01-31`,
+		},
+		{
+			"a format that is none",
+			[]string{"eval", "--policy", file, "--format", "yaml", "a"},
+			`--format must be text or json, not "yaml"`,
+		},
+		{
+			"a reference that is none",
+			[]string{"eval", "--policy", file, "DOCKER/x"},
+			"needs a dot or a port",
+		},
 		{"nothing to lint", []string{"lint"}, "give at least one policy file"},
 		{"an argument to schema", []string{"schema", "x"}, "unknown command"},
-		{"a format of version that is none", []string{"version", "--format", "x"}, "--format must be text or json"},
+		{
+			"a format of version that is none",
+			[]string{"version", "--format", "x"},
+			"--format must be text or json",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -198,7 +309,8 @@ func TestUsageErrorsExitWith2(t *testing.T) {
 func TestLint(t *testing.T) {
 	t.Parallel()
 	clean := write(t, "clean.yaml", testPolicy)
-	loose := write(t, "loose.yaml", "version: 1\nid: x\ndefault: allow\ncontact: y\nfrontends:\n- {name: a, match: [a*.example/x, docker/dockerfile*]}\n")
+	loose := write(t, "loose.yaml",
+		"version: 1\nid: x\ndefault: allow\ncontact: y\nfrontends:\n- {name: a, match: [a*.example/x, docker/dockerfile*]}\n")
 	broken := write(t, "broken.yaml", "version: 2\n")
 
 	code, stdout, stderr := run("lint", clean)
@@ -207,8 +319,11 @@ func TestLint(t *testing.T) {
 
 	code, stdout, stderr = run("lint", clean, loose)
 	require.Equal(t, exitFindings, code)
-	require.Equal(t, loose+`: a frontend that no rule matches is allowed; remove default, and allow frontends by rules (default-allow)
-`+loose+`:6:3: rule "a": the pattern "docker.io/docker/dockerfile*" matches every name that begins with dockerfile, such as dockerfile-evil; write the names in full, or use a directory (prefix-runs-on)
+	require.Equal(t,
+		loose+
+			`: a frontend that no rule matches is allowed; remove default, and allow frontends by rules (default-allow)
+`+loose+
+			`:6:3: rule "a": the pattern "docker.io/docker/dockerfile*" matches every name that begins with dockerfile, such as dockerfile-evil; write the names in full, or use a directory (prefix-runs-on)
 `, stdout)
 	require.Empty(t, stderr)
 
@@ -267,7 +382,9 @@ func TestADecisionThatCannotBePrintedIsNoAllow(t *testing.T) {
 	file := write(t, "policy.yaml", testPolicy)
 	for _, format := range []string{formatText, formatJSON} {
 		var stderr bytes.Buffer
-		require.Equal(t, exitUsage, execute([]string{"eval", "--policy", file, "--format", format, "docker/dockerfile:1.7"}, failing{}, &stderr))
+		require.Equal(t, exitUsage,
+			execute([]string{"eval", "--policy", file, "--format", format, "docker/dockerfile:1.7"},
+				failing{}, &stderr))
 		require.Contains(t, stderr.String(), "printing the decision")
 	}
 }

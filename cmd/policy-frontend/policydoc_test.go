@@ -28,8 +28,10 @@ func TestTheExamplesOfPolicyMd(t *testing.T) {
 		require.NotEmpty(t, rows, "no answers under\n%s", doc)
 		file := write(t, "policy.yaml", doc)
 		for _, r := range operation.FindAllStringSubmatch(rest, -1) {
-			code, stdout, stderr := run("eval", "--policy", file, "--build", write(t, "operations.yaml", "- "+r[1]+"\n"), "docker/dockerfile:1")
-			require.Equal(t, map[string]int{"allow": exitOK, "deny": exitDeny}[r[2]], code, "%s\n%s%s", r[1], stdout, stderr)
+			code, stdout, stderr := run("eval", "--policy", file, "--build",
+				write(t, "operations.yaml", "- "+r[1]+"\n"), "docker/dockerfile:1")
+			require.Equal(t, map[string]int{"allow": exitOK, "deny": exitDeny}[r[2]], code, "%s\n%s%s", r[1],
+				stdout, stderr)
 			require.Contains(t, stdout, "frontend docker/dockerfile:1 is allowed: ")
 			operations++
 		}
@@ -54,15 +56,22 @@ func TestThePoliciesOfTheREADME(t *testing.T) {
 	require.NoError(t, err)
 	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(data), -1)
 	require.Len(t, blocks, 2)
-	operations := write(t, "operations.yaml", "- image: busybox\n- exec: {secrets: [npm-token]}\n- config: {user: app}\n")
+	operations := write(t, "operations.yaml",
+		"- image: busybox\n- exec: {secrets: [npm-token]}\n- config: {user: app}\n")
 	for _, b := range blocks {
 		file := write(t, "policy.yaml", b[1])
-		code, stdout, stderr := run("eval", "--policy", file, "--build", operations, "docker/dockerfile:1")
+		code, stdout, stderr := run("eval", "--policy", file, "--build", operations,
+			"docker/dockerfile:1")
 		require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
 		if strings.Contains(b[1], "build:") {
-			require.Contains(t, stdout, "the image busybox is allowed\n  image:        mirror.example/hub/busybox:latest\n")
-			for _, refused := range []string{"image: quay.io/x", "exec: {secrets: [aws]}", "config: {user: \"0\"}"} {
-				code, stdout, _ := run("eval", "--policy", file, "--build", write(t, "operations.yaml", "- "+refused), "docker/dockerfile:1")
+			require.Contains(t, stdout,
+				"the image busybox is allowed\n  image:        mirror.example/hub/busybox:latest\n")
+			for _, refused := range []string{
+				"image: quay.io/x", "exec: {secrets: [aws]}",
+				"config: {user: \"0\"}",
+			} {
+				code, stdout, _ := run("eval", "--policy", file, "--build",
+					write(t, "operations.yaml", "- "+refused), "docker/dockerfile:1")
 				require.Equal(t, exitDeny, code, stdout)
 			}
 		}

@@ -37,7 +37,8 @@ func suiteFolderOf(t *testing.T, files map[string]string) string {
 func TestTestText(t *testing.T) {
 	t.Parallel()
 	dir := suiteFolderOf(t, map[string]string{
-		"policy.yaml": testPolicy, "pass.test.yaml": passing, "deeper/fail.test.yaml": strings.Replace(failingCases, "policy.yaml", "../policy.yaml", 1),
+		"policy.yaml": testPolicy, "pass.test.yaml": passing,
+		"deeper/fail.test.yaml":    strings.Replace(failingCases, "policy.yaml", "../policy.yaml", 1),
 		".hidden/broken.test.yaml": "x", "other.yaml": "x",
 	})
 	code, stdout, stderr := run("test", dir)
@@ -54,11 +55,13 @@ DIR/policy.yaml:11: rule "pinned": decides no case
 	code, stdout, stderr = run("test", filepath.Join(dir, "pass.test.yaml"))
 	require.Equal(t, exitOK, code, "rules that no case hits are told, and fail nothing")
 	require.Empty(t, stderr)
-	require.Equal(t, "DIR/policy.yaml:11: rule \"pinned\": decides no case\n2 passed, 0 failed\n", strings.ReplaceAll(stdout, dir, "DIR"))
+	require.Equal(t, "DIR/policy.yaml:11: rule \"pinned\": decides no case\n2 passed, 0 failed\n",
+		strings.ReplaceAll(stdout, dir, "DIR"))
 
 	code, stdout, _ = run("test", "--run", "^tag", dir)
 	require.Equal(t, exitOK, code)
-	require.Equal(t, "2 passed, 0 failed\n", stdout, "with some cases left out, nothing is said of rules")
+	require.Equal(t, "2 passed, 0 failed\n", stdout,
+		"with some cases left out, nothing is said of rules")
 }
 
 func TestTestJSON(t *testing.T) {
@@ -88,7 +91,8 @@ func TestTestJSON(t *testing.T) {
 	require.Equal(t, filepath.Join(dir, "policy.yaml"), report.Suites[0].Policy)
 	cases := report.Suites[0].Cases
 	require.Len(t, cases, 2)
-	require.Equal(t, []any{"refused <&", 3, false, "deny"}, []any{cases[0].Name, cases[0].Line, cases[0].Passed, cases[0].Decision.Verdict})
+	require.Equal(t, []any{"refused <&", 3, false, "deny"},
+		[]any{cases[0].Name, cases[0].Line, cases[0].Passed, cases[0].Decision.Verdict})
 	require.Len(t, cases[0].Failures, 3)
 	require.True(t, cases[1].Passed)
 	require.Len(t, report.NotHit, 1)
@@ -130,16 +134,48 @@ func TestTestRefuses(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"a file of cases that is broken", []string{dir + "/bad"}, dir + "/bad/a.test.yaml:1:1: the policy is missing"},
-		{"a policy that isn't there", []string{dir + "/nopolicy/a.yaml"}, "names a file that can't be read: open " + dir + "/nopolicy/policy.yaml"},
-		{"a policy that is broken", []string{dir + "/badpolicy/a.yaml"}, dir + "/broken.yaml:1:10: version 2"},
+		{
+			"a file of cases that is broken",
+			[]string{dir + "/bad"},
+			dir + "/bad/a.test.yaml:1:1: the policy is missing",
+		},
+		{
+			"a policy that isn't there",
+			[]string{dir + "/nopolicy/a.yaml"},
+			"names a file that can't be read: open " + dir + "/nopolicy/policy.yaml",
+		},
+		{
+			"a policy that is broken",
+			[]string{dir + "/badpolicy/a.yaml"},
+			dir + "/broken.yaml:1:10: version 2",
+		},
 		{"an overlay that isn't there", []string{dir + "/overlay"}, "names a file that can't be read"},
-		{"a folder without cases", []string{dir + "/empty"}, "no file in " + dir + "/empty ends in .test.yaml"},
-		{"one such folder beside another", []string{dir + "/good", dir + "/empty"}, "no file in " + dir + "/empty"},
+		{
+			"a folder without cases",
+			[]string{dir + "/empty"},
+			"no file in " + dir + "/empty ends in .test.yaml",
+		},
+		{
+			"one such folder beside another",
+			[]string{dir + "/good", dir + "/empty"},
+			"no file in " + dir + "/empty",
+		},
 		{"a path that isn't there", []string{dir + "/none"}, "no such file"},
-		{"no case of that name", []string{"--run", "zebra", dir + "/good"}, `no case has a name that matches "zebra"`},
-		{"no regular expression", []string{"--run", "(", dir + "/good"}, "--run needs a regular expression"},
-		{"no format", []string{"--format", "xml", dir + "/good"}, `--format must be text, json or junit, not "xml"`},
+		{
+			"no case of that name",
+			[]string{"--run", "zebra", dir + "/good"},
+			`no case has a name that matches "zebra"`,
+		},
+		{
+			"no regular expression",
+			[]string{"--run", "(", dir + "/good"},
+			"--run needs a regular expression",
+		},
+		{
+			"no format",
+			[]string{"--format", "xml", dir + "/good"},
+			`--format must be text, json or junit, not "xml"`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -103,7 +103,14 @@ func (choose Source) change(doc *policy.Document) {
 }
 
 func (choose Source) alias() policy.Alias {
-	pairs := [][2]string{{"a/x", "a/y"}, {"a/x", "a/x"}, {"a/x", "c.example/a/x"}, {"a/**", "c.example/**"}, {"c.example/**", "a/**"}, {"b", "c.example/b"}}
+	pairs := [][2]string{
+		{"a/x", "a/y"},
+		{"a/x", "a/x"},
+		{"a/x", "c.example/a/x"},
+		{"a/**", "c.example/**"},
+		{"c.example/**", "a/**"},
+		{"b", "c.example/b"},
+	}
 	pair := pairs[choose(len(pairs))]
 	a := policy.Alias{From: pair[0], To: pair[1]}
 	if choose(2) == 0 && pair[0] != "a/**" && pair[0] != "c.example/**" {
@@ -172,9 +179,18 @@ func (choose Source) options() policy.Options {
 
 // Request returns a request, and a digest for whatever its tag points to.
 func Request(choose Source) (policy.Request, digest.Digest) {
-	text := choose.one([]string{"a/x", "a/y", "a/xx", "a", "b", "c.example/a/x", "c.example/b", "c.example/x", "c.example/a/b/x", "d.example/x"})
+	text := choose.one(
+		[]string{
+			"a/x", "a/y", "a/xx", "a", "b", "c.example/a/x", "c.example/b", "c.example/x",
+			"c.example/a/b/x", "d.example/x",
+		})
 	if choose(8) > 0 {
-		text += ":" + choose.one([]string{"1", "1.4", "1.5", "1.5.0", "1.7", "1.7.1", "1.7.2", "1.7-labs", "1.7.1-labs", "v1.7.1", "2", "2.0.0", "latest", "main", "1.7.0-rc1"})
+		text += ":" +
+			choose.one(
+				[]string{
+					"1", "1.4", "1.5", "1.5.0", "1.7", "1.7.1", "1.7.2", "1.7-labs", "1.7.1-labs",
+					"v1.7.1", "2", "2.0.0", "latest", "main", "1.7.0-rc1",
+				})
 	}
 	if choose(4) == 0 {
 		text += "@" + choose.one(digests())
@@ -187,7 +203,8 @@ func Request(choose Source) (policy.Request, digest.Digest) {
 	if choose(2) == 0 {
 		r.Options = map[string]string{}
 		for range 1 + choose(2) {
-			r.Options[choose.one([]string{"k", "kx", "ky", "l", "m", "y"})] = choose.one([]string{"v", "w", ""})
+			r.Options[choose.one([]string{"k", "kx", "ky", "l", "m", "y"})] = choose.one(
+				[]string{"v", "w", ""})
 		}
 	}
 	if choose(6) == 0 {
@@ -197,7 +214,10 @@ func Request(choose Source) (policy.Request, digest.Digest) {
 }
 
 func patterns() []string {
-	return []string{"a", "b", "a/x", "a/y", "a/x*", "a/*", "a/**", "c.example/**", "c.example/a/*", "**/x", "docker.io/**", "**"}
+	return []string{
+		"a", "b", "a/x", "a/y", "a/x*", "a/*", "a/**", "c.example/**", "c.example/a/*",
+		"**/x", "docker.io/**", "**",
+	}
 }
 
 func digests() []string {

@@ -22,7 +22,8 @@ func TestEveryKindIsCompared(t *testing.T) {
 		if c.Kind == buildrules.KindContainers { // without rules, none is allowed
 			free = "dispatch: mediate, build: {containers: allow}}\n"
 		}
-		after, err := policy.Parse("p", []byte("version: 1\nfrontends:\n- {name: a, match: [docker/dockerfile], "+free))
+		after, err := policy.Parse("p",
+			[]byte("version: 1\nfrontends:\n- {name: a, match: [docker/dockerfile], "+free))
 		require.NoError(t, err)
 		require.True(t, diff.Compare(before, after, time.Time{}).Widened)
 		same := diff.Compare(before, before, time.Time{})

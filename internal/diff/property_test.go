@@ -30,7 +30,8 @@ func TestNothingWidenedIsSo(t *testing.T) {
 		for range 1000 {
 			request, points := arbitrary.Request(choose)
 			before, after := ask(sideA, request, points), ask(sideB, request, points)
-			require.False(t, after.Verdict.Permits() && !before.Verdict.Permits(), "seed %d\n%s\n---\n%s\n%+v\n%+v\n%+v", seed, textA, textB, request, before, after)
+			require.False(t, after.Verdict.Permits() && !before.Verdict.Permits(),
+				"seed %d\n%s\n---\n%s\n%+v\n%+v\n%+v", seed, textA, textB, request, before, after)
 		}
 	}
 	require.Greater(t, narrow, 3, "else the property says nothing")
@@ -52,13 +53,18 @@ func TestWhatIsShownAsAllowedIs(t *testing.T) {
 			shown++
 			ref, err := imageref.Parse(d.Request.Reference)
 			require.NoError(t, err)
-			r := policy.Request{Requested: d.Request.Reference, Reference: ref, Options: d.Request.Options, Inputs: d.Request.Inputs, Time: d.Request.Time}
+			r := policy.Request{
+				Requested: d.Request.Reference, Reference: ref, Options: d.Request.Options,
+				Inputs: d.Request.Inputs, Time: d.Request.Time,
+			}
 			points := digest.Digest(d.Request.Digest)
 			if points == "" {
 				points = ref.Digest()
 			}
-			require.False(t, ask(newSide(a), r, points).Verdict.Permits(), "seed %d\n%s\n---\n%s\n%+v", seed, textA, textB, d)
-			require.True(t, ask(newSide(b), r, points).Verdict.Permits(), "seed %d\n%s\n---\n%s\n%+v", seed, textA, textB, d)
+			require.False(t, ask(newSide(a), r, points).Verdict.Permits(), "seed %d\n%s\n---\n%s\n%+v", seed,
+				textA, textB, d)
+			require.True(t, ask(newSide(b), r, points).Verdict.Permits(), "seed %d\n%s\n---\n%s\n%+v", seed,
+				textA, textB, d)
 		}
 	}
 	require.Greater(t, shown, 2, "else the property says nothing")

@@ -33,7 +33,8 @@ func Serves(tag string) bool {
 		return true
 	}
 	v, err := semver.NewVersion(tag)
-	return err == nil && !v.LessThan(semver.MustParse(oldest)) && !v.GreaterThan(semver.MustParse(Newest))
+	return err == nil && !v.LessThan(semver.MustParse(oldest)) &&
+		!v.GreaterThan(semver.MustParse(Newest))
 }
 
 // Tags returns the tags that docker/dockerfile has or may have and that the built-in

@@ -8,7 +8,10 @@ import (
 
 func TestServes(t *testing.T) {
 	t.Parallel()
-	for _, tag := range []string{"latest", "labs", "1", "1.0", "1.7", "1.7.1", "1.7-labs", "1-labs", Newest} {
+	for _, tag := range []string{
+		"latest", "labs", "1", "1.0", "1.7", "1.7.1", "1.7-labs", "1-labs",
+		Newest,
+	} {
 		require.True(t, Serves(tag), tag)
 	}
 	for _, tag := range []string{"", "0.9", "2", "1.29", "1.999", "master"} {

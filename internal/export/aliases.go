@@ -59,9 +59,12 @@ func conversions(a *policy.Alias) []sourceRule {
 		to = strings.TrimSuffix(to, "**")
 	}
 	return append(out, sourceRule{
-		Action:   "CONVERT",
-		Selector: selector{Identifier: "^" + imageScheme + regexp.QuoteMeta(identifier) + "(" + rest + ")$", MatchType: "REGEX"},
-		Updates:  &sourceUpdate{imageScheme + to + "${1}"},
+		Action: "CONVERT",
+		Selector: selector{
+			Identifier: "^" + imageScheme + regexp.QuoteMeta(identifier) + "(" + rest + ")$",
+			MatchType:  "REGEX",
+		},
+		Updates: &sourceUpdate{imageScheme + to + "${1}"},
 	})
 }
 

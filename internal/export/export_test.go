@@ -28,32 +28,184 @@ func TestNotes(t *testing.T) {
 		strict    bool
 		want      Note
 	}{
-		{"a policy that warns", "mode: warn", Buildkitd, false, Note{Effect: RefusesMore, Message: "the policy only warns (mode: warn); the export refuses"}},
-		{"a rule that warns", "frontends: [{name: a, match: [docker/a], action: deny, mode: warn}]", SourcePolicy, false, Note{RefusesMore, "a", "policy.yaml", 2, "the rule only warns (mode: warn); the export refuses"}},
-		{"a rule that will warn", "frontends: [{name: a, match: [docker/a], warnAfter: 2027-01-01}]", Rego, false, Note{Different, "a", "policy.yaml", 2, "warnAfter is not exported: there is no warning"}},
-		{"a default frontend", "defaultFrontend: docker/a", SourcePolicy, false, Note{Effect: Different, Message: "defaultFrontend is not exported: a build that names no frontend doesn't get this one"}},
-		{"default: allow for buildkitd", "default: allow", Buildkitd, false, Note{Effect: RefusesMore, Message: "default: allow is not exported: the list has only literal names of allow rules"}},
-		{"a pattern for buildkitd", "frontends: [{name: a, match: [\"**\"]}]", Buildkitd, false, Note{RefusesMore, "a", "policy.yaml", 2, "the pattern ** is omitted: buildkitd takes only literal names"}},
-		{"a denied name", "frontends: [{name: a, match: [docker/a]}, {name: b, match: [docker/a], action: deny}]", Buildkitd, false, Note{Different, "a", "policy.yaml", 2, "docker.io/docker/a is omitted: the policy allows no image of that name, because of another rule, an alias or the limits"}},
-		{"a name that is denied in part", "frontends: [{name: a, match: [docker/a]}, {name: b, match: [\"docker/*\"], tags: [x], action: deny}]", Buildkitd, false, Note{AllowsMore, "a", "policy.yaml", 2, "buildkitd checks only the name docker.io/docker/a and ignores rule \"b\", which denies some of its images"}},
-		{"an alias for buildkitd", "aliases: [{from: docker/a, to: docker/b}]", Buildkitd, false, Note{Effect: RefusesMore, File: "policy.yaml", Line: 2, Message: "the alias is not exported: builds must use the name that replaces docker/a"}},
-		{"an alias for Rego", "aliases: [{from: docker/a, to: docker/b}]", Rego, true, Note{Effect: RefusesMore, File: "policy.yaml", Line: 2, Message: "the alias is not exported: builds must use the name that replaces docker/a"}},
-		{"aliases in a chain", "aliases: [{from: docker/a, to: docker/b}, {from: docker/b, to: docker/c}]", SourcePolicy, true, Note{Effect: RefusesMore, File: "policy.yaml", Line: 2, Message: "the alias is omitted, because another conversion would change its result; its names are refused"}},
-		{"limits that leave nothing", "frontends: [{name: a, match: [docker/a]}]\nlimits: {match: [corp.example/**]}", SourcePolicy, false, Note{Different, "a", "policy.yaml", 2, "the limits refuse everything that the rule allows, so it is omitted"}},
-		{"options", "frontends: [{name: a, match: [docker/a], options: {deny: [x], only: [y], inputs: deny}}]", SourcePolicy, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule is omitted: options are not exported (deny, only and inputs: deny): only the policy frontend sees them"}},
-		{"rules on builds", "frontends: [{name: a, match: [docker/a], dispatch: mediate, build: {images: {deny: [x]}}}]\nbuild: {exec: {ssh: true}}", SourcePolicy, false, Note{AllowsMore, "a", "policy.yaml", 2, "the export doesn't check what the frontend builds (build (images, exec), dispatch (mediate)): only the policy frontend sees it"}},
-		{"rules on builds, strictly", "frontends: [{name: a, match: [docker/a]}]\nbuild: {exec: {ssh: true}}", Rego, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule is omitted: the export doesn't check what the frontend builds (build (exec)): only the policy frontend sees it"}},
-		{"rules on builds for buildkitd", "frontends: [{name: a, match: [docker/a], dispatch: builtin}]", Buildkitd, false, Note{AllowsMore, "a", "policy.yaml", 2, "buildkitd checks only the name docker.io/docker/a and ignores dispatch (builtin)"}},
-		{"build rules of another rule for buildkitd", "frontends: [{name: a, match: [docker/a], tags: [x]}, {name: b, match: [docker/a], build: {local: {deny: [x]}}}]", Buildkitd, false, Note{AllowsMore, "a", "policy.yaml", 2, "buildkitd checks only the name docker.io/docker/a and ignores tags, the build rules or dispatch of rule \"b\""}},
-		{"rules on builds of what no rule matches", "default: allow\nbuild: {exec: {ssh: true}}", SourcePolicy, false, Note{Effect: AllowsMore, Message: "the export doesn't check builds of frontends that no rule matches (build (exec))"}},
-		{"rules on builds of what no rule matches, strictly", "default: allow\ndispatch: mediate", SourcePolicy, true, Note{Effect: RefusesMore, Message: "default: allow is omitted: the export doesn't check what frontends build (dispatch (mediate))"}},
-		{"prereleases", "frontends: [{name: a, match: [docker/a], versions: \">=1.0.0-rc1\"}]", SourcePolicy, false, Note{RefusesMore, "a", "policy.yaml", 2, "versions are exported without prereleases"}},
-		{"exceptions of a deny rule", "frontends: [{name: a, match: [docker/a], exceptTags: [x], action: deny}]", Rego, false, Note{RefusesMore, "a", "policy.yaml", 2, "exceptTags of a deny rule are not exported: the export denies these tags too"}},
-		{"a deny rule that expires", "frontends: [{name: a, match: [docker/a], expires: 2027-03-01, action: deny}]", Rego, false, Note{RefusesMore, "a", "policy.yaml", 2, "expires is not exported: the export still denies after 2027-03-01"}},
-		{"tags of a pattern", "frontends: [{name: a, match: [\"docker/*\"], tags: [x]}]", SourcePolicy, false, Note{AllowsMore, "a", "policy.yaml", 2, claimedTag}},
-		{"tags of a pattern, strictly", "frontends: [{name: a, match: [\"docker/*\"], tags: [x]}]", SourcePolicy, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule is omitted: " + claimedTag}},
-		{"tags of a denied pattern, strictly", "frontends: [{name: a, match: [\"docker/*\"], tags: [x], action: deny}]", SourcePolicy, true, Note{RefusesMore, "a", "policy.yaml", 2, "the rule denies every tag: " + claimedTag}},
-		{"a wanted digest of a pattern", "frontends: [{name: a, match: [\"docker/*\"], requireDigest: true}]", SourcePolicy, false, Note{AllowsMore, "a", "policy.yaml", 2, "requireDigest is not exported, because base images may match the pattern too"}},
+		{
+			"a policy that warns", "mode: warn", Buildkitd, false,
+			Note{Effect: RefusesMore, Message: "the policy only warns (mode: warn); the export refuses"},
+		},
+		{
+			"a rule that warns", "frontends: [{name: a, match: [docker/a], action: deny, mode: warn}]",
+			SourcePolicy, false,
+			Note{
+				RefusesMore, "a", "policy.yaml", 2,
+				"the rule only warns (mode: warn); the export refuses",
+			},
+		},
+		{
+			"a rule that will warn", "frontends: [{name: a, match: [docker/a], warnAfter: 2027-01-01}]",
+			Rego, false,
+			Note{Different, "a", "policy.yaml", 2, "warnAfter is not exported: there is no warning"},
+		},
+		{
+			"a default frontend", "defaultFrontend: docker/a", SourcePolicy, false,
+			Note{
+				Effect:  Different,
+				Message: "defaultFrontend is not exported: a build that names no frontend doesn't get this one",
+			},
+		},
+		{
+			"default: allow for buildkitd", "default: allow", Buildkitd, false,
+			Note{
+				Effect:  RefusesMore,
+				Message: "default: allow is not exported: the list has only literal names of allow rules",
+			},
+		},
+		{
+			"a pattern for buildkitd", "frontends: [{name: a, match: [\"**\"]}]", Buildkitd, false,
+			Note{
+				RefusesMore, "a", "policy.yaml", 2,
+				"the pattern ** is omitted: buildkitd takes only literal names",
+			},
+		},
+		{
+			"a denied name",
+			"frontends: [{name: a, match: [docker/a]}, {name: b, match: [docker/a], action: deny}]",
+			Buildkitd, false,
+			Note{
+				Different, "a", "policy.yaml", 2,
+				"docker.io/docker/a is omitted: the policy allows no image of that name, because of another rule, an alias or the limits",
+			},
+		},
+		{
+			"a name that is denied in part",
+			"frontends: [{name: a, match: [docker/a]}, {name: b, match: [\"docker/*\"], tags: [x], action: deny}]", Buildkitd, false,
+			Note{AllowsMore, "a", "policy.yaml", 2, "buildkitd checks only the name docker.io/docker/a and ignores rule \"b\", which denies some of its images"},
+		},
+		{
+			"an alias for buildkitd", "aliases: [{from: docker/a, to: docker/b}]", Buildkitd, false,
+			Note{
+				Effect: RefusesMore, File: "policy.yaml", Line: 2,
+				Message: "the alias is not exported: builds must use the name that replaces docker/a",
+			},
+		},
+		{
+			"an alias for Rego", "aliases: [{from: docker/a, to: docker/b}]", Rego, true,
+			Note{
+				Effect: RefusesMore, File: "policy.yaml", Line: 2,
+				Message: "the alias is not exported: builds must use the name that replaces docker/a",
+			},
+		},
+		{
+			"aliases in a chain",
+			"aliases: [{from: docker/a, to: docker/b}, {from: docker/b, to: docker/c}]", SourcePolicy, true,
+			Note{
+				Effect: RefusesMore, File: "policy.yaml", Line: 2,
+				Message: "the alias is omitted, because another conversion would change its result; its names are refused",
+			},
+		},
+		{
+			"limits that leave nothing",
+			"frontends: [{name: a, match: [docker/a]}]\nlimits: {match: [corp.example/**]}", SourcePolicy,
+			false,
+			Note{
+				Different, "a", "policy.yaml", 2,
+				"the limits refuse everything that the rule allows, so it is omitted",
+			},
+		},
+		{
+			"options",
+			"frontends: [{name: a, match: [docker/a], options: {deny: [x], only: [y], inputs: deny}}]",
+			SourcePolicy, true,
+			Note{
+				RefusesMore, "a", "policy.yaml", 2,
+				"the rule is omitted: options are not exported (deny, only and inputs: deny): only the policy frontend sees them",
+			},
+		},
+		{
+			"rules on builds",
+			"frontends: [{name: a, match: [docker/a], dispatch: mediate, build: {images: {deny: [x]}}}]\nbuild: {exec: {ssh: true}}", SourcePolicy, false,
+			Note{AllowsMore, "a", "policy.yaml", 2, "the export doesn't check what the frontend builds (build (images, exec), dispatch (mediate)): only the policy frontend sees it"},
+		},
+		{
+			"rules on builds, strictly",
+			"frontends: [{name: a, match: [docker/a]}]\nbuild: {exec: {ssh: true}}", Rego, true,
+			Note{
+				RefusesMore, "a", "policy.yaml", 2,
+				"the rule is omitted: the export doesn't check what the frontend builds (build (exec)): only the policy frontend sees it",
+			},
+		},
+		{
+			"rules on builds for buildkitd", "frontends: [{name: a, match: [docker/a], dispatch: builtin}]",
+			Buildkitd, false,
+			Note{
+				AllowsMore, "a", "policy.yaml", 2,
+				"buildkitd checks only the name docker.io/docker/a and ignores dispatch (builtin)",
+			},
+		},
+		{
+			"build rules of another rule for buildkitd",
+			"frontends: [{name: a, match: [docker/a], tags: [x]}, {name: b, match: [docker/a], build: {local: {deny: [x]}}}]", Buildkitd, false,
+			Note{AllowsMore, "a", "policy.yaml", 2, "buildkitd checks only the name docker.io/docker/a and ignores tags, the build rules or dispatch of rule \"b\""},
+		},
+		{
+			"rules on builds of what no rule matches", "default: allow\nbuild: {exec: {ssh: true}}",
+			SourcePolicy, false,
+			Note{
+				Effect:  AllowsMore,
+				Message: "the export doesn't check builds of frontends that no rule matches (build (exec))",
+			},
+		},
+		{
+			"rules on builds of what no rule matches, strictly", "default: allow\ndispatch: mediate",
+			SourcePolicy, true,
+			Note{
+				Effect:  RefusesMore,
+				Message: "default: allow is omitted: the export doesn't check what frontends build (dispatch (mediate))",
+			},
+		},
+		{
+			"prereleases", "frontends: [{name: a, match: [docker/a], versions: \">=1.0.0-rc1\"}]",
+			SourcePolicy, false,
+			Note{RefusesMore, "a", "policy.yaml", 2, "versions are exported without prereleases"},
+		},
+		{
+			"exceptions of a deny rule",
+			"frontends: [{name: a, match: [docker/a], exceptTags: [x], action: deny}]", Rego, false,
+			Note{
+				RefusesMore, "a", "policy.yaml", 2,
+				"exceptTags of a deny rule are not exported: the export denies these tags too",
+			},
+		},
+		{
+			"a deny rule that expires",
+			"frontends: [{name: a, match: [docker/a], expires: 2027-03-01, action: deny}]", Rego, false,
+			Note{
+				RefusesMore, "a", "policy.yaml", 2,
+				"expires is not exported: the export still denies after 2027-03-01",
+			},
+		},
+		{
+			"tags of a pattern", "frontends: [{name: a, match: [\"docker/*\"], tags: [x]}]", SourcePolicy,
+			false,
+			Note{AllowsMore, "a", "policy.yaml", 2, claimedTag},
+		},
+		{
+			"tags of a pattern, strictly", "frontends: [{name: a, match: [\"docker/*\"], tags: [x]}]",
+			SourcePolicy, true,
+			Note{RefusesMore, "a", "policy.yaml", 2, "the rule is omitted: " + claimedTag},
+		},
+		{
+			"tags of a denied pattern, strictly",
+			"frontends: [{name: a, match: [\"docker/*\"], tags: [x], action: deny}]", SourcePolicy, true,
+			Note{RefusesMore, "a", "policy.yaml", 2, "the rule denies every tag: " + claimedTag},
+		},
+		{
+			"a wanted digest of a pattern",
+			"frontends: [{name: a, match: [\"docker/*\"], requireDigest: true}]", SourcePolicy, false,
+			Note{
+				AllowsMore, "a", "policy.yaml", 2,
+				"requireDigest is not exported, because base images may match the pattern too",
+			},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -113,38 +265,44 @@ frontends:
 	out, err := Export(parsed(t, doc), SourcePolicy, Options{Time: at(), Strict: true})
 	require.NoError(t, err)
 	for asked, want := range map[string]string{
-		"docker/hub:1":                            "mirror.corp/hub:1@" + pin,
-		"docker/hub:2":                            "mirror.corp/hub:2@" + world("mirror.corp/hub", "2").String(),
-		"docker/hub:3":                            "",
-		"docker/hub":                              "",
-		"docker/hub:1@" + pin:                     "mirror.corp/hub:1@" + pin,
-		"docker/hub:1@" + fuzzDigest(2):           "",
-		"docker/hub@" + pin:                       "",
-		"docker/pinned:1":                         "docker.io/docker/pinned:1@" + pin,
-		"docker/pinned:1@" + fuzzDigest(2):        "",
-		"docker/pinned:2":                         "",
-		"docker/tagged:1":                         "docker.io/docker/tagged:1@" + world("docker.io/docker/tagged", "1").String(),
-		"docker/tagged:1@" + fuzzDigest(2):        "",
-		"docker/digests:x@" + pin:                 "docker.io/docker/digests:x@" + pin,
-		"docker/digests:x":                        "",
-		"docker/written:1":                        "",
-		"docker/written":                          "",
-		"docker/written@" + pin:                   "docker.io/docker/written@" + pin,
-		"old.corp/a/b:1":                          "new.corp/a/b:1@" + world("new.corp/a/b", "1").String(),
-		"old.corp/upstream:1":                     "",
-		"new.corp/t:good":                         "new.corp/t:good@" + world("new.corp/t", "good").String(),
-		"new.corp/t:bad":                          "",
-		"new.corp/t@" + pin:                       "",
-		"new.corp/t:good@" + pin:                  "",
-		"NEW.CORP/t:bad":                          "",
-		"new.corp:443/t:bad":                      "",
-		"docker/tagged-evil:1":                    "",
-		"docker/tagged/evil:1":                    "",
-		"index.docker.io/docker/tagged:1":         "docker.io/docker/tagged:1@" + world("docker.io/docker/tagged", "1").String(),
-		"evil.example/docker.io/docker/tagged:1":  "",
-		"docker/tagged:1.evil":                    "",
-		"mirror.corp/hub/docker.io/docker/hub:1":  "",
-		"new.corp/a/docker-image/new.corp/a/evil": "new.corp/a/docker-image/new.corp/a/evil:latest@" + world("new.corp/a/docker-image/new.corp/a/evil", "latest").String(),
+		"docker/hub:1": "mirror.corp/hub:1@" + pin,
+		"docker/hub:2": "mirror.corp/hub:2@" +
+			world("mirror.corp/hub", "2").String(),
+		"docker/hub:3":                     "",
+		"docker/hub":                       "",
+		"docker/hub:1@" + pin:              "mirror.corp/hub:1@" + pin,
+		"docker/hub:1@" + fuzzDigest(2):    "",
+		"docker/hub@" + pin:                "",
+		"docker/pinned:1":                  "docker.io/docker/pinned:1@" + pin,
+		"docker/pinned:1@" + fuzzDigest(2): "",
+		"docker/pinned:2":                  "",
+		"docker/tagged:1": "docker.io/docker/tagged:1@" +
+			world("docker.io/docker/tagged", "1").String(),
+		"docker/tagged:1@" + fuzzDigest(2): "",
+		"docker/digests:x@" + pin:          "docker.io/docker/digests:x@" + pin,
+		"docker/digests:x":                 "",
+		"docker/written:1":                 "",
+		"docker/written":                   "",
+		"docker/written@" + pin:            "docker.io/docker/written@" + pin,
+		"old.corp/a/b:1": "new.corp/a/b:1@" +
+			world("new.corp/a/b", "1").String(),
+		"old.corp/upstream:1": "",
+		"new.corp/t:good": "new.corp/t:good@" +
+			world("new.corp/t", "good").String(),
+		"new.corp/t:bad":         "",
+		"new.corp/t@" + pin:      "",
+		"new.corp/t:good@" + pin: "",
+		"NEW.CORP/t:bad":         "",
+		"new.corp:443/t:bad":     "",
+		"docker/tagged-evil:1":   "",
+		"docker/tagged/evil:1":   "",
+		"index.docker.io/docker/tagged:1": "docker.io/docker/tagged:1@" +
+			world("docker.io/docker/tagged", "1").String(),
+		"evil.example/docker.io/docker/tagged:1": "",
+		"docker/tagged:1.evil":                   "",
+		"mirror.corp/hub/docker.io/docker/hub:1": "",
+		"new.corp/a/docker-image/new.corp/a/evil": "new.corp/a/docker-image/new.corp/a/evil:latest@" +
+			world("new.corp/a/docker-image/new.corp/a/evil", "latest").String(),
 	} {
 		runs, err := bySourcePolicy(out.Data, asked)
 		if want == "" {
@@ -162,9 +320,20 @@ func TestStrictSourcePolicyRefusesWhatItCannotHold(t *testing.T) {
 	tests := []struct {
 		name, doc, asked string
 	}{
-		{"a tag of a denied pattern", `frontends: [{match: [docker/a]}, {match: ["docker/*"], tags: [bad], action: deny}]`, "docker/a:good"},
-		{"a rule with options, and one without behind it", `frontends: [{match: [docker/a], options: {deny: [target]}}, {match: [docker/a]}]`, "docker/a:1"},
-		{"a rule with options by default", "default: allow\nfrontends: [{match: [docker/a], options: {only: [target]}}]", "docker/a:1"},
+		{
+			"a tag of a denied pattern",
+			`frontends: [{match: [docker/a]}, {match: ["docker/*"], tags: [bad], action: deny}]`,
+			"docker/a:good",
+		},
+		{
+			"a rule with options, and one without behind it",
+			`frontends: [{match: [docker/a], options: {deny: [target]}}, {match: [docker/a]}]`,
+			"docker/a:1",
+		},
+		{
+			"a rule with options by default",
+			"default: allow\nfrontends: [{match: [docker/a], options: {only: [target]}}]", "docker/a:1",
+		},
 		{"an alias behind one that is left out", `
 aliases: [{from: docker/a, to: docker/b}, {from: docker/b, to: docker/c}, {from: docker/**, to: new.corp/**}]
 frontends: [{match: ["new.corp/**"]}]`, "docker/a:1"},
@@ -190,8 +359,11 @@ func TestExpiredRulesAreNotExported(t *testing.T) {
 		runs map[string]bool
 	}{
 		"before": {at(), map[string]bool{"docker/a": true, "docker/b": false}},
-		"at":     {time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC), map[string]bool{"docker/a": false, "docker/b": true}},
-		"never":  {time.Time{}, map[string]bool{"docker/a": false, "docker/b": false}},
+		"at": {
+			time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC),
+			map[string]bool{"docker/a": false, "docker/b": true},
+		},
+		"never": {time.Time{}, map[string]bool{"docker/a": false, "docker/b": false}},
 	} {
 		out, err := Export(parsed(t, doc), SourcePolicy, Options{Time: tt.time})
 		require.NoError(t, err)
@@ -228,7 +400,10 @@ func TestStrictExportsDenyWhatIsJudgedInBuilds(t *testing.T) {
 	require.False(t, denies(doc, false))
 	require.False(t, denies(strings.Replace(doc, ", build: {exec: {ssh: true}}", "", 1), true))
 
-	out, err := Export(parsed(t, "default: allow\nbuild: {exec: {ssh: true}}"), Buildkitd, Options{Time: at()})
+	out, err := Export(parsed(t, "default: allow\nbuild: {exec: {ssh: true}}"), Buildkitd,
+		Options{Time: at()})
 	require.NoError(t, err)
-	require.False(t, slices.ContainsFunc(out.Notes, func(n Note) bool { return n.Effect == AllowsMore }), "buildkitd's list has no default")
+	require.False(t,
+		slices.ContainsFunc(out.Notes, func(n Note) bool { return n.Effect == AllowsMore }),
+		"buildkitd's list has no default")
 }

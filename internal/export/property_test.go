@@ -48,11 +48,27 @@ func some(c *choices, items []string) []string {
 }
 
 var (
-	fuzzPatterns = []string{"docker/dockerfile", "a.example/x/y", "a.example/x/z", "mirror.corp/docker/dockerfile", "docker/*", "a.example/**", "**/dockerfile", "**", "*.corp/**", "a.example/x/*", "docker:443/x"}
-	fuzzNames    = []string{"docker/dockerfile", "a.example/x/y", "a.example/x/z", "mirror.corp/docker/dockerfile", "docker.io/docker/other", "a.example/x/y/z", "A.EXAMPLE/x/y", "a.example:443/x/y", "a.example:0443/x/y", "index.docker.io/docker/dockerfile", "a.corp:5000/x", "busybox", "[::1]:5000/x"}
-	fuzzTags     = []string{"1", "1.7", "1.7.1", "1.4.0", "1.5.0", "1.10.2", "2", "2.0.0", "v1.7.1", "1.7.1-labs", "1.7-labs", "latest", "0.9", "1.4.3", "01.7", "2.0.0-rc1", "18446744073709551615.0.0", "99999999999999999999.1.1"}
+	fuzzPatterns = []string{
+		"docker/dockerfile", "a.example/x/y", "a.example/x/z",
+		"mirror.corp/docker/dockerfile", "docker/*", "a.example/**", "**/dockerfile", "**", "*.corp/**",
+		"a.example/x/*", "docker:443/x",
+	}
+	fuzzNames = []string{
+		"docker/dockerfile", "a.example/x/y", "a.example/x/z",
+		"mirror.corp/docker/dockerfile", "docker.io/docker/other", "a.example/x/y/z", "A.EXAMPLE/x/y",
+		"a.example:443/x/y", "a.example:0443/x/y", "index.docker.io/docker/dockerfile", "a.corp:5000/x",
+		"busybox", "[::1]:5000/x",
+	}
+	fuzzTags = []string{
+		"1", "1.7", "1.7.1", "1.4.0", "1.5.0", "1.10.2", "2", "2.0.0", "v1.7.1",
+		"1.7.1-labs", "1.7-labs", "latest", "0.9", "1.4.3", "01.7", "2.0.0-rc1",
+		"18446744073709551615.0.0", "99999999999999999999.1.1",
+	}
 	fuzzGlobs    = []string{"1", "1.*", "latest", "*", "1.7.1", "v*", "*-labs", "2*"}
-	fuzzVersions = []string{">=1.4.0 <2.0.0", ">=1.4.3 <=1.10.2", "1.7", "~1.7", "1.x || >=2.0.0", ">1.4.0 <1.10.0 || 2.0.0", "<2", ">=1.5.0-rc1", "^0.9", "*"}
+	fuzzVersions = []string{
+		">=1.4.0 <2.0.0", ">=1.4.3 <=1.10.2", "1.7", "~1.7", "1.x || >=2.0.0",
+		">1.4.0 <1.10.0 || 2.0.0", "<2", ">=1.5.0-rc1", "^0.9", "*",
+	}
 )
 
 func fuzzDigest(n int) string { return digest.FromString(fmt.Sprint(n)).String() }
@@ -100,7 +116,10 @@ func fuzzRule(c *choices) map[string]any {
 }
 
 func fuzzAlias(c *choices) map[string]any {
-	names := []string{"docker/dockerfile", "mirror.corp/docker/dockerfile", "a.example/x/y", "a.example/x/z"}
+	names := []string{
+		"docker/dockerfile", "mirror.corp/docker/dockerfile", "a.example/x/y",
+		"a.example/x/z",
+	}
 	if c.below(4) == 1 {
 		folders := []string{"docker.io/**", "mirror.corp/**", "a.example/**", "docker/**"}
 		return map[string]any{"from": pick(c, folders), "to": pick(c, folders)}
@@ -196,7 +215,8 @@ func bySourcePolicy(data []byte, ref string) (reference.Canonical, error) {
 		return nil, err
 	}
 	if _, ok := named.(reference.Digested); !ok {
-		if named, err = reference.WithDigest(named, world(named.Name(), named.(reference.Tagged).Tag())); err != nil {
+		if named, err = reference.WithDigest(named,
+			world(named.Name(), named.(reference.Tagged).Tag())); err != nil {
 			return nil, err
 		}
 	}
@@ -246,7 +266,8 @@ func FuzzSourcePolicyNeverAllowsMore(f *testing.F) {
 				request.TagDigest = world(runs.Name(), tag)
 			}
 			d := policy.Decide(layers, request)
-			require.Contains(t, []policy.Verdict{policy.Allow, policy.Warn}, d.Verdict, "%s runs %s: %s\n%s", asked, runs, d.Reason, out.Data)
+			require.Contains(t, []policy.Verdict{policy.Allow, policy.Warn}, d.Verdict, "%s runs %s: %s\n%s",
+				asked, runs, d.Reason, out.Data)
 			require.Equal(t, runs.Name(), d.Reference.Name())
 			require.Equal(t, runs.Digest(), d.Reference.Digest())
 		}
@@ -263,8 +284,10 @@ func listedNames(t *testing.T, data []byte) []string {
 		out = append(out, m[1])
 	}
 	if len(out) == 0 {
-		require.Contains(t, string(data), "enabled = false\n\n[frontend.\"gateway.v0\"]\n", "dockerfile.v0 is on")
-		require.True(t, strings.HasSuffix(string(data), "  enabled = false\n"), "an empty list, which allows all")
+		require.Contains(t, string(data), "enabled = false\n\n[frontend.\"gateway.v0\"]\n",
+			"dockerfile.v0 is on")
+		require.True(t, strings.HasSuffix(string(data), "  enabled = false\n"),
+			"an empty list, which allows all")
 	}
 	return out
 }
@@ -298,7 +321,11 @@ func FuzzBuildkitdNeverAllowsMore(f *testing.F) {
 				for _, suffix := range []string{"", "@" + fuzzDigest(0)} {
 					ref, err := imageref.Parse(name + ":" + tag + suffix)
 					require.NoError(t, err)
-					d := policy.Decide(layers, policy.Request{Reference: ref, Digest: digest.Digest(fuzzDigest(0)), TagDigest: digest.Digest(fuzzDigest(0)), Time: at()})
+					d := policy.Decide(layers,
+						policy.Request{
+							Reference: ref, Digest: digest.Digest(fuzzDigest(0)),
+							TagDigest: digest.Digest(fuzzDigest(0)), Time: at(),
+						})
 					require.NotEqual(t, policy.Deny, d.Verdict, "%s: %s", ref, d.Reason)
 				}
 			}

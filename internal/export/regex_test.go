@@ -22,7 +22,16 @@ func whollyMatches(t *testing.T, expression, s string) bool {
 
 // numbers matches exactly the numbers between both.
 func FuzzNumbers(f *testing.F) {
-	for _, n := range [][3]uint64{{0, 0, 0}, {3, 9, 9}, {7, 1234, 999}, {10, last, 9}, {5, last, 5}, {99, 100, 100}, {1000, last, 1 << 60}, {1, 2, 3}} {
+	for _, n := range [][3]uint64{
+		{0, 0, 0},
+		{3, 9, 9},
+		{7, 1234, 999},
+		{10, last, 9},
+		{5, last, 5},
+		{99, 100, 100},
+		{1000, last, 1 << 60},
+		{1, 2, 3},
+	} {
 		f.Add(n[0], n[1], n[2])
 	}
 	f.Fuzz(func(t *testing.T, low, high, n uint64) {
@@ -31,11 +40,14 @@ func FuzzNumbers(f *testing.F) {
 		}
 		for _, x := range []uint64{n, low, high, low + 1, high - 1, n % 100, low + n%7} {
 			want := x >= low && x <= high && (high != last || len(fmt.Sprint(x)) <= wideDigits)
-			require.Equal(t, want, whollyMatches(t, numbers(low, high, wideDigits), fmt.Sprint(x)), "%d in %d to %d", x, low, high)
+			require.Equal(t, want, whollyMatches(t, numbers(low, high, wideDigits), fmt.Sprint(x)),
+				"%d in %d to %d", x, low, high)
 			if !want {
-				require.False(t, whollyMatches(t, numbers(low, high, narrowDigits), fmt.Sprint(x)), "%d in %d to %d", x, low, high)
+				require.False(t, whollyMatches(t, numbers(low, high, narrowDigits), fmt.Sprint(x)),
+					"%d in %d to %d", x, low, high)
 			}
-			require.False(t, whollyMatches(t, numbers(low, high, wideDigits), "0"+fmt.Sprint(x)), "a leading zero")
+			require.False(t, whollyMatches(t, numbers(low, high, wideDigits), "0"+fmt.Sprint(x)),
+				"a leading zero")
 		}
 	})
 }
@@ -61,7 +73,9 @@ func TestVersionsAsRegularExpressions(t *testing.T) {
 			for minor := range 12 {
 				tags = append(tags, fmt.Sprintf("%s%d.%d", v, major, minor))
 				for _, patch := range []int{0, 1, 2, 3, 4, 5, 10, 100} {
-					tags = append(tags, fmt.Sprintf("%s%d.%d.%d", v, major, minor, patch), fmt.Sprintf("%d.%d.%d-rc1", major, minor, patch), fmt.Sprintf("%d.%d.%d-labs", major, minor, patch))
+					tags = append(tags, fmt.Sprintf("%s%d.%d.%d", v, major, minor, patch),
+						fmt.Sprintf("%d.%d.%d-rc1", major, minor, patch),
+						fmt.Sprintf("%d.%d.%d-labs", major, minor, patch))
 				}
 			}
 		}
@@ -69,8 +83,11 @@ func TestVersionsAsRegularExpressions(t *testing.T) {
 	tags = append(tags, "latest", "1.", "1.2.3.4", "1.7-labs", "2-labs", "1.7-x")
 	for _, versions := range fuzzVersions {
 		for _, action := range []policy.Action{policy.ActionAllow, policy.ActionDeny} {
-			p, err := policy.Parse("p", fmt.Appendf(nil, "version: 1\ndefault: %s\nfrontends: [{match: [docker/x], versions: %q, variants: [labs], action: %s}]\n",
-				map[policy.Action]string{policy.ActionAllow: "deny", policy.ActionDeny: "allow"}[action], versions, action))
+			p, err := policy.Parse("p",
+				fmt.Appendf(nil,
+					"version: 1\ndefault: %s\nfrontends: [{match: [docker/x], versions: %q, variants: [labs], action: %s}]\n",
+					map[policy.Action]string{policy.ActionAllow: "deny", policy.ActionDeny: "allow"}[action],
+					versions, action))
 			require.NoError(t, err)
 			layers, err := policy.Stack(p, nil)
 			require.NoError(t, err)
@@ -91,9 +108,11 @@ func TestVersionsAsRegularExpressions(t *testing.T) {
 				require.NoError(t, err)
 				takes := policy.Decide(layers, policy.Request{Reference: ref}).Rule == r.Name
 				if action == policy.ActionAllow {
-					require.False(t, re.MatchString(tag) && !takes, "%s allows %s, the policy doesn't", versions, tag)
+					require.False(t, re.MatchString(tag) && !takes, "%s allows %s, the policy doesn't", versions,
+						tag)
 				} else {
-					require.False(t, !re.MatchString(tag) && takes, "%s denies %s, the export doesn't", versions, tag)
+					require.False(t, !re.MatchString(tag) && takes, "%s denies %s, the export doesn't", versions,
+						tag)
 				}
 				if re.MatchString(tag) && takes {
 					exact++
@@ -107,8 +126,14 @@ func TestVersionsAsRegularExpressions(t *testing.T) {
 // Releases that the policy takes are not lost, whether full, partial or a variant.
 func TestVersionsAreNotTighterThanTheyAre(t *testing.T) {
 	t.Parallel()
-	for tag, want := range map[string]bool{"1": false, "1.4": true, "1.5": true, "2": false, "1.5.0": true, "v1.99.7": true, "1.10-labs": true, "1.10.3-labs": true, "1.3.9": false, "2.0.0": false} {
-		p, err := policy.Parse("p", []byte(`{"version": 1, "frontends": [{"match": ["docker/x"], "versions": ">=1.4.0 <2.0.0", "variants": ["labs"]}]}`))
+	for tag, want := range map[string]bool{
+		"1": false, "1.4": true, "1.5": true, "2": false,
+		"1.5.0": true, "v1.99.7": true, "1.10-labs": true, "1.10.3-labs": true, "1.3.9": false,
+		"2.0.0": false,
+	} {
+		p, err := policy.Parse("p",
+			[]byte(
+				`{"version": 1, "frontends": [{"match": ["docker/x"], "versions": ">=1.4.0 <2.0.0", "variants": ["labs"]}]}`))
 		require.NoError(t, err)
 		e := newExporter(p, Options{})
 		list, ok := e.allowTags(&p.Document().Frontends[0])
@@ -121,14 +146,21 @@ func TestVersionsAreNotTighterThanTheyAre(t *testing.T) {
 // is.
 func TestNamesAsRegularExpressions(t *testing.T) {
 	t.Parallel()
-	names := []string{"docker.io/docker/dockerfile", "docker.io/docker/dockerfile-evil", "docker.io/docker/dockerfile/evil", "dockerXio/docker/dockerfile", "a.corp:5000/x/y", "a.corp/x", "corp/x.y", "localhost:5000/dockerfile", "a.example/x/y/z/dockerfile"}
+	names := []string{
+		"docker.io/docker/dockerfile", "docker.io/docker/dockerfile-evil",
+		"docker.io/docker/dockerfile/evil", "dockerXio/docker/dockerfile", "a.corp:5000/x/y", "a.corp/x",
+		"corp/x.y", "localhost:5000/dockerfile", "a.example/x/y/z/dockerfile",
+	}
 	for _, n := range fuzzNames {
 		ref, err := imageref.Parse(n)
 		require.NoError(t, err)
 		names = append(names, ref.Name())
 	}
-	for _, written := range append([]string{"localhost:5000/**", "a*.corp/*", "*.corp:5000/x/*", "a.example/**/z/*", "**/x/**"}, fuzzPatterns...) {
-		p, err := policy.Parse("p", fmt.Appendf(nil, `{"version": 1, "frontends": [{"match": [%q]}]}`, written))
+	for _, written := range append(
+		[]string{"localhost:5000/**", "a*.corp/*", "*.corp:5000/x/*", "a.example/**/z/*", "**/x/**"},
+		fuzzPatterns...) {
+		p, err := policy.Parse("p",
+			fmt.Appendf(nil, `{"version": 1, "frontends": [{"match": [%q]}]}`, written))
 		require.NoError(t, err)
 		pattern := p.Document().Frontends[0].Patterns()[0]
 		for _, n := range names {

@@ -46,7 +46,8 @@ func probe(versions string) (func([3]uint64) bool, error) {
 		return nil, err
 	}
 	p, err := policy.Parse("versions",
-		[]byte(`{"version": 1, "frontends": [{"match": ["docker/probe"], "versions": `+string(quoted)+`}]}`))
+		[]byte(
+			`{"version": 1, "frontends": [{"match": ["docker/probe"], "versions": `+string(quoted)+`}]}`))
 	if err != nil {
 		return nil, err
 	}

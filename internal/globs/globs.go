@@ -62,7 +62,8 @@ func Fresh(globs []string) string {
 	for _, g := range globs {
 		parts = append(parts, strings.Split(g, "/")...)
 	}
-	for _, t := range append([]string{first}, strings.Split("zqjxwvkyufhgbpmdlcnirtsoae0987654321", "")...) {
+	for _, t := range append([]string{first},
+		strings.Split("zqjxwvkyufhgbpmdlcnirtsoae0987654321", "")...) {
 		if len(t) == 1 {
 			t += t + t
 		}

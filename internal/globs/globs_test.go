@@ -18,7 +18,10 @@ func TestMatch(t *testing.T) {
 		{"a dot is a dot", "1.*", "11", false},
 		{"without a star the whole string has to be equal", "1.7", "1.7.1", false},
 		{"a star at the beginning", "*-labs", "1.7-labs", true},
-		{"a glob that is built to be slow", strings.Repeat("*a", 200) + "b", strings.Repeat("a", 255), false},
+		{
+			"a glob that is built to be slow", strings.Repeat("*a", 200) + "b", strings.Repeat("a", 255),
+			false,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -33,7 +36,8 @@ func TestNameMatch(t *testing.T) {
 	require.True(t, ParseName("a/*").Match([]string{"a", "**"}), "stars of a name are characters")
 	require.False(t, ParseName("a/*").Covers(ParseName("a/**")))
 	slow := ParseName("h/" + strings.Repeat("**/a*a*a*a*/", 20) + "**/c")
-	require.False(t, slow.Match(strings.Split("h/"+strings.Repeat(strings.Repeat("a", 30)+"/", 30)+"b", "/")))
+	require.False(t,
+		slow.Match(strings.Split("h/"+strings.Repeat(strings.Repeat("a", 30)+"/", 30)+"b", "/")))
 }
 
 func TestCovers(t *testing.T) {
@@ -140,7 +144,8 @@ func FuzzSets(f *testing.F) {
 	f.Add("x/**/z/*", "x/*/**", "x/z/z")
 	f.Fuzz(func(t *testing.T, a, b, s string) {
 		for _, in := range []string{a, b, s} {
-			if len(in) > 12 || strings.Trim(in, "ab*/") != "" || strings.Contains(in, "//") || strings.Trim(in, "/") != in || in == "" {
+			if len(in) > 12 || strings.Trim(in, "ab*/") != "" || strings.Contains(in, "//") ||
+				strings.Trim(in, "/") != in || in == "" {
 				t.Skip()
 			}
 		}
@@ -152,7 +157,8 @@ func FuzzSets(f *testing.F) {
 			require.False(t, Covers(a, b) && inB && !inA, "covers: %s is in %s and not in %s", s, b, a)
 			forms, all := Meet(a, b)
 			require.Equal(t, len(forms) > 0, Overlaps(a, b))
-			require.True(t, !all || inBoth(forms, s) == (inA && inB), "%v is what %s and %s have in common, with %s", forms, a, b, s)
+			require.True(t, !all || inBoth(forms, s) == (inA && inB),
+				"%v is what %s and %s have in common, with %s", forms, a, b, s)
 		}
 		p, q, name := ParseName(a), ParseName(b), ParseName(s)
 		inP, inQ := p.Covers(name), q.Covers(name)
@@ -163,7 +169,8 @@ func FuzzSets(f *testing.F) {
 		for _, f := range forms {
 			found = found || f.Covers(name)
 		}
-		require.True(t, !all || found == (inP && inQ), "%v is what %s and %s have in common, with %s", forms, a, b, s)
+		require.True(t, !all || found == (inP && inQ), "%v is what %s and %s have in common, with %s",
+			forms, a, b, s)
 	})
 }
 

@@ -36,15 +36,46 @@ const (
 
 var cases = []Case{
 	{buildrules.KindImages, buildrules.Operation{Image: "docker.io/library/a:1"}, repositories, true},
-	{buildrules.KindGit, buildrules.Operation{Git: &buildrules.Git{URL: "https://git.example/a"}}, urls, true},
-	{buildrules.KindHTTP, buildrules.Operation{HTTP: &buildrules.HTTP{URL: "https://files.example/a"}}, urls, true},
+	{
+		buildrules.KindGit,
+		buildrules.Operation{Git: &buildrules.Git{URL: "https://git.example/a"}},
+		urls, true,
+	},
+	{
+		buildrules.KindHTTP,
+		buildrules.Operation{HTTP: &buildrules.HTTP{URL: "https://files.example/a"}},
+		urls, true,
+	},
 	{buildrules.KindLocal, buildrules.Operation{Local: "context"}, `{allow: [other]}`, true},
-	{buildrules.KindOCILayout, buildrules.Operation{OCILayout: "docker.io/library/a:1"}, repositories, true},
-	{buildrules.KindBlob, buildrules.Operation{Blob: "docker.io/library/a@" + digest}, repositories, true},
-	{buildrules.KindExec, buildrules.Operation{Exec: &buildrules.Exec{Network: "host"}}, `{networks: [none]}`, true},
-	{buildrules.KindFrontends, buildrules.Operation{Frontend: "docker.io/library/a:1"}, repositories, true},
+	{
+		buildrules.KindOCILayout,
+		buildrules.Operation{OCILayout: "docker.io/library/a:1"},
+		repositories,
+		true,
+	},
+	{
+		buildrules.KindBlob,
+		buildrules.Operation{Blob: "docker.io/library/a@" + digest},
+		repositories,
+		true,
+	},
+	{
+		buildrules.KindExec,
+		buildrules.Operation{Exec: &buildrules.Exec{Network: "host"}},
+		`{networks: [none]}`, true,
+	},
+	{
+		buildrules.KindFrontends,
+		buildrules.Operation{Frontend: "docker.io/library/a:1"},
+		repositories,
+		true,
+	},
 	{buildrules.KindContainers, buildrules.Operation{Container: &buildrules.Exec{}}, `deny`, false},
-	{buildrules.KindConfig, buildrules.Operation{Config: &buildrules.Config{}}, `{user: {require: [app]}}`, true},
+	{
+		buildrules.KindConfig,
+		buildrules.Operation{Config: &buildrules.Config{}},
+		`{user: {require: [app]}}`, true,
+	},
 }
 
 const digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"

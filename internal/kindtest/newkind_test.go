@@ -28,7 +28,9 @@ var insertions = []insertion{
 	{"policy/buildrules/kinds.go", "var kinds = []row{\n", `	{
 		kind:      "plugins",
 		matches:   func(o Operation) bool { return o.Plugin != "" },
-		normalize: func(o Operation) (Normalized, error) { return normalizeReference("a", "plugin", o.Plugin) },
+		normalize: func(o Operation) (Normalized, error) {
+			return normalizeReference("a", "plugin", o.Plugin)
+		},
 		describe:  func(o Operation) string { return "the plugin " + shown(o.Plugin) },
 		field:     rulesOf(func(r *Rules) **PatternRules { return &r.Plugins }),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.repositories(at, r.Plugins) },
@@ -76,7 +78,8 @@ func TestANewKindMeetsEveryConsumer(t *testing.T) {
 
 	for _, consumer := range consumers {
 		t.Run(consumer, func(t *testing.T) {
-			cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", file, "-v", "-run", "^(TestEveryKind|TestTheTable|TestEachRow)", "./"+consumer)
+			cmd := exec.CommandContext(t.Context(), "go", "test", "-overlay", file, "-v", "-run",
+				"^(TestEveryKind|TestTheTable|TestEachRow)", "./"+consumer)
 			cmd.Dir = root
 			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, string(out))

@@ -32,7 +32,8 @@ func (c *checker) builtIn(r *rule) {
 			"refuses tags that an alias pins; remove the pins, or use another dispatch")
 	case r.TagConditional() && !builtinTag(r.Rule):
 		c.addRule(BuiltinRefuses, r.Rule, "the built-in frontend serves the versions 1.0 to %s, and "+
-			"the rule matches none of them; use other tags or versions, or another dispatch", dockerfileversions.Newest)
+			"the rule matches none of them; use other tags or versions, or another dispatch",
+			dockerfileversions.Newest)
 	}
 }
 

@@ -32,60 +32,251 @@ func TestCheckWholeLanguage(t *testing.T) {
 		want      []string // code, rule and position
 	}{
 		{"a policy that only warns", top + "mode: warn\n", []string{"warn-mode  p:0:0"}},
-		{"a default frontend that is allowed", top + "defaultFrontend: a:1\nfrontends:\n- {name: a, match: [a], tags: [\"1\"]}\n", nil},
-		{"a default frontend that is refused", top + "defaultFrontend: a:2\nfrontends:\n- {name: a, match: [a], tags: [\"1\"]}\n", []string{"default-frontend-refused  p:0:0"}},
-		{"a default frontend that needs its digest", top + "defaultFrontend: a\nfrontends:\n- {name: a, match: [a], digests: [\"" + digestA + "\"]}\n", nil},
+		{
+			"a default frontend that is allowed",
+			top + "defaultFrontend: a:1\nfrontends:\n- {name: a, match: [a], tags: [\"1\"]}\n", nil,
+		},
+		{
+			"a default frontend that is refused",
+			top + "defaultFrontend: a:2\nfrontends:\n- {name: a, match: [a], tags: [\"1\"]}\n",
+			[]string{"default-frontend-refused  p:0:0"},
+		},
+		{
+			"a default frontend that needs its digest",
+			top + "defaultFrontend: a\nfrontends:\n- {name: a, match: [a], digests: [\"" + digestA +
+				"\"]}\n", nil,
+		},
 
-		{"an alias after one that takes all of it", top + "aliases:\n- {from: a/**, to: b/**}\n- {from: a/x, to: c}\nfrontends:\n- {name: b, match: [b/**, c]}\n", []string{"alias-shadowed  p:6:3"}},
-		{"an alias before a wider one is fine", top + "aliases:\n- {from: a/x, to: c}\n- {from: a/**, to: b/**}\nfrontends:\n- {name: b, match: [b/**, c]}\n", nil},
-		{"an alias to the same name without pins", top + "aliases:\n- {from: a, to: a}\nfrontends:\n- {name: b, match: [a]}\n", []string{"alias-without-effect  p:5:3"}},
-		{"an alias to the same name with pins is fine", top + "aliases:\n- {from: a, to: a, pins: {\"1\": \"" + digestA + "\"}}\nfrontends:\n- {name: b, match: [a]}\n", nil},
-		{"an alias that no rule takes on", top + "aliases:\n- {from: a, to: b}\nfrontends:\n- {name: c, match: [c]}\n", []string{"alias-not-allowed  p:5:3"}},
-		{"an alias that an expired rule takes on", top + "aliases:\n- {from: a, to: b}\nfrontends:\n- {name: b, match: [b], expires: 2027-01-01}\n", []string{"alias-not-allowed  p:5:3", "expired b p:7:3"}},
-		{"an alias that the limits refuse", top + "limits: {match: [c]}\ndefault: allow\naliases:\n- {from: a, to: b}\n", []string{"default-allow  p:0:0", "alias-not-allowed  p:7:3"}},
-		{"an alias that a rule denies", top + "aliases:\n- {from: a, to: b}\nfrontends:\n- {name: b, match: [\"docker.io/**\"], action: deny}\n", []string{"alias-not-allowed  p:5:3"}},
-		{"an alias that a default takes on is fine", top + "default: allow\naliases:\n- {from: a, to: b}\n", []string{"default-allow  p:0:0"}},
-		{"a pin that the rules refuse", top + "aliases:\n- {from: a, to: b, pins: {\"1\": \"" + digestA + "\", \"2\": \"" + digestA + "\"}}\nfrontends:\n- {name: b, match: [b], tags: [\"1\"]}\n", []string{"pin-refused  p:5:3"}},
+		{
+			"an alias after one that takes all of it",
+			top +
+				"aliases:\n- {from: a/**, to: b/**}\n- {from: a/x, to: c}\nfrontends:\n- {name: b, match: [b/**, c]}\n",
+			[]string{"alias-shadowed  p:6:3"},
+		},
+		{
+			"an alias before a wider one is fine",
+			top +
+				"aliases:\n- {from: a/x, to: c}\n- {from: a/**, to: b/**}\nfrontends:\n- {name: b, match: [b/**, c]}\n", nil,
+		},
+		{
+			"an alias to the same name without pins",
+			top + "aliases:\n- {from: a, to: a}\nfrontends:\n- {name: b, match: [a]}\n",
+			[]string{"alias-without-effect  p:5:3"},
+		},
+		{
+			"an alias to the same name with pins is fine",
+			top + "aliases:\n- {from: a, to: a, pins: {\"1\": \"" + digestA +
+				"\"}}\nfrontends:\n- {name: b, match: [a]}\n", nil,
+		},
+		{
+			"an alias that no rule takes on",
+			top + "aliases:\n- {from: a, to: b}\nfrontends:\n- {name: c, match: [c]}\n",
+			[]string{"alias-not-allowed  p:5:3"},
+		},
+		{
+			"an alias that an expired rule takes on",
+			top + "aliases:\n- {from: a, to: b}\nfrontends:\n- {name: b, match: [b], expires: 2027-01-01}\n",
+			[]string{"alias-not-allowed  p:5:3", "expired b p:7:3"},
+		},
+		{
+			"an alias that the limits refuse",
+			top + "limits: {match: [c]}\ndefault: allow\naliases:\n- {from: a, to: b}\n",
+			[]string{"default-allow  p:0:0", "alias-not-allowed  p:7:3"},
+		},
+		{
+			"an alias that a rule denies",
+			top +
+				"aliases:\n- {from: a, to: b}\nfrontends:\n- {name: b, match: [\"docker.io/**\"], action: deny}\n",
+			[]string{"alias-not-allowed  p:5:3"},
+		},
+		{
+			"an alias that a default takes on is fine",
+			top + "default: allow\naliases:\n- {from: a, to: b}\n",
+			[]string{"default-allow  p:0:0"},
+		},
+		{
+			"a pin that the rules refuse",
+			top + "aliases:\n- {from: a, to: b, pins: {\"1\": \"" + digestA + "\", \"2\": \"" + digestA +
+				"\"}}\nfrontends:\n- {name: b, match: [b], tags: [\"1\"]}\n",
+			[]string{"pin-refused  p:5:3"},
+		},
 
-		{"a tag that names no version", head + "- {name: a, match: [a], tags: [\"1\", latest]}\n", []string{"unbounded-tag a p:5:3"}},
-		{"a tag that names no version with a required digest is fine", head + "- {name: a, match: [a], tags: [latest], requireDigest: true}\n", nil},
-		{"a tag that names no version and is pinned is fine", top + "aliases:\n- {from: a, to: a, pins: {latest: \"" + digestA + "\"}}\nfrontends:\n- {name: a, match: [a], tags: [latest]}\n", nil},
-		{"a tag that names no version in a deny rule is fine", head + "- {name: a, match: [a], tags: [latest], action: deny}\n", nil},
-		{"any tag but some is fine", head + "- {name: a, match: [a], tags: [\"*\"], exceptTags: [\"1.5.0\"]}\n", nil},
-		{"tags beside digests", head + "- {name: a, match: [a], tags: [\"1\"], digests: [\"" + digestA + "\"]}\n", []string{"tags-and-digests a p:5:3"}},
+		{
+			"a tag that names no version", head + "- {name: a, match: [a], tags: [\"1\", latest]}\n",
+			[]string{"unbounded-tag a p:5:3"},
+		},
+		{
+			"a tag that names no version with a required digest is fine",
+			head + "- {name: a, match: [a], tags: [latest], requireDigest: true}\n", nil,
+		},
+		{
+			"a tag that names no version and is pinned is fine",
+			top + "aliases:\n- {from: a, to: a, pins: {latest: \"" + digestA +
+				"\"}}\nfrontends:\n- {name: a, match: [a], tags: [latest]}\n", nil,
+		},
+		{
+			"a tag that names no version in a deny rule is fine",
+			head + "- {name: a, match: [a], tags: [latest], action: deny}\n", nil,
+		},
+		{
+			"any tag but some is fine",
+			head + "- {name: a, match: [a], tags: [\"*\"], exceptTags: [\"1.5.0\"]}\n", nil,
+		},
+		{
+			"tags beside digests",
+			head + "- {name: a, match: [a], tags: [\"1\"], digests: [\"" + digestA + "\"]}\n",
+			[]string{"tags-and-digests a p:5:3"},
+		},
 
-		{"tags that are all excepted", head + "- {name: a, match: [a], tags: [\"1.5\", \"1.6\"], exceptTags: [\"1.*\"]}\n", []string{"never-matches a p:5:3"}},
-		{"tags of which one is left is fine", head + "- {name: a, match: [a], tags: [\"1.5\", \"2\"], exceptTags: [\"1.*\"]}\n", nil},
-		{"tags that are all excepted, beside versions, is fine", head + "- {name: a, match: [a], tags: [\"1.5\"], versions: \">=2\", exceptTags: [\"1.*\"]}\n", nil},
-		{"all tags excepted", head + "- {name: a, match: [a], versions: \">=2\", exceptTags: [\"*\"]}\n", []string{"never-matches a p:5:3"}},
-		{"a rule that has expired", head + "- {name: a, match: [a], expires: 2027-02-01}\n", []string{"expired a p:5:3"}},
+		{
+			"tags that are all excepted",
+			head + "- {name: a, match: [a], tags: [\"1.5\", \"1.6\"], exceptTags: [\"1.*\"]}\n",
+			[]string{"never-matches a p:5:3"},
+		},
+		{
+			"tags of which one is left is fine",
+			head + "- {name: a, match: [a], tags: [\"1.5\", \"2\"], exceptTags: [\"1.*\"]}\n", nil,
+		},
+		{
+			"tags that are all excepted, beside versions, is fine",
+			head + "- {name: a, match: [a], tags: [\"1.5\"], versions: \">=2\", exceptTags: [\"1.*\"]}\n",
+			nil,
+		},
+		{
+			"all tags excepted", head + "- {name: a, match: [a], versions: \">=2\", exceptTags: [\"*\"]}\n",
+			[]string{"never-matches a p:5:3"},
+		},
+		{
+			"a rule that has expired", head + "- {name: a, match: [a], expires: 2027-02-01}\n",
+			[]string{"expired a p:5:3"},
+		},
 		{"a rule that will expire is fine", head + "- {name: a, match: [a], expires: 2027-02-02}\n", nil},
-		{"a rule that warns too late", head + "- {name: a, match: [a], warnAfter: 2027-03-01, expires: 2027-03-01}\n", []string{"warn-after-expiry a p:5:3"}},
+		{
+			"a rule that warns too late",
+			head + "- {name: a, match: [a], warnAfter: 2027-03-01, expires: 2027-03-01}\n",
+			[]string{"warn-after-expiry a p:5:3"},
+		},
 
-		{"a rule after one that expires is fine", head + "- {name: a, match: [a], expires: 2027-03-01}\n- {name: b, match: [a]}\n", nil},
-		{"a rule that expires before the one that takes all of it", head + "- {name: a, match: [a], expires: 2027-03-01}\n- {name: b, match: [a], expires: 2027-02-20}\n", []string{"shadowed b p:6:3"}},
-		{"a rule in a folder that another has", head + "- {name: a, match: [c.example/**]}\n- {name: b, match: [\"c.example/x/*-y\"], tags: [\"1\"]}\n", []string{"shadowed b p:6:3"}},
-		{"a rule under a deny rule that only warns is fine", head + "- {name: a, match: [a], action: deny, mode: warn}\n- {name: b, match: [a]}\n", nil},
-		{"a deny rule after one that takes all of it", head + "- {name: a, match: [a], action: deny}\n- {name: b, match: [a], tags: [\"1\"], action: deny}\n", []string{"shadowed b p:6:3"}},
-		{"a deny rule after an allow rule is fine", head + "- {name: a, match: [a]}\n- {name: b, match: [a], tags: [\"1\"], action: deny}\n", nil},
-		{"a rule with the versions of one before it", head + "- {name: a, match: [a], versions: \">=1\"}\n- {name: b, match: [a], versions: \">=1\", exceptTags: [\"1.5\"]}\n", []string{"shadowed b p:6:3"}},
-		{"a rule with other versions is fine", head + "- {name: a, match: [a], versions: \">=1\"}\n- {name: b, match: [a], versions: \">=0\"}\n", nil},
-		{"a rule with what one before it excepts is fine", head + "- {name: a, match: [a], exceptTags: [\"1.5\"]}\n- {name: b, match: [a], tags: [\"1.*\"]}\n", nil},
-		{"a rule with nothing of what one before it excepts", head + "- {name: a, match: [a], exceptTags: [\"1.5\"]}\n- {name: b, match: [a], tags: [\"2.*\"]}\n", []string{"shadowed b p:6:3"}},
-		{"a rule with a variant of what one before it excepts is fine", head + "- {name: a, match: [a], tags: [\"1.*\"], versions: \">=2\", variants: [labs], exceptTags: [\"1.5\"]}\n- {name: b, match: [a], tags: [\"1.5-labs\"]}\n", nil},
-		{"a rule without tags after one with any", head + "- {name: a, match: [a], tags: [\"*\"], exceptTags: [\"1\"]}\n- {name: b, match: [a]}\n", nil},
+		{
+			"a rule after one that expires is fine",
+			head + "- {name: a, match: [a], expires: 2027-03-01}\n- {name: b, match: [a]}\n", nil,
+		},
+		{
+			"a rule that expires before the one that takes all of it",
+			head +
+				"- {name: a, match: [a], expires: 2027-03-01}\n- {name: b, match: [a], expires: 2027-02-20}\n",
+			[]string{"shadowed b p:6:3"},
+		},
+		{
+			"a rule in a folder that another has",
+			head +
+				"- {name: a, match: [c.example/**]}\n- {name: b, match: [\"c.example/x/*-y\"], tags: [\"1\"]}\n",
+			[]string{"shadowed b p:6:3"},
+		},
+		{
+			"a rule under a deny rule that only warns is fine",
+			head + "- {name: a, match: [a], action: deny, mode: warn}\n- {name: b, match: [a]}\n", nil,
+		},
+		{
+			"a deny rule after one that takes all of it",
+			head +
+				"- {name: a, match: [a], action: deny}\n- {name: b, match: [a], tags: [\"1\"], action: deny}\n",
+			[]string{"shadowed b p:6:3"},
+		},
+		{
+			"a deny rule after an allow rule is fine",
+			head + "- {name: a, match: [a]}\n- {name: b, match: [a], tags: [\"1\"], action: deny}\n", nil,
+		},
+		{
+			"a rule with the versions of one before it",
+			head +
+				"- {name: a, match: [a], versions: \">=1\"}\n- {name: b, match: [a], versions: \">=1\", exceptTags: [\"1.5\"]}\n",
+			[]string{"shadowed b p:6:3"},
+		},
+		{
+			"a rule with other versions is fine",
+			head +
+				"- {name: a, match: [a], versions: \">=1\"}\n- {name: b, match: [a], versions: \">=0\"}\n",
+			nil,
+		},
+		{
+			"a rule with what one before it excepts is fine",
+			head +
+				"- {name: a, match: [a], exceptTags: [\"1.5\"]}\n- {name: b, match: [a], tags: [\"1.*\"]}\n",
+			nil,
+		},
+		{
+			"a rule with nothing of what one before it excepts",
+			head +
+				"- {name: a, match: [a], exceptTags: [\"1.5\"]}\n- {name: b, match: [a], tags: [\"2.*\"]}\n",
+			[]string{"shadowed b p:6:3"},
+		},
+		{
+			"a rule with a variant of what one before it excepts is fine",
+			head +
+				"- {name: a, match: [a], tags: [\"1.*\"], versions: \">=2\", variants: [labs], exceptTags: [\"1.5\"]}\n- {name: b, match: [a], tags: [\"1.5-labs\"]}\n", nil,
+		},
+		{
+			"a rule without tags after one with any",
+			head + "- {name: a, match: [a], tags: [\"*\"], exceptTags: [\"1\"]}\n- {name: b, match: [a]}\n",
+			nil,
+		},
 
-		{"a rule for a name that an alias takes away", top + "aliases:\n- {from: a, to: b}\nfrontends:\n- {name: a, match: [a]}\n- {name: b, match: [b]}\n", []string{"aliased-away a p:7:3"}},
-		{"a rule of which an alias takes a part is fine", top + "aliases:\n- {from: a, to: b}\nfrontends:\n- {name: a, match: [a, c]}\n- {name: b, match: [b]}\n", nil},
-		{"a rule for names to which another alias leads is fine", top + "aliases:\n- {from: a, to: b}\n- {from: c, to: a}\nfrontends:\n- {name: a, match: [a]}\n- {name: b, match: [b]}\n", nil},
-		{"a rule that the limits refuse", top + "limits: {match: [\"c.example/**\"]}\nfrontends:\n- {name: a, match: [a]}\n- {name: b, match: [\"**/b\"]}\n", []string{"outside-limits a p:6:3"}},
-		{"a deny rule that the limits refuse too is fine", top + "limits: {match: [\"c.example/**\"]}\nfrontends:\n- {name: a, match: [a], action: deny}\n", nil},
+		{
+			"a rule for a name that an alias takes away",
+			top +
+				"aliases:\n- {from: a, to: b}\nfrontends:\n- {name: a, match: [a]}\n- {name: b, match: [b]}\n",
+			[]string{"aliased-away a p:7:3"},
+		},
+		{
+			"a rule of which an alias takes a part is fine",
+			top +
+				"aliases:\n- {from: a, to: b}\nfrontends:\n- {name: a, match: [a, c]}\n- {name: b, match: [b]}\n", nil,
+		},
+		{
+			"a rule for names to which another alias leads is fine",
+			top +
+				"aliases:\n- {from: a, to: b}\n- {from: c, to: a}\nfrontends:\n- {name: a, match: [a]}\n- {name: b, match: [b]}\n", nil,
+		},
+		{
+			"a rule that the limits refuse",
+			top +
+				"limits: {match: [\"c.example/**\"]}\nfrontends:\n- {name: a, match: [a]}\n- {name: b, match: [\"**/b\"]}\n",
+			[]string{"outside-limits a p:6:3"},
+		},
+		{
+			"a deny rule that the limits refuse too is fine",
+			top + "limits: {match: [\"c.example/**\"]}\nfrontends:\n- {name: a, match: [a], action: deny}\n",
+			nil,
+		},
 
-		{"a build-arg without its prefix", head + "- {name: a, match: [a], options: {deny: [HTTP_PROXY], force: {SANDBOX: x}}}\n", []string{"option-name a p:5:3", "option-name a p:5:3"}},
-		{"options as clients send them are fine", head + "- {name: a, match: [a], options: {deny: [\"build-arg:HTTP_PROXY\", \"context:*\", add-hosts]}}\n", nil},
-		{"an option that is removed after it was refused", head + "- {name: a, match: [a], options: {deny: [\"build-arg:*\"], strip: [\"build-arg:X*\"]}}\n", []string{"option-without-effect a p:5:3"}},
-		{"an option that is removed and not let in", head + "- {name: a, match: [a], options: {only: [filename], strip: [\"build-arg:X*\"]}}\n", []string{"option-without-effect a p:5:3"}},
-		{"an option that is let in and removed is fine", head + "- {name: a, match: [a], options: {only: [\"build-arg:*\"], strip: [\"build-arg:X*\"]}}\n", nil},
+		{
+			"a build-arg without its prefix",
+			head + "- {name: a, match: [a], options: {deny: [HTTP_PROXY], force: {SANDBOX: x}}}\n",
+			[]string{"option-name a p:5:3", "option-name a p:5:3"},
+		},
+		{
+			"options as clients send them are fine",
+			head +
+				"- {name: a, match: [a], options: {deny: [\"build-arg:HTTP_PROXY\", \"context:*\", add-hosts]}}\n", nil,
+		},
+		{
+			"an option that is removed after it was refused",
+			head +
+				"- {name: a, match: [a], options: {deny: [\"build-arg:*\"], strip: [\"build-arg:X*\"]}}\n",
+			[]string{"option-without-effect a p:5:3"},
+		},
+		{
+			"an option that is removed and not let in",
+			head + "- {name: a, match: [a], options: {only: [filename], strip: [\"build-arg:X*\"]}}\n",
+			[]string{"option-without-effect a p:5:3"},
+		},
+		{
+			"an option that is let in and removed is fine",
+			head +
+				"- {name: a, match: [a], options: {only: [\"build-arg:*\"], strip: [\"build-arg:X*\"]}}\n",
+			nil,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -107,8 +298,13 @@ func TestNothingHasExpiredAtAnUnknownTime(t *testing.T) {
 func TestCheckIncludes(t *testing.T) {
 	t.Parallel()
 	files := fstest.MapFS{
-		"policy.yaml":     {Data: []byte(top + "include: [team/a.yaml, empty.yaml]\nfrontends:\n- {name: base, match: [a]}\n")},
-		"team/a.yaml":     {Data: []byte("version: 1\nfrontends:\n- {name: team, match: [a], tags: [\"1\"]}\n")},
+		"policy.yaml": {
+			Data: []byte(
+				top + "include: [team/a.yaml, empty.yaml]\nfrontends:\n- {name: base, match: [a]}\n"),
+		},
+		"team/a.yaml": {
+			Data: []byte("version: 1\nfrontends:\n- {name: team, match: [a], tags: [\"1\"]}\n"),
+		},
 		"empty.yaml":      {Data: []byte("version: 1\n")},
 		"indirect.yaml":   {Data: []byte(top + "include: [middle.yaml]\n")},
 		"middle.yaml":     {Data: []byte("version: 1\ninclude: [team/a.yaml]\n")},
@@ -119,7 +315,10 @@ func TestCheckIncludes(t *testing.T) {
 		name, file string
 		want       []string
 	}{
-		{"a rule of an included file, and a file without any", "policy.yaml", []string{"unused-include  policy.yaml:0:0", "shadowed team team/a.yaml:3:3"}},
+		{
+			"a rule of an included file, and a file without any", "policy.yaml",
+			[]string{"unused-include  policy.yaml:0:0", "shadowed team team/a.yaml:3:3"},
+		},
 		{"a file that only includes others is fine", "indirect.yaml", nil},
 		{"a file without anything", "onlyempty.yaml", []string{"unused-include  onlyempty.yaml:0:0"}},
 		{"a policy that only includes is fine", "onlyothers.yaml", nil},

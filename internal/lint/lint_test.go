@@ -22,27 +22,94 @@ func TestCheck(t *testing.T) {
 		name, doc string
 		want      []string // code, rule and position
 	}{
-		{"a careful policy has no findings", head + "- {name: a, match: [docker/dockerfile], tags: [\"1.*\"]}\n- {name: b, match: [\"corp.example/**\", docker/*]}\n", nil},
-		{"a default that allows", "{version: 1, id: x, contact: y, default: allow}", []string{"default-allow  0:0"}},
-		{"nothing that names the policy or whom to ask", "version: 1\n", []string{"missing-id  0:0", "missing-contact  0:0"}},
+		{
+			"a careful policy has no findings",
+			head +
+				"- {name: a, match: [docker/dockerfile], tags: [\"1.*\"]}\n- {name: b, match: [\"corp.example/**\", docker/*]}\n", nil,
+		},
+		{
+			"a default that allows", "{version: 1, id: x, contact: y, default: allow}",
+			[]string{"default-allow  0:0"},
+		},
+		{
+			"nothing that names the policy or whom to ask", "version: 1\n",
+			[]string{"missing-id  0:0", "missing-contact  0:0"},
+		},
 		{"a rule without a name", head + "- match: [a]\n", []string{"unnamed-rule frontends[0] 5:3"}},
-		{"an allow rule for everything", head + "- {name: a, match: [\"**\"]}\n", []string{"match-everything a 5:3"}},
-		{"an allow rule for everything, in other words", head + "- {name: a, match: [\"**/*\"]}\n", []string{"match-everything a 5:3"}},
-		{"an allow rule for everything but pinned is fine", head + "- {name: a, match: [\"**\"], digests: [\"" + digestA + "\"]}\n", nil},
-		{"a deny rule for everything is fine", head + "- {name: a, match: [\"**\"], action: deny}\n", nil},
-		{"a pattern that runs on", head + "- {name: a, match: [docker/dockerfile*]}\n", []string{"prefix-runs-on a 5:3"}},
-		{"a host pattern that runs on", head + "- {name: a, match: [\"corp.example*/x\"]}\n", []string{"prefix-runs-on a 5:3"}},
-		{"a deny rule that runs on is fine", head + "- {name: a, match: [docker/dockerfile*], action: deny}\n", nil},
-		{"a star in front doesn't run on", head + "- {name: a, match: [\"*.corp.example/*-frontend\"]}\n", nil},
-		{"the tag that is any", head + "- {name: a, match: [a], tags: [\"*\"]}\n", []string{"any-tag a 5:3"}},
-		{"a rule after one that takes all of it", head + "- {name: a, match: [a, b]}\n- {name: b, match: [docker.io/library/b], tags: [\"1\"]}\n", []string{"shadowed b 6:3"}},
-		{"a rule under a deny rule, before or after", head + "- {name: a, match: [a]}\n- {name: b, match: [a], action: deny}\n", []string{"shadowed a 5:3"}},
-		{"a rule under a deny rule for everything", head + "- {name: a, match: [a]}\n- {name: b, match: [\"**\"], action: deny}\n", []string{"shadowed a 5:3"}},
-		{"a rule after one with fewer tags is fine", head + "- {name: a, match: [a], tags: [\"1\"]}\n- {name: b, match: [a], tags: [\"1\", \"2\"]}\n", nil},
-		{"a rule after one with the same tags and more", head + "- {name: a, match: [a], tags: [\"1\", \"2\"]}\n- {name: b, match: [a], tags: [\"1\"]}\n", []string{"shadowed b 6:3"}},
-		{"a rule after one with digests is fine", head + "- {name: a, match: [a], digests: [\"" + digestA + "\"]}\n- {name: b, match: [a]}\n", nil},
-		{"a rule after one that requires a digest is fine", head + "- {name: a, match: [a], requireDigest: true}\n- {name: b, match: [a]}\n", nil},
-		{"a rule before a wider one is fine", head + "- {name: a, match: [a]}\n- {name: b, match: [a, b]}\n", nil},
+		{
+			"an allow rule for everything", head + "- {name: a, match: [\"**\"]}\n",
+			[]string{"match-everything a 5:3"},
+		},
+		{
+			"an allow rule for everything, in other words", head + "- {name: a, match: [\"**/*\"]}\n",
+			[]string{"match-everything a 5:3"},
+		},
+		{
+			"an allow rule for everything but pinned is fine",
+			head + "- {name: a, match: [\"**\"], digests: [\"" + digestA + "\"]}\n", nil,
+		},
+		{
+			"a deny rule for everything is fine", head + "- {name: a, match: [\"**\"], action: deny}\n",
+			nil,
+		},
+		{
+			"a pattern that runs on", head + "- {name: a, match: [docker/dockerfile*]}\n",
+			[]string{"prefix-runs-on a 5:3"},
+		},
+		{
+			"a host pattern that runs on", head + "- {name: a, match: [\"corp.example*/x\"]}\n",
+			[]string{"prefix-runs-on a 5:3"},
+		},
+		{
+			"a deny rule that runs on is fine",
+			head + "- {name: a, match: [docker/dockerfile*], action: deny}\n", nil,
+		},
+		{
+			"a star in front doesn't run on", head + "- {name: a, match: [\"*.corp.example/*-frontend\"]}\n",
+			nil,
+		},
+		{
+			"the tag that is any", head + "- {name: a, match: [a], tags: [\"*\"]}\n",
+			[]string{"any-tag a 5:3"},
+		},
+		{
+			"a rule after one that takes all of it",
+			head + "- {name: a, match: [a, b]}\n- {name: b, match: [docker.io/library/b], tags: [\"1\"]}\n",
+			[]string{"shadowed b 6:3"},
+		},
+		{
+			"a rule under a deny rule, before or after",
+			head + "- {name: a, match: [a]}\n- {name: b, match: [a], action: deny}\n",
+			[]string{"shadowed a 5:3"},
+		},
+		{
+			"a rule under a deny rule for everything",
+			head + "- {name: a, match: [a]}\n- {name: b, match: [\"**\"], action: deny}\n",
+			[]string{"shadowed a 5:3"},
+		},
+		{
+			"a rule after one with fewer tags is fine",
+			head + "- {name: a, match: [a], tags: [\"1\"]}\n- {name: b, match: [a], tags: [\"1\", \"2\"]}\n",
+			nil,
+		},
+		{
+			"a rule after one with the same tags and more",
+			head + "- {name: a, match: [a], tags: [\"1\", \"2\"]}\n- {name: b, match: [a], tags: [\"1\"]}\n",
+			[]string{"shadowed b 6:3"},
+		},
+		{
+			"a rule after one with digests is fine",
+			head + "- {name: a, match: [a], digests: [\"" + digestA + "\"]}\n- {name: b, match: [a]}\n",
+			nil,
+		},
+		{
+			"a rule after one that requires a digest is fine",
+			head + "- {name: a, match: [a], requireDigest: true}\n- {name: b, match: [a]}\n", nil,
+		},
+		{
+			"a rule before a wider one is fine",
+			head + "- {name: a, match: [a]}\n- {name: b, match: [a, b]}\n", nil,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -15,7 +15,10 @@ import (
 // A rule that is said to be dead decides no request, from the time of the check on.
 func TestDeadRulesNeverDecide(t *testing.T) {
 	t.Parallel()
-	dead := []lint.Code{lint.Shadowed, lint.NeverMatches, lint.Expired, lint.AliasedAway, lint.OutsideLimits}
+	dead := []lint.Code{
+		lint.Shadowed, lint.NeverMatches, lint.Expired, lint.AliasedAway,
+		lint.OutsideLimits,
+	}
 	found := map[lint.Code]int{}
 	for seed := range uint64(250) {
 		choose := arbitrary.Source(rand.New(rand.NewPCG(seed, 1)).IntN)

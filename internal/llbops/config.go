@@ -38,7 +38,8 @@ func FromConfig(platform string, config []byte) buildrules.Operation {
 		return buildrules.Operation{Config: &buildrules.Config{Platform: platform}}
 	}
 	if len(config) > maxConfig {
-		return unknown(fmt.Sprintf("an image with a configuration of %d bytes, more than %d", len(config), maxConfig))
+		return unknown(
+			fmt.Sprintf("an image with a configuration of %d bytes, more than %d", len(config), maxConfig))
 	}
 	var c imageConfig
 	if err := errors.Join(unambiguous(config), json.Unmarshal(config, &c)); err != nil {

@@ -96,7 +96,10 @@ func anyKind(protowire.Number) bool { return true }
 // ofOp returns the operations of an operation that was read.
 func ofOp(op *pb.Op) []buildrules.Operation {
 	if op == nil {
-		return []buildrules.Operation{unknown("an operation with fields that this version does not know, or that can be read in two ways")}
+		return []buildrules.Operation{
+			unknown(
+				"an operation with fields that this version does not know, or that can be read in two ways"),
+		}
 	}
 	switch o := op.GetOp().(type) {
 	case *pb.Op_Source:

@@ -19,8 +19,9 @@ func FromProcess(req *gwpb.NewContainerRequest, init *gwpb.InitMessage) buildrul
 		return unknown("a container with fields that this version does not know")
 	}
 	exec, what := execOperation(command{
-		mounts: req.GetMounts(), network: req.GetNetwork(), hosts: req.GetExtraHosts(), hostname: req.GetHostname(),
-		meta: init.GetMeta(), security: init.GetSecurity(), secretEnv: init.GetSecretenv(),
+		mounts: req.GetMounts(), network: req.GetNetwork(), hosts: req.GetExtraHosts(),
+		hostname: req.GetHostname(),
+		meta:     init.GetMeta(), security: init.GetSecurity(), secretEnv: init.GetSecretenv(),
 	})
 	if what != "" {
 		return unknown(what)
@@ -31,8 +32,10 @@ func FromProcess(req *gwpb.NewContainerRequest, init *gwpb.InitMessage) buildrul
 // ofExec reads a command of a step.
 func ofExec(op *pb.ExecOp) buildrules.Operation {
 	exec, what := execOperation(command{
-		mounts: op.GetMounts(), network: op.GetNetwork(), hosts: op.GetMeta().GetExtraHosts(), hostname: op.GetMeta().GetHostname(),
-		meta: op.GetMeta(), security: op.GetSecurity(), secretEnv: op.GetSecretenv(), devices: op.GetCdiDevices(),
+		mounts: op.GetMounts(), network: op.GetNetwork(), hosts: op.GetMeta().GetExtraHosts(),
+		hostname: op.GetMeta().GetHostname(),
+		meta:     op.GetMeta(), security: op.GetSecurity(), secretEnv: op.GetSecretenv(),
+		devices: op.GetCdiDevices(),
 	})
 	if what != "" {
 		return unknown(what)
@@ -88,7 +91,8 @@ func execOperation(c command) (_ *buildrules.Exec, what string) {
 	}
 	// The daemon writes it to the file of hosts as it is, where what has white space in it
 	// makes more entries (executor/oci/hosts.go).
-	if words := strings.Fields(c.hostname); c.hostname != "" && !slices.Equal(words, []string{c.hostname}) {
+	if words := strings.Fields(c.hostname); c.hostname != "" &&
+		!slices.Equal(words, []string{c.hostname}) {
 		f.Hosts = append(f.Hosts, c.hostname)
 	}
 	for _, u := range c.meta.GetUlimit() {
@@ -101,8 +105,10 @@ func execOperation(c command) (_ *buildrules.Exec, what string) {
 // add adds what a mount gives to a command, or says what of it is unknown.
 func add(f *buildrules.Exec, m *pb.Mount) (what string) {
 	switch {
-	case m.GetContentCache() < pb.MountContentCache_DEFAULT || m.GetContentCache() > pb.MountContentCache_OFF,
-		m.GetCacheOpt().GetSharing() < pb.CacheSharingOpt_SHARED || m.GetCacheOpt().GetSharing() > pb.CacheSharingOpt_LOCKED:
+	case m.GetContentCache() < pb.MountContentCache_DEFAULT ||
+		m.GetContentCache() > pb.MountContentCache_OFF,
+		m.GetCacheOpt().GetSharing() < pb.CacheSharingOpt_SHARED ||
+			m.GetCacheOpt().GetSharing() > pb.CacheSharingOpt_LOCKED:
 		return "a mount with an unknown way to share"
 	}
 	switch m.GetMountType() {

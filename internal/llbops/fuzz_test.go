@@ -19,7 +19,10 @@ func FuzzFromDefinition(f *testing.F) {
 	for _, op := range full() {
 		f.Add(marshal(f, op))
 	}
-	f.Add(marshal(f, sourceOp("git://github.com/foo/bar#v1", map[string]string{"git.fullurl": "git@github.com:foo/bar"})))
+	f.Add(
+		marshal(f,
+			sourceOp("git://github.com/foo/bar#v1",
+				map[string]string{"git.fullurl": "git@github.com:foo/bar"})))
 	f.Fuzz(func(t *testing.T, dt []byte) {
 		found, err := read(&pb.Definition{Def: [][]byte{dt}})
 		if err != nil {
@@ -43,7 +46,8 @@ func FuzzFromDefinition(f *testing.F) {
 		if src := op.GetSource(); src != nil {
 			require.Contains(t, llbops.Identifiers(src), src.GetIdentifier())
 		}
-		more := protowire.AppendVarint(protowire.AppendTag(append([]byte{}, dt...), 50, protowire.VarintType), 1)
+		more := protowire.AppendVarint(
+			protowire.AppendTag(append([]byte{}, dt...), 50, protowire.VarintType), 1)
 		found, err = read(&pb.Definition{Def: [][]byte{more}})
 		require.NoError(t, err)
 		require.Len(t, found, 1)
@@ -65,14 +69,25 @@ func BenchmarkFromDefinition10000(b *testing.B) {
 	def := &pb.Definition{}
 	for i := range 10_000 {
 		op := execOp(&pb.ExecOp{
-			Meta:   &pb.Meta{Args: []string{"/bin/sh", "-c", fmt.Sprintf("echo %d", i)}, Env: []string{"PATH=/usr/bin:/bin"}, Cwd: "/"},
-			Mounts: []*pb.Mount{{Dest: "/"}, {Dest: "/root/.cache", Input: -1, MountType: pb.MountType_CACHE, CacheOpt: &pb.CacheOpt{ID: "c"}}},
+			Meta: &pb.Meta{
+				Args: []string{"/bin/sh", "-c", fmt.Sprintf("echo %d", i)},
+				Env:  []string{"PATH=/usr/bin:/bin"}, Cwd: "/",
+			},
+			Mounts: []*pb.Mount{
+				{Dest: "/"},
+				{
+					Dest: "/root/.cache", Input: -1, MountType: pb.MountType_CACHE,
+					CacheOpt: &pb.CacheOpt{ID: "c"},
+				},
+			},
 		})
 		if i%4 == 0 {
 			op = sourceOp(fmt.Sprintf("docker-image://docker.io/library/base-%d:1", i), nil)
 		}
 		op.Platform = &pb.Platform{OS: "linux", Architecture: "amd64"}
-		op.Inputs = []*pb.Input{{Digest: "sha256:1111111111111111111111111111111111111111111111111111111111111111"}}
+		op.Inputs = []*pb.Input{
+			{Digest: "sha256:1111111111111111111111111111111111111111111111111111111111111111"},
+		}
 		def.Def = append(def.Def, marshal(b, op))
 	}
 	b.ReportAllocs()

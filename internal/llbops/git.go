@@ -32,10 +32,16 @@ const (
 func ofGit(id string, attrs map[string]string) []buildrules.Operation {
 	remote, err := parseRemote(id)
 	if err != nil {
-		return []buildrules.Operation{unknown("the git repository " + quote(id) + ", whose address can't be read")}
+		return []buildrules.Operation{
+			unknown("the git repository " + quote(id) + ", whose address can't be read"),
+		}
 	}
 	if !readsTheSame(remote, id, attrs) {
-		return []buildrules.Operation{unknown("the git repository " + quote(id) + ", which is another one when the daemon has normalised its address")}
+		return []buildrules.Operation{
+			unknown(
+				"the git repository " + quote(id) +
+					", which is another one when the daemon has normalised its address"),
+		}
 	}
 	url, problem := gitAddress(remote, attrs)
 	if problem != "" {
@@ -61,7 +67,8 @@ func gitAddress(remote *gitutil.GitURL, attrs map[string]string) (url, problem s
 	if full, ok := attrs[pb.AttrFullRemoteURL]; ok {
 		address, err := parseRemote(full)
 		if err != nil || address.Opts != nil || address.Query != nil ||
-			!strings.EqualFold(address.Host, remote.Host) || repositoryPath(address.Path) != repositoryPath(remote.Path) {
+			!strings.EqualFold(address.Host, remote.Host) ||
+			repositoryPath(address.Path) != repositoryPath(remote.Path) {
 			return "", " by another address (git.fullurl)"
 		}
 		remote = address
@@ -160,7 +167,10 @@ func remoteURL(u *gitutil.GitURL) string {
 	if strings.HasPrefix(strings.ToLower(u.Remote), u.Scheme+"://") {
 		return u.Remote
 	}
-	return (&url.URL{Scheme: u.Scheme, User: u.User, Host: u.Host, Path: "/" + strings.TrimPrefix(u.Path, "/")}).String()
+	return (&url.URL{
+		Scheme: u.Scheme, User: u.User, Host: u.Host,
+		Path: "/" + strings.TrimPrefix(u.Path, "/"),
+	}).String()
 }
 
 // repositoryPath is the path by which the daemon compares the two addresses.

@@ -34,7 +34,8 @@ func (f Found) Place() *Place {
 			if err != nil {
 				return nil
 			}
-			uses = slices.ContainsFunc(op.GetInputs(), func(in *pb.Input) bool { return made[in.GetDigest()] })
+			uses = slices.ContainsFunc(op.GetInputs(),
+				func(in *pb.Input) bool { return made[in.GetDigest()] })
 		}
 		if uses {
 			d := digest.FromBytes(dt).String()
@@ -66,7 +67,12 @@ func NewPlace(info *pb.SourceInfo, ranges []*pb.Range) *Place {
 		return nil
 	}
 	// What else the inner frontend says of its file is no matter of messages.
-	p := Place{Info: &pb.SourceInfo{Filename: info.GetFilename(), Data: info.GetData(), Language: info.GetLanguage()}}
+	p := Place{
+		Info: &pb.SourceInfo{
+			Filename: info.GetFilename(), Data: info.GetData(),
+			Language: info.GetLanguage(),
+		},
+	}
 	last := int32(bytes.Count(info.GetData(), []byte("\n"))) + 1
 	for _, r := range ranges {
 		from, to := r.GetStart().GetLine(), r.GetEnd().GetLine()

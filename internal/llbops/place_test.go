@@ -20,12 +20,16 @@ func TestTheLineIsThatOfTheOperation(t *testing.T) {
 		at   llb.ConstraintsOpt
 		line int32 // 0 for no place
 	}{
-		"a line of the file":              {at: line(2, 2), line: 2},
-		"several lines":                   {at: line(2, 3), line: 2},
-		"a line before the file":          {at: line(0, 1)},
-		"a line behind the file":          {at: line(2, 99)},
-		"an end before its beginning":     {at: line(3, 2)},
-		"a file that is too large":        {at: llb.NewSourceMap(nil, "f", "", make([]byte, 1<<20+1)).Location([]*pb.Range{{Start: &pb.Position{Line: 1}, End: &pb.Position{Line: 1}}})},
+		"a line of the file":          {at: line(2, 2), line: 2},
+		"several lines":               {at: line(2, 3), line: 2},
+		"a line before the file":      {at: line(0, 1)},
+		"a line behind the file":      {at: line(2, 99)},
+		"an end before its beginning": {at: line(3, 2)},
+		"a file that is too large": {
+			at: llb.NewSourceMap(nil, "f", "",
+				make([]byte, 1<<20+1)).Location(
+				[]*pb.Range{{Start: &pb.Position{Line: 1}, End: &pb.Position{Line: 1}}}),
+		},
 		"a place that has no line at all": {at: sm.Location(nil)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -47,7 +51,14 @@ func TestTheLineIsThatOfTheOperation(t *testing.T) {
 	def, err := llb.Image("busybox").Marshal(context.Background())
 	require.NoError(t, err)
 	p := def.ToPB()
-	p.Source = &pb.Source{Infos: []*pb.SourceInfo{nil}, Locations: map[string]*pb.Locations{digest.FromBytes(p.Def[0]).String(): {Locations: []*pb.Location{{SourceIndex: 0}, {SourceIndex: -1}, {SourceIndex: 5}}}}}
+	p.Source = &pb.Source{
+		Infos: []*pb.SourceInfo{nil},
+		Locations: map[string]*pb.Locations{
+			digest.FromBytes(p.Def[0]).String(): {
+				Locations: []*pb.Location{{SourceIndex: 0}, {SourceIndex: -1}, {SourceIndex: 5}},
+			},
+		},
+	}
 	found, err := read(p)
 	require.NoError(t, err)
 	require.Nil(t, found[0].Place())

@@ -12,7 +12,8 @@ import (
 
 func TestReadTakesWhatIsWritten(t *testing.T) {
 	t.Parallel()
-	def, err := llb.Image("docker.io/library/busybox:1").Run(llb.Args([]string{"true"}), llb.Network(llb.NetModeHost)).Marshal(t.Context())
+	def, err := llb.Image("docker.io/library/busybox:1").Run(llb.Args([]string{"true"}),
+		llb.Network(llb.NetModeHost)).Marshal(t.Context())
 	require.NoError(t, err)
 	var written bytes.Buffer
 	require.NoError(t, llb.WriteTo(def, &written))

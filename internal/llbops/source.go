@@ -32,9 +32,12 @@ type sourceType struct {
 
 var sourceTypes = []sourceType{
 	{
-		scheme:   srctypes.DockerImageScheme,
-		kind:     buildrules.KindImages,
-		attrs:    []string{pb.AttrImageResolveMode, pb.AttrImageRecordType, pb.AttrImageLayerLimit, pb.AttrImageChecksum},
+		scheme: srctypes.DockerImageScheme,
+		kind:   buildrules.KindImages,
+		attrs: []string{
+			pb.AttrImageResolveMode, pb.AttrImageRecordType, pb.AttrImageLayerLimit,
+			pb.AttrImageChecksum,
+		},
 		fixed:    []string{pb.AttrImageLayerLimit, pb.AttrImageResolveMode},
 		checksum: pb.AttrImageChecksum,
 		read:     ofImage,
@@ -42,8 +45,11 @@ var sourceTypes = []sourceType{
 	{
 		scheme: srctypes.DockerImageBlobScheme,
 		kind:   buildrules.KindBlob,
-		attrs:  []string{pb.AttrHTTPFilename, pb.AttrHTTPPerm, pb.AttrHTTPUID, pb.AttrHTTPGID, pb.AttrImageRecordType},
-		read:   ofBlob,
+		attrs: []string{
+			pb.AttrHTTPFilename, pb.AttrHTTPPerm, pb.AttrHTTPUID, pb.AttrHTTPGID,
+			pb.AttrImageRecordType,
+		},
+		read: ofBlob,
 	},
 	{
 		scheme: srctypes.OCIScheme,
@@ -71,7 +77,11 @@ var sourceTypes = []sourceType{
 			pb.AttrMetadataTransferExclude,
 		},
 		fixed: []string{pb.AttrLocalSessionID},
-		read:  func(ref string, op *pb.SourceOp) []buildrules.Operation { return ofLocal(ref, op.GetAttrs()) },
+		read: func(ref string,
+			op *pb.SourceOp,
+		) []buildrules.Operation {
+			return ofLocal(ref, op.GetAttrs())
+		},
 	},
 	{
 		scheme: srctypes.GitScheme,
@@ -89,7 +99,11 @@ var sourceTypes = []sourceType{
 			pb.AttrGitSkipSubmodules, pb.AttrGitBundle, pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID,
 		},
 		checksum: pb.AttrGitChecksum,
-		read:     func(ref string, op *pb.SourceOp) []buildrules.Operation { return ofGit(ref, op.GetAttrs()) },
+		read: func(ref string,
+			op *pb.SourceOp,
+		) []buildrules.Operation {
+			return ofGit(ref, op.GetAttrs())
+		},
 	},
 	download(srctypes.HTTPScheme),
 	download(srctypes.HTTPSScheme),
@@ -125,7 +139,8 @@ func typeOf(scheme string) *sourceType {
 
 // knows reports whether the attribute is accounted for.
 func (t *sourceType) knows(key string) bool {
-	return slices.Contains(t.attrs, key) || t.headers && strings.HasPrefix(key, pb.AttrHTTPHeaderPrefix)
+	return slices.Contains(t.attrs, key) || t.headers &&
+		strings.HasPrefix(key, pb.AttrHTTPHeaderPrefix)
 }
 
 // FromSource returns the operations of a source: what is read, and what of the client's
@@ -137,7 +152,9 @@ func FromSource(op *pb.SourceOp) []buildrules.Operation {
 	}
 	scheme, ref, ok := strings.Cut(op.GetIdentifier(), "://")
 	if !ok {
-		return []buildrules.Operation{unknown("the source " + quote(op.GetIdentifier()) + ", which has no scheme")}
+		return []buildrules.Operation{
+			unknown("the source " + quote(op.GetIdentifier()) + ", which has no scheme"),
+		}
 	}
 	t := typeOf(scheme)
 	if t == nil {
@@ -145,7 +162,9 @@ func FromSource(op *pb.SourceOp) []buildrules.Operation {
 	}
 	for k := range op.GetAttrs() {
 		if !t.knows(k) {
-			return []buildrules.Operation{unknown("a " + scheme + " source with the unknown attribute " + quote(k))}
+			return []buildrules.Operation{
+				unknown("a " + scheme + " source with the unknown attribute " + quote(k)),
+			}
 		}
 	}
 	return t.read(ref, op)
@@ -168,7 +187,11 @@ func ofOCILayout(ref string, _ *pb.SourceOp) []buildrules.Operation {
 func named(ref, what string, operation buildrules.Operation) []buildrules.Operation {
 	full, err := reference.ParseNormalizedNamed(ref)
 	if err != nil || full.String() != ref || reference.IsNameOnly(full) {
-		return []buildrules.Operation{unknown("the " + what + " " + quote(ref) + ", which is not a reference in full, with host and tag or digest")}
+		return []buildrules.Operation{
+			unknown(
+				"the " + what + " " + quote(ref) +
+					", which is not a reference in full, with host and tag or digest"),
+		}
 	}
 	return []buildrules.Operation{operation}
 }
@@ -192,7 +215,9 @@ func ofLocal(name string, attrs map[string]string) []buildrules.Operation {
 // ofHTTP reads a download. The daemon follows redirects, which nobody can know
 // beforehand: the URL is the first one.
 func ofHTTP(url string, attrs map[string]string) []buildrules.Operation {
-	found := []buildrules.Operation{{HTTP: &buildrules.HTTP{URL: url, Checksum: attrs[pb.AttrHTTPChecksum]}}}
+	found := []buildrules.Operation{
+		{HTTP: &buildrules.HTTP{URL: url, Checksum: attrs[pb.AttrHTTPChecksum]}},
+	}
 	if secret := attrs[pb.AttrHTTPAuthHeaderSecret]; secret != "" {
 		found = append(found, buildrules.Operation{Exec: &buildrules.Exec{Secrets: []string{secret}}})
 	}

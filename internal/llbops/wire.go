@@ -56,7 +56,11 @@ func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 // Shallow reports whether the messages within the bytes of one are nested no deeper than
 // those of honest senders, as far as all readers agree what is in them: generated ones go on
 // where others find a tag or a group broken.
-func Shallow(b []byte, shape protoreflect.MessageDescriptor) bool { return shallow(b, shape, maxDepth) }
+func Shallow(
+	b []byte, shape protoreflect.MessageDescriptor,
+) bool {
+	return shallow(b, shape, maxDepth)
+}
 
 func shallow(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 	if depth == 0 {
@@ -95,7 +99,8 @@ func fits(field protoreflect.FieldDescriptor, typ protowire.Type) bool {
 	switch field.Kind() {
 	case protoreflect.MessageKind, protoreflect.StringKind, protoreflect.BytesKind:
 		return typ == protowire.BytesType
-	case protoreflect.BoolKind, protoreflect.EnumKind, protoreflect.Int32Kind, protoreflect.Int64Kind, protoreflect.Uint32Kind, protoreflect.Uint64Kind:
+	case protoreflect.BoolKind, protoreflect.EnumKind, protoreflect.Int32Kind, protoreflect.Int64Kind,
+		protoreflect.Uint32Kind, protoreflect.Uint64Kind:
 		return typ == protowire.VarintType || (field.IsList() && typ == protowire.BytesType)
 	default: // none in the messages that are read
 		return false

@@ -22,7 +22,9 @@ func fill(m protoreflect.Message, depth int, pick func(protoreflect.OneofDescrip
 		if of := f.ContainingOneof(); of != nil && of.Fields().Get(pick(of)).Number() != f.Number() {
 			continue
 		}
-		value := func(f protoreflect.FieldDescriptor, empty func() protoreflect.Value) protoreflect.Value {
+		value := func(f protoreflect.FieldDescriptor,
+			empty func() protoreflect.Value,
+		) protoreflect.Value {
 			switch f.Kind() {
 			case protoreflect.MessageKind:
 				v := empty()
@@ -117,7 +119,8 @@ func TestAFieldThatIsNotKnownIsFoundAtEveryDepth(t *testing.T) {
 			require.True(t, llbops.HasUnknownFields(op), m.Descriptor().FullName())
 			got := ofDefinition(t, definition(t, op))
 			require.Len(t, got, 1)
-			require.Contains(t, got[0].Unknown, "fields that this version does not know", m.Descriptor().FullName())
+			require.Contains(t, got[0].Unknown, "fields that this version does not know",
+				m.Descriptor().FullName())
 			m.SetUnknown(nil)
 		})
 	}
@@ -130,7 +133,10 @@ func TestAFieldBesideTheOperationsThatIsNotKnownIsFound(t *testing.T) {
 	t.Parallel()
 	extra := protowire.AppendVarint(protowire.AppendTag(nil, 50, protowire.VarintType), 1)
 	md := func() *pb.OpMetadata {
-		return &pb.OpMetadata{ExportCache: &pb.ExportCache{}, ProgressGroup: &pb.ProgressGroup{}, LinuxResources: &pb.LinuxResources{}}
+		return &pb.OpMetadata{
+			ExportCache: &pb.ExportCache{}, ProgressGroup: &pb.ProgressGroup{},
+			LinuxResources: &pb.LinuxResources{},
+		}
 	}
 	def := &pb.Definition{Metadata: map[string]*pb.OpMetadata{"sha256:nothing": md()}}
 	require.Empty(t, ofDefinition(t, def))
@@ -150,11 +156,15 @@ func TestAnOperationThatReadersReadDifferentlyIsUnknown(t *testing.T) {
 	exec := func(e *pb.ExecOp) []byte { return marshal(t, execOp(e)) }
 	source := marshal(t, sourceOp("docker-image://docker.io/library/busybox:1", nil))
 	for name, dt := range map[string][]byte{
-		"the same type twice":              append(exec(&pb.ExecOp{Network: pb.NetMode_NONE}), exec(&pb.ExecOp{})...),
-		"two types":                        append(exec(&pb.ExecOp{}), source...),
-		"two platforms":                    marshal(t, &pb.Op{Platform: &pb.Platform{OS: "linux"}, Op: execOp(&pb.ExecOp{}).Op}, &pb.Op{Platform: &pb.Platform{OS: "windows"}}),
-		"a number in the form of a text":   append(protowire.AppendTag(nil, 1, protowire.VarintType), 1),
-		"a field number beyond all others": append(source, protowire.AppendBytes(protowire.AppendTag(nil, 1000, protowire.BytesType), nil)...),
+		"the same type twice": append(exec(&pb.ExecOp{Network: pb.NetMode_NONE}),
+			exec(&pb.ExecOp{})...),
+		"two types": append(exec(&pb.ExecOp{}), source...),
+		"two platforms": marshal(t,
+			&pb.Op{Platform: &pb.Platform{OS: "linux"}, Op: execOp(&pb.ExecOp{}).Op},
+			&pb.Op{Platform: &pb.Platform{OS: "windows"}}),
+		"a number in the form of a text": append(protowire.AppendTag(nil, 1, protowire.VarintType), 1),
+		"a field number beyond all others": append(source,
+			protowire.AppendBytes(protowire.AppendTag(nil, 1000, protowire.BytesType), nil)...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -173,32 +183,51 @@ func TestEveryFieldOfAnOperationIsAccountedFor(t *testing.T) {
 	t.Parallel()
 	const nothing = "" // changes nothing that rules could be about
 	accounted := map[string]string{
-		"pb.Op.inputs": nothing, "pb.Op.exec": "ofExec", "pb.Op.source": "FromSource", "pb.Op.file": nothing, "pb.Op.build": "unknown", "pb.Op.merge": nothing,
-		"pb.Op.diff": nothing, "pb.Op.passthrough": nothing, "pb.Op.platform": nothing, "pb.Op.constraints": nothing,
-		"pb.ExecOp.meta": "execOperation", "pb.ExecOp.mounts": "add", "pb.ExecOp.network": "execOperation", "pb.ExecOp.security": "execOperation",
+		"pb.Op.inputs": nothing, "pb.Op.exec": "ofExec", "pb.Op.source": "FromSource",
+		"pb.Op.file": nothing, "pb.Op.build": "unknown", "pb.Op.merge": nothing,
+		"pb.Op.diff": nothing, "pb.Op.passthrough": nothing, "pb.Op.platform": nothing,
+		"pb.Op.constraints": nothing,
+		"pb.ExecOp.meta":    "execOperation", "pb.ExecOp.mounts": "add",
+		"pb.ExecOp.network": "execOperation", "pb.ExecOp.security": "execOperation",
 		"pb.ExecOp.secretenv": "execOperation", "pb.ExecOp.cdiDevices": "execOperation",
-		"pb.Meta.args": nothing, "pb.Meta.env": nothing, "pb.Meta.cwd": nothing, "pb.Meta.user": nothing, "pb.Meta.proxy_env": nothing,
-		"pb.Meta.extraHosts": "execOperation", "pb.Meta.hostname": nothing, "pb.Meta.ulimit": "limit", "pb.Meta.cgroupParent": "execOperation",
+		"pb.Meta.args": nothing, "pb.Meta.env": nothing, "pb.Meta.cwd": nothing, "pb.Meta.user": nothing,
+		"pb.Meta.proxy_env":  nothing,
+		"pb.Meta.extraHosts": "execOperation", "pb.Meta.hostname": nothing, "pb.Meta.ulimit": "limit",
+		"pb.Meta.cgroupParent":              "execOperation",
 		"pb.Meta.removeMountStubsRecursive": nothing, "pb.Meta.validExitCodes": nothing,
-		"pb.Mount.input": nothing, "pb.Mount.selector": nothing, "pb.Mount.dest": nothing, "pb.Mount.output": nothing, "pb.Mount.readonly": nothing,
-		"pb.Mount.mountType": "add", "pb.Mount.TmpfsOpt": nothing, "pb.Mount.cacheOpt": nothing, "pb.Mount.secretOpt": "add", "pb.Mount.SSHOpt": "add",
+		"pb.Mount.input": nothing, "pb.Mount.selector": nothing, "pb.Mount.dest": nothing,
+		"pb.Mount.output": nothing, "pb.Mount.readonly": nothing,
+		"pb.Mount.mountType": "add", "pb.Mount.TmpfsOpt": nothing, "pb.Mount.cacheOpt": nothing,
+		"pb.Mount.secretOpt": "add", "pb.Mount.SSHOpt": "add",
 		"pb.Mount.resultID": nothing, "pb.Mount.contentCache": nothing,
 		"pb.SourceOp.identifier": "FromSource", "pb.SourceOp.attrs": "FromSource",
-		"pb.Definition.def": "FromDefinition", "pb.Definition.metadata": "strangeDefinition", "pb.Definition.Source": "Place",
-		"pb.OpMetadata.ignore_cache": nothing, "pb.OpMetadata.description": nothing, "pb.OpMetadata.export_cache": nothing, "pb.OpMetadata.caps": nothing,
+		"pb.Definition.def": "FromDefinition", "pb.Definition.metadata": "strangeDefinition",
+		"pb.Definition.Source":       "Place",
+		"pb.OpMetadata.ignore_cache": nothing, "pb.OpMetadata.description": nothing,
+		"pb.OpMetadata.export_cache": nothing, "pb.OpMetadata.caps": nothing,
 		"pb.OpMetadata.progress_group": nothing, "pb.OpMetadata.linux_resources": nothing,
-		"moby.buildkit.v1.frontend.NewContainerRequest.ContainerID": nothing, "moby.buildkit.v1.frontend.NewContainerRequest.Mounts": "add",
-		"moby.buildkit.v1.frontend.NewContainerRequest.Network": "execOperation", "moby.buildkit.v1.frontend.NewContainerRequest.platform": nothing,
-		"moby.buildkit.v1.frontend.NewContainerRequest.constraints": nothing, "moby.buildkit.v1.frontend.NewContainerRequest.extraHosts": "execOperation",
-		"moby.buildkit.v1.frontend.NewContainerRequest.hostname": nothing,
-		"moby.buildkit.v1.frontend.InitMessage.ContainerID":      nothing, "moby.buildkit.v1.frontend.InitMessage.Meta": "execOperation",
-		"moby.buildkit.v1.frontend.InitMessage.Fds": nothing, "moby.buildkit.v1.frontend.InitMessage.Tty": nothing,
-		"moby.buildkit.v1.frontend.InitMessage.Security": "execOperation", "moby.buildkit.v1.frontend.InitMessage.secretenv": "execOperation",
+		"moby.buildkit.v1.frontend.NewContainerRequest.ContainerID": nothing,
+		"moby.buildkit.v1.frontend.NewContainerRequest.Mounts":      "add",
+		"moby.buildkit.v1.frontend.NewContainerRequest.Network":     "execOperation",
+		"moby.buildkit.v1.frontend.NewContainerRequest.platform":    nothing,
+		"moby.buildkit.v1.frontend.NewContainerRequest.constraints": nothing,
+		"moby.buildkit.v1.frontend.NewContainerRequest.extraHosts":  "execOperation",
+		"moby.buildkit.v1.frontend.NewContainerRequest.hostname":    nothing,
+		"moby.buildkit.v1.frontend.InitMessage.ContainerID":         nothing,
+		"moby.buildkit.v1.frontend.InitMessage.Meta":                "execOperation",
+		"moby.buildkit.v1.frontend.InitMessage.Fds":                 nothing,
+		"moby.buildkit.v1.frontend.InitMessage.Tty":                 nothing,
+		"moby.buildkit.v1.frontend.InitMessage.Security":            "execOperation",
+		"moby.buildkit.v1.frontend.InitMessage.secretenv":           "execOperation",
 	}
-	for _, m := range []proto.Message{&pb.Op{}, &pb.ExecOp{}, &pb.Meta{}, &pb.Mount{}, &pb.SourceOp{}, &pb.Definition{}, &pb.OpMetadata{}, &gwpb.NewContainerRequest{}, &gwpb.InitMessage{}} {
+	for _, m := range []proto.Message{
+		&pb.Op{}, &pb.ExecOp{}, &pb.Meta{}, &pb.Mount{}, &pb.SourceOp{},
+		&pb.Definition{}, &pb.OpMetadata{}, &gwpb.NewContainerRequest{}, &gwpb.InitMessage{},
+	} {
 		fields := m.ProtoReflect().Descriptor().Fields()
 		for i := range fields.Len() {
-			require.Contains(t, accounted, string(fields.Get(i).FullName()), "look at what it means, then add it")
+			require.Contains(t, accounted, string(fields.Get(i).FullName()),
+				"look at what it means, then add it")
 			require.Less(t, int(fields.Get(i).Number()), 64, "plain marks fields by their numbers")
 		}
 	}
@@ -213,7 +242,10 @@ func TestDepthIsFoundBehindWhatIsBroken(t *testing.T) {
 	for name, prefix := range map[string][]byte{
 		"a number that is too large":   append(protowire.AppendVarint(nil, (1<<32+4000)<<3), 0),
 		"a group that ends as another": {0xfb, 0x01, 0x8c, 0x02},
-		"a varint that is too large":   {0x90, 0xfa, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+		"a varint that is too large": {
+			0x90, 0xfa, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+			0xff, 0x7f,
+		},
 	} {
 		require.False(t, llbops.Shallow(append(prefix, op...), shape), name)
 	}

@@ -25,7 +25,8 @@ func FuzzEdit(f *testing.F) {
 		"version: 1\naliases:\n- from: docker/a\n  to: docker/b # b\n\n# rules\nfrontends: [{match: [docker/b], tags: ['1']}]\n",
 		"{version: 1, frontends: [{match: [docker/b], tags: ['1', 1.10, \"x\"]}]}",
 		"version: 1\naliases: [{from: a/**, to: b/**}, # one\n]\nfrontends:\n- match:\n  - b/x\n  tags: [ 1 ]\n",
-		"version: 1\r\naliases:\r\n- pins: {1: " + oldDigest + "}\r\n  from: a\r\n  to: a\r\nfrontends: []\r\n",
+		"version: 1\r\naliases:\r\n- pins: {1: " + oldDigest +
+			"}\r\n  from: a\r\n  to: a\r\nfrontends: []\r\n",
 	} {
 		f.Add([]byte(doc))
 	}

@@ -51,7 +51,8 @@ const parallel = 4
 // Resolve sets New of all pins. It calls resolve once for each reference, from several
 // goroutines. If references can't be looked up, the error has a reason for each.
 func Resolve(
-	ctx context.Context, pins []Pin, resolve func(context.Context, imageref.Reference) (digest.Digest, error),
+	ctx context.Context, pins []Pin,
+	resolve func(context.Context, imageref.Reference) (digest.Digest, error),
 ) error {
 	type answer struct {
 		digest digest.Digest

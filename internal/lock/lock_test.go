@@ -194,15 +194,18 @@ frontends:
 }
 `},
 		{
-			"JSON on one line with aliases", `{"version": 1, "aliases": [{"from": "docker/a", "to": "docker/b"}], "frontends": [{"match": ["docker/b"], "tags": ["1"]}, {"match": ["docker/c"], "tags": ["1"]}]}`,
+			"JSON on one line with aliases",
+			`{"version": 1, "aliases": [{"from": "docker/a", "to": "docker/b"}], "frontends": [{"match": ["docker/b"], "tags": ["1"]}, {"match": ["docker/c"], "tags": ["1"]}]}`,
 			`{"version": 1, "aliases": [{"from": "docker/a", "to": "docker/b", "pins": {"1": "{new}"}}, {"from": "docker/c", "to": "docker/c", "pins": {"1": "{new}"}}], "frontends": [{"match": ["docker/b"], "tags": ["1"]}, {"match": ["docker/c"], "tags": ["1"]}]}`,
 		},
 		{
-			"a byte order mark and CRLF", "\ufeffversion: 1\r\n# é ü\r\nfrontends:\r\n- {match: [docker/dockerfile], tags: ['1']}\r\n",
+			"a byte order mark and CRLF",
+			"\ufeffversion: 1\r\n# é ü\r\nfrontends:\r\n- {match: [docker/dockerfile], tags: ['1']}\r\n",
 			"\ufeffversion: 1\r\naliases:\r\n  - from: docker/dockerfile\r\n    to: docker/dockerfile\r\n    pins:\r\n      \"1\": {new}\r\n# é ü\r\nfrontends:\r\n- {match: [docker/dockerfile], tags: ['1']}\r\n",
 		},
 		{
-			"no newline at the end", "version: 1\nfrontends: [{match: [docker/b], tags: ['1'], message: \"é\"}]\naliases:\n- {from: docker/a, to: docker/b}",
+			"no newline at the end",
+			"version: 1\nfrontends: [{match: [docker/b], tags: ['1'], message: \"é\"}]\naliases:\n- {from: docker/a, to: docker/b}",
 			"version: 1\nfrontends: [{match: [docker/b], tags: ['1'], message: \"é\"}]\naliases:\n- {from: docker/a, to: docker/b, pins: {\"1\": \"{new}\"}}",
 		},
 	}
@@ -241,28 +244,58 @@ func TestFind(t *testing.T) {
 		want      []string // of pins, "from to:tag"
 		skipped   []string
 	}{
-		{"literal tags of one repository", `frontends: [{name: a, match: [docker/dockerfile], tags: ["1", "1.7"]}]`, []string{"docker/dockerfile docker/dockerfile:1", "docker/dockerfile docker/dockerfile:1.7"}, nil},
 		{
-			"patterns and ranges", `frontends: [{name: a, match: ["docker/*"], tags: ["1"]}, {name: b, match: [docker/b], tags: ["1.*", "2"]}, {name: c, match: [docker/c], versions: "1.x", tags: [latest]}, {name: d, match: [docker/d]}, {name: e, match: [docker/e, docker/f], tags: ["1"]}]`,
+			"literal tags of one repository",
+			`frontends: [{name: a, match: [docker/dockerfile], tags: ["1", "1.7"]}]`,
+			[]string{"docker/dockerfile docker/dockerfile:1", "docker/dockerfile docker/dockerfile:1.7"},
+			nil,
+		},
+		{
+			"patterns and ranges",
+			`frontends: [{name: a, match: ["docker/*"], tags: ["1"]}, {name: b, match: [docker/b], tags: ["1.*", "2"]}, {name: c, match: [docker/c], versions: "1.x", tags: [latest]}, {name: d, match: [docker/d]}, {name: e, match: [docker/e, docker/f], tags: ["1"]}]`,
 			[]string{"docker/b docker/b:2", "docker/c docker/c:latest"},
-			[]string{"a: its match is a pattern", "b: its tag 1.* is a pattern", "c: its versions are a range; only literal tags can be pinned", "d: it matches every tag; only literal tags can be pinned", "e: it matches more than one repository"},
+			[]string{
+				"a: its match is a pattern", "b: its tag 1.* is a pattern",
+				"c: its versions are a range; only literal tags can be pinned",
+				"d: it matches every tag; only literal tags can be pinned",
+				"e: it matches more than one repository",
+			},
 		},
 		{
-			"what is over, denied or has digests", `frontends: [{name: a, match: [docker/a], tags: ["1"], expires: 2027-01-01}, {name: b, match: [docker/b], tags: ["1", "2"]}, {name: c, match: [docker/b], tags: ["1"], action: deny}, {name: d, match: [docker/d], tags: ["1"], digests: ["` + oldDigest + `"]}]`,
+			"what is over, denied or has digests",
+			`frontends: [{name: a, match: [docker/a], tags: ["1"], expires: 2027-01-01}, {name: b, match: [docker/b], tags: ["1", "2"]}, {name: c, match: [docker/b], tags: ["1"], action: deny}, {name: d, match: [docker/d], tags: ["1"], digests: ["` + oldDigest + `"]}]`,
 			[]string{"docker/b docker/b:2"},
-			[]string{"a: it expired on 2027-01-01", `b: rule "c" denies docker/b:1`, "d: its digests already determine which images may run"},
+			[]string{
+				"a: it expired on 2027-01-01", `b: rule "c" denies docker/b:1`,
+				"d: its digests already determine which images may run",
+			},
 		},
-		{"all aliases that lead to a repository", `
+		{
+			"all aliases that lead to a repository", `
 aliases: [{from: docker/a, to: docker/z}, {from: docker/b, to: docker/z}, {from: docker/a, to: docker/y}]
-frontends: [{name: z, match: [docker/z], tags: ["1"]}]`, []string{"docker/a docker/z:1", "docker/b docker/z:1"}, nil},
-		{"a repository that an alias replaces", `
+frontends: [{name: z, match: [docker/z], tags: ["1"]}]`,
+			[]string{"docker/a docker/z:1", "docker/b docker/z:1"},
+			nil,
+		},
+		{
+			"a repository that an alias replaces", `
 aliases: [{from: docker/a, to: docker/z}]
-frontends: [{name: a, match: [docker/a], tags: ["1"]}]`, nil, []string{"a: an alias replaces docker.io/docker/a, so the rule never sees this name"}},
-		{"a folder that is shadowed for the name", `
+frontends: [{name: a, match: [docker/a], tags: ["1"]}]`, nil,
+			[]string{"a: an alias replaces docker.io/docker/a, so the rule never sees this name"},
+		},
+		{
+			"a folder that is shadowed for the name", `
 aliases: [{from: docker/dockerfile, to: docker/x}, {from: docker/**, to: mirror.corp/**}]
-frontends: [{name: a, match: [mirror.corp/dockerfile], tags: ["1"]}]`, []string{"mirror.corp/dockerfile mirror.corp/dockerfile:1"}, nil},
-		{"pins whatever the rules are", `
-aliases: [{from: docker/a, to: docker/z, pins: {"3": "` + oldDigest + `"}}]`, []string{"docker/a docker/z:3"}, nil},
+frontends: [{name: a, match: [mirror.corp/dockerfile], tags: ["1"]}]`,
+			[]string{"mirror.corp/dockerfile mirror.corp/dockerfile:1"},
+			nil,
+		},
+		{
+			"pins whatever the rules are", `
+aliases: [{from: docker/a, to: docker/z, pins: {"3": "` + oldDigest + `"}}]`,
+			[]string{"docker/a docker/z:3"},
+			nil,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -286,7 +319,11 @@ aliases: [{from: docker/a, to: docker/z, pins: {"3": "` + oldDigest + `"}}]`, []
 
 func TestResolveAsksOnceForEachTagAndReportsAllErrors(t *testing.T) {
 	t.Parallel()
-	pins := []Pin{{From: "docker/a", To: "docker/z", Tag: "1"}, {From: "docker/b", To: "docker/z", Tag: "1"}, {From: "docker/c", To: "docker/c", Tag: "2"}}
+	pins := []Pin{
+		{From: "docker/a", To: "docker/z", Tag: "1"},
+		{From: "docker/b", To: "docker/z", Tag: "1"},
+		{From: "docker/c", To: "docker/c", Tag: "2"},
+	}
 	var mu sync.Mutex
 	asked := map[string]int{}
 	count := func(_ context.Context, ref imageref.Reference) (digest.Digest, error) {
@@ -301,15 +338,17 @@ func TestResolveAsksOnceForEachTagAndReportsAllErrors(t *testing.T) {
 		require.True(t, p.Moved())
 		require.Equal(t, digest.Digest(newDigest), p.New)
 	}
-	err := Resolve(context.Background(), pins, func(context.Context, imageref.Reference) (digest.Digest, error) {
-		return "", errors.New("gone")
-	})
+	err := Resolve(context.Background(), pins,
+		func(context.Context, imageref.Reference) (digest.Digest, error) {
+			return "", errors.New("gone")
+		})
 	require.EqualError(t, err, "docker.io/docker/z:1: gone\ndocker.io/docker/c:2: gone")
 }
 
 func TestPinsOfIncludedFilesStayWhereTheyAre(t *testing.T) {
 	t.Parallel()
-	doc := []byte(fill("version: 1\naliases: [{from: docker/a, to: docker/a, pins: {'1': '{old}'}}]\n"))
+	doc := []byte(
+		fill("version: 1\naliases: [{from: docker/a, to: docker/a, pins: {'1': '{old}'}}]\n"))
 	p, err := policy.Parse("team.yaml", doc)
 	require.NoError(t, err)
 	pins, _, err := Find(p, now())

@@ -126,7 +126,8 @@ func TestResolveUsesTheDockerCredentials(t *testing.T) {
 	_, err := resolve(t, host+"/x/a:1")
 	require.ErrorContains(t, err, "log in with docker login "+host)
 
-	config := fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, host, base64.StdEncoding.EncodeToString([]byte("me:secret")))
+	config := fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, host,
+		base64.StdEncoding.EncodeToString([]byte("me:secret")))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600))
 	got, err := resolve(t, host+"/x/a:1")
 	require.NoError(t, err)
@@ -142,9 +143,11 @@ func TestResolveOverPlainHTTP(t *testing.T) {
 		require.NoError(t, err)
 		ask := func(insecure ...string) (digest.Digest, error) {
 			r := NewRegistry(insecure)
-			there := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, network, host)
-			}}
+			there := &http.Transport{
+				DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+					return (&net.Dialer{}).DialContext(ctx, network, host)
+				},
+			}
 			t.Cleanup(there.CloseIdleConnections)
 			r.options = append(r.options, remote.WithTransport(encrypted{there, insecure}))
 			return r.Resolve(context.Background(), ref)

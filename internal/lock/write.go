@@ -138,7 +138,8 @@ func (e *editor) create() error {
 // indented by depth characters.
 func (e *editor) blockAlias(g group, depth int) string {
 	indent := e.newline + spaces(depth+2)
-	return "- from: " + blockName(g[0].From) + indent + "to: " + blockName(g[0].To) + indent + "pins:" + e.blockPins(g, depth+4)
+	return "- from: " + blockName(g[0].From) + indent + "to: " + blockName(g[0].To) + indent +
+		"pins:" + e.blockPins(g, depth+4)
 }
 
 // blockPins writes each pin on its own line, indented by depth characters.

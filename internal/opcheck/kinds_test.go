@@ -36,6 +36,7 @@ func TestEveryKindIsReadAndChecked(t *testing.T) {
 
 		d.Dispatch = policy.DispatchForward
 		answer = opcheck.Check(layers, time.Time{}, d, operations[0])
-		require.Equal(t, !c.Kind.InResult(), len(answer.Messages) > 0, "forward doesn't see what no result shows")
+		require.Equal(t, !c.Kind.InResult(), len(answer.Messages) > 0,
+			"forward doesn't see what no result shows")
 	})
 }

@@ -11,11 +11,14 @@ import (
 
 // Read reads the fields from and to of the mapping at the node. What names the mapping in
 // messages. Read reports what is wrong with a side at its node, and returns false then.
-func Read(n *yaml.Node, what, from, to string, report strictyaml.Report) (f, t imageref.Pattern, ok bool) {
+func Read(
+	n *yaml.Node, what, from, to string, report strictyaml.Report,
+) (f, t imageref.Pattern, ok bool) {
 	f, hasFrom := side(n, what, "from", from, report)
 	t, hasTo := side(n, what, "to", to, report)
 	if hasFrom && hasTo && f.IsDirectory() != t.IsDirectory() {
-		report(strictyaml.Child(n, "to"), "from and to must both end in /** or both not: the rest of the name is carried over")
+		report(strictyaml.Child(n, "to"),
+			"from and to must both end in /** or both not: the rest of the name is carried over")
 	}
 	return f, t, hasFrom && hasTo
 }

@@ -18,7 +18,10 @@ func TestPrintable(t *testing.T) {
 		{"invalid UTF-8", "a\xff", `a\xff`, `"a\xff"`},
 		{"a quote", `a"b`, `a"b`, `"a"b"`},
 		{"other letters", "é€", "é€", "é€"},
-		{"a long text", strings.Repeat("é", 300), strings.Repeat("é", MaxRunes) + "…", `"` + strings.Repeat("é", MaxRunes) + `…"`},
+		{
+			"a long text", strings.Repeat("é", 300), strings.Repeat("é", MaxRunes) + "…",
+			`"` + strings.Repeat("é", MaxRunes) + `…"`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -55,7 +58,8 @@ func FuzzPrintable(f *testing.F) {
 	f.Add("a\x1b[0m\u202e\xff\n")
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, out := range []string{Printable(s), Quote(s), Plain(s)} {
-			require.Equal(t, -1, strings.IndexFunc(out, func(r rune) bool { return !unicode.IsGraphic(r) }), "%q", out)
+			require.Equal(t, -1, strings.IndexFunc(out, func(r rune) bool { return !unicode.IsGraphic(r) }),
+				"%q", out)
 		}
 	})
 }

@@ -22,7 +22,9 @@ func (r Report) List(n *yaml.Node, key string, items []string, check func(string
 }
 
 // Map checks the entries of a map of strings as [Report.List] checks a list.
-func (r Report) Map(n *yaml.Node, key string, items map[string]string, check func(key, value string) error) {
+func (r Report) Map(
+	n *yaml.Node, key string, items map[string]string, check func(key, value string) error,
+) {
 	if n == nil {
 		return
 	}

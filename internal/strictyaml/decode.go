@@ -85,7 +85,8 @@ func (d *Document) plain(n *yaml.Node) bool {
 	case n.Kind == yaml.AliasNode:
 		d.Problemf(n, "the alias *%s is not allowed; write the value out", safetext.Printable(n.Value))
 	case n.Anchor != "":
-		d.Problemf(n, "the anchor &%s is not allowed; write the value out where it is needed", safetext.Printable(n.Anchor))
+		d.Problemf(n, "the anchor &%s is not allowed; write the value out where it is needed",
+			safetext.Printable(n.Anchor))
 	case n.Style&yaml.TaggedStyle != 0:
 		d.Problemf(n, "the tag %s is not allowed; write the plain value", safetext.Printable(n.Tag))
 	default:
@@ -164,7 +165,8 @@ func (d *Document) fields(n *yaml.Node, found func(key, val *yaml.Node)) {
 			continue
 		}
 		if line := seen.add(key); line > 0 {
-			d.Problemf(key, "duplicate field %s; it is already set on line %d", safetext.Quote(key.Value), line)
+			d.Problemf(key, "duplicate field %s; it is already set on line %d", safetext.Quote(key.Value),
+				line)
 			continue
 		}
 		found(key, val)

@@ -38,7 +38,10 @@ func TestDecode(t *testing.T) {
 	t.Parallel()
 	out, err := decode(`{name: a, words: ["", 1.10], sizes: {x: 1}, next: {name: b}, on: true}`)
 	require.NoError(t, err)
-	want := outer{inner: inner{Name: "a", Words: []string{"", "1.10"}, Sizes: map[string]int{"x": 1}}, Next: &inner{Name: "b"}, On: true}
+	want := outer{
+		inner: inner{Name: "a", Words: []string{"", "1.10"}, Sizes: map[string]int{"x": 1}},
+		Next:  &inner{Name: "b"}, On: true,
+	}
 	require.Equal(t, want, out)
 	require.Empty(t, out.private)
 }
@@ -51,10 +54,16 @@ func TestDecodeRefuses(t *testing.T) {
 		{"an inline struct's own name", "inner: {}", `f:1:1: unknown field "inner"`},
 		{"a field without a tag", "private: x", `f:1:1: unknown field "private"`},
 		{"a typo in an inline field", "nmae: x", `f:1:1: unknown field "nmae"; did you mean "name"?`},
-		{"an inline field twice", "name: x\nname: y", `f:2:1: duplicate field "name"; it is already set on line 1`},
+		{
+			"an inline field twice", "name: x\nname: y",
+			`f:2:1: duplicate field "name"; it is already set on line 1`,
+		},
 		{"an empty string", "name: ''", "f:1:7: name is empty"},
 		{"a fraction", "sizes: {x: 1.5}", `f:1:12: sizes[x] must be an integer, not "1.5"`},
-		{"too many bytes", strings.Repeat("x", 64<<10+1), "f: the document has 65537 bytes, more than 65536"},
+		{
+			"too many bytes", strings.Repeat("x", 64<<10+1),
+			"f: the document has 65537 bytes, more than 65536",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -91,7 +100,10 @@ func TestAt(t *testing.T) {
 
 // FuzzDecode: no document makes Decode panic, and no message acts on a terminal.
 func FuzzDecode(f *testing.F) {
-	for _, doc := range []string{"name: a", "{next: {words: ['']}}", "- a", "&a x", "<<: {}", "a: !!x y", "\xff", "---\n---\n"} {
+	for _, doc := range []string{
+		"name: a", "{next: {words: ['']}}", "- a", "&a x", "<<: {}",
+		"a: !!x y", "\xff", "---\n---\n",
+	} {
 		f.Add(doc)
 	}
 	f.Fuzz(func(t *testing.T, doc string) {

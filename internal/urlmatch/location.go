@@ -81,7 +81,8 @@ func (r reader) read(s string) (Location, error) {
 	}
 	rest, _, l.query = strings.Cut(rest, "?")
 	if l.query && (r.open || r.protocol == Git) {
-		return Location{}, errors.New("the URL has a query (?); a pattern or a git repository can't have one")
+		return Location{},
+			errors.New("the URL has a query (?); a pattern or a git repository can't have one")
 	}
 	authority, path, _ := strings.Cut(rest, "/")
 	if user, host, ok := strings.Cut(authority, "@"); ok {
@@ -192,7 +193,8 @@ func validLabel(s string, open bool) bool {
 // as an IPv4 address. A host whose last label is a number must be a plain address.
 func checkAddress(host, last string) error {
 	hex, isHex := strings.CutPrefix(last, "0x")
-	if strings.Trim(last, "0123456789") != "" && (!isHex || strings.Trim(hex, "0123456789abcdef") != "") {
+	if strings.Trim(last, "0123456789") != "" &&
+		(!isHex || strings.Trim(hex, "0123456789abcdef") != "") {
 		return nil
 	}
 	if strings.Contains(host, "*") {
@@ -253,7 +255,8 @@ func (r reader) decode(s string) (string, error) {
 		}
 		c, _ := strconv.ParseUint(s[i+1:i+3], 16, 8)
 		if c < ' ' || c == 0x7f || strings.IndexByte(`/.\`, byte(c)) >= 0 || (r.open && c == '*') {
-			return "", errors.New("the URL has an encoded slash, dot, backslash or control character in its path")
+			return "",
+				errors.New("the URL has an encoded slash, dot, backslash or control character in its path")
 		}
 		b.WriteByte(byte(c))
 		i += 2
@@ -301,5 +304,6 @@ func (l Location) String() string {
 
 // isPlain reports whether a path can hold c without encoding it (RFC 3986, pchar).
 func isPlain(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~!$&'()*+,;=:@", c) >= 0
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+		strings.IndexByte("-._~!$&'()*+,;=:@", c) >= 0
 }

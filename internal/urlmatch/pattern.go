@@ -32,7 +32,10 @@ func ParsePattern(s string, protocol Protocol) (Pattern, error) {
 		return Pattern{}, fmt.Errorf("the pattern has %d bytes, more than %d", len(s), maxPattern)
 	}
 	if !strings.Contains(s, "://") {
-		return Pattern{}, fmt.Errorf("%s has no scheme; write one like https://corp.example/**, and one more for each other scheme", safetext.Quote(s))
+		return Pattern{},
+			fmt.Errorf(
+				"%s has no scheme; write one like https://corp.example/**, and one more for each other scheme",
+				safetext.Quote(s))
 	}
 	l, err := r.read(s)
 	if err != nil {

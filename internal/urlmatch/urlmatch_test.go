@@ -71,7 +71,10 @@ func TestParseRefuses(t *testing.T) {
 		{"a file", "file:///etc/passwd", "scheme must be one of https, http, ssh and git", Git},
 		{"ssh for a download", "ssh://x.example/a", "scheme must be one of https and http", HTTP},
 		{"a helper of git", "ext::sh://x", "scheme must be one of", Git},
-		{"an over-long URL", "https://x.example/" + strings.Repeat("a", MaxSize), "the URL has 8210 bytes, more than 8192", HTTP},
+		{
+			"an over-long URL", "https://x.example/" + strings.Repeat("a", MaxSize),
+			"the URL has 8210 bytes, more than 8192", HTTP,
+		},
 		{"a fragment", "https://x.example/a#main", "a fragment", Git},
 		{"a question of git", "https://x.example/a?b", "the URL has a query (?)", Git},
 		{"a backslash", `https://x.example\@y.example/a`, "a backslash", HTTP},
@@ -97,7 +100,10 @@ func TestParseRefuses(t *testing.T) {
 		{"an address as one number", "http://2130706433/a", "isn't a plain IPv4 address", HTTP},
 		{"an octal address", "http://0177.0.0.1/a", "isn't a plain IPv4 address", HTTP},
 		{"a hexadecimal address", "http://0x7f.0x0.0x0.0x1/a", "isn't a plain IPv4 address", HTTP},
-		{"a hexadecimal address as one number", "http://0x7f000001/a", "isn't a plain IPv4 address", HTTP},
+		{
+			"a hexadecimal address as one number", "http://0x7f000001/a", "isn't a plain IPv4 address",
+			HTTP,
+		},
 		{"an empty hexadecimal number", "http://127.0.0.0x/a", "isn't a plain IPv4 address", HTTP},
 		{"an IPv4 address as IPv6", "http://[::ffff:127.0.0.1]/a", "isn't an IPv6 address", HTTP},
 		{"an address with a zone", "http://[fe80::1%25eth0]/a", "isn't an IPv6 address", HTTP},
@@ -137,23 +143,73 @@ func TestPattern(t *testing.T) {
 	}{
 		{
 			"https://x.example/**", HTTP,
-			[]string{"https://x.example/a", "https://x.example/a/b/c", "https://x.example/", "https://x.example", "https://X.example:443/a?b"},
-			[]string{"http://x.example/a", "https://y.x.example/a", "https://x.example.evil/a", "https://x.example:444/a", "https://x.example@evil.example/a"},
+			[]string{
+				"https://x.example/a", "https://x.example/a/b/c", "https://x.example/",
+				"https://x.example", "https://X.example:443/a?b",
+			},
+			[]string{
+				"http://x.example/a", "https://y.x.example/a", "https://x.example.evil/a",
+				"https://x.example:444/a", "https://x.example@evil.example/a",
+			},
 		},
-		{"https://x.example/a/**", HTTP, []string{"https://x.example/a/b", "https://x.example/a/"}, []string{"https://x.example/a", "https://x.example/ab", "https://x.example/"}},
-		{"https://x.example/a/*", HTTP, []string{"https://x.example/a/b", "https://x.example/a/b%20c", "https://x.example/a/%61"}, []string{"https://x.example/a/b/c", "https://x.example/A/b"}},
-		{"https://x.example/**/b", HTTP, []string{"https://x.example/b", "https://x.example/a/a/b"}, []string{"https://x.example/a/b/", "https://x.example/ab"}},
-		{"https://x.example/a*z", HTTP, []string{"https://x.example/az", "https://x.example/a%3F*z"}, []string{"https://x.example/a/z"}},
-		{"https://*.x.example/a", HTTP, []string{"https://b.x.example/a"}, []string{"https://x.example/a", "https://c.b.x.example/a"}},
-		{"https://**.x.example/a", HTTP, []string{"https://x.example/a", "https://c.b.x.example/a"}, []string{"https://ax.example/a"}},
-		{"https://**/a", HTTP, []string{"https://x.example/a", "https://[::1]/a"}, []string{"https://x.example:1/a"}},
+		{
+			"https://x.example/a/**", HTTP,
+			[]string{"https://x.example/a/b", "https://x.example/a/"},
+			[]string{"https://x.example/a", "https://x.example/ab", "https://x.example/"},
+		},
+		{
+			"https://x.example/a/*", HTTP,
+			[]string{"https://x.example/a/b", "https://x.example/a/b%20c", "https://x.example/a/%61"},
+			[]string{"https://x.example/a/b/c", "https://x.example/A/b"},
+		},
+		{
+			"https://x.example/**/b", HTTP,
+			[]string{"https://x.example/b", "https://x.example/a/a/b"},
+			[]string{"https://x.example/a/b/", "https://x.example/ab"},
+		},
+		{
+			"https://x.example/a*z", HTTP,
+			[]string{"https://x.example/az", "https://x.example/a%3F*z"},
+			[]string{"https://x.example/a/z"},
+		},
+		{
+			"https://*.x.example/a", HTTP,
+			[]string{"https://b.x.example/a"},
+			[]string{"https://x.example/a", "https://c.b.x.example/a"},
+		},
+		{
+			"https://**.x.example/a", HTTP,
+			[]string{"https://x.example/a", "https://c.b.x.example/a"},
+			[]string{"https://ax.example/a"},
+		},
+		{
+			"https://**/a", HTTP,
+			[]string{"https://x.example/a", "https://[::1]/a"},
+			[]string{"https://x.example:1/a"},
+		},
 		{"http://10.0.*.*/a", HTTP, []string{"http://10.0.1.2/a"}, []string{"http://10.1.1.2/a"}},
 		{"http://10.*.0.1/a", HTTP, []string{"http://10.9.0.1/a"}, []string{"http://10.9.0.2/a"}},
 		{"http://[::1]:80/a", HTTP, []string{"http://[0:0::1]/a"}, []string{"http://[::2]/a"}},
-		{"https://x.example:8443", HTTP, []string{"https://x.example:8443/"}, []string{"https://x.example:8443/a"}},
-		{"https://x.example/a%20b", HTTP, []string{"https://x.example/a%20b"}, []string{"https://x.example/a+b"}},
-		{"https://x.example/*/b.git", Git, []string{"https://x.example/a/b", "https://x.example/a/b.git/"}, []string{"https://x.example/b", "ssh://x.example/a/b"}},
-		{"ssh://x.example/**", Git, []string{"git@x.example:a", "ssh://x.example:22/a", "x.example:/a/b"}, []string{"ssh://x.example:2222/a", "https://x.example/a"}},
+		{
+			"https://x.example:8443", HTTP,
+			[]string{"https://x.example:8443/"},
+			[]string{"https://x.example:8443/a"},
+		},
+		{
+			"https://x.example/a%20b", HTTP,
+			[]string{"https://x.example/a%20b"},
+			[]string{"https://x.example/a+b"},
+		},
+		{
+			"https://x.example/*/b.git", Git,
+			[]string{"https://x.example/a/b", "https://x.example/a/b.git/"},
+			[]string{"https://x.example/b", "ssh://x.example/a/b"},
+		},
+		{
+			"ssh://x.example/**", Git,
+			[]string{"git@x.example:a", "ssh://x.example:22/a", "x.example:/a/b"},
+			[]string{"ssh://x.example:2222/a", "https://x.example/a"},
+		},
 		{"git://x.example/a", Git, []string{"git://x.example/a"}, []string{"https://x.example/a"}},
 	}
 	for _, tt := range tests {
@@ -203,7 +259,8 @@ func TestPatternRefuses(t *testing.T) {
 // password and no query, and no part that would change if it were decoded once more.
 func FuzzLocation(f *testing.F) {
 	for _, s := range []string{
-		"https://me:secret@X.example:443/a%20b/?q", "git@x.example:a/b.git", "ssh://git@[::1]:22/a.git/", "http://127.0.0.1/100%25", "https://x/..;/a", "git@[::1]:a", "https://x/a.git.git", "x:[a]@b:c",
+		"https://me:secret@X.example:443/a%20b/?q", "git@x.example:a/b.git", "ssh://git@[::1]:22/a.git/",
+		"http://127.0.0.1/100%25", "https://x/..;/a", "git@[::1]:a", "https://x/a.git.git", "x:[a]@b:c",
 	} {
 		f.Add(s, true)
 		f.Add(s, false)
@@ -238,7 +295,10 @@ func FuzzLocation(f *testing.F) {
 // FuzzPattern: a URL matches the pattern that it is itself; what matches a pattern
 // has its scheme and port, and its host unless the pattern's has a star.
 func FuzzPattern(f *testing.F) {
-	for _, p := range []string{"https://x.example/**", "https://*.example:8443/a/*", "ssh://**/a*b", "https://x.example/a.git"} {
+	for _, p := range []string{
+		"https://x.example/**", "https://*.example:8443/a/*", "ssh://**/a*b",
+		"https://x.example/a.git",
+	} {
 		f.Add(p, "https://x.example/a/b")
 		f.Add(p, "ssh://git@x.example/aab")
 	}

@@ -32,7 +32,10 @@ func (f *Config) normalize() (Normalized, error) {
 }
 
 func (f *Config) config() (config, error) {
-	c := config{what: "the image that is built", labels: slices.Sorted(maps.Keys(f.Labels)), env: f.Env}
+	c := config{
+		what: "the image that is built", labels: slices.Sorted(maps.Keys(f.Labels)),
+		env: f.Env,
+	}
 	if f.Platform != "" {
 		c.what += " for " + safetext.Printable(f.Platform)
 	}
@@ -45,7 +48,13 @@ func (f *Config) config() (config, error) {
 	for _, texts := range []struct {
 		what  string
 		items []string
-	}{{"a user", []string{f.User}}, {"a label", c.labels}, {"an environment variable", c.env}, {"a port", f.Ports}, {"a volume", f.Volumes}} {
+	}{
+		{"a user", []string{f.User}},
+		{"a label", c.labels},
+		{"an environment variable", c.env},
+		{"a port", f.Ports},
+		{"a volume", f.Volumes},
+	} {
 		for _, s := range texts.items {
 			note(checkText(texts.what, s))
 		}
@@ -73,8 +82,8 @@ func (f *Config) config() (config, error) {
 	return c, nil
 }
 
-// normalizeUser gives each user one spelling. Container runtimes read a number with strconv.Atoi, so
-// +0 and 00 are root too. Some truncate a number that is too large.
+// normalizeUser gives each user one spelling. Container runtimes read a number with strconv.Atoi,
+// so +0 and 00 are root too. Some truncate a number that is too large.
 func normalizeUser(s string) (string, error) {
 	id, err := strconv.Atoi(s)
 	switch {
@@ -110,8 +119,8 @@ func normalizeVolume(s string) (string, error) {
 	return path.Clean("/" + s), nil
 }
 
-// userEntry, portEntry, volumeEntry and plainEntry return the canonical form of entries in rules. An
-// entry with a star keeps its form, except that ports are in lower case.
+// userEntry, portEntry, volumeEntry and plainEntry return the canonical form of entries in rules.
+// An entry with a star keeps its form, except that ports are in lower case.
 func userEntry(s string) (string, error) {
 	if strings.Contains(s, ":") {
 		return "", fmt.Errorf("%s has a group; write the user alone", safetext.Quote(s))
@@ -178,12 +187,16 @@ func (d *Demand) check(c config, field, what string, items []string) []Violation
 	var found []Violation
 	for _, s := range items {
 		if g := globs.First(d.forbid, s); g != "" {
-			found = append(found, violationf(fmt.Sprintf("config.%s.forbid: %s", field, safetext.Printable(g)), "%s: it has the %s %s", c.what, what, safetext.Quote(s)))
+			found = append(found,
+				violationf(fmt.Sprintf("config.%s.forbid: %s", field, safetext.Printable(g)),
+					"%s: it has the %s %s", c.what, what, safetext.Quote(s)))
 		}
 	}
 	for i, g := range d.require {
 		if !slices.ContainsFunc(items, func(s string) bool { return globs.Match(g, s) }) {
-			found = append(found, violationf(fmt.Sprintf("config.%s.require", field), "%s: it has no %s %s", c.what, what, safetext.Quote(d.Require[i])))
+			found = append(found,
+				violationf(fmt.Sprintf("config.%s.require", field), "%s: it has no %s %s", c.what, what,
+					safetext.Quote(d.Require[i])))
 		}
 	}
 	return found
@@ -193,14 +206,20 @@ func (d *Demand) check(c config, field, what string, items []string) []Violation
 func (d *Demand) user(c config) []Violation {
 	for i, g := range d.forbid {
 		if slices.ContainsFunc(c.user, func(s string) bool { return globs.Match(g, s) }) {
-			return []Violation{violationf("config.user.forbid: "+safetext.Quote(d.Forbid[i]), "%s: its user is %s", c.what, safetext.Quote(c.user[0]))}
+			return []Violation{
+				violationf("config.user.forbid: "+safetext.Quote(d.Forbid[i]), "%s: its user is %s", c.what,
+					safetext.Quote(c.user[0])),
+			}
 		}
 	}
 	required := func(s string) bool {
 		return slices.ContainsFunc(d.require, func(g string) bool { return globs.Match(g, s) })
 	}
 	if len(d.require) > 0 && !slices.ContainsFunc(c.user, required) {
-		return []Violation{violationf("config.user.require", "%s: its user is %s, and %s", c.what, safetext.Quote(c.user[0]), allows(d.Require))}
+		return []Violation{
+			violationf("config.user.require", "%s: its user is %s, and %s", c.what,
+				safetext.Quote(c.user[0]), allows(d.Require)),
+		}
 	}
 	return nil
 }

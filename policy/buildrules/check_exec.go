@@ -33,7 +33,8 @@ func normalizeHostName(s string) string { return strings.TrimSuffix(strings.ToLo
 // isHostName reports whether s can be one name in a hosts file. There, white space ends a name and
 // a line break ends an entry (executor/oci/hosts.go).
 func isHostName(s string) bool {
-	return s != "" && strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-._:") == ""
+	return s != "" &&
+		strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-._:") == ""
 }
 
 // normalizeCgroup gives each control group one path. BuildKit joins the path to the root, with or
@@ -56,17 +57,26 @@ func (e *Exec) normalize(what string) (Normalized, error) {
 }
 
 func (e *Exec) process(what string) (process, error) {
-	p := process{what: what, network: e.Network, insecure: e.Insecure, ssh: e.SSH, secrets: e.Secrets, devices: e.Devices}
+	p := process{
+		what: what, network: e.Network, insecure: e.Insecure, ssh: e.SSH, secrets: e.Secrets,
+		devices: e.Devices,
+	}
 	if p.network == "" {
 		p.network = NetworkDefault
 	}
 	if !isNetwork(p.network) {
-		return p, fmt.Errorf("%s with the network %s, which is not known", what, safetext.Quote(p.network))
+		return p,
+			fmt.Errorf("%s with the network %s, which is not known", what, safetext.Quote(p.network))
 	}
 	for _, texts := range []struct {
 		kind  string
 		items []string
-	}{{"the id of an ssh agent", e.SSH}, {"the id of a secret", e.Secrets}, {"the name of a device", e.Devices}, {"the name of a host", e.Hosts}} {
+	}{
+		{"the id of an ssh agent", e.SSH},
+		{"the id of a secret", e.Secrets},
+		{"the name of a device", e.Devices},
+		{"the name of a host", e.Hosts},
+	} {
 		for _, s := range texts.items {
 			if err := checkText(texts.kind, s); err != nil {
 				return p, err
@@ -75,7 +85,9 @@ func (e *Exec) process(what string) (process, error) {
 	}
 	for _, h := range e.Hosts {
 		if !isHostName(h) {
-			return p, fmt.Errorf("%s with an address for the host %s, which isn't a host name", what, safetext.Quote(h))
+			return p,
+				fmt.Errorf("%s with an address for the host %s, which isn't a host name", what,
+					safetext.Quote(h))
 		}
 		p.hosts = append(p.hosts, normalizeHostName(h))
 	}
@@ -102,7 +114,9 @@ func (e *Exec) ulimits(what string) (map[string]int, error) {
 		lower := strings.ToLower(name)
 		_, twice := limits[lower]
 		if e.Ulimits[name] < -1 || !isUlimit(lower) || twice {
-			return nil, fmt.Errorf("%s with the ulimit %s of %d, which isn't valid", what, safetext.Quote(name), e.Ulimits[name])
+			return nil,
+				fmt.Errorf("%s with the ulimit %s of %d, which isn't valid", what, safetext.Quote(name),
+					e.Ulimits[name])
 		}
 		limits[lower] = e.Ulimits[name]
 	}
@@ -120,21 +134,27 @@ func (r *ExecRules) check(n Normalized) []Violation {
 		networks = []string{NetworkNone, NetworkDefault}
 	}
 	if !slices.Contains(networks, p.network) {
-		found = append(found, violationf("exec.networks", "%s with the network %s: %s", p.what, p.network, allows(networks)))
+		found = append(found,
+			violationf("exec.networks", "%s with the network %s: %s", p.what, p.network, allows(networks)))
 	}
 	if p.insecure && !r.Insecure {
-		found = append(found, violationf("exec.insecure", "%s without the sandbox (security.insecure)", p.what))
+		found = append(found,
+			violationf("exec.insecure", "%s without the sandbox (security.insecure)", p.what))
 	}
 	if len(p.ssh) > 0 && !r.SSH {
-		found = append(found, violationf("exec.ssh", "%s with the client's ssh agent %s", p.what, safetext.Quote(p.ssh[0])))
+		found = append(found,
+			violationf("exec.ssh", "%s with the client's ssh agent %s", p.what, safetext.Quote(p.ssh[0])))
 	}
 	if len(p.devices) > 0 && !r.Devices {
-		found = append(found, violationf("exec.devices", "%s with the device %s", p.what, safetext.Quote(p.devices[0])))
+		found = append(found,
+			violationf("exec.devices", "%s with the device %s", p.what, safetext.Quote(p.devices[0])))
 	}
 	each := func(field, what string, items, allowed, written []string) {
 		for _, s := range items {
 			if !slices.ContainsFunc(allowed, func(g string) bool { return globs.Match(g, s) }) {
-				found = append(found, violationf("exec."+field, "%s with %s %s: %s", p.what, what, safetext.Quote(s), allows(written)))
+				found = append(found,
+					violationf("exec."+field, "%s with %s %s: %s", p.what, what, safetext.Quote(s),
+						allows(written)))
 			}
 		}
 	}
@@ -144,7 +164,8 @@ func (r *ExecRules) check(n Normalized) []Violation {
 		found = append(found, r.capped(p)...)
 	}
 	if p.cgroupParent != "" {
-		each("cgroupParents", "the control group", []string{p.cgroupParent}, r.cgroupParents, r.CgroupParents)
+		each("cgroupParents", "the control group", []string{p.cgroupParent}, r.cgroupParents,
+			r.CgroupParents)
 	}
 	return found
 }
@@ -157,9 +178,13 @@ func (r *ExecRules) capped(p *process) []Violation {
 		most, ok := r.ulimits[name]
 		switch {
 		case !ok:
-			found = append(found, violationf("exec.ulimits", "%s with the ulimit %s: %s", p.what, name, allows(slices.Sorted(maps.Keys(r.ulimits)))))
+			found = append(found,
+				violationf("exec.ulimits", "%s with the ulimit %s: %s", p.what, name,
+					allows(slices.Sorted(maps.Keys(r.ulimits)))))
 		case most != -1 && (value == -1 || value > most):
-			found = append(found, violationf("exec.ulimits", "%s with the ulimit %s of %s: it allows at most %d", p.what, name, ulimit(value), most))
+			found = append(found,
+				violationf("exec.ulimits", "%s with the ulimit %s of %s: it allows at most %d", p.what, name,
+					ulimit(value), most))
 		}
 	}
 	return found

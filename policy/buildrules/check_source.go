@@ -50,14 +50,17 @@ func (r *ImageRules) check(asked imageref.Reference) (imageref.Reference, []Viol
 	var found []Violation
 	if pin, ok := r.pins[pinKey(ref, len(r.pins))]; ok {
 		if pinned, err := ref.WithDigest(pin); err != nil {
-			found = append(found, violationf("images.pins", "%s: it pins %s to %s", what(), ref.Tagged().Familiar(), pin))
+			found = append(found,
+				violationf("images.pins", "%s: it pins %s to %s", what(), ref.Tagged().Familiar(), pin))
 		} else {
 			ref = pinned
 		}
 	}
 	found = append(found, matchPatterns(KindImages, what, ref.Pattern(), r.allow, r.deny, r.Allow)...)
 	if r.RequireDigest && ref.Digest() == "" {
-		found = append(found, violationf("images.requireDigest", "%s without a digest: write %s@sha256:…", what(), ref.Familiar()))
+		found = append(found,
+			violationf("images.requireDigest", "%s without a digest: write %s@sha256:…", what(),
+				ref.Familiar()))
 	}
 	return ref, found, nil
 }
@@ -75,7 +78,8 @@ func (r *ImageRules) convert(ref imageref.Reference) (imageref.Reference, error)
 	for i := range r.Convert {
 		c := &r.Convert[i]
 		name, ok := imageref.Rename(c.from, c.to, ref.Name())
-		if rest, below := strings.CutPrefix(ref.Name(), c.fromDirectory); !ok && below && c.fromDirectory != "" {
+		if rest, below := strings.CutPrefix(ref.Name(), c.fromDirectory); !ok && below &&
+			c.fromDirectory != "" {
 			name, ok = c.toDirectory+rest, true
 		}
 		if ok {
@@ -86,7 +90,10 @@ func (r *ImageRules) convert(ref imageref.Reference) (imageref.Reference, error)
 }
 
 // matchPatterns checks a name with patterns of names.
-func matchPatterns(k Kind, what func() string, name imageref.Pattern, allow, deny []imageref.Pattern, written []string) []Violation {
+func matchPatterns(
+	k Kind, what func() string, name imageref.Pattern, allow, deny []imageref.Pattern,
+	written []string,
+) []Violation {
 	matches := func(p imageref.Pattern) bool { return p.Covers(name) }
 	if i := slices.IndexFunc(deny, matches); i >= 0 {
 		return []Violation{violationf(string(k)+".deny: "+deny[i].Familiar(), "%s", what())}
@@ -108,7 +115,9 @@ func (r *PatternRules) check(n Normalized) []Violation {
 func (r *GitRules) check(n Normalized) []Violation {
 	found := r.urls.check(n, r.Allow)
 	if r.RequireCommit && !n.isFixed {
-		found = append(found, violationf("git.requireCommit", "%s without a commit: ask for one by all of its digits", n.urlName()))
+		found = append(found,
+			violationf("git.requireCommit", "%s without a commit: ask for one by all of its digits",
+				n.urlName()))
 	}
 	return found
 }
@@ -116,17 +125,23 @@ func (r *GitRules) check(n Normalized) []Violation {
 func (r *HTTPRules) check(n Normalized) []Violation {
 	found := r.urls.check(n, r.Allow)
 	if r.RequireChecksum && !n.isFixed {
-		found = append(found, violationf("http.requireChecksum", "%s without a checksum: give its sha256:…", n.urlName()))
+		found = append(found,
+			violationf("http.requireChecksum", "%s without a checksum: give its sha256:…", n.urlName()))
 	}
 	return found
 }
 
 func (r urlRules) check(n Normalized, written []string) []Violation {
 	if p := urlmatch.FirstDenied(r.deny, n.url); p != nil {
-		return []Violation{violationf(fmt.Sprintf("%s.deny: %s", n.row.kind, safetext.Printable(p.Written())), "%s", n.urlName())}
+		return []Violation{
+			violationf(fmt.Sprintf("%s.deny: %s", n.row.kind, safetext.Printable(p.Written())), "%s",
+				n.urlName()),
+		}
 	}
 	if len(r.allow) > 0 && urlmatch.First(r.allow, n.url) == nil {
-		return []Violation{violationf(string(n.row.kind)+".allow", "%s: %s", n.urlName(), allows(written))}
+		return []Violation{
+			violationf(string(n.row.kind)+".allow", "%s: %s", n.urlName(), allows(written)),
+		}
 	}
 	return nil
 }
@@ -143,10 +158,16 @@ func (n Normalized) urlName() string {
 func (r *NameRules) check(n Normalized) []Violation {
 	name := n.name
 	if g := globs.First(r.Deny, name); g != "" {
-		return []Violation{violationf("local.deny: "+safetext.Printable(g), "the client's directory %s", safetext.Quote(name))}
+		return []Violation{
+			violationf("local.deny: "+safetext.Printable(g), "the client's directory %s",
+				safetext.Quote(name)),
+		}
 	}
 	if len(r.Allow) > 0 && globs.First(r.Allow, name) == "" {
-		return []Violation{violationf("local.allow", "the client's directory %s: %s", safetext.Quote(name), allows(r.Allow))}
+		return []Violation{
+			violationf("local.allow", "the client's directory %s: %s", safetext.Quote(name),
+				allows(r.Allow)),
+		}
 	}
 	return nil
 }

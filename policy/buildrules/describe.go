@@ -23,7 +23,8 @@ func (o Operation) Describe() string {
 }
 
 func (g *Git) describe() string {
-	return "the git repository " + plainURL(g.URL) + prefixed("#", g.Ref) + prefixed(", which must be ", g.Checksum)
+	return "the git repository " +
+		plainURL(g.URL) + prefixed("#", g.Ref) + prefixed(", which must be ", g.Checksum)
 }
 
 func (h *HTTP) describe() string {

@@ -27,5 +27,6 @@
 // operation loops over it. Unknown kinds are restricted, read from a source and shown by
 // results, so code that misses a kind refuses too much, never too little.
 //
-// [policy.Decision.Check]: https://pkg.go.dev/github.com/policy-frontend/policy-frontend/policy#Decision.Check
+// [policy.Decision.Check]:
+// https://pkg.go.dev/github.com/policy-frontend/policy-frontend/policy#Decision.Check
 package buildrules

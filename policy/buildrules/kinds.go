@@ -71,12 +71,16 @@ type row struct {
 // code that depends on the kind of an operation loops over it, directly or by [Kinds].
 var kinds = []row{
 	{
-		kind:      KindImages,
-		matches:   func(o Operation) bool { return o.Image != "" },
-		normalize: func(o Operation) (Normalized, error) { return normalizeReference("an", "image", o.Image) },
-		describe:  func(o Operation) string { return "the image " + shown(o.Image) },
-		field:     rulesOf(func(r *Rules) **ImageRules { return &r.Images }),
-		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.images(at, r.Images) },
+		kind:    KindImages,
+		matches: func(o Operation) bool { return o.Image != "" },
+		normalize: func(o Operation) (Normalized,
+			error,
+		) {
+			return normalizeReference("an", "image", o.Image)
+		},
+		describe: func(o Operation) string { return "the image " + shown(o.Image) },
+		field:    rulesOf(func(r *Rules) **ImageRules { return &r.Images }),
+		validate: func(v *validator, at *yaml.Node, r *Rules) { v.images(at, r.Images) },
 		rewrite: func(r *Rules, ref imageref.Reference) (imageref.Reference, []Violation, error) {
 			return r.Images.check(ref)
 		},
@@ -149,30 +153,40 @@ var kinds = []row{
 		field:     rulesOf(func(r *Rules) **ExecRules { return &r.Exec }),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.exec(at, r.Exec) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.Exec.check(n) },
-		globs:     func(r *Rules) []string { return slices.Concat(r.Exec.Secrets, r.Exec.Hosts, r.Exec.CgroupParents) },
-		noSource:  true,
+		globs: func(r *Rules) []string {
+			return slices.Concat(r.Exec.Secrets, r.Exec.Hosts,
+				r.Exec.CgroupParents)
+		},
+		noSource: true,
 	},
 	{
-		kind:      KindFrontends,
-		matches:   func(o Operation) bool { return o.Frontend != "" },
-		normalize: func(o Operation) (Normalized, error) { return normalizeReference("a", "frontend", o.Frontend) },
-		describe:  func(o Operation) string { return "the frontend " + shown(o.Frontend) },
-		field:     rulesOf(func(r *Rules) **PatternRules { return &r.Frontends }),
-		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.repositories(at, r.Frontends) },
-		check:     func(r *Rules, n Normalized) []Violation { return r.Frontends.check(n) },
-		allowed:   func(r *Rules) []string { return r.Frontends.Allow },
-		patterns:  func(r *Rules) (allow, deny []string) { return r.Frontends.Patterns() },
-		noSource:  true,
-		unseen:    true,
+		kind:    KindFrontends,
+		matches: func(o Operation) bool { return o.Frontend != "" },
+		normalize: func(o Operation) (Normalized,
+			error,
+		) {
+			return normalizeReference("a", "frontend", o.Frontend)
+		},
+		describe: func(o Operation) string { return "the frontend " + shown(o.Frontend) },
+		field:    rulesOf(func(r *Rules) **PatternRules { return &r.Frontends }),
+		validate: func(v *validator, at *yaml.Node, r *Rules) { v.repositories(at, r.Frontends) },
+		check:    func(r *Rules, n Normalized) []Violation { return r.Frontends.check(n) },
+		allowed:  func(r *Rules) []string { return r.Frontends.Allow },
+		patterns: func(r *Rules) (allow, deny []string) { return r.Frontends.Patterns() },
+		noSource: true,
+		unseen:   true,
 	},
 	{
 		kind:      KindContainers,
 		matches:   func(o Operation) bool { return o.Container != nil },
 		normalize: func(o Operation) (Normalized, error) { return o.Container.normalize("a container") },
-		describe:  func(o Operation) string { return "a container of the frontend's" + o.Container.describe() },
-		field:     rulesOf(func(r *Rules) *Action { return &r.Containers }),
-		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.containers(at, r.Containers) },
-		check:     func(r *Rules, n Normalized) []Violation { return r.checkContainer(n) },
+		describe: func(o Operation) string {
+			return "a container of the frontend's" +
+				o.Container.describe()
+		},
+		field:    rulesOf(func(r *Rules) *Action { return &r.Containers }),
+		validate: func(v *validator, at *yaml.Node, r *Rules) { v.containers(at, r.Containers) },
+		check:    func(r *Rules, n Normalized) []Violation { return r.checkContainer(n) },
 		// Without a rule, no container is allowed. Rules on commands bind containers too.
 		restricts: func(r *Rules) bool { return r.Containers != ActionAllow || r.Exec != nil },
 		noSource:  true,

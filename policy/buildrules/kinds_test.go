@@ -16,7 +16,8 @@ func TestTheTableHasARowForEachFieldOfRules(t *testing.T) {
 		fields = append(fields, Kind(key))
 	}
 	require.Equal(t, fields, Kinds())
-	require.Equal(t, reflect.TypeFor[Operation]().NumField(), len(kinds)+1, "one field for each kind, and Unknown")
+	require.Equal(t, reflect.TypeFor[Operation]().NumField(), len(kinds)+1,
+		"one field for each kind, and Unknown")
 }
 
 func TestEachRowIsComplete(t *testing.T) {
@@ -28,7 +29,8 @@ func TestEachRowIsComplete(t *testing.T) {
 		require.NotNil(t, row.field.isSet, row.kind)
 		require.NotNil(t, row.field.inherit, row.kind)
 		require.NotNil(t, row.validate, row.kind)
-		require.NotEqual(t, row.check == nil, row.rewrite == nil, "%s has either check or rewrite", row.kind)
+		require.NotEqual(t, row.check == nil, row.rewrite == nil, "%s has either check or rewrite",
+			row.kind)
 	}
 }
 

@@ -25,7 +25,8 @@ const (
 type Rules struct {
 	// Images that can be built on or copied from.
 	Images *ImageRules `yaml:"images,omitempty" json:"images,omitempty"`
-	// Git repositories that can be read. BuildKit reads their submodules too, and rules can't see those.
+	// Git repositories that can be read. BuildKit reads their submodules too, and rules can't see
+	// those.
 	Git *GitRules `yaml:"git,omitempty" json:"git,omitempty"`
 	// Files that can be downloaded by http or https. Rules can't see the targets of redirects.
 	HTTP *HTTPRules `yaml:"http,omitempty" json:"http,omitempty"`
@@ -39,7 +40,8 @@ type Rules struct {
 	Exec *ExecRules `yaml:"exec,omitempty" json:"exec,omitempty"`
 	// Other frontends that the frontend can run. Needs a dispatch other than forward.
 	Frontends *PatternRules `yaml:"frontends,omitempty" json:"frontends,omitempty"`
-	// Whether the frontend can start containers of its own, besides the steps of the build. The default is deny. With dispatch forward, rules can't see them.
+	// Whether the frontend can start containers of its own, besides the steps of the build. The
+	// default is deny. With dispatch forward, rules can't see them.
 	Containers Action `yaml:"containers,omitempty" json:"containers,omitempty" jsonschema:"enum=allow,enum=deny,default=deny"`
 	// Conditions on the configuration of the built image.
 	Config *ConfigRules `yaml:"config,omitempty" json:"config,omitempty"`
@@ -55,7 +57,8 @@ type ImageRules struct {
 	RequireDigest bool `yaml:"requireDigest,omitempty" json:"requireDigest,omitempty" jsonschema:"default=false"`
 	// The digest that each name:tag has.
 	Pins map[string]string `yaml:"pins,omitempty" json:"pins,omitempty" jsonschema:"minProperties=1"`
-	// Names that are replaced, for example with those of a mirror. The first entry that matches replaces a name, once, before all other rules see it.
+	// Names that are replaced, for example with those of a mirror. The first entry that matches
+	// replaces a name, once, before all other rules see it.
 	Convert []Conversion `yaml:"convert,omitempty" json:"convert,omitempty"`
 
 	allow, deny []imageref.Pattern
@@ -64,13 +67,16 @@ type ImageRules struct {
 
 // Conversion replaces one image name, and the names below it, with another.
 type Conversion struct {
-	// The name to replace, without tag or digest: a repository, or a directory such as docker.io/library. The rest of a name below a directory is kept. With /** at the end, only names below the directory match.
+	// The name to replace, without tag or digest: a repository, or a directory such as
+	// docker.io/library. The rest of a name below a directory is kept. With /** at the end, only names
+	// below the directory match.
 	From string `yaml:"from" json:"from" jsonschema:"minLength=1,maxLength=512"`
 	// The new name. It ends in /** if from does.
 	To string `yaml:"to" json:"to" jsonschema:"minLength=1,maxLength=512"`
 
-	from, to                   imageref.Pattern
-	fromDirectory, toDirectory string // with a slash at the end; "" if from is only for what is below it
+	from, to imageref.Pattern
+	// with a slash at the end; "" if from is only for what is below it
+	fromDirectory, toDirectory string
 }
 
 // GitRules are rules on git repositories.
@@ -141,7 +147,8 @@ type ExecRules struct {
 
 // ConfigRules are rules on the configuration of the built image.
 type ConfigRules struct {
-	// The user that the image runs as, without its group. It must be one of the required users. An empty user, root and 0 are the same.
+	// The user that the image runs as, without its group. It must be one of the required users. An
+	// empty user, root and 0 are the same.
 	User *Demand `yaml:"user,omitempty" json:"user,omitempty"`
 	// Keys of labels.
 	Labels *Demand `yaml:"labels,omitempty" json:"labels,omitempty"`

@@ -86,8 +86,8 @@ func (v *validator) images(n *yaml.Node, r *ImageRules) {
 	}
 }
 
-// directoryOf returns the directory of a name without a star. Directly below docker.io, a repository
-// is in the directory library, and a directory isn't.
+// directoryOf returns the directory of a name without a star. Directly below docker.io, a
+// repository is in the directory library, and a directory isn't.
 func directoryOf(s string, name imageref.Pattern) string {
 	if imageref.HasHost(s) {
 		if p, err := imageref.ParsePattern(s + "/**"); err == nil {
@@ -104,7 +104,8 @@ func (r *ImageRules) pin(name, value string) error {
 	case err != nil:
 		return err
 	case ref.Digest() != "":
-		return fmt.Errorf("%s has a digest; write name:tag, and the digest as its value", safetext.Quote(name))
+		return fmt.Errorf("%s has a digest; write name:tag, and the digest as its value",
+			safetext.Quote(name))
 	}
 	d, err := imageref.ParseDigest(value)
 	if err != nil {
@@ -171,11 +172,12 @@ func (v *validator) exec(n *yaml.Node, r *ExecRules) {
 		r.hosts = append(r.hosts, normalizeHostName(s))
 		return checkGlob(s)
 	})
-	v.report.List(strictyaml.Child(n, "cgroupParents"), "cgroupParents", r.CgroupParents, func(s string) error {
-		parent, err := normalizeCgroup(s)
-		r.cgroupParents = append(r.cgroupParents, parent)
-		return errors.Join(checkGlob(s), err)
-	})
+	v.report.List(strictyaml.Child(n, "cgroupParents"), "cgroupParents", r.CgroupParents,
+		func(s string) error {
+			parent, err := normalizeCgroup(s)
+			r.cgroupParents = append(r.cgroupParents, parent)
+			return errors.Join(checkGlob(s), err)
+		})
 	if at := strictyaml.Child(n, "ulimits"); at != nil {
 		v.ulimits(at, r)
 	}
@@ -191,7 +193,8 @@ func (v *validator) ulimits(n *yaml.Node, r *ExecRules) {
 			v.report(at, "ulimits: %s is set twice, in upper and lower case", safetext.Quote(name))
 		}
 		if !isUlimit(lower) {
-			v.report(at, "ulimits: %s isn't the name of a ulimit; write one such as nofile", safetext.Quote(name))
+			v.report(at, "ulimits: %s isn't the name of a ulimit; write one such as nofile",
+				safetext.Quote(name))
 		}
 		if r.Ulimits[name] < -1 {
 			v.report(at, "ulimits: %s must be at least 0, or -1 for any", safetext.Quote(name))
@@ -217,12 +220,16 @@ func (v *validator) config(n *yaml.Node, r *ConfigRules) {
 			continue
 		}
 		v.filled(at, d.key)
-		d.demand.require = v.demanded(strictyaml.Child(at, "require"), "require", d.demand.Require, d.normalize)
-		d.demand.forbid = v.demanded(strictyaml.Child(at, "forbid"), "forbid", d.demand.Forbid, d.normalize)
+		d.demand.require = v.demanded(strictyaml.Child(at, "require"), "require", d.demand.Require,
+			d.normalize)
+		d.demand.forbid = v.demanded(strictyaml.Child(at, "forbid"), "forbid", d.demand.Forbid,
+			d.normalize)
 	}
 }
 
-func (v *validator) demanded(n *yaml.Node, key string, items []string, normalize func(string) (string, error)) []string {
+func (v *validator) demanded(
+	n *yaml.Node, key string, items []string, normalize func(string) (string, error),
+) []string {
 	var out []string
 	v.report.List(n, key, items, func(s string) error {
 		if err := checkGlob(s); err != nil {

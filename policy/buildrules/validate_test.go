@@ -24,7 +24,8 @@ func parse(t *testing.T, doc string) (*Rules, []string) {
 
 func TestValidateBringsEntriesIntoCanonicalForm(t *testing.T) {
 	t.Parallel()
-	r, problems := parse(t, `config: {user: {forbid: ["", root, "0"]}, ports: {forbid: ["22"]}, volumes: {require: ["data/"]}}
+	r, problems := parse(t,
+		`config: {user: {forbid: ["", root, "0"]}, ports: {forbid: ["22"]}, volumes: {require: ["data/"]}}
 exec: {hosts: [A.example.], cgroupParents: [x], ulimits: {NOFILE: 5}}
 `)
 	require.Empty(t, problems)

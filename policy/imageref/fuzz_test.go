@@ -13,9 +13,13 @@ import (
 // kind of host as was written, and is read by BuildKit's parser as the same name.
 func FuzzReference(f *testing.F) {
 	for _, s := range []string{
-		"alpine", "docker/dockerfile:1", "DOCKER/dockerfile", "docker:443/dockerfile", "docker.io:0443/x", "index.docker.io:443/x/y@" + digestA,
-		"LOCALHOST:443/x", "[::1]:443/x", "[FD00:0::1]/x", "reg.example:99999/x", "docker.io/docker.io/x", "docker.io/localhost/x", "a:443/b:443", "A.b:443/c",
-		strings.Repeat("a", 64), "docker.io/" + strings.Repeat("a", 64), "x@sha384:" + strings.Repeat("a", 96), "docker.io/library/library", "0:0443/0", "index.docker.io0/x", "index.docker.io:80/x",
+		"alpine", "docker/dockerfile:1", "DOCKER/dockerfile", "docker:443/dockerfile", "docker.io:0443/x",
+		"index.docker.io:443/x/y@" + digestA,
+		"LOCALHOST:443/x", "[::1]:443/x", "[FD00:0::1]/x", "reg.example:99999/x", "docker.io/docker.io/x",
+		"docker.io/localhost/x", "a:443/b:443", "A.b:443/c",
+		strings.Repeat("a", 64), "docker.io/" + strings.Repeat("a", 64),
+		"x@sha384:" + strings.Repeat("a", 96), "docker.io/library/library", "0:0443/0",
+		"index.docker.io0/x", "index.docker.io:80/x",
 	} {
 		f.Add(s)
 	}

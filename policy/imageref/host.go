@@ -39,7 +39,9 @@ func normalizeHost(s string) (string, error) {
 			return "", err
 		}
 	} else if strings.Contains(name, ":") {
-		return "", fmt.Errorf("the host %s has more than one colon; an IPv6 address needs brackets", safetext.Quote(s))
+		return "",
+			fmt.Errorf("the host %s has more than one colon; an IPv6 address needs brackets",
+				safetext.Quote(s))
 	}
 	// Without its port, a host such as docker:443 would read as a directory on docker.io.
 	if port != 0 && (port != httpsPort || !isHost(name)) {
@@ -49,7 +51,9 @@ func normalizeHost(s string) (string, error) {
 		return dockerHost, nil
 	}
 	if !isHost(name) {
-		return "", fmt.Errorf("the host %s needs a dot or a port; without them it would mean a folder on docker.io", safetext.Quote(s))
+		return "",
+			fmt.Errorf("the host %s needs a dot or a port; without them it would mean a folder on docker.io",
+				safetext.Quote(s))
 	}
 	return name, nil
 }

@@ -49,7 +49,9 @@ func ParsePattern(s string) (Pattern, error) {
 	case first == "**":
 	case len(components) == 1 || !isHost(strings.ToLower(first)):
 		if strings.Contains(first, "*") {
-			return Pattern{}, fmt.Errorf("%s leaves the host open; write docker.io/%s for docker.io, or **/%s for any host", safetext.Quote(s), safetext.Printable(s), safetext.Printable(strings.TrimPrefix(s, "*/")))
+			return Pattern{},
+				fmt.Errorf("%s leaves the host open; write docker.io/%s for docker.io, or **/%s for any host",
+					safetext.Quote(s), safetext.Printable(s), safetext.Printable(strings.TrimPrefix(s, "*/")))
 		}
 		if strings.ToLower(first) != first {
 			return Pattern{}, upperCase(s)
@@ -109,13 +111,17 @@ func checkPattern(s string) error {
 	case strings.Contains(s, "://"):
 		return fmt.Errorf("%s has a scheme; write only the name after it", safetext.Quote(s))
 	case strings.Contains(s, "@"):
-		return fmt.Errorf("%s has a digest; a pattern is for names only, use digests: for it", safetext.Quote(s))
+		return fmt.Errorf("%s has a digest; a pattern is for names only, use digests: for it",
+			safetext.Quote(s))
 	case strings.Contains(base, ":"):
-		return fmt.Errorf("%s has a tag; a pattern is for names only, use tags: for it", safetext.Quote(s))
+		return fmt.Errorf("%s has a tag; a pattern is for names only, use tags: for it",
+			safetext.Quote(s))
 	}
 	for i, r := range s {
 		if !isTagCharacter(r) && r != '/' && r != ':' && r != '*' && r != '[' && r != ']' {
-			return fmt.Errorf("%s has the character %s at position %d, which no name can have; a pattern knows only * and **", safetext.Quote(s), safetext.Quote(string(r)), i+1)
+			return fmt.Errorf(
+				"%s has the character %s at position %d, which no name can have; a pattern knows only * and **",
+				safetext.Quote(s), safetext.Quote(string(r)), i+1)
 		}
 	}
 	return nil
@@ -148,19 +154,22 @@ func checkComponents(s string, components []string) error {
 		case c == "**" && i > 0 && components[i-1] == "**":
 			return fmt.Errorf("%s has ** twice in a row; write it once", safetext.Quote(s))
 		case c != "**" && strings.Contains(c, "**"):
-			return fmt.Errorf("%s has ** inside a component; ** must be a whole component, use * inside one", safetext.Quote(s))
+			return fmt.Errorf("%s has ** inside a component; ** must be a whole component, use * inside one",
+				safetext.Quote(s))
 		case i > 0 && strings.ToLower(c) != c:
 			return upperCase(s)
 		case c == "**" || (i == 0 && validHost(c)) || (i > 0 && validComponent(c)):
 		default:
-			return fmt.Errorf("%s matches no possible name, because of %s", safetext.Quote(s), safetext.Quote(c))
+			return fmt.Errorf("%s matches no possible name, because of %s", safetext.Quote(s),
+				safetext.Quote(c))
 		}
 		if i > 0 && c != "**" {
 			path += 1 + len(c) - strings.Count(c, "*")
 		}
 	}
 	if path > reference.RepositoryNameTotalLengthMax+1 {
-		return fmt.Errorf("%s matches no possible name: a path has at most %d characters", safetext.Quote(s), reference.RepositoryNameTotalLengthMax)
+		return fmt.Errorf("%s matches no possible name: a path has at most %d characters",
+			safetext.Quote(s), reference.RepositoryNameTotalLengthMax)
 	}
 	return nil
 }

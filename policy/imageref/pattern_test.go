@@ -16,25 +16,91 @@ func TestPattern(t *testing.T) {
 	}{
 		{
 			"a literal pattern matches its repository only", "docker/dockerfile",
-			[]string{"docker/dockerfile", "DOCKER.IO/docker/dockerfile:1", "index.docker.io:443/docker/dockerfile"},
-			[]string{"docker/dockerfile-upstream", "docker/dockerfile/x", "docker", "evil.example/docker/dockerfile", "docker:443/dockerfile", "d0cker/dockerfile"},
+			[]string{
+				"docker/dockerfile", "DOCKER.IO/docker/dockerfile:1",
+				"index.docker.io:443/docker/dockerfile",
+			},
+			[]string{
+				"docker/dockerfile-upstream", "docker/dockerfile/x", "docker",
+				"evil.example/docker/dockerfile", "docker:443/dockerfile", "d0cker/dockerfile",
+			},
 		},
-		{"a single component is in the library", "dockerfile", []string{"dockerfile", "docker.io/library/dockerfile"}, []string{"docker/dockerfile"}},
-		{"a single component after docker.io is in the library", "docker.io/*", []string{"alpine"}, []string{"docker/dockerfile"}},
-		{"a star stays within its component", "docker/*", []string{"docker/dockerfile", "docker/x"}, []string{"docker/x/y", "other/x"}},
-		{"a star stands for the empty run too", "docker/dockerfile*", []string{"docker/dockerfile", "docker/dockerfile-upstream"}, []string{"docker/dockerfile-evil/x"}},
-		{"a star inside a component", "corp.example/a*z/x", []string{"corp.example/az/x", "corp.example/abcz/x"}, []string{"corp.example/a/z/x", "corp.example/abc/x"}},
-		{"two stars at the end need one component", "corp.example/a/**", []string{"corp.example/a/b", "corp.example/a/b/c"}, []string{"corp.example/a", "corp.example/ab"}},
-		{"two stars in the middle may stand for nothing", "corp.example/**/x", []string{"corp.example/x", "corp.example/a/x", "corp.example/a/b/x"}, []string{"corp.example/xx", "corp.example/x/y"}},
-		{"two stars at the front span hosts", "**/dockerfile-upstream", []string{"docker/dockerfile-upstream", "reg.example:5000/dockerfile-upstream"}, []string{"docker/dockerfile"}},
+		{
+			"a single component is in the library", "dockerfile",
+			[]string{"dockerfile", "docker.io/library/dockerfile"},
+			[]string{"docker/dockerfile"},
+		},
+		{
+			"a single component after docker.io is in the library", "docker.io/*",
+			[]string{"alpine"},
+			[]string{"docker/dockerfile"},
+		},
+		{
+			"a star stays within its component", "docker/*",
+			[]string{"docker/dockerfile", "docker/x"},
+			[]string{"docker/x/y", "other/x"},
+		},
+		{
+			"a star stands for the empty run too", "docker/dockerfile*",
+			[]string{"docker/dockerfile", "docker/dockerfile-upstream"},
+			[]string{"docker/dockerfile-evil/x"},
+		},
+		{
+			"a star inside a component", "corp.example/a*z/x",
+			[]string{"corp.example/az/x", "corp.example/abcz/x"},
+			[]string{"corp.example/a/z/x", "corp.example/abc/x"},
+		},
+		{
+			"two stars at the end need one component", "corp.example/a/**",
+			[]string{"corp.example/a/b", "corp.example/a/b/c"},
+			[]string{"corp.example/a", "corp.example/ab"},
+		},
+		{
+			"two stars in the middle may stand for nothing", "corp.example/**/x",
+			[]string{"corp.example/x", "corp.example/a/x", "corp.example/a/b/x"},
+			[]string{"corp.example/xx", "corp.example/x/y"},
+		},
+		{
+			"two stars at the front span hosts", "**/dockerfile-upstream",
+			[]string{"docker/dockerfile-upstream", "reg.example:5000/dockerfile-upstream"},
+			[]string{"docker/dockerfile"},
+		},
 		{"two stars alone match everything", "**", []string{"alpine", "reg.example:5000/a/b/c"}, nil},
-		{"two stars after docker.io match all of it", "docker.io/**", []string{"alpine", "docker/dockerfile"}, []string{"reg.example/docker/dockerfile"}},
-		{"two stars between docker.io and a name", "docker.io/**/dockerfile", []string{"docker/dockerfile", "dockerfile", "docker.io/a/b/dockerfile"}, []string{"docker/dockerfiles"}},
-		{"a host pattern keeps to the host", "*.corp.example/**", []string{"a.corp.example/x"}, []string{"corp.example/x", "a.corp.example:5000/x", "a.corp.example.evil/x"}},
-		{"a pattern's host is normalised", "INDEX.docker.io:0443/dockerfile", []string{"dockerfile"}, []string{"docker/dockerfile"}},
-		{"a host without a dot keeps its port", "docker:443/dockerfile", []string{"docker:443/dockerfile"}, []string{"docker/dockerfile"}},
-		{"an IPv6 host is normalised", "[FD00::0001]:5000/**", []string{"[fd00::1]:5000/x"}, []string{"[fd00::2]:5000/x"}},
-		{"localhost is a host", "localhost/*", []string{"localhost/x"}, []string{"docker.io/localhost/x"}},
+		{
+			"two stars after docker.io match all of it", "docker.io/**",
+			[]string{"alpine", "docker/dockerfile"},
+			[]string{"reg.example/docker/dockerfile"},
+		},
+		{
+			"two stars between docker.io and a name", "docker.io/**/dockerfile",
+			[]string{"docker/dockerfile", "dockerfile", "docker.io/a/b/dockerfile"},
+			[]string{"docker/dockerfiles"},
+		},
+		{
+			"a host pattern keeps to the host", "*.corp.example/**",
+			[]string{"a.corp.example/x"},
+			[]string{"corp.example/x", "a.corp.example:5000/x", "a.corp.example.evil/x"},
+		},
+		{
+			"a pattern's host is normalised", "INDEX.docker.io:0443/dockerfile",
+			[]string{"dockerfile"},
+			[]string{"docker/dockerfile"},
+		},
+		{
+			"a host without a dot keeps its port", "docker:443/dockerfile",
+			[]string{"docker:443/dockerfile"},
+			[]string{"docker/dockerfile"},
+		},
+		{
+			"an IPv6 host is normalised", "[FD00::0001]:5000/**",
+			[]string{"[fd00::1]:5000/x"},
+			[]string{"[fd00::2]:5000/x"},
+		},
+		{
+			"localhost is a host", "localhost/*",
+			[]string{"localhost/x"},
+			[]string{"docker.io/localhost/x"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -77,7 +143,10 @@ func TestPatternRefuses(t *testing.T) {
 		{"a host with two colons", "corp.example::443/x", "needs brackets"},
 		{"an IPv6 host with an open bracket", "[fd00::1:5000/x", "not an IPv6 address"},
 		{"a star in an IPv6 host", "[fd00::*]/x", "an IPv6 host can't have *"},
-		{"a path that no name can have", "docker/" + strings.Repeat("a", 300), "a path has at most 255 characters"},
+		{
+			"a path that no name can have", "docker/" + strings.Repeat("a", 300),
+			"a path has at most 255 characters",
+		},
 		{"an over-long pattern", strings.Repeat("a/", 600) + "a", "more than 1024"},
 	}
 	for _, tt := range tests {

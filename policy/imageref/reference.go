@@ -49,7 +49,9 @@ func Parse(s string) (Reference, error) {
 		return Reference{}, fmt.Errorf("%s begins or ends with a space", safetext.Quote(s))
 	case strings.Contains(s, "://"):
 		scheme, rest, _ := strings.Cut(s, "://")
-		return Reference{}, fmt.Errorf("%s has the scheme %s; write %s without it", safetext.Quote(s), safetext.Quote(scheme), safetext.Quote(rest))
+		return Reference{},
+			fmt.Errorf("%s has the scheme %s; write %s without it", safetext.Quote(s),
+				safetext.Quote(scheme), safetext.Quote(rest))
 	}
 	if r, ok := canonical(s); ok {
 		return r, nil
@@ -61,7 +63,8 @@ func Parse(s string) (Reference, error) {
 func normalize(s string) (Reference, error) {
 	named, err := reference.ParseNormalizedNamed(s)
 	if err != nil {
-		return Reference{}, fmt.Errorf("%s is not an image reference: %w", safetext.Quote(s), plainReferenceError(err))
+		return Reference{},
+			fmt.Errorf("%s is not an image reference: %w", safetext.Quote(s), plainReferenceError(err))
 	}
 	host, err := normalizeHost(reference.Domain(named))
 	if err != nil {
@@ -83,8 +86,11 @@ func normalize(s string) (Reference, error) {
 		r.tag = latestTag
 	}
 	// BuildKit is asked for the String of the reference, so that must mean the same to it.
-	if again, err := reference.ParseNormalizedNamed(r.String()); err != nil || again.String() != r.String() {
-		return Reference{}, fmt.Errorf("%s is not an unambiguous image reference; write it as host/path:tag", safetext.Quote(s))
+	if again, err := reference.ParseNormalizedNamed(r.String()); err != nil ||
+		again.String() != r.String() {
+		return Reference{},
+			fmt.Errorf("%s is not an unambiguous image reference; write it as host/path:tag",
+				safetext.Quote(s))
 	}
 	return r, nil
 }
@@ -147,7 +153,8 @@ func familiarName(name string) string {
 	if !ok {
 		return name
 	}
-	if base, ok := strings.CutPrefix(short, libraryPath); ok && !strings.Contains(base, "/") && !strings.Contains(base, "*") {
+	if base, ok := strings.CutPrefix(short, libraryPath); ok && !strings.Contains(base, "/") &&
+		!strings.Contains(base, "*") {
 		return base
 	}
 	first, _, _ := strings.Cut(short, "/")

@@ -11,7 +11,9 @@ import (
 // at the end, for everything below a directory. Errors are those of [ParsePattern].
 func ParseRenamed(s string) (Pattern, error) {
 	if base := strings.TrimSuffix(s, "/**"); strings.Contains(base, "*") {
-		return Pattern{}, fmt.Errorf("%s is not one repository; write its name, or /** at the end of both from and to", safetext.Quote(s))
+		return Pattern{},
+			fmt.Errorf("%s is not one repository; write its name, or /** at the end of both from and to",
+				safetext.Quote(s))
 	}
 	return ParsePattern(s)
 }

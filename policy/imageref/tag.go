@@ -38,7 +38,9 @@ func CheckTagGlob(s string) error {
 	}
 	for _, r := range s {
 		if !isTagCharacter(r) && r != '*' {
-			return fmt.Errorf("%s has the character %s, which no tag can have; write tags or globs like 1.*, one per entry", safetext.Quote(s), safetext.Quote(string(r)))
+			return fmt.Errorf(
+				"%s has the character %s, which no tag can have; write tags or globs like 1.*, one per entry",
+				safetext.Quote(s), safetext.Quote(string(r)))
 		}
 	}
 	return nil
@@ -47,7 +49,8 @@ func CheckTagGlob(s string) error {
 // isTagCharacter reports whether tags can contain r. Names can contain the same
 // characters, "/" and ":".
 func isTagCharacter(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-'
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' ||
+		r == '_' || r == '-'
 }
 
 // ParseDigest reads a sha256 or sha512 digest.
@@ -57,7 +60,10 @@ func ParseDigest(s string) (digest.Digest, error) {
 	}
 	d, err := digest.Parse(s)
 	if err != nil || (d.Algorithm() != digest.SHA256 && d.Algorithm() != digest.SHA512) {
-		return "", fmt.Errorf("%s is not a digest; write sha256: and 64 lower-case hexadecimal digits, or sha512: and 128", safetext.Quote(s))
+		return "",
+			fmt.Errorf(
+				"%s is not a digest; write sha256: and 64 lower-case hexadecimal digits, or sha512: and 128",
+				safetext.Quote(s))
 	}
 	return d, nil
 }
