@@ -48,8 +48,10 @@ func Load(fsys fs.FS, name string) (*Policy, error) {
 }
 
 // format describes policy documents. The loader checks their size before.
-var format = strictyaml.Format{Name: "the policy",
-	Begin: fmt.Sprintf("a policy begins with version: %d", Version), Limit: MaxSize}
+var format = strictyaml.Format{
+	Name:  "the policy",
+	Begin: fmt.Sprintf("a policy begins with version: %d", Version), Limit: MaxSize,
+}
 
 // role is what a document is for.
 type role int
@@ -137,8 +139,10 @@ func (l *loader) document(k role, file string, data []byte) {
 		at := child(root, "include").Content[i]
 		if data, err := l.include(path.Join(path.Dir(file), name)); err != nil {
 			l.problems = append(l.problems,
-				strictyaml.Problem{File: file, Line: at.Line, Column: at.Column,
-					Message: "include: " + err.Error()})
+				strictyaml.Problem{
+					File: file, Line: at.Line, Column: at.Column,
+					Message: "include: " + err.Error(),
+				})
 		} else {
 			l.document(included, path.Join(path.Dir(file), name), data)
 		}

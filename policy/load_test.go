@@ -50,8 +50,10 @@ func TestLoadFollowsIncludes(t *testing.T) {
 	require.Equal(t, "corp", p.doc.ID)
 
 	var sums strings.Builder
-	for _, name := range []string{"etc/policy.yaml", "etc/team/a.yaml", "etc/team/more/c.yaml",
-		"etc/b.yaml"} {
+	for _, name := range []string{
+		"etc/policy.yaml", "etc/team/a.yaml", "etc/team/more/c.yaml",
+		"etc/b.yaml",
+	} {
 		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256([]byte(files[name])), name)
 	}
 	require.Equal(t, digest.FromString(sums.String()), p.Digest(),
@@ -92,84 +94,162 @@ func TestLoadRefuses(t *testing.T) {
 		files map[string]string
 		want  string
 	}{
-		{"a file that isn't there", map[string]string{"policy.yaml": head + "include: [a.yaml]\n"},
-			"policy.yaml:2:11: include: open a.yaml: file does not exist"},
-		{"a file above the folder", map[string]string{"policy.yaml": head + "include: [../a.yaml]\n"},
-			`policy.yaml:2:11: include: "../a.yaml" is not a path below the policy's folder`},
-		{"a file above the folder by a detour",
+		{
+			"a file that isn't there",
+			map[string]string{"policy.yaml": head + "include: [a.yaml]\n"},
+			"policy.yaml:2:11: include: open a.yaml: file does not exist",
+		},
+		{
+			"a file above the folder",
+			map[string]string{"policy.yaml": head + "include: [../a.yaml]\n"},
+			`policy.yaml:2:11: include: "../a.yaml" is not a path below the policy's folder`,
+		},
+		{
+			"a file above the folder by a detour",
 			map[string]string{"policy.yaml": head + "include: [x/../../a.yaml]\n"},
-			"is not a path below the policy's folder"},
-		{"an absolute path", map[string]string{"policy.yaml": head + "include: [/etc/passwd]\n"},
-			"is not a path below the policy's folder"},
-		{"a path of another system",
+			"is not a path below the policy's folder",
+		},
+		{
+			"an absolute path",
+			map[string]string{"policy.yaml": head + "include: [/etc/passwd]\n"},
+			"is not a path below the policy's folder",
+		},
+		{
+			"a path of another system",
 			map[string]string{"policy.yaml": head + `include: ["..\\a.yaml"]` + "\n"},
-			"is not a path below the policy's folder"},
-		{"the folder itself", map[string]string{"policy.yaml": head + "include: [.]\n"},
-			"is not a path below the policy's folder"},
-		{"an over-long path",
+			"is not a path below the policy's folder",
+		},
+		{
+			"the folder itself",
+			map[string]string{"policy.yaml": head + "include: [.]\n"},
+			"is not a path below the policy's folder",
+		},
+		{
+			"an over-long path",
 			map[string]string{"policy.yaml": head + "include: [" + strings.Repeat("a", 256) + "]\n"},
-			"is too long: 256 bytes"},
-		{"a path that can't be printed", map[string]string{"policy.yaml": head + "include: [\"a\\e\"]\n"},
-			"has the character U+001B"},
-		{"a folder", map[string]string{"policy.yaml": head + "include: [a]\n", "a/b.yaml": head},
-			"policy.yaml:2:11: include: read a: it is no regular file"},
-		{"an empty list", map[string]string{"policy.yaml": head + "include: []\n"},
-			"policy.yaml:2:10: include is empty"},
-		{"itself", map[string]string{"policy.yaml": head + "include: [policy.yaml]\n"},
-			"policy.yaml:2:11: include: policy.yaml includes itself: policy.yaml includes policy.yaml"},
-		{"a circle",
-			map[string]string{"policy.yaml": head + "include: [a.yaml]\n",
-				"a.yaml": head + "include: [b.yaml]\n", "b.yaml": head + "include: [a.yaml]\n"},
-			"b.yaml:2:11: include: a.yaml includes itself: policy.yaml includes a.yaml includes b.yaml includes a.yaml"},
-		{"a file twice",
-			map[string]string{"policy.yaml": head + "include: [a.yaml, b.yaml]\n",
-				"a.yaml": head + "include: [b.yaml]\n", "b.yaml": head},
-			"policy.yaml:2:19: include: b.yaml is already included; include each file once"},
-		{"too many files", many,
-			"policy.yaml:35:3: include: f32.yaml is one file too many: a policy includes at most 32"},
-		{"files too deep", deep,
-			"d7.yaml:2:11: include: d8.yaml is included too deep: at most 8 levels below the policy"},
-		{"too much in all",
-			map[string]string{"policy.yaml": head + "include: [a.yaml, b.yaml]\n",
-				"a.yaml": head + "#" + strings.Repeat("x", MaxSize/2),
-				"b.yaml": head + "#" + strings.Repeat("x", MaxSize/2)},
-			"policy.yaml:2:19: include: with b.yaml, the policy has more than 4194304 bytes"},
-		{"too much in the policy",
+			"is too long: 256 bytes",
+		},
+		{
+			"a path that can't be printed",
+			map[string]string{"policy.yaml": head + "include: [\"a\\e\"]\n"},
+			"has the character U+001B",
+		},
+		{
+			"a folder",
+			map[string]string{"policy.yaml": head + "include: [a]\n", "a/b.yaml": head},
+			"policy.yaml:2:11: include: read a: it is no regular file",
+		},
+		{
+			"an empty list",
+			map[string]string{"policy.yaml": head + "include: []\n"},
+			"policy.yaml:2:10: include is empty",
+		},
+		{
+			"itself",
+			map[string]string{"policy.yaml": head + "include: [policy.yaml]\n"},
+			"policy.yaml:2:11: include: policy.yaml includes itself: policy.yaml includes policy.yaml",
+		},
+		{
+			"a circle",
+			map[string]string{
+				"policy.yaml": head + "include: [a.yaml]\n",
+				"a.yaml":      head + "include: [b.yaml]\n", "b.yaml": head + "include: [a.yaml]\n",
+			},
+			"b.yaml:2:11: include: a.yaml includes itself: policy.yaml includes a.yaml includes b.yaml includes a.yaml",
+		},
+		{
+			"a file twice",
+			map[string]string{
+				"policy.yaml": head + "include: [a.yaml, b.yaml]\n",
+				"a.yaml":      head + "include: [b.yaml]\n", "b.yaml": head,
+			},
+			"policy.yaml:2:19: include: b.yaml is already included; include each file once",
+		},
+		{
+			"too many files", many,
+			"policy.yaml:35:3: include: f32.yaml is one file too many: a policy includes at most 32",
+		},
+		{
+			"files too deep", deep,
+			"d7.yaml:2:11: include: d8.yaml is included too deep: at most 8 levels below the policy",
+		},
+		{
+			"too much in all",
+			map[string]string{
+				"policy.yaml": head + "include: [a.yaml, b.yaml]\n",
+				"a.yaml":      head + "#" + strings.Repeat("x", MaxSize/2),
+				"b.yaml":      head + "#" + strings.Repeat("x", MaxSize/2),
+			},
+			"policy.yaml:2:19: include: with b.yaml, the policy has more than 4194304 bytes",
+		},
+		{
+			"too much in the policy",
 			map[string]string{"policy.yaml": head + "#" + strings.Repeat("x", MaxSize)},
-			"policy.yaml: the document has more than 4194304 bytes"},
-		{"a file without version",
+			"policy.yaml: the document has more than 4194304 bytes",
+		},
+		{
+			"a file without version",
 			map[string]string{"policy.yaml": head + "include: [a.yaml]\n", "a.yaml": "id: x\n"},
-			"a.yaml:1:1: the version is missing"},
-		{"an empty file", map[string]string{"policy.yaml": head + "include: [a.yaml]\n", "a.yaml": ""},
-			"a.yaml: the document is empty"},
-		{"a file that says what belongs into the policy",
-			map[string]string{"policy.yaml": head + "include: [a.yaml]\n",
-				"a.yaml": head + "default: allow\n"},
-			"a.yaml:2:1: default belongs into the policy itself; an included file has only version, id, aliases, frontends and include"},
-		{"a file that changes the mode",
+			"a.yaml:1:1: the version is missing",
+		},
+		{
+			"an empty file",
+			map[string]string{"policy.yaml": head + "include: [a.yaml]\n", "a.yaml": ""},
+			"a.yaml: the document is empty",
+		},
+		{
+			"a file that says what belongs into the policy",
+			map[string]string{
+				"policy.yaml": head + "include: [a.yaml]\n",
+				"a.yaml":      head + "default: allow\n",
+			},
+			"a.yaml:2:1: default belongs into the policy itself; an included file has only version, id, aliases, frontends and include",
+		},
+		{
+			"a file that changes the mode",
 			map[string]string{"policy.yaml": head + "include: [a.yaml]\n", "a.yaml": head + "mode: warn\n"},
-			"a.yaml:2:1: mode belongs into the policy itself"},
-		{"a file that sets limits",
-			map[string]string{"policy.yaml": head + "include: [a.yaml]\n",
-				"a.yaml": head + "limits: {match: [a]}\n"},
-			"a.yaml:2:1: limits belongs into the policy itself"},
-		{"a file that accepts overlays",
-			map[string]string{"policy.yaml": head + "include: [a.yaml]\n",
-				"a.yaml": head + "overlay: {accept: narrow}\n"},
-			"a.yaml:2:1: overlay belongs into the policy itself"},
-		{"a file with a broken rule",
-			map[string]string{"policy.yaml": head + "include: [t/a.yaml]\n",
-				"t/a.yaml": head + "frontends:\n- match: [A]\n"},
-			`t/a.yaml:3:11: match: "A" has upper-case letters`},
-		{"a name twice",
+			"a.yaml:2:1: mode belongs into the policy itself",
+		},
+		{
+			"a file that sets limits",
+			map[string]string{
+				"policy.yaml": head + "include: [a.yaml]\n",
+				"a.yaml":      head + "limits: {match: [a]}\n",
+			},
+			"a.yaml:2:1: limits belongs into the policy itself",
+		},
+		{
+			"a file that accepts overlays",
+			map[string]string{
+				"policy.yaml": head + "include: [a.yaml]\n",
+				"a.yaml":      head + "overlay: {accept: narrow}\n",
+			},
+			"a.yaml:2:1: overlay belongs into the policy itself",
+		},
+		{
+			"a file with a broken rule",
+			map[string]string{
+				"policy.yaml": head + "include: [t/a.yaml]\n",
+				"t/a.yaml":    head + "frontends:\n- match: [A]\n",
+			},
+			`t/a.yaml:3:11: match: "A" has upper-case letters`,
+		},
+		{
+			"a name twice",
 			map[string]string{
 				"policy.yaml": head + "include: [a.yaml]\nfrontends:\n- {name: x, match: [a]}\n",
 				"a.yaml":      head + "frontends:\n- {name: x, match: [a]}\n",
 			},
-			`a.yaml:3:10: the name "x" is already that of the rule on line 4 of policy.yaml; names must be unique`},
-		{"problems of several files",
-			map[string]string{"policy.yaml": head + "include: [a.yaml, b.yaml]\n", "a.yaml": head + "x: 1\n",
-				"b.yaml": head + "y: 1\n"}, "a.yaml:2:1: unknown field \"x\"\nb.yaml:2:1: unknown field \"y\""},
+			`a.yaml:3:10: the name "x" is already that of the rule on line 4 of policy.yaml; names must be unique`,
+		},
+		{
+			"problems of several files",
+			map[string]string{
+				"policy.yaml": head + "include: [a.yaml, b.yaml]\n", "a.yaml": head + "x: 1\n",
+				"b.yaml": head + "y: 1\n",
+			},
+			"a.yaml:2:1: unknown field \"x\"\nb.yaml:2:1: unknown field \"y\"",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -202,8 +282,10 @@ func TestLoadStaysInItsFolder(t *testing.T) {
 	root, err := os.OpenRoot(filepath.Join(dir, "etc"))
 	require.NoError(t, err)
 	defer root.Close()
-	for name, ok := range map[string]bool{"inside.yaml": true, "good.yaml": true, "bad.yaml": false,
-		"zero.yaml": false, "up/outside.yaml": false} {
+	for name, ok := range map[string]bool{
+		"inside.yaml": true, "good.yaml": true, "bad.yaml": false,
+		"zero.yaml": false, "up/outside.yaml": false,
+	} {
 		file := strings.ReplaceAll(name, "/", "-") + ".policy"
 		write("etc/"+file, "version: 1\ninclude: ["+name+"]\n")
 		p, err := Load(root.FS(), file)

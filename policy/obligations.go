@@ -73,7 +73,7 @@ func (o Obligations) meet(p Obligations, s subject) (Obligations, string) {
 	}
 	slices.Sort(m.Only)
 	if len(o.Only) > 0 && len(p.Only) > 0 {
-		// Globs that only overlap are left out, but not what both let pass.
+		// Globs that only overlap are left out, but keys that both allow stay.
 		for _, k := range s.optionKeys {
 			if !optionkeys.CarriesBuild(k) && globs.First(m.Only, k) == "" && globs.First(o.Only, k) != "" &&
 				globs.First(p.Only, k) != "" {

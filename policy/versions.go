@@ -45,8 +45,8 @@ type tagVersion struct {
 }
 
 // parseTagVersion reads a tag as a version with or without a leading "v". It is
-// false for a tag that is none, such as latest or 1.7-rc1: only a full version
-// has prereleases.
+// false for a tag that isn't a version, such as latest or 1.7-rc1: only a full version has
+// prereleases.
 func parseTagVersion(tag string) (tagVersion, bool) {
 	s := strings.TrimPrefix(tag, "v")
 	if strings.Contains(s, "-") {

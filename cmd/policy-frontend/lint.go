@@ -116,8 +116,10 @@ func (r *lintReport) file(file string, at time.Time) {
 	options := lint.Options{Time: at}
 	for _, f := range lint.Check(d.name, d.Policy, options) {
 		r.code = max(r.code, exitFindings)
-		r.findings = append(r.findings, finding{f.Code, f.Code.Level(), f.Rule, d.path(f.File), f.Line,
-			f.Column, f.Message})
+		r.findings = append(r.findings, finding{
+			f.Code, f.Code.Level(), f.Rule, d.path(f.File), f.Line,
+			f.Column, f.Message,
+		})
 	}
 }
 
@@ -126,18 +128,24 @@ func (r *lintReport) addInvalid(file string, err error) {
 	level := lint.Invalid.Level()
 	var broken *policy.ParseError
 	if !errors.As(err, &broken) {
-		r.findings = append(r.findings, finding{Code: lint.Invalid, Level: level, File: file,
-			Message: err.Error()})
+		r.findings = append(r.findings, finding{
+			Code: lint.Invalid, Level: level, File: file,
+			Message: err.Error(),
+		})
 		return
 	}
 	for _, p := range broken.Problems {
-		r.findings = append(r.findings, finding{lint.Invalid, level, "", p.File, p.Line, p.Column,
-			p.Message})
+		r.findings = append(r.findings, finding{
+			lint.Invalid, level, "", p.File, p.Line, p.Column,
+			p.Message,
+		})
 	}
 	if broken.Omitted > 0 {
 		more := fmt.Sprintf("and %d more", broken.Omitted)
-		r.findings = append(r.findings, finding{Code: lint.Invalid, Level: level, File: file,
-			Message: more})
+		r.findings = append(r.findings, finding{
+			Code: lint.Invalid, Level: level, File: file,
+			Message: more,
+		})
 	}
 }
 

@@ -99,11 +99,15 @@ type (
 
 // sarif writes findings as a SARIF log.
 func sarif(findings []finding) sarifLog {
-	driver := sarifDriver{Name: "policy-frontend", Version: programVersion(),
-		InformationURI: projectURL}
+	driver := sarifDriver{
+		Name: "policy-frontend", Version: programVersion(),
+		InformationURI: projectURL,
+	}
 	for _, c := range lint.Codes() {
-		driver.Rules = append(driver.Rules, sarifRule{string(c), lintURL + "#" + string(c),
-			sarifConfig{c.Level()}})
+		driver.Rules = append(driver.Rules, sarifRule{
+			string(c), lintURL + "#" + string(c),
+			sarifConfig{c.Level()},
+		})
 	}
 	results := []sarifResult{}
 	for _, f := range findings {
@@ -115,8 +119,11 @@ func sarif(findings []finding) sarifLog {
 		if f.Rule != "" {
 			message = fmt.Sprintf("rule %q: %s", f.Rule, f.Message)
 		}
-		results = append(results, sarifResult{string(f.Code), f.Level, sarifMessage{message},
-			[]sarifLocation{{at}}})
+		results = append(results, sarifResult{
+			string(f.Code), f.Level,
+			sarifMessage{message},
+			[]sarifLocation{{at}},
+		})
 	}
 	return sarifLog{
 		Schema:  "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",

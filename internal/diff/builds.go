@@ -145,7 +145,7 @@ func reads(r policy.Ruling) string {
 	return r.Image.Familiar()
 }
 
-// newlyRead reports whether the first policy doesn't let pass what is read now.
+// newlyRead reports whether the first policy refuses the image that is read now.
 func newlyRead(before policy.Decision, now policy.Ruling) bool {
 	if now.Image.Name() == "" {
 		return true // The first policy had it read as another one.

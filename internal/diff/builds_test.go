@@ -69,7 +69,7 @@ func TestCompareBuilds(t *testing.T) {
 	}
 }
 
-// If Compare says that nothing widened, nothing is let pass in a build that was refused.
+// If Compare says that nothing widened, a build allows nothing that it refused before.
 func TestNothingWidenedInBuildsIsSo(t *testing.T) {
 	t.Parallel()
 	narrow, changed := 0, 0

@@ -12,8 +12,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// Work is counted in comparisons of two patterns, of which a computer does some
-// millions in a second.
+// Work is counted in comparisons of two patterns. A computer does some millions of them in a
+// second.
 const (
 	// maxWork is how much work one Compare does at most.
 	maxWork = 10_000_000

@@ -44,8 +44,8 @@ func (c *comparison) options(rules []*policy.Rule) []map[string]string {
 	return out
 }
 
-// differing returns the first of all keys that no glob tells apart, and those of which
-// rules have to say something special.
+// differing returns the keys that rules treat specially, and of other keys the first of each
+// group that no glob tells apart.
 func differing(keys, patterns []string) []string {
 	seen := map[string]bool{}
 	var out []string

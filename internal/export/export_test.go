@@ -232,7 +232,7 @@ func TestExportFails(t *testing.T) {
 	require.ErrorContains(t, err, "a pattern is for names only")
 }
 
-// What the policy warns of is refused, and the policy itself stays as it was.
+// An export refuses what the policy only warns about, and the policy itself stays as it was.
 func TestAnExportEnforces(t *testing.T) {
 	t.Parallel()
 	p := parsed(t, "mode: warn\nfrontends: [{match: [docker/a]}, {match: [docker/b], mode: warn}]")
@@ -244,7 +244,7 @@ func TestAnExportEnforces(t *testing.T) {
 	require.Equal(t, policy.ModeWarn, p.Document().Frontends[1].Mode)
 }
 
-// Each of the cases of which the property tests could miss one.
+// The property tests could miss one of these cases.
 func TestSourcePolicy(t *testing.T) {
 	t.Parallel()
 	pin := fuzzDigest(1)

@@ -292,8 +292,8 @@ func listedNames(t *testing.T, data []byte) []string {
 	return out
 }
 
-// Every name that the list has is one of which the policy allows an image, and with
-// a strict export all images.
+// The policy allows at least one image of every name in the list. In a strict export, it allows all
+// of them.
 func FuzzBuildkitdNeverAllowsMore(f *testing.F) {
 	for i := range 64 {
 		f.Add([]byte(digest.FromString(fmt.Sprint("seed", i)).Encoded()))

@@ -109,7 +109,8 @@ func regex(action, identifier, mark string) sourceRule {
 // refuse images that other rules allow.
 func (e *exporter) allows(rules []rule) []sourceRule {
 	slices.SortStableFunc(rules, func(a,
-		b rule) int {
+		b rule,
+	) int {
 		return min(len(b.except), 1) - min(len(a.except), 1)
 	})
 	var out []sourceRule

@@ -12,8 +12,8 @@ type Name []string
 // ParseName splits a pattern, or a name, into its components.
 func ParseName(pattern string) Name { return NewName(strings.Split(pattern, "/")) }
 
-// NewName returns the pattern with these components, of which there must be one at
-// least. It leaves the slice as it is.
+// NewName returns the pattern with these components. There must be at least one. It doesn't change
+// the slice.
 func NewName(components []string) Name {
 	if last := len(components) - 1; components[last] == "**" {
 		components = append(components[:last:last], "*", "**")

@@ -9,7 +9,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// dockerfile is a policy with one rule for docker/dockerfile, of which rest is more.
+// dockerfile is a policy with one rule for docker/dockerfile. The rest is put into that rule.
 func dockerfile(rest string) string {
 	return head + "- {name: a, match: [docker/dockerfile], " + rest + "}\n"
 }

@@ -31,7 +31,7 @@ type imageConfig struct {
 // FromConfig reads the configuration of an image for a platform, "" if there is only
 // one; an empty one is that of an image that says nothing. It is at most 4 MiB.
 //
-// Keys that are there twice, or once in capitals and once not, are unknown: programs
+// Keys that are there twice, or once in upper case and once not, are unknown: programs
 // differ in which of them they take.
 func FromConfig(platform string, config []byte) buildrules.Operation {
 	if len(config) == 0 {

@@ -2,9 +2,9 @@
 // package policy judges: LLB definitions, single sources, containers and the
 // configurations of images.
 //
-// It reads as the daemon does, of which it is written where: what is fetched is
-// what the operation says. What the daemon might read otherwise than we do, or knows
-// and we don't, is an operation too, buildrules.Operation.Unknown, and no rule allows it. Nothing
+// It reads as the daemon does, and names the daemon's file where that matters, so an operation says
+// exactly what the daemon fetches. Something that the daemon might read differently, or that only
+// the daemon knows, is an operation too: buildrules.Operation.Unknown, which no rule allows. Nothing
 // is left out because it isn't understood.
 package llbops
 

@@ -55,7 +55,7 @@ type command struct {
 	devices   []*pb.CDIDevice
 }
 
-// execOperation reads a command, or says what of it is unknown.
+// execOperation reads a command, or says which part is unknown.
 func execOperation(c command) (_ *buildrules.Exec, what string) {
 	var f buildrules.Exec
 	switch c.network {
@@ -102,7 +102,7 @@ func execOperation(c command) (_ *buildrules.Exec, what string) {
 	return &f, ""
 }
 
-// add adds what a mount gives to a command, or says what of it is unknown.
+// add adds what a mount gives to a command, or says which part of the mount is unknown.
 func add(f *buildrules.Exec, m *pb.Mount) (what string) {
 	switch {
 	case m.GetContentCache() < pb.MountContentCache_DEFAULT ||
@@ -123,8 +123,8 @@ func add(f *buildrules.Exec, m *pb.Mount) (what string) {
 	return ""
 }
 
-// limit adds a resource limit, as the daemon sets it: it puts names in capitals, and
-// a negative number is higher than all others (executor/oci/spec_linux.go).
+// limit adds a resource limit, as the daemon sets it: it puts names in upper case,
+// and a negative number is higher than all others (executor/oci/spec_linux.go).
 func limit(f *buildrules.Exec, u *pb.Ulimit) {
 	if f.Ulimits == nil {
 		f.Ulimits = map[string]int{}

@@ -117,8 +117,7 @@ func readsTheSame(remote *gitutil.GitURL, id string, attrs map[string]string) bo
 		(hasFull || again.Scheme == remote.Scheme && strings.EqualFold(again.Host, remote.Host))
 }
 
-// ofBundle reads the blob out of which a git source is fetched instead of its
-// repository.
+// ofBundle reads the blob that a git source is fetched from instead of its repository.
 func ofBundle(locator string) buildrules.Operation {
 	scheme, ref, _ := strings.Cut(locator, "://")
 	switch scheme {

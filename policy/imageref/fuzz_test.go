@@ -96,7 +96,7 @@ func FuzzPattern(f *testing.F) {
 		require.Equal(t, p, again, "the normalised pattern is the same pattern")
 		if !strings.Contains(pat, "*") {
 			require.Equal(t, p.String(), mustRef(t, p.String()).Name())
-			if r, err := Parse(pat); err == nil { // 64 hexadecimal digits by themselves are none
+			if r, err := Parse(pat); err == nil { // 64 hexadecimal digits by themselves are no reference
 				require.Equal(t, p.String(), r.Name())
 			}
 			require.True(t, p.Covers(p))

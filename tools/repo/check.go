@@ -31,16 +31,16 @@ func phrases(pairs ...string) []phrase {
 // stumbling are the phrases. Each was misread by a reader of this repository.
 var stumbling = phrases(
 	`anew`, "again",
-	`(?:is|are|was) none`, "isn't one",
+	`(?:that|which|it|what) (?:is|are) none`, "isn't one",
 	`lets? pass`, "allows",
 	`belongs? into`, "belongs in",
 	`leave away`, "omit",
-	`of which`, "a new sentence",
+	`(?:,|those|out) of which`, "a new sentence",
 	`what of it`, "a noun",
 	`in capitals`, "in upper case",
 	`if left out`, "default",
 	`warn(?:s|ed)? of`, "warn about",
-	`replaced? by`, "replace with",
+	`replaces? by`, "replace with",
 )
 
 // A finding is one thing to change, with its place.

@@ -13,18 +13,28 @@ func TestMovingTags(t *testing.T) {
 		want                []string
 	}{
 		{"the first release moves both lines", "v1.0.0", "v1.0.0", []string{"1.0", "1"}},
-		{"the newest release moves both lines", "v1.2.3", "v1.2.2 v1.2.3 v1.1.9",
-			[]string{"1.2", "1"}},
+		{
+			"the newest release moves both lines", "v1.2.3", "v1.2.2 v1.2.3 v1.1.9",
+			[]string{"1.2", "1"},
+		},
 		{"numbers are compared as numbers", "v1.10.0", "v1.9.0 v1.10.0", []string{"1.10", "1"}},
-		{"a fix of an older minor line leaves the major line", "v1.1.4", "v1.2.0 v1.1.4",
-			[]string{"1.1"}},
-		{"a fix of an older major line moves that line", "v1.9.1", "v2.0.0 v1.9.0",
-			[]string{"1.9", "1"}},
-		{"an old release that is released again moves nothing", "v1.2.0", "v1.2.1",
-			nil},
+		{
+			"a fix of an older minor line leaves the major line", "v1.1.4", "v1.2.0 v1.1.4",
+			[]string{"1.1"},
+		},
+		{
+			"a fix of an older major line moves that line", "v1.9.1", "v2.0.0 v1.9.0",
+			[]string{"1.9", "1"},
+		},
+		{
+			"an old release that is released again moves nothing", "v1.2.0", "v1.2.1",
+			nil,
+		},
 		{"a release candidate moves nothing", "v1.3.0-rc.1", "v1.2.0", nil},
-		{"a newer release candidate doesn't count", "v1.2.1", "v1.3.0-rc.1",
-			[]string{"1.2", "1"}},
+		{
+			"a newer release candidate doesn't count", "v1.2.1", "v1.3.0-rc.1",
+			[]string{"1.2", "1"},
+		},
 		{"before 1.0.0 there is no major line", "v0.4.0", "", []string{"0.4"}},
 		{"other Git tags don't count", "v1.0.0", "latest v9 nightly-2", []string{"1.0", "1"}},
 	} {

@@ -42,8 +42,10 @@ func versions(repository fs.FS) ([]finding, error) {
 			continue
 		}
 		if got := string(data[at[2]:at[3]]); got != string(want[1]) {
-			findings = append(findings, finding{place.file, lineAt(data, at[2]),
-				fmt.Sprintf("it names Go %s, and go.mod names Go %s", got, want[1])})
+			findings = append(findings, finding{
+				place.file, lineAt(data, at[2]),
+				fmt.Sprintf("it names Go %s, and go.mod names Go %s", got, want[1]),
+			})
 		}
 	}
 	unseen, err := unseenByBot(repository)
@@ -111,8 +113,10 @@ func unseenByBot(repository fs.FS) ([]finding, error) {
 	var findings []finding
 	for _, at := range makeTool.FindAllIndex(makefile, -1) {
 		if line := lineAt(makefile, at[0]); !seen[line] {
-			findings = append(findings, finding{"Makefile", line,
-				"renovate.json doesn't match this version; put a renovate comment above it"})
+			findings = append(findings, finding{
+				"Makefile", line,
+				"renovate.json doesn't match this version; put a renovate comment above it",
+			})
 		}
 	}
 	return findings, nil
