@@ -78,9 +78,9 @@ func place(f llbops.Found) string {
 }
 
 // check returns the distinct answers to the operations.
-func check(l policy.Layers, at time.Time, d policy.Decision, list []asked) ([]opcheck.Answer,
-	error,
-) {
+func check(
+	l policy.Layers, at time.Time, d policy.Decision, list []asked,
+) ([]opcheck.Answer, error) {
 	out := []opcheck.Answer{}
 	seen := map[string]bool{}
 	for _, f := range list {

@@ -108,9 +108,7 @@ func regex(action, identifier, mark string) sourceRule {
 // allows writes the allow rules. Those with exceptTags come first, so their denials can't
 // refuse images that other rules allow.
 func (e *exporter) allows(rules []rule) []sourceRule {
-	slices.SortStableFunc(rules, func(a,
-		b rule,
-	) int {
+	slices.SortStableFunc(rules, func(a, b rule) int {
 		return min(len(b.except), 1) - min(len(a.except), 1)
 	})
 	var out []sourceRule

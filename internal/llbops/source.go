@@ -77,9 +77,7 @@ var sourceTypes = []sourceType{
 			pb.AttrMetadataTransferExclude,
 		},
 		fixed: []string{pb.AttrLocalSessionID},
-		read: func(ref string,
-			op *pb.SourceOp,
-		) []buildrules.Operation {
+		read: func(ref string, op *pb.SourceOp) []buildrules.Operation {
 			return ofLocal(ref, op.GetAttrs())
 		},
 	},
@@ -99,9 +97,7 @@ var sourceTypes = []sourceType{
 			pb.AttrGitSkipSubmodules, pb.AttrGitBundle, pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID,
 		},
 		checksum: pb.AttrGitChecksum,
-		read: func(ref string,
-			op *pb.SourceOp,
-		) []buildrules.Operation {
+		read: func(ref string, op *pb.SourceOp) []buildrules.Operation {
 			return ofGit(ref, op.GetAttrs())
 		},
 	},

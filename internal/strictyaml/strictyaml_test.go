@@ -53,7 +53,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"another type", "[]", "f:1:1: the list must be a mapping of fields, not a list"},
 		{"an inline struct's own name", "inner: {}", `f:1:1: unknown field "inner"`},
 		{"a field without a tag", "private: x", `f:1:1: unknown field "private"`},
-		{"a typo in an inline field", "nmae: x", `f:1:1: unknown field "nmae"; did you mean "name"?`},
+		{"a typo in an inline field", "nmea: x", `f:1:1: unknown field "nmea"; did you mean "name"?`},
 		{
 			"an inline field twice", "name: x\nname: y",
 			`f:2:1: duplicate field "name"; it is already set on line 1`,

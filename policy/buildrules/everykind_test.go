@@ -36,6 +36,6 @@ func TestEveryKindHasItsOwnRules(t *testing.T) {
 		require.Equal(t, *rules, only)
 		allow, _ := rules.Patterns(c.Kind)
 		require.Subset(t, rules.Globs(), allow)
-		require.Equal(t, len(allow), len(rules.Allowed(c.Kind)))
+		require.Len(t, rules.Allowed(c.Kind), len(allow))
 	})
 }

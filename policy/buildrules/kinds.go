@@ -73,9 +73,7 @@ var kinds = []row{
 	{
 		kind:    KindImages,
 		matches: func(o Operation) bool { return o.Image != "" },
-		normalize: func(o Operation) (Normalized,
-			error,
-		) {
+		normalize: func(o Operation) (Normalized, error) {
 			return normalizeReference("an", "image", o.Image)
 		},
 		describe: func(o Operation) string { return "the image " + shown(o.Image) },
@@ -162,9 +160,7 @@ var kinds = []row{
 	{
 		kind:    KindFrontends,
 		matches: func(o Operation) bool { return o.Frontend != "" },
-		normalize: func(o Operation) (Normalized,
-			error,
-		) {
+		normalize: func(o Operation) (Normalized, error) {
 			return normalizeReference("a", "frontend", o.Frontend)
 		},
 		describe: func(o Operation) string { return "the frontend " + shown(o.Frontend) },
