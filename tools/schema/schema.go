@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/invopop/jsonschema"
 
@@ -39,6 +40,10 @@ func reflectPolicy() (*jsonschema.Schema, error) {
 	r := jsonschema.Reflector{FieldNameTag: "yaml", DoNotReference: true, ExpandedStruct: true}
 	if err := r.AddGoComments(here, "../../policy", jsonschema.WithFullComment()); err != nil {
 		return nil, fmt.Errorf("reading the comments of package policy: %w", err)
+	}
+	// Where a comment is wrapped in the source says nothing to an editor's user.
+	for name, comment := range r.CommentMap {
+		r.CommentMap[name] = strings.Join(strings.Fields(comment), " ")
 	}
 	schema := r.Reflect(&policy.Document{})
 	schema.ID = schemaID
