@@ -379,6 +379,6 @@ func TestIncludedRulesAreUnderThePolicysRulesOnBuilds(t *testing.T) {
 		files["team.yaml"] = "version: 1\n" + key + "\n"
 		_, err = Load(folder(files), "policy.yaml")
 		require.ErrorContains(t, err, "team.yaml:2:1: "+key[:5])
-		require.ErrorContains(t, err, "belongs into the policy itself")
+		require.ErrorContains(t, err, "belongs in the policy itself")
 	}
 }

@@ -101,7 +101,7 @@ func TestJudgeImages(t *testing.T) {
 		},
 		{
 			"an ambiguous reference", some, image("DOCKER/alpine"),
-			`it asks for an image that can't be checked: "DOCKER/alpine": the host "DOCKER" needs a dot or a port; without them it would mean a folder on docker.io`,
+			`it asks for an image that can't be checked: "DOCKER/alpine": the host "DOCKER" needs a dot or a port; without them it would mean a directory on docker.io`,
 		},
 		{"only a list of what is denied", `{images: {deny: [bad]}}`, image("x.example/a"), ""},
 		{"an image with a digest, where one is needed", fixed, image("x.example/a@" + digestA), ""},

@@ -13,32 +13,32 @@ import (
 
 // Request is a build's wish to run a frontend.
 type Request struct {
-	// Requested is the reference as the client wrote it; it is only reported.
+	// Requested is the reference as the client wrote it. It is only reported.
 	Requested string
 	// Reference is the same, parsed.
 	Reference imageref.Reference
-	// Digest is the digest of the image that would run, or "" while it is not
-	// known. It speaks of Decision.Reference, into which aliases may turn the
-	// Reference. A digest in the reference, or pinned by an alias, counts by itself.
+	// Digest is the digest of the image that would run, or "" if it is not known. It is the
+	// digest of [Decision].Reference, which aliases may have rewritten. A digest in the
+	// reference, or one that an alias pins, needn't be repeated here.
 	Digest digest.Digest
-	// TagDigest is the digest that the tag of Decision.Reference points to now, or
-	// "" if it was not looked up. It matters for a reference with both tag and digest, in
-	// which the digest decides what runs and the tag is no more than a claim.
+	// TagDigest is the digest that the tag of [Decision].Reference points to now, or "" if it
+	// was not looked up. It matters for a reference with both tag and digest: the digest
+	// decides which image runs, and the tag may be wrong.
 	TagDigest digest.Digest
-	// Self is the reference under which the policy frontend itself runs; the zero
-	// Reference outside of a build.
+	// Self is the reference under which the policy frontend itself runs. It is zero outside
+	// of a build.
 	Self imageref.Reference
-	// NamedContexts are the names over which the client puts a context of its own,
+	// NamedContexts are the image names that the client overrides with named contexts,
 	// without platform suffix.
 	NamedContexts []string
-	// Options are the client's frontend options as it sent them, without the policy
-	// frontend's own build-args.
+	// Options are the frontend options that the client sent, without the policy frontend's
+	// own build-args.
 	Options map[string]string
 	// Inputs are the names of the frontend inputs that the client sends.
 	Inputs []string
-	// Time is now. While it is the zero time, nothing rests on it being early or
-	// late: an allow rule that expires has expired, a deny rule has not, and every
-	// warnAfter has passed.
+	// Time is the time of the decision. The zero time is unknown and resolved towards
+	// refusal: an allow rule that expires has expired, a deny rule hasn't, and every warnAfter
+	// has passed.
 	Time time.Time
 }
 
@@ -65,7 +65,7 @@ const (
 	LayerOverlay = "overlay"
 )
 
-// Decision is the answer to a Request. As JSON it is what clients get to see.
+// Decision is the answer to a [Request]. Its JSON is what clients see.
 type Decision struct {
 	Verdict Verdict `json:"verdict"`
 	// Requested is the reference as the client wrote it.
@@ -77,20 +77,19 @@ type Decision struct {
 	Rule string `json:"rule"`
 	// Reason is one sentence for a person.
 	Reason string `json:"reason"`
-	// Messages are those of the rules that matched, and what else a person should
-	// know. Never nil.
+	// Messages are those of the rules that matched, and further notes. Never nil.
 	Messages []string `json:"messages"`
-	// Warnings are to be shown although the build goes on: a rule that is about to
-	// expire, what would be refused but for a mode. They are there if and only if
-	// the verdict is Warn.
+	// Warnings are shown although the build goes on, for example that a rule is about to
+	// expire, or that only the mode prevents a refusal. There are some if and only if the
+	// verdict is Warn.
 	Warnings []string `json:"warnings,omitempty"`
-	// Policy identifies the embedded policy, whichever layer decided.
+	// Policy identifies the embedded policy, even if the overlay decided.
 	Policy Identity `json:"policy"`
 	// Overlay identifies the overlay, if there is one.
 	Overlay *Identity `json:"overlay,omitempty"`
-	// Obligations are what holds for an allowed build; empty otherwise.
+	// Obligations are what an allowed build must keep to. Empty for other builds.
 	Obligations Obligations `json:"obligations"`
-	// Dispatch is how the frontend runs; empty for a build that is refused.
+	// Dispatch is how the frontend runs. Empty for a build that is refused.
 	Dispatch Dispatch `json:"dispatch,omitempty"`
 	// Allowed suggests up to five alternatives that the denying layer allows and the other
 	// layer may allow. The closest name comes first, in familiar form, with conditions on
@@ -99,21 +98,20 @@ type Decision struct {
 	// Contact is whom to ask about the decision, or "".
 	Contact string `json:"contact,omitempty"`
 
-	// Timeout is how long a frontend that is mediated or built in may take, and
-	// Nesting how many levels of other frontends it can still run.
+	// Timeout is how long a frontend may take under [DispatchMediate] or [DispatchBuiltin].
+	// Nesting is how many levels of nested frontends it can still run.
 	Timeout time.Duration `json:"-"`
 	Nesting int           `json:"-"`
 
-	// Reference is what may run: the request's reference after the aliases and pins
-	// of all layers, with its digest when that is known. It is this reference whose
-	// tag is to be looked up. It is the zero Reference when the request was refused
-	// before that.
+	// Reference is what may run: the request's reference after the aliases and pins of all
+	// layers, with its digest if that is known. Callers look up the tag of this reference. It
+	// is zero if the request was refused before aliases.
 	Reference imageref.Reference `json:"-"`
 	// Layer is the layer whose rule decided: LayerPolicy or LayerOverlay.
 	Layer string `json:"-"`
-	// TagUnverified is set when the decision believed the tag of a reference that
-	// has a digest too. Look up what the tag points to and decide again with
-	// Request.TagDigest before running it.
+	// TagUnverified is set if the decision relied on the tag of a reference that has a digest
+	// too. Look up the tag's digest and decide again with [Request].TagDigest before running
+	// the frontend.
 	TagUnverified bool `json:"-"`
 
 	// constraints are those of all layers, in the order in which they rewrite
@@ -121,11 +119,12 @@ type Decision struct {
 	constraints []*constraints
 }
 
-// Decide answers the request. It never fails: what it can't make sense of, such
-// as the zero Layers or a digest that contradicts the reference, it denies.
+// Decide answers the request. It never fails. It denies a request that isn't valid, for
+// example one whose digest contradicts the reference, and every request under the zero
+// [Layers].
 func Decide(l Layers, r Request) Decision { return decide(l, r, nil) }
 
-// decide answers the request and records how, if there is a recorder.
+// decide answers the request. A recorder, which may be nil, gets each step.
 func decide(l Layers, r Request, t *recorder) Decision {
 	if l.embedded == nil {
 		return l.refuse(r, "there is no policy, so nothing is allowed", t)
@@ -175,10 +174,9 @@ func decide(l Layers, r Request, t *recorder) Decision {
 	return d
 }
 
-// rewrite applies the aliases of the overlay and then those of the embedded
-// policy. It returns the reference that the overlay judges, and the one that the
-// embedded policy judges and that may run. It fails if that would be the policy
-// frontend itself.
+// rewrite applies the aliases of the overlay and then those of the embedded policy. It
+// returns the reference for the overlay's rules, and the one for the embedded policy's rules,
+// which may run. It fails if one of them is the policy frontend itself.
 func (l Layers) rewrite(r Request, t *recorder) (asked, final rewritten, err error) {
 	asked.ref = r.Reference
 	if l.overlay != nil {
@@ -231,8 +229,8 @@ func (d *Decision) limit(l Layers, s subject, t *recorder) bool {
 	return false
 }
 
-// meet lets each layer decide by itself and takes the meet. The overlay judges the
-// request as it is before the embedded policy's aliases.
+// meet lets each layer decide by itself and takes the stricter decision. The overlay
+// evaluates the request as it is before the embedded policy's aliases.
 func (d *Decision) meet(l Layers, s, asked subject, t *recorder) {
 	embedded := l.embedded.decide(s, LayerPolicy, l.Contact(), t)
 	if l.overlay == nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// Trace is a decision with the way to it.
+// Trace is a decision and the steps to it.
 type Trace struct {
 	// Decision is what Decide answers.
 	Decision Decision `json:"decision"`
@@ -83,9 +83,9 @@ type Step struct {
 	Reason string `json:"reason"`
 }
 
-// Explain answers the request as Decide does and says how it came to that: each
-// alias, rule and layer with the reason for what it did. Unlike Decide, it asks
-// rules that can't change the answer too.
+// Explain answers the request as [Decide] does, and says how the answer came about. There is
+// a step with a reason for each alias, rule and layer. Unlike Decide, Explain also asks the
+// rules that can't change the answer.
 func Explain(l Layers, r Request) Trace {
 	t := recorder{steps: []Step{}}
 	d := decide(l, r, &t)

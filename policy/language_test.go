@@ -287,7 +287,7 @@ func TestParseRefusesOfTheWholeLanguage(t *testing.T) {
 		{"a rule called limits", rule + "  name: limits\n", `p:4:9: the name "limits" is reserved`},
 		{
 			"an include without a folder", "version: 1\ninclude: [a.yaml]\n",
-			"p:2:10: include needs the folder of the policy",
+			"p:2:10: include needs the directory of the policy",
 		},
 		{
 			"more rules than a list has", "version: 1\nfrontends:\n" + strings.Repeat("-\n", 100_001),

@@ -26,17 +26,17 @@ const (
 	maxIncludePath = 255
 )
 
-// Load reads the embedded policy called name from fsys, as Parse does, with the
-// files that it includes; all together have at most MaxSize bytes. The name and
-// those of included files are slash-separated paths in fsys (fs.ValidPath); an
-// included file's is relative to the folder of the file that includes it.
+// Load reads the embedded policy called name from fsys, as [Parse] does, with the files that
+// it includes. All files together have at most [MaxSize] bytes, and there are at most 32
+// included ones. Names are slash-separated paths in fsys ([fs.ValidPath]). The path of an
+// included file is relative to the directory of the file that includes it.
 //
-// If the policy itself can't be opened or read, the error is that of fsys, so that
-// errors.Is finds fs.ErrNotExist. What is wrong with a document, an include that
-// can't be read among it, is a *ParseError with the name of the file.
+// If the policy itself can't be opened or read, the error is that of fsys, so [errors.Is]
+// finds [fs.ErrNotExist]. If a document isn't valid, or an included file can't be read, the
+// error is a [*ParseError] with the name of the file.
 //
-// Callers that read from a disk pass the FS of an os.Root, so that no symbolic
-// link leads out of the policy's folder.
+// Callers that read from a disk pass the FS of an os.Root. Then no symbolic link leads out of
+// the policy's directory.
 func Load(fsys fs.FS, name string) (*Policy, error) {
 	l := newLoader(withFiles)
 	l.fsys = fsys
@@ -182,7 +182,7 @@ func (l *loader) read(name string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("it is no regular file")}
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("it isn't a regular file")}
 	}
 	f, err := l.fsys.Open(name)
 	if err != nil {
@@ -203,7 +203,7 @@ func (v *validator) includes(k role) {
 		return
 	case alone:
 		v.addf(n,
-			"include needs the folder of the policy, and here is only its text; load it from its file")
+			"include needs the directory of the policy, and here is only its text; load it from its file")
 		return
 	}
 	v.list(n, "include", v.policy.doc.Include, checkInclude)
@@ -215,7 +215,7 @@ func checkInclude(s string) error {
 	}
 	if !fs.ValidPath(s) || s == "." || strings.Contains(s, `\`) {
 		return fmt.Errorf(
-			"%s is not a path below the policy's folder; write one like team/rules.yaml, without .. and / in front", safetext.Quote(s))
+			"%s is not a path below the policy's directory; write one like team/rules.yaml, without .. and / in front", safetext.Quote(s))
 	}
 	return nil
 }
@@ -226,7 +226,7 @@ func (v *validator) onlyIncluded() {
 		key := v.root.Content[i]
 		if !slices.Contains([]string{"version", "id", "aliases", "frontends", "include"}, key.Value) {
 			v.addf(key,
-				"%s belongs into the policy itself; an included file has only version, id, aliases, frontends and include", key.Value)
+				"%s belongs in the policy itself; an included file has only version, id, aliases, frontends and include", key.Value)
 		}
 	}
 }

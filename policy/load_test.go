@@ -102,27 +102,27 @@ func TestLoadRefuses(t *testing.T) {
 		{
 			"a file above the folder",
 			map[string]string{"policy.yaml": head + "include: [../a.yaml]\n"},
-			`policy.yaml:2:11: include: "../a.yaml" is not a path below the policy's folder`,
+			`policy.yaml:2:11: include: "../a.yaml" is not a path below the policy's directory`,
 		},
 		{
 			"a file above the folder by a detour",
 			map[string]string{"policy.yaml": head + "include: [x/../../a.yaml]\n"},
-			"is not a path below the policy's folder",
+			"is not a path below the policy's directory",
 		},
 		{
 			"an absolute path",
 			map[string]string{"policy.yaml": head + "include: [/etc/passwd]\n"},
-			"is not a path below the policy's folder",
+			"is not a path below the policy's directory",
 		},
 		{
 			"a path of another system",
 			map[string]string{"policy.yaml": head + `include: ["..\\a.yaml"]` + "\n"},
-			"is not a path below the policy's folder",
+			"is not a path below the policy's directory",
 		},
 		{
 			"the folder itself",
 			map[string]string{"policy.yaml": head + "include: [.]\n"},
-			"is not a path below the policy's folder",
+			"is not a path below the policy's directory",
 		},
 		{
 			"an over-long path",
@@ -137,7 +137,7 @@ func TestLoadRefuses(t *testing.T) {
 		{
 			"a folder",
 			map[string]string{"policy.yaml": head + "include: [a]\n", "a/b.yaml": head},
-			"policy.yaml:2:11: include: read a: it is no regular file",
+			"policy.yaml:2:11: include: read a: it isn't a regular file",
 		},
 		{
 			"an empty list",
@@ -203,12 +203,12 @@ func TestLoadRefuses(t *testing.T) {
 				"policy.yaml": head + "include: [a.yaml]\n",
 				"a.yaml":      head + "default: allow\n",
 			},
-			"a.yaml:2:1: default belongs into the policy itself; an included file has only version, id, aliases, frontends and include",
+			"a.yaml:2:1: default belongs in the policy itself; an included file has only version, id, aliases, frontends and include",
 		},
 		{
 			"a file that changes the mode",
 			map[string]string{"policy.yaml": head + "include: [a.yaml]\n", "a.yaml": head + "mode: warn\n"},
-			"a.yaml:2:1: mode belongs into the policy itself",
+			"a.yaml:2:1: mode belongs in the policy itself",
 		},
 		{
 			"a file that sets limits",
@@ -216,7 +216,7 @@ func TestLoadRefuses(t *testing.T) {
 				"policy.yaml": head + "include: [a.yaml]\n",
 				"a.yaml":      head + "limits: {match: [a]}\n",
 			},
-			"a.yaml:2:1: limits belongs into the policy itself",
+			"a.yaml:2:1: limits belongs in the policy itself",
 		},
 		{
 			"a file that accepts overlays",
@@ -224,7 +224,7 @@ func TestLoadRefuses(t *testing.T) {
 				"policy.yaml": head + "include: [a.yaml]\n",
 				"a.yaml":      head + "overlay: {accept: narrow}\n",
 			},
-			"a.yaml:2:1: overlay belongs into the policy itself",
+			"a.yaml:2:1: overlay belongs in the policy itself",
 		},
 		{
 			"a file with a broken rule",

@@ -5,8 +5,8 @@ import "github.com/policy-frontend/policy-frontend/internal/strictyaml"
 const (
 	// MaxSize is the size in bytes of the largest embedded policy.
 	MaxSize = 4 << 20
-	// MaxOverlaySize is the size in bytes of the largest overlay. An option of
-	// more than 128 KiB kills any frontend at its start, before it could refuse.
+	// MaxOverlaySize is the size in bytes of the largest overlay. An option of more than
+	// 128 KiB makes any frontend fail at its start, before it could refuse the build.
 	MaxOverlaySize = 64 << 10
 )
 
@@ -56,21 +56,20 @@ func (e *ParseError) Error() string {
 	return err.Error()
 }
 
-// Parse reads an embedded policy of at most MaxSize bytes that stands by itself;
-// for one that includes files, use Load. The file is only a name for messages.
+// Parse reads an embedded policy of at most [MaxSize] bytes. The file is only a name for
+// messages. A policy that includes other files needs [Load].
 //
-// The document is plain YAML data (JSON is such) in UTF-8: exactly one document,
-// no anchors, aliases, merge keys or tags, every key known and written once.
-// Anything else is a *ParseError with positions, as is a field whose value has
-// no meaning.
+// The document is plain YAML data in UTF-8, and JSON is plain data too. There is exactly one
+// document, without anchors, aliases, merge keys and tags, and every key is known and written
+// once. For any other document, and for a field with an invalid value, the error is a
+// [*ParseError] with positions.
 func Parse(file string, data []byte) (*Policy, error) {
 	l := newLoader(alone)
 	return l.load(file, data, MaxSize)
 }
 
-// ParseOverlay reads an overlay of at most MaxOverlaySize bytes. It is a policy
-// document as for Parse, but can't itself say which overlays it accepts, and can't
-// include files.
+// ParseOverlay reads an overlay of at most [MaxOverlaySize] bytes. An overlay is a document
+// as for [Parse], but it can't say which overlays it accepts, and it can't include files.
 func ParseOverlay(file string, data []byte) (*Policy, error) {
 	l := newLoader(overlaid)
 	return l.load(file, data, MaxOverlaySize)

@@ -20,14 +20,14 @@ const (
 	ActionDeny  Action = "deny"
 )
 
-// Accept says which overlays a policy takes from clients.
+// Accept says which overlays a policy accepts from clients.
 type Accept string
 
 // The kinds of overlays that a policy can accept.
 const (
 	// AcceptNone refuses every build that sends an overlay.
 	AcceptNone Accept = "none"
-	// AcceptNarrow takes any overlay; it can only tighten.
+	// AcceptNarrow accepts any overlay. An overlay can only tighten.
 	AcceptNarrow Accept = "narrow"
 )
 
@@ -38,15 +38,15 @@ type Mode string
 const (
 	// ModeEnforce refuses the build.
 	ModeEnforce Mode = "enforce"
-	// ModeWarn lets the build go on and warns of what would have been refused.
+	// ModeWarn warns about a denial, and the build goes on.
 	ModeWarn Mode = "warn"
 )
 
 // Version is the version of the policy language that this package reads.
 const Version = 1
 
-// The names of rules under which a decision reports what no rule decided. No
-// rule can have them; see also InvariantRule and BuildRule.
+// The rules that a decision names if no rule of a policy decided. No rule of a policy can
+// have these names, [InvariantRule] or [BuildRule].
 const (
 	// DefaultRule: no rule matched.
 	DefaultRule = "default"
@@ -87,38 +87,38 @@ type Document struct {
 	Version int `yaml:"version" jsonschema:"enum=1"`
 	// ID of the policy, shown in messages.
 	ID string `yaml:"id,omitempty" jsonschema:"minLength=1,maxLength=256"`
-	// What a denial does: enforce refuses the build; warn lets it go on with a warning, except for what the limits refuse. Enforce if left out.
+	// What a denial does. With enforce, the build is refused; with warn, it goes on with a warning. The limits always refuse. The default is enforce.
 	Mode Mode `yaml:"mode,omitempty" jsonschema:"enum=enforce,enum=warn,default=enforce"`
-	// What happens to a frontend that no rule matches; deny if left out.
+	// What happens to a frontend that no rule matches. The default is deny.
 	Default Action `yaml:"default,omitempty" jsonschema:"enum=allow,enum=deny,default=deny"`
-	// Whom a refused person can ask: a name, a channel, an address.
+	// Whom the user of a refused build can ask, such as a name, a channel or an address.
 	Contact string `yaml:"contact,omitempty" jsonschema:"minLength=1,maxLength=512"`
-	// The frontend to run when a build names none, such as docker/dockerfile:1. The rules apply to it as to any other.
+	// The frontend of builds that name none, such as docker/dockerfile:1. The rules apply to it as to any other frontend.
 	DefaultFrontend string `yaml:"defaultFrontend,omitempty" jsonschema:"minLength=1,maxLength=1024"`
-	// Further files whose aliases and rules follow those of this one, relative to its folder and without .. in their paths. Not allowed in a policy that a client sends.
+	// More files whose aliases and rules follow those of this file. Paths are relative to its directory and can't contain "..". Not allowed in a policy that a client sends.
 	Include []string `yaml:"include,omitempty" jsonschema:"minItems=1,maxItems=32"`
-	// What other names stand for, such as that of a mirror. The first alias that matches a reference rewrites it, once, before the rules judge it.
+	// Names that are replaced, for example with those of a mirror. The first alias that matches a reference rewrites it, once, before the rules see it.
 	Aliases []Alias `yaml:"aliases,omitempty"`
-	// The rules. A deny rule that matches wins, wherever it stands; otherwise the first allow rule that matches decides.
+	// The rules. A deny rule that matches wins, wherever it is. Otherwise the first allow rule that matches decides.
 	Frontends []Rule `yaml:"frontends,omitempty"`
-	// How frontends run whose rule doesn't say it: forward has BuildKit run the frontend, mediate runs it in a container of ours and judges each of its calls, builtin runs our own Dockerfile frontend and does so too. Forward if left out.
+	// How a frontend runs if its rule has no dispatch. With forward, BuildKit runs it. With mediate, the policy frontend runs it in a container and checks each of its calls. With builtin, the policy frontend runs its own Dockerfile frontend and checks each of its calls. The default is forward.
 	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin,default=forward"`
-	// Rules on what frontends build, for each kind that their rule's own build doesn't have.
+	// Build rules, for each kind for which a frontend's rule has none of its own.
 	Build *buildrules.Rules `yaml:"build,omitempty"`
-	// What may run at most, whatever the rules, the default and the mode say.
+	// Limits that hold whatever the rules, the default and the mode say.
 	Limits Limits `yaml:"limits,omitempty"`
-	// Which policies clients may put on top of this one. Not allowed in such a policy itself.
+	// Which policies clients can put on top of this one. Not allowed in a policy that a client sends.
 	Overlay Overlay `yaml:"overlay,omitempty"`
 }
 
 // Alias makes one name stand for another. The tag and the digest of a reference
 // are kept.
 type Alias struct {
-	// The name to replace: a repository without tag or digest, or all below a folder with /** at the end. Without a host, a name is one on docker.io.
+	// The name to replace, without tag or digest: a repository, or with /** at the end all repositories below a directory. A name without a host is on docker.io.
 	From string `yaml:"from" jsonschema:"minLength=1,maxLength=512"`
-	// The name to put in its place; it ends in /** if from does, which stands for the same rest. It may be the same as from, for the pins alone.
+	// The new name. It ends in /** if from does, and the rest of the name is kept. It can be the same as from if only the pins matter.
 	To string `yaml:"to" jsonschema:"minLength=1,maxLength=512"`
-	// The digest that each tag has, so that no registry is asked what it points to. Only where from is one repository.
+	// The digest of each tag. The registry isn't asked for a pinned tag. Only if from is one repository.
 	Pins map[string]string `yaml:"pins,omitempty" jsonschema:"minProperties=1"`
 
 	file         string
@@ -128,21 +128,20 @@ type Alias struct {
 
 // Limits bound what rules can allow.
 type Limits struct {
-	// Names that may run, in the form of a rule's match. They judge the name after all aliases.
+	// Names that can run, in the form of a rule's match. They apply to the name after all aliases.
 	Match []string `yaml:"match,omitempty" jsonschema:"minItems=1"`
-	// How long a frontend that is mediated or built in may take with all that it waits for, such as 30m or 2h; 1h if left out.
+	// How long a frontend can take, including all that it waits for, such as 30m or 2h. Applies to mediate and builtin. The default is 1h.
 	Timeout string `yaml:"timeout,omitempty" jsonschema:"minLength=2"`
-	// How deep such frontends can run other frontends; 4 if left out.
+	// How deep frontends can be nested. Applies to mediate and builtin. The default is 4.
 	Nesting int `yaml:"nesting,omitempty" jsonschema:"minimum=1,maximum=16"`
 
 	patterns []imageref.Pattern
 	timeout  time.Duration
 }
 
-// Options are conditions on the frontend options of a build and what is done to
-// them before the frontend gets them. Options that carry the build itself are
-// exempt: source, cmdline, frontend.caps, build-arg:BUILDKIT_SYNTAX and
-// local-sessionid:*.
+// Options are conditions on the frontend options of a build, and changes to them before the
+// frontend gets them. Options that carry the build itself are exempt: source, cmdline,
+// frontend.caps, build-arg:BUILDKIT_SYNTAX and local-sessionid:*.
 type Options struct {
 	// Options that a build can't have; a * stands for any characters.
 	Deny []string `yaml:"deny,omitempty" jsonschema:"minItems=1"`
@@ -152,7 +151,7 @@ type Options struct {
 	Force map[string]string `yaml:"force,omitempty" jsonschema:"minProperties=1"`
 	// The only options that a build can have; a * stands for any characters.
 	Only []string `yaml:"only,omitempty" jsonschema:"minItems=1"`
-	// Whether a build can hand the frontend inputs, as a bake target does that builds on another; allow if left out.
+	// Whether a build can pass inputs to the frontend, as a bake target that builds on another target does. The default is allow.
 	Inputs Action `yaml:"inputs,omitempty" jsonschema:"enum=allow,enum=deny,default=allow"`
 }
 
@@ -165,33 +164,33 @@ type Rule struct {
 	Match []string `yaml:"match" jsonschema:"minItems=1"`
 	// Tags that the rule is for; a * stands for any characters. A reference without a tag has the tag latest, unless it has a digest.
 	Tags []string `yaml:"tags,omitempty" jsonschema:"minItems=1"`
-	// Versions that the rule is for, such as ">=1.4 <2 || 3.1.x", besides its tags. A tag that is part of a version, such as 1.7, must lie wholly inside. Versions that one alternative leaves out with != belong in exceptTags.
+	// Versions that the rule is for, in addition to its tags, such as ">=1.4 <2 || 3.1.x". A partial version such as 1.7 must be wholly inside. There is no !=; use exceptTags.
 	Versions string `yaml:"versions,omitempty" jsonschema:"minLength=1,maxLength=512"`
-	// Suffixes of tags, such as labs for 1.7-labs, that are left out before a tag is compared with versions.
+	// Suffixes such as labs for 1.7-labs. A tag is compared with versions without its suffix.
 	Variants []string `yaml:"variants,omitempty" jsonschema:"minItems=1"`
-	// Tags that the rule is not for, even if its tags or versions have them; a * stands for any characters.
+	// Tags that the rule is not for, even if its tags or versions match them; a * stands for any characters.
 	ExceptTags []string `yaml:"exceptTags,omitempty" jsonschema:"minItems=1"`
-	// Digests that the rule is for, compared with that of the image that would run.
+	// Digests of the images that the rule is for.
 	Digests []string `yaml:"digests,omitempty" jsonschema:"minItems=1"`
-	// Whether the reference itself must carry a digest. Not allowed in a deny rule.
+	// Whether a build must request the frontend with its digest. Not allowed in a deny rule.
 	RequireDigest bool `yaml:"requireDigest,omitempty" jsonschema:"default=false"`
-	// What the rule does; allow if left out.
+	// What the rule does. The default is allow.
 	Action Action `yaml:"action,omitempty" jsonschema:"enum=allow,enum=deny,default=allow"`
-	// What a denial by this rule does; the policy's mode if left out. With warn, what the rule's options refuse is a warning too.
+	// What a denial by this rule does. With warn, an option that the rule refuses is a warning too. The default is the policy's mode.
 	Mode Mode `yaml:"mode,omitempty" jsonschema:"enum=enforce,enum=warn"`
 	// Conditions on the options of a build. Not allowed in a deny rule.
 	Options Options `yaml:"options,omitempty"`
-	// How the frontend runs; the policy's dispatch if left out. Not allowed in a deny rule.
+	// How the frontend runs. The default is the policy's dispatch. Not allowed in a deny rule.
 	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin"`
-	// Rules on what the frontend builds. Not allowed in a deny rule.
+	// Build rules for the frontend. Not allowed in a deny rule.
 	Build *buildrules.Rules `yaml:"build,omitempty"`
-	// The time from which builds that the rule allows are warned: a day such as 2027-01-31, which begins at 00:00 UTC, or a time as in 2027-01-31T12:00:00Z. Not allowed in a deny rule.
+	// When the rule begins to warn the builds that it allows: a day such as 2027-01-31, which begins at 00:00 UTC, or a time such as 2027-01-31T12:00:00Z. Not allowed in a deny rule.
 	WarnAfter string `yaml:"warnAfter,omitempty" jsonschema:"minLength=1"`
-	// The time from which the rule no longer matches, as for warnAfter.
+	// When the rule stops matching, in the form of warnAfter.
 	Expires string `yaml:"expires,omitempty" jsonschema:"minLength=1"`
-	// Whom a person can ask about this rule, instead of the policy's contact.
+	// Whom the user of a build can ask about this rule, instead of the policy's contact.
 	Contact string `yaml:"contact,omitempty" jsonschema:"minLength=1,maxLength=512"`
-	// What to tell the person whose build the rule decides.
+	// A message to the user of a build that the rule decides.
 	Message string `yaml:"message,omitempty" jsonschema:"minLength=1,maxLength=2048"`
 
 	file               string
@@ -204,7 +203,7 @@ type Rule struct {
 
 // Overlay says how a policy treats a policy document that a client sends.
 type Overlay struct {
-	// Whether clients may send one: none refuses builds that do; narrow takes it, and it can only tighten. Narrow if left out.
+	// Whether clients can send a policy. With none, such builds are refused; with narrow, the client's policy can only tighten this one. The default is narrow.
 	Accept Accept `yaml:"accept,omitempty" jsonschema:"enum=none,enum=narrow,default=narrow"`
 }
 
@@ -223,7 +222,7 @@ type Identity struct {
 //
 //	sha256sum policy.yaml team.yaml | sha256sum
 //
-// in the policy's folder shows it.
+// in the policy's directory shows it.
 func (p *Policy) Digest() digest.Digest { return p.digest }
 
 // Identity returns the policy's id and digest.

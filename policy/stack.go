@@ -7,16 +7,16 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
-// Layers is an embedded policy with at most one overlay on it. Use Stack to make
-// them; the zero Layers deny everything.
+// Layers are an embedded policy and at most one overlay. [Stack] makes them. The zero Layers
+// deny everything.
 type Layers struct {
 	embedded, overlay *Policy
 }
 
 // Stack puts an overlay, which may be nil, on an embedded policy.
 //
-// It fails without an embedded policy, with a policy that Parse or ParseOverlay
-// didn't make, and with an overlay on a policy that accepts none.
+// It fails if there is no embedded policy, if a policy was made in another way than by
+// [Parse], [Load] or [ParseOverlay], or if the embedded policy accepts no overlay.
 func Stack(embedded, overlay *Policy) (Layers, error) {
 	switch {
 	case embedded == nil:

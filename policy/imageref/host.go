@@ -52,7 +52,7 @@ func normalizeHost(s string) (string, error) {
 	}
 	if !isHost(name) {
 		return "",
-			fmt.Errorf("the host %s needs a dot or a port; without them it would mean a folder on docker.io",
+			fmt.Errorf("the host %s needs a dot or a port; without them it would mean a directory on docker.io",
 				safetext.Quote(s))
 	}
 	return name, nil

@@ -50,7 +50,7 @@ func TestParse(t *testing.T) {
 			"docker.io/library/alpine:latest", "alpine:latest",
 		},
 		{
-			"a host without a dot keeps port 443, or it would be a folder on docker.io",
+			"a host without a dot keeps port 443, or it would be a directory on docker.io",
 			"docker:443/dockerfile", "docker:443/dockerfile:latest", "docker:443/dockerfile:latest",
 		},
 		{
@@ -117,7 +117,7 @@ func TestParseRefuses(t *testing.T) {
 	tests := []struct{ name, in, want string }{
 		{"an empty text", "", "the reference is empty"},
 		{
-			"a host that would become a folder on docker.io", "DOCKER/dockerfile",
+			"a host that would become a directory on docker.io", "DOCKER/dockerfile",
 			`the host "DOCKER" needs a dot or a port`,
 		},
 		{"a leading space", " docker/dockerfile", "begins or ends with a space"},

@@ -90,18 +90,18 @@ func value(field *jsonschema.Schema) string {
 	case field.Type == "array" && field.Items.Properties != nil:
 		return "list"
 	case field.Type == "array":
-		return "list of texts"
+		return "list of strings"
 	case field.Type == "object" && field.Properties == nil && field.AdditionalProperties.Type == "integer":
-		return "whole numbers by name"
+		return "map of integers"
 	case field.Type == "object" && field.Properties == nil:
-		return "texts by name"
+		return "map of strings"
 	case field.Type == "object":
 		return "fields"
 	case field.Type == "boolean":
 		return "`true` or `false`"
 	case field.Type == "integer":
-		return "whole number"
+		return "integer"
 	default:
-		return "text"
+		return "string"
 	}
 }

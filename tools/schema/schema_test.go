@@ -28,10 +28,10 @@ func TestTheTableOfFieldsIsTheGeneratedOne(t *testing.T) {
 	want, err := withFields(string(have))
 	require.NoError(t, err)
 	require.Equal(t, want, string(have), "run make schema")
-	require.Contains(t, want, "| `frontends[].options.strip` | list of texts |")
+	require.Contains(t, want, "| `frontends[].options.strip` | list of strings |")
 	require.Contains(t, want, "| `frontends[].build` | fields of `build` |")
-	require.Contains(t, want, "| `build.exec.ulimits` | whole numbers by name |")
-	require.Contains(t, want, "| `limits.nesting` | whole number |")
+	require.Contains(t, want, "| `build.exec.ulimits` | map of integers |")
+	require.Contains(t, want, "| `limits.nesting` | integer |")
 	require.NotContains(t, want, "`frontends[].build.")
 }
 
