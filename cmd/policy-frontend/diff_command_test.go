@@ -34,7 +34,7 @@ func TestDiffText(t *testing.T) {
     before: deny: rule "dockerfile" would allow it, but only with the tag 1.*, not 2
     now:    allow: rule "dockerfile" allows docker/dockerfile:2
 + loosened  docker/dockerfile:1.other with the option add-hosts="other"
-    no longer obliged to options.strip: add-hosts
+    no longer required: options.strip: add-hosts
     before: allow: rule "dockerfile" allows docker/dockerfile:1.other
     now:    allow: rule "dockerfile" allows docker/dockerfile:1.other
   refused   docker/dockerfile:1.other from 2027-06-01T00:00:00Z

@@ -14,14 +14,15 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// differences are the changes found so far, those that are alike as one.
+// differences are the changes found so far. Similar changes are one difference.
 type differences struct {
 	byKey map[string]*Difference
 	order []string
 }
 
 func (d *differences) add(n Difference) {
-	key := strings.Join(append([]string{string(n.Change), n.Pattern, n.Before.Rule, n.After.Rule, string(n.Before.Verdict), string(n.After.Verdict), fmt.Sprint(n.Widens)}, n.Details...), "\x00")
+	key := strings.Join(append([]string{string(n.Change), n.Pattern, n.Before.Rule, n.After.Rule,
+		string(n.Before.Verdict), string(n.After.Verdict), fmt.Sprint(n.Widens)}, n.Details...), "\x00")
 	if d.byKey == nil {
 		d.byKey = map[string]*Difference{}
 	}
@@ -38,12 +39,12 @@ func (d *differences) add(n Difference) {
 	}
 }
 
-// complexity orders requests by how much there is to read.
+// complexity orders requests by their length for a reader.
 func complexity(r Request) int {
 	return len(r.Reference) + 100*(len(r.Options)+len(r.Inputs))
 }
 
-// list returns the differences, what widens first and then by the order of Change.
+// list returns the differences: first those that widen, then in the order of [Change].
 func (d *differences) list() []Difference {
 	out := make([]Difference, 0, len(d.order))
 	for _, key := range d.order {
@@ -62,16 +63,18 @@ func (d *differences) list() []Difference {
 	return out
 }
 
-// compare adds what differs between the answers to one request. Plain are those to the
-// same without options and inputs.
-func (c *comparison) compare(w witness, r policy.Request, points digest.Digest, before, after policy.Decision, plain [2]policy.Decision) {
+// compare adds the differences between the answers to one request. plain has the answers to
+// the same request without options and inputs.
+func (c *comparison) compare(w witness, r policy.Request, points digest.Digest, before,
+	after policy.Decision, plain [2]policy.Decision) {
 	add := func(change Change, widens bool, details ...string) {
 		c.found.add(Difference{
 			Change: change, Widens: widens, Pattern: w.pattern, Details: details,
 			Request: request(r, points), Before: answer(before), After: answer(after),
 		})
 	}
-	extra := len(r.Options)+len(r.Inputs) > 0 && plain[0].Verdict.Permits() && plain[1].Verdict.Permits()
+	extra := len(r.Options)+len(r.Inputs) > 0 && plain[0].Verdict.Permits() &&
+		plain[1].Verdict.Permits()
 	switch was, is := before.Verdict.Permits(), after.Verdict.Permits(); {
 	case !was && !is:
 	case !was && extra:
@@ -87,10 +90,10 @@ func (c *comparison) compare(w witness, r policy.Request, points digest.Digest, 
 			add(Rerouted, c.newlyRuns(r, points, after))
 		}
 		if lost := missing(before.Obligations, after.Obligations); len(lost) > 0 {
-			add(Loosened, true, prefixed("no longer obliged to ", lost)...)
+			add(Loosened, true, prefixed("no longer required: ", lost)...)
 		}
 		if gained := missing(after.Obligations, before.Obligations); len(gained) > 0 {
-			add(Tightened, false, prefixed("now obliged to ", gained)...)
+			add(Tightened, false, prefixed("now required: ", gained)...)
 		}
 		b := c.builds(before, after)
 		if len(b.rerouted) > 0 {
@@ -113,7 +116,7 @@ func prefixed(prefix string, texts []string) []string {
 	return out
 }
 
-// newlyRuns reports whether the first policy doesn't allow what now runs.
+// newlyRuns reports whether the first policy refuses the image that now runs.
 func (c *comparison) newlyRuns(r policy.Request, points digest.Digest, after policy.Decision) bool {
 	r.Reference = after.Reference
 	d := ask(c.a, r, points)
@@ -127,7 +130,7 @@ func extras(r policy.Request) string {
 		parts = append(parts, "option "+k)
 	}
 	for range r.Inputs {
-		parts = append(parts, "frontend inputs")
+		parts = append(parts, "inputs from other builds")
 	}
 	return strings.Join(parts, ", ")
 }
@@ -142,7 +145,7 @@ func request(r policy.Request, points digest.Digest) Request {
 
 func answer(d policy.Decision) Answer { return Answer{d.Verdict, d.Rule, d.Reason, d.Image} }
 
-// missing says which obligations are not as tight in after as in before.
+// missing describes the obligations that are looser in after than in before.
 func missing(before, after policy.Obligations) []string {
 	var out []string
 	addf := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
@@ -165,7 +168,8 @@ func missing(before, after policy.Obligations) []string {
 	for _, g := range before.Deny {
 		by := func(o string) bool { return globs.Covers(o, g) }
 		let := func(o string) bool { return globs.Overlaps(o, g) }
-		if !slices.ContainsFunc(after.Deny, by) && (len(after.Only) == 0 || slices.ContainsFunc(after.Only, let)) {
+		if !slices.ContainsFunc(after.Deny, by) && (len(after.Only) == 0 ||
+			slices.ContainsFunc(after.Only, let)) {
 			addf("options.deny: %s", g)
 		}
 	}
@@ -188,7 +192,7 @@ func coveredBy(list, by []string) bool {
 	})
 }
 
-// defaultFrontend compares what becomes of a build that names no frontend.
+// defaultFrontend compares the answers to a build that names no frontend.
 func (c *comparison) defaultFrontend() {
 	before, after := c.namesNone(c.a), c.namesNone(c.b)
 	var change Change
@@ -205,11 +209,12 @@ func (c *comparison) defaultFrontend() {
 		return
 	}
 	c.found.add(Difference{
-		Change: change, Widens: widens, Request: Request{Time: c.at}, Before: answer(before), After: answer(after),
+		Change: change, Widens: widens, Request: Request{Time: c.at}, Before: answer(before),
+		After: answer(after),
 	})
 }
 
-// namesNone asks one policy about a build that names no frontend.
+// namesNone returns one policy's answer to a build that names no frontend.
 func (c *comparison) namesNone(s *side) policy.Decision {
 	ref, err := imageref.Parse(s.DefaultFrontend)
 	if err != nil {

@@ -9,18 +9,18 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// maxDetails is how many things of one kind of change are told of what a frontend may
-// build.
+// maxDetails is the number of details that a difference shows for each kind of change to what
+// a frontend may build.
 const maxDetails = 8
 
-// built is what changes in how a frontend runs and what it may build.
+// built describes changes in how a frontend runs and in what it may build.
 type built struct {
 	loosened, tightened, rerouted []string
-	widens                        bool // what is read instead was not allowed
+	widens                        bool // whether an image is now read that wasn't allowed
 }
 
-// builds compares how a frontend runs that both policies allow, and what it may build.
-// That is the same for all requests that the same rules decide.
+// builds compares how a frontend runs that both policies allow, and what it may build. The
+// result is the same for all requests that the same rules decide.
 func (c *comparison) builds(before, after policy.Decision) built {
 	key := heldBy(before) + "\x00" + heldBy(after)
 	if known, ok := c.built[key]; ok {
@@ -53,7 +53,7 @@ func heldBy(d policy.Decision) string {
 	return strings.Join(parts, "\x01")
 }
 
-// writtenBuild is the rules on builds as a text to compare.
+// writtenBuild returns the build rules as text, for comparison.
 func writtenBuild(d policy.Decision) string {
 	var parts []string
 	for _, o := range d.Obligations.Build {
@@ -62,7 +62,7 @@ func writtenBuild(d policy.Decision) string {
 	return strings.Join(parts, "\x01")
 }
 
-// dispatch compares how a frontend runs. Forward sees least of what it does; built in,
+// dispatch compares how a frontend runs. forward sees the least of a frontend. With builtin,
 // another program runs.
 func (b *built) dispatch(before, after policy.Dispatch) {
 	text := fmt.Sprintf("dispatch: %s, before %s", after, before)
@@ -77,7 +77,7 @@ func (b *built) dispatch(before, after policy.Dispatch) {
 	}
 }
 
-// bound compares a limit on frontends that don't run by forward.
+// bound compares a limit on frontends under mediate or builtin.
 func (b *built) bound(name string, before, after int, was, is any) {
 	text := fmt.Sprintf("%s: %v, before %v", name, is, was)
 	switch {
@@ -88,8 +88,8 @@ func (b *built) bound(name string, before, after int, was, is any) {
 	}
 }
 
-// operations compares what becomes of examples of what a frontend may build. Of those that
-// are alike, one is told for each change.
+// operations compares the rulings on examples of operations. Of similar examples, it adds one
+// for each change.
 func (c *comparison) operations(b *built, before, after policy.Decision) {
 	for _, alike := range c.probes(before, after) {
 		told := map[*[]string]bool{}
@@ -107,9 +107,10 @@ func (c *comparison) operations(b *built, before, after policy.Decision) {
 	}
 }
 
-// compare says what changes for an operation, and to which list that belongs; nil if nothing
-// does.
-func (b *built) compare(f buildrules.Operation, before, after policy.Decision) (list *[]string, text string) {
+// compare describes the change for an operation, and returns the list to which it belongs. The
+// list is nil if nothing changes.
+func (b *built) compare(f buildrules.Operation, before, after policy.Decision) (list *[]string,
+	text string) {
 	was, is := ruling(before, f), ruling(after, f)
 	what := f.Describe()
 	switch denied := was.Verdict == policy.Deny; {
@@ -119,7 +120,8 @@ func (b *built) compare(f buildrules.Operation, before, after policy.Decision) (
 		return &b.tightened, "now refused in a build: " + what
 	case !denied && was.Image != is.Image:
 		b.widens = b.widens || newlyRead(before, is)
-		return &b.rerouted, fmt.Sprintf("in a build, %s is read as %s, before as %s", what, reads(is), reads(was))
+		return &b.rerouted, fmt.Sprintf("in a build, %s becomes %s, before %s", what, reads(is),
+			reads(was))
 	}
 	return nil, ""
 }
@@ -140,15 +142,15 @@ func ruling(d policy.Decision, f buildrules.Operation) policy.Ruling {
 
 func reads(r policy.Ruling) string {
 	if r.Image.Name() == "" {
-		return "it is asked for"
+		return "the requested image"
 	}
 	return r.Image.Familiar()
 }
 
-// newlyRead reports whether the first policy refuses the image that is read now.
+// newlyRead reports whether the first policy refuses the image that is now read.
 func newlyRead(before policy.Decision, now policy.Ruling) bool {
 	if now.Image.Name() == "" {
-		return true // The first policy had it read as another one.
+		return true // The first policy replaced this image.
 	}
 	r := before.Check(buildrules.Operation{Image: now.Image.String()})
 	return r.Verdict == policy.Deny || r.Image.Name() != "" && r.Image != now.Image

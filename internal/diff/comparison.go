@@ -12,16 +12,16 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// Work is counted in comparisons of two patterns. A computer does some millions of them in a
-// second.
+// The unit of work is one comparison of two patterns. A computer does some millions of them in
+// a second.
 const (
-	// maxWork is how much work one Compare does at most.
+	// maxWork is the most work that one [Compare] does.
 	maxWork = 10_000_000
-	// requestWork is how much work it is to ask both policies.
+	// requestWork is the work for evaluating a request with both policies.
 	requestWork = 20
-	// meetWork is how much work it is to say what two patterns have in common.
+	// meetWork is the work for the overlap of two patterns.
 	meetWork = 50
-	// exampleWork is how much work it is to make an example of a pattern.
+	// exampleWork is the work for making an example of a pattern.
 	exampleWork = 10
 )
 
@@ -29,9 +29,9 @@ const (
 type comparison struct {
 	a, b     *side
 	at       time.Time
-	fresh    string        // spelled out by no glob
-	other    digest.Digest // in no rule
-	deep     int           // more components than a pattern has
+	fresh    string        // a text that isn't part of any glob
+	other    digest.Digest // not in any rule
+	deep     int           // more components than any pattern has
 	complete bool
 	budget   int // of work
 	asked    int
@@ -44,7 +44,8 @@ type comparison struct {
 
 func newComparison(a, b *policy.Policy, at time.Time) *comparison {
 	c := &comparison{
-		a: newSide(a), b: newSide(b), at: at, complete: true, budget: maxWork, other: digest.FromString("an image that no rule names"),
+		a: newSide(a), b: newSide(b), at: at, complete: true, budget: maxWork,
+		other: digest.FromString("an image that no rule names"),
 		known: map[string]bool{}, seen: map[string]bool{}, built: map[string]built{},
 	}
 	c.fresh = globs.Fresh(slices.Concat(c.a.texts(), c.b.texts()))
@@ -53,8 +54,8 @@ func newComparison(a, b *policy.Policy, at time.Time) *comparison {
 	return c
 }
 
-// spend does some work. It is false if that is too much, and the comparison then not
-// complete.
+// spend takes work from the budget. It is false if the budget is used up. The comparison is
+// then not complete.
 func (c *comparison) spend(work int) bool {
 	if c.budget < work {
 		c.budget, c.complete = 0, false
@@ -64,14 +65,14 @@ func (c *comparison) spend(work int) bool {
 	return true
 }
 
-// witness is a name that stands for others.
+// witness is a name that represents others.
 type witness struct {
 	name    string
 	pattern string // from which it was made
 }
 
-// names compares the answers for names of all patterns and of what each two of them
-// have in common, until it is too much work.
+// names compares the answers for examples of all patterns and of the overlaps of each pair of
+// them, until the budget is used up.
 func (c *comparison) names() {
 	global := c.globalChange()
 	setsA, okA := c.a.sets(c.changed(c.a, c.b, global), global)
@@ -91,7 +92,7 @@ func (c *comparison) names() {
 				return
 			}
 			if !a.names.Open() && !b.names.Open() || !a.names.Overlaps(b.names) {
-				continue // Two names are the same, and there, or have nothing in common.
+				continue // Literal names are compared above; the others don't overlap.
 			}
 			if !c.spend(meetWork) {
 				return
@@ -107,8 +108,8 @@ func (c *comparison) names() {
 	}
 }
 
-// examples compares the answers for examples of names, each once. It is false when it
-// is too much work.
+// examples compares the answers for examples of names, each once. It is false if the budget is
+// used up.
 func (c *comparison) examples(n globs.Name, pattern string) bool {
 	for _, depth := range []int{0, 1, c.deep} {
 		for _, fill := range []string{c.fresh, ""} {
@@ -129,8 +130,8 @@ func (c *comparison) examples(n globs.Name, pattern string) bool {
 	return true
 }
 
-// globalChange reports whether what holds for all rules differs, or the order of
-// those that both policies have.
+// globalChange reports whether the policies differ in a field that applies to all rules, or in
+// the order of their common rules.
 func (c *comparison) globalChange() bool {
 	a, b := c.a.Document, c.b.Document
 	sameAlias := func(x, y policy.Alias) bool {
@@ -138,15 +139,17 @@ func (c *comparison) globalChange() bool {
 		fromY, toY := y.Names()
 		return fromX == fromY && toX == toY && maps.Equal(x.Pins, y.Pins)
 	}
-	if a.Default != b.Default || a.Mode != b.Mode || a.Dispatch != b.Dispatch || marshal(a.Build) != marshal(b.Build) ||
+	if a.Default != b.Default || a.Mode != b.Mode || a.Dispatch != b.Dispatch ||
+		marshal(a.Build) != marshal(b.Build) ||
 		a.Limits.Timeout != b.Limits.Timeout || a.Limits.Nesting != b.Limits.Nesting ||
-		!slices.Equal(a.Limits.Patterns(), b.Limits.Patterns()) || !slices.EqualFunc(a.Aliases, b.Aliases, sameAlias) {
+		!slices.Equal(a.Limits.Patterns(), b.Limits.Patterns()) ||
+		!slices.EqualFunc(a.Aliases, b.Aliases, sameAlias) {
 		return true
 	}
 	return !slices.Equal(common(c.a, c.b), common(c.b, c.a))
 }
 
-// common returns the rules of a that b has too, in their order.
+// common returns the rules of a that b also has, in the order of a.
 func common(a, b *side) []string {
 	has := map[string]bool{}
 	for _, w := range b.written {
@@ -161,8 +164,8 @@ func common(a, b *side) []string {
 	return out
 }
 
-// changed tells the rules of a side that the other doesn't have as they are; all, if
-// something global changed.
+// changed returns a function that reports whether the other side lacks rule i of s in the same
+// form. If something global changed, that is every rule.
 func (c *comparison) changed(s, o *side, global bool) func(int) bool {
 	has := map[string]bool{}
 	for _, w := range o.written {
@@ -171,8 +174,8 @@ func (c *comparison) changed(s, o *side, global bool) func(int) bool {
 	return func(i int) bool { return global || !has[s.written[i]] }
 }
 
-// ask asks one policy as a build does: first for the name, then with what it resolves
-// to. The digest is what every tag points to.
+// ask evaluates a request with one policy, as a build does: first by name, then with the
+// digest. points is the digest to which every tag points.
 func ask(s *side, r policy.Request, points digest.Digest) policy.Decision {
 	d := policy.Decide(s.layers, r)
 	if d.Verdict == policy.Deny {

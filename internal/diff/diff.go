@@ -1,31 +1,33 @@
-// Package diff says what changes between two policies: what becomes allowed, what
-// becomes refused, and which obligations loosen.
+// Package diff compares two policies. It reports what becomes allowed, what becomes refused,
+// and which obligations loosen or tighten.
 //
-// It doesn't compare texts. It makes examples of requests from the conditions of both
-// policies, asks both, and compares the answers.
+// It doesn't compare the texts. It makes sample requests from the conditions in both policies,
+// evaluates each with both, and compares the answers.
 //
-// # What it sees
+// # Samples
 //
-// From each pattern, and from what each two patterns of the two policies have in
-// common, it makes a name that is in as few other patterns as possible, with the names
-// that aliases turn into it. For each name, it takes the tags, the digests, the options
-// and the times from the rules that are for it: what they spell out, an example of each
-// glob and of each two globs' common part, the ends of ranges of versions and their
-// neighbours in several spellings, what no rule names, and each moment at which a rule
-// begins to warn or expires from the given time on.
+// Sample names come from each pattern and from the overlap of each pair of patterns. Each is in
+// as few other patterns as possible. The names that aliases turn into a sample name are samples
+// too.
 //
-// Where both policies let a frontend run, it compares how it runs and what becomes of
-// examples of what it may build: of images, repositories, downloads and other names
-// from the patterns in the rules on builds, and of commands, containers and
-// configurations that use one thing each.
+// For each name, the rules that match it give the tags, digests, options and times:
 //
-// # What it can't see
+//   - the literals in the rules, and a value that no rule has;
+//   - an example of each glob and of the overlap of each pair of globs;
+//   - the ends of version ranges and the versions next to them, in several spellings;
+//   - the given time, and each later time at which a rule begins to warn or expires.
 //
-// The examples are many, but they are examples. A change can hide where three or more
-// globs meet, in tags that are versions in a spelling that isn't tried, and in
-// patterns that hold every letter and digit so that no name stands outside of them.
-// A registry is taken to have the same image under a tag before and after an alias.
-// What overlays and the policy frontend's own name do isn't looked at.
+// If both policies let a frontend run, Compare also compares how it runs and the rulings on
+// sample operations. Sample images, repositories, downloads and other names come from the
+// patterns in the build rules. Sample commands, containers and configurations use one feature
+// each.
+//
+// # Limits
+//
+// Samples can miss a change: where three or more globs overlap, in an unusual spelling of a
+// version, and for patterns that contain every letter and digit, because no sample can be
+// outside of them. Compare assumes that a name and its alias have the same image under each
+// tag. It ignores overlays and the policy frontend's own name.
 package diff
 
 import (
@@ -35,64 +37,65 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// Change is what becomes of a request.
+// Change is how the answer to a request changes.
 type Change string
 
 // The changes.
 const (
-	// Allowed: it was refused and may run.
+	// Allowed: the request was refused and is allowed.
 	Allowed Change = "allowed"
-	// Loosened: it may run under fewer obligations, or with an option or input that was
-	// refused, or build what it couldn't.
+	// Loosened: the frontend may run under fewer obligations, with an option or input that was
+	// refused, or may build something that was refused.
 	Loosened Change = "loosened"
-	// Rerouted: something else runs, or is read in a build.
+	// Rerouted: another image runs, or is read in a build.
 	Rerouted Change = "rerouted"
-	// Refused: it could run and is refused.
+	// Refused: the request was allowed and is refused.
 	Refused Change = "refused"
-	// Tightened: it may run under more obligations, or an option or input is refused.
+	// Tightened: the frontend may run under more obligations, or an option, an input or an
+	// operation is refused.
 	Tightened Change = "tightened"
 )
 
-// Report is what changes between two policies.
+// Report has the changes between two policies.
 type Report struct {
-	// Widened reports whether the second policy allows anything that the first doesn't,
-	// or whether there is too much to compare to say that it doesn't.
+	// Widened reports whether the second policy allows anything that the first doesn't. It is
+	// also true if the comparison isn't complete.
 	Widened bool `json:"widened"`
-	// Complete reports whether all examples were compared.
+	// Complete reports whether all samples were compared.
 	Complete bool `json:"complete"`
-	// Requests is how many requests were compared.
+	// Requests is the number of requests that were compared.
 	Requests int `json:"requests"`
-	// Differences are in the answers; those that widen come first. Never nil.
+	// Differences are the changed answers. Those that widen come first. Never nil.
 	Differences []Difference `json:"differences"`
-	// Statements are about what the policies say, whatever comes of it. Never nil.
+	// Statements are the differences in the policies themselves. Never nil.
 	Statements []Statement `json:"statements"`
 }
 
-// Difference is a change for requests that are alike: decided by the same rules, from
+// Difference is a change for similar requests. The same rules decide them, and they come from
 // the same pattern.
 type Difference struct {
 	Change Change `json:"change"`
-	// Widens reports whether this is something that was not allowed.
+	// Widens reports whether this allows something that was not allowed.
 	Widens bool `json:"widens"`
-	// Pattern is the match of a rule from which the requests were made.
+	// Pattern is the rule's pattern from which the requests were made.
 	Pattern string `json:"pattern"`
-	// Details say which obligations differ, how the frontend runs and what becomes of
-	// what it builds; only for loosened, tightened and rerouted.
+	// Details describe differences in obligations, in how the frontend runs, and in what it may
+	// build. There are some only for Loosened, Tightened and Rerouted.
 	Details []string `json:"details,omitempty"`
 	// Request is the simplest of the requests.
 	Request Request `json:"request"`
-	// Before and After are the answers to it.
+	// Before and After are the answers to Request.
 	Before Answer `json:"before"`
 	After  Answer `json:"after"`
-	// Count is how many requests there were.
+	// Count is the number of similar requests.
 	Count int `json:"count"`
 }
 
-// Request is what both policies were asked.
+// Request is a request that was evaluated with both policies.
 type Request struct {
-	// Reference is as a build asks for it; "" is a build that names no frontend.
+	// Reference is the frontend that a build requests; "" for a build that names none.
 	Reference string `json:"reference"`
-	// Digest is what the tag points to.
+	// Digest is the digest to which the tag points.
 	Digest  string            `json:"digest,omitempty"`
 	Options map[string]string `json:"options,omitempty"`
 	Inputs  []string          `json:"inputs,omitempty"`
@@ -107,14 +110,14 @@ type Answer struct {
 	Source  string         `json:"source"`
 }
 
-// Statement is about one thing that the policies say differently.
+// Statement is one difference in the policies themselves.
 type Statement struct {
-	// Widens reports whether it by itself allows what was not.
+	// Widens reports whether this difference alone allows something that was not allowed.
 	Widens bool   `json:"widens"`
 	Text   string `json:"text"`
 }
 
-// Compare says what changes from policy a to policy b, from the given time on. Both
+// Compare returns the changes from policy a to policy b, at the given time and later. Both must
 // come from package policy.
 func Compare(a, b *policy.Policy, at time.Time) Report {
 	return newComparison(a, b, at).report()
@@ -123,7 +126,8 @@ func Compare(a, b *policy.Policy, at time.Time) Report {
 func (c *comparison) report() Report {
 	c.defaultFrontend()
 	c.names()
-	r := Report{Complete: c.complete, Requests: c.asked, Differences: c.found.list(), Statements: statements(c.a, c.b)}
+	r := Report{Complete: c.complete, Requests: c.asked, Differences: c.found.list(),
+		Statements: statements(c.a, c.b)}
 	r.Widened = !r.Complete ||
 		slices.ContainsFunc(r.Differences, func(d Difference) bool { return d.Widens }) ||
 		slices.ContainsFunc(r.Statements, func(s Statement) bool { return s.Widens })

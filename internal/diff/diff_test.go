@@ -69,7 +69,7 @@ func TestCompare(t *testing.T) {
 		{"a pattern that takes the deepest folders", head + "- {name: a, match: [c.example/*, c.example/*/*]}\n", head + "- {name: a, match: [\"c.example/**\"]}\n", []string{"+allowed c.example/other/other/other/other/other:latest"}},
 		{
 			"another order of rules", head + "- {name: a, match: [a], options: {deny: [k]}}\n- {name: b, match: [\"**\"]}\n", head + "- {name: b, match: [\"**\"]}\n- {name: a, match: [a], options: {deny: [k]}}\n",
-			[]string{"+loosened a:latest; no longer obliged to options.deny: k", "+loosened a:latest k=other; no longer refused: option k"},
+			[]string{"+loosened a:latest; no longer required: options.deny: k", "+loosened a:latest k=other; no longer refused: option k"},
 		},
 		{
 			"tags of a name that only an alias leads to", "aliases: [{from: \"a/**\", to: \"c.example/**\"}, {from: \"c.example/**\", to: \"d.example/**\"}]\n" + head + "- {name: a, match: [c.example/x], tags: [\"1\"]}\n",
@@ -84,32 +84,32 @@ func TestCompare(t *testing.T) {
 		{"an exception less", head + "- {name: a, match: [a], versions: \">=1\", exceptTags: [\"1.5.0\"]}\n", head + "- {name: a, match: [a], versions: \">=1\"}\n", []string{"+allowed a:1.5.0"}},
 		{
 			"a digest more", head + "- {name: a, match: [a], digests: [\"" + digestA + "\"]}\n", head + "- {name: a, match: [a], digests: [\"" + digestA + "\", \"" + digestB + "\"]}\n",
-			[]string{"+allowed a:latest", "+loosened a:latest; no longer obliged to digests: only " + digestA},
+			[]string{"+allowed a:latest", "+loosened a:latest; no longer required: digests: only " + digestA},
 		},
 		{
 			"a digest that isn't required", head + "- {name: a, match: [a], requireDigest: true}\n", head + "- {name: a, match: [a]}\n",
-			[]string{"+allowed a:latest", "+loosened a@" + other() + "; no longer obliged to requireDigest"},
+			[]string{"+allowed a:latest", "+loosened a@" + other() + "; no longer required: requireDigest"},
 		},
 		{
 			"an option that isn't denied", head + "- {name: a, match: [a], options: {deny: [\"k*\"]}}\n", head + "- {name: a, match: [a]}\n",
-			[]string{"+loosened a:latest; no longer obliged to options.deny: k*", "+loosened a:latest kother=other; no longer refused: option kother"},
+			[]string{"+loosened a:latest; no longer required: options.deny: k*", "+loosened a:latest kother=other; no longer refused: option kother"},
 		},
 		{
 			"an option that is denied", head + "- {name: a, match: [a]}\n", head + "- {name: a, match: [a], options: {deny: [k]}}\n",
-			[]string{"-tightened a:latest; now obliged to options.deny: k", "-tightened a:latest k=other; now refused: option k"},
+			[]string{"-tightened a:latest; now required: options.deny: k", "-tightened a:latest k=other; now refused: option k"},
 		},
-		{"an option that isn't removed", head + "- {name: a, match: [a], options: {strip: [k]}}\n", head + "- {name: a, match: [a]}\n", []string{"+loosened a:latest k=other; no longer obliged to options.strip: k"}},
+		{"an option that isn't removed", head + "- {name: a, match: [a], options: {strip: [k]}}\n", head + "- {name: a, match: [a]}\n", []string{"+loosened a:latest k=other; no longer required: options.strip: k"}},
 		{
 			"an option with another value", head + "- {name: a, match: [a], options: {force: {k: v}}}\n", head + "- {name: a, match: [a], options: {force: {k: w}}}\n",
-			[]string{"+loosened a:latest; no longer obliged to options.force: k=v", "+loosened a:latest k=w; no longer refused: option k", "-tightened a:latest; now obliged to options.force: k=w", "-tightened a:latest k=v; now refused: option k"},
+			[]string{"+loosened a:latest; no longer required: options.force: k=v", "+loosened a:latest k=w; no longer refused: option k", "-tightened a:latest; now required: options.force: k=w", "-tightened a:latest k=v; now refused: option k"},
 		},
 		{
 			"an option more that passes", head + "- {name: a, match: [a], options: {only: [k]}}\n", head + "- {name: a, match: [a], options: {only: [k, l]}}\n",
-			[]string{"+loosened a:latest; no longer obliged to options.only: k", "+loosened a:latest l=other; no longer refused: option l"},
+			[]string{"+loosened a:latest; no longer required: options.only: k", "+loosened a:latest l=other; no longer refused: option l"},
 		},
 		{
 			"inputs", head + "- {name: a, match: [a], options: {inputs: deny}}\n", head + "- {name: a, match: [a]}\n",
-			[]string{"+loosened a:latest; no longer obliged to options.inputs: deny", "+loosened a:latest inputs; no longer refused: frontend inputs"},
+			[]string{"+loosened a:latest; no longer required: options.inputs: deny", "+loosened a:latest inputs; no longer refused: inputs from other builds"},
 		},
 		{"a later end", head + "- {name: a, match: [a], expires: 2027-03-01}\n", head + "- {name: a, match: [a], expires: 2027-04-01}\n", []string{"+allowed a:latest 2027-03-01"}},
 		{"an end that has passed", head + "- {name: a, match: [a]}\n", head + "- {name: a, match: [a], expires: 2027-01-01}\n", []string{"-refused a:latest"}},
@@ -173,7 +173,7 @@ func TestStatements(t *testing.T) {
 		"id: y, before x",
 		"contact: z, before none",
 		"limits: docker.io/library/b, before none",
-		"+overlay.accept: narrow, before none: builds that bring a policy of their own",
+		"+overlay.accept: narrow, before none: builds that send an overlay",
 		"removed: alias from docker.io/library/a to docker.io/library/b with 0 pins",
 		"added: rule c",
 		"removed: rule a",

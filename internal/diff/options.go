@@ -10,8 +10,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// options returns sets of options on which the rules may differ, none first. A build
-// is refused for one option at a time, so each set has one.
+// options returns sets of options on which the rules may differ. The first is empty. A build is
+// refused for one option at a time, so each of the others has one option.
 func (c *comparison) options(rules []*policy.Rule) []map[string]string {
 	out := []map[string]string{nil}
 	var patterns []string
@@ -44,8 +44,7 @@ func (c *comparison) options(rules []*policy.Rule) []map[string]string {
 	return out
 }
 
-// differing returns the keys that rules treat specially, and of other keys the first of each
-// group that no glob tells apart.
+// differing returns one of the keys for each combination of matching globs.
 func differing(keys, patterns []string) []string {
 	seen := map[string]bool{}
 	var out []string
@@ -65,15 +64,16 @@ func differing(keys, patterns []string) []string {
 	return out
 }
 
-// inputs returns no inputs, and some if a rule refuses them.
+// inputs returns an empty list of inputs, and another one if a rule refuses inputs.
 func (c *comparison) inputs(rules []*policy.Rule) [][]string {
-	if slices.ContainsFunc(rules, func(r *policy.Rule) bool { return r.Options.Inputs == policy.ActionDeny }) {
+	if slices.ContainsFunc(rules,
+		func(r *policy.Rule) bool { return r.Options.Inputs == policy.ActionDeny }) {
 		return [][]string{nil, {c.fresh}}
 	}
 	return [][]string{nil}
 }
 
-// meets returns the globs and what each two of them have in common.
+// meets returns the globs and the overlap of each pair of them.
 func (c *comparison) meets(list []string) []string {
 	out := slices.Clone(list)
 	for i, a := range list {

@@ -14,7 +14,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// name compares the answers for one name. It is false when there are too many requests.
+// name compares the answers for one name. It is false if the budget is used up.
 func (c *comparison) name(w witness) bool {
 	if !c.spend(len(c.a.open) + len(c.b.open)) {
 		return false
@@ -30,9 +30,10 @@ func (c *comparison) name(w witness) bool {
 		for _, ref := range c.references(rules, w.name, points) {
 			for _, d := range points {
 				if ref.Tag() == "" && d != points[0] {
-					break // There is no tag that could point to another.
+					break // Without a tag, the digest in the reference is the only one.
 				}
-				if !c.extras(w, policy.Request{Requested: ref.Familiar(), Reference: ref, Time: at}, d, options, inputs) {
+				if !c.extras(w, policy.Request{Requested: ref.Familiar(), Reference: ref, Time: at}, d, options,
+					inputs) {
 					return false
 				}
 			}
@@ -41,8 +42,9 @@ func (c *comparison) name(w witness) bool {
 	return true
 }
 
-// extras compares the answers to a request with all options and inputs.
-func (c *comparison) extras(w witness, r policy.Request, points digest.Digest, options []map[string]string, inputs [][]string) bool {
+// extras compares the answers to a request with each set of options and inputs.
+func (c *comparison) extras(w witness, r policy.Request, points digest.Digest,
+	options []map[string]string, inputs [][]string) bool {
 	var plain [2]policy.Decision
 	for i, o := range options {
 		for j, in := range inputs {
@@ -61,8 +63,8 @@ func (c *comparison) extras(w witness, r policy.Request, points digest.Digest, o
 	return true
 }
 
-// rules returns the rules of both policies that are for the name, and a text that is
-// the same for names that no condition tells apart.
+// rules returns the rules of both policies that match the name. The text is the same for names
+// that no condition distinguishes.
 func (c *comparison) rules(name string) ([]*policy.Rule, string) {
 	ref, err := imageref.Parse(name)
 	if err != nil {
@@ -81,32 +83,35 @@ func (c *comparison) rules(name string) ([]*policy.Rule, string) {
 		for _, r := range found {
 			fmt.Fprintf(&signature, "%q", r.Name)
 		}
-		limited := slices.ContainsFunc(s.limits, func(l globs.Name) bool { return l.Covers(globs.ParseName(renamed)) })
-		alias := slices.IndexFunc(s.aliases, func(a alias) bool { return a.from.Covers(globs.ParseName(name)) })
+		limited := slices.ContainsFunc(s.limits,
+			func(l globs.Name) bool { return l.Covers(globs.ParseName(renamed)) })
+		alias := slices.IndexFunc(s.aliases,
+			func(a alias) bool { return a.from.Covers(globs.ParseName(name)) })
 		fmt.Fprintf(&signature, "|%t|%d|", limited, alias)
 	}
 	if c.a.aliases != nil || c.b.aliases != nil {
-		// What runs differs too.
+		// The image that runs can differ too.
 		signature.WriteString(strconv.FormatBool(c.sameTarget(ref)))
 	}
 	return out, signature.String()
 }
 
-// sameTarget reports whether the aliases of both policies turn a reference into the
-// same.
+// sameTarget reports whether the aliases of both policies turn a reference into the same one.
 func (c *comparison) sameTarget(ref imageref.Reference) bool {
 	r := policy.Request{Reference: ref, Time: c.at}
 	return policy.Decide(c.a.layers, r).Reference == policy.Decide(c.b.layers, r).Reference
 }
 
-// references returns the name with each tag, with a digest in place of a tag, and
-// with both where it makes a difference.
-func (c *comparison) references(rules []*policy.Rule, name string, points []digest.Digest) []imageref.Reference {
+// references returns the name with each tag, with a digest instead, and with both if that can
+// make a difference.
+func (c *comparison) references(rules []*policy.Rule, name string,
+	points []digest.Digest) []imageref.Reference {
 	var texts []string
 	for _, d := range points {
 		texts = append(texts, name+"@"+d.String())
 	}
-	byDigest := len(points) > 1 || slices.ContainsFunc(rules, func(r *policy.Rule) bool { return r.RequireDigest })
+	byDigest := len(points) > 1 || slices.ContainsFunc(rules,
+		func(r *policy.Rule) bool { return r.RequireDigest })
 	for _, t := range c.tags(rules, name) {
 		texts = append(texts, name+":"+t)
 		if !byDigest {
@@ -125,7 +130,7 @@ func (c *comparison) references(rules []*policy.Rule, name string, points []dige
 	return out
 }
 
-// digests returns those that rules and pins for the name have, and one that none has.
+// digests returns a digest that no rule has, and those of the rules and pins for the name.
 func (c *comparison) digests(rules []*policy.Rule, name string) []digest.Digest {
 	out := []digest.Digest{c.other}
 	add := func(s string) {
@@ -157,7 +162,7 @@ func (c *comparison) pinning(name string) []alias {
 	return out
 }
 
-// times returns the given time and those after it at which a rule changes.
+// times returns the given time and the later times at which a rule changes.
 func (c *comparison) times(rules []*policy.Rule) []time.Time {
 	out := []time.Time{c.at}
 	for _, r := range rules {

@@ -11,12 +11,12 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// commit is one that no rule names.
+// commit is a commit that no rule names.
 const commit = "0123456789012345678901234567890123456789"
 
-// probes returns examples of what a frontend may ask for, from the rules on builds of
-// both decisions: of each pattern, of what each two have in common, and of what none
-// is for. Those that are alike are one list, the plainest first.
+// probes returns sample operations for the build rules of both decisions: examples of each
+// pattern, of the overlap of each pair, and of something that no pattern matches. Similar
+// samples are one list, and the simplest is first.
 func (c *comparison) probes(before, after policy.Decision) [][]buildrules.Operation {
 	var rules []buildrules.Rules
 	for _, o := range slices.Concat(after.Obligations.Build, before.Obligations.Build) {
@@ -27,13 +27,13 @@ func (c *comparison) probes(before, after policy.Decision) [][]buildrules.Operat
 		if probe, ok := probes[k]; ok {
 			probe(&p, rules)
 		} else if kindText(before, k) != kindText(after, k) {
-			c.complete = false // Nothing shows what the difference means.
+			c.complete = false // No sample shows the effect of the difference.
 		}
 	}
 	return p.operations
 }
 
-// kindText returns the rules of one kind as text, to compare.
+// kindText returns the rules of one kind as text, for comparison.
 func kindText(d policy.Decision, k buildrules.Kind) string {
 	var parts []string
 	for _, o := range d.Obligations.Build {
@@ -49,17 +49,28 @@ var probes = map[buildrules.Kind]func(p *prober, rules []buildrules.Rules){
 	buildrules.KindHTTP:   (*prober).http,
 	buildrules.KindLocal:  (*prober).local,
 	buildrules.KindOCILayout: func(p *prober, rules []buildrules.Rules) {
-		p.patterns(rules, buildrules.KindOCILayout, func(n string) buildrules.Operation { return buildrules.Operation{OCILayout: n + ":" + p.c.fresh} })
+		p.patterns(rules, buildrules.KindOCILayout,
+			func(n string) buildrules.Operation {
+				return buildrules.Operation{OCILayout: n + ":" + p.c.fresh}
+			})
 	},
 	buildrules.KindBlob: func(p *prober, rules []buildrules.Rules) {
-		p.patterns(rules, buildrules.KindBlob, func(n string) buildrules.Operation { return buildrules.Operation{Blob: n + "@" + p.c.other.String()} })
+		p.patterns(rules, buildrules.KindBlob,
+			func(n string) buildrules.Operation {
+				return buildrules.Operation{Blob: n + "@" + p.c.other.String()}
+			})
 	},
 	buildrules.KindExec: (*prober).exec,
 	buildrules.KindFrontends: func(p *prober, rules []buildrules.Rules) {
-		p.patterns(rules, buildrules.KindFrontends, func(n string) buildrules.Operation { return buildrules.Operation{Frontend: n + ":" + p.c.fresh} })
+		p.patterns(rules, buildrules.KindFrontends,
+			func(n string) buildrules.Operation {
+				return buildrules.Operation{Frontend: n + ":" + p.c.fresh}
+			})
 	},
-	buildrules.KindContainers: func(p *prober, _ []buildrules.Rules) { p.add(buildrules.Operation{Container: &buildrules.Exec{}}) },
-	buildrules.KindConfig:     (*prober).config,
+	buildrules.KindContainers: func(p *prober, _ []buildrules.Rules) {
+		p.add(buildrules.Operation{Container: &buildrules.Exec{}})
+	},
+	buildrules.KindConfig: (*prober).config,
 }
 
 // prober collects examples of operations.
@@ -70,7 +81,7 @@ type prober struct {
 
 func (p *prober) add(alike ...buildrules.Operation) { p.operations = append(p.operations, alike) }
 
-// examples returns examples of patterns of names, and a name that none is for.
+// examples returns examples of name patterns, and a name that none of them matches.
 func (p *prober) examples(patterns []string) []string {
 	c := p.c
 	slices.Sort(patterns)
@@ -133,16 +144,17 @@ func (p *prober) images(rules []buildrules.Rules) {
 		}
 	}
 	for _, name := range p.examples(patterns) {
-		p.add(buildrules.Operation{Image: name + ":" + p.c.fresh}, buildrules.Operation{Image: name + "@" + p.c.other.String()})
+		p.add(buildrules.Operation{Image: name + ":" + p.c.fresh},
+			buildrules.Operation{Image: name + "@" + p.c.other.String()})
 	}
 }
 
-// pins adds the tags that are pinned, under the names too that are converted to theirs.
+// pins adds the pinned tags, also under the names that are converted to theirs.
 func (p *prober) pins(r *buildrules.ImageRules, rules []buildrules.Rules) {
 	for _, pin := range slices.Sorted(maps.Keys(r.Pins)) {
 		ref, err := imageref.Parse(pin)
 		if err != nil {
-			continue // There is no policy with such a pin.
+			continue // A policy can't have such a pin.
 		}
 		names := []string{ref.Name()}
 		for _, b := range rules {
@@ -152,7 +164,9 @@ func (p *prober) pins(r *buildrules.ImageRules, rules []buildrules.Rules) {
 		}
 		for _, name := range names {
 			tagged := name + ":" + ref.Tag()
-			p.add(buildrules.Operation{Image: tagged}, buildrules.Operation{Image: tagged + "@" + r.Pins[pin]}, buildrules.Operation{Image: tagged + "@" + p.c.other.String()})
+			p.add(buildrules.Operation{Image: tagged},
+				buildrules.Operation{Image: tagged + "@" + r.Pins[pin]},
+				buildrules.Operation{Image: tagged + "@" + p.c.other.String()})
 		}
 	}
 }
@@ -185,7 +199,8 @@ func named(rules []buildrules.Rules, k buildrules.Kind) (patterns []string, ok b
 func (p *prober) git(rules []buildrules.Rules) {
 	if patterns, ok := named(rules, buildrules.KindGit); ok {
 		for _, url := range p.exampleURLs(patterns) {
-			p.add(buildrules.Operation{Git: &buildrules.Git{URL: url}}, buildrules.Operation{Git: &buildrules.Git{URL: url, Ref: commit}})
+			p.add(buildrules.Operation{Git: &buildrules.Git{URL: url}},
+				buildrules.Operation{Git: &buildrules.Git{URL: url, Ref: commit}})
 		}
 	}
 }
@@ -193,13 +208,14 @@ func (p *prober) git(rules []buildrules.Rules) {
 func (p *prober) http(rules []buildrules.Rules) {
 	if patterns, ok := named(rules, buildrules.KindHTTP); ok {
 		for _, url := range p.exampleURLs(patterns) {
-			p.add(buildrules.Operation{HTTP: &buildrules.HTTP{URL: url}}, buildrules.Operation{HTTP: &buildrules.HTTP{URL: url, Checksum: p.c.other.String()}})
+			p.add(buildrules.Operation{HTTP: &buildrules.HTTP{URL: url}},
+				buildrules.Operation{HTTP: &buildrules.HTTP{URL: url, Checksum: p.c.other.String()}})
 		}
 	}
 }
 
-// exampleURLs returns examples of patterns of URLs, whose scheme and host it takes for
-// components of a name.
+// exampleURLs returns examples of URL patterns. It treats the scheme and the host as components
+// of a name.
 func (p *prober) exampleURLs(patterns []string) []string {
 	var names []string
 	for _, u := range patterns {
@@ -219,8 +235,9 @@ func (p *prober) exampleURLs(patterns []string) []string {
 	return out
 }
 
-// patterns adds a kind that has rules on names of repositories alone.
-func (p *prober) patterns(rules []buildrules.Rules, k buildrules.Kind, operation func(name string) buildrules.Operation) {
+// patterns adds a kind whose rules are only about repository names.
+func (p *prober) patterns(rules []buildrules.Rules, k buildrules.Kind,
+	operation func(name string) buildrules.Operation) {
 	if patterns, ok := named(rules, k); ok {
 		for _, name := range p.examples(patterns) {
 			p.add(operation(name))
@@ -237,8 +254,8 @@ func (p *prober) local(rules []buildrules.Rules) {
 	}
 }
 
-// texts returns examples of globs, of what each two have in common, and a text that
-// none is for.
+// texts returns examples of globs and of the overlap of each pair, and a text that none of them
+// matches.
 func (p *prober) texts(rules []buildrules.Rules, of func(buildrules.Rules) []string) []string {
 	var patterns []string
 	for _, b := range rules {

@@ -5,7 +5,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// The fields of a configuration that rules can make demands on.
+// The fields of a configuration for which there are rules.
 const (
 	fieldUser = iota
 	fieldLabels
@@ -20,7 +20,8 @@ type demands struct{ require, forbid [fields][]string }
 
 func demandsOf(r *buildrules.ConfigRules) demands {
 	var d demands
-	for i, of := range []*buildrules.Demand{fieldUser: r.User, fieldLabels: r.Labels, fieldEnv: r.Env, fieldPorts: r.Ports, fieldVolumes: r.Volumes} {
+	for i, of := range []*buildrules.Demand{fieldUser: r.User, fieldLabels: r.Labels, fieldEnv: r.Env,
+		fieldPorts: r.Ports, fieldVolumes: r.Volumes} {
 		if of != nil {
 			d.require[i], d.forbid[i] = of.Require, of.Forbid
 		}
@@ -28,8 +29,8 @@ func demandsOf(r *buildrules.ConfigRules) demands {
 	return d
 }
 
-// config makes a configuration that has an example of all that is required, but in one
-// field has nothing, or an example of the glob besides if there is one.
+// config returns a configuration with an example of every required value. In the given field,
+// it has nothing, or additionally an example of the glob if that isn't empty.
 func (d demands) config(fill string, field int, glob string) buildrules.Operation {
 	var f buildrules.Config
 	set := func(i int, g string) {

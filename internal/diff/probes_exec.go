@@ -7,14 +7,15 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// exec adds commands that use one thing each.
+// exec adds commands that use one feature each.
 func (p *prober) exec(rules []buildrules.Rules) {
 	add := func(f buildrules.Exec) {
 		none := f
-		none.Network = buildrules.NetworkNone // so that nothing else is refused where default isn't allowed
+		none.Network = buildrules.NetworkNone // in case the rules refuse the default network
 		p.add(buildrules.Operation{Exec: &f}, buildrules.Operation{Exec: &none})
 	}
-	for _, n := range []string{buildrules.NetworkNone, buildrules.NetworkDefault, buildrules.NetworkHost} {
+	for _, n := range []string{buildrules.NetworkNone, buildrules.NetworkDefault,
+		buildrules.NetworkHost} {
 		p.add(buildrules.Operation{Exec: &buildrules.Exec{Network: n}})
 	}
 	add(buildrules.Exec{Insecure: true})
@@ -49,8 +50,8 @@ func (p *prober) exec(rules []buildrules.Rules) {
 	}
 }
 
-// config adds configurations of images: those that have all that each of the policies
-// requires, each with one thing less or with one more.
+// config adds image configurations with everything that each policy requires, and variants with
+// one value less or one more.
 func (p *prober) config(rules []buildrules.Rules) {
 	var all []demands
 	var extra demands // in forbid, all that there is

@@ -14,10 +14,10 @@ import (
 type side struct {
 	policy.Document
 	layers  policy.Layers
-	written []string // what decides of each rule, as a text to compare
+	written []string // the deciding fields of each rule as text, for comparison
 	aliases []alias
 	limits  []globs.Name
-	exact   map[string][]int // rules by patterns without star
+	exact   map[string][]int // rules by their patterns without a star
 	open    []openPattern    // the others
 }
 
@@ -31,17 +31,16 @@ type openPattern struct {
 	rule  int
 }
 
-// set is the names that requests can have to meet a rule, or the names that any
-// request can have if there is no rule.
+// set is a set of names that a rule matches, or all names for the case that no rule matches.
 type set struct {
 	names   globs.Name
-	pattern string // as the rule has it
-	changed bool   // it may make a difference
+	pattern string // as written in the rule
+	changed bool   // whether the answers for it may differ
 }
 
 func newSide(p *policy.Policy) *side {
 	s := &side{Document: p.Document(), exact: map[string][]int{}}
-	// Stack only fails for what package policy didn't make, and the zero layers then
+	// Stack fails only for policies that package policy didn't make. The zero layers then
 	// refuse everything.
 	s.layers, _ = policy.Stack(p, nil)
 	for _, l := range s.Limits.Patterns() {
@@ -64,7 +63,7 @@ func newSide(p *policy.Policy) *side {
 	return s
 }
 
-// rules returns the rules that are for a name, as the aliases leave it.
+// rules returns the rules that match a name, which the aliases have already rewritten.
 func (s *side) rules(name string) []*policy.Rule {
 	found := slices.Clone(s.exact[name])
 	n := globs.ParseName(name)
@@ -81,9 +80,9 @@ func (s *side) rules(name string) []*policy.Rule {
 	return out
 }
 
-// sets returns what requests can be for: each rule's patterns as far as the limits
-// take them, everything for what no rule is for, and each of it as it is before the
-// aliases. It is false if there is more than can be listed.
+// sets returns the sets of names for sample requests: those of each rule's patterns within the
+// limits, and all names. Each is also there in the form before the aliases. It is false if the
+// list isn't complete.
 func (s *side) sets(changed func(i int) bool, all bool) ([]set, bool) {
 	complete := true
 	var out []set
@@ -91,7 +90,7 @@ func (s *side) sets(changed func(i int) bool, all bool) ([]set, bool) {
 		written := globs.ParseName(pattern)
 		limited := []globs.Name{written}
 		for _, l := range s.limits {
-			// What the limits refuse can be what the other policy allows.
+			// The other policy may allow names that the limits refuse.
 			forms, ok := written.Meet(l)
 			complete = complete && ok
 			limited = append(limited, forms...)
@@ -123,7 +122,7 @@ func (s *side) sets(changed func(i int) bool, all bool) ([]set, bool) {
 func (a alias) before(n globs.Name) ([]globs.Name, bool) {
 	forms, ok := n.Meet(a.to)
 	from, to := a.from, a.to
-	if a.to.Open() { // Both end in "*", "**", for the rest that is carried over.
+	if a.to.Open() { // Both end in "*", "**" for the rest, which the alias keeps.
 		from, to = from[:len(from)-2], to[:len(to)-2]
 	}
 	var out []globs.Name
@@ -135,7 +134,7 @@ func (a alias) before(n globs.Name) ([]globs.Name, bool) {
 	return out, ok
 }
 
-// texts returns all globs of the policy, for which a fresh text is needed.
+// texts returns all globs of the policy, from which the fresh text must differ.
 func (s *side) texts() []string {
 	var out []string
 	for i := range s.Frontends {
@@ -158,7 +157,7 @@ func (s *side) texts() []string {
 	return append(out, s.Limits.Patterns()...)
 }
 
-// depth returns how many components the longest pattern has.
+// depth returns the number of components of the longest pattern.
 func (s *side) depth() int {
 	n := 0
 	for _, t := range s.texts() {
@@ -167,18 +166,18 @@ func (s *side) depth() int {
 	return n
 }
 
-// written returns a rule without what is only said to people.
+// written returns a rule as text, without the fields that are only shown to people.
 func written(r *policy.Rule) string {
 	bare := *r
 	bare.Message, bare.Contact = "", ""
 	return marshal(bare)
 }
 
-// marshal writes what was parsed as a text to compare.
+// marshal returns a parsed value as text, for comparison.
 func marshal(v any) string {
 	data, err := yaml.Marshal(v)
 	if err != nil {
-		return "" // It is compared with others then, as a rule that changed is.
+		return "" // The rule then counts as changed.
 	}
 	return string(data)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// statements says what the policies say differently.
+// statements returns the differences in the policies themselves.
 func statements(sideA, sideB *side) []Statement {
 	a, b := &sideA.Document, &sideB.Document
 	out := []Statement{}
@@ -33,7 +33,7 @@ func statements(sideA, sideB *side) []Statement {
 	if before, after := a.Overlay.Accept, b.Overlay.Accept; before != after {
 		out = append(out, Statement{
 			Widens: before == policy.AcceptNone,
-			Text:   fmt.Sprintf("overlay.accept: %s, before %s: builds that bring a policy of their own", after, before),
+			Text:   fmt.Sprintf("overlay.accept: %s, before %s: builds that send an overlay", after, before),
 		})
 	}
 	return append(out, slices.Concat(aliasStatements(a, b), ruleStatements(sideA, sideB))...)
@@ -51,7 +51,8 @@ func aliasStatements(a, b *policy.Document) []Statement {
 		var out []string
 		for i := range p.Aliases {
 			from, to := p.Aliases[i].Names()
-			out = append(out, fmt.Sprintf("alias from %s to %s with %d pins", from, to, len(p.Aliases[i].Pins)))
+			out = append(out, fmt.Sprintf("alias from %s to %s with %d pins", from, to,
+				len(p.Aliases[i].Pins)))
 		}
 		return out
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// tags returns tags on which the rules may differ, the plainest first.
+// tags returns tags on which the rules may differ. The simplest are first.
 func (c *comparison) tags(rules []*policy.Rule, name string) []string {
 	out := []string{"latest", c.fresh}
 	seen := map[string]bool{"latest": true, c.fresh: true}
@@ -58,14 +58,14 @@ func (c *comparison) tags(rules []*policy.Rule, name string) []string {
 	return c.apart(rules, name, out)
 }
 
-// apart returns the first of all tags that no condition tells apart.
+// apart returns one of the tags for each combination of conditions that match it.
 func (c *comparison) apart(rules []*policy.Rule, name string, tags []string) []string {
 	pinning := c.pinning(name)
 	seen := map[string]bool{}
 	var out []string
 	for _, t := range tags {
 		if imageref.CheckTag(t) != nil {
-			continue // An example of a glob need not be a tag.
+			continue // An example of a glob may be an invalid tag.
 		}
 		var signature strings.Builder
 		for _, r := range rules {
@@ -85,20 +85,24 @@ func (c *comparison) apart(rules []*policy.Rule, name string, tags []string) []s
 // version is a version that is written in a range.
 type version [3]uint64
 
-// versions returns those that the range spells out, with their neighbours.
+// versions returns the versions in the text of the range and the versions next to them.
 func versions(written string) []version {
 	if written == "" {
 		return nil
 	}
 	var out []version
-	for _, word := range strings.FieldsFunc(written, func(r rune) bool { return (r < '0' || r > '9') && r != '.' }) {
+	for _, word := range strings.FieldsFunc(written, func(r rune) bool {
+		return (r < '0' || r > '9') &&
+			r != '.'
+	}) {
 		var v version
 		for i, part := range strings.Split(word, ".") {
 			if n, err := strconv.ParseUint(part, 10, 32); err == nil && i < len(v) {
 				v[i] = n
 			}
 		}
-		out = append(out, v, version{v[0], v[1], v[2] + 1}, version{v[0], v[1] + 1, 0}, version{v[0] + 1, 0, 0},
+		out = append(out, v, version{v[0], v[1], v[2] + 1}, version{v[0], v[1] + 1, 0},
+			version{v[0] + 1, 0, 0},
 			version{v[0], v[1], 999}, version{v[0], 999, 999})
 		switch {
 		case v[2] > 0:
@@ -112,7 +116,7 @@ func versions(written string) []version {
 	return append(out, version{0, 0, 0}, version{999, 999, 999})
 }
 
-// spellings returns the version as tags have it, wholly or in part.
+// spellings returns full and partial tags for the version.
 func (v version) spellings(suffix string) []string {
 	major := strconv.FormatUint(v[0], 10)
 	minor := major + "." + strconv.FormatUint(v[1], 10)

@@ -77,7 +77,7 @@ func TestJudge(t *testing.T) {
 		{"a container that a build with forward doesn't see", "docker/forwarded", buildrules.Operation{Container: &buildrules.Exec{}}, opcheck.Answer{
 			Verdict: policy.Deny, Asked: "a container of the frontend's", Rule: "build", Layer: "policy",
 			Reason: "the policy refuses a container that the frontend starts (build.containers)", Contact: "#help",
-			Messages: []string{"a build doesn't see this with dispatch: forward, whatever is said of it here"},
+			Messages: []string{"with dispatch: forward, a build doesn't see this operation, so it allows it"},
 		}},
 		{"a frontend that is refused", "docker/dockerfile:2", buildrules.Operation{Image: "mirror.example/a"}, opcheck.Answer{
 			Verdict: policy.Deny, Asked: "the image mirror.example/a", Rule: "invariant", Layer: "policy", Contact: "#help",
@@ -115,8 +115,8 @@ func TestParse(t *testing.T) {
 	tests := []struct{ name, doc, want string }{
 		{"no operations", "[]", "f:1:1: there are no operations"},
 		{"no list", "image: busybox", "f:1:1: the document must be a list"},
-		{"an empty operation", "- {}\n", "f:1:3: there is no operation"},
-		{"two operations in one", "- image: a\n- {image: b, local: c}\n", "f:2:3: there are several operations in one"},
+		{"an empty operation", "- {}\n", "f:1:3: the entry is empty"},
+		{"two operations in one", "- image: a\n- {image: b, local: c}\n", "f:2:3: the entry has several operations"},
 		{"an unknown kind", "- imgae: b\n", `f:1:3: unknown field "imgae"; did you mean "image"?`},
 		{"a repository without its URL", "- git: {ref: main}\n", "f:1:3: the url is missing"},
 		{"a download without its URL", "- http: {}\n", "f:1:3: the url is missing"},

@@ -10,16 +10,17 @@ import (
 // MaxSize is the size in bytes of the largest file of operations.
 const MaxSize = 4 << 20
 
-var format = strictyaml.Format{Name: "the document", Begin: "write a list such as - image: busybox", Limit: MaxSize}
+var format = strictyaml.Format{Name: "the document", Begin: "write a list such as - image: " +
+	"busybox", Limit: MaxSize}
 
-// Parse reads a file of operations of at most MaxSize bytes: a YAML list of what a
-// frontend would ask for, one field of buildrules.Operation each.
+// Parse reads a file of operations of at most [MaxSize] bytes. It is a YAML list whose entries
+// each have one field of [buildrules.Operation]:
 //
 //   - image: busybox
 //   - git: {url: "https://git.example/a", ref: main}
 //   - exec: {network: host}
 //
-// The file is a name for messages. The error is a [*strictyaml.Error] with positions.
+// file is its name in messages. The error is a [*strictyaml.Error] with positions.
 func Parse(file string, data []byte) ([]buildrules.Operation, error) {
 	var out []buildrules.Operation
 	doc := strictyaml.Decode(file, data, format, &out)
@@ -40,8 +41,8 @@ func Parse(file string, data []byte) ([]buildrules.Operation, error) {
 	return out, nil
 }
 
-// Problem says why what somebody wrote is no operation, or "". What is an operation can still
-// be refused because it can't be made sense of.
+// Problem returns the reason why a written operation is invalid, or "". A valid operation can
+// still be refused because it can't be interpreted.
 func Problem(f buildrules.Operation) string {
 	v := reflect.ValueOf(f)
 	n := 0
@@ -52,9 +53,9 @@ func Problem(f buildrules.Operation) string {
 	}
 	switch {
 	case n == 0:
-		return "there is no operation; write one field, such as image: busybox"
+		return "the entry is empty; write one field, such as image: busybox"
 	case n > 1:
-		return "there are several operations in one; write one entry for each"
+		return "the entry has several operations; write one entry for each"
 	case f.Git != nil && f.Git.URL == "", f.HTTP != nil && f.HTTP.URL == "":
 		return "the url is missing"
 	}

@@ -7,24 +7,24 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// Operation is something that a frontend would ask for.
+// Operation is an operation of a case, and the expected answer.
 type Operation struct {
 	buildrules.Operation
 	// Line is where the operation begins, counted from 1.
 	Line int
-	// Expect is what the policy must answer.
+	// Expect is the expected answer.
 	Expect OperationExpect
 }
 
-// OperationExpect is what the answer to an operation must be. What is empty is not looked at.
+// OperationExpect is the expected answer to an operation. Empty fields aren't compared.
 type OperationExpect struct {
-	// Verdict is that of the answer; allow if the file doesn't say it.
+	// Verdict is the verdict of the answer. Default: allow.
 	Verdict policy.Verdict `yaml:"verdict"`
-	// Rule is the name of the rule that decides; build for the policy-wide ones.
+	// Rule is the name of the rule that decides, or build for the policy's build rules.
 	Rule string `yaml:"rule,omitempty"`
 	// Reason is a part of the reason.
 	Reason string `yaml:"reason,omitempty"`
-	// Image is what must be read instead of the image, however it is written.
+	// Image is the image that must be read instead, in any spelling.
 	Image string `yaml:"image,omitempty"`
 }
 

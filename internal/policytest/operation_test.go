@@ -33,7 +33,7 @@ func TestRunChecksOperations(t *testing.T) {
 			"line 3: the image good: the image that is read is m.example/good:latest, and should be m.example/other",
 		}},
 		{"no image that is read instead", "build: [{image: x, expect: {verdict: allow, image: m.example/x}}]", []string{
-			"line 3: the image x: the image that is read is the one that is asked for, and should be m.example/x",
+			"line 3: the image x: the image that is read is the requested one, and should be m.example/x",
 		}},
 		{"a nested frontend that no rule allows", "build: [{frontend: f, expect: {verdict: deny, rule: default}}]", nil},
 	}
@@ -51,12 +51,12 @@ func TestParseRefusesOperations(t *testing.T) {
 	t.Parallel()
 	const head = "policy: p\ncases:\n- {name: x, request: a, expect: {verdict: allow}, build: ["
 	tests := []struct{ name, body, want string }{
-		{"no operation", "{}]}", "t:3:59: there is no operation"},
-		{"an expectation alone", "{expect: {verdict: deny}}]}", "t:3:59: there is no operation"},
-		{"two operations in one", "{image: a, local: b}]}", "t:3:59: there are several operations in one"},
+		{"no operation", "{}]}", "t:3:59: the entry is empty"},
+		{"an expectation alone", "{expect: {verdict: deny}}]}", "t:3:59: the entry is empty"},
+		{"two operations in one", "{image: a, local: b}]}", "t:3:59: the entry has several operations"},
 		{"an unknown kind", "{imgae: a}]}", `t:3:60: unknown field "imgae"; did you mean "image"?`},
 		{"an unknown field of a kind", "{git: {uri: a}}]}", `t:3:66: unknown field "uri"`},
-		{"no verdict", "{image: a, expect: {rule: b}}]}", "t:3:78: no verdict is expected"},
+		{"no verdict", "{image: a, expect: {rule: b}}]}", "t:3:78: expect has no verdict"},
 		{"a verdict that is none", "{image: a, expect: {verdict: maybe}}]}", "t:3:88: verdict must be"},
 		{"an image that is none", "{image: a, expect: {verdict: allow, image: A}}]}", "t:3:102: image:"},
 	}
@@ -68,7 +68,7 @@ func TestParseRefusesOperations(t *testing.T) {
 		})
 	}
 	_, err := policytest.Parse("t", []byte("policy: p\ncases:\n- {name: x, request: a, expect: {verdict: deny}, build: [{image: a}]}\n"))
-	require.ErrorContains(t, err, "t:3:57: a frontend that does not run builds nothing")
+	require.ErrorContains(t, err, "t:3:57: a frontend that doesn't run builds nothing")
 }
 
 // A case can have each kind of operation that there is, under the same name.

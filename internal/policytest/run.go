@@ -11,31 +11,31 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// Files reads the files that a suite names. The names are relative to the folder of
-// the suite.
+// Files reads the files that a suite names. The names are relative to the suite's directory.
 type Files interface {
-	// Policy reads an embedded policy with what it includes.
+	// Policy reads a policy and the files that it includes.
 	Policy(name string) (*policy.Policy, error)
-	// Overlay reads a policy that goes on top.
+	// Overlay reads an overlay.
 	Overlay(name string) (*policy.Policy, error)
 }
 
-// Result is what came of one case.
+// Result is the result of one case.
 type Result struct {
 	Case Case
-	// Failures say what the answer is and what it should be; none if the case passed.
+	// Failures describe how the answer differs from the expected one. It is empty if the case
+	// passed.
 	Failures []string
-	// Decision is the answer.
+	// Decision is the policy's answer.
 	Decision policy.Decision
-	// Build are the answers to the case's operations.
+	// Build has the answers to the case's operations.
 	Build []opcheck.Answer
-	// Rule is what decides in the policy that is tested, whatever an overlay says: a
-	// rule's name, or policy.DefaultRule.
+	// Rule is the name of the rule that decides in the tested policy, whatever the overlay
+	// decides. It can be [policy.DefaultRule].
 	Rule string
 }
 
-// Run asks the policy about the cases whose name is selected. An error means that a
-// policy or an overlay can't be used, so that nothing is known.
+// Run evaluates the cases whose name is selected. The error says that a policy or an overlay
+// can't be used; there are no results then.
 func (s *Suite) Run(files Files, selected func(name string) bool) ([]Result, error) {
 	embedded, err := files.Policy(s.Policy)
 	if err != nil {
@@ -71,7 +71,8 @@ func (r *runner) layers(c Case) (policy.Layers, error) {
 		case c.Overlay.File != "":
 			overlay, err = r.files.Overlay(c.Overlay.File)
 		case c.Overlay.Text != "":
-			overlay, err = policy.ParseOverlay(fmt.Sprintf("%s (overlay of %q)", r.suite.File, c.Name), []byte(c.Overlay.Text))
+			overlay, err = policy.ParseOverlay(fmt.Sprintf("%s (overlay of %q)", r.suite.File, c.Name),
+				[]byte(c.Overlay.Text))
 		}
 		if err != nil {
 			return policy.Layers{}, err
@@ -87,7 +88,8 @@ func (r *runner) layers(c Case) (policy.Layers, error) {
 
 func ask(layers policy.Layers, c Case) Result {
 	trace := policy.Explain(layers, c.Request)
-	res := Result{Case: c, Decision: trace.Decision, Failures: compare(c.Expect, trace.Decision), Rule: trace.Decision.Rule}
+	res := Result{Case: c, Decision: trace.Decision, Failures: compare(c.Expect, trace.Decision),
+		Rule: trace.Decision.Rule}
 	for _, s := range trace.Steps {
 		if s.Kind == policy.StepLayer && s.Layer == policy.LayerPolicy {
 			res.Rule = s.Rule
@@ -103,10 +105,13 @@ func ask(layers policy.Layers, c Case) Result {
 	return res
 }
 
-// compare says in what a decision is not what was expected.
+// compare describes how a decision differs from the expected one.
 func compare(e Expect, d policy.Decision) []string {
 	var failures []string
-	failf := func(format string, args ...any) { failures = append(failures, fmt.Sprintf(format, args...)) }
+	failf := func(format string, args ...any) {
+		failures = append(failures,
+			fmt.Sprintf(format, args...))
+	}
 	if d.Verdict != e.Verdict {
 		failf("the verdict is %s, and should be %s", d.Verdict, e.Verdict)
 	}
@@ -137,10 +142,13 @@ func compare(e Expect, d policy.Decision) []string {
 	return failures
 }
 
-// compareOperation says in what the answer to an operation is not what was expected.
+// compareOperation describes how the answer to an operation differs from the expected one.
 func compareOperation(e OperationExpect, a opcheck.Answer) []string {
 	var failures []string
-	failf := func(format string, args ...any) { failures = append(failures, fmt.Sprintf(format, args...)) }
+	failf := func(format string, args ...any) {
+		failures = append(failures,
+			fmt.Sprintf(format, args...))
+	}
 	if a.Verdict != e.Verdict {
 		failf("the verdict is %s, and should be %s", a.Verdict, e.Verdict)
 	}
@@ -152,7 +160,8 @@ func compareOperation(e OperationExpect, a opcheck.Answer) []string {
 	}
 	if e.Image != "" {
 		if want, err := imageref.Parse(e.Image); err != nil || want.String() != a.Image {
-			failf("the image that is read is %s, and should be %s", cmp.Or(a.Image, "the one that is asked for"), e.Image)
+			failf("the image that is read is %s, and should be %s", cmp.Or(a.Image, "the requested one"),
+				e.Image)
 		}
 	}
 	if len(failures) > 0 && a.Reason != "" {

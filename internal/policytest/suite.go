@@ -1,5 +1,5 @@
-// Package policytest tests policies by cases that are written down beside them: which
-// frontend is asked for, and what the policy must answer.
+// Package policytest tests policies against cases in files. A case has a request and the
+// expected answer of the policy.
 //
 //	policy: policy.yaml
 //	cases:
@@ -30,59 +30,59 @@ import (
 // MaxSize is the size in bytes of the largest file of cases.
 const MaxSize = 4 << 20
 
-// Suite is one file of cases. Use Parse to make one.
+// Suite is one file of cases. Use [Parse] to make one.
 type Suite struct {
-	// File is the name that was given to Parse.
+	// File is the file's name, as given to [Parse].
 	File string
-	// Policy is the file with the policy, relative to the folder of File.
+	// Policy is the file with the policy, relative to the directory of File.
 	Policy string
-	// Cases are in the order of the file; at least one.
+	// Cases are in the order of the file. There is at least one.
 	Cases []Case
 }
 
-// Case is one request and what is expected of the answer.
+// Case is one request and the expected answer.
 type Case struct {
-	// Name says what the case shows; unique in its file.
+	// Name says what the case shows. It is unique in the file.
 	Name string
 	// Line is where the case begins, counted from 1.
 	Line int
-	// Overlay is the policy on top, if any.
+	// Overlay is the overlay of the case, if any.
 	Overlay Overlay
-	// Request is what the policy is asked.
+	// Request is the request that is evaluated.
 	Request policy.Request
-	// Expect is what it must answer.
+	// Expect is the expected answer.
 	Expect Expect
-	// Build is what the frontend would ask for, and what is expected of that.
+	// Build has operations of the frontend and the expected answers.
 	Build []Operation
 }
 
-// Overlay is a policy on top of the one that is tested, or none.
+// Overlay is the overlay of a case, or none.
 type Overlay struct {
-	// File holds it, relative to the folder of the suite.
+	// File is the file with the overlay, relative to the suite's directory.
 	File string `yaml:"file,omitempty"`
 	// Text is the overlay itself.
 	Text string `yaml:"text,omitempty"`
-	// None takes the suite's overlay away for one case.
+	// None reports whether the case ignores the suite's overlay.
 	None bool `yaml:"none,omitempty"`
 }
 
-// Expect is what the answer must be. What is empty is not looked at.
+// Expect is the expected answer. Empty fields aren't compared.
 type Expect struct {
-	// Verdict is the decision's; it is never empty.
+	// Verdict is the verdict of the decision. It is never empty.
 	Verdict policy.Verdict `yaml:"verdict"`
 	// Rule is the name of the rule that decides.
 	Rule string `yaml:"rule,omitempty"`
-	// Source is the reference that may run, however it is written.
+	// Source is the reference that may run, in any spelling.
 	Source string `yaml:"source,omitempty"`
 	// Reason is a part of the reason.
 	Reason string `yaml:"reason,omitempty"`
-	// Messages are parts of messages, each of another or the same one.
+	// Messages are parts of messages. Several can be parts of the same message.
 	Messages []string `yaml:"messages,omitempty"`
-	// Warnings are parts of warnings, as Messages are of messages.
+	// Warnings are parts of warnings, like Messages.
 	Warnings []string `yaml:"warnings,omitempty"`
 }
 
-// document is a file of cases as it is written.
+// document is a file of cases as written.
 type document struct {
 	Policy  string        `yaml:"policy"`
 	Overlay Overlay       `yaml:"overlay,omitempty"`
@@ -102,14 +102,14 @@ type writtenCase struct {
 	Build   []writtenOperation `yaml:"build,omitempty"`
 }
 
-var format = strictyaml.Format{Name: "the document", Begin: "write a policy and its cases", Limit: MaxSize}
+var format = strictyaml.Format{Name: "the document", Begin: "write a policy and its cases",
+	Limit: MaxSize}
 
-// Parse reads a file of cases of at most MaxSize bytes. The file is a name for
-// messages. The error is a [*strictyaml.Error] with positions.
+// Parse reads a file of cases of at most [MaxSize] bytes. file is its name in messages. The
+// error is a [*strictyaml.Error] with positions.
 //
-// A case without a time has that of the file, and if that has none, none: nothing
-// is read from a clock, so that a case that passes today passes tomorrow. See
-// policy.Request.Time for what an unknown time means.
+// A case without a time has the file's time. If the file has none either, the time is unknown,
+// so a case that passes today passes tomorrow. See [policy.Request].Time for its effect.
 func Parse(file string, data []byte) (*Suite, error) {
 	var doc document
 	strict := strictyaml.Decode(file, data, format, &doc)
@@ -133,11 +133,11 @@ func Parse(file string, data []byte) (*Suite, error) {
 	return s, nil
 }
 
-// reader checks what a well-formed file of cases says.
+// reader checks the contents of a well-formed file of cases.
 type reader struct {
 	strict *strictyaml.Document
 	doc    *document
-	names  map[string]int // the lines of cases
+	names  map[string]int // the lines of cases, by name
 	time   time.Time      // of cases that have none
 }
 
@@ -153,7 +153,8 @@ func (r *reader) read(i int) Case {
 	if w.Name == "" {
 		r.problem(at(), "the case has no name; say what it shows")
 	} else if line, ok := r.names[w.Name]; ok {
-		r.problem(at("name"), "the name %q is already that of the case on line %d; names must be unique", w.Name, line)
+		r.problem(at("name"), "the case on line %d already has the name %q; names must be unique",
+			line, w.Name)
 	}
 	r.names[w.Name] = c.Line
 	r.overlay(at("overlay"), w.Overlay)
@@ -163,10 +164,13 @@ func (r *reader) read(i int) Case {
 	c.Request = r.request(at, w)
 	r.expect(at, w.Expect)
 	if v := w.Expect.Verdict; len(w.Build) > 0 && (v == policy.Deny || v == policy.Undecidable) {
-		r.problem(at("build"), "a frontend that does not run builds nothing; remove build, or expect another verdict")
+		r.problem(at("build"), "a frontend that doesn't run builds nothing; remove build, or expect "+
+			"another verdict")
 	}
 	for n := range w.Build {
-		c.Build = append(c.Build, r.operation(func(keys ...any) []any { return at(append([]any{"build", n}, keys...)...) }, &w.Build[n]))
+		c.Build = append(c.Build,
+			r.operation(func(keys ...any) []any { return at(append([]any{"build", n}, keys...)...) },
+				&w.Build[n]))
 	}
 	return c
 }
@@ -174,7 +178,7 @@ func (r *reader) read(i int) Case {
 func (r *reader) request(at func(...any) []any, w *writtenCase) policy.Request {
 	req := policy.Request{Requested: w.Request, Options: w.Options, Inputs: w.Inputs}
 	if w.Request == "" {
-		r.problem(at(), "the case has no request; write the frontend that is asked for")
+		r.problem(at(), "the case has no request; write the requested frontend")
 		return req
 	}
 	ref, err := imageref.Parse(w.Request)
@@ -191,7 +195,8 @@ func (r *reader) request(at func(...any) []any, w *writtenCase) policy.Request {
 	}
 	for key := range w.Options {
 		if optionkeys.IsOwn(key) {
-			r.problem(at("options", key), "%s is the policy frontend's own and no rule judges it; a policy on top is the case's overlay", key)
+			r.problem(at("options", key), "%s is the policy frontend's own and no rule judges it; a "+
+				"policy on top is the case's overlay", key)
 		}
 	}
 	req.Time = r.time
@@ -214,7 +219,8 @@ func (r *reader) verdict(at func(...any) []any, v policy.Verdict) {
 	switch v {
 	case policy.Allow, policy.Deny, policy.Warn, policy.Undecidable:
 	case "":
-		r.problem(at("expect"), "no verdict is expected; write expect: {verdict: allow}, or deny, warn or undecidable")
+		r.problem(at("expect"), "expect has no verdict; write expect: {verdict: allow}, or deny, warn "+
+			"or undecidable")
 	default:
 		r.problem(at("expect", "verdict"), "verdict must be allow, deny, warn or undecidable, not %q", v)
 	}
@@ -228,22 +234,23 @@ func (r *reader) overlay(at []any, o Overlay) {
 		}
 	}
 	if n > 1 {
-		r.problem(at, "the overlay is one of file, text and none; write one of them")
+		r.problem(at, "the overlay has more than one of file, text and none; write one of them")
 	}
 	r.path(append(at, "file"), "overlay", o.File, false)
 }
 
-// path checks the name of a file beside the suite.
+// path checks the name of a file that the suite names.
 func (r *reader) path(at []any, what, name string, required bool) {
 	switch {
 	case name == "" && required:
-		r.problem(at, "the %s is missing; write the file's name, relative to the folder of this one", what)
+		r.problem(at, "the %s is missing; write the file's name, relative to the directory of this one",
+			what)
 	case path.IsAbs(name):
-		r.problem(at, "%s must be relative to the folder of this file, not %q", what, name)
+		r.problem(at, "%s must be relative to the directory of this file, not %q", what, name)
 	}
 }
 
-// at reads a time, which may be left out.
+// at reads a time, which is optional.
 func (r *reader) at(at []any, s string) time.Time {
 	if s == "" {
 		return time.Time{}
