@@ -29,33 +29,110 @@ func TestCompareBuilds(t *testing.T) {
 		{"an image more", a("images: {allow: [x]}"), a("images: {allow: [x, \"m.example/*\"]}"), []string{
 			"+loosened a:latest; no longer refused in a build: the image m.example/other:other",
 		}},
-		{"rules on images where none were", none, a("images: {deny: [x]}"), []string{"-tightened a:latest; now refused in a build: the image docker.io/library/x:other"}},
-		{"a digest no longer required", a("images: {requireDigest: true}"), a("images: {deny: [x]}"), []string{"+loosened a:latest; no longer refused in a build: the image other.example/other:other", "-tightened a:latest; now refused in a build: the image docker.io/library/x@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"}},
+		{
+			"rules on images where none were", none, a("images: {deny: [x]}"),
+			[]string{"-tightened a:latest; now refused in a build: the image docker.io/library/x:other"},
+		},
+		{
+			"a digest no longer required", a("images: {requireDigest: true}"), a("images: {deny: [x]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: the image " +
+				"other.example/other:other", "-tightened a:latest; now refused in a build: the image " +
+				"docker.io/library/x@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"},
+		},
 		{"rules for another whole policy", "build: {local: {allow: [a]}}\n" + none, "build: {local: {allow: [a, b]}}\n" + none, []string{
 			"+loosened a:latest; no longer refused in a build: the client's directory b",
 		}},
-		{"another mode", a("local: {allow: [a]}"), head + "- {name: a, match: [a], mode: warn, dispatch: mediate, build: {local: {allow: [a]}}}\n", []string{"+loosened a:latest; no longer refused in a build: the client's directory other; no longer refused in a build: a container of the frontend's"}},
+		{
+			"another mode", a("local: {allow: [a]}"),
+			head + "- {name: a, match: [a], mode: warn, dispatch: mediate, build: {local: {allow: [a]}}}\n",
+			[]string{"+loosened a:latest; no longer refused in a build: the client's directory other; no " +
+				"longer refused in a build: a container of the frontend's"},
+		},
 		{"a repository more", a("git: {allow: [\"https://a.example/**\"]}"), a("git: {allow: [\"https://a.example/**\", \"ssh://*.b.example/x.git\"]}"), []string{
 			"+loosened a:latest; no longer refused in a build: the git repository ssh://other.b.example/x",
 		}},
 		{"a commit required", a("git: {allow: [\"https://a.example/x\"]}"), a("git: {allow: [\"https://a.example/x\"], requireCommit: true}"), []string{
 			"-tightened a:latest; now refused in a build: the git repository https://a.example/x",
 		}},
-		{"a download less", a("http: {allow: [\"https://a.example/x\", \"https://a.example/y\"], requireChecksum: true}"), a("http: {allow: [\"https://a.example/x\"], requireChecksum: true}"), []string{"-tightened a:latest; now refused in a build: the download https://a.example/y, which must be sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"}},
-		{"another frontend more", a("frontends: {allow: [x]}"), a("frontends: {allow: [x, y]}"), []string{"+loosened a:latest; no longer refused in a build: the frontend docker.io/library/y:other"}},
-		{"a secret more", a("exec: {secrets: [x]}"), a("exec: {secrets: [\"x*\"]}"), []string{"+loosened a:latest; no longer refused in a build: a command with the secret xother"}},
+		{
+			"a download less",
+			a("http: {allow: [\"https://a.example/x\", \"https://a.example/y\"], requireChecksum: true}"),
+			a("http: {allow: [\"https://a.example/x\"], requireChecksum: true}"),
+			[]string{"-tightened a:latest; now refused in a build: the download https://a.example/y, which " +
+				"must be sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"},
+		},
+		{
+			"another frontend more", a("frontends: {allow: [x]}"), a("frontends: {allow: [x, y]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: the frontend " +
+				"docker.io/library/y:other"},
+		},
+		{
+			"a secret more", a("exec: {secrets: [x]}"), a("exec: {secrets: [\"x*\"]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: a command with the secret xother"},
+		},
 		{"containers", none, a("containers: allow"), []string{"+loosened a:latest; no longer refused in a build: a container of the frontend's"}},
-		{"another image in its place", a("images: {convert: [{from: a, to: b}]}"), a("images: {convert: [{from: a, to: c}]}"), []string{"-rerouted a:latest; in a build, the image docker.io/library/a:other becomes c:other, before b:other"}},
-		{"a pin more", none, a("images: {pins: {\"a:1\": \"" + digestA + "\"}}"), []string{"-rerouted a:latest; in a build, the image docker.io/library/a:1 becomes a:1@" + digestA + ", before the requested image", "-tightened a:latest; now refused in a build: the image docker.io/library/a:1@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"}},
+		{
+			"another image in its place", a("images: {convert: [{from: a, to: b}]}"),
+			a("images: {convert: [{from: a, to: c}]}"),
+			[]string{"-rerouted a:latest; in a build, the image docker.io/library/a:other becomes c:other, " +
+				"before b:other"},
+		},
+		{
+			"a pin more", none, a("images: {pins: {\"a:1\": \"" + digestA + "\"}}"),
+			[]string{"-rerouted a:latest; in a build, the image docker.io/library/a:1 becomes a:1@" +
+				digestA + ", before the requested image",
+				"-tightened a:latest; now refused in a build: the image " +
+					"docker.io/library/a:1@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"},
+		},
 		{"a user forbidden", none, a("config: {user: {forbid: [root]}}"), []string{"-tightened a:latest; now refused in a build: an image"}},
-		{"a user less, and a label more", a("config: {user: {require: [app, web]}, labels: {require: [a]}}"), a("config: {user: {require: [app]}, labels: {require: [a, b]}}"), []string{"-tightened a:latest; now refused in a build: an image with the user web, the labels a b; now refused in a build: an image with the user app, the labels a"}},
-		{"volumes forbidden", a("config: {volumes: {forbid: [/data]}}"), a("config: {volumes: {forbid: [/data, \"/tmp/*\"]}}"), []string{"-tightened a:latest; now refused in a build: an image with the volumes /tmp/other"}},
-		{"another image in its place that was refused", a("images: {allow: [b], convert: [{from: a, to: b}]}"), a("images: {allow: [b, c], convert: [{from: a, to: c}]}"), []string{"+loosened a:latest; no longer refused in a build: the image docker.io/library/c:other", "+rerouted a:latest; in a build, the image docker.io/library/a:other becomes c:other, before b:other"}},
-		{"ulimits", a("exec: {ulimits: {nofile: 10, core: 1}}"), a("exec: {ulimits: {nofile: 20}, networks: [none]}"), []string{"+loosened a:latest; no longer refused in a build: a command with the network none, the ulimit nofile=20; no longer refused in a build: a command with the network none, the ulimit nofile=11", "-tightened a:latest; now refused in a build: a command; now refused in a build: a command with the ulimit core=1; now refused in a build: a command with the ulimit nofile=10"}},
-		{"judged before it runs", head + "- {name: a, match: [a]}\n", none, []string{"-tightened a:latest; dispatch: mediate, before forward; now refused in a build: a container of the frontend's"}},
-		{"judged no longer", none, head + "- {name: a, match: [a]}\n", []string{"+loosened a:latest; dispatch: forward, before mediate; no longer refused in a build: a container of the frontend's"}},
-		{"another program", head + "- {name: a, match: [docker/dockerfile], dispatch: mediate}\n", head + "- {name: a, match: [docker/dockerfile], dispatch: builtin}\n", []string{"-rerouted docker/dockerfile:latest; dispatch: builtin, before mediate"}},
-		{"a longer timeout", "limits: {timeout: 1h}\n" + none, "limits: {timeout: 2h}\n" + none, []string{"+loosened a:latest; limits.timeout: 2h0m0s, before 1h0m0s"}},
+		{
+			"a user less, and a label more",
+			a("config: {user: {require: [app, web]}, labels: {require: [a]}}"),
+			a("config: {user: {require: [app]}, labels: {require: [a, b]}}"),
+			[]string{"-tightened a:latest; now refused in a build: an image with the user web, the labels " +
+				"a b; now refused in a build: an image with the user app, the labels a"},
+		},
+		{
+			"volumes forbidden", a("config: {volumes: {forbid: [/data]}}"),
+			a("config: {volumes: {forbid: [/data, \"/tmp/*\"]}}"),
+			[]string{"-tightened a:latest; now refused in a build: an image with the volumes /tmp/other"},
+		},
+		{
+			"another image in its place that was refused",
+			a("images: {allow: [b], convert: [{from: a, to: b}]}"),
+			a("images: {allow: [b, c], convert: [{from: a, to: c}]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: the image " +
+				"docker.io/library/c:other", "+rerouted a:latest; in a build, the image " +
+				"docker.io/library/a:other becomes c:other, before b:other"},
+		},
+		{
+			"ulimits", a("exec: {ulimits: {nofile: 10, core: 1}}"),
+			a("exec: {ulimits: {nofile: 20}, networks: [none]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: a command with the network none, " +
+				"the ulimit nofile=20; no longer refused in a build: a command with the network none, the " +
+				"ulimit nofile=11", "-tightened a:latest; now refused in a build: a command; now refused in a " +
+				"build: a command with the ulimit core=1; now refused in a build: a command with the ulimit " +
+				"nofile=10"},
+		},
+		{
+			"judged before it runs", head + "- {name: a, match: [a]}\n", none,
+			[]string{"-tightened a:latest; dispatch: mediate, before forward; now refused in a build: a " +
+				"container of the frontend's"},
+		},
+		{
+			"judged no longer", none, head + "- {name: a, match: [a]}\n",
+			[]string{"+loosened a:latest; dispatch: forward, before mediate; no longer refused in a build: " +
+				"a container of the frontend's"},
+		},
+		{
+			"another program", head + "- {name: a, match: [docker/dockerfile], dispatch: mediate}\n",
+			head + "- {name: a, match: [docker/dockerfile], dispatch: builtin}\n",
+			[]string{"-rerouted docker/dockerfile:latest; dispatch: builtin, before mediate"},
+		},
+		{
+			"a longer timeout", "limits: {timeout: 1h}\n" + none, "limits: {timeout: 2h}\n" + none,
+			[]string{"+loosened a:latest; limits.timeout: 2h0m0s, before 1h0m0s"},
+		},
 		{"less nesting", none, "limits: {nesting: 1}\n" + none, []string{"-tightened a:latest; limits.nesting: 1, before 4"}},
 		{"a timeout that forward doesn't have", head + "- {name: a, match: [a]}\n", "limits: {timeout: 2h}\n" + head + "- {name: a, match: [a]}\n", nil},
 	}

@@ -59,14 +59,49 @@ func TestCompare(t *testing.T) {
 		{"another message", head + "- {name: a, match: [a]}\n", head + "- {name: a, match: [a], message: hi}\n", nil},
 		{"another name of the rule", head + "- {name: a, match: [a]}\n", head + "- {name: b, match: [a]}\n", nil},
 		{"the same in other words", head + "- {name: a, match: [a, b]}\n", head + "- {name: a, match: [b, docker.io/library/a, a]}\n", nil},
-		{"a rule more", head + "- {name: a, match: [a]}\n", head + "- {name: a, match: [a]}\n- {name: b, match: [c.example/*]}\n", []string{"+allowed c.example/other:latest"}},
-		{"a rule less", head + "- {name: a, match: [a]}\n- {name: b, match: [c.example/*]}\n", head + "- {name: a, match: [a]}\n", []string{"-refused c.example/other:latest"}},
-		{"a deny rule less", head + "- {name: a, match: [\"c.example/**\"]}\n- {name: no, match: [\"**/x\"], action: deny}\n", head + "- {name: a, match: [\"c.example/**\"]}\n", []string{"+allowed c.example/x:latest"}},
-		{"a deny rule more", head + "- {name: a, match: [\"c.example/**\"]}\n", head + "- {name: a, match: [\"c.example/**\"]}\n- {name: no, match: [\"**/x-*\"], action: deny}\n", []string{"-refused c.example/x-other:latest"}},
-		{"a default that allows", head + "- {name: a, match: [a]}\n", "default: allow\n" + head + "- {name: a, match: [a]}\n", []string{"+allowed other.other/other:latest"}},
-		{"a wider pattern", head + "- {name: a, match: [c.example/x]}\n", head + "- {name: a, match: [c.example/x*]}\n", []string{"+allowed c.example/xother:latest"}},
-		{"a pattern that takes deeper folders", head + "- {name: a, match: [c.example/*]}\n", head + "- {name: a, match: [\"c.example/**\"]}\n", []string{"+allowed c.example/other/other:latest"}},
-		{"a pattern that takes the deepest folders", head + "- {name: a, match: [c.example/*, c.example/*/*]}\n", head + "- {name: a, match: [\"c.example/**\"]}\n", []string{"+allowed c.example/other/other/other/other/other:latest"}},
+		{
+			"a rule more", head + "- {name: a, match: [a]}\n",
+			head + "- {name: a, match: [a]}\n- {name: b, match: [c.example/*]}\n",
+			[]string{"+allowed c.example/other:latest"},
+		},
+		{
+			"a rule less", head + "- {name: a, match: [a]}\n- {name: b, match: [c.example/*]}\n",
+			head + "- {name: a, match: [a]}\n",
+			[]string{"-refused c.example/other:latest"},
+		},
+		{
+			"a deny rule less",
+			head + "- {name: a, match: [\"c.example/**\"]}\n- {name: no, match: [\"**/x\"], action: deny}\n",
+			head + "- {name: a, match: [\"c.example/**\"]}\n",
+			[]string{"+allowed c.example/x:latest"},
+		},
+		{
+			"a deny rule more", head + "- {name: a, match: [\"c.example/**\"]}\n",
+			head + "- {name: a, match: [\"c.example/**\"]}\n" +
+				"- {name: no, match: [\"**/x-*\"], action: deny}\n",
+			[]string{"-refused c.example/x-other:latest"},
+		},
+		{
+			"a default that allows", head + "- {name: a, match: [a]}\n",
+			"default: allow\n" + head + "- {name: a, match: [a]}\n",
+			[]string{"+allowed other.other/other:latest"},
+		},
+		{
+			"a wider pattern", head + "- {name: a, match: [c.example/x]}\n",
+			head + "- {name: a, match: [c.example/x*]}\n",
+			[]string{"+allowed c.example/xother:latest"},
+		},
+		{
+			"a pattern that takes deeper folders", head + "- {name: a, match: [c.example/*]}\n",
+			head + "- {name: a, match: [\"c.example/**\"]}\n",
+			[]string{"+allowed c.example/other/other:latest"},
+		},
+		{
+			"a pattern that takes the deepest folders",
+			head + "- {name: a, match: [c.example/*, c.example/*/*]}\n",
+			head + "- {name: a, match: [\"c.example/**\"]}\n",
+			[]string{"+allowed c.example/other/other/other/other/other:latest"},
+		},
 		{
 			"another order of rules", head + "- {name: a, match: [a], options: {deny: [k]}}\n- {name: b, match: [\"**\"]}\n", head + "- {name: b, match: [\"**\"]}\n- {name: a, match: [a], options: {deny: [k]}}\n",
 			[]string{"+loosened a:latest; no longer required: options.deny: k", "+loosened a:latest k=other; no longer refused: option k"},
@@ -78,10 +113,27 @@ func TestCompare(t *testing.T) {
 		},
 		{"tags more", head + "- {name: a, match: [a], tags: [\"1.*\"]}\n", head + "- {name: a, match: [a], tags: [\"1.*\", \"2\"]}\n", []string{"+allowed a:2"}},
 		{"no condition on tags", head + "- {name: a, match: [a], tags: [\"1.*\"]}\n", head + "- {name: a, match: [a]}\n", []string{"+allowed a:latest"}},
-		{"a wider range", head + "- {name: a, match: [a], versions: \">=1.4 <2\"}\n", head + "- {name: a, match: [a], versions: \">=1.4 <2.0.2\"}\n", []string{"+allowed a:2.0.0"}},
-		{"a range with an end more", head + "- {name: a, match: [a], versions: \"<2\"}\n", head + "- {name: a, match: [a], versions: \"<=2\"}\n", []string{"+allowed a:2"}},
-		{"a variant more", head + "- {name: a, match: [a], versions: \">=1\"}\n", head + "- {name: a, match: [a], versions: \">=1\", variants: [labs]}\n", []string{"+allowed a:1-labs"}},
-		{"an exception less", head + "- {name: a, match: [a], versions: \">=1\", exceptTags: [\"1.5.0\"]}\n", head + "- {name: a, match: [a], versions: \">=1\"}\n", []string{"+allowed a:1.5.0"}},
+		{
+			"a wider range", head + "- {name: a, match: [a], versions: \">=1.4 <2\"}\n",
+			head + "- {name: a, match: [a], versions: \">=1.4 <2.0.2\"}\n",
+			[]string{"+allowed a:2.0.0"},
+		},
+		{
+			"a range with an end more", head + "- {name: a, match: [a], versions: \"<2\"}\n",
+			head + "- {name: a, match: [a], versions: \"<=2\"}\n",
+			[]string{"+allowed a:2"},
+		},
+		{
+			"a variant more", head + "- {name: a, match: [a], versions: \">=1\"}\n",
+			head + "- {name: a, match: [a], versions: \">=1\", variants: [labs]}\n",
+			[]string{"+allowed a:1-labs"},
+		},
+		{
+			"an exception less",
+			head + "- {name: a, match: [a], versions: \">=1\", exceptTags: [\"1.5.0\"]}\n",
+			head + "- {name: a, match: [a], versions: \">=1\"}\n",
+			[]string{"+allowed a:1.5.0"},
+		},
 		{
 			"a digest more", head + "- {name: a, match: [a], digests: [\"" + digestA + "\"]}\n", head + "- {name: a, match: [a], digests: [\"" + digestA + "\", \"" + digestB + "\"]}\n",
 			[]string{"+allowed a:latest", "+loosened a:latest; no longer required: digests: only " + digestA},
@@ -98,7 +150,11 @@ func TestCompare(t *testing.T) {
 			"an option that is denied", head + "- {name: a, match: [a]}\n", head + "- {name: a, match: [a], options: {deny: [k]}}\n",
 			[]string{"-tightened a:latest; now required: options.deny: k", "-tightened a:latest k=other; now refused: option k"},
 		},
-		{"an option that isn't removed", head + "- {name: a, match: [a], options: {strip: [k]}}\n", head + "- {name: a, match: [a]}\n", []string{"+loosened a:latest k=other; no longer required: options.strip: k"}},
+		{
+			"an option that isn't removed", head + "- {name: a, match: [a], options: {strip: [k]}}\n",
+			head + "- {name: a, match: [a]}\n",
+			[]string{"+loosened a:latest k=other; no longer required: options.strip: k"},
+		},
 		{
 			"an option with another value", head + "- {name: a, match: [a], options: {force: {k: v}}}\n", head + "- {name: a, match: [a], options: {force: {k: w}}}\n",
 			[]string{"+loosened a:latest; no longer required: options.force: k=v", "+loosened a:latest k=w; no longer refused: option k", "-tightened a:latest; now required: options.force: k=w", "-tightened a:latest k=v; now refused: option k"},
@@ -111,14 +167,40 @@ func TestCompare(t *testing.T) {
 			"inputs", head + "- {name: a, match: [a], options: {inputs: deny}}\n", head + "- {name: a, match: [a]}\n",
 			[]string{"+loosened a:latest; no longer required: options.inputs: deny", "+loosened a:latest inputs; no longer refused: inputs from other builds"},
 		},
-		{"a later end", head + "- {name: a, match: [a], expires: 2027-03-01}\n", head + "- {name: a, match: [a], expires: 2027-04-01}\n", []string{"+allowed a:latest 2027-03-01"}},
+		{
+			"a later end", head + "- {name: a, match: [a], expires: 2027-03-01}\n",
+			head + "- {name: a, match: [a], expires: 2027-04-01}\n",
+			[]string{"+allowed a:latest 2027-03-01"},
+		},
 		{"an end that has passed", head + "- {name: a, match: [a]}\n", head + "- {name: a, match: [a], expires: 2027-01-01}\n", []string{"-refused a:latest"}},
-		{"a deny rule that ends", head + "- {name: a, match: [a]}\n- {name: no, match: [a], action: deny}\n", head + "- {name: a, match: [a]}\n- {name: no, match: [a], action: deny, expires: 2027-03-01}\n", []string{"+allowed a:latest 2027-03-01"}},
+		{
+			"a deny rule that ends",
+			head + "- {name: a, match: [a]}\n- {name: no, match: [a], action: deny}\n",
+			head + "- {name: a, match: [a]}\n- {name: no, match: [a], action: deny, expires: 2027-03-01}\n",
+			[]string{"+allowed a:latest 2027-03-01"},
+		},
 		{"a mode that warns", head + "- {name: a, match: [a]}\n", "mode: warn\n" + head + "- {name: a, match: [a]}\n", []string{"+allowed other.other/other:latest"}},
-		{"limits less", "limits: {match: [c.example/x]}\n" + head + "- {name: a, match: [\"c.example/**\"]}\n", head + "- {name: a, match: [\"c.example/**\"]}\n", []string{"+allowed c.example/other:latest"}},
-		{"an alias to what was allowed", head + "- {name: a, match: [a, b]}\n", "aliases: [{from: a, to: b}]\n" + head + "- {name: a, match: [a, b]}\n", []string{"-rerouted a:latest"}},
-		{"an alias that lets a name in", head + "- {name: b, match: [b]}\n", "aliases: [{from: c.example/a, to: b}]\n" + head + "- {name: b, match: [b]}\n", []string{"+allowed c.example/a:latest"}},
-		{"an alias to what was not allowed", head + "- {name: a, match: [a]}\n", "aliases: [{from: a, to: b}]\n" + head + "- {name: a, match: [b]}\n", []string{"+allowed b:latest", "+rerouted a:latest"}},
+		{
+			"limits less",
+			"limits: {match: [c.example/x]}\n" + head + "- {name: a, match: [\"c.example/**\"]}\n",
+			head + "- {name: a, match: [\"c.example/**\"]}\n",
+			[]string{"+allowed c.example/other:latest"},
+		},
+		{
+			"an alias to what was allowed", head + "- {name: a, match: [a, b]}\n",
+			"aliases: [{from: a, to: b}]\n" + head + "- {name: a, match: [a, b]}\n",
+			[]string{"-rerouted a:latest"},
+		},
+		{
+			"an alias that lets a name in", head + "- {name: b, match: [b]}\n",
+			"aliases: [{from: c.example/a, to: b}]\n" + head + "- {name: b, match: [b]}\n",
+			[]string{"+allowed c.example/a:latest"},
+		},
+		{
+			"an alias to what was not allowed", head + "- {name: a, match: [a]}\n",
+			"aliases: [{from: a, to: b}]\n" + head + "- {name: a, match: [b]}\n",
+			[]string{"+allowed b:latest", "+rerouted a:latest"},
+		},
 		{
 			"another pin", "aliases: [{from: a, to: a, pins: {\"1\": \"" + digestA + "\"}}]\n" + head + "- {name: a, match: [a], digests: [\"" + digestA + "\"]}\n",
 			"aliases: [{from: a, to: a, pins: {\"1\": \"" + digestB + "\"}}]\n" + head + "- {name: a, match: [a], digests: [\"" + digestA + "\"]}\n",
@@ -129,7 +211,12 @@ func TestCompare(t *testing.T) {
 			[]string{"+allowed a:1@" + other(), "+rerouted a:1", "-refused a:1@" + digestA},
 		},
 		{"a default frontend", head + "- {name: a, match: [a]}\n", "defaultFrontend: a\n" + head + "- {name: a, match: [a]}\n", []string{"+allowed "}},
-		{"another default frontend that was allowed", "defaultFrontend: a\n" + head + "- {name: a, match: [a, b]}\n", "defaultFrontend: b\n" + head + "- {name: a, match: [a, b]}\n", []string{"-rerouted "}},
+		{
+			"another default frontend that was allowed",
+			"defaultFrontend: a\n" + head + "- {name: a, match: [a, b]}\n",
+			"defaultFrontend: b\n" + head + "- {name: a, match: [a, b]}\n",
+			[]string{"-rerouted "},
+		},
 		{"no default frontend", "defaultFrontend: a\n" + head + "- {name: a, match: [a]}\n", head + "- {name: a, match: [a]}\n", []string{"-refused "}},
 	}
 	for _, tt := range tests {

@@ -21,7 +21,12 @@ func TestRunChecksOperations(t *testing.T) {
 		{"what is denied needs one", "build: [{image: 'x.example/bad:1'}]", []string{
 			"line 3: the image x.example/bad:1: the verdict is deny, and should be allow", "line 3: the image x.example/bad:1: the reason is: " + bad,
 		}},
-		{"what is expected", "build: [{image: 'x.example/bad:1', expect: {verdict: deny, rule: judged, reason: images.deny}}, {exec: {network: host}, expect: {verdict: deny, rule: build}}]", nil},
+		{
+			"what is expected",
+			"build: [{image: 'x.example/bad:1', expect: {verdict: deny, rule: judged, reason: " +
+				"images.deny}}, {exec: {network: host}, expect: {verdict: deny, rule: build}}]",
+			nil,
+		},
 		{"another rule", "build: [{image: 'x.example/bad:1', expect: {verdict: deny, rule: build}}]", []string{
 			`line 3: the image x.example/bad:1: the rule is "judged", and should be "build"`, "line 3: the image x.example/bad:1: the reason is: " + bad,
 		}},

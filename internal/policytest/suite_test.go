@@ -72,10 +72,20 @@ func TestRun(t *testing.T) {
 		want             []string // failures, but for the reason that follows them
 		rule             string   // that decides in the policy
 	}{
-		{"what is expected", "", "request: a:1.7, expect: {verdict: allow, rule: tagged, source: 'docker.io/library/a:1.7', reason: allows, messages: [hell]}", nil, "tagged"},
+		{
+			"what is expected", "",
+			"request: a:1.7, expect: {verdict: allow, rule: tagged, source: 'docker.io/library/a:1.7', " +
+				"reason: allows, messages: [hell]}",
+			nil,
+			"tagged",
+		},
 		{"another verdict", "", "request: a:2, expect: {verdict: allow}", []string{"the verdict is deny, and should be allow"}, "default"},
 		{"another rule", "", "request: a:1.7, expect: {verdict: allow, rule: pinned}", []string{`the rule is "tagged", and should be "pinned"`}, "tagged"},
-		{"another source", "", "request: a:1.7, expect: {verdict: allow, source: a:1.8}", []string{"the source is docker.io/library/a:1.7, and should be a:1.8"}, "tagged"},
+		{
+			"another source", "", "request: a:1.7, expect: {verdict: allow, source: a:1.8}",
+			[]string{"the source is docker.io/library/a:1.7, and should be a:1.8"},
+			"tagged",
+		},
 		{"another reason", "", "request: a:1.7, expect: {verdict: allow, reason: because}", []string{`the reason does not have "because"`}, "tagged"},
 		{"a missing message", "", "request: a:1.7, expect: {verdict: allow, messages: [hello, bye]}", []string{`no message has "bye"`}, "tagged"},
 		{"a missing warning", "", "request: a:1.7, expect: {verdict: allow, warnings: [soon]}", []string{`no warning has "soon"`}, "tagged"},
@@ -90,7 +100,11 @@ func TestRun(t *testing.T) {
 		{"a time instead of that for all cases", "at: 2026-12-31\n", "request: c, at: 2027-02-01, expect: {verdict: warn}", nil, "ending"},
 		{"an overlay from a file", "", "request: a:1.6, overlay: {file: team.yaml}, expect: {verdict: deny, rule: default}", nil, "tagged"},
 		{"an overlay for all cases", "overlay: {file: team.yaml}\n", "request: a:1.6, expect: {verdict: deny}", nil, "tagged"},
-		{"no overlay instead of that for all cases", "overlay: {file: team.yaml}\n", "request: a:1.6, overlay: {none: true}, expect: {verdict: allow}", nil, "tagged"},
+		{
+			"no overlay instead of that for all cases", "overlay: {file: team.yaml}\n",
+			"request: a:1.6, overlay: {none: true}, expect: {verdict: allow}", nil,
+			"tagged",
+		},
 		{"an overlay as text", "", `request: a:1.7, overlay: {text: "version: 1\n"}, expect: {verdict: deny}`, nil, "tagged"},
 	}
 	for _, tt := range tests {
@@ -123,14 +137,24 @@ func TestParseRefuses(t *testing.T) {
 		{"a case without a request", head + "- {name: x, " + ok + "}\n", "t:3:3: the case has no request"},
 		{"a request that is none", head + "- {name: x, request: A/x, " + ok + "}\n", "t:3:22: request:"},
 		{"a digest that is none", head + "- {name: x, request: a, digest: b, " + ok + "}\n", "t:3:33: digest:"},
-		{"an option of the policy frontend's own", head + "- {name: x, request: a, options: {'build-arg:POLICY_FRONTEND_POLICY': x}, " + ok + "}\n", "is the policy frontend's own"},
+		{
+			"an option of the policy frontend's own",
+			head + "- {name: x, request: a, options: {'build-arg:POLICY_FRONTEND_POLICY': x}, " + ok + "}\n",
+			"is the policy frontend's own",
+		},
 		{"a time that is none", head + "- {name: x, request: a, at: noon, " + ok + "}\n", `t:3:29: at: "noon" is not a time`},
 		{"a time for all that is none", "at: noon\n" + head + "- {name: x, request: a, " + ok + "}\n", `t:1:5: at: "noon" is not a time`},
 		{"a case that expects nothing", head + "- {name: x, request: a}\n", "t:3:3: expect has no verdict"},
 		{"a case that expects no verdict", head + "- {name: x, request: a, expect: {rule: b}}\n", "t:3:33: expect has no verdict"},
-		{"a verdict that is none", head + "- {name: x, request: a, expect: {verdict: maybe}}\n", `t:3:43: verdict must be allow, deny, warn or undecidable, not "maybe"`},
+		{
+			"a verdict that is none", head + "- {name: x, request: a, expect: {verdict: maybe}}\n",
+			`t:3:43: verdict must be allow, deny, warn or undecidable, not "maybe"`,
+		},
 		{"a source that is none", head + "- {name: x, request: a, expect: {verdict: deny, source: A/x}}\n", "t:3:57: source:"},
-		{"two overlays", head + "- {name: x, request: a, overlay: {file: b, none: true}, " + ok + "}\n", "t:3:34: the overlay has more than one of file, text and none"},
+		{
+			"two overlays", head + "- {name: x, request: a, overlay: {file: b, none: true}, " + ok + "}\n",
+			"t:3:34: the overlay has more than one of file, text and none",
+		},
 		{"an overlay by its absolute path", head + "- {name: x, request: a, overlay: {file: /b}, " + ok + "}\n", "t:3:41: overlay must be relative"},
 	}
 	for _, tt := range tests {
