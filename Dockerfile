@@ -8,12 +8,6 @@ ARG VERSION=dev
 # `go` and /bin/sh, and its own GOPROXY, GOFLAGS and the like stay in force.
 FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS go
 ENV CGO_ENABLED=0 GOMODCACHE=/go/pkg/mod GOCACHE=/go/cache
-# These tags omit code that can't run in the image, so the process of each build maps less.
-#   image             the registry client of `lock`
-#   grpcnotrace       gRPC's debugging pages; their templates make the linker keep all methods of
-#                     all types
-#   nethttpomithttp2  HTTP/2 in net/http, which has no server to talk to; gRPC has its own
-ENV TAGS=image,grpcnotrace,nethttpomithttp2
 WORKDIR /src
 
 FROM go AS build
@@ -24,8 +18,7 @@ ARG VERSION
 RUN --mount=type=bind,target=. \
     --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
     GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} \
-    go build -trimpath -tags "$TAGS" -ldflags "-s -w -X main.version=${VERSION}" \
-        -o /out/policy-frontend ./cmd/policy-frontend
+    tools/build image /out/policy-frontend
 
 # The named context "policy" has the policy for the image and overrides this stage. Without it, the
 # image has no policy, and it denies every build with a message that says so.
@@ -41,7 +34,7 @@ COPY --from=policy --chmod=0644 ${POLICY_FILE} /checked/policy.yaml
 RUN --mount=type=bind,target=. \
     --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
     if [ -e /checked/policy.yaml ]; then \
-        go build -trimpath -tags "$TAGS" -ldflags "-s -w" -o /lint ./cmd/policy-frontend && \
+        tools/build image /lint && \
         { /lint lint /checked/policy.yaml || [ $? -eq 1 ]; }; \
     fi
 WORKDIR /checked

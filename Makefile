@@ -49,7 +49,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Show one allowed and one refused build on a real BuildKit
-	@$(GO) -C integration run ./cmd/demo
+	@echo 'compiling the demo: up to a minute the first time'
+	@CGO_ENABLED=0 $(GO) -C integration run -trimpath -gcflags all=-dwarf=false ./cmd/demo
 
 test: lint unit fuzz integration ## Run everything: lint, unit, fuzz, integration
 
@@ -128,8 +129,7 @@ cross: ## Cross-compile for every platform into .build/cross
 	@for platform in $(PLATFORMS); do \
 		arch=$${platform%/*}; variant=; [ "$$arch" = "$$platform" ] || variant=$${platform#*/v}; \
 		out=.build/cross/policy-frontend-linux-$$(echo "$$platform" | tr / -); \
-		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch GOARM=$$variant \
-			$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o "$$out" ./cmd/policy-frontend || exit 1; \
+		GO='$(GO)' VERSION='$(VERSION)' GOOS=linux GOARCH=$$arch GOARM=$$variant tools/build cli "$$out" || exit 1; \
 		printf '%s %s bytes, %s with gzip -9\n' "$$out" "$$(wc -c <"$$out")" "$$(gzip -9 -c "$$out" | wc -c)"; \
 	done
 

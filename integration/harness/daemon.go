@@ -21,9 +21,10 @@ const (
 	logName    = "buildkitd.log"
 	configName = "buildkitd.toml"
 
-	// A daemon is ready in 110 to 290 ms; the rest is room for a busy machine.
+	// startTimeout bounds the start of a daemon, which takes 110 to 290 ms on a machine that
+	// isn't busy.
 	startTimeout = 30 * time.Second
-	// stopTimeout bounds a graceful stop; after it the daemon is killed.
+	// stopTimeout bounds a graceful stop. After it the daemon is killed.
 	stopTimeout = 20 * time.Second
 	// logTail is how much of a daemon's log a failed test shows, in bytes.
 	logTail = 8 << 10
@@ -31,16 +32,16 @@ const (
 
 // Daemon is a running buildkitd.
 type Daemon struct {
-	// Addr is what BUILDKIT_HOST would be.
+	// Addr is the address that BUILDKIT_HOST would have.
 	Addr string
-	// LogFile is the daemon's debug log; empty for one named by BUILDKIT_HOST.
+	// LogFile is the daemon's debug log. It is empty for a daemon that ran already.
 	LogFile string
 
 	tools *provision.Tools
 	// dir holds socket, log, state and the clients' configuration.
 	dir string
-	// root is the daemon's own root, usually in dir; empty for a daemon named by
-	// BUILDKIT_HOST.
+	// root is the daemon's own root, usually in dir. It is empty for a daemon that ran
+	// already.
 	root string
 	cmd  *exec.Cmd
 	// exited is closed when the process has ended.
@@ -56,21 +57,24 @@ type Daemon struct {
 	builderErr  error
 }
 
-// StartDaemon starts a buildkitd of the given configuration with a root of its
-// own and returns when it accepts connections. It is stopped, and its root
-// removed, when the test ends or the process gets SIGINT or SIGTERM. A failed
-// test shows the end of its log. The test fails if the daemon does not start,
-// or leaves a process, a container or a mount behind.
+// StartDaemon starts a buildkitd of the given configuration with a root of its own and
+// returns when it accepts connections. When the test ends, or the process gets SIGINT or
+// SIGTERM, the daemon is stopped and its root removed. A failed test shows the end of its
+// log. The test fails if the daemon does not start, or leaves a process, a container or a
+// mount behind.
 //
-// The docker.io registry is mirrored by the environment's own, unless the
-// configuration names another mirror for it.
+// The environment's registry is the daemon's mirror of docker.io, unless the configuration
+// names mirrors.
+//
+// With [BuildkitHostVariable] nothing is started: the daemon that runs already is used, and
+// a test that needs another configuration is skipped.
 func (e *Env) StartDaemon(t T, cfg DaemonConfig) *Daemon {
 	t.Helper()
+	if e.existing != nil {
+		return e.useExisting(t, cfg)
+	}
 	if cfg.Mirrors == nil {
 		cfg.Mirrors = map[string][]string{"docker.io": {e.Registry.Host()}}
-	}
-	if host := os.Getenv("BUILDKIT_HOST"); host != "" && cfg.AnyConfig {
-		return e.borrowDaemon(t, host)
 	}
 	d, err := e.startDaemon(e.buildkitd, cfg)
 	if err != nil {
@@ -87,25 +91,9 @@ func (e *Env) StartDaemon(t T, cfg DaemonConfig) *Daemon {
 	return d
 }
 
-func (e *Env) borrowDaemon(t T, host string) *Daemon {
-	t.Helper()
-	dir, err := os.MkdirTemp("", tempPrefix())
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	d := &Daemon{Addr: host, tools: e.Tools, dir: dir}
-	e.reaper.add(dir, d.stop)
-	t.Cleanup(func() {
-		if err := e.reaper.run(dir); err != nil {
-			t.Errorf("forget buildkitd %s: %v", host, err)
-		}
-	})
-	return d
-}
-
 func (e *Env) startDaemon(program provision.Daemon, cfg DaemonConfig) (*Daemon, error) {
 	if os.Geteuid() != 0 {
-		return nil, errors.New("buildkitd needs root here: run the tests as root, or set BUILDKIT_HOST for those that allow it")
+		return nil, errNeedsRoot
 	}
 	dir, err := os.MkdirTemp("", tempPrefix())
 	if err != nil {
@@ -185,9 +173,9 @@ func (d *Daemon) hasExited() bool {
 	}
 }
 
-// Stop ends the daemon before the test does and reports what it left behind.
-// Stopping twice is no error. A daemon named by BUILDKIT_HOST goes on; only the
-// clients that the test started on it end.
+// Stop ends the daemon before the test ends, and fails the test if the daemon left
+// something behind. Stopping twice isn't an error. A daemon that ran already goes on: only
+// the clients that the test started on it end.
 func (d *Daemon) Stop(t T) {
 	t.Helper()
 	if err := d.stop(); err != nil {
@@ -205,7 +193,7 @@ func (d *Daemon) stop() error {
 		for _, p := range clients {
 			p.kill()
 		}
-		if d.root == "" { // borrowed
+		if d.root == "" { // it ran already
 			d.stopErr = os.RemoveAll(d.dir)
 			return
 		}
@@ -229,7 +217,7 @@ func (d *Daemon) stop() error {
 	return d.stopErr
 }
 
-// Log returns the whole debug log so far, empty for a daemon that is not ours.
+// Log returns the whole debug log so far. It is empty for a daemon that ran already.
 func (d *Daemon) Log() string {
 	data, err := os.ReadFile(d.LogFile)
 	if err != nil {

@@ -17,18 +17,15 @@ type DaemonConfig struct {
 	AllowedRepositories []string
 	// Entitlements that builds may ask for, such as "network.host".
 	Entitlements []string
-	// Mirrors maps a registry such as "docker.io" to the hosts that are asked
-	// instead; all of those are reached without TLS.
+	// Mirrors maps a registry such as "docker.io" to the hosts that the daemon asks instead,
+	// all of them without TLS.
 	Mirrors map[string][]string
-	// Quiet leaves out the debug log, as daemons that are used do.
+	// Quiet leaves out the debug log, as daemons in use do.
 	Quiet bool
 	// Extra is TOML that is appended as it is.
 	Extra string
-	// AnyConfig says that the test holds on every configuration, so that a
-	// daemon named by BUILDKIT_HOST may be used in place of a new one.
-	AnyConfig bool
-	// Root, if not empty, is used and kept instead of a temporary folder. One
-	// daemon at a time may use it.
+	// Root, if not empty, is used and kept instead of a temporary directory. One daemon at
+	// a time may use it.
 	Root string
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -13,14 +14,15 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
-// Env is what all tests of one process share: the programs, a registry and the
-// images in it. What takes long is made when it is first asked for, once.
+// Env holds what all tests of one process share: the programs, a registry and the images
+// in it. Things that take long to make are made once, when a test first needs them.
 type Env struct {
 	Tools    *provision.Tools
 	Registry *registry.Registry
 
 	progress    *provision.Progress
 	buildkitd   provision.Daemon
+	existing    *existing // nil: daemons are started
 	reaper      *reaper
 	snapshotter func() string
 	stopSignals func()
@@ -28,15 +30,24 @@ type Env struct {
 	image       func() (string, error)
 }
 
-// NewEnv prepares the programs, starts the registry and pushes the images that
-// every test needs: docker/dockerfile and busybox. Progress of long steps goes
-// to progress. Close must be called; it also happens on SIGINT and SIGTERM.
-func NewEnv(progress io.Writer) (*Env, error) {
+// NewEnv prepares the programs, starts the registry and pushes the images that every test
+// needs: docker/dockerfile and busybox. It prints lines about long steps to progress. The
+// caller must call Close; SIGINT and SIGTERM do it too.
+func NewEnv(progress io.Writer, programs ...provision.Program) (*Env, error) {
+	if err := checkVariables(); err != nil {
+		return nil, err
+	}
 	if err := sweep(); err != nil {
 		return nil, err
 	}
+	host := os.Getenv(BuildkitHostVariable)
+	if host != "" {
+		programs = slices.DeleteFunc(slices.Clone(programs), func(p provision.Program) bool {
+			return p == provision.Buildkitd
+		})
+	}
 	say := provision.NewProgress(progress)
-	tools, err := provision.Prepare(say)
+	tools, err := provision.Prepare(say, programs...)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +63,7 @@ func NewEnv(progress io.Writer) (*Env, error) {
 		snapshotter: sync.OnceValue(bestSnapshotter),
 	}
 	e.frontends.ready = map[TestFrontend]error{}
-	e.image = sync.OnceValues(func() (string, error) { return e.makeImage("") })
+	e.image = sync.OnceValues(e.plainImage)
 	e.stopSignals = e.reaper.onSignal()
 	if err := e.startRegistry(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -60,23 +71,32 @@ func NewEnv(progress io.Writer) (*Env, error) {
 	if err := e.pushDockerImages(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
+	if host != "" {
+		if e.existing, err = e.probe(host); err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
+		e.buildkitd = provision.Daemon{Version: e.existing.version}
+	}
 	return e, nil
 }
 
 func (e *Env) startRegistry() error {
+	port, err := registryPort()
+	if err != nil {
+		return err
+	}
 	dir, err := e.TempDir()
 	if err != nil {
 		return err
 	}
-	if e.Registry, err = registry.New(dir, 0); err != nil {
+	if e.Registry, err = registry.New(dir, port); err != nil {
 		return err
 	}
 	e.reaper.add("registry", e.Registry.Close)
 	return nil
 }
 
-// TempDir makes a folder that is removed by Close, or if a signal ends the
-// process.
+// TempDir makes a directory. Close removes it, and so does a signal that ends the process.
 func (e *Env) TempDir() (string, error) {
 	dir, err := os.MkdirTemp("", tempPrefix())
 	if err == nil {
@@ -91,15 +111,15 @@ func (e *Env) Plain(t T) *Daemon {
 	return e.StartDaemon(t, DaemonConfig{})
 }
 
-// SolePermitted starts a daemon on which the product is the only way in:
-// dockerfile.v0 is off and the product's repository the one allowed.
+// SolePermitted starts a daemon on which the product is the only way in: dockerfile.v0 is
+// off, and no repository but the product's is allowed.
 func (e *Env) SolePermitted(t T) *Daemon {
 	t.Helper()
 	return e.StartDaemon(t, DaemonConfig{DockerfileOff: true, AllowedRepositories: []string{e.Repository()}})
 }
 
-// DockerfileOn starts a daemon with the product's repository as the one allowed
-// and dockerfile.v0 on, as `# syntax=<product> <inner>` lines need it.
+// DockerfileOn starts a daemon on which dockerfile.v0 is on and no repository but the
+// product's is allowed, as `# syntax=<product> <inner>` lines need it.
 func (e *Env) DockerfileOn(t T) *Daemon {
 	t.Helper()
 	return e.StartDaemon(t, DaemonConfig{AllowedRepositories: []string{e.Repository()}})
@@ -111,10 +131,10 @@ func (e *Env) Close() error {
 	return e.reaper.runAll()
 }
 
-// Main is the body of a TestMain: it makes the environment, hands it to use,
-// runs the tests and cleans up. The result is for os.Exit.
+// Main is the body of a TestMain: it makes the environment, hands it to use, runs the
+// tests and cleans up. The result is for [os.Exit].
 func Main(m interface{ Run() int }, use func(*Env)) int {
-	e, err := NewEnv(os.Stderr)
+	e, err := NewEnv(os.Stderr, provision.TestPrograms()...)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "prepare the end-to-end tests:", err)
 		return 1
@@ -128,8 +148,8 @@ func Main(m interface{ Run() int }, use func(*Env)) int {
 	return code
 }
 
-// bestSnapshotter is overlayfs where the kernel can mount one in the temporary
-// folder, as it can't on top of another overlay, and native elsewhere.
+// bestSnapshotter returns overlayfs if the kernel can mount one in the temporary
+// directory, which it can't on top of another overlay, and native otherwise.
 func bestSnapshotter() string {
 	dir, err := os.MkdirTemp("", tempPrefix())
 	if err != nil {

@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// ImageVersion is stamped into the image under test and is its tag.
-	ImageVersion = "v0.0.0-test"
+	// ImageVersion is the version of the program in the image under test, and the image's
+	// tag.
+	ImageVersion = provision.ProductVersion
 	// PolicyPath is the file of the image that holds its embedded policy.
 	PolicyPath = "/etc/policy-frontend/policy.yaml"
 
@@ -36,7 +37,8 @@ func (e *Env) Repository() string { return e.Registry.Ref(imageRepository) }
 
 // Image returns the full reference of the product's image without a policy. Real bake
 // builds it on a real daemon from the repository's Dockerfile and docker-bake.hcl, in this
-// process or, from the same files, in an earlier one.
+// process or, from the same files, in an earlier one. With [BuildkitHostVariable] it is
+// packed instead, see [Env.PackWithPolicy].
 func (e *Env) Image(t T) string {
 	t.Helper()
 	ref, err := e.image()
@@ -44,6 +46,16 @@ func (e *Env) Image(t T) string {
 		t.Fatalf("build the image: %v", err)
 	}
 	return ref
+}
+
+// plainImage makes the image without a policy. On a daemon that runs already, the image is
+// packed: a bake would need a daemon of its own, and root.
+func (e *Env) plainImage() (string, error) {
+	if e.existing == nil {
+		return e.makeImage("")
+	}
+	ref := e.Repository() + ":" + ImageVersion
+	return ref, e.pack(ref, nil)
 }
 
 // WithPolicy returns the full reference, without digest, of the product's image with a
@@ -130,6 +142,11 @@ func (e *Env) imageKey(policy []byte) (string, error) {
 		"docs": true, "examples": true, "Makefile": true, "LICENSE": true, ".golangci.yml": true,
 	}
 	root := os.DirFS(e.Tools.Root)
+	build, err := fs.ReadFile(root, "tools/build")
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(h, "%q\n", build)
 	err = fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err

@@ -37,8 +37,8 @@ func leftovers(root string) []string {
 	return left
 }
 
-// Containers lists the runc containers that the daemon has right now, one line
-// each. Of a daemon named by BUILDKIT_HOST they are not known: none.
+// Containers lists the runc containers that the daemon has right now, one line each. It
+// knows none of a daemon that ran already, see [Env.NeedsOwnDaemon].
 func (d *Daemon) Containers() []string {
 	if d.root == "" {
 		return nil

@@ -35,6 +35,15 @@ func (e *Env) NeedsCurrent(t Skipper, why string) {
 	}
 }
 
+// NeedsOwnDaemon skips the test on a daemon that ran already, see [BuildkitHostVariable],
+// and says why: the test looks at the daemon's containers or its log.
+func (e *Env) NeedsOwnDaemon(t Skipper, why string) {
+	t.Helper()
+	if e.existing != nil {
+		t.Skipf("a daemon that the test starts is needed, %s is set: %s", BuildkitHostVariable, why)
+	}
+}
+
 // Older tells whether the daemons are of a version before the given one.
 func (e *Env) Older(version string) bool {
 	return semver.MustParse(e.buildkitd.Version).LessThan(semver.MustParse(version))

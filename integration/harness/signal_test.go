@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/provision"
 )
 
 const helperVariable = "HARNESS_TEST_HELPER"
@@ -52,7 +53,7 @@ func TestProcessThatIsEndedLeavesNothing(t *testing.T) {
 		require.Error(t, helper.Wait())
 		require.True(t, harness.Poll(30*time.Second, func() bool { return len(processesNaming(t, root)) == 0 }),
 			"the daemon outlived its parent")
-		next, err := harness.NewEnv(os.Stderr)
+		next, err := harness.NewEnv(os.Stderr, provision.TestPrograms()...)
 		require.NoError(t, err)
 		require.NoError(t, next.Close())
 		require.NoDirExists(t, root)

@@ -1,8 +1,8 @@
-// Command demo shows what the policy frontend does, on a real BuildKit: it
-// starts a buildkitd that permits no other frontend, builds the product's image
-// with a policy of the examples inside, and runs one build that the policy
-// allows and one that it refuses. It needs root. It cleans up after itself and
-// exits with 0 only if the first was built and the second refused.
+// Command demo shows what the policy frontend does, on a real BuildKit. It makes the
+// product's image with a policy of the examples inside, starts a buildkitd that permits no
+// other frontend, and runs one build that the policy allows and one that it refuses. It
+// needs root, cleans up after itself, and exits with 0 only if the first was built and the
+// second refused.
 package main
 
 import (
@@ -12,13 +12,14 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/provision"
 )
 
 const (
 	policyFile = "examples/dockerfile-only/policy.yaml"
-	// refused is a frontend that the policy has no rule for.
+	// refused is a frontend that no rule of the policy allows.
 	refused = "docker/dockerfile-upstream:master"
-	// greeting is what the allowed build writes.
+	// greeting is the text that the allowed build writes.
 	greeting = "built by an allowed frontend"
 )
 
@@ -27,7 +28,9 @@ func main() {
 }
 
 func run() int {
-	env, err := harness.NewEnv(os.Stderr)
+	fmt.Fprintln(os.Stderr, "demo: the first run compiles BuildKit and buildx, which takes minutes; the next takes seconds")
+	env, err := harness.NewEnv(os.Stderr,
+		provision.Product, provision.Buildkitd, provision.DockerfileFrontend, provision.Buildx)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		return 1
@@ -47,7 +50,7 @@ func run() int {
 
 // show is the demo itself.
 func (d *demo) show() {
-	us := d.env.BakeWithPolicy(d, policyFile)
+	us := d.env.PackWithPolicy(d, policyFile)
 	daemon := d.env.SolePermitted(d)
 
 	d.title("The policy inside the image, " + policyFile)

@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	t, err := provision.Prepare(provision.NewProgress(os.Stderr))
+	t, err := provision.Prepare(provision.NewProgress(os.Stderr), provision.TestPrograms()...)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)

@@ -64,7 +64,7 @@ func (t *Tools) chooseBuildkitd(name string) (Daemon, error) {
 		return Daemon{}, err
 	}
 	d := Daemon{Path: t.State("bin", filepath.Base(dir)), Version: version}
-	return d, t.buildOnce(dir, Build{
+	return d, t.buildStale(dir, Build{
 		Out: d.Path, Package: buildkitModule + "/cmd/buildkitd", LDFlags: stamp(buildkitModule, version),
 	})
 }
@@ -97,7 +97,7 @@ func (t *Tools) prepareRootless() (Daemon, error) {
 	}
 	d := t.CurrentBuildkitd()
 	d.Rootlesskit = t.State("bin", "rootlesskit")
-	return d, t.buildOnce(filepath.Join(t.Root, compatDir, rootlessName), Build{
+	return d, t.buildStale(filepath.Join(t.Root, compatDir, rootlessName), Build{
 		Out: d.Rootlesskit, Package: rootlesskitModule + "/cmd/rootlesskit",
 	})
 }

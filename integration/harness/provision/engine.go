@@ -44,22 +44,17 @@ func (t *Tools) prepareEngine() (Engine, error) {
 	if err != nil {
 		return e, err
 	}
-	for _, b := range []Build{
-		{
+	return e, t.buildStale(dir,
+		Build{
 			Out: e.Dockerd, Package: mobyModule + "/cmd/dockerd",
 			LDFlags: "-X " + mobyModule + "/dockerversion.Version=" + e.Version,
 		},
-		{Out: filepath.Join(bin, "containerd"), Package: containerd + "/cmd/containerd"},
-		{
+		Build{Out: filepath.Join(bin, "containerd"), Package: containerd + "/cmd/containerd"},
+		Build{
 			Out: e.Docker, Package: dockerModule + "/cmd/docker",
 			LDFlags: "-X " + dockerModule + "/cli/version.Version=" + strings.TrimSuffix(cli, "+incompatible"),
 			// It has no go.mod, so Go would read it in the language of a very old version.
 			GCFlags: dockerModule + "/...=-lang=go1.26",
 		},
-	} {
-		if err := t.buildOnce(dir, b); err != nil {
-			return e, err
-		}
-	}
-	return e, nil
+	)
 }

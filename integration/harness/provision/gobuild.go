@@ -1,16 +1,24 @@
 package provision
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 )
+
+// downloads is how many modules are downloaded at a time. The go command takes GOMAXPROCS
+// for it, which is too few on a machine of two cores, because downloads mostly wait.
+const downloads = 16
 
 // Build describes a program to compile.
 type Build struct {
@@ -18,8 +26,10 @@ type Build struct {
 	Out string
 	// Package is the import path of its main package.
 	Package string
-	// LDFlags and GCFlags are added to the flags of the linker and the compiler.
-	LDFlags, GCFlags string
+	// LDFlags are added to the flags of the linker.
+	LDFlags string
+	// GCFlags are flags of the compiler, in the form that `go build -gcflags` takes.
+	GCFlags string
 }
 
 // stamp returns the linker flag that tells a program of BuildKit or buildx its version
@@ -28,28 +38,36 @@ func stamp(module, version string) string {
 	return "-X " + module + "/version.Version=" + version
 }
 
-// buildOnce compiles a program with the module in dir, unless the program is there
-// already and was made from the same inputs.
-func (t *Tools) buildOnce(dir string, b Build) error {
-	key, err := buildKey(dir, b)
+func (b Build) keyFile() string {
+	return filepath.Join(filepath.Dir(b.Out), "."+filepath.Base(b.Out)+"-key")
+}
+
+// buildStale compiles those programs with the module in dir that aren't there, or that
+// were made from other inputs.
+func (t *Tools) buildStale(dir string, builds ...Build) error {
+	stale, err := staleBuilds(dir, builds)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(b.Out), 0o755); err != nil {
+	if err := t.downloadFor(dir, stale); err != nil {
 		return err
 	}
-	keyFile := filepath.Join(filepath.Dir(b.Out), "."+filepath.Base(b.Out)+"-key")
-	have, err := os.ReadFile(keyFile)
-	if err == nil && string(have) == key {
-		if _, err := os.Stat(b.Out); err == nil {
-			return nil
+	return t.build(dir, stale)
+}
+
+func staleBuilds(dir string, builds []Build) ([]Build, error) {
+	var stale []Build
+	for _, b := range builds {
+		key, err := buildKey(dir, b)
+		if err != nil {
+			return nil, err
+		}
+		_, missing := os.Stat(b.Out)
+		if have, err := os.ReadFile(b.keyFile()); err != nil || string(have) != key || missing != nil {
+			stale = append(stale, b)
 		}
 	}
-	err = t.progress.Step("building "+filepath.Base(b.Out), func() error { return GoBuild(dir, b) })
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(keyFile, []byte(key), 0o644)
+	return stale, nil
 }
 
 // buildKey identifies everything that the result of a build depends on.
@@ -71,21 +89,161 @@ func buildKey(dir string, b Build) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// GoBuild compiles a static program with the module in dir. The file appears at b.Out
-// only when it is complete, because another process may be running the old one.
-func GoBuild(dir string, b Build) error {
-	tmp := b.Out + ".new"
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w " + b.LDFlags}
-	if b.GCFlags != "" {
-		args = append(args, "-gcflags", b.GCFlags)
+// build compiles static programs with the module in dir, all by one go command, which
+// compiles what they share once and links one while it compiles another.
+func (t *Tools) build(dir string, builds []Build) error {
+	if len(builds) == 0 {
+		return nil
 	}
-	cmd := exec.Command("go", append(args, "-o", tmp, b.Package)...)
+	var names []string
+	for _, b := range builds {
+		names = append(names, filepath.Base(b.Out))
+		if err := os.MkdirAll(filepath.Dir(b.Out), 0o755); err != nil {
+			return err
+		}
+	}
+	var compiled atomic.Int64
+	what := "building " + strings.Join(names, ", ")
+	err := t.progress.Count(what, "packages compiled", &compiled, func() error {
+		return goBuild(dir, &compiled, builds...)
+	})
+	if err != nil {
+		return err
+	}
+	for _, b := range builds {
+		key, err := buildKey(dir, b)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(b.keyFile(), []byte(key), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// downloadFor gets the modules that builds compile.
+func (t *Tools) downloadFor(dir string, builds []Build) error {
+	if len(builds) == 0 {
+		return nil
+	}
+	var packages []string
+	for _, b := range builds {
+		packages = append(packages, b.Package)
+	}
+	return t.download(dir, packages...)
+}
+
+// download gets the modules of the packages and of everything that they import.
+func (t *Tools) download(dir string, packages ...string) error {
+	cmd := goCommand(dir, append([]string{"list", "-deps", "-f", "{{.ImportPath}}"}, packages...)...)
+	cmd.Env = append(cmd.Env, "CGO_ENABLED=0", fmt.Sprintf("GOMAXPROCS=%d", downloads))
+	var fetched atomic.Int64
+	what := "downloading modules for " + path.Base(packages[0])
+	if len(packages) > 1 {
+		what += fmt.Sprintf(" and %d more", len(packages)-1)
+	}
+	return t.progress.Count(what, "downloaded", &fetched, func() error {
+		return run(cmd, func(line string) bool {
+			// cmd/go/internal/modfetch prints this for each module.
+			isDownload := strings.HasPrefix(line, "go: downloading ")
+			if isDownload {
+				fetched.Add(1)
+			}
+			return isDownload
+		})
+	})
+}
+
+// buildProduct compiles the product's program to out, which appears when it is complete.
+func buildProduct(root, out string) error {
+	tmp := out + ".new"
+	cmd := exec.Command(filepath.Join(root, "tools", "build"), "image", tmp)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "GOWORK=off", "VERSION="+ProductVersion)
+	if err := run(cmd, func(string) bool { return false }); err != nil {
+		return err
+	}
+	return os.Rename(tmp, out)
+}
+
+// GoBuild compiles a static program with the module in dir.
+func GoBuild(dir string, b Build) error { return goBuild(dir, &atomic.Int64{}, b) }
+
+// goBuild compiles programs and counts the compiled packages. A program appears at its
+// path only when it is complete, because another process may be running the old one.
+func goBuild(dir string, compiled *atomic.Int64, builds ...Build) error {
+	tmp, err := os.MkdirTemp(filepath.Dir(builds[0].Out), ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	args := []string{
+		"build", "-v", "-trimpath", "-buildvcs=false", "-o", tmp + "/",
+		// The linker drops debug information, and not to make it saves a quarter of the work.
+		"-ldflags", "-s -w", "-gcflags", "all=-dwarf=false",
+	}
+	var packages []string
+	for _, b := range builds {
+		// The last pattern that matches a package counts (`go help build`).
+		args = append(args, "-ldflags", b.Package+"=-s -w "+b.LDFlags)
+		if b.GCFlags != "" {
+			args = append(args, "-gcflags", b.GCFlags)
+		}
+		packages = append(packages, b.Package)
+	}
+	cmd := goCommand(dir, append(args, packages...)...)
+	cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
+	err = run(cmd, func(line string) bool {
+		isPackage := !strings.ContainsAny(line, " :#")
+		if isPackage {
+			compiled.Add(1)
+		}
+		return isPackage
+	})
+	if err != nil {
+		return err
+	}
+	for _, b := range builds {
+		if err := os.Rename(filepath.Join(tmp, path.Base(b.Package)), b.Out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// goCommand is the go command in the module in dir.
+func goCommand(dir string, args ...string) *exec.Cmd {
+	cmd := exec.Command("go", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build %s in %s: %w\n%s", b.Package, dir, err, output)
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	return cmd
+}
+
+// run runs cmd and hands each line of its standard error to seen. An error holds the lines
+// for which seen returns false.
+func run(cmd *exec.Cmd, seen func(line string) bool) error {
+	reader, writer := io.Pipe()
+	cmd.Stderr = writer
+	var other bytes.Buffer
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		lines := bufio.NewScanner(reader)
+		for lines.Scan() {
+			if !seen(lines.Text()) {
+				fmt.Fprintln(&other, lines.Text())
+			}
+		}
+		_, _ = io.Copy(&other, reader) // a line that is too long for the scanner
+	}()
+	err := cmd.Run()
+	writer.Close()
+	<-done
+	if err != nil {
+		return fmt.Errorf("%s in %s: %w\n%s", strings.Join(cmd.Args, " "), cmd.Dir, err, other.String())
 	}
-	return os.Rename(tmp, b.Out)
+	return nil
 }
 
 // moduleVersion returns the version of module with which the module in dir builds.
@@ -99,15 +257,9 @@ func GoEnv(dir, name string) (string, error) {
 }
 
 func goOutput(dir string, args ...string) (string, error) {
-	cmd := exec.Command("go", args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		err = fmt.Errorf("go %s in %s: %w\n%s", strings.Join(args, " "), dir, err, stderr.String())
-		return "", err
-	}
-	return strings.TrimSpace(string(out)), nil
+	cmd := goCommand(dir, args...)
+	var stdout bytes.Buffer
+	cmd.Stdout = &stdout
+	err := run(cmd, func(string) bool { return false })
+	return strings.TrimSpace(stdout.String()), err
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,11 +28,24 @@ func (p *Progress) Say(format string, args ...any) {
 	fmt.Fprintf(p.w, "harness: "+format+"\n", args...)
 }
 
-// Step runs f, which does what the text says, such as "building buildkitd". It prints a
+// Step runs f, which does what the text says, such as "building the image". It prints a
 // line at the start, one every twenty seconds while f runs, and one with the time it took.
 func (p *Progress) Step(what string, f func() error) error {
-	p.Say("%s", what)
+	return p.Count(what, "", nil, f)
+}
+
+// Count is a [Progress.Step] that also tells how many things f has done so far: the value
+// of n, and the unit, such as "packages compiled".
+func (p *Progress) Count(what, unit string, n *atomic.Int64, f func() error) error {
 	start := time.Now()
+	soFar := func() string {
+		taken := fmt.Sprintf("%.0fs", time.Since(start).Seconds())
+		if n == nil {
+			return taken
+		}
+		return fmt.Sprintf("%s, %d %s", taken, n.Load(), unit)
+	}
+	p.Say("%s", what)
 	done := make(chan struct{})
 	var reporter sync.WaitGroup
 	reporter.Go(func() {
@@ -42,7 +56,7 @@ func (p *Progress) Step(what string, f func() error) error {
 			case <-done:
 				return
 			case <-tick.C:
-				p.Say("%s: %.0fs so far", what, time.Since(start).Seconds())
+				p.Say("%s: %s so far", what, soFar())
 			}
 		}
 	})
@@ -50,7 +64,7 @@ func (p *Progress) Step(what string, f func() error) error {
 	close(done)
 	reporter.Wait()
 	if err == nil {
-		p.Say("%s: done in %.1fs", what, time.Since(start).Seconds())
+		p.Say("%s: done in %s", what, soFar())
 	}
 	return err
 }
