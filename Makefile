@@ -138,8 +138,8 @@ release-binaries: ## Build the CLI for each platform into .build/release, with S
 	@for platform in $(CLI_PLATFORMS); do \
 		os=$${platform%/*}; arch=$${platform#*/}; suffix=; [ "$$os" != windows ] || suffix=.exe; \
 		name=policy-frontend-$(VERSION)-$$os-$$arch; echo "$$name"; \
-		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -buildvcs=false \
-			-ldflags '-s -w -X main.version=$(VERSION)' -o "$(RELEASE)/$$name$$suffix" ./cmd/policy-frontend || exit 1; \
+		GO='$(GO)' VERSION='$(VERSION)' GOOS=$$os GOARCH=$$arch \
+			tools/build cli "$(RELEASE)/$$name$$suffix" || exit 1; \
 		$(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX) bin -json -noserial \
 			-version '$(VERSION)' -output "$(RELEASE)/$$name.cdx.json" "$(RELEASE)/$$name$$suffix" || exit 1; \
 	done

@@ -61,7 +61,9 @@ func TestAllowedAttestations(t *testing.T) {
 	them, ours := direct(t), throughEach(t, ways())
 	dir := harness.WriteContext(t, dockerfile(inner))
 
-	build := func(t *testing.T, s side) (image registry.OCIImage, statements map[string]json.RawMessage) {
+	build := func(
+		t *testing.T, s side,
+	) (image registry.OCIImage, statements map[string]json.RawMessage) {
 		file := outFile(t)
 		s.buildx(t, dir, "--attest=type=provenance,mode=max", "--attest=type=sbom,generator="+scanner,
 			"--output", comparableOutput(file)).RequireSuccess(t)
@@ -99,7 +101,8 @@ func TestAllowedAttestations(t *testing.T) {
 
 				// mode=max has the steps and the request.
 				require.NotEmpty(t, g.BuildDefinition.InternalParameters.BuildConfig.LLB)
-				require.Equal(t, w.BuildDefinition.InternalParameters.BuildConfig.LLB, g.BuildDefinition.InternalParameters.BuildConfig.LLB)
+				require.Equal(t, w.BuildDefinition.InternalParameters.BuildConfig.LLB,
+					g.BuildDefinition.InternalParameters.BuildConfig.LLB)
 				us.requireRequest(t, g)
 			})
 		})

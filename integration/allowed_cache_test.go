@@ -17,7 +17,8 @@ func TestAllowedCache(t *testing.T) {
 }
 
 func testCache(t *testing.T, w way) {
-	dir := withSyntax(t, "FROM busybox AS b\nRUN head -c 32 /dev/urandom | sha256sum > /random\nFROM scratch\nCOPY --from=b /random /\n", nil)
+	dir := withSyntax(t, "FROM busybox AS b\nRUN head -c 32 /dev/urandom | sha256sum > /random\n"+
+		"FROM scratch\nCOPY --from=b /random /\n", nil)
 	folder := t.TempDir()
 	remote := env.Registry.Ref("cache/allowed:" + strings.ReplaceAll(w.name, " ", "-"))
 	first, second := w.throughUs(t), w.throughUs(t)
@@ -56,7 +57,8 @@ func testCache(t *testing.T, w way) {
 // step cached. The test fails if there is no such step.
 func cached(t *testing.T, progress, step string) bool {
 	t.Helper()
-	number := regexp.MustCompile(`(?m)^#(\d+) \[.*` + regexp.QuoteMeta(step)).FindStringSubmatch(progress)
+	number := regexp.MustCompile(`(?m)^#(\d+) \[.*` + regexp.QuoteMeta(step)).
+		FindStringSubmatch(progress)
 	require.NotNil(t, number, "no step %q in\n%s", step, progress)
 	return strings.Contains(progress, "\n#"+number[1]+" CACHED\n")
 }

@@ -16,7 +16,8 @@ import (
 func TestAllowedCalls(t *testing.T) {
 	t.Parallel()
 	them, ours := direct(t), throughEach(t, waysApart())
-	const clean = "# What is built\nARG VERSION=1.0\nFROM busybox AS base\n# WHO is greeted\nARG WHO=you\nRUN echo $WHO $VERSION > /out\n" +
+	const clean = "# What is built\nARG VERSION=1.0\nFROM busybox AS base\n" +
+		"# WHO is greeted\nARG WHO=you\nRUN echo $WHO $VERSION > /out\n" +
 		"FROM base AS release\nRUN --mount=type=secret,id=token,required true\n"
 	const violating = "FROM busybox as base\nRUN true\nfrom base AS release\nMAINTAINER me\n"
 
@@ -33,8 +34,10 @@ func TestAllowedCalls(t *testing.T) {
 		"targets as JSON":      {clean, []string{"--call=targets,format=json"}, 0, `"name": "release"`},
 		"check of a clean one": {clean, []string{"--check"}, 0, "Check complete, no warnings found."},
 		"check with findings":  {violating, []string{"--call=check"}, 1, "WARNING: FromAsCasing"},
-		"check as JSON":        {violating, []string{"--call=check,format=json"}, 1, `"ruleName": "MaintainerDeprecated"`},
-		"check of nonsense":    {"FROM busybox\nNONSENSE\n", []string{"--call=check"}, 1, ""},
+		"check as JSON": {
+			violating, []string{"--call=check,format=json"}, 1, `"ruleName": "MaintainerDeprecated"`,
+		},
+		"check of nonsense": {"FROM busybox\nNONSENSE\n", []string{"--call=check"}, 1, ""},
 		"a name that no frontend answers": {
 			clean, []string{"--call=nonsense"}, 1, "",
 		},
@@ -91,8 +94,10 @@ func TestAllowedFrontendWithoutCapabilities(t *testing.T) {
 	yaml := env.Frontend(t, harness.YAMLFrontend)
 	asker := pushProgram(t, "asker")
 	d := env.StartDaemon(t, harness.DaemonConfig{
-		DockerfileOff:       true,
-		AllowedRepositories: []string{env.Repository(), "docker.io/tests/asker", "docker.io/" + harness.YAMLFrontend.Repository()},
+		DockerfileOff: true,
+		AllowedRepositories: []string{
+			env.Repository(), "docker.io/tests/asker", "docker.io/" + harness.YAMLFrontend.Repository(),
+		},
 	})
 	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "files: {/greeting: hello}\n"})
 
@@ -105,11 +110,13 @@ func TestAllowedFrontendWithoutCapabilities(t *testing.T) {
 			t.Parallel()
 			ask := func(args ...string) string {
 				out := t.TempDir()
-				d.Buildctl(t, byBuildctl(dir, asker, append(args, "--opt", "ask="+source, "--opt", "ask-cmdline="+source+" "+yaml, "--output", "type=local,dest="+out)...)...).RequireSuccess(t)
+				d.Buildctl(t, byBuildctl(dir, asker, append(args, "--opt", "ask="+source, "--opt",
+					"ask-cmdline="+source+" "+yaml, "--output", "type=local,dest="+out)...)...).RequireSuccess(t)
 				return read(t, filepath.Join(out, "answer"))
 			}
 			require.Equal(t, "no error\n", ask(), "without a question it builds")
-			require.Equal(t, "unsupported frontend capability: moby.buildkit.frontend.subrequests\n", ask("--opt", "ask-requestid=frontend.outline"))
+			require.Equal(t, "unsupported frontend capability: moby.buildkit.frontend.subrequests\n",
+				ask("--opt", "ask-requestid=frontend.outline"))
 		})
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 // Ctrl-C ends a build with all that it has running, and the daemon builds on.
 func TestAllowedInterrupt(t *testing.T) {
+	env.NeedsOwnDaemon(t, "it counts the daemon's containers")
 	t.Parallel()
 	each(t, waysApart(), testInterrupt)
 }
@@ -36,7 +37,8 @@ func testInterrupt(t *testing.T, w way) {
 		t.Run(tc.client+" "+tc.name, func(t *testing.T) {
 			t.Parallel()
 			us := w.throughPolicy(t, doc)
-			seconds := strconv.Itoa(31536001 + 10*slices.IndexFunc(waysApart(), func(o way) bool { return o.name == w.name }) + n) // by which the step's process is found
+			seconds := strconv.Itoa(31536001 + 10*slices.IndexFunc(waysApart(),
+				func(o way) bool { return o.name == w.name }) + n) // by which the step's process is found
 			file := "# syntax=" + waiter + "\n"
 			if tc.containers == 1 {
 				file = syntaxLine + "FROM busybox\nRUN [\"sleep\", \"" + seconds + "\"]\n"
@@ -44,13 +46,15 @@ func testInterrupt(t *testing.T, w way) {
 			dir := harness.WriteContext(t, map[string]string{"Dockerfile": file})
 			command := us.BuildxCommand(dir, byBuildx(us.syntax, "--build-arg=SECONDS="+seconds)...)
 			if tc.client == "buildctl" {
-				command = us.BuildctlCommand(byBuildctl(dir, us.syntax, "--opt", "build-arg:SECONDS="+seconds)...)
+				command = us.BuildctlCommand(byBuildctl(dir, us.syntax, "--opt",
+					"build-arg:SECONDS="+seconds)...)
 			}
 			p := us.Start(t, command)
 			running := harness.Poll(time.Minute, func() bool {
 				return len(processesWith(seconds)) > 0 && len(us.Containers()) >= tc.containers
 			})
-			require.True(t, running, "the step should run, with %d containers: %v\n%s", tc.containers, us.Containers(), p.Output())
+			require.True(t, running, "the step should run, with %d containers: %v\n%s", tc.containers,
+				us.Containers(), p.Output())
 
 			p.Interrupt(t)
 			p.Wait(t).RequireFailure(t)

@@ -61,7 +61,8 @@ func warningsOf(t *testing.T, o harness.Output) []string {
 			continue // what the client says beside the progress
 		}
 		for _, w := range status.Warnings {
-			warnings = append(warnings, fmt.Sprintf("%s: %s %s %s %s", w.Source.Filename, w.Short, w.Detail, w.URL, w.Range))
+			warnings = append(warnings,
+				fmt.Sprintf("%s: %s %s %s %s", w.Source.Filename, w.Short, w.Detail, w.URL, w.Range))
 		}
 	}
 	return warnings
@@ -91,7 +92,9 @@ func TestAllowedErrorsAreTheSame(t *testing.T) {
 		},
 		"a base image that isn't there": {
 			"FROM busybox AS b\nFROM no/such/image:1\n",
-			[]string{"3 | >>> FROM no/such/image:1", "no/such/image"}, // old daemons ask docker.io if a mirror has none
+			[]string{
+				"3 | >>> FROM no/such/image:1", "no/such/image",
+			}, // old daemons ask docker.io if a mirror has none
 		},
 		"a file that isn't there": {
 			"FROM busybox\nCOPY missing /\n",
@@ -151,7 +154,10 @@ func TestAllowedWarningsAreShown(t *testing.T) {
 		}
 	})
 	for name, build := range map[string]func(t *testing.T, s side) harness.Output{
-		"by buildx": func(t *testing.T, s side) harness.Output { return s.buildx(t, dir, "--progress=rawjson") },
+		"by buildx": func(t *testing.T, s side) harness.Output {
+			return s.buildx(t, dir,
+				"--progress=rawjson")
+		},
 		"by buildctl": func(t *testing.T, s side) harness.Output {
 			return s.Buildctl(t, byBuildctl(dir, s.syntax, "--progress=rawjson")...)
 		},

@@ -23,7 +23,8 @@ func testSecrets(t *testing.T, w way) {
 		"RUN --mount=type=secret,id=name,env=NAME echo hello $NAME > /env\n"+
 		"FROM scratch\nCOPY --from=b /file /env /\n", map[string]string{"token.txt": "hunter2\n"})
 	out := t.TempDir()
-	c := us.BuildxCommand(dir, byBuildx(us.syntax, "--secret=id=token,src=token.txt", "--secret=id=name,env=WHO", "--output", out)...)
+	c := us.BuildxCommand(dir, byBuildx(us.syntax, "--secret=id=token,src=token.txt",
+		"--secret=id=name,env=WHO", "--output", out)...)
 	c.Env = []string{"WHO=world"}
 	us.Run(t, c).RequireSuccess(t)
 	require.Equal(t, "2retnuh\n", read(t, filepath.Join(out, "file")))
@@ -45,7 +46,8 @@ func testSSH(t *testing.T, w way) {
 	buildStatic(t, "sshkeys", dir)
 
 	out := t.TempDir()
-	us.buildx(t, dir, "--ssh=default="+startAgent(t, "key of the test"), "--output", out).RequireSuccess(t)
+	us.buildx(t, dir, "--ssh=default="+startAgent(t, "key of the test"), "--output", out).
+		RequireSuccess(t)
 	require.Equal(t, "key of the test\n", read(t, filepath.Join(out, "keys")))
 	us.buildx(t, dir, "--output", out, "--no-cache").RequireFailure(t, "test -S $SSH_AUTH_SOCK")
 }

@@ -40,14 +40,30 @@ func TestAllowedOptionsReachTheInnerFrontend(t *testing.T) {
 	}{
 		"of buildx": {
 			buildx: []string{
-				"--build-arg=WHO=me", "--build-arg=BUILDKIT_CONTEXT_KEEP_GIT_DIR=1", "--label=l=1", "--target=t", "--no-cache",
-				"--platform=linux/arm64", "--add-host=h:1.2.3.4", "--build-context=base=docker-image://busybox", "--file=other",
+				"--build-arg=WHO=me", "--build-arg=BUILDKIT_CONTEXT_KEEP_GIT_DIR=1", "--label=l=1",
+				"--target=t", "--no-cache",
+				"--platform=linux/arm64", "--add-host=h:1.2.3.4",
+				"--build-context=base=docker-image://busybox", "--file=other",
 			},
-			want: map[string]string{"build-arg:WHO": "me", "build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR": "1", "label:l": "1", "target": "t", "platform": "linux/arm64", "filename": "other"},
+			want: map[string]string{
+				"build-arg:WHO": "me",
+				"build-arg:BUILDKIT_CONTEXT_KEEP_GIT_DIR": "1",
+				"label:l":  "1",
+				"target":   "t",
+				"platform": "linux/arm64",
+				"filename": "other",
+			},
 		},
 		"of buildctl with names that nobody knows": {
-			ctl:  []string{"build-arg:WHO=me", "nobody-knows=this", "x:y=z", "build-arg:X_POLICY_FRONTEND_Y=kept"},
-			want: map[string]string{"build-arg:WHO": "me", "nobody-knows": "this", "x:y": "z", "build-arg:X_POLICY_FRONTEND_Y": "kept"},
+			ctl: []string{
+				"build-arg:WHO=me", "nobody-knows=this", "x:y=z", "build-arg:X_POLICY_FRONTEND_Y=kept",
+			},
+			want: map[string]string{
+				"build-arg:WHO":                 "me",
+				"nobody-knows":                  "this",
+				"x:y":                           "z",
+				"build-arg:X_POLICY_FRONTEND_Y": "kept",
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,7 +72,8 @@ func TestAllowedOptionsReachTheInnerFrontend(t *testing.T) {
 			build := func(s side, source string, own ...string) map[string]string {
 				out := t.TempDir()
 				if tc.ctl != nil {
-					args := byBuildctl(dir, source, "--opt", "cmdline="+strings.TrimSpace(cmdlineOf(s, asked)), "--output", "type=local,dest="+out)
+					args := byBuildctl(dir, source, "--opt", "cmdline="+strings.TrimSpace(cmdlineOf(s, asked)),
+						"--output", "type=local,dest="+out)
 					for _, o := range append(own, tc.ctl...) {
 						args = append(args, "--opt", o)
 					}
@@ -78,7 +95,8 @@ func TestAllowedOptionsReachTheInnerFrontend(t *testing.T) {
 			}
 			for _, us := range ours {
 				t.Run(us.way.name, func(t *testing.T) {
-					got := build(us.side, us.syntax, "build-arg:POLICY_FRONTEND_POLICY="+overlay, "build-arg:POLICY_FRONTEND_NONSENSE=1")
+					got := build(us.side, us.syntax, "build-arg:POLICY_FRONTEND_POLICY="+overlay,
+						"build-arg:POLICY_FRONTEND_NONSENSE=1")
 					require.Equal(t, asked, got["cmdline"])
 					require.NotContains(t, got, "build-arg:BUILDKIT_SYNTAX")
 					if us.dispatch == policy.DispatchForward {
@@ -118,8 +136,10 @@ func TestAllowedUnknownOptionOfOursIsWarnedOf(t *testing.T) {
 
 func testUnknownOptionOfOursIsWarnedOf(t *testing.T, w way) {
 	us := w.throughUs(t)
-	o := us.buildx(t, harness.WriteContext(t, dockerfile(inner)), "--progress=rawjson", "--build-arg=POLICY_FRONTEND_NONSENSE=1").RequireSuccess(t)
-	require.Contains(t, strings.Join(warningsOf(t, o), "\n"), "the policy frontend doesn't know the build-arg POLICY_FRONTEND_NONSENSE, so it has no effect")
+	o := us.buildx(t, harness.WriteContext(t, dockerfile(inner)), "--progress=rawjson",
+		"--build-arg=POLICY_FRONTEND_NONSENSE=1").RequireSuccess(t)
+	require.Contains(t, strings.Join(warningsOf(t, o), "\n"),
+		"the policy frontend doesn't know the build-arg POLICY_FRONTEND_NONSENSE, so it has no effect")
 }
 
 func TestAllowedInputsReachTheInnerFrontend(t *testing.T) {

@@ -30,7 +30,10 @@ func testDecisionIsInTheMetadata(t *testing.T, w way) {
 		"a tag":            {inner, "docker.io/docker/dockerfile:1@" + pinned},
 		"a digest":         {"docker/dockerfile:1@" + pinned, "docker.io/docker/dockerfile:1@" + pinned},
 		"a full reference": {"docker.io/docker/dockerfile:1", "docker.io/docker/dockerfile:1@" + pinned},
-		"another tag":      {"docker/dockerfile:1.4.0", "docker.io/docker/dockerfile:1.4.0@" + digestOf(t, "docker/dockerfile:1.4.0")},
+		"another tag": {
+			"docker/dockerfile:1.4.0",
+			"docker.io/docker/dockerfile:1.4.0@" + digestOf(t, "docker/dockerfile:1.4.0"),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -39,7 +42,8 @@ func testDecisionIsInTheMetadata(t *testing.T, w way) {
 			o := us.buildx(t, dir, "--metadata-file", file)
 			if w.dispatch == policy.DispatchBuiltin { // no image runs that would have a digest
 				if strings.Contains(tc.requested, "@") {
-					o.RequireFailure(t, "the built-in Dockerfile frontend instead (dispatch: builtin), which has no digest")
+					o.RequireFailure(t, "the built-in Dockerfile frontend instead (dispatch: builtin), "+
+						"which has no digest")
 					return
 				}
 				tc.source, _, _ = strings.Cut(tc.source, "@")
@@ -47,17 +51,21 @@ func testDecisionIsInTheMetadata(t *testing.T, w way) {
 			o.RequireSuccess(t)
 
 			var text string
-			require.NoError(t, json.Unmarshal(harness.ReadMetadata(t, file)["frontend.policy.decision"], &text))
+			require.NoError(t, json.Unmarshal(harness.ReadMetadata(t, file)["frontend.policy.decision"],
+				&text))
 			var got map[string]any
 			require.NoError(t, json.Unmarshal([]byte(text), &got))
 			require.Equal(t, map[string]any{
-				"verdict":     "allow",
-				"requested":   tc.requested,
-				"source":      tc.source,
-				"rule":        "dockerfile",
-				"reason":      got["reason"],
-				"messages":    []any{},
-				"policy":      map[string]any{"id": "corp-ci", "digest": fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(w.policy(corpPolicy))))},
+				"verdict":   "allow",
+				"requested": tc.requested,
+				"source":    tc.source,
+				"rule":      "dockerfile",
+				"reason":    got["reason"],
+				"messages":  []any{},
+				"policy": map[string]any{
+					"id":     "corp-ci",
+					"digest": fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(w.policy(corpPolicy)))),
+				},
 				"obligations": got["obligations"],
 				"dispatch":    string(w.dispatch),
 				"contact":     "#build-help",

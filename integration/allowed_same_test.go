@@ -17,7 +17,9 @@ func TestAllowedResultIsTheSame(t *testing.T) {
 	build := func(t *testing.T, s side, dir string, args ...string) string {
 		t.Helper()
 		file := outFile(t)
-		s.buildx(t, dir, append([]string{"--provenance=false", "--output", comparableOutput(file)}, args...)...).RequireSuccess(t)
+		s.buildx(t, dir, append([]string{
+			"--provenance=false", "--output", comparableOutput(file),
+		}, args...)...).RequireSuccess(t)
 		return file
 	}
 
@@ -54,13 +56,16 @@ func TestAllowedResultIsTheSame(t *testing.T) {
 			want: map[string]string{"two": "one\none\n", "three": "2\n"},
 		},
 		"an image config of every kind": {
-			dockerfile: "FROM busybox\nUSER nobody\nWORKDIR /w\nEXPOSE 80\nVOLUME /v\nSTOPSIGNAL SIGINT\nSHELL [\"/bin/sh\", \"-e\", \"-c\"]\n" +
-				"HEALTHCHECK --interval=5s CMD true\nONBUILD RUN true\nENTRYPOINT [\"/bin/sh\"]\nCMD [\"-c\", \"true\"]\n",
+			dockerfile: "FROM busybox\nUSER nobody\nWORKDIR /w\nEXPOSE 80\nVOLUME /v\n" +
+				"STOPSIGNAL SIGINT\nSHELL [\"/bin/sh\", \"-e\", \"-c\"]\n" +
+				"HEALTHCHECK --interval=5s CMD true\nONBUILD RUN true\n" +
+				"ENTRYPOINT [\"/bin/sh\"]\nCMD [\"-c\", \"true\"]\n",
 		},
 		"a target and build-args": {
-			dockerfile: "FROM busybox AS first\nARG WHO\nRUN echo $WHO > /who\nFROM first AS second\nRUN false\n",
-			args:       []string{"--target=first", "--build-arg=WHO=me"},
-			want:       map[string]string{"who": "me\n"},
+			dockerfile: "FROM busybox AS first\nARG WHO\nRUN echo $WHO > /who\n" +
+				"FROM first AS second\nRUN false\n",
+			args: []string{"--target=first", "--build-arg=WHO=me"},
+			want: map[string]string{"who": "me\n"},
 		},
 		"a .dockerignore": {
 			dockerfile: "FROM scratch\nCOPY . /\n",
@@ -69,9 +74,12 @@ func TestAllowedResultIsTheSame(t *testing.T) {
 		},
 		"labels and a build file elsewhere": {
 			dockerfile: "FROM scratch\nRUN false\n",
-			files:      map[string]string{"sub/other": syntaxLine + "FROM scratch\nCOPY hello /\n", "hello": "hello\n"},
-			args:       []string{"--file=sub/other", "--label=l=1"},
-			want:       map[string]string{"hello": "hello\n"},
+			files: map[string]string{
+				"sub/other": syntaxLine + "FROM scratch\nCOPY hello /\n",
+				"hello":     "hello\n",
+			},
+			args: []string{"--file=sub/other", "--label=l=1"},
+			want: map[string]string{"hello": "hello\n"},
 		},
 		"a named context that is an image for the base image": {
 			dockerfile: "FROM base\nRUN echo ran > /out\n",
@@ -107,7 +115,10 @@ func TestAllowedResultIsTheSame(t *testing.T) {
 				}
 			}
 			for _, us := range ours {
-				t.Run(us.way.name, func(t *testing.T) { requireSameResult(t, want, build(t, us.side, dir, tc.args...)) })
+				t.Run(us.way.name, func(t *testing.T) {
+					requireSameResult(t, want,
+						build(t, us.side, dir, tc.args...))
+				})
 			}
 		})
 	}
@@ -115,7 +126,8 @@ func TestAllowedResultIsTheSame(t *testing.T) {
 	t.Run("and another build has other digests", func(t *testing.T) {
 		t.Parallel()
 		dir := withSyntax(t, "FROM busybox\nARG WHO\nRUN echo $WHO > /who\n", nil)
-		me, you := build(t, ours[0].side, dir, "--build-arg=WHO=me"), build(t, them, dir, "--build-arg=WHO=you")
+		me, you := build(t, ours[0].side, dir, "--build-arg=WHO=me"), build(t, them, dir,
+			"--build-arg=WHO=you")
 		require.NotEqual(t, layoutIndex(t, me), layoutIndex(t, you))
 		a, b := registry.ReadOCI(t, me)[0], registry.ReadOCI(t, you)[0]
 		require.NotEqual(t, a.ConfigDigest, b.ConfigDigest)
@@ -144,7 +156,10 @@ func TestAllowedBakeTargetAsInput(t *testing.T) {
 	t.Parallel()
 	files := []struct{ name, dockerfile string }{
 		{"FROM the target", "FROM base\nRUN cat /base /base > /out\n"},
-		{"COPY from the target", "FROM busybox\nCOPY --from=base /base /out\nRUN cat /out >> /out2 && cat /out /out2 > /out3 && mv /out3 /out\n"},
+		{
+			"COPY from the target", "FROM busybox\nCOPY --from=base /base /out\n" +
+				"RUN cat /out >> /out2 && cat /out /out2 > /out3 && mv /out3 /out\n",
+		},
 	}
 	them, ours := direct(t), throughEach(t, ways())
 	for _, tc := range files {
@@ -157,7 +172,8 @@ func TestAllowedBakeTargetAsInput(t *testing.T) {
 			build := func(t *testing.T, s side) string {
 				t.Helper()
 				file := outFile(t)
-				s.bake(t, dir, "--provenance=false", "--set=default.output="+comparableOutput(file)).RequireSuccess(t)
+				s.bake(t, dir, "--provenance=false", "--set=default.output="+comparableOutput(file)).
+					RequireSuccess(t)
 				return file
 			}
 			want := build(t, them)

@@ -108,7 +108,8 @@ func mebibytes(status, field string) float64 {
 // llbSize returns the size in MiB of the definition that a Dockerfile makes.
 func llbSize(b *testing.B, dockerfile string) float64 {
 	b.Helper()
-	res, err := dockerfile2llb.Dockerfile2LLB(b.Context(), []byte(dockerfile), dockerfile2llb.ConvertOpt{})
+	res, err := dockerfile2llb.Dockerfile2LLB(b.Context(), []byte(dockerfile),
+		dockerfile2llb.ConvertOpt{})
 	require.NoError(b, err)
 	def, err := res.State.Marshal(b.Context())
 	require.NoError(b, err)

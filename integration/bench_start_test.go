@@ -32,7 +32,8 @@ import (
 // their stdin and stdout is a gateway of this test that answers nothing, so that
 // neither a container nor a registry is in the figures.
 func BenchmarkStart(b *testing.B) {
-	us, noop := extract(b, env.WithPolicy(b, corpPolicy)), extract(b, env.Registry.Ref(env.Frontend(b, harness.NoopForwarder)))
+	us, noop := extract(b, env.WithPolicy(b, corpPolicy)), extract(b,
+		env.Registry.Ref(env.Frontend(b, harness.NoopForwarder)))
 	var ours, theirs, diff, rss []float64
 	for b.Loop() {
 		a := firstRequest(b, us, "/policy-frontend")
@@ -152,7 +153,9 @@ func (g *silentGateway) Inputs(context.Context, *gwpb.InputsRequest) (*gwpb.Inpu
 	return &gwpb.InputsResponse{}, nil
 }
 
-func (g *silentGateway) ResolveSourceMeta(context.Context, *gwpb.ResolveSourceMetaRequest) (*gwpb.ResolveSourceMetaResponse, error) {
+func (g *silentGateway) ResolveSourceMeta(
+	context.Context, *gwpb.ResolveSourceMetaRequest,
+) (*gwpb.ResolveSourceMetaResponse, error) {
 	g.once.Do(func() { g.asked <- time.Now() })
 	<-g.measured
 	return nil, errors.New("not answered")

@@ -18,12 +18,17 @@ func TestForwardedBuildsUnderRulesKeepCacheAndAttestations(t *testing.T) {
 	env.Needs(t, "v0.28.0", "its provenance is of SLSA v0.2")
 	sites := newBuildSites(t)
 	scanner := env.Frontend(t, harness.SBOMScanner)
-	policy := strings.Replace(sites.policy(""), `"good/**"`, `"good/**", "`+strings.Split(scanner, ":")[0]+`"`, 1)
-	dir := withSyntax(t, "FROM busybox AS b\nRUN head -c 32 /dev/urandom | sha256sum > /random\nFROM scratch\nCOPY --from=b /random /\nUSER app\n", nil)
+	policy := strings.Replace(sites.policy(""), `"good/**"`,
+		`"good/**", "`+strings.Split(scanner, ":")[0]+`"`, 1)
+	dir := withSyntax(t, "FROM busybox AS b\nRUN head -c 32 /dev/urandom | sha256sum > /random\n"+
+		"FROM scratch\nCOPY --from=b /random /\nUSER app\n", nil)
 	cache := t.TempDir()
 	build := func(s side, args ...string) (images []registry.OCIImage, progress string) {
 		file := outFile(t)
-		o := s.buildx(t, dir, append([]string{"--output", "type=oci,dest=" + file, "--attest=type=provenance,mode=max", "--attest=type=sbom,generator=" + scanner}, args...)...).RequireSuccess(t)
+		o := s.buildx(t, dir, append([]string{
+			"--output", "type=oci,dest=" + file, "--attest=type=provenance,mode=max",
+			"--attest=type=sbom,generator=" + scanner,
+		}, args...)...).RequireSuccess(t)
 		return registry.ReadOCI(t, file), o.Text()
 	}
 	syntax := env.WithPolicy(t, policy)
@@ -63,7 +68,11 @@ func TestSubrequestsUnderRulesAreAnswered(t *testing.T) {
 	t.Parallel()
 	us := under(t, newBuildSites(t).policy(""))
 	dir := withSyntax(t, "FROM busybox AS first\nFROM first AS second\n", nil)
-	for call, want := range map[string]string{"targets": "second", "outline": "TARGET:", "check": "Check complete"} {
+	for call, want := range map[string]string{
+		"targets": "second",
+		"outline": "TARGET:",
+		"check":   "Check complete",
+	} {
 		require.Contains(t, us.buildx(t, dir, "--call="+call).RequireSuccess(t).Text(), want)
 	}
 }

@@ -29,19 +29,76 @@ func TestJudgedBuildsAreRefusedAtTheirLine(t *testing.T) {
 		// first; the same if not set.
 		line, lookup int
 	}{
-		"a base image":                          {file: "FROM evil/base:1\nUSER app\n", line: 2, want: "the image evil/base:1"},
-		"a base image behind ARG":               {file: "ARG BASE=good/base:1\nFROM $BASE\nUSER app\n", args: []string{"--build-arg=BASE=evil/base:1"}, line: 3, want: "the image evil/base:1"},
-		"the base image of another stage":       {file: "FROM busybox AS a\nFROM evil/base:1 AS b\nRUN touch /x\nFROM busybox\nCOPY --from=b /x /\nUSER app\n", line: 3, want: "the image evil/base:1"},
-		"COPY --from":                           {file: "FROM busybox\nRUN true\nCOPY --from=evil/base:1 /bin/sh /x\nUSER app\n", line: 4, want: "the image evil/base:1"},
-		"RUN --mount from":                      {file: "FROM busybox\nRUN --mount=from=evil/base:1,target=/m ls /m\nUSER app\n", line: 3, lookup: none, want: "the image evil/base:1"},
-		"a named context":                       {file: "FROM base\nRUN true\nUSER app\n", args: []string{"--build-context=base=docker-image://evil/base:1"}, line: 3, lookup: 2, want: "the image evil/base:1"},
-		"a named context over an allowed image": {file: "FROM good/base:1\nUSER app\n", args: []string{"--build-context=good/base:1=docker-image://evil/base:1"}, lookup: 2, want: "the image evil/base:1"},
-		"one of two platforms":                  {file: "ARG TARGETARCH\nFROM plat/${TARGETARCH}:1\nUSER app\n", args: []string{"--platform=linux/amd64,linux/arm64"}, line: 3, want: "the image plat/arm64:1"},
-		"ADD by http":                           {file: "FROM busybox\nADD " + sites.evilFiles + "/file /\nUSER app\n", line: 3, want: "the download " + sites.evilFiles + "/file"},
-		"ADD by git":                            {file: "FROM busybox\nADD " + sites.evilGit + " /src\nUSER app\n", line: 3, want: "the git repository"},
-		"a named context by git":                {file: "FROM busybox\nCOPY --from=src file /\nUSER app\n", args: []string{"--build-context=src=" + sites.evilGit}, line: 3, want: "the git repository"},
-		"a secret":                              {file: "FROM busybox\nRUN --mount=type=secret,id=aws true\nUSER app\n", args: []string{"--secret=id=aws,src=" + secret}, line: 3, want: `aws`},
-		"the user of the image":                 {file: "FROM busybox\n", want: "user"},
+		"a base image": {
+			file: "FROM evil/base:1\nUSER app\n",
+			line: 2,
+			want: "the image evil/base:1",
+		},
+		"a base image behind ARG": {
+			file: "ARG BASE=good/base:1\nFROM $BASE\nUSER app\n",
+			args: []string{"--build-arg=BASE=evil/base:1"},
+			line: 3,
+			want: "the image evil/base:1",
+		},
+		"the base image of another stage": {
+			file: "FROM busybox AS a\nFROM evil/base:1 AS b\nRUN touch /x\n" +
+				"FROM busybox\nCOPY --from=b /x /\nUSER app\n",
+			line: 3,
+			want: "the image evil/base:1",
+		},
+		"COPY --from": {
+			file: "FROM busybox\nRUN true\nCOPY --from=evil/base:1 /bin/sh /x\nUSER app\n",
+			line: 4,
+			want: "the image evil/base:1",
+		},
+		"RUN --mount from": {
+			file:   "FROM busybox\nRUN --mount=from=evil/base:1,target=/m ls /m\nUSER app\n",
+			line:   3,
+			lookup: none,
+			want:   "the image evil/base:1",
+		},
+		"a named context": {
+			file:   "FROM base\nRUN true\nUSER app\n",
+			args:   []string{"--build-context=base=docker-image://evil/base:1"},
+			line:   3,
+			lookup: 2,
+			want:   "the image evil/base:1",
+		},
+		"a named context over an allowed image": {
+			file:   "FROM good/base:1\nUSER app\n",
+			args:   []string{"--build-context=good/base:1=docker-image://evil/base:1"},
+			lookup: 2,
+			want:   "the image evil/base:1",
+		},
+		"one of two platforms": {
+			file: "ARG TARGETARCH\nFROM plat/${TARGETARCH}:1\nUSER app\n",
+			args: []string{"--platform=linux/amd64,linux/arm64"},
+			line: 3,
+			want: "the image plat/arm64:1",
+		},
+		"ADD by http": {
+			file: "FROM busybox\nADD " + sites.evilFiles + "/file /\nUSER app\n",
+			line: 3,
+			want: "the download " + sites.evilFiles + "/file",
+		},
+		"ADD by git": {
+			file: "FROM busybox\nADD " + sites.evilGit + " /src\nUSER app\n",
+			line: 3,
+			want: "the git repository",
+		},
+		"a named context by git": {
+			file: "FROM busybox\nCOPY --from=src file /\nUSER app\n",
+			args: []string{"--build-context=src=" + sites.evilGit},
+			line: 3,
+			want: "the git repository",
+		},
+		"a secret": {
+			file: "FROM busybox\nRUN --mount=type=secret,id=aws true\nUSER app\n",
+			args: []string{"--secret=id=aws,src=" + secret},
+			line: 3,
+			want: `aws`,
+		},
+		"the user of the image": {file: "FROM busybox\n", want: "user"},
 	}
 	sites.eachJudge(t, "", func(t *testing.T, us side, by policy.Dispatch) {
 		for name, tc := range cases {
@@ -54,14 +111,16 @@ func TestJudgedBuildsAreRefusedAtTheirLine(t *testing.T) {
 				dir := withSyntax(t, tc.file, nil)
 				out := filepath.Join(t.TempDir(), "out")
 				o := us.buildx(t, dir, append([]string{"-o", out}, tc.args...)...)
-				o.RequireFailure(t, "frontend docker/dockerfile:1 is refused: ", tc.want, "rule:         dockerfile", "policy:       corp-ci sha256:", "contact:      #build-help")
+				o.RequireFailure(t, "frontend docker/dockerfile:1 is refused: ", tc.want,
+					"rule:         dockerfile", "policy:       corp-ci sha256:", "contact:      #build-help")
 				require.NoDirExists(t, out, "something was exported")
 				if line == 0 {
 					o.RequireFailure(t, "requested by: the frontend, which names no line")
 					return
 				}
 				lines := strings.Split(syntaxLine+tc.file, "\n")
-				o.RequireFailure(t, fmt.Sprintf("requested by: line %d of Dockerfile", line), fmt.Sprintf("%4d | >>> %s", line, lines[line-1]))
+				o.RequireFailure(t, fmt.Sprintf("requested by: line %d of Dockerfile", line),
+					fmt.Sprintf("%4d | >>> %s", line, lines[line-1]))
 			})
 		}
 	})
@@ -78,21 +137,63 @@ func TestJudgedBuildsAreRefusedAtTheirLine(t *testing.T) {
 func TestAClientsSourcePolicyIsHeldToWhatWasJudged(t *testing.T) {
 	t.Parallel()
 	sites := newBuildSites(t)
-	pinned := "docker-image://docker.io/library/busybox:latest@" + digestOf(t, "library/busybox:latest")
+	pinned := "docker-image://docker.io/library/busybox:latest@" + digestOf(t,
+		"library/busybox:latest")
 	cases := map[string]struct {
 		file, from, to string
 		before         []string // rules before that
 		want           string   // empty if it is built
 		lookup         string   // want, where the daemon refuses the frontend's lookup
 	}{
-		"a base image that is converted to a refused one":       {file: "FROM busybox\nUSER app\n", from: "docker-image://docker.io/library/busybox*", to: "docker-image://docker.io/" + evilBase, want: "the image evil/base:1", lookup: "denied by policy"},
-		"a base image that is converted behind the resolve":     {file: "FROM busybox\nUSER app\n", from: "docker-image://docker.io/library/busybox:latest@*", to: "docker-image://docker.io/" + evilBase, want: "denied by policy"},
-		"a base image that is converted to an allowed one":      {file: "FROM busybox\nRUN true\nUSER app\n", from: pinned, to: "docker-image://docker.io/" + goodBase, want: "denied by policy"},
-		"an image that the policy converted, converted back":    {file: "FROM old/base:1\nUSER app\n", from: "docker-image://docker.io/good/base*", to: "docker-image://docker.io/" + evilBase, want: "denied by policy"},
-		"a base image that is pinned to the digest that it has": {file: "FROM busybox\nRUN true\nUSER app\n", from: "docker-image://docker.io/library/busybox:latest", to: pinned},
-		"a download that is converted":                          {file: "FROM busybox\nADD " + sites.files + "/file /\nUSER app\n", from: sites.files + "/file", to: sites.evilFiles + "/file", want: "denied by policy"},
-		"a base image that is converted after rules like ours":  {file: "FROM busybox\nRUN true\nUSER app\n", before: []string{ruleThatIsKept("REGEX", "^docker-image://")}, from: pinned, to: "docker-image://docker.io/" + evilBase, want: "denied by policy"},
-		"a git repository that is converted":                    {file: "FROM busybox\nADD " + sites.git + "#" + sites.commit + " /\nUSER app\n", from: "git://*", to: strings.Replace(sites.evilGit, "http://", "git://", 1), want: "denied by policy"},
+		"a base image that is converted to a refused one": {
+			file:   "FROM busybox\nUSER app\n",
+			from:   "docker-image://docker.io/library/busybox*",
+			to:     "docker-image://docker.io/" + evilBase,
+			want:   "the image evil/base:1",
+			lookup: "denied by policy",
+		},
+		"a base image that is converted behind the resolve": {
+			file: "FROM busybox\nUSER app\n",
+			from: "docker-image://docker.io/library/busybox:latest@*",
+			to:   "docker-image://docker.io/" + evilBase,
+			want: "denied by policy",
+		},
+		"a base image that is converted to an allowed one": {
+			file: "FROM busybox\nRUN true\nUSER app\n",
+			from: pinned,
+			to:   "docker-image://docker.io/" + goodBase,
+			want: "denied by policy",
+		},
+		"an image that the policy converted, converted back": {
+			file: "FROM old/base:1\nUSER app\n",
+			from: "docker-image://docker.io/good/base*",
+			to:   "docker-image://docker.io/" + evilBase,
+			want: "denied by policy",
+		},
+		"a base image that is pinned to the digest that it has": {
+			file: "FROM busybox\nRUN true\nUSER app\n",
+			from: "docker-image://docker.io/library/busybox:latest",
+			to:   pinned,
+		},
+		"a download that is converted": {
+			file: "FROM busybox\nADD " + sites.files + "/file /\nUSER app\n",
+			from: sites.files + "/file",
+			to:   sites.evilFiles + "/file",
+			want: "denied by policy",
+		},
+		"a base image that is converted after rules like ours": {
+			file:   "FROM busybox\nRUN true\nUSER app\n",
+			before: []string{ruleThatIsKept("REGEX", "^docker-image://")},
+			from:   pinned,
+			to:     "docker-image://docker.io/" + evilBase,
+			want:   "denied by policy",
+		},
+		"a git repository that is converted": {
+			file: "FROM busybox\nADD " + sites.git + "#" + sites.commit + " /\nUSER app\n",
+			from: "git://*",
+			to:   strings.Replace(sites.evilGit, "http://", "git://", 1),
+			want: "denied by policy",
+		},
 	}
 	sites.eachJudge(t, "", func(t *testing.T, us side, by policy.Dispatch) {
 		for name, tc := range cases {
@@ -127,7 +228,8 @@ func TestJudgedBuildsThatWouldBeRefusedAreWarnedOf(t *testing.T) {
 		us.buildx(t, dir, "-o", out, "--metadata-file", metadata).RequireSuccess(t)
 		require.DirExists(t, out)
 		var decision string
-		require.NoError(t, json.Unmarshal(harness.ReadMetadata(t, metadata)["frontend.policy.decision"], &decision))
+		require.NoError(t, json.Unmarshal(harness.ReadMetadata(t, metadata)["frontend.policy.decision"],
+			&decision))
 		require.Contains(t, decision, `"verdict":"warn"`)
 		require.Contains(t, decision, "would be refused: ")
 		require.Contains(t, decision, "the image plat/arm64:1")

@@ -23,16 +23,36 @@ func TestJudgedBuildsAreTheSame(t *testing.T) {
 		args              []string
 	}{
 		"stages with commands and a secret": {
-			file: "FROM busybox AS a\nRUN --mount=type=secret,id=npm-token wc -c < /run/secrets/npm-token > /one\nFROM good/base:1\nCOPY --from=a /one /\nUSER app\n",
+			file: "FROM busybox AS a\n" +
+				"RUN --mount=type=secret,id=npm-token wc -c < /run/secrets/npm-token > /one\n" +
+				"FROM good/base:1\nCOPY --from=a /one /\nUSER app\n",
 			args: []string{"--secret=id=npm-token,src=" + secret},
 		},
-		"two platforms":                     {file: "FROM busybox\nCOPY hello /\nUSER app\n", files: map[string]string{"hello": "x"}, args: []string{"--platform=linux/amd64,linux/arm64"}},
-		"one platform of an image for each": {file: "ARG TARGETARCH\nFROM plat/${TARGETARCH}:1\nUSER app\n"},
-		"a download and a git repository":   {file: "FROM scratch\nADD " + sites.files + "/file /a\nADD " + sites.git + "#" + sites.commit + " /b\nADD " + sites.git + " /c\nUSER app\n"},
-		"a folder as named context":         {file: "FROM scratch\nCOPY --from=more hello /\nUSER app\n", files: map[string]string{"sub/hello": "x"}, args: []string{"--build-context=more=sub"}},
-		"nothing at all":                    {file: "FROM scratch\nUSER app\n"},
-		"an image that stands for another":  {file: "FROM old/base:1\nRUN echo ran > /out\nUSER app\n", unconverted: "FROM good/base:1\nRUN echo ran > /out\nUSER app\n"},
-		"a stage of which nothing is used":  {file: "FROM evil/base:1 AS unused\nRUN false\nFROM busybox\nUSER app\n"},
+		"two platforms": {
+			file:  "FROM busybox\nCOPY hello /\nUSER app\n",
+			files: map[string]string{"hello": "x"},
+			args:  []string{"--platform=linux/amd64,linux/arm64"},
+		},
+		"one platform of an image for each": {
+			file: "ARG TARGETARCH\nFROM plat/${TARGETARCH}:1\nUSER app\n",
+		},
+		"a download and a git repository": {
+			file: "FROM scratch\nADD " + sites.files + "/file /a\nADD " + sites.git + "#" + sites.commit +
+				" /b\nADD " + sites.git + " /c\nUSER app\n",
+		},
+		"a folder as named context": {
+			file:  "FROM scratch\nCOPY --from=more hello /\nUSER app\n",
+			files: map[string]string{"sub/hello": "x"},
+			args:  []string{"--build-context=more=sub"},
+		},
+		"nothing at all": {file: "FROM scratch\nUSER app\n"},
+		"an image that stands for another": {
+			file:        "FROM old/base:1\nRUN echo ran > /out\nUSER app\n",
+			unconverted: "FROM good/base:1\nRUN echo ran > /out\nUSER app\n",
+		},
+		"a stage of which nothing is used": {
+			file: "FROM evil/base:1 AS unused\nRUN false\nFROM busybox\nUSER app\n",
+		},
 	}
 	sites.eachJudge(t, "", func(t *testing.T, us side, _ policy.Dispatch) {
 		for name, tc := range cases {
@@ -40,7 +60,10 @@ func TestJudgedBuildsAreTheSame(t *testing.T) {
 				t.Parallel()
 				build := func(s side, file string) string {
 					out := outFile(t)
-					s.buildx(t, withSyntax(t, file, tc.files), append([]string{"--provenance=false", "--output", comparableOutput(out)}, tc.args...)...).RequireSuccess(t)
+					s.buildx(t, withSyntax(t, file, tc.files),
+						append([]string{
+							"--provenance=false", "--output", comparableOutput(out),
+						}, tc.args...)...).RequireSuccess(t)
 					return out
 				}
 				requireSameResult(t, build(them, cmp.Or(tc.unconverted, tc.file)), build(us, tc.file))

@@ -26,8 +26,11 @@ type buildSites struct {
 
 func newBuildSites(t *testing.T) buildSites {
 	t.Helper()
-	for _, ref := range []string{goodBase, evilBase, oldBase, "plat/amd64:1", "plat/arm64:1", "scan/scanner:1"} {
-		require.NoError(t, env.Registry.Tag(env.Registry.Ref("library/busybox:latest"), env.Registry.Ref(ref)))
+	for _, ref := range []string{
+		goodBase, evilBase, oldBase, "plat/amd64:1", "plat/arm64:1", "scan/scanner:1",
+	} {
+		require.NoError(t, env.Registry.Tag(env.Registry.Ref("library/busybox:latest"),
+			env.Registry.Ref(ref)))
 	}
 	var s buildSites
 	s.files = harness.ServeFiles(t, map[string][]byte{"file": []byte("served\n")})
@@ -65,9 +68,13 @@ func under(t *testing.T, policy string) side {
 
 // eachJudge runs a test once for each dispatcher, all of which judge by the same rules:
 // on a daemon on which our image with the sites' policy is the only way in.
-func (s buildSites) eachJudge(t *testing.T, head string, test func(t *testing.T, us side, by policy.Dispatch)) {
+func (s buildSites) eachJudge(
+	t *testing.T, head string, test func(t *testing.T, us side, by policy.Dispatch),
+) {
 	t.Helper()
-	for _, by := range []policy.Dispatch{policy.DispatchForward, policy.DispatchMediate, policy.DispatchBuiltin} {
+	for _, by := range []policy.Dispatch{
+		policy.DispatchForward, policy.DispatchMediate, policy.DispatchBuiltin,
+	} {
 		t.Run(string(by), func(t *testing.T) {
 			t.Parallel()
 			test(t, under(t, s.policy(head+"\ndispatch: "+string(by))), by)

@@ -40,11 +40,13 @@ func TestCallPolicy(t *testing.T) {
 	t.Run("both as JSON", func(t *testing.T) {
 		t.Parallel()
 		var allowed, refused map[string]any
-		require.NoError(t, json.Unmarshal([]byte(call(t, goodFile, "policy,format=json").RequireSuccess(t).Stdout), &allowed))
+		require.NoError(t, json.Unmarshal([]byte(call(t, goodFile, "policy,format=json").
+			RequireSuccess(t).Stdout), &allowed))
 		require.Equal(t, "allow", allowed["verdict"])
 		require.Equal(t, "docker.io/docker/dockerfile:1@"+inner, allowed["source"])
 		require.Equal(t, "line 1 of Dockerfile", allowed["askedBy"])
-		require.NoError(t, json.Unmarshal([]byte(call(t, evilFile, "policy,format=json").RequireFailure(t).Stdout), &refused))
+		require.NoError(t, json.Unmarshal([]byte(call(t, evilFile, "policy,format=json").
+			RequireFailure(t).Stdout), &refused))
 		require.Equal(t, "deny", refused["verdict"])
 		require.Equal(t, "#build-help", refused["contact"])
 		require.NotEmpty(t, refused["allowed"])
@@ -58,7 +60,8 @@ func TestCallPolicy(t *testing.T) {
 	})
 	t.Run("a frontend that can't be asked has ours alone", func(t *testing.T) {
 		t.Parallel()
-		o := call(t, "# syntax="+env.Frontend(t, harness.YAMLFrontend)+"\nfiles: {/x: x}\n", "subrequests.describe").RequireSuccess(t)
+		o := call(t, "# syntax="+env.Frontend(t, harness.YAMLFrontend)+"\nfiles: {/x: x}\n",
+			"subrequests.describe").RequireSuccess(t)
 		require.Contains(t, o.Stdout, "\npolicy ")
 		require.NotContains(t, o.Stdout, "\noutline ")
 	})

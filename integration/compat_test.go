@@ -30,11 +30,15 @@ func TestTheChosenBuildkitd(t *testing.T) {
 	chosen := os.Getenv(provision.BuildkitdVariable)
 	rootless := chosen == "rootless"
 	if strings.HasPrefix(chosen, "v") {
-		require.True(t, strings.HasPrefix(info.BuildkitVersion.Version, chosen+"."), "%s was asked for, it is %s", chosen, info.BuildkitVersion.Version)
+		require.True(t, strings.HasPrefix(info.BuildkitVersion.Version, chosen+"."),
+			"%s was asked for, it is %s", chosen, info.BuildkitVersion.Version)
 	}
 	// A build's root is the daemon's user, or its user namespace's root.
 	out := t.TempDir()
-	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM busybox AS b\nRUN cat /proc/self/uid_map > /out\nFROM scratch\nCOPY --from=b /out /\n"})
+	dir := harness.WriteContext(t, map[string]string{
+		"Dockerfile": "FROM busybox AS b\nRUN cat /proc/self/uid_map > /out\n" +
+			"FROM scratch\nCOPY --from=b /out /\n",
+	})
 	d.Buildx(t, dir, "build", "--progress=plain", "-o", out, ".").RequireSuccess(t)
 	var inside, outside int
 	_, err = fmt.Sscan(read(t, filepath.Join(out, "out")), &inside, &outside)

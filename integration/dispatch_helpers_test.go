@@ -40,12 +40,14 @@ func ways() []way {
 // waysApart are one for each dispatcher, for what rules make no difference to where we
 // forward.
 func waysApart() []way {
-	return slices.DeleteFunc(ways(), func(w way) bool { return w.dispatch == policy.DispatchForward && w.build != "" })
+	return slices.DeleteFunc(ways(),
+		func(w way) bool { return w.dispatch == policy.DispatchForward && w.build != "" })
 }
 
 // imageWays are those that run the inner frontend's image, whichever it is.
 func imageWays() []way {
-	return slices.DeleteFunc(waysApart(), func(w way) bool { return w.dispatch == policy.DispatchBuiltin })
+	return slices.DeleteFunc(waysApart(),
+		func(w way) bool { return w.dispatch == policy.DispatchBuiltin })
 }
 
 // policy is doc, which begins as corpPolicy does, with what makes builds take this way.
@@ -73,7 +75,10 @@ func (w way) throughUs(t *testing.T) through {
 // throughPolicy is such a daemon for another policy, which begins as corpPolicy does.
 func (w way) throughPolicy(t *testing.T, doc string) through {
 	t.Helper()
-	return through{side{env.SolePermitted(t), "through us, " + w.name, env.WithPolicy(t, w.policy(doc))}, w}
+	return through{
+		side{env.SolePermitted(t), "through us, " + w.name, env.WithPolicy(t, w.policy(doc))},
+		w,
+	}
 }
 
 // each runs a test once for each way.

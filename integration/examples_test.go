@@ -29,8 +29,10 @@ func TestExamples(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, readmes)
 	env.Frontend(t, harness.EchoFrontend)
-	require.NoError(t, env.Registry.Tag(env.Registry.Ref(string(harness.EchoFrontend)), env.Registry.Ref(blubberTag)))
-	require.NoError(t, env.Registry.Tag(env.Registry.Ref("docker/dockerfile:1"), env.Registry.Ref("docker/dockerfile:1.7")))
+	require.NoError(t, env.Registry.Tag(env.Registry.Ref(string(harness.EchoFrontend)),
+		env.Registry.Ref(blubberTag)))
+	require.NoError(t, env.Registry.Tag(env.Registry.Ref("docker/dockerfile:1"),
+		env.Registry.Ref("docker/dockerfile:1.7")))
 	require.NoError(t, env.Registry.Tag(env.Image(t), env.Repository()+":dev"))
 	bin := commands(t)
 
@@ -95,7 +97,8 @@ func said(t *testing.T, bin, dir, command, begin string) string {
 	o.RequireFailure(t)
 	if strings.HasPrefix(command, "docker buildx") {
 		// Whatever docker/dockerfile:1 is in the registry.
-		return regexp.MustCompile(`@sha256:[0-9a-f]{64}`).ReplaceAllString(endFrom(t, o, begin), "@sha256:…")
+		return regexp.MustCompile(`@sha256:[0-9a-f]{64}`).ReplaceAllString(endFrom(t, o, begin),
+			"@sha256:…")
 	}
 	return o.Stdout
 }
@@ -122,7 +125,8 @@ func runExample(t *testing.T, bin, dir, command string) {
 	t.Helper()
 	if m := bakeImage.FindStringSubmatch(command); m != nil {
 		us := env.BakeWithPolicy(t, m[1])
-		if adapted := read(t, filepath.Join(dir, "policy.yaml")); adapted != read(t, filepath.Join(env.Tools.Root, m[1])) {
+		if adapted := read(t, filepath.Join(dir, "policy.yaml")); adapted != read(t,
+			filepath.Join(env.Tools.Root, m[1])) {
 			us = env.WithPolicy(t, adapted)
 		}
 		require.NoError(t, env.Registry.Tag(us, adapt(t, m[2])))
@@ -151,12 +155,17 @@ func exampleDaemon(t *testing.T, command string) *harness.Daemon {
 
 func exampleCommand(t *testing.T, bin, dir, command string) harness.Command {
 	t.Helper()
-	return harness.Command{Path: "/bin/sh", Args: []string{"-ec", "PATH=" + bin + ":$PATH\n" + adapt(t, command)}, Dir: dir}
+	return harness.Command{
+		Path: "/bin/sh",
+		Args: []string{"-ec", "PATH=" + bin + ":$PATH\n" + adapt(t, command)},
+		Dir:  dir,
+	}
 }
 
 func adapt(t *testing.T, text string) string {
 	t.Helper()
-	return strings.NewReplacer("registry.example/policy-frontend", env.Repository(), examplePin, digest(t, "docker/dockerfile:1.7.1")).Replace(text)
+	return strings.NewReplacer("registry.example/policy-frontend", env.Repository(), examplePin,
+		digest(t, "docker/dockerfile:1.7.1")).Replace(text)
 }
 
 func copyExample(t *testing.T, from, to string) {
@@ -174,9 +183,11 @@ func copyExample(t *testing.T, from, to string) {
 func commands(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "docker"), fmt.Appendf(nil, "#!/bin/sh\nshift\nexec %s \"$@\"\n", env.Tools.Buildx), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "docker"),
+		fmt.Appendf(nil, "#!/bin/sh\nshift\nexec %s \"$@\"\n", env.Tools.Buildx), 0o700))
 	require.NoError(t, os.Symlink(env.Tools.Buildctl, filepath.Join(dir, "buildctl")))
-	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "policy-frontend"), "./cmd/policy-frontend")
+	cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "policy-frontend"),
+		"./cmd/policy-frontend")
 	cmd.Dir = env.Tools.Root
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
@@ -197,7 +208,9 @@ func TestREADME(t *testing.T) {
 	_, want, ok := strings.Cut(shown, "\nPolicy: ")
 	require.True(t, ok)
 	us := env.WithPolicy(t, block("yaml"))
-	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "# syntax=docker/dockerfile-upstream:master\nFROM busybox\n"})
+	dir := harness.WriteContext(t, map[string]string{
+		"Dockerfile": "# syntax=docker/dockerfile-upstream:master\nFROM busybox\n",
+	})
 	o := env.SolePermitted(t).Buildx(t, dir, byBuildx(us)...)
 	o.RequireFailure(t)
 	require.Equal(t, "Policy: "+want, endFrom(t, o, "Policy: "))

@@ -46,7 +46,9 @@ frontends:
 }
 
 // exported writes an export into a file.
-func exported(t *testing.T, doc string, format export.Format, o export.Options) (string, []export.Note) {
+func exported(
+	t *testing.T, doc string, format export.Format, o export.Options,
+) (string, []export.Note) {
 	t.Helper()
 	p, err := policy.Parse("policy.yaml", []byte(doc))
 	require.NoError(t, err)
@@ -55,7 +57,11 @@ func exported(t *testing.T, doc string, format export.Format, o export.Options) 
 	}
 	out, err := export.Export(p, format, o)
 	require.NoError(t, err)
-	name := map[export.Format]string{export.SourcePolicy: "source-policy.json", export.Buildkitd: "buildkitd.toml", export.Rego: "policy.rego"}[format]
+	name := map[export.Format]string{
+		export.SourcePolicy: "source-policy.json",
+		export.Buildkitd:    "buildkitd.toml",
+		export.Rego:         "policy.rego",
+	}[format]
 	file := filepath.Join(t.TempDir(), name)
 	require.NoError(t, os.WriteFile(file, out.Data, 0o600))
 	return file, out.Notes
@@ -69,12 +75,18 @@ type frontendCase struct {
 
 // runExported builds with each frontend, by buildctl and the Dockerfile's directive, and
 // looks in the registry whether what is refused was pulled.
-func runExported(t *testing.T, cases map[string]frontendCase, refusal string, build func(t *testing.T, dir, out string) harness.Output) {
+func runExported(
+	t *testing.T, cases map[string]frontendCase, refusal string,
+	build func(t *testing.T, dir, out string) harness.Output,
+) {
 	t.Helper()
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := harness.WriteContext(t, map[string]string{"Dockerfile": "# syntax=" + c.frontend + "\nFROM busybox AS b\nRUN echo ran > /out\nFROM scratch\nCOPY --from=b /out /\n"})
+			dir := harness.WriteContext(t, map[string]string{
+				"Dockerfile": "# syntax=" + c.frontend +
+					"\nFROM busybox AS b\nRUN echo ran > /out\nFROM scratch\nCOPY --from=b /out /\n",
+			})
 			out := filepath.Join(t.TempDir(), "out")
 			o := build(t, dir, out)
 			if c.want != "" {
@@ -119,16 +131,30 @@ const (
 func exportCases(t *testing.T) map[string]frontendCase {
 	t.Helper()
 	return map[string]frontendCase{
-		"a frontend in the range of versions":         {frontend: "docker/dockerfile:1"},
-		"a frontend outside of the range":             {frontend: "docker/dockerfile:999", want: refusedByExport},
-		"a frontend without a tag":                    {frontend: "docker/dockerfile", want: refusedByExport},
-		"a name that goes on where the rule's ends":   {frontend: exportEvilAfter, want: refusedByExport},
-		"a name below the rule's":                     {frontend: exportEvilBelow, want: refusedByExport},
-		"a frontend that a rule denies":               {frontend: exportEvil, want: refusedByExport},
-		"a digest that is one of the rule's":          {frontend: exportByDigest + ":1"},
-		"a digest that isn't one of the rule's":       {frontend: exportByDigest + ":2", want: refusedByExport},
-		"a frontend that needs a digest and has one":  {frontend: exportDigested + ":1@" + digest(t, "docker/dockerfile:1")},
-		"a frontend that needs a digest and has none": {frontend: exportDigested + ":1", want: refusedByExport},
+		"a frontend in the range of versions": {frontend: "docker/dockerfile:1"},
+		"a frontend outside of the range": {
+			frontend: "docker/dockerfile:999",
+			want:     refusedByExport,
+		},
+		"a frontend without a tag": {
+			frontend: "docker/dockerfile",
+			want:     refusedByExport,
+		},
+		"a name that goes on where the rule's ends": {frontend: exportEvilAfter, want: refusedByExport},
+		"a name below the rule's":                   {frontend: exportEvilBelow, want: refusedByExport},
+		"a frontend that a rule denies":             {frontend: exportEvil, want: refusedByExport},
+		"a digest that is one of the rule's":        {frontend: exportByDigest + ":1"},
+		"a digest that isn't one of the rule's": {
+			frontend: exportByDigest + ":2",
+			want:     refusedByExport,
+		},
+		"a frontend that needs a digest and has one": {
+			frontend: exportDigested + ":1@" + digest(t, "docker/dockerfile:1"),
+		},
+		"a frontend that needs a digest and has none": {
+			frontend: exportDigested + ":1",
+			want:     refusedByExport,
+		},
 	}
 }
 
@@ -138,8 +164,10 @@ func pushExportCases(t *testing.T) {
 	env.Frontend(t, harness.EvilFrontend)
 	const good = "docker/dockerfile:1"
 	for to, from := range map[string]string{
-		"docker/dockerfile:999": good, exportByDigest + ":1": good, exportDigested + ":1": good, "exported/dockerfile:1": good,
-		exportEvil: evil, exportEvilAfter: evil, exportEvilBelow: evil, exportByDigest + ":2": evil,
+		"docker/dockerfile:999": good, exportByDigest + ":1": good, exportDigested + ":1": good,
+		"exported/dockerfile:1": good,
+		exportEvil:              evil, exportEvilAfter: evil, exportEvilBelow: evil,
+		exportByDigest + ":2": evil,
 	} {
 		require.NoError(t, env.Registry.Tag(env.Registry.Ref(from), env.Registry.Ref(to)))
 	}
@@ -152,7 +180,8 @@ func TestExportedSourcePolicyWithBuildctl(t *testing.T) {
 	d := env.Plain(t)
 	runExported(t, exportCases(t), sourceDenied, func(t *testing.T, dir, out string) harness.Output {
 		t.Helper()
-		return d.Buildctl(t, "build", "--progress=plain", "--frontend=dockerfile.v0", "--local", "context="+dir, "--local", "dockerfile="+dir,
+		return d.Buildctl(t, "build", "--progress=plain", "--frontend=dockerfile.v0", "--local",
+			"context="+dir, "--local", "dockerfile="+dir,
 			"--source-policy-file", file, "--output", "type=local,dest="+out)
 	})
 }
@@ -178,7 +207,9 @@ const regoPolicies = "v0.27.0"
 func byRego(t *testing.T, d *harness.Daemon, dir, file string, args ...string) harness.Output {
 	t.Helper()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "policy.rego"), []byte(read(t, file)), 0o600))
-	line := append([]string{"build", "--progress=plain", "--policy", "filename=policy.rego,strict=true"}, args...)
+	line := append([]string{
+		"build", "--progress=plain", "--policy", "filename=policy.rego,strict=true",
+	}, args...)
 	return d.Buildx(t, dir, append(line, ".")...)
 }
 
@@ -202,7 +233,10 @@ func TestExportedRegoPolicyConditions(t *testing.T) {
 	pushExportCases(t)
 	const good = "docker/dockerfile:1"
 	pinned := digest(t, good)
-	for _, ref := range []string{"rego/tagged:1.7", "rego/tagged:1.5", "rego/tagged:1.bad", "rego/replaced:1", "rego/beyond/limits:1", "rego/any:1", "rego/upstream:1"} {
+	for _, ref := range []string{
+		"rego/tagged:1.7", "rego/tagged:1.5", "rego/tagged:1.bad", "rego/replaced:1",
+		"rego/beyond/limits:1", "rego/any:1", "rego/upstream:1",
+	} {
 		require.NoError(t, env.Registry.Tag(env.Registry.Ref(good), env.Registry.Ref(ref)))
 	}
 	file, _ := exported(t, `version: 1
@@ -217,16 +251,19 @@ limits: {match: ["rego/*"]}
 `, export.Rego, export.Options{Images: []string{"library/*"}})
 	d := env.Plain(t)
 	runExported(t, map[string]frontendCase{
-		"a tag of the pattern":                 {frontend: "rego/tagged:1.7"},
-		"a tag that is excepted":               {frontend: "rego/tagged:1.5", want: refusedByExport},
-		"a tag that is denied":                 {frontend: "rego/tagged:1.bad", want: refusedByExport},
-		"a digest where a tag could be denied": {frontend: "rego/tagged@" + pinned, want: refusedByExport},
-		"a name that an alias replaces":        {frontend: "rego/replaced:1", want: refusedByExport},
-		"a name beyond the limits":             {frontend: "rego/beyond/limits:1", want: refusedByExport},
-		"any tag":                              {frontend: "rego/any:1"},
-		"a digest alone":                       {frontend: "rego/any@" + pinned},
-		"a name that is denied":                {frontend: "rego/upstream:1", want: refusedByExport},
-		"a host in another case":               {frontend: "DOCKER.IO/rego/any:1", want: refusedByExport},
+		"a tag of the pattern":   {frontend: "rego/tagged:1.7"},
+		"a tag that is excepted": {frontend: "rego/tagged:1.5", want: refusedByExport},
+		"a tag that is denied":   {frontend: "rego/tagged:1.bad", want: refusedByExport},
+		"a digest where a tag could be denied": {
+			frontend: "rego/tagged@" + pinned,
+			want:     refusedByExport,
+		},
+		"a name that an alias replaces": {frontend: "rego/replaced:1", want: refusedByExport},
+		"a name beyond the limits":      {frontend: "rego/beyond/limits:1", want: refusedByExport},
+		"any tag":                       {frontend: "rego/any:1"},
+		"a digest alone":                {frontend: "rego/any@" + pinned},
+		"a name that is denied":         {frontend: "rego/upstream:1", want: refusedByExport},
+		"a host in another case":        {frontend: "DOCKER.IO/rego/any:1", want: refusedByExport},
 	}, regoDenied, func(t *testing.T, dir, out string) harness.Output {
 		t.Helper()
 		return byRego(t, d, dir, file, "-o", out)
@@ -239,9 +276,12 @@ func TestExportsAndBaseImages(t *testing.T) {
 	env.Needs(t, regoPolicies, "buildx has no Rego policies for it")
 	pushExportCases(t)
 	d := env.Plain(t)
-	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "# syntax=docker/dockerfile:1\nFROM exported/dockerfile:1\n"})
+	dir := harness.WriteContext(t, map[string]string{
+		"Dockerfile": "# syntax=docker/dockerfile:1\nFROM exported/dockerfile:1\n",
+	})
 	file, _ := exported(t, exportPolicy(t), export.Rego, export.Options{Images: []string{"library/*"}})
-	byRego(t, d, dir, file).RequireFailure(t, "no rule allows the image docker.io/exported/dockerfile:1", "ask #build-help")
+	byRego(t, d, dir, file).RequireFailure(t,
+		"no rule allows the image docker.io/exported/dockerfile:1", "ask #build-help")
 
 	file, _ = exported(t, exportPolicy(t), export.SourcePolicy, export.Options{Strict: true})
 	c := d.BuildxCommand(dir, "build", "--progress=plain", ".")
@@ -260,11 +300,16 @@ func TestExportedSourcePolicyCarriesAliases(t *testing.T) {
 	require.NoError(t, err)
 	// The tag moves on; the pin doesn't.
 	require.NoError(t, env.Registry.Tag(env.Registry.Ref(string(harness.EvilFrontend)), mirror+":1"))
-	doc := fmt.Sprintf("version: 1\naliases:\n  - {from: exported/only-by-alias, to: %q, pins: {\"1\": %q}}\nfrontends:\n  - {name: mirror, match: [%q], tags: [\"1\"]}\n", mirror, pinned, mirror)
+	doc := fmt.Sprintf("version: 1\naliases:\n"+
+		"  - {from: exported/only-by-alias, to: %q, pins: {\"1\": %q}}\n"+
+		"frontends:\n  - {name: mirror, match: [%q], tags: [\"1\"]}\n",
+		mirror, pinned, mirror)
 	file, _ := exported(t, doc, export.SourcePolicy, export.Options{Strict: true})
 	d := env.Plain(t)
 	build := func(frontend string) harness.Output {
-		dir := harness.WriteContext(t, map[string]string{"Dockerfile": "# syntax=" + frontend + "\nFROM scratch\nCOPY Dockerfile /\n"})
+		dir := harness.WriteContext(t, map[string]string{
+			"Dockerfile": "# syntax=" + frontend + "\nFROM scratch\nCOPY Dockerfile /\n",
+		})
 		c := d.BuildxCommand(dir, "build", "--progress=plain", ".")
 		c.Env = []string{"EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=" + file}
 		return d.Run(t, c)
@@ -285,12 +330,18 @@ func TestExportedRegoPolicyPins(t *testing.T) {
 	pinned, err := env.Registry.Digest(repository + ":1")
 	require.NoError(t, err)
 	require.NoError(t, env.Registry.Tag(env.Registry.Ref(evil), repository+":1"))
-	doc := fmt.Sprintf("version: 1\naliases:\n  - {from: %[1]q, to: %[1]q, pins: {\"1\": %[2]q}}\nfrontends:\n  - {name: pinned, match: [%[1]q], tags: [\"1\"]}\n", repository, pinned)
+	doc := fmt.Sprintf("version: 1\naliases:\n"+
+		"  - {from: %[1]q, to: %[1]q, pins: {\"1\": %[2]q}}\n"+
+		"frontends:\n  - {name: pinned, match: [%[1]q], tags: [\"1\"]}\n",
+		repository, pinned)
 	file, notes := exported(t, doc, export.Rego, export.Options{Strict: true})
-	require.False(t, slices.ContainsFunc(notes, func(n export.Note) bool { return n.Effect == export.AllowsMore }))
+	require.False(t, slices.ContainsFunc(notes,
+		func(n export.Note) bool { return n.Effect == export.AllowsMore }))
 	d := env.Plain(t)
 	build := func(frontend string) harness.Output {
-		dir := harness.WriteContext(t, map[string]string{"Dockerfile": "# syntax=" + frontend + "\nFROM scratch\nCOPY Dockerfile /\n"})
+		dir := harness.WriteContext(t, map[string]string{
+			"Dockerfile": "# syntax=" + frontend + "\nFROM scratch\nCOPY Dockerfile /\n",
+		})
 		return byRego(t, d, dir, file)
 	}
 	build(repository + ":1").RequireSuccess(t)
@@ -308,13 +359,17 @@ func TestExportedBuildkitdFragment(t *testing.T) {
 	require.NotNil(t, cfg.Frontends.Dockerfile.Enabled)
 	require.False(t, *cfg.Frontends.Dockerfile.Enabled)
 	require.True(t, *cfg.Frontends.Gateway.Enabled)
-	require.Equal(t, []string{"docker.io/docker/dockerfile", "docker.io/" + exportByDigest, "docker.io/" + exportDigested}, cfg.Frontends.Gateway.AllowedRepositories)
+	require.Equal(t, []string{
+		"docker.io/docker/dockerfile", "docker.io/" + exportByDigest, "docker.io/" + exportDigested,
+	}, cfg.Frontends.Gateway.AllowedRepositories)
 	require.True(t, slices.ContainsFunc(notes, func(n export.Note) bool {
-		return n.Rule == "yaml" && n.Effect == export.RefusesMore && strings.Contains(n.Message, "frontends/yaml*")
+		return n.Rule == "yaml" && n.Effect == export.RefusesMore && strings.Contains(n.Message,
+			"frontends/yaml*")
 	}), "%v", notes)
 
 	d := env.StartDaemon(t, harness.DaemonConfig{
-		DockerfileOff: !*cfg.Frontends.Dockerfile.Enabled, AllowedRepositories: cfg.Frontends.Gateway.AllowedRepositories,
+		DockerfileOff:       !*cfg.Frontends.Dockerfile.Enabled,
+		AllowedRepositories: cfg.Frontends.Gateway.AllowedRepositories,
 	})
 	const refused = "is not an allowed gateway source"
 	for _, c := range []frontendCase{
@@ -323,7 +378,9 @@ func TestExportedBuildkitdFragment(t *testing.T) {
 		{frontend: exportEvilAfter, want: refused},
 		{frontend: exportEvil, want: refused},
 	} {
-		dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n"})
+		dir := harness.WriteContext(t, map[string]string{
+			"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n",
+		})
 		o := d.Buildctl(t, byBuildctl(dir, c.frontend)...)
 		if c.want != "" {
 			o.RequireFailure(t, c.want)
@@ -338,7 +395,8 @@ func TestExportedBuildkitdFragment(t *testing.T) {
 // would allow every frontend.
 func TestExportedBuildkitdFragmentOfNothing(t *testing.T) {
 	t.Parallel()
-	file, _ := exported(t, "version: 1\nfrontends: [{match: [\"**\"]}]\n", export.Buildkitd, export.Options{})
+	file, _ := exported(t, "version: 1\nfrontends: [{match: [\"**\"]}]\n", export.Buildkitd,
+		export.Options{})
 	cfg, err := config.Load(strings.NewReader(read(t, file)))
 	require.NoError(t, err)
 	require.NotNil(t, cfg.Frontends.Gateway.Enabled)

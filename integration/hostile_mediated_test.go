@@ -66,7 +66,8 @@ func TestHostileFrontendMediated(t *testing.T) {
 					d = soleHostile(t)
 					defer requireNothingLeft(t, d, honest)
 				}
-				requireOutcome(t, a.mediate, a.run(t, d, name, env.WithPolicy(t, hostilePolicyFor(a, "mediate"))))
+				requireOutcome(t, a.mediate,
+					a.run(t, d, name, env.WithPolicy(t, hostilePolicyFor(a, "mediate"))))
 			})
 		}
 	})
@@ -85,7 +86,8 @@ func TestHostileFrontendForwarded(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			requireOutcome(t, a.forward, a.run(t, d, name, env.WithPolicy(t, hostilePolicyFor(a, "forward"))))
+			requireOutcome(t, a.forward,
+				a.run(t, d, name, env.WithPolicy(t, hostilePolicyFor(a, "forward"))))
 		})
 	}
 }
@@ -101,11 +103,13 @@ func TestHostileFrontendForgesNoDecision(t *testing.T) {
 		t.Run(dispatch, func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "metadata.json")
-			got := a.run(t, d, name, env.WithPolicy(t, hostilePolicyFor(a, dispatch)), "--metadata-file", file)
+			got := a.run(t, d, name, env.WithPolicy(t, hostilePolicyFor(a, dispatch)), "--metadata-file",
+				file)
 			require.Contains(t, got.proof, "a decision of its own")
 			var decision struct{ Rule string }
 			var text string
-			require.NoError(t, json.Unmarshal(harness.ReadMetadata(t, file)["frontend.policy.decision"], &text))
+			require.NoError(t, json.Unmarshal(harness.ReadMetadata(t, file)["frontend.policy.decision"],
+				&text))
 			require.NoError(t, json.Unmarshal([]byte(text), &decision))
 			require.Equal(t, "hostile", decision.Rule)
 		})

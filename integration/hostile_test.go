@@ -61,7 +61,8 @@ func pushHostile(t *testing.T) {
 	env.Frontend(t, harness.HostileFrontend)
 	require.NoError(t, env.Registry.Tag(env.Registry.Ref(hostile), env.Registry.Ref(otherHostile)))
 	for _, ref := range []string{allowedBase, deniedBase} {
-		_, err := env.Registry.AppendFile(env.Registry.Ref("library/busybox:latest"), env.Registry.Ref(ref), "/marker", []byte(ref), 0o644)
+		_, err := env.Registry.AppendFile(env.Registry.Ref("library/busybox:latest"),
+			env.Registry.Ref(ref), "/marker", []byte(ref), 0o644)
 		require.NoError(t, err)
 	}
 }
@@ -72,7 +73,8 @@ func grantable() []string { return []string{"network.host", "security.insecure"}
 // The build file of all attacks. It is what docker/dockerfile builds when it is run
 // by the hostile frontend.
 const hostileFile = "# syntax=" + hostile + "\n" +
-	"FROM scratch AS from-input\nCOPY --from=input /marker /proof\nFROM scratch AS result\nCOPY --from=" + deniedBase + " /marker /proof\n"
+	"FROM scratch AS from-input\nCOPY --from=input /marker /proof\nFROM scratch AS result\n" +
+	"COPY --from=" + deniedBase + " /marker /proof\n"
 
 // run makes the attack on a daemon, with the frontend that source names and with more
 // arguments of buildctl, and returns what came of it.
@@ -80,7 +82,8 @@ func (a attack) run(t *testing.T, d *harness.Daemon, name, source string, more .
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "out")
 	args := byBuildctl(harness.WriteContext(t, map[string]string{"Dockerfile": hostileFile}), source,
-		"--output", "type=local,dest="+out, "--secret", "id=other,env=OTHER", "--ssh", "default="+startAgent(t, "key"))
+		"--output", "type=local,dest="+out, "--secret", "id=other,env=OTHER", "--ssh",
+		"default="+startAgent(t, "key"))
 	args = append(args, more...)
 	for _, g := range a.grant {
 		args = append(args, "--allow", g)
@@ -119,7 +122,8 @@ func (a attack) run(t *testing.T, d *harness.Daemon, name, source string, more .
 func hangs(t *testing.T, d *harness.Daemon, p *harness.Process) bool {
 	t.Helper()
 	ended := func() bool { return p.Output().ExitCode >= 0 }
-	require.True(t, harness.Poll(time.Minute, func() bool { return ended() || len(d.Containers()) > 0 }), "nothing started")
+	require.True(t, harness.Poll(time.Minute,
+		func() bool { return ended() || len(d.Containers()) > 0 }), "nothing started")
 	if harness.Poll(hangsFor, ended) {
 		return false
 	}
@@ -136,10 +140,15 @@ const hangsFor = 3 * time.Second
 func requireOutcome(t *testing.T, want, got outcome) {
 	t.Helper()
 	describe := func(o outcome) string {
-		return fmt.Sprintf("proof %q, stopped %q, refused %q, hangs %v", o.proof, o.stopped, o.refused, o.hangs)
+		return fmt.Sprintf("proof %q, stopped %q, refused %q, hangs %v", o.proof, o.stopped, o.refused,
+			o.hangs)
 	}
 	t.Logf("it came to: %s", describe(got))
-	kinds := func(o outcome) [4]bool { return [4]bool{o.proof != "", o.stopped != "", o.refused != nil, o.hangs} }
+	kinds := func(o outcome) [4]bool {
+		return [4]bool{
+			o.proof != "", o.stopped != "", o.refused != nil, o.hangs,
+		}
+	}
 	require.Equal(t, kinds(want), kinds(got))
 	require.Contains(t, got.proof, want.proof)
 	require.Contains(t, got.stopped, want.stopped)
@@ -155,6 +164,7 @@ func requireNothingLeft(t *testing.T, d *harness.Daemon, source string) {
 	gone := harness.Poll(10*time.Second, func() bool { return len(d.Containers()) == 0 })
 	require.True(t, gone, "containers that go on: %v", d.Containers())
 	out := t.TempDir()
-	d.Buildctl(t, byBuildctl(harness.WriteContext(t, dockerfile(inner)), source, "--output", "type=local,dest="+out)...).RequireSuccess(t)
+	d.Buildctl(t, byBuildctl(harness.WriteContext(t, dockerfile(inner)), source, "--output",
+		"type=local,dest="+out)...).RequireSuccess(t)
 	require.Equal(t, "ran\n", read(t, filepath.Join(out, "out")))
 }

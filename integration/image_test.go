@@ -51,16 +51,19 @@ func TestImageIsOneStaticBinaryOnScratch(t *testing.T) {
 			delete(labels, key)
 		}
 		require.Equal(t, map[string]string{
-			"org.opencontainers.image.title":       "policy-frontend",
-			"org.opencontainers.image.description": "Enforces a policy on BuildKit builds: which frontends they may use, and what these may build",
-			"org.opencontainers.image.source":      "https://github.com/policy-frontend/policy-frontend",
-			"org.opencontainers.image.licenses":    "Apache-2.0",
-			"org.opencontainers.image.version":     harness.ImageVersion,
-			"org.opencontainers.image.revision":    "",
+			"org.opencontainers.image.title": "policy-frontend",
+			"org.opencontainers.image.description": "Enforces a policy on BuildKit builds: which " +
+				"frontends they may use, and what these may build",
+			"org.opencontainers.image.source":   "https://github.com/policy-frontend/policy-frontend",
+			"org.opencontainers.image.licenses": "Apache-2.0",
+			"org.opencontainers.image.version":  harness.ImageVersion,
+			"org.opencontainers.image.revision": "",
 		}, labels)
 	})
 	t.Run("it holds nothing else, and no policy", func(t *testing.T) {
-		require.Equal(t, []string{"etc", "etc/policy-frontend", "policy-frontend"}, slices.Sorted(maps.Keys(files)))
+		require.Equal(t, []string{
+			"etc", "etc/policy-frontend", "policy-frontend",
+		}, slices.Sorted(maps.Keys(files)))
 	})
 	t.Run("the binary is static", func(t *testing.T) {
 		binary, err := elf.NewFile(bytes.NewReader(files["policy-frontend"]))
@@ -75,8 +78,12 @@ func TestImageIsOneStaticBinaryOnScratch(t *testing.T) {
 	t.Run("nothing keeps the linker from leaving out what isn't called", func(t *testing.T) {
 		// Templates call methods by their names: with them in it, a program has every
 		// method of every type, and each build maps a quarter more of it.
-		require.True(t, bytes.Contains(files["policy-frontend"], []byte("policy-frontend/frontend.(*build).dispatch")), "the names of functions are in the binary")
-		require.False(t, bytes.Contains(files["policy-frontend"], []byte("text/template.(*Template).Execute")), "find who calls it with go build -ldflags=-dumpdep")
+		require.True(t, bytes.Contains(files["policy-frontend"],
+			[]byte("policy-frontend/frontend.(*build).dispatch")),
+			"the names of functions are in the binary")
+		require.False(t, bytes.Contains(files["policy-frontend"],
+			[]byte("text/template.(*Template).Execute")),
+			"find who calls it with go build -ldflags=-dumpdep")
 	})
 	t.Run("it is small", func(t *testing.T) {
 		layers, err := image.Layers()
@@ -96,7 +103,9 @@ func TestImageIsOneStaticBinaryOnScratch(t *testing.T) {
 func TestImageWithoutPolicyRefusesEveryBuild(t *testing.T) {
 	t.Parallel()
 	s := side{env.SolePermitted(t), "no policy", env.Image(t)}
-	for _, frontend := range []string{inner, "docker/dockerfile:1.4.0", env.Frontend(t, harness.YAMLFrontend)} {
+	for _, frontend := range []string{
+		inner, "docker/dockerfile:1.4.0", env.Frontend(t, harness.YAMLFrontend),
+	} {
 		out := filepath.Join(t.TempDir(), "out")
 		s.buildx(t, harness.WriteContext(t, dockerfile(frontend)), "--output", out).
 			RequireFailure(t, "holds no policy", "COPY policy.yaml "+harness.PolicyPath)
@@ -114,8 +123,10 @@ func TestImageFromAndCopy(t *testing.T) {
 		"Dockerfile":  fmt.Sprintf("FROM %s\nCOPY policy.yaml %s\n", env.Image(t), harness.PolicyPath),
 		"policy.yaml": corpPolicy,
 	})
-	env.Plain(t).Buildx(t, dir, "build", "--progress=plain", "--push", "--tag", derived, ".").RequireSuccess(t)
-	require.Equal(t, corpPolicy, string(filesOf(t, pullImage(t, derived))["etc/policy-frontend/policy.yaml"]))
+	env.Plain(t).Buildx(t, dir, "build", "--progress=plain", "--push", "--tag", derived, ".").
+		RequireSuccess(t)
+	require.Equal(t, corpPolicy,
+		string(filesOf(t, pullImage(t, derived))["etc/policy-frontend/policy.yaml"]))
 
 	d := env.SolePermitted(t)
 	requireEnforces(t, side{d, "derived", derived}, "corp-ci")
@@ -128,7 +139,8 @@ func requireEnforces(t *testing.T, s side, id string) {
 	t.Helper()
 	require.Contains(t, decision(t, s), `"id":"`+id+`"`)
 	out := filepath.Join(t.TempDir(), "out")
-	s.buildx(t, harness.WriteContext(t, dockerfile(evil)), "--output", out).RequireFailure(t, "is refused", id+" sha256:")
+	s.buildx(t, harness.WriteContext(t, dockerfile(evil)), "--output", out).RequireFailure(t,
+		"is refused", id+" sha256:")
 	require.NoDirExists(t, out)
 }
 
@@ -139,7 +151,8 @@ func decision(t *testing.T, s side) string {
 	file := filepath.Join(t.TempDir(), "metadata.json")
 	s.buildx(t, harness.WriteContext(t, dockerfile(inner)), "--metadata-file", file).RequireSuccess(t)
 	var text string
-	require.NoError(t, json.Unmarshal(harness.ReadMetadata(t, file)["frontend.policy.decision"], &text))
+	require.NoError(t, json.Unmarshal(harness.ReadMetadata(t, file)["frontend.policy.decision"],
+		&text))
 	return text
 }
 
@@ -177,7 +190,8 @@ const bakePolicies = "integration/testdata/allowed"
 // The real bake file, run by real bake. The subtests share one daemon, and its
 // caches are kept from run to run.
 func TestImageBake(t *testing.T) {
-	env.NeedsCurrent(t, "the image is released as the current one bakes it, and compiling all of it again takes minutes")
+	env.NeedsCurrent(t, "the current one bakes the released image, "+
+		"and compiling all of it again takes minutes")
 	t.Parallel()
 	root, err := provision.RepoRoot()
 	require.NoError(t, err)
@@ -208,7 +222,9 @@ func TestImageBake(t *testing.T) {
 
 	t.Run("POLICY is a folder", func(t *testing.T) {
 		ref := env.Repository() + ":baked-from-folder"
-		bake(t, []string{"IMAGE=" + ref, "POLICY=" + bakePolicies + "/baked"}, "--push", "image").RequireSuccess(t)
+		bake(t, []string{
+			"IMAGE=" + ref, "POLICY=" + bakePolicies + "/baked",
+		}, "--push", "image").RequireSuccess(t)
 		requireBaked(t, root, ref)
 	})
 	t.Run("image-cross is for seven platforms and cross-builds", func(t *testing.T) {
@@ -219,12 +235,16 @@ func TestImageBake(t *testing.T) {
 		}
 		printed := bake(t, nil, "--print", "image-cross").RequireSuccess(t)
 		require.NoError(t, json.Unmarshal([]byte(printed.Stdout), &plan))
-		require.Equal(t, []string{"linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "linux/ppc64le", "linux/riscv64", "linux/s390x"},
+		require.Equal(t, []string{
+			"linux/amd64", "linux/arm64", "linux/arm/v7", "linux/386", "linux/ppc64le", "linux/riscv64",
+			"linux/s390x",
+		},
 			plan.Target["image-cross"].Platforms)
 
 		// Two of them: with cold caches each takes a minute or more.
 		ref := env.Repository() + ":cross"
-		bake(t, []string{"IMAGE=" + ref}, "--push", "--set=image-cross.platform=linux/arm64", "--set=image-cross.platform=linux/arm/v7", "image-cross").RequireSuccess(t)
+		bake(t, []string{"IMAGE=" + ref}, "--push", "--set=image-cross.platform=linux/arm64",
+			"--set=image-cross.platform=linux/arm/v7", "image-cross").RequireSuccess(t)
 		machines := map[string]elf.Machine{}
 		for _, i := range env.Registry.ReadImage(t, ref) {
 			if !i.Attestation {
@@ -233,7 +253,10 @@ func TestImageBake(t *testing.T) {
 				machines[i.Platform] = binary.Machine
 			}
 		}
-		require.Equal(t, map[string]elf.Machine{"linux/arm64": elf.EM_AARCH64, "linux/arm/v7": elf.EM_ARM}, machines)
+		require.Equal(t, map[string]elf.Machine{
+			"linux/arm64":  elf.EM_AARCH64,
+			"linux/arm/v7": elf.EM_ARM,
+		}, machines)
 	})
 	t.Run("the tests without a daemon pass in their target", func(t *testing.T) {
 		bake(t, nil, "test").RequireSuccess(t)

@@ -30,7 +30,8 @@ func TestWhatTheImageCannotStop(t *testing.T) {
 		t.Parallel()
 		for _, key := range []string{us, us + "::linux/amd64"} {
 			dir, out := harness.WriteContext(t, map[string]string{"Dockerfile": goodFile}), t.TempDir()
-			d.Buildctl(t, byBuildctl(dir, us, "--opt", "context:"+key+"=docker-image://"+other, "--output", "type=local,dest="+out)...).RequireSuccess(t)
+			d.Buildctl(t, byBuildctl(dir, us, "--opt", "context:"+key+"=docker-image://"+other, "--output",
+				"type=local,dest="+out)...).RequireSuccess(t)
 			require.FileExists(t, filepath.Join(out, "opts.json"), "the other frontend ran")
 		}
 	})
@@ -38,31 +39,43 @@ func TestWhatTheImageCannotStop(t *testing.T) {
 		t.Parallel()
 		dir, out := harness.WriteContext(t, map[string]string{"Dockerfile": goodFile}), t.TempDir()
 		c := d.BuildxCommand(dir, byBuildx(us, "-o", out)...)
-		c.Env = []string{sourcePolicy(t, convertRule("docker-image://"+us+"*", "docker-image://docker.io/"+other))}
+		c.Env = []string{sourcePolicy(t,
+			convertRule("docker-image://"+us+"*", "docker-image://docker.io/"+other))}
 		d.Run(t, c).RequireSuccess(t)
 		require.FileExists(t, filepath.Join(out, "opts.json"), "the other frontend ran")
 	})
-	t.Run("a source policy in a file beside the Dockerfile, which buildx sends by itself", func(t *testing.T) {
-		t.Parallel()
-		env.Needs(t, regoPolicies, "it asks no client about sources")
-		const open = "version: 1\ndefault: allow\n"
-		rego := fmt.Sprintf(`package docker
+	t.Run("a source policy in a file beside the Dockerfile, which buildx sends by itself",
+		func(t *testing.T) {
+			t.Parallel()
+			env.Needs(t, regoPolicies, "it asks no client about sources")
+			const open = "version: 1\ndefault: allow\n"
+			rego := fmt.Sprintf(`package docker
 default allow := false
 ours if { input.image; contains(input.image.ref, "policy-frontend") }
 allow if not ours
 allow if { ours; pin_image(input.image, %q) }
 decision := {"allow": allow}
 `, digest(t, strings.TrimPrefix(env.WithPolicy(t, open), env.Registry.Host()+"/")))
-		dir, out := harness.WriteContext(t, map[string]string{"Dockerfile": "# syntax=" + other + "\nFROM scratch\n", "Dockerfile.rego": rego}), t.TempDir()
-		d.Buildx(t, dir, byBuildx(us, "-o", out)...).RequireSuccess(t)
-		require.FileExists(t, filepath.Join(out, "opts.json"), "the other frontend ran, under another policy of ours")
-		d.Buildx(t, dir, byBuildx(us, "--policy=disabled=true")...).RequireFailure(t, "no rule allows "+other)
-	})
+			dir, out := harness.WriteContext(t, map[string]string{
+				"Dockerfile":      "# syntax=" + other + "\nFROM scratch\n",
+				"Dockerfile.rego": rego,
+			}), t.TempDir()
+			d.Buildx(t, dir, byBuildx(us, "-o", out)...).RequireSuccess(t)
+			require.FileExists(t, filepath.Join(out, "opts.json"),
+				"the other frontend ran, under another policy of ours")
+			d.Buildx(t, dir, byBuildx(us, "--policy=disabled=true")...).RequireFailure(t,
+				"no rule allows "+other)
+		})
 	t.Run("a bake file with a named context over our own reference", func(t *testing.T) {
 		t.Parallel()
-		bake := fmt.Sprintf("target \"default\" {\n  contexts = { %q = %q }\n}\n", us, "docker-image://"+other)
-		dir, out := harness.WriteContext(t, map[string]string{"Dockerfile": goodFile, "docker-bake.hcl": bake}), t.TempDir()
-		d.Buildx(t, dir, "bake", "--allow=fs.write="+out, "--set=*.args.BUILDKIT_SYNTAX="+us, "--set=*.output="+out).RequireSuccess(t)
+		bake := fmt.Sprintf("target \"default\" {\n  contexts = { %q = %q }\n}\n", us,
+			"docker-image://"+other)
+		dir, out := harness.WriteContext(t, map[string]string{
+			"Dockerfile":      goodFile,
+			"docker-bake.hcl": bake,
+		}), t.TempDir()
+		d.Buildx(t, dir, "bake", "--allow=fs.write="+out, "--set=*.args.BUILDKIT_SYNTAX="+us,
+			"--set=*.output="+out).RequireSuccess(t)
 		require.FileExists(t, filepath.Join(out, "opts.json"), "the other frontend ran")
 	})
 	t.Run("raw LLB without any frontend", func(t *testing.T) {
@@ -80,7 +93,9 @@ decision := {"allow": allow}
 func TestABuildFromOurOwnImage(t *testing.T) {
 	t.Parallel()
 	us := env.WithPolicy(t, corpPolicy)
-	dir, out := harness.WriteContext(t, map[string]string{"Dockerfile": goodSyntax + "FROM " + us + "\nCOPY --from=" + us + " /policy-frontend /again\n"}), t.TempDir()
+	dir, out := harness.WriteContext(t, map[string]string{
+		"Dockerfile": goodSyntax + "FROM " + us + "\nCOPY --from=" + us + " /policy-frontend /again\n",
+	}), t.TempDir()
 	env.SolePermitted(t).Buildx(t, dir, byBuildx(us, "-o", out)...).RequireSuccess(t)
 	require.FileExists(t, filepath.Join(out, "policy-frontend"))
 	require.FileExists(t, filepath.Join(out, "again"))
@@ -92,7 +107,8 @@ func TestWhatTheDaemonRefuses(t *testing.T) {
 	t.Parallel()
 	d := env.SolePermitted(t)
 	dir := harness.WriteContext(t, map[string]string{"Dockerfile": goodFile})
-	d.Buildx(t, dir, byBuildx("docker/dockerfile:1")...).RequireFailure(t, "'docker/dockerfile:1' is not an allowed gateway source")
+	d.Buildx(t, dir, byBuildx("docker/dockerfile:1")...).RequireFailure(t,
+		"'docker/dockerfile:1' is not an allowed gateway source")
 	d.Buildx(t, dir, "build", ".").RequireFailure(t, "dockerfile.v0")
 }
 

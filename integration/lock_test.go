@@ -17,7 +17,8 @@ import (
 func commandLine(t *testing.T) func(args ...string) (code int, text string) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "policy-frontend")
-	build := exec.CommandContext(context.Background(), "go", "build", "-o", binary, "./cmd/policy-frontend")
+	build := exec.CommandContext(context.Background(), "go", "build", "-o", binary,
+		"./cmd/policy-frontend")
 	build.Dir = env.Tools.Root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	out, err := build.CombinedOutput()
@@ -46,7 +47,9 @@ func TestALockedPolicyKeepsToItsDigest(t *testing.T) {
 	require.NoError(t, err)
 
 	file := filepath.Join(t.TempDir(), "policy.yaml")
-	require.NoError(t, os.WriteFile(file, []byte("version: 1\n# what may run\nfrontends:\n  - {name: locked, match: ["+env.Registry.Ref("locked/dockerfile")+"], tags: [\"1\"]}\n"), 0o600))
+	doc := "version: 1\n# what may run\nfrontends:\n" +
+		"  - {name: locked, match: [" + env.Registry.Ref("locked/dockerfile") + "], tags: [\"1\"]}\n"
+	require.NoError(t, os.WriteFile(file, []byte(doc), 0o600))
 	unlocked := read(t, file)
 	code, text := run("lock", "--check", file)
 	require.Equal(t, 1, code, text)
@@ -63,7 +66,9 @@ func TestALockedPolicyKeepsToItsDigest(t *testing.T) {
 	require.Contains(t, text, "moved from "+good+" to "+moved)
 
 	d := env.SolePermitted(t)
-	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "# syntax=" + tag + "\nFROM scratch\nCOPY Dockerfile /\n"})
+	dir := harness.WriteContext(t, map[string]string{
+		"Dockerfile": "# syntax=" + tag + "\nFROM scratch\nCOPY Dockerfile /\n",
+	})
 	locked := d.Buildx(t, dir, byBuildx(env.WithPolicy(t, read(t, file)))...).RequireSuccess(t)
 	require.Contains(t, locked.Text(), `rule "locked" allows `+tag+"@"+good)
 	require.NotContains(t, locked.Text(), moved)

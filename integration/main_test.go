@@ -46,7 +46,10 @@ func byBuildx(syntax string, args ...string) []string {
 
 // dockerfile is a small build whose result has /out with the text "ran".
 func dockerfile(syntax string) map[string]string {
-	return map[string]string{"Dockerfile": fmt.Sprintf("# syntax=%s\nFROM busybox AS b\nRUN echo ran > /out\nFROM scratch\nCOPY --from=b /out /\n", syntax)}
+	return map[string]string{
+		"Dockerfile": fmt.Sprintf("# syntax=%s\nFROM busybox AS b\nRUN echo ran > /out\n"+
+			"FROM scratch\nCOPY --from=b /out /\n", syntax),
+	}
 }
 
 func read(t *testing.T, file string) string {

@@ -40,27 +40,34 @@ func TestTheMessageOfARefusal(t *testing.T) {
 	if env.Older(denyMessages) {
 		denied, refused, begin = "", "", "build.Dockerfile:2\n"
 	}
-	files := map[string]string{"build.Dockerfile": "#!/usr/bin/env dockerfile\n# syntax=docker/dockerfle:1.7\nFROM scratch\n"}
+	files := map[string]string{
+		"build.Dockerfile": "#!/usr/bin/env dockerfile\n# syntax=docker/dockerfle:1.7\nFROM scratch\n",
+	}
 
 	t.Run("buildctl", func(t *testing.T) {
 		t.Parallel()
-		o := d.Buildctl(t, byBuildctl(harness.WriteContext(t, files), us, "--opt", "filename=build.Dockerfile")...)
+		o := d.Buildctl(t, byBuildctl(harness.WriteContext(t, files), us, "--opt",
+			"filename=build.Dockerfile")...)
 		o.RequireFailure(t)
-		require.Equal(t, snippet+denied+"error: failed to solve: "+text, endFrom(t, o, "build.Dockerfile:2\n"))
+		require.Equal(t, snippet+denied+"error: failed to solve: "+text,
+			endFrom(t, o, "build.Dockerfile:2\n"))
 	})
 	t.Run("buildx plain", func(t *testing.T) {
 		t.Parallel()
 		o := d.Buildx(t, harness.WriteContext(t, files), byBuildx(us, "-f", "build.Dockerfile")...)
 		o.RequireFailure(t)
-		require.Equal(t, refused+snippet+"ERROR: failed to build: failed to solve: "+text, endFrom(t, o, begin))
+		require.Equal(t, refused+snippet+"ERROR: failed to build: failed to solve: "+text,
+			endFrom(t, o, begin))
 	})
 	t.Run("buildx tty", func(t *testing.T) {
 		t.Parallel()
-		c := d.BuildxCommand(harness.WriteContext(t, files), "build", "--progress=tty", "--build-arg", "BUILDKIT_SYNTAX="+us, "-f", "build.Dockerfile", ".")
+		c := d.BuildxCommand(harness.WriteContext(t, files), "build", "--progress=tty", "--build-arg",
+			"BUILDKIT_SYNTAX="+us, "-f", "build.Dockerfile", ".")
 		c.TTY = true
 		o := d.Run(t, c)
 		o.RequireFailure(t)
-		require.Equal(t, refused+snippet+"ERROR: failed to build: failed to solve: "+text, endFrom(t, o, begin))
+		require.Equal(t, refused+snippet+"ERROR: failed to build: failed to solve: "+text,
+			endFrom(t, o, begin))
 	})
 }
 

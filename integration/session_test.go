@@ -24,8 +24,11 @@ func TestASessionPolicyThatSwapsTheInnerImage(t *testing.T) {
 	us := env.WithPolicy(t, corpPolicy)
 	d := env.SolePermitted(t)
 	for name, swaps := range map[string]func(*policysession.CheckPolicyRequest) bool{
-		"where it is resolved": func(r *policysession.CheckPolicyRequest) bool { return r.Platform == nil },
-		"where it is loaded":   func(r *policysession.CheckPolicyRequest) bool { return r.Platform != nil },
+		"where it is resolved": func(r *policysession.CheckPolicyRequest) bool {
+			return r.Platform ==
+				nil
+		},
+		"where it is loaded": func(r *policysession.CheckPolicyRequest) bool { return r.Platform != nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -34,9 +37,14 @@ func TestASessionPolicyThatSwapsTheInnerImage(t *testing.T) {
 			defer c.Close()
 			files, err := fsutil.NewFS(harness.WriteContext(t, map[string]string{"Dockerfile": goodFile}))
 			require.NoError(t, err)
-			answer := func(_ context.Context, req *policysession.CheckPolicyRequest) (*policysession.DecisionResponse, *gwpb.ResolveSourceMetaRequest, error) {
+			answer := func(
+				_ context.Context, req *policysession.CheckPolicyRequest,
+			) (*policysession.DecisionResponse, *gwpb.ResolveSourceMetaRequest, error) {
 				if strings.Contains(req.Source.Source.Identifier, "docker/dockerfile:1@") && swaps(req) {
-					return &policysession.DecisionResponse{Action: spb.PolicyAction_CONVERT, Update: &pb.SourceOp{Identifier: "docker-image://docker.io/" + evil}}, nil, nil
+					return &policysession.DecisionResponse{
+						Action: spb.PolicyAction_CONVERT,
+						Update: &pb.SourceOp{Identifier: "docker-image://docker.io/" + evil},
+					}, nil, nil
 				}
 				return &policysession.DecisionResponse{Action: spb.PolicyAction_ALLOW}, nil, nil
 			}

@@ -31,7 +31,10 @@ func TestWaysIn(t *testing.T) {
 		"buildctl and a syntax line that names us and the inner frontend": {
 			on: true, syntax: us + " " + inner,
 			args: func(dir, out string) []string {
-				return []string{"buildctl", "build", "--frontend=dockerfile.v0", "--local", "context=" + dir, "--local", "dockerfile=" + dir, "--output", "type=local,dest=" + out}
+				return []string{
+					"buildctl", "build", "--frontend=dockerfile.v0", "--local", "context=" + dir, "--local",
+					"dockerfile=" + dir, "--output", "type=local,dest=" + out,
+				}
 			},
 		},
 		"buildx with BUILDKIT_SYNTAX and an unedited file": {
@@ -51,7 +54,10 @@ func TestWaysIn(t *testing.T) {
 			args: func(_, out string) []string {
 				return []string{"bake", "--allow=fs.write=" + out, "--set", "*.output=" + out}
 			},
-			file: map[string]string{"docker-bake.hcl": fmt.Sprintf("target \"default\" {\n  args = { BUILDKIT_SYNTAX = %q }\n}\n", us)},
+			file: map[string]string{
+				"docker-bake.hcl": fmt.Sprintf("target \"default\" {\n  args = { BUILDKIT_SYNTAX = %q }\n}\n",
+					us),
+			},
 		},
 		"buildctl with the gateway": {
 			syntax: inner,
@@ -62,7 +68,8 @@ func TestWaysIn(t *testing.T) {
 		"buildctl with the gateway and a cmdline": {
 			syntax: evil,
 			args: func(dir, out string) []string {
-				return append([]string{"buildctl"}, byBuildctl(dir, us, "--opt", "cmdline="+us+" "+inner, "--output", "type=local,dest="+out)...)
+				return append([]string{"buildctl"},
+					byBuildctl(dir, us, "--opt", "cmdline="+us+" "+inner, "--output", "type=local,dest="+out)...)
 			},
 		},
 	} {
@@ -96,12 +103,36 @@ func TestBuildFilesOfOtherFrontends(t *testing.T) {
 	yaml, echo := env.Frontend(t, harness.YAMLFrontend), env.Frontend(t, harness.EchoFrontend)
 	d := env.SolePermitted(t)
 	for name, tc := range map[string]struct{ file, want, content string }{
-		"YAML with a # syntax line":   {file: "# syntax=" + yaml + "\nfiles: {/greeting: hello}\n", want: "greeting", content: "hello"},
-		"YAML that runs a command":    {file: "# syntax=" + yaml + "\nbase: busybox\nrun: [\"echo ran > /out\"]\n", want: "out", content: "ran\n"},
-		"a // syntax line":            {file: "// syntax=" + echo + "\npackage build\n", want: "inputs.json", content: "[]"},
-		"JSON with a syntax field":    {file: `{"syntax": "` + echo + `", "steps": []}`, want: "inputs.json", content: "[]"},
-		"a shebang before the line":   {file: "#!/usr/bin/env build\n# syntax=" + echo + "\n", want: "inputs.json", content: "[]"},
-		"a byte order mark before it": {file: "\ufeff# syntax=" + echo + "\n", want: "inputs.json", content: "[]"},
+		"YAML with a # syntax line": {
+			file:    "# syntax=" + yaml + "\nfiles: {/greeting: hello}\n",
+			want:    "greeting",
+			content: "hello",
+		},
+		"YAML that runs a command": {
+			file:    "# syntax=" + yaml + "\nbase: busybox\nrun: [\"echo ran > /out\"]\n",
+			want:    "out",
+			content: "ran\n",
+		},
+		"a // syntax line": {
+			file:    "// syntax=" + echo + "\npackage build\n",
+			want:    "inputs.json",
+			content: "[]",
+		},
+		"JSON with a syntax field": {
+			file:    `{"syntax": "` + echo + `", "steps": []}`,
+			want:    "inputs.json",
+			content: "[]",
+		},
+		"a shebang before the line": {
+			file:    "#!/usr/bin/env build\n# syntax=" + echo + "\n",
+			want:    "inputs.json",
+			content: "[]",
+		},
+		"a byte order mark before it": {
+			file:    "\ufeff# syntax=" + echo + "\n",
+			want:    "inputs.json",
+			content: "[]",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -136,18 +167,25 @@ func TestWhereTheBuildFileComesFrom(t *testing.T) {
 	t.Run("a file elsewhere", func(t *testing.T) {
 		t.Parallel()
 		out := t.TempDir()
-		dir := harness.WriteContext(t, map[string]string{"context/x": "x", "elsewhere/My.Dockerfile": files["Dockerfile"]})
+		dir := harness.WriteContext(t, map[string]string{
+			"context/x":               "x",
+			"elsewhere/My.Dockerfile": files["Dockerfile"],
+		})
 		check(t, out, build(t, dir, out, "context", "-f", "elsewhere/My.Dockerfile"))
 	})
 	t.Run("a file in lower case", func(t *testing.T) {
 		t.Parallel()
 		out := t.TempDir()
-		check(t, out, build(t, harness.WriteContext(t, map[string]string{"dockerfile": files["Dockerfile"]}), out, "."))
+		check(t, out, build(t, harness.WriteContext(t, map[string]string{
+			"dockerfile": files["Dockerfile"],
+		}), out, "."))
 	})
 	t.Run("standard input", func(t *testing.T) {
 		t.Parallel()
 		out := t.TempDir()
-		c := d.BuildxCommand(harness.WriteContext(t, map[string]string{"x": "x"}), byBuildx(us, "-f", "-", "-o", out)...)
+		c := d.BuildxCommand(harness.WriteContext(t, map[string]string{
+			"x": "x",
+		}), byBuildx(us, "-f", "-", "-o", out)...)
 		c.Stdin = strings.NewReader(files["Dockerfile"])
 		check(t, out, d.Run(t, c))
 	})
@@ -173,13 +211,15 @@ func TestWhereTheBuildFileComesFrom(t *testing.T) {
 	t.Run("a git repository by buildctl", func(t *testing.T) {
 		t.Parallel()
 		out := t.TempDir()
-		check(t, out, d.Buildctl(t, "build", "--progress=plain", "--frontend=gateway.v0", "--opt", "source="+us, "--opt", "context="+git, "--output", "type=local,dest="+out))
+		check(t, out, d.Buildctl(t, "build", "--progress=plain", "--frontend=gateway.v0", "--opt",
+			"source="+us, "--opt", "context="+git, "--output", "type=local,dest="+out))
 	})
 	t.Run("a git repository whose file asks for another frontend", func(t *testing.T) {
 		t.Parallel()
 		bad, _ := harness.GitServer(t, map[string]string{"Dockerfile": evilFile})
 		out := filepath.Join(t.TempDir(), "out")
-		build(t, t.TempDir(), out, bad).RequireFailure(t, ">>> # syntax="+evil, "requested by: line 1 of Dockerfile")
+		build(t, t.TempDir(), out, bad).RequireFailure(t, ">>> # syntax="+evil,
+			"requested by: line 1 of Dockerfile")
 		require.NoDirExists(t, out)
 	})
 }

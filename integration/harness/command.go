@@ -44,7 +44,8 @@ func (o Output) Text() string { return o.Stdout + o.Stderr }
 
 // String shows command, exit code and output, for messages of failed tests.
 func (o Output) String() string {
-	return fmt.Sprintf("$ %s\n%s(exit code %d after %.2fs)", o.Command, o.Text(), o.ExitCode, o.Elapsed.Seconds())
+	return fmt.Sprintf("$ %s\n%s(exit code %d after %.2fs)", o.Command, o.Text(), o.ExitCode,
+		o.Elapsed.Seconds())
 }
 
 // RequireSuccess fails the test unless the command ended with exit code 0.

@@ -44,7 +44,8 @@ func (c DaemonConfig) toml(root, dir, snapshotter, runc string, rootless bool) s
 	// Without it all daemons of the machine share one socket.
 	line("[otel]\n  socketPath = %q", filepath.Join(dir, "otel.sock"))
 	line("[cdi]\n  disabled = true")
-	line("[worker.oci]\n  enabled = true\n  rootless = %t\n  binary = %q\n  snapshotter = %q\n  networkMode = \"host\"", rootless, runc, snapshotter)
+	line("[worker.oci]\n  enabled = true\n  networkMode = \"host\"")
+	line("  rootless = %t\n  binary = %q\n  snapshotter = %q", rootless, runc, snapshotter)
 	line("[worker.containerd]\n  enabled = false")
 	line("[frontend.\"dockerfile.v0\"]\n  enabled = %t", !c.DockerfileOff)
 	line("[frontend.\"gateway.v0\"]\n  enabled = true")

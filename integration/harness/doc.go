@@ -1,6 +1,8 @@
-// Package harness runs the real thing for the end-to-end tests and the demo:
-// buildkitd, buildctl, buildx, docker/dockerfile's frontend and a registry.
-// Nothing is mocked. It needs root, Go, git and the programs that provision.Prepare installs.
+// Package harness runs real programs for the end-to-end tests and the demo: buildkitd,
+// buildctl, buildx, docker/dockerfile's frontend and a registry. Nothing is mocked. It needs
+// root, Go, git and the programs that provision.Prepare builds and installs.
+//
+// # Overview
 //
 // A test package makes one environment:
 //
@@ -8,33 +10,60 @@
 //
 //	func TestMain(m *testing.M) { os.Exit(harness.Main(m, func(e *harness.Env) { env = e })) }
 //
-// and a test starts a daemon of the configuration that it is about, runs
-// clients against it and looks at what they said:
+// A test starts a daemon of the configuration that it tests, runs clients against it and
+// looks at their output:
 //
 //	us := env.WithPolicy(t, policy)
 //	d := env.SolePermitted(t)
 //	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM busybox\nRUN true\n"})
-//	d.Buildx(t, dir, "build", "--build-arg", "BUILDKIT_SYNTAX="+us+" docker/dockerfile:1", ".").RequireSuccess(t)
+//	syntax := "BUILDKIT_SYNTAX=" + us + " docker/dockerfile:1"
+//	d.Buildx(t, dir, "build", "--build-arg", syntax, ".").RequireSuccess(t)
 //
-// Short names such as busybox and docker/dockerfile:1 come from the
-// environment's registry, which every daemon uses as its mirror of docker.io.
-// Everything is stopped and removed when the test ends, also when it fails or
-// the process is interrupted; what a killed process leaves is removed by the
-// next one.
+// Short names such as busybox and docker/dockerfile:1 come from the environment's registry,
+// which is every daemon's mirror of docker.io. When a test ends, fails or is interrupted,
+// everything is stopped and removed. The next process removes what a killed one left.
 //
-// Daemons: Env.SolePermitted, Env.DockerfileOn, Env.Plain, or Env.StartDaemon
-// with a DaemonConfig. Daemon.Log, LogTail, Containers, Stop.
+//   - Daemons: [Env.SolePermitted], [Env.DockerfileOn], [Env.Plain], and [Env.StartDaemon]
+//     with a [DaemonConfig]. [Env.StartEngine] starts a Docker Engine.
+//   - Clients: [Daemon.Buildctl] and [Daemon.Buildx] return an [Output]. [Daemon.Run] and
+//     [Daemon.Start] take a [Command], which may have stdin, a terminal or a timeout.
+//   - Images: [Env.Image] is the product without a policy, [Env.WithPolicy] adds one as a
+//     layer, [Env.BakeWithPolicy] and [Env.PackWithPolicy] build it in. [Env.Frontend] makes
+//     a frontend of the tests. Package registry has the rest.
+//   - Build contexts: [WriteContext], [TarContext], [ServeFiles], [GitServer].
+//   - Conditions: [Poll] waits for one. [Env.Needs], [Env.NeedsCurrent], [Env.NeedsRoot] and
+//     [Env.NeedsOwnDaemon] skip a test on daemons that it isn't made for.
 //
-// Clients: Daemon.Buildctl and Buildx return an Output; Daemon.Run and Start take
-// a Command, with stdin, environment, a terminal or a timeout, which
-// Daemon.BuildctlCommand and BuildxCommand prepare. Start returns a Process that
-// can be interrupted.
+// # Environment variables
 //
-// Images: Env.Image (the product, without a policy), Env.WithPolicy (a layer with
-// one more), Env.BakeWithPolicy (baked in); Env.Frontend for the frontends of the
-// tests' own; Registry.PushFrontend, AppendFile, Tag, Digest, ReadImage. What was
-// asked of the registry: Registry.Requests, BlobsPulled.
+//	PF_BUILDKITD      the buildkitd to build and start: a version that tools/compat has, such
+//	                  as v0.20, or current (default), or rootless
+//	PF_BUILDKIT_HOST  the address of a buildkitd that runs already (default: none, the tests
+//	                  start daemons); excludes PF_BUILDKITD, needs PF_REGISTRY_PORT
+//	PF_REGISTRY_PORT  the port of the tests' registry on 127.0.0.1 (default: a free one)
+//	PF_ENGINE         not empty: also run the tests on a Docker Engine
 //
-// In and out of builds: WriteContext, TarContext, ServeFiles, GitServer; ReadOCI,
-// OCIImage.File, OCIImage.Statements, ReadMetadata. Poll waits for a condition.
+// # A daemon that runs already
+//
+// To run a test against your own buildkitd, choose a port for the tests' registry and
+// give the daemon this configuration, here for port 5000:
+//
+//	[frontend."dockerfile.v0"]
+//	  enabled = false
+//	[frontend."gateway.v0"]
+//	  allowedRepositories = ["localhost:5000/policy-frontend"]
+//	[registry."docker.io"]
+//	  mirrors = ["localhost:5000"]
+//	[registry."localhost:5000"]
+//	  http = true
+//
+// The daemon must share the network of the tests: localhost has to be the same. Then:
+//
+//	PF_BUILDKIT_HOST=unix:///run/buildkit/buildkitd.sock PF_REGISTRY_PORT=5000 \
+//	    go -C integration test . -count=1 -run TestRefusedBuilds
+//
+// The harness tries a few builds to find out how the daemon is configured. A test that needs
+// dockerfile.v0, other repositories, entitlements or anything else is skipped and says what
+// it needs. The product's image isn't baked but packed, so neither the tests nor the harness
+// need root.
 package harness

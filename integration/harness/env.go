@@ -115,7 +115,10 @@ func (e *Env) Plain(t T) *Daemon {
 // off, and no repository but the product's is allowed.
 func (e *Env) SolePermitted(t T) *Daemon {
 	t.Helper()
-	return e.StartDaemon(t, DaemonConfig{DockerfileOff: true, AllowedRepositories: []string{e.Repository()}})
+	return e.StartDaemon(t, DaemonConfig{
+		DockerfileOff:       true,
+		AllowedRepositories: []string{e.Repository()},
+	})
 }
 
 // DockerfileOn starts a daemon on which dockerfile.v0 is on and no repository but the

@@ -60,8 +60,8 @@ func checkVariables() error {
 			BuildkitHostVariable, provision.BuildkitdVariable)
 	}
 	if os.Getenv(RegistryPortVariable) == "" {
-		return fmt.Errorf("%s needs %s: the configuration of a daemon that runs already names the tests' "+
-			"registry with its port", BuildkitHostVariable, RegistryPortVariable)
+		return fmt.Errorf("%s needs %s: the configuration of a daemon that runs already names "+
+			"the tests' registry with its port", BuildkitHostVariable, RegistryPortVariable)
 	}
 	return nil
 }
@@ -84,7 +84,8 @@ func (e *Env) tryFrontends(addr string) (*existing, error) {
 		return nil, fmt.Errorf("the daemon does not answer:\n%s", info)
 	}
 	x := &existing{addr: addr}
-	if m := regexp.MustCompile(`(?m)^BuildKit:\s+\S+\s+(\S+)`).FindStringSubmatch(info.Stdout); m != nil {
+	version := regexp.MustCompile(`(?m)^BuildKit:\s+\S+\s+(\S+)`)
+	if m := version.FindStringSubmatch(info.Stdout); m != nil {
 		x.version = m[1]
 	}
 	if _, err := semver.NewVersion(x.version); err != nil {
@@ -98,7 +99,8 @@ func (e *Env) tryFrontends(addr string) (*existing, error) {
 	if err := os.WriteFile(file, []byte("FROM scratch\nCOPY Dockerfile /\n"), 0o644); err != nil {
 		return nil, err
 	}
-	o, err := e.buildctl(addr, "build", "--frontend=dockerfile.v0", "--local=context="+dir, "--local=dockerfile="+dir)
+	o, err := e.buildctl(addr, "build", "--frontend=dockerfile.v0", "--local=context="+dir,
+		"--local=dockerfile="+dir)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +170,8 @@ func (x *existing) lacks(cfg DaemonConfig, repository string) string {
 func (e *Env) useExisting(t T, cfg DaemonConfig) *Daemon {
 	t.Helper()
 	if reason := e.existing.lacks(cfg, e.Repository()); reason != "" {
-		skip(t, "this test can't run on the daemon at %s=%s: %s", BuildkitHostVariable, e.existing.addr, reason)
+		skip(t, "this test can't run on the daemon at %s=%s: %s", BuildkitHostVariable, e.existing.addr,
+			reason)
 	}
 	dir, err := os.MkdirTemp("", tempPrefix())
 	if err != nil {
@@ -193,5 +196,5 @@ func skip(t T, format string, args ...any) {
 	t.Fatalf(format, args...)
 }
 
-var errNeedsRoot = errors.New("buildkitd needs root: run the tests as root, or on a daemon that runs " +
-	"already, see " + BuildkitHostVariable)
+var errNeedsRoot = errors.New("buildkitd needs root: run the tests as root, or on a daemon " +
+	"that runs already, see " + BuildkitHostVariable)

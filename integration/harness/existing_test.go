@@ -30,7 +30,9 @@ func TestHelperOnARunningDaemon(t *testing.T) {
 			"Dockerfile": "FROM busybox AS b\nRUN echo ran > /out\nFROM scratch\nCOPY --from=b /out /\n",
 		})
 		out := t.TempDir()
-		build := []string{"build", "--build-arg", "BUILDKIT_SYNTAX=" + us + " docker/dockerfile:1", "-o", out, "."}
+		build := []string{
+			"build", "--build-arg", "BUILDKIT_SYNTAX=" + us + " docker/dockerfile:1", "-o", out, ".",
+		}
 		d.Buildx(t, dir, build...).RequireSuccess(t)
 		require.Equal(t, "ran\n", readFile(t, filepath.Join(out, "out")))
 		d.Buildx(t, dir, "build", "--build-arg", "BUILDKIT_SYNTAX="+us+" other/frontend:1", ".").
@@ -38,7 +40,10 @@ func TestHelperOnARunningDaemon(t *testing.T) {
 	})
 	t.Run("with dockerfile.v0", func(t *testing.T) { env.DockerfileOn(t) })
 	t.Run("with another repository", func(t *testing.T) {
-		env.StartDaemon(t, harness.DaemonConfig{DockerfileOff: true, AllowedRepositories: []string{"other"}})
+		env.StartDaemon(t, harness.DaemonConfig{
+			DockerfileOff:       true,
+			AllowedRepositories: []string{"other"},
+		})
 	})
 	t.Run("with an entitlement", func(t *testing.T) {
 		env.StartDaemon(t, harness.DaemonConfig{

@@ -33,12 +33,13 @@ func (f TestFrontend) labels() map[string]string {
 	case EchoFrontend, EvilFrontend:
 		return map[string]string{
 			"moby.buildkit.frontend.network.none": "true",
-			"moby.buildkit.frontend.caps": "moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequests," +
-				"moby.buildkit.frontend.contexts",
+			"moby.buildkit.frontend.caps": "moby.buildkit.frontend.inputs," +
+				"moby.buildkit.frontend.subrequests,moby.buildkit.frontend.contexts",
 		}
 	case HostileFrontend: // with a network, for what gives it one
 		return map[string]string{
-			"moby.buildkit.frontend.caps": "moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequests",
+			"moby.buildkit.frontend.caps": "moby.buildkit.frontend.inputs," +
+				"moby.buildkit.frontend.subrequests",
 		}
 	case NoopForwarder:
 		return registry.DockerfileLabels()

@@ -18,11 +18,13 @@ func TestFrontendsOfTheTests(t *testing.T) {
 	t.Run("the YAML frontend builds for two platforms from a git context", func(t *testing.T) {
 		yaml := env.Frontend(t, harness.YAMLFrontend)
 		url, commit := harness.GitServer(t, map[string]string{
-			"build.yaml": "# syntax=" + yaml + "\nbase: busybox\nfiles: {/etc/greeting: hello}\ncopy: [app]\n",
-			"app":        "app\n",
+			"build.yaml": "# syntax=" + yaml +
+				"\nbase: busybox\nfiles: {/etc/greeting: hello}\ncopy: [app]\n",
+			"app": "app\n",
 		})
 		out := filepath.Join(t.TempDir(), "image.tar")
-		d.Buildx(t, "", "build", "-f", "build.yaml", "--platform=linux/amd64,linux/arm64", "--provenance=false",
+		d.Buildx(t, "", "build", "-f", "build.yaml", "--platform=linux/amd64,linux/arm64",
+			"--provenance=false",
 			"-o", "type=oci,dest="+out, url+"#"+commit).RequireSuccess(t)
 		images := registry.ReadOCI(t, out)
 		require.Len(t, images, 2)
@@ -35,7 +37,8 @@ func TestFrontendsOfTheTests(t *testing.T) {
 
 	t.Run("the YAML frontend runs commands", func(t *testing.T) {
 		dir := harness.WriteContext(t, map[string]string{
-			"build.yaml": "# syntax=" + env.Frontend(t, harness.YAMLFrontend) + "\nbase: busybox\nrun: ['echo ran > /out']\n",
+			"build.yaml": "# syntax=" + env.Frontend(t, harness.YAMLFrontend) +
+				"\nbase: busybox\nrun: ['echo ran > /out']\n",
 		})
 		out := t.TempDir()
 		d.Buildx(t, dir, "build", "-f", "build.yaml", "-o", out, ".").RequireSuccess(t)
@@ -69,21 +72,29 @@ func TestFrontendsOfTheTests(t *testing.T) {
 		require.NotEmpty(t, env.Registry.BlobsPulled(harness.EvilFrontend.Repository()))
 	})
 
-	t.Run("the no-op forwarder dispatches where its own repository is the only one allowed", func(t *testing.T) {
-		noop := env.Frontend(t, harness.NoopForwarder)
-		d := env.StartDaemon(t, harness.DaemonConfig{DockerfileOff: true, AllowedRepositories: []string{
-			env.Registry.Ref(harness.NoopForwarder.Repository()),
-		}})
-		dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n"})
-		out := t.TempDir()
-		d.Buildx(t, dir, "build", "--build-arg", "BUILDKIT_SYNTAX="+env.Registry.Ref(noop)+" docker/dockerfile:1", "-o", out, ".").RequireSuccess(t)
-		require.FileExists(t, filepath.Join(out, "Dockerfile"))
-	})
+	t.Run("the no-op forwarder dispatches where its own repository is the only one allowed",
+		func(t *testing.T) {
+			noop := env.Frontend(t, harness.NoopForwarder)
+			d := env.StartDaemon(t, harness.DaemonConfig{DockerfileOff: true, AllowedRepositories: []string{
+				env.Registry.Ref(harness.NoopForwarder.Repository()),
+			}})
+			dir := harness.WriteContext(t, map[string]string{
+				"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n",
+			})
+			out := t.TempDir()
+			d.Buildx(t, dir, "build", "--build-arg",
+				"BUILDKIT_SYNTAX="+env.Registry.Ref(noop)+" docker/dockerfile:1", "-o", out, ".").
+				RequireSuccess(t)
+			require.FileExists(t, filepath.Join(out, "Dockerfile"))
+		})
 
 	t.Run("the SBOM scanner's statement and provenance are on the image", func(t *testing.T) {
-		dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY Dockerfile /only\n"})
+		dir := harness.WriteContext(t, map[string]string{
+			"Dockerfile": "FROM scratch\nCOPY Dockerfile /only\n",
+		})
 		out := filepath.Join(t.TempDir(), "image.tar")
-		d.Buildx(t, dir, "build", "--provenance=mode=max", "--sbom=generator="+env.Frontend(t, harness.SBOMScanner),
+		d.Buildx(t, dir, "build", "--provenance=mode=max",
+			"--sbom=generator="+env.Frontend(t, harness.SBOMScanner),
 			"-o", "type=oci,dest="+out, ".").RequireSuccess(t)
 		images := registry.ReadOCI(t, out)
 		require.Len(t, images, 2)

@@ -32,17 +32,20 @@ func TestBuildWithDockerfileFrontendImage(t *testing.T) {
 	t.Parallel()
 	d := env.StartDaemon(t, harness.DaemonConfig{DockerfileOff: true})
 	dir := harness.WriteContext(t, map[string]string{
-		"Dockerfile": "# syntax=docker/dockerfile:1\nFROM busybox AS b\nRUN echo ran > /out\nFROM scratch\nCOPY --from=b /out /\n",
+		"Dockerfile": "# syntax=docker/dockerfile:1\nFROM busybox AS b\nRUN echo ran > /out\n" +
+			"FROM scratch\nCOPY --from=b /out /\n",
 	})
 	t.Run("through buildctl", func(t *testing.T) {
 		out := t.TempDir()
 		d.Buildctl(t, "build", "--frontend=gateway.v0", "--opt", "source=docker/dockerfile:1",
-			"--local", "context="+dir, "--local", "dockerfile="+dir, "--output", "type=local,dest="+out).RequireSuccess(t)
+			"--local", "context="+dir, "--local", "dockerfile="+dir, "--output", "type=local,dest="+out).
+			RequireSuccess(t)
 		require.Equal(t, "ran\n", readFile(t, filepath.Join(out, "out")))
 	})
 	t.Run("through buildx", func(t *testing.T) {
 		out := t.TempDir()
-		d.Buildx(t, dir, "build", "--build-arg", "BUILDKIT_SYNTAX=docker/dockerfile:1", "-o", out, ".").RequireSuccess(t)
+		d.Buildx(t, dir, "build", "--build-arg", "BUILDKIT_SYNTAX=docker/dockerfile:1", "-o", out, ".").
+			RequireSuccess(t)
 		require.Equal(t, "ran\n", readFile(t, filepath.Join(out, "out")))
 	})
 }
@@ -53,7 +56,9 @@ func TestAllowlistRefusesAnotherRepository(t *testing.T) {
 		DockerfileOff:       true,
 		AllowedRepositories: []string{env.Registry.Ref("permitted/frontend")},
 	})
-	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n"})
+	dir := harness.WriteContext(t, map[string]string{
+		"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n",
+	})
 	d.Buildx(t, dir, "build", "--build-arg", "BUILDKIT_SYNTAX=docker/dockerfile:1", ".").
 		RequireFailure(t, "'docker/dockerfile:1' is not an allowed gateway source")
 	d.Buildx(t, dir, "build", ".").RequireFailure(t, "dockerfile.v0")

@@ -63,7 +63,8 @@ func (e *Env) plainImage() (string, error) {
 func (e *Env) WithPolicy(t T, policy string) string {
 	t.Helper()
 	ref := e.Repository() + ":policy-" + shortDigest([]byte(policy))
-	if _, err := e.Registry.AppendFile(e.Image(t), ref, PolicyPath, []byte(policy), 0o644); err != nil {
+	_, err := e.Registry.AppendFile(e.Image(t), ref, PolicyPath, []byte(policy), 0o644)
+	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	return ref
@@ -135,7 +136,8 @@ func (e *Env) imageKey(policy []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintln(h, goVersion, registry.HostPlatform(), e.Tools.BuildKitVersion, e.Tools.BuildxVersion, ImageVersion)
+	fmt.Fprintln(h, goVersion, registry.HostPlatform(), e.Tools.BuildKitVersion,
+		e.Tools.BuildxVersion, ImageVersion)
 	fmt.Fprintf(h, "%q\n", policy)
 	skip := map[string]bool{
 		".git": true, ".github": true, ".ci": true, ".build": true, "integration": true, "tools": true,

@@ -21,14 +21,19 @@ func TestImageIsTheOnlyWayIn(t *testing.T) {
 	t.Parallel()
 	us := env.WithPolicy(t, dockerfileOnly)
 	d := env.SolePermitted(t)
-	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM busybox AS b\nRUN echo ran > /out\nFROM scratch\nCOPY --from=b /out /\n"})
+	dir := harness.WriteContext(t, map[string]string{
+		"Dockerfile": "FROM busybox AS b\nRUN echo ran > /out\nFROM scratch\nCOPY --from=b /out /\n",
+	})
 
 	out := t.TempDir()
-	d.Buildx(t, dir, "build", "--build-arg", "BUILDKIT_SYNTAX="+us+" docker/dockerfile:1", "-o", out, ".").RequireSuccess(t)
+	d.Buildx(t, dir, "build", "--build-arg", "BUILDKIT_SYNTAX="+us+" docker/dockerfile:1", "-o", out,
+		".").RequireSuccess(t)
 	require.Equal(t, "ran\n", readFile(t, filepath.Join(out, "out")))
 
 	denied := "frontends/denied:1"
-	require.NoError(t, env.Registry.Tag(env.Registry.Ref(env.Frontend(t, harness.EvilFrontend)), env.Registry.Ref(denied)))
-	d.Buildx(t, dir, "build", "--build-arg", "BUILDKIT_SYNTAX="+us+" "+denied, "-o", t.TempDir(), ".").RequireFailure(t, denied)
+	require.NoError(t, env.Registry.Tag(env.Registry.Ref(env.Frontend(t, harness.EvilFrontend)),
+		env.Registry.Ref(denied)))
+	d.Buildx(t, dir, "build", "--build-arg", "BUILDKIT_SYNTAX="+us+" "+denied, "-o", t.TempDir(), ".").
+		RequireFailure(t, denied)
 	require.Empty(t, env.Registry.BlobsPulled("frontends/denied"))
 }

@@ -73,8 +73,10 @@ func processesOf(root string) []string {
 		if err != nil || pid == self {
 			continue
 		}
-		if bytes.Contains(cmdline, []byte(root+"/")) || rootfsFrom(filepath.Join(dir, "mountinfo"), root) {
-			found = append(found, fmt.Sprintf("process %s %s", pid, bytes.ReplaceAll(cmdline, []byte{0}, []byte(" "))))
+		named := bytes.Contains(cmdline, []byte(root+"/"))
+		if named || rootfsFrom(filepath.Join(dir, "mountinfo"), root) {
+			words := bytes.ReplaceAll(cmdline, []byte{0}, []byte(" "))
+			found = append(found, fmt.Sprintf("process %s %s", pid, words))
 		}
 	}
 	return found

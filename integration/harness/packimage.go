@@ -34,7 +34,9 @@ func (e *Env) pack(ref string, policy []byte) error {
 	if err != nil {
 		return err
 	}
-	binary, err := registry.PackLayer([]registry.File{{Path: "/policy-frontend", Mode: 0o755, Source: program}})
+	binary, err := registry.PackLayer([]registry.File{
+		{Path: "/policy-frontend", Mode: 0o755, Source: program},
+	})
 	if err != nil {
 		return err
 	}
@@ -51,12 +53,13 @@ func (e *Env) pack(ref string, policy []byte) error {
 	}
 	labels := registry.DockerfileLabels()
 	for key, value := range map[string]string{
-		"title":       "policy-frontend",
-		"description": "Decides by policy which BuildKit frontend a build may use, and runs that one",
-		"source":      "https://github.com/policy-frontend/policy-frontend",
-		"licenses":    "Apache-2.0",
-		"version":     ImageVersion,
-		"revision":    "",
+		"title": "policy-frontend",
+		"description": "Enforces a policy on BuildKit builds: which frontends they may use, " +
+			"and what these may build",
+		"source":   "https://github.com/policy-frontend/policy-frontend",
+		"licenses": "Apache-2.0",
+		"version":  ImageVersion,
+		"revision": "",
 	} {
 		labels["org.opencontainers.image."+key] = value
 	}

@@ -81,7 +81,8 @@ func (p *Process) wait(then func()) {
 // Interrupt sends what Ctrl-C does to the command's process group.
 func (p *Process) Interrupt(t T) {
 	t.Helper()
-	if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGINT); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGINT)
+	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatalf("interrupt %s: %v", p.cmd, err)
 	}
 }
@@ -124,7 +125,8 @@ func (p *Process) result() (Output, error) {
 		return p.Output(), nil
 	case <-timer.C:
 		p.kill()
-		return Output{}, fmt.Errorf("the command hung, it was killed after %s:\n%s", p.timeout, p.Output())
+		return Output{}, fmt.Errorf("the command hung, it was killed after %s:\n%s", p.timeout,
+			p.Output())
 	}
 }
 

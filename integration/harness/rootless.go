@@ -29,7 +29,8 @@ for name in passwd group subuid subgid; do mount --bind "$dir/etc/$name" "/etc/$
 mount --bind "$rootlesskit" "$dir/rootlesskit"
 mount --bind "$buildkitd" "$dir/buildkitd"
 exec setpriv --reuid="$id" --regid="$id" --clear-groups --pdeathsig=TERM -- \
-	"$dir/rootlesskit" --net=host --state-dir="$dir/rootlesskit.state" "$dir/buildkitd" --config "$dir/buildkitd.toml"
+	"$dir/rootlesskit" --net=host --state-dir="$dir/rootlesskit.state" \
+	"$dir/buildkitd" --config "$dir/buildkitd.toml"
 `
 
 // daemonCommand returns the command line of a daemon whose configuration is in dir. It
@@ -69,7 +70,8 @@ func rootlessFiles(dir string) error {
 			return err
 		}
 		file := filepath.Join(dir, "etc", name)
-		if err := os.WriteFile(file, []byte(strings.TrimRight(string(theirs), "\n")+"\n"+entry), 0o644); err != nil { //nolint:gosec // as in /etc
+		data := []byte(strings.TrimRight(string(theirs), "\n") + "\n" + entry)
+		if err := os.WriteFile(file, data, 0o644); err != nil { //nolint:gosec // as in /etc
 			return err
 		}
 	}

@@ -78,7 +78,10 @@ func (d *Daemon) createBuilder() error {
 				return
 			}
 		}
-		c := Command{Path: d.tools.Buildx, Args: []string{"create", "--name", builderName, "--driver", "remote", d.Addr}}
+		c := Command{
+			Path: d.tools.Buildx,
+			Args: []string{"create", "--name", builderName, "--driver", "remote", d.Addr},
+		}
 		p, err := c.start(d.clientEnv())
 		if err != nil {
 			d.builderErr = err

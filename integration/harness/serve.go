@@ -38,7 +38,8 @@ func GitServer(t T, files map[string]string) (url, commit string) {
 		cmd := exec.Command("git", args...)
 		cmd.Dir = dir
 		cmd.Env = []string{
-			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1",
+			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + dir,
+			"GIT_CONFIG_NOSYSTEM=1",
 			"GIT_AUTHOR_NAME=test", "GIT_AUTHOR_EMAIL=test@example.com",
 			"GIT_COMMITTER_NAME=test", "GIT_COMMITTER_EMAIL=test@example.com",
 		}

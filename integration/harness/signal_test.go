@@ -51,7 +51,8 @@ func TestProcessThatIsEndedLeavesNothing(t *testing.T) {
 		helper, root := startHelper(t)
 		require.NoError(t, helper.Process.Kill())
 		require.Error(t, helper.Wait())
-		require.True(t, harness.Poll(30*time.Second, func() bool { return len(processesNaming(t, root)) == 0 }),
+		require.True(t, harness.Poll(30*time.Second,
+			func() bool { return len(processesNaming(t, root)) == 0 }),
 			"the daemon outlived its parent")
 		next, err := harness.NewEnv(os.Stderr, provision.TestPrograms()...)
 		require.NoError(t, err)

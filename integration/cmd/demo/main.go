@@ -28,7 +28,7 @@ func main() {
 }
 
 func run() int {
-	fmt.Fprintln(os.Stderr, "demo: the first run compiles BuildKit and buildx, which takes minutes; the next takes seconds")
+	fmt.Fprintln(os.Stderr, "demo: the first run compiles BuildKit and buildx, which takes minutes")
 	env, err := harness.NewEnv(os.Stderr,
 		provision.Product, provision.Buildkitd, provision.DockerfileFrontend, provision.Buildx)
 	if err != nil {
@@ -57,12 +57,16 @@ func (d *demo) show() {
 	d.print(d.read(filepath.Join(d.env.Tools.Root, policyFile)))
 
 	d.title("The daemon: every build has to go through the policy frontend")
-	d.print(fmt.Sprintf("[frontend.\"dockerfile.v0\"]\n  enabled = false\n[frontend.\"gateway.v0\"]\n  allowedRepositories = [%q]\n",
-		d.env.Repository()))
+	d.print(fmt.Sprintf(`[frontend."dockerfile.v0"]
+  enabled = false
+[frontend."gateway.v0"]
+  allowedRepositories = [%q]
+`, d.env.Repository()))
 
 	d.title("1. A Dockerfile whose frontend the policy allows")
 	allowed := harness.WriteContext(d, map[string]string{
-		"Dockerfile": "# syntax=docker/dockerfile:1\nFROM busybox AS build\nRUN echo '" + greeting + "' > /hello\n" +
+		"Dockerfile": "# syntax=docker/dockerfile:1\nFROM busybox AS build\nRUN echo '" + greeting +
+			"' > /hello\n" +
 			"FROM scratch\nCOPY --from=build /hello /\n",
 	})
 	built := d.build(daemon, allowed, us)
@@ -91,7 +95,8 @@ func (d *demo) show() {
 // build shows a Dockerfile, and a build of it with the output that a person sees.
 func (d *demo) build(daemon *harness.Daemon, dir, us string) harness.Output {
 	d.print("$ cat Dockerfile\n" + d.read(filepath.Join(dir, "Dockerfile")) + "\n")
-	o := daemon.Buildx(d, dir, "build", "--progress=plain", "--build-arg", "BUILDKIT_SYNTAX="+us, "-o", "out", ".")
+	o := daemon.Buildx(d, dir, "build", "--progress=plain", "--build-arg", "BUILDKIT_SYNTAX="+us,
+		"-o", "out", ".")
 	d.print(fmt.Sprintf("$ docker %s\n%s(exit code %d)\n", o.Command, o.Text(), o.ExitCode))
 	return o
 }

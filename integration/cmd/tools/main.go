@@ -17,7 +17,9 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Printf("BuildKit %s, buildx %s\n", t.BuildKitVersion, t.BuildxVersion)
-	for _, p := range []string{t.Buildkitd, t.Buildctl, t.Buildx, t.DockerfileFrontend, t.RunC, t.Busybox} {
+	for _, p := range []string{
+		t.Buildkitd, t.Buildctl, t.Buildx, t.DockerfileFrontend, t.RunC, t.Busybox,
+	} {
 		fmt.Println(p)
 	}
 }

@@ -15,7 +15,9 @@ import (
 )
 
 func main() {
-	if err := grpcclient.RunFromEnvironment(appcontext.Context(), echo.Build(map[string]string{"echo": "1"})); err != nil {
+	if err := grpcclient.RunFromEnvironment(appcontext.Context(), echo.Build(map[string]string{
+		"echo": "1",
+	})); err != nil {
 		fmt.Fprintln(os.Stderr, "echofrontend:", err)
 		os.Exit(1)
 	}

@@ -15,7 +15,9 @@ import (
 )
 
 func main() {
-	if err := grpcclient.RunFromEnvironment(appcontext.Context(), echo.Build(map[string]string{"evil": "1"})); err != nil {
+	if err := grpcclient.RunFromEnvironment(appcontext.Context(), echo.Build(map[string]string{
+		"evil": "1",
+	})); err != nil {
 		fmt.Fprintln(os.Stderr, "evilfrontend:", err)
 		os.Exit(1)
 	}

@@ -30,7 +30,11 @@ func connect(o options) (*bridge, error) { return connectBy(o, os.Stdin) }
 
 func connectBy(o options, stdin io.Reader, more ...grpc.DialOption) (*bridge, error) {
 	conn, err := grpc.NewClient("passthrough:///stdio", append([]grpc.DialOption{
-		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return stdio{Reader: stdin}, nil }),
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+			return stdio{
+				Reader: stdin,
+			}, nil
+		}),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithUnaryInterceptor(grpcerrors.UnaryClientInterceptor),
 		grpc.WithStreamInterceptor(grpcerrors.StreamClientInterceptor),
@@ -67,11 +71,15 @@ func (b *bridge) state(ctx context.Context, s llb.State, changes ...change) (*gw
 	return b.definition(ctx, def.ToPB(), changes...)
 }
 
-func (b *bridge) definition(ctx context.Context, def *pb.Definition, changes ...change) (*gwpb.Result, error) {
+func (b *bridge) definition(
+	ctx context.Context, def *pb.Definition, changes ...change,
+) (*gwpb.Result, error) {
 	return b.solve(ctx, &gwpb.SolveRequest{Definition: def}, changes...)
 }
 
-func (b *bridge) solve(ctx context.Context, req *gwpb.SolveRequest, changes ...change) (*gwpb.Result, error) {
+func (b *bridge) solve(
+	ctx context.Context, req *gwpb.SolveRequest, changes ...change,
+) (*gwpb.Result, error) {
 	req.AllowResultReturn, req.AllowResultArrayRef = true, true
 	for _, c := range changes {
 		c(req)
@@ -89,11 +97,17 @@ func (b *bridge) file(ctx context.Context, name, text string) (*gwpb.Result, err
 }
 
 // nested runs another frontend with these options, of which an empty one is left out.
-func (b *bridge) nested(ctx context.Context, source string, opts map[string]string, inputs map[string]*pb.Definition) (*gwpb.Result, error) {
+func (b *bridge) nested(
+	ctx context.Context, source string, opts map[string]string, inputs map[string]*pb.Definition,
+) (*gwpb.Result, error) {
 	all := map[string]string{"source": source, "cmdline": source}
 	maps.Copy(all, opts)
 	maps.DeleteFunc(all, func(_, v string) bool { return v == "" })
-	return b.solve(ctx, &gwpb.SolveRequest{Frontend: "gateway.v0", FrontendOpt: all, FrontendInputs: inputs})
+	return b.solve(ctx, &gwpb.SolveRequest{
+		Frontend:       "gateway.v0",
+		FrontendOpt:    all,
+		FrontendInputs: inputs,
+	})
 }
 
 // id is that of a result's only reference.

@@ -21,19 +21,27 @@ func container(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 }
 
 func hostNetworkContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
-	return b.inContainer(ctx, &gwpb.NewContainerRequest{Network: pb.NetMode_HOST}, &gwpb.InitMessage{}, "echo on the network of the host")
+	return b.inContainer(ctx, &gwpb.NewContainerRequest{
+		Network: pb.NetMode_HOST,
+	}, &gwpb.InitMessage{}, "echo on the network of the host")
 }
 
 func insecureContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
-	return b.inContainer(ctx, &gwpb.NewContainerRequest{}, &gwpb.InitMessage{Security: pb.SecurityMode_INSECURE}, "grep CapEff /proc/self/status")
+	return b.inContainer(ctx, &gwpb.NewContainerRequest{}, &gwpb.InitMessage{
+		Security: pb.SecurityMode_INSECURE,
+	}, "grep CapEff /proc/self/status")
 }
 
 func secretContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
-	return b.inContainer(ctx, &gwpb.NewContainerRequest{}, &gwpb.InitMessage{Secretenv: []*pb.SecretEnv{{ID: "other", Name: "SECRET"}}}, "echo $SECRET")
+	return b.inContainer(ctx, &gwpb.NewContainerRequest{}, &gwpb.InitMessage{
+		Secretenv: []*pb.SecretEnv{{ID: "other", Name: "SECRET"}},
+	}, "echo $SECRET")
 }
 
 // inContainer has the output of a script in the allowed image as proof.
-func (b *bridge) inContainer(ctx context.Context, req *gwpb.NewContainerRequest, init *gwpb.InitMessage, text string) (*gwpb.Result, error) {
+func (b *bridge) inContainer(
+	ctx context.Context, req *gwpb.NewContainerRequest, init *gwpb.InitMessage, text string,
+) (*gwpb.Result, error) {
 	if err := b.newContainer(ctx, req); err != nil {
 		return nil, err
 	}
@@ -42,7 +50,9 @@ func (b *bridge) inContainer(ctx context.Context, req *gwpb.NewContainerRequest,
 	if err != nil {
 		return nil, err
 	}
-	if _, err := b.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: req.ContainerID}); err != nil {
+	if _, err := b.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{
+		ContainerID: req.ContainerID,
+	}); err != nil {
 		return nil, err
 	}
 	return b.state(ctx, proof(out))
@@ -73,7 +83,10 @@ func (b *bridge) exec(ctx context.Context, init *gwpb.InitMessage, text string) 
 	const process = "1"
 	init.Meta = &pb.Meta{Args: []string{"/bin/sh", "-c", text}, Cwd: "/", Env: []string{"PATH=/bin"}}
 	init.Fds = []uint32{1, 2}
-	if err := stream.Send(&gwpb.ExecMessage{ProcessID: process, Input: &gwpb.ExecMessage_Init{Init: init}}); err != nil {
+	if err := stream.Send(&gwpb.ExecMessage{
+		ProcessID: process,
+		Input:     &gwpb.ExecMessage_Init{Init: init},
+	}); err != nil {
 		return "", err
 	}
 	var out strings.Builder
@@ -103,9 +116,13 @@ func leaveContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = stream.Send(&gwpb.ExecMessage{ProcessID: "1", Input: &gwpb.ExecMessage_Init{Init: &gwpb.InitMessage{
-		ContainerID: ownContainer(), Meta: &pb.Meta{Args: []string{"/bin/sleep", b.arg("SECONDS")}, Cwd: "/"},
-	}}})
+	err = stream.Send(&gwpb.ExecMessage{ProcessID: "1",
+		Input: &gwpb.ExecMessage_Init{Init: &gwpb.InitMessage{
+			ContainerID: ownContainer(), Meta: &pb.Meta{
+				Args: []string{"/bin/sleep", b.arg("SECONDS")},
+				Cwd:  "/",
+			},
+		}}})
 	if err != nil {
 		return nil, err
 	}
@@ -118,12 +135,16 @@ func leaveContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 // leftContainer reads in the container that another frontend left.
 func leftContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	_, err := b.nested(ctx, b.arg("SELF"), map[string]string{
-		argPrefix + "ATTACK": "leave a container", argPrefix + "ALLOWED": b.arg("ALLOWED"), argPrefix + "SECONDS": b.arg("SECONDS"),
+		argPrefix + "ATTACK": "leave a container", argPrefix + "ALLOWED": b.arg("ALLOWED"),
+		argPrefix + "SECONDS": b.arg("SECONDS"),
 	}, nil)
 	if err != nil {
 		return nil, err
 	}
-	content, err := b.ReadFileContainer(ctx, &gwpb.ReadFileRequest{Ref: ownContainer(), FilePath: "/marker"})
+	content, err := b.ReadFileContainer(ctx, &gwpb.ReadFileRequest{
+		Ref:      ownContainer(),
+		FilePath: "/marker",
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,11 @@ func baseForOnePlatform(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 		return nil, err
 	}
 	return &gwpb.Result{
-		Result: &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{"linux/amd64": good.GetRef(), "linux/arm64": bad.GetRef()}}},
+		Result: &gwpb.Result_Refs{
+			Refs: &gwpb.RefMap{
+				Refs: map[string]*gwpb.Ref{"linux/amd64": good.GetRef(), "linux/arm64": bad.GetRef()},
+			},
+		},
 		Metadata: map[string][]byte{"refs.platforms": []byte(`{"Platforms":[
 			{"ID":"linux/amd64","Platform":{"os":"linux","architecture":"amd64"}},
 			{"ID":"linux/arm64","Platform":{"os":"linux","architecture":"arm64"}}]}`)},
@@ -78,8 +82,14 @@ func baseAsAttestation(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 		return nil, err
 	}
 	const platform = "linux/amd64"
-	res.Result = &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{platform: res.GetRef()}}}
-	res.Metadata = map[string][]byte{"refs.platforms": []byte(`{"Platforms":[{"ID":"linux/amd64","Platform":{"os":"linux","architecture":"amd64"}}]}`)}
+	res.Result = &gwpb.Result_Refs{
+		Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{platform: res.GetRef()}},
+	}
+	res.Metadata = map[string][]byte{
+		"refs.platforms": []byte(`{"Platforms":[
+			{"ID":"linux/amd64","Platform":{"os":"linux","architecture":"amd64"}}
+		]}`),
+	}
 	res.Attestations = map[string]*gwpb.Attestations{platform: {Attestation: []*gwpb.Attestation{{
 		Kind: gwpb.AttestationKind_Bundle, Ref: bad.GetRef(), Path: "/",
 	}}}}
@@ -89,19 +99,25 @@ func baseAsAttestation(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 // swap is a source policy that turns the allowed image into the denied one.
 func swap(b *bridge) []*spb.Policy {
 	return []*spb.Policy{{Version: 1, Rules: []*spb.Rule{{
-		Action:   spb.PolicyAction_CONVERT,
-		Selector: &spb.Selector{Identifier: dockerImage + b.arg("ALLOWED") + "*", MatchType: spb.MatchType_WILDCARD},
-		Updates:  &spb.Update{Identifier: dockerImage + b.arg("DENIED")},
+		Action: spb.PolicyAction_CONVERT,
+		Selector: &spb.Selector{
+			Identifier: dockerImage + b.arg("ALLOWED") + "*",
+			MatchType:  spb.MatchType_WILDCARD,
+		},
+		Updates: &spb.Update{Identifier: dockerImage + b.arg("DENIED")},
 	}}}}
 }
 
 func ownSourcePolicy(ctx context.Context, b *bridge) (*gwpb.Result, error) {
-	return b.state(ctx, fromImage(b.arg("ALLOWED")), func(r *gwpb.SolveRequest) { r.SourcePolicies = swap(b) })
+	return b.state(ctx, fromImage(b.arg("ALLOWED")),
+		func(r *gwpb.SolveRequest) { r.SourcePolicies = swap(b) })
 }
 
 // ownPolicyResolving asks for the digest of the allowed image and shows whose it got.
 func ownPolicyResolving(ctx context.Context, b *bridge) (*gwpb.Result, error) {
-	req := &gwpb.ResolveSourceMetaRequest{Source: &pb.SourceOp{Identifier: dockerImage + b.arg("ALLOWED")}}
+	req := &gwpb.ResolveSourceMetaRequest{
+		Source: &pb.SourceOp{Identifier: dockerImage + b.arg("ALLOWED")},
+	}
 	without, err := b.ResolveSourceMeta(ctx, req)
 	if err != nil {
 		return nil, err
@@ -118,7 +134,9 @@ func ownPolicyResolving(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 }
 
 func imageConfig(ctx context.Context, b *bridge) (*gwpb.Result, error) {
-	res, err := b.ResolveSourceMeta(ctx, &gwpb.ResolveSourceMetaRequest{Source: &pb.SourceOp{Identifier: dockerImage + b.arg("DENIED")}})
+	res, err := b.ResolveSourceMeta(ctx, &gwpb.ResolveSourceMetaRequest{
+		Source: &pb.SourceOp{Identifier: dockerImage + b.arg("DENIED")},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +144,9 @@ func imageConfig(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 }
 
 func imageConfigDeprecated(ctx context.Context, b *bridge) (*gwpb.Result, error) {
-	res, err := b.ResolveImageConfig(ctx, &gwpb.ResolveImageConfigRequest{Ref: "docker.io/" + b.arg("DENIED")})
+	res, err := b.ResolveImageConfig(ctx, &gwpb.ResolveImageConfigRequest{
+		Ref: "docker.io/" + b.arg("DENIED"),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -135,12 +155,16 @@ func imageConfigDeprecated(ctx context.Context, b *bridge) (*gwpb.Result, error)
 
 func cacheImport(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.state(ctx, proof("with a cache of its own choice"), func(r *gwpb.SolveRequest) {
-		r.CacheImports = []*gwpb.CacheOptionsEntry{{Type: "registry", Attrs: map[string]string{"ref": "docker.io/" + b.arg("DENIED")}}}
+		r.CacheImports = []*gwpb.CacheOptionsEntry{
+			{Type: "registry", Attrs: map[string]string{"ref": "docker.io/" + b.arg("DENIED")}},
+		}
 	})
 }
 
 // script runs a shell script in the allowed image, whose output is proof.
-func script(ctx context.Context, b *bridge, text string, opts ...llb.RunOption) (*gwpb.Result, error) {
+func script(
+	ctx context.Context, b *bridge, text string, opts ...llb.RunOption,
+) (*gwpb.Result, error) {
 	run := image(b.arg("ALLOWED")).Run(append([]llb.RunOption{
 		llb.Args([]string{"/bin/sh", "-c", fmt.Sprintf("set -e; (%s) > /out/proof", text)}),
 	}, opts...)...)
@@ -160,9 +184,11 @@ func secret(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 }
 
 func secretEnv(ctx context.Context, b *bridge) (*gwpb.Result, error) {
-	return script(ctx, b, "echo $SECRET", llb.AddSecretWithDest("other", nil, llb.SecretAsEnvName("SECRET")))
+	return script(ctx, b, "echo $SECRET",
+		llb.AddSecretWithDest("other", nil, llb.SecretAsEnvName("SECRET")))
 }
 
 func ssh(ctx context.Context, b *bridge) (*gwpb.Result, error) {
-	return script(ctx, b, "test -S /agent && echo has the agent", llb.AddSSHSocket(llb.SSHSocketTarget("/agent")))
+	return script(ctx, b, "test -S /agent && echo has the agent",
+		llb.AddSSHSocket(llb.SSHSocketTarget("/agent")))
 }

@@ -68,7 +68,9 @@ func returnTwice(o options) error {
 		if err != nil {
 			return err
 		}
-		if _, err := b.Return(context.Background(), &gwpb.ReturnRequest{Result: res}); err != nil && text == "the first" {
+		if _, err := b.Return(context.Background(), &gwpb.ReturnRequest{
+			Result: res,
+		}); err != nil && text == "the first" {
 			return err
 		}
 	}
@@ -98,7 +100,9 @@ func never(o options) error {
 // stdout and goes on.
 func childThatStays(o options) error {
 	child := exec.Command("/proc/self/exe")
-	child.Env = []string{optionPrefix + "0=" + argPrefix + "ATTACK=never", optionPrefix + "1=" + argPrefix + "CHILD=1"}
+	child.Env = []string{
+		optionPrefix + "0=" + argPrefix + "ATTACK=never", optionPrefix + "1=" + argPrefix + "CHILD=1",
+	}
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := child.Start(); err != nil {

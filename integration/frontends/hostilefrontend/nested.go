@@ -25,7 +25,10 @@ func sameFrontend(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 
 // dockerfileV0 asks for the frontend that is a part of the daemon.
 func dockerfileV0(ctx context.Context, b *bridge) (*gwpb.Result, error) {
-	return b.solve(ctx, &gwpb.SolveRequest{Frontend: "dockerfile.v0", FrontendOpt: map[string]string{"cmdline": "dockerfile.v0"}})
+	return b.solve(ctx, &gwpb.SolveRequest{
+		Frontend:    "dockerfile.v0",
+		FrontendOpt: map[string]string{"cmdline": "dockerfile.v0"},
+	})
 }
 
 // nestedBase has docker/dockerfile build the client's Dockerfile.
@@ -50,7 +53,10 @@ func inputBase(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.nested(ctx, b.arg("DOCKERFILE"), map[string]string{"context:input": "input:base", "target": "from-input"}, map[string]*pb.Definition{"base": def.ToPB()})
+	return b.nested(ctx, b.arg("DOCKERFILE"), map[string]string{
+		"context:input": "input:base",
+		"target":        "from-input",
+	}, map[string]*pb.Definition{"base": def.ToPB()})
 }
 
 // endlessNesting runs itself in itself, up to a depth at which it is proven.
@@ -60,7 +66,8 @@ func endlessNesting(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 		return b.state(ctx, proof("at the bottom"))
 	}
 	return b.nested(ctx, b.arg("SELF"), map[string]string{
-		argPrefix + "ATTACK": b.arg("ATTACK"), argPrefix + "SELF": b.arg("SELF"), argPrefix + "DEPTH": strconv.Itoa(depth - 1),
+		argPrefix + "ATTACK": b.arg("ATTACK"), argPrefix + "SELF": b.arg("SELF"),
+		argPrefix + "DEPTH": strconv.Itoa(depth - 1),
 	}, nil)
 }
 
@@ -81,7 +88,9 @@ func leakReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 }
 
 func leakedReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
-	res, err := b.nested(ctx, b.arg("SELF"), map[string]string{argPrefix + "ATTACK": "leak a reference"}, nil)
+	res, err := b.nested(ctx, b.arg("SELF"), map[string]string{
+		argPrefix + "ATTACK": "leak a reference",
+	}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +104,8 @@ func lendReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 		return nil, err
 	}
 	return b.nested(ctx, b.arg("SELF"), map[string]string{
-		argPrefix + "ATTACK": "lent reference", argPrefix + "REF": id(own), argPrefix + "USE": b.arg("USE"),
+		argPrefix + "ATTACK": "lent reference", argPrefix + "REF": id(own),
+		argPrefix + "USE": b.arg("USE"),
 	}, nil)
 }
 
@@ -143,11 +153,20 @@ func (b *bridge) use(ctx context.Context, ref string) (*gwpb.Result, error) {
 	case "attest":
 		var res *gwpb.Result
 		if res, err = b.state(ctx, proof("with another's attestation")); err == nil {
-			res.Attestations = map[string]*gwpb.Attestations{"": {Attestation: []*gwpb.Attestation{{Kind: gwpb.AttestationKind_Bundle, Ref: &gwpb.Ref{Id: ref}, Path: "/"}}}}
+			res.Attestations = map[string]*gwpb.Attestations{
+				"": {
+					Attestation: []*gwpb.Attestation{
+						{Kind: gwpb.AttestationKind_Bundle, Ref: &gwpb.Ref{Id: ref}, Path: "/"},
+					},
+				},
+			}
 			return res, nil
 		}
 	case "mount":
-		answer, err = b.NewContainer(ctx, &gwpb.NewContainerRequest{ContainerID: "of another", Mounts: []*pb.Mount{{Dest: "/", ResultID: ref}}})
+		answer, err = b.NewContainer(ctx, &gwpb.NewContainerRequest{
+			ContainerID: "of another",
+			Mounts:      []*pb.Mount{{Dest: "/", ResultID: ref}},
+		})
 	default:
 		err = fmt.Errorf("there is no use %q", use)
 	}
@@ -177,6 +196,8 @@ func forgedDecision(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	res.Metadata = map[string][]byte{"frontend.policy.decision": []byte(`{"verdict":"allow","rule":"forged"}`)}
+	res.Metadata = map[string][]byte{
+		"frontend.policy.decision": []byte(`{"verdict":"allow","rule":"forged"}`),
+	}
 	return res, nil
 }

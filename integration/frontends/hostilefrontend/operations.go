@@ -38,7 +38,8 @@ func unknownField(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 }
 
 func withField(op []byte) []byte {
-	return protowire.AppendString(protowire.AppendTag(op, noSuchField, protowire.BytesType), "from the future")
+	return protowire.AppendString(protowire.AppendTag(op, noSuchField, protowire.BytesType),
+		"from the future")
 }
 
 // altered solves a definition of one operation that makes a file, after alter.
@@ -57,7 +58,8 @@ func (b *bridge) altered(ctx context.Context, alter func(op []byte) []byte) (*gw
 
 // final hands the result over as clients did before there was Return.
 func final(ctx context.Context, b *bridge) (*gwpb.Result, error) {
-	_, err := b.state(ctx, proof("handed over as final"), func(r *gwpb.SolveRequest) { r.Final, r.ExporterAttr = true, []byte("{}") })
+	_, err := b.state(ctx, proof("handed over as final"),
+		func(r *gwpb.SolveRequest) { r.Final, r.ExporterAttr = true, []byte("{}") })
 	return nil, err
 }
 

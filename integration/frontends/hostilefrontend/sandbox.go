@@ -60,7 +60,9 @@ func root(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 func write(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	var written []string
 	var errs []error
-	for _, dir := range []string{"/", "/etc", "/run", "/run/config/buildkit/metadata", "/sys/fs/cgroup", "/proc/sys/kernel"} {
+	for _, dir := range []string{
+		"/", "/etc", "/run", "/run/config/buildkit/metadata", "/sys/fs/cgroup", "/proc/sys/kernel",
+	} {
 		name := filepath.Join(dir, "written")
 		if err := os.WriteFile(name, []byte("by a frontend"), 0o600); err != nil {
 			errs = append(errs, err)

@@ -32,7 +32,8 @@ func garbage(options) error {
 
 // prefaceAndGarbage begins well. The garbage is a frame that says it is long.
 func prefaceAndGarbage(options) error {
-	if _, err := os.Stdout.WriteString(preface + "\x00\x3f\xff\x00\x00\x00\x00\x00\x01garbage"); err != nil {
+	if _, err := os.Stdout.WriteString(preface +
+		"\x00\x3f\xff\x00\x00\x00\x00\x00\x01garbage"); err != nil {
 		return err
 	}
 	return never(options{argPrefix + "CHILD": "1"})
@@ -57,12 +58,14 @@ func endless(w io.Writer) error {
 func deaf(o options) error {
 	const window, size, questions = 1 << 30, 1 << 20, 300
 	stdin := &stoppable{from: os.Stdin, stop: make(chan struct{})}
-	b, err := connectBy(o, stdin, grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(window))
+	b, err := connectBy(o, stdin, grpc.WithInitialWindowSize(window),
+		grpc.WithInitialConnWindowSize(window))
 	if err != nil {
 		return err
 	}
 	ctx := context.Background()
-	res, err := b.state(ctx, llb.Scratch().File(llb.Mkfile("/proof", 0o644, bytes.Repeat([]byte("x"), size))), evaluated)
+	res, err := b.state(ctx, llb.Scratch().
+		File(llb.Mkfile("/proof", 0o644, bytes.Repeat([]byte("x"), size))), evaluated)
 	if err != nil {
 		return err
 	}
@@ -136,7 +139,8 @@ func endlessSolvingAtOnce(o options) error {
 	}
 	var failed sync.WaitGroup
 	for range count {
-		failed.Go(func() { _ = b.solveForever(context.Background()) }) // for example, because there are too many
+		// It fails, for example because there are too many.
+		failed.Go(func() { _ = b.solveForever(context.Background()) })
 	}
 	failed.Wait()
 	return never(options{argPrefix + "CHILD": "1"})

@@ -38,7 +38,8 @@ func build(ctx context.Context, c client.Client) (*client.Result, error) {
 	opts := maps.Clone(c.BuildOpts().Opts)
 	_, inner, ok := strings.Cut(opts[keyCmdline], " ")
 	if !ok {
-		return nil, errors.New("name the inner frontend after this one: BUILDKIT_SYNTAX=\"<this> <inner>\"")
+		return nil, errors.New("name the inner frontend after this one: " +
+			"BUILDKIT_SYNTAX=\"<this> <inner>\"")
 	}
 	named, err := reference.ParseNormalizedNamed(inner)
 	if err != nil {
@@ -46,7 +47,9 @@ func build(ctx context.Context, c client.Client) (*client.Result, error) {
 	}
 	tagged := reference.TagNameOnly(named)
 	// With the config: without it BuildKit returns no digest and no error.
-	md, err := c.ResolveSourceMetadata(ctx, &pb.SourceOp{Identifier: "docker-image://" + tagged.String()}, sourceresolver.Opt{
+	md, err := c.ResolveSourceMetadata(ctx, &pb.SourceOp{
+		Identifier: "docker-image://" + tagged.String(),
+	}, sourceresolver.Opt{
 		LogName:  "resolve " + inner,
 		ImageOpt: &sourceresolver.ResolveImageOpt{ResolveMode: opts["image-resolve-mode"]},
 	})
@@ -65,12 +68,17 @@ func build(ctx context.Context, c client.Client) (*client.Result, error) {
 		return nil, err
 	}
 	opts[keyCmdline] = inner
-	opts["context:"+strings.TrimSuffix(reference.FamiliarString(source), ":latest")] = "docker-image://" + pinned.String()
+	opts["context:"+strings.TrimSuffix(reference.FamiliarString(source),
+		":latest")] = "docker-image://" + pinned.String()
 	inputs, err := frontendInputs(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	return c.Solve(ctx, client.SolveRequest{Frontend: "gateway.v0", FrontendOpt: opts, FrontendInputs: inputs})
+	return c.Solve(ctx, client.SolveRequest{
+		Frontend:       "gateway.v0",
+		FrontendOpt:    opts,
+		FrontendInputs: inputs,
+	})
 }
 
 func frontendInputs(ctx context.Context, c client.Client) (map[string]*pb.Definition, error) {

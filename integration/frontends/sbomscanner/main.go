@@ -48,7 +48,8 @@ type checksum struct {
 }
 
 func main() {
-	if err := scan(os.Getenv("BUILDKIT_SCAN_SOURCE"), os.Getenv("BUILDKIT_SCAN_DESTINATION")); err != nil {
+	if err := scan(os.Getenv("BUILDKIT_SCAN_SOURCE"), os.Getenv("BUILDKIT_SCAN_DESTINATION")); err !=
+		nil {
 		fmt.Fprintln(os.Stderr, "sbomscanner:", err)
 		os.Exit(1)
 	}
@@ -85,8 +86,11 @@ func scan(source, destination string) error {
 			Name:              name,
 			DocumentNamespace: "https://example.com/sbomscanner/" + name,
 			// Fixed, so that the same image has the same SBOM.
-			CreationInfo: creationInfo{Created: "1970-01-01T00:00:00Z", Creators: []string{"Tool: sbomscanner"}},
-			Files:        files,
+			CreationInfo: creationInfo{
+				Created:  "1970-01-01T00:00:00Z",
+				Creators: []string{"Tool: sbomscanner"},
+			},
+			Files: files,
 		},
 	})
 	if err != nil {

@@ -59,7 +59,9 @@ func build(ctx context.Context, c client.Client) (*client.Result, error) {
 	if err := decoder.Decode(&file); err != nil {
 		return nil, fmt.Errorf("%s: %w", src.Filename, err)
 	}
-	result, err := ui.Build(ctx, func(ctx context.Context, platform *ocispecs.Platform, _ int) (*dockerui.BuildResult, error) {
+	result, err := ui.Build(ctx, func(
+		ctx context.Context, platform *ocispecs.Platform, _ int,
+	) (*dockerui.BuildResult, error) {
 		return file.build(ctx, c, ui, platform)
 	})
 	if err != nil {
@@ -68,7 +70,9 @@ func build(ctx context.Context, c client.Client) (*client.Result, error) {
 	return result.Finalize()
 }
 
-func (f buildFile) build(ctx context.Context, c client.Client, ui *dockerui.Client, platform *ocispecs.Platform) (*dockerui.BuildResult, error) {
+func (f buildFile) build(
+	ctx context.Context, c client.Client, ui *dockerui.Client, platform *ocispecs.Platform,
+) (*dockerui.BuildResult, error) {
 	target := platforms.DefaultSpec()
 	if platform != nil {
 		target = *platform
@@ -88,17 +92,24 @@ func (f buildFile) build(ctx context.Context, c client.Client, ui *dockerui.Clie
 			return nil, err
 		}
 		for _, name := range f.Copy {
-			state = state.File(llb.Copy(*local, name, path.Join("/", name), &llb.CopyInfo{CreateDestPath: true}))
+			state = state.File(llb.Copy(*local, name, path.Join("/", name), &llb.CopyInfo{
+				CreateDestPath: true,
+			}))
 		}
 	}
 	for _, command := range f.Run {
-		state = state.Run(llb.Args([]string{"/bin/sh", "-c", command}), llb.WithCustomName("run "+command)).Root()
+		state = state.Run(llb.Args([]string{
+			"/bin/sh", "-c", command,
+		}), llb.WithCustomName("run "+command)).Root()
 	}
 	def, err := state.Marshal(ctx, llb.Platform(target))
 	if err != nil {
 		return nil, err
 	}
-	solved, err := c.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), CacheImports: ui.CacheImports})
+	solved, err := c.Solve(ctx, client.SolveRequest{
+		Definition:   def.ToPB(),
+		CacheImports: ui.CacheImports,
+	})
 	if err != nil {
 		return nil, err
 	}

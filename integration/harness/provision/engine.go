@@ -52,7 +52,8 @@ func (t *Tools) prepareEngine() (Engine, error) {
 		Build{Out: filepath.Join(bin, "containerd"), Package: containerd + "/cmd/containerd"},
 		Build{
 			Out: e.Docker, Package: dockerModule + "/cmd/docker",
-			LDFlags: "-X " + dockerModule + "/cli/version.Version=" + strings.TrimSuffix(cli, "+incompatible"),
+			LDFlags: "-X " + dockerModule + "/cli/version.Version=" +
+				strings.TrimSuffix(cli, "+incompatible"),
 			// It has no go.mod, so Go would read it in the language of a very old version.
 			GCFlags: dockerModule + "/...=-lang=go1.26",
 		},

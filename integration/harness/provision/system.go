@@ -21,7 +21,8 @@ func (t *Tools) installFromDistribution(withRunC bool) error {
 			return err
 		}
 	}
-	t.Busybox, err = t.findOrInstall("a static busybox", "busybox", "busybox-static", lookStaticBusybox)
+	t.Busybox, err = t.findOrInstall("a static busybox", "busybox", "busybox-static",
+		lookStaticBusybox)
 	return err
 }
 
@@ -38,7 +39,8 @@ func (t *Tools) findOrInstall(
 		return "", fmt.Errorf("%s is needed and can't be installed from here (%w): install it, "+
 			"on Debian with `apt-get install --no-install-recommends %s`", what, lookErr, pkg)
 	}
-	if err := t.progress.Step("installing "+pkg, func() error { return install(what, pkg) }); err != nil {
+	err := t.progress.Step("installing "+pkg, func() error { return install(what, pkg) })
+	if err != nil {
 		return "", err
 	}
 	path, lookErr = look(name)

@@ -88,7 +88,9 @@ func (r *Registry) PushPlatforms(ref string, images map[string]v1.Image) error {
 // and returns dst's digest. Both are full references in this registry. An index stays an
 // index: every platform gets the layer. Attestations are dropped, because they describe
 // the images without it.
-func (r *Registry) AppendFile(src, dst, file string, data []byte, mode os.FileMode) (string, error) {
+func (r *Registry) AppendFile(
+	src, dst, file string, data []byte, mode os.FileMode,
+) (string, error) {
 	layer, err := PackLayer([]File{{Path: file, Mode: mode, Data: data}})
 	if err != nil {
 		return "", err
@@ -166,7 +168,8 @@ func NewImage(platform string, config v1.Config, layers ...v1.Layer) (v1.Image, 
 	if err != nil {
 		return nil, err
 	}
-	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	image := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
+		types.OCIConfigJSON)
 	image, err = mutate.ConfigFile(image, &v1.ConfigFile{
 		OS: p.OS, Architecture: p.Architecture, Variant: p.Variant, Config: config,
 		RootFS: v1.RootFS{Type: "layers"},

@@ -139,7 +139,8 @@ func readImage(image v1.Image, desc v1.Descriptor) (OCIImage, error) {
 		return OCIImage{}, err
 	}
 	read := OCIImage{
-		Digest: desc.Digest.String(), ConfigDigest: manifest.Config.Digest.String(), Config: config, image: image,
+		Digest: desc.Digest.String(), ConfigDigest: manifest.Config.Digest.String(),
+		Config: config, image: image,
 		Attestation: desc.Annotations["vnd.docker.reference.type"] == "attestation-manifest",
 	}
 	if desc.Platform != nil {
@@ -241,7 +242,10 @@ func untar(file, dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(root.MkdirAll(path.Dir(h.Name), 0o755), root.WriteFile(h.Name, data, 0o644)); err != nil {
+		if err := root.MkdirAll(path.Dir(h.Name), 0o755); err != nil {
+			return err
+		}
+		if err := root.WriteFile(h.Name, data, 0o644); err != nil {
 			return err
 		}
 	}

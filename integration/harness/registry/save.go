@@ -58,7 +58,8 @@ func (r *Registry) PushSaved(dir, ref string) error {
 		return err
 	}
 	if len(manifest.Manifests) != 1 {
-		return fmt.Errorf("%s has %d manifests instead of one: run make clean", dir, len(manifest.Manifests))
+		return fmt.Errorf("%s has %d manifests instead of one: run make clean", dir,
+			len(manifest.Manifests))
 	}
 	m := manifest.Manifests[0]
 	if m.MediaType.IsIndex() {
