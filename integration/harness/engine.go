@@ -19,9 +19,14 @@ import (
 // seconds.
 const engineStart = time.Minute
 
-// Engine is a running Docker Engine: dockerd with a containerd of its own. It builds; to
-// run containers it would need a newer runc than Debian 12 has. Its network is a namespace with nothing in it but the environment's registry, so that
-// it can't touch the machine's.
+// shellTimeout bounds a command line of [Engine.Shell]. The longest one bakes the product's
+// image, and a new engine has no cache for that.
+const shellTimeout = 30 * time.Minute
+
+// Engine is a running Docker Engine: dockerd with a containerd of its own. It builds images
+// and runs containers in a network namespace with nothing in it but the environment's
+// registry, so it can't touch the machine's network. That registry is also its Docker Hub, for
+// the engine itself and for containers in its network that trust the hub's certificate.
 type Engine struct {
 	// Version is that of the engine's module, such as "v2.0.0".
 	Version string
@@ -78,25 +83,42 @@ func (e *Env) startEngine() (*Engine, error) {
 		exited: make(chan struct{}), leave: func() {},
 	}
 	e.reaper.add(dir, g.stop)
-	if err := g.start(e.Registry); err != nil {
+	if err := g.start(e.Registry, e.hub); err != nil {
 		err = fmt.Errorf("start dockerd: %w\n%s", err, tailOf(g.LogFile))
 		return nil, errors.Join(err, e.reaper.run(dir))
 	}
 	return g, nil
 }
 
-func (g *Engine) start(images *registry.Registry) error {
+// inOwnMounts mounts a hosts file and an empty /run in place of the machine's, and runs a
+// program. The shell that runs it is in a mount namespace of its own. containerd's shims
+// always keep their sockets in /run.
+const inOwnMounts = `
+hosts=$1; shift
+mount --bind "$hosts" /etc/hosts
+mount -t tmpfs -o mode=755 tmpfs /run
+exec "$@"
+`
+
+func (g *Engine) start(images *registry.Registry, hub hub) error {
 	config, err := json.Marshal(map[string]any{
-		"data-root": filepath.Join(g.dir, "root"), "exec-root": filepath.Join(g.dir, "exec"), "pidfile": filepath.Join(g.dir, "pid"),
-		"hosts": []string{g.host}, "registry-mirrors": []string{"http://" + images.Host()}, "debug": true,
-		// It would need programs of the machine's for them; nothing is to be reached.
-		"iptables": false, "ip6tables": false, "ip-forward": false, "userland-proxy": false,
+		"data-root": filepath.Join(g.dir, "root"), "exec-root": filepath.Join(g.dir, "exec"),
+		"pidfile": filepath.Join(g.dir, "pid"), "hosts": []string{g.host}, "debug": true,
+		"registry-mirrors": []string{"http://" + images.Host()},
+		// These would need programs of the machine's, and nothing is there to be reached.
+		"iptables": false, "ip6tables": false, "ip-forward": false,
+		// It publishes ports without iptables.
+		"userland-proxy": true, "userland-proxy-path": g.tools.Proxy, "init-path": g.tools.Init,
 	})
 	if err != nil {
 		return err
 	}
 	file := filepath.Join(g.dir, "daemon.json")
 	if err := os.WriteFile(file, config, 0o600); err != nil {
+		return err
+	}
+	hosts := filepath.Join(g.dir, "hosts")
+	if err := hub.writeHosts(hosts); err != nil {
 		return err
 	}
 	plugins := filepath.Join(g.dir, "config", "cli-plugins")
@@ -112,13 +134,17 @@ func (g *Engine) start(images *registry.Registry) error {
 		return err
 	}
 	defer log.Close()
-	g.cmd = exec.Command(g.tools.Dockerd, "--config-file", file)
-	g.cmd.Env = []string{"PATH=" + g.tools.Bin + ":" + os.Getenv("PATH"), "HOME=" + g.dir, "TMPDIR=" + os.TempDir()}
+	g.cmd = exec.Command("/bin/sh", "-ec", inOwnMounts, "sh", hosts,
+		g.tools.Dockerd, "--config-file", file)
+	g.cmd.Env = g.env()
 	g.cmd.Stdout, g.cmd.Stderr = log, log
 	// What it mounts is in a namespace of its own and ends with it.
-	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM, Unshareflags: syscall.CLONE_NEWNS}
+	g.cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid: true, Pdeathsig: syscall.SIGTERM, Unshareflags: syscall.CLONE_NEWNS,
+	}
 	g.leave, err = inNewNetwork(func() error {
-		if err := images.ListenHere(); err != nil {
+		err := errors.Join(images.ListenHere(), images.ListenTLSHere(hub.certificate))
+		if err != nil {
 			return err
 		}
 		return g.cmd.Start()
@@ -192,10 +218,27 @@ func (g *Engine) Docker(t T, dir string, env []string, args ...string) Output {
 	return p.Wait(t)
 }
 
+// Shell runs a command line as a person would type it, in the directory dir.
+func (g *Engine) Shell(t T, dir, line string) Output {
+	t.Helper()
+	c := Command{Path: "/bin/sh", Args: []string{"-ec", line}, Dir: dir, Timeout: shellTimeout}
+	p, err := c.start(g.clientEnv())
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(p.kill)
+	return p.Wait(t)
+}
+
 // clientEnv is the whole environment of docker, so that runs repeat.
 func (g *Engine) clientEnv() []string {
+	return append(g.env(), "TERM=xterm",
+		"DOCKER_HOST="+g.host, "DOCKER_CONFIG="+filepath.Join(g.dir, "config"))
+}
+
+// env is the environment that the engine and its clients share.
+func (g *Engine) env() []string {
 	return []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + g.dir, "TMPDIR=" + os.TempDir(), "TERM=xterm",
-		"DOCKER_HOST=" + g.host, "DOCKER_CONFIG=" + filepath.Join(g.dir, "config"),
+		"PATH=" + g.tools.Bin + ":" + os.Getenv("PATH"), "HOME=" + g.dir, "TMPDIR=" + os.TempDir(),
 	}
 }

@@ -23,6 +23,7 @@ type Env struct {
 	progress    *provision.Progress
 	buildkitd   provision.Daemon
 	existing    *existing // nil: daemons are started
+	hub         hub
 	reaper      *reaper
 	snapshotter func() string
 	stopSignals func()
@@ -66,6 +67,9 @@ func NewEnv(progress io.Writer, programs ...provision.Program) (*Env, error) {
 	e.image = sync.OnceValues(e.plainImage)
 	e.stopSignals = e.reaper.onSignal()
 	if err := e.startRegistry(); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	if e.hub, err = newHub(); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	if err := e.pushDockerImages(); err != nil {

@@ -29,7 +29,6 @@ func (e *Env) pushGolang(ref string) error {
 	if err != nil {
 		return err
 	}
-	const certificates = "/etc/ssl/certs/ca-certificates.crt"
 	if ca, err := os.ReadFile(certificates); err == nil {
 		base = append(base, registry.File{Path: certificates, Mode: 0o644, Data: ca})
 	}

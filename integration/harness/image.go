@@ -82,13 +82,18 @@ func (e *Env) BakeWithPolicy(t T, file string) string {
 	return ref
 }
 
+// lockImages keeps other processes away from the kept images and toolchains until unlock.
+func (e *Env) lockImages() (unlock func(), err error) {
+	return provision.Lock(e.Tools.State("images.lock"), func() {
+		e.progress.Say("another process builds the image, waiting for it")
+	})
+}
+
 // makeImage bakes the image, or pushes one that an earlier run baked from the same
 // inputs. policy is the bake variable POLICY and may be empty.
 func (e *Env) makeImage(policy string) (string, error) {
 	dir := e.Tools.State("images")
-	unlock, err := provision.Lock(dir+".lock", func() {
-		e.progress.Say("another process builds the image, waiting for it")
-	})
+	unlock, err := e.lockImages()
 	if err != nil {
 		return "", err
 	}

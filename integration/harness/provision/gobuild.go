@@ -30,6 +30,10 @@ type Build struct {
 	LDFlags string
 	// GCFlags are flags of the compiler, in the form that `go build -gcflags` takes.
 	GCFlags string
+	// Tags are build tags, separated by commas. CGO lets the program use C libraries, which
+	// are linked statically too. Both must be the same in all builds of one go command.
+	Tags string
+	CGO  bool
 }
 
 // stamp returns the linker flag that tells a program of BuildKit or buildx its version
@@ -80,7 +84,11 @@ func buildKey(dir string, b Build) (string, error) {
 		}
 		fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
 	}
-	fmt.Fprintf(h, "%q\n", []string{b.Package, b.LDFlags, b.GCFlags})
+	inputs := append([]string{b.Package, b.LDFlags, b.GCFlags}, b.Tags, b.CGO...)
+	if b.CGO {
+		inputs = append(inputs, "cgo")
+	}
+	fmt.Fprintf(h, "%q\n", inputs)
 	goVersion, err := GoEnv(dir, "GOVERSION")
 	if err != nil {
 		return "", err
@@ -183,17 +191,24 @@ func goBuild(dir string, compiled *atomic.Int64, builds ...Build) error {
 		// The linker drops debug information, and not to make it saves a quarter of the work.
 		"-ldflags", "-s -w", "-gcflags", "all=-dwarf=false",
 	}
+	cgo, link := "CGO_ENABLED=0", "-s -w "
+	if builds[0].CGO {
+		cgo, link = "CGO_ENABLED=1", link+"-linkmode external -extldflags -static "
+	}
+	if builds[0].Tags != "" {
+		args = append(args, "-tags", builds[0].Tags)
+	}
 	var packages []string
 	for _, b := range builds {
 		// The last pattern that matches a package counts (`go help build`).
-		args = append(args, "-ldflags", b.Package+"=-s -w "+b.LDFlags)
+		args = append(args, "-ldflags", b.Package+"="+link+b.LDFlags)
 		if b.GCFlags != "" {
 			args = append(args, "-gcflags", b.GCFlags)
 		}
 		packages = append(packages, b.Package)
 	}
 	cmd := goCommand(dir, append(args, packages...)...)
-	cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
+	cmd.Env = append(cmd.Env, cgo)
 	err = run(cmd, func(line string) bool {
 		isPackage := !strings.ContainsAny(line, " :#")
 		if isPackage {

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -73,9 +74,24 @@ func (r *Registry) ListenHere() error {
 	if err != nil {
 		return err
 	}
+	return r.listenHere(port, nil)
+}
+
+// ListenTLSHere serves the registry over TLS at port 443 of 127.0.0.1, in the network
+// namespace of the calling thread, until the registry is closed.
+func (r *Registry) ListenTLSHere(certificate tls.Certificate) error {
+	return r.listenHere("443", &tls.Config{
+		Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12,
+	})
+}
+
+func (r *Registry) listenHere(port string, secure *tls.Config) error {
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
 	if err != nil {
 		return err
+	}
+	if secure != nil {
+		listener = tls.NewListener(listener, secure)
 	}
 	go r.serve(listener)
 	return nil
