@@ -1,0 +1,3 @@
+# syntax=docker/dockerfile-upstream:master
+FROM busybox
+RUN echo "built by a refused frontend" >/hello
