@@ -84,11 +84,7 @@ func buildKey(dir string, b Build) (string, error) {
 		}
 		fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
 	}
-	inputs := append([]string{b.Package, b.LDFlags, b.GCFlags}, b.Tags, b.CGO...)
-	if b.CGO {
-		inputs = append(inputs, "cgo")
-	}
-	fmt.Fprintf(h, "%q\n", inputs)
+	fmt.Fprintf(h, "%q %t\n", []string{b.Package, b.LDFlags, b.GCFlags, b.Tags}, b.CGO)
 	goVersion, err := GoEnv(dir, "GOVERSION")
 	if err != nil {
 		return "", err
