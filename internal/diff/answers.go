@@ -21,8 +21,10 @@ type differences struct {
 }
 
 func (d *differences) add(n Difference) {
-	key := strings.Join(append([]string{string(n.Change), n.Pattern, n.Before.Rule, n.After.Rule,
-		string(n.Before.Verdict), string(n.After.Verdict), fmt.Sprint(n.Widens)}, n.Details...), "\x00")
+	key := strings.Join(append([]string{
+		string(n.Change), n.Pattern, n.Before.Rule, n.After.Rule,
+		string(n.Before.Verdict), string(n.After.Verdict), fmt.Sprint(n.Widens),
+	}, n.Details...), "\x00")
 	if d.byKey == nil {
 		d.byKey = map[string]*Difference{}
 	}
@@ -66,7 +68,8 @@ func (d *differences) list() []Difference {
 // compare adds the differences between the answers to one request. plain has the answers to
 // the same request without options and inputs.
 func (c *comparison) compare(w witness, r policy.Request, points digest.Digest, before,
-	after policy.Decision, plain [2]policy.Decision) {
+	after policy.Decision, plain [2]policy.Decision,
+) {
 	add := func(change Change, widens bool, details ...string) {
 		c.found.add(Difference{
 			Change: change, Widens: widens, Pattern: w.pattern, Details: details,

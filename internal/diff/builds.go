@@ -110,7 +110,8 @@ func (c *comparison) operations(b *built, before, after policy.Decision) {
 // compare describes the change for an operation, and returns the list to which it belongs. The
 // list is nil if nothing changes.
 func (b *built) compare(f buildrules.Operation, before, after policy.Decision) (list *[]string,
-	text string) {
+	text string,
+) {
 	was, is := ruling(before, f), ruling(after, f)
 	what := f.Describe()
 	switch denied := was.Verdict == policy.Deny; {

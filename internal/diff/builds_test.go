@@ -79,10 +79,12 @@ func TestCompareBuilds(t *testing.T) {
 		},
 		{
 			"a pin more", none, a("images: {pins: {\"a:1\": \"" + digestA + "\"}}"),
-			[]string{"-rerouted a:latest; in a build, the image docker.io/library/a:1 becomes a:1@" +
-				digestA + ", before the requested image",
+			[]string{
+				"-rerouted a:latest; in a build, the image docker.io/library/a:1 becomes a:1@" +
+					digestA + ", before the requested image",
 				"-tightened a:latest; now refused in a build: the image " +
-					"docker.io/library/a:1@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"},
+					"docker.io/library/a:1@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716",
+			},
 		},
 		{"a user forbidden", none, a("config: {user: {forbid: [root]}}"), []string{"-tightened a:latest; now refused in a build: an image"}},
 		{

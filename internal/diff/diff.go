@@ -126,8 +126,10 @@ func Compare(a, b *policy.Policy, at time.Time) Report {
 func (c *comparison) report() Report {
 	c.defaultFrontend()
 	c.names()
-	r := Report{Complete: c.complete, Requests: c.asked, Differences: c.found.list(),
-		Statements: statements(c.a, c.b)}
+	r := Report{
+		Complete: c.complete, Requests: c.asked, Differences: c.found.list(),
+		Statements: statements(c.a, c.b),
+	}
 	r.Widened = !r.Complete ||
 		slices.ContainsFunc(r.Differences, func(d Difference) bool { return d.Widens }) ||
 		slices.ContainsFunc(r.Statements, func(s Statement) bool { return s.Widens })

@@ -44,7 +44,8 @@ func (c *comparison) name(w witness) bool {
 
 // extras compares the answers to a request with each set of options and inputs.
 func (c *comparison) extras(w witness, r policy.Request, points digest.Digest,
-	options []map[string]string, inputs [][]string) bool {
+	options []map[string]string, inputs [][]string,
+) bool {
 	var plain [2]policy.Decision
 	for i, o := range options {
 		for j, in := range inputs {
@@ -105,7 +106,8 @@ func (c *comparison) sameTarget(ref imageref.Reference) bool {
 // references returns the name with each tag, with a digest instead, and with both if that can
 // make a difference.
 func (c *comparison) references(rules []*policy.Rule, name string,
-	points []digest.Digest) []imageref.Reference {
+	points []digest.Digest,
+) []imageref.Reference {
 	var texts []string
 	for _, d := range points {
 		texts = append(texts, name+"@"+d.String())

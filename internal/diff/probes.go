@@ -237,7 +237,8 @@ func (p *prober) exampleURLs(patterns []string) []string {
 
 // patterns adds a kind whose rules are only about repository names.
 func (p *prober) patterns(rules []buildrules.Rules, k buildrules.Kind,
-	operation func(name string) buildrules.Operation) {
+	operation func(name string) buildrules.Operation,
+) {
 	if patterns, ok := named(rules, k); ok {
 		for _, name := range p.examples(patterns) {
 			p.add(operation(name))

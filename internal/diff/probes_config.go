@@ -20,8 +20,10 @@ type demands struct{ require, forbid [fields][]string }
 
 func demandsOf(r *buildrules.ConfigRules) demands {
 	var d demands
-	for i, of := range []*buildrules.Demand{fieldUser: r.User, fieldLabels: r.Labels, fieldEnv: r.Env,
-		fieldPorts: r.Ports, fieldVolumes: r.Volumes} {
+	for i, of := range []*buildrules.Demand{
+		fieldUser: r.User, fieldLabels: r.Labels, fieldEnv: r.Env,
+		fieldPorts: r.Ports, fieldVolumes: r.Volumes,
+	} {
 		if of != nil {
 			d.require[i], d.forbid[i] = of.Require, of.Forbid
 		}

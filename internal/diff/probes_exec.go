@@ -14,8 +14,10 @@ func (p *prober) exec(rules []buildrules.Rules) {
 		none.Network = buildrules.NetworkNone // in case the rules refuse the default network
 		p.add(buildrules.Operation{Exec: &f}, buildrules.Operation{Exec: &none})
 	}
-	for _, n := range []string{buildrules.NetworkNone, buildrules.NetworkDefault,
-		buildrules.NetworkHost} {
+	for _, n := range []string{
+		buildrules.NetworkNone, buildrules.NetworkDefault,
+		buildrules.NetworkHost,
+	} {
 		p.add(buildrules.Operation{Exec: &buildrules.Exec{Network: n}})
 	}
 	add(buildrules.Exec{Insecure: true})

@@ -81,12 +81,16 @@ func nested(
 	d := policy.Decide(l, policy.Request{Requested: requested, Reference: ref, Time: at}).Within(outer)
 	switch d.Verdict {
 	case policy.Deny, policy.Undecidable:
-		return policy.Ruling{Verdict: d.Verdict, Rule: d.Rule, Layer: d.Layer, Reason: d.Reason,
-			Messages: d.Messages, Allowed: d.Allowed, Contact: d.Contact}
+		return policy.Ruling{
+			Verdict: d.Verdict, Rule: d.Rule, Layer: d.Layer, Reason: d.Reason,
+			Messages: d.Messages, Allowed: d.Allowed, Contact: d.Contact,
+		}
 	case policy.Warn:
 		if r.Verdict != policy.Warn {
-			return policy.Ruling{Verdict: policy.Warn, Rule: d.Rule, Layer: d.Layer, Reason: d.Warnings[0],
-				Messages: d.Messages, Contact: d.Contact}
+			return policy.Ruling{
+				Verdict: policy.Warn, Rule: d.Rule, Layer: d.Layer, Reason: d.Warnings[0],
+				Messages: d.Messages, Contact: d.Contact,
+			}
 		}
 	}
 	return r

@@ -88,8 +88,10 @@ func (r *runner) layers(c Case) (policy.Layers, error) {
 
 func ask(layers policy.Layers, c Case) Result {
 	trace := policy.Explain(layers, c.Request)
-	res := Result{Case: c, Decision: trace.Decision, Failures: compare(c.Expect, trace.Decision),
-		Rule: trace.Decision.Rule}
+	res := Result{
+		Case: c, Decision: trace.Decision, Failures: compare(c.Expect, trace.Decision),
+		Rule: trace.Decision.Rule,
+	}
 	for _, s := range trace.Steps {
 		if s.Kind == policy.StepLayer && s.Layer == policy.LayerPolicy {
 			res.Rule = s.Rule

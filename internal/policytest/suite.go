@@ -102,8 +102,10 @@ type writtenCase struct {
 	Build   []writtenOperation `yaml:"build,omitempty"`
 }
 
-var format = strictyaml.Format{Name: "the document", Begin: "write a policy and its cases",
-	Limit: MaxSize}
+var format = strictyaml.Format{
+	Name: "the document", Begin: "write a policy and its cases",
+	Limit: MaxSize,
+}
 
 // Parse reads a file of cases of at most [MaxSize] bytes. file is its name in messages. The
 // error is a [*strictyaml.Error] with positions.

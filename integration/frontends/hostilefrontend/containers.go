@@ -116,13 +116,15 @@ func leaveContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = stream.Send(&gwpb.ExecMessage{ProcessID: "1",
+	err = stream.Send(&gwpb.ExecMessage{
+		ProcessID: "1",
 		Input: &gwpb.ExecMessage_Init{Init: &gwpb.InitMessage{
 			ContainerID: ownContainer(), Meta: &pb.Meta{
 				Args: []string{"/bin/sleep", b.arg("SECONDS")},
 				Cwd:  "/",
 			},
-		}}})
+		}},
+	})
 	if err != nil {
 		return nil, err
 	}
