@@ -39,7 +39,7 @@
 //	PF_BUILDKITD      the buildkitd to build and start: a version that tools/compat has, such
 //	                  as v0.20, or current (default), or rootless
 //	PF_BUILDKIT_HOST  the address of a buildkitd that runs already (default: none, the tests
-//	                  start daemons); excludes PF_BUILDKITD, needs PF_REGISTRY_PORT
+//	                  start daemons); needs PF_REGISTRY_PORT, excludes PF_BUILDKITD
 //	PF_REGISTRY_PORT  the port of the tests' registry on 127.0.0.1 (default: a free one)
 //	PF_ENGINE         not empty: also run the tests on a Docker Engine
 //

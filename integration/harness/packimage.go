@@ -84,7 +84,7 @@ func (e *Env) lint(program string, policy []byte) error {
 		return err
 	}
 	file := filepath.Join(dir, "policy.yaml")
-	if err := os.WriteFile(file, policy, 0o644); err != nil {
+	if err := os.WriteFile(file, policy, 0o644); err != nil { //nolint:gosec // in a new directory
 		return err
 	}
 	cmd := exec.Command(program, "lint", file)
