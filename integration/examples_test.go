@@ -134,7 +134,7 @@ func runExample(t *testing.T, bin, dir, command string) {
 	}
 	o := exampleDaemon(t, command).Run(t, exampleCommand(t, bin, dir, command))
 	if strings.Contains(command, "docker/dockerfile:1.6") { // the one example of a refusal
-		o.RequireFailure(t, "deny")
+		o.RequireFailure(t, "is refused")
 		return
 	}
 	o.RequireSuccess(t)

@@ -105,7 +105,7 @@ func (e *Env) tryFrontends(addr string) (*existing, error) {
 		return nil, err
 	}
 	x.dockerfileOff = o.ExitCode != 0
-	if x.dockerfileOff && !strings.Contains(o.Text(), "dockerfile.v0 not found") {
+	if x.dockerfileOff && !strings.Contains(o.Text(), "invalid frontend: dockerfile.v0") {
 		return nil, fmt.Errorf("a build with dockerfile.v0 fails:\n%s", o)
 	}
 	// No repository has this tag, so that nothing runs: the daemon either refuses the
