@@ -315,7 +315,7 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 		},
 		{"a reserved name", rule + "  name: build\n", `p:4:9: the name "build" is reserved`},
 		{
-			"a timeout that is none", "version: 1\nlimits: {timeout: soon}\n",
+			"an invalid timeout", "version: 1\nlimits: {timeout: soon}\n",
 			`p:2:19: timeout must be a time such as 30m or 2h, at most 24h, not "soon"`,
 		},
 		{"no time at all", "version: 1\nlimits: {timeout: 0s}\n", `p:2:19: timeout must be a time`},

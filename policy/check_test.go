@@ -470,7 +470,7 @@ func TestJudgeExec(t *testing.T) {
 			`rule "a" refuses a command with the ulimit nofile of 1025: it allows at most 1024 (build.exec.ulimits)`,
 		},
 		{
-			"a ulimit that is none", wide,
+			"an invalid ulimit", wide,
 			exec(buildrules.Exec{Network: buildrules.NetworkNone, Ulimits: map[string]int{"nofile": -1}}),
 			`rule "a" refuses a command with the ulimit nofile of no limit: it allows at most 1024 (build.exec.ulimits)`,
 		},

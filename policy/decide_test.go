@@ -213,7 +213,7 @@ func TestDecide(t *testing.T) {
 			"open.example/a:1@" + digestA + " can't get the digest " + digestB + " beside its own",
 		},
 		{
-			"a digest that is none is denied", "open.example/a:1", "sha256:x", "", Deny, "default",
+			"an invalid digest is denied", "open.example/a:1", "sha256:x", "", Deny, "default",
 			`"sha256:x" is not a digest; write sha256: and 64 lower-case hexadecimal digits, or sha512: and 128`,
 		},
 		{

@@ -88,7 +88,7 @@ func TestParseRefusesOfTheWholeLanguage(t *testing.T) {
 	const alias = "version: 1\naliases:\n- "
 	tests := []struct{ name, doc, want string }{
 		{
-			"a mode that is none", "version: 1\nmode: audit\n",
+			"an invalid mode", "version: 1\nmode: audit\n",
 			`p:2:7: mode must be enforce or warn, not "audit"`,
 		},
 		{
@@ -253,7 +253,7 @@ func TestParseRefusesOfTheWholeLanguage(t *testing.T) {
 		},
 
 		{
-			"a day that is none", rule + "  expires: 2027-02-30\n",
+			"an invalid day", rule + "  expires: 2027-02-30\n",
 			`p:4:12: expires: "2027-02-30" is not a time; write a day such as 2027-01-31, or 2027-01-31T12:00:00Z`,
 		},
 		{

@@ -187,7 +187,7 @@ func TestParseRefuses(t *testing.T) {
 			"p: the document has 4194316 bytes, more than 4194304",
 		},
 		{
-			"an action that is none", "version: 1\ndefault: Deny\n",
+			"an invalid action", "version: 1\ndefault: Deny\n",
 			`p:2:10: default must be allow or deny, not "Deny"`,
 		},
 		{
@@ -195,7 +195,7 @@ func TestParseRefuses(t *testing.T) {
 			`p:4:11: action must be allow or deny, not "block"`,
 		},
 		{
-			"an overlay that is none", "version: 1\noverlay: {accept: signed}\n",
+			"an invalid overlay", "version: 1\noverlay: {accept: signed}\n",
 			`p:2:19: accept must be none or narrow, not "signed"`,
 		},
 		{
@@ -215,7 +215,7 @@ func TestParseRefuses(t *testing.T) {
 			`p:4:10: tags: ">=1" has the character ">"`,
 		},
 		{
-			"a digest that is none", rule + "  digests: [sha256:12]\n",
+			"an invalid digest", rule + "  digests: [sha256:12]\n",
 			`p:4:13: digests: "sha256:12" is not a digest`,
 		},
 		{

@@ -90,8 +90,8 @@ func TestDiffRefuses(t *testing.T) {
 		{"a broken first policy", []string{broken, a}, broken + ":1:10: version 2"},
 		{"a broken second policy", []string{a, broken}, broken + ":1:10: version 2"},
 		{"a policy that isn't there", []string{a, a + "x"}, "no such file"},
-		{"a time that is none", []string{"--at", "noon", a, a}, `--at: "noon" is not a time`},
-		{"a format that is none", []string{"--format", "junit", a, a}, "--format must be text or json"},
+		{"an invalid time", []string{"--at", "noon", a, a}, `--at: "noon" is not a time`},
+		{"an invalid format", []string{"--format", "junit", a, a}, "--format must be text or json"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

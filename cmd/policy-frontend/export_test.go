@@ -141,7 +141,7 @@ func TestExportUsageErrors(t *testing.T) {
 			[]string{file},
 			"--format is missing; give source-policy, buildkitd or rego",
 		},
-		"a format that is none": {
+		"an invalid format": {
 			[]string{"--format", "toml", file},
 			`--format must be source-policy, buildkitd or rego, not "toml"`,
 		},
@@ -158,11 +158,11 @@ func TestExportUsageErrors(t *testing.T) {
 			[]string{"--format", "rego", "--image", "a:1", file},
 			"a pattern is for names only",
 		},
-		"a time that is none": {
+		"an invalid time": {
 			[]string{"--format", "rego", "--at", "today", file},
 			`--at: "today" is not a time`,
 		},
-		"a folder that is none": {
+		"an invalid folder": {
 			[]string{"--format", "rego", "--output", file + "/x", file},
 			"writing the export: ",
 		},

@@ -263,7 +263,7 @@ func TestUsageErrorsExitWith2(t *testing.T) {
 			`--opt gives "a" twice`,
 		},
 		{
-			"a digest that is none",
+			"an invalid digest",
 			[]string{"eval", "--policy", file, "--digest", "sha256:1", "a"},
 			`--digest: "sha256:1" is not a digest`,
 		},
@@ -273,17 +273,17 @@ func TestUsageErrorsExitWith2(t *testing.T) {
 			"beside its own",
 		},
 		{
-			"a time that is none",
+			"an invalid time",
 			[]string{"eval", "--policy", file, "--at", "2027-01-31T1:00:00Z", "a"},
 			`--at: "2027-01-31T1:00:00Z" is not a time; write a day such as 2027-01-31`,
 		},
 		{
-			"a format that is none",
+			"an invalid format",
 			[]string{"eval", "--policy", file, "--format", "yaml", "a"},
 			`--format must be text or json, not "yaml"`,
 		},
 		{
-			"a reference that is none",
+			"an invalid reference",
 			[]string{"eval", "--policy", file, "DOCKER/x"},
 			"needs a dot or a port",
 		},

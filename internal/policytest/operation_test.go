@@ -62,8 +62,8 @@ func TestParseRefusesOperations(t *testing.T) {
 		{"an unknown kind", "{imgae: a}]}", `t:3:60: unknown field "imgae"; did you mean "image"?`},
 		{"an unknown field of a kind", "{git: {uri: a}}]}", `t:3:66: unknown field "uri"`},
 		{"no verdict", "{image: a, expect: {rule: b}}]}", "t:3:78: expect has no verdict"},
-		{"a verdict that is none", "{image: a, expect: {verdict: maybe}}]}", "t:3:88: verdict must be"},
-		{"an image that is none", "{image: a, expect: {verdict: allow, image: A}}]}", "t:3:102: image:"},
+		{"an invalid verdict", "{image: a, expect: {verdict: maybe}}]}", "t:3:88: verdict must be"},
+		{"an invalid image", "{image: a, expect: {verdict: allow, image: A}}]}", "t:3:102: image:"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -135,22 +135,22 @@ func TestParseRefuses(t *testing.T) {
 		{"a case without a name", head + "- {request: a, " + ok + "}\n", "t:3:3: the case has no name"},
 		{"a name twice", head + "- {name: x, request: a, " + ok + "}\n- {name: x, request: a, " + ok + "}\n", `t:4:10: the case on line 3 already has the name "x"`},
 		{"a case without a request", head + "- {name: x, " + ok + "}\n", "t:3:3: the case has no request"},
-		{"a request that is none", head + "- {name: x, request: A/x, " + ok + "}\n", "t:3:22: request:"},
-		{"a digest that is none", head + "- {name: x, request: a, digest: b, " + ok + "}\n", "t:3:33: digest:"},
+		{"an invalid request", head + "- {name: x, request: A/x, " + ok + "}\n", "t:3:22: request:"},
+		{"an invalid digest", head + "- {name: x, request: a, digest: b, " + ok + "}\n", "t:3:33: digest:"},
 		{
 			"an option of the policy frontend's own",
 			head + "- {name: x, request: a, options: {'build-arg:POLICY_FRONTEND_POLICY': x}, " + ok + "}\n",
 			"is the policy frontend's own",
 		},
-		{"a time that is none", head + "- {name: x, request: a, at: noon, " + ok + "}\n", `t:3:29: at: "noon" is not a time`},
+		{"an invalid time", head + "- {name: x, request: a, at: noon, " + ok + "}\n", `t:3:29: at: "noon" is not a time`},
 		{"a time for all that is none", "at: noon\n" + head + "- {name: x, request: a, " + ok + "}\n", `t:1:5: at: "noon" is not a time`},
 		{"a case that expects nothing", head + "- {name: x, request: a}\n", "t:3:3: expect has no verdict"},
 		{"a case that expects no verdict", head + "- {name: x, request: a, expect: {rule: b}}\n", "t:3:33: expect has no verdict"},
 		{
-			"a verdict that is none", head + "- {name: x, request: a, expect: {verdict: maybe}}\n",
+			"an invalid verdict", head + "- {name: x, request: a, expect: {verdict: maybe}}\n",
 			`t:3:43: verdict must be allow, deny, warn or undecidable, not "maybe"`,
 		},
-		{"a source that is none", head + "- {name: x, request: a, expect: {verdict: deny, source: A/x}}\n", "t:3:57: source:"},
+		{"an invalid source", head + "- {name: x, request: a, expect: {verdict: deny, source: A/x}}\n", "t:3:57: source:"},
 		{
 			"two overlays", head + "- {name: x, request: a, overlay: {file: b, none: true}, " + ok + "}\n",
 			"t:3:34: the overlay has more than one of file, text and none",
@@ -184,7 +184,7 @@ func TestRunRefuses(t *testing.T) {
 	tests := []struct{ name, policy, overlay, want string }{
 		{"a policy that isn't there", "other.yaml", "{none: true}", "other.yaml"},
 		{"an overlay that isn't there", "policy.yaml", "{file: other.yaml}", "other.yaml"},
-		{"an overlay that is none", "policy.yaml", `{text: "version: 2"}`, `t (overlay of "x"):1:10: version 2`},
+		{"an invalid overlay", "policy.yaml", `{text: "version: 2"}`, `t (overlay of "x"):1:10: version 2`},
 		{"an overlay on a policy that accepts none", "closed.yaml", "{file: team.yaml}", "t:3: the policy accepts no overlay"},
 	}
 	for _, tt := range tests {

@@ -138,7 +138,7 @@ func TestPatternRefuses(t *testing.T) {
 		{"a trailing slash", "docker/", "empty component"},
 		{"a name that can't be", "docker/-x", "matches no possible name"},
 		{"a star in a port", "corp.example:*/x", "a port can't have *"},
-		{"a port that is none", "corp.example:70000/x", "port from 1 to 65535"},
+		{"an invalid port", "corp.example:70000/x", "port from 1 to 65535"},
 		{"an IPv6 host without brackets", "fd00::1/x", "needs brackets"},
 		{"a host with two colons", "corp.example::443/x", "needs brackets"},
 		{"an IPv6 host with an open bracket", "[fd00::1:5000/x", "not an IPv6 address"},
