@@ -259,6 +259,7 @@ func (b *build) superviseProcess(
 func (p *process) wait(ctx context.Context, returned <-chan struct{}) error {
 	closed := p.closed
 	var eof, late <-chan time.Time
+	var since string
 	for {
 		select {
 		case <-p.ended:
@@ -267,14 +268,14 @@ func (p *process) wait(ctx context.Context, returned <-chan struct{}) error {
 			return context.Cause(ctx)
 		case <-returned:
 			returned, eof, late = nil, time.After(stdinCloseDelay), time.After(exitGrace)
+			since = "it returned its result"
 		case <-closed:
 			closed, eof, late = nil, time.After(0), time.After(exitGrace)
+			since = "its connection was closed"
 		case <-eof:
 			go p.endInput() // it blocks while a message is being sent
 		case <-late:
-			return fmt.Errorf(
-				"it kept running for %s after it returned its result or closed the connection",
-				exitGrace)
+			return fmt.Errorf("it kept running for %s after %s", exitGrace, since)
 		}
 	}
 }

@@ -178,7 +178,7 @@ func TestAProcessEndsEvenIfNobodyReadsIt(t *testing.T) {
 func TestWaitingForAProcess(t *testing.T) {
 	t.Parallel()
 	type cancelFunc = context.CancelCauseFunc
-	const lingered = "it kept running for 10s after it returned its result or closed the connection"
+	const lingered = "it kept running for 10s after "
 	cause := errors.New("refused")
 	for name, tc := range map[string]struct {
 		happens func(
@@ -208,12 +208,12 @@ func TestWaitingForAProcess(t *testing.T) {
 			_ *process, _ *fakeStream, returned chan struct{}, _ cancelFunc,
 		) {
 			close(returned)
-		}, want: lingered, after: exitGrace, stdin: true},
+		}, want: lingered + "it returned its result", after: exitGrace, stdin: true},
 		"it never ends after the connection has": {happens: func(
 			p *process, _ *fakeStream, _ chan struct{}, _ cancelFunc,
 		) {
 			_ = p.Close()
-		}, want: lingered, after: exitGrace, stdin: true},
+		}, want: lingered + "its connection was closed", after: exitGrace, stdin: true},
 		"it is to end": {happens: func(
 			_ *process, _ *fakeStream, _ chan struct{}, cancel cancelFunc,
 		) {

@@ -250,7 +250,7 @@ func attacks() map[string]attack {
 
 		"garbage": {
 			plain:   refused("closed unexpectedly"),
-			mediate: refused("broke off the connection"),
+			mediate: refused("kept running for 10s after its connection was closed"),
 		},
 		"preface and garbage": {plain: hang, mediate: outOfTime},
 		"endless stdout":      {plain: ruin, mediate: outOfTime},
