@@ -157,6 +157,38 @@ func benchmarkDispatch(b *testing.B, dockerfile string, turns int) {
 	b.ReportMetric(0, "ns/op") // many builds each: of no use by itself
 }
 
+// BenchmarkAgainst times cached builds through this checkout's program and another one, which
+// the variable PF_AGAINST names by its path. It shows whether a change made builds slower.
+func BenchmarkAgainst(b *testing.B) {
+	other := os.Getenv("PF_AGAINST")
+	if other == "" {
+		b.Skip("PF_AGAINST names no program to compare with")
+	}
+	d := env.StartDaemon(b, harness.DaemonConfig{DockerfileOff: true, Quiet: true})
+	for _, build := range []struct {
+		name, dockerfile string
+		turns            int // in a round
+	}{
+		{"trivial", goodFile, 10},
+		{"6 MB of LLB", copies(250, 100, 200), 1},
+	} {
+		dir := harness.WriteContext(b, map[string]string{"Dockerfile": build.dockerfile, "f": "f"})
+		for _, way := range []string{"forward", "mediate", "builtin"} {
+			b.Run(build.name+"/"+way, func(b *testing.B) {
+				var lines [][]string
+				for _, program := range []string{"", other} {
+					us := env.PackProgram(b, program, dispatching(way))
+					lines = append(lines, byBuildctl(dir, us, "--opt", "cmdline="+us+" "+inner))
+				}
+				seconds := inTurn(b, d, build.turns, lines)
+				b.ReportMetric(median(seconds[0])*1000, "ms-this")
+				reportRatio(b, "this/other", seconds[0], seconds[1])
+				b.ReportMetric(0, "ns/op") // many builds each: of no use by itself
+			})
+		}
+	}
+}
+
 // copies is a Dockerfile with so many steps, each of so many files of so long names.
 func copies(steps, files, length int) string {
 	var text strings.Builder

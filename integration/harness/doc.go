@@ -41,6 +41,7 @@
 //	PF_BUILDKIT_HOST  the address of a buildkitd that runs already (default: none, the tests
 //	                  start daemons); needs PF_REGISTRY_PORT, excludes PF_BUILDKITD
 //	PF_REGISTRY_PORT  the port of the tests' registry on 127.0.0.1 (default: a free one)
+//	PF_AGAINST        the path of a policy-frontend program that BenchmarkAgainst compares with
 //	PF_ENGINE         not empty: also run the tests on a Docker Engine
 //
 // # A daemon that runs already

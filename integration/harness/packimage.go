@@ -28,12 +28,34 @@ func (e *Env) PackWithPolicy(t T, file string) string {
 	return ref
 }
 
+// PackProgram returns the full reference of an image with the policy and the program at a path:
+// an earlier version of the product, for example. An empty path means this checkout's program.
+func (e *Env) PackProgram(t T, program, policy string) string {
+	t.Helper()
+	if program == "" {
+		built, err := e.Tools.BuildProduct()
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		program = built
+	}
+	ref := e.Repository() + ":program-" + shortDigest([]byte(program+"\x00"+policy))
+	if err := e.packProgram(ref, program, []byte(policy)); err != nil {
+		t.Fatalf("pack %s: %v", program, err)
+	}
+	return ref
+}
+
 // pack makes the image as the Dockerfile does and pushes it to ref. policy may be nil.
 func (e *Env) pack(ref string, policy []byte) error {
 	program, err := e.Tools.BuildProduct()
 	if err != nil {
 		return err
 	}
+	return e.packProgram(ref, program, policy)
+}
+
+func (e *Env) packProgram(ref, program string, policy []byte) error {
 	binary, err := registry.PackLayer([]registry.File{
 		{Path: "/policy-frontend", Mode: 0o755, Source: program},
 	})
