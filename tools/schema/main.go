@@ -24,7 +24,7 @@ func write() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(target, data, 0o644); err != nil { //nolint:gosec // public
+	if err := os.WriteFile(target, data, 0o644); err != nil { //nolint:gosec // everyone may read it
 		return err
 	}
 	old, err := os.ReadFile(page)
@@ -35,5 +35,5 @@ func write() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(page, []byte(text), 0o644) //nolint:gosec // public
+	return os.WriteFile(page, []byte(text), 0o644) //nolint:gosec // everyone may read it
 }
