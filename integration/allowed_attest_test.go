@@ -18,7 +18,7 @@ const (
 	predicateSBOM       = "https://spdx.dev/Document"
 )
 
-// provenance is what these tests read of SLSA provenance v1 by BuildKit
+// provenance has the fields of BuildKit's SLSA provenance v1 that these tests read
 // (docs/attestations/slsa-definitions.md).
 type provenance struct {
 	BuildDefinition struct {
@@ -45,7 +45,7 @@ type provenance struct {
 	} `json:"buildDefinition"`
 }
 
-// materials are the dependencies without the query of their URI, each once.
+// materials returns the dependencies, each once. Their URIs have no query.
 func (p provenance) materials() map[string]string {
 	found := map[string]string{}
 	for _, d := range p.BuildDefinition.ResolvedDependencies {
@@ -99,7 +99,7 @@ func TestAllowedAttestations(t *testing.T) {
 				require.Len(t, w.materials(), 3, "frontend, base image and scanner")
 				us.requireFrontends(t, w.materials(), g.materials())
 
-				// mode=max has the steps and the request.
+				// Only mode=max has the steps and the request.
 				require.NotEmpty(t, g.BuildDefinition.InternalParameters.BuildConfig.LLB)
 				require.Equal(t, w.BuildDefinition.InternalParameters.BuildConfig.LLB,
 					g.BuildDefinition.InternalParameters.BuildConfig.LLB)
@@ -109,16 +109,16 @@ func TestAllowedAttestations(t *testing.T) {
 	}
 }
 
-// innerMaterial is docker/dockerfile among the materials.
+// innerMaterial is the URI of docker/dockerfile among the materials.
 const innerMaterial = "pkg:docker/docker/dockerfile@1"
 
-// solves reports whether it is us who has the result's definitions solved, in place of
-// the inner frontend, or under the rules once more.
+// solves reports whether the policy frontend solves the result's definitions. It does so in place
+// of the inner frontend, or a second time to apply the rules.
 func (us through) solves() bool { return us.dispatch != policy.DispatchForward || us.build != "" }
 
-// requireFrontends fails the test unless the materials are those of a build without us
-// and the frontends are named by their digests: the inner one, which ran as an image,
-// and ours, unless all of the result is the inner one's.
+// requireFrontends fails the test unless the materials are those of a build without the policy
+// frontend. They name the inner frontend by its digest if it ran as an image. They also name the
+// policy frontend by its digest if it solved the result.
 func (us through) requireFrontends(t *testing.T, without, materials map[string]string) {
 	t.Helper()
 	want := maps.Clone(without)
@@ -135,8 +135,8 @@ func (us through) requireFrontends(t *testing.T, without, materials map[string]s
 	require.Equal(t, want, materials)
 }
 
-// requireRequest fails the test unless the provenance has the request as the client
-// made it, and as we did if we made one.
+// requireRequest fails the test unless the provenance has the client's request. If the policy
+// frontend made a request of its own, the provenance has both.
 func (us through) requireRequest(t *testing.T, p provenance) {
 	t.Helper()
 	request := p.BuildDefinition.ExternalParameters.Request
@@ -145,7 +145,7 @@ func (us through) requireRequest(t *testing.T, p provenance) {
 		require.Equal(t, us.syntax, request.Args["build-arg:BUILDKIT_SYNTAX"])
 		return
 	}
-	// The name in our repository behind which the inner image stands.
+	// The inner image runs under this name in the policy frontend's repository.
 	pinned := digestOf(t, inner)
 	standIn := env.Repository() + ":inner-" + strings.TrimPrefix(pinned, "sha256:")[:16]
 	require.Equal(t, standIn, request.Args["source"])

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What one daemon exported as cache, another imports: its RUN, whose result is
-// another one each time, does not run again.
+// A daemon imports the cache that another daemon exported. The result of the RUN differs each time,
+// so an equal result shows that it didn't run again.
 func TestAllowedCache(t *testing.T) {
 	t.Parallel()
 	each(t, ways(), testCache)
@@ -39,7 +39,7 @@ func testCache(t *testing.T, w way) {
 		"from a registry": "type=registry,ref=" + remote,
 	} {
 		t.Run(name, func(t *testing.T) {
-			// A daemon that built it once has it in its own cache.
+			// A new daemon, because the one that built it has it in its own cache.
 			us := w.throughUs(t)
 			got, progress := build(t, us, "--cache-from="+from)
 			require.Equal(t, want, got)
@@ -53,8 +53,8 @@ func testCache(t *testing.T, w way) {
 	})
 }
 
-// cached reports whether plain progress calls the step whose name has the text
-// step cached. The test fails if there is no such step.
+// cached reports whether plain progress marks a step as cached. The step is the one whose name
+// contains the text. The test fails if there is no such step.
 func cached(t *testing.T, progress, step string) bool {
 	t.Helper()
 	number := regexp.MustCompile(`(?m)^#(\d+) \[.*` + regexp.QuoteMeta(step)).

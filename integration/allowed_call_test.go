@@ -12,7 +12,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// Questions to the inner frontend get its answers, with its exit code.
+// A subrequest to the inner frontend gets its answer and its exit code.
 func TestAllowedCalls(t *testing.T) {
 	t.Parallel()
 	them, ours := direct(t), throughEach(t, waysApart())
@@ -60,8 +60,8 @@ func TestAllowedCalls(t *testing.T) {
 	}
 }
 
-// unrepeated is an error in which, of a daemon that has each place which it passes repeat
-// it, and buildx show what came first, nothing is left of that.
+// unrepeated returns an error without repetitions. Daemons before denyMessages repeat the error at
+// each place that it passes, and buildx shows the repetitions.
 func unrepeated(text string) string {
 	if !env.Older(denyMessages) {
 		return text
@@ -70,8 +70,8 @@ func unrepeated(text string) string {
 	return regexp.MustCompile(`(unsupported request frontend\.nonsense: )+`).ReplaceAllString(text, "")
 }
 
-// answerOf is what a client printed as the answer, without the definition of the
-// build file's source in JSON: it has the number of the session.
+// answerOf returns the answer that a client printed. It removes the definition of the build file's
+// source from JSON, because that contains the number of the session.
 func answerOf(o harness.Output) any {
 	var answer map[string]any
 	if json.Unmarshal([]byte(o.Stdout), &answer) != nil {
@@ -86,9 +86,9 @@ func answerOf(o harness.Output) any {
 	return answer
 }
 
-// A frontend whose image declares no capabilities can't be asked questions. The
-// daemon says so with a typed error, by which clients tell it from others: here
-// the client is a frontend that asks through us and reports the error's type.
+// A frontend whose image declares no capabilities can't answer subrequests. The daemon reports that
+// with a typed error, so that clients can recognise it. In this test, a frontend is the client: it
+// asks through the policy frontend and reports the type of the error.
 func TestAllowedFrontendWithoutCapabilities(t *testing.T) {
 	t.Parallel()
 	yaml := env.Frontend(t, harness.YAMLFrontend)

@@ -24,14 +24,15 @@ const (
 	epoch = "1700000000"
 )
 
-// side is a daemon and what BUILDKIT_SYNTAX has to be for a build on it.
+// side is a daemon, and the value of BUILDKIT_SYNTAX for a build on it.
 type side struct {
 	*harness.Daemon
 	name   string
 	syntax string
 }
 
-// direct is a daemon on which the same builds go to docker/dockerfile itself.
+// direct returns a daemon on which docker/dockerfile runs the same builds without the policy
+// frontend.
 func direct(t *testing.T) side {
 	t.Helper()
 	return side{Daemon: env.Plain(t), name: "direct", syntax: inner}
@@ -54,28 +55,27 @@ func (s side) bake(t *testing.T, dir string, args ...string) harness.Output {
 	return s.Run(t, c)
 }
 
-// comparableOutput is the value of an output option whose bytes depend on nothing but
-// the build.
+// comparableOutput returns an output option whose result depends only on the build.
 func comparableOutput(file string) string {
 	return "type=oci,rewrite-timestamp=true,dest=" + file
 }
 
-// layoutIndex returns the index.json of an OCI layout in a tar: it has the digest
-// of all that was built.
+// layoutIndex returns the index.json of an OCI layout in a tar file. It has the digests of
+// everything that was built.
 func layoutIndex(t *testing.T, file string) string {
 	t.Helper()
 	return tarEntry(t, file, "index.json")
 }
 
-// requireSameResult fails the test unless both OCI layouts hold the same images,
-// told apart by the digests of manifests, configs and layers.
+// requireSameResult fails the test unless both OCI layouts hold the same images. It compares the
+// digests of manifests, configs and layers.
 func requireSameResult(t *testing.T, want, got string) {
 	t.Helper()
 	require.Equal(t, describe(t, want), describe(t, got))
 	require.Equal(t, layoutIndex(t, want), layoutIndex(t, got))
 }
 
-// describe lists what an OCI layout holds, for a readable difference.
+// describe lists the content of an OCI layout, so that a difference is readable.
 func describe(t *testing.T, file string) []string {
 	t.Helper()
 	var lines []string
@@ -93,7 +93,7 @@ func describe(t *testing.T, file string) []string {
 	return lines
 }
 
-// withSyntax writes a context whose Dockerfile begins with the syntax line.
+// withSyntax writes a build context whose Dockerfile begins with the syntax line.
 func withSyntax(t *testing.T, dockerfile string, more map[string]string) string {
 	t.Helper()
 	files := map[string]string{"Dockerfile": syntaxLine + dockerfile}
@@ -103,14 +103,14 @@ func withSyntax(t *testing.T, dockerfile string, more map[string]string) string 
 	return harness.WriteContext(t, files)
 }
 
-// outFile is the path of a file that a build may write.
+// outFile returns a path for a file that a build writes.
 func outFile(t *testing.T) string {
 	t.Helper()
 	return filepath.Join(t.TempDir(), "out.tar")
 }
 
-// buildStatic builds a program of testdata/allowed for a container, into the
-// folder dir, and returns its path.
+// buildStatic builds a program of testdata/allowed into the folder dir, for a container. It returns
+// the program's path.
 func buildStatic(t *testing.T, program, dir string) string {
 	t.Helper()
 	file := filepath.Join(dir, program)
@@ -121,8 +121,8 @@ func buildStatic(t *testing.T, program, dir string) string {
 	return file
 }
 
-// pushProgram builds a frontend of testdata/allowed, pushes it with no labels, and
-// returns its short reference.
+// pushProgram builds a frontend of testdata/allowed and pushes it without labels. It returns its
+// short reference.
 func pushProgram(t *testing.T, program string) string {
 	t.Helper()
 	ref := "tests/" + program + ":1"

@@ -14,7 +14,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// Ctrl-C ends a build with all that it has running, and the daemon builds on.
+// Ctrl-C ends a build and everything that it runs. The daemon goes on to build.
 func TestAllowedInterrupt(t *testing.T) {
 	env.NeedsOwnDaemon(t, "it counts the daemon's containers")
 	t.Parallel()
@@ -26,11 +26,11 @@ func testInterrupt(t *testing.T, w way) {
 	doc := corpPolicy + "  - {name: waiter, match: [tests/waiter]}\n"
 	for n, tc := range []struct {
 		name, client string
-		containers   int // at least so many run before
+		containers   int // the number that runs before Ctrl-C, at least
 	}{
 		{name: "while a RUN runs", client: "buildx", containers: 1},
 		{name: "while a RUN runs", client: "buildctl", containers: 1},
-		// The policy frontend, the inner one and its step.
+		// The policy frontend, the inner frontend and its step.
 		{name: "while the inner frontend waits", client: "buildx", containers: 3},
 		{name: "while the inner frontend waits", client: "buildctl", containers: 3},
 	} {
@@ -38,7 +38,7 @@ func testInterrupt(t *testing.T, w way) {
 			t.Parallel()
 			us := w.throughPolicy(t, doc)
 			seconds := strconv.Itoa(31536001 + 10*slices.IndexFunc(waysApart(),
-				func(o way) bool { return o.name == w.name }) + n) // by which the step's process is found
+				func(o way) bool { return o.name == w.name }) + n) // finds the process
 			file := "# syntax=" + waiter + "\n"
 			if tc.containers == 1 {
 				file = syntaxLine + "FROM busybox\nRUN [\"sleep\", \"" + seconds + "\"]\n"
@@ -70,7 +70,7 @@ func testInterrupt(t *testing.T, w way) {
 	}
 }
 
-// processesWith lists the sleeping processes of containers, by their argument.
+// processesWith lists the processes in containers that sleep for so many seconds.
 func processesWith(seconds string) []string {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	var found []string

@@ -13,14 +13,13 @@ import (
 
 func TestAllowedFiftyBuildsAtOnce(t *testing.T) {
 	t.Parallel()
-	for _, w := range waysApart() { // one after the other, fifty are enough
+	for _, w := range waysApart() { // one after the other, because fifty builds are load enough
 		t.Run(w.name, func(t *testing.T) { testFiftyBuildsAtOnce(t, w) })
 	}
 }
 
-// So many are under way at once on a machine of eight processors, fewer on a smaller one:
-// buildkitd gives up a frontend, whichever it is, that has not spoken within ten seconds
-// (golang.org/x/net/http2, prefaceTimeout).
+// A smaller machine runs fewer builds at once. The reason is that buildkitd gives up any frontend
+// that hasn't spoken within ten seconds (golang.org/x/net/http2, prefaceTimeout).
 func testFiftyBuildsAtOnce(t *testing.T, w way) {
 	const builds, perProcessor = 50, 6
 	atOnce := min(builds, perProcessor*runtime.NumCPU())

@@ -14,16 +14,16 @@ import (
 
 var (
 	seconds = regexp.MustCompile(`\b\d+\.\d+s?\b`)
-	// snapshots are what the daemon calls what it copies from; each has its own names.
+	// snapshots matches the daemon's names for what it copies from. They differ between daemons.
 	snapshots = regexp.MustCompile(`ref [0-9a-z]{25}::[0-9a-z]{25}`)
-	// silent is a failed step that printed nothing. Clients show it only if its end
-	// reached them before the build's.
+	// silent matches a failed step that printed nothing. A client shows it only if the step's end
+	// arrived before the build's.
 	silent = regexp.MustCompile(`(?m)^------\n > .*:\n------\n`)
 )
 
-// errorsOf is what a client printed after the progress: the failed step with its
-// output, the snippet of the build file and the error. What differs from run to
-// run, times, random names and steps without output, is left out.
+// errorsOf returns what a client printed after the progress: the failed step with its output, the
+// snippet of the build file, and the error. It removes what differs between runs: times, random
+// names, and steps without output.
 func errorsOf(o harness.Output) string {
 	var lines []string
 	for line := range strings.Lines(o.Stderr) {
@@ -39,9 +39,9 @@ func errorsOf(o harness.Output) string {
 	return seconds.ReplaceAllString(text, "N")
 }
 
-// warningsOf are the warnings in progress of the kind rawjson, each with the lines
-// that it points at. Plain progress shows one only if something else of its step
-// is yet to be shown (util/progress/progressui), which is a matter of timing.
+// warningsOf returns the warnings in rawjson progress, each with the lines that it points at. Plain
+// progress is no use here. It shows a warning only if something else of its step comes later, which
+// depends on timing (util/progress/progressui).
 func warningsOf(t *testing.T, o harness.Output) []string {
 	t.Helper()
 	var warnings []string
@@ -58,7 +58,7 @@ func warningsOf(t *testing.T, o harness.Output) []string {
 			} `json:"warnings"`
 		}
 		if json.Unmarshal([]byte(line), &status) != nil {
-			continue // what the client says beside the progress
+			continue // the client's own text, not progress
 		}
 		for _, w := range status.Warnings {
 			warnings = append(warnings,
@@ -68,8 +68,8 @@ func warningsOf(t *testing.T, o harness.Output) []string {
 	return warnings
 }
 
-// Errors of the inner frontend and of the build arrive as they do without us,
-// with the snippet of the build file.
+// Errors of the inner frontend and of the build are the same as without the policy frontend,
+// including the snippet of the build file.
 func TestAllowedErrorsAreTheSame(t *testing.T) {
 	t.Parallel()
 	them, ours := direct(t), throughEach(t, ways())
@@ -94,7 +94,7 @@ func TestAllowedErrorsAreTheSame(t *testing.T) {
 			"FROM busybox AS b\nFROM no/such/image:1\n",
 			[]string{
 				"3 | >>> FROM no/such/image:1", "no/such/image",
-			}, // old daemons ask docker.io if a mirror has none
+			}, // old daemons ask docker.io if the mirror doesn't have it
 		},
 		"a file that isn't there": {
 			"FROM busybox\nCOPY missing /\n",

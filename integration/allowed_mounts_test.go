@@ -31,8 +31,7 @@ func testSecrets(t *testing.T, w way) {
 	require.Equal(t, "hello world\n", read(t, filepath.Join(out, "env")))
 }
 
-// The build asks the agent of the test, through the socket that BuildKit mounts,
-// for the keys that it has.
+// The build asks the test's ssh-agent for its keys, through the socket that BuildKit mounts.
 func TestAllowedSSH(t *testing.T) {
 	t.Parallel()
 	each(t, waysApart(), testSSH)
@@ -52,16 +51,15 @@ func testSSH(t *testing.T, w way) {
 	us.buildx(t, dir, "--output", out, "--no-cache").RequireFailure(t, "test -S $SSH_AUTH_SOCK")
 }
 
-// startAgent serves an ssh-agent with one key and returns its socket. It answers
-// the one question of the protocol that lists keys
-// (draft-ietf-sshm-ssh-agent, section 3.5).
+// startAgent serves an ssh-agent with one key and returns its socket. The agent answers only the
+// request to list keys (draft-ietf-sshm-ssh-agent, section 3.5).
 func startAgent(t *testing.T, comment string) string {
 	t.Helper()
 	key := append(sshString("ssh-ed25519"), sshString(strings.Repeat("k", 32))...)
 	answer := append([]byte{agentIdentities, 0, 0, 0, 1}, sshString(string(key))...)
 	answer = sshString(string(append(answer, sshString(comment)...)))
 
-	dir, err := env.TempDir() // the path of a socket must be short
+	dir, err := env.TempDir() // a socket's path must be short
 	require.NoError(t, err)
 	socket := filepath.Join(dir, "agent.sock")
 	listener, err := net.Listen("unix", socket)
@@ -90,13 +88,13 @@ func startAgent(t *testing.T, comment string) string {
 	return socket
 }
 
-// Message numbers of the ssh-agent protocol.
+// These are message numbers of the ssh-agent protocol.
 const (
 	agentRequestIdentities = 11
 	agentIdentities        = 12
 )
 
-// sshString is a string of the SSH protocols: its length, then its bytes.
+// sshString encodes a string for SSH protocols: its length, then its bytes.
 func sshString(s string) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(s))), s...)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// overlayPolicy is corpPolicy for builds that send a policy of their own.
+// overlayPolicy is corpPolicy for builds that send an overlay.
 const overlayPolicy = corpPolicy + "overlay: {accept: narrow}\n"
 
 const overlay = `version: 1
@@ -21,8 +21,8 @@ id: team
 frontends: [{name: echo, match: ["frontends/echofrontend"]}]
 `
 
-// The inner frontend gets the options that it would get without us, but for
-// those that are ours, and for the way it was called.
+// The inner frontend gets the same options as without the policy frontend. Two sorts differ: the
+// policy frontend's own options, and those that say how it was called.
 func TestAllowedOptionsReachTheInnerFrontend(t *testing.T) {
 	t.Parallel()
 	echo := env.Frontend(t, harness.EchoFrontend)
@@ -35,7 +35,7 @@ func TestAllowedOptionsReachTheInnerFrontend(t *testing.T) {
 
 	for name, tc := range map[string]struct {
 		buildx []string
-		ctl    []string // options of buildctl, instead
+		ctl    []string // options of buildctl, used instead of args
 		want   map[string]string
 	}{
 		"of buildx": {
@@ -104,7 +104,7 @@ func TestAllowedOptionsReachTheInnerFrontend(t *testing.T) {
 						require.Equal(t, "docker-image://docker.io/"+echo+"@"+digestOf(t, echo), got[rebound])
 						delete(got, rebound)
 					}
-					// Apart from that, nothing is added, changed or lost.
+					// Nothing else is added, changed or lost.
 					require.Equal(t, withoutTheCall(want), withoutTheCall(got))
 				})
 			}
@@ -112,7 +112,7 @@ func TestAllowedOptionsReachTheInnerFrontend(t *testing.T) {
 	}
 }
 
-// withoutTheCall are options without those by which a frontend was called.
+// withoutTheCall returns the options except for those that say how a frontend was called.
 func withoutTheCall(opts map[string]string) map[string]string {
 	opts = maps.Clone(opts)
 	delete(opts, "source")
@@ -121,7 +121,7 @@ func withoutTheCall(opts map[string]string) map[string]string {
 	return opts
 }
 
-// cmdlineOf is what BUILDKIT_SYNTAX must be for a build of asked on a side.
+// cmdlineOf returns the value of BUILDKIT_SYNTAX for a build on a side that asks for a frontend.
 func cmdlineOf(s side, asked string) string {
 	if s.syntax == inner {
 		return asked
@@ -129,12 +129,12 @@ func cmdlineOf(s side, asked string) string {
 	return s.syntax + " " + asked
 }
 
-func TestAllowedUnknownOptionOfOursIsWarnedOf(t *testing.T) {
+func TestAllowedUnknownOptionOfOursCausesAWarning(t *testing.T) {
 	t.Parallel()
-	each(t, waysApart(), testUnknownOptionOfOursIsWarnedOf)
+	each(t, waysApart(), testUnknownOptionOfOursCausesAWarning)
 }
 
-func testUnknownOptionOfOursIsWarnedOf(t *testing.T, w way) {
+func testUnknownOptionOfOursCausesAWarning(t *testing.T, w way) {
 	us := w.throughUs(t)
 	o := us.buildx(t, harness.WriteContext(t, dockerfile(inner)), "--progress=rawjson",
 		"--build-arg=POLICY_FRONTEND_NONSENSE=1").RequireSuccess(t)
@@ -158,9 +158,9 @@ func testInputsReachTheInnerFrontend(t *testing.T, w way) {
 	out := t.TempDir()
 	c := us.BuildxCommand(dir, "bake", "--progress=plain", "--allow=fs=*", "--set=default.output="+out)
 	c.Env = []string{"SYNTAX=" + us.syntax, "INNER=" + echo}
-	// base asks for docker/dockerfile by its own line.
+	// The file of the target base asks for docker/dockerfile in its own syntax line.
 	us.Run(t, c).RequireSuccess(t)
-	// buildx numbers the inputs of a target.
+	// buildx gives the inputs of a target numbers.
 	require.JSONEq(t, `["0-base"]`, read(t, filepath.Join(out, "inputs.json")))
 	require.Contains(t, read(t, filepath.Join(out, "opts.json")), `"context:base": "input:0-base"`)
 }

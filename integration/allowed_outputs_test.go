@@ -26,7 +26,7 @@ func testOutputs(t *testing.T, w way) {
 	dir := harness.WriteContext(t, dockerfile(inner))
 	for name, tc := range map[string]struct {
 		output func(file string) string
-		result func(t *testing.T, file string) string // content of /out
+		result func(t *testing.T, file string) string // returns the content of /out
 	}{
 		"a folder": {
 			func(file string) string { return "type=local,dest=" + file },

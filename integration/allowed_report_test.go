@@ -15,7 +15,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// The decision is in the result's metadata, as JSON.
+// The metadata of the result contains the decision as JSON.
 func TestAllowedDecisionIsInTheMetadata(t *testing.T) {
 	t.Parallel()
 	each(t, waysApart(), testDecisionIsInTheMetadata)
@@ -40,7 +40,7 @@ func testDecisionIsInTheMetadata(t *testing.T, w way) {
 			dir := harness.WriteContext(t, dockerfile(tc.requested))
 			file := filepath.Join(t.TempDir(), "metadata.json")
 			o := us.buildx(t, dir, "--metadata-file", file)
-			if w.dispatch == policy.DispatchBuiltin { // no image runs that would have a digest
+			if w.dispatch == policy.DispatchBuiltin { // no image runs, so there is no digest
 				if strings.Contains(tc.requested, "@") {
 					o.RequireFailure(t, "the built-in Dockerfile frontend instead (dispatch: builtin), "+
 						"which has no digest")
@@ -87,7 +87,7 @@ func digestOf(t *testing.T, shortRef string) string {
 	return d
 }
 
-// A person sees in the progress which frontend runs, and by which rule.
+// The progress shows a person which frontend runs, and which rule allows it.
 func TestAllowedProgressNamesTheRule(t *testing.T) {
 	t.Parallel()
 	each(t, waysApart(), testProgressNamesTheRule)
@@ -112,7 +112,7 @@ func testProgressNamesTheRule(t *testing.T, w way) {
 		o := us.Buildctl(t, byBuildctl(dir, us.syntax)...).RequireSuccess(t)
 		require.Regexp(t, `(?m)^#\d+ `+regexp.QuoteMeta(line)+`$`, o.Stderr)
 	})
-	// A terminal cuts each line at its width, here of 120 characters, within the digest.
+	// A terminal cuts each line at its width. Here that is 120 characters, which is within the digest.
 	for name, c := range map[string]harness.Command{
 		"buildx on a terminal":   us.BuildxCommand(dir, byBuildx(us.syntax, "--progress=tty")...),
 		"buildctl on a terminal": us.BuildctlCommand(byBuildctl(dir, us.syntax, "--progress=tty")...),

@@ -8,8 +8,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
-// What is built through us has the digests of what docker/dockerfile builds when
-// the daemon calls it itself.
+// A build through the policy frontend has the same digests as one where the daemon calls
+// docker/dockerfile itself.
 func TestAllowedResultIsTheSame(t *testing.T) {
 	t.Parallel()
 	them, ours := direct(t), throughEach(t, ways())
@@ -28,7 +28,7 @@ func TestAllowedResultIsTheSame(t *testing.T) {
 		files      map[string]string
 		args       []string
 		platforms  []string          // linux/amd64 if empty
-		want       map[string]string // files of every platform's image
+		want       map[string]string // files in the image of each platform
 	}{
 		"one platform": {
 			dockerfile: "FROM scratch\nCOPY hello /\nLABEL a=b\nENV C=d\n",
@@ -136,7 +136,7 @@ func TestAllowedResultIsTheSame(t *testing.T) {
 	})
 }
 
-// bakeFile has two targets: base, and the default one, which builds on it.
+// bakeFile has two targets: base, and the default target, which builds on base.
 const bakeFile = `
 variable "SYNTAX" {}
 variable "INNER" { default = "" }

@@ -14,17 +14,16 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// BenchmarkDispatch times builds whose every step is cached, as whole processes of
-// buildctl: straight to docker/dockerfile, and through the image in each way of
-// dispatch. A trivial build is over so soon that many are needed to tell one part in a
-// hundred.
+// BenchmarkDispatch measures builds whose steps are all cached. It measures whole processes of
+// buildctl: directly to docker/dockerfile, and through the image with each dispatch. A trivial
+// build takes so little time that only many of them show a difference of one percent.
 //
-// Large builds have many copies that differ only in where they go: an LLB of about
-// so many megabytes is what the names of their files make of it.
+// Large builds have many copies that differ only in their destination. The long names of the files
+// give the LLB its size in megabytes.
 func BenchmarkDispatch(b *testing.B) {
 	for _, build := range []struct {
 		name, dockerfile string
-		turns            int // in a round
+		turns            int // in each round
 	}{
 		{"trivial", goodFile, 10},
 		{"300 steps", copies(300, 1, 0), 2},
@@ -34,9 +33,8 @@ func BenchmarkDispatch(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory reports the most memory that a frontend's process held in a build with
-// a large LLB: docker/dockerfile's own, with nothing in between, and the policy frontend's
-// in each way of dispatch.
+// BenchmarkMemory reports the largest memory of a frontend's process in a build with a large LLB.
+// It measures docker/dockerfile called directly, and the policy frontend with each dispatch.
 func BenchmarkMemory(b *testing.B) {
 	dockerfile := copies(250, 100, 200)
 	dir := harness.WriteContext(b, map[string]string{"Dockerfile": dockerfile, "f": "f"})
@@ -48,7 +46,7 @@ func BenchmarkMemory(b *testing.B) {
 			if way == straight {
 				program = "/bin/dockerfile-frontend"
 			}
-			d.Buildctl(b, line...).RequireSuccess(b) // so that all is in the cache
+			d.Buildctl(b, line...).RequireSuccess(b) // fills the cache
 			var whole, own []float64
 			for b.Loop() {
 				peak := peakDuring(program, func() { d.Buildctl(b, line...).RequireSuccess(b) })
@@ -62,12 +60,12 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// memory is that of a process in MiB: all that is resident, and what of it is not the
-// program's file, which all processes of an image share.
+// memory is the memory of a process in MiB. The field whole is all its resident memory. The field
+// own leaves out the program's file, which all processes of an image share.
 type memory struct{ whole, own float64 }
 
-// peakDuring returns the most memory that any process of the program held while f ran,
-// as far as looking at it every few milliseconds shows.
+// peakDuring returns the largest memory of any process of the program while f ran. It looks every
+// few milliseconds, so it can miss a short peak.
 func peakDuring(program string, f func()) memory {
 	done := make(chan struct{})
 	go func() {
@@ -95,7 +93,7 @@ func peakDuring(program string, f func()) memory {
 	}
 }
 
-// mebibytes reads one figure of /proc/PID/status, 0 if it isn't there.
+// mebibytes returns a value of /proc/PID/status in MiB, or 0 if it isn't there.
 func mebibytes(status, field string) float64 {
 	_, rest, _ := strings.Cut(status, field)
 	var kib float64
@@ -105,7 +103,7 @@ func mebibytes(status, field string) float64 {
 	return kib / 1024
 }
 
-// llbSize returns the size in MiB of the definition that a Dockerfile makes.
+// llbSize returns the size of the LLB for a Dockerfile, in MiB.
 func llbSize(b *testing.B, dockerfile string) float64 {
 	b.Helper()
 	res, err := dockerfile2llb.Dockerfile2LLB(b.Context(), []byte(dockerfile),
@@ -118,11 +116,11 @@ func llbSize(b *testing.B, dockerfile string) float64 {
 	return float64(len(dt)) / (1 << 20)
 }
 
-// straight is the way to docker/dockerfile with nothing in between.
+// straight names the way directly to docker/dockerfile.
 const straight = "direct"
 
-// theWay is what buildctl is told to build a folder: straight, or through the image with
-// a dispatch.
+// theWay returns buildctl's arguments to build a folder, directly or through the image with a
+// dispatch.
 func theWay(b *testing.B, way, dir string) []string {
 	b.Helper()
 	if way == straight {
@@ -132,7 +130,7 @@ func theWay(b *testing.B, way, dir string) []string {
 	return byBuildctl(dir, us, "--opt", "cmdline="+us+" "+inner)
 }
 
-// dispatching is corpPolicy with another way of dispatch.
+// dispatching returns corpPolicy with another dispatch.
 func dispatching(way string) string {
 	return corpPolicy + "dispatch: " + way + "\n"
 }
@@ -154,7 +152,7 @@ func benchmarkDispatch(b *testing.B, dockerfile string, turns int) {
 	reportRatio(b, "builtin/direct", builtin, direct)
 	reportRatio(b, "mediate/forward", mediate, forward)
 	reportRatio(b, "forward/direct", forward, direct)
-	b.ReportMetric(0, "ns/op") // many builds each: of no use by itself
+	b.ReportMetric(0, "ns/op") // an operation is many builds, so its time says nothing
 }
 
 // BenchmarkAgainst times cached builds through this checkout's program and another one, which
@@ -183,13 +181,14 @@ func BenchmarkAgainst(b *testing.B) {
 				seconds := inTurn(b, d, build.turns, lines)
 				b.ReportMetric(median(seconds[0])*1000, "ms-this")
 				reportRatio(b, "this/other", seconds[0], seconds[1])
-				b.ReportMetric(0, "ns/op") // many builds each: of no use by itself
+				b.ReportMetric(0, "ns/op") // an operation is many builds, so its time says nothing
 			})
 		}
 	}
 }
 
-// copies is a Dockerfile with so many steps, each of so many files of so long names.
+// copies returns a Dockerfile with that many steps. Each step copies that many files, to a name of
+// that length.
 func copies(steps, files, length int) string {
 	var text strings.Builder
 	text.WriteString("FROM scratch\n")

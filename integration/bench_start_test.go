@@ -26,11 +26,12 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// BenchmarkStart times a frontend's process from its start to its first request
-// about the inner frontend, which it makes when it has decided on the name: the
-// image's program and the forwarder without policy, in turn. The other end of
-// their stdin and stdout is a gateway of this test that answers nothing, so that
-// neither a container nor a registry is in the figures.
+// BenchmarkStart measures a frontend's process from its start to its first request about the inner
+// frontend. The policy frontend makes that request after it has decided on the name.
+//
+// It measures the image's program and the forwarder without policy in turn. Their stdin and stdout
+// lead to a gateway of this test that answers nothing. So the figures contain neither a container
+// nor a registry.
 func BenchmarkStart(b *testing.B) {
 	us, noop := extract(b, env.WithPolicy(b, corpPolicy)), extract(b,
 		env.Registry.Ref(env.Frontend(b, harness.NoopForwarder)))
@@ -76,7 +77,7 @@ func extract(b *testing.B, ref string) string {
 
 type started struct{ seconds, peakMiB float64 }
 
-// firstRequest runs the program below root, as its root folder, as the daemon would.
+// firstRequest runs the program as the daemon would, with root as its root folder.
 func firstRequest(b *testing.B, root, program string) started {
 	b.Helper()
 	mine, theirs, err := socketPair()
@@ -113,7 +114,7 @@ func firstRequest(b *testing.B, root, program string) started {
 	case at := <-gateway.asked:
 		peak := peakMiB(b, cmd.Process.Pid)
 		close(gateway.measured)
-		_ = cmd.Wait() // it ends with the error that the gateway answered
+		_ = cmd.Wait() // it fails with the gateway's error
 		return started{seconds: at.Sub(start).Seconds(), peakMiB: peak}
 	case <-time.After(20 * time.Second):
 		_ = cmd.Process.Kill()
@@ -123,8 +124,8 @@ func firstRequest(b *testing.B, root, program string) started {
 	}
 }
 
-// peakMiB is the most memory that a process has held so far. (The resource usage
-// that wait returns is of no use: it counts this process before the exec too.)
+// peakMiB returns the largest memory that a process has held so far. The resource usage that wait
+// returns is useless here, because it includes this process before the exec.
 func peakMiB(b *testing.B, pid int) float64 {
 	b.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -137,7 +138,7 @@ func peakMiB(b *testing.B, pid int) float64 {
 	return kib / 1024
 }
 
-// silentGateway says that it can do everything, and fails the first request.
+// silentGateway claims every capability and fails the first request.
 type silentGateway struct {
 	gwpb.UnimplementedLLBBridgeServer
 	asked    chan time.Time
@@ -173,7 +174,7 @@ func socketPair() (mine, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "gateway"), os.NewFile(uintptr(fds[1]), "frontend"), nil
 }
 
-// oneConn is a listener for one connection that exists already.
+// oneConn is a listener for one existing connection.
 type oneConn struct {
 	conn net.Conn
 	once sync.Once

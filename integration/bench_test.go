@@ -9,9 +9,9 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// BenchmarkWarmBuild times a trivial build whose every step is cached, as whole
-// processes of buildctl: through the image, through a forwarder with the same
-// rebind and no policy, and straight to docker/dockerfile.
+// BenchmarkWarmBuild measures a trivial build whose steps are all cached. It measures whole
+// processes of buildctl: through the image, through a forwarder that has the same rebind and no
+// policy, and directly to docker/dockerfile.
 func BenchmarkWarmBuild(b *testing.B) {
 	us := env.WithPolicy(b, corpPolicy)
 	noop := env.Registry.Ref(env.Frontend(b, harness.NoopForwarder))
@@ -27,12 +27,12 @@ func BenchmarkWarmBuild(b *testing.B) {
 	reportRatio(b, "x-noop", policy, forwarder)
 	reportRatio(b, "x-direct", policy, direct)
 	reportRatio(b, "noop-x-direct", forwarder, direct)
-	b.ReportMetric(0, "ns/op") // many builds each: of no use by itself
+	b.ReportMetric(0, "ns/op") // an operation is many builds, so its time says nothing
 }
 
-// inTurn has buildctl run each line once, so that all is in the cache, and then in
-// turn, so many turns in each round of the benchmark, so that ratios hold while the
-// machine's speed drifts. It returns how long each line took in each turn.
+// inTurn runs buildctl with each line once, to fill the cache. Then it runs the lines in turn,
+// several turns in each round of the benchmark. Taking turns keeps the ratios valid while the
+// machine's speed changes. It returns the seconds that each line took in each turn.
 func inTurn(b *testing.B, d *harness.Daemon, turns int, lines [][]string) (seconds [][]float64) {
 	b.Helper()
 	for _, line := range lines {
@@ -40,7 +40,7 @@ func inTurn(b *testing.B, d *harness.Daemon, turns int, lines [][]string) (secon
 	}
 	seconds = make([][]float64, len(lines))
 	turn := func() {
-		for _, i := range rand.Perm(len(lines)) { // what one leaves to do falls on each other one
+		for _, i := range rand.Perm(len(lines)) { // a line's leftover work slows each other line alike
 			s := d.Buildctl(b, lines[i]...).RequireSuccess(b).Elapsed.Seconds()
 			seconds[i] = append(seconds[i], s)
 		}
@@ -53,9 +53,8 @@ func inTurn(b *testing.B, d *harness.Daemon, turns int, lines [][]string) (secon
 	return seconds
 }
 
-// reportRatio reports the median over all turns of what one line took for what another
-// did, and with ± after its name how sure that is: so much higher or lower may it be, 19
-// times of 20.
+// reportRatio reports the median ratio of two lines' times over all turns. It also reports, under
+// the name with ±, the margin that is right 19 times of 20.
 func reportRatio(b *testing.B, name string, one, other []float64) {
 	b.Helper()
 	ratios := make([]float64, len(one))
@@ -70,9 +69,9 @@ func median(values []float64) float64 {
 	return slices.Sorted(slices.Values(values))[len(values)/2]
 }
 
-// doubt returns by how much the median of all values that might have been measured may
-// be other than that of these: half of what lies between the two that have it between
-// them 19 times of 20 (the binomial distribution's, as a normal one).
+// doubt returns the margin of error of a median, for 19 times of 20. The binomial distribution,
+// approximated by a normal one, gives the two values that enclose the true median. The margin is
+// half of their distance.
 func doubt(values []float64) float64 {
 	s := slices.Sorted(slices.Values(values))
 	middle, reach := float64(len(s))/2, 0.98*math.Sqrt(float64(len(s)))

@@ -11,8 +11,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
-// What an inner frontend imports as cache, and the attestations that it makes, are
-// part of what is solved again.
+// When the policy frontend solves a forwarded build again, the result still has its attestations
+// and uses the inner frontend's cache imports.
 func TestForwardedBuildsUnderRulesKeepCacheAndAttestations(t *testing.T) {
 	t.Parallel()
 	env.Needs(t, "v0.28.0", "its provenance is of SLSA v0.2")
@@ -47,8 +47,8 @@ func TestForwardedBuildsUnderRulesKeepCacheAndAttestations(t *testing.T) {
 		}
 		require.Contains(t, string(statements[predicateSBOM]), "./random")
 
-		// What is solved again is ours: the provenance has the client's own request, and
-		// names our image beside the inner one.
+		// The policy frontend makes the second solve. So the provenance has the client's own request, and
+		// names the policy frontend's image beside the inner one.
 		var p provenance
 		require.NoError(t, json.Unmarshal(statements[predicateProvenance], &p))
 		require.Equal(t, syntax, p.BuildDefinition.ExternalParameters.Request.Args["source"])
@@ -63,7 +63,7 @@ func TestForwardedBuildsUnderRulesKeepCacheAndAttestations(t *testing.T) {
 	}
 }
 
-// A subrequest builds nothing, so that there is nothing to refuse.
+// A subrequest builds nothing, so there is nothing to check.
 func TestSubrequestsUnderRulesAreAnswered(t *testing.T) {
 	t.Parallel()
 	us := under(t, newBuildSites(t).policy(""))

@@ -14,19 +14,20 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-func TestJudgedBuildsAreRefusedAtTheirLine(t *testing.T) {
+func TestCheckedBuildsAreRefusedAtTheirLine(t *testing.T) {
 	t.Parallel()
 	const none = -1
 	sites := newBuildSites(t)
 	secret := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(secret, []byte("x"), 0o600))
 	cases := map[string]struct {
-		file string // after the syntax line, which is line 1
+		file string // follows the syntax line, which is line 1
 		args []string
 		want string
-		// The line that asked, 0 if nobody says which: in the definition that a forwarded
-		// frontend returns, and in the error of one that has a lookup refused, which comes
-		// first; the same if not set.
+		// line is the line that the message names, or 0 if it names none.
+		//
+		// lookup replaces line for mediate and builtin, which refuse the frontend's earlier lookup. It is
+		// none if that message names no line, and 0 if the line is the same.
 		line, lookup int
 	}{
 		"a base image": {
@@ -125,7 +126,8 @@ func TestJudgedBuildsAreRefusedAtTheirLine(t *testing.T) {
 		}
 	})
 	t.Cleanup(func() {
-		// Its configuration is: a forwarded frontend looks images up by itself.
+		// Only its layers count. A forwarded frontend looks images up by itself, so it pulls the
+		// configuration.
 		for _, image := range env.Registry.ReadImage(t, env.Registry.Ref(evilBase)) {
 			for _, layer := range image.Layers {
 				require.NotContains(t, env.Registry.BlobsPulled("evil/base"), layer, "the image was pulled")
@@ -141,9 +143,9 @@ func TestAClientsSourcePolicyIsHeldToWhatWasJudged(t *testing.T) {
 		"library/busybox:latest")
 	cases := map[string]struct {
 		file, from, to string
-		before         []string // rules before that
-		want           string   // empty if it is built
-		lookup         string   // want, where the daemon refuses the frontend's lookup
+		before         []string // earlier rules
+		want           string   // empty if the build succeeds
+		lookup         string   // replaces want if the daemon refuses the frontend's lookup
 	}{
 		"a base image that is converted to a refused one": {
 			file:   "FROM busybox\nUSER app\n",
@@ -219,7 +221,7 @@ func TestAClientsSourcePolicyIsHeldToWhatWasJudged(t *testing.T) {
 	})
 }
 
-func TestJudgedBuildsThatWouldBeRefusedAreWarnedOf(t *testing.T) {
+func TestCheckedBuildsThatWouldBeRefusedGetAWarning(t *testing.T) {
 	t.Parallel()
 	newBuildSites(t).eachJudge(t, "mode: warn", func(t *testing.T, us side, _ policy.Dispatch) {
 		dir := withSyntax(t, "FROM plat/arm64:1\nRUN true\nUSER app\n", nil)

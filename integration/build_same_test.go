@@ -11,7 +11,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-func TestJudgedBuildsAreTheSame(t *testing.T) {
+func TestCheckedBuildsAreTheSame(t *testing.T) {
 	t.Parallel()
 	sites := newBuildSites(t)
 	them := direct(t)

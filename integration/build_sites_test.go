@@ -10,14 +10,14 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// Images of these tests in the registry, all of them busybox.
+// These are the images of these tests in the registry. All of them are busybox.
 const (
 	goodBase = "good/base:1"
 	evilBase = "evil/base:1"
 	oldBase  = "old/base:1" // what the policy converts to goodBase
 )
 
-// buildSites are the places outside of the registry from which builds read.
+// buildSites are the places outside of the registry that builds read from.
 type buildSites struct {
 	files, evilFiles string // served by HTTP
 	git, evilGit     string
@@ -40,7 +40,7 @@ func newBuildSites(t *testing.T) buildSites {
 	return s
 }
 
-// policy returns a policy that allows of each kind what is not evil.
+// policy returns a policy that allows everything that is not evil, of each kind.
 func (s buildSites) policy(head string) string {
 	return fmt.Sprintf(`version: 1
 id: corp-ci
@@ -60,14 +60,14 @@ frontends:
 `, head, s.git, s.files+"/**")
 }
 
-// under is a daemon on which the image with the policy is the only way in.
+// under returns a daemon that allows only the image with the policy as a frontend.
 func under(t *testing.T, policy string) side {
 	t.Helper()
 	return side{Daemon: env.SolePermitted(t), name: "through us", syntax: env.WithPolicy(t, policy)}
 }
 
-// eachJudge runs a test once for each dispatcher, all of which judge by the same rules:
-// on a daemon on which our image with the sites' policy is the only way in.
+// eachJudge runs a test once for each dispatch, with the same build rules. Its daemon allows only
+// the image with the sites' policy as a frontend.
 func (s buildSites) eachJudge(
 	t *testing.T, head string, test func(t *testing.T, us side, by policy.Dispatch),
 ) {

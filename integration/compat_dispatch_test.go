@@ -10,17 +10,17 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// judgedBy is corpPolicy with a dispatcher for docker/dockerfile, of whose base
-// images one is denied.
+// judgedBy returns corpPolicy with a dispatch for docker/dockerfile, and with one denied base
+// image.
 func judgedBy(dispatch string) string {
 	return strings.Replace(corpPolicy, "    match: [\"docker/dockerfile\"]\n",
 		"    match: [\"docker/dockerfile\"]\n    dispatch: "+dispatch+
 			"\n    build: {images: {deny: [compat/denied]}}\n", 1)
 }
 
-// testDispatchers runs what shows of each dispatcher that it works and judges: a build
-// that is allowed, one of a base image that is not, and one that fails by itself.
-// build runs a build in a folder through the image that BUILDKIT_SYNTAX names.
+// testDispatchers runs three builds with each dispatch: one that is allowed, one with a denied base
+// image, and one that fails by itself. build runs a build in a folder, through the image that
+// BUILDKIT_SYNTAX names.
 func testDispatchers(
 	t *testing.T, build func(t *testing.T, syntax, dir string, args ...string) harness.Output,
 ) {
@@ -61,8 +61,8 @@ func testDispatchers(
 	}
 }
 
-// The dispatchers need more of a daemon than a nested solve does: a test of its own,
-// which make test runs on the oldest one too.
+// The dispatchers need more of a daemon than a nested solve does. So they have a test of their own,
+// which `make test` also runs on the oldest daemon.
 func TestDispatchersOnTheChosenBuildkitd(t *testing.T) {
 	t.Parallel()
 	d := env.SolePermitted(t)

@@ -10,12 +10,12 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// engineVariable switches the tests on a Docker Engine on, which take minutes to
-// build what they need: see the Makefile's target test-engine.
+// engineVariable switches the tests on a Docker Engine on. They take minutes to build what they
+// need; see the target test-engine of the Makefile.
 const engineVariable = "PF_ENGINE"
 
-// A real Docker Engine with real `docker build`. It has no setting for the allowlist of
-// frontends; what is tested is that its own BuildKit runs the image as buildkitd does.
+// A real Docker Engine runs real `docker build`. It has no setting that allows only some frontends.
+// So the test checks that its BuildKit runs the image as buildkitd does.
 func TestEngine(t *testing.T) {
 	if os.Getenv(engineVariable) == "" {
 		t.Skipf("a Docker Engine is tested by make test-engine, which sets %s", engineVariable)
@@ -27,7 +27,7 @@ func TestEngine(t *testing.T) {
 	for name, tc := range map[string]struct {
 		syntax string
 		args   []string
-		want   string // of the refusal; empty if it is built
+		want   string // text of the refusal; empty if the build succeeds
 	}{
 		"a syntax line that names us and the inner frontend": {syntax: us + " " + inner},
 		"BUILDKIT_SYNTAX and an unedited file": {

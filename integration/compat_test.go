@@ -15,8 +15,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness/provision"
 )
 
-// A run that was told to use another buildkitd uses it: what answers on the socket
-// has that version, and runs as root or doesn't.
+// If a run was told to use another buildkitd, it uses that one. The daemon on the socket has that
+// version, and runs as root or not, as wanted.
 func TestTheChosenBuildkitd(t *testing.T) {
 	t.Parallel()
 	d := env.Plain(t)
@@ -33,7 +33,7 @@ func TestTheChosenBuildkitd(t *testing.T) {
 		require.True(t, strings.HasPrefix(info.BuildkitVersion.Version, chosen+"."),
 			"%s was asked for, it is %s", chosen, info.BuildkitVersion.Version)
 	}
-	// A build's root is the daemon's user, or its user namespace's root.
+	// The root user of a build is the daemon's user, or root in its user namespace.
 	out := t.TempDir()
 	dir := harness.WriteContext(t, map[string]string{
 		"Dockerfile": "FROM busybox AS b\nRUN cat /proc/self/uid_map > /out\n" +
@@ -47,7 +47,7 @@ func TestTheChosenBuildkitd(t *testing.T) {
 	require.Equal(t, rootless, outside != 0, "uid 0 of a build is %d of the machine's", outside)
 }
 
-// The table of the README names each version of which there is a module, and no other.
+// The table of the README names each version that has a module, and no other.
 func TestTheREADMENamesWhatIsTested(t *testing.T) {
 	t.Parallel()
 	root := env.Tools.Root
@@ -69,7 +69,7 @@ func TestTheREADMENamesWhatIsTested(t *testing.T) {
 	for _, version := range regexp.MustCompile(`v\d[\w.-]*\w`).FindAllString(table, -1) {
 		named[version] = true
 	}
-	delete(named, "v0.2") // of SLSA
+	delete(named, "v0.2") // a version of SLSA
 	require.GreaterOrEqual(t, len(tested), 6)
 	require.Equal(t, tested, named)
 }

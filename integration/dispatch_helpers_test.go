@@ -8,17 +8,17 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// way is one in which an allowed build passes us. The tests of allowed builds run
+// way is a way through the policy frontend for an allowed build. The tests of allowed builds run
 // once for each.
 type way struct {
 	name     string
 	dispatch policy.Dispatch
-	// build are the policy's rules on builds.
+	// build has the policy's build rules.
 	build string
 }
 
-// allAllowed restricts every kind of source, so that each is judged and held to, and
-// allows all that the tests of allowed builds use.
+// allAllowed has build rules for every kind of source, so each source is checked. They allow
+// everything that the tests of allowed builds use.
 const allAllowed = `build:
   images: {allow: ["**"]}
   git: {allow: ["http://*/**"]}
@@ -27,7 +27,7 @@ const allAllowed = `build:
   exec: {ssh: true, secrets: ["*"], hosts: ["*"]}
 `
 
-// ways are all of them, for builds by docker/dockerfile.
+// ways returns all ways for builds by docker/dockerfile.
 func ways() []way {
 	return []way{
 		{name: "forwarded", dispatch: policy.DispatchForward},
@@ -37,42 +37,44 @@ func ways() []way {
 	}
 }
 
-// waysApart are one for each dispatcher, for what rules make no difference to where we
-// forward.
+// waysApart returns one way for each dispatch. It is for tests in which build rules make no
+// difference to forward.
 func waysApart() []way {
 	return slices.DeleteFunc(ways(),
 		func(w way) bool { return w.dispatch == policy.DispatchForward && w.build != "" })
 }
 
-// imageWays are those that run the inner frontend's image, whichever it is.
+// imageWays returns the ways that run the inner frontend's image. They work with any inner
+// frontend.
 func imageWays() []way {
 	return slices.DeleteFunc(waysApart(),
 		func(w way) bool { return w.dispatch == policy.DispatchBuiltin })
 }
 
-// policy is doc, which begins as corpPolicy does, with what makes builds take this way.
+// policy adds to doc what makes builds take this way. The document has to begin as corpPolicy does.
 func (w way) policy(doc string) string {
-	if w.dispatch == policy.DispatchBuiltin { // for Dockerfiles alone
+	if w.dispatch == policy.DispatchBuiltin { // only Dockerfiles have it
 		const rule = "match: [\"docker/dockerfile\"]\n"
 		return strings.Replace(doc, rule, rule+"    dispatch: builtin\n", 1) + w.build
 	}
 	return doc + "dispatch: " + string(w.dispatch) + "\n" + w.build
 }
 
-// through is a daemon on which our image is the only way in, with a policy by which
-// allowed builds take a way.
+// through is a daemon that allows only the policy frontend's image. Its policy makes allowed builds
+// take a way.
 type through struct {
 	side
 	way
 }
 
-// throughUs is such a daemon for corpPolicy, of its own.
+// throughUs returns a new daemon of this kind with corpPolicy.
 func (w way) throughUs(t *testing.T) through {
 	t.Helper()
 	return w.throughPolicy(t, corpPolicy)
 }
 
-// throughPolicy is such a daemon for another policy, which begins as corpPolicy does.
+// throughPolicy returns a new daemon of this kind with another policy, which begins as corpPolicy
+// does.
 func (w way) throughPolicy(t *testing.T, doc string) through {
 	t.Helper()
 	return through{
@@ -92,7 +94,7 @@ func each(t *testing.T, ways []way, test func(t *testing.T, w way)) {
 	}
 }
 
-// throughEach makes one daemon for each way, for tests that compare what comes out.
+// throughEach returns one daemon for each way, for tests that compare the results.
 func throughEach(t *testing.T, ways []way) []through {
 	t.Helper()
 	var all []through

@@ -14,16 +14,15 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// examplePin is the digest that examples write for docker/dockerfile:1.7.1. The
-// registry of the tests has another image under that name.
+// examplePin is the digest of docker/dockerfile:1.7.1 in the examples. The tests' registry has
+// another image under that name.
 const examplePin = "sha256:a57df69d0ea827fb7266491f2813635de6f17269be881f696fbfdf2d83dda33e"
 
-// blubberTag is where the example asks for Blubber; the echo frontend stands in.
+// blubberTag is the image from which the example expects Blubber. The echo frontend replaces it.
 const blubberTag = "repos/releng/blubber/buildkit:v1.2.0"
 
-// Each example's commands are run as they are written, with the registry of the
-// tests for registry.example, and each answer that its table promises is compared
-// with that of eval.
+// The test runs the commands of each example as they are written, with the tests' registry for
+// registry.example. The answers in the example's table have to be those of eval.
 func TestExamples(t *testing.T) {
 	readmes, err := filepath.Glob(filepath.Join(env.Tools.Root, "examples", "*", "README.md"))
 	require.NoError(t, err)
@@ -41,7 +40,7 @@ func TestExamples(t *testing.T) {
 		t.Run(filepath.Base(folder), func(t *testing.T) {
 			t.Parallel()
 			text := read(t, readme)
-			// A copy, so that the digest can be one that the registry has.
+			// Use a copy, so that the digest can be one that the registry has.
 			work := t.TempDir()
 			copyExample(t, folder, work)
 			answers(t, bin, work, adapt(t, text))
@@ -64,7 +63,7 @@ func TestExamples(t *testing.T) {
 
 var answer = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (allow|deny|undecidable) \\|$")
 
-// answers compares the table of an example's README with what eval says.
+// answers compares the table of an example's README with the output of eval.
 func answers(t *testing.T, bin, dir, readme string) {
 	t.Helper()
 	rows := answer.FindAllStringSubmatch(readme, -1)
@@ -89,21 +88,21 @@ var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
 
 var consoleBlock = regexp.MustCompile("(?s)```console\n\\$ (.*?)```")
 
-// said runs one command of an example that is refused, and returns what it prints: of
-// a build, from the line on that begins so.
+// said runs a command of an example that is refused, and returns its output. For a build, the
+// output starts at the line that begins with begin.
 func said(t *testing.T, bin, dir, command, begin string) string {
 	t.Helper()
 	o := exampleDaemon(t, command).Run(t, exampleCommand(t, bin, dir, command))
 	o.RequireFailure(t)
 	if strings.HasPrefix(command, "docker buildx") {
-		// Whatever docker/dockerfile:1 is in the registry.
+		// The registry may have any image under docker/dockerfile:1.
 		return regexp.MustCompile(`@sha256:[0-9a-f]{64}`).ReplaceAllString(endFrom(t, o, begin),
 			"@sha256:…")
 	}
 	return o.Stdout
 }
 
-// shellCommands returns the commands of all sh blocks, with continued lines joined.
+// shellCommands returns the commands of all sh blocks. It joins continued lines.
 func shellCommands(readme string) []string {
 	var commands []string
 	for _, block := range shellBlock.FindAllStringSubmatch(readme, -1) {
@@ -118,9 +117,9 @@ func shellCommands(readme string) []string {
 
 var bakeImage = regexp.MustCompile(`^POLICY=(\S+) IMAGE=(\S+)\s+docker buildx bake --push image$`)
 
-// runExample runs one command of an example in a shell. A bake of the image is
-// done by the harness, which has the Go image that it needs; where the policy had
-// to be adapted to the registry, that is put over the one that was baked.
+// runExample runs one command of an example in a shell. The harness bakes images, because it has
+// the Go image that bake needs. If the policy was adapted to the registry, an image with the
+// adapted policy replaces the baked one.
 func runExample(t *testing.T, bin, dir, command string) {
 	t.Helper()
 	if m := bakeImage.FindStringSubmatch(command); m != nil {
@@ -133,15 +132,15 @@ func runExample(t *testing.T, bin, dir, command string) {
 		return
 	}
 	o := exampleDaemon(t, command).Run(t, exampleCommand(t, bin, dir, command))
-	if strings.Contains(command, "docker/dockerfile:1.6") { // the one example of a refusal
+	if strings.Contains(command, "docker/dockerfile:1.6") { // the only example that is refused
 		o.RequireFailure(t, "is refused")
 		return
 	}
 	o.RequireSuccess(t)
 }
 
-// exampleDaemon starts a daemon for the command, on which only the policy frontend may
-// run unless the command builds its image.
+// exampleDaemon starts a daemon for the command. It allows only the policy frontend, unless the
+// command builds the policy frontend's image.
 func exampleDaemon(t *testing.T, command string) *harness.Daemon {
 	t.Helper()
 	cfg := harness.DaemonConfig{Mirrors: map[string][]string{
@@ -178,8 +177,8 @@ func copyExample(t *testing.T, from, to string) {
 	}
 }
 
-// commands returns a folder with the programs that people type: docker, of which
-// only buildx is there, buildctl and policy-frontend.
+// commands returns a folder with the programs that people run: docker, buildctl and
+// policy-frontend. Its docker can run only buildx.
 func commands(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -194,7 +193,7 @@ func commands(t *testing.T) string {
 	return dir
 }
 
-// The refusal that the README shows is what its policy and command really give.
+// The policy and the command in the README give the refusal that it shows.
 func TestREADME(t *testing.T) {
 	t.Parallel()
 	env.Needs(t, denyMessages, "it drops the message that clients print in the line Policy")

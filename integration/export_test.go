@@ -19,8 +19,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// The repositories of these tests: others look whether anything of the evil frontend's
-// own was pulled.
+// These tests have repositories of their own, because other tests check that nothing of the evil
+// frontend's repository was pulled.
 const (
 	exportEvil      = "export/evil:1"
 	exportEvilAfter = "docker/dockerfile-of-export:1"
@@ -29,7 +29,7 @@ const (
 	exportDigested  = "export/needs-digest"
 )
 
-// exportPolicy has of each kind of rule that a format may hold.
+// exportPolicy returns a policy with each kind of rule that a format can have.
 func exportPolicy(t *testing.T) string {
 	t.Helper()
 	return fmt.Sprintf(`version: 1
@@ -45,7 +45,7 @@ frontends:
 `, exportByDigest, digest(t, "docker/dockerfile:1"), exportDigested)
 }
 
-// exported writes an export into a file.
+// exported writes an export to a file.
 func exported(
 	t *testing.T, doc string, format export.Format, o export.Options,
 ) (string, []export.Note) {
@@ -70,11 +70,11 @@ func exported(
 // frontendCase is a frontend that a build asks for, and whether it may run.
 type frontendCase struct {
 	frontend string
-	want     string // what the refusal says; empty if it runs
+	want     string // text of the refusal; empty if the frontend runs
 }
 
-// runExported builds with each frontend, by buildctl and the Dockerfile's directive, and
-// looks in the registry whether what is refused was pulled.
+// runExported builds with each frontend, once with buildctl and once with a syntax line. Then it
+// checks in the registry's log that no refused image was pulled.
 func runExported(
 	t *testing.T, cases map[string]frontendCase, refusal string,
 	build func(t *testing.T, dir, out string) harness.Output,
@@ -101,8 +101,8 @@ func runExported(
 	t.Cleanup(func() { requireEvilNotRun(t) })
 }
 
-// requireEvilNotRun fails if more of the evil frontend than its configuration was
-// pulled, which BuildKit asks for before any policy can tell it from a base image.
+// requireEvilNotRun fails the test if more of the evil frontend than its configuration was pulled.
+// BuildKit pulls the configuration before a policy can tell a frontend from a base image.
 func requireEvilNotRun(t *testing.T) {
 	t.Helper()
 	ref, err := name.ParseReference(env.Registry.Ref(evil))
@@ -119,7 +119,7 @@ func requireEvilNotRun(t *testing.T) {
 	}
 }
 
-// How BuildKit words what a source policy and what a client's policy refuses.
+// BuildKit refuses with these words, for a source policy and for a client's policy.
 const (
 	sourceDenied = "denied by policy"
 	regoDenied   = "not allowed by policy"
@@ -127,7 +127,7 @@ const (
 	refusedByExport = "refused"
 )
 
-// The frontends of which both a source policy and a Rego policy can tell whether they may run.
+// exportCases returns the frontends for which both a source policy and a Rego policy can decide.
 func exportCases(t *testing.T) map[string]frontendCase {
 	t.Helper()
 	return map[string]frontendCase{
@@ -158,7 +158,7 @@ func exportCases(t *testing.T) map[string]frontendCase {
 	}
 }
 
-// pushExportCases puts the frontends of the cases into the registry.
+// pushExportCases pushes the frontends of the cases to the registry.
 func pushExportCases(t *testing.T) {
 	t.Helper()
 	env.Frontend(t, harness.EvilFrontend)
@@ -199,11 +199,11 @@ func TestExportedSourcePolicyWithBuildx(t *testing.T) {
 	})
 }
 
-// regoPolicies is the first BuildKit for which buildx evaluates Rego policies; for
-// older ones it refuses strict ones and ignores the others.
+// regoPolicies is the first BuildKit version for which buildx evaluates Rego policies. For older
+// versions, buildx refuses strict policies and ignores the others.
 const regoPolicies = "v0.27.0"
 
-// byRego builds with a Rego policy, which buildx reads from the folder that it runs in.
+// byRego builds with a Rego policy. buildx reads the policy from its working directory.
 func byRego(t *testing.T, d *harness.Daemon, dir, file string, args ...string) harness.Output {
 	t.Helper()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "policy.rego"), []byte(read(t, file)), 0o600))
@@ -225,8 +225,8 @@ func TestExportedRegoPolicy(t *testing.T) {
 	})
 }
 
-// What else a Rego policy tells: tags by pattern and what they except, limits, aliases,
-// tags that are denied, digests without a tag, hosts in another spelling.
+// A Rego policy also expresses tags by pattern and their exceptions, limits, aliases, denied tags,
+// digests without a tag, and hosts in another spelling.
 func TestExportedRegoPolicyConditions(t *testing.T) {
 	t.Parallel()
 	env.Needs(t, regoPolicies, "buildx has no Rego policies for it")
@@ -270,7 +270,7 @@ limits: {match: ["rego/*"]}
 	})
 }
 
-// A base image that nobody named is refused by a Rego policy, and by no source policy.
+// A Rego policy refuses a base image that it doesn't name. A source policy doesn't.
 func TestExportsAndBaseImages(t *testing.T) {
 	t.Parallel()
 	env.Needs(t, regoPolicies, "buildx has no Rego policies for it")
@@ -289,8 +289,8 @@ func TestExportsAndBaseImages(t *testing.T) {
 	d.Run(t, c).RequireSuccess(t)
 }
 
-// A source policy runs an alias's image with the digest that it pins, from another
-// registry than the one that the name is of.
+// A source policy runs the image that an alias names, from another registry and with the pinned
+// digest.
 func TestExportedSourcePolicyCarriesAliases(t *testing.T) {
 	t.Parallel()
 	env.Frontend(t, harness.EvilFrontend)
@@ -298,7 +298,7 @@ func TestExportedSourcePolicyCarriesAliases(t *testing.T) {
 	require.NoError(t, env.Registry.Tag(env.Registry.Ref("docker/dockerfile:1"), mirror+":1"))
 	pinned, err := env.Registry.Digest(mirror + ":1")
 	require.NoError(t, err)
-	// The tag moves on; the pin doesn't.
+	// The tag moves to another image; the pin stays.
 	require.NoError(t, env.Registry.Tag(env.Registry.Ref(string(harness.EvilFrontend)), mirror+":1"))
 	doc := fmt.Sprintf("version: 1\naliases:\n"+
 		"  - {from: exported/only-by-alias, to: %q, pins: {\"1\": %q}}\n"+
@@ -320,7 +320,7 @@ func TestExportedSourcePolicyCarriesAliases(t *testing.T) {
 	build("exported/only-by-alias:1@"+digest(t, evil)).RequireFailure(t, sourceDenied)
 }
 
-// A Rego policy pins a tag as an alias of the same name does.
+// A Rego policy pins a tag as an alias to the same name does.
 func TestExportedRegoPolicyPins(t *testing.T) {
 	t.Parallel()
 	env.Needs(t, regoPolicies, "buildx has no Rego policies for it")
@@ -348,8 +348,8 @@ func TestExportedRegoPolicyPins(t *testing.T) {
 	build(repository+":1@"+digest(t, evil)).RequireFailure(t, "no rule allows the image")
 }
 
-// buildkitd reads the fragment itself, and a daemon with what it read lets only the
-// listed names run. Keys that it doesn't know it would ignore.
+// buildkitd reads the fragment itself, and then allows only the listed names. It would ignore keys
+// that it doesn't know.
 func TestExportedBuildkitdFragment(t *testing.T) {
 	t.Parallel()
 	pushExportCases(t)
@@ -391,8 +391,8 @@ func TestExportedBuildkitdFragment(t *testing.T) {
 	requireEvilNotRun(t)
 }
 
-// A policy of which nothing can be listed switches gateway.v0 off: an empty list
-// would allow every frontend.
+// If a policy allows no name that the fragment can list, the fragment switches gateway.v0 off. An
+// empty list would allow every frontend.
 func TestExportedBuildkitdFragmentOfNothing(t *testing.T) {
 	t.Parallel()
 	file, _ := exported(t, "version: 1\nfrontends: [{match: [\"**\"]}]\n", export.Buildkitd,

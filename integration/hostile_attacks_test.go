@@ -2,7 +2,7 @@ package integration
 
 import "strings"
 
-// attacks is what the hostile frontend tries, and what comes of it.
+// attacks are the attacks of the hostile frontend, with their outcomes.
 func attacks() map[string]attack {
 	const (
 		deniedImage = "bases/denied"
@@ -273,7 +273,7 @@ func attacks() map[string]attack {
 	}
 }
 
-// args are build-args.
+// args returns build-args.
 func args(keyValues ...string) map[string]string {
 	m := map[string]string{}
 	for _, kv := range keyValues {

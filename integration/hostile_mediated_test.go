@@ -11,8 +11,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// hostilePolicy allows the hostile frontend, and docker/dockerfile for it to run, and
-// refuses everything else that its attacks are after.
+// hostilePolicy allows the hostile frontend, and docker/dockerfile as its nested frontend. It
+// refuses everything else that the attacks try to reach.
 const hostilePolicy = `version: 1
 id: corp-ci
 contact: "#build-help"
@@ -28,7 +28,7 @@ frontends:
     build: {images: {allow: [busybox]}}
 `
 
-// hostilePolicyFor is hostilePolicy for an attack and a dispatcher.
+// hostilePolicyFor returns hostilePolicy for an attack and a dispatch.
 func hostilePolicyFor(a attack, dispatch string) string {
 	policy := hostilePolicy + "dispatch: " + dispatch + "\n"
 	if a.mediate.endless {
@@ -40,8 +40,8 @@ func hostilePolicyFor(a attack, dispatch string) string {
 	return policy
 }
 
-// soleHostile is a daemon that would grant all entitlements, and on which our image is
-// the only way in.
+// soleHostile returns a daemon that would grant all entitlements. It allows only the policy
+// frontend's image as a frontend.
 func soleHostile(t *testing.T) *harness.Daemon {
 	t.Helper()
 	return env.StartDaemon(t, harness.DaemonConfig{
@@ -49,9 +49,8 @@ func soleHostile(t *testing.T) *harness.Daemon {
 	})
 }
 
-// No attack comes to anything when we run the frontend, each ends in time and with a
-// message, and nothing is left of any. Those that could take a whole daemon down have
-// one for themselves.
+// No attack succeeds if the policy frontend runs the hostile frontend. Each ends in time and with a
+// message, and leaves nothing behind. An attack that could stop a whole daemon has one of its own.
 func TestHostileFrontendMediated(t *testing.T) {
 	t.Parallel()
 	pushHostile(t)
@@ -74,8 +73,8 @@ func TestHostileFrontendMediated(t *testing.T) {
 	requireNothingLeft(t, shared, honest)
 }
 
-// What a hostile frontend returns is judged when BuildKit runs it too, and what it did
-// before is not.
+// If BuildKit runs the hostile frontend, the policy frontend checks what it returns. It can't check
+// what the frontend did before.
 func TestHostileFrontendForwarded(t *testing.T) {
 	t.Parallel()
 	pushHostile(t)
@@ -92,7 +91,7 @@ func TestHostileFrontendForwarded(t *testing.T) {
 	}
 }
 
-// What a frontend says itself of the decision is replaced by what was decided.
+// The real decision replaces the decision that a frontend claims.
 func TestHostileFrontendForgesNoDecision(t *testing.T) {
 	t.Parallel()
 	pushHostile(t)

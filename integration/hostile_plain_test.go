@@ -6,8 +6,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// Every attack of the hostile frontend comes to something on a daemon without us, or
-// is stopped by BuildKit itself.
+// On a daemon without the policy frontend, every attack succeeds or is stopped by BuildKit itself.
 func TestHostileFrontendWithoutUs(t *testing.T) {
 	t.Parallel()
 	pushHostile(t)

@@ -18,40 +18,39 @@ import (
 
 const (
 	hostile = "frontends/hostilefrontend:1"
-	// The same with a name that no policy allows.
+	// The same image under a name that no policy allows.
 	otherHostile = "frontends/otherhostile:1"
-	// Images with a file /marker that has their name.
+	// Images with a file /marker that contains their name.
 	allowedBase = "bases/allowed:1"
 	deniedBase  = "bases/denied:1"
 )
 
-// outcome is what comes of an attack. Exactly one of its fields is set.
+// outcome is the outcome of an attack. Exactly one of its fields is set.
 type outcome struct {
-	// proof is what the attack has to show for itself: it worked.
+	// proof is what the attack shows as proof that it worked.
 	proof string
-	// stopped is what the frontend was told: the attack got nothing, and the build
-	// went on without.
+	// stopped is the error that the frontend got. The attack failed, and the build went on without it.
 	stopped string
-	// refused are texts with which the build ended.
+	// refused are texts in the error that ended the build.
 	refused []string
-	// hangs says that the build goes on until the client gives up.
+	// hangs says that the build runs until the client stops it.
 	hangs bool
 	// endless says that the build is refused when its time is up.
 	endless bool
-	// ruins says that BuildKit by itself is left with a container that it can't end, even
-	// when it stops: nothing that a test should do to it.
+	// ruins says that BuildKit keeps a container that it can't end, even when it stops. So no test
+	// makes this attack on BuildKit alone.
 	ruins bool
 }
 
-// attack is one of the hostile frontend's, by the name that is its key in a table.
+// attack is an attack of the hostile frontend. Its key in the table is its name.
 type attack struct {
-	name       string            // of the attack, if it is not the key
-	args       map[string]string // build-args beside those that all attacks get
-	grant      []string          // entitlements that the client grants, as the daemon does
-	containers bool              // the policy allows containers of the frontend's own
-	// What comes of it on a daemon without us, and through each dispatcher. The first
-	// shows that the attack is one: what never works proves nothing. By dispatch: forward
-	// nothing but the result is judged: the third is there where that suffices.
+	name       string            // replaces the key as its name
+	args       map[string]string // build-args in addition to those of all attacks
+	grant      []string          // entitlements that both the client and the daemon grant
+	containers bool              // the policy allows the frontend to start containers
+	// These are the outcomes on a daemon without the policy frontend, and with each dispatch. The
+	// first shows that the attack can work; otherwise the others would prove nothing. With dispatch:
+	// forward, only the result is checked. So forward is set only for attacks that this stops.
 	plain, mediate, forward outcome
 }
 
@@ -67,17 +66,17 @@ func pushHostile(t *testing.T) {
 	}
 }
 
-// grantable are all entitlements that a daemon can grant.
+// grantable returns all entitlements that a daemon can grant.
 func grantable() []string { return []string{"network.host", "security.insecure"} }
 
-// The build file of all attacks. It is what docker/dockerfile builds when it is run
-// by the hostile frontend.
+// hostileFile is the build file of all attacks. If the hostile frontend runs docker/dockerfile,
+// that builds it.
 const hostileFile = "# syntax=" + hostile + "\n" +
 	"FROM scratch AS from-input\nCOPY --from=input /marker /proof\nFROM scratch AS result\n" +
 	"COPY --from=" + deniedBase + " /marker /proof\n"
 
-// run makes the attack on a daemon, with the frontend that source names and with more
-// arguments of buildctl, and returns what came of it.
+// run makes the attack on a daemon and returns its outcome. source names the frontend, and more are
+// further arguments of buildctl.
 func (a attack) run(t *testing.T, d *harness.Daemon, name, source string, more ...string) outcome {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "out")
@@ -107,7 +106,8 @@ func (a attack) run(t *testing.T, d *harness.Daemon, name, source string, more .
 		require.NoDirExists(t, out, "something was exported")
 		return outcome{refused: []string{o.Text()}}
 	}
-	for _, platform := range []string{"", "linux_arm64"} { // the second of two platforms
+	// An attack may be in the second of two platforms.
+	for _, platform := range []string{"", "linux_arm64"} {
 		if proof, err := os.ReadFile(filepath.Join(out, platform, "proof")); err == nil {
 			return outcome{proof: string(proof)}
 		}
@@ -117,8 +117,7 @@ func (a attack) run(t *testing.T, d *harness.Daemon, name, source string, more .
 	return outcome{stopped: string(stopped)}
 }
 
-// hangs reports whether a build that has begun does nothing any more. It is then
-// interrupted.
+// hangs reports whether a build that has begun does nothing more. If so, it interrupts the build.
 func hangs(t *testing.T, d *harness.Daemon, p *harness.Process) bool {
 	t.Helper()
 	ended := func() bool { return p.Output().ExitCode >= 0 }
@@ -132,11 +131,11 @@ func hangs(t *testing.T, d *harness.Daemon, p *harness.Process) bool {
 	return true
 }
 
-// hangsFor is how long a build has to do nothing to be taken for one that hangs.
+// hangsFor is how long a build has to do nothing before it counts as one that hangs.
 const hangsFor = 3 * time.Second
 
-// requireOutcome fails the test unless what came of an attack is what was wanted; texts
-// need only be contained.
+// requireOutcome fails the test unless an attack had the wanted outcome. A text only has to contain
+// the wanted one.
 func requireOutcome(t *testing.T, want, got outcome) {
 	t.Helper()
 	describe := func(o outcome) string {
@@ -157,8 +156,8 @@ func requireOutcome(t *testing.T, want, got outcome) {
 	}
 }
 
-// requireNothingLeft fails the test if a container of the daemon goes on, and if the
-// daemon does not build any more.
+// requireNothingLeft fails the test if a container of the daemon still runs, or if the daemon can't
+// build any more.
 func requireNothingLeft(t *testing.T, d *harness.Daemon, source string) {
 	t.Helper()
 	gone := harness.Poll(10*time.Second, func() bool { return len(d.Containers()) == 0 })

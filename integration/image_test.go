@@ -28,8 +28,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
-// maxImageSize is what the image may weigh in a registry, in bytes, with the Dockerfile
-// frontend that is a part of it.
+// maxImageSize is the largest size of the image in a registry, in bytes. The image contains the
+// Dockerfile frontend.
 const maxImageSize = 12 * 1000 * 1000
 
 func TestImageIsOneStaticBinaryOnScratch(t *testing.T) {
@@ -76,8 +76,8 @@ func TestImageIsOneStaticBinaryOnScratch(t *testing.T) {
 		}
 	})
 	t.Run("nothing keeps the linker from leaving out what isn't called", func(t *testing.T) {
-		// Templates call methods by their names: with them in it, a program has every
-		// method of every type, and each build maps a quarter more of it.
+		// Templates call methods by name. If a program contains them, the linker keeps every method of
+		// every type, and each build maps a quarter more of the program.
 		require.True(t, bytes.Contains(files["policy-frontend"],
 			[]byte("policy-frontend/frontend.(*build).dispatch")),
 			"the names of functions are in the binary")
@@ -113,8 +113,8 @@ func TestImageWithoutPolicyRefusesEveryBuild(t *testing.T) {
 	}
 }
 
-// An image that a user makes of ours, without Go or a checkout, decides as the one
-// that the other tests run.
+// A user can make an image from the released one, without Go or a checkout. It decides as the image
+// of the other tests does.
 func TestImageFromAndCopy(t *testing.T) {
 	t.Parallel()
 	ours := env.WithPolicy(t, corpPolicy)
@@ -133,8 +133,8 @@ func TestImageFromAndCopy(t *testing.T) {
 	require.JSONEq(t, decision(t, side{d, "ours", ours}), decision(t, side{d, "derived", derived}))
 }
 
-// requireEnforces fails the test unless builds on s are decided by the policy id,
-// which allows docker/dockerfile:1 and not the evil frontend.
+// requireEnforces fails the test unless the policy with the id decides about builds on s. That
+// policy allows docker/dockerfile:1 and not the evil frontend.
 func requireEnforces(t *testing.T, s side, id string) {
 	t.Helper()
 	require.Contains(t, decision(t, s), `"id":"`+id+`"`)
@@ -144,8 +144,8 @@ func requireEnforces(t *testing.T, s side, id string) {
 	require.NoDirExists(t, out)
 }
 
-// decision builds with docker/dockerfile:1 and returns the decision from the
-// result's metadata.
+// decision builds with docker/dockerfile:1, and returns the decision from the metadata of the
+// result.
 func decision(t *testing.T, s side) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "metadata.json")
@@ -165,7 +165,7 @@ func pullImage(t *testing.T, ref string) v1.Image {
 	return image
 }
 
-// filesOf returns the content of every file of an image, and the folders.
+// filesOf returns the content of every file of an image, and its folders.
 func filesOf(t *testing.T, image v1.Image) map[string][]byte {
 	t.Helper()
 	rc := mutate.Extract(image)
@@ -183,12 +183,12 @@ func filesOf(t *testing.T, image v1.Image) map[string][]byte {
 	}
 }
 
-// bakePolicies is where the policies are that the bake tests put into images,
-// relative to the repository's root.
+// bakePolicies is the folder with the policies that the bake tests put into images. It is relative
+// to the root of the repository.
 const bakePolicies = "integration/testdata/allowed"
 
-// The real bake file, run by real bake. The subtests share one daemon, and its
-// caches are kept from run to run.
+// Real bake runs the real bake file. The subtests share one daemon, whose caches stay from run to
+// run.
 func TestImageBake(t *testing.T) {
 	env.NeedsCurrent(t, "the current one bakes the released image, "+
 		"and compiling all of it again takes minutes")
@@ -196,8 +196,8 @@ func TestImageBake(t *testing.T) {
 	root, err := provision.RepoRoot()
 	require.NoError(t, err)
 
-	// A bake that fails is never kept, so this one runs each time; it leaves the Go
-	// image of the bake file in the registry, which the others below start from.
+	// A failed bake isn't cached, so this one runs each time. It leaves the Go image of the bake file
+	// in the registry, from which the others start.
 	broken := &failure{T: t}
 	env.BakeWithPolicy(broken, bakePolicies+"/broken/policy.yaml")
 	t.Run("a broken policy fails with its position", func(t *testing.T) {
@@ -241,7 +241,7 @@ func TestImageBake(t *testing.T) {
 		},
 			plan.Target["image-cross"].Platforms)
 
-		// Two of them: with cold caches each takes a minute or more.
+		// The test builds two platforms, because each takes a minute or more without caches.
 		ref := env.Repository() + ":cross"
 		bake(t, []string{"IMAGE=" + ref}, "--push", "--set=image-cross.platform=linux/arm64",
 			"--set=image-cross.platform=linux/arm/v7", "image-cross").RequireSuccess(t)
@@ -263,8 +263,7 @@ func TestImageBake(t *testing.T) {
 	})
 }
 
-// requireBaked fails the test unless the image at ref holds and enforces the
-// policy baked.
+// requireBaked fails the test unless the image at ref holds and enforces the baked policy.
 func requireBaked(t *testing.T, root, ref string) {
 	t.Helper()
 	require.Equal(t, read(t, filepath.Join(root, bakePolicies, "baked/policy.yaml")),
@@ -272,7 +271,7 @@ func requireBaked(t *testing.T, root, ref string) {
 	requireEnforces(t, side{env.SolePermitted(t), "baked", ref}, "baked")
 }
 
-// failure is a test to the harness whose failure is a result.
+// failure is a test for the harness. It keeps the message of Fatalf instead of failing.
 type failure struct {
 	*testing.T
 	message string
@@ -280,7 +279,7 @@ type failure struct {
 
 func (f *failure) Fatalf(format string, args ...any) { f.message = fmt.Sprintf(format, args...) }
 
-// lock keeps other test processes out until unlock.
+// lock makes other test processes wait until unlock is called.
 func lock(t *testing.T, path string) (unlock func()) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)

@@ -13,7 +13,7 @@ import (
 
 const echoFile = "# syntax=frontends/echofrontend:1\n"
 
-// rules is a policy with the echo frontend's rule and what else is given.
+// rules returns a policy with a rule for the echo frontend, which also has the text given.
 func rules(echo, more string) string {
 	return "version: 1\nid: corp-ci\ncontact: \"#build-help\"\n" + more +
 		"frontends:\n  - name: echo\n    match: [frontends/echofrontend]\n" + echo
@@ -110,8 +110,8 @@ target "default" {
 	env.SolePermitted(t).Buildx(t, dir, "bake", "--progress=plain").RequireFailure(t, "input")
 }
 
-// With an alias, `# syntax=docker/dockerfile:1` builds from another registry, and
-// Docker Hub is asked nothing: here nothing answers in its place.
+// With an alias, `# syntax=docker/dockerfile:1` builds from another registry. The build asks Docker
+// Hub nothing; here, nothing answers in its place.
 func TestAliases(t *testing.T) {
 	one, old := digest(t, "docker/dockerfile:1"), digest(t, "docker/dockerfile:1.4.0")
 	mirror := env.Registry.Ref("docker/dockerfile")
@@ -163,8 +163,7 @@ func TestAliases(t *testing.T) {
 	}
 }
 
-// What would be refused goes on in warn mode, and the person is told, in each
-// client.
+// In warn mode, a build that would be refused goes on. Each client shows a warning to the person.
 func TestWarnMode(t *testing.T) {
 	env.Frontend(t, harness.EchoFrontend)
 	us := env.WithPolicy(t, "version: 1\nid: corp-ci\nmode: warn\nfrontends: []\n")

@@ -14,14 +14,13 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// docs/threat-model.md says that a client with these means gets around any
-// gateway image, because the daemon never starts it. These tests hold the document
-// to the truth: when one of them fails, BuildKit has closed the way, and the
-// document can say so.
+// docs/threat-model.md says that a client with these means gets around any gateway image, because
+// the daemon never starts it. These tests keep the document true. If one fails, BuildKit has closed
+// that way, and the document can say so.
 func TestWhatTheImageCannotStop(t *testing.T) {
 	us := env.WithPolicy(t, corpPolicy)
 	env.Frontend(t, harness.EvilFrontend)
-	// A name of its own: other tests hold that evil itself was never pulled.
+	// This test has a name of its own, because other tests check that evil was never pulled.
 	const other = "frontends/unstoppable:1"
 	require.NoError(t, env.Registry.Tag(env.Registry.Ref(evil), env.Registry.Ref(other)))
 	d := env.SolePermitted(t)
@@ -88,8 +87,9 @@ decision := {"allow": allow}
 	})
 }
 
-// The inner frontend stands behind a name of ours that is in no registry: were it
-// one that a build file can write, `FROM` us would give the inner frontend's image.
+// The inner frontend runs under a name in the policy frontend's repository that is in no registry.
+// If a build file could write that name, `FROM` the policy frontend would give the inner frontend's
+// image.
 func TestABuildFromOurOwnImage(t *testing.T) {
 	t.Parallel()
 	us := env.WithPolicy(t, corpPolicy)
@@ -102,7 +102,7 @@ func TestABuildFromOurOwnImage(t *testing.T) {
 	require.Equal(t, corpPolicy, read(t, filepath.Join(out, "etc/policy-frontend/policy.yaml")))
 }
 
-// The daemon itself refuses what goes past us without such means.
+// Without such means, the daemon itself refuses what avoids the policy frontend.
 func TestWhatTheDaemonRefuses(t *testing.T) {
 	t.Parallel()
 	d := env.SolePermitted(t)

@@ -13,7 +13,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// commandLine builds the product's program and returns a function that runs it.
+// commandLine builds the command line and returns a function that runs it.
 func commandLine(t *testing.T) func(args ...string) (code int, text string) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "policy-frontend")
@@ -35,8 +35,8 @@ func commandLine(t *testing.T) func(args ...string) (code int, text string) {
 	}
 }
 
-// A locked policy goes on running the image that the tag had, whatever the registry
-// makes of the tag later; lock --check says that it moved.
+// A locked policy keeps running the image that the tag had, even if the tag moves in the registry
+// later. lock --check reports that it moved.
 func TestALockedPolicyKeepsToItsDigest(t *testing.T) {
 	t.Parallel()
 	env.Frontend(t, harness.EvilFrontend)
@@ -72,7 +72,7 @@ func TestALockedPolicyKeepsToItsDigest(t *testing.T) {
 	locked := d.Buildx(t, dir, byBuildx(env.WithPolicy(t, read(t, file)))...).RequireSuccess(t)
 	require.Contains(t, locked.Text(), `rule "locked" allows `+tag+"@"+good)
 	require.NotContains(t, locked.Text(), moved)
-	// Without the pin, the image that the tag has now runs.
+	// Without the pin, the tag's new image runs.
 	free := d.Buildx(t, dir, byBuildx(env.WithPolicy(t, unlocked))...).RequireSuccess(t)
 	require.Contains(t, free.Text(), `rule "locked" allows `+tag+"@"+moved)
 }

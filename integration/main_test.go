@@ -16,8 +16,7 @@ func TestMain(m *testing.M) {
 	os.Exit(harness.Main(m, func(e *harness.Env) { env = e }))
 }
 
-// corpPolicy allows docker/dockerfile 1 and the frontends of the tests that are
-// not evil.
+// corpPolicy allows docker/dockerfile 1, and the frontends of the tests that are not evil.
 const corpPolicy = `version: 1
 id: corp-ci
 contact: "#build-help"
@@ -29,8 +28,8 @@ frontends:
     match: ["frontends/yamlfrontend", "frontends/echofrontend"]
 `
 
-// byBuildctl is the command line of a build through the gateway with source, and
-// with what follows it.
+// byBuildctl returns the arguments of buildctl for a build through the gateway with source. The
+// arguments in more follow.
 func byBuildctl(dir, source string, args ...string) []string {
 	return append([]string{
 		"build", "--progress=plain", "--frontend=gateway.v0", "--opt", "source=" + source,
@@ -38,7 +37,7 @@ func byBuildctl(dir, source string, args ...string) []string {
 	}, args...)
 }
 
-// byBuildx is the command line of a build whose frontend BUILDKIT_SYNTAX names.
+// byBuildx returns the arguments of buildx for a build whose frontend BUILDKIT_SYNTAX names.
 func byBuildx(syntax string, args ...string) []string {
 	line := []string{"build", "--progress=plain", "--build-arg", "BUILDKIT_SYNTAX=" + syntax}
 	return append(append(line, args...), ".")

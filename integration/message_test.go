@@ -10,12 +10,12 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// denyMessages is the first BuildKit that hands to the client what it doesn't know of
-// a frontend's error, such as deny messages; older daemons drop it, and clients show
-// the text alone (moby/buildkit, util/grpcerrors).
+// denyMessages is the first BuildKit version that passes unknown parts of a frontend's error on to
+// the client, such as deny messages. Older daemons drop them, and clients show only the text
+// (moby/buildkit, util/grpcerrors).
 const denyMessages = "v0.22.0"
 
-// What a person sees of a refusal, whole, in each client.
+// A person sees the whole refusal in each client.
 func TestTheMessageOfARefusal(t *testing.T) {
 	us := env.WithPolicy(t, corpPolicy)
 	d := env.SolePermitted(t)
@@ -73,8 +73,8 @@ func TestTheMessageOfARefusal(t *testing.T) {
 
 var escapes = regexp.MustCompile("\x1b\\[[0-9;?]*[a-zA-Z]")
 
-// endFrom returns what a client printed from the last line on that begins with
-// prefix, without the colours and line ends of a terminal.
+// endFrom returns the end of what a client printed, from the last line that begins with prefix. It
+// removes a terminal's colours and line ends.
 func endFrom(t *testing.T, o harness.Output, prefix string) string {
 	t.Helper()
 	text := strings.ReplaceAll(escapes.ReplaceAllString(o.Text(), ""), "\r\n", "\n")

@@ -13,13 +13,13 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// refusal is a build that must be refused. It runs by buildctl, which sends
-// whatever it is told to, unless syntax is set: then by buildx.
+// refusal is a build that must be refused. If syntax is set, buildx runs it. Otherwise buildctl
+// does, which sends whatever it is told to.
 type refusal struct {
 	policy string // corpPolicy if empty
 	file   string // the Dockerfile
 	opts   []string
-	syntax string // BUILDKIT_SYNTAX with {us} for the image, by buildx
+	syntax string // BUILDKIT_SYNTAX for buildx; {us} stands for the image
 	env    []string
 	want   []string
 }
@@ -35,7 +35,7 @@ const (
 	overlayOpt = "build-arg:POLICY_FRONTEND_POLICY="
 )
 
-// allButEvil allows every name, so that what is refused is so by its deny rule.
+// allButEvil allows every name but the evil one. So a refusal can only come from its deny rule.
 const allButEvil = `version: 1
 id: corp-ci
 contact: "#build-help"
@@ -249,8 +249,8 @@ func refusals(t *testing.T) map[string]refusal {
 	}
 }
 
-// lookAlike is the refusal of a frontend whose name only looks like an allowed one. No rule
-// decides about it, and none would allow it with another tag.
+// lookAlike returns the refusal of a frontend whose name only resembles an allowed one. No rule
+// matches it with any tag.
 func lookAlike(ref string) []string {
 	return []string{
 		"frontend " + ref + " is refused: no rule allows " + ref,
@@ -259,8 +259,8 @@ func lookAlike(ref string) []string {
 	}
 }
 
-// Every refusal ends with an error, exports nothing, and runs nothing of the refused
-// frontend: the registry's log would show that its image was pulled.
+// Every refusal ends with an error and exports nothing. Nothing of the refused frontend runs,
+// because the registry's log shows no pull of its image.
 func TestRefusedBuilds(t *testing.T) {
 	env.Frontend(t, harness.EvilFrontend)
 	for _, name := range []string{"docker/dockerfile-evil:1", "docker/dockerfile/evil:1"} {
@@ -309,7 +309,7 @@ func (r refusal) run(t *testing.T, d *harness.Daemon, out string) harness.Output
 	return d.Run(t, c)
 }
 
-// requireNoEvil fails if the evil frontend's image was ever pulled.
+// requireNoEvil fails the test if the evil frontend's image was ever pulled.
 func requireNoEvil(t *testing.T) {
 	t.Helper()
 	for _, repo := range []string{
@@ -327,8 +327,8 @@ func digest(t *testing.T, name string) string {
 	return d
 }
 
-// sourcePolicy returns the environment variable by which buildx sends a source policy
-// with these rules.
+// sourcePolicy returns the environment variable that makes buildx send a source policy with these
+// rules.
 func sourcePolicy(t *testing.T, rules ...string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "source-policy.json")
@@ -336,7 +336,7 @@ func sourcePolicy(t *testing.T, rules ...string) string {
 	return "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY=" + file
 }
 
-// convertRule is a rule of a source policy, in JSON.
+// convertRule returns a rule of a source policy as JSON.
 func convertRule(from, to string) string {
 	return fmt.Sprintf(`{
 		"action": "CONVERT", "selector": {"identifier": %q, "match_type": "WILDCARD"},
@@ -344,8 +344,8 @@ func convertRule(from, to string) string {
 	}`, from, to)
 }
 
-// ruleThatIsKept is one that never matches. BuildKit before v0.27 would use its
-// selector in the place of a later one of the same text.
+// ruleThatIsKept returns a rule that never matches. BuildKit before v0.27 uses its selector instead
+// of that of a later rule with the same text.
 func ruleThatIsKept(kind, text string) string {
 	return fmt.Sprintf(`{"action": "ALLOW", "selector": {
 		"identifier": %q, "match_type": %q,

@@ -16,9 +16,9 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// A client can answer the daemon's questions about sources itself. One that swaps
-// the inner image wherever the daemon resolves it, or wherever it loads it, is
-// found out by the guard, which does both before the nested gateway does.
+// A client can answer the daemon's questions about sources itself, and so swap the inner image. It
+// can do so when the daemon resolves the image, or when it loads it. The guard does both before the
+// nested gateway does, and so finds out.
 func TestASessionPolicyThatSwapsTheInnerImage(t *testing.T) {
 	env.Needs(t, "v0.26.0", "it asks no client about sources")
 	us := env.WithPolicy(t, corpPolicy)

@@ -12,17 +12,17 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// The ways in which a build reaches the image, on the configuration that each is
-// for. All build the same file through docker/dockerfile.
+// These are the ways to reach the image, each with the configuration that it is for. All build the
+// same file with docker/dockerfile.
 func TestWaysIn(t *testing.T) {
 	us := env.WithPolicy(t, corpPolicy)
 	sole, on := env.SolePermitted(t), env.DockerfileOn(t)
 	const inner = "docker/dockerfile:1"
 	for name, tc := range map[string]struct {
-		on     bool // dockerfile.v0 is on
+		on     bool // dockerfile.v0 is enabled
 		syntax string
-		args   func(dir, out string) []string // buildctl if it begins with "buildctl"
-		file   map[string]string              // beside the Dockerfile
+		args   func(dir, out string) []string // for buildctl if they begin with "buildctl"
+		file   map[string]string              // in addition to the Dockerfile
 	}{
 		"buildx and a syntax line that names us and the inner frontend": {
 			on: true, syntax: us + " " + inner,
@@ -95,8 +95,7 @@ func TestWaysIn(t *testing.T) {
 	}
 }
 
-// Build files need not be Dockerfiles: the frontend that the directive names reads
-// them.
+// A build file need not be a Dockerfile. The frontend that the syntax line names reads it.
 func TestBuildFilesOfOtherFrontends(t *testing.T) {
 	env.Frontend(t, harness.EchoFrontend)
 	us := env.WithPolicy(t, corpPolicy)

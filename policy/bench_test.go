@@ -10,7 +10,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// manyRules is a policy of n rules. Only the last one is for docker/dockerfile. Each has the conditions that rules commonly have.
+// manyRules is a policy of n rules. Only the last one is for docker/dockerfile. Each has the
+// conditions that rules commonly have.
 func manyRules(n int) []byte {
 	var b strings.Builder
 	b.WriteString("version: 1\nid: big\nfrontends:\n")

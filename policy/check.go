@@ -14,31 +14,33 @@ import (
 type Ruling struct {
 	// Verdict is Allow, Warn or Deny.
 	Verdict Verdict
-	// Rule and Layer are those of the build rules that decided.
+	// Rule and Layer say which build rules decided.
 	Rule  string
 	Layer string
-	// Reason is one sentence for a person. It says why the operation is denied, or with Warn
-	// why it would be. It is empty with Allow.
+	// Reason is one sentence for a person. It says why the operation is denied, or for Warn, why it
+	// would be. It is empty for Allow.
 	Reason string
-	// Messages are those of the rule. Never nil.
+	// Messages are the messages of the rule. They are never nil.
 	Messages []string
 	// Allowed lists at most five names that the rules allow for this kind.
 	Allowed []string
-	// Contact is whom to ask.
+	// Contact says whom to ask.
 	Contact string
-	// Image is the image to read instead of the operation's, with the digest that it is pinned
-	// to. It is zero if the operation's is read.
+	// Image is the image to read instead of the operation's. It has the digest that it is pinned to.
+	// It is zero if the operation's own image is read.
 	Image imageref.Reference
 }
 
-// Check applies the build rules of all layers, and of the frontends that run this one (see
-// [Decision.Within]), to an operation of the frontend that the decision allows. The strictest
-// answer wins. Check never fails: it denies in every mode what it can't interpret, and
-// everything under a decision that allows nothing.
+// Check applies build rules to an operation of the frontend that the decision allows. These are the
+// rules of all layers and of the frontends that run this one; see [Decision.Within]. The strictest
+// result wins.
 //
-// Rules rewrite images as aliases rewrite frontends. The overlay's conversions and pins come
-// first, then those of the embedded policy. Each layer checks the image that its own rules
-// return, so the embedded policy checks the image that is read.
+// Check never fails. It denies an operation that it can't interpret, even in mode warn. It denies
+// every operation if the decision doesn't allow the frontend.
+//
+// Rules rewrite images as aliases rewrite frontends. The overlay's conversions and pins come first,
+// then those of the embedded policy. Each layer checks the image that its own rules return. So the
+// embedded policy checks the image that is read.
 //
 // Several goroutines may call Check at the same time.
 func (d Decision) Check(o buildrules.Operation) Ruling {
@@ -64,7 +66,8 @@ func (d Decision) Check(o buildrules.Operation) Ruling {
 	return d.check(n)
 }
 
-// check asks all layers. The last layer, the embedded policy, words a denial by several.
+// check asks all layers. If several deny, the ruling is that of the last, which is the embedded
+// policy.
 func (d Decision) check(n buildrules.Normalized) Ruling {
 	requested := n.Reference()
 	strictest := Ruling{Verdict: Allow, Layer: LayerPolicy, Messages: []string{}}
@@ -99,12 +102,12 @@ func (d Decision) goesOn() bool {
 	return d.Verdict.Permits() && len(d.constraints) > 0
 }
 
-// Restricts reports whether operations of the kind have to be checked, because some rule
-// restricts them. Containers are restricted unless rules allow them.
+// Restricts reports whether operations of the kind have to be checked because some rule restricts
+// them. Containers are restricted unless a rule allows them.
 func (d Decision) Restricts(k buildrules.Kind) bool { return d.restricts(k, false) }
 
-// Enforces reports whether a rule that does more than warn restricts operations of the kind.
-// Only operations that were checked may happen then.
+// Enforces reports whether a rule that does more than warn restricts operations of the kind. If so,
+// only checked operations may happen.
 func (d Decision) Enforces(k buildrules.Kind) bool { return d.restricts(k, true) }
 
 func (d Decision) restricts(k buildrules.Kind, enforcing bool) bool {
@@ -134,15 +137,15 @@ func (d Decision) Within(outer Decision) Decision {
 				"it is run by a frontend that is nested as deep as may be (limits.nesting)"))
 	}
 	d.constraints = slices.Concat(d.constraints, outer.constraints)
-	// If an overlay's conversion followed a rule of the embedded policy, it would replace what
-	// that rule checked.
+	// The embedded policy's rules come last. If an overlay's conversion came after one of them, it
+	// would replace what that rule had checked.
 	slices.SortStableFunc(d.constraints,
 		func(a, b *constraints) int { return cmp.Compare(rank(a.layer), rank(b.layer)) })
 	d.Timeout, d.Nesting = outer.Timeout, outer.Nesting-1
 	return d
 }
 
-// rank orders layers as they rewrite images.
+// rank returns the position of a layer in the order in which layers rewrite images.
 func rank(layer string) int {
 	if layer == LayerOverlay {
 		return 0
@@ -150,8 +153,8 @@ func rank(layer string) int {
 	return 1
 }
 
-// Overrule returns the decision after an operation was denied. The Verdict is Deny; Rule, Layer,
-// Reason, Messages, Allowed and Contact are the ruling's.
+// Overrule returns the decision after an operation was denied. Its Verdict is Deny. Its Rule,
+// Layer, Reason, Messages, Allowed and Contact are the ruling's.
 func (d Decision) Overrule(r Ruling) Decision {
 	d.Verdict, d.Rule, d.Reason, d.Messages = Deny, r.Rule, r.Reason, r.Messages
 	d.Layer, d.Allowed, d.Contact = r.Layer, r.Allowed, r.Contact
@@ -184,7 +187,7 @@ func (d Decision) WithWarnings(reasons ...string) Decision {
 	return d
 }
 
-// ruling words how an operation breaks the constraints.
+// ruling describes how an operation violates the constraints.
 func (c *constraints) ruling(found []buildrules.Violation) Ruling {
 	kind := found[0].Kind()
 	r := Ruling{
@@ -214,7 +217,7 @@ func (c *constraints) ruling(found []buildrules.Violation) Ruling {
 	return r
 }
 
-// andMore ends a reason that names the first of several violations.
+// andMore returns the end of a reason that names only the first of several violations.
 func andMore(more int) string {
 	if more < 1 {
 		return ""

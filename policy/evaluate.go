@@ -13,8 +13,8 @@ type outcome struct {
 	reason      string
 	obligations Obligations
 	warnings    []string
-	unverified  bool // it rests on a tag that was not looked up
-	unknown     bool // no rule is for the name
+	unverified  bool // it relies on a tag that was not looked up
+	unknown     bool // no rule matches the name
 
 	// holds is the rule whose obligations and build rules bind the build, or nil. It
 	// differs from rule where another rule's denial only warns.
@@ -24,7 +24,7 @@ type outcome struct {
 	dispatch    Dispatch
 }
 
-// severity is how hard a denial is.
+// severity says how hard a denial is.
 type severity int
 
 const (
@@ -33,7 +33,7 @@ const (
 	warn                    // the rule's own mode is warn: other rules still decide
 )
 
-// severity returns how hard the rule denies; for nil, how hard the default does.
+// severity returns how hard a denial by the rule is, or by the default if r is nil.
 func (p *Policy) severity(r *Rule) severity {
 	switch {
 	case r != nil && r.Mode == ModeWarn:
@@ -44,12 +44,12 @@ func (p *Policy) severity(r *Rule) severity {
 	return enforce
 }
 
-// evaluation is the answer of all rules of one document to a subject.
+// evaluation is the result of all rules of one document for a subject.
 type evaluation struct {
 	denials    []denial // by deny rules, without those that only warn
 	unsure     *Rule    // the first deny rule that depends on the digest
 	allow      *Rule    // the first allow rule that matches or depends on the digest
-	allowMatch match    // how it matches
+	allowMatch match    // the result of allow
 	missReason string   // why the first rule for the name doesn't allow
 	unverified bool     // a deny rule relied on a tag that was not looked up
 	warnings   []string // by deny rules that only warn
@@ -75,8 +75,7 @@ func (p *Policy) decide(s subject, layer, contact string, t *recorder) outcome {
 	return o
 }
 
-// evaluate asks the rules. It stops at the first enforced denial, unless it records how
-// the decision came about.
+// evaluate applies the rules. It stops at the first enforced denial, unless it records the steps.
 func (p *Policy) evaluate(s subject, layer string, t *recorder) evaluation {
 	var e evaluation
 	for _, i := range p.candidates(s, t) {
@@ -102,8 +101,8 @@ func (p *Policy) evaluate(s subject, layer string, t *recorder) evaluation {
 	return e
 }
 
-// candidates returns the indices of the rules to ask, in order. To explain a decision, it
-// asks all.
+// candidates returns the indices of the rules to apply, in order. To explain a decision, it returns
+// all.
 func (p *Policy) candidates(s subject, t *recorder) []int {
 	if t == nil {
 		return p.index.Find(s.ref.Name())
@@ -115,7 +114,7 @@ func (p *Policy) candidates(s subject, t *recorder) []int {
 	return all
 }
 
-// deny adds the answer of a deny rule.
+// deny adds the result of a deny rule.
 func (e *evaluation) deny(r *Rule, sev severity, m match, s subject) {
 	e.unverified = e.unverified || m.unverified
 	switch {
@@ -141,9 +140,9 @@ func (e *evaluation) first(sev severity) *outcome {
 	return nil
 }
 
-// conclude takes the strongest outcome of an evaluation: an enforced denial, then an
-// unknown digest, then a denial that is only audited, then the allowance. An enforced
-// denial is certain under any digest, so it doesn't wait for one.
+// conclude returns the strongest outcome of an evaluation. The order is: an enforced denial, an
+// unknown digest, an audited denial, an allowance. An enforced denial holds for any digest, so it
+// comes before an unknown one.
 func (p *Policy) conclude(e evaluation, s subject) outcome {
 	violations := p.denyRest(&e, s)
 	if o := e.first(enforce); o != nil {
@@ -158,8 +157,8 @@ func (p *Policy) conclude(e evaluation, s subject) outcome {
 	return e.allowed(violations, s)
 }
 
-// denyRest adds the denial by the default, or that by the allow rule's options. It returns
-// how the build violates those options.
+// denyRest adds a denial by the default, or by the options of the allow rule. It returns the
+// violations of those options.
 func (p *Policy) denyRest(e *evaluation, s subject) []violation {
 	if e.allow == nil {
 		if p.doc.Default != ActionAllow {
@@ -182,7 +181,7 @@ func (p *Policy) denyRest(e *evaluation, s subject) []violation {
 	return violations
 }
 
-// undecided returns the outcome if a rule depends on a digest that isn't known, or nil.
+// undecided returns the outcome if a rule depends on an unknown digest, or nil.
 func (e *evaluation) undecided(s subject) *outcome {
 	switch {
 	case e.unsure != nil:
@@ -193,10 +192,10 @@ func (e *evaluation) undecided(s subject) *outcome {
 	return nil
 }
 
-// audited returns the outcome of a denial under a policy that only warns.
+// audited returns the outcome of a denial if the policy only warns.
 func (p *Policy) audited(e evaluation, o outcome, violations []violation, s subject) outcome {
 	o.verdict, o.unverified = Warn, e.unverified || e.allowMatch.unverified
-	// The allow rule's obligations hold all the same.
+	// The obligations of the allow rule hold even so.
 	if e.allow != nil && p.severity(e.allow) == enforce {
 		o.holds, o.obligations = e.allow, e.allow.oblige(s, violations)
 	}
@@ -204,7 +203,8 @@ func (p *Policy) audited(e evaluation, o outcome, violations []violation, s subj
 	return o
 }
 
-// allowed returns the outcome if nothing denies: the allow rule's, or the default's.
+// allowed returns the outcome if nothing denies the request. The allow rule decides, or else the
+// default.
 func (e *evaluation) allowed(violations []violation, s subject) outcome {
 	o := outcome{
 		verdict: Allow, unverified: e.unverified || e.allowMatch.unverified,
@@ -226,7 +226,7 @@ func (e *evaluation) allowed(violations []violation, s subject) outcome {
 
 func wouldBeRefused(reason string) string { return "would be refused: " + reason }
 
-// refusal is the denial of a request for its options; nil if they are in order.
+// refusal returns the denial of a request for its options, or nil if there are no violations.
 func (r *Rule) refusal(found []violation) *outcome {
 	if len(found) == 0 {
 		return nil

@@ -10,74 +10,74 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// Trace is a decision and the steps to it.
+// Trace is a decision and the steps that led to it.
 type Trace struct {
-	// Decision is what Decide answers.
+	// Decision is what [Decide] returns.
 	Decision Decision `json:"decision"`
-	// Steps are in the order in which they were taken. Never nil.
+	// Steps are in the order in which they were taken. They are never nil.
 	Steps []Step `json:"steps"`
 }
 
-// StepKind names what a step is.
+// StepKind is the kind of a step.
 type StepKind string
 
 // The kinds of steps.
 const (
-	// StepReference: the reference was read and brought into its normalised form, To.
+	// StepReference: the reference was read. To is its normalised form.
 	StepReference StepKind = "reference"
-	// StepInvariant: the request is refused under any policy, see [InvariantRule].
+	// StepInvariant: the request is refused under any policy; see [InvariantRule].
 	StepInvariant StepKind = "invariant"
-	// StepAlias: an alias of the layer rewrites From to To, with Pin as the digest of
-	// the tag if it has one for it; or none does, and From and To are empty.
+	// StepAlias: an alias of the layer rewrites From to To. If it pins the tag, Pin is the digest. If
+	// no alias matches, From and To are empty.
 	StepAlias StepKind = "alias"
-	// StepLimits: the layer's limits take the name, or refuse it with a Verdict.
+	// StepLimits: the layer's limits allow the name, or refuse it with a Verdict.
 	StepLimits StepKind = "limits"
-	// StepRule: a rule of the layer matched or not, see Result.
+	// StepRule: a rule of the layer matched or not; see Result.
 	StepRule StepKind = "rule"
-	// StepLayer: what the layer decides by itself is Verdict.
+	// StepLayer: the layer alone decides the Verdict.
 	StepLayer StepKind = "layer"
-	// StepObligations: what all layers together oblige to is Obligations.
+	// StepObligations: the Obligations of all layers together.
 	StepObligations StepKind = "obligations"
-	// StepBuild: the layer holds what the frontend builds to rules. Rule is the one
-	// that allows the frontend.
+	// StepBuild: the layer has build rules that bind the frontend. Rule is the one that allows the
+	// frontend.
 	StepBuild StepKind = "build"
-	// StepDispatch: how the frontend runs, if not by forward without rules on builds.
+	// StepDispatch: how the frontend runs. This step is missing if it runs by forward without build
+	// rules.
 	StepDispatch StepKind = "dispatch"
 )
 
-// Result is what came of a step.
+// Result is the result of a step.
 type Result string
 
 // The results.
 const (
-	// Matched: the rule or alias is for the request.
+	// Matched: the rule or alias matches the request.
 	Matched Result = "matched"
-	// Missed: it is not.
+	// Missed: it doesn't match.
 	Missed Result = "missed"
-	// Unknown: it depends on the digest, which the request doesn't have.
+	// Unknown: the result depends on the digest, which is unknown.
 	Unknown Result = "unknown"
 )
 
-// Step is one step on the way to a decision. Fields that have no meaning for its
-// kind are empty.
+// Step is one step on the way to a decision. Fields that have no meaning for its kind are empty.
 type Step struct {
 	Kind StepKind `json:"kind"`
 	// Layer is LayerPolicy or LayerOverlay.
 	Layer string `json:"layer,omitempty"`
-	// Rule is the name of the rule, File and Line are where it or the alias begins.
+	// Rule is the name of the rule. File and Line say where it, or the alias, begins.
 	Rule string `json:"rule,omitempty"`
 	File string `json:"file,omitempty"`
 	Line int    `json:"line,omitempty"`
-	// Result is what came of a rule, an alias or limits.
+	// Result is the result for a rule, an alias or limits.
 	Result Result `json:"result,omitempty"`
-	// Verdict is what a layer decides, or what limits refuse.
+	// Verdict is what the layer decides, or the refusal by its limits.
 	Verdict Verdict `json:"verdict,omitempty"`
 	// From and To are normalised references.
 	From string `json:"from,omitempty"`
 	To   string `json:"to,omitempty"`
 	// Pin is the digest that an alias gives the tag.
 	Pin digest.Digest `json:"pin,omitempty"`
-	// Obligations are those of a layer's decision or of all of them.
+	// Obligations are those of one layer's decision, or of all layers together.
 	Obligations *Obligations `json:"obligations,omitempty"`
 	// Reason is one sentence for a person.
 	Reason string `json:"reason"`
@@ -92,7 +92,7 @@ func Explain(l Layers, r Request) Trace {
 	return Trace{Decision: d, Steps: t.steps}
 }
 
-// recorder collects steps; a nil one nothing.
+// recorder collects steps. A nil recorder collects nothing.
 type recorder struct{ steps []Step }
 
 func (t *recorder) add(s Step) {
@@ -188,8 +188,8 @@ func (t *recorder) obligations(d Decision) {
 		})
 }
 
-// build adds what the frontend is held to and how it runs, if there is something to
-// say.
+// build adds the build rules that bind the frontend, and how it runs. It adds nothing if a frontend
+// runs by forward without build rules.
 func (t *recorder) build(d Decision) {
 	if t == nil || !d.goesOn() {
 		return
@@ -225,7 +225,7 @@ func (t *recorder) build(d Decision) {
 	t.add(Step{Kind: StepDispatch, Verdict: d.Verdict, Reason: reason})
 }
 
-// summary says in a few words what is obliged.
+// summary describes the obligations in a few words.
 func (o Obligations) summary() string {
 	var parts []string
 	if len(o.Digests) > 0 {

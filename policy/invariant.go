@@ -10,16 +10,15 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// InvariantRule is the rule of decisions that no policy can change: those that keep a
-// policy from being bypassed, and those on requests that aren't valid. No rule of a policy
-// can have this name.
+// InvariantRule is the rule of decisions that no policy can change. Some keep clients from
+// bypassing a policy. Others refuse invalid requests. No rule of a policy can have this name.
 const InvariantRule = "invariant"
 
 // invariant returns why the request is refused under any policy, or "".
 //
-// The policy frontend runs an inner frontend by overriding its own reference with a named
-// context. If it ran itself, it would do so for ever. If a client overrode the policy
-// frontend's reference, the client would choose what runs.
+// The policy frontend runs an inner frontend by overriding its own reference with a named context.
+// If it ran itself, it would never end. If a client overrode the policy frontend's reference, the
+// client would choose what runs.
 func (r Request) invariant() string {
 	if r.Self.Name() == "" {
 		return ""
@@ -88,7 +87,7 @@ func (l Layers) Refuse(requested, reason string) Decision {
 		id := l.overlay.Identity()
 		d.Overlay = &id
 	}
-	// If it isn't a reference, the suggestions are in the order of the policy.
+	// If it isn't a reference, the suggestions are in the policy's order.
 	ref, _ := imageref.Parse(requested)
 	d.Allowed, _ = l.embedded.allowed(subject{ref: ref}, l.overlay, false)
 	return d

@@ -15,21 +15,21 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// subject is a request in the form in which rules are evaluated.
+// subject is a request, in the form that rules are applied to.
 type subject struct {
-	ref        imageref.Reference // as asked for, after aliases
+	ref        imageref.Reference // the requested one, after aliases
 	source     imageref.Reference // with the digest that would run, if known
-	name       imageref.Pattern   // matches ref's name only
-	digest     digest.Digest      // what would run, "" if not known
-	tagDigest  digest.Digest      // what the tag points to, "" if not looked up
+	name       imageref.Pattern   // matches only the name of ref
+	digest     digest.Digest      // of the image that would run, or "" if unknown
+	tagDigest  digest.Digest      // that the tag points to, or "" if it was not looked up
 	options    map[string]string
 	optionKeys []string // sorted
 	inputs     []string // sorted
 	now        time.Time
 }
 
-// newSubject returns the request as it would run. A pinned tag points to its pin,
-// whatever a registry says.
+// newSubject returns the subject of a request. A pinned tag points to its pin, whatever the
+// registry says.
 func newSubject(r Request, final rewritten) (subject, error) {
 	s := subject{
 		ref: final.ref, source: final.ref, digest: final.ref.Digest(),
@@ -56,15 +56,15 @@ func newSubject(r Request, final rewritten) (subject, error) {
 	return s, nil
 }
 
-// as returns the same request under the name that another layer evaluates. The same image
-// runs. A pin of that layer counts for that layer only.
+// as returns the same request under the name that another layer evaluates. The image that runs is
+// the same. A pin of that layer counts for that layer only.
 func (s subject) as(asked rewritten) subject {
 	s.ref, s.name = asked.ref, asked.ref.Pattern()
 	s.tagDigest = cmp.Or(asked.pin, s.tagDigest)
 	return s
 }
 
-// tagTrust is how far the written tag tells which image would run.
+// tagTrust says whether the written tag tells which image would run.
 type tagTrust int
 
 const (
@@ -86,8 +86,7 @@ func (s subject) tagTrust() tagTrust {
 	return tagVerified
 }
 
-// ternary is a three-valued result. A condition on a digest that is not known yet is
-// neither met nor missed.
+// ternary is a result with three values. A condition on an unknown digest has the result unknown.
 type ternary int
 
 const (
@@ -96,10 +95,10 @@ const (
 	yes
 )
 
-// match is the answer of one rule to a subject.
+// match is the result of one rule for a subject.
 type match struct {
 	result     ternary
-	unverified bool   // it rests on a tag that was not looked up
+	unverified bool   // it relies on a tag that was not looked up
 	reason     string // why a rule for this name misses, or a deny rule matches; "" if obvious
 }
 
@@ -120,7 +119,7 @@ func (r *Rule) match(s subject) match {
 	return r.matchAllow(s)
 }
 
-// matchAllow matches an allow rule that is for the name. An uncertain condition counts as
+// matchAllow matches an allow rule whose patterns match the name. An uncertain condition counts as
 // missed.
 func (r *Rule) matchAllow(s subject) match {
 	var m match
@@ -143,7 +142,7 @@ func (r *Rule) matchAllow(s subject) match {
 					safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag()),
 			}
 		case len(r.Digests) > 0:
-			// The digests say what may run; the tag adds nothing to them.
+			// The digests alone decide which image may run, so the tag needs no check.
 		case trust == tagFalse:
 			return match{
 				reason: fmt.Sprintf("rule %s would allow the tag %s, but that tag points to %s, not to %s",
@@ -170,9 +169,11 @@ func (r *Rule) matchAllow(s subject) match {
 	return m
 }
 
-// matchDeny matches a deny rule that is for the name. An uncertain condition counts as met.
-// A tag that is missing or points elsewhere could hide any other tag, so a written digest
-// gets no image past a rule on its tag.
+// matchDeny matches a deny rule whose patterns match the name. An uncertain condition counts as
+// met.
+//
+// If the tag is missing or points elsewhere, the image may have any other tag too. So a rule that
+// denies a tag denies this image too.
 func (r *Rule) matchDeny(s subject) match {
 	m := match{result: r.matchDigest(s)}
 	if m.result == no || !r.TagConditional() {

@@ -11,46 +11,46 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// Obligations are the conditions under which an allowed frontend may run. The
-// more, the tighter.
+// Obligations are the conditions under which an allowed frontend may run. Each one is a
+// restriction.
 type Obligations struct {
-	// Digests are the only digests that may run; empty is any.
+	// Digests are the only digests that may run. If it is empty, any digest may.
 	Digests []string `json:"digests,omitempty"`
 	// RequireDigest says that the request itself must carry a digest.
 	RequireDigest bool `json:"requireDigest,omitempty"`
-	// Strip are the keys of options in the request that are removed, sorted.
+	// Strip are the keys of the request's options that are removed. They are sorted.
 	Strip []string `json:"strip,omitempty"`
 	// Force are options that the inner frontend gets with these values.
 	Force map[string]string `json:"force,omitempty"`
-	// Deny are the globs of option keys that no build may have, sorted. Those of the
-	// request have been judged.
+	// Deny are globs of option keys that no build may have. They are sorted. The request's options
+	// have been checked already.
 	Deny []string `json:"deny,omitempty"`
-	// Only are the globs of the only option keys that a build may have, sorted; empty
-	// is any. Those of the request have been judged. Force is besides them.
+	// Only are globs of the only option keys that a build may have. They are sorted. If it is empty,
+	// any option may be there. The request's options have been checked already. The options in Force
+	// are allowed in addition.
 	Only []string `json:"only,omitempty"`
-	// Inputs is ActionDeny if no build may have frontend inputs, else empty. The
-	// request's have been judged.
+	// Inputs is ActionDeny if no build may have frontend inputs, else "". The request's inputs have
+	// been checked already.
 	Inputs Action `json:"inputs,omitempty"`
-	// Build are the rules on what the frontend builds, of each layer that has some.
-	// All of them hold, see [Decision.Check]. They are shared with the policies and not to
-	// be changed.
+	// Build are the build rules of each layer that has some. All of them hold; see [Decision.Check].
+	// They are shared with the policies, so don't change them.
 	Build []BuildObligation `json:"build,omitempty"`
 }
 
-// BuildObligation are the rules on builds that one layer holds a frontend to.
+// BuildObligation has the build rules by which one layer binds a frontend.
 type BuildObligation struct {
 	// Layer is LayerPolicy or LayerOverlay.
 	Layer string `json:"layer"`
-	// Rule is the rule that allows the frontend, or DefaultRule. Kinds that its own
-	// rules on builds don't have are those of the whole policy.
+	// Rule is the rule that allows the frontend, or DefaultRule. If that rule has no build rules for a
+	// kind, those of the whole policy hold.
 	Rule string `json:"rule"`
-	// Mode is ModeWarn if what they refuse is a warning only.
+	// Mode is ModeWarn if a violation causes only a warning.
 	Mode Mode `json:"mode"`
 	// Build are the rules.
 	Build buildrules.Rules `json:"build"`
 }
 
-// meet returns the obligations of both, or why nothing can run under both.
+// meet combines two sets of obligations. If nothing can meet both, it returns the reason.
 func (o Obligations) meet(p Obligations, s subject) (Obligations, string) {
 	m := Obligations{
 		RequireDigest: o.RequireDigest || p.RequireDigest,
@@ -73,7 +73,7 @@ func (o Obligations) meet(p Obligations, s subject) (Obligations, string) {
 	}
 	slices.Sort(m.Only)
 	if len(o.Only) > 0 && len(p.Only) > 0 {
-		// Globs that only overlap are left out, but keys that both allow stay.
+		// intersect drops globs that only overlap. Keys of the request that both layers allow are added.
 		for _, k := range s.optionKeys {
 			if !optionkeys.CarriesBuild(k) && globs.First(m.Only, k) == "" && globs.First(o.Only, k) != "" &&
 				globs.First(p.Only, k) != "" {
@@ -98,7 +98,7 @@ func (o Obligations) meet(p Obligations, s subject) (Obligations, string) {
 	return m, ""
 }
 
-// concat returns what both have; nil if there is nothing.
+// concat returns both lists in one, or nil if both are empty.
 func concat(a, b []BuildObligation) []BuildObligation {
 	if len(a)+len(b) == 0 {
 		return nil
@@ -106,7 +106,7 @@ func concat(a, b []BuildObligation) []BuildObligation {
 	return slices.Concat(a, b)
 }
 
-// union returns what a or b has, sorted; nil if there is nothing.
+// union returns the items of both lists, sorted and each once. It returns nil if there are none.
 func union(a, b []string) []string {
 	u := slices.Concat(a, b)
 	if len(u) == 0 {
@@ -116,9 +116,8 @@ func union(a, b []string) []string {
 	return slices.Compact(u)
 }
 
-// intersect returns what both lists take, where an empty list takes everything:
-// the items of each that an item of the other covers. It is false if that is
-// nothing.
+// intersect returns what both lists accept: the items of each that an item of the other covers. An
+// empty list accepts everything. If two lists have nothing in common, intersect returns false.
 func intersect(a, b []string, covers func(item, by string) bool) ([]string, bool) {
 	switch {
 	case len(a) == 0:

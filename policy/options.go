@@ -13,12 +13,11 @@ import (
 )
 
 const (
-	// maxOptionGlob is the length in bytes of the longest option key or glob in a rule.
+	// maxOptionGlob is the largest length of an option key or glob in a rule, in bytes.
 	maxOptionGlob = 256
-	// maxOptionKey is the length in bytes of the longest option key that is compared
-	// with globs.
+	// maxOptionKey is the largest length of an option key that is compared with globs, in bytes.
 	maxOptionKey = 4096
-	// maxForced is the length in bytes of the longest forced value.
+	// maxForced is the largest length of a forced value, in bytes.
 	maxForced = 8 << 10
 )
 
@@ -26,14 +25,14 @@ func (o *Options) isZero() bool {
 	return len(o.Deny)+len(o.Strip)+len(o.Force)+len(o.Only) == 0 && o.Inputs != ActionDeny
 }
 
-// violation is what of a request a rule's options refuse.
+// violation is one option of a request, or its inputs, that a rule's options refuse.
 type violation struct {
-	key    string // the option, "" for inputs
+	key    string // the option's key, or "" for inputs
 	reason string
 }
 
-// violations judges the request's options and inputs, in the order of the options'
-// keys.
+// violations checks the request's options and inputs. The violations are in the order of the
+// options' keys.
 func (r *Rule) violations(s subject) []violation {
 	o := &r.Options
 	if o.isZero() {
@@ -74,8 +73,8 @@ func (r *Rule) violations(s subject) []violation {
 	return found
 }
 
-// oblige returns what the rule obliges to. In a rule that only warns, options that
-// it would refuse pass, and what a client set is not overruled.
+// oblige returns the rule's obligations. A rule that only warns doesn't refuse options, and its
+// forced values don't replace those that the build set.
 func (r *Rule) oblige(s subject, passed []violation) Obligations {
 	o := Obligations{Digests: slices.Clone(r.Digests), RequireDigest: r.RequireDigest}
 	if r.Options.isZero() {
@@ -104,8 +103,8 @@ func (r *Rule) oblige(s subject, passed []violation) Obligations {
 	return o
 }
 
-// clash returns why an option that another layer forces can't be set under this
-// outcome, or "". That it forces another value itself, Obligations.meet says.
+// clash returns why this outcome doesn't allow an option that another layer forces, or "". It
+// ignores two different forced values, which Obligations.meet reports.
 func (o outcome) clash(key string) string {
 	if o.holds == nil {
 		return ""
@@ -122,7 +121,8 @@ func (o outcome) clash(key string) string {
 	return ""
 }
 
-// clashes looks for an option that one outcome forces and the other doesn't want.
+// clashes returns the first option that one outcome forces and the other doesn't allow. It returns
+// a sentence, or "".
 func clashes(embedded, overlay outcome) string {
 	for _, side := range []struct {
 		from, to   outcome

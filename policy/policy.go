@@ -87,21 +87,29 @@ type Document struct {
 	Version int `yaml:"version" jsonschema:"enum=1"`
 	// ID of the policy, shown in messages.
 	ID string `yaml:"id,omitempty" jsonschema:"minLength=1,maxLength=256"`
-	// What a denial does. With enforce, the build is refused; with warn, it goes on with a warning. The limits always refuse. The default is enforce.
+	// What a denial does. With enforce, the build is refused; with warn, it goes on with a warning.
+	// The limits always refuse. The default is enforce.
 	Mode Mode `yaml:"mode,omitempty" jsonschema:"enum=enforce,enum=warn,default=enforce"`
 	// What happens to a frontend that no rule matches. The default is deny.
 	Default Action `yaml:"default,omitempty" jsonschema:"enum=allow,enum=deny,default=deny"`
 	// Whom the user of a refused build can ask, such as a name, a channel or an address.
 	Contact string `yaml:"contact,omitempty" jsonschema:"minLength=1,maxLength=512"`
-	// The frontend of builds that name none, such as docker/dockerfile:1. The rules apply to it as to any other frontend.
+	// The frontend of builds that name none, such as docker/dockerfile:1. The rules apply to it as to
+	// any other frontend.
 	DefaultFrontend string `yaml:"defaultFrontend,omitempty" jsonschema:"minLength=1,maxLength=1024"`
-	// More files whose aliases and rules follow those of this file. Paths are relative to its directory and can't contain "..". Not allowed in a policy that a client sends.
+	// More files whose aliases and rules follow those of this file. Paths are relative to its
+	// directory and can't contain "..". Not allowed in a policy that a client sends.
 	Include []string `yaml:"include,omitempty" jsonschema:"minItems=1,maxItems=32"`
-	// Names that are replaced, for example with those of a mirror. The first alias that matches a reference rewrites it, once, before the rules see it.
+	// Names that are replaced, for example with those of a mirror. The first alias that matches a
+	// reference rewrites it, once, before the rules see it.
 	Aliases []Alias `yaml:"aliases,omitempty"`
-	// The rules. A deny rule that matches wins, wherever it is. Otherwise the first allow rule that matches decides.
+	// The rules. A deny rule that matches wins, wherever it is. Otherwise the first allow rule that
+	// matches decides.
 	Frontends []Rule `yaml:"frontends,omitempty"`
-	// How a frontend runs if its rule has no dispatch. With forward, BuildKit runs it. With mediate, the policy frontend runs it in a container and checks each of its calls. With builtin, the policy frontend runs its own Dockerfile frontend and checks each of its calls. The default is forward.
+	// How a frontend runs if its rule has no dispatch. With forward, BuildKit runs it. With mediate,
+	// the policy frontend runs it in a container and checks each of its calls. With builtin, the
+	// policy frontend runs its own Dockerfile frontend and checks each of its calls. The default is
+	// forward.
 	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin,default=forward"`
 	// Build rules, for each kind for which a frontend's rule has none of its own.
 	Build *buildrules.Rules `yaml:"build,omitempty"`
@@ -114,11 +122,14 @@ type Document struct {
 // Alias makes one name stand for another. The tag and the digest of a reference
 // are kept.
 type Alias struct {
-	// The name to replace, without tag or digest: a repository, or with /** at the end all repositories below a directory. A name without a host is on docker.io.
+	// The name to replace, without tag or digest: a repository, or with /** at the end all
+	// repositories below a directory. A name without a host is on docker.io.
 	From string `yaml:"from" jsonschema:"minLength=1,maxLength=512"`
-	// The new name. It ends in /** if from does, and the rest of the name is kept. It can be the same as from if only the pins matter.
+	// The new name. It ends in /** if from does, and the rest of the name is kept. It can be the same
+	// as from if only the pins matter.
 	To string `yaml:"to" jsonschema:"minLength=1,maxLength=512"`
-	// The digest of each tag. The registry isn't asked for a pinned tag. Only if from is one repository.
+	// The digest of each tag. The registry isn't asked for a pinned tag. Only if from is one
+	// repository.
 	Pins map[string]string `yaml:"pins,omitempty" jsonschema:"minProperties=1"`
 
 	file         string
@@ -130,7 +141,8 @@ type Alias struct {
 type Limits struct {
 	// Names that can run, in the form of a rule's match. They apply to the name after all aliases.
 	Match []string `yaml:"match,omitempty" jsonschema:"minItems=1"`
-	// How long a frontend can take, including all that it waits for, such as 30m or 2h. Applies to mediate and builtin. The default is 1h.
+	// How long a frontend can take, including all that it waits for, such as 30m or 2h. Applies to
+	// mediate and builtin. The default is 1h.
 	Timeout string `yaml:"timeout,omitempty" jsonschema:"minLength=2"`
 	// How deep frontends can be nested. Applies to mediate and builtin. The default is 4.
 	Nesting int `yaml:"nesting,omitempty" jsonschema:"minimum=1,maximum=16"`
@@ -151,7 +163,8 @@ type Options struct {
 	Force map[string]string `yaml:"force,omitempty" jsonschema:"minProperties=1"`
 	// The only options that a build can have; a * stands for any characters.
 	Only []string `yaml:"only,omitempty" jsonschema:"minItems=1"`
-	// Whether a build can pass inputs to the frontend, as a bake target that builds on another target does. The default is allow.
+	// Whether a build can pass inputs to the frontend, as a bake target that builds on another target
+	// does. The default is allow.
 	Inputs Action `yaml:"inputs,omitempty" jsonschema:"enum=allow,enum=deny,default=allow"`
 }
 
@@ -160,15 +173,19 @@ type Options struct {
 type Rule struct {
 	// Name of the rule in messages; unique, and not default, limits, build or invariant.
 	Name string `yaml:"name,omitempty" jsonschema:"minLength=1,maxLength=256"`
-	// Names that the rule is for, without tag or digest. A * stands for any characters within one path component, ** for any number of components. Without a host, a name is one on docker.io.
+	// Names that the rule is for, without tag or digest. A * stands for any characters within one path
+	// component, ** for any number of components. Without a host, a name is one on docker.io.
 	Match []string `yaml:"match" jsonschema:"minItems=1"`
-	// Tags that the rule is for; a * stands for any characters. A reference without a tag has the tag latest, unless it has a digest.
+	// Tags that the rule is for; a * stands for any characters. A reference without a tag has the tag
+	// latest, unless it has a digest.
 	Tags []string `yaml:"tags,omitempty" jsonschema:"minItems=1"`
-	// Versions that the rule is for, in addition to its tags, such as ">=1.4 <2 || 3.1.x". A partial version such as 1.7 must be wholly inside. There is no !=; use exceptTags.
+	// Versions that the rule is for, in addition to its tags, such as ">=1.4 <2 || 3.1.x". A partial
+	// version such as 1.7 must be wholly inside. There is no !=; use exceptTags.
 	Versions string `yaml:"versions,omitempty" jsonschema:"minLength=1,maxLength=512"`
 	// Suffixes such as labs for 1.7-labs. A tag is compared with versions without its suffix.
 	Variants []string `yaml:"variants,omitempty" jsonschema:"minItems=1"`
-	// Tags that the rule is not for, even if its tags or versions match them; a * stands for any characters.
+	// Tags that the rule is not for, even if its tags or versions match them; a * stands for any
+	// characters.
 	ExceptTags []string `yaml:"exceptTags,omitempty" jsonschema:"minItems=1"`
 	// Digests of the images that the rule is for.
 	Digests []string `yaml:"digests,omitempty" jsonschema:"minItems=1"`
@@ -176,7 +193,8 @@ type Rule struct {
 	RequireDigest bool `yaml:"requireDigest,omitempty" jsonschema:"default=false"`
 	// What the rule does. The default is allow.
 	Action Action `yaml:"action,omitempty" jsonschema:"enum=allow,enum=deny,default=allow"`
-	// What a denial by this rule does. With warn, an option that the rule refuses is a warning too. The default is the policy's mode.
+	// What a denial by this rule does. With warn, an option that the rule refuses is a warning too.
+	// The default is the policy's mode.
 	Mode Mode `yaml:"mode,omitempty" jsonschema:"enum=enforce,enum=warn"`
 	// Conditions on the options of a build. Not allowed in a deny rule.
 	Options Options `yaml:"options,omitempty"`
@@ -184,7 +202,8 @@ type Rule struct {
 	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin"`
 	// Build rules for the frontend. Not allowed in a deny rule.
 	Build *buildrules.Rules `yaml:"build,omitempty"`
-	// When the rule begins to warn the builds that it allows: a day such as 2027-01-31, which begins at 00:00 UTC, or a time such as 2027-01-31T12:00:00Z. Not allowed in a deny rule.
+	// When the rule begins to warn the builds that it allows: a day such as 2027-01-31, which begins
+	// at 00:00 UTC, or a time such as 2027-01-31T12:00:00Z. Not allowed in a deny rule.
 	WarnAfter string `yaml:"warnAfter,omitempty" jsonschema:"minLength=1"`
 	// When the rule stops matching, in the form of warnAfter.
 	Expires string `yaml:"expires,omitempty" jsonschema:"minLength=1"`
@@ -203,7 +222,8 @@ type Rule struct {
 
 // Overlay says how a policy treats a policy document that a client sends.
 type Overlay struct {
-	// Whether clients can send a policy. With none, such builds are refused; with narrow, the client's policy can only tighten this one. The default is narrow.
+	// Whether clients can send a policy. With none, such builds are refused; with narrow, the client's
+	// policy can only tighten this one. The default is narrow.
 	Accept Accept `yaml:"accept,omitempty" jsonschema:"enum=none,enum=narrow,default=narrow"`
 }
 

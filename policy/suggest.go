@@ -11,21 +11,20 @@ import (
 )
 
 const (
-	// maxAllowed is how many entries Decision.Allowed has at most.
+	// maxAllowed is the largest number of entries in Decision.Allowed.
 	maxAllowed = 5
-	// maxConsidered is how many of the patterns that begin and end most like the name
-	// are looked at for them.
+	// maxConsidered is how many patterns are considered for those entries. They are the ones that
+	// begin and end most like the name.
 	maxConsidered = 100
-	// maxCompared is how often those are compared with open patterns of another layer.
+	// maxCompared is how many times the patterns are compared with open patterns of another layer.
 	maxCompared = 10_000
 	// maxListed is how many tags or digests a reason lists.
 	maxListed = 3
-	// maxTypos is how many characters a name differs at most from what it was meant
-	// to be.
+	// maxTypos is the largest edit distance between a name and the one that was probably meant.
 	maxTypos = 2
 )
 
-// list writes the accepted values for a sentence: "tag 1.7", "tags 1.* or 2.*".
+// list lists accepted values in a sentence: "tag 1.7", "tags 1.* or 2.*".
 func list(one, many string, items []string) string {
 	if len(items) == 1 {
 		return one + " " + items[0]
@@ -37,14 +36,14 @@ func list(one, many string, items []string) string {
 	return many + " " + safetext.Or(shown)
 }
 
-// candidate is a name or pattern for which there is an allow rule.
+// candidate is a name or pattern that an allow rule has.
 type candidate struct {
 	rule    *Rule
 	pattern *imageref.Pattern
 }
 
-// newCandidates returns what the policy has an allow rule for, and the names that
-// its aliases make of such.
+// newCandidates returns the names and patterns of all allow rules. Before them come the names that
+// an alias rewrites to an allowed one.
 func (p *Policy) newCandidates() []candidate {
 	out := make([]candidate, 0, len(p.doc.Frontends))
 	for i := range p.doc.Aliases {
@@ -72,9 +71,9 @@ func (p *Policy) newCandidates() []candidate {
 	return out
 }
 
-// allowed lists what the policy allows, nearest to the subject first, and says
-// which name was probably meant, if one was. It leaves out what the limits refuse
-// and what the other layer, which may be nil, has no rule for.
+// allowed lists what the policy allows, most similar to the subject first. It also returns the name
+// that was probably meant, or "". It skips what the limits refuse. It also skips what the other
+// layer, which may be nil, doesn't allow.
 func (p *Policy) allowed(s subject, other *Policy, overlay bool) (list []string, meant string) {
 	list = []string{}
 	name, budget := s.ref.Name(), maxCompared
@@ -99,15 +98,14 @@ func (p *Policy) allowed(s subject, other *Policy, overlay bool) (list []string,
 	return list, meant
 }
 
-// isTypo reports whether a name that differs from the other little, for its
-// length, was probably meant to be it.
+// isTypo reports whether the name was probably meant to be the other. That is so if their edit
+// distance is small in relation to the length.
 func isTypo(name, other, familiar string) bool {
 	n := editdistance.Of(name, other)
 	return n > 0 && n <= maxTypos && 3*n <= len(familiar)
 }
 
-// nearest returns the candidates that begin and end most like the name, by edit
-// distance.
+// nearest returns the candidates that begin and end most like the name, sorted by edit distance.
 func (p *Policy) nearest(name string) []candidate {
 	scores := make([]int, len(p.allows))
 	var counts [imageref.MaxSize + 2]int
@@ -152,10 +150,11 @@ func (p *Policy) nearest(name string) []candidate {
 	return best
 }
 
-// mayAllow reports whether the policy has an allow for some name of the pattern,
-// which its aliases rewrite first if it comes from an overlay. It takes one pattern
-// for a name of the other, so that it can say no to two patterns that only overlap;
-// when the budget of comparisons is spent, it says yes.
+// mayAllow reports whether the policy allows some name that the pattern matches. If the pattern
+// comes from an overlay, the policy's aliases rewrite it first.
+//
+// mayAllow asks whether one pattern covers the other. So it may return false for two patterns that
+// only overlap. When the budget of comparisons is spent, it returns true.
 func (p *Policy) mayAllow(o *imageref.Pattern, overlay bool, budget *int) bool {
 	if overlay {
 		if to, ok := p.aliased(o.String()); ok {
@@ -187,7 +186,7 @@ func (p *Policy) mayAllow(o *imageref.Pattern, overlay bool, budget *int) bool {
 	return false
 }
 
-// withinLimits reports whether the limits leave some name of the pattern.
+// withinLimits reports whether the limits allow some name that the pattern matches.
 func (p *Policy) withinLimits(o *imageref.Pattern) bool {
 	return len(p.doc.Limits.patterns) == 0 ||
 		slices.ContainsFunc(p.doc.Limits.patterns, func(l imageref.Pattern) bool {
@@ -195,7 +194,8 @@ func (p *Policy) withinLimits(o *imageref.Pattern) bool {
 		})
 }
 
-// aliased returns what the aliases make of a name. It is false if none is for it.
+// aliased returns the name that an alias rewrites this name to. It returns false if no alias
+// matches.
 func (p *Policy) aliased(name string) (string, bool) {
 	for i := range p.doc.Aliases {
 		if to, ok := p.doc.Aliases[i].Rename(name); ok {
@@ -205,7 +205,7 @@ func (p *Policy) aliased(name string) (string, bool) {
 	return "", false
 }
 
-// likeness is how many characters a and b share at the beginning and at the end.
+// likeness returns how many characters a and b share at the beginning and at the end.
 func likeness(a, b string) int {
 	n := min(len(a), len(b))
 	front := 0
@@ -219,8 +219,9 @@ func likeness(a, b string) int {
 	return front + back
 }
 
-// conditions writes the candidate with each of its tags, nearest to tag first, or
-// its versions, and with its digests or the digest that it wants.
+// conditions returns the candidate with the conditions of its rule. An entry has one of the rule's
+// tags, most similar to tag first, or the rule's versions. It also has one of the rule's digests.
+// If the rule only requires a digest, the entry says so.
 func (c candidate) conditions(tag string) []string {
 	name := c.pattern.Familiar()
 	var names []string

@@ -8,18 +8,17 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
-// fit is how a tag stands to the tag conditions of a rule.
+// fit says how a tag fits the tag conditions of a rule.
 type fit int
 
 const (
 	outside fit = iota
-	partly      // it stands for versions inside and outside
+	partly      // it stands for versions inside and versions outside
 	inside
 )
 
-// tagFit compares a tag with the rule's conditions on it. For a deny rule, a tag
-// with a suffix that says something of its own still is its version: 1.4-x is no
-// way around a rule on 1.4.
+// tagFit compares a tag with the rule's tag conditions. For a deny rule, the part before the first
+// "-" also counts as a version. Otherwise the tag 1.4-x would get around a rule on 1.4.
 func (r *Rule) tagFit(tag string) fit {
 	if tag == "" || r.excepts(tag) {
 		return outside
@@ -44,15 +43,15 @@ func (r *Rule) tagFit(tag string) fit {
 	return best
 }
 
-// MatchesTag reports whether the rule's conditions on the tag hold for it. An allow rule
-// matches a partial version such as 1.7 only if it matches every 1.7.x, and a deny rule
-// if it matches any.
+// MatchesTag reports whether the tag meets the rule's tag conditions. An allow rule matches a
+// partial version such as 1.7 only if it matches every 1.7.x. A deny rule matches it if it matches
+// any 1.7.x.
 func (r *Rule) MatchesTag(tag string) bool {
 	fit := r.tagFit(tag)
 	return fit == inside || fit == partly && r.Action == ActionDeny
 }
 
-// versionForms returns what of the tag may be a version.
+// versionForms returns the parts of the tag that may be a version.
 func (r *Rule) versionForms(tag string) []string {
 	forms := []string{tag}
 	for _, variant := range r.Variants {
@@ -61,7 +60,7 @@ func (r *Rule) versionForms(tag string) []string {
 		}
 	}
 	if len(forms) > 1 {
-		// With a suffix that is a variant, the tag is no prerelease.
+		// The suffix is a variant, so it is no prerelease.
 		forms = forms[1:]
 	}
 	if base, _, ok := strings.Cut(tag, "-"); ok && r.Action == ActionDeny {
@@ -70,8 +69,8 @@ func (r *Rule) versionForms(tag string) []string {
 	return forms
 }
 
-// excepts reports whether exceptTags has the tag. An allow rule takes a variant
-// of an excepted tag for that tag; a deny rule excepts only what is written.
+// excepts reports whether exceptTags contains the tag. For an allow rule, an excepted tag also
+// excepts its variants. For a deny rule, it excepts only itself.
 func (r *Rule) excepts(tag string) bool {
 	if globs.First(r.ExceptTags, tag) != "" {
 		return true
@@ -82,8 +81,8 @@ func (r *Rule) excepts(tag string) bool {
 	})
 }
 
-// tagCondition names the rule's conditions on the tag for a sentence: "tags 1.*
-// or 2.*", "versions >=1.4 <2 but not tag 1.5.0".
+// tagCondition describes the rule's tag conditions in a sentence: "tags 1.* or 2.*", "versions
+// >=1.4 <2 but not tag 1.5.0".
 func (r *Rule) tagCondition() string {
 	var parts []string
 	if len(r.Tags) > 0 {

@@ -13,10 +13,10 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
-// maxVersions is the length in bytes of the longest versions condition.
+// maxVersions is the largest length of a versions condition, in bytes.
 const maxVersions = 512
 
-// version is a released version, without prerelease.
+// version is the version of a release. It has no prerelease part.
 type version struct{ major, minor, patch uint64 }
 
 func (v version) compare(o version) int {
@@ -26,7 +26,7 @@ func (v version) compare(o version) int {
 
 func (v version) semver() *semver.Version { return semver.New(v.major, v.minor, v.patch, "", "") }
 
-// interval is all released versions from min to max, both included.
+// interval is all releases from min to max, inclusive.
 type interval struct{ min, max version }
 
 func (i interval) inside(o interval) bool {
@@ -37,16 +37,16 @@ func (i interval) overlaps(o interval) bool {
 	return i.min.compare(o.max) <= 0 && i.max.compare(o.min) >= 0
 }
 
-// tagVersion is what a tag says of a version. A partial one such as 1.7 stands
-// for all of 1.7.0 to 1.7.max; a prerelease such as 1.7.0-rc1 for itself.
+// tagVersion is the version that a tag names. A partial version such as 1.7 stands for every 1.7.x.
+// A prerelease such as 1.7.0-rc1 stands for itself.
 type tagVersion struct {
 	interval
 	prerelease *semver.Version // nil for releases
 }
 
-// parseTagVersion reads a tag as a version with or without a leading "v". It is
-// false for a tag that isn't a version, such as latest or 1.7-rc1: only a full version has
-// prereleases.
+// parseTagVersion reads a tag as a version, with or without a leading "v". It returns false for a
+// tag that isn't a version, such as latest. It also does so for 1.7-rc1, because only a full
+// version can have a prerelease part.
 func parseTagVersion(tag string) (tagVersion, bool) {
 	s := strings.TrimPrefix(tag, "v")
 	if strings.Contains(s, "-") {
@@ -76,17 +76,17 @@ func parseTagVersion(tag string) (tagVersion, bool) {
 // versionRange is a compiled versions condition.
 type versionRange struct{ alternatives []alternative }
 
-// alternative is one side of "||". The releases that it takes are an interval, so
-// that two ends say all of a partial version between them.
+// alternative is one side of "||". The releases that it contains form an interval. So a partial
+// version is inside if its first and last releases are.
 type alternative struct {
 	interval
-	empty bool                // it takes prereleases only
-	exact *semver.Constraints // as written: prereleases only where one is named
-	wide  *semver.Constraints // prereleases in their order too
+	empty bool                // it contains prereleases only
+	exact *semver.Constraints // the library's reading: prereleases only where one is named
+	wide  *semver.Constraints // prereleases too, by their order
 }
 
-// parseVersions reads a versions condition in the grammar of
-// github.com/Masterminds/semver without "!=".
+// parseVersions parses a versions condition. Its grammar is that of github.com/Masterminds/semver
+// without "!=".
 func parseVersions(s string) (*versionRange, error) {
 	if len(s) > maxVersions {
 		return nil, fmt.Errorf("it has %d bytes, more than %d", len(s), maxVersions)
@@ -120,8 +120,8 @@ func parseAlternative(s string) (alternative, error) {
 	wide := *exact
 	wide.IncludePrerelease = true
 	a := alternative{exact: exact, wide: &wide, empty: true}
-	// The library keeps its bounds to itself. They lie at a version that is written,
-	// or at its next or last one in some part, and Check tells which.
+	// The library doesn't export its bounds. A bound is a version in the text, or a version next to
+	// it. Check tells which of them the range contains.
 	for _, v := range boundaries(s) {
 		if !exact.Check(v.semver()) {
 			continue
@@ -140,8 +140,8 @@ func parseAlternative(s string) (alternative, error) {
 	return a, nil
 }
 
-// isOddRange reports whether the library takes the range for something that nobody
-// means: "~0.0.0" for any version, ">*" for all but one, "<=*" for the first few.
+// isOddRange reports whether the library reads the range in a way that nobody means. It takes
+// "~0.0.0" for any version, ">*" for all but one, and "<=*" for the first few.
 func isOddRange(s string) bool {
 	s = strings.NewReplacer("v", "", "=", "", "X", "x", "*",
 		"x").Replace(strings.Join(strings.Fields(s), ""))
@@ -149,8 +149,7 @@ func isOddRange(s string) bool {
 		strings.Contains(s, "<x") || strings.Contains(s, ">x")
 }
 
-// boundaries returns the versions at which a range that is written so can begin
-// or end.
+// boundaries returns the versions at which the range in this text can begin or end.
 func boundaries(s string) []version {
 	const last = math.MaxUint64
 	out := []version{{}, {last, last, last}}
@@ -158,7 +157,7 @@ func boundaries(s string) []version {
 		func(r rune) bool { return (r < '0' || r > '9') && r != '.' }) {
 		var n [3]uint64
 		for i, p := range strings.SplitN(word, ".", 4)[:min(3, 1+strings.Count(word, "."))] {
-			n[i], _ = strconv.ParseUint(p, 10, 64) // An x stands for 0.
+			n[i], _ = strconv.ParseUint(p, 10, 64) // an x counts as 0
 		}
 		major, minor, patch := n[0], n[1], n[2]
 		out = append(out, version{major, minor, patch}, version{major, minor, last},
@@ -184,7 +183,7 @@ func boundaries(s string) []version {
 	return out
 }
 
-// contains reports whether all that the tag stands for lies in one alternative.
+// contains reports whether one alternative contains every version that the tag stands for.
 func (r *versionRange) contains(v tagVersion) bool {
 	for _, a := range r.alternatives {
 		if v.prerelease != nil && a.exact.Check(v.prerelease) || v.prerelease == nil && !a.empty &&
@@ -195,8 +194,8 @@ func (r *versionRange) contains(v tagVersion) bool {
 	return false
 }
 
-// touches reports whether something of what the tag stands for lies in the range,
-// prereleases included.
+// touches reports whether the range contains some version that the tag stands for, including
+// prereleases.
 func (r *versionRange) touches(v tagVersion) bool {
 	for _, a := range r.alternatives {
 		if v.prerelease != nil && a.wide.Check(v.prerelease) || v.prerelease == nil && !a.empty &&

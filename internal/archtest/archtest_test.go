@@ -16,15 +16,18 @@ const module = "github.com/policy-frontend/policy-frontend/"
 
 // floors are the floors of the house. A package may import packages of lower floors only.
 var floors = [][]string{
-	{"internal/dockerfileversions", "internal/editdistance", "internal/globs", "internal/optionkeys", "internal/safetext"},
+	{
+		"internal/dockerfileversions", "internal/editdistance", "internal/globs", "internal/optionkeys",
+		"internal/safetext",
+	},
 	{"internal/hostname", "internal/strictyaml"},
 	{"internal/urlmatch", "policy/imageref"},
 	{"internal/renaming"},
 	{"policy/buildrules"},
 	{"policy"},
 	{
-		"internal/arbitrary", "internal/diff", "internal/export", "internal/gatewayopts", "internal/kindtest", "internal/lint",
-		"internal/llbops", "internal/lock", "internal/opcheck",
+		"internal/arbitrary", "internal/diff", "internal/export", "internal/gatewayopts",
+		"internal/kindtest", "internal/lint", "internal/llbops", "internal/lock", "internal/opcheck",
 	},
 	{"internal/gatewaycodec", "internal/policytest"},
 	{"frontend"},
@@ -34,10 +37,16 @@ var floors = [][]string{
 
 // impure are the packages that may use BuildKit, or a disk or a network by themselves. All
 // others work on the bytes and the fs.FS that they are given.
-var impure = []string{"cmd/policy-frontend", "frontend", "internal/gatewaycodec", "internal/gatewayopts", "internal/llbops", "internal/lock"}
+var impure = []string{
+	"cmd/policy-frontend", "frontend", "internal/gatewaycodec", "internal/gatewayopts",
+	"internal/llbops", "internal/lock",
+}
 
 // gateway are the packages that may use BuildKit.
-var gateway = []string{"cmd/policy-frontend", "frontend", "internal/gatewaycodec", "internal/gatewayopts", "internal/llbops"}
+var gateway = []string{
+	"cmd/policy-frontend", "frontend", "internal/gatewaycodec", "internal/gatewayopts",
+	"internal/llbops",
+}
 
 type listed struct {
 	ImportPath string

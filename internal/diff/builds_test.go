@@ -166,12 +166,16 @@ func TestNothingWidenedInBuildsIsSo(t *testing.T) {
 			changed++
 		}
 		request := policy.Request{Reference: reference(t, "a:1"), Time: now()}
-		before, after := policy.Decide(newSide(a).layers, request), policy.Decide(newSide(b).layers, request)
+		before := policy.Decide(newSide(a).layers, request)
+		after := policy.Decide(newSide(b).layers, request)
 		for range 200 {
 			f := arbitraryOperation(r)
 			was, is := ruling(before, f), ruling(after, f)
-			require.False(t, was.Verdict == policy.Deny && is.Verdict != policy.Deny, "seed %d\n%s---\n%s%+v", seed, textA, textB, f)
-			require.False(t, is.Verdict != policy.Deny && was.Image != is.Image && newlyRead(before, is), "seed %d\n%s---\n%s%+v", seed, textA, textB, f)
+			require.False(t, was.Verdict == policy.Deny && is.Verdict != policy.Deny,
+				"seed %d\n%s---\n%s%+v", seed, textA, textB, f)
+			require.False(t,
+				is.Verdict != policy.Deny && was.Image != is.Image && newlyRead(before, is),
+				"seed %d\n%s---\n%s%+v", seed, textA, textB, f)
 		}
 	}
 	require.Greater(t, narrow, 20, "else the property says nothing")
@@ -238,7 +242,8 @@ func arbitraryBuild(r *rand.Rand) string {
 func arbitraryOperation(r *rand.Rand) buildrules.Operation {
 	one := func(items ...string) string { return items[r.IntN(len(items))] }
 	name := one("x", "y", "x/y", "m.example/a/b", "m.example/a/y", "m.example/y2", "q.example/z")
-	url := one("https", "http", "ssh") + "://" + one("a", "b.a", "b") + ".example/" + one("x", "z/y", "z")
+	url := one("https", "http", "ssh") + "://" + one("a", "b.a", "b") + ".example/" +
+		one("x", "z/y", "z")
 	switch r.IntN(9) {
 	case 0:
 		return buildrules.Operation{Image: name + one(":1", "@"+digestA)}

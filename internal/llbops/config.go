@@ -13,11 +13,11 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// maxConfig bounds the configuration of an image, in bytes.
+// maxConfig is the largest size of an image configuration, in bytes.
 const maxConfig = 4 << 20
 
-// imageConfig is what is read of the configuration of an image, as in the OCI image
-// specification (config.md); the rest of it is of no concern.
+// imageConfig has the fields of an image configuration that build rules check. The OCI image
+// specification describes them (config.md).
 type imageConfig struct {
 	Config struct {
 		User         string
@@ -28,11 +28,11 @@ type imageConfig struct {
 	} `json:"config"`
 }
 
-// FromConfig reads the configuration of an image for a platform, "" if there is only
-// one; an empty one is that of an image that says nothing. It is at most 4 MiB.
+// FromConfig reads the configuration of an image for a platform. The platform is "" if there is
+// only one. An empty configuration sets nothing. The largest size is 4 MiB.
 //
-// Keys that are there twice, or once in upper case and once not, are unknown: programs
-// differ in which of them they take.
+// A configuration is unknown if a key is there twice, or in two spellings that differ only in case.
+// Programs differ in which one they use.
 func FromConfig(platform string, config []byte) buildrules.Operation {
 	if len(config) == 0 {
 		return buildrules.Operation{Config: &buildrules.Config{Platform: platform}}
@@ -45,7 +45,7 @@ func FromConfig(platform string, config []byte) buildrules.Operation {
 	if err := errors.Join(unambiguous(config), json.Unmarshal(config, &c)); err != nil {
 		return unknown("an image with a configuration that can't be read: " + quote(err.Error()))
 	}
-	f := buildrules.Config{
+	op := buildrules.Config{
 		Platform: platform,
 		User:     c.Config.User,
 		Labels:   c.Config.Labels,
@@ -54,13 +54,13 @@ func FromConfig(platform string, config []byte) buildrules.Operation {
 	}
 	for _, e := range c.Config.Env {
 		name, _, _ := strings.Cut(e, "=")
-		f.Env = append(f.Env, name)
+		op.Env = append(op.Env, name)
 	}
-	return buildrules.Operation{Config: &f}
+	return buildrules.Operation{Config: &op}
 }
 
-// unambiguous fails if the document, or its config, has a key in two spellings or
-// twice, or one that we read in another spelling.
+// unambiguous returns an error if the document, or its config, has a key twice or in two spellings.
+// It also returns one if a key that is read here has another spelling.
 func unambiguous(doc []byte) error {
 	top, err := keys(doc, "config")
 	if err != nil || top["config"] == nil {
@@ -70,7 +70,8 @@ func unambiguous(doc []byte) error {
 	return err
 }
 
-// keys returns the members of a JSON object, or nil for null.
+// keys returns the members of a JSON object, or nil for null. A key that differs from one of
+// spelled only in case is an error.
 func keys(doc []byte, spelled ...string) (map[string]json.RawMessage, error) {
 	d := json.NewDecoder(bytes.NewReader(doc))
 	first, err := d.Token()

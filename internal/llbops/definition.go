@@ -1,11 +1,10 @@
-// Package llbops reads what an inner frontend asks of BuildKit into operations that
-// package policy judges: LLB definitions, single sources, containers and the
-// configurations of images.
+// Package llbops translates what an inner frontend asks BuildKit for into operations that package
+// policy checks. It reads LLB definitions, single sources, containers and image configurations.
 //
-// It reads as the daemon does, and names the daemon's file where that matters, so an operation says
-// exactly what the daemon fetches. Something that the daemon might read differently, or that only
-// the daemon knows, is an operation too: buildrules.Operation.Unknown, which no rule allows. Nothing
-// is left out because it isn't understood.
+// It reads as the daemon does, and names the daemon's file where that matters. So an operation says
+// exactly what the daemon fetches. Some things can be read in two ways, or only the daemon knows
+// them. They are operations too, with buildrules.Operation.Unknown set, which no rule allows. So
+// nothing is skipped because it isn't understood.
 package llbops
 
 import (
@@ -20,26 +19,25 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// maxOps is how many operations a definition may have. The message that carries it
-// is bounded by gRPC, at 16 MiB; this bounds what empty operations cost.
+// maxOps is the largest number of operations in a definition. gRPC limits the message to 16 MiB;
+// this limits the cost of empty operations.
 const maxOps = 200_000
 
-// Found is an operation of a definition, and the operation that it is of.
+// Found is an operation for build rules, with its place in the LLB definition.
 type Found struct {
 	buildrules.Operation
-	// Source is the operation, if it is one that reads a source.
+	// Source is the LLB operation if it reads a source, or nil.
 	Source *pb.SourceOp
 
-	index int // of the operation in def
+	index int // of the LLB operation in def
 	def   *pb.Definition
 }
 
-// FromDefinition yields the operations of all operations of a definition, in their
-// order. Operations on files, and those that merge, compare or pass on what others
-// made, have none, nor has a nil definition.
+// FromDefinition yields the operations that build rules check, in the order of the definition. It
+// yields none for LLB operations that change files, or that merge, compare or pass on results. It
+// yields none for a nil definition.
 //
-// The last thing that it yields is an error if an operation can't be read, or if
-// there are more than 200,000.
+// If an operation can't be read, or if there are more than 200,000, an error comes last.
 func FromDefinition(def *pb.Definition) iter.Seq2[Found, error] {
 	return func(yield func(Found, error) bool) {
 		if n := len(def.GetDef()); n > maxOps {
@@ -55,8 +53,8 @@ func FromDefinition(def *pb.Definition) iter.Seq2[Found, error] {
 				yield(Found{}, fmt.Errorf("operation %d of the definition can't be read: %w", i+1, err))
 				return
 			}
-			for _, f := range ofOp(op) {
-				if !yield(Found{Operation: f, Source: op.GetSource(), index: i, def: def}, nil) {
+			for _, operation := range ofOp(op) {
+				if !yield(Found{Operation: operation, Source: op.GetSource(), index: i, def: def}, nil) {
 					return
 				}
 			}
@@ -64,9 +62,9 @@ func FromDefinition(def *pb.Definition) iter.Seq2[Found, error] {
 	}
 }
 
-// readOp reads an operation of a kind; of others, it returns an empty one. It is nil if
-// it can't be read in one way only. That comes first: reading takes stack for each level,
-// and BuildKit's own reader has no limit.
+// readOp reads an LLB operation of the kinds that kind accepts. For other kinds, it returns an
+// empty one. It returns nil unless the bytes can be read in only one way. That is checked first,
+// because BuildKit's own reader takes stack for each level and has no limit.
 func readOp(dt []byte, kind func(protowire.Number) bool) (*pb.Op, error) {
 	var op pb.Op
 	if !plain(dt, op.ProtoReflect().Descriptor(), maxDepth) {
@@ -78,22 +76,22 @@ func readOp(dt []byte, kind func(protowire.Number) bool) (*pb.Op, error) {
 			return &op, nil
 		}
 		b = b[n:]
-		b = b[protowire.ConsumeFieldValue(num, typ, b):] // which is as long as plain found it
+		b = b[protowire.ConsumeFieldValue(num, typ, b):] // plain has checked its length
 	}
 	return &op, op.Unmarshal(dt)
 }
 
-// withOperations are the fields that operations have which can have operations: most of a large
-// definition is about files (solver/pb/ops.proto, Op).
+// withOperations accepts the fields that can yield operations. It skips file operations, which make
+// up most of a large definition (solver/pb/ops.proto, Op).
 func withOperations(field protowire.Number) bool {
 	const file, merge, diff, passthrough = 4, 6, 7, 8
 	return field != file && field != merge && field != diff && field != passthrough
 }
 
-// any kind of operation.
+// anyKind accepts every kind of operation.
 func anyKind(protowire.Number) bool { return true }
 
-// ofOp returns the operations of an operation that was read.
+// ofOp returns the operations that an LLB operation yields.
 func ofOp(op *pb.Op) []buildrules.Operation {
 	if op == nil {
 		return []buildrules.Operation{
@@ -108,7 +106,7 @@ func ofOp(op *pb.Op) []buildrules.Operation {
 		return []buildrules.Operation{ofExec(o.Exec)}
 	case *pb.Op_File, *pb.Op_Merge, *pb.Op_Diff, *pb.Op_Passthrough:
 		return nil
-	case nil: // the last one only names the result
+	case nil: // the last operation only names the result
 		return nil
 	case *pb.Op_Build:
 		return []buildrules.Operation{unknown("a build of LLB that is made during the build (BuildOp)")}
@@ -117,7 +115,7 @@ func ofOp(op *pb.Op) []buildrules.Operation {
 	}
 }
 
-// strangeDefinition says what in a definition beside its operations is unknown, or
+// strangeDefinition describes what is unknown in a definition outside of its operations, or returns
 // "". Metadata of an operation that isn't there has no effect.
 func strangeDefinition(def *pb.Definition) string {
 	const what = "a definition with fields that this version does not know"
@@ -135,11 +133,10 @@ func strangeDefinition(def *pb.Definition) string {
 	return ""
 }
 
-// unknown makes the operation that something can't be checked. The phrase completes "it
-// asks for …".
+// unknown returns an operation that can't be checked. The phrase completes "it asks for …".
 func unknown(phrase string) buildrules.Operation { return buildrules.Operation{Unknown: phrase} }
 
-// quote makes what was sent part of a phrase.
+// quote returns text from a frontend as part of a phrase.
 func quote(s string) string {
 	const most = 120
 	if len(s) > most {

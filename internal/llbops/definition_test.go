@@ -18,7 +18,7 @@ import (
 
 const commit = "0123456789abcdef0123456789abcdef01234567"
 
-// marshal returns the bytes of an operation, with those of more behind it.
+// marshal returns the bytes of an operation, followed by the bytes of more.
 func marshal(tb testing.TB, op *pb.Op, more ...*pb.Op) []byte {
 	tb.Helper()
 	var all []byte
@@ -48,11 +48,11 @@ func execOp(e *pb.ExecOp) *pb.Op { return &pb.Op{Op: &pb.Op_Exec{Exec: e}} }
 // read returns all that FromDefinition yields.
 func read(def *pb.Definition) ([]llbops.Found, error) {
 	var all []llbops.Found
-	for f, err := range llbops.FromDefinition(def) {
+	for op, err := range llbops.FromDefinition(def) {
 		if err != nil {
 			return all, err
 		}
-		all = append(all, f)
+		all = append(all, op)
 	}
 	return all, nil
 }
@@ -61,11 +61,11 @@ func ofDefinition(tb testing.TB, def *pb.Definition) []buildrules.Operation {
 	tb.Helper()
 	found, err := read(def)
 	require.NoError(tb, err)
-	var fs []buildrules.Operation
-	for _, f := range found {
-		fs = append(fs, f.Operation)
+	var operations []buildrules.Operation
+	for _, op := range found {
+		operations = append(operations, op.Operation)
 	}
-	return fs
+	return operations
 }
 
 func git(url, ref, checksum string) buildrules.Operation {
@@ -160,7 +160,7 @@ func TestSourcesAreReadAsTheDaemonReadsThem(t *testing.T) {
 		"a git repository by a path that leads out of it, in the form of scp": {
 			id:    "git://github.com/x",
 			attrs: map[string]string{"git.fullurl": "git@github.com:../../x"},
-			// no rule allows such a URL
+			// No rule allows such a URL.
 			want: []buildrules.Operation{git("ssh://git@github.com/../../x", "", "")},
 		},
 		"a git repository with secrets of the frontend's choice": {
@@ -241,7 +241,7 @@ func TestWhatCanBeReadInTwoWaysIsUnknown(t *testing.T) {
 			sourceOp("https://files.corp/a", map[string]string{"git.fullurl": "x"}),
 			`attribute "git.fullurl"`,
 		},
-		"a folder without name": {sourceOp("local://", nil), "without a name"},
+		"a directory without name": {sourceOp("local://", nil), "without a name"},
 		"a git repository with a second host": {
 			sourceOp("git://github.com/foo/bar",
 				map[string]string{"git.fullurl": "https://evil.corp/foo/bar"}), "another address",
@@ -407,7 +407,7 @@ func TestOperationsOnFilesYieldNoOperations(t *testing.T) {
 	require.Empty(t, ofDefinition(t, nil))
 }
 
-// What BuildKit's own client writes must not be taken for strange.
+// The operations that BuildKit's own client writes are known.
 func TestWhatBuildKitsClientWritesIsUnderstood(t *testing.T) {
 	t.Parallel()
 	base := llb.Image("busybox", llb.WithLayerLimit(3))
@@ -429,20 +429,20 @@ func TestWhatBuildKitsClientWritesIsUnderstood(t *testing.T) {
 	def, err := st.Marshal(context.Background(), llb.LinuxAmd64)
 	require.NoError(t, err)
 	var kinds []string
-	for _, f := range ofDefinition(t, def.ToPB()) {
-		require.Empty(t, f.Unknown)
+	for _, op := range ofDefinition(t, def.ToPB()) {
+		require.Empty(t, op.Unknown)
 		switch {
-		case f.Image != "":
-			kinds = append(kinds, f.Image)
-		case f.Git != nil:
-			kinds = append(kinds, f.Git.URL+" "+f.Git.Ref)
-		case f.HTTP != nil:
-			kinds = append(kinds, f.HTTP.URL)
-		case f.Local != "":
-			kinds = append(kinds, f.Local)
-		case f.Exec != nil:
+		case op.Image != "":
+			kinds = append(kinds, op.Image)
+		case op.Git != nil:
+			kinds = append(kinds, op.Git.URL+" "+op.Git.Ref)
+		case op.HTTP != nil:
+			kinds = append(kinds, op.HTTP.URL)
+		case op.Local != "":
+			kinds = append(kinds, op.Local)
+		case op.Exec != nil:
 			kinds = append(kinds,
-				"exec "+strings.Join(f.Exec.Secrets, ",")+" "+strings.Join(f.Exec.SSH, ","))
+				"exec "+strings.Join(op.Exec.Secrets, ",")+" "+strings.Join(op.Exec.SSH, ","))
 		}
 	}
 	require.ElementsMatch(t,
@@ -467,7 +467,7 @@ func TestADefinitionIsBounded(t *testing.T) {
 	}
 }
 
-// nested is a BuildOp whose definition names the source of a file that names its
+// nested is a BuildOp whose definition names the source of a file. The source names its own
 // definition, and so on.
 func nested(depth int) []byte {
 	dt := make([]byte, depth*16)

@@ -12,8 +12,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// FromProcess returns the operation of a process in a container that a frontend starts
-// for itself; of the container alone if init is nil.
+// FromProcess returns the operation for a process in a container that a frontend starts for itself.
+// If init is nil, it is the operation for the container alone.
 func FromProcess(req *gwpb.NewContainerRequest, init *gwpb.InitMessage) buildrules.Operation {
 	if HasUnknownFields(req) || (init != nil && HasUnknownFields(init)) {
 		return unknown("a container with fields that this version does not know")
@@ -29,7 +29,7 @@ func FromProcess(req *gwpb.NewContainerRequest, init *gwpb.InitMessage) buildrul
 	return buildrules.Operation{Container: exec}
 }
 
-// ofExec reads a command of a step.
+// ofExec reads the command of a build step.
 func ofExec(op *pb.ExecOp) buildrules.Operation {
 	exec, what := execOperation(command{
 		mounts: op.GetMounts(), network: op.GetNetwork(), hosts: op.GetMeta().GetExtraHosts(),
@@ -43,7 +43,7 @@ func ofExec(op *pb.ExecOp) buildrules.Operation {
 	return buildrules.Operation{Exec: exec}
 }
 
-// command is what steps and processes of containers have in common.
+// command has the fields that build steps and processes of containers share.
 type command struct {
 	mounts    []*pb.Mount
 	network   pb.NetMode
@@ -55,55 +55,55 @@ type command struct {
 	devices   []*pb.CDIDevice
 }
 
-// execOperation reads a command, or says which part is unknown.
+// execOperation reads a command. If a part is unknown, what describes it.
 func execOperation(c command) (_ *buildrules.Exec, what string) {
-	var f buildrules.Exec
+	var exec buildrules.Exec
 	switch c.network {
 	case pb.NetMode_UNSET:
-		f.Network = buildrules.NetworkDefault
+		exec.Network = buildrules.NetworkDefault
 	case pb.NetMode_NONE:
-		f.Network = buildrules.NetworkNone
+		exec.Network = buildrules.NetworkNone
 	case pb.NetMode_HOST:
-		f.Network = buildrules.NetworkHost
+		exec.Network = buildrules.NetworkHost
 	default:
 		return nil, "a command with the unknown network mode " + strconv.Itoa(int(c.network))
 	}
 	switch c.security {
 	case pb.SecurityMode_SANDBOX:
 	case pb.SecurityMode_INSECURE:
-		f.Insecure = true
+		exec.Insecure = true
 	default:
 		return nil, "a command with the unknown security mode " + strconv.Itoa(int(c.security))
 	}
 	for _, m := range c.mounts {
-		if what := add(&f, m); what != "" {
+		if what := add(&exec, m); what != "" {
 			return nil, what
 		}
 	}
 	for _, s := range c.secretEnv {
-		f.Secrets = append(f.Secrets, s.GetID())
+		exec.Secrets = append(exec.Secrets, s.GetID())
 	}
 	for _, d := range c.devices {
-		f.Devices = append(f.Devices, d.GetName())
+		exec.Devices = append(exec.Devices, d.GetName())
 	}
 	for _, h := range c.hosts {
-		f.Hosts = append(f.Hosts, h.GetHost())
+		exec.Hosts = append(exec.Hosts, h.GetHost())
 	}
-	// The daemon writes it to the file of hosts as it is, where what has white space in it
-	// makes more entries (executor/oci/hosts.go).
+	// The daemon copies the host name to the hosts file, where white space makes more entries of it
+	// (executor/oci/hosts.go).
 	if words := strings.Fields(c.hostname); c.hostname != "" &&
 		!slices.Equal(words, []string{c.hostname}) {
-		f.Hosts = append(f.Hosts, c.hostname)
+		exec.Hosts = append(exec.Hosts, c.hostname)
 	}
 	for _, u := range c.meta.GetUlimit() {
-		limit(&f, u)
+		limit(&exec, u)
 	}
-	f.CgroupParent = c.meta.GetCgroupParent()
-	return &f, ""
+	exec.CgroupParent = c.meta.GetCgroupParent()
+	return &exec, ""
 }
 
-// add adds what a mount gives to a command, or says which part of the mount is unknown.
-func add(f *buildrules.Exec, m *pb.Mount) (what string) {
+// add adds what a mount gives to a command. If a part of the mount is unknown, what describes it.
+func add(exec *buildrules.Exec, m *pb.Mount) (what string) {
 	switch {
 	case m.GetContentCache() < pb.MountContentCache_DEFAULT ||
 		m.GetContentCache() > pb.MountContentCache_OFF,
@@ -114,28 +114,28 @@ func add(f *buildrules.Exec, m *pb.Mount) (what string) {
 	switch m.GetMountType() {
 	case pb.MountType_BIND, pb.MountType_CACHE, pb.MountType_TMPFS:
 	case pb.MountType_SECRET:
-		f.Secrets = append(f.Secrets, m.GetSecretOpt().GetID())
+		exec.Secrets = append(exec.Secrets, m.GetSecretOpt().GetID())
 	case pb.MountType_SSH:
-		f.SSH = append(f.SSH, cmp.Or(m.GetSSHOpt().GetID(), defaultSSH))
+		exec.SSH = append(exec.SSH, cmp.Or(m.GetSSHOpt().GetID(), defaultSSH))
 	default:
 		return "a mount of the unknown type " + strconv.Itoa(int(m.GetMountType()))
 	}
 	return ""
 }
 
-// limit adds a resource limit, as the daemon sets it: it puts names in upper case,
-// and a negative number is higher than all others (executor/oci/spec_linux.go).
-func limit(f *buildrules.Exec, u *pb.Ulimit) {
-	if f.Ulimits == nil {
-		f.Ulimits = map[string]int{}
+// limit adds a resource limit as the daemon sets it. The daemon puts names in upper case, and takes
+// a negative number for the highest one (executor/oci/spec_linux.go).
+func limit(exec *buildrules.Exec, u *pb.Ulimit) {
+	if exec.Ulimits == nil {
+		exec.Ulimits = map[string]int{}
 	}
 	name := strings.ToLower(u.GetName())
 	high := max(u.GetSoft(), u.GetHard())
-	if before, again := f.Ulimits[name]; again {
+	if before, again := exec.Ulimits[name]; again {
 		high = max(high, int64(before))
 	}
-	if u.GetSoft() < 0 || u.GetHard() < 0 || f.Ulimits[name] < 0 {
+	if u.GetSoft() < 0 || u.GetHard() < 0 || exec.Ulimits[name] < 0 {
 		high = -1
 	}
-	f.Ulimits[name] = int(high)
+	exec.Ulimits[name] = int(high)
 }

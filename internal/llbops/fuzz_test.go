@@ -12,9 +12,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// Whatever the bytes of an operation are: if they can be read, the operation yields
-// operations or is of a kind that yields none; and one field more that isn't known makes
-// it unknown.
+// If the bytes of an operation can be read, it yields operations, or it is of a kind that yields
+// none. With one more field that isn't known, it becomes unknown.
 func FuzzFromDefinition(f *testing.F) {
 	for _, op := range full() {
 		f.Add(marshal(f, op))
@@ -39,9 +38,9 @@ func FuzzFromDefinition(f *testing.F) {
 		default:
 			require.NotEmpty(t, found)
 		}
-		for _, f := range found {
-			require.NotEqual(t, buildrules.Operation{}, f.Operation)
-			require.Nil(t, f.Place())
+		for _, yielded := range found {
+			require.NotEqual(t, buildrules.Operation{}, yielded.Operation)
+			require.Nil(t, yielded.Place())
 		}
 		if src := op.GetSource(); src != nil {
 			require.Contains(t, llbops.Identifiers(src), src.GetIdentifier())
@@ -55,7 +54,7 @@ func FuzzFromDefinition(f *testing.F) {
 	})
 }
 
-// FuzzFromConfig: a configuration is read or unknown, and reading it never panics.
+// FuzzFromConfig: any configuration is read or is unknown, and reading it never panics.
 func FuzzFromConfig(f *testing.F) {
 	f.Add([]byte(`{"config":{"User":"a","Env":["A=b"]}}`))
 	f.Add([]byte(`{"config":{"User":"a","user":"b"}}`))

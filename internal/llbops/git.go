@@ -14,21 +14,21 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// The secrets and the ssh agent that BuildKit's client puts on every git source,
-// whoever writes it (client/llb/source.go, Git). They are used if the client has
-// them, for the host that is asked. Others are a frontend's own choice.
+// BuildKit's client puts these secrets and this ssh agent on every git source
+// (client/llb/source.go, Git). The daemon uses them if the client has them for that host. Any other
+// is the frontend's own choice.
 const (
-	defaultGitToken  = "GIT_AUTH_TOKEN" //nolint:gosec // the name of a secret, not one
+	defaultGitToken  = "GIT_AUTH_TOKEN" //nolint:gosec // the name of a secret, not a secret
 	defaultGitHeader = "GIT_AUTH_HEADER"
 	defaultSSH       = "default"
 )
 
-// ofGit reads a git repository (source/git/identifier.go and Identifier in
-// source/git/source.go). The identifier has host and path, the attribute
-// git.fullurl the address with scheme and user, which wins. Since some version the
-// daemon demands that both mean the same, we do always.
+// ofGit reads a git repository (source/git/identifier.go, and Identifier in source/git/source.go).
+// The identifier has the host and the path. The attribute git.fullurl has the address with scheme
+// and user, and the daemon fetches from it. Newer daemons demand that both mean the same
+// repository; ofGit always does.
 //
-// Submodules, which the daemon fetches too, nobody can know beforehand.
+// The daemon also fetches submodules, which nobody can know beforehand.
 func ofGit(id string, attrs map[string]string) []buildrules.Operation {
 	remote, err := parseRemote(id)
 	if err != nil {
@@ -61,8 +61,8 @@ func ofGit(id string, attrs map[string]string) []buildrules.Operation {
 	return found
 }
 
-// gitAddress returns the URL of the repository, or what is wrong with it, which completes
-// "the git repository ID".
+// gitAddress returns the URL of the repository. If it isn't valid, problem completes "the git
+// repository ID".
 func gitAddress(remote *gitutil.GitURL, attrs map[string]string) (url, problem string) {
 	if full, ok := attrs[pb.AttrFullRemoteURL]; ok {
 		address, err := parseRemote(full)
@@ -96,10 +96,9 @@ func gitAuth(attrs map[string]string) buildrules.Exec {
 	return use
 }
 
-// readsTheSame reports whether an identifier means the same to daemons that bring it
-// into its normal form before they read it (solver/llbsolver/policy.go,
-// evaluateSource), and to those that don't. The normal form has no scheme and no user,
-// and its path is decoded.
+// readsTheSame reports whether all daemons read the identifier in the same way. Some bring it into
+// its normal form first (solver/llbsolver/policy.go, evaluateSource). The normal form has no scheme
+// and no user, and its path is decoded.
 func readsTheSame(remote *gitutil.GitURL, id string, attrs map[string]string) bool {
 	full, hasFull := attrs[pb.AttrFullRemoteURL]
 	again, err := parseRemote(strings.TrimPrefix(normalGit(id, full), srctypes.GitScheme+"://"))
@@ -117,7 +116,7 @@ func readsTheSame(remote *gitutil.GitURL, id string, attrs map[string]string) bo
 		(hasFull || again.Scheme == remote.Scheme && strings.EqualFold(again.Host, remote.Host))
 }
 
-// ofBundle reads the blob that a git source is fetched from instead of its repository.
+// ofBundle reads the blob that replaces the repository of a git source.
 func ofBundle(locator string) buildrules.Operation {
 	scheme, ref, _ := strings.Cut(locator, "://")
 	switch scheme {
@@ -130,9 +129,9 @@ func ofBundle(locator string) buildrules.Operation {
 	}
 }
 
-// Bundle returns the source as which the daemon compares the blob of a git source with
-// source policies (solver/llbsolver/policy.go, gitBundleSourceOp); nil if there is none.
-// FromSource has to have accepted the git source.
+// Bundle returns the blob of a git source as the source that the daemon compares with source
+// policies (solver/llbsolver/policy.go, gitBundleSourceOp). It returns nil if there is none. Call
+// it only for a git source that FromSource has accepted.
 func Bundle(op *pb.SourceOp) *pb.SourceOp {
 	attrs := op.GetAttrs()
 	bundle := &pb.SourceOp{Identifier: attrs[pb.AttrGitBundle], Attrs: map[string]string{}}
@@ -161,7 +160,7 @@ func parseRemote(s string) (*gitutil.GitURL, error) {
 	return gitutil.ParseURL(s)
 }
 
-// remoteURL returns the address as a URL, that in the form of scp too.
+// remoteURL returns the address as a URL, also if it is written as for scp.
 func remoteURL(u *gitutil.GitURL) string {
 	if strings.HasPrefix(strings.ToLower(u.Remote), u.Scheme+"://") {
 		return u.Remote
@@ -172,5 +171,5 @@ func remoteURL(u *gitutil.GitURL) string {
 	}).String()
 }
 
-// repositoryPath is the path by which the daemon compares the two addresses.
+// repositoryPath returns the form of a path in which the daemon compares the two addresses.
 func repositoryPath(p string) string { return strings.TrimSuffix(path.Join("/", p), ".git") }

@@ -11,8 +11,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// Schemes returns the schemes of sources of a kind, without "://"; none for a kind
-// that isn't one of sources.
+// Schemes returns the schemes of a kind of source, without "://". Other kinds have none.
 func Schemes(k buildrules.Kind) []string {
 	var out []string
 	for i := range sourceTypes {
@@ -23,10 +22,9 @@ func Schemes(k buildrules.Kind) []string {
 	return out
 }
 
-// Identifiers returns the identifiers under which the daemon may compare a source
-// with source policies: as it is, and in the normal form that daemons of our
-// version bring it into first (solver/llbsolver/policy.go,
-// normalizedSourceIdentifier).
+// Identifiers returns the identifiers that the daemon may compare with source policies. One is the
+// identifier itself. The other is its normal form, which some daemons compute first
+// (solver/llbsolver/policy.go, normalizedSourceIdentifier).
 func Identifiers(op *pb.SourceOp) []string {
 	id := op.GetIdentifier()
 	scheme, ref, _ := strings.Cut(id, "://")
@@ -43,8 +41,8 @@ func Identifiers(op *pb.SourceOp) []string {
 	return []string{id, normal}
 }
 
-// normalGit is GitIdentifier.String of source/git/identifier.go, for an identifier
-// that ofGit accepts.
+// normalGit returns what GitIdentifier.String in source/git/identifier.go returns, for an
+// identifier that ofGit accepts.
 func normalGit(id, full string) string {
 	remote, err := parseRemote(id)
 	if err != nil {
@@ -64,10 +62,9 @@ func normalGit(id, full string) string {
 	return normal
 }
 
-// Fixed returns the attributes of a source by which what is read, or what of the
-// client is used for it, would change, with their values; "" for one that is not
-// there. A checksum that isn't there is not fixed: that somebody adds one only
-// narrows what is read.
+// Fixed returns the attributes that decide what is read, and what the daemon uses of the client for
+// it. The value is "" for an attribute that isn't there. A missing checksum is not among them,
+// because adding a checksum only narrows what is read.
 func Fixed(op *pb.SourceOp) map[string]string {
 	attrs := op.GetAttrs()
 	fixed := map[string]string{}

@@ -8,20 +8,20 @@ import (
 	digest "github.com/opencontainers/go-digest"
 )
 
-// maxSource bounds a build file that is shown to a person, in bytes.
+// maxSource is the largest size of a build file that messages show, in bytes.
 const maxSource = 1 << 20
 
-// Place is where in a build file an operation is asked for. All of it is what the
-// inner frontend says.
+// Place is the place in a build file that asks for an operation. The inner frontend reports it, so
+// it may be wrong.
 type Place struct {
 	Info   *pb.SourceInfo
 	Ranges []*pb.Range // at least one; lines count from 1 and lie within the file
 }
 
-// Place returns the first place that the definition names for the operation, or
-// for the first operation that uses what it makes: docker/dockerfile names none for
-// the image of a COPY --from. It is nil if there is none, if what is named is wrong,
-// or if the file is larger than 1 MiB.
+// Place returns the first place that the definition names for the operation. If it names none,
+// Place tries the first operation that uses the result. That helps because docker/dockerfile names
+// no place for the image of a COPY --from. Place returns nil if there is no place, if the named one
+// is wrong, or if the file is larger than 1 MiB.
 func (f Found) Place() *Place {
 	if len(f.def.GetSource().GetLocations()) == 0 {
 		return nil
@@ -48,7 +48,7 @@ func (f Found) Place() *Place {
 	return nil
 }
 
-// placeOf returns the first place of an operation that isn't wrong.
+// placeOf returns the first valid place of an operation, or nil.
 func placeOf(src *pb.Source, dgst string) *Place {
 	for _, l := range src.GetLocations()[dgst].GetLocations() {
 		if i := int(l.GetSourceIndex()); i >= 0 && i < len(src.GetInfos()) {
@@ -60,13 +60,13 @@ func placeOf(src *pb.Source, dgst string) *Place {
 	return nil
 }
 
-// NewPlace returns the place of the ranges that lie within the file; nil if there
-// are none, or if the file is larger than 1 MiB.
+// NewPlace returns the place for the ranges that lie within the file. It returns nil if there are
+// none, or if the file is larger than 1 MiB.
 func NewPlace(info *pb.SourceInfo, ranges []*pb.Range) *Place {
 	if info == nil || len(info.GetData()) > maxSource {
 		return nil
 	}
-	// What else the inner frontend says of its file is no matter of messages.
+	// Messages need no other field of info.
 	p := Place{
 		Info: &pb.SourceInfo{
 			Filename: info.GetFilename(), Data: info.GetData(),

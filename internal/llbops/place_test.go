@@ -18,7 +18,7 @@ func TestTheLineIsThatOfTheOperation(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		at   llb.ConstraintsOpt
-		line int32 // 0 for no place
+		line int32 // 0 if there is no place
 	}{
 		"a line of the file":          {at: line(2, 2), line: 2},
 		"several lines":               {at: line(2, 3), line: 2},
@@ -81,8 +81,8 @@ func TestTheLineOfWhatHasNoneIsThatOfItsFirstUse(t *testing.T) {
 	found, err := read(def.ToPB())
 	require.NoError(t, err)
 	lines := map[string]int32{}
-	for _, f := range found {
-		lines[f.Image] = f.Place().Ranges[0].Start.Line
+	for _, op := range found {
+		lines[op.Image] = op.Place().Ranges[0].Start.Line
 	}
 	require.Equal(t, map[string]int32{"docker.io/corp/base:1": 1, "docker.io/corp/tools:1": 3}, lines)
 }

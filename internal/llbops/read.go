@@ -8,12 +8,12 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 )
 
-// MaxSize is the size in bytes of the largest definition that is read, which is
-// that of the largest message that a daemon takes.
+// MaxSize is the largest size of a definition, in bytes. It is the size of the largest message that
+// a daemon accepts.
 const MaxSize = 16 << 20
 
-// Read yields the operations of a definition in the form that buildctl reads from its
-// stdin and llb.WriteTo writes, as FromDefinition does.
+// Read yields the operations of a definition as FromDefinition does. The definition has the form
+// that llb.WriteTo writes and buildctl reads.
 func Read(llb []byte) iter.Seq2[Found, error] {
 	var def pb.Definition
 	err := errors.New("the definition is empty")

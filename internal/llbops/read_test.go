@@ -18,11 +18,11 @@ func TestReadTakesWhatIsWritten(t *testing.T) {
 	var written bytes.Buffer
 	require.NoError(t, llb.WriteTo(def, &written))
 	var images, networks []string
-	for f, err := range llbops.Read(written.Bytes()) {
+	for op, err := range llbops.Read(written.Bytes()) {
 		require.NoError(t, err)
-		images = append(images, f.Image)
-		if f.Exec != nil {
-			networks = append(networks, f.Exec.Network)
+		images = append(images, op.Image)
+		if op.Exec != nil {
+			networks = append(networks, op.Exec.Network)
 		}
 	}
 	require.Equal(t, []string{"docker.io/library/busybox:1", ""}, images)

@@ -11,22 +11,22 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// sourceType is all that the program knows of one type of sources.
+// sourceType is what the program knows about one type of source.
 type sourceType struct {
 	scheme string
 	kind   buildrules.Kind
-	// attrs are the attributes that the daemon reads and that are accounted for here
-	// (solver/pb/attr.go, and Identifier of each package below source/).
+	// attrs are the attributes that the daemon reads and that this package handles (solver/pb/attr.go,
+	// and Identifier of each package below source/).
 	attrs []string
-	// headers says that an attribute for each HTTP header is known too.
+	// headers says that an attribute for each HTTP header is also known.
 	headers bool
-	// fixed are the attributes by which what is read, or what of the client is used for it,
-	// would change. They are all attributes but those that change only how it is stored.
+	// fixed are the attributes that decide what is read, and what the daemon uses of the client for
+	// it. Other attributes only change how the result is stored.
 	fixed []string
 	// checksum is the attribute that fixes what is read, or "".
 	checksum string
-	// read returns the operations of a source with known attributes. The ref is the identifier
-	// without its scheme.
+	// read returns the operations of a source whose attributes are all known. The ref is the
+	// identifier without its scheme.
 	read func(ref string, op *pb.SourceOp) []buildrules.Operation
 }
 
@@ -122,8 +122,8 @@ func download(scheme string) sourceType {
 	}
 }
 
-// typeOf returns the type of sources that have the scheme, nil if it is unknown. The daemon
-// compares schemes as they are written (source/manager.go, Identifier).
+// typeOf returns the type of source for a scheme, or nil if it is unknown. The daemon compares
+// schemes case-sensitively (source/manager.go, Identifier).
 func typeOf(scheme string) *sourceType {
 	for i := range sourceTypes {
 		if sourceTypes[i].scheme == scheme {
@@ -133,15 +133,14 @@ func typeOf(scheme string) *sourceType {
 	return nil
 }
 
-// knows reports whether the attribute is accounted for.
+// knows reports whether this package handles the attribute.
 func (t *sourceType) knows(key string) bool {
 	return slices.Contains(t.attrs, key) || t.headers &&
 		strings.HasPrefix(key, pb.AttrHTTPHeaderPrefix)
 }
 
-// FromSource returns the operations of a source: what is read, and what of the client's
-// secrets or ssh agents is used for it, if a frontend chose one by itself. There is
-// always at least one.
+// FromSource returns the operations of a source, at least one. They say what is read. They also say
+// which secrets and ssh agents of the client are used, if the frontend chose them itself.
 func FromSource(op *pb.SourceOp) []buildrules.Operation {
 	if HasUnknownFields(op) {
 		return []buildrules.Operation{unknown("a source with fields that this version does not know")}
@@ -178,8 +177,9 @@ func ofOCILayout(ref string, _ *pb.SourceOp) []buildrules.Operation {
 	return named(ref, "image in an OCI layout", buildrules.Operation{OCILayout: ref})
 }
 
-// named returns the operation of a reference that is written in full. Of "corp/base:1" the daemon
-// makes the host corp (containerd's reference.Parse), and everybody else Docker Hub.
+// named returns the operation if the reference is written in full. Otherwise readers differ: for
+// "corp/base:1", the daemon asks the host corp (containerd's reference.Parse). Others ask Docker
+// Hub.
 func named(ref, what string, operation buildrules.Operation) []buildrules.Operation {
 	full, err := reference.ParseNormalizedNamed(ref)
 	if err != nil || full.String() != ref || reference.IsNameOnly(full) {
@@ -192,13 +192,13 @@ func named(ref, what string, operation buildrules.Operation) []buildrules.Operat
 	return []buildrules.Operation{operation}
 }
 
-// ofLocal reads a folder of the client. A session with a colon puts its first part
-// before the name (source/local/source.go, Identifier). Daemons that bring sources
-// into their normal form before they read them do so twice (solver/llbsolver/policy.go,
-// evaluateSource), others once: whichever it is has to be allowed.
+// ofLocal reads a directory of the client. If the session ID has a colon, the daemon puts the part
+// before it in front of the name (source/local/source.go, Identifier). Daemons that bring sources
+// into their normal form do so twice, others once (solver/llbsolver/policy.go, evaluateSource). So
+// the rules have to allow both names.
 func ofLocal(name string, attrs map[string]string) []buildrules.Operation {
 	if name == "" {
-		return []buildrules.Operation{unknown("a folder of the client without a name")}
+		return []buildrules.Operation{unknown("a directory of the client without a name")}
 	}
 	prefix, _, ok := strings.Cut(attrs[pb.AttrLocalSessionID], ":")
 	if !ok {
@@ -208,8 +208,8 @@ func ofLocal(name string, attrs map[string]string) []buildrules.Operation {
 	return []buildrules.Operation{{Local: once}, {Local: prefix + "-" + once}}
 }
 
-// ofHTTP reads a download. The daemon follows redirects, which nobody can know
-// beforehand: the URL is the first one.
+// ofHTTP reads a download. The URL is the first one, because nobody can know beforehand where the
+// daemon is redirected.
 func ofHTTP(url string, attrs map[string]string) []buildrules.Operation {
 	found := []buildrules.Operation{
 		{HTTP: &buildrules.HTTP{URL: url, Checksum: attrs[pb.AttrHTTPChecksum]}},

@@ -6,15 +6,15 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// maxDepth is how deep messages can be within an operation; honest ones need ten.
+// maxDepth is the largest depth of messages within an operation. Real frontends need ten.
 const maxDepth = 64
 
-// plain reports whether the bytes of a message can be read in one way only: all
-// its fields are known, at every depth, which is at most depth, a field that isn't a
-// list is there at most once, and of fields that exclude each other at most one.
+// plain reports whether the bytes of a message can be read in only one way. All its fields must be
+// known, at most depth levels deep. A field that isn't a list may be there only once. Only one
+// field of a oneof may be there.
 //
-// Readers differ in what they make of a field that is there twice: today's BuildKit
-// merges the two, v0.14 takes the last. No honest writer writes it.
+// Readers treat a repeated field differently: today's BuildKit merges the two, and v0.14 takes the
+// last. No real frontend writes one.
 func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 	if depth == 0 {
 		return false
@@ -53,9 +53,8 @@ func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 	return true
 }
 
-// Shallow reports whether the messages within the bytes of one are nested no deeper than
-// those of honest senders, as far as all readers agree what is in them: generated ones go on
-// where others find a tag or a group broken.
+// Shallow reports whether the messages within a message are nested no deeper than real senders nest
+// them. It returns false for a broken tag or group, which generated readers would read past.
 func Shallow(
 	b []byte, shape protoreflect.MessageDescriptor,
 ) bool {
@@ -93,8 +92,8 @@ func seen(marks *uint64, bit uint) bool {
 	return before == *marks
 }
 
-// fits reports whether a field may be written with a wire type. One that may not is
-// as good as unknown.
+// fits reports whether the wire type is valid for the field. If it isn't, the field counts as
+// unknown.
 func fits(field protoreflect.FieldDescriptor, typ protowire.Type) bool {
 	switch field.Kind() {
 	case protoreflect.MessageKind, protoreflect.StringKind, protoreflect.BytesKind:
@@ -102,13 +101,13 @@ func fits(field protoreflect.FieldDescriptor, typ protowire.Type) bool {
 	case protoreflect.BoolKind, protoreflect.EnumKind, protoreflect.Int32Kind, protoreflect.Int64Kind,
 		protoreflect.Uint32Kind, protoreflect.Uint64Kind:
 		return typ == protowire.VarintType || (field.IsList() && typ == protowire.BytesType)
-	default: // none in the messages that are read
+	default: // the messages that are read have no other kind
 		return false
 	}
 }
 
-// HasUnknownFields reports whether a message has fields, at any depth, that this
-// version does not know.
+// HasUnknownFields reports whether a message has fields that this version does not know, at any
+// depth.
 func HasUnknownFields(m proto.Message) bool {
 	return m != nil && hasUnknown(m.ProtoReflect())
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
-// fill sets every field of a message, to a depth at which none is left out. Of fields
-// that exclude each other it takes the one that pick says.
+// fill sets every field of a message, deep enough to reach each one. Of the fields of a oneof, it
+// sets the one that pick chooses.
 func fill(m protoreflect.Message, depth int, pick func(protoreflect.OneofDescriptor) int) {
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
@@ -64,7 +64,7 @@ func fill(m protoreflect.Message, depth int, pick func(protoreflect.OneofDescrip
 	}
 }
 
-// each calls f for every message within m, m included.
+// each calls f for m and for every message within it.
 func each(m protoreflect.Message, f func(protoreflect.Message)) {
 	f(m)
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
@@ -111,8 +111,8 @@ func TestAFieldThatIsNotKnownIsFoundAtEveryDepth(t *testing.T) {
 	for _, op := range full() {
 		require.False(t, llbops.HasUnknownFields(op))
 		plain := ofDefinition(t, definition(t, op))
-		for _, f := range plain {
-			require.NotContains(t, f.Unknown, "fields that this version does not know", "%v", op)
+		for _, yielded := range plain {
+			require.NotContains(t, yielded.Unknown, "fields that this version does not know", "%v", op)
 		}
 		each(op.ProtoReflect(), func(m protoreflect.Message) {
 			m.SetUnknown(extra)
@@ -149,8 +149,8 @@ func TestAFieldBesideTheOperationsThatIsNotKnownIsFound(t *testing.T) {
 	})
 }
 
-// BuildKit merges a field that is there twice; v0.14 took the last. An operation that
-// is network none to the one is network default to the other.
+// BuildKit merges a repeated field, and v0.14 took the last one. So one operation can have network
+// none for one version and network default for the other.
 func TestAnOperationThatReadersReadDifferentlyIsUnknown(t *testing.T) {
 	t.Parallel()
 	exec := func(e *pb.ExecOp) []byte { return marshal(t, execOp(e)) }
@@ -169,7 +169,7 @@ func TestAnOperationThatReadersReadDifferentlyIsUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			found, err := read(&pb.Definition{Def: [][]byte{dt}})
-			if err == nil { // the daemon reads no such definition either
+			if err == nil { // the daemon can't read such a definition either
 				require.Len(t, found, 1)
 				require.Contains(t, found[0].Unknown, "read in two ways")
 			}
@@ -177,11 +177,11 @@ func TestAnOperationThatReadersReadDifferentlyIsUnknown(t *testing.T) {
 	}
 }
 
-// A new version of BuildKit may bring fields that mean something which package operations
-// has to look at. Whoever adds one here has looked.
+// A new version of BuildKit may have fields that package llbops has to read. Add a field here only
+// after you have checked what it means.
 func TestEveryFieldOfAnOperationIsAccountedFor(t *testing.T) {
 	t.Parallel()
-	const nothing = "" // changes nothing that rules could be about
+	const nothing = "" // changes nothing that a rule can restrict
 	accounted := map[string]string{
 		"pb.Op.inputs": nothing, "pb.Op.exec": "ofExec", "pb.Op.source": "FromSource",
 		"pb.Op.file": nothing, "pb.Op.build": "unknown", "pb.Op.merge": nothing,

@@ -17,40 +17,40 @@ import (
 
 // Answer is a policy's answer to an operation. The command line prints it as JSON.
 type Answer struct {
-	// Verdict is Allow, Warn or Deny. It is Undecidable if it is unknown whether a frontend may
-	// run.
+	// Verdict is Allow, Warn or Deny. It is Undecidable if it depends on a digest whether the frontend
+	// may run.
 	Verdict policy.Verdict `json:"verdict"`
 	// Asked describes the operation; see [buildrules.Operation.Describe].
 	Asked string `json:"asked"`
 	// At is where the operation comes from, such as "Dockerfile:3", or "".
 	At string `json:"at,omitempty"`
-	// Rule and Layer decided, as in [policy.Ruling]. They are empty for Allow.
+	// Rule and Layer say what decided, as in [policy.Ruling]. They are empty for Allow.
 	Rule  string `json:"rule,omitempty"`
 	Layer string `json:"layer,omitempty"`
-	// Reason is one sentence for a person; empty for Allow.
+	// Reason is one sentence for a person. It is empty for Allow.
 	Reason string `json:"reason,omitempty"`
-	// Messages are those of the rules, and a note about what a build can't check. Never nil.
+	// Messages are those of the rules, and a note about what a build can't check. They are never nil.
 	Messages []string `json:"messages"`
 	// Allowed has up to five names that the rules for this kind allow.
 	Allowed []string `json:"allowed,omitempty"`
-	// Contact is the contact for a denial, or "".
+	// Contact says whom to ask, or is "".
 	Contact string `json:"contact,omitempty"`
 	// Image is the image that is read instead of the requested one, or "".
 	Image string `json:"image,omitempty"`
 }
 
-// Check returns the answer to an operation in a build whose frontend got the decision. Both the
-// build rules and the policy's rules must allow a nested frontend, as in a build. Its options
-// and the digest of its tag are unknown.
-func Check(l policy.Layers, at time.Time, d policy.Decision, f buildrules.Operation) Answer {
-	a := Answer{Verdict: policy.Undecidable, Asked: f.Describe(), Messages: []string{}}
+// Check returns the answer to an operation. The decision is about the frontend that asks for it. A
+// nested frontend must be allowed both by the build rules and by the policy's rules, as in a build.
+// Its options and the digest of its tag are unknown.
+func Check(l policy.Layers, at time.Time, d policy.Decision, op buildrules.Operation) Answer {
+	a := Answer{Verdict: policy.Undecidable, Asked: op.Describe(), Messages: []string{}}
 	if d.Verdict == policy.Undecidable {
 		a.Reason = "whether the frontend may run depends on its digest"
 		return a
 	}
-	r := d.Check(f)
-	if f.Frontend != "" && r.Verdict != policy.Deny {
-		r = nested(l, at, d, f.Frontend, r)
+	r := d.Check(op)
+	if op.Frontend != "" && r.Verdict != policy.Deny {
+		r = nested(l, at, d, op.Frontend, r)
 	}
 	a.Verdict, a.Rule, a.Reason, a.Messages = r.Verdict, r.Rule, r.Reason,
 		append(a.Messages, r.Messages...)
@@ -60,7 +60,7 @@ func Check(l policy.Layers, at time.Time, d policy.Decision, f buildrules.Operat
 	if r.Image.Name() != "" {
 		a.Image = r.Image.String()
 	}
-	if k, err := f.Kind(); err == nil && d.Dispatch == policy.DispatchForward && !k.InResult() {
+	if k, err := op.Kind(); err == nil && d.Dispatch == policy.DispatchForward && !k.InResult() {
 		a.Messages = append(a.Messages, "with dispatch: forward, a build doesn't see this operation, "+
 			"so it allows it")
 	}

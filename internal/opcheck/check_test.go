@@ -35,57 +35,117 @@ frontends:
 `
 )
 
-func TestJudge(t *testing.T) {
+func TestCheck(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, request string
 		operation     buildrules.Operation
 		want          opcheck.Answer
 	}{
-		{"an allowed image, which is read from elsewhere", "docker/dockerfile:1", buildrules.Operation{Image: "busybox"}, opcheck.Answer{
-			Verdict: policy.Allow, Asked: "the image busybox", Image: "mirror.example/hub/busybox:latest",
-		}},
-		{"a refused image", "docker/dockerfile:1", buildrules.Operation{Image: "quay.io/x"}, opcheck.Answer{
-			Verdict: policy.Deny, Asked: "the image quay.io/x", Rule: "dockerfile", Layer: "policy", Messages: []string{"see the wiki"},
-			Reason:  `rule "dockerfile" refuses the image quay.io/x:latest: it allows only mirror.example/** (build.images.allow)`,
-			Allowed: []string{"mirror.example/**"}, Contact: "#help",
-		}},
-		{"a nested frontend", "docker/dockerfile:1", buildrules.Operation{Frontend: "docker/dockerfile:1"}, opcheck.Answer{
-			Verdict: policy.Allow, Asked: "the frontend docker/dockerfile:1",
-		}},
-		{"a nested frontend that the rules on builds refuse", "docker/dockerfile:1", buildrules.Operation{Frontend: "quay.io/x"}, opcheck.Answer{
-			Verdict: policy.Deny, Asked: "the frontend quay.io/x", Rule: "dockerfile", Layer: "policy", Messages: []string{"see the wiki"},
-			Reason:  `rule "dockerfile" refuses the frontend quay.io/x:latest: it allows only docker/dockerfile, docker/pinned, docker/other and others (build.frontends.allow)`,
-			Allowed: []string{"docker/dockerfile", "docker/pinned", "docker/other", "docker/warned"}, Contact: "#help",
-		}},
-		{"a nested frontend that no rule allows to run", "docker/dockerfile:1", buildrules.Operation{Frontend: "docker/other"}, opcheck.Answer{
-			Verdict: policy.Deny, Asked: "the frontend docker/other", Rule: "default", Layer: "policy",
-			Reason: "no rule allows docker/other:latest", Allowed: []string{"docker/pinned@" + digestA, "docker/warned", "docker/dockerfile:1", "docker/forwarded"}, Contact: "#help",
-		}},
-		{"a nested frontend that depends on its digest", "docker/dockerfile:1", buildrules.Operation{Frontend: "docker/pinned"}, opcheck.Answer{
-			Verdict: policy.Undecidable, Asked: "the frontend docker/pinned", Rule: "pinned", Layer: "policy", Contact: "#help",
-			Reason: `rule "pinned" allows only the digest ` + digestA + `, and the digest of docker/pinned:latest is not known`,
-		}},
-		{"a nested frontend that warns", "docker/dockerfile:1", buildrules.Operation{Frontend: "docker/warned"}, opcheck.Answer{
-			Verdict: policy.Warn, Asked: "the frontend docker/warned", Rule: "warned", Layer: "policy", Contact: "#help",
-			Reason: `rule "warned" warns since 2020-01-01`,
-		}},
-		{"a container, which is refused where nothing is said of it", "docker/dockerfile:1", buildrules.Operation{Container: &buildrules.Exec{}}, opcheck.Answer{
-			Verdict: policy.Deny, Asked: "a container of the frontend's", Rule: "build", Layer: "policy", Messages: []string{"see the wiki"},
-			Reason: "the policy refuses a container that the frontend starts (build.containers)", Contact: "#help",
-		}},
-		{"a container that a build with forward doesn't see", "docker/forwarded", buildrules.Operation{Container: &buildrules.Exec{}}, opcheck.Answer{
-			Verdict: policy.Deny, Asked: "a container of the frontend's", Rule: "build", Layer: "policy",
-			Reason: "the policy refuses a container that the frontend starts (build.containers)", Contact: "#help",
-			Messages: []string{"with dispatch: forward, a build doesn't see this operation, so it allows it"},
-		}},
-		{"a frontend that is refused", "docker/dockerfile:2", buildrules.Operation{Image: "mirror.example/a"}, opcheck.Answer{
-			Verdict: policy.Deny, Asked: "the image mirror.example/a", Rule: "invariant", Layer: "policy", Contact: "#help",
-			Reason: "it asks for something, and nothing is allowed to a frontend that is refused",
-		}},
-		{"a frontend that depends on its digest", "docker/pinned", buildrules.Operation{Image: "mirror.example/a"}, opcheck.Answer{
-			Verdict: policy.Undecidable, Asked: "the image mirror.example/a", Reason: "whether the frontend may run depends on its digest",
-		}},
+		{
+			"an allowed image, which is read from elsewhere", "docker/dockerfile:1",
+			buildrules.Operation{Image: "busybox"},
+			opcheck.Answer{
+				Verdict: policy.Allow, Asked: "the image busybox",
+				Image: "mirror.example/hub/busybox:latest",
+			},
+		},
+		{
+			"a refused image", "docker/dockerfile:1",
+			buildrules.Operation{Image: "quay.io/x"},
+			opcheck.Answer{
+				Verdict: policy.Deny, Asked: "the image quay.io/x", Rule: "dockerfile", Layer: "policy",
+				Messages: []string{"see the wiki"},
+				Reason:   `rule "dockerfile" refuses the image quay.io/x:latest: it allows only mirror.example/** (build.images.allow)`,
+				Allowed:  []string{"mirror.example/**"}, Contact: "#help",
+			},
+		},
+		{
+			"a nested frontend", "docker/dockerfile:1",
+			buildrules.Operation{Frontend: "docker/dockerfile:1"},
+			opcheck.Answer{
+				Verdict: policy.Allow, Asked: "the frontend docker/dockerfile:1",
+			},
+		},
+		{
+			"a nested frontend that the rules on builds refuse", "docker/dockerfile:1",
+			buildrules.Operation{Frontend: "quay.io/x"},
+			opcheck.Answer{
+				Verdict: policy.Deny, Asked: "the frontend quay.io/x", Rule: "dockerfile", Layer: "policy",
+				Messages: []string{"see the wiki"},
+				Reason:   `rule "dockerfile" refuses the frontend quay.io/x:latest: it allows only docker/dockerfile, docker/pinned, docker/other and others (build.frontends.allow)`,
+				Allowed:  []string{"docker/dockerfile", "docker/pinned", "docker/other", "docker/warned"},
+				Contact:  "#help",
+			},
+		},
+		{
+			"a nested frontend that no rule allows to run", "docker/dockerfile:1",
+			buildrules.Operation{Frontend: "docker/other"},
+			opcheck.Answer{
+				Verdict: policy.Deny, Asked: "the frontend docker/other", Rule: "default", Layer: "policy",
+				Reason: "no rule allows docker/other:latest",
+				Allowed: []string{
+					"docker/pinned@" + digestA, "docker/warned", "docker/dockerfile:1", "docker/forwarded",
+				},
+				Contact: "#help",
+			},
+		},
+		{
+			"a nested frontend that depends on its digest", "docker/dockerfile:1",
+			buildrules.Operation{Frontend: "docker/pinned"},
+			opcheck.Answer{
+				Verdict: policy.Undecidable, Asked: "the frontend docker/pinned",
+				Rule: "pinned", Layer: "policy", Contact: "#help",
+				Reason: `rule "pinned" allows only the digest ` + digestA +
+					`, and the digest of docker/pinned:latest is not known`,
+			},
+		},
+		{
+			"a nested frontend that warns", "docker/dockerfile:1",
+			buildrules.Operation{Frontend: "docker/warned"},
+			opcheck.Answer{
+				Verdict: policy.Warn, Asked: "the frontend docker/warned", Rule: "warned", Layer: "policy",
+				Contact: "#help",
+				Reason:  `rule "warned" warns since 2020-01-01`,
+			},
+		},
+		{
+			"a container, which is refused where nothing is said of it", "docker/dockerfile:1",
+			buildrules.Operation{Container: &buildrules.Exec{}},
+			opcheck.Answer{
+				Verdict: policy.Deny, Asked: "a container of the frontend's", Rule: "build", Layer: "policy",
+				Messages: []string{"see the wiki"},
+				Reason:   "the policy refuses a container that the frontend starts (build.containers)",
+				Contact:  "#help",
+			},
+		},
+		{
+			"a container that a build with forward doesn't see", "docker/forwarded",
+			buildrules.Operation{Container: &buildrules.Exec{}},
+			opcheck.Answer{
+				Verdict: policy.Deny, Asked: "a container of the frontend's", Rule: "build", Layer: "policy",
+				Reason:   "the policy refuses a container that the frontend starts (build.containers)",
+				Contact:  "#help",
+				Messages: []string{"with dispatch: forward, a build doesn't see this operation, so it allows it"},
+			},
+		},
+		{
+			"a frontend that is refused", "docker/dockerfile:2",
+			buildrules.Operation{Image: "mirror.example/a"},
+			opcheck.Answer{
+				Verdict: policy.Deny, Asked: "the image mirror.example/a", Rule: "invariant", Layer: "policy",
+				Contact: "#help",
+				Reason:  "it asks for something, and nothing is allowed to a frontend that is refused",
+			},
+		},
+		{
+			"a frontend that depends on its digest", "docker/pinned",
+			buildrules.Operation{Image: "mirror.example/a"},
+			opcheck.Answer{
+				Verdict: policy.Undecidable, Asked: "the image mirror.example/a",
+				Reason: "whether the frontend may run depends on its digest",
+			},
+		},
 	}
 	p, err := policy.Parse("p", []byte(judged))
 	require.NoError(t, err)
@@ -110,13 +170,20 @@ func TestParse(t *testing.T) {
 	t.Parallel()
 	operations, err := opcheck.Parse("f", []byte("- image: busybox\n- exec: {}\n- config: {user: app}\n"))
 	require.NoError(t, err)
-	require.Equal(t, []buildrules.Operation{{Image: "busybox"}, {Exec: &buildrules.Exec{}}, {Config: &buildrules.Config{User: "app"}}}, operations)
+	require.Equal(t, []buildrules.Operation{
+		{Image: "busybox"},
+		{Exec: &buildrules.Exec{}},
+		{Config: &buildrules.Config{User: "app"}},
+	}, operations)
 
 	tests := []struct{ name, doc, want string }{
 		{"no operations", "[]", "f:1:1: there are no operations"},
 		{"no list", "image: busybox", "f:1:1: the document must be a list"},
 		{"an empty operation", "- {}\n", "f:1:3: the entry is empty"},
-		{"two operations in one", "- image: a\n- {image: b, local: c}\n", "f:2:3: the entry has several operations"},
+		{
+			"two operations in one", "- image: a\n- {image: b, local: c}\n",
+			"f:2:3: the entry has several operations",
+		},
 		{"an unknown kind", "- imgae: b\n", `f:1:3: unknown field "imgae"; did you mean "image"?`},
 		{"a repository without its URL", "- git: {ref: main}\n", "f:1:3: the url is missing"},
 		{"a download without its URL", "- http: {}\n", "f:1:3: the url is missing"},

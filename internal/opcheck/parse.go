@@ -7,7 +7,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// MaxSize is the size in bytes of the largest file of operations.
+// MaxSize is the largest size of a file of operations, in bytes.
 const MaxSize = 4 << 20
 
 var format = strictyaml.Format{Name: "the document", Begin: "write a list such as - image: " +
@@ -20,7 +20,7 @@ var format = strictyaml.Format{Name: "the document", Begin: "write a list such a
 //   - git: {url: "https://git.example/a", ref: main}
 //   - exec: {network: host}
 //
-// file is its name in messages. The error is a [*strictyaml.Error] with positions.
+// The name of the file in messages is file. The error is a [*strictyaml.Error] with positions.
 func Parse(file string, data []byte) ([]buildrules.Operation, error) {
 	var out []buildrules.Operation
 	doc := strictyaml.Decode(file, data, format, &out)
@@ -30,8 +30,8 @@ func Parse(file string, data []byte) ([]buildrules.Operation, error) {
 	if len(out) == 0 {
 		doc.Problemf(doc.Root(), "there are no operations; write a list such as - image: busybox")
 	}
-	for i, f := range out {
-		if problem := Problem(f); problem != "" {
+	for i, op := range out {
+		if problem := Problem(op); problem != "" {
 			doc.Problemf(doc.At(i), "%s", problem)
 		}
 	}
@@ -43,8 +43,8 @@ func Parse(file string, data []byte) ([]buildrules.Operation, error) {
 
 // Problem returns the reason why a written operation is invalid, or "". A valid operation can
 // still be refused because it can't be interpreted.
-func Problem(f buildrules.Operation) string {
-	v := reflect.ValueOf(f)
+func Problem(op buildrules.Operation) string {
+	v := reflect.ValueOf(op)
 	n := 0
 	for i := range v.NumField() {
 		if !v.Field(i).IsZero() {
@@ -56,7 +56,7 @@ func Problem(f buildrules.Operation) string {
 		return "the entry is empty; write one field, such as image: busybox"
 	case n > 1:
 		return "the entry has several operations; write one entry for each"
-	case f.Git != nil && f.Git.URL == "", f.HTTP != nil && f.HTTP.URL == "":
+	case op.Git != nil && op.Git.URL == "", op.HTTP != nil && op.HTTP.URL == "":
 		return "the url is missing"
 	}
 	return ""

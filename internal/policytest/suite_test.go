@@ -57,7 +57,8 @@ func all(string) bool { return true }
 // run runs a suite with one case.
 func run(t *testing.T, head, body string) policytest.Result {
 	t.Helper()
-	s, err := policytest.Parse("t", []byte("policy: policy.yaml\n"+head+"cases:\n- {name: x, "+body+"}\n"))
+	s, err := policytest.Parse("t",
+		[]byte("policy: policy.yaml\n"+head+"cases:\n- {name: x, "+body+"}\n"))
 	require.NoError(t, err)
 	results, err := s.Run(files(), all)
 	require.NoError(t, err)
@@ -127,35 +128,59 @@ func TestParseRefuses(t *testing.T) {
 		{"an empty file", "", "t: the document is empty"},
 		{"a file that is too long", "#" + strings.Repeat("x", policytest.MaxSize), "more than"},
 		{"no policy", "cases:\n- {name: x, request: a, " + ok + "}\n", "t:1:1: the policy is missing"},
-		{"a policy by its absolute path", "policy: /p\ncases:\n- {name: x, request: a, " + ok + "}\n", "t:1:9: policy must be relative"},
+		{
+			"a policy by its absolute path", "policy: /p\ncases:\n- {name: x, request: a, " + ok + "}\n",
+			"t:1:9: policy must be relative",
+		},
 		{"no cases", "policy: p\n", "t:1:1: there are no cases"},
 		{"an empty list of cases", "policy: p\ncases: []\n", "t:2:8: there are no cases"},
 		{"an unknown field", head + "- {name: x, request: a, expects: {}}\n", `t:3:25: unknown field "expects"; did you mean "expect"?`},
 		{"a field twice", head + "- {name: x, name: y}\n", `t:3:13: duplicate field "name"`},
 		{"a case without a name", head + "- {request: a, " + ok + "}\n", "t:3:3: the case has no name"},
 		{"a name twice", head + "- {name: x, request: a, " + ok + "}\n- {name: x, request: a, " + ok + "}\n", `t:4:10: the case on line 3 already has the name "x"`},
-		{"a case without a request", head + "- {name: x, " + ok + "}\n", "t:3:3: the case has no request"},
+		{
+			"a case without a request", head + "- {name: x, " + ok + "}\n",
+			"t:3:3: the case has no request",
+		},
 		{"an invalid request", head + "- {name: x, request: A/x, " + ok + "}\n", "t:3:22: request:"},
-		{"an invalid digest", head + "- {name: x, request: a, digest: b, " + ok + "}\n", "t:3:33: digest:"},
+		{
+			"an invalid digest", head + "- {name: x, request: a, digest: b, " + ok + "}\n",
+			"t:3:33: digest:",
+		},
 		{
 			"an option of the policy frontend's own",
 			head + "- {name: x, request: a, options: {'build-arg:POLICY_FRONTEND_POLICY': x}, " + ok + "}\n",
 			"is the policy frontend's own",
 		},
-		{"an invalid time", head + "- {name: x, request: a, at: noon, " + ok + "}\n", `t:3:29: at: "noon" is not a time`},
-		{"a time for all that is none", "at: noon\n" + head + "- {name: x, request: a, " + ok + "}\n", `t:1:5: at: "noon" is not a time`},
-		{"a case that expects nothing", head + "- {name: x, request: a}\n", "t:3:3: expect has no verdict"},
+		{
+			"an invalid time", head + "- {name: x, request: a, at: noon, " + ok + "}\n",
+			`t:3:29: at: "noon" is not a time`,
+		},
+		{
+			"a time for all that is none", "at: noon\n" + head + "- {name: x, request: a, " + ok + "}\n",
+			`t:1:5: at: "noon" is not a time`,
+		},
+		{
+			"a case that expects nothing", head + "- {name: x, request: a}\n",
+			"t:3:3: expect has no verdict",
+		},
 		{"a case that expects no verdict", head + "- {name: x, request: a, expect: {rule: b}}\n", "t:3:33: expect has no verdict"},
 		{
 			"an invalid verdict", head + "- {name: x, request: a, expect: {verdict: maybe}}\n",
 			`t:3:43: verdict must be allow, deny, warn or undecidable, not "maybe"`,
 		},
-		{"an invalid source", head + "- {name: x, request: a, expect: {verdict: deny, source: A/x}}\n", "t:3:57: source:"},
+		{
+			"an invalid source", head + "- {name: x, request: a, expect: {verdict: deny, source: A/x}}\n",
+			"t:3:57: source:",
+		},
 		{
 			"two overlays", head + "- {name: x, request: a, overlay: {file: b, none: true}, " + ok + "}\n",
 			"t:3:34: the overlay has more than one of file, text and none",
 		},
-		{"an overlay by its absolute path", head + "- {name: x, request: a, overlay: {file: /b}, " + ok + "}\n", "t:3:41: overlay must be relative"},
+		{
+			"an overlay by its absolute path", head + "- {name: x, request: a, overlay: {file: /b}, " + ok + "}\n",
+			"t:3:41: overlay must be relative",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -184,8 +209,14 @@ func TestRunRefuses(t *testing.T) {
 	tests := []struct{ name, policy, overlay, want string }{
 		{"a policy that isn't there", "other.yaml", "{none: true}", "other.yaml"},
 		{"an overlay that isn't there", "policy.yaml", "{file: other.yaml}", "other.yaml"},
-		{"an invalid overlay", "policy.yaml", `{text: "version: 2"}`, `t (overlay of "x"):1:10: version 2`},
-		{"an overlay on a policy that accepts none", "closed.yaml", "{file: team.yaml}", "t:3: the policy accepts no overlay"},
+		{
+			"an invalid overlay", "policy.yaml", `{text: "version: 2"}`,
+			`t (overlay of "x"):1:10: version 2`,
+		},
+		{
+			"an overlay on a policy that accepts none", "closed.yaml", "{file: team.yaml}",
+			"t:3: the policy accepts no overlay",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -91,7 +91,8 @@ func value(field *jsonschema.Schema) string {
 		return "list"
 	case field.Type == "array":
 		return "list of strings"
-	case field.Type == "object" && field.Properties == nil && field.AdditionalProperties.Type == "integer":
+	case field.Type == "object" && field.Properties == nil &&
+		field.AdditionalProperties.Type == "integer":
 		return "map of integers"
 	case field.Type == "object" && field.Properties == nil:
 		return "map of strings"

@@ -1,5 +1,5 @@
-// Command schema writes policy/policy.schema.json and the table of all fields in
-// docs/policy.md anew from the Go types. Run it in its own folder.
+// Command schema generates policy/policy.schema.json, and the table of all fields in
+// docs/policy.md, from the Go types. Run it in its own folder.
 package main
 
 import (
@@ -24,7 +24,7 @@ func write() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(target, data, 0o644); err != nil { //nolint:gosec // everyone may read the schema
+	if err := os.WriteFile(target, data, 0o644); err != nil { //nolint:gosec // everyone may read it
 		return err
 	}
 	old, err := os.ReadFile(page)
@@ -35,5 +35,5 @@ func write() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(page, []byte(text), 0o644) //nolint:gosec // everyone may read the page
+	return os.WriteFile(page, []byte(text), 0o644) //nolint:gosec // everyone may read it
 }

@@ -1,6 +1,5 @@
-// Command echofrontend is a frontend whose image records the options and
-// inputs that it was called with. Its image declares the caps inputs,
-// subrequests and contexts.
+// Command echofrontend is a frontend whose image records the options and inputs that it got. Its
+// image declares the caps inputs, subrequests and contexts.
 package main
 
 import (

@@ -1,6 +1,5 @@
-// Command evilfrontend is a frontend that no policy of the tests allows: an
-// image with the label evil=1, or an image of it in a registry's log, proves
-// that it ran.
+// Command evilfrontend is a frontend that no policy of the tests allows. An image with the label
+// evil=1 proves that it ran, and so does a pull of its own image in a registry's log.
 package main
 
 import (

@@ -1,7 +1,7 @@
 package main
 
-// attacks are all attacks, each a build or a seize. Build-args that they take,
-// besides ATTACK:
+// attacks returns all attacks. Each is a build or a seize. They use these build-args in addition to
+// ATTACK:
 //
 //	ALLOWED, DENIED  images with a file /marker
 //	SELF             a reference of this frontend

@@ -17,15 +17,15 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// bridge is the gateway's API as it is on the wire: BuildKit's own client would
-// not send most of what is sent here.
+// bridge is the gateway's API as it is on the wire. BuildKit's own client wouldn't send most of
+// what the attacks send.
 type bridge struct {
 	gwpb.LLBBridgeClient
 	options
 	conn *grpc.ClientConn
 }
 
-// connect talks to the daemon, or to who stands for it, over stdin and stdout.
+// connect connects to the daemon, or to what replaces it, over stdin and stdout.
 func connect(o options) (*bridge, error) { return connectBy(o, os.Stdin) }
 
 func connectBy(o options, stdin io.Reader, more ...grpc.DialOption) (*bridge, error) {
@@ -57,12 +57,12 @@ func (stdio) SetDeadline(time.Time) error      { return nil }
 func (stdio) SetReadDeadline(time.Time) error  { return nil }
 func (stdio) SetWriteDeadline(time.Time) error { return nil }
 
-// change alters a request that is about to be sent.
+// change changes a request before it is sent.
 type change func(*gwpb.SolveRequest)
 
 func evaluated(r *gwpb.SolveRequest) { r.Evaluate = true }
 
-// state solves a state, which is lazy unless it is changed to be evaluated.
+// state solves a state. The daemon evaluates it later, unless a change says otherwise.
 func (b *bridge) state(ctx context.Context, s llb.State, changes ...change) (*gwpb.Result, error) {
 	def, err := s.Marshal(ctx)
 	if err != nil {
@@ -96,7 +96,7 @@ func (b *bridge) file(ctx context.Context, name, text string) (*gwpb.Result, err
 	return b.state(ctx, llb.Scratch().File(llb.Mkfile(name, 0o644, []byte(text))))
 }
 
-// nested runs another frontend with these options, of which an empty one is left out.
+// nested runs another frontend with these options. It leaves empty options out.
 func (b *bridge) nested(
 	ctx context.Context, source string, opts map[string]string, inputs map[string]*pb.Definition,
 ) (*gwpb.Result, error) {
@@ -110,5 +110,5 @@ func (b *bridge) nested(
 	})
 }
 
-// id is that of a result's only reference.
+// id returns the ID of the only reference of a result.
 func id(r *gwpb.Result) string { return r.GetRef().GetId() }

@@ -11,11 +11,11 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 )
 
-// ownContainer names the container of a build, also to the other frontends of it. v0.30
-// has one space of names for all builds, and takes letters and digits only.
+// ownContainer returns the name of a build's container, which the build's other frontends also use.
+// In v0.30, all builds share one set of names, and a name has only letters and digits.
 func ownContainer() string { return "own" + os.Getenv("BUILDKIT_SESSION_ID") }
 
-// container runs a command in a container of its own, beside the build.
+// container runs a command in a container that the frontend starts beside the build.
 func container(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.inContainer(ctx, &gwpb.NewContainerRequest{}, &gwpb.InitMessage{}, "cat /marker")
 }
@@ -38,7 +38,7 @@ func secretContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	}, "echo $SECRET")
 }
 
-// inContainer has the output of a script in the allowed image as proof.
+// inContainer runs a script in the allowed image. The output is the proof.
 func (b *bridge) inContainer(
 	ctx context.Context, req *gwpb.NewContainerRequest, init *gwpb.InitMessage, text string,
 ) (*gwpb.Result, error) {
@@ -91,7 +91,7 @@ func (b *bridge) exec(ctx context.Context, init *gwpb.InitMessage, text string) 
 	}
 	var out strings.Builder
 	for {
-		// A message of its own each time: BuildKit's codec does not reset it.
+		// Each round needs a new message, because BuildKit's codec doesn't reset it.
 		m, err := stream.Recv()
 		if err != nil {
 			return "", err
@@ -107,7 +107,7 @@ func (b *bridge) exec(ctx context.Context, init *gwpb.InitMessage, text string) 
 	}
 }
 
-// leaveContainer ends without releasing a container, in which a program goes on.
+// leaveContainer ends without releasing a container in which a program still runs.
 func leaveContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	if err := b.newContainer(ctx, &gwpb.NewContainerRequest{}); err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func leaveContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.state(ctx, proof("and left a container"))
 }
 
-// leftContainer reads in the container that another frontend left.
+// leftContainer reads from the container that another frontend left.
 func leftContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	_, err := b.nested(ctx, b.arg("SELF"), map[string]string{
 		argPrefix + "ATTACK": "leave a container", argPrefix + "ALLOWED": b.arg("ALLOWED"),

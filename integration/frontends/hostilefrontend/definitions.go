@@ -14,7 +14,7 @@ const dockerImage = "docker-image://docker.io/"
 
 func image(ref string) llb.State { return llb.Image("docker.io/" + ref) }
 
-// fromImage is proof of what an image has in its file /marker.
+// fromImage returns the file /marker of an image as proof.
 func fromImage(ref string) llb.State {
 	return llb.Scratch().File(llb.Copy(image(ref), "/marker", "/proof"))
 }
@@ -23,7 +23,7 @@ func base(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.state(ctx, fromImage(b.arg("DENIED")))
 }
 
-// evaluateBase reads the image while it runs and keeps it out of its result.
+// evaluateBase reads the image while the frontend runs, and returns a result without it.
 func evaluateBase(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	res, err := b.state(ctx, fromImage(b.arg("DENIED")), evaluated)
 	if err != nil {
@@ -36,7 +36,7 @@ func evaluateBase(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.state(ctx, proof(string(content.Data)))
 }
 
-// deprecatedBase returns the result as clients did before there were typed references.
+// deprecatedBase returns the result as clients did before typed references existed.
 func deprecatedBase(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	def, err := fromImage(b.arg("DENIED")).Marshal(ctx)
 	if err != nil {
@@ -49,7 +49,7 @@ func deprecatedBase(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return &gwpb.Result{Result: &gwpb.Result_RefDeprecated{RefDeprecated: res.Ref}}, nil
 }
 
-// baseForOnePlatform hides the image behind a platform that comes second.
+// baseForOnePlatform hides the image in the second of two platforms.
 func baseForOnePlatform(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	good, err := b.state(ctx, fromImage(b.arg("ALLOWED")))
 	if err != nil {
@@ -113,7 +113,8 @@ func ownSourcePolicy(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 		func(r *gwpb.SolveRequest) { r.SourcePolicies = swap(b) })
 }
 
-// ownPolicyResolving asks for the digest of the allowed image and shows whose it got.
+// ownPolicyResolving asks for the digest of the allowed image, and shows which image's digest it
+// got.
 func ownPolicyResolving(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	req := &gwpb.ResolveSourceMetaRequest{
 		Source: &pb.SourceOp{Identifier: dockerImage + b.arg("ALLOWED")},
@@ -161,7 +162,7 @@ func cacheImport(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	})
 }
 
-// script runs a shell script in the allowed image, whose output is proof.
+// script runs a shell script in the allowed image. The output is the proof.
 func script(
 	ctx context.Context, b *bridge, text string, opts ...llb.RunOption,
 ) (*gwpb.Result, error) {

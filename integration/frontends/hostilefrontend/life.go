@@ -57,7 +57,7 @@ func noReturn(o options) error {
 	return err
 }
 
-// returnTwice returns one result, and then another in its place.
+// returnTwice returns one result, and then another that should replace it.
 func returnTwice(o options) error {
 	b, err := connect(o)
 	if err != nil {
@@ -77,7 +77,7 @@ func returnTwice(o options) error {
 	return nil
 }
 
-// never waits for nothing, deaf to all signals that it can be deaf to.
+// never waits for ever, and ignores all signals that a process can ignore.
 func never(o options) error {
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
 	if o.arg("CHILD") == "" {
@@ -96,8 +96,7 @@ func never(o options) error {
 	}
 }
 
-// childThatStays returns a result and ends, but for a child that holds its stdin and
-// stdout and goes on.
+// childThatStays returns a result and ends. Its child keeps stdin and stdout open and goes on.
 func childThatStays(o options) error {
 	child := exec.Command("/proc/self/exe")
 	child.Env = []string{

@@ -1,14 +1,12 @@
-// Command hostilefrontend is a frontend that attacks what runs it. The build-arg
-// ATTACK names the attack, see the function attacks.
+// Command hostilefrontend is a frontend that attacks what runs it. The build-arg ATTACK names the
+// attack; see the function attacks.
 //
-// An attack that reaches what it is after builds an image with the file /proof.
-// One that is stopped with an error goes on as if nothing had happened, as a
-// cunning frontend would, and builds the harmless file /stopped with the error's
-// text: that one was stopped is for the policy frontend to say. Attacks on the
-// connection itself build nothing.
+// An attack that succeeds builds an image with the file /proof. If an error stops an attack, the
+// frontend hides that, as a cunning one would. It builds the harmless file /stopped with the text
+// of the error. So the policy frontend itself has to report the attack. Attacks on the connection
+// itself build nothing.
 //
-// Its image declares the caps inputs and subrequests, and no wish to be without
-// network.
+// Its image declares the caps inputs and subrequests. It doesn't ask to run without a network.
 package main
 
 import (
@@ -26,11 +24,11 @@ const (
 	argPrefix    = "build-arg:"
 )
 
-// build makes a result, which is proof that the attack worked.
+// build returns a result that proves that the attack worked.
 type build func(ctx context.Context, b *bridge) (*gwpb.Result, error)
 
-// seize takes the process over. If it returns, the process ends with exit code 0
-// and has said nothing to the daemon that it did not say in there.
+// seize takes the process over. If it returns, the process ends with exit code 0 and sends the
+// daemon nothing more.
 type seize func(o options) error
 
 func main() {
@@ -49,7 +47,7 @@ func main() {
 	}
 }
 
-// run makes an attack over the gateway's API, and hides its failure.
+// run makes an attack over the gateway's API and hides its failure.
 func run(o options, attack build) error {
 	b, err := connect(o)
 	if err != nil {
@@ -57,7 +55,7 @@ func run(o options, attack build) error {
 	}
 	ctx := context.Background()
 	result, err := attack(ctx, b)
-	if err == nil && result == nil { // handed over in another way
+	if err == nil && result == nil { // the attack returned the result itself
 		return nil
 	}
 	if err == nil {
@@ -73,7 +71,7 @@ func run(o options, attack build) error {
 	return err
 }
 
-// options are those of the build, without the names under which they came.
+// options are the options of the build.
 type options map[string]string
 
 func readOptions(environ []string) options {
@@ -87,10 +85,10 @@ func readOptions(environ []string) options {
 	return o
 }
 
-// arg is the value of a build-arg.
+// arg returns the value of a build-arg.
 func (o options) arg(name string) string { return o[argPrefix+name] }
 
-// proof is what an attack has to show for itself.
+// proof returns an image that proves that an attack worked.
 func proof(text string) llb.State {
 	return llb.Scratch().File(llb.Mkfile("/proof", 0o644, []byte(text)))
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 )
 
-// prove is no attack. It shows that the frontend ran.
+// prove is not an attack. It shows that the frontend ran.
 func prove(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.state(ctx, proof("it ran"))
 }
@@ -18,12 +18,12 @@ func otherFrontend(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.nested(ctx, b.arg("OTHER"), map[string]string{argPrefix + "ATTACK": "prove"}, nil)
 }
 
-// sameFrontend runs itself once more.
+// sameFrontend runs the frontend itself as a nested one.
 func sameFrontend(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.nested(ctx, b.arg("SELF"), map[string]string{argPrefix + "ATTACK": "prove"}, nil)
 }
 
-// dockerfileV0 asks for the frontend that is a part of the daemon.
+// dockerfileV0 asks for the daemon's own Dockerfile frontend.
 func dockerfileV0(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.solve(ctx, &gwpb.SolveRequest{
 		Frontend:    "dockerfile.v0",
@@ -31,13 +31,13 @@ func dockerfileV0(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	})
 }
 
-// nestedBase has docker/dockerfile build the client's Dockerfile.
+// nestedBase lets docker/dockerfile build the client's Dockerfile.
 func nestedBase(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.nested(ctx, b.arg("DOCKERFILE"), nil, nil)
 }
 
-// chain has docker/dockerfile follow the `# syntax` line of the client's Dockerfile,
-// or the build-arg that takes its place.
+// chain lets docker/dockerfile follow the `# syntax` line of the client's Dockerfile, or the
+// build-arg that replaces it.
 func chain(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	opts := map[string]string{"cmdline": "", argPrefix + "ATTACK": "prove"}
 	if syntax := b.arg("SYNTAX"); syntax != "" {
@@ -46,8 +46,8 @@ func chain(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.nested(ctx, b.arg("DOCKERFILE"), opts, nil)
 }
 
-// inputBase hands the image to docker/dockerfile, for a stage of the Dockerfile to
-// be copied from.
+// inputBase passes the image to docker/dockerfile as an input. A stage of the Dockerfile copies
+// from it.
 func inputBase(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	def, err := image(b.arg("DENIED")).Marshal(ctx)
 	if err != nil {
@@ -59,7 +59,7 @@ func inputBase(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	}, map[string]*pb.Definition{"base": def.ToPB()})
 }
 
-// endlessNesting runs itself in itself, up to a depth at which it is proven.
+// endlessNesting runs the frontend in itself, to the depth that proves the attack.
 func endlessNesting(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	depth, err := strconv.Atoi(b.arg("DEPTH"))
 	if err != nil || depth == 0 {
@@ -73,7 +73,7 @@ func endlessNesting(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 
 const keyLeak = "frontend.leak"
 
-// leakReference tells who called it a reference of its own that is not its result.
+// leakReference gives its caller a reference that is not its result.
 func leakReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	own, err := b.state(ctx, proof("of the nested frontend"), evaluated)
 	if err != nil {
@@ -97,7 +97,7 @@ func leakedReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.use(ctx, string(res.Metadata[keyLeak]))
 }
 
-// lendReference tells a nested frontend a reference of its own.
+// lendReference gives a nested frontend a reference of the outer one.
 func lendReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	own, err := b.state(ctx, proof("of the outer frontend"), evaluated)
 	if err != nil {
@@ -117,8 +117,8 @@ func guessedReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.use(ctx, b.arg("REF"))
 }
 
-// ownReference does with a reference of its own what can be done with another's, to
-// show that all of it works.
+// ownReference does with its own reference what the attacks do with another's. It shows that each
+// use works.
 func ownReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	own, err := b.state(ctx, proof("of its own"), evaluated)
 	if err != nil {
@@ -133,7 +133,7 @@ func ownReference(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return own, nil
 }
 
-// use does what the build-arg USE says with a reference, and has the answer as proof.
+// use does with a reference what the build-arg USE says. The answer is the proof.
 func (b *bridge) use(ctx context.Context, ref string) (*gwpb.Result, error) {
 	var answer any
 	var err error
@@ -190,7 +190,7 @@ func forgedDefinition(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return res, nil
 }
 
-// forgedDecision says itself what the policy decided.
+// forgedDecision returns a decision of its own in place of the policy's.
 func forgedDecision(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	res, err := b.state(ctx, proof("with a decision of its own"))
 	if err != nil {

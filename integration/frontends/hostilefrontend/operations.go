@@ -15,7 +15,7 @@ import (
 // noSuchField is a field that no message of BuildKit has.
 const noSuchField = 2000
 
-// buildOp builds a definition that only the build itself gets to see.
+// buildOp builds a definition that only the build itself reads.
 func buildOp(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	def, err := fromImage(b.arg("DENIED")).Marshal(ctx)
 	if err != nil {
@@ -42,7 +42,7 @@ func withField(op []byte) []byte {
 		"from the future")
 }
 
-// altered solves a definition of one operation that makes a file, after alter.
+// altered changes the operation that makes a file with alter, and solves its definition.
 func (b *bridge) altered(ctx context.Context, alter func(op []byte) []byte) (*gwpb.Result, error) {
 	m, err := proof("by an altered operation").Marshal(ctx)
 	if err != nil {
@@ -56,14 +56,14 @@ func (b *bridge) altered(ctx context.Context, alter func(op []byte) []byte) (*gw
 	return b.definition(ctx, &pb.Definition{Def: [][]byte{op, last}}, evaluated)
 }
 
-// final hands the result over as clients did before there was Return.
+// final returns the result as clients did before Return existed.
 func final(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	_, err := b.state(ctx, proof("handed over as final"),
 		func(r *gwpb.SolveRequest) { r.Final, r.ExporterAttr = true, []byte("{}") })
 	return nil, err
 }
 
-// hugeMessage is more than a message of the gateway can be.
+// hugeMessage sends more than a gateway message may have.
 func hugeMessage(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.state(ctx, proof(strings.Repeat("x", 17<<20)))
 }

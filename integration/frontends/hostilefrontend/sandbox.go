@@ -13,7 +13,7 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 )
 
-// network connects to something outside, and looks for a network to do so.
+// network looks for a network, and connects to something outside.
 func network(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -32,7 +32,7 @@ func network(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.state(ctx, proof("it reached "+b.arg("ADDRESS")))
 }
 
-// root looks for rights that only root has, now or to be had.
+// root looks for rights that only root has.
 func root(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	var rights []string
 	if os.Getuid() == 0 || os.Geteuid() == 0 || os.Getgid() == 0 {
@@ -56,7 +56,7 @@ func root(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.state(ctx, proof(strings.Join(rights, "\n")))
 }
 
-// write makes files where a program has no business.
+// write creates files where a frontend shouldn't.
 func write(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	var written []string
 	var errs []error
@@ -76,8 +76,7 @@ func write(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.state(ctx, proof(strings.Join(written, "\n")))
 }
 
-// readFiles reads files that may be somebody else's, also by way of the processes
-// that it sees.
+// readFiles reads files that may belong to others, also through the processes that it sees.
 func readFiles(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	var found []string
 	for path := range strings.SplitSeq(b.arg("FILES"), ":") {
@@ -103,7 +102,7 @@ func readFiles(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.state(ctx, proof(strings.Join(found, "\n")))
 }
 
-// unknownMethod calls what the gateway's API doesn't have.
+// unknownMethod calls a method that the gateway's API doesn't have.
 func unknownMethod(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	var errs []error
 	for _, method := range []string{

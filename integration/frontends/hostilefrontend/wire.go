@@ -15,10 +15,10 @@ import (
 	"google.golang.org/grpc"
 )
 
-// preface begins a connection of HTTP/2, with empty settings.
+// preface begins an HTTP/2 connection with empty settings.
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
-// garbage writes what is no HTTP/2 and waits.
+// garbage writes bytes that aren't HTTP/2, and waits.
 func garbage(options) error {
 	noise := make([]byte, 64<<10)
 	if _, err := rand.Read(noise); err != nil {
@@ -30,7 +30,7 @@ func garbage(options) error {
 	return never(options{argPrefix + "CHILD": "1"})
 }
 
-// prefaceAndGarbage begins well. The garbage is a frame that says it is long.
+// prefaceAndGarbage begins a valid connection. Then it writes a frame that claims to be long.
 func prefaceAndGarbage(options) error {
 	if _, err := os.Stdout.WriteString(preface +
 		"\x00\x3f\xff\x00\x00\x00\x00\x00\x01garbage"); err != nil {
@@ -41,7 +41,7 @@ func prefaceAndGarbage(options) error {
 
 func endlessStdout(options) error { return endless(os.Stdout) }
 
-// endlessStderr ends up in the daemon's log, or in nothing.
+// endlessStderr fills the daemon's log, unless the daemon drops it.
 func endlessStderr(options) error { return endless(os.Stderr) }
 
 func endless(w io.Writer) error {
@@ -53,8 +53,8 @@ func endless(w io.Writer) error {
 	}
 }
 
-// deaf asks for much and stops reading the answers. It allows for more than fits in
-// any pipe to be sent at once.
+// deaf asks for large answers and stops reading them. Its window allows the daemon to send more at
+// once than fits in any pipe.
 func deaf(o options) error {
 	const window, size, questions = 1 << 30, 1 << 20, 300
 	stdin := &stoppable{from: os.Stdin, stop: make(chan struct{})}
@@ -76,7 +76,7 @@ func deaf(o options) error {
 	return never(options{argPrefix + "CHILD": "1"})
 }
 
-// stoppable is a reader that nothing comes from any more once it is stopped.
+// stoppable is a reader that blocks for ever once it is stopped.
 type stoppable struct {
 	from io.Reader
 	stop chan struct{}
@@ -91,7 +91,7 @@ func (s *stoppable) Read(p []byte) (int, error) {
 	}
 }
 
-// deafToPings sends pings, each of which must be answered, and reads no answer.
+// deafToPings sends pings, which all need an answer, and reads no answer.
 func deafToPings(options) error {
 	if _, err := os.Stdout.WriteString(preface); err != nil {
 		return err
@@ -121,7 +121,7 @@ func streams(o options) error {
 	return never(options{argPrefix + "CHILD": "1"})
 }
 
-// endlessSolving solves definitions that differ, one after the other.
+// endlessSolving solves different definitions, one after the other.
 func endlessSolving(o options) error {
 	b, err := connect(o)
 	if err != nil {
@@ -130,7 +130,7 @@ func endlessSolving(o options) error {
 	return b.solveForever(context.Background())
 }
 
-// endlessSolvingAtOnce does it a thousand times at once.
+// endlessSolvingAtOnce does that a thousand times at once.
 func endlessSolvingAtOnce(o options) error {
 	const count = 1000
 	b, err := connect(o)
@@ -139,7 +139,7 @@ func endlessSolvingAtOnce(o options) error {
 	}
 	var failed sync.WaitGroup
 	for range count {
-		// It fails, for example because there are too many.
+		// Solving fails, for example because there are too many.
 		failed.Go(func() { _ = b.solveForever(context.Background()) })
 	}
 	failed.Wait()

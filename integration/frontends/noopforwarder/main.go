@@ -1,7 +1,7 @@
-// Command noopforwarder dispatches to another frontend as the policy frontend
-// does, by rebinding its own source, and decides nothing: what benchmarks
-// compare the policy frontend with. The inner frontend is the second field of
-// the cmdline option; it is resolved once and dispatched by digest.
+// Command noopforwarder runs another frontend as the policy frontend does, by rebinding its own
+// source. It decides nothing, so benchmarks compare the policy frontend with it. The second field
+// of the cmdline option names the inner frontend. The forwarder resolves it once and runs it by
+// digest.
 package main
 
 import (
@@ -46,7 +46,7 @@ func build(ctx context.Context, c client.Client) (*client.Result, error) {
 		return nil, err
 	}
 	tagged := reference.TagNameOnly(named)
-	// With the config: without it BuildKit returns no digest and no error.
+	// Ask for the configuration, because BuildKit returns neither a digest nor an error without it.
 	md, err := c.ResolveSourceMetadata(ctx, &pb.SourceOp{
 		Identifier: "docker-image://" + tagged.String(),
 	}, sourceresolver.Opt{

@@ -1,6 +1,5 @@
-// Command sbomscanner is a BuildKit SBOM generator
-// (docs/attestations/sbom-protocol.md) that lists the files of the image, one
-// SPDX file each with its SHA-256.
+// Command sbomscanner is a BuildKit SBOM generator (docs/attestations/sbom-protocol.md). It lists
+// the files of the image with their SHA-256.
 package main
 
 import (
@@ -55,8 +54,8 @@ func main() {
 	}
 }
 
-// scan writes the SBOM of the folder source as <name of source>.spdx.json into
-// the folder destination.
+// scan writes the SBOM of the folder source to the folder destination. The file is named after the
+// source: NAME.spdx.json.
 func scan(source, destination string) error {
 	if source == "" || destination == "" {
 		return errors.New("BUILDKIT_SCAN_SOURCE and BUILDKIT_SCAN_DESTINATION must be set")
@@ -85,7 +84,7 @@ func scan(source, destination string) error {
 			SPDXID:            "SPDXRef-DOCUMENT",
 			Name:              name,
 			DocumentNamespace: "https://example.com/sbomscanner/" + name,
-			// Fixed, so that the same image has the same SBOM.
+			// The value is fixed, so that the same image has the same SBOM.
 			CreationInfo: creationInfo{
 				Created:  "1970-01-01T00:00:00Z",
 				Creators: []string{"Tool: sbomscanner"},

@@ -1,6 +1,5 @@
-// Command yamlfrontend is a frontend for small YAML build files, different from
-// Dockerfiles in all but the protocol. Its image declares no caps, as that of
-// many real frontends.
+// Command yamlfrontend is a frontend for small YAML build files. They share nothing with
+// Dockerfiles but the protocol. Its image declares no caps, like the images of many real frontends.
 //
 //	# syntax=frontends/yaml:1
 //	base: busybox           # nothing: scratch

@@ -96,7 +96,9 @@ func (t *Tools) installLibseccomp() error {
 	if _, err := t.findOrInstall(tool, tool, tool, exec.LookPath); err != nil {
 		return err
 	}
-	look := func(name string) (string, error) { return name, exec.Command(tool, "--exists", name).Run() }
+	look := func(name string) (string, error) {
+		return name, exec.Command(tool, "--exists", name).Run()
+	}
 	_, err := t.findOrInstall("libseccomp's headers", "libseccomp", "libseccomp-dev", look)
 	return err
 }

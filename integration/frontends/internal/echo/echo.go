@@ -1,5 +1,5 @@
-// Package echo is a frontend that builds nothing but a record of how it was
-// called, so that tests can see what reached it.
+// Package echo is a frontend that builds only a record of its call, so that tests can see what
+// reached it.
 package echo
 
 import (
@@ -18,16 +18,15 @@ import (
 )
 
 const (
-	// keyRequestID is the option by which a client asks a question instead of
-	// a build (frontend/subrequests).
+	// keyRequestID is the option that asks for a subrequest instead of a build (frontend/subrequests).
 	keyRequestID = "requestid"
-	// Subrequest is the one that is answered; the answer is the options as JSON.
+	// Subrequest is the only subrequest that the frontend answers. The answer is the options as JSON.
 	Subrequest = "frontend.echo"
 )
 
-// Build returns the build function of a frontend whose image has the given
-// labels and the files /opts.json, an object of the options it was called with,
-// and /inputs.json, the sorted names of the frontend inputs.
+// Build returns the build function of a frontend. Its image has the given labels and two files. The
+// file /opts.json is an object of the options. The file /inputs.json has the sorted names of the
+// frontend inputs.
 func Build(labels map[string]string) client.BuildFunc {
 	return func(ctx context.Context, c client.Client) (*client.Result, error) {
 		opts, err := json.MarshalIndent(c.BuildOpts().Opts, "", "  ")
