@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/streamconn"
 )
 
 // fakeDaemon answers the calls that a broker passes on, and records their requests. It is the
@@ -93,7 +94,7 @@ func serveBroker(t *testing.T, doc string) served {
 	s := m.build.newBroker("docker/dockerfile:1", m, func(error) {})
 	ours, theirs := net.Pipe()
 	server := s.server()
-	go func() { _ = server.Serve(newOneConn(ours)) }()
+	go func() { _ = server.Serve(streamconn.Listen(ours)) }()
 	t.Cleanup(server.Stop)
 	conn, err := dial(theirs)
 	require.NoError(t, err)

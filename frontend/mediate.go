@@ -26,6 +26,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/streamconn"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -237,7 +238,7 @@ func (b *build) superviseProcess(
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(newOneConn(p)) // the returned result tells how the connection ended
+		_ = server.Serve(streamconn.Listen(streamconn.New(p, "inner frontend"))) // the returned result tells how the connection ended
 	}()
 	err = p.wait(ctx, s.returned)
 	kill()

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"sync"
-	"time"
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"google.golang.org/grpc/status"
@@ -30,7 +29,7 @@ const maxStderr = 64 << 20
 var errTooTalkative = errors.New("it wrote more than 64 MiB to its stderr")
 
 // process is a process in a gateway container. Its stdin and stdout are the two directions of a
-// connection. Its end is noticed only while somebody reads the connection, or after it is closed.
+// stream. Its deadline is that of its context. Its end is noticed only while somebody reads the connection, or after it is closed.
 type process struct {
 	id     string
 	stream gwpb.LLBBridge_ExecProcessClient
@@ -211,55 +210,3 @@ func (p *process) drain() {
 		p.receive()
 	}
 }
-
-// A process has no address, and its deadline is that of its context.
-
-// LocalAddr implements net.Conn.
-func (p *process) LocalAddr() net.Addr { return processAddr{} }
-
-// RemoteAddr implements net.Conn.
-func (p *process) RemoteAddr() net.Addr { return processAddr{} }
-
-// SetDeadline implements net.Conn.
-func (p *process) SetDeadline(time.Time) error { return nil }
-
-// SetReadDeadline implements net.Conn.
-func (p *process) SetReadDeadline(time.Time) error { return nil }
-
-// SetWriteDeadline implements net.Conn.
-func (p *process) SetWriteDeadline(time.Time) error { return nil }
-
-type processAddr struct{}
-
-func (processAddr) Network() string { return "process" }
-func (processAddr) String() string  { return "inner frontend" }
-
-// oneConn is a listener that accepts one existing connection. After that, Accept blocks until the
-// listener is closed.
-type oneConn struct {
-	conn  net.Conn
-	taken bool
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newOneConn(conn net.Conn) *oneConn { return &oneConn{conn: conn, done: make(chan struct{})} }
-
-// Accept implements net.Listener.
-func (l *oneConn) Accept() (net.Conn, error) {
-	if !l.taken {
-		l.taken = true
-		return l.conn, nil
-	}
-	<-l.done
-	return nil, net.ErrClosed
-}
-
-// Close implements net.Listener.
-func (l *oneConn) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return nil
-}
-
-// Addr implements net.Listener.
-func (l *oneConn) Addr() net.Addr { return l.conn.LocalAddr() }

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/internal/streamconn"
 )
 
 // BenchmarkStart measures a frontend's process from its start to its first request about the inner
@@ -103,7 +104,7 @@ func firstRequest(b *testing.B, root, program string) started {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(&oneConn{conn: conn, done: make(chan struct{})})
+		_ = server.Serve(streamconn.Listen(conn))
 	}()
 	defer func() { server.Stop(); <-served }()
 
@@ -173,27 +174,3 @@ func socketPair() (mine, theirs *os.File, err error) {
 	}
 	return os.NewFile(uintptr(fds[0]), "gateway"), os.NewFile(uintptr(fds[1]), "frontend"), nil
 }
-
-// oneConn is a listener for one existing connection.
-type oneConn struct {
-	conn net.Conn
-	once sync.Once
-	done chan struct{}
-	sent bool
-}
-
-func (l *oneConn) Accept() (net.Conn, error) {
-	if !l.sent {
-		l.sent = true
-		return l.conn, nil
-	}
-	<-l.done
-	return nil, net.ErrClosed
-}
-
-func (l *oneConn) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return nil
-}
-
-func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Name: filepath.Base(os.Args[0])} }

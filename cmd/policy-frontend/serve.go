@@ -4,17 +4,16 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
-	"time"
 
 	// With this codec, generated code marshals BuildKit's messages instead of reflection.
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
+	"github.com/policy-frontend/policy-frontend/internal/streamconn"
 )
 
 // serve serves the one build for which BuildKit started this process, over stdin and stdout.
@@ -26,7 +25,7 @@ func serve(log io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	f := frontend.Frontend{PolicyPath: frontend.DefaultPolicyPath, Log: log}
-	if err := f.Serve(ctx, stdio{}, os.Environ()); err != nil {
+	if err := f.Serve(ctx, streamconn.New(stdio{}, "stdin and stdout"), os.Environ()); err != nil {
 		fmt.Fprintln(log, "policy-frontend:", err)
 		return 1
 	}
@@ -43,19 +42,9 @@ const (
 	memoryLimit = 24 << 20
 )
 
-// stdio is the connection to the daemon. It has no address and no deadline.
+// stdio is the stream to the daemon.
 type stdio struct{}
 
-func (stdio) Read(b []byte) (int, error)       { return os.Stdin.Read(b) }
-func (stdio) Write(b []byte) (int, error)      { return os.Stdout.Write(b) }
-func (stdio) Close() error                     { return os.Stdout.Close() }
-func (stdio) LocalAddr() net.Addr              { return stdioAddr{} }
-func (stdio) RemoteAddr() net.Addr             { return stdioAddr{} }
-func (stdio) SetDeadline(time.Time) error      { return nil }
-func (stdio) SetReadDeadline(time.Time) error  { return nil }
-func (stdio) SetWriteDeadline(time.Time) error { return nil }
-
-type stdioAddr struct{}
-
-func (stdioAddr) Network() string { return "stdio" }
-func (stdioAddr) String() string  { return "stdin and stdout" }
+func (stdio) Read(b []byte) (int, error)  { return os.Stdin.Read(b) }
+func (stdio) Write(b []byte) (int, error) { return os.Stdout.Write(b) }
+func (stdio) Close() error                { return os.Stdout.Close() }

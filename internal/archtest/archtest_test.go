@@ -18,7 +18,7 @@ const module = "github.com/policy-frontend/policy-frontend/"
 var floors = [][]string{
 	{
 		"internal/dockerfileversions", "internal/editdistance", "internal/globs", "internal/optionkeys",
-		"internal/safetext",
+		"internal/safetext", "internal/streamconn",
 	},
 	{"internal/hostname", "internal/strictyaml"},
 	{"internal/urlmatch", "policy/imageref"},
@@ -39,7 +39,7 @@ var floors = [][]string{
 // others work on the bytes and the fs.FS that they are given.
 var impure = []string{
 	"cmd/policy-frontend", "frontend", "internal/gatewaycodec", "internal/gatewayopts",
-	"internal/llbops", "internal/lock",
+	"internal/llbops", "internal/lock", "internal/streamconn",
 }
 
 // gateway are the packages that may use BuildKit.
