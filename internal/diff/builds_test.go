@@ -129,7 +129,10 @@ func TestCompareBuilds(t *testing.T) {
 		{
 			"another program", head + "- {name: a, match: [docker/dockerfile], dispatch: mediate}\n",
 			head + "- {name: a, match: [docker/dockerfile], dispatch: builtin}\n",
-			[]string{"-rerouted docker/dockerfile:latest; dispatch: builtin, before mediate"},
+			[]string{
+				"-rerouted docker/dockerfile:latest; dispatch: builtin, before mediate",
+				"-refused docker/dockerfile@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716",
+			},
 		},
 		{
 			"a longer timeout", "limits: {timeout: 1h}\n" + none, "limits: {timeout: 2h}\n" + none,
