@@ -131,7 +131,16 @@ func TestCompareBuilds(t *testing.T) {
 			head + "- {name: a, match: [docker/dockerfile], dispatch: builtin}\n",
 			[]string{
 				"-rerouted docker/dockerfile:latest; dispatch: builtin, before mediate",
-				"-refused docker/dockerfile@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716",
+				"-refused docker/dockerfile:other",
+			},
+		},
+		{
+			"names and versions that the built-in frontend can't serve",
+			head + "- {name: a, match: [docker/dockerfile, r.example/spec], versions: \">=1.27\", dispatch: builtin}\n",
+			head + "- {name: a, match: [docker/dockerfile, r.example/spec], versions: \">=1.27\", dispatch: mediate}\n",
+			[]string{
+				"+allowed docker/dockerfile:2", "+allowed r.example/spec:2",
+				"-rerouted docker/dockerfile:1.27; dispatch: mediate, before builtin",
 			},
 		},
 		{
