@@ -13,6 +13,13 @@ const MaxSize = 4 << 20
 var format = strictyaml.Format{Name: "the document", Begin: "write a list such as - image: " +
 	"busybox", Limit: MaxSize}
 
+// Written is an operation in a file.
+type Written struct {
+	buildrules.Operation
+	// Line is where the operation begins, from 1.
+	Line int
+}
+
 // Parse reads a file of operations of at most [MaxSize] bytes. It is a YAML list whose entries
 // each have one field of [buildrules.Operation]:
 //
@@ -21,16 +28,18 @@ var format = strictyaml.Format{Name: "the document", Begin: "write a list such a
 //   - exec: {network: host}
 //
 // file is its name in messages. The error is a [*strictyaml.Error] with positions.
-func Parse(file string, data []byte) ([]buildrules.Operation, error) {
-	var out []buildrules.Operation
-	doc := strictyaml.Decode(file, data, format, &out)
+func Parse(file string, data []byte) ([]Written, error) {
+	var list []buildrules.Operation
+	doc := strictyaml.Decode(file, data, format, &list)
 	if err := doc.Err(); err != nil {
 		return nil, err
 	}
-	if len(out) == 0 {
+	if len(list) == 0 {
 		doc.Problemf(doc.Root(), "there are no operations; write a list such as - image: busybox")
 	}
-	for i, f := range out {
+	out := make([]Written, len(list))
+	for i, f := range list {
+		out[i] = Written{f, doc.At(i).Line}
 		if problem := Problem(f); problem != "" {
 			doc.Problemf(doc.At(i), "%s", problem)
 		}
@@ -58,6 +67,8 @@ func Problem(f buildrules.Operation) string {
 		return "the entry has several operations; write one entry for each"
 	case f.Git != nil && f.Git.URL == "", f.HTTP != nil && f.HTTP.URL == "":
 		return "the url is missing"
+	case f.Image == "scratch":
+		return "scratch is no image: FROM scratch reads nothing, so no rule is asked; remove the entry"
 	}
 	return ""
 }
