@@ -2,24 +2,16 @@ package frontend
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/gateway/grpcclient"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
-
-	"github.com/policy-frontend/policy-frontend/internal/dockerfileversions"
-	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // builtin runs the Dockerfile frontend that is a part of this program. It runs in this process,
 // behind a broker like any other frontend.
 func (b *build) builtin(ctx context.Context, chosen admitted, m *monitor) (*gwpb.Result, error) {
-	if err := builtinServes(chosen.decision.Reference); err != nil {
-		return nil, b.refuse(chosen.request, err)
-	}
 	announced, err := b.announce(ctx, chosen)
 	if err != nil {
 		return nil, err
@@ -69,23 +61,4 @@ func (b *build) announce(ctx context.Context, chosen admitted) (wait func(), err
 		}
 	}()
 	return func() { <-done }, nil
-}
-
-// builtinServes fails unless the built-in frontend can stand in for the reference. The reference
-// must name docker/dockerfile or a mirror of it, and no later version. It can't have a digest,
-// because no image runs.
-func builtinServes(ref imageref.Reference) error {
-	const instead = "the policy runs the built-in Dockerfile frontend instead (dispatch: builtin)"
-	switch {
-	case !strings.HasSuffix(ref.Name(), dockerfileversions.Name):
-		return fmt.Errorf(
-			"%s, which serves only docker/dockerfile and mirrors of that name", instead)
-	case ref.Digest() != "":
-		return fmt.Errorf("%s, which has no digest; ask for a tag alone", instead)
-	}
-	if !dockerfileversions.Serves(ref.Tag()) {
-		return fmt.Errorf("%s, which serves the versions 1.0 to %s; ask for one of these",
-			instead, dockerfileversions.Newest)
-	}
-	return nil
 }

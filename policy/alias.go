@@ -5,6 +5,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/renaming"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
@@ -20,7 +21,7 @@ type rewritten struct {
 // rewrite applies the first alias that is for the reference, once. It fails if
 // what comes out is no reference.
 func (p *Policy) rewrite(ref imageref.Reference) (rewritten, error) {
-	for i := range p.doc.Aliases {
+	for _, i := range p.renames.Find(ref.Name()) {
 		a := &p.doc.Aliases[i]
 		name, ok := a.Rename(ref.Name())
 		if !ok {
@@ -43,6 +44,17 @@ func (p *Policy) rewrite(ref imageref.Reference) (rewritten, error) {
 		return out, nil
 	}
 	return rewritten{ref: ref}, nil
+}
+
+// newRenames returns an index of the names that aliases replace.
+func newRenames(aliases []Alias) globs.Index {
+	return globs.NewIndex(func(yield func(int, string) bool) {
+		for i := range aliases {
+			if !yield(i, aliases[i].from.String()) {
+				return
+			}
+		}
+	})
 }
 
 // Rename returns the name that replaces an image name, which is in canonical form. It returns

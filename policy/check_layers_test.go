@@ -258,10 +258,10 @@ func TestModeWarnOfRulesOnBuilds(t *testing.T) {
 		})
 	}
 	d := decided(t,
-		"{version: 1, mode: warn, "+build+", dispatch: builtin, frontends: [{match: [a], action: deny}]}",
+		"{version: 1, mode: warn, "+build+", dispatch: mediate, frontends: [{match: [a], action: deny}]}",
 		"")
 	require.Equal(t, Warn, d.Verdict)
-	require.Equal(t, DispatchBuiltin, d.Dispatch)
+	require.Equal(t, DispatchMediate, d.Dispatch)
 	require.Equal(t, ModeWarn, d.Obligations.Build[0].Mode)
 
 	l := mustStack(t,
@@ -278,7 +278,7 @@ func TestDispatchOfTwoLayers(t *testing.T) {
 	t.Parallel()
 	const f, m, b = DispatchForward, DispatchMediate, DispatchBuiltin
 	rule := func(d Dispatch) string {
-		return "{version: 1, frontends: [{match: [a], dispatch: " + string(d) + "}]}"
+		return "{version: 1, frontends: [{match: [docker/dockerfile], dispatch: " + string(d) + "}]}"
 	}
 	top := func(d Dispatch) string {
 		return "{version: 1, default: allow, dispatch: " + string(d) +
@@ -292,7 +292,7 @@ func TestDispatchOfTwoLayers(t *testing.T) {
 		{"the policy's", top(m), "", m},
 		{
 			"the rule's before the policy's",
-			"{version: 1, dispatch: mediate, frontends: [{match: [a], dispatch: builtin}]}", "", b,
+			"{version: 1, dispatch: mediate, frontends: [{match: [docker/dockerfile], dispatch: builtin}]}", "", b,
 		},
 		{"an overlay's mediate over forward", rule(f), rule(m), m},
 		{"an overlay's mediate over builtin", rule(b), top(m), m},
@@ -302,7 +302,7 @@ func TestDispatchOfTwoLayers(t *testing.T) {
 		{"no overlay's forward over builtin", top(b), top(f), b},
 		{
 			"an overlay's rule before its document", rule(f),
-			"{version: 1, dispatch: mediate, frontends: [{match: [a], dispatch: forward}]}", f,
+			"{version: 1, dispatch: mediate, frontends: [{match: [docker/dockerfile], dispatch: forward}]}", f,
 		},
 		{
 			"what forward can't judge is mediated", rule(f),
@@ -315,7 +315,8 @@ func TestDispatchOfTwoLayers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, tt.want, decided(t, tt.embedded, tt.overlay).Dispatch)
+			l := mustStack(t, tt.embedded, tt.overlay)
+			require.Equal(t, tt.want, Decide(l, request(t, "docker/dockerfile")).Dispatch)
 		})
 	}
 }

@@ -1,5 +1,13 @@
 package policy
 
+import (
+	"fmt"
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/dockerfileversions"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+)
+
 // Dispatch says how an allowed frontend runs.
 type Dispatch string
 
@@ -15,3 +23,41 @@ const (
 	// frontend instead of an image, and judges each of its calls.
 	DispatchBuiltin Dispatch = "builtin"
 )
+
+// underBuiltin returns the outcome for a frontend that runs under [DispatchBuiltin]. It is o unless
+// the built-in frontend can't stand in for the reference, which is the one after aliases and pins.
+//
+// Each layer answers for itself. An overlay that has the frontend mediated doesn't change what the
+// embedded policy answers, or it would allow what that refuses.
+func underBuiltin(o outcome, ref imageref.Reference) outcome {
+	reason := unserved(ref, o.obligations)
+	if reason == "" {
+		return o
+	}
+	return outcome{
+		verdict: Deny, rule: o.holds,
+		reason: "the policy runs the built-in Dockerfile frontend instead (dispatch: builtin)" + reason,
+	}
+}
+
+// unserved returns why the built-in frontend can't stand in for the reference, or "".
+func unserved(ref imageref.Reference, o Obligations) string {
+	switch {
+	case !strings.HasSuffix(ref.Name(), dockerfileversions.Name):
+		return ", which serves only docker/dockerfile and mirrors of that name"
+	case ref.Digest() != "" || len(o.Digests) > 0: // no image runs that would have one
+		return ", which has no digest; ask for a tag alone"
+	case !dockerfileversions.Serves(ref.Tag()):
+		return fmt.Sprintf(", which serves the versions 1.0 to %s; ask for one of these",
+			dockerfileversions.Newest)
+	}
+	return ""
+}
+
+// builtinRefuses reports whether the candidate's rule runs the built-in frontend, and that can't
+// stand in for its name.
+func (p *Policy) builtinRefuses(c candidate) bool {
+	_, dispatch := p.effective(c.rule)
+	return dispatch == DispatchBuiltin && !c.pattern.IsOpen() &&
+		!strings.HasSuffix(c.pattern.String(), dockerfileversions.Name)
+}

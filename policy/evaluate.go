@@ -71,6 +71,9 @@ func (p *Policy) decide(s subject, layer, contact string, t *recorder) outcome {
 		o.constraints, o.dispatch = p.constrain(layer, o, contact)
 		o.obligations.Build = o.constraints.obligations()
 	}
+	if o.dispatch == DispatchBuiltin {
+		o = underBuiltin(o, s.ref)
+	}
 	t.layer(layer, o)
 	return o
 }

@@ -32,7 +32,7 @@ const (
 // included file is relative to the directory of the file that includes it.
 //
 // If the policy itself can't be opened or read, the error is that of fsys, so [errors.Is]
-// finds [fs.ErrNotExist]. If a document isn't valid, or an included file can't be read, the
+// finds [fs.ErrNotExist], or wraps [ErrOutside]. If a document isn't valid, or an included file can't be read, the
 // error is a [*ParseError] with the name of the file.
 //
 // Callers that read from a disk pass the FS of an os.Root. Then no symbolic link leads out of
@@ -104,6 +104,7 @@ func (l *loader) load(file string, data []byte, limit int) (*Policy, error) {
 		p.digest = digest.FromString(l.sums.String())
 	}
 	p.index = newIndex(p.doc.Frontends)
+	p.renames = newRenames(p.doc.Aliases)
 	p.allows = p.newCandidates()
 	return p, nil
 }
@@ -166,7 +167,7 @@ func (l *loader) include(name string) ([]byte, error) {
 	}
 	data, err := l.read(name)
 	if err != nil {
-		return nil, errors.New(safetext.Printable(err.Error()))
+		return nil, fmt.Errorf("%s %s", safetext.Printable(name), unread(err))
 	}
 	if l.size+len(data) > MaxSize {
 		return nil, fmt.Errorf("with %s, the policy has more than %d bytes", name, MaxSize)
@@ -179,7 +180,7 @@ func (l *loader) include(name string) ([]byte, error) {
 func (l *loader) read(name string) ([]byte, error) {
 	info, err := fs.Stat(l.fsys, name)
 	if err != nil {
-		return nil, err
+		return nil, fileError(err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errors.New("it isn't a regular file")}
@@ -190,6 +191,36 @@ func (l *loader) read(name string) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, int64(MaxSize-l.size)+1))
+}
+
+// unread says why a file can't be read, without the words of the system for it.
+func unread(err error) string {
+	var path *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "doesn't exist; a path is relative to the directory of the file that includes it"
+	case errors.Is(err, fs.ErrPermission):
+		return "can't be read: permission denied"
+	case errors.Is(err, ErrOutside):
+		return "can't be read: " + ErrOutside.Error()
+	case errors.As(err, &path):
+		return "can't be read: " + safetext.Printable(path.Err.Error())
+	}
+	return "can't be read: " + safetext.Printable(err.Error())
+}
+
+// ErrOutside is the error of a file that a symbolic link puts outside of the policy's directory.
+var ErrOutside = errors.New("a symbolic link leads out of the policy's directory; copy the file " +
+	"into the directory, or name the file that the link leads to")
+
+// fileError returns [ErrOutside] for the error of an os.Root about a path that leaves it. Package os
+// has no name for that error.
+func fileError(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) && path.Err.Error() == "path escapes from parent" {
+		return &fs.PathError{Op: path.Op, Path: path.Path, Err: ErrOutside}
+	}
+	return err
 }
 
 func (v *validator) includes(k role) {

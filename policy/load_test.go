@@ -97,7 +97,7 @@ func TestLoadRefuses(t *testing.T) {
 		{
 			"a file that isn't there",
 			map[string]string{"policy.yaml": head + "include: [a.yaml]\n"},
-			"policy.yaml:2:11: include: open a.yaml: file does not exist",
+			"policy.yaml:2:11: include: a.yaml doesn't exist; a path is relative to the directory of the file that includes it",
 		},
 		{
 			"a file above the folder",
@@ -137,7 +137,7 @@ func TestLoadRefuses(t *testing.T) {
 		{
 			"a folder",
 			map[string]string{"policy.yaml": head + "include: [a]\n", "a/b.yaml": head},
-			"policy.yaml:2:11: include: read a: it isn't a regular file",
+			"policy.yaml:2:11: include: a can't be read: it isn't a regular file",
 		},
 		{
 			"an empty list",
@@ -297,7 +297,12 @@ func TestLoadStaysInItsFolder(t *testing.T) {
 		var e *ParseError
 		require.ErrorAs(t, err, &e, name)
 		require.Equal(t, 2, e.Problems[0].Line)
+		require.Equal(t, "include: "+name+" can't be read: a symbolic link leads out of the policy's "+
+			"directory; copy the file into the directory, or name the file that the link leads to",
+			e.Problems[0].Message)
 	}
+	_, err = Load(root.FS(), "bad.yaml")
+	require.ErrorIs(t, err, ErrOutside)
 }
 
 // brokenFS has a file that opens and can't be read.

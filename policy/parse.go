@@ -15,7 +15,7 @@ type Problem struct {
 	// File is the name that was given to [Parse], or the path of an included file.
 	File string
 	// Line and Column count from 1; columns are characters. Column is 0 for a YAML syntax
-	// error. Both are 0 for a problem of the whole document.
+	// error of no known kind. Both are 0 for a problem of the whole document.
 	Line, Column int
 	// Message says what is wrong and, where possible, what to do. It is safe for a
 	// terminal.

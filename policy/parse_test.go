@@ -101,7 +101,7 @@ func TestParseRefuses(t *testing.T) {
 			`p:1:1: the policy must be a mapping of fields, not "version"`,
 		},
 		{"a second document", "version: 1\n---\nversion: 1\n", "p:2:1: a second document begins here"},
-		{"a second document that is broken", "version: 1\n---\na: [\n", "not valid YAML"},
+		{"a second document that is broken", "version: 1\n---\na: [\n", "p:3:4: this [ is never closed"},
 		{"a missing version", "id: x\n", "p:1:1: the version is missing; write version: 1"},
 		{
 			"another version", "version: 2\n",
@@ -174,7 +174,10 @@ func TestParseRefuses(t *testing.T) {
 		{"a merge key", "version: 1\n<<: {id: a}\n", "p:2:1: the merge key << is not allowed"},
 		{"a custom tag", "version: 1\nid: !x a\n", "p:2:5: the tag !x is not allowed"},
 		{"a standard tag", "version: 1\nid: !!str a\n", "p:2:5: the tag !!str is not allowed"},
-		{"a syntax error", "version: 1\n\tid: a\n", "p:2: not valid YAML"},
+		{
+			"a syntax error", "version: 1\n\tid: a\n",
+			"p:2:1: the line is indented with a tab, and YAML takes only spaces; write spaces",
+		},
 		{"invalid UTF-8", "version: 1\nid: \xff\n", "p:2:5: the document is not UTF-8"},
 		{"UTF-16", "\xff\xfev\x00", "p:1:1: the document is not UTF-8"},
 		{"deep nesting", strings.Repeat("[", 20000), "not valid YAML"},

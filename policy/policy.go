@@ -60,7 +60,9 @@ type Policy struct {
 	doc    Document
 	digest digest.Digest
 	index  globs.Index
-	allows []candidate
+	// renames has the names that the aliases replace.
+	renames globs.Index
+	allows  []candidate
 }
 
 // Document returns a copy of the fields of the policy, with its defaults filled in. Aliases

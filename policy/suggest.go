@@ -78,7 +78,8 @@ func (p *Policy) allowed(s subject, other *Policy, overlay bool) (list []string,
 	list = []string{}
 	name, budget := s.ref.Name(), maxCompared
 	for _, c := range p.nearest(name) {
-		if c.rule.expired(s.now) || !p.withinLimits(c.pattern) || other != nil &&
+		if c.rule.expired(s.now) || !p.withinLimits(c.pattern) ||
+			p.builtinRefuses(c) || other != nil &&
 			!other.mayAllow(c.pattern, overlay, &budget) {
 			continue
 		}

@@ -29,10 +29,12 @@ func (f *buildFlags) add(cmd *cobra.Command) {
 
 func (f *buildFlags) given() bool { return f.operations != "" || f.llb != "" }
 
-// asked is an operation and the line of a build file that it comes from.
+// asked is an operation, and where it comes from: its place in a file of operations, or the line
+// of a build file.
 type asked struct {
 	buildrules.Operation
-	at string
+	index, line int
+	at          string
 }
 
 // read returns the operations in the files, in order. The error is an *exitError.
@@ -47,8 +49,8 @@ func (f *buildFlags) read() ([]asked, error) {
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
-		for _, operation := range list {
-			out = append(out, asked{Operation: operation})
+		for i, o := range list {
+			out = append(out, asked{Operation: o.Operation, index: i + 1, line: o.Line})
 		}
 	}
 	if f.llb == "" {
@@ -77,15 +79,21 @@ func place(f llbops.Found) string {
 	return fmt.Sprintf("line %d of %s", p.Ranges[0].GetStart().GetLine(), name[1:len(name)-1])
 }
 
-// check returns the distinct answers to the operations.
+// answerer is [opcheck.Check] or [opcheck.Explain].
+type answerer func(
+	policy.Layers, time.Time, policy.Decision, buildrules.Operation,
+) opcheck.Answer
+
+// check returns the answers to the operations: to each one in a file of operations, and the
+// distinct ones to those in LLB, which repeats itself.
 func check(
-	l policy.Layers, at time.Time, d policy.Decision, list []asked,
+	ask answerer, l policy.Layers, at time.Time, d policy.Decision, list []asked,
 ) ([]opcheck.Answer, error) {
 	out := []opcheck.Answer{}
 	seen := map[string]bool{}
 	for _, f := range list {
-		a := opcheck.Check(l, at, d, f.Operation)
-		a.At = f.at
+		a := ask(l, at, d, f.Operation)
+		a.Index, a.Line, a.At = f.index, f.line, f.at
 		text, err := json.Marshal(a)
 		if err != nil {
 			return nil, err
@@ -113,15 +121,18 @@ func worst(v policy.Verdict, answers []opcheck.Answer) policy.Verdict {
 func answersText(answers []opcheck.Answer) string {
 	var b strings.Builder
 	for _, a := range answers {
-		at := ""
-		if a.At != "" {
+		at, index := "", ""
+		switch {
+		case a.At != "":
 			at = " (" + a.At + ")"
+		case a.Line > 0:
+			index, at = fmt.Sprintf("%d. ", a.Index), fmt.Sprintf(" (line %d)", a.Line)
 		}
 		reason := ""
 		if a.Reason != "" {
 			reason = ": " + a.Reason
 		}
-		fmt.Fprintf(&b, "%s%s %s%s\n", a.Asked, at, a.Verdict.Text(), reason)
+		fmt.Fprintf(&b, "%s%s%s %s%s\n", index, a.Asked, at, a.Verdict.Text(), reason)
 		for _, m := range a.Messages {
 			printLine(&b, "message", m)
 		}
@@ -130,6 +141,13 @@ func answersText(answers []opcheck.Answer) string {
 		if a.Verdict == policy.Deny {
 			printLine(&b, "allowed", strings.Join(a.Allowed, ", "))
 			printLine(&b, "contact", a.Contact)
+		}
+		for _, step := range a.Steps {
+			by := ""
+			if step.Layer == policy.LayerOverlay {
+				by = "the overlay's "
+			}
+			fmt.Fprintf(&b, "  %-13s %s%s: %s\n", string(step.Result)+":", by, step.Entry, step.Reason)
 		}
 	}
 	return b.String()

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -79,13 +80,13 @@ func TestEvalSaysWhatOfABuildPasses(t *testing.T) {
   policy:       corp `+digest.FromString(judgedPolicy).String()+`
   dispatch:     mediate
   builds:       under the policy's rules on images and exec
-the image busybox is allowed
+1. the image busybox (line 1) is allowed
   image:        mirror.example/hub/busybox:latest
-the image quay.io/x is refused: rule "dockerfile" refuses the image quay.io/x:latest: it allows only mirror.example/** (build.images.allow)
+2. the image quay.io/x (line 2) is refused: rule "dockerfile" refuses the image quay.io/x:latest: it allows only mirror.example/** (build.images.allow)
   rule:         dockerfile
   allowed:      mirror.example/**
   contact:      #help
-a command with the network host is refused: the policy refuses a command with the network host: it allows only none or default (build.exec.networks)
+3. a command with the network host (line 3) is refused: the policy refuses a command with the network host: it allows only none or default (build.exec.networks)
   rule:         build
   contact:      #help
 the image docker.io/library/busybox:latest (line 3 of Dockerfile) is allowed
@@ -96,6 +97,12 @@ the image docker.io/library/busybox:latest (line 3 of Dockerfile) is allowed
 		"docker/dockerfile:1")
 	steps, decision, ok := strings.Cut(explained, "frontend docker/dockerfile:1 is allowed")
 	require.True(t, ok)
+	const compared = "  matched:      build.images.convert: docker.io/library/busybox becomes " +
+		"mirror.example/hub/busybox\n"
+	require.Contains(t, decision, compared)
+	require.Contains(t, decision, "  missed:       build.images.allow: mirror.example/**: the host is "+
+		"quay.io, and not mirror.example\n")
+	decision = regexp.MustCompile(`(?m)^  (matched|missed): .*\n`).ReplaceAllString(decision, "")
 	require.Equal(t, stdout, "frontend docker/dockerfile:1 is allowed"+decision,
 		"explain ends as eval does")
 	require.Contains(t, steps, "its builds are bound by rules on images and exec")
@@ -126,16 +133,36 @@ func TestEvalJSONHasFactsOnlyIfTheyAreAskedFor(t *testing.T) {
 	require.Len(t, *eval.Build, 3)
 	require.Equal(t,
 		opcheck.Answer{
-			Verdict: policy.Allow, Asked: "the image busybox", Messages: []string{},
+			Verdict: policy.Allow, Asked: "the image busybox", Index: 1, Line: 1, Messages: []string{},
 			Image: "mirror.example/hub/busybox:latest",
 		}, (*eval.Build)[0])
 	require.Equal(t, []string{"deny", "dockerfile", "mirror.example/**"},
 		[]string{string((*eval.Build)[1].Verdict), (*eval.Build)[1].Rule, (*eval.Build)[1].Allowed[0]})
 
 	explain := ask("explain", "--build", operations)
+	require.Len(t, (*explain.Build)[0].Steps, 2)
+	for i := range *explain.Build {
+		(*explain.Build)[i].Steps = nil
+	}
 	require.Equal(t, eval.Build, explain.Build)
 	require.Equal(t, policy.Allow, explain.Explains.Verdict)
 	require.NotEmpty(t, explain.Steps)
+}
+
+func TestEachOperationIsAnsweredByItself(t *testing.T) {
+	t.Parallel()
+	file := write(t, "policy.yaml", judgedPolicy)
+	operations := write(t, "operations.yaml",
+		"- image: busybox\n\n- image: busybox\n- http: {url: \"https://u1@a.example/x\"}\n"+
+			"- http: {url: \"https://u2@a.example/x\"}\n")
+	for _, command := range []string{"eval", "explain"} {
+		code, stdout, _ := run(command, "--policy", file, "--build", operations, "--format", "json",
+			"docker/dockerfile:1")
+		require.Equal(t, exitOK, code)
+		var out struct{ Build []struct{ Index, Line int } }
+		require.NoError(t, json.Unmarshal([]byte(stdout), &out))
+		require.Equal(t, []struct{ Index, Line int }{{1, 1}, {2, 3}, {3, 4}, {4, 5}}, out.Build)
+	}
 }
 
 func TestTheExitCodeOfEvalIsThatOfTheWorstAnswer(t *testing.T) {

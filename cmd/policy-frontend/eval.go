@@ -29,7 +29,7 @@ exceptions:
   - eval doesn't check named contexts that override this image.
 
 With --build or --llb, eval also checks operations that the frontend would ask for. The
-file of --build lists them:
+file of --build lists them, and eval answers each by its number:
 
   - image: busybox:1
   - git: {url: "https://git.example/a", ref: main}
@@ -71,7 +71,7 @@ Exit codes:
 				return err
 			}
 			d := policy.Decide(layers, request)
-			answers, err := check(layers, request.Time, d, list)
+			answers, err := check(opcheck.Check, layers, request.Time, d, list)
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}

@@ -26,7 +26,9 @@ func newExplainCommand() *cobra.Command {
   - the conditions under which the frontend may run, and the dispatcher;
   - the build rules that apply to it.
 
-The decision follows, and then the answers to the operations in --build or --llb.
+The decision follows, and then the answers to the operations in --build or --llb. Below
+each answer, explain prints the patterns that it compared, and which part of the operation
+a pattern misses: the scheme, the host, the port or the path.
 
 With --format json, explain prints one object with steps, decision and answers.
 
@@ -54,7 +56,7 @@ Exit codes are those of eval.`,
 					trace.Steps[i].File = filepath.Join(filepath.Dir(f.policy), s.File)
 				}
 			}
-			answers, err := check(layers, request.Time, trace.Decision, list)
+			answers, err := check(opcheck.Explain, layers, request.Time, trace.Decision, list)
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}

@@ -65,7 +65,7 @@ func TestThePoliciesOfTheREADME(t *testing.T) {
 		require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
 		if strings.Contains(b[1], "build:") {
 			require.Contains(t, stdout,
-				"the image busybox is allowed\n  image:        mirror.example/hub/busybox:latest\n")
+				"1. the image busybox (line 1) is allowed\n  image:        mirror.example/hub/busybox:latest\n")
 			for _, refused := range []string{
 				"image: quay.io/x", "exec: {secrets: [aws]}",
 				"config: {user: \"0\"}",

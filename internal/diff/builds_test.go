@@ -129,7 +129,19 @@ func TestCompareBuilds(t *testing.T) {
 		{
 			"another program", head + "- {name: a, match: [docker/dockerfile], dispatch: mediate}\n",
 			head + "- {name: a, match: [docker/dockerfile], dispatch: builtin}\n",
-			[]string{"-rerouted docker/dockerfile:latest; dispatch: builtin, before mediate"},
+			[]string{
+				"-rerouted docker/dockerfile:latest; dispatch: builtin, before mediate",
+				"-refused docker/dockerfile:other",
+			},
+		},
+		{
+			"names and versions that the built-in frontend can't serve",
+			head + "- {name: a, match: [docker/dockerfile, r.example/spec], versions: \">=1.27\", dispatch: builtin}\n",
+			head + "- {name: a, match: [docker/dockerfile, r.example/spec], versions: \">=1.27\", dispatch: mediate}\n",
+			[]string{
+				"+allowed docker/dockerfile:2", "+allowed r.example/spec:2",
+				"-rerouted docker/dockerfile:1.27; dispatch: mediate, before builtin",
+			},
 		},
 		{
 			"a longer timeout", "limits: {timeout: 1h}\n" + none, "limits: {timeout: 2h}\n" + none,

@@ -32,6 +32,7 @@ type comparison struct {
 	fresh    string        // a text that isn't part of any glob
 	other    digest.Digest // not in any rule
 	deep     int           // more components than any pattern has
+	builtin  bool          // whether one side runs the built-in frontend
 	complete bool
 	budget   int // of work
 	asked    int
@@ -48,6 +49,7 @@ func newComparison(a, b *policy.Policy, at time.Time) *comparison {
 		other: digest.FromString("an image that no rule names"),
 		known: map[string]bool{}, seen: map[string]bool{}, built: map[string]built{},
 	}
+	c.builtin = c.a.builtin() || c.b.builtin()
 	c.fresh = globs.Fresh(slices.Concat(c.a.texts(), c.b.texts()))
 	// A name has at most 255 characters.
 	c.deep = min(max(c.a.depth(), c.b.depth())+1, 200/(len(c.fresh)+1))

@@ -247,7 +247,7 @@ func other() string {
 func TestStatements(t *testing.T) {
 	t.Parallel()
 	a := parse(t, "version: 1\nid: x\noverlay: {accept: none}\naliases: [{from: a, to: b}]\nfrontends:\n- {name: a, match: [b]}\n- {name: b, match: [b], tags: [\"1\"]}\n")
-	b := parse(t, "version: 1\nid: y\ncontact: z\nlimits: {match: [b]}\nfrontends:\n- {name: b, match: [b], tags: [\"2\"]}\n- {name: c, match: [b]}\n")
+	b := parse(t, "version: 1\nid: y\ncontact: z\nlimits: {match: [b]}\nfrontends:\n- {name: b, match: [b], tags: [\"2\"], message: \"use\\nc\", contact: z}\n- {name: c, match: [b]}\n")
 	var got []string
 	for _, s := range Compare(a, b, now()).Statements {
 		text := s.Text
@@ -265,6 +265,8 @@ func TestStatements(t *testing.T) {
 		"added: rule c",
 		"removed: rule a",
 		"changed: rule b",
+		"rule b: message: use c, before none",
+		"rule b: contact: z, before none",
 	}, got)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/policy-frontend/policy-frontend/internal/dockerfileversions"
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
@@ -89,6 +90,9 @@ func (c *comparison) rules(name string) ([]*policy.Rule, string) {
 		alias := slices.IndexFunc(s.aliases,
 			func(a alias) bool { return a.from.Covers(globs.ParseName(name)) })
 		fmt.Fprintf(&signature, "|%t|%d|", limited, alias)
+		if c.builtin {
+			fmt.Fprint(&signature, strings.HasSuffix(renamed, dockerfileversions.Name))
+		}
 	}
 	if c.a.aliases != nil || c.b.aliases != nil {
 		// The image that runs can differ too.

@@ -63,6 +63,12 @@ func newSide(p *policy.Policy) *side {
 	return s
 }
 
+// builtin reports whether some frontends run as the built-in one.
+func (s *side) builtin() bool {
+	return s.Dispatch == policy.DispatchBuiltin || slices.ContainsFunc(s.Frontends,
+		func(r policy.Rule) bool { return r.Dispatch == policy.DispatchBuiltin })
+}
+
 // rules returns the rules that match a name, which the aliases have already rewritten.
 func (s *side) rules(name string) []*policy.Rule {
 	found := slices.Clone(s.exact[name])

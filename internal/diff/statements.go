@@ -46,6 +46,9 @@ func orNone(s string) string {
 	return s
 }
 
+// oneLine returns a text of several lines on one.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
 func aliasStatements(a, b *policy.Document) []Statement {
 	texts := func(p *policy.Document) []string {
 		var out []string
@@ -88,14 +91,27 @@ func ruleStatements(a, b *side) []Statement {
 		return out
 	}
 	out := added(names(a), names(b))
-	before := map[string]string{}
+	before := map[string]int{}
 	for i := range a.Frontends {
-		before[a.Frontends[i].Name] = a.written[i]
+		before[a.Frontends[i].Name] = i
 	}
 	for i := range b.Frontends {
-		name := b.Frontends[i].Name
-		if w, ok := before[name]; ok && w != b.written[i] {
-			out = append(out, Statement{Text: "changed: rule " + name})
+		now := &b.Frontends[i]
+		j, ok := before[now.Name]
+		if !ok {
+			continue
+		}
+		if a.written[j] != b.written[i] {
+			out = append(out, Statement{Text: "changed: rule " + now.Name})
+		}
+		was := &a.Frontends[j]
+		for _, f := range []struct{ field, before, after string }{
+			{"message", was.Message, now.Message}, {"contact", was.Contact, now.Contact},
+		} {
+			if f.before != f.after {
+				out = append(out, Statement{Text: fmt.Sprintf("rule %s: %s: %s, before %s", now.Name, f.field,
+					orNone(oneLine(f.after)), orNone(oneLine(f.before)))})
+			}
 		}
 	}
 	return out

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/policy-frontend/policy-frontend/internal/dockerfileversions"
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
@@ -43,6 +44,9 @@ func (c *comparison) tags(rules []*policy.Rule, name string) []string {
 			add(globs.Example(p, fill))
 		}
 	}
+	if c.builtin {
+		ends = append(ends, versions(dockerfileversions.Newest)...)
+	}
 	if len(ends) > 0 {
 		for _, v := range ends {
 			for _, s := range v.spellings(c.fresh) {
@@ -70,6 +74,9 @@ func (c *comparison) apart(rules []*policy.Rule, name string, tags []string) []s
 		var signature strings.Builder
 		for _, r := range rules {
 			fmt.Fprint(&signature, r.MatchesTag(t), ",")
+		}
+		if c.builtin {
+			fmt.Fprint(&signature, dockerfileversions.Serves(t))
 		}
 		for _, a := range pinning {
 			fmt.Fprintf(&signature, "|%s", a.Pins[t])

@@ -134,11 +134,11 @@ func TestNotes(t *testing.T) {
 			},
 		},
 		{
-			"rules on builds for buildkitd", "frontends: [{name: a, match: [docker/a], dispatch: builtin}]",
+			"rules on builds for buildkitd", "frontends: [{name: a, match: [docker/a], dispatch: mediate}]",
 			Buildkitd, false,
 			Note{
 				AllowsMore, "a", "policy.yaml", 2,
-				"buildkitd checks only the name docker.io/docker/a and ignores dispatch (builtin)",
+				"buildkitd checks only the name docker.io/docker/a and ignores dispatch (mediate)",
 			},
 		},
 		{

@@ -12,6 +12,14 @@ type Index struct {
 	exact   map[string][]int // patterns without a star
 	open    map[string][]int // the other ones, by the part before the first star
 	lengths []int            // the distinct lengths of these parts, ascending
+	sorted  []entry          // all patterns, by the part before the first star
+}
+
+// entry is a pattern of an index.
+type entry struct {
+	literal string // the part before the first star
+	open    bool   // whether there is a star
+	number  int
 }
 
 // NewIndex returns an index of patterns with the numbers of whatever they belong to.
@@ -19,6 +27,7 @@ func NewIndex(patterns iter.Seq2[int, string]) Index {
 	ix := Index{exact: map[string][]int{}, open: map[string][]int{}}
 	for i, p := range patterns {
 		literal, _, open := strings.Cut(p, "*")
+		ix.sorted = append(ix.sorted, entry{literal, open, i})
 		if !open {
 			ix.exact[p] = append(ix.exact[p], i)
 			continue
@@ -30,6 +39,7 @@ func NewIndex(patterns iter.Seq2[int, string]) Index {
 	}
 	slices.Sort(ix.lengths)
 	ix.lengths = slices.Compact(ix.lengths)
+	slices.SortStableFunc(ix.sorted, func(a, b entry) int { return strings.Compare(a.literal, b.literal) })
 	return ix
 }
 
@@ -46,4 +56,32 @@ func (ix Index) Find(s string) []int {
 	}
 	slices.Sort(found)
 	return slices.Compact(found)
+}
+
+// FindMeeting returns the numbers of all patterns that can have a string in common with the
+// pattern s. Each is there once for each of its patterns, in no order.
+func (ix Index) FindMeeting(s string) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		literal, _, open := strings.Cut(s, "*")
+		for _, n := range ix.lengths {
+			if n >= len(literal) {
+				break
+			}
+			for _, i := range ix.open[literal[:n]] {
+				if !yield(i) {
+					return
+				}
+			}
+		}
+		from, _ := slices.BinarySearchFunc(ix.sorted, literal,
+			func(e entry, l string) int { return strings.Compare(e.literal, l) })
+		for _, e := range ix.sorted[from:] {
+			switch {
+			case !strings.HasPrefix(e.literal, literal), !open && e.literal != literal:
+				return
+			case !yield(e.number):
+				return
+			}
+		}
+	}
 }

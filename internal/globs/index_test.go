@@ -2,6 +2,8 @@ package globs
 
 import (
 	"maps"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,4 +30,24 @@ func TestIndex(t *testing.T) {
 		})
 	}
 	require.Empty(t, Index{}.Find("a"))
+}
+
+// FuzzIndex: an index finds each pattern that covers another one or meets it.
+func FuzzIndex(f *testing.F) {
+	f.Add("a/b", "a/*")
+	f.Add("a*", "ab*")
+	f.Add("**/b", "a/b")
+	f.Fuzz(func(t *testing.T, p, s string) {
+		for _, in := range []string{p, s} {
+			if len(in) > 12 || strings.Trim(in, "ab*/") != "" || strings.Contains(in, "//") ||
+				strings.Trim(in, "/") != in || in == "" {
+				t.Skip()
+			}
+		}
+		ix := NewIndex(slices.All([]string{"b*/x", p, "x", "a/x*"}))
+		a, b := ParseName(p), ParseName(s)
+		require.True(t, !a.Covers(b) || slices.Contains(ix.Find(s), 1), "%s covers %s", p, s)
+		met := slices.Collect(ix.FindMeeting(s))
+		require.True(t, !a.Overlaps(b) || slices.Contains(met, 1), "%s meets %s", p, s)
+	})
 }

@@ -15,8 +15,8 @@ func (c *checker) alias(i int) {
 		c.addAlias(AliasWithoutEffect, a.Alias, "the alias from %s leads to the same name and has "+
 			"no pins; remove it, or change to", from)
 	}
-	for j := range c.aliases[:i] {
-		if c.aliases[j].from.Covers(a.from) {
+	for _, j := range c.from.Find(from) {
+		if j < i && c.aliases[j].from.Covers(a.from) {
 			by := c.aliases[j]
 			c.addAlias(AliasShadowed, a.Alias, "the alias is never used, because the alias on line "+
 				"%d%s matches %s first; put the narrower one first, or remove one of them",
@@ -44,7 +44,7 @@ func (c *checker) nowhere(a *alias) string {
 		return "the limits refuse"
 	}
 	allowed := c.doc.Default == policy.ActionAllow
-	for i := range c.rules {
+	for i := range c.shadows.index.FindMeeting(a.to.String()) {
 		r := &c.rules[i]
 		switch {
 		case c.expired(r.Rule):

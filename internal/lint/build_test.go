@@ -88,7 +88,7 @@ func TestCheckBuildRules(t *testing.T) {
 			"a builtin for pinned tags",
 			top + "aliases:\n- {from: docker/dockerfile, to: docker/dockerfile, pins: {\"1\": \"" + digestA +
 				"\"}}\nfrontends:\n- {name: a, match: [docker/dockerfile], dispatch: builtin}\n",
-			[]string{"builtin-refuses a p:7:3"},
+			[]string{"pin-refused  p:5:3", "builtin-refuses a p:7:3"},
 		},
 		{
 			"a builtin of the whole policy for another name",

@@ -19,15 +19,19 @@ func (c *checker) builtIn(r *rule) {
 			break
 		}
 	}
-	pins := func(a alias) bool {
-		return len(a.Pins) > 0 && slices.ContainsFunc(r.match,
-			func(n names) bool { return a.to.Overlaps(n) })
+	pinned := func(n names) bool {
+		for i := range c.to.FindMeeting(n.String()) {
+			if a := c.aliases[i]; len(a.Pins) > 0 && a.to.Overlaps(n) {
+				return true
+			}
+		}
+		return false
 	}
 	switch {
 	case len(r.Digests) > 0 || r.RequireDigest:
 		c.addRule(BuiltinRefuses, r.Rule, "the built-in frontend has no digest, so dispatch: builtin "+
 			"refuses references by digest; remove digests and requireDigest, or use another dispatch")
-	case slices.ContainsFunc(c.aliases, pins):
+	case slices.ContainsFunc(r.match, pinned):
 		c.addRule(BuiltinRefuses, r.Rule, "the built-in frontend has no digest, so dispatch: builtin "+
 			"refuses tags that an alias pins; remove the pins, or use another dispatch")
 	case r.TagConditional() && !builtinTag(r.Rule):

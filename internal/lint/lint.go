@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -64,6 +65,8 @@ type checker struct {
 	at      time.Time
 	rules   []rule
 	aliases []alias
+	from    globs.Index // of the names that aliases replace
+	to      globs.Index // of the names that they lead to
 	limits  []names
 	layers  policy.Layers
 	shadows shadows
@@ -76,6 +79,20 @@ func newChecker(file string, p *policy.Policy, o Options) *checker {
 		file: file, doc: &doc, at: o.Time,
 		rules: readRules(&doc), aliases: readAliases(&doc), limits: parseAll(doc.Limits.Patterns()),
 	}
+	c.from = globs.NewIndex(func(yield func(int, string) bool) {
+		for i, a := range c.aliases {
+			if !yield(i, a.from.String()) {
+				return
+			}
+		}
+	})
+	c.to = globs.NewIndex(func(yield func(int, string) bool) {
+		for i, a := range c.aliases {
+			if !yield(i, a.to.String()) {
+				return
+			}
+		}
+	})
 	c.shadows = newShadows(c.rules, o.Time)
 	// Stack fails only for policies that package policy didn't make. The zero layers then
 	// refuse everything.

@@ -2,6 +2,7 @@ package lint_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -124,4 +125,23 @@ func TestCheck(t *testing.T) {
 			require.Equal(t, tt.want, got)
 		})
 	}
+}
+
+func TestManyAliasesAndRulesAreCheckedInTime(t *testing.T) {
+	t.Parallel()
+	var doc strings.Builder
+	doc.WriteString("version: 1\nid: x\ncontact: y\naliases:\n")
+	for i := range 40_000 {
+		fmt.Fprintf(&doc, "- {from: docker.io/a%d/b, to: m.example/a%[1]d/b}\n", i)
+	}
+	doc.WriteString("frontends:\n- {name: all, match: [\"m.example/**\"]}\n")
+	for i := range 10_000 {
+		fmt.Fprintf(&doc, "- {name: r%d, action: deny, match: [c.example/a%[1]d]}\n", i)
+	}
+	p, err := policy.Parse("policy.yaml", []byte(doc.String()))
+	require.NoError(t, err)
+	begin := time.Now()
+	require.Empty(t, lint.Check("policy.yaml", p, lint.Options{}))
+	// One by one, they took more than ten times as long.
+	require.Less(t, time.Since(begin), 10*time.Second)
 }

@@ -86,13 +86,17 @@ func (c *checker) never(r *rule) bool {
 func (c *checker) aliasedAway(r *rule) *policy.Alias {
 	var by *policy.Alias
 	for _, n := range r.match {
-		if slices.ContainsFunc(c.aliases, func(a alias) bool { return a.to.Overlaps(n) }) {
+		for i := range c.to.FindMeeting(n.String()) {
+			if c.aliases[i].to.Overlaps(n) {
+				return nil
+			}
+		}
+		froms := c.from.Find(n.String())
+		found := slices.IndexFunc(froms, func(i int) bool { return c.aliases[i].from.Covers(n) })
+		if found < 0 {
 			return nil
 		}
-		i := slices.IndexFunc(c.aliases, func(a alias) bool { return a.from.Covers(n) })
-		if i < 0 {
-			return nil
-		}
+		i := froms[found]
 		if by == nil {
 			by = c.aliases[i].Alias
 		}
@@ -153,8 +157,8 @@ func (c *checker) unbounded(r *rule) string {
 // pinned reports whether aliases pin the tag for all names of the rule.
 func (c *checker) pinned(r *rule, tag string) bool {
 	return !slices.ContainsFunc(r.match, func(n names) bool {
-		return !slices.ContainsFunc(c.aliases, func(a alias) bool {
-			return a.Pins[tag] != "" && a.to.Covers(n)
+		return !slices.ContainsFunc(c.to.Find(n.String()), func(i int) bool {
+			return c.aliases[i].Pins[tag] != "" && c.aliases[i].to.Covers(n)
 		})
 	})
 }

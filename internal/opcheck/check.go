@@ -3,7 +3,7 @@
 //
 //	operations, err := opcheck.Parse("operations.yaml", data)
 //	decision := policy.Decide(layers, request)
-//	answer := opcheck.Check(layers, request.Time, decision, operations[0])
+//	answer := opcheck.Check(layers, request.Time, decision, operations[0].Operation)
 package opcheck
 
 import (
@@ -22,7 +22,11 @@ type Answer struct {
 	Verdict policy.Verdict `json:"verdict"`
 	// Asked describes the operation; see [buildrules.Operation.Describe].
 	Asked string `json:"asked"`
-	// At is where the operation comes from, such as "Dockerfile:3", or "".
+	// Index is the operation's place in a file of operations, from 1, and Line is where it begins
+	// there. Both are 0 if it comes from elsewhere.
+	Index int `json:"index,omitempty"`
+	Line  int `json:"line,omitempty"`
+	// At is where the operation comes from, such as "line 3 of Dockerfile", or "".
 	At string `json:"at,omitempty"`
 	// Rule and Layer say what decided, as in [policy.Ruling]. They are empty for Allow.
 	Rule  string `json:"rule,omitempty"`
@@ -37,6 +41,15 @@ type Answer struct {
 	Contact string `json:"contact,omitempty"`
 	// Image is the image that is read instead of the requested one, or "".
 	Image string `json:"image,omitempty"`
+	// Steps are the entries of build rules that were compared. Only [Explain] gives them.
+	Steps []policy.CheckStep `json:"steps,omitempty"`
+}
+
+// Explain returns the answer of [Check] and says how it came about.
+func Explain(l policy.Layers, at time.Time, d policy.Decision, f buildrules.Operation) Answer {
+	a := Check(l, at, d, f)
+	a.Steps = d.ExplainCheck(f)
+	return a
 }
 
 // Check returns the answer to an operation. The decision is about the frontend that asks for it. A

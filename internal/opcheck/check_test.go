@@ -170,10 +170,10 @@ func TestParse(t *testing.T) {
 	t.Parallel()
 	operations, err := opcheck.Parse("f", []byte("- image: busybox\n- exec: {}\n- config: {user: app}\n"))
 	require.NoError(t, err)
-	require.Equal(t, []buildrules.Operation{
-		{Image: "busybox"},
-		{Exec: &buildrules.Exec{}},
-		{Config: &buildrules.Config{User: "app"}},
+	require.Equal(t, []opcheck.Written{
+		{Operation: buildrules.Operation{Image: "busybox"}, Line: 1},
+		{Operation: buildrules.Operation{Exec: &buildrules.Exec{}}, Line: 2},
+		{Operation: buildrules.Operation{Config: &buildrules.Config{User: "app"}}, Line: 3},
 	}, operations)
 
 	tests := []struct{ name, doc, want string }{
@@ -187,6 +187,8 @@ func TestParse(t *testing.T) {
 		{"an unknown kind", "- imgae: b\n", `f:1:3: unknown field "imgae"; did you mean "image"?`},
 		{"a repository without its URL", "- git: {ref: main}\n", "f:1:3: the url is missing"},
 		{"a download without its URL", "- http: {}\n", "f:1:3: the url is missing"},
+		{"no image at all", "- image: a\n- image: scratch\n", "f:2:3: scratch is no image: FROM scratch " +
+			"reads nothing, so no rule is asked; remove the entry"},
 		{"too much", "- image: " + strings.Repeat("x", opcheck.MaxSize), "more than 4194304"},
 	}
 	for _, tt := range tests {

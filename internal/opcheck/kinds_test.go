@@ -21,7 +21,7 @@ func TestEveryKindIsReadAndChecked(t *testing.T) {
 		require.NoError(t, err)
 		operations, err := opcheck.Parse("operations.yaml", doc)
 		require.NoError(t, err)
-		require.Equal(t, []buildrules.Operation{c.Operation}, operations)
+		require.Equal(t, []opcheck.Written{{Operation: c.Operation, Line: 1}}, operations)
 
 		p, err := policy.Parse("policy.yaml", []byte(c.Policy()))
 		require.NoError(t, err)
@@ -30,12 +30,12 @@ func TestEveryKindIsReadAndChecked(t *testing.T) {
 		ref, err := imageref.Parse("docker/dockerfile:1")
 		require.NoError(t, err)
 		d := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref})
-		answer := opcheck.Check(layers, time.Time{}, d, operations[0])
+		answer := opcheck.Check(layers, time.Time{}, d, operations[0].Operation)
 		require.Equal(t, policy.Deny, answer.Verdict)
 		require.Equal(t, c.Operation.Describe(), answer.Asked)
 
 		d.Dispatch = policy.DispatchForward
-		answer = opcheck.Check(layers, time.Time{}, d, operations[0])
+		answer = opcheck.Check(layers, time.Time{}, d, operations[0].Operation)
 		require.Equal(t, !c.Kind.InResult(), len(answer.Messages) > 0,
 			"forward doesn't see what no result shows")
 	})

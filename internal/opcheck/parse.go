@@ -13,6 +13,13 @@ const MaxSize = 4 << 20
 var format = strictyaml.Format{Name: "the document", Begin: "write a list such as - image: " +
 	"busybox", Limit: MaxSize}
 
+// Written is an operation in a file.
+type Written struct {
+	buildrules.Operation
+	// Line is where the operation begins, from 1.
+	Line int
+}
+
 // Parse reads a file of operations of at most [MaxSize] bytes. It is a YAML list whose entries
 // each have one field of [buildrules.Operation]:
 //
@@ -20,17 +27,19 @@ var format = strictyaml.Format{Name: "the document", Begin: "write a list such a
 //   - git: {url: "https://git.example/a", ref: main}
 //   - exec: {network: host}
 //
-// The name of the file in messages is file. The error is a [*strictyaml.Error] with positions.
-func Parse(file string, data []byte) ([]buildrules.Operation, error) {
-	var out []buildrules.Operation
-	doc := strictyaml.Decode(file, data, format, &out)
+// file is its name in messages. The error is a [*strictyaml.Error] with positions.
+func Parse(file string, data []byte) ([]Written, error) {
+	var list []buildrules.Operation
+	doc := strictyaml.Decode(file, data, format, &list)
 	if err := doc.Err(); err != nil {
 		return nil, err
 	}
-	if len(out) == 0 {
+	if len(list) == 0 {
 		doc.Problemf(doc.Root(), "there are no operations; write a list such as - image: busybox")
 	}
-	for i, op := range out {
+	out := make([]Written, len(list))
+	for i, op := range list {
+		out[i] = Written{op, doc.At(i).Line}
 		if problem := Problem(op); problem != "" {
 			doc.Problemf(doc.At(i), "%s", problem)
 		}
@@ -58,6 +67,8 @@ func Problem(op buildrules.Operation) string {
 		return "the entry has several operations; write one entry for each"
 	case op.Git != nil && op.Git.URL == "", op.HTTP != nil && op.HTTP.URL == "":
 		return "the url is missing"
+	case op.Image == "scratch":
+		return "scratch is no image: FROM scratch reads nothing, so no rule is asked; remove the entry"
 	}
 	return ""
 }

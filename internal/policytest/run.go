@@ -97,8 +97,9 @@ func ask(layers policy.Layers, c Case) Result {
 			res.Rule = s.Rule
 		}
 	}
-	for _, f := range c.Build {
+	for i, f := range c.Build {
 		a := opcheck.Check(layers, c.Request.Time, trace.Decision, f.Operation)
+		a.Index, a.Line = i+1, f.Line
 		res.Build = append(res.Build, a)
 		for _, failure := range compareOperation(f.Expect, a) {
 			res.Failures = append(res.Failures, fmt.Sprintf("line %d: %s: %s", f.Line, a.Asked, failure))

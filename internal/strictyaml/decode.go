@@ -45,7 +45,7 @@ func (d *Document) value(n *yaml.Node, out reflect.Value, name label) {
 		return
 	}
 	if n.Tag == nullTag {
-		d.Problemf(n, "%s has no value; give it one or remove it", name)
+		d.Problemf(n, "%s has no value; give it one or remove it%s", name, d.commented(n))
 		return
 	}
 	switch out.Kind() {
@@ -62,15 +62,17 @@ func (d *Document) value(n *yaml.Node, out reflect.Value, name label) {
 	case reflect.String:
 		d.scalar(n, out, name)
 	case reflect.Bool:
-		if n.Kind != yaml.ScalarNode || n.Tag != boolTag || (n.Value != "true" && n.Value != "false") {
-			d.Problemf(n, "%s must be true or false, not %s", name, kind(n))
+		value, err := strconv.ParseBool(n.Value)
+		if n.Kind != yaml.ScalarNode || n.Tag != boolTag || err != nil {
+			d.Problemf(n, "%s must be true or false, not %s%s", name, kind(n),
+				unquoted(n, "true", "false"))
 			return
 		}
-		out.SetBool(n.Value == "true")
+		out.SetBool(value)
 	case reflect.Int:
 		i, err := strconv.Atoi(n.Value)
 		if n.Kind != yaml.ScalarNode || n.Tag != intTag || err != nil {
-			d.Problemf(n, "%s must be an integer, not %s", name, kind(n))
+			d.Problemf(n, "%s must be an integer, not %s%s", name, kind(n), unquoted(n, n.Value))
 			return
 		}
 		out.SetInt(int64(i))
@@ -238,14 +240,56 @@ func (l *lines) add(key *yaml.Node) int {
 func (d *Document) scalar(n *yaml.Node, out reflect.Value, name label) {
 	switch {
 	case n.Kind != yaml.ScalarNode:
-		d.Problemf(n, "%s must be a string, not %s", name, kind(n))
+		d.Problemf(n, "%s must be a string, not %s%s", name, kind(n), d.bracketed(n))
 	case n.Tag == boolTag:
 		d.Problemf(n, "%s must be a string, not %s; put it in quotes", name, kind(n))
+	case n.Value == "" && n.Style&(yaml.FoldedStyle|yaml.LiteralStyle) != 0 && !name.blank:
+		d.Problemf(n, "%s is empty, because > and | begin a block of text; put the value in quotes",
+			name)
 	case n.Value == "" && !name.blank:
 		d.Problemf(n, "%s is empty; give it a value or remove it", name)
 	default:
 		out.SetString(n.Value)
 	}
+}
+
+// unquoted advises to write a value in quotes without them, if it is one of those that are
+// wanted.
+func unquoted(n *yaml.Node, wanted ...string) string {
+	const quotes = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle
+	if n.Style&quotes == 0 || !slices.Contains(wanted, n.Value) {
+		return ""
+	}
+	if _, err := strconv.Atoi(n.Value); err != nil && len(wanted) == 1 {
+		return ""
+	}
+	return "; write it without quotes"
+}
+
+// commented advises to quote a value that YAML took for a comment.
+func (d *Document) commented(n *yaml.Node) string {
+	if strings.HasPrefix(strings.TrimLeft(d.text(n), " "), "#") {
+		return "; a value that begins with # must be in quotes"
+	}
+	return ""
+}
+
+// bracketed advises to quote an address that YAML took for a list.
+func (d *Document) bracketed(n *yaml.Node) string {
+	if address.MatchString(d.text(n)) {
+		return "; put an address such as [::1] in quotes"
+	}
+	return ""
+}
+
+// text returns the rest of the line at which the node begins.
+func (d *Document) text(n *yaml.Node) string {
+	lines := strings.SplitN(unixLines(string(d.source)), "\n", n.Line+1)
+	if n.Line < 1 || len(lines) < n.Line {
+		return ""
+	}
+	line := []rune(lines[n.Line-1])
+	return string(line[min(max(n.Column-1, 0), len(line)):])
 }
 
 // kind names a node for messages.

@@ -12,6 +12,7 @@
 package strictyaml
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 
@@ -22,6 +23,7 @@ import (
 // collects problems with the values.
 type Document struct {
 	root     *yaml.Node
+	source   []byte // its text
 	file     string
 	format   Format
 	types    map[reflect.Type][]field // the fields of each struct, found once
@@ -49,7 +51,8 @@ func Decode(file string, data []byte, format Format, out any) *Document {
 		d.Problemf(nil, "the document has %d bytes, more than %d", len(data), format.Limit)
 		return d
 	}
-	if d.root = d.parse(data); d.root != nil {
+	d.source = bytes.TrimPrefix(data, []byte("\ufeff"))
+	if d.root = d.parse(d.source); d.root != nil {
 		d.value(d.root, reflect.ValueOf(out).Elem(), label{field: format.Name})
 	}
 	return d

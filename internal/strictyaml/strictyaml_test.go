@@ -98,11 +98,13 @@ func TestAt(t *testing.T) {
 	require.EqualError(t, doc.Err(), "f:3:3: no b")
 }
 
-// FuzzDecode: no document makes Decode panic, and no message acts on a terminal.
+// FuzzDecode: no document makes Decode panic, no message acts on a terminal, and each problem is
+// on a line that the document has.
 func FuzzDecode(f *testing.F) {
 	for _, doc := range []string{
 		"name: a", "{next: {words: ['']}}", "- a", "&a x", "<<: {}",
-		"a: !!x y", "\xff", "---\n---\n",
+		"a: !!x y", "\xff", "---\n---\n", "words: [*a]", "name: >=1\n", "a:\n\tb: c", "a: 'b\n\n",
+		"- - a\n - b", "a: [b}\n", "a: |\n  b\n c: d",
 	} {
 		f.Add(doc)
 	}
@@ -111,8 +113,13 @@ func FuzzDecode(f *testing.F) {
 		var broken *strictyaml.Error
 		if errors.As(err, &broken) {
 			for _, p := range broken.Problems {
+				require.LessOrEqual(t, p.Line, len(strings.FieldsFunc("x"+doc, isBreak))+
+					strings.Count(doc, "\n")+1, "%q", p.String())
 				require.Equal(t, -1, strings.IndexFunc(p.String(), unicode.IsControl), "%q", p.String())
 			}
 		}
 	})
 }
+
+// isBreak reports whether YAML's library begins a new line after the character.
+func isBreak(r rune) bool { return strings.ContainsRune("\r\u0085\u2028\u2029", r) }

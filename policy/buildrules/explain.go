@@ -1,0 +1,292 @@
+package buildrules
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+)
+
+// Tried is an entry of a list of rules that was compared with an operation.
+type Tried struct {
+	// Entry is the field and the entry, such as "http.deny: http://a.example/**".
+	Entry string
+	// Matched reports whether the entry is for the operation.
+	Matched bool
+	// Reason is one sentence without its end for a person. It is safe for a terminal.
+	Reason string
+
+	near bool // only one part of it misses
+}
+
+const (
+	// maxTried is how many entries of one list [Rules.Explain] returns in any case.
+	maxTried = 10
+	// maxNear is how many entries that nearly match it returns beyond those.
+	maxNear = 5
+)
+
+// Explain says of each entry in the lists for the operation's kind whether it matches, and if not,
+// which part of the operation it misses. From long lists, it returns the entries that match and
+// those that miss one part only.
+//
+// It explains [Rules.Check] and doesn't decide. It returns nothing for kinds whose rules aren't
+// lists of names or URLs.
+func (r *Rules) Explain(n Normalized) []Tried {
+	switch n.row.kind {
+	case KindImages:
+		return r.Images.explain(n.ref)
+	case KindGit:
+		return explainURLs(n, r.Git.urls, r.Git.Allow, r.Git.Deny)
+	case KindHTTP:
+		return explainURLs(n, r.HTTP.urls, r.HTTP.Allow, r.HTTP.Deny)
+	case KindLocal:
+		return slices.Concat(explainGlobs("local.deny", r.Local.Deny, n.name),
+			explainGlobs("local.allow", r.Local.Allow, n.name))
+	case KindOCILayout:
+		return r.OCILayout.explain(n)
+	case KindBlob:
+		return r.Blob.explain(n)
+	case KindFrontends:
+		return r.Frontends.explain(n)
+	}
+	return nil
+}
+
+func (r *ImageRules) explain(asked imageref.Reference) []Tried {
+	ref, err := r.convert(asked)
+	if err != nil {
+		return nil // [ImageRules.check] reports it.
+	}
+	var out []Tried
+	if len(r.Convert) > 0 {
+		t := Tried{Entry: "images.convert", Reason: "no conversion is for " + asked.Name()}
+		if !ref.SameRepository(asked) {
+			t.Matched, t.Reason = true, fmt.Sprintf("%s becomes %s", asked.Name(), ref.Name())
+		}
+		out = append(out, t)
+	}
+	return slices.Concat(out, r.explainPins(ref), explainNames("images.deny", r.deny, ref, r.Deny),
+		explainNames("images.allow", r.allow, ref, r.Allow))
+}
+
+// explainPins explains the pins of the image's repository.
+func (r *ImageRules) explainPins(ref imageref.Reference) []Tried {
+	var out []Tried
+	for pin := range r.pins {
+		pinned, err := imageref.Parse(pin)
+		if err != nil || !pinned.SameRepository(ref) {
+			continue
+		}
+		t := Tried{
+			Entry: "images.pins: " + pin, Matched: pin == pinKey(ref, len(r.pins)), near: true,
+			Reason: fmt.Sprintf("the tag is another one: %s", orNoTag(ref.Tag())),
+		}
+		if t.Matched {
+			t.Reason = "it must be " + string(r.pins[pin])
+		}
+		out = append(out, t)
+	}
+	slices.SortFunc(out, func(a, b Tried) int { return strings.Compare(a.Entry, b.Entry) })
+	return shorten(out, "images.pins")
+}
+
+func orNoTag(tag string) string {
+	if tag == "" {
+		return "none"
+	}
+	return tag
+}
+
+func (r *PatternRules) explain(n Normalized) []Tried {
+	kind := string(n.row.kind)
+	return slices.Concat(explainNames(kind+".deny", r.deny, n.ref, r.Deny),
+		explainNames(kind+".allow", r.allow, n.ref, r.Allow))
+}
+
+// part is a part of a name or a URL, as the pattern has it and as the operation has it.
+type part struct{ what, pattern, asked string }
+
+// explainNames compares a name with patterns of names.
+func explainNames(
+	list string, patterns []imageref.Pattern, ref imageref.Reference, written []string,
+) []Tried {
+	out := make([]Tried, len(patterns))
+	for i, p := range patterns {
+		t := Tried{Entry: list + ": " + safetext.Printable(written[i])}
+		if t.Matched = p.Match(ref); t.Matched {
+			t.Reason = "it matches " + ref.Name() + meaning(written[i], p.String())
+		} else {
+			parts := nameParts(p.String(), ref.Name())
+			t.Reason, t.near = missed(parts, meaning(written[i], p.String()), func(parts []part) bool {
+				q, err := imageref.ParsePattern(joinName(parts))
+				return err == nil && q.Match(ref)
+			})
+		}
+		out[i] = t
+	}
+	return shorten(out, list)
+}
+
+func nameParts(pattern, name string) []part {
+	hostP, pathP, _ := strings.Cut(pattern, "/")
+	hostN, pathN, _ := strings.Cut(name, "/")
+	if pathP == "" { // A pattern such as ** is host and path at once.
+		return []part{{"name", pattern, name}}
+	}
+	hostP, portP := cutPort(hostP)
+	hostN, portN := cutPort(hostN)
+	return []part{{"host", hostP, hostN}, {"port", portP, portN}, {"path", pathP, pathN}}
+}
+
+func joinName(parts []part) string {
+	if len(parts) == 1 {
+		return parts[0].pattern
+	}
+	return parts[0].pattern + withColon(parts[1].pattern) + "/" + parts[2].pattern
+}
+
+// explainURLs compares a URL with patterns of URLs.
+func explainURLs(n Normalized, r urlRules, allow, deny []string) []Tried {
+	list := func(name string, patterns []urlmatch.Pattern, written []string,
+		matches func([]urlmatch.Pattern) bool,
+	) []Tried {
+		out := make([]Tried, len(patterns))
+		for i, p := range patterns {
+			t := Tried{Entry: name + ": " + safetext.Printable(written[i])}
+			means := meaning(written[i], p.String())
+			if t.Matched = matches(patterns[i : i+1]); t.Matched {
+				t.Reason = "it matches " + safetext.Printable(n.url.String()) + means
+			} else {
+				t.Reason, t.near = missed(urlParts(p.String(), n.url.String()), means, func(parts []part) bool {
+					q, err := urlmatch.ParsePattern(joinURL(parts), n.row.kind.protocol())
+					return err == nil && matches([]urlmatch.Pattern{q})
+				})
+			}
+			out[i] = t
+		}
+		return shorten(out, name)
+	}
+	kind := string(n.row.kind)
+	return slices.Concat(
+		list(kind+".deny", r.deny, deny, func(p []urlmatch.Pattern) bool {
+			return urlmatch.FirstDenied(p, n.url) != nil
+		}),
+		list(kind+".allow", r.allow, allow, func(p []urlmatch.Pattern) bool {
+			return urlmatch.First(p, n.url) != nil
+		}))
+}
+
+func urlParts(pattern, url string) []part {
+	schemeP, hostP, portP, pathP := cutURL(pattern)
+	schemeU, hostU, portU, pathU := cutURL(url)
+	return []part{
+		{"scheme", schemeP, schemeU}, {"host", hostP, hostU}, {"port", portP, portU}, {"path", pathP, pathU},
+	}
+}
+
+func cutURL(s string) (scheme, host, port, path string) {
+	if before, rest, ok := strings.Cut(s, "://"); ok {
+		scheme, s = before, rest
+	}
+	host, path, _ = strings.Cut(s, "/")
+	host, port = cutPort(host)
+	return scheme, host, port, "/" + path
+}
+
+func joinURL(parts []part) string {
+	scheme := parts[0].pattern
+	if scheme != "" {
+		scheme += "://"
+	}
+	return scheme + parts[1].pattern + withColon(parts[2].pattern) + parts[3].pattern
+}
+
+// cutPort splits a host from its port. An IPv6 address is in brackets.
+func cutPort(s string) (host, port string) {
+	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
+		return s[:i], s[i+1:]
+	}
+	return s, ""
+}
+
+func withColon(port string) string {
+	if port == "" {
+		return ""
+	}
+	return ":" + port
+}
+
+// missed says which parts of an operation a pattern misses. To judge a part, it asks whether a
+// pattern would match that has the operation's own text in all other parts.
+func missed(parts []part, means string, matches func([]part) bool) (reason string, near bool) {
+	var misses []string
+	for i, p := range parts {
+		only := slices.Clone(parts)
+		for j := range only {
+			if j != i {
+				only[j].pattern = only[j].asked
+			}
+		}
+		if p.pattern != p.asked && !matches(only) {
+			misses = append(misses, fmt.Sprintf("the %s is %s, and not %s", p.what, orNone(p.asked),
+				orNone(p.pattern)))
+		}
+	}
+	if len(misses) == 0 {
+		return "it doesn't match" + means, false
+	}
+	return safetext.Printable(strings.Join(misses, "; ")) + means, len(misses) == 1
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "the default"
+	}
+	return s
+}
+
+// meaning adds what a pattern stands for if its author wrote it in another way.
+func meaning(written, canonical string) string {
+	if written == canonical {
+		return ""
+	}
+	return " (it means " + safetext.Printable(canonical) + ")"
+}
+
+func explainGlobs(list string, patterns []string, name string) []Tried {
+	out := make([]Tried, len(patterns))
+	for i, g := range patterns {
+		t := Tried{Entry: list + ": " + safetext.Printable(g), Matched: globs.Match(g, name)}
+		t.Reason = "the name is " + safetext.Quote(name)
+		out[i] = t
+	}
+	return shorten(out, list)
+}
+
+// shorten leaves out entries of a long list that don't match and aren't near.
+func shorten(tried []Tried, list string) []Tried {
+	if len(tried) <= maxTried {
+		return tried
+	}
+	var out []Tried
+	near := 0
+	for _, t := range tried {
+		switch {
+		case t.Matched:
+		case t.near && near < maxNear:
+			near++
+		default:
+			continue
+		}
+		out = append(out, t)
+	}
+	if omitted := len(tried) - len(out); omitted > 0 {
+		out = append(out, Tried{Entry: list, Reason: fmt.Sprintf("%d other entries don't match", omitted)})
+	}
+	return out
+}
