@@ -138,7 +138,7 @@ func (v *validator) options(r *Rule, n *yaml.Node) {
 	v.list(child(n, "deny"), "deny", o.Deny, checkOptionGlob)
 	v.list(child(n, "strip"), "strip", o.Strip, checkOptionGlob)
 	v.list(child(n, "only"), "only", o.Only, checkOptionGlob)
-	v.texts(child(n, "force"), "force", o.Force, o.checkForced)
+	v.texts(child(n, "force"), "force", o.Force, o.forcedOnce())
 	switch o.Inputs {
 	case "", ActionAllow, ActionDeny:
 	default:

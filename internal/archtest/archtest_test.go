@@ -16,8 +16,8 @@ const module = "github.com/policy-frontend/policy-frontend/"
 
 // floors are the floors of the house. A package may import packages of lower floors only.
 var floors = [][]string{
-	{"internal/dockerfileversions", "internal/editdistance", "internal/globs", "internal/optionkeys", "internal/safetext"},
-	{"internal/hostname", "internal/strictyaml"},
+	{"internal/dockerfileversions", "internal/editdistance", "internal/globs", "internal/safetext"},
+	{"internal/hostname", "internal/optionkeys", "internal/strictyaml"},
 	{"internal/urlmatch", "policy/imageref"},
 	{"internal/renaming"},
 	{"policy/buildrules"},
