@@ -129,7 +129,7 @@ func TestAnOperationIsRefusedAtItsLine(t *testing.T) {
 		},
 		"the ssh agent": {
 			exec(llb.AddSSHSocket()),
-			`a command with the client's ssh agent "default" (build.exec.ssh)`,
+			`a command with the client's ssh agent "default": it allows none (build.exec.ssh)`,
 			2,
 		},
 		"the host's network": {

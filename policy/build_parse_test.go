@@ -47,7 +47,7 @@ func TestParseReadsRulesOnBuilds(t *testing.T) {
 	require.Equal(t, 90*time.Minute, p.doc.Limits.timeout)
 	require.Equal(t, 2, p.doc.Limits.Nesting)
 	b := p.doc.Frontends[0].Build
-	require.Equal(t, []string{"mirror.example/**"}, b.Images.Allow)
+	require.Equal(t, []string{"mirror.example/**"}, []string(b.Images.Allow))
 	require.Equal(t, map[string]int{"nofile": 1024, "core": -1}, b.Exec.Ulimits)
 	require.Equal(t, []string{"", "root", "0"}, b.Config.User.Forbid)
 	require.Equal(t, buildrules.ActionAllow, b.Containers)
@@ -57,7 +57,7 @@ func TestParseReadsRulesOnBuilds(t *testing.T) {
 			buildrules.KindLocal, buildrules.KindOCILayout, buildrules.KindBlob, buildrules.KindExec,
 			buildrules.KindFrontends, buildrules.KindContainers, buildrules.KindConfig,
 		}, b.Kinds())
-	own, _ := p.effective(&p.doc.Frontends[1])
+	own := p.effective(&p.doc.Frontends[1])
 	require.Equal(t, []buildrules.Kind{buildrules.KindLocal, buildrules.KindExec}, own.Kinds())
 }
 
@@ -151,8 +151,8 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 			"p:2:15: http restricts nothing",
 		},
 		{
-			"an empty list", top + "{images: {allow: []}}\n",
-			"p:2:25: allow is empty; give it an entry or remove it",
+			"an empty list of conditions", top + "{config: {env: {forbid: []}}}\n",
+			"p:2:32: forbid is empty; give it an entry or remove it",
 		},
 		{"an empty list of what is denied", top + "{blob: {deny: []}}\n", "p:2:22: deny is empty"},
 		{"no conversions", top + "{images: {convert: []}}\n", "p:2:27: convert is empty"},
@@ -267,8 +267,8 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 			"p:2:37: forbid: it is empty",
 		},
 		{
-			"a range of ports", top + "{config: {ports: {forbid: [80-90]}}}\n",
-			`p:2:35: forbid: the port "80-90", which is not one port`,
+			"an empty range of ports", top + "{config: {ports: {forbid: [90-80]}}}\n",
+			`p:2:35: forbid: "90-80" isn't a port; write one such as 80, 80/tcp, 1-1023 or 80*`,
 		},
 		{
 			"a volume outside", top + "{config: {volumes: {forbid: [/a/..]}}}\n",

@@ -80,7 +80,7 @@ func (d Decision) check(n buildrules.Normalized) Ruling {
 		if len(found) == 0 {
 			continue
 		}
-		if r := c.ruling(found); r.Verdict == Deny || strictest.Verdict != Deny {
+		if r := c.ruling(n, found); r.Verdict == Deny || strictest.Verdict != Deny {
 			strictest = r
 		}
 	}
@@ -187,8 +187,9 @@ func (d Decision) WithWarnings(reasons ...string) Decision {
 	return d
 }
 
-// ruling describes how an operation violates the constraints.
-func (c *constraints) ruling(found []buildrules.Violation) Ruling {
+// ruling words how an operation breaks the constraints. It names the rule if its own build rules
+// refuse the operation, and the policy otherwise.
+func (c *constraints) ruling(n buildrules.Normalized, found []buildrules.Violation) Ruling {
 	kind := found[0].Kind()
 	r := Ruling{
 		Verdict: Deny, Rule: BuildRule, Layer: c.layer, Messages: []string{},
@@ -197,7 +198,7 @@ func (c *constraints) ruling(found []buildrules.Violation) Ruling {
 	allowed := c.build.Allowed(kind)
 	r.Allowed = slices.Clone(allowed[:min(len(allowed), maxAllowed)])
 	by := "the " + c.layer
-	if c.rule != nil && c.rule.Build != nil && c.rule.Build.Has(kind) {
+	if c.rule != nil && c.rule.Build != nil && c.rule.Build.Owns(n, found[0]) {
 		r.Rule, by = c.rule.Name, "rule "+safetext.Quote(c.rule.Name)
 	}
 	if c.rule != nil && c.rule.Message != "" {

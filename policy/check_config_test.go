@@ -131,7 +131,7 @@ func TestJudgeConfig(t *testing.T) {
 		{
 			"a port without a protocol", rest,
 			full(func(c *buildrules.Config) { c.Ports = []string{"80", "022"} }),
-			is + `it has the port "22/tcp" (build.config.ports.forbid: 22/tcp)`,
+			is + `it has the port "22/tcp" (build.config.ports.forbid: 22)`,
 		},
 		{
 			"a port with a protocol in upper case", rest,
@@ -164,7 +164,7 @@ func TestJudgeConfig(t *testing.T) {
 		{
 			"a volume by a star at its beginning", `{config: {volumes: {forbid: ["*/.ssh/"]}}}`,
 			config(buildrules.Config{Volumes: []string{"/home/app/.ssh"}}),
-			is + `it has the volume "/home/app/.ssh" (build.config.volumes.forbid: */.ssh)`,
+			is + `it has the volume "/home/app/.ssh" (build.config.volumes.forbid: */.ssh/)`,
 		},
 		{
 			"a way to a forbidden volume", rest,

@@ -35,7 +35,7 @@ frontends:
 		{
 			"a kind of the rule replaces the policy's", a,
 			buildrules.Operation{Exec: &buildrules.Exec{SSH: []string{"default"}}},
-			`rule "frontends[0]" refuses a command with the client's ssh agent "default" (build.exec.ssh)`,
+			`rule "frontends[0]" refuses a command with the client's ssh agent "default": it allows none (build.exec.ssh)`,
 		},
 		{
 			"what the rule's kind allows is allowed", a,

@@ -413,7 +413,7 @@ func TestJudgeExec(t *testing.T) {
 		},
 		{
 			"an ssh agent", plain, exec(buildrules.Exec{SSH: []string{"default"}}),
-			`rule "a" refuses a command with the client's ssh agent "default" (build.exec.ssh)`,
+			`rule "a" refuses a command with the client's ssh agent "default": it allows none (build.exec.ssh)`,
 		},
 		{
 			"a secret where there are none", plain, exec(buildrules.Exec{Secrets: []string{"npm-a"}}),
@@ -432,7 +432,7 @@ func TestJudgeExec(t *testing.T) {
 		{
 			"a device", `{exec: {ssh: true}}`,
 			exec(buildrules.Exec{Network: buildrules.NetworkNone, Devices: []string{"vendor.com/fpga=1"}}),
-			`rule "a" refuses a command with the device "vendor.com/fpga=1" (build.exec.devices)`,
+			`rule "a" refuses a command with the device "vendor.com/fpga=1": it allows none (build.exec.devices)`,
 		},
 		{
 			"another host", wide,

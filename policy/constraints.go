@@ -22,27 +22,38 @@ const (
 // nothing changes them.
 type constraints struct {
 	layer    string
-	rule     *Rule // nil if no rule decided
-	build    buildrules.Rules
+	rule     *Rule            // nil if no rule decided
+	build    buildrules.Rules // those of the rule under those of the whole policy
 	warnOnly bool
 	contact  string // whom to ask
 }
 
-// effective returns how a frontend runs, and the build rules that bind it: for each kind those
-// of the rule, which may be nil, and else those of the whole policy.
-func (p *Policy) effective(r *Rule) (buildrules.Rules, Dispatch) {
+// effective returns the build rules that bind a frontend: those of the rule, which may be nil,
+// under those of the whole policy.
+func (p *Policy) effective(r *Rule) buildrules.Rules {
 	var build buildrules.Rules
-	dispatch := p.doc.Dispatch
-	if r != nil {
-		dispatch = cmp.Or(r.Dispatch, dispatch)
-		if r.Build != nil {
-			build = *r.Build
-		}
+	if r != nil && r.Build != nil {
+		build = *r.Build
 	}
 	if p.doc.Build != nil {
-		build.Inherit(p.doc.Build)
+		build = build.Under(p.doc.Build)
 	}
-	return build, cmp.Or(dispatch, DispatchForward)
+	return build
+}
+
+// dispatch returns how a frontend runs that the rule allows; nil for the default.
+func (p *Policy) dispatch(r *Rule) Dispatch {
+	var own Dispatch
+	if r != nil {
+		own = r.Dispatch
+	}
+	return cmp.Or(own, p.doc.Dispatch, DispatchForward)
+}
+
+// restrictsFrontends reports whether build rules say which frontends the rule's may run.
+func (p *Policy) restrictsFrontends(r *Rule) bool {
+	has := func(b *buildrules.Rules) bool { return b != nil && b.Frontends != nil }
+	return has(r.Build) || has(p.doc.Build)
 }
 
 // constrain returns the constraints under an outcome that allows the frontend, and how the
@@ -59,9 +70,8 @@ func (p *Policy) constrain(layer string, o outcome, contact string) (*constraint
 	if rule != nil {
 		c.contact = cmp.Or(rule.Contact, c.contact)
 	}
-	var dispatch Dispatch
-	c.build, dispatch = p.effective(rule)
-	return c, dispatch
+	c.build = p.effective(rule)
+	return c, p.dispatch(rule)
 }
 
 // bounds returns the tightest timeout and nesting of all layers. The embedded policy has
@@ -78,7 +88,7 @@ func (l Layers) bounds() (timeout time.Duration, nesting int) {
 
 // obligations returns the constraints as a decision reports them, nil if there are no rules.
 func (c *constraints) obligations() []BuildObligation {
-	if len(c.build.Kinds()) == 0 {
+	if len(c.build.Kinds()) == 0 && c.build.Others != buildrules.ActionDeny {
 		return nil
 	}
 	o := BuildObligation{Layer: c.layer, Rule: DefaultRule, Mode: ModeEnforce, Build: c.build}

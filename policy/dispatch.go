@@ -57,7 +57,6 @@ func unserved(ref imageref.Reference, o Obligations) string {
 // builtinRefuses reports whether the candidate's rule runs the built-in frontend, and that can't
 // stand in for its name.
 func (p *Policy) builtinRefuses(c candidate) bool {
-	_, dispatch := p.effective(c.rule)
-	return dispatch == DispatchBuiltin && !c.pattern.IsOpen() &&
+	return p.dispatch(c.rule) == DispatchBuiltin && !c.pattern.IsOpen() &&
 		!strings.HasSuffix(c.pattern.String(), dockerfileversions.Name)
 }

@@ -157,15 +157,18 @@ func generateBuild(b *strings.Builder, c *choices, indent string, convert bool) 
 		`deny: ["https://x.example/a"], requireCommit: true`)
 	kind("http: {%s}", "", `allow: ["http://**/a"]`, "requireChecksum: true")
 	kind("local: {%s}", "", `allow: ["c*"]`, "deny: [context]")
-	kind("ociLayout: {%s}", "", "deny: [a]")
+	kind("ociLayout: %s", "", "{deny: [a]}", "deny", "{allow: []}")
 	kind("blob: {%s}", "", "allow: [a]")
 	kind("exec: {%s}", "", "ssh: true", "insecure: true, networks: [host]",
 		`secrets: ["s*"], ulimits: {core: 1}`,
-		"ulimits: {core: -1}, hosts: [h], cgroupParents: [/g], devices: true")
+		"ulimits: {core: -1}, hosts: [h], cgroupParents: [/g], devices: true",
+		"deny: {networks: [host]}", "networks: [], deny: {secrets: [s1]}", "devices: [d]")
 	kind("frontends: {%s}", "", "allow: [a]", `deny: ["x.example/**"]`)
 	kind("containers: %s", "", "allow", "deny")
+	kind("others: %s", "", "", "allow", "deny")
 	kind("config: {%s}", "", "user: {forbid: [root]}", `user: {require: ["0", app]}`,
 		`labels: {require: ["l*"]}, env: {forbid: ["E*"]}`,
+		`labels: {values: {l1: "*x"}}, ports: {forbid: [80-90/udp]}`,
 		"ports: {forbid: [80]}, volumes: {require: [/v]}")
 	if kinds.Len() > 0 {
 		fmt.Fprintf(b, "%sbuild:\n%s", indent, kinds.String())
@@ -228,8 +231,9 @@ func generateOperation(c *choices) buildrules.Operation {
 		return buildrules.Operation{
 			Config: &buildrules.Config{
 				User:   c.of("", "root", "app:g", "1", "4294967296"),
-				Labels: map[string]string{c.of("l1", "m"): ""}, Env: []string{c.of("E", "F")},
-				Ports: []string{c.of("80", "81/udp")}, Volumes: []string{c.of("/v/", "w")},
+				Labels: map[string]string{c.of("l1", "m"): c.of("", "x")},
+				Env:    []string{c.of("E", "F=1")},
+				Ports:  []string{c.of("80", "81/udp")}, Volumes: []string{c.of("/v/", "w")},
 			},
 		}
 	}

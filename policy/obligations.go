@@ -75,8 +75,8 @@ func (o Obligations) meet(p Obligations, s subject) (Obligations, string) {
 	if len(o.Only) > 0 && len(p.Only) > 0 {
 		// intersect drops globs that only overlap. Keys of the request that both layers allow are added.
 		for _, k := range s.optionKeys {
-			if !optionkeys.CarriesBuild(k) && globs.First(m.Only, k) == "" && globs.First(o.Only, k) != "" &&
-				globs.First(p.Only, k) != "" {
+			if !optionkeys.CarriesBuild(k) && optionkeys.First(m.Only, k) == "" &&
+				optionkeys.First(o.Only, k) != "" && optionkeys.First(p.Only, k) != "" {
 				m.Only = union(m.Only, []string{k})
 			}
 		}

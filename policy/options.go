@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
@@ -31,6 +30,21 @@ type violation struct {
 	reason string
 }
 
+// forced returns the option that the rule forces and that BuildKit reads as the key's, "" if it
+// forces none.
+func (o *Options) forced(key string) string {
+	if _, ok := o.Force[key]; ok || len(o.Force) == 0 {
+		return key
+	}
+	found, canonical := "", optionkeys.Canonical(key)
+	for k := range o.Force {
+		if optionkeys.Canonical(k) == canonical && (found == "" || k < found) {
+			found = k
+		}
+	}
+	return found
+}
+
 // violations checks the request's options and inputs. The violations are in the order of the
 // options' keys.
 func (r *Rule) violations(s subject) []violation {
@@ -52,16 +66,22 @@ func (r *Rule) violations(s subject) []violation {
 				len(key), maxOptionKey)
 			continue
 		}
-		if g := globs.First(o.Deny, key); g != "" {
+		if g := optionkeys.First(o.Deny, key); g != "" {
 			add(key, "refuses the option %s (options.deny: %s)", safetext.Quote(key), safetext.Printable(g))
 			continue
 		}
-		want, forced := o.Force[key]
+		as := o.forced(key)
+		want, forced := o.Force[as]
 		switch {
-		case forced && s.options[key] != want:
+		case forced && s.options[key] != want && as == key:
 			add(key, "sets the option %s to %s, and the build sets it to %s; leave it out",
 				safetext.Quote(key), safetext.Quote(want), safetext.Quote(s.options[key]))
-		case !forced && len(o.Only) > 0 && globs.First(o.Only, key) == "":
+		case forced && s.options[key] != want:
+			add(key, "sets the option %s to %s, and the build sets %s, which is the same option, to %s; "+
+				"leave it out", safetext.Quote(as), safetext.Quote(want), safetext.Quote(key),
+				safetext.Quote(s.options[key]))
+		case !forced && len(o.Only) > 0 && optionkeys.First(o.Only, key) == "" &&
+			!optionkeys.SentByItself(key):
 			add(key, "refuses the option %s: it is none of %s (options.only)", safetext.Quote(key),
 				safetext.Printable(list("those that it lets pass:", "those that it lets pass:", o.Only)))
 		}
@@ -81,7 +101,7 @@ func (r *Rule) oblige(s subject, passed []violation) Obligations {
 		return o
 	}
 	for _, key := range s.optionKeys {
-		if !optionkeys.CarriesBuild(key) && globs.First(r.Options.Strip, key) != "" {
+		if !optionkeys.CarriesBuild(key) && optionkeys.First(r.Options.Strip, key) != "" {
 			o.Strip = append(o.Strip, key)
 		}
 	}
@@ -89,7 +109,7 @@ func (r *Rule) oblige(s subject, passed []violation) Obligations {
 		o.Force = maps.Clone(r.Options.Force)
 	}
 	for _, v := range passed {
-		delete(o.Force, v.key)
+		delete(o.Force, r.Options.forced(v.key))
 	}
 	if len(o.Force) == 0 {
 		o.Force = nil
@@ -105,17 +125,21 @@ func (r *Rule) oblige(s subject, passed []violation) Obligations {
 
 // clash returns why this outcome doesn't allow an option that another layer forces, or "". It
 // ignores two different forced values, which Obligations.meet reports.
-func (o outcome) clash(key string) string {
+func (o outcome) clash(key, want string) string {
 	if o.holds == nil {
 		return ""
 	}
-	_, forced := o.obligations.Force[key]
+	as := (&Options{Force: o.obligations.Force}).forced(key)
+	value, forced := o.obligations.Force[as]
 	switch {
-	case globs.First(o.obligations.Deny, key) != "":
+	case optionkeys.First(o.obligations.Deny, key) != "":
 		return "refuses it"
-	case globs.First(o.holds.Options.Strip, key) != "":
+	case optionkeys.First(o.holds.Options.Strip, key) != "":
 		return "removes it"
-	case !forced && len(o.obligations.Only) > 0 && globs.First(o.obligations.Only, key) == "":
+	case forced && as != key && value != want:
+		return "forces another value of it, as " + safetext.Quote(as)
+	case !forced && len(o.obligations.Only) > 0 && optionkeys.First(o.obligations.Only, key) == "" &&
+		!optionkeys.SentByItself(key):
 		return "doesn't let it pass"
 	}
 	return ""
@@ -129,7 +153,7 @@ func clashes(embedded, overlay outcome) string {
 		name, over string
 	}{{embedded, overlay, "policy", "overlay"}, {overlay, embedded, "overlay", "policy"}} {
 		for _, key := range slices.Sorted(maps.Keys(side.from.obligations.Force)) {
-			if why := side.to.clash(key); why != "" {
+			if why := side.to.clash(key, side.from.obligations.Force[key]); why != "" {
 				return fmt.Sprintf("the %s forces the option %s, and the %s %s", side.name, safetext.Quote(key),
 					side.over, why)
 			}
@@ -143,10 +167,30 @@ func checkOptionGlob(s string) error {
 	if err := safetext.Check(s, maxOptionGlob, false); err != nil {
 		return fmt.Errorf("%s %w", safetext.Quote(s), err)
 	}
+	if name, _, ok := strings.Cut(s, "="); ok {
+		return fmt.Errorf("%s has an =, which no option's name has; write %s, and a value only in force",
+			safetext.Quote(s), safetext.Quote(name))
+	}
 	if !strings.Contains(s, "*") && optionkeys.CarriesBuild(s) {
 		return fmt.Errorf("%s carries the build itself; no rule applies to it", safetext.Quote(s))
 	}
 	return nil
+}
+
+// forcedOnce returns a check of each option that a rule forces. It also refuses two values for
+// one option that has several names.
+func (o *Options) forcedOnce() func(key, value string) error {
+	names := map[string]string{}
+	return func(key, value string) error {
+		canonical := optionkeys.Canonical(key)
+		other, twice := names[canonical]
+		names[canonical] = key
+		if twice && o.Force[other] != value {
+			return fmt.Errorf("%s is the same option as %s, which has another value", safetext.Quote(key),
+				safetext.Quote(other))
+		}
+		return o.checkForced(key, value)
+	}
 }
 
 // checkForced checks an option that a rule forces.
@@ -161,11 +205,11 @@ func (o *Options) checkForced(key, value string) error {
 	if err := checkOptionGlob(key); err != nil {
 		return err
 	}
-	if g := globs.First(o.Deny, key); g != "" {
+	if g := optionkeys.First(o.Deny, key); g != "" {
 		return fmt.Errorf("%s is also refused, by the entry %s of deny", safetext.Quote(key),
 			safetext.Quote(g))
 	}
-	if g := globs.First(o.Strip, key); g != "" {
+	if g := optionkeys.First(o.Strip, key); g != "" {
 		return fmt.Errorf("%s is also removed, by the entry %s of strip", safetext.Quote(key),
 			safetext.Quote(g))
 	}

@@ -86,7 +86,12 @@ func (v *validator) rule(k role, r *Rule, n *yaml.Node) {
 	if k == included {
 		top = v.loader.policy
 	}
-	if build, dispatch := top.effective(r); build.Frontends != nil && dispatch == DispatchForward {
+	if r.Build != nil && top.doc.Build != nil {
+		if why := r.Build.Conflict(top.doc.Build); why != "" {
+			v.addf(child(n, "build"), "build.%s", why)
+		}
+	}
+	if top.restrictsFrontends(r) && top.dispatch(r) == DispatchForward {
 		v.addf(cmp.Or(child(child(n, "build"), "frontends"), child(n, "dispatch"), n),
 			"frontends can't be checked with dispatch: forward; write dispatch: mediate")
 	}
@@ -133,7 +138,7 @@ func (v *validator) options(r *Rule, n *yaml.Node) {
 	v.list(child(n, "deny"), "deny", o.Deny, checkOptionGlob)
 	v.list(child(n, "strip"), "strip", o.Strip, checkOptionGlob)
 	v.list(child(n, "only"), "only", o.Only, checkOptionGlob)
-	v.texts(child(n, "force"), "force", o.Force, o.checkForced)
+	v.texts(child(n, "force"), "force", o.Force, o.forcedOnce())
 	switch o.Inputs {
 	case "", ActionAllow, ActionDeny:
 	default:

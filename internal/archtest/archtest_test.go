@@ -17,10 +17,10 @@ const module = "github.com/policy-frontend/policy-frontend/"
 // floors are the floors of the house. A package may import packages of lower floors only.
 var floors = [][]string{
 	{
-		"internal/dockerfileversions", "internal/editdistance", "internal/globs", "internal/optionkeys",
-		"internal/safetext", "internal/streamconn",
+		"internal/dockerfileversions", "internal/editdistance", "internal/globs", "internal/safetext",
+		"internal/streamconn",
 	},
-	{"internal/hostname", "internal/strictyaml"},
+	{"internal/hostname", "internal/optionkeys", "internal/strictyaml"},
 	{"internal/urlmatch", "policy/imageref"},
 	{"internal/renaming"},
 	{"policy/buildrules"},

@@ -36,6 +36,11 @@ func (c *comparison) options(rules []*policy.Rule) []map[string]string {
 			}
 		}
 	}
+	for _, k := range optionkeys.Known() {
+		if slices.ContainsFunc(patterns, func(p string) bool { return optionkeys.Matches(p, k) }) {
+			keys = append(keys, k) // also as a twin of an option in the rules
+		}
+	}
 	for _, k := range differing(keys, patterns) {
 		for _, v := range append([]string{c.fresh}, values[k]...) {
 			out = append(out, map[string]string{k: v})
@@ -53,8 +58,12 @@ func differing(keys, patterns []string) []string {
 		if optionkeys.CarriesBuild(k) {
 			signature.WriteString("exempt")
 		}
+		if optionkeys.SentByItself(k) {
+			signature.WriteString("sent")
+		}
 		for _, p := range patterns {
 			signature.WriteString(strconv.FormatBool(globs.Match(p, k)))
+			signature.WriteString(strconv.FormatBool(optionkeys.Matches(p, k)))
 		}
 		if s := signature.String(); !seen[s] {
 			seen[s] = true

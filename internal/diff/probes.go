@@ -122,12 +122,12 @@ func (p *prober) examples(patterns []string) []string {
 
 func (p *prober) images(rules []buildrules.Rules) {
 	var patterns []string
-	named := false
+	restricted := false
 	for _, b := range rules {
+		restricted = restricted || b.Restricts(buildrules.KindImages)
 		if b.Images == nil {
 			continue
 		}
-		named = true
 		allow, deny := b.Images.Patterns()
 		patterns = slices.Concat(patterns, allow, deny)
 		for i := range b.Images.Convert {
@@ -135,7 +135,7 @@ func (p *prober) images(rules []buildrules.Rules) {
 			patterns = append(patterns, from, to)
 		}
 	}
-	if !named {
+	if !restricted {
 		return
 	}
 	for _, b := range rules {
@@ -186,12 +186,12 @@ func convertedTo(r *buildrules.ImageRules, name string) []string {
 	return out
 }
 
-// named returns the patterns of the rules of a kind, and whether there are such rules.
+// named returns the patterns of the rules of a kind, and whether rules restrict the kind.
 func named(rules []buildrules.Rules, k buildrules.Kind) (patterns []string, ok bool) {
 	for i := range rules {
 		allow, deny := rules[i].Patterns(k)
 		patterns = slices.Concat(patterns, allow, deny)
-		ok = ok || slices.Contains(rules[i].Kinds(), k)
+		ok = ok || rules[i].Restricts(k)
 	}
 	return patterns, ok
 }
@@ -252,6 +252,9 @@ func (p *prober) local(rules []buildrules.Rules) {
 		return slices.Concat(allow, deny)
 	}) {
 		p.add(buildrules.Operation{Local: name})
+	}
+	if slices.ContainsFunc(rules, func(b buildrules.Rules) bool { return b.Others != "" }) {
+		p.add(buildrules.Operation{Local: "context"}, buildrules.Operation{Local: "dockerfile"})
 	}
 }
 

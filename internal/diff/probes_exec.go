@@ -21,8 +21,6 @@ func (p *prober) exec(rules []buildrules.Rules) {
 		p.add(buildrules.Operation{Exec: &buildrules.Exec{Network: n}})
 	}
 	add(buildrules.Exec{Insecure: true})
-	add(buildrules.Exec{SSH: []string{"default"}})
-	add(buildrules.Exec{Devices: []string{p.c.fresh}})
 	of := func(list func(*buildrules.ExecRules) []string) []string {
 		return p.texts(rules, func(b buildrules.Rules) []string {
 			if b.Exec == nil {
@@ -31,14 +29,49 @@ func (p *prober) exec(rules []buildrules.Rules) {
 			return list(b.Exec)
 		})
 	}
-	for _, s := range of(func(r *buildrules.ExecRules) []string { return r.Secrets }) {
+	for _, s := range append(of(func(r *buildrules.ExecRules) []string {
+		return slices.Concat(r.SSH, denials(r).SSH)
+	}), "default") {
+		add(buildrules.Exec{SSH: []string{s}})
+	}
+	for _, s := range of(func(r *buildrules.ExecRules) []string {
+		return slices.Concat(r.Devices, denials(r).Devices)
+	}) {
+		add(buildrules.Exec{Devices: []string{s}})
+	}
+	for _, s := range of(func(r *buildrules.ExecRules) []string {
+		return slices.Concat(r.Secrets, denials(r).Secrets)
+	}) {
 		add(buildrules.Exec{Secrets: []string{s}})
 	}
-	for _, s := range of(func(r *buildrules.ExecRules) []string { return r.Hosts }) {
+	for _, s := range of(func(r *buildrules.ExecRules) []string {
+		return slices.Concat(r.Hosts, denials(r).Hosts)
+	}) {
 		add(buildrules.Exec{Hosts: []string{s}})
 	}
-	for _, s := range of(func(r *buildrules.ExecRules) []string { return r.CgroupParents }) {
+	for _, s := range of(func(r *buildrules.ExecRules) []string {
+		return slices.Concat(r.CgroupParents, denials(r).CgroupParents)
+	}) {
 		add(buildrules.Exec{CgroupParent: s})
+	}
+	p.ulimits(rules, add)
+}
+
+// denials returns what the rules deny; never nil.
+func denials(r *buildrules.ExecRules) *buildrules.ExecDenials {
+	if r.Deny == nil {
+		return &buildrules.ExecDenials{}
+	}
+	return r.Deny
+}
+
+// ulimits adds each known ulimit without a limit, and around the limits in the rules.
+func (p *prober) ulimits(rules []buildrules.Rules, add func(buildrules.Exec)) {
+	for _, name := range []string{
+		"as", "core", "cpu", "data", "fsize", "memlock", "msgqueue", "nice", "nofile", "nproc",
+		"rss", "rtprio", "rttime", "sigpending", "stack",
+	} {
+		add(buildrules.Exec{Ulimits: map[string]int{name: -1}})
 	}
 	for _, b := range rules {
 		if b.Exec == nil {
@@ -65,6 +98,9 @@ func (p *prober) config(rules []buildrules.Rules) {
 		for i, list := range d.require {
 			extra.forbid[i] = slices.Concat(extra.forbid[i], list, d.forbid[i])
 		}
+		for key := range d.values {
+			extra.forbid[fieldLabels] = append(extra.forbid[fieldLabels], key)
+		}
 		all = append(all, d)
 	}
 	if len(all) == 0 {
@@ -75,7 +111,7 @@ func (p *prober) config(rules []buildrules.Rules) {
 		for i := range fields {
 			alike := []buildrules.Operation{base, d.config(p.c.fresh, i, "")}
 			for _, g := range append(slices.Clone(extra.forbid[i]), "*") {
-				alike = append(alike, d.config(p.c.fresh, i, g))
+				alike = append(alike, d.variants(p.c.fresh, i, g)...)
 			}
 			p.add(alike...)
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -170,6 +171,9 @@ func (c *checker) options(r *rule) {
 		if isBuildArgName(key) {
 			c.addRule(OptionName, r.Rule, "no client sends an option named %s; if it is a build-arg, write "+
 				"build-arg:%[1]s", key)
+		} else if other := optionkeys.Suggest(key); other != "" {
+			c.addRule(OptionName, r.Rule, "no client sends an option named %s, and no known frontend reads "+
+				"it; you may mean %s", key, other)
 		}
 	}
 	for _, key := range o.Strip {

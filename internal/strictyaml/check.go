@@ -14,6 +14,14 @@ func (r Report) List(n *yaml.Node, key string, items []string, check func(string
 	if len(items) == 0 {
 		r(n, "%s is empty; give it an entry or remove it", key)
 	}
+	r.Entries(n, key, items, check)
+}
+
+// Entries is [Report.List] for a list that can be empty.
+func (r Report) Entries(n *yaml.Node, key string, items []string, check func(string) error) {
+	if n == nil || n.Kind != yaml.SequenceNode {
+		return // Another value than a list is a problem already, or stands for one.
+	}
 	for i, item := range items {
 		if err := check(item); err != nil {
 			r(n.Content[i], "%s: %v", key, err)

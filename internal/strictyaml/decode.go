@@ -26,7 +26,43 @@ const (
 // for a message, and a good document has none.
 type label struct {
 	field, entry string
-	blank        bool // the field is a list in which empty strings have a meaning
+	blank        bool   // the field is a list in which empty strings have a meaning
+	boolean      string // what true stands for in a list; "" if it has to be a list
+}
+
+// truth decodes true and false in place of a list that the label allows it for.
+func (l label) truth(n *yaml.Node, out reflect.Value) bool {
+	if l.boolean == "" || n.Kind != yaml.ScalarNode || n.Tag != boolTag ||
+		(n.Value != "true" && n.Value != "false") {
+		return false
+	}
+	list := reflect.MakeSlice(out.Type(), 0, 1)
+	if n.Value == "true" {
+		list = reflect.Append(list, reflect.ValueOf(l.boolean))
+	}
+	out.Set(list)
+	return true
+}
+
+// word decodes a single word in place of a mapping, if the struct has a field for that word. It
+// reports a problem if the struct has one for another word.
+func (d *Document) word(n *yaml.Node, out reflect.Value, name label) bool {
+	if n.Kind != yaml.ScalarNode {
+		return false
+	}
+	for i := range out.NumField() {
+		word := out.Type().Field(i).Tag.Get("scalar")
+		switch {
+		case word == "":
+			continue
+		case n.Value == word && n.Tag != boolTag:
+			out.Field(i).SetBool(true)
+		default:
+			d.Problemf(n, "%s must be a mapping of fields or %s, not %s", name, word, kind(n))
+		}
+		return true
+	}
+	return false
 }
 
 func (l label) String() string {
@@ -51,12 +87,16 @@ func (d *Document) value(n *yaml.Node, out reflect.Value, name label) {
 	switch out.Kind() {
 	case reflect.Pointer:
 		target := reflect.New(out.Type().Elem())
-		d.mapping(n, target.Elem(), name)
+		if !d.word(n, target.Elem(), name) {
+			d.mapping(n, target.Elem(), name)
+		}
 		out.Set(target)
 	case reflect.Struct:
 		d.mapping(n, out, name)
 	case reflect.Slice:
-		d.sequence(n, out, name)
+		if !name.truth(n, out) {
+			d.sequence(n, out, name)
+		}
 	case reflect.Map:
 		d.entries(n, out, name)
 	case reflect.String:
@@ -109,7 +149,8 @@ func (d *Document) mapping(n *yaml.Node, out reflect.Value, name label) {
 			d.unknown(key, fields)
 			return
 		}
-		d.value(val, out.FieldByIndex(fields[i].index), label{field: key.Value, blank: fields[i].blank})
+		d.value(val, out.FieldByIndex(fields[i].index),
+			label{field: key.Value, blank: fields[i].blank, boolean: fields[i].boolean})
 	})
 }
 
@@ -134,7 +175,7 @@ func (d *Document) entries(n *yaml.Node, out reflect.Value, name label) {
 			return
 		}
 		value := reflect.New(out.Type().Elem()).Elem()
-		d.value(val, value, label{field: name.field, entry: key.Value})
+		d.value(val, value, label{field: name.field, entry: key.Value, blank: name.blank})
 		m.SetMapIndex(reflect.ValueOf(key.Value), value)
 	})
 	out.Set(m)
@@ -310,6 +351,8 @@ type field struct {
 	key   string
 	index []int // for reflect.Value.FieldByIndex
 	blank bool
+	// boolean is what true stands for in a list, or "".
+	boolean string
 }
 
 // fieldsOf returns the fields of the struct that have a yaml key, with those of inline
@@ -328,8 +371,11 @@ func (d *Document) fieldsOf(t reflect.Type) []field {
 				inner.index = append([]int{i}, inner.index...)
 				fields = append(fields, inner)
 			}
-		case key != "":
-			fields = append(fields, field{key: key, index: []int{i}, blank: f.Tag.Get("blank") == "true"})
+		case key != "" && key != "-":
+			fields = append(fields, field{
+				key: key, index: []int{i}, blank: f.Tag.Get("blank") == "true",
+				boolean: f.Tag.Get("boolean"),
+			})
 		}
 	}
 	d.types[t] = fields

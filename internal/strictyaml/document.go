@@ -8,7 +8,10 @@
 // A type says with yaml tags which keys it has. It consists of structs, pointers to
 // structs, slices, maps with string keys, strings, bools and ints. With the tag
 // `yaml:",inline"`, the keys of a nested struct stand among those of the outer one.
-// Strings can't be empty, unless they are in a list with the tag `blank:"true"`.
+// Strings can't be empty, unless they are in a field with the tag `blank:"true"`. A list with the
+// tag `boolean:"x"` can be written true, for a list of x, or false, for an empty one. In place of
+// a struct behind a pointer, a document can have the word w if a bool field of the struct has the
+// tag `scalar:"w"`; that field is true then.
 package strictyaml
 
 import (

@@ -23,6 +23,7 @@ type config struct {
 	what                        string
 	user                        []string // its spellings, the plainest first
 	labels, env, ports, volumes []string
+	values                      map[string]string // of labels
 }
 
 // normalize reads the configuration. An error completes "it asks for".
@@ -34,7 +35,11 @@ func (f *Config) normalize() (Normalized, error) {
 func (f *Config) config() (config, error) {
 	c := config{
 		what: "the image that is built", labels: slices.Sorted(maps.Keys(f.Labels)),
-		env: f.Env,
+		values: f.Labels,
+	}
+	for _, s := range f.Env {
+		name, _, _ := strings.Cut(s, "=")
+		c.env = append(c.env, name)
 	}
 	if f.Platform != "" {
 		c.what += " for " + safetext.Printable(f.Platform)
@@ -51,6 +56,7 @@ func (f *Config) config() (config, error) {
 	}{
 		{"a user", []string{f.User}},
 		{"a label", c.labels},
+		{"the value of a label", slices.Collect(maps.Values(f.Labels))},
 		{"an environment variable", c.env},
 		{"a port", f.Ports},
 		{"a volume", f.Volumes},
@@ -119,58 +125,21 @@ func normalizeVolume(s string) (string, error) {
 	return path.Clean("/" + s), nil
 }
 
-// userEntry, portEntry, volumeEntry and plainEntry return the canonical form of entries in rules.
-// An entry with a star keeps its form, except that ports are in lower case.
-func userEntry(s string) (string, error) {
-	if strings.Contains(s, ":") {
-		return "", fmt.Errorf("%s has a group; write the user alone", safetext.Quote(s))
-	}
-	if strings.Contains(s, "*") {
-		return s, nil
-	}
-	return normalizeUser(s)
-}
-
-func portEntry(s string) (string, error) {
-	if s == "" {
-		return plainEntry(s)
-	}
-	if strings.Contains(s, "*") {
-		return strings.ToLower(s), nil
-	}
-	return normalizePort(s)
-}
-
-func volumeEntry(s string) (string, error) {
-	if s == "" {
-		return plainEntry(s)
-	}
-	volume, err := normalizeVolume(s)
-	if strings.HasPrefix(s, "*") {
-		volume = volume[min(1, len(volume)):]
-	}
-	return volume, err
-}
-
-func plainEntry(s string) (string, error) {
-	if s == "" {
-		return "", errors.New("it is empty; give it a value or remove it")
-	}
-	return s, nil
-}
-
 func (r *ConfigRules) check(n Normalized) []Violation {
 	c := n.config
 	var found []Violation
 	if r.User != nil {
 		found = append(found, r.User.user(c)...)
 	}
+	if r.Labels != nil {
+		found = append(found, r.Labels.Demand.check(c, "labels", "label", c.labels)...)
+		found = append(found, r.Labels.checkValues(c)...)
+	}
 	for _, d := range []struct {
 		demand      *Demand
 		field, what string
 		items       []string
 	}{
-		{r.Labels, "labels", "label", c.labels},
 		{r.Env, "env", "environment variable", c.env},
 		{r.Ports, "ports", "port", c.ports},
 		{r.Volumes, "volumes", "volume", c.volumes},
@@ -186,14 +155,14 @@ func (r *ConfigRules) check(n Normalized) []Violation {
 func (d *Demand) check(c config, field, what string, items []string) []Violation {
 	var found []Violation
 	for _, s := range items {
-		if g := globs.First(d.forbid, s); g != "" {
+		if i := matchesAny(d.forbid, s); i >= 0 {
 			found = append(found,
-				violationf(fmt.Sprintf("config.%s.forbid: %s", field, safetext.Printable(g)),
+				violationf(fmt.Sprintf("config.%s.forbid: %s", field, safetext.Printable(d.Forbid[i])),
 					"%s: it has the %s %s", c.what, what, safetext.Quote(s)))
 		}
 	}
-	for i, g := range d.require {
-		if !slices.ContainsFunc(items, func(s string) bool { return globs.Match(g, s) }) {
+	for i, e := range d.require {
+		if !slices.ContainsFunc(items, e.matches) {
 			found = append(found,
 				violationf(fmt.Sprintf("config.%s.require", field), "%s: it has no %s %s", c.what, what,
 					safetext.Quote(d.Require[i])))
@@ -202,20 +171,33 @@ func (d *Demand) check(c config, field, what string, items []string) []Violation
 	return found
 }
 
-// user checks the user. One of the required users is enough.
-func (d *Demand) user(c config) []Violation {
-	for i, g := range d.forbid {
-		if slices.ContainsFunc(c.user, func(s string) bool { return globs.Match(g, s) }) {
-			return []Violation{
-				violationf("config.user.forbid: "+safetext.Quote(d.Forbid[i]), "%s: its user is %s", c.what,
-					safetext.Quote(c.user[0])),
-			}
+// checkValues checks the values of labels.
+func (d *LabelDemand) checkValues(c config) []Violation {
+	const rule = "config.labels.values"
+	var found []Violation
+	for _, want := range d.values {
+		value, ok := c.values[want.key]
+		switch {
+		case !ok:
+			found = append(found, violationf(rule, "%s: it has no label %s, which must be %s", c.what,
+				safetext.Quote(want.key), safetext.Quote(want.value)))
+		case !globs.Match(want.value, value):
+			found = append(found, violationf(rule, "%s: its label %s is %s, and must be %s", c.what,
+				safetext.Quote(want.key), safetext.Quote(value), safetext.Quote(want.value)))
 		}
 	}
-	required := func(s string) bool {
-		return slices.ContainsFunc(d.require, func(g string) bool { return globs.Match(g, s) })
+	return found
+}
+
+// user checks the user. One of the required users is enough.
+func (d *Demand) user(c config) []Violation {
+	if i := matchesAny(d.forbid, c.user...); i >= 0 {
+		return []Violation{
+			violationf("config.user.forbid: "+safetext.Quote(d.Forbid[i]), "%s: its user is %s", c.what,
+				safetext.Quote(c.user[0])),
+		}
 	}
-	if len(d.require) > 0 && !slices.ContainsFunc(c.user, required) {
+	if len(d.require) > 0 && matchesAny(d.require, c.user...) < 0 {
 		return []Violation{
 			violationf("config.user.require", "%s: its user is %s, and %s", c.what,
 				safetext.Quote(c.user[0]), allows(d.Require)),
@@ -227,9 +209,15 @@ func (d *Demand) user(c config) []Violation {
 // globs returns the entries of all demands, as written.
 func (r *ConfigRules) globs() []string {
 	var all []string
-	for _, d := range []*Demand{r.User, r.Labels, r.Env, r.Ports, r.Volumes} {
+	for _, d := range []*Demand{r.User, r.Env, r.Ports, r.Volumes} {
 		if d != nil {
 			all = slices.Concat(all, d.Require, d.Forbid)
+		}
+	}
+	if r.Labels != nil {
+		all = slices.Concat(all, r.Labels.Require, r.Labels.Forbid)
+		for _, v := range r.Labels.values {
+			all = append(all, v.key, v.value)
 		}
 	}
 	return all

@@ -128,7 +128,10 @@ func (r *ExecRules) check(n Normalized) []Violation {
 		return nil
 	}
 	p := &n.process
-	var found []Violation
+	found := r.Deny.check(p)
+	if r.onlyDenies() {
+		return found
+	}
 	networks := r.Networks
 	if networks == nil {
 		networks = []string{NetworkNone, NetworkDefault}
@@ -141,33 +144,109 @@ func (r *ExecRules) check(n Normalized) []Violation {
 		found = append(found,
 			violationf("exec.insecure", "%s without the sandbox (security.insecure)", p.what))
 	}
-	if len(p.ssh) > 0 && !r.SSH {
-		found = append(found,
-			violationf("exec.ssh", "%s with the client's ssh agent %s", p.what, safetext.Quote(p.ssh[0])))
-	}
-	if len(p.devices) > 0 && !r.Devices {
-		found = append(found,
-			violationf("exec.devices", "%s with the device %s", p.what, safetext.Quote(p.devices[0])))
-	}
-	each := func(field, what string, items, allowed, written []string) {
-		for _, s := range items {
-			if !slices.ContainsFunc(allowed, func(g string) bool { return globs.Match(g, s) }) {
+	for _, u := range p.uses() {
+		allowed, written := r.list(u.field)
+		for _, s := range u.items {
+			if globs.First(allowed, s) == "" {
 				found = append(found,
-					violationf("exec."+field, "%s with %s %s: %s", p.what, what, safetext.Quote(s),
+					violationf("exec."+u.field, "%s with %s %s: %s", p.what, u.what, safetext.Quote(s),
 						allows(written)))
 			}
 		}
 	}
-	each("secrets", "the secret", p.secrets, r.Secrets, r.Secrets)
-	each("hosts", "an address for the host", p.hosts, r.hosts, r.Hosts)
-	if len(p.ulimits) > 0 {
-		found = append(found, r.capped(p)...)
+	return append(found, r.capped(p)...)
+}
+
+// use is what a command uses by name.
+type use struct {
+	field, what string
+	items       []string
+}
+
+// uses returns what a command uses that rules have lists for.
+func (p *process) uses() []use {
+	uses := []use{
+		{"ssh", "the client's ssh agent", p.ssh},
+		{"secrets", "the secret", p.secrets},
+		{"devices", "the device", p.devices},
+		{"hosts", "an address for the host", p.hosts},
 	}
 	if p.cgroupParent != "" {
-		each("cgroupParents", "the control group", []string{p.cgroupParent}, r.cgroupParents,
-			r.CgroupParents)
+		uses = append(uses, use{"cgroupParents", "the control group", []string{p.cgroupParent}})
+	}
+	return uses
+}
+
+// list returns the globs of a field, and the field as written.
+func (r *ExecRules) list(field string) (allowed, written []string) {
+	switch field {
+	case "ssh":
+		return r.SSH, r.SSH
+	case "secrets":
+		return r.Secrets, r.Secrets
+	case "devices":
+		return r.Devices, r.Devices
+	case "hosts":
+		return r.hosts, r.Hosts
+	}
+	return r.cgroupParents, r.CgroupParents
+}
+
+// list returns the globs of a field.
+func (d *ExecDenials) list(field string) []string {
+	switch field {
+	case "ssh":
+		return d.SSH
+	case "secrets":
+		return d.Secrets
+	case "devices":
+		return d.Devices
+	case "hosts":
+		return d.hosts
+	}
+	return d.cgroupParents
+}
+
+// check returns what of a command is denied.
+func (d *ExecDenials) check(p *process) []Violation {
+	if d == nil {
+		return nil
+	}
+	var found []Violation
+	if slices.Contains(d.Networks, p.network) {
+		found = append(found,
+			violationf("exec.deny.networks: "+p.network, "%s with the network %s", p.what, p.network))
+	}
+	if p.insecure && d.Insecure {
+		found = append(found,
+			violationf("exec.deny.insecure", "%s without the sandbox (security.insecure)", p.what))
+	}
+	for _, u := range p.uses() {
+		for _, s := range u.items {
+			if g := firstFolded(d.list(u.field), s); g != "" {
+				found = append(found,
+					violationf("exec.deny."+u.field+": "+safetext.Printable(g), "%s with %s %s", p.what,
+						u.what, safetext.Quote(s)))
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.ulimits)) {
+		if g := globs.First(d.ulimits, name); g != "" {
+			found = append(found,
+				violationf("exec.deny.ulimits: "+safetext.Printable(g), "%s with the ulimit %s", p.what,
+					name))
+		}
 	}
 	return found
+}
+
+// globs returns all entries that can have a star, as written.
+func (r *ExecRules) globs() []string {
+	all := slices.Concat(r.SSH, r.Secrets, r.Devices, r.Hosts, r.CgroupParents)
+	if d := r.Deny; d != nil {
+		all = slices.Concat(all, d.SSH, d.Secrets, d.Devices, d.Hosts, d.Ulimits, d.CgroupParents)
+	}
+	return all
 }
 
 // capped checks ulimits. On both sides, -1 means that there is no limit.

@@ -15,10 +15,17 @@ import (
 // images also rewrite the reference: the operation that Check returns has the reference that is
 // read instead. An error completes "it asks for"; the operation is denied then.
 func (r *Rules) Check(n Normalized) (Normalized, []Violation, error) {
-	switch {
-	case !r.Restricts(n.row.kind):
+	switch row := n.row; {
+	case !r.Restricts(row.kind):
 		return n, nil, nil
-	case n.row.rewrite != nil:
+	case row.field.denied(r):
+		return n, []Violation{denial(n, string(row.kind))}, nil
+	case r.closes(row):
+		if row.kind == KindLocal && slices.Contains(ownDirectories(), n.name) {
+			return n, nil, nil
+		}
+		return n, []Violation{violationf("others", "%s: no rule allows %s", n.what(), row.kind)}, nil
+	case row.rewrite != nil:
 		ref, found, err := n.row.rewrite(r, n.ref)
 		n.ref = ref
 		return n, found, err
@@ -26,10 +33,31 @@ func (r *Rules) Check(n Normalized) (Normalized, []Violation, error) {
 	return n, n.row.check(r, n), nil
 }
 
+// denial is the violation of rules that are deny, which is written as a whole.
+func denial(n Normalized, rule string) Violation {
+	return violationf(rule, "%s: %s is denied", n.what(), rule)
+}
+
+// what names the operation in a violation.
+func (n Normalized) what() string {
+	switch {
+	case n.ref.Name() != "":
+		return n.subject + " " + n.ref.Familiar()
+	case n.subject != "":
+		return n.urlName()
+	case n.process.what != "":
+		return n.process.what
+	}
+	return "the client's directory " + safetext.Quote(n.name)
+}
+
 // checkContainer checks a container that the frontend starts.
 func (r *Rules) checkContainer(n Normalized) []Violation {
 	if r.Containers != ActionAllow {
 		return []Violation{violationf("containers", "a container that the frontend starts")}
+	}
+	if r.Exec != nil && r.Exec.Denied {
+		return []Violation{denial(n, string(KindExec))}
 	}
 	return r.Exec.check(n)
 }
@@ -92,13 +120,13 @@ func (r *ImageRules) convert(ref imageref.Reference) (imageref.Reference, error)
 // matchPatterns checks a name with patterns of names.
 func matchPatterns(
 	k Kind, what func() string, name imageref.Pattern, allow, deny []imageref.Pattern,
-	written []string,
+	written List,
 ) []Violation {
 	matches := func(p imageref.Pattern) bool { return p.Covers(name) }
 	if i := slices.IndexFunc(deny, matches); i >= 0 {
 		return []Violation{violationf(string(k)+".deny: "+deny[i].Familiar(), "%s", what())}
 	}
-	if len(allow) > 0 && !slices.ContainsFunc(allow, matches) {
+	if written != nil && !slices.ContainsFunc(allow, matches) {
 		return []Violation{violationf(string(k)+".allow", "%s: %s", what(), allows(written))}
 	}
 	return nil
@@ -131,14 +159,14 @@ func (r *HTTPRules) check(n Normalized) []Violation {
 	return found
 }
 
-func (r urlRules) check(n Normalized, written []string) []Violation {
+func (r urlRules) check(n Normalized, written List) []Violation {
 	if p := urlmatch.FirstDenied(r.deny, n.url); p != nil {
 		return []Violation{
 			violationf(fmt.Sprintf("%s.deny: %s", n.row.kind, safetext.Printable(p.Written())), "%s",
 				n.urlName()),
 		}
 	}
-	if len(r.allow) > 0 && urlmatch.First(r.allow, n.url) == nil {
+	if written != nil && urlmatch.First(r.allow, n.url) == nil {
 		return []Violation{
 			violationf(string(n.row.kind)+".allow", "%s: %s", n.urlName(), allows(written)),
 		}
@@ -157,17 +185,29 @@ func (n Normalized) urlName() string {
 
 func (r *NameRules) check(n Normalized) []Violation {
 	name := n.name
-	if g := globs.First(r.Deny, name); g != "" {
+	if g := firstFolded(r.Deny, name); g != "" {
 		return []Violation{
 			violationf("local.deny: "+safetext.Printable(g), "the client's directory %s",
 				safetext.Quote(name)),
 		}
 	}
-	if len(r.Allow) > 0 && globs.First(r.Allow, name) == "" {
+	if r.Allow != nil && globs.First(r.Allow, name) == "" {
 		return []Violation{
 			violationf("local.allow", "the client's directory %s: %s", safetext.Quote(name),
 				allows(r.Allow)),
 		}
 	}
 	return nil
+}
+
+// firstFolded returns the first of the globs that matches s in any letter case, or "". What is
+// denied is denied in any case.
+func firstFolded(denied []string, s string) string {
+	i := slices.IndexFunc(denied, func(g string) bool {
+		return globs.Match(strings.ToLower(g), strings.ToLower(s))
+	})
+	if i < 0 {
+		return ""
+	}
+	return denied[i]
 }

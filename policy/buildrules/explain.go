@@ -108,8 +108,8 @@ func (r *PatternRules) explain(n Normalized) []Tried {
 		explainNames(kind+".allow", r.allow, n.ref, r.Allow))
 }
 
-// part is a part of a name or a URL, as the pattern has it and as the operation has it.
-type part struct{ what, pattern, asked string }
+// segment is a part of a name or a URL, as the pattern has it and as the operation has it.
+type segment struct{ what, pattern, asked string }
 
 // explainNames compares a name with patterns of names.
 func explainNames(
@@ -122,7 +122,7 @@ func explainNames(
 			t.Reason = "it matches " + ref.Name() + meaning(written[i], p.String())
 		} else {
 			parts := nameParts(p.String(), ref.Name())
-			t.Reason, t.near = missed(parts, meaning(written[i], p.String()), func(parts []part) bool {
+			t.Reason, t.near = missed(parts, meaning(written[i], p.String()), func(parts []segment) bool {
 				q, err := imageref.ParsePattern(joinName(parts))
 				return err == nil && q.Match(ref)
 			})
@@ -132,18 +132,18 @@ func explainNames(
 	return shorten(out, list)
 }
 
-func nameParts(pattern, name string) []part {
+func nameParts(pattern, name string) []segment {
 	hostP, pathP, _ := strings.Cut(pattern, "/")
 	hostN, pathN, _ := strings.Cut(name, "/")
 	if pathP == "" { // A pattern such as ** is host and path at once.
-		return []part{{"name", pattern, name}}
+		return []segment{{"name", pattern, name}}
 	}
 	hostP, portP := cutPort(hostP)
 	hostN, portN := cutPort(hostN)
-	return []part{{"host", hostP, hostN}, {"port", portP, portN}, {"path", pathP, pathN}}
+	return []segment{{"host", hostP, hostN}, {"port", portP, portN}, {"path", pathP, pathN}}
 }
 
-func joinName(parts []part) string {
+func joinName(parts []segment) string {
 	if len(parts) == 1 {
 		return parts[0].pattern
 	}
@@ -162,7 +162,7 @@ func explainURLs(n Normalized, r urlRules, allow, deny []string) []Tried {
 			if t.Matched = matches(patterns[i : i+1]); t.Matched {
 				t.Reason = "it matches " + safetext.Printable(n.url.String()) + means
 			} else {
-				t.Reason, t.near = missed(urlParts(p.String(), n.url.String()), means, func(parts []part) bool {
+				t.Reason, t.near = missed(urlParts(p.String(), n.url.String()), means, func(parts []segment) bool {
 					q, err := urlmatch.ParsePattern(joinURL(parts), n.row.kind.protocol())
 					return err == nil && matches([]urlmatch.Pattern{q})
 				})
@@ -181,10 +181,10 @@ func explainURLs(n Normalized, r urlRules, allow, deny []string) []Tried {
 		}))
 }
 
-func urlParts(pattern, url string) []part {
+func urlParts(pattern, url string) []segment {
 	schemeP, hostP, portP, pathP := cutURL(pattern)
 	schemeU, hostU, portU, pathU := cutURL(url)
-	return []part{
+	return []segment{
 		{"scheme", schemeP, schemeU}, {"host", hostP, hostU}, {"port", portP, portU}, {"path", pathP, pathU},
 	}
 }
@@ -198,7 +198,7 @@ func cutURL(s string) (scheme, host, port, path string) {
 	return scheme, host, port, "/" + path
 }
 
-func joinURL(parts []part) string {
+func joinURL(parts []segment) string {
 	scheme := parts[0].pattern
 	if scheme != "" {
 		scheme += "://"
@@ -223,7 +223,7 @@ func withColon(port string) string {
 
 // missed says which parts of an operation a pattern misses. To judge a part, it asks whether a
 // pattern would match that has the operation's own text in all other parts.
-func missed(parts []part, means string, matches func([]part) bool) (reason string, near bool) {
+func missed(parts []segment, means string, matches func([]segment) bool) (reason string, near bool) {
 	var misses []string
 	for i, p := range parts {
 		only := slices.Clone(parts)

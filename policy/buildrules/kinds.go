@@ -1,7 +1,6 @@
 package buildrules
 
 import (
-	"cmp"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -151,11 +150,8 @@ var kinds = []row{
 		field:     rulesOf(func(r *Rules) **ExecRules { return &r.Exec }),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.exec(at, r.Exec) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.Exec.check(n) },
-		globs: func(r *Rules) []string {
-			return slices.Concat(r.Exec.Secrets, r.Exec.Hosts,
-				r.Exec.CgroupParents)
-		},
-		noSource: true,
+		globs:     func(r *Rules) []string { return r.Exec.globs() },
+		noSource:  true,
 	},
 	{
 		kind:    KindFrontends,
@@ -181,7 +177,7 @@ var kinds = []row{
 				o.Container.describe()
 		},
 		field:    rulesOf(func(r *Rules) *Action { return &r.Containers }),
-		validate: func(v *validator, at *yaml.Node, r *Rules) { v.containers(at, r.Containers) },
+		validate: func(v *validator, at *yaml.Node, r *Rules) { v.action(at, "containers", r.Containers) },
 		check:    func(r *Rules, n Normalized) []Violation { return r.checkContainer(n) },
 		// Without a rule, no container is allowed. Rules on commands bind containers too.
 		restricts: func(r *Rules) bool { return r.Containers != ActionAllow || r.Exec != nil },
@@ -199,20 +195,6 @@ var kinds = []row{
 		globs:     func(r *Rules) []string { return r.Config.globs() },
 		noSource:  true,
 	},
-}
-
-// field is the field of Rules that has the rules of a kind.
-type field struct {
-	isSet   func(*Rules) bool
-	inherit func(r, from *Rules) // sets the field to that of from unless it is set
-}
-
-func rulesOf[T comparable](of func(*Rules) *T) field {
-	var zero T
-	return field{
-		isSet:   func(r *Rules) bool { return *of(r) != zero },
-		inherit: func(r, from *Rules) { *of(r) = cmp.Or(*of(r), *of(from)) },
-	}
 }
 
 // Kinds returns all kinds, in the order of the fields of [Rules].
@@ -256,13 +238,6 @@ func (k Kind) protocol() urlmatch.Protocol {
 	return urlmatch.HTTP
 }
 
-// Inherit adds the other rules of each kind for which r has none. It doesn't copy them.
-func (r *Rules) Inherit(from *Rules) {
-	for i := range kinds {
-		kinds[i].field.inherit(r, from)
-	}
-}
-
 // Has reports whether there are rules for the kind.
 func (r *Rules) Has(k Kind) bool {
 	row := k.row()
@@ -278,7 +253,7 @@ func (r *Rules) Kinds() []Kind {
 func (r *Rules) Only(k Kind) Rules {
 	var only Rules
 	if row := k.row(); row != nil {
-		row.field.inherit(&only, r)
+		row.field.only(&only, r)
 	}
 	return only
 }
@@ -293,7 +268,12 @@ func (r *Rules) Restricts(k Kind) bool {
 	case row.restricts != nil:
 		return row.restricts(r)
 	}
-	return row.field.isSet(r)
+	return row.field.isSet(r) || r.closes(row)
+}
+
+// closes reports whether the rules have none for the kind, and others: deny refuses it.
+func (r *Rules) closes(row *row) bool {
+	return r.Others == ActionDeny && !row.noSource && !row.field.isSet(r)
 }
 
 // Allowed returns the names that the rules allow for a kind, as written. It is empty for a

@@ -15,7 +15,7 @@ func TestTheTableHasARowForEachFieldOfRules(t *testing.T) {
 		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		fields = append(fields, Kind(key))
 	}
-	require.Equal(t, fields, Kinds())
+	require.Equal(t, fields, append(Kinds(), "others"))
 	require.Equal(t, reflect.TypeFor[Operation]().NumField(), len(kinds)+1,
 		"one field for each kind, and Unknown")
 }
@@ -27,7 +27,9 @@ func TestEachRowIsComplete(t *testing.T) {
 		require.NotNil(t, row.normalize, row.kind)
 		require.NotNil(t, row.describe, row.kind)
 		require.NotNil(t, row.field.isSet, row.kind)
-		require.NotNil(t, row.field.inherit, row.kind)
+		require.NotNil(t, row.field.denied, row.kind)
+		require.NotNil(t, row.field.only, row.kind)
+		require.NotNil(t, row.field.under, row.kind)
 		require.NotNil(t, row.validate, row.kind)
 		require.NotEqual(t, row.check == nil, row.rewrite == nil, "%s has either check or rewrite",
 			row.kind)

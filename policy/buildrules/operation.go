@@ -64,8 +64,8 @@ type Exec struct {
 	// Network is NetworkNone, NetworkDefault or NetworkHost; empty is NetworkDefault.
 	Network  string   `yaml:"network,omitempty"`
 	Insecure bool     `yaml:"insecure,omitempty"`
-	SSH      []string `yaml:"ssh,omitempty"`     // ids; "default" for the one that has none
-	Secrets  []string `yaml:"secrets,omitempty"` // ids
+	SSH      []string `yaml:"ssh,omitempty"`                  // ids; "default" for the one that has none
+	Secrets  []string `yaml:"secrets,omitempty" blank:"true"` // ids
 	Devices  []string `yaml:"devices,omitempty"`
 	Hosts    []string `yaml:"hosts,omitempty"`
 	// Ulimits are the higher of the soft and the hard limit; -1 is none.
@@ -79,9 +79,9 @@ type Config struct {
 	// Platform is what the image is for, such as linux/amd64; empty if the build makes
 	// one image only.
 	Platform string            `yaml:"platform,omitempty"`
-	User     string            `yaml:"user,omitempty"`
-	Labels   map[string]string `yaml:"labels,omitempty"`
-	Env      []string          `yaml:"env,omitempty"` // names, without values
+	User     string            `yaml:"user,omitempty" blank:"true"`
+	Labels   map[string]string `yaml:"labels,omitempty" blank:"true"`
+	Env      []string          `yaml:"env,omitempty"` // NAME=VALUE, or names alone
 	Ports    []string          `yaml:"ports,omitempty"`
 	Volumes  []string          `yaml:"volumes,omitempty"`
 }

@@ -16,6 +16,13 @@ const (
 	ActionDeny  Action = "deny"
 )
 
+// List is a list of names or patterns in which nil differs from empty: a list that a document
+// doesn't have restricts nothing, and an empty one allows nothing.
+type List []string
+
+// IsZero reports whether the document doesn't have the list.
+func (l List) IsZero() bool { return l == nil }
+
 // Rules are rules on what a frontend builds. A kind without rules is not restricted. Where there
 // are rules for a kind, they allow only what they list, and what they deny is denied whatever
 // else they list.
@@ -45,12 +52,17 @@ type Rules struct {
 	Containers Action `yaml:"containers,omitempty" json:"containers,omitempty" jsonschema:"enum=allow,enum=deny,default=deny"`
 	// Conditions on the configuration of the built image.
 	Config *ConfigRules `yaml:"config,omitempty" json:"config,omitempty"`
+	// What happens to sources of the other kinds: images, git, http, local, ociLayout and blob.
+	// With deny, a kind without rules allows nothing; of local, it allows the build's own context
+	// and dockerfile. The default is allow.
+	Others Action `yaml:"others,omitempty" json:"others,omitempty" jsonschema:"enum=allow,enum=deny,default=allow"`
 }
 
 // ImageRules are rules on base images and other images that a build reads.
 type ImageRules struct {
-	// Names that can be used, in the form of a rule's match. The default is any name.
-	Allow []string `yaml:"allow,omitempty" json:"allow,omitempty" jsonschema:"minItems=1"`
+	// Names that can be used, in the form of a rule's match. An empty list allows none. The default
+	// is any name.
+	Allow List `yaml:"allow,omitempty" json:"allow,omitzero"`
 	// Names that can't be used.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
 	// Whether an image must be requested with its digest. A pin counts as one.
@@ -60,6 +72,10 @@ type ImageRules struct {
 	// Names that are replaced, for example with those of a mirror. The first entry that matches
 	// replaces a name, once, before all other rules see it.
 	Convert []Conversion `yaml:"convert,omitempty" json:"convert,omitempty"`
+
+	// Denied says that the document has deny in place of the fields: nothing of the kind is
+	// allowed.
+	Denied bool `yaml:"-" json:"-" scalar:"deny"`
 
 	allow, deny []imageref.Pattern
 	pins        map[string]digest.Digest // by normalised name:tag
@@ -81,68 +97,118 @@ type Conversion struct {
 
 // GitRules are rules on git repositories.
 type GitRules struct {
-	// URLs that can be read, such as https://git.corp.example/**. The default is any URL.
-	Allow []string `yaml:"allow,omitempty" json:"allow,omitempty" jsonschema:"minItems=1"`
+	// URLs that can be read, such as https://git.corp.example/**. An empty list allows none. The
+	// default is any URL.
+	Allow List `yaml:"allow,omitempty" json:"allow,omitzero"`
 	// URLs that can't be read.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
 	// Whether a build must request a commit by its full name.
 	RequireCommit bool `yaml:"requireCommit,omitempty" json:"requireCommit,omitempty" jsonschema:"default=false"`
+
+	// Denied says that the document has deny in place of the fields: nothing of the kind is
+	// allowed.
+	Denied bool `yaml:"-" json:"-" scalar:"deny"`
 
 	urls urlRules
 }
 
 // HTTPRules are rules on downloads.
 type HTTPRules struct {
-	// URLs that can be read, such as https://files.corp.example/**. The default is any URL.
-	Allow []string `yaml:"allow,omitempty" json:"allow,omitempty" jsonschema:"minItems=1"`
+	// URLs that can be read, such as https://files.corp.example/**. An empty list allows none. The
+	// default is any URL.
+	Allow List `yaml:"allow,omitempty" json:"allow,omitzero"`
 	// URLs that can't be read.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
 	// Whether a build must give the checksum of the download.
 	RequireChecksum bool `yaml:"requireChecksum,omitempty" json:"requireChecksum,omitempty" jsonschema:"default=false"`
+
+	// Denied says that the document has deny in place of the fields: nothing of the kind is
+	// allowed.
+	Denied bool `yaml:"-" json:"-" scalar:"deny"`
 
 	urls urlRules
 }
 
 // NameRules are rules on plain names.
 type NameRules struct {
-	// Names that can be used; a * stands for any characters. The default is any name.
-	Allow []string `yaml:"allow,omitempty" json:"allow,omitempty" jsonschema:"minItems=1"`
+	// Names that can be used; a * stands for any characters. An empty list allows none. The default
+	// is any name.
+	Allow List `yaml:"allow,omitempty" json:"allow,omitzero"`
 	// Names that can't be used; a * stands for any characters.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
+	// Denied says that the document has deny in place of the fields: nothing of the kind is
+	// allowed.
+	Denied bool `yaml:"-" json:"-" scalar:"deny"`
 }
 
 // PatternRules are rules on names of repositories.
 type PatternRules struct {
-	// Names that can be used, in the form of a rule's match. The default is any name.
-	Allow []string `yaml:"allow,omitempty" json:"allow,omitempty" jsonschema:"minItems=1"`
+	// Names that can be used, in the form of a rule's match. An empty list allows none. The default
+	// is any name.
+	Allow List `yaml:"allow,omitempty" json:"allow,omitzero"`
 	// Names that can't be used.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
+	// Denied says that the document has deny in place of the fields: nothing of the kind is
+	// allowed.
+	Denied bool `yaml:"-" json:"-" scalar:"deny"`
 
 	allow, deny []imageref.Pattern
 }
 
 // ExecRules are rules on commands. They allow only what they list, and by default the networks
-// none and default.
+// none and default. Rules that only deny allow everything else.
 type ExecRules struct {
 	// The networks that commands can use: none, default and host. The default is none and default.
-	Networks []string `yaml:"networks,omitempty" json:"networks,omitempty" jsonschema:"minItems=1"`
+	Networks List `yaml:"networks,omitempty" json:"networks,omitzero"`
 	// Whether commands can run without the sandbox (security.insecure).
 	Insecure bool `yaml:"insecure,omitempty" json:"insecure,omitempty" jsonschema:"default=false"`
-	// Whether commands can use the client's ssh agent.
-	SSH bool `yaml:"ssh,omitempty" json:"ssh,omitempty" jsonschema:"default=false"`
+	// The ids of the client's ssh agents that commands can use; a * stands for any characters, and
+	// true for all. The agent without an id is default.
+	SSH List `yaml:"ssh,omitempty" json:"ssh,omitzero" boolean:"*"`
 	// The ids of secrets that commands can have; a * stands for any characters.
-	Secrets []string `yaml:"secrets,omitempty" json:"secrets,omitempty" jsonschema:"minItems=1"`
-	// Whether commands can use devices of the builder.
-	Devices bool `yaml:"devices,omitempty" json:"devices,omitempty" jsonschema:"default=false"`
+	Secrets List `yaml:"secrets,omitempty" json:"secrets,omitzero"`
+	// The names of devices of the builder that commands can use, such as nvidia.com/gpu=all; a *
+	// stands for any characters, and true for all.
+	Devices List `yaml:"devices,omitempty" json:"devices,omitzero" boolean:"*"`
 	// The names of hosts that can be given addresses; a * stands for any characters.
-	Hosts []string `yaml:"hosts,omitempty" json:"hosts,omitempty" jsonschema:"minItems=1"`
+	Hosts List `yaml:"hosts,omitempty" json:"hosts,omitzero"`
 	// The resource limits that commands can set, by name, and their highest values.
 	Ulimits map[string]int `yaml:"ulimits,omitempty" json:"ulimits,omitempty" jsonschema:"minProperties=1"`
 	// The control groups below which commands can run; a * stands for any characters.
-	CgroupParents []string `yaml:"cgroupParents,omitempty" json:"cgroupParents,omitempty" jsonschema:"minItems=1"`
+	CgroupParents List `yaml:"cgroupParents,omitempty" json:"cgroupParents,omitzero"`
+	// What commands can't use, whatever else is allowed. If exec has no other field, commands can
+	// use everything else.
+	Deny *ExecDenials `yaml:"deny,omitempty" json:"deny,omitempty"`
+
+	// Denied says that the document has deny in place of the fields: no command is allowed.
+	Denied bool `yaml:"-" json:"-" scalar:"deny"`
 
 	hosts, cgroupParents []string // normalised
 	ulimits              map[string]int
+}
+
+// ExecDenials list what commands can't use.
+type ExecDenials struct {
+	// The networks that commands can't use: none, default and host.
+	Networks []string `yaml:"networks,omitempty" json:"networks,omitempty" jsonschema:"minItems=1"`
+	// Whether commands can't run without the sandbox (security.insecure).
+	Insecure bool `yaml:"insecure,omitempty" json:"insecure,omitempty" jsonschema:"default=false"`
+	// The ids of the client's ssh agents that commands can't use; a * stands for any characters, and
+	// true for all.
+	SSH List `yaml:"ssh,omitempty" json:"ssh,omitzero" boolean:"*"`
+	// The ids of secrets that commands can't have; a * stands for any characters.
+	Secrets []string `yaml:"secrets,omitempty" json:"secrets,omitempty" jsonschema:"minItems=1"`
+	// The names of devices that commands can't use; a * stands for any characters, and true for
+	// all.
+	Devices List `yaml:"devices,omitempty" json:"devices,omitzero" boolean:"*"`
+	// The names of hosts that can't be given addresses; a * stands for any characters.
+	Hosts []string `yaml:"hosts,omitempty" json:"hosts,omitempty" jsonschema:"minItems=1"`
+	// The names of resource limits that commands can't set; a * stands for any characters.
+	Ulimits []string `yaml:"ulimits,omitempty" json:"ulimits,omitempty" jsonschema:"minItems=1"`
+	// The control groups below which commands can't run; a * stands for any characters.
+	CgroupParents []string `yaml:"cgroupParents,omitempty" json:"cgroupParents,omitempty" jsonschema:"minItems=1"`
+
+	hosts, ulimits, cgroupParents []string // normalised
 }
 
 // ConfigRules are rules on the configuration of the built image.
@@ -150,11 +216,12 @@ type ConfigRules struct {
 	// The user that the image runs as, without its group. It must be one of the required users. An
 	// empty user, root and 0 are the same.
 	User *Demand `yaml:"user,omitempty" json:"user,omitempty"`
-	// Keys of labels.
-	Labels *Demand `yaml:"labels,omitempty" json:"labels,omitempty"`
+	// Keys of labels, and their values.
+	Labels *LabelDemand `yaml:"labels,omitempty" json:"labels,omitempty"`
 	// Names of environment variables.
 	Env *Demand `yaml:"env,omitempty" json:"env,omitempty"`
-	// Exposed ports, such as 80/tcp; 80 is the same.
+	// Exposed ports, such as 80/tcp, 1-1023/tcp or 53/*. In require, 80 is 80/tcp; in forbid, it is
+	// that port of any protocol.
 	Ports *Demand `yaml:"ports,omitempty" json:"ports,omitempty"`
 	// Paths of volumes.
 	Volumes *Demand `yaml:"volumes,omitempty" json:"volumes,omitempty"`
@@ -167,8 +234,21 @@ type Demand struct {
 	// Entries that must not be present; a * stands for any characters.
 	Forbid []string `yaml:"forbid,omitempty" json:"forbid,omitempty" jsonschema:"minItems=1" blank:"true"`
 
-	require, forbid []string // normalised
+	require, forbid []entry // one for each entry
 }
+
+// LabelDemand is a [Demand] on the keys of labels, and one on their values.
+type LabelDemand struct {
+	Demand `yaml:",inline"`
+
+	// Labels that must be present with these values; in a value, a * stands for any characters.
+	Values map[string]string `yaml:"values,omitempty" json:"values,omitempty" jsonschema:"minProperties=1" blank:"true"`
+
+	values []labelValue
+}
+
+// labelValue is a label that must be present, and a glob for its value.
+type labelValue struct{ key, value string }
 
 // urlRules are compiled rules on URLs.
 type urlRules struct{ allow, deny []urlmatch.Pattern }

@@ -33,6 +33,7 @@ func (r *Rules) Validate(at *yaml.Node, report func(n *yaml.Node, format string,
 			kinds[i].validate(v, field, r)
 		}
 	}
+	v.action(strictyaml.Child(at, "others"), "others", r.Others)
 }
 
 func (v *validator) filled(n *yaml.Node, key string) {
@@ -48,11 +49,11 @@ func (v *validator) without(n *yaml.Node, kind, key string, demanded bool) {
 	}
 }
 
-func (v *validator) containers(n *yaml.Node, a Action) {
+func (v *validator) action(n *yaml.Node, key string, a Action) {
 	switch a {
 	case "", ActionAllow, ActionDeny:
 	default:
-		v.report(n, "containers must be allow or deny, not %s", safetext.Quote(string(a)))
+		v.report(n, "%s must be allow or deny, not %s", key, safetext.Quote(string(a)))
 	}
 }
 
@@ -68,8 +69,7 @@ func (v *validator) http(n *yaml.Node, r *HTTPRules) {
 
 func (v *validator) images(n *yaml.Node, r *ImageRules) {
 	v.without(n, "images", "requireDigest", r.RequireDigest)
-	r.allow = v.patterns(strictyaml.Child(n, "allow"), "allow", r.Allow)
-	r.deny = v.patterns(strictyaml.Child(n, "deny"), "deny", r.Deny)
+	r.allow, r.deny = v.allowed(n, r.Allow), v.patterns(n, "deny", r.Deny)
 	r.pins = map[string]digest.Digest{}
 	v.report.Map(strictyaml.Child(n, "pins"), "pins", r.Pins, r.pin)
 	list := strictyaml.Child(n, "convert")
@@ -119,37 +119,59 @@ func (r *ImageRules) pin(name, value string) error {
 }
 
 func (v *validator) urls(n *yaml.Node, k Kind, allow, deny []string) urlRules {
-	compile := func(key string, items []string) []urlmatch.Pattern {
-		var out []urlmatch.Pattern
-		v.report.List(strictyaml.Child(n, key), key, items, func(s string) error {
+	var r urlRules
+	compile := func(to *[]urlmatch.Pattern) func(string) error {
+		return func(s string) error {
 			p, err := urlmatch.ParsePattern(s, k.protocol())
-			out = append(out, p)
+			*to = append(*to, p)
 			return err
-		})
-		return out
+		}
 	}
-	return urlRules{allow: compile("allow", allow), deny: compile("deny", deny)}
+	v.report.Entries(strictyaml.Child(n, "allow"), "allow", allow, compile(&r.allow))
+	v.report.List(strictyaml.Child(n, "deny"), "deny", deny, compile(&r.deny))
+	return r
 }
 
-// patterns checks and compiles a list of name patterns.
+// patterns checks and compiles the list of name patterns that the mapping has at the key.
 func (v *validator) patterns(n *yaml.Node, key string, items []string) []imageref.Pattern {
 	out := make([]imageref.Pattern, 0, len(items))
-	v.report.List(n, key, items, func(s string) error {
-		p, err := imageref.ParsePattern(s)
-		out = append(out, p)
-		return err
-	})
+	v.report.List(strictyaml.Child(n, key), key, items, compilePattern(&out))
 	return out
 }
 
+// allowed is patterns for allow, which can be empty.
+func (v *validator) allowed(n *yaml.Node, items []string) []imageref.Pattern {
+	out := make([]imageref.Pattern, 0, len(items))
+	v.report.Entries(strictyaml.Child(n, "allow"), "allow", items, compilePattern(&out))
+	return out
+}
+
+func compilePattern(to *[]imageref.Pattern) func(string) error {
+	return func(s string) error {
+		p, err := imageref.ParsePattern(s)
+		*to = append(*to, p)
+		return err
+	}
+}
+
 func (v *validator) repositories(n *yaml.Node, r *PatternRules) {
-	r.allow = v.patterns(strictyaml.Child(n, "allow"), "allow", r.Allow)
-	r.deny = v.patterns(strictyaml.Child(n, "deny"), "deny", r.Deny)
+	r.allow, r.deny = v.allowed(n, r.Allow), v.patterns(n, "deny", r.Deny)
 }
 
 func (v *validator) names(n *yaml.Node, r *NameRules) {
-	v.report.List(strictyaml.Child(n, "allow"), "allow", r.Allow, checkGlob)
-	v.report.List(strictyaml.Child(n, "deny"), "deny", r.Deny, checkGlob)
+	v.report.Entries(strictyaml.Child(n, "allow"), "allow", r.Allow, checkDirectory)
+	v.report.List(strictyaml.Child(n, "deny"), "deny", r.Deny, checkDirectory)
+}
+
+// checkDirectory checks a glob for the names of directories. Clients choose the names, and never
+// send a path.
+func checkDirectory(s string) error {
+	if strings.HasPrefix(s, "/") || strings.HasPrefix(s, "~") || strings.HasPrefix(s, "./") ||
+		strings.HasPrefix(s, "../") || strings.Contains(s, `\`) {
+		return fmt.Errorf("%s is a path, and clients send only a name for a directory; write one "+
+			"such as context, dockerfile or that of a named context", safetext.Quote(s))
+	}
+	return checkGlob(s)
 }
 
 // checkGlob checks a glob for plain names.
@@ -161,25 +183,110 @@ func checkGlob(s string) error {
 }
 
 func (v *validator) exec(n *yaml.Node, r *ExecRules) {
-	v.report.List(strictyaml.Child(n, "networks"), "networks", r.Networks, func(s string) error {
-		if !isNetwork(s) {
-			return fmt.Errorf("%s isn't one of the networks none, default and host", safetext.Quote(s))
+	each := func(key string, items []string, check func(string) error) {
+		v.report.Entries(strictyaml.Child(n, key), key, items, check)
+	}
+	each("networks", r.Networks, checkNetwork)
+	each("ssh", r.SSH, checkID)
+	each("secrets", r.Secrets, checkID)
+	each("devices", r.Devices, checkDevice)
+	each("hosts", r.Hosts, compileHost(&r.hosts))
+	each("cgroupParents", r.CgroupParents, compileCgroup(&r.cgroupParents))
+	if at := strictyaml.Child(n, "ulimits"); at != nil {
+		v.ulimits(at, r)
+	}
+	if at := strictyaml.Child(n, "deny"); at != nil {
+		v.execDenials(at, r.Deny)
+	}
+	if others := len(n.Content) > 2 || r.Deny == nil; others && r.allowsNothing() {
+		r.Secrets = List{} // such as insecure: false alone, which is no denial
+	}
+}
+
+func (v *validator) execDenials(n *yaml.Node, d *ExecDenials) {
+	v.filled(n, "deny")
+	each := func(key string, items []string, check func(string) error) {
+		if at := strictyaml.Child(n, key); at != nil && at.Kind == yaml.SequenceNode {
+			v.report.List(at, key, items, check)
+		}
+	}
+	each("networks", d.Networks, checkNetwork)
+	each("ssh", d.SSH, checkID)
+	each("secrets", d.Secrets, checkID)
+	each("devices", d.Devices, checkDevice)
+	each("hosts", d.Hosts, compileHost(&d.hosts))
+	each("cgroupParents", d.CgroupParents, compileCgroup(&d.cgroupParents))
+	each("ulimits", d.Ulimits, func(s string) error {
+		lower := strings.ToLower(s)
+		d.ulimits = append(d.ulimits, lower)
+		if strings.Trim(lower, "*") != "" && !isUlimit(strings.ReplaceAll(lower, "*", "")) {
+			return fmt.Errorf("%s isn't the name of a ulimit; write one such as nofile",
+				safetext.Quote(s))
 		}
 		return nil
 	})
-	v.report.List(strictyaml.Child(n, "secrets"), "secrets", r.Secrets, checkGlob)
-	v.report.List(strictyaml.Child(n, "hosts"), "hosts", r.Hosts, func(s string) error {
-		r.hosts = append(r.hosts, normalizeHostName(s))
+	for _, key := range []string{"insecure", "ssh", "devices"} {
+		if at := strictyaml.Child(n, key); at != nil && at.Value == "false" {
+			v.report(at, "%s: false denies nothing; write true, or remove it", key)
+		}
+	}
+}
+
+func checkNetwork(s string) error {
+	if !isNetwork(s) {
+		return fmt.Errorf("%s isn't one of the networks none, default and host", safetext.Quote(s))
+	}
+	return nil
+}
+
+// checkID checks a glob for the ids of secrets and ssh agents. Clients and build files write
+// options with an = and a comma around them.
+func checkID(s string) error {
+	if strings.ContainsAny(s, "=,") {
+		return fmt.Errorf("%s isn't an id; write what follows id=, without other options",
+			safetext.Quote(s))
+	}
+	return checkGlob(s)
+}
+
+func checkDevice(s string) error {
+	if strings.HasPrefix(s, "/") {
+		return fmt.Errorf("%s is a path, and commands ask for devices by name; write one such as "+
+			"nvidia.com/gpu=all", safetext.Quote(s))
+	}
+	return checkGlob(s)
+}
+
+// compileHost returns a check that also adds the compiled entry to a list.
+func compileHost(to *[]string) func(string) error {
+	return func(s string) error {
+		*to = append(*to, normalizeHostName(s))
+		if name, _, ok := strings.Cut(s, "="); ok {
+			return hostError(s, name)
+		}
+		// An IPv6 address has more than one colon.
+		if name, _, ok := strings.Cut(s, ":"); ok && strings.Count(s, ":") == 1 {
+			return hostError(s, name)
+		}
+		if name := strings.ReplaceAll(s, "*", ""); name != "" && !isHostName(name) {
+			return fmt.Errorf("%s isn't a host name; write one such as db or *.corp.example",
+				safetext.Quote(s))
+		}
 		return checkGlob(s)
-	})
-	v.report.List(strictyaml.Child(n, "cgroupParents"), "cgroupParents", r.CgroupParents,
-		func(s string) error {
-			parent, err := normalizeCgroup(s)
-			r.cgroupParents = append(r.cgroupParents, parent)
-			return errors.Join(checkGlob(s), err)
-		})
-	if at := strictyaml.Child(n, "ulimits"); at != nil {
-		v.ulimits(at, r)
+	}
+}
+
+func hostError(s, name string) error {
+	return fmt.Errorf("%s has an address, and the list has names alone; write %s",
+		safetext.Quote(s), safetext.Printable(name))
+}
+
+// compileCgroup returns a check that also adds the compiled entry to a list.
+func compileCgroup(to *[]string) func(string) error {
+	return func(s string) error {
+		parent, err := normalizeCgroup(s)
+		*to = append(*to, parent)
+		return errors.Join(checkGlob(s), err)
 	}
 }
 
@@ -204,14 +311,18 @@ func (v *validator) ulimits(n *yaml.Node, r *ExecRules) {
 }
 
 func (v *validator) config(n *yaml.Node, r *ConfigRules) {
+	var labels *Demand
+	if r.Labels != nil {
+		labels = &r.Labels.Demand
+	}
 	for _, d := range []struct {
-		key       string
-		demand    *Demand
-		normalize func(string) (string, error)
+		key     string
+		demand  *Demand
+		compile func(string, list) (entry, error)
 	}{
 		{"user", r.User, userEntry},
-		{"labels", r.Labels, plainEntry},
-		{"env", r.Env, plainEntry},
+		{"labels", labels, labelEntry},
+		{"env", r.Env, envEntry},
 		{"ports", r.Ports, portEntry},
 		{"volumes", r.Volumes, volumeEntry},
 	} {
@@ -220,23 +331,34 @@ func (v *validator) config(n *yaml.Node, r *ConfigRules) {
 			continue
 		}
 		v.filled(at, d.key)
-		d.demand.require = v.demanded(strictyaml.Child(at, "require"), "require", d.demand.Require,
-			d.normalize)
-		d.demand.forbid = v.demanded(strictyaml.Child(at, "forbid"), "forbid", d.demand.Forbid,
-			d.normalize)
+		d.demand.require = v.demanded(at, "require", d.demand.Require, required, d.compile)
+		d.demand.forbid = v.demanded(at, "forbid", d.demand.Forbid, forbidden, d.compile)
+	}
+	if r.Labels != nil {
+		v.report.Map(strictyaml.Child(strictyaml.Child(n, "labels"), "values"), "values",
+			r.Labels.Values, r.Labels.value)
 	}
 }
 
+// value adds the value that a label must have.
+func (d *LabelDemand) value(key, value string) error {
+	if strings.Contains(key, "*") {
+		return fmt.Errorf("%s has a *; a value is for one label", safetext.Quote(key))
+	}
+	d.values = append(d.values, labelValue{key, value})
+	return errors.Join(checkGlob(key), checkGlob(value))
+}
+
 func (v *validator) demanded(
-	n *yaml.Node, key string, items []string, normalize func(string) (string, error),
-) []string {
-	var out []string
-	v.report.List(n, key, items, func(s string) error {
+	n *yaml.Node, key string, items []string, in list, compile func(string, list) (entry, error),
+) []entry {
+	var out []entry
+	v.report.List(strictyaml.Child(n, key), key, items, func(s string) error {
 		if err := checkGlob(s); err != nil {
 			return err
 		}
-		entry, err := normalize(s)
-		out = append(out, entry)
+		e, err := compile(s, in)
+		out = append(out, e)
 		return err
 	})
 	return out

@@ -29,9 +29,10 @@ func TestValidateBringsEntriesIntoCanonicalForm(t *testing.T) {
 exec: {hosts: [A.example.], cgroupParents: [x], ulimits: {NOFILE: 5}}
 `)
 	require.Empty(t, problems)
-	require.Equal(t, []string{"root", "root", "root"}, r.Config.User.forbid)
-	require.Equal(t, []string{"22/tcp"}, r.Config.Ports.forbid)
-	require.Equal(t, []string{"/data"}, r.Config.Volumes.require)
+	root := entry{glob: "root"}
+	require.Equal(t, []entry{root, root, root}, r.Config.User.forbid)
+	require.Equal(t, []entry{{glob: "*", from: 22, to: 22}}, r.Config.Ports.forbid)
+	require.Equal(t, []entry{{glob: "/data"}}, r.Config.Volumes.require)
 	require.Equal(t, []string{"a.example"}, r.Exec.hosts)
 	require.Equal(t, []string{"/x"}, r.Exec.cgroupParents)
 	require.Equal(t, map[string]int{"nofile": 5}, r.Exec.ulimits)

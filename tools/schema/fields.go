@@ -80,6 +80,14 @@ func repeats(root *jsonschema.Schema, prefix, key string, field *jsonschema.Sche
 
 // value says in a few words what a field takes.
 func value(field *jsonschema.Schema) string {
+	if len(field.AnyOf) > 0 {
+		first, second := *field, *field.AnyOf[1]
+		first.AnyOf, first.Type = nil, field.AnyOf[0].Type
+		if word, ok := second.Const.(string); ok {
+			return value(&first) + " or `" + word + "`"
+		}
+		return value(&first) + ", " + value(&second)
+	}
 	switch {
 	case len(field.Enum) > 0:
 		words := make([]string, len(field.Enum))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/invopop/jsonschema"
@@ -46,6 +47,8 @@ func reflectPolicy() (*jsonschema.Schema, error) {
 		r.CommentMap[name] = strings.Join(strings.Fields(comment), " ")
 	}
 	schema := r.Reflect(&policy.Document{})
+	alternatives(schema, reflect.TypeFor[policy.Document]())
+	alternatives(schema, reflect.TypeFor[policy.Document]())
 	schema.ID = schemaID
 	schema.Title = "Policy of the policy frontend"
 	schema.Description = "Says which frontends builds can use, and what these can build."

@@ -119,6 +119,8 @@ func TestSchemaRefusesWhatParseRefuses(t *testing.T) {
 		"a text for a list":          "{version: 1, frontends: [{match: a}]}",
 		"an over-long id":            "{version: 1, id: " + string(bytes.Repeat([]byte("x"), 257)) + "}",
 		"an unknown kind":            "{version: 1, build: {image: {deny: [a]}}}",
+		"a kind that is allowed":     "{version: 1, build: {http: allow}}",
+		"an agent that is a text":    "{version: 1, build: {exec: {ssh: default}}}",
 		"an unknown dispatch":        "{version: 1, frontends: [{match: [a], dispatch: direct}]}",
 		"a ulimit that is a text":    "{version: 1, build: {exec: {ulimits: {core: \"1\"}}}}",
 		"too deep nesting":           "{version: 1, limits: {nesting: 17}}",
@@ -135,7 +137,8 @@ func TestSchemaRefusesWhatParseRefuses(t *testing.T) {
 func TestSchemaTakesRulesOnBuilds(t *testing.T) {
 	t.Parallel()
 	const build = `{images: {allow: ["a/**"], requireDigest: true, pins: {"a:1": "sha256:` + "1111111111111111111111111111111111111111111111111111111111111111" + `"}, convert: [{from: a, to: b}]},
-		exec: {ulimits: {core: -1}}, containers: allow, config: {user: {forbid: ["", root]}}}`
+		exec: {ulimits: {core: -1}, ssh: true, devices: [gpu], deny: {networks: [host], ssh: true}}, http: deny, git: {allow: []}, others: deny,
+		containers: allow, config: {user: {forbid: ["", root]}, labels: {require: [a], values: {b: c}}}}`
 	doc := []byte("{version: 1, dispatch: mediate, limits: {timeout: 1h, nesting: 2}, build: " + build + ", frontends: [{match: [a], build: " + build + "}]}")
 	require.NoError(t, compile(t).Validate(decode(t, doc)))
 	_, err := policy.Parse("p", doc)

@@ -1,0 +1,114 @@
+package optionkeys
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+)
+
+// Options that BuildKit reads as one.
+const (
+	attestPrefix    = "attest:"
+	attestArgPrefix = BuildArgPrefix + "BUILDKIT_ATTEST_"
+	provenance      = attestPrefix + "provenance"
+)
+
+// groups are the keys of one option each. The first is the one that the others stand for. In
+// frontend/dockerui/config.go, Client.init writes the two build-args to the options beside them,
+// and puts the caches of both options in one list.
+var groups = [][]string{
+	{"hostname", BuildArgPrefix + "BUILDKIT_SANDBOX_HOSTNAME"},
+	{"multi-platform", BuildArgPrefix + "BUILDKIT_MULTI_PLATFORM"},
+	{"cache-imports", "cache-from"},
+}
+
+// proxies are the build-args that the Dockerfile frontend reads in any letter case
+// (frontend/dockerfile/dockerfile2llb/convert.go, proxyEnvFromBuildArgs).
+var proxies = []string{
+	"build-arg:http_proxy", "build-arg:https_proxy", "build-arg:ftp_proxy", "build-arg:no_proxy",
+	"build-arg:all_proxy",
+}
+
+// Canonical returns the key under which options are compared: two keys have the same canonical
+// key if BuildKit reads them as one option. Such keys are twins. A named context for one platform
+// is a twin of that for all.
+func Canonical(key string) string {
+	for _, group := range groups {
+		if slices.Contains(group, key) {
+			return group[0]
+		}
+	}
+	if kind, ok := attestation(key); ok {
+		return attestPrefix + kind
+	}
+	if lower := strings.ToLower(key); slices.Contains(proxies, lower) {
+		return lower
+	}
+	if name, ok := NamedContext(key); ok {
+		return ContextPrefix + name
+	}
+	return key
+}
+
+// attestation returns the kind of attestation that the option asks for, in lower case, as
+// BuildKit compares it (frontend/attestations/parse.go).
+func attestation(key string) (kind string, ok bool) {
+	if kind, ok = strings.CutPrefix(key, attestPrefix); !ok {
+		kind, ok = strings.CutPrefix(key, attestArgPrefix)
+	}
+	return strings.ToLower(kind), ok
+}
+
+// Matches reports whether a glob in a rule is for the key: it matches the key or one of its
+// twins. So all twins get the same answer, whether the glob refuses or allows. There are two
+// exceptions:
+//
+//   - A glob for a named context with a platform isn't for the context of all platforms.
+//   - A glob for build-args is for attest:provenance only if it names attestations, because buildx
+//     sends that option in every build.
+func Matches(glob, key string) bool {
+	if globs.Match(glob, key) {
+		return true
+	}
+	canonical := Canonical(key)
+	switch kind, isAttestation := attestation(key); {
+	case isAttestation:
+		lower, arg := strings.ToLower(glob), strings.ToLower(attestArgPrefix)
+		return globs.Match(lower, attestPrefix+kind) || globs.Match(lower, arg+kind) &&
+			(key != provenance || strings.HasPrefix(lower, arg))
+	case slices.Contains(proxies, canonical):
+		return globs.Match(strings.ToLower(glob), canonical)
+	}
+	for _, group := range groups {
+		if group[0] == canonical {
+			return slices.ContainsFunc(group, func(twin string) bool { return globs.Match(glob, twin) })
+		}
+	}
+	return globs.Match(glob, canonical)
+}
+
+// First returns the first of the globs that [Matches] the key, or "".
+func First(list []string, key string) string {
+	if i := slices.IndexFunc(list, func(g string) bool { return Matches(g, key) }); i >= 0 {
+		return list[i]
+	}
+	return ""
+}
+
+// SentByItself reports whether clients send the option in a build for which its user asked for no
+// option at all, and the option gives the frontend nothing to act on. A list of allowed options
+// doesn't have to name it; it can be refused, removed and forced like any other. buildx sends these
+// (build/opt.go, toSolveOpt and loadInputs, and build/git.go):
+//
+//   - filename, the name of the build file, which the policy frontend reads itself
+//   - attest:provenance, what BuildKit records of the build
+//   - image-resolve-mode, where a Docker Engine looks for an image first
+//   - vcs:…, which commit of which repository is built, for the record
+func SentByItself(key string) bool {
+	switch key {
+	case "filename", provenance, "image-resolve-mode":
+		return true
+	}
+	return strings.HasPrefix(key, "vcs:")
+}

@@ -1,0 +1,146 @@
+package policy
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// plainBuild has the options of a docker buildx build in a git repository, without flags.
+func plainBuild() map[string]string {
+	return map[string]string{
+		"filename": "Dockerfile", "attest:provenance": "mode=min,inline-only=true",
+		"vcs:localdir:context": ".", "vcs:revision": commit, "vcs:source": "https://x.example/a",
+		"local-sessionid:context": "1", "frontend.caps": "moby.buildkit.frontend.inputs",
+		"image-resolve-mode": "local", "cmdline": "a", "source": "self",
+	}
+}
+
+func TestOptionsAreComparedAsBuildKitReadsThem(t *testing.T) {
+	t.Parallel()
+	with := func(key, value string) map[string]string {
+		o := plainBuild()
+		o[key] = value
+		return o
+	}
+	for _, tt := range []struct {
+		name, options string
+		sent          map[string]string
+		want          string // the reason of a refusal
+	}{
+		{
+			"a refused proxy in another letter case", `{deny: ["build-arg:HTTP_PROXY"]}`,
+			with("build-arg:http_proxy", "http://evil"),
+			`rule "a" refuses the option "build-arg:http_proxy" (options.deny: build-arg:HTTP_PROXY)`,
+		},
+		{
+			"a refused hostname by its build-arg", `{deny: [hostname]}`,
+			with("build-arg:BUILDKIT_SANDBOX_HOSTNAME", "x"),
+			`rule "a" refuses the option "build-arg:BUILDKIT_SANDBOX_HOSTNAME" (options.deny: hostname)`,
+		},
+		{
+			"a refused build-arg by the option that it sets",
+			`{deny: ["build-arg:BUILDKIT_SANDBOX_HOSTNAME"]}`, with("hostname", "x"),
+			`rule "a" refuses the option "hostname" (options.deny: build-arg:BUILDKIT_SANDBOX_HOSTNAME)`,
+		},
+		{
+			"refused caches by the newer option", `{deny: [cache-from]}`, with("cache-imports", "[]"),
+			`rule "a" refuses the option "cache-imports" (options.deny: cache-from)`,
+		},
+		{
+			"a forced proxy in another letter case",
+			`{force: {"build-arg:HTTP_PROXY": "http://good"}}`, with("build-arg:http_proxy", "http://evil"),
+			`rule "a" sets the option "build-arg:HTTP_PROXY" to "http://good", and the build sets "build-arg:http_proxy", which is the same option, to "http://evil"; leave it out`,
+		},
+		{
+			"a forced value by another name", `{force: {hostname: x}}`,
+			with("build-arg:BUILDKIT_SANDBOX_HOSTNAME", "x"), "",
+		},
+		{
+			"an allowed option by another name", `{only: [hostname]}`,
+			with("build-arg:BUILDKIT_SANDBOX_HOSTNAME", "x"), "",
+		},
+		{"a plain build under only", `{only: [target]}`, plainBuild(), ""},
+		{"a plain build with BuildKit's build-args refused", `{deny: ["build-arg:BUILDKIT_*"]}`, plainBuild(), ""},
+		{
+			"another attestation than that of a plain build under only", `{only: [target]}`,
+			with("attest:sbom", ""),
+			`rule "a" refuses the option "attest:sbom": it is none of those that it lets pass: target (options.only)`,
+		},
+		{
+			"a build file can still be refused by name", `{deny: [filename]}`, plainBuild(),
+			`rule "a" refuses the option "filename" (options.deny: filename)`,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			l := mustStack(t, "version: 1\nfrontends:\n- {name: a, match: [a], options: "+tt.options+"}\n", "")
+			d := Decide(l, withOptions(request(t, "a"), tt.sent))
+			if tt.want == "" {
+				require.Equal(t, Allow, d.Verdict, d.Reason)
+				return
+			}
+			require.Equal(t, Deny, d.Verdict)
+			require.Equal(t, tt.want, d.Reason)
+		})
+	}
+}
+
+func TestARemovedOptionIsRemovedByEachOfItsNames(t *testing.T) {
+	t.Parallel()
+	l := mustStack(t, "version: 1\nfrontends:\n- {name: a, match: [a], options: {strip: "+
+		`["build-arg:HTTP_PROXY", cache-from, "build-arg:BUILDKIT_MULTI_PLATFORM"]}}`+"\n", "")
+	d := Decide(l, withOptions(request(t, "a"), map[string]string{
+		"build-arg:http_proxy": "x", "cache-imports": "[]", "multi-platform": "1", "target": "t",
+	}))
+	require.Equal(t, Allow, d.Verdict)
+	require.Equal(t, []string{"build-arg:http_proxy", "cache-imports", "multi-platform"},
+		d.Obligations.Strip)
+}
+
+func TestWhatAWarningRulePassesIsNotForcedByAnotherName(t *testing.T) {
+	t.Parallel()
+	l := mustStack(t, "version: 1\nfrontends:\n- {name: a, match: [a], mode: warn, options: "+
+		`{force: {hostname: x}}}`+"\n", "")
+	d := Decide(l, withOptions(request(t, "a"),
+		map[string]string{"build-arg:BUILDKIT_SANDBOX_HOSTNAME": "y"}))
+	require.Equal(t, Warn, d.Verdict)
+	require.Empty(t, d.Obligations.Force)
+}
+
+func TestTwoLayersForceOneOptionByTwoNames(t *testing.T) {
+	t.Parallel()
+	doc := func(force string) string {
+		return "version: 1\nfrontends:\n- {name: a, match: [a], options: {force: {" + force + "}}}\n"
+	}
+	const own = `"build-arg:BUILDKIT_SANDBOX_HOSTNAME": `
+	d := Decide(mustStack(t, doc("hostname: x"), doc(own+"y")), request(t, "a"))
+	require.Equal(t, Deny, d.Verdict)
+	require.Contains(t, d.Reason, `forces another value of it`)
+	d = Decide(mustStack(t, doc("hostname: x"), doc(own+"x")), request(t, "a"))
+	require.Equal(t, Allow, d.Verdict)
+}
+
+func TestOptionsThatNoBuildCanHaveAreAMistake(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ options, want string }{
+		"a value in deny": {
+			`{deny: ["build-arg:BUILDKIT_INLINE_CACHE=1"]}`,
+			`deny: "build-arg:BUILDKIT_INLINE_CACHE=1" has an =, which no option's name has; write "build-arg:BUILDKIT_INLINE_CACHE", and a value only in force`,
+		},
+		"an = in force":        {`{force: {"build-arg:A=b": c}}`, `has an =, which no option's name has`},
+		"an = in only":         {`{only: ["target=x"]}`, `has an =, which no option's name has`},
+		"an = in strip":        {`{strip: ["target=*"]}`, `has an =, which no option's name has`},
+		"one option twice":     {`{force: {hostname: a, "build-arg:BUILDKIT_SANDBOX_HOSTNAME": b}}`, `is the same option as`},
+		"a forced denial":      {`{force: {hostname: a}, deny: ["build-arg:BUILDKIT_*"]}`, `"hostname" is also refused`},
+		"a forced and removed": {`{force: {cache-from: a}, strip: [cache-imports]}`, `"cache-from" is also removed`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := Parse("p", fmt.Appendf(nil,
+				"version: 1\nfrontends:\n- {name: a, match: [a], options: %s}\n", tt.options))
+			require.ErrorContains(t, err, tt.want)
+		})
+	}
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/invopop/jsonschema"
+)
+
+// alternatives adds what documents can have in place of a mapping or a list, as the tags scalar
+// and boolean of package strictyaml say. The properties stay where they are; they say nothing
+// about a value of another type.
+func alternatives(schema *jsonschema.Schema, t reflect.Type) {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		if t.Kind() == reflect.Slice {
+			schema = schema.Items
+		}
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || schema == nil || schema.Properties == nil {
+		return
+	}
+	for f := range t.Fields() {
+		key, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if options == "inline" {
+			alternatives(schema, f.Type)
+			continue
+		}
+		property, ok := schema.Properties.Get(key)
+		if !ok {
+			continue
+		}
+		alternatives(property, f.Type)
+		switch word := wordFor(f.Type); {
+		case word != "":
+			either(property, &jsonschema.Schema{Const: word})
+		case f.Tag.Get("boolean") != "":
+			either(property, &jsonschema.Schema{Type: "boolean"})
+		}
+	}
+}
+
+func either(schema, other *jsonschema.Schema) {
+	if schema.AnyOf != nil {
+		return // The build of a rule and that of the policy are one schema.
+	}
+	schema.AnyOf = []*jsonschema.Schema{{Type: schema.Type}, other}
+	schema.Type = ""
+}
+
+// wordFor returns the word that documents can have in place of the struct, or "".
+func wordFor(t reflect.Type) string {
+	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
+		return ""
+	}
+	for f := range t.Elem().Fields() {
+		if word := f.Tag.Get("scalar"); word != "" {
+			return word
+		}
+	}
+	return ""
+}
