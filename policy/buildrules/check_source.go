@@ -113,7 +113,7 @@ func (r *PatternRules) check(n Normalized) []Violation {
 }
 
 func (r *GitRules) check(n Normalized) []Violation {
-	found := r.urls.check(n, r.Allow)
+	found := r.urls.check(n)
 	if r.RequireCommit && !n.isFixed {
 		found = append(found,
 			violationf("git.requireCommit", "%s without a commit: ask for one by all of its digits",
@@ -123,7 +123,7 @@ func (r *GitRules) check(n Normalized) []Violation {
 }
 
 func (r *HTTPRules) check(n Normalized) []Violation {
-	found := r.urls.check(n, r.Allow)
+	found := r.urls.check(n)
 	if r.RequireChecksum && !n.isFixed {
 		found = append(found,
 			violationf("http.requireChecksum", "%s without a checksum: give its sha256:…", n.urlName()))
@@ -131,19 +131,28 @@ func (r *HTTPRules) check(n Normalized) []Violation {
 	return found
 }
 
-func (r urlRules) check(n Normalized, written []string) []Violation {
-	if p := urlmatch.FirstDenied(r.deny, n.url); p != nil {
+func (r urlRules) check(n Normalized) []Violation {
+	if p, as, denied := urlmatch.Denied(r.deny, n.url); denied {
 		return []Violation{
 			violationf(fmt.Sprintf("%s.deny: %s", n.row.kind, safetext.Printable(p.Written())), "%s",
-				n.urlName()),
+				n.urlName()+n.readAs(as)),
 		}
 	}
-	if len(r.allow) > 0 && urlmatch.First(r.allow, n.url) == nil {
+	if as, outside := urlmatch.Outside(r.allow, n.url); len(r.allow) > 0 && outside {
+		allow, _ := r.patterns()
 		return []Violation{
-			violationf(string(n.row.kind)+".allow", "%s: %s", n.urlName(), allows(written)),
+			violationf(string(n.row.kind)+".allow", "%s: %s", n.urlName()+n.readAs(as), allows(allow)),
 		}
 	}
 	return nil
+}
+
+// readAs says how a program can read the URL, if that isn't as it is written.
+func (n Normalized) readAs(l urlmatch.Location) string {
+	if l.String() == n.url.String() {
+		return ""
+	}
+	return ", which can be read as " + safetext.Printable(l.String())
 }
 
 // urlName names the source for a person. It leaves out the query, which may be a secret.

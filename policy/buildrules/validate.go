@@ -119,16 +119,18 @@ func (r *ImageRules) pin(name, value string) error {
 }
 
 func (v *validator) urls(n *yaml.Node, k Kind, allow, deny []string) urlRules {
-	compile := func(key string, items []string) []urlmatch.Pattern {
+	compile := func(key string, items []string, purpose urlmatch.Purpose) []urlmatch.Pattern {
 		var out []urlmatch.Pattern
 		v.report.List(strictyaml.Child(n, key), key, items, func(s string) error {
-			p, err := urlmatch.ParsePattern(s, k.protocol())
+			p, err := urlmatch.ParsePattern(s, k.protocol(), purpose)
 			out = append(out, p)
 			return err
 		})
 		return out
 	}
-	return urlRules{allow: compile("allow", allow), deny: compile("deny", deny)}
+	return urlRules{
+		allow: compile("allow", allow, urlmatch.Allow), deny: compile("deny", deny, urlmatch.Deny),
+	}
 }
 
 // patterns checks and compiles a list of name patterns.
