@@ -72,6 +72,12 @@ func TestCompareBuilds(t *testing.T) {
 			[]string{"+loosened a:latest; no longer refused in a build: the download https://192.168.7.1"},
 		},
 		{
+			"a path denied no longer, in another case",
+			a("http: {allow: [\"https://a.example/A/**\"], deny: [a.example/a/b, x.example]}"),
+			a("http: {allow: [\"https://a.example/A/**\"], deny: [x.example]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: the download https://a.example/A/b"},
+		},
+		{
 			"a port denied no longer", a("http: {deny: [a.example]}"), a("http: {deny: [\"a.example:443\"]}"),
 			[]string{"+loosened a:latest; no longer refused in a build: the download https://a.example:8000"},
 		},

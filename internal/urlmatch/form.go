@@ -16,6 +16,8 @@ type Form struct {
 	port    int // 0 for any
 	host    host
 	path    globs.Name // a "**" at its end stands for any number of components
+	// folded says that the path is in lower case, and matches in any case of ASCII letters.
+	folded bool
 }
 
 // host is a pattern of hosts.
@@ -45,14 +47,19 @@ func (w parts) compile(protocol Protocol, purpose Purpose) ([]Form, error) {
 		h, err := w.allowedHost()
 		var out []Form
 		for _, scheme := range w.schemes(protocol.safe()) {
-			out = append(out, Form{[]string{scheme}, w.portOf(ownPort(scheme)), h, path})
+			out = append(out, Form{
+				schemes: []string{scheme}, port: w.portOf(ownPort(scheme)), host: h, path: path,
+			})
 		}
 		return out, err
 	}
 	hosts, err := w.deniedHosts()
 	out := make([]Form, len(hosts))
 	for i, h := range hosts {
-		out[i] = Form{w.schemes(protocol.schemes()), w.portOf(0), h, path}
+		out[i] = Form{
+			schemes: w.schemes(protocol.schemes()), port: w.portOf(0), host: h, path: fold(path),
+			folded: true,
+		}
 	}
 	return out, err
 }
@@ -123,7 +130,8 @@ func (w parts) deniedHosts() ([]host, error) {
 			}
 		}
 		if names = next; len(names) > maxHosts {
-			return nil, errors.New("it has too many stars within the labels of its host; write several patterns")
+			return nil, errors.New(
+				"it has too many stars within the labels of its host; write several patterns")
 		}
 	}
 	out := make([]host, len(names))
@@ -165,6 +173,15 @@ func normalized(name globs.Name) globs.Name {
 		default:
 			out = append(out, c)
 		}
+	}
+	return out
+}
+
+// fold returns a path in lower case.
+func fold(path []string) globs.Name {
+	out := make(globs.Name, len(path))
+	for i, c := range path {
+		out[i] = globs.FoldASCII(c)
 	}
 	return out
 }
@@ -239,7 +256,15 @@ func (h host) meet(o host) ([]host, bool) {
 // Match reports whether the form matches the place.
 func (f Form) Match(l Location) bool {
 	return slices.Contains(f.schemes, l.scheme) && (f.port == 0 || f.port == l.port) &&
-		f.host.match(l) && f.path.Match(l.path)
+		f.host.match(l) && f.path.Match(f.inCase(l.path))
+}
+
+// inCase returns a path in the case in which the form's is compared with it.
+func (f Form) inCase(path []string) globs.Name {
+	if f.folded {
+		return fold(path)
+	}
+	return path
 }
 
 // IsEverywhere reports whether the form is for every host and every path.
@@ -269,6 +294,7 @@ func (f Form) WithScheme(scheme string) Form {
 // Equal reports whether the forms are the same.
 func (f Form) Equal(o Form) bool {
 	return slices.Equal(f.schemes, o.schemes) && f.port == o.port && slices.Equal(f.path, o.path) &&
+		f.folded == o.folded &&
 		f.host.address == o.host.address && f.host.isIPv4 == o.host.isIPv4 &&
 		slices.Equal(f.host.labels, o.host.labels)
 }
@@ -277,13 +303,31 @@ func (f Form) Equal(o Form) bool {
 func (f Form) Covers(o Form) bool {
 	return !slices.ContainsFunc(o.schemes,
 		func(s string) bool { return !slices.Contains(f.schemes, s) }) &&
-		(f.port == 0 || f.port == o.port) && f.host.covers(o.host) && f.path.Covers(o.path)
+		(f.port == 0 || f.port == o.port) && f.host.covers(o.host) && f.coversPath(o)
+}
+
+func (f Form) coversPath(o Form) bool {
+	text := strings.Join(f.path, "")
+	if o.folded && !f.folded && strings.ToUpper(text) != strings.ToLower(text) {
+		return false // It has letters, and o has them in the other case too.
+	}
+	return f.path.Covers(f.inCase(o.path))
+}
+
+func (f Form) meetPath(o Form) ([]globs.Name, bool) {
+	switch {
+	case f.folded == o.folded:
+		return f.path.Meet(o.path)
+	case f.folded:
+		return f.path.MeetFold(o.path)
+	}
+	return o.path.MeetFold(f.path)
 }
 
 // Meet returns forms that together match what both match. It is false if some are left
 // out, because there are more than [globs.MaxForms].
 func (f Form) Meet(o Form) ([]Form, bool) {
-	m := Form{port: max(f.port, o.port)}
+	m := Form{port: max(f.port, o.port), folded: f.folded && o.folded}
 	for _, s := range f.schemes {
 		if slices.Contains(o.schemes, s) {
 			m.schemes = append(m.schemes, s)
@@ -293,7 +337,7 @@ func (f Form) Meet(o Form) ([]Form, bool) {
 		return nil, true
 	}
 	hosts, allHosts := f.host.meet(o.host)
-	paths, allPaths := f.path.Meet(o.path)
+	paths, allPaths := f.meetPath(o)
 	var out []Form
 	for _, m.host = range hosts {
 		for _, m.path = range paths {

@@ -56,8 +56,8 @@ type parts struct {
 // a scheme, it is for https and ssh. A host of numbers and stars is for IPv4 addresses.
 //
 // A pattern of what is denied is for any port unless it names one, and for each scheme
-// unless it names one. It denies everything below its path too. A "*" in its host can
-// stand for several labels.
+// unless it names one. It denies everything below its path too, in any case of ASCII
+// letters, because many servers ignore it. A "*" in its host can stand for several labels.
 //
 // Errors quote the pattern, bounded and safe for a terminal.
 func ParsePattern(s string, protocol Protocol, purpose Purpose) (Pattern, error) {

@@ -43,7 +43,7 @@ func (c *choices) pattern(p Protocol) string {
 	port := c.of("", "", ":*", ":443", ":22", ":8000")
 	path := ""
 	for range len(c.of("", "x", "xx", "xxx")) {
-		path += "/" + c.of("a", "b", "*", "**", "a*", "*b", "a.git", "A", "%61", "a;v")
+		path += "/" + c.of("a", "b", "*", "**", "a*", "*b", "a.git", "A", "A*b", "%61", "a;v")
 	}
 	return scheme + strings.Join(labels, ".") + port + path + c.of("", "", "/")
 }
@@ -60,7 +60,7 @@ func (c *choices) url(p Protocol) string {
 	path := ""
 	for range len(c.of("", "x", "xx", "xxx", "xxxx", "xxxxx")) {
 		path += c.of("/", "/", "/", "/", "%2F", "//", "%5C", "%252f") +
-			c.of("a", "b", "aa", "ab", "a.git", "..", ".", "%2e%2e", "..;v", "a;v", "%61", "%252e%252e", "")
+			c.of("a", "b", "A", "AB", "aa", "ab", "a.git", "..", ".", "%2e%2e", "..;v", "a;v", "%61", "%252e%252e", "")
 	}
 	if path != "" {
 		path = "/" + strings.TrimPrefix(path, "/")

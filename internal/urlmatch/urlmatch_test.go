@@ -392,6 +392,11 @@ func TestADeniedPatternMeansTheMost(t *testing.T) {
 			[]string{"https://x.example/a", "https://x.example/a/b"}, []string{"https://x.example/ab"},
 		},
 		{
+			"letters are in any case:", "github.com/Evil/*/B", Git,
+			[]string{"https://github.com/EVIL/a/b", "git@github.com:evil/a/b.git"},
+			[]string{"https://github.com/evils/a/b"},
+		},
+		{
 			"an organisation is its repositories:", "github.com/evil*", Git,
 			[]string{"https://github.com/evil-org/a", "git@github.com:evil/a"},
 			[]string{"https://github.com/good/evil"},
