@@ -325,7 +325,8 @@ func (f Form) meetPath(o Form) ([]globs.Name, bool) {
 }
 
 // Meet returns forms that together match what both match. It is false if some are left
-// out, because there are more than [globs.MaxForms].
+// out, because there are more than [globs.MaxForms]. If only one form is for any letter case,
+// they have its lower case where the other has stars. There are none only if no URL is in both.
 func (f Form) Meet(o Form) ([]Form, bool) {
 	m := Form{port: max(f.port, o.port), folded: f.folded && o.folded}
 	for _, s := range f.schemes {
