@@ -196,8 +196,8 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 			"p:2:47: from and to must both end in /** or both not",
 		},
 		{
-			"a URL without a scheme", top + "{git: {allow: [\"git.example/**\"]}}\n",
-			`p:2:23: allow: "git.example/**" has no scheme; write one like https://corp.example/**`,
+			"a range of addresses", top + "{git: {allow: [\"10.0.0.0/8\"]}}\n",
+			`p:2:23: allow: "10.0.0.0/8" can't be a pattern: a pattern has no ranges of addresses; put stars in their place, as in 10.*.*.*`,
 		},
 		{
 			"a URL with another scheme", top + "{http: {deny: [\"ftp://x.example/**\"]}}\n",

@@ -308,7 +308,31 @@ func TestJudgeURLs(t *testing.T) {
 		},
 		{
 			"a way out of a path", git, repo("https://git.example/x/../bad/a"),
-			"it asks for a git repository that can't be checked: the URL has . or .. as a component of its path",
+			`rule "a" refuses the git repository https://git.example/x/../bad/a, which can be read as https://git.example/bad/a (build.git.deny: https://git.example/bad/*)`,
+		},
+		{"an ambiguous path that is allowed however it is read", git, repo("https://git.example/x/../a//b%2Fc"), ""},
+		{
+			"a path that may lead out of what is allowed", `{http: {allow: ["x.example/a/**"]}}`,
+			file("https://x.example/a/..%2Fb"),
+			`rule "a" refuses the download https://x.example/a/..%2Fb, which can be read as https://x.example/b: it allows only https://x.example/a/** (build.http.allow)`,
+		},
+		{
+			"a pattern without a path and a scheme, which is shown with its meaning", `{git: {allow: [x.example]}}`,
+			repo("http://x.example/a"),
+			`rule "a" refuses the git repository http://x.example/a: it allows only https://x.example/** or ssh://x.example/** (build.git.allow)`,
+		},
+		{
+			"a host denied by each scheme", `{git: {deny: [x.example]}}`, repo("git@X.example:a/b"),
+			`rule "a" refuses the git repository ssh://x.example/a/b (build.git.deny: x.example)`,
+		},
+		{
+			"everything denied", `{http: {deny: ["**"]}}`, file("http://x.example:8080/a"),
+			`rule "a" refuses the download http://x.example:8080/a (build.http.deny: **)`,
+		},
+		{
+			"a host that nobody can read in one way", `{http: {deny: [x.example]}}`,
+			file("http://x.example@y.example@x.example/a"),
+			"it asks for a download that can't be checked: the URL has an unexpected @ before its path",
 		},
 		{
 			"a whole commit", `{git: {requireCommit: true}}`,

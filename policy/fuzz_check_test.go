@@ -203,7 +203,7 @@ func generateOperation(c *choices) buildrules.Operation {
 		return buildrules.Operation{
 			Git: &buildrules.Git{
 				URL: c.of("https://x.example/a", "https://me:hunter2@x.example/b.git", "ssh://x.example/a",
-					"git@x.example:a", "https://x.example/../hunter2"), Ref: c.of("", commit),
+					"git@x.example:a", "https://x.example/b/../a", "https://x.example/b%2Fa"), Ref: c.of("", commit),
 				Checksum: c.of("", commit, "0123"),
 			},
 		}

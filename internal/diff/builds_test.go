@@ -62,6 +62,36 @@ func TestCompareBuilds(t *testing.T) {
 				"must be sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"},
 		},
 		{
+			"an address denied no longer", a("http: {deny: [\"https://10.*.0.1/**\", x.example]}"),
+			a("http: {deny: [x.example]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: the download https://10.7.0.1"},
+		},
+		{
+			"more addresses", a("http: {allow: [\"https://192.168.0.1\"]}"),
+			a("http: {allow: [\"https://192.168.*.1\"]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: the download https://192.168.7.1"},
+		},
+		{
+			"a path denied no longer, in another case",
+			a("http: {allow: [\"https://a.example/A/**\"], deny: [a.example/a/b, x.example]}"),
+			a("http: {allow: [\"https://a.example/A/**\"], deny: [x.example]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: the download https://a.example/A/b"},
+		},
+		{
+			"a port denied no longer", a("http: {deny: [a.example]}"), a("http: {deny: [\"a.example:443\"]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: the download https://a.example:8000"},
+		},
+		{
+			"a scheme denied no longer", a("git: {deny: [a.example]}"),
+			a("git: {deny: [\"https://a.example\", \"ssh://a.example\", \"http://a.example\"]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: the git repository git://a.example"},
+		},
+		{
+			"the same in other words", a("git: {allow: [a.example], deny: [\"a.example/x/**\"]}"),
+			a("git: {allow: [\"https://A.example:443/**\", \"git@a.example:**\"], deny: [\"a.example:*/x\"]}"),
+			nil,
+		},
+		{
 			"another frontend more", a("frontends: {allow: [x]}"), a("frontends: {allow: [x, y]}"),
 			[]string{"+loosened a:latest; no longer refused in a build: the frontend " +
 				"docker.io/library/y:other"},
@@ -218,7 +248,10 @@ func pick(r *rand.Rand, items ...string) string {
 // arbitraryBuild makes a policy that lets a run, under rules of few words.
 func arbitraryBuild(r *rand.Rand) string {
 	names := []string{"x", "m.example/**", "m.example/a/*", "**/y*", "x/y"}
-	urls := []string{"https://a.example/**", "https://*.example/x", "https://a.example/*/y", "http://a.example/x"}
+	urls := []string{
+		"https://a.example/**", "https://*.example/x", "https://a.example/*/y", "http://a.example/x", "a.example",
+		"https://10.*.0.1", "**", "*a.example:8080/z", "http://**", "https://a.example:*/x",
+	}
 	kinds := []string{
 		"images: {allow: " + pick(r, names...) + ", deny: " + pick(r, names...) + "}",
 		"images: {convert: [{from: x, to: m.example/a/y}], requireDigest: true}",
@@ -254,8 +287,8 @@ func arbitraryBuild(r *rand.Rand) string {
 func arbitraryOperation(r *rand.Rand) buildrules.Operation {
 	one := func(items ...string) string { return items[r.IntN(len(items))] }
 	name := one("x", "y", "x/y", "m.example/a/b", "m.example/a/y", "m.example/y2", "q.example/z")
-	url := one("https", "http", "ssh") + "://" + one("a", "b.a", "b") + ".example/" +
-		one("x", "z/y", "z")
+	url := one("https", "http", "ssh") + "://" + one("a.example", "b.a.example", "b.example", "10.2.0.1") +
+		one("", "", ":8080") + "/" + one("x", "z/y", "z", "x/../z", "z%2Fy", "z//y")
 	switch r.IntN(9) {
 	case 0:
 		return buildrules.Operation{Image: name + one(":1", "@"+digestA)}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
@@ -197,40 +198,75 @@ func named(rules []buildrules.Rules, k buildrules.Kind) (patterns []string, ok b
 }
 
 func (p *prober) git(rules []buildrules.Rules) {
-	if patterns, ok := named(rules, buildrules.KindGit); ok {
-		for _, url := range p.exampleURLs(patterns) {
-			p.add(buildrules.Operation{Git: &buildrules.Git{URL: url}},
+	for _, alike := range p.exampleURLs(rules, buildrules.KindGit, urlmatch.Git) {
+		var operations []buildrules.Operation
+		for _, url := range alike {
+			operations = append(operations, buildrules.Operation{Git: &buildrules.Git{URL: url}},
 				buildrules.Operation{Git: &buildrules.Git{URL: url, Ref: commit}})
 		}
+		p.add(operations...)
 	}
 }
 
 func (p *prober) http(rules []buildrules.Rules) {
-	if patterns, ok := named(rules, buildrules.KindHTTP); ok {
-		for _, url := range p.exampleURLs(patterns) {
-			p.add(buildrules.Operation{HTTP: &buildrules.HTTP{URL: url}},
+	for _, alike := range p.exampleURLs(rules, buildrules.KindHTTP, urlmatch.HTTP) {
+		var operations []buildrules.Operation
+		for _, url := range alike {
+			operations = append(operations, buildrules.Operation{HTTP: &buildrules.HTTP{URL: url}},
 				buildrules.Operation{HTTP: &buildrules.HTTP{URL: url, Checksum: p.c.other.String()}})
 		}
+		p.add(operations...)
 	}
 }
 
-// exampleURLs returns examples of URL patterns. It treats the scheme and the host as components
-// of a name.
-func (p *prober) exampleURLs(patterns []string) []string {
-	var names []string
-	for _, u := range patterns {
-		scheme, rest, _ := strings.Cut(u, "://")
-		host, path, _ := strings.Cut(rest, "/")
-		names = append(names, scheme+"/"+strings.ReplaceAll(host, "**", "*.*")+"/"+path)
+// exampleURLs returns examples of the URL patterns for a kind, of the overlap of each pair, and of
+// URLs that none of them matches. Those of one pattern or overlap are one list.
+func (p *prober) exampleURLs(
+	rules []buildrules.Rules, k buildrules.Kind, protocol urlmatch.Protocol,
+) [][]string {
+	if _, ok := named(rules, k); !ok {
+		return nil
 	}
-	for _, scheme := range []string{"https", "http", "ssh", "git"} {
-		names = append(names, scheme+"/"+p.c.fresh+".example/"+p.c.fresh)
-	}
-	var out []string
-	for _, name := range p.examples(names) {
-		if scheme, rest, ok := strings.Cut(name, "/"); ok {
-			out = append(out, scheme+"://"+rest)
+	every := urlmatch.Everything(protocol)
+	forms := []urlmatch.Form{every}
+	for i := range rules {
+		allow, deny := rules[i].URLs(k)
+		for _, pattern := range slices.Concat(allow, deny) {
+			for _, f := range pattern.Forms() {
+				if !slices.ContainsFunc(forms, f.Equal) {
+					forms = append(forms, f)
+				}
+			}
 		}
+	}
+	c := p.c
+	all := slices.Clone(forms)
+	for i, a := range forms {
+		for _, b := range forms[:i] {
+			if !c.spend(meetWork) {
+				return nil
+			}
+			met, ok := a.Meet(b)
+			c.complete = c.complete && ok
+			all = append(all, met...)
+		}
+	}
+	fill := urlmatch.Filling{Text: c.fresh, Deep: c.deep, Port: urlmatch.FreshPort(forms)}
+	var out [][]string
+	seen := map[string]bool{}
+	for _, f := range all {
+		examples := f.Examples(protocol, fill)
+		if !c.spend(exampleWork * (len(examples) + 1)) {
+			return nil
+		}
+		var alike []string
+		for _, url := range examples {
+			if !seen[url] {
+				seen[url] = true
+				alike = append(alike, url)
+			}
+		}
+		out = append(out, alike)
 	}
 	return out
 }

@@ -23,10 +23,14 @@ func Overlaps(a, b string) bool {
 
 // Meet returns globs that together stand for what is in both. It is false if there
 // are more than MaxForms of them.
-func Meet(a, b string) ([]string, bool) {
+func Meet(a, b string) ([]string, bool) { return meetTexts(a, b, strings.Compare) }
+
+// meetTexts is [Meet] with another comparison of characters, which is 0 for the same ones. What
+// comes out has those of b.
+func meetTexts(a, b string, compare func(a, b string) int) ([]string, bool) {
 	forms, all := meet(split(a), split(b), "*", func(a, b string) ([]string, bool) {
-		if a == b {
-			return []string{a}, true
+		if compare(a, b) == 0 {
+			return []string{b}, true
 		}
 		return nil, true
 	})
@@ -44,6 +48,16 @@ func Example(glob, fill string) string { return strings.ReplaceAll(glob, "*", fi
 func Open(glob string) bool { return strings.Contains(glob, "*") }
 
 func same(a, b byte) bool { return a == b }
+
+// FoldASCII returns the text with ASCII letters in lower case.
+func FoldASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r - 'A' + 'a'
+		}
+		return r
+	}, s)
+}
 
 func split(s string) []string {
 	out := make([]string, len(s))

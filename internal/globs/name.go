@@ -37,13 +37,23 @@ func (n Name) Overlaps(o Name) bool { return overlaps(n, o, "**", Overlaps) }
 
 // Meet returns sets that together have the names that are in both. It is false if
 // there are more than MaxForms of them.
-func (n Name) Meet(o Name) ([]Name, bool) {
-	forms, all := meet(n, o, "**", Meet)
+func (n Name) Meet(o Name) ([]Name, bool) { return n.meet(o, Meet) }
+
+func (n Name) meet(o Name, one func(a, b string) ([]string, bool)) ([]Name, bool) {
+	forms, all := meet(n, o, "**", one)
 	out := make([]Name, len(forms))
 	for i, f := range forms {
 		out[i] = f
 	}
 	return out, all
+}
+
+// MeetFold is [Name.Meet] for a name that matches without regard to the case of ASCII letters. It
+// has to be in lower case. What comes out has the letters of o.
+func (n Name) MeetFold(o Name) ([]Name, bool) {
+	return n.meet(o, func(a, b string) ([]string, bool) {
+		return meetTexts(a, b, func(a, b string) int { return strings.Compare(a, FoldASCII(b)) })
+	})
 }
 
 // Example returns a name that is in the set: with fill for each "*", and depth times

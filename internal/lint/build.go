@@ -3,7 +3,6 @@ package lint
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -107,13 +106,11 @@ var buildChecks = map[buildrules.Kind]buildCheck{
 		c.patternsOf("frontends", allow, deny, true, tell)
 		c.nestedFrontends(allow, tell)
 	},
-	buildrules.KindGit: func(c *checker, b *buildrules.Rules, tell tell) {
-		allow, deny := b.Git.Patterns()
-		c.urlsOf("git", allow, deny, b.Git.RequireCommit, tell)
+	buildrules.KindGit: func(_ *checker, b *buildrules.Rules, tell tell) {
+		newURLs(b, buildrules.KindGit).check(b.Git.RequireCommit, tell)
 	},
-	buildrules.KindHTTP: func(c *checker, b *buildrules.Rules, tell tell) {
-		allow, deny := b.HTTP.Patterns()
-		c.urlsOf("http", allow, deny, b.HTTP.RequireChecksum, tell)
+	buildrules.KindHTTP: func(_ *checker, b *buildrules.Rules, tell tell) {
+		newURLs(b, buildrules.KindHTTP).check(b.HTTP.RequireChecksum, tell)
 	},
 	buildrules.KindLocal: func(_ *checker, b *buildrules.Rules, tell tell) {
 		if slices.ContainsFunc(b.Local.Allow, isAnyTag) && len(b.Local.Deny) == 0 {
@@ -168,36 +165,6 @@ func (c *checker) denied(kind string, allow, deny []string, tell tell) {
 				"it", kind, deny[i])
 		}
 	}
-}
-
-func (c *checker) urlsOf(kind string, allow, deny []string, fixed bool, tell tell) {
-	for _, p := range allow {
-		scheme, rest, _ := strings.Cut(p, "://")
-		if !fixed && (scheme == "http" || scheme == "git") {
-			need := "requireChecksum"
-			if kind == "git" {
-				need = "requireCommit"
-			}
-			tell(PlainHTTP, "build.%s.allow has %s, where anybody on the network path can replace the "+
-				"data; use https, or set %s: true", kind, p, need)
-		}
-		if (rest == "**/**" || rest == "**/") && !fixed && len(deny) == 0 {
-			tell(BuildAllowsAny, "build.%s.allow has %s, which matches every host; name the hosts, or "+
-				"deny something", kind, p)
-		}
-	}
-	c.denied(kind, asNames(allow), asNames(deny), tell)
-}
-
-// asNames turns URL patterns into name patterns that match at least the same.
-func asNames(urls []string) []string {
-	out := make([]string, len(urls))
-	for i, u := range urls {
-		scheme, rest, _ := strings.Cut(u, "://")
-		host, path, _ := strings.Cut(rest, "/")
-		out[i] = scheme + "/" + strings.ReplaceAll(host, "**", "*") + "/" + path
-	}
-	return out
 }
 
 // nestedFrontends looks for nested frontends that build.frontends allows but no rule does.

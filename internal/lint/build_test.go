@@ -153,7 +153,33 @@ func TestCheckBuildRules(t *testing.T) {
 			"every host allowed", mediated("http: {allow: [\"https://**/**\"]}"),
 			[]string{"build-allows-any" + at},
 		},
+		{
+			"every host allowed without a path", mediated("http: {allow: [\"https://**\"]}"),
+			[]string{"build-allows-any" + at},
+		},
+		{
+			"every URL allowed", mediated("http: {allow: [\"**\"]}"),
+			[]string{"plain-http" + at, "build-allows-any" + at},
+		},
 		{"one host allowed is fine", mediated("http: {allow: [\"https://a.example/**\"]}"), nil},
+		{
+			"a star before a host that others can have",
+			mediated("http: {allow: [\"https://*corp.example/**\"]}"),
+			[]string{"prefix-runs-on" + at},
+		},
+		{
+			"a star at the end of a host", mediated("http: {allow: [\"https://corp.*/**\"]}"),
+			[]string{"prefix-runs-on" + at},
+		},
+		{
+			"a star at the end of a directory", mediated("git: {allow: [\"https://github.com/org*/**\"]}"),
+			[]string{"prefix-runs-on" + at},
+		},
+		{
+			"stars that stay with one owner are fine",
+			mediated("git: {allow: [\"https://*-git.corp.example/org/app*\", \"https://*.corp.example\", \"https://10.1.*.*\"]}"),
+			nil,
+		},
 
 		{
 			"an image denied that isn't allowed",
@@ -168,6 +194,36 @@ func TestCheckBuildRules(t *testing.T) {
 			[]string{"build-deny-without-effect" + at},
 		},
 
+		{
+			"a repository denied on each port of an allowed host is fine",
+			mediated("git: {allow: [\"https://a.example\"], deny: [\"*.example/secret\"]}"), nil,
+		},
+		{
+			"an allowed repository inside a denied host's",
+			mediated("git: {allow: [\"https://a.example/x\"], deny: [\"ssh://a.example\"]}"),
+			[]string{"build-deny-without-effect" + at},
+		},
+		{
+			"a host denied by one scheme of several", mediated("git: {deny: [\"https://github.com/evil/**\"]}"),
+			[]string{"build-deny-leaves-scheme" + at},
+		},
+		{
+			"a host denied in the form of scp", mediated("git: {deny: [\"git@github.com:evil/*\"]}"),
+			[]string{"build-deny-leaves-scheme" + at},
+		},
+		{
+			"a download denied by https, of a host that http reaches",
+			mediated("http: {deny: [\"https://evil.example\"]}"), []string{"build-deny-leaves-scheme" + at},
+		},
+		{
+			"a host denied by each scheme is fine",
+			mediated("http: {deny: [\"https://evil.example\", \"http://evil.example\", other.example]}"), nil,
+		},
+		{
+			"a host denied by the only scheme that is allowed is fine",
+			mediated("git: {allow: [\"https://github.com\"], deny: [\"https://github.com/evil\"]}"), nil,
+		},
+		{"a scheme denied for every host is fine", mediated("http: {deny: [\"http://**\"]}"), nil},
 		{
 			"a conversion after one that takes all of it",
 			mediated("images: {convert: [{from: \"a/**\", to: \"b/**\"}, {from: a/x, to: c}]}"),

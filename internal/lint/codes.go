@@ -73,6 +73,9 @@ const (
 	BuildAllowsAny Code = "build-allows-any"
 	// BuildDenyWithoutEffect: build rules deny something that they don't allow anyway.
 	BuildDenyWithoutEffect Code = "build-deny-without-effect"
+	// BuildDenyLeavesScheme: build rules deny URLs of a host, and those of another scheme reach
+	// the same.
+	BuildDenyLeavesScheme Code = "build-deny-leaves-scheme"
 	// ConvertShadowed: an earlier conversion matches all names of this one.
 	ConvertShadowed Code = "convert-shadowed"
 	// ConvertRefused: a conversion leads to an image that is refused.
@@ -99,8 +102,8 @@ func Codes() []Code {
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
 		OptionName, OptionWithoutEffect,
 		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
-		BuildDenyWithoutEffect, ConvertShadowed, ConvertRefused, BuildPinRefused, NestedNotAllowed,
-		PlainHTTP, HostNetwork, InsecureExec,
+		BuildDenyWithoutEffect, BuildDenyLeavesScheme, ConvertShadowed, ConvertRefused, BuildPinRefused,
+		NestedNotAllowed, PlainHTTP, HostNetwork, InsecureExec,
 	}
 }
 

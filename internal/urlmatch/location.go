@@ -5,13 +5,16 @@
 // port and the host's last dot are left out. The path is decoded. User, password and
 // query are left out, because they may be secrets. No error repeats any of the URL.
 //
-// A URL that two programs could read in two ways is an error, see [Parse].
+// Programs read some paths in several ways, for example one with ".." or "%2F". Such a
+// URL has several readings, see [Parse]. A URL is allowed if all of its readings are,
+// and denied if one of them is.
 package urlmatch
 
 import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -34,84 +37,114 @@ const (
 	Git
 )
 
-// Location is the place that a URL leads to, in canonical form.
+// schemes returns the protocol's schemes, the safe ones first.
+func (p Protocol) schemes() []string {
+	if p == Git {
+		return []string{"https", "ssh", "http", "git"}
+	}
+	return []string{"https", "http"}
+}
+
+// safe returns the schemes that protect what is read from the network on its path.
+func (p Protocol) safe() []string {
+	return slices.DeleteFunc(p.schemes(), func(s string) bool { return s == "http" || s == "git" })
+}
+
+// ownPort returns the port of a URL without one.
+func ownPort(scheme string) int {
+	return map[string]int{"https": 443, "http": 80, "ssh": 22, "git": 9418}[scheme]
+}
+
+// Location is a place that a URL leads to, in canonical form.
 type Location struct {
 	scheme, host string
-	port         string   // "" for the scheme's own
+	port         int
 	labels       []string // of the host; an address in brackets is one
 	path         []string // at least one component; one that is empty stands for a slash at the end
-	query        bool     // a query follows the path
+}
+
+// URL is a URL with all of its readings.
+type URL struct {
+	readings []Location // at least one; the first takes the path as it is written
+	query    bool
+}
+
+// Readings returns the places that the URL leads to, as different programs read it.
+func (u URL) Readings() []Location { return u.readings }
+
+// HasQuery reports whether the URL has a query. It isn't part of a reading.
+func (u URL) HasQuery() bool { return u.query }
+
+// String returns the URL in canonical form, without user, password and query. Its path
+// is as it is written.
+func (u URL) String() string {
+	if len(u.readings) == 0 {
+		return ""
+	}
+	return u.readings[0].String()
 }
 
 // Parse reads the URL of a git repository or a download.
 //
-// It refuses URLs that look as if they led to one place and lead to another: those
-// with a component that is empty, "." or "..", an encoded slash, dot, backslash or
-// control character, double encoding, a backslash, a fragment, more than one "@", or
-// a spelling of an IPv4 address that only some programs know.
-func Parse(s string, p Protocol) (Location, error) {
-	r := reader{protocol: p}
-	return r.read(s)
-}
-
-// HasQuery reports whether the URL has a query. It isn't part of String.
-func (l Location) HasQuery() bool { return l.query }
-
-// reader reads URLs or patterns of URLs.
-type reader struct {
-	protocol Protocol
-	open     bool // reads a pattern, which may have stars
-}
-
-func (r reader) read(s string) (Location, error) {
+// A path has several readings if it has a component that is empty, "." or "..", an
+// encoded slash or backslash, something that is encoded twice, or a parameter (";").
+// Each program may decode, split and clean such a path, or not.
+//
+// Parse refuses URLs with an ambiguous host: those with a backslash, more than one "@",
+// an encoded character in the host, or a spelling of an IPv4 address that only some
+// programs know. It also refuses control characters, a fragment, and paths with more
+// than 32 readings.
+func Parse(s string, p Protocol) (URL, error) {
 	if err := checkText(s); err != nil {
-		return Location{}, err
+		return URL{}, err
 	}
 	scheme, rest, ok := strings.Cut(s, "://")
-	if !ok && r.protocol == Git && !r.open {
+	if !ok && p == Git {
 		scheme, rest, ok = scpURL(s)
 	}
 	if !ok {
-		return Location{}, errors.New("the URL has no scheme")
+		return URL{}, errors.New("the URL has no scheme")
 	}
 	l := Location{scheme: strings.ToLower(scheme)}
-	own, ok := r.schemes()[l.scheme]
-	if !ok {
-		return Location{}, errors.New("the URL's scheme must be one of " + r.schemeNames())
+	if !slices.Contains(p.schemes(), l.scheme) {
+		return URL{}, p.errScheme()
 	}
-	rest, _, l.query = strings.Cut(rest, "?")
-	if l.query && (r.open || r.protocol == Git) {
-		return Location{},
-			errors.New("the URL has a query (?); a pattern or a git repository can't have one")
+	var u URL
+	rest, _, u.query = strings.Cut(rest, "?")
+	if u.query && p == Git {
+		return URL{}, errQuery
 	}
 	authority, path, _ := strings.Cut(rest, "/")
 	if user, host, ok := strings.Cut(authority, "@"); ok {
-		if r.open || strings.Contains(host, "@") {
-			return Location{}, errors.New("the URL has an unexpected @ before its path")
+		if strings.Contains(host, "@") {
+			return URL{}, errAt
 		}
 		_, authority = user, host
 	}
-	if err := l.readHost(authority, own, r.open); err != nil {
-		return Location{}, err
+	if err := l.readHost(authority); err != nil {
+		return URL{}, err
 	}
-	var err error
-	l.path, err = r.components(path)
-	return l, err
+	paths, err := p.readings(path)
+	for _, l.path = range paths {
+		u.readings = append(u.readings, l)
+	}
+	return u, err
 }
 
-// schemes returns the schemes of the protocol with their default ports.
-func (r reader) schemes() map[string]int {
-	if r.protocol == Git {
-		return map[string]int{"https": 443, "http": 80, "ssh": 22, "git": 9418}
-	}
-	return map[string]int{"https": 443, "http": 80}
-}
+var (
+	errQuery = errors.New(
+		"the URL has a query (?); a pattern or a git repository can't have one")
+	errAt      = errors.New("the URL has an unexpected @ before its path")
+	errPort    = errors.New("the URL needs a port from 1 to 65535 after the colon")
+	errHost    = errors.New("the URL's host isn't valid; write one with other letters as xn--…")
+	errAddress = errors.New("the URL's host in brackets isn't an IPv6 address")
+)
 
-func (r reader) schemeNames() string {
-	if r.protocol == Git {
-		return "https, http, ssh and git"
+func (p Protocol) errScheme() error {
+	if p == Git {
+		return errors.New("the URL's scheme must be one of https, http, ssh and git")
 	}
-	return "https and http"
+	return errors.New("the URL's scheme must be one of https and http")
 }
 
 // checkText refuses characters that no part of a URL may have.
@@ -136,7 +169,7 @@ func checkText(s string) error {
 	return nil
 }
 
-// scpURL reads git's form user@host:path, which has no scheme.
+// scpURL reads git's form user@host:path, which has no scheme. Its path isn't decoded.
 func scpURL(s string) (scheme, rest string, ok bool) {
 	from := 0
 	if address := strings.Index(s, "["); address >= 0 && address <= strings.Index(s, "@")+1 {
@@ -146,33 +179,51 @@ func scpURL(s string) (scheme, rest string, ok bool) {
 	if !ok || strings.Contains(host, "/") {
 		return "", "", false
 	}
-	return "ssh", s[:from] + host + "/" + strings.TrimPrefix(path, "/"), true
+	path = strings.ReplaceAll(strings.TrimPrefix(path, "/"), "%", "%25")
+	return "ssh", s[:from] + host + "/" + path, true
 }
 
 // readHost reads a host with its port.
-func (l *Location) readHost(s string, own int, open bool) error {
+func (l *Location) readHost(s string) error {
 	name, port, err := hostname.SplitPort(strings.ToLower(s))
 	if err != nil {
-		return errors.New("the URL needs a port from 1 to 65535 after the colon")
+		return errPort
 	}
-	if port != 0 && port != own {
-		l.port = strconv.Itoa(port)
+	l.port = port
+	if port == 0 {
+		l.port = ownPort(l.scheme)
 	}
-	if address, ok := strings.CutPrefix(name, "["); ok {
-		if l.host, err = hostname.NormalizeIPv6(address); err != nil || strings.Contains(l.host, "%") {
-			return errors.New("the URL's host in brackets isn't an IPv6 address")
-		}
-		l.labels = []string{l.host}
-		return nil
-	}
-	l.host = strings.TrimSuffix(name, ".")
-	l.labels = strings.Split(l.host, ".")
-	for _, label := range l.labels {
-		if !validLabel(label, open) {
-			return errors.New("the URL's host isn't valid; write one with other letters as xn--…")
-		}
+	if l.host, l.labels, err = readName(name, false); err != nil {
+		return err
 	}
 	return checkAddress(l.host, l.labels[len(l.labels)-1])
+}
+
+// readName reads a host in lower case, without its port. It may have stars if it is open.
+func readName(name string, open bool) (host string, labels []string, err error) {
+	if address, ok := strings.CutPrefix(name, "["); ok {
+		if host, err = hostname.NormalizeIPv6(address); err != nil || strings.Contains(host, "%") {
+			return "", nil, errAddress
+		}
+		return host, []string{host}, nil
+	}
+	host = strings.TrimSuffix(name, ".")
+	labels = strings.Split(host, ".")
+	for _, label := range labels {
+		if !validLabel(label, open) {
+			return "", nil, errHost
+		}
+	}
+	return host, labels, nil
+}
+
+// isIPv6 reports whether a host is an IPv6 address.
+func isIPv6(host string) bool { return strings.HasPrefix(host, "[") }
+
+// isIPv4 reports whether a host is an IPv4 address.
+func isIPv4(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Is4()
 }
 
 // validLabel reports whether s can be one label of a host name.
@@ -197,109 +248,35 @@ func checkAddress(host, last string) error {
 		(!isHex || strings.Trim(hex, "0123456789abcdef") != "") {
 		return nil
 	}
-	if strings.Contains(host, "*") {
-		return nil
-	}
-	if addr, err := netip.ParseAddr(host); err != nil || !addr.Is4() {
+	if !isIPv4(host) {
 		return errors.New("the URL's host ends in a number and isn't a plain IPv4 address")
 	}
 	return nil
 }
 
-// components decodes a path and splits it.
-func (r reader) components(path string) ([]string, error) {
-	parts := strings.Split(path, "/")
-	for i, part := range parts {
-		last := i == len(parts)-1
-		if part == "" && !last {
-			return nil, errors.New("the URL has an empty component in its path (//)")
-		}
-		decoded, err := r.decode(part)
-		if err != nil {
-			return nil, err
-		}
-		if base, _, _ := strings.Cut(decoded, ";"); base == "." || base == ".." {
-			return nil, errors.New("the URL has . or .. as a component of its path")
-		}
-		parts[i] = decoded
-	}
-	if r.protocol != Git {
-		return parts, nil
-	}
-	if last := len(parts) - 1; last > 0 && parts[last] == "" {
-		parts = parts[:last]
-	}
-	name := &parts[len(parts)-1]
-	if base, ok := strings.CutSuffix(*name, ".git"); ok && base != "" {
-		if strings.HasSuffix(base, ".git") {
-			return nil, errors.New("the URL ends in .git more than once")
-		}
-		*name = base
-	}
-	return parts, nil
-}
-
-// decode decodes one path component.
-func (r reader) decode(s string) (string, error) {
-	if !strings.Contains(s, "%") {
-		return s, nil
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' {
-			b.WriteByte(s[i])
-			continue
-		}
-		if !isEscape(s[i:]) {
-			return "", errors.New("the URL has a % without two hexadecimal digits after it")
-		}
-		c, _ := strconv.ParseUint(s[i+1:i+3], 16, 8)
-		if c < ' ' || c == 0x7f || strings.IndexByte(`/.\`, byte(c)) >= 0 || (r.open && c == '*') {
-			return "",
-				errors.New("the URL has an encoded slash, dot, backslash or control character in its path")
-		}
-		b.WriteByte(byte(c))
-		i += 2
-	}
-	decoded := b.String()
-	if !utf8.ValidString(decoded) {
-		return "", errors.New("the URL's path is not UTF-8 when it is decoded")
-	}
-	for i := range len(decoded) {
-		if isEscape(decoded[i:]) {
-			return "", errors.New("the URL has a character in its path that is encoded twice")
-		}
-	}
-	return decoded, nil
-}
-
-// isEscape reports whether s begins with an encoded byte.
-func isEscape(s string) bool {
-	return len(s) > 2 && s[0] == '%' && isHex(s[1]) && isHex(s[2])
-}
-
-func isHex(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
-}
-
-// String returns the URL in canonical form, without user, password and query.
+// String returns the place as a URL, without user, password and query.
 func (l Location) String() string {
 	var b strings.Builder
 	b.WriteString(l.scheme + "://" + l.host)
-	if l.port != "" {
-		b.WriteString(":" + l.port)
+	if l.port != ownPort(l.scheme) {
+		b.WriteString(":" + strconv.Itoa(l.port))
 	}
-	for _, c := range l.path {
+	writePath(&b, l.path)
+	return b.String()
+}
+
+// writePath writes the components of a path, each encoded.
+func writePath(b *strings.Builder, components []string) {
+	for _, c := range components {
 		b.WriteByte('/')
 		for i := range len(c) {
 			if isPlain(c[i]) {
 				b.WriteByte(c[i])
 			} else {
-				fmt.Fprintf(&b, "%%%02X", c[i])
+				fmt.Fprintf(b, "%%%02X", c[i])
 			}
 		}
 	}
-	return b.String()
 }
 
 // isPlain reports whether a path can hold c without encoding it (RFC 3986, pchar).

@@ -4,97 +4,256 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/hostname"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // maxPattern is the length in bytes of the longest pattern.
 const maxPattern = 1024
 
+// Purpose says what a pattern is for. What it leaves open is read so that it refuses more.
+type Purpose int
+
+// The purposes.
+const (
+	// Allow is for a pattern of what is allowed. It means the least that its words can mean.
+	Allow Purpose = iota
+	// Deny is for a pattern of what is denied. It means the most that its words can mean.
+	Deny
+)
+
 // Pattern is a pattern of URLs. The zero Pattern matches nothing.
 type Pattern struct {
 	written  string
-	location Location // with stars
-	path     globs.Name
+	protocol Protocol
+	purpose  Purpose
+	read     parts
+	forms    []Form
+}
+
+// parts are those of a pattern as it was written, each in canonical form.
+type parts struct {
+	everything bool   // "**" alone
+	scheme     string // or ""
+	host       string
+	labels     []string
+	port       string   // a number, "*" or ""
+	path       []string // nil for the whole host
 }
 
 // ParsePattern reads a pattern such as "https://git.corp.example/**".
 //
 // In a path, "*" stands for any characters within one component, and "**" is a whole
 // component and stands for any number of them. At the end of a path, "**" stands for
-// at least one. In a host, the same holds for labels. Scheme and port have no stars.
+// at least one. In a host, the same holds for labels. A pattern without a path is for the
+// whole host, and "**" alone is for every URL. A port can be "*", for any. A user in an
+// ssh URL means nothing, and user@host:path is ssh.
+//
+// A pattern of what is allowed is for the scheme's own port unless it names one. Without
+// a scheme, it is for https and ssh. A host of numbers and stars is for IPv4 addresses.
+//
+// A pattern of what is denied is for any port unless it names one, and for each scheme
+// unless it names one. It denies everything below its path too, in any case of ASCII
+// letters, because many servers ignore it. A "*" in its host can stand for several labels.
+//
 // Errors quote the pattern, bounded and safe for a terminal.
-func ParsePattern(s string, protocol Protocol) (Pattern, error) {
-	r := reader{protocol: protocol, open: true}
+func ParsePattern(s string, protocol Protocol, purpose Purpose) (Pattern, error) {
 	if len(s) > maxPattern {
 		return Pattern{}, fmt.Errorf("the pattern has %d bytes, more than %d", len(s), maxPattern)
 	}
-	if !strings.Contains(s, "://") {
-		return Pattern{},
-			fmt.Errorf(
-				"%s has no scheme; write one like https://corp.example/**, and one more for each other scheme",
-				safetext.Quote(s))
-	}
-	l, err := r.read(s)
+	w, err := protocol.readPattern(s)
 	if err != nil {
 		return Pattern{}, fmt.Errorf("%s can't be a pattern: %w", safetext.Quote(s), err)
 	}
-	for _, parts := range [][]string{l.labels, l.path} {
-		if err := checkStars(parts); err != nil {
-			return Pattern{}, fmt.Errorf("%s %w", safetext.Quote(s), err)
-		}
+	p := Pattern{written: s, protocol: protocol, purpose: purpose, read: w}
+	if p.forms, err = w.compile(protocol, purpose); err != nil {
+		return Pattern{}, fmt.Errorf("%s can't be a pattern: %w", safetext.Quote(s), err)
 	}
-	return Pattern{written: s, location: l, path: globs.NewName(l.path)}, nil
+	return p, nil
 }
 
-// Written returns the pattern as it was written.
-func (p Pattern) Written() string { return p.written }
+// readPattern reads a pattern.
+func (p Protocol) readPattern(s string) (w parts, err error) {
+	if s == "**" {
+		return parts{everything: true}, nil
+	}
+	if err := checkText(s); err != nil {
+		return w, err
+	}
+	scheme, rest, ok := strings.Cut(s, "://")
+	switch {
+	case ok:
+		w.scheme = strings.ToLower(scheme)
+		if !slices.Contains(p.schemes(), w.scheme) {
+			return w, fmt.Errorf("%w; leave it out for all of them", p.errScheme())
+		}
+	case p == Git && isSCP(s):
+		w.scheme, rest, _ = scpURL(s)
+	default:
+		rest = s
+	}
+	if strings.Contains(rest, "?") {
+		return w, errQuery
+	}
+	authority, path, _ := strings.Cut(rest, "/")
+	if user, host, ok := strings.Cut(authority, "@"); ok {
+		if w.scheme != "ssh" || strings.ContainsAny(user, ":*") || strings.Contains(host, "@") {
+			return w, errAt
+		}
+		authority = host
+	}
+	if isRange(authority, path) {
+		return w, errors.New(
+			"a pattern has no ranges of addresses; put stars in their place, as in 10.*.*.*")
+	}
+	if err := w.readHost(strings.ToLower(authority)); err != nil {
+		return w, err
+	}
+	return w, w.readPath(path, p)
+}
 
-// String returns the pattern in canonical form: the host in lower case, no default port,
-// and for [Git] no ".git" at the end.
-func (p Pattern) String() string {
-	// ParsePattern refuses an encoded star, so each star of the pattern was a plain one.
-	return strings.ReplaceAll(p.location.String(), "%2A", "*")
+// isSCP reports whether a pattern without a scheme is in the form user@host:path. What
+// could be a port is one.
+func isSCP(s string) bool {
+	authority, _, _ := strings.Cut(s, "/")
+	if strings.Contains(authority, "@") {
+		return strings.Contains(authority, ":")
+	}
+	i := strings.LastIndexByte(authority, ':')
+	return i >= 0 && !strings.HasSuffix(authority, "]") &&
+		strings.Trim(authority[i+1:], "0123456789*") != ""
+}
+
+// isRange reports whether a pattern is meant as a range of addresses, such as 10.0.0.0/8.
+func isRange(host, path string) bool {
+	bits, _, _ := strings.Cut(path, "/")
+	n, err := strconv.Atoi(bits)
+	if err != nil || n < 0 {
+		return false
+	}
+	if strings.Count(host, ":") > 1 {
+		return n <= 128
+	}
+	name, _, _ := strings.Cut(host, ":")
+	return n <= 32 && strings.Count(name, ".") == 3 && isNumeric(strings.Split(name, "."))
+}
+
+// isNumeric reports whether labels are numbers and stars only, with a number among them.
+func isNumeric(labels []string) bool {
+	text := strings.Join(labels, "")
+	return strings.Trim(text, "0123456789*") == "" && strings.Trim(text, "*") != ""
+}
+
+// readHost reads a host in lower case with its port.
+func (w *parts) readHost(s string) (err error) {
+	name, anyPort := strings.CutSuffix(s, ":*")
+	if anyPort {
+		w.port = "*"
+	} else {
+		var port int
+		if name, port, err = hostname.SplitPort(s); err != nil {
+			return errPort
+		}
+		if port != 0 {
+			w.port = strconv.Itoa(port)
+		}
+	}
+	if w.host, w.labels, err = readName(name, true); err != nil {
+		return err
+	}
+	if !strings.Contains(w.host, "*") {
+		return checkAddress(w.host, w.labels[len(w.labels)-1])
+	}
+	return checkStars(w.labels)
+}
+
+// readPath reads a path.
+func (w *parts) readPath(path string, p Protocol) error {
+	if path == "" {
+		return nil
+	}
+	if strings.Contains(strings.ToLower(path), "%2a") {
+		return errors.New("the URL has an encoded star in its path")
+	}
+	paths, err := p.readings(path)
+	if err != nil {
+		return err
+	}
+	if w.path = paths[0]; isUnclear(w.path) {
+		return errors.New(
+			"programs read its path in several ways; write the path that a server reads in the end")
+	}
+	if len(w.path) == 1 && w.path[0] == "**" {
+		w.path = nil
+	}
+	return checkStars(w.path)
+}
+
+// isUnclear reports whether programs read a path in several ways even if they keep its
+// parameters.
+func isUnclear(path []string) bool {
+	return slices.ContainsFunc(path[:len(path)-1], func(c string) bool { return c == "" }) ||
+		slices.ContainsFunc(path, func(c string) bool {
+			name, _, _ := strings.Cut(c, ";")
+			decoded, err := decode(c, false)
+			return name == "." || name == ".." || strings.ContainsAny(c, `/\`) || err != nil || decoded != c
+		})
 }
 
 func checkStars(parts []string) error {
 	for i, part := range parts {
 		if part == "**" {
 			if i > 0 && parts[i-1] == "**" {
-				return errors.New("has ** twice in a row; write it once")
+				return errors.New("it has ** twice in a row; write it once")
 			}
 		} else if strings.Contains(part, "**") {
-			return errors.New("has ** inside a component; ** must be a whole component, use * inside one")
+			return errors.New(
+				"it has ** inside a component; ** must be a whole component, use * inside one")
 		}
 	}
 	return nil
 }
 
-// Match reports whether the pattern matches the location.
+// Written returns the pattern as it was written.
+func (p Pattern) Written() string { return p.written }
+
+// OtherSchemes returns the schemes that the pattern isn't for because it names one.
+func (p Pattern) OtherSchemes() []string {
+	if p.read.scheme == "" {
+		return nil
+	}
+	return slices.DeleteFunc(p.protocol.schemes(), func(s string) bool { return s == p.read.scheme })
+}
+
+// Forms returns forms that together match what the pattern matches.
+func (p Pattern) Forms() []Form { return p.forms }
+
+// Match reports whether the pattern matches the place.
 func (p Pattern) Match(l Location) bool {
-	return p.path != nil && p.location.scheme == l.scheme && p.location.port == l.port &&
-		globs.Name(p.location.labels).Match(l.labels) && p.path.Match(l.path)
+	return slices.ContainsFunc(p.forms, func(f Form) bool { return f.Match(l) })
 }
 
-// First returns the first of the patterns that matches the location, or nil.
-func First(patterns []Pattern, l Location) *Pattern {
-	if i := slices.IndexFunc(patterns, func(p Pattern) bool { return p.Match(l) }); i >= 0 {
-		return &patterns[i]
+// Denied returns the first of the patterns that matches a reading of the URL, and that
+// reading. It is false if there is none.
+func Denied(patterns []Pattern, u URL) (*Pattern, Location, bool) {
+	for i := range patterns {
+		if at := slices.IndexFunc(u.readings, patterns[i].Match); at >= 0 {
+			return &patterns[i], u.readings[at], true
+		}
 	}
-	return nil
+	return nil, Location{}, false
 }
 
-// FirstDenied is [First] for patterns that deny. It also tries the location without a
-// trailing slash, because a server may ignore it.
-func FirstDenied(patterns []Pattern, l Location) *Pattern {
-	if p := First(patterns, l); p != nil {
-		return p
+// Outside returns the first reading of the URL that none of the patterns matches. It is
+// false if there is none.
+func Outside(patterns []Pattern, u URL) (Location, bool) {
+	for _, l := range u.readings {
+		if !slices.ContainsFunc(patterns, func(p Pattern) bool { return p.Match(l) }) {
+			return l, true
+		}
 	}
-	if last := len(l.path) - 1; last > 0 && l.path[last] == "" {
-		l.path = l.path[:last]
-		return First(patterns, l)
-	}
-	return nil
+	return Location{}, false
 }

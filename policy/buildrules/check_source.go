@@ -160,18 +160,27 @@ func (r *HTTPRules) check(n Normalized) []Violation {
 }
 
 func (r urlRules) check(n Normalized, written List) []Violation {
-	if p := urlmatch.FirstDenied(r.deny, n.url); p != nil {
+	if p, as, denied := urlmatch.Denied(r.deny, n.url); denied {
 		return []Violation{
 			violationf(fmt.Sprintf("%s.deny: %s", n.row.kind, safetext.Printable(p.Written())), "%s",
-				n.urlName()),
+				n.urlName()+n.readAs(as)),
 		}
 	}
-	if written != nil && urlmatch.First(r.allow, n.url) == nil {
+	if as, outside := urlmatch.Outside(r.allow, n.url); written != nil && outside {
+		allow, _ := r.patterns()
 		return []Violation{
-			violationf(string(n.row.kind)+".allow", "%s: %s", n.urlName(), allows(written)),
+			violationf(string(n.row.kind)+".allow", "%s: %s", n.urlName()+n.readAs(as), allows(allow)),
 		}
 	}
 	return nil
+}
+
+// readAs says how a program can read the URL, if that isn't as it is written.
+func (n Normalized) readAs(l urlmatch.Location) string {
+	if l.String() == n.url.String() {
+		return ""
+	}
+	return ", which can be read as " + safetext.Printable(l.String())
 }
 
 // urlName names the source for a person. It leaves out the query, which may be a secret.

@@ -17,9 +17,10 @@
 // # Canonical form
 //
 // Rules compare operations in canonical form: references as package imageref has them, URLs
-// without a default port or an encoded letter, users and ports in one spelling. An operation
-// that two programs could read in two ways has no canonical form. It is denied if rules
-// restrict its kind. An operation of no known kind is always denied.
+// without a default port or an encoded letter, users and ports in one spelling. A URL whose path
+// programs read in several ways is allowed if all readings are, and denied if one is. Any other
+// operation that two programs could read in two ways has no canonical form. It is denied if
+// rules restrict its kind. An operation of no known kind is always denied.
 //
 // # One table of kinds
 //

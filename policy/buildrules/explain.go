@@ -152,7 +152,7 @@ func joinName(parts []segment) string {
 
 // explainURLs compares a URL with patterns of URLs.
 func explainURLs(n Normalized, r urlRules, allow, deny []string) []Tried {
-	list := func(name string, patterns []urlmatch.Pattern, written []string,
+	list := func(name string, purpose urlmatch.Purpose, patterns []urlmatch.Pattern, written []string,
 		matches func([]urlmatch.Pattern) bool,
 	) []Tried {
 		out := make([]Tried, len(patterns))
@@ -162,8 +162,9 @@ func explainURLs(n Normalized, r urlRules, allow, deny []string) []Tried {
 			if t.Matched = matches(patterns[i : i+1]); t.Matched {
 				t.Reason = "it matches " + safetext.Printable(n.url.String()) + means
 			} else {
-				t.Reason, t.near = missed(urlParts(p.String(), n.url.String()), means, func(parts []segment) bool {
-					q, err := urlmatch.ParsePattern(joinURL(parts), n.row.kind.protocol())
+				parts := urlParts(plainForm(p), n.url.String())
+				t.Reason, t.near = missed(parts, means, func(parts []segment) bool {
+					q, err := urlmatch.ParsePattern(joinURL(parts), n.row.kind.protocol(), purpose)
 					return err == nil && matches([]urlmatch.Pattern{q})
 				})
 			}
@@ -173,12 +174,22 @@ func explainURLs(n Normalized, r urlRules, allow, deny []string) []Tried {
 	}
 	kind := string(n.row.kind)
 	return slices.Concat(
-		list(kind+".deny", r.deny, deny, func(p []urlmatch.Pattern) bool {
-			return urlmatch.FirstDenied(p, n.url) != nil
+		list(kind+".deny", urlmatch.Deny, r.deny, deny, func(p []urlmatch.Pattern) bool {
+			_, _, denied := urlmatch.Denied(p, n.url)
+			return denied
 		}),
-		list(kind+".allow", r.allow, allow, func(p []urlmatch.Pattern) bool {
-			return urlmatch.First(p, n.url) != nil
+		list(kind+".allow", urlmatch.Allow, r.allow, allow, func(p []urlmatch.Pattern) bool {
+			_, outside := urlmatch.Outside(p, n.url)
+			return !outside
 		}))
+}
+
+// plainForm returns the pattern as it was written, or what it means if that is in the form of scp.
+func plainForm(p urlmatch.Pattern) string {
+	if written := p.Written(); strings.Contains(written, "://") || !strings.Contains(written, "@") {
+		return written
+	}
+	return p.Meanings()[0]
 }
 
 func urlParts(pattern, url string) []segment {

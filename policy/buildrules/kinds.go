@@ -51,8 +51,8 @@ type row struct {
 	// restricts reports whether the rules forbid anything. The default is that they do if the
 	// kind has rules.
 	restricts func(*Rules) bool
-	// allowed returns the names that the rules allow, as written; nil if the kind has no such
-	// list.
+	// allowed returns the names that the rules allow, as written, and URLs as they are meant;
+	// nil if the kind has no such list.
 	allowed func(*Rules) []string
 	// patterns returns the rules' patterns in canonical form; nil if the kind has no such lists.
 	patterns func(*Rules) (allow, deny []string)
@@ -93,7 +93,7 @@ var kinds = []row{
 		field:     rulesOf(func(r *Rules) **GitRules { return &r.Git }),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.git(at, r.Git) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.Git.check(n) },
-		allowed:   func(r *Rules) []string { return r.Git.Allow },
+		allowed:   func(r *Rules) []string { allow, _ := r.Git.Patterns(); return allow },
 		patterns:  func(r *Rules) (allow, deny []string) { return r.Git.Patterns() },
 	},
 	{
@@ -104,7 +104,7 @@ var kinds = []row{
 		field:     rulesOf(func(r *Rules) **HTTPRules { return &r.HTTP }),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.http(at, r.HTTP) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.HTTP.check(n) },
-		allowed:   func(r *Rules) []string { return r.HTTP.Allow },
+		allowed:   func(r *Rules) []string { allow, _ := r.HTTP.Patterns(); return allow },
 		patterns:  func(r *Rules) (allow, deny []string) { return r.HTTP.Patterns() },
 	},
 	{
@@ -276,8 +276,8 @@ func (r *Rules) closes(row *row) bool {
 	return r.Others == ActionDeny && !row.noSource && !row.field.isSet(r)
 }
 
-// Allowed returns the names that the rules allow for a kind, as written. It is empty for a
-// kind that has no such list.
+// Allowed returns the names that the rules allow for a kind, as written, and URLs as they are
+// meant. It is empty for a kind that has no such list.
 func (r *Rules) Allowed(k Kind) []string {
 	if row := k.row(); row != nil && row.allowed != nil && row.field.isSet(r) {
 		return row.allowed(r)

@@ -15,7 +15,7 @@ type Normalized struct {
 	row     *row
 	subject string             // a reference or URL, named without its value
 	ref     imageref.Reference // images, ociLayout, blob and frontends
-	url     urlmatch.Location  // git and http
+	url     urlmatch.URL       // git and http
 	isFixed bool               // git and http: the commit or the checksum is known
 	name    string             // local
 	process process            // exec and containers
@@ -95,7 +95,7 @@ func normalizeLocal(o Operation) (Normalized, error) {
 func (g *Git) normalize() (Normalized, error) {
 	n := Normalized{subject: "the git repository", isFixed: isCommit(g.Ref) || isCommit(g.Checksum)}
 	var err error
-	n.url, err = readLocation(KindGit, "a git repository", g.URL)
+	n.url, err = readURL(KindGit, "a git repository", g.URL)
 	return n, err
 }
 
@@ -103,16 +103,16 @@ func (h *HTTP) normalize() (Normalized, error) {
 	_, bad := imageref.ParseDigest(h.Checksum)
 	n := Normalized{subject: "the download", isFixed: bad == nil}
 	var err error
-	n.url, err = readLocation(KindHTTP, "a download", h.URL)
+	n.url, err = readURL(KindHTTP, "a download", h.URL)
 	return n, err
 }
 
-func readLocation(k Kind, what, s string) (urlmatch.Location, error) {
-	l, err := urlmatch.Parse(s, k.protocol())
+func readURL(k Kind, what, s string) (urlmatch.URL, error) {
+	u, err := urlmatch.Parse(s, k.protocol())
 	if err != nil {
-		return l, fmt.Errorf("%s that can't be checked: %w", what, err)
+		return u, fmt.Errorf("%s that can't be checked: %w", what, err)
 	}
-	return l, nil
+	return u, nil
 }
 
 // checkText bounds a text of an operation.

@@ -1,6 +1,10 @@
 package buildrules
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
+)
 
 // Patterns returns the rules' patterns in canonical form, as [imageref.Pattern.String] does.
 func (r *ImageRules) Patterns() (allow, deny []string) {
@@ -12,16 +16,35 @@ func (r *PatternRules) Patterns() (allow, deny []string) {
 	return writtenPatterns(r.allow), writtenPatterns(r.deny)
 }
 
-// Patterns returns the rules' patterns in canonical form: with the host in lower case, without a
-// default port, and without .git at the end.
+// Patterns returns what the rules' patterns mean, in canonical form: with the host in lower case,
+// with a path, and without .git at the end. An allowed pattern has a scheme.
 func (r *GitRules) Patterns() (allow, deny []string) { return r.urls.patterns() }
 
-// Patterns returns the rules' patterns in canonical form: with the host in lower case and without a
-// default port.
+// Patterns returns what the rules' patterns mean, in canonical form: with the host in lower case and
+// with a path. An allowed pattern has a scheme.
 func (r *HTTPRules) Patterns() (allow, deny []string) { return r.urls.patterns() }
 
 func (r urlRules) patterns() (allow, deny []string) {
-	return writtenPatterns(r.allow), writtenPatterns(r.deny)
+	meanings := func(patterns []urlmatch.Pattern) []string {
+		out := make([]string, 0, len(patterns))
+		for _, p := range patterns {
+			out = append(out, p.Meanings()...)
+		}
+		return out
+	}
+	return meanings(r.allow), meanings(r.deny)
+}
+
+// URLs returns the rules' patterns of URLs for a kind. There are none for a kind that has no
+// such patterns.
+func (r *Rules) URLs(k Kind) (allow, deny []urlmatch.Pattern) {
+	switch {
+	case k == KindGit && r.Git != nil:
+		return r.Git.urls.allow, r.Git.urls.deny
+	case k == KindHTTP && r.HTTP != nil:
+		return r.HTTP.urls.allow, r.HTTP.urls.deny
+	}
+	return nil, nil
 }
 
 // Names returns the conversion's two names in canonical form.

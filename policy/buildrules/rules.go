@@ -97,10 +97,12 @@ type Conversion struct {
 
 // GitRules are rules on git repositories.
 type GitRules struct {
-	// URLs that can be read, such as https://git.corp.example/**. An empty list allows none. The
-	// default is any URL.
+	// URLs that can be read, such as https://git.corp.example/**. Without a path, a pattern is for
+	// the whole host; without a scheme, for https and ssh. An empty list allows none. The default is
+	// any URL.
 	Allow List `yaml:"allow,omitempty" json:"allow,omitzero"`
-	// URLs that can't be read.
+	// URLs that can't be read. A pattern is for each port, and for everything below its path;
+	// without a scheme, for each scheme.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
 	// Whether a build must request a commit by its full name.
 	RequireCommit bool `yaml:"requireCommit,omitempty" json:"requireCommit,omitempty" jsonschema:"default=false"`
@@ -114,10 +116,11 @@ type GitRules struct {
 
 // HTTPRules are rules on downloads.
 type HTTPRules struct {
-	// URLs that can be read, such as https://files.corp.example/**. An empty list allows none. The
-	// default is any URL.
+	// URLs that can be read, such as https://files.corp.example/**. Without a path, a pattern is for
+	// the whole host; without a scheme, for https. An empty list allows none. The default is any URL.
 	Allow List `yaml:"allow,omitempty" json:"allow,omitzero"`
-	// URLs that can't be read.
+	// URLs that can't be read. A pattern is for each port, and for everything below its path;
+	// without a scheme, for each scheme.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
 	// Whether a build must give the checksum of the download.
 	RequireChecksum bool `yaml:"requireChecksum,omitempty" json:"requireChecksum,omitempty" jsonschema:"default=false"`

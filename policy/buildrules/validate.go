@@ -120,15 +120,15 @@ func (r *ImageRules) pin(name, value string) error {
 
 func (v *validator) urls(n *yaml.Node, k Kind, allow, deny []string) urlRules {
 	var r urlRules
-	compile := func(to *[]urlmatch.Pattern) func(string) error {
+	compile := func(to *[]urlmatch.Pattern, purpose urlmatch.Purpose) func(string) error {
 		return func(s string) error {
-			p, err := urlmatch.ParsePattern(s, k.protocol())
+			p, err := urlmatch.ParsePattern(s, k.protocol(), purpose)
 			*to = append(*to, p)
 			return err
 		}
 	}
-	v.report.Entries(strictyaml.Child(n, "allow"), "allow", allow, compile(&r.allow))
-	v.report.List(strictyaml.Child(n, "deny"), "deny", deny, compile(&r.deny))
+	v.report.Entries(strictyaml.Child(n, "allow"), "allow", allow, compile(&r.allow, urlmatch.Allow))
+	v.report.List(strictyaml.Child(n, "deny"), "deny", deny, compile(&r.deny, urlmatch.Deny))
 	return r
 }
 

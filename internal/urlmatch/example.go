@@ -1,0 +1,113 @@
+package urlmatch
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+)
+
+// Filling is what examples have in the place of stars.
+type Filling struct {
+	Text string // letters and digits
+	Deep int    // how often Text stands for "**" in the deepest example
+	Port int    // for any port, besides the scheme's own
+}
+
+// FreshPort returns a port that none of the forms names, and that no scheme has.
+func FreshPort(forms []Form) int {
+	port := 8000
+	for slices.ContainsFunc(forms, func(f Form) bool { return f.port == port }) {
+		port++
+	}
+	return port
+}
+
+// Examples returns URLs that the form matches and that have one reading. Each part of the
+// form is varied in some of them.
+func (f Form) Examples(p Protocol, fill Filling) []string {
+	hosts, paths := f.host.examples(fill), pathExamples(f.path, fill)
+	if len(hosts) == 0 || len(paths) == 0 || len(f.schemes) == 0 {
+		return nil
+	}
+	var out []string
+	add := func(scheme, host string, port int, path string) {
+		s := scheme + "://" + host
+		if port != 0 && port != ownPort(scheme) {
+			s += ":" + strconv.Itoa(port)
+		}
+		s += path
+		u, err := Parse(s, p)
+		if err == nil && len(u.readings) == 1 && f.Match(u.readings[0]) && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	for _, scheme := range f.schemes {
+		add(scheme, hosts[0], f.port, paths[0])
+		if f.port == 0 {
+			add(scheme, hosts[0], fill.Port, paths[0])
+		}
+	}
+	for _, host := range hosts {
+		add(f.schemes[0], host, f.port, paths[0])
+	}
+	for _, path := range paths {
+		add(f.schemes[0], hosts[0], f.port, path)
+	}
+	return out
+}
+
+// examples returns hosts that match, the plainest first.
+func (h host) examples(fill Filling) []string {
+	switch {
+	case h.address != "":
+		return []string{h.address}
+	case h.isAny():
+		return []string{fill.Text + ".example", fill.Text, "203.0.113.7", "[2001:db8::7]"}
+	}
+	var out []string
+	for _, text := range []string{fill.Text, "", "7"} {
+		for _, depth := range []int{1, 0, 2, 3, fill.Deep} {
+			host := strings.Join(filled(h.labels, text, fill.Text, depth), ".")
+			if text == "7" {
+				host = strings.Join(filled(h.labels, text, text, depth), ".")
+			}
+			_, labels, err := readName(host, false)
+			if err != nil || checkAddress(host, labels[len(labels)-1]) != nil ||
+				!h.match(Location{host: host, labels: labels}) || slices.Contains(out, host) {
+				continue
+			}
+			out = append(out, host)
+		}
+	}
+	return out
+}
+
+// pathExamples returns paths that match.
+func pathExamples(path globs.Name, fill Filling) []string {
+	var out []string
+	for _, text := range []string{fill.Text, ""} {
+		for _, depth := range []int{0, 1, fill.Deep} {
+			var b strings.Builder
+			writePath(&b, filled(path, text, fill.Text, depth))
+			if !slices.Contains(out, b.String()) {
+				out = append(out, b.String())
+			}
+		}
+	}
+	return out
+}
+
+// filled returns a name with a text for each "*", and depth times another for each "**".
+func filled(name globs.Name, text, part string, depth int) []string {
+	var out []string
+	for _, c := range name {
+		if c == "**" {
+			out = append(out, slices.Repeat([]string{part}, depth)...)
+			continue
+		}
+		out = append(out, globs.Example(c, text))
+	}
+	return out
+}
