@@ -127,7 +127,7 @@ func TestTheQuickStart(t *testing.T) {
 	shown := regexp.MustCompile(`(?m)^\[policy\] .*@sha256:`).FindString(text)
 	require.NotEmpty(t, shown)
 	o := p.daemon.Run(t, p.command("docker buildx build --progress=plain "+
-		"--build-arg BUILDKIT_SYNTAX=localhost:5000/policy-frontend:1 ."))
+		"--build-arg BUILDKIT_SYNTAX=localhost:5000/policy-frontend:1 quickstart"))
 	require.Contains(t, o.RequireSuccess(t).Text(), shown)
 }
 
