@@ -16,7 +16,7 @@ const module = "github.com/policy-frontend/policy-frontend/"
 
 // floors are the floors of the house. A package may import packages of lower floors only.
 var floors = [][]string{
-	{"internal/dockerfileversions", "internal/editdistance", "internal/globs", "internal/optionkeys", "internal/safetext"},
+	{"internal/buildfiles", "internal/dockerfileversions", "internal/editdistance", "internal/globs", "internal/optionkeys", "internal/safetext"},
 	{"internal/hostname", "internal/strictyaml"},
 	{"internal/urlmatch", "policy/imageref"},
 	{"internal/renaming"},
@@ -28,16 +28,17 @@ var floors = [][]string{
 	},
 	{"internal/gatewaycodec", "internal/policytest"},
 	{"frontend"},
+	{"internal/survey"},
 	{"cmd/policy-frontend"},
 	{"internal/archtest"},
 }
 
 // impure are the packages that may use BuildKit, or a disk or a network by themselves. All
 // others work on the bytes and the fs.FS that they are given.
-var impure = []string{"cmd/policy-frontend", "frontend", "internal/gatewaycodec", "internal/gatewayopts", "internal/llbops", "internal/lock"}
+var impure = []string{"cmd/policy-frontend", "frontend", "internal/gatewaycodec", "internal/gatewayopts", "internal/llbops", "internal/lock", "internal/survey"}
 
 // gateway are the packages that may use BuildKit.
-var gateway = []string{"cmd/policy-frontend", "frontend", "internal/gatewaycodec", "internal/gatewayopts", "internal/llbops"}
+var gateway = []string{"cmd/policy-frontend", "frontend", "internal/gatewaycodec", "internal/gatewayopts", "internal/llbops", "internal/survey"}
 
 type listed struct {
 	ImportPath string
