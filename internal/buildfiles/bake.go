@@ -324,7 +324,8 @@ func (t *bakeTarget) describe(d *described) {
 		}
 	}
 	set("target", textOf(t.values["target"]))
-	set("platform", strings.Join(texts(t.values["platforms"]), ","))
+	platforms := slices.DeleteFunc(texts(t.values["platforms"]), isLocal)
+	set("platform", strings.Join(platforms, ","))
 	if network := textOf(t.values["network"]); network != "default" {
 		set("force-network-mode", network)
 	}
@@ -340,6 +341,9 @@ func (t *bakeTarget) describe(d *described) {
 	}
 	set("ulimit", strings.Join(limits, ","))
 }
+
+// isLocal reports whether a platform is that of the builder, which is the default.
+func isLocal(platform string) bool { return platform == "local" }
 
 // softAndHard writes a limit such as nofile=1024 as BuildKit reads it: nofile=1024:1024.
 func softAndHard(limit string) string {

@@ -102,7 +102,7 @@ func (r *composeReader) read(s *composeService) error {
 	}
 	set("target", b.Target)
 	set("platform", s.Platform)
-	set("platform", strings.Join(b.Platforms, ","))
+	set("platform", strings.Join(slices.DeleteFunc(b.Platforms, isLocal), ","))
 	if b.Network != "default" {
 		set("force-network-mode", b.Network)
 	}

@@ -187,6 +187,9 @@ func (t Tree) file(name string, mode fs.FileMode, k kind) Found {
 		return Found{}
 	}
 	data, err := t.read(name)
+	if errors.Is(err, errDirectory) {
+		return Found{}
+	}
 	if err != nil {
 		return Found{Problems: []Problem{problemOf(name, err)}}
 	}
@@ -216,14 +219,21 @@ func (t Tree) hasSyntax(name string) bool {
 	return bytes.Contains(data, []byte("syntax")) && t.Syntax(data)
 }
 
-// errNotAFile is the error for what has no content that ends.
-var errNotAFile = errors.New("it is not a regular file")
+var (
+	// errNotAFile is the error for what has no content that ends.
+	errNotAFile = errors.New("it is not a regular file")
+	// errDirectory is the error for a directory, to which a link can lead.
+	errDirectory = errors.New("it is a directory")
+)
 
 // read reads a regular file of at most [MaxSize] bytes.
 func (t Tree) read(name string) ([]byte, error) {
 	info, err := fs.Stat(t.FS, name)
 	if err != nil {
 		return nil, reasonOf(err)
+	}
+	if info.IsDir() {
+		return nil, errDirectory
 	}
 	if !info.Mode().IsRegular() { // reading a pipe may never end
 		return nil, errNotAFile

@@ -54,6 +54,9 @@ type Survey struct {
 	// Policies are the documents of the layers.
 	Policies []*policy.Policy
 	Time     time.Time
+
+	timeout time.Duration // MaxTime if it is 0
+	convert func(context.Context, Build, map[string]string) converted
 }
 
 // Finding is something that the policy doesn't simply allow.
@@ -102,7 +105,8 @@ type Result struct {
 
 // Check answers one build. It takes at most [MaxTime].
 func (s *Survey) Check(ctx context.Context, b Build) Result {
-	ctx, cancel := context.WithTimeout(ctx, MaxTime)
+	limit := cmp.Or(s.timeout, MaxTime)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	c := check{survey: s, build: b, seen: map[string]bool{}}
 	c.result = Result{File: b.File, Build: b.Origin}
@@ -123,7 +127,7 @@ func (s *Survey) Check(ctx context.Context, b Build) Result {
 	case <-ctx.Done(): // the goroutine goes on; nothing can stop it
 		return Result{
 			File: b.File, Build: b.Origin, Verdict: policy.Allow,
-			Error: fmt.Sprintf("the check took longer than %s", MaxTime),
+			Error: fmt.Sprintf("the check took longer than %s", limit),
 		}
 	}
 }
@@ -166,7 +170,11 @@ func (c *check) run(ctx context.Context) {
 	}
 	opts := c.options().Inner(d.Obligations)
 	opts[optionkeys.Source], opts[optionkeys.Cmdline] = d.Reference.String(), wish.written
-	found := convert(ctx, c.build, opts)
+	run := convert
+	if c.survey.convert != nil { // in tests
+		run = c.survey.convert
+	}
+	found := run(ctx, c.build, opts)
 	c.result.Targets = found.targets
 	for _, a := range found.asked {
 		for _, part := range c.parts(d, a) {
