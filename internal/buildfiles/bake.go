@@ -90,12 +90,13 @@ func (t Tree) bake(names []string) Found {
 			continue
 		}
 		whole.describe(&d)
+		build := t.build(d)
 		for _, what := range whole.unknown {
-			if !d.template {
+			if !d.template || len(build.Builds) > 0 {
 				found.add(d.unknown(what))
 			}
 		}
-		found.add(t.build(d))
+		found.add(build)
 	}
 	return found
 }
@@ -107,6 +108,9 @@ func (r *bakeReader) parse(name string, data []byte) (err error) {
 			err = fmt.Errorf("it can't be read: %v", p)
 		}
 	}()
+	if len(data) > maxBake {
+		return fmt.Errorf("it has more than %d bytes", maxBake)
+	}
 	if nesting(data) > maxNesting {
 		return fmt.Errorf("it is nested deeper than %d levels", maxNesting)
 	}
@@ -134,6 +138,9 @@ func (r *bakeReader) parse(name string, data []byte) (err error) {
 	}
 	return nil
 }
+
+// maxBake bounds a bake file, in bytes: its reader takes stack for each "!" of "!!!!true".
+const maxBake = 128 << 10
 
 // maxNesting bounds what a recursive reader gets. Bake files that people write have less than 10.
 const maxNesting = 200
