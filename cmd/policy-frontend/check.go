@@ -47,7 +47,7 @@ func newCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [flags] [PATH...]",
 		Short: "Say what a policy would refuse in build files, without a build",
-		Long: `check reads build files and says for each line what the policy would refuse or warn of. It
+		Long: `check reads build files and says for each line what the policy would refuse or warn about. It
 needs no network and no build.
 
 PATH is a build file, a bake file or a compose file, - for a build file on stdin, or a
@@ -67,8 +67,8 @@ What can't be known without a registry or a build is "unknown", with the reason:
 or the labels that a base image sets, a build-arg without a default, or what another
 frontend does. ONBUILD instructions of base images are unknown too. A build decides.
 
-If builds name the policy frontend in the syntax line, give its name with --opt source=REF.
-For files without a syntax line, give --build-arg BUILDKIT_SYNTAX=REF.
+If syntax lines name the policy frontend itself, give its name with --opt source=REF. For
+files without a syntax line, give --build-arg BUILDKIT_SYNTAX=REF.
 
 Exit codes:
   0  nothing is refused

@@ -49,7 +49,7 @@ func wordOf(v policy.Verdict) lint.Code {
 	return wordUnknown
 }
 
-// counted is how often something was refused or warned of.
+// counted is how often something was refused or caused a warning.
 type counted struct {
 	Name  string `json:"name"`
 	Count int    `json:"count"`
@@ -146,14 +146,22 @@ func (r checkReport) text() string {
 		fmt.Fprintf(&b, "%s: %s: %s\n", placeIn(f.File, f.Line), wordUnreadable,
 			safetext.Lines(f.Message))
 	}
-	fmt.Fprintf(&b, "%d files, %d builds: %d refused, %d warned, %d unknown, %d unreadable\n",
-		r.files(), len(r.results), r.count(policy.Deny), r.count(policy.Warn),
+	fmt.Fprintf(&b, "%s, %s: %d refused, %d warned, %d unknown, %d unreadable\n",
+		several(r.files(), "file"), several(len(r.results), "build"), r.count(policy.Deny), r.count(policy.Warn),
 		r.count(policy.Undecidable), len(r.broken))
 	if r.files() > 1 {
 		tallyText(&b, "By rule", r.byRule())
 		tallyText(&b, "By image", r.byImage())
 	}
 	return b.String()
+}
+
+// several returns a number of things, such as "2 files".
+func several(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // maxTally is how many lines of each count people see.
@@ -241,7 +249,7 @@ func (r checkReport) sarif() sarifLog {
 }
 
 // junit writes a suite for each file and a case for each build of it. A case fails if something is
-// refused, or if the build can't be checked. What is warned of or unknown is in the suite's output.
+// refused, or if the build can't be checked. Warnings and what is unknown are in the suite's output.
 func (r checkReport) junit(w io.Writer) error {
 	suites := map[string]*junitSuite{}
 	suite := func(file string) *junitSuite {
