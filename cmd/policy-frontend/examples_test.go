@@ -66,6 +66,9 @@ func exampleFolder(t *testing.T) string {
 		"build.llb":        string(exampleLLB()),
 		"policy.test.yaml": "policy: policy.yaml\ncases:\n- {name: versions, request: 'docker/dockerfile:1', expect: {verdict: allow}}\n- {name: previews, request: 'docker/dockerfile:2', expect: {verdict: deny}}\n",
 	}
+	files["Dockerfile"] = "# syntax=docker/dockerfile:1\nARG VERSION=1\nFROM golang:${VERSION} AS app\n"
+	files["docker-bake.hcl"] = "target \"app\" {\n  args = { VERSION = \"1.22\" }\n}\n"
+	files["repositories/a/Dockerfile"] = "# syntax=docker/dockerfile-upstream:master\nFROM busybox\n"
 	for name, content := range files {
 		file := filepath.Join(dir, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))

@@ -54,6 +54,7 @@ func TestTheBlocksOfPages(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
 		"README.md", "docs/quickstart.md", "docs/rollout.md", "docs/ci.md", "docs/troubleshooting.md",
+		"docs/check.md",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -125,7 +126,7 @@ func shellLines(text string) []string {
 }
 
 var exitsOneForAnAnswer = regexp.MustCompile(
-	`(?m)(policy-frontend|policy-frontend:\S+) (eval|explain|lint|diff|test)\b`)
+	`(?m)(policy-frontend|policy-frontend:\S+) (eval|explain|lint|diff|test|check)\b`)
 
 // runShown runs a command that a page shows; exit code 1 is an answer of some.
 func runShown(t *testing.T, dir, command string) string {

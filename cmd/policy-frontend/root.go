@@ -13,6 +13,7 @@ const (
 	exitOK          = 0
 	exitDeny        = 1 // eval, explain: the frontend or an operation is denied
 	exitFindings    = 1 // lint: there are findings; test: a case failed; diff: something widened
+	exitRefused     = 1 // check: something is refused
 	exitMoved       = 1 // lock --check: a pin is missing or has moved
 	exitUsage       = 2 // wrong usage, or a file that can't be read, used or written
 	exitUndecidable = 3 // eval, explain: the decision needs the digest
@@ -85,6 +86,7 @@ On the command line, it evaluates, tests, checks and compares policies.`,
 		newEvalCommand(),
 		newExplainCommand(),
 		newTestCommand(),
+		newCheckCommand(),
 		newLintCommand(),
 		newDiffCommand(),
 		newLockCommand(),

@@ -17,8 +17,8 @@ const module = "github.com/policy-frontend/policy-frontend/"
 // floors are the floors of the house. A package may import packages of lower floors only.
 var floors = [][]string{
 	{
-		"internal/dockerfileversions", "internal/editdistance", "internal/globs", "internal/safetext",
-		"internal/streamconn",
+		"internal/buildfiles", "internal/dockerfileversions", "internal/editdistance", "internal/globs",
+		"internal/safetext", "internal/streamconn",
 	},
 	{"internal/hostname", "internal/optionkeys", "internal/strictyaml"},
 	{"internal/urlmatch", "policy/imageref"},
@@ -31,6 +31,7 @@ var floors = [][]string{
 	},
 	{"internal/gatewaycodec", "internal/policytest"},
 	{"frontend"},
+	{"internal/survey"},
 	{"cmd/policy-frontend"},
 	{"internal/archtest"},
 }
@@ -39,13 +40,13 @@ var floors = [][]string{
 // others work on the bytes and the fs.FS that they are given.
 var impure = []string{
 	"cmd/policy-frontend", "frontend", "internal/gatewaycodec", "internal/gatewayopts",
-	"internal/llbops", "internal/lock", "internal/streamconn",
+	"internal/llbops", "internal/lock", "internal/streamconn", "internal/survey",
 }
 
 // gateway are the packages that may use BuildKit.
 var gateway = []string{
 	"cmd/policy-frontend", "frontend", "internal/gatewaycodec", "internal/gatewayopts",
-	"internal/llbops",
+	"internal/llbops", "internal/survey",
 }
 
 type listed struct {

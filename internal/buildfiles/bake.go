@@ -1,0 +1,402 @@
+package buildfiles
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/json"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+	"github.com/zclconf/go-cty/cty/function"
+	"github.com/zclconf/go-cty/cty/function/stdlib"
+)
+
+// bakeSchema has the blocks of a bake file that describe builds (buildx's bake reference).
+var bakeSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
+	{Type: "variable", LabelNames: []string{"name"}},
+	{Type: "target", LabelNames: []string{"name"}},
+}}
+
+// functions are those of bake that depend on nothing but their arguments, and that people use to
+// put names together.
+var functions = map[string]function.Function{
+	"and": stdlib.AndFunc, "coalesce": stdlib.CoalesceFunc, "concat": stdlib.ConcatFunc,
+	"equal": stdlib.EqualFunc, "format": stdlib.FormatFunc, "join": stdlib.JoinFunc,
+	"length": stdlib.LengthFunc, "lower": stdlib.LowerFunc, "merge": stdlib.MergeFunc,
+	"not": stdlib.NotFunc, "notequal": stdlib.NotEqualFunc, "or": stdlib.OrFunc,
+	"replace": stdlib.ReplaceFunc, "split": stdlib.SplitFunc, "title": stdlib.TitleFunc,
+	"trim": stdlib.TrimFunc, "trimprefix": stdlib.TrimPrefixFunc, "trimspace": stdlib.TrimSpaceFunc,
+	"trimsuffix": stdlib.TrimSuffixFunc, "upper": stdlib.UpperFunc,
+}
+
+// bakeTarget is a target, with all that it inherits.
+type bakeTarget struct {
+	file     string
+	line     int
+	values   map[string]cty.Value
+	lines    map[string]int // of values, where it matters
+	inherits []string
+	unknown  []string // what can't be evaluated
+}
+
+// bakeReader reads the bake files of one directory as one, as bake does.
+type bakeReader struct {
+	variables map[string]*hcl.Attribute
+	values    map[string]cty.Value
+	blocks    []*hcl.Block
+	files     []string // of the blocks
+	targets   map[string]*bakeTarget
+	inherited map[string]bool
+}
+
+// bake returns the builds of bake files.
+func (t Tree) bake(names []string) Found {
+	var found Found
+	r := bakeReader{
+		variables: map[string]*hcl.Attribute{}, values: map[string]cty.Value{},
+		targets: map[string]*bakeTarget{}, inherited: map[string]bool{},
+	}
+	for _, name := range names {
+		data, err := t.read(name)
+		if err == nil {
+			err = r.parse(name, data)
+		}
+		if err != nil {
+			found.Problems = append(found.Problems, problemOf(name, err))
+		}
+	}
+	r.evaluateVariables()
+	for i, b := range r.blocks {
+		r.target(b, r.files[i])
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.targets)) {
+		whole := r.whole(name, map[string]bool{})
+		d := described{
+			file: whole.file, line: whole.line,
+			origin:   fmt.Sprintf("target %q of %s", name, path.Join(t.Dir, whole.file)),
+			contexts: map[string]string{}, options: map[string]string{},
+			template: r.inherited[name] || strings.HasPrefix(name, "_"),
+		}
+		if whole.values["matrix"] != cty.NilVal {
+			if !d.template {
+				found.add(d.unknown("it has a matrix, which can't be evaluated"))
+			}
+			continue
+		}
+		whole.describe(&d)
+		build := t.build(d)
+		for _, what := range whole.unknown {
+			if !d.template || len(build.Builds) > 0 {
+				found.add(d.unknown(what))
+			}
+		}
+		found.add(build)
+	}
+	return found
+}
+
+// parse reads one file. A panic of the reader is an error: the file is hostile.
+func (r *bakeReader) parse(name string, data []byte) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it can't be read: %v", p)
+		}
+	}()
+	if len(data) > maxBake {
+		return fmt.Errorf("it has more than %d bytes", maxBake)
+	}
+	if nesting(data) > maxNesting {
+		return fmt.Errorf("it is nested deeper than %d levels", maxNesting)
+	}
+	var file *hcl.File
+	var diags hcl.Diagnostics
+	if path.Ext(name) == ".json" {
+		file, diags = json.Parse(data, name)
+	} else {
+		file, diags = hclsyntax.ParseConfig(data, name, hcl.InitialPos)
+	}
+	if diags.HasErrors() {
+		return reason(diags)
+	}
+	content, _, diags := file.Body.PartialContent(bakeSchema)
+	if diags.HasErrors() {
+		return reason(diags)
+	}
+	for _, b := range content.Blocks {
+		if b.Type != "variable" {
+			r.blocks, r.files = append(r.blocks, b), append(r.files, name)
+			continue
+		}
+		attributes, _ := b.Body.JustAttributes()
+		r.variables[b.Labels[0]] = attributes["default"]
+	}
+	return nil
+}
+
+// maxBake bounds a bake file, in bytes: its reader takes stack for each "!" of "!!!!true".
+const maxBake = 128 << 10
+
+// maxNesting bounds what a recursive reader gets. Bake files that people write have less than 10.
+const maxNesting = 200
+
+// nesting returns a bound for the depth of the brackets in a file.
+func nesting(data []byte) int {
+	depth, most := 0, 0
+	for _, c := range data {
+		switch c {
+		case '{', '[', '(':
+			depth++
+			most = max(most, depth)
+		case '}', ']', ')':
+			depth = max(0, depth-1)
+		}
+	}
+	return most
+}
+
+func reason(diags hcl.Diagnostics) error {
+	d := diags[0]
+	if d.Subject == nil {
+		return errors.New(d.Summary)
+	}
+	return fmt.Errorf("line %d: %s", d.Subject.Start.Line, d.Summary)
+}
+
+// evaluateVariables gives each variable its default. Defaults can depend on other variables, so it
+// goes on until nothing changes. The value of a variable without a default isn't known.
+func (r *bakeReader) evaluateVariables() {
+	for name := range r.variables {
+		r.values[name] = cty.DynamicVal
+	}
+	for range len(r.variables) {
+		changed := false
+		for name, attribute := range r.variables {
+			if attribute == nil || r.values[name].IsWhollyKnown() {
+				continue
+			}
+			if v, ok := r.evaluate(attribute.Expr); ok {
+				r.values[name], changed = v, true
+			}
+		}
+		if !changed {
+			return
+		}
+	}
+}
+
+// maxText bounds a value, in bytes: templates can double it again and again.
+const maxText = 1 << 20
+
+// evaluate returns the value of an expression. ok is false if it isn't wholly known. The value is
+// then that of the parts that are.
+func (r *bakeReader) evaluate(e hcl.Expression) (v cty.Value, ok bool) {
+	defer func() {
+		if recover() != nil {
+			v, ok = cty.DynamicVal, false
+		}
+	}()
+	v, diags := e.Value(&hcl.EvalContext{Variables: r.values, Functions: functions})
+	v, _ = v.UnmarkDeep()
+	if diags.HasErrors() {
+		return cty.DynamicVal, false
+	}
+	if v.Type() == cty.String && v.IsKnown() && !v.IsNull() && len(v.AsString()) > maxText {
+		return cty.DynamicVal, false
+	}
+	return v, v.IsWhollyKnown()
+}
+
+// bakeAttributes are the attributes of a target that matter.
+var bakeAttributes = []string{
+	"args", "context", "contexts", "dockerfile", "dockerfile-inline", "extra-hosts", "inherits",
+	"labels", "matrix", "network", "platforms", "target", "ulimits",
+}
+
+// target reads a target. A later one with the same name adds to the first.
+func (r *bakeReader) target(b *hcl.Block, file string) {
+	name := b.Labels[0]
+	t := r.targets[name]
+	if t == nil {
+		t = &bakeTarget{
+			file: file, line: b.DefRange.Start.Line, values: map[string]cty.Value{},
+			lines: map[string]int{},
+		}
+		r.targets[name] = t
+	}
+	attributes, _ := b.Body.JustAttributes()
+	for _, key := range bakeAttributes {
+		a := attributes[key]
+		if a == nil {
+			continue
+		}
+		v, ok := r.evaluate(a.Expr)
+		if !ok {
+			t.unknown = append(t.unknown, r.unknownParts(key, v)...)
+		}
+		t.merge(key, v)
+		t.lines[key] = a.Expr.Range().Start.Line + 1 // a heredoc begins below its marker
+		if key == "dockerfile-inline" && a.Expr.Range().Start.Line == a.Expr.Range().End.Line {
+			t.lines[key]--
+		}
+	}
+	t.inherits = texts(t.values["inherits"])
+	for _, parent := range t.inherits {
+		r.inherited[parent] = true
+	}
+}
+
+// unknownParts names what of an attribute can't be evaluated.
+func (r *bakeReader) unknownParts(key string, v cty.Value) []string {
+	const why = " can't be evaluated: it depends on a variable without a default, or on a function"
+	if !v.IsKnown() || !v.CanIterateElements() || !v.Type().IsObjectType() {
+		return []string{key + why}
+	}
+	var out []string
+	for name, part := range v.AsValueMap() {
+		if !part.IsWhollyKnown() {
+			out = append(out, key+"."+name+why)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// merge sets a value. Maps are merged.
+func (t *bakeTarget) merge(key string, v cty.Value) {
+	old, ok := t.values[key]
+	if ok && isMap(old) && isMap(v) {
+		both := old.AsValueMap()
+		if both == nil {
+			both = map[string]cty.Value{}
+		}
+		maps.Copy(both, v.AsValueMap())
+		v = cty.ObjectVal(both)
+	}
+	t.values[key] = v
+}
+
+func isMap(v cty.Value) bool {
+	return v != cty.NilVal && v.IsKnown() && !v.IsNull() &&
+		(v.Type().IsObjectType() || v.Type().IsMapType())
+}
+
+// whole returns the target with what it inherits. Its own values come last.
+func (r *bakeReader) whole(name string, seen map[string]bool) bakeTarget {
+	own := r.targets[name]
+	out := bakeTarget{values: map[string]cty.Value{}, lines: map[string]int{}}
+	if own == nil || seen[name] {
+		out.unknown = []string{"it inherits from " + name + ", which isn't there or inherits from itself"}
+		return out
+	}
+	seen[name] = true
+	defer delete(seen, name)
+	parents := slices.Clone(own.inherits)
+	for _, parent := range parents {
+		p := r.whole(parent, seen)
+		out.add(p)
+	}
+	out.add(*own)
+	out.file, out.line = own.file, own.line
+	return out
+}
+
+func (t *bakeTarget) add(u bakeTarget) {
+	for key, v := range u.values {
+		t.merge(key, v)
+	}
+	maps.Copy(t.lines, u.lines)
+	t.unknown = append(t.unknown, u.unknown...)
+}
+
+// describe fills in the description from the values that are known.
+func (t *bakeTarget) describe(d *described) {
+	d.context, d.dockerfile = textOf(t.values["context"]), textOf(t.values["dockerfile"])
+	d.inline, d.inlineLine = textOf(t.values["dockerfile-inline"]), t.lines["dockerfile-inline"]
+	d.contexts = pairsOf(t.values["contexts"])
+	for name, value := range pairsOf(t.values["args"]) {
+		d.options["build-arg:"+name] = value
+	}
+	for name, value := range pairsOf(t.values["labels"]) {
+		d.options["label:"+name] = value
+	}
+	set := func(key, value string) {
+		if value != "" {
+			d.options[key] = value
+		}
+	}
+	set("target", textOf(t.values["target"]))
+	platforms := slices.DeleteFunc(texts(t.values["platforms"]), isLocal)
+	set("platform", strings.Join(platforms, ","))
+	if network := textOf(t.values["network"]); network != "default" {
+		set("force-network-mode", network)
+	}
+	var hosts []string
+	extra := pairsOf(t.values["extra-hosts"])
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		hosts = append(hosts, name+"="+extra[name])
+	}
+	set("add-hosts", strings.Join(hosts, ","))
+	var limits []string
+	for _, l := range texts(t.values["ulimits"]) {
+		limits = append(limits, softAndHard(l))
+	}
+	set("ulimit", strings.Join(limits, ","))
+}
+
+// isLocal reports whether a platform is that of the builder, which is the default.
+func isLocal(platform string) bool { return platform == "local" }
+
+// softAndHard writes a limit such as nofile=1024 as BuildKit reads it: nofile=1024:1024.
+func softAndHard(limit string) string {
+	name, value, ok := strings.Cut(limit, "=")
+	if ok && !strings.Contains(value, ":") {
+		return name + "=" + value + ":" + value
+	}
+	return limit
+}
+
+// textOf returns a value as text; "" if it isn't known or is none.
+func textOf(v cty.Value) string {
+	if v == cty.NilVal || !v.IsKnown() || v.IsNull() {
+		return ""
+	}
+	s, err := convert.Convert(v, cty.String)
+	if err != nil || s.IsNull() {
+		return ""
+	}
+	return s.AsString()
+}
+
+// texts returns the known elements of a list.
+func texts(v cty.Value) []string {
+	if v == cty.NilVal || !v.IsKnown() || v.IsNull() || !v.CanIterateElements() || isMap(v) {
+		return nil
+	}
+	var out []string
+	for _, e := range v.AsValueSlice() {
+		if s := textOf(e); s != "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// pairsOf returns the known entries of a map. Those that are null are left out, as bake does.
+func pairsOf(v cty.Value) map[string]string {
+	out := map[string]string{}
+	if !isMap(v) {
+		return out
+	}
+	for name, value := range v.AsValueMap() {
+		if value.IsKnown() && !value.IsNull() {
+			out[name] = textOf(value)
+		}
+	}
+	return out
+}

@@ -1,0 +1,385 @@
+package buildfiles
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// tree returns a tree of the files, given as name and content.
+func tree(files ...string) Tree {
+	fsys := fstest.MapFS{}
+	for i := 0; i < len(files); i += 2 {
+		fsys[files[i]] = &fstest.MapFile{Data: []byte(files[i+1])}
+	}
+	return Tree{FS: fsys, Syntax: hasLine}
+}
+
+func hasLine(data []byte) bool { return bytes.HasPrefix(data, []byte("# syntax=")) }
+
+// short writes what was found as one line for each build and problem.
+func short(found Found) []string {
+	out := []string{}
+	for _, b := range found.Builds {
+		line := b.File
+		if b.Origin != "" {
+			line += " by " + b.Origin
+		}
+		out = append(out, line)
+	}
+	for _, p := range found.Problems {
+		what := "error"
+		if p.Unknown {
+			what = "unknown"
+		}
+		out = append(out, fmt.Sprintf("%s:%d %s: %s", p.File, p.Line, what, p.Message))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestNamesOfBuildFiles(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		kind  kind
+		names string
+	}{
+		{dockerfile, "Dockerfile dockerfile Containerfile app.Dockerfile Dockerfile.prod app.containerfile"},
+		{template, "Dockerfile.j2 Dockerfile.in Dockerfile.tmpl"},
+		{bake, "docker-bake.hcl docker-bake.json docker-bake.override.hcl"},
+		{compose, "compose.yaml compose.yml docker-compose.yml docker-compose.prod.yaml compose-test.yml"},
+		{other, "Dockerfile.dockerignore Dockerfile.md Dockerfile~ MyDockerfile dockerfiles composer.yaml " +
+			"compose.go bake.hcl"},
+	}
+	for _, tt := range tests {
+		for name := range strings.FieldsSeq(tt.names) {
+			require.Equal(t, tt.kind, kindOf(name), name)
+		}
+	}
+}
+
+func TestFindReadsATree(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		files []string
+		want  []string
+	}{
+		{"Dockerfiles in any directory", []string{"Dockerfile", "FROM a", "a/b/x.Dockerfile", "FROM a"},
+			[]string{"Dockerfile", "a/b/x.Dockerfile"}},
+		{"other files with a syntax line", []string{"blubber.yaml", "# syntax=a/b", "main.go", "package main"},
+			[]string{"blubber.yaml"}},
+		{"nothing of others", []string{
+			"node_modules/a/Dockerfile", "x", "vendor/a/Dockerfile", "x", ".git/Dockerfile", "x",
+		}, []string{}},
+		{"a template as unknown", []string{"Dockerfile.j2", "FROM {{ base }}"},
+			[]string{"Dockerfile.j2:0 unknown: it is a template; check the file that is made of it"}},
+		{"a large file as an error", []string{"Dockerfile", strings.Repeat("#", MaxSize+1)},
+			[]string{"Dockerfile:0 error: it has more than 1048576 bytes"}},
+		{"no directory that is too deep", []string{strings.Repeat("d/", MaxDepth+2) + "Dockerfile", "x"},
+			[]string{strings.TrimSuffix(strings.Repeat("d/", MaxDepth+1), "/") +
+				":0 error: it is deeper than 64 directories"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			found, err := tree(tt.files...).Find()
+			require.NoError(t, err)
+			require.Equal(t, tt.want, short(found))
+		})
+	}
+}
+
+func TestFindStaysInTheTree(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(name, data string) {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644))
+	}
+	write("outside/Dockerfile", "FROM secret")
+	write("tree/real", "FROM a")
+	write("tree/compose.yaml", "services: {a: {build: {context: ../outside}}, b: {build: out}}")
+	require.NoError(t, os.Symlink("../outside", filepath.Join(dir, "tree/out")))
+	require.NoError(t, os.Symlink("../outside/Dockerfile", filepath.Join(dir, "tree/Dockerfile")))
+	require.NoError(t, os.Symlink("real", filepath.Join(dir, "tree/a.Dockerfile")))
+	require.NoError(t, os.Symlink(".", filepath.Join(dir, "tree/loop.Dockerfile")))
+
+	root, err := os.OpenRoot(filepath.Join(dir, "tree"))
+	require.NoError(t, err)
+	defer root.Close()
+	found, err := Tree{FS: root.FS(), Syntax: hasLine}.Find()
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"Dockerfile:0 error: path escapes from parent",
+		"a.Dockerfile",
+		`compose.yaml:1 unknown: service "a" of compose.yaml: its build file is outside of the directory ` +
+			"that is checked: Dockerfile",
+		`compose.yaml:1 unknown: service "b" of compose.yaml: its build file can't be read: path escapes ` +
+			"from parent",
+	}, short(found))
+}
+
+func TestOneReadsAnyFile(t *testing.T) {
+	t.Parallel()
+	files := tree("x", "FROM a", "my.hcl", "target \"a\" {}", "Dockerfile", "FROM b",
+		"my.yaml", "services: {a: {build: .}}", "blubber.yaml", "# syntax=a/b\nservices:",
+		"my.json", `{"target": {"b": {}}}`)
+	for name, want := range map[string][]string{
+		"x":            {"x"},
+		"my.hcl":       {`Dockerfile by target "a" of my.hcl`},
+		"my.yaml":      {`Dockerfile by service "a" of my.yaml`},
+		"my.json":      {`Dockerfile by target "b" of my.json`},
+		"blubber.yaml": {"blubber.yaml"},
+		"none":         {"none:0 error: file does not exist"},
+	} {
+		require.Equal(t, want, short(files.One(name)), name)
+	}
+}
+
+// optionsOf returns the options of the only build, without the name of its file.
+func optionsOf(t *testing.T, found Found) map[string]string {
+	t.Helper()
+	require.Len(t, found.Builds, 1, "%v", found.Problems)
+	delete(found.Builds[0].Options, keyFilename)
+	return found.Builds[0].Options
+}
+
+func TestBakeTargets(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, file string
+		want       map[string]string
+		problems   []string
+	}{
+		{"plain data", `target "a" {
+  target = "app"
+  args = { A = "1", B = null }
+  labels = { "x.y" = "z" }
+  platforms = ["linux/amd64", "local", "linux/arm64"]
+  network = "host"
+  extra-hosts = { h = "10.0.0.1" }
+  ulimits = ["nofile=1024", "core=1:2"]
+  contexts = { base = "docker-image://a", other = "target:b", dir = "../x", url = "https://a.example/b.git" }
+  secret = ["id=a"]
+}`, map[string]string{
+			"target": "app", "build-arg:A": "1", "label:x.y": "z", "platform": "linux/amd64,linux/arm64",
+			"force-network-mode": "host", "add-hosts": "h=10.0.0.1", "ulimit": "nofile=1024:1024,core=1:2",
+			"context:base": "docker-image://a", "context:other": "input:other", "context:dir": "local:dir",
+			"context:url": "https://a.example/b.git",
+		}, nil},
+		{"defaults of variables, which depend on others", `
+variable "B" { default = "${A}/b" }
+variable "A" { default = "a" }
+target "a" { args = { X = "${upper(B)}:1" } }`, map[string]string{"build-arg:X": "A/B:1"}, nil},
+		{"what it inherits, in the order of the names", `
+target "_p" { args = { A = "p", B = "p" } }
+target "_q" { args = { B = "q", C = "q" } }
+target "a" {
+  inherits = ["_p", "_q"]
+  args = { C = "a" }
+  dockerfile = "a.Dockerfile"
+}`, map[string]string{"build-arg:A": "p", "build-arg:B": "q", "build-arg:C": "a"}, nil},
+		{"a variable without a default isn't guessed", `
+variable "V" {}
+target "a" { args = { A = "1", B = V } }`, map[string]string{"build-arg:A": "1"}, []string{
+			`docker-bake.hcl:3 unknown: target "a" of docker-bake.hcl: args.B can't be evaluated: it depends ` +
+				"on a variable without a default, or on a function",
+		}},
+		{"an unknown function", `target "a" { target = "x${timestamp()}" }`, map[string]string{}, []string{
+			`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: target can't be evaluated: it depends ` +
+				"on a variable without a default, or on a function",
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			found, err := tree("docker-bake.hcl", tt.file, "a.Dockerfile", "FROM a").Find()
+			require.NoError(t, err)
+			found.Builds = slices.DeleteFunc(found.Builds, func(b Build) bool { return b.Origin == "" })
+			if len(found.Builds) == 0 { // the target has the default Dockerfile
+				found, err = tree("docker-bake.hcl", tt.file, "Dockerfile", "FROM a").Find()
+				require.NoError(t, err)
+				found.Builds = slices.DeleteFunc(found.Builds, func(b Build) bool {
+					return !strings.Contains(b.Origin, `"a"`)
+				})
+			}
+			require.Equal(t, tt.want, optionsOf(t, found))
+			found.Builds = nil
+			if tt.problems == nil {
+				tt.problems = []string{}
+			}
+			require.Equal(t, tt.problems, short(found))
+		})
+	}
+}
+
+func TestBakeFiles(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		files []string
+		want  []string
+	}{
+		{"a target's own build file", []string{
+			"b/docker-bake.hcl", "target \"a\" {\n context = \"c\"\n dockerfile = \"../x\"\n}",
+			"b/x", "FROM a",
+		}, []string{`b/x by target "a" of b/docker-bake.hcl`}},
+		{"an inline build file", []string{
+			"docker-bake.hcl", "target \"a\" {\n dockerfile-inline = <<EOT\nFROM a\nEOT\n}",
+		}, []string{`docker-bake.hcl by target "a" of docker-bake.hcl`}},
+		{"a build file elsewhere", []string{
+			"docker-bake.hcl", "target \"a\" {\n context = \"https://a.example/b.git\"\n}",
+		}, []string{`docker-bake.hcl by target "a" of docker-bake.hcl`}},
+		{"a build file that isn't there", []string{"docker-bake.hcl", "target \"a\" {}"}, []string{
+			`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: its build file can't be read: file does ` +
+				"not exist",
+		}},
+		{"a target for others needs no build file", []string{"docker-bake.hcl", "target \"_a\" {}"},
+			[]string{}},
+		{"an override adds to the same target", []string{
+			"docker-bake.override.hcl", "target \"a\" { dockerfile = \"y\" }",
+			"docker-bake.hcl", "target \"a\" { dockerfile = \"x\" }", "x", "FROM a", "y", "FROM a",
+		}, []string{`y by target "a" of docker-bake.hcl`}},
+		{"a matrix isn't evaluated", []string{
+			"docker-bake.hcl", "target \"a\" {\n name = \"a\"\n matrix = { x = [\"1\"] }\n}",
+		}, []string{`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: it has a matrix, which can't be ` +
+			"evaluated"}},
+		{"a target that inherits from itself", []string{
+			"docker-bake.hcl", "target \"a\" { inherits = [\"a\"] }", "Dockerfile", "FROM a",
+		}, []string{"Dockerfile", `Dockerfile by target "a" of docker-bake.hcl`,
+			`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: it inherits from a, which isn't there or ` +
+				"inherits from itself"}},
+		{"a file that can't be read", []string{"docker-bake.hcl", "target {"},
+			[]string{"docker-bake.hcl:0 error: line 1: Unclosed configuration block"}},
+		{"a file that is nested without end", []string{"docker-bake.json", strings.Repeat("[", 10_000)},
+			[]string{"docker-bake.json:0 error: it is nested deeper than 200 levels"}},
+		{"a bake file that is large", []string{"docker-bake.hcl", "a = " + strings.Repeat("!", 1<<17) + "a"},
+			[]string{"docker-bake.hcl:0 error: it has more than 131072 bytes"}},
+		{"operators without end", []string{"docker-bake.hcl", "a = " + strings.Repeat("!", 1<<16) + "a"},
+			[]string{}},
+		{"a file outside of the tree", []string{
+			"docker-bake.hcl", "target \"a\" { dockerfile = \"/etc/passwd\" }",
+		}, []string{`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: its build file is outside of the ` +
+			"directory that is checked: /etc/passwd"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			found, err := tree(tt.files...).Find()
+			require.NoError(t, err)
+			require.Equal(t, tt.want, short(found))
+		})
+	}
+}
+
+func TestLinesOfInlineBuildFiles(t *testing.T) {
+	t.Parallel()
+	for name, file := range map[string]string{
+		"docker-bake.hcl":     "target \"a\" {\n dockerfile-inline = <<EOT\nFROM a\nEOT\n}",
+		"compose.yaml":        "services:\n  a: {build: {context: ., dockerfile_inline: FROM a}}\n",
+		"docker-compose.yaml": "services:\n a:\n  build:\n   dockerfile_inline: |\n    FROM a\n",
+	} {
+		found, err := tree(name, file).Find()
+		require.NoError(t, err)
+		require.Len(t, found.Builds, 1, name)
+		line := strings.Split(file, "\n")[found.Builds[0].FirstLine-1]
+		require.Contains(t, line, "FROM a", name)
+	}
+}
+
+func TestComposeServices(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, build string
+		want        map[string]string
+		problems    []string
+	}{
+		{"a directory", "build: .", map[string]string{}, nil},
+		{"plain data", `
+    platform: linux/s390x
+    build:
+      context: .
+      target: app
+      network: host
+      args: {A: 1, B: "${X:-x}", C: "$$y"}
+      labels: ["l=v"]
+      additional_contexts: ["base=docker-image://a"]
+      extra_hosts: ["h:10.0.0.1"]
+      ulimits: {nofile: {soft: 1, hard: 2}, core: 3}
+      platforms: [linux/amd64]`, map[string]string{
+			"target": "app", "force-network-mode": "host", "build-arg:A": "1", "build-arg:B": "x",
+			"build-arg:C": "$y", "label:l": "v", "context:base": "docker-image://a",
+			"add-hosts": "h=10.0.0.1", "ulimit": "nofile=1:2,core=3:3", "platform": "linux/amd64",
+		}, nil},
+		{"a list of args, of which one has no value", "build: {context: ., args: [A=1, B]}",
+			map[string]string{"build-arg:A": "1"}, []string{
+				`compose.yaml:1 unknown: service "a" of compose.yaml: build-arg:B comes from the environment`,
+			}},
+		{"a variable without a default", `build: {context: ., target: "a$X"}`,
+			map[string]string{"target": "a"}, []string{
+				`compose.yaml:1 unknown: service "a" of compose.yaml: target has the variable "X", whose value ` +
+					"isn't known",
+			}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			file := "services: {a: {" + tt.build + "}}"
+			if strings.HasPrefix(tt.build, "\n") {
+				file = "services:\n  a:" + tt.build
+			}
+			found := tree("compose.yaml", file, "Dockerfile", "FROM a").One("compose.yaml")
+			require.Equal(t, tt.want, optionsOf(t, found))
+			found.Builds = nil
+			if tt.problems == nil {
+				tt.problems = []string{}
+			}
+			require.Equal(t, tt.problems, short(found))
+		})
+	}
+}
+
+func TestAMapThatMergesItselfEnds(t *testing.T) {
+	t.Parallel()
+	file := "services: {a: {build: {context: ., args: &a {<<: *a, A: b}}}}"
+	tree("compose.yaml", file, "Dockerfile", "FROM a").One("compose.yaml") // it returns
+}
+
+func TestOptionsOfTheClientCountMost(t *testing.T) {
+	t.Parallel()
+	files := tree("docker-bake.hcl", `target "a" { args = { A = "1" } }`, "Dockerfile", "FROM a")
+	files.Options = map[string]string{"build-arg:A": "2"}
+	found, err := files.Find()
+	require.NoError(t, err)
+	require.Len(t, found.Builds, 2)
+	for _, b := range found.Builds {
+		require.Equal(t, "2", b.Options["build-arg:A"])
+	}
+}
+
+// FuzzFindEnds holds that no file stops the others from being read: Find returns, and it returns
+// the builds of the file that is always there.
+func FuzzFindEnds(f *testing.F) {
+	f.Add("docker-bake.hcl", `target "a" { args = { A = "${B}" } }`)
+	f.Add("docker-bake.json", `{"target": {"a": {"args": {"A": "1"}}}}`)
+	f.Add("compose.yaml", "services: {a: {build: {context: ., args: &a {<<: *a}}}}")
+	f.Fuzz(func(t *testing.T, name, data string) {
+		if !fs.ValidPath(name) || strings.Contains(name, "/") || name == "." || kindOf(name) == dockerfile {
+			return
+		}
+		found, err := tree(name, data, "Dockerfile", "FROM a").Find()
+		require.NoError(t, err)
+		require.True(t, slices.ContainsFunc(found.Builds, func(b Build) bool {
+			return b.File == "Dockerfile" && b.Origin == ""
+		}))
+	})
+}

@@ -1,0 +1,96 @@
+package survey
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+)
+
+// maxExpanded bounds what all lines of a Dockerfile expand to, in bytes.
+const maxExpanded = 16 << 20
+
+var errExpands = errors.New("its variables expand to more than 16 MiB")
+
+// checkExpansion fails if the lines of a Dockerfile could expand to more than [maxExpanded]. With
+// "ENV A=$A$A" on each of 40 lines, the Dockerfile frontend would need a terabyte.
+//
+// It overestimates: it adds up all values that a variable may have.
+func (s *stages) checkExpansion(given map[string]string) error {
+	sizes := map[string]int{}
+	for name, value := range given {
+		sizes[name] = len(value)
+	}
+	total := 0
+	for _, c := range s.commands() {
+		for _, p := range variables(c) {
+			n := expandedSize(p.Value, sizes)
+			sizes[p.Key] = min(sizes[p.Key]+n, maxExpanded+1)
+			total += n
+		}
+		total += expandedSize(fmt.Sprint(c), sizes)
+		if total > maxExpanded {
+			return errExpands
+		}
+	}
+	return nil
+}
+
+// commands returns those of all stages, in order.
+func (s *stages) commands() []instructions.Command {
+	out := make([]instructions.Command, 0, len(s.args))
+	for i := range s.args {
+		out = append(out, &s.args[i])
+	}
+	for _, stage := range s.list {
+		out = append(out, stage.Commands...)
+	}
+	return out
+}
+
+// variables returns those that the command sets.
+func variables(c instructions.Command) instructions.KeyValuePairs {
+	switch c := c.(type) {
+	case *instructions.EnvCommand:
+		return c.Env
+	case *instructions.ArgCommand:
+		var out instructions.KeyValuePairs
+		for _, a := range c.Args {
+			if a.Value != nil {
+				out = append(out, instructions.KeyValuePair{Key: a.Key, Value: *a.Value})
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+// expandedSize returns a bound for the size of a text after its variables are expanded. A
+// replacement such as ${A//x/$B} puts a text in place of each character of another, so their sizes
+// multiply.
+func expandedSize(text string, sizes map[string]int) int {
+	size := len(text)
+	var replaced []int
+	for i := 0; i < len(text); i++ {
+		if text[i] != '$' {
+			continue
+		}
+		name := strings.TrimPrefix(text[i+1:], "{")
+		end := strings.IndexFunc(name, notName)
+		if end < 0 {
+			end = len(name)
+		} else if name[end] == '/' {
+			replaced = append(replaced, sizes[name[:end]])
+		}
+		size = min(size+sizes[name[:end]], maxExpanded+1)
+	}
+	for _, n := range replaced {
+		size = min(size+n*size, maxExpanded+1)
+	}
+	return size
+}
+
+func notName(r rune) bool {
+	return r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+}

@@ -1,0 +1,99 @@
+package survey
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+)
+
+// stages are those of a Dockerfile, and what they use.
+type stages struct {
+	args []instructions.ArgCommand // before the first stage
+	list []instructions.Stage
+	used map[int]bool // the stages that another one names
+}
+
+func readStages(data []byte) (stages, error) {
+	file, err := parser.Parse(bytes.NewReader(data))
+	if err != nil {
+		return stages{}, err
+	}
+	list, args, err := instructions.Parse(file.AST, nil)
+	if err != nil {
+		return stages{}, err
+	}
+	s := stages{args: args, list: list, used: map[int]bool{}}
+	for i, stage := range list {
+		s.use(i, stage.BaseName)
+		for _, c := range stage.Commands {
+			for _, from := range sourcesOf(c) {
+				s.use(len(list), from)
+				if n, err := strconv.Atoi(from); err == nil {
+					s.used[n] = true
+				}
+			}
+		}
+	}
+	return s, nil
+}
+
+// sourcesOf returns the names of the stages and images that a command copies from.
+func sourcesOf(c instructions.Command) []string {
+	switch c := c.(type) {
+	case *instructions.CopyCommand:
+		return []string{c.From}
+	case *instructions.RunCommand:
+		var out []string
+		for _, m := range instructions.GetMounts(c) {
+			out = append(out, m.From)
+		}
+		return out
+	}
+	return nil
+}
+
+// use marks the last stage before the limit that has the name.
+func (s *stages) use(limit int, name string) {
+	for i := min(limit, len(s.list)) - 1; i >= 0 && name != ""; i-- {
+		if strings.EqualFold(s.list[i].Name, name) {
+			s.used[i] = true
+			return
+		}
+	}
+}
+
+// targets returns the targets that a build could choose: the default one, which is "", and each
+// stage with a name that no other stage uses.
+func (s *stages) targets() []string {
+	out := []string{""}
+	for i, stage := range s.list {
+		if i < len(s.list)-1 && stage.Name != "" && !s.used[i] {
+			out = append(out, stage.Name)
+		}
+	}
+	return out
+}
+
+// configLine returns the line that says most about the configuration of a target: that of its last
+// USER, or else that of its FROM.
+func (s *stages) configLine(target string) int {
+	stage := s.list[len(s.list)-1]
+	for _, other := range s.list {
+		if target != "" && strings.EqualFold(other.Name, target) {
+			stage = other
+		}
+	}
+	at := stage.Location
+	for _, c := range stage.Commands {
+		if user, ok := c.(*instructions.UserCommand); ok {
+			at = user.Location()
+		}
+	}
+	if len(at) == 0 {
+		return 0
+	}
+	return at[0].Start.Line
+}
