@@ -56,7 +56,7 @@ func (r *ImageRules) check(asked imageref.Reference) (imageref.Reference, []Viol
 			ref = pinned
 		}
 	}
-	found = append(found, matchPatterns(KindImages, what, ref.Pattern(), r.allow, r.deny, r.Allow)...)
+	found = append(found, matchPatterns(KindImages, what, ref.Pattern(), r.allow, r.deny)...)
 	if r.RequireDigest && ref.Digest() == "" {
 		found = append(found,
 			violationf("images.requireDigest", "%s without a digest: write %s@sha256:…", what(),
@@ -92,16 +92,24 @@ func (r *ImageRules) convert(ref imageref.Reference) (imageref.Reference, error)
 // matchPatterns checks a name with patterns of names.
 func matchPatterns(
 	k Kind, what func() string, name imageref.Pattern, allow, deny []imageref.Pattern,
-	written []string,
 ) []Violation {
 	matches := func(p imageref.Pattern) bool { return p.Covers(name) }
 	if i := slices.IndexFunc(deny, matches); i >= 0 {
-		return []Violation{violationf(string(k)+".deny: "+deny[i].Familiar(), "%s", what())}
+		return []Violation{violationf(string(k)+".deny: "+deny[i].Meaning(), "%s", what())}
 	}
 	if len(allow) > 0 && !slices.ContainsFunc(allow, matches) {
-		return []Violation{violationf(string(k)+".allow", "%s: %s", what(), allows(written))}
+		return []Violation{violationf(string(k)+".allow", "%s: %s", what(), allows(meanings(allow)))}
 	}
 	return nil
+}
+
+// meanings writes patterns for a person.
+func meanings(patterns []imageref.Pattern) []string {
+	out := make([]string, len(patterns))
+	for i, p := range patterns {
+		out[i] = p.Meaning()
+	}
+	return out
 }
 
 func (r *PatternRules) check(n Normalized) []Violation {
@@ -109,7 +117,7 @@ func (r *PatternRules) check(n Normalized) []Violation {
 		return nil
 	}
 	what := func() string { return n.subject + " " + n.ref.Familiar() }
-	return matchPatterns(n.row.kind, what, n.ref.Pattern(), r.allow, r.deny, r.Allow)
+	return matchPatterns(n.row.kind, what, n.ref.Pattern(), r.allow, r.deny)
 }
 
 func (r *GitRules) check(n Normalized) []Violation {

@@ -69,7 +69,7 @@ func (v *validator) http(n *yaml.Node, r *HTTPRules) {
 func (v *validator) images(n *yaml.Node, r *ImageRules) {
 	v.without(n, "images", "requireDigest", r.RequireDigest)
 	r.allow = v.patterns(strictyaml.Child(n, "allow"), "allow", r.Allow)
-	r.deny = v.patterns(strictyaml.Child(n, "deny"), "deny", r.Deny)
+	r.deny = v.denyPatterns(strictyaml.Child(n, "deny"), r.Deny)
 	r.pins = map[string]digest.Digest{}
 	v.report.Map(strictyaml.Child(n, "pins"), "pins", r.Pins, r.pin)
 	list := strictyaml.Child(n, "convert")
@@ -142,9 +142,20 @@ func (v *validator) patterns(n *yaml.Node, key string, items []string) []imagere
 	return out
 }
 
+// denyPatterns checks and compiles a list of patterns of names that are denied.
+func (v *validator) denyPatterns(n *yaml.Node, items []string) []imageref.Pattern {
+	out := make([]imageref.Pattern, 0, len(items))
+	v.report.List(n, "deny", items, func(s string) error {
+		patterns, err := imageref.ParseDenyPattern(s)
+		out = append(out, patterns...)
+		return err
+	})
+	return out
+}
+
 func (v *validator) repositories(n *yaml.Node, r *PatternRules) {
 	r.allow = v.patterns(strictyaml.Child(n, "allow"), "allow", r.Allow)
-	r.deny = v.patterns(strictyaml.Child(n, "deny"), "deny", r.Deny)
+	r.deny = v.denyPatterns(strictyaml.Child(n, "deny"), r.Deny)
 }
 
 func (v *validator) names(n *yaml.Node, r *NameRules) {
