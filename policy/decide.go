@@ -219,7 +219,7 @@ func (d *Decision) limit(l Layers, s subject, t *recorder) bool {
 		o := outcome{
 			verdict: Deny,
 			reason: fmt.Sprintf("%s is outside the limits: only %s can be allowed", s.ref.Familiar(),
-				list("names like", "names like", p.doc.Limits.Match)),
+				list("names like", "names like", meanings(p.doc.Limits.patterns))),
 		}
 		d.take(layer.name, l, o, s)
 		d.Rule = LimitsRule

@@ -154,7 +154,7 @@ func (t *recorder) rule(layer string, r *Rule, m match, s subject) {
 			step.Reason = fmt.Sprintf("its conditions don't hold for %s", s.ref.Familiar())
 		default:
 			step.Reason = fmt.Sprintf("%s is none of its names: %s", s.ref.Name(),
-				safetext.Printable(list("only", "only", r.Patterns())))
+				safetext.Printable(list("only", "only", meanings(r.patterns))))
 		}
 	}
 	t.add(step)

@@ -96,6 +96,9 @@ func TestExplainCheckAgreesWithCheck(t *testing.T) {
 	paths := []string{"x", "x/y", "*", "**"}
 	for _, host := range hosts {
 		for _, path := range paths {
+			if host == "docker.io" && path == "*" {
+				continue // It can mean two things, so it is an error.
+			}
 			for _, list := range []string{"allow", "deny"} {
 				for _, asked := range []string{"a.example/x", "b.example:5000/x/y", "b.example/x", "x/y", "x"} {
 					d := decided(t, "{version: 1, default: allow, dispatch: mediate, build: {images: {"+list+

@@ -224,7 +224,7 @@ func generatePolicy(data []byte) string {
 
 func generateRule(b *strings.Builder, c *choices) {
 	fmt.Fprintf(b, "- match: [%s]\n",
-		c.of(`"**"`, "a", "b", `docker.io/*`, `"**/a"`, "x.example/a", "c/*, a", "docker.io/**/a",
+		c.of(`"**"`, "a", "b", `docker.io/library/*`, `"**/a"`, "x.example/a", "c/*, a", "docker.io/**/a",
 			"x.ex*/**"))
 	c.field(b, "  tags: [%s]", "", "", `"1"`, `"1.*"`, `"*"`)
 	c.field(b, "  versions: %q", "", "", ">=1.0.0 <2.0.0", "1.2", "<1.2 || >=3")

@@ -211,7 +211,7 @@ func TestParseRefuses(t *testing.T) {
 		{"empty digests", rule + "  digests: []\n", "p:4:12: digests is empty"},
 		{
 			"a pattern with a tag", "version: 1\nfrontends:\n- match: [a, \"docker/dockerfile:1\"]\n",
-			`p:3:14: match: "docker/dockerfile:1" has a tag; a pattern is for names only, use tags: for it`,
+			`p:3:14: match: "docker/dockerfile:1" has a tag, and a pattern is for names only; write docker/dockerfile, and the tag under tags`,
 		},
 		{
 			"a tag that can't be", rule + "  tags: [\">=1\"]\n",

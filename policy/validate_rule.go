@@ -58,7 +58,7 @@ func (v *validator) rule(k role, r *Rule, n *yaml.Node) {
 	if r.Match == nil {
 		v.addf(n, "the rule has no match; write match: [\"**\"] if it is for every frontend")
 	} else {
-		r.patterns = v.patterns(child(n, "match"), "match", r.Match)
+		r.patterns = v.rulePatterns(child(n, "match"), r)
 	}
 	v.tags(r, n)
 	if r.Digests != nil {

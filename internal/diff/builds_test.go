@@ -30,14 +30,22 @@ func TestCompareBuilds(t *testing.T) {
 			"+loosened a:latest; no longer refused in a build: the image m.example/other:other",
 		}},
 		{
-			"rules on images where none were", none, a("images: {deny: [x]}"),
-			[]string{"-tightened a:latest; now refused in a build: the image docker.io/library/x:other"},
+			"rules on images where none were", none, a("images: {deny: [m/x]}"),
+			[]string{"-tightened a:latest; now refused in a build: the image docker.io/m/x:other"},
 		},
 		{
-			"a digest no longer required", a("images: {requireDigest: true}"), a("images: {deny: [x]}"),
+			"a digest no longer required", a("images: {requireDigest: true}"), a("images: {deny: [m/x]}"),
 			[]string{"+loosened a:latest; no longer refused in a build: the image " +
 				"other.example/other:other", "-tightened a:latest; now refused in a build: the image " +
-				"docker.io/library/x@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"},
+				"docker.io/m/x@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"},
+		},
+		{
+			"a denied port and a denied directory less", a("images: {deny: [q.example/m]}"),
+			a("images: {deny: [\"q.example:80/m\", \"q.example:80/m/**\"]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: the image q.example/m:other; no " +
+				"longer refused in a build: the image q.example/m/other:other; no longer refused in a " +
+				"build: the image q.example:49151/m/other/other:other; no longer refused in a build: the " +
+				"image q.example:49151/m/other/other/other/other/other:other"},
 		},
 		{"rules for another whole policy", "build: {local: {allow: [a]}}\n" + none, "build: {local: {allow: [a, b]}}\n" + none, []string{
 			"+loosened a:latest; no longer refused in a build: the client's directory b",

@@ -86,9 +86,9 @@ func (c *comparison) rules(name string) ([]*policy.Rule, string) {
 			fmt.Fprintf(&signature, "%q", r.Name)
 		}
 		limited := slices.ContainsFunc(s.limits,
-			func(l globs.Name) bool { return l.Covers(globs.ParseName(renamed)) })
+			func(l globs.Name) bool { return l.Covers(globs.ParseImage(renamed)) })
 		alias := slices.IndexFunc(s.aliases,
-			func(a alias) bool { return a.from.Covers(globs.ParseName(name)) })
+			func(a alias) bool { return a.from.Covers(globs.ParseImage(name)) })
 		fmt.Fprintf(&signature, "|%t|%d|", limited, alias)
 		if c.builtin {
 			fmt.Fprint(&signature, strings.HasSuffix(renamed, dockerfileversions.Name))
@@ -161,7 +161,7 @@ func (c *comparison) digests(rules []*policy.Rule, name string) []digest.Digest 
 func (c *comparison) pinning(name string) []alias {
 	var out []alias
 	for _, a := range slices.Concat(c.a.aliases, c.b.aliases) {
-		if a.from.Covers(globs.ParseName(name)) {
+		if a.from.Covers(globs.ParseImage(name)) {
 			out = append(out, a)
 		}
 	}

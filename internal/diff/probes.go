@@ -82,14 +82,44 @@ type prober struct {
 
 func (p *prober) add(alike ...buildrules.Operation) { p.operations = append(p.operations, alike) }
 
-// examples returns examples of name patterns, and a name that none of them matches.
+// imageExamples returns examples of patterns of image names, and a name that none of them matches.
+// Names of one repository under different ports and hosts of a registry are one list, the plainest
+// first.
+func (p *prober) imageExamples(patterns []string) [][]string {
+	var out [][]string
+	places := map[string]int{}
+	for _, name := range p.examplesOf(patterns, globs.ParseImage) {
+		ref, err := imageref.Parse(name)
+		if err != nil || ref.Name() != name {
+			continue
+		}
+		plain := imageref.DefaultHost(ref).Name()
+		i, ok := places[plain]
+		switch {
+		case !ok:
+			places[plain] = len(out)
+			out = append(out, []string{name})
+		case name == plain:
+			out[i] = slices.Insert(out[i], 0, name)
+		default:
+			out[i] = append(out[i], name)
+		}
+	}
+	return out
+}
+
+// examples returns examples of patterns of other names, and a name that none of them matches.
 func (p *prober) examples(patterns []string) []string {
+	return p.examplesOf(patterns, globs.ParseName)
+}
+
+func (p *prober) examplesOf(patterns []string, parse func(string) globs.Name) []string {
 	c := p.c
 	slices.Sort(patterns)
 	patterns = slices.Compact(patterns)
 	parsed := make([]globs.Name, len(patterns))
 	for i, s := range patterns {
-		parsed[i] = globs.ParseName(s)
+		parsed[i] = parse(s)
 	}
 	all := slices.Clone(parsed)
 	for i, a := range parsed {
@@ -144,9 +174,13 @@ func (p *prober) images(rules []buildrules.Rules) {
 			p.pins(b.Images, rules)
 		}
 	}
-	for _, name := range p.examples(patterns) {
-		p.add(buildrules.Operation{Image: name + ":" + p.c.fresh},
-			buildrules.Operation{Image: name + "@" + p.c.other.String()})
+	for _, alike := range p.imageExamples(patterns) {
+		var operations []buildrules.Operation
+		for _, name := range alike {
+			operations = append(operations, buildrules.Operation{Image: name + ":" + p.c.fresh},
+				buildrules.Operation{Image: name + "@" + p.c.other.String()})
+		}
+		p.add(operations...)
 	}
 }
 
@@ -276,8 +310,12 @@ func (p *prober) patterns(rules []buildrules.Rules, k buildrules.Kind,
 	operation func(name string) buildrules.Operation,
 ) {
 	if patterns, ok := named(rules, k); ok {
-		for _, name := range p.examples(patterns) {
-			p.add(operation(name))
+		for _, alike := range p.imageExamples(patterns) {
+			var operations []buildrules.Operation
+			for _, name := range alike {
+				operations = append(operations, operation(name))
+			}
+			p.add(operations...)
 		}
 	}
 }

@@ -44,17 +44,17 @@ func newSide(p *policy.Policy) *side {
 	// refuse everything.
 	s.layers, _ = policy.Stack(p, nil)
 	for _, l := range s.Limits.Patterns() {
-		s.limits = append(s.limits, globs.ParseName(l))
+		s.limits = append(s.limits, globs.ParseImage(l))
 	}
 	for i := range s.Aliases {
 		from, to := s.Aliases[i].Names()
-		s.aliases = append(s.aliases, alias{&s.Aliases[i], globs.ParseName(from), globs.ParseName(to)})
+		s.aliases = append(s.aliases, alias{&s.Aliases[i], globs.ParseImage(from), globs.ParseImage(to)})
 	}
 	for i := range s.Frontends {
 		s.written = append(s.written, written(&s.Frontends[i]))
 		for _, pattern := range s.Frontends[i].Patterns() {
 			if globs.Open(pattern) {
-				s.open = append(s.open, openPattern{globs.ParseName(pattern), i})
+				s.open = append(s.open, openPattern{globs.ParseImage(pattern), i})
 			} else {
 				s.exact[pattern] = append(s.exact[pattern], i)
 			}
@@ -72,7 +72,7 @@ func (s *side) builtin() bool {
 // rules returns the rules that match a name, which the aliases have already rewritten.
 func (s *side) rules(name string) []*policy.Rule {
 	found := slices.Clone(s.exact[name])
-	n := globs.ParseName(name)
+	n := globs.ParseImage(name)
 	for _, o := range s.open {
 		if o.names.Covers(n) {
 			found = append(found, o.rule)
@@ -93,7 +93,7 @@ func (s *side) sets(changed func(i int) bool, all bool) ([]set, bool) {
 	complete := true
 	var out []set
 	add := func(pattern string, changed bool) {
-		written := globs.ParseName(pattern)
+		written := globs.ParseImage(pattern)
 		limited := []globs.Name{written}
 		for _, l := range s.limits {
 			// The other policy may allow names that the limits refuse.

@@ -73,7 +73,7 @@ func (e *exporter) shadowed(i int) bool {
 	from, _ := e.doc.Aliases[i].Names()
 	return slices.ContainsFunc(e.doc.Aliases[:i], func(a policy.Alias) bool {
 		earlier, _ := a.Names()
-		return globs.ParseName(earlier).Covers(globs.ParseName(from))
+		return globs.ParseImage(earlier).Covers(globs.ParseImage(from))
 	})
 }
 
@@ -85,7 +85,7 @@ func (e *exporter) chained(i int) bool {
 		other := &e.doc.Aliases[j]
 		otherFrom, _ := other.Names()
 		switch {
-		case !globs.ParseName(otherFrom).Overlaps(globs.ParseName(to)):
+		case !globs.ParseImage(otherFrom).Overlaps(globs.ParseImage(to)):
 		case i == j && from == to:
 		case identity(other) && samePins(a.Pins, other.Pins):
 		default:

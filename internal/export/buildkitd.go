@@ -35,7 +35,7 @@ func (e *exporter) buildkitd() []byte {
 		}
 		for _, name := range r.Patterns() {
 			switch {
-			case globs.ParseName(name).Open():
+			case globs.ParseImage(name).Open():
 				e.note(r, RefusesMore, "the pattern %s is omitted: buildkitd takes only literal names", name)
 			case !slices.Contains(names, name) && e.listed(r, name):
 				names = append(names, name)
@@ -190,7 +190,7 @@ func exampleTags(r *policy.Rule) []string {
 // matches reports whether one of the patterns matches the name.
 func matches(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {
-		return globs.ParseName(p).Covers(globs.ParseName(name))
+		return globs.ParseImage(p).Covers(globs.ParseImage(name))
 	})
 }
 

@@ -3,6 +3,8 @@ package export
 import (
 	"regexp"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
 )
 
 // nameRegex writes a match pattern as a regular expression for a name in a source's
@@ -14,6 +16,8 @@ func nameRegex(pattern string, wide bool) string {
 	for i, c := range components {
 		last := i == len(components)-1
 		switch {
+		case i == 0 && c != "*" && c != "**":
+			b.WriteString(hostRegex(c) + "/")
 		case c == "**" && last:
 			b.WriteString(`[^/@]+(?:/[^/:@]+)*`)
 		case c == "**":
@@ -30,6 +34,35 @@ func nameRegex(pattern string, wide bool) string {
 		}
 	}
 	return b.String()
+}
+
+// somePort is a port in a host pattern that is for any port, and not for none.
+const somePort = ":**"
+
+// hostRegex writes a host pattern as a regular expression, in the grammar of
+// globs.ParseImage.
+func hostRegex(host string) string {
+	name, port := host, ""
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		name, port = host[:i], host[i:]
+	}
+	star := `[^/:@.]*`
+	if globs.IsIPv4(name) {
+		star = `[0-9]*`
+	}
+	parts := strings.Split(name, "**")
+	for i, p := range parts {
+		parts[i] = globRegex(p, star)
+	}
+	switch port {
+	case ":*":
+		port = `(?::[0-9]+)?`
+	case somePort:
+		port = `:[0-9]+`
+	default:
+		port = regexp.QuoteMeta(port)
+	}
+	return strings.Join(parts, `[^/:@]*`) + port
 }
 
 func nameRegexes(patterns []string, wide bool) []string {

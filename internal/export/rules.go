@@ -5,6 +5,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // rule is a rule in the form that source policies and Rego share.
@@ -27,7 +28,7 @@ func (e *exporter) rules() (allow, deny []rule) {
 			continue
 		}
 		if r.Action == policy.ActionDeny {
-			deny = append(deny, rule{Rule: r, names: r.Patterns(), tags: e.denyTags(r)})
+			deny = append(deny, e.denied(r)...)
 			continue
 		}
 		if names := optionConditions(r); names != "" && !e.lose(r, "options are not exported (%s): "+
@@ -53,6 +54,44 @@ func (e *exporter) rules() (allow, deny []rule) {
 	return allow, deny
 }
 
+// denied returns a deny rule. If it has conditions on the tag, what its literal names mean besides
+// those repositories is denied under every tag, because a repository's tag can't be told from the
+// tag of another.
+func (e *exporter) denied(r *policy.Rule) []rule {
+	tags := e.denyTags(r)
+	if len(tags) == 0 {
+		return []rule{{Rule: r, names: r.Patterns()}}
+	}
+	var names, others []string
+	for _, written := range r.Match {
+		patterns, err := imageref.ParseDenyPattern(written)
+		if err != nil {
+			continue // A policy can't have such a pattern.
+		}
+		name := strings.Replace(patterns[0].String(), ":*/", "/", 1)
+		for i, p := range patterns {
+			switch {
+			case globs.Open(name):
+				names = append(names, p.String())
+			case i == 0:
+				names = append(names, name)
+				if ported := strings.Replace(p.String(), ":*/", somePort+"/", 1); ported != name {
+					others = append(others, ported)
+				}
+			default:
+				others = append(others, p.String())
+			}
+		}
+	}
+	out := []rule{{Rule: r, names: names, tags: tags}}
+	if len(others) > 0 {
+		e.note(r, RefusesMore, "on other ports, on other hosts of docker.io and below its names, the "+
+			"rule denies every tag")
+		out = append(out, rule{Rule: r, names: others})
+	}
+	return out
+}
+
 // withinLimits returns patterns for the names that the rule matches and the limits allow.
 func (e *exporter) withinLimits(r *policy.Rule) []string {
 	limits := e.doc.Limits.Patterns()
@@ -62,7 +101,7 @@ func (e *exporter) withinLimits(r *policy.Rule) []string {
 	var out []string
 	for _, p := range r.Patterns() {
 		for _, l := range limits {
-			both, all := globs.ParseName(p).Meet(globs.ParseName(l))
+			both, all := globs.ParseImage(p).Meet(globs.ParseImage(l))
 			for _, b := range both {
 				out = append(out, b.String())
 			}

@@ -204,7 +204,7 @@ func quoted(items []string) []string {
 
 // open reports whether one of the rule's names is a pattern.
 func (r rule) open() bool {
-	return slices.ContainsFunc(r.names, func(n string) bool { return globs.ParseName(n).Open() })
+	return slices.ContainsFunc(r.names, func(n string) bool { return globs.ParseImage(n).Open() })
 }
 
 // expressible returns the rules that a source policy can express. A condition on the written
@@ -254,6 +254,6 @@ const claimedTag = "a tag next to a digest is taken on trust, because base image
 func overlap(a, b []string) bool {
 	return slices.ContainsFunc(a, func(x string) bool {
 		return slices.ContainsFunc(b,
-			func(y string) bool { return globs.ParseName(x).Overlaps(globs.ParseName(y)) })
+			func(y string) bool { return globs.ParseImage(x).Overlaps(globs.ParseImage(y)) })
 	})
 }

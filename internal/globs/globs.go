@@ -5,7 +5,8 @@
 // In a string, "*" stands for any run of characters, the empty one included. A name
 // is split into components at "/": "*" stays within one component, and a component
 // "**" stands for any number of components. At the end of a name, "**" stands for at
-// least one.
+// least one. In names of images, the first component is a host with a grammar of its own,
+// see [ParseImage].
 package globs
 
 import (
@@ -18,7 +19,7 @@ func Overlaps(a, b string) bool {
 	if !Open(a) && !Open(b) {
 		return a == b
 	}
-	return overlaps([]byte(a), []byte(b), '*', same)
+	return overlaps([]byte(a), []byte(b), '*', func(a, b byte) bool { return a == b })
 }
 
 // Meet returns globs that together stand for what is in both. It is false if there
@@ -28,7 +29,7 @@ func Meet(a, b string) ([]string, bool) { return meetTexts(a, b, strings.Compare
 // meetTexts is [Meet] with another comparison of characters, which is 0 for the same ones. What
 // comes out has those of b.
 func meetTexts(a, b string, compare func(a, b string) int) ([]string, bool) {
-	forms, all := meet(split(a), split(b), "*", func(a, b string) ([]string, bool) {
+	forms, all := meet(split(a), split(b), oneStar("*"), func(a, b string) ([]string, bool) {
 		if compare(a, b) == 0 {
 			return []string{b}, true
 		}
@@ -47,7 +48,12 @@ func Example(glob, fill string) string { return strings.ReplaceAll(glob, "*", fi
 // Open reports whether the glob can stand for more than one text.
 func Open(glob string) bool { return strings.Contains(glob, "*") }
 
-func same(a, b byte) bool { return a == b }
+func same(a, b string) ([]string, bool) {
+	if a == b {
+		return []string{a}, true
+	}
+	return nil, true
+}
 
 // FoldASCII returns the text with ASCII letters in lower case.
 func FoldASCII(s string) string {
@@ -74,7 +80,9 @@ func Fresh(globs []string) string {
 	const first = "other"
 	var parts []string
 	for _, g := range globs {
-		parts = append(parts, strings.Split(g, "/")...)
+		for part := range strings.SplitSeq(g, "/") {
+			parts = append(parts, strings.TrimSuffix(part, ":"+anyPort))
+		}
 	}
 	for _, t := range append([]string{first},
 		strings.Split("zqjxwvkyufhgbpmdlcnirtsoae0987654321", "")...) {

@@ -1,6 +1,7 @@
 package globs
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -172,6 +173,78 @@ func FuzzSets(f *testing.F) {
 		require.True(t, !all || found == (inP && inQ), "%v is what %s and %s have in common, with %s",
 			forms, a, b, s)
 	})
+}
+
+// FuzzHosts holds the three questions to what patterns of image names match.
+func FuzzHosts(f *testing.F) {
+	f.Add("*.a:*/x", "**.a/x", "b.a/x")
+	f.Add("1.*.1.*/x", "1.**/**", "1.2.1.2/x")
+	f.Add("**a.a:1/x", "a**.a:*/x", "aa.a:1/x")
+	f.Add("**/x", "*.*:*/x", "a.b/x")
+	f.Fuzz(func(t *testing.T, a, b, s string) {
+		for _, in := range []string{a, b, s} {
+			host, path, ok := strings.Cut(in, "/")
+			name, port := splitPort(host)
+			if !ok || len(in) > 14 || strings.Trim(path, "x*") != "" || strings.Trim(name, "ab1*.") != "" ||
+				port != "" && port != "1" && port != "*" || path == "" || name == "" ||
+				strings.Contains(in, "***") || strings.HasSuffix(host, ":") || name == "*" && port != "" || name == "**" && port != "" {
+				t.Skip()
+			}
+		}
+		if strings.Contains(s, "*") {
+			t.Skip()
+		}
+		p, q, name := ParseImage(a), ParseImage(b), ParseImage(s)
+		inP, inQ := p.Covers(name), q.Covers(name)
+		require.False(t, p.Covers(q) && inQ && !inP, "covers: %s is in %s and not in %s", s, b, a)
+		require.False(t, inP && inQ && !p.Overlaps(q), "overlap: %s is in %s and in %s", s, b, a)
+		forms, all := p.Meet(q)
+		found := false
+		for _, f := range forms {
+			found = found || f.Covers(name)
+		}
+		require.True(t, !all || found == (inP && inQ), "%v is what %s and %s have in common, with %s",
+			forms, a, b, s)
+		index := NewIndex(slices.All([]string{a}))
+		require.True(t, !inP || slices.Equal(index.Find(s), []int{0}), "the index misses %s for %s", a, s)
+	})
+}
+
+func TestHosts(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, big, small string
+		covers, overlap  bool
+	}{
+		{"a star is one label", "*.a.example/x", "b.a.example/x", true, true},
+		{"a star is no more than one label", "*.a.example/x", "c.b.a.example/x", false, false},
+		{"two stars are some labels", "**.a.example/x", "c.b.a.example/x", true, true},
+		{"two stars have what a star has", "**.a.example/x", "*.a.example/x", true, true},
+		{"a star has less than two stars", "*.a.example/x", "**.a.example/x", false, true},
+		{"any port is none too", "a.example:*/x", "a.example/x", true, true},
+		{"any port is each", "a.example:*/x", "a.example:80/x", true, true},
+		{"no port is not any", "a.example/x", "a.example:*/x", false, true},
+		{"ports differ", "a.example:80/x", "a.example:81/x", false, false},
+		{"an address has numbers only", "10.*.*.*/x", "10.1.2.3/x", true, true},
+		{"a name is no address", "10.*.*.*/x", "10.a.b.c/x", false, false},
+		{"an address is a name of four labels", "*.*.*.*/x", "10.*.*.*/x", true, true},
+		{"names of four labels are not all addresses", "10.*.*.*/x", "*.*.*.*/x", false, true},
+		{"an IPv6 address has ports", "[::1]:*/x", "[::1]:80/x", true, true},
+		{"an IPv6 address without a port", "[::1]/x", "[::1]:80/x", false, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			big, small := ParseImage(tt.big), ParseImage(tt.small)
+			require.Equal(t, tt.covers, big.Covers(small))
+			require.Equal(t, tt.overlap, big.Overlaps(small))
+			require.Equal(t, tt.overlap, small.Overlaps(big))
+			require.Equal(t, tt.big, big.String())
+		})
+	}
+	require.Equal(t, "x.x.a.example:49151/x", ParseImage("**.a.example:*/*").Example("x", 2))
+	require.Equal(t, "x.a.example/x", ParseImage("*.a.example:*/*").Example("x", 0))
+	require.Equal(t, "10.253.1.1/x", ParseImage("10.*.1.1/*").Example("x", 0))
 }
 
 func inBoth(forms []string, s string) bool {

@@ -22,10 +22,13 @@ type entry struct {
 	number  int
 }
 
-// NewIndex returns an index of patterns with the numbers of whatever they belong to.
+// NewIndex returns an index of patterns, which may be those of [ParseImage], with the numbers of whatever they belong to.
 func NewIndex(patterns iter.Seq2[int, string]) Index {
 	ix := Index{exact: map[string][]int{}, open: map[string][]int{}}
 	for i, p := range patterns {
+		if name, port, path := splitImage(p); port == anyPort {
+			p = name + path
+		}
 		literal, _, open := strings.Cut(p, "*")
 		ix.sorted = append(ix.sorted, entry{literal, open, i})
 		if !open {
@@ -43,10 +46,31 @@ func NewIndex(patterns iter.Seq2[int, string]) Index {
 	return ix
 }
 
+// splitImage splits the port off the host of a name or pattern. The name and the path together are
+// all the rest; the port is "" if there is none.
+func splitImage(s string) (name, port, path string) {
+	end := strings.IndexByte(s, '/')
+	if end < 0 {
+		end = len(s)
+	}
+	name, port = splitPort(s[:end])
+	return name, port, s[end:]
+}
+
 // Find returns the numbers of all patterns that can match s, or cover it if s is a pattern. They
 // are in ascending order, each once.
 func (ix Index) Find(s string) []int {
-	found := slices.Clone(ix.exact[s])
+	found := ix.find(nil, s)
+	if name, port, path := splitImage(s); port != "" {
+		// A pattern for any port is listed without one.
+		found = ix.find(found, name+path)
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+func (ix Index) find(found []int, s string) []int {
+	found = append(found, ix.exact[s]...)
 	literal, _, _ := strings.Cut(s, "*")
 	for _, n := range ix.lengths {
 		if n > len(literal) {
@@ -54,8 +78,7 @@ func (ix Index) Find(s string) []int {
 		}
 		found = append(found, ix.open[literal[:n]]...)
 	}
-	slices.Sort(found)
-	return slices.Compact(found)
+	return found
 }
 
 // FindMeeting returns the numbers of all patterns that can have a string in common with the

@@ -41,19 +41,40 @@ func overlaps[T comparable](a, b []T, star T, one func(a, b T) bool) bool {
 	}
 }
 
+// stars says which elements are stars, and what they stand for. Of two stars, one takes all that
+// the other takes.
+type stars struct {
+	is    func(element string) bool
+	takes func(star, element string) bool // the element may be a star too
+}
+
+// oneStar is the only star, which takes everything.
+func oneStar(star string) stars {
+	return stars{
+		is:    func(element string) bool { return element == star },
+		takes: func(string, string) bool { return true },
+	}
+}
+
+// hostStars are the stars of a host, whose elements are tokens.
+var hostStars = stars{
+	is:    func(element string) bool { return element[0] <= starWide },
+	takes: func(star, element string) bool { return takes(star[0], element[0]) },
+}
+
 // meet returns forms that together stand for what is in both lists. It is false if
 // some had to be left out.
-func meet(a, b []string, star string, one func(a, b string) ([]string, bool)) ([][]string, bool) {
-	m := meeting{a: a, b: b, star: star, one: one, memo: map[[2]int][][]string{}, all: true}
+func meet(a, b []string, s stars, one func(a, b string) ([]string, bool)) ([][]string, bool) {
+	m := meeting{a: a, b: b, stars: s, one: one, memo: map[[2]int][][]string{}, all: true}
 	return m.from(0, 0), m.all
 }
 
 type meeting struct {
-	a, b []string
-	star string
-	one  func(a, b string) ([]string, bool)
-	memo map[[2]int][][]string
-	all  bool
+	a, b  []string
+	stars stars
+	one   func(a, b string) ([]string, bool)
+	memo  map[[2]int][][]string
+	all   bool
 }
 
 // from returns the forms of what is in both a from i and b from j.
@@ -63,22 +84,26 @@ func (m *meeting) from(i, j int) [][]string {
 		return forms
 	}
 	inA, inB := i < len(m.a), j < len(m.b)
-	starA, starB := inA && m.a[i] == m.star, inB && m.b[j] == m.star
+	starA, starB := inA && m.stars.is(m.a[i]), inB && m.stars.is(m.b[j])
 	var forms [][]string
 	switch {
 	case !inA && !inB:
 		forms = [][]string{{}}
 	case starA && starB:
-		forms = m.join(forms, m.star, m.from(i+1, j))
-		forms = m.join(forms, m.star, m.from(i, j+1))
+		narrow := m.a[i]
+		if m.stars.takes(narrow, m.b[j]) {
+			narrow = m.b[j]
+		}
+		forms = m.join(forms, narrow, m.from(i+1, j))
+		forms = m.join(forms, narrow, m.from(i, j+1))
 	case starA:
 		forms = m.from(i+1, j)
-		if inB {
+		if inB && m.stars.takes(m.a[i], m.b[j]) {
 			forms = m.join(slices.Clone(forms), m.b[j], m.from(i, j+1))
 		}
 	case starB:
 		forms = m.from(i, j+1)
-		if inA {
+		if inA && m.stars.takes(m.b[j], m.a[i]) {
 			forms = m.join(slices.Clone(forms), m.a[i], m.from(i+1, j))
 		}
 	case inA && inB:
@@ -95,9 +120,13 @@ func (m *meeting) from(i, j int) [][]string {
 // join adds head before each of the tails, each form once.
 func (m *meeting) join(forms [][]string, head string, tails [][]string) [][]string {
 	for _, t := range tails {
-		f := t
-		if head != m.star || len(t) == 0 || t[0] != m.star {
-			f = append([]string{head}, t...)
+		f := append([]string{head}, t...)
+		if m.stars.is(head) && len(t) > 0 && m.stars.is(t[0]) {
+			// The wider one takes what both take.
+			f = f[1:]
+			if m.stars.takes(head, t[0]) {
+				f[0] = head
+			}
 		}
 		switch {
 		case slices.ContainsFunc(forms, func(g []string) bool { return slices.Equal(f, g) }):

@@ -60,7 +60,8 @@ func (n Name) matches(s []string, isPattern bool) bool {
 		case i < len(n) && n[i] == anyDepth:
 			star, mark = i, j
 			i++
-		case i < len(n) && (!isPattern || s[j] != anyDepth) && Match(n[i], s[j]):
+		case i < len(n) && (!isPattern && Match(n[i], s[j]) ||
+			isPattern && s[j] != anyDepth && coversComponent(n[i], s[j])):
 			i++
 			j++
 		case star >= 0:

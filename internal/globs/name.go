@@ -26,21 +26,21 @@ func (n Name) String() string {
 	if last := len(n) - 1; last > 0 && n[last] == "**" && n[last-1] == "*" {
 		n = append(slices.Clone(n[:last-1]), "**")
 	}
-	return strings.Join(n, "/")
+	return strings.TrimPrefix(strings.Join(n, "/"), hostMark)
 }
 
 // Open reports whether the set can have more than one name.
 func (n Name) Open() bool { return slices.ContainsFunc(n, Open) }
 
 // Overlaps reports whether some name is in both.
-func (n Name) Overlaps(o Name) bool { return overlaps(n, o, "**", Overlaps) }
+func (n Name) Overlaps(o Name) bool { return overlaps(n, o, anyDepth, overlapComponents) }
 
 // Meet returns sets that together have the names that are in both. It is false if
 // there are more than MaxForms of them.
-func (n Name) Meet(o Name) ([]Name, bool) { return n.meet(o, Meet) }
+func (n Name) Meet(o Name) ([]Name, bool) { return n.meet(o, meetComponents) }
 
 func (n Name) meet(o Name, one func(a, b string) ([]string, bool)) ([]Name, bool) {
-	forms, all := meet(n, o, "**", one)
+	forms, all := meet(n, o, oneStar(anyDepth), one)
 	out := make([]Name, len(forms))
 	for i, f := range forms {
 		out[i] = f
@@ -58,17 +58,21 @@ func (n Name) MeetFold(o Name) ([]Name, bool) {
 
 // Example returns a name that is in the set: with fill for each "*", and depth times
 // fill for each "**". A host that is left open gets a dot, without which it would be
-// no host. What comes out is no valid name if the set has none with such parts.
+// no host. A port that is left open is there unless depth is 0. What comes out is no valid name if the set has none with such parts.
 func (n Name) Example(fill string, depth int) string {
 	var out []string
 	for _, c := range n {
+		if host, ok := cutHost(c); ok {
+			out = append(out, exampleHost(host, fill, depth))
+			continue
+		}
 		if c == "**" {
 			out = append(out, slices.Repeat([]string{fill}, depth)...)
 			continue
 		}
 		out = append(out, Example(c, fill))
 	}
-	if Open(n[0]) && len(out) > 0 && !strings.ContainsAny(out[0], ".:") {
+	if _, ok := cutHost(n[0]); !ok && Open(n[0]) && len(out) > 0 && !strings.ContainsAny(out[0], ".:") {
 		if n[0] == "**" && depth == 0 {
 			out = append([]string{fill}, out...)
 		}

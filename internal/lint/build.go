@@ -96,14 +96,14 @@ type buildCheck func(c *checker, b *buildrules.Rules, tell tell)
 // buildChecks are the checks of kinds that have more than lists of name patterns.
 var buildChecks = map[buildrules.Kind]buildCheck{
 	buildrules.KindImages: func(c *checker, b *buildrules.Rules, tell tell) {
-		allow, deny := b.Images.Patterns()
-		c.patternsOf("images", allow, deny, !b.Images.RequireDigest, tell)
+		allow, _ := b.Images.Patterns()
+		c.patternsOf("images", allow, b.Images.Deny, !b.Images.RequireDigest, tell)
 		c.conversions(b.Images, tell)
 		c.buildPins(b.Images, tell)
 	},
 	buildrules.KindFrontends: func(c *checker, b *buildrules.Rules, tell tell) {
-		allow, deny := b.Frontends.Patterns()
-		c.patternsOf("frontends", allow, deny, true, tell)
+		allow, _ := b.Frontends.Patterns()
+		c.patternsOf("frontends", allow, b.Frontends.Deny, true, tell)
 		c.nestedFrontends(allow, tell)
 	},
 	buildrules.KindGit: func(_ *checker, b *buildrules.Rules, tell tell) {
@@ -111,6 +111,14 @@ var buildChecks = map[buildrules.Kind]buildCheck{
 	},
 	buildrules.KindHTTP: func(_ *checker, b *buildrules.Rules, tell tell) {
 		newURLs(b, buildrules.KindHTTP).check(b.HTTP.RequireChecksum, tell)
+	},
+	buildrules.KindOCILayout: func(c *checker, b *buildrules.Rules, tell tell) {
+		allow, _ := b.OCILayout.Patterns()
+		c.patternsOf("ociLayout", allow, b.OCILayout.Deny, true, tell)
+	},
+	buildrules.KindBlob: func(c *checker, b *buildrules.Rules, tell tell) {
+		allow, _ := b.Blob.Patterns()
+		c.patternsOf("blob", allow, b.Blob.Deny, true, tell)
 	},
 	buildrules.KindLocal: func(_ *checker, b *buildrules.Rules, tell tell) {
 		if slices.ContainsFunc(b.Local.Allow, isAnyTag) && len(b.Local.Deny) == 0 {
@@ -150,7 +158,19 @@ func (c *checker) patternsOf(kind string, allow, deny []string, alone bool, tell
 				"corp.example/**, or deny something", kind, p)
 		}
 	}
-	c.denied(kind, allow, deny, tell)
+	c.deniedNames(kind, allow, deny, tell)
+}
+
+// deniedNames looks for deny entries, as they are written, that have nothing in common with allow.
+func (c *checker) deniedNames(kind string, allow, deny []string, tell tell) {
+	allowed := parseAll(allow)
+	for _, entry := range deny {
+		overlaps := func(n names) bool { return anyOverlaps(allowed, n) }
+		if len(allow) > 0 && !slices.ContainsFunc(denied(entry), overlaps) {
+			tell(BuildDenyWithoutEffect, "build.%s.deny has %s, which allow doesn't list anyway; remove "+
+				"it", kind, entry)
+		}
+	}
 }
 
 // denied looks for deny patterns that have nothing in common with allow.

@@ -14,15 +14,15 @@ func (c *checker) conversions(r *buildrules.ImageRules, tell tell) {
 	var before []names
 	for i := range r.Convert {
 		from, to := r.Convert[i].Names()
-		switch reason := refusedImage(r, globs.ParseName(to)); {
-		case anyCovers(before, globs.ParseName(from)):
+		switch reason := refusedImage(r, globs.ParseImage(to)); {
+		case anyCovers(before, globs.ParseImage(from)):
 			tell(ConvertShadowed, "build.images.convert from %s is never used, because an earlier one "+
 				"matches first; put the narrower one first, or remove one of them", from)
 		case reason != "":
 			tell(ConvertRefused, "build.images.convert leads from %s to %s, which %s; allow it, or "+
 				"remove the conversion", from, to, reason)
 		}
-		before = append(before, globs.ParseName(from))
+		before = append(before, globs.ParseImage(from))
 	}
 }
 
@@ -31,14 +31,14 @@ func (c *checker) buildPins(r *buildrules.ImageRules, tell tell) {
 	var from, to []names
 	for i := range r.Convert {
 		f, t := r.Convert[i].Names()
-		from, to = append(from, globs.ParseName(f)), append(to, globs.ParseName(t))
+		from, to = append(from, globs.ParseImage(f)), append(to, globs.ParseImage(t))
 	}
 	for _, pin := range slices.Sorted(maps.Keys(r.Pins)) {
 		ref, err := imageref.Parse(pin)
 		if err != nil {
 			continue // A policy can't have such a pin.
 		}
-		n := globs.ParseName(ref.Name())
+		n := globs.ParseImage(ref.Name())
 		switch reason := refusedImage(r, n); {
 		case reason != "":
 			tell(BuildPinRefused, "build.images.pins has %s, which %s; allow it, or remove the pin", pin,

@@ -5,6 +5,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // names is a name pattern that can be compared with others.
@@ -34,7 +35,7 @@ func readAliases(p *policy.Document) []alias {
 	out := make([]alias, len(p.Aliases))
 	for i := range p.Aliases {
 		from, to := p.Aliases[i].Names()
-		out[i] = alias{&p.Aliases[i], globs.ParseName(from), globs.ParseName(to)}
+		out[i] = alias{&p.Aliases[i], globs.ParseImage(from), globs.ParseImage(to)}
 	}
 	return out
 }
@@ -42,7 +43,20 @@ func readAliases(p *policy.Document) []alias {
 func parseAll(patterns []string) []names {
 	out := make([]names, len(patterns))
 	for i, p := range patterns {
-		out[i] = globs.ParseName(p)
+		out[i] = globs.ParseImage(p)
+	}
+	return out
+}
+
+// denied returns the names that an entry of a deny list is for.
+func denied(entry string) []names {
+	patterns, err := imageref.ParseDenyPattern(entry)
+	if err != nil {
+		return []names{globs.ParseImage(entry)} // It is in canonical form.
+	}
+	out := make([]names, len(patterns))
+	for i, p := range patterns {
+		out[i] = globs.ParseImage(p.String())
 	}
 	return out
 }

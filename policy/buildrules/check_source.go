@@ -84,7 +84,8 @@ func (r *ImageRules) check(asked imageref.Reference) (imageref.Reference, []Viol
 			ref = pinned
 		}
 	}
-	found = append(found, matchPatterns(KindImages, what, ref.Pattern(), r.allow, r.deny, r.Allow)...)
+	matched := matchPatterns(KindImages, what, ref.Pattern(), r.allow, r.deny, r.Allow)
+	found = append(found, matched...)
 	if r.RequireDigest && ref.Digest() == "" {
 		found = append(found,
 			violationf("images.requireDigest", "%s without a digest: write %s@sha256:…", what(),
@@ -124,12 +125,21 @@ func matchPatterns(
 ) []Violation {
 	matches := func(p imageref.Pattern) bool { return p.Covers(name) }
 	if i := slices.IndexFunc(deny, matches); i >= 0 {
-		return []Violation{violationf(string(k)+".deny: "+deny[i].Familiar(), "%s", what())}
+		return []Violation{violationf(string(k)+".deny: "+deny[i].Meaning(), "%s", what())}
 	}
 	if written != nil && !slices.ContainsFunc(allow, matches) {
-		return []Violation{violationf(string(k)+".allow", "%s: %s", what(), allows(written))}
+		return []Violation{violationf(string(k)+".allow", "%s: %s", what(), allows(meanings(allow)))}
 	}
 	return nil
+}
+
+// meanings writes patterns for a person.
+func meanings(patterns []imageref.Pattern) []string {
+	out := make([]string, len(patterns))
+	for i, p := range patterns {
+		out[i] = p.Meaning()
+	}
+	return out
 }
 
 func (r *PatternRules) check(n Normalized) []Violation {

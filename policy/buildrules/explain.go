@@ -70,8 +70,8 @@ func (r *ImageRules) explain(asked imageref.Reference) []Tried {
 		}
 		out = append(out, t)
 	}
-	return slices.Concat(out, r.explainPins(ref), explainNames("images.deny", r.deny, ref, r.Deny),
-		explainNames("images.allow", r.allow, ref, r.Allow))
+	return slices.Concat(out, r.explainPins(ref), explainNames("images.deny", r.deny, ref),
+		explainNames("images.allow", r.allow, ref))
 }
 
 // explainPins explains the pins of the image's repository.
@@ -104,32 +104,43 @@ func orNoTag(tag string) string {
 
 func (r *PatternRules) explain(n Normalized) []Tried {
 	kind := string(n.row.kind)
-	return slices.Concat(explainNames(kind+".deny", r.deny, n.ref, r.Deny),
-		explainNames(kind+".allow", r.allow, n.ref, r.Allow))
+	return slices.Concat(explainNames(kind+".deny", r.deny, n.ref),
+		explainNames(kind+".allow", r.allow, n.ref))
 }
 
 // segment is a part of a name or a URL, as the pattern has it and as the operation has it.
 type segment struct{ what, pattern, asked string }
 
-// explainNames compares a name with patterns of names.
-func explainNames(
-	list string, patterns []imageref.Pattern, ref imageref.Reference, written []string,
-) []Tried {
-	out := make([]Tried, len(patterns))
-	for i, p := range patterns {
-		t := Tried{Entry: list + ": " + safetext.Printable(written[i])}
-		if t.Matched = p.Match(ref); t.Matched {
-			t.Reason = "it matches " + ref.Name() + meaning(written[i], p.String())
-		} else {
-			parts := nameParts(p.String(), ref.Name())
-			t.Reason, t.near = missed(parts, meaning(written[i], p.String()), func(parts []segment) bool {
-				q, err := imageref.ParsePattern(joinName(parts))
-				return err == nil && q.Match(ref)
-			})
+// explainNames compares a name with patterns of names. Patterns that were written as one entry
+// follow each other, and are explained as one.
+func explainNames(list string, patterns []imageref.Pattern, ref imageref.Reference) []Tried {
+	var out []Tried
+	last := ""
+	for _, p := range patterns {
+		t := explainName(list, p, ref)
+		switch {
+		case len(out) == 0 || p.Meaning() != last:
+			out = append(out, t)
+		case t.Matched || t.near && !out[len(out)-1].Matched && !out[len(out)-1].near:
+			out[len(out)-1] = t
 		}
-		out[i] = t
+		last = p.Meaning()
 	}
 	return shorten(out, list)
+}
+
+func explainName(list string, p imageref.Pattern, ref imageref.Reference) Tried {
+	t := Tried{Entry: list + ": " + safetext.Printable(p.Meaning())}
+	means := meaning(p.Meaning(), strings.Replace(p.String(), ":*/", "/", 1))
+	if t.Matched = p.Match(ref); t.Matched {
+		t.Reason = "it matches " + ref.Name() + means
+		return t
+	}
+	t.Reason, t.near = missed(nameParts(p.String(), ref.Name()), means, func(parts []segment) bool {
+		q, err := imageref.ParsePattern(joinName(parts))
+		return err == nil && q.Match(ref)
+	})
+	return t
 }
 
 func nameParts(pattern, name string) []segment {

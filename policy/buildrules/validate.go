@@ -69,7 +69,7 @@ func (v *validator) http(n *yaml.Node, r *HTTPRules) {
 
 func (v *validator) images(n *yaml.Node, r *ImageRules) {
 	v.without(n, "images", "requireDigest", r.RequireDigest)
-	r.allow, r.deny = v.allowed(n, r.Allow), v.patterns(n, "deny", r.Deny)
+	r.allow, r.deny = v.allowed(n, r.Allow), v.denied(n, r.Deny)
 	r.pins = map[string]digest.Digest{}
 	v.report.Map(strictyaml.Child(n, "pins"), "pins", r.Pins, r.pin)
 	list := strictyaml.Child(n, "convert")
@@ -132,30 +132,31 @@ func (v *validator) urls(n *yaml.Node, k Kind, allow, deny []string) urlRules {
 	return r
 }
 
-// patterns checks and compiles the list of name patterns that the mapping has at the key.
-func (v *validator) patterns(n *yaml.Node, key string, items []string) []imageref.Pattern {
-	out := make([]imageref.Pattern, 0, len(items))
-	v.report.List(strictyaml.Child(n, key), key, items, compilePattern(&out))
-	return out
-}
-
-// allowed is patterns for allow, which can be empty.
+// allowed checks and compiles the list of name patterns at allow, which can be empty.
 func (v *validator) allowed(n *yaml.Node, items []string) []imageref.Pattern {
 	out := make([]imageref.Pattern, 0, len(items))
-	v.report.Entries(strictyaml.Child(n, "allow"), "allow", items, compilePattern(&out))
+	v.report.Entries(strictyaml.Child(n, "allow"), "allow", items, func(s string) error {
+		p, err := imageref.ParsePattern(s)
+		out = append(out, p)
+		return err
+	})
 	return out
 }
 
-func compilePattern(to *[]imageref.Pattern) func(string) error {
-	return func(s string) error {
-		p, err := imageref.ParsePattern(s)
-		*to = append(*to, p)
+// denied checks and compiles the list of name patterns at deny. One entry can become several
+// patterns.
+func (v *validator) denied(n *yaml.Node, items []string) []imageref.Pattern {
+	out := make([]imageref.Pattern, 0, len(items))
+	v.report.List(strictyaml.Child(n, "deny"), "deny", items, func(s string) error {
+		patterns, err := imageref.ParseDenyPattern(s)
+		out = append(out, patterns...)
 		return err
-	}
+	})
+	return out
 }
 
 func (v *validator) repositories(n *yaml.Node, r *PatternRules) {
-	r.allow, r.deny = v.allowed(n, r.Allow), v.patterns(n, "deny", r.Deny)
+	r.allow, r.deny = v.allowed(n, r.Allow), v.denied(n, r.Deny)
 }
 
 func (v *validator) names(n *yaml.Node, r *NameRules) {

@@ -6,11 +6,15 @@
 //	ref, err := imageref.Parse("docker/dockerfile:1")
 //	ref.String() // "docker.io/docker/dockerfile:1"
 //
-// [ParsePattern] reads a pattern of names. In a pattern, "*" stands for any run of
-// characters within one path component, the empty one included. "**" is a whole
-// component and stands for any number of components. At the end of a pattern it
-// stands for at least one, so "corp.example/tools/**" doesn't match
-// "corp.example/tools".
+// [ParsePattern] reads a pattern of allowed names, and [ParseDenyPattern] one of denied names. A
+// pattern of allowed names means the least that its words can mean, and one of denied names the
+// most.
+//
+// In a pattern, "*" stands for any run of characters within one path component, the empty one
+// included. "**" is a whole component and stands for any number of components. At the end of a
+// pattern it stands for at least one, so "corp.example/tools/**" doesn't match
+// "corp.example/tools". In a host, "*" stays within one label, and "**" stands for any number of
+// labels. The port "*" stands for any port, the default one included.
 //
 // # Canonical form
 //

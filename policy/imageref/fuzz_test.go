@@ -2,11 +2,14 @@ package imageref
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
 )
 
 // FuzzReference: what parses is in a form that parses to itself, names the same
@@ -62,7 +65,8 @@ func hostName(host string) string {
 }
 
 // FuzzPattern: the matcher says what a naive regular expression says, and a
-// pattern without stars matches exactly the repository that it names.
+// pattern without stars matches exactly the repository that it names. The same words in a
+// denial match at least as much.
 func FuzzPattern(f *testing.F) {
 	for _, s := range [][2]string{
 		{"docker/dockerfile", "docker/dockerfile:1"},
@@ -73,7 +77,10 @@ func FuzzPattern(f *testing.F) {
 		{"corp.example/a*b*c", "corp.example/abbc"},
 		{"docker.io/**", "a"},
 		{"*.example/**", "a.example/b"},
-		{"docker.io/*", "a"},
+		{"docker.io/library/*", "a"},
+		{"*.example:*/a", "a.example:5000/a"},
+		{"**.example/a", "a.b.example/a"},
+		{"10.*.*.1/a", "10.2.3.1/a"},
 		{"**/a*/**", "b.c/aa/d/e"},
 		{"docker:443/x", "docker/x"},
 		{"[::1]/x", "[::1]:443/x"},
@@ -93,7 +100,7 @@ func FuzzPattern(f *testing.F) {
 		}
 		again, err := ParsePattern(p.String())
 		require.NoError(t, err)
-		require.Equal(t, p, again, "the normalised pattern is the same pattern")
+		require.Equal(t, p.components, again.components, "the normalised pattern is the same pattern")
 		if !strings.Contains(pat, "*") {
 			require.Equal(t, p.String(), mustRef(t, p.String()).Name())
 			if r, err := Parse(pat); err == nil { // 64 hexadecimal digits by themselves are no reference
@@ -108,8 +115,17 @@ func FuzzPattern(f *testing.F) {
 		exact, err := ParsePattern(r.Name())
 		require.NoError(t, err, "every name is a pattern of itself")
 		require.Equal(t, r.Name(), exact.String())
-		require.Equal(t, exact, r.Pattern())
+		require.Equal(t, exact.components, r.Pattern().components)
 		require.Equal(t, oracle(p.String()).MatchString(r.Name()), p.Match(r), "%s on %s", p, r.Name())
+
+		denied, err := ParseDenyPattern(pat)
+		require.NoError(t, err)
+		for _, d := range denied {
+			require.Equal(t, oracle(d.String()).MatchString(r.Name()), d.Match(r), "%s on %s", d, r.Name())
+		}
+		matches := func(d Pattern) bool { return d.Match(r) }
+		require.True(t, !p.Match(r) || slices.ContainsFunc(denied, matches),
+			"what %s allows, it denies too: %s", pat, r.Name())
 	})
 }
 
@@ -118,14 +134,24 @@ func oracle(pattern string) *regexp.Regexp {
 	if pattern == "**" {
 		return regexp.MustCompile(`^.+$`)
 	}
-	s := regexp.QuoteMeta(pattern)
-	s = strings.ReplaceAll(s, `/\*\*/`, `/(\D+/)*`)
-	if rest, ok := strings.CutPrefix(s, `\*\*/`); ok {
-		s = `(\D+/)*` + rest
+	host, path, _ := strings.Cut(pattern, "/")
+	if host == "**" {
+		host, path = "", pattern
+	} else {
+		star := `[^/.:]*`
+		if globs.IsIPv4(strings.TrimSuffix(host, ":*")) {
+			star = `\d*`
+		}
+		host = regexp.QuoteMeta(host) + "/"
+		host = strings.Replace(host, `:\*/`, `(:\d+)?/`, 1)
+		host = strings.ReplaceAll(host, `\*\*`, `[^/:]{0,}`)
+		host = strings.ReplaceAll(host, `\*`, star)
 	}
+	s := "/" + regexp.QuoteMeta(path)
+	s = strings.ReplaceAll(s, `/\*\*/`, `/(\D+/)*`)
 	if rest, ok := strings.CutSuffix(s, `/\*\*`); ok {
 		s = rest + `/.+`
 	}
 	s = strings.ReplaceAll(s, `\*`, `[^/]*`)
-	return regexp.MustCompile(`^` + strings.ReplaceAll(s, `\D+`, `[^/]+`) + `$`)
+	return regexp.MustCompile(`^` + host + strings.ReplaceAll(s[1:], `\D+`, `[^/]+`) + `$`)
 }

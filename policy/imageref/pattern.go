@@ -8,6 +8,7 @@ import (
 	"github.com/distribution/reference"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/hostname"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
@@ -30,18 +31,63 @@ func trimAlphanumeric(s string) string {
 // nothing.
 type Pattern struct {
 	text       string
+	meaning    string
 	components globs.Name
 }
 
-// ParsePattern reads a pattern of image names such as "docker/dockerfile" or
-// "corp.example/**". It completes a pattern as [Parse] completes a name: without a
-// host it is on docker.io, and a single component is in the directory library.
+// ParsePattern reads a pattern of image names that are allowed, such as
+// "docker/dockerfile" or "corp.example/**". It means the least that its words can mean.
+// ParsePattern completes a pattern as [Parse] completes a name: without a host it is on
+// docker.io, and a single component is in the directory library.
 //
-// ParsePattern refuses a pattern that matches no possible name, a tag, a digest, and
-// more than [MaxSize] bytes.
+// ParsePattern refuses a pattern that matches no possible name, one that can be
+// understood in two ways, such as a host without a path, a tag, a digest, and more than
+// [MaxSize] bytes.
 func ParsePattern(s string) (Pattern, error) {
-	if err := checkPattern(s); err != nil {
+	components, err := parseComponents(s)
+	if err != nil {
 		return Pattern{}, err
+	}
+	if name, _ := splitPort(components[0]); strings.ContainsAny(name, "0123456789") &&
+		strings.Contains(name, "*") && strings.Trim(name, "0123456789.*") == "" &&
+		!globs.IsIPv4(name) {
+		return Pattern{}, fmt.Errorf("%s has a host of numbers, and an address has four of them; "+
+			"write one like 10.*.*.*", safetext.Quote(s))
+	}
+	components = official(components)
+	return newPattern(components, meaning(s, strings.Join(components, "/"))), nil
+}
+
+func newPattern(components []string, meaning string) Pattern {
+	return Pattern{
+		text: strings.Join(components, "/"), meaning: meaning, components: globs.NewImage(components),
+	}
+}
+
+// onHub reports whether the host of a pattern is docker.io, perhaps with any port.
+func onHub(host string) bool {
+	name, port := splitPort(host)
+	return name == dockerHost && (port == "" || port == "*")
+}
+
+// isOfficial reports whether the components are those of an official image, or of
+// several, without the directory library.
+func isOfficial(components []string) bool {
+	return onHub(components[0]) && len(components) == 2 && components[1] != "**"
+}
+
+// official adds the directory library to the components of an official image.
+func official(components []string) []string {
+	if isOfficial(components) {
+		return []string{components[0], libraryDirectory, components[1]}
+	}
+	return components
+}
+
+// parseComponents checks a pattern, and completes and normalises its host.
+func parseComponents(s string) ([]string, error) {
+	if err := checkPattern(s); err != nil {
+		return nil, err
 	}
 	components := strings.Split(s, "/")
 	first := components[0]
@@ -49,28 +95,49 @@ func ParsePattern(s string) (Pattern, error) {
 	case first == "**":
 	case len(components) == 1 || !isHost(strings.ToLower(first)):
 		if strings.Contains(first, "*") {
-			return Pattern{},
+			return nil,
 				fmt.Errorf("%s leaves the host open; write docker.io/%s for docker.io, or **/%s for any host",
 					safetext.Quote(s), safetext.Printable(s), safetext.Printable(strings.TrimPrefix(s, "*/")))
 		}
 		if strings.ToLower(first) != first {
-			return Pattern{}, upperCase(s)
+			return nil, upperCase(s)
 		}
 		components = append([]string{dockerHost}, components...)
 	default:
 		host, err := patternHost(first)
 		if err != nil {
-			return Pattern{}, fmt.Errorf("%s: %w", safetext.Quote(s), err)
+			return nil, fmt.Errorf("%s: %w", safetext.Quote(s), err)
 		}
 		components[0] = host
 	}
-	if components[0] == dockerHost && len(components) == 2 && components[1] != "**" {
-		components = []string{dockerHost, strings.TrimSuffix(libraryPath, "/"), components[1]}
+	if isOfficial(components) {
+		switch name := components[1]; {
+		case strings.Trim(name, "*") == "":
+			return nil, fmt.Errorf("%s can mean two things; write docker.io/library/* for the official "+
+				"images, or docker.io/** for all of docker.io", safetext.Quote(s))
+		case looksLikeHost(name):
+			return nil, registryAlone(name)
+		}
 	}
-	if err := checkComponents(s, components); err != nil {
-		return Pattern{}, err
+	return components, checkComponents(s, components)
+}
+
+// looksLikeHost reports whether a name of one component was probably meant to be a
+// registry.
+func looksLikeHost(s string) bool {
+	name, _, err := hostname.SplitPort(strings.ToLower(s))
+	return strings.HasPrefix(s, "[") ||
+		err == nil && (name == localhost || strings.Contains(name, "."))
+}
+
+// registryAlone is the error for a registry without a path.
+func registryAlone(s string) error {
+	if strings.ContainsAny(s, ":[") {
+		return fmt.Errorf("%s is a registry; write %s/** for all that it has", safetext.Quote(s),
+			safetext.Printable(s))
 	}
-	return Pattern{text: strings.Join(components, "/"), components: globs.NewName(components)}, nil
+	return fmt.Errorf("%s is a registry; write %s/** for all that it has, or docker.io/library/%s "+
+		"for an official image", safetext.Quote(s), safetext.Printable(s), safetext.Printable(s))
 }
 
 // String returns the pattern in canonical form.
@@ -78,6 +145,21 @@ func (p Pattern) String() string { return p.text }
 
 // Familiar returns the pattern as Docker users write it, for example "docker/*".
 func (p Pattern) Familiar() string { return familiarName(p.text) }
+
+// Meaning returns the pattern that was written, for a person: in canonical form if its words
+// could be misunderstood, such as docker.io/library/golang for docker.io/golang, and in
+// familiar form otherwise.
+func (p Pattern) Meaning() string { return p.meaning }
+
+// meaning returns the [Pattern.Meaning] of a pattern that was written as s.
+func meaning(s, text string) string {
+	familiar := familiarName(text)
+	if familiar == s ||
+		strings.Contains(familiar, "/") && !strings.HasPrefix(familiar, libraryDirectory+"/") {
+		return familiar
+	}
+	return text
+}
 
 // IsOpen reports whether the pattern can match more than one name.
 func (p Pattern) IsOpen() bool { return globs.Open(p.text) }
@@ -97,7 +179,7 @@ func (r Reference) Pattern() Pattern {
 		return Pattern{}
 	}
 	name := r.Name()
-	return Pattern{text: name, components: strings.Split(name, "/")}
+	return newPattern(strings.Split(name, "/"), name)
 }
 
 // checkPattern refuses the parts of a reference that a pattern can't have.
@@ -111,11 +193,13 @@ func checkPattern(s string) error {
 	case strings.Contains(s, "://"):
 		return fmt.Errorf("%s has a scheme; write only the name after it", safetext.Quote(s))
 	case strings.Contains(s, "@"):
-		return fmt.Errorf("%s has a digest; a pattern is for names only, use digests: for it",
-			safetext.Quote(s))
+		return partError{fmt.Sprintf("%s has a digest, and a pattern is for names only; write %s",
+			safetext.Quote(s), safetext.Printable(s[:strings.Index(s, "@")])), "digests"}
+	case base == s && looksLikeHost(s):
+		return registryAlone(s)
 	case strings.Contains(base, ":"):
-		return fmt.Errorf("%s has a tag; a pattern is for names only, use tags: for it",
-			safetext.Quote(s))
+		return partError{fmt.Sprintf("%s has a tag, and a pattern is for names only; write %s",
+			safetext.Quote(s), safetext.Printable(s[:strings.LastIndex(s, ":")])), "tags"}
 	}
 	for i, r := range s {
 		if !isTagCharacter(r) && r != '/' && r != ':' && r != '*' && r != '[' && r != ']' {
@@ -127,17 +211,50 @@ func checkPattern(s string) error {
 	return nil
 }
 
+// partError is the error for a pattern with a part of a reference that isn't the name.
+type partError struct {
+	message string
+	field   string // of a rule, for that part
+}
+
+func (e partError) Error() string { return e.message }
+
+// FieldFor returns the field of a rule that is for what [ParsePattern] refuses: "tags" or
+// "digests". It returns "" for other errors.
+func FieldFor(err error) string {
+	var part partError
+	if errors.As(err, &part) {
+		return part.field
+	}
+	return ""
+}
+
+// splitPort returns the name and the port of a pattern's host; the port is "" if it has
+// none.
+func splitPort(host string) (name, port string) {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		return host[:i], host[i+1:]
+	}
+	return host, ""
+}
+
+// patternHost returns the host of a pattern in its canonical form.
 func patternHost(s string) (string, error) {
-	name, port, hasPort := strings.Cut(s, ":")
-	if strings.HasPrefix(s, "[") {
-		if strings.Contains(s, "*") {
-			return "", errors.New("an IPv6 host can't have *")
+	name, port := splitPort(s)
+	if strings.HasPrefix(s, "[") && strings.Contains(name, "*") {
+		return "", errors.New("an IPv6 host can't have *")
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if strings.Contains(label, "**") && label != "**" {
+			return "", errors.New("in a host, ** must be a whole label; inside one use *")
 		}
-	} else if strings.Contains(name, "**") {
-		return "", errors.New("** must be a whole component; in a host use *")
-	} else if hasPort && strings.Contains(port, "*") {
-		// The port 443 is never part of a canonical name, so the pattern would miss it.
-		return "", errors.New("a port can't have *; write one pattern for each port")
+	}
+	if port == "*" {
+		host, err := normalizeHost(name)
+		return host + ":*", err
+	}
+	if strings.Contains(port, "*") {
+		return "", errors.New("a port is a number, or * for any port")
 	}
 	return normalizeHost(s)
 }
@@ -153,7 +270,7 @@ func checkComponents(s string, components []string) error {
 			return fmt.Errorf("%s has an empty component", safetext.Quote(s))
 		case c == "**" && i > 0 && components[i-1] == "**":
 			return fmt.Errorf("%s has ** twice in a row; write it once", safetext.Quote(s))
-		case c != "**" && strings.Contains(c, "**"):
+		case i > 0 && c != "**" && strings.Contains(c, "**"):
 			return fmt.Errorf("%s has ** inside a component; ** must be a whole component, use * inside one",
 				safetext.Quote(s))
 		case i > 0 && strings.ToLower(c) != c:

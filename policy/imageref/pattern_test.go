@@ -1,6 +1,7 @@
 package imageref
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,9 +32,9 @@ func TestPattern(t *testing.T) {
 			[]string{"docker/dockerfile"},
 		},
 		{
-			"a single component after docker.io is in the library", "docker.io/*",
+			"a single component after docker.io is in the library", "docker.io/al*",
 			[]string{"alpine"},
-			[]string{"docker/dockerfile"},
+			[]string{"docker/dockerfile", "al/pine"},
 		},
 		{
 			"a star stays within its component", "docker/*",
@@ -79,7 +80,34 @@ func TestPattern(t *testing.T) {
 		{
 			"a host pattern keeps to the host", "*.corp.example/**",
 			[]string{"a.corp.example/x"},
-			[]string{"corp.example/x", "a.corp.example:5000/x", "a.corp.example.evil/x"},
+			[]string{
+				"corp.example/x", "a.corp.example:5000/x", "a.corp.example.evil/x", "a.b.corp.example/x",
+			},
+		},
+		{
+			"two stars are any labels of a host", "**.corp.example/**",
+			[]string{"a.corp.example/x", "a.b.corp.example/x"},
+			[]string{"corp.example/x", "a.corp.example:5000/x"},
+		},
+		{
+			"a star in the middle of a host is one label", "*.dkr.ecr.*.amazonaws.com/**",
+			[]string{"1.dkr.ecr.eu-west-1.amazonaws.com/x"},
+			[]string{"1.dkr.ecr.eu.evil.amazonaws.com/x", "1.2.dkr.ecr.eu.amazonaws.com/x"},
+		},
+		{
+			"a star is any port, and the default one", "quay.io:*/**",
+			[]string{"quay.io/x", "quay.io:443/x", "quay.io:80/x/y"},
+			[]string{"quay.io.evil:80/x"},
+		},
+		{
+			"a star is any port of docker.io too", "docker.io:*/alpine",
+			[]string{"alpine", "docker.io:80/library/alpine"},
+			[]string{"docker.io:80/alpine"},
+		},
+		{
+			"stars between numbers are numbers", "10.*.1*.*/**",
+			[]string{"10.1.12.3/x"},
+			[]string{"10.1.12.evil/x", "10.a.12.3/x", "10.1.2.3/x", "10.1.12.3.evil/x", "10.1.12.3:80/x"},
 		},
 		{
 			"a pattern's host is normalised", "INDEX.docker.io:0443/dockerfile",
@@ -124,20 +152,37 @@ func TestPatternRefuses(t *testing.T) {
 		{"an open host", "*/x", "write docker.io/*/x for docker.io, or **/x for any host"},
 		{"a lone star", "*", "leaves the host open"},
 		{"a first component with a star and no dot", "dock*/x", "leaves the host open"},
-		{"a tag", "docker/dockerfile:1", "use tags:"},
-		{"a digest", "docker/dockerfile@" + digestA, "use digests:"},
+		{"a tag", "docker/dockerfile:1", "is for names only; write docker/dockerfile"},
+		{"a tag of any name", "**:latest", "is for names only; write **"},
+		{"a digest", "docker/dockerfile@" + digestA, "is for names only; write docker/dockerfile"},
+		{
+			"a registry", "quay.io",
+			`"quay.io" is a registry; write quay.io/** for all that it has, or docker.io/library/quay.io for an official image`,
+		},
+		{"a registry with a port", "localhost:5000", "is a registry; write localhost:5000/** for all"},
+		{"a registry with an address", "[::1]:5000", "is a registry; write [::1]:5000/** for all"},
+		{"this machine", "localhost", "is a registry; write localhost/** for all"},
+		{"registries", "*.corp.example", "is a registry; write *.corp.example/** for all"},
+		{"docker.io", "docker.io", "is a registry; write docker.io/** for all"},
+		{"a registry on docker.io", "docker.io/quay.io", "is a registry; write quay.io/** for all"},
+		{
+			"either all official images or all images", "docker.io/*",
+			"write docker.io/library/* for the official images, or docker.io/** for all of docker.io",
+		},
+		{"less than an address", "10.*/x", "an address has four of them; write one like 10.*.*.*"},
+		{"more than an address", "10.**/x", "an address has four of them"},
 		{"a scheme", "docker-image://docker/dockerfile", "has a scheme"},
 		{"an upper-case path", "docker/Dockerfile", "upper-case"},
 		{"an upper-case folder", "DOCKER/dockerfile", "upper-case"},
 		{"two stars inside a component", "docker/a**", "** must be a whole component"},
-		{"two stars inside a host", "**.corp.example/x", "in a host use *"},
+		{"two stars inside a host", "a**.corp.example/x", "inside one use *"},
 		{"two stars twice", "docker.io/**/**", "twice in a row"},
 		{"a question mark", "docker/dockerfil?", `the character "?" at position 17`},
 		{"a control character", "docker/\x1b[0m", `\x1b`},
 		{"an empty component", "docker//x", "empty component"},
 		{"a trailing slash", "docker/", "empty component"},
 		{"a name that can't be", "docker/-x", "matches no possible name"},
-		{"a star in a port", "corp.example:*/x", "a port can't have *"},
+		{"a star in a port", "corp.example:50*/x", "a port is a number, or * for any port"},
 		{"an invalid port", "corp.example:70000/x", "port from 1 to 65535"},
 		{"an IPv6 host without brackets", "fd00::1/x", "needs brackets"},
 		{"a host with two colons", "corp.example::443/x", "needs brackets"},
@@ -154,7 +199,107 @@ func TestPatternRefuses(t *testing.T) {
 			t.Parallel()
 			_, err := ParsePattern(tt.in)
 			require.ErrorContains(t, err, tt.want)
+			if _, deny := ParseDenyPattern(tt.in); !strings.Contains(tt.want, "an address") {
+				require.Equal(t, err, deny)
+			}
 		})
+	}
+}
+
+func TestDenyPattern(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, pattern string
+		matches       []string
+		misses        []string
+	}{
+		{
+			"a denied name is for every port", "quay.io/**",
+			[]string{"quay.io/x", "quay.io:80/x", "quay.io:8080/x/y", "quay.io:443/x"},
+			[]string{"quay.io.example/x", "notquay.io/x"},
+		},
+		{"this machine has ports", "localhost/**", []string{"localhost:5000/x", "localhost/x"}, nil},
+		{"a port that is written is the only one", "quay.io:80/x/y", []string{"quay.io:80/x/y"},
+			[]string{"quay.io/x/y", "quay.io:81/x/y"}},
+		{"an address has ports", "[::1]/**", []string{"[::1]/x", "[0::1]:5000/x"}, []string{"[::2]/x"}},
+		{
+			"docker.io has several hosts", "docker/dockerfile",
+			[]string{
+				"docker/dockerfile", "docker.io:80/docker/dockerfile", "index.docker.io:80/docker/dockerfile",
+				"registry-1.docker.io/docker/dockerfile", "registry.hub.docker.com/docker/dockerfile",
+			},
+			[]string{"docker/dockerfile/x", "hub.docker.com/docker/dockerfile", "docker/other"},
+		},
+		{
+			"one component is an official image and an organisation", "bitnami",
+			[]string{"bitnami", "bitnami/redis", "docker.io/bitnami/a/b", "docker.io:80/bitnami/redis"},
+			[]string{"quay.io/bitnami/redis", "bitnamilegacy/redis"},
+		},
+		{
+			"one component after docker.io is the same", "docker.io/bitnami",
+			[]string{"bitnami", "bitnami/redis"},
+			[]string{"library/redis"},
+		},
+		{
+			"one component after another host is an image and a directory", "quay.io/org",
+			[]string{"quay.io/org", "quay.io/org/x", "quay.io/org/x/y"},
+			[]string{"quay.io/orgs"},
+		},
+		{
+			"a directory is an image too", "quay.io/org/**",
+			[]string{"quay.io/org", "quay.io/org/x"},
+			[]string{"quay.io/orgs", "quay.io/x/org"},
+		},
+		{
+			"a directory of docker.io is no image", "docker/**",
+			[]string{"docker/dockerfile"},
+			[]string{"docker"},
+		},
+		{"a directory on any host is an image too", "**/evil/**", []string{"a.example/evil", "evil/x"}, nil},
+		{
+			"a star in a host stands for dots too", "*.corp.example/**",
+			[]string{"a.corp.example/x", "a.b.corp.example:80/x"},
+			[]string{"corp.example/x", "a.corp.example.evil/x"},
+		},
+		{
+			"a star after a number is anything", "10.*/**",
+			[]string{"10.1.2.3:80/x", "10.evil.example/x"},
+			[]string{"110.1.2.3/x"},
+		},
+		{"everything", "**", []string{"a", "quay.io:80/x"}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			patterns, err := ParseDenyPattern(tt.pattern)
+			require.NoError(t, err)
+			match := func(s string) bool {
+				return slices.ContainsFunc(patterns, func(p Pattern) bool { return p.Match(mustRef(t, s)) })
+			}
+			for _, s := range tt.matches {
+				require.True(t, match(s), "%s should match %s", tt.pattern, s)
+			}
+			for _, s := range tt.misses {
+				require.False(t, match(s), "%s should not match %s", tt.pattern, s)
+			}
+			require.Equal(t, patterns[0].Meaning(), patterns[len(patterns)-1].Meaning())
+		})
+	}
+}
+
+func TestMeaning(t *testing.T) {
+	t.Parallel()
+	for pattern, want := range map[string]string{
+		"golang": "golang", "docker.io/golang": "docker.io/library/golang", "docker/*": "docker/*",
+		"docker.io/docker/dockerfile": "docker/dockerfile", "docker.io/library": "docker.io/library/library",
+		"docker.io/**": "docker.io/**", "QUAY.io:443/x": "quay.io/x",
+	} {
+		p, err := ParsePattern(pattern)
+		require.NoError(t, err)
+		require.Equal(t, want, p.Meaning())
+		denied, err := ParseDenyPattern(pattern)
+		require.NoError(t, err)
+		require.Equal(t, want, denied[0].Meaning())
 	}
 }
 

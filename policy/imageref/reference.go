@@ -18,10 +18,11 @@ import (
 const MaxSize = 1024
 
 const (
-	dockerHost  = "docker.io"
-	indexHost   = "index.docker.io"
-	libraryPath = "library/"
-	latestTag   = "latest"
+	dockerHost       = "docker.io"
+	indexHost        = "index.docker.io"
+	libraryDirectory = "library"
+	libraryPath      = libraryDirectory + "/"
+	latestTag        = "latest"
 )
 
 // Reference is an image reference in canonical form: a name, and a tag, a digest or
@@ -154,7 +155,7 @@ func familiarName(name string) string {
 		return name
 	}
 	if base, ok := strings.CutPrefix(short, libraryPath); ok && !strings.Contains(base, "/") &&
-		!strings.Contains(base, "*") {
+		!strings.Contains(base, "*") && !looksLikeHost(base) {
 		return base
 	}
 	first, _, _ := strings.Cut(short, "/")
