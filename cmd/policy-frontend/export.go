@@ -51,7 +51,7 @@ Exit codes:
 		},
 	}
 	addFormatFlag(cmd, &f.format, "what to write", exportFormats())
-	cmd.Flags().StringVar(&f.output, "output", "", "the `FILE` to write instead of stdout")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the `FILE` to write instead of stdout")
 	addAtFlag(cmd, &f.at)
 	cmd.Flags().BoolVar(&f.strict, "strict", false,
 		"omit what the format can't fully express, so the output never allows more than the policy")
@@ -83,6 +83,7 @@ func (f *exportFlags) run(file string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	file = shownName(file)
 	options := export.Options{Time: at, Strict: f.strict, Images: f.images}
 	out, err := export.Export(p.Policy, export.Format(f.format), options)
 	if err != nil {

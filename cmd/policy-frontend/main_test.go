@@ -206,14 +206,26 @@ func TestUsageErrorsExitWith2(t *testing.T) {
 		want string
 	}{
 		{"an unknown command", []string{"judge"}, `unknown command "judge"`},
-		{"an unknown flag", []string{"eval", "--polcy", file, "a"}, "unknown flag: --polcy"},
-		{"no reference", []string{"eval", "--policy", file}, "give exactly one reference, not 0"},
 		{
-			"two references",
-			[]string{"eval", "--policy", file, "a", "b"},
-			"give exactly one reference, not 2",
+			"an unknown flag", []string{"eval", "--polcy", file, "a"},
+			"unknown flag: --polcy; did you mean --policy?",
 		},
-		{"no policy file there", []string{"eval", "--policy", file + "x", "a"}, "no such file"},
+		{"help for an unknown command", []string{"help", "evl"}, `unknown command "evl"`},
+		{"no reference", []string{"eval", "--policy", file}, "give at least one reference"},
+		{
+			"a digest for two references",
+			[]string{"eval", "--policy", file, "--digest", digestA, "a", "b"},
+			"--digest is the digest of one reference",
+		},
+		{
+			"stdin for two things", []string{"eval", "--policy", "-", "-"},
+			"- is stdin, which can be read only once",
+		},
+		{"stdin for two policies", []string{"diff", "-", "-"}, "which can be read only once"},
+		{
+			"no policy file there", []string{"eval", "--policy", file + "x", "a"},
+			"policy-frontend eval: open " + file + "x: no such file or directory",
+		},
 		{
 			"a broken policy",
 			[]string{"eval", "--policy", broken, "a"},
@@ -348,6 +360,10 @@ func TestVersion(t *testing.T) {
 	require.Equal(t, exitOK, code)
 	require.Regexp(t, `^policy-frontend \S+ \(policy language 1, go1\.\S+, \w+/\w+\)\n$`, stdout)
 
+	code, stdout, _ = run("--version")
+	require.Equal(t, exitOK, code)
+	require.Equal(t, "policy-frontend "+programVersion()+"\n", stdout)
+
 	code, stdout, _ = run("version", "--format", "json")
 	require.Equal(t, exitOK, code)
 	var v versionInfo
@@ -387,4 +403,77 @@ func TestADecisionThatCannotBePrintedIsNoAllow(t *testing.T) {
 				failing{}, &stderr))
 		require.Contains(t, stderr.String(), "printing the decision")
 	}
+}
+
+func TestEvalAnswersSeveralReferences(t *testing.T) {
+	t.Parallel()
+	file := write(t, "policy.yaml", testPolicy)
+	for _, command := range []string{"eval", "explain"} {
+		code, stdout, _ := run(command, "-p", file, "--format", "json", "docker/dockerfile:1.7",
+			"docker/pinned", "quay.io/x")
+		require.Equal(t, exitDeny, code, "a denial outweighs an unknown digest")
+		require.Len(t, strings.Split(strings.TrimSpace(stdout), "\n"), 3)
+		for line := range strings.Lines(stdout) {
+			require.True(t, json.Valid([]byte(line)))
+		}
+	}
+	code, _, _ := run("eval", "-p", file, "docker/dockerfile:1.7", "docker/pinned")
+	require.Equal(t, exitUndecidable, code)
+	code, stdout, _ := run("eval", "-p", file, "docker/dockerfile:1.7", "docker/dockerfile:1.8")
+	require.Equal(t, exitOK, code)
+	require.Contains(t, stdout, "docker/dockerfile:1.7 is allowed")
+	require.Contains(t, stdout, "docker/dockerfile:1.8 is allowed")
+}
+
+// A dash and a pipe are files for each flag and argument that names one.
+func TestWhatIsReadFromStdinAndPipes(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, line string
+		code       int
+		want       string
+	}{
+		{"a policy", "policy-frontend eval -p - docker/dockerfile:1 < policy.yaml", exitOK, "is allowed"},
+		{
+			"references", `printf '# ours\ndocker/dockerfile:1\n\nquay.io/x\n' | policy-frontend eval -p policy.yaml -`,
+			exitDeny, "frontend quay.io/x is refused",
+		},
+		{"no reference", "policy-frontend eval -p policy.yaml - < /dev/null", exitUsage, "stdin has no reference"},
+		{
+			"operations", `echo '- image: busybox' | policy-frontend eval -p policy.yaml --build - docker/dockerfile:1`,
+			exitOK, "the image busybox (line 1) is allowed",
+		},
+		{
+			"an overlay", "policy-frontend eval -p policy.yaml --overlay - quay.io/x < policy.yaml",
+			exitDeny, "is refused",
+		},
+		{"a policy for lint", "policy-frontend lint - < policy.yaml", exitOK, ""},
+		{
+			"a broken policy for lint", "echo 'version: 2' | policy-frontend lint -", exitUsage,
+			"stdin:1:10: version 2 is not known",
+		},
+		{
+			"a policy that includes files", `printf 'version: 1\ninclude: [a.yaml]\n' | policy-frontend lint -`,
+			exitUsage, "stdin:2:10: include needs the directory of the policy",
+		},
+		{"one side of diff", "policy-frontend diff - policy.yaml < policy.yaml", exitOK, "nothing widens"},
+		{"the file of stdin", "policy-frontend lint /dev/stdin < policy.yaml", exitOK, ""},
+		{"a pipe", "cat policy.yaml | policy-frontend explain -p /dev/fd/0 docker/dockerfile:1", exitOK, "is allowed"},
+		{"an export", "policy-frontend export --format buildkitd --strict - < policy.yaml", exitOK, "[frontend"},
+		{"cases", "policy-frontend test - < policy.test.yaml", exitOK, "0 failed"},
+		{"a file to write into", "policy-frontend lock - < policy.yaml", exitUsage, "stdin is no file"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			stdout, stderr, code := shell(t, exampleFolder(t), tt.line)
+			require.Equal(t, tt.code, code, stdout+stderr)
+			require.Contains(t, stdout+stderr, tt.want)
+		})
+	}
+}
+
+func TestEvalNamesThePolicyThatNobodyNamed(t *testing.T) {
+	t.Parallel()
+	_, _, stderr := run("eval", "docker/dockerfile:1")
+	require.Contains(t, stderr, "/etc/policy-frontend/policy.yaml")
 }

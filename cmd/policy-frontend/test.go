@@ -134,7 +134,14 @@ func runTests(
 // suiteFiles returns the files of cases at the paths.
 func suiteFiles(paths []string) ([]string, error) {
 	var files []string
+	if err := oneStdin(paths...); err != nil {
+		return nil, err
+	}
 	for _, p := range paths {
+		if p == "-" {
+			files = append(files, p)
+			continue
+		}
 		n := len(files)
 		err := filepath.WalkDir(p, func(file string, d fs.DirEntry, err error) error {
 			switch {
@@ -201,6 +208,7 @@ func (r *testReport) file(file string, run *regexp.Regexp) error {
 	if err != nil {
 		return err
 	}
+	file = shownName(file)
 	s, err := policytest.Parse(file, data)
 	if err != nil {
 		return err
