@@ -333,7 +333,7 @@ func TestLint(t *testing.T) {
 	require.Equal(t, exitFindings, code)
 	require.Equal(t,
 		loose+
-			`: a frontend that no rule matches is allowed; remove default, and allow frontends by rules (default-allow)
+			`:3:1: a frontend that no rule matches is allowed; remove default, and allow frontends by rules (default-allow)
 `+loose+
 			`:6:3: rule "a": the pattern "docker.io/docker/dockerfile*" matches every name that begins with dockerfile, such as dockerfile-evil; write the names in full, or use a directory (prefix-runs-on)
 `, stdout)
@@ -476,4 +476,56 @@ func TestEvalNamesThePolicyThatNobodyNamed(t *testing.T) {
 	t.Parallel()
 	_, _, stderr := run("eval", "docker/dockerfile:1")
 	require.Contains(t, stderr, "/etc/policy-frontend/policy.yaml")
+}
+
+func TestLintFailsFromItsLevelOn(t *testing.T) {
+	t.Parallel()
+	note := write(t, "note.yaml", "version: 1\nid: x\nfrontends: []\n")
+	warning := write(t, "warning.yaml", "version: 1\nid: x\ncontact: y\ndefault: allow\n")
+	for _, tt := range []struct {
+		level, file string
+		code        int
+	}{
+		{"", note, exitOK}, {"note", note, exitFindings}, {"error", note, exitOK},
+		{"", warning, exitFindings}, {"warning", warning, exitFindings}, {"error", warning, exitOK},
+		{"bad", note, exitUsage},
+	} {
+		args := []string{"lint", tt.file}
+		if tt.level != "" {
+			args = append(args, "--level", tt.level)
+		}
+		code, stdout, _ := run(args...)
+		require.Equal(t, tt.code, code, "%s %s", tt.level, tt.file)
+		require.Equal(t, code == exitUsage, stdout == "", "findings are printed whatever the level")
+	}
+}
+
+func TestLintReadsFolders(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a/policy.yaml":      "version: 1\nid: x\ncontact: y\ninclude: [more.yaml]\n" + "default: allow\n",
+		"a/more.yaml":        "version: 1\nfrontends: [{match: [a]}]\n",
+		"a/policy.test.yaml": "version: 1\ndefault: allow\n",
+		"b.yml":              "version: 2\nfrontends: []\n",
+		"c.yaml":             "version: \"1\"\nfrontends: [*x]\n",
+		"compose.yaml":       "version: \"3\"\nservices: {}\n",
+		".hidden/d.yaml":     "version: 1\ndefault: allow\n",
+	} {
+		file := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	}
+	code, stdout, stderr := run("lint", dir)
+	require.Equal(t, exitUsage, code)
+	require.Equal(t, dir+"/c.yaml:2:13: a value that begins with * is special in YAML; put it in "+
+		"quotes: \"*x\"\n", stderr)
+	require.Contains(t, stdout, dir+"/a/policy.yaml:5:1: a frontend that no rule matches is allowed")
+	require.Contains(t, stdout, dir+"/a/more.yaml:2:13: rule")
+	require.NotContains(t, stdout, "missing-id", "an included file is no policy of its own")
+	require.NotContains(t, stdout, "hidden")
+
+	code, _, stderr = run("lint", filepath.Join(dir, ".hidden"), t.TempDir())
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "looks like a policy")
 }

@@ -20,6 +20,7 @@ type document struct {
 	dir   string // of the file
 	name  string // of the file in dir, which the policy uses in positions
 	piped bool   // it comes from stdin or a pipe, and can't be read again
+	text  []byte // if it is piped
 }
 
 // path returns the path of one of the policy's files, relative to the working directory.
@@ -53,6 +54,14 @@ func loadPolicy(file string) (document, error) {
 	return d, err
 }
 
+// source returns the text of one of the policy's files.
+func (d document) source(name string) ([]byte, error) {
+	if d.piped {
+		return d.text, nil
+	}
+	return readFile(d.path(name), policy.MaxSize)
+}
+
 // isPipe reports whether the name stands for stdin, or for something else that isn't a file on a
 // disk, such as the pipe of a process substitution.
 func isPipe(file string) bool {
@@ -68,7 +77,7 @@ func loadPiped(file string) (document, error) {
 	if err != nil {
 		return document{}, err
 	}
-	d := document{name: shownName(file), piped: true}
+	d := document{name: shownName(file), piped: true, text: data}
 	d.Policy, err = policy.Parse(d.name, data)
 	return d, err
 }
