@@ -18,7 +18,7 @@ import (
 const (
 	exitOK          = 0
 	exitDeny        = 1 // eval, explain: the frontend or an operation is denied
-	exitFindings    = 1 // lint: there are findings; test: a case failed; diff: something widened
+	exitFindings    = 1 // lint: there are findings; test: a case failed; diff, export: it widens
 	exitMoved       = 1 // lock --check: a pin is missing or has moved
 	exitUsage       = 2 // wrong usage, or a file that can't be read, used or written
 	exitUndecidable = 3 // eval, explain: the decision needs the digest
