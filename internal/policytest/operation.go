@@ -32,7 +32,7 @@ type OperationExpect struct {
 type writtenOperation struct {
 	buildrules.Operation `yaml:",inline"`
 
-	Expect *OperationExpect `yaml:"expect,omitempty"`
+	Expect *OperationExpect `yaml:"expect,omitempty" short:"verdict"`
 }
 
 func (r *reader) operation(at func(...any) []any, w *writtenOperation) Operation {

@@ -16,6 +16,7 @@
 package policytest
 
 import (
+	"fmt"
 	"path"
 	"time"
 
@@ -40,15 +41,18 @@ type Suite struct {
 	Cases []Case
 }
 
-// Case is one request and the expected answer.
+// Case is one request and the expected answer. A case of a file with several requests is one for
+// each of them.
 type Case struct {
-	// Name says what the case shows. It is unique in the file.
+	// Name says what the case shows. It is unique in the file. The names of cases with several
+	// requests end with the request.
 	Name string
 	// Line is where the case begins, counted from 1.
 	Line int
 	// Overlay is the overlay of the case, if any.
 	Overlay Overlay
-	// Request is the request that is evaluated.
+	// Request is the request that is evaluated. Without a reference, it is that of a build that
+	// names no frontend.
 	Request policy.Request
 	// Expect is the expected answer.
 	Expect Expect
@@ -92,13 +96,13 @@ type document struct {
 
 type writtenCase struct {
 	Name    string             `yaml:"name"`
-	Request string             `yaml:"request"`
+	Request []string           `yaml:"request,omitempty" single:"true"`
 	Digest  string             `yaml:"digest,omitempty"`
 	Options map[string]string  `yaml:"options,omitempty"`
 	Inputs  []string           `yaml:"inputs,omitempty"`
 	At      string             `yaml:"at,omitempty"`
 	Overlay Overlay            `yaml:"overlay,omitempty"`
-	Expect  Expect             `yaml:"expect"`
+	Expect  Expect             `yaml:"expect" short:"verdict"`
 	Build   []writtenOperation `yaml:"build,omitempty"`
 }
 
@@ -127,7 +131,7 @@ func Parse(file string, data []byte) (*Suite, error) {
 		r.problem([]any{"cases"}, "there are no cases; a file of cases has at least one")
 	}
 	for i := range doc.Cases {
-		s.Cases = append(s.Cases, r.read(i))
+		s.Cases = append(s.Cases, r.read(i)...)
 	}
 	if err := strict.Err(); err != nil {
 		return nil, err
@@ -147,7 +151,7 @@ func (r *reader) problem(path []any, format string, args ...any) {
 	r.strict.Problemf(r.strict.At(path...), format, args...)
 }
 
-func (r *reader) read(i int) Case {
+func (r *reader) read(i int) []Case {
 	w := &r.doc.Cases[i]
 	at := func(keys ...any) []any { return append([]any{"cases", i}, keys...) }
 	c := Case{Name: w.Name, Overlay: w.Overlay, Expect: w.Expect}
@@ -163,7 +167,6 @@ func (r *reader) read(i int) Case {
 	if c.Overlay == (Overlay{}) {
 		c.Overlay = r.doc.Overlay
 	}
-	c.Request = r.request(at, w)
 	r.expect(at, w.Expect)
 	if v := w.Expect.Verdict; len(w.Build) > 0 && (v == policy.Deny || v == policy.Undecidable) {
 		r.problem(at("build"), "a frontend that doesn't run builds nothing; remove build, or expect "+
@@ -174,27 +177,53 @@ func (r *reader) read(i int) Case {
 			r.operation(func(keys ...any) []any { return at(append([]any{"build", n}, keys...)...) },
 				&w.Build[n]))
 	}
-	return c
+	return r.requests(at, w, c)
 }
 
-func (r *reader) request(at func(...any) []any, w *writtenCase) policy.Request {
-	req := policy.Request{Requested: w.Request, Options: w.Options, Inputs: w.Inputs}
-	if w.Request == "" {
-		r.problem(at(), "the case has no request; write the requested frontend")
-		return req
-	}
-	ref, err := imageref.Parse(w.Request)
-	if err != nil {
-		r.problem(at("request"), "request: %v", err)
-		return req
-	}
-	req.Reference = ref
-	if w.Digest != "" {
-		if _, err := ref.WithDigest(digest.Digest(w.Digest)); err != nil {
+// requests returns the case with each of its requests.
+func (r *reader) requests(at func(...any) []any, w *writtenCase, c Case) []Case {
+	common := r.common(at, w)
+	if len(w.Request) == 0 {
+		if r.strict.At(at("request")...) != r.strict.At(at()...) {
+			r.problem(at("request"), "request is empty; give it an entry, or remove it for a build that "+
+				"names no frontend")
+		}
+		if _, err := imageref.ParseDigest(w.Digest); w.Digest != "" && err != nil {
 			r.problem(at("digest"), "digest: %v", err)
 		}
-		req.Digest = digest.Digest(w.Digest)
+		c.Request = common
+		return []Case{c}
 	}
+	if len(w.Request) > 1 && w.Digest != "" {
+		r.problem(at("digest"), "digest is that of one request; write a case for each")
+	}
+	out := make([]Case, len(w.Request))
+	for i, requested := range w.Request {
+		place := at("request", i)
+		c.Request = common
+		c.Request.Requested = requested
+		ref, err := imageref.Parse(requested)
+		if err != nil {
+			r.problem(place, "request: %v", err)
+			continue
+		}
+		c.Request.Reference = ref
+		if w.Digest != "" {
+			if _, err := ref.WithDigest(digest.Digest(w.Digest)); err != nil {
+				r.problem(at("digest"), "digest: %v", err)
+			}
+		}
+		out[i] = c
+		if len(w.Request) > 1 {
+			out[i].Name = fmt.Sprintf("%s (%s)", c.Name, requested)
+		}
+	}
+	return out
+}
+
+// common returns what all requests of a case have.
+func (r *reader) common(at func(...any) []any, w *writtenCase) policy.Request {
+	req := policy.Request{Options: w.Options, Inputs: w.Inputs, Digest: digest.Digest(w.Digest)}
 	for key := range w.Options {
 		if optionkeys.IsOwn(key) {
 			r.problem(at("options", key), "%s is the policy frontend's own and no rule judges it; a "+

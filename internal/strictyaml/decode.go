@@ -27,6 +27,8 @@ const (
 type label struct {
 	field, entry string
 	blank        bool // the field is a list in which empty strings have a meaning
+	single       bool // the field is a list that can be written as its only entry
+	short        string
 }
 
 func (l label) String() string {
@@ -51,11 +53,16 @@ func (d *Document) value(n *yaml.Node, out reflect.Value, name label) {
 	switch out.Kind() {
 	case reflect.Pointer:
 		target := reflect.New(out.Type().Elem())
-		d.mapping(n, target.Elem(), name)
+		d.structure(n, target.Elem(), name)
 		out.Set(target)
 	case reflect.Struct:
-		d.mapping(n, out, name)
+		d.structure(n, out, name)
 	case reflect.Slice:
+		if name.single && n.Kind == yaml.ScalarNode {
+			out.Set(reflect.MakeSlice(out.Type(), 1, 1))
+			d.value(n, out.Index(0), label{field: name.field})
+			return
+		}
 		d.sequence(n, out, name)
 	case reflect.Map:
 		d.entries(n, out, name)
@@ -78,6 +85,19 @@ func (d *Document) value(n *yaml.Node, out reflect.Value, name label) {
 		out.SetInt(int64(i))
 	default:
 		panic("strictyaml: no decoding of " + out.Kind().String())
+	}
+}
+
+// structure decodes a struct, or its only field if that can be written alone.
+func (d *Document) structure(n *yaml.Node, out reflect.Value, name label) {
+	if name.short == "" || n.Kind != yaml.ScalarNode {
+		d.mapping(n, out, name)
+		return
+	}
+	for _, f := range d.fieldsOf(out.Type()) {
+		if f.key == name.short {
+			d.value(n, out.FieldByIndex(f.index), label{field: name.field})
+		}
 	}
 }
 
@@ -109,7 +129,10 @@ func (d *Document) mapping(n *yaml.Node, out reflect.Value, name label) {
 			d.unknown(key, fields)
 			return
 		}
-		d.value(val, out.FieldByIndex(fields[i].index), label{field: key.Value, blank: fields[i].blank})
+		f := fields[i]
+		d.value(val, out.FieldByIndex(f.index), label{
+			field: key.Value, blank: f.blank, single: f.single, short: f.short,
+		})
 	})
 }
 
@@ -310,6 +333,9 @@ type field struct {
 	key   string
 	index []int // for reflect.Value.FieldByIndex
 	blank bool
+	// single and short are those of a label.
+	single bool
+	short  string
 }
 
 // fieldsOf returns the fields of the struct that have a yaml key, with those of inline
@@ -329,7 +355,10 @@ func (d *Document) fieldsOf(t reflect.Type) []field {
 				fields = append(fields, inner)
 			}
 		case key != "":
-			fields = append(fields, field{key: key, index: []int{i}, blank: f.Tag.Get("blank") == "true"})
+			fields = append(fields, field{
+				key: key, index: []int{i}, blank: f.Tag.Get("blank") == "true",
+				single: f.Tag.Get("single") == "true", short: f.Tag.Get("short"),
+			})
 		}
 	}
 	d.types[t] = fields

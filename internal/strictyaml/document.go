@@ -8,7 +8,9 @@
 // A type says with yaml tags which keys it has. It consists of structs, pointers to
 // structs, slices, maps with string keys, strings, bools and ints. With the tag
 // `yaml:",inline"`, the keys of a nested struct stand among those of the outer one.
-// Strings can't be empty, unless they are in a list with the tag `blank:"true"`.
+// Strings can't be empty, unless they are in a list with the tag `blank:"true"`. A list with the
+// tag `single:"true"` can be written as its only entry. A struct with the tag `short:"key"` can be
+// written as the value of its field with this key.
 package strictyaml
 
 import (
