@@ -352,6 +352,17 @@ func TestSchema(t *testing.T) {
 	require.Equal(t, exitOK, code)
 	require.JSONEq(t, string(policy.Schema()), stdout)
 	require.Contains(t, stdout, `"defaultFrontend"`)
+	for kind, field := range map[string]string{
+		"policy": "defaultFrontend", "test": "cases", "operations": "cgroupParent",
+	} {
+		code, stdout, _ := run("schema", kind)
+		require.Equal(t, exitOK, code)
+		require.True(t, json.Valid([]byte(stdout)))
+		require.Contains(t, stdout, `"`+field+`"`)
+	}
+	code, _, stderr := run("schema", "facts")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, `invalid argument "facts"`)
 }
 
 func TestVersion(t *testing.T) {

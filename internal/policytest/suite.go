@@ -16,6 +16,7 @@
 package policytest
 
 import (
+	_ "embed"
 	"fmt"
 	"path"
 	"time"
@@ -62,49 +63,70 @@ type Case struct {
 
 // Overlay is the overlay of a case, or none.
 type Overlay struct {
-	// File is the file with the overlay, relative to the suite's directory.
+	// The file with the overlay, relative to the directory of the file of cases.
 	File string `yaml:"file,omitempty"`
-	// Text is the overlay itself.
+	// The overlay itself.
 	Text string `yaml:"text,omitempty"`
-	// None reports whether the case ignores the suite's overlay.
+	// Whether the case has no overlay, although the file has one.
 	None bool `yaml:"none,omitempty"`
 }
 
 // Expect is the expected answer. Empty fields aren't compared.
 type Expect struct {
-	// Verdict is the verdict of the decision. It is never empty.
-	Verdict policy.Verdict `yaml:"verdict"`
-	// Rule is the name of the rule that decides.
+	// The verdict of the decision.
+	Verdict policy.Verdict `yaml:"verdict" jsonschema:"enum=allow,enum=warn,enum=deny,enum=undecidable"`
+	// The name of the rule that decides.
 	Rule string `yaml:"rule,omitempty"`
-	// Source is the reference that may run, in any spelling.
+	// The reference that may run, in any spelling.
 	Source string `yaml:"source,omitempty"`
-	// Reason is a part of the reason.
+	// A part of the reason.
 	Reason string `yaml:"reason,omitempty"`
-	// Messages are parts of messages. Several can be parts of the same message.
+	// Parts of messages. Several can be parts of the same message.
 	Messages []string `yaml:"messages,omitempty"`
-	// Warnings are parts of warnings, like Messages.
+	// Parts of warnings. Several can be parts of the same warning.
 	Warnings []string `yaml:"warnings,omitempty"`
 }
 
-// document is a file of cases as written.
-type document struct {
-	Policy  string        `yaml:"policy"`
-	Overlay Overlay       `yaml:"overlay,omitempty"`
-	At      string        `yaml:"at,omitempty"`
-	Cases   []writtenCase `yaml:"cases"`
+// File is a file of cases as written. The comments on its fields are what an editor shows; [Schema]
+// has them as descriptions.
+type File struct {
+	// The file with the policy, relative to the directory of this file.
+	Policy string `yaml:"policy"`
+	// The overlay of all cases.
+	Overlay Overlay `yaml:"overlay,omitempty"`
+	// The time of all cases: a day such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z.
+	At string `yaml:"at,omitempty"`
+	// The cases.
+	Cases []FileCase `yaml:"cases" jsonschema:"minItems=1"`
 }
 
-type writtenCase struct {
-	Name    string             `yaml:"name"`
-	Request []string           `yaml:"request,omitempty" single:"true"`
-	Digest  string             `yaml:"digest,omitempty"`
-	Options map[string]string  `yaml:"options,omitempty"`
-	Inputs  []string           `yaml:"inputs,omitempty"`
-	At      string             `yaml:"at,omitempty"`
-	Overlay Overlay            `yaml:"overlay,omitempty"`
-	Expect  Expect             `yaml:"expect" short:"verdict"`
-	Build   []writtenOperation `yaml:"build,omitempty"`
+// FileCase is a case as written.
+type FileCase struct {
+	// What the case shows; unique in the file.
+	Name string `yaml:"name"`
+	// The requested frontend, or several. Without it, the build names no frontend.
+	Request []string `yaml:"request,omitempty" single:"true" jsonschema:"minItems=1"`
+	// The digest of the requested image, if rules depend on it.
+	Digest string `yaml:"digest,omitempty"`
+	// The options from the client.
+	Options map[string]string `yaml:"options,omitempty"`
+	// The names of inputs from other builds.
+	Inputs []string `yaml:"inputs,omitempty"`
+	// The time of the case, instead of the file's.
+	At string `yaml:"at,omitempty"`
+	// The overlay of the case, instead of the file's.
+	Overlay Overlay `yaml:"overlay,omitempty"`
+	// The expected answer. The verdict can stand alone, as in expect: deny.
+	Expect Expect `yaml:"expect" short:"verdict"`
+	// Operations of the frontend, and the expected answers.
+	Build []FileOperation `yaml:"build,omitempty"`
 }
+
+//go:embed test.schema.json
+var schema string
+
+// Schema returns the JSON Schema (draft 2020-12) of a file of cases. It is generated from [File].
+func Schema() []byte { return []byte(schema) }
 
 var format = strictyaml.Format{
 	Name: "the document", Begin: "write a policy and its cases",
@@ -117,7 +139,7 @@ var format = strictyaml.Format{
 // A case without a time has the file's time. If the file has none either, the time is unknown,
 // so a case that passes today passes tomorrow. See [policy.Request].Time for its effect.
 func Parse(file string, data []byte) (*Suite, error) {
-	var doc document
+	var doc File
 	strict := strictyaml.Decode(file, data, format, &doc)
 	if err := strict.Err(); err != nil {
 		return nil, err
@@ -142,7 +164,7 @@ func Parse(file string, data []byte) (*Suite, error) {
 // reader checks the contents of a well-formed file of cases.
 type reader struct {
 	strict *strictyaml.Document
-	doc    *document
+	doc    *File
 	names  map[string]int // the lines of cases, by name
 	time   time.Time      // of cases that have none
 }
@@ -181,7 +203,7 @@ func (r *reader) read(i int) []Case {
 }
 
 // requests returns the case with each of its requests.
-func (r *reader) requests(at func(...any) []any, w *writtenCase, c Case) []Case {
+func (r *reader) requests(at func(...any) []any, w *FileCase, c Case) []Case {
 	common := r.common(at, w)
 	if len(w.Request) == 0 {
 		if r.strict.At(at("request")...) != r.strict.At(at()...) {
@@ -222,7 +244,7 @@ func (r *reader) requests(at func(...any) []any, w *writtenCase, c Case) []Case 
 }
 
 // common returns what all requests of a case have.
-func (r *reader) common(at func(...any) []any, w *writtenCase) policy.Request {
+func (r *reader) common(at func(...any) []any, w *FileCase) policy.Request {
 	req := policy.Request{Options: w.Options, Inputs: w.Inputs, Digest: digest.Digest(w.Digest)}
 	for key := range w.Options {
 		if optionkeys.IsOwn(key) {
