@@ -45,7 +45,7 @@ func (f *buildFlags) read() ([]asked, error) {
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
-		list, err := opcheck.Parse(f.operations, data)
+		list, err := opcheck.Parse(shownName(f.operations), data)
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
@@ -62,7 +62,7 @@ func (f *buildFlags) read() ([]asked, error) {
 	}
 	for found, err := range llbops.Read(data) {
 		if err != nil {
-			return nil, &exitError{exitUsage, fmt.Errorf("%s: %w", f.llb, err)}
+			return nil, &exitError{exitUsage, fmt.Errorf("%s: %w", shownName(f.llb), err)}
 		}
 		out = append(out, asked{Operation: found.Operation, at: place(found)})
 	}

@@ -54,6 +54,9 @@ Exit codes:
 			if err := out.check(); err != nil {
 				return err
 			}
+			if err := oneStdin(args...); err != nil {
+				return err
+			}
 			now, err := parseAt(at)
 			if err != nil {
 				return err

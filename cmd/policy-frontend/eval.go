@@ -15,9 +15,11 @@ func newEvalCommand() *cobra.Command {
 	var built buildFlags
 	out := newOutput("the decision", asText(evaluated.text), asJSON(evaluated.json))
 	cmd := &cobra.Command{
-		Use:   "eval [flags] REF",
+		Use:   "eval [flags] REF...",
 		Short: "Decide whether a frontend may run and what it may build, without a build",
-		Long: `eval decides whether the frontend REF may run. It needs no network and no build.
+		Long: `eval decides whether the frontend REF may run. It needs no network and no build. With
+several references, it answers each. For the reference -, it reads references from stdin,
+one on each line.
 
 A build with the same options at the same time gets the same answer, with three
 exceptions:
@@ -43,7 +45,10 @@ LLB, which a frontend makes from a build file. eval checks each operation in it 
 the line of the build file that it comes from.
 
 With --format json, eval prints the object that a build leaves in its result's metadata
-under frontend.policy.decision. The answers to operations are under its key build.
+under frontend.policy.decision. The answers to operations are under its key build. Each
+reference has a line of its own.
+
+Instead of a file, - is stdin.
 
 Exit codes:
   0  allowed, perhaps with warnings
@@ -51,18 +56,20 @@ Exit codes:
   2  wrong usage or an invalid policy
   3  undecidable, because the decision needs the image's digest`,
 		Example: `  policy-frontend eval --policy policy.yaml docker/dockerfile:1
+  policy-frontend eval -p policy.yaml --format json - < references.txt
   policy-frontend eval --policy policy.yaml --overlay team.yaml --format json docker/dockerfile:1.7
   policy-frontend eval --policy policy.yaml --opt build-arg:HTTP_PROXY=http://proxy --input base docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --build operations.yaml docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --llb build.llb --format json docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --at 2027-03-01 docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --opt build-arg:POLICY_FRONTEND_POLICY="$(cat team.yaml)" docker/dockerfile:1`,
-		Args: exactly(1, "reference"),
+		Args: some("reference"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := out.check(); err != nil {
 				return err
 			}
-			layers, request, err := f.read(args[0])
+			f.tell(cmd, cmd.ErrOrStderr())
+			layers, requests, err := f.read(args, built.operations, built.llb)
 			if err != nil {
 				return err
 			}
@@ -70,16 +77,20 @@ Exit codes:
 			if err != nil {
 				return err
 			}
-			d := policy.Decide(layers, request)
-			answers, err := check(opcheck.Check, layers, request.Time, d, list)
-			if err != nil {
-				return &exitError{exitUsage, err}
+			codes := make([]int, len(requests))
+			for i, request := range requests {
+				d := policy.Decide(layers, request)
+				answers, err := check(opcheck.Check, layers, request.Time, d, list)
+				if err != nil {
+					return &exitError{exitUsage, err}
+				}
+				result := evaluated{d, answers, built.given()}
+				if err := out.print(cmd.OutOrStdout(), result); err != nil {
+					return err
+				}
+				codes[i] = verdictCode(worst(d.Verdict, answers))
 			}
-			result := evaluated{d, answers, built.given()}
-			if err := out.print(cmd.OutOrStdout(), result); err != nil {
-				return err
-			}
-			return exitWith(verdictCode(worst(d.Verdict, answers)))
+			return exitWith(worstCode(codes))
 		},
 	}
 	f.add(cmd)

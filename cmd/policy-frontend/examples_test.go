@@ -57,6 +57,7 @@ func exampleFolder(t *testing.T) string {
 	bin := filepath.Join(dir, ".bin")
 	// All tags are patterns, so that lock asks no registry.
 	files := map[string]string{
+		"references.txt":   "docker/dockerfile:1\nquay.io/x\n",
 		"policy.yaml":      "version: 1\nid: corp\ncontact: \"#help\"\nfrontends:\n- {name: dockerfile, match: [docker/dockerfile], tags: [\"1*\"]}\n",
 		"changed.yaml":     "version: 1\nid: corp\ncontact: \"#help\"\nfrontends:\n- {name: dockerfile, match: [docker/dockerfile], tags: [\"1\"]}\n",
 		"team.yaml":        testOverlay,

@@ -16,7 +16,7 @@ func newExplainCommand() *cobra.Command {
 	var built buildFlags
 	out := newOutput("the steps and the decision", asText(explained.text), asJSON(explained.json))
 	cmd := &cobra.Command{
-		Use:   "explain [flags] REF",
+		Use:   "explain [flags] REF...",
 		Short: "Like eval, but show every step of the decision",
 		Long: `explain decides whether the frontend REF may run, like eval, and prints every step:
 
@@ -37,12 +37,13 @@ Exit codes are those of eval.`,
   policy-frontend explain --policy policy.yaml --overlay team.yaml docker/dockerfile:1.7
   policy-frontend explain --policy policy.yaml --build operations.yaml docker/dockerfile:1
   policy-frontend explain --policy policy.yaml --format json docker/dockerfile:1`,
-		Args: exactly(1, "reference"),
+		Args: some("reference"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := out.check(); err != nil {
 				return err
 			}
-			layers, request, err := f.read(args[0])
+			f.tell(cmd, cmd.ErrOrStderr())
+			layers, requests, err := f.read(args, built.operations, built.llb)
 			if err != nil {
 				return err
 			}
@@ -50,27 +51,40 @@ Exit codes are those of eval.`,
 			if err != nil {
 				return err
 			}
-			trace := policy.Explain(layers, request)
-			for i, s := range trace.Steps {
-				if s.Layer == policy.LayerPolicy && s.File != "" {
-					trace.Steps[i].File = filepath.Join(filepath.Dir(f.policy), s.File)
+			codes := make([]int, len(requests))
+			for i, request := range requests {
+				trace := f.explain(layers, request)
+				answers, err := check(opcheck.Explain, layers, request.Time, trace.Decision, list)
+				if err != nil {
+					return &exitError{exitUsage, err}
 				}
+				result := explained{trace, answers, built.given()}
+				if err := out.print(cmd.OutOrStdout(), result); err != nil {
+					return err
+				}
+				codes[i] = verdictCode(worst(trace.Decision.Verdict, answers))
 			}
-			answers, err := check(opcheck.Explain, layers, request.Time, trace.Decision, list)
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			result := explained{trace, answers, built.given()}
-			if err := out.print(cmd.OutOrStdout(), result); err != nil {
-				return err
-			}
-			return exitWith(verdictCode(worst(trace.Decision.Verdict, answers)))
+			return exitWith(worstCode(codes))
 		},
 	}
 	f.add(cmd)
 	built.add(cmd)
 	out.add(cmd)
 	return cmd
+}
+
+// explain returns the steps with file names that are relative to the working directory.
+func (f *requestFlags) explain(l policy.Layers, r policy.Request) policy.Trace {
+	trace := policy.Explain(l, r)
+	if isPipe(f.policy) {
+		return trace
+	}
+	for i, s := range trace.Steps {
+		if s.Layer == policy.LayerPolicy && s.File != "" {
+			trace.Steps[i].File = filepath.Join(filepath.Dir(f.policy), s.File)
+		}
+	}
+	return trace
 }
 
 // explained is the result of explain.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -14,7 +15,7 @@ import (
 // exportFlags are the flags of export.
 type exportFlags struct {
 	format, output, at string
-	strict             bool
+	strict, losses     bool
 	images             []string
 }
 
@@ -33,16 +34,21 @@ func newExportCommand() *cobra.Command {
 No format can express a whole policy. export reports every difference on stderr, one on
 each line, and its effect: "refuses more" or "allows more" than the policy, or "differs".
 With --strict, it omits every rule that the format can't fully express, so the output
-never allows more than the policy.
+never allows more than the policy. If the output allows more, export still writes it, with
+a comment for each loss where the format has comments, and exits with 1.
+--accept-losses says that this is intended.
 
 A Rego policy can't tell frontends from base images, so it checks both. List the base
 images that a build may use with --image.
 
 Exit codes:
   0  written
+  1  written, but the output allows more than the policy, and neither --strict nor
+     --accept-losses is given
   2  wrong usage, an invalid policy, or a file that can't be written`,
 		Example: `  policy-frontend export --format source-policy --output source-policy.json policy.yaml
   policy-frontend export --format buildkitd --strict policy.yaml
+  policy-frontend export --format buildkitd --accept-losses policy.yaml
   policy-frontend export --format rego --image 'library/*' --output policy.rego policy.yaml`,
 		Args:              exactly(1, "policy file"),
 		ValidArgsFunction: yamlFiles,
@@ -51,10 +57,12 @@ Exit codes:
 		},
 	}
 	addFormatFlag(cmd, &f.format, "what to write", exportFormats())
-	cmd.Flags().StringVar(&f.output, "output", "", "the `FILE` to write instead of stdout")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the `FILE` to write instead of stdout")
 	addAtFlag(cmd, &f.at)
 	cmd.Flags().BoolVar(&f.strict, "strict", false,
 		"omit what the format can't fully express, so the output never allows more than the policy")
+	cmd.Flags().BoolVar(&f.losses, "accept-losses", false,
+		"exit with 0 although the output allows more than the policy")
 	cmd.Flags().StringArrayVar(&f.images, "image", nil,
 		"a `PATTERN`, as in match, for base images that a build may use; rego only; repeatable")
 	return cmd
@@ -83,6 +91,7 @@ func (f *exportFlags) run(file string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	file = shownName(file)
 	options := export.Options{Time: at, Strict: f.strict, Images: f.images}
 	out, err := export.Export(p.Policy, export.Format(f.format), options)
 	if err != nil {
@@ -98,6 +107,10 @@ func (f *exportFlags) run(file string, stdout, stderr io.Writer) error {
 	}
 	if err != nil {
 		return &exitError{exitUsage, fmt.Errorf("writing the export: %w", err)}
+	}
+	if out.Looser() && !f.losses {
+		return &exitError{exitFindings, errors.New("the output allows more than the policy; omit what " +
+			"it can't express with --strict, or accept that with --accept-losses")}
 	}
 	return nil
 }

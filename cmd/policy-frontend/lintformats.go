@@ -30,18 +30,24 @@ func githubLine(f finding) string {
 	if f.Level == lint.Note {
 		level = "notice"
 	}
-	var at string
-	if f.Line > 0 {
-		at = fmt.Sprintf(",line=%d,col=%d", f.Line, max(f.Column, 1))
-	}
 	message := f.Message
 	if f.Rule != "" {
 		message = fmt.Sprintf("rule %q: %s", f.Rule, f.Message)
 	}
+	return githubCommand(level, f.File, f.Line, f.Column, string(f.Code), message)
+}
+
+// githubCommand writes a workflow command. The line is 0 for a whole file.
+func githubCommand(level, name string, line, column int, title, message string) string {
+	var at string
+	if line > 0 {
+		at = fmt.Sprintf(",line=%d,col=%d", line, max(column, 1))
+	}
 	value := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
-	file := property.Replace(filepath.ToSlash(f.File))
-	return fmt.Sprintf("::%s file=%s%s,title=%s::%s", level, file, at, f.Code, value.Replace(message))
+	file := property.Replace(filepath.ToSlash(name))
+	return fmt.Sprintf("::%s file=%s%s,title=%s::%s", level, file, at, property.Replace(title),
+		value.Replace(message))
 }
 
 // The parts of SARIF 2.1.0 that findings need (OASIS sarif-v2.1.0).

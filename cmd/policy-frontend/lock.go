@@ -109,6 +109,9 @@ func (f *lockFlags) read(
 	if err != nil {
 		return lockable{}, err
 	}
+	if d.piped {
+		return lockable{}, fmt.Errorf("%s is no file, and lock writes pins into files; give a file", d.name)
+	}
 	l := lockable{document: d}
 	pins, skipped, err := lock.Find(d.Policy, time.Now())
 	if err != nil {

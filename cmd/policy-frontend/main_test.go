@@ -206,14 +206,26 @@ func TestUsageErrorsExitWith2(t *testing.T) {
 		want string
 	}{
 		{"an unknown command", []string{"judge"}, `unknown command "judge"`},
-		{"an unknown flag", []string{"eval", "--polcy", file, "a"}, "unknown flag: --polcy"},
-		{"no reference", []string{"eval", "--policy", file}, "give exactly one reference, not 0"},
 		{
-			"two references",
-			[]string{"eval", "--policy", file, "a", "b"},
-			"give exactly one reference, not 2",
+			"an unknown flag", []string{"eval", "--polcy", file, "a"},
+			"unknown flag: --polcy; did you mean --policy?",
 		},
-		{"no policy file there", []string{"eval", "--policy", file + "x", "a"}, "no such file"},
+		{"help for an unknown command", []string{"help", "evl"}, `unknown command "evl"`},
+		{"no reference", []string{"eval", "--policy", file}, "give at least one reference"},
+		{
+			"a digest for two references",
+			[]string{"eval", "--policy", file, "--digest", digestA, "a", "b"},
+			"--digest is the digest of one reference",
+		},
+		{
+			"stdin for two things", []string{"eval", "--policy", "-", "-"},
+			"- is stdin, which can be read only once",
+		},
+		{"stdin for two policies", []string{"diff", "-", "-"}, "which can be read only once"},
+		{
+			"no policy file there", []string{"eval", "--policy", file + "x", "a"},
+			"policy-frontend eval: open " + file + "x: no such file or directory",
+		},
 		{
 			"a broken policy",
 			[]string{"eval", "--policy", broken, "a"},
@@ -288,7 +300,7 @@ func TestUsageErrorsExitWith2(t *testing.T) {
 			"needs a dot or a port",
 		},
 		{"nothing to lint", []string{"lint"}, "give at least one policy file"},
-		{"an argument to schema", []string{"schema", "x"}, "unknown command"},
+		{"an argument to schema", []string{"schema", "x"}, "invalid argument"},
 		{
 			"a format of version that is none",
 			[]string{"version", "--format", "x"},
@@ -321,7 +333,7 @@ func TestLint(t *testing.T) {
 	require.Equal(t, exitFindings, code)
 	require.Equal(t,
 		loose+
-			`: a frontend that no rule matches is allowed; remove default, and allow frontends by rules (default-allow)
+			`:3:1: a frontend that no rule matches is allowed; remove default, and allow frontends by rules (default-allow)
 `+loose+
 			`:6:3: rule "a": the pattern "docker.io/docker/dockerfile*" matches every name that begins with dockerfile, such as dockerfile-evil; write the names in full, or use a directory (prefix-runs-on)
 `, stdout)
@@ -340,6 +352,17 @@ func TestSchema(t *testing.T) {
 	require.Equal(t, exitOK, code)
 	require.JSONEq(t, string(policy.Schema()), stdout)
 	require.Contains(t, stdout, `"defaultFrontend"`)
+	for kind, field := range map[string]string{
+		"policy": "defaultFrontend", "test": "cases", "operations": "cgroupParent",
+	} {
+		code, stdout, _ := run("schema", kind)
+		require.Equal(t, exitOK, code)
+		require.True(t, json.Valid([]byte(stdout)))
+		require.Contains(t, stdout, `"`+field+`"`)
+	}
+	code, _, stderr := run("schema", "facts")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, `invalid argument "facts"`)
 }
 
 func TestVersion(t *testing.T) {
@@ -347,6 +370,10 @@ func TestVersion(t *testing.T) {
 	code, stdout, _ := run("version")
 	require.Equal(t, exitOK, code)
 	require.Regexp(t, `^policy-frontend \S+ \(policy language 1, go1\.\S+, \w+/\w+\)\n$`, stdout)
+
+	code, stdout, _ = run("--version")
+	require.Equal(t, exitOK, code)
+	require.Equal(t, "policy-frontend "+programVersion()+"\n", stdout)
 
 	code, stdout, _ = run("version", "--format", "json")
 	require.Equal(t, exitOK, code)
@@ -387,4 +414,129 @@ func TestADecisionThatCannotBePrintedIsNoAllow(t *testing.T) {
 				failing{}, &stderr))
 		require.Contains(t, stderr.String(), "printing the decision")
 	}
+}
+
+func TestEvalAnswersSeveralReferences(t *testing.T) {
+	t.Parallel()
+	file := write(t, "policy.yaml", testPolicy)
+	for _, command := range []string{"eval", "explain"} {
+		code, stdout, _ := run(command, "-p", file, "--format", "json", "docker/dockerfile:1.7",
+			"docker/pinned", "quay.io/x")
+		require.Equal(t, exitDeny, code, "a denial outweighs an unknown digest")
+		require.Len(t, strings.Split(strings.TrimSpace(stdout), "\n"), 3)
+		for line := range strings.Lines(stdout) {
+			require.True(t, json.Valid([]byte(line)))
+		}
+	}
+	code, _, _ := run("eval", "-p", file, "docker/dockerfile:1.7", "docker/pinned")
+	require.Equal(t, exitUndecidable, code)
+	code, stdout, _ := run("eval", "-p", file, "docker/dockerfile:1.7", "docker/dockerfile:1.8")
+	require.Equal(t, exitOK, code)
+	require.Contains(t, stdout, "docker/dockerfile:1.7 is allowed")
+	require.Contains(t, stdout, "docker/dockerfile:1.8 is allowed")
+}
+
+// A dash and a pipe are files for each flag and argument that names one.
+func TestWhatIsReadFromStdinAndPipes(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, line string
+		code       int
+		want       string
+	}{
+		{"a policy", "policy-frontend eval -p - docker/dockerfile:1 < policy.yaml", exitOK, "is allowed"},
+		{
+			"references", `printf '# ours\ndocker/dockerfile:1\n\nquay.io/x\n' | policy-frontend eval -p policy.yaml -`,
+			exitDeny, "frontend quay.io/x is refused",
+		},
+		{"no reference", "policy-frontend eval -p policy.yaml - < /dev/null", exitUsage, "stdin has no reference"},
+		{
+			"operations", `echo '- image: busybox' | policy-frontend eval -p policy.yaml --build - docker/dockerfile:1`,
+			exitOK, "the image busybox (line 1) is allowed",
+		},
+		{
+			"an overlay", "policy-frontend eval -p policy.yaml --overlay - quay.io/x < policy.yaml",
+			exitDeny, "is refused",
+		},
+		{"a policy for lint", "policy-frontend lint - < policy.yaml", exitOK, ""},
+		{
+			"a broken policy for lint", "echo 'version: 2' | policy-frontend lint -", exitUsage,
+			"stdin:1:10: version 2 is not known",
+		},
+		{
+			"a policy that includes files", `printf 'version: 1\ninclude: [a.yaml]\n' | policy-frontend lint -`,
+			exitUsage, "stdin:2:10: include needs the directory of the policy",
+		},
+		{"one side of diff", "policy-frontend diff - policy.yaml < policy.yaml", exitOK, "nothing widens"},
+		{"the file of stdin", "policy-frontend lint /dev/stdin < policy.yaml", exitOK, ""},
+		{"a pipe", "cat policy.yaml | policy-frontend explain -p /dev/fd/0 docker/dockerfile:1", exitOK, "is allowed"},
+		{"an export", "policy-frontend export --format buildkitd --strict - < policy.yaml", exitOK, "[frontend"},
+		{"cases", "policy-frontend test - < policy.test.yaml", exitOK, "0 failed"},
+		{"a file to write into", "policy-frontend lock - < policy.yaml", exitUsage, "stdin is no file"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			stdout, stderr, code := shell(t, exampleFolder(t), tt.line)
+			require.Equal(t, tt.code, code, stdout+stderr)
+			require.Contains(t, stdout+stderr, tt.want)
+		})
+	}
+}
+
+func TestEvalNamesThePolicyThatNobodyNamed(t *testing.T) {
+	t.Parallel()
+	_, _, stderr := run("eval", "docker/dockerfile:1")
+	require.Contains(t, stderr, "/etc/policy-frontend/policy.yaml")
+}
+
+func TestLintFailsFromItsLevelOn(t *testing.T) {
+	t.Parallel()
+	note := write(t, "note.yaml", "version: 1\nid: x\nfrontends: []\n")
+	warning := write(t, "warning.yaml", "version: 1\nid: x\ncontact: y\ndefault: allow\n")
+	for _, tt := range []struct {
+		level, file string
+		code        int
+	}{
+		{"", note, exitOK}, {"note", note, exitFindings}, {"error", note, exitOK},
+		{"", warning, exitFindings}, {"warning", warning, exitFindings}, {"error", warning, exitOK},
+		{"bad", note, exitUsage},
+	} {
+		args := []string{"lint", tt.file}
+		if tt.level != "" {
+			args = append(args, "--level", tt.level)
+		}
+		code, stdout, _ := run(args...)
+		require.Equal(t, tt.code, code, "%s %s", tt.level, tt.file)
+		require.Equal(t, code == exitUsage, stdout == "", "findings are printed whatever the level")
+	}
+}
+
+func TestLintReadsFolders(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a/policy.yaml":      "version: 1\nid: x\ncontact: y\ninclude: [more.yaml]\n" + "default: allow\n",
+		"a/more.yaml":        "version: 1\nfrontends: [{match: [a]}]\n",
+		"a/policy.test.yaml": "version: 1\ndefault: allow\n",
+		"b.yml":              "version: 2\nfrontends: []\n",
+		"c.yaml":             "version: \"1\"\nfrontends: [*x]\n",
+		"compose.yaml":       "version: \"3\"\nservices: {}\n",
+		".hidden/d.yaml":     "version: 1\ndefault: allow\n",
+	} {
+		file := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	}
+	code, stdout, stderr := run("lint", dir)
+	require.Equal(t, exitUsage, code)
+	require.Equal(t, dir+"/c.yaml:2:13: a value that begins with * is special in YAML; put it in "+
+		"quotes: \"*x\"\n", stderr)
+	require.Contains(t, stdout, dir+"/a/policy.yaml:5:1: a frontend that no rule matches is allowed")
+	require.Contains(t, stdout, dir+"/a/more.yaml:2:13: rule")
+	require.NotContains(t, stdout, "missing-id", "an included file is no policy of its own")
+	require.NotContains(t, stdout, "hidden")
+
+	code, _, stderr = run("lint", filepath.Join(dir, ".hidden"), t.TempDir())
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "looks like a policy")
 }

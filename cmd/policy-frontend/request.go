@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +24,7 @@ type requestFlags struct {
 }
 
 func (f *requestFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.policy, "policy", frontend.DefaultPolicyPath, "the policy `FILE`")
+	cmd.Flags().StringVarP(&f.policy, "policy", "p", frontend.DefaultPolicyPath, "the policy `FILE`")
 	cmd.Flags().StringVar(&f.overlay, "overlay", "",
 		"an overlay `FILE`, like one that a client may send")
 	cmd.Flags().StringArrayVar(&f.options, "opt", nil,
@@ -53,20 +56,68 @@ func parseAt(at string) (time.Time, error) {
 	return t, nil
 }
 
-// read returns the policies and the request. An error that isn't one of usage is an
-// *exitError.
-func (f *requestFlags) read(arg string) (policy.Layers, policy.Request, error) {
-	request, err := f.request(arg)
+// read returns the policies and a request for each of the references. An error that isn't one of
+// usage is an *exitError. Besides files, what else the command reads from counts for the rule that
+// stdin is read once.
+func (f *requestFlags) read(refs []string, others ...string) (
+	policy.Layers, []policy.Request, error,
+) {
+	err := oneStdin(append(slices.Concat(refs, others), f.policy, f.overlay)...)
 	if err != nil {
-		return policy.Layers{}, request, err
+		return policy.Layers{}, nil, err
 	}
+	if refs, err = listed(refs); err != nil {
+		return policy.Layers{}, nil, err
+	}
+	if f.digest != "" && len(refs) > 1 {
+		return policy.Layers{}, nil, errors.New("--digest is the digest of one reference; give only one")
+	}
+	requests := make([]policy.Request, len(refs))
+	for i, ref := range refs {
+		if requests[i], err = f.request(ref); err != nil {
+			return policy.Layers{}, nil, err
+		}
+	}
+	layers, opts, err := f.context()
+	for i := range requests {
+		requests[i].Options = opts
+	}
+	return layers, requests, err
+}
+
+// listed returns the references, with those that stdin has, one on a line, in the place of "-".
+func listed(refs []string) ([]string, error) {
+	var out []string
+	for _, ref := range refs {
+		if ref != "-" {
+			out = append(out, ref)
+			continue
+		}
+		data, err := readFile(ref, policy.MaxSize)
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		for line := range strings.Lines(string(data)) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				out = append(out, line)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("stdin has no reference; write one on each line")
+	}
+	return out, nil
+}
+
+// context returns the policies, and the options that the client sends.
+func (f *requestFlags) context() (policy.Layers, map[string]string, error) {
 	opts, err := f.parseOptions()
 	if err != nil {
-		return policy.Layers{}, request, err
+		return policy.Layers{}, nil, err
 	}
 	sent, ok := opts[optionkeys.Overlay]
 	if ok && f.overlay != "" {
-		return policy.Layers{}, request, fmt.Errorf("--overlay and --opt %s both give an overlay; give "+
+		return policy.Layers{}, nil, fmt.Errorf("--overlay and --opt %s both give an overlay; give "+
 			"only one", optionkeys.Overlay)
 	}
 	for k := range opts {
@@ -74,12 +125,11 @@ func (f *requestFlags) read(arg string) (policy.Layers, policy.Request, error) {
 			delete(opts, k)
 		}
 	}
-	request.Options = opts
 	layers, err := f.layers(sent, ok)
 	if err != nil {
-		return layers, request, &exitError{exitUsage, err}
+		return layers, nil, &exitError{exitUsage, err}
 	}
-	return layers, request, nil
+	return layers, opts, nil
 }
 
 func (f *requestFlags) request(arg string) (policy.Request, error) {
@@ -89,7 +139,7 @@ func (f *requestFlags) request(arg string) (policy.Request, error) {
 	}
 	ref, err := imageref.Parse(arg)
 	if err != nil {
-		return policy.Request{}, err
+		return policy.Request{}, fmt.Errorf("the reference %q: %w", arg, err)
 	}
 	r := policy.Request{Requested: arg, Reference: ref, Inputs: f.inputs, Time: at}
 	if f.digest != "" {
@@ -143,4 +193,24 @@ func verdictCode(v policy.Verdict) int {
 		return exitUndecidable
 	}
 	return exitDeny
+}
+
+// worstCode returns the exit code for several verdicts: that of a denial before that of an
+// unknown digest.
+func worstCode(codes []int) int {
+	worst := exitOK
+	for _, code := range codes {
+		if code == exitDeny || worst == exitOK {
+			worst = code
+		}
+	}
+	return worst
+}
+
+// tell names the policy that answers, unless the caller has named it.
+func (f *requestFlags) tell(cmd *cobra.Command, stderr io.Writer) {
+	if !cmd.Flags().Changed("policy") {
+		fmt.Fprintf(stderr, "%s: the policy is %s; give another one with --policy\n", cmd.CommandPath(),
+			f.policy)
+	}
 }

@@ -4,15 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/policy-frontend/policy-frontend/internal/editdistance"
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
+	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 // Exit codes. Scripts rely on them.
 const (
 	exitOK          = 0
 	exitDeny        = 1 // eval, explain: the frontend or an operation is denied
-	exitFindings    = 1 // lint: there are findings; test: a case failed; diff: something widened
+	exitFindings    = 1 // lint: there are findings; test: a case failed; diff, export: it widens
 	exitRefused     = 1 // check: something is refused
 	exitMoved       = 1 // lock --check: a pin is missing or has moved
 	exitUsage       = 2 // wrong usage, or a file that can't be read, used or written
@@ -54,12 +60,67 @@ func execute(args []string, stdout, stderr io.Writer) int {
 	var exit *exitError
 	if errors.As(err, &exit) {
 		if exit.err != nil {
-			fmt.Fprintln(stderr, exit.err)
+			fmt.Fprintln(stderr, errorText(ran, exit.err))
 		}
 		return exit.code
 	}
 	fmt.Fprintf(stderr, "%s: %v\nSee %[1]s --help\n", ran.CommandPath(), err)
 	return exitUsage
+}
+
+// errorText returns an error for a person. The problems of a document begin with their place, so
+// that editors find it; any other error begins with the command.
+func errorText(cmd *cobra.Command, err error) string {
+	var broken *policy.ParseError
+	var document *strictyaml.Error
+	if errors.As(err, &broken) || errors.As(err, &document) {
+		return err.Error()
+	}
+	return cmd.CommandPath() + ": " + err.Error()
+}
+
+// suggestFlag adds to the error of an unknown flag the one that was probably meant.
+func suggestFlag(cmd *cobra.Command, err error) error {
+	name, ok := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if !ok {
+		return err
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if near := editdistance.Nearest(name, names); near != "" {
+		return fmt.Errorf("%w; did you mean --%s?", err, near)
+	}
+	return err
+}
+
+// newHelpCommand returns the command help. Unlike cobra's own, it fails for an unknown command.
+func newHelpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Print the help of a command",
+		Long:  `help prints the help of a command, as COMMAND --help does.`,
+		Args:  cobra.ArbitraryArgs,
+		ValidArgsFunction: func(
+			*cobra.Command, []string, string,
+		) ([]cobra.Completion, cobra.ShellCompDirective) {
+			var names []string
+			for _, c := range root.Commands() {
+				names = append(names, c.Name())
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return fmt.Errorf("unknown command %q for %q", rest[0], cmd.CommandPath())
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+	}
 }
 
 // newRootCommand returns the command tree. Any error that isn't an *exitError is an error of
@@ -82,6 +143,10 @@ On the command line, it evaluates, tests, checks and compares policies.`,
 	}
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
+	cmd.Version = programVersion()
+	cmd.SetVersionTemplate("policy-frontend {{.Version}}\n")
+	cmd.SetFlagErrorFunc(suggestFlag)
+	cmd.SetHelpCommand(newHelpCommand(cmd))
 	cmd.AddCommand(
 		newEvalCommand(),
 		newExplainCommand(),
@@ -110,11 +175,16 @@ func exactly(n int, noun string) cobra.PositionalArgs {
 }
 
 // someFiles is for commands that take policy files.
-func someFiles(_ *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return errors.New("give at least one policy file")
+func someFiles(cmd *cobra.Command, args []string) error { return some("policy file")(cmd, args) }
+
+// some is for commands that take one argument or more. noun says what one is.
+func some(noun string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("give at least one %s", noun)
+		}
+		return nil
 	}
-	return nil
 }
 
 // noCompletions keeps shells from completing the flag's value with file names.

@@ -3,19 +3,33 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/policy-frontend/policy-frontend/internal/opcheck"
+	"github.com/policy-frontend/policy-frontend/internal/policytest"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 func newSchemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON Schema of policies, for editors",
-		Long: `schema prints the JSON Schema of policies. With it, an editor can complete fields and
-mark mistakes. The schema can't express every rule, so also check policies with lint.`,
-		Example: `  policy-frontend schema > policy.schema.json`,
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := cmd.OutOrStdout().Write(policy.Schema()); err != nil {
+		Use:   "schema [policy | test | operations]",
+		Short: "Print the JSON Schema of policies, test cases or operations, for editors",
+		Long: `schema prints the JSON Schema of a kind of file: of policies, of the cases of the command
+test, or of the operations of eval --build. The default is policies. With it, an editor
+can complete fields and mark mistakes. The schema can't express every rule, so also check
+policies with lint.`,
+		Example: `  policy-frontend schema > policy.schema.json
+  policy-frontend schema test > test.schema.json
+  policy-frontend schema operations > operations.schema.json`,
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"policy", "test", "operations"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			schema := policy.Schema()
+			if len(args) > 0 && args[0] == "test" {
+				schema = policytest.Schema()
+			}
+			if len(args) > 0 && args[0] == "operations" {
+				schema = opcheck.Schema()
+			}
+			if _, err := cmd.OutOrStdout().Write(schema); err != nil {
 				return &exitError{exitUsage, err}
 			}
 			return nil

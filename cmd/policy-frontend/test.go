@@ -22,8 +22,13 @@ const suiteSuffix = ".test.yaml"
 
 func newTestCommand() *cobra.Command {
 	var only string
+	var covered bool
 	out := newOutput("the results", asText(testReport.text), asJSON(testReport.json),
-		format[testReport]{formatJUnit, func(w io.Writer, r testReport) error { return r.junit(w) }})
+		format[testReport]{formatJUnit, func(w io.Writer, r testReport) error { return r.junit(w) }},
+		format[testReport]{formatGitHub, func(w io.Writer, r testReport) error {
+			_, err := io.WriteString(w, r.github())
+			return err
+		}})
 	cmd := &cobra.Command{
 		Use:   "test [flags] [PATH...]",
 		Short: "Test policies against cases stored next to them",
@@ -40,13 +45,13 @@ A file of cases:
   at: 2027-01-31                   # or 2027-01-31T12:00:00Z; the default for all cases
   cases:
     - name: previews are refused
-      request: docker/dockerfile:1.7-labs
+      request: docker/dockerfile:1.7-labs   # or a list; see below
       digest: sha256:...           # of the requested image, if rules depend on it
       options: {target: app}       # from the client
       inputs: [base]
       at: 2027-03-01               # overrides the file's
       overlay: {none: true}        # overrides the file's; or file or text
-      expect:
+      expect:                      # or only the verdict, as in expect: deny
         verdict: deny              # required: allow, warn, deny or undecidable
         rule: no-previews
         source: docker/dockerfile:1.7-labs
@@ -55,23 +60,32 @@ A file of cases:
         warnings: [a part of one]
       build:                       # operations, see help eval
         - image: mirror.example/a  # without expect, it must be allowed
+        - image: quay.io/a
+          expect: deny
         - exec: {network: host}
           expect: {verdict: deny, rule: build, reason: a part of it}
         - image: busybox
           expect: {verdict: allow, image: mirror.example/busybox}
 
+With a list of requests, each must get the expected answer. Without a request, the case is
+about a build that names no frontend and gets the policy's defaultFrontend.
+
 If a case has no time, its result doesn't depend on the current date. An allow rule with
 expires doesn't match, a rule with warnAfter warns, and a deny rule with expires denies.
 
-With --run, test doesn't report rules that decide no case.
+A rule that decides no case is reported. With --require-coverage, test fails for it. With
+--run, test doesn't look for such rules.
+
+PATH can be - for stdin; the files that it names are relative to the working directory.
 
 Exit codes:
   0  all cases passed
-  1  a case failed
+  1  a case failed or, with --require-coverage, a rule decides no case
   2  a file can't be read or used, or there is no case to run`,
 		Example: `  policy-frontend test
   policy-frontend test policy.test.yaml
   policy-frontend test --run 'previews|versions' --format json .
+  policy-frontend test --require-coverage --format github
   policy-frontend test --format junit > junit.xml`,
 		ValidArgsFunction: yamlFiles,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -85,9 +99,18 @@ Exit codes:
 			if len(args) == 0 {
 				args = []string{"."}
 			}
-			r, code, err := runTests(args, run, only != "", cmd.ErrOrStderr())
+			if covered && only != "" {
+				return errors.New("--require-coverage needs all cases; remove --run")
+			}
+			r, code, err := runTests(args, run, only != "")
 			if err != nil {
 				return err
+			}
+			for _, b := range r.broken {
+				fmt.Fprintln(cmd.ErrOrStderr(), errorText(cmd, b.err))
+			}
+			if r.required = covered; covered && len(r.uncovered) > 0 {
+				code = max(code, exitFindings)
 			}
 			if err := out.print(cmd.OutOrStdout(), r); err != nil {
 				return err
@@ -97,15 +120,14 @@ Exit codes:
 	}
 	cmd.Flags().StringVar(&only, "run", "", "run only cases whose name matches the `REGEXP`")
 	noCompletions(cmd, "run")
+	cmd.Flags().BoolVar(&covered, "require-coverage", false, "fail if a rule decides no case")
 	out.add(cmd)
 	return cmd
 }
 
 // runTests runs the selected cases in the files at the paths. It returns the exit code for the
 // report. filtered reports whether only some cases are selected.
-func runTests(
-	paths []string, selected *regexp.Regexp, filtered bool, stderr io.Writer,
-) (testReport, int, error) {
+func runTests(paths []string, selected *regexp.Regexp, filtered bool) (testReport, int, error) {
 	r := testReport{policies: map[string]*tested{}}
 	files, err := suiteFiles(paths)
 	if err != nil {
@@ -114,7 +136,7 @@ func runTests(
 	code := exitOK
 	for _, file := range files {
 		if err := r.file(file, selected); err != nil {
-			fmt.Fprintln(stderr, err)
+			r.broken = append(r.broken, brokenSuite{shownName(file), err})
 			code = exitUsage
 		}
 	}
@@ -134,7 +156,14 @@ func runTests(
 // suiteFiles returns the files of cases at the paths.
 func suiteFiles(paths []string) ([]string, error) {
 	var files []string
+	if err := oneStdin(paths...); err != nil {
+		return nil, err
+	}
 	for _, p := range paths {
+		if p == "-" {
+			files = append(files, p)
+			continue
+		}
 		n := len(files)
 		err := filepath.WalkDir(p, func(file string, d fs.DirEntry, err error) error {
 			switch {
@@ -167,9 +196,17 @@ type tested struct {
 // testReport is the result of test for all files so far.
 type testReport struct {
 	suites    []suiteReport
+	broken    []brokenSuite
 	policies  map[string]*tested // by file
 	order     []string           // of the policies' files
 	uncovered []ruleReport
+	required  bool // whether each rule has to decide a case
+}
+
+// brokenSuite is a file of cases that can't be read or used.
+type brokenSuite struct {
+	file string
+	err  error
 }
 
 type suiteReport struct {
@@ -201,6 +238,7 @@ func (r *testReport) file(file string, run *regexp.Regexp) error {
 	if err != nil {
 		return err
 	}
+	file = shownName(file)
 	s, err := policytest.Parse(file, data)
 	if err != nil {
 		return err

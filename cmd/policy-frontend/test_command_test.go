@@ -106,7 +106,7 @@ func TestTestJUnit(t *testing.T) {
 	require.Equal(t, exitFindings, code)
 	require.Equal(t, `<?xml version="1.0" encoding="UTF-8"?>
 <testsuites>
-  <testsuite name="DIR/a.test.yaml" tests="2" failures="1">
+  <testsuite name="DIR/a.test.yaml" tests="2" failures="1" errors="0">
     <testcase name="refused &lt;&amp;" classname="DIR/a.test.yaml" file="DIR/a.test.yaml" line="3">
       <failure message="the verdict is deny, and should be allow">the verdict is deny, and should be allow&#xA;the rule is &#34;default&#34;, and should be &#34;dockerfile&#34;&#xA;the reason is: rule &#34;dockerfile&#34; would allow it, but only with the tag 1.*, not 2</failure>
     </testcase>
@@ -174,7 +174,7 @@ func TestTestRefuses(t *testing.T) {
 		{
 			"no format",
 			[]string{"--format", "xml", dir + "/good"},
-			`--format must be text, json or junit, not "xml"`,
+			`--format must be text, json, junit or github, not "xml"`,
 		},
 	}
 	for _, tt := range tests {
@@ -189,4 +189,58 @@ func TestTestRefuses(t *testing.T) {
 	code, stdout, _ := run("test", dir+"/good", dir+"/bad")
 	require.Equal(t, exitUsage, code, "what can't be read outweighs what passed")
 	require.Contains(t, stdout, "2 passed, 0 failed")
+}
+
+func TestTestTellsGitHub(t *testing.T) {
+	t.Parallel()
+	dir := suiteFolderOf(t, map[string]string{
+		"policy.yaml": testPolicy,
+		"a.test.yaml": "policy: policy.yaml\ncases:\n- {name: 'a, b', request: 'docker/dockerfile:2', expect: allow}\n",
+		"b.test.yaml": "policy: none.yaml\ncases:\n- {name: a, request: a, expect: deny}\n",
+	})
+	code, stdout, _ := run("test", "--format", "github", dir)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stdout, "::error file="+dir+"/a.test.yaml,line=3,col=1,title=a%2C b::the verdict "+
+		"is deny, and should be allow%0A")
+	require.Contains(t, stdout, "::error file="+dir+"/b.test.yaml,title=test::")
+	require.Contains(t, stdout, "\n0 passed, 1 failed\n")
+}
+
+func TestAFileThatCannotBeUsedIsAnErrorInReports(t *testing.T) {
+	t.Parallel()
+	dir := suiteFolderOf(t, map[string]string{"a.test.yaml": "policy: policy.yaml\ncases: [*x]\n"})
+	code, stdout, stderr := run("test", "--format", "junit", dir)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, dir+"/a.test.yaml:2:9: a value that begins with *")
+	require.Contains(t, stdout, `tests="1" failures="0" errors="1"`)
+	require.Contains(t, stdout, `<error message="`+dir+`/a.test.yaml:2:9: a value that begins with *`)
+
+	_, stdout, _ = run("test", "--format", "json", dir)
+	var report struct{ Errors []fileError }
+	require.NoError(t, json.Unmarshal([]byte(stdout), &report))
+	require.Len(t, report.Errors, 1)
+	require.Equal(t, dir+"/a.test.yaml", report.Errors[0].File)
+}
+
+func TestTestCanRequireThatEachRuleDecides(t *testing.T) {
+	t.Parallel()
+	const cases = "policy: policy.yaml\ncases:\n- {name: a, request: 'docker/dockerfile:1.7', expect: allow}\n"
+	dir := suiteFolderOf(t, map[string]string{"policy.yaml": testPolicy, "a.test.yaml": cases})
+	code, _, _ := run("test", dir)
+	require.Equal(t, exitOK, code)
+	for format, want := range map[string]string{
+		"text": `rule "pinned": decides no case`, "json": `"rule":"pinned"`,
+		"junit": `<failure message="the rule decides no case">`, "github": "::error file=" + dir + "/policy.yaml,",
+	} {
+		code, stdout, _ := run("test", "--require-coverage", "--format", format, dir)
+		require.Equal(t, exitFindings, code)
+		require.Contains(t, stdout, want)
+	}
+	code, _, stderr := run("test", "--require-coverage", "--run", "a", dir)
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "--require-coverage needs all cases")
+
+	writeTo(t, dir, "a.test.yaml", cases+"- {name: b, request: docker/pinned, expect: undecidable}\n")
+	code, stdout, _ := run("test", "--require-coverage", dir)
+	require.Equal(t, exitOK, code, stdout)
 }

@@ -15,10 +15,48 @@ func (r testReport) json() any {
 	if uncovered == nil {
 		uncovered = []ruleReport{}
 	}
+	broken := []fileError{}
+	for _, b := range r.broken {
+		broken = append(broken, fileError{b.file, b.err.Error()})
+	}
 	return struct {
 		Suites []suiteReport `json:"suites"`
 		NotHit []ruleReport  `json:"notHit"`
-	}{suites, uncovered}
+		Errors []fileError   `json:"errors"`
+	}{suites, uncovered, broken}
+}
+
+// fileError is a file of cases that can't be read or used.
+type fileError struct {
+	File    string `json:"file"`
+	Message string `json:"message"`
+}
+
+// github writes failed cases, rules that decide no case, and files that can't be used as GitHub
+// Actions workflow commands.
+func (r testReport) github() string {
+	var b strings.Builder
+	for _, f := range r.broken {
+		b.WriteString(githubCommand("error", f.file, 0, 0, "test", f.err.Error()) + "\n")
+	}
+	for _, s := range r.suites {
+		for _, c := range s.Cases {
+			if !c.Passed {
+				b.WriteString(githubCommand("error", s.File, c.Line, 0, c.Name,
+					strings.Join(c.Failures, "\n")) + "\n")
+			}
+		}
+	}
+	level := "warning"
+	if r.required {
+		level = "error"
+	}
+	for _, n := range r.uncovered {
+		b.WriteString(githubCommand(level, n.File, n.Line, 0, "test",
+			fmt.Sprintf("rule %q decides no case", n.Rule)) + "\n")
+	}
+	fmt.Fprintf(&b, "%d passed, %d failed\n", r.total()-r.failed(), r.failed())
+	return b.String()
 }
 
 func (r testReport) text() string {
@@ -51,6 +89,7 @@ type (
 		Name     string      `xml:"name,attr"`
 		Tests    int         `xml:"tests,attr"`
 		Failures int         `xml:"failures,attr"`
+		Errors   int         `xml:"errors,attr"`
 		Cases    []junitCase `xml:"testcase"`
 		Output   string      `xml:"system-out,omitempty"`
 	}
@@ -58,8 +97,9 @@ type (
 		Name    string        `xml:"name,attr"`
 		Class   string        `xml:"classname,attr"`
 		File    string        `xml:"file,attr"`
-		Line    int           `xml:"line,attr"`
+		Line    int           `xml:"line,attr,omitempty"`
 		Failure *junitFailure `xml:"failure"`
+		Error   *junitFailure `xml:"error"`
 	}
 	junitFailure struct {
 		Message string `xml:"message,attr"`
@@ -68,7 +108,8 @@ type (
 )
 
 // junit writes the results as JUnit's XML. The rules that decide no case are in the output of
-// the first file of cases for their policy.
+// the first file of cases for their policy. A file that can't be used is a case with an error,
+// because most readers take a report without cases for a success.
 func (r testReport) junit(w io.Writer) error {
 	out := junitSuites{Suites: []junitSuite{}}
 	told := map[string]bool{}
@@ -91,6 +132,27 @@ func (r testReport) junit(w io.Writer) error {
 			}
 		}
 		out.Suites = append(out.Suites, js)
+	}
+	if r.required {
+		js := junitSuite{Name: "coverage", Tests: len(r.uncovered), Failures: len(r.uncovered)}
+		for _, n := range r.uncovered {
+			js.Cases = append(js.Cases, junitCase{
+				Name: n.Rule, Class: n.Policy, File: n.File, Line: n.Line,
+				Failure: &junitFailure{Message: "the rule decides no case"},
+			})
+		}
+		out.Suites = append(out.Suites, js)
+	}
+	for _, b := range r.broken {
+		text := b.err.Error()
+		first, _, _ := strings.Cut(text, "\n")
+		out.Suites = append(out.Suites, junitSuite{
+			Name: b.file, Tests: 1, Errors: 1,
+			Cases: []junitCase{{
+				Name: "the file can be used", Class: b.file, File: b.file,
+				Error: &junitFailure{Message: first, Text: text},
+			}},
+		})
 	}
 	data, err := xml.MarshalIndent(out, "", "  ")
 	if err != nil {

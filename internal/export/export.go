@@ -73,7 +73,8 @@ type Note struct {
 
 // Result is an export.
 type Result struct {
-	// Data is the text of the export.
+	// Data is the text of the export. If the format has comments, it begins with one for each
+	// note that says AllowsMore.
 	Data []byte
 	// Notes are in the order of the policy. Those about the whole policy come first.
 	Notes []Note
@@ -114,7 +115,36 @@ func Export(p *policy.Policy, f Format, o Options) (Result, error) {
 	slices.SortStableFunc(e.notes, func(a, b Note) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})
-	return Result{Data: data, Notes: slices.Compact(e.notes)}, nil
+	notes := slices.Compact(e.notes)
+	if f != SourcePolicy { // JSON has no comments
+		data = append(losses(notes), data...)
+	}
+	return Result{Data: data, Notes: notes}, nil
+}
+
+// Looser reports whether the export allows something that the policy refuses.
+func (r Result) Looser() bool {
+	return slices.ContainsFunc(r.Notes, func(n Note) bool { return n.Effect == AllowsMore })
+}
+
+// losses returns comments about what the export allows and the policy refuses.
+func losses(notes []Note) []byte {
+	var out []byte
+	for _, n := range notes {
+		if n.Effect != AllowsMore {
+			continue
+		}
+		rule := ""
+		if n.Rule != "" {
+			rule = "rule " + safetext.Quote(n.Rule) + ": "
+		}
+		out = fmt.Appendf(out, "# This allows more than the policy: %s%s\n", rule,
+			safetext.Printable(n.Message))
+	}
+	if out != nil {
+		out = append(out, '\n')
+	}
+	return out
 }
 
 // exporter is the state of one export.

@@ -88,6 +88,10 @@ const (
 	PlainHTTP Code = "plain-http"
 	// HostNetwork: commands can reach everything that the daemon's machine can.
 	HostNetwork Code = "host-network"
+	// IgnoreInvalid: a comment that should accept a finding can't.
+	IgnoreInvalid Code = "ignore-invalid"
+	// IgnoreUnused: a comment accepts a finding that isn't there.
+	IgnoreUnused Code = "ignore-unused"
 	// InsecureExec: commands can run without the sandbox.
 	InsecureExec Code = "insecure-exec"
 )
@@ -104,6 +108,7 @@ func Codes() []Code {
 		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
 		BuildDenyWithoutEffect, BuildDenyLeavesScheme, ConvertShadowed, ConvertRefused, BuildPinRefused,
 		NestedNotAllowed, PlainHTTP, HostNetwork, InsecureExec,
+		IgnoreInvalid, IgnoreUnused,
 	}
 }
 
@@ -119,6 +124,12 @@ const (
 	// Note: information is missing or redundant.
 	Note Level = "note"
 )
+
+// AtLeast reports whether the level is as serious as the other, or more.
+func (l Level) AtLeast(other Level) bool {
+	levels := []Level{Note, Warning, Error}
+	return slices.Index(levels, l) >= slices.Index(levels, other)
+}
 
 // Level returns how serious findings with this code are.
 func (c Code) Level() Level {

@@ -21,8 +21,8 @@ type Finding struct {
 	Rule string
 	// File is the document with the problem, named as by [policy.Rule.File].
 	File string
-	// Line and Column are where the rule or alias begins, counted from 1. Both are 0 for a
-	// finding about the whole policy.
+	// Line and Column are where the rule, the alias or the field begins, counted from 1. Without
+	// [Options.Source], both are 0 for a finding about the whole policy.
 	Line, Column int
 	// Message says what happens and what to write instead.
 	Message string
@@ -32,11 +32,14 @@ type Finding struct {
 type Options struct {
 	// Time decides which rules have expired. At the zero time, no rule has.
 	Time time.Time
+	// Source returns the text of one of the policy's files, named as by [policy.Rule.File]. With
+	// it, findings about the whole policy have the place of a field, and comments
+	// "# lint:ignore CODE REASON" accept findings. It can be nil.
+	Source func(file string) ([]byte, error)
 }
 
 // Check returns the findings in a policy that [policy.Parse] or [policy.Load] read from
-// the file. Findings about the whole policy come first. The others follow in the order of
-// the documents.
+// the file. They are in the order of the documents.
 func Check(file string, p *policy.Policy, o Options) []Finding {
 	c := newChecker(file, p, o)
 	c.whole()
@@ -48,11 +51,13 @@ func Check(file string, p *policy.Policy, o Options) []Finding {
 		c.rule(i)
 	}
 	c.includes()
+	c.place(o.Source)
+	c.ignore(o.Source)
 	files := c.files()
 	slices.SortStableFunc(c.found, func(a, b Finding) int {
 		return cmp.Or(
 			cmp.Compare(slices.Index(files, a.File), slices.Index(files, b.File)),
-			cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
 		)
 	})
 	return c.found

@@ -18,24 +18,25 @@ type Operation struct {
 
 // OperationExpect is the expected answer to an operation. Empty fields aren't compared.
 type OperationExpect struct {
-	// Verdict is the verdict of the answer. Default: allow.
-	Verdict policy.Verdict `yaml:"verdict"`
-	// Rule is the name of the rule that decides, or build for the policy's build rules.
+	// The verdict of the answer.
+	Verdict policy.Verdict `yaml:"verdict" jsonschema:"enum=allow,enum=warn,enum=deny,enum=undecidable"`
+	// The name of the rule that decides, or build for the policy's build rules.
 	Rule string `yaml:"rule,omitempty"`
-	// Reason is a part of the reason.
+	// A part of the reason.
 	Reason string `yaml:"reason,omitempty"`
-	// Image is the image that must be read instead, in any spelling.
+	// The image that must be read instead, in any spelling.
 	Image string `yaml:"image,omitempty"`
 }
 
-// writtenOperation is an operation as it is written in a file.
-type writtenOperation struct {
+// FileOperation is an operation as it is written in a file.
+type FileOperation struct {
 	buildrules.Operation `yaml:",inline"`
 
-	Expect *OperationExpect `yaml:"expect,omitempty"`
+	// The expected answer. The verdict can stand alone. The default is allow.
+	Expect *OperationExpect `yaml:"expect,omitempty" short:"verdict"`
 }
 
-func (r *reader) operation(at func(...any) []any, w *writtenOperation) Operation {
+func (r *reader) operation(at func(...any) []any, w *FileOperation) Operation {
 	f := Operation{Operation: w.Operation, Expect: OperationExpect{Verdict: policy.Allow}}
 	f.Line = r.strict.At(at()...).Line
 	if problem := opcheck.Problem(f.Operation); problem != "" {

@@ -87,7 +87,7 @@ func (r *runner) layers(c Case) (policy.Layers, error) {
 }
 
 func ask(layers policy.Layers, c Case) Result {
-	trace := policy.Explain(layers, c.Request)
+	trace := explain(layers, &c)
 	res := Result{
 		Case: c, Decision: trace.Decision, Failures: compare(c.Expect, trace.Decision),
 		Rule: trace.Decision.Rule,
@@ -106,6 +106,21 @@ func ask(layers policy.Layers, c Case) Result {
 		}
 	}
 	return res
+}
+
+// explain decides on the case's request. A build that names no frontend gets the default one.
+func explain(layers policy.Layers, c *Case) policy.Trace {
+	if c.Request.Requested != "" {
+		return policy.Explain(layers, c.Request)
+	}
+	name := layers.DefaultFrontend()
+	ref, err := imageref.Parse(name)
+	if err != nil { // A policy has no invalid defaultFrontend, so it has none.
+		return policy.Trace{Decision: layers.Refuse("",
+			"the build names no frontend, and the policy has no defaultFrontend")}
+	}
+	c.Request.Requested, c.Request.Reference = name, ref
+	return policy.Explain(layers, c.Request)
 }
 
 // compare describes how a decision differs from the expected one.

@@ -16,6 +16,8 @@
 package policytest
 
 import (
+	_ "embed"
+	"fmt"
 	"path"
 	"time"
 
@@ -40,15 +42,18 @@ type Suite struct {
 	Cases []Case
 }
 
-// Case is one request and the expected answer.
+// Case is one request and the expected answer. A case of a file with several requests is one for
+// each of them.
 type Case struct {
-	// Name says what the case shows. It is unique in the file.
+	// Name says what the case shows. It is unique in the file. The names of cases with several
+	// requests end with the request.
 	Name string
 	// Line is where the case begins, counted from 1.
 	Line int
 	// Overlay is the overlay of the case, if any.
 	Overlay Overlay
-	// Request is the request that is evaluated.
+	// Request is the request that is evaluated. Without a reference, it is that of a build that
+	// names no frontend.
 	Request policy.Request
 	// Expect is the expected answer.
 	Expect Expect
@@ -58,49 +63,70 @@ type Case struct {
 
 // Overlay is the overlay of a case, or none.
 type Overlay struct {
-	// File is the file with the overlay, relative to the suite's directory.
+	// The file with the overlay, relative to the directory of the file of cases.
 	File string `yaml:"file,omitempty"`
-	// Text is the overlay itself.
+	// The overlay itself.
 	Text string `yaml:"text,omitempty"`
-	// None reports whether the case ignores the suite's overlay.
+	// Whether the case has no overlay, although the file has one.
 	None bool `yaml:"none,omitempty"`
 }
 
 // Expect is the expected answer. Empty fields aren't compared.
 type Expect struct {
-	// Verdict is the verdict of the decision. It is never empty.
-	Verdict policy.Verdict `yaml:"verdict"`
-	// Rule is the name of the rule that decides.
+	// The verdict of the decision.
+	Verdict policy.Verdict `yaml:"verdict" jsonschema:"enum=allow,enum=warn,enum=deny,enum=undecidable"`
+	// The name of the rule that decides.
 	Rule string `yaml:"rule,omitempty"`
-	// Source is the reference that may run, in any spelling.
+	// The reference that may run, in any spelling.
 	Source string `yaml:"source,omitempty"`
-	// Reason is a part of the reason.
+	// A part of the reason.
 	Reason string `yaml:"reason,omitempty"`
-	// Messages are parts of messages. Several can be parts of the same message.
+	// Parts of messages. Several can be parts of the same message.
 	Messages []string `yaml:"messages,omitempty"`
-	// Warnings are parts of warnings, like Messages.
+	// Parts of warnings. Several can be parts of the same warning.
 	Warnings []string `yaml:"warnings,omitempty"`
 }
 
-// document is a file of cases as written.
-type document struct {
-	Policy  string        `yaml:"policy"`
-	Overlay Overlay       `yaml:"overlay,omitempty"`
-	At      string        `yaml:"at,omitempty"`
-	Cases   []writtenCase `yaml:"cases"`
+// File is a file of cases as written. The comments on its fields are what an editor shows; [Schema]
+// has them as descriptions.
+type File struct {
+	// The file with the policy, relative to the directory of this file.
+	Policy string `yaml:"policy"`
+	// The overlay of all cases.
+	Overlay Overlay `yaml:"overlay,omitempty"`
+	// The time of all cases: a day such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z.
+	At string `yaml:"at,omitempty"`
+	// The cases.
+	Cases []FileCase `yaml:"cases" jsonschema:"minItems=1"`
 }
 
-type writtenCase struct {
-	Name    string             `yaml:"name"`
-	Request string             `yaml:"request"`
-	Digest  string             `yaml:"digest,omitempty"`
-	Options map[string]string  `yaml:"options,omitempty"`
-	Inputs  []string           `yaml:"inputs,omitempty"`
-	At      string             `yaml:"at,omitempty"`
-	Overlay Overlay            `yaml:"overlay,omitempty"`
-	Expect  Expect             `yaml:"expect"`
-	Build   []writtenOperation `yaml:"build,omitempty"`
+// FileCase is a case as written.
+type FileCase struct {
+	// What the case shows; unique in the file.
+	Name string `yaml:"name"`
+	// The requested frontend, or several. Without it, the build names no frontend.
+	Request []string `yaml:"request,omitempty" single:"true" jsonschema:"minItems=1"`
+	// The digest of the requested image, if rules depend on it.
+	Digest string `yaml:"digest,omitempty"`
+	// The options from the client.
+	Options map[string]string `yaml:"options,omitempty"`
+	// The names of inputs from other builds.
+	Inputs []string `yaml:"inputs,omitempty"`
+	// The time of the case, instead of the file's.
+	At string `yaml:"at,omitempty"`
+	// The overlay of the case, instead of the file's.
+	Overlay Overlay `yaml:"overlay,omitempty"`
+	// The expected answer. The verdict can stand alone, as in expect: deny.
+	Expect Expect `yaml:"expect" short:"verdict"`
+	// Operations of the frontend, and the expected answers.
+	Build []FileOperation `yaml:"build,omitempty"`
 }
+
+//go:embed test.schema.json
+var schema string
+
+// Schema returns the JSON Schema (draft 2020-12) of a file of cases. It is generated from [File].
+func Schema() []byte { return []byte(schema) }
 
 var format = strictyaml.Format{
 	Name: "the document", Begin: "write a policy and its cases",
@@ -113,7 +139,7 @@ var format = strictyaml.Format{
 // A case without a time has the file's time. If the file has none either, the time is unknown,
 // so a case that passes today passes tomorrow. See [policy.Request].Time for its effect.
 func Parse(file string, data []byte) (*Suite, error) {
-	var doc document
+	var doc File
 	strict := strictyaml.Decode(file, data, format, &doc)
 	if err := strict.Err(); err != nil {
 		return nil, err
@@ -127,7 +153,7 @@ func Parse(file string, data []byte) (*Suite, error) {
 		r.problem([]any{"cases"}, "there are no cases; a file of cases has at least one")
 	}
 	for i := range doc.Cases {
-		s.Cases = append(s.Cases, r.read(i))
+		s.Cases = append(s.Cases, r.read(i)...)
 	}
 	if err := strict.Err(); err != nil {
 		return nil, err
@@ -138,7 +164,7 @@ func Parse(file string, data []byte) (*Suite, error) {
 // reader checks the contents of a well-formed file of cases.
 type reader struct {
 	strict *strictyaml.Document
-	doc    *document
+	doc    *File
 	names  map[string]int // the lines of cases, by name
 	time   time.Time      // of cases that have none
 }
@@ -147,7 +173,7 @@ func (r *reader) problem(path []any, format string, args ...any) {
 	r.strict.Problemf(r.strict.At(path...), format, args...)
 }
 
-func (r *reader) read(i int) Case {
+func (r *reader) read(i int) []Case {
 	w := &r.doc.Cases[i]
 	at := func(keys ...any) []any { return append([]any{"cases", i}, keys...) }
 	c := Case{Name: w.Name, Overlay: w.Overlay, Expect: w.Expect}
@@ -163,7 +189,6 @@ func (r *reader) read(i int) Case {
 	if c.Overlay == (Overlay{}) {
 		c.Overlay = r.doc.Overlay
 	}
-	c.Request = r.request(at, w)
 	r.expect(at, w.Expect)
 	if v := w.Expect.Verdict; len(w.Build) > 0 && (v == policy.Deny || v == policy.Undecidable) {
 		r.problem(at("build"), "a frontend that doesn't run builds nothing; remove build, or expect "+
@@ -174,27 +199,53 @@ func (r *reader) read(i int) Case {
 			r.operation(func(keys ...any) []any { return at(append([]any{"build", n}, keys...)...) },
 				&w.Build[n]))
 	}
-	return c
+	return r.requests(at, w, c)
 }
 
-func (r *reader) request(at func(...any) []any, w *writtenCase) policy.Request {
-	req := policy.Request{Requested: w.Request, Options: w.Options, Inputs: w.Inputs}
-	if w.Request == "" {
-		r.problem(at(), "the case has no request; write the requested frontend")
-		return req
-	}
-	ref, err := imageref.Parse(w.Request)
-	if err != nil {
-		r.problem(at("request"), "request: %v", err)
-		return req
-	}
-	req.Reference = ref
-	if w.Digest != "" {
-		if _, err := ref.WithDigest(digest.Digest(w.Digest)); err != nil {
+// requests returns the case with each of its requests.
+func (r *reader) requests(at func(...any) []any, w *FileCase, c Case) []Case {
+	common := r.common(at, w)
+	if len(w.Request) == 0 {
+		if r.strict.At(at("request")...) != r.strict.At(at()...) {
+			r.problem(at("request"), "request is empty; give it an entry, or remove it for a build that "+
+				"names no frontend")
+		}
+		if _, err := imageref.ParseDigest(w.Digest); w.Digest != "" && err != nil {
 			r.problem(at("digest"), "digest: %v", err)
 		}
-		req.Digest = digest.Digest(w.Digest)
+		c.Request = common
+		return []Case{c}
 	}
+	if len(w.Request) > 1 && w.Digest != "" {
+		r.problem(at("digest"), "digest is that of one request; write a case for each")
+	}
+	out := make([]Case, len(w.Request))
+	for i, requested := range w.Request {
+		place := at("request", i)
+		c.Request = common
+		c.Request.Requested = requested
+		ref, err := imageref.Parse(requested)
+		if err != nil {
+			r.problem(place, "request: %v", err)
+			continue
+		}
+		c.Request.Reference = ref
+		if w.Digest != "" {
+			if _, err := ref.WithDigest(digest.Digest(w.Digest)); err != nil {
+				r.problem(at("digest"), "digest: %v", err)
+			}
+		}
+		out[i] = c
+		if len(w.Request) > 1 {
+			out[i].Name = fmt.Sprintf("%s (%s)", c.Name, requested)
+		}
+	}
+	return out
+}
+
+// common returns what all requests of a case have.
+func (r *reader) common(at func(...any) []any, w *FileCase) policy.Request {
+	req := policy.Request{Options: w.Options, Inputs: w.Inputs, Digest: digest.Digest(w.Digest)}
 	for key := range w.Options {
 		if optionkeys.IsOwn(key) {
 			r.problem(at("options", key), "%s is the policy frontend's own and no rule judges it; a "+

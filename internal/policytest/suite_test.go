@@ -138,10 +138,6 @@ func TestParseRefuses(t *testing.T) {
 		{"a field twice", head + "- {name: x, name: y}\n", `t:3:13: duplicate field "name"`},
 		{"a case without a name", head + "- {request: a, " + ok + "}\n", "t:3:3: the case has no name"},
 		{"a name twice", head + "- {name: x, request: a, " + ok + "}\n- {name: x, request: a, " + ok + "}\n", `t:4:10: the case on line 3 already has the name "x"`},
-		{
-			"a case without a request", head + "- {name: x, " + ok + "}\n",
-			"t:3:3: the case has no request",
-		},
 		{"an invalid request", head + "- {name: x, request: A/x, " + ok + "}\n", "t:3:22: request:"},
 		{
 			"an invalid digest", head + "- {name: x, request: a, digest: b, " + ok + "}\n",
@@ -273,4 +269,54 @@ func FuzzParse(f *testing.F) {
 			require.NotEmpty(t, c.Request.Reference.Name())
 		}
 	})
+}
+
+func TestSeveralRequestsAndShortForms(t *testing.T) {
+	t.Parallel()
+	s, err := policytest.Parse("t", []byte(`policy: policy.yaml
+cases:
+- {name: several, request: ['a:1.7', 'a:2', e], expect: allow}
+- {name: refused, request: z, expect: deny}
+- name: judged
+  request: e
+  expect: allow
+  build:
+  - image: x
+  - {image: bad, expect: deny}
+`))
+	require.NoError(t, err)
+	results, err := s.Run(files(), all)
+	require.NoError(t, err)
+	var got []string
+	for _, r := range results {
+		got = append(got, fmt.Sprintf("%s %d %t", r.Case.Name, r.Case.Line, len(r.Failures) == 0))
+	}
+	require.Equal(t, []string{
+		"several (a:1.7) 3 true", "several (a:2) 3 false", "several (e) 3 true", "refused 4 true", "judged 5 true",
+	}, got)
+}
+
+func TestACaseWithoutARequestIsABuildThatNamesNoFrontend(t *testing.T) {
+	t.Parallel()
+	f := files()
+	f["default.yaml"] = &fstest.MapFile{Data: []byte("version: 1\ndefaultFrontend: b:1\nfrontends: [{name: b, match: [b]}]\n")}
+	f["other.yaml"] = &fstest.MapFile{Data: []byte("version: 1\ndefaultFrontend: c\ndefault: allow\n")}
+	for _, tt := range []struct{ name, doc, reason string }{
+		{
+			"the policy's default", "policy: default.yaml\ncases: [{name: x, expect: {verdict: allow, rule: b, source: 'b:1'}}]",
+			"",
+		},
+		{"the overlay's default", "policy: default.yaml\noverlay: {file: other.yaml}\ncases: [{name: x, expect: deny}]", "no rule allows c"},
+		{"no default", "policy: policy.yaml\ncases: [{name: x, expect: deny}]", "the policy has no defaultFrontend"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s, err := policytest.Parse("t", []byte(tt.doc))
+			require.NoError(t, err)
+			results, err := s.Run(f, all)
+			require.NoError(t, err)
+			require.Empty(t, results[0].Failures)
+			require.Contains(t, results[0].Decision.Reason, tt.reason)
+		})
+	}
 }

@@ -28,6 +28,8 @@ type label struct {
 	field, entry string
 	blank        bool   // the field is a list in which empty strings have a meaning
 	boolean      string // what true stands for in a list; "" if it has to be a list
+	single       bool   // the field is a list that can be written as its only entry
+	short        string // the key of the field whose value can stand for the whole struct, or ""
 }
 
 // truth decodes true and false in place of a list that the label allows it for.
@@ -41,6 +43,16 @@ func (l label) truth(n *yaml.Node, out reflect.Value) bool {
 		list = reflect.Append(list, reflect.ValueOf(l.boolean))
 	}
 	out.Set(list)
+	return true
+}
+
+// only decodes the single entry of a list that can be written so.
+func (d *Document) only(n *yaml.Node, out reflect.Value, name label) bool {
+	if !name.single || n.Kind != yaml.ScalarNode {
+		return false
+	}
+	out.Set(reflect.MakeSlice(out.Type(), 1, 1))
+	d.value(n, out.Index(0), label{field: name.field})
 	return true
 }
 
@@ -88,13 +100,13 @@ func (d *Document) value(n *yaml.Node, out reflect.Value, name label) {
 	case reflect.Pointer:
 		target := reflect.New(out.Type().Elem())
 		if !d.word(n, target.Elem(), name) {
-			d.mapping(n, target.Elem(), name)
+			d.structure(n, target.Elem(), name)
 		}
 		out.Set(target)
 	case reflect.Struct:
-		d.mapping(n, out, name)
+		d.structure(n, out, name)
 	case reflect.Slice:
-		if !name.truth(n, out) {
+		if !name.truth(n, out) && !d.only(n, out, name) {
 			d.sequence(n, out, name)
 		}
 	case reflect.Map:
@@ -118,6 +130,19 @@ func (d *Document) value(n *yaml.Node, out reflect.Value, name label) {
 		out.SetInt(int64(i))
 	default:
 		panic("strictyaml: no decoding of " + out.Kind().String())
+	}
+}
+
+// structure decodes a struct, or its only field if that can be written alone.
+func (d *Document) structure(n *yaml.Node, out reflect.Value, name label) {
+	if name.short == "" || n.Kind != yaml.ScalarNode {
+		d.mapping(n, out, name)
+		return
+	}
+	for _, f := range d.fieldsOf(out.Type()) {
+		if f.key == name.short {
+			d.value(n, out.FieldByIndex(f.index), label{field: name.field})
+		}
 	}
 }
 
@@ -149,8 +174,10 @@ func (d *Document) mapping(n *yaml.Node, out reflect.Value, name label) {
 			d.unknown(key, fields)
 			return
 		}
-		d.value(val, out.FieldByIndex(fields[i].index),
-			label{field: key.Value, blank: fields[i].blank, boolean: fields[i].boolean})
+		f := fields[i]
+		d.value(val, out.FieldByIndex(f.index), label{
+			field: key.Value, blank: f.blank, boolean: f.boolean, single: f.single, short: f.short,
+		})
 	})
 }
 
@@ -351,8 +378,10 @@ type field struct {
 	key   string
 	index []int // for reflect.Value.FieldByIndex
 	blank bool
-	// boolean is what true stands for in a list, or "".
+	// boolean, single and short are those of a label.
 	boolean string
+	single  bool
+	short   string
 }
 
 // fieldsOf returns the fields of the struct that have a yaml key, with those of inline
@@ -374,7 +403,8 @@ func (d *Document) fieldsOf(t reflect.Type) []field {
 		case key != "" && key != "-":
 			fields = append(fields, field{
 				key: key, index: []int{i}, blank: f.Tag.Get("blank") == "true",
-				boolean: f.Tag.Get("boolean"),
+				boolean: f.Tag.Get("boolean"), single: f.Tag.Get("single") == "true",
+				short: f.Tag.Get("short"),
 			})
 		}
 	}

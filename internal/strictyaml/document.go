@@ -11,7 +11,9 @@
 // Strings can't be empty, unless they are in a field with the tag `blank:"true"`. A list with the
 // tag `boolean:"x"` can be written true, for a list of x, or false, for an empty one. In place of
 // a struct behind a pointer, a document can have the word w if a bool field of the struct has the
-// tag `scalar:"w"`; that field is true then.
+// tag `scalar:"w"`; that field is true then. A list with the tag `single:"true"` can be written as
+// its only entry. A struct with the tag `short:"key"` can be written as the value of its field with
+// this key.
 package strictyaml
 
 import (

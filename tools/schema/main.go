@@ -1,5 +1,5 @@
-// Command schema generates policy/policy.schema.json, and the table of all fields in
-// docs/policy.md, from the Go types. Run it in its own folder.
+// Command schema writes the JSON schemas of policies, of files of operations and of files of cases,
+// and the table of all fields in docs/policy.md, from the Go types. Run it in its own directory.
 package main
 
 import (
@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	target = "../../policy/policy.schema.json"
-	page   = "../../docs/policy.md"
+	target     = "../../policy/policy.schema.json"
+	operations = "../../internal/opcheck/operations.schema.json"
+	cases      = "../../internal/policytest/test.schema.json"
+	page       = "../../docs/policy.md"
 )
 
 func main() {
@@ -20,12 +22,14 @@ func main() {
 }
 
 func write() error {
-	data, err := generate()
+	schemas, err := generated()
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(target, data, 0o644); err != nil { //nolint:gosec // everyone may read it
-		return err
+	for file, data := range schemas {
+		if err := os.WriteFile(file, data, 0o644); err != nil { //nolint:gosec // everyone may read a schema
+			return err
+		}
 	}
 	old, err := os.ReadFile(page)
 	if err != nil {

@@ -11,14 +11,18 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/policy-frontend/policy-frontend/internal/opcheck"
+	"github.com/policy-frontend/policy-frontend/internal/policytest"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 func TestCheckedInSchemaIsTheGeneratedOne(t *testing.T) {
 	t.Parallel()
-	want, err := generate()
+	want, err := generated()
 	require.NoError(t, err)
-	require.Equal(t, string(want), string(policy.Schema()), "run make schema")
+	require.Equal(t, string(want[target]), string(policy.Schema()), "run make schema")
+	require.Equal(t, string(want[operations]), string(opcheck.Schema()), "run make schema")
+	require.Equal(t, string(want[cases]), string(policytest.Schema()), "run make schema")
 }
 
 func TestTheTableOfFieldsIsTheGeneratedOne(t *testing.T) {
@@ -69,20 +73,20 @@ func decode(t *testing.T, data []byte) any {
 	return value
 }
 
-func compile(t *testing.T) *jsonschema.Schema {
+func compile(t *testing.T, id string, schema []byte) *jsonschema.Schema {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(policy.Schema()))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
 	require.NoError(t, err)
 	c := jsonschema.NewCompiler()
-	require.NoError(t, c.AddResource(schemaID, doc))
-	s, err := c.Compile(schemaID)
+	require.NoError(t, c.AddResource(id, doc))
+	s, err := c.Compile(id)
 	require.NoError(t, err)
 	return s
 }
 
 func TestExamplesAreValid(t *testing.T) {
 	t.Parallel()
-	s := compile(t)
+	s := compile(t, schemaID, policy.Schema())
 	policies, err := filepath.Glob("../../examples/*/policy.yaml")
 	require.NoError(t, err)
 	overlays, err := filepath.Glob("../../examples/*/overlay.yaml")
@@ -106,7 +110,7 @@ func TestExamplesAreValid(t *testing.T) {
 
 func TestSchemaRefusesWhatParseRefuses(t *testing.T) {
 	t.Parallel()
-	s := compile(t)
+	s := compile(t, schemaID, policy.Schema())
 	for name, doc := range map[string]string{
 		"a missing version":          "id: x",
 		"another version":            "version: 2",
@@ -140,7 +144,64 @@ func TestSchemaTakesRulesOnBuilds(t *testing.T) {
 		exec: {ulimits: {core: -1}, ssh: true, devices: [gpu], deny: {networks: [host], ssh: true}}, http: deny, git: {allow: []}, others: deny,
 		containers: allow, config: {user: {forbid: ["", root]}, labels: {require: [a], values: {b: c}}}}`
 	doc := []byte("{version: 1, dispatch: mediate, limits: {timeout: 1h, nesting: 2}, build: " + build + ", frontends: [{match: [a], build: " + build + "}]}")
-	require.NoError(t, compile(t).Validate(decode(t, doc)))
+	require.NoError(t, compile(t, schemaID, policy.Schema()).Validate(decode(t, doc)))
 	_, err := policy.Parse("p", doc)
 	require.NoError(t, err)
+}
+
+func TestSchemaTakesNumbersForTexts(t *testing.T) {
+	t.Parallel()
+	doc := []byte("{version: 1, id: 7, frontends: [{match: [a], tags: [1, 1.4], versions: 1.4, expires: 2027}]}")
+	require.NoError(t, compile(t, schemaID, policy.Schema()).Validate(decode(t, doc)))
+	doc = []byte("{version: 1, frontends: [{match: [a], tags: [1, 1.4], versions: 1.4}]}")
+	_, err := policy.Parse("p", doc)
+	require.NoError(t, err)
+}
+
+// The schemas of operations and of cases take what their parsers take, and refuse what a person
+// easily gets wrong.
+func TestSchemasOfOtherDocuments(t *testing.T) {
+	t.Parallel()
+	ops := compile(t, operationsID, opcheck.Schema())
+	suite := compile(t, casesID, policytest.Schema())
+	const head = "{policy: p.yaml, cases: [{name: a, "
+	for _, tt := range []struct {
+		name   string
+		schema *jsonschema.Schema
+		parse  func([]byte) error
+		doc    string
+		valid  bool
+	}{
+		{"operations", ops, parseOperations, "[{image: a}, {exec: {network: host}}, {git: {url: 'https://a.example/x'}}]", true},
+		{"no operation", ops, parseOperations, "[]", false},
+		{"an operation of no kind", ops, parseOperations, "[{}]", false},
+		{"two operations in one entry", ops, parseOperations, "[{image: a, local: b}]", false},
+		{"an unknown kind of operation", ops, parseOperations, "[{imgae: a}]", false},
+		{"a case", suite, parseCases, head + "request: a, expect: {verdict: deny, rule: x}}]}", true},
+		{"short forms", suite, parseCases, head + "request: [a, b], expect: allow, build: [{image: a}, {image: b, expect: deny}]}]}", true},
+		{"no request", suite, parseCases, head + "expect: deny}]}", true},
+		{"no expectation", suite, parseCases, head + "request: a}]}", false},
+		{"another verdict", suite, parseCases, head + "request: a, expect: refuse}]}", false},
+		{"no policy", suite, parseCases, "{cases: [{name: a, request: a, expect: deny}]}", false},
+		{"no case", suite, parseCases, "{policy: p.yaml, cases: []}", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tt.valid, tt.schema.Validate(decode(t, []byte(tt.doc))) == nil)
+			require.Equal(t, tt.valid, tt.parse([]byte(tt.doc)) == nil)
+		})
+	}
+	data, err := os.ReadFile("../../examples/judged/policy.test.yaml")
+	require.NoError(t, err)
+	require.NoError(t, suite.Validate(decode(t, data)))
+}
+
+func parseOperations(doc []byte) error {
+	_, err := opcheck.Parse("f", doc)
+	return err
+}
+
+func parseCases(doc []byte) error {
+	_, err := policytest.Parse("f", doc)
+	return err
 }
