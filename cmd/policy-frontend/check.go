@@ -47,8 +47,8 @@ func newCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [flags] [PATH...]",
 		Short: "Say what a policy would refuse in build files, without a build",
-		Long: `check reads build files and says for each line what the policy would refuse or warn about. It
-needs no network and no build.
+		Long: `check reads build files and says for each line what the policy would refuse or warn
+about. It needs no network and no build.
 
 PATH is a build file, a bake file or a compose file, - for a build file on stdin, or a
 directory. In a directory, check reads
