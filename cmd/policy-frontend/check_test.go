@@ -77,6 +77,7 @@ DIR/d/Dockerfile:1: refused: no rule allows corp.example/other:1
     allowed: corp.example/dockerfile, docker/dockerfile
 DIR/e/Dockerfile:2: unreadable: dockerfile parse error on line 2: unknown instruction: FORM (did you mean FROM?)
 6 files, 6 builds: 2 refused, 1 warned, 1 unknown, 1 unreadable
+Not known offline: ONBUILD instructions of 2 images, and what the tags point to when a build runs
 By rule:
      1  build.images
      1  default
@@ -99,9 +100,9 @@ func TestCheckJSON(t *testing.T) {
 	require.Equal(t, exitRefused, code)
 	require.JSONEq(t, `{
 "builds": [
-  {"file": "DIR/Dockerfile", "frontend": "docker/dockerfile:1", "targets": [], "verdict": "undecidable"},
-  {"file": "DIR/Dockerfile", "build": "service \"api\" of DIR/compose.yaml", "frontend": "docker/dockerfile:1", "targets": [""], "verdict": "deny"},
-  {"file": "DIR/Dockerfile", "build": "service \"web\" of DIR/compose.yaml", "frontend": "docker/dockerfile:1", "targets": [""], "verdict": "deny"}
+  {"file": "DIR/Dockerfile", "frontend": "docker/dockerfile:1", "targets": [], "images": [], "verdict": "undecidable"},
+  {"file": "DIR/Dockerfile", "build": "service \"api\" of DIR/compose.yaml", "frontend": "docker/dockerfile:1", "targets": [""], "images": ["quay.io/x:1"], "verdict": "deny"},
+  {"file": "DIR/Dockerfile", "build": "service \"web\" of DIR/compose.yaml", "frontend": "docker/dockerfile:1", "targets": [""], "images": ["quay.io/x:1"], "verdict": "deny"}
 ],
 "findings": [{
   "verdict": "deny", "file": "DIR/Dockerfile", "line": 3, "kind": "images", "asked": "the image quay.io/x:1",

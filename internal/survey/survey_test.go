@@ -110,6 +110,15 @@ func TestEachLineOfADockerfileGetsThePolicysAnswer(t *testing.T) {
 			"ARG V\nFROM golang:${V}\n", []string{"3 undecidable file"}},
 		{"a variable that only the base image can set",
 			"FROM alpine\nADD https://${HOST}/a /\n", []string{"3 undecidable http"}},
+		{"an ARG without a default in a URL",
+			"FROM alpine\nARG V\nADD https://files.example/${V} /\n", []string{"4 undecidable http"}},
+		{"a variable that is made of it",
+			"FROM alpine\nARG V\nENV U=https://files.example/$V\nADD $U /\n",
+			[]string{"5 undecidable http"}},
+		{"an ARG whose default is above the stages",
+			"ARG V=1\nFROM alpine\nARG V\nADD https://files.example/${V} /\n", nil},
+		{"an ARG that the frontend sets",
+			"FROM alpine\nARG TARGETARCH\nADD https://files.example/${TARGETARCH} /\n", nil},
 		{"a comment can't silence that",
 			"# check=skip=all\nFROM alpine\nADD https://files.example/${X} /\n",
 			[]string{"4 undecidable http"}},
@@ -264,6 +273,15 @@ func TestWhatABaseImageMaySetIsUnknown(t *testing.T) {
 			require.Equal(t, tt.want, short(got), "%+v", got.Findings)
 		})
 	}
+}
+
+func TestImagesThatABuildLooksUpAreNamed(t *testing.T) {
+	t.Parallel()
+	got := newSurvey(t, strict).Check(t.Context(), dockerfile(
+		"FROM golang:1 AS a\nFROM alpine AS b\nCOPY --from=a /x /\nFROM b\nCOPY --from=mirror.example/c /x /\n"))
+	require.ElementsMatch(t, []string{
+		"docker.io/library/golang:1", "docker.io/library/alpine:latest", "mirror.example/c:latest",
+	}, got.Images)
 }
 
 func TestWarningsAreFindings(t *testing.T) {
