@@ -236,6 +236,17 @@ func TestCheckReadsStdin(t *testing.T) {
 	require.Contains(t, out.String(), "-:2: refused: the policy refuses the image quay.io/x:latest")
 }
 
+func TestCheckReadsAPipe(t *testing.T) {
+	t.Parallel()
+	files := newChecked(t, map[string]string{"x": dockerfileLine + "FROM quay.io/x\n"})
+	pipe := filepath.Join(files.dir, "pipe")
+	line := "mkfifo " + pipe + " && { cat " + filepath.Join(files.dir, "x") + " >" + pipe +
+		" & } && policy-frontend check --policy " + files.policy + " " + pipe
+	stdout, _, code := shell(t, exampleFolder(t), line)
+	require.Equal(t, exitRefused, code)
+	require.Contains(t, stdout, "pipe:2: refused: the policy refuses the image quay.io/x:latest")
+}
+
 func TestAnOverlayInAnOptionIsNoOptionOfTheBuild(t *testing.T) {
 	t.Parallel()
 	files := newChecked(t, map[string]string{"Dockerfile": dockerfileLine + "FROM alpine\n"})

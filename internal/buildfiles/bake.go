@@ -124,10 +124,12 @@ func (r *bakeReader) parse(name string, data []byte) (err error) {
 	if diags.HasErrors() {
 		return reason(diags)
 	}
-	content, _, diags := file.Body.PartialContent(bakeSchema)
+	content, rest, diags := file.Body.PartialContent(bakeSchema)
 	if diags.HasErrors() {
 		return reason(diags)
 	}
+	globals, _ := rest.JustAttributes() // they are variables too
+	maps.Copy(r.variables, globals)
 	for _, b := range content.Blocks {
 		if b.Type != "variable" {
 			r.blocks, r.files = append(r.blocks, b), append(r.files, name)

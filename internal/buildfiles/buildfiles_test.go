@@ -180,6 +180,10 @@ func TestBakeTargets(t *testing.T) {
 variable "B" { default = "${A}/b" }
 variable "A" { default = "a" }
 target "a" { args = { X = "${upper(B)}:1" } }`, map[string]string{"build-arg:X": "A/B:1"}, nil},
+		{"attributes of the file, which are variables", `
+registry = "a"
+group "default" { targets = ["a"] }
+target "a" { args = { X = "${registry}/b" } }`, map[string]string{"build-arg:X": "a/b"}, nil},
 		{"what it inherits, in the order of the names", `
 target "_p" { args = { A = "p", B = "p" } }
 target "_q" { args = { B = "q", C = "q" } }

@@ -141,7 +141,7 @@ func (c *conversion) addDefinition(def *pb.Definition, common asked) {
 func (c *conversion) convertTargets(ctx context.Context, b Build) {
 	found, err := readStages(b.Data)
 	if err == nil {
-		err = found.checkExpansion(c.ui.BuildArgs)
+		err = errors.Join(found.checkExpansion(c.ui.BuildArgs), found.checkSize())
 	}
 	if err != nil {
 		c.out.problem = problemOf(err, b.Data)
@@ -165,7 +165,11 @@ func (c *conversion) convertTargets(ctx context.Context, b Build) {
 	}
 	for _, target := range targets {
 		for _, p := range platforms {
-			if err := c.convertTarget(ctx, b, target, p); err != nil {
+			err := ctx.Err()
+			if err == nil {
+				err = c.convertTarget(ctx, b, target, p)
+			}
+			if err != nil {
 				if c.out.problem == nil {
 					c.out.problem = problemOf(err, b.Data)
 				}

@@ -248,6 +248,8 @@ func TestWhatABaseImageMaySetIsUnknown(t *testing.T) {
 		{"a user that is written in the file", "user: {forbid: [root]}", file + "USER app\n", nil},
 		{"a user of an earlier stage", "user: {forbid: [root]}", "FROM alpine AS a\nUSER app\nFROM a\n", nil},
 		{"an empty base has no user", "user: {forbid: [root]}", "FROM scratch\n", []string{"2 deny config"}},
+		{"a stage inherits what its base image may set", "user: {forbid: [root]}",
+			"FROM alpine AS a\nFROM a AS b\nFROM b\n", []string{"4 undecidable config"}},
 		{"a required label may be inherited", "labels: {require: [a]}", file, []string{"2 undecidable config"}},
 		{"a required label that is set", "labels: {require: [a]}", file + "LABEL a=b\n", nil},
 		{"an empty base has no label", "labels: {require: [a]}", "FROM scratch\n", []string{"2 deny config"}},
@@ -327,6 +329,24 @@ func TestAHostileFileEndsItsOwnCheckOnly(t *testing.T) {
 			strings.Repeat("$A", 1000) + " /\n"
 		got := newSurvey(t, strict).Check(t.Context(), dockerfile(lines))
 		require.Equal(t, []string{"0 error its variables expand to more than 16 MiB"}, short(got))
+	})
+	t.Run("stages that all build on a large one", func(t *testing.T) {
+		t.Parallel()
+		lines := "FROM scratch AS a\n" + strings.Repeat("ONBUILD ENV A=b\n", 1000) +
+			strings.Repeat("FROM a\n", 1000)
+		got := newSurvey(t, strict).Check(t.Context(), dockerfile(lines))
+		require.Equal(t, []string{
+			"0 error its stages have more than 100000 instructions and variables",
+		}, short(got))
+	})
+	t.Run("a file with many targets, after the deadline", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		b := dockerfile("FROM scratch AS a\nFROM scratch AS b\n")
+		got := convert(ctx, b, b.Options)
+		require.Equal(t, "context canceled", got.problem.message)
+		require.Empty(t, got.targets)
 	})
 	t.Run("a panic of the converter", func(t *testing.T) {
 		t.Parallel()
