@@ -80,6 +80,10 @@ func TestFindReadsATree(t *testing.T) {
 		{"nothing of others", []string{
 			"node_modules/a/Dockerfile", "x", "vendor/a/Dockerfile", "x", ".git/Dockerfile", "x",
 		}, []string{}},
+		{"no program about Dockerfiles, but Dockerfiles for a language", []string{
+			"a/dockerfile.go", "package a", "b/Dockerfile.go", "FROM golang", "Dockerfile.rego", "package docker",
+			"Dockerfile.txt", "# syntax=a/b\nx",
+		}, []string{"Dockerfile.txt", "b/Dockerfile.go"}},
 		{"a template as unknown", []string{"Dockerfile.j2", "FROM {{ base }}"},
 			[]string{"Dockerfile.j2:0 unknown: it is a template; check the file that is made of it"}},
 		{"a large file as an error", []string{"Dockerfile", strings.Repeat("#", MaxSize+1)},

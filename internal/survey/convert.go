@@ -150,7 +150,7 @@ func (c *conversion) convertTargets(ctx context.Context, b Build) {
 	c.stages = found
 	c.undefined = found.unsetLines(c.ui.BuildArgs, platformArgs)
 	targets := []string{c.ui.Target}
-	if c.ui.Target == "" {
+	if c.ui.Target == "" && b.Origin == "" { // a description has one target, if only the default one
 		targets = found.targets()
 	}
 	if c.ui.SBOM != nil { // the frontend looks it up for each platform

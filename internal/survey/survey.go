@@ -22,7 +22,7 @@ import (
 )
 
 // MaxTime bounds the time for one build.
-const MaxTime = 10 * time.Second
+const MaxTime = 30 * time.Second
 
 // KindFrontend is the kind of a finding about the frontend that a build asks for. All other kinds
 // are those of build rules.

@@ -366,6 +366,14 @@ func TestAHostileFileEndsItsOwnCheckOnly(t *testing.T) {
 	})
 }
 
+func TestABuildThatAFileDescribesHasOneTarget(t *testing.T) {
+	t.Parallel()
+	b := dockerfile("FROM quay.io/a AS a\nFROM alpine\n")
+	require.Equal(t, []string{"2 deny images a"}, short(newSurvey(t, strict).Check(t.Context(), b)))
+	b.Origin = `service "a" of compose.yaml`
+	require.Empty(t, short(newSurvey(t, strict).Check(t.Context(), b)))
+}
+
 func TestLinesOfAFileWithinAnother(t *testing.T) {
 	t.Parallel()
 	b := dockerfile("FROM quay.io/a\n")
