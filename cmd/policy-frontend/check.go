@@ -239,7 +239,9 @@ func findBuilds(p string, opts map[string]string, stdin io.Reader) (buildfiles.F
 		return buildfiles.Found{}, err
 	}
 	defer root.Close()
-	tree := buildfiles.Tree{FS: root.FS(), Dir: filepath.ToSlash(dir), Options: opts, Syntax: survey.Syntax}
+	tree := buildfiles.Tree{
+		FS: root.FS(), Dir: filepath.ToSlash(dir), Options: opts, Syntax: survey.Syntax,
+	}
 	var found buildfiles.Found
 	if info.IsDir() {
 		found, err = tree.Find()

@@ -140,7 +140,8 @@ func TestCheckSARIF(t *testing.T) {
 		require.Equal(t, checkURL+"#"+rule.ID, rule.HelpURI)
 		require.Contains(t, anchors(page), rule.ID, "docs/check.md has a section for it")
 	}
-	require.Equal(t, []string{"refused error", "warned warning", "unknown note", "unreadable error"}, ids)
+	require.Equal(t,
+		[]string{"refused error", "warned warning", "unknown note", "unreadable error"}, ids)
 	var results []string
 	for _, r := range log.Runs[0].Results {
 		at := r.Locations[0].Physical
@@ -168,8 +169,9 @@ func TestCheckJUnit(t *testing.T) {
 		"a 0/1 output:false", "b 1/1 output:false", "c 0/1 output:true", "d 1/1 output:false",
 		"e 1/1 output:false", "f 0/1 output:false",
 	}, got)
-	require.Contains(t, suites.Suites[1].Cases[0].Failure.Message, "b/Dockerfile:2: the policy refuses")
-	require.Equal(t, 2, suites.Suites[1].Cases[0].Line)
+	failed := suites.Suites[1].Cases[0]
+	require.Contains(t, failed.Failure.Message, "b/Dockerfile:2: the policy refuses")
+	require.Equal(t, 2, failed.Line)
 }
 
 func TestCheckExits(t *testing.T) {
@@ -298,7 +300,8 @@ func BenchmarkCheck500Dockerfiles(b *testing.B) {
 	for i := range 500 {
 		repository := filepath.Join(dir, fmt.Sprintf("r%d", i))
 		require.NoError(b, os.Mkdir(repository, 0o700))
-		require.NoError(b, os.WriteFile(filepath.Join(repository, "Dockerfile"), []byte(surveyed(i)), 0o600))
+		file := filepath.Join(repository, "Dockerfile")
+		require.NoError(b, os.WriteFile(file, []byte(surveyed(i)), 0o600))
 	}
 	for b.Loop() {
 		if code, _, _ := run("check", "--policy", policy, dir); code != exitRefused {

@@ -151,8 +151,8 @@ func (r checkReport) text() string {
 			safetext.Lines(f.Message))
 	}
 	fmt.Fprintf(&b, "%s, %s: %d refused, %d warned, %d unknown, %d unreadable\n",
-		several(r.files(), "file"), several(len(r.results), "build"), r.count(policy.Deny), r.count(policy.Warn),
-		r.count(policy.Undecidable), len(r.broken))
+		several(r.files(), "file"), several(len(r.results), "build"), r.count(policy.Deny),
+		r.count(policy.Warn), r.count(policy.Undecidable), len(r.broken))
 	if n := r.images(); n > 0 {
 		fmt.Fprintf(&b, "Not known offline: ONBUILD instructions of %s, and what the tags point to when "+
 			"a build runs\n", several(n, "image"))
@@ -268,7 +268,8 @@ func (r checkReport) sarif() sarifLog {
 }
 
 // junit writes a suite for each file and a case for each build of it. A case fails if something is
-// refused, or if the build can't be checked. Warnings and what is unknown are in the suite's output.
+// refused, or if the build can't be checked. Warnings and what is unknown are in the suite's
+// output.
 func (r checkReport) junit(w io.Writer) error {
 	suites := map[string]*junitSuite{}
 	suite := func(file string) *junitSuite {

@@ -16,8 +16,8 @@ import (
 func TestHooksOfPreCommit(t *testing.T) {
 	t.Parallel()
 	var hooks []struct{ ID, Name, Description, Entry, Language, Files, Exclude string }
-	require.NoError(t, yaml.Unmarshal([]byte(contents(t, filepath.Join(root, ".pre-commit-hooks.yaml"))),
-		&hooks))
+	text := contents(t, filepath.Join(root, ".pre-commit-hooks.yaml"))
+	require.NoError(t, yaml.Unmarshal([]byte(text), &hooks))
 	require.Len(t, hooks, 2)
 	for _, h := range hooks {
 		require.Equal(t, "golang", h.Language)

@@ -69,7 +69,8 @@ func TestEachLineOfADockerfileGetsThePolicysAnswer(t *testing.T) {
 		want       []string
 	}{
 		{"an allowed base image has no finding", "FROM golang:1.22\n", nil},
-		{"a refused base image is refused at its FROM", "\nFROM quay.io/a:1\n", []string{"3 deny images"}},
+		{"a refused base image is refused at its FROM", "\nFROM quay.io/a:1\n",
+			[]string{"3 deny images"}},
 		{"the default of an ARG is used", "ARG B=quay.io/a\nFROM ${B}\n", []string{"3 deny images"}},
 		{"TARGETARCH and the like have values", "FROM mirror.example/a:$TARGETOS\n", nil},
 		{"an image that a stage copies from is refused at its COPY",
@@ -403,7 +404,7 @@ frontends: [{match: [docker/dockerfile]}]
 	})
 }
 
-// BenchmarkCheck checks a Dockerfile with three stages, of the kind of which a company has hundreds.
+// BenchmarkCheck checks a Dockerfile with three stages. Companies have hundreds like it.
 func BenchmarkCheck(b *testing.B) {
 	s := newSurvey(b, strict)
 	build := dockerfile(`ARG GO=1.22
