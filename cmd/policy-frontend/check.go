@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -47,8 +48,8 @@ func newCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [flags] [PATH...]",
 		Short: "Say what a policy would refuse in build files, without a build",
-		Long: `check reads build files and says for each line what the policy would refuse or warn about.
-It needs no network and no build.
+		Long: `check reads build files and says for each line what the policy would refuse or warn
+about. It needs no network and no build.
 
 PATH is a build file, a bake file or a compose file, - for a build file on stdin, or a
 directory. In a directory, check reads
@@ -215,15 +216,19 @@ func (f *checkFlags) survey(opts map[string]string) (*survey.Survey, error) {
 // directory, as the path is.
 func findBuilds(p string, opts map[string]string, stdin io.Reader) (buildfiles.Found, error) {
 	if p == "-" {
-		data, err := io.ReadAll(io.LimitReader(stdin, buildfiles.MaxSize+1))
-		if err == nil && len(data) > buildfiles.MaxSize {
-			err = fmt.Errorf("stdin has more than %d bytes", buildfiles.MaxSize)
-		}
-		return buildfiles.Found{Builds: []buildfiles.Build{stdinBuild(data, opts)}}, err
+		return readStream(p, stdin, opts)
 	}
 	info, err := os.Stat(p)
 	if err != nil {
 		return buildfiles.Found{}, err
+	}
+	if info.Mode()&os.ModeNamedPipe != 0 { // such as <(command) in a shell
+		pipe, err := os.Open(p)
+		if err != nil {
+			return buildfiles.Found{}, err
+		}
+		defer pipe.Close()
+		return readStream(p, pipe, opts)
 	}
 	dir := p
 	if !info.IsDir() {
@@ -234,7 +239,9 @@ func findBuilds(p string, opts map[string]string, stdin io.Reader) (buildfiles.F
 		return buildfiles.Found{}, err
 	}
 	defer root.Close()
-	tree := buildfiles.Tree{FS: root.FS(), Dir: filepath.ToSlash(dir), Options: opts, Syntax: survey.Syntax}
+	tree := buildfiles.Tree{
+		FS: root.FS(), Dir: filepath.ToSlash(dir), Options: opts, Syntax: survey.Syntax,
+	}
 	var found buildfiles.Found
 	if info.IsDir() {
 		found, err = tree.Find()
@@ -250,12 +257,20 @@ func findBuilds(p string, opts map[string]string, stdin io.Reader) (buildfiles.F
 	return found, err
 }
 
-func stdinBuild(data []byte, opts map[string]string) buildfiles.Build {
-	b := buildfiles.Build{File: "-", Data: data, Options: map[string]string{"filename": "Dockerfile"}}
-	for k, v := range opts {
-		b.Options[k] = v
+// readStream reads a build file that isn't in a directory.
+func readStream(
+	name string, stream io.Reader, opts map[string]string,
+) (buildfiles.Found, error) {
+	data, err := io.ReadAll(io.LimitReader(stream, buildfiles.MaxSize+1))
+	if err != nil {
+		return buildfiles.Found{}, err
 	}
-	return b
+	if len(data) > buildfiles.MaxSize {
+		return buildfiles.Found{}, fmt.Errorf("%s has more than %d bytes", name, buildfiles.MaxSize)
+	}
+	b := buildfiles.Build{File: name, Data: data, Options: map[string]string{"filename": "Dockerfile"}}
+	maps.Copy(b.Options, opts)
+	return buildfiles.Found{Builds: []buildfiles.Build{b}}, nil
 }
 
 // checkBuilds checks the builds, several at a time. The results are in the order of the builds.

@@ -102,13 +102,17 @@ func (r checkReport) json() any {
 		Build    string         `json:"build,omitempty"`
 		Frontend string         `json:"frontend,omitempty"`
 		Targets  []string       `json:"targets"`
+		Images   []string       `json:"images"`
 		Verdict  policy.Verdict `json:"verdict"`
 	}
 	builds := []build{}
 	for _, res := range r.results {
-		b := build{res.File, res.Build, res.Frontend, res.Targets, res.Verdict}
+		b := build{res.File, res.Build, res.Frontend, res.Targets, res.Images, res.Verdict}
 		if b.Targets == nil {
 			b.Targets = []string{}
+		}
+		if b.Images == nil {
+			b.Images = []string{}
 		}
 		builds = append(builds, b)
 	}
@@ -147,13 +151,28 @@ func (r checkReport) text() string {
 			safetext.Lines(f.Message))
 	}
 	fmt.Fprintf(&b, "%s, %s: %d refused, %d warned, %d unknown, %d unreadable\n",
-		several(r.files(), "file"), several(len(r.results), "build"), r.count(policy.Deny), r.count(policy.Warn),
-		r.count(policy.Undecidable), len(r.broken))
+		several(r.files(), "file"), several(len(r.results), "build"), r.count(policy.Deny),
+		r.count(policy.Warn), r.count(policy.Undecidable), len(r.broken))
+	if n := r.images(); n > 0 {
+		fmt.Fprintf(&b, "Not known offline: ONBUILD instructions of %s, and what the tags point to when "+
+			"a build runs\n", several(n, "image"))
+	}
 	if r.files() > 1 {
 		tallyText(&b, "By rule", r.byRule())
 		tallyText(&b, "By image", r.byImage())
 	}
 	return b.String()
+}
+
+// images returns how many images builds would look up.
+func (r checkReport) images() int {
+	images := map[string]bool{}
+	for _, res := range r.results {
+		for _, name := range res.Images {
+			images[name] = true
+		}
+	}
+	return len(images)
 }
 
 // several returns a number of things, such as "2 files".
@@ -249,7 +268,8 @@ func (r checkReport) sarif() sarifLog {
 }
 
 // junit writes a suite for each file and a case for each build of it. A case fails if something is
-// refused, or if the build can't be checked. Warnings and what is unknown are in the suite's output.
+// refused, or if the build can't be checked. Warnings and what is unknown are in the suite's
+// output.
 func (r checkReport) junit(w io.Writer) error {
 	suites := map[string]*junitSuite{}
 	suite := func(file string) *junitSuite {

@@ -124,10 +124,12 @@ func (r *bakeReader) parse(name string, data []byte) (err error) {
 	if diags.HasErrors() {
 		return reason(diags)
 	}
-	content, _, diags := file.Body.PartialContent(bakeSchema)
+	content, rest, diags := file.Body.PartialContent(bakeSchema)
 	if diags.HasErrors() {
 		return reason(diags)
 	}
+	globals, _ := rest.JustAttributes() // they are variables too
+	maps.Copy(r.variables, globals)
 	for _, b := range content.Blocks {
 		if b.Type != "variable" {
 			r.blocks, r.files = append(r.blocks, b), append(r.files, name)
@@ -139,8 +141,9 @@ func (r *bakeReader) parse(name string, data []byte) (err error) {
 	return nil
 }
 
-// maxBake bounds a bake file, in bytes: its reader takes stack for each "!" of "!!!!true".
-const maxBake = 128 << 10
+// maxBake bounds a bake file, in bytes. Its reader takes 4 KiB of stack for each "!" of
+// "!!!!true", and Go ends the program at 1 GB. Bake files that people write have less than 20 KiB.
+const maxBake = 64 << 10
 
 // maxNesting bounds what a recursive reader gets. Bake files that people write have less than 10.
 const maxNesting = 200

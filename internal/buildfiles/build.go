@@ -8,6 +8,7 @@ package buildfiles
 import (
 	"maps"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -81,8 +82,8 @@ func (t Tree) build(d described) Found {
 	if b.Options == nil {
 		b.Options = map[string]string{}
 	}
-	for name, value := range d.contexts {
-		b.addContext(name, value)
+	for _, name := range slices.Sorted(maps.Keys(d.contexts)) {
+		b.addContext(name, d.contexts[name])
 	}
 	maps.Copy(b.Options, t.Options)
 	b.Options[keyFilename] = defaultName

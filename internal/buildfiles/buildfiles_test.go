@@ -75,11 +75,16 @@ func TestFindReadsATree(t *testing.T) {
 	}{
 		{"Dockerfiles in any directory", []string{"Dockerfile", "FROM a", "a/b/x.Dockerfile", "FROM a"},
 			[]string{"Dockerfile", "a/b/x.Dockerfile"}},
-		{"other files with a syntax line", []string{"blubber.yaml", "# syntax=a/b", "main.go", "package main"},
-			[]string{"blubber.yaml"}},
+		{"other files with a syntax line", []string{
+			"blubber.yaml", "# syntax=a/b", "main.go", "package main",
+		}, []string{"blubber.yaml"}},
 		{"nothing of others", []string{
 			"node_modules/a/Dockerfile", "x", "vendor/a/Dockerfile", "x", ".git/Dockerfile", "x",
 		}, []string{}},
+		{"no program about Dockerfiles, but Dockerfiles for a language", []string{
+			"a/dockerfile.go", "package a", "b/Dockerfile.go", "FROM golang",
+			"Dockerfile.rego", "package docker", "Dockerfile.txt", "# syntax=a/b\nx",
+		}, []string{"Dockerfile.txt", "b/Dockerfile.go"}},
 		{"a template as unknown", []string{"Dockerfile.j2", "FROM {{ base }}"},
 			[]string{"Dockerfile.j2:0 unknown: it is a template; check the file that is made of it"}},
 		{"a large file as an error", []string{"Dockerfile", strings.Repeat("#", MaxSize+1)},
@@ -180,6 +185,10 @@ func TestBakeTargets(t *testing.T) {
 variable "B" { default = "${A}/b" }
 variable "A" { default = "a" }
 target "a" { args = { X = "${upper(B)}:1" } }`, map[string]string{"build-arg:X": "A/B:1"}, nil},
+		{"attributes of the file, which are variables", `
+registry = "a"
+group "default" { targets = ["a"] }
+target "a" { args = { X = "${registry}/b" } }`, map[string]string{"build-arg:X": "a/b"}, nil},
 		{"what it inherits, in the order of the names", `
 target "_p" { args = { A = "p", B = "p" } }
 target "_q" { args = { B = "q", C = "q" } }
@@ -194,8 +203,9 @@ target "a" { args = { A = "1", B = V } }`, map[string]string{"build-arg:A": "1"}
 			`docker-bake.hcl:3 unknown: target "a" of docker-bake.hcl: args.B can't be evaluated: it depends ` +
 				"on a variable without a default, or on a function",
 		}},
-		{"an unknown function", `target "a" { target = "x${timestamp()}" }`, map[string]string{}, []string{
-			`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: target can't be evaluated: it depends ` +
+		{"an unknown function", `
+target "a" { target = "x${timestamp()}" }`, map[string]string{}, []string{
+			`docker-bake.hcl:2 unknown: target "a" of docker-bake.hcl: target can't be evaluated: it depends ` +
 				"on a variable without a default, or on a function",
 		}},
 	}
@@ -262,9 +272,10 @@ func TestBakeFiles(t *testing.T) {
 			[]string{"docker-bake.hcl:0 error: line 1: Unclosed configuration block"}},
 		{"a file that is nested without end", []string{"docker-bake.json", strings.Repeat("[", 10_000)},
 			[]string{"docker-bake.json:0 error: it is nested deeper than 200 levels"}},
-		{"a bake file that is large", []string{"docker-bake.hcl", "a = " + strings.Repeat("!", 1<<17) + "a"},
-			[]string{"docker-bake.hcl:0 error: it has more than 131072 bytes"}},
-		{"operators without end", []string{"docker-bake.hcl", "a = " + strings.Repeat("!", 1<<16) + "a"},
+		{"a bake file that is large", []string{
+			"docker-bake.hcl", "a = " + strings.Repeat("!", 1<<16) + "a",
+		}, []string{"docker-bake.hcl:0 error: it has more than 65536 bytes"}},
+		{"operators without end", []string{"docker-bake.hcl", "a = " + strings.Repeat("!", 1<<15) + "a"},
 			[]string{}},
 		{"a file outside of the tree", []string{
 			"docker-bake.hcl", "target \"a\" { dockerfile = \"/etc/passwd\" }",
@@ -373,7 +384,8 @@ func FuzzFindEnds(f *testing.F) {
 	f.Add("docker-bake.json", `{"target": {"a": {"args": {"A": "1"}}}}`)
 	f.Add("compose.yaml", "services: {a: {build: {context: ., args: &a {<<: *a}}}}")
 	f.Fuzz(func(t *testing.T, name, data string) {
-		if !fs.ValidPath(name) || strings.Contains(name, "/") || name == "." || kindOf(name) == dockerfile {
+		isName := fs.ValidPath(name) && !strings.Contains(name, "/") && name != "."
+		if !isName || kindOf(name) == dockerfile {
 			return
 		}
 		found, err := tree(name, data, "Dockerfile", "FROM a").Find()

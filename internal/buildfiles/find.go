@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -31,6 +32,22 @@ var notBuildFiles = []string{".dockerignore", ".md", ".swp", ".orig", ".bak", "~
 // templates are endings of files from which a program makes a build file.
 var templates = []string{
 	".j2", ".jinja", ".jinja2", ".tmpl", ".tpl", ".template", ".in", ".erb", ".mustache", ".m4",
+}
+
+// languages are endings of other files that name Dockerfiles, such as dockerfile.go. Dockerfile.go
+// can be a Dockerfile too, for programs in Go.
+var languages = []string{
+	".go", ".html", ".js", ".json", ".nanorc", ".py", ".rb", ".rego", ".sh", ".tmlanguage",
+	".tmpreferences", ".ts", ".txt", ".vim", ".xml", ".yaml", ".yml",
+}
+
+// from is the instruction without which no Dockerfile can be built.
+var from = regexp.MustCompile(`(?mi)^[ \t]*FROM[ \t\\]`)
+
+// isOther reports whether a file that has the name of a Dockerfile is something else.
+func (t Tree) isOther(name string, data []byte) bool {
+	return slices.Contains(languages, strings.ToLower(path.Ext(name))) && !from.Match(data) &&
+		!t.Syntax(data)
 }
 
 // kindOf returns the kind of a file with this name.
@@ -101,7 +118,7 @@ func (t Tree) Find() (Found, error) {
 			bakes = append(bakes, name)
 			return nil
 		case !d.IsDir():
-			found.add(t.file(name, d.Type(), kindOf(d.Name())))
+			found.add(t.file(name, d.Type(), kindOf(d.Name()), true))
 			return nil
 		case name == ".":
 			return nil
@@ -159,7 +176,7 @@ func (t Tree) One(name string) Found {
 	if k == bake {
 		return t.bake([]string{name})
 	}
-	return t.file(name, 0, k)
+	return t.file(name, 0, k, false)
 }
 
 // kindOfData returns the kind if the file has one of the words, and no syntax line.
@@ -176,8 +193,8 @@ func (t Tree) kindOfData(name string, k kind, words ...string) kind {
 	return dockerfile
 }
 
-// file returns the builds of a file that isn't a bake file.
-func (t Tree) file(name string, mode fs.FileMode, k kind) Found {
+// file returns the builds of a file that isn't a bake file. found says that nobody named the file.
+func (t Tree) file(name string, mode fs.FileMode, k kind, found bool) Found {
 	if k == template {
 		return Found{Problems: []Problem{{
 			File: name, Unknown: true, Message: "it is a template; check the file that is made of it",
@@ -195,6 +212,9 @@ func (t Tree) file(name string, mode fs.FileMode, k kind) Found {
 	}
 	if k == compose {
 		return t.compose(name, data)
+	}
+	if found && t.isOther(name, data) {
+		return Found{}
 	}
 	options := map[string]string{keyFilename: path.Base(name)}
 	for k, v := range t.Options {

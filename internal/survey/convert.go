@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/dockerfile2llb"
@@ -27,6 +28,12 @@ const (
 	keyContext    = "context"
 )
 
+// platformArgs are those that the frontend sets (frontend/dockerfile/dockerfile2llb/platform.go).
+var platformArgs = []string{
+	"BUILDPLATFORM", "BUILDOS", "BUILDOSVERSION", "BUILDARCH", "BUILDVARIANT", "TARGETPLATFORM",
+	"TARGETOS", "TARGETOSVERSION", "TARGETARCH", "TARGETVARIANT", "TARGETSTAGE",
+}
+
 // asked is an operation that the frontend asks for.
 type asked struct {
 	buildrules.Operation
@@ -45,6 +52,8 @@ type asked struct {
 type converted struct {
 	asked   []asked
 	targets []string
+	// images are those that the frontend looks up, each once.
+	images []string
 	// problem says why the rest of the operations isn't known, and at which line; nil if all are.
 	problem *problem
 }
@@ -63,15 +72,14 @@ type conversion struct {
 	ui        *dockerui.Client
 	source    *dockerui.Source
 	stages    stages
-	undefined map[int]bool // lines with a variable that nothing in the file sets
+	undefined map[int]bool // lines with a variable whose value the file doesn't tell
 	out       converted
 }
 
 // convert runs the Dockerfile frontend on a build file. opts are the options that it gets.
 func convert(ctx context.Context, b Build, opts map[string]string) converted {
 	c := conversion{
-		client:    &offline{opts: opts, data: b.Data, inputs: b.Inputs},
-		undefined: map[int]bool{},
+		client: &offline{opts: opts, data: b.Data, inputs: b.Inputs},
 	}
 	if err := c.open(ctx, b); err != nil {
 		c.out.problem = err
@@ -80,6 +88,7 @@ func convert(ctx context.Context, b Build, opts map[string]string) converted {
 	if c.out.problem == nil {
 		c.convertTargets(ctx, b)
 	}
+	slices.Sort(c.out.images) // the frontend looks up several at a time
 	return c.out
 }
 
@@ -132,15 +141,16 @@ func (c *conversion) addDefinition(def *pb.Definition, common asked) {
 func (c *conversion) convertTargets(ctx context.Context, b Build) {
 	found, err := readStages(b.Data)
 	if err == nil {
-		err = found.checkExpansion(c.ui.BuildArgs)
+		err = errors.Join(found.checkExpansion(c.ui.BuildArgs), found.checkSize())
 	}
 	if err != nil {
 		c.out.problem = problemOf(err, b.Data)
 		return
 	}
 	c.stages = found
+	c.undefined = found.unsetLines(c.ui.BuildArgs, platformArgs)
 	targets := []string{c.ui.Target}
-	if c.ui.Target == "" {
+	if c.ui.Target == "" && b.Origin == "" { // a description has one target, if only the default one
 		targets = found.targets()
 	}
 	if c.ui.SBOM != nil { // the frontend looks it up for each platform
@@ -155,7 +165,11 @@ func (c *conversion) convertTargets(ctx context.Context, b Build) {
 	}
 	for _, target := range targets {
 		for _, p := range platforms {
-			if err := c.convertTarget(ctx, b, target, p); err != nil {
+			err := ctx.Err()
+			if err == nil {
+				err = c.convertTarget(ctx, b, target, p)
+			}
+			if err != nil {
 				if c.out.problem == nil {
 					c.out.problem = problemOf(err, b.Data)
 				}
@@ -227,6 +241,9 @@ func (c *conversion) addLookups(from int, target string) {
 	c.client.mu.Lock()
 	defer c.client.mu.Unlock()
 	for _, ref := range c.client.resolved {
+		if !slices.Contains(c.out.images, ref) {
+			c.out.images = append(c.out.images, ref)
+		}
 		if !seen[ref] {
 			seen[ref] = true
 			a := asked{Operation: buildrules.Operation{Image: ref}, target: target, early: true}

@@ -21,7 +21,7 @@ import (
 )
 
 // MaxTime bounds the time for one build.
-const MaxTime = 10 * time.Second
+const MaxTime = 30 * time.Second
 
 // KindFrontend is the kind of a finding about the frontend that a build asks for. All other kinds
 // are those of build rules.
@@ -95,7 +95,10 @@ type Result struct {
 	// Frontend is the frontend as the build asks for it, or "".
 	Frontend string `json:"frontend,omitempty"`
 	// Targets are the targets that were checked. "" is the default one.
-	Targets  []string  `json:"targets,omitempty"`
+	Targets []string `json:"targets,omitempty"`
+	// Images are the images that a build would look up. Their ONBUILD instructions can't be known
+	// offline, nor can what their tags point to when a build runs.
+	Images   []string  `json:"images,omitempty"`
 	Findings []Finding `json:"findings,omitempty"`
 	// Error says why the build can't be checked, at line Line if that isn't 0.
 	Error string `json:"error,omitempty"`
@@ -174,7 +177,7 @@ func (c *check) run(ctx context.Context) {
 		run = c.survey.convert
 	}
 	found := run(ctx, c.build, opts)
-	c.result.Targets = found.targets
+	c.result.Targets, c.result.Images = found.targets, found.images
 	for _, a := range found.asked {
 		for _, part := range c.parts(d, a) {
 			c.addAsked(d, part)
@@ -369,12 +372,12 @@ func (c *check) answer(d policy.Decision, a asked) opcheck.Answer {
 	}
 	answer := opcheck.Check(c.survey.Layers, c.survey.Time, d, a.Operation)
 	k, err := a.Kind()
-	if err != nil || !a.variable || !d.Restricts(k) || a.Exec != nil {
+	if err != nil || !a.variable || !d.Restricts(k) || a.HTTP == nil && a.Git == nil {
 		return answer
 	}
 	answer.Verdict, answer.Rule, answer.Layer = policy.Undecidable, "", ""
-	answer.Reason = "it depends on a variable that the build file doesn't set: the base image may " +
-		"set it, or a build-arg"
+	answer.Reason = "it depends on a variable that the build file doesn't set: a build-arg or the " +
+		"base image may set it"
 	return answer
 }
 

@@ -69,7 +69,8 @@ func TestEachLineOfADockerfileGetsThePolicysAnswer(t *testing.T) {
 		want       []string
 	}{
 		{"an allowed base image has no finding", "FROM golang:1.22\n", nil},
-		{"a refused base image is refused at its FROM", "\nFROM quay.io/a:1\n", []string{"3 deny images"}},
+		{"a refused base image is refused at its FROM", "\nFROM quay.io/a:1\n",
+			[]string{"3 deny images"}},
 		{"the default of an ARG is used", "ARG B=quay.io/a\nFROM ${B}\n", []string{"3 deny images"}},
 		{"TARGETARCH and the like have values", "FROM mirror.example/a:$TARGETOS\n", nil},
 		{"an image that a stage copies from is refused at its COPY",
@@ -110,6 +111,15 @@ func TestEachLineOfADockerfileGetsThePolicysAnswer(t *testing.T) {
 			"ARG V\nFROM golang:${V}\n", []string{"3 undecidable file"}},
 		{"a variable that only the base image can set",
 			"FROM alpine\nADD https://${HOST}/a /\n", []string{"3 undecidable http"}},
+		{"an ARG without a default in a URL",
+			"FROM alpine\nARG V\nADD https://files.example/${V} /\n", []string{"4 undecidable http"}},
+		{"a variable that is made of it",
+			"FROM alpine\nARG V\nENV U=https://files.example/$V\nADD $U /\n",
+			[]string{"5 undecidable http"}},
+		{"an ARG whose default is above the stages",
+			"ARG V=1\nFROM alpine\nARG V\nADD https://files.example/${V} /\n", nil},
+		{"an ARG that the frontend sets",
+			"FROM alpine\nARG TARGETARCH\nADD https://files.example/${TARGETARCH} /\n", nil},
 		{"a comment can't silence that",
 			"# check=skip=all\nFROM alpine\nADD https://files.example/${X} /\n",
 			[]string{"4 undecidable http"}},
@@ -239,6 +249,8 @@ func TestWhatABaseImageMaySetIsUnknown(t *testing.T) {
 		{"a user that is written in the file", "user: {forbid: [root]}", file + "USER app\n", nil},
 		{"a user of an earlier stage", "user: {forbid: [root]}", "FROM alpine AS a\nUSER app\nFROM a\n", nil},
 		{"an empty base has no user", "user: {forbid: [root]}", "FROM scratch\n", []string{"2 deny config"}},
+		{"a stage inherits what its base image may set", "user: {forbid: [root]}",
+			"FROM alpine AS a\nFROM a AS b\nFROM b\n", []string{"4 undecidable config"}},
 		{"a required label may be inherited", "labels: {require: [a]}", file, []string{"2 undecidable config"}},
 		{"a required label that is set", "labels: {require: [a]}", file + "LABEL a=b\n", nil},
 		{"an empty base has no label", "labels: {require: [a]}", "FROM scratch\n", []string{"2 deny config"}},
@@ -264,6 +276,15 @@ func TestWhatABaseImageMaySetIsUnknown(t *testing.T) {
 			require.Equal(t, tt.want, short(got), "%+v", got.Findings)
 		})
 	}
+}
+
+func TestImagesThatABuildLooksUpAreNamed(t *testing.T) {
+	t.Parallel()
+	got := newSurvey(t, strict).Check(t.Context(), dockerfile(
+		"FROM golang:1 AS a\nFROM alpine AS b\nCOPY --from=a /x /\nFROM b\nCOPY --from=mirror.example/c /x /\n"))
+	require.ElementsMatch(t, []string{
+		"docker.io/library/golang:1", "docker.io/library/alpine:latest", "mirror.example/c:latest",
+	}, got.Images)
 }
 
 func TestWarningsAreFindings(t *testing.T) {
@@ -310,6 +331,24 @@ func TestAHostileFileEndsItsOwnCheckOnly(t *testing.T) {
 		got := newSurvey(t, strict).Check(t.Context(), dockerfile(lines))
 		require.Equal(t, []string{"0 error its variables expand to more than 16 MiB"}, short(got))
 	})
+	t.Run("stages that all build on a large one", func(t *testing.T) {
+		t.Parallel()
+		lines := "FROM scratch AS a\n" + strings.Repeat("ONBUILD ENV A=b\n", 1000) +
+			strings.Repeat("FROM a\n", 1000)
+		got := newSurvey(t, strict).Check(t.Context(), dockerfile(lines))
+		require.Equal(t, []string{
+			"0 error its stages have more than 100000 instructions and variables",
+		}, short(got))
+	})
+	t.Run("a file with many targets, after the deadline", func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		b := dockerfile("FROM scratch AS a\nFROM scratch AS b\n")
+		got := convert(ctx, b, b.Options)
+		require.Equal(t, "context canceled", got.problem.message)
+		require.Empty(t, got.targets)
+	})
 	t.Run("a panic of the converter", func(t *testing.T) {
 		t.Parallel()
 		s := newSurvey(t, strict)
@@ -326,6 +365,14 @@ func TestAHostileFileEndsItsOwnCheckOnly(t *testing.T) {
 		got := s.Check(t.Context(), dockerfile("FROM alpine\n"))
 		require.Equal(t, []string{"0 error the check took longer than 10ms"}, short(got))
 	})
+}
+
+func TestABuildThatAFileDescribesHasOneTarget(t *testing.T) {
+	t.Parallel()
+	b := dockerfile("FROM quay.io/a AS a\nFROM alpine\n")
+	require.Equal(t, []string{"2 deny images a"}, short(newSurvey(t, strict).Check(t.Context(), b)))
+	b.Origin = `service "a" of compose.yaml`
+	require.Empty(t, short(newSurvey(t, strict).Check(t.Context(), b)))
 }
 
 func TestLinesOfAFileWithinAnother(t *testing.T) {
@@ -357,7 +404,7 @@ frontends: [{match: [docker/dockerfile]}]
 	})
 }
 
-// BenchmarkCheck checks a Dockerfile with three stages, of the kind of which a company has hundreds.
+// BenchmarkCheck checks a Dockerfile with three stages. Companies have hundreds like it.
 func BenchmarkCheck(b *testing.B) {
 	s := newSurvey(b, strict)
 	build := dockerfile(`ARG GO=1.22

@@ -2,6 +2,9 @@ package survey
 
 import (
 	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -96,4 +99,54 @@ func (s *stages) configLine(target string) int {
 		return 0
 	}
 	return at[0].Start.Line
+}
+
+// unsetLines returns the lines of commands that use a variable whose value isn't known: an ARG
+// without a default that the build doesn't give, or one that is made of such a variable. Those
+// that BuildKit sets itself are in the list known.
+func (s *stages) unsetLines(given map[string]string, known []string) map[int]bool {
+	unset, out := map[string]bool{}, map[int]bool{}
+	for _, c := range s.commands() {
+		if arg, ok := c.(*instructions.ArgCommand); ok {
+			for _, a := range arg.Args {
+				_, isGiven := given[a.Key]
+				isKnown := isGiven || s.global(a.Key) || slices.Contains(known, a.Key)
+				if a.Value == nil && !isKnown {
+					unset[a.Key] = true
+				}
+			}
+		}
+		for _, v := range variables(c) {
+			_, isGiven := given[v.Key]
+			unset[v.Key] = uses(v.Value, unset) && !isGiven
+		}
+		if at := c.Location(); len(at) > 0 && uses(fmt.Sprint(c), unset) {
+			out[at[0].Start.Line] = true
+		}
+	}
+	return out
+}
+
+// global reports whether an ARG before the first stage has a default for the name.
+func (s *stages) global(name string) bool {
+	for i := range s.args {
+		for _, a := range s.args[i].Args {
+			if a.Key == name && a.Value != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var reference = regexp.MustCompile(`\$\{?(\w+)`)
+
+// uses reports whether the text has one of the variables.
+func uses(text string, names map[string]bool) bool {
+	for _, m := range reference.FindAllStringSubmatch(text, -1) {
+		if names[m[1]] {
+			return true
+		}
+	}
+	return false
 }

@@ -1,0 +1,84 @@
+//go:build !image
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+func TestHooksOfPreCommit(t *testing.T) {
+	t.Parallel()
+	var hooks []struct{ ID, Name, Description, Entry, Language, Files, Exclude string }
+	text := contents(t, filepath.Join(root, ".pre-commit-hooks.yaml"))
+	require.NoError(t, yaml.Unmarshal([]byte(text), &hooks))
+	require.Len(t, hooks, 2)
+	for _, h := range hooks {
+		require.Equal(t, "golang", h.Language)
+		require.NotEmpty(t, h.Name)
+		require.NotEmpty(t, h.Description)
+		_, stderr, code := shell(t, exampleFolder(t), h.Entry+" --policy policy.yaml Dockerfile")
+		if h.ID == "policy-frontend-lint" {
+			_, stderr, code = shell(t, exampleFolder(t), h.Entry+" policy.yaml")
+		}
+		require.Zero(t, code, "%s", stderr)
+	}
+	files, exclude := regexp.MustCompile(hooks[0].Files), regexp.MustCompile(hooks[0].Exclude)
+	for name, want := range map[string]bool{
+		"Dockerfile": true, "a/Dockerfile.prod": true, "a/b.Dockerfile": true, "Containerfile": true,
+		"docker-bake.hcl": true, "docker-bake.override.json": true, "compose.yaml": true,
+		"a/docker-compose.prod.yml": true, "Dockerfile.dockerignore": false, "Dockerfile.md": false,
+		"main.go": false, "MyDockerfile": false, "compose.go": false,
+	} {
+		require.Equal(t, want, files.MatchString(name) && !exclude.MatchString(name), name)
+	}
+	require.Regexp(t, hooks[1].Files, "a/policy.yaml")
+}
+
+func TestTheActionRunsTheCommandThatItIsGiven(t *testing.T) {
+	t.Parallel()
+	var action struct {
+		Inputs map[string]struct{ Description, Default string }
+		Runs   struct {
+			Steps []struct{ Name, Run string }
+		}
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(contents(t, filepath.Join(root, "action.yml"))), &action))
+	steps := action.Runs.Steps
+	script := steps[len(steps)-1].Run
+	require.Equal(t, "check", action.Inputs["command"].Default)
+	for _, step := range steps {
+		require.NotContains(t, step.Run, "${{", "an input in a script would be a command")
+	}
+	tests := []struct {
+		name, command, args, want string
+		code                      int
+	}{
+		{"check", "check", "--policy policy.yaml .",
+			"::error file=repositories/a/Dockerfile,line=1,col=1,title=refused::", exitRefused},
+		{"lint", "lint", "policy.yaml", "", exitOK},
+		{"test", "test", "", "2 passed, 0 failed\n", exitOK},
+		{"diff", "diff", "changed.yaml policy.yaml", "", exitFindings},
+		{"another command", "lock", "policy.yaml", "::error::the command must be ", exitUsage},
+		{"a command in the arguments", "lint", "$(touch /nowhere) policy.yaml", "", exitUsage},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir := exampleFolder(t)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "step.sh"), []byte(script), 0o600))
+			line := strings.Join([]string{
+				"RUNNER_TEMP=.bin", "COMMAND=" + tt.command, "ARGS='" + tt.args + "'", "bash -e step.sh",
+			}, " ")
+			stdout, stderr, code := shell(t, dir, line)
+			require.Equal(t, tt.code, code, "%s%s", stdout, stderr)
+			require.Contains(t, stdout, tt.want)
+		})
+	}
+}
