@@ -26,6 +26,7 @@ func (c *checker) wholeBuild() {
 		return
 	}
 	c.build(p.Build, c.addf)
+	c.opened = openDoors(p.Build, c.addf)
 	forwards := func(r rule) bool { return r.allows() && c.dispatch(&r) == policy.DispatchForward }
 	if i := slices.IndexFunc(c.rules, forwards); i >= 0 {
 		c.unseen(p.Build, "rule "+c.rules[i].Name+" has", c.addf)
@@ -42,6 +43,7 @@ func (c *checker) ruleBuild(r *rule) {
 		return
 	}
 	c.build(r.Build, tell)
+	c.ruleDoors(r, tell)
 	if c.dispatch(r) == policy.DispatchForward {
 		c.unseen(r.Build, "the rule has", tell)
 	}
@@ -53,6 +55,17 @@ func (c *checker) ruleBuild(r *rule) {
 			tell(BuildRepeated, "build.%s repeats that of the whole policy, which applies anyway; remove "+
 				"it", k)
 		}
+	}
+}
+
+// ruleDoors is openDoors for a rule, unless the whole policy has that finding.
+func (c *checker) ruleDoors(r *rule, tell tell) {
+	switch {
+	case c.doc.Build == nil:
+		openDoors(r.Build, tell)
+	case !c.opened:
+		b := r.Build.Under(c.doc.Build)
+		openDoors(&b, tell)
 	}
 }
 
@@ -114,6 +127,11 @@ var buildChecks = map[buildrules.Kind]buildCheck{
 	buildrules.KindHTTP: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, deny := b.HTTP.Patterns()
 		c.urlsOf("http", allow, deny, b.HTTP.RequireChecksum, tell)
+	},
+	buildrules.KindOCILayout: func(c *checker, b *buildrules.Rules, tell tell) {
+		allow, deny := b.OCILayout.Patterns()
+		c.patternsOf("ociLayout", allow, deny, true, tell)
+		layoutNames(b, tell)
 	},
 	buildrules.KindLocal: func(_ *checker, b *buildrules.Rules, tell tell) {
 		if slices.ContainsFunc(b.Local.Allow, isAnyTag) && len(b.Local.Deny) == 0 {

@@ -55,7 +55,7 @@ const (
 	AliasedAway Code = "aliased-away"
 	// OutsideLimits: an allow rule matches only names that the limits refuse.
 	OutsideLimits Code = "outside-limits"
-	// OptionName: an option looks like a build-arg without its prefix.
+	// OptionName: an option's name is one that no client sends.
 	OptionName Code = "option-name"
 	// OptionWithoutEffect: builds are refused for an option before it could be removed.
 	OptionWithoutEffect Code = "option-without-effect"
@@ -83,6 +83,10 @@ const (
 	NestedNotAllowed Code = "nested-not-allowed"
 	// PlainHTTP: build rules allow data that anybody on the network path can replace.
 	PlainHTTP Code = "plain-http"
+	// OpenDoors: images are restricted, and other sources of the same files aren't.
+	OpenDoors Code = "open-doors"
+	// LayoutName: rules rely on a name that the client chooses.
+	LayoutName Code = "layout-name"
 	// HostNetwork: commands can reach everything that the daemon's machine can.
 	HostNetwork Code = "host-network"
 	// InsecureExec: commands can run without the sandbox.
@@ -100,7 +104,7 @@ func Codes() []Code {
 		OptionName, OptionWithoutEffect,
 		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
 		BuildDenyWithoutEffect, ConvertShadowed, ConvertRefused, BuildPinRefused, NestedNotAllowed,
-		PlainHTTP, HostNetwork, InsecureExec,
+		PlainHTTP, OpenDoors, LayoutName, HostNetwork, InsecureExec,
 	}
 }
 
