@@ -112,6 +112,14 @@ func TestParse(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []buildrules.Operation{{Image: "busybox"}, {Exec: &buildrules.Exec{}}, {Config: &buildrules.Config{User: "app"}}}, operations)
 
+	operations, err = opcheck.Parse("f", []byte(
+		"- config: {user: \"\", labels: {a: \"\"}, env: [\"X=PASSWORD\"]}\n- exec: {secrets: [\"\"]}\n"))
+	require.NoError(t, err)
+	require.Equal(t, []buildrules.Operation{
+		{Config: &buildrules.Config{Labels: map[string]string{"a": ""}, Env: []string{"X=PASSWORD"}}},
+		{Exec: &buildrules.Exec{Secrets: []string{""}}},
+	}, operations, "what an image can have can be written")
+
 	tests := []struct{ name, doc, want string }{
 		{"no operations", "[]", "f:1:1: there are no operations"},
 		{"no list", "image: busybox", "f:1:1: the document must be a list"},

@@ -342,8 +342,8 @@ func (d *LabelDemand) plus(p *LabelDemand) *LabelDemand {
 	return c
 }
 
-// underUser is plus for the user, of which one entry of require is enough: it has to be one that
-// both require.
+// underUser is plus for the user. One entry of require is enough for a user, so an entry has to be
+// one that both require.
 func (d *Demand) underUser(p *Demand) *Demand {
 	c := d.plus(p)
 	if d == nil || p == nil || len(d.require) == 0 || len(p.require) == 0 {
