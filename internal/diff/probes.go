@@ -37,7 +37,7 @@ func (c *comparison) probes(before, after policy.Decision) [][]buildrules.Operat
 func kindText(d policy.Decision, k buildrules.Kind) string {
 	var parts []string
 	for _, o := range d.Obligations.Build {
-		parts = append(parts, string(o.Mode), marshal(o.Build.Only(k)))
+		parts = append(parts, string(o.Mode), string(o.Build.Others), marshal(o.Build.Only(k)))
 	}
 	return strings.Join(parts, "\x01")
 }
@@ -198,7 +198,7 @@ func named(rules []buildrules.Rules, k buildrules.Kind) (patterns []string, ok b
 
 func (p *prober) git(rules []buildrules.Rules) {
 	if patterns, ok := named(rules, buildrules.KindGit); ok {
-		for _, url := range p.exampleURLs(patterns) {
+		for _, url := range p.exampleURLs(patterns, "https", "http", "ssh", "git") {
 			p.add(buildrules.Operation{Git: &buildrules.Git{URL: url}},
 				buildrules.Operation{Git: &buildrules.Git{URL: url, Ref: commit}})
 		}
@@ -207,28 +207,28 @@ func (p *prober) git(rules []buildrules.Rules) {
 
 func (p *prober) http(rules []buildrules.Rules) {
 	if patterns, ok := named(rules, buildrules.KindHTTP); ok {
-		for _, url := range p.exampleURLs(patterns) {
+		for _, url := range p.exampleURLs(patterns, "https", "http") {
 			p.add(buildrules.Operation{HTTP: &buildrules.HTTP{URL: url}},
 				buildrules.Operation{HTTP: &buildrules.HTTP{URL: url, Checksum: p.c.other.String()}})
 		}
 	}
 }
 
-// exampleURLs returns examples of URL patterns. It treats the scheme and the host as components
-// of a name.
-func (p *prober) exampleURLs(patterns []string) []string {
+// exampleURLs returns examples of URL patterns with one of the schemes. It treats the scheme and
+// the host as components of a name.
+func (p *prober) exampleURLs(patterns []string, schemes ...string) []string {
 	var names []string
 	for _, u := range patterns {
 		scheme, rest, _ := strings.Cut(u, "://")
 		host, path, _ := strings.Cut(rest, "/")
 		names = append(names, scheme+"/"+strings.ReplaceAll(host, "**", "*.*")+"/"+path)
 	}
-	for _, scheme := range []string{"https", "http", "ssh", "git"} {
+	for _, scheme := range schemes {
 		names = append(names, scheme+"/"+p.c.fresh+".example/"+p.c.fresh)
 	}
 	var out []string
 	for _, name := range p.examples(names) {
-		if scheme, rest, ok := strings.Cut(name, "/"); ok {
+		if scheme, rest, ok := strings.Cut(name, "/"); ok && slices.Contains(schemes, scheme) {
 			out = append(out, scheme+"://"+rest)
 		}
 	}
