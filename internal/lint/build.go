@@ -51,9 +51,35 @@ func (c *checker) ruleBuild(r *rule) {
 		return
 	}
 	for _, k := range r.Build.Kinds() {
+		c.refusedAbove(r.Build, k, tell)
 		if text := writtenRules(r.Build, k); text != "" && text == writtenRules(c.doc.Build, k) {
 			tell(BuildRepeated, "build.%s repeats that of the whole policy, which applies anyway; remove "+
 				"it", k)
+		}
+	}
+}
+
+// refusedAbove looks for what a rule's build rules allow and those of the whole policy deny.
+func (c *checker) refusedAbove(b *buildrules.Rules, k buildrules.Kind, tell tell) {
+	whole := c.doc.Build
+	switch {
+	case whole.Denies(k) && !b.Denies(k):
+		tell(BuildAllowRefused, "build.%s allows nothing, because the whole policy has %[1]s: deny; "+
+			"remove it, or write allow: [] for the whole policy", k)
+		return
+	case k == buildrules.KindContainers && b.Containers != whole.Containers &&
+		whole.Containers == buildrules.ActionDeny:
+		tell(BuildAllowRefused, "build.containers allows nothing, because the whole policy denies "+
+			"containers; remove one of the two")
+		return
+	}
+	allow, _ := b.Patterns(k)
+	_, deny := whole.Patterns(k)
+	denied := parseAll(asNames(deny))
+	for i, n := range parseAll(asNames(allow)) {
+		if anyCovers(denied, n) {
+			tell(BuildAllowRefused, "build.%s.allow has %s, which the whole policy denies; remove it",
+				k, allow[i])
 		}
 	}
 }
@@ -211,7 +237,11 @@ func (c *checker) urlsOf(kind string, allow, deny []string, fixed bool, tell tel
 func asNames(urls []string) []string {
 	out := make([]string, len(urls))
 	for i, u := range urls {
-		scheme, rest, _ := strings.Cut(u, "://")
+		scheme, rest, ok := strings.Cut(u, "://")
+		if !ok {
+			out[i] = u // a name
+			continue
+		}
 		host, path, _ := strings.Cut(rest, "/")
 		out[i] = scheme + "/" + strings.ReplaceAll(host, "**", "*") + "/" + path
 	}

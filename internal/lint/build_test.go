@@ -248,6 +248,33 @@ func TestCheckBuildRules(t *testing.T) {
 	}
 }
 
+func TestARuleThatAllowsWhatThePolicyDenies(t *testing.T) {
+	t.Parallel()
+	const at = " a p:6:3"
+	for name, tt := range map[string]struct {
+		whole, rule string
+		want        []string
+	}{
+		"a kind that is denied":      {"http: deny", `http: {allow: ["https://a.example/**"]}`, []string{"build-allow-refused" + at}},
+		"a kind that both deny":      {"http: deny", "http: deny", []string{"build-repeated" + at}},
+		"denied containers":          {"containers: deny", "containers: allow", []string{"build-allow-refused" + at}},
+		"a name that is denied":      {`blob: {deny: ["x/**"]}`, "blob: {allow: [x/y, z/y]}", []string{"build-allow-refused" + at}},
+		"a URL that is denied":       {`git: {deny: ["https://a.example/**"]}`, `git: {allow: ["https://a.example/b"]}`, []string{"build-allow-refused" + at}},
+		"other names are fine":       {`blob: {deny: [x/y]}`, `blob: {allow: ["x/**"]}`, nil},
+		"an empty allow is fine":     {`http: {allow: []}`, `http: {allow: ["https://a.example/**"]}`, nil},
+		"a directory that is denied": {"local: {deny: [home]}", "local: {allow: [home, context]}", []string{"build-allow-refused" + at}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			doc := "version: 1\nid: x\ncontact: y\nbuild: {" + tt.whole + "}\nfrontends:\n" +
+				"- {name: a, match: [docker/dockerfile], dispatch: mediate, build: {" + tt.rule + "}}\n"
+			p, err := policy.Parse("p", []byte(doc))
+			require.NoError(t, err)
+			require.Equal(t, tt.want, list(lint.Check("p", p, lint.Options{Time: day()})))
+		})
+	}
+}
+
 func TestOpenDoors(t *testing.T) {
 	t.Parallel()
 	const images = `images: {allow: ["m.example/**"]}`

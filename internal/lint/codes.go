@@ -73,6 +73,8 @@ const (
 	BuildAllowsAny Code = "build-allows-any"
 	// BuildDenyWithoutEffect: build rules deny something that they don't allow anyway.
 	BuildDenyWithoutEffect Code = "build-deny-without-effect"
+	// BuildAllowRefused: a rule allows something that the whole policy's build rules deny.
+	BuildAllowRefused Code = "build-allow-refused"
 	// ConvertShadowed: an earlier conversion matches all names of this one.
 	ConvertShadowed Code = "convert-shadowed"
 	// ConvertRefused: a conversion leads to an image that is refused.
@@ -103,7 +105,7 @@ func Codes() []Code {
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
 		OptionName, OptionWithoutEffect,
 		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
-		BuildDenyWithoutEffect, ConvertShadowed, ConvertRefused, BuildPinRefused, NestedNotAllowed,
+		BuildDenyWithoutEffect, BuildAllowRefused, ConvertShadowed, ConvertRefused, BuildPinRefused, NestedNotAllowed,
 		PlainHTTP, OpenDoors, LayoutName, HostNetwork, InsecureExec,
 	}
 }
