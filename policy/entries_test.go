@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -131,6 +132,15 @@ func TestEntriesOfAConfiguration(t *testing.T) {
 			"a missing label", `{config: {labels: {values: {team: platform}}}}`,
 			config(buildrules.Config{}),
 			is + `it has no label "team", which must be "platform" (build.config.labels.values)`,
+		},
+		{
+			"a long value of a label that no rule is for", `{config: {labels: {require: [team]}}}`,
+			config(buildrules.Config{Labels: map[string]string{"team": strings.Repeat("x", 1<<16)}}), "",
+		},
+		{
+			"a label with a value that is too long to compare", `{config: {labels: {values: {team: "*"}}}}`,
+			config(buildrules.Config{Labels: map[string]string{"team": strings.Repeat("x", 1<<16)}}),
+			is + `its label "team" has 65536 bytes, and must be "*" (build.config.labels.values)`,
 		},
 		{
 			"a label that must be empty", `{config: {labels: {values: {team: ""}}}}`,
