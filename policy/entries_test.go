@@ -321,6 +321,7 @@ func TestOthersClosesEachSourceThatIsNotNamed(t *testing.T) {
 	own := combined(t, `{http: {deny: ["http://other.example/**"]}}`, closed)
 	require.Contains(t, own.Check(download).Reason, `rule "a" refuses`)
 	require.True(t, own.Restricts(buildrules.KindBlob))
-	only := combined(t, `{containers: allow}`, `{others: deny}`)
-	require.NotEmpty(t, only.Obligations.Build)
+	only := decided(t, "version: 1\ndefault: allow\nbuild: {others: deny}\n", "")
+	require.Len(t, only.Obligations.Build, 1, "the decision shows it")
+	require.Equal(t, buildrules.ActionDeny, only.Obligations.Build[0].Build.Others)
 }
