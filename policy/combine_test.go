@@ -77,6 +77,23 @@ func TestARuleAddsToWhatThePolicyRefuses(t *testing.T) {
 			"the policy refuses the download https://x.example/a without a checksum: give its sha256:… (build.http.requireChecksum)",
 		},
 		{
+			"required commits stay required", `{git: {requireCommit: true}}`,
+			`{git: {allow: ["https://x.example/**"]}}`,
+			buildrules.Operation{Git: &buildrules.Git{URL: "https://x.example/a"}},
+			"the policy refuses the git repository https://x.example/a without a commit: ask for one by all of its digits (build.git.requireCommit)",
+		},
+		{
+			"denied repositories stay denied", `{git: {deny: ["https://x.example/a"]}}`,
+			`{git: {allow: ["https://x.example/**"]}}`,
+			buildrules.Operation{Git: &buildrules.Git{URL: "https://x.example/a"}},
+			"the policy refuses the git repository https://x.example/a (build.git.deny: https://x.example/a)",
+		},
+		{
+			"denied blobs stay denied", `{blob: {deny: [x/a]}}`, `{blob: {allow: ["x/**"]}}`,
+			buildrules.Operation{Blob: "x/a@" + digestA},
+			"the policy refuses the blob x/a@" + digestA + " (build.blob.deny: x/a)",
+		},
+		{
 			"a denied kind stays denied", `{http: deny}`, `{http: {allow: ["https://x.example/**"]}}`,
 			download("https://x.example/a"),
 			"the policy refuses the download https://x.example/a: http is denied (build.http)",
@@ -122,6 +139,11 @@ func TestARuleAddsToWhatThePolicyRefuses(t *testing.T) {
 			`rule "a" refuses a command with the secret "npm" (build.exec.deny.secrets: npm)`,
 		},
 		{
+			"a rule that only denies opens nothing", `{exec: {secrets: [npm]}}`,
+			`{exec: {deny: {networks: [host]}}}`, command(buildrules.Exec{SSH: []string{"default"}}),
+			`the policy refuses a command with the client's ssh agent "default": it allows none (build.exec.ssh)`,
+		},
+		{
 			"what commands can't use stays denied", `{exec: {deny: {networks: [host]}}}`,
 			`{exec: {networks: [host]}}`, command(buildrules.Exec{Network: "host"}),
 			"the policy refuses a command with the network host (build.exec.deny.networks: host)",
@@ -151,6 +173,17 @@ func TestARuleAddsToWhatThePolicyRefuses(t *testing.T) {
 			`{config: {labels: {require: [l]}}}`,
 			result(buildrules.Config{Labels: map[string]string{"l": ""}}),
 			`the policy refuses the image that is built: its user is "root" (build.config.user.forbid: "root")`,
+		},
+		{
+			"a forbidden label stays forbidden", `{config: {labels: {forbid: [a]}}}`,
+			`{config: {labels: {forbid: [b]}}}`,
+			result(buildrules.Config{Labels: map[string]string{"a": ""}}),
+			`the policy refuses the image that is built: it has the label "a" (build.config.labels.forbid: a)`,
+		},
+		{
+			"a required variable stays required", `{config: {env: {require: [A]}}}`,
+			`{config: {env: {require: [B]}}}`, result(buildrules.Config{Env: []string{"B"}}),
+			`the policy refuses the image that is built: it has no environment variable "A" (build.config.env.require)`,
 		},
 		{
 			"the user must be one that both require", `{config: {user: {require: ["app*", "1000-2000"]}}}`,

@@ -88,7 +88,7 @@ func (l Layers) bounds() (timeout time.Duration, nesting int) {
 
 // obligations returns the constraints as a decision reports them, nil if there are no rules.
 func (c *constraints) obligations() []BuildObligation {
-	if len(c.build.Kinds()) == 0 && c.build.Others != buildrules.ActionDeny {
+	if boundBy(&c.build) == "" {
 		return nil
 	}
 	o := BuildObligation{Layer: c.layer, Rule: DefaultRule, Mode: ModeEnforce, Build: c.build}

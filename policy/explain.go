@@ -196,14 +196,14 @@ func (t *recorder) build(d Decision) {
 	}
 	rules := false
 	for _, h := range d.constraints {
-		kinds := h.build.Kinds()
-		if len(kinds) == 0 {
+		bound := boundBy(&h.build)
+		if bound == "" {
 			continue
 		}
 		rules = true
 		step := Step{
 			Kind: StepBuild, Layer: h.layer, Rule: DefaultRule,
-			Reason: "its builds are bound by rules on " + safetext.And(kinds),
+			Reason: "its builds are bound by rules on " + bound,
 		}
 		if h.rule != nil {
 			step.Rule, step.File, step.Line = h.rule.Name, h.rule.file, h.rule.line

@@ -137,3 +137,16 @@ func TestIndexLeavesOutNoRule(t *testing.T) {
 	require.Greater(t, matches, 40)
 	require.NotContains(t, ix.Find("quay.example/z"), 10, "a rule for another name is not asked")
 }
+
+func TestExplainNamesTheSourcesThatOthersCloses(t *testing.T) {
+	t.Parallel()
+	l := mustStack(t, "version: 1\ndefault: allow\nbuild: {images: {deny: [x]}, others: deny}\n", "")
+	trace := Explain(l, request(t, "a"))
+	var found []string
+	for _, s := range trace.Steps {
+		if s.Kind == StepBuild {
+			found = append(found, s.Reason)
+		}
+	}
+	require.Equal(t, []string{"its builds are bound by rules on images and all other sources"}, found)
+}

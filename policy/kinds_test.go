@@ -55,6 +55,34 @@ func TestEveryKindIsDenied(t *testing.T) {
 	})
 }
 
+func TestEveryKindStaysDenied(t *testing.T) {
+	t.Parallel()
+	kindtest.Run(t, func(t *testing.T, c kindtest.Case) {
+		for _, denial := range []string{"deny", c.Rules} {
+			whole := "version: 1\ndispatch: mediate\nbuild: {" + string(c.Kind) + ": " + denial + "}\n"
+			if _, err := policy.Parse("p", []byte(whole)); err != nil {
+				require.Equal(t, buildrules.KindConfig, c.Kind, "no image has no configuration")
+				continue
+			}
+			d := decide(t, whole+"frontends:\n- {match: [docker/dockerfile], build: {"+string(c.Kind)+
+				": "+c.Rules+"}}\n", "")
+			require.Equal(t, policy.Deny, d.Check(c.Operation).Verdict, denial)
+		}
+	})
+}
+
+func TestEveryKindOfSourceIsClosedByOthers(t *testing.T) {
+	t.Parallel()
+	kindtest.Run(t, func(t *testing.T, c kindtest.Case) {
+		d := decide(t, "version: 1\ndefault: allow\ndispatch: mediate\n"+
+			"build: {others: deny, containers: allow}\n", "")
+		require.Equal(t, c.Kind.IsSource(), d.Restricts(c.Kind))
+		if c.Kind.IsSource() && c.Kind != buildrules.KindLocal { // context is a build's own
+			require.Contains(t, d.Check(c.Operation).Reason, "(build.others)")
+		}
+	})
+}
+
 func TestEveryKindIsValidated(t *testing.T) {
 	t.Parallel()
 	kindtest.Run(t, func(t *testing.T, c kindtest.Case) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // Text describes the decision to a person. The first line says what was decided and why.
@@ -92,12 +93,21 @@ func (o Obligations) lines(t *textLines) {
 		t.line("inputs", "none")
 	}
 	for _, b := range o.Build {
-		text := fmt.Sprintf("under the %s's rules on %s", b.Layer, safetext.And(b.Build.Kinds()))
+		text := fmt.Sprintf("under the %s's rules on %s", b.Layer, boundBy(&b.Build))
 		if b.Mode == ModeWarn {
 			text += ", which only warn"
 		}
 		t.line("builds", text)
 	}
+}
+
+// boundBy names what build rules are about, for a person; "" if they are about nothing.
+func boundBy(b *buildrules.Rules) string {
+	kinds := b.Kinds()
+	if b.Others == buildrules.ActionDeny {
+		kinds = append(kinds, "all other sources")
+	}
+	return safetext.And(kinds)
 }
 
 // textLines collects lines of a label and a text.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -120,6 +121,47 @@ func TestTwoLayersForceOneOptionByTwoNames(t *testing.T) {
 	require.Contains(t, d.Reason, `forces another value of it`)
 	d = Decide(mustStack(t, doc("hostname: x"), doc(own+"x")), request(t, "a"))
 	require.Equal(t, Allow, d.Verdict)
+}
+
+// FuzzTwinsGetOneDecision: whatever options a rule has, the names of one option get one answer.
+func FuzzTwinsGetOneDecision(f *testing.F) {
+	addDecideSeeds(f)
+	twins := [][2]string{
+		{"build-arg:HTTP_PROXY", "build-arg:http_proxy"},
+		{"build-arg:NO_PROXY", "build-arg:No_Proxy"},
+		{"hostname", "build-arg:BUILDKIT_SANDBOX_HOSTNAME"},
+		{"multi-platform", "build-arg:BUILDKIT_MULTI_PLATFORM"},
+		{"cache-imports", "cache-from"},
+		{"attest:sbom", "build-arg:BUILDKIT_ATTEST_SBOM"},
+	}
+	f.Fuzz(func(t *testing.T, rule, request, _ []byte) {
+		c := choices(rule)
+		var b strings.Builder
+		b.WriteString("version: 1\nfrontends:\n- name: a\n  match: [a]\n  options:\n    inputs: allow\n")
+		globs := []string{
+			"", "", "build-arg:*", "build-arg:BUILDKIT_*", "build-arg:http_*", "h*", "cache-from",
+			"attest:*", "build-arg:*_PROXY", "multi-platform", "*", "target",
+		}
+		c.field(&b, `    deny: ["%s"]`, globs...)
+		c.field(&b, `    strip: ["%s"]`, globs...)
+		c.field(&b, `    only: ["%s"]`, globs...)
+		c.field(&b, `    force: {"%s": x}`, "", twins[c.next(len(twins))][c.next(2)])
+		p, err := Parse("p", []byte(b.String()))
+		if err != nil {
+			return // Something is forced and refused.
+		}
+		l, err := Stack(p, nil)
+		require.NoError(t, err)
+		o := choices(request)
+		pair, value := twins[o.next(len(twins))], o.of("x", "y")
+		decide := func(key string) Decision {
+			return Decide(l, withOptions(Request{Requested: "a", Reference: mustRef(t, "a")},
+				map[string]string{key: value}))
+		}
+		one, other := decide(pair[0]), decide(pair[1])
+		require.Equal(t, one.Verdict, other.Verdict, "%s\n%v=%s", b.String(), pair, value)
+		require.Len(t, other.Obligations.Strip, len(one.Obligations.Strip), "%s\n%v", b.String(), pair)
+	})
 }
 
 func TestOptionsThatNoBuildCanHaveAreAMistake(t *testing.T) {

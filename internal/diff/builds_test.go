@@ -186,6 +186,54 @@ func TestCompareBuilds(t *testing.T) {
 			[]string{"+loosened a:latest; limits.timeout: 2h0m0s, before 1h0m0s"},
 		},
 		{"less nesting", none, "limits: {nesting: 1}\n" + none, []string{"-tightened a:latest; limits.nesting: 1, before 4"}},
+		{
+			"a denial for the whole policy less",
+			"build: {http: deny}\n" + a("http: {allow: [\"https://a.example/x\"]}"),
+			a("http: {allow: [\"https://a.example/x\"]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: the download https://a.example/x"},
+		},
+		{
+			"the others open", a("images: {allow: [x]}, others: deny, git: deny, blob: deny, ociLayout: deny"),
+			a("images: {allow: [x]}, git: deny, blob: deny, ociLayout: deny"),
+			[]string{"+loosened a:latest; no longer refused in a build: the download " +
+				"http://other.example/other; no longer refused in a build: the download " +
+				"https://other.example/other; no longer refused in a build: the client's directory other"},
+		},
+		{
+			"a port more", a("config: {ports: {forbid: [\"1-1023\"]}}"),
+			a("config: {ports: {forbid: [\"1-1022\"]}}"),
+			[]string{"+loosened a:latest; no longer refused in a build: an image with the ports 1023/tcp"},
+		},
+		{
+			"a protocol more", a("config: {ports: {forbid: [\"*\"]}}"),
+			a("config: {ports: {forbid: [\"*/tcp\"]}}"),
+			[]string{"+loosened a:latest; no longer refused in a build: an image with the ports 1/udp"},
+		},
+		{
+			"digits less", a("config: {ports: {forbid: [\"*\"]}}"),
+			a("config: {ports: {forbid: [\"1*\", \"2*\", \"3*\", \"4*\", \"5*\", \"6*\", \"7*\", \"8*\"]}}"),
+			[]string{"+loosened a:latest; no longer refused in a build: an image with the ports 9/tcp"},
+		},
+		{
+			"a user no longer forbidden beside a required port",
+			a("config: {ports: {require: [\"80*\"]}, user: {forbid: [root]}}"),
+			a("config: {ports: {require: [\"80*\"]}}"),
+			[]string{"+loosened a:latest; no longer refused in a build: an image with the ports 80/tcp"},
+		},
+		{
+			"an agent more", a("exec: {ssh: [default]}"), a("exec: {ssh: [default, \"dep*\"]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: a command with the ssh agent depother; " +
+				"no longer refused in a build: a command with the ssh agent dep"},
+		},
+		{
+			"a denied secret less", a("exec: {deny: {secrets: [aws, npm]}}"), a("exec: {deny: {secrets: [npm]}}"),
+			[]string{"+loosened a:latest; no longer refused in a build: a command with the secret aws"},
+		},
+		{
+			"another value of a label", a("config: {labels: {values: {team: web}}}"),
+			a("config: {labels: {values: {team: \"*\"}}}"),
+			[]string{"+loosened a:latest; no longer refused in a build: an image with the labels team"},
+		},
 		{"a timeout that forward doesn't have", head + "- {name: a, match: [a]}\n", "limits: {timeout: 2h}\n" + head + "- {name: a, match: [a]}\n", nil},
 	}
 	for _, tt := range tests {
@@ -202,10 +250,14 @@ func TestCompareBuilds(t *testing.T) {
 func TestNothingWidenedInBuildsIsSo(t *testing.T) {
 	t.Parallel()
 	narrow, changed := 0, 0
-	for seed := range uint64(300) {
+	for seed := range uint64(600) {
 		r := rand.New(rand.NewPCG(seed, 4))
 		textA, textB := arbitraryBuild(r), arbitraryBuild(r)
-		a, b := parse(t, textA), parse(t, textB)
+		a, errA := policy.Parse("a", []byte(textA))
+		b, errB := policy.Parse("b", []byte(textB))
+		if errA != nil || errB != nil {
+			continue // A rule contradicts the policy.
+		}
 		require.False(t, Compare(a, a, now()).Widened, textA)
 		report := Compare(a, b, now())
 		if report.Widened {
@@ -253,8 +305,22 @@ func pick(r *rand.Rand, items ...string) string {
 	return "[" + strings.Join(out, ", ") + "]"
 }
 
-// arbitraryBuild makes a policy that lets a run, under rules of few words.
+// arbitraryBuild makes a policy that lets a run, under rules of few words: those of the rule, and
+// in every third policy those of the whole policy too.
 func arbitraryBuild(r *rand.Rand) string {
+	whole, own := "", arbitraryRules(r)
+	if r.IntN(3) == 0 {
+		if rules := arbitraryRules(r); rules != "" {
+			whole = "build: {" + rules + "}\n"
+		}
+	}
+	if own != "" {
+		own = ", build: {" + own + "}"
+	}
+	return whole + head + "- {name: a, match: [a], dispatch: mediate" + own + "}\n"
+}
+
+func arbitraryRules(r *rand.Rand) string {
 	names := []string{"x", "m.example/**", "m.example/a/*", "**/y*", "x/y"}
 	urls := []string{
 		"https://a.example/**", "https://*.example/x", "https://a.example/*/y", "http://a.example/x", "a.example",
@@ -275,6 +341,15 @@ func arbitraryBuild(r *rand.Rand) string {
 		"containers: allow",
 		"config: {user: {require: " + pick(r, "app", "w*") + "}, labels: {forbid: " + pick(r, "a", "b*") + "}}",
 		"config: {ports: {forbid: " + pick(r, "80", "443/tcp") + "}, env: {require: [PATH]}}",
+		"config: {ports: {forbid: " + pick(r, "8*", "1-1023/udp", "*3") + "}, user: {forbid: " +
+			pick(r, "root", "1000-2000", "w*") + "}}",
+		"config: {ports: {require: " + pick(r, "80*", "400-500") + "}}",
+		"config: {labels: {values: {a: " + []string{"x", "\"y*\"", "\"*\""}[r.IntN(3)] + "}}}",
+		"http: deny", "git: {allow: []}", "ociLayout: deny", "images: deny", "others: deny",
+		"exec: {ssh: " + pick(r, "default", "dep*") + ", devices: " + pick(r, "gpu", "f*") + "}",
+		"exec: {deny: {networks: " + pick(r, "host", "none") + ", secrets: " + pick(r, "npm*", "aws") + "}}",
+		"exec: {deny: {ssh: " + pick(r, "default", "dep*") + ", devices: true, insecure: true}}",
+		"exec: {ssh: true, deny: {ulimits: [\"no*\"], hosts: " + pick(r, "a", "b*") + "}}",
 	}
 	written, used := []string{}, map[string]bool{}
 	for range r.IntN(3) {
@@ -284,11 +359,7 @@ func arbitraryBuild(r *rand.Rand) string {
 			written = append(written, k)
 		}
 	}
-	build := ""
-	if len(written) > 0 {
-		build = ", build: {" + strings.Join(written, ", ") + "}"
-	}
-	return head + "- {name: a, match: [a], dispatch: mediate" + build + "}\n"
+	return strings.Join(written, ", ")
 }
 
 // arbitraryOperation makes an operation of the same words.
@@ -297,7 +368,15 @@ func arbitraryOperation(r *rand.Rand) buildrules.Operation {
 	name := one("x", "y", "x/y", "m.example/a/b", "m.example/a/y", "m.example/y2", "q.example/z")
 	url := one("https", "http", "ssh") + "://" + one("a.example", "b.a.example", "b.example", "10.2.0.1") +
 		one("", "", ":8080") + "/" + one("x", "z/y", "z", "x/../z", "z%2Fy", "z//y")
-	switch r.IntN(9) {
+	switch r.IntN(11) {
+	case 9:
+		return buildrules.Operation{OCILayout: name + "@" + digestA}
+	case 10:
+		return buildrules.Operation{Exec: &buildrules.Exec{
+			SSH: []string{one("default", "deploy", "z")}, Devices: []string{one("gpu", "fpga")},
+			Hosts: []string{one("a", "bb", "z")}, Network: one("none", "default", "host"),
+			Ulimits: map[string]int{one("nofile", "core"): r.IntN(3)},
+		}}
 	case 0:
 		return buildrules.Operation{Image: name + one(":1", "@"+digestA)}
 	case 1:
@@ -315,5 +394,5 @@ func arbitraryOperation(r *rand.Rand) buildrules.Operation {
 	case 7:
 		return buildrules.Operation{Container: &buildrules.Exec{}}
 	}
-	return buildrules.Operation{Config: &buildrules.Config{User: one("", "app", "web"), Labels: map[string]string{one("a", "b1", "z"): ""}, Env: []string{one("PATH", "z")}, Ports: []string{one("80", "443/tcp", "1")}}}
+	return buildrules.Operation{Config: &buildrules.Config{User: one("", "app", "web", "1500"), Labels: map[string]string{one("a", "b1", "z"): one("", "x", "y1")}, Env: []string{one("PATH", "z")}, Ports: []string{one("80", "443/tcp", "1", "53/udp", "8080/sctp")}}}
 }

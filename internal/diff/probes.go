@@ -38,7 +38,7 @@ func (c *comparison) probes(before, after policy.Decision) [][]buildrules.Operat
 func kindText(d policy.Decision, k buildrules.Kind) string {
 	var parts []string
 	for _, o := range d.Obligations.Build {
-		parts = append(parts, string(o.Mode), marshal(o.Build.Only(k)))
+		parts = append(parts, string(o.Mode), string(o.Build.Others), marshal(o.Build.Only(k)))
 	}
 	return strings.Join(parts, "\x01")
 }

@@ -23,6 +23,9 @@ func (e *exporter) buildConditions(r *policy.Rule) []string {
 				kinds = append(kinds, string(k))
 			}
 		}
+		if b.Others == buildrules.ActionDeny && !slices.Contains(kinds, "others") {
+			kinds = append(kinds, "others")
+		}
 	}
 	dispatch := e.doc.Dispatch
 	if r != nil {

@@ -6,6 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
@@ -25,6 +26,7 @@ func (c *checker) wholeBuild() {
 		return
 	}
 	c.build(p.Build, c.addf)
+	c.opened = openDoors(p.Build, c.addf)
 	forwards := func(r rule) bool { return r.allows() && c.dispatch(&r) == policy.DispatchForward }
 	if i := slices.IndexFunc(c.rules, forwards); i >= 0 {
 		c.unseen(p.Build, "rule "+c.rules[i].Name+" has", c.addf)
@@ -41,6 +43,7 @@ func (c *checker) ruleBuild(r *rule) {
 		return
 	}
 	c.build(r.Build, tell)
+	c.ruleDoors(r, tell)
 	if c.dispatch(r) == policy.DispatchForward {
 		c.unseen(r.Build, "the rule has", tell)
 	}
@@ -48,10 +51,56 @@ func (c *checker) ruleBuild(r *rule) {
 		return
 	}
 	for _, k := range r.Build.Kinds() {
+		c.refusedAbove(r.Build, k, tell)
 		if text := writtenRules(r.Build, k); text != "" && text == writtenRules(c.doc.Build, k) {
 			tell(BuildRepeated, "build.%s repeats that of the whole policy, which applies anyway; remove "+
 				"it", k)
 		}
+	}
+}
+
+// refusedAbove looks for what a rule's build rules allow and those of the whole policy deny.
+func (c *checker) refusedAbove(b *buildrules.Rules, k buildrules.Kind, tell tell) {
+	whole := c.doc.Build
+	switch {
+	case whole.Denies(k) && !b.Denies(k):
+		tell(BuildAllowRefused, "build.%s allows nothing, because the whole policy has %[1]s: deny; "+
+			"remove it, or write allow: [] for the whole policy", k)
+		return
+	case k == buildrules.KindContainers && b.Containers != whole.Containers &&
+		whole.Containers == buildrules.ActionDeny:
+		tell(BuildAllowRefused, "build.containers allows nothing, because the whole policy denies "+
+			"containers; remove one of the two")
+		return
+	}
+	const refused = "build.%s.allow has %s, which the whole policy denies; remove it"
+	if k == buildrules.KindGit || k == buildrules.KindHTTP {
+		above := newURLs(whole, k)
+		for _, p := range newURLs(b, k).allow {
+			if !slices.ContainsFunc(p.Forms(), func(f urlmatch.Form) bool { return !above.denies(f) }) {
+				tell(BuildAllowRefused, refused, k, p)
+			}
+		}
+		return
+	}
+	allow, _ := b.Patterns(k)
+	_, deny := whole.Patterns(k)
+	denied := parseAll(deny)
+	for i, n := range parseAll(allow) {
+		if anyCovers(denied, n) {
+			tell(BuildAllowRefused, refused, k, allow[i])
+		}
+	}
+}
+
+// ruleDoors is openDoors for a rule, unless the whole policy has that finding.
+func (c *checker) ruleDoors(r *rule, tell tell) {
+	switch {
+	case c.doc.Build == nil:
+		openDoors(r.Build, tell)
+	case !c.opened:
+		b := r.Build.Under(c.doc.Build)
+		openDoors(&b, tell)
 	}
 }
 
@@ -115,6 +164,7 @@ var buildChecks = map[buildrules.Kind]buildCheck{
 	buildrules.KindOCILayout: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, _ := b.OCILayout.Patterns()
 		c.patternsOf("ociLayout", allow, b.OCILayout.Deny, true, tell)
+		layoutNames(b, tell)
 	},
 	buildrules.KindBlob: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, _ := b.Blob.Patterns()

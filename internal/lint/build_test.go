@@ -1,6 +1,7 @@
 package lint_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -294,6 +295,84 @@ func TestCheckBuildRules(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			p, err := policy.Parse("p", []byte(tt.doc))
+			require.NoError(t, err)
+			// TestOpenDoors has this finding, which most of these short policies get.
+			found := slices.DeleteFunc(lint.Check("p", p, lint.Options{Time: day()}),
+				func(f lint.Finding) bool { return f.Code == lint.OpenDoors })
+			require.Equal(t, tt.want, list(found))
+		})
+	}
+}
+
+func TestARuleThatAllowsWhatThePolicyDenies(t *testing.T) {
+	t.Parallel()
+	const at = " a p:6:3"
+	for name, tt := range map[string]struct {
+		whole, rule string
+		want        []string
+	}{
+		"a kind that is denied":      {"http: deny", `http: {allow: ["https://a.example/**"]}`, []string{"build-allow-refused" + at}},
+		"a kind that both deny":      {"http: deny", "http: deny", []string{"build-repeated" + at}},
+		"denied containers":          {"containers: deny", "containers: allow", []string{"build-allow-refused" + at}},
+		"a name that is denied":      {`blob: {deny: ["x/**"]}`, "blob: {allow: [x/y, z/y]}", []string{"build-allow-refused" + at}},
+		"a URL that is denied":       {`git: {deny: ["a.example/**"]}`, `git: {allow: ["https://a.example/b"]}`, []string{"build-allow-refused" + at}},
+		"other names are fine":       {`blob: {deny: [x/y]}`, `blob: {allow: ["x/**"]}`, nil},
+		"an empty allow is fine":     {`http: {allow: []}`, `http: {allow: ["https://a.example/**"]}`, nil},
+		"a directory that is denied": {"local: {deny: [home]}", "local: {allow: [home, context]}", []string{"build-allow-refused" + at}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			doc := "version: 1\nid: x\ncontact: y\nbuild: {" + tt.whole + "}\nfrontends:\n" +
+				"- {name: a, match: [docker/dockerfile], dispatch: mediate, build: {" + tt.rule + "}}\n"
+			p, err := policy.Parse("p", []byte(doc))
+			require.NoError(t, err)
+			require.Equal(t, tt.want, list(lint.Check("p", p, lint.Options{Time: day()})))
+		})
+	}
+}
+
+func TestOpenDoors(t *testing.T) {
+	t.Parallel()
+	const images = `images: {allow: ["m.example/**"]}`
+	tests := []struct {
+		name, whole, rule string
+		want              []string
+	}{
+		{"images alone", images, "", []string{"open-doors  p:0:0"}},
+		{"images alone in a rule", "", images, []string{"open-doors a p:7:3"}},
+		{"images alone in both", images, images, []string{"open-doors  p:0:0", "build-repeated a p:7:3"}},
+		{"images in a rule, and the doors in the policy, is fine", "others: deny", images, nil},
+		{"the others closed is fine", images + ", others: deny", "", nil},
+		{"some doors open", images + ", http: deny, git: deny, blob: deny", "", []string{"open-doors  p:0:0"}},
+		{
+			"each door closed by itself is fine", images +
+				", http: deny, git: deny, blob: deny, ociLayout: deny, local: {allow: [context, dockerfile]}",
+			"", nil,
+		},
+		{"images that only deny is fine", "images: {deny: [x]}", "", nil},
+		{"no image at all", "images: deny", "", []string{"open-doors  p:0:0"}},
+		{"every image is fine", `images: {allow: ["**"], deny: [x]}`, "", nil},
+		{"layouts by name", `ociLayout: {allow: ["m.example/**"]}`, "", []string{"layout-name  p:0:0"}},
+		{"layouts but for some names", `ociLayout: {deny: [x]}`, "", []string{"layout-name  p:0:0"}},
+		{"no layout is fine", `ociLayout: deny`, "", nil},
+		{"no layout by an empty list is fine", `ociLayout: {allow: []}`, "", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			doc := "version: 1\nid: x\ncontact: y\n"
+			build := func(b string) string {
+				if b == "" {
+					b = "containers: deny"
+				}
+				return "{" + b + "}"
+			}
+			doc += "dispatch: mediate\nbuild: " + build(tt.whole) + "\nfrontends:\n" +
+				"- {name: a, match: [docker/dockerfile]"
+			if tt.rule != "" {
+				doc += ", build: " + build(tt.rule)
+			}
+			p, err := policy.Parse("p", []byte(doc+"}\n"))
 			require.NoError(t, err)
 			require.Equal(t, tt.want, list(lint.Check("p", p, lint.Options{Time: day()})))
 		})

@@ -55,7 +55,7 @@ const (
 	AliasedAway Code = "aliased-away"
 	// OutsideLimits: an allow rule matches only names that the limits refuse.
 	OutsideLimits Code = "outside-limits"
-	// OptionName: an option looks like a build-arg without its prefix.
+	// OptionName: an option's name is one that no client sends.
 	OptionName Code = "option-name"
 	// OptionWithoutEffect: builds are refused for an option before it could be removed.
 	OptionWithoutEffect Code = "option-without-effect"
@@ -76,6 +76,8 @@ const (
 	// BuildDenyLeavesScheme: build rules deny URLs of a host, and those of another scheme reach
 	// the same.
 	BuildDenyLeavesScheme Code = "build-deny-leaves-scheme"
+	// BuildAllowRefused: a rule allows something that the whole policy's build rules deny.
+	BuildAllowRefused Code = "build-allow-refused"
 	// ConvertShadowed: an earlier conversion matches all names of this one.
 	ConvertShadowed Code = "convert-shadowed"
 	// ConvertRefused: a conversion leads to an image that is refused.
@@ -86,6 +88,10 @@ const (
 	NestedNotAllowed Code = "nested-not-allowed"
 	// PlainHTTP: build rules allow data that anybody on the network path can replace.
 	PlainHTTP Code = "plain-http"
+	// OpenDoors: images are restricted, and other sources of the same files aren't.
+	OpenDoors Code = "open-doors"
+	// LayoutName: rules rely on a name that the client chooses.
+	LayoutName Code = "layout-name"
 	// HostNetwork: commands can reach everything that the daemon's machine can.
 	HostNetwork Code = "host-network"
 	// IgnoreInvalid: a comment that should accept a finding can't.
@@ -106,8 +112,8 @@ func Codes() []Code {
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
 		OptionName, OptionWithoutEffect,
 		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
-		BuildDenyWithoutEffect, BuildDenyLeavesScheme, ConvertShadowed, ConvertRefused, BuildPinRefused,
-		NestedNotAllowed, PlainHTTP, HostNetwork, InsecureExec,
+		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConvertShadowed, ConvertRefused,
+		BuildPinRefused, NestedNotAllowed, PlainHTTP, OpenDoors, LayoutName, HostNetwork, InsecureExec,
 		IgnoreInvalid, IgnoreUnused,
 	}
 }

@@ -46,7 +46,7 @@ func TestFindingsAboutThePolicyHaveAPlace(t *testing.T) {
 		{
 			"several entries", head + "dispatch: mediate\nbuild:\n  images:\n    allow: [\"a.example/**\"]\n" +
 				"    deny: [b.example/x, a.example/y, c.example/z]\n",
-			[]string{"build-deny-without-effect 8:12", "build-deny-without-effect 8:38"},
+			[]string{"open-doors 6:3", "build-deny-without-effect 8:12", "build-deny-without-effect 8:38"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -76,6 +76,7 @@ type checker struct {
 	layers  policy.Layers
 	shadows shadows
 	found   []Finding
+	opened  bool // the whole policy has the finding OpenDoors
 }
 
 func newChecker(file string, p *policy.Policy, o Options) *checker {

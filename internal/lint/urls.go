@@ -95,6 +95,10 @@ func (u urls) overlapsAllow(f urlmatch.Form) bool {
 	})
 }
 
+func (u urls) denies(f urlmatch.Form) bool {
+	return slices.ContainsFunc(u.denied, func(d urlmatch.Form) bool { return d.Covers(f) })
+}
+
 // leaves looks for other schemes by which what the pattern denies can be reached. A pattern for
 // every host is about the scheme itself.
 func (u urls) leaves(p urlmatch.Pattern, tell tell) {
@@ -105,7 +109,7 @@ func (u urls) leaves(p urlmatch.Pattern, tell tell) {
 	for _, scheme := range p.OtherSchemes() {
 		if slices.ContainsFunc(p.Forms(), func(f urlmatch.Form) bool {
 			f = f.WithScheme(scheme)
-			return !slices.ContainsFunc(u.denied, func(d urlmatch.Form) bool { return d.Covers(f) }) &&
+			return !u.denies(f) &&
 				(len(u.allow) == 0 || u.overlapsAllow(f))
 		}) {
 			open = append(open, scheme)

@@ -176,6 +176,15 @@ func TestParse(t *testing.T) {
 		{Operation: buildrules.Operation{Config: &buildrules.Config{User: "app"}}, Line: 3},
 	}, operations)
 
+	operations, err = opcheck.Parse("f", []byte(
+		"- config: {user: \"\", labels: {a: \"\"}, env: [\"X=PASSWORD\"]}\n- exec: {secrets: [\"\"]}\n"))
+	require.NoError(t, err)
+	config := buildrules.Config{Labels: map[string]string{"a": ""}, Env: []string{"X=PASSWORD"}}
+	require.Equal(t, []opcheck.Written{
+		{Operation: buildrules.Operation{Config: &config}, Line: 1},
+		{Operation: buildrules.Operation{Exec: &buildrules.Exec{Secrets: []string{""}}}, Line: 2},
+	}, operations, "what an image can have can be written")
+
 	tests := []struct{ name, doc, want string }{
 		{"no operations", "[]", "f:1:1: there are no operations"},
 		{"no list", "image: busybox", "f:1:1: the document must be a list"},

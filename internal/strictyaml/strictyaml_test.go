@@ -13,9 +13,13 @@ import (
 )
 
 type inner struct {
-	Name  string         `yaml:"name"`
-	Words []string       `yaml:"words" blank:"true"`
-	Sizes map[string]int `yaml:"sizes"`
+	Name  string            `yaml:"name"`
+	Words []string          `yaml:"words" blank:"true"`
+	Sizes map[string]int    `yaml:"sizes"`
+	Names []string          `yaml:"names" boolean:"*"`
+	Notes map[string]string `yaml:"notes" blank:"true"`
+
+	None bool `yaml:"-" scalar:"none"`
 }
 
 type outer struct {
@@ -46,6 +50,32 @@ func TestDecode(t *testing.T) {
 	require.Empty(t, out.private)
 }
 
+func TestDecodeTakesAWordForAStruct(t *testing.T) {
+	t.Parallel()
+	out, err := decode("next: none")
+	require.NoError(t, err)
+	require.Equal(t, &inner{None: true}, out.Next)
+}
+
+func TestDecodeTakesABooleanForAList(t *testing.T) {
+	t.Parallel()
+	for doc, want := range map[string][]string{
+		"names: true": {"*"}, "names: false": {}, "names: []": {}, `names: ["true"]`: {"true"},
+	} {
+		out, err := decode(doc)
+		require.NoError(t, err)
+		require.Equal(t, want, out.Names, doc)
+	}
+}
+
+func TestDecodeTakesEmptyStringsWhereTheyHaveAMeaning(t *testing.T) {
+	t.Parallel()
+	out, err := decode(`{notes: {a: ""}, words: [""]}`)
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"a": ""}, out.Notes)
+	require.Equal(t, []string{""}, out.Words)
+}
+
 func TestDecodeRefuses(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, doc, want string }{
@@ -58,6 +88,13 @@ func TestDecodeRefuses(t *testing.T) {
 			"an inline field twice", "name: x\nname: y",
 			`f:2:1: duplicate field "name"; it is already set on line 1`,
 		},
+		{
+			"another word", "next: all",
+			`f:1:7: next must be a mapping of fields or none, not "all"`,
+		},
+		{"a word in quotes for a list", "names: 'true'", "f:1:8: names must be a list"},
+		{"a boolean for another list", "words: true", "f:1:8: words must be a list"},
+		{"a field that has only a word", "none: true", `f:1:1: unknown field "none"`},
 		{"an empty string", "name: ''", "f:1:7: name is empty"},
 		{"a fraction", "sizes: {x: 1.5}", `f:1:12: sizes[x] must be an integer, not "1.5"`},
 		{

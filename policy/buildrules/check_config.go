@@ -11,6 +11,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 const rootUser = "root"
@@ -37,10 +38,7 @@ func (f *Config) config() (config, error) {
 		what: "the image that is built", labels: slices.Sorted(maps.Keys(f.Labels)),
 		values: f.Labels,
 	}
-	for _, s := range f.Env {
-		name, _, _ := strings.Cut(s, "=")
-		c.env = append(c.env, name)
-	}
+	c.env = f.variables()
 	if f.Platform != "" {
 		c.what += " for " + safetext.Printable(f.Platform)
 	}
@@ -56,7 +54,6 @@ func (f *Config) config() (config, error) {
 	}{
 		{"a user", []string{f.User}},
 		{"a label", c.labels},
-		{"the value of a label", slices.Collect(maps.Values(f.Labels))},
 		{"an environment variable", c.env},
 		{"a port", f.Ports},
 		{"a volume", f.Volumes},
@@ -86,6 +83,16 @@ func (f *Config) config() (config, error) {
 		return c, fmt.Errorf("%s with %w", c.what, err)
 	}
 	return c, nil
+}
+
+// variables returns the names of the environment variables.
+func (f *Config) variables() []string {
+	var names []string
+	for _, s := range f.Env {
+		name, _, _ := strings.Cut(s, "=")
+		names = append(names, name)
+	}
+	return names
 }
 
 // normalizeUser gives each user one spelling. Container runtimes read a number with strconv.Atoi,
@@ -181,6 +188,9 @@ func (d *LabelDemand) checkValues(c config) []Violation {
 		case !ok:
 			found = append(found, violationf(rule, "%s: it has no label %s, which must be %s", c.what,
 				safetext.Quote(want.key), safetext.Quote(want.value)))
+		case len(value) > imageref.MaxSize:
+			found = append(found, violationf(rule, "%s: its label %s has %d bytes, and must be %s", c.what,
+				safetext.Quote(want.key), len(value), safetext.Quote(want.value)))
 		case !globs.Match(want.value, value):
 			found = append(found, violationf(rule, "%s: its label %s is %s, and must be %s", c.what,
 				safetext.Quote(want.key), safetext.Quote(value), safetext.Quote(want.value)))

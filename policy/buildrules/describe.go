@@ -67,7 +67,7 @@ func (f *Config) describe() string {
 		items []string
 	}{
 		{"the labels", slices.Sorted(maps.Keys(f.Labels))},
-		{"the variables", f.Env},
+		{"the variables", f.variables()},
 		{"the ports", f.Ports},
 		{"the volumes", f.Volumes},
 	} {

@@ -37,7 +37,7 @@ func TestDescribe(t *testing.T) {
 		}}},
 		{"an image for linux/arm64 with the user app, the labels a b, the variables PATH, the ports 80/tcp, the volumes /data", Operation{Config: &Config{
 			Platform: "linux/arm64", User: "app", Labels: map[string]string{"b": "", "a": ""},
-			Env: []string{"PATH"}, Ports: []string{"80/tcp"}, Volumes: []string{"/data"},
+			Env: []string{"PATH=hunter2"}, Ports: []string{"80/tcp"}, Volumes: []string{"/data"},
 		}}},
 		{`an operation\x1b[2J`, Operation{Unknown: "an operation\x1b[2J"}},
 		{"the image " + strings.Repeat("x", 200) + "…", Operation{Image: strings.Repeat("x", 300)}},

@@ -14,6 +14,9 @@
 //
 //	ruling := decision.Check(buildrules.Operation{Image: "docker.io/library/busybox:1"})
 //
+// The rules of a rule stand under those of the whole policy, see [Rules.Under]: refusals add up,
+// and allowances are replaced.
+//
 // # Canonical form
 //
 // Rules compare operations in canonical form: references as package imageref has them, URLs

@@ -271,6 +271,12 @@ func (r *Rules) Restricts(k Kind) bool {
 	return row.field.isSet(r) || r.closes(row)
 }
 
+// Denies reports whether the rules deny the kind as a whole, by deny in place of its fields.
+func (r *Rules) Denies(k Kind) bool {
+	row := k.row()
+	return row != nil && row.field.denied(r)
+}
+
 // closes reports whether the rules have none for the kind, and others: deny refuses it.
 func (r *Rules) closes(row *row) bool {
 	return r.Others == ActionDeny && !row.noSource && !row.field.isSet(r)
