@@ -17,7 +17,7 @@ const module = "github.com/policy-frontend/policy-frontend/"
 // floors are the floors of the house. A package may import packages of lower floors only.
 var floors = [][]string{
 	{"internal/dockerfileversions", "internal/editdistance", "internal/globs", "internal/optionkeys", "internal/safetext"},
-	{"internal/hostname", "internal/strictyaml"},
+	{"internal/hostname", "internal/strictyaml", "internal/versions"},
 	{"internal/urlmatch", "policy/imageref"},
 	{"internal/renaming"},
 	{"policy/buildrules"},
