@@ -80,10 +80,15 @@ func TestCompareBuilds(t *testing.T) {
 		},
 		{"containers", none, a("containers: allow"), []string{"+loosened a:latest; no longer refused in a build: a container of the frontend's"}},
 		{
-			"another image in its place", a("images: {convert: [{from: a, to: b}]}"),
-			a("images: {convert: [{from: a, to: c}]}"),
-			[]string{"-rerouted a:latest; in a build, the image docker.io/library/a:other becomes c:other, " +
-				"before b:other"},
+			"another image in its place",
+			a("images: {convert: [{from: q.example/a, to: q.example/b}]}"),
+			a("images: {convert: [{from: q.example/a, to: q.example/b}, {from: q.example/c, to: q.example/d}]}"),
+			[]string{"-rerouted a:latest; in a build, the image q.example/c:other becomes q.example/d:other, " +
+				"before the requested image; in a build, the image q.example/c/other:other becomes " +
+				"q.example/d/other:other, before the requested image; in a build, the image " +
+				"q.example/c/other/other:other becomes q.example/d/other/other:other, before the requested " +
+				"image; in a build, the image q.example/c/other/other/other/other/other:other becomes " +
+				"q.example/d/other/other/other/other/other:other, before the requested image"},
 		},
 		{
 			"a pin more", none, a("images: {pins: {\"a:1\": \"" + digestA + "\"}}"),
