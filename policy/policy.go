@@ -129,7 +129,7 @@ type Alias struct {
 
 // Limits bound what rules can allow.
 type Limits struct {
-	// Names that can run, in the form of a rule's match. They apply to the name after all aliases.
+	// Names that can run, in the form of an allow rule's match. They apply to the name after all aliases.
 	Match []string `yaml:"match,omitempty" jsonschema:"minItems=1"`
 	// How long a frontend can take, including all that it waits for, such as 30m or 2h. Applies to mediate and builtin. The default is 1h.
 	Timeout string `yaml:"timeout,omitempty" jsonschema:"minLength=2"`
@@ -161,7 +161,7 @@ type Options struct {
 type Rule struct {
 	// Name of the rule in messages; unique, and not default, limits, build or invariant.
 	Name string `yaml:"name,omitempty" jsonschema:"minLength=1,maxLength=256"`
-	// Names that the rule is for, without tag or digest. A * stands for any characters within one path component, ** for any number of components. Without a host, a name is one on docker.io.
+	// Names that the rule is for, without tag or digest. A * stands for any characters within one path component or one label of the host, ** for any number of them. Without a host, a name is one on docker.io. A deny rule matches all that a name can mean, at every port.
 	Match []string `yaml:"match" jsonschema:"minItems=1"`
 	// Tags that the rule is for; a * stands for any characters. A reference without a tag has the tag latest, unless it has a digest. A deny rule is for other spellings of these tags too, and for a partial version that can be one of them.
 	Tags []string `yaml:"tags,omitempty" jsonschema:"minItems=1"`
