@@ -70,9 +70,13 @@ func (c *checker) never(r *rule) bool {
 	}
 	if by := c.aliasedAway(r); by != nil {
 		from, to := by.Names()
-		c.addRule(AliasedAway, r.Rule, "the rule never matches, because the alias on line %d%s turns %s "+
-			"into %s first; write the rule for the name after the alias",
-			by.Line(), ofFile(by.File(), r.File()), from, to)
+		what := "never matches"
+		if !r.allows() {
+			what = "matches its names only at other ports"
+		}
+		c.addRule(AliasedAway, r.Rule, "the rule %s, because the alias on line %d%s turns %s into %s "+
+			"first; write the rule for the name after the alias",
+			what, by.Line(), ofFile(by.File(), r.File()), from, to)
 	}
 	within := func(n names) bool { return anyOverlaps(c.limits, n) }
 	if r.allows() && len(c.limits) > 0 && !slices.ContainsFunc(r.match, within) {
