@@ -180,7 +180,8 @@ func (r *Rule) cure(tag string) string {
 	if v, ok := versions.ParseTag(base); !ok || !r.versions.Contains(v) {
 		return ""
 	}
-	return fmt.Sprintf(" (for %s as a variant of %s, the rule needs variants: [%s])", tag, base, suffix)
+	return fmt.Sprintf(" (for %s as a variant of %s, the rule needs variants: [%s])", tag, base,
+		suffix)
 }
 
 // tagCondition names the rule's conditions on the tag for a sentence: "tags 1.*

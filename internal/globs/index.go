@@ -14,7 +14,8 @@ type Index struct {
 	lengths []int            // the distinct lengths of these parts, ascending
 }
 
-// NewIndex returns an index of patterns, which may be those of [ParseImage], with the numbers of whatever they belong to.
+// NewIndex returns an index of patterns, which may be those of [ParseImage], with the numbers of
+// whatever they belong to.
 func NewIndex(patterns iter.Seq2[int, string]) Index {
 	ix := Index{exact: map[string][]int{}, open: map[string][]int{}}
 	for i, p := range patterns {

@@ -189,8 +189,8 @@ func (c *checker) tags(r *rule) {
 
 func isAnyTag(t string) bool { return strings.Trim(t, "*") == "" }
 
-// unbounded returns the first tag that names no version and that nothing pins, or "". A rule without
-// any version isn't meant to bound them.
+// unbounded returns the first tag that names no version and that nothing pins, or "". A rule
+// without any version isn't meant to bound them.
 func (c *checker) unbounded(r *rule) string {
 	names := func(t string) bool { return strings.ContainsAny(t, "0123456789") }
 	if r.Versions == "" && !slices.ContainsFunc(r.Tags, names) ||
