@@ -19,7 +19,7 @@ type rewritten struct {
 }
 
 // rewrite applies the first alias that is for the reference, once. It fails if
-// what comes out is no reference.
+// what comes out is no reference, and if the reference has another digest than the pin.
 func (p *Policy) rewrite(ref imageref.Reference) (rewritten, error) {
 	for _, i := range p.renames.Find(ref.Name()) {
 		a := &p.doc.Aliases[i]
@@ -35,10 +35,12 @@ func (p *Policy) rewrite(ref imageref.Reference) (rewritten, error) {
 		out := rewritten{ref: target, alias: a}
 		if d, ok := a.Pins[ref.Tag()]; ok && ref.Tag() != "" {
 			out.pin = digest.Digest(d)
-			if target.Digest() == "" {
-				if out.ref, err = target.WithDigest(out.pin); err != nil {
-					return rewritten{ref: ref}, err
-				}
+			if target.Digest() != "" && target.Digest() != out.pin {
+				return rewritten{ref: ref}, fmt.Errorf("the alias from %s pins the tag %s to %s, not to %s: "+
+					"write that digest or none", a.From, ref.Tag(), out.pin, target.Digest())
+			}
+			if out.ref, err = target.WithDigest(out.pin); err != nil {
+				return rewritten{ref: ref}, err
 			}
 		}
 		return out, nil

@@ -55,8 +55,8 @@ func TestAliases(t *testing.T) {
 			"mirror.example/df:1.7@" + digestA, "df",
 		},
 		{
-			"a pinned tag beside another digest is false", "docker/dockerfile:1.7@" + digestB, Deny,
-			"mirror.example/df:1.7@" + digestB, "default",
+			"a pinned tag has no other digest", "docker/dockerfile:1.7@" + digestB, Deny,
+			"docker/dockerfile:1.7@" + digestB, InvariantRule,
 		},
 		{
 			"a digest alone has no pin", "docker/dockerfile@" + digestB, Deny,
@@ -113,8 +113,8 @@ func TestAliases(t *testing.T) {
 	}
 	d := Decide(l, request(t, "docker/dockerfile:1.7@"+digestB))
 	require.Equal(t,
-		`rule "df" would allow the tag 1.7, but that tag points to `+digestA+", not to "+digestB,
-		d.Reason)
+		"the alias from docker/dockerfile pins the tag 1.7 to "+digestA+", not to "+digestB+
+			": write that digest or none", d.Reason)
 	d = Decide(l, request(t, "docker/dockerfile:1.7", digestB))
 	require.Equal(t, Deny, d.Verdict, "a pinned tag can't resolve to something else")
 	d = Decide(l, request(t, "docker/dockerfile:1.7", "", digestB))

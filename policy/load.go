@@ -14,6 +14,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
+	"github.com/policy-frontend/policy-frontend/internal/versions"
 )
 
 const (
@@ -69,7 +70,7 @@ type loader struct {
 	fsys     fs.FS
 	policy   *Policy
 	names    map[string]*Rule // where each rule's name was first
-	versions map[string]*versionRange
+	versions map[string]*versions.Range
 	seen     map[string]bool // the files
 	chain    []string        // the file that is read now, and those that include it
 	size     int             // bytes so far
@@ -81,7 +82,7 @@ type loader struct {
 func newLoader(k role) *loader {
 	return &loader{
 		role: k, policy: &Policy{}, names: map[string]*Rule{},
-		versions: map[string]*versionRange{}, seen: map[string]bool{},
+		versions: map[string]*versions.Range{}, seen: map[string]bool{},
 	}
 }
 

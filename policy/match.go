@@ -12,6 +12,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/internal/versions"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -124,22 +125,16 @@ func (r *Rule) match(s subject) match {
 func (r *Rule) matchAllow(s subject) match {
 	var m match
 	if r.TagConditional() {
-		trust := s.tagTrust()
+		trust, fit := s.tagTrust(), r.tagFit(s.ref.Tag())
 		switch {
 		case trust == tagMissing:
+			return match{reason: r.tagMissingReason()}
+		case fit == partly:
+			return match{reason: r.partlyReason(s.ref.Tag())}
+		case fit == outside:
 			return match{
-				reason: fmt.Sprintf(
-					"rule %s would allow it, but only with the %s, and the reference has none: write the tag as well as the digest", safetext.Quote(r.Name), r.tagCondition()),
-			}
-		case r.tagFit(s.ref.Tag()) == partly:
-			return match{
-				reason: fmt.Sprintf(
-					"rule %s would allow it, but only with the %s, and %s can be a version outside of them: write the full version", safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag()),
-			}
-		case r.tagFit(s.ref.Tag()) == outside:
-			return match{
-				reason: fmt.Sprintf("rule %s would allow it, but only with the %s, not %s",
-					safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag()),
+				reason: fmt.Sprintf("rule %s would allow it, but only with the %s, not %s%s",
+					safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag(), r.cure(s.ref.Tag())),
 			}
 		case len(r.Digests) > 0:
 			// The digests alone decide which image may run, so the tag needs no check.
@@ -169,11 +164,31 @@ func (r *Rule) matchAllow(s subject) match {
 	return m
 }
 
-// matchDeny matches a deny rule whose patterns match the name. An uncertain condition counts as
-// met.
-//
-// If the tag is missing or points elsewhere, the image may have any other tag too. So a rule that
-// denies a tag denies this image too.
+// tagMissingReason says why an allow rule misses a reference that has only a digest.
+func (r *Rule) tagMissingReason() string {
+	const cure = ": write the tag as well as the digest"
+	if len(r.Tags) == 0 && r.Versions == "" {
+		return fmt.Sprintf("rule %s would allow it, but not with the %s, and a digest alone doesn't "+
+			"tell the tag%s", safetext.Quote(r.Name), list("tag", "tags", r.ExceptTags), cure)
+	}
+	return fmt.Sprintf("rule %s would allow it, but only with the %s, and the reference has none%s",
+		safetext.Quote(r.Name), r.tagCondition(), cure)
+}
+
+// partlyReason says why an allow rule misses a tag that stands for versions inside and outside
+// of its conditions.
+func (r *Rule) partlyReason(tag string) string {
+	reason := fmt.Sprintf("rule %s would allow it, but only with the %s, and %s",
+		safetext.Quote(r.Name), r.tagCondition(), tag)
+	if v, ok := versions.ParseTag(tag); ok && v.IsPrerelease() && len(r.withoutVariants(tag)) == 0 {
+		return reason + " counts as a prerelease, which they leave out" + r.cure(tag)
+	}
+	return reason + " can be a version outside of them: write the full version"
+}
+
+// matchDeny matches a deny rule that is for the name. An uncertain condition counts as met.
+// A tag that is missing or points elsewhere could hide any other tag, so a written digest
+// gets no image past a rule on its tag.
 func (r *Rule) matchDeny(s subject) match {
 	m := match{result: r.matchDigest(s)}
 	if m.result == no || !r.TagConditional() {
@@ -184,6 +199,11 @@ func (r *Rule) matchDeny(s subject) match {
 		return m
 	case partly:
 		m.reason = fmt.Sprintf("rule %s denies the %s, and %s can be one of them: write the full version",
+			safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag())
+		return m
+	case unreadable:
+		m.reason = fmt.Sprintf(
+			"rule %s denies the %s, and %s can't be compared with them: write a version as the tag",
 			safetext.Quote(r.Name), r.tagCondition(), s.ref.Tag())
 		return m
 	}

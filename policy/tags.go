@@ -1,67 +1,152 @@
 package policy
 
 import (
-	"slices"
+	"fmt"
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/internal/versions"
 )
 
 // fit says how a tag fits the tag conditions of a rule.
 type fit int
 
 const (
-	outside fit = iota
-	partly      // it stands for versions inside and versions outside
+	outside    fit = iota
+	unreadable     // it can't be compared with the versions
+	partly         // it stands for versions inside and outside
 	inside
 )
 
-// tagFit compares a tag with the rule's tag conditions. For a deny rule, the part before the first
-// "-" also counts as a version. Otherwise the tag 1.4-x would get around a rule on 1.4.
+// tagFit compares a tag with the rule's conditions on it. An allow rule takes the tags that
+// are written, and leaves out all that the exceptions can mean. A deny rule is the other way
+// round.
 func (r *Rule) tagFit(tag string) fit {
-	if tag == "" || r.excepts(tag) {
+	if tag == "" {
 		return outside
 	}
-	if len(r.Tags) == 0 && r.versions == nil || globs.First(r.Tags, tag) != "" {
+	best := r.conditionFit(tag)
+	switch excepted := r.exceptFit(tag); {
+	case excepted == inside:
+		return outside
+	case excepted == partly && best != outside:
+		return partly
+	}
+	return best
+}
+
+// conditionFit compares a tag with tags and versions.
+func (r *Rule) conditionFit(tag string) fit {
+	if len(r.Tags) == 0 && r.versions == nil {
 		return inside
 	}
-	if r.versions == nil {
-		return outside
-	}
 	best := outside
+	switch {
+	case r.Action == ActionAllow && globs.First(r.Tags, tag) != "":
+		return inside
+	case r.Action == ActionDeny:
+		for _, form := range append(r.withoutVariants(tag), tag) {
+			best = max(best, readTag(r.Tags, form))
+		}
+	}
+	if r.versions == nil || best == inside {
+		return best
+	}
+	return max(best, r.versionFit(tag))
+}
+
+// versionFit compares a tag with versions. For a deny rule, a tag with a suffix that says
+// something of its own still is its version: 1.4-x is no way around a rule on 1.4.
+func (r *Rule) versionFit(tag string) fit {
+	best := outside
+	if r.Action == ActionDeny {
+		best = unreadable
+	}
 	for _, form := range r.versionForms(tag) {
-		v, ok := parseTagVersion(form)
+		v, ok := versions.ParseTag(form)
 		switch {
 		case !ok:
-		case r.versions.contains(v):
+		case r.versions.Contains(v):
 			return inside
-		case r.versions.touches(v):
+		case r.versions.Touches(v):
 			best = partly
+		case best == unreadable:
+			best = outside
 		}
 	}
 	return best
 }
 
-// MatchesTag reports whether the tag meets the rule's tag conditions. An allow rule matches a
-// partial version such as 1.7 only if it matches every 1.7.x. A deny rule matches it if it matches
-// any 1.7.x.
-func (r *Rule) MatchesTag(tag string) bool {
-	fit := r.tagFit(tag)
-	return fit == inside || fit == partly && r.Action == ActionDeny
+// readTag compares a tag with globs in each reading of it: without letter case, with and
+// without "v" and leading zeros, and with the numbers that a partial version can have.
+func readTag(list []string, tag string) fit {
+	if len(list) == 0 {
+		return outside
+	}
+	lower := strings.ToLower(tag)
+	v, isVersion := versions.ParseTag(tag)
+	best := outside
+	for _, g := range list {
+		g = strings.ToLower(g)
+		if globs.Match(g, lower) {
+			return inside
+		}
+		if isVersion {
+			best = max(best, readVersion(g, v))
+		}
+	}
+	return best
 }
 
-// versionForms returns the parts of the tag that may be a version.
-func (r *Rule) versionForms(tag string) []string {
-	forms := []string{tag}
+// readVersion compares a version with a glob for tags in lower case.
+func readVersion(glob string, v versions.Tag) fit {
+	if !globs.Open(glob) {
+		other, ok := versions.ParseTag(glob)
+		switch {
+		case ok && v.Same(other):
+			return inside
+		case ok && v.CanBe(other):
+			return partly
+		}
+		return outside
+	}
+	if len(glob) > 1 && glob[0] == 'v' && glob[1] >= '0' && glob[1] <= '9' {
+		glob = glob[1:]
+	}
+	switch written := strings.ToLower(v.String()); {
+	case globs.Match(glob, written):
+		return inside
+	case !v.IsPrerelease() && globs.MatchesVersion(glob, written, versions.Parts):
+		return partly
+	}
+	return outside
+}
+
+// MatchesTag reports whether the rule's conditions on the tag hold for it. An allow rule
+// matches a partial version such as 1.7 only if it matches every 1.7.x. A deny rule matches it
+// if it matches any, and a tag that can't be compared with its versions.
+func (r *Rule) MatchesTag(tag string) bool {
+	fit := r.tagFit(tag)
+	return fit == inside || fit != outside && r.Action == ActionDeny
+}
+
+// withoutVariants returns the tag without each of the variants that it has.
+func (r *Rule) withoutVariants(tag string) []string {
+	var forms []string
 	for _, variant := range r.Variants {
 		if base, ok := strings.CutSuffix(tag, "-"+variant); ok {
 			forms = append(forms, base)
 		}
 	}
-	if len(forms) > 1 {
-		// The suffix is a variant, so it is no prerelease.
-		forms = forms[1:]
+	return forms
+}
+
+// versionForms returns what of the tag may be a version.
+func (r *Rule) versionForms(tag string) []string {
+	forms := r.withoutVariants(tag)
+	if len(forms) == 0 { // With a suffix that is a variant, the tag is no prerelease.
+		forms = []string{tag}
 	}
 	if base, _, ok := strings.Cut(tag, "-"); ok && r.Action == ActionDeny {
 		forms = append(forms, base, tag)
@@ -69,16 +154,34 @@ func (r *Rule) versionForms(tag string) []string {
 	return forms
 }
 
-// excepts reports whether exceptTags contains the tag. For an allow rule, an excepted tag also
-// excepts its variants. For a deny rule, it excepts only itself.
-func (r *Rule) excepts(tag string) bool {
-	if globs.First(r.ExceptTags, tag) != "" {
-		return true
+// exceptFit compares a tag with exceptTags. An allow rule takes a variant of an excepted tag
+// for that tag, and each reading of the tag; a deny rule excepts only what is written.
+func (r *Rule) exceptFit(tag string) fit {
+	if r.Action == ActionDeny {
+		if globs.First(r.ExceptTags, tag) != "" {
+			return inside
+		}
+		return outside
 	}
-	return r.Action == ActionAllow && slices.ContainsFunc(r.Variants, func(variant string) bool {
-		base, ok := strings.CutSuffix(tag, "-"+variant)
-		return ok && globs.First(r.ExceptTags, base) != ""
-	})
+	best := readTag(r.ExceptTags, tag)
+	for _, form := range r.withoutVariants(tag) {
+		best = max(best, readTag(r.ExceptTags, form))
+	}
+	return best
+}
+
+// cure says which variant the rule would need to match a tag that is a version with a suffix,
+// or "".
+func (r *Rule) cure(tag string) string {
+	base, suffix, ok := strings.Cut(tag, "-")
+	if !ok || r.versions == nil || len(r.withoutVariants(tag)) > 0 {
+		return ""
+	}
+	if v, ok := versions.ParseTag(base); !ok || !r.versions.Contains(v) {
+		return ""
+	}
+	return fmt.Sprintf(" (for %s as a variant of %s, the rule needs variants: [%s])", tag, base,
+		suffix)
 }
 
 // tagCondition describes the rule's tag conditions in a sentence: "tags 1.* or 2.*", "versions

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/internal/versions"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -116,11 +117,11 @@ func (v *validator) tags(r *Rule, n *yaml.Node) {
 }
 
 // versionRange compiles a versions condition; large policies repeat few of them.
-func (l *loader) versionRange(s string) (*versionRange, error) {
+func (l *loader) versionRange(s string) (*versions.Range, error) {
 	if r, ok := l.versions[s]; ok {
 		return r, nil
 	}
-	r, err := parseVersions(s)
+	r, err := versions.Parse(s)
 	if err == nil {
 		l.versions[s] = r
 	}

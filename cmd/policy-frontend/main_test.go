@@ -322,7 +322,7 @@ func TestLint(t *testing.T) {
 	t.Parallel()
 	clean := write(t, "clean.yaml", testPolicy)
 	loose := write(t, "loose.yaml",
-		"version: 1\nid: x\ndefault: allow\ncontact: y\nfrontends:\n- {name: a, match: [a*.example/x, docker/dockerfile*]}\n")
+		"version: 1\nid: x\ndefault: allow\ncontact: y\nfrontends:\n- {name: a, match: [a*.corp.example/x, docker/dockerfile*]}\n")
 	broken := write(t, "broken.yaml", "version: 2\n")
 
 	code, stdout, stderr := run("lint", clean)

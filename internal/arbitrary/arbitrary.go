@@ -125,7 +125,9 @@ func (choose Source) rule() policy.Rule {
 		r.Tags = choose.some([]string{"1", "1.*", "1.7", "1.7.1", "latest", "v1.*", "*"})
 	}
 	if choose(3) == 0 {
-		r.Versions = choose.one([]string{">=1 <2", ">=1.5", "1.7.x || 2.x", "~1.7", "<1.6", "*"})
+		r.Versions = choose.one([]string{
+			">=1 <2", ">=1.5", "1.7.x || 2.x", "~1.7", "<1.6", "*", ">=1.7.0-rc1 <2", "1.7.1.2",
+		})
 		if choose(2) == 0 {
 			r.Variants = []string{"labs"}
 		}
@@ -182,14 +184,15 @@ func Request(choose Source) (policy.Request, digest.Digest) {
 	text := choose.one(
 		[]string{
 			"a/x", "a/y", "a/xx", "a", "b", "c.example/a/x", "c.example/b", "c.example/x",
-			"c.example/a/b/x", "d.example/x",
+			"c.example/a/b/x", "d.example/x", "c.example:80/x", "e.d.example/x", "d.example:80/a",
 		})
 	if choose(8) > 0 {
 		text += ":" +
 			choose.one(
 				[]string{
 					"1", "1.4", "1.5", "1.5.0", "1.7", "1.7.1", "1.7.2", "1.7-labs", "1.7.1-labs",
-					"v1.7.1", "2", "2.0.0", "latest", "main", "1.7.0-rc1",
+					"v1.7.1", "2", "2.0.0", "latest", "main", "1.7.0-rc1", "2.0.0-rc1", "01.07", "V1.7.1.2",
+					"1_7", "LATEST",
 				})
 	}
 	if choose(4) == 0 {
@@ -216,7 +219,7 @@ func Request(choose Source) (policy.Request, digest.Digest) {
 func patterns() []string {
 	return []string{
 		"a", "b", "a/x", "a/y", "a/x*", "a/*", "a/**", "c.example/**", "c.example/a/*",
-		"**/x", "docker.io/**", "**",
+		"**/x", "docker.io/**", "**", "*.example/**", "c.example:*/**", "c.example:80/x",
 	}
 }
 

@@ -20,7 +20,7 @@ var floors = [][]string{
 		"internal/buildfiles", "internal/dockerfileversions", "internal/editdistance", "internal/globs",
 		"internal/safetext", "internal/streamconn",
 	},
-	{"internal/hostname", "internal/optionkeys", "internal/strictyaml"},
+	{"internal/hostname", "internal/optionkeys", "internal/strictyaml", "internal/versions"},
 	{"internal/urlmatch", "policy/imageref"},
 	{"internal/renaming"},
 	{"policy/buildrules"},

@@ -110,10 +110,15 @@ func TestCompareBuilds(t *testing.T) {
 		},
 		{"containers", none, a("containers: allow"), []string{"+loosened a:latest; no longer refused in a build: a container of the frontend's"}},
 		{
-			"another image in its place", a("images: {convert: [{from: a, to: b}]}"),
-			a("images: {convert: [{from: a, to: c}]}"),
-			[]string{"-rerouted a:latest; in a build, the image docker.io/library/a:other becomes c:other, " +
-				"before b:other"},
+			"another image in its place",
+			a("images: {convert: [{from: q.example/a, to: q.example/b}]}"),
+			a("images: {convert: [{from: q.example/a, to: q.example/b}, {from: q.example/c, to: q.example/d}]}"),
+			[]string{"-rerouted a:latest; in a build, the image q.example/c:other becomes q.example/d:other, " +
+				"before the requested image; in a build, the image q.example/c/other:other becomes " +
+				"q.example/d/other:other, before the requested image; in a build, the image " +
+				"q.example/c/other/other:other becomes q.example/d/other/other:other, before the requested " +
+				"image; in a build, the image q.example/c/other/other/other/other/other:other becomes " +
+				"q.example/d/other/other/other/other/other:other, before the requested image"},
 		},
 		{
 			"a pin more", none, a("images: {pins: {\"a:1\": \"" + digestA + "\"}}"),
@@ -177,7 +182,7 @@ func TestCompareBuilds(t *testing.T) {
 			head + "- {name: a, match: [docker/dockerfile, r.example/spec], versions: \">=1.27\", dispatch: builtin}\n",
 			head + "- {name: a, match: [docker/dockerfile, r.example/spec], versions: \">=1.27\", dispatch: mediate}\n",
 			[]string{
-				"+allowed docker/dockerfile:2", "+allowed r.example/spec:2",
+				"+allowed docker/dockerfile:1.27.0.0", "+allowed r.example/spec:1.27",
 				"-rerouted docker/dockerfile:1.27; dispatch: mediate, before builtin",
 			},
 		},
@@ -196,8 +201,7 @@ func TestCompareBuilds(t *testing.T) {
 			"the others open", a("images: {allow: [x]}, others: deny, git: deny, blob: deny, ociLayout: deny"),
 			a("images: {allow: [x]}, git: deny, blob: deny, ociLayout: deny"),
 			[]string{"+loosened a:latest; no longer refused in a build: the download " +
-				"http://other.example/other; no longer refused in a build: the download " +
-				"https://other.example/other; no longer refused in a build: the client's directory other"},
+				"https://other.example; no longer refused in a build: the client's directory other"},
 		},
 		{
 			"a port more", a("config: {ports: {forbid: [\"1-1023\"]}}"),

@@ -132,7 +132,7 @@ func TestCompare(t *testing.T) {
 			"an exception less",
 			head + "- {name: a, match: [a], versions: \">=1\", exceptTags: [\"1.5.0\"]}\n",
 			head + "- {name: a, match: [a], versions: \">=1\"}\n",
-			[]string{"+allowed a:1.5.0"},
+			[]string{"+allowed a:1"},
 		},
 		{
 			"a digest more", head + "- {name: a, match: [a], digests: [\"" + digestA + "\"]}\n", head + "- {name: a, match: [a], digests: [\"" + digestA + "\", \"" + digestB + "\"]}\n",
@@ -204,7 +204,43 @@ func TestCompare(t *testing.T) {
 		{
 			"another pin", "aliases: [{from: a, to: a, pins: {\"1\": \"" + digestA + "\"}}]\n" + head + "- {name: a, match: [a], digests: [\"" + digestA + "\"]}\n",
 			"aliases: [{from: a, to: a, pins: {\"1\": \"" + digestB + "\"}}]\n" + head + "- {name: a, match: [a], digests: [\"" + digestA + "\"]}\n",
-			[]string{"-refused a:1"},
+			[]string{"-refused a:1", "-refused a:1@" + digestA},
+		},
+		{
+			"a version with 64 bits", head + "- {name: a, match: [a], versions: \">=20261103120000\"}\n",
+			head + "- {name: a, match: [a], versions: \">=20251103120000\"}\n",
+			[]string{"+allowed a:20251103120000"},
+		},
+		{
+			"another version with 64 bits", head + "- {name: a, match: [a], versions: \"1.x\"}\n",
+			head + "- {name: a, match: [a], versions: \"1.x || >=20261103120000\"}\n",
+			[]string{"+allowed a:20261103120000"},
+		},
+		{
+			"four numbers", head + "- {name: a, match: [a], versions: \">=1.2.3.5 <2\"}\n",
+			head + "- {name: a, match: [a], versions: \">=1.2.3.4 <2\"}\n",
+			[]string{"+allowed a:1.2.3.4"},
+		},
+		{
+			"another prerelease", head + "- {name: a, match: [a], versions: \">=1.2.3-rc3\"}\n",
+			head + "- {name: a, match: [a], versions: \">=1.2.3-rc2\"}\n",
+			[]string{"+allowed a:1.2.3-rc2"},
+		},
+		{
+			"an excepted tag less", head + "- {name: a, match: [a], exceptTags: [\"1.5.0\"]}\n",
+			head + "- {name: a, match: [a], exceptTags: [\"1.5.1\"]}\n",
+			[]string{"+allowed a:1.5.0", "-refused a:1.5.1"},
+		},
+		{
+			"a denied port less", head + "- {name: a, match: [\"**\"]}\n- {name: d, match: [\"q.example/x/**\"], action: deny}\n",
+			head + "- {name: a, match: [\"**\"]}\n- {name: d, match: [\"q.example:80/x/**\"], action: deny}\n",
+			[]string{"+allowed q.example/x/other:latest"},
+		},
+		{
+			"an aliased pin less where all is allowed",
+			"aliases: [{from: a, to: a, pins: {\"1\": \"" + digestA + "\"}}]\n" + head + "- {name: a, match: [a]}\n",
+			head + "- {name: a, match: [a]}\n",
+			[]string{"+allowed a:1@" + other(), "+rerouted a:1"},
 		},
 		{
 			"a pin less", "aliases: [{from: a, to: a, pins: {\"1\": \"" + digestA + "\"}}]\n" + head + "- {name: a, match: [a], tags: [\"1\"]}\n", head + "- {name: a, match: [a], tags: [\"1\"]}\n",

@@ -164,6 +164,9 @@ func (p *prober) images(rules []buildrules.Rules) {
 		for i := range b.Images.Convert {
 			from, to := b.Images.Convert[i].Names()
 			patterns = append(patterns, from, to)
+			if from, to := b.Images.Convert[i].Directories(); from != "" {
+				patterns = append(patterns, from, to)
+			}
 		}
 	}
 	if !restricted {

@@ -3,12 +3,14 @@ package diff
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/dockerfileversions"
 	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/versions"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -24,11 +26,12 @@ func (c *comparison) tags(rules []*policy.Rule, name string) []string {
 		}
 	}
 	var patterns, variants []string
-	var ends []version
+	var ends []versions.Numbers
 	for _, r := range rules {
 		patterns = slices.Concat(patterns, r.Tags, r.ExceptTags)
 		variants = append(variants, r.Variants...)
-		ends = append(ends, versions(r.Versions)...)
+		ends = append(ends, boundaries(r.Versions)...)
+		patterns = append(patterns, writtenVersions(r.Versions)...)
 	}
 	for _, a := range c.pinning(name) {
 		patterns = append(patterns, slices.Sorted(maps.Keys(a.Pins))...)
@@ -45,11 +48,16 @@ func (c *comparison) tags(rules []*policy.Rule, name string) []string {
 		}
 	}
 	if c.builtin {
-		ends = append(ends, versions(dockerfileversions.Newest)...)
+		ends = append(ends, boundaries(dockerfileversions.Newest)...)
+	}
+	for _, p := range patterns {
+		for _, s := range otherReadings(p) {
+			add(s)
+		}
 	}
 	if len(ends) > 0 {
 		for _, v := range ends {
-			for _, s := range v.spellings(c.fresh) {
+			for _, s := range spellings(v, c.fresh) {
 				add(s)
 			}
 		}
@@ -89,42 +97,73 @@ func (c *comparison) apart(rules []*policy.Rule, name string, tags []string) []s
 	return out
 }
 
-// version is a version that is written in a range.
-type version [3]uint64
-
-// versions returns the versions in the text of the range and the versions next to them.
-func versions(written string) []version {
-	if written == "" {
+// otherReadings returns other spellings of a tag that is a version, and the partial versions that
+// can be it. Of a glob, it takes the part before the star.
+func otherReadings(glob string) []string {
+	literal, _, _ := strings.Cut(glob, "*")
+	v, ok := versions.ParseTag(strings.TrimSuffix(literal, "."))
+	if !ok {
 		return nil
 	}
-	var out []version
-	for _, word := range strings.FieldsFunc(written, func(r rune) bool {
-		return (r < '0' || r > '9') &&
-			r != '.'
+	written := v.String()
+	out := []string{written, "v" + written}
+	for i := strings.LastIndexByte(written, '.'); i > 0; i = strings.LastIndexByte(written[:i], '.') {
+		out = append(out, written[:i])
+	}
+	return out
+}
+
+// writtenVersions returns the versions in the text of the range.
+func writtenVersions(condition string) []string {
+	return slices.DeleteFunc(strings.FieldsFunc(condition,
+		func(r rune) bool { return strings.ContainsRune(" ,<>=~^|", r) }),
+		func(s string) bool { return imageref.CheckTagGlob(s) != nil })
+}
+
+// many is more than the numbers that versions commonly have.
+const many = 999
+
+// boundaries returns the versions in the text of the range and the versions next to them. Ones that
+// nobody would write come last.
+func boundaries(condition string) []versions.Numbers {
+	if condition == "" {
+		return nil
+	}
+	var out []versions.Numbers
+	fill := func(n versions.Numbers, from int, with uint64) versions.Numbers {
+		for i := from; i < len(n); i++ {
+			n[i] = with
+		}
+		return n
+	}
+	for _, word := range strings.FieldsFunc(condition, func(r rune) bool {
+		return (r < '0' || r > '9') && r != '.'
 	}) {
-		var v version
+		var v versions.Numbers
 		for i, part := range strings.Split(word, ".") {
-			if n, err := strconv.ParseUint(part, 10, 32); err == nil && i < len(v) {
+			if n, err := strconv.ParseUint(part, 10, 64); err == nil && i < len(v) {
 				v[i] = n
 			}
 		}
-		out = append(out, v, version{v[0], v[1], v[2] + 1}, version{v[0], v[1] + 1, 0},
-			version{v[0] + 1, 0, 0},
-			version{v[0], v[1], 999}, version{v[0], 999, 999})
-		switch {
-		case v[2] > 0:
-			out = append(out, version{v[0], v[1], v[2] - 1})
-		case v[1] > 0:
-			out = append(out, version{v[0], v[1] - 1, 999})
-		case v[0] > 0:
-			out = append(out, version{v[0] - 1, 999, 999})
+		out = append(out, v)
+		for i := len(v) - 1; i >= 0; i-- {
+			after, before := fill(v, i+1, 0), fill(v, i+1, many)
+			if after[i]++; after[i] != 0 {
+				out = append(out, after)
+			}
+			if v[i] > 0 {
+				before[i]--
+				out = append(out, before)
+			}
+			out = append(out, fill(v, i, many))
 		}
 	}
-	return append(out, version{0, 0, 0}, version{999, 999, 999})
+	return append(out, versions.Numbers{}, fill(versions.Numbers{}, 0, many),
+		fill(versions.Numbers{}, 0, math.MaxUint64))
 }
 
 // spellings returns full and partial tags for the version.
-func (v version) spellings(suffix string) []string {
+func spellings(v versions.Numbers, suffix string) []string {
 	major := strconv.FormatUint(v[0], 10)
 	minor := major + "." + strconv.FormatUint(v[1], 10)
 	patch := minor + "." + strconv.FormatUint(v[2], 10)
@@ -132,5 +171,5 @@ func (v version) spellings(suffix string) []string {
 	for _, s := range []string{major, minor, patch} {
 		out = append(out, s+"-"+suffix)
 	}
-	return out
+	return append(out, patch+"."+strconv.FormatUint(v[3], 10))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/versions"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -178,10 +179,22 @@ func exampleTags(r *policy.Rule) []string {
 		}
 	}
 	if r.Versions != "" {
-		for alternative := range strings.SplitSeq(r.Versions, "||") {
-			for _, v := range boundaries(alternative) {
-				out = append(out, fmt.Sprintf(":%d.%d.%d", v[0], v[1], v[2]))
-			}
+		out = append(out, exampleVersions(r.Versions)...)
+	}
+	return out
+}
+
+// exampleVersions returns suffixes of a name, with the ends of a range.
+func exampleVersions(condition string) []string {
+	r, err := versions.Parse(condition)
+	if err != nil {
+		return nil // A policy can't have such a condition.
+	}
+	var out []string
+	for _, s := range r.Spans() {
+		for _, n := range []versions.Numbers{s.Low, s.High} {
+			out = append(out, fmt.Sprintf(":%d.%d.%d", n[0], n[1], n[2]),
+				fmt.Sprintf(":%d.%d.%d.%d", n[0], n[1], n[2], n[3]))
 		}
 	}
 	return out

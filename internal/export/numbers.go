@@ -14,9 +14,14 @@ const (
 )
 
 // numbers returns a regular expression for the decimal numbers from low to high, both
-// included and without leading zeros. If high is last, that is all numbers from low with
+// included, with any leading zeros. If high is last, that is all numbers from low with
 // at most maxDigits digits.
 func numbers(low, high uint64, maxDigits int) string {
+	return `0*` + plainNumbers(low, high, maxDigits)
+}
+
+// plainNumbers is [numbers] without leading zeros.
+func plainNumbers(low, high uint64, maxDigits int) string {
 	if low == 0 && high == last {
 		return fmt.Sprintf(`(?:0|[1-9][0-9]{0,%d})`, maxDigits-1)
 	}

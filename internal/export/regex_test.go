@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,7 +47,7 @@ func FuzzNumbers(f *testing.F) {
 				require.False(t, whollyMatches(t, numbers(low, high, narrowDigits), fmt.Sprint(x)),
 					"%d in %d to %d", x, low, high)
 			}
-			require.False(t, whollyMatches(t, numbers(low, high, wideDigits), "0"+fmt.Sprint(x)),
+			require.Equal(t, want, whollyMatches(t, numbers(low, high, wideDigits), "0"+fmt.Sprint(x)),
 				"a leading zero")
 		}
 	})
@@ -80,7 +81,9 @@ func TestVersionsAsRegularExpressions(t *testing.T) {
 			}
 		}
 	}
-	tags = append(tags, "latest", "1.", "1.2.3.4", "1.7-labs", "2-labs", "1.7-x")
+	tags = append(tags, "latest", "1.", "1.2.3.4", "1.7-labs", "2-labs", "1.7-x",
+		"V1.7", "1_7", "1.5_x", "release-1.5", "1.2.3.4.5", "v", "v-1", "1.5.-x", "99999999999999999999",
+		"18446744073709551616.1", "00000000000000000000000001.5", "1.05.0.07", "LATEST")
 	for _, versions := range fuzzVersions {
 		for _, action := range []policy.Action{policy.ActionAllow, policy.ActionDeny} {
 			p, err := policy.Parse("p",
@@ -169,4 +172,50 @@ func TestNamesAsRegularExpressions(t *testing.T) {
 			require.False(t, !whollyMatches(t, nameRegex(pattern, true), n) && in, "%s lacks %s", pattern, n)
 		}
 	}
+}
+
+// The exported tags of a deny rule, and the exported exceptTags of an allow rule, are at least all
+// that the policy reads in them.
+func TestReadingsAsRegularExpressions(t *testing.T) {
+	t.Parallel()
+	var tags []string
+	for _, v := range []string{
+		"1", "1.5", "1.5.0", "1.5.7", "1.50", "1.10.3", "2", "2026.1", "2026.1.5", "1.7.0-rc1", "1.5.0.2",
+		"1.7.0-labs", "3.0.1", "10",
+	} {
+		numbers, suffix, _ := strings.Cut(v, "-")
+		zeros := strings.ReplaceAll(numbers, ".", ".0") + strings.TrimSuffix("-"+suffix, "-")
+		tags = append(tags, v, "v"+v, "V"+v, "0"+v, "v00"+zeros, zeros, strings.ToUpper(v))
+	}
+	tags = append(tags, "latest", "LATEST", "labs", "v", "vlatest")
+	for _, glob := range []string{
+		"1.5.0", "1.5", "2026.01", "v1.5.0", "1.*", "1.5*", "v1.5.*", "1.*.0", "*.0", "*", "*-labs", "*.0-rc1",
+		"1.*-rc1", "1.7.0-rc1", "latest", "v*", "LATEST", "1.5.0-*", "*5*", "1.5.0.2", "01.*",
+	} {
+		deny := policyOf(t, "default: allow\nfrontends: [{name: a, match: [docker/x], tags: [\""+glob+
+			"\"], action: deny, variants: [labs]}]")
+		except := policyOf(t, "frontends: [{name: a, match: [docker/x], exceptTags: [\""+glob+
+			"\"], variants: [labs]}]")
+		e := newExporter(deny, Options{Time: at()})
+		denied := regexp.MustCompile("^" + anyOf(e.denyTags(&e.doc.Frontends[0])) + "$")
+		r := &except.Document().Frontends[0]
+		excepted := regexp.MustCompile("^" + anyOf(exceptRegexes(r)) + "$")
+		for _, tag := range tags {
+			require.True(t, !e.doc.Frontends[0].MatchesTag(tag) || denied.MatchString(tag), "%s denies %s", glob,
+				tag)
+			require.True(t, r.MatchesTag(tag) || excepted.MatchString(tag), "%s excepts %s", glob, tag)
+		}
+	}
+	e := newExporter(policyOf(t, "frontends: [{match: [docker/x], tags: [\"1.5.0\"], action: deny}]"), Options{})
+	denied := regexp.MustCompile("^" + anyOf(e.denyTags(&e.doc.Frontends[0])) + "$")
+	for _, tag := range []string{"1.5.1", "1.6", "2", "1.5.0-x", "latest", "15"} {
+		require.False(t, denied.MatchString(tag), tag)
+	}
+}
+
+func policyOf(t *testing.T, fields string) *policy.Policy {
+	t.Helper()
+	p, err := policy.Parse("p", []byte("version: 1\n"+fields+"\n"))
+	require.NoError(t, err)
+	return p
 }

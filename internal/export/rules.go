@@ -1,9 +1,11 @@
 package export
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/versions"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -128,16 +130,16 @@ func (e *exporter) allowTags(r *policy.Rule) ([]string, bool) {
 		out = append(out, globRegex(t, starTag))
 	}
 	if r.Versions != "" {
-		ranges, err := spans(r.Versions)
+		condition, err := versions.Parse(r.Versions)
 		if err != nil {
-			e.note(r, RefusesMore, "versions %s can't be expressed and are omitted: %v", r.Versions, err)
+			return nil, false // A policy can't have such a condition.
 		}
-		if strings.Contains(r.Versions, "-") {
+		if condition.NamesPrerelease() {
 			e.note(r, RefusesMore, "versions are exported without prereleases")
 		}
-		for _, s := range ranges {
+		for _, s := range spans(condition) {
 			for _, v := range s.inside() {
-				out = append(out, "v?"+v+variants(r))
+				out = append(out, "[vV]?"+v+variants(r))
 			}
 		}
 	}
@@ -162,13 +164,81 @@ func variants(r *policy.Rule) string {
 	return "(?:-" + anyOf(suffixes) + ")?"
 }
 
-// exceptRegexes returns regular expressions for the rule's exceptTags and their variants.
+// exceptRegexes returns regular expressions for the rule's exceptTags, in each reading, and their
+// variants.
 func exceptRegexes(r *policy.Rule) []string {
 	var out []string
 	for _, t := range r.ExceptTags {
-		out = append(out, globRegex(t, starTag)+variants(r))
+		for _, reading := range readings(t) {
+			out = append(out, reading+variants(r))
+		}
 	}
 	return out
+}
+
+// readings returns regular expressions for all that a denied tag or glob can mean, or for more:
+// without letter case, with and without "v" and leading zeros, and the partial versions that can
+// be one that it matches.
+func readings(glob string) []string {
+	lower := strings.ToLower(glob)
+	out := []string{"(?i:" + globRegex(lower, starTag) + ")"}
+	if len(lower) > 1 && lower[0] == 'v' && lower[1] >= '0' && lower[1] <= '9' {
+		lower = lower[1:]
+	}
+	out = append(out, "(?i:v?"+zerosRegex(lower)+")")
+	if strings.Trim(lower, "0123456789.*") != "" {
+		return out // A partial version is only numbers.
+	}
+	switch literal, _, open := strings.Cut(lower, "*"); {
+	case literal == "":
+		return append(out, `[vV]?[0-9.]+`)
+	case open:
+		// A version goes on behind the literal numbers in any way, and may end within them.
+		out = append(out, "[vV]?"+zerosRegex(literal)+`[0-9.]*`)
+		lower = strings.TrimSuffix(literal, ".")
+	}
+	return append(out, "[vV]?"+beginnings(strings.Split(lower, ".")))
+}
+
+// zerosRegex writes a glob as a regular expression that allows leading zeros.
+func zerosRegex(glob string) string {
+	isDigit := func(i int) bool { return i >= 0 && glob[i] >= '0' && glob[i] <= '9' }
+	var b strings.Builder
+	for i := range len(glob) {
+		if isDigit(i) && !isDigit(i-1) {
+			b.WriteString(`0*`)
+		}
+		if glob[i] == '*' {
+			b.WriteString(starTag)
+		} else {
+			b.WriteString(regexp.QuoteMeta(glob[i : i+1]))
+		}
+	}
+	return b.String()
+}
+
+// beginnings returns a regular expression for the first number, the first two and so on, with
+// leading zeros.
+func beginnings(numbers []string) string {
+	s := `0*` + strings.TrimLeft(numbers[0], "0")
+	if len(numbers) > 1 {
+		s += `(?:\.` + beginnings(numbers[1:]) + `)?`
+	}
+	return s
+}
+
+// unreadable returns regular expressions for the tags that can't be compared with versions, also
+// without what follows their first "-".
+func unreadable() []string {
+	const numbers = `[vV]?[0-9]+(?:\.[0-9]+)`
+	return []string{
+		`[a-uw-zA-UW-Z_][\w.-]*`,
+		`[vV](?:[a-zA-Z_.-][\w.-]*)?`,
+		numbers + `{0,3}[a-zA-Z_][\w.-]*`,
+		numbers + `{0,3}\.(?:[a-zA-Z_.-][\w.-]*)?`,
+		numbers + `{4,}[\w.-]*`,
+		`[vV]?[0-9.]*[0-9]{20,}[\w.-]*`, // Some are larger than 64 bits.
+	}
 }
 
 // denyTags returns regular expressions for the tags of a deny rule, or for more tags.
@@ -182,23 +252,26 @@ func (e *exporter) denyTags(r *policy.Rule) []string {
 	}
 	var out []string
 	for _, t := range r.Tags {
-		out = append(out, globRegex(t, starTag))
+		for _, reading := range readings(t) {
+			out = append(out, reading+variants(r))
+		}
 	}
 	if r.Versions == "" {
 		return out // With exceptTags alone, any tag.
 	}
-	ranges, err := spans(r.Versions)
-	if err != nil || len(ranges) == 0 || strings.Contains(r.Versions, "-") {
+	condition, err := versions.Parse(r.Versions)
+	if err != nil || len(condition.Spans()) == 0 || condition.NamesPrerelease() {
 		e.note(r, RefusesMore, "versions %s can't be expressed: the rule denies every tag", r.Versions)
 		return nil
 	}
-	for _, s := range ranges {
+	out = append(out, unreadable()...)
+	for _, s := range spans(condition) {
 		for _, v := range s.touching() {
-			out = append(out, "v?"+v)
+			out = append(out, "[vV]?"+v)
 		}
 		// A suffix may be a variant, or make a prerelease of the version after the range.
 		for _, v := range s.after().touching() {
-			out = append(out, "v?"+v+`-[\w.-]*`)
+			out = append(out, "[vV]?"+v+`-[\w.-]*`)
 		}
 	}
 	return out

@@ -1,97 +1,24 @@
 package export
 
 import (
-	"encoding/json"
-	"fmt"
 	"math"
 	"slices"
-	"strconv"
-	"strings"
 
-	"github.com/policy-frontend/policy-frontend/policy"
-	"github.com/policy-frontend/policy-frontend/policy/imageref"
+	"github.com/policy-frontend/policy-frontend/internal/versions"
 )
 
 // last is the upper bound of a part of a version that has none.
 const last = math.MaxUint64
 
-// span is all releases from low to high, both included. Each is major, minor and patch.
-type span struct{ low, high [3]uint64 }
+// span is all releases from low to high, both included.
+type span struct{ low, high versions.Numbers }
 
 // spans returns the releases that a versions condition matches, one span for each side of
-// "||". Package policy decides what a condition matches. This function only knows where a
-// range can begin and end.
-func spans(versions string) ([]span, error) {
+// "||".
+func spans(r *versions.Range) []span {
 	var out []span
-	for alternative := range strings.SplitSeq(versions, "||") {
-		accepts, err := probe(alternative)
-		if err != nil {
-			return nil, err
-		}
-		points := slices.DeleteFunc(boundaries(alternative),
-			func(v [3]uint64) bool { return !accepts(v) })
-		if len(points) == 0 {
-			continue // It matches only prereleases.
-		}
-		less := func(a, b [3]uint64) int { return slices.Compare(a[:], b[:]) }
-		out = append(out, span{slices.MinFunc(points, less), slices.MaxFunc(points, less)})
-	}
-	return out, nil
-}
-
-// probe returns a function that reports whether the condition matches a release.
-func probe(versions string) (func([3]uint64) bool, error) {
-	quoted, err := json.Marshal(versions)
-	if err != nil {
-		return nil, err
-	}
-	p, err := policy.Parse("versions",
-		[]byte(
-			`{"version": 1, "frontends": [{"match": ["docker/probe"], "versions": `+string(quoted)+`}]}`))
-	if err != nil {
-		return nil, err
-	}
-	layers, err := policy.Stack(p, nil)
-	if err != nil {
-		return nil, err
-	}
-	return func(v [3]uint64) bool {
-		ref, err := imageref.Parse(fmt.Sprintf("docker/probe:%d.%d.%d", v[0], v[1], v[2]))
-		return err == nil && policy.Decide(layers, policy.Request{Reference: ref}).Verdict == policy.Allow
-	}, nil
-}
-
-// boundaries returns the releases at which the written range can begin or end: those in the
-// text, and their neighbours in each part.
-func boundaries(s string) [][3]uint64 {
-	out := [][3]uint64{{}, {last, last, last}}
-	for _, word := range strings.FieldsFunc(s, func(r rune) bool {
-		return (r < '0' || r > '9') &&
-			r != '.'
-	}) {
-		var n [3]uint64
-		for i, p := range strings.SplitN(word, ".", 4)[:min(3, 1+strings.Count(word, "."))] {
-			n[i], _ = strconv.ParseUint(p, 10, 64) // An x stands for 0.
-		}
-		for _, major := range around(n[0]) {
-			for _, minor := range append(around(n[1]), 0, last) {
-				for _, patch := range append(around(n[2]), 0, last) {
-					out = append(out, [3]uint64{major, minor, patch})
-				}
-			}
-		}
-	}
-	return out
-}
-
-// around returns n and the numbers next to it.
-func around(n uint64) []uint64 {
-	out := []uint64{n}
-	if n > 0 {
-		out = append(out, n-1)
-	}
-	if n < last {
-		out = append(out, n+1)
+	for _, s := range r.Spans() {
+		out = append(out, span{s.Low, s.High})
 	}
 	return out
 }
@@ -100,7 +27,7 @@ func around(n uint64) []uint64 {
 // partial, without a leading v.
 func (s span) inside() []string {
 	out := []string{between(s.low[:], s.high[:], narrowDigits)}
-	for _, parts := range []int{2, 1} {
+	for _, parts := range []int{3, 2, 1} {
 		low, high := slices.Clone(s.low[:parts]), slices.Clone(s.high[:parts])
 		ok := true
 		if slices.ContainsFunc(s.low[parts:], func(n uint64) bool { return n > 0 }) {
@@ -119,7 +46,7 @@ func (s span) inside() []string {
 // touching returns regular expressions for the tags that overlap with the span.
 func (s span) touching() []string {
 	var out []string
-	for parts := range 3 {
+	for parts := range versions.Parts {
 		out = append(out, between(s.low[:parts+1], s.high[:parts+1], wideDigits))
 	}
 	return out

@@ -187,7 +187,8 @@ func FuzzHosts(f *testing.F) {
 			name, port := splitPort(host)
 			if !ok || len(in) > 14 || strings.Trim(path, "x*") != "" || strings.Trim(name, "ab1*.") != "" ||
 				port != "" && port != "1" && port != "*" || path == "" || name == "" ||
-				strings.Contains(in, "***") || strings.HasSuffix(host, ":") || name == "*" && port != "" || name == "**" && port != "" {
+				strings.Contains(in, "***") || strings.HasSuffix(host, ":") ||
+				strings.Trim(name, "*") == "" && port != "" {
 				t.Skip()
 			}
 		}

@@ -124,6 +124,43 @@ func coversTokens(big, small []byte) bool {
 	return reach[len(small)]
 }
 
+// overlapTokens reports whether some text is in both.
+func overlapTokens(a, b []byte) bool {
+	reach, next := make([]bool, len(b)+1), make([]bool, len(b)+1)
+	reach[0] = true
+	for i := 0; ; i++ {
+		clear(next)
+		for j := range reach {
+			if !reach[j] {
+				continue
+			}
+			inA, inB := i < len(a), j < len(b)
+			starA, starB := inA && a[i] <= starWide, inB && b[j] <= starWide
+			if starB || starA && inB && takes(a[i], b[j]) {
+				reach[j+1] = true
+			}
+			if starA || starB && inA && takes(b[j], a[i]) {
+				next[j] = true
+			}
+			if inA && inB && a[i] == b[j] {
+				next[j+1] = true
+			}
+		}
+		if i == len(a) {
+			return reach[len(b)]
+		}
+		reach, next = next, reach
+	}
+}
+
+// overlapHosts reports whether some host is in both.
+func overlapHosts(a, b string) bool {
+	nameA, portA := splitPort(a)
+	nameB, portB := splitPort(b)
+	return (portA == portB || portA == anyPort || portB == anyPort) &&
+		overlapTokens(tokens(nameA), tokens(nameB))
+}
+
 // meetHosts returns hosts that together stand for what is in both.
 func meetHosts(a, b string) ([]string, bool) {
 	nameA, portA := splitPort(a)
@@ -180,6 +217,27 @@ func exampleHost(host, fill string, depth int) string {
 	return name
 }
 
+// MatchesVersion reports whether the glob can match the version with more numbers, separated by
+// dots, up to the given number of them.
+func MatchesVersion(glob, version string, numbers int) bool {
+	wide := make([]byte, 0, len(glob))
+	for i := range len(glob) {
+		if glob[i] == '*' {
+			wide = append(wide, starWide)
+		} else {
+			wide = append(wide, glob[i])
+		}
+	}
+	longer := []byte(version)
+	for range numbers - 1 - strings.Count(version, ".") {
+		longer = append(longer, '.', starDigits)
+		if overlapTokens(wide, longer) {
+			return true
+		}
+	}
+	return false
+}
+
 // The components of a name are hosts or not. Only where a "**" before it stands for no component,
 // one that is no host is compared with a host. It then has the plain meaning of a glob.
 
@@ -201,10 +259,8 @@ func overlapComponents(a, b string) bool {
 	switch {
 	case !isA && !isB:
 		return Overlaps(a, b)
-	case isA && isB && !Open(hostA):
-		return coversHost(hostB, hostA)
-	case isA && isB && !Open(hostB):
-		return coversHost(hostA, hostB)
+	case isA && isB:
+		return overlapHosts(hostA, hostB)
 	}
 	forms, _ := meetComponents(a, b)
 	return len(forms) > 0

@@ -22,7 +22,8 @@ type entry struct {
 	number  int
 }
 
-// NewIndex returns an index of patterns, which may be those of [ParseImage], with the numbers of whatever they belong to.
+// NewIndex returns an index of patterns, which may be those of [ParseImage], with the numbers of
+// whatever they belong to.
 func NewIndex(patterns iter.Seq2[int, string]) Index {
 	ix := Index{exact: map[string][]int{}, open: map[string][]int{}}
 	for i, p := range patterns {

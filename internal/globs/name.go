@@ -58,7 +58,8 @@ func (n Name) MeetFold(o Name) ([]Name, bool) {
 
 // Example returns a name that is in the set: with fill for each "*", and depth times
 // fill for each "**". A host that is left open gets a dot, without which it would be
-// no host. A port that is left open is there unless depth is 0. What comes out is no valid name if the set has none with such parts.
+// no host. A port that is left open is there unless depth is 0. What comes out is no valid
+// name if the set has none with such parts.
 func (n Name) Example(fill string, depth int) string {
 	var out []string
 	for _, c := range n {
@@ -72,7 +73,8 @@ func (n Name) Example(fill string, depth int) string {
 		}
 		out = append(out, Example(c, fill))
 	}
-	if _, ok := cutHost(n[0]); !ok && Open(n[0]) && len(out) > 0 && !strings.ContainsAny(out[0], ".:") {
+	_, isHost := cutHost(n[0])
+	if !isHost && Open(n[0]) && len(out) > 0 && !strings.ContainsAny(out[0], ".:") {
 		if n[0] == "**" && depth == 0 {
 			out = append([]string{fill}, out...)
 		}

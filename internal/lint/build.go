@@ -3,6 +3,7 @@ package lint
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -203,9 +204,17 @@ func (c *checker) build(b *buildrules.Rules, tell tell) {
 // other condition on what they allow.
 func (c *checker) patternsOf(kind string, allow, deny []string, alone bool, tell tell) {
 	for _, p := range allow {
-		if (p == "**" || p == "**/*") && alone && len(deny) == 0 {
+		switch {
+		case !alone:
+		case (p == "**" || p == "**/*") && len(deny) == 0:
 			tell(BuildAllowsAny, "build.%s.allow has %s, which matches everything; name the hosts, as in "+
 				"corp.example/**, or deny something", kind, p)
+		case strings.HasPrefix(p, "**/") && p != "**/*":
+			tell(BuildAllowsAny, "build.%s.allow has %s, which matches such names on every host; name the "+
+				"hosts, as in corp.example/%s", kind, p, strings.TrimPrefix(p, "**/"))
+		}
+		for _, why := range runsOn(p) {
+			tell(PrefixRunsOn, "build.%s.allow has %s, which %s", kind, p, why)
 		}
 	}
 	c.deniedNames(kind, allow, deny, tell)

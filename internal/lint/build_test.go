@@ -27,6 +27,43 @@ func TestCheckBuildRules(t *testing.T) {
 		want      []string // code, rule and position
 	}{
 		{
+			"hosts that end alike in a build", mediated("images: {allow: [\"*corp.example/**\"]}"),
+			[]string{"prefix-runs-on" + at},
+		},
+		{
+			"hosts that begin alike in a build", mediated("blob: {allow: [\"mirror.example*/**\"]}"),
+			[]string{"prefix-runs-on" + at},
+		},
+		{
+			"images of every host", mediated("images: {allow: [\"**/library/*\"]}"),
+			[]string{"build-allows-any" + at},
+		},
+		{
+			"a conversion of a directory that allow lists is fine",
+			mediated("images: {allow: [\"mirror.example/hub/**\"], convert: " +
+				"[{from: \"docker.io/library\", to: \"mirror.example/hub\"}]}"), nil,
+		},
+		{
+			"a conversion of a directory that allow doesn't list",
+			mediated("images: {allow: [\"mirror.example/other/**\"], convert: " +
+				"[{from: \"docker.io/library\", to: \"mirror.example/hub\"}]}"),
+			[]string{"convert-refused" + at},
+		},
+		{
+			"a conversion of a directory after one of a repository is fine",
+			mediated("images: {convert: [{from: \"q.example/a\", to: \"m.example/a\"}, " +
+				"{from: \"q.example/**\", to: \"m.example/**\"}]}"), nil,
+		},
+		{
+			"a denied organisation that allow doesn't list",
+			mediated("images: {allow: [\"m.example/**\"], deny: [bitnami]}"),
+			[]string{"build-deny-without-effect" + at},
+		},
+		{
+			"a denied port of an allowed host is fine",
+			mediated("images: {allow: [\"m.example:*/**\"], deny: [\"m.example:80/**\"]}"), nil,
+		},
+		{
 			"rules that mediate can hold a frontend to",
 			mediated(
 				"images: {allow: [\"m.example/**\"], requireDigest: true, convert: [{from: \"docker.io/**\", to: \"m.example/hub/**\"}]}, containers: allow, exec: {ssh: true}"), nil,

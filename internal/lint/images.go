@@ -9,20 +9,37 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
+// renamed returns the names that a conversion replaces, and the names that it leads to.
+func renamed(c *buildrules.Conversion) (from, to []names) {
+	f, t := c.Names()
+	from, to = []names{globs.ParseImage(f)}, []names{globs.ParseImage(t)}
+	if f, t = c.Directories(); f != "" {
+		from, to = append(from, globs.ParseImage(f)), append(to, globs.ParseImage(t))
+	}
+	return from, to
+}
+
 // conversions checks build.images.convert.
 func (c *checker) conversions(r *buildrules.ImageRules, tell tell) {
 	var before []names
 	for i := range r.Convert {
-		from, to := r.Convert[i].Names()
-		switch reason := refusedImage(r, globs.ParseImage(to)); {
-		case anyCovers(before, globs.ParseImage(from)):
+		from, to := renamed(&r.Convert[i])
+		reason := ""
+		for _, n := range to {
+			if reason = refusedImage(r, n); reason == "" {
+				break
+			}
+		}
+		replaced := func(n names) bool { return anyCovers(before, n) }
+		switch {
+		case !slices.ContainsFunc(from, func(n names) bool { return !replaced(n) }):
 			tell(ConvertShadowed, "build.images.convert from %s is never used, because an earlier one "+
-				"matches first; put the narrower one first, or remove one of them", from)
+				"matches first; put the narrower one first, or remove one of them", r.Convert[i].From)
 		case reason != "":
 			tell(ConvertRefused, "build.images.convert leads from %s to %s, which %s; allow it, or "+
-				"remove the conversion", from, to, reason)
+				"remove the conversion", r.Convert[i].From, r.Convert[i].To, reason)
 		}
-		before = append(before, globs.ParseImage(from))
+		before = append(before, from...)
 	}
 }
 
@@ -30,8 +47,8 @@ func (c *checker) conversions(r *buildrules.ImageRules, tell tell) {
 func (c *checker) buildPins(r *buildrules.ImageRules, tell tell) {
 	var from, to []names
 	for i := range r.Convert {
-		f, t := r.Convert[i].Names()
-		from, to = append(from, globs.ParseImage(f)), append(to, globs.ParseImage(t))
+		f, t := renamed(&r.Convert[i])
+		from, to = append(from, f...), append(to, t...)
 	}
 	for _, pin := range slices.Sorted(maps.Keys(r.Pins)) {
 		ref, err := imageref.Parse(pin)

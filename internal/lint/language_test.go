@@ -194,9 +194,49 @@ func TestCheckWholeLanguage(t *testing.T) {
 			[]string{"shadowed b p:6:3"},
 		},
 		{
+			"a tag without a version, and no other tags, is fine",
+			head + "- {name: a, match: [a], tags: [latest]}\n", nil,
+		},
+		{
+			"a tag without a version beside versions",
+			head + "- {name: a, match: [a], tags: [latest], versions: \">=1\"}\n",
+			[]string{"unbounded-tag a p:5:3"},
+		},
+		{
+			"every version", head + "- {name: a, match: [a], versions: \"*\"}\n",
+			[]string{"any-tag a p:5:3"},
+		},
+		{
+			"a name on every host", head + "- {name: a, match: [\"**/x\"]}\n",
+			[]string{"match-everything a p:5:3"},
+		},
+		{
+			"hosts that end alike", head + "- {name: a, match: [\"*corp.example/x\"]}\n",
+			[]string{"prefix-runs-on a p:5:3"},
+		},
+		{
+			"hosts under any domain", head + "- {name: a, match: [\"corp.*/x\"]}\n",
+			[]string{"prefix-runs-on a p:5:3"},
+		},
+		{
+			"organisations that begin alike", head + "- {name: a, match: [\"ghcr.example/org*/**\"]}\n",
+			[]string{"prefix-runs-on a p:5:3"},
+		},
+		{
+			"hosts below a domain, addresses and directories are fine",
+			head + "- {name: a, match: [\"*.corp.example/x\", \"a-*.corp.example:*/**\", " +
+				"\"10.*.*.*/**\", \"corp.example/a/b*/c\"]}\n", nil,
+		},
+		{
+			"a deny rule for a name that an alias renames",
+			top + "aliases: [{from: docker/x, to: c.example/x}]\nfrontends:\n- {name: a, match: [\"**\"], " +
+				"digests: [\"" + digestA + "\"]}\n- {name: d, match: [docker/x], action: deny}\n",
+			[]string{"aliased-away d p:7:3"},
+		},
+		{
 			"a rule with other versions is fine",
 			head +
-				"- {name: a, match: [a], versions: \">=1\"}\n- {name: b, match: [a], versions: \">=0\"}\n",
+				"- {name: a, match: [a], versions: \">=2\"}\n- {name: b, match: [a], versions: \">=1\"}\n",
 			nil,
 		},
 		{

@@ -10,6 +10,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/arbitrary"
 	"github.com/policy-frontend/policy-frontend/internal/lint"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // A rule that is said to be dead decides no request, from the time of the check on.
@@ -41,6 +42,9 @@ func TestDeadRulesNeverDecide(t *testing.T) {
 			if d.Verdict == policy.Undecidable {
 				r.Digest = tagDigest
 				d = policy.Decide(layers, r)
+			}
+			if d.Verdict != policy.Allow && imageref.DefaultHost(r.Reference) != r.Reference {
+				continue // An alias doesn't rename other ports, and a deny rule is for them too.
 			}
 			require.NotContains(t, rules, d.Rule, "seed %d\n%s\n%+v\n%+v", seed, text, r, d)
 		}

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
@@ -62,6 +63,21 @@ func denied(entry string) []names {
 }
 
 func (r *rule) allows() bool { return r.Action == policy.ActionAllow }
+
+// usual returns the names that the rule matches, without other ports and hosts of a registry, which
+// a deny rule matches too.
+func (r *rule) usual() []names {
+	if r.allows() {
+		return r.match
+	}
+	var out []names
+	for _, p := range r.Patterns() {
+		if name := strings.Replace(p, ":*/", "/", 1); !imageref.IsOtherHubHost(name) {
+			out = append(out, globs.ParseImage(name))
+		}
+	}
+	return out
+}
 
 // overlaps reports whether the rule matches some of the names.
 func (r *rule) overlaps(n names) bool { return anyOverlaps(r.match, n) }

@@ -1,12 +1,14 @@
 package lint
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/versions"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -25,8 +27,8 @@ func (c *checker) rule(i int) {
 	}
 	if warn, end := r.WarnTime(), r.ExpiryTime(); !warn.IsZero() && !end.IsZero() &&
 		!warn.Before(end) {
-		c.addRule(WarnAfterExpiry, r.Rule, "the rule expires on %s, before it warns on %s; set an "+
-			"earlier warnAfter",
+		c.addRule(WarnAfterExpiry, r.Rule, "the rule expires on %s and would begin to warn on %s, so it "+
+			"never warns; set an earlier warnAfter",
 			r.Expires, r.WarnAfter)
 	}
 	if c.never(r) {
@@ -69,9 +71,13 @@ func (c *checker) never(r *rule) bool {
 	}
 	if by := c.aliasedAway(r); by != nil {
 		from, to := by.Names()
-		c.addRule(AliasedAway, r.Rule, "the rule never matches, because the alias on line %d%s turns %s "+
-			"into %s first; write the rule for the name after the alias",
-			by.Line(), ofFile(by.File(), r.File()), from, to)
+		what := "never matches"
+		if !r.allows() {
+			what = "matches its names only at other ports"
+		}
+		c.addRule(AliasedAway, r.Rule, "the rule %s, because the alias on line %d%s turns %s into %s "+
+			"first; write the rule for the name after the alias",
+			what, by.Line(), ofFile(by.File(), r.File()), from, to)
 	}
 	within := func(n names) bool { return anyOverlaps(c.limits, n) }
 	if r.allows() && len(c.limits) > 0 && !slices.ContainsFunc(r.match, within) {
@@ -86,7 +92,7 @@ func (c *checker) never(r *rule) bool {
 // rename all of that and none leads back.
 func (c *checker) aliasedAway(r *rule) *policy.Alias {
 	var by *policy.Alias
-	for _, n := range r.match {
+	for _, n := range r.usual() {
 		for i := range c.to.FindMeeting(n.String()) {
 			if c.aliases[i].to.Overlaps(n) {
 				return nil
@@ -107,31 +113,77 @@ func (c *checker) aliasedAway(r *rule) *policy.Alias {
 
 func (c *checker) patterns(r *rule) {
 	for _, p := range r.Patterns() {
-		if (p == "**" || p == "**/*") && len(r.Digests) == 0 {
+		switch {
+		case len(r.Digests) > 0:
+		case p == "**" || p == "**/*":
 			c.addRule(MatchEverything, r.Rule, "the rule allows every repository on every host; name the "+
 				"hosts, as in corp.example/**")
+		case strings.HasPrefix(p, "**/") && len(c.limits) == 0:
+			c.addRule(MatchEverything, r.Rule, "the rule allows %s on every host; name the hosts, as in "+
+				"corp.example/%s", p, strings.TrimPrefix(p, "**/"))
 		}
-		components := strings.Split(p, "/")
-		for _, part := range []string{components[0], components[len(components)-1]} {
-			if prefix, open := strings.CutSuffix(part, "*"); open && strings.Trim(prefix, "*") != "" {
-				c.addRule(PrefixRunsOn, r.Rule, "the pattern %q matches every name that begins with %s, such "+
-					"as %s-evil; write the names in full, or use a directory", p, prefix, prefix)
-			}
+		for _, why := range runsOn(p) {
+			c.addRule(PrefixRunsOn, r.Rule, "the pattern %q %s", p, why)
 		}
 	}
 }
 
-func (c *checker) tags(r *rule) {
-	if slices.ContainsFunc(r.Tags, isAnyTag) {
-		if len(r.ExceptTags) == 0 {
-			c.addRule(AnyTag, r.Rule, "the tag * matches every tag, so tags refuses only references "+
-				"without "+
-				"one; name tags, or remove tags")
+// runsOn says for each component of an allowed pattern that it matches names that were probably
+// not meant.
+func runsOn(pattern string) []string {
+	components := strings.Split(pattern, "/")
+	var out []string
+	if why := hostRunsOn(components[0]); why != "" {
+		out = append(out, why)
+	}
+	for i, part := range components {
+		// The first directory of a registry is commonly an organisation.
+		if i == 0 || i > 1 && i < len(components)-1 {
+			continue
 		}
-	} else if tag := c.unbounded(r); tag != "" {
+		if prefix, open := strings.CutSuffix(part, "*"); open && strings.Trim(prefix, "*") != "" {
+			out = append(out, fmt.Sprintf("matches every name that begins with %s, such as %s-evil; write "+
+				"the names in full, or use a directory", prefix, prefix))
+		}
+	}
+	return out
+}
+
+// hostRunsOn says that a host's pattern matches domains of other people, or returns "". Anybody can
+// have a domain, and its last two labels are commonly what they choose.
+func hostRunsOn(host string) string {
+	name, _, _ := strings.Cut(host, ":")
+	labels := strings.Split(name, ".")
+	if globs.IsIPv4(name) || name == "**" || strings.HasPrefix(name, "[") {
+		return ""
+	}
+	for _, l := range labels[max(0, len(labels)-2):] {
+		if globs.Open(l) && strings.Trim(l, "*") != "" {
+			return fmt.Sprintf("matches hosts of other people, such as %s; write the hosts in full, or "+
+				"*.corp.example for all below corp.example", strings.ReplaceAll(name, "*", "evil"))
+		}
+	}
+	if globs.Open(labels[len(labels)-1]) {
+		return fmt.Sprintf("matches hosts of other people, such as %s; write the hosts in full",
+			strings.ReplaceAll(strings.ReplaceAll(name, "**", "*"), "*", "evil"))
+	}
+	return ""
+}
+
+func (c *checker) tags(r *rule) {
+	if tag := c.unbounded(r); tag != "" {
 		c.addRule(UnboundedTag, r.Rule, "the tag %s names no version, so every image that it will ever "+
-			"point "+
-			"to is allowed; use versions, digests or requireDigest, or pin the tag in an alias", tag)
+			"point to is allowed, although the rule names versions; use versions, digests or "+
+			"requireDigest, or pin the tag in an alias", tag)
+	}
+	switch condition, err := versions.Parse(r.Versions); {
+	case len(r.ExceptTags) > 0:
+	case slices.ContainsFunc(r.Tags, isAnyTag):
+		c.addRule(AnyTag, r.Rule, "the tag * matches every tag, so tags refuses only references without "+
+			"one; name tags, or remove tags")
+	case r.Versions != "" && err == nil && condition.IsAny():
+		c.addRule(AnyTag, r.Rule, "versions has every version, so it refuses only tags that are none; "+
+			"write a range such as >=1.4 <2, or remove versions")
 	}
 	if len(r.Digests) > 0 && r.TagConditional() {
 		c.addRule(TagsAndDigests, r.Rule, "the digests already determine which images may run; the "+
@@ -142,13 +194,19 @@ func (c *checker) tags(r *rule) {
 
 func isAnyTag(t string) bool { return strings.Trim(t, "*") == "" }
 
-// unbounded returns the first tag that names no version and that nothing pins, or "".
+// unbounded returns the first tag that names no version and that nothing pins, or "". A rule
+// without any version isn't meant to bound them.
 func (c *checker) unbounded(r *rule) string {
+	names := func(t string) bool { return strings.ContainsAny(t, "0123456789") }
+	if r.Versions == "" && !slices.ContainsFunc(r.Tags, names) ||
+		slices.ContainsFunc(r.Tags, isAnyTag) {
+		return ""
+	}
 	if len(r.Digests) > 0 || r.RequireDigest || c.dispatch(r) == policy.DispatchBuiltin {
 		return ""
 	}
 	for _, t := range r.Tags {
-		if !strings.ContainsAny(t, "0123456789") && !c.pinned(r, t) {
+		if !names(t) && !c.pinned(r, t) {
 			return t
 		}
 	}

@@ -50,12 +50,24 @@ func (r *Rules) URLs(k Kind) (allow, deny []urlmatch.Pattern) {
 // Names returns the conversion's two names in canonical form.
 func (c *Conversion) Names() (from, to string) { return c.from.String(), c.to.String() }
 
+// Directories returns the directories that the conversion replaces too, as patterns in canonical
+// form. They are "" if its names end in /** themselves.
+func (c *Conversion) Directories() (from, to string) {
+	if c.fromDirectory == "" {
+		return "", ""
+	}
+	return c.fromDirectory + "**", c.toDirectory + "**"
+}
+
 // globs returns the names of the rules' conversions and pins.
 func (r *ImageRules) globs() []string {
 	var all []string
 	for i := range r.Convert {
 		from, to := r.Convert[i].Names()
 		all = append(all, from, to)
+		if from, to := r.Convert[i].Directories(); from != "" {
+			all = append(all, from, to)
+		}
 	}
 	for pin := range r.Pins {
 		all = append(all, pin)

@@ -60,10 +60,10 @@ type Rules struct {
 
 // ImageRules are rules on base images and other images that a build reads.
 type ImageRules struct {
-	// Names that can be used, in the form of a rule's match. An empty list allows none. The default
-	// is any name.
+	// Names that can be used, in the form of an allow rule's match. An empty list allows none. The
+	// default is any name.
 	Allow List `yaml:"allow,omitempty" json:"allow,omitzero"`
-	// Names that can't be used.
+	// Names that can't be used, in the form of a deny rule's match.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
 	// Whether an image must be requested with its digest. A pin counts as one.
 	RequireDigest bool `yaml:"requireDigest,omitempty" json:"requireDigest,omitempty" jsonschema:"default=false"`
@@ -146,10 +146,10 @@ type NameRules struct {
 
 // PatternRules are rules on names of repositories.
 type PatternRules struct {
-	// Names that can be used, in the form of a rule's match. An empty list allows none. The default
-	// is any name.
+	// Names that can be used, in the form of an allow rule's match. An empty list allows none. The
+	// default is any name.
 	Allow List `yaml:"allow,omitempty" json:"allow,omitzero"`
-	// Names that can't be used.
+	// Names that can't be used, in the form of a deny rule's match.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
 	// Denied says that the document has deny in place of the fields: nothing of the kind is
 	// allowed.

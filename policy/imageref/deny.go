@@ -77,6 +77,13 @@ func deniedPaths(components []string) [][]string {
 	return [][]string{path, {path[0], "**"}}
 }
 
+// IsOtherHubHost reports whether a name or pattern in canonical form is on another host of Docker
+// Hub than docker.io.
+func IsOtherHubHost(name string) bool {
+	host, _, _ := strings.Cut(name, "/")
+	return host != dockerHost && slices.Contains(hubHosts(), host)
+}
+
 // DefaultHost returns the reference on the host that is usually written for its registry: without
 // a port, and docker.io for all hosts of Docker Hub.
 func DefaultHost(r Reference) Reference {
