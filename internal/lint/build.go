@@ -74,14 +74,23 @@ func (c *checker) refusedAbove(b *buildrules.Rules, k buildrules.Kind, tell tell
 		return
 	}
 	allow, _ := b.Patterns(k)
-	_, deny := whole.Patterns(k)
-	denied := parseAll(asNames(deny))
 	for i, n := range parseAll(asNames(allow)) {
-		if anyCovers(denied, n) {
+		if anyCovers(c.deniedAbove(k), n) {
 			tell(BuildAllowRefused, "build.%s.allow has %s, which the whole policy denies; remove it",
 				k, allow[i])
 		}
 	}
+}
+
+// deniedAbove returns the patterns of a kind that the whole policy denies.
+func (c *checker) deniedAbove(k buildrules.Kind) []names {
+	known, ok := c.denials[k]
+	if !ok {
+		_, deny := c.doc.Build.Patterns(k)
+		known = parseAll(asNames(deny))
+		c.denials[k] = known
+	}
+	return known
 }
 
 // ruleDoors is openDoors for a rule, unless the whole policy has that finding.

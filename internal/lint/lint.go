@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -68,13 +69,14 @@ type checker struct {
 	layers  policy.Layers
 	shadows shadows
 	found   []Finding
-	opened  bool // the whole policy has the finding OpenDoors
+	opened  bool                        // the whole policy has the finding OpenDoors
+	denials map[buildrules.Kind][]names // of the whole policy's build rules, once they are needed
 }
 
 func newChecker(file string, p *policy.Policy, o Options) *checker {
 	doc := p.Document()
 	c := &checker{
-		file: file, doc: &doc, at: o.Time,
+		file: file, doc: &doc, at: o.Time, denials: map[buildrules.Kind][]names{},
 		rules: readRules(&doc), aliases: readAliases(&doc), limits: parseAll(doc.Limits.Patterns()),
 	}
 	c.shadows = newShadows(c.rules, o.Time)
