@@ -70,13 +70,14 @@ type checker struct {
 	shadows shadows
 	found   []Finding
 	opened  bool                        // the whole policy has the finding OpenDoors
-	denials map[buildrules.Kind][]names // of the whole policy's build rules, once they are needed
+	written map[buildrules.Kind]string  // the whole policy's build rules, once they are needed
+	denials map[buildrules.Kind]indexed // of the whole policy's build rules, once they are needed
 }
 
 func newChecker(file string, p *policy.Policy, o Options) *checker {
 	doc := p.Document()
 	c := &checker{
-		file: file, doc: &doc, at: o.Time, denials: map[buildrules.Kind][]names{},
+		file: file, doc: &doc, at: o.Time, denials: map[buildrules.Kind]indexed{}, written: map[buildrules.Kind]string{},
 		rules: readRules(&doc), aliases: readAliases(&doc), limits: parseAll(doc.Limits.Patterns()),
 	}
 	c.shadows = newShadows(c.rules, o.Time)
