@@ -105,7 +105,8 @@ func Codes() []Code {
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
 		OptionName, OptionWithoutEffect,
 		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
-		BuildDenyWithoutEffect, BuildAllowRefused, ConvertShadowed, ConvertRefused, BuildPinRefused, NestedNotAllowed,
+		BuildDenyWithoutEffect, BuildAllowRefused, ConvertShadowed, ConvertRefused,
+		BuildPinRefused, NestedNotAllowed,
 		PlainHTTP, OpenDoors, LayoutName, HostNetwork, InsecureExec,
 	}
 }

@@ -48,7 +48,10 @@ func restrictsImages(rules []*buildrules.Rules) bool {
 // layoutNames looks for rules on the names of OCI layouts, which a client chooses.
 func layoutNames(b *buildrules.Rules, tell tell) {
 	r := b.OCILayout
-	if r == nil || r.Denied || len(r.Deny) == 0 && (len(r.Allow) == 0 || slices.ContainsFunc(r.Allow, isAny)) {
+	if r == nil || r.Denied {
+		return
+	}
+	if anyone := len(r.Allow) == 0 || slices.ContainsFunc(r.Allow, isAny); anyone && len(r.Deny) == 0 {
 		return
 	}
 	tell(LayoutName, "build.ociLayout compares names that the client chooses, which prove nothing of "+

@@ -77,7 +77,8 @@ type checker struct {
 func newChecker(file string, p *policy.Policy, o Options) *checker {
 	doc := p.Document()
 	c := &checker{
-		file: file, doc: &doc, at: o.Time, denials: map[buildrules.Kind]indexed{}, written: map[buildrules.Kind]string{},
+		file: file, doc: &doc, at: o.Time,
+		denials: map[buildrules.Kind]indexed{}, written: map[buildrules.Kind]string{},
 		rules: readRules(&doc), aliases: readAliases(&doc), limits: parseAll(doc.Limits.Patterns()),
 	}
 	c.shadows = newShadows(c.rules, o.Time)
