@@ -27,7 +27,7 @@ func (c *checker) wholeBuild() {
 		return
 	}
 	c.build(p.Build, c.addf)
-	c.opened = openDoors(p.Build, c.addf)
+	c.opened = openDoors(c.addf, p.Build)
 	forwards := func(r rule) bool { return r.allows() && c.dispatch(&r) == policy.DispatchForward }
 	if i := slices.IndexFunc(c.rules, forwards); i >= 0 {
 		c.unseen(p.Build, "rule "+c.rules[i].Name+" has", c.addf)
@@ -53,7 +53,7 @@ func (c *checker) ruleBuild(r *rule) {
 	}
 	for _, k := range r.Build.Kinds() {
 		c.refusedAbove(r.Build, k, tell)
-		if text := writtenRules(r.Build, k); text != "" && text == writtenRules(c.doc.Build, k) {
+		if text := writtenRules(r.Build, k); text != "" && text == c.writtenAbove(k) {
 			tell(BuildRepeated, "build.%s repeats that of the whole policy, which applies anyway; remove "+
 				"it", k)
 		}
@@ -85,23 +85,31 @@ func (c *checker) refusedAbove(b *buildrules.Rules, k buildrules.Kind, tell tell
 		return
 	}
 	allow, _ := b.Patterns(k)
-	_, deny := whole.Patterns(k)
-	denied := parseAll(deny)
 	for i, n := range parseAll(allow) {
-		if anyCovers(denied, n) {
+		if c.deniedAbove(k).cover(n) {
 			tell(BuildAllowRefused, refused, k, allow[i])
 		}
 	}
+}
+
+// deniedAbove returns the patterns of a kind that the whole policy denies.
+func (c *checker) deniedAbove(k buildrules.Kind) indexed {
+	known, ok := c.denials[k]
+	if !ok {
+		_, deny := c.doc.Build.Patterns(k)
+		known = newIndexed(deny)
+		c.denials[k] = known
+	}
+	return known
 }
 
 // ruleDoors is openDoors for a rule, unless the whole policy has that finding.
 func (c *checker) ruleDoors(r *rule, tell tell) {
 	switch {
 	case c.doc.Build == nil:
-		openDoors(r.Build, tell)
+		openDoors(tell, r.Build)
 	case !c.opened:
-		b := r.Build.Under(c.doc.Build)
-		openDoors(&b, tell)
+		openDoors(tell, r.Build, c.doc.Build)
 	}
 }
 
@@ -116,6 +124,16 @@ func writtenRules(b *buildrules.Rules, k buildrules.Kind) string {
 		return "" // It is never an error for rules that were parsed.
 	}
 	return string(text)
+}
+
+// writtenAbove is writtenRules for the whole policy.
+func (c *checker) writtenAbove(k buildrules.Kind) string {
+	text, ok := c.written[k]
+	if !ok {
+		text = writtenRules(c.doc.Build, k)
+		c.written[k] = text
+	}
+	return text
 }
 
 // unseen looks for build rules that forward can't apply. It checks the result that a

@@ -8,17 +8,16 @@ import (
 )
 
 // openDoors looks for kinds of sources that aren't restricted where images are: a build can get
-// from them what it could get from an image. b are the rules that bind a frontend. It reports
-// whether there are any.
-func openDoors(b *buildrules.Rules, tell tell) bool {
-	any := func(pattern string) bool { return !isNoStar(pattern) }
-	if b.Images == nil ||
-		!b.Images.Denied && (b.Images.Allow == nil || slices.ContainsFunc(b.Images.Allow, any)) {
+// from them what it could get from an image. The rules bind a frontend together, those of a rule
+// before those of the whole policy. It reports whether there are any.
+func openDoors(tell tell, rules ...*buildrules.Rules) bool {
+	if !restrictsImages(rules) {
 		return false
 	}
 	var open []string
 	for _, k := range buildrules.Kinds() {
-		if k.IsSource() && !b.Restricts(k) {
+		closed := func(b *buildrules.Rules) bool { return b.Restricts(k) }
+		if k.IsSource() && !slices.ContainsFunc(rules, closed) {
 			open = append(open, string(k))
 		}
 	}
@@ -31,14 +30,33 @@ func openDoors(b *buildrules.Rules, tell tell) bool {
 	return true
 }
 
+// restrictsImages reports whether some images can't be used because no allow lists them. The first
+// allow is the one that holds.
+func restrictsImages(rules []*buildrules.Rules) bool {
+	for _, b := range rules {
+		switch {
+		case b.Images == nil:
+		case b.Images.Denied:
+			return true
+		case b.Images.Allow != nil:
+			return !slices.ContainsFunc(b.Images.Allow, isAny)
+		}
+	}
+	return false
+}
+
 // layoutNames looks for rules on the names of OCI layouts, which a client chooses.
 func layoutNames(b *buildrules.Rules, tell tell) {
 	r := b.OCILayout
-	if r == nil || r.Denied || len(r.Deny) == 0 && !slices.ContainsFunc(r.Allow, isNoStar) {
+	if r == nil || r.Denied {
+		return
+	}
+	if anyone := len(r.Allow) == 0 || slices.ContainsFunc(r.Allow, isAny); anyone && len(r.Deny) == 0 {
 		return
 	}
 	tell(LayoutName, "build.ociLayout compares names that the client chooses, which prove nothing of "+
 		"what is in a layout; write ociLayout: deny, or allow [\"**\"] to say that any layout can be used")
 }
 
-func isNoStar(pattern string) bool { return strings.Trim(pattern, "*/") != "" }
+// isAny reports whether a pattern of names consists of stars alone.
+func isAny(pattern string) bool { return strings.Trim(pattern, "*/") == "" }

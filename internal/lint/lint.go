@@ -11,6 +11,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -76,13 +77,16 @@ type checker struct {
 	layers  policy.Layers
 	shadows shadows
 	found   []Finding
-	opened  bool // the whole policy has the finding OpenDoors
+	opened  bool                        // the whole policy has the finding OpenDoors
+	written map[buildrules.Kind]string  // the whole policy's build rules, once they are needed
+	denials map[buildrules.Kind]indexed // of the whole policy's build rules, once they are needed
 }
 
 func newChecker(file string, p *policy.Policy, o Options) *checker {
 	doc := p.Document()
 	c := &checker{
 		file: file, doc: &doc, at: o.Time,
+		denials: map[buildrules.Kind]indexed{}, written: map[buildrules.Kind]string{},
 		rules: readRules(&doc), aliases: readAliases(&doc), limits: parseAll(doc.Limits.Patterns()),
 	}
 	c.from = globs.NewIndex(func(yield func(int, string) bool) {

@@ -92,3 +92,20 @@ func anyOverlaps(list []names, n names) bool {
 func anyCovers(list []names, n names) bool {
 	return slices.ContainsFunc(list, func(o names) bool { return o.Covers(n) })
 }
+
+// indexed are many patterns, of which few have to be compared with one.
+type indexed struct {
+	parsed []names
+	index  globs.Index
+}
+
+func newIndexed(patterns []string) indexed {
+	return indexed{parseAll(patterns), globs.NewIndex(slices.All(patterns))}
+}
+
+// cover reports whether one of the patterns matches everything that n matches.
+func (x indexed) cover(n names) bool {
+	return slices.ContainsFunc(x.index.Find(n.String()), func(i int) bool {
+		return x.parsed[i].Covers(n)
+	})
+}

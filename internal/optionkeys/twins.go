@@ -12,6 +12,9 @@ const (
 	attestPrefix    = "attest:"
 	attestArgPrefix = BuildArgPrefix + "BUILDKIT_ATTEST_"
 	provenance      = attestPrefix + "provenance"
+
+	dockerHub     = "docker.io/"
+	dockerLibrary = "library/"
 )
 
 // groups are the keys of one option each. The first is the one that the others stand for. In
@@ -46,9 +49,36 @@ func Canonical(key string) string {
 		return lower
 	}
 	if name, ok := NamedContext(key); ok {
-		return ContextPrefix + name
+		return ContextPrefix + familiar(name)
 	}
 	return key
+}
+
+// familiar returns the form of an image name under which BuildKit looks up its named context:
+// short for Docker Hub, and without the tag latest (frontend/dockerui/config.go,
+// Client.NamedContext).
+func familiar(name string) string {
+	name = strings.TrimPrefix(strings.TrimPrefix(name, "index."), dockerHub)
+	return strings.TrimSuffix(strings.TrimPrefix(name, dockerLibrary), ":latest")
+}
+
+// contextForms returns the spellings of a named context in which rules can have its name: that of
+// the key, the familiar one, and those with the host written out; each also without the platform.
+func contextForms(key string) []string {
+	name, ok := NamedContext(key)
+	if !ok {
+		return nil
+	}
+	short := familiar(name)
+	platform := strings.TrimPrefix(key, ContextPrefix+name)
+	var forms []string
+	for _, form := range []string{
+		short, short + ":latest", dockerLibrary + short, dockerHub + short,
+		dockerHub + dockerLibrary + short, dockerHub + dockerLibrary + short + ":latest",
+	} {
+		forms = append(forms, ContextPrefix+form, ContextPrefix+form+platform)
+	}
+	return forms
 }
 
 // attestation returns the kind of attestation that the option asks for, in lower case, as
@@ -85,7 +115,9 @@ func Matches(glob, key string) bool {
 			return slices.ContainsFunc(group, func(twin string) bool { return globs.Match(glob, twin) })
 		}
 	}
-	return globs.Match(glob, canonical)
+	return slices.ContainsFunc(contextForms(key), func(form string) bool {
+		return globs.Match(glob, form)
+	})
 }
 
 // First returns the first of the globs that [Matches] the key, or "".

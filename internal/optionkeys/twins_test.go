@@ -33,6 +33,11 @@ func TestMatches(t *testing.T) {
 		{"an attestation that somebody asked for", "build-arg:BUILDKIT_*", "attest:sbom", true},
 		{"a named context of one platform", "context:alpine", "context:alpine::linux/arm64", true},
 		{"a named context of all platforms", "context:alpine::linux/arm64", "context:alpine", false},
+		{"a named context with its host", "context:docker.io/library/alpine", "context:alpine", true},
+		{"a named context with the tag latest", "context:alpine:latest", "context:alpine", true},
+		{"named contexts of Docker Hub", "context:docker.io/*", "context:alpine::linux/arm64", true},
+		{"a named context of an organisation", "context:docker.io/x/y", "context:x/y", true},
+		{"a named context with another tag", "context:alpine:3", "context:alpine", false},
 		{"another named context", "context:alpine", "context:alpine2", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

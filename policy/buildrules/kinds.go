@@ -176,9 +176,11 @@ var kinds = []row{
 			return "a container of the frontend's" +
 				o.Container.describe()
 		},
-		field:    rulesOf(func(r *Rules) *Action { return &r.Containers }),
-		validate: func(v *validator, at *yaml.Node, r *Rules) { v.action(at, "containers", r.Containers) },
-		check:    func(r *Rules, n Normalized) []Violation { return r.checkContainer(n) },
+		field: rulesOf(func(r *Rules) *Action { return &r.Containers }),
+		validate: func(v *validator, at *yaml.Node, r *Rules) {
+			v.action(at, string(KindContainers), r.Containers)
+		},
+		check: func(r *Rules, n Normalized) []Violation { return r.checkContainer(n) },
 		// Without a rule, no container is allowed. Rules on commands bind containers too.
 		restricts: func(r *Rules) bool { return r.Containers != ActionAllow || r.Exec != nil },
 		noSource:  true,

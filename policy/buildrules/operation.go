@@ -62,12 +62,14 @@ const (
 // Exec is what a command uses.
 type Exec struct {
 	// Network is NetworkNone, NetworkDefault or NetworkHost; empty is NetworkDefault.
-	Network  string   `yaml:"network,omitempty"`
-	Insecure bool     `yaml:"insecure,omitempty"`
-	SSH      []string `yaml:"ssh,omitempty"`                  // ids; "default" for the one that has none
-	Secrets  []string `yaml:"secrets,omitempty" blank:"true"` // ids
-	Devices  []string `yaml:"devices,omitempty"`
-	Hosts    []string `yaml:"hosts,omitempty"`
+	Network  string `yaml:"network,omitempty"`
+	Insecure bool   `yaml:"insecure,omitempty"`
+	// SSH are the ids of agents; "default" for the one that has none.
+	SSH []string `yaml:"ssh,omitempty"`
+	// Secrets are ids.
+	Secrets []string `yaml:"secrets,omitempty" blank:"true"`
+	Devices []string `yaml:"devices,omitempty"`
+	Hosts   []string `yaml:"hosts,omitempty"`
 	// Ulimits are the higher of the soft and the hard limit; -1 is none.
 	Ulimits      map[string]int `yaml:"ulimits,omitempty"`
 	CgroupParent string         `yaml:"cgroupParent,omitempty"`
