@@ -145,7 +145,7 @@ release-binaries: ## Build the CLI for each platform into .build/release, with S
 	done
 	@cd $(RELEASE) && sha256sum policy-frontend-* >checksums.txt && cat checksums.txt
 
-schema: ## Rewrite policy/policy.schema.json from the Go types
+schema: ## Rewrite the JSON schemas from the Go types
 	@$(GO) -C tools/schema run .
 
 clean: ## Remove the built files, and the leftovers of killed tests (root)

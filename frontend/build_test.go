@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 const corpPolicy = `version: 1
@@ -433,4 +434,31 @@ func TestOptionsThatTheGatewayDerivesAreNotTakenForTheClients(t *testing.T) {
 	require.NotContains(t, c.solved[0].FrontendOpt, "hostname")
 	require.NotContains(t, c.solved[0].FrontendOpt, "build-arg:BUILDKIT_SANDBOX_HOSTNAME")
 	require.Equal(t, "true", c.solved[0].FrontendOpt["multi-platform"], "the client's own")
+}
+
+// The build refuses what Decide refuses under dispatch: builtin, with the same words, and asks the
+// registry nothing about it.
+func TestBuiltinRefusesWhatDecideRefuses(t *testing.T) {
+	t.Parallel()
+	const doc = `version: 1
+dispatch: builtin
+frontends: [{name: df, match: [docker/dockerfile, r.example/spec]}]
+`
+	p, err := policy.Parse("policy.yaml", []byte(doc))
+	require.NoError(t, err)
+	layers, err := policy.Stack(p, nil)
+	require.NoError(t, err)
+	for _, requested := range []string{
+		"docker/dockerfile:2", "docker/dockerfile:master", "r.example/spec:1",
+		"docker/dockerfile:1@" + digestOne.String(),
+	} {
+		ref, err := imageref.Parse(requested)
+		require.NoError(t, err)
+		d := policy.Decide(layers, policy.Request{Requested: requested, Reference: ref})
+		require.Equal(t, policy.Deny, d.Verdict)
+		c := newFake(t, "# syntax="+requested+"\n", nil)
+		_, err = run(t, c, doc)
+		requireDenial(t, err, d.Rule+": "+d.Reason)
+		require.Empty(t, c.resolved)
+	}
 }

@@ -73,6 +73,9 @@ func FuzzOverlayNeverWidens(f *testing.F) {
 			checkMeet(t, d, Decide(aloneO, rO), say)
 		}
 
+		if d.Verdict.Permits() && d.Dispatch == DispatchBuiltin {
+			require.Empty(t, unserved(final.ref, d.Obligations), say)
+		}
 		if d.Reference.Digest() != "" {
 			require.NotEqual(t, Undecidable, d.Verdict, say)
 			return
@@ -227,7 +230,8 @@ func generatePolicy(data []byte) string {
 func generateRule(b *strings.Builder, c *choices) {
 	fmt.Fprintf(b, "- match: [%s]\n",
 		c.of(`"**"`, "a", "b", `docker.io/library/*`, `"**/a"`, "x.example/a", "c/*, a", "docker.io/**/a",
-			"x.ex*/**", "x.example:*/**", "\"*.example/a\"", "x.example:80/a"))
+			"x.ex*/**", "x.example:*/**", "\"*.example/a\"", "x.example:80/a",
+			"docker/dockerfile"))
 	c.field(b, "  tags: [%s]", "", "", `"1"`, `"1.*"`, `"*"`)
 	c.field(b, "  versions: %q", "", "", ">=1.0.0 <2.0.0", "1.2", "<1.2 || >=3")
 	c.field(b, "  variants: [%s]", "", "labs")
@@ -250,7 +254,8 @@ func generateRule(b *strings.Builder, c *choices) {
 func generateRequest(t *testing.T, data []byte) Request {
 	t.Helper()
 	c := choices(data)
-	name := c.of("a", "b", "x.example/a", "c/a", "x.example/b", "x.example:80/a", "y.x.example/a")
+	name := c.of("a", "b", "x.example/a", "c/a", "x.example/b", "x.example:80/a", "y.x.example/a",
+		"docker/dockerfile")
 	ref := mustRef(t, name+c.of("", ":1", ":1.2", ":3", ":1.2-labs", ":1.2.0-rc1", ":V01.2", ":x"))
 	switch c.next(4) {
 	case 1:

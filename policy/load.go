@@ -210,12 +210,12 @@ func unread(err error) string {
 	return "can't be read: " + safetext.Printable(err.Error())
 }
 
-// ErrOutside is the error of a file that a symbolic link puts outside of the policy's directory.
+// ErrOutside is the error of a file that a symbolic link puts outside the policy's directory.
 var ErrOutside = errors.New("a symbolic link leads out of the policy's directory; copy the file " +
 	"into the directory, or name the file that the link leads to")
 
-// fileError returns [ErrOutside] for the error of an os.Root about a path that leaves it. Package os
-// has no name for that error.
+// fileError returns [ErrOutside] for the error of an os.Root about a path that leaves it. Package
+// os has no name for that error.
 func fileError(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) && path.Err.Error() == "path escapes from parent" {

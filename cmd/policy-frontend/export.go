@@ -57,7 +57,7 @@ Exit codes:
 		},
 	}
 	addFormatFlag(cmd, &f.format, "what to write", exportFormats())
-	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the `FILE` to write instead of stdout")
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "the `FILE` to write instead of stdout; - is stdout")
 	addAtFlag(cmd, &f.at)
 	cmd.Flags().BoolVar(&f.strict, "strict", false,
 		"omit what the format can't fully express, so the output never allows more than the policy")
@@ -100,7 +100,7 @@ func (f *exportFlags) run(file string, stdout, stderr io.Writer) error {
 	for _, n := range out.Notes {
 		fmt.Fprintln(stderr, noteText(file, p, n))
 	}
-	if f.output != "" {
+	if f.output != "" && f.output != "-" {
 		err = writeFile(f.output, out.Data)
 	} else {
 		_, err = stdout.Write(out.Data)

@@ -18,15 +18,17 @@ func TestHooksOfPreCommit(t *testing.T) {
 	var hooks []struct{ ID, Name, Description, Entry, Language, Files, Exclude string }
 	text := contents(t, filepath.Join(root, ".pre-commit-hooks.yaml"))
 	require.NoError(t, yaml.Unmarshal([]byte(text), &hooks))
-	require.Len(t, hooks, 2)
+	require.Len(t, hooks, 3)
+	arguments := map[string]string{
+		"policy-frontend-check": " --policy policy.yaml Dockerfile", "policy-frontend-lint": " policy.yaml",
+		"policy-frontend-test": "",
+	}
 	for _, h := range hooks {
 		require.Equal(t, "golang", h.Language)
 		require.NotEmpty(t, h.Name)
 		require.NotEmpty(t, h.Description)
-		_, stderr, code := shell(t, exampleFolder(t), h.Entry+" --policy policy.yaml Dockerfile")
-		if h.ID == "policy-frontend-lint" {
-			_, stderr, code = shell(t, exampleFolder(t), h.Entry+" policy.yaml")
-		}
+		require.Contains(t, arguments, h.ID)
+		_, stderr, code := shell(t, exampleFolder(t), h.Entry+arguments[h.ID])
 		require.Zero(t, code, "%s", stderr)
 	}
 	files, exclude := regexp.MustCompile(hooks[0].Files), regexp.MustCompile(hooks[0].Exclude)

@@ -449,6 +449,10 @@ func TestWhatIsReadFromStdinAndPipes(t *testing.T) {
 			"references", `printf '# ours\ndocker/dockerfile:1\n\nquay.io/x\n' | policy-frontend eval -p policy.yaml -`,
 			exitDeny, "frontend quay.io/x is refused",
 		},
+		{
+			"a reference that is none", `printf 'a\n\nA/x\n' | policy-frontend eval -p policy.yaml -`, exitUsage,
+			`line 3 of stdin: the reference "A/x": `,
+		},
 		{"no reference", "policy-frontend eval -p policy.yaml - < /dev/null", exitUsage, "stdin has no reference"},
 		{
 			"operations", `echo '- image: busybox' | policy-frontend eval -p policy.yaml --build - docker/dockerfile:1`,
@@ -471,6 +475,10 @@ func TestWhatIsReadFromStdinAndPipes(t *testing.T) {
 		{"the file of stdin", "policy-frontend lint /dev/stdin < policy.yaml", exitOK, ""},
 		{"a pipe", "cat policy.yaml | policy-frontend explain -p /dev/fd/0 docker/dockerfile:1", exitOK, "is allowed"},
 		{"an export", "policy-frontend export --format buildkitd --strict - < policy.yaml", exitOK, "[frontend"},
+		{
+			"an export to stdout", "policy-frontend export --format buildkitd --strict -o - policy.yaml", exitOK,
+			"[frontend",
+		},
 		{"cases", "policy-frontend test - < policy.test.yaml", exitOK, "0 failed"},
 		{"a file to write into", "policy-frontend lock - < policy.yaml", exitUsage, "stdin is no file"},
 	} {

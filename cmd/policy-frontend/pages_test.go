@@ -165,6 +165,11 @@ func testYAML(t *testing.T, dir string, b codeBlock) {
 		}
 	case doc["cases"] != nil: // The commands after it run them.
 		require.NotEmpty(t, b.file)
+	case doc["repos"] != nil:
+		hooks := contents(t, filepath.Join(root, ".pre-commit-hooks.yaml"))
+		for _, id := range regexp.MustCompile(`- id: \S+`).FindAllString(b.text, -1) {
+			require.Contains(t, hooks, id+"\n")
+		}
 	case doc["jobs"] != nil:
 		testWorkflow(t, dir, doc)
 	default:

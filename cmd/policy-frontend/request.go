@@ -97,10 +97,16 @@ func listed(refs []string) ([]string, error) {
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
+		number := 0
 		for line := range strings.Lines(string(data)) {
-			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-				out = append(out, line)
+			number++
+			if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+				continue
 			}
+			if _, err := imageref.Parse(line); err != nil {
+				return nil, fmt.Errorf("line %d of stdin: the reference %q: %w", number, line, err)
+			}
+			out = append(out, line)
 		}
 	}
 	if len(out) == 0 {

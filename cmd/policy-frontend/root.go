@@ -105,7 +105,9 @@ func newHelpCommand(root *cobra.Command) *cobra.Command {
 		) ([]cobra.Completion, cobra.ShellCompDirective) {
 			var names []string
 			for _, c := range root.Commands() {
-				names = append(names, c.Name())
+				if c.IsAvailableCommand() {
+					names = append(names, c.Name())
+				}
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},

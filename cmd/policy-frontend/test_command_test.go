@@ -196,6 +196,7 @@ func TestTestTellsGitHub(t *testing.T) {
 	dir := suiteFolderOf(t, map[string]string{
 		"policy.yaml": testPolicy,
 		"a.test.yaml": "policy: policy.yaml\ncases:\n- {name: 'a, b', request: 'docker/dockerfile:2', expect: allow}\n",
+		"c.test.yaml": "policy: policy.yaml\ncases: [*x]\n",
 		"b.test.yaml": "policy: none.yaml\ncases:\n- {name: a, request: a, expect: deny}\n",
 	})
 	code, stdout, _ := run("test", "--format", "github", dir)
@@ -203,6 +204,7 @@ func TestTestTellsGitHub(t *testing.T) {
 	require.Contains(t, stdout, "::error file="+dir+"/a.test.yaml,line=3,col=1,title=a%2C b::the verdict "+
 		"is deny, and should be allow%0A")
 	require.Contains(t, stdout, "::error file="+dir+"/b.test.yaml,title=test::")
+	require.Contains(t, stdout, "::error file="+dir+"/c.test.yaml,line=2,col=9,title=test::a value that")
 	require.Contains(t, stdout, "\n0 passed, 1 failed\n")
 }
 

@@ -2,9 +2,13 @@ package main
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
+	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 func (r testReport) json() any {
@@ -32,12 +36,32 @@ type fileError struct {
 	Message string `json:"message"`
 }
 
+// problems returns the mistakes in the file, or in a policy that it names. If the error has none,
+// it is one of the whole file.
+func (b brokenSuite) problems() []strictyaml.Problem {
+	var cases *strictyaml.Error
+	if errors.As(b.err, &cases) {
+		return cases.Problems
+	}
+	var broken *policy.ParseError
+	if !errors.As(b.err, &broken) {
+		return []strictyaml.Problem{{File: b.file, Message: b.err.Error()}}
+	}
+	var out []strictyaml.Problem
+	for _, p := range broken.Problems {
+		out = append(out, strictyaml.Problem(p))
+	}
+	return out
+}
+
 // github writes failed cases, rules that decide no case, and files that can't be used as GitHub
 // Actions workflow commands.
 func (r testReport) github() string {
 	var b strings.Builder
 	for _, f := range r.broken {
-		b.WriteString(githubCommand("error", f.file, 0, 0, "test", f.err.Error()) + "\n")
+		for _, p := range f.problems() {
+			b.WriteString(githubCommand("error", p.File, p.Line, p.Column, "test", p.Message) + "\n")
+		}
 	}
 	for _, s := range r.suites {
 		for _, c := range s.Cases {

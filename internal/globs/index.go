@@ -7,11 +7,14 @@ import (
 )
 
 // Index finds the patterns of a long list that can match a string. It looks them up by the part
-// before their first star, so it doesn't compare every pattern.
+// before their first star or, if they begin with one, by the part after their last star. So it
+// doesn't compare every pattern.
 type Index struct {
 	exact   map[string][]int // patterns without a star
 	open    map[string][]int // the other ones, by the part before the first star
 	lengths []int            // the distinct lengths of these parts, ascending
+	tails   map[string][]int // those that begin with a star, by the part after the last one
+	ends    []int            // the distinct lengths of these parts, ascending
 	sorted  []entry          // all patterns, by the part before the first star
 }
 
@@ -25,7 +28,7 @@ type entry struct {
 // NewIndex returns an index of patterns, which may be those of [ParseImage], with the numbers of
 // whatever they belong to.
 func NewIndex(patterns iter.Seq2[int, string]) Index {
-	ix := Index{exact: map[string][]int{}, open: map[string][]int{}}
+	ix := Index{exact: map[string][]int{}, open: map[string][]int{}, tails: map[string][]int{}}
 	for i, p := range patterns {
 		if name, port, path := splitImage(p); port == anyPort {
 			p = name + path
@@ -36,6 +39,13 @@ func NewIndex(patterns iter.Seq2[int, string]) Index {
 			ix.exact[p] = append(ix.exact[p], i)
 			continue
 		}
+		if literal == "" {
+			// The name x is in **/x too.
+			tail := strings.TrimPrefix(tailOf(p), "/")
+			ix.tails[tail] = append(ix.tails[tail], i)
+			ix.ends = append(ix.ends, len(tail))
+			continue
+		}
 		if _, ok := ix.open[literal]; !ok {
 			ix.lengths = append(ix.lengths, len(literal))
 		}
@@ -43,7 +53,10 @@ func NewIndex(patterns iter.Seq2[int, string]) Index {
 	}
 	slices.Sort(ix.lengths)
 	ix.lengths = slices.Compact(ix.lengths)
-	slices.SortStableFunc(ix.sorted, func(a, b entry) int { return strings.Compare(a.literal, b.literal) })
+	slices.Sort(ix.ends)
+	ix.ends = slices.Compact(ix.ends)
+	slices.SortStableFunc(ix.sorted,
+		func(a, b entry) int { return strings.Compare(a.literal, b.literal) })
 	return ix
 }
 
@@ -79,14 +92,32 @@ func (ix Index) find(found []int, s string) []int {
 		}
 		found = append(found, ix.open[literal[:n]]...)
 	}
+	tail := tailOf(s)
+	for _, n := range ix.ends {
+		if n > len(tail) {
+			break
+		}
+		found = append(found, ix.tails[tail[len(tail)-n:]]...)
+	}
 	return found
 }
+
+// tailOf returns the part after the last star, which is all of s if it has none.
+func tailOf(s string) string { return s[strings.LastIndexByte(s, '*')+1:] }
 
 // FindMeeting returns the numbers of all patterns that can have a string in common with the
 // pattern s. Each is there once for each of its patterns, in no order.
 func (ix Index) FindMeeting(s string) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		literal, _, open := strings.Cut(s, "*")
+		for _, e := range ix.sorted {
+			if e.literal != "" || literal == "" {
+				break
+			}
+			if e.open && !yield(e.number) {
+				return
+			}
+		}
 		for _, n := range ix.lengths {
 			if n >= len(literal) {
 				break

@@ -24,7 +24,8 @@ type ignored struct {
 
 // comment is a comment that accepts a finding. The text of a value can look like one; it is
 // reported as unused then.
-var comment = regexp.MustCompile(`(?:^|[ \t])#[ \t]*lint:ignore(?:[ \t]+(\S+))?(?:[ \t]+(.*\S))?[ \t]*$`)
+var comment = regexp.MustCompile(
+	`(?:^|[ \t])#[ \t]*lint:ignore(?:[ \t]+(\S+))?(?:[ \t]+(.*\S))?[ \t]*$`)
 
 // ignore removes the findings that comments accept. It adds one for each comment that accepts
 // nothing.

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -13,7 +14,8 @@ import (
 // place gives the findings about the whole policy the place of the field that they are about. If
 // the text can't be read, they are at its beginning.
 func (c *checker) place(source func(file string) ([]byte, error)) {
-	if source == nil {
+	isWhole := func(f Finding) bool { return f.Line == 0 }
+	if source == nil || !slices.ContainsFunc(c.found, isWhole) {
 		return
 	}
 	var root *yaml.Node

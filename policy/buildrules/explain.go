@@ -308,7 +308,8 @@ func shorten(tried []Tried, list string) []Tried {
 		out = append(out, t)
 	}
 	if omitted := len(tried) - len(out); omitted > 0 {
-		out = append(out, Tried{Entry: list, Reason: fmt.Sprintf("%d other entries don't match", omitted)})
+		reason := fmt.Sprintf("%d other entries don't match", omitted)
+		out = append(out, Tried{Entry: list, Reason: reason})
 	}
 	return out
 }

@@ -27,7 +27,7 @@ func write() error {
 		return err
 	}
 	for file, data := range schemas {
-		if err := os.WriteFile(file, data, 0o644); err != nil { //nolint:gosec // everyone may read a schema
+		if err := os.WriteFile(file, data, 0o644); err != nil { //nolint:gosec // for everyone
 			return err
 		}
 	}

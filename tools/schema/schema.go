@@ -100,8 +100,8 @@ func reflectCases() (*jsonschema.Schema, error) {
 	schema := r.Reflect(&policytest.File{})
 	schema.ID = casesID
 	schema.Title = "Cases of a policy"
-	schema.Description = "Requests and the answers that a policy has to give, as policy-frontend test " +
-		"reads them."
+	schema.Description = "Requests and the answers that a policy has to give, as policy-frontend " +
+		"test reads them."
 	item := schema.Properties.Value("cases").Items
 	addShortForm(item, "request", func(list *jsonschema.Schema) *jsonschema.Schema { return list.Items })
 	verdict := func(s *jsonschema.Schema) *jsonschema.Schema { return s.Properties.Value("verdict") }
