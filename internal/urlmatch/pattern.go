@@ -88,7 +88,7 @@ func (p Protocol) readPattern(s string) (w parts, err error) {
 	case ok:
 		w.scheme = strings.ToLower(scheme)
 		if !slices.Contains(p.schemes(), w.scheme) {
-			return w, fmt.Errorf("%w; leave it out for all of them", p.errScheme())
+			return w, fmt.Errorf("%w; a pattern can leave it out", p.errScheme())
 		}
 	case p == Git && isSCP(s):
 		w.scheme, rest, _ = scpURL(s)
