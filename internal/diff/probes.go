@@ -227,8 +227,7 @@ func (p *prober) exampleURLs(
 	if _, ok := named(rules, k); !ok {
 		return nil
 	}
-	every := urlmatch.Everything(protocol)
-	forms := []urlmatch.Form{every}
+	var forms []urlmatch.Form
 	for i := range rules {
 		allow, deny := rules[i].URLs(k)
 		for _, pattern := range slices.Concat(allow, deny) {
@@ -240,7 +239,7 @@ func (p *prober) exampleURLs(
 		}
 	}
 	c := p.c
-	all := slices.Clone(forms)
+	all := append([]urlmatch.Form{urlmatch.Everything(protocol)}, forms...)
 	for i, a := range forms {
 		for _, b := range forms[:i] {
 			if !c.spend(meetWork) {

@@ -67,19 +67,21 @@ func (h host) examples(fill Filling) []string {
 		return []string{fill.Text + ".example", fill.Text, "203.0.113.7", "[2001:db8::7]"}
 	}
 	var out []string
-	for _, text := range []string{fill.Text, "", "7"} {
-		for _, depth := range []int{1, 0, 2, 3, fill.Deep} {
-			host := strings.Join(filled(h.labels, text, fill.Text, depth), ".")
-			if text == "7" {
-				host = strings.Join(filled(h.labels, text, text, depth), ".")
-			}
+	add := func(text, part string, depths ...int) {
+		for _, depth := range depths {
+			host := strings.Join(filled(h.labels, text, part, depth), ".")
 			_, labels, err := readName(host, false)
-			if err != nil || checkAddress(host, labels[len(labels)-1]) != nil ||
-				!h.match(Location{host: host, labels: labels}) || slices.Contains(out, host) {
-				continue
+			if err == nil && checkAddress(host, labels[len(labels)-1]) == nil &&
+				h.match(Location{host: host, labels: labels}) && !slices.Contains(out, host) {
+				out = append(out, host)
 			}
-			out = append(out, host)
 		}
+	}
+	add(fill.Text, fill.Text, 1, 0, fill.Deep)
+	add("", fill.Text, 0, 1)
+	if h.canBeIPv4() {
+		const number = "7"
+		add(number, number, 0, 1, 2, 3)
 	}
 	return out
 }

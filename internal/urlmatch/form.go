@@ -338,6 +338,9 @@ func (f Form) Meet(o Form) ([]Form, bool) {
 		return nil, true
 	}
 	hosts, allHosts := f.host.meet(o.host)
+	if len(hosts) == 0 {
+		return nil, allHosts
+	}
 	paths, allPaths := f.meetPath(o)
 	var out []Form
 	for _, m.host = range hosts {
