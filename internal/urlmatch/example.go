@@ -24,38 +24,41 @@ func FreshPort(forms []Form) int {
 	return port
 }
 
-// Examples returns URLs that the form matches and that have one reading. Each part of the
-// form is varied in some of them.
+// Examples returns URLs that the form matches and that have one reading: each combination of
+// examples of its parts, the plainest first.
 func (f Form) Examples(p Protocol, fill Filling) []string {
-	hosts, paths := f.host.examples(fill), pathExamples(f.path, fill)
-	if len(hosts) == 0 || len(paths) == 0 || len(f.schemes) == 0 {
-		return nil
+	ports := []int{f.port}
+	if f.port == 0 {
+		ports = append(ports, fill.Port)
 	}
 	var out []string
-	add := func(scheme, host string, port int, path string) {
-		s := scheme + "://" + host
-		if port != 0 && port != ownPort(scheme) {
-			s += ":" + strconv.Itoa(port)
-		}
-		s += path
-		u, err := Parse(s, p)
-		if err == nil && len(u.readings) == 1 && f.Match(u.readings[0]) && !slices.Contains(out, s) {
-			out = append(out, s)
-		}
-	}
-	for _, scheme := range f.schemes {
-		add(scheme, hosts[0], f.port, paths[0])
-		if f.port == 0 {
-			add(scheme, hosts[0], fill.Port, paths[0])
-		}
-	}
-	for _, host := range hosts {
-		add(f.schemes[0], host, f.port, paths[0])
-	}
+	hosts, paths := f.host.examples(fill), pathExamples(f.path, fill)
 	for _, path := range paths {
-		add(f.schemes[0], hosts[0], f.port, path)
+		for _, host := range hosts {
+			for _, scheme := range f.schemes {
+				for _, port := range ports {
+					if s := written(scheme, host, port, path); f.isExample(s, p) && !slices.Contains(out, s) {
+						out = append(out, s)
+					}
+				}
+			}
+		}
 	}
 	return out
+}
+
+// written writes a URL. The port is left out if it is 0 or the scheme's own.
+func written(scheme, host string, port int, path string) string {
+	if port != 0 && port != ownPort(scheme) {
+		host += ":" + strconv.Itoa(port)
+	}
+	return scheme + "://" + host + path
+}
+
+// isExample reports whether a URL has one reading, which the form matches.
+func (f Form) isExample(s string, p Protocol) bool {
+	u, err := Parse(s, p)
+	return err == nil && len(u.readings) == 1 && f.Match(u.readings[0])
 }
 
 // examples returns hosts that match, the plainest first.

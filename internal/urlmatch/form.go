@@ -366,15 +366,15 @@ func (p Pattern) String() string { return strings.Join(p.Meanings(), ", ") }
 // Meanings returns patterns that together mean the same, for the same purpose and in
 // canonical form. Those of what is allowed have a scheme. Their ports are left out where they
 // are the scheme's own. A path that was left out is written as "**".
-func (p Pattern) Meanings() []string {
+func (p Pattern) Meanings() []string { return p.meanings }
+
+// meant returns what [Pattern.Meanings] does, for a pattern with forms.
+func (p Pattern) meant() []string {
 	w := p.read
 	switch {
 	case w.everything:
 		return []string{"**"}
-	case len(p.forms) == 0:
-		return nil
-	}
-	if p.purpose == Deny {
+	case p.purpose == Deny:
 		return []string{w.text(w.scheme, 0)}
 	}
 	var out []string

@@ -32,6 +32,7 @@ type Pattern struct {
 	purpose  Purpose
 	read     parts
 	forms    []Form
+	meanings []string
 }
 
 // parts are those of a pattern as it was written, each in canonical form.
@@ -72,6 +73,7 @@ func ParsePattern(s string, protocol Protocol, purpose Purpose) (Pattern, error)
 	if p.forms, err = w.compile(protocol, purpose); err != nil {
 		return Pattern{}, fmt.Errorf("%s can't be a pattern: %w", safetext.Quote(s), err)
 	}
+	p.meanings = p.meant()
 	return p, nil
 }
 

@@ -139,9 +139,9 @@ func (r urlRules) check(n Normalized) []Violation {
 		}
 	}
 	if as, outside := urlmatch.Outside(r.allow, n.url); len(r.allow) > 0 && outside {
-		allow, _ := r.patterns()
 		return []Violation{
-			violationf(string(n.row.kind)+".allow", "%s: %s", n.urlName()+n.readAs(as), allows(allow)),
+			violationf(string(n.row.kind)+".allow", "%s: %s", n.urlName()+n.readAs(as),
+				allows(meanings(r.allow))),
 		}
 	}
 	return nil
