@@ -88,9 +88,8 @@ func (w parts) portOf(other int) int {
 
 // below returns a path with everything below it.
 func below(path []string) globs.Name {
-	last := len(path) - 1
-	if path[last] == "" || path[last] == "**" {
-		path = path[:last]
+	for len(path) > 0 && (path[len(path)-1] == "" || path[len(path)-1] == "**") {
+		path = path[:len(path)-1]
 	}
 	return append(slices.Clone(globs.Name(path)), "**")
 }

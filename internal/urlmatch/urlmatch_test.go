@@ -388,6 +388,10 @@ func TestADeniedPatternMeansTheMost(t *testing.T) {
 			[]string{"https://x.example/a", "https://x.example/a/b"}, []string{"https://x.example/ab"},
 		},
 		{
+			"two stars and a slash are the whole host:", "https://x.example/**/", HTTP,
+			[]string{"https://x.example", "https://x.example/a"}, []string{"https://y.example/a/"},
+		},
+		{
 			"a directory with a slash:", "https://x.example/a/", HTTP,
 			[]string{"https://x.example/a", "https://x.example/a/b"}, []string{"https://x.example/ab"},
 		},
