@@ -365,3 +365,26 @@ func TestABundleIsGuardedAsABlob(t *testing.T) {
 	_, err = monitorOf(t, newFake(t, "", nil), doc).source(context.Background(), op)
 	require.ErrorContains(t, err, "evil.example")
 }
+
+// A URL that programs read in several ways is allowed if rules allow each reading, and the daemon
+// then reads it as it is written.
+func TestAnAmbiguousURLIsHeldToHowItIsWritten(t *testing.T) {
+	t.Parallel()
+	doc := "version: 1\nfrontends: [{match: [docker/dockerfile], build: {http: {allow: " +
+		"['https://files.corp/a/**']}}}]\n"
+	const asked = "https://files.corp/a/b/../c%2Fd"
+	guard, err := monitorOf(t, newFake(t, "", nil), doc).source(t.Context(), &pb.SourceOp{Identifier: asked})
+	require.NoError(t, err)
+	for id, ok := range map[string]bool{
+		asked: true, "https://files.corp/a/c/d": false, "https://files.corp/a/b/../c/d": false,
+	} {
+		_, err := sourcepolicy.NewEngine(guard).Evaluate(t.Context(), &pb.SourceOp{Identifier: id})
+		require.Equal(t, ok, err == nil, id)
+	}
+	_, err = monitorOf(t, newFake(t, "", nil), doc).source(t.Context(), &pb.SourceOp{
+		Identifier: "https://files.corp/a/..%2Fc",
+	})
+	require.ErrorContains(t, err,
+		"the download https://files.corp/a/..%2Fc, which can be read as https://files.corp/c: "+
+			"it allows only https://files.corp/a/** (build.http.allow)")
+}

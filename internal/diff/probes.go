@@ -235,22 +235,36 @@ func named(rules []buildrules.Rules, k buildrules.Kind) (patterns []string, ok b
 }
 
 func (p *prober) git(rules []buildrules.Rules) {
+	refs := []string{""}
+	if slices.ContainsFunc(rules,
+		func(r buildrules.Rules) bool { return r.Git != nil && r.Git.RequireCommit }) {
+		refs = append(refs, commit)
+	}
 	for _, alike := range p.exampleURLs(rules, buildrules.KindGit, urlmatch.Git) {
 		var operations []buildrules.Operation
 		for _, url := range alike {
-			operations = append(operations, buildrules.Operation{Git: &buildrules.Git{URL: url}},
-				buildrules.Operation{Git: &buildrules.Git{URL: url, Ref: commit}})
+			for _, ref := range refs {
+				operations = append(operations,
+					buildrules.Operation{Git: &buildrules.Git{URL: url, Ref: ref}})
+			}
 		}
 		p.add(operations...)
 	}
 }
 
 func (p *prober) http(rules []buildrules.Rules) {
+	checksums := []string{""}
+	if slices.ContainsFunc(rules,
+		func(r buildrules.Rules) bool { return r.HTTP != nil && r.HTTP.RequireChecksum }) {
+		checksums = append(checksums, p.c.other.String())
+	}
 	for _, alike := range p.exampleURLs(rules, buildrules.KindHTTP, urlmatch.HTTP) {
 		var operations []buildrules.Operation
 		for _, url := range alike {
-			operations = append(operations, buildrules.Operation{HTTP: &buildrules.HTTP{URL: url}},
-				buildrules.Operation{HTTP: &buildrules.HTTP{URL: url, Checksum: p.c.other.String()}})
+			for _, checksum := range checksums {
+				operations = append(operations,
+					buildrules.Operation{HTTP: &buildrules.HTTP{URL: url, Checksum: checksum}})
+			}
 		}
 		p.add(operations...)
 	}
@@ -264,8 +278,7 @@ func (p *prober) exampleURLs(
 	if _, ok := named(rules, k); !ok {
 		return nil
 	}
-	every := urlmatch.Everything(protocol)
-	forms := []urlmatch.Form{every}
+	var forms []urlmatch.Form
 	for i := range rules {
 		allow, deny := rules[i].URLs(k)
 		for _, pattern := range slices.Concat(allow, deny) {
@@ -277,7 +290,7 @@ func (p *prober) exampleURLs(
 		}
 	}
 	c := p.c
-	all := slices.Clone(forms)
+	all := append([]urlmatch.Form{urlmatch.Everything(protocol)}, forms...)
 	for i, a := range forms {
 		for _, b := range forms[:i] {
 			if !c.spend(meetWork) {

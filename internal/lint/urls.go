@@ -117,6 +117,6 @@ func (u urls) leaves(p urlmatch.Pattern, tell tell) {
 	}
 	if len(open) > 0 {
 		tell(BuildDenyLeavesScheme, "build.%s.deny has %s, and %s can reach the same; leave out the "+
-			"scheme", u.kind, p, safetext.Or(open))
+			"scheme", u.kind, p, safetext.And(open))
 	}
 }

@@ -24,38 +24,41 @@ func FreshPort(forms []Form) int {
 	return port
 }
 
-// Examples returns URLs that the form matches and that have one reading. Each part of the
-// form is varied in some of them.
+// Examples returns URLs that the form matches and that have one reading: each combination of
+// examples of its parts, the plainest first.
 func (f Form) Examples(p Protocol, fill Filling) []string {
-	hosts, paths := f.host.examples(fill), pathExamples(f.path, fill)
-	if len(hosts) == 0 || len(paths) == 0 || len(f.schemes) == 0 {
-		return nil
+	ports := []int{f.port}
+	if f.port == 0 {
+		ports = append(ports, fill.Port)
 	}
 	var out []string
-	add := func(scheme, host string, port int, path string) {
-		s := scheme + "://" + host
-		if port != 0 && port != ownPort(scheme) {
-			s += ":" + strconv.Itoa(port)
-		}
-		s += path
-		u, err := Parse(s, p)
-		if err == nil && len(u.readings) == 1 && f.Match(u.readings[0]) && !slices.Contains(out, s) {
-			out = append(out, s)
-		}
-	}
-	for _, scheme := range f.schemes {
-		add(scheme, hosts[0], f.port, paths[0])
-		if f.port == 0 {
-			add(scheme, hosts[0], fill.Port, paths[0])
-		}
-	}
-	for _, host := range hosts {
-		add(f.schemes[0], host, f.port, paths[0])
-	}
+	hosts, paths := f.host.examples(fill), pathExamples(f.path, fill)
 	for _, path := range paths {
-		add(f.schemes[0], hosts[0], f.port, path)
+		for _, host := range hosts {
+			for _, scheme := range f.schemes {
+				for _, port := range ports {
+					if s := written(scheme, host, port, path); f.isExample(s, p) && !slices.Contains(out, s) {
+						out = append(out, s)
+					}
+				}
+			}
+		}
 	}
 	return out
+}
+
+// written writes a URL. The port is left out if it is 0 or the scheme's own.
+func written(scheme, host string, port int, path string) string {
+	if port != 0 && port != ownPort(scheme) {
+		host += ":" + strconv.Itoa(port)
+	}
+	return scheme + "://" + host + path
+}
+
+// isExample reports whether a URL has one reading, which the form matches.
+func (f Form) isExample(s string, p Protocol) bool {
+	u, err := Parse(s, p)
+	return err == nil && len(u.readings) == 1 && f.Match(u.readings[0])
 }
 
 // examples returns hosts that match, the plainest first.
@@ -67,19 +70,21 @@ func (h host) examples(fill Filling) []string {
 		return []string{fill.Text + ".example", fill.Text, "203.0.113.7", "[2001:db8::7]"}
 	}
 	var out []string
-	for _, text := range []string{fill.Text, "", "7"} {
-		for _, depth := range []int{1, 0, 2, 3, fill.Deep} {
-			host := strings.Join(filled(h.labels, text, fill.Text, depth), ".")
-			if text == "7" {
-				host = strings.Join(filled(h.labels, text, text, depth), ".")
-			}
+	add := func(text, part string, depths ...int) {
+		for _, depth := range depths {
+			host := strings.Join(filled(h.labels, text, part, depth), ".")
 			_, labels, err := readName(host, false)
-			if err != nil || checkAddress(host, labels[len(labels)-1]) != nil ||
-				!h.match(Location{host: host, labels: labels}) || slices.Contains(out, host) {
-				continue
+			if err == nil && checkAddress(host, labels[len(labels)-1]) == nil &&
+				h.match(Location{host: host, labels: labels}) && !slices.Contains(out, host) {
+				out = append(out, host)
 			}
-			out = append(out, host)
 		}
+	}
+	add(fill.Text, fill.Text, 1, 0, fill.Deep)
+	add("", fill.Text, 0, 1)
+	if h.canBeIPv4() {
+		const number = "7"
+		add(number, number, 0, 1, 2, 3)
 	}
 	return out
 }

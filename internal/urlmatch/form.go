@@ -88,9 +88,8 @@ func (w parts) portOf(other int) int {
 
 // below returns a path with everything below it.
 func below(path []string) globs.Name {
-	last := len(path) - 1
-	if path[last] == "" || path[last] == "**" {
-		path = path[:last]
+	for len(path) > 0 && (path[len(path)-1] == "" || path[len(path)-1] == "**") {
+		path = path[:len(path)-1]
 	}
 	return append(slices.Clone(globs.Name(path)), "**")
 }
@@ -338,6 +337,9 @@ func (f Form) Meet(o Form) ([]Form, bool) {
 		return nil, true
 	}
 	hosts, allHosts := f.host.meet(o.host)
+	if len(hosts) == 0 {
+		return nil, allHosts
+	}
 	paths, allPaths := f.meetPath(o)
 	var out []Form
 	for _, m.host = range hosts {
@@ -363,15 +365,15 @@ func (p Pattern) String() string { return strings.Join(p.Meanings(), ", ") }
 // Meanings returns patterns that together mean the same, for the same purpose and in
 // canonical form. Those of what is allowed have a scheme. Their ports are left out where they
 // are the scheme's own. A path that was left out is written as "**".
-func (p Pattern) Meanings() []string {
+func (p Pattern) Meanings() []string { return p.meanings }
+
+// meant returns what [Pattern.Meanings] does, for a pattern with forms.
+func (p Pattern) meant() []string {
 	w := p.read
 	switch {
 	case w.everything:
 		return []string{"**"}
-	case len(p.forms) == 0:
-		return nil
-	}
-	if p.purpose == Deny {
+	case p.purpose == Deny:
 		return []string{w.text(w.scheme, 0)}
 	}
 	var out []string

@@ -32,6 +32,7 @@ type Pattern struct {
 	purpose  Purpose
 	read     parts
 	forms    []Form
+	meanings []string
 }
 
 // parts are those of a pattern as it was written, each in canonical form.
@@ -72,6 +73,7 @@ func ParsePattern(s string, protocol Protocol, purpose Purpose) (Pattern, error)
 	if p.forms, err = w.compile(protocol, purpose); err != nil {
 		return Pattern{}, fmt.Errorf("%s can't be a pattern: %w", safetext.Quote(s), err)
 	}
+	p.meanings = p.meant()
 	return p, nil
 }
 
@@ -88,7 +90,7 @@ func (p Protocol) readPattern(s string) (w parts, err error) {
 	case ok:
 		w.scheme = strings.ToLower(scheme)
 		if !slices.Contains(p.schemes(), w.scheme) {
-			return w, fmt.Errorf("%w; leave it out for all of them", p.errScheme())
+			return w, fmt.Errorf("%w; a pattern can leave it out", p.errScheme())
 		}
 	case p == Git && isSCP(s):
 		w.scheme, rest, _ = scpURL(s)

@@ -388,6 +388,10 @@ func TestADeniedPatternMeansTheMost(t *testing.T) {
 			[]string{"https://x.example/a", "https://x.example/a/b"}, []string{"https://x.example/ab"},
 		},
 		{
+			"two stars and a slash are the whole host:", "https://x.example/**/", HTTP,
+			[]string{"https://x.example", "https://x.example/a"}, []string{"https://y.example/a/"},
+		},
+		{
 			"a directory with a slash:", "https://x.example/a/", HTTP,
 			[]string{"https://x.example/a", "https://x.example/a/b"}, []string{"https://x.example/ab"},
 		},
@@ -446,7 +450,7 @@ func TestPatternRefuses(t *testing.T) {
 	const noRange = "a pattern has no ranges of addresses; put stars in their place, as in 10.*.*.*"
 	for pattern, want := range map[string]string{
 		"":                                     `"" can't be a pattern: the URL is empty`,
-		"*://x.example/**":                     "scheme must be one of https, http, ssh and git; leave it out for all of them",
+		"*://x.example/**":                     "scheme must be one of https, http, ssh and git; a pattern can leave it out",
 		"https://me@x.example/**":              "an unexpected @",
 		"ssh://me:secret@x.example/**":         "an unexpected @",
 		"me@x.example/**":                      "an unexpected @",

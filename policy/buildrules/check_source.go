@@ -177,9 +177,9 @@ func (r urlRules) check(n Normalized, written List) []Violation {
 		}
 	}
 	if as, outside := urlmatch.Outside(r.allow, n.url); written != nil && outside {
-		allow, _ := r.patterns()
 		return []Violation{
-			violationf(string(n.row.kind)+".allow", "%s: %s", n.urlName()+n.readAs(as), allows(allow)),
+			violationf(string(n.row.kind)+".allow", "%s: %s", n.urlName()+n.readAs(as),
+				allows(urlMeanings(r.allow))),
 		}
 	}
 	return nil

@@ -93,7 +93,7 @@ var kinds = []row{
 		field:     rulesOf(func(r *Rules) **GitRules { return &r.Git }),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.git(at, r.Git) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.Git.check(n) },
-		allowed:   func(r *Rules) []string { allow, _ := r.Git.Patterns(); return allow },
+		allowed:   func(r *Rules) []string { return urlMeanings(r.Git.urls.allow) },
 		patterns:  func(r *Rules) (allow, deny []string) { return r.Git.Patterns() },
 	},
 	{
@@ -104,7 +104,7 @@ var kinds = []row{
 		field:     rulesOf(func(r *Rules) **HTTPRules { return &r.HTTP }),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.http(at, r.HTTP) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.HTTP.check(n) },
-		allowed:   func(r *Rules) []string { allow, _ := r.HTTP.Patterns(); return allow },
+		allowed:   func(r *Rules) []string { return urlMeanings(r.HTTP.urls.allow) },
 		patterns:  func(r *Rules) (allow, deny []string) { return r.HTTP.Patterns() },
 	},
 	{

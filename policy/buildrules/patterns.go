@@ -25,14 +25,16 @@ func (r *GitRules) Patterns() (allow, deny []string) { return r.urls.patterns() 
 func (r *HTTPRules) Patterns() (allow, deny []string) { return r.urls.patterns() }
 
 func (r urlRules) patterns() (allow, deny []string) {
-	meanings := func(patterns []urlmatch.Pattern) []string {
-		out := make([]string, 0, len(patterns))
-		for _, p := range patterns {
-			out = append(out, p.Meanings()...)
-		}
-		return out
+	return urlMeanings(r.allow), urlMeanings(r.deny)
+}
+
+// urlMeanings is meanings for patterns of URLs, which can have several.
+func urlMeanings(patterns []urlmatch.Pattern) []string {
+	out := make([]string, 0, len(patterns))
+	for _, p := range patterns {
+		out = append(out, p.Meanings()...)
 	}
-	return meanings(r.allow), meanings(r.deny)
+	return out
 }
 
 // URLs returns the rules' patterns of URLs for a kind. There are none for a kind that has no
