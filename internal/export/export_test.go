@@ -155,6 +155,14 @@ func TestNotes(t *testing.T) {
 			},
 		},
 		{
+			"closed sources of what no rule matches", "default: allow\nbuild: {others: deny}",
+			SourcePolicy, false,
+			Note{
+				Effect:  AllowsMore,
+				Message: "the export doesn't check builds of frontends that no rule matches (build (others))",
+			},
+		},
+		{
 			"rules on builds of what no rule matches, strictly", "default: allow\ndispatch: mediate",
 			SourcePolicy, true,
 			Note{

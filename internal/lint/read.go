@@ -93,7 +93,7 @@ func anyCovers(list []names, n names) bool {
 	return slices.ContainsFunc(list, func(o names) bool { return o.Covers(n) })
 }
 
-// indexed are many patterns, of which few have to be compared with one.
+// indexed are many patterns. Few of them have to be compared with another one.
 type indexed struct {
 	parsed []names
 	index  globs.Index
