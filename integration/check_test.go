@@ -130,7 +130,7 @@ func requireMixed(t *testing.T, answers map[string]checkedFile) {
 	require.Less(t, counts[policy.Undecidable], generatedFiles/3, "%v", counts)
 }
 
-// generator makes Dockerfiles of the kinds that people write, of which some are refused.
+// generator makes Dockerfiles of the kinds that people write. Some are refused.
 type generator struct {
 	random *rand.Rand
 	sites  buildSites
