@@ -102,7 +102,7 @@ func variables(c instructions.Command) instructions.KeyValuePairs {
 func expandedSize(text string, sizes map[string]int) int {
 	size := len(text)
 	var replaced []int
-	for i := 0; i < len(text); i++ {
+	for i := range len(text) {
 		if text[i] != '$' {
 			continue
 		}

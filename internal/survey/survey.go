@@ -167,7 +167,7 @@ func (c *check) run(ctx context.Context) {
 	if !ok {
 		return
 	}
-	if !readsDockerfiles(d.Reference) {
+	if !readsDockerfiles(wish.ref) && !readsDockerfiles(d.Reference) {
 		c.addForeign(wish, d)
 		return
 	}
@@ -316,8 +316,8 @@ func (c *check) addForeign(w wish, d policy.Decision) {
 
 // addAsked adds a finding for an operation that isn't simply allowed.
 func (c *check) addAsked(d policy.Decision, a asked) {
-	if a.early && a.Image == "" && d.Dispatch == policy.DispatchForward {
-		return // a forwarded frontend reads without being checked
+	if a.early && d.Dispatch == policy.DispatchForward {
+		return // a forwarded frontend reads and looks up without being checked
 	}
 	answer := c.answer(d, a)
 	if answer.Verdict == policy.Allow {

@@ -20,8 +20,10 @@ build:
   git: {allow: ["https://git.example/**"]}
   exec: {secrets: ["npm-*"]}
   local: {allow: [context, dockerfile]}
+aliases:
+  - {from: "docker/dockerfile-upstream", to: "corp.example/df"}
 frontends:
-  - match: ["docker/dockerfile"]
+  - match: ["docker/dockerfile", "corp.example/df"]
   - {match: ["corp.example/spec"]}
   - {match: ["corp.example/pinned"], digests: ["sha256:` + hex + `"]}
   - {match: ["corp.example/docker/dockerfile"], dispatch: builtin}
@@ -161,6 +163,8 @@ func TestTheFrontendIsDecidedAsInABuild(t *testing.T) {
 			[]string{"2 deny images"}},
 		{"a name that is no reference", "# syntax=docker/DOCKERFILE:1\nFROM a\n", nil,
 			[]string{"1 deny frontend"}},
+		{"an alias of docker/dockerfile reads Dockerfiles, whatever its name is",
+			"# syntax=docker/dockerfile-upstream:1\nFROM quay.io/a\n", nil, []string{"2 deny images"}},
 		{"what another frontend builds is unknown", "# syntax=corp.example/spec:1\nx: y\n", nil,
 			[]string{"1 undecidable frontend"}},
 		{"a rule on the digest of a tag needs the registry", "# syntax=corp.example/pinned:1\n", nil,
