@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
@@ -20,7 +21,7 @@ var errExpands = errors.New("its variables expand to more than 16 MiB")
 func (s *stages) checkExpansion(given map[string]string) error {
 	sizes := map[string]int{}
 	for name, value := range given {
-		sizes[name] = len(value)
+		sizes[name] = sizeOf(value)
 	}
 	total := 0
 	for _, c := range s.commands() {
@@ -29,7 +30,9 @@ func (s *stages) checkExpansion(given map[string]string) error {
 			sizes[p.Key] = min(sizes[p.Key]+n, maxExpanded+1)
 			total += n
 		}
-		total += expandedSize(fmt.Sprint(c), sizes)
+		for _, text := range texts(c) {
+			total += expandedSize(text, sizes)
+		}
 		if total > maxExpanded {
 			return errExpands
 		}
@@ -96,11 +99,28 @@ func variables(c instructions.Command) instructions.KeyValuePairs {
 	return nil
 }
 
+// texts returns what of a command can be expanded: its lines, and the files that are in it.
+func texts(c instructions.Command) []string {
+	out := []string{fmt.Sprint(c)}
+	add := func(files []instructions.SourceContent) {
+		for _, f := range files {
+			out = append(out, f.Data)
+		}
+	}
+	switch c := c.(type) {
+	case *instructions.AddCommand:
+		add(c.SourceContents)
+	case *instructions.CopyCommand:
+		add(c.SourceContents)
+	}
+	return out
+}
+
 // expandedSize returns a bound for the size of a text after its variables are expanded. A
 // replacement such as ${A//x/$B} puts a text in place of each character of another, so their sizes
 // multiply.
 func expandedSize(text string, sizes map[string]int) int {
-	size := len(text)
+	size := sizeOf(text)
 	var replaced []int
 	for i := range len(text) {
 		if text[i] != '$' {
@@ -119,6 +139,15 @@ func expandedSize(text string, sizes map[string]int) int {
 		size = min(size+n*size, maxExpanded+1)
 	}
 	return size
+}
+
+// sizeOf returns a bound for the size of a text that is read as UTF-8. A byte that isn't becomes a
+// character of three.
+func sizeOf(text string) int {
+	if utf8.ValidString(text) {
+		return len(text)
+	}
+	return 3 * len(text)
 }
 
 func notName(r rune) bool {

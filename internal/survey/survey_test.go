@@ -335,6 +335,13 @@ func TestAHostileFileEndsItsOwnCheckOnly(t *testing.T) {
 		got := newSurvey(t, strict).Check(t.Context(), dockerfile(lines))
 		require.Equal(t, []string{"0 error its variables expand to more than 16 MiB"}, short(got))
 	})
+	t.Run("a heredoc that uses a long value often", func(t *testing.T) {
+		t.Parallel()
+		lines := "FROM scratch\nARG A=" + strings.Repeat("x", 60_000) + "\nCOPY <<EOT /a\n" +
+			strings.Repeat("$A\n", 1000) + "EOT\n"
+		got := newSurvey(t, strict).Check(t.Context(), dockerfile(lines))
+		require.Equal(t, []string{"0 error its variables expand to more than 16 MiB"}, short(got))
+	})
 	t.Run("stages that all build on a large one", func(t *testing.T) {
 		t.Parallel()
 		lines := "FROM scratch AS a\n" + strings.Repeat("ONBUILD ENV A=b\n", 1000) +
