@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
 // maxExpanded bounds what all lines of a Dockerfile expand to, in bytes.
@@ -17,7 +18,7 @@ var errExpands = errors.New("its variables expand to more than 16 MiB")
 // checkExpansion fails if the lines of a Dockerfile could expand to more than [maxExpanded]. With
 // "ENV A=$A$A" on each of 40 lines, the Dockerfile frontend would need a terabyte.
 //
-// It overestimates: it adds up all values that a variable may have.
+// It overestimates: a variable has the largest of its values, in all stages.
 func (s *stages) checkExpansion(given map[string]string) error {
 	sizes := map[string]int{}
 	for name, value := range given {
@@ -27,7 +28,7 @@ func (s *stages) checkExpansion(given map[string]string) error {
 	for _, c := range s.commands() {
 		for _, p := range variables(c) {
 			n := expandedSize(p.Value, sizes)
-			sizes[p.Key] = min(sizes[p.Key]+n, maxExpanded+1)
+			sizes[p.Key] = max(sizes[p.Key], n)
 			total += n
 		}
 		for _, text := range texts(c) {
@@ -70,7 +71,8 @@ func (s *stages) checkSize() error {
 	return nil
 }
 
-// commands returns those of all stages, in order.
+// commands returns those of all stages, in order. Those of ONBUILD follow the others of their
+// stage, because they run after them.
 func (s *stages) commands() []instructions.Command {
 	out := make([]instructions.Command, 0, len(s.args))
 	for i := range s.args {
@@ -78,8 +80,26 @@ func (s *stages) commands() []instructions.Command {
 	}
 	for _, stage := range s.list {
 		out = append(out, stage.Commands...)
+		for _, c := range stage.Commands {
+			if trigger, ok := c.(*instructions.OnbuildCommand); ok {
+				out = append(out, triggered(trigger)...)
+			}
+		}
 	}
 	return out
+}
+
+// triggered returns the command of an ONBUILD. There is none if it is wrong, which the build finds.
+func triggered(c *instructions.OnbuildCommand) []instructions.Command {
+	file, err := parser.Parse(strings.NewReader(c.Expression))
+	if err != nil || len(file.AST.Children) != 1 {
+		return nil
+	}
+	command, err := instructions.ParseCommand(file.AST.Children[0])
+	if err != nil {
+		return nil
+	}
+	return []instructions.Command{command}
 }
 
 // variables returns those that the command sets.

@@ -322,6 +322,18 @@ func TestAHostileFileEndsItsOwnCheckOnly(t *testing.T) {
 		got := newSurvey(t, strict).Check(t.Context(), dockerfile(lines))
 		require.Equal(t, []string{"0 error its variables expand to more than 16 MiB"}, short(got))
 	})
+	t.Run("ONBUILD instructions that expand without end", func(t *testing.T) {
+		t.Parallel()
+		lines := "FROM scratch AS a\nONBUILD ENV A=xxxxxxxx\n" +
+			strings.Repeat("ONBUILD ENV A=$A$A\n", 60) + "FROM a\n"
+		got := newSurvey(t, strict).Check(t.Context(), dockerfile(lines))
+		require.Equal(t, []string{"0 error its variables expand to more than 16 MiB"}, short(got))
+	})
+	t.Run("a path that grows in each stage is fine", func(t *testing.T) {
+		t.Parallel()
+		lines := "FROM alpine\n" + strings.Repeat("ENV PATH=/opt/tool/bin:$PATH\n", 100)
+		require.Empty(t, short(newSurvey(t, strict).Check(t.Context(), dockerfile(lines))))
+	})
 	t.Run("replacements that multiply", func(t *testing.T) {
 		t.Parallel()
 		lines := "FROM scratch\nENV A=" + strings.Repeat("x", 5000) + "\nENV B=${A//x/$A}\n"
