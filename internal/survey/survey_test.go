@@ -248,6 +248,8 @@ func TestWhatABaseImageMaySetIsUnknown(t *testing.T) {
 		{"an inherited user may be root", "user: {forbid: [root]}", file, []string{"2 undecidable config"}},
 		{"an inherited user may be the required one", "user: {require: [app]}", file,
 			[]string{"2 undecidable config"}},
+		{"the same answer for each platform is there once", "user: {forbid: [root]}",
+			"FROM scratch\nUSER 0\n", []string{"3 deny config"}},
 		{"root, written in the file", "user: {forbid: [root]}", file + "USER 0:0\n",
 			[]string{"3 deny config"}},
 		{"a user that is written in the file", "user: {forbid: [root]}", file + "USER app\n", nil},
@@ -273,7 +275,11 @@ func TestWhatABaseImageMaySetIsUnknown(t *testing.T) {
 			t.Parallel()
 			s := newSurvey(t, "version: 1\nbuild: {config: {"+tt.config+"}}\n"+
 				"frontends: [{match: [docker/dockerfile]}]\n")
-			got := s.Check(t.Context(), dockerfile(tt.file))
+			b := dockerfile(tt.file)
+			if strings.Contains(tt.name, "each platform") {
+				b.Options["platform"] = "linux/amd64,linux/arm64"
+			}
+			got := s.Check(t.Context(), b)
 			if tt.want == nil {
 				tt.want = []string{}
 			}
