@@ -322,8 +322,7 @@ func newCheckReport(results []survey.Result, problems []buildfiles.Problem) chec
 			if f.Kind == "file" && f.Build == "" && described[f.File] {
 				continue
 			}
-			key := fmt.Sprint(f.File, "\x00", f.Line, f.Verdict, f.Asked, f.Reason)
-			if !seen[key] {
+			if key := f.Key(); !seen[key] {
 				seen[key] = true
 				r.findings = append(r.findings, f)
 			}

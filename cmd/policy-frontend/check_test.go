@@ -225,6 +225,18 @@ func TestCheckExits(t *testing.T) {
 	}
 }
 
+func TestProgressIsOneLineOfATerminal(t *testing.T) {
+	t.Parallel()
+	var terminal strings.Builder
+	p := progress{terminal: &terminal, total: 60}
+	for range p.total {
+		p.step()
+	}
+	p.end()
+	require.Equal(t, "\r25 of 60 builds checked\r50 of 60 builds checked\r\x1b[K", terminal.String())
+	require.Nil(t, newProgress(&terminal, 1000).terminal, "a file or a pipe gets no progress")
+}
+
 func TestCheckReadsStdin(t *testing.T) {
 	t.Parallel()
 	cmd := newCheckCommand()

@@ -16,6 +16,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/internal/survey"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 const checkURL = projectURL + "/blob/main/docs/check.md"
@@ -210,7 +211,8 @@ func placeIn(file string, line int) string {
 // message is the finding's reason in one line, and where else it comes from.
 func (checkReport) message(f survey.Finding) string {
 	text := strings.ReplaceAll(safetext.Lines(f.Reason), "\n", " ")
-	if f.Verdict == policy.Undecidable && f.Kind != "file" {
+	named := f.Kind == "file" || f.Kind == string(buildrules.KindConfig)
+	if f.Verdict == policy.Undecidable && !named {
 		text = safetext.Lines(f.Asked) + ": " + text
 	}
 	var in []string

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -118,6 +119,8 @@ func TestFindStaysInTheTree(t *testing.T) {
 	require.NoError(t, os.Symlink("real", filepath.Join(dir, "tree/a.Dockerfile")))
 	require.NoError(t, os.Symlink(".", filepath.Join(dir, "tree/loop.Dockerfile")))
 
+	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "tree/pipe.Dockerfile"), 0o600))
+
 	root, err := os.OpenRoot(filepath.Join(dir, "tree"))
 	require.NoError(t, err)
 	defer root.Close()
@@ -130,6 +133,7 @@ func TestFindStaysInTheTree(t *testing.T) {
 			"that is checked: Dockerfile",
 		`compose.yaml:1 unknown: service "b" of compose.yaml: its build file can't be read: path escapes ` +
 			"from parent",
+		"pipe.Dockerfile:0 error: it is not a regular file",
 	}, short(found))
 }
 

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
 // maxExpanded bounds what all lines of a Dockerfile expand to, in bytes.
@@ -16,20 +18,22 @@ var errExpands = errors.New("its variables expand to more than 16 MiB")
 // checkExpansion fails if the lines of a Dockerfile could expand to more than [maxExpanded]. With
 // "ENV A=$A$A" on each of 40 lines, the Dockerfile frontend would need a terabyte.
 //
-// It overestimates: it adds up all values that a variable may have.
+// It overestimates: a variable has the largest of its values, in all stages.
 func (s *stages) checkExpansion(given map[string]string) error {
 	sizes := map[string]int{}
 	for name, value := range given {
-		sizes[name] = len(value)
+		sizes[name] = sizeOf(value)
 	}
 	total := 0
 	for _, c := range s.commands() {
 		for _, p := range variables(c) {
 			n := expandedSize(p.Value, sizes)
-			sizes[p.Key] = min(sizes[p.Key]+n, maxExpanded+1)
+			sizes[p.Key] = max(sizes[p.Key], n)
 			total += n
 		}
-		total += expandedSize(fmt.Sprint(c), sizes)
+		for _, text := range texts(c) {
+			total += expandedSize(text, sizes)
+		}
 		if total > maxExpanded {
 			return errExpands
 		}
@@ -67,7 +71,8 @@ func (s *stages) checkSize() error {
 	return nil
 }
 
-// commands returns those of all stages, in order.
+// commands returns those of all stages, in order. Those of ONBUILD follow the others of their
+// stage, because they run after them.
 func (s *stages) commands() []instructions.Command {
 	out := make([]instructions.Command, 0, len(s.args))
 	for i := range s.args {
@@ -75,8 +80,26 @@ func (s *stages) commands() []instructions.Command {
 	}
 	for _, stage := range s.list {
 		out = append(out, stage.Commands...)
+		for _, c := range stage.Commands {
+			if trigger, ok := c.(*instructions.OnbuildCommand); ok {
+				out = append(out, triggered(trigger)...)
+			}
+		}
 	}
 	return out
+}
+
+// triggered returns the command of an ONBUILD. There is none if it is wrong, which the build finds.
+func triggered(c *instructions.OnbuildCommand) []instructions.Command {
+	file, err := parser.Parse(strings.NewReader(c.Expression))
+	if err != nil || len(file.AST.Children) != 1 {
+		return nil
+	}
+	command, err := instructions.ParseCommand(file.AST.Children[0])
+	if err != nil {
+		return nil
+	}
+	return []instructions.Command{command}
 }
 
 // variables returns those that the command sets.
@@ -96,13 +119,30 @@ func variables(c instructions.Command) instructions.KeyValuePairs {
 	return nil
 }
 
+// texts returns what of a command can be expanded: its lines, and the files that are in it.
+func texts(c instructions.Command) []string {
+	out := []string{fmt.Sprint(c)}
+	add := func(files []instructions.SourceContent) {
+		for _, f := range files {
+			out = append(out, f.Data)
+		}
+	}
+	switch c := c.(type) {
+	case *instructions.AddCommand:
+		add(c.SourceContents)
+	case *instructions.CopyCommand:
+		add(c.SourceContents)
+	}
+	return out
+}
+
 // expandedSize returns a bound for the size of a text after its variables are expanded. A
 // replacement such as ${A//x/$B} puts a text in place of each character of another, so their sizes
 // multiply.
 func expandedSize(text string, sizes map[string]int) int {
-	size := len(text)
+	size := sizeOf(text)
 	var replaced []int
-	for i := 0; i < len(text); i++ {
+	for i := range len(text) {
 		if text[i] != '$' {
 			continue
 		}
@@ -119,6 +159,15 @@ func expandedSize(text string, sizes map[string]int) int {
 		size = min(size+n*size, maxExpanded+1)
 	}
 	return size
+}
+
+// sizeOf returns a bound for the size of a text that is read as UTF-8. A byte that isn't becomes a
+// character of three.
+func sizeOf(text string) int {
+	if utf8.ValidString(text) {
+		return len(text)
+	}
+	return 3 * len(text)
 }
 
 func notName(r rune) bool {

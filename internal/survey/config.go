@@ -1,7 +1,9 @@
 package survey
 
 import (
+	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -43,9 +45,13 @@ func (s *Survey) config(d policy.Decision, known buildrules.Config) opcheck.Answ
 	return answer
 }
 
+// words are what rules on configurations name, by what they are about. A label can have a value
+// after its key and "=".
+type words map[string][]string
+
 // readings returns configurations that the image may have.
 func (s *Survey) readings(known buildrules.Config) []buildrules.Config {
-	required, forbidden := map[string][]string{}, map[string][]string{}
+	required, forbidden := words{}, words{}
 	for _, p := range s.Policies {
 		doc := p.Document()
 		collect(doc.Build, required, forbidden)
@@ -59,30 +65,33 @@ func (s *Survey) readings(known buildrules.Config) []buildrules.Config {
 	}
 	var out []buildrules.Config
 	for _, u := range users {
-		for _, extra := range []map[string][]string{nil, required, forbidden} {
-			c := known
+		for _, extra := range []words{nil, required, forbidden} {
+			c := extra.added(known)
 			c.User = u
-			c.Labels = maps.Clone(known.Labels)
-			for _, l := range extra["labels"] {
-				if c.Labels == nil {
-					c.Labels = map[string]string{}
-				}
-				if _, ok := c.Labels[l]; !ok {
-					c.Labels[l] = ""
-				}
-			}
-			c.Env = slices.Concat(known.Env, extra["env"])
-			c.Ports = slices.Concat(known.Ports, extra["ports"])
-			c.Volumes = slices.Concat(known.Volumes, extra["volumes"])
 			out = append(out, c)
 		}
 	}
 	return out
 }
 
-// collect adds the words of rules on configurations, by what they are about. A star becomes a
-// character that it matches.
-func collect(rules *buildrules.Rules, required, forbidden map[string][]string) {
+// added returns the configuration with what the words name. What the build file sets stays.
+func (w words) added(c buildrules.Config) buildrules.Config {
+	labels := map[string]string{}
+	for _, l := range w["labels"] {
+		key, value, _ := strings.Cut(l, "=")
+		labels[key] = value
+	}
+	maps.Copy(labels, c.Labels)
+	c.Labels = labels
+	c.Env = slices.Concat(c.Env, w["env"])
+	c.Ports = slices.Concat(c.Ports, w["ports"])
+	c.Volumes = slices.Concat(c.Volumes, w["volumes"])
+	return c
+}
+
+// collect adds the words of rules on configurations. It reads the rules as they are written, so
+// that a new kind of demand isn't missed: what isn't forbidden is required.
+func collect(rules *buildrules.Rules, required, forbidden words) {
 	if rules == nil || rules.Config == nil {
 		return
 	}
@@ -90,16 +99,40 @@ func collect(rules *buildrules.Rules, required, forbidden map[string][]string) {
 	if err != nil {
 		return
 	}
-	var config map[string]map[string][]string
+	var config map[string]map[string]any
 	if yaml.Unmarshal(text, &config) != nil {
 		return
 	}
-	for about, demand := range config {
-		for _, w := range demand["require"] {
-			required[about] = append(required[about], strings.ReplaceAll(w, "*", "x"))
-		}
-		for _, w := range demand["forbid"] {
-			forbidden[about] = append(forbidden[about], strings.ReplaceAll(w, "*", "x"))
+	for about, demands := range config {
+		for demand, entries := range demands {
+			to := required
+			if demand == "forbid" {
+				to = forbidden
+			}
+			to[about] = append(to[about], literals(entries)...)
 		}
 	}
+}
+
+var (
+	portRange   = regexp.MustCompile(`^(\d+)-\d+`)
+	anyProtocol = regexp.MustCompile(`^(\d+)/\*$`)
+)
+
+// literals returns something that each entry of a list matches, and "key=value" for those of a map.
+// A star becomes a character that it matches, and a range of ports its first.
+func literals(entries any) []string {
+	var out []string
+	switch entries := entries.(type) {
+	case []any:
+		for _, e := range entries {
+			word := anyProtocol.ReplaceAllString(portRange.ReplaceAllString(fmt.Sprint(e), "$1"), "$1/tcp")
+			out = append(out, strings.ReplaceAll(word, "*", "x"))
+		}
+	case map[string]any:
+		for key, value := range entries {
+			out = append(out, strings.ReplaceAll(key+"="+fmt.Sprint(value), "*", "x"))
+		}
+	}
+	return out
 }

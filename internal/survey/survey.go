@@ -86,6 +86,16 @@ type Finding struct {
 	Build string `json:"build,omitempty"`
 }
 
+// Key is equal for findings that tell a person the same. The configurations of two targets differ
+// in what is asked for, and the answer is what counts.
+func (f Finding) Key() string {
+	asked := f.Asked
+	if f.Kind == string(buildrules.KindConfig) {
+		asked = ""
+	}
+	return fmt.Sprintf("%s\x00%d\x00%s\x00%s\x00%s", f.File, f.Line, f.Verdict, asked, f.Reason)
+}
+
 // Result is the answer to one build.
 type Result struct {
 	File  string `json:"file"`
@@ -166,7 +176,7 @@ func (c *check) run(ctx context.Context) {
 	if !ok {
 		return
 	}
-	if !readsDockerfiles(d.Reference) {
+	if !readsDockerfiles(wish.ref) && !readsDockerfiles(d.Reference) {
 		c.addForeign(wish, d)
 		return
 	}
@@ -308,8 +318,8 @@ func (c *check) addForeign(w wish, d policy.Decision) {
 
 // addAsked adds a finding for an operation that isn't simply allowed.
 func (c *check) addAsked(d policy.Decision, a asked) {
-	if a.early && a.Image == "" && d.Dispatch == policy.DispatchForward {
-		return // a forwarded frontend reads without being checked
+	if a.early && d.Dispatch == policy.DispatchForward {
+		return // a forwarded frontend reads and looks up without being checked
 	}
 	answer := c.answer(d, a)
 	if answer.Verdict == policy.Allow {
@@ -367,6 +377,28 @@ func (c *check) parts(d policy.Decision, a asked) []asked {
 // answer returns the policy's answer to an operation, or Undecidable if it depends on something
 // that isn't known offline.
 func (c *check) answer(d policy.Decision, a asked) opcheck.Answer {
+	if a.Config != nil && a.Config.Platform != "" {
+		return c.anyPlatform(d, a)
+	}
+	return c.onePlatform(d, a)
+}
+
+// anyPlatform answers for a configuration without naming its platform, if the platform makes no
+// difference.
+func (c *check) anyPlatform(d policy.Decision, a asked) opcheck.Answer {
+	config := *a.Config
+	config.Platform = ""
+	general := a
+	general.Config = &config
+	answer, without := c.onePlatform(d, a), c.onePlatform(d, general)
+	if answer.Verdict == without.Verdict {
+		return without
+	}
+	return answer
+}
+
+// onePlatform answers for the operation as it is.
+func (c *check) onePlatform(d policy.Decision, a asked) opcheck.Answer {
 	if a.Config != nil && a.base {
 		return c.survey.config(d, *a.Config)
 	}
@@ -393,11 +425,11 @@ func (c *check) addProblem(p *problem) {
 	})
 }
 
-// add adds a finding whose line is one of the build file's data. It adds each one once, whatever
-// the number of targets and platforms that have it.
+// add adds a finding whose line is one of the build file's data. It adds each one once, however
+// many targets and platforms have it.
 func (c *check) add(f Finding) {
 	f.File, f.Line, f.Build = c.build.File, c.line(f.Line), c.build.Origin
-	key := fmt.Sprint(f.Line, f.Verdict, f.Asked, f.Reason)
+	key := f.Key()
 	if c.seen[key] {
 		return
 	}

@@ -20,8 +20,10 @@ build:
   git: {allow: ["https://git.example/**"]}
   exec: {secrets: ["npm-*"]}
   local: {allow: [context, dockerfile]}
+aliases:
+  - {from: "docker/dockerfile-upstream", to: "corp.example/df"}
 frontends:
-  - match: ["docker/dockerfile"]
+  - match: ["docker/dockerfile", "corp.example/df"]
   - {match: ["corp.example/spec"]}
   - {match: ["corp.example/pinned"], digests: ["sha256:` + hex + `"]}
   - {match: ["corp.example/docker/dockerfile"], dispatch: builtin}
@@ -161,6 +163,8 @@ func TestTheFrontendIsDecidedAsInABuild(t *testing.T) {
 			[]string{"2 deny images"}},
 		{"a name that is no reference", "# syntax=docker/DOCKERFILE:1\nFROM a\n", nil,
 			[]string{"1 deny frontend"}},
+		{"an alias of docker/dockerfile reads Dockerfiles, whatever its name is",
+			"# syntax=docker/dockerfile-upstream:1\nFROM quay.io/a\n", nil, []string{"2 deny images"}},
 		{"what another frontend builds is unknown", "# syntax=corp.example/spec:1\nx: y\n", nil,
 			[]string{"1 undecidable frontend"}},
 		{"a rule on the digest of a tag needs the registry", "# syntax=corp.example/pinned:1\n", nil,
@@ -244,6 +248,8 @@ func TestWhatABaseImageMaySetIsUnknown(t *testing.T) {
 		{"an inherited user may be root", "user: {forbid: [root]}", file, []string{"2 undecidable config"}},
 		{"an inherited user may be the required one", "user: {require: [app]}", file,
 			[]string{"2 undecidable config"}},
+		{"the same answer for each platform is there once", "user: {forbid: [root]}",
+			"FROM scratch\nUSER 0\n", []string{"3 deny config"}},
 		{"root, written in the file", "user: {forbid: [root]}", file + "USER 0:0\n",
 			[]string{"3 deny config"}},
 		{"a user that is written in the file", "user: {forbid: [root]}", file + "USER app\n", nil},
@@ -269,7 +275,11 @@ func TestWhatABaseImageMaySetIsUnknown(t *testing.T) {
 			t.Parallel()
 			s := newSurvey(t, "version: 1\nbuild: {config: {"+tt.config+"}}\n"+
 				"frontends: [{match: [docker/dockerfile]}]\n")
-			got := s.Check(t.Context(), dockerfile(tt.file))
+			b := dockerfile(tt.file)
+			if strings.Contains(tt.name, "each platform") {
+				b.Options["platform"] = "linux/amd64,linux/arm64"
+			}
+			got := s.Check(t.Context(), b)
 			if tt.want == nil {
 				tt.want = []string{}
 			}
@@ -318,6 +328,18 @@ func TestAHostileFileEndsItsOwnCheckOnly(t *testing.T) {
 		got := newSurvey(t, strict).Check(t.Context(), dockerfile(lines))
 		require.Equal(t, []string{"0 error its variables expand to more than 16 MiB"}, short(got))
 	})
+	t.Run("ONBUILD instructions that expand without end", func(t *testing.T) {
+		t.Parallel()
+		lines := "FROM scratch AS a\nONBUILD ENV A=xxxxxxxx\n" +
+			strings.Repeat("ONBUILD ENV A=$A$A\n", 60) + "FROM a\n"
+		got := newSurvey(t, strict).Check(t.Context(), dockerfile(lines))
+		require.Equal(t, []string{"0 error its variables expand to more than 16 MiB"}, short(got))
+	})
+	t.Run("a path that grows in each stage is fine", func(t *testing.T) {
+		t.Parallel()
+		lines := "FROM alpine\n" + strings.Repeat("ENV PATH=/opt/tool/bin:$PATH\n", 100)
+		require.Empty(t, short(newSurvey(t, strict).Check(t.Context(), dockerfile(lines))))
+	})
 	t.Run("replacements that multiply", func(t *testing.T) {
 		t.Parallel()
 		lines := "FROM scratch\nENV A=" + strings.Repeat("x", 5000) + "\nENV B=${A//x/$A}\n"
@@ -328,6 +350,13 @@ func TestAHostileFileEndsItsOwnCheckOnly(t *testing.T) {
 		t.Parallel()
 		lines := "FROM scratch\nARG A=" + strings.Repeat("x", 60_000) + "\nCOPY " +
 			strings.Repeat("$A", 1000) + " /\n"
+		got := newSurvey(t, strict).Check(t.Context(), dockerfile(lines))
+		require.Equal(t, []string{"0 error its variables expand to more than 16 MiB"}, short(got))
+	})
+	t.Run("a heredoc that uses a long value often", func(t *testing.T) {
+		t.Parallel()
+		lines := "FROM scratch\nARG A=" + strings.Repeat("x", 60_000) + "\nCOPY <<EOT /a\n" +
+			strings.Repeat("$A\n", 1000) + "EOT\n"
 		got := newSurvey(t, strict).Check(t.Context(), dockerfile(lines))
 		require.Equal(t, []string{"0 error its variables expand to more than 16 MiB"}, short(got))
 	})

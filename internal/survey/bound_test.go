@@ -1,0 +1,28 @@
+package survey
+
+import (
+	"testing"
+
+	"github.com/moby/buildkit/frontend/dockerfile/shell"
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzExpandedSize holds that no text expands to more than what is computed beforehand.
+func FuzzExpandedSize(f *testing.F) {
+	f.Add("$A$A${B}", "xx", "yyy")
+	f.Add("${A//x/$B}", "xxxxx", "yyyyyyyyyy")
+	f.Add("${A/x/${B//y/$A}}", "xxx", "yyy")
+	f.Add("${C:-$A${B:+$A}}", "xxx", "yyy")
+	f.Fuzz(func(t *testing.T, text, a, b string) {
+		if len(text) > 200 || len(a) > 50 || len(b) > 50 {
+			return
+		}
+		env := shell.EnvsFromSlice([]string{"A=" + a, "B=" + b})
+		got, _, err := shell.NewLex('\\').ProcessWord(text, env)
+		if err != nil {
+			return
+		}
+		bound := expandedSize(text, map[string]int{"A": sizeOf(a), "B": sizeOf(b)})
+		require.LessOrEqual(t, len(got), bound, "%q", got)
+	})
+}
