@@ -373,7 +373,8 @@ func TestAnAmbiguousURLIsHeldToHowItIsWritten(t *testing.T) {
 	doc := "version: 1\nfrontends: [{match: [docker/dockerfile], build: {http: {allow: " +
 		"['https://files.corp/a/**']}}}]\n"
 	const asked = "https://files.corp/a/b/../c%2Fd"
-	guard, err := monitorOf(t, newFake(t, "", nil), doc).source(t.Context(), &pb.SourceOp{Identifier: asked})
+	monitor := monitorOf(t, newFake(t, "", nil), doc)
+	guard, err := monitor.source(t.Context(), &pb.SourceOp{Identifier: asked})
 	require.NoError(t, err)
 	for id, ok := range map[string]bool{
 		asked: true, "https://files.corp/a/c/d": false, "https://files.corp/a/b/../c/d": false,

@@ -238,7 +238,8 @@ func (b *build) superviseProcess(
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(streamconn.Listen(streamconn.New(p, "inner frontend"))) // the returned result tells how the connection ended
+		// The returned result tells how the connection ended.
+		_ = server.Serve(streamconn.Listen(streamconn.New(p, "inner frontend")))
 	}()
 	err = p.wait(ctx, s.returned)
 	kill()

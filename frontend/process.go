@@ -29,7 +29,8 @@ const maxStderr = 64 << 20
 var errTooTalkative = errors.New("it wrote more than 64 MiB to its stderr")
 
 // process is a process in a gateway container. Its stdin and stdout are the two directions of a
-// stream. Its deadline is that of its context. Its end is noticed only while somebody reads the connection, or after it is closed.
+// stream. Its deadline is that of its context. Its end is noticed only while somebody reads the
+// connection, or after it is closed.
 type process struct {
 	id     string
 	stream gwpb.LLBBridge_ExecProcessClient

@@ -158,7 +158,8 @@ func (g *generator) dockerfile() string {
 	}
 	from := g.oneOf(append([]string{"busybox", goodBase, "scratch", "$BASE"}, g.stages...)...)
 	g.add("FROM %s", from)
-	g.add("COPY --from=%s /bin /copied/", g.oneOf(append(slices.Clone(g.stages), goodBase, evilBase)...))
+	g.add("COPY --from=%s /bin /copied/",
+		g.oneOf(append(slices.Clone(g.stages), goodBase, evilBase)...))
 	g.add("COPY hello /hello")
 	g.add("%s", g.oneOf(`LABEL org.opencontainers.image.source="https://git.example/a"`, "ENV A=b C=d",
 		"EXPOSE 8080/tcp", "VOLUME /data", "HEALTHCHECK CMD true", "STOPSIGNAL SIGTERM", "WORKDIR /app"))
@@ -225,8 +226,10 @@ func TestCheckAndBuildAgreeOnTheExamples(t *testing.T) {
 			var overlay []string
 			if _, err := os.Stat(filepath.Join(work, "overlay.yaml")); err == nil {
 				args = append(args, "--overlay", filepath.Join(work, "overlay.yaml"))
-				overlay = []string{"--build-arg",
-					"POLICY_FRONTEND_POLICY=" + read(t, filepath.Join(work, "overlay.yaml"))}
+				overlay = []string{
+					"--build-arg",
+					"POLICY_FRONTEND_POLICY=" + read(t, filepath.Join(work, "overlay.yaml")),
+				}
 			}
 			us := side{
 				Daemon: env.StartDaemon(t, harness.DaemonConfig{

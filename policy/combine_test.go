@@ -2,7 +2,6 @@ package policy
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -25,7 +24,9 @@ func TestARuleAddsToWhatThePolicyRefuses(t *testing.T) {
 		return buildrules.Operation{HTTP: &buildrules.HTTP{URL: url}}
 	}
 	command := func(e buildrules.Exec) buildrules.Operation { return buildrules.Operation{Exec: &e} }
-	result := func(c buildrules.Config) buildrules.Operation { return buildrules.Operation{Config: &c} }
+	result := func(c buildrules.Config) buildrules.Operation {
+		return buildrules.Operation{Config: &c}
+	}
 	for _, tt := range []struct {
 		name, whole, rule string
 		operation         buildrules.Operation
@@ -69,7 +70,8 @@ func TestARuleAddsToWhatThePolicyRefuses(t *testing.T) {
 		{
 			"pins add up", `{images: {pins: {"x/a:1": "` + digestA + `"}}}`,
 			`{images: {pins: {"x/b:1": "` + digestB + `"}}}`, image("x/a:1@" + digestB),
-			"the policy refuses the image x/a:1@" + digestB + ": it pins x/a:1 to " + digestA + " (build.images.pins)",
+			"the policy refuses the image x/a:1@" + digestB + ": it pins x/a:1 to " + digestA +
+				" (build.images.pins)",
 		},
 		{
 			"required checksums stay required", `{http: {requireChecksum: true}}`,
@@ -109,13 +111,15 @@ func TestARuleAddsToWhatThePolicyRefuses(t *testing.T) {
 		},
 		{
 			"denied directories stay denied, in any letter case", `{local: {deny: [home]}}`,
-			`{local: {allow: ["*"]}}`, buildrules.Operation{Local: "Home"},
+			`{local: {allow: ["*"]}}`,
+			buildrules.Operation{Local: "Home"},
 			`the policy refuses the client's directory "Home" (build.local.deny: home)`,
 		},
 		{
 			"denied layouts stay denied", `{ociLayout: deny}`, `{ociLayout: {allow: ["**"]}}`,
 			buildrules.Operation{OCILayout: "a@" + digestA},
-			"the policy refuses the image in an OCI layout a@" + digestA + ": ociLayout is denied (build.ociLayout)",
+			"the policy refuses the image in an OCI layout a@" + digestA +
+				": ociLayout is denied (build.ociLayout)",
 		},
 		{
 			"a rule's secrets give no network back", `{exec: {networks: [none]}}`,
@@ -155,7 +159,8 @@ func TestARuleAddsToWhatThePolicyRefuses(t *testing.T) {
 		},
 		{
 			"denied commands bind containers too", `{exec: deny, containers: allow}`,
-			`{exec: {ssh: true}}`, buildrules.Operation{Container: &buildrules.Exec{}},
+			`{exec: {ssh: true}}`,
+			buildrules.Operation{Container: &buildrules.Exec{}},
 			"the policy refuses a container: exec is denied (build.exec)",
 		},
 		{
@@ -165,7 +170,8 @@ func TestARuleAddsToWhatThePolicyRefuses(t *testing.T) {
 		},
 		{
 			"denied frontends stay denied", `{frontends: {deny: ["x/**"]}}`,
-			`{frontends: {allow: ["**"]}}`, buildrules.Operation{Frontend: "x/a"},
+			`{frontends: {allow: ["**"]}}`,
+			buildrules.Operation{Frontend: "x/a"},
 			"the policy refuses the frontend x/a:latest (build.frontends.deny: x/**)",
 		},
 		{
@@ -300,6 +306,6 @@ func FuzzARuleAddsToThePolicysRefusals(f *testing.F) {
 		l, err := Stack(p, nil)
 		require.NoError(t, err)
 		require.Equal(t, Deny, Decide(l, request(t, "a")).Check(asked).Verdict,
-			fmt.Sprintf("%s%s\n%+v", head, build.String(), asked))
+			"%s%s\n%+v", head, build.String(), asked)
 	})
 }

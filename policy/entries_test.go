@@ -101,8 +101,12 @@ func TestAnEntryThatNothingCanMatchIsAMistake(t *testing.T) {
 
 func TestEntriesOfAConfiguration(t *testing.T) {
 	t.Parallel()
-	config := func(c buildrules.Config) buildrules.Operation { return buildrules.Operation{Config: &c} }
-	ports := func(list ...string) buildrules.Operation { return config(buildrules.Config{Ports: list}) }
+	config := func(c buildrules.Config) buildrules.Operation {
+		return buildrules.Operation{Config: &c}
+	}
+	ports := func(list ...string) buildrules.Operation {
+		return config(buildrules.Config{Ports: list})
+	}
 	const is = `rule "a" refuses the image that is built: `
 	testCheck(t, []judged{
 		{
@@ -295,24 +299,32 @@ func TestOthersClosesEachSourceThatIsNotNamed(t *testing.T) {
 			`rule "a" refuses the download http://evil.example/rootfs.tar: no rule allows http (build.others)`,
 		},
 		{
-			"a repository", closed, buildrules.Operation{Git: &buildrules.Git{URL: "https://a.example/b"}},
+			"a repository", closed,
+			buildrules.Operation{Git: &buildrules.Git{URL: "https://a.example/b"}},
 			`rule "a" refuses the git repository https://a.example/b: no rule allows git (build.others)`,
 		},
 		{
-			"a layout", closed, buildrules.Operation{OCILayout: "m.example/a@" + digestA},
+			"a layout", closed,
+			buildrules.Operation{OCILayout: "m.example/a@" + digestA},
 			`rule "a" refuses the image in an OCI layout m.example/a@` + digestA + `: no rule allows ociLayout (build.others)`,
 		},
 		{
-			"a blob", closed, buildrules.Operation{Blob: "m.example/a@" + digestA},
+			"a blob", closed,
+			buildrules.Operation{Blob: "m.example/a@" + digestA},
 			`rule "a" refuses the blob m.example/a@` + digestA + `: no rule allows blob (build.others)`,
 		},
 		{
-			"another directory", closed, buildrules.Operation{Local: "base"},
+			"another directory", closed,
+			buildrules.Operation{Local: "base"},
 			`rule "a" refuses the client's directory "base": no rule allows local (build.others)`,
 		},
 		{"the context", closed, buildrules.Operation{Local: "context"}, ""},
 		{"the directory of the build file", closed, buildrules.Operation{Local: "dockerfile"}, ""},
-		{"what isn't a source", closed, buildrules.Operation{Exec: &buildrules.Exec{Network: "host"}}, ""},
+		{
+			"what isn't a source", closed,
+			buildrules.Operation{Exec: &buildrules.Exec{Network: "host"}},
+			"",
+		},
 	})
 	whole := combined(t, closed, `{http: {allow: ["http://evil.example/**"]}}`)
 	require.Equal(t, Allow, whole.Check(download).Verdict, "a rule may allow more")

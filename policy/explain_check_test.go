@@ -62,7 +62,8 @@ func TestExplainCheckNamesWhatMisses(t *testing.T) {
 			},
 		},
 		{
-			"a directory", `local: {deny: [home]}`, buildrules.Operation{Local: "context"},
+			"a directory", `local: {deny: [home]}`,
+			buildrules.Operation{Local: "context"},
 			[]string{`missed build.local.deny: home: the name is "context"`},
 		},
 		{"a kind without rules", `local: {deny: [home]}`, image("x"), nil},

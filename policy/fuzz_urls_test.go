@@ -89,6 +89,7 @@ func generateURL(c *choices, p urlmatch.Protocol) string {
 		path += c.of("/", "/", "//", "%2f", "%5C", "%252F") +
 			c.of("a", "b", "A", "b.git", "..", ".", "%2e%2e", "..;", "b;v", "%61", "")
 	}
-	return scheme + "://" + c.of("x.example", "X.example.", "y.x.example", "10.0.0.1", "10.0.0.x", "[::1]",
-		"0177.0.0.1") + c.of("", "", ":443", ":8080", ":22") + "/" + strings.TrimPrefix(path, "/")
+	return scheme + "://" + c.of("x.example", "X.example.", "y.x.example", "10.0.0.1", "10.0.0.x",
+		"[::1]", "0177.0.0.1") + c.of("", "", ":443", ":8080", ":22") + "/" +
+		strings.TrimPrefix(path, "/")
 }

@@ -33,8 +33,8 @@ const (
 // included file is relative to the directory of the file that includes it.
 //
 // If the policy itself can't be opened or read, the error is that of fsys, so [errors.Is]
-// finds [fs.ErrNotExist], or wraps [ErrOutside]. If a document isn't valid, or an included file can't be read, the
-// error is a [*ParseError] with the name of the file.
+// finds [fs.ErrNotExist], or wraps [ErrOutside]. If a document isn't valid, or an included file
+// can't be read, the error is a [*ParseError] with the name of the file.
 //
 // Callers that read from a disk pass the FS of an os.Root. Then no symbolic link leads out of
 // the policy's directory.

@@ -33,7 +33,8 @@ func TestParseRefusesNamesThatMeanSomethingElse(t *testing.T) {
 				_, err := Parse("p", []byte("version: 1\n"+strings.ReplaceAll(doc, "NAME", host)+"\n"))
 				require.ErrorContains(t, err, `"`+host+`" is a registry; write `+host+"/** for all that it has")
 			}
-			_, err := Parse("p", []byte("version: 1\n"+strings.ReplaceAll(doc, "NAME", `"localhost:5000"`)+"\n"))
+			_, err := Parse("p",
+				[]byte("version: 1\n"+strings.ReplaceAll(doc, "NAME", `"localhost:5000"`)+"\n"))
 			require.ErrorContains(t, err, "is a registry; write localhost:5000/**")
 			_, err = Parse("p", []byte("version: 1\n"+strings.ReplaceAll(doc, "NAME", `"docker.io/*"`)+"\n"))
 			require.Error(t, err)
@@ -72,11 +73,18 @@ func TestDeniedNames(t *testing.T) {
 		{"this machine", "localhost/**", []string{"localhost:5000/x"}, []string{"localhost.example/x"}},
 		{
 			"an organisation", "bitnami",
-			[]string{"bitnami/redis", "bitnami", "registry-1.docker.io/bitnami/redis", "docker.io:80/bitnami/a"},
+			[]string{
+				"bitnami/redis", "bitnami", "registry-1.docker.io/bitnami/redis",
+				"docker.io:80/bitnami/a",
+			},
 			[]string{"quay.io/bitnami/redis"},
 		},
 		{"an organisation and its host", "docker.io/bitnamilegacy", []string{"bitnamilegacy/redis"}, nil},
-		{"a directory", "quay.io/org/**", []string{"quay.io/org", "quay.io/org/x"}, []string{"quay.io/or"}},
+		{
+			"a directory", "quay.io/org/**",
+			[]string{"quay.io/org", "quay.io/org/x"},
+			[]string{"quay.io/or"},
+		},
 		{"hosts", "*.evil.example/**", []string{"a.b.evil.example:5000/x"}, []string{"evil.example/x"}},
 		{"addresses", "10.*/**", []string{"10.1.2.3:5000/x"}, []string{"110.1.2.3/x"}},
 	}

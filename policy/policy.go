@@ -131,7 +131,8 @@ type Alias struct {
 	// The new name. It ends in /** if from does, and the rest of the name is kept. It can be the same
 	// as from if only the pins matter.
 	To string `yaml:"to" jsonschema:"minLength=1,maxLength=512"`
-	// The digest of each tag. The registry isn't asked for a pinned tag, and a build can't request another digest with it. Only if from is one repository.
+	// The digest of each tag. The registry isn't asked for a pinned tag, and a build can't request
+	// another digest with it. Only if from is one repository.
 	Pins map[string]string `yaml:"pins,omitempty" jsonschema:"minProperties=1"`
 
 	file         string
@@ -141,7 +142,8 @@ type Alias struct {
 
 // Limits bound what rules can allow.
 type Limits struct {
-	// Names that can run, in the form of an allow rule's match. They apply to the name after all aliases.
+	// Names that can run, in the form of an allow rule's match. They apply to the name after all
+	// aliases.
 	Match []string `yaml:"match,omitempty" jsonschema:"minItems=1"`
 	// How long a frontend can take, including all that it waits for, such as 30m or 2h. Applies to
 	// mediate and builtin. The default is 1h.
@@ -175,15 +177,22 @@ type Options struct {
 type Rule struct {
 	// Name of the rule in messages; unique, and not default, limits, build or invariant.
 	Name string `yaml:"name,omitempty" jsonschema:"minLength=1,maxLength=256"`
-	// Names that the rule is for, without tag or digest. A * stands for any characters within one path component or one label of the host, ** for any number of them. Without a host, a name is one on docker.io. A deny rule matches all that a name can mean, at every port.
+	// Names that the rule is for, without tag or digest. A * stands for any characters within one
+	// path component or one label of the host, ** for any number of them. Without a host, a name is
+	// one on docker.io. A deny rule matches all that a name can mean, at every port.
 	Match []string `yaml:"match" jsonschema:"minItems=1"`
-	// Tags that the rule is for; a * stands for any characters. A reference without a tag has the tag latest, unless it has a digest. A deny rule is for other spellings of these tags too, and for a partial version that can be one of them.
+	// Tags that the rule is for; a * stands for any characters. A reference without a tag has the tag
+	// latest, unless it has a digest. A deny rule is for other spellings of these tags too, and for a
+	// partial version that can be one of them.
 	Tags []string `yaml:"tags,omitempty" jsonschema:"minItems=1"`
-	// Versions that the rule is for, in addition to its tags, such as ">=1.4 <2 || 3.1.x". A partial version such as 1.7 must be wholly inside. There is no !=; use exceptTags. A deny rule is also for tags that can't be compared with versions.
+	// Versions that the rule is for, in addition to its tags, such as ">=1.4 <2 || 3.1.x". A partial
+	// version such as 1.7 must be wholly inside. There is no !=; use exceptTags. A deny rule is also
+	// for tags that can't be compared with versions.
 	Versions string `yaml:"versions,omitempty" jsonschema:"minLength=1,maxLength=512"`
 	// Suffixes such as labs for 1.7-labs. A tag is compared with versions without its suffix.
 	Variants []string `yaml:"variants,omitempty" jsonschema:"minItems=1"`
-	// Tags that the rule is not for, even if its tags or versions match them; a * stands for any characters. An allow rule is not for other spellings of these tags either.
+	// Tags that the rule is not for, even if its tags or versions match them; a * stands for any
+	// characters. An allow rule is not for other spellings of these tags either.
 	ExceptTags []string `yaml:"exceptTags,omitempty" jsonschema:"minItems=1"`
 	// Digests of the images that the rule is for.
 	Digests []string `yaml:"digests,omitempty" jsonschema:"minItems=1"`

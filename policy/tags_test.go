@@ -78,7 +78,10 @@ frontends:
 			"a variant of a part of a version", "g:1.7-labs", Deny,
 			`not 1.7-labs (for 1.7-labs as a variant of 1.7, the rule needs variants: [labs])`,
 		},
-		{"a suffix of a version that the range lacks", "g:1.3-labs", Deny, "versions >=1.4, not 1.3-labs"},
+		{
+			"a suffix of a version that the range lacks", "g:1.3-labs", Deny,
+			"versions >=1.4, not 1.3-labs",
+		},
 		{"a prerelease of an upper bound", "h:2.0.0-rc1", Deny, "counts as a prerelease"},
 		{"a prerelease of the versions", "h:1.9.0-rc1", Allow, ""},
 		{"leading zeros", "i:2026.01", Allow, ""},

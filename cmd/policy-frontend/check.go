@@ -169,8 +169,10 @@ func (f *checkFlags) run(
 		found.Problems = append(found.Problems, g.Problems...)
 	}
 	if len(found.Builds)+len(found.Problems) == 0 {
-		return checkReport{}, &exitError{exitUsage,
-			fmt.Errorf("there is no build file in %s", strings.Join(paths, ", "))}
+		return checkReport{}, &exitError{
+			exitUsage,
+			fmt.Errorf("there is no build file in %s", strings.Join(paths, ", ")),
+		}
 	}
 	results := checkBuilds(ctx, s, found.Builds, newProgress(stderr, len(found.Builds)))
 	return newCheckReport(results, found.Problems), nil

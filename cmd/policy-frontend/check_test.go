@@ -162,8 +162,8 @@ func TestCheckJUnit(t *testing.T) {
 	require.NoError(t, xml.Unmarshal([]byte(stdout), &suites))
 	var got []string
 	for _, s := range suites.Suites {
-		got = append(got, fmt.Sprintf("%s %d/%d output:%t", filepath.Base(filepath.Dir(s.Name)), s.Failures,
-			s.Tests, s.Output != ""))
+		got = append(got, fmt.Sprintf("%s %d/%d output:%t", filepath.Base(filepath.Dir(s.Name)),
+			s.Failures, s.Tests, s.Output != ""))
 	}
 	require.Equal(t, []string{
 		"a 0/1 output:false", "b 1/1 output:false", "c 0/1 output:true", "d 1/1 output:false",

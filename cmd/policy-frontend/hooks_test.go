@@ -20,8 +20,8 @@ func TestHooksOfPreCommit(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal([]byte(text), &hooks))
 	require.Len(t, hooks, 3)
 	arguments := map[string]string{
-		"policy-frontend-check": " --policy policy.yaml Dockerfile", "policy-frontend-lint": " policy.yaml",
-		"policy-frontend-test": "",
+		"policy-frontend-check": " --policy policy.yaml Dockerfile",
+		"policy-frontend-lint":  " policy.yaml", "policy-frontend-test": "",
 	}
 	for _, h := range hooks {
 		require.Equal(t, "golang", h.Language)
@@ -62,8 +62,10 @@ func TestTheActionRunsTheCommandThatItIsGiven(t *testing.T) {
 		name, command, args, want string
 		code                      int
 	}{
-		{"check", "check", "--policy policy.yaml .",
-			"::error file=repositories/a/Dockerfile,line=1,col=1,title=refused::", exitRefused},
+		{
+			"check", "check", "--policy policy.yaml .",
+			"::error file=repositories/a/Dockerfile,line=1,col=1,title=refused::", exitRefused,
+		},
 		{"lint", "lint", "policy.yaml", "", exitOK},
 		{"test", "test", "", "2 passed, 0 failed\n", exitOK},
 		{"diff", "diff", "changed.yaml policy.yaml", "", exitFindings},

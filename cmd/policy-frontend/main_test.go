@@ -207,7 +207,8 @@ func TestUsageErrorsExitWith2(t *testing.T) {
 	}{
 		{"an unknown command", []string{"judge"}, `unknown command "judge"`},
 		{
-			"an unknown flag", []string{"eval", "--polcy", file, "a"},
+			"an unknown flag",
+			[]string{"eval", "--polcy", file, "a"},
 			"unknown flag: --polcy; did you mean --policy?",
 		},
 		{"help for an unknown command", []string{"help", "evl"}, `unknown command "evl"`},
@@ -218,12 +219,14 @@ func TestUsageErrorsExitWith2(t *testing.T) {
 			"--digest is the digest of one reference",
 		},
 		{
-			"stdin for two things", []string{"eval", "--policy", "-", "-"},
+			"stdin for two things",
+			[]string{"eval", "--policy", "-", "-"},
 			"- is stdin, which can be read only once",
 		},
 		{"stdin for two policies", []string{"diff", "-", "-"}, "which can be read only once"},
 		{
-			"no policy file there", []string{"eval", "--policy", file + "x", "a"},
+			"no policy file there",
+			[]string{"eval", "--policy", file + "x", "a"},
 			"policy-frontend eval: open " + file + "x: no such file or directory",
 		},
 		{
@@ -453,7 +456,10 @@ func TestWhatIsReadFromStdinAndPipes(t *testing.T) {
 			"a reference that is none", `printf 'a\n\nA/x\n' | policy-frontend eval -p policy.yaml -`, exitUsage,
 			`line 3 of stdin: the reference "A/x": `,
 		},
-		{"no reference", "policy-frontend eval -p policy.yaml - < /dev/null", exitUsage, "stdin has no reference"},
+		{
+			"no reference", "policy-frontend eval -p policy.yaml - < /dev/null", exitUsage,
+			"stdin has no reference",
+		},
 		{
 			"operations", `echo '- image: busybox' | policy-frontend eval -p policy.yaml --build - docker/dockerfile:1`,
 			exitOK, "the image busybox (line 1) is allowed",
@@ -471,9 +477,15 @@ func TestWhatIsReadFromStdinAndPipes(t *testing.T) {
 			"a policy that includes files", `printf 'version: 1\ninclude: [a.yaml]\n' | policy-frontend lint -`,
 			exitUsage, "stdin:2:10: include needs the directory of the policy",
 		},
-		{"one side of diff", "policy-frontend diff - policy.yaml < policy.yaml", exitOK, "nothing widens"},
+		{
+			"one side of diff", "policy-frontend diff - policy.yaml < policy.yaml", exitOK,
+			"nothing widens",
+		},
 		{"the file of stdin", "policy-frontend lint /dev/stdin < policy.yaml", exitOK, ""},
-		{"a pipe", "cat policy.yaml | policy-frontend explain -p /dev/fd/0 docker/dockerfile:1", exitOK, "is allowed"},
+		{
+			"a pipe", "cat policy.yaml | policy-frontend explain -p /dev/fd/0 docker/dockerfile:1",
+			exitOK, "is allowed",
+		},
 		{"an export", "policy-frontend export --format buildkitd --strict - < policy.yaml", exitOK, "[frontend"},
 		{
 			"an export to stdout", "policy-frontend export --format buildkitd --strict -o - policy.yaml", exitOK,
@@ -505,8 +517,12 @@ func TestLintFailsFromItsLevelOn(t *testing.T) {
 		level, file string
 		code        int
 	}{
-		{"", note, exitOK}, {"note", note, exitFindings}, {"error", note, exitOK},
-		{"", warning, exitFindings}, {"warning", warning, exitFindings}, {"error", warning, exitOK},
+		{"", note, exitOK},
+		{"note", note, exitFindings},
+		{"error", note, exitOK},
+		{"", warning, exitFindings},
+		{"warning", warning, exitFindings},
+		{"error", warning, exitOK},
 		{"bad", note, exitUsage},
 	} {
 		args := []string{"lint", tt.file}

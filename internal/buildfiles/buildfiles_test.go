@@ -74,8 +74,11 @@ func TestFindReadsATree(t *testing.T) {
 		files []string
 		want  []string
 	}{
-		{"Dockerfiles in any directory", []string{"Dockerfile", "FROM a", "a/b/x.Dockerfile", "FROM a"},
-			[]string{"Dockerfile", "a/b/x.Dockerfile"}},
+		{
+			"Dockerfiles in any directory",
+			[]string{"Dockerfile", "FROM a", "a/b/x.Dockerfile", "FROM a"},
+			[]string{"Dockerfile", "a/b/x.Dockerfile"},
+		},
 		{"other files with a syntax line", []string{
 			"blubber.yaml", "# syntax=a/b", "main.go", "package main",
 		}, []string{"blubber.yaml"}},
@@ -86,13 +89,22 @@ func TestFindReadsATree(t *testing.T) {
 			"a/dockerfile.go", "package a", "b/Dockerfile.go", "FROM golang",
 			"Dockerfile.rego", "package docker", "Dockerfile.txt", "# syntax=a/b\nx",
 		}, []string{"Dockerfile.txt", "b/Dockerfile.go"}},
-		{"a template as unknown", []string{"Dockerfile.j2", "FROM {{ base }}"},
-			[]string{"Dockerfile.j2:0 unknown: it is a template; check the file that is made of it"}},
-		{"a large file as an error", []string{"Dockerfile", strings.Repeat("#", MaxSize+1)},
-			[]string{"Dockerfile:0 error: it has more than 1048576 bytes"}},
-		{"no directory that is too deep", []string{strings.Repeat("d/", MaxDepth+2) + "Dockerfile", "x"},
+		{
+			"a template as unknown",
+			[]string{"Dockerfile.j2", "FROM {{ base }}"},
+			[]string{"Dockerfile.j2:0 unknown: it is a template; check the file that is made of it"},
+		},
+		{
+			"a large file as an error",
+			[]string{"Dockerfile", strings.Repeat("#", MaxSize+1)},
+			[]string{"Dockerfile:0 error: it has more than 1048576 bytes"},
+		},
+		{
+			"no directory that is too deep",
+			[]string{strings.Repeat("d/", MaxDepth+2) + "Dockerfile", "x"},
 			[]string{strings.TrimSuffix(strings.Repeat("d/", MaxDepth+1), "/") +
-				":0 error: it is deeper than 64 directories"}},
+				":0 error: it is deeper than 64 directories"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -257,8 +269,11 @@ func TestBakeFiles(t *testing.T) {
 			`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: its build file can't be read: file does ` +
 				"not exist",
 		}},
-		{"a target for others needs no build file", []string{"docker-bake.hcl", "target \"_a\" {}"},
-			[]string{}},
+		{
+			"a target for others needs no build file",
+			[]string{"docker-bake.hcl", "target \"_a\" {}"},
+			[]string{},
+		},
 		{"an override adds to the same target", []string{
 			"docker-bake.override.hcl", "target \"a\" { dockerfile = \"y\" }",
 			"docker-bake.hcl", "target \"a\" { dockerfile = \"x\" }", "x", "FROM a", "y", "FROM a",
@@ -269,18 +284,29 @@ func TestBakeFiles(t *testing.T) {
 			"evaluated"}},
 		{"a target that inherits from itself", []string{
 			"docker-bake.hcl", "target \"a\" { inherits = [\"a\"] }", "Dockerfile", "FROM a",
-		}, []string{"Dockerfile", `Dockerfile by target "a" of docker-bake.hcl`,
+		}, []string{
+			"Dockerfile", `Dockerfile by target "a" of docker-bake.hcl`,
 			`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: it inherits from a, which isn't there or ` +
-				"inherits from itself"}},
-		{"a file that can't be read", []string{"docker-bake.hcl", "target {"},
-			[]string{"docker-bake.hcl:0 error: line 1: Unclosed configuration block"}},
-		{"a file that is nested without end", []string{"docker-bake.json", strings.Repeat("[", 10_000)},
-			[]string{"docker-bake.json:0 error: it is nested deeper than 200 levels"}},
+				"inherits from itself",
+		}},
+		{
+			"a file that can't be read",
+			[]string{"docker-bake.hcl", "target {"},
+			[]string{"docker-bake.hcl:0 error: line 1: Unclosed configuration block"},
+		},
+		{
+			"a file that is nested without end",
+			[]string{"docker-bake.json", strings.Repeat("[", 10_000)},
+			[]string{"docker-bake.json:0 error: it is nested deeper than 200 levels"},
+		},
 		{"a bake file that is large", []string{
 			"docker-bake.hcl", "a = " + strings.Repeat("!", 1<<16) + "a",
 		}, []string{"docker-bake.hcl:0 error: it has more than 65536 bytes"}},
-		{"operators without end", []string{"docker-bake.hcl", "a = " + strings.Repeat("!", 1<<15) + "a"},
-			[]string{}},
+		{
+			"operators without end",
+			[]string{"docker-bake.hcl", "a = " + strings.Repeat("!", 1<<15) + "a"},
+			[]string{},
+		},
 		{"a file outside of the tree", []string{
 			"docker-bake.hcl", "target \"a\" { dockerfile = \"/etc/passwd\" }",
 		}, []string{`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: its build file is outside of the ` +
@@ -335,15 +361,21 @@ func TestComposeServices(t *testing.T) {
 			"build-arg:C": "$y", "label:l": "v", "context:base": "docker-image://a",
 			"add-hosts": "h=10.0.0.1", "ulimit": "nofile=1:2,core=3:3", "platform": "linux/amd64",
 		}, nil},
-		{"a list of args, of which one has no value", "build: {context: ., args: [A=1, B]}",
-			map[string]string{"build-arg:A": "1"}, []string{
+		{
+			"a list of args, of which one has no value", "build: {context: ., args: [A=1, B]}",
+			map[string]string{"build-arg:A": "1"},
+			[]string{
 				`compose.yaml:1 unknown: service "a" of compose.yaml: build-arg:B comes from the environment`,
-			}},
-		{"a variable without a default", `build: {context: ., target: "a$X"}`,
-			map[string]string{"target": "a"}, []string{
+			},
+		},
+		{
+			"a variable without a default", `build: {context: ., target: "a$X"}`,
+			map[string]string{"target": "a"},
+			[]string{
 				`compose.yaml:1 unknown: service "a" of compose.yaml: target has the variable "X", whose value ` +
 					"isn't known",
-			}},
+			},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

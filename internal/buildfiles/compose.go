@@ -54,11 +54,11 @@ func (t Tree) compose(name string, data []byte) Found {
 			contexts: map[string]string{},
 		}}
 		if err := r.read(&s); err != nil {
-			found.add(r.described.unknown(err.Error()))
+			found.add(r.unknown(err.Error()))
 			continue
 		}
 		for _, what := range r.missing {
-			found.add(r.described.unknown(what))
+			found.add(r.unknown(what))
 		}
 		found.add(t.build(r.described))
 	}
@@ -214,11 +214,11 @@ func interpolate(s string) (out string, unset []string) {
 			continue
 		}
 		rest := s[i+1:]
-		switch {
-		case rest[0] == '$':
+		switch rest[0] {
+		case '$':
 			b.WriteByte('$')
 			i++
-		case rest[0] == '{':
+		case '{':
 			end := closing(rest)
 			if end < 0 {
 				b.WriteByte('$')

@@ -370,8 +370,9 @@ func arbitraryRules(r *rand.Rand) string {
 func arbitraryOperation(r *rand.Rand) buildrules.Operation {
 	one := func(items ...string) string { return items[r.IntN(len(items))] }
 	name := one("x", "y", "x/y", "m.example/a/b", "m.example/a/y", "m.example/y2", "q.example/z")
-	url := one("https", "http", "ssh") + "://" + one("a.example", "b.a.example", "b.example", "10.2.0.1") +
-		one("", "", ":8080") + "/" + one("x", "z/y", "z", "x/../z", "z%2Fy", "z//y")
+	url := one("https", "http", "ssh") + "://" +
+		one("a.example", "b.a.example", "b.example", "10.2.0.1") + one("", "", ":8080") + "/" +
+		one("x", "z/y", "z", "x/../z", "z%2Fy", "z//y")
 	switch r.IntN(11) {
 	case 9:
 		return buildrules.Operation{OCILayout: name + "@" + digestA}

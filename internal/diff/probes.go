@@ -108,11 +108,7 @@ func (p *prober) imageExamples(patterns []string) [][]string {
 	return out
 }
 
-// examples returns examples of patterns of other names, and a name that none of them matches.
-func (p *prober) examples(patterns []string) []string {
-	return p.examplesOf(patterns, globs.ParseName)
-}
-
+// examplesOf returns examples of patterns, and a name that none of them matches.
 func (p *prober) examplesOf(patterns []string, parse func(string) globs.Name) []string {
 	c := p.c
 	slices.Sort(patterns)

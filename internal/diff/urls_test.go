@@ -32,7 +32,8 @@ func TestNothingWidenedForURLsIsSo(t *testing.T) {
 			changed++
 		}
 		request := policy.Request{Reference: reference(t, "a:1"), Time: now()}
-		before, after := policy.Decide(newSide(a).layers, request), policy.Decide(newSide(b).layers, request)
+		before := policy.Decide(newSide(a).layers, request)
+		after := policy.Decide(newSide(b).layers, request)
 		for range 300 {
 			url := arbitraryURL(r)
 			o := buildrules.Operation{HTTP: &buildrules.HTTP{URL: url}}
@@ -54,7 +55,8 @@ func arbitraryURLRules(r *rand.Rand, kind string) string {
 		var out []string
 		for range 1 + r.IntN(3) {
 			scheme := one("https://", "https://", "http://", "")
-			host := one("a.example", "*.example", "**.example", "b*.example", "**", "10.*.0.1", "10.2.0.1", "*")
+			host := one("a.example", "*.example", "**.example", "b*.example", "**", "10.*.0.1", "10.2.0.1",
+				"*")
 			port := one("", "", "", ":*", ":8080")
 			path := one("", "", "/**", "/x", "/X/**", "/*/y", "/x/**", "/**/y", "/x*")
 			out = append(out, fmt.Sprintf("%q", one(scheme+host+port+path, scheme+host+port+path,
@@ -73,6 +75,6 @@ func arbitraryURL(r *rand.Rand) string {
 		path += one("/", "/", "/", "//", "%2F") + one("x", "X", "y", "z", "x1", "..", "x;v")
 	}
 	return one("https", "https", "http") + "://" +
-		one("a.example", "c.a.example", "b1.example", "b.c.example", "10.2.0.1", "10.3.0.1", "a", "[::1]") +
-		one("", "", ":8080", ":81") + "/" + strings.TrimPrefix(path, "/")
+		one("a.example", "c.a.example", "b1.example", "b.c.example", "10.2.0.1", "10.3.0.1", "a",
+			"[::1]") + one("", "", ":8080", ":81") + "/" + strings.TrimPrefix(path, "/")
 }

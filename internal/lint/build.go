@@ -250,20 +250,6 @@ func (c *checker) deniedNames(kind string, allow, deny []string, tell tell) {
 	}
 }
 
-// denied looks for deny patterns that have nothing in common with allow.
-func (c *checker) denied(kind string, allow, deny []string, tell tell) {
-	if len(allow) == 0 {
-		return
-	}
-	allowed := parseAll(allow)
-	for i, p := range parseAll(deny) {
-		if !anyOverlaps(allowed, p) {
-			tell(BuildDenyWithoutEffect, "build.%s.deny has %s, which allow doesn't list anyway; remove "+
-				"it", kind, deny[i])
-		}
-	}
-}
-
 // nestedFrontends looks for nested frontends that build.frontends allows but no rule does.
 func (c *checker) nestedFrontends(allow []string, tell tell) {
 	if c.doc.Default == policy.ActionAllow || len(c.aliases) > 0 {

@@ -251,7 +251,8 @@ func TestCheckBuildRules(t *testing.T) {
 		},
 		{
 			"a download denied by https, of a host that http reaches",
-			mediated("http: {deny: [\"https://evil.example\"]}"), []string{"build-deny-leaves-scheme" + at},
+			mediated("http: {deny: [\"https://evil.example\"]}"),
+			[]string{"build-deny-leaves-scheme" + at},
 		},
 		{
 			"a host denied by each scheme is fine",
@@ -348,10 +349,14 @@ func TestARuleThatAllowsWhatThePolicyDenies(t *testing.T) {
 		whole, rule string
 		want        []string
 	}{
-		"a kind that is denied":      {"http: deny", `http: {allow: ["https://a.example/**"]}`, []string{"build-allow-refused" + at}},
-		"a kind that both deny":      {"http: deny", "http: deny", []string{"build-repeated" + at}},
-		"denied containers":          {"containers: deny", "containers: allow", []string{"build-allow-refused" + at}},
-		"a name that is denied":      {`blob: {deny: ["x/**"]}`, "blob: {allow: [x/y, z/y]}", []string{"build-allow-refused" + at}},
+		"a kind that is denied": {"http: deny", `http: {allow: ["https://a.example/**"]}`, []string{"build-allow-refused" + at}},
+		"a kind that both deny": {"http: deny", "http: deny", []string{"build-repeated" + at}},
+		"denied containers": {
+			"containers: deny", "containers: allow", []string{"build-allow-refused" + at},
+		},
+		"a name that is denied": {
+			`blob: {deny: ["x/**"]}`, "blob: {allow: [x/y, z/y]}", []string{"build-allow-refused" + at},
+		},
 		"a URL that is denied":       {`git: {deny: ["a.example/**"]}`, `git: {allow: ["https://a.example/b"]}`, []string{"build-allow-refused" + at}},
 		"other names are fine":       {`blob: {deny: [x/y]}`, `blob: {allow: ["x/**"]}`, nil},
 		"an empty allow is fine":     {`http: {allow: []}`, `http: {allow: ["https://a.example/**"]}`, nil},
@@ -380,7 +385,10 @@ func TestOpenDoors(t *testing.T) {
 		{"images alone in both", images, images, []string{"open-doors  p:0:0", "build-repeated a p:7:3"}},
 		{"images in a rule, and the doors in the policy, is fine", "others: deny", images, nil},
 		{"the others closed is fine", images + ", others: deny", "", nil},
-		{"some doors open", images + ", http: deny, git: deny, blob: deny", "", []string{"open-doors  p:0:0"}},
+		{
+			"some doors open", images + ", http: deny, git: deny, blob: deny", "",
+			[]string{"open-doors  p:0:0"},
+		},
 		{
 			"each door closed by itself is fine", images +
 				", http: deny, git: deny, blob: deny, ociLayout: deny, local: {allow: [context, dockerfile]}",

@@ -50,7 +50,8 @@ func TestADaemonFetchesAReadingOfWhatIsChecked(t *testing.T) {
 
 func gitSource(t *testing.T, address string) *pb.SourceOp {
 	t.Helper()
-	def, err := llb.Git(address, "", llb.KnownSSHHosts("git.corp ssh-ed25519 x")).Marshal(context.Background())
+	state := llb.Git(address, "", llb.KnownSSHHosts("git.corp ssh-ed25519 x"))
+	def, err := state.Marshal(context.Background())
 	require.NoError(t, err)
 	var op pb.Op
 	require.NoError(t, op.UnmarshalVT(def.ToPB().GetDef()[0]))

@@ -196,8 +196,10 @@ func TestParse(t *testing.T) {
 		{"an unknown kind", "- imgae: b\n", `f:1:3: unknown field "imgae"; did you mean "image"?`},
 		{"a repository without its URL", "- git: {ref: main}\n", "f:1:3: the url is missing"},
 		{"a download without its URL", "- http: {}\n", "f:1:3: the url is missing"},
-		{"no image at all", "- image: a\n- image: scratch\n", "f:2:3: scratch is no image: FROM scratch " +
-			"reads nothing, so no rule is asked; remove the entry"},
+		{
+			"no image at all", "- image: a\n- image: scratch\n",
+			"f:2:3: scratch is no image: FROM scratch reads nothing, so no rule is asked; remove the entry",
+		},
 		{"too much", "- image: " + strings.Repeat("x", opcheck.MaxSize), "more than 4194304"},
 	}
 	for _, tt := range tests {

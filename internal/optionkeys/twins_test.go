@@ -50,7 +50,7 @@ func TestMatches(t *testing.T) {
 func TestSuggest(t *testing.T) {
 	t.Parallel()
 	for key, want := range map[string]string{
-		"add-host": "add-hosts", "network": "force-network-mode", "platfrom": "platform",
+		"add-host": "add-hosts", "network": "force-network-mode", "platfomr": "platform",
 		"build-arg:BUILDKIT_SANDBOX_HOSTNAM": "build-arg:BUILDKIT_SANDBOX_HOSTNAME",
 		"target":                             "", "build-arg:TARGE": "", "variant": "", "build-arg:*": "",
 	} {
@@ -60,7 +60,9 @@ func TestSuggest(t *testing.T) {
 
 // Invariant: twins get one answer from each glob, but for the two exceptions.
 func FuzzTwinsGetOneAnswer(f *testing.F) {
-	for _, glob := range []string{"*", "build-arg:*", "h*", "cache-from", "build-arg:Http*", "attest:*"} {
+	for _, glob := range []string{
+		"*", "build-arg:*", "h*", "cache-from", "build-arg:Http*", "attest:*",
+	} {
 		f.Add(glob)
 	}
 	twins := [][]string{

@@ -292,7 +292,8 @@ cases:
 		got = append(got, fmt.Sprintf("%s %d %t", r.Case.Name, r.Case.Line, len(r.Failures) == 0))
 	}
 	require.Equal(t, []string{
-		"several (a:1.7) 3 true", "several (a:2) 3 false", "several (e) 3 true", "refused 4 true", "judged 5 true",
+		"several (a:1.7) 3 true", "several (a:2) 3 false", "several (e) 3 true", "refused 4 true",
+		"judged 5 true",
 	}, got)
 }
 

@@ -24,9 +24,18 @@ func TestSlips(t *testing.T) {
 			`f:3:5: a value that begins with *` + special + `: "*-rc"`,
 		},
 		{"two stars", "words: [**]", `f:1:9: a value that begins with *` + special + `: "**"`},
-		{"a comparison", "name: >=1.4 <2", `f:1:7: a value that begins with >` + special + `: ">=1.4 <2"`},
-		{"a comparison in brackets", "{name: >=1.4}", `f:1:8: a value that begins with >` + special + `: ">=1.4"`},
-		{"a comparison with a space", "name: > 1.4", `f:1:7: a value that begins with >` + special + `: "> 1.4"`},
+		{
+			"a comparison", "name: >=1.4 <2",
+			`f:1:7: a value that begins with >` + special + `: ">=1.4 <2"`,
+		},
+		{
+			"a comparison in brackets", "{name: >=1.4}",
+			`f:1:8: a value that begins with >` + special + `: ">=1.4"`,
+		},
+		{
+			"a comparison with a space", "name: > 1.4",
+			`f:1:7: a value that begins with >` + special + `: "> 1.4"`,
+		},
 		{
 			"a comparison that is a block of text", "name: >1\n",
 			`f:1:7: name is empty, because > and | begin a block of text; put the value in quotes`,
@@ -35,7 +44,10 @@ func TestSlips(t *testing.T) {
 		{"a backtick", "name: `a`", "f:1:7: a value that begins with `" + special + ": \"`a`\""},
 		{"a percent sign", "name: %x", `f:1:7: a value that begins with %` + special + `: "%x"`},
 		{"quotes in the value", `words: [*"a]`, `f:1:9: a value that begins with *` + special + `: '*"a'`},
-		{"a long value", "name: @" + strings.Repeat("x", 80), `f:1:7: a value that begins with @` + special},
+		{
+			"a long value", "name: @" + strings.Repeat("x", 80),
+			`f:1:7: a value that begins with @` + special,
+		},
 		{
 			"an address in a list", "name: a\nwords: [[::1]:5000/x]",
 			`f:2:9: an address such as [::1] begins a list in YAML; put the whole value in quotes`,
@@ -77,8 +89,10 @@ func TestSlips(t *testing.T) {
 			"f:3:5: the line has a key, but is indented as if it went on with the value above; write it at " +
 				"the column of the other keys",
 		},
-		{"lines that end with carriage returns", "name: a\r\nwords: [*-rc]\r\n",
-			`f:2:9: a value that begins with *` + special + `: "*-rc"`},
+		{
+			"lines that end with carriage returns", "name: a\r\nwords: [*-rc]\r\n",
+			`f:2:9: a value that begins with *` + special + `: "*-rc"`,
+		},
 		{"a column after other letters", "words: [äöü, *x]", `f:1:14: a value that begins with *` + special + `: "*x"`},
 		{
 			"a comment instead of a value", "name: #team\n",

@@ -71,21 +71,37 @@ func TestEachLineOfADockerfileGetsThePolicysAnswer(t *testing.T) {
 		want       []string
 	}{
 		{"an allowed base image has no finding", "FROM golang:1.22\n", nil},
-		{"a refused base image is refused at its FROM", "\nFROM quay.io/a:1\n",
-			[]string{"3 deny images"}},
+		{
+			"a refused base image is refused at its FROM", "\nFROM quay.io/a:1\n",
+			[]string{"3 deny images"},
+		},
 		{"the default of an ARG is used", "ARG B=quay.io/a\nFROM ${B}\n", []string{"3 deny images"}},
 		{"TARGETARCH and the like have values", "FROM mirror.example/a:$TARGETOS\n", nil},
-		{"an image that a stage copies from is refused at its COPY",
-			"FROM alpine\nCOPY --from=quay.io/a:1 /a /a\n", []string{"3 deny images"}},
-		{"an image that a RUN mounts is refused at its RUN",
-			"FROM alpine\nRUN --mount=from=quay.io/a,target=/a ls\n", []string{"3 deny images"}},
-		{"a stage isn't an image", "FROM alpine AS a\nFROM scratch\nCOPY --from=a /x /\nCOPY --from=0 /y /\n",
-			nil},
+		{
+			"an image that a stage copies from is refused at its COPY",
+			"FROM alpine\nCOPY --from=quay.io/a:1 /a /a\n",
+			[]string{"3 deny images"},
+		},
+		{
+			"an image that a RUN mounts is refused at its RUN",
+			"FROM alpine\nRUN --mount=from=quay.io/a,target=/a ls\n",
+			[]string{"3 deny images"},
+		},
+		{
+			"a stage isn't an image", "FROM alpine AS a\nFROM scratch\nCOPY --from=a /x /\nCOPY --from=0 /y /\n",
+			nil,
+		},
 		{"an ADD of a URL", "FROM scratch\nADD https://evil.example/a /\n", []string{"3 deny http"}},
-		{"an ADD of a URL in a variable",
-			"FROM scratch\nARG HOST=evil.example\nADD https://${HOST}/a /\n", []string{"4 deny http"}},
-		{"an ADD of a git repository",
-			"FROM scratch\nADD https://evil.example/a.git#main /\n", []string{"3 deny git"}},
+		{
+			"an ADD of a URL in a variable",
+			"FROM scratch\nARG HOST=evil.example\nADD https://${HOST}/a /\n",
+			[]string{"4 deny http"},
+		},
+		{
+			"an ADD of a git repository",
+			"FROM scratch\nADD https://evil.example/a.git#main /\n",
+			[]string{"3 deny git"},
+		},
 		{"an ADD of an allowed URL", "FROM scratch\nADD https://files.example/a /\n", nil},
 		{"a secret", "FROM alpine\nRUN --mount=type=secret,id=aws true\n", []string{"3 deny exec"}},
 		{"an allowed secret", "FROM alpine\nRUN --mount=type=secret,id=npm-a true\n", nil},
@@ -93,40 +109,75 @@ func TestEachLineOfADockerfileGetsThePolicysAnswer(t *testing.T) {
 		{"the host's network", "FROM alpine\nRUN --network=host true\n", []string{"3 deny exec"}},
 		{"no sandbox", "FROM alpine\nRUN --security=insecure true\n", []string{"3 deny exec"}},
 		{"a device", "FROM alpine\nRUN --device=vendor.example/gpu true\n", []string{"3 deny exec"}},
-		{"each refusal of one command",
+		{
+			"each refusal of one command",
 			"FROM alpine\nRUN --network=host --mount=type=ssh --mount=type=secret,id=a true\n",
-			[]string{"3 deny exec", "3 deny exec", "3 deny exec"}},
-		{"a stage that no other uses is a target",
-			"FROM alpine AS test\nRUN --network=host true\nFROM alpine\n", []string{"3 deny exec test"}},
-		{"a stage that only the other target uses",
-			"FROM quay.io/a AS b\nFROM b AS test\nFROM alpine\n", []string{"2 deny images test"}},
+			[]string{"3 deny exec", "3 deny exec", "3 deny exec"},
+		},
+		{
+			"a stage that no other uses is a target",
+			"FROM alpine AS test\nRUN --network=host true\nFROM alpine\n",
+			[]string{"3 deny exec test"},
+		},
+		{
+			"a stage that only the other target uses",
+			"FROM quay.io/a AS b\nFROM b AS test\nFROM alpine\n",
+			[]string{"2 deny images test"},
+		},
 		{"a heredoc", "FROM alpine\nRUN --network=host <<EOT\ntrue\nEOT\n", []string{"3 deny exec"}},
 		{"a line that goes on", "FROM \\\n quay.io/a\n", []string{"2 deny images"}},
-		{"several files of one ADD",
+		{
+			"several files of one ADD",
 			"FROM scratch\nADD https://evil.example/a https://worse.example/b /x/\n",
-			[]string{"3 deny http", "3 deny http"}},
-		{"ONBUILD instructions of a stage that is built on",
-			"FROM alpine AS a\nONBUILD RUN --network=host true\nFROM a\n", []string{"4 deny exec"}},
-		{"an ARG without a default leaves the base image unknown",
-			"ARG B\nFROM ${B}\nRUN --network=host true\n", []string{"3 undecidable file"}},
-		{"a tag that a build-arg has to complete",
-			"ARG V\nFROM golang:${V}\n", []string{"3 undecidable file"}},
-		{"a variable that only the base image can set",
-			"FROM alpine\nADD https://${HOST}/a /\n", []string{"3 undecidable http"}},
-		{"an ARG without a default in a URL",
-			"FROM alpine\nARG V\nADD https://files.example/${V} /\n", []string{"4 undecidable http"}},
-		{"a variable that is made of it",
+			[]string{"3 deny http", "3 deny http"},
+		},
+		{
+			"ONBUILD instructions of a stage that is built on",
+			"FROM alpine AS a\nONBUILD RUN --network=host true\nFROM a\n",
+			[]string{"4 deny exec"},
+		},
+		{
+			"an ARG without a default leaves the base image unknown",
+			"ARG B\nFROM ${B}\nRUN --network=host true\n",
+			[]string{"3 undecidable file"},
+		},
+		{
+			"a tag that a build-arg has to complete",
+			"ARG V\nFROM golang:${V}\n",
+			[]string{"3 undecidable file"},
+		},
+		{
+			"a variable that only the base image can set",
+			"FROM alpine\nADD https://${HOST}/a /\n",
+			[]string{"3 undecidable http"},
+		},
+		{
+			"an ARG without a default in a URL",
+			"FROM alpine\nARG V\nADD https://files.example/${V} /\n",
+			[]string{"4 undecidable http"},
+		},
+		{
+			"a variable that is made of it",
 			"FROM alpine\nARG V\nENV U=https://files.example/$V\nADD $U /\n",
-			[]string{"5 undecidable http"}},
-		{"an ARG whose default is above the stages",
-			"ARG V=1\nFROM alpine\nARG V\nADD https://files.example/${V} /\n", nil},
-		{"an ARG that the frontend sets",
-			"FROM alpine\nARG TARGETARCH\nADD https://files.example/${TARGETARCH} /\n", nil},
-		{"a comment can't silence that",
+			[]string{"5 undecidable http"},
+		},
+		{
+			"an ARG whose default is above the stages",
+			"ARG V=1\nFROM alpine\nARG V\nADD https://files.example/${V} /\n", nil,
+		},
+		{
+			"an ARG that the frontend sets",
+			"FROM alpine\nARG TARGETARCH\nADD https://files.example/${TARGETARCH} /\n", nil,
+		},
+		{
+			"a comment can't silence that",
 			"# check=skip=all\nFROM alpine\nADD https://files.example/${X} /\n",
-			[]string{"4 undecidable http"}},
-		{"a file that is no Dockerfile", "FROM alpine\nFORM alpine\n",
-			[]string{"3 error dockerfile parse error on line 3: unknown instruction: FORM (did you mean FROM?)"}},
+			[]string{"4 undecidable http"},
+		},
+		{
+			"a file that is no Dockerfile", "FROM alpine\nFORM alpine\n",
+			[]string{"3 error dockerfile parse error on line 3: unknown instruction: FORM (did you mean FROM?)"},
+		},
 		{"a file without a stage", "ARG a\n", []string{"0 error dockerfile contains no stages to build"}},
 	}
 	for _, tt := range tests {
@@ -149,30 +200,54 @@ func TestTheFrontendIsDecidedAsInABuild(t *testing.T) {
 		options    map[string]string
 		want       []string
 	}{
-		{"a frontend that no rule allows", "# syntax=quay.io/a\nFROM quay.io/b\n", nil,
-			[]string{"1 deny frontend"}},
+		{
+			"a frontend that no rule allows", "# syntax=quay.io/a\nFROM quay.io/b\n", nil,
+			[]string{"1 deny frontend"},
+		},
 		{"no frontend at all", "FROM alpine\n", nil, []string{"1 deny frontend"}},
-		{"BUILDKIT_SYNTAX counts more than the line", "# syntax=quay.io/a\nFROM alpine\n",
-			map[string]string{"build-arg:BUILDKIT_SYNTAX": "docker/dockerfile:1"}, nil},
-		{"the policy frontend's own name is skipped in the line",
+		{
+			"BUILDKIT_SYNTAX counts more than the line", "# syntax=quay.io/a\nFROM alpine\n",
+			map[string]string{"build-arg:BUILDKIT_SYNTAX": "docker/dockerfile:1"},
+			nil,
+		},
+		{
+			"the policy frontend's own name is skipped in the line",
 			"# syntax=" + self + " docker/dockerfile:1\nFROM quay.io/a\n",
-			map[string]string{"source": self}, []string{"2 deny images"}},
-		{"the policy frontend's own name is skipped in BUILDKIT_SYNTAX",
+			map[string]string{"source": self},
+			[]string{"2 deny images"},
+		},
+		{
+			"the policy frontend's own name is skipped in BUILDKIT_SYNTAX",
 			"# syntax=docker/dockerfile:1\nFROM quay.io/a\n",
 			map[string]string{"source": self, "build-arg:BUILDKIT_SYNTAX": self},
-			[]string{"2 deny images"}},
-		{"a name that is no reference", "# syntax=docker/DOCKERFILE:1\nFROM a\n", nil,
-			[]string{"1 deny frontend"}},
-		{"an alias of docker/dockerfile reads Dockerfiles, whatever its name is",
-			"# syntax=docker/dockerfile-upstream:1\nFROM quay.io/a\n", nil, []string{"2 deny images"}},
-		{"what another frontend builds is unknown", "# syntax=corp.example/spec:1\nx: y\n", nil,
-			[]string{"1 undecidable frontend"}},
-		{"a rule on the digest of a tag needs the registry", "# syntax=corp.example/pinned:1\n", nil,
-			[]string{"1 undecidable frontend"}},
-		{"the limits of dispatch: builtin", "# syntax=corp.example/docker/dockerfile:9.1\nFROM a\n", nil,
-			[]string{"1 deny frontend"}},
-		{"the built-in frontend checks operations", "# syntax=corp.example/docker/dockerfile:1\nFROM quay.io/a\n",
-			nil, []string{"2 deny images"}},
+			[]string{"2 deny images"},
+		},
+		{
+			"a name that is no reference", "# syntax=docker/DOCKERFILE:1\nFROM a\n", nil,
+			[]string{"1 deny frontend"},
+		},
+		{
+			"an alias of docker/dockerfile reads Dockerfiles, whatever its name is",
+			"# syntax=docker/dockerfile-upstream:1\nFROM quay.io/a\n", nil,
+			[]string{"2 deny images"},
+		},
+		{
+			"what another frontend builds is unknown", "# syntax=corp.example/spec:1\nx: y\n", nil,
+			[]string{"1 undecidable frontend"},
+		},
+		{
+			"a rule on the digest of a tag needs the registry", "# syntax=corp.example/pinned:1\n", nil,
+			[]string{"1 undecidable frontend"},
+		},
+		{
+			"the limits of dispatch: builtin", "# syntax=corp.example/docker/dockerfile:9.1\nFROM a\n", nil,
+			[]string{"1 deny frontend"},
+		},
+		{
+			"the built-in frontend checks operations", "# syntax=corp.example/docker/dockerfile:1\nFROM quay.io/a\n",
+			nil,
+			[]string{"2 deny images"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -201,28 +276,48 @@ func TestOptionsReachTheFrontend(t *testing.T) {
 		want                   []string
 	}{
 		{name: "a target", key: "target", value: "a", file: two},
-		{name: "a target that isn't there", key: "target", value: "c", file: two,
-			want: []string{`0 error target stage "c" could not be found (did you mean a?)`}},
-		{name: "a build-arg", key: "build-arg:B", value: "quay.io/c", file: "ARG B=alpine\nFROM $B\n",
-			want: []string{"3 deny images"}},
-		{name: "the network of all commands", key: "force-network-mode", value: "host",
-			file: "FROM alpine\nRUN true\n", want: []string{"3 deny exec"}},
-		{name: "extra hosts", key: "add-hosts", value: "a=10.0.0.1", file: "FROM alpine\nRUN true\n",
-			want: []string{"3 deny exec"}},
-		{name: "a named context that is an image", key: "context:base", value: "docker-image://quay.io/a",
-			file: "FROM base\n", want: []string{"0 deny images"}},
-		{name: "a named context that is a directory", key: "context:base", value: "local:base",
-			file: "FROM base\n", want: []string{"0 deny local"}},
-		{name: "a named context that is another build", key: "context:base", value: "input:base",
+		{
+			name: "a target that isn't there", key: "target", value: "c", file: two,
+			want: []string{`0 error target stage "c" could not be found (did you mean a?)`},
+		},
+		{
+			name: "a build-arg", key: "build-arg:B", value: "quay.io/c", file: "ARG B=alpine\nFROM $B\n",
+			want: []string{"3 deny images"},
+		},
+		{
+			name: "the network of all commands", key: "force-network-mode", value: "host",
+			file: "FROM alpine\nRUN true\n", want: []string{"3 deny exec"},
+		},
+		{
+			name: "extra hosts", key: "add-hosts", value: "a=10.0.0.1", file: "FROM alpine\nRUN true\n",
+			want: []string{"3 deny exec"},
+		},
+		{
+			name: "a named context that is an image", key: "context:base", value: "docker-image://quay.io/a",
+			file: "FROM base\n", want: []string{"0 deny images"},
+		},
+		{
+			name: "a named context that is a directory", key: "context:base", value: "local:base",
+			file: "FROM base\n", want: []string{"0 deny local"},
+		},
+		{
+			name: "a named context that is another build", key: "context:base", value: "input:base",
 			inputs: []string{"base"}, file: "FROM base\nRUN --network=host true\n",
-			want: []string{"3 deny exec"}},
-		{name: "a scanner for an SBOM", key: "attest:sbom", value: "generator=quay.io/scan",
-			file: "FROM alpine\n", want: []string{"0 deny images"}},
-		{name: "each platform", key: "platform", value: "linux/amd64,linux/arm64",
+			want: []string{"3 deny exec"},
+		},
+		{
+			name: "a scanner for an SBOM", key: "attest:sbom", value: "generator=quay.io/scan",
+			file: "FROM alpine\n", want: []string{"0 deny images"},
+		},
+		{
+			name: "each platform", key: "platform", value: "linux/amd64,linux/arm64",
 			file: "FROM alpine AS b-amd64\nFROM quay.io/a AS b-arm64\nFROM b-$TARGETARCH\n",
-			want: []string{"3 deny images"}},
-		{name: "an option that can't be read", key: "ulimit", value: "nofile", file: "FROM alpine\n",
-			want: []string{"0 error failed to parse ulimit: invalid ulimit argument: nofile"}},
+			want: []string{"3 deny images"},
+		},
+		{
+			name: "an option that can't be read", key: "ulimit", value: "nofile", file: "FROM alpine\n",
+			want: []string{"0 error failed to parse ulimit: invalid ulimit argument: nofile"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -246,29 +341,47 @@ func TestWhatABaseImageMaySetIsUnknown(t *testing.T) {
 		want               []string
 	}{
 		{"an inherited user may be root", "user: {forbid: [root]}", file, []string{"2 undecidable config"}},
-		{"an inherited user may be the required one", "user: {require: [app]}", file,
-			[]string{"2 undecidable config"}},
-		{"the same answer for each platform is there once", "user: {forbid: [root]}",
-			"FROM scratch\nUSER 0\n", []string{"3 deny config"}},
-		{"root, written in the file", "user: {forbid: [root]}", file + "USER 0:0\n",
-			[]string{"3 deny config"}},
+		{
+			"an inherited user may be the required one", "user: {require: [app]}", file,
+			[]string{"2 undecidable config"},
+		},
+		{
+			"the same answer for each platform is there once", "user: {forbid: [root]}",
+			"FROM scratch\nUSER 0\n",
+			[]string{"3 deny config"},
+		},
+		{
+			"root, written in the file", "user: {forbid: [root]}", file + "USER 0:0\n",
+			[]string{"3 deny config"},
+		},
 		{"a user that is written in the file", "user: {forbid: [root]}", file + "USER app\n", nil},
 		{"a user of an earlier stage", "user: {forbid: [root]}", "FROM alpine AS a\nUSER app\nFROM a\n", nil},
 		{"an empty base has no user", "user: {forbid: [root]}", "FROM scratch\n", []string{"2 deny config"}},
-		{"a stage inherits what its base image may set", "user: {forbid: [root]}",
-			"FROM alpine AS a\nFROM a AS b\nFROM b\n", []string{"4 undecidable config"}},
+		{
+			"a stage inherits what its base image may set", "user: {forbid: [root]}",
+			"FROM alpine AS a\nFROM a AS b\nFROM b\n",
+			[]string{"4 undecidable config"},
+		},
 		{"a required label may be inherited", "labels: {require: [a]}", file, []string{"2 undecidable config"}},
 		{"a required label that is set", "labels: {require: [a]}", file + "LABEL a=b\n", nil},
 		{"an empty base has no label", "labels: {require: [a]}", "FROM scratch\n", []string{"2 deny config"}},
 		{"a forbidden label may be inherited", "labels: {forbid: [a]}", file, []string{"2 undecidable config"}},
-		{"a forbidden label that is set", "labels: {forbid: [a]}", file + "LABEL a=b\n",
-			[]string{"2 deny config"}},
-		{"a forbidden variable may be inherited", "env: {forbid: [HTTP_*]}", file,
-			[]string{"2 undecidable config"}},
-		{"a forbidden port that is exposed", "ports: {forbid: [\"22\"]}", file + "EXPOSE 22\n",
-			[]string{"2 deny config"}},
-		{"a stage that is only used needs no user", "user: {forbid: [root]}",
-			"FROM alpine AS a\nUSER 0\nFROM scratch\nUSER app\nCOPY --from=a /x /\n", nil},
+		{
+			"a forbidden label that is set", "labels: {forbid: [a]}", file + "LABEL a=b\n",
+			[]string{"2 deny config"},
+		},
+		{
+			"a forbidden variable may be inherited", "env: {forbid: [HTTP_*]}", file,
+			[]string{"2 undecidable config"},
+		},
+		{
+			"a forbidden port that is exposed", "ports: {forbid: [\"22\"]}", file + "EXPOSE 22\n",
+			[]string{"2 deny config"},
+		},
+		{
+			"a stage that is only used needs no user", "user: {forbid: [root]}",
+			"FROM alpine AS a\nUSER 0\nFROM scratch\nUSER app\nCOPY --from=a /x /\n", nil,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -424,7 +537,7 @@ frontends: [{match: [docker/dockerfile]}]
 `)
 	f.Fuzz(func(t *testing.T, file string) {
 		got := s.Check(t.Context(), dockerfile(file))
-		require.False(t, strings.Contains(got.Error, "internal:"), got.Error)
+		require.NotContains(t, got.Error, "internal:")
 		for _, found := range got.Findings {
 			if found.Kind == "images" && found.Image != "none.example/none:latest" {
 				require.Equal(t, policy.Deny, found.Verdict)

@@ -54,13 +54,14 @@ func (c *choices) url(p Protocol) string {
 	if p == Git {
 		scheme = c.of("https", "ssh", "http", "git")
 	}
-	host := c.of("x.example", "a.x.example", "aax.example", "x", "10.0.10.0", "10.0.x.example", "a.b.ax.X",
-		"[::1]", "EXAMPLE.")
+	host := c.of("x.example", "a.x.example", "aax.example", "x", "10.0.10.0", "10.0.x.example",
+		"a.b.ax.X", "[::1]", "EXAMPLE.")
 	port := c.of("", "", ":443", ":22", ":8000", ":80")
 	path := ""
 	for range len(c.of("", "x", "xx", "xxx", "xxxx", "xxxxx")) {
 		path += c.of("/", "/", "/", "/", "%2F", "//", "%5C", "%252f") +
-			c.of("a", "b", "A", "AB", "aa", "ab", "a.git", "..", ".", "%2e%2e", "..;v", "a;v", "%61", "%252e%252e", "")
+			c.of("a", "b", "A", "AB", "aa", "ab", "a.git", "..", ".", "%2e%2e", "..;v", "a;v",
+				"%61", "%252e%252e", "")
 	}
 	if path != "" {
 		path = "/" + strings.TrimPrefix(path, "/")
@@ -104,7 +105,8 @@ func FuzzPurposes(f *testing.F) {
 			_, _, denied := Denied([]Pattern{deny}, u)
 			require.False(t, !outside && !denied, "%s allows %s, and doesn't deny it", words, s)
 			for _, l := range u.Readings() {
-				require.False(t, allow.Match(l) && !deny.Match(l), "%s allows %s, and doesn't deny it", words, l)
+				require.False(t, allow.Match(l) && !deny.Match(l), "%s allows %s, and doesn't deny it",
+					words, l)
 				require.False(t, !outside && !allow.Match(l), "%s allows %s, and not %s", words, s, l)
 				require.False(t, !denied && deny.Match(l), "%s doesn't deny %s, and denies %s", words, s, l)
 			}

@@ -106,9 +106,9 @@ func withoutEmpty(path []string) []string {
 func withoutDots(path []string) []string {
 	var out []string
 	for i, c := range path {
-		switch {
-		case c == ".":
-		case c == "..":
+		switch c {
+		case ".":
+		case "..":
 			out = out[:max(len(out)-1, 0)]
 		default:
 			out = append(out, c)

@@ -204,8 +204,8 @@ func testPatterns(t *testing.T, purpose Purpose, tests []patternTest) {
 				for _, s := range urls {
 					u, err := Parse(s, tt.protocol)
 					require.NoError(t, err, s)
-					matches := false
-					if _, _, matches = Denied([]Pattern{p}, u); purpose == Allow {
+					_, _, matches := Denied([]Pattern{p}, u)
+					if purpose == Allow {
 						_, outside := Outside([]Pattern{p}, u)
 						matches = !outside
 					}
@@ -232,15 +232,18 @@ func TestAnAllowedPatternMeansTheLeast(t *testing.T) {
 		},
 		{
 			"no path is the whole host:", "https://x.example", HTTP,
-			[]string{"https://x.example", "https://x.example/a/b"}, []string{"https://x.example:81/a"},
+			[]string{"https://x.example", "https://x.example/a/b"},
+			[]string{"https://x.example:81/a"},
 		},
 		{
 			"a lone slash is the whole host:", "https://x.example./", HTTP,
-			[]string{"https://x.example", "https://x.example/a/b"}, []string{"https://y.example/"},
+			[]string{"https://x.example", "https://x.example/a/b"},
+			[]string{"https://y.example/"},
 		},
 		{
 			"two stars are everything:", "**", Git,
-			[]string{"git://x.example:1/a", "git@[::1]:a", "https://10.0.0.1/"}, nil,
+			[]string{"git://x.example:1/a", "git@[::1]:a", "https://10.0.0.1/"},
+			nil,
 		},
 		{
 			"a scheme and two stars are every host:", "https://**", HTTP,
@@ -284,21 +287,25 @@ func TestAnAllowedPatternMeansTheLeast(t *testing.T) {
 			[]string{"http://10.1.1.2/a", "http://10.0.1.evil/a", "http://10.0.evil.example/a"},
 		},
 		{
-			"any labels of an address:", "http://10.**", HTTP, []string{"http://10.1.2.3/a"},
+			"any labels of an address:", "http://10.**", HTTP,
+			[]string{"http://10.1.2.3/a"},
 			[]string{"http://10.evil.example/a", "http://11.0.0.1/"},
 		},
 		{"http://[::1]:80/a", "http://[::1]:80/a", HTTP, []string{"http://[0:0::1]/a"}, []string{"http://[::2]/a"}},
 		{
 			"a port is that port:", "https://x.example:8443", HTTP,
-			[]string{"https://x.example:8443/a"}, []string{"https://x.example/a"},
+			[]string{"https://x.example:8443/a"},
+			[]string{"https://x.example/a"},
 		},
 		{
 			"a star is any port:", "https://x.example:*/a", HTTP,
-			[]string{"https://x.example:8443/a", "https://x.example/a"}, []string{"http://x.example/a"},
+			[]string{"https://x.example:8443/a", "https://x.example/a"},
+			[]string{"http://x.example/a"},
 		},
 		{
 			"an encoded character:", "https://x.example/a%20b", HTTP,
-			[]string{"https://x.example/a%20b"}, []string{"https://x.example/a+b"},
+			[]string{"https://x.example/a%20b"},
+			[]string{"https://x.example/a+b"},
 		},
 		{
 			"a repository:", "https://x.example/*/b.git", Git,
@@ -327,7 +334,8 @@ func TestAnAllowedPatternMeansTheLeast(t *testing.T) {
 		},
 		{
 			"a port without a scheme:", "x.example:8443/a", Git,
-			[]string{"https://x.example:8443/a", "ssh://x.example:8443/a"}, []string{"https://x.example/a"},
+			[]string{"https://x.example:8443/a", "ssh://x.example:8443/a"},
+			[]string{"https://x.example/a"},
 		},
 		{
 			"an ambiguous path has to be inside in each reading:", "https://x.example/a/**", HTTP,
@@ -350,7 +358,8 @@ func TestADeniedPatternMeansTheMost(t *testing.T) {
 		},
 		{
 			"a lone slash is the whole host:", "https://x.example/", Git,
-			[]string{"https://x.example/a/b.git"}, []string{"ssh://x.example/a"},
+			[]string{"https://x.example/a/b.git"},
+			[]string{"ssh://x.example/a"},
 		},
 		{
 			"no scheme is every scheme:", "github.com", Git,
@@ -362,20 +371,24 @@ func TestADeniedPatternMeansTheMost(t *testing.T) {
 		},
 		{"two stars are everything:", "**", Git, []string{"git://x:1/a", "git@[::1]:a"}, nil},
 		{
-			"a scheme alone:", "http://**", HTTP, []string{"http://x:1/a", "http://[::1]/", "http://1.2.3.4"},
+			"a scheme alone:", "http://**", HTTP,
+			[]string{"http://x:1/a", "http://[::1]/", "http://1.2.3.4"},
 			[]string{"https://x/"},
 		},
 		{
-			"a star is every host:", "http://*", HTTP, []string{"http://a.example:80/b/c", "http://[::1]/"},
+			"a star is every host:", "http://*", HTTP,
+			[]string{"http://a.example:80/b/c", "http://[::1]/"},
 			[]string{"https://a.example/"},
 		},
 		{
 			"a star is every host, and every path:", "http://*/*", HTTP,
-			[]string{"http://a.example/x", "http://a.example/x/y", "http://a.example"}, nil,
+			[]string{"http://a.example/x", "http://a.example/x/y", "http://a.example"},
+			nil,
 		},
 		{
 			"a port is that port:", "x.example:8443", HTTP,
-			[]string{"https://x.example:8443/a", "http://x.example:8443"}, []string{"https://x.example/"},
+			[]string{"https://x.example:8443/a", "http://x.example:8443"},
+			[]string{"https://x.example/"},
 		},
 		{"an own port is that port:", "https://x.example:443", HTTP, []string{"https://x.example/a"}, []string{"https://x.example:444/"}},
 		{
@@ -385,15 +398,18 @@ func TestADeniedPatternMeansTheMost(t *testing.T) {
 		},
 		{
 			"a directory is also itself:", "https://x.example/a/**", HTTP,
-			[]string{"https://x.example/a", "https://x.example/a/b"}, []string{"https://x.example/ab"},
+			[]string{"https://x.example/a", "https://x.example/a/b"},
+			[]string{"https://x.example/ab"},
 		},
 		{
 			"two stars and a slash are the whole host:", "https://x.example/**/", HTTP,
-			[]string{"https://x.example", "https://x.example/a"}, []string{"https://y.example/a/"},
+			[]string{"https://x.example", "https://x.example/a"},
+			[]string{"https://y.example/a/"},
 		},
 		{
 			"a directory with a slash:", "https://x.example/a/", HTTP,
-			[]string{"https://x.example/a", "https://x.example/a/b"}, []string{"https://x.example/ab"},
+			[]string{"https://x.example/a", "https://x.example/a/b"},
+			[]string{"https://x.example/ab"},
 		},
 		{
 			"letters are in any case:", "github.com/Evil/*/B", Git,
@@ -407,7 +423,8 @@ func TestADeniedPatternMeansTheMost(t *testing.T) {
 		},
 		{
 			"the form of scp is ssh:", "git@x.example:org/*", Git,
-			[]string{"ssh://x.example:2222/org/a.git"}, []string{"https://x.example/org/a"},
+			[]string{"ssh://x.example:2222/org/a.git"},
+			[]string{"https://x.example/org/a"},
 		},
 		{
 			"a star crosses dots:", "https://*.x.example", HTTP,
@@ -421,7 +438,8 @@ func TestADeniedPatternMeansTheMost(t *testing.T) {
 		},
 		{
 			"a star after a label's beginning crosses dots:", "https://x*.example", HTTP,
-			[]string{"https://x.example/", "https://xa.b.example/"}, []string{"https://ax.example/"},
+			[]string{"https://x.example/", "https://xa.b.example/"},
+			[]string{"https://ax.example/"},
 		},
 		{
 			"a star in the middle of a label crosses dots:", "https://a*z.example", HTTP,

@@ -96,7 +96,8 @@ func TestReadings(t *testing.T) {
 		{"one of four numbers", "V1.2.3.4", []string{"1.2.3.4"}, []string{"1.2.3"}, []string{"1.2.3.5"}},
 		{
 			"a time stamp", ">=20261103120000",
-			[]string{"20261103120000", "20261103120000.1"}, nil,
+			[]string{"20261103120000", "20261103120000.1"},
+			nil,
 			[]string{"20261103119999"},
 		},
 		{

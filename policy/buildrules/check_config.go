@@ -139,7 +139,7 @@ func (r *ConfigRules) check(n Normalized) []Violation {
 		found = append(found, r.User.user(c)...)
 	}
 	if r.Labels != nil {
-		found = append(found, r.Labels.Demand.check(c, "labels", "label", c.labels)...)
+		found = append(found, r.Labels.check(c, "labels", "label", c.labels)...)
 		found = append(found, r.Labels.checkValues(c)...)
 	}
 	for _, d := range []struct {

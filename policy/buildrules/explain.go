@@ -207,7 +207,10 @@ func urlParts(pattern, url string) []segment {
 	schemeP, hostP, portP, pathP := cutURL(pattern)
 	schemeU, hostU, portU, pathU := cutURL(url)
 	return []segment{
-		{"scheme", schemeP, schemeU}, {"host", hostP, hostU}, {"port", portP, portU}, {"path", pathP, pathU},
+		{"scheme", schemeP, schemeU},
+		{"host", hostP, hostU},
+		{"port", portP, portU},
+		{"path", pathP, pathU},
 	}
 }
 
@@ -245,7 +248,9 @@ func withColon(port string) string {
 
 // missed says which parts of an operation a pattern misses. To judge a part, it asks whether a
 // pattern would match that has the operation's own text in all other parts.
-func missed(parts []segment, means string, matches func([]segment) bool) (reason string, near bool) {
+func missed(
+	parts []segment, means string, matches func([]segment) bool,
+) (reason string, near bool) {
 	var misses []string
 	for i, p := range parts {
 		only := slices.Clone(parts)

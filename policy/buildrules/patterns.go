@@ -20,8 +20,8 @@ func (r *PatternRules) Patterns() (allow, deny []string) {
 // with a path, and without .git at the end. An allowed pattern has a scheme.
 func (r *GitRules) Patterns() (allow, deny []string) { return r.urls.patterns() }
 
-// Patterns returns what the rules' patterns mean, in canonical form: with the host in lower case and
-// with a path. An allowed pattern has a scheme.
+// Patterns returns what the rules' patterns mean, in canonical form: with the host in lower case
+// and with a path. An allowed pattern has a scheme.
 func (r *HTTPRules) Patterns() (allow, deny []string) { return r.urls.patterns() }
 
 func (r urlRules) patterns() (allow, deny []string) {

@@ -219,8 +219,11 @@ func TestDenyPattern(t *testing.T) {
 			[]string{"quay.io.example/x", "notquay.io/x"},
 		},
 		{"this machine has ports", "localhost/**", []string{"localhost:5000/x", "localhost/x"}, nil},
-		{"a port that is written is the only one", "quay.io:80/x/y", []string{"quay.io:80/x/y"},
-			[]string{"quay.io/x/y", "quay.io:81/x/y"}},
+		{
+			"a port that is written is the only one", "quay.io:80/x/y",
+			[]string{"quay.io:80/x/y"},
+			[]string{"quay.io/x/y", "quay.io:81/x/y"},
+		},
 		{"an address has ports", "[::1]/**", []string{"[::1]/x", "[0::1]:5000/x"}, []string{"[::2]/x"}},
 		{
 			"docker.io has several hosts", "docker/dockerfile",
@@ -255,7 +258,11 @@ func TestDenyPattern(t *testing.T) {
 			[]string{"docker/dockerfile"},
 			[]string{"docker"},
 		},
-		{"a directory on any host is an image too", "**/evil/**", []string{"a.example/evil", "evil/x"}, nil},
+		{
+			"a directory on any host is an image too", "**/evil/**",
+			[]string{"a.example/evil", "evil/x"},
+			nil,
+		},
 		{
 			"a star in a host stands for dots too", "*.corp.example/**",
 			[]string{"a.corp.example/x", "a.b.corp.example:80/x"},
@@ -291,8 +298,9 @@ func TestMeaning(t *testing.T) {
 	t.Parallel()
 	for pattern, want := range map[string]string{
 		"golang": "golang", "docker.io/golang": "docker.io/library/golang", "docker/*": "docker/*",
-		"docker.io/docker/dockerfile": "docker/dockerfile", "docker.io/library": "docker.io/library/library",
-		"docker.io/**": "docker.io/**", "QUAY.io:443/x": "quay.io/x",
+		"docker.io/docker/dockerfile": "docker/dockerfile",
+		"docker.io/library":           "docker.io/library/library",
+		"docker.io/**":                "docker.io/**", "QUAY.io:443/x": "quay.io/x",
 	} {
 		p, err := ParsePattern(pattern)
 		require.NoError(t, err)

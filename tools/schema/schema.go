@@ -103,7 +103,9 @@ func reflectCases() (*jsonschema.Schema, error) {
 	schema.Description = "Requests and the answers that a policy has to give, as policy-frontend " +
 		"test reads them."
 	item := schema.Properties.Value("cases").Items
-	addShortForm(item, "request", func(list *jsonschema.Schema) *jsonschema.Schema { return list.Items })
+	addShortForm(item, "request", func(list *jsonschema.Schema) *jsonschema.Schema {
+		return list.Items
+	})
 	verdict := func(s *jsonschema.Schema) *jsonschema.Schema { return s.Properties.Value("verdict") }
 	operation := item.Properties.Value("build").Items
 	operation.MinProperties, operation.MaxProperties = ptr(1), ptr(2)
@@ -112,7 +114,8 @@ func reflectCases() (*jsonschema.Schema, error) {
 	return schema, nil
 }
 
-// addShortForm lets a field have a short form too. The schema of the short form is a part of the other.
+// addShortForm lets a field have a short form too. The schema of the short form is a part of the
+// other.
 func addShortForm(
 	of *jsonschema.Schema, name string, short func(*jsonschema.Schema) *jsonschema.Schema,
 ) {
