@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -45,6 +46,9 @@ func TestHooksOfPreCommit(t *testing.T) {
 
 func TestTheActionRunsTheCommandThatItIsGiven(t *testing.T) {
 	t.Parallel()
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("the action's steps are for bash, and a Go image has none")
+	}
 	var action struct {
 		Inputs map[string]struct{ Description, Default string }
 		Runs   struct {

@@ -376,7 +376,7 @@ func TestVersion(t *testing.T) {
 
 	code, stdout, _ = run("--version")
 	require.Equal(t, exitOK, code)
-	require.Equal(t, "policy-frontend "+programVersion()+"\n", stdout)
+	require.Equal(t, "policy-frontend version "+programVersion()+"\n", stdout)
 
 	code, stdout, _ = run("version", "--format", "json")
 	require.Equal(t, exitOK, code)

@@ -146,7 +146,6 @@ On the command line, it evaluates, tests, checks and compares policies.`,
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	cmd.Version = programVersion()
-	cmd.SetVersionTemplate("policy-frontend {{.Version}}\n")
 	cmd.SetFlagErrorFunc(suggestFlag)
 	cmd.SetHelpCommand(newHelpCommand(cmd))
 	cmd.AddCommand(
