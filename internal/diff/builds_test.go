@@ -113,7 +113,7 @@ func TestCompareBuilds(t *testing.T) {
 			"another image in its place",
 			a("images: {convert: [{from: q.example/a, to: q.example/b}]}"),
 			a("images: {convert: [{from: q.example/a, to: q.example/b}, {from: q.example/c, to: q.example/d}]}"),
-			[]string{"-rerouted a:latest; in a build, the image q.example/c:other becomes q.example/d:other, " +
+			[]string{"+rerouted a:latest; in a build, the image q.example/c:other becomes q.example/d:other, " +
 				"before the requested image; in a build, the image q.example/c/other:other becomes " +
 				"q.example/d/other:other, before the requested image; in a build, the image " +
 				"q.example/c/other/other:other becomes q.example/d/other/other:other, before the requested " +
@@ -225,6 +225,74 @@ func TestCompareBuilds(t *testing.T) {
 			[]string{"+loosened a:latest; no longer refused in a build: an image with the ports 80/tcp"},
 		},
 		{
+			"a label no longer forbidden beside a user that is required and forbidden",
+			a("config: {user: {require: [root, app], forbid: [root]}, labels: {forbid: [\"a*\"]}}"),
+			a("config: {user: {require: [root, app], forbid: [root]}, labels: {forbid: [\"ab*\"]}}"),
+			[]string{"+loosened a:latest; no longer refused in a build: an image with the user app, the labels aother"},
+		},
+		{
+			"the same beside a range of users, half of which is forbidden",
+			a("config: {user: {require: [1000-2000], forbid: [1000-1500]}, env: {forbid: [\"a*\"]}}"),
+			a("config: {user: {require: [1000-2000], forbid: [1000-1500]}}"),
+			[]string{"+loosened a:latest; no longer refused in a build: an image with the user 2000, the variables aother"},
+		},
+		{
+			"users more", a("config: {user: {require: [1000-2000]}}"), a("config: {user: {require: [1000-3000]}}"),
+			[]string{"+loosened a:latest; no longer refused in a build: an image with the user 3000"},
+		},
+		{
+			"root no longer forbidden beside a variable whose short forms are forbidden",
+			a("config: {user: {forbid: [root]}, env: {require: [\"A*\"], forbid: [\"*O*\", a]}}"),
+			a("config: {env: {require: [\"A*\"], forbid: [\"*O*\", a]}}"),
+			[]string{"+loosened a:latest; no longer refused in a build: an image with the variables Azzz"},
+		},
+		{
+			"a protocol that nobody knows",
+			a("config: {ports: {forbid: [80]}}"), a("config: {ports: {forbid: [80/tcp, 80/udp, 80/sctp]}}"),
+			[]string{"+loosened a:latest; no longer refused in a build: an image with the ports 80/other"},
+		},
+		{
+			"the one port between globs", a("config: {ports: {forbid: [1-65535]}}"),
+			a("config: {ports: {forbid: [\"*0\", \"*2*\", \"*1\", \"*3*\", \"*4*\", \"*5*\", \"*6*\", \"8*\", \"9*\", \"7*7*\", \"7*8*\", \"*09*\", \"*19*\", \"*9*9*\", \"7\"]}}"),
+			[]string{"+loosened a:latest; no longer refused in a build: an image with the ports 17/tcp"},
+		},
+		{
+			"a secret more for commands that can use only the host's network",
+			a("exec: {networks: [host], secrets: [a]}"), a("exec: {networks: [host], secrets: [a, b]}"),
+			[]string{"+loosened a:latest; no longer refused in a build: a command with the network host, the secret b"},
+		},
+		{
+			"containers where commands have no network",
+			a("exec: {networks: [none]}, containers: deny"), a("exec: {networks: [none]}, containers: allow"),
+			[]string{"+loosened a:latest; no longer refused in a build: a container of the frontend's with the network none"},
+		},
+		{
+			"a secret more for commands that can't use any network",
+			a("exec: {networks: [], secrets: [a]}"), a("exec: {networks: [], secrets: [a, b]}"), nil,
+		},
+		{
+			"nothing allowed in other words", a("images: deny, git: {allow: []}, http: {deny: [\"**\"]}, local: deny"),
+			a("images: {allow: []}, git: deny, http: {allow: [a.example], deny: [\"*.example\", a.example]}, " +
+				"local: {allow: [a], deny: [\"A*\"]}"), nil,
+		},
+		{
+			"images from elsewhere without an allowlist", none,
+			a("images: {convert: [{from: \"docker.io/**\", to: \"evil.example/**\"}]}"),
+			[]string{"+rerouted a:latest; in a build, the image docker.io/other/other:other becomes " +
+				"evil.example/other/other:other, before the requested image; in a build, the image " +
+				"docker.io/other/other/other/other/other:other becomes " +
+				"evil.example/other/other/other/other/other:other, before the requested image"},
+		},
+		{
+			"images from elsewhere that allow lists", a("images: {allow: [\"docker.io/**\", \"m.example/**\"]}"),
+			a("images: {allow: [\"docker.io/**\", \"m.example/**\"], convert: [{from: \"docker.io/x/a/**\", to: \"m.example/a/**\"}]}"),
+			[]string{"-rerouted a:latest; in a build, the image docker.io/x/a/other:other becomes " +
+				"m.example/a/other:other, before the requested image; in a build, the image " +
+				"docker.io/x/a/other/other:other becomes m.example/a/other/other:other, before the requested " +
+				"image; in a build, the image docker.io/x/a/other/other/other/other/other/other:other becomes " +
+				"m.example/a/other/other/other/other/other/other:other, before the requested image"},
+		},
+		{
 			"an agent more", a("exec: {ssh: [default]}"), a("exec: {ssh: [default, \"dep*\"]}"),
 			[]string{"+loosened a:latest; no longer refused in a build: a command with the ssh agent depother; " +
 				"no longer refused in a build: a command with the ssh agent dep"},
@@ -246,6 +314,49 @@ func TestCompareBuilds(t *testing.T) {
 			r := Compare(parse(t, tt.a), parse(t, tt.b), now())
 			require.Equal(t, tt.want, lines(r))
 			require.True(t, r.Complete)
+			require.Empty(t, r.Uncompared)
+		})
+	}
+}
+
+func TestCompareSaysWhatIsNotCompared(t *testing.T) {
+	t.Parallel()
+	a := func(build string) string {
+		return head + "- {name: a, match: [a], dispatch: mediate, build: {" + build + "}}\n"
+	}
+	letters := ""
+	for _, letter := range strings.Split("zqjxwvkyufhgbpmdlcnirtsoae0987654321", "") {
+		letters += "\"*" + letter + "*\", "
+	}
+	tests := []struct {
+		name, a, b string
+		want       string
+	}{
+		{
+			"a change to a configuration that no user can have",
+			a("config: {user: {require: [app], forbid: [app]}, labels: {forbid: [a]}}"),
+			a("config: {user: {require: [app], forbid: [app]}, labels: {forbid: [b]}}"),
+			"build.config for the frontends of rule a, because all samples are refused",
+		},
+		{
+			"a rule more, none of whose versions is a sample", head + "- {name: a, match: [a]}\n",
+			head + "- {name: a, match: [a]}\n- {name: b, match: [b], versions: \">1.2.3-beta.5 <1.2.3-beta.7\"}\n",
+			"rule b, because it matches no sample",
+		},
+		{
+			"no name is outside of the patterns",
+			head + "- {name: a, match: [a]}\n- {name: no, match: [a], action: deny, tags: [" + letters + "]}\n",
+			head + "- {name: a, match: [a]}\n- {name: no, match: [a], action: deny, tags: [" + letters + "\"*-*\"]}\n",
+			"what no pattern matches, because patterns have every letter and digit",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := Compare(parse(t, tt.a), parse(t, tt.b), now())
+			require.Equal(t, []string{tt.want}, r.Uncompared)
+			require.True(t, r.Widened)
+			require.False(t, Compare(parse(t, tt.b), parse(t, tt.b), now()).Widened)
 		})
 	}
 }
@@ -280,7 +391,7 @@ func TestNothingWidenedInBuildsIsSo(t *testing.T) {
 			require.False(t, was.Verdict == policy.Deny && is.Verdict != policy.Deny,
 				"seed %d\n%s---\n%s%+v", seed, textA, textB, f)
 			require.False(t,
-				is.Verdict != policy.Deny && was.Image != is.Image && newlyRead(before, is),
+				is.Verdict != policy.Deny && was.Image != is.Image && newlyRead(before, f, was, is),
 				"seed %d\n%s---\n%s%+v", seed, textA, textB, f)
 		}
 	}

@@ -23,7 +23,7 @@ func (c *comparison) probes(before, after policy.Decision) [][]buildrules.Operat
 	for _, o := range slices.Concat(after.Obligations.Build, before.Obligations.Build) {
 		rules = append(rules, o.Build)
 	}
-	p := prober{c: c}
+	p := prober{c: c, before: before, after: after}
 	for _, k := range buildrules.Kinds() {
 		if probe, ok := probes[k]; ok {
 			probe(&p, rules)
@@ -68,16 +68,15 @@ var probes = map[buildrules.Kind]func(p *prober, rules []buildrules.Rules){
 				return buildrules.Operation{Frontend: n + ":" + p.c.fresh}
 			})
 	},
-	buildrules.KindContainers: func(p *prober, _ []buildrules.Rules) {
-		p.add(buildrules.Operation{Container: &buildrules.Exec{}})
-	},
-	buildrules.KindConfig: (*prober).config,
+	buildrules.KindContainers: (*prober).containers,
+	buildrules.KindConfig:     (*prober).config,
 }
 
 // prober collects examples of operations.
 type prober struct {
-	c          *comparison
-	operations [][]buildrules.Operation
+	c             *comparison
+	before, after policy.Decision
+	operations    [][]buildrules.Operation
 }
 
 func (p *prober) add(alike ...buildrules.Operation) { p.operations = append(p.operations, alike) }
@@ -342,7 +341,12 @@ func (p *prober) texts(rules []buildrules.Rules, of func(buildrules.Rules) []str
 	for _, b := range rules {
 		patterns = append(patterns, of(b)...)
 	}
-	slices.Sort(patterns)
+	return p.textsOf(patterns)
+}
+
+// textsOf is texts for these globs.
+func (p *prober) textsOf(patterns []string) []string {
+	patterns = slices.Sorted(slices.Values(patterns))
 	out := []string{p.c.fresh}
 	for _, g := range p.c.meets(slices.Compact(patterns)) {
 		for _, fill := range []string{p.c.fresh, ""} {
