@@ -134,7 +134,7 @@ func (p *prober) examplesOf(patterns []string, parse func(string) globs.Name) []
 			all = append(all, forms...)
 		}
 	}
-	out := []string{c.fresh + ".example/" + c.fresh}
+	out := []string{c.outside(parsed, parse)}
 	for _, n := range all {
 		for _, depth := range []int{0, 1, c.deep} {
 			for _, fill := range []string{c.fresh, ""} {
@@ -148,6 +148,24 @@ func (p *prober) examplesOf(patterns []string, parse func(string) globs.Name) []
 		}
 	}
 	return out
+}
+
+// outside returns a name that no pattern has, if there is one that is as simple as that.
+func (c *comparison) outside(patterns []globs.Name, parse func(string) globs.Name) string {
+	deep := strings.Repeat("/"+c.fresh, c.deep)
+	first := c.fresh + ".example/" + c.fresh
+	for _, name := range []string{
+		first, c.fresh + "." + c.fresh + "/" + c.fresh, "docker.io/" + c.fresh + "/" + c.fresh,
+		c.fresh + ".example" + deep, c.fresh + "." + c.fresh + deep, "docker.io" + deep,
+		c.fresh + ".example:49151/" + c.fresh, c.fresh + "." + c.fresh + ":49151" + deep,
+	} {
+		n := parse(name)
+		if c.spend(len(patterns)) &&
+			!slices.ContainsFunc(patterns, func(p globs.Name) bool { return p.Covers(n) }) {
+			return name
+		}
+	}
+	return first
 }
 
 func (p *prober) images(rules []buildrules.Rules) {

@@ -147,7 +147,8 @@ func (c *comparison) matching(rules []*policy.Rule, tags []string) {
 	for _, r := range rules {
 		if !c.matched[r] {
 			// A deny rule always matches the sample that has only a digest.
-			c.matched[r] = r.Action == policy.ActionDeny || !r.TagConditional() || slices.ContainsFunc(tags, r.MatchesTag)
+			c.matched[r] = r.Action == policy.ActionDeny || !r.TagConditional() ||
+				slices.ContainsFunc(tags, r.MatchesTag)
 		}
 	}
 }
