@@ -34,7 +34,10 @@ func (c *comparison) builds(before, after policy.Decision) built {
 		b.bound("limits.timeout", int(before.Timeout), int(after.Timeout), before.Timeout, after.Timeout)
 		b.bound("limits.nesting", before.Nesting, after.Nesting, before.Nesting, after.Nesting)
 	}
-	if writtenBuild(before) != writtenBuild(after) || before.Dispatch != after.Dispatch {
+	// Containers are refused even without rules, unless the policy only warns.
+	const alone = buildrules.KindContainers
+	if writtenBuild(before) != writtenBuild(after) || before.Dispatch != after.Dispatch ||
+		before.Enforces(alone) != after.Enforces(alone) {
 		c.operations(&b, before, after)
 	}
 	for _, list := range []*[]string{&b.loosened, &b.tightened, &b.rerouted} {

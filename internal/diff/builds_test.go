@@ -292,6 +292,13 @@ func TestCompareBuilds(t *testing.T) {
 				"other.other/other@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"},
 		},
 		{
+			"containers under a policy that only warns", none, "mode: warn\n" + none,
+			[]string{
+				"+allowed other.other/other:latest",
+				"+loosened a:latest; no longer refused in a build: a container of the frontend's",
+			},
+		},
+		{
 			"an agent more", a("exec: {ssh: [default]}"), a("exec: {ssh: [default, \"dep*\"]}"),
 			[]string{"+loosened a:latest; no longer refused in a build: a command with the ssh agent depother; " +
 				"no longer refused in a build: a command with the ssh agent dep"},
