@@ -27,7 +27,7 @@ func TestDeadRulesNeverDecide(t *testing.T) {
 		layers, err := policy.Stack(p, nil)
 		require.NoError(t, err)
 		var rules []string
-		for _, finding := range lint.Check("p", p, lint.Options{Time: arbitrary.Day(1)}) {
+		for _, finding := range check("p", p, lint.Options{Time: arbitrary.Day(1)}) {
 			if slices.Contains(dead, finding.Code) {
 				rules = append(rules, finding.Rule)
 				found[finding.Code]++
