@@ -33,8 +33,11 @@ may build.
 The samples don't cover everything. A change can go unnoticed where three or more patterns
 overlap, or in an unusual spelling of a version. diff assumes that a name and its alias
 have the same image under each tag. It ignores overlays and the policy frontend's own
-name. If the policies are too large to compare fully, diff says so and treats the change
-as widening.
+name.
+
+If the policies are too large to compare fully, or no sample can show the effect of a
+change, diff says so and treats the change as widening. Another image in place of the one
+that was used widens too, unless the old policy lists the host of the new one.
 
 Rules can expire later. diff compares the policies at --at and at each later time at which
 a rule changes.
@@ -43,7 +46,7 @@ In a review, get the current policy with: git show main:policy.yaml > old.yaml
 
 Exit codes:
   0  nothing widened
-  1  something is newly allowed, or allowed under fewer conditions
+  1  something is newly allowed, or allowed under fewer conditions, or can't be compared
   2  a file can't be read or isn't a valid policy`,
 		Example: `  policy-frontend diff policy.yaml changed.yaml
   policy-frontend diff --format json policy.yaml changed.yaml
@@ -113,10 +116,15 @@ func (r compared) text() string {
 		}
 		fmt.Fprintf(&b, "%s %s\n", mark, s.Text)
 	}
+	for _, what := range r.Uncompared {
+		fmt.Fprintf(&b, "+ not compared: %s\n", what)
+	}
 	switch {
 	case !r.Complete:
 		fmt.Fprintf(&b, "There is too much to compare: after %d requests, something may still widen\n",
 			r.Requests)
+	case len(r.Uncompared) > 0:
+		fmt.Fprintf(&b, "%d requests compared; something may widen (+)\n", r.Requests)
 	case r.Widened:
 		fmt.Fprintf(&b, "%d requests compared; something widens (+)\n", r.Requests)
 	default:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,6 +60,22 @@ func TestDiffOfWhatNarrows(t *testing.T) {
 	require.Contains(t, stdout, "  refused   docker/dockerfile:1.")
 	require.Contains(t, stdout, "  removed: rule dockerfile\n")
 	require.Contains(t, stdout, "; nothing widens\n")
+}
+
+func TestDiffSaysWhatIsNotCompared(t *testing.T) {
+	t.Parallel()
+	const config = "version: 1\nid: corp\ncontact: x\ndispatch: mediate\nbuild:\n" +
+		"  config: {user: {require: [app], forbid: [app]}, labels: {forbid: [%s]}}\n" +
+		"frontends:\n  - {name: a, match: [a]}\n"
+	a := write(t, "old.yaml", fmt.Sprintf(config, "x"))
+	b := write(t, "new.yaml", fmt.Sprintf(config, "y"))
+	code, stdout, stderr := run("diff", a, b)
+	require.Equal(t, exitFindings, code)
+	require.Empty(t, stderr)
+	require.Equal(t, `  changed: the build rules of the whole policy
++ not compared: build.config for the frontends of rule a, because all samples are refused
+4 requests compared; something may widen (+)
+`, stdout)
 }
 
 func TestDiffJSON(t *testing.T) {

@@ -511,7 +511,7 @@ func TestEvalNamesThePolicyThatNobodyNamed(t *testing.T) {
 
 func TestLintFailsFromItsLevelOn(t *testing.T) {
 	t.Parallel()
-	note := write(t, "note.yaml", "version: 1\nid: x\nfrontends: []\n")
+	note := write(t, "note.yaml", "version: 1\nid: x\nfrontends: [{name: a, match: [a]}]\n")
 	warning := write(t, "warning.yaml", "version: 1\nid: x\ncontact: y\ndefault: allow\n")
 	for _, tt := range []struct {
 		level, file string

@@ -1,5 +1,5 @@
-// Package arbitrary makes policies and requests for tests of properties. Names,
-// tags, digests, options and times are few, so that rules and requests meet often.
+// Package arbitrary makes policies, requests and operations for tests of properties. Names, tags,
+// digests, options, times and words of build rules are few, so that they meet often.
 package arbitrary
 
 import (
@@ -37,10 +37,7 @@ func Policy(choose Source) (string, *policy.Policy) {
 // Variant returns a policy that differs little from the one with that text.
 func Variant(choose Source, text string) (string, *policy.Policy) {
 	for {
-		var doc policy.Document
-		if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
-			panic(err)
-		}
+		doc := decode(text)
 		for range 1 + choose(2) {
 			choose.change(&doc)
 		}
@@ -65,6 +62,15 @@ func (choose Source) document() policy.Document {
 	if choose(4) == 0 {
 		doc.Limits.Match = choose.some(patterns())
 	}
+	if choose(2) == 0 {
+		doc.Dispatch = policy.DispatchMediate
+	}
+	if choose(3) == 0 {
+		doc.Build = choose.build()
+	}
+	if choose(6) == 0 {
+		doc.DefaultFrontend = choose.one([]string{"a/x:1", "b", "c.example/b:1.7"})
+	}
 	for range choose(3) {
 		doc.Aliases = append(doc.Aliases, choose.alias())
 	}
@@ -75,7 +81,7 @@ func (choose Source) document() policy.Document {
 }
 
 func (choose Source) change(doc *policy.Document) {
-	switch choose(6) {
+	switch choose(8) {
 	case 0:
 		doc.Frontends = append(doc.Frontends, choose.rule())
 	case 1:
@@ -99,6 +105,13 @@ func (choose Source) change(doc *policy.Document) {
 	case 5:
 		other := choose.document()
 		doc.Default, doc.Mode = other.Default, other.Mode
+	case 6:
+		doc.Build = choose.build()
+	case 7:
+		if i := choose(len(doc.Frontends) + 1); i < len(doc.Frontends) &&
+			doc.Frontends[i].Action != policy.ActionDeny {
+			doc.Frontends[i].Build = choose.build()
+		}
 	}
 }
 
@@ -122,11 +135,12 @@ func (choose Source) alias() policy.Alias {
 func (choose Source) rule() policy.Rule {
 	r := policy.Rule{Match: choose.some(patterns())}
 	if choose(3) == 0 {
-		r.Tags = choose.some([]string{"1", "1.*", "1.7", "1.7.1", "latest", "v1.*", "*"})
+		r.Tags = choose.some([]string{"1", "1.*", "1.7", "1.7.1", "latest", "v1.*", "*", "2026.*"})
 	}
 	if choose(3) == 0 {
 		r.Versions = choose.one([]string{
 			">=1 <2", ">=1.5", "1.7.x || 2.x", "~1.7", "<1.6", "*", ">=1.7.0-rc1 <2", "1.7.1.2",
+			"<2026.3", ">=1.7.1.2 <1.7.1.5", ">2 || <1.4", ">=20261103120000",
 		})
 		if choose(2) == 0 {
 			r.Variants = []string{"labs"}
@@ -154,6 +168,12 @@ func (choose Source) rule() policy.Rule {
 	}
 	if choose(3) == 0 {
 		r.Options = choose.options()
+	}
+	if choose(3) == 0 {
+		r.Build = choose.build()
+	}
+	if choose(4) == 0 {
+		r.Dispatch = policy.Dispatch(choose.one([]string{"forward", "mediate"}))
 	}
 	return r
 }
@@ -184,7 +204,7 @@ func Request(choose Source) (policy.Request, digest.Digest) {
 	text := choose.one(
 		[]string{
 			"a/x", "a/y", "a/xx", "a", "b", "c.example/a/x", "c.example/b", "c.example/x",
-			"c.example/a/b/x", "d.example/x", "c.example:80/x", "e.d.example/x", "d.example:80/a",
+			"c.example/a/b/x", "d.example/x", "c.example:80/x", "e.d.example/x", "d.example:80/a", "10.1.2.3/x",
 		})
 	if choose(8) > 0 {
 		text += ":" +
@@ -192,7 +212,7 @@ func Request(choose Source) (policy.Request, digest.Digest) {
 				[]string{
 					"1", "1.4", "1.5", "1.5.0", "1.7", "1.7.1", "1.7.2", "1.7-labs", "1.7.1-labs",
 					"v1.7.1", "2", "2.0.0", "latest", "main", "1.7.0-rc1", "2.0.0-rc1", "01.07", "V1.7.1.2",
-					"1_7", "LATEST",
+					"1_7", "LATEST", "2026.01", "2026.3", "1.7.1.3", "20261103120000",
 				})
 	}
 	if choose(4) == 0 {
@@ -220,6 +240,7 @@ func patterns() []string {
 	return []string{
 		"a", "b", "a/x", "a/y", "a/x*", "a/*", "a/**", "c.example/**", "c.example/a/*",
 		"**/x", "docker.io/**", "**", "*.example/**", "c.example:*/**", "c.example:80/x",
+		"10.*.*.*/**", "*.*.example/x",
 	}
 }
 

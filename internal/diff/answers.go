@@ -90,7 +90,7 @@ func (c *comparison) compare(w witness, r policy.Request, points digest.Digest, 
 		add(Refused, false)
 	default:
 		if before.Image != after.Image {
-			add(Rerouted, c.newlyRuns(r, points, after))
+			add(Rerouted, c.newlyRuns(r, points, before, after))
 		}
 		if lost := missing(before.Obligations, after.Obligations); len(lost) > 0 {
 			add(Loosened, true, prefixed("no longer required: ", lost)...)
@@ -119,11 +119,22 @@ func prefixed(prefix string, texts []string) []string {
 	return out
 }
 
-// newlyRuns reports whether the first policy refuses the image that now runs.
-func (c *comparison) newlyRuns(r policy.Request, points digest.Digest, after policy.Decision) bool {
+// newlyRuns reports whether the first policy doesn't say that the image that now runs in place of
+// another can run: it refuses that image, or allows it without naming its host.
+func (c *comparison) newlyRuns(r policy.Request, points digest.Digest,
+	before, after policy.Decision,
+) bool {
 	r.Reference = after.Reference
 	d := ask(c.a, r, points)
-	return !d.Verdict.Permits() || d.Reference.Name() != after.Reference.Name()
+	if !d.Verdict.Permits() || d.Reference.Name() != after.Reference.Name() {
+		return true
+	}
+	if before.Reference.Name() == after.Reference.Name() {
+		return false // It has a digest now.
+	}
+	return !slices.ContainsFunc(c.a.rules(d.Reference.Name()), func(rule *policy.Rule) bool {
+		return rule.Name == d.Rule && isListed(rule.Patterns(), d.Reference.Name())
+	})
 }
 
 // extras names the options and inputs of a request.
@@ -207,7 +218,7 @@ func (c *comparison) defaultFrontend() {
 		change = Refused
 	case was && before.Image != after.Image:
 		r := policy.Request{Reference: after.Reference, Time: c.at}
-		change, widens = Rerouted, c.newlyRuns(r, c.other, after)
+		change, widens = Rerouted, c.newlyRuns(r, c.other, before, after)
 	default:
 		return
 	}

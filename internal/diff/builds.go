@@ -1,12 +1,14 @@
 package diff
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // maxDetails is the number of details that a difference shows for each kind of change to what
@@ -32,7 +34,10 @@ func (c *comparison) builds(before, after policy.Decision) built {
 		b.bound("limits.timeout", int(before.Timeout), int(after.Timeout), before.Timeout, after.Timeout)
 		b.bound("limits.nesting", before.Nesting, after.Nesting, before.Nesting, after.Nesting)
 	}
-	if writtenBuild(before) != writtenBuild(after) || before.Dispatch != after.Dispatch {
+	// Containers are refused even without rules, unless the policy only warns.
+	const alone = buildrules.KindContainers
+	if writtenBuild(before) != writtenBuild(after) || before.Dispatch != after.Dispatch ||
+		before.Enforces(alone) != after.Enforces(alone) {
 		c.operations(&b, before, after)
 	}
 	for _, list := range []*[]string{&b.loosened, &b.tightened, &b.rerouted} {
@@ -91,13 +96,18 @@ func (b *built) bound(name string, before, after int, was, is any) {
 // operations compares the rulings on examples of operations. Of similar examples, it adds one
 // for each change.
 func (c *comparison) operations(b *built, before, after policy.Decision) {
+	accepted := map[buildrules.Kind]bool{}
 	for _, alike := range c.probes(before, after) {
 		told := map[*[]string]bool{}
 		for _, f := range alike {
 			if !c.spend(requestWork) {
 				return
 			}
-			if list, text := b.compare(f, before, after); list != nil && !told[list] {
+			is := ruling(after, f)
+			if k, err := f.Kind(); err == nil && is.Verdict != policy.Deny {
+				accepted[k] = true
+			}
+			if list, text := b.compare(f, before, is); list != nil && !told[list] {
 				told[list] = true
 				if !slices.Contains(*list, text) {
 					*list = append(*list, text)
@@ -105,14 +115,15 @@ func (c *comparison) operations(b *built, before, after policy.Decision) {
 			}
 		}
 	}
+	c.unshown(before, after, accepted)
 }
 
 // compare describes the change for an operation, and returns the list to which it belongs. The
-// list is nil if nothing changes.
-func (b *built) compare(f buildrules.Operation, before, after policy.Decision) (list *[]string,
-	text string,
+// list is nil if nothing changes. The second policy's ruling is given.
+func (b *built) compare(f buildrules.Operation, before policy.Decision, is policy.Ruling) (
+	list *[]string, text string,
 ) {
-	was, is := ruling(before, f), ruling(after, f)
+	was := ruling(before, f)
 	what := f.Describe()
 	switch denied := was.Verdict == policy.Deny; {
 	case denied && is.Verdict != policy.Deny:
@@ -120,7 +131,7 @@ func (b *built) compare(f buildrules.Operation, before, after policy.Decision) (
 	case !denied && is.Verdict == policy.Deny:
 		return &b.tightened, "now refused in a build: " + what
 	case !denied && was.Image != is.Image:
-		b.widens = b.widens || newlyRead(before, is)
+		b.widens = b.widens || newlyRead(before, f, was, is)
 		return &b.rerouted, fmt.Sprintf("in a build, %s becomes %s, before %s", what, reads(is),
 			reads(was))
 	}
@@ -148,11 +159,25 @@ func reads(r policy.Ruling) string {
 	return r.Image.Familiar()
 }
 
-// newlyRead reports whether the first policy refuses the image that is now read.
-func newlyRead(before policy.Decision, now policy.Ruling) bool {
-	if now.Image.Name() == "" {
+// newlyRead reports whether the first policy doesn't say that the image that is now read in place
+// of another can be read.
+func newlyRead(before policy.Decision, f buildrules.Operation, was, is policy.Ruling) bool {
+	if is.Image.Name() == "" {
 		return true // The first policy replaced this image.
 	}
-	r := before.Check(buildrules.Operation{Image: now.Image.String()})
-	return r.Verdict == policy.Deny || r.Image.Name() != "" && r.Image != now.Image
+	r := before.Check(buildrules.Operation{Image: is.Image.String()})
+	if r.Verdict == policy.Deny || r.Image.Name() != "" && r.Image != is.Image {
+		return true
+	}
+	if requested, err := imageref.Parse(f.Image); err == nil &&
+		cmp.Or(was.Image.Name(), requested.Name()) == is.Image.Name() {
+		return false // It has a digest now.
+	}
+	return !slices.ContainsFunc(before.Obligations.Build, func(o policy.BuildObligation) bool {
+		if o.Mode == policy.ModeWarn || o.Build.Images == nil {
+			return false
+		}
+		allow, _ := o.Build.Images.Patterns()
+		return isListed(allow, is.Image.Name())
+	})
 }

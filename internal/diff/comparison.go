@@ -41,6 +41,11 @@ type comparison struct {
 	known map[string]bool  // names
 	seen  map[string]bool  // signatures of names
 	built map[string]built // by the rules on builds of both policies
+
+	portsOf map[string][]int // by the conditions on ports
+
+	matched    map[*policy.Rule]bool // rules that match a sample
+	uncompared []string
 }
 
 func newComparison(a, b *policy.Policy, at time.Time) *comparison {
@@ -48,9 +53,13 @@ func newComparison(a, b *policy.Policy, at time.Time) *comparison {
 		a: newSide(a), b: newSide(b), at: at, complete: true, budget: maxWork,
 		other: digest.FromString("an image that no rule names"),
 		known: map[string]bool{}, seen: map[string]bool{}, built: map[string]built{},
+		portsOf: map[string][]int{}, matched: map[*policy.Rule]bool{},
 	}
 	c.builtin = c.a.builtin() || c.b.builtin()
-	c.fresh = globs.Fresh(slices.Concat(c.a.texts(), c.b.texts()))
+	var ok bool
+	if c.fresh, ok = globs.Fresh(slices.Concat(c.a.texts(), c.b.texts())); !ok && c.differ() {
+		c.leaveOut("what no pattern matches, because patterns have every letter and digit")
+	}
 	// A name has at most 255 characters.
 	c.deep = min(max(c.a.depth(), c.b.depth())+1, 200/(len(c.fresh)+1))
 	return c
@@ -77,9 +86,20 @@ type witness struct {
 // them, until the budget is used up.
 func (c *comparison) names() {
 	global := c.globalChange()
-	setsA, okA := c.a.sets(c.changed(c.a, c.b, global), global)
-	setsB, okB := c.b.sets(c.changed(c.b, c.a, global), global)
+	changedA, changedB := c.changed(c.a, c.b, global), c.changed(c.b, c.a, global)
+	setsA, okA := c.a.sets(changedA, global)
+	setsB, okB := c.b.sets(changedB, global)
 	c.complete = c.complete && okA && okB
+	c.meetings(setsA, setsB)
+	if c.complete {
+		c.unmatched(c.a, policy.ActionDeny, c.changed(c.a, c.b, false))
+		c.unmatched(c.b, policy.ActionAllow, c.changed(c.b, c.a, false))
+	}
+}
+
+// meetings compares the answers for examples of the sets of both sides and of the overlaps of each
+// pair of them.
+func (c *comparison) meetings(setsA, setsB []set) {
 	for _, s := range slices.Concat(setsB, setsA) {
 		if s.changed && !c.examples(s.names, s.pattern) {
 			return
@@ -130,6 +150,11 @@ func (c *comparison) examples(n globs.Name, pattern string) bool {
 		}
 	}
 	return true
+}
+
+// differ reports whether some rule or a field that applies to all of them has changed.
+func (c *comparison) differ() bool {
+	return c.globalChange() || !slices.Equal(c.a.written, c.b.written)
 }
 
 // globalChange reports whether the policies differ in a field that applies to all rules, or in

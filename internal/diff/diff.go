@@ -24,9 +24,12 @@
 //
 // # Limits
 //
+// Where the second policy refuses all samples that a change is about, another condition may hide the
+// change. Unless Compare can prove that nothing of the kind is allowed, it reports what it couldn't
+// compare.
+//
 // Samples can miss a change: where three or more globs overlap, in an unusual spelling of a
-// version, and for patterns that contain every letter and digit, because no sample can be
-// outside of them. Compare assumes that a name and its alias have the same image under each
+// version. Compare assumes that a name and its alias have the same image under each
 // tag. It ignores overlays and the policy frontend's own name.
 package diff
 
@@ -59,10 +62,13 @@ const (
 // Report has the changes between two policies.
 type Report struct {
 	// Widened reports whether the second policy allows anything that the first doesn't. It is
-	// also true if the comparison isn't complete.
+	// also true if the comparison isn't complete or something wasn't compared.
 	Widened bool `json:"widened"`
 	// Complete reports whether all samples were compared.
 	Complete bool `json:"complete"`
+	// Uncompared names what changed without a sample that could show the effect, as the end of
+	// "not compared: …". Never nil.
+	Uncompared []string `json:"uncompared"`
 	// Requests is the number of requests that were compared.
 	Requests int `json:"requests"`
 	// Differences are the changed answers. Those that widen come first. Never nil.
@@ -128,9 +134,9 @@ func (c *comparison) report() Report {
 	c.names()
 	r := Report{
 		Complete: c.complete, Requests: c.asked, Differences: c.found.list(),
-		Statements: statements(c.a, c.b),
+		Statements: statements(c.a, c.b), Uncompared: append([]string{}, c.uncompared...),
 	}
-	r.Widened = !r.Complete ||
+	r.Widened = !r.Complete || len(r.Uncompared) > 0 ||
 		slices.ContainsFunc(r.Differences, func(d Difference) bool { return d.Widens }) ||
 		slices.ContainsFunc(r.Statements, func(s Statement) bool { return s.Widens })
 	return r

@@ -192,6 +192,21 @@ func TestCompare(t *testing.T) {
 			[]string{"-rerouted a:latest"},
 		},
 		{
+			"an alias where everything is allowed", "default: allow\nversion: 1\n",
+			"default: allow\naliases: [{from: a, to: evil.example/b}]\nversion: 1\n",
+			[]string{"+rerouted a:latest"},
+		},
+		{
+			"an alias where every host is allowed", head + "- {name: a, match: [\"**/a\"]}\n",
+			"aliases: [{from: a, to: evil.example/a}]\n" + head + "- {name: a, match: [\"**/a\"]}\n",
+			[]string{"+rerouted a:latest"},
+		},
+		{
+			"a pin more where everything is allowed", "default: allow\nversion: 1\n",
+			"default: allow\naliases: [{from: a, to: a, pins: {\"1\": \"" + digestA + "\"}}]\nversion: 1\n",
+			[]string{"-rerouted a:1", "-refused a:1@" + other()},
+		},
+		{
 			"an alias that lets a name in", head + "- {name: b, match: [b]}\n",
 			"aliases: [{from: c.example/a, to: b}]\n" + head + "- {name: b, match: [b]}\n",
 			[]string{"+allowed c.example/a:latest"},

@@ -27,8 +27,9 @@ func (c *comparison) name(w witness) bool {
 	c.seen[signature] = true
 	points := c.digests(rules, w.name)
 	options, inputs := c.options(rules), c.inputs(rules)
+	references := c.references(rules, w.name, points)
 	for _, at := range c.times(rules) {
-		for _, ref := range c.references(rules, w.name, points) {
+		for _, ref := range references {
 			for _, d := range points {
 				if ref.Tag() == "" && d != points[0] {
 					break // Without a tag, the digest in the reference is the only one.
@@ -118,7 +119,9 @@ func (c *comparison) references(rules []*policy.Rule, name string,
 	}
 	byDigest := len(points) > 1 || slices.ContainsFunc(rules,
 		func(r *policy.Rule) bool { return r.RequireDigest })
-	for _, t := range c.tags(rules, name) {
+	tags := c.tags(rules, name)
+	c.matching(rules, tags)
+	for _, t := range tags {
 		texts = append(texts, name+":"+t)
 		if !byDigest {
 			continue

@@ -23,7 +23,7 @@ func (c *comparison) probes(before, after policy.Decision) [][]buildrules.Operat
 	for _, o := range slices.Concat(after.Obligations.Build, before.Obligations.Build) {
 		rules = append(rules, o.Build)
 	}
-	p := prober{c: c}
+	p := prober{c: c, before: before, after: after}
 	for _, k := range buildrules.Kinds() {
 		if probe, ok := probes[k]; ok {
 			probe(&p, rules)
@@ -68,16 +68,15 @@ var probes = map[buildrules.Kind]func(p *prober, rules []buildrules.Rules){
 				return buildrules.Operation{Frontend: n + ":" + p.c.fresh}
 			})
 	},
-	buildrules.KindContainers: func(p *prober, _ []buildrules.Rules) {
-		p.add(buildrules.Operation{Container: &buildrules.Exec{}})
-	},
-	buildrules.KindConfig: (*prober).config,
+	buildrules.KindContainers: (*prober).containers,
+	buildrules.KindConfig:     (*prober).config,
 }
 
 // prober collects examples of operations.
 type prober struct {
-	c          *comparison
-	operations [][]buildrules.Operation
+	c             *comparison
+	before, after policy.Decision
+	operations    [][]buildrules.Operation
 }
 
 func (p *prober) add(alike ...buildrules.Operation) { p.operations = append(p.operations, alike) }
@@ -131,7 +130,7 @@ func (p *prober) examplesOf(patterns []string, parse func(string) globs.Name) []
 			all = append(all, forms...)
 		}
 	}
-	out := []string{c.fresh + ".example/" + c.fresh}
+	out := []string{c.outside(parsed, parse)}
 	for _, n := range all {
 		for _, depth := range []int{0, 1, c.deep} {
 			for _, fill := range []string{c.fresh, ""} {
@@ -145,6 +144,24 @@ func (p *prober) examplesOf(patterns []string, parse func(string) globs.Name) []
 		}
 	}
 	return out
+}
+
+// outside returns a name that no pattern has, if there is one that is as simple as that.
+func (c *comparison) outside(patterns []globs.Name, parse func(string) globs.Name) string {
+	deep := strings.Repeat("/"+c.fresh, c.deep)
+	first := c.fresh + ".example/" + c.fresh
+	for _, name := range []string{
+		first, c.fresh + "." + c.fresh + "/" + c.fresh, "docker.io/" + c.fresh + "/" + c.fresh,
+		c.fresh + ".example" + deep, c.fresh + "." + c.fresh + deep, "docker.io" + deep,
+		c.fresh + ".example:49151/" + c.fresh, c.fresh + "." + c.fresh + ":49151" + deep,
+	} {
+		n := parse(name)
+		if c.spend(len(patterns)) &&
+			!slices.ContainsFunc(patterns, func(p globs.Name) bool { return p.Covers(n) }) {
+			return name
+		}
+	}
+	return first
 }
 
 func (p *prober) images(rules []buildrules.Rules) {
@@ -351,7 +368,12 @@ func (p *prober) texts(rules []buildrules.Rules, of func(buildrules.Rules) []str
 	for _, b := range rules {
 		patterns = append(patterns, of(b)...)
 	}
-	slices.Sort(patterns)
+	return p.textsOf(patterns)
+}
+
+// textsOf is texts for these globs.
+func (p *prober) textsOf(patterns []string) []string {
+	patterns = slices.Sorted(slices.Values(patterns))
 	out := []string{p.c.fresh}
 	for _, g := range p.c.meets(slices.Compact(patterns)) {
 		for _, fill := range []string{p.c.fresh, ""} {

@@ -7,10 +7,11 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// The fields of a configuration for which there are rules.
+// The fields of a configuration for which there are rules. Rules judge each field by itself.
 const (
 	fieldUser = iota
 	fieldLabels
@@ -20,140 +21,307 @@ const (
 	fields
 )
 
-// demands are rules on a configuration, by field.
-type demands struct {
-	require, forbid [fields][]string
-	values          map[string]string // of labels
+// fieldNames are the names of the fields in rules.
+func fieldNames() [fields]string {
+	return [fields]string{"user", "labels", "env", "ports", "volumes"}
 }
 
-func demandsOf(r *buildrules.ConfigRules) demands {
-	var d demands
-	for i, of := range []*buildrules.Demand{
-		fieldUser: r.User, fieldLabels: nil, fieldEnv: r.Env,
-		fieldPorts: r.Ports, fieldVolumes: r.Volumes,
+// item is one value in a field. Only labels have a value of their own.
+type item struct{ text, value string }
+
+// sample is a configuration. It has at most one user.
+type sample [fields][]item
+
+func (s sample) operation() buildrules.Operation {
+	var f buildrules.Config
+	for _, i := range s[fieldUser] {
+		f.User = i.text
+	}
+	for _, i := range s[fieldLabels] {
+		if f.Labels == nil {
+			f.Labels = map[string]string{}
+		}
+		f.Labels[i.text] = i.value
+	}
+	for field, list := range map[int]*[]string{
+		fieldEnv: &f.Env, fieldPorts: &f.Ports, fieldVolumes: &f.Volumes,
 	} {
-		if of != nil {
-			d.require[i], d.forbid[i] = of.Require, of.Forbid
+		for _, i := range s[field] {
+			*list = append(*list, i.text)
 		}
-	}
-	if l := r.Labels; l != nil {
-		d.require[fieldLabels], d.forbid[fieldLabels], d.values = l.Require, l.Forbid, l.Values
-	}
-	return d
-}
-
-// config returns a configuration with an example of every required value. In the given field,
-// it has nothing, or additionally an example of the glob if that isn't empty.
-func (d demands) config(fill string, field int, glob string) buildrules.Operation {
-	f := buildrules.Config{Labels: map[string]string{}}
-	for key, value := range d.values {
-		f.Labels[key] = globs.Example(value, fill)
-	}
-	set := func(i int, g string) {
-		s := globs.Example(g, fill)
-		switch i {
-		case fieldUser:
-			f.User = exampleUser(s)
-		case fieldLabels:
-			if _, ok := f.Labels[s]; !ok {
-				f.Labels[s] = ""
-			}
-		case fieldEnv:
-			f.Env = append(f.Env, s)
-		case fieldPorts:
-			f.Ports = append(f.Ports, examplePort(g))
-		case fieldVolumes:
-			f.Volumes = append(f.Volumes, s)
-		}
-	}
-	for i, list := range d.require {
-		if i == field && glob == "" {
-			continue
-		}
-		if i == fieldUser && len(list) > 0 {
-			list = list[:1] // One of them is enough.
-		}
-		for _, g := range list {
-			set(i, g)
-		}
-	}
-	if glob != "" {
-		set(field, glob)
 	}
 	return buildrules.Operation{Config: &f}
 }
 
-// variants returns configurations with an example of the glob in the field.
-func (d demands) variants(fill string, field int, glob string) []buildrules.Operation {
-	globs := []string{glob}
-	if field == fieldPorts {
-		globs = examplePorts(glob)
+// without returns the sample without what the field has under this text.
+func (s sample) without(field int, text string) sample {
+	s[field] = slices.DeleteFunc(slices.Clone(s[field]), func(i item) bool { return i.text == text })
+	return s
+}
+
+// with returns the sample with the item in the field, in place of one with the same text.
+func (s sample) with(field int, i item) sample {
+	if field == fieldUser {
+		s[field] = []item{i}
+		return s
 	}
-	var out []buildrules.Operation
-	for _, g := range globs {
-		out = append(out, d.config(fill, field, g))
+	s = s.without(field, i.text)
+	s[field] = append(s[field], i)
+	return s
+}
+
+// config adds configurations that one of the policies accepts, if there are any, and variants
+// with one value less, one more, or one in place of another.
+func (p *prober) config(rules []buildrules.Rules) {
+	if !slices.ContainsFunc(rules, func(b buildrules.Rules) bool { return b.Config != nil }) {
+		return
 	}
-	if _, ok := d.values[glob]; ok && field == fieldLabels {
-		other := d
-		other.values = maps.Clone(d.values)
-		other.values[glob] = fill
-		without := d
-		without.values = maps.Clone(d.values)
-		delete(without.values, glob)
-		out = append(out, other.config(fill, -1, ""), without.config(fill, -1, ""))
+	items := p.items(rules)
+	for _, d := range []policy.Decision{p.after, p.before} {
+		base := p.accepted(d, items)
+		p.add(base.operation())
+		for field, list := range items {
+			alike := []buildrules.Operation{base.operation()}
+			for _, i := range base[field] {
+				alike = append(alike, base.without(field, i.text).operation())
+			}
+			for _, i := range list {
+				alike = append(alike, base.with(field, i).operation())
+			}
+			for _, i := range base[field] {
+				for _, o := range list {
+					alike = append(alike, base.without(field, i.text).with(field, o).operation())
+				}
+			}
+			p.add(alike...)
+		}
+	}
+}
+
+// accepted returns a configuration of the items that the decision accepts, or one that it nearly
+// accepts if there is none.
+func (p *prober) accepted(d policy.Decision, items [fields][]item) sample {
+	var s sample
+	for field, list := range items {
+		open := p.missing(d, s, field)
+		for _, i := range list {
+			if open == 0 {
+				break
+			}
+			if n := p.missing(d, s.with(field, i), field); n >= 0 && (open < 0 || n < open) {
+				s, open = s.with(field, i), n
+			}
+		}
+	}
+	return s
+}
+
+// missing returns how many things the field lacks that the decision requires, or -1 if the
+// decision forbids something that the field has.
+func (p *prober) missing(d policy.Decision, s sample, field int) int {
+	var only sample
+	only[field] = s[field]
+	n, err := only.operation().Normalize(buildrules.KindConfig)
+	if err != nil || !p.c.spend(requestWork) {
+		return -1
+	}
+	count := 0
+	prefix := "config." + fieldNames()[field] + "."
+	for _, o := range d.Obligations.Build {
+		if o.Mode == policy.ModeWarn {
+			continue
+		}
+		_, found, _ := o.Build.Check(n) // Only rules on images have errors.
+		for _, v := range found {
+			rest, ok := strings.CutPrefix(v.Rule, prefix)
+			switch {
+			case !ok:
+			case strings.HasPrefix(rest, "forbid"):
+				return -1
+			default:
+				count++
+			}
+		}
+	}
+	return count
+}
+
+// items returns examples of all entries of each field, and one that no entry matches.
+func (p *prober) items(rules []buildrules.Rules) [fields][]item {
+	var entries [fields][]string
+	values := map[string][]string{} // of labels
+	for _, b := range rules {
+		if b.Config == nil {
+			continue
+		}
+		for i, of := range []*buildrules.Demand{
+			fieldUser: b.Config.User, fieldLabels: nil, fieldEnv: b.Config.Env,
+			fieldPorts: b.Config.Ports, fieldVolumes: b.Config.Volumes,
+		} {
+			if of != nil {
+				entries[i] = slices.Concat(entries[i], of.Require, of.Forbid)
+			}
+		}
+		if l := b.Config.Labels; l != nil {
+			entries[fieldLabels] = slices.Concat(entries[fieldLabels], l.Require, l.Forbid)
+			for key, value := range l.Values {
+				values[key] = append(values[key], value)
+			}
+		}
+	}
+	var out [fields][]item
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		for _, value := range append(p.textsOf(values[key]), "") {
+			out[fieldLabels] = append(out[fieldLabels], item{key, value})
+		}
+		entries[fieldLabels] = append(entries[fieldLabels], key)
+	}
+	for i := range fields {
+		var texts []string
+		switch i {
+		case fieldUser:
+			texts = p.users(entries[i])
+		case fieldPorts:
+			texts = p.ports(entries[i])
+		default:
+			texts = p.textsOf(entries[i])
+		}
+		for _, t := range texts {
+			if _, ok := values[t]; !ok || i != fieldLabels {
+				out[i] = append(out[i], item{text: t})
+			}
+		}
 	}
 	return out
 }
 
-// examplePort returns a port that an entry for ports matches.
-func examplePort(entry string) string {
-	if all := examplePorts(entry); len(all) > 0 {
-		return all[0]
-	}
-	return entry
-}
-
-// examplePorts returns ports that an entry for ports matches, and some next to a range: of a glob,
-// one that begins or ends with each digit.
-func examplePorts(entry string) []string {
-	number, protocol, ok := strings.Cut(entry, "/")
-	if !ok {
-		protocol = "*"
-	}
-	var numbers []int
-	add := func(s string, next ...int) {
-		n, err := strconv.Atoi(s)
-		for _, by := range append([]int{0}, next...) {
-			if err == nil && n+by > 0 && n+by < 1<<16 {
-				numbers = append(numbers, n+by)
-			}
-		}
-	}
-	if from, to, isRange := strings.Cut(number, "-"); isRange {
-		add(from, -1)
-		add(to, 1)
-	} else {
-		for _, fill := range strings.Split(" 1 2 3 4 5 6 7 8 9", " ") {
-			add(globs.Example(number, fill))
-		}
-	}
+// users returns users in and next to the entries. The empty one is root.
+func (p *prober) users(entries []string) []string {
+	var globs []string
 	var out []string
-	for _, n := range numbers {
-		for _, known := range []string{"tcp", "udp", "sctp"} {
-			if port := strconv.Itoa(n) + "/" + known; globs.Match(protocol, known) &&
-				!slices.Contains(out, port) {
-				out = append(out, port)
-			}
+	add := func(number string, by int) {
+		if n, err := strconv.Atoi(number); err == nil && n+by > 0 {
+			out = append(out, strconv.Itoa(n+by))
+		}
+	}
+	for _, e := range entries {
+		from, to, ok := strings.Cut(e, "-")
+		if !ok || strings.Trim(from+to, "0123456789") != "" {
+			globs = append(globs, e)
+			continue
+		}
+		for _, by := range []int{0, -1, 1} {
+			add(from, by)
+			add(to, by)
+		}
+		globs = append(globs, from) // and what globs have in common with it
+	}
+	for _, s := range slices.Concat(p.textsOf(globs), p.filled(globs)) {
+		out = append(out, s)
+		add(s, 1)
+	}
+	return distinct(append(out, ""))
+}
+
+// filled returns the globs with numbers in place of their stars.
+func (p *prober) filled(entries []string) []string {
+	var out []string
+	for _, e := range entries {
+		if !globs.Open(e) {
+			continue
+		}
+		for _, fill := range strings.Fields("1 2 3 4 5 6 7 8 9 0 00 000 500 999") {
+			out = append(out, globs.Example(e, fill))
 		}
 	}
 	return out
 }
 
-// exampleUser returns the lowest user of a range, and any other entry as it is.
-func exampleUser(entry string) string {
-	from, to, ok := strings.Cut(entry, "-")
-	if strings.Trim(from+to, "0123456789") == "" && ok && from != "" && to != "" {
-		return from
+// ports returns a port for each combination of entries that have its number, with each protocol.
+func (p *prober) ports(entries []string) []string {
+	numbers, protocols := []string{}, []string{"tcp", "udp", "sctp", p.c.fresh}
+	for _, e := range entries {
+		number, protocol, _ := strings.Cut(strings.ToLower(e), "/")
+		numbers = append(numbers, number)
+		if protocol != "" {
+			protocols = append(protocols, globs.Example(protocol, ""), globs.Example(protocol, p.c.fresh))
+		}
 	}
-	return entry
+	slices.Sort(numbers)
+	var out []string
+	for _, n := range p.c.portNumbers(slices.Compact(numbers)) {
+		for _, protocol := range protocols {
+			if protocol != "" {
+				out = append(out, strconv.Itoa(n)+"/"+protocol)
+			}
+		}
+	}
+	return distinct(out)
+}
+
+// portNumbers returns a port for each combination of the conditions that it meets: numbers, ranges
+// and globs. It looks at all ports if there are globs, and else at the ends of ranges.
+func (c *comparison) portNumbers(conditions []string) []int {
+	key := strings.Join(conditions, ",")
+	if known, ok := c.portsOf[key]; ok {
+		return known
+	}
+	try := []int{1, 1<<16 - 1}
+	if slices.ContainsFunc(conditions, func(s string) bool { return globs.Open(s) && s != "*" }) {
+		try = try[:0]
+		for n := range 1<<16 - 1 {
+			try = append(try, n+1)
+		}
+	} else {
+		for _, s := range conditions {
+			for end := range strings.SplitSeq(s, "-") {
+				if n, err := strconv.Atoi(end); err == nil {
+					try = append(try, n, n-1, n+1)
+				}
+			}
+		}
+	}
+	seen := map[string]bool{}
+	var out []int
+	for _, n := range try {
+		if n < 1 || n >= 1<<16 || !c.spend(len(conditions)) {
+			continue
+		}
+		met := make([]byte, len(conditions))
+		for i, s := range conditions {
+			if isPort(s, n) {
+				met[i] = 1
+			}
+		}
+		if !seen[string(met)] {
+			seen[string(met)] = true
+			out = append(out, n)
+		}
+	}
+	c.portsOf[key] = out
+	return out
+}
+
+// isPort reports whether the port meets a condition: a number, a range or a glob.
+func isPort(condition string, port int) bool {
+	low, high, ok := strings.Cut(condition, "-")
+	if !ok {
+		high = low
+	}
+	from, errFrom := strconv.Atoi(low)
+	to, errTo := strconv.Atoi(high)
+	if errFrom == nil && errTo == nil {
+		return from <= port && port <= to
+	}
+	return globs.Match(condition, strconv.Itoa(port))
+}
+
+// distinct returns the texts without repetitions, in their order.
+func distinct(texts []string) []string {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(texts, func(s string) bool {
+		was := seen[s]
+		seen[s] = true
+		return was
+	})
 }

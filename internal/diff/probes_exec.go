@@ -10,14 +10,15 @@ import (
 // exec adds commands that use one feature each.
 func (p *prober) exec(rules []buildrules.Rules) {
 	add := func(f buildrules.Exec) {
-		none := f
-		none.Network = buildrules.NetworkNone // in case the rules refuse the default network
-		p.add(buildrules.Operation{Exec: &f}, buildrules.Operation{Exec: &none})
+		alike := []buildrules.Operation{{Exec: &f}}
+		for _, n := range networks() { // in case the rules refuse the default network
+			other := f
+			other.Network = n
+			alike = append(alike, buildrules.Operation{Exec: &other})
+		}
+		p.add(alike...)
 	}
-	for _, n := range []string{
-		buildrules.NetworkNone, buildrules.NetworkDefault,
-		buildrules.NetworkHost,
-	} {
+	for _, n := range networks() {
 		p.add(buildrules.Operation{Exec: &buildrules.Exec{Network: n}})
 	}
 	add(buildrules.Exec{Insecure: true})
@@ -57,6 +58,19 @@ func (p *prober) exec(rules []buildrules.Rules) {
 	p.ulimits(rules, add)
 }
 
+func networks() []string {
+	return []string{buildrules.NetworkNone, buildrules.NetworkDefault, buildrules.NetworkHost}
+}
+
+// containers adds a container with each network.
+func (p *prober) containers([]buildrules.Rules) {
+	alike := []buildrules.Operation{{Container: &buildrules.Exec{}}}
+	for _, n := range networks() {
+		alike = append(alike, buildrules.Operation{Container: &buildrules.Exec{Network: n}})
+	}
+	p.add(alike...)
+}
+
 // denials returns what the rules deny; never nil.
 func denials(r *buildrules.ExecRules) *buildrules.ExecDenials {
 	if r.Deny == nil {
@@ -81,39 +95,6 @@ func (p *prober) ulimits(rules []buildrules.Rules, add func(buildrules.Exec)) {
 			for _, value := range []int{b.Exec.Ulimits[name], b.Exec.Ulimits[name] + 1, -1} {
 				add(buildrules.Exec{Ulimits: map[string]int{name: value}})
 			}
-		}
-	}
-}
-
-// config adds image configurations with everything that each policy requires, and variants with
-// one value less or one more.
-func (p *prober) config(rules []buildrules.Rules) {
-	var all []demands
-	var extra demands // in forbid, all that there is
-	for _, b := range rules {
-		if b.Config == nil {
-			continue
-		}
-		d := demandsOf(b.Config)
-		for i, list := range d.require {
-			extra.forbid[i] = slices.Concat(extra.forbid[i], list, d.forbid[i])
-		}
-		for key := range d.values {
-			extra.forbid[fieldLabels] = append(extra.forbid[fieldLabels], key)
-		}
-		all = append(all, d)
-	}
-	if len(all) == 0 {
-		return
-	}
-	for _, d := range append(all, demands{}) {
-		base := d.config(p.c.fresh, -1, "")
-		for i := range fields {
-			alike := []buildrules.Operation{base, d.config(p.c.fresh, i, "")}
-			for _, g := range append(slices.Clone(extra.forbid[i]), "*") {
-				alike = append(alike, d.variants(p.c.fresh, i, g)...)
-			}
-			p.add(alike...)
 		}
 	}
 }

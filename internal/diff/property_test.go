@@ -12,29 +12,130 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// If Compare says that nothing widened, no request is allowed by the second policy and
-// denied by the first. A policy widens nothing of itself.
+// If Compare says that nothing widened, the second policy allows no request and no operation that
+// the first denies. A policy widens nothing of itself.
 func TestNothingWidenedIsSo(t *testing.T) {
 	t.Parallel()
 	narrow := 0
-	for seed := range uint64(16) {
-		choose := arbitrary.Source(rand.New(rand.NewPCG(seed, 2)).IntN)
-		textA, a := arbitrary.Policy(choose)
-		textB, b := arbitrary.Variant(choose, textA)
-		require.False(t, Compare(a, a, arbitrary.Day(1)).Widened, textA)
-		if Compare(a, b, arbitrary.Day(1)).Widened {
+	for seed := range uint64(200) {
+		if nothingWidens(t, seed, 100) {
+			narrow++
+		}
+	}
+	require.Greater(t, narrow, 20, "else the property says nothing")
+}
+
+func FuzzNothingWidenedIsSo(f *testing.F) {
+	for seed := range uint64(50) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) { nothingWidens(t, seed, 200) })
+}
+
+// nothingWidens checks two policies with a number of requests. It is false if Compare says that
+// something widens.
+func nothingWidens(t *testing.T, seed uint64, requests int) bool {
+	t.Helper()
+	choose := arbitrary.Source(rand.New(rand.NewPCG(seed, 2)).IntN)
+	textA, a := arbitrary.Policy(choose)
+	textB, b := arbitrary.Variant(choose, textA)
+	if choose(2) == 0 {
+		textA, a, textB, b = textB, b, textA, a
+	}
+	require.False(t, Compare(a, a, arbitrary.Day(1)).Widened, textA)
+	if Compare(a, b, arbitrary.Day(1)).Widened {
+		return false
+	}
+	sideA, sideB := newSide(a), newSide(b)
+	for range requests {
+		request, points := arbitrary.Request(choose)
+		before, after := ask(sideA, request, points), ask(sideB, request, points)
+		if !after.Verdict.Permits() {
+			continue
+		}
+		require.True(t, before.Verdict.Permits(), "seed %d\n%s\n---\n%s\n%+v\n%+v\n%+v", seed, textA,
+			textB, request, before, after)
+		for range 10 {
+			o := arbitrary.Operation(choose)
+			was, is := ruling(before, o), ruling(after, o)
+			require.False(t, is.Verdict != policy.Deny &&
+				(was.Verdict == policy.Deny || was.Image != is.Image && newlyRead(before, o, was, is)),
+				"seed %d\n%s\n---\n%s\n%s\n%s\n%+v\n%+v", seed, textA, textB, request.Requested,
+				o.Describe(), was, is)
+		}
+	}
+	return true
+}
+
+// If Compare says that nothing widened, a build allows nothing that it refused before.
+func TestNothingWidenedInBuildsIsSo(t *testing.T) {
+	t.Parallel()
+	narrow, changed := 0, 0
+	for seed := range uint64(400) {
+		report, ok := nothingWidensInBuilds(t, seed, 200)
+		if !ok {
 			continue
 		}
 		narrow++
-		sideA, sideB := newSide(a), newSide(b)
-		for range 1000 {
-			request, points := arbitrary.Request(choose)
-			before, after := ask(sideA, request, points), ask(sideB, request, points)
-			require.False(t, after.Verdict.Permits() && !before.Verdict.Permits(),
-				"seed %d\n%s\n---\n%s\n%+v\n%+v\n%+v", seed, textA, textB, request, before, after)
+		if len(report.Differences) > 0 {
+			changed++
 		}
 	}
-	require.Greater(t, narrow, 3, "else the property says nothing")
+	require.Greater(t, narrow, 20, "else the property says nothing")
+	require.Greater(t, changed, 10, "else the property says nothing")
+}
+
+func FuzzNothingWidenedInBuildsIsSo(f *testing.F) {
+	for seed := range uint64(50) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) { nothingWidensInBuilds(t, seed, 1000) })
+}
+
+// nothingWidensInBuilds checks two policies that let a run under any build rules, with a number of
+// operations. It is false if Compare says that something widens.
+func nothingWidensInBuilds(t *testing.T, seed uint64, operations int) (Report, bool) {
+	t.Helper()
+	choose := arbitrary.Source(rand.New(rand.NewPCG(seed, 4)).IntN)
+	textA, textB := buildPolicy(choose), buildPolicy(choose)
+	a, errA := policy.Parse("a", []byte(textA))
+	b, errB := policy.Parse("b", []byte(textB))
+	if errA != nil || errB != nil {
+		return Report{}, false // A rule contradicts the policy.
+	}
+	require.False(t, Compare(a, a, now()).Widened, textA)
+	report := Compare(a, b, now())
+	if report.Widened {
+		return report, false
+	}
+	ref, err := imageref.Parse("a:1")
+	require.NoError(t, err)
+	request := policy.Request{Reference: ref, Time: now()}
+	before := policy.Decide(newSide(a).layers, request)
+	after := policy.Decide(newSide(b).layers, request)
+	for range operations {
+		o := arbitrary.Operation(choose)
+		was, is := ruling(before, o), ruling(after, o)
+		require.False(t, is.Verdict != policy.Deny &&
+			(was.Verdict == policy.Deny || was.Image != is.Image && newlyRead(before, o, was, is)),
+			"seed %d\n%s---\n%s%s\n%+v\n%+v", seed, textA, textB, o.Describe(), was, is)
+	}
+	return report, true
+}
+
+// buildPolicy makes a policy that lets a run, under rules of its rule, and in every third policy
+// those of the whole policy too.
+func buildPolicy(choose arbitrary.Source) string {
+	whole, own := "", choose.BuildText()
+	if choose(3) == 0 {
+		if rules := choose.BuildText(); rules != "" {
+			whole = "build: {" + rules + "}\n"
+		}
+	}
+	if own != "" {
+		own = ", build: {" + own + "}"
+	}
+	return whole + head + "- {name: a, match: [a], dispatch: mediate" + own + "}\n"
 }
 
 // What Compare shows as widened is: the request that it shows is allowed by the second

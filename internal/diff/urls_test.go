@@ -10,6 +10,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // If Compare says that nothing widened, no URL is allowed that was refused before, however
@@ -31,7 +32,9 @@ func TestNothingWidenedForURLsIsSo(t *testing.T) {
 		if len(report.Differences) > 0 {
 			changed++
 		}
-		request := policy.Request{Reference: reference(t, "a:1"), Time: now()}
+		ref, err := imageref.Parse("a:1")
+		require.NoError(t, err)
+		request := policy.Request{Reference: ref, Time: now()}
 		before := policy.Decide(newSide(a).layers, request)
 		after := policy.Decide(newSide(b).layers, request)
 		for range 300 {

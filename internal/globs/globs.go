@@ -75,25 +75,37 @@ func split(s string) []string {
 
 // Fresh returns a text of letters or digits that the globs don't spell out any part
 // of, so that an example filled with it is in no glob that doesn't hold all of the
-// example's own. If there is none, it returns the one that it tries first.
-func Fresh(globs []string) string {
-	const first = "other"
+// example's own. Letter case doesn't matter. If there is none, it returns the text that it tries
+// first, and false.
+func Fresh(globs []string) (string, bool) {
+	const first, letters = "other", "zqjxwvkyufhgbpmdlcnirtsoae0987654321"
 	var parts []string
 	for _, g := range globs {
-		for part := range strings.SplitSeq(g, "/") {
+		for part := range strings.SplitSeq(FoldASCII(g), "/") {
 			parts = append(parts, strings.TrimSuffix(part, ":"+anyPort))
 		}
 	}
-	for _, t := range append([]string{first},
-		strings.Split("zqjxwvkyufhgbpmdlcnirtsoae0987654321", "")...) {
-		if len(t) == 1 {
-			t += t + t
-		}
-		if !slices.ContainsFunc(parts, func(part string) bool { return touches(t, part) }) {
-			return t
+	slices.Sort(parts)
+	parts = slices.Compact(parts)
+	fresh := func(t string) bool {
+		return !slices.ContainsFunc(parts, func(part string) bool { return touches(t, part) })
+	}
+	if fresh(first) {
+		return first, true
+	}
+	for _, a := range strings.Split(letters, "") {
+		if t := a + a + a; fresh(t) {
+			return t, true
 		}
 	}
-	return first
+	for _, a := range strings.Split(letters, "") {
+		for _, b := range strings.Split(letters, "") {
+			if t := a + a + b + b; a != b && fresh(t) {
+				return t, true
+			}
+		}
+	}
+	return first, false
 }
 
 // touches reports whether a text with t in it could be spelled as the glob has it: all

@@ -259,9 +259,35 @@ func inBoth(forms []string, s string) bool {
 
 func TestFresh(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "other", Fresh([]string{"a*", "*b", "docker.io/rust"}))
-	require.Equal(t, "zzz", Fresh([]string{"mother"}), "it holds other")
-	require.Equal(t, "zzz", Fresh([]string{"*r-x"}), "other ends as this begins")
-	require.Equal(t, "zzz", Fresh([]string{"*the*"}), "other holds it")
-	require.Equal(t, "qqq", Fresh([]string{"o*", "docker.io/**", "*z"}))
+	var begin, single []string
+	for _, letter := range strings.Split("zqjxwvkyufhgbpmdlcnirtsoae0987654321", "") {
+		single = append(single, "*"+letter+"*")
+		if letter != "7" {
+			begin = append(begin, letter+"-*")
+		}
+	}
+	tests := []struct {
+		name  string
+		globs []string
+		want  string
+	}{
+		{"globs don't spell it", []string{"a*", "*b", "docker.io/rust"}, "other"},
+		{"one holds other", []string{"mother"}, "zzz"},
+		{"letter case doesn't matter", []string{"mOther"}, "zzz"},
+		{"other ends as one begins", []string{"*r-x"}, "zzz"},
+		{"other holds one", []string{"*the*"}, "zzz"},
+		{"the next letter", []string{"o*", "docker.io/**", "*z"}, "qqq"},
+		{"nearly all letters begin one, and another ends one", append(begin, "o*", "*a7"), "zz77"},
+		{"each letter is one", single, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, ok := Fresh(tt.globs)
+			require.Equal(t, tt.want != "", ok)
+			if ok {
+				require.Equal(t, tt.want, got)
+			}
+		})
+	}
 }

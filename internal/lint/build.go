@@ -165,43 +165,40 @@ type buildCheck func(c *checker, b *buildrules.Rules, tell tell)
 var buildChecks = map[buildrules.Kind]buildCheck{
 	buildrules.KindImages: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, _ := b.Images.Patterns()
-		c.patternsOf("images", allow, b.Images.Deny, !b.Images.RequireDigest, tell)
+		c.patternsOf(b, buildrules.KindImages, allow, b.Images.Deny, !b.Images.RequireDigest, tell)
 		c.conversions(b.Images, tell)
 		c.buildPins(b.Images, tell)
 	},
 	buildrules.KindFrontends: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, _ := b.Frontends.Patterns()
-		c.patternsOf("frontends", allow, b.Frontends.Deny, true, tell)
+		c.patternsOf(b, buildrules.KindFrontends, allow, b.Frontends.Deny, true, tell)
 		c.nestedFrontends(allow, tell)
 	},
-	buildrules.KindGit: func(_ *checker, b *buildrules.Rules, tell tell) {
-		newURLs(b, buildrules.KindGit).check(b.Git.RequireCommit, tell)
+	buildrules.KindGit: func(c *checker, b *buildrules.Rules, tell tell) {
+		const k = buildrules.KindGit
+		newURLs(b, k).check(b.Git.RequireCommit, c.replaced(b, k), tell)
 	},
-	buildrules.KindHTTP: func(_ *checker, b *buildrules.Rules, tell tell) {
-		newURLs(b, buildrules.KindHTTP).check(b.HTTP.RequireChecksum, tell)
+	buildrules.KindHTTP: func(c *checker, b *buildrules.Rules, tell tell) {
+		const k = buildrules.KindHTTP
+		newURLs(b, k).check(b.HTTP.RequireChecksum, c.replaced(b, k), tell)
 	},
 	buildrules.KindOCILayout: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, _ := b.OCILayout.Patterns()
-		c.patternsOf("ociLayout", allow, b.OCILayout.Deny, true, tell)
+		c.patternsOf(b, buildrules.KindOCILayout, allow, b.OCILayout.Deny, true, tell)
 		layoutNames(b, tell)
 	},
 	buildrules.KindBlob: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, _ := b.Blob.Patterns()
-		c.patternsOf("blob", allow, b.Blob.Deny, true, tell)
+		c.patternsOf(b, buildrules.KindBlob, allow, b.Blob.Deny, true, tell)
 	},
-	buildrules.KindLocal: func(_ *checker, b *buildrules.Rules, tell tell) {
-		if slices.ContainsFunc(b.Local.Allow, isAnyTag) && len(b.Local.Deny) == 0 {
-			tell(BuildAllowsAny, "build.local allows every directory; name directories, or remove it")
-		}
-	},
-	buildrules.KindExec: func(_ *checker, b *buildrules.Rules, tell tell) {
-		if slices.Contains(b.Exec.Networks, buildrules.NetworkHost) {
-			tell(HostNetwork, "build.exec.networks has host, so commands can reach everything that the "+
-				"daemon's machine can, including its local services; remove it")
-		}
-		if b.Exec.Insecure {
-			tell(InsecureExec, "build.exec.insecure lets commands run without the sandbox, as root on "+
-				"the daemon's machine; remove it")
+	buildrules.KindLocal:  (*checker).local,
+	buildrules.KindExec:   (*checker).exec,
+	buildrules.KindConfig: (*checker).config,
+	buildrules.KindContainers: func(c *checker, b *buildrules.Rules, tell tell) {
+		denied := c.doc.Build != nil && c.doc.Build.Containers == buildrules.ActionDeny
+		if b.Containers == buildrules.ActionAllow && !denied {
+			tell(ContainersAllowed, "build.containers lets the frontend run any image as a container; "+
+				"remove it unless the frontend needs that")
 		}
 	},
 }
@@ -214,13 +211,16 @@ func (c *checker) build(b *buildrules.Rules, tell tell) {
 			continue
 		}
 		allow, deny := b.Patterns(k)
-		c.patternsOf(string(k), allow, deny, true, tell)
+		c.patternsOf(b, k, allow, deny, true, tell)
 	}
 }
 
 // patternsOf checks the name patterns of one kind. alone reports whether the rules have no
 // other condition on what they allow.
-func (c *checker) patternsOf(kind string, allow, deny []string, alone bool, tell tell) {
+func (c *checker) patternsOf(
+	b *buildrules.Rules, k buildrules.Kind, allow, deny []string, alone bool, tell tell,
+) {
+	kind := string(k)
 	for _, p := range allow {
 		switch {
 		case !alone:
@@ -235,15 +235,27 @@ func (c *checker) patternsOf(kind string, allow, deny []string, alone bool, tell
 			tell(PrefixRunsOn, "build.%s.allow has %s, which %s", kind, p, why)
 		}
 	}
-	c.deniedNames(kind, allow, deny, tell)
+	namedLists(kind, allow, deny, tell)
+	c.deniedNames(kind, allow, deny, c.replaced(b, k), tell)
 }
 
-// deniedNames looks for deny entries, as they are written, that have nothing in common with allow.
-func (c *checker) deniedNames(kind string, allow, deny []string, tell tell) {
+// deniedNames looks for allowed patterns that deny covers, and for deny entries, as they are
+// written, that have nothing in common with allow.
+func (c *checker) deniedNames(kind string, allow, deny []string, replaced bool, tell tell) {
 	allowed := parseAll(allow)
+	var all []names
+	for _, entry := range deny {
+		all = append(all, denied(entry)...)
+	}
+	for i, n := range allowed {
+		if anyCovers(all, n) {
+			tell(BuildAllowRefused, "build.%s.allow has %s, which deny refuses; remove one of the two", kind,
+				allow[i])
+		}
+	}
 	for _, entry := range deny {
 		overlaps := func(n names) bool { return anyOverlaps(allowed, n) }
-		if len(allow) > 0 && !slices.ContainsFunc(denied(entry), overlaps) {
+		if !replaced && len(allow) > 0 && !slices.ContainsFunc(denied(entry), overlaps) {
 			tell(BuildDenyWithoutEffect, "build.%s.deny has %s, which allow doesn't list anyway; remove "+
 				"it", kind, entry)
 		}

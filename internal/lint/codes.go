@@ -15,6 +15,8 @@ const (
 	DefaultAllow Code = "default-allow"
 	// WarnMode: the whole policy only warns.
 	WarnMode Code = "warn-mode"
+	// AllowsNothing: every build is refused.
+	AllowsNothing Code = "allows-nothing"
 	// MissingID: messages can't name the policy.
 	MissingID Code = "missing-id"
 	// MissingContact: a refused user isn't told whom to ask.
@@ -55,6 +57,10 @@ const (
 	AliasedAway Code = "aliased-away"
 	// OutsideLimits: an allow rule matches only names that the limits refuse.
 	OutsideLimits Code = "outside-limits"
+	// EntryRepeated: another entry of a list is for all that an entry is for.
+	EntryRepeated Code = "entry-repeated"
+	// ExceptWithoutEffect: a rule excepts a tag that it doesn't match anyway.
+	ExceptWithoutEffect Code = "except-without-effect"
 	// OptionName: an option's name is one that no client sends.
 	OptionName Code = "option-name"
 	// OptionWithoutEffect: builds are refused for an option before it could be removed.
@@ -78,6 +84,10 @@ const (
 	BuildDenyLeavesScheme Code = "build-deny-leaves-scheme"
 	// BuildAllowRefused: a rule allows something that the whole policy's build rules deny.
 	BuildAllowRefused Code = "build-allow-refused"
+	// ConfigContradicts: conditions on images refuse every image.
+	ConfigContradicts Code = "config-contradicts"
+	// EntryRefused: one of the required users is forbidden.
+	EntryRefused Code = "entry-refused"
 	// ConvertShadowed: an earlier conversion matches all names of this one.
 	ConvertShadowed Code = "convert-shadowed"
 	// ConvertRefused: a conversion leads to an image that is refused.
@@ -94,6 +104,10 @@ const (
 	LayoutName Code = "layout-name"
 	// HostNetwork: commands can reach everything that the daemon's machine can.
 	HostNetwork Code = "host-network"
+	// ExecAllowsAny: commands can use everything of a kind.
+	ExecAllowsAny Code = "exec-allows-any"
+	// ContainersAllowed: the frontend can run any image.
+	ContainersAllowed Code = "containers-allowed"
 	// IgnoreInvalid: a comment that should accept a finding can't.
 	IgnoreInvalid Code = "ignore-invalid"
 	// IgnoreUnused: a comment accepts a finding that isn't there.
@@ -106,14 +120,17 @@ const (
 func Codes() []Code {
 	return []Code{
 		Invalid,
-		DefaultAllow, WarnMode, MissingID, MissingContact, DefaultFrontendRefused, UnusedInclude,
+		DefaultAllow, WarnMode, AllowsNothing, MissingID, MissingContact, DefaultFrontendRefused, UnusedInclude,
 		AliasShadowed, AliasWithoutEffect, AliasNotAllowed, PinRefused,
 		UnnamedRule, MatchEverything, PrefixRunsOn, AnyTag, UnboundedTag, TagsAndDigests,
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
+		EntryRepeated, ExceptWithoutEffect,
 		OptionName, OptionWithoutEffect,
 		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
-		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConvertShadowed, ConvertRefused,
+		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConfigContradicts,
+		EntryRefused, ConvertShadowed, ConvertRefused,
 		BuildPinRefused, NestedNotAllowed, PlainHTTP, OpenDoors, LayoutName, HostNetwork, InsecureExec,
+		ExecAllowsAny, ContainersAllowed,
 		IgnoreInvalid, IgnoreUnused,
 	}
 }
@@ -142,8 +159,10 @@ func (c Code) Level() Level {
 	switch {
 	case c == Invalid:
 		return Error
-	case slices.Contains([]Code{MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated},
-		c):
+	case slices.Contains([]Code{
+		MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated, EntryRepeated,
+		ExceptWithoutEffect, ExecAllowsAny, ContainersAllowed,
+	}, c):
 		return Note
 	}
 	return Warning

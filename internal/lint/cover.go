@@ -2,6 +2,7 @@ package lint
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
@@ -82,25 +83,52 @@ func coversTags(a, b *rule) bool {
 	return !slices.ContainsFunc(b.Tags, func(t string) bool { return !anyGlobCovers(a.Tags, t) })
 }
 
-// coversExcepted reports whether b matches none of a's exceptTags. The variants of these
+// coversExcepted reports whether b certainly matches none of a's exceptTags. The variants of these
 // tags are excepted too.
 func coversExcepted(a, b *rule) bool {
-	byTags := b.Versions == "" && len(b.Tags) > 0
 	for _, except := range a.ExceptTags {
 		forms := []string{except}
 		for _, v := range a.Variants {
 			forms = append(forms, except+"-"+v)
 		}
 		for _, form := range forms {
-			if !anyGlobCovers(b.ExceptTags, form) &&
-				(!byTags || slices.ContainsFunc(b.Tags, func(t string) bool {
-					return globs.Overlaps(t, form)
-				})) {
+			if !anyGlobCovers(b.ExceptTags, form) && !apartFrom(a, b, form) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// apartFrom reports whether b certainly matches none of the tags in the glob, which a excepts. An
+// allow rule excepts other spellings of a version too, and a deny rule matches them.
+func apartFrom(a, b *rule, glob string) bool {
+	if b.Versions != "" || len(b.Tags) == 0 {
+		return false
+	}
+	if b.allows() && !slices.ContainsFunc(b.Tags, globs.Open) {
+		return !slices.ContainsFunc(b.Tags, func(t string) bool { return !a.MatchesTag(t) })
+	}
+	exact := b.allows() && !a.allows()
+	return !slices.ContainsFunc(b.Tags, func(t string) bool {
+		switch {
+		case exact:
+			return globs.Overlaps(t, glob)
+		case strings.ContainsAny(glob, "0123456789"):
+			major, ok := majorOf(t)
+			other, both := majorOf(glob)
+			return !ok || !both || major == other
+		}
+		return globs.Overlaps(globs.FoldASCII(t), globs.FoldASCII(glob))
+	})
+}
+
+// majorOf returns the first number of all tags in a glob such as v1.5*. It is false if the glob
+// doesn't begin with a whole number, which other spellings have too.
+func majorOf(glob string) (number string, ok bool) {
+	number, _, ok = strings.Cut(strings.TrimLeft(glob, "vV"), ".")
+	number = strings.TrimLeft(number, "0")
+	return number, (ok || !globs.Open(glob)) && strings.Trim(number, "0123456789") == ""
 }
 
 func anyGlobCovers(list []string, glob string) bool {

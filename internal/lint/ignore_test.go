@@ -17,7 +17,7 @@ func findings(t *testing.T, doc string) []string {
 	require.NoError(t, err)
 	source := func(string) ([]byte, error) { return []byte(doc), nil }
 	var out []string
-	for _, f := range lint.Check("p", p, lint.Options{Source: source}) {
+	for _, f := range check("p", p, lint.Options{Source: source}) {
 		out = append(out, fmt.Sprintf("%s %d:%d", f.Code, f.Line, f.Column))
 	}
 	return out

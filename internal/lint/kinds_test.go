@@ -19,7 +19,7 @@ func TestEveryKindIsLinted(t *testing.T) {
 		p, err := policy.Parse("p", []byte(doc))
 		require.NoError(t, err)
 		var repeated []string
-		for _, f := range lint.Check("p", p, lint.Options{}) {
+		for _, f := range check("p", p, lint.Options{}) {
 			if f.Code == lint.BuildRepeated {
 				repeated = append(repeated, f.Message)
 			}

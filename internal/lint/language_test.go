@@ -2,6 +2,7 @@ package lint_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -16,6 +17,13 @@ const top = "version: 1\nid: x\ncontact: y\n"
 
 // day is when the tests judge what expires.
 func day() time.Time { return time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC) }
+
+// check returns the findings without the one that a policy of deny rules alone has.
+func check(file string, p *policy.Policy, o lint.Options) []lint.Finding {
+	return slices.DeleteFunc(lint.Check(file, p, o), func(f lint.Finding) bool {
+		return f.Code == lint.AllowsNothing
+	})
+}
 
 func list(found []lint.Finding) []string {
 	var got []string
@@ -323,7 +331,7 @@ func TestCheckWholeLanguage(t *testing.T) {
 			t.Parallel()
 			p, err := policy.Parse("p", []byte(tt.doc))
 			require.NoError(t, err)
-			require.Equal(t, tt.want, list(lint.Check("p", p, lint.Options{Time: day()})))
+			require.Equal(t, tt.want, list(check("p", p, lint.Options{Time: day()})))
 		})
 	}
 }
@@ -368,7 +376,7 @@ func TestCheckIncludes(t *testing.T) {
 			t.Parallel()
 			p, err := policy.Load(files, tt.file)
 			require.NoError(t, err)
-			require.Equal(t, tt.want, list(lint.Check(tt.file, p, lint.Options{Time: day()})))
+			require.Equal(t, tt.want, list(check(tt.file, p, lint.Options{Time: day()})))
 		})
 	}
 }

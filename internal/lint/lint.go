@@ -51,6 +51,7 @@ func Check(file string, p *policy.Policy, o Options) []Finding {
 	for i := range c.rules {
 		c.rule(i)
 	}
+	c.allowsNothing()
 	c.includes()
 	c.place(o.Source)
 	c.ignore(o.Source)
@@ -161,6 +162,7 @@ func (c *checker) whole() {
 	if p.Contact == "" {
 		c.addf(MissingContact, "without a contact, a refused user isn't told whom to ask; add a contact")
 	}
+	repeated("limits.match", p.Limits.Patterns(), byName(p.Limits.Patterns()), c.addf)
 	if p.DefaultFrontend != "" {
 		if reason := c.refused(p.DefaultFrontend); reason != "" {
 			c.addf(DefaultFrontendRefused, "builds that name no frontend are refused, because the "+

@@ -118,7 +118,7 @@ func TestCheck(t *testing.T) {
 			p, err := policy.Parse("p", []byte(tt.doc))
 			require.NoError(t, err)
 			var got []string
-			for _, f := range lint.Check("p", p, lint.Options{Time: time.Time{}}) {
+			for _, f := range check("p", p, lint.Options{Time: time.Time{}}) {
 				got = append(got, fmt.Sprintf("%s %s %d:%d", f.Code, f.Rule, f.Line, f.Column))
 				require.NotEmpty(t, f.Message)
 			}

@@ -41,6 +41,8 @@ func fieldOf(code Code) string {
 	switch code {
 	case DefaultAllow, DefaultUnjudged:
 		return "default"
+	case AllowsNothing:
+		return "frontends"
 	case WarnMode:
 		return "mode"
 	case DefaultFrontendRefused:
@@ -52,7 +54,7 @@ func fieldOf(code Code) string {
 }
 
 // buildPath is the field with which the messages about build rules begin.
-var buildPath = regexp.MustCompile(`^build(\.[A-Za-z]+)+`)
+var buildPath = regexp.MustCompile(`^(build|limits)(\.[A-Za-z]+)+`)
 
 // field returns the node of the field that a finding is about: the entry of a list if the message
 // names it, or else the field or its nearest parent. It is nil without a document.

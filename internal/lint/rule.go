@@ -25,6 +25,7 @@ func (c *checker) rule(i int) {
 		c.options(r)
 		c.ruleBuild(r)
 	}
+	c.ruleEntries(r)
 	if warn, end := r.WarnTime(), r.ExpiryTime(); !warn.IsZero() && !end.IsZero() &&
 		!warn.Before(end) {
 		c.addRule(WarnAfterExpiry, r.Rule, "the rule expires on %s and would begin to warn on %s, so it "+

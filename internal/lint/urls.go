@@ -26,8 +26,10 @@ func newURLs(b *buildrules.Rules, k buildrules.Kind) urls {
 	return u
 }
 
-// check checks the rules. fixed reports whether they demand a commit or a checksum.
-func (u urls) check(fixed bool, tell tell) {
+// check checks the rules. fixed reports whether they demand a commit or a checksum, and replaced
+// whether a rule may allow something else.
+func (u urls) check(fixed, replaced bool, tell tell) {
+	u.repeated(tell)
 	for _, p := range u.allow {
 		if !fixed {
 			u.plain(p, tell)
@@ -37,9 +39,13 @@ func (u urls) check(fixed bool, tell tell) {
 				"deny something", u.kind, p)
 		}
 		u.runsOn(p, tell)
+		if !slices.ContainsFunc(p.Forms(), func(f urlmatch.Form) bool { return !u.denies(f) }) {
+			tell(BuildAllowRefused, "build.%s.allow has %s, which deny refuses; remove one of the two",
+				u.kind, p)
+		}
 	}
 	for _, p := range u.deny {
-		if len(u.allow) > 0 && !slices.ContainsFunc(p.Forms(), u.overlapsAllow) {
+		if !replaced && len(u.allow) > 0 && !slices.ContainsFunc(p.Forms(), u.overlapsAllow) {
 			tell(BuildDenyWithoutEffect, "build.%s.deny has %s, which allow doesn't list anyway; remove "+
 				"it", u.kind, p)
 			continue

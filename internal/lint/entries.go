@@ -1,0 +1,254 @@
+package lint
+
+import (
+	"slices"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
+	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+)
+
+// maxEntries is the length of the longest list whose entries are compared with each other, which
+// takes the square of it.
+const maxEntries = 1000
+
+// covering reports whether entry i of a list stands for all that entry j stands for.
+type covering func(i, j int) bool
+
+// repeated looks for entries that another entry of the list makes superfluous.
+func repeated(field string, entries []string, covers covering, tell tell) {
+	if len(entries) > maxEntries {
+		return
+	}
+	for j, entry := range entries {
+		for i, by := range entries {
+			if i != j && covers(i, j) && (i < j || !covers(j, i)) {
+				tell(EntryRepeated, "%s has %s, and %s is for that too; remove one of them", field, entry, by)
+				break
+			}
+		}
+	}
+}
+
+// byGlob compares globs. With fold, letter case doesn't matter.
+func byGlob(entries []string, fold bool) covering {
+	return func(i, j int) bool { return coversText(entries[i], entries[j], fold) }
+}
+
+func coversText(big, small string, fold bool) bool {
+	if fold {
+		big, small = globs.FoldASCII(big), globs.FoldASCII(small)
+	}
+	return globs.Covers(big, small)
+}
+
+// byName compares patterns of names that allow something.
+func byName(entries []string) covering {
+	parsed := parseAll(entries)
+	return func(i, j int) bool { return parsed[i].Covers(parsed[j]) }
+}
+
+// byDeniedName compares patterns of names, as they are written, that deny something.
+func byDeniedName(entries []string) covering {
+	parsed := make([][]names, len(entries))
+	for i, e := range entries {
+		parsed[i] = denied(e)
+	}
+	return func(i, j int) bool {
+		return !slices.ContainsFunc(parsed[j], func(n names) bool { return !anyCovers(parsed[i], n) })
+	}
+}
+
+func byURL(patterns []urlmatch.Pattern) covering {
+	return func(i, j int) bool {
+		return !slices.ContainsFunc(patterns[j].Forms(), func(f urlmatch.Form) bool {
+			return !slices.ContainsFunc(patterns[i].Forms(),
+				func(by urlmatch.Form) bool { return by.Covers(f) })
+		})
+	}
+}
+
+// ruleEntries looks for entries in the lists of a rule that have no effect.
+func (c *checker) ruleEntries(r *rule) {
+	tell := func(code Code, format string, args ...any) { c.addRule(code, r.Rule, format, args...) }
+	if r.allows() {
+		repeated("match", r.Patterns(), byName(r.Patterns()), tell)
+	} else {
+		repeated("match", r.Match, byDeniedName(r.Match), tell)
+	}
+	repeated("tags", r.Tags, byGlob(r.Tags, !r.allows()), tell)
+	repeated("exceptTags", r.ExceptTags, byGlob(r.ExceptTags, r.allows()), tell)
+	if r.allows() && r.Versions == "" && len(r.Tags) > 0 {
+		for _, except := range r.ExceptTags {
+			if apartFrom(r, r, except) {
+				tell(ExceptWithoutEffect, "exceptTags has %s, which tags doesn't list anyway; remove it",
+					except)
+			}
+		}
+	}
+	o := &r.Options
+	repeated("options.deny", o.Deny, byGlob(o.Deny, false), tell)
+	repeated("options.strip", o.Strip, byGlob(o.Strip, false), tell)
+	repeated("options.only", o.Only, byGlob(o.Only, false), tell)
+}
+
+// allowsNothing looks for a policy that refuses every build. It needs the findings about all
+// rules.
+func (c *checker) allowsNothing() {
+	if c.doc.Default == policy.ActionAllow || c.doc.Mode == policy.ModeWarn {
+		return
+	}
+	dead := map[string]bool{}
+	for _, f := range c.found {
+		switch f.Code {
+		case Expired, NeverMatches, Shadowed, AliasedAway, OutsideLimits:
+			dead[f.Rule] = true
+		}
+	}
+	for i := range c.rules {
+		if c.rules[i].allows() && !dead[c.rules[i].Name] {
+			return
+		}
+	}
+	c.addf(AllowsNothing, "no rule allows anything, so every build is refused; write a rule that "+
+		"allows frontends")
+}
+
+// namedLists looks for entries of name lists that another entry makes superfluous. Those of deny
+// are as they are written.
+func namedLists(kind string, allow, deny []string, tell tell) {
+	repeated("build."+kind+".allow", allow, byName(allow), tell)
+	repeated("build."+kind+".deny", deny, byDeniedName(deny), tell)
+}
+
+func (u urls) repeated(tell tell) {
+	for _, list := range []struct {
+		field    string
+		patterns []urlmatch.Pattern
+	}{{"allow", u.allow}, {"deny", u.deny}} {
+		texts := make([]string, len(list.patterns))
+		for i, p := range list.patterns {
+			texts[i] = p.Written()
+		}
+		repeated("build."+string(u.kind)+"."+list.field, texts, byURL(list.patterns), tell)
+	}
+}
+
+// local checks rules on directories of the client.
+func (c *checker) local(b *buildrules.Rules, tell tell) {
+	allow, deny := b.Local.Allow, b.Local.Deny
+	if slices.ContainsFunc(allow, isAnyTag) && len(deny) == 0 {
+		tell(BuildAllowsAny, "build.local allows every directory; name directories, or remove it")
+	}
+	repeated("build.local.allow", allow, byGlob(allow, false), tell)
+	repeated("build.local.deny", deny, byGlob(deny, true), tell)
+	refusedTexts("build.local.allow", allow, deny, tell)
+	if len(allow) > 0 && !c.replaced(b, buildrules.KindLocal) {
+		unlistedTexts("build.local.deny", allow, deny, tell)
+	}
+}
+
+// refusedTexts looks for entries that deny covers. Letter case doesn't matter in deny.
+func refusedTexts(field string, allow, deny []string, tell tell) {
+	for _, a := range allow {
+		if slices.ContainsFunc(deny, func(d string) bool { return coversText(d, a, true) }) {
+			tell(BuildAllowRefused, "%s has %s, which deny refuses; remove one of the two", field, a)
+		}
+	}
+}
+
+// unlistedTexts looks for entries of deny that have nothing in common with allow.
+func unlistedTexts(field string, allow, deny []string, tell tell) {
+	for _, d := range deny {
+		overlaps := func(a string) bool { return globs.Overlaps(globs.FoldASCII(a), globs.FoldASCII(d)) }
+		if !slices.ContainsFunc(allow, overlaps) {
+			tell(BuildDenyWithoutEffect, "%s has %s, which isn't allowed anyway; remove it", field, d)
+		}
+	}
+}
+
+// replaced reports whether these are the rules of the whole policy, and a rule may allow something
+// else of the kind. What the policy denies then has an effect there.
+func (c *checker) replaced(b *buildrules.Rules, k buildrules.Kind) bool {
+	return b == c.doc.Build && slices.ContainsFunc(c.rules, func(r rule) bool {
+		return r.Build != nil && r.Build.Has(k)
+	})
+}
+
+// use is a list of what commands can use, and the list of what they can't.
+type use struct {
+	field       string
+	allow, deny []string
+	fold        bool // whether letter case never matters
+}
+
+func usesOf(r *buildrules.ExecRules) []use {
+	d := r.Deny
+	if d == nil {
+		d = &buildrules.ExecDenials{}
+	}
+	networks := []string(r.Networks)
+	if r.Networks == nil {
+		networks = []string{buildrules.NetworkNone, buildrules.NetworkDefault}
+	}
+	return []use{
+		{"networks", networks, d.Networks, false},
+		{"ssh", r.SSH, d.SSH, false},
+		{"secrets", r.Secrets, d.Secrets, false},
+		{"devices", r.Devices, d.Devices, false},
+		{"hosts", r.Hosts, d.Hosts, true},
+		{"cgroupParents", r.CgroupParents, d.CgroupParents, false},
+	}
+}
+
+// exec checks rules on commands.
+func (c *checker) exec(b *buildrules.Rules, tell tell) {
+	r := b.Exec
+	if slices.Contains(r.Networks, buildrules.NetworkHost) {
+		tell(HostNetwork, "build.exec.networks has host, so commands can reach everything that the "+
+			"daemon's machine can, including its local services; remove it")
+	}
+	if r.Insecure {
+		tell(InsecureExec, "build.exec.insecure lets commands run without the sandbox, as root on "+
+			"the daemon's machine; remove it")
+	}
+	onlyDenies := r.Deny != nil && !r.Insecure && len(r.Ulimits) == 0 && r.Networks == nil &&
+		r.SSH == nil && r.Secrets == nil && r.Devices == nil && r.Hosts == nil && r.CgroupParents == nil
+	for _, u := range usesOf(r) {
+		field := "build.exec." + u.field
+		repeated("build.exec.deny."+u.field, u.deny, byGlob(u.deny, u.field != "cgroupParents"), tell)
+		if onlyDenies {
+			continue
+		}
+		repeated(field, u.allow, byGlob(u.allow, u.fold), tell)
+		if u.field == "networks" && r.Networks == nil {
+			continue
+		}
+		if u.field != "cgroupParents" { // There, deny is for all groups below a path.
+			refusedTexts(field, u.allow, u.deny, tell)
+			if !c.replaced(b, buildrules.KindExec) {
+				unlistedTexts("build.exec.deny."+u.field, u.allow, u.deny, tell)
+			}
+		}
+		if what := broadUse(u); what != "" {
+			tell(ExecAllowsAny, "%s has *, so commands can use %s; name those that builds need", field, what)
+		}
+	}
+}
+
+// broadUse says what commands can use if the list has a star alone, or "".
+func broadUse(u use) string {
+	if len(u.deny) > 0 || !slices.ContainsFunc(u.allow, isAnyTag) {
+		return ""
+	}
+	switch u.field {
+	case "secrets":
+		return "every secret of the client"
+	case "ssh":
+		return "every ssh agent of the client"
+	case "devices":
+		return "every device of the builder"
+	}
+	return ""
+}

@@ -1,0 +1,186 @@
+package lint_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/internal/lint"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+func TestAPolicyThatAllowsNothing(t *testing.T) {
+	t.Parallel()
+	const nothing = "allows-nothing  p:0:0"
+	tests := []struct {
+		name, doc string
+		want      []string
+	}{
+		{"no field", top, []string{nothing}},
+		{"no rule", top + "frontends: []\n", []string{nothing}},
+		{"deny rules alone", head + "- {name: a, match: [\"quay.io/**\"], action: deny}\n", []string{nothing}},
+		{
+			"a rule that has expired", head + "- {name: a, match: [a], expires: 2027-01-01}\n",
+			[]string{nothing, "expired a p:5:3"},
+		},
+		{
+			"a rule that a denial covers",
+			head + "- {name: a, match: [a]}\n- {name: no, match: [\"**\"], action: deny}\n",
+			[]string{nothing, "shadowed a p:5:3"},
+		},
+		{
+			"a rule outside of the limits", top + "limits: {match: [b]}\nfrontends:\n- {name: a, match: [a]}\n",
+			[]string{nothing, "outside-limits a p:6:3"},
+		},
+		{"a rule that allows is fine", head + "- {name: a, match: [a]}\n", nil},
+		{
+			"deny rules beside a default that allows",
+			"default: allow\n" + head + "- {name: a, match: [a], action: deny}\n",
+			[]string{"default-allow  p:0:0"},
+		},
+		{"a policy that only warns", "mode: warn\n" + head + "- {name: a, match: [a], action: deny}\n", []string{"warn-mode  p:0:0"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p, err := policy.Parse("p", []byte(tt.doc))
+			require.NoError(t, err)
+			require.Equal(t, tt.want, list(lint.Check("p", p, lint.Options{Time: day()})))
+		})
+	}
+}
+
+func TestEntriesWithoutEffect(t *testing.T) {
+	t.Parallel()
+	rule := func(fields string) string { return head + "- {name: a, " + fields + "}\n" }
+	build := func(b string) string {
+		return rule("match: [docker/dockerfile], dispatch: mediate, build: {others: deny, " + b + "}")
+	}
+	policyAnd := func(whole, b string) string {
+		return "build: {others: deny, " + whole + "}\n" + build(b)
+	}
+	tests := []struct {
+		name, doc string
+		want      []string // code, and the beginning of the message
+	}{
+		{"a name that a pattern has", rule("match: [\"a.example/**\", a.example/x]"), []string{"entry-repeated match has a.example/x"}},
+		{"a name twice", rule("match: [a, docker.io/library/a]"), []string{"entry-repeated match has docker.io/library/a"}},
+		{"names that only overlap are fine", rule("match: [\"a.example/*/x\", \"a.example/y/**\"]"), nil},
+		{"a port is another name", rule("match: [\"a.example/**\", \"a.example:80/x\"]"), nil},
+		{
+			"a port of a denied host", head + "- {name: b, match: [\"b.example/**\"]}\n" +
+				"- {name: a, action: deny, match: [\"b.example/**\", \"b.example:80/x\"]}\n",
+			[]string{"allows-nothing ", "shadowed the rule never", "entry-repeated match has b.example:80/x"},
+		},
+		{
+			"a tag that a glob has", rule("match: [a], tags: [\"1.*\", \"1.5\"]"),
+			[]string{"entry-repeated tags has 1.5"},
+		},
+		{
+			"an excepted tag twice", rule("match: [a], exceptTags: [\"1.5*\", \"1.50\"]"),
+			[]string{"entry-repeated exceptTags has 1.50"},
+		},
+		{
+			"an excepted tag that isn't there", rule("match: [a], tags: [\"2.*\"], exceptTags: [\"1.5\"]"),
+			[]string{"except-without-effect exceptTags has 1.5"},
+		},
+		{"a version that can be the excepted one is fine", rule("match: [a], tags: [\"1\", \"1.6\"], exceptTags: [\"1.5\"]"), nil},
+		{
+			"options", rule("match: [a], options: {deny: [\"build-arg:*\", \"build-arg:A\"], only: [\"build-arg:A\", \"build-arg:A\"]}"),
+			[]string{"entry-repeated options.deny has build-arg:A", "entry-repeated options.only has build-arg:A"},
+		},
+		{
+			"limits", "limits: {match: [\"docker.io/**\", a]}\n" + rule("match: [a]"),
+			[]string{"entry-repeated limits.match has docker.io/library/a"},
+		},
+		{
+			"images that are denied in the same place", build("images: {allow: [\"a.example/**\", \"b.example/**\"], deny: [\"a.example/**\"]}"),
+			[]string{"build-allow-refused build.images.allow has a.example/**"},
+		},
+		{
+			"all images denied", build("images: {allow: [\"a.example/**\"], deny: [\"docker.io/**\", \"quay.io/**\", \"**\"]}"),
+			[]string{
+				"entry-repeated build.images.deny has docker.io/**", "entry-repeated build.images.deny has quay.io/**",
+				"build-allow-refused build.images.allow has a.example/**",
+				"build-deny-without-effect build.images.deny has docker.io/**",
+				"build-deny-without-effect build.images.deny has quay.io/**",
+			},
+		},
+		{
+			"a repository that is denied", build("git: {allow: [\"https://a.example/x\", \"https://b.example/x\"], deny: [\"https://a.example/**\"]}"),
+			[]string{"build-allow-refused build.git.allow has https://a.example/x"},
+		},
+		{"a part denied is fine", build("git: {allow: [\"https://a.example/**\"], deny: [\"a.example/x\"]}"), nil},
+		{
+			"a URL twice", build("http: {allow: [a.example, \"https://a.example/x\"]}"),
+			[]string{"entry-repeated build.http.allow has https://a.example/x"},
+		},
+		{
+			"directories", build("local: {allow: [\"c*\", context, home], deny: [HOME, x]}"),
+			[]string{
+				"entry-repeated build.local.allow has context", "build-allow-refused build.local.allow has home",
+				"build-deny-without-effect build.local.deny has x",
+			},
+		},
+		{
+			"a denial of the policy that only matters to a rule", policyAnd("local: {allow: [context], deny: [home]}, blob: {allow: [\"a.example/*\"], deny: [\"b.example/**\"]}",
+				"local: {allow: [\"*\"]}, blob: {allow: [\"*.example/*\"]}"),
+			[]string{"build-allows-any build.local allows every directory"},
+		},
+		{
+			"what commands can use", build("exec: {secrets: [npm, \"n*\"], ssh: true, devices: [\"*\"], deny: {secrets: [NPM], hosts: [x]}}"),
+			[]string{
+				"exec-allows-any build.exec.ssh has *", "entry-repeated build.exec.secrets has npm",
+				"build-allow-refused build.exec.secrets has npm", "exec-allows-any build.exec.devices has *",
+				"build-deny-without-effect build.exec.deny.hosts has x",
+			},
+		},
+		{"secrets but for some is fine", build("exec: {secrets: [\"*\"], deny: {secrets: [npm]}}"), nil},
+		{"commands with denials alone are fine", build("exec: {deny: {networks: [host], secrets: [npm]}}"), nil},
+		{"every secret", build("exec: {secrets: [\"*\"]}"), []string{"exec-allows-any build.exec.secrets has *"}},
+		{"containers", build("containers: allow"), []string{"containers-allowed build.containers lets"}},
+		{
+			"the only user is forbidden", build("config: {user: {require: [root], forbid: [\"0\"]}}"),
+			[]string{"config-contradicts build.config.user forbids all users"},
+		},
+		{
+			"one of the users is forbidden", build("config: {user: {require: [root, app], forbid: [root]}}"),
+			[]string{"entry-refused build.config.user requires root"},
+		},
+		{
+			"a label that is forbidden in another letter case", build("config: {labels: {require: [a], forbid: [\"A*\"]}}"),
+			[]string{"config-contradicts build.config.labels requires a"},
+		},
+		{
+			"a label with a value that is forbidden", build("config: {labels: {values: {a: x}, forbid: [\"*\"]}}"),
+			[]string{"config-contradicts build.config.labels requires a"},
+		},
+		{
+			"a port of any protocol", build("config: {ports: {require: [80], forbid: [1-1023]}}"),
+			[]string{"config-contradicts build.config.ports requires 80"},
+		},
+		{
+			"a variable that the policy forbids", policyAnd("config: {env: {forbid: [\"P*\"]}}", "config: {env: {require: [PATH]}}"),
+			[]string{"config-contradicts build.config.env requires PATH"},
+		},
+		{"another port is fine", build("config: {ports: {require: [80/udp], forbid: [80/tcp]}}"), nil},
+		{"part of a glob is fine", build("config: {labels: {require: [\"a*\"], forbid: [ab]}, user: {require: [1000-2000], forbid: [1500]}}"), nil},
+		{
+			"a label that another needs anyway", build("config: {env: {require: [\"A*\", AB], forbid: [x, X]}}"),
+			[]string{"entry-repeated build.config.env.forbid has X", "entry-repeated build.config.env.require has A*"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p, err := policy.Parse("p", []byte(tt.doc))
+			require.NoError(t, err)
+			found := lint.Check("p", p, lint.Options{Time: day()})
+			require.Len(t, found, len(tt.want), "%v", found)
+			for i, f := range found {
+				require.True(t, strings.HasPrefix(string(f.Code)+" "+f.Message, tt.want[i]), "%v", f)
+			}
+		})
+	}
+}
