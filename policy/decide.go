@@ -115,6 +115,8 @@ type Decision struct {
 	// the frontend.
 	TagUnverified bool `json:"-"`
 
+	// at is the time of the request.
+	at time.Time
 	// constraints are those of all layers, in the order in which they rewrite
 	// images.
 	constraints []*constraints
@@ -147,6 +149,7 @@ func decide(l Layers, r Request, t *recorder) Decision {
 		Reference: final.ref,
 		Layer:     LayerPolicy,
 		Contact:   l.Contact(),
+		at:        r.Time,
 	}
 	d.Policy = l.embedded.Identity()
 	if l.overlay != nil {
