@@ -24,7 +24,7 @@ func (s *broker) ResolveSourceMeta(
 		// crash on it (v0.34.2, source/containerimage/source.go).
 		return nil, s.errorFor(ctx, s.monitor.refuseUnknown("the attestations of an image"))
 	}
-	policies, err := s.monitor.source(ctx, req.Source)
+	policies, err := s.monitor.sourceFor(ctx, req.Source, req.Platform)
 	if err != nil {
 		return nil, s.errorFor(ctx, err)
 	}
@@ -50,7 +50,7 @@ func (s *broker) ResolveImageConfig(
 			pb.AttrOCILayoutStoreID:   req.StoreID,
 		}}
 	}
-	policies, err := s.monitor.source(ctx, op)
+	policies, err := s.monitor.sourceFor(ctx, op, req.Platform)
 	if err != nil {
 		return nil, s.errorFor(ctx, err)
 	}

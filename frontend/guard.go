@@ -22,7 +22,8 @@ import (
 //
 // The daemon evaluates this policy again after each conversion by a client's source policy
 // (sourcepolicy/engine.go). So a client's source policy can't replace a checked source, with one
-// exception: it may pin a digest for an image that was requested without one.
+// exception: it may pin a digest for an image that was requested without one, unless a rule depends
+// on the tag or the digest.
 type guard struct {
 	schemes   []string        // sources of these schemes are denied unless a rule allows them
 	unbound   buildrules.Kind // a restricted kind that no source policy can express, or ""
@@ -88,7 +89,7 @@ func (g *guard) addSource(f buildrules.Operation, op *pb.SourceOp, ruling policy
 	for _, id := range llbops.Identifiers(op) {
 		g.allow(exactly(id), fixed)
 	}
-	if f.Image != "" && !strings.Contains(op.GetIdentifier(), "@") {
+	if f.Image != "" && !ruling.ByTag && !strings.Contains(op.GetIdentifier(), "@") {
 		g.allow(withDigest(op.GetIdentifier()), fixed)
 	}
 	return g.checkBounds()

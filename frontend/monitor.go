@@ -11,6 +11,7 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	digest "github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
@@ -38,6 +39,7 @@ type memory struct {
 	refusal  *refusal // the first
 	warnings []string // that operations caused, each once
 	warned   map[string]bool
+	tags     map[string]digest.Digest // what tags point to, by reference
 }
 
 // maxWarnings bounds the different warnings that an inner frontend can cause.
@@ -45,7 +47,9 @@ const maxWarnings = 50
 
 // newMonitor returns the monitor of an admitted frontend.
 func (b *build) newMonitor(a admitted) *monitor {
-	return &monitor{build: b, inner: a, memory: &memory{warned: map[string]bool{}}}
+	return &monitor{build: b, inner: a, memory: &memory{
+		warned: map[string]bool{}, tags: map[string]digest.Digest{},
+	}}
 }
 
 // within returns the monitor of a frontend that the monitor's own frontend runs. The build rules
@@ -74,7 +78,7 @@ func (m *monitor) definition(ctx context.Context, def *pb.Definition) ([]*spb.Po
 			why := safetext.Lines(err.Error())
 			return nil, m.refuseUnknown("a definition that can't be read: %s", why)
 		}
-		ruling, err := m.check(ctx, f.Operation, f.Place)
+		ruling, err := m.checkOperation(ctx, operation{f.Operation, f.Source, f.Platform}, f.Place)
 		if err != nil {
 			return nil, err
 		}
@@ -91,9 +95,16 @@ func (m *monitor) definition(ctx context.Context, def *pb.Definition) ([]*spb.Po
 
 // source checks a single source that is looked up. It returns the same as [monitor.definition].
 func (m *monitor) source(ctx context.Context, op *pb.SourceOp) ([]*spb.Policy, error) {
+	return m.sourceFor(ctx, op, nil)
+}
+
+// sourceFor is [monitor.source] for a platform; nil for the daemon's own.
+func (m *monitor) sourceFor(
+	ctx context.Context, op *pb.SourceOp, platform *pb.Platform,
+) ([]*spb.Policy, error) {
 	g := newGuard(m.inner.decision)
 	for _, f := range llbops.FromSource(op) {
-		ruling, err := m.check(ctx, f, noPlace)
+		ruling, err := m.checkOperation(ctx, operation{f, op, platform}, noPlace)
 		if err != nil {
 			return nil, err
 		}
@@ -213,13 +224,25 @@ func noPlace() *llbops.Place { return nil }
 func (m *monitor) check(
 	ctx context.Context, f buildrules.Operation, at func() *llbops.Place,
 ) (policy.Ruling, error) {
+	return m.checkOperation(ctx, operation{Operation: f}, at)
+}
+
+func (m *monitor) checkOperation(
+	ctx context.Context, f operation, at func() *llbops.Place,
+) (policy.Ruling, error) {
 	if g := f.Git; g != nil && g.Checksum != "" {
 		caps := m.build.client.BuildOpts().LLBCaps
 		if caps.Supports(pb.CapSourceGitChecksum) != nil { // this daemon ignores the checksum
 			f.Git = &buildrules.Git{URL: g.URL, Ref: g.Ref}
 		}
 	}
-	ruling := m.inner.decision.Check(f)
+	ruling := m.inner.decision.Check(f.Operation)
+	if ruling.TagUnverified {
+		var err error
+		if ruling, err = m.verifyTag(ctx, f, ruling); err != nil {
+			return ruling, err
+		}
+	}
 	switch ruling.Verdict {
 	case policy.Allow:
 		return ruling, nil

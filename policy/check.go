@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
@@ -29,6 +31,13 @@ type Ruling struct {
 	// Image is the image to read instead of the operation's. It has the digest that it is pinned to.
 	// It is zero if the operation's own image is read.
 	Image imageref.Reference
+	// TagUnverified is set if the ruling relies on the tag of an image that has a digest too. Look up
+	// the digest of the tag of the image that is read, and ask [Decision.CheckTag] before the image is
+	// read.
+	TagUnverified bool
+	// ByTag is set if the ruling depends on the tag or the digest of the image. Then the image must be
+	// read with the reference that was checked. No digest may be added to it.
+	ByTag bool
 }
 
 // Check applies build rules to an operation of the frontend that the decision allows. These are the
@@ -42,8 +51,13 @@ type Ruling struct {
 // then those of the embedded policy. Each layer checks the image that its own rules return. So the
 // embedded policy checks the image that is read.
 //
-// Several goroutines may call Check at the same time.
-func (d Decision) Check(o buildrules.Operation) Ruling {
+// The time is that of the request. Several goroutines may call Check at the same time.
+func (d Decision) Check(o buildrules.Operation) Ruling { return d.CheckTag(o, "") }
+
+// CheckTag is [Decision.Check] for an image of which it is known to which digest the tag points.
+// The tag is that of the image that is read: of [Ruling].Image, or of the operation's own. If points
+// is "", the tag was not looked up.
+func (d Decision) CheckTag(o buildrules.Operation, points digest.Digest) Ruling {
 	if !d.goesOn() {
 		return d.deny(InvariantRule,
 			"it asks for something, and nothing is allowed to a frontend that is refused")
@@ -63,7 +77,7 @@ func (d Decision) Check(o buildrules.Operation) Ruling {
 	if err != nil {
 		return d.deny(InvariantRule, "it asks for "+err.Error())
 	}
-	return d.check(n)
+	return d.check(n.At(d.at, points))
 }
 
 // check asks all layers. If several deny, the ruling is that of the last, which is the embedded
@@ -71,11 +85,15 @@ func (d Decision) Check(o buildrules.Operation) Ruling {
 func (d Decision) check(n buildrules.Normalized) Ruling {
 	requested := n.Reference()
 	strictest := Ruling{Verdict: Allow, Layer: LayerPolicy, Messages: []string{}}
+	unverified, byTag := false, false
 	for _, c := range d.constraints {
 		var found []buildrules.Violation
 		var err error
 		if n, found, err = c.build.Check(n); err != nil {
 			return d.deny(InvariantRule, "it asks for "+err.Error())
+		}
+		if !c.warnOnly && c.build.Enforces(buildrules.KindImages) {
+			unverified, byTag = unverified || n.TagUnverified(), byTag || n.ByTag()
 		}
 		if len(found) == 0 {
 			continue
@@ -86,6 +104,13 @@ func (d Decision) check(n buildrules.Normalized) Ruling {
 	}
 	if strictest.Verdict != Deny && n.Reference() != requested {
 		strictest.Image = n.Reference()
+	}
+	strictest.ByTag = byTag
+	if unverified && strictest.Verdict != Deny {
+		ref := n.Reference()
+		strictest.TagUnverified = true
+		strictest.Messages = append(strictest.Messages, fmt.Sprintf(
+			"the tag %s is not looked up here; in a build it must point to %s", ref.Tag(), ref.Digest()))
 	}
 	return strictest
 }
@@ -115,7 +140,10 @@ func (d Decision) restricts(k buildrules.Kind, enforcing bool) bool {
 		return true
 	}
 	return slices.ContainsFunc(d.constraints, func(c *constraints) bool {
-		return c.build.Restricts(k) && (!enforcing || !c.warnOnly)
+		if enforcing {
+			return c.build.Enforces(k) && !c.warnOnly
+		}
+		return c.build.Restricts(k)
 	})
 }
 
@@ -188,30 +216,45 @@ func (d Decision) WithWarnings(reasons ...string) Decision {
 }
 
 // ruling words how an operation breaks the constraints. It names the rule if its own build rules
-// refuse the operation, and the policy otherwise.
+// refuse the operation, and the policy otherwise. A rule on images is named itself.
 func (c *constraints) ruling(n buildrules.Normalized, found []buildrules.Violation) Ruling {
-	kind := found[0].Kind()
+	refused := slices.DeleteFunc(slices.Clone(found),
+		func(v buildrules.Violation) bool { return v.Warns })
+	warns := c.warnOnly || len(refused) == 0
+	if len(refused) == 0 {
+		refused = found
+	}
+	first := refused[0]
 	r := Ruling{
 		Verdict: Deny, Rule: BuildRule, Layer: c.layer, Messages: []string{},
 		Contact: c.contact,
 	}
-	allowed := c.build.Allowed(kind)
+	allowed := c.build.Allowed(first.Kind())
 	r.Allowed = slices.Clone(allowed[:min(len(allowed), maxAllowed)])
 	by := "the " + c.layer
-	if c.rule != nil && c.rule.Build != nil && c.rule.Build.Owns(n, found[0]) {
+	if c.rule != nil && c.rule.Build != nil && c.rule.Build.Owns(n, first) {
 		r.Rule, by = c.rule.Name, "rule "+safetext.Quote(c.rule.Name)
 	}
 	if c.rule != nil && c.rule.Message != "" {
 		r.Messages = append(r.Messages, c.rule.Message)
 	}
-	r.Reason = fmt.Sprintf("%s refuses %s (build.%s)", by, found[0].What,
-		found[0].Rule) + andMore(len(found)-1)
-	overlay := c.layer == LayerOverlay
-	switch {
-	case c.warnOnly && overlay:
-		r.Verdict, r.Reason = Warn, "the overlay says: would be refused: "+r.Reason
-	case c.warnOnly:
-		r.Verdict, r.Reason = Warn, "would be refused: "+r.Reason
+	if image := first.By; image != nil {
+		r.Rule, r.Contact = image.Name, cmp.Or(image.Contact, r.Contact)
+		if image.Message != "" {
+			r.Messages = append(r.Messages, image.Message)
+		}
+	}
+	r.Reason = fmt.Sprintf("%s refuses %s (build.%s)", by, first.What,
+		first.Rule) + andMore(len(refused)-1)
+	if warns {
+		r.Verdict, r.Reason = Warn, wouldBeRefused(r.Reason)
+	}
+	if first.Notice {
+		r.Reason = first.What
+	}
+	switch overlay := c.layer == LayerOverlay; {
+	case overlay && warns:
+		r.Reason = "the overlay says: " + r.Reason
 	case overlay:
 		r.Reason = "the overlay decided: " + r.Reason
 	}

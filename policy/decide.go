@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -114,6 +115,8 @@ type Decision struct {
 	// the frontend.
 	TagUnverified bool `json:"-"`
 
+	// at is the time of the request.
+	at time.Time
 	// constraints are those of all layers, in the order in which they rewrite
 	// images.
 	constraints []*constraints
@@ -146,6 +149,7 @@ func decide(l Layers, r Request, t *recorder) Decision {
 		Reference: final.ref,
 		Layer:     LayerPolicy,
 		Contact:   l.Contact(),
+		at:        r.Time,
 	}
 	d.Policy = l.embedded.Identity()
 	if l.overlay != nil {
@@ -208,18 +212,18 @@ func (d *Decision) limit(l Layers, s subject, t *recorder) bool {
 		if p == nil || len(p.doc.Limits.patterns) == 0 {
 			continue
 		}
-		if matchName(p.doc.Limits.patterns, s.name) {
+		if matchName(p.doc.Limits.patterns, s.Name) {
 			t.add(
 				Step{
 					Kind: StepLimits, Layer: layer.name, Result: Matched,
-					Reason: fmt.Sprintf("%s is within the limits", s.ref.Familiar()),
+					Reason: fmt.Sprintf("%s is within the limits", s.Ref.Familiar()),
 				})
 			continue
 		}
 		o := outcome{
 			verdict: Deny,
-			reason: fmt.Sprintf("%s is outside the limits: only %s can be allowed", s.ref.Familiar(),
-				list("names like", "names like", meanings(p.doc.Limits.patterns))),
+			reason: fmt.Sprintf("%s is outside the limits: only %s can be allowed", s.Ref.Familiar(),
+				safetext.List("names like", "names like", meanings(p.doc.Limits.patterns))),
 		}
 		d.take(layer.name, l, o, s)
 		d.Rule = LimitsRule
@@ -308,5 +312,5 @@ func (d *Decision) take(layer string, l Layers, o outcome, s subject) {
 func (d *Decision) markUnverified(s subject) {
 	d.TagUnverified = true
 	d.Messages = append(d.Messages, fmt.Sprintf(
-		"the tag %s is not looked up here; in a build it must point to %s", s.ref.Tag(), s.digest))
+		"the tag %s is not looked up here; in a build it must point to %s", s.Ref.Tag(), s.Digest))
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // outcome is the decision of one layer.
@@ -46,13 +47,13 @@ func (p *Policy) severity(r *Rule) severity {
 
 // evaluation is the result of all rules of one document for a subject.
 type evaluation struct {
-	denials    []denial // by deny rules, without those that only warn
-	unsure     *Rule    // the first deny rule that depends on the digest
-	allow      *Rule    // the first allow rule that matches or depends on the digest
-	allowMatch match    // the result of allow
-	missReason string   // why the first rule for the name doesn't allow
-	unverified bool     // a deny rule relied on a tag that was not looked up
-	warnings   []string // by deny rules that only warn
+	denials    []denial         // by deny rules, without those that only warn
+	unsure     *Rule            // the first deny rule that depends on the digest
+	allow      *Rule            // the first allow rule that matches or depends on the digest
+	allowMatch imagerules.Match // the result of allow
+	missReason string           // why the first rule for the name doesn't allow
+	unverified bool             // a deny rule relied on a tag that was not looked up
+	warnings   []string         // by deny rules that only warn
 }
 
 // denial is an outcome that refuses a build, and how hard.
@@ -72,7 +73,7 @@ func (p *Policy) decide(s subject, layer, contact string, t *recorder) outcome {
 		o.obligations.Build = o.constraints.obligations()
 	}
 	if o.dispatch == DispatchBuiltin {
-		o = underBuiltin(o, s.ref)
+		o = underBuiltin(o, s.Ref)
 	}
 	t.layer(layer, o)
 	return o
@@ -83,7 +84,7 @@ func (p *Policy) evaluate(s subject, layer string, t *recorder) evaluation {
 	var e evaluation
 	for _, i := range p.candidates(s, t) {
 		r := &p.doc.Frontends[i]
-		m := r.match(s)
+		m := r.Apply(s.Subject)
 		t.rule(layer, r, m, s)
 		if r.Action == ActionDeny {
 			e.deny(r, p.severity(r), m, s)
@@ -95,10 +96,10 @@ func (p *Policy) evaluate(s subject, layer string, t *recorder) evaluation {
 		if e.allow != nil {
 			continue
 		}
-		if m.result != no {
+		if m.Result != imagerules.No {
 			e.allow, e.allowMatch = r, m
 		} else if e.missReason == "" {
-			e.missReason = m.reason
+			e.missReason = m.Reason
 		}
 	}
 	return e
@@ -108,7 +109,7 @@ func (p *Policy) evaluate(s subject, layer string, t *recorder) evaluation {
 // all.
 func (p *Policy) candidates(s subject, t *recorder) []int {
 	if t == nil {
-		return p.index.Find(s.ref.Name())
+		return p.index.Find(s.Ref.Name())
 	}
 	all := make([]int, len(p.doc.Frontends))
 	for i := range all {
@@ -118,12 +119,12 @@ func (p *Policy) candidates(s subject, t *recorder) []int {
 }
 
 // deny adds the result of a deny rule.
-func (e *evaluation) deny(r *Rule, sev severity, m match, s subject) {
-	e.unverified = e.unverified || m.unverified
+func (e *evaluation) deny(r *Rule, sev severity, m imagerules.Match, s subject) {
+	e.unverified = e.unverified || m.Unverified
 	switch {
-	case m.result == unknown && e.unsure == nil:
+	case m.Result == imagerules.Unknown && e.unsure == nil:
 		e.unsure = r
-	case m.result == yes:
+	case m.Result == imagerules.Yes:
 		o := denied(r, m, s)
 		if sev == warn {
 			e.warnings = append(e.warnings, wouldBeRefused(o.reason))
@@ -168,13 +169,13 @@ func (p *Policy) denyRest(e *evaluation, s subject) []violation {
 			o := outcome{verdict: Deny, reason: e.missReason}
 			if e.missReason == "" {
 				o.unknown = true
-				o.reason = "no rule allows " + s.ref.Familiar()
+				o.reason = "no rule allows " + s.Ref.Familiar()
 			}
 			e.denials = append(e.denials, denial{p.severity(nil), o})
 		}
 		return nil
 	}
-	if e.allowMatch.result != yes {
+	if e.allowMatch.Result != imagerules.Yes {
 		return nil
 	}
 	violations := e.allow.violations(s)
@@ -189,7 +190,7 @@ func (e *evaluation) undecided(s subject) *outcome {
 	switch {
 	case e.unsure != nil:
 		return undecidable(e.unsure, "denies", s)
-	case e.allow != nil && e.allowMatch.result == unknown:
+	case e.allow != nil && e.allowMatch.Result == imagerules.Unknown:
 		return undecidable(e.allow, "allows", s)
 	}
 	return nil
@@ -197,7 +198,7 @@ func (e *evaluation) undecided(s subject) *outcome {
 
 // audited returns the outcome of a denial if the policy only warns.
 func (p *Policy) audited(e evaluation, o outcome, violations []violation, s subject) outcome {
-	o.verdict, o.unverified = Warn, e.unverified || e.allowMatch.unverified
+	o.verdict, o.unverified = Warn, e.unverified || e.allowMatch.Unverified
 	// The obligations of the allow rule hold even so.
 	if e.allow != nil && p.severity(e.allow) == enforce {
 		o.holds, o.obligations = e.allow, e.allow.oblige(s, violations)
@@ -210,17 +211,17 @@ func (p *Policy) audited(e evaluation, o outcome, violations []violation, s subj
 // default.
 func (e *evaluation) allowed(violations []violation, s subject) outcome {
 	o := outcome{
-		verdict: Allow, unverified: e.unverified || e.allowMatch.unverified,
+		verdict: Allow, unverified: e.unverified || e.allowMatch.Unverified,
 		warnings: e.warnings,
 	}
 	if e.allow == nil {
-		o.reason = "no rule matches " + s.ref.Familiar() + ", and the default is to allow"
+		o.reason = "no rule matches " + s.Ref.Familiar() + ", and the default is to allow"
 		return o
 	}
 	o.rule, o.holds = e.allow, e.allow
-	o.reason = fmt.Sprintf("rule %s allows %s", safetext.Quote(e.allow.Name), s.ref.Familiar())
+	o.reason = fmt.Sprintf("rule %s allows %s", safetext.Quote(e.allow.Name), s.Ref.Familiar())
 	o.obligations = e.allow.oblige(s, violations)
-	o.warnings = append(o.warnings, e.allow.ending(s.now)...)
+	o.warnings = append(o.warnings, e.allow.Ending(s.Now)...)
 	for _, v := range violations {
 		o.warnings = append(o.warnings, wouldBeRefused(v.reason))
 	}
@@ -238,10 +239,10 @@ func (r *Rule) refusal(found []violation) *outcome {
 	return &outcome{verdict: Deny, rule: r, reason: reason}
 }
 
-func denied(r *Rule, m match, s subject) outcome {
-	reason := m.reason
+func denied(r *Rule, m imagerules.Match, s subject) outcome {
+	reason := m.Reason
 	if reason == "" {
-		reason = fmt.Sprintf("rule %s denies %s", safetext.Quote(r.Name), s.ref.Familiar())
+		reason = fmt.Sprintf("rule %s denies %s", safetext.Quote(r.Name), s.Ref.Familiar())
 	}
 	return outcome{verdict: Deny, rule: r, reason: reason}
 }
@@ -249,5 +250,5 @@ func denied(r *Rule, m match, s subject) outcome {
 func undecidable(r *Rule, verb string, s subject) *outcome {
 	return &outcome{verdict: Undecidable, rule: r, reason: fmt.Sprintf(
 		"rule %s %s only the %s, and the digest of %s is not known", safetext.Quote(r.Name), verb,
-		list("digest", "digests", r.Digests), s.ref.Familiar())}
+		safetext.List("digest", "digests", r.Digests), s.Ref.Familiar())}
 }

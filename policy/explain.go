@@ -8,6 +8,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // Trace is a decision and the steps that led to it.
@@ -125,36 +126,36 @@ func (t *recorder) alias(layer string, p *Policy, from imageref.Reference, to re
 	}
 }
 
-func (t *recorder) rule(layer string, r *Rule, m match, s subject) {
+func (t *recorder) rule(layer string, r *Rule, m imagerules.Match, s subject) {
 	if t == nil {
 		return
 	}
 	step := Step{
-		Kind: StepRule, Layer: layer, Rule: r.Name, File: r.file, Line: r.line,
-		Reason: m.reason,
+		Kind: StepRule, Layer: layer, Rule: r.Name, File: r.File(), Line: r.Line(),
+		Reason: m.Reason,
 	}
-	switch m.result {
-	case yes:
+	switch m.Result {
+	case imagerules.Yes:
 		step.Result = Matched
 		if step.Reason == "" {
 			verb := "allows"
 			if r.Action == ActionDeny {
 				verb = "denies"
 			}
-			step.Reason = fmt.Sprintf("it %s %s", verb, s.ref.Familiar())
+			step.Reason = fmt.Sprintf("it %s %s", verb, s.Ref.Familiar())
 		}
-	case unknown:
+	case imagerules.Unknown:
 		step.Result = Unknown
-		step.Reason = fmt.Sprintf("it depends on the digest of %s", s.ref.Familiar())
-	case no:
+		step.Reason = fmt.Sprintf("it depends on the digest of %s", s.Ref.Familiar())
+	case imagerules.No:
 		step.Result = Missed
 		switch {
 		case step.Reason != "":
-		case matchName(r.patterns, s.name):
-			step.Reason = fmt.Sprintf("its conditions don't hold for %s", s.ref.Familiar())
+		case r.Covers(s.Name):
+			step.Reason = fmt.Sprintf("its conditions don't hold for %s", s.Ref.Familiar())
 		default:
-			step.Reason = fmt.Sprintf("%s is none of its names: %s", s.ref.Name(),
-				safetext.Printable(list("only", "only", meanings(r.patterns))))
+			step.Reason = fmt.Sprintf("%s is none of its names: %s", s.Ref.Name(),
+				safetext.Printable(safetext.List("only", "only", meanings(r.Names()))))
 		}
 	}
 	t.add(step)
@@ -169,7 +170,7 @@ func (t *recorder) layer(layer string, o outcome) {
 		Reason: o.reason,
 	}
 	if o.rule != nil {
-		step.Rule, step.File, step.Line = o.rule.Name, o.rule.file, o.rule.line
+		step.Rule, step.File, step.Line = o.rule.Name, o.rule.File(), o.rule.Line()
 	}
 	if o.verdict.Permits() {
 		step.Obligations = &o.obligations
@@ -206,7 +207,7 @@ func (t *recorder) build(d Decision) {
 			Reason: "its builds are bound by rules on " + bound,
 		}
 		if h.rule != nil {
-			step.Rule, step.File, step.Line = h.rule.Name, h.rule.file, h.rule.line
+			step.Rule, step.File, step.Line = h.rule.Name, h.rule.File(), h.rule.Line()
 		}
 		if h.warnOnly {
 			step.Reason += ", which only warn"
@@ -229,7 +230,7 @@ func (t *recorder) build(d Decision) {
 func (o Obligations) summary() string {
 	var parts []string
 	if len(o.Digests) > 0 {
-		parts = append(parts, list("the digest", "one of the digests", o.Digests))
+		parts = append(parts, safetext.List("the digest", "one of the digests", o.Digests))
 	}
 	for _, part := range []struct {
 		holds bool

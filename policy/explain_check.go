@@ -28,6 +28,7 @@ func (d Decision) ExplainCheck(o buildrules.Operation) []CheckStep {
 	if err != nil {
 		return nil
 	}
+	n = n.At(d.at, "")
 	var out []CheckStep
 	for _, c := range d.constraints {
 		if !c.build.Restricts(kind) {

@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 func TestExplain(t *testing.T) {
@@ -111,14 +109,14 @@ func TestIndexLeavesOutNoRule(t *testing.T) {
 		"x.example/a/b", "x.example/a/c/b", "x.example/b/a",
 		"q.example/b", "localhost:5000/a", "localhost/a", "docker/docker", "docker/file",
 	}
-	var rules []Rule
+	doc := "version: 1\nfrontends:\n"
 	for _, s := range patterns {
-		p, err := imageref.ParsePattern(s)
-		require.NoError(t, err)
-		rules = append(rules, Rule{patterns: []imageref.Pattern{p}})
+		doc += "- {match: [\"" + s + "\"]}\n"
 	}
-	rules = append(rules,
-		Rule{patterns: []imageref.Pattern{rules[0].patterns[0], rules[1].patterns[0]}})
+	doc += "- {match: [\"" + patterns[0] + "\", \"" + patterns[1] + "\"]}\n"
+	p, err := Parse("p", []byte(doc))
+	require.NoError(t, err)
+	rules := p.Document().Frontends
 	patterns = append(patterns, "** and a")
 	ix := newIndex(rules)
 	matches := 0
@@ -128,7 +126,7 @@ func TestIndexLeavesOutNoRule(t *testing.T) {
 		found := ix.Find(name)
 		require.IsIncreasing(t, found)
 		for i, r := range rules {
-			if matchName(r.patterns, ref.Pattern()) {
+			if r.Covers(ref.Pattern()) {
 				require.Contains(t, found, i, "%s is for %s", patterns[i], name)
 				matches++
 			}

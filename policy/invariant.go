@@ -89,6 +89,8 @@ func (l Layers) Refuse(requested, reason string) Decision {
 	}
 	// If it isn't a reference, the suggestions are in the policy's order.
 	ref, _ := imageref.Parse(requested)
-	d.Allowed, _ = l.embedded.allowed(subject{ref: ref}, l.overlay, false)
+	var s subject
+	s.Ref = ref
+	d.Allowed, _ = l.embedded.allowed(s, l.overlay, false)
 	return d
 }

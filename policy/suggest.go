@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/editdistance"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
@@ -18,23 +17,9 @@ const (
 	maxConsidered = 100
 	// maxCompared is how many times the patterns are compared with open patterns of another layer.
 	maxCompared = 10_000
-	// maxListed is how many tags or digests a reason lists.
-	maxListed = 3
 	// maxTypos is the largest edit distance between a name and the one that was probably meant.
 	maxTypos = 2
 )
-
-// list lists accepted values in a sentence: "tag 1.7", "tags 1.* or 2.*".
-func list(one, many string, items []string) string {
-	if len(items) == 1 {
-		return one + " " + items[0]
-	}
-	shown := items[:min(len(items), maxListed)]
-	if len(shown) < len(items) {
-		return many + " " + strings.Join(shown, ", ") + " and others"
-	}
-	return many + " " + safetext.Or(shown)
-}
 
 // candidate is a name or pattern that an allow rule has.
 type candidate struct {
@@ -53,7 +38,7 @@ func (p *Policy) newCandidates() []candidate {
 		}
 		for _, r := range p.index.Find(a.to.String()) {
 			rule := &p.doc.Frontends[r]
-			if rule.Action == ActionAllow && matchName(rule.patterns, a.to) {
+			if rule.Action == ActionAllow && rule.Covers(a.to) {
 				out = append(out, candidate{rule, &a.from})
 				break
 			}
@@ -64,8 +49,8 @@ func (p *Policy) newCandidates() []candidate {
 		if r.Action == ActionDeny {
 			continue
 		}
-		for j := range r.patterns {
-			out = append(out, candidate{r, &r.patterns[j]})
+		for j := range r.Names() {
+			out = append(out, candidate{r, &r.Names()[j]})
 		}
 	}
 	return out
@@ -76,9 +61,9 @@ func (p *Policy) newCandidates() []candidate {
 // layer, which may be nil, doesn't allow.
 func (p *Policy) allowed(s subject, other *Policy, overlay bool) (list []string, meant string) {
 	list = []string{}
-	name, budget := s.ref.Name(), maxCompared
+	name, budget := s.Ref.Name(), maxCompared
 	for _, c := range p.nearest(name) {
-		if c.rule.expired(s.now) || !p.withinLimits(c.pattern) ||
+		if c.rule.Expired(s.Now) || !p.withinLimits(c.pattern) ||
 			p.builtinRefuses(c) || other != nil &&
 			!other.mayAllow(c.pattern, overlay, &budget) {
 			continue
@@ -87,7 +72,7 @@ func (p *Policy) allowed(s subject, other *Policy, overlay bool) (list []string,
 			isTypo(name, c.pattern.String(), familiar) {
 			meant = familiar
 		}
-		for _, entry := range c.conditions(s.ref.Tag()) {
+		for _, entry := range c.conditions(s.Ref.Tag()) {
 			if len(list) == maxAllowed {
 				return list, meant
 			}
@@ -172,7 +157,7 @@ func (p *Policy) mayAllow(o *imageref.Pattern, overlay bool, budget *int) bool {
 	}
 	if slices.ContainsFunc(p.index.Find(o.String()), func(i int) bool {
 		r := &p.doc.Frontends[i]
-		return r.Action == ActionAllow && matchName(r.patterns, *o)
+		return r.Action == ActionAllow && r.Covers(*o)
 	}) {
 		return true
 	}

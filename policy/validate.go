@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"fmt"
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -17,7 +15,6 @@ const (
 	maxName    = 256
 	maxID      = 256
 	maxContact = 512
-	maxMessage = 2048
 )
 
 // validator checks the values of a well-formed document, fills in defaults and compiles
@@ -129,28 +126,6 @@ func (v *validator) patterns(n *yaml.Node, key string, items []string) []imagere
 	v.list(n, key, items, func(s string) error {
 		p, err := imageref.ParsePattern(s)
 		out = append(out, p)
-		return err
-	})
-	return out
-}
-
-// rulePatterns checks and compiles the names of a rule. Those of a deny rule mean the most
-// that their words can mean.
-func (v *validator) rulePatterns(n *yaml.Node, r *Rule) []imageref.Pattern {
-	out := make([]imageref.Pattern, 0, len(r.Match))
-	v.list(n, "match", r.Match, func(s string) error {
-		var found []imageref.Pattern
-		var err error
-		if r.Action == ActionDeny {
-			found, err = imageref.ParseDenyPattern(s)
-		} else {
-			found = make([]imageref.Pattern, 1)
-			found[0], err = imageref.ParsePattern(s)
-		}
-		out = append(out, found...)
-		if field := imageref.FieldFor(err); field != "" {
-			return fmt.Errorf("%w, and the %s under %s", err, strings.TrimSuffix(field, "s"), field)
-		}
 		return err
 	})
 	return out

@@ -17,7 +17,7 @@ func TestTheExamplesOfPolicyMd(t *testing.T) {
 	data, err := os.ReadFile("../../docs/policy.md")
 	require.NoError(t, err)
 	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (allow|deny|warn|undecidable) \\|$")
-	operation := regexp.MustCompile("(?m)^\\| `([a-zA-Z]+: [^`]+)` \\| (allow|deny) \\|$")
+	operation := regexp.MustCompile("(?m)^\\| `([a-zA-Z]+: [^`]+)` \\| (allow|deny|warn) \\|$")
 	blocks := strings.Split(string(data), "```yaml\n")[1:]
 	require.NotEmpty(t, blocks)
 	operations := 0
@@ -30,8 +30,9 @@ func TestTheExamplesOfPolicyMd(t *testing.T) {
 		for _, r := range operation.FindAllStringSubmatch(rest, -1) {
 			code, stdout, stderr := run("eval", "--policy", file, "--build",
 				write(t, "operations.yaml", "- "+r[1]+"\n"), "docker/dockerfile:1")
-			require.Equal(t, map[string]int{"allow": exitOK, "deny": exitDeny}[r[2]], code, "%s\n%s%s", r[1],
-				stdout, stderr)
+			require.Equal(t, map[string]int{"allow": exitOK, "warn": exitOK, "deny": exitDeny}[r[2]], code,
+				"%s\n%s%s", r[1], stdout, stderr)
+			require.Equal(t, r[2] == "warn", strings.Contains(stdout, "is allowed with a warning"), r[1])
 			require.Contains(t, stdout, "frontend docker/dockerfile:1 is allowed: ")
 			operations++
 		}

@@ -133,7 +133,8 @@ func (choose Source) alias() policy.Alias {
 }
 
 func (choose Source) rule() policy.Rule {
-	r := policy.Rule{Match: choose.some(patterns())}
+	r := policy.Rule{}
+	r.Match = choose.some(patterns())
 	if choose(3) == 0 {
 		r.Tags = choose.some([]string{"1", "1.*", "1.7", "1.7.1", "latest", "v1.*", "*", "2026.*"})
 	}

@@ -22,7 +22,7 @@ var floors = [][]string{
 	},
 	{"internal/hostname", "internal/optionkeys", "internal/strictyaml", "internal/versions"},
 	{"internal/urlmatch", "policy/imageref"},
-	{"internal/renaming"},
+	{"internal/renaming", "policy/imagerules"},
 	{"policy/buildrules"},
 	{"policy"},
 	{

@@ -39,6 +39,8 @@ func (c *comparison) builds(before, after policy.Decision) built {
 	if writtenBuild(before) != writtenBuild(after) || before.Dispatch != after.Dispatch ||
 		before.Enforces(alone) != after.Enforces(alone) {
 		c.operations(&b, before, after)
+		// The examples have none of the conditions of rules on images.
+		c.complete = c.complete && !imageRules(before) && !imageRules(after)
 	}
 	for _, list := range []*[]string{&b.loosened, &b.tightened, &b.rerouted} {
 		if more := len(*list) - maxDetails; more > 0 {
@@ -56,6 +58,13 @@ func heldBy(d policy.Decision) string {
 		parts = append(parts, o.Rule, string(o.Mode))
 	}
 	return strings.Join(parts, "\x01")
+}
+
+// imageRules reports whether a list of rules on images binds the frontend.
+func imageRules(d policy.Decision) bool {
+	return slices.ContainsFunc(d.Obligations.Build, func(o policy.BuildObligation) bool {
+		return o.Build.Images != nil && len(o.Build.Images.Rules) > 0
+	})
 }
 
 // writtenBuild returns the build rules as text, for comparison.

@@ -165,7 +165,9 @@ type buildCheck func(c *checker, b *buildrules.Rules, tell tell)
 var buildChecks = map[buildrules.Kind]buildCheck{
 	buildrules.KindImages: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, _ := b.Images.Patterns()
-		c.patternsOf(b, buildrules.KindImages, allow, b.Images.Deny, !b.Images.RequireDigest, tell)
+		if len(b.Images.Rules) == 0 { // A list of rules says more than names.
+			c.patternsOf(b, buildrules.KindImages, allow, b.Images.Deny, !b.Images.RequireDigest, tell)
+		}
 		c.conversions(b.Images, tell)
 		c.buildPins(b.Images, tell)
 	},

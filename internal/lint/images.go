@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -71,6 +72,11 @@ func (c *checker) buildPins(r *buildrules.ImageRules, tell tell) {
 // read, or "".
 func refusedImage(r *buildrules.ImageRules, n names) string {
 	allow, deny := r.Patterns()
+	for _, rule := range r.Rules {
+		if rule.Action == policy.ActionAllow {
+			allow = append(allow, rule.Patterns()...)
+		}
+	}
 	switch {
 	case anyCovers(parseAll(deny), n):
 		return "deny refuses"

@@ -28,6 +28,8 @@ type Found struct {
 	buildrules.Operation
 	// Source is the LLB operation if it reads a source, or nil.
 	Source *pb.SourceOp
+	// Platform is the platform of the LLB operation; nil for the daemon's own.
+	Platform *pb.Platform
 
 	index int // of the LLB operation in def
 	def   *pb.Definition
@@ -54,7 +56,10 @@ func FromDefinition(def *pb.Definition) iter.Seq2[Found, error] {
 				return
 			}
 			for _, operation := range ofOp(op) {
-				if !yield(Found{Operation: operation, Source: op.GetSource(), index: i, def: def}, nil) {
+				if !yield(Found{
+					Operation: operation, Source: op.GetSource(), Platform: op.GetPlatform(),
+					index: i, def: def,
+				}, nil) {
 					return
 				}
 			}

@@ -101,3 +101,18 @@ func enumerate[T ~string](items []T, conjunction string) string {
 	}
 	return b.String()
 }
+
+// maxListed is how many values [List] lists.
+const maxListed = 3
+
+// List lists accepted values in a sentence: "tag 1.7", "tags 1.* or 2.*".
+func List(one, many string, items []string) string {
+	if len(items) == 1 {
+		return one + " " + items[0]
+	}
+	shown := items[:min(len(items), maxListed)]
+	if len(shown) < len(items) {
+		return many + " " + strings.Join(shown, ", ") + " and others"
+	}
+	return many + " " + Or(shown)
+}

@@ -77,6 +77,21 @@ func (d *Document) word(n *yaml.Node, out reflect.Value, name label) bool {
 	return false
 }
 
+// entriesAlone decodes a list in place of a mapping, if the struct has a field that can be written
+// so.
+func (d *Document) entriesAlone(n *yaml.Node, out reflect.Value, name label) bool {
+	if n.Kind != yaml.SequenceNode || out.Kind() != reflect.Struct {
+		return false
+	}
+	for i := range out.NumField() {
+		if out.Type().Field(i).Tag.Get("sequence") == "true" {
+			d.sequence(n, out.Field(i), name)
+			return true
+		}
+	}
+	return false
+}
+
 func (l label) String() string {
 	if l.entry == "" {
 		return l.field
@@ -99,7 +114,7 @@ func (d *Document) value(n *yaml.Node, out reflect.Value, name label) {
 	switch out.Kind() {
 	case reflect.Pointer:
 		target := reflect.New(out.Type().Elem())
-		if !d.word(n, target.Elem(), name) {
+		if !d.word(n, target.Elem(), name) && !d.entriesAlone(n, target.Elem(), name) {
 			d.structure(n, target.Elem(), name)
 		}
 		out.Set(target)

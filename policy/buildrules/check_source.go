@@ -9,12 +9,24 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // Check returns how the operation breaks the rules, most important violation first. Rules for
 // images also rewrite the reference: the operation that Check returns has the reference that is
 // read instead. An error completes "it asks for"; the operation is denied then.
 func (r *Rules) Check(n Normalized) (Normalized, []Violation, error) {
+	n.unverified, n.byTag = false, false
+	n, found, err := r.check(n)
+	for i := range found {
+		if row := found[i].Kind().row(); row != nil && row.field.mode(r) == imagerules.ModeWarn {
+			found[i].Warns = true
+		}
+	}
+	return n, found, err
+}
+
+func (r *Rules) check(n Normalized) (Normalized, []Violation, error) {
 	switch row := n.row; {
 	case !r.Restricts(row.kind):
 		return n, nil, nil
@@ -26,9 +38,7 @@ func (r *Rules) Check(n Normalized) (Normalized, []Violation, error) {
 		}
 		return n, []Violation{violationf("others", "%s: no rule allows %s", n.what(), row.kind)}, nil
 	case row.rewrite != nil:
-		ref, found, err := n.row.rewrite(r, n.ref)
-		n.ref = ref
-		return n, found, err
+		return row.rewrite(r, n)
 	}
 	return n, n.row.check(r, n), nil
 }
@@ -60,62 +70,6 @@ func (r *Rules) checkContainer(n Normalized) []Violation {
 		return []Violation{denial(n, string(KindExec))}
 	}
 	return r.Exec.check(n)
-}
-
-// check rewrites an image, and returns how the new reference breaks the rules. It fails if the new
-// reference is invalid.
-func (r *ImageRules) check(asked imageref.Reference) (imageref.Reference, []Violation, error) {
-	ref, err := r.convert(asked)
-	if err != nil {
-		return asked, nil, fmt.Errorf("an image that can't be converted: %w", err)
-	}
-	what := func() string {
-		if ref.SameRepository(asked) {
-			return "the image " + ref.Familiar()
-		}
-		return fmt.Sprintf("the image %s (asked for as %s)", ref.Familiar(), asked.Familiar())
-	}
-	var found []Violation
-	if pin, ok := r.pins[pinKey(ref, len(r.pins))]; ok {
-		if pinned, err := ref.WithDigest(pin); err != nil {
-			found = append(found,
-				violationf("images.pins", "%s: it pins %s to %s", what(), ref.Tagged().Familiar(), pin))
-		} else {
-			ref = pinned
-		}
-	}
-	matched := matchPatterns(KindImages, what, ref.Pattern(), r.allow, r.deny, r.Allow)
-	found = append(found, matched...)
-	if r.RequireDigest && ref.Digest() == "" {
-		found = append(found,
-			violationf("images.requireDigest", "%s without a digest: write %s@sha256:…", what(),
-				ref.Familiar()))
-	}
-	return ref, found, nil
-}
-
-// pinKey returns the key of the reference's pin, or "" if it can't have one.
-func pinKey(ref imageref.Reference, pins int) string {
-	if pins == 0 || ref.Tag() == "" {
-		return ""
-	}
-	return ref.Tagged().String()
-}
-
-// convert applies the first conversion that matches the image, once.
-func (r *ImageRules) convert(ref imageref.Reference) (imageref.Reference, error) {
-	for i := range r.Convert {
-		c := &r.Convert[i]
-		name, ok := imageref.Rename(c.from, c.to, ref.Name())
-		if rest, below := strings.CutPrefix(ref.Name(), c.fromDirectory); !ok && below &&
-			c.fromDirectory != "" {
-			name, ok = c.toDirectory+rest, true
-		}
-		if ok {
-			return ref.WithName(name)
-		}
-	}
-	return ref, nil
 }
 
 // matchPatterns checks a name with patterns of names.

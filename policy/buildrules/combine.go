@@ -8,6 +8,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // A rule's build stands under that of the whole policy. What the policy denies, forbids, requires
@@ -24,12 +25,15 @@ type part[T any] interface {
 	closed() T
 	// denied reports whether nothing of the kind is allowed, whatever the fields are.
 	denied() bool
+	// mode says what a violation does.
+	mode() imagerules.Mode
 }
 
 // field is the field of Rules that has the rules of a kind.
 type field struct {
 	isSet  func(*Rules) bool
 	denied func(*Rules) bool
+	mode   func(*Rules) imagerules.Mode
 	only   func(r, from *Rules) // sets the field to that of from
 	// under puts the field under the policy's. With others, a side without rules of the kind allows
 	// nothing if its others is deny.
@@ -41,7 +45,13 @@ func rulesOf[T part[T]](of func(*Rules) *T) field {
 	return field{
 		isSet:  func(r *Rules) bool { return *of(r) != zero },
 		denied: func(r *Rules) bool { return *of(r) != zero && (*of(r)).denied() },
-		only:   func(r, from *Rules) { *of(r) = *of(from) },
+		mode: func(r *Rules) imagerules.Mode {
+			if *of(r) == zero {
+				return ""
+			}
+			return (*of(r)).mode()
+		},
+		only: func(r, from *Rules) { *of(r) = *of(from) },
 		under: func(r, policy *Rules, others bool) {
 			own, above := *of(r), *of(policy)
 			if own == zero && above != zero && others && r.Others == ActionDeny {
@@ -163,21 +173,35 @@ func merged[K comparable, V any](a, b map[K]V) map[K]V {
 	return all
 }
 
+// stricter returns the mode of rules that hold together. They only warn if both do.
+func stricter(a, b imagerules.Mode) imagerules.Mode {
+	if a == imagerules.ModeWarn && b == imagerules.ModeWarn {
+		return a
+	}
+	return ""
+}
+
 func (r *ImageRules) under(p *ImageRules) *ImageRules {
 	c := *r
-	if r.Allow == nil {
+	kept := p.Rules
+	if r.allows() {
+		kept = denials(p.Rules)
+	} else {
 		c.Allow, c.allow = p.Allow, p.allow
 	}
+	c.Rules = plus(r.Rules, kept)
 	c.Deny, c.deny = plus(r.Deny, p.Deny), plus(r.deny, p.deny)
 	c.RequireDigest = r.RequireDigest || p.RequireDigest
 	c.Pins, c.pins = merged(r.Pins, p.Pins), merged(r.pins, p.pins)
 	c.Convert = plus(r.Convert, p.Convert)
+	c.Mode = stricter(r.Mode, p.Mode)
 	c.Denied = r.Denied || p.Denied
 	return &c
 }
 
-func (r *ImageRules) closed() *ImageRules { return &ImageRules{Allow: List{}} }
-func (r *ImageRules) denied() bool        { return r.Denied }
+func (r *ImageRules) closed() *ImageRules   { return &ImageRules{Allow: List{}} }
+func (r *ImageRules) denied() bool          { return r.Denied }
+func (r *ImageRules) mode() imagerules.Mode { return r.Mode }
 
 func (r urlRules) under(p urlRules, keep bool) urlRules {
 	c := urlRules{allow: r.allow, deny: plus(r.deny, p.deny)}
@@ -195,12 +219,14 @@ func (r *GitRules) under(p *GitRules) *GitRules {
 	c.urls = r.urls.under(p.urls, r.Allow == nil)
 	c.Deny = plus(r.Deny, p.Deny)
 	c.RequireCommit = r.RequireCommit || p.RequireCommit
+	c.Mode = stricter(r.Mode, p.Mode)
 	c.Denied = r.Denied || p.Denied
 	return &c
 }
 
-func (r *GitRules) closed() *GitRules { return &GitRules{Allow: List{}} }
-func (r *GitRules) denied() bool      { return r.Denied }
+func (r *GitRules) closed() *GitRules     { return &GitRules{Allow: List{}} }
+func (r *GitRules) denied() bool          { return r.Denied }
+func (r *GitRules) mode() imagerules.Mode { return r.Mode }
 
 func (r *HTTPRules) under(p *HTTPRules) *HTTPRules {
 	c := *r
@@ -210,12 +236,14 @@ func (r *HTTPRules) under(p *HTTPRules) *HTTPRules {
 	c.urls = r.urls.under(p.urls, r.Allow == nil)
 	c.Deny = plus(r.Deny, p.Deny)
 	c.RequireChecksum = r.RequireChecksum || p.RequireChecksum
+	c.Mode = stricter(r.Mode, p.Mode)
 	c.Denied = r.Denied || p.Denied
 	return &c
 }
 
-func (r *HTTPRules) closed() *HTTPRules { return &HTTPRules{Allow: List{}} }
-func (r *HTTPRules) denied() bool       { return r.Denied }
+func (r *HTTPRules) closed() *HTTPRules    { return &HTTPRules{Allow: List{}} }
+func (r *HTTPRules) denied() bool          { return r.Denied }
+func (r *HTTPRules) mode() imagerules.Mode { return r.Mode }
 
 func (r *NameRules) under(p *NameRules) *NameRules {
 	c := *r
@@ -223,6 +251,7 @@ func (r *NameRules) under(p *NameRules) *NameRules {
 		c.Allow = p.Allow
 	}
 	c.Deny = plus(r.Deny, p.Deny)
+	c.Mode = stricter(r.Mode, p.Mode)
 	c.Denied = r.Denied || p.Denied
 	return &c
 }
@@ -232,8 +261,9 @@ func (r *NameRules) under(p *NameRules) *NameRules {
 // built.
 func ownDirectories() List { return List{"context", "dockerfile"} }
 
-func (r *NameRules) closed() *NameRules { return &NameRules{Allow: ownDirectories()} }
-func (r *NameRules) denied() bool       { return r.Denied }
+func (r *NameRules) closed() *NameRules    { return &NameRules{Allow: ownDirectories()} }
+func (r *NameRules) denied() bool          { return r.Denied }
+func (r *NameRules) mode() imagerules.Mode { return r.Mode }
 
 func (r *PatternRules) under(p *PatternRules) *PatternRules {
 	c := *r
@@ -241,12 +271,14 @@ func (r *PatternRules) under(p *PatternRules) *PatternRules {
 		c.Allow, c.allow = p.Allow, p.allow
 	}
 	c.Deny, c.deny = plus(r.Deny, p.Deny), plus(r.deny, p.deny)
+	c.Mode = stricter(r.Mode, p.Mode)
 	c.Denied = r.Denied || p.Denied
 	return &c
 }
 
 func (r *PatternRules) closed() *PatternRules { return &PatternRules{Allow: List{}} }
 func (r *PatternRules) denied() bool          { return r.Denied }
+func (r *PatternRules) mode() imagerules.Mode { return r.Mode }
 
 // allowsNothing reports whether no field says what commands can use.
 func (r *ExecRules) allowsNothing() bool {
@@ -267,12 +299,14 @@ func (r *ExecRules) under(p *ExecRules) *ExecRules {
 		c.Networks = p.Networks
 	}
 	c.Deny = r.Deny.plus(p.Deny)
+	c.Mode = stricter(r.Mode, p.Mode)
 	c.Denied = r.Denied || p.Denied
 	return &c
 }
 
-func (r *ExecRules) closed() *ExecRules { return nil }
-func (r *ExecRules) denied() bool       { return r.Denied }
+func (r *ExecRules) closed() *ExecRules    { return nil }
+func (r *ExecRules) denied() bool          { return r.Denied }
+func (r *ExecRules) mode() imagerules.Mode { return r.Mode }
 
 func (d *ExecDenials) plus(p *ExecDenials) *ExecDenials {
 	if d == nil || p == nil {
@@ -299,15 +333,20 @@ func (a Action) under(p Action) Action {
 func (a Action) closed() Action { return "" }
 func (a Action) denied() bool   { return false }
 
+func (a Action) mode() imagerules.Mode { return "" }
+
 func (r *ConfigRules) under(p *ConfigRules) *ConfigRules {
 	return &ConfigRules{
 		User: r.User.underUser(p.User), Labels: r.Labels.plus(p.Labels), Env: r.Env.plus(p.Env),
 		Ports: r.Ports.plus(p.Ports), Volumes: r.Volumes.plus(p.Volumes),
+		Mode: stricter(r.Mode, p.Mode),
 	}
 }
 
 func (r *ConfigRules) closed() *ConfigRules { return nil }
 func (r *ConfigRules) denied() bool         { return false }
+
+func (r *ConfigRules) mode() imagerules.Mode { return r.Mode }
 
 func (d *Demand) plus(p *Demand) *Demand {
 	if d == nil || p == nil {

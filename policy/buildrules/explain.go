@@ -1,6 +1,7 @@
 package buildrules
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // Tried is an entry of a list of rules that was compared with an operation.
@@ -39,7 +41,7 @@ const (
 func (r *Rules) Explain(n Normalized) []Tried {
 	switch n.row.kind {
 	case KindImages:
-		return r.Images.explain(n.ref)
+		return r.Images.explain(n)
 	case KindGit:
 		return explainURLs(n, r.Git.urls, r.Git.Allow, r.Git.Deny)
 	case KindHTTP:
@@ -57,7 +59,8 @@ func (r *Rules) Explain(n Normalized) []Tried {
 	return nil
 }
 
-func (r *ImageRules) explain(asked imageref.Reference) []Tried {
+func (r *ImageRules) explain(n Normalized) []Tried {
+	asked := n.ref
 	ref, err := r.convert(asked)
 	if err != nil {
 		return nil // [ImageRules.check] reports it.
@@ -70,8 +73,45 @@ func (r *ImageRules) explain(asked imageref.Reference) []Tried {
 		}
 		out = append(out, t)
 	}
-	return slices.Concat(out, r.explainPins(ref), explainNames("images.deny", r.deny, ref),
+	return slices.Concat(out, r.explainPins(ref), r.explainRules(n, ref),
+		explainNames("images.deny", r.deny, ref),
 		explainNames("images.allow", r.allow, ref))
+}
+
+// explainRules explains the list of rules.
+func (r *ImageRules) explainRules(n Normalized, ref imageref.Reference) []Tried {
+	pin := r.pins[pinKey(ref, len(r.pins))]
+	if pinned, err := ref.WithDigest(pin); pin != "" && err == nil {
+		ref = pinned
+	}
+	s := imagerules.Subject{
+		Ref: ref, Name: ref.Pattern(), Digest: ref.Digest(), TagDigest: cmp.Or(pin, n.tagDigest),
+		Now: n.now,
+	}
+	var out []Tried
+	for _, rule := range r.Rules {
+		m := rule.Apply(s)
+		t := Tried{
+			Entry:   "images.rules: " + safetext.Printable(rule.Name),
+			Matched: m.Result == imagerules.Yes, Reason: m.Reason,
+		}
+		t.near = rule.Covers(s.Name)
+		switch {
+		case t.Reason != "":
+		case t.Matched:
+			t.Reason = "it matches " + ref.Familiar()
+		case m.Result == imagerules.Unknown:
+			t.Matched = rule.Action == imagerules.ActionDeny
+			t.Reason = "the digest is not known"
+		case t.near:
+			t.Reason = "its conditions don't hold for " + ref.Familiar()
+		default:
+			t.Reason = "it is for " + safetext.Printable(safetext.List("only", "only",
+				meanings(rule.Names())))
+		}
+		out = append(out, t)
+	}
+	return shorten(out, "images.rules")
 }
 
 // explainPins explains the pins of the image's repository.

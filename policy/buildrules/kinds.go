@@ -6,7 +6,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
-	"github.com/policy-frontend/policy-frontend/policy/imageref"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // Kind names a kind of operations, as the fields of [Rules] do.
@@ -45,9 +45,9 @@ type row struct {
 	// check returns how an operation breaks the rules.
 	check func(*Rules, Normalized) []Violation
 	// rewrite replaces check for a kind whose rules also rewrite the reference. It returns the
-	// reference that is read instead, and how that one breaks the rules. An error completes
-	// "it asks for".
-	rewrite func(*Rules, imageref.Reference) (imageref.Reference, []Violation, error)
+	// operation with the reference that is read instead, and how that one breaks the rules. An
+	// error completes "it asks for".
+	rewrite func(*Rules, Normalized) (Normalized, []Violation, error)
 	// restricts reports whether the rules forbid anything. The default is that they do if the
 	// kind has rules.
 	restricts func(*Rules) bool
@@ -78,10 +78,10 @@ var kinds = []row{
 		describe: func(o Operation) string { return "the image " + shown(o.Image) },
 		field:    rulesOf(func(r *Rules) **ImageRules { return &r.Images }),
 		validate: func(v *validator, at *yaml.Node, r *Rules) { v.images(at, r.Images) },
-		rewrite: func(r *Rules, ref imageref.Reference) (imageref.Reference, []Violation, error) {
-			return r.Images.check(ref)
+		rewrite: func(r *Rules, n Normalized) (Normalized, []Violation, error) {
+			return r.Images.check(n)
 		},
-		allowed:  func(r *Rules) []string { return r.Images.Allow },
+		allowed:  func(r *Rules) []string { return r.Images.allowed() },
 		patterns: func(r *Rules) (allow, deny []string) { return r.Images.Patterns() },
 		globs:    func(r *Rules) []string { return r.Images.globs() },
 	},
@@ -271,6 +271,13 @@ func (r *Rules) Restricts(k Kind) bool {
 		return row.restricts(r)
 	}
 	return row.field.isSet(r) || r.closes(row)
+}
+
+// Enforces reports whether the rules do more than warn about an operation of the kind that they
+// forbid.
+func (r *Rules) Enforces(k Kind) bool {
+	row := k.row()
+	return r.Restricts(k) && (row == nil || row.field.mode(r) != imagerules.ModeWarn)
 }
 
 // Denies reports whether the rules deny the kind as a whole, by deny in place of its fields.

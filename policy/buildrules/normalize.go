@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
@@ -20,7 +23,27 @@ type Normalized struct {
 	name    string             // local
 	process process            // exec and containers
 	config  config
+
+	now       time.Time     // the zero time if it is not known
+	tagDigest digest.Digest // that the tag of the image points to, or "" if it was not looked up
+	// What the rules of the last check found out about the image.
+	unverified, byTag bool
 }
+
+// At returns the operation at a time; the zero time if that is not known. points is the digest to
+// which the tag of the image points that is read, or "" if it was not looked up.
+func (n Normalized) At(now time.Time, points digest.Digest) Normalized {
+	n.now, n.tagDigest = now, points
+	return n
+}
+
+// TagUnverified reports whether the rules that checked the operation last relied on the tag of an
+// image that has a digest too, and the tag was not looked up.
+func (n Normalized) TagUnverified() bool { return n.unverified }
+
+// ByTag reports whether the rules that checked the operation last depend on the tag or on the
+// digest of the image. Then no digest may be added to its reference.
+func (n Normalized) ByTag() bool { return n.byTag }
 
 // Reference returns the image that is read. It is zero for a kind that has no reference.
 func (n Normalized) Reference() imageref.Reference { return n.ref }

@@ -2,11 +2,13 @@ package buildrules
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 )
 
-// Patterns returns the rules' patterns in canonical form, as [imageref.Pattern.String] does.
+// Patterns returns the patterns of allow and deny in canonical form, as [imageref.Pattern.String]
+// does. Those of the list of rules are [imagerules.Rule.Patterns].
 func (r *ImageRules) Patterns() (allow, deny []string) {
 	return writtenPatterns(r.allow), writtenPatterns(r.deny)
 }
@@ -61,7 +63,8 @@ func (c *Conversion) Directories() (from, to string) {
 	return c.fromDirectory + "**", c.toDirectory + "**"
 }
 
-// globs returns the names of the rules' conversions and pins.
+// globs returns the names of the rules' conversions and pins, and the names and tags of the list
+// of rules.
 func (r *ImageRules) globs() []string {
 	var all []string
 	for i := range r.Convert {
@@ -73,6 +76,9 @@ func (r *ImageRules) globs() []string {
 	}
 	for pin := range r.Pins {
 		all = append(all, pin)
+	}
+	for _, rule := range r.Rules {
+		all = slices.Concat(all, rule.Patterns(), rule.Tags, rule.ExceptTags)
 	}
 	return all
 }

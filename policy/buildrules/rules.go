@@ -5,6 +5,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // Action says whether rules allow something as a whole.
@@ -59,7 +60,14 @@ type Rules struct {
 }
 
 // ImageRules are rules on base images and other images that a build reads.
+//
+// An allow is the same as a rule that allows these names, after all others. A deny is the same as
+// a rule that denies these names.
 type ImageRules struct {
+	// Rules on images, with the conditions of those on frontends. A deny rule that matches wins.
+	// Otherwise the first allow rule that matches decides. If there is an allow rule, an image that
+	// none allows is refused. The list can stand alone, in place of the fields.
+	Rules []*imagerules.Rule `yaml:"rules,omitempty" json:"rules,omitempty" jsonschema:"minItems=1" sequence:"true"`
 	// Names that can be used, in the form of an allow rule's match. An empty list allows none. The
 	// default is any name.
 	Allow List `yaml:"allow,omitempty" json:"allow,omitzero"`
@@ -72,6 +80,9 @@ type ImageRules struct {
 	// Names that are replaced, for example with those of a mirror. The first entry that matches
 	// replaces a name, once, before all other rules see it.
 	Convert []Conversion `yaml:"convert,omitempty" json:"convert,omitempty"`
+	// What a violation of these rules does. With warn, the build goes on with a warning. The default
+	// is enforce. If a rule and the policy have rules of the kind, they only warn if both say warn.
+	Mode imagerules.Mode `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"enum=enforce,enum=warn,default=enforce"`
 
 	// Denied says that the document has deny in place of the fields: nothing of the kind is
 	// allowed.
@@ -106,6 +117,9 @@ type GitRules struct {
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
 	// Whether a build must request a commit by its full name.
 	RequireCommit bool `yaml:"requireCommit,omitempty" json:"requireCommit,omitempty" jsonschema:"default=false"`
+	// What a violation of these rules does. With warn, the build goes on with a warning. The default
+	// is enforce. If a rule and the policy have rules of the kind, they only warn if both say warn.
+	Mode imagerules.Mode `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"enum=enforce,enum=warn,default=enforce"`
 
 	// Denied says that the document has deny in place of the fields: nothing of the kind is
 	// allowed.
@@ -124,6 +138,9 @@ type HTTPRules struct {
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
 	// Whether a build must give the checksum of the download.
 	RequireChecksum bool `yaml:"requireChecksum,omitempty" json:"requireChecksum,omitempty" jsonschema:"default=false"`
+	// What a violation of these rules does. With warn, the build goes on with a warning. The default
+	// is enforce. If a rule and the policy have rules of the kind, they only warn if both say warn.
+	Mode imagerules.Mode `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"enum=enforce,enum=warn,default=enforce"`
 
 	// Denied says that the document has deny in place of the fields: nothing of the kind is
 	// allowed.
@@ -139,6 +156,10 @@ type NameRules struct {
 	Allow List `yaml:"allow,omitempty" json:"allow,omitzero"`
 	// Names that can't be used; a * stands for any characters.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
+	// What a violation of these rules does. With warn, the build goes on with a warning. The default
+	// is enforce. If a rule and the policy have rules of the kind, they only warn if both say warn.
+	Mode imagerules.Mode `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"enum=enforce,enum=warn,default=enforce"`
+
 	// Denied says that the document has deny in place of the fields: nothing of the kind is
 	// allowed.
 	Denied bool `yaml:"-" json:"-" scalar:"deny"`
@@ -151,6 +172,10 @@ type PatternRules struct {
 	Allow List `yaml:"allow,omitempty" json:"allow,omitzero"`
 	// Names that can't be used, in the form of a deny rule's match.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
+	// What a violation of these rules does. With warn, the build goes on with a warning. The default
+	// is enforce. If a rule and the policy have rules of the kind, they only warn if both say warn.
+	Mode imagerules.Mode `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"enum=enforce,enum=warn,default=enforce"`
+
 	// Denied says that the document has deny in place of the fields: nothing of the kind is
 	// allowed.
 	Denied bool `yaml:"-" json:"-" scalar:"deny"`
@@ -182,6 +207,9 @@ type ExecRules struct {
 	// What commands can't use, whatever else is allowed. If exec has no other field, commands can
 	// use everything else.
 	Deny *ExecDenials `yaml:"deny,omitempty" json:"deny,omitempty"`
+	// What a violation of these rules does. With warn, the build goes on with a warning. The default
+	// is enforce. If a rule and the policy have rules of the kind, they only warn if both say warn.
+	Mode imagerules.Mode `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"enum=enforce,enum=warn,default=enforce"`
 
 	// Denied says that the document has deny in place of the fields: no command is allowed.
 	Denied bool `yaml:"-" json:"-" scalar:"deny"`
@@ -228,6 +256,9 @@ type ConfigRules struct {
 	Ports *Demand `yaml:"ports,omitempty" json:"ports,omitempty"`
 	// Paths of volumes.
 	Volumes *Demand `yaml:"volumes,omitempty" json:"volumes,omitempty"`
+	// What a violation of these rules does. With warn, the build goes on with a warning. The default
+	// is enforce. If a rule and the policy have rules of the kind, they only warn if both say warn.
+	Mode imagerules.Mode `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"enum=enforce,enum=warn,default=enforce"`
 }
 
 // Demand lists entries that must be present and entries that must not be.

@@ -1,6 +1,7 @@
 package buildrules
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,7 +15,9 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
+	"github.com/policy-frontend/policy-frontend/internal/versions"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // validator checks and compiles rules. It reports mistakes at their nodes.
@@ -30,6 +33,7 @@ func (r *Rules) Validate(at *yaml.Node, report func(n *yaml.Node, format string,
 	for i := range kinds {
 		if field := strictyaml.Child(at, string(kinds[i].kind)); field != nil {
 			v.filled(field, string(kinds[i].kind))
+			v.mode(field, string(kinds[i].kind), kinds[i].field.mode(r))
 			kinds[i].validate(v, field, r)
 		}
 	}
@@ -42,9 +46,30 @@ func (v *validator) filled(n *yaml.Node, key string) {
 	}
 }
 
+// fields returns how many fields the rules of a kind have beside their mode.
+func fields(n *yaml.Node) int {
+	count := len(n.Content) / 2
+	if strictyaml.Child(n, "mode") != nil {
+		count--
+	}
+	return count
+}
+
+// mode checks the mode of a kind's rules, which can't be all that they have.
+func (v *validator) mode(n *yaml.Node, kind string, m imagerules.Mode) {
+	at := strictyaml.Child(n, "mode")
+	switch {
+	case at == nil:
+	case m != imagerules.ModeEnforce && m != imagerules.ModeWarn:
+		v.report(at, "mode must be enforce or warn, not %s", safetext.Quote(string(m)))
+	case fields(n) == 0:
+		v.report(n, "%s restricts nothing; give it an allow or deny, or remove it", kind)
+	}
+}
+
 // without refuses rules that only say that they require nothing.
 func (v *validator) without(n *yaml.Node, kind, key string, demanded bool) {
-	if len(n.Content) == 2 && strictyaml.Child(n, key) != nil && !demanded {
+	if fields(n) == 1 && strictyaml.Child(n, key) != nil && !demanded {
 		v.report(n, "%s restricts nothing; give it an allow or deny, or remove it", kind)
 	}
 }
@@ -69,6 +94,7 @@ func (v *validator) http(n *yaml.Node, r *HTTPRules) {
 
 func (v *validator) images(n *yaml.Node, r *ImageRules) {
 	v.without(n, "images", "requireDigest", r.RequireDigest)
+	v.imageRules(n, r)
 	r.allow, r.deny = v.allowed(n, r.Allow), v.denied(n, r.Deny)
 	r.pins = map[string]digest.Digest{}
 	v.report.Map(strictyaml.Child(n, "pins"), "pins", r.Pins, r.pin)
@@ -82,6 +108,48 @@ func (v *validator) images(n *yaml.Node, r *ImageRules) {
 		c.from, c.to, ok = renaming.Read(list.Content[i], "conversion", c.From, c.To, v.report)
 		if ok && !c.from.IsDirectory() {
 			c.fromDirectory, c.toDirectory = directoryOf(c.From, c.from), directoryOf(c.To, c.to)
+		}
+	}
+}
+
+// reserved are the names that rulings have if no rule on images decided. A test of package policy
+// compares them with that package's own.
+var reserved = []string{"default", "invariant", "limits", "build"}
+
+// imageRules checks and compiles the list of rules, which can stand in place of the fields.
+func (v *validator) imageRules(n *yaml.Node, r *ImageRules) {
+	list, field := strictyaml.Child(n, "rules"), "images.rules"
+	if n.Kind == yaml.SequenceNode {
+		list, field = n, "images"
+	}
+	if list == nil || list.Kind != yaml.SequenceNode {
+		return
+	}
+	if len(list.Content) == 0 {
+		v.report(list, "%s is empty; write deny if no image is allowed, or remove it", field)
+	}
+	names := map[string]int{}
+	for i, rule := range r.Rules {
+		at := list.Content[i]
+		if rule == nil {
+			continue // A rule without a value is a problem already.
+		}
+		rule.Place("", at, fmt.Sprintf("%s[%d]", field, i))
+		where := cmp.Or(strictyaml.Child(at, "name"), at)
+		if line, twice := names[rule.Name]; twice {
+			v.report(where, "the name %s is already that of the rule on line %d; names must be unique",
+				safetext.Quote(rule.Name), line)
+		}
+		names[rule.Name] = at.Line
+		if slices.Contains(reserved, rule.Name) {
+			v.report(where, "the name %s is reserved for decisions without a rule; choose another",
+				safetext.Quote(rule.Name))
+		}
+		rule.Compile(at, "image", versions.Parse, v.report)
+		if mode := strictyaml.Child(at, "mode"); mode != nil &&
+			(rule.Action != imagerules.ActionDeny || rule.Mode == imagerules.ModeEnforce) {
+			v.report(mode, "a rule of images can only have mode: warn, and only if it denies; write mode "+
+				"beside rules for all of them, as in images: {mode: warn, rules: […]}")
 		}
 	}
 }
@@ -199,7 +267,7 @@ func (v *validator) exec(n *yaml.Node, r *ExecRules) {
 	if at := strictyaml.Child(n, "deny"); at != nil {
 		v.execDenials(at, r.Deny)
 	}
-	if others := len(n.Content) > 2 || r.Deny == nil; others && r.allowsNothing() {
+	if others := fields(n) > 1 || r.Deny == nil; others && r.allowsNothing() {
 		r.Secrets = List{} // such as insecure: false alone, which is no denial
 	}
 }

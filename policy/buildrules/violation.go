@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // maxListed is how many names a violation lists.
@@ -18,6 +19,15 @@ type Violation struct {
 	// Rule is the rule that refuses it, such as "images.deny: evil/**" or "exec.insecure":
 	// the field of [Rules], and the entry where the field has several.
 	Rule string
+	// By is the rule on images that refuses or misses the image, or warns about it. It is nil for all
+	// other violations.
+	By *imagerules.Rule
+	// Warns says that the violation refuses nothing, because its rule or the rules of its kind have
+	// mode: warn.
+	Warns bool
+	// Notice says that nothing is violated: What is a whole sentence without its end, and Warns is
+	// set.
+	Notice bool
 }
 
 // Kind returns the kind whose rules are broken. It can be another kind than the operation's: a

@@ -1,14 +1,15 @@
 package main
 
 import (
+	"encoding/json"
 	"reflect"
 	"strings"
 
 	"github.com/invopop/jsonschema"
 )
 
-// alternatives adds what documents can have in place of a mapping or a list, as the tags scalar
-// and boolean of package strictyaml say. The properties stay where they are; they say nothing
+// alternatives adds what documents can have in place of a mapping or a list, as the tags scalar,
+// boolean and sequence of package strictyaml say. The properties stay where they are; they say nothing
 // about a value of another type.
 func alternatives(schema *jsonschema.Schema, t reflect.Type) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
@@ -33,18 +34,22 @@ func alternatives(schema *jsonschema.Schema, t reflect.Type) {
 		alternatives(property, f.Type)
 		switch word := wordFor(f.Type); {
 		case word != "":
-			either(property, &jsonschema.Schema{Const: word})
+			other := []*jsonschema.Schema{{Const: word}}
+			if list := listFor(property, f.Type); list != nil {
+				other = append(other, list)
+			}
+			either(property, other...)
 		case f.Tag.Get("boolean") != "":
 			either(property, &jsonschema.Schema{Type: "boolean"})
 		}
 	}
 }
 
-func either(schema, other *jsonschema.Schema) {
+func either(schema *jsonschema.Schema, other ...*jsonschema.Schema) {
 	if schema.AnyOf != nil {
 		return // The build of a rule and that of the policy are one schema.
 	}
-	schema.AnyOf = []*jsonschema.Schema{{Type: schema.Type}, other}
+	schema.AnyOf = append([]*jsonschema.Schema{{Type: schema.Type}}, other...)
 	schema.Type = ""
 }
 
@@ -59,4 +64,24 @@ func wordFor(t reflect.Type) string {
 		}
 	}
 	return ""
+}
+
+// listFor returns the schema of the list that documents can have in place of the struct, or nil. It
+// is that of one of the struct's fields.
+func listFor(schema *jsonschema.Schema, t reflect.Type) *jsonschema.Schema {
+	for f := range t.Elem().Fields() {
+		if f.Tag.Get("sequence") != "true" {
+			continue
+		}
+		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if field, ok := schema.Properties.Get(key); ok {
+			var list jsonschema.Schema // a copy, since the schema of the field changes later
+			if data, err := json.Marshal(field); err != nil || json.Unmarshal(data, &list) != nil {
+				return nil
+			}
+			list.Description = ""
+			return &list
+		}
+	}
+	return nil
 }

@@ -83,7 +83,9 @@ func value(field *jsonschema.Schema) string {
 	if len(field.AnyOf) > 0 {
 		first, second := *field, *field.AnyOf[1]
 		first.AnyOf, first.Type = nil, field.AnyOf[0].Type
-		if word, ok := second.Const.(string); ok {
+		if word, ok := second.Const.(string); ok && len(field.AnyOf) > 2 {
+			return value(&first) + ", list or `" + word + "`"
+		} else if ok {
 			return value(&first) + " or `" + word + "`"
 		}
 		return value(&first) + ", " + value(&second)

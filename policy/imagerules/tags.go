@@ -1,4 +1,4 @@
-package policy
+package imagerules
 
 import (
 	"fmt"
@@ -189,7 +189,7 @@ func (r *Rule) cure(tag string) string {
 func (r *Rule) tagCondition() string {
 	var parts []string
 	if len(r.Tags) > 0 {
-		parts = append(parts, list("tag", "tags", r.Tags))
+		parts = append(parts, safetext.List("tag", "tags", r.Tags))
 	}
 	if r.Versions != "" {
 		parts = append(parts, "versions "+safetext.Printable(r.Versions))
@@ -197,7 +197,7 @@ func (r *Rule) tagCondition() string {
 	if len(r.ExceptTags) == 0 {
 		return strings.Join(parts, " or ")
 	}
-	except := list("tag", "tags", r.ExceptTags)
+	except := safetext.List("tag", "tags", r.ExceptTags)
 	if len(parts) == 0 {
 		return "tags other than " + except
 	}

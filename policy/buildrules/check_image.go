@@ -1,0 +1,194 @@
+package buildrules
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
+)
+
+// check rewrites an image, and returns how the new reference breaks the rules. It fails if the new
+// reference is invalid.
+func (r *ImageRules) check(n Normalized) (Normalized, []Violation, error) {
+	asked := n.ref
+	ref, err := r.convert(asked)
+	if err != nil {
+		return n, nil, fmt.Errorf("an image that can't be converted: %w", err)
+	}
+	what := func() string {
+		if ref.SameRepository(asked) {
+			return "the image " + ref.Familiar()
+		}
+		return fmt.Sprintf("the image %s (asked for as %s)", ref.Familiar(), asked.Familiar())
+	}
+	var found []Violation
+	pin, isPinned := r.pins[pinKey(ref, len(r.pins))]
+	if isPinned {
+		if pinned, err := ref.WithDigest(pin); err != nil {
+			found = append(found,
+				violationf("images.pins", "%s: it pins %s to %s", what(), ref.Tagged().Familiar(), pin))
+		} else {
+			ref = pinned
+		}
+	}
+	n.ref = ref
+	if len(r.Rules) > 0 {
+		found = append(found, r.judge(&n, what, pin)...)
+	} else {
+		found = append(found,
+			matchPatterns(KindImages, what, ref.Pattern(), r.allow, r.deny, r.Allow)...)
+	}
+	if r.RequireDigest && ref.Digest() == "" {
+		found = append(found,
+			violationf("images.requireDigest", "%s without a digest: write %s@sha256:…", what(),
+				ref.Familiar()))
+	}
+	return n, found, nil
+}
+
+// judge applies the rules on images, and the lists beside them, to an image. What denies comes
+// first. pin is the digest that the rules pin its tag to, or "".
+func (r *ImageRules) judge(n *Normalized, what func() string, pin digest.Digest) []Violation {
+	s := imagerules.Subject{
+		Ref: n.ref, Name: n.ref.Pattern(), Digest: n.ref.Digest(),
+		TagDigest: cmp.Or(pin, n.tagDigest), Now: n.now,
+	}
+	denied := matchPatterns(KindImages, what, s.Name, nil, r.deny, nil)
+	var warned []Violation
+	var allow, missed *imagerules.Rule
+	var reason string
+	for _, rule := range r.Rules {
+		m := rule.Apply(s)
+		n.byTag = n.byTag || dependsOnTag(rule) && rule.Covers(s.Name)
+		switch {
+		case rule.Action == imagerules.ActionDeny && m.Result != imagerules.No:
+			v := byRule(rule, what, denialReason(rule, m))
+			if rule.Mode == imagerules.ModeWarn {
+				v.Warns = true
+				warned = append(warned, v)
+			} else {
+				denied = append(denied, v)
+			}
+		case rule.Action == imagerules.ActionDeny:
+			n.unverified = n.unverified || m.Unverified
+		case allow != nil:
+		case m.Result == imagerules.Yes:
+			allow, n.unverified = rule, n.unverified || m.Unverified
+		case missed == nil && rule.Covers(s.Name):
+			missed, reason = rule, m.Reason
+			if m.Result == imagerules.Unknown {
+				reason = unknownDigest(rule, "allows")
+			}
+		}
+	}
+	switch listed := r.Allow != nil && covers(r.allow, s.Name); {
+	case allow != nil:
+		for _, text := range allow.Ending(n.now) {
+			warned = append(warned, Violation{
+				What: text, Rule: "images.rules: " + safetext.Printable(allow.Name), By: allow,
+				Warns: true, Notice: true,
+			})
+		}
+	case listed || !r.allows():
+	case missed != nil:
+		denied = append(denied, byRule(missed, what, reason))
+	default:
+		denied = append(denied, violationf("images.rules", "%s: %s", what(), allows(r.names())))
+	}
+	return append(denied, warned...)
+}
+
+func byRule(rule *imagerules.Rule, what func() string, reason string) Violation {
+	v := violationf("images.rules: "+safetext.Printable(rule.Name), "%s: %s", what(), reason)
+	v.By = rule
+	return v
+}
+
+// denialReason says why a deny rule matches an image.
+func denialReason(rule *imagerules.Rule, m imagerules.Match) string {
+	switch {
+	case m.Result == imagerules.Unknown:
+		return unknownDigest(rule, "denies")
+	case m.Reason != "":
+		return m.Reason
+	}
+	return fmt.Sprintf("rule %s denies it", safetext.Quote(rule.Name))
+}
+
+// unknownDigest says why a rule on digests refuses an image without one.
+func unknownDigest(rule *imagerules.Rule, verb string) string {
+	return fmt.Sprintf("rule %s %s only the %s, and the digest is not known: write it in the reference",
+		safetext.Quote(rule.Name), verb, safetext.List("digest", "digests", rule.Digests))
+}
+
+func dependsOnTag(rule *imagerules.Rule) bool {
+	return rule.TagConditional() || len(rule.Digests) > 0
+}
+
+func covers(patterns []imageref.Pattern, name imageref.Pattern) bool {
+	return slices.ContainsFunc(patterns, func(p imageref.Pattern) bool { return p.Covers(name) })
+}
+
+// allows reports whether the rules say which images are allowed.
+func (r *ImageRules) allows() bool {
+	return r.Allow != nil || slices.ContainsFunc(r.Rules, isAllow)
+}
+
+func isAllow(rule *imagerules.Rule) bool { return rule.Action != imagerules.ActionDeny }
+
+// denials returns the deny rules.
+func denials(rules []*imagerules.Rule) []*imagerules.Rule {
+	return slices.DeleteFunc(slices.Clone(rules), isAllow)
+}
+
+// allowed returns the names that are allowed, as written.
+func (r *ImageRules) allowed() []string {
+	var out []string
+	for _, rule := range r.Rules {
+		if isAllow(rule) {
+			out = append(out, rule.Match...)
+		}
+	}
+	return append(out, r.Allow...)
+}
+
+// names returns the meanings of the names that are allowed.
+func (r *ImageRules) names() []string {
+	var out []string
+	for _, rule := range r.Rules {
+		if isAllow(rule) {
+			out = append(out, meanings(rule.Names())...)
+		}
+	}
+	return append(out, meanings(r.allow)...)
+}
+
+// pinKey returns the key of the reference's pin, or "" if it can't have one.
+func pinKey(ref imageref.Reference, pins int) string {
+	if pins == 0 || ref.Tag() == "" {
+		return ""
+	}
+	return ref.Tagged().String()
+}
+
+// convert applies the first conversion that matches the image, once.
+func (r *ImageRules) convert(ref imageref.Reference) (imageref.Reference, error) {
+	for i := range r.Convert {
+		c := &r.Convert[i]
+		name, ok := imageref.Rename(c.from, c.to, ref.Name())
+		if rest, below := strings.CutPrefix(ref.Name(), c.fromDirectory); !ok && below &&
+			c.fromDirectory != "" {
+			name, ok = c.toDirectory+rest, true
+		}
+		if ok {
+			return ref.WithName(name)
+		}
+	}
+	return ref, nil
+}

@@ -1,0 +1,152 @@
+package imagerules
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
+	"github.com/policy-frontend/policy-frontend/internal/versions"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+)
+
+// Limits in bytes of the texts that are shown to people.
+const (
+	maxName    = 256
+	maxContact = 512
+	maxMessage = 2048
+)
+
+// Place records where the document has the rule. If the rule has no name, it gets this one.
+func (r *Rule) Place(file string, n *yaml.Node, name string) {
+	r.file, r.line, r.column = file, n.Line, n.Column
+	if r.Name == "" {
+		r.Name, r.unnamed = name, true
+	}
+}
+
+// Compile checks and compiles the rule, which the document has at the node, and fills in its
+// action. It reports mistakes at their nodes. what is what the rule is for, such as "frontend".
+// ranges compiles a versions condition.
+func (r *Rule) Compile(
+	n *yaml.Node, what string, ranges func(string) (*versions.Range, error), report strictyaml.Report,
+) {
+	c := compiler{r, n, report}
+	c.text("message", r.Message, maxMessage, true)
+	c.text("contact", r.Contact, maxContact, false)
+	c.words()
+	if r.Match == nil {
+		report(n, "the rule has no match; write match: [\"**\"] if it is for every %s", what)
+	} else {
+		c.patterns()
+	}
+	c.tags(ranges)
+	if r.Digests != nil {
+		c.list("digests", r.Digests, func(s string) error {
+			_, err := imageref.ParseDigest(s)
+			return err
+		})
+	}
+	c.time("warnAfter", r.WarnAfter, &r.warnAfter)
+	c.time("expires", r.Expires, &r.expires)
+	if r.Action == ActionDeny {
+		for _, key := range []string{"requireDigest", "warnAfter"} {
+			if at := strictyaml.Child(n, key); at != nil {
+				report(at, "%s has no meaning on a deny rule; remove it", key)
+			}
+		}
+	}
+}
+
+// compiler checks one rule.
+type compiler struct {
+	rule   *Rule
+	node   *yaml.Node
+	report strictyaml.Report
+}
+
+func (c compiler) words() {
+	switch r := c.rule; r.Action {
+	case "":
+		r.Action = ActionAllow
+	case ActionAllow, ActionDeny:
+	default:
+		c.report(strictyaml.Child(c.node, "action"), "action must be allow or deny, not %s",
+			safetext.Quote(string(r.Action)))
+	}
+	switch m := c.rule.Mode; m {
+	case "", ModeEnforce, ModeWarn:
+	default:
+		c.report(strictyaml.Child(c.node, "mode"), "mode must be enforce or warn, not %s",
+			safetext.Quote(string(m)))
+	}
+}
+
+// patterns checks and compiles the names of the rule. Those of a deny rule mean the most that their
+// words can mean.
+func (c compiler) patterns() {
+	r := c.rule
+	r.patterns = make([]imageref.Pattern, 0, len(r.Match))
+	c.list("match", r.Match, func(s string) error {
+		var found []imageref.Pattern
+		var err error
+		if r.Action == ActionDeny {
+			found, err = imageref.ParseDenyPattern(s)
+		} else {
+			found = make([]imageref.Pattern, 1)
+			found[0], err = imageref.ParsePattern(s)
+		}
+		r.patterns = append(r.patterns, found...)
+		if field := imageref.FieldFor(err); field != "" {
+			return fmt.Errorf("%w, and the %s under %s", err, strings.TrimSuffix(field, "s"), field)
+		}
+		return err
+	})
+}
+
+func (c compiler) tags(ranges func(string) (*versions.Range, error)) {
+	r := c.rule
+	if r.Tags != nil {
+		c.list("tags", r.Tags, imageref.CheckTagGlob)
+	}
+	if r.ExceptTags != nil {
+		c.list("exceptTags", r.ExceptTags, imageref.CheckTagGlob)
+	}
+	if r.Versions != "" {
+		var err error
+		if r.versions, err = ranges(r.Versions); err != nil {
+			c.report(strictyaml.Child(c.node, "versions"), "versions: %v", err)
+		}
+	}
+	if r.Variants != nil {
+		c.list("variants", r.Variants, imageref.CheckTag)
+	}
+}
+
+func (c compiler) list(key string, items []string, check func(string) error) {
+	c.report.List(strictyaml.Child(c.node, key), key, items, check)
+}
+
+func (c compiler) text(key, s string, limit int, newline bool) {
+	if s == "" {
+		return
+	}
+	if err := safetext.Check(s, limit, newline); err != nil {
+		c.report(strictyaml.Child(c.node, key), "%s %v", key, err)
+	}
+}
+
+func (c compiler) time(key, s string, out *time.Time) {
+	if s == "" {
+		return
+	}
+	t, err := ParseTime(s)
+	if err != nil {
+		c.report(strictyaml.Child(c.node, key), "%v", fmt.Errorf("%s: %w", key, err))
+		return
+	}
+	*out = t
+}
