@@ -110,11 +110,12 @@ type Document struct {
 	// matches decides.
 	Frontends []Rule `yaml:"frontends,omitempty"`
 	// How a frontend runs if its rule has no dispatch. With forward, BuildKit runs it. With mediate,
-	// the policy frontend runs it in a container and checks each of its calls. With builtin, the
-	// policy frontend runs its own Dockerfile frontend and checks each of its calls. The default is
+	// policy-frontend runs it in a container and checks each of its calls. With builtin,
+	// policy-frontend runs its own Dockerfile frontend and checks each of its calls. The default is
 	// forward.
 	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin,default=forward"`
-	// Build rules, for each kind for which a frontend's rule has none of its own.
+	// Build rules for all frontends. A rule's own build applies in addition; its allow replaces that
+	// of the same kind here.
 	Build *buildrules.Rules `yaml:"build,omitempty"`
 	// Limits that hold whatever the rules, the default and the mode say.
 	Limits Limits `yaml:"limits,omitempty"`
@@ -175,7 +176,8 @@ type Options struct {
 // Rule allows or denies frontends. All conditions that it has must hold for it
 // to match.
 type Rule struct {
-	// Name of the rule in messages; unique, and not default, limits, build or invariant.
+	// Name of the rule in messages. It must be unique, and can't be one of the reserved names default,
+	// limits, build and invariant.
 	Name string `yaml:"name,omitempty" jsonschema:"minLength=1,maxLength=256"`
 	// Names that the rule is for, without tag or digest. A * stands for any characters within one
 	// path component or one label of the host, ** for any number of them. Without a host, a name is
@@ -192,7 +194,7 @@ type Rule struct {
 	// Suffixes such as labs for 1.7-labs. A tag is compared with versions without its suffix.
 	Variants []string `yaml:"variants,omitempty" jsonschema:"minItems=1"`
 	// Tags that the rule is not for, even if its tags or versions match them; a * stands for any
-	// characters. An allow rule is not for other spellings of these tags either.
+	// characters. In an allow rule, this also excludes other spellings of these tags.
 	ExceptTags []string `yaml:"exceptTags,omitempty" jsonschema:"minItems=1"`
 	// Digests of the images that the rule is for.
 	Digests []string `yaml:"digests,omitempty" jsonschema:"minItems=1"`
@@ -209,7 +211,7 @@ type Rule struct {
 	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin"`
 	// Build rules for the frontend. Not allowed in a deny rule.
 	Build *buildrules.Rules `yaml:"build,omitempty"`
-	// When the rule begins to warn the builds that it allows: a day such as 2027-01-31, which begins
+	// When builds that the rule allows begin to get a warning. A day such as 2027-01-31, which begins
 	// at 00:00 UTC, or a time such as 2027-01-31T12:00:00Z. Not allowed in a deny rule.
 	WarnAfter string `yaml:"warnAfter,omitempty" jsonschema:"minLength=1"`
 	// When the rule stops matching, in the form of warnAfter.
