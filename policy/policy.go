@@ -110,11 +110,12 @@ type Document struct {
 	// matches decides.
 	Frontends []Rule `yaml:"frontends,omitempty"`
 	// How a frontend runs if its rule has no dispatch. With forward, BuildKit runs it. With mediate,
-	// the policy frontend runs it in a container and checks each of its calls. With builtin, the
-	// policy frontend runs its own Dockerfile frontend and checks each of its calls. The default is
+	// policy-frontend runs it in a container and checks each of its calls. With builtin,
+	// policy-frontend runs its own Dockerfile frontend and checks each of its calls. The default is
 	// forward.
 	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin,default=forward"`
-	// Build rules, for each kind for which a frontend's rule has none of its own.
+	// Build rules for all frontends. A rule's own build applies in addition; its allow replaces that
+	// of the same kind here.
 	Build *buildrules.Rules `yaml:"build,omitempty"`
 	// Limits that hold whatever the rules, the default and the mode say.
 	Limits Limits `yaml:"limits,omitempty"`

@@ -22,7 +22,7 @@ func TestEachCodeHasASection(t *testing.T) {
 		title, text, _ := strings.Cut(section, "\n\n")
 		code := lint.Code(title)
 		sections = append(sections, code)
-		level, _, _ := strings.Cut(text, ". ")
+		level, _, _ := strings.Cut(text, ".\n")
 		require.Equal(t, string(code.Level()), strings.ToLower(level), title)
 		require.Greater(t, len(text), 40, title)
 	}

@@ -115,7 +115,7 @@ type GitRules struct {
 	// URLs that can't be read. A pattern is for each port, and for everything below its path;
 	// without a scheme, for each scheme.
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
-	// Whether a build must request a commit by its full name.
+	// Whether a build must request a commit by its full hash, not by a branch or a tag.
 	RequireCommit bool `yaml:"requireCommit,omitempty" json:"requireCommit,omitempty" jsonschema:"default=false"`
 	// What a violation of these rules does. With warn, the build goes on with a warning. The default
 	// is enforce. If a rule and the policy have rules of the kind, they only warn if both say warn.
@@ -191,14 +191,14 @@ type ExecRules struct {
 	// Whether commands can run without the sandbox (security.insecure).
 	Insecure bool `yaml:"insecure,omitempty" json:"insecure,omitempty" jsonschema:"default=false"`
 	// The ids of the client's ssh agents that commands can use; a * stands for any characters, and
-	// true for all. The agent without an id is default.
+	// true for all. An agent without an id has the id "default".
 	SSH List `yaml:"ssh,omitempty" json:"ssh,omitzero" boolean:"*"`
 	// The ids of secrets that commands can have; a * stands for any characters.
 	Secrets List `yaml:"secrets,omitempty" json:"secrets,omitzero"`
 	// The names of devices of the builder that commands can use, such as nvidia.com/gpu=all; a *
 	// stands for any characters, and true for all.
 	Devices List `yaml:"devices,omitempty" json:"devices,omitzero" boolean:"*"`
-	// The names of hosts that can be given addresses; a * stands for any characters.
+	// The names of hosts that --add-host can give an address; a * stands for any characters.
 	Hosts List `yaml:"hosts,omitempty" json:"hosts,omitzero"`
 	// The resource limits that commands can set, by name, and their highest values.
 	Ulimits map[string]int `yaml:"ulimits,omitempty" json:"ulimits,omitempty" jsonschema:"minProperties=1"`
@@ -232,7 +232,7 @@ type ExecDenials struct {
 	// The names of devices that commands can't use; a * stands for any characters, and true for
 	// all.
 	Devices List `yaml:"devices,omitempty" json:"devices,omitzero" boolean:"*"`
-	// The names of hosts that can't be given addresses; a * stands for any characters.
+	// The names of hosts that --add-host can't give an address; a * stands for any characters.
 	Hosts []string `yaml:"hosts,omitempty" json:"hosts,omitempty" jsonschema:"minItems=1"`
 	// The names of resource limits that commands can't set; a * stands for any characters.
 	Ulimits []string `yaml:"ulimits,omitempty" json:"ulimits,omitempty" jsonschema:"minItems=1"`

@@ -32,7 +32,8 @@ const (
 // that it has must hold for it to match. [Rule.Compile] must check and compile it before it is
 // used. After that it doesn't change, and several goroutines may use it at the same time.
 type Rule struct {
-	// Name of the rule in messages; unique, and not default, limits, build or invariant.
+	// Name of the rule in messages. It must be unique, and can't be one of the reserved names default,
+	// limits, build and invariant.
 	Name string `yaml:"name,omitempty" json:"name,omitempty" jsonschema:"minLength=1,maxLength=256"`
 	// Names that the rule is for, without tag or digest. A * stands for any characters within one path
 	// component or one label of the host, ** for any number of them. Without a host, a name is one on
@@ -42,14 +43,15 @@ type Rule struct {
 	// latest, unless it has a digest. A deny rule is for other spellings of these tags too, and for a
 	// partial version that can be one of them.
 	Tags []string `yaml:"tags,omitempty" json:"tags,omitempty" jsonschema:"minItems=1"`
-	// Versions that the rule is for, in addition to its tags, such as ">=1.4 <2 || 3.1.x". A partial
-	// version such as 1.7 must be wholly inside. There is no !=; use exceptTags. A deny rule is also
-	// for tags that can't be compared with versions.
+	// Versions that the rule is for, in addition to its tags, such as ">=1.4 <2 || 3.1.x". All
+	// versions that a partial version such as 1.7 stands for must be in the range. There is no !=; use
+	// exceptTags. A deny rule is also for tags that can't be compared with versions.
 	Versions string `yaml:"versions,omitempty" json:"versions,omitempty" jsonschema:"minLength=1,maxLength=512"`
-	// Suffixes such as labs for 1.7-labs. A tag is compared with versions without its suffix.
+	// Suffixes such as labs for 1.7-labs. The suffix is removed from a tag before the tag is compared
+	// with versions.
 	Variants []string `yaml:"variants,omitempty" json:"variants,omitempty" jsonschema:"minItems=1"`
 	// Tags that the rule is not for, even if its tags or versions match them; a * stands for any
-	// characters. An allow rule is not for other spellings of these tags either.
+	// characters. In an allow rule, this also excludes other spellings of these tags.
 	ExceptTags []string `yaml:"exceptTags,omitempty" json:"exceptTags,omitempty" jsonschema:"minItems=1"`
 	// Digests of the images that the rule is for.
 	Digests []string `yaml:"digests,omitempty" json:"digests,omitempty" jsonschema:"minItems=1"`
@@ -61,7 +63,7 @@ type Rule struct {
 	// with warn, an option that the rule refuses is a warning too. In a rule of images, only a deny
 	// rule can have it, and only with warn.
 	Mode Mode `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"enum=enforce,enum=warn"`
-	// When the rule begins to warn the builds that it allows: a day such as 2027-01-31, which begins
+	// When builds that the rule allows begin to get a warning. A day such as 2027-01-31, which begins
 	// at 00:00 UTC, or a time such as 2027-01-31T12:00:00Z. Not allowed in a deny rule.
 	WarnAfter string `yaml:"warnAfter,omitempty" json:"warnAfter,omitempty" jsonschema:"minLength=1"`
 	// When the rule stops matching, in the form of warnAfter.
