@@ -2,6 +2,7 @@ package lint
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
@@ -69,6 +70,82 @@ func byURL(patterns []urlmatch.Pattern) covering {
 	}
 }
 
+// ruleNames looks for names of a rule that never come to it, or that it needn't deny.
+func (c *checker) ruleNames(r *rule, tell tell) {
+	if !r.allows() {
+		c.deniedAnyway(r, tell)
+		return
+	}
+	patterns := r.Patterns()
+	if len(patterns) == 1 {
+		return // never looks at rules as a whole.
+	}
+	for i, n := range r.match {
+		if by := c.renamed([]names{n}); by != nil {
+			from, to := by.Names()
+			tell(EntryAliased, "match has %s, which the alias on line %d%s renames first, from %s to %s; "+
+				"remove it, or write the name after the alias", patterns[i], by.Line(),
+				ofFile(by.File(), r.File()), from, to)
+		}
+	}
+}
+
+// deniedAnyway looks for names of a deny rule that no rule allows. Such a rule can be there for
+// its message.
+func (c *checker) deniedAnyway(r *rule, tell tell) {
+	if c.doc.Default == policy.ActionAllow || r.Message != "" || r.Contact != "" ||
+		c.doc.Mode == policy.ModeWarn || r.Mode == policy.ModeWarn ||
+		!slices.ContainsFunc(c.rules, func(o rule) bool { return o.allows() }) {
+		return
+	}
+	for _, entry := range r.Match {
+		if !slices.ContainsFunc(denied(entry), c.isAllowed) {
+			tell(DenyWithoutEffect, "match has %s, which no rule allows anyway; remove it, or add a message "+
+				"for those who ask for it", entry)
+		}
+	}
+}
+
+// isAllowed reports whether some rule may allow some of the names.
+func (c *checker) isAllowed(n names) bool {
+	host, rest, _ := strings.Cut(n.String(), "/")
+	plain, port, ok := strings.Cut(host, ":")
+	if ok && slices.ContainsFunc(c.ported, func(r *rule) bool {
+		return !c.expired(r.Rule) && r.overlaps(n)
+	}) {
+		return true
+	}
+	if port == "*" {
+		host = plain // The index has no pattern without a port for it.
+	}
+	return c.isAllowedLike(n, host+"/"+rest)
+}
+
+// isAllowedLike is isAllowed for the rules that the index has for the text.
+func (c *checker) isAllowedLike(n names, text string) bool {
+	for i := range c.shadows.index.FindMeeting(text) {
+		if r := &c.rules[i]; r.allows() && !c.expired(r.Rule) && r.overlaps(n) {
+			return true
+		}
+	}
+	return false
+}
+
+// withPorts returns the allow rules that name ports.
+func withPorts(rules []rule) []*rule {
+	var out []*rule
+	for i := range rules {
+		hasPort := func(p string) bool {
+			host, _, _ := strings.Cut(p, "/")
+			return strings.Contains(host, ":")
+		}
+		if rules[i].allows() && slices.ContainsFunc(rules[i].Patterns(), hasPort) {
+			out = append(out, &rules[i])
+		}
+	}
+	return out
+}
+
 // ruleEntries looks for entries in the lists of a rule that have no effect.
 func (c *checker) ruleEntries(r *rule) {
 	tell := func(code Code, format string, args ...any) { c.addRule(code, r.Rule, format, args...) }
@@ -79,6 +156,7 @@ func (c *checker) ruleEntries(r *rule) {
 	}
 	repeated("tags", r.Tags, byGlob(r.Tags, !r.allows()), tell)
 	repeated("exceptTags", r.ExceptTags, byGlob(r.ExceptTags, r.allows()), tell)
+	c.ruleNames(r, tell)
 	if r.allows() && r.Versions == "" && len(r.Tags) > 0 {
 		for _, except := range r.ExceptTags {
 			if apartFrom(r, r, except) {

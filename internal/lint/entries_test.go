@@ -70,8 +70,26 @@ func TestEntriesWithoutEffect(t *testing.T) {
 		{"a port is another name", rule("match: [\"a.example/**\", \"a.example:80/x\"]"), nil},
 		{
 			"a port of a denied host", head + "- {name: b, match: [\"b.example/**\"]}\n" +
-				"- {name: a, action: deny, match: [\"b.example/**\", \"b.example:80/x\"]}\n",
-			[]string{"allows-nothing ", "shadowed the rule never", "entry-repeated match has b.example:80/x"},
+				"- {name: a, action: deny, match: [\"b.example/x/**\", \"b.example:80/x\"]}\n",
+			[]string{
+				"entry-repeated match has b.example:80/x", "deny-without-effect match has b.example:80/x",
+			},
+		},
+		{
+			"a denied name that no rule allows", head + "- {name: b, match: [\"b.example:80/**\"]}\n" +
+				"- {name: a, action: deny, match: [\"b.example/x\", c.example/x]}\n" +
+				"- {name: c, action: deny, match: [d.example/x], message: never}\n",
+			[]string{"deny-without-effect match has c.example/x"},
+		},
+		{
+			"a denied port of a host of which each is allowed is fine",
+			head + "- {name: b, match: [\"b.example:*/**\"]}\n" +
+				"- {name: a, action: deny, match: [\"b.example:80/x\"]}\n",
+			nil,
+		},
+		{
+			"a name that an alias renames", "aliases: [{from: a, to: b}]\n" + rule("match: [a, b]"),
+			[]string{"entry-aliased match has docker.io/library/a"},
 		},
 		{
 			"a tag that a glob has", rule("match: [a], tags: [\"1.*\", \"1.5\"]"),
