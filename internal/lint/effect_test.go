@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/internal/arbitrary"
+	"github.com/policy-frontend/policy-frontend/internal/diff"
 	"github.com/policy-frontend/policy-frontend/internal/lint"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
@@ -181,4 +182,58 @@ func saidToHaveNoEffect(t *testing.T, seed uint64) []lint.Finding {
 		}
 	}
 	return out
+}
+
+// An entry of build rules that no request or operation can make matter has a finding about its
+// kind.
+func TestEntriesOfBuildRulesWithoutEffectHaveAFinding(t *testing.T) {
+	t.Parallel()
+	idle := 0
+	for seed := range uint64(150) {
+		idle += withoutEffect(t, seed)
+	}
+	require.Greater(t, idle, 20, "else the property says nothing")
+}
+
+func FuzzEntriesOfBuildRulesWithoutEffectHaveAFinding(f *testing.F) {
+	f.Add(uint64(0))
+	f.Fuzz(func(t *testing.T, seed uint64) { withoutEffect(t, seed) })
+}
+
+// withoutEffect returns how many entries of a policy have no effect.
+func withoutEffect(t *testing.T, seed uint64) int {
+	t.Helper()
+	choose := arbitrary.Source(rand.New(rand.NewPCG(seed, 7)).IntN)
+	rules := choose.BuildText()
+	if rules == "" {
+		return 0
+	}
+	text := head + "- {match: [a/x], dispatch: mediate, build: {" + rules + "}}\n"
+	p, err := policy.Parse("p", []byte(text))
+	require.NoError(t, err)
+	var root yaml.Node
+	require.NoError(t, yaml.Unmarshal([]byte(text), &root))
+	found := lint.Check("p", p, lint.Options{Time: arbitrary.Day(1)})
+	idle := 0
+	for _, e := range entriesOf(&root) {
+		parts := strings.Split(e.field, ".")
+		if parts[0] != "build" {
+			continue
+		}
+		q, err := policy.Parse("p", []byte(e.without(text)))
+		if err != nil || matters(p, q) || differ(choose, p, q) {
+			continue
+		}
+		idle++
+		require.True(t, slices.ContainsFunc(found, func(f lint.Finding) bool {
+			return strings.HasPrefix(f.Message, "build."+parts[1])
+		}), "seed %d\n%s\n%+v\n%v", seed, text, e, found)
+	}
+	return idle
+}
+
+// matters reports whether samples have other answers without an entry.
+func matters(a, b *policy.Policy) bool {
+	r := diff.Compare(a, b, arbitrary.Day(1))
+	return len(r.Differences) > 0 || !r.Complete || len(r.Uncompared) > 0
 }

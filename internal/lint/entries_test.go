@@ -182,6 +182,20 @@ func TestEntriesWithoutEffect(t *testing.T) {
 			"a variable that the policy forbids", policyAnd("config: {env: {forbid: [\"P*\"]}}", "config: {env: {require: [PATH]}}"),
 			[]string{"config-contradicts build.config.env requires PATH"},
 		},
+		{
+			"a port in a range, and one required twice", build("config: {ports: {forbid: [1-1023, 80/tcp], require: [8080, 8080/tcp]}}"),
+			[]string{
+				"entry-repeated build.config.ports.forbid has 80/tcp",
+				"entry-repeated build.config.ports.require has 8080/tcp",
+			},
+		},
+		{
+			"a user forbidden that isn't required", build("config: {user: {require: [app, 1000-2000], forbid: [web, 1500, root]}}"),
+			[]string{
+				"build-deny-without-effect build.config.user.forbid has web",
+				"build-deny-without-effect build.config.user.forbid has root",
+			},
+		},
 		{"another port is fine", build("config: {ports: {require: [80/udp], forbid: [80/tcp]}}"), nil},
 		{"part of a glob is fine", build("config: {labels: {require: [\"a*\"], forbid: [ab]}, user: {require: [1000-2000], forbid: [1500]}}"), nil},
 		{
