@@ -142,7 +142,7 @@ func differ(choose arbitrary.Source, a, b *policy.Policy) bool {
 func TestEntriesSaidToHaveNoEffectHaveNone(t *testing.T) {
 	t.Parallel()
 	found := map[lint.Code]int{}
-	for seed := range uint64(100) {
+	for seed := range uint64(80) {
 		for _, f := range saidToHaveNoEffect(t, seed) {
 			found[f.Code]++
 		}
@@ -189,7 +189,7 @@ func saidToHaveNoEffect(t *testing.T, seed uint64) []lint.Finding {
 func TestEntriesOfBuildRulesWithoutEffectHaveAFinding(t *testing.T) {
 	t.Parallel()
 	idle := 0
-	for seed := range uint64(150) {
+	for seed := range uint64(100) {
 		idle += withoutEffect(t, seed)
 	}
 	require.Greater(t, idle, 20, "else the property says nothing")

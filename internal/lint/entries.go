@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -100,8 +101,8 @@ func (c *checker) deniedAnyway(r *rule, tell tell) {
 	}
 	for _, entry := range r.Match {
 		if !slices.ContainsFunc(denied(entry), c.isAllowed) {
-			tell(DenyWithoutEffect, "match has %s, which no rule allows anyway; remove it, or add a message "+
-				"for those who ask for it", entry)
+			tell(DenyWithoutEffect, "match has %s, which no rule allows anyway; remove it, or add a "+
+				"message for those who ask for it", entry)
 		}
 	}
 }
@@ -210,7 +211,42 @@ func (u urls) repeated(tell tell) {
 			texts[i] = p.Written()
 		}
 		repeated("build."+string(u.kind)+"."+list.field, texts, byURL(list.patterns), tell)
+		if len(texts) <= maxEntries {
+			u.byOthers(list.field, list.patterns, tell)
+		}
 	}
+}
+
+// byOthers looks for patterns that several others make superfluous, each for other schemes.
+func (u urls) byOthers(field string, patterns []urlmatch.Pattern, tell tell) {
+	covers := byURL(patterns)
+	for j, p := range patterns {
+		one := func(i int) bool { return i != j && covers(i, j) }
+		var others []urlmatch.Form
+		repeated := false
+		for i, o := range patterns {
+			repeated = repeated || one(i)
+			if i != j && !covers(j, i) {
+				others = append(others, o.Forms()...)
+			}
+		}
+		if !repeated && coveredBySchemes(others, p) {
+			tell(EntryRepeated, "build.%s.%s has %s, and other entries are for all of that; remove it",
+				u.kind, field, p.Written())
+		}
+	}
+}
+
+func coveredBySchemes(by []urlmatch.Form, p urlmatch.Pattern) bool {
+	for _, f := range p.Forms() {
+		for _, scheme := range f.Schemes() {
+			one := f.WithScheme(scheme)
+			if !slices.ContainsFunc(by, func(o urlmatch.Form) bool { return o.Covers(one) }) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // local checks rules on directories of the client.
@@ -276,7 +312,27 @@ func usesOf(r *buildrules.ExecRules) []use {
 		{"secrets", r.Secrets, d.Secrets, false},
 		{"devices", r.Devices, d.Devices, false},
 		{"hosts", r.Hosts, d.Hosts, true},
+		{"ulimits", slices.Sorted(maps.Keys(r.Ulimits)), d.Ulimits, true},
 		{"cgroupParents", r.CgroupParents, d.CgroupParents, false},
+	}
+}
+
+// noNetwork looks for rules that deny each network that commands can use.
+func noNetwork(r *buildrules.ExecRules, onlyDenies bool, tell tell) {
+	networks := []string{buildrules.NetworkNone, buildrules.NetworkDefault}
+	switch {
+	case r.Deny == nil || len(r.Deny.Networks) == 0:
+		return
+	case onlyDenies:
+		networks = append(networks, buildrules.NetworkHost)
+	case r.Networks != nil:
+		networks = r.Networks
+	}
+	if !slices.ContainsFunc(networks, func(n string) bool {
+		return !slices.Contains(r.Deny.Networks, n)
+	}) {
+		tell(BuildAllowRefused, "build.exec.deny.networks has each network that commands can use, so "+
+			"every command is refused; leave one, or write exec: deny")
 	}
 }
 
@@ -293,6 +349,7 @@ func (c *checker) exec(b *buildrules.Rules, tell tell) {
 	}
 	onlyDenies := r.Deny != nil && !r.Insecure && len(r.Ulimits) == 0 && r.Networks == nil &&
 		r.SSH == nil && r.Secrets == nil && r.Devices == nil && r.Hosts == nil && r.CgroupParents == nil
+	noNetwork(r, onlyDenies, tell)
 	for _, u := range usesOf(r) {
 		field := "build.exec." + u.field
 		repeated("build.exec.deny."+u.field, u.deny, byGlob(u.deny, u.field != "cgroupParents"), tell)
@@ -303,7 +360,8 @@ func (c *checker) exec(b *buildrules.Rules, tell tell) {
 		if u.field == "networks" && r.Networks == nil {
 			continue
 		}
-		if u.field != "cgroupParents" { // There, deny is for all groups below a path.
+		// In cgroupParents, deny is for all groups below a path.
+		if u.field != "cgroupParents" || len(u.allow) == 0 {
 			refusedTexts(field, u.allow, u.deny, tell)
 			if !c.replaced(b, buildrules.KindExec) {
 				unlistedTexts("build.exec.deny."+u.field, u.allow, u.deny, tell)

@@ -154,6 +154,18 @@ func TestEntriesWithoutEffect(t *testing.T) {
 				"build-deny-without-effect build.exec.deny.hosts has x",
 			},
 		},
+		{
+			"commands without any network", build("exec: {ssh: [a], deny: {networks: [none, default], ulimits: [core]}}"),
+			[]string{
+				"build-allow-refused build.exec.deny.networks has each network",
+				"build-deny-without-effect build.exec.deny.ulimits has core",
+			},
+		},
+		{"a network left is fine", build("exec: {deny: {networks: [none, default]}}"), nil},
+		{
+			"a URL whose schemes two others have", build("http: {deny: [\"http://**\", \"https://a.example\", a.example/x]}"),
+			[]string{"entry-repeated build.http.deny has a.example/x"},
+		},
 		{"secrets but for some is fine", build("exec: {secrets: [\"*\"], deny: {secrets: [npm]}}"), nil},
 		{"commands with denials alone are fine", build("exec: {deny: {networks: [host], secrets: [npm]}}"), nil},
 		{"every secret", build("exec: {secrets: [\"*\"]}"), []string{"exec-allows-any build.exec.secrets has *"}},
