@@ -297,17 +297,25 @@ type use struct {
 	fold        bool // whether letter case never matters
 }
 
-func usesOf(r *buildrules.ExecRules) []use {
+// networks returns the networks that commands can use by rules that don't only deny.
+func (c *checker) networks(b *buildrules.Rules) []string {
+	switch whole := c.doc.Build; {
+	case b.Exec.Networks != nil:
+		return b.Exec.Networks
+	case whole != nil && whole.Exec != nil && whole.Exec.Networks != nil:
+		return whole.Exec.Networks
+	}
+	return []string{buildrules.NetworkNone, buildrules.NetworkDefault}
+}
+
+func (c *checker) usesOf(b *buildrules.Rules) []use {
+	r := b.Exec
 	d := r.Deny
 	if d == nil {
 		d = &buildrules.ExecDenials{}
 	}
-	networks := []string(r.Networks)
-	if r.Networks == nil {
-		networks = []string{buildrules.NetworkNone, buildrules.NetworkDefault}
-	}
 	return []use{
-		{"networks", networks, d.Networks, false},
+		{"networks", c.networks(b), d.Networks, false},
 		{"ssh", r.SSH, d.SSH, false},
 		{"secrets", r.Secrets, d.Secrets, false},
 		{"devices", r.Devices, d.Devices, false},
@@ -318,15 +326,16 @@ func usesOf(r *buildrules.ExecRules) []use {
 }
 
 // noNetwork looks for rules that deny each network that commands can use.
-func noNetwork(r *buildrules.ExecRules, onlyDenies bool, tell tell) {
-	networks := []string{buildrules.NetworkNone, buildrules.NetworkDefault}
-	switch {
-	case r.Deny == nil || len(r.Deny.Networks) == 0:
+func (c *checker) noNetwork(b *buildrules.Rules, onlyDenies bool, tell tell) {
+	r := b.Exec
+	if r.Deny == nil || len(r.Deny.Networks) == 0 {
 		return
-	case onlyDenies:
-		networks = append(networks, buildrules.NetworkHost)
-	case r.Networks != nil:
-		networks = r.Networks
+	}
+	networks := c.networks(b)
+	if onlyDenies {
+		networks = []string{
+			buildrules.NetworkNone, buildrules.NetworkDefault, buildrules.NetworkHost,
+		}
 	}
 	if !slices.ContainsFunc(networks, func(n string) bool {
 		return !slices.Contains(r.Deny.Networks, n)
@@ -349,17 +358,20 @@ func (c *checker) exec(b *buildrules.Rules, tell tell) {
 	}
 	onlyDenies := r.Deny != nil && !r.Insecure && len(r.Ulimits) == 0 && r.Networks == nil &&
 		r.SSH == nil && r.Secrets == nil && r.Devices == nil && r.Hosts == nil && r.CgroupParents == nil
-	noNetwork(r, onlyDenies, tell)
-	for _, u := range usesOf(r) {
+	c.noNetwork(b, onlyDenies, tell)
+	for _, u := range c.usesOf(b) {
 		field := "build.exec." + u.field
 		repeated("build.exec.deny."+u.field, u.deny, byGlob(u.deny, u.field != "cgroupParents"), tell)
 		if onlyDenies {
 			continue
 		}
-		repeated(field, u.allow, byGlob(u.allow, u.fold), tell)
 		if u.field == "networks" && r.Networks == nil {
+			if !c.replaced(b, buildrules.KindExec) {
+				unlistedTexts("build.exec.deny.networks", u.allow, u.deny, tell)
+			}
 			continue
 		}
+		repeated(field, u.allow, byGlob(u.allow, u.fold), tell)
 		// In cgroupParents, deny is for all groups below a path.
 		if u.field != "cgroupParents" || len(u.allow) == 0 {
 			refusedTexts(field, u.allow, u.deny, tell)

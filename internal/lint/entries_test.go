@@ -161,6 +161,15 @@ func TestEntriesWithoutEffect(t *testing.T) {
 				"build-deny-without-effect build.exec.deny.ulimits has core",
 			},
 		},
+		{
+			"a network denied that isn't allowed", build("exec: {ssh: [a], deny: {networks: [host]}}"),
+			[]string{"build-deny-without-effect build.exec.deny.networks has host"},
+		},
+		{
+			"a network denied that the policy allows is fine",
+			policyAnd("exec: {networks: [host, none]}", "exec: {ssh: [a], deny: {networks: [none]}}"),
+			[]string{"host-network build.exec.networks has host"},
+		},
 		{"a network left is fine", build("exec: {deny: {networks: [none, default]}}"), nil},
 		{
 			"a URL whose schemes two others have", build("http: {deny: [\"http://**\", \"https://a.example\", a.example/x]}"),
