@@ -59,6 +59,10 @@ const (
 	OutsideLimits Code = "outside-limits"
 	// EntryRepeated: another entry of a list is for all that an entry is for.
 	EntryRepeated Code = "entry-repeated"
+	// EntryAliased: aliases rename one of the names that a rule matches.
+	EntryAliased Code = "entry-aliased"
+	// DenyWithoutEffect: a deny rule matches a name that no rule allows.
+	DenyWithoutEffect Code = "deny-without-effect"
 	// ExceptWithoutEffect: a rule excepts a tag that it doesn't match anyway.
 	ExceptWithoutEffect Code = "except-without-effect"
 	// OptionName: an option's name is one that no client sends.
@@ -124,7 +128,7 @@ func Codes() []Code {
 		AliasShadowed, AliasWithoutEffect, AliasNotAllowed, PinRefused,
 		UnnamedRule, MatchEverything, PrefixRunsOn, AnyTag, UnboundedTag, TagsAndDigests,
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
-		EntryRepeated, ExceptWithoutEffect,
+		EntryRepeated, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
 		OptionName, OptionWithoutEffect,
 		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
 		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConfigContradicts,
@@ -161,7 +165,7 @@ func (c Code) Level() Level {
 		return Error
 	case slices.Contains([]Code{
 		MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated, EntryRepeated,
-		ExceptWithoutEffect, ExecAllowsAny, ContainersAllowed,
+		EntryAliased, DenyWithoutEffect, ExceptWithoutEffect, ExecAllowsAny, ContainersAllowed,
 	}, c):
 		return Note
 	}

@@ -64,6 +64,9 @@ func coversTags(a, b *rule) bool {
 	if !a.TagConditional() {
 		return true
 	}
+	if !a.allows() && len(a.ExceptTags) == 0 && anyGlobCovers(a.Tags, "*") {
+		return true // A deny rule matches what has no tag too.
+	}
 	if !b.TagConditional() {
 		return false
 	}

@@ -1,7 +1,9 @@
 package lint
 
 import (
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
@@ -69,6 +71,82 @@ func byURL(patterns []urlmatch.Pattern) covering {
 	}
 }
 
+// ruleNames looks for names of a rule that never come to it, or that it needn't deny.
+func (c *checker) ruleNames(r *rule, tell tell) {
+	if !r.allows() {
+		c.deniedAnyway(r, tell)
+		return
+	}
+	patterns := r.Patterns()
+	if len(patterns) == 1 {
+		return // never looks at rules as a whole.
+	}
+	for i, n := range r.match {
+		if by := c.renamed([]names{n}); by != nil {
+			from, to := by.Names()
+			tell(EntryAliased, "match has %s, which the alias on line %d%s renames first, from %s to %s; "+
+				"remove it, or write the name after the alias", patterns[i], by.Line(),
+				ofFile(by.File(), r.File()), from, to)
+		}
+	}
+}
+
+// deniedAnyway looks for names of a deny rule that no rule allows. Such a rule can be there for
+// its message.
+func (c *checker) deniedAnyway(r *rule, tell tell) {
+	if c.doc.Default == policy.ActionAllow || r.Message != "" || r.Contact != "" ||
+		c.doc.Mode == policy.ModeWarn || r.Mode == policy.ModeWarn ||
+		!slices.ContainsFunc(c.rules, func(o rule) bool { return o.allows() }) {
+		return
+	}
+	for _, entry := range r.Match {
+		if !slices.ContainsFunc(denied(entry), c.isAllowed) {
+			tell(DenyWithoutEffect, "match has %s, which no rule allows anyway; remove it, or add a "+
+				"message for those who ask for it", entry)
+		}
+	}
+}
+
+// isAllowed reports whether some rule may allow some of the names.
+func (c *checker) isAllowed(n names) bool {
+	host, rest, _ := strings.Cut(n.String(), "/")
+	plain, port, ok := strings.Cut(host, ":")
+	if ok && slices.ContainsFunc(c.ported, func(r *rule) bool {
+		return !c.expired(r.Rule) && r.overlaps(n)
+	}) {
+		return true
+	}
+	if port == "*" {
+		host = plain // The index has no pattern without a port for it.
+	}
+	return c.isAllowedLike(n, host+"/"+rest)
+}
+
+// isAllowedLike is isAllowed for the rules that the index has for the text.
+func (c *checker) isAllowedLike(n names, text string) bool {
+	for i := range c.shadows.index.FindMeeting(text) {
+		if r := &c.rules[i]; r.allows() && !c.expired(r.Rule) && r.overlaps(n) {
+			return true
+		}
+	}
+	return false
+}
+
+// withPorts returns the allow rules that name ports.
+func withPorts(rules []rule) []*rule {
+	var out []*rule
+	for i := range rules {
+		hasPort := func(p string) bool {
+			host, _, _ := strings.Cut(p, "/")
+			return strings.Contains(host, ":")
+		}
+		if rules[i].allows() && slices.ContainsFunc(rules[i].Patterns(), hasPort) {
+			out = append(out, &rules[i])
+		}
+	}
+	return out
+}
+
 // ruleEntries looks for entries in the lists of a rule that have no effect.
 func (c *checker) ruleEntries(r *rule) {
 	tell := func(code Code, format string, args ...any) { c.addRule(code, r.Rule, format, args...) }
@@ -79,6 +157,7 @@ func (c *checker) ruleEntries(r *rule) {
 	}
 	repeated("tags", r.Tags, byGlob(r.Tags, !r.allows()), tell)
 	repeated("exceptTags", r.ExceptTags, byGlob(r.ExceptTags, r.allows()), tell)
+	c.ruleNames(r, tell)
 	if r.allows() && r.Versions == "" && len(r.Tags) > 0 {
 		for _, except := range r.ExceptTags {
 			if apartFrom(r, r, except) {
@@ -132,7 +211,42 @@ func (u urls) repeated(tell tell) {
 			texts[i] = p.Written()
 		}
 		repeated("build."+string(u.kind)+"."+list.field, texts, byURL(list.patterns), tell)
+		if len(texts) <= maxEntries {
+			u.byOthers(list.field, list.patterns, tell)
+		}
 	}
+}
+
+// byOthers looks for patterns that several others make superfluous, each for other schemes.
+func (u urls) byOthers(field string, patterns []urlmatch.Pattern, tell tell) {
+	covers := byURL(patterns)
+	for j, p := range patterns {
+		one := func(i int) bool { return i != j && covers(i, j) }
+		var others []urlmatch.Form
+		repeated := false
+		for i, o := range patterns {
+			repeated = repeated || one(i)
+			if i != j && !covers(j, i) {
+				others = append(others, o.Forms()...)
+			}
+		}
+		if !repeated && coveredBySchemes(others, p) {
+			tell(EntryRepeated, "build.%s.%s has %s, and other entries are for all of that; remove it",
+				u.kind, field, p.Written())
+		}
+	}
+}
+
+func coveredBySchemes(by []urlmatch.Form, p urlmatch.Pattern) bool {
+	for _, f := range p.Forms() {
+		for _, scheme := range f.Schemes() {
+			one := f.WithScheme(scheme)
+			if !slices.ContainsFunc(by, func(o urlmatch.Form) bool { return o.Covers(one) }) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // local checks rules on directories of the client.
@@ -183,22 +297,51 @@ type use struct {
 	fold        bool // whether letter case never matters
 }
 
-func usesOf(r *buildrules.ExecRules) []use {
+// networks returns the networks that commands can use by rules that don't only deny.
+func (c *checker) networks(b *buildrules.Rules) []string {
+	switch whole := c.doc.Build; {
+	case b.Exec.Networks != nil:
+		return b.Exec.Networks
+	case whole != nil && whole.Exec != nil && whole.Exec.Networks != nil:
+		return whole.Exec.Networks
+	}
+	return []string{buildrules.NetworkNone, buildrules.NetworkDefault}
+}
+
+func (c *checker) usesOf(b *buildrules.Rules) []use {
+	r := b.Exec
 	d := r.Deny
 	if d == nil {
 		d = &buildrules.ExecDenials{}
 	}
-	networks := []string(r.Networks)
-	if r.Networks == nil {
-		networks = []string{buildrules.NetworkNone, buildrules.NetworkDefault}
-	}
 	return []use{
-		{"networks", networks, d.Networks, false},
+		{"networks", c.networks(b), d.Networks, false},
 		{"ssh", r.SSH, d.SSH, false},
 		{"secrets", r.Secrets, d.Secrets, false},
 		{"devices", r.Devices, d.Devices, false},
 		{"hosts", r.Hosts, d.Hosts, true},
+		{"ulimits", slices.Sorted(maps.Keys(r.Ulimits)), d.Ulimits, true},
 		{"cgroupParents", r.CgroupParents, d.CgroupParents, false},
+	}
+}
+
+// noNetwork looks for rules that deny each network that commands can use.
+func (c *checker) noNetwork(b *buildrules.Rules, onlyDenies bool, tell tell) {
+	r := b.Exec
+	if r.Deny == nil || len(r.Deny.Networks) == 0 {
+		return
+	}
+	networks := c.networks(b)
+	if onlyDenies {
+		networks = []string{
+			buildrules.NetworkNone, buildrules.NetworkDefault, buildrules.NetworkHost,
+		}
+	}
+	if !slices.ContainsFunc(networks, func(n string) bool {
+		return !slices.Contains(r.Deny.Networks, n)
+	}) {
+		tell(BuildAllowRefused, "build.exec.deny.networks has each network that commands can use, so "+
+			"every command is refused; leave one, or write exec: deny")
 	}
 }
 
@@ -215,17 +358,22 @@ func (c *checker) exec(b *buildrules.Rules, tell tell) {
 	}
 	onlyDenies := r.Deny != nil && !r.Insecure && len(r.Ulimits) == 0 && r.Networks == nil &&
 		r.SSH == nil && r.Secrets == nil && r.Devices == nil && r.Hosts == nil && r.CgroupParents == nil
-	for _, u := range usesOf(r) {
+	c.noNetwork(b, onlyDenies, tell)
+	for _, u := range c.usesOf(b) {
 		field := "build.exec." + u.field
 		repeated("build.exec.deny."+u.field, u.deny, byGlob(u.deny, u.field != "cgroupParents"), tell)
 		if onlyDenies {
 			continue
 		}
-		repeated(field, u.allow, byGlob(u.allow, u.fold), tell)
 		if u.field == "networks" && r.Networks == nil {
+			if !c.replaced(b, buildrules.KindExec) {
+				unlistedTexts("build.exec.deny.networks", u.allow, u.deny, tell)
+			}
 			continue
 		}
-		if u.field != "cgroupParents" { // There, deny is for all groups below a path.
+		repeated(field, u.allow, byGlob(u.allow, u.fold), tell)
+		// In cgroupParents, deny is for all groups below a path.
+		if u.field != "cgroupParents" || len(u.allow) == 0 {
 			refusedTexts(field, u.allow, u.deny, tell)
 			if !c.replaced(b, buildrules.KindExec) {
 				unlistedTexts("build.exec.deny."+u.field, u.allow, u.deny, tell)

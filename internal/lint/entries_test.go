@@ -70,8 +70,26 @@ func TestEntriesWithoutEffect(t *testing.T) {
 		{"a port is another name", rule("match: [\"a.example/**\", \"a.example:80/x\"]"), nil},
 		{
 			"a port of a denied host", head + "- {name: b, match: [\"b.example/**\"]}\n" +
-				"- {name: a, action: deny, match: [\"b.example/**\", \"b.example:80/x\"]}\n",
-			[]string{"allows-nothing ", "shadowed the rule never", "entry-repeated match has b.example:80/x"},
+				"- {name: a, action: deny, match: [\"b.example/x/**\", \"b.example:80/x\"]}\n",
+			[]string{
+				"entry-repeated match has b.example:80/x", "deny-without-effect match has b.example:80/x",
+			},
+		},
+		{
+			"a denied name that no rule allows", head + "- {name: b, match: [\"b.example:80/**\"]}\n" +
+				"- {name: a, action: deny, match: [\"b.example/x\", c.example/x]}\n" +
+				"- {name: c, action: deny, match: [d.example/x], message: never}\n",
+			[]string{"deny-without-effect match has c.example/x"},
+		},
+		{
+			"a denied port of a host of which each is allowed is fine",
+			head + "- {name: b, match: [\"b.example:*/**\"]}\n" +
+				"- {name: a, action: deny, match: [\"b.example:80/x\"]}\n",
+			nil,
+		},
+		{
+			"a name that an alias renames", "aliases: [{from: a, to: b}]\n" + rule("match: [a, b]"),
+			[]string{"entry-aliased match has docker.io/library/a"},
 		},
 		{
 			"a tag that a glob has", rule("match: [a], tags: [\"1.*\", \"1.5\"]"),
@@ -136,6 +154,27 @@ func TestEntriesWithoutEffect(t *testing.T) {
 				"build-deny-without-effect build.exec.deny.hosts has x",
 			},
 		},
+		{
+			"commands without any network", build("exec: {ssh: [a], deny: {networks: [none, default], ulimits: [core]}}"),
+			[]string{
+				"build-allow-refused build.exec.deny.networks has each network",
+				"build-deny-without-effect build.exec.deny.ulimits has core",
+			},
+		},
+		{
+			"a network denied that isn't allowed", build("exec: {ssh: [a], deny: {networks: [host]}}"),
+			[]string{"build-deny-without-effect build.exec.deny.networks has host"},
+		},
+		{
+			"a network denied that the policy allows is fine",
+			policyAnd("exec: {networks: [host, none]}", "exec: {ssh: [a], deny: {networks: [none]}}"),
+			[]string{"host-network build.exec.networks has host"},
+		},
+		{"a network left is fine", build("exec: {deny: {networks: [none, default]}}"), nil},
+		{
+			"a URL whose schemes two others have", build("http: {deny: [\"http://**\", \"https://a.example\", a.example/x]}"),
+			[]string{"entry-repeated build.http.deny has a.example/x"},
+		},
 		{"secrets but for some is fine", build("exec: {secrets: [\"*\"], deny: {secrets: [npm]}}"), nil},
 		{"commands with denials alone are fine", build("exec: {deny: {networks: [host], secrets: [npm]}}"), nil},
 		{"every secret", build("exec: {secrets: [\"*\"]}"), []string{"exec-allows-any build.exec.secrets has *"}},
@@ -163,6 +202,20 @@ func TestEntriesWithoutEffect(t *testing.T) {
 		{
 			"a variable that the policy forbids", policyAnd("config: {env: {forbid: [\"P*\"]}}", "config: {env: {require: [PATH]}}"),
 			[]string{"config-contradicts build.config.env requires PATH"},
+		},
+		{
+			"a port in a range, and one required twice", build("config: {ports: {forbid: [1-1023, 80/tcp], require: [8080, 8080/tcp]}}"),
+			[]string{
+				"entry-repeated build.config.ports.forbid has 80/tcp",
+				"entry-repeated build.config.ports.require has 8080/tcp",
+			},
+		},
+		{
+			"a user forbidden that isn't required", build("config: {user: {require: [app, 1000-2000], forbid: [web, 1500, root]}}"),
+			[]string{
+				"build-deny-without-effect build.config.user.forbid has web",
+				"build-deny-without-effect build.config.user.forbid has root",
+			},
 		},
 		{"another port is fine", build("config: {ports: {require: [80/udp], forbid: [80/tcp]}}"), nil},
 		{"part of a glob is fine", build("config: {labels: {require: [\"a*\"], forbid: [ab]}, user: {require: [1000-2000], forbid: [1500]}}"), nil},

@@ -75,6 +75,7 @@ type checker struct {
 	from    globs.Index // of the names that aliases replace
 	to      globs.Index // of the names that they lead to
 	limits  []names
+	ported  []*rule // allow rules that name ports
 	layers  policy.Layers
 	shadows shadows
 	found   []Finding
@@ -104,6 +105,7 @@ func newChecker(file string, p *policy.Policy, o Options) *checker {
 			}
 		}
 	})
+	c.ported = withPorts(c.rules)
 	c.shadows = newShadows(c.rules, o.Time)
 	// Stack fails only for policies that package policy didn't make. The zero layers then
 	// refuse everything.

@@ -136,7 +136,7 @@ func BenchmarkCheckManyAliasesAndRules(b *testing.B) {
 	}
 	doc.WriteString("frontends:\n- {name: all, match: [\"m.example/**\"]}\n")
 	for i := range 10_000 {
-		fmt.Fprintf(&doc, "- {name: r%d, action: deny, match: [c.example/a%[1]d]}\n", i)
+		fmt.Fprintf(&doc, "- {name: r%d, action: deny, message: x, match: [c.example/a%[1]d]}\n", i)
 	}
 	p, err := policy.Parse("policy.yaml", []byte(doc.String()))
 	require.NoError(b, err)

@@ -91,9 +91,12 @@ func (c *checker) never(r *rule) bool {
 
 // aliasedAway returns an alias that renames what the rule matches. It is nil unless aliases
 // rename all of that and none leads back.
-func (c *checker) aliasedAway(r *rule) *policy.Alias {
+func (c *checker) aliasedAway(r *rule) *policy.Alias { return c.renamed(r.usual()) }
+
+// renamed is aliasedAway for these names.
+func (c *checker) renamed(all []names) *policy.Alias {
 	var by *policy.Alias
-	for _, n := range r.usual() {
+	for _, n := range all {
 		for i := range c.to.FindMeeting(n.String()) {
 			if c.aliases[i].to.Overlaps(n) {
 				return nil
