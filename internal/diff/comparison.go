@@ -79,7 +79,7 @@ func (c *comparison) names() {
 	global := c.globalChange()
 	setsA, okA := c.a.sets(c.changed(c.a, c.b, global), global)
 	setsB, okB := c.b.sets(c.changed(c.b, c.a, global), global)
-	c.complete = c.complete && okA && okB
+	c.complete = c.complete && okA && okB && !c.platforms(global)
 	for _, s := range slices.Concat(setsB, setsA) {
 		if s.changed && !c.examples(s.names, s.pattern) {
 			return
@@ -108,6 +108,14 @@ func (c *comparison) names() {
 			}
 		}
 	}
+}
+
+// platforms reports whether rules have a condition on platforms and something changed. The examples
+// name no platform, so such rules refuse them all.
+func (c *comparison) platforms(global bool) bool {
+	has := func(r policy.Rule) bool { return len(r.Platforms) > 0 }
+	return (slices.ContainsFunc(c.a.Frontends, has) || slices.ContainsFunc(c.b.Frontends, has)) &&
+		(global || !slices.Equal(c.a.written, c.b.written))
 }
 
 // examples compares the answers for examples of names, each once. It is false if the budget is
