@@ -33,6 +33,16 @@ func TestMatches(t *testing.T) {
 		{"an attestation that somebody asked for", "build-arg:BUILDKIT_*", "attest:sbom", true},
 		{"a named context of one platform", "context:alpine", "context:alpine::linux/arm64", true},
 		{"a named context of all platforms", "context:alpine::linux/arm64", "context:alpine", false},
+		{
+			"a platform in another spelling", "context:alpine::linux/aarch64",
+			"context:alpine::linux/arm64", true,
+		},
+		{
+			"a platform with its default variant", "context:a::linux/arm64",
+			"context:a::linux/arm64/v8", true,
+		},
+		{"another platform", "context:a::linux/arm64", "context:a::linux/amd64", false},
+		{"a glob for platforms", "context:a::linux/*", "context:a::linux/aarch64", true},
 		{"another named context", "context:alpine", "context:alpine2", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
