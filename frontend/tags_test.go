@@ -32,7 +32,9 @@ func TestTagsOfImagesAreLookedUp(t *testing.T) {
 		looksUp bool
 		refused string
 	}{
-		"a tag that points to the digest": {id: golang122 + "@" + one.String(), points: one, looksUp: true},
+		"a tag that points to the digest": {
+			id: golang122 + "@" + one.String(), points: one, looksUp: true,
+		},
 		"a tag that points elsewhere": {
 			id: golang122 + "@" + one.String(), points: two, looksUp: true,
 			refused: "that tag points to " + two.String(),
@@ -41,11 +43,17 @@ func TestTagsOfImagesAreLookedUp(t *testing.T) {
 			id: golang122 + "@" + one.String(), broken: errors.New("no network"), looksUp: true,
 			refused: "whose tag can't be looked up: no network",
 		},
-		"a tag alone":                       {id: golang122},
-		"a digest that needs no tag":        {id: "docker-image://m.corp/any:1@" + one.String()},
-		"an image that is refused anyway":   {id: "docker-image://evil.corp/a:1@" + one.String(), refused: "it allows only"},
-		"a version that is refused anyway":  {id: "docker-image://m.corp/golang:1.2.0@" + one.String(), refused: "not 1.2.0"},
-		"a digest without a tag is refused": {id: "docker-image://m.corp/golang@" + one.String(), refused: "the reference has none"},
+		"a tag alone":                {id: golang122},
+		"a digest that needs no tag": {id: "docker-image://m.corp/any:1@" + one.String()},
+		"an image that is refused anyway": {
+			id: "docker-image://evil.corp/a:1@" + one.String(), refused: "it allows only",
+		},
+		"a version that is refused anyway": {
+			id: "docker-image://m.corp/golang:1.2.0@" + one.String(), refused: "not 1.2.0",
+		},
+		"a digest without a tag is refused": {
+			id: "docker-image://m.corp/golang@" + one.String(), refused: "the reference has none",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -24,6 +24,9 @@ func (o *Options) isZero() bool {
 	return len(o.Deny)+len(o.Strip)+len(o.Force)+len(o.Only) == 0 && o.Inputs != ActionDeny
 }
 
+// strips reports whether the rule removes the option.
+func (o *Options) strips(key string) bool { return optionkeys.First(o.Strip, key) != "" }
+
 // violation is one option of a request, or its inputs, that a rule's options refuse.
 type violation struct {
 	key    string // the option's key, or "" for inputs
@@ -49,13 +52,16 @@ func (o *Options) forced(key string) string {
 // options' keys.
 func (r *Rule) violations(s subject) []violation {
 	o := &r.Options
-	if o.isZero() {
+	if o.isZero() && len(r.Platforms) == 0 {
 		return nil
 	}
 	var found []violation
 	add := func(key, format string, args ...any) {
 		found = append(found,
 			violation{key, fmt.Sprintf("rule %s ", safetext.Quote(r.Name)) + fmt.Sprintf(format, args...)})
+	}
+	if why := r.refusesPlatforms(r.targets(s)); why != "" {
+		add(platformOption, "%s (platforms)", why)
 	}
 	for _, key := range s.optionKeys {
 		if optionkeys.CarriesBuild(key) {
@@ -134,7 +140,7 @@ func (o outcome) clash(key, want string) string {
 	switch {
 	case optionkeys.First(o.obligations.Deny, key) != "":
 		return "refuses it"
-	case optionkeys.First(o.holds.Options.Strip, key) != "":
+	case o.holds.Options.strips(key):
 		return "removes it"
 	case forced && as != key && value != want:
 		return "forces another value of it, as " + safetext.Quote(as)
@@ -157,6 +163,11 @@ func clashes(embedded, overlay outcome) string {
 				return fmt.Sprintf("the %s forces the option %s, and the %s %s", side.name, safetext.Quote(key),
 					side.over, why)
 			}
+		}
+		if from, to := side.from.holds, side.to.holds; from != nil && to != nil &&
+			len(to.Platforms) > 0 && from.Options.strips(platformOption) {
+			return fmt.Sprintf("the %s removes the option platform, and the %s allows only some platforms",
+				side.name, side.over)
 		}
 	}
 	return ""

@@ -178,12 +178,18 @@ type Options struct {
 type Rule struct {
 	imagerules.Rule `yaml:",inline"`
 
+	// Platforms that a build may be for, such as linux/amd64, in the option platform. A build without
+	// that option is refused, because it is for the builder's own platform, which isn't known. Not
+	// allowed in a deny rule.
+	Platforms []string `yaml:"platforms,omitempty" jsonschema:"minItems=1"`
 	// Conditions on the options of a build. Not allowed in a deny rule.
 	Options Options `yaml:"options,omitempty"`
 	// How the frontend runs. The default is the policy's dispatch. Not allowed in a deny rule.
 	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin"`
 	// Build rules for the frontend. Not allowed in a deny rule.
 	Build *buildrules.Rules `yaml:"build,omitempty"`
+
+	platforms []string // normalised
 }
 
 // Overlay says how a policy treats a policy document that a client sends.

@@ -49,13 +49,14 @@ func (v *validator) name(r *Rule, n *yaml.Node) {
 func (v *validator) rule(k role, r *Rule, n *yaml.Node) {
 	r.Compile(n, "frontend", v.loader.versionRange, v.addf)
 	if r.Action == ActionDeny {
-		for _, key := range []string{"options", "dispatch", "build"} {
+		for _, key := range []string{"platforms", "options", "dispatch", "build"} {
 			if at := child(n, key); at != nil {
 				v.addf(at, "%s has no meaning on a deny rule; remove it", key)
 			}
 		}
 		return
 	}
+	v.list(child(n, "platforms"), "platforms", r.Platforms, r.platform)
 	v.options(r, child(n, "options"))
 	v.dispatch(n, r.Dispatch)
 	if at := child(n, "build"); at != nil {

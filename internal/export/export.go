@@ -241,6 +241,7 @@ func optionConditions(r *policy.Rule) string {
 		{"force", len(o.Force) > 0},
 		{"only", len(o.Only) > 0},
 		{"inputs: deny", o.Inputs == policy.ActionDeny},
+		{"platforms", len(r.Platforms) > 0},
 	} {
 		if c.has {
 			names = append(names, c.name)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containerd/platforms"
+
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 )
 
@@ -98,6 +100,7 @@ func attestation(key string) (kind string, ok bool) {
 //   - A glob for build-args is for attest:provenance only if it names attestations, because buildx
 //     sends that option in every build.
 func Matches(glob, key string) bool {
+	glob, key = withPlatform(glob), withPlatform(key)
 	if globs.Match(glob, key) {
 		return true
 	}
@@ -118,6 +121,25 @@ func Matches(glob, key string) bool {
 	return slices.ContainsFunc(contextForms(key), func(form string) bool {
 		return globs.Match(glob, form)
 	})
+}
+
+// withPlatform returns the key of a named context for a platform in the spelling in which BuildKit
+// looks it up (frontend/dockerui/config.go, Client.NamedContext). It returns any other key, or one
+// whose platform has no such spelling, as it is.
+func withPlatform(key string) string {
+	name, ok := NamedContext(key)
+	if !ok {
+		return key
+	}
+	suffix, ok := strings.CutPrefix(key, ContextPrefix+name+platformSep)
+	if !ok || !strings.Contains(suffix, "/") {
+		return key
+	}
+	p, err := platforms.Parse(suffix)
+	if err != nil {
+		return key
+	}
+	return ContextPrefix + name + platformSep + platforms.FormatAll(platforms.Normalize(p))
 }
 
 // First returns the first of the globs that [Matches] the key, or "".

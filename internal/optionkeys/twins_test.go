@@ -38,6 +38,16 @@ func TestMatches(t *testing.T) {
 		{"named contexts of Docker Hub", "context:docker.io/*", "context:alpine::linux/arm64", true},
 		{"a named context of an organisation", "context:docker.io/x/y", "context:x/y", true},
 		{"a named context with another tag", "context:alpine:3", "context:alpine", false},
+		{
+			"a platform in another spelling", "context:alpine::linux/aarch64",
+			"context:alpine::linux/arm64", true,
+		},
+		{
+			"a platform with its default variant", "context:a::linux/arm64",
+			"context:a::linux/arm64/v8", true,
+		},
+		{"another platform", "context:a::linux/arm64", "context:a::linux/amd64", false},
+		{"a glob for platforms", "context:a::linux/*", "context:a::linux/aarch64", true},
 		{"another named context", "context:alpine", "context:alpine2", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -123,7 +123,8 @@ func denialReason(rule *imagerules.Rule, m imagerules.Match) string {
 
 // unknownDigest says why a rule on digests refuses an image without one.
 func unknownDigest(rule *imagerules.Rule, verb string) string {
-	return fmt.Sprintf("rule %s %s only the %s, and the digest is not known: write it in the reference",
+	return fmt.Sprintf(
+		"rule %s %s only the %s, and the digest is not known: write it in the reference",
 		safetext.Quote(rule.Name), verb, safetext.List("digest", "digests", rule.Digests))
 }
 
