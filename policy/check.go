@@ -55,8 +55,8 @@ type Ruling struct {
 func (d Decision) Check(o buildrules.Operation) Ruling { return d.CheckTag(o, "") }
 
 // CheckTag is [Decision.Check] for an image of which it is known to which digest the tag points.
-// The tag is that of the image that is read: of [Ruling].Image, or of the operation's own. If points
-// is "", the tag was not looked up.
+// The tag is that of the image that is read: of [Ruling].Image, or of the operation's own. If
+// points is "", the tag was not looked up.
 func (d Decision) CheckTag(o buildrules.Operation, points digest.Digest) Ruling {
 	if !d.goesOn() {
 		return d.deny(InvariantRule,

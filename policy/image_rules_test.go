@@ -76,7 +76,10 @@ func TestRulesOnImages(t *testing.T) {
 			"an image that is about to end", until, "a", "2027-02-01", "", Warn,
 			`rule "old" warns since 2027-02-01 and no longer allows this from 2027-03-01 on`,
 		},
-		{"an image that has ended", until, "a", "2027-03-01", "", Deny, `rule "old" expired on 2027-03-01`},
+		{
+			"an image that has ended", until, "a", "2027-03-01", "", Deny,
+			`rule "old" expired on 2027-03-01`,
+		},
 		{"an image that ends, at no known time", until, "a", "", "", Deny, "the time is not known"},
 		{"the image that follows it", until, "b", "", "", Allow, ""},
 		{"a digest", digest, "a@" + digestA, "", "", Allow, ""},
@@ -93,11 +96,17 @@ func TestRulesOnImages(t *testing.T) {
 			`would be refused: the policy refuses the image a:1: rule "soft" denies it (build.images.rules: soft)`,
 		},
 		{"what a denial that warns isn't for", soft, "a:2", "", "", Allow, ""},
-		{"a kind that warns", `{mode: warn, rules: ` + golang + `}`, "redis", "", "", Warn, "would be refused: "},
+		{
+			"a kind that warns", `{mode: warn, rules: ` + golang + `}`, "redis", "", "", Warn,
+			"would be refused: ",
+		},
 		{"a kind in the short form that warns", `{mode: warn, allow: [a]}`, "b", "", "", Warn, "would be refused: "},
 		{"a pin as a digest", mixed, "golang:1.22", "", "", Allow, ""},
 		{"a pin after a conversion", mixed, "c:1.22", "", "", Allow, ""},
-		{"another digest than the pin", mixed, "golang:1.22@" + digestB, "", "", Deny, "it pins golang:1.22"},
+		{
+			"another digest than the pin", mixed, "golang:1.22@" + digestB, "", "", Deny,
+			"it pins golang:1.22",
+		},
 		{"an allow beside the rules", mixed, "b", "", "", Allow, ""},
 		{"a deny beside the rules", mixed, "b/c", "", "", Deny, "(build.images.deny: b/c)"},
 	} {

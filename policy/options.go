@@ -89,7 +89,8 @@ func (r *Rule) violations(s subject) []violation {
 		case !forced && len(o.Only) > 0 && optionkeys.First(o.Only, key) == "" &&
 			!optionkeys.SentByItself(key):
 			add(key, "refuses the option %s: it is none of %s (options.only)", safetext.Quote(key),
-				safetext.Printable(safetext.List("those that it lets pass:", "those that it lets pass:", o.Only)))
+				safetext.Printable(safetext.List("those that it lets pass:", "those that it lets pass:",
+					o.Only)))
 		}
 	}
 	if o.Inputs == ActionDeny && len(s.inputs) > 0 {

@@ -31,7 +31,10 @@ frontends:
 		{"a variant that another has by default", "a", "linux/arm/v7", Allow, ""},
 		{"another variant", "a", "linux/arm/v6", Deny, only + `"linux/arm/v6" (platforms)`},
 		{"another platform", "a", "linux/s390x", Deny, only + `"linux/s390x" (platforms)`},
-		{"another platform among several", "a", "linux/amd64,linux/s390x", Deny, only + `"linux/s390x" (platforms)`},
+		{
+			"another platform among several", "a", "linux/amd64,linux/s390x", Deny,
+			only + `"linux/s390x" (platforms)`,
+		},
 		{"another system", "a", "windows/amd64", Deny, only + `"windows/amd64" (platforms)`},
 		{"no system", "a", "amd64", Deny, only + `"amd64" (platforms)`},
 		{"no platform among several", "a", "linux/amd64,", Deny, only + `"" (platforms)`},
@@ -39,7 +42,10 @@ frontends:
 		{"no option", "a", "", Deny, nopls},
 		{"a rule that warns", "b", "linux/s390x", Warn, ""},
 		{"a platform that the rule sets", "c", "", Allow, ""},
-		{"another than the rule sets", "c", "linux/arm64", Deny, `sets the option "platform" to "linux/amd64"`},
+		{
+			"another than the rule sets", "c", "linux/arm64", Deny,
+			`sets the option "platform" to "linux/amd64"`,
+		},
 		{"a platform that the rule removes", "d", "linux/amd64", Deny, nopls},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

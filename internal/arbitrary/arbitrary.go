@@ -205,7 +205,8 @@ func Request(choose Source) (policy.Request, digest.Digest) {
 	text := choose.one(
 		[]string{
 			"a/x", "a/y", "a/xx", "a", "b", "c.example/a/x", "c.example/b", "c.example/x",
-			"c.example/a/b/x", "d.example/x", "c.example:80/x", "e.d.example/x", "d.example:80/a", "10.1.2.3/x",
+			"c.example/a/b/x", "d.example/x", "c.example:80/x", "e.d.example/x", "d.example:80/a",
+			"10.1.2.3/x",
 		})
 	if choose(8) > 0 {
 		text += ":" +

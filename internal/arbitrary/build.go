@@ -45,8 +45,8 @@ func (choose Source) BuildText() string {
 // kinds returns functions that each make rules on one kind.
 func (choose Source) kinds() []func() string {
 	names := func() string {
-		return choose.pick("x", "m.example/**", "m.example/a/*", "**/y*", "x/y", "*.example/**", "m.example:80/a/b",
-			"m.example:*/**", "**", "10.*.*.*/x", "m*.example/*/*")
+		return choose.pick("x", "m.example/**", "m.example/a/*", "**/y*", "x/y", "*.example/**",
+			"m.example:80/a/b", "m.example:*/**", "**", "10.*.*.*/x", "m*.example/*/*")
 	}
 	urls := func() string {
 		return choose.pick("https://a.example/**", "https://*.example/x", "https://a.example/*/y",
@@ -132,8 +132,8 @@ func (choose Source) demand() string {
 		"env: {require: [PATH], forbid: " + choose.pick("P*", "z", "*x*") + "}",
 		"ports: {forbid: " + choose.pick("80", "443/tcp", "8*", "1-1023/udp", "*3", "*", "80-90") + "}",
 		"ports: {require: " + choose.pick("80*", "400-500", "443") + "}",
-		"ports: {require: " + choose.pick("80*", "400-500") + ", forbid: " + choose.pick("80", "4*3", "*/udp") +
-			"}",
+		"ports: {require: " + choose.pick("80*", "400-500") + ", forbid: " +
+			choose.pick("80", "4*3", "*/udp") + "}",
 		"volumes: {forbid: " + choose.pick("/data", "/d*") + "}",
 	})
 }
@@ -155,10 +155,11 @@ func (choose Source) pick(items ...string) string {
 // Operation returns an operation of the words in build rules.
 func Operation(choose Source) buildrules.Operation {
 	one := func(items ...string) string { return choose.one(items) }
-	name := one("x", "y", "x/y", "x/y/z", "m.example/a/b", "m.example/a/y", "m.example/y2", "q.example/z",
-		"m.example:80/a/b", "m.example:8080/a/b", "a.m.example/x", "10.1.2.3/x", "m2.example/a/b")
+	name := one("x", "y", "x/y", "x/y/z", "m.example/a/b", "m.example/a/y", "m.example/y2",
+		"q.example/z", "m.example:80/a/b", "m.example:8080/a/b", "a.m.example/x", "10.1.2.3/x", "m2.example/a/b")
 	url := "://" + one("a.example", "b.a.example", "b.example", "10.2.0.1", "xa.example") +
-		one("", "", ":8080", ":443") + one("/x", "/z/y", "/z", "/x/../z", "/z%2Fy", "/z//y", "/X/z", "", "/x.git")
+		one("", "", ":8080", ":443") +
+		one("/x", "/z/y", "/z", "/x/../z", "/z%2Fy", "/z//y", "/X/z", "", "/x.git")
 	d := digests()[0]
 	switch choose(12) {
 	case 0:
@@ -220,7 +221,10 @@ func (choose Source) config() *buildrules.Config {
 		if c.Labels == nil {
 			c.Labels = map[string]string{}
 		}
-		c.Labels[choose.one([]string{"a", "b1", "z", "B", "b"})] = choose.one([]string{"", "x", "y1", "x1"})
+		c.Labels[choose.one([]string{"a", "b1", "z", "B", "b"})] = choose.one([]string{
+			"", "x", "y1",
+			"x1",
+		})
 	}
 	if choose(2) == 0 {
 		c.Env = []string{choose.one([]string{"PATH", "PATH=x", "z", "AxB"})}

@@ -24,9 +24,9 @@
 //
 // # Limits
 //
-// Where the second policy refuses all samples that a change is about, another condition may hide the
-// change. Unless Compare can prove that nothing of the kind is allowed, it reports what it couldn't
-// compare.
+// Where the second policy refuses all samples that a change is about, another condition may hide
+// the change. Unless Compare can prove that nothing of the kind is allowed, it reports what it
+// couldn't compare.
 //
 // Samples can miss a change: where three or more globs overlap, in an unusual spelling of a
 // version. Compare assumes that a name and its alias have the same image under each

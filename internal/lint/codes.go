@@ -124,7 +124,8 @@ const (
 func Codes() []Code {
 	return []Code{
 		Invalid,
-		DefaultAllow, WarnMode, AllowsNothing, MissingID, MissingContact, DefaultFrontendRefused, UnusedInclude,
+		DefaultAllow, WarnMode, AllowsNothing, MissingID, MissingContact, DefaultFrontendRefused,
+		UnusedInclude,
 		AliasShadowed, AliasWithoutEffect, AliasNotAllowed, PinRefused,
 		UnnamedRule, MatchEverything, PrefixRunsOn, AnyTag, UnboundedTag, TagsAndDigests,
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,

@@ -18,7 +18,9 @@ type demand struct {
 
 func demandsOf(r *buildrules.ConfigRules) []demand {
 	out := []demand{
-		{"user", r.User, false}, {"env", r.Env, true}, {"ports", r.Ports, true},
+		{"user", r.User, false},
+		{"env", r.Env, true},
+		{"ports", r.Ports, true},
 		{"volumes", r.Volumes, false},
 	}
 	if r.Labels != nil {

@@ -106,7 +106,10 @@ func TestEntriesWithoutEffect(t *testing.T) {
 		{"a version that can be the excepted one is fine", rule("match: [a], tags: [\"1\", \"1.6\"], exceptTags: [\"1.5\"]"), nil},
 		{
 			"options", rule("match: [a], options: {deny: [\"build-arg:*\", \"build-arg:A\"], only: [\"build-arg:A\", \"build-arg:A\"]}"),
-			[]string{"entry-repeated options.deny has build-arg:A", "entry-repeated options.only has build-arg:A"},
+			[]string{
+				"entry-repeated options.deny has build-arg:A",
+				"entry-repeated options.only has build-arg:A",
+			},
 		},
 		{
 			"limits", "limits: {match: [\"docker.io/**\", a]}\n" + rule("match: [a]"),
@@ -119,7 +122,8 @@ func TestEntriesWithoutEffect(t *testing.T) {
 		{
 			"all images denied", build("images: {allow: [\"a.example/**\"], deny: [\"docker.io/**\", \"quay.io/**\", \"**\"]}"),
 			[]string{
-				"entry-repeated build.images.deny has docker.io/**", "entry-repeated build.images.deny has quay.io/**",
+				"entry-repeated build.images.deny has docker.io/**",
+				"entry-repeated build.images.deny has quay.io/**",
 				"build-allow-refused build.images.allow has a.example/**",
 				"build-deny-without-effect build.images.deny has docker.io/**",
 				"build-deny-without-effect build.images.deny has quay.io/**",
@@ -137,7 +141,8 @@ func TestEntriesWithoutEffect(t *testing.T) {
 		{
 			"directories", build("local: {allow: [\"c*\", context, home], deny: [HOME, x]}"),
 			[]string{
-				"entry-repeated build.local.allow has context", "build-allow-refused build.local.allow has home",
+				"entry-repeated build.local.allow has context",
+				"build-allow-refused build.local.allow has home",
 				"build-deny-without-effect build.local.deny has x",
 			},
 		},
@@ -221,7 +226,10 @@ func TestEntriesWithoutEffect(t *testing.T) {
 		{"part of a glob is fine", build("config: {labels: {require: [\"a*\"], forbid: [ab]}, user: {require: [1000-2000], forbid: [1500]}}"), nil},
 		{
 			"a label that another needs anyway", build("config: {env: {require: [\"A*\", AB], forbid: [x, X]}}"),
-			[]string{"entry-repeated build.config.env.forbid has X", "entry-repeated build.config.env.require has A*"},
+			[]string{
+				"entry-repeated build.config.env.forbid has X",
+				"entry-repeated build.config.env.require has A*",
+			},
 		},
 	}
 	for _, tt := range tests {
