@@ -53,9 +53,9 @@ type Rules struct {
 	Containers Action `yaml:"containers,omitempty" json:"containers,omitempty" jsonschema:"enum=allow,enum=deny,default=deny"`
 	// Conditions on the configuration of the built image.
 	Config *ConfigRules `yaml:"config,omitempty" json:"config,omitempty"`
-	// What happens to sources of the other kinds: images, git, http, local, ociLayout and blob.
-	// With deny, a kind without rules allows nothing; of local, it allows the build's own context
-	// and dockerfile. The default is allow.
+	// What happens to sources of a kind without rules. The kinds are images, git, http, local,
+	// ociLayout and blob. With deny, such sources are refused, except the build's own context and
+	// dockerfile. The default is allow.
 	Others Action `yaml:"others,omitempty" json:"others,omitempty" jsonschema:"enum=allow,enum=deny,default=allow"`
 }
 

@@ -59,9 +59,9 @@ type Rule struct {
 	RequireDigest bool `yaml:"requireDigest,omitempty" json:"requireDigest,omitempty" jsonschema:"default=false"`
 	// What the rule does. The default is allow.
 	Action Action `yaml:"action,omitempty" json:"action,omitempty" jsonschema:"enum=allow,enum=deny,default=allow"`
-	// What a denial by this rule does. In a rule of frontends, the default is the policy's mode, and
-	// with warn, an option that the rule refuses is a warning too. In a rule of images, only a deny
-	// rule can have it, and only with warn.
+	// What a denial by this rule does. In a rule of frontends, the default is the policy's mode. With
+	// warn, an option that the rule refuses only causes a warning. In a rule of images, only a deny
+	// rule can have a mode, and only warn.
 	Mode Mode `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"enum=enforce,enum=warn"`
 	// When builds that the rule allows begin to get a warning. A day such as 2027-01-31, which begins
 	// at 00:00 UTC, or a time such as 2027-01-31T12:00:00Z. Not allowed in a deny rule.
