@@ -53,6 +53,7 @@ type bakeReader struct {
 	files     []string // of the blocks
 	targets   map[string]*bakeTarget
 	inherited map[string]bool
+	wholes    map[string]bakeTarget // of targets with what they inherit
 }
 
 // bake returns the builds of bake files.
@@ -61,6 +62,7 @@ func (t Tree) bake(names []string) Found {
 	r := bakeReader{
 		variables: map[string]*hcl.Attribute{}, values: map[string]cty.Value{},
 		targets: map[string]*bakeTarget{}, inherited: map[string]bool{},
+		wholes: map[string]bakeTarget{},
 	}
 	for _, name := range names {
 		data, err := t.read(name)
@@ -76,7 +78,7 @@ func (t Tree) bake(names []string) Found {
 		r.target(b, r.files[i])
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.targets)) {
-		whole := r.whole(name, map[string]bool{})
+		whole := r.whole(name)
 		d := described{
 			file: whole.file, line: whole.line,
 			origin:   fmt.Sprintf("target %q of %s", name, path.Join(t.Dir, whole.file)),
@@ -193,8 +195,32 @@ func (r *bakeReader) evaluateVariables() {
 	}
 }
 
-// maxText bounds a value, in bytes: templates can double it again and again.
+// maxText bounds a value, in bytes: templates and lists can double it again and again.
 const maxText = 1 << 20
+
+// elementSize is the least size of a value, in bytes.
+const elementSize = 64
+
+// sizeWithin returns what is left of a budget in bytes after the value. It stops when nothing is
+// left, because lists can share their elements.
+func sizeWithin(v cty.Value, left int) int {
+	left -= elementSize
+	v, _ = v.Unmark()
+	if left < 0 || !v.IsKnown() || v.IsNull() {
+		return left
+	}
+	if v.Type() == cty.String {
+		return left - len(v.AsString())
+	}
+	if !v.CanIterateElements() {
+		return left
+	}
+	for it := v.ElementIterator(); left >= 0 && it.Next(); {
+		_, e := it.Element()
+		left = sizeWithin(e, left)
+	}
+	return left
+}
 
 // evaluate returns the value of an expression. ok is false if it isn't wholly known. The value is
 // then that of the parts that are.
@@ -205,13 +231,10 @@ func (r *bakeReader) evaluate(e hcl.Expression) (v cty.Value, ok bool) {
 		}
 	}()
 	v, diags := e.Value(&hcl.EvalContext{Variables: r.values, Functions: functions})
+	if diags.HasErrors() || sizeWithin(v, maxText) < 0 {
+		return cty.DynamicVal, false
+	}
 	v, _ = v.UnmarkDeep()
-	if diags.HasErrors() {
-		return cty.DynamicVal, false
-	}
-	if v.Type() == cty.String && v.IsKnown() && !v.IsNull() && len(v.AsString()) > maxText {
-		return cty.DynamicVal, false
-	}
 	return v, v.IsWhollyKnown()
 }
 
@@ -289,23 +312,27 @@ func isMap(v cty.Value) bool {
 		(v.Type().IsObjectType() || v.Type().IsMapType())
 }
 
-// whole returns the target with what it inherits. Its own values come last.
-func (r *bakeReader) whole(name string, seen map[string]bool) bakeTarget {
-	own := r.targets[name]
-	out := bakeTarget{values: map[string]cty.Value{}, lines: map[string]int{}}
-	if own == nil || seen[name] {
-		out.unknown = []string{"it inherits from " + name + ", which isn't there or inherits from itself"}
-		return out
+// whole returns the target with what it inherits. Its own values come last. Each target is put
+// together once: paths through inheritance can double with each target.
+func (r *bakeReader) whole(name string) bakeTarget {
+	if done, ok := r.wholes[name]; ok {
+		return done
 	}
-	seen[name] = true
-	defer delete(seen, name)
-	parents := slices.Clone(own.inherits)
-	for _, parent := range parents {
-		p := r.whole(parent, seen)
-		out.add(p)
+	own := r.targets[name]
+	missing := bakeTarget{unknown: []string{
+		"it inherits from " + name + ", which isn't there or inherits from itself",
+	}}
+	if own == nil {
+		return missing
+	}
+	r.wholes[name] = missing // for a parent that inherits from this target
+	out := bakeTarget{values: map[string]cty.Value{}, lines: map[string]int{}}
+	for _, parent := range own.inherits {
+		out.add(r.whole(parent))
 	}
 	out.add(*own)
 	out.file, out.line = own.file, own.line
+	r.wholes[name] = out
 	return out
 }
 
@@ -314,8 +341,15 @@ func (t *bakeTarget) add(u bakeTarget) {
 		t.merge(key, v)
 	}
 	maps.Copy(t.lines, u.lines)
-	t.unknown = append(t.unknown, u.unknown...)
+	for _, what := range u.unknown {
+		if len(t.unknown) < maxUnknown && !slices.Contains(t.unknown, what) {
+			t.unknown = append(t.unknown, what)
+		}
+	}
 }
+
+// maxUnknown bounds what is said about one target. People read less.
+const maxUnknown = 100
 
 // describe fills in the description from the values that are known.
 func (t *bakeTarget) describe(d *described) {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -318,6 +319,56 @@ func TestBakeFiles(t *testing.T) {
 			found, err := tree(tt.files...).Find()
 			require.NoError(t, err)
 			require.Equal(t, tt.want, short(found))
+		})
+	}
+}
+
+// limit is how long reading a hostile file may take here. Without bounds it takes hours.
+const limit = 20 * time.Second
+
+// findWithin returns what is found in a tree, or fails after the limit.
+func findWithin(t *testing.T, files ...string) Found {
+	t.Helper()
+	done := make(chan Found, 1)
+	go func() {
+		found, _ := tree(files...).Find()
+		done <- found
+	}()
+	select {
+	case found := <-done:
+		return found
+	case <-time.After(limit):
+		require.FailNow(t, "reading the files doesn't end")
+		return Found{}
+	}
+}
+
+func TestHostileBakeFilesEnd(t *testing.T) {
+	t.Parallel()
+	var diamonds, lists strings.Builder
+	lists.WriteString("l0 = [\"x\"]\n")
+	for i := range 60 {
+		fmt.Fprintf(&diamonds, "target \"t%d\" {\n inherits = [\"t%d\", \"t%d\"]\n}\n", i, i+1, i+2)
+		fmt.Fprintf(&lists, "l%d = [l%d, l%d]\n", i+1, i, i)
+	}
+	tests := []struct{ name, file, want string }{
+		{
+			"targets that inherit along very many paths",
+			diamonds.String() + "target \"t60\" {}\ntarget \"t61\" {}\ntarget \"z\" {inherits = [\"t0\"]}",
+			`Dockerfile by target "z" of docker-bake.hcl`,
+		},
+		{
+			"lists that double again and again",
+			lists.String() + "target \"z\" {args = {A = join(\",\", flatten(l60))}}",
+			`docker-bake.hcl:62 unknown: target "z" of docker-bake.hcl: args can't be evaluated: it depends on ` +
+				"a variable without a default, or on a function",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			found := findWithin(t, "docker-bake.hcl", tt.file, "Dockerfile", "FROM a")
+			require.Contains(t, short(found), tt.want)
 		})
 	}
 }
