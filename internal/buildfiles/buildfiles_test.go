@@ -410,7 +410,30 @@ func TestComposeServices(t *testing.T) {
       platforms: [linux/amd64]`, map[string]string{
 			"target": "app", "force-network-mode": "host", "build-arg:A": "1", "build-arg:B": "x",
 			"build-arg:C": "$y", "label:l": "v", "context:base": "docker-image://a",
-			"add-hosts": "h=10.0.0.1", "ulimit": "nofile=1:2,core=3:3", "platform": "linux/amd64",
+			"add-hosts": "h=10.0.0.1", "ulimit": "core=3:3,nofile=1:2", "platform": "linux/amd64",
+		}, nil},
+		{"what the client turns into options of another form", `
+    platform: linux/arm64
+    build:
+      shm_size: 1g
+      cache_from: [corp/a, "type=local,src=x"]
+      no_cache: true
+      pull: true
+      sbom: generator=quay.io/x
+      provenance: mode=max`, map[string]string{
+			"shm-size": "1073741824", "no-cache": "", "image-resolve-mode": "pull",
+			"cache-imports": `[{"Type":"registry","Attrs":{"ref":"corp/a"}},` +
+				`{"Type":"local","Attrs":{"src":"x"}}]`,
+			"attest:sbom":       "generator=quay.io/x,type=sbom",
+			"attest:provenance": "mode=max,type=provenance",
+			"platform":          "linux/arm64",
+		}, nil},
+		{"booleans", `
+    build: {no_cache_filter: [a, b], no_cache: false, sbom: true, provenance: false}`, map[string]string{
+			"no-cache": "a,b", "attest:sbom": "type=sbom",
+		}, nil},
+		{"a platform beside a directory", "build: ., platform: linux/arm64", map[string]string{
+			"platform": "linux/arm64",
 		}, nil},
 		{
 			"a list of args, of which one has no value", "build: {context: ., args: [A=1, B]}",
@@ -446,10 +469,160 @@ func TestComposeServices(t *testing.T) {
 	}
 }
 
-func TestAMapThatMergesItselfEnds(t *testing.T) {
+func TestHostileComposeFilesEnd(t *testing.T) {
 	t.Parallel()
-	file := "services: {a: {build: {context: ., args: &a {<<: *a, A: b}}}}"
-	tree("compose.yaml", file, "Dockerfile", "FROM a").One("compose.yaml") // it returns
+	var merges, lists strings.Builder
+	merges.WriteString("x-m0: &m0 {A: b}\nx-l0: &l0 [a]\n")
+	for i := range 12 {
+		fmt.Fprintf(&merges, "x-m%d: &m%d {<<: [%s]}\n", i+1, i+1,
+			strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*m%d, ", i), 60), ", "))
+		fmt.Fprintf(&lists, "x-l%d: &l%d [%s]\n", i+1, i+1,
+			strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*l%d, ", i), 60), ", "))
+	}
+	tests := []struct{ name, file, want string }{
+		{
+			"a map that merges itself", "services: {a: {build: {context: ., args: &a {<<: *a, A: b}}}}",
+			"compose.yaml:0 unknown: it is nested deeper than 100 levels, or contains itself",
+		},
+		{
+			"maps that merge many maps", merges.String() + "services: {a: {build: {args: *m12}}}",
+			"compose.yaml:0 unknown: its aliases make more than 250000 nodes of it",
+		},
+		{
+			"lists of lists of aliases", "x-l0: &l0 [a]\n" + lists.String() + "services: {a: {build: *l12}}",
+			"compose.yaml:0 unknown: its aliases make more than 250000 nodes of it",
+		},
+		{
+			"two merges in a map", "x: &x {A: b}\nservices: {a: {build: {args: {<<: *x, <<: *x}}}}",
+			`compose.yaml:0 error: line 2: the key "<<" is there twice`,
+		},
+		{
+			"defaults in defaults", "services: {a: {build: \"" + strings.Repeat("${A:-", 1000) +
+				strings.Repeat("}", 1000) + "\"}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: build has the variable "${...}", whose value ` +
+				"isn't known",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			found := findWithin(t, "compose.yaml", tt.file, "Dockerfile", "FROM a")
+			require.Contains(t, short(found), tt.want)
+		})
+	}
+}
+
+func TestComposeAliasesMeanWhatTheyName(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, file string
+		want       map[string]string
+	}{
+		{
+			"as the value of an arg",
+			"x-i: &img quay.io/x\nservices: {a: {build: {context: ., args: {IMG: *img}}}}",
+			map[string]string{"build-arg:IMG": "quay.io/x"},
+		},
+		{
+			"as limits",
+			"x-u: &u {core: 3}\nservices: {a: {build: {context: ., ulimits: *u}}}",
+			map[string]string{"ulimit": "core=3:3"},
+		},
+		{
+			"as a named context",
+			"x-a: &al docker-image://quay.io/x\nservices: {a: {build: {additional_contexts: {alpine: *al}}}}",
+			map[string]string{"context:alpine": "docker-image://quay.io/x"},
+		},
+		{
+			"as an item of a list",
+			"x-x: &x A=1\nservices: {a: {build: {args: [*x]}}}",
+			map[string]string{"build-arg:A": "1"},
+		},
+		{
+			"in a list of maps that are merged, of which the first counts most",
+			"x-1: &a {A: 1, B: 1}\nx-2: &b {B: 2, C: 2}\nservices: {a: {build: {args: {<<: [*a, *b], C: 3}}}}",
+			map[string]string{"build-arg:A": "1", "build-arg:B": "1", "build-arg:C": "3"},
+		},
+		{
+			"as a whole build",
+			"x-1: &a {target: t}\nservices: {a: {build: *a}}", map[string]string{"target": "t"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			found := tree("compose.yaml", tt.file, "Dockerfile", "FROM a").One("compose.yaml")
+			require.Equal(t, tt.want, optionsOf(t, found))
+			require.Empty(t, found.Problems)
+		})
+	}
+	found := tree("compose.yaml", "x: &df \"FROM b\"\nservices: {a: {build: {dockerfile_inline: *df}}}").
+		One("compose.yaml")
+	require.Len(t, found.Builds, 1)
+	require.Equal(t, "FROM b", string(found.Builds[0].Data))
+}
+
+func TestWhatCheckDoesNotReadInComposeFilesIsUnknown(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, file, want string }{
+		{
+			"extends beside a short build", "services: {a: {build: ., extends: {file: b.yml}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: extends is not read, so other options may be ` +
+				"missing",
+		},
+		{
+			"extends without a build", "services: {a: {extends: {file: b.yml, service: b}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: extends is not read, so other options may be ` +
+				"missing",
+		},
+		{
+			"include", "include: [b.yml]\nservices: {}",
+			"compose.yaml:1 unknown: include is not read, so builds may be missing",
+		},
+		{
+			"a second document", "services: {}\n---\nservices: {b: {build: .}}",
+			`Dockerfile by service "b" of compose.yaml`,
+		},
+		{
+			"several documents", "services: {}\n---\nservices: {b: {build: .}}",
+			"compose.yaml:2 unknown: it has several documents, which compose merges and check reads one by one",
+		},
+		{
+			"a tag of compose", "services: {a: {build: {context: ., args: !reset {}}}}",
+			"compose.yaml:0 unknown: the tag !reset is not read, so options may be other ones",
+		},
+		{
+			"a key that check doesn't know", "services: {a: {build: {context: ., privileged: true}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: check doesn't know what "privileged" does`,
+		},
+		{
+			"bake's own options", "services: {a: {build: {context: ., x-bake: {no-cache: true}}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: check doesn't know what "x-bake" does`,
+		},
+		{
+			"a value of the wrong kind", "services: {a: {build: {context: ., target: [x]}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: target isn't a text`,
+		},
+		{
+			"limits of the wrong kind", "services: {a: {build: {context: ., ulimits: x}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: ulimits isn't a map`,
+		},
+		{
+			"a size that is none", "services: {a: {build: {context: ., shm_size: x}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: shm_size can't be read`,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			found := tree("compose.yaml", tt.file, "Dockerfile", "FROM a").One("compose.yaml")
+			require.Contains(t, short(found), tt.want)
+		})
+	}
+	keys := "cache_to: [a], entitlements: [b], secrets: [c], ssh: [default], tags: [d], x-e: f"
+	found := tree("compose.yaml", "services: {a: {build: {context: ., "+keys+"}}}", "Dockerfile", "FROM a").
+		One("compose.yaml")
+	require.Empty(t, found.Problems, "what gives the frontend nothing isn't unknown")
 }
 
 func TestOptionsOfTheClientCountMost(t *testing.T) {
