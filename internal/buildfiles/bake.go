@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -240,9 +241,23 @@ func (r *bakeReader) evaluate(e hcl.Expression) (v cty.Value, ok bool) {
 
 // bakeAttributes are the attributes of a target that matter.
 var bakeAttributes = []string{
-	"args", "context", "contexts", "dockerfile", "dockerfile-inline", "extra-hosts", "inherits",
-	"labels", "matrix", "network", "platforms", "target", "ulimits",
+	"args", "attest", "cache-from", "call", "context", "contexts", "dockerfile",
+	"dockerfile-inline", "extra-hosts", "inherits", "labels", "matrix", "network", "no-cache",
+	"no-cache-filter", "platforms", "pull", "shm-size", "target", "ulimits",
 }
+
+// bakeIgnored are those that give the client something, and the frontend nothing.
+var bakeIgnored = []string{
+	"annotations", "cache-to", "description", "entitlements", "name", "output", "policy", "secret",
+	"ssh", "tags",
+}
+
+// bakeAppended are the lists to which a target adds, instead of replacing what it inherits (Merge
+// in buildx's bake.go).
+var bakeAppended = []string{"attest", "cache-from", "no-cache-filter", "ulimits"}
+
+// maxAppended bounds the elements of such a list. It can double with each target.
+const maxAppended = 1000
 
 // target reads a target. A later one with the same name adds to the first.
 func (r *bakeReader) target(b *hcl.Block, file string) {
@@ -255,15 +270,24 @@ func (r *bakeReader) target(b *hcl.Block, file string) {
 		}
 		r.targets[name] = t
 	}
-	attributes, _ := b.Body.JustAttributes()
-	for _, key := range bakeAttributes {
+	attributes, diags := b.Body.JustAttributes()
+	if diags.HasErrors() {
+		t.miss("it has parts that aren't attributes")
+	}
+	for _, key := range slices.Sorted(maps.Keys(attributes)) {
 		a := attributes[key]
-		if a == nil {
+		if slices.Contains(bakeIgnored, key) {
+			continue
+		}
+		if !slices.Contains(bakeAttributes, key) {
+			t.miss("check doesn't know what " + strconv.Quote(key) + " does")
 			continue
 		}
 		v, ok := r.evaluate(a.Expr)
 		if !ok {
-			t.unknown = append(t.unknown, r.unknownParts(key, v)...)
+			for _, part := range r.unknownParts(key, v) {
+				t.miss(part)
+			}
 		}
 		t.merge(key, v)
 		t.lines[key] = a.Expr.Range().Start.Line + 1 // a heredoc begins below its marker
@@ -293,18 +317,43 @@ func (r *bakeReader) unknownParts(key string, v cty.Value) []string {
 	return out
 }
 
-// merge sets a value. Maps are merged.
+// miss says what isn't known, once.
+func (t *bakeTarget) miss(what string) {
+	if len(t.unknown) < maxUnknown && !slices.Contains(t.unknown, what) {
+		t.unknown = append(t.unknown, what)
+	}
+}
+
+// merge sets a value. Maps are merged, some lists are put together, and null changes nothing.
 func (t *bakeTarget) merge(key string, v cty.Value) {
 	old, ok := t.values[key]
-	if ok && isMap(old) && isMap(v) {
+	switch {
+	case ok && v.IsKnown() && v.IsNull():
+		return
+	case ok && isMap(old) && isMap(v):
 		both := old.AsValueMap()
 		if both == nil {
 			both = map[string]cty.Value{}
 		}
-		maps.Copy(both, v.AsValueMap())
+		for name, value := range v.AsValueMap() {
+			if !value.IsKnown() || !value.IsNull() {
+				both[name] = value
+			}
+		}
 		v = cty.ObjectVal(both)
+	case ok && slices.Contains(bakeAppended, key) && isList(old) && isList(v):
+		both := slices.Concat(old.AsValueSlice(), v.AsValueSlice())
+		if len(both) > maxAppended {
+			t.miss(fmt.Sprintf("%s has more than %d entries", key, maxAppended))
+			both = both[len(both)-maxAppended:]
+		}
+		v = cty.TupleVal(both)
 	}
 	t.values[key] = v
+}
+
+func isList(v cty.Value) bool {
+	return v != cty.NilVal && v.IsKnown() && !v.IsNull() && v.CanIterateElements() && !isMap(v)
 }
 
 func isMap(v cty.Value) bool {
@@ -342,9 +391,7 @@ func (t *bakeTarget) add(u bakeTarget) {
 	}
 	maps.Copy(t.lines, u.lines)
 	for _, what := range u.unknown {
-		if len(t.unknown) < maxUnknown && !slices.Contains(t.unknown, what) {
-			t.unknown = append(t.unknown, what)
-		}
+		t.miss(what)
 	}
 }
 
@@ -384,6 +431,52 @@ func (t *bakeTarget) describe(d *described) {
 		limits = append(limits, softAndHard(l))
 	}
 	set("ulimit", strings.Join(limits, ","))
+	t.describeClient(d)
+}
+
+// describeClient fills in what the client turns into options of another form.
+func (t *bakeTarget) describeClient(d *described) {
+	known := func(key string, ok bool) {
+		if !ok {
+			t.miss(key + " can't be read")
+		}
+	}
+	attests, ok := entriesOf(t.values["attest"])
+	known("attest", ok)
+	for _, text := range attests {
+		known("attest", d.addAttest(text))
+	}
+	caches, ok := entriesOf(t.values["cache-from"])
+	known("cache-from", ok && d.addCaches(caches))
+	known("no-cache", d.addNoCache(textOf(t.values["no-cache"]), texts(t.values["no-cache-filter"])))
+	known("pull", d.addPull(textOf(t.values["pull"])))
+	known("call", d.addCall(textOf(t.values["call"])))
+	if size := textOf(t.values["shm-size"]); size != "" {
+		known("shm-size", d.addSharedMemory(size))
+	}
+}
+
+// entriesOf returns the entries of a list as texts such as type=sbom,generator=IMAGE. An entry can
+// be an object too. ok is false if one is neither.
+func entriesOf(v cty.Value) (out []string, ok bool) {
+	if v == cty.NilVal || !v.IsKnown() || v.IsNull() {
+		return nil, true // what isn't known has been said
+	}
+	if !isList(v) {
+		return nil, false
+	}
+	ok = true
+	for _, e := range v.AsValueSlice() {
+		text := textOf(e)
+		if isMap(e) {
+			text = textFrom(pairsOf(e))
+		}
+		if text != "" {
+			out = append(out, text)
+		}
+		ok = ok && (text != "" || !e.IsKnown() || e.IsNull())
+	}
+	return out, ok
 }
 
 // isLocal reports whether a platform is that of the builder, which is the default.

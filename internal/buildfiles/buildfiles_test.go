@@ -214,6 +214,56 @@ target "a" {
   args = { C = "a" }
   dockerfile = "a.Dockerfile"
 }`, map[string]string{"build-arg:A": "p", "build-arg:B": "q", "build-arg:C": "a"}, nil},
+		{"what the client turns into options of another form", `
+target "a" {
+  shm-size = "1g"
+  cache-from = ["corp/a,corp/b", {type = "local", src = "x"}]
+  no-cache = true
+  attest = ["type=sbom,generator=quay.io/x", {type = "provenance", mode = "max"}]
+  call = "check"
+  pull = true
+  output = ["type=local"]
+}`, map[string]string{
+			"shm-size": "1073741824", "no-cache": "", "image-resolve-mode": "pull",
+			"cache-imports": `[{"Type":"registry","Attrs":{"ref":"corp/a"}},` +
+				`{"Type":"registry","Attrs":{"ref":"corp/b"}},{"Type":"local","Attrs":{"src":"x"}}]`,
+			"attest:sbom": "generator=quay.io/x,type=sbom", "attest:provenance": "mode=max,type=provenance",
+			"requestid": "frontend.lint",
+		}, nil},
+		{"lists and attestations that a target adds to, and null, which changes nothing", `
+target "_p" {
+  attest = ["type=sbom", "type=provenance"]
+  ulimits = ["core=1"]
+  no-cache-filter = ["x"]
+  args = { A = "1" }
+  target = "t"
+}
+target "a" {
+  inherits = ["_p"]
+  dockerfile = "a.Dockerfile"
+  attest = ["type=provenance,disabled=true"]
+  ulimits = ["nofile=2"]
+  no-cache-filter = ["y"]
+  args = { A = null }
+  target = null
+}`, map[string]string{
+			"attest:sbom": "type=sbom", "ulimit": "core=1:1,nofile=2:2", "no-cache": "x,y",
+			"build-arg:A": "1", "target": "t",
+		}, nil},
+		{"attributes that check doesn't know, or can't read", `
+target "a" {
+  networks = "host"
+  resources = { memory = "1g" }
+  attest = [["x"]]
+  cache-from = "x"
+  shm-size = "x"
+}`, map[string]string{}, []string{
+			`docker-bake.hcl:2 unknown: target "a" of docker-bake.hcl: attest can't be read`,
+			`docker-bake.hcl:2 unknown: target "a" of docker-bake.hcl: cache-from can't be read`,
+			`docker-bake.hcl:2 unknown: target "a" of docker-bake.hcl: check doesn't know what "networks" does`,
+			`docker-bake.hcl:2 unknown: target "a" of docker-bake.hcl: check doesn't know what "resources" does`,
+			`docker-bake.hcl:2 unknown: target "a" of docker-bake.hcl: shm-size can't be read`,
+		}},
 		{"a variable without a default isn't guessed", `
 variable "V" {}
 target "a" { args = { A = "1", B = V } }`, map[string]string{"build-arg:A": "1"}, []string{
@@ -348,7 +398,8 @@ func TestHostileBakeFilesEnd(t *testing.T) {
 	var diamonds, lists strings.Builder
 	lists.WriteString("l0 = [\"x\"]\n")
 	for i := range 60 {
-		fmt.Fprintf(&diamonds, "target \"t%d\" {\n inherits = [\"t%d\", \"t%d\"]\n}\n", i, i+1, i+2)
+		fmt.Fprintf(&diamonds,
+			"target \"t%d\" {\n inherits = [\"t%d\", \"t%d\"]\n no-cache-filter = [\"a\"]\n}\n", i, i+1, i+2)
 		fmt.Fprintf(&lists, "l%d = [l%d, l%d]\n", i+1, i, i)
 	}
 	tests := []struct{ name, file, want string }{
