@@ -243,6 +243,7 @@ func findBuilds(p string, opts map[string]string, stdin io.Reader) (buildfiles.F
 	defer root.Close()
 	tree := buildfiles.Tree{
 		FS: root.FS(), Dir: filepath.ToSlash(dir), Options: opts, Syntax: survey.Syntax,
+		MaxTime: survey.MaxTime,
 	}
 	var found buildfiles.Found
 	if info.IsDir() {

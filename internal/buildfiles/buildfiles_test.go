@@ -563,6 +563,23 @@ func TestHostileComposeFilesEnd(t *testing.T) {
 	}
 }
 
+func TestOneFileThatTakesTooLongDoesNotStopTheOthers(t *testing.T) {
+	t.Parallel()
+	slow := strings.Repeat("${", 30_000)
+	files := tree("a/compose.yaml", "services: {a: {build: \""+slow+"\"}}", "b/docker-bake.hcl",
+		"a = "+strings.Repeat("!", 1<<15)+"a", "Dockerfile", "FROM a")
+	files.MaxTime = time.Nanosecond
+	found, err := files.Find()
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"Dockerfile", "a/compose.yaml:0 error: reading it took longer than 1ns",
+		"b/docker-bake.hcl:0 error: reading it took longer than 1ns",
+	}, short(found))
+	for _, name := range []string{"a/compose.yaml", "b/docker-bake.hcl"} {
+		require.Contains(t, short(files.One(name)), name+":0 error: reading it took longer than 1ns")
+	}
+}
+
 func TestComposeAliasesMeanWhatTheyName(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

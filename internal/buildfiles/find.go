@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // kind says how a file is read.
@@ -99,6 +100,36 @@ type Tree struct {
 	Options map[string]string
 	// Syntax reports whether the beginning of a file has a syntax line.
 	Syntax func([]byte) bool
+	// MaxTime bounds the time for one compose file, and for the bake files of one directory. It has
+	// no bound if it is 0.
+	MaxTime time.Duration
+}
+
+// within returns what the function finds, or that it took too long.
+func (t Tree) within(name string, find func() Found) Found {
+	done := make(chan Found, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				done <- Found{Problems: []Problem{{
+					File: name, Message: fmt.Sprintf("internal: reading it stopped: %v", p),
+				}}}
+			}
+		}()
+		done <- find()
+	}()
+	var late <-chan time.Time
+	if t.MaxTime > 0 {
+		late = time.After(t.MaxTime)
+	}
+	select {
+	case found := <-done:
+		return found
+	case <-late: // the goroutine goes on; nothing can stop it
+		return Found{Problems: []Problem{{
+			File: name, Message: fmt.Sprintf("reading it took longer than %s", t.MaxTime),
+		}}}
+	}
 }
 
 // Find returns all builds in the tree: each Dockerfile, each other file with a syntax line, and
@@ -133,7 +164,7 @@ func (t Tree) Find() (Found, error) {
 		return nil
 	})
 	for _, files := range together(bakes) {
-		found.add(t.bake(files))
+		found.add(t.within(files[0], func() Found { return t.bake(files) }))
 	}
 	return found, err
 }
@@ -174,7 +205,7 @@ func (t Tree) One(name string) Found {
 		}
 	}
 	if k == bake {
-		return t.bake([]string{name})
+		return t.within(name, func() Found { return t.bake([]string{name}) })
 	}
 	return t.file(name, 0, k, false)
 }
@@ -211,7 +242,7 @@ func (t Tree) file(name string, mode fs.FileMode, k kind, found bool) Found {
 		return Found{Problems: []Problem{problemOf(name, err)}}
 	}
 	if k == compose {
-		return t.compose(name, data)
+		return t.within(name, func() Found { return t.compose(name, data) })
 	}
 	if found && t.isOther(name, data) {
 		return Found{}
