@@ -55,10 +55,12 @@ func TestNamesOfBuildFiles(t *testing.T) {
 		names string
 	}{
 		{dockerfile, "Dockerfile dockerfile Containerfile app.Dockerfile Dockerfile.prod app.containerfile"},
-		{template, "Dockerfile.j2 Dockerfile.in Dockerfile.tmpl"},
+		{likely, "Dockerfile-prod Dockerfile_prod Dockerfile-1.2 dockerfile-prod.alpine prodDockerfile " +
+			"Dockerfiles build.docker Containerfile-a MyDockerfile"},
+		{template, "Dockerfile.j2 Dockerfile.in Dockerfile.tmpl Dockerfile-a.j2"},
 		{bake, "docker-bake.hcl docker-bake.json docker-bake.override.hcl"},
 		{compose, "compose.yaml compose.yml docker-compose.yml docker-compose.prod.yaml compose-test.yml"},
-		{other, "Dockerfile.dockerignore Dockerfile.md Dockerfile~ MyDockerfile dockerfiles composer.yaml " +
+		{other, "Dockerfile.dockerignore Dockerfile.md Dockerfile~ Dockerfile-a.md my_dockerfile.py composer.yaml " +
 			"compose.go bake.hcl"},
 	}
 	for _, tt := range tests {
@@ -90,6 +92,13 @@ func TestFindReadsATree(t *testing.T) {
 			"a/dockerfile.go", "package a", "b/Dockerfile.go", "FROM golang",
 			"Dockerfile.rego", "package docker", "Dockerfile.txt", "# syntax=a/b\nx",
 		}, []string{"Dockerfile.txt", "b/Dockerfile.go"}},
+		{"files that are often Dockerfiles, if they have a FROM line", []string{
+			"a/Dockerfile-prod", "FROM a", "b/Dockerfile_prod", "ARG a\nfrom a", "c/prodDockerfile", "FROM a",
+			"d/build.docker", "FROM a", "e/Dockerfile-prod", "about Dockerfiles", "f/Dockerfile-x", "# syntax=a/b",
+			"g/dockerfile-lint.js", "from = 1",
+		}, []string{
+			"a/Dockerfile-prod", "b/Dockerfile_prod", "c/prodDockerfile", "d/build.docker", "f/Dockerfile-x",
+		}},
 		{
 			"a template as unknown",
 			[]string{"Dockerfile.j2", "FROM {{ base }}"},
@@ -99,6 +108,11 @@ func TestFindReadsATree(t *testing.T) {
 			"a large file as an error",
 			[]string{"Dockerfile", strings.Repeat("#", MaxSize+1)},
 			[]string{"Dockerfile:0 error: it has more than 1048576 bytes"},
+		},
+		{
+			"a large file that is often a Dockerfile as unknown",
+			[]string{"image.docker", strings.Repeat("#", MaxSize+1)},
+			[]string{"image.docker:0 unknown: it has more than 1048576 bytes"},
 		},
 		{
 			"no directory that is too deep",

@@ -19,6 +19,7 @@ type kind int
 const (
 	other kind = iota
 	dockerfile
+	likely // a Dockerfile if it has a FROM or a syntax line
 	template
 	bake
 	compose
@@ -45,10 +46,9 @@ var languages = []string{
 // from is the instruction without which no Dockerfile can be built.
 var from = regexp.MustCompile(`(?mi)^[ \t]*FROM[ \t\\]`)
 
-// isOther reports whether a file that has the name of a Dockerfile is something else.
-func (t Tree) isOther(name string, data []byte) bool {
-	return slices.Contains(languages, strings.ToLower(path.Ext(name))) && !from.Match(data) &&
-		!t.Syntax(data)
+// hasLanguage reports whether the name is that of a program, or of another kind of file.
+func hasLanguage(name string) bool {
+	return slices.Contains(languages, strings.ToLower(path.Ext(name)))
 }
 
 // kindOf returns the kind of a file with this name.
@@ -67,6 +67,15 @@ func kindOf(name string) kind {
 		}
 		return dockerfile
 	}
+	if isLikely(name) {
+		switch {
+		case slices.ContainsFunc(notBuildFiles, hasSuffix):
+			return other
+		case slices.ContainsFunc(templates, hasSuffix):
+			return template
+		}
+		return likely
+	}
 	stem, ok := cutAny(name, ".hcl", ".json")
 	if ok && (stem == "docker-bake" || strings.HasPrefix(stem, "docker-bake.")) {
 		return bake
@@ -79,6 +88,22 @@ func kindOf(name string) kind {
 		}
 	}
 	return other
+}
+
+// isLikely reports whether a file with this name in lower case is often a Dockerfile, such as
+// dockerfile-prod, dockerfile_prod.alpine, proddockerfile and prod.docker.
+func isLikely(name string) bool {
+	ext := path.Ext(name)
+	if hasLanguage(name) {
+		return false
+	}
+	for _, word := range []string{"dockerfile", "containerfile"} {
+		if strings.HasPrefix(name, word+"-") || strings.HasPrefix(name, word+"_") ||
+			ext == "" && strings.Contains(name, word) {
+			return true
+		}
+	}
+	return ext == ".docker"
 }
 
 func cutAny(name string, suffixes ...string) (stem string, ok bool) {
@@ -239,12 +264,15 @@ func (t Tree) file(name string, mode fs.FileMode, k kind, found bool) Found {
 		return Found{}
 	}
 	if err != nil {
-		return Found{Problems: []Problem{problemOf(name, err)}}
+		p := problemOf(name, err)
+		p.Unknown = found && k == likely
+		return Found{Problems: []Problem{p}}
 	}
 	if k == compose {
 		return t.within(name, func() Found { return t.compose(name, data) })
 	}
-	if found && t.isOther(name, data) {
+	isDockerfile := from.Match(data) || t.Syntax(data)
+	if found && !isDockerfile && (k == likely || hasLanguage(name)) {
 		return Found{}
 	}
 	options := map[string]string{keyFilename: path.Base(name)}
