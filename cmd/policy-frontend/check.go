@@ -55,6 +55,7 @@ PATH is a build file, a bake file or a compose file, - for a build file on stdin
 directory. In a directory, check reads
 
   - Dockerfiles: Dockerfile, Containerfile, *.Dockerfile, Dockerfile.*, and so on,
+  - Dockerfile-*, Dockerfile_* and the like, if they have a FROM line,
   - other files that begin with a syntax line,
   - what bake files (docker-bake.hcl, docker-bake.json) and compose files build.
 
