@@ -87,9 +87,7 @@ func (t Tree) bake(names []string) Found {
 			template: r.inherited[name] || strings.HasPrefix(name, "_"),
 		}
 		if whole.values["matrix"] != cty.NilVal {
-			if !d.template {
-				found.add(d.unknown("it has a matrix, which can't be evaluated"))
-			}
+			found.add(d.unknown("it has a matrix, which can't be evaluated"))
 			continue
 		}
 		whole.describe(&d)

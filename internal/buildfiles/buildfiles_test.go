@@ -347,6 +347,10 @@ func TestBakeFiles(t *testing.T) {
 			"docker-bake.hcl", "target \"a\" {\n name = \"a\"\n matrix = { x = [\"1\"] }\n}",
 		}, []string{`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: it has a matrix, which can't be ` +
 			"evaluated"}},
+		{"a matrix of a target that a group can name", []string{
+			"docker-bake.hcl", "target \"_a\" {\n name = \"a\"\n matrix = { x = [\"1\"] }\n}",
+		}, []string{`docker-bake.hcl:1 unknown: target "_a" of docker-bake.hcl: it has a matrix, which can't be ` +
+			"evaluated"}},
 		{"a target that inherits from itself", []string{
 			"docker-bake.hcl", "target \"a\" { inherits = [\"a\"] }", "Dockerfile", "FROM a",
 		}, []string{
