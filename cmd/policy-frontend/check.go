@@ -55,6 +55,7 @@ PATH is a build file, a bake file or a compose file, - for a build file on stdin
 directory. In a directory, check reads
 
   - Dockerfiles: Dockerfile, Containerfile, *.Dockerfile, Dockerfile.*, and so on,
+  - Dockerfile-*, Dockerfile_* and the like, if they have a FROM line,
   - other files that begin with a syntax line,
   - what bake files (docker-bake.hcl, docker-bake.json) and compose files build.
 
@@ -243,6 +244,7 @@ func findBuilds(p string, opts map[string]string, stdin io.Reader) (buildfiles.F
 	defer root.Close()
 	tree := buildfiles.Tree{
 		FS: root.FS(), Dir: filepath.ToSlash(dir), Options: opts, Syntax: survey.Syntax,
+		MaxTime: survey.MaxTime,
 	}
 	var found buildfiles.Found
 	if info.IsDir() {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -53,6 +54,7 @@ type bakeReader struct {
 	files     []string // of the blocks
 	targets   map[string]*bakeTarget
 	inherited map[string]bool
+	wholes    map[string]bakeTarget // of targets with what they inherit
 }
 
 // bake returns the builds of bake files.
@@ -61,6 +63,7 @@ func (t Tree) bake(names []string) Found {
 	r := bakeReader{
 		variables: map[string]*hcl.Attribute{}, values: map[string]cty.Value{},
 		targets: map[string]*bakeTarget{}, inherited: map[string]bool{},
+		wholes: map[string]bakeTarget{},
 	}
 	for _, name := range names {
 		data, err := t.read(name)
@@ -76,7 +79,7 @@ func (t Tree) bake(names []string) Found {
 		r.target(b, r.files[i])
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.targets)) {
-		whole := r.whole(name, map[string]bool{})
+		whole := r.whole(name)
 		d := described{
 			file: whole.file, line: whole.line,
 			origin:   fmt.Sprintf("target %q of %s", name, path.Join(t.Dir, whole.file)),
@@ -84,9 +87,7 @@ func (t Tree) bake(names []string) Found {
 			template: r.inherited[name] || strings.HasPrefix(name, "_"),
 		}
 		if whole.values["matrix"] != cty.NilVal {
-			if !d.template {
-				found.add(d.unknown("it has a matrix, which can't be evaluated"))
-			}
+			found.add(d.unknown("it has a matrix, which can't be evaluated"))
 			continue
 		}
 		whole.describe(&d)
@@ -193,8 +194,32 @@ func (r *bakeReader) evaluateVariables() {
 	}
 }
 
-// maxText bounds a value, in bytes: templates can double it again and again.
+// maxText bounds a value, in bytes: templates and lists can double it again and again.
 const maxText = 1 << 20
+
+// elementSize is the least size of a value, in bytes.
+const elementSize = 64
+
+// sizeWithin returns what is left of a budget in bytes after the value. It stops when nothing is
+// left, because lists can share their elements.
+func sizeWithin(v cty.Value, left int) int {
+	left -= elementSize
+	v, _ = v.Unmark()
+	if left < 0 || !v.IsKnown() || v.IsNull() {
+		return left
+	}
+	if v.Type() == cty.String {
+		return left - len(v.AsString())
+	}
+	if !v.CanIterateElements() {
+		return left
+	}
+	for it := v.ElementIterator(); left >= 0 && it.Next(); {
+		_, e := it.Element()
+		left = sizeWithin(e, left)
+	}
+	return left
+}
 
 // evaluate returns the value of an expression. ok is false if it isn't wholly known. The value is
 // then that of the parts that are.
@@ -205,21 +230,32 @@ func (r *bakeReader) evaluate(e hcl.Expression) (v cty.Value, ok bool) {
 		}
 	}()
 	v, diags := e.Value(&hcl.EvalContext{Variables: r.values, Functions: functions})
+	if diags.HasErrors() || sizeWithin(v, maxText) < 0 {
+		return cty.DynamicVal, false
+	}
 	v, _ = v.UnmarkDeep()
-	if diags.HasErrors() {
-		return cty.DynamicVal, false
-	}
-	if v.Type() == cty.String && v.IsKnown() && !v.IsNull() && len(v.AsString()) > maxText {
-		return cty.DynamicVal, false
-	}
 	return v, v.IsWhollyKnown()
 }
 
 // bakeAttributes are the attributes of a target that matter.
 var bakeAttributes = []string{
-	"args", "context", "contexts", "dockerfile", "dockerfile-inline", "extra-hosts", "inherits",
-	"labels", "matrix", "network", "platforms", "target", "ulimits",
+	"args", "attest", "cache-from", "call", "context", "contexts", "dockerfile",
+	"dockerfile-inline", "extra-hosts", "inherits", "labels", "matrix", "network", "no-cache",
+	"no-cache-filter", "platforms", "pull", "shm-size", "target", "ulimits",
 }
+
+// bakeIgnored are those that give the client something, and the frontend nothing.
+var bakeIgnored = []string{
+	"annotations", "cache-to", "description", "entitlements", "name", "output", "policy", "secret",
+	"ssh", "tags",
+}
+
+// bakeAppended are the lists to which a target adds, instead of replacing what it inherits (Merge
+// in buildx's bake.go).
+var bakeAppended = []string{"attest", "cache-from", "no-cache-filter", "ulimits"}
+
+// maxAppended bounds the elements of such a list. It can double with each target.
+const maxAppended = 1000
 
 // target reads a target. A later one with the same name adds to the first.
 func (r *bakeReader) target(b *hcl.Block, file string) {
@@ -232,15 +268,24 @@ func (r *bakeReader) target(b *hcl.Block, file string) {
 		}
 		r.targets[name] = t
 	}
-	attributes, _ := b.Body.JustAttributes()
-	for _, key := range bakeAttributes {
+	attributes, diags := b.Body.JustAttributes()
+	if diags.HasErrors() {
+		t.miss("it has parts that aren't attributes")
+	}
+	for _, key := range slices.Sorted(maps.Keys(attributes)) {
 		a := attributes[key]
-		if a == nil {
+		if slices.Contains(bakeIgnored, key) {
+			continue
+		}
+		if !slices.Contains(bakeAttributes, key) {
+			t.miss("check doesn't know what " + strconv.Quote(key) + " does")
 			continue
 		}
 		v, ok := r.evaluate(a.Expr)
 		if !ok {
-			t.unknown = append(t.unknown, r.unknownParts(key, v)...)
+			for _, part := range r.unknownParts(key, v) {
+				t.miss(part)
+			}
 		}
 		t.merge(key, v)
 		t.lines[key] = a.Expr.Range().Start.Line + 1 // a heredoc begins below its marker
@@ -270,18 +315,43 @@ func (r *bakeReader) unknownParts(key string, v cty.Value) []string {
 	return out
 }
 
-// merge sets a value. Maps are merged.
+// miss says what isn't known, once.
+func (t *bakeTarget) miss(what string) {
+	if len(t.unknown) < maxUnknown && !slices.Contains(t.unknown, what) {
+		t.unknown = append(t.unknown, what)
+	}
+}
+
+// merge sets a value. Maps are merged, some lists are put together, and null changes nothing.
 func (t *bakeTarget) merge(key string, v cty.Value) {
 	old, ok := t.values[key]
-	if ok && isMap(old) && isMap(v) {
+	switch {
+	case ok && v.IsKnown() && v.IsNull():
+		return
+	case ok && isMap(old) && isMap(v):
 		both := old.AsValueMap()
 		if both == nil {
 			both = map[string]cty.Value{}
 		}
-		maps.Copy(both, v.AsValueMap())
+		for name, value := range v.AsValueMap() {
+			if !value.IsKnown() || !value.IsNull() {
+				both[name] = value
+			}
+		}
 		v = cty.ObjectVal(both)
+	case ok && slices.Contains(bakeAppended, key) && isList(old) && isList(v):
+		both := slices.Concat(old.AsValueSlice(), v.AsValueSlice())
+		if len(both) > maxAppended {
+			t.miss(fmt.Sprintf("%s has more than %d entries", key, maxAppended))
+			both = both[len(both)-maxAppended:]
+		}
+		v = cty.TupleVal(both)
 	}
 	t.values[key] = v
+}
+
+func isList(v cty.Value) bool {
+	return v != cty.NilVal && v.IsKnown() && !v.IsNull() && v.CanIterateElements() && !isMap(v)
 }
 
 func isMap(v cty.Value) bool {
@@ -289,23 +359,27 @@ func isMap(v cty.Value) bool {
 		(v.Type().IsObjectType() || v.Type().IsMapType())
 }
 
-// whole returns the target with what it inherits. Its own values come last.
-func (r *bakeReader) whole(name string, seen map[string]bool) bakeTarget {
-	own := r.targets[name]
-	out := bakeTarget{values: map[string]cty.Value{}, lines: map[string]int{}}
-	if own == nil || seen[name] {
-		out.unknown = []string{"it inherits from " + name + ", which isn't there or inherits from itself"}
-		return out
+// whole returns the target with what it inherits. Its own values come last. Each target is put
+// together once: paths through inheritance can double with each target.
+func (r *bakeReader) whole(name string) bakeTarget {
+	if done, ok := r.wholes[name]; ok {
+		return done
 	}
-	seen[name] = true
-	defer delete(seen, name)
-	parents := slices.Clone(own.inherits)
-	for _, parent := range parents {
-		p := r.whole(parent, seen)
-		out.add(p)
+	own := r.targets[name]
+	missing := bakeTarget{unknown: []string{
+		"it inherits from " + name + ", which isn't there or inherits from itself",
+	}}
+	if own == nil {
+		return missing
+	}
+	r.wholes[name] = missing // for a parent that inherits from this target
+	out := bakeTarget{values: map[string]cty.Value{}, lines: map[string]int{}}
+	for _, parent := range own.inherits {
+		out.add(r.whole(parent))
 	}
 	out.add(*own)
 	out.file, out.line = own.file, own.line
+	r.wholes[name] = out
 	return out
 }
 
@@ -314,8 +388,13 @@ func (t *bakeTarget) add(u bakeTarget) {
 		t.merge(key, v)
 	}
 	maps.Copy(t.lines, u.lines)
-	t.unknown = append(t.unknown, u.unknown...)
+	for _, what := range u.unknown {
+		t.miss(what)
+	}
 }
+
+// maxUnknown bounds what is said about one target. People read less.
+const maxUnknown = 100
 
 // describe fills in the description from the values that are known.
 func (t *bakeTarget) describe(d *described) {
@@ -350,6 +429,52 @@ func (t *bakeTarget) describe(d *described) {
 		limits = append(limits, softAndHard(l))
 	}
 	set("ulimit", strings.Join(limits, ","))
+	t.describeClient(d)
+}
+
+// describeClient fills in what the client turns into options of another form.
+func (t *bakeTarget) describeClient(d *described) {
+	known := func(key string, ok bool) {
+		if !ok {
+			t.miss(key + " can't be read")
+		}
+	}
+	attests, ok := entriesOf(t.values["attest"])
+	known("attest", ok)
+	for _, text := range attests {
+		known("attest", d.addAttest(text))
+	}
+	caches, ok := entriesOf(t.values["cache-from"])
+	known("cache-from", ok && d.addCaches(caches))
+	known("no-cache", d.addNoCache(textOf(t.values["no-cache"]), texts(t.values["no-cache-filter"])))
+	known("pull", d.addPull(textOf(t.values["pull"])))
+	known("call", d.addCall(textOf(t.values["call"])))
+	if size := textOf(t.values["shm-size"]); size != "" {
+		known("shm-size", d.addSharedMemory(size))
+	}
+}
+
+// entriesOf returns the entries of a list as texts such as type=sbom,generator=IMAGE. An entry can
+// be an object too. ok is false if one is neither.
+func entriesOf(v cty.Value) (out []string, ok bool) {
+	if v == cty.NilVal || !v.IsKnown() || v.IsNull() {
+		return nil, true // what isn't known has been said
+	}
+	if !isList(v) {
+		return nil, false
+	}
+	ok = true
+	for _, e := range v.AsValueSlice() {
+		text := textOf(e)
+		if isMap(e) {
+			text = textFrom(pairsOf(e))
+		}
+		if text != "" {
+			out = append(out, text)
+		}
+		ok = ok && (text != "" || !e.IsKnown() || e.IsNull())
+	}
+	return out, ok
 }
 
 // isLocal reports whether a platform is that of the builder, which is the default.

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -54,10 +55,12 @@ func TestNamesOfBuildFiles(t *testing.T) {
 		names string
 	}{
 		{dockerfile, "Dockerfile dockerfile Containerfile app.Dockerfile Dockerfile.prod app.containerfile"},
-		{template, "Dockerfile.j2 Dockerfile.in Dockerfile.tmpl"},
+		{likely, "Dockerfile-prod Dockerfile_prod Dockerfile-1.2 dockerfile-prod.alpine prodDockerfile " +
+			"Dockerfiles build.docker Containerfile-a MyDockerfile"},
+		{template, "Dockerfile.j2 Dockerfile.in Dockerfile.tmpl Dockerfile-a.j2"},
 		{bake, "docker-bake.hcl docker-bake.json docker-bake.override.hcl"},
 		{compose, "compose.yaml compose.yml docker-compose.yml docker-compose.prod.yaml compose-test.yml"},
-		{other, "Dockerfile.dockerignore Dockerfile.md Dockerfile~ MyDockerfile dockerfiles composer.yaml " +
+		{other, "Dockerfile.dockerignore Dockerfile.md Dockerfile~ Dockerfile-a.md my_dockerfile.py composer.yaml " +
 			"compose.go bake.hcl"},
 	}
 	for _, tt := range tests {
@@ -89,6 +92,13 @@ func TestFindReadsATree(t *testing.T) {
 			"a/dockerfile.go", "package a", "b/Dockerfile.go", "FROM golang",
 			"Dockerfile.rego", "package docker", "Dockerfile.txt", "# syntax=a/b\nx",
 		}, []string{"Dockerfile.txt", "b/Dockerfile.go"}},
+		{"files that are often Dockerfiles, if they have a FROM line", []string{
+			"a/Dockerfile-prod", "FROM a", "b/Dockerfile_prod", "ARG a\nfrom a", "c/prodDockerfile", "FROM a",
+			"d/build.docker", "FROM a", "e/Dockerfile-prod", "about Dockerfiles", "f/Dockerfile-x", "# syntax=a/b",
+			"g/dockerfile-lint.js", "from = 1",
+		}, []string{
+			"a/Dockerfile-prod", "b/Dockerfile_prod", "c/prodDockerfile", "d/build.docker", "f/Dockerfile-x",
+		}},
 		{
 			"a template as unknown",
 			[]string{"Dockerfile.j2", "FROM {{ base }}"},
@@ -98,6 +108,11 @@ func TestFindReadsATree(t *testing.T) {
 			"a large file as an error",
 			[]string{"Dockerfile", strings.Repeat("#", MaxSize+1)},
 			[]string{"Dockerfile:0 error: it has more than 1048576 bytes"},
+		},
+		{
+			"a large file that is often a Dockerfile as unknown",
+			[]string{"image.docker", strings.Repeat("#", MaxSize+1)},
+			[]string{"image.docker:0 unknown: it has more than 1048576 bytes"},
 		},
 		{
 			"no directory that is too deep",
@@ -213,6 +228,56 @@ target "a" {
   args = { C = "a" }
   dockerfile = "a.Dockerfile"
 }`, map[string]string{"build-arg:A": "p", "build-arg:B": "q", "build-arg:C": "a"}, nil},
+		{"what the client turns into options of another form", `
+target "a" {
+  shm-size = "1g"
+  cache-from = ["corp/a,corp/b", {type = "local", src = "x"}]
+  no-cache = true
+  attest = ["type=sbom,generator=quay.io/x", {type = "provenance", mode = "max"}]
+  call = "check"
+  pull = true
+  output = ["type=local"]
+}`, map[string]string{
+			"shm-size": "1073741824", "no-cache": "", "image-resolve-mode": "pull",
+			"cache-imports": `[{"Type":"registry","Attrs":{"ref":"corp/a"}},` +
+				`{"Type":"registry","Attrs":{"ref":"corp/b"}},{"Type":"local","Attrs":{"src":"x"}}]`,
+			"attest:sbom": "generator=quay.io/x,type=sbom", "attest:provenance": "mode=max,type=provenance",
+			"requestid": "frontend.lint",
+		}, nil},
+		{"lists and attestations that a target adds to, and null, which changes nothing", `
+target "_p" {
+  attest = ["type=sbom", "type=provenance"]
+  ulimits = ["core=1"]
+  no-cache-filter = ["x"]
+  args = { A = "1" }
+  target = "t"
+}
+target "a" {
+  inherits = ["_p"]
+  dockerfile = "a.Dockerfile"
+  attest = ["type=provenance,disabled=true"]
+  ulimits = ["nofile=2"]
+  no-cache-filter = ["y"]
+  args = { A = null }
+  target = null
+}`, map[string]string{
+			"attest:sbom": "type=sbom", "ulimit": "core=1:1,nofile=2:2", "no-cache": "x,y",
+			"build-arg:A": "1", "target": "t",
+		}, nil},
+		{"attributes that check doesn't know, or can't read", `
+target "a" {
+  networks = "host"
+  resources = { memory = "1g" }
+  attest = [["x"]]
+  cache-from = "x"
+  shm-size = "x"
+}`, map[string]string{}, []string{
+			`docker-bake.hcl:2 unknown: target "a" of docker-bake.hcl: attest can't be read`,
+			`docker-bake.hcl:2 unknown: target "a" of docker-bake.hcl: cache-from can't be read`,
+			`docker-bake.hcl:2 unknown: target "a" of docker-bake.hcl: check doesn't know what "networks" does`,
+			`docker-bake.hcl:2 unknown: target "a" of docker-bake.hcl: check doesn't know what "resources" does`,
+			`docker-bake.hcl:2 unknown: target "a" of docker-bake.hcl: shm-size can't be read`,
+		}},
 		{"a variable without a default isn't guessed", `
 variable "V" {}
 target "a" { args = { A = "1", B = V } }`, map[string]string{"build-arg:A": "1"}, []string{
@@ -282,6 +347,10 @@ func TestBakeFiles(t *testing.T) {
 			"docker-bake.hcl", "target \"a\" {\n name = \"a\"\n matrix = { x = [\"1\"] }\n}",
 		}, []string{`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: it has a matrix, which can't be ` +
 			"evaluated"}},
+		{"a matrix of a target that a group can name", []string{
+			"docker-bake.hcl", "target \"_a\" {\n name = \"a\"\n matrix = { x = [\"1\"] }\n}",
+		}, []string{`docker-bake.hcl:1 unknown: target "_a" of docker-bake.hcl: it has a matrix, which can't be ` +
+			"evaluated"}},
 		{"a target that inherits from itself", []string{
 			"docker-bake.hcl", "target \"a\" { inherits = [\"a\"] }", "Dockerfile", "FROM a",
 		}, []string{
@@ -318,6 +387,57 @@ func TestBakeFiles(t *testing.T) {
 			found, err := tree(tt.files...).Find()
 			require.NoError(t, err)
 			require.Equal(t, tt.want, short(found))
+		})
+	}
+}
+
+// limit is how long reading a hostile file may take here. Without bounds it takes hours.
+const limit = 20 * time.Second
+
+// findWithin returns what is found in a tree, or fails after the limit.
+func findWithin(t *testing.T, files ...string) Found {
+	t.Helper()
+	done := make(chan Found, 1)
+	go func() {
+		found, _ := tree(files...).Find()
+		done <- found
+	}()
+	select {
+	case found := <-done:
+		return found
+	case <-time.After(limit):
+		require.FailNow(t, "reading the files doesn't end")
+		return Found{}
+	}
+}
+
+func TestHostileBakeFilesEnd(t *testing.T) {
+	t.Parallel()
+	var diamonds, lists strings.Builder
+	lists.WriteString("l0 = [\"x\"]\n")
+	for i := range 60 {
+		fmt.Fprintf(&diamonds,
+			"target \"t%d\" {\n inherits = [\"t%d\", \"t%d\"]\n no-cache-filter = [\"a\"]\n}\n", i, i+1, i+2)
+		fmt.Fprintf(&lists, "l%d = [l%d, l%d]\n", i+1, i, i)
+	}
+	tests := []struct{ name, file, want string }{
+		{
+			"targets that inherit along very many paths",
+			diamonds.String() + "target \"t60\" {}\ntarget \"t61\" {}\ntarget \"z\" {inherits = [\"t0\"]}",
+			`Dockerfile by target "z" of docker-bake.hcl`,
+		},
+		{
+			"lists that double again and again",
+			lists.String() + "target \"z\" {args = {A = join(\",\", flatten(l60))}}",
+			`docker-bake.hcl:62 unknown: target "z" of docker-bake.hcl: args can't be evaluated: it depends on ` +
+				"a variable without a default, or on a function",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			found := findWithin(t, "docker-bake.hcl", tt.file, "Dockerfile", "FROM a")
+			require.Contains(t, short(found), tt.want)
 		})
 	}
 }
@@ -359,7 +479,30 @@ func TestComposeServices(t *testing.T) {
       platforms: [linux/amd64]`, map[string]string{
 			"target": "app", "force-network-mode": "host", "build-arg:A": "1", "build-arg:B": "x",
 			"build-arg:C": "$y", "label:l": "v", "context:base": "docker-image://a",
-			"add-hosts": "h=10.0.0.1", "ulimit": "nofile=1:2,core=3:3", "platform": "linux/amd64",
+			"add-hosts": "h=10.0.0.1", "ulimit": "core=3:3,nofile=1:2", "platform": "linux/amd64",
+		}, nil},
+		{"what the client turns into options of another form", `
+    platform: linux/arm64
+    build:
+      shm_size: 1g
+      cache_from: [corp/a, "type=local,src=x"]
+      no_cache: true
+      pull: true
+      sbom: generator=quay.io/x
+      provenance: mode=max`, map[string]string{
+			"shm-size": "1073741824", "no-cache": "", "image-resolve-mode": "pull",
+			"cache-imports": `[{"Type":"registry","Attrs":{"ref":"corp/a"}},` +
+				`{"Type":"local","Attrs":{"src":"x"}}]`,
+			"attest:sbom":       "generator=quay.io/x,type=sbom",
+			"attest:provenance": "mode=max,type=provenance",
+			"platform":          "linux/arm64",
+		}, nil},
+		{"booleans", `
+    build: {no_cache_filter: [a, b], no_cache: false, sbom: true, provenance: false}`, map[string]string{
+			"no-cache": "a,b", "attest:sbom": "type=sbom",
+		}, nil},
+		{"a platform beside a directory", "build: ., platform: linux/arm64", map[string]string{
+			"platform": "linux/arm64",
 		}, nil},
 		{
 			"a list of args, of which one has no value", "build: {context: ., args: [A=1, B]}",
@@ -395,10 +538,177 @@ func TestComposeServices(t *testing.T) {
 	}
 }
 
-func TestAMapThatMergesItselfEnds(t *testing.T) {
+func TestHostileComposeFilesEnd(t *testing.T) {
 	t.Parallel()
-	file := "services: {a: {build: {context: ., args: &a {<<: *a, A: b}}}}"
-	tree("compose.yaml", file, "Dockerfile", "FROM a").One("compose.yaml") // it returns
+	var merges, lists strings.Builder
+	merges.WriteString("x-m0: &m0 {A: b}\nx-l0: &l0 [a]\n")
+	for i := range 12 {
+		fmt.Fprintf(&merges, "x-m%d: &m%d {<<: [%s]}\n", i+1, i+1,
+			strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*m%d, ", i), 60), ", "))
+		fmt.Fprintf(&lists, "x-l%d: &l%d [%s]\n", i+1, i+1,
+			strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*l%d, ", i), 60), ", "))
+	}
+	tests := []struct{ name, file, want string }{
+		{
+			"a map that merges itself", "services: {a: {build: {context: ., args: &a {<<: *a, A: b}}}}",
+			"compose.yaml:0 unknown: it is nested deeper than 100 levels, or contains itself",
+		},
+		{
+			"maps that merge many maps", merges.String() + "services: {a: {build: {args: *m12}}}",
+			"compose.yaml:0 unknown: its aliases make more than 250000 nodes of it",
+		},
+		{
+			"lists of lists of aliases", "x-l0: &l0 [a]\n" + lists.String() + "services: {a: {build: *l12}}",
+			"compose.yaml:0 unknown: its aliases make more than 250000 nodes of it",
+		},
+		{
+			"two merges in a map", "x: &x {A: b}\nservices: {a: {build: {args: {<<: *x, <<: *x}}}}",
+			`compose.yaml:0 error: line 2: the key "<<" is there twice`,
+		},
+		{
+			"defaults in defaults", "services: {a: {build: \"" + strings.Repeat("${A:-", 1000) +
+				strings.Repeat("}", 1000) + "\"}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: build has the variable "${...}", whose value ` +
+				"isn't known",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			found := findWithin(t, "compose.yaml", tt.file, "Dockerfile", "FROM a")
+			require.Contains(t, short(found), tt.want)
+		})
+	}
+}
+
+func TestOneFileThatTakesTooLongDoesNotStopTheOthers(t *testing.T) {
+	t.Parallel()
+	slow := strings.Repeat("${", 30_000)
+	files := tree("a/compose.yaml", "services: {a: {build: \""+slow+"\"}}", "b/docker-bake.hcl",
+		"a = "+strings.Repeat("!", 1<<15)+"a", "Dockerfile", "FROM a")
+	files.MaxTime = time.Nanosecond
+	found, err := files.Find()
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"Dockerfile", "a/compose.yaml:0 error: reading it took longer than 1ns",
+		"b/docker-bake.hcl:0 error: reading it took longer than 1ns",
+	}, short(found))
+	for _, name := range []string{"a/compose.yaml", "b/docker-bake.hcl"} {
+		require.Contains(t, short(files.One(name)), name+":0 error: reading it took longer than 1ns")
+	}
+}
+
+func TestComposeAliasesMeanWhatTheyName(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, file string
+		want       map[string]string
+	}{
+		{
+			"as the value of an arg",
+			"x-i: &img quay.io/x\nservices: {a: {build: {context: ., args: {IMG: *img}}}}",
+			map[string]string{"build-arg:IMG": "quay.io/x"},
+		},
+		{
+			"as limits",
+			"x-u: &u {core: 3}\nservices: {a: {build: {context: ., ulimits: *u}}}",
+			map[string]string{"ulimit": "core=3:3"},
+		},
+		{
+			"as a named context",
+			"x-a: &al docker-image://quay.io/x\nservices: {a: {build: {additional_contexts: {alpine: *al}}}}",
+			map[string]string{"context:alpine": "docker-image://quay.io/x"},
+		},
+		{
+			"as an item of a list",
+			"x-x: &x A=1\nservices: {a: {build: {args: [*x]}}}",
+			map[string]string{"build-arg:A": "1"},
+		},
+		{
+			"in a list of maps that are merged, of which the first counts most",
+			"x-1: &a {A: 1, B: 1}\nx-2: &b {B: 2, C: 2}\nservices: {a: {build: {args: {<<: [*a, *b], C: 3}}}}",
+			map[string]string{"build-arg:A": "1", "build-arg:B": "1", "build-arg:C": "3"},
+		},
+		{
+			"as a whole build",
+			"x-1: &a {target: t}\nservices: {a: {build: *a}}", map[string]string{"target": "t"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			found := tree("compose.yaml", tt.file, "Dockerfile", "FROM a").One("compose.yaml")
+			require.Equal(t, tt.want, optionsOf(t, found))
+			require.Empty(t, found.Problems)
+		})
+	}
+	found := tree("compose.yaml", "x: &df \"FROM b\"\nservices: {a: {build: {dockerfile_inline: *df}}}").
+		One("compose.yaml")
+	require.Len(t, found.Builds, 1)
+	require.Equal(t, "FROM b", string(found.Builds[0].Data))
+}
+
+func TestWhatCheckDoesNotReadInComposeFilesIsUnknown(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, file, want string }{
+		{
+			"extends beside a short build", "services: {a: {build: ., extends: {file: b.yml}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: extends is not read, so other options may be ` +
+				"missing",
+		},
+		{
+			"extends without a build", "services: {a: {extends: {file: b.yml, service: b}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: extends is not read, so other options may be ` +
+				"missing",
+		},
+		{
+			"include", "include: [b.yml]\nservices: {}",
+			"compose.yaml:1 unknown: include is not read, so builds may be missing",
+		},
+		{
+			"a second document", "services: {}\n---\nservices: {b: {build: .}}",
+			`Dockerfile by service "b" of compose.yaml`,
+		},
+		{
+			"several documents", "services: {}\n---\nservices: {b: {build: .}}",
+			"compose.yaml:2 unknown: it has several documents, which compose merges and check reads one by one",
+		},
+		{
+			"a tag of compose", "services: {a: {build: {context: ., args: !reset {}}}}",
+			"compose.yaml:0 unknown: the tag !reset is not read, so options may be other ones",
+		},
+		{
+			"a key that check doesn't know", "services: {a: {build: {context: ., privileged: true}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: check doesn't know what "privileged" does`,
+		},
+		{
+			"bake's own options", "services: {a: {build: {context: ., x-bake: {no-cache: true}}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: check doesn't know what "x-bake" does`,
+		},
+		{
+			"a value of the wrong kind", "services: {a: {build: {context: ., target: [x]}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: target isn't a text`,
+		},
+		{
+			"limits of the wrong kind", "services: {a: {build: {context: ., ulimits: x}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: ulimits isn't a map`,
+		},
+		{
+			"a size that is none", "services: {a: {build: {context: ., shm_size: x}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: shm_size can't be read`,
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			found := tree("compose.yaml", tt.file, "Dockerfile", "FROM a").One("compose.yaml")
+			require.Contains(t, short(found), tt.want)
+		})
+	}
+	keys := "cache_to: [a], entitlements: [b], secrets: [c], ssh: [default], tags: [d], x-e: f"
+	found := tree("compose.yaml", "services: {a: {build: {context: ., "+keys+"}}}", "Dockerfile", "FROM a").
+		One("compose.yaml")
+	require.Empty(t, found.Problems, "what gives the frontend nothing isn't unknown")
 }
 
 func TestOptionsOfTheClientCountMost(t *testing.T) {

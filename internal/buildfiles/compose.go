@@ -1,7 +1,10 @@
 package buildfiles
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"path"
 	"slices"
@@ -11,56 +14,101 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// composeFile has the parts of a compose file that describe builds (compose-spec, build.md).
-type composeFile struct {
-	Services map[string]composeService `yaml:"services"`
-}
-
-type composeService struct {
-	Build    yaml.Node `yaml:"build"`
-	Platform string    `yaml:"platform"`
-	Extends  yaml.Node `yaml:"extends"`
-}
-
-type composeBuild struct {
-	Context            string    `yaml:"context"`
-	Dockerfile         string    `yaml:"dockerfile"`
-	DockerfileInline   yaml.Node `yaml:"dockerfile_inline"`
-	Target             string    `yaml:"target"`
-	Network            string    `yaml:"network"`
-	Args               yaml.Node `yaml:"args"`
-	AdditionalContexts yaml.Node `yaml:"additional_contexts"`
-	Labels             yaml.Node `yaml:"labels"`
-	ExtraHosts         yaml.Node `yaml:"extra_hosts"`
-	Platforms          []string  `yaml:"platforms"`
-	Ulimits            yaml.Node `yaml:"ulimits"`
-}
-
 // compose returns the builds of a compose file.
 func (t Tree) compose(name string, data []byte) Found {
-	var doc composeFile
-	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return Found{Problems: []Problem{{File: name, Message: err.Error()}}}
+	var found Found
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	for documents := 1; ; documents++ {
+		var doc yaml.Node
+		err := decoder.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			return found
+		}
+		if err != nil {
+			found.Problems = append(found.Problems, Problem{File: name, Message: err.Error()})
+			return found
+		}
+		if documents == 2 {
+			found.Problems = append(found.Problems, Problem{
+				File: name, Line: doc.Line, Unknown: true,
+				Message: "it has several documents, which compose merges and check reads one by one",
+			})
+		}
+		if documents > maxDocuments {
+			found.Problems = append(found.Problems, Problem{
+				File: name, Line: doc.Line, Unknown: true,
+				Message: fmt.Sprintf("it has more than %d documents", maxDocuments),
+			})
+			return found
+		}
+		found.add(t.composeDocument(name, &doc))
+	}
+}
+
+// maxDocuments bounds the documents of a compose file.
+const maxDocuments = 100
+
+// composeDocument returns the builds of one document (compose-spec, build.md).
+func (t Tree) composeDocument(name string, doc *yaml.Node) Found {
+	if len(doc.Content) != 1 {
+		return Found{}
+	}
+	var x expander
+	whole, err := x.expand(doc.Content[0], 0)
+	if err != nil {
+		var duplicate errDuplicate
+		return Found{Problems: []Problem{{
+			File: name, Message: err.Error(), Unknown: !errors.As(err, &duplicate),
+		}}}
 	}
 	var found Found
-	for _, service := range slices.Sorted(maps.Keys(doc.Services)) {
-		s := doc.Services[service]
-		origin := fmt.Sprintf("service %q of %s", service, path.Join(t.Dir, name))
-		if s.Build.IsZero() {
-			continue
-		}
-		r := composeReader{described: described{
-			file: name, origin: origin, line: s.Build.Line, options: map[string]string{},
-			contexts: map[string]string{},
-		}}
-		if err := r.read(&s); err != nil {
-			found.add(r.unknown(err.Error()))
-			continue
-		}
-		for _, what := range r.missing {
-			found.add(r.unknown(what))
-		}
-		found.add(t.build(r.described))
+	unknown := func(line int, message string) {
+		found.Problems = append(found.Problems, Problem{
+			File: name, Line: line, Message: message, Unknown: true,
+		})
+	}
+	fields := fieldsIn(whole)
+	if n := fields["include"]; !isNull(n) {
+		unknown(n.Line, "include is not read, so builds may be missing")
+	}
+	if len(x.tags) > 0 {
+		unknown(0, "the tag "+x.tags[0]+" is not read, so options may be other ones")
+	}
+	services := fieldsIn(fields["services"])
+	if n := fields["services"]; services == nil && !isNull(n) {
+		unknown(n.Line, "services isn't a map")
+	}
+	for _, service := range slices.Sorted(maps.Keys(services)) {
+		found.add(t.service(name, service, services[service]))
+	}
+	return found
+}
+
+// service returns the build of a service, if it has one.
+func (t Tree) service(name, service string, n *yaml.Node) Found {
+	s := fieldsIn(n)
+	build, extends := s["build"], s["extends"]
+	r := composeReader{described: described{
+		file: name, line: n.Line, options: map[string]string{}, contexts: map[string]string{},
+		origin: fmt.Sprintf("service %q of %s", service, path.Join(t.Dir, name)),
+	}}
+	if !isNull(build) {
+		r.line = build.Line
+	}
+	if !isNull(extends) {
+		r.miss("extends is not read, so other options may be missing")
+	}
+	var found Found
+	switch {
+	case isNull(build):
+	case build.Kind == yaml.SequenceNode:
+		r.miss("build is a list")
+	default:
+		r.read(s)
+		found = t.build(r.described)
+	}
+	for _, what := range r.missing {
+		found.add(r.unknown(what))
 	}
 	return found
 }
@@ -71,80 +119,160 @@ type composeReader struct {
 	missing []string
 }
 
-func (r *composeReader) read(s *composeService) error {
-	if s.Build.Kind == yaml.AliasNode {
-		s.Build = *s.Build.Alias
+// miss says what isn't known, once.
+func (r *composeReader) miss(what string) {
+	if len(r.missing) < maxUnknown && !slices.Contains(r.missing, what) {
+		r.missing = append(r.missing, what)
 	}
-	if s.Build.Kind == yaml.ScalarNode {
-		r.context = r.text("build", s.Build.Value)
-		return nil
-	}
-	var b composeBuild
-	if err := s.Build.Decode(&b); err != nil {
-		return err
-	}
-	if !s.Extends.IsZero() {
-		r.missing = append(r.missing, "extends is not read, so other options may be missing")
-	}
-	r.context = r.text("context", b.Context)
-	r.dockerfile = r.text("dockerfile", b.Dockerfile)
-	if n := b.DockerfileInline; n.Value != "" {
-		r.inline = r.text("dockerfile_inline", n.Value)
-		r.inlineLine = n.Line
-		if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
-			r.inlineLine++
-		}
-	}
-	set := func(key, value string) {
-		if value != "" {
-			r.options[key] = r.text(key, value)
-		}
-	}
-	set("target", b.Target)
-	set("platform", s.Platform)
-	set("platform", strings.Join(slices.DeleteFunc(b.Platforms, isLocal), ","))
-	if b.Network != "default" {
-		set("force-network-mode", b.Network)
-	}
-	r.pairs(&b.Args, "build-arg:", "=")
-	r.pairs(&b.Labels, "label:", "=")
-	for _, p := range r.list(&b.AdditionalContexts, "=") {
-		r.contexts[p[0]] = r.text("additional_contexts", p[1])
-	}
-	var hosts []string
-	for _, p := range r.list(&b.ExtraHosts, "=:") {
-		hosts = append(hosts, p[0]+"="+strings.Trim(r.text("extra_hosts", p[1]), "[]"))
-	}
-	set("add-hosts", strings.Join(hosts, ","))
-	set("ulimit", strings.Join(ulimits(&b.Ulimits), ","))
-	return nil
 }
 
-// pairs sets options from a map, or from a list of texts such as NAME=VALUE. A name without a value
-// takes it from the environment, which isn't known.
-func (r *composeReader) pairs(n *yaml.Node, prefix, separators string) {
-	for _, p := range r.list(n, separators) {
-		if p[1] == fromEnvironment {
-			r.missing = append(r.missing, fmt.Sprintf("%s%s comes from the environment", prefix, p[0]))
+// composeIgnored are the keys of build that give the client something, and the frontend nothing.
+var composeIgnored = []string{"cache_to", "entitlements", "secrets", "ssh", "tags"}
+
+// composeRead are the keys of build that read reads.
+var composeRead = []string{
+	"additional_contexts", "args", "cache_from", "context", "dockerfile", "dockerfile_inline",
+	"extra_hosts", "labels", "network", "no_cache", "no_cache_filter", "platforms", "provenance",
+	"pull", "sbom", "shm_size", "target", "ulimits",
+}
+
+// read fills in the description of a service's build.
+func (r *composeReader) read(s map[string]*yaml.Node) {
+	build := s["build"]
+	set := func(key, value string) {
+		if value != "" {
+			r.options[key] = value
+		}
+	}
+	set("platform", r.scalar("platform", s["platform"]))
+	if build.Kind == yaml.ScalarNode {
+		r.context = r.scalar("build", build)
+		return
+	}
+	b := fieldsIn(build)
+	for _, key := range slices.Sorted(maps.Keys(b)) {
+		isRead := slices.Contains(composeRead, key) || slices.Contains(composeIgnored, key)
+		isOwn := strings.HasPrefix(key, "x-") && key != "x-bake"
+		if !isRead && !isOwn && !isNull(b[key]) {
+			r.miss("check doesn't know what " + strconv.Quote(key) + " does")
+		}
+	}
+	r.context = r.scalar("context", b["context"])
+	r.dockerfile = r.scalar("dockerfile", b["dockerfile"])
+	r.readInline(b["dockerfile_inline"])
+	set("target", r.scalar("target", b["target"]))
+	platforms := slices.DeleteFunc(r.list("platforms", b["platforms"]), isLocal)
+	set("platform", strings.Join(platforms, ","))
+	if network := r.scalar("network", b["network"]); network != "default" {
+		set("force-network-mode", network)
+	}
+	r.options = r.pairs(r.options, b["args"], "args", "build-arg:", "=")
+	r.options = r.pairs(r.options, b["labels"], "labels", "label:", "=")
+	r.contexts = r.pairs(r.contexts, b["additional_contexts"], "additional_contexts", "", "=")
+	var hosts []string
+	for _, p := range r.entries("extra_hosts", b["extra_hosts"], "=:") {
+		hosts = append(hosts, p[0]+"="+strings.Trim(p[1], "[]"))
+	}
+	set("add-hosts", strings.Join(hosts, ","))
+	set("ulimit", strings.Join(r.ulimits(b["ulimits"]), ","))
+	r.readClient(b)
+}
+
+// readClient reads the keys that the client turns into options of another form.
+func (r *composeReader) readClient(b map[string]*yaml.Node) {
+	known := func(key string, ok bool) {
+		if !ok {
+			r.miss(key + " can't be read")
+		}
+	}
+	for _, key := range []string{"provenance", "sbom"} {
+		text := r.scalar(key, b[key])
+		if text == "" {
 			continue
 		}
-		r.options[prefix+p[0]] = r.text(prefix+p[0], p[1])
+		if is, err := strconv.ParseBool(text); err == nil {
+			text = "disabled=" + strconv.FormatBool(!is)
+		}
+		known(key, r.addAttest("type="+key+","+text))
 	}
+	known("cache_from", r.addCaches(r.list("cache_from", b["cache_from"])))
+	known("no_cache", r.addNoCache(r.scalar("no_cache", b["no_cache"]),
+		r.list("no_cache_filter", b["no_cache_filter"])))
+	known("pull", r.addPull(r.scalar("pull", b["pull"])))
+	if size := r.scalar("shm_size", b["shm_size"]); size != "" {
+		known("shm_size", r.addSharedMemory(size))
+	}
+}
+
+func (r *composeReader) readInline(n *yaml.Node) {
+	r.inline = r.scalar("dockerfile_inline", n)
+	if r.inline == "" {
+		return
+	}
+	r.inlineLine = n.Line
+	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
+		r.inlineLine++
+	}
+}
+
+// scalar returns a value that is a text; "" if there is none.
+func (r *composeReader) scalar(what string, n *yaml.Node) string {
+	switch {
+	case isNull(n):
+		return ""
+	case n.Kind != yaml.ScalarNode:
+		r.miss(what + " isn't a text")
+		return ""
+	}
+	return r.text(what, n.Value)
+}
+
+// list returns the texts of a list. A text alone is a list of one.
+func (r *composeReader) list(what string, n *yaml.Node) []string {
+	if isNull(n) {
+		return nil
+	}
+	items := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		items = n.Content
+	}
+	var out []string
+	for _, item := range items {
+		if text := r.scalar(what, item); text != "" {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// pairs adds to options the entries of a map or of a list. A name without a value takes it from
+// the environment, which isn't known.
+func (r *composeReader) pairs(
+	options map[string]string, n *yaml.Node, what, prefix, separators string,
+) map[string]string {
+	for _, p := range r.entries(what, n, separators) {
+		if p[1] == fromEnvironment {
+			r.miss(fmt.Sprintf("%s%s comes from the environment", prefix, p[0]))
+			continue
+		}
+		options[prefix+p[0]] = p[1]
+	}
+	return options
 }
 
 // ulimits returns limits as BuildKit reads them, such as nofile=1024:2048.
-func ulimits(n *yaml.Node) []string {
+func (r *composeReader) ulimits(n *yaml.Node) []string {
 	var out []string
-	if n.Kind != yaml.MappingNode {
-		return nil
+	limits := fieldsIn(n)
+	if limits == nil && !isNull(n) {
+		r.miss("ulimits isn't a map")
 	}
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		name, value := n.Content[i].Value, n.Content[i+1]
-		limit := struct{ Soft, Hard string }{value.Value, value.Value}
-		if value.Kind == yaml.MappingNode && value.Decode(&limit) != nil {
-			continue
+	for _, name := range slices.Sorted(maps.Keys(limits)) {
+		soft, hard := limits[name], limits[name]
+		if parts := fieldsIn(limits[name]); parts != nil {
+			soft, hard = parts["soft"], parts["hard"]
 		}
-		out = append(out, name+"="+limit.Soft+":"+limit.Hard)
+		out = append(out, name+"="+r.scalar("ulimits", soft)+":"+r.scalar("ulimits", hard))
 	}
 	return out
 }
@@ -152,43 +280,29 @@ func ulimits(n *yaml.Node) []string {
 // fromEnvironment is the value of a name that has none. No YAML text has it.
 const fromEnvironment = "\x00"
 
-// list returns the entries of a map, or of a list of texts with one of the separators.
-func (r *composeReader) list(n *yaml.Node, separators string) [][2]string {
-	return list(n, separators, maxMerges)
-}
-
-// maxMerges is how deep maps are merged. A map can name itself.
-const maxMerges = 16
-
-func list(n *yaml.Node, separators string, depth int) [][2]string {
+// entries returns those of a map, or of a list of texts with one of the separators.
+func (r *composeReader) entries(what string, n *yaml.Node, separators string) [][2]string {
 	var out [][2]string
-	if depth == 0 {
-		return nil
-	}
-	switch n.Kind {
-	case yaml.AliasNode:
-		return list(n.Alias, separators, depth-1)
-	case yaml.MappingNode:
+	switch {
+	case isNull(n):
+	case n.Kind == yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			key, value := n.Content[i], n.Content[i+1]
-			switch {
-			case key.Value == "<<":
-				out = append(list(value, separators, depth-1), out...)
-			case value.Tag == "!!null":
-				out = append(out, [2]string{key.Value, fromEnvironment})
-			default:
-				out = append(out, [2]string{key.Value, value.Value})
+			key, value := n.Content[i], fromEnvironment
+			if !isNull(n.Content[i+1]) {
+				value = r.scalar(what+"."+key.Value, n.Content[i+1])
 			}
+			out = append(out, [2]string{key.Value, value})
 		}
-	case yaml.SequenceNode:
+	case n.Kind == yaml.SequenceNode:
 		for _, item := range n.Content {
-			value := fromEnvironment
-			name := item.Value
+			name, value := r.scalar(what, item), fromEnvironment
 			if i := strings.IndexAny(name, separators); i >= 0 {
-				name, value = item.Value[:i], item.Value[i+1:]
+				name, value = name[:i], name[i+1:]
 			}
 			out = append(out, [2]string{name, value})
 		}
+	default:
+		r.miss(what + " is neither a map nor a list")
 	}
 	return out
 }
@@ -196,17 +310,20 @@ func list(n *yaml.Node, separators string, depth int) [][2]string {
 // text returns the value with the defaults of its variables. A variable without a default is
 // missing.
 func (r *composeReader) text(what, value string) string {
-	out, unset := interpolate(value)
+	out, unset := interpolate(value, maxNesting)
 	for _, name := range unset {
-		r.missing = append(r.missing,
-			fmt.Sprintf("%s has the variable %s, whose value isn't known", what, strconv.Quote(name)))
+		r.miss(fmt.Sprintf("%s has the variable %s, whose value isn't known", what, strconv.Quote(name)))
 	}
 	return out
 }
 
 // interpolate puts the defaults of variables in a text: ${NAME:-default}, ${NAME-default}. It
-// returns the names of those that have none; they become empty, as in compose. "$$" is "$".
-func interpolate(s string) (out string, unset []string) {
+// returns the names of those that have none; they become empty, as in compose. "$$" is "$". depth
+// bounds the defaults in defaults.
+func interpolate(s string, depth int) (out string, unset []string) {
+	if depth == 0 {
+		return "", []string{"${...}"}
+	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		if s[i] != '$' || i+1 == len(s) {
@@ -224,7 +341,7 @@ func interpolate(s string) (out string, unset []string) {
 				b.WriteByte('$')
 				continue
 			}
-			text, missing := defaultOf(rest[1:end])
+			text, missing := defaultOf(rest[1:end], depth)
 			b.WriteString(text)
 			unset = append(unset, missing...)
 			i += end + 1
@@ -258,12 +375,12 @@ func closing(s string) int {
 }
 
 // defaultOf returns the value of what is between braces, when no variable is set.
-func defaultOf(s string) (text string, unset []string) {
+func defaultOf(s string, depth int) (text string, unset []string) {
 	n := nameLength(s)
 	name, rest := s[:n], s[n:]
 	for _, op := range []string{":-", "-"} {
 		if word, ok := strings.CutPrefix(rest, op); ok {
-			return interpolate(word)
+			return interpolate(word, depth-1)
 		}
 	}
 	return "", []string{name}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // kind says how a file is read.
@@ -18,6 +19,7 @@ type kind int
 const (
 	other kind = iota
 	dockerfile
+	likely // a Dockerfile if it has a FROM or a syntax line
 	template
 	bake
 	compose
@@ -44,10 +46,9 @@ var languages = []string{
 // from is the instruction without which no Dockerfile can be built.
 var from = regexp.MustCompile(`(?mi)^[ \t]*FROM[ \t\\]`)
 
-// isOther reports whether a file that has the name of a Dockerfile is something else.
-func (t Tree) isOther(name string, data []byte) bool {
-	return slices.Contains(languages, strings.ToLower(path.Ext(name))) && !from.Match(data) &&
-		!t.Syntax(data)
+// hasLanguage reports whether the name is that of a program, or of another kind of file.
+func hasLanguage(name string) bool {
+	return slices.Contains(languages, strings.ToLower(path.Ext(name)))
 }
 
 // kindOf returns the kind of a file with this name.
@@ -66,6 +67,15 @@ func kindOf(name string) kind {
 		}
 		return dockerfile
 	}
+	if isLikely(name) {
+		switch {
+		case slices.ContainsFunc(notBuildFiles, hasSuffix):
+			return other
+		case slices.ContainsFunc(templates, hasSuffix):
+			return template
+		}
+		return likely
+	}
 	stem, ok := cutAny(name, ".hcl", ".json")
 	if ok && (stem == "docker-bake" || strings.HasPrefix(stem, "docker-bake.")) {
 		return bake
@@ -78,6 +88,22 @@ func kindOf(name string) kind {
 		}
 	}
 	return other
+}
+
+// isLikely reports whether a file with this name in lower case is often a Dockerfile, such as
+// dockerfile-prod, dockerfile_prod.alpine, proddockerfile and prod.docker.
+func isLikely(name string) bool {
+	ext := path.Ext(name)
+	if hasLanguage(name) {
+		return false
+	}
+	for _, word := range []string{"dockerfile", "containerfile"} {
+		if strings.HasPrefix(name, word+"-") || strings.HasPrefix(name, word+"_") ||
+			ext == "" && strings.Contains(name, word) {
+			return true
+		}
+	}
+	return ext == ".docker"
 }
 
 func cutAny(name string, suffixes ...string) (stem string, ok bool) {
@@ -99,6 +125,36 @@ type Tree struct {
 	Options map[string]string
 	// Syntax reports whether the beginning of a file has a syntax line.
 	Syntax func([]byte) bool
+	// MaxTime bounds the time for one compose file, and for the bake files of one directory. It has
+	// no bound if it is 0.
+	MaxTime time.Duration
+}
+
+// within returns what the function finds, or that it took too long.
+func (t Tree) within(name string, find func() Found) Found {
+	done := make(chan Found, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				done <- Found{Problems: []Problem{{
+					File: name, Message: fmt.Sprintf("internal: reading it stopped: %v", p),
+				}}}
+			}
+		}()
+		done <- find()
+	}()
+	var late <-chan time.Time
+	if t.MaxTime > 0 {
+		late = time.After(t.MaxTime)
+	}
+	select {
+	case found := <-done:
+		return found
+	case <-late: // the goroutine goes on; nothing can stop it
+		return Found{Problems: []Problem{{
+			File: name, Message: fmt.Sprintf("reading it took longer than %s", t.MaxTime),
+		}}}
+	}
 }
 
 // Find returns all builds in the tree: each Dockerfile, each other file with a syntax line, and
@@ -133,7 +189,7 @@ func (t Tree) Find() (Found, error) {
 		return nil
 	})
 	for _, files := range together(bakes) {
-		found.add(t.bake(files))
+		found.add(t.within(files[0], func() Found { return t.bake(files) }))
 	}
 	return found, err
 }
@@ -174,7 +230,7 @@ func (t Tree) One(name string) Found {
 		}
 	}
 	if k == bake {
-		return t.bake([]string{name})
+		return t.within(name, func() Found { return t.bake([]string{name}) })
 	}
 	return t.file(name, 0, k, false)
 }
@@ -208,12 +264,15 @@ func (t Tree) file(name string, mode fs.FileMode, k kind, found bool) Found {
 		return Found{}
 	}
 	if err != nil {
-		return Found{Problems: []Problem{problemOf(name, err)}}
+		p := problemOf(name, err)
+		p.Unknown = found && k == likely
+		return Found{Problems: []Problem{p}}
 	}
 	if k == compose {
-		return t.compose(name, data)
+		return t.within(name, func() Found { return t.compose(name, data) })
 	}
-	if found && t.isOther(name, data) {
+	isDockerfile := from.Match(data) || t.Syntax(data)
+	if found && !isDockerfile && (k == likely || hasLanguage(name)) {
 		return Found{}
 	}
 	options := map[string]string{keyFilename: path.Base(name)}

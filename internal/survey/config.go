@@ -49,9 +49,9 @@ func (s *Survey) config(d policy.Decision, known buildrules.Config) opcheck.Answ
 // after its key and "=".
 type words map[string][]string
 
-// readings returns configurations that the image may have.
-func (s *Survey) readings(known buildrules.Config) []buildrules.Config {
-	required, forbidden := words{}, words{}
+// words returns those of all rules.
+func (s *Survey) words() (required, forbidden words) {
+	required, forbidden = words{}, words{}
 	for _, p := range s.Policies {
 		doc := p.Document()
 		collect(doc.Build, required, forbidden)
@@ -59,6 +59,12 @@ func (s *Survey) readings(known buildrules.Config) []buildrules.Config {
 			collect(doc.Frontends[i].Build, required, forbidden)
 		}
 	}
+	return required, forbidden
+}
+
+// readings returns configurations that the image may have.
+func (s *Survey) readings(known buildrules.Config) []buildrules.Config {
+	required, forbidden := s.words()
 	users := []string{known.User}
 	if known.User == "" {
 		users = slices.Concat([]string{"", somebody}, required["user"], forbidden["user"])

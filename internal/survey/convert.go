@@ -46,6 +46,11 @@ type asked struct {
 	base bool
 	// variable says that a variable in the operation's line isn't set by the build file.
 	variable bool
+	// unsure are the parts of a configuration that depend on such variables.
+	unsure map[string]bool
+	// may are the kinds of an operation that isn't known, and text says what asks for it.
+	may  []buildrules.Kind
+	text string
 }
 
 // converted is what the frontend makes of a build file.
@@ -149,6 +154,7 @@ func (c *conversion) convertTargets(ctx context.Context, b Build) {
 	}
 	c.stages = found
 	c.undefined = found.unsetLines(c.ui.BuildArgs, platformArgs)
+	defer c.addUnset()
 	targets := []string{c.ui.Target}
 	if c.ui.Target == "" && b.Origin == "" { // a description has one target, if only the default one
 		targets = found.targets()
@@ -216,7 +222,8 @@ func (c *conversion) convertTarget(
 	}
 	c.out.asked = append(c.out.asked, asked{
 		Operation: llbops.FromConfig(id, config), target: target, line: c.stages.configLine(target),
-		base: res.BaseImage != nil || len(b.Inputs) > 0 || c.hasContexts(),
+		base:   res.BaseImage != nil || len(b.Inputs) > 0 || c.hasContexts(),
+		unsure: c.unsure(target),
 	})
 	return nil
 }

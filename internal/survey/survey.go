@@ -332,6 +332,8 @@ func (c *check) addAsked(d policy.Decision, a asked) {
 	}
 	if k, err := a.Kind(); err == nil {
 		f.Kind = string(k)
+	} else if len(a.may) > 0 {
+		f.Kind = string(a.may[0])
 	}
 	f.Image = a.Image
 	c.add(f)
@@ -399,18 +401,13 @@ func (c *check) anyPlatform(d policy.Decision, a asked) opcheck.Answer {
 
 // onePlatform answers for the operation as it is.
 func (c *check) onePlatform(d policy.Decision, a asked) opcheck.Answer {
-	if a.Config != nil && a.base {
-		return c.survey.config(d, *a.Config)
+	switch {
+	case len(a.may) > 0:
+		return c.perhaps(d, a)
+	case a.Config != nil && a.base:
+		return c.uncertain(d, a, c.survey.config(d, *a.Config))
 	}
-	answer := opcheck.Check(c.survey.Layers, c.survey.Time, d, a.Operation)
-	k, err := a.Kind()
-	if err != nil || !a.variable || !d.Restricts(k) || a.HTTP == nil && a.Git == nil {
-		return answer
-	}
-	answer.Verdict, answer.Rule, answer.Layer = policy.Undecidable, "", ""
-	answer.Reason = "it depends on a variable that the build file doesn't set: a build-arg or the " +
-		"base image may set it"
-	return answer
+	return c.uncertain(d, a, opcheck.Check(c.survey.Layers, c.survey.Time, d, a.Operation))
 }
 
 // addProblem says why the file, or the rest of it, can't be checked.

@@ -2,7 +2,6 @@ package survey
 
 import (
 	"bytes"
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -80,15 +79,36 @@ func (s *stages) targets() []string {
 	return out
 }
 
+// index returns the number of a target's stage. The default target is the last one.
+func (s *stages) index(target string) int {
+	last := len(s.list) - 1
+	if n, err := strconv.Atoi(target); err == nil && n >= 0 && n < last {
+		last = n
+	}
+	for i := range s.list {
+		if target != "" && strings.EqualFold(s.list[i].Name, target) {
+			last = i
+		}
+	}
+	return last
+}
+
+// chain returns the stage of a target, and those that it builds on.
+func (s *stages) chain(target string) []instructions.Stage {
+	i := s.index(target)
+	out := []instructions.Stage{s.list[i]}
+	for j := i - 1; j >= 0; j-- {
+		if name := s.list[j].Name; name != "" && strings.EqualFold(name, out[len(out)-1].BaseName) {
+			out = append(out, s.list[j])
+		}
+	}
+	return out
+}
+
 // configLine returns the line that says most about the configuration of a target: that of its last
 // USER, or else that of its FROM.
 func (s *stages) configLine(target string) int {
-	stage := s.list[len(s.list)-1]
-	for _, other := range s.list {
-		if target != "" && strings.EqualFold(other.Name, target) {
-			stage = other
-		}
-	}
+	stage := s.list[s.index(target)]
 	at := stage.Location
 	for _, c := range stage.Commands {
 		if user, ok := c.(*instructions.UserCommand); ok {
@@ -120,7 +140,7 @@ func (s *stages) unsetLines(given map[string]string, known []string) map[int]boo
 			_, isGiven := given[v.Key]
 			unset[v.Key] = uses(v.Value, unset) && !isGiven
 		}
-		if at := c.Location(); len(at) > 0 && uses(fmt.Sprint(c), unset) {
+		if at := c.Location(); len(at) > 0 && uses(expanded(c), unset) {
 			out[at[0].Start.Line] = true
 		}
 	}
