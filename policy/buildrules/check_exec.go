@@ -207,6 +207,26 @@ func (d *ExecDenials) list(field string) []string {
 	return d.cgroupParents
 }
 
+// first returns the first entry of a field that denies what a command calls s, or "".
+func (d *ExecDenials) first(field, s string) string {
+	names := []string{s}
+	switch field {
+	case "devices":
+		return firstDevice(d.Devices, s)
+	case "cgroupParents":
+		names = groupsAbove(s)
+	}
+	i := slices.IndexFunc(d.list(field), func(g string) bool {
+		return slices.ContainsFunc(names, func(name string) bool {
+			return firstFolded([]string{g}, name) != ""
+		})
+	})
+	if i < 0 {
+		return ""
+	}
+	return d.list(field)[i]
+}
+
 // check returns what of a command is denied.
 func (d *ExecDenials) check(p *process) []Violation {
 	if d == nil {
@@ -223,7 +243,7 @@ func (d *ExecDenials) check(p *process) []Violation {
 	}
 	for _, u := range p.uses() {
 		for _, s := range u.items {
-			if g := firstFolded(d.list(u.field), s); g != "" {
+			if g := d.first(u.field, s); g != "" {
 				found = append(found,
 					violationf("exec.deny."+u.field+": "+safetext.Printable(g), "%s with %s %s", p.what,
 						u.what, safetext.Quote(s)))
