@@ -48,7 +48,8 @@ func deniesDevice(denied, name string) bool {
 //
 // In the form slice:prefix:, which systemd's driver reads, the group is in the slice. The
 // name of a slice has the slices above it: a-b.slice is in a.slice (systemd.slice(5)). Without a
-// slice, runc takes system.slice, or user.slice if it isn't root (opencontainers/cgroups, systemd/v2.go, Apply).
+// slice, runc takes system.slice, or user.slice if it isn't root (opencontainers/cgroups,
+// systemd/v2.go, Apply).
 func groupsAbove(group string) []string {
 	names := []string{group}
 	if slice, _, ok := strings.Cut(group, ":"); ok {
