@@ -37,6 +37,11 @@ func isHostName(s string) bool {
 		strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-._:") == ""
 }
 
+// hasEmptyLabel reports whether a host name has a dot too many. Some resolvers leave it out.
+func hasEmptyLabel(s string) bool {
+	return slices.Contains(strings.Split(strings.TrimSuffix(s, "."), "."), "")
+}
+
 // normalizeCgroup gives each control group one path. BuildKit joins the path to the root, with or
 // without a slash at its beginning (executor/oci/spec.go).
 func normalizeCgroup(s string) (string, error) {
@@ -84,7 +89,7 @@ func (e *Exec) process(what string) (process, error) {
 		}
 	}
 	for _, h := range e.Hosts {
-		if !isHostName(h) {
+		if !isHostName(h) || hasEmptyLabel(h) {
 			return p,
 				fmt.Errorf("%s with an address for the host %s, which isn't a host name", what,
 					safetext.Quote(h))

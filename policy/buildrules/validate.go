@@ -279,7 +279,8 @@ func compileHost(to *[]string) func(string) error {
 		if name, _, ok := strings.Cut(s, ":"); ok && strings.Count(s, ":") == 1 {
 			return hostError(s, name)
 		}
-		if name := strings.ReplaceAll(s, "*", ""); name != "" && !isHostName(name) {
+		if name := strings.ReplaceAll(s, "*", ""); name != "" && !isHostName(name) ||
+			hasEmptyLabel(s) {
 			return fmt.Errorf("%s isn't a host name; write one such as db or *.corp.example",
 				safetext.Quote(s))
 		}
