@@ -264,7 +264,7 @@ func refusals(c *choices) string {
 	kind("ociLayout: %s", "", "deny", `{deny: ["docker.io/**"]}`)
 	kind("blob: %s", "", "deny", "{deny: [a]}")
 	kind("exec: %s", "", "deny", "{deny: {networks: [host], ssh: true}}",
-		"{deny: {insecure: true, secrets: [s1], devices: [d], ulimits: [core], hosts: [h]}}",
+		"{deny: {insecure: true, secrets: [s1], devices: [x.example/d], ulimits: [core], hosts: [h]}}",
 		"{deny: {cgroupParents: [/g]}}")
 	kind("frontends: %s", "", "deny", `{deny: ["x.example/**"]}`)
 	kind("containers: %s", "", "deny")

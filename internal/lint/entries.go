@@ -375,7 +375,8 @@ func (c *checker) exec(b *buildrules.Rules, tell tell) {
 		// In cgroupParents, deny is for all groups below a path.
 		if u.field != "cgroupParents" || len(u.allow) == 0 {
 			refusedTexts(field, u.allow, u.deny, tell)
-			if !c.replaced(b, buildrules.KindExec) {
+			// What denies one device is also for its kind alone.
+			if u.field != "devices" && !c.replaced(b, buildrules.KindExec) {
 				unlistedTexts("build.exec.deny."+u.field, u.allow, u.deny, tell)
 			}
 		}

@@ -37,6 +37,9 @@ func (w parts) compile(protocol Protocol, purpose Purpose) ([]Form, error) {
 	}
 	path := globs.Name{"**"}
 	switch {
+	case w.empty && purpose == Allow:
+		return nil, errors.New("nothing follows the slash or colon after its host; " +
+			"write /** there for the whole host")
 	case w.path == nil:
 	case purpose == Deny:
 		path = below(w.path)

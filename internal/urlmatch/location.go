@@ -86,9 +86,11 @@ func (u URL) String() string {
 
 // Parse reads the URL of a git repository or a download.
 //
-// A path has several readings if it has a component that is empty, "." or "..", an
-// encoded slash or backslash, something that is encoded twice, or a parameter (";").
-// Each program may decode, split and clean such a path, or not.
+// A path has several readings if it has a component that is empty, "." or "..", or that
+// ends in a dot or a space. So it has if it has an encoded slash, backslash, question mark or
+// number sign, something that is encoded twice, or a parameter (";"). Each program may
+// decode, split, cut and clean such a path, or not. The path of a git repository has several
+// too if it ends in ".git" in other letters, or in a component ".git".
 //
 // Parse refuses URLs with an ambiguous host: those with a backslash, more than one "@",
 // an encoded character in the host, or a spelling of an IPv4 address that only some

@@ -43,6 +43,7 @@ type parts struct {
 	labels     []string
 	port       string   // a number, "*" or ""
 	path       []string // nil for the whole host
+	empty      bool     // the path was written, and it is empty
 }
 
 // ParsePattern reads a pattern such as "https://git.corp.example/**".
@@ -53,7 +54,8 @@ type parts struct {
 // whole host, and "**" alone is for every URL. A port can be "*", for any. A user in an
 // ssh URL means nothing, and user@host:path is ssh.
 //
-// A pattern of what is allowed is for the scheme's own port unless it names one. Without
+// A pattern of what is allowed can't have an empty path, as in "https://x.example/". It is for
+// the scheme's own port unless it names one. Without
 // a scheme, it is for https and ssh. A host of numbers and stars is for IPv4 addresses.
 //
 // A pattern of what is denied is for any port unless it names one, and for each scheme
@@ -114,6 +116,7 @@ func (p Protocol) readPattern(s string) (w parts, err error) {
 	if err := w.readHost(strings.ToLower(authority)); err != nil {
 		return w, err
 	}
+	w.empty = strings.Contains(rest, "/") && path == ""
 	return w, w.readPath(path, p)
 }
 
@@ -184,7 +187,12 @@ func (w *parts) readPath(path string, p Protocol) error {
 	if err != nil {
 		return err
 	}
-	if w.path = paths[0]; isUnclear(w.path) {
+	w.path = paths[0]
+	if _, isGit := cutGit(w.path[len(w.path)-1]); p == Git && isGit {
+		return errors.New(
+			"only some servers leave out .git as its end has it; write the repository without it")
+	}
+	if isUnclear(w.path) {
 		return errors.New(
 			"programs read its path in several ways; write the path that a server reads in the end")
 	}
@@ -201,7 +209,8 @@ func isUnclear(path []string) bool {
 		slices.ContainsFunc(path, func(c string) bool {
 			name, _, _ := strings.Cut(c, ";")
 			decoded, err := decode(c, false)
-			return name == "." || name == ".." || strings.ContainsAny(c, `/\`) || err != nil || decoded != c
+			return name == "." || name == ".." || strings.ContainsAny(c, `/\?#`) || err != nil ||
+				decoded != c || withoutTail(c) != c
 		})
 }
 

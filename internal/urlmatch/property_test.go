@@ -43,7 +43,8 @@ func (c *choices) pattern(p Protocol) string {
 	port := c.of("", "", ":*", ":443", ":22", ":8000")
 	path := ""
 	for range len(c.of("", "x", "xx", "xxx")) {
-		path += "/" + c.of("a", "b", "*", "**", "a*", "*b", "a.git", "A", "A*b", "%61", "a;v")
+		path += "/" + c.of("a", "b", "*", "**", "a*", "*b", "a.git", "A", "A*b", "%61", "a;v", "a.GIT",
+			"*.git")
 	}
 	return scheme + strings.Join(labels, ".") + port + path + c.of("", "", "/")
 }
@@ -61,7 +62,7 @@ func (c *choices) url(p Protocol) string {
 	for range len(c.of("", "x", "xx", "xxx", "xxxx", "xxxxx")) {
 		path += c.of("/", "/", "/", "/", "%2F", "//", "%5C", "%252f") +
 			c.of("a", "b", "A", "AB", "aa", "ab", "a.git", "..", ".", "%2e%2e", "..;v", "a;v",
-				"%61", "%252e%252e", "")
+				"%61", "%252e%252e", "", "a.GIT", ".git", "a%3Fb", "..%23", "a.", "..%20")
 	}
 	if path != "" {
 		path = "/" + strings.TrimPrefix(path, "/")

@@ -37,7 +37,7 @@ func (p Protocol) readings(path string) ([][]string, error) {
 				continue
 			}
 			if len(found) == maxReadings {
-				return nil, fmt.Errorf("programs can read the URL's path in more than %d ways", maxReadings)
+				return nil, errReadings()
 			}
 			found = append(found, next)
 		}
@@ -45,10 +45,15 @@ func (p Protocol) readings(path string) ([][]string, error) {
 	return p.repositories(found)
 }
 
+func errReadings() error {
+	return fmt.Errorf("programs can read the URL's path in more than %d ways", maxReadings)
+}
+
 // isAmbiguous reports whether a path can have more than one reading.
 func isAmbiguous(path []string) bool {
 	for i, c := range path {
-		if c == "" && i < len(path)-1 || c == "." || c == ".." || strings.ContainsAny(c, `/\;%`) {
+		if c == "" && i < len(path)-1 || c == "." || c == ".." ||
+			strings.ContainsAny(c, `/\;%?#`) || withoutTail(c) != c {
 			return true
 		}
 	}
@@ -64,6 +69,8 @@ func steps() []func([]string) ([]string, error) {
 		func(path []string) ([]string, error) { return withoutParameters(path), nil },
 		func(path []string) ([]string, error) { return withoutEmpty(path), nil },
 		func(path []string) ([]string, error) { return withoutDots(path), nil },
+		func(path []string) ([]string, error) { return withoutQuery(path), nil },
+		func(path []string) ([]string, error) { return withoutTails(path), nil },
 		decodeAgain,
 	}
 }
@@ -89,6 +96,37 @@ func withoutParameters(path []string) []string {
 		out[i], _, _ = strings.Cut(c, ";")
 	}
 	return out
+}
+
+// withoutQuery removes what follows an encoded question mark or number sign, as a proxy does that
+// decodes a path and parses it again.
+func withoutQuery(path []string) []string {
+	for i, c := range path {
+		if at := strings.IndexAny(c, "?#"); at >= 0 {
+			return append(slices.Clone(path[:i]), c[:at])
+		}
+	}
+	return path
+}
+
+// withoutTails removes the dots and spaces at the end of each component, as Windows does with
+// names of files.
+func withoutTails(path []string) []string {
+	out := make([]string, len(path))
+	for i, c := range path {
+		out[i] = withoutTail(c)
+	}
+	return out
+}
+
+// withoutTail removes dots and spaces at the end of a component. Of dots alone, it leaves those
+// before the first space.
+func withoutTail(c string) string {
+	if short := strings.TrimRight(c, ". "); short != "" {
+		return short
+	}
+	dots, _, _ := strings.Cut(c, " ")
+	return dots
 }
 
 // withoutEmpty makes one slash of several.
@@ -133,33 +171,81 @@ func decodeAgain(path []string) ([]string, error) {
 }
 
 // repositories brings paths into the form of the protocol, each once. For [Git], a
-// trailing slash and ".git" are left out.
+// trailing slash and ".git" are left out. Some servers read ".git" in any letter case, and
+// "a/.git" as the repository a, so these are further readings.
 func (p Protocol) repositories(paths [][]string) ([][]string, error) {
 	if p != Git {
 		return paths, nil
 	}
 	var out [][]string
-	for _, path := range paths {
-		for len(path) > 1 && path[len(path)-1] == "" {
-			path = path[:len(path)-1]
+	for i := 0; i < len(paths); i++ {
+		path := withoutSlashes(paths[i])
+		exact, other, err := withoutGit(path)
+		if err != nil {
+			return nil, err
 		}
-		path = slices.Clone(path)
-		name := &path[len(path)-1]
-		if base, ok := strings.CutSuffix(*name, ".git"); ok && base != "" {
-			if strings.HasSuffix(base, ".git") {
-				return nil, errors.New("the URL ends in .git more than once")
-			}
-			if isNoName(base) {
-				return nil, errors.New("the URL has no name before .git at its end")
-			}
-			*name = base
+		if other != nil {
+			paths = append(slices.Clip(paths), other)
 		}
-		if !containsPath(out, path) {
-			out = append(out, path)
+		if containsPath(out, exact) {
+			continue
 		}
+		if len(out) == maxReadings {
+			return nil, errReadings()
+		}
+		out = append(out, exact)
 	}
 	return out, nil
 }
+
+// withoutSlashes removes the slashes at the end of a path.
+func withoutSlashes(path []string) []string {
+	for len(path) > 1 && path[len(path)-1] == "" {
+		path = path[:len(path)-1]
+	}
+	return path
+}
+
+// withoutGit removes ".git" at the end of a path. If only some servers do so, exact is the path
+// and other is what they read.
+func withoutGit(path []string) (exact, other []string, err error) {
+	last := len(path) - 1
+	name := path[last]
+	base, isGit := cutGit(name)
+	switch {
+	case !isGit:
+		return path, nil, nil
+	case base == "" && last == 0:
+		return path, []string{""}, nil // the root of the host
+	case base == "":
+		return path, path[:last], nil
+	}
+	if _, twice := cutGit(base); twice {
+		return nil, nil, errors.New("the URL ends in .git more than once")
+	}
+	if isNoName(base) {
+		return nil, nil, errors.New("the URL has no name before .git at its end")
+	}
+	if withoutTail(base) != base {
+		return nil, nil, errors.New("the URL has a dot or a space before .git at its end")
+	}
+	stripped := append(slices.Clone(path[:last]), base)
+	if strings.HasSuffix(name, ".git") {
+		return stripped, nil, nil
+	}
+	return path, stripped, nil
+}
+
+// cutGit removes ".git" at the end of a name, in any letter case. It reports whether it was there.
+func cutGit(name string) (string, bool) {
+	if len(name) < len(gitSuffix) || !strings.EqualFold(name[len(name)-len(gitSuffix):], gitSuffix) {
+		return name, false
+	}
+	return name[:len(name)-len(gitSuffix)], true
+}
+
+// gitSuffix is what the name of a bare repository ends in.
+const gitSuffix = ".git"
 
 // isNoName reports whether a program may read nothing, "." or ".." as the end of a component.
 func isNoName(s string) bool {

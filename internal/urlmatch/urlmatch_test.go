@@ -116,6 +116,12 @@ func TestParseRefuses(t *testing.T) {
 		{"an encoded control character after two decodings", "https://x.example/a%250ab", "an encoded control character", HTTP},
 		{"too many readings", "https://x.example/a//b%252f..%2fc;d//e%5c..;/f", "more than 32 ways", HTTP},
 		{".git twice", "https://x.example/a.git.git", ".git more than once", Git},
+		{".git twice in other letters", "https://x.example/a.git.GIT", ".git more than once", Git},
+		{"a dot before .git", "https://x.example/a..git", "a dot or a space before .git", Git},
+		{
+			"too many repositories in repositories", "https://x.example/a" + strings.Repeat("/.git", 40),
+			"more than 32 ways", Git,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -236,11 +242,6 @@ func TestAnAllowedPatternMeansTheLeast(t *testing.T) {
 			[]string{"https://x.example:81/a"},
 		},
 		{
-			"a lone slash is the whole host:", "https://x.example./", HTTP,
-			[]string{"https://x.example", "https://x.example/a/b"},
-			[]string{"https://y.example/"},
-		},
-		{
 			"two stars are everything:", "**", Git,
 			[]string{"git://x.example:1/a", "git@[::1]:a", "https://10.0.0.1/"},
 			nil,
@@ -267,8 +268,8 @@ func TestAnAllowedPatternMeansTheLeast(t *testing.T) {
 		},
 		{
 			"a star within a component:", "https://x.example/a*z", HTTP,
-			[]string{"https://x.example/az", "https://x.example/a%3F*z"},
-			[]string{"https://x.example/a/z", "https://x.example/a%2Fz"},
+			[]string{"https://x.example/az", "https://x.example/a%26*z"},
+			[]string{"https://x.example/a/z", "https://x.example/a%2Fz", "https://x.example/a%3Fz"},
 		},
 		{
 			"a star is one label:", "https://*.x.example/a", HTTP,
@@ -344,6 +345,27 @@ func TestAnAllowedPatternMeansTheLeast(t *testing.T) {
 				"https://x.example/a/../b", "https://x.example/a%2Fb", "https://x.example//a/b",
 				"https://x.example/a/%252e%252e/b", "https://x.example/b/../a/c",
 			},
+		},
+		{
+			"what a proxy may cut or Windows may trim:", "https://x.example/a/*", HTTP,
+			[]string{"https://x.example/a/b%3Fc", "https://x.example/a/b.", "https://x.example/a/b%20"},
+			[]string{
+				"https://x.example/a/..%3Fx", "https://x.example/a/..%23x", "https://x.example/a/..%20",
+				"https://x.example/a/..%253Fx", "https://x.example/a%3Fx/b", "https://x.example/a/..%20.",
+			},
+		},
+		{
+			"a repository in a repository:", "https://x.example/a/*", Git,
+			[]string{"https://x.example/a/b.GIT", "https://x.example/a/b.git/"},
+			[]string{
+				"https://x.example/a/.git", "https://x.example/a/.GIT/",
+				"https://x.example/a/b/.git",
+			},
+		},
+		{
+			"a repository's own name:", "https://x.example/a/b", Git,
+			[]string{"https://x.example/a/b.git"},
+			[]string{"https://x.example/a/b.GIT", "https://x.example/a/b/.git"},
 		},
 	})
 }
@@ -460,6 +482,23 @@ func TestADeniedPatternMeansTheMost(t *testing.T) {
 			},
 			[]string{"https://x.example/b/../c", "https://x.example/b%2Fa"},
 		},
+		{
+			"what a proxy may cut or Windows may trim:", "https://x.example/a", HTTP,
+			[]string{
+				"https://x.example/a%3Fb", "https://x.example/a%23b", "https://x.example/a.",
+				"https://x.example/a%20", "https://x.example/a.%20/b", "https://x.example/a%253fb",
+				"https://x.example/b/..%20/a",
+			},
+			[]string{"https://x.example/ab%3Fa", "https://x.example/.a", "https://x.example/b%20a"},
+		},
+		{
+			"a repository with .git in any letters:", "git.example/secrets/keys", Git,
+			[]string{
+				"https://git.example/secrets/keys.GIT", "git@git.example:secrets/keys.Git/",
+				"https://git.example/secrets/keys.gi%54", "https://git.example/secrets/keys.GIT/.git",
+			},
+			[]string{"https://git.example/secrets/keys-git", "https://git.example/secrets/.git"},
+		},
 	})
 }
 
@@ -482,6 +521,10 @@ func TestPatternRefuses(t *testing.T) {
 		"https://x.example/a//b":               "programs read its path in several ways",
 		"https://x.example/a%2fb":              "programs read its path in several ways",
 		"https://x.example/a%252eb":            "programs read its path in several ways",
+		"https://x.example/a%3fb":              "programs read its path in several ways",
+		"https://x.example/a./b":               "programs read its path in several ways",
+		"https://x.example/a.GIT":              "write the repository without it",
+		"https://x.example/a/.git":             "write the repository without it",
 		"https://x.example/%2a":                "an encoded star",
 		"https://[*]/a":                        "isn't an IPv6 address",
 		"https://" + strings.Repeat("x", 1024): "the pattern has 1032 bytes, more than 1024",
@@ -501,7 +544,14 @@ func TestPatternRefuses(t *testing.T) {
 			}
 		})
 	}
-	_, err := ParsePattern("http://10.*/a", HTTP, Allow)
+	for _, s := range []string{"https://x.example/", "x.example/", "git@x.example:", "x.example:/"} {
+		_, err := ParsePattern(s, Git, Allow)
+		require.Error(t, err, s)
+	}
+	_, err := ParsePattern("https://x.example./", HTTP, Allow)
+	require.EqualError(t, err, `"https://x.example./" can't be a pattern: nothing follows the slash `+
+		`or colon after its host; write /** there for the whole host`)
+	_, err = ParsePattern("http://10.*/a", HTTP, Allow)
 	require.ErrorContains(t, err, "its host is no IPv4 address; write one with four parts, such as 10.*.*.*")
 	_, err = ParsePattern("http://300.*.*.*/a", HTTP, Allow)
 	require.ErrorContains(t, err, "its host is no IPv4 address")

@@ -37,6 +37,11 @@ func isHostName(s string) bool {
 		strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-._:") == ""
 }
 
+// hasEmptyLabel reports whether a host name has a dot too many. Some resolvers leave it out.
+func hasEmptyLabel(s string) bool {
+	return slices.Contains(strings.Split(strings.TrimSuffix(s, "."), "."), "")
+}
+
 // normalizeCgroup gives each control group one path. BuildKit joins the path to the root, with or
 // without a slash at its beginning (executor/oci/spec.go).
 func normalizeCgroup(s string) (string, error) {
@@ -84,7 +89,7 @@ func (e *Exec) process(what string) (process, error) {
 		}
 	}
 	for _, h := range e.Hosts {
-		if !isHostName(h) {
+		if !isHostName(h) || hasEmptyLabel(h) {
 			return p,
 				fmt.Errorf("%s with an address for the host %s, which isn't a host name", what,
 					safetext.Quote(h))
@@ -207,6 +212,26 @@ func (d *ExecDenials) list(field string) []string {
 	return d.cgroupParents
 }
 
+// first returns the first entry of a field that denies what a command calls s, or "".
+func (d *ExecDenials) first(field, s string) string {
+	names := []string{s}
+	switch field {
+	case "devices":
+		return firstDevice(d.Devices, s)
+	case "cgroupParents":
+		names = groupsAbove(s)
+	}
+	i := slices.IndexFunc(d.list(field), func(g string) bool {
+		return slices.ContainsFunc(names, func(name string) bool {
+			return firstFolded([]string{g}, name) != ""
+		})
+	})
+	if i < 0 {
+		return ""
+	}
+	return d.list(field)[i]
+}
+
 // check returns what of a command is denied.
 func (d *ExecDenials) check(p *process) []Violation {
 	if d == nil {
@@ -223,7 +248,7 @@ func (d *ExecDenials) check(p *process) []Violation {
 	}
 	for _, u := range p.uses() {
 		for _, s := range u.items {
-			if g := firstFolded(d.list(u.field), s); g != "" {
+			if g := d.first(u.field, s); g != "" {
 				found = append(found,
 					violationf("exec.deny."+u.field+": "+safetext.Printable(g), "%s with %s %s", p.what,
 						u.what, safetext.Quote(s)))

@@ -19,13 +19,14 @@ type entry struct {
 	glob string // for the whole value; in a range, for what follows the slash
 	// from and to are the ends of a range of numbers; both are 0 for a glob alone.
 	from, to int
-	fold     bool // letter case doesn't matter; the glob is in lower case
+	digits   string // in a range, a glob for the number; "" for any
+	fold     bool   // letter case doesn't matter; the glob is in lower case
 }
 
 // nothing is an entry that no value matches: no value has a NUL.
 var nothing = entry{glob: "\x00"}
 
-// String returns the entry as a document has it.
+// String returns the entry as a document has it. No document has one with digits.
 func (e entry) String() string {
 	if e.to == 0 {
 		return e.glob
@@ -33,6 +34,9 @@ func (e entry) String() string {
 	s := strconv.Itoa(e.from)
 	if e.to != e.from {
 		s += "-" + strconv.Itoa(e.to)
+	}
+	if e.digits != "" {
+		s = e.digits + " in " + s
 	}
 	return prefixedPart(s, e.glob)
 }
@@ -53,7 +57,8 @@ func (e entry) matches(s string) bool {
 	}
 	number, rest, _ := strings.Cut(s, "/")
 	n, err := strconv.Atoi(number)
-	return err == nil && e.from <= n && n <= e.to && globs.Match(e.glob, rest)
+	return err == nil && e.from <= n && n <= e.to && globs.Match(e.glob, rest) &&
+		(e.digits == "" || globs.Match(e.digits, number))
 }
 
 // matchesAny returns the index of the first entry that matches one of the spellings, or -1.
@@ -63,7 +68,7 @@ func matchesAny(entries []entry, spellings ...string) int {
 	})
 }
 
-// meet returns entries for what is in both. It leaves out what it can't write.
+// meet returns entries for the users in both. It leaves out what it can't write.
 func (e entry) meet(o entry) []entry {
 	switch {
 	case e.to == 0 && o.to == 0:
@@ -73,16 +78,63 @@ func (e entry) meet(o entry) []entry {
 			out[i] = entry{glob: g}
 		}
 		return out
-	case e.to != 0 && o.to != 0:
-		if low, high := max(e.from, o.from), min(e.to, o.to); low <= high {
-			return []entry{{from: low, to: high}}
+	case e.to == 0 && !globs.Open(e.glob):
+		if o.matches(e.glob) {
+			return []entry{e}
 		}
-	case e.to == 0 && o.matches(e.glob):
-		return []entry{e}
-	case o.to == 0 && e.matches(o.glob):
-		return []entry{o}
+		return nil
+	case o.to == 0 && !globs.Open(o.glob):
+		return o.meet(e)
 	}
-	return nil
+	return e.meetRange(o)
+}
+
+// meetRange is meet for two ranges, or for a range and a glob with a star.
+func (e entry) meetRange(o entry) []entry {
+	var out []entry
+	e, o = e.asRange(), o.asRange()
+	m := entry{from: max(e.from, o.from), to: min(e.to, o.to)}
+	forms := []string{e.digits + o.digits}
+	if e.digits != "" && o.digits != "" {
+		forms, _ = globs.Meet(e.digits, o.digits)
+	}
+	for _, m.digits = range forms {
+		if m.hasNumber() {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// asRange returns the numbers of users that the entry matches.
+func (e entry) asRange() entry {
+	if e.to == 0 {
+		return entry{from: 1, to: maxUser, digits: e.glob}
+	}
+	return e
+}
+
+// hasNumber reports whether a range may have a number. It is false only if there is none.
+func (e entry) hasNumber() bool {
+	if e.digits == "" {
+		return e.from <= e.to
+	}
+	if strings.Trim(e.digits, "0123456789*") != "" {
+		return false
+	}
+	for n := e.from; n <= e.to; {
+		// Numbers that differ in their last digits alone are looked at together.
+		size, first := 1, strconv.Itoa(n)
+		for n%(size*10) == 0 && n+size*10-1 <= e.to {
+			size *= 10
+			first = strings.TrimSuffix(strings.TrimSuffix(first, "*"), "0") + "*"
+		}
+		if globs.Overlaps(e.digits, first) {
+			return true
+		}
+		n += size
+	}
+	return false
 }
 
 // numbers reads a range such as 1-1023. ok is false for anything else.
@@ -123,7 +175,18 @@ func userEntry(s string, in list) (entry, error) {
 		return entry{glob: s}, nil
 	}
 	user, err := normalizeUser(s)
+	if _, notNumber := strconv.Atoi(s); notNumber != nil && isOtherNumber(s) {
+		err = fmt.Errorf("%s is a number that no image has as its user; write it with decimal digits "+
+			"alone, such as 0", safetext.Quote(s))
+	}
 	return entry{glob: user}, err
+}
+
+// isOtherNumber reports whether s is a number in another form than that of users, such as 0o0 or
+// 1_000.
+func isOtherNumber(s string) bool {
+	_, err := strconv.ParseInt(s, 0, 64)
+	return err == nil
 }
 
 // portEntry reads a port, a range of ports or a glob, with or without a protocol. Without one, a

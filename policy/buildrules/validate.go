@@ -282,7 +282,7 @@ func (v *validator) execDenials(n *yaml.Node, d *ExecDenials) {
 	each("networks", d.Networks, checkNetwork)
 	each("ssh", d.SSH, checkID)
 	each("secrets", d.Secrets, checkID)
-	each("devices", d.Devices, checkDevice)
+	each("devices", d.Devices, checkDeniedDevice)
 	each("hosts", d.Hosts, compileHost(&d.hosts))
 	each("cgroupParents", d.CgroupParents, compileCgroup(&d.cgroupParents))
 	each("ulimits", d.Ulimits, func(s string) error {
@@ -326,6 +326,16 @@ func checkDevice(s string) error {
 	return checkGlob(s)
 }
 
+// checkDeniedDevice refuses the name of a class. Its devices have names of their own, which rules
+// don't know.
+func checkDeniedDevice(s string) error {
+	if !strings.ContainsAny(s, "/*") {
+		return fmt.Errorf("%s has no vendor, and its devices have other names too; write one such as "+
+			"nvidia.com/gpu, or true for all", safetext.Quote(s))
+	}
+	return checkDevice(s)
+}
+
 // compileHost returns a check that also adds the compiled entry to a list.
 func compileHost(to *[]string) func(string) error {
 	return func(s string) error {
@@ -337,7 +347,8 @@ func compileHost(to *[]string) func(string) error {
 		if name, _, ok := strings.Cut(s, ":"); ok && strings.Count(s, ":") == 1 {
 			return hostError(s, name)
 		}
-		if name := strings.ReplaceAll(s, "*", ""); name != "" && !isHostName(name) {
+		if name := strings.ReplaceAll(s, "*", ""); name != "" && !isHostName(name) ||
+			hasEmptyLabel(s) {
 			return fmt.Errorf("%s isn't a host name; write one such as db or *.corp.example",
 				safetext.Quote(s))
 		}
