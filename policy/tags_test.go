@@ -133,7 +133,8 @@ frontends:
 		{"nor do four numbers", "c:1.4.9.1", Deny, `rule "old" denies`},
 		{"nor does a capital letter", "c:V1.4", Deny, `rule "old" denies`},
 		{"a later version with leading zeros", "c:v01.05.00.1", Allow, ""},
-		{"a suffix behind a later version", "c:1.5-alpine", Allow, ""},
+		{"a suffix behind a later version", "c:1.6-alpine", Allow, ""},
+		{"a suffix that can make a prerelease", "c:1.5-alpine", Deny, "1.5-alpine can be one of them"},
 		{"a part around a deny rule's versions", "d:1.4", Deny, "and 1.4 can be one of them"},
 		{"what a deny rule excepts", "d:1.4.5", Allow, ""},
 		{"a variant is no prerelease of that name", "e:1.7.0-labs", Deny, `rule "pre" would allow it`},
@@ -213,4 +214,80 @@ func readings(tag string) []string {
 		}
 	}
 	return slices.DeleteFunc(forms, func(s string) bool { return imageref.CheckTag(s) != nil })
+}
+
+func TestATagWithASuffixIsReadInEachWay(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, rule string
+		denied     []string
+		allowed    []string
+	}{
+		{
+			"a suffix after fewer numbers can be a prerelease", `action: deny, versions: "<2"`,
+			[]string{"2.0.0-rc1", "2-rc1", "2.0-rc1", "v2-beta", "2.0.0-rc_1", "2-rc.01", "1.9-alpine"},
+			[]string{"2", "2.0", "2.1-alpine", "3-rc1"},
+		},
+		{
+			"a partial version with a suffix can be a denied one", `action: deny, tags: ["1.5.*"]`,
+			[]string{"1.5.3-alpine", "1.5-alpine", "1-alpine", "v1.05-alpine", "1.5-ALPINE"},
+			[]string{"1.6-alpine", "2-alpine", "latest-alpine"},
+		},
+		{
+			"a denied tag with a suffix, in each spelling", `action: deny, tags: ["1.5.0-alpine"]`,
+			[]string{"1.5.0-alpine", "1.5-alpine", "1-alpine", "v1.05.0-alpine", "1.5.0.0-alpine"},
+			[]string{"1.5.0-slim", "1.5.1-alpine", "1.5.0", "1.5"},
+		},
+		{
+			"a denied partial tag with a suffix", `action: deny, tags: ["1.5-alpine"]`,
+			[]string{"1.5-alpine", "v1.5-alpine", "1.05-alpine", "1-alpine"},
+			[]string{"1.5-slim", "1.6-alpine"},
+		},
+		{
+			"an exception with a suffix", `exceptTags: ["1.5.3-alpine"]`,
+			[]string{"1.5.3-alpine", "1.5-alpine", "v1.5.3-ALPINE"},
+			[]string{"1.5.4-alpine", "1.5-slim", "1.5"},
+		},
+		{
+			"a glob that begins with v", `action: deny, tags: ["v*"]`,
+			[]string{"1.5.0", "v1.5.0", "1", "1.5-alpine"},
+			[]string{"latest", "main"},
+		},
+		{
+			"an exception that begins with v", `exceptTags: ["v*-rc*"]`,
+			[]string{"1.5.0-rc1", "v1.5.0-rc1", "1.5-rc1"},
+			[]string{"1.5.0", "1.5.0-beta"},
+		},
+		{
+			"a variant in another letter case", `tags: ["1.*"], exceptTags: ["1.5.0"], variants: [labs]`,
+			[]string{"1.5.0-labs", "1.5.0-LABS", "1.5-Labs"},
+			[]string{"1.6.0-labs", "1.6.0-LABS"},
+		},
+		{
+			"a denied variant in another letter case",
+			`action: deny, tags: ["1.5.0"], variants: [labs]`,
+			[]string{"1.5.0-labs", "1.5.0-LABS"},
+			[]string{"1.6.0-LABS"},
+		},
+		{
+			"zeros after a full version", `action: deny, tags: ["1.5.0"]`,
+			[]string{"1.5.0.0", "v1.5.0", "1.5"},
+			[]string{"1.5.0.1", "1.5.1"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			doc := "version: 1\nfrontends:\n- {name: a, match: [a], " + tt.rule + "}\n"
+			if strings.Contains(tt.rule, "action: deny") {
+				doc += "- {name: any, match: [a]}\n"
+			}
+			l := mustStack(t, doc, "")
+			for _, tag := range tt.denied {
+				require.Equal(t, Deny, Decide(l, request(t, "a:"+tag)).Verdict, tag)
+			}
+			for _, tag := range tt.allowed {
+				require.Equal(t, Allow, Decide(l, request(t, "a:"+tag)).Verdict, tag)
+			}
+		})
+	}
 }

@@ -1,7 +1,6 @@
 package buildrules
 
 import (
-
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
