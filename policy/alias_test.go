@@ -25,6 +25,59 @@ frontends:
 - {name: rest, match: ["b.example/**", "self.example/**"]}
 `
 
+func TestPinsOfAliasesHoldForEachNameOfTheImage(t *testing.T) {
+	t.Parallel()
+	l := mustStack(t, `version: 1
+aliases:
+- {from: docker/dockerfile, to: m.example/df, pins: {"1": "`+digestA+`"}}
+- {from: a.example/x, to: m.example/x, pins: {"1": "`+digestA+`", "2": "`+digestA+`"}}
+- {from: b.example/x, to: m.example/x, pins: {"1": "`+digestB+`"}}
+- {from: c.example/x, to: c.example/x, pins: {"1": "`+digestA+`"}}
+- {from: "c.example:80/x", to: "c.example:80/x", pins: {"1": "`+digestB+`"}}
+- {from: d.example/**, to: m.example/**}
+frontends:
+- {name: all, match: ["**"]}
+`, "")
+	for _, tt := range []struct{ name, ref, source, err string }{
+		{"the new name gets the pin", "m.example/df:1", "m.example/df:1@" + digestA, ""},
+		{
+			"the new name has no other digest", "m.example/df:1@" + digestB, "",
+			"the alias from docker/dockerfile pins the tag 1 to " + digestA,
+		},
+		{"the new name on another port", "m.example:80/df:1", "m.example:80/df:1@" + digestA, ""},
+		{
+			"the old name on another host", "registry-1.docker.io/docker/dockerfile:1",
+			"registry-1.docker.io/docker/dockerfile:1@" + digestA, "",
+		},
+		{"another alias to the new name", "d.example/df:1", "m.example/df:1@" + digestA, ""},
+		{"a tag without a pin", "m.example/df:2", "m.example/df:2", ""},
+		{"an alias's own pin comes first", "b.example/x:1", "m.example/x:1@" + digestB, ""},
+		{
+			"pins that differ", "m.example/x:1", "",
+			"the aliases from a.example/x and b.example/x pin the tag 1 of m.example/x to different digests",
+		},
+		{"one of two pins", "m.example/x:2", "m.example/x:2@" + digestA, ""},
+		{"the pin of a port comes first", "c.example:80/x:1", "c.example:80/x:1@" + digestB, ""},
+		{
+			"pins of ports that differ", "c.example:81/x:1", "",
+			"pin the tag 1 of c.example:81/x to different digests",
+		},
+		{"only a digest", "m.example/df@" + digestB, "m.example/df@" + digestB, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := Decide(l, request(t, tt.ref))
+			if tt.err != "" {
+				require.Equal(t, Deny, d.Verdict)
+				require.Contains(t, d.Reason, tt.err)
+				return
+			}
+			require.Equal(t, Allow, d.Verdict, d.Reason)
+			require.Equal(t, tt.source, d.Reference.String())
+		})
+	}
+}
+
 func TestAliases(t *testing.T) {
 	t.Parallel()
 	l := mustStack(t, mirrored, "")

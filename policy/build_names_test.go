@@ -20,7 +20,7 @@ func TestTheNamesOfBuildRulesAreThoseThatAreCompared(t *testing.T) {
 	b := p.doc.Build
 	allow, deny := b.Images.Patterns()
 	require.Equal(t, []string{"docker.io/library/busybox", "corp.example/**"}, allow)
-	require.Equal(t, []string{"**/x"}, deny)
+	require.Equal(t, []string{"**/x", "**/x/**"}, deny)
 	from, to := b.Images.Convert[0].Names()
 	require.Equal(t, []string{"docker.io/library/**", "corp.example/hub/**"}, []string{from, to})
 	allow, deny = b.Git.Patterns()

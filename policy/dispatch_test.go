@@ -30,7 +30,7 @@ frontends:
 		{"a version that it has", "docker/dockerfile:1.7", ""},
 		{"labs", "docker/dockerfile:1-labs", ""},
 		{"a mirror", "m.example/hub/docker/dockerfile:1", ""},
-		{"an alias that leads to docker/dockerfile", "alias.example/x:1", ""},
+		{"an alias that leads to docker/dockerfile", "alias.example/x:1.7", ""},
 		{"another name", "r.example/spec:1", names},
 		{"a name that only ends alike", "m.example/evildocker/dockerfile:1", names},
 		{"the next major version", "docker/dockerfile:2", versions},

@@ -111,6 +111,12 @@ func (t *recorder) reference(ref imageref.Reference) {
 func (t *recorder) alias(layer string, p *Policy, from imageref.Reference, to rewritten) {
 	switch {
 	case t == nil || len(p.doc.Aliases) == 0:
+	case to.alias == nil && to.pin != "":
+		t.add(Step{
+			Kind: StepAlias, Layer: layer, Result: Matched, From: from.String(), To: to.ref.String(),
+			Pin: to.pin, Reason: fmt.Sprintf("no alias is for %s, but one that leads to the same image "+
+				"pins the tag %s", from.Name(), from.Tag()),
+		})
 	case to.alias == nil:
 		t.add(
 			Step{Kind: StepAlias, Layer: layer, Result: Missed, Reason: "no alias is for " + from.Name()})

@@ -106,6 +106,7 @@ func (l *loader) load(file string, data []byte, limit int) (*Policy, error) {
 	}
 	p.index = newIndex(p.doc.Frontends)
 	p.renames = newRenames(p.doc.Aliases)
+	p.pins, p.usualPins = newAliasPins(p.doc.Aliases)
 	p.allows = p.newCandidates()
 	return p, nil
 }

@@ -63,7 +63,9 @@ type Policy struct {
 	index  globs.Index
 	// renames has the names that the aliases replace.
 	renames globs.Index
-	allows  []candidate
+	// pins are those of the aliases, by the names as they are; usualPins by those on usual hosts.
+	pins, usualPins aliasPins
+	allows          []candidate
 }
 
 // Document returns a copy of the fields of the policy, with its defaults filled in. Aliases

@@ -88,7 +88,7 @@ func (e *exporter) listed(r *policy.Rule, name string) bool {
 		}
 	}
 	for i := range e.doc.Aliases {
-		if from, _ := e.doc.Aliases[i].Names(); from == name && len(e.doc.Aliases[i].Pins) > 0 {
+		if a := &e.doc.Aliases[i]; len(a.Pins) > 0 && pinsName(a, name) {
 			lost = append(lost, "the pins of its tags")
 		}
 	}
@@ -205,6 +205,13 @@ func matches(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {
 		return globs.ParseImage(p).Covers(globs.ParseImage(name))
 	})
+}
+
+// pinsName reports whether the alias's pins hold for the name.
+func pinsName(a *policy.Alias, name string) bool {
+	from, to := a.Names()
+	name = usualName(name)
+	return usualName(from) == name || usualName(to) == name
 }
 
 // identity reports whether the alias keeps the name, so it only pins tags.

@@ -37,7 +37,8 @@ func (e *exporter) rego() ([]byte, error) {
 		return nil, err
 	}
 	allow, deny := e.rules()
-	pins, replaced := e.pins()
+	pins, twins := e.regoPins()
+	replaced := e.replaced()
 	byDefault := []string{}
 	if e.doc.Default == policy.ActionAllow {
 		byDefault = []string{`^`}
@@ -53,6 +54,7 @@ func (e *exporter) rego() ([]byte, error) {
 		{"allow", e.regoAllow(allow, pins)},
 		{"deny", e.regoDeny(deny)},
 		{"pins", pins},
+		{"twins", twins},
 		{"images", others},
 		{"replaced", whole(replaced, true)},
 		{"by default", byDefault},
@@ -88,9 +90,9 @@ func (e *exporter) otherImages() ([]string, error) {
 	return whole(patterns, false), nil
 }
 
-// pins returns the pinned tags by name, and the names that aliases replace.
-func (e *exporter) pins() (pins map[string]map[string]string, replaced []string) {
-	pins = map[string]map[string]string{}
+// replaced returns the names that aliases replace.
+func (e *exporter) replaced() (replaced []string) {
+	pins := false
 	for i := range e.doc.Aliases {
 		a := &e.doc.Aliases[i]
 		from, _ := a.Names()
@@ -100,13 +102,13 @@ func (e *exporter) pins() (pins map[string]map[string]string, replaced []string)
 			e.refusesAlias(a, "the alias is not exported: builds must use the name that replaces %s", a.From)
 			replaced = append(replaced, from)
 		case len(a.Pins) > 0:
-			pins[from] = a.Pins
+			pins = true
 		}
 	}
-	if len(pins) > 0 {
+	if pins {
 		e.note(nil, Different, "pins also apply to base images with these names")
 	}
-	return pins, replaced
+	return replaced
 }
 
 func (e *exporter) regoAllow(rules []rule, pins map[string]map[string]string) []regoRule {

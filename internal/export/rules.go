@@ -164,13 +164,21 @@ func variants(r *policy.Rule) string {
 	return "(?:-" + anyOf(suffixes) + ")?"
 }
 
+// foldedVariants is [variants] in any letter case, for what is denied.
+func foldedVariants(r *policy.Rule) string {
+	if len(r.Variants) == 0 {
+		return ""
+	}
+	return "(?i:" + variants(r) + ")"
+}
+
 // exceptRegexes returns regular expressions for the rule's exceptTags, in each reading, and their
 // variants.
 func exceptRegexes(r *policy.Rule) []string {
 	var out []string
 	for _, t := range r.ExceptTags {
 		for _, reading := range readings(t) {
-			out = append(out, reading+variants(r))
+			out = append(out, reading+foldedVariants(r))
 		}
 	}
 	return out
@@ -182,22 +190,34 @@ func exceptRegexes(r *policy.Rule) []string {
 func readings(glob string) []string {
 	lower := strings.ToLower(glob)
 	out := []string{"(?i:" + globRegex(lower, starTag) + ")"}
-	if len(lower) > 1 && lower[0] == 'v' && lower[1] >= '0' && lower[1] <= '9' {
+	if len(lower) > 1 && lower[0] == 'v' && strings.Contains("0123456789*", lower[1:2]) {
 		lower = lower[1:]
 	}
 	out = append(out, "(?i:v?"+zerosRegex(lower)+")")
-	if strings.Trim(lower, "0123456789.*") != "" {
+	base, suffix, hasSuffix := strings.Cut(lower, "-")
+	tail := ""
+	switch {
+	case hasSuffix:
+		tail = "-(?i:" + globRegex(suffix, starTag) + ")"
+	case strings.HasSuffix(lower, "*"):
+		tail = `(?:-[\w.-]*)?` // The star can stand for a suffix too.
+	}
+	if strings.Trim(base, "0123456789.*") != "" {
 		return out // A partial version is only numbers.
 	}
-	switch literal, _, open := strings.Cut(lower, "*"); {
+	switch literal, _, open := strings.Cut(base, "*"); {
 	case literal == "":
-		return append(out, `[vV]?[0-9.]+`)
+		return append(out, `[vV]?[0-9.]+`+tail)
 	case open:
 		// A version goes on behind the literal numbers in any way, and may end within them.
-		out = append(out, "[vV]?"+zerosRegex(literal)+`[0-9.]*`)
-		lower = strings.TrimSuffix(literal, ".")
+		out = append(out, "[vV]?"+zerosRegex(literal)+`[0-9.]*`+tail)
+		base = strings.TrimSuffix(literal, ".")
 	}
-	return append(out, "[vV]?"+beginnings(strings.Split(lower, ".")))
+	numbers := strings.Split(base, ".")
+	if len(numbers) == 3 {
+		out = append(out, "[vV]?"+zerosRegex(base)+`\.0+`+tail)
+	}
+	return append(out, "[vV]?"+beginnings(numbers)+tail)
 }
 
 // zerosRegex writes a glob as a regular expression that allows leading zeros.
@@ -253,7 +273,7 @@ func (e *exporter) denyTags(r *policy.Rule) []string {
 	var out []string
 	for _, t := range r.Tags {
 		for _, reading := range readings(t) {
-			out = append(out, reading+variants(r))
+			out = append(out, reading+foldedVariants(r))
 		}
 	}
 	if r.Versions == "" {

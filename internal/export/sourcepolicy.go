@@ -2,7 +2,6 @@ package export
 
 import (
 	"encoding/json"
-	"maps"
 	"regexp"
 	"slices"
 
@@ -62,6 +61,8 @@ func (e *exporter) sourcePolicy() ([]byte, error) {
 	allow, deny := e.rules()
 	allow, deny = e.expressible(allow, deny)
 	out, refused := e.converts()
+	exact, usual := e.pinsOf()
+	out = append(out, pinConversions(exact)...)
 	limits := e.doc.Limits.Patterns()
 	if e.doc.Default == policy.ActionAllow {
 		if len(limits) > 0 {
@@ -73,6 +74,7 @@ func (e *exporter) sourcePolicy() ([]byte, error) {
 		out = append(out, e.allows(allow)...)
 	}
 	out = append(out, e.written(allow, deny)...)
+	out = append(out, e.pinned(exact, usual)...)
 	for _, r := range deny {
 		out = append(out, denials(r)...)
 	}
@@ -170,26 +172,9 @@ func (e *exporter) written(allow, deny []rule) []sourceRule {
 					unmarked))
 			}
 		}
-		out = append(out, e.pinned(claimed)...)
 	}
 	if len(bare) > 0 {
 		out = append(out, images("DENY", bare, anyTag, unmarked))
-	}
-	return out
-}
-
-// pinned returns rules that allow a tag next to the digest to which an alias pins it.
-func (e *exporter) pinned(names []string) []sourceRule {
-	var out []sourceRule
-	for i := range e.doc.Aliases {
-		a := &e.doc.Aliases[i]
-		_, to := a.Names()
-		for _, tag := range slices.Sorted(maps.Keys(a.Pins)) {
-			if matches(names, to) {
-				out = append(out, images("ALLOW", []string{to}, ":"+regexp.QuoteMeta(tag)+"@"+a.Pins[tag],
-					unmarked))
-			}
-		}
 	}
 	return out
 }

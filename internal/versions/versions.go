@@ -93,8 +93,16 @@ func (t Tag) String() string {
 	return s
 }
 
-// Same reports whether both tags say the same of a version.
-func (t Tag) Same(o Tag) bool { return t.String() == o.String() }
+// Same reports whether both tags say the same of a version. To a person, 1.5.0.0 is 1.5.0.
+func (t Tag) Same(o Tag) bool {
+	if t.parts < fullParts || o.parts < fullParts {
+		return t.String() == o.String()
+	}
+	if t.prerelease == nil || o.prerelease == nil {
+		return t.prerelease == o.prerelease && t.span.Low == o.span.Low
+	}
+	return t.span.Low == o.span.Low && t.prerelease.Equal(o.prerelease)
+}
 
 // CanBe reports whether all that o stands for is among the releases that t stands for.
 func (t Tag) CanBe(o Tag) bool {

@@ -28,9 +28,12 @@ func (r *ImageRules) check(n Normalized) (Normalized, []Violation, error) {
 		return fmt.Sprintf("the image %s (asked for as %s)", ref.Familiar(), asked.Familiar())
 	}
 	var found []Violation
-	pin, isPinned := r.pins[pinKey(ref, len(r.pins))]
-	if isPinned {
-		if pinned, err := ref.WithDigest(pin); err != nil {
+	keys, pin := r.pinOf(ref)
+	if len(keys) > 0 {
+		if pinned, err := ref.WithDigest(pin); pin == "" {
+			found = append(found, violationf("images.pins", "%s: the pins of %s differ; pin this name too",
+				what(), safetext.And(keys)))
+		} else if err != nil {
 			found = append(found,
 				violationf("images.pins", "%s: it pins %s to %s", what(), ref.Tagged().Familiar(), pin))
 		} else {
@@ -170,12 +173,37 @@ func (r *ImageRules) names() []string {
 	return append(out, meanings(r.allow)...)
 }
 
-// pinKey returns the key of the reference's pin, or "" if it can't have one.
-func pinKey(ref imageref.Reference, pins int) string {
-	if pins == 0 || ref.Tag() == "" {
-		return ""
+// pin is the digest of a tag.
+type pin struct {
+	digest digest.Digest
+	usual  string // its name:tag on the host that is usually written
+}
+
+// pinOf returns the keys of the pins that are for the reference, sorted, and their digest. A pin
+// of exactly this name comes first. Without one, those of the same name on other ports and hosts
+// of the registry count; the digest is "" if they differ.
+func (r *ImageRules) pinOf(ref imageref.Reference) (keys []string, d digest.Digest) {
+	if len(r.pins) == 0 || ref.Tag() == "" {
+		return nil, ""
 	}
-	return ref.Tagged().String()
+	name := ref.Tagged()
+	if p, ok := r.pins[name.String()]; ok {
+		return []string{name.String()}, p.digest
+	}
+	usual := imageref.DefaultHost(name).String()
+	for key, p := range r.pins {
+		if p.usual != usual {
+			continue
+		}
+		if len(keys) == 0 {
+			d = p.digest
+		} else if d != p.digest {
+			d = ""
+		}
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys, d
 }
 
 // convert applies the first conversion that matches the image, once.

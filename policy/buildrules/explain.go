@@ -80,7 +80,7 @@ func (r *ImageRules) explain(n Normalized) []Tried {
 
 // explainRules explains the list of rules.
 func (r *ImageRules) explainRules(n Normalized, ref imageref.Reference) []Tried {
-	pin := r.pins[pinKey(ref, len(r.pins))]
+	_, pin := r.pinOf(ref)
 	if pinned, err := ref.WithDigest(pin); pin != "" && err == nil {
 		ref = pinned
 	}
@@ -117,17 +117,18 @@ func (r *ImageRules) explainRules(n Normalized, ref imageref.Reference) []Tried 
 // explainPins explains the pins of the image's repository.
 func (r *ImageRules) explainPins(ref imageref.Reference) []Tried {
 	var out []Tried
-	for pin := range r.pins {
+	of, _ := r.pinOf(ref)
+	for pin, p := range r.pins {
 		pinned, err := imageref.Parse(pin)
-		if err != nil || !pinned.SameRepository(ref) {
+		if err != nil || !imageref.DefaultHost(pinned).SameRepository(imageref.DefaultHost(ref)) {
 			continue
 		}
 		t := Tried{
-			Entry: "images.pins: " + pin, Matched: pin == pinKey(ref, len(r.pins)), near: true,
+			Entry: "images.pins: " + pin, Matched: slices.Contains(of, pin), near: true,
 			Reason: fmt.Sprintf("the tag is another one: %s", orNoTag(ref.Tag())),
 		}
 		if t.Matched {
-			t.Reason = "it must be " + string(r.pins[pin])
+			t.Reason = "it must be " + string(p.digest)
 		}
 		out = append(out, t)
 	}

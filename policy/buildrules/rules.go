@@ -1,8 +1,6 @@
 package buildrules
 
 import (
-	"github.com/opencontainers/go-digest"
-
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 	"github.com/policy-frontend/policy-frontend/policy/imagerules"
@@ -89,7 +87,7 @@ type ImageRules struct {
 	Denied bool `yaml:"-" json:"-" scalar:"deny"`
 
 	allow, deny []imageref.Pattern
-	pins        map[string]digest.Digest // by normalised name:tag
+	pins        map[string]pin // by normalised name:tag
 }
 
 // Conversion replaces one image name, and the names below it, with another.

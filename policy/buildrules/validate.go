@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/opencontainers/go-digest"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/internal/renaming"
@@ -96,7 +95,7 @@ func (v *validator) images(n *yaml.Node, r *ImageRules) {
 	v.without(n, "images", "requireDigest", r.RequireDigest)
 	v.imageRules(n, r)
 	r.allow, r.deny = v.allowed(n, r.Allow), v.denied(n, r.Deny)
-	r.pins = map[string]digest.Digest{}
+	r.pins = map[string]pin{}
 	v.report.Map(strictyaml.Child(n, "pins"), "pins", r.Pins, r.pin)
 	list := strictyaml.Child(n, "convert")
 	if list != nil && len(r.Convert) == 0 {
@@ -182,7 +181,7 @@ func (r *ImageRules) pin(name, value string) error {
 	if _, twice := r.pins[ref.String()]; twice {
 		return fmt.Errorf("%s is %s, which has a pin already", safetext.Quote(name), ref)
 	}
-	r.pins[ref.String()] = d
+	r.pins[ref.String()] = pin{d, imageref.DefaultHost(ref).String()}
 	return nil
 }
 

@@ -1,8 +1,12 @@
 package imageref
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 // hubHosts returns the hosts of Docker Hub: docker.io, and those that lead to the same registry.
@@ -10,71 +14,126 @@ func hubHosts() []string {
 	return []string{dockerHost, indexHost, "registry-1.docker.io", "registry.hub.docker.com"}
 }
 
+// maxOpenLabels is how many labels "**" a denied host can have. Each can stand for no label, so
+// they double the patterns that the host needs.
+const maxOpenLabels = 4
+
 // ParseDenyPattern reads a pattern of image names that are denied. It means the most that
 // its words can mean, so it returns patterns that together match at least what
 // [ParsePattern] makes of the same words:
-//   - A host without a port is any port of it, and docker.io is all hosts of Docker Hub.
-//   - A "*" in a host stands for dots too.
-//   - A name of one component after the host is an image, or a directory of images.
+//   - A host without a port is any port of it.
+//   - A "*" in a host stands for dots too, and a label "**" for no label too.
+//   - A host that is or can be one of Docker Hub is all of its hosts.
+//   - A name is an image, or a directory of images. On docker.io, only a name of one component
+//     can be both, since an image has two there.
 //   - With "/**" at the end, a directory is also an image of that name.
 //
-// Errors are those of [ParsePattern].
+// Errors are those of [ParsePattern], and more than four labels "**" in the host.
 func ParseDenyPattern(s string) ([]Pattern, error) {
 	components, err := parseComponents(s)
 	if err != nil {
 		return nil, err
 	}
+	hosts, hubs, err := deniedHosts(components[0])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", safetext.Quote(s), err)
+	}
 	meant := meaning(s, strings.Join(official(components), "/"))
 	var out []Pattern
-	for _, host := range deniedHosts(components[0]) {
-		for _, path := range deniedPaths(components) {
-			out = append(out, newPattern(append([]string{host}, path...), meant))
+	add := func(hosts []string, paths [][]string) {
+		for _, host := range hosts {
+			for _, path := range paths {
+				out = append(out, newPattern(append([]string{host}, path...), meant))
+			}
 		}
+	}
+	add(hosts, deniedPaths(components[1:]))
+	if len(hubs) > 0 {
+		add(hubs, hubPaths(components[1:]))
 	}
 	return out, nil
 }
 
-// deniedHosts returns the first components of denied names.
-func deniedHosts(first string) []string {
+// deniedHosts returns the first components of denied names: those that may be of any registry, and
+// those of Docker Hub.
+func deniedHosts(first string) (hosts, hubs []string, err error) {
 	if first == "**" {
-		return []string{first}
+		return []string{first}, nil, nil
 	}
 	name, port := splitPort(first)
 	if port == "" {
 		port = "*"
 	}
-	for strings.Contains(name, "**") {
-		name = strings.ReplaceAll(name, "**", "*")
+	names, err := withoutLabels(name)
+	if err != nil {
+		return nil, nil, err
 	}
-	hosts := []string{name}
-	if onHub(first) {
-		hosts = hubHosts()
+	isHub := false
+	for _, n := range names {
+		glob := strings.ReplaceAll(n, "**", "*")
+		isHub = isHub || slices.ContainsFunc(hubHosts(), func(h string) bool {
+			return globs.Match(glob, h)
+		})
+		if globs.Open(glob) || !slices.Contains(hubHosts(), glob) {
+			hosts = append(hosts, strings.ReplaceAll(glob, "*", "**")+":"+port)
+		}
 	}
-	for i, h := range hosts {
-		hosts[i] = strings.ReplaceAll(h, "*", "**") + ":" + port
+	if isHub {
+		for _, h := range hubHosts() {
+			hubs = append(hubs, h+":"+port)
+		}
 	}
-	return hosts
+	return hosts, hubs, nil
 }
 
-// deniedPaths returns the other components of denied names.
-func deniedPaths(components []string) [][]string {
-	path := components[1:]
+// withoutLabels returns the name of a host, and the name without each choice of its labels "**".
+func withoutLabels(name string) ([]string, error) {
+	open := 0
+	names := []string{""}
+	for label := range strings.SplitSeq(name, ".") {
+		var next []string
+		for _, n := range names {
+			next = append(next, strings.TrimPrefix(n+"."+label, "."))
+		}
+		if label == "**" {
+			next = append(next, names...)
+			open++
+		}
+		if names = next; open > maxOpenLabels {
+			return nil, fmt.Errorf("a denied host can have ** at most %d times", maxOpenLabels)
+		}
+	}
+	return slices.DeleteFunc(names, func(n string) bool { return n == "" }), nil
+}
+
+// hubPaths returns the other components of denied names on Docker Hub.
+func hubPaths(path []string) [][]string {
+	last := len(path) - 1
+	switch {
+	case path[last] == "**" && last <= 1:
+		return [][]string{path} // A directory of Docker Hub is no image.
+	case path[last] == "**":
+		return [][]string{path, path[:last]}
+	case last > 0:
+		return [][]string{path}
+	}
+	// On its other hosts and ports, the name of an image can have one component.
+	return [][]string{{libraryDirectory, path[0]}, path, {path[0], "**"}}
+}
+
+// deniedPaths returns the other components of denied names on any registry.
+func deniedPaths(path []string) [][]string {
 	if len(path) == 0 {
 		return [][]string{nil} // It is "**".
 	}
 	last := len(path) - 1
-	isHub := onHub(components[0])
 	switch {
-	case path[last] == "**" && (last == 0 || isHub && last == 1):
-		return [][]string{path} // Neither a host nor a directory below docker.io is an image.
+	case path[last] == "**" && last == 0:
+		return [][]string{path} // A host is no image.
 	case path[last] == "**":
 		return [][]string{path, path[:last]}
-	case last > 0 || components[0] == "**":
-		return [][]string{path}
-	case isHub:
-		return [][]string{{libraryDirectory, path[0]}, {path[0], "**"}}
 	}
-	return [][]string{path, {path[0], "**"}}
+	return [][]string{path, append(slices.Clone(path), "**")}
 }
 
 // IsOtherHubHost reports whether a name or pattern in canonical form is on another host of Docker

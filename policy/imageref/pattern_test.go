@@ -274,6 +274,66 @@ func TestDenyPattern(t *testing.T) {
 			[]string{"110.1.2.3/x"},
 		},
 		{"everything", "**", []string{"a", "quay.io:80/x"}, nil},
+		{
+			"what is below a name of more components is denied too", "quay.io/org/team",
+			[]string{"quay.io/org/team", "quay.io:80/org/team/x", "quay.io/org/team/x/y"},
+			[]string{"quay.io/org", "quay.io/org/teams", "quay.io/org/x/team"},
+		},
+		{
+			"a star at the end denies what is below too", "quay.io/org/*",
+			[]string{"quay.io/org/a", "quay.io/org/a/b"},
+			[]string{"quay.io/org"},
+		},
+		{
+			"what is below a name on any host is denied too", "**/redis",
+			[]string{"redis", "x.example/redis", "x.example/redis/7", "x.example/a/redis/b"},
+			[]string{"x.example/redis7"},
+		},
+		{
+			"a star that stands for a host of Docker Hub is for all of them", "*.docker.io/**",
+			[]string{"index.docker.io/a/b", "registry-1.docker.io/a/b", "a/b", "redis"},
+			[]string{"docker.io.example/a/b"},
+		},
+		{
+			"a star at the end of a host can stand for Docker Hub", "docker.*/a/b",
+			[]string{"a/b", "registry-1.docker.io/a/b", "docker.example/a/b/c"},
+			[]string{"a/c", "quay.io/a/b"},
+		},
+		{
+			"one host of Docker Hub is all of them", "registry-1.docker.io/bitnami/redis",
+			[]string{"bitnami/redis", "index.docker.io/bitnami/redis", "docker.io:80/bitnami/redis"},
+			[]string{"bitnami/kafka"},
+		},
+		{
+			"another host of Docker Hub is all of them", "registry.hub.docker.com/**",
+			[]string{"bitnami/redis", "redis", "registry-1.docker.io/a/b"},
+			[]string{"hub.docker.com/a/b"},
+		},
+		{
+			"an open host with an official image", "*.io/redis",
+			[]string{"redis", "library/redis", "redis/x", "quay.io/redis", "quay.io/redis/x"},
+			[]string{"a/redis"},
+		},
+		{
+			"one port of Docker Hub is that port of all of its hosts", "registry-1.docker.io:80/a/b",
+			[]string{"docker.io:80/a/b", "index.docker.io:80/a/b"},
+			[]string{"a/b", "docker.io:81/a/b"},
+		},
+		{
+			"two stars before a host are no label too", "**.corp.example/**",
+			[]string{"corp.example/x", "corp.example:80/x", "a.b.corp.example/x"},
+			[]string{"evilcorp.example/x"},
+		},
+		{
+			"two stars inside a host are no label too", "a.**.example/x",
+			[]string{"a.example/x", "a.b.c.example/x/y"},
+			[]string{"ab.example/x", "example/x"},
+		},
+		{
+			"two stars at the end of a host are no label too", "a.**:5000/x",
+			[]string{"a:5000/x", "a.b:5000/x"},
+			[]string{"ab:5000/x"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -292,6 +352,15 @@ func TestDenyPattern(t *testing.T) {
 			require.Equal(t, patterns[0].Meaning(), patterns[len(patterns)-1].Meaning())
 		})
 	}
+}
+
+func TestADeniedHostHasFewOpenLabels(t *testing.T) {
+	t.Parallel()
+	_, err := ParseDenyPattern("**.a.**.b.**.c.**.example/x")
+	require.NoError(t, err)
+	_, err = ParseDenyPattern("**.a.**.b.**.c.**.d.**.example/x")
+	require.EqualError(t, err,
+		`"**.a.**.b.**.c.**.d.**.example/x": a denied host can have ** at most 4 times`)
 }
 
 func TestMeaning(t *testing.T) {

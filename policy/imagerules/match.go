@@ -141,7 +141,8 @@ func (r *Rule) tagMissingReason() string {
 func (r *Rule) partlyReason(tag string) string {
 	reason := fmt.Sprintf("rule %s would allow it, but only with the %s, and %s",
 		safetext.Quote(r.Name), r.tagCondition(), tag)
-	if v, ok := versions.ParseTag(tag); ok && v.IsPrerelease() && len(r.withoutVariants(tag)) == 0 {
+	v, ok := versions.ParseTag(tag)
+	if ok && v.IsPrerelease() && len(r.withoutVariants(tag, exactCase)) == 0 {
 		return reason + " counts as a prerelease, which they leave out" + r.cure(tag)
 	}
 	return reason + " can be a version outside of them: write the full version"

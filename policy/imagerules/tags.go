@@ -46,7 +46,7 @@ func (r *Rule) conditionFit(tag string) fit {
 	case r.Action == ActionAllow && globs.First(r.Tags, tag) != "":
 		return inside
 	case r.Action == ActionDeny:
-		for _, form := range append(r.withoutVariants(tag), tag) {
+		for _, form := range append(r.withoutVariants(tag, anyCase), tag) {
 			best = max(best, readTag(r.Tags, form))
 		}
 	}
@@ -86,6 +86,8 @@ func readTag(list []string, tag string) fit {
 	}
 	lower := strings.ToLower(tag)
 	v, isVersion := versions.ParseTag(tag)
+	base, suffix, hasSuffix := strings.Cut(lower, "-")
+	baseVersion, isBase := versions.ParseTag(base)
 	best := outside
 	for _, g := range list {
 		g = strings.ToLower(g)
@@ -95,8 +97,32 @@ func readTag(list []string, tag string) fit {
 		if isVersion {
 			best = max(best, readVersion(g, v))
 		}
+		if hasSuffix && isBase {
+			best = max(best, readSuffixed(g, baseVersion, suffix))
+		}
 	}
 	return best
+}
+
+// readSuffixed compares a version and what follows it with a glob for tags in lower case: 1.5-x can
+// be 1.5.3-x, which 1.5.* and 1.5.3-x match.
+func readSuffixed(glob string, v versions.Tag, suffix string) fit {
+	if globs.Match(withoutV(glob), v.String()+"-"+suffix) {
+		return inside
+	}
+	base, other, ok := strings.Cut(glob, "-")
+	if ok && globs.Match(other, suffix) || !ok && strings.HasSuffix(glob, "*") {
+		return readVersion(base, v)
+	}
+	return outside
+}
+
+// withoutV returns a glob for tags in lower case without the "v" of a version.
+func withoutV(glob string) string {
+	if len(glob) > 1 && glob[0] == 'v' && strings.Contains("0123456789*", glob[1:2]) {
+		return glob[1:]
+	}
+	return glob
 }
 
 // readVersion compares a version with a glob for tags in lower case.
@@ -111,9 +137,7 @@ func readVersion(glob string, v versions.Tag) fit {
 		}
 		return outside
 	}
-	if len(glob) > 1 && glob[0] == 'v' && glob[1] >= '0' && glob[1] <= '9' {
-		glob = glob[1:]
-	}
+	glob = withoutV(glob)
 	switch written := strings.ToLower(v.String()); {
 	case globs.Match(glob, written):
 		return inside
@@ -131,25 +155,52 @@ func (r *Rule) MatchesTag(tag string) bool {
 	return fit == inside || fit != outside && r.Action == ActionDeny
 }
 
+// Whether the letter case of variants matters: it does in what is allowed, not in what is denied.
+const (
+	exactCase = false
+	anyCase   = true
+)
+
 // withoutVariants returns the tag without each of the variants that it has.
-func (r *Rule) withoutVariants(tag string) []string {
+func (r *Rule) withoutVariants(tag string, fold bool) []string {
 	var forms []string
 	for _, variant := range r.Variants {
-		if base, ok := strings.CutSuffix(tag, "-"+variant); ok {
-			forms = append(forms, base)
+		n := len(tag) - len(variant) - 1
+		if n < 0 {
+			continue
+		}
+		end := tag[n:]
+		if end == "-"+variant || fold && strings.EqualFold(end, "-"+variant) {
+			forms = append(forms, tag[:n])
 		}
 	}
 	return forms
 }
 
+// asPrerelease returns a tag with a suffix as a prerelease of the version before it: 2-rc1 as
+// 2.0.0-rc1. A suffix that no prerelease has counts as the first one.
+func asPrerelease(tag string) string {
+	base, suffix, ok := strings.Cut(tag, "-")
+	if !ok {
+		return tag
+	}
+	for strings.Count(base, ".") < 2 {
+		base += ".0"
+	}
+	if _, ok := versions.ParseTag(base + "-" + suffix); !ok {
+		suffix = "0"
+	}
+	return base + "-" + suffix
+}
+
 // versionForms returns what of the tag may be a version.
 func (r *Rule) versionForms(tag string) []string {
-	forms := r.withoutVariants(tag)
+	forms := r.withoutVariants(tag, r.Action == ActionDeny)
 	if len(forms) == 0 { // With a suffix that is a variant, the tag is no prerelease.
 		forms = []string{tag}
 	}
 	if base, _, ok := strings.Cut(tag, "-"); ok && r.Action == ActionDeny {
-		forms = append(forms, base, tag)
+		forms = append(forms, base, tag, asPrerelease(tag))
 	}
 	return forms
 }
@@ -164,7 +215,7 @@ func (r *Rule) exceptFit(tag string) fit {
 		return outside
 	}
 	best := readTag(r.ExceptTags, tag)
-	for _, form := range r.withoutVariants(tag) {
+	for _, form := range r.withoutVariants(tag, anyCase) {
 		best = max(best, readTag(r.ExceptTags, form))
 	}
 	return best
@@ -174,7 +225,7 @@ func (r *Rule) exceptFit(tag string) fit {
 // or "".
 func (r *Rule) cure(tag string) string {
 	base, suffix, ok := strings.Cut(tag, "-")
-	if !ok || r.versions == nil || len(r.withoutVariants(tag)) > 0 {
+	if !ok || r.versions == nil || len(r.withoutVariants(tag, exactCase)) > 0 {
 		return ""
 	}
 	if v, ok := versions.ParseTag(base); !ok || !r.versions.Contains(v) {
