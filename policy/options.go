@@ -25,7 +25,7 @@ func (o *Options) isZero() bool {
 }
 
 // strips reports whether the rule removes the option.
-func (o *Options) strips(key string) bool { return optionkeys.First(o.Strip, key) != "" }
+func (o *Options) strips(key string) bool { return optionkeys.FirstDenied(o.Strip, key) != "" }
 
 // violation is one option of a request, or its inputs, that a rule's options refuse.
 type violation struct {
@@ -72,7 +72,7 @@ func (r *Rule) violations(s subject) []violation {
 				len(key), maxOptionKey)
 			continue
 		}
-		if g := optionkeys.First(o.Deny, key); g != "" {
+		if g := optionkeys.FirstDenied(o.Deny, key); g != "" {
 			add(key, "refuses the option %s (options.deny: %s)", safetext.Quote(key), safetext.Printable(g))
 			continue
 		}
@@ -108,7 +108,7 @@ func (r *Rule) oblige(s subject, passed []violation) Obligations {
 		return o
 	}
 	for _, key := range s.optionKeys {
-		if !optionkeys.CarriesBuild(key) && optionkeys.First(r.Options.Strip, key) != "" {
+		if !optionkeys.CarriesBuild(key) && optionkeys.FirstDenied(r.Options.Strip, key) != "" {
 			o.Strip = append(o.Strip, key)
 		}
 	}
@@ -139,7 +139,7 @@ func (o outcome) clash(key, want string) string {
 	as := (&Options{Force: o.obligations.Force}).forced(key)
 	value, forced := o.obligations.Force[as]
 	switch {
-	case optionkeys.First(o.obligations.Deny, key) != "":
+	case optionkeys.FirstDenied(o.obligations.Deny, key) != "":
 		return "refuses it"
 	case o.holds.Options.strips(key):
 		return "removes it"
@@ -217,11 +217,11 @@ func (o *Options) checkForced(key, value string) error {
 	if err := checkOptionGlob(key); err != nil {
 		return err
 	}
-	if g := optionkeys.First(o.Deny, key); g != "" {
+	if g := optionkeys.FirstDenied(o.Deny, key); g != "" {
 		return fmt.Errorf("%s is also refused, by the entry %s of deny", safetext.Quote(key),
 			safetext.Quote(g))
 	}
-	if g := optionkeys.First(o.Strip, key); g != "" {
+	if g := optionkeys.FirstDenied(o.Strip, key); g != "" {
 		return fmt.Errorf("%s is also removed, by the entry %s of strip", safetext.Quote(key),
 			safetext.Quote(g))
 	}

@@ -46,6 +46,11 @@ func TestOptionsAreComparedAsBuildKitReadsThem(t *testing.T) {
 			`rule "a" refuses the option "hostname" (options.deny: build-arg:BUILDKIT_SANDBOX_HOSTNAME)`,
 		},
 		{
+			"a refused context of a platform by that of all", `{deny: ["context:alpine::linux/amd64"]}`,
+			with("context:alpine", "x"),
+			`rule "a" refuses the option "context:alpine" (options.deny: context:alpine::linux/amd64)`,
+		},
+		{
 			"refused caches by the newer option", `{deny: [cache-from]}`, with("cache-imports", "[]"),
 			`rule "a" refuses the option "cache-imports" (options.deny: cache-from)`,
 		},

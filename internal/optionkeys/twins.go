@@ -150,6 +150,23 @@ func First(list []string, key string) string {
 	return ""
 }
 
+// FirstDenied returns the first of the globs that is for the key, or "". It is [First] for options
+// that are refused or removed: a glob for a named context of one platform is for that of all
+// platforms too, since BuildKit uses it for that platform.
+func FirstDenied(list []string, key string) string {
+	i := slices.IndexFunc(list, func(g string) bool {
+		if Matches(g, key) {
+			return true
+		}
+		name, ok := NamedContext(g)
+		return ok && Matches(ContextPrefix+name, key)
+	})
+	if i < 0 {
+		return ""
+	}
+	return list[i]
+}
+
 // SentByItself reports whether clients send the option in a build for which its user asked for no
 // option at all, and the option gives the frontend nothing to act on. A list of allowed options
 // doesn't have to name it; it can be refused, removed and forced like any other. buildx sends these

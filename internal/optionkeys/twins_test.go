@@ -57,6 +57,34 @@ func TestMatches(t *testing.T) {
 	}
 }
 
+func TestADeniedContextOfAPlatform(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, glob, key string
+		want            bool
+	}{
+		{"the context of all platforms", "context:alpine::linux/amd64", "context:alpine", true},
+		{
+			"a longer name of the platform", "context:alpine::linux/amd64",
+			"context:alpine::linux/amd64/v1", true,
+		},
+		{"with its host", "context:docker.io/library/alpine::linux/amd64", "context:alpine", true},
+		{"any platform", "context:alpine::*", "context:alpine", true},
+		{"another name", "context:alpine::linux/amd64", "context:alpine2", false},
+		{"another option", "context:alpine::linux/amd64", "target", false},
+		{"an option that isn't a context", "target", "target", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			want := ""
+			if tt.want {
+				want = tt.glob
+			}
+			require.Equal(t, want, optionkeys.FirstDenied([]string{"other", tt.glob}, tt.key))
+		})
+	}
+}
+
 func TestSuggest(t *testing.T) {
 	t.Parallel()
 	for key, want := range map[string]string{

@@ -2,6 +2,7 @@ package imageref
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -27,6 +28,23 @@ func isHost(s string) bool {
 	return s == localhost || strings.ContainsAny(s, ".:")
 }
 
+// isAmbiguousAddress reports whether some programs read a host's name as an IPv4 address that isn't
+// written in four plain numbers (https://url.spec.whatwg.org, ends-in-a-number checker). No domain
+// has such a name.
+func isAmbiguousAddress(name string) bool {
+	if strings.ContainsAny(name, "*[") {
+		return false
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	hex, isHex := strings.CutPrefix(last, "0x")
+	if isHex && strings.Trim(hex, "0123456789abcdef") != "" ||
+		!isHex && (last == "" || strings.Trim(last, "0123456789") != "") {
+		return false
+	}
+	_, err := netip.ParseAddr(name)
+	return err != nil
+}
+
 // normalizeHost returns a registry's host in its canonical form. Its name may contain
 // "*"; its port and an IPv6 address may not.
 func normalizeHost(s string) (string, error) {
@@ -42,6 +60,10 @@ func normalizeHost(s string) (string, error) {
 		return "",
 			fmt.Errorf("the host %s has more than one colon; an IPv6 address needs brackets",
 				safetext.Quote(s))
+	}
+	if isAmbiguousAddress(name) {
+		return "", fmt.Errorf("the host %s can be read as another IPv4 address; write four numbers from "+
+			"0 to 255 without leading zeros", safetext.Quote(s))
 	}
 	// Without its port, a host such as docker:443 would read as a directory on docker.io.
 	if port != 0 && (port != httpsPort || !isHost(name)) {

@@ -107,7 +107,7 @@ func TestPattern(t *testing.T) {
 		{
 			"stars between numbers are numbers", "10.*.1*.*/**",
 			[]string{"10.1.12.3/x"},
-			[]string{"10.1.12.evil/x", "10.a.12.3/x", "10.1.2.3/x", "10.1.12.3.evil/x", "10.1.12.3:80/x"},
+			[]string{"10.1.12.evil/x", "10.1.2.3/x", "10.1.12.3.evil/x", "10.1.12.3:80/x"},
 		},
 		{
 			"a pattern's host is normalised", "INDEX.docker.io:0443/dockerfile",
@@ -361,6 +361,21 @@ func TestADeniedHostHasFewOpenLabels(t *testing.T) {
 	_, err = ParseDenyPattern("**.a.**.b.**.c.**.d.**.example/x")
 	require.EqualError(t, err,
 		`"**.a.**.b.**.c.**.d.**.example/x": a denied host can have ** at most 4 times`)
+}
+
+func TestAHostIsNoAmbiguousAddress(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{
+		"10.1:5000", "012.0.0.1", "0x0a.0.0.1", "127.1", "127.000.000.001", "10.0.0.999", "10.0.0.01",
+		"10.0.0.0x1", "2130706433:80", "1.2.3.4.5",
+	} {
+		_, err := Parse(host + "/x")
+		require.ErrorContains(t, err, "can be read as another IPv4 address", host)
+	}
+	for _, host := range []string{"10.0.0.1", "10.0.0.1:5000", "1.example", "a.0xg", "[::1]:5000"} {
+		_, err := Parse(host + "/x")
+		require.NoError(t, err, host)
+	}
 }
 
 func TestMeaning(t *testing.T) {
