@@ -181,6 +181,10 @@ func TestEntriesWithoutEffect(t *testing.T) {
 			[]string{"entry-repeated build.http.deny has a.example/x"},
 		},
 		{"secrets but for some is fine", build("exec: {secrets: [\"*\"], deny: {secrets: [npm]}}"), nil},
+		{
+			"a device that is denied in an allowed kind is fine",
+			build("exec: {devices: [nvidia.com/gpu], deny: {devices: [nvidia.com/gpu=0]}}"), nil,
+		},
 		{"commands with denials alone are fine", build("exec: {deny: {networks: [host], secrets: [npm]}}"), nil},
 		{"every secret", build("exec: {secrets: [\"*\"]}"), []string{"exec-allows-any build.exec.secrets has *"}},
 		{"containers", build("containers: allow"), []string{"containers-allowed build.containers lets"}},

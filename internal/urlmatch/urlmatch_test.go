@@ -363,6 +363,11 @@ func TestAnAllowedPatternMeansTheLeast(t *testing.T) {
 			},
 		},
 		{
+			"the repository at the root:", "https://x.example/.*", Git,
+			[]string{"https://x.example/.a"},
+			[]string{"https://x.example/.git"},
+		},
+		{
 			"a repository's own name:", "https://x.example/a/b", Git,
 			[]string{"https://x.example/a/b.git"},
 			[]string{"https://x.example/a/b.GIT", "https://x.example/a/b/.git"},
