@@ -51,6 +51,16 @@ func TestWhatDependsOnAnUnsetVariableIsUnknown(t *testing.T) {
 			[]string{"4 deny exec", "4 undecidable exec"},
 		},
 		{
+			"a secret that is refused without the value", "exec: {secrets: [\"npm*\"]}",
+			"FROM alpine\nARG X\nRUN --mount=type=secret,id=aws${X} true\n", []string{"4 deny exec"},
+		},
+		{
+			"a part of a device's name",
+			"exec: {devices: [\"a.example/*\"], deny: {devices: [a.example/bc]}}",
+			"FROM alpine\nARG X\nRUN --device=a.example/b${X} true\n",
+			[]string{"4 undecidable exec"},
+		},
+		{
 			"a variable of the shell", "exec: {secrets: [\"npm*\"], deny: {secrets: [npm-publish]}}",
 			"FROM alpine\nARG X\nRUN --mount=type=secret,id=npm echo $X\n", nil,
 		},
