@@ -156,7 +156,8 @@ func (choose Source) pick(items ...string) string {
 func Operation(choose Source) buildrules.Operation {
 	one := func(items ...string) string { return choose.one(items) }
 	name := one("x", "y", "x/y", "x/y/z", "m.example/a/b", "m.example/a/y", "m.example/y2",
-		"q.example/z", "m.example:80/a/b", "m.example:8080/a/b", "a.m.example/x", "10.1.2.3/x", "m2.example/a/b")
+		"q.example/z", "m.example:80/a/b", "m.example:8080/a/b", "a.m.example/x",
+		"10.1.2.3/x", "m2.example/a/b")
 	url := "://" + one("a.example", "b.a.example", "b.example", "10.2.0.1", "xa.example") +
 		one("", "", ":8080", ":443") +
 		one("/x", "/z/y", "/z", "/x/../z", "/z%2Fy", "/z//y", "/X/z", "", "/x.git")

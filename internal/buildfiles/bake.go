@@ -448,7 +448,7 @@ func (t *bakeTarget) describeClient(d *described) {
 	known("cache-from", ok && d.addCaches(caches))
 	known("no-cache", d.addNoCache(textOf(t.values["no-cache"]), texts(t.values["no-cache-filter"])))
 	known("pull", d.addPull(textOf(t.values["pull"])))
-	known("call", d.addCall(textOf(t.values["call"])))
+	d.addCall(textOf(t.values["call"]))
 	if size := textOf(t.values["shm-size"]); size != "" {
 		known("shm-size", d.addSharedMemory(size))
 	}

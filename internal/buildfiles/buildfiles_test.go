@@ -93,8 +93,9 @@ func TestFindReadsATree(t *testing.T) {
 			"Dockerfile.rego", "package docker", "Dockerfile.txt", "# syntax=a/b\nx",
 		}, []string{"Dockerfile.txt", "b/Dockerfile.go"}},
 		{"files that are often Dockerfiles, if they have a FROM line", []string{
-			"a/Dockerfile-prod", "FROM a", "b/Dockerfile_prod", "ARG a\nfrom a", "c/prodDockerfile", "FROM a",
-			"d/build.docker", "FROM a", "e/Dockerfile-prod", "about Dockerfiles", "f/Dockerfile-x", "# syntax=a/b",
+			"a/Dockerfile-prod", "FROM a", "b/Dockerfile_prod", "ARG a\nfrom a",
+			"c/prodDockerfile", "FROM a", "d/build.docker", "FROM a",
+			"e/Dockerfile-prod", "about Dockerfiles", "f/Dockerfile-x", "# syntax=a/b",
 			"g/dockerfile-lint.js", "from = 1",
 		}, []string{
 			"a/Dockerfile-prod", "b/Dockerfile_prod", "c/prodDockerfile", "d/build.docker", "f/Dockerfile-x",
@@ -631,7 +632,8 @@ func TestComposeAliasesMeanWhatTheyName(t *testing.T) {
 		},
 		{
 			"as a whole build",
-			"x-1: &a {target: t}\nservices: {a: {build: *a}}", map[string]string{"target": "t"},
+			"x-1: &a {target: t}\nservices: {a: {build: *a}}",
+			map[string]string{"target": "t"},
 		},
 	}
 	for _, tt := range tests {

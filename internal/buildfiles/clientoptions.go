@@ -96,16 +96,15 @@ func (d *described) addPull(text string) (ok bool) {
 }
 
 // addCall adds what the build answers instead of building (util/buildflags/callfunc.go in buildx).
-func (d *described) addCall(text string) (ok bool) {
+func (d *described) addCall(text string) {
 	name, _, _ := strings.Cut(text, ",")
 	switch name {
 	case "", "build":
-		return true
+		return
 	case "check":
 		name = "lint"
 	}
 	d.options["requestid"] = "frontend." + name
-	return true
 }
 
 // boolean reads a boolean; "" is false.

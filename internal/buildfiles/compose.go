@@ -56,7 +56,7 @@ func (t Tree) composeDocument(name string, doc *yaml.Node) Found {
 	var x expander
 	whole, err := x.expand(doc.Content[0], 0)
 	if err != nil {
-		var duplicate errDuplicate
+		var duplicate duplicateError
 		return Found{Problems: []Problem{{
 			File: name, Message: err.Error(), Unknown: !errors.As(err, &duplicate),
 		}}}

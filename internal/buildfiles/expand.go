@@ -22,13 +22,13 @@ var (
 	errMerge = errors.New("\"<<\" needs a map or a list of maps")
 )
 
-// errDuplicate is the error for a key that a map has twice.
-type errDuplicate struct {
+// duplicateError is the error for a key that a map has twice.
+type duplicateError struct {
 	key  string
 	line int
 }
 
-func (e errDuplicate) Error() string {
+func (e duplicateError) Error() string {
 	return fmt.Sprintf("line %d: the key %q is there twice", e.line, e.key)
 }
 
@@ -84,7 +84,7 @@ func (x *expander) mapping(n *yaml.Node, depth int) (*yaml.Node, error) {
 			return nil, err
 		}
 		if seen[key.Value] {
-			return nil, errDuplicate{key.Value, key.Line}
+			return nil, duplicateError{key.Value, key.Line}
 		}
 		seen[key.Value] = true
 		value, err := x.expand(n.Content[i+1], depth+1)

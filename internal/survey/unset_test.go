@@ -52,7 +52,8 @@ func TestWhatDependsOnAnUnsetVariableIsUnknown(t *testing.T) {
 		},
 		{
 			"a secret that is refused without the value", "exec: {secrets: [\"npm*\"]}",
-			"FROM alpine\nARG X\nRUN --mount=type=secret,id=aws${X} true\n", []string{"4 deny exec"},
+			"FROM alpine\nARG X\nRUN --mount=type=secret,id=aws${X} true\n",
+			[]string{"4 deny exec"},
 		},
 		{
 			"a part of a device's name",
@@ -66,7 +67,8 @@ func TestWhatDependsOnAnUnsetVariableIsUnknown(t *testing.T) {
 		},
 		{
 			"the key of a label", "config: {labels: {forbid: [\"bad*\"]}}",
-			"FROM scratch\nARG L\nLABEL b${L}d=x\n", []string{"2 undecidable config"},
+			"FROM scratch\nARG L\nLABEL b${L}d=x\n",
+			[]string{"2 undecidable config"},
 		},
 		{
 			"the value of a label", "config: {labels: {forbid: [\"bad*\"]}}",
@@ -74,7 +76,8 @@ func TestWhatDependsOnAnUnsetVariableIsUnknown(t *testing.T) {
 		},
 		{
 			"the key of a variable", "config: {env: {forbid: [\"BAD*\"]}}",
-			"FROM scratch\nARG L\nENV B${L}D=x\n", []string{"2 undecidable config"},
+			"FROM scratch\nARG L\nENV B${L}D=x\n",
+			[]string{"2 undecidable config"},
 		},
 		{
 			"the value of a variable", "config: {env: {forbid: [\"BAD*\"]}}",
@@ -82,11 +85,13 @@ func TestWhatDependsOnAnUnsetVariableIsUnknown(t *testing.T) {
 		},
 		{
 			"a part of the user", "config: {user: {forbid: [app1]}}",
-			"FROM scratch\nARG U\nUSER app$U\n", []string{"4 undecidable config"},
+			"FROM scratch\nARG U\nUSER app$U\n",
+			[]string{"4 undecidable config"},
 		},
 		{
 			"a part of the user in the stage below", "config: {user: {forbid: [app1]}}",
-			"FROM scratch AS a\nARG U\nUSER app$U\nFROM a\n", []string{"5 undecidable config"},
+			"FROM scratch AS a\nARG U\nUSER app$U\nFROM a\n",
+			[]string{"5 undecidable config"},
 		},
 		{
 			"the user of a stage that only gives files", "config: {user: {forbid: [app1]}}",
@@ -94,11 +99,13 @@ func TestWhatDependsOnAnUnsetVariableIsUnknown(t *testing.T) {
 		},
 		{
 			"a part of a port", "config: {ports: {forbid: [\"22\"]}}",
-			"FROM scratch\nARG P\nEXPOSE 2$P\n", []string{"2 undecidable config"},
+			"FROM scratch\nARG P\nEXPOSE 2$P\n",
+			[]string{"2 undecidable config"},
 		},
 		{
 			"a part of a volume", "config: {volumes: {forbid: [/var]}}",
-			"FROM scratch\nARG V\nVOLUME /v$V\n", []string{"2 undecidable config"},
+			"FROM scratch\nARG V\nVOLUME /v$V\n",
+			[]string{"2 undecidable config"},
 		},
 	}
 	for _, tt := range tests {

@@ -16,10 +16,15 @@ func TestUsersThatTwoListsRequire(t *testing.T) {
 	}{
 		{
 			"a glob and a range", "1*", "1000-2000", "1* in 1000-2000",
-			[]string{"1000", "1600"}, []string{"2000", "100", "app"},
+			[]string{"1000", "1600"},
+			[]string{"2000", "100", "app"},
 		},
 		{"a glob at the end", "*5", "8-30", "*5 in 8-30", []string{"15", "25"}, []string{"5", "20"}},
-		{"a glob for all numbers of a range", "1*", "1000-1999", "1* in 1000-1999", []string{"1500"}, nil},
+		{
+			"a glob for all numbers of a range", "1*", "1000-1999", "1* in 1000-1999",
+			[]string{"1500"},
+			nil,
+		},
 		{"one user and a range", "1600", "1000-2000", "1600", []string{"1600"}, []string{"1601"}},
 		{"two ranges", "1000-2000", "1500-3000", "1500-2000", []string{"1500"}, []string{"2001"}},
 		{"a glob of letters and a range", "app*", "1000-2000", "", nil, nil},
@@ -38,7 +43,7 @@ func TestUsersThatTwoListsRequire(t *testing.T) {
 				require.Equal(t, tt.want == "", own.Conflict(above) != "")
 				both := own.Under(above)
 				if tt.want != "" {
-					require.Equal(t, []string{tt.want}, []string(both.Config.User.Require))
+					require.Equal(t, []string{tt.want}, both.Config.User.Require)
 				}
 				for _, user := range tt.yes {
 					require.GreaterOrEqual(t, matchesAny(both.Config.User.require, user), 0, user)
@@ -54,8 +59,15 @@ func TestUsersThatTwoListsRequire(t *testing.T) {
 func TestUsersInThreeEntriesAreInTheirOverlap(t *testing.T) {
 	t.Parallel()
 	entries := []entry{
-		{glob: "1*"}, {glob: "*5"}, {glob: "*1*"}, {glob: "15"}, {glob: "a*"},
-		{from: 1, to: 9}, {from: 10, to: 99}, {from: 7, to: 1200}, {from: 100, to: 1999},
+		{glob: "1*"},
+		{glob: "*5"},
+		{glob: "*1*"},
+		{glob: "15"},
+		{glob: "a*"},
+		{from: 1, to: 9},
+		{from: 10, to: 99},
+		{from: 7, to: 1200},
+		{from: 100, to: 1999},
 	}
 	for _, a := range entries {
 		for _, b := range entries {

@@ -9,8 +9,8 @@ import (
 )
 
 // alternatives adds what documents can have in place of a mapping or a list, as the tags scalar,
-// boolean and sequence of package strictyaml say. The properties stay where they are; they say nothing
-// about a value of another type.
+// boolean and sequence of package strictyaml say. The properties stay where they are; they say
+// nothing about a value of another type.
 func alternatives(schema *jsonschema.Schema, t reflect.Type) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		if t.Kind() == reflect.Slice {
