@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -55,7 +56,11 @@ func GitServer(t T, files map[string]string) (url, commit string) {
 	// What the dumb HTTP protocol needs.
 	git("update-server-info")
 	commit = git("rev-parse", "HEAD")
-	return serve(t, http.FileServer(http.Dir(dir))) + "/.git", commit
+	const name = "/app.git"
+	repository := http.FileServer(http.Dir(filepath.Join(dir, ".git")))
+	mux := http.NewServeMux()
+	mux.Handle(name+"/", http.StripPrefix(name, repository))
+	return serve(t, mux) + name, commit
 }
 
 // TarContext packs files as the tar of a build context.
