@@ -3,9 +3,13 @@ package frontend
 import (
 	"context"
 	"errors"
+	"slices"
+	"time"
 
 	"github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
@@ -70,6 +74,7 @@ func (b *build) serveInner(
 
 	ended := run(ctx, s)
 	res, err, ok := s.outcome()
+	awaitDeadline(ctx, ended, err)
 	if refused := m.refusedFor(err); refused != nil {
 		return nil, refused
 	}
@@ -85,6 +90,17 @@ func (b *build) serveInner(
 		return nil, &innerError{name: chosen.pinned().Familiar(), cause: errNoResult}
 	}
 	return res, nil
+}
+
+// awaitDeadline waits for the end of ctx if an error says that its deadline has passed. The daemon
+// gets the deadline too, by the header grpc-timeout, and can notice it a moment earlier. Without
+// the wait, a frontend that is out of time would seem to fail by itself.
+func awaitDeadline(ctx context.Context, errs ...error) {
+	deadline, ok := ctx.Deadline()
+	exceeded := func(err error) bool { return status.Code(err) == codes.DeadlineExceeded }
+	if ok && time.Until(deadline) < time.Second && slices.ContainsFunc(errs, exceeded) {
+		<-ctx.Done()
+	}
 }
 
 // innerOptions returns the options for a frontend behind a broker.
