@@ -220,15 +220,15 @@ type ExecRules struct {
 type ExecDenials struct {
 	// The networks that commands can't use: none, default and host.
 	Networks []string `yaml:"networks,omitempty" json:"networks,omitempty" jsonschema:"minItems=1"`
-	// Whether commands can't run without the sandbox (security.insecure).
+	// Whether commands that ask to run without the sandbox (security.insecure) are refused.
 	Insecure bool `yaml:"insecure,omitempty" json:"insecure,omitempty" jsonschema:"default=false"`
 	// The ids of the client's ssh agents that commands can't use; a * stands for any characters, and
 	// true for all.
 	SSH List `yaml:"ssh,omitempty" json:"ssh,omitzero" boolean:"*"`
 	// The ids of secrets that commands can't have; a * stands for any characters.
 	Secrets []string `yaml:"secrets,omitempty" json:"secrets,omitempty" jsonschema:"minItems=1"`
-	// The names of devices that commands can't use, or kinds such as nvidia.com/gpu for all of a
-	// kind; a * stands for any characters, and true for all.
+	// The names of devices that commands can't use, or kinds such as nvidia.com/gpu for all of a kind.
+	// A * stands for any characters, and true for all.
 	Devices List `yaml:"devices,omitempty" json:"devices,omitzero" boolean:"*"`
 	// The names of hosts that --add-host can't give an address; a * stands for any characters.
 	Hosts []string `yaml:"hosts,omitempty" json:"hosts,omitempty" jsonschema:"minItems=1"`
