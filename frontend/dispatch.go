@@ -74,6 +74,9 @@ func (b *build) serveInner(
 
 	ended := run(ctx, s)
 	res, err, ok := s.outcome()
+	if !ok && ended == nil {
+		ended = &innerError{name: chosen.pinned().Familiar(), cause: errNoResult}
+	}
 	awaitDeadline(ctx, ended, err)
 	if refused := m.refusedFor(err); refused != nil {
 		return nil, refused
@@ -86,19 +89,23 @@ func (b *build) serveInner(
 		return nil, err
 	case ended != nil:
 		return nil, ended
-	case !ok:
-		return nil, &innerError{name: chosen.pinned().Familiar(), cause: errNoResult}
 	}
 	return res, nil
 }
 
-// awaitDeadline waits for the end of ctx if an error says that its deadline has passed. The daemon
-// gets the deadline too, by the header grpc-timeout, and can notice it a moment earlier. Without
-// the wait, a frontend that is out of time would seem to fail by itself.
+// awaitDeadline waits for the end of ctx if a frontend ended because of its deadline. The daemon
+// gets the deadline too, by the header grpc-timeout, and may act on it a moment before this process
+// does. Without the wait, a frontend that is out of time would seem to fail by itself.
+//
+// The deadline ended the frontend if it has passed. If it is near, it did so if the daemon reports
+// it, or reports nothing.
 func awaitDeadline(ctx context.Context, errs ...error) {
 	deadline, ok := ctx.Deadline()
-	exceeded := func(err error) bool { return status.Code(err) == codes.DeadlineExceeded }
-	if ok && time.Until(deadline) < time.Second && slices.ContainsFunc(errs, exceeded) {
+	left := time.Until(deadline)
+	exceeded := func(err error) bool {
+		return status.Code(err) == codes.DeadlineExceeded || errors.Is(err, errNoResult)
+	}
+	if ok && (left <= 0 || left < time.Second && slices.ContainsFunc(errs, exceeded)) {
 		<-ctx.Done()
 	}
 }

@@ -24,8 +24,12 @@ func TestADeadlineThatTheDaemonNoticesFirst(t *testing.T) {
 	}{
 		"the daemon says so a moment before": {10 * time.Millisecond, exceeded, true},
 		"the daemon says so long before":     {time.Hour, exceeded, false},
-		"the frontend fails by itself":       {10 * time.Millisecond, errors.New("it failed"), false},
-		"the frontend returns":               {10 * time.Millisecond, nil, false},
+		"the frontend is killed without a word": {
+			10 * time.Millisecond, &innerError{cause: errNoResult}, true,
+		},
+		"the deadline has passed":      {-time.Second, nil, true},
+		"the frontend fails by itself": {10 * time.Millisecond, errors.New("it failed"), false},
+		"the frontend returns":         {10 * time.Millisecond, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
