@@ -2,13 +2,13 @@ package policy
 
 import (
 	"cmp"
-	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/internal/versions"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 func (v *validator) rules(k role) {
@@ -40,7 +40,7 @@ func (v *validator) name(r *Rule, n *yaml.Node) {
 			safetext.Quote(r.Name), other.Line(), where)
 	}
 	v.loader.names[r.Name] = r
-	if slices.Contains([]string{DefaultRule, InvariantRule, LimitsRule, BuildRule}, r.Name) {
+	if imagerules.IsReserved(r.Name) {
 		v.addf(at, "the name %s is reserved for decisions without a rule; choose another",
 			safetext.Quote(r.Name))
 	}

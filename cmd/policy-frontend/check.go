@@ -191,23 +191,13 @@ func (f *checkFlags) survey(opts map[string]string) (*survey.Survey, error) {
 			optionkeys.Overlay)
 	}
 	s := survey.Survey{Time: at}
-	embedded, err := loadPolicy(f.policy)
-	if err != nil {
-		return nil, &exitError{exitUsage, err}
-	}
-	s.Policies = []*policy.Policy{embedded.Policy}
-	var overlay *policy.Policy
-	switch {
-	case isSent:
-		overlay, err = policy.ParseOverlay(optionkeys.ArgName(optionkeys.Overlay), []byte(sent))
-	case f.overlay != "":
-		overlay, err = loadOverlay(f.overlay)
-	}
-	if err == nil && overlay != nil {
-		s.Policies = append(s.Policies, overlay)
-	}
+	embedded, overlay, err := f.policies(sent, isSent)
 	if err == nil {
-		s.Layers, err = policy.Stack(embedded.Policy, overlay)
+		s.Layers, err = policy.Stack(embedded, overlay)
+	}
+	s.Policies = []*policy.Policy{embedded}
+	if overlay != nil {
+		s.Policies = append(s.Policies, overlay)
 	}
 	if err != nil {
 		return nil, &exitError{exitUsage, err}

@@ -453,7 +453,7 @@ func TestWhatIsReadFromStdinAndPipes(t *testing.T) {
 			exitDeny, "frontend quay.io/x is refused",
 		},
 		{
-			"a reference that is none", `printf 'a\n\nA/x\n' | policy-frontend eval -p policy.yaml -`, exitUsage,
+			"an invalid reference", `printf 'a\n\nA/x\n' | policy-frontend eval -p policy.yaml -`, exitUsage,
 			`line 3 of stdin: the reference "A/x": `,
 		},
 		{

@@ -173,21 +173,29 @@ func (f *requestFlags) parseOptions() (map[string]string, error) {
 }
 
 func (f *requestFlags) layers(sent string, isSent bool) (policy.Layers, error) {
-	embedded, err := loadPolicy(f.policy)
+	embedded, overlay, err := f.policies(sent, isSent)
 	if err != nil {
 		return policy.Layers{}, err
 	}
-	var overlay *policy.Policy
+	return policy.Stack(embedded, overlay)
+}
+
+// policies loads the policy and the overlay, which is nil if there is none. An overlay that an
+// option sends comes before that of the flag.
+func (f *requestFlags) policies(
+	sent string, isSent bool,
+) (embedded, overlay *policy.Policy, err error) {
+	loaded, err := loadPolicy(f.policy)
+	if err != nil {
+		return nil, nil, err
+	}
 	switch {
 	case isSent:
 		overlay, err = policy.ParseOverlay(optionkeys.ArgName(optionkeys.Overlay), []byte(sent))
 	case f.overlay != "":
 		overlay, err = loadOverlay(f.overlay)
 	}
-	if err != nil {
-		return policy.Layers{}, err
-	}
-	return policy.Stack(embedded.Policy, overlay)
+	return loaded.Policy, overlay, err
 }
 
 // verdictCode returns the exit code for a verdict.

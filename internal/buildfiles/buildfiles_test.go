@@ -506,7 +506,7 @@ func TestComposeServices(t *testing.T) {
 			"platform": "linux/arm64",
 		}, nil},
 		{
-			"a list of args, of which one has no value", "build: {context: ., args: [A=1, B]}",
+			"a list of args, one without a value", "build: {context: ., args: [A=1, B]}",
 			map[string]string{"build-arg:A": "1"},
 			[]string{
 				`compose.yaml:1 unknown: service "a" of compose.yaml: build-arg:B comes from the environment`,
@@ -626,7 +626,7 @@ func TestComposeAliasesMeanWhatTheyName(t *testing.T) {
 			map[string]string{"build-arg:A": "1"},
 		},
 		{
-			"in a list of maps that are merged, of which the first counts most",
+			"in a list of merged maps, where the first counts most",
 			"x-1: &a {A: 1, B: 1}\nx-2: &b {B: 2, C: 2}\nservices: {a: {build: {args: {<<: [*a, *b], C: 3}}}}",
 			map[string]string{"build-arg:A": "1", "build-arg:B": "1", "build-arg:C": "3"},
 		},
@@ -696,7 +696,7 @@ func TestWhatCheckDoesNotReadInComposeFilesIsUnknown(t *testing.T) {
 			`compose.yaml:1 unknown: service "a" of compose.yaml: ulimits isn't a map`,
 		},
 		{
-			"a size that is none", "services: {a: {build: {context: ., shm_size: x}}}",
+			"an invalid size", "services: {a: {build: {context: ., shm_size: x}}}",
 			`compose.yaml:1 unknown: service "a" of compose.yaml: shm_size can't be read`,
 		},
 	}

@@ -184,7 +184,7 @@ func FuzzHosts(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b, s string) {
 		for _, in := range []string{a, b, s} {
 			host, path, ok := strings.Cut(in, "/")
-			name, port := splitPort(host)
+			name, port := SplitPort(host)
 			if !ok || len(in) > 14 || strings.Trim(path, "x*") != "" || strings.Trim(name, "ab1*.") != "" ||
 				port != "" && port != "1" && port != "*" || path == "" || name == "" ||
 				strings.Contains(in, "***") || strings.HasSuffix(host, ":") ||

@@ -39,8 +39,9 @@ func NewImage(components []string) Name {
 // cutHost returns the host without its mark. It is false for another component.
 func cutHost(component string) (string, bool) { return strings.CutPrefix(component, hostMark) }
 
-// splitPort returns the name and the port of a host; the port is "" if it has none.
-func splitPort(host string) (name, port string) {
+// SplitPort returns the name and the port of a host or of a pattern of hosts. The port is "" if there
+// is none. It checks neither.
+func SplitPort(host string) (name, port string) {
 	i := strings.LastIndexByte(host, ':')
 	if i < 0 || strings.HasSuffix(host, "]") {
 		return host, ""
@@ -93,8 +94,8 @@ func coversHost(big, small string) bool {
 	if big == small || !Open(big) {
 		return big == small
 	}
-	bigName, bigPort := splitPort(big)
-	smallName, smallPort := splitPort(small)
+	bigName, bigPort := SplitPort(big)
+	smallName, smallPort := SplitPort(small)
 	if bigPort != anyPort && bigPort != smallPort {
 		return false
 	}
@@ -155,16 +156,16 @@ func overlapTokens(a, b []byte) bool {
 
 // overlapHosts reports whether some host is in both.
 func overlapHosts(a, b string) bool {
-	nameA, portA := splitPort(a)
-	nameB, portB := splitPort(b)
+	nameA, portA := SplitPort(a)
+	nameB, portB := SplitPort(b)
 	return (portA == portB || portA == anyPort || portB == anyPort) &&
 		overlapTokens(tokens(nameA), tokens(nameB))
 }
 
 // meetHosts returns hosts that together stand for what is in both.
 func meetHosts(a, b string) ([]string, bool) {
-	nameA, portA := splitPort(a)
-	nameB, portB := splitPort(b)
+	nameA, portA := SplitPort(a)
+	nameB, portB := SplitPort(b)
 	port := portA
 	switch {
 	case portA == anyPort:
@@ -196,7 +197,7 @@ func letters(tokens []byte) []string { return split(string(tokens)) }
 
 // exampleHost returns a host that matches, in the sense of [Name.Example].
 func exampleHost(host, fill string, depth int) string {
-	name, port := splitPort(host)
+	name, port := SplitPort(host)
 	label := fill
 	if IsIPv4(name) && fill != "" {
 		label = "253"
@@ -280,7 +281,7 @@ func meetComponents(a, b string) ([]string, bool) {
 	case b == "*":
 		return []string{a}, true
 	}
-	name, port := splitPort(hostA)
+	name, port := SplitPort(hostA)
 	forms, all := Meet(strings.ReplaceAll(name, "**", "*"), b)
 	for i, f := range forms {
 		forms[i] = strings.ReplaceAll(f, "*", "**")

@@ -67,7 +67,7 @@ func splitImage(s string) (name, port, path string) {
 	if end < 0 {
 		end = len(s)
 	}
-	name, port = splitPort(s[:end])
+	name, port = SplitPort(s[:end])
 	return name, port, s[end:]
 }
 

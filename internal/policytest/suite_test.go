@@ -153,7 +153,7 @@ func TestParseRefuses(t *testing.T) {
 			`t:3:29: at: "noon" is not a time`,
 		},
 		{
-			"a time for all that is none", "at: noon\n" + head + "- {name: x, request: a, " + ok + "}\n",
+			"an invalid time for all cases", "at: noon\n" + head + "- {name: x, request: a, " + ok + "}\n",
 			`t:1:5: at: "noon" is not a time`,
 		},
 		{

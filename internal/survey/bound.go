@@ -119,7 +119,7 @@ func variables(c instructions.Command) instructions.KeyValuePairs {
 	return nil
 }
 
-// texts returns what of a command can be expanded: its lines, and the files that are in it.
+// texts returns the parts of a command that can be expanded: its lines, and the files in it.
 func texts(c instructions.Command) []string {
 	out := []string{fmt.Sprint(c)}
 	add := func(files []instructions.SourceContent) {

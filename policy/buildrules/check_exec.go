@@ -232,7 +232,7 @@ func (d *ExecDenials) first(field, s string) string {
 	return d.list(field)[i]
 }
 
-// check returns what of a command is denied.
+// check returns a violation for each part of a command that is denied.
 func (d *ExecDenials) check(p *process) []Violation {
 	if d == nil {
 		return nil

@@ -111,10 +111,6 @@ func (v *validator) images(n *yaml.Node, r *ImageRules) {
 	}
 }
 
-// reserved are the names that rulings have if no rule on images decided. A test of package policy
-// compares them with that package's own.
-var reserved = []string{"default", "invariant", "limits", "build"}
-
 // imageRules checks and compiles the list of rules, which can stand in place of the fields.
 func (v *validator) imageRules(n *yaml.Node, r *ImageRules) {
 	list, field := strictyaml.Child(n, "rules"), "images.rules"
@@ -140,7 +136,7 @@ func (v *validator) imageRules(n *yaml.Node, r *ImageRules) {
 				safetext.Quote(rule.Name), line)
 		}
 		names[rule.Name] = at.Line
-		if slices.Contains(reserved, rule.Name) {
+		if imagerules.IsReserved(rule.Name) {
 			v.report(where, "the name %s is reserved for decisions without a rule; choose another",
 				safetext.Quote(rule.Name))
 		}

@@ -60,7 +60,7 @@ func deniedHosts(first string) (hosts, hubs []string, err error) {
 	if first == "**" {
 		return []string{first}, nil, nil
 	}
-	name, port := splitPort(first)
+	name, port := globs.SplitPort(first)
 	if port == "" {
 		port = "*"
 	}
@@ -146,7 +146,7 @@ func IsOtherHubHost(name string) bool {
 // DefaultHost returns the reference on the host that is usually written for its registry: without
 // a port, and docker.io for all hosts of Docker Hub.
 func DefaultHost(r Reference) Reference {
-	name, _ := splitPort(r.host)
+	name, _ := globs.SplitPort(r.host)
 	if slices.Contains(hubHosts(), name) {
 		name = dockerHost
 	}

@@ -48,7 +48,7 @@ func ParsePattern(s string) (Pattern, error) {
 	if err != nil {
 		return Pattern{}, err
 	}
-	if name, _ := splitPort(components[0]); strings.ContainsAny(name, "0123456789") &&
+	if name, _ := globs.SplitPort(components[0]); strings.ContainsAny(name, "0123456789") &&
 		strings.Contains(name, "*") && strings.Trim(name, "0123456789.*") == "" &&
 		!globs.IsIPv4(name) {
 		return Pattern{}, fmt.Errorf("%s has a host of numbers, and an address has four of them; "+
@@ -66,7 +66,7 @@ func newPattern(components []string, meaning string) Pattern {
 
 // onHub reports whether the host of a pattern is docker.io, perhaps with any port.
 func onHub(host string) bool {
-	name, port := splitPort(host)
+	name, port := globs.SplitPort(host)
 	return name == dockerHost && (port == "" || port == "*")
 }
 
@@ -229,18 +229,9 @@ func FieldFor(err error) string {
 	return ""
 }
 
-// splitPort returns the name and the port of a pattern's host; the port is "" if it has
-// none.
-func splitPort(host string) (name, port string) {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
-		return host[:i], host[i+1:]
-	}
-	return host, ""
-}
-
 // patternHost returns the host of a pattern in its canonical form.
 func patternHost(s string) (string, error) {
-	name, port := splitPort(s)
+	name, port := globs.SplitPort(s)
 	if strings.HasPrefix(s, "[") && strings.Contains(name, "*") {
 		return "", errors.New("an IPv6 host can't have *")
 	}
