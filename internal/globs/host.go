@@ -39,8 +39,8 @@ func NewImage(components []string) Name {
 // cutHost returns the host without its mark. It is false for another component.
 func cutHost(component string) (string, bool) { return strings.CutPrefix(component, hostMark) }
 
-// SplitPort returns the name and the port of a host or of a pattern of hosts. The port is "" if there
-// is none. It checks neither.
+// SplitPort returns the name and the port of a host or of a pattern of hosts. The port is "" if
+// there is none. It checks neither.
 func SplitPort(host string) (name, port string) {
 	i := strings.LastIndexByte(host, ':')
 	if i < 0 || strings.HasSuffix(host, "]") {

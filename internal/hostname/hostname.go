@@ -37,3 +37,21 @@ func NormalizeIPv6(s string) (string, error) {
 	}
 	return "[" + addr.String() + "]", nil
 }
+
+// IsAmbiguousIPv4 reports whether some programs read a name in lower case as an IPv4 address that
+// isn't written in four plain numbers, such as 127.1 or 0x7f.0.0.1 (https://url.spec.whatwg.org,
+// ends-in-a-number checker). No domain has such a name. It is false for a name with a star and for
+// an IPv6 address in brackets.
+func IsAmbiguousIPv4(name string) bool {
+	if strings.ContainsAny(name, "*[") {
+		return false
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	hex, isHex := strings.CutPrefix(last, "0x")
+	if isHex && strings.Trim(hex, "0123456789abcdef") != "" ||
+		!isHex && (last == "" || strings.Trim(last, "0123456789") != "") {
+		return false
+	}
+	_, err := netip.ParseAddr(name)
+	return err != nil
+}

@@ -74,7 +74,7 @@ func (h host) examples(fill Filling) []string {
 		for _, depth := range depths {
 			host := strings.Join(filled(h.labels, text, part, depth), ".")
 			_, labels, err := readName(host, false)
-			if err == nil && checkAddress(host, labels[len(labels)-1]) == nil &&
+			if err == nil && checkAddress(host) == nil &&
 				h.match(Location{host: host, labels: labels}) && !slices.Contains(out, host) {
 				out = append(out, host)
 			}

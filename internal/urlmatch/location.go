@@ -198,7 +198,7 @@ func (l *Location) readHost(s string) error {
 	if l.host, l.labels, err = readName(name, false); err != nil {
 		return err
 	}
-	return checkAddress(l.host, l.labels[len(l.labels)-1])
+	return checkAddress(l.host)
 }
 
 // readName reads a host in lower case, without its port. It may have stars if it is open.
@@ -242,15 +242,9 @@ func validLabel(s string, open bool) bool {
 	return !strings.Contains(s, "**") || s == "**"
 }
 
-// checkAddress refuses 127.1, 0x7f.0.0.1 and the like, which only some programs read
-// as an IPv4 address. A host whose last label is a number must be a plain address.
-func checkAddress(host, last string) error {
-	hex, isHex := strings.CutPrefix(last, "0x")
-	if strings.Trim(last, "0123456789") != "" &&
-		(!isHex || strings.Trim(hex, "0123456789abcdef") != "") {
-		return nil
-	}
-	if !isIPv4(host) {
+// checkAddress refuses a host that only some programs read as an IPv4 address.
+func checkAddress(host string) error {
+	if hostname.IsAmbiguousIPv4(host) {
 		return errors.New("the URL's host ends in a number and isn't a plain IPv4 address")
 	}
 	return nil

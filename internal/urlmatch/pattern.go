@@ -170,7 +170,7 @@ func (w *parts) readHost(s string) (err error) {
 		return err
 	}
 	if !strings.Contains(w.host, "*") {
-		return checkAddress(w.host, w.labels[len(w.labels)-1])
+		return checkAddress(w.host)
 	}
 	return checkStars(w.labels)
 }

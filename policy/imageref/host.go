@@ -2,7 +2,6 @@ package imageref
 
 import (
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -28,23 +27,6 @@ func isHost(s string) bool {
 	return s == localhost || strings.ContainsAny(s, ".:")
 }
 
-// isAmbiguousAddress reports whether some programs read a host's name as an IPv4 address that isn't
-// written in four plain numbers (https://url.spec.whatwg.org, ends-in-a-number checker). No domain
-// has such a name.
-func isAmbiguousAddress(name string) bool {
-	if strings.ContainsAny(name, "*[") {
-		return false
-	}
-	last := name[strings.LastIndexByte(name, '.')+1:]
-	hex, isHex := strings.CutPrefix(last, "0x")
-	if isHex && strings.Trim(hex, "0123456789abcdef") != "" ||
-		!isHex && (last == "" || strings.Trim(last, "0123456789") != "") {
-		return false
-	}
-	_, err := netip.ParseAddr(name)
-	return err != nil
-}
-
 // normalizeHost returns a registry's host in its canonical form. Its name may contain
 // "*"; its port and an IPv6 address may not.
 func normalizeHost(s string) (string, error) {
@@ -61,7 +43,7 @@ func normalizeHost(s string) (string, error) {
 			fmt.Errorf("the host %s has more than one colon; an IPv6 address needs brackets",
 				safetext.Quote(s))
 	}
-	if isAmbiguousAddress(name) {
+	if hostname.IsAmbiguousIPv4(name) {
 		return "", fmt.Errorf("the host %s can be read as another IPv4 address; write four numbers from "+
 			"0 to 255 without leading zeros", safetext.Quote(s))
 	}
