@@ -291,8 +291,8 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 			"p:5:10: build has no meaning on a deny rule; remove it",
 		},
 		{
-			"frontends under forward", rule + "  build: {frontends: {allow: [b]}}\n",
-			"p:4:22: frontends can't be checked with dispatch: forward; write dispatch: mediate",
+			"frontends under forward", rule + "  dispatch: forward\n  build: {frontends: {allow: [b]}}\n",
+			"p:5:22: frontends can't be checked with dispatch: forward; write dispatch: mediate",
 		},
 		{
 			"frontends under a rule's forward",
@@ -300,18 +300,18 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 		},
 		{
 			"frontends of the policy under a rule's silence",
-			"version: 1\nbuild: {frontends: {allow: [b]}}\nfrontends:\n- {match: [a]}\n",
-			"p:4:3: frontends can't be checked with dispatch: forward; write dispatch: mediate",
+			"version: 1\ndispatch: forward\nbuild: {frontends: {allow: [b]}}\nfrontends:\n- {match: [a]}\n",
+			"p:5:3: frontends can't be checked with dispatch: forward; write dispatch: mediate",
 		},
 		{
 			"frontends of what no rule is for",
-			"version: 1\ndefault: allow\nbuild: {frontends: {allow: [b]}}\n",
-			"p:3:20: frontends can't be checked with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate",
+			"version: 1\ndefault: allow\ndispatch: forward\nbuild: {frontends: {allow: [b]}}\n",
+			"p:4:20: frontends can't be checked with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate",
 		},
 		{
 			"frontends of what is only warned of",
-			"version: 1\nmode: warn\nbuild: {frontends: {allow: [b]}}\n",
-			"p:3:20: frontends can't be checked with dispatch: forward",
+			"version: 1\nmode: warn\ndispatch: forward\nbuild: {frontends: {allow: [b]}}\n",
+			"p:4:20: frontends can't be checked with dispatch: forward",
 		},
 		{"a reserved name", rule + "  name: build\n", `p:4:9: the name "build" is reserved`},
 		{
@@ -347,7 +347,8 @@ func TestFrontendsThatNothingRunsByForwardAreNoMistake(t *testing.T) {
 	for name, doc := range map[string]string{
 		"every rule mediates":              "build: {frontends: {allow: [b]}}\nfrontends: [{match: [a], dispatch: mediate}]",
 		"the policy's dispatch is builtin": "dispatch: builtin\nbuild: {frontends: {allow: [b]}}\ndefault: allow\nfrontends: [{match: [a]}]",
-		"a rule denies":                    "build: {frontends: {allow: [b]}}\nfrontends: [{match: [a], action: deny}]",
+		"no dispatch is written":           "build: {frontends: {allow: [b]}}\ndefault: allow\nfrontends: [{match: [a]}]",
+		"a rule denies":                    "dispatch: forward\nbuild: {frontends: {allow: [b]}}\nfrontends: [{match: [a], action: deny}]",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -265,7 +265,7 @@ func TestModeWarnOfRulesOnBuilds(t *testing.T) {
 	require.Equal(t, ModeWarn, d.Obligations.Build[0].Mode)
 
 	l := mustStack(t,
-		"{version: 1, mode: warn, build: {local: {deny: [x]}}, frontends: [{match: [a], dispatch: mediate, options: {deny: [k]}, build: {images: {deny: [x]}}}]}", "")
+		"{version: 1, mode: warn, dispatch: forward, build: {local: {deny: [x]}}, frontends: [{match: [a], dispatch: mediate, options: {deny: [k]}, build: {images: {deny: [x]}}}]}", "")
 	d = Decide(l, withOptions(request(t, "a"), map[string]string{"k": ""}))
 	require.Equal(t, Warn, d.Verdict)
 	require.Equal(t, DispatchForward, d.Dispatch,
@@ -307,6 +307,34 @@ func TestDispatchOfTwoLayers(t *testing.T) {
 		{
 			"what forward can't judge is mediated", rule(f),
 			"{version: 1, default: allow, dispatch: builtin, build: {frontends: {allow: [b]}}}", m,
+		},
+		{
+			"a frontend with build rules", "{version: 1, default: allow, build: {local: {deny: [x]}}}", "", m,
+		},
+		{
+			"a rule with build rules",
+			"{version: 1, frontends: [{match: [docker/dockerfile], build: {local: {deny: [x]}}}]}", "", m,
+		},
+		{
+			"a rule beside one with build rules",
+			"{version: 1, frontends: [{match: [docker/dockerfile]}, {match: [b], build: {local: {deny: [x]}}}]}",
+			"", f,
+		},
+		{
+			"forward that is written beside build rules",
+			"{version: 1, dispatch: forward, default: allow, build: {local: {deny: [x]}}}", "", f,
+		},
+		{
+			"an overlay's build rules over forward", rule(f),
+			"{version: 1, default: allow, build: {local: {deny: [x]}}}", m,
+		},
+		{
+			"an overlay that writes forward beside them", rule(f),
+			"{version: 1, dispatch: forward, default: allow, build: {local: {deny: [x]}}}", f,
+		},
+		{
+			"an overlay's build rules over builtin", rule(b),
+			"{version: 1, default: allow, build: {local: {deny: [x]}}}", b,
 		},
 		{
 			"builtin can judge it", rule(b),

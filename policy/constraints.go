@@ -42,13 +42,7 @@ func (p *Policy) effective(r *Rule) buildrules.Rules {
 }
 
 // dispatch returns how a frontend runs that the rule allows; nil for the default.
-func (p *Policy) dispatch(r *Rule) Dispatch {
-	var own Dispatch
-	if r != nil {
-		own = r.Dispatch
-	}
-	return cmp.Or(own, p.doc.Dispatch, DispatchForward)
-}
+func (p *Policy) dispatch(r *Rule) Dispatch { return p.doc.DispatchOf(r) }
 
 // restrictsFrontends reports whether build rules say which frontends the rule's may run.
 func (p *Policy) restrictsFrontends(r *Rule) bool {
@@ -101,11 +95,13 @@ func (c *constraints) obligations() []BuildObligation {
 	return []BuildObligation{o}
 }
 
-// dispatchUnder returns how a frontend runs that both layers allow. The embedded policy says
-// it, but the frontend is mediated if the overlay says so or has rules that forward can't check.
-func dispatchUnder(embedded, overlay outcome) Dispatch {
-	needsBroker := embedded.dispatch == DispatchForward && overlay.constraints.build.Frontends != nil
-	if overlay.dispatch == DispatchMediate || needsBroker {
+// dispatchUnder returns how a frontend runs that both layers allow. The embedded policy says it.
+// An overlay that writes mediate has the frontend mediated. So has an overlay with build rules,
+// unless it writes forward: they are met early only if each call is checked. The built-in frontend
+// is checked in that way, so such an overlay leaves it.
+func dispatchUnder(embedded, overlay outcome, written Dispatch) Dispatch {
+	early := overlay.dispatch != DispatchForward && boundBy(&overlay.constraints.build) != ""
+	if written == DispatchMediate || early && embedded.dispatch == DispatchForward {
 		return DispatchMediate
 	}
 	return embedded.dispatch

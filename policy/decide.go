@@ -170,7 +170,7 @@ func decide(l Layers, r Request, t *recorder) Decision {
 	if d.Verdict.Permits() {
 		d.Timeout, d.Nesting = l.bounds()
 	}
-	if reason := r.forcedContext(d.Obligations); reason != "" {
+	if reason := cmp.Or(d.holdEpoch(r), r.forcedContext(d.Obligations)); reason != "" {
 		return l.refuse(r, reason, t)
 	}
 	t.obligations(d)
@@ -262,7 +262,7 @@ func (d *Decision) meet(l Layers, s, asked subject, t *recorder) {
 	}
 	d.take(LayerPolicy, l, embedded, s)
 	d.Obligations = both
-	d.Dispatch = dispatchUnder(embedded, overlay)
+	d.Dispatch = dispatchUnder(embedded, overlay, l.overlay.doc.WrittenDispatch(overlay.holds))
 	d.constraints = []*constraints{overlay.constraints, embedded.constraints}
 	if overlay.unverified && !embedded.unverified {
 		d.markUnverified(s)

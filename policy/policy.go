@@ -114,8 +114,8 @@ type Document struct {
 	// How a frontend runs if its rule has no dispatch. With forward, BuildKit runs it. With mediate,
 	// policy-frontend runs it in a container and checks each of its calls. With builtin,
 	// policy-frontend runs its own Dockerfile frontend and checks each of its calls. The default is
-	// forward.
-	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin,default=forward"`
+	// mediate for frontends with build rules, and forward for others.
+	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin"`
 	// Build rules for all frontends. A rule's own build applies in addition; its allow replaces that
 	// of the same kind here.
 	Build *buildrules.Rules `yaml:"build,omitempty"`
@@ -186,7 +186,8 @@ type Rule struct {
 	Platforms []string `yaml:"platforms,omitempty" jsonschema:"minItems=1"`
 	// Conditions on the options of a build. Not allowed in a deny rule.
 	Options Options `yaml:"options,omitempty"`
-	// How the frontend runs. The default is the policy's dispatch. Not allowed in a deny rule.
+	// How the frontend runs. The default is the policy's dispatch. If that isn't written either, it is
+	// mediate for a frontend with build rules, and forward for others. Not allowed in a deny rule.
 	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin"`
 	// Build rules for the frontend. Not allowed in a deny rule.
 	Build *buildrules.Rules `yaml:"build,omitempty"`

@@ -62,7 +62,7 @@ func (v *validator) validate(k role) {
 	}
 	if p.doc.Build != nil && p.doc.Build.Frontends != nil &&
 		(p.doc.Default == ActionAllow || p.doc.Mode == ModeWarn) &&
-		(p.doc.Dispatch == "" || p.doc.Dispatch == DispatchForward) {
+		p.dispatch(nil) == DispatchForward {
 		v.addf(child(child(root, "build"), "frontends"),
 			"frontends can't be checked with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate")
 	}

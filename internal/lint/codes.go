@@ -72,6 +72,9 @@ const (
 	// UnseenByForward: a build rule is about something that dispatch: forward can't see, or
 	// sees too late.
 	UnseenByForward Code = "unseen-by-forward"
+	// LateUnderForward: dispatch: forward applies build rules when the frontend has returned, and
+	// not to what it read or ran by then.
+	LateUnderForward Code = "late-under-forward"
 	// BuiltinRefuses: dispatch: builtin can't serve what a rule allows.
 	BuiltinRefuses Code = "builtin-refuses"
 	// DefaultUnjudged: no build rules apply to frontends that default: allow runs, although
@@ -131,7 +134,7 @@ func Codes() []Code {
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
 		EntryRepeated, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
 		OptionName, OptionWithoutEffect,
-		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
+		UnseenByForward, LateUnderForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
 		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConfigContradicts,
 		EntryRefused, ConvertShadowed, ConvertRefused,
 		BuildPinRefused, NestedNotAllowed, PlainHTTP, OpenDoors, LayoutName, HostNetwork, InsecureExec,
