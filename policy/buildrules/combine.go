@@ -259,7 +259,7 @@ func (r *NameRules) under(p *NameRules) *NameRules {
 // ownDirectories are the names under which clients send the context of a build and the directory
 // of its build file (frontend/dockerui/context.go, DefaultLocalName…). Without them, nothing can be
 // built.
-func ownDirectories() List { return List{"context", "dockerfile"} }
+func ownDirectories() List { return List{mainContext, "dockerfile"} }
 
 func (r *NameRules) closed() *NameRules    { return &NameRules{Allow: ownDirectories()} }
 func (r *NameRules) denied() bool          { return r.Denied }
