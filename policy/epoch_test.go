@@ -9,7 +9,7 @@ import (
 func TestAForwardedFrontendReadsNoSourceForADate(t *testing.T) {
 	t.Parallel()
 	const (
-		rule    = "{version: 1, frontends: [{match: [a], dispatch: forward, build: {http: {deny: [\"**\"]}}}]}"
+		rule = "{version: 1, frontends: [{match: [a], dispatch: forward, build: {http: {deny: [\"**\"]}}}]}"
 	)
 	for _, tt := range []struct {
 		name, policy string

@@ -117,11 +117,11 @@ var kinds = []row{
 			}
 			return "the client's directory " + shown(o.Local)
 		},
-		field:     rulesOf(func(r *Rules) **NameRules { return &r.Local }),
-		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.names(at, r.Local) },
-		check:     func(r *Rules, n Normalized) []Violation { return r.Local.check(n) },
-		allowed:   func(r *Rules) []string { return r.Local.Allow },
-		patterns:  func(r *Rules) (allow, deny []string) { return r.Local.Allow, r.Local.Deny },
+		field:    rulesOf(func(r *Rules) **NameRules { return &r.Local }),
+		validate: func(v *validator, at *yaml.Node, r *Rules) { v.names(at, r.Local) },
+		check:    func(r *Rules, n Normalized) []Violation { return r.Local.check(n) },
+		allowed:  func(r *Rules) []string { return r.Local.Allow },
+		patterns: func(r *Rules) (allow, deny []string) { return r.Local.Allow, r.Local.Deny },
 	},
 	{
 		kind:    KindOCILayout,
