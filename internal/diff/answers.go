@@ -119,22 +119,18 @@ func prefixed(prefix string, texts []string) []string {
 	return out
 }
 
-// newlyRuns reports whether the first policy doesn't say that the image that now runs in place of
-// another can run: it refuses that image, or allows it without naming its host.
+// newlyRuns reports whether the image that now runs in place of another is one that the first
+// policy doesn't say can run in its place: one with another name, or one that the first policy
+// refuses. A digest that a tag of the same image gets is none.
 func (c *comparison) newlyRuns(r policy.Request, points digest.Digest,
 	before, after policy.Decision,
 ) bool {
-	r.Reference = after.Reference
-	d := ask(c.a, r, points)
-	if !d.Verdict.Permits() || d.Reference.Name() != after.Reference.Name() {
+	if before.Reference.Name() != after.Reference.Name() {
 		return true
 	}
-	if before.Reference.Name() == after.Reference.Name() {
-		return false // It has a digest now.
-	}
-	return !slices.ContainsFunc(c.a.rules(d.Reference.Name()), func(rule *policy.Rule) bool {
-		return rule.Name == d.Rule && isListed(rule.Patterns(), d.Reference.Name())
-	})
+	r.Reference = after.Reference
+	d := ask(c.a, r, points)
+	return !d.Verdict.Permits() || d.Reference.Name() != after.Reference.Name()
 }
 
 // extras names the options and inputs of a request.

@@ -280,7 +280,7 @@ func TestCompareBuilds(t *testing.T) {
 		{
 			"images from elsewhere that allow lists", a("images: {allow: [\"docker.io/**\", \"m.example/**\"]}"),
 			a("images: {allow: [\"docker.io/**\", \"m.example/**\"], convert: [{from: \"docker.io/x/a/**\", to: \"m.example/a/**\"}]}"),
-			[]string{"-rerouted a:latest; in a build, the image docker.io/x/a/other:other becomes " +
+			[]string{"+rerouted a:latest; in a build, the image docker.io/x/a/other:other becomes " +
 				"m.example/a/other:other, before the requested image; in a build, the image " +
 				"docker.io/x/a/other/other:other becomes m.example/a/other/other:other, before the requested " +
 				"image; in a build, the image docker.io/x/a/other/other/other/other/other/other:other becomes " +

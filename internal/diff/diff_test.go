@@ -189,7 +189,7 @@ func TestCompare(t *testing.T) {
 		{
 			"an alias to what was allowed", head + "- {name: a, match: [a, b]}\n",
 			"aliases: [{from: a, to: b}]\n" + head + "- {name: a, match: [a, b]}\n",
-			[]string{"-rerouted a:latest"},
+			[]string{"+rerouted a:latest"},
 		},
 		{
 			"an alias where everything is allowed", "default: allow\nversion: 1\n",
@@ -266,7 +266,7 @@ func TestCompare(t *testing.T) {
 			"another default frontend that was allowed",
 			"defaultFrontend: a\n" + head + "- {name: a, match: [a, b]}\n",
 			"defaultFrontend: b\n" + head + "- {name: a, match: [a, b]}\n",
-			[]string{"-rerouted "},
+			[]string{"+rerouted "},
 		},
 		{"no default frontend", "defaultFrontend: a\n" + head + "- {name: a, match: [a]}\n", head + "- {name: a, match: [a]}\n", []string{"-refused "}},
 	}

@@ -2,7 +2,6 @@ package diff
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
@@ -151,13 +150,4 @@ func (c *comparison) matching(rules []*policy.Rule, tags []string) {
 				slices.ContainsFunc(tags, r.MatchesTag)
 		}
 	}
-}
-
-// isListed reports whether one of the patterns has the name and says something of its host.
-func isListed(patterns []string, name string) bool {
-	n := globs.ParseImage(name)
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		host, _, _ := strings.Cut(p, "/")
-		return strings.Trim(host, "*") != "" && globs.ParseImage(p).Covers(n)
-	})
 }
