@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -176,7 +177,7 @@ func missing(before, after policy.Obligations) []string {
 		}
 	}
 	for _, g := range before.Deny {
-		by := func(o string) bool { return globs.Covers(o, g) }
+		by := func(o string) bool { return globs.Covers(o, g) || sameOption(o, g) }
 		let := func(o string) bool { return globs.Overlaps(o, g) }
 		if !slices.ContainsFunc(after.Deny, by) && (len(after.Only) == 0 ||
 			slices.ContainsFunc(after.Only, let)) {
@@ -190,6 +191,12 @@ func missing(before, after policy.Obligations) []string {
 		addf("options.inputs: %s", before.Inputs)
 	}
 	return out
+}
+
+// sameOption reports whether two entries of deny are for the same options, in other spellings. One
+// for a named context is for it with each platform.
+func sameOption(a, b string) bool {
+	return !globs.Open(a) && !globs.Open(b) && optionkeys.Canonical(a) == optionkeys.Canonical(b)
 }
 
 func subset(a, b []string) bool {

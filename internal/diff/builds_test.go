@@ -366,24 +366,3 @@ func TestCompareSaysWhatIsNotCompared(t *testing.T) {
 		})
 	}
 }
-
-// No example has the tags of rules on images, or a platform, so nobody can say that nothing widens.
-func TestRulesThatNoExampleMeetsAreNotCompared(t *testing.T) {
-	t.Parallel()
-	for name, rule := range map[string][2]string{
-		"rules on images": {
-			`build: {images: [{match: [golang], versions: ">=1.22"}]}`,
-			`build: {images: [{match: [golang], versions: ">=1.2"}]}`,
-		},
-		"platforms": {`platforms: [linux/amd64]`, `platforms: [linux/amd64, linux/arm64]`},
-	} {
-		policyOf := func(i int) string {
-			return "version: 1\nfrontends:\n- {match: [docker/dockerfile], " + rule[i] + "}\n"
-		}
-		r := Compare(parse(t, policyOf(0)), parse(t, policyOf(1)), now())
-		require.False(t, r.Complete, name)
-		require.True(t, r.Widened, name)
-		same := Compare(parse(t, policyOf(0)), parse(t, policyOf(0)), now())
-		require.True(t, same.Complete, name)
-	}
-}

@@ -89,7 +89,7 @@ func (c *comparison) names() {
 	changedA, changedB := c.changed(c.a, c.b, global), c.changed(c.b, c.a, global)
 	setsA, okA := c.a.sets(changedA, global)
 	setsB, okB := c.b.sets(changedB, global)
-	c.complete = c.complete && okA && okB && !c.platforms(global)
+	c.complete = c.complete && okA && okB
 	c.meetings(setsA, setsB)
 	if c.complete {
 		c.unmatched(c.a, policy.ActionDeny, c.changed(c.a, c.b, false))
@@ -128,14 +128,6 @@ func (c *comparison) meetings(setsA, setsB []set) {
 			}
 		}
 	}
-}
-
-// platforms reports whether rules have a condition on platforms and something changed. The examples
-// name no platform, so such rules refuse them all.
-func (c *comparison) platforms(global bool) bool {
-	has := func(r policy.Rule) bool { return len(r.Platforms) > 0 }
-	return (slices.ContainsFunc(c.a.Frontends, has) || slices.ContainsFunc(c.b.Frontends, has)) &&
-		(global || !slices.Equal(c.a.written, c.b.written))
 }
 
 // examples compares the answers for examples of names, each once. It is false if the budget is

@@ -2,6 +2,8 @@ package diff
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,8 +37,8 @@ func lines(r Report) []string {
 			mark = "+"
 		}
 		text := fmt.Sprintf("%s%s %s", mark, d.Change, d.Request.Reference)
-		for k, v := range d.Request.Options {
-			text += fmt.Sprintf(" %s=%s", k, v)
+		for _, k := range slices.Sorted(maps.Keys(d.Request.Options)) {
+			text += fmt.Sprintf(" %s=%s", k, d.Request.Options[k])
 		}
 		if len(d.Request.Inputs) > 0 {
 			text += " inputs"

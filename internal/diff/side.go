@@ -146,7 +146,8 @@ func (s *side) texts() []string {
 	for i := range s.Frontends {
 		r := &s.Frontends[i]
 		out = append(out, r.Patterns()...)
-		out = slices.Concat(out, r.Tags, r.ExceptTags, r.Options.Deny, r.Options.Strip, r.Options.Only)
+		out = slices.Concat(out, r.Tags, r.ExceptTags, r.Options.Deny, r.Options.Strip, r.Options.Only,
+			r.Platforms)
 		for k := range r.Options.Force {
 			out = append(out, k)
 		}
