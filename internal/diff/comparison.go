@@ -176,7 +176,8 @@ func (c *comparison) globalChange() bool {
 	}
 	if a.Default != b.Default || a.Mode != b.Mode || a.Dispatch != b.Dispatch ||
 		marshal(a.Build) != marshal(b.Build) ||
-		a.Limits.Timeout != b.Limits.Timeout || a.Limits.Nesting != b.Limits.Nesting ||
+		a.Limits.Timeout != b.Limits.Timeout || a.Limits.Memory != b.Limits.Memory ||
+		a.Limits.Nesting != b.Limits.Nesting ||
 		!slices.Equal(a.Limits.Patterns(), b.Limits.Patterns()) ||
 		!slices.EqualFunc(a.Aliases, b.Aliases, sameAlias) {
 		return true
