@@ -1,6 +1,9 @@
 package llbops
 
 import (
+	"math"
+
+	"github.com/moby/buildkit/solver/pb"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -68,6 +71,24 @@ func Weigh(b []byte, shape protoreflect.MessageDescriptor) (bytes int, ok bool) 
 		return 0, false
 	}
 	return len(b) + fields*perField, true
+}
+
+// WeighDefinition estimates how many bytes a definition takes in memory.
+func WeighDefinition(def *pb.Definition) int {
+	size := 0
+	for _, op := range def.GetDef() {
+		size += len(op) + perField
+	}
+	rest := &pb.Definition{Metadata: def.GetMetadata(), Source: def.GetSource()}
+	b, err := rest.MarshalVT()
+	if err != nil {
+		return math.MaxInt32
+	}
+	of, ok := Weigh(b, rest.ProtoReflect().Descriptor())
+	if !ok {
+		return math.MaxInt32
+	}
+	return size + of
 }
 
 func weigh(b []byte, shape protoreflect.MessageDescriptor, depth int, fields *int) bool {
