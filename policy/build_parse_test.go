@@ -14,7 +14,7 @@ const everyRuleOnBuilds = `version: 1
 dispatch: mediate
 build:
   local: {allow: [context]}
-limits: {timeout: 90m, nesting: 2}
+limits: {timeout: 90m, nesting: 2, memory: 1GiB}
 frontends:
 - match: [a]
   dispatch: builtin
@@ -46,6 +46,7 @@ func TestParseReadsRulesOnBuilds(t *testing.T) {
 	require.Equal(t, DispatchBuiltin, p.doc.Frontends[0].Dispatch)
 	require.Equal(t, 90*time.Minute, p.doc.Limits.timeout)
 	require.Equal(t, 2, p.doc.Limits.Nesting)
+	require.Equal(t, int64(1<<30), p.doc.Limits.memory)
 	b := p.doc.Frontends[0].Build
 	require.Equal(t, []string{"mirror.example/**"}, []string(b.Images.Allow))
 	require.Equal(t, map[string]int{"nofile": 1024, "core": -1}, b.Exec.Ulimits)
@@ -321,6 +322,14 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 		{"no time at all", "version: 1\nlimits: {timeout: 0s}\n", `p:2:19: timeout must be a time`},
 		{"a negative time", "version: 1\nlimits: {timeout: -1h}\n", `p:2:19: timeout must be a time`},
 		{"too long a time", "version: 1\nlimits: {timeout: 24h1s}\n", `p:2:19: timeout must be a time`},
+		{
+			"memory without a unit", "version: 1\nlimits: {memory: 268435456}\n",
+			`p:2:18: memory must be a size such as 256MiB or 1GiB, from 64MiB to 64GiB, not "268435456"`,
+		},
+		{"a unit without a number", "version: 1\nlimits: {memory: MiB}\n", `p:2:18: memory must be a size`},
+		{"a signed size", "version: 1\nlimits: {memory: +64MiB}\n", `p:2:18: memory must be a size`},
+		{"too little memory", "version: 1\nlimits: {memory: 63MiB}\n", `p:2:18: memory must be a size`},
+		{"too much memory", "version: 1\nlimits: {memory: 65GiB}\n", `p:2:18: memory must be a size`},
 		{
 			"no nesting", "version: 1\nlimits: {nesting: 0}\n",
 			"p:2:19: nesting must be from 1 to 16, not 0",

@@ -154,8 +154,13 @@ type Limits struct {
 	// How deep frontends can be nested. Applies to mediate and builtin. The default is 4.
 	Nesting int `yaml:"nesting,omitempty" jsonschema:"minimum=1,maximum=16"`
 
+	// How much memory the policy frontend can take for a build, such as 256MiB or 1GiB. Applies to
+	// mediate and builtin. The default is 256MiB.
+	Memory string `yaml:"memory,omitempty" jsonschema:"minLength=4"`
+
 	patterns []imageref.Pattern
 	timeout  time.Duration
+	memory   int64 // in bytes
 }
 
 // Options are conditions on the frontend options of a build, and changes to them before the

@@ -26,7 +26,7 @@ func (l Layers) Readers(now time.Time) [][]Decision {
 		for _, rule := range layer.policy.readers() {
 			d := l.Refuse("", "")
 			d.Verdict, d.Layer, d.at = Allow, layer.name, now
-			d.Timeout, d.Nesting = l.bounds()
+			d.Timeout, d.Nesting, d.Memory = l.bounds()
 			c, _ := layer.policy.constrain(layer.name, outcome{holds: rule}, l.Contact())
 			d.constraints = []*constraints{c}
 			list = append(list, d)

@@ -106,6 +106,15 @@ func (v *validator) limits() {
 		}
 		l.timeout = d
 	}
+	if l.Memory != "" {
+		size, ok := parseSize(l.Memory)
+		if !ok || size < minMemory || size > maxMemory {
+			v.addf(child(n, "memory"),
+				"memory must be a size such as 256MiB or 1GiB, from 64MiB to 64GiB, not %s",
+				safetext.Quote(l.Memory))
+		}
+		l.memory = size
+	}
 	if at := child(n, "nesting"); at != nil && (l.Nesting < 1 || l.Nesting > maxNesting) {
 		v.addf(at, "nesting must be from 1 to %d, not %d", maxNesting, l.Nesting)
 	}

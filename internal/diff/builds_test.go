@@ -184,6 +184,10 @@ func TestCompareBuilds(t *testing.T) {
 			"a longer timeout", "limits: {timeout: 1h}\n" + none, "limits: {timeout: 2h}\n" + none,
 			[]string{"+loosened a:latest; limits.timeout: 2h0m0s, before 1h0m0s"},
 		},
+		{
+			"more memory", none, "limits: {memory: 1GiB}\n" + none,
+			[]string{"+loosened a:latest; limits.memory: 1GiB, before 256MiB"},
+		},
 		{"less nesting", none, "limits: {nesting: 1}\n" + none, []string{"-tightened a:latest; limits.nesting: 1, before 4"}},
 		{
 			"a denial for the whole policy less",
