@@ -183,6 +183,11 @@ var buildChecks = map[buildrules.Kind]buildCheck{
 		if len(b.Images.Rules) == 0 { // A list of rules says more than names.
 			c.patternsOf(b, buildrules.KindImages, allow, b.Images.Deny, !b.Images.RequireDigest, tell)
 		}
+		for _, rule := range b.Images.Rules {
+			readings(rule, func(code Code, format string, args ...any) {
+				tell(code, "build.images: rule "+rule.Name+": "+format, args...)
+			})
+		}
 		c.conversions(b.Images, tell)
 		c.buildPins(b.Images, tell)
 	},

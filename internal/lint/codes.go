@@ -45,6 +45,10 @@ const (
 	UnboundedTag Code = "unbounded-tag"
 	// TagsAndDigests: an allow rule has tags although its digests determine the image.
 	TagsAndDigests Code = "tags-and-digests"
+	// PartialBound: a bound of a rule's versions can be read in two ways.
+	PartialBound Code = "partial-bound"
+	// ZeroPaddedTag: a pattern for tags misses another spelling of what it matches.
+	ZeroPaddedTag Code = "zero-padded-tag"
 	// NeverMatches: a rule's conditions contradict each other.
 	NeverMatches Code = "never-matches"
 	// Expired: a rule has expired.
@@ -131,6 +135,7 @@ func Codes() []Code {
 		UnusedInclude,
 		AliasShadowed, AliasWithoutEffect, AliasNotAllowed, PinRefused,
 		UnnamedRule, MatchEverything, PrefixRunsOn, AnyTag, UnboundedTag, TagsAndDigests,
+		PartialBound, ZeroPaddedTag,
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
 		EntryRepeated, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
 		OptionName, OptionWithoutEffect,

@@ -25,6 +25,8 @@ func (c *checker) rule(i int) {
 		c.options(r)
 		c.ruleBuild(r)
 	}
+	tell := func(code Code, format string, args ...any) { c.addRule(code, r.Rule, format, args...) }
+	readings(&r.Rule.Rule, tell)
 	c.ruleEntries(r)
 	if warn, end := r.WarnTime(), r.ExpiryTime(); !warn.IsZero() && !end.IsZero() &&
 		!warn.Before(end) {
