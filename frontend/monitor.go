@@ -14,6 +14,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
@@ -143,7 +144,8 @@ func (m *monitor) container(
 // images, and what the daemon itself will add to the result.
 func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error {
 	if m.inner.decision.Restricts(buildrules.KindConfig) {
-		configs, err := configsOf(res, b.subrequest() != "")
+		target := b.opts.InnerValue(optionkeys.Target, m.inner.decision.Obligations)
+		configs, err := configsOf(res, target, b.subrequest() != "")
 		if err != nil {
 			return m.refuseUnknown("%v", err)
 		}

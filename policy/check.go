@@ -22,7 +22,7 @@ type Ruling struct {
 	// Reason is one sentence for a person. It says why the operation is denied, or for Warn, why it
 	// would be. It is empty for Allow.
 	Reason string
-	// Messages are the messages of the rule. They are never nil.
+	// Messages are the messages of the rule, and what to do about a refusal. They are never nil.
 	Messages []string
 	// Allowed lists at most five names that the rules allow for this kind.
 	Allowed []string
@@ -252,6 +252,9 @@ func (c *constraints) ruling(n buildrules.Normalized, found []buildrules.Violati
 		if image.Message != "" {
 			r.Messages = append(r.Messages, image.Message)
 		}
+	}
+	if first.Hint != "" {
+		r.Messages = append(r.Messages, first.Hint)
 	}
 	r.Reason = fmt.Sprintf("%s refuses %s (build.%s)", by, first.What,
 		first.Rule) + andMore(len(refused)-1)

@@ -67,7 +67,8 @@ const (
 	EntryAliased Code = "entry-aliased"
 	// DenyWithoutEffect: a deny rule matches a name that no rule allows.
 	DenyWithoutEffect Code = "deny-without-effect"
-	// ExceptWithoutEffect: a rule excepts a tag that it doesn't match anyway.
+	// ExceptWithoutEffect: a rule excepts a tag that it doesn't match anyway, or conditions on images
+	// a target that they aren't for.
 	ExceptWithoutEffect Code = "except-without-effect"
 	// OptionName: an option's name is one that no client sends.
 	OptionName Code = "option-name"
@@ -99,6 +100,10 @@ const (
 	ConfigContradicts Code = "config-contradicts"
 	// EntryRefused: one of the required users is forbidden.
 	EntryRefused Code = "entry-refused"
+	// ConfigByTarget: conditions on images are for some targets only.
+	ConfigByTarget Code = "config-by-target"
+	// TargetExcepted: conditions on images are for a target that they except.
+	TargetExcepted Code = "target-excepted"
 	// ConvertShadowed: an earlier conversion matches all names of this one.
 	ConvertShadowed Code = "convert-shadowed"
 	// ConvertRefused: a conversion leads to an image that is refused.
@@ -141,7 +146,7 @@ func Codes() []Code {
 		OptionName, OptionWithoutEffect,
 		UnseenByForward, LateUnderForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
 		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConfigContradicts,
-		EntryRefused, ConvertShadowed, ConvertRefused,
+		EntryRefused, ConfigByTarget, TargetExcepted, ConvertShadowed, ConvertRefused,
 		BuildPinRefused, NestedNotAllowed, PlainHTTP, OpenDoors, LayoutName, HostNetwork, InsecureExec,
 		ExecAllowsAny, ContainersAllowed,
 		IgnoreInvalid, IgnoreUnused,
@@ -175,6 +180,7 @@ func (c Code) Level() Level {
 	case slices.Contains([]Code{
 		MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated, EntryRepeated,
 		EntryAliased, DenyWithoutEffect, ExceptWithoutEffect, ExecAllowsAny, ContainersAllowed,
+		ConfigByTarget,
 	}, c):
 		return Note
 	}
