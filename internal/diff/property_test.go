@@ -56,7 +56,7 @@ func nothingWidens(t *testing.T, seed uint64, requests int) bool {
 		require.True(t, before.Verdict.Permits(), "seed %d\n%s\n---\n%s\n%+v\n%+v\n%+v", seed, textA,
 			textB, request, before, after)
 		for range 10 {
-			o := arbitrary.Operation(choose)
+			o := probe{arbitrary.Operation(choose), arbitrary.Digest(choose)}
 			was, is := ruling(before, o), ruling(after, o)
 			require.False(t, is.Verdict != policy.Deny &&
 				(was.Verdict == policy.Deny || was.Image != is.Image && newlyRead(before, o, was, is)),
@@ -114,7 +114,7 @@ func nothingWidensInBuilds(t *testing.T, seed uint64, operations int) (Report, b
 	before := policy.Decide(newSide(a).layers, request)
 	after := policy.Decide(newSide(b).layers, request)
 	for range operations {
-		o := arbitrary.Operation(choose)
+		o := probe{arbitrary.Operation(choose), arbitrary.Digest(choose)}
 		was, is := ruling(before, o), ruling(after, o)
 		require.False(t, is.Verdict != policy.Deny &&
 			(was.Verdict == policy.Deny || was.Image != is.Image && newlyRead(before, o, was, is)),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // side is one of the two policies.
@@ -100,8 +101,14 @@ func (s *side) depth() int {
 // written returns a rule as text, without the fields that are only shown to people.
 func written(r *policy.Rule) string {
 	bare := *r
-	bare.Message, bare.Contact = "", ""
+	bare.Name, bare.Message, bare.Contact = "", "", ""
 	return marshal(bare)
+}
+
+// writtenConditions is written for a rule on images.
+func writtenConditions(r imagerules.Rule) string {
+	r.Name, r.Message, r.Contact = "", "", ""
+	return marshal(r)
 }
 
 // marshal returns a parsed value as text, for comparison.
