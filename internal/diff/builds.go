@@ -26,11 +26,12 @@ type built struct {
 }
 
 // builds compares how a frontend runs that both policies allow, and what it may build, now and when
-// rules on images change. The result is the same for all requests that the same rules decide.
+// rules on images change. The result is the same for all requests with the same build rules.
 func (c *comparison) builds(r policy.Request, points digest.Digest, before, after policy.Decision,
 ) built {
 	later := changes(slices.Concat(rulesOnImages(before), rulesOnImages(after)), r.Time)
-	key := fmt.Sprint(heldBy(before), "\x00", heldBy(after), "\x00", len(later))
+	was, is := c.a.buildOf(before), c.b.buildOf(after)
+	key := fmt.Sprint(was, "\x00", is, "\x00", len(later))
 	if known, ok := c.built[key]; ok {
 		return known
 	}
@@ -42,8 +43,8 @@ func (c *comparison) builds(r policy.Request, points digest.Digest, before, afte
 	}
 	// Containers are refused even without rules, unless the policy only warns.
 	const alone = buildrules.KindContainers
-	if !c.sameBuild(before, after) || before.Dispatch != after.Dispatch ||
-		before.Enforces(alone) != after.Enforces(alone) {
+	if was != is && (writtenBuild(before) != writtenBuild(after) ||
+		before.Dispatch != after.Dispatch || before.Enforces(alone) != after.Enforces(alone)) {
 		probes := c.probes(before, after)
 		accepted := map[buildrules.Kind]bool{}
 		c.operations(&b, probes, before, after, "", accepted)
@@ -82,19 +83,14 @@ func rulesOnImages(d policy.Decision) []*imagerules.Rule {
 	return out
 }
 
-// sameBuild reports whether the build rules of both decisions are written in the same way.
-func (c *comparison) sameBuild(before, after policy.Decision) bool {
-	texts := func(s *side, d policy.Decision) string {
-		out := s.built[d.Rule] + "\x00" + s.built[policy.BuildRule]
-		for _, o := range d.Obligations.Build {
-			out += "\x00" + o.Rule + string(o.Mode)
-			if o.Rule != d.Rule { // A rule that only warns decided.
-				out += s.built[o.Rule]
-			}
-		}
-		return out
+// buildOf returns a text that is the same for decisions with the same build rules, under which
+// frontends run in the same way.
+func (s *side) buildOf(d policy.Decision) string {
+	out := fmt.Sprint(d.Dispatch, d.Timeout, d.Nesting, d.Enforces(buildrules.KindContainers))
+	for _, o := range d.Obligations.Build {
+		out += fmt.Sprint(o.Mode, s.built[o.Rule], s.built[policy.BuildRule])
 	}
-	return texts(c.a, before) == texts(c.b, after) || writtenBuild(before) == writtenBuild(after)
+	return out
 }
 
 // heldBy is the same for decisions with the same rules on builds.

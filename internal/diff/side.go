@@ -1,11 +1,12 @@
 package diff
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
@@ -18,7 +19,7 @@ type side struct {
 	layers policy.Layers
 	// frontends are the rules on frontends, in the order of the document.
 	frontends ruleset
-	// built are the texts of the build rules of the rules, and of the policy itself, by name.
+	// built are the digests of the build rules of the rules, and of the policy itself, by name.
 	built map[string]string
 }
 
@@ -43,11 +44,11 @@ func newSide(p *policy.Policy) *side {
 		r := &s.Frontends[i]
 		f.add(&r.Rule, written(r), r.Patterns()...)
 		if r.Build != nil {
-			s.built[r.Name] = marshal(r.Build)
+			s.built[r.Name] = digest.FromString(marshal(r.Build)).String()
 		}
 	}
 	if s.Build != nil {
-		s.built[policy.BuildRule] = marshal(s.Build)
+		s.built[policy.BuildRule] = digest.FromString(marshal(s.Build)).String()
 	}
 	f.global = strings.Join([]string{
 		string(s.Default), string(s.Mode), string(s.Dispatch), s.built[policy.BuildRule],
@@ -113,7 +114,7 @@ func writtenConditions(r imagerules.Rule) string {
 
 // marshal returns a parsed value as text, for comparison.
 func marshal(v any) string {
-	data, err := yaml.Marshal(v)
+	data, err := json.Marshal(v)
 	if err != nil {
 		return "" // The rule then counts as changed.
 	}
