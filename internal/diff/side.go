@@ -71,8 +71,11 @@ func (s *side) texts() []string {
 	for i := range s.Frontends {
 		r := &s.Frontends[i]
 		out = append(out, r.Patterns()...)
-		out = slices.Concat(out, r.Tags, r.ExceptTags, r.Options.Deny, r.Options.Strip, r.Options.Only,
-			r.Platforms)
+		for _, list := range [][]string{
+			r.Tags, r.ExceptTags, r.Options.Deny, r.Options.Strip, r.Options.Only, r.Platforms,
+		} {
+			out = append(out, list...)
+		}
 		for k := range r.Options.Force {
 			out = append(out, k)
 		}
@@ -91,9 +94,9 @@ func (s *side) texts() []string {
 }
 
 // depth returns the number of components of the longest pattern.
-func (s *side) depth() int {
+func depth(patterns []string) int {
 	n := 0
-	for _, t := range s.texts() {
+	for _, t := range patterns {
 		n = max(n, strings.Count(t, "/")+1)
 	}
 	return n
