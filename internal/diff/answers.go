@@ -99,7 +99,7 @@ func (c *comparison) compare(w witness, r policy.Request, points digest.Digest, 
 		if gained := missing(after.Obligations, before.Obligations); len(gained) > 0 {
 			add(Tightened, false, prefixed("now required: ", gained)...)
 		}
-		b := c.builds(before, after)
+		b := c.builds(r, points, before, after)
 		if len(b.rerouted) > 0 {
 			add(Rerouted, b.widens, b.rerouted...)
 		}

@@ -1,7 +1,6 @@
 package diff
 
 import (
-	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -53,11 +52,12 @@ func newComparison(a, b *policy.Policy, at time.Time) *comparison {
 	}
 	c.builtin = c.a.builtin() || c.b.builtin()
 	var ok bool
-	if c.fresh, ok = globs.Fresh(slices.Concat(c.a.texts(), c.b.texts())); !ok && c.differ() {
+	texts := append(c.a.texts(), c.b.texts()...)
+	if c.fresh, ok = globs.Fresh(texts); !ok && c.differ() {
 		c.leaveOut("what no pattern matches, because patterns have every letter and digit")
 	}
 	// A name has at most 255 characters.
-	c.deep = min(max(c.a.depth(), c.b.depth())+1, 200/(len(c.fresh)+1))
+	c.deep = min(depth(texts)+1, 200/(len(c.fresh)+1))
 	return c
 }
 

@@ -211,6 +211,11 @@ func (s *ruleset) sets(changed func(i int) bool, all bool) ([]set, bool) {
 		}
 	}
 	add("**", all)
+	for _, usual := range slices.Sorted(maps.Keys(s.pins)) {
+		for _, p := range s.pins[usual] {
+			add(p.name, all)
+		}
+	}
 	for _, r := range s.renames {
 		out = append(out, set{r.source, r.from.String(), all})
 	}
