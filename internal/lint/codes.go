@@ -59,6 +59,8 @@ const (
 	OutsideLimits Code = "outside-limits"
 	// EntryRepeated: another entry of a list is for all that an entry is for.
 	EntryRepeated Code = "entry-repeated"
+	// EntryWithoutEffect: another rule or field keeps an entry from mattering.
+	EntryWithoutEffect Code = "entry-without-effect"
 	// EntryAliased: aliases rename one of the names that a rule matches.
 	EntryAliased Code = "entry-aliased"
 	// DenyWithoutEffect: a deny rule matches a name that no rule allows.
@@ -129,7 +131,7 @@ func Codes() []Code {
 		AliasShadowed, AliasWithoutEffect, AliasNotAllowed, PinRefused,
 		UnnamedRule, MatchEverything, PrefixRunsOn, AnyTag, UnboundedTag, TagsAndDigests,
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
-		EntryRepeated, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
+		EntryRepeated, EntryWithoutEffect, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
 		OptionName, OptionWithoutEffect,
 		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
 		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConfigContradicts,
@@ -166,7 +168,7 @@ func (c Code) Level() Level {
 		return Error
 	case slices.Contains([]Code{
 		MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated, EntryRepeated,
-		EntryAliased, DenyWithoutEffect, ExceptWithoutEffect, ExecAllowsAny, ContainersAllowed,
+		EntryWithoutEffect, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect, ExecAllowsAny, ContainersAllowed,
 	}, c):
 		return Note
 	}
