@@ -152,6 +152,13 @@ func (c *checker) isAllowed(n names, by *rule) bool {
 
 // isAllowedLike is isAllowed for the rules that the index has for the text.
 func (c *checker) isAllowedLike(n names, text string, by *rule) bool {
+	// Mostly, a wider rule allows the names, and it is found faster than all that meet them.
+	for _, i := range c.shadows.index.Find(text) {
+		r := &c.rules[i]
+		if r.allows() && !c.expired(r.Rule) && r.overlaps(n) && mayMeet(r, by) {
+			return true
+		}
+	}
 	for i := range c.shadows.index.FindMeeting(text) {
 		r := &c.rules[i]
 		if r.allows() && !c.expired(r.Rule) && r.overlaps(n) && mayMeet(r, by) {
