@@ -41,7 +41,9 @@ func (c *checker) rule(i int) {
 		c.addRule(Shadowed, r.Rule, "the rule never decides, because rule %q on line %d%s matches "+
 			"everything that it matches; remove one of them, or put the narrower one first",
 			by.Name, by.Line(), ofFile(by.File(), r.File()))
+		return
 	}
+	c.idle(i)
 }
 
 // ofFile names the file of another rule, if it isn't that of this one.
