@@ -114,6 +114,8 @@ type Result struct {
 	// Error says why the build can't be checked, at line Line if that isn't 0.
 	Error string `json:"error,omitempty"`
 	Line  int    `json:"line,omitempty"`
+
+	uses []Use // see [Survey.Uses]
 }
 
 // Check answers one build. It takes at most [MaxTime].
