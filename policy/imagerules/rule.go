@@ -45,7 +45,8 @@ type Rule struct {
 	Tags []string `yaml:"tags,omitempty" json:"tags,omitempty" jsonschema:"minItems=1"`
 	// Versions that the rule is for, in addition to its tags, such as ">=1.4 <2 || 3.1.x". All
 	// versions that a partial version such as 1.7 stands for must be in the range. There is no !=; use
-	// exceptTags. A deny rule is also for tags that can't be compared with versions.
+	// exceptTags. A deny rule is also for tags that can't be compared with versions. Of what a bound
+	// such as <=1.7 can mean, an allow rule takes the least (up to 1.7.0), and a deny rule the most.
 	Versions string `yaml:"versions,omitempty" json:"versions,omitempty" jsonschema:"minLength=1,maxLength=512"`
 	// Suffixes such as labs for 1.7-labs. The suffix is removed from a tag before the tag is compared
 	// with versions.
