@@ -15,6 +15,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/internal/versions"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 const (
@@ -69,7 +70,7 @@ type loader struct {
 	role     role
 	fsys     fs.FS
 	policy   *Policy
-	names    map[string]*Rule // where each rule's name was first
+	names    imagerules.Names
 	versions map[string]*versions.Range
 	seen     map[string]bool // the files
 	chain    []string        // the file that is read now, and those that include it
@@ -81,7 +82,7 @@ type loader struct {
 
 func newLoader(k role) *loader {
 	return &loader{
-		role: k, policy: &Policy{}, names: map[string]*Rule{},
+		role: k, policy: &Policy{}, names: imagerules.Names{},
 		versions: map[string]*versions.Range{}, seen: map[string]bool{},
 	}
 }

@@ -73,17 +73,6 @@ func newIndex(rules []Rule) globs.Index {
 	})
 }
 
-// meanings writes patterns for a person, each once.
-func meanings(patterns []imageref.Pattern) []string {
-	var out []string
-	for _, p := range patterns {
-		if s := p.Meaning(); !slices.Contains(out, s) {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
 func matchName(patterns []imageref.Pattern, name imageref.Pattern) bool {
 	return slices.ContainsFunc(patterns, func(p imageref.Pattern) bool { return p.Covers(name) })
 }

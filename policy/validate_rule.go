@@ -8,41 +8,20 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/internal/versions"
-	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 func (v *validator) rules(k role) {
 	list := child(v.root, "frontends")
 	for i := range v.policy.doc.Frontends {
 		r, n := &v.policy.doc.Frontends[i], list.Content[i]
-		name := "frontends[" + strconv.Itoa(i) + "]"
-		if k == included {
-			name += " of " + v.File()
-		}
-		r.Place(v.File(), n, name)
-		v.name(r, n)
+		v.loader.names.Add(&r.Rule, v.File(), n, func() string {
+			name := "frontends[" + strconv.Itoa(i) + "]"
+			if k == included {
+				name += " of " + v.File()
+			}
+			return name
+		}, v.addf)
 		v.rule(k, r, n)
-	}
-}
-
-func (v *validator) name(r *Rule, n *yaml.Node) {
-	at := n
-	if !r.Unnamed() {
-		at = child(n, "name")
-		v.text(n, "name", r.Name, maxName, false)
-	}
-	if other, ok := v.loader.names[r.Name]; ok {
-		where := ""
-		if other.File() != r.File() {
-			where = " of " + other.File()
-		}
-		v.addf(at, "the name %s is already that of the rule on line %d%s; names must be unique",
-			safetext.Quote(r.Name), other.Line(), where)
-	}
-	v.loader.names[r.Name] = r
-	if imagerules.IsReserved(r.Name) {
-		v.addf(at, "the name %s is reserved for decisions without a rule; choose another",
-			safetext.Quote(r.Name))
 	}
 }
 

@@ -167,10 +167,10 @@ func (r *ImageRules) names() []string {
 	var out []string
 	for _, rule := range r.Rules {
 		if isAllow(rule) {
-			out = append(out, meanings(rule.Names())...)
+			out = append(out, imageref.Meanings(rule.Names())...)
 		}
 	}
-	return append(out, meanings(r.allow)...)
+	return append(out, imageref.Meanings(r.allow)...)
 }
 
 // pin is the digest of a tag.

@@ -127,9 +127,3 @@ func (r *Rule) Names() []imageref.Pattern { return r.patterns }
 func (r *Rule) Covers(name imageref.Pattern) bool {
 	return slices.ContainsFunc(r.patterns, func(p imageref.Pattern) bool { return p.Covers(name) })
 }
-
-// IsReserved reports whether no rule can have the name, because decisions without a rule have it.
-// A test of package policy compares these names with that package's constants.
-func IsReserved(name string) bool {
-	return slices.Contains([]string{"default", "invariant", "limits", "build"}, name)
-}
