@@ -71,7 +71,7 @@ type loader struct {
 	fsys     fs.FS
 	policy   *Policy
 	names    imagerules.Names
-	versions map[string]*versions.Range
+	versions versions.Cache
 	seen     map[string]bool // the files
 	chain    []string        // the file that is read now, and those that include it
 	size     int             // bytes so far
@@ -83,7 +83,7 @@ type loader struct {
 func newLoader(k role) *loader {
 	return &loader{
 		role: k, policy: &Policy{}, names: imagerules.Names{},
-		versions: map[string]*versions.Range{}, seen: map[string]bool{},
+		versions: versions.Cache{}, seen: map[string]bool{},
 	}
 }
 
@@ -105,7 +105,13 @@ func (l *loader) load(file string, data []byte, limit int) (*Policy, error) {
 	if len(l.seen) > 1 {
 		p.digest = digest.FromString(l.sums.String())
 	}
-	p.index = newIndex(p.doc.Frontends)
+	p.index = imagerules.NewIndex(func(yield func(int, *imagerules.Rule) bool) {
+		for i := range p.doc.Frontends {
+			if !yield(i, &p.doc.Frontends[i].Rule) {
+				return
+			}
+		}
+	})
 	p.renames = newRenames(p.doc.Aliases)
 	p.pins, p.usualPins = newAliasPins(p.doc.Aliases)
 	p.allows = p.newCandidates()

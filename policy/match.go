@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
@@ -58,19 +57,6 @@ func (s subject) as(asked rewritten) subject {
 	s.Ref, s.Name = asked.ref, asked.ref.Pattern()
 	s.TagDigest = cmp.Or(asked.pin, s.TagDigest)
 	return s
-}
-
-// newIndex returns an index of the rules' patterns.
-func newIndex(rules []Rule) globs.Index {
-	return globs.NewIndex(func(yield func(int, string) bool) {
-		for i := range rules {
-			for _, p := range rules[i].Names() {
-				if !yield(i, p.String()) {
-					return
-				}
-			}
-		}
-	})
 }
 
 func matchName(patterns []imageref.Pattern, name imageref.Pattern) bool {

@@ -7,7 +7,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
-	"github.com/policy-frontend/policy-frontend/internal/versions"
 )
 
 func (v *validator) rules(k role) {
@@ -26,7 +25,7 @@ func (v *validator) rules(k role) {
 }
 
 func (v *validator) rule(k role, r *Rule, n *yaml.Node) {
-	r.Compile(n, "frontend", v.loader.versionRange, v.addf)
+	r.Compile(n, "frontend", v.loader.versions.Parse, v.addf)
 	if r.Action == ActionDeny {
 		for _, key := range []string{"platforms", "options", "dispatch", "build"} {
 			if at := child(n, key); at != nil {
@@ -54,18 +53,6 @@ func (v *validator) rule(k role, r *Rule, n *yaml.Node) {
 		v.addf(cmp.Or(child(child(n, "build"), "frontends"), child(n, "dispatch"), n),
 			"frontends can't be checked with dispatch: forward; write dispatch: mediate")
 	}
-}
-
-// versionRange compiles a versions condition; large policies repeat few of them.
-func (l *loader) versionRange(s string) (*versions.Range, error) {
-	if r, ok := l.versions[s]; ok {
-		return r, nil
-	}
-	r, err := versions.Parse(s)
-	if err == nil {
-		l.versions[s] = r
-	}
-	return r, err
 }
 
 func (v *validator) options(r *Rule, n *yaml.Node) {

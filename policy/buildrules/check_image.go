@@ -66,9 +66,9 @@ func (r *ImageRules) judge(n *Normalized, what func() string, pin digest.Digest)
 	var warned []Violation
 	var allow, missed *imagerules.Rule
 	var reason string
-	for _, rule := range r.Rules {
+	for rule := range r.covering(s.Name) {
 		m := rule.Apply(s)
-		n.byTag = n.byTag || dependsOnTag(rule) && rule.Covers(s.Name)
+		n.byTag = n.byTag || dependsOnTag(rule)
 		switch {
 		case rule.Action == imagerules.ActionDeny && m.Result != imagerules.No:
 			v := byRule(rule, what, denialReason(rule, m))
@@ -83,7 +83,7 @@ func (r *ImageRules) judge(n *Normalized, what func() string, pin digest.Digest)
 		case allow != nil:
 		case m.Result == imagerules.Yes:
 			allow, n.unverified = rule, n.unverified || m.Unverified
-		case missed == nil && rule.Covers(s.Name):
+		case missed == nil:
 			missed, reason = rule, m.Reason
 			if m.Result == imagerules.Unknown {
 				reason = unknownDigest(rule, "allows")
@@ -142,13 +142,6 @@ func covers(patterns []imageref.Pattern, name imageref.Pattern) bool {
 // allows reports whether the rules say which images are allowed.
 func (r *ImageRules) allows() bool {
 	return r.Allow != nil || slices.ContainsFunc(r.Rules, isAllow)
-}
-
-func isAllow(rule *imagerules.Rule) bool { return rule.Action != imagerules.ActionDeny }
-
-// denials returns the deny rules.
-func denials(rules []*imagerules.Rule) []*imagerules.Rule {
-	return slices.DeleteFunc(slices.Clone(rules), isAllow)
 }
 
 // allowed returns the names that are allowed, as written.
