@@ -155,10 +155,14 @@ func (r *ImageRules) allowed() []string {
 	return append(out, r.Allow...)
 }
 
-// names returns the meanings of the names that are allowed.
+// names returns the meanings of the names that are allowed, as many as a message has room for, and
+// then some.
 func (r *ImageRules) names() []string {
 	var out []string
 	for _, rule := range r.Rules {
+		if len(out) > maxListed {
+			return out
+		}
 		if isAllow(rule) {
 			out = append(out, imageref.Meanings(rule.Names())...)
 		}
