@@ -144,15 +144,17 @@ func (r *ImageRules) allows() bool {
 	return r.Allow != nil || slices.ContainsFunc(r.Rules, isAllow)
 }
 
-// allowed returns the names that are allowed, as written.
-func (r *ImageRules) allowed() []string {
-	var out []string
+// allowed yields the names that are allowed, as written.
+func (r *ImageRules) allowed(yield func(string) bool) {
+	all := func(names []string) bool {
+		return !slices.ContainsFunc(names, func(s string) bool { return !yield(s) })
+	}
 	for _, rule := range r.Rules {
-		if isAllow(rule) {
-			out = append(out, rule.Match...)
+		if isAllow(rule) && !all(rule.Match) {
+			return
 		}
 	}
-	return append(out, r.Allow...)
+	all(r.Allow)
 }
 
 // names returns the meanings of the names that are allowed, as many as a message has room for, and
