@@ -270,7 +270,8 @@ func refusals(c *choices) string {
 	kind("containers: %s", "", "deny")
 	kind("config: {%s}", "", "user: {forbid: [root]}", "user: {require: [app, root]}",
 		"labels: {values: {l1: x}}", "env: {forbid: [e]}", "ports: {forbid: [1-80]}",
-		"labels: {require: [m]}, volumes: {forbid: [/v]}")
+		"labels: {require: [m]}, volumes: {forbid: [/v]}", "targets: [t*], user: {forbid: [root]}",
+		`sets: [{exceptTargets: ["*x"], results: runnable, env: {forbid: [e]}}]`)
 	if b.Len() == 0 {
 		return "containers: deny"
 	}

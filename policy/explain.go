@@ -221,8 +221,8 @@ func (t *recorder) build(d Decision) {
 		t.add(step)
 	}
 	reason := fmt.Sprintf(
-		"it is run by dispatch: %s, for at most %s, and can run other frontends %d deep", d.Dispatch,
-		d.Timeout, d.Nesting)
+		"it is run by dispatch: %s, for at most %s and with %s of memory, and can run other "+
+			"frontends %d deep", d.Dispatch, d.Timeout, FormatSize(d.Memory), d.Nesting)
 	if d.Dispatch == DispatchForward {
 		if !rules {
 			return

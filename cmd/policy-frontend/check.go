@@ -61,13 +61,15 @@ directory. In a directory, check reads
 
 It skips .git, .hg, .svn, node_modules and vendor. The default is the current directory.
 
-check runs the Dockerfile frontend that the program has inside, so ARG, stages, heredocs
-and mounts mean what they mean in a build. It checks the default target, and each stage
-that no other stage uses. Variables of bake and compose files have their defaults.
+check reads Dockerfiles with the code of BuildKit, so ARG, stages, heredocs and mounts
+mean what they mean in a build. It checks the default target, and each stage that no
+other stage uses. Variables of bake and compose files have their defaults. Overrides such
+as compose.override.yaml are merged.
 
 What can't be known without a registry or a build is "unknown", with the reason: the user
 or the labels that a base image sets, a build-arg without a default, or what another
-frontend does. ONBUILD instructions of base images are unknown too. A build decides.
+frontend does. ONBUILD instructions of base images are unknown too. Only a build can
+tell.
 
 If syntax lines name the policy frontend itself, give its name with --opt source=REF. For
 files without a syntax line, give --build-arg BUILDKIT_SYNTAX=REF.

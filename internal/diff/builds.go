@@ -32,6 +32,8 @@ func (c *comparison) builds(before, after policy.Decision) built {
 	b.dispatch(before.Dispatch, after.Dispatch)
 	if before.Dispatch != policy.DispatchForward && after.Dispatch != policy.DispatchForward {
 		b.bound("limits.timeout", int(before.Timeout), int(after.Timeout), before.Timeout, after.Timeout)
+		b.bound("limits.memory", int(before.Memory>>20), int(after.Memory>>20),
+			policy.FormatSize(before.Memory), policy.FormatSize(after.Memory))
 		b.bound("limits.nesting", before.Nesting, after.Nesting, before.Nesting, after.Nesting)
 	}
 	// Containers are refused even without rules, unless the policy only warns.
@@ -168,25 +170,15 @@ func reads(r policy.Ruling) string {
 	return r.Image.Familiar()
 }
 
-// newlyRead reports whether the first policy doesn't say that the image that is now read in place
-// of another can be read.
+// newlyRead is [comparison.newlyRuns] for an image that a build reads.
 func newlyRead(before policy.Decision, f buildrules.Operation, was, is policy.Ruling) bool {
-	if is.Image.Name() == "" {
+	requested, err := imageref.Parse(f.Image)
+	if err != nil || is.Image.Name() == "" {
 		return true // The first policy replaced this image.
 	}
-	r := before.Check(buildrules.Operation{Image: is.Image.String()})
-	if r.Verdict == policy.Deny || r.Image.Name() != "" && r.Image != is.Image {
+	if cmp.Or(was.Image.Name(), requested.Name()) != is.Image.Name() {
 		return true
 	}
-	if requested, err := imageref.Parse(f.Image); err == nil &&
-		cmp.Or(was.Image.Name(), requested.Name()) == is.Image.Name() {
-		return false // It has a digest now.
-	}
-	return !slices.ContainsFunc(before.Obligations.Build, func(o policy.BuildObligation) bool {
-		if o.Mode == policy.ModeWarn || o.Build.Images == nil {
-			return false
-		}
-		allow, _ := o.Build.Images.Patterns()
-		return isListed(allow, is.Image.Name())
-	})
+	r := before.Check(buildrules.Operation{Image: is.Image.String()})
+	return r.Verdict == policy.Deny || r.Image.Name() != "" && r.Image != is.Image
 }

@@ -2,12 +2,12 @@ package diff
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // Samples show that nothing widens only where the second policy accepts some of them. If it refuses
@@ -26,10 +26,15 @@ func (c *comparison) unshown(before, after policy.Decision, accepted map[buildru
 	for _, k := range buildrules.Kinds() {
 		if !accepted[k] && kindText(before, k) != kindText(after, k) &&
 			(before.Restricts(k) || after.Restricts(k)) && !closed(after, k) {
-			c.leaveOut("build." + string(k) + " for the frontends of " + ruleText(after.Rule) +
-				", because all samples are refused")
+			c.allRefused(after, k)
 		}
 	}
+}
+
+// allRefused notes that the second decision accepts no sample that could show a change.
+func (c *comparison) allRefused(after policy.Decision, k buildrules.Kind) {
+	c.leaveOut("build." + string(k) + " for the frontends of " + ruleText(after.Rule) +
+		", because all samples are refused")
 }
 
 func ruleText(name string) string {
@@ -131,19 +136,23 @@ func allowList(b *buildrules.Rules, k buildrules.Kind) (list buildrules.List, ok
 	return nil, false
 }
 
-// unmatched notes the changed rules with the action that matched no sample.
-func (c *comparison) unmatched(s *side, action policy.Action, changed func(int) bool) {
-	for i := range s.Frontends {
-		r := &s.Frontends[i]
-		end := r.ExpiryTime()
-		if r.Action == action && changed(i) && !c.matched[r] && (end.IsZero() || end.After(c.at)) {
-			c.leaveOut("rule " + r.Name + ", because it matches no sample")
+// unmatched notes the rules with the action that the other ruleset lacks and that matched no sample.
+// what is the kind of rule.
+func (c *comparison) unmatched(s, o *ruleset, action policy.Action, what string) {
+	changed := s.changed(o, false)
+	for i := range s.entries {
+		r := s.entries[i].rule
+		if r == nil || r.Action != action || !changed(i) || c.matched[r] {
+			continue
+		}
+		if end := r.ExpiryTime(); end.IsZero() || end.After(c.at) {
+			c.leaveOut(what + r.Name + ", because it matches no sample")
 		}
 	}
 }
 
 // matching notes that the rules match one of the tags.
-func (c *comparison) matching(rules []*policy.Rule, tags []string) {
+func (c *comparison) matching(rules []*imagerules.Rule, tags []string) {
 	for _, r := range rules {
 		if !c.matched[r] {
 			// A deny rule always matches the sample that has only a digest.
@@ -151,13 +160,4 @@ func (c *comparison) matching(rules []*policy.Rule, tags []string) {
 				slices.ContainsFunc(tags, r.MatchesTag)
 		}
 	}
-}
-
-// isListed reports whether one of the patterns has the name and says something of its host.
-func isListed(patterns []string, name string) bool {
-	n := globs.ParseImage(name)
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		host, _, _ := strings.Cut(p, "/")
-		return strings.Trim(host, "*") != "" && globs.ParseImage(p).Covers(n)
-	})
 }

@@ -67,7 +67,8 @@ const (
 	EntryAliased Code = "entry-aliased"
 	// DenyWithoutEffect: a deny rule matches a name that no rule allows.
 	DenyWithoutEffect Code = "deny-without-effect"
-	// ExceptWithoutEffect: a rule excepts a tag that it doesn't match anyway.
+	// ExceptWithoutEffect: a rule excepts a tag that it doesn't match anyway, or conditions on images
+	// a target that they aren't for.
 	ExceptWithoutEffect Code = "except-without-effect"
 	// OptionName: an option's name is one that no client sends.
 	OptionName Code = "option-name"
@@ -76,6 +77,9 @@ const (
 	// UnseenByForward: a build rule is about something that dispatch: forward can't see, or
 	// sees too late.
 	UnseenByForward Code = "unseen-by-forward"
+	// LateUnderForward: dispatch: forward applies build rules when the frontend has returned, and
+	// not to what it read or ran by then.
+	LateUnderForward Code = "late-under-forward"
 	// BuiltinRefuses: dispatch: builtin can't serve what a rule allows.
 	BuiltinRefuses Code = "builtin-refuses"
 	// DefaultUnjudged: no build rules apply to frontends that default: allow runs, although
@@ -96,6 +100,10 @@ const (
 	ConfigContradicts Code = "config-contradicts"
 	// EntryRefused: one of the required users is forbidden.
 	EntryRefused Code = "entry-refused"
+	// ConfigByTarget: conditions on images are for some targets only.
+	ConfigByTarget Code = "config-by-target"
+	// TargetExcepted: conditions on images are for a target that they except.
+	TargetExcepted Code = "target-excepted"
 	// ConvertShadowed: an earlier conversion matches all names of this one.
 	ConvertShadowed Code = "convert-shadowed"
 	// ConvertRefused: a conversion leads to an image that is refused.
@@ -136,9 +144,9 @@ func Codes() []Code {
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
 		EntryRepeated, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
 		OptionName, OptionWithoutEffect,
-		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
+		UnseenByForward, LateUnderForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
 		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConfigContradicts,
-		EntryRefused, ConvertShadowed, ConvertRefused,
+		EntryRefused, ConfigByTarget, TargetExcepted, ConvertShadowed, ConvertRefused,
 		BuildPinRefused, NestedNotAllowed, PlainHTTP, OpenDoors, LayoutName, HostNetwork, InsecureExec,
 		ExecAllowsAny, ContainersAllowed,
 		IgnoreInvalid, IgnoreUnused,
@@ -172,6 +180,7 @@ func (c Code) Level() Level {
 	case slices.Contains([]Code{
 		MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated, EntryRepeated,
 		EntryAliased, DenyWithoutEffect, ExceptWithoutEffect, ExecAllowsAny, ContainersAllowed,
+		ConfigByTarget,
 	}, c):
 		return Note
 	}

@@ -12,7 +12,7 @@ import (
 
 func TestTheConfigurationOfAnImageIsRead(t *testing.T) {
 	t.Parallel()
-	got := llbops.FromConfig("linux/amd64",
+	got := llbops.FromConfig("", "linux/amd64",
 		[]byte(`{"architecture":"amd64","config":{"User":"app:app","Env":["PATH=/bin","EMPTY","A=b=c"],
 		"Labels":{"k":"v"},"ExposedPorts":{"80/tcp":{},"53/udp":{}},"Volumes":{"/data":{}},"OnBuild":["RUN x"]},"rootfs":{"type":"layers"}}`))
 	require.Equal(t, buildrules.Operation{Config: &buildrules.Config{
@@ -22,7 +22,7 @@ func TestTheConfigurationOfAnImageIsRead(t *testing.T) {
 	}}, got)
 	for _, empty := range []string{"", "{}", `{"config":null}`, `{"config":{}}`, "null"} {
 		require.Equal(t, buildrules.Operation{Config: &buildrules.Config{}},
-			llbops.FromConfig("", []byte(empty)), empty)
+			llbops.FromConfig("", "", []byte(empty)), empty)
 	}
 }
 
@@ -56,7 +56,7 @@ func TestAConfigurationThatProgramsReadDifferentlyIsUnknown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Contains(t, llbops.FromConfig("", []byte(tc.config)).Unknown, tc.want)
+			require.Contains(t, llbops.FromConfig("", "", []byte(tc.config)).Unknown, tc.want)
 		})
 	}
 }

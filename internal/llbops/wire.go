@@ -1,6 +1,9 @@
 package llbops
 
 import (
+	"math"
+
+	"github.com/moby/buildkit/solver/pb"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -53,15 +56,42 @@ func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 	return true
 }
 
-// Shallow reports whether the messages within a message are nested no deeper than real senders nest
-// them. It returns false for a broken tag or group, which generated readers would read past.
-func Shallow(
-	b []byte, shape protoreflect.MessageDescriptor,
-) bool {
-	return shallow(b, shape, maxDepth)
+// perField is about how many bytes a field takes in memory besides its own: the list, the map or the
+// structure that holds it.
+const perField = 64
+
+// Weigh estimates how many bytes a message takes in memory once it is read. An empty message in a
+// list is two bytes to send and a hundred to hold.
+//
+// ok is false if the messages within the message are nested deeper than real senders nest them. It
+// is also false for a broken tag or group, which generated readers would read past.
+func Weigh(b []byte, shape protoreflect.MessageDescriptor) (bytes int, ok bool) {
+	fields := 0
+	if !weigh(b, shape, maxDepth, &fields) {
+		return 0, false
+	}
+	return len(b) + fields*perField, true
 }
 
-func shallow(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
+// WeighDefinition estimates how many bytes a definition takes in memory.
+func WeighDefinition(def *pb.Definition) int {
+	size := 0
+	for _, op := range def.GetDef() {
+		size += len(op) + perField
+	}
+	rest := &pb.Definition{Metadata: def.GetMetadata(), Source: def.GetSource()}
+	b, err := rest.MarshalVT()
+	if err != nil {
+		return math.MaxInt32
+	}
+	of, ok := Weigh(b, rest.ProtoReflect().Descriptor())
+	if !ok {
+		return math.MaxInt32
+	}
+	return size + of
+}
+
+func weigh(b []byte, shape protoreflect.MessageDescriptor, depth int, fields *int) bool {
 	if depth == 0 {
 		return false
 	}
@@ -74,10 +104,18 @@ func shallow(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 		if n = protowire.ConsumeFieldValue(num, typ, b); n < 0 {
 			return false
 		}
+		*fields++
 		field := shape.Fields().ByNumber(num)
-		if field != nil && field.Kind() == protoreflect.MessageKind && typ == protowire.BytesType {
-			if inner, _ := protowire.ConsumeBytes(b); !shallow(inner, field.Message(), depth-1) {
-				return false
+		if field != nil && typ == protowire.BytesType {
+			inner, _ := protowire.ConsumeBytes(b)
+			switch field.Kind() {
+			case protoreflect.MessageKind:
+				if !weigh(inner, field.Message(), depth-1, fields) {
+					return false
+				}
+			case protoreflect.StringKind, protoreflect.BytesKind:
+			default: // packed numbers: a byte each to send, up to eight to hold
+				*fields += len(inner) * 8 / perField
 			}
 		}
 		b = b[n:]

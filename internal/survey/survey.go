@@ -106,8 +106,9 @@ type Result struct {
 	Frontend string `json:"frontend,omitempty"`
 	// Targets are the targets that were checked. "" is the default one.
 	Targets []string `json:"targets,omitempty"`
-	// Images are the images that a build would look up. Their ONBUILD instructions can't be known
-	// offline, nor can what their tags point to when a build runs.
+	// Images are the images that a build would look up, those of FROM and of COPY --from. What their
+	// tags point to when a build runs can't be known offline, nor can the ONBUILD instructions of
+	// base images.
 	Images   []string  `json:"images,omitempty"`
 	Findings []Finding `json:"findings,omitempty"`
 	// Error says why the build can't be checked, at line Line if that isn't 0.

@@ -55,6 +55,8 @@ func (r *Rules) Explain(n Normalized) []Tried {
 		return r.Blob.explain(n)
 	case KindFrontends:
 		return r.Frontends.explain(n)
+	case KindConfig:
+		return r.Config.explain(n)
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ var kinds = []row{
 	},
 	{
 		kind:      KindHTTP,
-		matches:   func(o Operation) bool { return o.HTTP != nil },
+		matches:   func(o Operation) bool { return o.HTTP != nil && !o.isUpload() },
 		normalize: func(o Operation) (Normalized, error) { return o.HTTP.normalize() },
 		describe:  func(o Operation) string { return o.HTTP.describe() },
 		field:     rulesOf(func(r *Rules) **HTTPRules { return &r.HTTP }),
@@ -110,14 +110,19 @@ var kinds = []row{
 	},
 	{
 		kind:      KindLocal,
-		matches:   func(o Operation) bool { return o.Local != "" },
+		matches:   func(o Operation) bool { return o.Local != "" || o.isUpload() },
 		normalize: normalizeLocal,
-		describe:  func(o Operation) string { return "the client's directory " + shown(o.Local) },
-		field:     rulesOf(func(r *Rules) **NameRules { return &r.Local }),
-		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.names(at, r.Local) },
-		check:     func(r *Rules, n Normalized) []Violation { return r.Local.check(n) },
-		allowed:   func(r *Rules) iter.Seq[string] { return slices.Values(r.Local.Allow) },
-		patterns:  func(r *Rules) (allow, deny []string) { return r.Local.Allow, r.Local.Deny },
+		describe: func(o Operation) string {
+			if o.HTTP != nil {
+				return "the client's context, which it uploads"
+			}
+			return "the client's directory " + shown(o.Local)
+		},
+		field:    rulesOf(func(r *Rules) **NameRules { return &r.Local }),
+		validate: func(v *validator, at *yaml.Node, r *Rules) { v.names(at, r.Local) },
+		check:    func(r *Rules, n Normalized) []Violation { return r.Local.check(n) },
+		allowed:  func(r *Rules) iter.Seq[string] { return slices.Values(r.Local.Allow) },
+		patterns: func(r *Rules) (allow, deny []string) { return r.Local.Allow, r.Local.Deny },
 	},
 	{
 		kind:    KindOCILayout,

@@ -376,20 +376,57 @@ func (v *validator) ulimits(n *yaml.Node, r *ExecRules) {
 }
 
 func (v *validator) config(n *yaml.Node, r *ConfigRules) {
+	list, field := strictyaml.Child(n, "sets"), "config.sets"
+	if n.Kind == yaml.SequenceNode {
+		list, field = n, "config"
+	} else {
+		v.configSet(n, "config", &r.ConfigSet, list != nil)
+	}
+	if list == nil || list.Kind != yaml.SequenceNode {
+		return
+	}
+	if len(list.Content) == 0 {
+		v.report(list, "%s is empty; give it a set of conditions or remove it", field)
+	}
+	for i, s := range r.Sets {
+		if s != nil { // A set without a value is a problem already.
+			v.configSet(list.Content[i], fmt.Sprintf("%s[%d]", field, i), s, false)
+		}
+	}
+}
+
+// configSet checks and compiles a set of conditions. others says that a list of sets stands beside
+// it, so that it can have none.
+func (v *validator) configSet(n *yaml.Node, name string, s *ConfigSet, others bool) {
+	v.targets(strictyaml.Child(n, "targets"), "targets", s.Targets, &s.targets)
+	v.targets(strictyaml.Child(n, "exceptTargets"), "exceptTargets", s.ExceptTargets, &s.exceptTargets)
+	if s.Results != "" && s.Results != ResultsAll && s.Results != ResultsRunnable {
+		v.report(strictyaml.Child(n, "results"), "results must be all or runnable, not %s",
+			safetext.Quote(string(s.Results)))
+	}
+	scoped := len(s.Targets)+len(s.ExceptTargets) > 0 || s.Results != ""
+	switch {
+	case !s.isEmpty(), others && !scoped, !scoped && name == "config": // Others report the last one.
+	case others:
+		v.report(n, "%s has targets, exceptTargets or results without a condition beside them; write "+
+			"them in each of its sets", name)
+	default:
+		v.report(n, "%s has no condition; give it one, such as user, or remove it", name)
+	}
 	var labels *Demand
-	if r.Labels != nil {
-		labels = &r.Labels.Demand
+	if s.Labels != nil {
+		labels = &s.Labels.Demand
 	}
 	for _, d := range []struct {
 		key     string
 		demand  *Demand
 		compile func(string, list) (entry, error)
 	}{
-		{"user", r.User, userEntry},
+		{"user", s.User, userEntry},
 		{"labels", labels, labelEntry},
-		{"env", r.Env, envEntry},
-		{"ports", r.Ports, portEntry},
-		{"volumes", r.Volumes, volumeEntry},
+		{"env", s.Env, envEntry},
+		{"ports", s.Ports, portEntry},
+		{"volumes", s.Volumes, volumeEntry},
 	} {
 		at := strictyaml.Child(n, d.key)
 		if at == nil {
@@ -399,10 +436,14 @@ func (v *validator) config(n *yaml.Node, r *ConfigRules) {
 		d.demand.require = v.demanded(at, "require", d.demand.Require, required, d.compile)
 		d.demand.forbid = v.demanded(at, "forbid", d.demand.Forbid, forbidden, d.compile)
 	}
-	if r.Labels != nil {
+	if s.Labels != nil {
 		v.report.Map(strictyaml.Child(strictyaml.Child(n, "labels"), "values"), "values",
-			r.Labels.Values, r.Labels.value)
+			s.Labels.Values, s.Labels.value)
 	}
+}
+
+func (v *validator) targets(n *yaml.Node, key string, items []string, to *[]string) {
+	v.report.List(n, key, items, compileTargets(to))
 }
 
 // value adds the value that a label must have.
