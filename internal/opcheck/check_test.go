@@ -161,7 +161,7 @@ func TestCheck(t *testing.T) {
 			if tt.want.Messages == nil {
 				tt.want.Messages = []string{}
 			}
-			require.Equal(t, tt.want, opcheck.Check(layers, at, d, tt.operation))
+			require.Equal(t, tt.want, opcheck.Check(layers, policy.Request{Time: at}, d, tt.operation))
 		})
 	}
 }

@@ -98,7 +98,7 @@ func ask(layers policy.Layers, c Case) Result {
 		}
 	}
 	for i, f := range c.Build {
-		a := opcheck.Check(layers, c.Request.Time, trace.Decision, f.Operation)
+		a := opcheck.Check(layers, c.Request, trace.Decision, f.Operation)
 		a.Index, a.Line = i+1, f.Line
 		res.Build = append(res.Build, a)
 		for _, failure := range compareOperation(f.Expect, a) {
