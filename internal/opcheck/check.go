@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
@@ -63,7 +62,7 @@ func inBuild(
 ) buildrules.Operation {
 	if op.Config != nil && op.Config.Target == "" {
 		config := *op.Config
-		config.Target = gatewayopts.Parse(r.Options).InnerValue(optionkeys.Target, d.Obligations)
+		config.Target = d.Obligations.Value(optionkeys.Target, r.Options)
 		op.Config = &config
 	}
 	return op
