@@ -34,6 +34,8 @@ frontends:
       env: {forbid: [LD_PRELOAD]}
       ports: {forbid: [22]}
       volumes: {forbid: [/]}
+      exceptTargets: [base]
+      sets: [{targets: ["prod-*"], results: runnable, env: {require: [PATH]}}]
 - match: [b]
   build:
     exec: {networks: [none]}
@@ -50,6 +52,12 @@ func TestParseReadsRulesOnBuilds(t *testing.T) {
 	require.Equal(t, []string{"mirror.example/**"}, []string(b.Images.Allow))
 	require.Equal(t, map[string]int{"nofile": 1024, "core": -1}, b.Exec.Ulimits)
 	require.Equal(t, []string{"", "root", "0"}, b.Config.User.Forbid)
+	require.Equal(t, []string{"prod-*"}, b.Config.Sets[0].Targets)
+	copied := p.Document()
+	copied.Frontends[0].Build.Config.Sets[0].Targets[0] = "x"
+	copied.Frontends[0].Build.Config.ExceptTargets[0] = "x"
+	require.Equal(t, []string{"prod-*"}, b.Config.Sets[0].Targets, "a document is a copy")
+	require.Equal(t, []string{"base"}, b.Config.ExceptTargets, "a document is a copy")
 	require.Equal(t, buildrules.ActionAllow, b.Containers)
 	require.Equal(t,
 		[]buildrules.Kind{
