@@ -288,6 +288,58 @@ func TestEntriesWithoutEffect(t *testing.T) {
 				"build-deny-without-effect build.config.user.forbid has root",
 			},
 		},
+		{
+			"a user that no target can have",
+			build("config: [{env: {require: [A]}}, {targets: [x], user: {require: [root], forbid: [root]}}]"),
+			[]string{"config-contradicts build.config.user forbids all users that it requires, so every image " +
+				"for which that is is refused"},
+		},
+		{
+			"a set that refuses what another requires",
+			build("config: [{targets: [x], env: {require: [PATH]}}, {env: {forbid: [\"P*\"]}}]"),
+			[]string{"config-contradicts build.config.env requires PATH"},
+		},
+		{
+			"sets for different targets are fine",
+			build("config: {env: {require: [A]}, sets: [{targets: [x], env: {forbid: [PATH]}}, " +
+				"{targets: [y], env: {require: [PATH]}}]}"), nil,
+		},
+		{
+			"what a set for all targets has too",
+			build("config: [{targets: [x], user: {forbid: [root]}}, {user: {forbid: [root, web]}}]"),
+			[]string{"entry-repeated build.config.sets[0].user.forbid has root, and build.config.sets[1] has"},
+		},
+		{
+			"a runnable result is a narrower one",
+			build("config: {env: {forbid: [A]}, sets: [{results: runnable, env: {forbid: [a]}}]}"),
+			[]string{"entry-repeated build.config.sets[0].env.forbid has a"},
+		},
+		{
+			"conditions for some targets only", build("config: [{targets: [x], user: {forbid: [root]}}]"),
+			[]string{"config-by-target build.config has no condition for other targets than x"},
+		},
+		{
+			"conditions for all targets but some are fine",
+			build("config: [{exceptTargets: [x], user: {forbid: [root]}}]"), nil,
+		},
+		{
+			"conditions of the policy for all targets are enough",
+			policyAnd("config: {user: {forbid: [root]}}", "config: {targets: [x], env: {forbid: [A]}}"), nil,
+		},
+		{
+			"a target that is excepted",
+			build("config: {env: {forbid: [A]}, sets: [{targets: [ab, c], exceptTargets: [\"A*\", D], " +
+				"user: {forbid: [root]}}]}"),
+			[]string{
+				"target-excepted build.config.sets[0].targets has ab",
+				"except-without-effect build.config.sets[0].exceptTargets has D",
+			},
+		},
+		{
+			"a target that is there twice",
+			build("config: {exceptTargets: [\"a*\", AB], user: {forbid: [root]}}"),
+			[]string{"entry-repeated build.config.exceptTargets has AB"},
+		},
 		{"another port is fine", build("config: {ports: {require: [80/udp], forbid: [80/tcp]}}"), nil},
 		{"part of a glob is fine", build("config: {labels: {require: [\"a*\"], forbid: [ab]}, user: {require: [1000-2000], forbid: [1500]}}"), nil},
 		{

@@ -36,7 +36,9 @@ const (
 // which part of the operation it misses. From long lists, it returns the entries that match and
 // those that miss one part only.
 //
-// It explains [Rules.Check] and doesn't decide. It returns nothing for kinds whose rules aren't
+// Of sets of conditions on configurations, it says which ones are for the operation.
+//
+// It explains [Rules.Check] and doesn't decide. It returns nothing for other kinds whose rules aren't
 // lists of names or URLs.
 func (r *Rules) Explain(n Normalized) []Tried {
 	switch n.row.kind {
