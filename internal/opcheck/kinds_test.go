@@ -42,3 +42,25 @@ func TestEveryKindIsReadAndChecked(t *testing.T) {
 		require.Equal(t, !c.Kind.InResult(), unseen, "forward doesn't see what no result shows")
 	})
 }
+
+func TestEveryKindIsExplained(t *testing.T) {
+	t.Parallel()
+	kindtest.Run(t, func(t *testing.T, c kindtest.Case) {
+		for _, text := range []string{
+			c.Policy(), "{version: 1, default: allow, dispatch: mediate, build: {others: deny}}",
+		} {
+			p, err := policy.Parse("policy.yaml", []byte(text))
+			require.NoError(t, err)
+			layers, err := policy.Stack(p, nil)
+			require.NoError(t, err)
+			ref, err := imageref.Parse("docker/dockerfile:1")
+			require.NoError(t, err)
+			d := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref})
+			answer := opcheck.Explain(layers, policy.Request{}, d, c.Operation)
+			isGeneric := strings.Contains(text, "others") || c.Kind != "plugins" // see newkind_test.go
+			if answer.Verdict == policy.Deny && isGeneric {
+				require.NotEmpty(t, answer.Steps, text)
+			}
+		}
+	})
+}

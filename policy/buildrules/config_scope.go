@@ -124,11 +124,13 @@ func (s *ConfigSet) scope() string {
 	return strings.Join(parts, "; ")
 }
 
-// explain says of each set that isn't for all results whether it is for this one.
+// explain says of each set that isn't for all results whether it is for this one, and of the
+// entries of the other sets whether the result has what they name.
 func (r *ConfigRules) explain(n Normalized) []Tried {
 	var out []Tried
 	for _, s := range r.All() {
 		if !s.IsScoped() {
+			out = append(out, s.explain(n.config)...)
 			continue
 		}
 		t := Tried{Entry: "config: " + s.scope(), Matched: true, Reason: "it is for this result"}
@@ -136,6 +138,9 @@ func (r *ConfigRules) explain(n Normalized) []Tried {
 			t.Matched, t.Reason = false, "it is "+missed
 		}
 		out = append(out, t)
+		if t.Matched {
+			out = append(out, s.explain(n.config)...)
+		}
 	}
 	return shorten(out, "config")
 }
