@@ -155,7 +155,7 @@ type Limits struct {
 	Nesting int `yaml:"nesting,omitempty" jsonschema:"minimum=1,maximum=16"`
 
 	// How much memory the policy frontend can take for a build, such as 256MiB or 1GiB. Applies to
-	// mediate and builtin. The default is 256MiB.
+	// mediate and builtin. The default is 512MiB.
 	Memory string `yaml:"memory,omitempty" jsonschema:"minLength=4"`
 
 	patterns []imageref.Pattern

@@ -214,7 +214,7 @@ func TestCompareBuilds(t *testing.T) {
 		},
 		{
 			"more memory", none, "limits: {memory: 1GiB}\n" + none,
-			[]string{"+loosened a:latest; limits.memory: 1GiB, before 256MiB"},
+			[]string{"+loosened a:latest; limits.memory: 1GiB, before 512MiB"},
 		},
 		{"less nesting", none, "limits: {nesting: 1}\n" + none, []string{"-tightened a:latest; limits.nesting: 1, before 4"}},
 		{
