@@ -43,7 +43,7 @@ func ParseDenyPattern(s string) ([]Pattern, error) {
 	add := func(hosts []string, paths [][]string) {
 		for _, host := range hosts {
 			for _, path := range paths {
-				p := newPattern(append([]string{host}, path...))
+				p := newPattern(slices.Concat([]string{host}, path))
 				p.meaning = meant
 				out = append(out, p)
 			}
