@@ -235,7 +235,7 @@ func (c *checker) allowsNothing() {
 	for _, f := range c.found {
 		switch f.Code {
 		case Expired, NeverMatches, Shadowed, AliasedAway, OutsideLimits:
-			dead[f.Rule] = true
+			dead[f.Rule] = dead[f.Rule] || !f.inner
 		}
 	}
 	for i := range c.rules {

@@ -21,6 +21,7 @@ func (c *checker) idle(i int) {
 	c.idleVariants(r, tell)
 	c.idleDigests(i, tell)
 	idleOptions(&r.Options, tell)
+	idlePlatforms(r, tell)
 }
 
 // shadowedEntry tells that another rule keeps a part of rule i from deciding, and reports whether
@@ -185,12 +186,18 @@ func (c *checker) idleDigests(i int, tell tell) {
 // idleOptions looks for options whose condition another one of the rule decides first. It leaves
 // out options that BuildKit knows by several keys.
 func idleOptions(o *policy.Options, tell tell) {
+	refused := func(key string) bool { return !hasTwins(key) && anyGlobCovers(o.Deny, key) }
+	if len(o.Only) > 0 && !slices.ContainsFunc(o.Only, func(key string) bool { return !refused(key) }) {
+		tell(OptionWithoutEffect, "options.only lists nothing that options.deny doesn't refuse; list "+
+			"others, or remove one of the two")
+		return
+	}
 	for _, key := range o.Only {
 		switch {
 		case globs.Covers(key, "*"):
 			tell(OptionWithoutEffect, "options.only lists every option, so it refuses none; name options, "+
 				"or remove only")
-		case !hasTwins(key) && anyGlobCovers(o.Deny, key):
+		case refused(key):
 			tell(OptionWithoutEffect, "options.only has %s, which options.deny refuses; remove one of the two",
 				key)
 		}
