@@ -134,8 +134,9 @@ type Alias struct {
 	// The new name. It ends in /** if from does, and the rest of the name is kept. It can be the same
 	// as from if only the pins matter.
 	To string `yaml:"to" jsonschema:"minLength=1,maxLength=512"`
-	// The digest of each tag. The registry isn't asked for a pinned tag, and a build can't request
-	// another digest with it. Only if from is one repository.
+	// The digest of each tag, under both names. A frontend with this tag runs by this digest, the
+	// registry isn't asked for the tag, and a build can't request another digest with it. The command
+	// lock updates these pins. Only if from is one repository.
 	Pins map[string]string `yaml:"pins,omitempty" jsonschema:"minProperties=1"`
 
 	file         string

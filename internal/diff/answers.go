@@ -72,6 +72,12 @@ func (c *comparison) compare(w witness, r policy.Request, points digest.Digest, 
 	after policy.Decision, plain [2]policy.Decision,
 ) {
 	add := func(change Change, widens bool, details ...string) {
+		if !before.Verdict.Permits() {
+			before = askFully(c.a, r, points)
+		}
+		if !after.Verdict.Permits() {
+			after = askFully(c.b, r, points)
+		}
 		c.found.add(Difference{
 			Change: change, Widens: widens, Pattern: w.pattern, Details: details,
 			Request: request(r, points), Before: answer(before), After: answer(after),
@@ -238,5 +244,5 @@ func (c *comparison) namesNone(s *side) policy.Decision {
 		return s.layers.Refuse("", "the build names no frontend, and the policy has no defaultFrontend")
 	}
 	c.asked++
-	return ask(s, policy.Request{Requested: s.DefaultFrontend, Reference: ref, Time: c.at}, c.other)
+	return askFully(s, policy.Request{Requested: s.DefaultFrontend, Reference: ref, Time: c.at}, c.other)
 }

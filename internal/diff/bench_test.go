@@ -20,6 +20,8 @@ func BenchmarkCompare(b *testing.B) {
 	const names = "- {name: rN, match: [\"rN.example/team/**\", \"corp.example/aN\"], tags: [\"1.*\", latest]}"
 	plain := head + list(3000, names)
 	odd := head + list(500, "- {name: rN, match: [\"**/aN/**/*b*\"], tags: [\"*N*\"]}")
+	bad := head + list(300, "- {name: dN, match: [\"**/badN\"], action: deny}") +
+		list(300, "- {name: rN, match: [\"rN.example/**\"], versions: \">=1.N\"}")
 	first := strings.Replace(plain, "- {name: r0,", "- {name: r0, action: deny,", 1)
 	moved := head + strings.TrimPrefix(plain, head+strings.ReplaceAll(names, "N", "0")+"\n") +
 		strings.ReplaceAll(names, "N", "0") + "\n"
@@ -35,6 +37,7 @@ func BenchmarkCompare(b *testing.B) {
 		{"the default of 3000 rules", plain, "default: allow\n" + plain},
 		{"the build rules of 3000 rules", plain, "build: {http: {deny: [x.example]}}\n" + plain},
 		{"an odd rule of 500", odd, strings.Replace(odd, "*7*", "*8*", 1)},
+		{"a denial of every host less of 300", bad, strings.Replace(bad, "**/bad7\"", "**/bad8\"", 1)},
 		{"a rule on images of 3000", images("{match: [x]}"), images("{match: [y]}")},
 	} {
 		b.Run(bm.name, func(b *testing.B) {

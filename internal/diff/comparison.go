@@ -19,6 +19,9 @@ const (
 	requestWork = 20
 	// meetWork is the work for the overlap of two patterns.
 	meetWork = 50
+	// lookedAt is how many patterns are compared with a name for one unit of work. For most of them
+	// one look is enough.
+	lookedAt = 10
 	// exampleWork is the work for making an example of a pattern.
 	exampleWork = 10
 )
@@ -105,9 +108,18 @@ func (c *comparison) differ() bool {
 }
 
 // ask evaluates a request with one policy, as a build does: first by name, then with the
-// digest. points is the digest to which every tag points.
+// digest. points is the digest to which every tag points. There are no suggestions in the answer.
 func ask(s *side, r policy.Request, points digest.Digest) policy.Decision {
-	d := policy.Decide(s.layers, r)
+	return askLayers(s.layers.Brief(), r, points)
+}
+
+// askFully is ask with suggestions.
+func askFully(s *side, r policy.Request, points digest.Digest) policy.Decision {
+	return askLayers(s.layers, r, points)
+}
+
+func askLayers(l policy.Layers, r policy.Request, points digest.Digest) policy.Decision {
+	d := policy.Decide(l, r)
 	if d.Verdict == policy.Deny {
 		return d
 	}
@@ -117,5 +129,5 @@ func ask(s *side, r policy.Request, points digest.Digest) policy.Decision {
 	case d.TagUnverified:
 		r.TagDigest = points
 	}
-	return policy.Decide(s.layers, r)
+	return policy.Decide(l, r)
 }
