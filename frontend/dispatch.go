@@ -34,6 +34,7 @@ func (b *build) dispatch(
 	} else {
 		var raw *gwpb.Result
 		if raw, err = b.runBrokered(ctx, chosen, m); err == nil {
+			m.reportDropped(ctx)
 			res = b.bridge.handOver(raw)
 		}
 	}
@@ -70,6 +71,7 @@ func (b *build) serveInner(
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s := b.newBroker(chosen.pinned().Familiar(), m, stop)
+	defer s.account.close()
 	defer s.releaseContainers(ctx)
 
 	ended := run(ctx, s)

@@ -31,6 +31,8 @@ type monitor struct {
 	build  *build
 	inner  admitted // the frontend whose operations are checked
 	memory *memory
+	budget *budget // of all frontends of the build
+	shown  *shown
 	outer  *monitor // of the frontend that runs this one; nil if the build asks for it
 }
 
@@ -50,7 +52,7 @@ const maxWarnings = 50
 func (b *build) newMonitor(a admitted) *monitor {
 	return &monitor{build: b, inner: a, memory: &memory{
 		warned: map[string]bool{}, tags: map[string]digest.Digest{},
-	}}
+	}, budget: newBudget(a.decision.Memory), shown: &shown{}}
 }
 
 // within returns the monitor of a frontend that the monitor's own frontend runs. The build rules
@@ -60,7 +62,9 @@ func (m *monitor) within(inner admitted) *monitor {
 	for _, w := range inner.decision.Warnings { // the build has these warnings too
 		m.memory.addWarning(w)
 	}
-	return &monitor{build: m.build, inner: inner, memory: m.memory, outer: m}
+	return &monitor{
+		build: m.build, inner: inner, memory: m.memory, budget: m.budget, shown: m.shown, outer: m,
+	}
 }
 
 // checksResults reports whether there are rules on anything that a result shows.
@@ -175,6 +179,13 @@ func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error 
 func (m *monitor) refuseUnknown(format string, args ...any) error {
 	what := fmt.Sprintf(format, args...)
 	return m.refuse(m.inner.decision.Check(buildrules.Operation{Unknown: what}), noPlace)
+}
+
+// outOfMemory is the refusal of a build that takes more memory than the policy's limits allow.
+func (m *monitor) outOfMemory() error {
+	r := &refusal{origin: m.inner.origin, decision: m.inner.decision.OutOfMemory()}
+	m.remember(r)
+	return r
 }
 
 // refused returns the first refusal as a *refusal, or nil. The inner frontend's result counts only

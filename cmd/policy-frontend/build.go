@@ -59,9 +59,19 @@ func (f *buildFlags) read() ([]asked, error) {
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
+	list, err := operationsOf(shownName(f.llb), data)
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return append(out, list...), nil
+}
+
+// operationsOf returns the operations in LLB. name is that of its file.
+func operationsOf(name string, data []byte) ([]asked, error) {
+	var out []asked
 	for found, err := range llbops.Read(data) {
 		if err != nil {
-			return nil, &exitError{exitUsage, fmt.Errorf("%s: %w", shownName(f.llb), err)}
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		out = append(out, asked{Operation: found.Operation, at: place(found)})
 	}

@@ -36,8 +36,9 @@ have the same image under each tag. It ignores overlays and the policy frontend'
 name.
 
 If the policies are too large to compare fully, or no sample can show the effect of a
-change, diff says so and treats the change as widening. Another image in place of the one
-that was used widens too, unless the old policy lists the host of the new one.
+change, diff says so and treats the change as widening. If an alias, a conversion or
+another pin puts another image in place of the one that was used, that widens too, even if
+the old policy allows the new one. A pin where there was none doesn't widen.
 
 Rules can expire later. diff compares the policies at --at and at each later time at which
 a rule changes.

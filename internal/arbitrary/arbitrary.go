@@ -173,6 +173,9 @@ func (choose Source) rule() policy.Rule {
 	if choose(3) == 0 {
 		r.Build = choose.build()
 	}
+	if choose(6) == 0 {
+		r.Platforms = choose.some([]string{"linux/amd64", "linux/arm64/v8", "linux/arm/v7"})
+	}
 	if choose(4) == 0 {
 		r.Dispatch = policy.Dispatch(choose.one([]string{"forward", "mediate"}))
 	}
@@ -181,7 +184,10 @@ func (choose Source) rule() policy.Rule {
 
 func (choose Source) options() policy.Options {
 	var o policy.Options
-	globs := []string{"k*", "kx", "*y", "*", "l"}
+	globs := []string{
+		"k*", "kx", "*y", "*", "l", "context:b", "context:b::linux/amd64", "context:docker.io/library/*",
+		"build-arg:HTTP_*", "build-arg:http_proxy", "attest:SBOM", "platform", "hostname",
+	}
 	if choose(2) == 0 {
 		o.Deny = choose.some(globs)
 	}
@@ -192,7 +198,9 @@ func (choose Source) options() policy.Options {
 		o.Only = choose.some(globs)
 	}
 	if choose(3) == 0 {
-		o.Force = map[string]string{choose.one([]string{"kx", "l"}): choose.one([]string{"v", "w"})}
+		o.Force = map[string]string{choose.one([]string{
+			"kx", "l", "context:b", "build-arg:HTTPS_PROXY", "build-arg:BUILDKIT_SANDBOX_HOSTNAME",
+		}): choose.one([]string{"v", "w"})}
 	}
 	if choose(4) == 0 {
 		o.Inputs = policy.ActionDeny
@@ -228,14 +236,30 @@ func Request(choose Source) (policy.Request, digest.Digest) {
 	if choose(2) == 0 {
 		r.Options = map[string]string{}
 		for range 1 + choose(2) {
-			r.Options[choose.one([]string{"k", "kx", "ky", "l", "m", "y"})] = choose.one(
-				[]string{"v", "w", ""})
+			r.Options[choose.one([]string{
+				"k", "kx", "ky", "l", "m", "y", "context:b", "context:b:latest", "context:library/b",
+				"context:b::linux/amd64", "context:b::linux/s390x", "build-arg:HTTP_PROXY",
+				"build-arg:https_proxy", "attest:sbom", "build-arg:BUILDKIT_ATTEST_SBOM", "hostname",
+			})] = choose.one([]string{"v", "w", ""})
 		}
+	}
+	if choose(3) == 0 {
+		if r.Options == nil {
+			r.Options = map[string]string{}
+		}
+		r.Options["platform"] = choose.one([]string{
+			"linux/amd64", "linux/arm64", "linux/arm/v7,linux/amd64", "linux/s390x", "linux/x86_64",
+		})
 	}
 	if choose(6) == 0 {
 		r.Inputs = []string{"in"}
 	}
 	return r, digest.Digest(choose.one(digests()))
+}
+
+// Digest returns one of the digests that rules have, or one that none has.
+func Digest(choose Source) digest.Digest {
+	return digest.Digest(choose.one(append(digests(), digest.FromString("4").String())))
 }
 
 func patterns() []string {

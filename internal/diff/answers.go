@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -98,7 +99,7 @@ func (c *comparison) compare(w witness, r policy.Request, points digest.Digest, 
 		if gained := missing(after.Obligations, before.Obligations); len(gained) > 0 {
 			add(Tightened, false, prefixed("now required: ", gained)...)
 		}
-		b := c.builds(before, after)
+		b := c.builds(r, points, before, after)
 		if len(b.rerouted) > 0 {
 			add(Rerouted, b.widens, b.rerouted...)
 		}
@@ -119,22 +120,18 @@ func prefixed(prefix string, texts []string) []string {
 	return out
 }
 
-// newlyRuns reports whether the first policy doesn't say that the image that now runs in place of
-// another can run: it refuses that image, or allows it without naming its host.
+// newlyRuns reports whether the image that now runs in place of another is one that the first
+// policy doesn't say can run in its place: one with another name, or one that the first policy
+// refuses. A digest that a tag of the same image gets is none.
 func (c *comparison) newlyRuns(r policy.Request, points digest.Digest,
 	before, after policy.Decision,
 ) bool {
-	r.Reference = after.Reference
-	d := ask(c.a, r, points)
-	if !d.Verdict.Permits() || d.Reference.Name() != after.Reference.Name() {
+	if before.Reference.Name() != after.Reference.Name() {
 		return true
 	}
-	if before.Reference.Name() == after.Reference.Name() {
-		return false // It has a digest now.
-	}
-	return !slices.ContainsFunc(c.a.rules(d.Reference.Name()), func(rule *policy.Rule) bool {
-		return rule.Name == d.Rule && isListed(rule.Patterns(), d.Reference.Name())
-	})
+	r.Reference = after.Reference
+	d := ask(c.a, r, points)
+	return !d.Verdict.Permits() || d.Reference.Name() != after.Reference.Name()
 }
 
 // extras names the options and inputs of a request.
@@ -180,7 +177,7 @@ func missing(before, after policy.Obligations) []string {
 		}
 	}
 	for _, g := range before.Deny {
-		by := func(o string) bool { return globs.Covers(o, g) }
+		by := func(o string) bool { return globs.Covers(o, g) || sameOption(o, g) }
 		let := func(o string) bool { return globs.Overlaps(o, g) }
 		if !slices.ContainsFunc(after.Deny, by) && (len(after.Only) == 0 ||
 			slices.ContainsFunc(after.Only, let)) {
@@ -194,6 +191,12 @@ func missing(before, after policy.Obligations) []string {
 		addf("options.inputs: %s", before.Inputs)
 	}
 	return out
+}
+
+// sameOption reports whether two entries of deny are for the same options, in other spellings. One
+// for a named context is for it with each platform.
+func sameOption(a, b string) bool {
+	return !globs.Open(a) && !globs.Open(b) && optionkeys.Canonical(a) == optionkeys.Canonical(b)
 }
 
 func subset(a, b []string) bool {

@@ -21,25 +21,23 @@ func TestCompareBuilds(t *testing.T) {
 		{"the same in another order", a("images: {allow: [x, y]}"), a("images: {allow: [y, docker.io/library/x]}"), nil},
 		{"the same said for the whole policy", a("images: {allow: [x]}"), "build: {images: {allow: [x]}}\n" + none, nil},
 		{"an image more", a("images: {allow: [x]}"), a("images: {allow: [x, \"m.example/*\"]}"), []string{
-			"+loosened a:latest; no longer refused in a build: the image m.example/other:other",
+			"+loosened a:latest; no longer refused in a build: the image m.example/other:latest",
 		}},
 		{
 			"rules on images where none were", none, a("images: {deny: [m/x]}"),
-			[]string{"-tightened a:latest; now refused in a build: the image docker.io/m/x:other"},
+			[]string{"-tightened a:latest; now refused in a build: the image docker.io/m/x:latest"},
 		},
 		{
 			"a digest no longer required", a("images: {requireDigest: true}"), a("images: {deny: [m/x]}"),
 			[]string{"+loosened a:latest; no longer refused in a build: the image " +
-				"other.example/other:other", "-tightened a:latest; now refused in a build: the image " +
+				"other.example/other:latest", "-tightened a:latest; now refused in a build: the image " +
 				"docker.io/m/x@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716"},
 		},
 		{
 			"a denied port and a denied directory less", a("images: {deny: [q.example/m]}"),
 			a("images: {deny: [\"q.example:80/m\", \"q.example:80/m/**\"]}"),
-			[]string{"+loosened a:latest; no longer refused in a build: the image q.example/m:other; no " +
-				"longer refused in a build: the image q.example/m/other:other; no longer refused in a " +
-				"build: the image q.example:49151/m/other/other:other; no longer refused in a build: the " +
-				"image q.example:49151/m/other/other/other/other/other:other"},
+			[]string{"+loosened a:latest; no longer refused in a build: the image q.example/m:latest; no " +
+				"longer refused in a build: the image q.example/m/other:latest"},
 		},
 		{"rules for another whole policy", "build: {local: {allow: [a]}}\n" + none, "build: {local: {allow: [a, b]}}\n" + none, []string{
 			"+loosened a:latest; no longer refused in a build: the client's directory b",
@@ -107,12 +105,9 @@ func TestCompareBuilds(t *testing.T) {
 			"another image in its place",
 			a("images: {convert: [{from: q.example/a, to: q.example/b}]}"),
 			a("images: {convert: [{from: q.example/a, to: q.example/b}, {from: q.example/c, to: q.example/d}]}"),
-			[]string{"+rerouted a:latest; in a build, the image q.example/c:other becomes q.example/d:other, " +
-				"before the requested image; in a build, the image q.example/c/other:other becomes " +
-				"q.example/d/other:other, before the requested image; in a build, the image " +
-				"q.example/c/other/other:other becomes q.example/d/other/other:other, before the requested " +
-				"image; in a build, the image q.example/c/other/other/other/other/other:other becomes " +
-				"q.example/d/other/other/other/other/other:other, before the requested image"},
+			[]string{"+rerouted a:latest; in a build, the image q.example/c:latest becomes " +
+				"q.example/d:latest, before the requested image; in a build, the image " +
+				"q.example/c/other:latest becomes q.example/d/other:latest, before the requested image"},
 		},
 		{
 			"a pin more", none, a("images: {pins: {\"a:1\": \"" + digestA + "\"}}"),
@@ -174,8 +169,8 @@ func TestCompareBuilds(t *testing.T) {
 			a("images: {allow: [b], convert: [{from: a, to: b}]}"),
 			a("images: {allow: [b, c], convert: [{from: a, to: c}]}"),
 			[]string{"+loosened a:latest; no longer refused in a build: the image " +
-				"docker.io/library/c:other", "+rerouted a:latest; in a build, the image " +
-				"docker.io/library/a:other becomes c:other, before b:other"},
+				"docker.io/library/c:latest", "+rerouted a:latest; in a build, the image " +
+				"docker.io/library/a:latest becomes c:latest, before b:latest"},
 		},
 		{
 			"ulimits", a("exec: {ulimits: {nofile: 10, core: 1}}"),
@@ -216,6 +211,10 @@ func TestCompareBuilds(t *testing.T) {
 		{
 			"a longer timeout", "limits: {timeout: 1h}\n" + none, "limits: {timeout: 2h}\n" + none,
 			[]string{"+loosened a:latest; limits.timeout: 2h0m0s, before 1h0m0s"},
+		},
+		{
+			"more memory", none, "limits: {memory: 1GiB}\n" + none,
+			[]string{"+loosened a:latest; limits.memory: 1GiB, before 256MiB"},
 		},
 		{"less nesting", none, "limits: {nesting: 1}\n" + none, []string{"-tightened a:latest; limits.nesting: 1, before 4"}},
 		{
@@ -305,19 +304,14 @@ func TestCompareBuilds(t *testing.T) {
 		{
 			"images from elsewhere without an allowlist", none,
 			a("images: {convert: [{from: \"docker.io/**\", to: \"evil.example/**\"}]}"),
-			[]string{"+rerouted a:latest; in a build, the image docker.io/other/other:other becomes " +
-				"evil.example/other/other:other, before the requested image; in a build, the image " +
-				"docker.io/other/other/other/other/other:other becomes " +
-				"evil.example/other/other/other/other/other:other, before the requested image"},
+			[]string{"+rerouted a:latest; in a build, the image docker.io/other/other:latest becomes " +
+				"evil.example/other/other:latest, before the requested image"},
 		},
 		{
 			"images from elsewhere that allow lists", a("images: {allow: [\"docker.io/**\", \"m.example/**\"]}"),
 			a("images: {allow: [\"docker.io/**\", \"m.example/**\"], convert: [{from: \"docker.io/x/a/**\", to: \"m.example/a/**\"}]}"),
-			[]string{"-rerouted a:latest; in a build, the image docker.io/x/a/other:other becomes " +
-				"m.example/a/other:other, before the requested image; in a build, the image " +
-				"docker.io/x/a/other/other:other becomes m.example/a/other/other:other, before the requested " +
-				"image; in a build, the image docker.io/x/a/other/other/other/other/other/other:other becomes " +
-				"m.example/a/other/other/other/other/other/other:other, before the requested image"},
+			[]string{"+rerouted a:latest; in a build, the image docker.io/x/a/other:latest becomes " +
+				"m.example/a/other:latest, before the requested image"},
 		},
 		{
 			"an allowlist of most hosts less", a("blob: {allow: [\"*.example/**\"]}"), none,
@@ -403,26 +397,5 @@ func TestCompareSaysWhatIsNotCompared(t *testing.T) {
 			require.True(t, r.Widened)
 			require.False(t, Compare(parse(t, tt.b), parse(t, tt.b), now()).Widened)
 		})
-	}
-}
-
-// No example has the tags of rules on images, or a platform, so nobody can say that nothing widens.
-func TestRulesThatNoExampleMeetsAreNotCompared(t *testing.T) {
-	t.Parallel()
-	for name, rule := range map[string][2]string{
-		"rules on images": {
-			`build: {images: [{match: [golang], versions: ">=1.22"}]}`,
-			`build: {images: [{match: [golang], versions: ">=1.2"}]}`,
-		},
-		"platforms": {`platforms: [linux/amd64]`, `platforms: [linux/amd64, linux/arm64]`},
-	} {
-		policyOf := func(i int) string {
-			return "version: 1\nfrontends:\n- {match: [docker/dockerfile], " + rule[i] + "}\n"
-		}
-		r := Compare(parse(t, policyOf(0)), parse(t, policyOf(1)), now())
-		require.False(t, r.Complete, name)
-		require.True(t, r.Widened, name)
-		same := Compare(parse(t, policyOf(0)), parse(t, policyOf(0)), now())
-		require.True(t, same.Complete, name)
 	}
 }

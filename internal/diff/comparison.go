@@ -1,15 +1,13 @@
 package diff
 
 import (
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
-	"github.com/policy-frontend/policy-frontend/policy/imageref"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // The unit of work is one comparison of two patterns. A computer does some millions of them in
@@ -38,13 +36,11 @@ type comparison struct {
 	asked    int
 	found    differences
 
-	known map[string]bool  // names
-	seen  map[string]bool  // signatures of names
 	built map[string]built // by the rules on builds of both policies
 
 	portsOf map[string][]int // by the conditions on ports
 
-	matched    map[*policy.Rule]bool // rules that match a sample
+	matched    map[*imagerules.Rule]bool // rules that match a sample
 	uncompared []string
 }
 
@@ -52,16 +48,16 @@ func newComparison(a, b *policy.Policy, at time.Time) *comparison {
 	c := &comparison{
 		a: newSide(a), b: newSide(b), at: at, complete: true, budget: maxWork,
 		other: digest.FromString("an image that no rule names"),
-		known: map[string]bool{}, seen: map[string]bool{}, built: map[string]built{},
-		portsOf: map[string][]int{}, matched: map[*policy.Rule]bool{},
+		built: map[string]built{}, portsOf: map[string][]int{}, matched: map[*imagerules.Rule]bool{},
 	}
 	c.builtin = c.a.builtin() || c.b.builtin()
 	var ok bool
-	if c.fresh, ok = globs.Fresh(slices.Concat(c.a.texts(), c.b.texts())); !ok && c.differ() {
+	texts := append(c.a.texts(), c.b.texts()...)
+	if c.fresh, ok = globs.Fresh(texts); !ok && c.differ() {
 		c.leaveOut("what no pattern matches, because patterns have every letter and digit")
 	}
 	// A name has at most 255 characters.
-	c.deep = min(max(c.a.depth(), c.b.depth())+1, 200/(len(c.fresh)+1))
+	c.deep = min(depth(texts)+1, 200/(len(c.fresh)+1))
 	return c
 }
 
@@ -82,131 +78,30 @@ type witness struct {
 	pattern string // from which it was made
 }
 
-// names compares the answers for examples of all patterns and of the overlaps of each pair of
-// them, until the budget is used up.
+// names compares the answers for samples of names.
 func (c *comparison) names() {
-	global := c.globalChange()
-	changedA, changedB := c.changed(c.a, c.b, global), c.changed(c.b, c.a, global)
-	setsA, okA := c.a.sets(changedA, global)
-	setsB, okB := c.b.sets(changedB, global)
-	c.complete = c.complete && okA && okB && !c.platforms(global)
-	c.meetings(setsA, setsB)
+	search := c.newSearch(&c.a.frontends, &c.b.frontends, func(s subject, pattern string) bool {
+		return c.name(s, witness{s.name, pattern})
+	})
+	search.run(search.differsGlobally())
 	if c.complete {
-		c.unmatched(c.a, policy.ActionDeny, c.changed(c.a, c.b, false))
-		c.unmatched(c.b, policy.ActionAllow, c.changed(c.b, c.a, false))
+		c.unmatched(&c.a.frontends, &c.b.frontends, policy.ActionDeny, "rule ")
+		c.unmatched(&c.b.frontends, &c.a.frontends, policy.ActionAllow, "rule ")
 	}
-}
-
-// meetings compares the answers for examples of the sets of both sides and of the overlaps of each
-// pair of them.
-func (c *comparison) meetings(setsA, setsB []set) {
-	for _, s := range slices.Concat(setsB, setsA) {
-		if s.changed && !c.examples(s.names, s.pattern) {
-			return
-		}
-	}
-	for _, b := range setsB {
-		for _, a := range setsA {
-			if !a.changed && !b.changed {
-				continue
-			}
-			if !c.spend(1) {
-				return
-			}
-			if !a.names.Open() && !b.names.Open() || !a.names.Overlaps(b.names) {
-				continue // Literal names are compared above; the others don't overlap.
-			}
-			if !c.spend(meetWork) {
-				return
-			}
-			forms, ok := b.names.Meet(a.names)
-			c.complete = c.complete && ok
-			for _, n := range forms {
-				if !c.examples(n, b.pattern) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// platforms reports whether rules have a condition on platforms and something changed. The examples
-// name no platform, so such rules refuse them all.
-func (c *comparison) platforms(global bool) bool {
-	has := func(r policy.Rule) bool { return len(r.Platforms) > 0 }
-	return (slices.ContainsFunc(c.a.Frontends, has) || slices.ContainsFunc(c.b.Frontends, has)) &&
-		(global || !slices.Equal(c.a.written, c.b.written))
-}
-
-// examples compares the answers for examples of names, each once. It is false if the budget is
-// used up.
-func (c *comparison) examples(n globs.Name, pattern string) bool {
-	for _, depth := range []int{0, 1, c.deep} {
-		for _, fill := range []string{c.fresh, ""} {
-			if !c.spend(exampleWork) {
-				return false
-			}
-			name := n.Example(fill, depth)
-			ref, err := imageref.Parse(name)
-			if err != nil || ref.Name() != name || c.known[name] {
-				continue
-			}
-			c.known[name] = true
-			if !c.name(witness{name, pattern}) {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // differ reports whether some rule or a field that applies to all of them has changed.
 func (c *comparison) differ() bool {
-	return c.globalChange() || !slices.Equal(c.a.written, c.b.written)
-}
-
-// globalChange reports whether the policies differ in a field that applies to all rules, or in
-// the order of their common rules.
-func (c *comparison) globalChange() bool {
-	a, b := c.a.Document, c.b.Document
-	sameAlias := func(x, y policy.Alias) bool {
-		fromX, toX := x.Names()
-		fromY, toY := y.Names()
-		return fromX == fromY && toX == toY && maps.Equal(x.Pins, y.Pins)
-	}
-	if a.Default != b.Default || a.Mode != b.Mode || a.Dispatch != b.Dispatch ||
-		marshal(a.Build) != marshal(b.Build) ||
-		a.Limits.Timeout != b.Limits.Timeout || a.Limits.Nesting != b.Limits.Nesting ||
-		!slices.Equal(a.Limits.Patterns(), b.Limits.Patterns()) ||
-		!slices.EqualFunc(a.Aliases, b.Aliases, sameAlias) {
+	a, b := &c.a.frontends, &c.b.frontends
+	if c.newSearch(a, b, nil).differsGlobally() || len(a.entries) != len(b.entries) {
 		return true
 	}
-	return !slices.Equal(common(c.a, c.b), common(c.b, c.a))
-}
-
-// common returns the rules of a that b also has, in the order of a.
-func common(a, b *side) []string {
-	has := map[string]bool{}
-	for _, w := range b.written {
-		has[w] = true
-	}
-	var out []string
-	for _, w := range a.written {
-		if has[w] {
-			out = append(out, w)
+	for i := range a.entries {
+		if a.entries[i].written != b.entries[i].written {
+			return true
 		}
 	}
-	return out
-}
-
-// changed returns a function that reports whether the other side lacks rule i of s in the same
-// form. If something global changed, that is every rule.
-func (c *comparison) changed(s, o *side, global bool) func(int) bool {
-	has := map[string]bool{}
-	for _, w := range o.written {
-		has[w] = true
-	}
-	return func(i int) bool { return global || !has[s.written[i]] }
+	return false
 }
 
 // ask evaluates a request with one policy, as a build does: first by name, then with the

@@ -50,7 +50,9 @@ const (
 	// Loosened: the frontend may run under fewer obligations, with an option or input that was
 	// refused, or may build something that was refused.
 	Loosened Change = "loosened"
-	// Rerouted: another image runs, or is read in a build.
+	// Rerouted: another image runs, or is read in a build. That widens if the image has another
+	// name, even one that the first policy allows: who asked for the one now gets the other. It
+	// also widens if the first policy refuses the new digest, and not if a tag gets a digest.
 	Rerouted Change = "rerouted"
 	// Refused: the request was allowed and is refused.
 	Refused Change = "refused"

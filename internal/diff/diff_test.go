@@ -2,6 +2,8 @@ package diff
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,8 +37,8 @@ func lines(r Report) []string {
 			mark = "+"
 		}
 		text := fmt.Sprintf("%s%s %s", mark, d.Change, d.Request.Reference)
-		for k, v := range d.Request.Options {
-			text += fmt.Sprintf(" %s=%s", k, v)
+		for _, k := range slices.Sorted(maps.Keys(d.Request.Options)) {
+			text += fmt.Sprintf(" %s=%s", k, d.Request.Options[k])
 		}
 		if len(d.Request.Inputs) > 0 {
 			text += " inputs"
@@ -119,9 +121,14 @@ func TestCompare(t *testing.T) {
 			[]string{"+allowed a:2.0.0"},
 		},
 		{
+			"a range whose end has another reading", head + "- {name: a, match: [a], versions: \"<=1.7\"}\n",
+			head + "- {name: a, match: [a], versions: \"<=1.7.x\"}\n",
+			[]string{"+allowed a:1.7"},
+		},
+		{
 			"a range with an end more", head + "- {name: a, match: [a], versions: \"<2\"}\n",
 			head + "- {name: a, match: [a], versions: \"<=2\"}\n",
-			[]string{"+allowed a:2"},
+			[]string{"+allowed a:2.0.0"},
 		},
 		{
 			"a variant more", head + "- {name: a, match: [a], versions: \">=1\"}\n",
@@ -189,7 +196,7 @@ func TestCompare(t *testing.T) {
 		{
 			"an alias to what was allowed", head + "- {name: a, match: [a, b]}\n",
 			"aliases: [{from: a, to: b}]\n" + head + "- {name: a, match: [a, b]}\n",
-			[]string{"-rerouted a:latest"},
+			[]string{"+rerouted a:latest"},
 		},
 		{
 			"an alias where everything is allowed", "default: allow\nversion: 1\n",
@@ -266,7 +273,7 @@ func TestCompare(t *testing.T) {
 			"another default frontend that was allowed",
 			"defaultFrontend: a\n" + head + "- {name: a, match: [a, b]}\n",
 			"defaultFrontend: b\n" + head + "- {name: a, match: [a, b]}\n",
-			[]string{"-rerouted "},
+			[]string{"+rerouted "},
 		},
 		{"no default frontend", "defaultFrontend: a\n" + head + "- {name: a, match: [a]}\n", head + "- {name: a, match: [a]}\n", []string{"-refused "}},
 	}

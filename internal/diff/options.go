@@ -1,8 +1,9 @@
 package diff
 
 import (
+	"fmt"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
@@ -11,27 +12,76 @@ import (
 )
 
 // options returns sets of options on which the rules may differ. The first is empty. A build is
-// refused for one option at a time, so each of the others has one option.
+// refused for one option at a time, so each of the others has one option, beside a platform where
+// a rule wants one.
 func (c *comparison) options(rules []*policy.Rule) []map[string]string {
 	out := []map[string]string{nil}
-	var patterns []string
-	values := map[string][]string{}
-	for _, r := range rules {
-		o := &r.Options
-		patterns = slices.Concat(patterns, o.Deny, o.Strip, o.Only)
-		for k, v := range o.Force {
-			patterns = append(patterns, k)
-			values[k] = append(values[k], v)
+	for _, k := range c.optionKeys(rules) {
+		for _, v := range c.optionValues(rules, k) {
+			out = append(out, map[string]string{k: v})
 		}
 	}
+	single := out[1:]
+	for _, p := range c.platforms(rules) {
+		out = append(out, map[string]string{platformOption: p})
+		for _, o := range single {
+			if _, ok := o[platformOption]; !ok {
+				o = maps.Clone(o)
+				o[platformOption] = p
+				out = append(out, o)
+			}
+		}
+	}
+	return out
+}
+
+// platformOption is the option with the platforms that a build is for.
+const platformOption = "platform"
+
+// platforms returns the platforms that rules name, and one that no rule names. A build for several
+// is refused for one of them at a time.
+func (c *comparison) platforms(rules []*policy.Rule) []string {
+	var out []string
+	for _, r := range rules {
+		out = append(out, r.Platforms...)
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return distinct(append(out, "linux/"+c.fresh))
+}
+
+// optionValues returns the values that the rules force for the option or its twins, and another
+// one.
+func (c *comparison) optionValues(rules []*policy.Rule, key string) []string {
+	out := []string{c.fresh}
+	for _, r := range rules {
+		for _, k := range slices.Sorted(maps.Keys(r.Options.Force)) {
+			if optionkeys.Canonical(k) == optionkeys.Canonical(key) {
+				out = append(out, r.Options.Force[k])
+			}
+		}
+	}
+	return distinct(out)
+}
+
+// optionKeys returns an option for each combination of the rules' conditions on options. There are
+// none if the rules have no such conditions.
+func (c *comparison) optionKeys(rules []*policy.Rule) []string {
+	var patterns []string
+	for _, r := range rules {
+		o := &r.Options
+		patterns = slices.Concat(patterns, o.Deny, o.Strip, o.Only, slices.Sorted(maps.Keys(o.Force)))
+	}
 	if len(patterns) == 0 {
-		return out
+		return nil
 	}
 	slices.Sort(patterns)
+	patterns = slices.Compact(patterns)
 	keys := []string{c.fresh}
-	for _, p := range c.meets(slices.Compact(patterns)) {
+	for _, p := range c.meets(patterns) {
 		for _, fill := range []string{c.fresh, ""} {
-			if key := globs.Example(p, fill); key != "" && !slices.Contains(keys, key) {
+			if key := globs.Example(p, fill); key != "" {
 				keys = append(keys, key)
 			}
 		}
@@ -41,9 +91,33 @@ func (c *comparison) options(rules []*policy.Rule) []map[string]string {
 			keys = append(keys, k) // also as a twin of an option in the rules
 		}
 	}
-	for _, k := range differing(keys, patterns) {
-		for _, v := range append([]string{c.fresh}, values[k]...) {
-			out = append(out, map[string]string{k: v})
+	for _, k := range slices.Clone(keys) {
+		keys = append(keys, c.twins(k, patterns)...)
+	}
+	return differing(distinct(keys), patterns)
+}
+
+// twins returns other spellings of an option, and for a named context those of other platforms.
+func (c *comparison) twins(key string, patterns []string) []string {
+	out := []string{optionkeys.Canonical(key)}
+	if kind, ok := strings.CutPrefix(out[0], "attest:"); ok {
+		out = append(out, optionkeys.BuildArgPrefix+"BUILDKIT_ATTEST_"+kind)
+	}
+	name, ok := optionkeys.NamedContext(key)
+	if !ok {
+		return out
+	}
+	short := strings.TrimPrefix(out[0], optionkeys.ContextPrefix)
+	names := []string{name, short, short + ":latest", "docker.io/library/" + short}
+	suffixes := []string{"", "::linux/amd64", "::linux/" + c.fresh}
+	for _, p := range patterns {
+		if n, ok := optionkeys.NamedContext(p); ok {
+			suffixes = append(suffixes, strings.TrimPrefix(p, optionkeys.ContextPrefix+n))
+		}
+	}
+	for _, n := range names {
+		for _, s := range distinct(suffixes) {
+			out = append(out, optionkeys.ContextPrefix+n+globs.Example(s, c.fresh))
 		}
 	}
 	return out
@@ -55,15 +129,12 @@ func differing(keys, patterns []string) []string {
 	var out []string
 	for _, k := range keys {
 		var signature strings.Builder
-		if optionkeys.CarriesBuild(k) {
-			signature.WriteString("exempt")
-		}
-		if optionkeys.SentByItself(k) {
-			signature.WriteString("sent")
-		}
+		fmt.Fprint(&signature, optionkeys.CarriesBuild(k), optionkeys.SentByItself(k),
+			k == platformOption)
 		for _, p := range patterns {
-			signature.WriteString(strconv.FormatBool(globs.Match(p, k)))
-			signature.WriteString(strconv.FormatBool(optionkeys.Matches(p, k)))
+			fmt.Fprint(&signature, globs.Match(p, k), optionkeys.Matches(p, k),
+				optionkeys.FirstDenied([]string{p}, k) != "",
+				optionkeys.Canonical(p) == optionkeys.Canonical(k))
 		}
 		if s := signature.String(); !seen[s] {
 			seen[s] = true

@@ -1,34 +1,30 @@
 package diff
 
 import (
-	"fmt"
+	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/policy-frontend/policy-frontend/internal/dockerfileversions"
-	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // name compares the answers for one name. It is false if the budget is used up.
-func (c *comparison) name(w witness) bool {
-	if !c.spend(len(c.a.open) + len(c.b.open)) {
-		return false
+func (c *comparison) name(s subject, w witness) bool {
+	s.builtin = c.builtin
+	var rules []*policy.Rule
+	for i, of := range []*side{c.a, c.b} {
+		for _, e := range s.entries[i] {
+			rules = append(rules, &of.Frontends[e])
+		}
 	}
-	rules, signature := c.rules(w.name)
-	if c.seen[signature] {
-		return true
-	}
-	c.seen[signature] = true
-	points := c.digests(rules, w.name)
+	points := c.digests(s)
 	options, inputs := c.options(rules), c.inputs(rules)
-	references := c.references(rules, w.name, points)
-	for _, at := range c.times(rules) {
+	references := c.references(s, points, false)
+	for _, at := range c.times(s.rules) {
 		for _, ref := range references {
 			for _, d := range points {
 				if ref.Tag() == "" && d != points[0] {
@@ -66,68 +62,25 @@ func (c *comparison) extras(w witness, r policy.Request, points digest.Digest,
 	return true
 }
 
-// rules returns the rules of both policies that match the name. The text is the same for names
-// that no condition distinguishes.
-func (c *comparison) rules(name string) ([]*policy.Rule, string) {
-	ref, err := imageref.Parse(name)
-	if err != nil {
-		return nil, name
-	}
-	var out []*policy.Rule
-	var signature strings.Builder
-	for _, s := range []*side{c.a, c.b} {
-		d := policy.Decide(s.layers, policy.Request{Reference: ref, Time: c.at})
-		renamed := d.Reference.Name()
-		if renamed == "" {
-			return nil, name
-		}
-		found := s.rules(renamed)
-		out = append(out, found...)
-		for _, r := range found {
-			fmt.Fprintf(&signature, "%q", r.Name)
-		}
-		limited := slices.ContainsFunc(s.limits,
-			func(l globs.Name) bool { return l.Covers(globs.ParseImage(renamed)) })
-		alias := slices.IndexFunc(s.aliases,
-			func(a alias) bool { return a.from.Covers(globs.ParseImage(name)) })
-		fmt.Fprintf(&signature, "|%t|%d|", limited, alias)
-		if c.builtin {
-			fmt.Fprint(&signature, strings.HasSuffix(renamed, dockerfileversions.Name))
-		}
-	}
-	if c.a.aliases != nil || c.b.aliases != nil {
-		// The image that runs can differ too.
-		signature.WriteString(strconv.FormatBool(c.sameTarget(ref)))
-	}
-	return out, signature.String()
-}
-
-// sameTarget reports whether the aliases of both policies turn a reference into the same one.
-func (c *comparison) sameTarget(ref imageref.Reference) bool {
-	r := policy.Request{Reference: ref, Time: c.at}
-	return policy.Decide(c.a.layers, r).Reference == policy.Decide(c.b.layers, r).Reference
-}
-
 // references returns the name with each tag, with a digest instead, and with both if that can
 // make a difference.
-func (c *comparison) references(rules []*policy.Rule, name string,
-	points []digest.Digest,
+func (c *comparison) references(s subject, points []digest.Digest, byDigest bool,
 ) []imageref.Reference {
 	var texts []string
 	for _, d := range points {
-		texts = append(texts, name+"@"+d.String())
+		texts = append(texts, s.name+"@"+d.String())
 	}
-	byDigest := len(points) > 1 || slices.ContainsFunc(rules,
-		func(r *policy.Rule) bool { return r.RequireDigest })
-	tags := c.tags(rules, name)
-	c.matching(rules, tags)
+	byDigest = byDigest || len(points) > 1 || slices.ContainsFunc(s.rules,
+		func(r *imagerules.Rule) bool { return r.RequireDigest })
+	tags := c.tags(s)
+	c.matching(s.rules, tags)
 	for _, t := range tags {
-		texts = append(texts, name+":"+t)
+		texts = append(texts, s.name+":"+t)
 		if !byDigest {
 			continue
 		}
 		for _, d := range points {
-			texts = append(texts, name+":"+t+"@"+d.String())
+			texts = append(texts, s.name+":"+t+"@"+d.String())
 		}
 	}
 	var out []imageref.Reference
@@ -140,43 +93,32 @@ func (c *comparison) references(rules []*policy.Rule, name string,
 }
 
 // digests returns a digest that no rule has, and those of the rules and pins for the name.
-func (c *comparison) digests(rules []*policy.Rule, name string) []digest.Digest {
-	out := []digest.Digest{c.other}
-	add := func(s string) {
-		if d := digest.Digest(s); !slices.Contains(out, d) {
-			out = append(out, d)
-		}
+func (c *comparison) digests(s subject) []digest.Digest {
+	out := []string{c.other.String()}
+	for _, r := range s.rules {
+		out = append(out, r.Digests...)
 	}
-	for _, r := range rules {
-		for _, d := range r.Digests {
-			add(d)
-		}
+	for _, p := range s.pins {
+		out = append(out, slices.Sorted(maps.Values(p.tags))...)
 	}
-	for _, a := range c.pinning(name) {
-		for _, d := range a.Pins {
-			add(d)
-		}
+	var digests []digest.Digest
+	for _, d := range distinct(out) {
+		digests = append(digests, digest.Digest(d))
 	}
-	return out
-}
-
-// pinning returns the aliases for the name.
-func (c *comparison) pinning(name string) []alias {
-	var out []alias
-	for _, a := range slices.Concat(c.a.aliases, c.b.aliases) {
-		if a.from.Covers(globs.ParseImage(name)) {
-			out = append(out, a)
-		}
-	}
-	return out
+	return digests
 }
 
 // times returns the given time and the later times at which a rule changes.
-func (c *comparison) times(rules []*policy.Rule) []time.Time {
-	out := []time.Time{c.at}
+func (c *comparison) times(rules []*imagerules.Rule) []time.Time {
+	return append([]time.Time{c.at}, changes(rules, c.at)...)
+}
+
+// changes returns the times after the given one at which a rule changes.
+func changes(rules []*imagerules.Rule, at time.Time) []time.Time {
+	var out []time.Time
 	for _, r := range rules {
 		for _, t := range []time.Time{r.WarnTime(), r.ExpiryTime()} {
-			if t.After(c.at) && !slices.ContainsFunc(out, t.Equal) {
+			if t.After(at) && !slices.ContainsFunc(out, t.Equal) {
 				out = append(out, t)
 			}
 		}

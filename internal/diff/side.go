@@ -1,65 +1,61 @@
 package diff
 
 import (
+	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // side is one of the two policies.
 type side struct {
 	policy.Document
-	layers  policy.Layers
-	written []string // the deciding fields of each rule as text, for comparison
-	aliases []alias
-	limits  []globs.Name
-	exact   map[string][]int // rules by their patterns without a star
-	open    []openPattern    // the others
-}
-
-type alias struct {
-	*policy.Alias
-	from, to globs.Name
-}
-
-type openPattern struct {
-	names globs.Name
-	rule  int
-}
-
-// set is a set of names that a rule matches, or all names for the case that no rule matches.
-type set struct {
-	names   globs.Name
-	pattern string // as written in the rule
-	changed bool   // whether the answers for it may differ
+	layers policy.Layers
+	// frontends are the rules on frontends, in the order of the document.
+	frontends ruleset
+	// built are the digests of the build rules of the rules, and of the policy itself, by name.
+	built map[string]string
 }
 
 func newSide(p *policy.Policy) *side {
-	s := &side{Document: p.Document(), exact: map[string][]int{}}
+	s := &side{Document: p.Document(), built: map[string]string{}}
 	// Stack fails only for policies that package policy didn't make. The zero layers then
 	// refuse everything.
 	s.layers, _ = policy.Stack(p, nil)
+	f := &s.frontends
 	for _, l := range s.Limits.Patterns() {
-		s.limits = append(s.limits, globs.ParseImage(l))
+		f.limits = append(f.limits, globs.ParseImage(l))
 	}
 	for i := range s.Aliases {
 		from, to := s.Aliases[i].Names()
-		s.aliases = append(s.aliases, alias{&s.Aliases[i], globs.ParseImage(from), globs.ParseImage(to)})
-	}
-	for i := range s.Frontends {
-		s.written = append(s.written, written(&s.Frontends[i]))
-		for _, pattern := range s.Frontends[i].Patterns() {
-			if globs.Open(pattern) {
-				s.open = append(s.open, openPattern{globs.ParseImage(pattern), i})
-			} else {
-				s.exact[pattern] = append(s.exact[pattern], i)
-			}
+		f.rename(from, to)
+		if len(s.Aliases[i].Pins) > 0 {
+			f.pin(from, s.Aliases[i].Pins)
+			f.pin(to, s.Aliases[i].Pins)
 		}
 	}
+	for i := range s.Frontends {
+		r := &s.Frontends[i]
+		f.add(&r.Rule, written(r), r.Patterns()...)
+		if r.Build != nil {
+			s.built[r.Name] = digest.FromString(marshal(r.Build)).String()
+		}
+	}
+	if s.Build != nil {
+		s.built[policy.BuildRule] = digest.FromString(marshal(s.Build)).String()
+	}
+	f.global = strings.Join([]string{
+		string(s.Default), string(s.Mode), string(s.Dispatch), s.built[policy.BuildRule],
+		s.Limits.Timeout, s.Limits.Memory, strconv.Itoa(s.Limits.Nesting), marshal(s.Limits.Patterns()),
+		marshal(s.Aliases),
+	}, "\x00")
+	f.complete()
 	return s
 }
 
@@ -69,84 +65,17 @@ func (s *side) builtin() bool {
 		func(r policy.Rule) bool { return r.Dispatch == policy.DispatchBuiltin })
 }
 
-// rules returns the rules that match a name, which the aliases have already rewritten.
-func (s *side) rules(name string) []*policy.Rule {
-	found := slices.Clone(s.exact[name])
-	n := globs.ParseImage(name)
-	for _, o := range s.open {
-		if o.names.Covers(n) {
-			found = append(found, o.rule)
-		}
-	}
-	slices.Sort(found)
-	var out []*policy.Rule
-	for _, i := range slices.Compact(found) {
-		out = append(out, &s.Frontends[i])
-	}
-	return out
-}
-
-// sets returns the sets of names for sample requests: those of each rule's patterns within the
-// limits, and all names. Each is also there in the form before the aliases. It is false if the
-// list isn't complete.
-func (s *side) sets(changed func(i int) bool, all bool) ([]set, bool) {
-	complete := true
-	var out []set
-	add := func(pattern string, changed bool) {
-		written := globs.ParseImage(pattern)
-		limited := []globs.Name{written}
-		for _, l := range s.limits {
-			// The other policy may allow names that the limits refuse.
-			forms, ok := written.Meet(l)
-			complete = complete && ok
-			limited = append(limited, forms...)
-		}
-		for _, n := range limited {
-			out = append(out, set{n, pattern, changed})
-			for _, a := range s.aliases {
-				before, ok := a.before(n)
-				complete = complete && ok
-				for _, m := range before {
-					out = append(out, set{m, pattern, changed})
-				}
-			}
-		}
-	}
-	for i := range s.Frontends {
-		for _, p := range s.Frontends[i].Patterns() {
-			add(p, changed(i))
-		}
-	}
-	add("**", all)
-	for i, a := range s.aliases {
-		out = append(out, set{a.from, s.Aliases[i].From, all})
-	}
-	return out, complete
-}
-
-// before returns the names that the alias turns into one of n.
-func (a alias) before(n globs.Name) ([]globs.Name, bool) {
-	forms, ok := n.Meet(a.to)
-	from, to := a.from, a.to
-	if a.to.Open() { // Both end in "*", "**" for the rest, which the alias keeps.
-		from, to = from[:len(from)-2], to[:len(to)-2]
-	}
-	var out []globs.Name
-	for _, f := range forms {
-		if len(f) >= len(to) {
-			out = append(out, slices.Concat(from, f[len(to):]))
-		}
-	}
-	return out, ok
-}
-
 // texts returns all globs of the policy, from which the fresh text must differ.
 func (s *side) texts() []string {
 	var out []string
 	for i := range s.Frontends {
 		r := &s.Frontends[i]
 		out = append(out, r.Patterns()...)
-		out = slices.Concat(out, r.Tags, r.ExceptTags, r.Options.Deny, r.Options.Strip, r.Options.Only)
+		for _, list := range [][]string{
+			r.Tags, r.ExceptTags, r.Options.Deny, r.Options.Strip, r.Options.Only, r.Platforms,
+		} {
+			out = append(out, list...)
+		}
 		for k := range r.Options.Force {
 			out = append(out, k)
 		}
@@ -157,16 +86,17 @@ func (s *side) texts() []string {
 	if s.Build != nil {
 		out = append(out, s.Build.Globs()...)
 	}
-	for _, a := range s.aliases {
-		out = append(out, a.from.String(), a.to.String())
+	for i := range s.Aliases {
+		from, to := s.Aliases[i].Names()
+		out = append(out, from, to)
 	}
 	return append(out, s.Limits.Patterns()...)
 }
 
 // depth returns the number of components of the longest pattern.
-func (s *side) depth() int {
+func depth(patterns []string) int {
 	n := 0
-	for _, t := range s.texts() {
+	for _, t := range patterns {
 		n = max(n, strings.Count(t, "/")+1)
 	}
 	return n
@@ -175,13 +105,19 @@ func (s *side) depth() int {
 // written returns a rule as text, without the fields that are only shown to people.
 func written(r *policy.Rule) string {
 	bare := *r
-	bare.Message, bare.Contact = "", ""
+	bare.Name, bare.Message, bare.Contact = "", "", ""
 	return marshal(bare)
+}
+
+// writtenConditions is written for a rule on images.
+func writtenConditions(r imagerules.Rule) string {
+	r.Name, r.Message, r.Contact = "", "", ""
+	return marshal(r)
 }
 
 // marshal returns a parsed value as text, for comparison.
 func marshal(v any) string {
-	data, err := yaml.Marshal(v)
+	data, err := json.Marshal(v)
 	if err != nil {
 		return "" // The rule then counts as changed.
 	}

@@ -26,7 +26,7 @@ func statements(sideA, sideB *side) []Statement {
 	field("default", string(a.Default), string(b.Default))
 	field("defaultFrontend", a.DefaultFrontend, b.DefaultFrontend)
 	field("dispatch", string(a.Dispatch), string(b.Dispatch))
-	if marshal(a.Build) != marshal(b.Build) {
+	if sideA.built[policy.BuildRule] != sideB.built[policy.BuildRule] {
 		addf("changed: the build rules of the whole policy")
 	}
 	field("limits", strings.Join(a.Limits.Patterns(), ", "), strings.Join(b.Limits.Patterns(), ", "))
@@ -101,7 +101,7 @@ func ruleStatements(a, b *side) []Statement {
 		if !ok {
 			continue
 		}
-		if a.written[j] != b.written[i] {
+		if a.frontends.entries[j].written != b.frontends.entries[i].written {
 			out = append(out, Statement{Text: "changed: rule " + now.Name})
 		}
 		was := &a.Frontends[j]

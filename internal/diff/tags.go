@@ -1,7 +1,6 @@
 package diff
 
 import (
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -11,12 +10,11 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/dockerfileversions"
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/versions"
-	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // tags returns tags on which the rules may differ. The simplest are first.
-func (c *comparison) tags(rules []*policy.Rule, name string) []string {
+func (c *comparison) tags(s subject) []string {
 	out := []string{"latest", c.fresh}
 	seen := map[string]bool{"latest": true, c.fresh: true}
 	add := func(t string) {
@@ -27,14 +25,14 @@ func (c *comparison) tags(rules []*policy.Rule, name string) []string {
 	}
 	var patterns, variants []string
 	var ends []versions.Numbers
-	for _, r := range rules {
+	for _, r := range s.rules {
 		patterns = slices.Concat(patterns, r.Tags, r.ExceptTags)
 		variants = append(variants, r.Variants...)
 		ends = append(ends, boundaries(r.Versions)...)
 		patterns = append(patterns, writtenVersions(r.Versions)...)
 	}
-	for _, a := range c.pinning(name) {
-		patterns = append(patterns, slices.Sorted(maps.Keys(a.Pins))...)
+	for _, p := range s.pins {
+		patterns = append(patterns, slices.Sorted(maps.Keys(p.tags))...)
 	}
 	slices.Sort(patterns)
 	patterns = slices.Compact(patterns)
@@ -47,18 +45,18 @@ func (c *comparison) tags(rules []*policy.Rule, name string) []string {
 			add(globs.Example(p, fill))
 		}
 	}
-	if c.builtin {
+	if s.builtin {
 		ends = append(ends, boundaries(dockerfileversions.Newest)...)
 	}
 	for _, p := range patterns {
-		for _, s := range otherReadings(p) {
-			add(s)
+		for _, t := range otherReadings(p) {
+			add(t)
 		}
 	}
 	if len(ends) > 0 {
 		for _, v := range ends {
-			for _, s := range spellings(v, c.fresh) {
-				add(s)
+			for _, t := range spellings(v, c.fresh) {
+				add(t)
 			}
 		}
 		for _, t := range slices.Clone(out) {
@@ -67,30 +65,28 @@ func (c *comparison) tags(rules []*policy.Rule, name string) []string {
 			}
 		}
 	}
-	return c.apart(rules, name, out)
+	return apart(s, out)
 }
 
 // apart returns one of the tags for each combination of conditions that match it.
-func (c *comparison) apart(rules []*policy.Rule, name string, tags []string) []string {
-	pinning := c.pinning(name)
+func apart(s subject, tags []string) []string {
 	seen := map[string]bool{}
 	var out []string
+	var signature []byte
 	for _, t := range tags {
 		if imageref.CheckTag(t) != nil {
 			continue // An example of a glob may be an invalid tag.
 		}
-		var signature strings.Builder
-		for _, r := range rules {
-			fmt.Fprint(&signature, r.MatchesTag(t), ",")
+		signature = signature[:0]
+		for _, r := range s.rules {
+			signature = strconv.AppendBool(signature, r.MatchesTag(t))
 		}
-		if c.builtin {
-			fmt.Fprint(&signature, dockerfileversions.Serves(t))
+		signature = strconv.AppendBool(signature, s.builtin && dockerfileversions.Serves(t))
+		for _, p := range s.pins {
+			signature = append(append(signature, '|'), p.tags[t]...)
 		}
-		for _, a := range pinning {
-			fmt.Fprintf(&signature, "|%s", a.Pins[t])
-		}
-		if s := signature.String(); !seen[s] {
-			seen[s] = true
+		if !seen[string(signature)] {
+			seen[string(signature)] = true
 			out = append(out, t)
 		}
 	}

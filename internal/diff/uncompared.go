@@ -2,12 +2,12 @@ package diff
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // Samples show that nothing widens only where the second policy accepts some of them. If it refuses
@@ -62,7 +62,7 @@ func closed(d policy.Decision, k buildrules.Kind) bool {
 
 // listsNothing reports whether the rules for a kind allow nothing, or deny all that they allow.
 func listsNothing(b *buildrules.Rules, k buildrules.Kind) bool {
-	allowed, isList := allowList(b, k)
+	_, isList := allowList(b, k)
 	switch {
 	case b.Denies(k):
 		return true
@@ -71,10 +71,20 @@ func listsNothing(b *buildrules.Rules, k buildrules.Kind) bool {
 	case !b.Has(k):
 		return b.Restricts(k)
 	case k == buildrules.KindGit || k == buildrules.KindHTTP:
-		return deniesURLs(b, k, allowed == nil)
+		return deniesURLs(b, k, !allowsListed(b, k))
 	}
 	allow, deny := b.Patterns(k)
-	if allowed == nil {
+	if k == buildrules.KindImages {
+		for _, r := range b.Images.Rules {
+			switch {
+			case r.Action == policy.ActionAllow:
+				allow = slices.Concat(allow, r.Patterns())
+			case deniesAlways(r):
+				deny = slices.Concat(deny, r.Patterns())
+			}
+		}
+	}
+	if !allowsListed(b, k) {
 		allow = []string{"**"}
 	}
 	return !slices.ContainsFunc(allow, func(p string) bool {
@@ -85,6 +95,20 @@ func listsNothing(b *buildrules.Rules, k buildrules.Kind) bool {
 			return globs.ParseImage(d).Covers(globs.ParseImage(p))
 		})
 	})
+}
+
+// deniesAlways reports whether a deny rule denies each image of its names, now and later.
+func deniesAlways(r *imagerules.Rule) bool {
+	return r.Action == policy.ActionDeny && r.Mode != policy.ModeWarn && !r.TagConditional() &&
+		len(r.Digests) == 0 && r.Expires == ""
+}
+
+// allowsListed reports whether the rules for a kind allow only what they list.
+func allowsListed(b *buildrules.Rules, k buildrules.Kind) bool {
+	list, _ := allowList(b, k)
+	return list != nil || k == buildrules.KindImages && b.Has(k) &&
+		slices.ContainsFunc(b.Images.Rules,
+			func(r *imagerules.Rule) bool { return r.Action == policy.ActionAllow })
 }
 
 func deniesURLs(b *buildrules.Rules, k buildrules.Kind, allowsAny bool) bool {
@@ -136,19 +160,23 @@ func allowList(b *buildrules.Rules, k buildrules.Kind) (list buildrules.List, ok
 	return nil, false
 }
 
-// unmatched notes the changed rules with the action that matched no sample.
-func (c *comparison) unmatched(s *side, action policy.Action, changed func(int) bool) {
-	for i := range s.Frontends {
-		r := &s.Frontends[i]
-		end := r.ExpiryTime()
-		if r.Action == action && changed(i) && !c.matched[r] && (end.IsZero() || end.After(c.at)) {
-			c.leaveOut("rule " + r.Name + ", because it matches no sample")
+// unmatched notes the rules with the action that the other ruleset lacks and that matched no sample.
+// what is the kind of rule.
+func (c *comparison) unmatched(s, o *ruleset, action policy.Action, what string) {
+	changed := s.changed(o, false)
+	for i := range s.entries {
+		r := s.entries[i].rule
+		if r == nil || r.Action != action || !changed(i) || c.matched[r] {
+			continue
+		}
+		if end := r.ExpiryTime(); end.IsZero() || end.After(c.at) {
+			c.leaveOut(what + r.Name + ", because it matches no sample")
 		}
 	}
 }
 
 // matching notes that the rules match one of the tags.
-func (c *comparison) matching(rules []*policy.Rule, tags []string) {
+func (c *comparison) matching(rules []*imagerules.Rule, tags []string) {
 	for _, r := range rules {
 		if !c.matched[r] {
 			// A deny rule always matches the sample that has only a digest.
@@ -156,13 +184,4 @@ func (c *comparison) matching(rules []*policy.Rule, tags []string) {
 				slices.ContainsFunc(tags, r.MatchesTag)
 		}
 	}
-}
-
-// isListed reports whether one of the patterns has the name and says something of its host.
-func isListed(patterns []string, name string) bool {
-	n := globs.ParseImage(name)
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		host, _, _ := strings.Cut(p, "/")
-		return strings.Trim(host, "*") != "" && globs.ParseImage(p).Covers(n)
-	})
 }

@@ -31,8 +31,8 @@ func (c *checker) alias(i int) {
 	}
 	for _, tag := range slices.Sorted(maps.Keys(a.Pins)) {
 		if reason := c.refused(from + ":" + tag); reason != "" {
-			c.addAlias(PinRefused, a.Alias, "the policy refuses the image that is pinned for the tag %s: "+
-				"%s", tag, reason)
+			c.addAlias(PinRefused, a.Alias, "pins has %s, and the policy refuses that image: %s", tag,
+				reason)
 		}
 	}
 }

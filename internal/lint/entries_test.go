@@ -103,12 +103,74 @@ func TestEntriesWithoutEffect(t *testing.T) {
 			"an excepted tag that isn't there", rule("match: [a], tags: [\"2.*\"], exceptTags: [\"1.5\"]"),
 			[]string{"except-without-effect exceptTags has 1.5"},
 		},
-		{"a version that can be the excepted one is fine", rule("match: [a], tags: [\"1\", \"1.6\"], exceptTags: [\"1.5\"]"), nil},
 		{
-			"options", rule("match: [a], options: {deny: [\"build-arg:*\", \"build-arg:A\"], only: [\"build-arg:A\", \"build-arg:A\"]}"),
+			"a version that can be the excepted one", rule("match: [a], tags: [\"1\", \"1.6\"], exceptTags: [\"1.5\"]"),
+			[]string{"entry-without-effect tags has 1, which exceptTags leaves out"},
+		},
+		{
+			"tags that versions have", rule("match: [a], tags: [\"1.5\", \"3\", \"2.*\"], versions: \">=1 <2.5\""),
+			[]string{"entry-without-effect tags has 1.5, and versions is for that too"},
+		},
+		{
+			"tags that denied versions have", head + "- {name: b, match: [a]}\n" +
+				"- {name: a, action: deny, match: [a], tags: [\"1.5\", \"3\", \"1.*\", main], versions: \">=1 <2\"}\n",
+			[]string{
+				"entry-repeated tags has 1.5", "entry-without-effect tags has 1.5", "entry-without-effect tags has main",
+			},
+		},
+		{
+			"excepted versions that versions don't have", rule("match: [a], versions: \">=1 <2\", exceptTags: [\"2.1\", \"1.5*\", \"3.*\", \"1.7*\"]"),
+			[]string{"except-without-effect exceptTags has 2.1", "except-without-effect exceptTags has 3.*"},
+		},
+		{
+			"an exception of a deny rule", head + "- {name: b, match: [a]}\n" +
+				"- {name: a, action: deny, match: [a], versions: \"<2\", exceptTags: [\"1.7.1\", \"3\"]}\n",
+			[]string{"except-without-effect exceptTags has 3"},
+		},
+		{
+			"variants without versions", rule("match: [a], tags: [\"1\"], variants: [labs]"),
+			[]string{"entry-without-effect variants has labs, which has no effect without versions"},
+		},
+		{
+			"a name that a denial has", head + "- {name: b, action: deny, match: [evil.example/**]}\n" +
+				"- {name: a, match: [docker/x, evil.example/x]}\n",
+			[]string{"entry-without-effect match has evil.example/x, which never decides, because rule \"b\""},
+		},
+		{
+			"a name outside of the limits", "limits: {match: [docker/*]}\n" + rule("match: [docker/x, a.example/x]"),
+			[]string{"entry-without-effect match has a.example/x, which the limits refuse"},
+		},
+		{
+			"a digest that a denial has", head + "- {name: b, action: deny, match: [a], digests: [\"" + digestA + "\"]}\n" +
+				"- {name: a, match: [a], digests: [\"" + digestA + "\", \"" + "sha256:" + strings.Repeat("b", 64) + "\"]}\n",
+			[]string{"entry-without-effect digests has " + digestA},
+		},
+		{
+			"a tag that a rule before it allows",
+			head + "- {name: b, match: [a], tags: [\"1\"]}\n" +
+				"- {name: c, match: [a], tags: [\"1\", \"2\"], requireDigest: true}\n",
+			[]string{"entry-without-effect tags has 1"},
+		},
+		{
+			"the build-arg of every build's attestation beside all build-args is fine",
+			rule("match: [a], options: {deny: [\"build-arg:*\", \"build-arg:BUILDKIT_ATTEST_PROVENANCE\"]}"), nil,
+		},
+		{
+			"options that cancel each other", rule("match: [a], options: {only: [\"build-arg:A\", \"build-arg:B*\"], deny: [\"build-arg:A\", \"label:x\", filename]}"),
+			[]string{
+				"option-without-effect options.only has build-arg:A, which options.deny refuses",
+				"option-without-effect options.deny has label:x, which options.only doesn't list",
+			},
+		},
+		{
+			"all options", rule("match: [a], options: {only: [\"*\"]}"),
+			[]string{"option-without-effect options.only lists every option"},
+		},
+		{
+			"options", rule("match: [a], options: {deny: [\"build-arg:*\", \"build-arg:A\"], only: [\"build-arg:*\", \"label:B\", \"label:B\"]}"),
 			[]string{
 				"entry-repeated options.deny has build-arg:A",
-				"entry-repeated options.only has build-arg:A",
+				"entry-repeated options.only has label:B",
 			},
 		},
 		{

@@ -111,7 +111,7 @@ func (r *ImageRules) explainRules(n Normalized, ref imageref.Reference) []Tried 
 			t.Reason = "its conditions don't hold for " + ref.Familiar()
 		default:
 			t.Reason = "it is for " + safetext.Printable(safetext.List("only", "only",
-				meanings(rule.Names())))
+				imageref.Meanings(rule.Names())))
 		}
 		out = append(out, t)
 	}

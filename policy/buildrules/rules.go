@@ -88,6 +88,7 @@ type ImageRules struct {
 
 	allow, deny []imageref.Pattern
 	pins        map[string]pin // by normalised name:tag
+	lists       []ruleList     // those that Rules is made of, in order
 }
 
 // Conversion replaces one image name, and the names below it, with another.
