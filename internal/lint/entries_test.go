@@ -319,6 +319,10 @@ func TestEntriesWithoutEffect(t *testing.T) {
 			[]string{"config-by-target build.config has no condition for other targets than x"},
 		},
 		{
+			"conditions for all targets are fine", build("config: [{targets: [\"*\"], user: {forbid: [root]}}]"),
+			nil,
+		},
+		{
 			"conditions for all targets but some are fine",
 			build("config: [{exceptTargets: [x], user: {forbid: [root]}}]"), nil,
 		},
