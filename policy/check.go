@@ -238,8 +238,7 @@ func (c *constraints) ruling(n buildrules.Normalized, found []buildrules.Violati
 		Verdict: Deny, Rule: BuildRule, Layer: c.layer, Messages: []string{},
 		Contact: c.contact,
 	}
-	allowed := c.build.Allowed(first.Kind())
-	r.Allowed = slices.Clone(allowed[:min(len(allowed), maxAllowed)])
+	r.Allowed = c.build.Allowed(first.Kind(), maxAllowed)
 	by := "the " + c.layer
 	if c.rule != nil && c.rule.Build != nil && c.rule.Build.Owns(n, first) {
 		r.Rule, by = c.rule.Name, "rule "+safetext.Quote(c.rule.Name)

@@ -225,7 +225,7 @@ func (d *Decision) limit(l Layers, s subject, t *recorder) bool {
 		o := outcome{
 			verdict: Deny,
 			reason: fmt.Sprintf("%s is outside the limits: only %s can be allowed", s.Ref.Familiar(),
-				safetext.List("names like", "names like", meanings(p.doc.Limits.patterns))),
+				safetext.List("names like", "names like", imageref.Meanings(p.doc.Limits.patterns))),
 		}
 		d.take(layer.name, l, o, s)
 		d.Rule = LimitsRule
@@ -302,6 +302,9 @@ func (d *Decision) take(layer string, l Layers, o outcome, s subject) {
 			d.markUnverified(s)
 		}
 	case Deny:
+		if l.brief {
+			return
+		}
 		var meant string
 		d.Allowed, meant = p.allowed(s, other, layer == LayerOverlay)
 		if o.unknown && meant != "" {

@@ -161,7 +161,7 @@ func (t *recorder) rule(layer string, r *Rule, m imagerules.Match, s subject) {
 			step.Reason = fmt.Sprintf("its conditions don't hold for %s", s.Ref.Familiar())
 		default:
 			step.Reason = fmt.Sprintf("%s is none of its names: %s", s.Ref.Name(),
-				safetext.Printable(safetext.List("only", "only", meanings(r.Names()))))
+				safetext.Printable(safetext.List("only", "only", imageref.Meanings(r.Names()))))
 		}
 	}
 	t.add(step)

@@ -26,6 +26,23 @@ func TestExplainCheckNamesWhatMisses(t *testing.T) {
 			[]string{"missed build.http.deny: https://a.example/**: the scheme is http, and not https"},
 		},
 		{
+			"sets of conditions",
+			`config: [{targets: [x, "y*"], user: {forbid: [root]}}, {exceptTargets: [z], env: {forbid: [A]}}, ` +
+				`{results: runnable, env: {forbid: [A]}}, {env: {forbid: [A]}}]`,
+			buildrules.Operation{Config: &buildrules.Config{Target: "Z"}},
+			[]string{
+				"missed build.config: targets: x, y*: it is for other targets than z",
+				"missed build.config: exceptTargets: z: it is not for the target z",
+				"missed build.config: results: runnable: it is for results that have an entrypoint or a command",
+			},
+		},
+		{
+			"a set of conditions that is for the result",
+			`config: [{targets: [x], exceptTargets: [y], user: {forbid: [root]}}]`,
+			buildrules.Operation{Config: &buildrules.Config{}},
+			[]string{"matched build.config: targets: x; exceptTargets: y: it is for this result"},
+		},
+		{
 			"another host", `http: {deny: ["https://b.example/**"]}`, http("https://a.example/x"),
 			[]string{"missed build.http.deny: https://b.example/**: the host is a.example, and not b.example"},
 		},

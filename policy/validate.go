@@ -12,7 +12,6 @@ import (
 
 // Limits in bytes of the texts that are shown to people.
 const (
-	maxName    = 256
 	maxID      = 256
 	maxContact = 512
 )

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -91,18 +90,18 @@ func place(f llbops.Found) string {
 
 // answerer is [opcheck.Check] or [opcheck.Explain].
 type answerer func(
-	policy.Layers, time.Time, policy.Decision, buildrules.Operation,
+	policy.Layers, policy.Request, policy.Decision, buildrules.Operation,
 ) opcheck.Answer
 
 // check returns the answers to the operations: to each one in a file of operations, and the
 // distinct ones to those in LLB, which repeats itself.
 func check(
-	ask answerer, l policy.Layers, at time.Time, d policy.Decision, list []asked,
+	ask answerer, l policy.Layers, r policy.Request, d policy.Decision, list []asked,
 ) ([]opcheck.Answer, error) {
 	out := []opcheck.Answer{}
 	seen := map[string]bool{}
 	for _, f := range list {
-		a := ask(l, at, d, f.Operation)
+		a := ask(l, r, d, f.Operation)
 		a.Index, a.Line, a.At = f.index, f.line, f.at
 		text, err := json.Marshal(a)
 		if err != nil {

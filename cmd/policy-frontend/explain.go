@@ -55,7 +55,7 @@ Exit codes are those of eval.`,
 			codes := make([]int, len(requests))
 			for i, request := range requests {
 				trace := f.explain(layers, request)
-				answers, err := check(opcheck.Explain, layers, request.Time, trace.Decision, list)
+				answers, err := check(opcheck.Explain, layers, request, trace.Decision, list)
 				if err != nil {
 					return &exitError{exitUsage, err}
 				}

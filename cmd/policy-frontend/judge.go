@@ -26,7 +26,7 @@ func (f suiteDir) Judge(q policytest.Question) ([]opcheck.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	answers, err := check(opcheck.Check, q.Layers, q.Request.Time, q.Decision, list)
+	answers, err := check(opcheck.Check, q.Layers, q.Request, q.Decision, list)
 	return slices.DeleteFunc(answers, func(a opcheck.Answer) bool {
 		return a.Verdict == policy.Allow
 	}), err

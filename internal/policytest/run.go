@@ -144,7 +144,7 @@ func (r *runner) operation(
 	}
 	name := f.File.name()
 	if name == "" {
-		a := opcheck.Check(layers, c.Request.Time, d, f.Operation)
+		a := opcheck.Check(layers, c.Request, d, f.Operation)
 		return []opcheck.Answer{a}, named(a, a.Asked), nil
 	}
 	q := Question{

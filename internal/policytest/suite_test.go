@@ -62,7 +62,7 @@ func (f folder) Judge(q policytest.Question) ([]opcheck.Answer, error) {
 	data, err := fs.ReadFile(fstest.MapFS(f), cmp.Or(q.File.Dockerfile, q.File.LLB))
 	var out []opcheck.Answer
 	for i, name := range strings.Fields(string(data)) {
-		a := opcheck.Check(q.Layers, q.Request.Time, q.Decision, buildrules.Operation{Image: name})
+		a := opcheck.Check(q.Layers, q.Request, q.Decision, buildrules.Operation{Image: name})
 		a.At = fmt.Sprintf("line %d", i+1)
 		if a.Verdict != policy.Allow {
 			out = append(out, a)

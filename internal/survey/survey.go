@@ -428,7 +428,7 @@ func (c *check) onePlatform(d policy.Decision, a asked) opcheck.Answer {
 	case a.Config != nil && a.base:
 		return c.uncertain(d, a, c.survey.config(d, *a.Config))
 	}
-	return c.uncertain(d, a, opcheck.Check(c.survey.Layers, c.survey.Time, d, a.Operation))
+	return c.uncertain(d, a, opcheck.Check(c.survey.Layers, c.survey.request(), d, a.Operation))
 }
 
 // addProblem says why the file, or the rest of it, can't be checked.

@@ -58,6 +58,21 @@ var (
 	comparator  = regexp.MustCompile(`^\s*(=>|=<|>=|<=|~>|[=<>~^])?\s*(` + versionPattern + `)`)
 )
 
+// Cache has the ranges of a policy, which commonly repeats few of them.
+type Cache map[string]*Range
+
+// Parse returns the range, as [Parse] does.
+func (c Cache) Parse(s string) (*Range, error) {
+	if r, ok := c[s]; ok {
+		return r, nil
+	}
+	r, err := Parse(s)
+	if err == nil {
+		c[s] = r
+	}
+	return r, err
+}
+
 // words are the conditions of an alternative, written so that they have one reading.
 type words struct{ least, most []string }
 

@@ -198,13 +198,13 @@ func stricter(a, b imagerules.Mode) imagerules.Mode {
 
 func (r *ImageRules) under(p *ImageRules) *ImageRules {
 	c := *r
-	kept := p.Rules
+	kept, lists := p.Rules, p.lists
 	if r.allows() {
-		kept = denials(p.Rules)
+		kept, lists = denials(p.Rules), denialsOf(p.lists)
 	} else {
 		c.Allow, c.allow = p.Allow, p.allow
 	}
-	c.Rules = plus(r.Rules, kept)
+	c.Rules, c.lists = plus(r.Rules, kept), plus(r.lists, lists)
 	c.Deny, c.deny = plus(r.Deny, p.Deny), plus(r.deny, p.deny)
 	c.RequireDigest = r.RequireDigest || p.RequireDigest
 	c.Pins, c.pins = merged(r.Pins, p.Pins), merged(r.pins, p.pins)

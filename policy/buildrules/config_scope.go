@@ -8,6 +8,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // notRunnable and setUser tell what to do about the refusal of a result that may not be an image at
@@ -30,7 +31,7 @@ var plainTargets = regexp.MustCompile(
 // certainTarget returns the target in lower case, or "" if it isn't certain which one it is: the
 // build names none, or frontends may read it differently.
 func certainTarget(target string) string {
-	if !plainTarget.MatchString(target) {
+	if len(target) > imageref.MaxSize || !plainTarget.MatchString(target) {
 		return ""
 	}
 	return strings.ToLower(target)

@@ -36,6 +36,8 @@ const (
 // which part of the operation it misses. From long lists, it returns the entries that match and
 // those that miss one part only.
 //
+// Of sets of conditions on configurations, it says which ones are for the operation.
+//
 // It explains [Rules.Check] and doesn't decide. Of commands and images, it returns the entries that
 // are about what they use or have.
 func (r *Rules) Explain(n Normalized) []Tried {
@@ -125,7 +127,7 @@ func (r *ImageRules) explainRules(n Normalized, ref imageref.Reference) []Tried 
 			t.Reason = "its conditions don't hold for " + ref.Familiar()
 		default:
 			t.Reason = "it is for " + safetext.Printable(safetext.List("only", "only",
-				meanings(rule.Names())))
+				imageref.Meanings(rule.Names())))
 		}
 		out = append(out, t)
 	}

@@ -1,7 +1,6 @@
 package buildrules
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -123,30 +122,21 @@ func (v *validator) imageRules(n *yaml.Node, r *ImageRules) {
 	if len(list.Content) == 0 {
 		v.report(list, "%s is empty; write deny if no image is allowed, or remove it", field)
 	}
-	names := map[string]int{}
+	names, ranges := imagerules.Names{}, versions.Cache{}
 	for i, rule := range r.Rules {
 		at := list.Content[i]
 		if rule == nil {
 			continue // A rule without a value is a problem already.
 		}
-		rule.Place("", at, fmt.Sprintf("%s[%d]", field, i))
-		where := cmp.Or(strictyaml.Child(at, "name"), at)
-		if line, twice := names[rule.Name]; twice {
-			v.report(where, "the name %s is already that of the rule on line %d; names must be unique",
-				safetext.Quote(rule.Name), line)
-		}
-		names[rule.Name] = at.Line
-		if imagerules.IsReserved(rule.Name) {
-			v.report(where, "the name %s is reserved for decisions without a rule; choose another",
-				safetext.Quote(rule.Name))
-		}
-		rule.Compile(at, "image", versions.Parse, v.report)
+		names.Add(rule, "", at, func() string { return fmt.Sprintf("%s[%d]", field, i) }, v.report)
+		rule.Compile(at, "image", ranges.Parse, v.report)
 		if mode := strictyaml.Child(at, "mode"); mode != nil &&
 			(rule.Action != imagerules.ActionDeny || rule.Mode == imagerules.ModeEnforce) {
 			v.report(mode, "a rule of images can only have mode: warn, and only if it denies; write mode "+
 				"beside rules for all of them, as in images: {mode: warn, rules: […]}")
 		}
 	}
+	r.lists = newRuleLists(r.Rules)
 }
 
 // directoryOf returns the directory of a name without a star. Directly below docker.io, a
