@@ -34,13 +34,17 @@ func TestExplainCheckNamesWhatMisses(t *testing.T) {
 				"missed build.config: targets: x, y*: it is for other targets than z",
 				"missed build.config: exceptTargets: z: it is not for the target z",
 				"missed build.config: results: runnable: it is for results that have an entrypoint or a command",
+				"missed build.config.env.forbid: A: there is no such environment variable",
 			},
 		},
 		{
 			"a set of conditions that is for the result",
 			`config: [{targets: [x], exceptTargets: [y], user: {forbid: [root]}}]`,
 			buildrules.Operation{Config: &buildrules.Config{}},
-			[]string{"matched build.config: targets: x; exceptTargets: y: it is for this result"},
+			[]string{
+				"matched build.config: targets: x; exceptTargets: y: it is for this result",
+				`matched build.config.user.forbid: root: the user is "root"`,
+			},
 		},
 		{
 			"another host", `http: {deny: ["https://b.example/**"]}`, http("https://a.example/x"),
@@ -91,6 +95,11 @@ func TestExplainCheckNamesWhatMisses(t *testing.T) {
 		{
 			"a kind without rules, if all others are denied", `others: deny`, http("https://a.example/x"),
 			[]string{"matched build.others: there are no rules on http"},
+		},
+		{
+			"the build's own directory, if all others are denied", `others: deny`,
+			buildrules.Operation{Local: "context"},
+			[]string{"missed build.others: it permits the build's own directories"},
 		},
 		{
 			"a command", `exec: {networks: [none], secrets: ["npm-*", x], ulimits: {nofile: 10}}`,
