@@ -3,6 +3,7 @@ package frontend
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/client/llb"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 // forward runs the inner frontend by a nested solve with frontend=gateway.v0. It returns the result
@@ -51,17 +53,36 @@ func (b *build) forward(ctx context.Context, a admitted, m *monitor) (*client.Re
 	opts[optionkeys.Cmdline] = a.cmdline
 	opts[optionkeys.ContextPrefix+source] = dockerImageProto + a.pinned().String()
 
+	var res *client.Result
 	if m.checksResults() {
-		return b.forwardChecked(ctx, &gwpb.SolveRequest{
+		res, err = b.forwardChecked(ctx, &gwpb.SolveRequest{
 			Frontend: gatewayFrontend, FrontendOpt: opts, FrontendInputs: b.inputs,
 			AllowResultReturn: true, AllowResultArrayRef: true,
 		}, m)
+	} else {
+		res, err = b.client.Solve(ctx, client.SolveRequest{
+			Frontend:       gatewayFrontend,
+			FrontendOpt:    opts,
+			FrontendInputs: b.inputs,
+		})
 	}
-	return b.client.Solve(ctx, client.SolveRequest{
-		Frontend:       gatewayFrontend,
-		FrontendOpt:    opts,
-		FrontendInputs: b.inputs,
-	})
+	return res, explainNested(a, err)
+}
+
+// notAllowedSource is part of the daemon's error for a frontend that isn't on its allowlist
+// (frontend/gateway/gateway.go). The error has no type. The comparison only chooses the words of a
+// message.
+const notAllowedSource = "is not an allowed gateway source"
+
+// explainNested says what to do about the daemon's refusal of a nested frontend. The inner frontend
+// asked for it, and the daemon allows only the policy frontend.
+func explainNested(a admitted, err error) error {
+	if err == nil || !strings.Contains(err.Error(), notAllowedSource) {
+		return err
+	}
+	return fmt.Errorf("the frontend %s asked for another frontend, and the daemon allows only the "+
+		"policy frontend; a rule with dispatch: mediate can allow such nested frontends: %w",
+		a.pinned().Familiar(), err)
 }
 
 // standIn returns a reference in the policy frontend's repository that stands for the inner image.
@@ -78,7 +99,7 @@ func standIn(source string, inner digest.Digest) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("source option: %w", err)
 	}
-	tagged, err := reference.WithTag(reference.TrimNamed(named), "inner-"+inner.Encoded()[:16])
+	tagged, err := reference.WithTag(reference.TrimNamed(named), policy.StandInPrefix+inner.Encoded()[:policy.StandInDigits])
 	if err != nil {
 		return "", err
 	}

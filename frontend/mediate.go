@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
@@ -158,11 +159,7 @@ func (b *build) unpack(ctx context.Context, chosen admitted) (innerImage, error)
 // metadata makes a directory with the definition of a frontend's own image, from which the frontend
 // can build (frontend/gateway/grpcclient, CurrentFrontend).
 func (b *build) metadata(ctx context.Context, image imageref.Reference) (string, error) {
-	def, err := llb.Image(image.String()).Marshal(ctx)
-	if err != nil {
-		return "", err
-	}
-	dt, err := def.ToPB().MarshalVT()
+	dt, err := definitionOf(ctx, image)
 	if err != nil {
 		return "", err
 	}
@@ -176,6 +173,16 @@ func (b *build) metadata(ctx context.Context, image imageref.Reference) (string,
 		Definition: file.ToPB(), Evaluate: true, AllowResultReturn: true,
 	})
 	return res.GetResult().GetRefDeprecated(), err
+}
+
+// definitionOf returns the definition of an image. Its bytes are the same each time. Otherwise the step
+// that writes them would often miss the cache, and leave a record behind for each spelling.
+func definitionOf(ctx context.Context, image imageref.Reference) ([]byte, error) {
+	def, err := llb.Image(image.String()).Marshal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return proto.MarshalOptions{Deterministic: true}.Marshal(def.ToPB())
 }
 
 // process describes the frontend's process (frontend/gateway/gateway.go, Solve).

@@ -433,6 +433,15 @@ func TestWhatNoPolicyCanChange(t *testing.T) {
 			[]string{"Corp.Example:0443/policy-frontend"},
 			"would replace the policy frontend",
 		},
+		{
+			"a copy of itself under another name", "a",
+			[]string{"corp.example/policy-frontend:inner-0123456789abcdef"},
+			"this image is a copy of the policy frontend, which corp.example/policy-frontend runs",
+		},
+		{
+			"a named context over a tag of itself that is like a copy's", "a",
+			[]string{"corp.example/policy-frontend:inner-0123"}, "would replace the policy frontend",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -41,8 +41,10 @@ func TestExplainCheckNamesWhatMisses(t *testing.T) {
 			"a set of conditions that is for the result",
 			`config: [{targets: [x], exceptTargets: [y], user: {forbid: [root]}}]`,
 			buildrules.Operation{Config: &buildrules.Config{}},
-			[]string{"matched build.config: targets: x; exceptTargets: y: it is for this result",
-				`matched build.config.user.forbid: root: the user is "root"`},
+			[]string{
+				"matched build.config: targets: x; exceptTargets: y: it is for this result",
+				`matched build.config.user.forbid: root: the user is "root"`,
+			},
 		},
 		{
 			"another host", `http: {deny: ["https://b.example/**"]}`, http("https://a.example/x"),
@@ -93,6 +95,11 @@ func TestExplainCheckNamesWhatMisses(t *testing.T) {
 		{
 			"a kind without rules, if all others are denied", `others: deny`, http("https://a.example/x"),
 			[]string{"matched build.others: there are no rules on http"},
+		},
+		{
+			"the build's own directory, if all others are denied", `others: deny`,
+			buildrules.Operation{Local: "context"},
+			[]string{"missed build.others: it permits the build's own directories"},
 		},
 		{
 			"a command", `exec: {networks: [none], secrets: ["npm-*", x], ulimits: {nofile: 10}}`,

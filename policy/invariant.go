@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
@@ -36,6 +37,10 @@ func (r Request) invariant() string {
 	}
 	for _, name := range r.NamedContexts {
 		ref, err := imageref.Parse(name)
+		if err == nil && ref.SameRepository(r.Self) && isStandIn(ref.Tag()) {
+			return fmt.Sprintf("this image is a copy of the policy frontend, which %s runs as if it were "+
+				"another frontend: name the frontend to run instead of the copy", r.Self.Name())
+		}
 		if err == nil && ref.SameRepository(r.Self) {
 			return fmt.Sprintf(
 				"the named context %s would replace the policy frontend (%s): build without it, or give it another name", safetext.Quote(name), r.Self.Name())
@@ -43,6 +48,20 @@ func (r Request) invariant() string {
 	}
 	return ""
 }
+
+// isStandIn reports whether a tag in the policy frontend's repository is one that no registry has. A
+// policy frontend runs another frontend under such a tag, with a named context over it.
+func isStandIn(tag string) bool {
+	digits, ok := strings.CutPrefix(tag, StandInPrefix)
+	return ok && len(digits) == StandInDigits && strings.Trim(digits, "0123456789abcdef") == ""
+}
+
+// A policy frontend runs another one under a tag of its own repository. The tag is StandInPrefix and
+// the first StandInDigits hexadecimal digits of the image's digest.
+const (
+	StandInPrefix = "inner-"
+	StandInDigits = 16
+)
 
 // ambiguousAttestation returns two options that ask for one attestation in two ways, or "".
 func (r Request) ambiguousAttestation() (first, second string) {

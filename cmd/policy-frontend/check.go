@@ -106,7 +106,7 @@ Exit codes:
 }
 
 func (f *checkFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.policy, "policy", frontend.DefaultPolicyPath, "the policy `FILE`")
+	cmd.Flags().StringVarP(&f.policy, "policy", "p", frontend.DefaultPolicyPath, "the policy `FILE`")
 	cmd.Flags().StringVar(&f.overlay, "overlay", "",
 		"an overlay `FILE`, like one that a client may send")
 	f.addClient(cmd)

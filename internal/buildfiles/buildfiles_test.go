@@ -741,7 +741,13 @@ func TestWhatCheckDoesNotReadInComposeFilesIsUnknown(t *testing.T) {
 		},
 		{
 			"include with a directory", "include: [{path: b.yml, project_directory: x}]",
-			"compose.yaml:1 unknown: include can't be read, so builds may be missing: it has a project_directory",
+			"compose.yaml:1 unknown: include can't be read, so builds may be missing: it has a project_directory or an " +
+				"env_file",
+		},
+		{
+			"include with an environment", "include: [{path: b.yml, env_file: x}]",
+			"compose.yaml:1 unknown: include can't be read, so builds may be missing: it has a project_directory " +
+				"or an env_file",
 		},
 		{
 			"include that is no list", "include: b.yml",
@@ -832,7 +838,7 @@ func TestComposeFilesThatNameOthers(t *testing.T) {
 			"x/more.yml", "include: [../compose.yaml]\nservices: {a: {build: .}}", "x/Dockerfile", "FROM a",
 		}, map[string]string{}, `x/Dockerfile by service "a" of x/more.yml`},
 		{"included files that are merged", []string{
-			"compose.yaml", "include: [{path: [x/1.yml, x/2.yml], env_file: x}]",
+			"compose.yaml", "include: [{path: [x/1.yml, x/2.yml]}]",
 			"x/1.yml", "services: {a: {build: .}}", "x/2.yml", "services: {a: {build: {target: t}}}",
 			"x/Dockerfile", "FROM a",
 		}, map[string]string{"target": "t"}, `x/Dockerfile by service "a" of x/1.yml`},
@@ -855,6 +861,46 @@ func TestComposeFilesThatNameOthers(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestComposeReadsTheEnvironmentBesideIt(t *testing.T) {
+	t.Parallel()
+	const env = "# a comment\nA=a/b:1\nexport B=\"b c\"\r\nC='c'\nEMPTY=\nD=$A\nE=\"x\ny\"\nF: x\nG=1\nG=2\n"
+	tests := []struct {
+		text, want string
+		unknown    bool
+	}{
+		{"$A", "a/b:1", false},
+		{"${A}x", "a/b:1x", false},
+		{"${A:-d}", "a/b:1", false},
+		{"${B-d}", "b c", false},
+		{"${C:?must be set}", "c", false},
+		{"${EMPTY:-d}", "d", false},
+		{"${EMPTY-d}", "", false},
+		{"${NONE:-${A}}", "a/b:1", false},
+		{"${D:-d}", "", true},
+		{"${E:-d}", "", true},
+		{"${F:-d}", "", true},
+		{"${G:-d}", "", true},
+		{"${A:+d}", "", true},
+		{"$NONE", "", true},
+	}
+	for _, tt := range tests {
+		found := tree("compose.yaml", "services: {a: {build: {args: {X: \""+tt.text+"\"}}}}", ".env", env,
+			"Dockerfile", "FROM a").One("compose.yaml")
+		require.Equal(t, tt.want, optionsOf(t, found)["build-arg:X"], tt.text)
+		require.Equal(t, tt.unknown, len(found.Problems) > 0, tt.text)
+	}
+	found := tree("compose.yaml", "include: [x/b.yml]", ".env", "A=1\nB=1\n", "x/.env", "B=2\nC=3\n",
+		"x/b.yml", `services: {a: {build: {args: ["A=$A", "B=${B:-0}", "C=$C"]}}}`, "x/Dockerfile", "FROM a").
+		One("compose.yaml")
+	require.Equal(t, map[string]string{"build-arg:A": "1", "build-arg:B": "", "build-arg:C": "3"},
+		optionsOf(t, found))
+	require.Len(t, found.Problems, 1)
+	found = tree("compose.yaml", "services: {}", ".env", strings.Repeat("#", MaxSize+1)).One("compose.yaml")
+	require.Equal(t, []string{
+		"compose.yaml:0 unknown: the file .env beside it can't be read: it has more than 1048576 bytes",
+	}, short(found))
 }
 
 func TestABakeFileIsReadWithItsOverride(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 func (c *composing) service(file, service string, n *yaml.Node, missing []string) Found {
 	s := fieldsIn(n)
 	build := s["build"]
-	r := composeReader{described: described{
+	r := composeReader{env: c.env, described: described{
 		file: file, line: n.Line, options: map[string]string{}, contexts: map[string]string{},
 		origin: fmt.Sprintf("service %q of %s", service, path.Join(c.tree.Dir, file)),
 	}}
@@ -68,6 +68,7 @@ func (c *composing) directory(build *yaml.Node, file string) string {
 type composeReader struct {
 	described
 
+	env     environment
 	missing []string
 }
 
@@ -259,90 +260,12 @@ func (r *composeReader) entries(what string, n *yaml.Node, separators string) []
 	return out
 }
 
-// text returns the value with the defaults of its variables. A variable without a default is
-// missing.
+// text returns the text with the values of its variables, or their defaults. A variable without
+// either is missing.
 func (r *composeReader) text(what, value string) string {
-	out, unset := interpolate(value, maxNesting)
+	out, unset := r.env.interpolate(value, maxNesting)
 	for _, name := range unset {
 		r.miss(fmt.Sprintf("%s has the variable %s, whose value isn't known", what, strconv.Quote(name)))
 	}
 	return out
-}
-
-// interpolate puts the defaults of variables in a text: ${NAME:-default}, ${NAME-default}. It
-// returns the names of those that have none; they become empty, as in compose. "$$" is "$". depth
-// bounds the defaults in defaults.
-func interpolate(s string, depth int) (out string, unset []string) {
-	if depth == 0 {
-		return "", []string{"${...}"}
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '$' || i+1 == len(s) {
-			b.WriteByte(s[i])
-			continue
-		}
-		rest := s[i+1:]
-		switch rest[0] {
-		case '$':
-			b.WriteByte('$')
-			i++
-		case '{':
-			end := closing(rest)
-			if end < 0 {
-				b.WriteByte('$')
-				continue
-			}
-			text, missing := defaultOf(rest[1:end], depth)
-			b.WriteString(text)
-			unset = append(unset, missing...)
-			i += end + 1
-		default:
-			n := nameLength(rest)
-			if n == 0 {
-				b.WriteByte('$')
-				continue
-			}
-			unset = append(unset, rest[:n])
-			i += n
-		}
-	}
-	return b.String(), unset
-}
-
-// closing returns the index of the brace that closes the first one, or -1.
-func closing(s string) int {
-	depth := 0
-	for i := range len(s) {
-		switch s[i] {
-		case '{':
-			depth++
-		case '}':
-			if depth--; depth == 0 {
-				return i
-			}
-		}
-	}
-	return -1
-}
-
-// defaultOf returns the value of what is between braces, when no variable is set.
-func defaultOf(s string, depth int) (text string, unset []string) {
-	n := nameLength(s)
-	name, rest := s[:n], s[n:]
-	for _, op := range []string{":-", "-"} {
-		if word, ok := strings.CutPrefix(rest, op); ok {
-			return interpolate(word, depth-1)
-		}
-	}
-	return "", []string{name}
-}
-
-func nameLength(s string) int {
-	n := 0
-	for n < len(s) && (s[n] == '_' || s[n] >= 'a' && s[n] <= 'z' || s[n] >= 'A' && s[n] <= 'Z' ||
-		n > 0 && s[n] >= '0' && s[n] <= '9') {
-		n++
-	}
-	return n
 }

@@ -61,6 +61,7 @@ type composing struct {
 	wholes map[*yaml.Node]extended
 	// included has the files that were included, so that each is once.
 	included map[string]bool
+	env      environment // of the files that are read now
 	// nodes counts those of all files, and those that are merged.
 	nodes int
 	found Found
@@ -105,6 +106,12 @@ func (c *composing) unknown(file string, line int, message string) {
 
 // read adds the builds of files that are merged, and of those that they include.
 func (c *composing) read(names []string) {
+	above := c.env
+	var err error
+	if c.env, err = c.tree.environ(path.Dir(names[0]), above); err != nil {
+		c.unknown(names[0], 0, "the file .env beside it can't be read: "+err.Error())
+	}
+	defer func() { c.env = above }()
 	all := composed{map[string]*yaml.Node{}, map[string][]string{}}
 	for i, name := range names {
 		c.included[name] = true
@@ -282,7 +289,7 @@ func (c *composing) named(by string, n *yaml.Node) (name, why string) {
 	if n.Kind != yaml.ScalarNode {
 		return "", "the file isn't a text"
 	}
-	text, unset := interpolate(n.Value, maxNesting)
+	text, unset := c.env.interpolate(n.Value, maxNesting)
 	name = path.Join(path.Dir(by), text)
 	switch {
 	case len(unset) > 0:
@@ -313,8 +320,8 @@ func (c *composing) include(file string, n *yaml.Node) {
 		paths := []*yaml.Node{entry}
 		if parts := fieldsIn(entry); parts != nil {
 			paths = []*yaml.Node{parts["path"]}
-			if !isNull(parts["project_directory"]) {
-				missed(entry.Line, "it has a project_directory")
+			if !isNull(parts["project_directory"]) || !isNull(parts["env_file"]) {
+				missed(entry.Line, "it has a project_directory or an env_file")
 				continue
 			}
 			if p := parts["path"]; p != nil && p.Kind == yaml.SequenceNode {

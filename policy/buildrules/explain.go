@@ -36,15 +36,16 @@ const (
 // which part of the operation it misses. From long lists, it returns the entries that match and
 // those that miss one part only.
 //
-// Of sets of conditions on configurations, it says which ones are for the operation.
-//
 // It explains [Rules.Check] and doesn't decide. Of commands and images, it returns the entries that
-// are about what they use or have.
+// are about what they use or have. Of sets of conditions on configurations, it says which ones are
+// for the operation.
 func (r *Rules) Explain(n Normalized) []Tried {
 	kind := string(n.row.kind)
 	switch {
 	case n.row.field.denied(r):
 		return []Tried{{Entry: kind, Matched: true, Reason: "it denies all " + kind}}
+	case r.closes(n.row) && n.row.kind == KindLocal && slices.Contains(ownDirectories(), n.name):
+		return []Tried{{Entry: "others", Reason: "it permits the build's own directories"}}
 	case r.closes(n.row):
 		return []Tried{{Entry: "others", Matched: true, Reason: "there are no rules on " + kind}}
 	}

@@ -172,7 +172,7 @@ func (d *Demand) explainItems(field, what string, items []string) []Tried {
 		"there is no such "+what)
 }
 
-// explain compares the entries with items of an image, of which each has several spellings. has
+// explain compares the entries with items of an image. Each item has several spellings. has
 // describes the item that an entry is for, and none is the reason without one. Without none, there
 // is one item, and has describes it in any case.
 func (d *Demand) explain(
