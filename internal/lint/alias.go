@@ -11,7 +11,7 @@ import (
 func (c *checker) alias(i int) {
 	a := &c.aliases[i]
 	from, to := a.Names()
-	if from == to && len(a.Pins) == 0 {
+	if from == to && len(a.Pins) == 0 && !c.exempts(i) {
 		c.addAlias(AliasWithoutEffect, a.Alias, "the alias from %s leads to the same name and has "+
 			"no pins; remove it, or change to", from)
 	}
@@ -41,6 +41,17 @@ func (c *checker) alias(i int) {
 				reason)
 		}
 	}
+}
+
+// exempts reports whether an alias keeps names from a later one.
+func (c *checker) exempts(i int) bool {
+	from := c.aliases[i].from
+	for j := range c.from.FindMeeting(from.String()) {
+		if j > i && c.aliases[j].from.Overlaps(from) {
+			return true
+		}
+	}
+	return false
 }
 
 // nowhere returns a relative clause that says why no frontend behind the alias can run, or

@@ -31,8 +31,8 @@ func (c *checker) shadowedEntry(i int, part *rule, field, entry string, tell tel
 	if by == nil {
 		return false
 	}
-	tell(EntryWithoutEffect, "%s has %s, which never decides, because rule %q on line %d%s matches everything "+
-		"that the rule matches with it; remove it", field, entry, by.Name, by.Line(),
+	tell(EntryWithoutEffect, "%s has %s, which never decides, because rule %q on line %d%s matches "+
+		"everything that the rule matches with it; remove it", field, entry, by.Name, by.Line(),
 		ofFile(by.File(), part.File()))
 	return true
 }
@@ -59,7 +59,7 @@ func (c *checker) idleNames(i int, tell tell) {
 				"limits", entry)
 		case outside && !r.allows():
 			tell(DenyWithoutEffect, "match has %s, which the limits refuse anyway; remove it", entry)
-		case len(entries) > 1:
+		case len(entries) > 1 && len(entries) <= maxEntries:
 			c.shadowedEntry(i, part, "match", entry, tell)
 		}
 	}
@@ -71,7 +71,7 @@ func (c *checker) idleTags(i int, tell tell) {
 		idleDeniedTags(r, tell)
 		return
 	}
-	if len(r.Tags) < 2 && r.Versions == "" {
+	if len(r.Tags) < 2 && r.Versions == "" || len(r.Tags) > maxEntries {
 		return
 	}
 	for _, tag := range r.Tags {
@@ -175,8 +175,8 @@ func (c *checker) idleVariants(r *rule, tell tell) {
 
 func (c *checker) idleDigests(i int, tell tell) {
 	r := &c.rules[i]
-	if len(r.Digests) < 2 {
-		return // The rule as a whole has the finding.
+	if len(r.Digests) < 2 || len(r.Digests) > maxEntries {
+		return // For one digest, the rule as a whole has the finding.
 	}
 	for _, digest := range r.Digests {
 		c.shadowedEntry(i, r.onlyDigest(digest), "digests", digest, tell)

@@ -72,6 +72,11 @@ func TestCheckWholeLanguage(t *testing.T) {
 			[]string{"alias-without-effect  p:5:3"},
 		},
 		{
+			"an alias that keeps a name from a later one is fine",
+			top + "aliases:\n- {from: a/x, to: a/x}\n- {from: a/**, to: b/**}\n" +
+				"frontends:\n- {name: b, match: [a/x, b/**]}\n", nil,
+		},
+		{
 			"an alias to the same name with pins is fine",
 			top + "aliases:\n- {from: a, to: a, pins: {\"1\": \"" + digestA +
 				"\"}}\nfrontends:\n- {name: b, match: [a]}\n", nil,
