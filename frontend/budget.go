@@ -29,7 +29,7 @@ const (
 // request takes its size when it has arrived, and an answer until it is written.
 type budget struct {
 	reading, answering *semaphore.Weighted
-	reservable         int64 // the size of each of them
+	patience           time.Duration
 
 	mu          sync.Mutex
 	limit, used int64
@@ -43,12 +43,12 @@ type budget struct {
 func newBudget(limit int64) *budget {
 	reservable := max(limit/8, maxMessage)
 	return &budget{
-		reading:    semaphore.NewWeighted(reservable),
-		answering:  semaphore.NewWeighted(reservable),
-		reservable: reservable,
-		limit:      limit - 2*reservable,
-		freed:      make(chan struct{}),
-		levels:     map[int]*semaphore.Weighted{},
+		reading:   semaphore.NewWeighted(reservable),
+		answering: semaphore.NewWeighted(reservable),
+		patience:  budgetPatience,
+		limit:     limit - 2*reservable,
+		freed:     make(chan struct{}),
+		levels:    map[int]*semaphore.Weighted{},
 	}
 }
 
@@ -83,7 +83,7 @@ func (b *budget) open() *account { return &account{budget: b} }
 // take takes bytes. If they aren't there, it waits for [budgetPatience] until others give some
 // back, and then fails with [errBudget].
 func (a *account) take(ctx context.Context, bytes int) error {
-	patience := time.NewTimer(budgetPatience)
+	patience := time.NewTimer(a.budget.patience)
 	defer patience.Stop()
 	for {
 		freed, ok := a.tryTake(int64(bytes))

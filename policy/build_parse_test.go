@@ -34,6 +34,8 @@ frontends:
       env: {forbid: [LD_PRELOAD]}
       ports: {forbid: [22]}
       volumes: {forbid: [/]}
+      exceptTargets: [base]
+      sets: [{targets: ["prod-*"], results: runnable, env: {require: [PATH]}}]
 - match: [b]
   build:
     exec: {networks: [none]}
@@ -51,6 +53,12 @@ func TestParseReadsRulesOnBuilds(t *testing.T) {
 	require.Equal(t, []string{"mirror.example/**"}, []string(b.Images.Allow))
 	require.Equal(t, map[string]int{"nofile": 1024, "core": -1}, b.Exec.Ulimits)
 	require.Equal(t, []string{"", "root", "0"}, b.Config.User.Forbid)
+	require.Equal(t, []string{"prod-*"}, b.Config.Sets[0].Targets)
+	copied := p.Document()
+	copied.Frontends[0].Build.Config.Sets[0].Targets[0] = "x"
+	copied.Frontends[0].Build.Config.ExceptTargets[0] = "x"
+	require.Equal(t, []string{"prod-*"}, b.Config.Sets[0].Targets, "a document is a copy")
+	require.Equal(t, []string{"base"}, b.Config.ExceptTargets, "a document is a copy")
 	require.Equal(t, buildrules.ActionAllow, b.Containers)
 	require.Equal(t,
 		[]buildrules.Kind{
@@ -138,6 +146,49 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 		{"empty rules on commands", top + "{exec: {}}\n", "p:2:15: exec is empty"},
 		{"empty rules on frontends", top + "{frontends: {}}\n", "p:2:20: frontends is empty"},
 		{"empty rules on configurations", top + "{config: {}}\n", "p:2:17: config is empty"},
+		{"an empty list of sets", top + "{config: []}\n", "p:2:17: config is empty"},
+		{"an empty set", top + "{config: [{}]}\n", "p:2:18: config[0] has no condition"},
+		{"a set without a value", top + "{config: [null]}\n", "p:2:18: config[0] has no value"},
+		{
+			"a set without a condition", top + "{config: {sets: [{targets: [a]}]}}\n",
+			"p:2:25: config.sets[0] has no condition",
+		},
+		{
+			"targets without a condition", top + "{config: {targets: [a]}}\n",
+			"p:2:17: config has no condition",
+		},
+		{
+			"targets without a condition, and a mode", top + "{config: {targets: [a], mode: warn}}\n",
+			"p:2:17: config has no condition",
+		},
+		{
+			"targets beside sets", top + "{config: {targets: [a], sets: [{user: {forbid: [root]}}]}}\n",
+			"p:2:17: config has targets, exceptTargets or results without a condition beside them",
+		},
+		{
+			"an empty list of targets", top + "{config: {targets: [], user: {forbid: [root]}}}\n",
+			"p:2:27: targets is empty",
+		},
+		{
+			"a target that is a number", top + "{config: {targets: [0], user: {forbid: [root]}}}\n",
+			`p:2:28: targets: "0" can't be the name of a target`,
+		},
+		{
+			"a target with a space", top + "{config: [{exceptTargets: [a b], user: {forbid: [root]}}]}\n",
+			`p:2:35: exceptTargets: "a b" can't be the name of a target`,
+		},
+		{
+			"results of another kind", top + "{config: {results: images, user: {forbid: [root]}}}\n",
+			`p:2:27: results must be all or runnable, not "images"`,
+		},
+		{
+			"a mode in a set", top + "{config: [{mode: warn, user: {forbid: [root]}}]}\n",
+			`p:2:19: unknown field "mode"`,
+		},
+		{
+			"a mistake in a set", top + "{config: [{ports: {forbid: [90-80]}}]}\n",
+			`p:2:36: forbid: "90-80" isn't a port`,
+		},
 		{"empty rules on users", top + "{config: {user: {}}}\n", "p:2:24: user is empty"},
 		{
 			"images that need no digest", top + "{images: {requireDigest: false}}\n",

@@ -48,7 +48,7 @@ func TestExplainRulesOnBuilds(t *testing.T) {
 	}
 	run := Step{
 		Kind: StepDispatch, Verdict: Allow,
-		Reason: "it is run by dispatch: mediate, for at most 1h0m0s and with 256MiB of memory, " +
+		Reason: "it is run by dispatch: mediate, for at most 1h0m0s and with 512MiB of memory, " +
 			"and can run other frontends 4 deep",
 	}
 	require.Equal(t, []Step{held, run}, tail("a", ""))

@@ -359,7 +359,7 @@ func TestBoundsOfTwoLayers(t *testing.T) {
 		nesting                 int
 		memory                  int64
 	}{
-		{"the defaults", none, "", time.Hour, 4, 256 << 20},
+		{"the defaults", none, "", time.Hour, 4, 512 << 20},
 		{
 			"the policy's", limits("timeout: 2h, nesting: 16, memory: 1GiB"), "",
 			2 * time.Hour, 16, 1 << 30,
@@ -378,7 +378,7 @@ func TestBoundsOfTwoLayers(t *testing.T) {
 		},
 		{
 			"an overlay that is looser than the defaults", none,
-			limits("timeout: 24h, nesting: 16, memory: 64GiB"), time.Hour, 4, 256 << 20,
+			limits("timeout: 24h, nesting: 16, memory: 64GiB"), time.Hour, 4, 512 << 20,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -238,6 +238,11 @@ func TestRulesThatNoImageCanSatisfyAreAMistake(t *testing.T) {
 			`{config: {user: {require: [app]}}}`, `{config: {user: {require: [svc]}}}`,
 			"build.config.user.require: the policy's build requires other users",
 		},
+		"no common user of a target": {
+			`{config: [{targets: [x], user: {require: [app]}}]}`,
+			`{config: {targets: [X], user: {require: [svc]}}}`,
+			"build.config.user.require: the policy's build requires other users",
+		},
 		"two values of one label": {
 			`{config: {labels: {values: {a: x}}}}`, `{config: {labels: {values: {a: y}}}}`,
 			"build.config.labels.values: the policy's build requires another value of the label a",

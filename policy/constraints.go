@@ -19,7 +19,7 @@ const (
 	maxTimeout     = 24 * time.Hour
 	defaultNesting = 4
 	maxNesting     = 16
-	defaultMemory  = 256 << 20
+	defaultMemory  = 512 << 20
 	minMemory      = 64 << 20
 	maxMemory      = 64 << 30
 )

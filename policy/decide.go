@@ -302,6 +302,9 @@ func (d *Decision) take(layer string, l Layers, o outcome, s subject) {
 			d.markUnverified(s)
 		}
 	case Deny:
+		if l.brief {
+			return
+		}
 		var meant string
 		d.Allowed, meant = p.allowed(s, other, layer == LayerOverlay)
 		if o.unknown && meant != "" {

@@ -451,3 +451,15 @@ func TestWhatNoPolicyCanChange(t *testing.T) {
 	r.Self, r.NamedContexts = self, []string{"base", "corp.example/other", "UPPER", ""}
 	require.Equal(t, Allow, Decide(l, r).Verdict)
 }
+
+func TestBriefDecisionsHaveNoSuggestions(t *testing.T) {
+	t.Parallel()
+	l := mustStack(t, "version: 1\nfrontends:\n- {name: a, match: [docker/dockerfile]}\n", "")
+	full := Decide(l, request(t, "docker/dockerfil:1"))
+	require.NotEmpty(t, full.Allowed)
+	require.Contains(t, full.Reason, "did you mean")
+	brief := Decide(l.Brief(), request(t, "docker/dockerfil:1"))
+	require.Empty(t, brief.Allowed)
+	require.NotContains(t, brief.Reason, "did you mean")
+	require.Equal(t, full.Verdict, brief.Verdict)
+}

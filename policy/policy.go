@@ -134,8 +134,9 @@ type Alias struct {
 	// The new name. It ends in /** if from does, and the rest of the name is kept. It can be the same
 	// as from if only the pins matter.
 	To string `yaml:"to" jsonschema:"minLength=1,maxLength=512"`
-	// The digest of each tag. The registry isn't asked for a pinned tag, and a build can't request
-	// another digest with it. Only if from is one repository.
+	// The digest of each tag, under both names. A frontend with this tag runs by this digest, the
+	// registry isn't asked for the tag, and a build can't request another digest with it. The command
+	// lock updates these pins. Only if from is one repository.
 	Pins map[string]string `yaml:"pins,omitempty" jsonschema:"minProperties=1"`
 
 	file         string
@@ -155,7 +156,7 @@ type Limits struct {
 	Nesting int `yaml:"nesting,omitempty" jsonschema:"minimum=1,maximum=16"`
 
 	// How much memory the policy frontend can take for a build, such as 256MiB or 1GiB. Applies to
-	// mediate and builtin. The default is 256MiB.
+	// mediate and builtin. The default is 512MiB.
 	Memory string `yaml:"memory,omitempty" jsonschema:"minLength=4"`
 
 	patterns []imageref.Pattern

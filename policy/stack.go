@@ -11,6 +11,14 @@ import (
 // deny everything.
 type Layers struct {
 	embedded, overlay *Policy
+	brief             bool
+}
+
+// Brief returns the layers for decisions without suggestions: [Decision].Allowed is empty, and no
+// Reason asks what was meant. With many rules, looking for those takes most of the time.
+func (l Layers) Brief() Layers {
+	l.brief = true
+	return l
 }
 
 // Stack puts an overlay, which may be nil, on an embedded policy.

@@ -118,8 +118,7 @@ func (f *lockFlags) read(
 		return l, fmt.Errorf("%s: %w", file, err)
 	}
 	for _, s := range skipped {
-		fmt.Fprintf(stderr, "%s:%d: rule %q is not pinned: %s\n", d.path(s.File), s.Line, s.Rule,
-			s.Reason)
+		fmt.Fprintln(stderr, l.skippedText(s))
 	}
 	if err := lock.Resolve(ctx, pins, registry.Resolve); err != nil {
 		return l, fmt.Errorf("%s can't be locked:\n%w", file, err)
@@ -130,6 +129,14 @@ func (f *lockFlags) read(
 	}
 	l.changed, err = l.edit()
 	return l, err
+}
+
+// skippedText returns one line about what lock doesn't pin.
+func (l lockable) skippedText(s lock.Skipped) string {
+	if s.Rule == "" {
+		return fmt.Sprintf("%s: %s", l.path(l.name), s.Reason)
+	}
+	return fmt.Sprintf("%s:%d: rule %q is not pinned: %s", l.path(s.File), s.Line, s.Rule, s.Reason)
 }
 
 // edit returns the new contents of those of the policy's files that change.

@@ -169,7 +169,7 @@ func TestEvalTextWithNothingAllowed(t *testing.T) {
 	t.Parallel()
 	code, stdout, _ := run("eval", "--policy", write(t, "p", "version: 1\n"), "a")
 	require.Equal(t, exitDeny, code)
-	require.Contains(t, stdout, "\n  allowed:      nothing\n")
+	require.NotContains(t, stdout, "allowed:")
 }
 
 func TestEvalJSONIsTheDecision(t *testing.T) {

@@ -257,6 +257,11 @@ func Request(choose Source) (policy.Request, digest.Digest) {
 	return r, digest.Digest(choose.one(digests()))
 }
 
+// Digest returns one of the digests that rules have, or one that none has.
+func Digest(choose Source) digest.Digest {
+	return digest.Digest(choose.one(append(digests(), digest.FromString("4").String())))
+}
+
 func patterns() []string {
 	return []string{
 		"a", "b", "a/x", "a/y", "a/x*", "a/*", "a/**", "c.example/**", "c.example/a/*",

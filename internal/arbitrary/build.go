@@ -3,6 +3,7 @@ package arbitrary
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/policy"
@@ -81,6 +82,16 @@ func (choose Source) kinds() []func() string {
 			}) + "}"
 		},
 		func() string { return "images: {pins: {\"x:1\": \"" + choose.one(digests()) + "\"}}" },
+		func() string { return "images: " + choose.imageRules(names) },
+		func() string { return "images: " + choose.imageRules(names) },
+		func() string {
+			return "images: {rules: " + choose.imageRules(names) + ", " + choose.one([]string{
+				"requireDigest: true", "deny: " + names(), "allow: " + names(), "mode: warn",
+				"convert: [{from: x, to: m.example/a/y}]",
+				"convert: [{from: \"m.example/**\", to: \"q.example/**\"}, {from: x, to: m.example/a}]",
+				"pins: {\"x:1\": \"" + choose.one(digests()) + "\"}",
+			}) + "}"
+		},
 		always("git: {requireCommit: true}"),
 		func() string { return "http: {deny: " + urls() + ", requireChecksum: true}" },
 		always("containers: allow"), always("containers: deny"), always("others: deny"),
@@ -116,6 +127,33 @@ func (choose Source) scope() string {
 		"targets: " + targets() + ", exceptTargets: " + targets(),
 		"targets: " + targets() + ", results: runnable", "results: all",
 	})
+}
+
+// imageRules returns a list of rules on images.
+func (choose Source) imageRules(names func() string) string {
+	var rules []string
+	for range 1 + choose(3) {
+		fields := []string{"match: " + names()}
+		add := func(chance int, texts ...string) {
+			if choose(chance) == 0 {
+				fields = append(fields, choose.one(texts))
+			}
+		}
+		add(3, "tags: "+choose.pick("1", "1.*", "1.7", "1.7.1", "latest", "v1.*", "*", "*-x"))
+		add(3, `versions: ">=1 <2"`, `versions: ">=1.5"`, `versions: "1.7.x || 2.x"`,
+			`versions: "~1.7", variants: [labs]`, `versions: ">=1.7.0-rc1"`, `versions: "*"`)
+		add(4, "exceptTags: "+choose.pick("1.5*", "1.7.1", "1", "2.*"))
+		add(4, "digests: "+choose.pick(digests()...))
+		add(5, fmt.Sprintf("expires: %q", Day(1+choose(3)).Format(time.DateOnly)))
+		if choose(3) == 0 {
+			fields = append(fields, "action: deny")
+			add(5, "mode: warn")
+		} else {
+			add(6, "requireDigest: true")
+		}
+		rules = append(rules, "{"+strings.Join(fields, ", ")+"}")
+	}
+	return "[" + strings.Join(rules, ", ") + "]"
 }
 
 func (choose Source) uses() string {
@@ -180,9 +218,11 @@ func Operation(choose Source) buildrules.Operation {
 		one("", "", ":8080", ":443") +
 		one("/x", "/z/y", "/z", "/x/../z", "/z%2Fy", "/z//y", "/X/z", "", "/x.git")
 	d := digests()[0]
-	switch choose(12) {
-	case 0:
-		return buildrules.Operation{Image: name + one(":1", "@"+d, ":1@"+d, ":2")}
+	switch choose(14) {
+	case 0, 12, 13:
+		tag := one(":1", ":2", "", ":1.7", ":1.7.1", ":1.5.2", ":v1.7.1", ":1.7-labs", ":latest",
+			":1.7.0-rc1", ":a-x", ":1.4-x")
+		return buildrules.Operation{Image: name + tag + one("", "", "@"+choose.one(digests()), "@"+d)}
 	case 1:
 		commit := "0123456789012345678901234567890123456789"
 		return buildrules.Operation{Git: &buildrules.Git{

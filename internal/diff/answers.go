@@ -72,6 +72,12 @@ func (c *comparison) compare(w witness, r policy.Request, points digest.Digest, 
 	after policy.Decision, plain [2]policy.Decision,
 ) {
 	add := func(change Change, widens bool, details ...string) {
+		if !before.Verdict.Permits() {
+			before = askFully(c.a, r, points)
+		}
+		if !after.Verdict.Permits() {
+			after = askFully(c.b, r, points)
+		}
 		c.found.add(Difference{
 			Change: change, Widens: widens, Pattern: w.pattern, Details: details,
 			Request: request(r, points), Before: answer(before), After: answer(after),
@@ -99,7 +105,7 @@ func (c *comparison) compare(w witness, r policy.Request, points digest.Digest, 
 		if gained := missing(after.Obligations, before.Obligations); len(gained) > 0 {
 			add(Tightened, false, prefixed("now required: ", gained)...)
 		}
-		b := c.builds(before, after)
+		b := c.builds(r, points, before, after)
 		if len(b.rerouted) > 0 {
 			add(Rerouted, b.widens, b.rerouted...)
 		}
@@ -238,5 +244,5 @@ func (c *comparison) namesNone(s *side) policy.Decision {
 		return s.layers.Refuse("", "the build names no frontend, and the policy has no defaultFrontend")
 	}
 	c.asked++
-	return ask(s, policy.Request{Requested: s.DefaultFrontend, Reference: ref, Time: c.at}, c.other)
+	return askFully(s, policy.Request{Requested: s.DefaultFrontend, Reference: ref, Time: c.at}, c.other)
 }

@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // maxDetails is the number of details that a difference shows for each kind of change to what
@@ -21,10 +25,13 @@ type built struct {
 	widens                        bool // whether an image is now read that wasn't allowed
 }
 
-// builds compares how a frontend runs that both policies allow, and what it may build. The
-// result is the same for all requests that the same rules decide.
-func (c *comparison) builds(before, after policy.Decision) built {
-	key := heldBy(before) + "\x00" + heldBy(after)
+// builds compares how a frontend runs that both policies allow, and what it may build, now and when
+// rules on images change. The result is the same for all requests with the same build rules.
+func (c *comparison) builds(r policy.Request, points digest.Digest, before, after policy.Decision,
+) built {
+	later := changes(slices.Concat(rulesOnImages(before), rulesOnImages(after)), r.Time)
+	was, is := c.a.buildOf(before), c.b.buildOf(after)
+	key := fmt.Sprint(was, "\x00", is, "\x00", len(later))
 	if known, ok := c.built[key]; ok {
 		return known
 	}
@@ -38,11 +45,20 @@ func (c *comparison) builds(before, after policy.Decision) built {
 	}
 	// Containers are refused even without rules, unless the policy only warns.
 	const alone = buildrules.KindContainers
-	if writtenBuild(before) != writtenBuild(after) || before.Dispatch != after.Dispatch ||
-		before.Enforces(alone) != after.Enforces(alone) {
-		c.operations(&b, before, after)
-		// The examples have none of the conditions of rules on images.
-		c.complete = c.complete && !imageRules(before) && !imageRules(after)
+	if was != is && (writtenBuild(before) != writtenBuild(after) ||
+		before.Dispatch != after.Dispatch || before.Enforces(alone) != after.Enforces(alone)) {
+		probes := c.probes(before, after)
+		accepted := map[buildrules.Kind]bool{}
+		c.operations(&b, probes, before, after, "", accepted)
+		for _, r.Time = range later {
+			was, is := ask(c.a, r, points), ask(c.b, r, points)
+			if was.Verdict.Permits() && is.Verdict.Permits() && heldBy(was) == heldBy(before) &&
+				heldBy(is) == heldBy(after) {
+				c.operations(&b, ofImages(probes), was, is, " from "+r.Time.UTC().Format(time.RFC3339),
+					accepted)
+			}
+		}
+		c.unshown(before, after, accepted)
 	}
 	for _, list := range []*[]string{&b.loosened, &b.tightened, &b.rerouted} {
 		if more := len(*list) - maxDetails; more > 0 {
@@ -53,6 +69,32 @@ func (c *comparison) builds(before, after policy.Decision) built {
 	return b
 }
 
+func ofImages(probes [][]probe) [][]probe {
+	return slices.DeleteFunc(slices.Clone(probes),
+		func(alike []probe) bool { return len(alike) == 0 || alike[0].Image == "" })
+}
+
+// rulesOnImages returns the rules on images that bind a frontend.
+func rulesOnImages(d policy.Decision) []*imagerules.Rule {
+	var out []*imagerules.Rule
+	for _, o := range d.Obligations.Build {
+		if o.Build.Images != nil {
+			out = append(out, o.Build.Images.Rules...)
+		}
+	}
+	return out
+}
+
+// buildOf returns a text that is the same for decisions with the same build rules, under which
+// frontends run in the same way.
+func (s *side) buildOf(d policy.Decision) string {
+	out := fmt.Sprint(d.Dispatch, d.Timeout, d.Nesting, d.Enforces(buildrules.KindContainers))
+	for _, o := range d.Obligations.Build {
+		out += fmt.Sprint(o.Mode, s.built[o.Rule], s.built[policy.BuildRule])
+	}
+	return out
+}
+
 // heldBy is the same for decisions with the same rules on builds.
 func heldBy(d policy.Decision) string {
 	parts := []string{d.Rule, string(d.Dispatch)}
@@ -60,13 +102,6 @@ func heldBy(d policy.Decision) string {
 		parts = append(parts, o.Rule, string(o.Mode))
 	}
 	return strings.Join(parts, "\x01")
-}
-
-// imageRules reports whether a list of rules on images binds the frontend.
-func imageRules(d policy.Decision) bool {
-	return slices.ContainsFunc(d.Obligations.Build, func(o policy.BuildObligation) bool {
-		return o.Build.Images != nil && len(o.Build.Images.Rules) > 0
-	})
 }
 
 // writtenBuild returns the build rules as text, for comparison.
@@ -104,11 +139,13 @@ func (b *built) bound(name string, before, after int, was, is any) {
 	}
 }
 
-// operations compares the rulings on examples of operations. Of similar examples, it adds one
-// for each change.
-func (c *comparison) operations(b *built, before, after policy.Decision) {
-	accepted := map[buildrules.Kind]bool{}
-	for _, alike := range c.probes(before, after) {
+// operations compares the rulings on samples of operations. Of similar ones, it adds one for each
+// change. suffix says when they are made. It notes the kinds of those that the second decision
+// accepts.
+func (c *comparison) operations(b *built, probes [][]probe, before, after policy.Decision,
+	suffix string, accepted map[buildrules.Kind]bool,
+) {
+	for _, alike := range probes {
 		told := map[*[]string]bool{}
 		for _, f := range alike {
 			if !c.spend(requestWork) {
@@ -118,20 +155,21 @@ func (c *comparison) operations(b *built, before, after policy.Decision) {
 			if k, err := f.Kind(); err == nil && is.Verdict != policy.Deny {
 				accepted[k] = true
 			}
-			if list, text := b.compare(f, before, is); list != nil && !told[list] {
-				told[list] = true
-				if !slices.Contains(*list, text) {
-					*list = append(*list, text)
-				}
+			list, text := b.compare(f, before, is)
+			if list == nil || told[list] {
+				continue
+			}
+			told[list] = true
+			if !slices.Contains(*list, text) && !slices.Contains(*list, text+suffix) {
+				*list = append(*list, text+suffix)
 			}
 		}
 	}
-	c.unshown(before, after, accepted)
 }
 
 // compare describes the change for an operation, and returns the list to which it belongs. The
 // list is nil if nothing changes. The second policy's ruling is given.
-func (b *built) compare(f buildrules.Operation, before policy.Decision, is policy.Ruling) (
+func (b *built) compare(f probe, before policy.Decision, is policy.Ruling) (
 	list *[]string, text string,
 ) {
 	was := ruling(before, f)
@@ -155,12 +193,17 @@ func seen(f buildrules.Operation) bool {
 	return err != nil || k.InResult()
 }
 
-// ruling is what becomes of an operation: forward doesn't see containers and other frontends.
-func ruling(d policy.Decision, f buildrules.Operation) policy.Ruling {
-	if d.Dispatch == policy.DispatchForward && !seen(f) {
+// ruling is what becomes of an operation: forward doesn't see containers and other frontends. As in
+// a build, the tag of an image is looked up if the ruling relies on it.
+func ruling(d policy.Decision, f probe) policy.Ruling {
+	if d.Dispatch == policy.DispatchForward && !seen(f.Operation) {
 		return policy.Ruling{Verdict: policy.Allow}
 	}
-	return d.Check(f)
+	r := d.Check(f.Operation)
+	if r.TagUnverified {
+		r = d.CheckTag(f.Operation, f.points)
+	}
+	return r
 }
 
 func reads(r policy.Ruling) string {
@@ -171,7 +214,7 @@ func reads(r policy.Ruling) string {
 }
 
 // newlyRead is [comparison.newlyRuns] for an image that a build reads.
-func newlyRead(before policy.Decision, f buildrules.Operation, was, is policy.Ruling) bool {
+func newlyRead(before policy.Decision, f probe, was, is policy.Ruling) bool {
 	requested, err := imageref.Parse(f.Image)
 	if err != nil || is.Image.Name() == "" {
 		return true // The first policy replaced this image.
@@ -179,6 +222,7 @@ func newlyRead(before policy.Decision, f buildrules.Operation, was, is policy.Ru
 	if cmp.Or(was.Image.Name(), requested.Name()) != is.Image.Name() {
 		return true
 	}
-	r := before.Check(buildrules.Operation{Image: is.Image.String()})
+	f.Image = is.Image.String()
+	r := ruling(before, f)
 	return r.Verdict == policy.Deny || r.Image.Name() != "" && r.Image != is.Image
 }

@@ -1,7 +1,6 @@
 package diff
 
 import (
-	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -20,6 +19,9 @@ const (
 	requestWork = 20
 	// meetWork is the work for the overlap of two patterns.
 	meetWork = 50
+	// lookedAt is how many patterns are compared with a name for one unit of work. For most of them
+	// one look is enough.
+	lookedAt = 10
 	// exampleWork is the work for making an example of a pattern.
 	exampleWork = 10
 )
@@ -53,11 +55,12 @@ func newComparison(a, b *policy.Policy, at time.Time) *comparison {
 	}
 	c.builtin = c.a.builtin() || c.b.builtin()
 	var ok bool
-	if c.fresh, ok = globs.Fresh(slices.Concat(c.a.texts(), c.b.texts())); !ok && c.differ() {
+	texts := append(c.a.texts(), c.b.texts()...)
+	if c.fresh, ok = globs.Fresh(texts); !ok && c.differ() {
 		c.leaveOut("what no pattern matches, because patterns have every letter and digit")
 	}
 	// A name has at most 255 characters.
-	c.deep = min(max(c.a.depth(), c.b.depth())+1, 200/(len(c.fresh)+1))
+	c.deep = min(depth(texts)+1, 200/(len(c.fresh)+1))
 	return c
 }
 
@@ -105,9 +108,18 @@ func (c *comparison) differ() bool {
 }
 
 // ask evaluates a request with one policy, as a build does: first by name, then with the
-// digest. points is the digest to which every tag points.
+// digest. points is the digest to which every tag points. There are no suggestions in the answer.
 func ask(s *side, r policy.Request, points digest.Digest) policy.Decision {
-	d := policy.Decide(s.layers, r)
+	return askLayers(s.layers.Brief(), r, points)
+}
+
+// askFully is ask with suggestions.
+func askFully(s *side, r policy.Request, points digest.Digest) policy.Decision {
+	return askLayers(s.layers, r, points)
+}
+
+func askLayers(l policy.Layers, r policy.Request, points digest.Digest) policy.Decision {
+	d := policy.Decide(l, r)
 	if d.Verdict == policy.Deny {
 		return d
 	}
@@ -117,5 +129,5 @@ func ask(s *side, r policy.Request, points digest.Digest) policy.Decision {
 	case d.TagUnverified:
 		r.TagDigest = points
 	}
-	return policy.Decide(s.layers, r)
+	return policy.Decide(l, r)
 }

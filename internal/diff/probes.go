@@ -1,15 +1,15 @@
 package diff
 
 import (
-	"maps"
 	"slices"
 	"strings"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
-	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // commit is a commit that no rule names.
@@ -18,27 +18,46 @@ const commit = "0123456789012345678901234567890123456789"
 // probes returns sample operations for the build rules of both decisions: examples of each
 // pattern, of the overlap of each pair, and of something that no pattern matches. Similar
 // samples are one list, and the simplest is first.
-func (c *comparison) probes(before, after policy.Decision) [][]buildrules.Operation {
+func (c *comparison) probes(before, after policy.Decision) [][]probe {
 	var rules []buildrules.Rules
 	for _, o := range slices.Concat(after.Obligations.Build, before.Obligations.Build) {
 		rules = append(rules, o.Build)
 	}
 	p := prober{c: c, before: before, after: after}
 	for _, k := range buildrules.Kinds() {
-		if probe, ok := probes[k]; ok {
-			probe(&p, rules)
-		} else if kindText(before, k) != kindText(after, k) {
+		if before.Dispatch == after.Dispatch && !c.differs(before, after, k) {
+			continue
+		}
+		if make, ok := probes[k]; ok {
+			make(&p, rules)
+		} else {
 			c.complete = false // No sample shows the effect of the difference.
 		}
 	}
 	return p.operations
 }
 
+// differs reports whether the rules for a kind differ. Those for commands are for containers too.
+func (c *comparison) differs(before, after policy.Decision, k buildrules.Kind) bool {
+	return kindText(before, k) != kindText(after, k) || before.Restricts(k) != after.Restricts(k) ||
+		before.Enforces(k) != after.Enforces(k) ||
+		k == buildrules.KindContainers && c.differs(before, after, buildrules.KindExec)
+}
+
 // kindText returns the rules of one kind as text, for comparison.
 func kindText(d policy.Decision, k buildrules.Kind) string {
 	var parts []string
 	for _, o := range d.Obligations.Build {
-		parts = append(parts, string(o.Mode), string(o.Build.Others), marshal(o.Build.Only(k)))
+		only := o.Build.Only(k)
+		if only.Images != nil {
+			images := *only.Images
+			only.Images = &images
+			for _, r := range images.Rules {
+				parts = append(parts, writtenConditions(*r))
+			}
+			images.Rules = nil
+		}
+		parts = append(parts, string(o.Mode), string(o.Build.Others), marshal(only))
 	}
 	return strings.Join(parts, "\x01")
 }
@@ -49,21 +68,21 @@ var probes = map[buildrules.Kind]func(p *prober, rules []buildrules.Rules){
 	buildrules.KindGit:    (*prober).git,
 	buildrules.KindHTTP:   (*prober).http,
 	buildrules.KindLocal:  (*prober).local,
-	buildrules.KindOCILayout: func(p *prober, rules []buildrules.Rules) {
-		p.patterns(rules, buildrules.KindOCILayout,
+	buildrules.KindOCILayout: func(p *prober, _ []buildrules.Rules) {
+		p.patterns(buildrules.KindOCILayout,
 			func(n string) buildrules.Operation {
 				return buildrules.Operation{OCILayout: n + ":" + p.c.fresh}
 			})
 	},
-	buildrules.KindBlob: func(p *prober, rules []buildrules.Rules) {
-		p.patterns(rules, buildrules.KindBlob,
+	buildrules.KindBlob: func(p *prober, _ []buildrules.Rules) {
+		p.patterns(buildrules.KindBlob,
 			func(n string) buildrules.Operation {
 				return buildrules.Operation{Blob: n + "@" + p.c.other.String()}
 			})
 	},
 	buildrules.KindExec: (*prober).exec,
-	buildrules.KindFrontends: func(p *prober, rules []buildrules.Rules) {
-		p.patterns(rules, buildrules.KindFrontends,
+	buildrules.KindFrontends: func(p *prober, _ []buildrules.Rules) {
+		p.patterns(buildrules.KindFrontends,
 			func(n string) buildrules.Operation {
 				return buildrules.Operation{Frontend: n + ":" + p.c.fresh}
 			})
@@ -72,78 +91,25 @@ var probes = map[buildrules.Kind]func(p *prober, rules []buildrules.Rules){
 	buildrules.KindConfig:     (*prober).config,
 }
 
+// probe is a sample operation. points is the digest to which the tag of its image points.
+type probe struct {
+	buildrules.Operation
+	points digest.Digest
+}
+
 // prober collects examples of operations.
 type prober struct {
 	c             *comparison
 	before, after policy.Decision
-	operations    [][]buildrules.Operation
+	operations    [][]probe
 }
 
-func (p *prober) add(alike ...buildrules.Operation) { p.operations = append(p.operations, alike) }
-
-// imageExamples returns examples of patterns of image names, and a name that none of them matches.
-// Names of one repository under different ports and hosts of a registry are one list, the plainest
-// first.
-func (p *prober) imageExamples(patterns []string) [][]string {
-	var out [][]string
-	places := map[string]int{}
-	for _, name := range p.examplesOf(patterns, globs.ParseImage) {
-		ref, err := imageref.Parse(name)
-		if err != nil || ref.Name() != name {
-			continue
-		}
-		plain := imageref.DefaultHost(ref).Name()
-		i, ok := places[plain]
-		switch {
-		case !ok:
-			places[plain] = len(out)
-			out = append(out, []string{name})
-		case name == plain:
-			out[i] = slices.Insert(out[i], 0, name)
-		default:
-			out[i] = append(out[i], name)
-		}
+func (p *prober) add(alike ...buildrules.Operation) {
+	probes := make([]probe, len(alike))
+	for i, o := range alike {
+		probes[i].Operation = o
 	}
-	return out
-}
-
-// examplesOf returns examples of patterns, and a name that none of them matches.
-func (p *prober) examplesOf(patterns []string, parse func(string) globs.Name) []string {
-	c := p.c
-	slices.Sort(patterns)
-	patterns = slices.Compact(patterns)
-	parsed := make([]globs.Name, len(patterns))
-	for i, s := range patterns {
-		parsed[i] = parse(s)
-	}
-	all := slices.Clone(parsed)
-	for i, a := range parsed {
-		for _, b := range parsed[:i] {
-			if !c.spend(meetWork) {
-				return nil
-			}
-			if !a.Open() && !b.Open() || !a.Overlaps(b) {
-				continue
-			}
-			forms, ok := a.Meet(b)
-			c.complete = c.complete && ok
-			all = append(all, forms...)
-		}
-	}
-	out := []string{c.outside(parsed, parse)}
-	for _, n := range all {
-		for _, depth := range []int{0, 1, c.deep} {
-			for _, fill := range []string{c.fresh, ""} {
-				if !c.spend(exampleWork) {
-					return nil
-				}
-				if name := n.Example(fill, depth); !slices.Contains(out, name) {
-					out = append(out, name)
-				}
-			}
-		}
-	}
-	return out
+	p.operations = append(p.operations, probes)
 }
 
 // outside returns a name that no pattern has, if there is one that is as simple as that.
@@ -162,79 +128,6 @@ func (c *comparison) outside(patterns []globs.Name, parse func(string) globs.Nam
 		}
 	}
 	return first
-}
-
-func (p *prober) images(rules []buildrules.Rules) {
-	var patterns []string
-	restricted := false
-	for _, b := range rules {
-		restricted = restricted || b.Restricts(buildrules.KindImages)
-		if b.Images == nil {
-			continue
-		}
-		allow, deny := b.Images.Patterns()
-		patterns = slices.Concat(patterns, allow, deny)
-		for i := range b.Images.Convert {
-			from, to := b.Images.Convert[i].Names()
-			patterns = append(patterns, from, to)
-			if from, to := b.Images.Convert[i].Directories(); from != "" {
-				patterns = append(patterns, from, to)
-			}
-		}
-	}
-	if !restricted {
-		return
-	}
-	for _, b := range rules {
-		if b.Images != nil {
-			p.pins(b.Images, rules)
-		}
-	}
-	for _, alike := range p.imageExamples(patterns) {
-		var operations []buildrules.Operation
-		for _, name := range alike {
-			operations = append(operations, buildrules.Operation{Image: name + ":" + p.c.fresh},
-				buildrules.Operation{Image: name + "@" + p.c.other.String()})
-		}
-		p.add(operations...)
-	}
-}
-
-// pins adds the pinned tags, also under the names that are converted to theirs.
-func (p *prober) pins(r *buildrules.ImageRules, rules []buildrules.Rules) {
-	for _, pin := range slices.Sorted(maps.Keys(r.Pins)) {
-		ref, err := imageref.Parse(pin)
-		if err != nil {
-			continue // A policy can't have such a pin.
-		}
-		names := []string{ref.Name()}
-		for _, b := range rules {
-			if b.Images != nil {
-				names = append(names, convertedTo(b.Images, ref.Name())...)
-			}
-		}
-		for _, name := range names {
-			tagged := name + ":" + ref.Tag()
-			p.add(buildrules.Operation{Image: tagged},
-				buildrules.Operation{Image: tagged + "@" + r.Pins[pin]},
-				buildrules.Operation{Image: tagged + "@" + p.c.other.String()})
-		}
-	}
-}
-
-// convertedTo returns the names that the rules convert to the name.
-func convertedTo(r *buildrules.ImageRules, name string) []string {
-	var out []string
-	for i := range r.Convert {
-		from, to := r.Convert[i].Names()
-		prefix, open := strings.CutSuffix(to, "/**")
-		if rest, ok := strings.CutPrefix(name, prefix+"/"); open && ok {
-			out = append(out, strings.TrimSuffix(from, "**")+rest)
-		} else if to == name {
-			out = append(out, from)
-		}
-	}
-	return out
 }
 
 // named returns the patterns of the rules of a kind, and whether rules restrict the kind.
@@ -332,21 +225,6 @@ func (p *prober) exampleURLs(
 		out = append(out, alike)
 	}
 	return out
-}
-
-// patterns adds a kind whose rules are only about repository names.
-func (p *prober) patterns(rules []buildrules.Rules, k buildrules.Kind,
-	operation func(name string) buildrules.Operation,
-) {
-	if patterns, ok := named(rules, k); ok {
-		for _, alike := range p.imageExamples(patterns) {
-			var operations []buildrules.Operation
-			for _, name := range alike {
-				operations = append(operations, operation(name))
-			}
-			p.add(operations...)
-		}
-	}
 }
 
 func (p *prober) local(rules []buildrules.Rules) {

@@ -100,7 +100,7 @@ func (p *prober) config(rules []buildrules.Rules) {
 		p.around(in, p.accepted(in, p.before, items), items)
 		const k = buildrules.KindConfig
 		if kindText(p.before, k) != kindText(p.after, k) &&
-			ruling(p.after, in.operation(fits)).Verdict == policy.Deny {
+			ruling(p.after, probe{Operation: in.operation(fits)}).Verdict == policy.Deny {
 			p.c.allRefused(p.after, k) // Samples for other results may be accepted.
 		}
 	}

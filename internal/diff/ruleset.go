@@ -31,7 +31,8 @@ type entry struct {
 	rule     *imagerules.Rule
 	patterns []string
 	names    []globs.Name
-	written  string // what decides, as text, for comparison
+	literals []string // a text for each pattern that each of its names has
+	written  string   // what decides, as text, for comparison
 }
 
 // pinned has the digests of the tags of one name.
@@ -43,9 +44,23 @@ type pinned struct {
 func (s *ruleset) add(rule *imagerules.Rule, written string, patterns ...string) {
 	e := entry{rule: rule, patterns: patterns, written: written}
 	for _, p := range patterns {
-		e.names = append(e.names, globs.ParseImage(p))
+		n := globs.ParseImage(p)
+		e.names, e.literals = append(e.names, n), append(e.literals, literal(n))
 	}
 	s.entries = append(s.entries, e)
+}
+
+// literal returns the longest text without a star in the pattern's path.
+func literal(n globs.Name) string {
+	longest := ""
+	for _, component := range n[1:] {
+		for text := range strings.SplitSeq(component, "*") {
+			if len(text) > len(longest) {
+				longest = text
+			}
+		}
+	}
+	return longest
 }
 
 // rename adds a renaming of canonical names.
@@ -114,16 +129,25 @@ func (s *ruleset) renamed(name string) (string, int) {
 	return name, -1
 }
 
-// matching returns the numbers of the entries that are for a name after renaming, in order.
-func (s *ruleset) matching(name string) []int {
+// matching returns the numbers of the entries that are for a name after renaming, in order, and how
+// many it compared.
+func (s *ruleset) matching(name string) (found []int, compared int) {
 	n := globs.ParseImage(name)
-	return slices.DeleteFunc(s.index.Find(name), func(i int) bool {
-		return !slices.ContainsFunc(s.entries[i].names,
-			func(p globs.Name) bool { return p.Covers(n) })
-	})
+	near := s.index.Find(name)
+	compared = len(near)
+	return slices.DeleteFunc(near, func(i int) bool {
+		e := &s.entries[i]
+		for j, p := range e.names {
+			if strings.Contains(name, e.literals[j]) && p.Covers(n) {
+				return false
+			}
+		}
+		return true
+	}), compared
 }
 
-// order returns what entries are written as, in order, those that the other ruleset has too.
+// order returns what entries are written as, in order and each once, those that the other ruleset
+// has too.
 func (s *ruleset) order(o *ruleset) []string {
 	has := o.writings()
 	var out []string
@@ -132,7 +156,7 @@ func (s *ruleset) order(o *ruleset) []string {
 			out = append(out, w)
 		}
 	}
-	return out
+	return distinct(out)
 }
 
 func (s *ruleset) writings() map[string]bool {
@@ -211,6 +235,11 @@ func (s *ruleset) sets(changed func(i int) bool, all bool) ([]set, bool) {
 		}
 	}
 	add("**", all)
+	for _, usual := range slices.Sorted(maps.Keys(s.pins)) {
+		for _, p := range s.pins[usual] {
+			add(p.name, all)
+		}
+	}
 	for _, r := range s.renames {
 		out = append(out, set{r.source, r.from.String(), all})
 	}

@@ -116,10 +116,10 @@ func (s *search) example(name, pattern string) bool {
 	if ref, err := imageref.Parse(name); err != nil || ref.Name() != name {
 		return true
 	}
-	if !s.spend(exampleWork) {
+	sample := s.describe(name)
+	if !s.spend(exampleWork + sample.compared/lookedAt) {
 		return false
 	}
-	sample := s.describe(name)
 	if s.seen[sample.signature] {
 		return true
 	}
@@ -134,6 +134,8 @@ type subject struct {
 	rules   []*imagerules.Rule
 	pins    []pinned
 	builtin bool // whether the built-in frontend may run under the name
+	// compared is the number of patterns that were compared with the name.
+	compared int
 	// signature is the same for names that no condition distinguishes.
 	signature string
 }
@@ -146,7 +148,9 @@ func (s *search) describe(name string) subject {
 	for i, of := range []*ruleset{s.a, s.b} {
 		to, by := of.renamed(name)
 		targets[i] = to
-		out.entries[i] = of.matching(to)
+		found, n := of.matching(to)
+		out.entries[i] = found
+		out.compared += n
 		for _, e := range out.entries[i] {
 			if r := of.entries[e].rule; r != nil {
 				out.rules = append(out.rules, r)

@@ -1,14 +1,16 @@
 package diff
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // side is one of the two policies.
@@ -17,7 +19,7 @@ type side struct {
 	layers policy.Layers
 	// frontends are the rules on frontends, in the order of the document.
 	frontends ruleset
-	// built are the texts of the build rules of the rules, and of the policy itself, by name.
+	// built are the digests of the build rules of the rules, and of the policy itself, by name.
 	built map[string]string
 }
 
@@ -42,11 +44,11 @@ func newSide(p *policy.Policy) *side {
 		r := &s.Frontends[i]
 		f.add(&r.Rule, written(r), r.Patterns()...)
 		if r.Build != nil {
-			s.built[r.Name] = marshal(r.Build)
+			s.built[r.Name] = digest.FromString(marshal(r.Build)).String()
 		}
 	}
 	if s.Build != nil {
-		s.built[policy.BuildRule] = marshal(s.Build)
+		s.built[policy.BuildRule] = digest.FromString(marshal(s.Build)).String()
 	}
 	f.global = strings.Join([]string{
 		string(s.Default), string(s.Mode), string(s.Dispatch), s.built[policy.BuildRule],
@@ -69,8 +71,11 @@ func (s *side) texts() []string {
 	for i := range s.Frontends {
 		r := &s.Frontends[i]
 		out = append(out, r.Patterns()...)
-		out = slices.Concat(out, r.Tags, r.ExceptTags, r.Options.Deny, r.Options.Strip, r.Options.Only,
-			r.Platforms)
+		for _, list := range [][]string{
+			r.Tags, r.ExceptTags, r.Options.Deny, r.Options.Strip, r.Options.Only, r.Platforms,
+		} {
+			out = append(out, list...)
+		}
 		for k := range r.Options.Force {
 			out = append(out, k)
 		}
@@ -89,9 +94,9 @@ func (s *side) texts() []string {
 }
 
 // depth returns the number of components of the longest pattern.
-func (s *side) depth() int {
+func depth(patterns []string) int {
 	n := 0
-	for _, t := range s.texts() {
+	for _, t := range patterns {
 		n = max(n, strings.Count(t, "/")+1)
 	}
 	return n
@@ -100,13 +105,19 @@ func (s *side) depth() int {
 // written returns a rule as text, without the fields that are only shown to people.
 func written(r *policy.Rule) string {
 	bare := *r
-	bare.Message, bare.Contact = "", ""
+	bare.Name, bare.Message, bare.Contact = "", "", ""
 	return marshal(bare)
+}
+
+// writtenConditions is written for a rule on images.
+func writtenConditions(r imagerules.Rule) string {
+	r.Name, r.Message, r.Contact = "", "", ""
+	return marshal(r)
 }
 
 // marshal returns a parsed value as text, for comparison.
 func marshal(v any) string {
-	data, err := yaml.Marshal(v)
+	data, err := json.Marshal(v)
 	if err != nil {
 		return "" // The rule then counts as changed.
 	}

@@ -62,7 +62,7 @@ func closed(d policy.Decision, k buildrules.Kind) bool {
 
 // listsNothing reports whether the rules for a kind allow nothing, or deny all that they allow.
 func listsNothing(b *buildrules.Rules, k buildrules.Kind) bool {
-	allowed, isList := allowList(b, k)
+	_, isList := allowList(b, k)
 	switch {
 	case b.Denies(k):
 		return true
@@ -71,10 +71,20 @@ func listsNothing(b *buildrules.Rules, k buildrules.Kind) bool {
 	case !b.Has(k):
 		return b.Restricts(k)
 	case k == buildrules.KindGit || k == buildrules.KindHTTP:
-		return deniesURLs(b, k, allowed == nil)
+		return deniesURLs(b, k, !allowsListed(b, k))
 	}
 	allow, deny := b.Patterns(k)
-	if allowed == nil {
+	if k == buildrules.KindImages {
+		for _, r := range b.Images.Rules {
+			switch {
+			case r.Action == policy.ActionAllow:
+				allow = slices.Concat(allow, r.Patterns())
+			case deniesAlways(r):
+				deny = slices.Concat(deny, r.Patterns())
+			}
+		}
+	}
+	if !allowsListed(b, k) {
 		allow = []string{"**"}
 	}
 	return !slices.ContainsFunc(allow, func(p string) bool {
@@ -85,6 +95,20 @@ func listsNothing(b *buildrules.Rules, k buildrules.Kind) bool {
 			return globs.ParseImage(d).Covers(globs.ParseImage(p))
 		})
 	})
+}
+
+// deniesAlways reports whether a deny rule denies each image of its names, now and later.
+func deniesAlways(r *imagerules.Rule) bool {
+	return r.Action == policy.ActionDeny && r.Mode != policy.ModeWarn && !r.TagConditional() &&
+		len(r.Digests) == 0 && r.Expires == ""
+}
+
+// allowsListed reports whether the rules for a kind allow only what they list.
+func allowsListed(b *buildrules.Rules, k buildrules.Kind) bool {
+	list, _ := allowList(b, k)
+	return list != nil || k == buildrules.KindImages && b.Has(k) &&
+		slices.ContainsFunc(b.Images.Rules,
+			func(r *imagerules.Rule) bool { return r.Action == policy.ActionAllow })
 }
 
 func deniesURLs(b *buildrules.Rules, k buildrules.Kind, allowsAny bool) bool {

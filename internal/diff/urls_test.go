@@ -43,7 +43,7 @@ func TestNothingWidenedForURLsIsSo(t *testing.T) {
 			if kind == "git" {
 				o = buildrules.Operation{Git: &buildrules.Git{URL: url}}
 			}
-			was, is := ruling(before, o), ruling(after, o)
+			was, is := ruling(before, probe{Operation: o}), ruling(after, probe{Operation: o})
 			require.False(t, was.Verdict == policy.Deny && is.Verdict != policy.Deny,
 				"seed %d\n%s---\n%s%s", seed, textA, textB, url)
 		}

@@ -180,8 +180,10 @@ type buildCheck func(c *checker, b *buildrules.Rules, tell tell)
 var buildChecks = map[buildrules.Kind]buildCheck{
 	buildrules.KindImages: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, _ := b.Images.Patterns()
-		if len(b.Images.Rules) == 0 { // A list of rules says more than names.
+		if len(b.Images.Rules) == 0 {
 			c.patternsOf(b, buildrules.KindImages, allow, b.Images.Deny, !b.Images.RequireDigest, tell)
+		} else {
+			c.imageRules(b)
 		}
 		for _, rule := range b.Images.Rules {
 			readings(rule, func(code Code, format string, args ...any) {

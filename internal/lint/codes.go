@@ -63,6 +63,8 @@ const (
 	OutsideLimits Code = "outside-limits"
 	// EntryRepeated: another entry of a list is for all that an entry is for.
 	EntryRepeated Code = "entry-repeated"
+	// EntryWithoutEffect: another rule or field keeps an entry from mattering.
+	EntryWithoutEffect Code = "entry-without-effect"
 	// EntryAliased: aliases rename one of the names that a rule matches.
 	EntryAliased Code = "entry-aliased"
 	// DenyWithoutEffect: a deny rule matches a name that no rule allows.
@@ -142,7 +144,7 @@ func Codes() []Code {
 		UnnamedRule, MatchEverything, PrefixRunsOn, AnyTag, UnboundedTag, TagsAndDigests,
 		PartialBound, ZeroPaddedTag,
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
-		EntryRepeated, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
+		EntryRepeated, EntryWithoutEffect, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
 		OptionName, OptionWithoutEffect,
 		UnseenByForward, LateUnderForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
 		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConfigContradicts,
@@ -179,8 +181,8 @@ func (c Code) Level() Level {
 		return Error
 	case slices.Contains([]Code{
 		MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated, EntryRepeated,
-		EntryAliased, DenyWithoutEffect, ExceptWithoutEffect, ExecAllowsAny, ContainersAllowed,
-		ConfigByTarget,
+		EntryWithoutEffect, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect, ExecAllowsAny,
+		ContainersAllowed, ConfigByTarget,
 	}, c):
 		return Note
 	}

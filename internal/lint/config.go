@@ -92,8 +92,10 @@ func (c *checker) byTarget(b *buildrules.Rules, all *buildrules.ConfigRules, tel
 	if b != whole && whole != nil && whole.Config != nil {
 		return // The whole policy has the finding, or a condition that is for all targets.
 	}
-	if !slices.ContainsFunc(all.All(),
-		func(s *buildrules.ConfigSet) bool { return len(s.Targets) == 0 }) {
+	forAll := func(s *buildrules.ConfigSet) bool {
+		return len(s.Targets) == 0 || coveredText(s.Targets, "*")
+	}
+	if !slices.ContainsFunc(all.All(), forAll) {
 		tell(ConfigByTarget, "build.config has no condition for other targets than %s, and clients "+
 			"choose the target; add a set for all, or use exceptTargets in place of targets",
 			strings.Join(all.All()[0].Targets, ", "))

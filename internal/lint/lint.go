@@ -91,10 +91,19 @@ type checker struct {
 
 func newChecker(file string, p *policy.Policy, o Options) *checker {
 	doc := p.Document()
+	c := newDocChecker(file, &doc, o.Time)
+	// Stack fails only for policies that package policy didn't make. The zero layers then
+	// refuse everything.
+	c.layers, _ = policy.Stack(p, nil)
+	return c
+}
+
+// newDocChecker returns a checker of a document's rules. It has no layers.
+func newDocChecker(file string, doc *policy.Document, at time.Time) *checker {
 	c := &checker{
-		file: file, doc: &doc, at: o.Time,
+		file: file, doc: doc, at: at,
 		denials: map[buildrules.Kind]indexed{}, written: map[buildrules.Kind]string{},
-		rules: readRules(&doc), aliases: readAliases(&doc), limits: parseAll(doc.Limits.Patterns()),
+		rules: readRules(doc), aliases: readAliases(doc), limits: parseAll(doc.Limits.Patterns()),
 	}
 	c.from = globs.NewIndex(func(yield func(int, string) bool) {
 		for i, a := range c.aliases {
@@ -111,10 +120,7 @@ func newChecker(file string, p *policy.Policy, o Options) *checker {
 		}
 	})
 	c.ported = withPorts(c.rules)
-	c.shadows = newShadows(c.rules, o.Time)
-	// Stack fails only for policies that package policy didn't make. The zero layers then
-	// refuse everything.
-	c.layers, _ = policy.Stack(p, nil)
+	c.shadows = newShadows(c.rules, at)
 	return c
 }
 
@@ -153,7 +159,7 @@ func (c *checker) addAlias(code Code, a *policy.Alias, format string, args ...an
 	})
 }
 
-func (c *checker) add(f Finding) { c.found = append(c.found, located{f, f.Message, f.Line}) }
+func (c *checker) add(f Finding) { c.found = append(c.found, located{f, f.Message, f.Line, false}) }
 
 // whole checks the fields that apply to all rules.
 func (c *checker) whole() {

@@ -123,9 +123,9 @@ func TestCheck(t *testing.T) {
 			[]string{"shadowed a 5:3"},
 		},
 		{
-			"a rule after one with fewer tags is fine",
+			"a rule after one with fewer tags",
 			head + "- {name: a, match: [a], tags: [\"1\"]}\n- {name: b, match: [a], tags: [\"1\", \"2\"]}\n",
-			nil,
+			[]string{"entry-without-effect b 6:3"},
 		},
 		{
 			"a rule after one with the same tags and more",
@@ -142,8 +142,13 @@ func TestCheck(t *testing.T) {
 			head + "- {name: a, match: [a], requireDigest: true}\n- {name: b, match: [a]}\n", nil,
 		},
 		{
+			"a rule before one for the same name and more",
+			head + "- {name: a, match: [a]}\n- {name: b, match: [a, b]}\n",
+			[]string{"entry-without-effect b 6:3"},
+		},
+		{
 			"a rule before a wider one is fine",
-			head + "- {name: a, match: [a]}\n- {name: b, match: [a, b]}\n", nil,
+			head + "- {name: a, match: [docker/a]}\n- {name: b, match: [docker/*]}\n", nil,
 		},
 	}
 	for _, tt := range tests {

@@ -19,6 +19,8 @@ type located struct {
 	// owner is the line of the rule or the alias that the finding is about; 0 if it is about the whole
 	// policy.
 	owner int
+	// inner says that it is about a rule on images.
+	inner bool
 }
 
 // point is a place in a document.

@@ -28,6 +28,12 @@ func (c *checker) rule(i int) {
 	tell := func(code Code, format string, args ...any) { c.addRule(code, r.Rule, format, args...) }
 	readings(&r.Rule.Rule, tell)
 	c.ruleEntries(r)
+	c.decides(i)
+}
+
+// decides looks for reasons why a rule, or an entry of it, never decides.
+func (c *checker) decides(i int) {
+	r := &c.rules[i]
 	if warn, end := r.WarnTime(), r.ExpiryTime(); !warn.IsZero() && !end.IsZero() &&
 		!warn.Before(end) {
 		c.addRule(WarnAfterExpiry, r.Rule, "the rule expires on %s and would begin to warn on %s, so it "+
@@ -41,7 +47,9 @@ func (c *checker) rule(i int) {
 		c.addRule(Shadowed, r.Rule, "the rule never decides, because rule %q on line %d%s matches "+
 			"everything that it matches; remove one of them, or put the narrower one first",
 			by.Name, by.Line(), ofFile(by.File(), r.File()))
+		return
 	}
+	c.idle(i)
 }
 
 // ofFile names the file of another rule, if it isn't that of this one.
@@ -71,6 +79,9 @@ func (c *checker) never(r *rule) bool {
 		c.addRule(NeverMatches, r.Rule, "exceptTags matches all of the tags %s, so the rule matches "+
 			"none; "+
 			"remove one of the two", strings.Join(r.Tags, ", "))
+	}
+	if why := c.noPlatform(r); why != "" {
+		c.addRule(NeverMatches, r.Rule, "%s, so every build is refused; remove one of the two", why)
 	}
 	if by := c.aliasedAway(r); by != nil {
 		from, to := by.Names()

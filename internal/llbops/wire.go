@@ -2,6 +2,8 @@ package llbops
 
 import (
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/moby/buildkit/solver/pb"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -14,7 +16,8 @@ const maxDepth = 64
 
 // plain reports whether the bytes of a message can be read in only one way. All its fields must be
 // known, at most depth levels deep. A field that isn't a list may be there only once. Only one
-// field of a oneof may be there.
+// field of a oneof may be there. It reports false for what no real frontend writes either, although
+// daemons before v0.31.2 act on it: a negative index, or the removal of a path with "..".
 //
 // Readers treat a repeated field differently: today's BuildKit merges the two, and v0.14 takes the
 // last. No real frontend writes one.
@@ -48,12 +51,44 @@ func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 			b = b[n:]
 			continue
 		}
+		if least, ok := leastIndex(shape, field); ok {
+			if v, n := protowire.ConsumeVarint(b); n < 0 || int64(v) < least {
+				return false
+			}
+		}
+		if shape.Name() == "FileActionRm" && field.Kind() == protoreflect.StringKind {
+			if removed, n := protowire.ConsumeString(b); n < 0 ||
+				slices.Contains(strings.Split(removed, "/"), "..") {
+				return false
+			}
+		}
 		if n = protowire.ConsumeFieldValue(num, typ, b); n < 0 {
 			return false
 		}
 		b = b[n:]
 	}
 	return true
+}
+
+// leastIndex returns the least value of a field that is an index of something. -1 stands for nothing
+// where the field can be without an index (solver/pb/const.go, Empty and SkipOutput). ok is false for
+// other fields.
+func leastIndex(
+	shape protoreflect.MessageDescriptor, field protoreflect.FieldDescriptor,
+) (least int64, ok bool) {
+	if field.Kind() != protoreflect.Int64Kind || field.IsList() {
+		return 0, false
+	}
+	switch field.Name() {
+	case "index": // of another operation's output
+		return 0, true
+	case "input", "secondaryInput", "output":
+		if shape.Name() == "NamedUserOpt" {
+			return 0, true
+		}
+		return -1, true
+	}
+	return 0, false
 }
 
 // perField is about how many bytes a field takes in memory besides its own: the list, the map or the

@@ -10,12 +10,14 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Skipped is a rule that can't be pinned, or can't be pinned fully.
 type Skipped struct {
-	// Rule is the rule's name. File and Line are where it begins.
+	// Rule is the rule's name. File and Line are where it begins. They are zero for the build rules of
+	// the whole policy.
 	Rule   string
 	File   string
 	Line   int
@@ -48,11 +50,22 @@ func Find(p *policy.Policy, now time.Time) ([]Pin, []Skipped, error) {
 		}
 	}
 	for i := range f.doc.Frontends {
-		if r := &f.doc.Frontends[i]; r.Action == policy.ActionAllow {
+		r := &f.doc.Frontends[i]
+		if r.Action == policy.ActionAllow {
 			f.rule(r)
 		}
+		f.images(r.Build, Skipped{Rule: r.Name, File: r.File(), Line: r.Line()})
 	}
+	f.images(f.doc.Build, Skipped{})
 	return f.pins, f.skipped, nil
+}
+
+// images notes that the pins of images that builds read stay as they are.
+func (f *finder) images(b *buildrules.Rules, at Skipped) {
+	if b != nil && b.Images != nil && len(b.Images.Pins) > 0 {
+		at.Reason = "only the pins of aliases are updated, and build.images.pins stay as they are"
+		f.skipped = append(f.skipped, at)
+	}
 }
 
 // add adds a pin unless it is already there.

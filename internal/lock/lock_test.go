@@ -296,6 +296,16 @@ aliases: [{from: docker/a, to: docker/z, pins: {"3": "` + oldDigest + `"}}]`,
 			[]string{"docker/a docker/z:3"},
 			nil,
 		},
+		{
+			"pins of images that builds read", `
+build: {images: {pins: {"golang:1": "` + oldDigest + `"}}}
+frontends: [{name: a, match: [docker/a], tags: ["1"], build: {images: {pins: {"redis:7": "` + oldDigest + `"}}}}]`,
+			[]string{"docker/a docker/a:1"},
+			[]string{
+				"a: only the pins of aliases are updated, and build.images.pins stay as they are",
+				": only the pins of aliases are updated, and build.images.pins stay as they are",
+			},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

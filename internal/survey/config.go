@@ -23,7 +23,7 @@ const somebody = "some-user-of-the-image"
 // policy's own words tell: it is tried with all that rules require, and with all that they forbid.
 func (s *Survey) config(d policy.Decision, known buildrules.Config) opcheck.Answer {
 	ask := func(c buildrules.Config) opcheck.Answer {
-		return opcheck.Check(s.Layers, s.Time, d, buildrules.Operation{Config: &c})
+		return opcheck.Check(s.Layers, s.request(), d, buildrules.Operation{Config: &c})
 	}
 	// Most base images have a command.
 	likely := known
@@ -50,6 +50,9 @@ func (s *Survey) config(d policy.Decision, known buildrules.Config) opcheck.Answ
 	}
 	return answer
 }
+
+// request returns what [opcheck.Check] has to know beside an operation that names its target.
+func (s *Survey) request() policy.Request { return policy.Request{Time: s.Time} }
 
 // words are what rules on configurations name, by what they are about. A label can have a value
 // after its key and "=".

@@ -8,6 +8,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // notRunnable and setUser tell what to do about the refusal of a result that may not be an image at
@@ -30,7 +31,7 @@ var plainTargets = regexp.MustCompile(
 // certainTarget returns the target in lower case, or "" if it isn't certain which one it is: the
 // build names none, or frontends may read it differently.
 func certainTarget(target string) string {
-	if !plainTarget.MatchString(target) {
+	if len(target) > imageref.MaxSize || !plainTarget.MatchString(target) {
 		return ""
 	}
 	return strings.ToLower(target)
@@ -123,11 +124,13 @@ func (s *ConfigSet) scope() string {
 	return strings.Join(parts, "; ")
 }
 
-// explain says of each set that isn't for all results whether it is for this one.
+// explain says of each set that isn't for all results whether it is for this one, and of the
+// entries of the other sets whether the result has what they name.
 func (r *ConfigRules) explain(n Normalized) []Tried {
 	var out []Tried
 	for _, s := range r.All() {
 		if !s.IsScoped() {
+			out = append(out, s.explain(n.config)...)
 			continue
 		}
 		t := Tried{Entry: "config: " + s.scope(), Matched: true, Reason: "it is for this result"}
@@ -135,6 +138,9 @@ func (r *ConfigRules) explain(n Normalized) []Tried {
 			t.Matched, t.Reason = false, "it is "+missed
 		}
 		out = append(out, t)
+		if t.Matched {
+			out = append(out, s.explain(n.config)...)
+		}
 	}
 	return shorten(out, "config")
 }

@@ -46,11 +46,16 @@ func (names Names) Add(
 			safetext.Quote(r.Name), other.line, where)
 	}
 	names[r.Name] = r
-	if slices.Contains([]string{"default", "invariant", "limits", "build"}, r.Name) {
-		// A test of package policy compares these names with that package's constants.
+	if IsReserved(r.Name) {
 		report(at, "the name %s is reserved for decisions without a rule; choose another",
 			safetext.Quote(r.Name))
 	}
+}
+
+// IsReserved reports whether decisions without a rule have this name. No rule can have it. A test of
+// package policy compares the names with that package's constants.
+func IsReserved(name string) bool {
+	return slices.Contains([]string{"default", "invariant", "limits", "build"}, name)
 }
 
 // Compile checks and compiles the rule, which the document has at the node, and fills in its
