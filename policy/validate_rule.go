@@ -7,10 +7,14 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 func (v *validator) rules(k role) {
 	list := child(v.root, "frontends")
+	if len(v.loader.names) == 0 { // A map that grows copies itself again and again.
+		v.loader.names = make(imagerules.Names, len(v.policy.doc.Frontends))
+	}
 	for i := range v.policy.doc.Frontends {
 		r, n := &v.policy.doc.Frontends[i], list.Content[i]
 		v.loader.names.Add(&r.Rule, v.File(), n, func() string {

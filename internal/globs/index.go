@@ -28,11 +28,19 @@ type entry struct {
 }
 
 // NewIndex returns an index of patterns, which may be those of [ParseImage], with the numbers of
-// whatever they belong to.
+// whatever they belong to. It reads the sequence twice.
 func NewIndex(patterns iter.Seq2[int, string]) Index {
+	all, exact := 0, 0
+	for _, p := range patterns {
+		all++
+		if !Open(p) {
+			exact++
+		}
+	}
 	ix := Index{
-		exact: map[string][]int{}, open: map[string][]int{}, tails: map[string][]int{},
-		inner: map[string][]int{},
+		// Maps that grow copy themselves again and again.
+		exact: make(map[string][]int, exact), open: make(map[string][]int, all-exact),
+		tails: map[string][]int{}, inner: map[string][]int{}, sorted: make([]entry, 0, all),
 	}
 	for i, p := range patterns {
 		if name, port, path := splitImage(p); port == anyPort {
