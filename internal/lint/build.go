@@ -182,6 +182,8 @@ var buildChecks = map[buildrules.Kind]buildCheck{
 		allow, _ := b.Images.Patterns()
 		if len(b.Images.Rules) == 0 { // A list of rules says more than names.
 			c.patternsOf(b, buildrules.KindImages, allow, b.Images.Deny, !b.Images.RequireDigest, tell)
+		} else {
+			namedLists("images", nil, b.Images.Deny, tell)
 		}
 		for _, rule := range b.Images.Rules {
 			readings(rule, func(code Code, format string, args ...any) {
