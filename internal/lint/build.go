@@ -184,6 +184,7 @@ var buildChecks = map[buildrules.Kind]buildCheck{
 			c.patternsOf(b, buildrules.KindImages, allow, b.Images.Deny, !b.Images.RequireDigest, tell)
 		} else {
 			c.imageRules(b)
+			namedLists("images", nil, b.Images.Deny, tell)
 		}
 		for _, rule := range b.Images.Rules {
 			readings(rule, func(code Code, format string, args ...any) {

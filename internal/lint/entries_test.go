@@ -289,6 +289,11 @@ func TestEntriesWithoutEffect(t *testing.T) {
 			},
 		},
 		{
+			"a denied image twice beside rules",
+			build("images: {rules: [{name: r, action: deny, match: [a]}], deny: [x/y, \"x/**\"]}"),
+			[]string{"entry-repeated build.images.deny has x/y"},
+		},
+		{
 			"a user that no target can have",
 			build("config: [{env: {require: [A]}}, {targets: [x], user: {require: [root], forbid: [root]}}]"),
 			[]string{"config-contradicts build.config.user forbids all users that it requires, so every image " +
