@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 
@@ -43,6 +44,8 @@ func (f Frontend) Serve(ctx context.Context, conn net.Conn, environ []string) er
 		LLBBridgeClient: gwpb.NewLLBBridgeClient(typedErrors{cc}),
 		raw:             gwpb.NewLLBBridgeClient(cc),
 		environment:     env,
+		memory:          processMemory,
+		exit:            os.Exit,
 	}
 	c, err := grpcclient.New(ctx, env.Options, env.Session, env.Product, f.bridge, env.Workers)
 	if err != nil {
@@ -63,6 +66,8 @@ type bridge struct {
 	environment gatewayopts.Environment
 	result      atomic.Pointer[gwpb.Result]
 	pong        atomic.Pointer[gwpb.PongResponse]
+	memory      func() uint64  // of this process, in bytes
+	exit        func(code int) // ends this process
 	releases    sync.WaitGroup // of containers; they run while the result is returned
 }
 

@@ -36,9 +36,10 @@ type broker struct {
 	monitor *monitor
 	stop    context.CancelCauseFunc // ends the inner frontend
 
+	account *account // in the build's budget
+
 	mu         sync.Mutex
 	refs       map[string]*pb.Definition // by id; nil unless another frontend may build on it
-	keptBytes  int                       // bytes of the definitions in refs
 	containers map[string]container      // by the id that the frontend gave
 	returned   chan struct{}             // closed by Return
 	result     *gwpb.Result
@@ -48,7 +49,8 @@ type broker struct {
 func (b *build) newBroker(name string, m *monitor, stop context.CancelCauseFunc) *broker {
 	return &broker{
 		name: name, build: b, daemon: b.bridge.raw, monitor: m, stop: stop,
-		refs: map[string]*pb.Definition{}, containers: map[string]container{},
+		account: m.budget.open(),
+		refs:    map[string]*pb.Definition{}, containers: map[string]container{},
 		returned: make(chan struct{}),
 	}
 }
@@ -70,7 +72,7 @@ func (s *broker) errorFor(ctx context.Context, err error) error {
 }
 
 // rejectUnknown refuses calls with fields that this program doesn't know. After a refusal it
-// refuses every call but Return. It is a grpc.UnaryServerInterceptor.
+// refuses every call but Return.
 func (s *broker) rejectUnknown(
 	ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler,
 ) (any, error) {
@@ -121,11 +123,6 @@ func intersectCaps(caps, all []*apicapspb.APICap) []*apicapspb.APICap {
 // Inputs returns the frontend inputs. They are checked when the frontend builds them.
 func (s *broker) Inputs(context.Context, *gwpb.InputsRequest) (*gwpb.InputsResponse, error) {
 	return &gwpb.InputsResponse{Definitions: s.build.inputs}, nil
-}
-
-// Warn shows a warning of the inner frontend.
-func (s *broker) Warn(ctx context.Context, req *gwpb.WarnRequest) (*gwpb.WarnResponse, error) {
-	return s.daemon.Warn(ctx, req)
 }
 
 // maxDetails bounds the details of an error. The time to read an error grows with the square of
@@ -180,32 +177,37 @@ func (s *broker) outcome() (res *gwpb.Result, err error, ok bool) {
 	return s.result, s.failure, true
 }
 
-// track records the references of a result as the inner frontend's own.
-func (s *broker) track(res *gwpb.Result) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// perKept is about how many bytes the broker takes for each id that it keeps.
+const perKept = 256
+
+// track records the references of a result as the inner frontend's own. The error is a *refusal if
+// the build has no memory left for them.
+//
+// The frontend that receives the result of a nested one may build on it, so track keeps the
+// definitions too. Beyond the budget's bound for them it can't, as is the case for all references of
+// old daemons.
+func (s *broker) track(ctx context.Context, res *gwpb.Result) error {
+	own := map[string]*pb.Definition{}
 	for ref := range refsOf(res) {
-		if ref.GetId() == "" {
-			continue
-		}
-		s.refs[ref.GetId()] = nil
-		// The frontend that receives the result may build on it.
-		if size := proto.Size(ref.GetDef()); s.build.nested && s.keptBytes+size <= maxKeptBytes {
-			s.refs[ref.GetId()] = ref.GetDef()
-			s.keptBytes += size
-		}
+		own[ref.GetId()] = ref.GetDef()
 	}
 	for id := range deprecatedRefsOf(res) {
-		if id != "" {
-			s.refs[id] = nil
-		}
+		own[id] = nil
 	}
+	delete(own, "")
+	for id, def := range own {
+		if !s.build.nested || def == nil || !s.account.keepDefinition(llbops.WeighDefinition(def)) {
+			def = nil
+		}
+		if err := s.take(ctx, len(id)+perKept); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.refs[id] = def
+		s.mu.Unlock()
+	}
+	return nil
 }
-
-// maxKeptBytes bounds the definitions that a broker keeps for its frontend's references. The
-// frontend that receives a result can't build on references beyond that, as is the case for all
-// references of old daemons.
-const maxKeptBytes = 64 << 20
 
 // checkRef fails unless the reference is the inner frontend's own.
 func (s *broker) checkRef(id string) error {

@@ -95,7 +95,9 @@ func TestAnAttestationWithoutReferenceGetsAnEmptyOne(t *testing.T) {
 func TestTheEmptyReferenceBelongsToNoFrontend(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
-	s.broker.track(&gwpb.Result{Result: &gwpb.Result_RefDeprecated{}})
+	require.NoError(t, s.broker.track(
+		t.Context(), &gwpb.Result{Result: &gwpb.Result_RefDeprecated{}},
+	))
 	_, err := s.broker.ReadFile(t.Context(), &gwpb.ReadFileRequest{})
 	s.requireRefused(t, err, `the reference "", which isn't its own`)
 }
@@ -106,10 +108,12 @@ func TestTheDefinitionsKeptForANestedFrontendAreBounded(t *testing.T) {
 	s.broker.build.nested = true
 	def := marshalState(t, llb.Image("mirror.corp/base:1"))
 	own := func(id string) {
-		s.broker.track(&gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: id, Def: def}}})
+		res := &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: id, Def: def}}}
+		require.NoError(t, s.broker.track(t.Context(), res))
 	}
 	own("kept")
-	s.broker.keptBytes = maxKeptBytes
+	for s.broker.account.keepDefinition(1 << 10) {
+	}
 	own("beyond")
 	require.NotNil(t, s.broker.definition("kept"))
 	require.Nil(t, s.broker.definition("beyond"))

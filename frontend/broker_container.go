@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"time"
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
@@ -33,6 +34,9 @@ func (s *broker) NewContainer(
 	}
 	// Another frontend may have given its container the same id.
 	asked, id := req.ContainerID, rand.Text()
+	if err := s.take(ctx, len(asked)+perKept); err != nil {
+		return nil, s.errorFor(ctx, err)
+	}
 	req.ContainerID = id
 	if _, err := s.daemon.NewContainer(ctx, req); err != nil {
 		if ctx.Err() != nil { // the daemon may have made it nevertheless
@@ -62,9 +66,20 @@ type container struct {
 // release ends a container, even if the frontend that asked for it has ended. If that fails, the
 // daemon ends the container at the latest when the build ends.
 func release(ctx context.Context, daemon gwpb.LLBBridgeClient, id string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	ctx, cancel := releaseContext(ctx)
 	defer cancel()
 	_, _ = daemon.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: id})
+}
+
+// releaseContext returns the context of calls that release containers. It goes on when ctx ends, but
+// for no longer than [releaseTimeout] from now or after the deadline of ctx. So the releases of
+// nested frontends, which follow each other, are over at the same time.
+func releaseContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	by := time.Now().Add(releaseTimeout)
+	if deadline, ok := ctx.Deadline(); ok && deadline.Add(releaseTimeout).Before(by) {
+		by = deadline.Add(releaseTimeout)
+	}
+	return context.WithDeadline(context.WithoutCancel(ctx), by)
 }
 
 // container returns a container of the inner frontend by the id that the frontend gave it.
@@ -95,15 +110,27 @@ func (s *broker) ReleaseContainer(
 	return res, err
 }
 
+// maxReleases is how many containers are released at the same time.
+const maxReleases = 32
+
 // releaseContainers ends the containers that the inner frontend hasn't released.
 func (s *broker) releaseContainers(ctx context.Context) {
 	s.mu.Lock()
 	left := s.containers
 	s.containers = map[string]container{}
 	s.mu.Unlock()
+	ctx, cancel := releaseContext(ctx)
+	defer cancel()
+	var releases errgroup.Group
+	releases.SetLimit(maxReleases)
 	for _, c := range left {
-		release(ctx, s.daemon, c.id)
+		releases.Go(func() error {
+			_, err := s.daemon.ReleaseContainer(ctx,
+				&gwpb.ReleaseContainerRequest{ContainerID: c.id})
+			return err
+		})
 	}
+	_ = releases.Wait() // the daemon releases the others when the build ends
 }
 
 // ReadFileContainer reads a file in a container of the inner frontend.

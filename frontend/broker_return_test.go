@@ -22,7 +22,9 @@ func TestAReturnedResultHasNoDefinitionsOfTheFrontends(t *testing.T) {
 		Definition: marshalState(t, llb.Image("mirror.corp/base:1")),
 	})
 	require.NoError(t, err)
-	s.broker.track(&gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "attested"}}})
+	require.NoError(t, s.broker.track(ctx, &gwpb.Result{
+		Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "attested"}},
+	}))
 	forged := marshalState(t, llb.Image("docker.io/library/busybox:latest"))
 	_, err = s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{
 		Result: &gwpb.Result_Refs{

@@ -74,7 +74,7 @@ func (s *broker) Solve(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Solve
 		if err := s.evaluate(ctx, req, res); err != nil {
 			return nil, err
 		}
-		return s.solveResponse(req, res)
+		return s.solveResponse(ctx, req, res)
 	}
 	policies, err := s.monitor.definition(ctx, req.Definition)
 	if err != nil {
@@ -99,7 +99,7 @@ func (s *broker) Solve(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Solve
 	if ref.Id != "" {
 		ref.Def = req.Definition
 	}
-	return s.solveResponse(req, &gwpb.Result{
+	return s.solveResponse(ctx, req, &gwpb.Result{
 		Result:   &gwpb.Result_Ref{Ref: ref},
 		Metadata: resp.GetResult().GetMetadata(),
 	})
@@ -123,12 +123,14 @@ func (s *broker) evaluate(ctx context.Context, req *gwpb.SolveRequest, res *gwpb
 
 // solveResponse answers a solve in the form that the request wants.
 func (s *broker) solveResponse(
-	req *gwpb.SolveRequest, res *gwpb.Result,
+	ctx context.Context, req *gwpb.SolveRequest, res *gwpb.Result,
 ) (*gwpb.SolveResponse, error) {
 	if res.Result == nil {
 		res.Result = &gwpb.Result_Ref{Ref: &gwpb.Ref{}}
 	}
-	s.track(res)
+	if err := s.track(ctx, res); err != nil {
+		return nil, s.errorFor(ctx, err)
+	}
 	resp := &gwpb.SolveResponse{Result: res}
 	if !req.AllowResultReturn {
 		one, ok := res.Result.(*gwpb.Result_Ref)
@@ -197,6 +199,11 @@ func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.R
 				ref.Familiar())
 		}
 	}
+	leave, err := s.monitor.budget.level(ctx, s.monitor.inner.decision.Nesting)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	chosen, err := inner.authorize(ctx, r)
 	if err != nil {
 		return nil, err

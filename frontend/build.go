@@ -59,8 +59,9 @@ func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, e
 	}
 	b := build{
 		client: c, bridge: f.bridge, log: log, now: now().UTC(),
-		opts: gatewayopts.Parse(c.BuildOpts().Opts), file: newBuildFile(c),
+		opts: gatewayopts.Parse(c.BuildOpts().Opts),
 	}
+	b.file = newBuildFile(ownReads{c, b.checkRead})
 	res, err := b.run(ctx, f.PolicyPath)
 	var r *refusal
 	if errors.As(err, &r) {
@@ -94,6 +95,9 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 	requests, err := findRequests(ctx, b.opts, b.file, b.layers.DefaultFrontend())
 	if policyErr != nil { // the refusal names the requested frontend if it is known
 		return nil, b.refuse(firstRequest(requests), policyErr)
+	}
+	if refused := (*refusal)(nil); errors.As(err, &refused) {
+		return nil, refused
 	}
 	if err != nil {
 		return nil, b.refuse(firstRequest(requests), err)

@@ -32,12 +32,30 @@ func (b *build) dispatch(
 	if chosen.decision.Dispatch == policy.DispatchForward {
 		res, err = b.forward(ctx, chosen, m)
 	} else {
-		var raw *gwpb.Result
-		if raw, err = b.runBrokered(ctx, chosen, m); err == nil {
-			res = b.bridge.handOver(raw)
-		}
+		res, err = b.dispatchBrokered(ctx, chosen, m)
 	}
 	return res, m.decided(), err
+}
+
+// dispatchBrokered runs the chosen frontend behind a broker.
+func (b *build) dispatchBrokered(
+	ctx context.Context, chosen admitted, m *monitor,
+) (*client.Result, error) {
+	if b.bridge == nil {
+		return nil, b.refuse(chosen.request,
+			errors.New("internal: it can't run behind a broker without the daemon's connection"))
+	}
+	guarded, done := b.guardMemory(ctx, m)
+	defer done()
+	raw, err := b.runBrokered(guarded, chosen, m)
+	if refused := m.refused(); err != nil && guarded.Err() != nil && refused != nil {
+		return nil, refused // whatever failed because the context ended
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.reportDropped(ctx)
+	return b.bridge.handOver(raw), nil
 }
 
 // runBrokered runs a frontend behind a broker: one that the build or another frontend asks for. For
@@ -46,10 +64,6 @@ func (b *build) dispatch(
 func (b *build) runBrokered(
 	ctx context.Context, chosen admitted, m *monitor,
 ) (*gwpb.Result, error) {
-	if b.bridge == nil {
-		return nil, b.refuse(chosen.request,
-			errors.New("internal: it can't run behind a broker without the daemon's connection"))
-	}
 	if chosen.decision.Dispatch == policy.DispatchBuiltin {
 		return b.builtin(ctx, chosen, m)
 	}
@@ -70,6 +84,7 @@ func (b *build) serveInner(
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	s := b.newBroker(chosen.pinned().Familiar(), m, stop)
+	defer s.account.close()
 	defer s.releaseContainers(ctx)
 
 	ended := run(ctx, s)

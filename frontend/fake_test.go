@@ -14,6 +14,7 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/sourcepolicy"
+	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	apicapspb "github.com/moby/buildkit/util/apicaps/pb"
 	digest "github.com/opencontainers/go-digest"
 	fstypes "github.com/tonistiigi/fsutil/types"
@@ -33,6 +34,8 @@ type fakeClient struct {
 	oldDaemon bool
 	broken    error // of the registry
 
+	read     []string        // other sources than images
+	bound    [][]*spb.Policy // source policies of the solves that read them
 	resolved []string
 	pinned   []string
 	solved   []client.SolveRequest
@@ -125,6 +128,10 @@ func (f *fakeClient) Solve(ctx context.Context, req client.SolveRequest) (*clien
 			return nil, err
 		}
 		src := op.GetSource()
+		if src != nil && !strings.HasPrefix(src.Identifier, dockerImageProto) {
+			f.read = append(f.read, src.Identifier)
+			f.bound = append(f.bound, req.SourcePolicies)
+		}
 		if src == nil || !strings.HasPrefix(src.Identifier, dockerImageProto) {
 			continue
 		}

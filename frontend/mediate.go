@@ -37,8 +37,16 @@ const (
 	// (frontend/gateway/gateway.go, metadataMount).
 	metadataPath = "/run/config/buildkit/metadata"
 	metadataFile = "frontend.bin"
-	// maxStreams is how many calls an inner frontend can make at the same time.
-	maxStreams = 128
+	// maxStreams is how many calls an inner frontend can make at the same time. Further ones wait
+	// in a frontend that uses gRPC.
+	maxStreams = 64
+	// maxHeaders bounds the headers of a call, in bytes after decompression. gRPC stops reading
+	// a call's headers there and resets the call. It closes the connection if twice as many bytes
+	// arrive in one frame. Without it, gRPC holds 16 MiB for each call.
+	maxHeaders = 16 << 10
+	// unreadWindow is how many bytes of a call the connection takes before the broker reads
+	// them. gRPC widens it for the request that it reads.
+	unreadWindow = 64 << 10
 	// ioBufferSize is how many bytes are read or written at once. Each read or write is one
 	// message on the connection to the daemon.
 	ioBufferSize = 256 << 10
@@ -52,7 +60,7 @@ const (
 	// keepaliveTime is how long a frontend may be silent before the server pings it. A
 	// frontend that doesn't answer for the same time again counts as gone.
 	keepaliveTime = 20 * time.Second
-	// releaseTimeout bounds the call that releases a container.
+	// releaseTimeout bounds the calls that release containers.
 	releaseTimeout = 10 * time.Second
 )
 
@@ -285,13 +293,13 @@ func (p *process) wait(ctx context.Context, returned <-chan struct{}) error {
 // server returns the gRPC server of one inner frontend.
 func (s *broker) server() *grpc.Server {
 	server := grpc.NewServer(
-		grpc.UnaryInterceptor(s.rejectUnknown),
 		grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize),
 		grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.ForceServerCodecV2(gatewaycodec.New()),
 		grpc.WriteBufferSize(ioBufferSize), grpc.ReadBufferSize(ioBufferSize),
-		grpc.InitialWindowSize(streamWindow),
+		grpc.InitialWindowSize(unreadWindow),
 		grpc.InitialConnWindowSize(connWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			Time: keepaliveTime, Timeout: keepaliveTime,
@@ -302,6 +310,6 @@ func (s *broker) server() *grpc.Server {
 		}),
 	)
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
-	gwpb.RegisterLLBBridgeServer(server, s)
+	server.RegisterService(s.service(), s)
 	return server
 }

@@ -14,6 +14,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
@@ -30,6 +31,8 @@ type monitor struct {
 	build  *build
 	inner  admitted // the frontend whose operations are checked
 	memory *memory
+	budget *budget // of all frontends of the build
+	shown  *shown
 	outer  *monitor // of the frontend that runs this one; nil if the build asks for it
 }
 
@@ -49,7 +52,7 @@ const maxWarnings = 50
 func (b *build) newMonitor(a admitted) *monitor {
 	return &monitor{build: b, inner: a, memory: &memory{
 		warned: map[string]bool{}, tags: map[string]digest.Digest{},
-	}}
+	}, budget: newBudget(a.decision.Memory), shown: &shown{}}
 }
 
 // within returns the monitor of a frontend that the monitor's own frontend runs. The build rules
@@ -59,7 +62,9 @@ func (m *monitor) within(inner admitted) *monitor {
 	for _, w := range inner.decision.Warnings { // the build has these warnings too
 		m.memory.addWarning(w)
 	}
-	return &monitor{build: m.build, inner: inner, memory: m.memory, outer: m}
+	return &monitor{
+		build: m.build, inner: inner, memory: m.memory, budget: m.budget, shown: m.shown, outer: m,
+	}
 }
 
 // checksResults reports whether there are rules on anything that a result shows.
@@ -139,7 +144,8 @@ func (m *monitor) container(
 // images, and what the daemon itself will add to the result.
 func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error {
 	if m.inner.decision.Restricts(buildrules.KindConfig) {
-		configs, err := configsOf(res, b.subrequest() != "")
+		target := b.opts.InnerValue(optionkeys.Target, m.inner.decision.Obligations)
+		configs, err := configsOf(res, target, b.subrequest() != "")
 		if err != nil {
 			return m.refuseUnknown("%v", err)
 		}
@@ -173,6 +179,13 @@ func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error 
 func (m *monitor) refuseUnknown(format string, args ...any) error {
 	what := fmt.Sprintf(format, args...)
 	return m.refuse(m.inner.decision.Check(buildrules.Operation{Unknown: what}), noPlace)
+}
+
+// outOfMemory is the refusal of a build that takes more memory than the policy's limits allow.
+func (m *monitor) outOfMemory() error {
+	r := &refusal{origin: m.inner.origin, decision: m.inner.decision.OutOfMemory()}
+	m.remember(r)
+	return r
 }
 
 // refused returns the first refusal as a *refusal, or nil. The inner frontend's result counts only

@@ -24,14 +24,14 @@ import (
 // An exporter chooses a configuration by refs.platforms, by the configurations themselves, and by
 // the number of refs (exporter/containerimage/exptypes, ParsePlatforms and ParseKey; solver/result,
 // FindRef). So every configuration in the result must be allowed. A result without refs is an empty
-// image, unless it answers a subrequest.
-func configsOf(res *gwpb.Result, subrequest bool) ([]buildrules.Operation, error) {
+// image, unless it answers a subrequest. The target is the option of the frontend that returns it.
+func configsOf(res *gwpb.Result, target string, subrequest bool) ([]buildrules.Operation, error) {
 	var found []buildrules.Operation
 	metadata := res.GetMetadata()
 	for _, key := range slices.Sorted(maps.Keys(metadata)) {
 		rest, ok := strings.CutPrefix(key, exptypes.ExporterImageConfigKey)
 		if platform, of := strings.CutPrefix(rest, "/"); ok && (of || rest == "") {
-			found = append(found, llbops.FromConfig(platform, metadata[key]))
+			found = append(found, llbops.FromConfig(target, platform, metadata[key]))
 		}
 	}
 	if _, all := metadata[exptypes.ExporterImageConfigKey]; all {
@@ -42,7 +42,7 @@ func configsOf(res *gwpb.Result, subrequest bool) ([]buildrules.Operation, error
 		if subrequest && len(found) == 0 && !hasRefs(res) {
 			return nil, nil
 		}
-		return append(found, llbops.FromConfig("", nil)), nil // for the daemon's own platform
+		return append(found, llbops.FromConfig(target, "", nil)), nil // for the daemon's own platform
 	}
 	var ps exptypes.Platforms
 	if err := json.Unmarshal(dt, &ps); err != nil {
@@ -50,7 +50,7 @@ func configsOf(res *gwpb.Result, subrequest bool) ([]buildrules.Operation, error
 	}
 	for _, p := range ps.Platforms {
 		if _, ok := metadata[exptypes.ExporterImageConfigKey+"/"+p.ID]; !ok {
-			found = append(found, llbops.FromConfig(p.ID, nil))
+			found = append(found, llbops.FromConfig(target, p.ID, nil))
 		}
 	}
 	return found, nil

@@ -152,6 +152,89 @@ func TestEveryConfigurationThatAnExporterCouldTakeIsChecked(t *testing.T) {
 	}
 }
 
+// A condition is for the target that the frontend got, and a nested frontend gets another one than
+// the build asks for.
+func TestConditionsAreForTheTargetThatTheFrontendGets(t *testing.T) {
+	t.Parallel()
+	const (
+		isRoot = `build: the policy refuses the image that is built: its user is "root" ` +
+			`(build.config.user.forbid: "root")`
+		image = `{"config":{"Cmd":["sh"]}}`
+	)
+	for name, tc := range map[string]struct {
+		sets         string
+		obliged      policy.Obligations
+		opts, nested map[string]string
+		config       string
+		want         string
+	}{
+		"a target that is excepted": {
+			sets: "exceptTargets: [base]", opts: map[string]string{"target": "Base"}, config: image,
+		},
+		"another target": {
+			sets: "exceptTargets: [base]", opts: map[string]string{"target": "app"}, config: image,
+			want: isRoot,
+		},
+		"no target": {sets: "exceptTargets: [base]", config: image, want: isRoot},
+		"a target by number": {
+			sets: "targets: [app]", opts: map[string]string{"target": "0"}, config: image, want: isRoot,
+		},
+		"a target that is chosen": {
+			sets: "targets: [app]", opts: map[string]string{"target": "app"}, config: image, want: isRoot,
+		},
+		"a target that isn't chosen": {
+			sets: "targets: [app]", opts: map[string]string{"target": "base"}, config: image,
+		},
+		"a target that the policy sets": {
+			sets: "exceptTargets: [base]", config: image, want: isRoot,
+			obliged: policy.Obligations{Force: map[string]string{"target": "app"}},
+			opts:    map[string]string{"target": "base"},
+		},
+		"a target that the policy removes": {
+			sets: "exceptTargets: [base]", config: image, want: isRoot,
+			obliged: policy.Obligations{Strip: []string{"target"}},
+			opts:    map[string]string{"target": "base"},
+		},
+		"the target of a nested frontend": {
+			sets: "exceptTargets: [base]", opts: map[string]string{"target": "base"},
+			nested: map[string]string{"target": "app"}, config: image, want: isRoot,
+		},
+		"the target that a nested frontend lacks": {
+			sets: "exceptTargets: [base]", opts: map[string]string{"target": "base"},
+			nested: map[string]string{}, config: image, want: isRoot,
+		},
+		"a nested frontend's target that is excepted": {
+			sets: "exceptTargets: [base]", opts: map[string]string{"target": "app"},
+			nested: map[string]string{"target": "base"}, config: image,
+		},
+		"files without a configuration": {sets: "results: runnable"},
+		"files with a configuration":    {sets: "results: runnable", config: `{"config":{"Env":["A=b"]}}`},
+		"an image that runs":            {sets: "results: runnable", config: image, want: isRoot},
+		"a command that two programs read differently": {
+			sets: "results: runnable", config: `{"config":{"CMD":["sh"]}}`,
+			want: `invariant: it asks for an image with a configuration that can't be read: ` +
+				`"Cmd is spelled CMD", which no rule can allow`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := monitorOf(t, newFake(t, "", tc.opts), "version: 1\n"+
+				"build: {config: [{"+tc.sets+", user: {forbid: [root]}}]}\n"+
+				"frontends: [{match: [docker/dockerfile]}]\n")
+			m.inner.decision.Obligations = tc.obliged
+			if tc.nested != nil {
+				m.build = m.build.nest(tc.nested, nil)
+				m = m.within(m.inner)
+			}
+			res := &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "solved"}}}
+			if tc.config != "" {
+				res.Metadata = map[string][]byte{exptypes.ExporterImageConfigKey: []byte(tc.config)}
+			}
+			requireRefusal(t, m.result(t.Context(), m.build, res), tc.want)
+		})
+	}
+}
+
 // If the frontend returns no SBOM, the daemon runs the client's image to make one.
 func TestTheImageOfTheDaemonsSBOMIsChecked(t *testing.T) {
 	t.Parallel()

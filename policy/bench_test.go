@@ -88,6 +88,28 @@ func BenchmarkParseAndDecide100(b *testing.B) {
 	}
 }
 
+// BenchmarkCheckImageRules10000 checks an image under a policy with many rules on images.
+func BenchmarkCheckImageRules10000(b *testing.B) {
+	rules := strings.Replace(string(manyRules(10_000)), "frontends:\n",
+		"frontends: [{name: a, match: [a]}]\nbuild:\n  images:\n", 1)
+	d := Decide(mustStack(b, rules, ""), request(b, "a"))
+	for _, bm := range []struct {
+		name, image string
+		verdict     Verdict
+	}{
+		{"allow", "docker/dockerfile:1", Allow},
+		{"deny what no rule is for", "corp.example/team-x/frontend:1", Deny},
+		{"deny by a rule", "corp.example/team-43/old-x:1", Deny},
+	} {
+		b.Run(bm.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				require.Equal(b, bm.verdict, d.Check(buildrules.Operation{Image: bm.image}).Verdict)
+			}
+		})
+	}
+}
+
 // BenchmarkCheck10000 checks what a large build asks for: images that differ, and
 // commands with secrets.
 func BenchmarkCheck10000(b *testing.B) {

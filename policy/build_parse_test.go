@@ -14,7 +14,7 @@ const everyRuleOnBuilds = `version: 1
 dispatch: mediate
 build:
   local: {allow: [context]}
-limits: {timeout: 90m, nesting: 2}
+limits: {timeout: 90m, nesting: 2, memory: 1GiB}
 frontends:
 - match: [a]
   dispatch: builtin
@@ -34,6 +34,8 @@ frontends:
       env: {forbid: [LD_PRELOAD]}
       ports: {forbid: [22]}
       volumes: {forbid: [/]}
+      exceptTargets: [base]
+      sets: [{targets: ["prod-*"], results: runnable, env: {require: [PATH]}}]
 - match: [b]
   build:
     exec: {networks: [none]}
@@ -46,10 +48,17 @@ func TestParseReadsRulesOnBuilds(t *testing.T) {
 	require.Equal(t, DispatchBuiltin, p.doc.Frontends[0].Dispatch)
 	require.Equal(t, 90*time.Minute, p.doc.Limits.timeout)
 	require.Equal(t, 2, p.doc.Limits.Nesting)
+	require.Equal(t, int64(1<<30), p.doc.Limits.memory)
 	b := p.doc.Frontends[0].Build
 	require.Equal(t, []string{"mirror.example/**"}, []string(b.Images.Allow))
 	require.Equal(t, map[string]int{"nofile": 1024, "core": -1}, b.Exec.Ulimits)
 	require.Equal(t, []string{"", "root", "0"}, b.Config.User.Forbid)
+	require.Equal(t, []string{"prod-*"}, b.Config.Sets[0].Targets)
+	copied := p.Document()
+	copied.Frontends[0].Build.Config.Sets[0].Targets[0] = "x"
+	copied.Frontends[0].Build.Config.ExceptTargets[0] = "x"
+	require.Equal(t, []string{"prod-*"}, b.Config.Sets[0].Targets, "a document is a copy")
+	require.Equal(t, []string{"base"}, b.Config.ExceptTargets, "a document is a copy")
 	require.Equal(t, buildrules.ActionAllow, b.Containers)
 	require.Equal(t,
 		[]buildrules.Kind{
@@ -137,6 +146,49 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 		{"empty rules on commands", top + "{exec: {}}\n", "p:2:15: exec is empty"},
 		{"empty rules on frontends", top + "{frontends: {}}\n", "p:2:20: frontends is empty"},
 		{"empty rules on configurations", top + "{config: {}}\n", "p:2:17: config is empty"},
+		{"an empty list of sets", top + "{config: []}\n", "p:2:17: config is empty"},
+		{"an empty set", top + "{config: [{}]}\n", "p:2:18: config[0] has no condition"},
+		{"a set without a value", top + "{config: [null]}\n", "p:2:18: config[0] has no value"},
+		{
+			"a set without a condition", top + "{config: {sets: [{targets: [a]}]}}\n",
+			"p:2:25: config.sets[0] has no condition",
+		},
+		{
+			"targets without a condition", top + "{config: {targets: [a]}}\n",
+			"p:2:17: config has no condition",
+		},
+		{
+			"targets without a condition, and a mode", top + "{config: {targets: [a], mode: warn}}\n",
+			"p:2:17: config has no condition",
+		},
+		{
+			"targets beside sets", top + "{config: {targets: [a], sets: [{user: {forbid: [root]}}]}}\n",
+			"p:2:17: config has targets, exceptTargets or results without a condition beside them",
+		},
+		{
+			"an empty list of targets", top + "{config: {targets: [], user: {forbid: [root]}}}\n",
+			"p:2:27: targets is empty",
+		},
+		{
+			"a target that is a number", top + "{config: {targets: [0], user: {forbid: [root]}}}\n",
+			`p:2:28: targets: "0" can't be the name of a target`,
+		},
+		{
+			"a target with a space", top + "{config: [{exceptTargets: [a b], user: {forbid: [root]}}]}\n",
+			`p:2:35: exceptTargets: "a b" can't be the name of a target`,
+		},
+		{
+			"results of another kind", top + "{config: {results: images, user: {forbid: [root]}}}\n",
+			`p:2:27: results must be all or runnable, not "images"`,
+		},
+		{
+			"a mode in a set", top + "{config: [{mode: warn, user: {forbid: [root]}}]}\n",
+			`p:2:19: unknown field "mode"`,
+		},
+		{
+			"a mistake in a set", top + "{config: [{ports: {forbid: [90-80]}}]}\n",
+			`p:2:36: forbid: "90-80" isn't a port`,
+		},
 		{"empty rules on users", top + "{config: {user: {}}}\n", "p:2:24: user is empty"},
 		{
 			"images that need no digest", top + "{images: {requireDigest: false}}\n",
@@ -291,8 +343,8 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 			"p:5:10: build has no meaning on a deny rule; remove it",
 		},
 		{
-			"frontends under forward", rule + "  build: {frontends: {allow: [b]}}\n",
-			"p:4:22: frontends can't be checked with dispatch: forward; write dispatch: mediate",
+			"frontends under forward", rule + "  dispatch: forward\n  build: {frontends: {allow: [b]}}\n",
+			"p:5:22: frontends can't be checked with dispatch: forward; write dispatch: mediate",
 		},
 		{
 			"frontends under a rule's forward",
@@ -300,18 +352,18 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 		},
 		{
 			"frontends of the policy under a rule's silence",
-			"version: 1\nbuild: {frontends: {allow: [b]}}\nfrontends:\n- {match: [a]}\n",
-			"p:4:3: frontends can't be checked with dispatch: forward; write dispatch: mediate",
+			"version: 1\ndispatch: forward\nbuild: {frontends: {allow: [b]}}\nfrontends:\n- {match: [a]}\n",
+			"p:5:3: frontends can't be checked with dispatch: forward; write dispatch: mediate",
 		},
 		{
 			"frontends of what no rule is for",
-			"version: 1\ndefault: allow\nbuild: {frontends: {allow: [b]}}\n",
-			"p:3:20: frontends can't be checked with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate",
+			"version: 1\ndefault: allow\ndispatch: forward\nbuild: {frontends: {allow: [b]}}\n",
+			"p:4:20: frontends can't be checked with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate",
 		},
 		{
 			"frontends of what is only warned of",
-			"version: 1\nmode: warn\nbuild: {frontends: {allow: [b]}}\n",
-			"p:3:20: frontends can't be checked with dispatch: forward",
+			"version: 1\nmode: warn\ndispatch: forward\nbuild: {frontends: {allow: [b]}}\n",
+			"p:4:20: frontends can't be checked with dispatch: forward",
 		},
 		{"a reserved name", rule + "  name: build\n", `p:4:9: the name "build" is reserved`},
 		{
@@ -321,6 +373,14 @@ func TestParseRefusesOfRulesOnBuilds(t *testing.T) {
 		{"no time at all", "version: 1\nlimits: {timeout: 0s}\n", `p:2:19: timeout must be a time`},
 		{"a negative time", "version: 1\nlimits: {timeout: -1h}\n", `p:2:19: timeout must be a time`},
 		{"too long a time", "version: 1\nlimits: {timeout: 24h1s}\n", `p:2:19: timeout must be a time`},
+		{
+			"memory without a unit", "version: 1\nlimits: {memory: 268435456}\n",
+			`p:2:18: memory must be a size such as 256MiB or 1GiB, from 64MiB to 64GiB, not "268435456"`,
+		},
+		{"a unit without a number", "version: 1\nlimits: {memory: MiB}\n", `p:2:18: memory must be a size`},
+		{"a signed size", "version: 1\nlimits: {memory: +64MiB}\n", `p:2:18: memory must be a size`},
+		{"too little memory", "version: 1\nlimits: {memory: 63MiB}\n", `p:2:18: memory must be a size`},
+		{"too much memory", "version: 1\nlimits: {memory: 65GiB}\n", `p:2:18: memory must be a size`},
 		{
 			"no nesting", "version: 1\nlimits: {nesting: 0}\n",
 			"p:2:19: nesting must be from 1 to 16, not 0",
@@ -347,7 +407,8 @@ func TestFrontendsThatNothingRunsByForwardAreNoMistake(t *testing.T) {
 	for name, doc := range map[string]string{
 		"every rule mediates":              "build: {frontends: {allow: [b]}}\nfrontends: [{match: [a], dispatch: mediate}]",
 		"the policy's dispatch is builtin": "dispatch: builtin\nbuild: {frontends: {allow: [b]}}\ndefault: allow\nfrontends: [{match: [a]}]",
-		"a rule denies":                    "build: {frontends: {allow: [b]}}\nfrontends: [{match: [a], action: deny}]",
+		"no dispatch is written":           "build: {frontends: {allow: [b]}}\ndefault: allow\nfrontends: [{match: [a]}]",
+		"a rule denies":                    "dispatch: forward\nbuild: {frontends: {allow: [b]}}\nfrontends: [{match: [a], action: deny}]",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

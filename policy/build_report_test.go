@@ -28,7 +28,7 @@ func TestObligationsAsJSON(t *testing.T) {
 func TestExplainRulesOnBuilds(t *testing.T) {
 	t.Parallel()
 	l := mustStack(t,
-		"version: 1\nbuild: {local: {allow: [context]}}\nfrontends:\n- {name: a, match: [a], dispatch: mediate, build: {exec: {ssh: true}, git: {deny: [\"https://x/**\"]}}}\n- {name: b, match: [b]}\n", "")
+		"version: 1\ndispatch: forward\nbuild: {local: {allow: [context]}}\nfrontends:\n- {name: a, match: [a], dispatch: mediate, build: {exec: {ssh: true}, git: {deny: [\"https://x/**\"]}}}\n- {name: b, match: [b]}\n", "")
 	tail := func(ref, overlay string) []Step {
 		layers := l
 		if overlay != "" {
@@ -43,12 +43,13 @@ func TestExplainRulesOnBuilds(t *testing.T) {
 		return nil
 	}
 	held := Step{
-		Kind: StepBuild, Layer: LayerPolicy, Rule: "a", File: "policy.yaml", Line: 4,
+		Kind: StepBuild, Layer: LayerPolicy, Rule: "a", File: "policy.yaml", Line: 5,
 		Reason: "its builds are bound by rules on git, local and exec",
 	}
 	run := Step{
 		Kind: StepDispatch, Verdict: Allow,
-		Reason: "it is run by dispatch: mediate, for at most 1h0m0s, and can run other frontends 4 deep",
+		Reason: "it is run by dispatch: mediate, for at most 1h0m0s and with 512MiB of memory, " +
+			"and can run other frontends 4 deep",
 	}
 	require.Equal(t, []Step{held, run}, tail("a", ""))
 	require.Equal(t, []Step{
@@ -59,7 +60,7 @@ func TestExplainRulesOnBuilds(t *testing.T) {
 	}, tail("a", "{version: 1, mode: warn, default: allow, build: {images: {deny: [x]}}}"))
 	require.Equal(t, []Step{
 		{
-			Kind: StepBuild, Layer: LayerPolicy, Rule: "b", File: "policy.yaml", Line: 5,
+			Kind: StepBuild, Layer: LayerPolicy, Rule: "b", File: "policy.yaml", Line: 6,
 			Reason: "its builds are bound by rules on local",
 		},
 		{

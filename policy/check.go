@@ -22,7 +22,7 @@ type Ruling struct {
 	// Reason is one sentence for a person. It says why the operation is denied, or for Warn, why it
 	// would be. It is empty for Allow.
 	Reason string
-	// Messages are the messages of the rule. They are never nil.
+	// Messages are the messages of the rule, and what to do about a refusal. They are never nil.
 	Messages []string
 	// Allowed lists at most five names that the rules allow for this kind.
 	Allowed []string
@@ -151,8 +151,8 @@ func (d Decision) restricts(k buildrules.Kind, enforcing bool) bool {
 // runs. The build rules of both bind it. Image names are rewritten by all overlays first, then
 // by d's rules, then by the outer decision's.
 //
-// The result's Nesting is one less than the outer's, and its Timeout is the outer's. The result
-// is a denial if the outer frontend is refused or may run no other.
+// The result's Nesting is one less than the outer's, and its Timeout and Memory are the
+// outer's. The result is a denial if the outer frontend is refused or may run no other.
 func (d Decision) Within(outer Decision) Decision {
 	switch {
 	case !d.Verdict.Permits():
@@ -169,7 +169,7 @@ func (d Decision) Within(outer Decision) Decision {
 	// would replace what that rule had checked.
 	slices.SortStableFunc(d.constraints,
 		func(a, b *constraints) int { return cmp.Compare(rank(a.layer), rank(b.layer)) })
-	d.Timeout, d.Nesting = outer.Timeout, outer.Nesting-1
+	d.Timeout, d.Nesting, d.Memory = outer.Timeout, outer.Nesting-1, outer.Memory
 	return d
 }
 
@@ -187,7 +187,7 @@ func (d Decision) Overrule(r Ruling) Decision {
 	d.Verdict, d.Rule, d.Reason, d.Messages = Deny, r.Rule, r.Reason, r.Messages
 	d.Layer, d.Allowed, d.Contact = r.Layer, r.Allowed, r.Contact
 	d.Obligations, d.Warnings = Obligations{}, nil
-	d.Dispatch, d.Timeout, d.Nesting, d.constraints = "", 0, 0, nil
+	d.Dispatch, d.Timeout, d.Nesting, d.Memory, d.constraints = "", 0, 0, 0, nil
 	d.TagUnverified = false
 	return d
 }
@@ -198,6 +198,15 @@ func (d Decision) TimedOut() Decision {
 	return d.Overrule(d.deny(LimitsRule, fmt.Sprintf(
 		"%s did not end within %s, which is as long as the limits allow", d.Reference.Familiar(),
 		d.Timeout)))
+}
+
+// OutOfMemory returns the decision for a frontend that d allowed and whose build needs more than
+// d.Memory. It is a denial by [LimitsRule].
+func (d Decision) OutOfMemory() Decision {
+	return d.Overrule(d.deny(LimitsRule, fmt.Sprintf(
+		"%s makes the policy frontend take more than %s of memory, which is as much as the limits "+
+			"allow (limits.memory); split the build, or have the limit raised",
+		d.Reference.Familiar(), FormatSize(d.Memory))))
 }
 
 // WithWarnings returns the decision with further warnings, each once. If there are any,
@@ -229,8 +238,7 @@ func (c *constraints) ruling(n buildrules.Normalized, found []buildrules.Violati
 		Verdict: Deny, Rule: BuildRule, Layer: c.layer, Messages: []string{},
 		Contact: c.contact,
 	}
-	allowed := c.build.Allowed(first.Kind())
-	r.Allowed = slices.Clone(allowed[:min(len(allowed), maxAllowed)])
+	r.Allowed = c.build.Allowed(first.Kind(), maxAllowed)
 	by := "the " + c.layer
 	if c.rule != nil && c.rule.Build != nil && c.rule.Build.Owns(n, first) {
 		r.Rule, by = c.rule.Name, "rule "+safetext.Quote(c.rule.Name)
@@ -243,6 +251,9 @@ func (c *constraints) ruling(n buildrules.Normalized, found []buildrules.Violati
 		if image.Message != "" {
 			r.Messages = append(r.Messages, image.Message)
 		}
+	}
+	if first.Hint != "" {
+		r.Messages = append(r.Messages, first.Hint)
 	}
 	r.Reason = fmt.Sprintf("%s refuses %s (build.%s)", by, first.What,
 		first.Rule) + andMore(len(refused)-1)

@@ -265,7 +265,7 @@ func TestModeWarnOfRulesOnBuilds(t *testing.T) {
 	require.Equal(t, ModeWarn, d.Obligations.Build[0].Mode)
 
 	l := mustStack(t,
-		"{version: 1, mode: warn, build: {local: {deny: [x]}}, frontends: [{match: [a], dispatch: mediate, options: {deny: [k]}, build: {images: {deny: [x]}}}]}", "")
+		"{version: 1, mode: warn, dispatch: forward, build: {local: {deny: [x]}}, frontends: [{match: [a], dispatch: mediate, options: {deny: [k]}, build: {images: {deny: [x]}}}]}", "")
 	d = Decide(l, withOptions(request(t, "a"), map[string]string{"k": ""}))
 	require.Equal(t, Warn, d.Verdict)
 	require.Equal(t, DispatchForward, d.Dispatch,
@@ -309,6 +309,34 @@ func TestDispatchOfTwoLayers(t *testing.T) {
 			"{version: 1, default: allow, dispatch: builtin, build: {frontends: {allow: [b]}}}", m,
 		},
 		{
+			"a frontend with build rules", "{version: 1, default: allow, build: {local: {deny: [x]}}}", "", m,
+		},
+		{
+			"a rule with build rules",
+			"{version: 1, frontends: [{match: [docker/dockerfile], build: {local: {deny: [x]}}}]}", "", m,
+		},
+		{
+			"a rule beside one with build rules",
+			"{version: 1, frontends: [{match: [docker/dockerfile]}, {match: [b], build: {local: {deny: [x]}}}]}",
+			"", f,
+		},
+		{
+			"forward that is written beside build rules",
+			"{version: 1, dispatch: forward, default: allow, build: {local: {deny: [x]}}}", "", f,
+		},
+		{
+			"an overlay's build rules over forward", rule(f),
+			"{version: 1, default: allow, build: {local: {deny: [x]}}}", m,
+		},
+		{
+			"an overlay that writes forward beside them", rule(f),
+			"{version: 1, dispatch: forward, default: allow, build: {local: {deny: [x]}}}", f,
+		},
+		{
+			"an overlay's build rules over builtin", rule(b),
+			"{version: 1, default: allow, build: {local: {deny: [x]}}}", b,
+		},
+		{
 			"builtin can judge it", rule(b),
 			"{version: 1, default: allow, dispatch: builtin, build: {frontends: {allow: [b]}}}", b,
 		},
@@ -329,21 +357,28 @@ func TestBoundsOfTwoLayers(t *testing.T) {
 		name, embedded, overlay string
 		timeout                 time.Duration
 		nesting                 int
+		memory                  int64
 	}{
-		{"the defaults", none, "", time.Hour, 4},
-		{"the policy's", limits("timeout: 2h, nesting: 16"), "", 2 * time.Hour, 16},
-		{"an overlay without any", limits("timeout: 2h, nesting: 16"), none, 2 * time.Hour, 16},
+		{"the defaults", none, "", time.Hour, 4, 512 << 20},
 		{
-			"a tighter overlay", limits("timeout: 2h, nesting: 16"), limits("timeout: 90m, nesting: 1"),
-			90 * time.Minute, 1,
+			"the policy's", limits("timeout: 2h, nesting: 16, memory: 1GiB"), "",
+			2 * time.Hour, 16, 1 << 30,
 		},
 		{
-			"a looser overlay", limits("timeout: 2m, nesting: 1"), limits("timeout: 90m, nesting: 3"),
-			2 * time.Minute, 1,
+			"an overlay without any", limits("timeout: 2h, nesting: 16, memory: 1GiB"), none,
+			2 * time.Hour, 16, 1 << 30,
 		},
 		{
-			"an overlay that is looser than the defaults", none, limits("timeout: 24h, nesting: 16"),
-			time.Hour, 4,
+			"a tighter overlay", limits("timeout: 2h, nesting: 16, memory: 1GiB"),
+			limits("timeout: 90m, nesting: 1, memory: 512MiB"), 90 * time.Minute, 1, 512 << 20,
+		},
+		{
+			"a looser overlay", limits("timeout: 2m, nesting: 1, memory: 64MiB"),
+			limits("timeout: 90m, nesting: 3, memory: 2GiB"), 2 * time.Minute, 1, 64 << 20,
+		},
+		{
+			"an overlay that is looser than the defaults", none,
+			limits("timeout: 24h, nesting: 16, memory: 64GiB"), time.Hour, 4, 512 << 20,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -351,6 +386,7 @@ func TestBoundsOfTwoLayers(t *testing.T) {
 			d := decided(t, tt.embedded, tt.overlay)
 			require.Equal(t, tt.timeout, d.Timeout)
 			require.Equal(t, tt.nesting, d.Nesting)
+			require.Equal(t, tt.memory, d.Memory)
 		})
 	}
 	require.Equal(t, Allow, decided(t, limits("nesting: 2"), "").Verdict,
@@ -369,9 +405,10 @@ frontends:
 `, "")
 	a, b, c := Decide(l, request(t, "a")), Decide(l, request(t, "b")), Decide(l, request(t, "c"))
 	outer := a
-	outer.Timeout = time.Minute
+	outer.Timeout, outer.Memory = time.Minute, 64<<20
 	inner := b.Within(outer)
 	require.Equal(t, time.Minute, inner.Timeout)
+	require.Equal(t, int64(64<<20), inner.Memory)
 	require.Equal(t, []int{2, 1}, []int{a.Nesting, inner.Nesting})
 	require.Equal(t, 2, b.Nesting, "the decision itself is left alone")
 	require.Len(t, b.constraints, 1)
@@ -467,4 +504,17 @@ func TestOverruleAndWithWarnings(t *testing.T) {
 	require.Equal(t, []string{"w", "v"}, warned.Warnings)
 	require.Equal(t, []string{"w", "v", "u"}, warned.WithWarnings("v", "u").Warnings)
 	require.Equal(t, Allow, d.Verdict)
+}
+
+func TestABuildThatTakesTooMuchMemory(t *testing.T) {
+	t.Parallel()
+	for _, size := range []string{"96MiB", "2GiB"} {
+		d := decided(t, "{version: 1, default: allow, contact: us, limits: {memory: "+size+"}}", "")
+		over := d.OutOfMemory()
+		require.Equal(t, Deny, over.Verdict)
+		require.Equal(t, LimitsRule, over.Rule)
+		require.Equal(t, "us", over.Contact)
+		require.Contains(t, over.Reason, "more than "+size+" of memory")
+		require.Contains(t, over.Reason, "limits.memory")
+	}
 }

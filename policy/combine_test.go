@@ -238,6 +238,11 @@ func TestRulesThatNoImageCanSatisfyAreAMistake(t *testing.T) {
 			`{config: {user: {require: [app]}}}`, `{config: {user: {require: [svc]}}}`,
 			"build.config.user.require: the policy's build requires other users",
 		},
+		"no common user of a target": {
+			`{config: [{targets: [x], user: {require: [app]}}]}`,
+			`{config: {targets: [X], user: {require: [svc]}}}`,
+			"build.config.user.require: the policy's build requires other users",
+		},
 		"two values of one label": {
 			`{config: {labels: {values: {a: x}}}}`, `{config: {labels: {values: {a: y}}}}`,
 			"build.config.labels.values: the policy's build requires another value of the label a",
@@ -270,7 +275,8 @@ func refusals(c *choices) string {
 	kind("containers: %s", "", "deny")
 	kind("config: {%s}", "", "user: {forbid: [root]}", "user: {require: [app, root]}",
 		"labels: {values: {l1: x}}", "env: {forbid: [e]}", "ports: {forbid: [1-80]}",
-		"labels: {require: [m]}, volumes: {forbid: [/v]}")
+		"labels: {require: [m]}, volumes: {forbid: [/v]}", "targets: [t*], user: {forbid: [root]}",
+		`sets: [{exceptTargets: ["*x"], results: runnable, env: {forbid: [e]}}]`)
 	if b.Len() == 0 {
 		return "containers: deny"
 	}

@@ -2,6 +2,9 @@ package policy
 
 import (
 	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
@@ -16,7 +19,29 @@ const (
 	maxTimeout     = 24 * time.Hour
 	defaultNesting = 4
 	maxNesting     = 16
+	defaultMemory  = 512 << 20
+	minMemory      = 64 << 20
+	maxMemory      = 64 << 30
 )
+
+// parseSize reads a number of bytes, such as 256MiB or 1GiB.
+func parseSize(text string) (bytes int64, ok bool) {
+	for unit, size := range map[string]int64{"MiB": 1 << 20, "GiB": 1 << 30} {
+		if number, found := strings.CutSuffix(text, unit); found {
+			n, err := strconv.ParseUint(number, 10, 31)
+			return int64(n) * size, err == nil && number[0] != '0'
+		}
+	}
+	return 0, false
+}
+
+// FormatSize writes a size in bytes, of whole MiB, as the policy writes limits.memory.
+func FormatSize(bytes int64) string {
+	if bytes%(1<<30) == 0 {
+		return fmt.Sprintf("%dGiB", bytes>>30)
+	}
+	return fmt.Sprintf("%dMiB", bytes>>20)
+}
 
 // constraints are the build rules that bind one frontend in one layer. Decisions share them, and
 // nothing changes them.
@@ -42,13 +67,7 @@ func (p *Policy) effective(r *Rule) buildrules.Rules {
 }
 
 // dispatch returns how a frontend runs that the rule allows; nil for the default.
-func (p *Policy) dispatch(r *Rule) Dispatch {
-	var own Dispatch
-	if r != nil {
-		own = r.Dispatch
-	}
-	return cmp.Or(own, p.doc.Dispatch, DispatchForward)
-}
+func (p *Policy) dispatch(r *Rule) Dispatch { return p.doc.DispatchOf(r) }
 
 // restrictsFrontends reports whether build rules say which frontends the rule's may run.
 func (p *Policy) restrictsFrontends(r *Rule) bool {
@@ -74,16 +93,18 @@ func (p *Policy) constrain(layer string, o outcome, contact string) (*constraint
 	return c, p.dispatch(rule)
 }
 
-// bounds returns the tightest timeout and nesting of all layers. The embedded policy has
+// bounds returns the tightest timeout, nesting and memory of all layers. The embedded policy has
 // defaults; an overlay without limits adds none.
-func (l Layers) bounds() (timeout time.Duration, nesting int) {
+func (l Layers) bounds() (timeout time.Duration, nesting int, memory int64) {
 	timeout = cmp.Or(l.embedded.doc.Limits.timeout, defaultTimeout)
 	nesting = cmp.Or(l.embedded.doc.Limits.Nesting, defaultNesting)
+	memory = cmp.Or(l.embedded.doc.Limits.memory, defaultMemory)
 	if l.overlay != nil {
 		timeout = min(timeout, cmp.Or(l.overlay.doc.Limits.timeout, timeout))
 		nesting = min(nesting, cmp.Or(l.overlay.doc.Limits.Nesting, nesting))
+		memory = min(memory, cmp.Or(l.overlay.doc.Limits.memory, memory))
 	}
-	return timeout, nesting
+	return timeout, nesting, memory
 }
 
 // obligations returns the constraints as a decision reports them, nil if there are no rules.
@@ -101,11 +122,13 @@ func (c *constraints) obligations() []BuildObligation {
 	return []BuildObligation{o}
 }
 
-// dispatchUnder returns how a frontend runs that both layers allow. The embedded policy says
-// it, but the frontend is mediated if the overlay says so or has rules that forward can't check.
-func dispatchUnder(embedded, overlay outcome) Dispatch {
-	needsBroker := embedded.dispatch == DispatchForward && overlay.constraints.build.Frontends != nil
-	if overlay.dispatch == DispatchMediate || needsBroker {
+// dispatchUnder returns how a frontend runs that both layers allow. The embedded policy says it.
+// An overlay that writes mediate has the frontend mediated. So has an overlay with build rules,
+// unless it writes forward: they are met early only if each call is checked. The built-in frontend
+// is checked in that way, so such an overlay leaves it.
+func dispatchUnder(embedded, overlay outcome, written Dispatch) Dispatch {
+	early := overlay.dispatch != DispatchForward && boundBy(&overlay.constraints.build) != ""
+	if written == DispatchMediate || early && embedded.dispatch == DispatchForward {
 		return DispatchMediate
 	}
 	return embedded.dispatch

@@ -100,9 +100,11 @@ type Decision struct {
 	Contact string `json:"contact,omitempty"`
 
 	// Timeout is how long a frontend may take under [DispatchMediate] or [DispatchBuiltin].
-	// Nesting is how many levels of nested frontends it can still run.
+	// Nesting is how many levels of nested frontends it can still run. Memory is how many bytes
+	// the policy frontend may take for the build.
 	Timeout time.Duration `json:"-"`
 	Nesting int           `json:"-"`
+	Memory  int64         `json:"-"`
 
 	// Reference is what may run: the request's reference after the aliases and pins of all
 	// layers, with its digest if that is known. Callers look up the tag of this reference. It
@@ -168,9 +170,9 @@ func decide(l Layers, r Request, t *recorder) Decision {
 	}
 	d.meet(l, s, s.as(asked), t)
 	if d.Verdict.Permits() {
-		d.Timeout, d.Nesting = l.bounds()
+		d.Timeout, d.Nesting, d.Memory = l.bounds()
 	}
-	if reason := r.forcedContext(d.Obligations); reason != "" {
+	if reason := cmp.Or(d.holdEpoch(r), r.forcedContext(d.Obligations)); reason != "" {
 		return l.refuse(r, reason, t)
 	}
 	t.obligations(d)
@@ -223,7 +225,7 @@ func (d *Decision) limit(l Layers, s subject, t *recorder) bool {
 		o := outcome{
 			verdict: Deny,
 			reason: fmt.Sprintf("%s is outside the limits: only %s can be allowed", s.Ref.Familiar(),
-				safetext.List("names like", "names like", meanings(p.doc.Limits.patterns))),
+				safetext.List("names like", "names like", imageref.Meanings(p.doc.Limits.patterns))),
 		}
 		d.take(layer.name, l, o, s)
 		d.Rule = LimitsRule
@@ -262,7 +264,7 @@ func (d *Decision) meet(l Layers, s, asked subject, t *recorder) {
 	}
 	d.take(LayerPolicy, l, embedded, s)
 	d.Obligations = both
-	d.Dispatch = dispatchUnder(embedded, overlay)
+	d.Dispatch = dispatchUnder(embedded, overlay, l.overlay.doc.WrittenDispatch(overlay.holds))
 	d.constraints = []*constraints{overlay.constraints, embedded.constraints}
 	if overlay.unverified && !embedded.unverified {
 		d.markUnverified(s)

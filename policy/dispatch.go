@@ -24,6 +24,28 @@ const (
 	DispatchBuiltin Dispatch = "builtin"
 )
 
+// WrittenDispatch returns the dispatch that the rule or else the policy writes, "" if neither does.
+// The rule is nil for a frontend that no rule matches.
+func (d *Document) WrittenDispatch(r *Rule) Dispatch {
+	if r != nil && r.Dispatch != "" {
+		return r.Dispatch
+	}
+	return d.Dispatch
+}
+
+// DispatchOf returns how a frontend runs that the rule allows. The rule is nil for a frontend that no
+// rule matches. If neither the rule nor the policy writes a dispatch, a frontend with build rules is
+// mediated, because forward checks some of its operations too late.
+func (d *Document) DispatchOf(r *Rule) Dispatch {
+	if written := d.WrittenDispatch(r); written != "" {
+		return written
+	}
+	if d.Build != nil || r != nil && r.Build != nil {
+		return DispatchMediate
+	}
+	return DispatchForward
+}
+
 // underBuiltin returns the outcome for a frontend that runs under [DispatchBuiltin]. It is o unless
 // the built-in frontend can't stand in for the reference, which is the one after aliases and pins.
 //

@@ -161,7 +161,7 @@ func (t *recorder) rule(layer string, r *Rule, m imagerules.Match, s subject) {
 			step.Reason = fmt.Sprintf("its conditions don't hold for %s", s.Ref.Familiar())
 		default:
 			step.Reason = fmt.Sprintf("%s is none of its names: %s", s.Ref.Name(),
-				safetext.Printable(safetext.List("only", "only", meanings(r.Names()))))
+				safetext.Printable(safetext.List("only", "only", imageref.Meanings(r.Names()))))
 		}
 	}
 	t.add(step)
@@ -221,8 +221,8 @@ func (t *recorder) build(d Decision) {
 		t.add(step)
 	}
 	reason := fmt.Sprintf(
-		"it is run by dispatch: %s, for at most %s, and can run other frontends %d deep", d.Dispatch,
-		d.Timeout, d.Nesting)
+		"it is run by dispatch: %s, for at most %s and with %s of memory, and can run other "+
+			"frontends %d deep", d.Dispatch, d.Timeout, FormatSize(d.Memory), d.Nesting)
 	if d.Dispatch == DispatchForward {
 		if !rules {
 			return

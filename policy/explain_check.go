@@ -17,8 +17,8 @@ type CheckStep struct {
 }
 
 // ExplainCheck says which entries of build rules [Decision.Check] compares with the operation, and
-// why each of them matches or not. It returns nothing if no list of names or URLs is for the
-// operation.
+// why each of them matches or not. It returns nothing if no list of names or URLs, and no
+// set of conditions for some results, is for the operation.
 func (d Decision) ExplainCheck(o buildrules.Operation) []CheckStep {
 	kind, err := o.Kind()
 	if err != nil || !d.goesOn() || !d.Restricts(kind) {

@@ -15,6 +15,7 @@ func TestExplainCheckNamesWhatMisses(t *testing.T) {
 	http := func(u string) buildrules.Operation {
 		return buildrules.Operation{HTTP: &buildrules.HTTP{URL: u}}
 	}
+	exec := func(e buildrules.Exec) buildrules.Operation { return buildrules.Operation{Exec: &e} }
 	for _, tt := range []struct {
 		name, rules string
 		operation   buildrules.Operation
@@ -23,6 +24,23 @@ func TestExplainCheckNamesWhatMisses(t *testing.T) {
 		{
 			"another scheme", `http: {deny: ["https://a.example/**"]}`, http("http://a.example/x"),
 			[]string{"missed build.http.deny: https://a.example/**: the scheme is http, and not https"},
+		},
+		{
+			"sets of conditions",
+			`config: [{targets: [x, "y*"], user: {forbid: [root]}}, {exceptTargets: [z], env: {forbid: [A]}}, ` +
+				`{results: runnable, env: {forbid: [A]}}, {env: {forbid: [A]}}]`,
+			buildrules.Operation{Config: &buildrules.Config{Target: "Z"}},
+			[]string{
+				"missed build.config: targets: x, y*: it is for other targets than z",
+				"missed build.config: exceptTargets: z: it is not for the target z",
+				"missed build.config: results: runnable: it is for results that have an entrypoint or a command",
+			},
+		},
+		{
+			"a set of conditions that is for the result",
+			`config: [{targets: [x], exceptTargets: [y], user: {forbid: [root]}}]`,
+			buildrules.Operation{Config: &buildrules.Config{}},
+			[]string{"matched build.config: targets: x; exceptTargets: y: it is for this result"},
 		},
 		{
 			"another host", `http: {deny: ["https://b.example/**"]}`, http("https://a.example/x"),
@@ -65,6 +83,92 @@ func TestExplainCheckNamesWhatMisses(t *testing.T) {
 			"a directory", `local: {deny: [home]}`,
 			buildrules.Operation{Local: "context"},
 			[]string{`missed build.local.deny: home: the name is "context"`},
+		},
+		{
+			"all of a kind", `http: deny`, http("https://a.example/x"),
+			[]string{"matched build.http: it denies all http"},
+		},
+		{
+			"a kind without rules, if all others are denied", `others: deny`, http("https://a.example/x"),
+			[]string{"matched build.others: there are no rules on http"},
+		},
+		{
+			"a command", `exec: {networks: [none], secrets: ["npm-*", x], ulimits: {nofile: 10}}`,
+			exec(buildrules.Exec{
+				Insecure: true, Secrets: []string{"npm-a"}, SSH: []string{"default"},
+				Ulimits: map[string]int{"core": 1, "nofile": -1},
+			}),
+			[]string{
+				"missed build.exec.networks: none: the network is default",
+				"missed build.exec.insecure: false: the command runs without the sandbox",
+				`missed build.exec.ssh: it lists nothing; it uses the client's ssh agent "default"`,
+				`matched build.exec.secrets: npm-*: it uses the secret "npm-a"`,
+				`missed build.exec.secrets: x: it uses the secret "npm-a"`,
+				"missed build.exec.ulimits: it lists no core",
+				"missed build.exec.ulimits: nofile: 10: the limit is no limit",
+			},
+		},
+		{
+			"a command without rules on networks", `exec: {hosts: ["*.corp.example"]}`,
+			exec(buildrules.Exec{Hosts: []string{"db.corp.example"}}),
+			[]string{
+				"matched build.exec.networks: none, default: the network is default",
+				`matched build.exec.hosts: *.corp.example: it uses an address for the host "db.corp.example"`,
+			},
+		},
+		{
+			"what commands can't use",
+			`exec: {deny: {networks: [host], secrets: [A, b], devices: [v.example/gpu], ulimits: [core], ` +
+				`insecure: true, cgroupParents: [a]}}`,
+			exec(buildrules.Exec{
+				Network: "host", Secrets: []string{"a"}, Devices: []string{"v.example/gpu=0"}, Insecure: true,
+				Ulimits: map[string]int{"core": 1}, CgroupParent: "a/b", Hosts: []string{"h"},
+			}),
+			[]string{
+				"matched build.exec.deny.networks: host: the network is host",
+				"matched build.exec.deny.insecure: the command runs without the sandbox",
+				`matched build.exec.deny.secrets: A: it uses the secret "a"`,
+				`missed build.exec.deny.secrets: b: it uses the secret "a"`,
+				`matched build.exec.deny.devices: v.example/gpu: it uses the device "v.example/gpu=0"`,
+				`matched build.exec.deny.cgroupParents: /a: it uses the control group "/a/b"`,
+				"matched build.exec.deny.ulimits: core: it sets the ulimit core",
+			},
+		},
+		{
+			"a container without an allow", `exec: {networks: [none]}`,
+			buildrules.Operation{Container: &buildrules.Exec{}},
+			[]string{
+				"missed build.containers: without allow, no container is allowed",
+				"missed build.exec.networks: none: the network is default",
+			},
+		},
+		{
+			"a container", `containers: allow`, buildrules.Operation{Container: &buildrules.Exec{}}, nil,
+		},
+		{
+			"the user of an image", `config: {user: {forbid: [root, app], require: ["1*"]}}`,
+			buildrules.Operation{Config: &buildrules.Config{User: "0"}},
+			[]string{
+				`matched build.config.user.forbid: root: the user is "root"`,
+				`missed build.config.user.forbid: app: the user is "root"`,
+				`missed build.config.user.require: 1*: the user is "root"`,
+			},
+		},
+		{
+			"what else an image has",
+			`config: {labels: {require: [a], values: {b: "x*", c: y}}, env: {forbid: ["*PASSWORD*"]}, ` +
+				`ports: {forbid: ["1-1023"]}, volumes: {require: [/data]}}`,
+			buildrules.Operation{Config: &buildrules.Config{
+				Labels: map[string]string{"b": "z"}, Env: []string{"DB_PASSWORD=1"}, Ports: []string{"80"},
+			}},
+			[]string{
+				"missed build.config.labels.require: a: there is no such label",
+				`missed build.config.labels.values: b=x*: its value is "z"`,
+				"missed build.config.labels.values: c=y: there is no such label",
+				`matched build.config.env.forbid: *PASSWORD*: there is the environment variable "DB_PASSWORD"`,
+				`matched build.config.ports.forbid: 1-1023: there is the port "80/tcp"`,
+				"missed build.config.volumes.require: /data: there is no such volume",
+			},
 		},
 		{"a kind without rules", `local: {deny: [home]}`, image("x"), nil},
 		{

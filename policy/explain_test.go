@@ -118,7 +118,7 @@ func TestIndexLeavesOutNoRule(t *testing.T) {
 	require.NoError(t, err)
 	rules := p.Document().Frontends
 	patterns = append(patterns, "** and a")
-	ix := newIndex(rules)
+	ix := p.index
 	matches := 0
 	for _, n := range names {
 		ref := mustRef(t, n)

@@ -105,7 +105,7 @@ func respell(f buildrules.Operation) buildrules.Operation {
 	}
 	if f.Config != nil && f.Config.User == "root" {
 		c := *f.Config
-		c.User = "00:hunter2"
+		c.User, c.Target = "00:hunter2", strings.ToUpper(c.Target)
 		f.Config = &c
 	}
 	return f
@@ -169,7 +169,10 @@ func generateBuild(b *strings.Builder, c *choices, indent string, convert bool) 
 	kind("config: {%s}", "", "user: {forbid: [root]}", `user: {require: ["0", app]}`,
 		`labels: {require: ["l*"]}, env: {forbid: ["E*"]}`,
 		`labels: {values: {l1: "*x"}}, ports: {forbid: [80-90/udp]}`,
-		"ports: {forbid: [80]}, volumes: {require: [/v]}")
+		"ports: {forbid: [80]}, volumes: {require: [/v]}",
+		"targets: [t, R*], user: {forbid: [root]}", "results: runnable, env: {forbid: [E]}",
+		`exceptTargets: ["*x"], user: {require: [app]}, sets: [{user: {require: ["a*"]}}]`,
+		"sets: [{targets: [T], results: runnable, labels: {require: [l1]}}, {ports: {forbid: [80]}}]")
 	if kinds.Len() > 0 {
 		fmt.Fprintf(b, "%sbuild:\n%s", indent, kinds.String())
 	}
@@ -234,6 +237,7 @@ func generateOperation(c *choices) buildrules.Operation {
 				Labels: map[string]string{c.of("l1", "m"): c.of("", "x")},
 				Env:    []string{c.of("E", "F=1")},
 				Ports:  []string{c.of("80", "81/udp")}, Volumes: []string{c.of("/v/", "w")},
+				Target: c.of("", "t", "rx", "0", "Tx"), Cmd: [][]string{nil, {"sh"}}[c.next(2)],
 			},
 		}
 	}

@@ -24,6 +24,31 @@ func imageRuling(t *testing.T, images, ref, at string, points digest.Digest) Rul
 	return Decide(l, r).CheckTag(buildrules.Operation{Image: ref}, points)
 }
 
+// What names are made of is checked for both kinds of rules.
+func TestNamesOfImageRulesAreChecked(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		`"a\nb"`:                 "name",
+		`"a\u202eb"`:             "name",
+		strings.Repeat("n", 257): "257 bytes",
+		"default":                "is reserved",
+		"first":                  "is already that of the rule on line 4",
+		"ordinary":               "",
+	} {
+		for _, doc := range []string{
+			"frontends:\n\n- {name: first, match: [a]}\n- {name: NAME, match: [a]}\n",
+			"build:\n  images:\n  - {name: first, match: [a]}\n  - {name: NAME, match: [a]}\n",
+		} {
+			_, err := Parse("p", []byte("version: 1\n"+strings.ReplaceAll(doc, "NAME", name)))
+			if want == "" {
+				require.NoError(t, err)
+				continue
+			}
+			require.ErrorContains(t, err, want, doc)
+		}
+	}
+}
+
 func TestRulesOnImages(t *testing.T) {
 	t.Parallel()
 	const (

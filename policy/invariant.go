@@ -19,7 +19,15 @@ const InvariantRule = "invariant"
 // The policy frontend runs an inner frontend by overriding its own reference with a named context.
 // If it ran itself, it would never end. If a client overrode the policy frontend's reference, the
 // client would choose what runs.
+//
+// An attestation has several spellings. If a request has two of them, the daemon uses one at random
+// (frontend/attestations/parse.go), so nobody can check which.
 func (r Request) invariant() string {
+	if a, b := r.ambiguousAttestation(); a != "" {
+		return fmt.Sprintf(
+			"the options %s and %s ask for the same attestation with different values, and BuildKit uses either; send one of them",
+			safetext.Quote(a), safetext.Quote(b))
+	}
 	if r.Self.Name() == "" {
 		return ""
 	}
@@ -34,6 +42,22 @@ func (r Request) invariant() string {
 		}
 	}
 	return ""
+}
+
+// ambiguousAttestation returns two options that ask for one attestation in two ways, or "".
+func (r Request) ambiguousAttestation() (first, second string) {
+	spelled := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(r.Options)) {
+		kind, ok := optionkeys.Attestation(key)
+		if !ok {
+			continue
+		}
+		if other, twice := spelled[kind]; twice && r.Options[other] != r.Options[key] {
+			return other, key
+		}
+		spelled[kind] = key
+	}
+	return "", ""
 }
 
 func selfDispatch(self imageref.Reference) string {

@@ -15,6 +15,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/internal/versions"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 const (
@@ -69,8 +70,8 @@ type loader struct {
 	role     role
 	fsys     fs.FS
 	policy   *Policy
-	names    map[string]*Rule // where each rule's name was first
-	versions map[string]*versions.Range
+	names    imagerules.Names
+	versions versions.Cache
 	seen     map[string]bool // the files
 	chain    []string        // the file that is read now, and those that include it
 	size     int             // bytes so far
@@ -81,8 +82,8 @@ type loader struct {
 
 func newLoader(k role) *loader {
 	return &loader{
-		role: k, policy: &Policy{}, names: map[string]*Rule{},
-		versions: map[string]*versions.Range{}, seen: map[string]bool{},
+		role: k, policy: &Policy{}, names: imagerules.Names{},
+		versions: versions.Cache{}, seen: map[string]bool{},
 	}
 }
 
@@ -104,7 +105,13 @@ func (l *loader) load(file string, data []byte, limit int) (*Policy, error) {
 	if len(l.seen) > 1 {
 		p.digest = digest.FromString(l.sums.String())
 	}
-	p.index = newIndex(p.doc.Frontends)
+	p.index = imagerules.NewIndex(func(yield func(int, *imagerules.Rule) bool) {
+		for i := range p.doc.Frontends {
+			if !yield(i, &p.doc.Frontends[i].Rule) {
+				return
+			}
+		}
+	})
 	p.renames = newRenames(p.doc.Aliases)
 	p.pins, p.usualPins = newAliasPins(p.doc.Aliases)
 	p.allows = p.newCandidates()

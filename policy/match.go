@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
@@ -58,30 +57,6 @@ func (s subject) as(asked rewritten) subject {
 	s.Ref, s.Name = asked.ref, asked.ref.Pattern()
 	s.TagDigest = cmp.Or(asked.pin, s.TagDigest)
 	return s
-}
-
-// newIndex returns an index of the rules' patterns.
-func newIndex(rules []Rule) globs.Index {
-	return globs.NewIndex(func(yield func(int, string) bool) {
-		for i := range rules {
-			for _, p := range rules[i].Names() {
-				if !yield(i, p.String()) {
-					return
-				}
-			}
-		}
-	})
-}
-
-// meanings writes patterns for a person, each once.
-func meanings(patterns []imageref.Pattern) []string {
-	var out []string
-	for _, p := range patterns {
-		if s := p.Meaning(); !slices.Contains(out, s) {
-			out = append(out, s)
-		}
-	}
-	return out
 }
 
 func matchName(patterns []imageref.Pattern, name imageref.Pattern) bool {

@@ -37,6 +37,18 @@ type Obligations struct {
 	Build []BuildObligation `json:"build,omitempty"`
 }
 
+// Value returns the value of an option that the frontend gets, of a request with these options. It
+// is "" if it gets none.
+func (o Obligations) Value(key string, options map[string]string) string {
+	if v, ok := o.Force[key]; ok {
+		return v
+	}
+	if slices.Contains(o.Strip, key) {
+		return ""
+	}
+	return options[key]
+}
+
 // BuildObligation has the build rules by which one layer binds a frontend.
 type BuildObligation struct {
 	// Layer is LayerPolicy or LayerOverlay.

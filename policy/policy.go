@@ -114,8 +114,8 @@ type Document struct {
 	// How a frontend runs if its rule has no dispatch. With forward, BuildKit runs it. With mediate,
 	// policy-frontend runs it in a container and checks each of its calls. With builtin,
 	// policy-frontend runs its own Dockerfile frontend and checks each of its calls. The default is
-	// forward.
-	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin,default=forward"`
+	// mediate for frontends with build rules, and forward for others.
+	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin"`
 	// Build rules for all frontends. A rule's own build applies in addition; its allow replaces that
 	// of the same kind here.
 	Build *buildrules.Rules `yaml:"build,omitempty"`
@@ -155,8 +155,13 @@ type Limits struct {
 	// How deep frontends can be nested. Applies to mediate and builtin. The default is 4.
 	Nesting int `yaml:"nesting,omitempty" jsonschema:"minimum=1,maximum=16"`
 
+	// How much memory the policy frontend can take for a build, such as 256MiB or 1GiB. Applies to
+	// mediate and builtin. The default is 512MiB.
+	Memory string `yaml:"memory,omitempty" jsonschema:"minLength=4"`
+
 	patterns []imageref.Pattern
 	timeout  time.Duration
+	memory   int64 // in bytes
 }
 
 // Options are conditions on the frontend options of a build, and changes to them before the
@@ -187,7 +192,8 @@ type Rule struct {
 	Platforms []string `yaml:"platforms,omitempty" jsonschema:"minItems=1"`
 	// Conditions on the options of a build. Not allowed in a deny rule.
 	Options Options `yaml:"options,omitempty"`
-	// How the frontend runs. The default is the policy's dispatch. Not allowed in a deny rule.
+	// How the frontend runs. The default is the policy's dispatch. If that isn't written either, it is
+	// mediate for a frontend with build rules, and forward for others. Not allowed in a deny rule.
 	Dispatch Dispatch `yaml:"dispatch,omitempty" jsonschema:"enum=forward,enum=mediate,enum=builtin"`
 	// Build rules for the frontend. Not allowed in a deny rule.
 	Build *buildrules.Rules `yaml:"build,omitempty"`

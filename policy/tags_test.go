@@ -22,6 +22,9 @@ frontends:
 - {name: g, match: [g], versions: ">=1.4"}
 - {name: h, match: [h], versions: ">=1.7.0-0 <2"}
 - {name: i, match: [i], versions: ">=2026.01"}
+- {name: j, match: [j], versions: "<=1.7"}
+- {name: k, match: [k], versions: ">1.7", action: deny}
+- {name: k2, match: [k]}
 `
 	l := mustStack(t, doc, "")
 	tests := []struct {
@@ -81,6 +84,22 @@ frontends:
 		{"leading zeros", "i:2026.01", Allow, ""},
 		{"leading zeros of an earlier version", "i:2025.12.01", Deny, "not 2025.12.01"},
 		{"a number instead of a date", "i:20261103", Allow, ""},
+
+		{
+			"a version after a bound that may have it", "j:1.7.5", Deny,
+			`rule "j" would allow it, but only with the versions <=1.7 (read as <=1.7.0), not 1.7.5`,
+		},
+		{"the first version of such a bound", "j:1.7.0", Allow, ""},
+		{"the bound itself, which may be later", "j:1.7", Deny, "write the full version"},
+
+		{
+			"a version that a denied bound may have", "k:1.7.5", Deny, `rule "k" denies k:1.7.5`,
+		},
+		{
+			"a denied bound itself", "k:1.7", Deny,
+			`rule "k" denies the versions >1.7 (read as >1.7.0), and 1.7 can be one of them`,
+		},
+		{"the first version before a denied bound", "k:1.7.0", Allow, ""},
 
 		{"a denied tag", "f:1.5.0", Deny, `rule "tags" denies f:1.5.0`},
 		{"a denied tag with a v", "f:v1.5.0", Deny, `rule "tags" denies`},

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,7 +40,10 @@ func (d Decision) Text(requestedBy string) string {
 	d.Obligations.lines(&t)
 	switch d.Verdict {
 	case Deny:
-		t.line("allowed", cmp.Or(strings.Join(d.Allowed, ", "), "nothing"))
+		// An empty list doesn't mean that nothing is allowed: it may be that only some things are denied.
+		if len(d.Allowed) > 0 {
+			t.line("allowed", strings.Join(d.Allowed, ", "))
+		}
 	case Undecidable:
 		t.line("to decide", "the digest of the image must be known")
 	}

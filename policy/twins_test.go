@@ -191,3 +191,29 @@ func TestOptionsThatNoBuildCanHaveAreAMistake(t *testing.T) {
 		})
 	}
 }
+
+func TestOneAttestationInTwoSpellings(t *testing.T) {
+	t.Parallel()
+	l := mustStack(t, "{version: 1, default: allow}", "")
+	for _, tt := range []struct {
+		name    string
+		options map[string]string
+		refused bool
+	}{
+		{"one of two kinds each", map[string]string{"attest:sbom": "generator=a", "attest:provenance": ""}, false},
+		{"one kind twice with one value", map[string]string{"attest:sbom": "generator=a", "build-arg:BUILDKIT_ATTEST_SBOM": "generator=a"}, false},
+		{"an option and a build-arg", map[string]string{"attest:sbom": "generator=a", "build-arg:BUILDKIT_ATTEST_SBOM": "generator=b"}, true},
+		{"another letter case", map[string]string{"attest:sbom": "generator=a", "attest:SBOM": "generator=b"}, true},
+		{"another letter case of the build-arg", map[string]string{"build-arg:BUILDKIT_ATTEST_sbom": "", "build-arg:BUILDKIT_ATTEST_SBOM": "generator=b"}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := Decide(l, withOptions(request(t, "a"), tt.options))
+			require.Equal(t, tt.refused, d.Verdict == Deny, d.Reason)
+			if tt.refused {
+				require.Equal(t, InvariantRule, d.Rule)
+				require.Contains(t, d.Reason, "ask for the same attestation with different values")
+			}
+		})
+	}
+}

@@ -12,7 +12,6 @@ import (
 
 // Limits in bytes of the texts that are shown to people.
 const (
-	maxName    = 256
 	maxID      = 256
 	maxContact = 512
 )
@@ -62,7 +61,7 @@ func (v *validator) validate(k role) {
 	}
 	if p.doc.Build != nil && p.doc.Build.Frontends != nil &&
 		(p.doc.Default == ActionAllow || p.doc.Mode == ModeWarn) &&
-		(p.doc.Dispatch == "" || p.doc.Dispatch == DispatchForward) {
+		p.dispatch(nil) == DispatchForward {
 		v.addf(child(child(root, "build"), "frontends"),
 			"frontends can't be checked with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate")
 	}
@@ -105,6 +104,15 @@ func (v *validator) limits() {
 				safetext.Quote(l.Timeout))
 		}
 		l.timeout = d
+	}
+	if l.Memory != "" {
+		size, ok := parseSize(l.Memory)
+		if !ok || size < minMemory || size > maxMemory {
+			v.addf(child(n, "memory"),
+				"memory must be a size such as 256MiB or 1GiB, from 64MiB to 64GiB, not %s",
+				safetext.Quote(l.Memory))
+		}
+		l.memory = size
 	}
 	if at := child(n, "nesting"); at != nil && (l.Nesting < 1 || l.Nesting > maxNesting) {
 		v.addf(at, "nesting must be from 1 to %d, not %d", maxNesting, l.Nesting)

@@ -7,47 +7,25 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
-	"github.com/policy-frontend/policy-frontend/internal/versions"
-	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 func (v *validator) rules(k role) {
 	list := child(v.root, "frontends")
 	for i := range v.policy.doc.Frontends {
 		r, n := &v.policy.doc.Frontends[i], list.Content[i]
-		name := "frontends[" + strconv.Itoa(i) + "]"
-		if k == included {
-			name += " of " + v.File()
-		}
-		r.Place(v.File(), n, name)
-		v.name(r, n)
+		v.loader.names.Add(&r.Rule, v.File(), n, func() string {
+			name := "frontends[" + strconv.Itoa(i) + "]"
+			if k == included {
+				name += " of " + v.File()
+			}
+			return name
+		}, v.addf)
 		v.rule(k, r, n)
 	}
 }
 
-func (v *validator) name(r *Rule, n *yaml.Node) {
-	at := n
-	if !r.Unnamed() {
-		at = child(n, "name")
-		v.text(n, "name", r.Name, maxName, false)
-	}
-	if other, ok := v.loader.names[r.Name]; ok {
-		where := ""
-		if other.File() != r.File() {
-			where = " of " + other.File()
-		}
-		v.addf(at, "the name %s is already that of the rule on line %d%s; names must be unique",
-			safetext.Quote(r.Name), other.Line(), where)
-	}
-	v.loader.names[r.Name] = r
-	if imagerules.IsReserved(r.Name) {
-		v.addf(at, "the name %s is reserved for decisions without a rule; choose another",
-			safetext.Quote(r.Name))
-	}
-}
-
 func (v *validator) rule(k role, r *Rule, n *yaml.Node) {
-	r.Compile(n, "frontend", v.loader.versionRange, v.addf)
+	r.Compile(n, "frontend", v.loader.versions.Parse, v.addf)
 	if r.Action == ActionDeny {
 		for _, key := range []string{"platforms", "options", "dispatch", "build"} {
 			if at := child(n, key); at != nil {
@@ -75,18 +53,6 @@ func (v *validator) rule(k role, r *Rule, n *yaml.Node) {
 		v.addf(cmp.Or(child(child(n, "build"), "frontends"), child(n, "dispatch"), n),
 			"frontends can't be checked with dispatch: forward; write dispatch: mediate")
 	}
-}
-
-// versionRange compiles a versions condition; large policies repeat few of them.
-func (l *loader) versionRange(s string) (*versions.Range, error) {
-	if r, ok := l.versions[s]; ok {
-		return r, nil
-	}
-	r, err := versions.Parse(s)
-	if err == nil {
-		l.versions[s] = r
-	}
-	return r, err
 }
 
 func (v *validator) options(r *Rule, n *yaml.Node) {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -60,9 +59,19 @@ func (f *buildFlags) read() ([]asked, error) {
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
+	list, err := operationsOf(shownName(f.llb), data)
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return append(out, list...), nil
+}
+
+// operationsOf returns the operations in LLB. name is that of its file.
+func operationsOf(name string, data []byte) ([]asked, error) {
+	var out []asked
 	for found, err := range llbops.Read(data) {
 		if err != nil {
-			return nil, &exitError{exitUsage, fmt.Errorf("%s: %w", shownName(f.llb), err)}
+			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		out = append(out, asked{Operation: found.Operation, at: place(found)})
 	}
@@ -81,18 +90,18 @@ func place(f llbops.Found) string {
 
 // answerer is [opcheck.Check] or [opcheck.Explain].
 type answerer func(
-	policy.Layers, time.Time, policy.Decision, buildrules.Operation,
+	policy.Layers, policy.Request, policy.Decision, buildrules.Operation,
 ) opcheck.Answer
 
 // check returns the answers to the operations: to each one in a file of operations, and the
 // distinct ones to those in LLB, which repeats itself.
 func check(
-	ask answerer, l policy.Layers, at time.Time, d policy.Decision, list []asked,
+	ask answerer, l policy.Layers, r policy.Request, d policy.Decision, list []asked,
 ) ([]opcheck.Answer, error) {
 	out := []opcheck.Answer{}
 	seen := map[string]bool{}
 	for _, f := range list {
-		a := ask(l, at, d, f.Operation)
+		a := ask(l, r, d, f.Operation)
 		a.Index, a.Line, a.At = f.index, f.line, f.at
 		text, err := json.Marshal(a)
 		if err != nil {

@@ -165,6 +165,36 @@ func TestEachOperationIsAnsweredByItself(t *testing.T) {
 	}
 }
 
+// A configuration is of the target that the request names, unless it says its own.
+func TestConfigurationsAreOfTheRequestsTarget(t *testing.T) {
+	t.Parallel()
+	policy := "version: 1\nbuild: {config: [{exceptTargets: [base], user: {forbid: [root]}}]}\n" +
+		"frontends: [{name: d, match: [docker/dockerfile]}]\n"
+	file := write(t, "policy.yaml", policy)
+	operations := write(t, "operations.yaml", "- config: {user: root, cmd: [sh]}\n")
+	for target, want := range map[string]int{"base": exitOK, "app": exitDeny, "0": exitDeny} {
+		for _, command := range []string{"eval", "explain"} {
+			code, stdout, _ := run(command, "--policy", file, "--build", operations, "--opt",
+				"target="+target, "docker/dockerfile:1")
+			require.Equal(t, want, code, stdout)
+			require.Contains(t, stdout, "an image of the target "+target+" with the user root, a command")
+		}
+	}
+	dir := suiteFolderOf(t, map[string]string{"policy.yaml": policy, "a.test.yaml": `policy: policy.yaml
+cases:
+- name: targets
+  request: docker/dockerfile:1
+  options: {target: base}
+  expect: {verdict: allow}
+  build:
+  - config: {user: root}
+  - config: {user: root, target: app}
+    expect: {verdict: deny, reason: root}
+`})
+	code, stdout, _ := run("test", dir)
+	require.Equal(t, exitOK, code, stdout)
+}
+
 func TestTheExitCodeOfEvalIsThatOfTheWorstAnswer(t *testing.T) {
 	t.Parallel()
 	file := write(t, "policy.yaml", judgedPolicy)

@@ -61,13 +61,15 @@ directory. In a directory, check reads
 
 It skips .git, .hg, .svn, node_modules and vendor. The default is the current directory.
 
-check runs the Dockerfile frontend that the program has inside, so ARG, stages, heredocs
-and mounts mean what they mean in a build. It checks the default target, and each stage
-that no other stage uses. Variables of bake and compose files have their defaults.
+check reads Dockerfiles with the code of BuildKit, so ARG, stages, heredocs and mounts
+mean what they mean in a build. It checks the default target, and each stage that no
+other stage uses. Variables of bake and compose files have their defaults. Overrides such
+as compose.override.yaml are merged.
 
 What can't be known without a registry or a build is "unknown", with the reason: the user
 or the labels that a base image sets, a build-arg without a default, or what another
-frontend does. ONBUILD instructions of base images are unknown too. A build decides.
+frontend does. ONBUILD instructions of base images are unknown too. Only a build can
+tell.
 
 If syntax lines name the policy frontend itself, give its name with --opt source=REF. For
 files without a syntax line, give --build-arg BUILDKIT_SYNTAX=REF.
@@ -107,6 +109,13 @@ func (f *checkFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.policy, "policy", frontend.DefaultPolicyPath, "the policy `FILE`")
 	cmd.Flags().StringVar(&f.overlay, "overlay", "",
 		"an overlay `FILE`, like one that a client may send")
+	f.addClient(cmd)
+	addAtFlag(cmd, &f.at)
+	completeYAML(cmd, "policy", "overlay")
+}
+
+// addClient adds the flags for what a client would send.
+func (f *checkFlags) addClient(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.options, "opt", nil,
 		"a frontend option `KEY=VALUE` of all builds; repeatable")
 	cmd.Flags().StringArrayVar(&f.buildArgs, "build-arg", nil,
@@ -114,8 +123,6 @@ func (f *checkFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.target, "target", "", "check only this `STAGE` of each file")
 	cmd.Flags().StringVar(&f.platform, "platform", "",
 		"the `PLATFORMS` that are built, such as linux/amd64,linux/arm64")
-	addAtFlag(cmd, &f.at)
-	completeYAML(cmd, "policy", "overlay")
 	for _, name := range []string{"opt", "build-arg", "target", "platform"} {
 		noCompletions(cmd, name)
 	}
@@ -160,20 +167,9 @@ func (f *checkFlags) run(
 			delete(opts, k)
 		}
 	}
-	var found buildfiles.Found
-	for _, p := range paths {
-		g, err := findBuilds(p, opts, stdin)
-		if err != nil {
-			return checkReport{}, &exitError{exitUsage, err}
-		}
-		found.Builds = append(found.Builds, g.Builds...)
-		found.Problems = append(found.Problems, g.Problems...)
-	}
-	if len(found.Builds)+len(found.Problems) == 0 {
-		return checkReport{}, &exitError{
-			exitUsage,
-			fmt.Errorf("there is no build file in %s", strings.Join(paths, ", ")),
-		}
+	found, err := findAll(paths, opts, stdin)
+	if err != nil {
+		return checkReport{}, err
 	}
 	results := checkBuilds(ctx, s, found.Builds, newProgress(stderr, len(found.Builds)))
 	return newCheckReport(results, found.Problems), nil
@@ -203,6 +199,26 @@ func (f *checkFlags) survey(opts map[string]string) (*survey.Survey, error) {
 		return nil, &exitError{exitUsage, err}
 	}
 	return &s, nil
+}
+
+// findAll returns the builds at all paths. The error is an *exitError.
+func findAll(paths []string, opts map[string]string, stdin io.Reader) (buildfiles.Found, error) {
+	var found buildfiles.Found
+	for _, p := range paths {
+		g, err := findBuilds(p, opts, stdin)
+		if err != nil {
+			return found, &exitError{exitUsage, err}
+		}
+		found.Builds = append(found.Builds, g.Builds...)
+		found.Problems = append(found.Problems, g.Problems...)
+	}
+	if len(found.Builds)+len(found.Problems) == 0 {
+		return found, &exitError{
+			exitUsage,
+			fmt.Errorf("there is no build file in %s", strings.Join(paths, ", ")),
+		}
+	}
+	return found, nil
 }
 
 // findBuilds returns the builds at a path. File names in them are relative to the working
@@ -272,18 +288,23 @@ func checkBuilds(
 	ctx context.Context, s *survey.Survey, builds []buildfiles.Build, p *progress,
 ) []survey.Result {
 	results := make([]survey.Result, len(builds))
+	each(builds, p, func(i int, b buildfiles.Build) { results[i] = s.Check(ctx, b) })
+	return results
+}
+
+// each calls the function for each build, several at a time.
+func each(builds []buildfiles.Build, p *progress, do func(int, buildfiles.Build)) {
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, b := range builds {
 		group.Go(func() error {
-			results[i] = s.Check(ctx, b)
+			do(i, b)
 			p.step()
 			return nil
 		})
 	}
 	_ = group.Wait() // no function fails
 	p.end()
-	return results
 }
 
 // checkReport is the result of check.

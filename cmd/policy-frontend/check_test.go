@@ -76,7 +76,7 @@ DIR/d/Dockerfile:1: refused: no rule allows corp.example/other:1
     allowed: corp.example/dockerfile, docker/dockerfile
 DIR/e/Dockerfile:2: unreadable: dockerfile parse error on line 2: unknown instruction: FORM (did you mean FROM?)
 6 files, 6 builds: 2 refused, 1 warned, 1 unknown, 1 unreadable
-Not known offline: ONBUILD instructions of 2 images, and what the tags point to when a build runs
+Not known offline: ONBUILD instructions of base images, and what the tags of 2 images point to when a build runs
 By rule:
      1  build.images
      1  default

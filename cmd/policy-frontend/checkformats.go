@@ -155,8 +155,8 @@ func (r checkReport) text() string {
 		several(r.files(), "file"), several(len(r.results), "build"), r.count(policy.Deny),
 		r.count(policy.Warn), r.count(policy.Undecidable), len(r.broken))
 	if n := r.images(); n > 0 {
-		fmt.Fprintf(&b, "Not known offline: ONBUILD instructions of %s, and what the tags point to when "+
-			"a build runs\n", several(n, "image"))
+		fmt.Fprintf(&b, "Not known offline: ONBUILD instructions of base images, and what the tags of %s "+
+			"point to when a build runs\n", several(n, "image"))
 	}
 	if r.files() > 1 {
 		tallyText(&b, "By rule", r.byRule())

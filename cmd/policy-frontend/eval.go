@@ -80,7 +80,7 @@ Exit codes:
 			codes := make([]int, len(requests))
 			for i, request := range requests {
 				d := policy.Decide(layers, request)
-				answers, err := check(opcheck.Check, layers, request.Time, d, list)
+				answers, err := check(opcheck.Check, layers, request, d, list)
 				if err != nil {
 					return &exitError{exitUsage, err}
 				}

@@ -27,8 +27,9 @@ func newExplainCommand() *cobra.Command {
   - the build rules that apply to it.
 
 The decision follows, and then the answers to the operations in --build or --llb. Below
-each answer, explain prints the patterns that it compared, and which part of the operation
-a pattern misses: the scheme, the host, the port or the path.
+each answer, explain prints the entries that it compared, and which part of the operation
+an entry misses: the scheme, the host, the port or the path of a name or a URL, or what a
+command uses or an image has.
 
 With --format json, explain prints one object with steps, decision and answers.
 
@@ -54,7 +55,7 @@ Exit codes are those of eval.`,
 			codes := make([]int, len(requests))
 			for i, request := range requests {
 				trace := f.explain(layers, request)
-				answers, err := check(opcheck.Explain, layers, request.Time, trace.Decision, list)
+				answers, err := check(opcheck.Explain, layers, request, trace.Decision, list)
 				if err != nil {
 					return &exitError{exitUsage, err}
 				}

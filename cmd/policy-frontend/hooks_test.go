@@ -9,9 +9,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/buildfiles"
+	"github.com/policy-frontend/policy-frontend/internal/survey"
 )
 
 func TestHooksOfPreCommit(t *testing.T) {
@@ -32,16 +36,60 @@ func TestHooksOfPreCommit(t *testing.T) {
 		_, stderr, code := shell(t, exampleFolder(t), h.Entry+arguments[h.ID])
 		require.Zero(t, code, "%s", stderr)
 	}
-	files, exclude := regexp.MustCompile(hooks[0].Files), regexp.MustCompile(hooks[0].Exclude)
-	for name, want := range map[string]bool{
-		"Dockerfile": true, "a/Dockerfile.prod": true, "a/b.Dockerfile": true, "Containerfile": true,
-		"docker-bake.hcl": true, "docker-bake.override.json": true, "compose.yaml": true,
-		"a/docker-compose.prod.yml": true, "Dockerfile.dockerignore": false, "Dockerfile.md": false,
-		"main.go": false, "MyDockerfile": false, "compose.go": false,
-	} {
-		require.Equal(t, want, files.MatchString(name) && !exclude.MatchString(name), name)
-	}
 	require.Regexp(t, hooks[1].Files, "a/policy.yaml")
+}
+
+// TestTheHookTakesTheFilesThatCheckFinds holds that pre-commit gives check the files that check
+// would find by their names.
+func TestTheHookTakesTheFilesThatCheckFinds(t *testing.T) {
+	t.Parallel()
+	var hooks []struct{ Files, Exclude string }
+	text := contents(t, filepath.Join(root, ".pre-commit-hooks.yaml"))
+	require.NoError(t, yaml.Unmarshal([]byte(text), &hooks))
+	files, exclude := regexp.MustCompile(hooks[0].Files), regexp.MustCompile(hooks[0].Exclude)
+	stems := []string{
+		"", "Dockerfile", "dockerfile", "Containerfile", "MyDockerfile", "Dockerfiles", "app.Dockerfile",
+		"Dockerfile-prod", "Dockerfile_prod", "Containerfile-a", "Dockerfile-compose", "Dockerfile.a.b",
+		"my_dockerfile", "compose", "docker-compose", "composer", "compose-test", "compose.override",
+		"docker-bake", "docker-bakery", "docker-bake.override", "bake", "build", "main", "a-compose",
+	}
+	endings := []string{
+		"", ".", "~", ".prod", ".dockerfile", ".containerfile", ".docker", ".dockerignore", ".md", ".swp",
+		".orig", ".bak", ".j2", ".jinja", ".jinja2", ".tmpl", ".tpl", ".template", ".in", ".erb",
+		".mustache", ".m4", ".go", ".html", ".js", ".json", ".nanorc", ".py", ".rb", ".rego", ".sh",
+		".tmLanguage", ".tmPreferences", ".ts", ".txt", ".vim", ".xml", ".yaml", ".yml", ".hcl", "-a", "_a",
+	}
+	for _, stem := range stems {
+		for _, ending := range endings {
+			name := stem + ending
+			if name == "" || name == "." {
+				continue
+			}
+			found, err := buildfiles.Tree{
+				FS: fstest.MapFS{"a/" + name: {Data: []byte(buildFileNamed(name))}}, Syntax: survey.Syntax,
+			}.Find()
+			require.NoError(t, err)
+			for _, dir := range []string{"", "a/b/"} {
+				taken := files.MatchString(dir+name) && !exclude.MatchString(dir+name)
+				require.Equal(t, len(found.Builds) == 1, taken, dir+name)
+			}
+		}
+	}
+}
+
+// buildFileNamed returns what a build file with this name could have.
+func buildFileNamed(name string) string {
+	isDockerfile := regexp.MustCompile(`(?i)^(docker|container)file[._-]`).MatchString(name)
+	switch ext := filepath.Ext(name); {
+	case isDockerfile:
+	case ext == ".hcl":
+		return `target "a" { dockerfile-inline = "FROM a" }`
+	case ext == ".json":
+		return `{"target": {"a": {"dockerfile-inline": "FROM a"}}}`
+	case ext == ".yaml" || ext == ".yml":
+		return "services: {a: {build: {dockerfile_inline: FROM a}}}"
+	}
+	return "FROM a\n"
 }
 
 func TestTheActionRunsTheCommandThatItIsGiven(t *testing.T) {

@@ -51,6 +51,7 @@ Among other things, lint finds
   - rules that can never match or decide,
   - patterns that match more names than they seem to,
   - tags that can point to any image,
+  - ranges of versions that people read in two ways,
   - aliases that lead to a name that the policy refuses,
   - build rules that have no effect under the rule's dispatch.
 

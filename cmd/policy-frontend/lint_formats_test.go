@@ -54,8 +54,8 @@ func TestLintGitHub(t *testing.T) {
 	require.Equal(t, exitUsage, code)
 	require.Equal(t,
 		`::notice file=DIR/a%2Cb%3Ac%25.yaml,line=5,col=3,title=unnamed-rule::rule "frontends[0]": messages can name this rule only by its position, which can change; add a name
-::warning file=DIR/a%2Cb%3Ac%25.yaml,line=5,col=3,title=expired::rule "frontends[0]": the rule expired on 2027-01-01 and no longer matches; remove it, or set a later expires
-::warning file=DIR/a%2Cb%3Ac%25.yaml,line=6,col=3,title=prefix-runs-on::rule "a,b": the pattern "docker.io/docker/x*" matches every name that begins with x, such as x-evil; write the names in full, or use a directory
+::warning file=DIR/a%2Cb%3Ac%25.yaml,line=5,col=18,title=expired::rule "frontends[0]": the rule expired on 2027-01-01 and no longer matches; remove it, or set a later expires
+::warning file=DIR/a%2Cb%3Ac%25.yaml,line=6,col=25,title=prefix-runs-on::rule "a,b": match has docker.io/docker/x*, which matches every name that begins with x, such as x-evil; write the names in full, or use a directory
 `, strings.Join(strings.SplitAfter(strings.ReplaceAll(stdout, dir, "DIR"), "\n")[:3], ""))
 	require.Contains(t, stdout, "::error file="+dir+"/none.yaml,title=invalid::")
 }
@@ -80,10 +80,10 @@ func TestLintSARIF(t *testing.T) {
 	require.Len(t, results, 3)
 	require.Equal(t, "prefix-runs-on", results[1].RuleID)
 	require.Equal(t, lint.Warning, results[1].Level)
-	require.Contains(t, results[1].Message.Text, `rule "a,b": the pattern`)
+	require.Contains(t, results[1].Message.Text, `rule "a,b": match has`)
 	at := results[1].Locations[0].Physical
 	require.Equal(t, "file://"+strings.ReplaceAll(file, " ", "%20"), at.Artifact.URI)
-	require.Equal(t, &sarifRegion{6, 3}, at.Region)
+	require.Equal(t, &sarifRegion{6, 25}, at.Region)
 	require.Equal(t, "invalid", results[2].RuleID)
 	require.Equal(t, lint.Error, results[2].Level)
 

@@ -169,7 +169,7 @@ func TestEvalTextWithNothingAllowed(t *testing.T) {
 	t.Parallel()
 	code, stdout, _ := run("eval", "--policy", write(t, "p", "version: 1\n"), "a")
 	require.Equal(t, exitDeny, code)
-	require.Contains(t, stdout, "\n  allowed:      nothing\n")
+	require.NotContains(t, stdout, "allowed:")
 }
 
 func TestEvalJSONIsTheDecision(t *testing.T) {
@@ -338,7 +338,7 @@ func TestLint(t *testing.T) {
 		loose+
 			`:3:1: a frontend that no rule matches is allowed; remove default, and allow frontends by rules (default-allow)
 `+loose+
-			`:6:3: rule "a": the pattern "docker.io/docker/dockerfile*" matches every name that begins with dockerfile, such as dockerfile-evil; write the names in full, or use a directory (prefix-runs-on)
+			`:6:40: rule "a": match has docker.io/docker/dockerfile*, which matches every name that begins with dockerfile, such as dockerfile-evil; write the names in full, or use a directory (prefix-runs-on)
 `, stdout)
 	require.Empty(t, stderr)
 

@@ -19,7 +19,7 @@ const (
 	exitOK          = 0
 	exitDeny        = 1 // eval, explain: the frontend or an operation is denied
 	exitFindings    = 1 // lint: there are findings; test: a case failed; diff, export: it widens
-	exitRefused     = 1 // check: something is refused
+	exitRefused     = 1 // check, init: something is refused
 	exitMoved       = 1 // lock --check: a pin is missing or has moved
 	exitUsage       = 2 // wrong usage, or a file that can't be read, used or written
 	exitUndecidable = 3 // eval, explain: the decision needs the digest
@@ -153,6 +153,7 @@ On the command line, it evaluates, tests, checks and compares policies.`,
 		newExplainCommand(),
 		newTestCommand(),
 		newCheckCommand(),
+		newInitCommand(),
 		newLintCommand(),
 		newDiffCommand(),
 		newLockCommand(),

@@ -66,6 +66,11 @@ A file of cases:
           expect: {verdict: deny, rule: build, reason: a part of it}
         - image: busybox
           expect: {verdict: allow, image: mirror.example/busybox}
+        - dockerfile: Dockerfile   # all that it asks for, judged as check does
+          target: app
+          args: {VERSION: "1"}
+          expect: {verdict: deny, reason: a part of one}
+        - llb: build.llb           # judged as eval --llb does
 
 With a list of requests, each must get the expected answer. Without a request, the case is
 about a build that names no frontend and gets the policy's defaultFrontend.

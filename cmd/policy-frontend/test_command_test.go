@@ -246,3 +246,52 @@ func TestTestCanRequireThatEachRuleDecides(t *testing.T) {
 	code, stdout, _ := run("test", "--require-coverage", dir)
 	require.Equal(t, exitOK, code, stdout)
 }
+
+func TestCasesJudgeFiles(t *testing.T) {
+	t.Parallel()
+	const policyText = `version: 1
+dispatch: mediate
+build: {images: {allow: ["docker.io/library/*"], deny: [busybox]}, exec: {networks: [none]}, config: {user: {forbid: [root]}}}
+frontends: [{match: [docker/dockerfile]}]
+`
+	tests := []struct{ name, build, want string }{
+		{"all is allowed", "dockerfile: ok/Dockerfile", ""},
+		{"something is refused", "dockerfile: bad", "line 6: bad: line 2: the verdict is deny, and should be allow"},
+		{"a refusal that is expected", "dockerfile: bad, expect: {verdict: deny, rule: build, reason: quay.io/x}", ""},
+		{"a stage", "dockerfile: stages, target: ok", ""},
+		{"all stages", "dockerfile: stages", "line 6: stages: line 4: the verdict is deny, and should be allow"},
+		{"build-args", "dockerfile: args, args: {FROM: alpine}", ""},
+		{"a build-arg that isn't given", "dockerfile: args, expect: undecidable", ""},
+		{"what the base image may set", "dockerfile: base, expect: undecidable", ""},
+		{"LLB", "llb: llb, expect: {verdict: deny, reason: build.images.deny}", ""},
+		{"a file that isn't there", "dockerfile: none", "names a file that can't be read"},
+		{"a file that links to outside", "dockerfile: link", "names a file that can't be read"},
+		{"a directory", "llb: ok", "ok is not a regular file"},
+		{"no Dockerfile", "dockerfile: policy.yaml", "policy.yaml:1: dockerfile parse error"},
+		{"no LLB", "llb: bad", "bad: "},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir := suiteFolderOf(t, map[string]string{
+				"policy.yaml":   policyText,
+				"ok/Dockerfile": "FROM alpine\nUSER app\n",
+				"bad":           "# syntax=other/frontend\nFROM quay.io/x\nUSER app\n",
+				"stages":        "FROM alpine AS ok\nUSER app\n\nFROM quay.io/x AS y\nUSER app\nFROM alpine\nUSER app\n",
+				"args":          "ARG FROM\nFROM $FROM\nUSER app\n",
+				"base":          "FROM alpine\n",
+				"a.test.yaml": "policy: policy.yaml\ncases:\n- name: a\n  request: docker/dockerfile:1\n" +
+					"  expect: allow\n  build: [{" + tt.build + "}]\n",
+				"llb": string(exampleLLB()),
+			})
+			require.NoError(t, os.Symlink("/etc/hostname", filepath.Join(dir, "link")))
+			code, stdout, stderr := run("test", dir)
+			if tt.want == "" {
+				require.Equal(t, exitOK, code, stdout+stderr)
+				return
+			}
+			require.NotEqual(t, exitOK, code)
+			require.Contains(t, stdout+stderr, tt.want)
+		})
+	}
+}

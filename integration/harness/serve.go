@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -27,6 +28,26 @@ func ServeFiles(t T, files map[string][]byte) string {
 		}
 		_, _ = w.Write(data) // a client that went away is its own problem
 	}))
+}
+
+// WatchedServer serves one file under every path over HTTP until the test ends. It returns its URL,
+// without a slash at the end, and a function with the paths that were asked for until now.
+func WatchedServer(t T) (url string, asked func() []string) {
+	t.Helper()
+	var mu sync.Mutex
+	var paths []string
+	url = serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		paths = append(paths, r.URL.Path)
+		mu.Unlock()
+		w.Header().Set("Last-Modified", "Tue, 01 Jan 2019 00:00:00 GMT")
+		_, _ = w.Write([]byte("watched\n"))
+	}))
+	return url, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(paths)
+	}
 }
 
 // GitServer commits files to a new git repository, serves it over HTTP until

@@ -108,7 +108,25 @@ func (choose Source) kinds() []func() string {
 			}
 			return "config: {" + a + ", " + b + "}"
 		},
+		func() string { return "config: {" + choose.scope() + ", " + choose.demand() + "}" },
+		func() string {
+			sets := "{" + choose.scope() + ", " + choose.demand() + "}, {" + choose.demand() + "}"
+			if choose(2) == 0 {
+				return "config: [" + sets + ", {" + choose.scope() + ", " + choose.demand() + "}]"
+			}
+			return "config: {" + choose.scope() + ", " + choose.demand() + ", sets: [" + sets + "]}"
+		},
 	}
+}
+
+// scope says which results conditions on a configuration are for.
+func (choose Source) scope() string {
+	targets := func() string { return choose.pick("rel", "r*", "*-x", "Base", "b/*") }
+	return choose.one([]string{
+		"targets: " + targets(), "exceptTargets: " + targets(), "results: runnable",
+		"targets: " + targets() + ", exceptTargets: " + targets(),
+		"targets: " + targets() + ", results: runnable", "results: all",
+	})
 }
 
 // imageRules returns a list of rules on images.
@@ -257,6 +275,10 @@ func (choose Source) exec() *buildrules.Exec {
 func (choose Source) config() *buildrules.Config {
 	c := &buildrules.Config{
 		User: choose.one([]string{"", "app", "web", "1500", "1000", "2500", "0", "17", "app:web"}),
+	}
+	c.Target = choose.one([]string{"", "", "rel", "REL", "r1", "r-x", "base", "b/c", "1", "z"})
+	if choose(2) == 0 {
+		c.Cmd = []string{"sh"}
 	}
 	for range choose(3) {
 		if c.Labels == nil {

@@ -44,6 +44,7 @@ type bakeTarget struct {
 	lines    map[string]int // of values, where it matters
 	inherits []string
 	unknown  []string // what can't be evaluated
+	matrix   string   // why a matrix of targets isn't known, or ""
 }
 
 // bakeReader reads the bake files of one directory as one, as bake does.
@@ -55,6 +56,7 @@ type bakeReader struct {
 	targets   map[string]*bakeTarget
 	inherited map[string]bool
 	wholes    map[string]bakeTarget // of targets with what they inherit
+	expanded  int                   // steps of making targets of matrices
 }
 
 // bake returns the builds of bake files.
@@ -76,18 +78,18 @@ func (t Tree) bake(names []string) Found {
 	}
 	r.evaluateVariables()
 	for i, b := range r.blocks {
-		r.target(b, r.files[i])
+		r.block(b, r.files[i])
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.targets)) {
 		whole := r.whole(name)
 		d := described{
-			file: whole.file, line: whole.line,
+			file: whole.file, line: whole.line, dir: path.Dir(whole.file),
 			origin:   fmt.Sprintf("target %q of %s", name, path.Join(t.Dir, whole.file)),
 			contexts: map[string]string{}, options: map[string]string{},
 			template: r.inherited[name] || strings.HasPrefix(name, "_"),
 		}
-		if whole.values["matrix"] != cty.NilVal {
-			found.add(d.unknown("it has a matrix, which can't be evaluated"))
+		if whole.matrix != "" {
+			found.add(d.unknown(whole.matrix))
 			continue
 		}
 		whole.describe(&d)
@@ -240,14 +242,14 @@ func (r *bakeReader) evaluate(e hcl.Expression) (v cty.Value, ok bool) {
 // bakeAttributes are the attributes of a target that matter.
 var bakeAttributes = []string{
 	"args", "attest", "cache-from", "call", "context", "contexts", "dockerfile",
-	"dockerfile-inline", "extra-hosts", "inherits", "labels", "matrix", "network", "no-cache",
+	"dockerfile-inline", "extra-hosts", "inherits", "labels", "network", "no-cache",
 	"no-cache-filter", "platforms", "pull", "shm-size", "target", "ulimits",
 }
 
 // bakeIgnored are those that give the client something, and the frontend nothing.
 var bakeIgnored = []string{
-	"annotations", "cache-to", "description", "entitlements", "name", "output", "policy", "secret",
-	"ssh", "tags",
+	"annotations", "cache-to", "description", "entitlements", "matrix", "name", "output", "policy",
+	"secret", "ssh", "tags",
 }
 
 // bakeAppended are the lists to which a target adds, instead of replacing what it inherits (Merge
@@ -257,9 +259,68 @@ var bakeAppended = []string{"attest", "cache-from", "no-cache-filter", "ulimits"
 // maxAppended bounds the elements of such a list. It can double with each target.
 const maxAppended = 1000
 
-// target reads a target. A later one with the same name adds to the first.
-func (r *bakeReader) target(b *hcl.Block, file string) {
-	name := b.Labels[0]
+// maxMatrix bounds the targets of all matrices. Those that people write have less than 50.
+const maxMatrix = 200
+
+// block reads a block of a target, or of a matrix of targets.
+func (r *bakeReader) block(b *hcl.Block, file string) {
+	attributes, _ := b.Body.JustAttributes() // target says what else there is
+	axes := attributes["matrix"]
+	if axes == nil {
+		r.target(b, file, b.Labels[0])
+		return
+	}
+	if why := r.matrix(b, file, axes.Expr, attributes["name"]); why != "" {
+		r.target(b, file, b.Labels[0]).matrix = why
+	}
+}
+
+// matrix reads a target for each combination of a matrix's values, which are variables in it. It
+// returns why it can't.
+func (r *bakeReader) matrix(
+	b *hcl.Block, file string, axes hcl.Expression, name *hcl.Attribute,
+) (why string) {
+	value, ok := r.evaluate(axes)
+	if !ok || !isMap(value) || name == nil {
+		return "it has a matrix that can't be evaluated, or no name"
+	}
+	combinations := []map[string]cty.Value{{}}
+	lists := value.AsValueMap()
+	for _, key := range slices.Sorted(maps.Keys(lists)) {
+		if !isList(lists[key]) {
+			return "it has a matrix that can't be evaluated: " + key + " isn't a list"
+		}
+		values := lists[key].AsValueSlice()
+		if r.expanded += len(combinations) * len(values); r.expanded > maxMatrix {
+			return fmt.Sprintf("its matrix, or those before it, make more than %d targets", maxMatrix)
+		}
+		var next []map[string]cty.Value
+		for _, c := range combinations {
+			for _, v := range values {
+				with := maps.Clone(c)
+				with[key] = v
+				next = append(next, with)
+			}
+		}
+		combinations = next
+	}
+	global := r.values
+	defer func() { r.values = global }()
+	for _, c := range combinations {
+		r.values = maps.Clone(global)
+		maps.Copy(r.values, c)
+		v, _ := r.evaluate(name.Expr)
+		target := textOf(v)
+		if target == "" {
+			return "the names of its matrix can't be evaluated"
+		}
+		r.target(b, file, target)
+	}
+	return ""
+}
+
+// target reads a target with this name. A later one with the same name adds to the first.
+func (r *bakeReader) target(b *hcl.Block, file, name string) *bakeTarget {
 	t := r.targets[name]
 	if t == nil {
 		t = &bakeTarget{
@@ -297,6 +358,7 @@ func (r *bakeReader) target(b *hcl.Block, file string) {
 	for _, parent := range t.inherits {
 		r.inherited[parent] = true
 	}
+	return t
 }
 
 // unknownParts names what of an attribute can't be evaluated.
@@ -378,7 +440,7 @@ func (r *bakeReader) whole(name string) bakeTarget {
 		out.add(r.whole(parent))
 	}
 	out.add(*own)
-	out.file, out.line = own.file, own.line
+	out.file, out.line, out.matrix = own.file, own.line, own.matrix
 	r.wholes[name] = out
 	return out
 }

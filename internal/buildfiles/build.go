@@ -60,10 +60,34 @@ func (f *Found) add(g Found) {
 	f.Problems = append(f.Problems, g.Problems...)
 }
 
+// once removes what is there twice: a file that another one includes is also found by its name.
+func (f *Found) once() {
+	builds, problems := map[string][]Build{}, map[Problem]bool{}
+	f.Builds = slices.DeleteFunc(f.Builds, func(b Build) bool {
+		if b.Origin == "" {
+			return false
+		}
+		same := func(c Build) bool {
+			return b.File == c.File && b.FirstLine == c.FirstLine && maps.Equal(b.Options, c.Options)
+		}
+		if slices.ContainsFunc(builds[b.Origin], same) {
+			return true
+		}
+		builds[b.Origin] = append(builds[b.Origin], b)
+		return false
+	})
+	f.Problems = slices.DeleteFunc(f.Problems, func(p Problem) bool {
+		was := problems[p]
+		problems[p] = true
+		return was
+	})
+}
+
 // described is a build that a bake or compose file describes, in the words that both share.
 type described struct {
 	file, origin string // of the description
 	line         int
+	dir          string // to which context is relative
 	context      string
 	dockerfile   string
 	inline       string
@@ -108,7 +132,7 @@ func (t Tree) build(d described) Found {
 		b.Missing = "the build file is at " + d.context + ", which can't be read offline"
 		return Found{Builds: []Build{b}}
 	}
-	file := path.Join(path.Dir(d.file), d.context, name)
+	file := path.Join(d.dir, d.context, name)
 	if path.IsAbs(d.context) || path.IsAbs(name) || file == ".." || strings.HasPrefix(file, "../") {
 		return d.unknown("its build file is outside of the directory that is checked: " + name)
 	}

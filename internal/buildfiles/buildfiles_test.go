@@ -169,7 +169,8 @@ func TestOneReadsAnyFile(t *testing.T) {
 	t.Parallel()
 	files := tree("x", "FROM a", "my.hcl", "target \"a\" {}", "Dockerfile", "FROM b",
 		"my.yaml", "services: {a: {build: .}}", "blubber.yaml", "# syntax=a/b\nservices:",
-		"my.json", `{"target": {"b": {}}}`)
+		"my.json", `{"target": {"b": {}}}`, "dockerfile.go", "package a", "Dockerfile-notes", "Hello.",
+		"main.go", "package a")
 	for name, want := range map[string][]string{
 		"x":            {"x"},
 		"my.hcl":       {`Dockerfile by target "a" of my.hcl`},
@@ -177,6 +178,13 @@ func TestOneReadsAnyFile(t *testing.T) {
 		"my.json":      {`Dockerfile by target "b" of my.json`},
 		"blubber.yaml": {"blubber.yaml"},
 		"none":         {"none:0 error: file does not exist"},
+		"main.go":      {"main.go"},
+		"dockerfile.go": {
+			"dockerfile.go:0 unknown: it has neither a FROM line nor a syntax line",
+		},
+		"Dockerfile-notes": {
+			"Dockerfile-notes:0 unknown: it has neither a FROM line nor a syntax line",
+		},
 	} {
 		require.Equal(t, want, short(files.One(name)), name)
 	}
@@ -344,14 +352,44 @@ func TestBakeFiles(t *testing.T) {
 			"docker-bake.override.hcl", "target \"a\" { dockerfile = \"y\" }",
 			"docker-bake.hcl", "target \"a\" { dockerfile = \"x\" }", "x", "FROM a", "y", "FROM a",
 		}, []string{`y by target "a" of docker-bake.hcl`}},
-		{"a matrix isn't evaluated", []string{
-			"docker-bake.hcl", "target \"a\" {\n name = \"a\"\n matrix = { x = [\"1\"] }\n}",
-		}, []string{`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: it has a matrix, which can't be ` +
-			"evaluated"}},
-		{"a matrix of a target that a group can name", []string{
-			"docker-bake.hcl", "target \"_a\" {\n name = \"a\"\n matrix = { x = [\"1\"] }\n}",
-		}, []string{`docker-bake.hcl:1 unknown: target "_a" of docker-bake.hcl: it has a matrix, which can't be ` +
-			"evaluated"}},
+		{"JSON before HCL, and overrides last", []string{
+			"docker-bake.hcl", "target \"a\" { dockerfile = \"hcl\" }", "hcl", "FROM a",
+			"docker-bake.json", `{"target": {"a": {"dockerfile": "json"}}}`, "json", "FROM a",
+		}, []string{`hcl by target "a" of docker-bake.json`}},
+		{"a matrix makes a target of each combination", []string{
+			"docker-bake.hcl", `
+target "_base" { context = "." }
+target "a" {
+  name = "a-${item.name}-${v}"
+  matrix = { item = [{name = "x", file = "x"}, {name = "y", file = "y"}], v = ["1", "2"] }
+  inherits = ["_base"]
+  dockerfile = item.file
+}`, "x", "FROM a", "y", "FROM a",
+		}, []string{
+			`x by target "a-x-1" of docker-bake.hcl`, `x by target "a-x-2" of docker-bake.hcl`,
+			`y by target "a-y-1" of docker-bake.hcl`, `y by target "a-y-2" of docker-bake.hcl`,
+		}},
+		{"a matrix of a variable without a default", []string{
+			"docker-bake.hcl", "variable \"V\" {}\ntarget \"a\" {\n name = \"a\"\n matrix = { x = V }\n}",
+		}, []string{`docker-bake.hcl:2 unknown: target "a" of docker-bake.hcl: it has a matrix that can't be ` +
+			"evaluated, or no name"}},
+		{"a matrix without a name", []string{
+			"docker-bake.hcl", "target \"_a\" {\n matrix = { x = [\"1\"] }\n}",
+		}, []string{`docker-bake.hcl:1 unknown: target "_a" of docker-bake.hcl: it has a matrix that can't be ` +
+			"evaluated, or no name"}},
+		{"a matrix whose names are a function's", []string{
+			"docker-bake.hcl", "target \"a\" {\n name = f(x)\n matrix = { x = [\"1\"] }\n}",
+		}, []string{`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: the names of its matrix can't ` +
+			"be evaluated"}},
+		{"a matrix of text", []string{
+			"docker-bake.hcl", "target \"a\" {\n name = x\n matrix = { x = \"1\" }\n}",
+		}, []string{`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: it has a matrix that can't be ` +
+			"evaluated: x isn't a list"}},
+		{"matrices without end", []string{
+			"docker-bake.hcl", "target \"a\" {\n name = \"a${x}\"\n matrix = { x = [" +
+				strings.Repeat("1,", 201) + "] }\n}",
+		}, []string{`docker-bake.hcl:1 unknown: target "a" of docker-bake.hcl: its matrix, or those before it, ` +
+			"make more than 200 targets"}},
 		{"a target that inherits from itself", []string{
 			"docker-bake.hcl", "target \"a\" { inherits = [\"a\"] }", "Dockerfile", "FROM a",
 		}, []string{
@@ -556,11 +594,11 @@ func TestHostileComposeFilesEnd(t *testing.T) {
 		},
 		{
 			"maps that merge many maps", merges.String() + "services: {a: {build: {args: *m12}}}",
-			"compose.yaml:0 unknown: its aliases make more than 250000 nodes of it",
+			"compose.yaml:0 unknown: with aliases and what it names, it has more than 250000 nodes",
 		},
 		{
 			"lists of lists of aliases", "x-l0: &l0 [a]\n" + lists.String() + "services: {a: {build: *l12}}",
-			"compose.yaml:0 unknown: its aliases make more than 250000 nodes of it",
+			"compose.yaml:0 unknown: with aliases and what it names, it has more than 250000 nodes",
 		},
 		{
 			"two merges in a map", "x: &x {A: b}\nservices: {a: {build: {args: {<<: *x, <<: *x}}}}",
@@ -655,25 +693,63 @@ func TestWhatCheckDoesNotReadInComposeFilesIsUnknown(t *testing.T) {
 	tests := []struct{ name, file, want string }{
 		{
 			"extends beside a short build", "services: {a: {build: ., extends: {file: b.yml}}}",
-			`compose.yaml:1 unknown: service "a" of compose.yaml: extends is not read, so other options may be ` +
-				"missing",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: what it extends can't be read: it ` +
+				"names no service",
 		},
 		{
 			"extends without a build", "services: {a: {extends: {file: b.yml, service: b}}}",
-			`compose.yaml:1 unknown: service "a" of compose.yaml: extends is not read, so other options may be ` +
-				"missing",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: what it extends can't be read: b.yml: ` +
+				"file does not exist",
+		},
+		{
+			"a service that isn't there", "services: {a: {extends: b}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: what it extends can't be read: there is no ` +
+				`service "b" in compose.yaml`,
+		},
+		{
+			"a service that extends itself", "services: {a: {extends: b}, b: {extends: a, build: .}}",
+			`compose.yaml:1 unknown: service "b" of compose.yaml: what it extends can't be read: it extends itself`,
+		},
+		{
+			"a file outside of the tree", "services: {a: {extends: {file: ../x.yml, service: b}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: what it extends can't be read: ../x.yml is ` +
+				"outside of the directory that is checked",
+		},
+		{
+			"forms that can't be merged",
+			"services: {a: {extends: b, build: {ulimits: {core: 1}}}, b: {build: {ulimits: [x]}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: ulimits has several forms, which can't be merged`,
+		},
+		{
+			"null, of which compose may make either",
+			"services: {a: {extends: b, build: {target: null}}, b: {build: {target: x}}}",
+			`compose.yaml:1 unknown: service "a" of compose.yaml: target is null in a later description`,
 		},
 		{
 			"include", "include: [b.yml]\nservices: {}",
-			"compose.yaml:1 unknown: include is not read, so builds may be missing",
+			"compose.yaml:1 unknown: include can't be read, so builds may be missing: b.yml: file does not exist",
+		},
+		{
+			"include of a repository", "include: [{path: oci://docker.io/a/b}]",
+			"compose.yaml:1 unknown: include can't be read, so builds may be missing: oci://docker.io/a/b can't " +
+				"be read offline",
+		},
+		{
+			"include with a variable", "include: [\"${DIR}/b.yml\"]",
+			"compose.yaml:1 unknown: include can't be read, so builds may be missing: the file's name has the " +
+				`variable "DIR"`,
+		},
+		{
+			"include with a directory", "include: [{path: b.yml, project_directory: x}]",
+			"compose.yaml:1 unknown: include can't be read, so builds may be missing: it has a project_directory",
+		},
+		{
+			"include that is no list", "include: b.yml",
+			"compose.yaml:1 unknown: include can't be read, so builds may be missing: it isn't a list",
 		},
 		{
 			"a second document", "services: {}\n---\nservices: {b: {build: .}}",
 			`Dockerfile by service "b" of compose.yaml`,
-		},
-		{
-			"several documents", "services: {}\n---\nservices: {b: {build: .}}",
-			"compose.yaml:2 unknown: it has several documents, which compose merges and check reads one by one",
 		},
 		{
 			"a tag of compose", "services: {a: {build: {context: ., args: !reset {}}}}",
@@ -713,6 +789,113 @@ func TestWhatCheckDoesNotReadInComposeFilesIsUnknown(t *testing.T) {
 	require.Empty(t, found.Problems, "what gives the frontend nothing isn't unknown")
 }
 
+func TestComposeFilesThatNameOthers(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		files []string
+		want  map[string]string
+		build string
+	}{
+		{"an override beside it, which adds and changes", []string{
+			"compose.yaml", "services: {a: {build: {context: ., args: {A: 1, B: 1}, target: x}}}",
+			"compose.override.yaml", "services: {a: {platform: linux/arm64, build: {args: [B=2, C=2], target: y}}}",
+			"Dockerfile", "FROM a",
+		}, map[string]string{
+			"build-arg:A": "1", "build-arg:B": "2", "build-arg:C": "2", "target": "y", "platform": "linux/arm64",
+		}, `Dockerfile by service "a" of compose.yaml`},
+		{"an override of a short build", []string{
+			"docker-compose.yml", "services: {a: {build: b}}",
+			"docker-compose.override.yml", "services: {a: {build: {network: host}}}", "b/Dockerfile", "FROM a",
+		}, map[string]string{"force-network-mode": "host"}, `b/Dockerfile by service "a" of docker-compose.yml`},
+		{"a service of the same file", []string{
+			"compose.yaml", "services: {a: {extends: b, build: {labels: {l: m}}}, b: {extends: {service: c}}, " +
+				"c: {build: {context: x, args: [A=1]}}}", "x/Dockerfile", "FROM a",
+		}, map[string]string{"build-arg:A": "1", "label:l": "m"},
+			`x/Dockerfile by service "a" of compose.yaml`},
+		{"a service of another file, whose paths are relative to it", []string{
+			"compose.yaml", "services: {a: {extends: {file: base/common.yml, service: b}, build: {target: t}}}",
+			"base/common.yml", "services: {b: {build: {context: x, args: {A: 1}}}}",
+			"base/x/Dockerfile", "FROM a",
+		}, map[string]string{"build-arg:A": "1", "target": "t"},
+			`base/x/Dockerfile by service "a" of compose.yaml`},
+		{"a service with an inline build file of another file", []string{
+			"compose.yaml", "services: {a: {extends: {file: common.yml, service: b}}}",
+			"common.yml", "\nservices: {b: {build: {dockerfile_inline: FROM a}}}",
+		}, map[string]string{}, `common.yml by service "a" of compose.yaml`},
+		{"documents of one file", []string{
+			"compose.yaml", "services: {a: {build: .}}\n---\nservices: {a: {build: {target: t}}}",
+			"Dockerfile", "FROM a",
+		}, map[string]string{"target": "t"}, `Dockerfile by service "a" of compose.yaml`},
+		{"included files, once each", []string{
+			"compose.yaml", "include: [x/more.yml, compose.yaml, x/more.yml]",
+			"x/more.yml", "include: [../compose.yaml]\nservices: {a: {build: .}}", "x/Dockerfile", "FROM a",
+		}, map[string]string{}, `x/Dockerfile by service "a" of x/more.yml`},
+		{"included files that are merged", []string{
+			"compose.yaml", "include: [{path: [x/1.yml, x/2.yml], env_file: x}]",
+			"x/1.yml", "services: {a: {build: .}}", "x/2.yml", "services: {a: {build: {target: t}}}",
+			"x/Dockerfile", "FROM a",
+		}, map[string]string{"target": "t"}, `x/Dockerfile by service "a" of x/1.yml`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			files := tree(tt.files...)
+			found, err := files.Find()
+			require.NoError(t, err)
+			found.Builds = slices.DeleteFunc(found.Builds, func(b Build) bool {
+				return !strings.Contains(b.Origin, `"a"`)
+			})
+			require.Equal(t, []string{tt.build}, short(found))
+			require.Equal(t, tt.want, optionsOf(t, found))
+			one := files.One(tt.files[0])
+			require.Contains(t, short(one), tt.build)
+			if strings.Contains(tt.files[2], "override") {
+				require.Equal(t, one, files.One(tt.files[2]), "the override alone means both too")
+			}
+		})
+	}
+}
+
+func TestABakeFileIsReadWithItsOverride(t *testing.T) {
+	t.Parallel()
+	files := tree("docker-bake.hcl", "target \"a\" { dockerfile = \"x\" }", "x", "FROM a",
+		"docker-bake.override.json", `{"target": {"a": {"target": "t"}}}`,
+		"docker-bake.ci.hcl", "target \"a\" {}")
+	for _, name := range []string{"docker-bake.hcl", "docker-bake.override.json"} {
+		require.Equal(t, map[string]string{"target": "t"}, optionsOf(t, files.One(name)), name)
+	}
+}
+
+func TestFilesThatAreFoundTwiceAreReadOnce(t *testing.T) {
+	t.Parallel()
+	found, err := tree("compose.yaml", "include: [x/compose.yaml]",
+		"x/compose.yaml", "services: {a: {build: .}, b: {extends: c}}", "x/Dockerfile", "FROM a").Find()
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"x/Dockerfile", `x/Dockerfile by service "a" of x/compose.yaml`,
+		`x/compose.yaml:1 unknown: service "b" of x/compose.yaml: what it extends can't be read: there is ` +
+			`no service "c" in x/compose.yaml`,
+	}, short(found))
+}
+
+func TestHostileComposeFilesThatNameOthersEnd(t *testing.T) {
+	t.Parallel()
+	var chain, wide strings.Builder
+	chain.WriteString("services:\n s0: {build: .}\n")
+	for i := range 3000 {
+		fmt.Fprintf(&chain, " s%d: {extends: s%d, build: {args: [A%d=1]}}\n", i+1, i, i)
+	}
+	wide.WriteString("services:\n base: {build: {args: [" + strings.Repeat("A=1,", 20_000) + "]}}\n")
+	for i := range 3000 {
+		fmt.Fprintf(&wide, " s%d: {extends: base, build: {args: [B=1]}}\n", i)
+	}
+	for _, file := range []string{chain.String(), wide.String()} {
+		found := findWithin(t, "compose.yaml", file, "Dockerfile", "FROM a")
+		require.True(t, slices.ContainsFunc(found.Problems, func(p Problem) bool { return p.Unknown }))
+	}
+}
+
 func TestOptionsOfTheClientCountMost(t *testing.T) {
 	t.Parallel()
 	files := tree("docker-bake.hcl", `target "a" { args = { A = "1" } }`, "Dockerfile", "FROM a")
@@ -731,6 +914,8 @@ func FuzzFindEnds(f *testing.F) {
 	f.Add("docker-bake.hcl", `target "a" { args = { A = "${B}" } }`)
 	f.Add("docker-bake.json", `{"target": {"a": {"args": {"A": "1"}}}}`)
 	f.Add("compose.yaml", "services: {a: {build: {context: ., args: &a {<<: *a}}}}")
+	f.Add("compose.yaml", "include: [x]\nservices: {a: {extends: a}, b: {extends: {file: x, service: a}}}")
+	f.Add("docker-bake.hcl", "target \"a\" {\n name = \"${x}\"\n matrix = { x = [\"1\"] }\n}")
 	f.Fuzz(func(t *testing.T, name, data string) {
 		isName := fs.ValidPath(name) && !strings.Contains(name, "/") && name != "."
 		if !isName || kindOf(name) == dockerfile {

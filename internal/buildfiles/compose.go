@@ -1,10 +1,7 @@
 package buildfiles
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"path"
 	"slices"
@@ -14,89 +11,26 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// compose returns the builds of a compose file.
-func (t Tree) compose(name string, data []byte) Found {
-	var found Found
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	for documents := 1; ; documents++ {
-		var doc yaml.Node
-		err := decoder.Decode(&doc)
-		if errors.Is(err, io.EOF) {
-			return found
-		}
-		if err != nil {
-			found.Problems = append(found.Problems, Problem{File: name, Message: err.Error()})
-			return found
-		}
-		if documents == 2 {
-			found.Problems = append(found.Problems, Problem{
-				File: name, Line: doc.Line, Unknown: true,
-				Message: "it has several documents, which compose merges and check reads one by one",
-			})
-		}
-		if documents > maxDocuments {
-			found.Problems = append(found.Problems, Problem{
-				File: name, Line: doc.Line, Unknown: true,
-				Message: fmt.Sprintf("it has more than %d documents", maxDocuments),
-			})
-			return found
-		}
-		found.add(t.composeDocument(name, &doc))
-	}
-}
-
-// maxDocuments bounds the documents of a compose file.
-const maxDocuments = 100
-
-// composeDocument returns the builds of one document (compose-spec, build.md).
-func (t Tree) composeDocument(name string, doc *yaml.Node) Found {
-	if len(doc.Content) != 1 {
-		return Found{}
-	}
-	var x expander
-	whole, err := x.expand(doc.Content[0], 0)
-	if err != nil {
-		var duplicate duplicateError
-		return Found{Problems: []Problem{{
-			File: name, Message: err.Error(), Unknown: !errors.As(err, &duplicate),
-		}}}
-	}
-	var found Found
-	unknown := func(line int, message string) {
-		found.Problems = append(found.Problems, Problem{
-			File: name, Line: line, Message: message, Unknown: true,
-		})
-	}
-	fields := fieldsIn(whole)
-	if n := fields["include"]; !isNull(n) {
-		unknown(n.Line, "include is not read, so builds may be missing")
-	}
-	if len(x.tags) > 0 {
-		unknown(0, "the tag "+x.tags[0]+" is not read, so options may be other ones")
-	}
-	services := fieldsIn(fields["services"])
-	if n := fields["services"]; services == nil && !isNull(n) {
-		unknown(n.Line, "services isn't a map")
-	}
-	for _, service := range slices.Sorted(maps.Keys(services)) {
-		found.add(t.service(name, service, services[service]))
-	}
-	return found
-}
-
-// service returns the build of a service, if it has one.
-func (t Tree) service(name, service string, n *yaml.Node) Found {
+// service returns the build of a service, if it has one. missing is what isn't known about it, and
+// file the first of the files that are merged.
+func (c *composing) service(file, service string, n *yaml.Node, missing []string) Found {
 	s := fieldsIn(n)
-	build, extends := s["build"], s["extends"]
+	build := s["build"]
 	r := composeReader{described: described{
-		file: name, line: n.Line, options: map[string]string{}, contexts: map[string]string{},
-		origin: fmt.Sprintf("service %q of %s", service, path.Join(t.Dir, name)),
+		file: file, line: n.Line, options: map[string]string{}, contexts: map[string]string{},
+		origin: fmt.Sprintf("service %q of %s", service, path.Join(c.tree.Dir, file)),
 	}}
+	if from := c.from[n]; from != "" {
+		r.file = from
+	}
 	if !isNull(build) {
 		r.line = build.Line
+		if from := c.from[build]; from != "" {
+			r.file = from
+		}
 	}
-	if !isNull(extends) {
-		r.miss("extends is not read, so other options may be missing")
+	for _, what := range missing {
+		r.miss(what)
 	}
 	var found Found
 	switch {
@@ -105,12 +39,30 @@ func (t Tree) service(name, service string, n *yaml.Node) Found {
 		r.miss("build is a list")
 	default:
 		r.read(s)
-		found = t.build(r.described)
+		r.dir = c.directory(build, file)
+		at := r.described
+		if from := c.from[fieldsIn(build)["dockerfile_inline"]]; from != "" {
+			at.file = from
+		}
+		found = c.tree.build(at)
 	}
 	for _, what := range r.missing {
 		found.add(r.unknown(what))
 	}
 	return found
+}
+
+// directory returns the directory to which a build's context is relative: that of the file that
+// has the context.
+func (c *composing) directory(build *yaml.Node, file string) string {
+	context := build
+	if build.Kind == yaml.MappingNode {
+		context = fieldsIn(build)["context"]
+	}
+	if from := c.from[context]; from != "" {
+		file = from
+	}
+	return path.Dir(file)
 }
 
 type composeReader struct {

@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// maxNodes bounds the nodes of a YAML file after its aliases are put in. A file can have aliases
-	// in what other aliases name.
+	// maxNodes bounds the nodes of a YAML file, and of the files that it names, after its aliases are
+	// put in. A file can have aliases in what other aliases name.
 	maxNodes = 250_000
 	// maxDepth bounds how deep they are nested. A map can name itself.
 	maxDepth = 100
 )
 
 var (
-	errNodes = fmt.Errorf("its aliases make more than %d nodes of it", maxNodes)
+	errNodes = fmt.Errorf("with aliases and what it names, it has more than %d nodes", maxNodes)
 	errDepth = fmt.Errorf("it is nested deeper than %d levels, or contains itself", maxDepth)
 	errMerge = errors.New("\"<<\" needs a map or a list of maps")
 )

@@ -20,6 +20,7 @@ const (
 	other kind = iota
 	dockerfile
 	likely // a Dockerfile if it has a FROM or a syntax line
+	named  // a Dockerfile because somebody says so
 	template
 	bake
 	compose
@@ -162,7 +163,7 @@ func (t Tree) within(name string, find func() Found) Found {
 // node_modules and vendor.
 func (t Tree) Find() (Found, error) {
 	var found Found
-	var bakes []string
+	var bakes, composes []string
 	err := fs.WalkDir(t.FS, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil && name == ".":
@@ -172,6 +173,9 @@ func (t Tree) Find() (Found, error) {
 			return nil
 		case !d.IsDir() && kindOf(d.Name()) == bake:
 			bakes = append(bakes, name)
+			return nil
+		case !d.IsDir() && kindOf(d.Name()) == compose:
+			composes = append(composes, name)
 			return nil
 		case !d.IsDir():
 			found.add(t.file(name, d.Type(), kindOf(d.Name()), true))
@@ -191,17 +195,45 @@ func (t Tree) Find() (Found, error) {
 	for _, files := range together(bakes) {
 		found.add(t.within(files[0], func() Found { return t.bake(files) }))
 	}
+	for _, name := range composes {
+		if files := t.composePair(name); files[0] == name { // an override is read with its base
+			found.add(t.within(name, func() Found { return t.compose(files) }))
+		}
+	}
+	found.once()
 	return found, err
 }
 
-// together groups the bake files of each directory: bake reads them as one. Those with "override"
-// in the name come last.
+// bakeNames are the files that bake reads if nobody names one, in its order: a later one counts
+// more (bake/bake.go in buildx).
+var bakeNames = []string{
+	"docker-bake.json", "docker-bake.hcl", "docker-bake.override.json", "docker-bake.override.hcl",
+}
+
+// bakeGroup returns the files that bake reads together if the name is one of them, or the name
+// alone.
+func (t Tree) bakeGroup(name string) []string {
+	dir, base := path.Split(name)
+	if !slices.Contains(bakeNames, base) {
+		return []string{name}
+	}
+	var out []string
+	for _, n := range bakeNames {
+		if info, err := fs.Stat(t.FS, dir+n); n == base || err == nil && info.Mode().IsRegular() {
+			out = append(out, dir+n)
+		}
+	}
+	return out
+}
+
+// together groups the bake files of each directory: bake reads them as one. Those that bake reads
+// by default come last, in its order.
 func together(names []string) [][]string {
 	slices.SortStableFunc(names, func(a, b string) int {
 		if c := strings.Compare(path.Dir(a), path.Dir(b)); c != 0 {
 			return c
 		}
-		return strings.Count(a, ".override.") - strings.Count(b, ".override.")
+		return slices.Index(bakeNames, path.Base(a)) - slices.Index(bakeNames, path.Base(b))
 	})
 	var out [][]string
 	for i, name := range names {
@@ -214,7 +246,8 @@ func together(names []string) [][]string {
 }
 
 // One returns the builds of one file of the tree, whatever its name is. A file that is neither a
-// bake file nor a compose file is a build file.
+// bake file nor a compose file is a build file. A bake file or a compose file that its program reads
+// by default is read with its override, or as the override that it is.
 func (t Tree) One(name string) Found {
 	k := kindOf(path.Base(name))
 	if k == other || k == template {
@@ -226,11 +259,14 @@ func (t Tree) One(name string) Found {
 		case ".yaml", ".yml":
 			k = t.kindOfData(name, compose, "services:")
 		default:
-			k = dockerfile
+			k = named
 		}
 	}
-	if k == bake {
-		return t.within(name, func() Found { return t.bake([]string{name}) })
+	switch k {
+	case bake:
+		return t.within(name, func() Found { return t.bake(t.bakeGroup(name)) })
+	case compose:
+		return t.within(name, func() Found { return t.compose(t.composePair(name)) })
 	}
 	return t.file(name, 0, k, false)
 }
@@ -239,17 +275,17 @@ func (t Tree) One(name string) Found {
 func (t Tree) kindOfData(name string, k kind, words ...string) kind {
 	data, err := t.read(name)
 	if err != nil || t.Syntax(data) {
-		return dockerfile
+		return named
 	}
 	for _, w := range words {
 		if bytes.Contains(data, []byte(w)) {
 			return k
 		}
 	}
-	return dockerfile
+	return named
 }
 
-// file returns the builds of a file that isn't a bake file. found says that nobody named the file.
+// file returns the builds of a file that is neither a bake file nor a compose file. found says that nobody named the file.
 func (t Tree) file(name string, mode fs.FileMode, k kind, found bool) Found {
 	if k == template {
 		return Found{Problems: []Problem{{
@@ -268,12 +304,16 @@ func (t Tree) file(name string, mode fs.FileMode, k kind, found bool) Found {
 		p.Unknown = found && k == likely
 		return Found{Problems: []Problem{p}}
 	}
-	if k == compose {
-		return t.within(name, func() Found { return t.compose(name, data) })
-	}
 	isDockerfile := from.Match(data) || t.Syntax(data)
-	if found && !isDockerfile && (k == likely || hasLanguage(name)) {
+	mayBeAnother := k == likely || k == dockerfile && hasLanguage(name)
+	switch {
+	case isDockerfile || !mayBeAnother:
+	case found:
 		return Found{}
+	default: // pre-commit names each file whose name fits
+		return Found{Problems: []Problem{{
+			File: name, Unknown: true, Message: "it has neither a FROM line nor a syntax line",
+		}}}
 	}
 	options := map[string]string{keyFilename: path.Base(name)}
 	for k, v := range t.Options {

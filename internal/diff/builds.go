@@ -39,6 +39,8 @@ func (c *comparison) builds(r policy.Request, points digest.Digest, before, afte
 	b.dispatch(before.Dispatch, after.Dispatch)
 	if before.Dispatch != policy.DispatchForward && after.Dispatch != policy.DispatchForward {
 		b.bound("limits.timeout", int(before.Timeout), int(after.Timeout), before.Timeout, after.Timeout)
+		b.bound("limits.memory", int(before.Memory>>20), int(after.Memory>>20),
+			policy.FormatSize(before.Memory), policy.FormatSize(after.Memory))
 		b.bound("limits.nesting", before.Nesting, after.Nesting, before.Nesting, after.Nesting)
 	}
 	// Containers are refused even without rules, unless the policy only warns.

@@ -118,6 +118,39 @@ func TestCompareBuilds(t *testing.T) {
 					"docker.io/library/a:1@sha256:be4cc88815324b6e41ac1c624f84f23d37472f9e14de293dc5a1d35402e9c716",
 			},
 		},
+		{
+			"conditions for some targets only", a("config: {user: {forbid: [root]}}"),
+			a("config: {targets: [x], user: {forbid: [root]}}"),
+			[]string{"+loosened a:latest; no longer refused in a build: an image of the target other"},
+		},
+		{
+			"conditions for all targets but some", a("config: {user: {forbid: [root]}}"),
+			a("config: {exceptTargets: [\"x*\"], user: {forbid: [root]}}"),
+			[]string{
+				"+loosened a:latest; no longer refused in a build: an image of the target xother; no longer " +
+					"refused in a build: an image of the target x",
+			},
+		},
+		{
+			"conditions for runnable results only", a("config: {env: {require: [A]}}"),
+			a("config: {results: runnable, env: {require: [A]}}"),
+			[]string{"+loosened a:latest; no longer refused in a build: an image"},
+		},
+		{
+			"conditions for all results again", a("config: {results: runnable, env: {forbid: [A]}}"),
+			a("config: {env: {forbid: [A]}}"),
+			[]string{"-tightened a:latest; now refused in a build: an image with the variables A"},
+		},
+		{
+			"one set as a list", a("config: {user: {forbid: [root]}}"),
+			a("config: [{user: {forbid: [root]}}]"), nil,
+		},
+		{
+			"a set less", a("config: [{targets: [x], user: {forbid: [root]}}, {targets: [y], env: {forbid: [A]}}]"),
+			a("config: [{targets: [y], env: {forbid: [A]}}]"),
+			[]string{"+loosened a:latest; no longer refused in a build: an image; no longer refused in a " +
+				"build: an image of the target x"},
+		},
 		{"a user forbidden", none, a("config: {user: {forbid: [root]}}"), []string{"-tightened a:latest; now refused in a build: an image"}},
 		{
 			"a user less, and a label more",
@@ -178,6 +211,10 @@ func TestCompareBuilds(t *testing.T) {
 		{
 			"a longer timeout", "limits: {timeout: 1h}\n" + none, "limits: {timeout: 2h}\n" + none,
 			[]string{"+loosened a:latest; limits.timeout: 2h0m0s, before 1h0m0s"},
+		},
+		{
+			"more memory", none, "limits: {memory: 1GiB}\n" + none,
+			[]string{"+loosened a:latest; limits.memory: 1GiB, before 512MiB"},
 		},
 		{"less nesting", none, "limits: {nesting: 1}\n" + none, []string{"-tightened a:latest; limits.nesting: 1, before 4"}},
 		{
@@ -332,6 +369,12 @@ func TestCompareSaysWhatIsNotCompared(t *testing.T) {
 			"a change to a configuration that no user can have",
 			a("config: {user: {require: [app], forbid: [app]}, labels: {forbid: [a]}}"),
 			a("config: {user: {require: [app], forbid: [app]}, labels: {forbid: [b]}}"),
+			"build.config for the frontends of rule a, because all samples are refused",
+		},
+		{
+			"a change for a target that no user can have",
+			a("config: [{targets: [x], user: {require: [app], forbid: [app]}}, {labels: {forbid: [a]}}]"),
+			a("config: [{targets: [x], user: {require: [app], forbid: [app]}}, {labels: {forbid: [b]}}]"),
 			"build.config for the frontends of rule a, because all samples are refused",
 		},
 		{

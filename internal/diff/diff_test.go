@@ -121,9 +121,14 @@ func TestCompare(t *testing.T) {
 			[]string{"+allowed a:2.0.0"},
 		},
 		{
+			"a range whose end has another reading", head + "- {name: a, match: [a], versions: \"<=1.7\"}\n",
+			head + "- {name: a, match: [a], versions: \"<=1.7.x\"}\n",
+			[]string{"+allowed a:1.7"},
+		},
+		{
 			"a range with an end more", head + "- {name: a, match: [a], versions: \"<2\"}\n",
 			head + "- {name: a, match: [a], versions: \"<=2\"}\n",
-			[]string{"+allowed a:2"},
+			[]string{"+allowed a:2.0.0"},
 		},
 		{
 			"a variant more", head + "- {name: a, match: [a], versions: \">=1\"}\n",

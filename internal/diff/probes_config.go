@@ -32,8 +32,18 @@ type item struct{ text, value string }
 // sample is a configuration. It has at most one user.
 type sample [fields][]item
 
-func (s sample) operation() buildrules.Operation {
-	var f buildrules.Config
+// scene is a kind of results for which sets of conditions can be.
+type scene struct {
+	target   string
+	runnable bool
+}
+
+// operation returns the sample as a result of that kind.
+func (in scene) operation(s sample) buildrules.Operation {
+	f := buildrules.Config{Target: in.target}
+	if in.runnable {
+		f.Cmd = []string{"x"}
+	}
 	for _, i := range s[fieldUser] {
 		f.User = i.text
 	}
@@ -71,44 +81,89 @@ func (s sample) with(field int, i item) sample {
 }
 
 // config adds configurations that one of the policies accepts, if there are any, and variants
-// with one value less, one more, or one in place of another.
+// with one value less, one more, or one in place of another. It does so for each kind of results
+// that sets of conditions distinguish.
 func (p *prober) config(rules []buildrules.Rules) {
-	if !slices.ContainsFunc(rules, func(b buildrules.Rules) bool { return b.Config != nil }) {
+	var sets []*buildrules.ConfigSet
+	for _, b := range rules {
+		if b.Config != nil {
+			sets = append(sets, b.Config.All()...)
+		}
+	}
+	if len(sets) == 0 {
 		return
 	}
-	items := p.items(rules)
-	for _, d := range []policy.Decision{p.after, p.before} {
-		base := p.accepted(d, items)
-		p.add(base.operation())
-		for field, list := range items {
-			alike := []buildrules.Operation{base.operation()}
-			for _, i := range base[field] {
-				alike = append(alike, base.without(field, i.text).operation())
-			}
-			for _, i := range list {
-				alike = append(alike, base.with(field, i).operation())
-			}
-			for _, i := range base[field] {
-				for _, o := range list {
-					alike = append(alike, base.without(field, i.text).with(field, o).operation())
-				}
-			}
-			p.add(alike...)
+	items := p.items(sets)
+	for _, in := range p.scenes(sets) {
+		fits := p.accepted(in, p.after, items)
+		p.around(in, fits, items)
+		p.around(in, p.accepted(in, p.before, items), items)
+		const k = buildrules.KindConfig
+		if kindText(p.before, k) != kindText(p.after, k) &&
+			ruling(p.after, probe{Operation: in.operation(fits)}).Verdict == policy.Deny {
+			p.c.allRefused(p.after, k) // Samples for other results may be accepted.
 		}
 	}
 }
 
+// around adds a configuration and variants of it.
+func (p *prober) around(in scene, base sample, items [fields][]item) {
+	p.add(in.operation(base))
+	for field, list := range items {
+		alike := []buildrules.Operation{in.operation(base)}
+		for _, i := range base[field] {
+			alike = append(alike, in.operation(base.without(field, i.text)))
+		}
+		for _, i := range list {
+			alike = append(alike, in.operation(base.with(field, i)))
+		}
+		for _, i := range base[field] {
+			for _, o := range list {
+				alike = append(alike, in.operation(base.without(field, i.text).with(field, o)))
+			}
+		}
+		p.add(alike...)
+	}
+}
+
+// scenes returns the kinds of results that the sets distinguish.
+func (p *prober) scenes(sets []*buildrules.ConfigSet) []scene {
+	var targets []string
+	runnable := []bool{false}
+	for _, s := range sets {
+		for _, t := range slices.Concat(s.Targets, s.ExceptTargets) {
+			targets = append(targets, globs.FoldASCII(t))
+		}
+		if s.Results == buildrules.ResultsRunnable {
+			runnable = []bool{false, true}
+		}
+	}
+	names := []string{""}
+	if len(targets) > 0 {
+		names = append(names, p.textsOf(targets)...)
+		// A target is a name only if it begins with a letter.
+		p.c.complete = p.c.complete && strings.Trim(p.c.fresh[:1], "0123456789") != ""
+	}
+	var out []scene
+	for _, t := range names {
+		for _, r := range runnable {
+			out = append(out, scene{t, r})
+		}
+	}
+	return out
+}
+
 // accepted returns a configuration of the items that the decision accepts, or one that it nearly
 // accepts if there is none.
-func (p *prober) accepted(d policy.Decision, items [fields][]item) sample {
+func (p *prober) accepted(in scene, d policy.Decision, items [fields][]item) sample {
 	var s sample
 	for field, list := range items {
-		open := p.missing(d, s, field)
+		open := p.missing(in, d, s, field)
 		for _, i := range list {
 			if open == 0 {
 				break
 			}
-			if n := p.missing(d, s.with(field, i), field); n >= 0 && (open < 0 || n < open) {
+			if n := p.missing(in, d, s.with(field, i), field); n >= 0 && (open < 0 || n < open) {
 				s, open = s.with(field, i), n
 			}
 		}
@@ -118,10 +173,10 @@ func (p *prober) accepted(d policy.Decision, items [fields][]item) sample {
 
 // missing returns how many things the field lacks that the decision requires, or -1 if the
 // decision forbids something that the field has.
-func (p *prober) missing(d policy.Decision, s sample, field int) int {
+func (p *prober) missing(in scene, d policy.Decision, s sample, field int) int {
 	var only sample
 	only[field] = s[field]
-	n, err := only.operation().Normalize(buildrules.KindConfig)
+	n, err := in.operation(only).Normalize(buildrules.KindConfig)
 	if err != nil || !p.c.spend(requestWork) {
 		return -1
 	}
@@ -147,22 +202,19 @@ func (p *prober) missing(d policy.Decision, s sample, field int) int {
 }
 
 // items returns examples of all entries of each field, and one that no entry matches.
-func (p *prober) items(rules []buildrules.Rules) [fields][]item {
+func (p *prober) items(sets []*buildrules.ConfigSet) [fields][]item {
 	var entries [fields][]string
 	values := map[string][]string{} // of labels
-	for _, b := range rules {
-		if b.Config == nil {
-			continue
-		}
+	for _, s := range sets {
 		for i, of := range []*buildrules.Demand{
-			fieldUser: b.Config.User, fieldLabels: nil, fieldEnv: b.Config.Env,
-			fieldPorts: b.Config.Ports, fieldVolumes: b.Config.Volumes,
+			fieldUser: s.User, fieldLabels: nil, fieldEnv: s.Env,
+			fieldPorts: s.Ports, fieldVolumes: s.Volumes,
 		} {
 			if of != nil {
 				entries[i] = slices.Concat(entries[i], of.Require, of.Forbid)
 			}
 		}
-		if l := b.Config.Labels; l != nil {
+		if l := s.Labels; l != nil {
 			entries[fieldLabels] = slices.Concat(entries[fieldLabels], l.Require, l.Forbid)
 			for key, value := range l.Values {
 				values[key] = append(values[key], value)

@@ -52,7 +52,7 @@ func newSide(p *policy.Policy) *side {
 	}
 	f.global = strings.Join([]string{
 		string(s.Default), string(s.Mode), string(s.Dispatch), s.built[policy.BuildRule],
-		s.Limits.Timeout, strconv.Itoa(s.Limits.Nesting), marshal(s.Limits.Patterns()),
+		s.Limits.Timeout, s.Limits.Memory, strconv.Itoa(s.Limits.Nesting), marshal(s.Limits.Patterns()),
 		marshal(s.Aliases),
 	}, "\x00")
 	f.complete()

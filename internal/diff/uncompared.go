@@ -26,10 +26,15 @@ func (c *comparison) unshown(before, after policy.Decision, accepted map[buildru
 	for _, k := range buildrules.Kinds() {
 		if !accepted[k] && kindText(before, k) != kindText(after, k) &&
 			(before.Restricts(k) || after.Restricts(k)) && !closed(after, k) {
-			c.leaveOut("build." + string(k) + " for the frontends of " + ruleText(after.Rule) +
-				", because all samples are refused")
+			c.allRefused(after, k)
 		}
 	}
+}
+
+// allRefused notes that the second decision accepts no sample that could show a change.
+func (c *comparison) allRefused(after policy.Decision, k buildrules.Kind) {
+	c.leaveOut("build." + string(k) + " for the frontends of " + ruleText(after.Rule) +
+		", because all samples are refused")
 }
 
 func ruleText(name string) string {

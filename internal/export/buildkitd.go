@@ -191,7 +191,7 @@ func exampleVersions(condition string) []string {
 		return nil // A policy can't have such a condition.
 	}
 	var out []string
-	for _, s := range r.Spans() {
+	for _, s := range r.Spans(versions.Least) {
 		for _, n := range []versions.Numbers{s.Low, s.High} {
 			out = append(out, fmt.Sprintf(":%d.%d.%d", n[0], n[1], n[2]),
 				fmt.Sprintf(":%d.%d.%d.%d", n[0], n[1], n[2], n[3]))

@@ -1,7 +1,6 @@
 package export
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -27,17 +26,15 @@ func (e *exporter) buildConditions(r *policy.Rule) []string {
 			kinds = append(kinds, "others")
 		}
 	}
-	dispatch := e.doc.Dispatch
 	if r != nil {
 		add(r.Build)
-		dispatch = cmp.Or(r.Dispatch, dispatch)
 	}
 	add(e.doc.Build)
 	var out []string
 	if len(kinds) > 0 {
 		out = append(out, "build ("+strings.Join(kinds, ", ")+")")
 	}
-	if dispatch != "" && dispatch != policy.DispatchForward {
+	if dispatch := e.doc.WrittenDispatch(r); dispatch != "" && dispatch != policy.DispatchForward {
 		out = append(out, "dispatch ("+string(dispatch)+")")
 	}
 	return out

@@ -137,7 +137,7 @@ func (e *exporter) allowTags(r *policy.Rule) ([]string, bool) {
 		if condition.NamesPrerelease() {
 			e.note(r, RefusesMore, "versions are exported without prereleases")
 		}
-		for _, s := range spans(condition) {
+		for _, s := range spans(condition, versions.Least) {
 			for _, v := range s.inside() {
 				out = append(out, "[vV]?"+v+variants(r))
 			}
@@ -280,12 +280,12 @@ func (e *exporter) denyTags(r *policy.Rule) []string {
 		return out // With exceptTags alone, any tag.
 	}
 	condition, err := versions.Parse(r.Versions)
-	if err != nil || len(condition.Spans()) == 0 || condition.NamesPrerelease() {
+	if err != nil || len(condition.Spans(versions.Most)) == 0 || condition.NamesPrerelease() {
 		e.note(r, RefusesMore, "versions %s can't be expressed: the rule denies every tag", r.Versions)
 		return nil
 	}
 	out = append(out, unreadable()...)
-	for _, s := range spans(condition) {
+	for _, s := range spans(condition, versions.Most) {
 		for _, v := range s.touching() {
 			out = append(out, "[vV]?"+v)
 		}

@@ -13,11 +13,11 @@ const last = math.MaxUint64
 // span is all releases from low to high, both included.
 type span struct{ low, high versions.Numbers }
 
-// spans returns the releases that a versions condition matches, one span for each side of
-// "||".
-func spans(r *versions.Range) []span {
+// spans returns the releases that a versions condition matches in a reading, one span for each
+// side of "||".
+func spans(r *versions.Range, as versions.Reading) []span {
 	var out []span
-	for _, s := range r.Spans() {
+	for _, s := range r.Spans(as) {
 		out = append(out, span{s.Low, s.High})
 	}
 	return out

@@ -29,8 +29,12 @@ type Codec struct{ encoding.CodecV2 }
 // New returns a Codec that embeds the one that is registered for protocol buffers.
 func New() Codec { return Codec{encoding.GetCodecV2(grpcproto.Name)} }
 
-// Marshal implements [encoding.CodecV2].
+// Marshal implements [encoding.CodecV2]. It takes an [*Outgoing] too.
 func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
+	if out, ok := v.(*Outgoing); ok {
+		data, err := c.Marshal(out.Message)
+		return out.watch(data), err
+	}
 	if m, ok := v.(message); ok {
 		if data, ok := marshal(m, pathTo(m)); ok {
 			return data, nil
@@ -39,19 +43,27 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 	return c.CodecV2.Marshal(v)
 }
 
-// Unmarshal implements [encoding.CodecV2]. It fails with codes.InvalidArgument if a message is
+// Unmarshal implements [encoding.CodecV2]. It takes an [*Incoming] too. It fails with codes.InvalidArgument if a message is
 // nested too deeply or can be read in two ways. BuildKit's generated readers use stack for each
 // level without a limit, and a process that runs out of stack ends without a message.
 func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
+	in, metered := v.(*Incoming)
+	if metered {
+		v = in.Message
+	}
 	path := pathTo(v)
 	share := path != nil && data.Len() >= minShared
 	whole := materialize(data, share)
 	defer whole.Free()
 	if m, ok := v.(proto.Message); ok {
 		kind := m.ProtoReflect().Descriptor()
-		if !llbops.Shallow(whole.ReadOnlyData(), kind) {
+		size, ok := llbops.Weigh(whole.ReadOnlyData(), kind)
+		if !ok {
 			return status.Errorf(codes.InvalidArgument,
 				"the message of the type %s is nested too deeply or malformed", kind.Name())
+		}
+		if metered && !in.accept(size) {
+			return nil
 		}
 	}
 	if m, ok := v.(message); ok && share {

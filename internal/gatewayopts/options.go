@@ -119,11 +119,8 @@ func (o Options) Inner(by policy.Obligations) map[string]string {
 
 // InnerValue returns the value that [Options.Inner] gives to a key, "" if it gives none.
 func (o Options) InnerValue(key string, by policy.Obligations) string {
-	if v, ok := by.Force[key]; ok {
-		return v
+	if key == optionkeys.Syntax && !o.nested {
+		return by.Value(key, nil)
 	}
-	if key == optionkeys.Syntax && !o.nested || slices.Contains(by.Strip, key) {
-		return ""
-	}
-	return o.visible[key]
+	return by.Value(key, o.visible)
 }

@@ -7,14 +7,16 @@ import (
 )
 
 // Index finds the patterns of a long list that can match a string. It looks them up by the part
-// before their first star or, if they begin with one, by the part after their last star. So it
-// doesn't compare every pattern.
+// before their first star or, if they begin with one, by the part after their last star, or else by
+// the longest part between two stars. So it doesn't compare every pattern.
 type Index struct {
 	exact   map[string][]int // patterns without a star
 	open    map[string][]int // the other ones, by the part before the first star
 	lengths []int            // the distinct lengths of these parts, ascending
 	tails   map[string][]int // those that begin with a star, by the part after the last one
 	ends    []int            // the distinct lengths of these parts, ascending
+	inner   map[string][]int // those that begin and end with a star, by the longest part between
+	sizes   []int            // the distinct lengths of these parts, ascending
 	sorted  []entry          // all patterns, by the part before the first star
 }
 
@@ -28,7 +30,10 @@ type entry struct {
 // NewIndex returns an index of patterns, which may be those of [ParseImage], with the numbers of
 // whatever they belong to.
 func NewIndex(patterns iter.Seq2[int, string]) Index {
-	ix := Index{exact: map[string][]int{}, open: map[string][]int{}, tails: map[string][]int{}}
+	ix := Index{
+		exact: map[string][]int{}, open: map[string][]int{}, tails: map[string][]int{},
+		inner: map[string][]int{},
+	}
 	for i, p := range patterns {
 		if name, port, path := splitImage(p); port == anyPort {
 			p = name + path
@@ -42,6 +47,14 @@ func NewIndex(patterns iter.Seq2[int, string]) Index {
 		if literal == "" {
 			// The name x is in **/x too.
 			tail := strings.TrimPrefix(tailOf(p), "/")
+			if tail == "" {
+				part := longestPart(p)
+				if _, ok := ix.inner[part]; !ok {
+					ix.sizes = append(ix.sizes, len(part))
+				}
+				ix.inner[part] = append(ix.inner[part], i)
+				continue
+			}
 			ix.tails[tail] = append(ix.tails[tail], i)
 			ix.ends = append(ix.ends, len(tail))
 			continue
@@ -55,6 +68,8 @@ func NewIndex(patterns iter.Seq2[int, string]) Index {
 	ix.lengths = slices.Compact(ix.lengths)
 	slices.Sort(ix.ends)
 	ix.ends = slices.Compact(ix.ends)
+	slices.Sort(ix.sizes)
+	ix.sizes = slices.Compact(ix.sizes)
 	slices.SortStableFunc(ix.sorted,
 		func(a, b entry) int { return strings.Compare(a.literal, b.literal) })
 	return ix
@@ -99,7 +114,28 @@ func (ix Index) find(found []int, s string) []int {
 		}
 		found = append(found, ix.tails[tail[len(tail)-n:]]...)
 	}
+	for _, n := range ix.sizes {
+		if n == 0 {
+			found = append(found, ix.inner[""]...)
+			continue
+		}
+		for from := range len(s) - n + 1 {
+			found = append(found, ix.inner[s[from:from+n]]...)
+		}
+	}
 	return found
+}
+
+// longestPart returns the longest part of a pattern without a star. A slash beside a "**" isn't in
+// each name that the pattern matches, so the part has none at its ends.
+func longestPart(p string) string {
+	longest := ""
+	for part := range strings.SplitSeq(p, "*") {
+		if part = strings.Trim(part, "/"); len(part) > len(longest) {
+			longest = part
+		}
+	}
+	return longest
 }
 
 // tailOf returns the part after the last star, which is all of s if it has none.

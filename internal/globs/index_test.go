@@ -11,7 +11,7 @@ import (
 
 func TestIndex(t *testing.T) {
 	t.Parallel()
-	patterns := map[int]string{0: "a/b", 1: "a/*", 2: "**", 3: "a/b*", 4: "a/bc", 5: "b/*", 6: "a/b"}
+	patterns := map[int]string{0: "a/b", 1: "a/*", 2: "**", 3: "a/b*", 4: "a/bc", 5: "b/*", 6: "a/b", 7: "*/q/*", 8: "**/q*/**"}
 	ix := NewIndex(maps.All(patterns))
 	for _, tc := range []struct {
 		name, s string
@@ -22,6 +22,7 @@ func TestIndex(t *testing.T) {
 		{"a name that only the widest pattern can match", "c", []int{2}},
 		{"a pattern is covered by no name", "a/*", []int{1, 2}},
 		{"a pattern with a longer beginning", "a/b*", []int{1, 2, 3}},
+		{"a name with what is between two stars", "c/q/d", []int{2, 7, 8}},
 		{"nothing", "", []int{2}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -37,6 +38,8 @@ func FuzzIndex(f *testing.F) {
 	f.Add("a/b", "a/*")
 	f.Add("a*", "ab*")
 	f.Add("**/b", "a/b")
+	f.Add("**/ab/**", "ab/b")
+	f.Add("*ab*", "*/ab*")
 	f.Fuzz(func(t *testing.T, p, s string) {
 		for _, in := range []string{p, s} {
 			if len(in) > 12 || strings.Trim(in, "ab*/") != "" || strings.Contains(in, "//") ||

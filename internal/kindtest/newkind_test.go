@@ -35,7 +35,7 @@ var insertions = []insertion{
 		field:     rulesOf(func(r *Rules) **PatternRules { return &r.Plugins }),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.repositories(at, r.Plugins) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.Plugins.check(n) },
-		allowed:   func(r *Rules) []string { return r.Plugins.Allow },
+		allowed:   func(r *Rules) iter.Seq[string] { return slices.Values(r.Plugins.Allow) },
 		patterns:  func(r *Rules) (allow, deny []string) { return r.Plugins.Patterns() },
 	},
 `},

@@ -18,6 +18,12 @@ func (c *checker) alias(i int) {
 	for _, j := range c.from.Find(from) {
 		if j < i && c.aliases[j].from.Covers(a.from) {
 			by := c.aliases[j]
+			if len(a.Pins) > 0 {
+				c.addAlias(AliasShadowed, a.Alias, "the alias replaces nothing and only its pins count, because "+
+					"the alias on line %d%s matches %s first; put the narrower one first, or pin the tags "+
+					"there", by.Line(), ofFile(by.File(), a.File()), from)
+				return
+			}
 			c.addAlias(AliasShadowed, a.Alias, "the alias is never used, because the alias on line "+
 				"%d%s matches %s first; put the narrower one first, or remove one of them",
 				by.Line(), ofFile(by.File(), a.File()), from)
@@ -31,8 +37,8 @@ func (c *checker) alias(i int) {
 	}
 	for _, tag := range slices.Sorted(maps.Keys(a.Pins)) {
 		if reason := c.refused(from + ":" + tag); reason != "" {
-			c.addAlias(PinRefused, a.Alias, "the policy refuses the image that is pinned for the tag %s: "+
-				"%s", tag, reason)
+			c.addAlias(PinRefused, a.Alias, "pins has %s, and the policy refuses that image: %s", tag,
+				reason)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -114,7 +113,7 @@ func (c *checker) ruleDoors(r *rule, tell tell) {
 }
 
 func (c *checker) dispatch(r *rule) policy.Dispatch {
-	return cmp.Or(r.Dispatch, c.doc.Dispatch, policy.DispatchForward)
+	return c.doc.DispatchOf(r.Rule)
 }
 
 // writtenRules returns the rules of a kind as text, to compare.
@@ -136,10 +135,15 @@ func (c *checker) writtenAbove(k buildrules.Kind) string {
 	return text
 }
 
-// unseen looks for build rules that forward can't apply. It checks the result that a
+// unseen looks for build rules that forward can't apply, or not in time. It checks the result that a
 // frontend returns, after the frontend has ended and looked up images.
 func (c *checker) unseen(b *buildrules.Rules, who string, tell tell) {
 	const use = "; use mediate or builtin"
+	if late := lateKinds(b); len(late) > 0 {
+		tell(LateUnderForward, "build (%s): frontends have returned before this is checked where "+who+
+			" dispatch: forward; what they read or ran until then isn't checked"+use,
+			strings.Join(late, ", "))
+	}
 	if b.Containers != "" {
 		tell(UnseenByForward, "build.containers has no effect where "+who+
 			" dispatch: forward, which doesn't see containers"+use)
@@ -158,6 +162,17 @@ func (c *checker) unseen(b *buildrules.Rules, who string, tell tell) {
 	}
 }
 
+// lateKinds returns the kinds of rules whose operations a frontend can cause before it returns.
+func lateKinds(b *buildrules.Rules) []string {
+	var late []string
+	for _, k := range b.Kinds() {
+		if k.InResult() && (k.IsSource() || k == buildrules.KindExec) {
+			late = append(late, string(k))
+		}
+	}
+	return late
+}
+
 // buildCheck checks the build rules of one kind on their own.
 type buildCheck func(c *checker, b *buildrules.Rules, tell tell)
 
@@ -165,8 +180,15 @@ type buildCheck func(c *checker, b *buildrules.Rules, tell tell)
 var buildChecks = map[buildrules.Kind]buildCheck{
 	buildrules.KindImages: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, _ := b.Images.Patterns()
-		if len(b.Images.Rules) == 0 { // A list of rules says more than names.
+		if len(b.Images.Rules) == 0 {
 			c.patternsOf(b, buildrules.KindImages, allow, b.Images.Deny, !b.Images.RequireDigest, tell)
+		} else {
+			c.imageRules(b)
+		}
+		for _, rule := range b.Images.Rules {
+			readings(rule, func(code Code, format string, args ...any) {
+				tell(code, "build.images: rule "+rule.Name+": "+format, args...)
+			})
 		}
 		c.conversions(b.Images, tell)
 		c.buildPins(b.Images, tell)

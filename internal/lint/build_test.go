@@ -70,23 +70,32 @@ func TestCheckBuildRules(t *testing.T) {
 			[]string{"containers-allowed" + at},
 		},
 		{
-			"containers that forward doesn't see", dockerfile("build: {containers: deny}"),
+			"containers that forward doesn't see",
+			dockerfile("dispatch: forward, build: {containers: deny}"),
 			[]string{"unseen-by-forward" + at},
 		},
 		{
 			"digests that forward sees when they are there",
-			dockerfile("build: {images: {requireDigest: true}}"),
-			[]string{"unseen-by-forward" + at},
+			dockerfile("dispatch: forward, build: {images: {requireDigest: true}}"),
+			[]string{"late-under-forward" + at, "unseen-by-forward" + at},
 		},
 		{
 			"a conversion that forward makes too late",
-			dockerfile("build: {images: {convert: [{from: a, to: b}]}}"),
-			[]string{"unseen-by-forward" + at},
+			dockerfile("dispatch: forward, build: {images: {convert: [{from: a, to: b}]}}"),
+			[]string{"late-under-forward" + at, "unseen-by-forward" + at},
 		},
 		{
-			"what forward sees is fine",
-			dockerfile(
-				"build: {images: {allow: [\"m.example/**\"]}, git: {requireCommit: true}, http: {requireChecksum: true}, exec: {ssh: [default]}, config: {user: {forbid: [root]}}}"), nil,
+			"the configuration of an image, which forward sees in time, is fine",
+			dockerfile("dispatch: forward, build: {config: {user: {forbid: [root]}}}"), nil,
+		},
+		{
+			"what forward sees late",
+			dockerfile("dispatch: forward, build: {exec: {ssh: [default]}, local: {allow: [context]}}"),
+			[]string{"late-under-forward" + at},
+		},
+		{
+			"rules without a dispatch, which are mediated, are fine",
+			dockerfile("build: {images: {allow: [\"m.example/**\"], requireDigest: true}, exec: {ssh: [default]}}"), nil,
 		},
 		{
 			"rules of the whole policy that one of its rules has by forward",

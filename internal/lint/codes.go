@@ -45,6 +45,10 @@ const (
 	UnboundedTag Code = "unbounded-tag"
 	// TagsAndDigests: an allow rule has tags although its digests determine the image.
 	TagsAndDigests Code = "tags-and-digests"
+	// PartialBound: a bound of a rule's versions can be read in two ways.
+	PartialBound Code = "partial-bound"
+	// ZeroPaddedTag: a pattern for tags misses another spelling of what it matches.
+	ZeroPaddedTag Code = "zero-padded-tag"
 	// NeverMatches: a rule's conditions contradict each other.
 	NeverMatches Code = "never-matches"
 	// Expired: a rule has expired.
@@ -59,11 +63,14 @@ const (
 	OutsideLimits Code = "outside-limits"
 	// EntryRepeated: another entry of a list is for all that an entry is for.
 	EntryRepeated Code = "entry-repeated"
+	// EntryWithoutEffect: another rule or field keeps an entry from mattering.
+	EntryWithoutEffect Code = "entry-without-effect"
 	// EntryAliased: aliases rename one of the names that a rule matches.
 	EntryAliased Code = "entry-aliased"
 	// DenyWithoutEffect: a deny rule matches a name that no rule allows.
 	DenyWithoutEffect Code = "deny-without-effect"
-	// ExceptWithoutEffect: a rule excepts a tag that it doesn't match anyway.
+	// ExceptWithoutEffect: a rule excepts a tag that it doesn't match anyway, or conditions on images
+	// a target that they aren't for.
 	ExceptWithoutEffect Code = "except-without-effect"
 	// OptionName: an option's name is one that no client sends.
 	OptionName Code = "option-name"
@@ -72,6 +79,9 @@ const (
 	// UnseenByForward: a build rule is about something that dispatch: forward can't see, or
 	// sees too late.
 	UnseenByForward Code = "unseen-by-forward"
+	// LateUnderForward: dispatch: forward applies build rules when the frontend has returned, and
+	// not to what it read or ran by then.
+	LateUnderForward Code = "late-under-forward"
 	// BuiltinRefuses: dispatch: builtin can't serve what a rule allows.
 	BuiltinRefuses Code = "builtin-refuses"
 	// DefaultUnjudged: no build rules apply to frontends that default: allow runs, although
@@ -92,6 +102,10 @@ const (
 	ConfigContradicts Code = "config-contradicts"
 	// EntryRefused: one of the required users is forbidden.
 	EntryRefused Code = "entry-refused"
+	// ConfigByTarget: conditions on images are for some targets only.
+	ConfigByTarget Code = "config-by-target"
+	// TargetExcepted: conditions on images are for a target that they except.
+	TargetExcepted Code = "target-excepted"
 	// ConvertShadowed: an earlier conversion matches all names of this one.
 	ConvertShadowed Code = "convert-shadowed"
 	// ConvertRefused: a conversion leads to an image that is refused.
@@ -128,12 +142,13 @@ func Codes() []Code {
 		UnusedInclude,
 		AliasShadowed, AliasWithoutEffect, AliasNotAllowed, PinRefused,
 		UnnamedRule, MatchEverything, PrefixRunsOn, AnyTag, UnboundedTag, TagsAndDigests,
+		PartialBound, ZeroPaddedTag,
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
-		EntryRepeated, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
+		EntryRepeated, EntryWithoutEffect, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
 		OptionName, OptionWithoutEffect,
-		UnseenByForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
+		UnseenByForward, LateUnderForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
 		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConfigContradicts,
-		EntryRefused, ConvertShadowed, ConvertRefused,
+		EntryRefused, ConfigByTarget, TargetExcepted, ConvertShadowed, ConvertRefused,
 		BuildPinRefused, NestedNotAllowed, PlainHTTP, OpenDoors, LayoutName, HostNetwork, InsecureExec,
 		ExecAllowsAny, ContainersAllowed,
 		IgnoreInvalid, IgnoreUnused,
@@ -166,7 +181,8 @@ func (c Code) Level() Level {
 		return Error
 	case slices.Contains([]Code{
 		MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated, EntryRepeated,
-		EntryAliased, DenyWithoutEffect, ExceptWithoutEffect, ExecAllowsAny, ContainersAllowed,
+		EntryWithoutEffect, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect, ExecAllowsAny,
+		ContainersAllowed, ConfigByTarget,
 	}, c):
 		return Note
 	}

@@ -30,9 +30,11 @@ func newShadows(rules []rule, at time.Time) shadows {
 
 // of returns the rule that keeps rule i from ever deciding, or nil. If i allows, that is a
 // deny rule anywhere or an earlier allow rule. If i denies, it is an earlier deny rule.
-func (s shadows) of(i int) *policy.Rule {
-	r := &s.rules[i]
-	for _, j := range s.index.Find(r.Patterns()[0]) {
+func (s shadows) of(i int) *policy.Rule { return s.ofPart(i, &s.rules[i]) }
+
+// ofPart is of for a part of rule i.
+func (s shadows) ofPart(i int, r *rule) *policy.Rule {
+	for _, j := range s.index.Find(r.patterns[0]) {
 		o := &s.rules[j]
 		switch {
 		case j == i, o.allows() && (!r.allows() || j > i), !o.allows() && !r.allows() && j > i:
@@ -55,14 +57,22 @@ func (s shadows) outlives(a, b *rule) bool {
 // cases, such as version ranges that contain other ranges.
 func covers(a, b *rule) bool {
 	return !slices.ContainsFunc(b.match, func(n names) bool { return !a.covers(n) }) &&
-		coversTags(a, b) &&
+		coversTags(a, b) && coversMoved(a, b) &&
 		(len(a.Digests) == 0 || (len(b.Digests) > 0 && subset(b.Digests, a.Digests))) &&
 		(!a.RequireDigest || b.RequireDigest)
+}
+
+// coversMoved is false if b can match a digest whose tag points elsewhere, and a can't.
+func coversMoved(a, b *rule) bool {
+	return !a.allows() || !a.TagConditional() || len(a.Digests) > 0 || len(b.Digests) == 0
 }
 
 func coversTags(a, b *rule) bool {
 	if !a.TagConditional() {
 		return true
+	}
+	if b.isOneTag() {
+		return a.MatchesTag(b.Tags[0])
 	}
 	if !a.allows() && len(a.ExceptTags) == 0 && anyGlobCovers(a.Tags, "*") {
 		return true // A deny rule matches what has no tag too.
@@ -84,6 +94,11 @@ func coversTags(a, b *rule) bool {
 		return false
 	}
 	return !slices.ContainsFunc(b.Tags, func(t string) bool { return !anyGlobCovers(a.Tags, t) })
+}
+
+// isOneTag reports whether an allow rule is for one tag, as it is written.
+func (r *rule) isOneTag() bool {
+	return r.allows() && r.Versions == "" && len(r.Tags) == 1 && !globs.Open(r.Tags[0])
 }
 
 // coversExcepted reports whether b certainly matches none of a's exceptTags. The variants of these

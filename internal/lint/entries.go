@@ -62,6 +62,16 @@ func byDeniedName(entries []string) covering {
 	}
 }
 
+// byOption compares keys of options. A glob for build-args isn't for the attestation of every build,
+// and the build-arg of that is.
+func byOption(keys []string) covering {
+	const attestation = "build-arg:buildkit_attest_"
+	named := func(key string) bool { return strings.HasPrefix(globs.FoldASCII(key), attestation) }
+	return func(i, j int) bool {
+		return globs.Covers(keys[i], keys[j]) && (named(keys[i]) || !named(keys[j]) || keys[i] == "*")
+	}
+}
+
 func byURL(patterns []urlmatch.Pattern) covering {
 	return func(i, j int) bool {
 		return !slices.ContainsFunc(patterns[j].Forms(), func(f urlmatch.Form) bool {
@@ -77,7 +87,7 @@ func (c *checker) ruleNames(r *rule, tell tell) {
 		c.deniedAnyway(r, tell)
 		return
 	}
-	patterns := r.Patterns()
+	patterns := r.patterns
 	if len(patterns) == 1 {
 		return // never looks at rules as a whole.
 	}
@@ -91,7 +101,7 @@ func (c *checker) ruleNames(r *rule, tell tell) {
 	}
 }
 
-// deniedAnyway looks for names of a deny rule that no rule allows. Such a rule can be there for
+// deniedAnyway looks for entries of a deny rule that no rule allows. Such a rule can be there for
 // its message.
 func (c *checker) deniedAnyway(r *rule, tell tell) {
 	if c.doc.Default == policy.ActionAllow || r.Message != "" || r.Contact != "" ||
@@ -99,37 +109,80 @@ func (c *checker) deniedAnyway(r *rule, tell tell) {
 		!slices.ContainsFunc(c.rules, func(o rule) bool { return o.allows() }) {
 		return
 	}
+	const format = "%s has %s, which no rule allows anyway; remove it, or add a message for those who " +
+		"ask for it"
+	allowed := 0
 	for _, entry := range r.Match {
-		if !slices.ContainsFunc(denied(entry), c.isAllowed) {
-			tell(DenyWithoutEffect, "match has %s, which no rule allows anyway; remove it, or add a "+
-				"message for those who ask for it", entry)
+		if slices.ContainsFunc(denied(entry), func(n names) bool { return c.isAllowed(n, r) }) {
+			allowed++
+		} else {
+			tell(DenyWithoutEffect, format, "match", entry)
+		}
+	}
+	if allowed == 0 {
+		return
+	}
+	for _, digest := range r.Digests {
+		if len(r.Digests) > 1 && !c.someAllowed(r.onlyDigest(digest)) {
+			tell(DenyWithoutEffect, format, "digests", digest)
 		}
 	}
 }
 
-// isAllowed reports whether some rule may allow some of the names.
-func (c *checker) isAllowed(n names) bool {
+// someAllowed reports whether some rule may allow something of what the deny rule matches.
+func (c *checker) someAllowed(r *rule) bool {
+	return slices.ContainsFunc(r.match, func(n names) bool { return c.isAllowed(n, r) })
+}
+
+// isAllowed reports whether some rule may allow some of the names with the other conditions of a
+// deny rule.
+func (c *checker) isAllowed(n names, by *rule) bool {
 	host, rest, _ := strings.Cut(n.String(), "/")
 	plain, port, ok := strings.Cut(host, ":")
 	if ok && slices.ContainsFunc(c.ported, func(r *rule) bool {
-		return !c.expired(r.Rule) && r.overlaps(n)
+		return !c.expired(r.Rule) && r.overlaps(n) && mayMeet(r, by)
 	}) {
 		return true
 	}
 	if port == "*" {
 		host = plain // The index has no pattern without a port for it.
 	}
-	return c.isAllowedLike(n, host+"/"+rest)
+	return c.isAllowedLike(n, host+"/"+rest, by)
 }
 
 // isAllowedLike is isAllowed for the rules that the index has for the text.
-func (c *checker) isAllowedLike(n names, text string) bool {
+func (c *checker) isAllowedLike(n names, text string, by *rule) bool {
+	// Mostly, a wider rule allows the names, and it is found faster than all that meet them.
+	for _, i := range c.shadows.index.Find(text) {
+		r := &c.rules[i]
+		if r.allows() && !c.expired(r.Rule) && r.overlaps(n) && mayMeet(r, by) {
+			return true
+		}
+	}
 	for i := range c.shadows.index.FindMeeting(text) {
-		if r := &c.rules[i]; r.allows() && !c.expired(r.Rule) && r.overlaps(n) {
+		r := &c.rules[i]
+		if r.allows() && !c.expired(r.Rule) && r.overlaps(n) && mayMeet(r, by) {
 			return true
 		}
 	}
 	return false
+}
+
+// mayMeet reports whether an allow rule may allow a tag and a digest that the deny rule matches.
+func mayMeet(allow, deny *rule) bool {
+	if len(allow.Digests) > 0 {
+		// A deny rule matches a digest whose tag points elsewhere.
+		return len(deny.Digests) == 0 || slices.ContainsFunc(deny.Digests, func(d string) bool {
+			return slices.Contains(allow.Digests, d)
+		})
+	}
+	if !deny.TagConditional() || len(allow.Tags) == 0 || allow.Versions != "" ||
+		slices.ContainsFunc(allow.Tags, globs.Open) {
+		return true
+	}
+	return slices.ContainsFunc(allow.Tags, func(t string) bool {
+		return allow.MatchesTag(t) && deny.MatchesTag(t)
+	})
 }
 
 // withPorts returns the allow rules that name ports.
@@ -167,9 +220,9 @@ func (c *checker) ruleEntries(r *rule) {
 		}
 	}
 	o := &r.Options
-	repeated("options.deny", o.Deny, byGlob(o.Deny, false), tell)
-	repeated("options.strip", o.Strip, byGlob(o.Strip, false), tell)
-	repeated("options.only", o.Only, byGlob(o.Only, false), tell)
+	repeated("options.deny", o.Deny, byOption(o.Deny), tell)
+	repeated("options.strip", o.Strip, byOption(o.Strip), tell)
+	repeated("options.only", o.Only, byOption(o.Only), tell)
 }
 
 // allowsNothing looks for a policy that refuses every build. It needs the findings about all
@@ -182,7 +235,7 @@ func (c *checker) allowsNothing() {
 	for _, f := range c.found {
 		switch f.Code {
 		case Expired, NeverMatches, Shadowed, AliasedAway, OutsideLimits:
-			dead[f.Rule] = true
+			dead[f.Rule] = dead[f.Rule] || !f.inner
 		}
 	}
 	for i := range c.rules {

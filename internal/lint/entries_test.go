@@ -103,12 +103,74 @@ func TestEntriesWithoutEffect(t *testing.T) {
 			"an excepted tag that isn't there", rule("match: [a], tags: [\"2.*\"], exceptTags: [\"1.5\"]"),
 			[]string{"except-without-effect exceptTags has 1.5"},
 		},
-		{"a version that can be the excepted one is fine", rule("match: [a], tags: [\"1\", \"1.6\"], exceptTags: [\"1.5\"]"), nil},
 		{
-			"options", rule("match: [a], options: {deny: [\"build-arg:*\", \"build-arg:A\"], only: [\"build-arg:A\", \"build-arg:A\"]}"),
+			"a version that can be the excepted one", rule("match: [a], tags: [\"1\", \"1.6\"], exceptTags: [\"1.5\"]"),
+			[]string{"entry-without-effect tags has 1, which exceptTags leaves out"},
+		},
+		{
+			"tags that versions have", rule("match: [a], tags: [\"1.5\", \"3\", \"2.*\"], versions: \">=1 <2.5\""),
+			[]string{"entry-without-effect tags has 1.5, and versions is for that too"},
+		},
+		{
+			"tags that denied versions have", head + "- {name: b, match: [a]}\n" +
+				"- {name: a, action: deny, match: [a], tags: [\"1.5\", \"3\", \"1.*\", main], versions: \">=1 <2\"}\n",
+			[]string{
+				"entry-repeated tags has 1.5", "entry-without-effect tags has 1.5", "entry-without-effect tags has main",
+			},
+		},
+		{
+			"excepted versions that versions don't have", rule("match: [a], versions: \">=1 <2\", exceptTags: [\"2.1\", \"1.5*\", \"3.*\", \"1.7*\"]"),
+			[]string{"except-without-effect exceptTags has 2.1", "except-without-effect exceptTags has 3.*"},
+		},
+		{
+			"an exception of a deny rule", head + "- {name: b, match: [a]}\n" +
+				"- {name: a, action: deny, match: [a], versions: \"<2\", exceptTags: [\"1.7.1\", \"3\"]}\n",
+			[]string{"except-without-effect exceptTags has 3"},
+		},
+		{
+			"variants without versions", rule("match: [a], tags: [\"1\"], variants: [labs]"),
+			[]string{"entry-without-effect variants has labs, which has no effect without versions"},
+		},
+		{
+			"a name that a denial has", head + "- {name: b, action: deny, match: [evil.example/**]}\n" +
+				"- {name: a, match: [docker/x, evil.example/x]}\n",
+			[]string{"entry-without-effect match has evil.example/x, which never decides, because rule \"b\""},
+		},
+		{
+			"a name outside of the limits", "limits: {match: [docker/*]}\n" + rule("match: [docker/x, a.example/x]"),
+			[]string{"entry-without-effect match has a.example/x, which the limits refuse"},
+		},
+		{
+			"a digest that a denial has", head + "- {name: b, action: deny, match: [a], digests: [\"" + digestA + "\"]}\n" +
+				"- {name: a, match: [a], digests: [\"" + digestA + "\", \"" + "sha256:" + strings.Repeat("b", 64) + "\"]}\n",
+			[]string{"entry-without-effect digests has " + digestA},
+		},
+		{
+			"a tag that a rule before it allows",
+			head + "- {name: b, match: [a], tags: [\"1\"]}\n" +
+				"- {name: c, match: [a], tags: [\"1\", \"2\"], requireDigest: true}\n",
+			[]string{"entry-without-effect tags has 1"},
+		},
+		{
+			"the build-arg of every build's attestation beside all build-args is fine",
+			rule("match: [a], options: {deny: [\"build-arg:*\", \"build-arg:BUILDKIT_ATTEST_PROVENANCE\"]}"), nil,
+		},
+		{
+			"options that cancel each other", rule("match: [a], options: {only: [\"build-arg:A\", \"build-arg:B*\"], deny: [\"build-arg:A\", \"label:x\", filename]}"),
+			[]string{
+				"option-without-effect options.only has build-arg:A, which options.deny refuses",
+				"option-without-effect options.deny has label:x, which options.only doesn't list",
+			},
+		},
+		{
+			"all options", rule("match: [a], options: {only: [\"*\"]}"),
+			[]string{"option-without-effect options.only lists every option"},
+		},
+		{
+			"options", rule("match: [a], options: {deny: [\"build-arg:*\", \"build-arg:A\"], only: [\"build-arg:*\", \"label:B\", \"label:B\"]}"),
 			[]string{
 				"entry-repeated options.deny has build-arg:A",
-				"entry-repeated options.only has build-arg:A",
+				"entry-repeated options.only has label:B",
 			},
 		},
 		{
@@ -225,6 +287,62 @@ func TestEntriesWithoutEffect(t *testing.T) {
 				"build-deny-without-effect build.config.user.forbid has web",
 				"build-deny-without-effect build.config.user.forbid has root",
 			},
+		},
+		{
+			"a user that no target can have",
+			build("config: [{env: {require: [A]}}, {targets: [x], user: {require: [root], forbid: [root]}}]"),
+			[]string{"config-contradicts build.config.user forbids all users that it requires, so every image " +
+				"for which that is is refused"},
+		},
+		{
+			"a set that refuses what another requires",
+			build("config: [{targets: [x], env: {require: [PATH]}}, {env: {forbid: [\"P*\"]}}]"),
+			[]string{"config-contradicts build.config.env requires PATH"},
+		},
+		{
+			"sets for different targets are fine",
+			build("config: {env: {require: [A]}, sets: [{targets: [x], env: {forbid: [PATH]}}, " +
+				"{targets: [y], env: {require: [PATH]}}]}"), nil,
+		},
+		{
+			"what a set for all targets has too",
+			build("config: [{targets: [x], user: {forbid: [root]}}, {user: {forbid: [root, web]}}]"),
+			[]string{"entry-repeated build.config.sets[0].user.forbid has root, and build.config.sets[1] has"},
+		},
+		{
+			"a runnable result is a narrower one",
+			build("config: {env: {forbid: [A]}, sets: [{results: runnable, env: {forbid: [a]}}]}"),
+			[]string{"entry-repeated build.config.sets[0].env.forbid has a"},
+		},
+		{
+			"conditions for some targets only", build("config: [{targets: [x], user: {forbid: [root]}}]"),
+			[]string{"config-by-target build.config has no condition for other targets than x"},
+		},
+		{
+			"conditions for all targets are fine", build("config: [{targets: [\"*\"], user: {forbid: [root]}}]"),
+			nil,
+		},
+		{
+			"conditions for all targets but some are fine",
+			build("config: [{exceptTargets: [x], user: {forbid: [root]}}]"), nil,
+		},
+		{
+			"conditions of the policy for all targets are enough",
+			policyAnd("config: {user: {forbid: [root]}}", "config: {targets: [x], env: {forbid: [A]}}"), nil,
+		},
+		{
+			"a target that is excepted",
+			build("config: {env: {forbid: [A]}, sets: [{targets: [ab, c], exceptTargets: [\"A*\", D], " +
+				"user: {forbid: [root]}}]}"),
+			[]string{
+				"target-excepted build.config.sets[0].targets has ab",
+				"except-without-effect build.config.sets[0].exceptTargets has D",
+			},
+		},
+		{
+			"a target that is there twice",
+			build("config: {exceptTargets: [\"a*\", AB], user: {forbid: [root]}}"),
+			[]string{"entry-repeated build.config.exceptTargets has AB"},
 		},
 		{"another port is fine", build("config: {ports: {require: [80/udp], forbid: [80/tcp]}}"), nil},
 		{"part of a glob is fine", build("config: {labels: {require: [\"a*\"], forbid: [ab]}, user: {require: [1000-2000], forbid: [1500]}}"), nil},

@@ -12,7 +12,8 @@ import (
 )
 
 // ignored is a comment that accepts a finding: # lint:ignore CODE REASON. It is for findings on its
-// own line or, if nothing else is on that line, on the next line that isn't a comment.
+// own line or, if nothing else is on that line, on the next line that isn't a comment. On the line
+// on which a rule or an alias begins, it is for all findings in it.
 type ignored struct {
 	file         string
 	line, column int
@@ -53,13 +54,14 @@ func (c *checker) ignore(source func(file string) ([]byte, error)) {
 			accepted[key{i.file, i.target, i.code}] = i
 		}
 	}
-	c.found = slices.DeleteFunc(c.found, func(f Finding) bool {
-		i := accepted[key{f.File, f.Line, f.Code}]
-		if i == nil {
-			return false
+	c.found = slices.DeleteFunc(c.found, func(f located) bool {
+		done := false
+		for _, line := range []int{f.Line, f.owner} {
+			if i := accepted[key{f.File, line, f.Code}]; i != nil {
+				i.used, done = true, true
+			}
 		}
-		i.used = true
-		return true
+		return done
 	})
 	for _, i := range all {
 		f := Finding{Code: IgnoreUnused, File: i.file, Line: i.line, Column: i.column}
@@ -72,7 +74,7 @@ func (c *checker) ignore(source func(file string) ([]byte, error)) {
 		default:
 			continue
 		}
-		c.found = append(c.found, f)
+		c.add(f)
 	}
 }
 

@@ -56,6 +56,51 @@ func TestFindingsAboutThePolicyHaveAPlace(t *testing.T) {
 	}
 }
 
+func TestFindingsAboutRulesHaveAPlace(t *testing.T) {
+	t.Parallel()
+	const head = "version: 1\nid: x\ncontact: y\nfrontends:\n- name: a\n  match: [docker/x]\n"
+	for _, tt := range []struct {
+		name, doc string
+		want      []string
+	}{
+		{
+			"a name in another spelling", "version: 1\nid: x\ncontact: y\nfrontends:\n- name: a\n" +
+				"  match:\n  - docker/dockerfile*\n  - docker.io/docker/x\n  - \"docker.io/**\"\n",
+			[]string{"prefix-runs-on 7:5", "entry-repeated 7:5", "entry-repeated 8:5"},
+		},
+		{
+			"tags", head + "  tags: [\"1\", latest]\n  exceptTags: [\"2\"]\n",
+			[]string{"unbounded-tag 7:15", "except-without-effect 8:16"},
+		},
+		{"any tag", head + "  tags: [\"*\"]\n", []string{"any-tag 7:10"}},
+		{"any version", head + "  versions: \"*\"\n", []string{"any-tag 7:3"}},
+		{
+			"an option", head + "  options:\n    deny: [\"b*\", FOO]\n    strip: [x, bar]\n    force: {BAR: x}\n",
+			[]string{"option-name 8:18", "option-name 10:13", "option-without-effect 9:16"},
+		},
+		{
+			"an expiry", head + "  expires: 2027-01-01\n  warnAfter: 2027-01-02\n",
+			[]string{"warn-after-expiry 8:3"},
+		},
+		{
+			"a pin", head + "  tags: [\"1\"]\naliases:\n- from: docker/y\n  to: docker/x\n  pins: {\"2\": \"" +
+				digestA + "\"}\n",
+			[]string{"pin-refused 11:10"},
+		},
+		{
+			"build rules of a rule", head + "  dispatch: mediate\n  build:\n    others: deny\n    images:\n" +
+				"      deny: [a.example/**, a.example/x]\n",
+			[]string{"entry-repeated 11:28"},
+		},
+		{"a rule without a name", "version: 1\nid: x\ncontact: y\nfrontends:\n- match: [docker/x]\n", []string{"unnamed-rule 5:3"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			require.ElementsMatch(t, tt.want, findings(t, tt.doc))
+		})
+	}
+}
+
 func TestCommentsAcceptFindings(t *testing.T) {
 	t.Parallel()
 	const head = "version: 1\nid: x\ncontact: y\n"
@@ -71,6 +116,14 @@ func TestCommentsAcceptFindings(t *testing.T) {
 		},
 		{
 			"of a rule", head + "frontends:\n# lint:ignore unnamed-rule it is the only one\n- match: [a]\n", nil,
+		},
+		{
+			"of an entry, on its line", head + "frontends:\n- name: a\n  match:\n  - docker/x\n" +
+				"  - docker/dockerfile* # lint:ignore prefix-runs-on ours\n", nil,
+		},
+		{
+			"of an entry, where its rule begins", head + "frontends:\n- name: a # lint:ignore prefix-runs-on ours\n" +
+				"  match:\n  - docker/dockerfile*\n", nil,
 		},
 		{
 			"not on the line below", head + "default: allow\n# lint:ignore default-allow too late\n",

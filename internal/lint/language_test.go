@@ -142,13 +142,14 @@ func TestCheckWholeLanguage(t *testing.T) {
 			[]string{"never-matches a p:5:3"},
 		},
 		{
-			"tags of which one is left is fine",
-			head + "- {name: a, match: [a], tags: [\"1.5\", \"2\"], exceptTags: [\"1.*\"]}\n", nil,
+			"tags of which one is left",
+			head + "- {name: a, match: [a], tags: [\"1.5\", \"2\"], exceptTags: [\"1.*\"]}\n",
+			[]string{"entry-without-effect a p:5:3"},
 		},
 		{
-			"tags that are all excepted, beside versions, is fine",
+			"tags that are all excepted, beside versions",
 			head + "- {name: a, match: [a], tags: [\"1.5\"], versions: \">=2\", exceptTags: [\"1.*\"]}\n",
-			nil,
+			[]string{"entry-without-effect a p:5:3"},
 		},
 		{
 			"all tags excepted", head + "- {name: a, match: [a], versions: \">=2\", exceptTags: [\"*\"]}\n",

@@ -22,8 +22,9 @@ type Finding struct {
 	Rule string
 	// File is the document with the problem, named as by [policy.Rule.File].
 	File string
-	// Line and Column are where the rule, the alias or the field begins, counted from 1. Without
-	// [Options.Source], both are 0 for a finding about the whole policy.
+	// Line and Column are where the entry, the field, the rule or the alias begins, counted from 1.
+	// Without [Options.Source], they are those of the rule or the alias, and both are 0 for a finding
+	// about the whole policy.
 	Line, Column int
 	// Message says what happens and what to write instead.
 	Message string
@@ -34,7 +35,7 @@ type Options struct {
 	// Time decides which rules have expired. At the zero time, no rule has.
 	Time time.Time
 	// Source returns the text of one of the policy's files, named as by [policy.Rule.File]. With
-	// it, findings about the whole policy have the place of a field, and comments
+	// it, findings have the place of the field or of the entry that they are about, and comments
 	// "# lint:ignore CODE REASON" accept findings. It can be nil.
 	Source func(file string) ([]byte, error)
 }
@@ -56,13 +57,17 @@ func Check(file string, p *policy.Policy, o Options) []Finding {
 	c.place(o.Source)
 	c.ignore(o.Source)
 	files := c.files()
-	slices.SortStableFunc(c.found, func(a, b Finding) int {
+	slices.SortStableFunc(c.found, func(a, b located) int {
 		return cmp.Or(
 			cmp.Compare(slices.Index(files, a.File), slices.Index(files, b.File)),
 			cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
 		)
 	})
-	return c.found
+	var out []Finding
+	for _, f := range c.found {
+		out = append(out, f.Finding)
+	}
+	return out
 }
 
 // checker collects the findings of one policy.
@@ -78,7 +83,7 @@ type checker struct {
 	ported  []*rule // allow rules that name ports
 	layers  policy.Layers
 	shadows shadows
-	found   []Finding
+	found   []located
 	opened  bool                        // the whole policy has the finding OpenDoors
 	written map[buildrules.Kind]string  // the whole policy's build rules, once they are needed
 	denials map[buildrules.Kind]indexed // of the whole policy's build rules, once they are needed
@@ -86,10 +91,19 @@ type checker struct {
 
 func newChecker(file string, p *policy.Policy, o Options) *checker {
 	doc := p.Document()
+	c := newDocChecker(file, &doc, o.Time)
+	// Stack fails only for policies that package policy didn't make. The zero layers then
+	// refuse everything.
+	c.layers, _ = policy.Stack(p, nil)
+	return c
+}
+
+// newDocChecker returns a checker of a document's rules. It has no layers.
+func newDocChecker(file string, doc *policy.Document, at time.Time) *checker {
 	c := &checker{
-		file: file, doc: &doc, at: o.Time,
+		file: file, doc: doc, at: at,
 		denials: map[buildrules.Kind]indexed{}, written: map[buildrules.Kind]string{},
-		rules: readRules(&doc), aliases: readAliases(&doc), limits: parseAll(doc.Limits.Patterns()),
+		rules: readRules(doc), aliases: readAliases(doc), limits: parseAll(doc.Limits.Patterns()),
 	}
 	c.from = globs.NewIndex(func(yield func(int, string) bool) {
 		for i, a := range c.aliases {
@@ -106,10 +120,7 @@ func newChecker(file string, p *policy.Policy, o Options) *checker {
 		}
 	})
 	c.ported = withPorts(c.rules)
-	c.shadows = newShadows(c.rules, o.Time)
-	// Stack fails only for policies that package policy didn't make. The zero layers then
-	// refuse everything.
-	c.layers, _ = policy.Stack(p, nil)
+	c.shadows = newShadows(c.rules, at)
 	return c
 }
 
@@ -131,22 +142,24 @@ func (c *checker) files() []string {
 }
 
 func (c *checker) addf(code Code, format string, args ...any) {
-	c.found = append(c.found, Finding{Code: code, File: c.file, Message: fmt.Sprintf(format, args...)})
+	c.add(Finding{Code: code, File: c.file, Message: fmt.Sprintf(format, args...)})
 }
 
 func (c *checker) addRule(code Code, r *policy.Rule, format string, args ...any) {
-	c.found = append(c.found, Finding{
+	c.add(Finding{
 		Code: code, Rule: r.Name, File: r.File(), Line: r.Line(), Column: r.Column(),
 		Message: fmt.Sprintf(format, args...),
 	})
 }
 
 func (c *checker) addAlias(code Code, a *policy.Alias, format string, args ...any) {
-	c.found = append(c.found, Finding{
+	c.add(Finding{
 		Code: code, File: a.File(), Line: a.Line(), Column: a.Column(),
 		Message: fmt.Sprintf(format, args...),
 	})
 }
+
+func (c *checker) add(f Finding) { c.found = append(c.found, located{f, f.Message, f.Line, false}) }
 
 // whole checks the fields that apply to all rules.
 func (c *checker) whole() {

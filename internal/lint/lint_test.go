@@ -74,6 +74,40 @@ func TestCheck(t *testing.T) {
 			[]string{"any-tag a 5:3"},
 		},
 		{
+			"bounds that can be read in two ways",
+			head + "- {name: a, match: [a], versions: \"<=1.7\"}\n" +
+				"- {name: b, match: [b], versions: \">1.7\", action: deny}\n" +
+				"- {name: c, match: [c], versions: \"~>1.7 || 1.2 - 1.4\"}\n",
+			[]string{"partial-bound a 5:3", "partial-bound b 6:3", "partial-bound c 7:3"},
+		},
+		{
+			"such a bound in a rule on images",
+			head + "- name: a\n  match: [a]\n  dispatch: mediate\n" +
+				"  build: {images: [{name: i, match: [a], versions: \"<=1.7\"}], others: deny}\n",
+			[]string{"partial-bound a 5:3"},
+		},
+		{
+			"bounds that have one reading",
+			head + "- {name: a, match: [a], versions: \">=1.7 <2 || ~1.7 || ^1.7 || 1.7 || 2.x\"}\n" +
+				"- {name: b, match: [b], versions: \">1.6.0 <=1.7.0 || 1.2 - 1.4.x\", action: deny}\n",
+			nil,
+		},
+		{
+			"patterns with zeros that miss other spellings",
+			head + "- {name: a, match: [a], tags: [\"2026.0*\"], action: deny}\n" +
+				"- {name: b, match: [b], tags: [\"v2026.01.*\"], action: deny}\n" +
+				"- {name: c, match: [c], exceptTags: [\"1.05*\"]}\n",
+			[]string{"zero-padded-tag a 5:3", "zero-padded-tag b 6:3", "zero-padded-tag c 7:3"},
+		},
+		{
+			"patterns with zeros that miss nothing",
+			head + "- {name: z, match: [a, b, c]}\n" +
+				"- {name: a, match: [a], tags: [\"1.0*\", \"0.*\", \"2026.10*\", \"2026.01\"], action: deny}\n" +
+				"- {name: b, match: [b], tags: [\"2026.0*\"], versions: \"2026.x\", action: deny}\n" +
+				"- {name: c, match: [c], tags: [\"*0*\"], action: deny}\n",
+			nil,
+		},
+		{
 			"a rule after one that takes all of it",
 			head + "- {name: a, match: [a, b]}\n- {name: b, match: [docker.io/library/b], tags: [\"1\"]}\n",
 			[]string{"shadowed b 6:3"},
@@ -89,9 +123,9 @@ func TestCheck(t *testing.T) {
 			[]string{"shadowed a 5:3"},
 		},
 		{
-			"a rule after one with fewer tags is fine",
+			"a rule after one with fewer tags",
 			head + "- {name: a, match: [a], tags: [\"1\"]}\n- {name: b, match: [a], tags: [\"1\", \"2\"]}\n",
-			nil,
+			[]string{"entry-without-effect b 6:3"},
 		},
 		{
 			"a rule after one with the same tags and more",
@@ -108,8 +142,13 @@ func TestCheck(t *testing.T) {
 			head + "- {name: a, match: [a], requireDigest: true}\n- {name: b, match: [a]}\n", nil,
 		},
 		{
+			"a rule before one for the same name and more",
+			head + "- {name: a, match: [a]}\n- {name: b, match: [a, b]}\n",
+			[]string{"entry-without-effect b 6:3"},
+		},
+		{
 			"a rule before a wider one is fine",
-			head + "- {name: a, match: [a]}\n- {name: b, match: [a, b]}\n", nil,
+			head + "- {name: a, match: [docker/a]}\n- {name: b, match: [docker/*]}\n", nil,
 		},
 	}
 	for _, tt := range tests {

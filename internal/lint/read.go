@@ -12,10 +12,30 @@ import (
 // names is a name pattern that can be compared with others.
 type names = globs.Name
 
-// rule is a rule with its parsed patterns.
+// rule is a rule with its patterns, as they are compared, and as they are parsed.
 type rule struct {
 	*policy.Rule
-	match []names
+	patterns []string
+	match    []names
+}
+
+// only returns the part of a rule that is for some of its names alone.
+func (r *rule) only(patterns []string) *rule {
+	return &rule{r.Rule, patterns, parseAll(patterns)}
+}
+
+// onlyTag returns the part of a rule that one of its tags is for, without its versions.
+func (r *rule) onlyTag(tag string) *rule {
+	part := *r.Rule
+	part.Tags, part.Versions, part.Variants = []string{tag}, "", nil
+	return &rule{&part, r.patterns, r.match}
+}
+
+// onlyDigest returns the part of a rule that one of its digests is for.
+func (r *rule) onlyDigest(digest string) *rule {
+	part := *r.Rule
+	part.Digests = []string{digest}
+	return &rule{&part, r.patterns, r.match}
 }
 
 // alias is an alias with its parsed names.
@@ -27,7 +47,8 @@ type alias struct {
 func readRules(p *policy.Document) []rule {
 	out := make([]rule, len(p.Frontends))
 	for i := range p.Frontends {
-		out[i] = rule{&p.Frontends[i], parseAll(p.Frontends[i].Patterns())}
+		patterns := p.Frontends[i].Patterns()
+		out[i] = rule{&p.Frontends[i], patterns, parseAll(patterns)}
 	}
 	return out
 }
@@ -71,7 +92,7 @@ func (r *rule) usual() []names {
 		return r.match
 	}
 	var out []names
-	for _, p := range r.Patterns() {
+	for _, p := range r.patterns {
 		if name := strings.Replace(p, ":*/", "/", 1); !imageref.IsOtherHubHost(name) {
 			out = append(out, globs.ParseImage(name))
 		}

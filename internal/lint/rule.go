@@ -25,7 +25,15 @@ func (c *checker) rule(i int) {
 		c.options(r)
 		c.ruleBuild(r)
 	}
+	tell := func(code Code, format string, args ...any) { c.addRule(code, r.Rule, format, args...) }
+	readings(&r.Rule.Rule, tell)
 	c.ruleEntries(r)
+	c.decides(i)
+}
+
+// decides looks for reasons why a rule, or an entry of it, never decides.
+func (c *checker) decides(i int) {
+	r := &c.rules[i]
 	if warn, end := r.WarnTime(), r.ExpiryTime(); !warn.IsZero() && !end.IsZero() &&
 		!warn.Before(end) {
 		c.addRule(WarnAfterExpiry, r.Rule, "the rule expires on %s and would begin to warn on %s, so it "+
@@ -39,7 +47,9 @@ func (c *checker) rule(i int) {
 		c.addRule(Shadowed, r.Rule, "the rule never decides, because rule %q on line %d%s matches "+
 			"everything that it matches; remove one of them, or put the narrower one first",
 			by.Name, by.Line(), ofFile(by.File(), r.File()))
+		return
 	}
+	c.idle(i)
 }
 
 // ofFile names the file of another rule, if it isn't that of this one.
@@ -69,6 +79,9 @@ func (c *checker) never(r *rule) bool {
 		c.addRule(NeverMatches, r.Rule, "exceptTags matches all of the tags %s, so the rule matches "+
 			"none; "+
 			"remove one of the two", strings.Join(r.Tags, ", "))
+	}
+	if why := c.noPlatform(r); why != "" {
+		c.addRule(NeverMatches, r.Rule, "%s, so every build is refused; remove one of the two", why)
 	}
 	if by := c.aliasedAway(r); by != nil {
 		from, to := by.Names()
@@ -120,14 +133,14 @@ func (c *checker) patterns(r *rule) {
 		switch {
 		case len(r.Digests) > 0:
 		case p == "**" || p == "**/*":
-			c.addRule(MatchEverything, r.Rule, "the rule allows every repository on every host; name the "+
-				"hosts, as in corp.example/**")
+			c.addRule(MatchEverything, r.Rule, "match has %s, which allows every repository on every host; "+
+				"name the hosts, as in corp.example/**", p)
 		case strings.HasPrefix(p, "**/") && len(c.limits) == 0:
-			c.addRule(MatchEverything, r.Rule, "the rule allows %s on every host; name the hosts, as in "+
-				"corp.example/%s", p, strings.TrimPrefix(p, "**/"))
+			c.addRule(MatchEverything, r.Rule, "match has %s, which allows such names on every host; name "+
+				"the hosts, as in corp.example/%s", p, strings.TrimPrefix(p, "**/"))
 		}
 		for _, why := range runsOn(p) {
-			c.addRule(PrefixRunsOn, r.Rule, "the pattern %q %s", p, why)
+			c.addRule(PrefixRunsOn, r.Rule, "match has %s, which %s", p, why)
 		}
 	}
 }
@@ -176,21 +189,21 @@ func hostRunsOn(host string) string {
 
 func (c *checker) tags(r *rule) {
 	if tag := c.unbounded(r); tag != "" {
-		c.addRule(UnboundedTag, r.Rule, "the tag %s names no version, so every image that it will ever "+
-			"point to is allowed, although the rule names versions; use versions, digests or "+
+		c.addRule(UnboundedTag, r.Rule, "tags has %s, which names no version, so every image that it "+
+			"will ever point to is allowed, although the rule names versions; use versions, digests or "+
 			"requireDigest, or pin the tag in an alias", tag)
 	}
 	switch condition, err := versions.Parse(r.Versions); {
 	case len(r.ExceptTags) > 0:
 	case slices.ContainsFunc(r.Tags, isAnyTag):
-		c.addRule(AnyTag, r.Rule, "the tag * matches every tag, so tags refuses only references without "+
-			"one; name tags, or remove tags")
+		c.addRule(AnyTag, r.Rule, "tags has *, which matches every tag, so it refuses only references "+
+			"without one; name tags, or remove tags")
 	case r.Versions != "" && err == nil && condition.IsAny():
 		c.addRule(AnyTag, r.Rule, "versions has every version, so it refuses only tags that are none; "+
 			"write a range such as >=1.4 <2, or remove versions")
 	}
 	if len(r.Digests) > 0 && r.TagConditional() {
-		c.addRule(TagsAndDigests, r.Rule, "the digests already determine which images may run; the "+
+		c.addRule(TagsAndDigests, r.Rule, "digests already determines which images may run; the "+
 			"conditions "+
 			"on tags only refuse references to these images with another tag or none; remove one of the two")
 	}
@@ -229,25 +242,33 @@ func (c *checker) pinned(r *rule, tag string) bool {
 // options checks the rule's options.
 func (c *checker) options(r *rule) {
 	o := r.Options
-	for _, key := range slices.Concat(o.Deny, o.Strip, o.Only, slices.Sorted(maps.Keys(o.Force))) {
-		if isBuildArgName(key) {
-			c.addRule(OptionName, r.Rule, "no client sends an option named %s; if it is a build-arg, write "+
-				"build-arg:%[1]s", key)
-		} else if other := optionkeys.Suggest(key); other != "" {
-			c.addRule(OptionName, r.Rule, "no client sends an option named %s, and no known frontend reads "+
-				"it; you may mean %s", key, other)
+	for _, list := range []struct {
+		field string
+		keys  []string
+	}{
+		{"deny", o.Deny}, {"strip", o.Strip}, {"only", o.Only},
+		{"force", slices.Sorted(maps.Keys(o.Force))},
+	} {
+		for _, key := range list.keys {
+			if isBuildArgName(key) {
+				c.addRule(OptionName, r.Rule, "options.%s has %s, which no client sends; if it is a "+
+					"build-arg, write build-arg:%[2]s", list.field, key)
+			} else if other := optionkeys.Suggest(key); other != "" {
+				c.addRule(OptionName, r.Rule, "options.%s has %s, which no client sends and no known "+
+					"frontend reads; you may mean %s", list.field, key, other)
+			}
 		}
 	}
 	for _, key := range o.Strip {
 		switch {
 		case anyGlobCovers(o.Deny, key):
-			c.addRule(OptionWithoutEffect, r.Rule, "options.deny refuses builds with the option %s before "+
-				"options.strip could remove it; remove one of them", key)
+			c.addRule(OptionWithoutEffect, r.Rule, "options.strip has %s, and options.deny refuses builds "+
+				"with it before it could be removed; remove one of them", key)
 		case len(o.Only) > 0 && !slices.ContainsFunc(o.Only, func(g string) bool {
 			return globs.Overlaps(g, key)
 		}):
-			c.addRule(OptionWithoutEffect, r.Rule, "options.only refuses builds with the option %s before "+
-				"options.strip could remove it; add it to only, or remove it from strip", key)
+			c.addRule(OptionWithoutEffect, r.Rule, "options.strip has %s, and options.only refuses builds "+
+				"with it before it could be removed; add it to only, or remove it from strip", key)
 		}
 	}
 }

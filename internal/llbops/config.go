@@ -25,17 +25,20 @@ type imageConfig struct {
 		Labels       map[string]string
 		ExposedPorts map[string]any
 		Volumes      map[string]any
+		Entrypoint   []string
+		Cmd          []string
 	} `json:"config"`
 }
 
 // FromConfig reads the configuration of an image for a platform. The platform is "" if there is
-// only one. An empty configuration sets nothing. The largest size is 4 MiB.
+// only one. The target is the option of the build, or "". An empty configuration sets nothing. The
+// largest size is 4 MiB.
 //
 // A configuration is unknown if a key is there twice, or in two spellings that differ only in case.
 // Programs differ in which one they use.
-func FromConfig(platform string, config []byte) buildrules.Operation {
+func FromConfig(target, platform string, config []byte) buildrules.Operation {
 	if len(config) == 0 {
-		return buildrules.Operation{Config: &buildrules.Config{Platform: platform}}
+		return buildrules.Operation{Config: &buildrules.Config{Target: target, Platform: platform}}
 	}
 	if len(config) > maxConfig {
 		return unknown(
@@ -46,11 +49,13 @@ func FromConfig(platform string, config []byte) buildrules.Operation {
 		return unknown("an image with a configuration that can't be read: " + quote(err.Error()))
 	}
 	op := buildrules.Config{
-		Platform: platform,
-		User:     c.Config.User,
-		Labels:   c.Config.Labels,
-		Ports:    slices.Sorted(maps.Keys(c.Config.ExposedPorts)),
-		Volumes:  slices.Sorted(maps.Keys(c.Config.Volumes)),
+		Target: target, Platform: platform,
+		User:       c.Config.User,
+		Labels:     c.Config.Labels,
+		Ports:      slices.Sorted(maps.Keys(c.Config.ExposedPorts)),
+		Volumes:    slices.Sorted(maps.Keys(c.Config.Volumes)),
+		Entrypoint: c.Config.Entrypoint,
+		Cmd:        c.Config.Cmd,
 	}
 	for _, e := range c.Config.Env {
 		name, _, _ := strings.Cut(e, "=")
@@ -66,7 +71,8 @@ func unambiguous(doc []byte) error {
 	if err != nil || top["config"] == nil {
 		return err
 	}
-	_, err = keys(top["config"], "User", "Env", "Labels", "ExposedPorts", "Volumes")
+	_, err = keys(top["config"], "User", "Env", "Labels", "ExposedPorts", "Volumes",
+		"Entrypoint", "Cmd")
 	return err
 }
 

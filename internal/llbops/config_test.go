@@ -12,17 +12,18 @@ import (
 
 func TestTheConfigurationOfAnImageIsRead(t *testing.T) {
 	t.Parallel()
-	got := llbops.FromConfig("linux/amd64",
+	got := llbops.FromConfig("t", "linux/amd64",
 		[]byte(`{"architecture":"amd64","config":{"User":"app:app","Env":["PATH=/bin","EMPTY","A=b=c"],
-		"Labels":{"k":"v"},"ExposedPorts":{"80/tcp":{},"53/udp":{}},"Volumes":{"/data":{}},"OnBuild":["RUN x"]},"rootfs":{"type":"layers"}}`))
+		"Entrypoint":["/app"],"Cmd":["a","b"],"Labels":{"k":"v"},"ExposedPorts":{"80/tcp":{},"53/udp":{}},"Volumes":{"/data":{}},"OnBuild":["RUN x"]},"rootfs":{"type":"layers"}}`))
 	require.Equal(t, buildrules.Operation{Config: &buildrules.Config{
 		Platform: "linux/amd64", User: "app:app", Labels: map[string]string{"k": "v"},
 		Env:   []string{"PATH", "EMPTY", "A"},
 		Ports: []string{"53/udp", "80/tcp"}, Volumes: []string{"/data"},
+		Target: "t", Entrypoint: []string{"/app"}, Cmd: []string{"a", "b"},
 	}}, got)
 	for _, empty := range []string{"", "{}", `{"config":null}`, `{"config":{}}`, "null"} {
-		require.Equal(t, buildrules.Operation{Config: &buildrules.Config{}},
-			llbops.FromConfig("", []byte(empty)), empty)
+		require.Equal(t, buildrules.Operation{Config: &buildrules.Config{Target: "t"}},
+			llbops.FromConfig("t", "", []byte(empty)), empty)
 	}
 }
 
@@ -35,6 +36,10 @@ func TestAConfigurationThatProgramsReadDifferentlyIsUnknown(t *testing.T) {
 		},
 		"a user that is there in two spellings": {`{"config":{"User":"app","user":"root"}}`, "twice"},
 		"a user in another spelling":            {`{"config":{"USER":"root"}}`, "User is spelled USER"},
+		"a command in another spelling":         {`{"config":{"cmd":["sh"]}}`, "Cmd is spelled cmd"},
+		"an entrypoint in another spelling":     {`{"config":{"entryPoint":["sh"]}}`, "is spelled entryPoint"},
+		"a command that is there twice":         {`{"config":{"Cmd":[],"Cmd":["sh"]}}`, "Cmd is there twice"},
+		"a command that is no list":             {`{"config":{"Cmd":"sh"}}`, "can't be read"},
 		"a user in letters that fold": {
 			`{"config":{"U` + "\u017f" + `er":"root"}}`,
 			"is spelled",
@@ -56,7 +61,7 @@ func TestAConfigurationThatProgramsReadDifferentlyIsUnknown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Contains(t, llbops.FromConfig("", []byte(tc.config)).Unknown, tc.want)
+			require.Contains(t, llbops.FromConfig("", "", []byte(tc.config)).Unknown, tc.want)
 		})
 	}
 }

@@ -10,6 +10,7 @@ package llbops
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -86,11 +87,11 @@ func readOp(dt []byte, kind func(protowire.Number) bool) (*pb.Op, error) {
 	return &op, op.Unmarshal(dt)
 }
 
-// withOperations accepts the fields that can yield operations. It skips file operations, which make
-// up most of a large definition (solver/pb/ops.proto, Op).
+// withOperations accepts the fields that have to be read. It skips file operations, which make up most
+// of a large definition (solver/pb/ops.proto, Op).
 func withOperations(field protowire.Number) bool {
-	const file, merge, diff, passthrough = 4, 6, 7, 8
-	return field != file && field != merge && field != diff && field != passthrough
+	const file = 4
+	return field != file
 }
 
 // anyKind accepts every kind of operation.
@@ -101,7 +102,8 @@ func ofOp(op *pb.Op) []buildrules.Operation {
 	if op == nil {
 		return []buildrules.Operation{
 			unknown(
-				"an operation with fields that this version does not know, or that can be read in two ways"),
+				"an operation with fields that this version does not know, that can be read in two ways, " +
+					"or that no frontend writes"),
 		}
 	}
 	switch o := op.GetOp().(type) {
@@ -109,7 +111,12 @@ func ofOp(op *pb.Op) []buildrules.Operation {
 		return FromSource(o.Source)
 	case *pb.Op_Exec:
 		return []buildrules.Operation{ofExec(o.Exec)}
-	case *pb.Op_File, *pb.Op_Merge, *pb.Op_Diff, *pb.Op_Passthrough:
+	case *pb.Op_Merge, *pb.Op_Diff, *pb.Op_Passthrough:
+		if !isComplete(op) {
+			return []buildrules.Operation{unknown("an operation without some of its inputs")}
+		}
+		return nil
+	case *pb.Op_File:
 		return nil
 	case nil: // the last operation only names the result
 		return nil
@@ -118,6 +125,29 @@ func ofOp(op *pb.Op) []buildrules.Operation {
 	default:
 		return []buildrules.Operation{unknown("an operation of an unknown type")}
 	}
+}
+
+// isComplete reports whether an operation on results has all of its inputs. Newer daemons check the
+// same (solver/llbsolver/ops/opsutils/validate.go); daemons before v0.31.2 crash.
+func isComplete(op *pb.Op) bool {
+	exists := func(input int64) bool { return input >= 0 && input < int64(len(op.GetInputs())) }
+	switch o := op.GetOp().(type) {
+	case *pb.Op_Merge:
+		return len(o.Merge.GetInputs()) == len(op.GetInputs()) &&
+			!slices.ContainsFunc(o.Merge.GetInputs(), func(in *pb.MergeInput) bool {
+				return !exists(in.GetInput())
+			})
+	case *pb.Op_Diff:
+		side := func(input int64) bool { return input == int64(pb.Empty) || exists(input) }
+		return o.Diff.GetLower() != nil && o.Diff.GetUpper() != nil &&
+			side(o.Diff.GetLower().GetInput()) && side(o.Diff.GetUpper().GetInput())
+	case *pb.Op_Passthrough:
+		return o.Passthrough.GetId() != "" && len(o.Passthrough.GetOutputs()) > 0 &&
+			!slices.ContainsFunc(o.Passthrough.GetOutputs(), func(out int64) bool {
+				return out < 0 || len(op.GetInputs()) > 0 && !exists(out)
+			})
+	}
+	return true
 }
 
 // strangeDefinition describes what is unknown in a definition outside of its operations, or returns

@@ -59,7 +59,7 @@ func FuzzFromConfig(f *testing.F) {
 	f.Add([]byte(`{"config":{"User":"a","Env":["A=b"]}}`))
 	f.Add([]byte(`{"config":{"User":"a","user":"b"}}`))
 	f.Fuzz(func(t *testing.T, dt []byte) {
-		got := llbops.FromConfig("", dt)
+		got := llbops.FromConfig("", "", dt)
 		require.NotEqual(t, got.Config != nil, got.Unknown != "")
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -51,6 +52,11 @@ func ofGit(id string, attrs map[string]string) []buildrules.Operation {
 	if remote.Opts != nil {
 		operation.Ref = remote.Opts.Ref
 	}
+	if leavesRepository(id) || strings.HasPrefix(operation.Ref, "-") { // older daemons follow both
+		return []buildrules.Operation{
+			unknown("the git repository " + quote(id) + ", with a directory outside of it or a ref like an option"),
+		}
+	}
 	found := []buildrules.Operation{{Git: &operation}}
 	if use := gitAuth(attrs); use.Secrets != nil || use.SSH != nil {
 		found = append(found, buildrules.Operation{Exec: &use})
@@ -59,6 +65,19 @@ func ofGit(id string, attrs map[string]string) []buildrules.Operation {
 		found = append(found, ofBundle(bundle))
 	}
 	return found
+}
+
+// leavesRepository reports whether a directory that is named after the address leads out of the
+// repository. gitutil cleans the path, and daemons before v0.28.1 don't.
+func leavesRepository(id string) bool {
+	i := strings.IndexAny(id, "#?")
+	if i < 0 {
+		return false
+	}
+	after, err := url.PathUnescape(id[i:])
+	return err != nil || slices.Contains(strings.FieldsFunc(after, func(r rune) bool {
+		return strings.ContainsRune("#?:/=&\\", r)
+	}), "..")
 }
 
 // gitAddress returns the URL of the repository. If it isn't valid, problem completes "the git

@@ -8,8 +8,8 @@ import (
 	digest "github.com/opencontainers/go-digest"
 )
 
-// maxSource is the largest size of a build file that messages show, in bytes.
-const maxSource = 1 << 20
+// MaxSource is the largest size of a build file that messages show, in bytes.
+const MaxSource = 1 << 20
 
 // Place is the place in a build file that asks for an operation. The inner frontend reports it, so
 // it may be wrong.
@@ -63,7 +63,7 @@ func placeOf(src *pb.Source, dgst string) *Place {
 // NewPlace returns the place for the ranges that lie within the file. It returns nil if there are
 // none, or if the file is larger than 1 MiB.
 func NewPlace(info *pb.SourceInfo, ranges []*pb.Range) *Place {
-	if info == nil || len(info.GetData()) > maxSource {
+	if info == nil || len(info.GetData()) > MaxSource {
 		return nil
 	}
 	// Messages need no other field of info.

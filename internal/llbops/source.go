@@ -162,6 +162,11 @@ func FromSource(op *pb.SourceOp) []buildrules.Operation {
 			}
 		}
 	}
+	if name := op.GetAttrs()[pb.AttrHTTPFilename]; strings.ContainsAny(name, `/\`) ||
+		name == "." || name == ".." {
+		// Daemons before v0.28.1 write the file there.
+		return []buildrules.Operation{unknown("a download to the file name " + quote(name))}
+	}
 	return t.read(ref, op)
 }
 

@@ -1,6 +1,11 @@
 package llbops
 
 import (
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/moby/buildkit/solver/pb"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -11,7 +16,8 @@ const maxDepth = 64
 
 // plain reports whether the bytes of a message can be read in only one way. All its fields must be
 // known, at most depth levels deep. A field that isn't a list may be there only once. Only one
-// field of a oneof may be there.
+// field of a oneof may be there. It reports false for what no real frontend writes either, although
+// daemons before v0.31.2 act on it: a negative index, or the removal of a path with "..".
 //
 // Readers treat a repeated field differently: today's BuildKit merges the two, and v0.14 takes the
 // last. No real frontend writes one.
@@ -45,6 +51,17 @@ func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 			b = b[n:]
 			continue
 		}
+		if least, ok := leastIndex(shape, field); ok {
+			if v, n := protowire.ConsumeVarint(b); n < 0 || int64(v) < least {
+				return false
+			}
+		}
+		if shape.Name() == "FileActionRm" && field.Kind() == protoreflect.StringKind {
+			if removed, n := protowire.ConsumeString(b); n < 0 ||
+				slices.Contains(strings.Split(removed, "/"), "..") {
+				return false
+			}
+		}
 		if n = protowire.ConsumeFieldValue(num, typ, b); n < 0 {
 			return false
 		}
@@ -53,15 +70,63 @@ func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 	return true
 }
 
-// Shallow reports whether the messages within a message are nested no deeper than real senders nest
-// them. It returns false for a broken tag or group, which generated readers would read past.
-func Shallow(
-	b []byte, shape protoreflect.MessageDescriptor,
-) bool {
-	return shallow(b, shape, maxDepth)
+// leastIndex returns the least value of a field that is an index of something. -1 stands for nothing
+// where the field can be without an index (solver/pb/const.go, Empty and SkipOutput). ok is false for
+// other fields.
+func leastIndex(
+	shape protoreflect.MessageDescriptor, field protoreflect.FieldDescriptor,
+) (least int64, ok bool) {
+	if field.Kind() != protoreflect.Int64Kind || field.IsList() {
+		return 0, false
+	}
+	switch field.Name() {
+	case "index": // of another operation's output
+		return 0, true
+	case "input", "secondaryInput", "output":
+		if shape.Name() == "NamedUserOpt" {
+			return 0, true
+		}
+		return -1, true
+	}
+	return 0, false
 }
 
-func shallow(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
+// perField is about how many bytes a field takes in memory besides its own: the list, the map or the
+// structure that holds it.
+const perField = 64
+
+// Weigh estimates how many bytes a message takes in memory once it is read. An empty message in a
+// list is two bytes to send and a hundred to hold.
+//
+// ok is false if the messages within the message are nested deeper than real senders nest them. It
+// is also false for a broken tag or group, which generated readers would read past.
+func Weigh(b []byte, shape protoreflect.MessageDescriptor) (bytes int, ok bool) {
+	fields := 0
+	if !weigh(b, shape, maxDepth, &fields) {
+		return 0, false
+	}
+	return len(b) + fields*perField, true
+}
+
+// WeighDefinition estimates how many bytes a definition takes in memory.
+func WeighDefinition(def *pb.Definition) int {
+	size := 0
+	for _, op := range def.GetDef() {
+		size += len(op) + perField
+	}
+	rest := &pb.Definition{Metadata: def.GetMetadata(), Source: def.GetSource()}
+	b, err := rest.MarshalVT()
+	if err != nil {
+		return math.MaxInt32
+	}
+	of, ok := Weigh(b, rest.ProtoReflect().Descriptor())
+	if !ok {
+		return math.MaxInt32
+	}
+	return size + of
+}
+
+func weigh(b []byte, shape protoreflect.MessageDescriptor, depth int, fields *int) bool {
 	if depth == 0 {
 		return false
 	}
@@ -74,10 +139,18 @@ func shallow(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 		if n = protowire.ConsumeFieldValue(num, typ, b); n < 0 {
 			return false
 		}
+		*fields++
 		field := shape.Fields().ByNumber(num)
-		if field != nil && field.Kind() == protoreflect.MessageKind && typ == protowire.BytesType {
-			if inner, _ := protowire.ConsumeBytes(b); !shallow(inner, field.Message(), depth-1) {
-				return false
+		if field != nil && typ == protowire.BytesType {
+			inner, _ := protowire.ConsumeBytes(b)
+			switch field.Kind() {
+			case protoreflect.MessageKind:
+				if !weigh(inner, field.Message(), depth-1, fields) {
+					return false
+				}
+			case protoreflect.StringKind, protoreflect.BytesKind:
+			default: // packed numbers: a byte each to send, up to eight to hold
+				*fields += len(inner) * 8 / perField
 			}
 		}
 		b = b[n:]

@@ -238,7 +238,8 @@ func TestDepthIsFoundBehindWhatIsBroken(t *testing.T) {
 	t.Parallel()
 	op := nested(1000)
 	shape := (&pb.Op{}).ProtoReflect().Descriptor()
-	require.False(t, llbops.Shallow(op, shape))
+	_, ok := llbops.Weigh(op, shape)
+	require.False(t, ok)
 	for name, prefix := range map[string][]byte{
 		"a number that is too large":   append(protowire.AppendVarint(nil, (1<<32+4000)<<3), 0),
 		"a group that ends as another": {0xfb, 0x01, 0x8c, 0x02},
@@ -247,7 +248,42 @@ func TestDepthIsFoundBehindWhatIsBroken(t *testing.T) {
 			0xff, 0x7f,
 		},
 	} {
-		require.False(t, llbops.Shallow(append(prefix, op...), shape), name)
+		_, ok := llbops.Weigh(append(prefix, op...), shape)
+		require.False(t, ok, name)
 	}
-	require.True(t, llbops.Shallow(nested(9), shape))
+	_, ok = llbops.Weigh(nested(9), shape)
+	require.True(t, ok)
+}
+
+func TestAMessageWeighsWhatItTakesInMemory(t *testing.T) {
+	t.Parallel()
+	repeated := func(num protowire.Number, count int) []byte {
+		var b []byte
+		for range count {
+			b = protowire.AppendBytes(protowire.AppendTag(b, num, protowire.BytesType), nil)
+		}
+		return b
+	}
+	for name, tc := range map[string]struct {
+		m       proto.Message
+		b       []byte
+		atLeast int
+	}{
+		"bytes count as they are": {
+			&pb.Definition{}, protowire.AppendBytes([]byte{0x0a}, make([]byte, 1000)), 1000,
+		},
+		"empty operations have a place in a list": {&pb.Definition{}, repeated(1, 1000), 1000 * 24},
+		"empty messages are structures":           {&pb.Op{}, repeated(1, 1000), 1000 * 56},
+		"packed numbers are eight bytes": {
+			&gwpb.InitMessage{}, protowire.AppendBytes([]byte{0x1a}, make([]byte, 1000)), 4000,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, ok := llbops.Weigh(tc.b, tc.m.ProtoReflect().Descriptor())
+			require.True(t, ok)
+			require.GreaterOrEqual(t, got, tc.atLeast)
+			require.LessOrEqual(t, got, 4*tc.atLeast)
+		})
+	}
 }

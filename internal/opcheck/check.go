@@ -3,13 +3,14 @@
 //
 //	operations, err := opcheck.Parse("operations.yaml", data)
 //	decision := policy.Decide(layers, request)
-//	answer := opcheck.Check(layers, request.Time, decision, operations[0].Operation)
+//	answer := opcheck.Check(layers, request, decision, operations[0].Operation)
 package opcheck
 
 import (
 	"fmt"
 	"time"
 
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
@@ -46,16 +47,34 @@ type Answer struct {
 }
 
 // Explain returns the answer of [Check] and says how it came about.
-func Explain(l policy.Layers, at time.Time, d policy.Decision, f buildrules.Operation) Answer {
-	a := Check(l, at, d, f)
-	a.Steps = d.ExplainCheck(f)
+func Explain(
+	l policy.Layers, r policy.Request, d policy.Decision, op buildrules.Operation,
+) Answer {
+	a := Check(l, r, d, op)
+	a.Steps = d.ExplainCheck(inBuild(r, d, op))
 	return a
 }
 
-// Check returns the answer to an operation. The decision is about the frontend that asks for it. A
-// nested frontend must be allowed both by the build rules and by the policy's rules, as in a build.
-// Its options and the digest of its tag are unknown.
-func Check(l policy.Layers, at time.Time, d policy.Decision, op buildrules.Operation) Answer {
+// inBuild returns the operation as a build has it: the configuration of an image for which no target
+// is written has the target that the frontend gets.
+func inBuild(
+	r policy.Request, d policy.Decision, op buildrules.Operation,
+) buildrules.Operation {
+	if op.Config != nil && op.Config.Target == "" {
+		config := *op.Config
+		config.Target = d.Obligations.Value(optionkeys.Target, r.Options)
+		op.Config = &config
+	}
+	return op
+}
+
+// Check returns the answer to an operation. The decision is about the request of the frontend that
+// asks for it. A nested frontend must be allowed both by the build rules and by the policy's rules,
+// as in a build. Its options and the digest of its tag are unknown.
+func Check(
+	l policy.Layers, request policy.Request, d policy.Decision, op buildrules.Operation,
+) Answer {
+	op = inBuild(request, d, op)
 	a := Answer{Verdict: policy.Undecidable, Asked: op.Describe(), Messages: []string{}}
 	if d.Verdict == policy.Undecidable {
 		a.Reason = "whether the frontend may run depends on its digest"
@@ -63,7 +82,7 @@ func Check(l policy.Layers, at time.Time, d policy.Decision, op buildrules.Opera
 	}
 	r := d.Check(op)
 	if op.Frontend != "" && r.Verdict != policy.Deny {
-		r = nested(l, at, d, op.Frontend, r)
+		r = nested(l, request.Time, d, op.Frontend, r)
 	}
 	a.Verdict, a.Rule, a.Reason, a.Messages = r.Verdict, r.Rule, r.Reason,
 		append(a.Messages, r.Messages...)

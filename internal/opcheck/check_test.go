@@ -161,7 +161,43 @@ func TestCheck(t *testing.T) {
 			if tt.want.Messages == nil {
 				tt.want.Messages = []string{}
 			}
-			require.Equal(t, tt.want, opcheck.Check(layers, at, d, tt.operation))
+			require.Equal(t, tt.want, opcheck.Check(layers, policy.Request{Time: at}, d, tt.operation))
+		})
+	}
+}
+
+// As in a build, a configuration is of the target that the frontend gets.
+func TestAConfigurationIsOfTheRequestsTarget(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, options, requested, written string
+		want                              policy.Verdict
+	}{
+		{"the request's target", "", "base", "", policy.Allow},
+		{"the operation's own target", "", "base", "app", policy.Deny},
+		{"no target", "", "", "", policy.Deny},
+		{"a target that the policy sets", ", options: {force: {target: base}}", "", "", policy.Allow},
+		{"a target that the policy removes", ", options: {strip: [target]}", "base", "", policy.Deny},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p, err := policy.Parse("p", []byte("version: 1\nbuild: {config: {exceptTargets: [base], "+
+				"user: {forbid: [root]}}}\nfrontends: [{match: [a]"+tt.options+"}]\n"))
+			require.NoError(t, err)
+			layers, err := policy.Stack(p, nil)
+			require.NoError(t, err)
+			ref, err := imageref.Parse("a")
+			require.NoError(t, err)
+			r := policy.Request{Requested: "a", Reference: ref}
+			if tt.requested != "" {
+				r.Options = map[string]string{"target": tt.requested}
+			}
+			op := buildrules.Operation{Config: &buildrules.Config{Target: tt.written}}
+			answer := opcheck.Explain(layers, r, policy.Decide(layers, r), op)
+			require.Equal(t, tt.want, answer.Verdict, answer.Reason)
+			step := map[policy.Verdict]policy.Result{policy.Allow: policy.Missed, policy.Deny: policy.Matched}
+			require.Equal(t, step[tt.want], answer.Steps[0].Result)
+			require.Equal(t, tt.written, op.Config.Target, "the operation stays as it is")
 		})
 	}
 }

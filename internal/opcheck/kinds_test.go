@@ -1,8 +1,9 @@
 package opcheck_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
@@ -30,13 +31,36 @@ func TestEveryKindIsReadAndChecked(t *testing.T) {
 		ref, err := imageref.Parse("docker/dockerfile:1")
 		require.NoError(t, err)
 		d := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref})
-		answer := opcheck.Check(layers, time.Time{}, d, operations[0].Operation)
+		answer := opcheck.Check(layers, policy.Request{}, d, operations[0].Operation)
 		require.Equal(t, policy.Deny, answer.Verdict)
 		require.Equal(t, c.Operation.Describe(), answer.Asked)
 
 		d.Dispatch = policy.DispatchForward
-		answer = opcheck.Check(layers, time.Time{}, d, operations[0].Operation)
-		require.Equal(t, !c.Kind.InResult(), len(answer.Messages) > 0,
-			"forward doesn't see what no result shows")
+		answer = opcheck.Check(layers, policy.Request{}, d, operations[0].Operation)
+		unseen := slices.ContainsFunc(answer.Messages,
+			func(m string) bool { return strings.HasPrefix(m, "with dispatch: forward") })
+		require.Equal(t, !c.Kind.InResult(), unseen, "forward doesn't see what no result shows")
+	})
+}
+
+func TestEveryKindIsExplained(t *testing.T) {
+	t.Parallel()
+	kindtest.Run(t, func(t *testing.T, c kindtest.Case) {
+		for _, text := range []string{
+			c.Policy(), "{version: 1, default: allow, dispatch: mediate, build: {others: deny}}",
+		} {
+			p, err := policy.Parse("policy.yaml", []byte(text))
+			require.NoError(t, err)
+			layers, err := policy.Stack(p, nil)
+			require.NoError(t, err)
+			ref, err := imageref.Parse("docker/dockerfile:1")
+			require.NoError(t, err)
+			d := policy.Decide(layers, policy.Request{Requested: "docker/dockerfile:1", Reference: ref})
+			answer := opcheck.Explain(layers, policy.Request{}, d, c.Operation)
+			isGeneric := strings.Contains(text, "others") || c.Kind != "plugins" // see newkind_test.go
+			if answer.Verdict == policy.Deny && isGeneric {
+				require.NotEmpty(t, answer.Steps, text)
+			}
+		}
 	})
 }

@@ -14,6 +14,8 @@ const (
 	Cmdline = "cmdline"
 	// Caps lists the capabilities that a frontend needs.
 	Caps = "frontend.caps"
+	// Target names the part of the build file that is built. To docker/dockerfile, it is a stage.
+	Target = "target"
 	// Syntax is the build-arg that overrides the build file's syntax line.
 	Syntax = BuildArgPrefix + "BUILDKIT_SYNTAX"
 

@@ -44,7 +44,7 @@ func Canonical(key string) string {
 			return group[0]
 		}
 	}
-	if kind, ok := attestation(key); ok {
+	if kind, ok := Attestation(key); ok {
 		return attestPrefix + kind
 	}
 	if lower := strings.ToLower(key); slices.Contains(proxies, lower) {
@@ -83,9 +83,9 @@ func contextForms(key string) []string {
 	return forms
 }
 
-// attestation returns the kind of attestation that the option asks for, in lower case, as
+// Attestation returns the kind of attestation that the option asks for, in lower case, as
 // BuildKit compares it (frontend/attestations/parse.go).
-func attestation(key string) (kind string, ok bool) {
+func Attestation(key string) (kind string, ok bool) {
 	if kind, ok = strings.CutPrefix(key, attestPrefix); !ok {
 		kind, ok = strings.CutPrefix(key, attestArgPrefix)
 	}
@@ -105,7 +105,7 @@ func Matches(glob, key string) bool {
 		return true
 	}
 	canonical := Canonical(key)
-	switch kind, isAttestation := attestation(key); {
+	switch kind, isAttestation := Attestation(key); {
 	case isAttestation:
 		lower, arg := strings.ToLower(glob), strings.ToLower(attestArgPrefix)
 		return globs.Match(lower, attestPrefix+kind) || globs.Match(lower, arg+kind) &&

@@ -40,6 +40,20 @@ func TestRunChecksOperations(t *testing.T) {
 		{"no image that is read instead", "build: [{image: x, expect: {verdict: allow, image: m.example/x}}]", []string{
 			"line 3: the image x: the image that is read is the requested one, and should be m.example/x",
 		}},
+		{"a file of which all is allowed", "build: [{dockerfile: good}, {llb: ./good}]", nil},
+		{"a file of which something is denied", "build: [{dockerfile: bad, target: x, args: {A: ''}}]", []string{
+			"line 3: bad: line 2: the verdict is deny, and should be allow", "line 3: bad: line 2: the reason is: " + bad,
+		}},
+		{
+			"what is expected of a file",
+			"build: [{llb: bad, expect: deny}, {dockerfile: bad, expect: {verdict: deny, rule: judged, reason: y.example}}]", nil,
+		},
+		{"another reason of all that a file is denied for", "build: [{llb: bad, expect: {verdict: deny, reason: because}}]", []string{
+			`line 3: bad: line 2: the reason does not have "because"`, "line 3: bad: line 2: the reason is: " + bad,
+		}},
+		{"a denial of a file that is allowed", "build: [{llb: good, expect: deny}]", []string{
+			"line 3: good: the verdict is allow, and should be deny",
+		}},
 		{"a nested frontend that no rule allows", "build: [{frontend: f, expect: {verdict: deny, rule: default}}]", nil},
 	}
 	for _, tt := range tests {
@@ -63,6 +77,14 @@ func TestParseRefusesOperations(t *testing.T) {
 		{"an unknown field of a kind", "{git: {uri: a}}]}", `t:3:66: unknown field "uri"`},
 		{"no verdict", "{image: a, expect: {rule: b}}]}", "t:3:78: expect has no verdict"},
 		{"an invalid verdict", "{image: a, expect: {verdict: maybe}}]}", "t:3:88: verdict must be"},
+		{"an operation and a file", "{image: a, dockerfile: b}]}", "t:3:59: the entry has several operations"},
+		{"two files", "{llb: a, dockerfile: b}]}", "t:3:59: the entry has several operations"},
+		{"a target without a file", "{target: a}]}", "t:3:59: target and args belong to a dockerfile"},
+		{"a target of LLB", "{llb: a, target: a}]}", "t:3:59: target and args belong to a dockerfile"},
+		{"build-args without a file", "{args: {A: b}}]}", "t:3:59: target and args belong to a dockerfile"},
+		{"a file elsewhere", "{dockerfile: ../a}]}", `t:3:72: dockerfile must be in the directory of this file or below, not "../a"`},
+		{"an absolute file", "{llb: /a}]}", `t:3:65: llb must be in the directory of this file or below, not "/a"`},
+		{"an image of a file", "{llb: a, expect: {verdict: allow, image: b}}]}", "image is about one operation"},
 		{"an invalid image", "{image: a, expect: {verdict: allow, image: A}}]}", "t:3:102: image:"},
 	}
 	for _, tt := range tests {

@@ -17,6 +17,20 @@ type Files interface {
 	Policy(name string) (*policy.Policy, error)
 	// Overlay reads an overlay.
 	Overlay(name string) (*policy.Policy, error)
+	// Judge returns the answers to what a file with operations asks for, without those that are
+	// simply allowed. The name of the file is local, as [io/fs.ValidPath] says.
+	Judge(q Question) ([]opcheck.Answer, error)
+}
+
+// Question is a file with operations, and what decides on them.
+type Question struct {
+	File    BuildFile
+	Request policy.Request
+	// Decision is about the frontend.
+	Decision policy.Decision
+	Layers   policy.Layers
+	// Policies are those of the layers.
+	Policies []*policy.Policy
 }
 
 // Result is the result of one case.
@@ -51,7 +65,11 @@ func (s *Suite) Run(files Files, selected func(name string) bool) ([]Result, err
 		if err != nil {
 			return nil, err
 		}
-		results = append(results, ask(layers, c))
+		res, err := r.ask(layers, c)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, res)
 	}
 	return results, nil
 }
@@ -86,7 +104,7 @@ func (r *runner) layers(c Case) (policy.Layers, error) {
 	return layers, nil
 }
 
-func ask(layers policy.Layers, c Case) Result {
+func (r *runner) ask(layers policy.Layers, c Case) (Result, error) {
 	trace := explain(layers, &c)
 	res := Result{
 		Case: c, Decision: trace.Decision, Failures: compare(c.Expect, trace.Decision),
@@ -98,14 +116,74 @@ func ask(layers policy.Layers, c Case) Result {
 		}
 	}
 	for i, f := range c.Build {
-		a := opcheck.Check(layers, c.Request.Time, trace.Decision, f.Operation)
-		a.Index, a.Line = i+1, f.Line
-		res.Build = append(res.Build, a)
-		for _, failure := range compareOperation(f.Expect, a) {
-			res.Failures = append(res.Failures, fmt.Sprintf("line %d: %s: %s", f.Line, a.Asked, failure))
+		answers, failures, err := r.operation(layers, c, trace.Decision, f)
+		if err != nil {
+			return res, fmt.Errorf("%s:%d: %w", r.suite.File, f.Line, err)
+		}
+		for _, a := range answers {
+			a.Index, a.Line = i+1, f.Line
+			res.Build = append(res.Build, a)
+		}
+		for _, failure := range failures {
+			res.Failures = append(res.Failures, fmt.Sprintf("line %d: %s", f.Line, failure))
 		}
 	}
-	return res
+	return res, nil
+}
+
+// operation returns the answers to an operation, or to a file of them, and how these differ from
+// what is expected.
+func (r *runner) operation(
+	layers policy.Layers, c Case, d policy.Decision, f Operation,
+) (answers []opcheck.Answer, failures []string, err error) {
+	named := func(a opcheck.Answer, prefix string) (out []string) {
+		for _, failure := range compareOperation(f.Expect, a) {
+			out = append(out, prefix+": "+failure)
+		}
+		return out
+	}
+	name := f.File.name()
+	if name == "" {
+		a := opcheck.Check(layers, c.Request, d, f.Operation)
+		return []opcheck.Answer{a}, named(a, a.Asked), nil
+	}
+	q := Question{
+		File: f.File, Request: c.Request, Decision: d, Layers: layers,
+		Policies: []*policy.Policy{r.embedded},
+	}
+	if overlay := r.overlays[c.Overlay]; overlay != nil {
+		q.Policies = append(q.Policies, overlay)
+	}
+	if d.Verdict != policy.Deny { // a frontend that doesn't run asks for nothing
+		answers, err = r.files.Judge(q)
+	}
+	if err != nil || len(answers) == 0 {
+		all := opcheck.Answer{
+			Verdict: policy.Allow, Asked: "all that " + name + " asks for", Messages: []string{},
+		}
+		return []opcheck.Answer{all}, named(all, name), err
+	}
+	worst := slices.MinFunc(answers, func(a, b opcheck.Answer) int { return rank(a) - rank(b) })
+	for _, a := range answers {
+		if a.Verdict != worst.Verdict {
+			continue
+		}
+		differs := named(a, name+": "+cmp.Or(a.At, a.Asked))
+		if len(differs) == 0 {
+			return answers, nil, nil
+		}
+		if failures == nil {
+			failures = differs
+		}
+	}
+	return answers, failures, nil
+}
+
+// rank is lower for worse answers.
+func rank(a opcheck.Answer) int {
+	return slices.Index([]policy.Verdict{
+		policy.Deny, policy.Undecidable, policy.Warn, policy.Allow,
+	}, a.Verdict)
 }
 
 // explain decides on the case's request. A build that names no frontend gets the default one.

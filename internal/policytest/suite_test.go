@@ -1,6 +1,7 @@
 package policytest_test
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -9,9 +10,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/policy-frontend/policy-frontend/internal/opcheck"
 	"github.com/policy-frontend/policy-frontend/internal/policytest"
 	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 const (
@@ -36,6 +39,8 @@ func files() folder {
 	return folder{
 		"policy.yaml": {Data: []byte(testPolicy)},
 		"team.yaml":   {Data: []byte(testOverlay)},
+		"good":        {Data: []byte("x y")},
+		"bad":         {Data: []byte("x x.example/bad:1 y.example/bad")},
 		"closed.yaml": {Data: []byte("{version: 1, overlay: {accept: none}}")},
 	}
 }
@@ -50,6 +55,20 @@ func (f folder) Overlay(name string) (*policy.Policy, error) {
 		return nil, err
 	}
 	return policy.ParseOverlay(name, data)
+}
+
+// Judge answers for each image that a line of the file names.
+func (f folder) Judge(q policytest.Question) ([]opcheck.Answer, error) {
+	data, err := fs.ReadFile(fstest.MapFS(f), cmp.Or(q.File.Dockerfile, q.File.LLB))
+	var out []opcheck.Answer
+	for i, name := range strings.Fields(string(data)) {
+		a := opcheck.Check(q.Layers, q.Request, q.Decision, buildrules.Operation{Image: name})
+		a.At = fmt.Sprintf("line %d", i+1)
+		if a.Verdict != policy.Allow {
+			out = append(out, a)
+		}
+	}
+	return out, err
 }
 
 func all(string) bool { return true }

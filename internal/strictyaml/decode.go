@@ -278,25 +278,31 @@ func (d *Document) sequence(n *yaml.Node, out reflect.Value, name label) {
 	if d.tooMany(n, len(n.Content), name) {
 		return
 	}
-	list := reflect.MakeSlice(out.Type(), len(n.Content), len(n.Content))
-	for i, item := range n.Content {
-		d.value(item, list.Index(i), label{field: name.field, entry: strconv.Itoa(i), blank: name.blank})
+	if len(n.Content) == 0 { // An empty list isn't nil, as a missing one is.
+		out.Set(reflect.MakeSlice(out.Type(), 0, 0))
+		return
 	}
-	out.Set(list)
+	out.Grow(len(n.Content))
+	out.SetLen(len(n.Content))
+	for i, item := range n.Content {
+		d.value(item, out.Index(i), label{field: name.field, entry: strconv.Itoa(i), blank: name.blank})
+	}
 }
 
 // lines are the keys of a mapping so far. Most mappings have few keys, which it searches
 // one by one. Those of a large mapping are in a map, so time grows with size only.
 type lines struct {
-	few  []*yaml.Node
+	few  [32]*yaml.Node // an array needs no allocation
+	n    int
 	many map[string]int
 }
 
-func newLines(size int) *lines {
-	if size > 32 {
-		return &lines{many: make(map[string]int, size)}
+func newLines(size int) lines {
+	var l lines
+	if size > len(l.few) {
+		l.many = make(map[string]int, size)
 	}
-	return &lines{few: make([]*yaml.Node, 0, size)}
+	return l
 }
 
 // add returns the line on which the key was before. If it is new, add keeps it and
@@ -309,12 +315,13 @@ func (l *lines) add(key *yaml.Node) int {
 		l.many[key.Value] = key.Line
 		return 0
 	}
-	for _, k := range l.few {
+	for _, k := range l.few[:l.n] {
 		if k.Value == key.Value {
 			return k.Line
 		}
 	}
-	l.few = append(l.few, key)
+	l.few[l.n] = key
+	l.n++
 	return 0
 }
 

@@ -18,22 +18,28 @@ import (
 const somebody = "some-user-of-the-image"
 
 // config answers for the configuration of an image whose base image isn't known. What the build
-// file sets is known; the base image can add labels, variables, ports, volumes, and a user if the
-// file sets none. The answer is one only if it is the same for all that it may add, as far as the
+// file sets is known; the base image can add labels, variables, ports, volumes, a command, and a
+// user if the file sets none. The answer is one only if it is the same for all that it may add, as far as the
 // policy's own words tell: it is tried with all that rules require, and with all that they forbid.
 func (s *Survey) config(d policy.Decision, known buildrules.Config) opcheck.Answer {
 	ask := func(c buildrules.Config) opcheck.Answer {
-		return opcheck.Check(s.Layers, s.Time, d, buildrules.Operation{Config: &c})
+		return opcheck.Check(s.Layers, s.request(), d, buildrules.Operation{Config: &c})
 	}
-	answer := ask(known)
+	// Most base images have a command.
+	likely := known
+	if len(known.Entrypoint)+len(known.Cmd) == 0 {
+		likely.Cmd = []string{somebody}
+	}
+	answer := ask(likely)
+	asked := buildrules.Operation{Config: &known}.Describe()
+	answer.Asked = asked
 	readings := s.readings(known)
 	for _, c := range readings {
 		if other := ask(c); other.Verdict != answer.Verdict {
 			if answer.Verdict == policy.Allow {
 				answer = other
 			}
-			answer.Verdict = policy.Undecidable
-			answer.Asked = buildrules.Operation{Config: &known}.Describe()
+			answer.Verdict, answer.Asked = policy.Undecidable, asked
 			answer.Reason = "it depends on what the base image sets. If it sets nothing else: " +
 				ask(known).Reason
 			if ask(known).Verdict == policy.Allow {
@@ -44,6 +50,9 @@ func (s *Survey) config(d policy.Decision, known buildrules.Config) opcheck.Answ
 	}
 	return answer
 }
+
+// request returns what [opcheck.Check] has to know beside an operation that names its target.
+func (s *Survey) request() policy.Request { return policy.Request{Time: s.Time} }
 
 // words are what rules on configurations name, by what they are about. A label can have a value
 // after its key and "=".
@@ -75,6 +84,8 @@ func (s *Survey) readings(known buildrules.Config) []buildrules.Config {
 			c := extra.added(known)
 			c.User = u
 			out = append(out, c)
+			c.Cmd = []string{somebody}
+			out = append(out, c)
 		}
 	}
 	return out
@@ -101,21 +112,23 @@ func collect(rules *buildrules.Rules, required, forbidden words) {
 	if rules == nil || rules.Config == nil {
 		return
 	}
-	text, err := yaml.Marshal(rules.Config)
-	if err != nil {
-		return
-	}
-	var config map[string]map[string]any
-	if yaml.Unmarshal(text, &config) != nil {
-		return
-	}
-	for about, demands := range config {
-		for demand, entries := range demands {
-			to := required
-			if demand == "forbid" {
-				to = forbidden
+	for _, set := range rules.Config.All() {
+		text, err := yaml.Marshal(set.Unscoped())
+		if err != nil {
+			return
+		}
+		var config map[string]map[string]any
+		if yaml.Unmarshal(text, &config) != nil {
+			return
+		}
+		for about, demands := range config {
+			for demand, entries := range demands {
+				to := required
+				if demand == "forbid" {
+					to = forbidden
+				}
+				to[about] = append(to[about], literals(entries)...)
 			}
-			to[about] = append(to[about], literals(entries)...)
 		}
 	}
 }

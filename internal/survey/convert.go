@@ -23,7 +23,6 @@ import (
 // Options that dockerui reads (frontend/dockerui/config.go, frontend/dockerui/context.go).
 const (
 	keyFilename   = "filename"
-	keyTarget     = "target"
 	keyDockerfile = "dockerfilekey"
 	keyContext    = "context"
 )
@@ -221,7 +220,7 @@ func (c *conversion) convertTarget(
 		id = strings.TrimSuffix(strings.Join([]string{p.OS, p.Architecture, p.Variant}, "/"), "/")
 	}
 	c.out.asked = append(c.out.asked, asked{
-		Operation: llbops.FromConfig(id, config), target: target, line: c.stages.configLine(target),
+		Operation: llbops.FromConfig(target, id, config), target: target, line: c.stages.configLine(target),
 		base:   res.BaseImage != nil || len(b.Inputs) > 0 || c.hasContexts(),
 		unsure: c.unsure(target),
 	})

@@ -106,17 +106,33 @@ type Result struct {
 	Frontend string `json:"frontend,omitempty"`
 	// Targets are the targets that were checked. "" is the default one.
 	Targets []string `json:"targets,omitempty"`
-	// Images are the images that a build would look up. Their ONBUILD instructions can't be known
-	// offline, nor can what their tags point to when a build runs.
+	// Images are the images that a build would look up, those of FROM and of COPY --from. What their
+	// tags point to when a build runs can't be known offline, nor can the ONBUILD instructions of
+	// base images.
 	Images   []string  `json:"images,omitempty"`
 	Findings []Finding `json:"findings,omitempty"`
 	// Error says why the build can't be checked, at line Line if that isn't 0.
 	Error string `json:"error,omitempty"`
 	Line  int    `json:"line,omitempty"`
+
+	uses []Use // see [Survey.Uses]
 }
 
 // Check answers one build. It takes at most [MaxTime].
-func (s *Survey) Check(ctx context.Context, b Build) Result {
+func (s *Survey) Check(ctx context.Context, b Build) Result { return s.within(ctx, b, (*check).run) }
+
+// CheckWith answers one build whose frontend has been decided on, whatever its file asks for. The
+// frontend is taken for one that reads Dockerfiles. It takes at most [MaxTime].
+func (s *Survey) CheckWith(ctx context.Context, b Build, d policy.Decision) Result {
+	return s.within(ctx, b, func(c *check, ctx context.Context) {
+		c.convert(ctx, d, d.Reference.String())
+	})
+}
+
+// within returns the result of a check, or that it took too long.
+func (s *Survey) within(
+	ctx context.Context, b Build, run func(*check, context.Context),
+) Result {
 	limit := cmp.Or(s.timeout, MaxTime)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -129,7 +145,7 @@ func (s *Survey) Check(ctx context.Context, b Build) Result {
 				done <- c.failed(fmt.Sprintf("internal: the check stopped: %v", p))
 			}
 		}()
-		c.run(ctx)
+		run(&c, ctx)
 		done <- c.result
 	}()
 	select {
@@ -180,8 +196,13 @@ func (c *check) run(ctx context.Context) {
 		c.addForeign(wish, d)
 		return
 	}
+	c.convert(ctx, d, wish.written)
+}
+
+// convert answers what the Dockerfile frontend asks for. cmdline is the reference as it is written.
+func (c *check) convert(ctx context.Context, d policy.Decision, cmdline string) {
 	opts := c.options().Inner(d.Obligations)
-	opts[optionkeys.Source], opts[optionkeys.Cmdline] = d.Reference.String(), wish.written
+	opts[optionkeys.Source], opts[optionkeys.Cmdline] = d.Reference.String(), cmdline
 	run := convert
 	if c.survey.convert != nil { // in tests
 		run = c.survey.convert
@@ -407,7 +428,7 @@ func (c *check) onePlatform(d policy.Decision, a asked) opcheck.Answer {
 	case a.Config != nil && a.base:
 		return c.uncertain(d, a, c.survey.config(d, *a.Config))
 	}
-	return c.uncertain(d, a, opcheck.Check(c.survey.Layers, c.survey.Time, d, a.Operation))
+	return c.uncertain(d, a, opcheck.Check(c.survey.Layers, c.survey.request(), d, a.Operation))
 }
 
 // addProblem says why the file, or the rest of it, can't be checked.

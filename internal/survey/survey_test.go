@@ -364,6 +364,35 @@ func TestWhatABaseImageMaySetIsUnknown(t *testing.T) {
 		},
 		{"a required label may be inherited", "labels: {require: [a]}", file, []string{"2 undecidable config"}},
 		{"a required label that is set", "labels: {require: [a]}", file + "LABEL a=b\n", nil},
+		{
+			"a base may have a command", "results: runnable, user: {forbid: [root]}", file,
+			[]string{"2 undecidable config"},
+		},
+		{
+			"a command of the file", "results: runnable, user: {forbid: [root]}",
+			"FROM scratch\nCMD [\"/a\"]\n", []string{"2 deny config"},
+		},
+		{
+			"an empty base has no command", "results: runnable, user: {forbid: [root]}",
+			"FROM scratch AS b\nCOPY a /\n", nil,
+		},
+		{
+			"a target that is excepted, and the default one", "exceptTargets: [t], user: {forbid: [root]}",
+			"FROM scratch AS t\nFROM scratch AS u\n", []string{"3 deny config"},
+		},
+		{
+			"a target that is chosen, and the default one", "targets: [T], user: {forbid: [root]}",
+			"FROM scratch AS s\nFROM scratch AS t\nFROM scratch AS u\n",
+			[]string{"4 deny config", "3 deny config t"},
+		},
+		{
+			"the words of a set", "sets: [{labels: {require: [a]}}], mode: enforce", file,
+			[]string{"2 undecidable config"},
+		},
+		{
+			"the words of rules that only warn", "labels: {require: [a]}, mode: warn", file,
+			[]string{"2 undecidable config"},
+		},
 		{"an empty base has no label", "labels: {require: [a]}", "FROM scratch\n", []string{"2 deny config"}},
 		{"a forbidden label may be inherited", "labels: {forbid: [a]}", file, []string{"2 undecidable config"}},
 		{

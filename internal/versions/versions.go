@@ -77,6 +77,9 @@ func ParseTag(tag string) (Tag, bool) {
 	return Tag{span: v.span(v.parts), parts: v.parts, prerelease: v.prerelease}, true
 }
 
+// First returns the first number of the version.
+func (t Tag) First() uint64 { return t.span.Low[0] }
+
 // IsPrerelease reports whether the tag is that of a prerelease.
 func (t Tag) IsPrerelease() bool { return t.prerelease != nil }
 

@@ -25,6 +25,8 @@ type config struct {
 	user                        []string // its spellings, the plainest first
 	labels, env, ports, volumes []string
 	values                      map[string]string // of labels
+	target                      string            // in lower case; "" if it isn't certain
+	runnable                    bool
 }
 
 // normalize reads the configuration. An error completes "it asks for".
@@ -36,7 +38,8 @@ func (f *Config) normalize() (Normalized, error) {
 func (f *Config) config() (config, error) {
 	c := config{
 		what: "the image that is built", labels: slices.Sorted(maps.Keys(f.Labels)),
-		values: f.Labels,
+		values: f.Labels, target: certainTarget(f.Target),
+		runnable: len(f.Entrypoint)+len(f.Cmd) > 0,
 	}
 	c.env = f.variables()
 	if f.Platform != "" {
@@ -133,26 +136,44 @@ func normalizeVolume(s string) (string, error) {
 }
 
 func (r *ConfigRules) check(n Normalized) []Violation {
-	c := n.config
 	var found []Violation
-	if r.User != nil {
-		found = append(found, r.User.user(c)...)
+	for _, s := range r.All() {
+		if s.isFor(n.config) {
+			found = append(found, s.violations(n.config)...)
+		}
 	}
-	if r.Labels != nil {
-		found = append(found, r.Labels.check(c, "labels", "label", c.labels)...)
-		found = append(found, r.Labels.checkValues(c)...)
+	return found
+}
+
+func (s *ConfigSet) violations(c config) []Violation {
+	var found []Violation
+	if s.User != nil {
+		found = append(found, s.User.user(c)...)
+	}
+	if s.Labels != nil {
+		found = append(found, s.Labels.check(c, "labels", "label", c.labels)...)
+		found = append(found, s.Labels.checkValues(c)...)
 	}
 	for _, d := range []struct {
 		demand      *Demand
 		field, what string
 		items       []string
 	}{
-		{r.Env, "env", "environment variable", c.env},
-		{r.Ports, "ports", "port", c.ports},
-		{r.Volumes, "volumes", "volume", c.volumes},
+		{s.Env, "env", "environment variable", c.env},
+		{s.Ports, "ports", "port", c.ports},
+		{s.Volumes, "volumes", "volume", c.volumes},
 	} {
 		if d.demand != nil {
 			found = append(found, d.demand.check(c, d.field, d.what, d.items)...)
+		}
+	}
+	if c.runnable {
+		return found
+	}
+	for i, v := range found {
+		found[i].Hint = notRunnable
+		if strings.HasPrefix(v.Rule, "config.user.") {
+			found[i].Hint += setUser
 		}
 	}
 	return found
@@ -219,15 +240,18 @@ func (d *Demand) user(c config) []Violation {
 // globs returns the entries of all demands, as written.
 func (r *ConfigRules) globs() []string {
 	var all []string
-	for _, d := range []*Demand{r.User, r.Env, r.Ports, r.Volumes} {
-		if d != nil {
-			all = slices.Concat(all, d.Require, d.Forbid)
+	for _, s := range r.All() {
+		all = slices.Concat(all, s.Targets, s.ExceptTargets)
+		for _, d := range []*Demand{s.User, s.Env, s.Ports, s.Volumes} {
+			if d != nil {
+				all = slices.Concat(all, d.Require, d.Forbid)
+			}
 		}
-	}
-	if r.Labels != nil {
-		all = slices.Concat(all, r.Labels.Require, r.Labels.Forbid)
-		for _, v := range r.Labels.values {
-			all = append(all, v.key, v.value)
+		if s.Labels != nil {
+			all = slices.Concat(all, s.Labels.Require, s.Labels.Forbid)
+			for _, v := range s.Labels.values {
+				all = append(all, v.key, v.value)
+			}
 		}
 	}
 	return all

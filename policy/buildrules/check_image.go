@@ -66,9 +66,9 @@ func (r *ImageRules) judge(n *Normalized, what func() string, pin digest.Digest)
 	var warned []Violation
 	var allow, missed *imagerules.Rule
 	var reason string
-	for _, rule := range r.Rules {
+	for rule := range r.covering(s.Name) {
 		m := rule.Apply(s)
-		n.byTag = n.byTag || dependsOnTag(rule) && rule.Covers(s.Name)
+		n.byTag = n.byTag || dependsOnTag(rule)
 		switch {
 		case rule.Action == imagerules.ActionDeny && m.Result != imagerules.No:
 			v := byRule(rule, what, denialReason(rule, m))
@@ -83,7 +83,7 @@ func (r *ImageRules) judge(n *Normalized, what func() string, pin digest.Digest)
 		case allow != nil:
 		case m.Result == imagerules.Yes:
 			allow, n.unverified = rule, n.unverified || m.Unverified
-		case missed == nil && rule.Covers(s.Name):
+		case missed == nil:
 			missed, reason = rule, m.Reason
 			if m.Result == imagerules.Unknown {
 				reason = unknownDigest(rule, "allows")
@@ -144,33 +144,32 @@ func (r *ImageRules) allows() bool {
 	return r.Allow != nil || slices.ContainsFunc(r.Rules, isAllow)
 }
 
-func isAllow(rule *imagerules.Rule) bool { return rule.Action != imagerules.ActionDeny }
-
-// denials returns the deny rules.
-func denials(rules []*imagerules.Rule) []*imagerules.Rule {
-	return slices.DeleteFunc(slices.Clone(rules), isAllow)
-}
-
-// allowed returns the names that are allowed, as written.
-func (r *ImageRules) allowed() []string {
-	var out []string
+// allowed yields the names that are allowed, as written.
+func (r *ImageRules) allowed(yield func(string) bool) {
+	all := func(names []string) bool {
+		return !slices.ContainsFunc(names, func(s string) bool { return !yield(s) })
+	}
 	for _, rule := range r.Rules {
-		if isAllow(rule) {
-			out = append(out, rule.Match...)
+		if isAllow(rule) && !all(rule.Match) {
+			return
 		}
 	}
-	return append(out, r.Allow...)
+	all(r.Allow)
 }
 
-// names returns the meanings of the names that are allowed.
+// names returns the meanings of the names that are allowed, as many as a message has room for, and
+// then some.
 func (r *ImageRules) names() []string {
 	var out []string
 	for _, rule := range r.Rules {
+		if len(out) > maxListed {
+			return out
+		}
 		if isAllow(rule) {
-			out = append(out, meanings(rule.Names())...)
+			out = append(out, imageref.Meanings(rule.Names())...)
 		}
 	}
-	return append(out, meanings(r.allow)...)
+	return append(out, imageref.Meanings(r.allow)...)
 }
 
 // pin is the digest of a tag.

@@ -82,18 +82,9 @@ func matchPatterns(
 		return []Violation{violationf(string(k)+".deny: "+deny[i].Meaning(), "%s", what())}
 	}
 	if written != nil && !slices.ContainsFunc(allow, matches) {
-		return []Violation{violationf(string(k)+".allow", "%s: %s", what(), allows(meanings(allow)))}
+		return []Violation{violationf(string(k)+".allow", "%s: %s", what(), allows(imageref.Meanings(allow)))}
 	}
 	return nil
-}
-
-// meanings writes patterns for a person.
-func meanings(patterns []imageref.Pattern) []string {
-	out := make([]string, len(patterns))
-	for i, p := range patterns {
-		out[i] = p.Meaning()
-	}
-	return out
 }
 
 func (r *PatternRules) check(n Normalized) []Violation {

@@ -79,6 +79,7 @@ func rulesOf[T part[T]](of func(*Rules) *T) field {
 //   - Conversions of r come before the policy's.
 //   - What commands can use by r replaces what they can use by the policy. If r doesn't name
 //     networks, the policy's stay.
+//   - Sets of conditions on configurations add up, and each is for the same results as before.
 //   - deny in place of a kind's rules stays.
 //   - others: deny of either side is like an empty allow for each kind of source that the side
 //     doesn't name.
@@ -111,16 +112,30 @@ func (r *Rules) Conflict(policy *Rules) string {
 }
 
 func (r *ConfigRules) conflict(p *ConfigRules) string {
-	if r.User != nil && p.User != nil && len(r.User.require) > 0 && len(p.User.require) > 0 &&
-		len(meetUsers(r.User.require, p.User.require)) == 0 {
+	for _, own := range r.All() {
+		for _, above := range p.All() {
+			if !own.SameScope(above) {
+				continue
+			}
+			if why := own.conflict(above); why != "" {
+				return why
+			}
+		}
+	}
+	return ""
+}
+
+func (s *ConfigSet) conflict(p *ConfigSet) string {
+	if s.User != nil && p.User != nil && len(s.User.require) > 0 && len(p.User.require) > 0 &&
+		len(meetUsers(s.User.require, p.User.require)) == 0 {
 		return "config.user.require: the policy's build requires other users, and an image has to " +
 			"satisfy both; remove one of them"
 	}
-	if r.Labels == nil || p.Labels == nil {
+	if s.Labels == nil || p.Labels == nil {
 		return ""
 	}
-	for _, key := range slices.Sorted(maps.Keys(r.Labels.Values)) {
-		if above, ok := p.Labels.Values[key]; ok && !globs.Overlaps(above, r.Labels.Values[key]) {
+	for _, key := range slices.Sorted(maps.Keys(s.Labels.Values)) {
+		if above, ok := p.Labels.Values[key]; ok && !globs.Overlaps(above, s.Labels.Values[key]) {
 			return fmt.Sprintf("config.labels.values: the policy's build requires another value of "+
 				"the label %s, and an image has to satisfy both; remove one of them",
 				safetext.Printable(key))
@@ -183,13 +198,13 @@ func stricter(a, b imagerules.Mode) imagerules.Mode {
 
 func (r *ImageRules) under(p *ImageRules) *ImageRules {
 	c := *r
-	kept := p.Rules
+	kept, lists := p.Rules, p.lists
 	if r.allows() {
-		kept = denials(p.Rules)
+		kept, lists = denials(p.Rules), denialsOf(p.lists)
 	} else {
 		c.Allow, c.allow = p.Allow, p.allow
 	}
-	c.Rules = plus(r.Rules, kept)
+	c.Rules, c.lists = plus(r.Rules, kept), plus(r.lists, lists)
 	c.Deny, c.deny = plus(r.Deny, p.Deny), plus(r.deny, p.deny)
 	c.RequireDigest = r.RequireDigest || p.RequireDigest
 	c.Pins, c.pins = merged(r.Pins, p.Pins), merged(r.pins, p.pins)
@@ -259,7 +274,7 @@ func (r *NameRules) under(p *NameRules) *NameRules {
 // ownDirectories are the names under which clients send the context of a build and the directory
 // of its build file (frontend/dockerui/context.go, DefaultLocalName…). Without them, nothing can be
 // built.
-func ownDirectories() List { return List{"context", "dockerfile"} }
+func ownDirectories() List { return List{mainContext, "dockerfile"} }
 
 func (r *NameRules) closed() *NameRules    { return &NameRules{Allow: ownDirectories()} }
 func (r *NameRules) denied() bool          { return r.Denied }
@@ -336,11 +351,18 @@ func (a Action) denied() bool   { return false }
 func (a Action) mode() imagerules.Mode { return "" }
 
 func (r *ConfigRules) under(p *ConfigRules) *ConfigRules {
-	return &ConfigRules{
-		User: r.User.underUser(p.User), Labels: r.Labels.plus(p.Labels), Env: r.Env.plus(p.Env),
-		Ports: r.Ports.plus(p.Ports), Volumes: r.Volumes.plus(p.Volumes),
-		Mode: stricter(r.Mode, p.Mode),
+	c := &ConfigRules{
+		ConfigSet: r.ConfigSet, Sets: plus(r.Sets, p.Sets), Mode: stricter(r.Mode, p.Mode),
 	}
+	switch {
+	case r.ConfigSet.isEmpty():
+		c.ConfigSet = p.ConfigSet
+	case r.ConfigSet.SameScope(&p.ConfigSet):
+		c.ConfigSet = *r.ConfigSet.Plus(&p.ConfigSet)
+	default:
+		c.Sets = plus(r.Sets, p.All())
+	}
+	return c
 }
 
 func (r *ConfigRules) closed() *ConfigRules { return nil }

@@ -75,7 +75,11 @@ func (f *Config) describe() string {
 			parts = append(parts, p.what+" "+shown(strings.Join(p.items, " ")))
 		}
 	}
-	return "an image" + prefixed(" for ", f.Platform) + prefixedList(" with ", parts)
+	if len(f.Entrypoint)+len(f.Cmd) > 0 {
+		parts = append(parts, "a command")
+	}
+	return "an image" + prefixed(" for ", f.Platform) + prefixed(" of the target ", f.Target) +
+		prefixedList(" with ", parts)
 }
 
 // plainURL leaves out the parts of a URL that may be secrets.

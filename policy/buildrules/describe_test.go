@@ -39,6 +39,9 @@ func TestDescribe(t *testing.T) {
 			Platform: "linux/arm64", User: "app", Labels: map[string]string{"b": "", "a": ""},
 			Env: []string{"PATH=hunter2"}, Ports: []string{"80/tcp"}, Volumes: []string{"/data"},
 		}}},
+		{"an image of the target base\\n with a command", Operation{Config: &Config{
+			Target: "base\n", Entrypoint: []string{"/a", "b"},
+		}}},
 		{`an operation\x1b[2J`, Operation{Unknown: "an operation\x1b[2J"}},
 		{"the image " + strings.Repeat("x", 200) + "…", Operation{Image: strings.Repeat("x", 300)}},
 	}

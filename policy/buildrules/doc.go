@@ -17,6 +17,9 @@
 // The rules of a rule stand under those of the whole policy, see [Rules.Under]: refusals add up,
 // and allowances are replaced.
 //
+// Conditions on the configuration of an image can be for some results only: by the target of the
+// build, and by whether the image has a command. In doubt they are for a result.
+//
 // # Canonical form
 //
 // Rules compare operations in canonical form: references as package imageref has them, URLs

@@ -36,9 +36,18 @@ const (
 // which part of the operation it misses. From long lists, it returns the entries that match and
 // those that miss one part only.
 //
-// It explains [Rules.Check] and doesn't decide. It returns nothing for kinds whose rules aren't
-// lists of names or URLs.
+// Of sets of conditions on configurations, it says which ones are for the operation.
+//
+// It explains [Rules.Check] and doesn't decide. Of commands and images, it returns the entries that
+// are about what they use or have.
 func (r *Rules) Explain(n Normalized) []Tried {
+	kind := string(n.row.kind)
+	switch {
+	case n.row.field.denied(r):
+		return []Tried{{Entry: kind, Matched: true, Reason: "it denies all " + kind}}
+	case r.closes(n.row):
+		return []Tried{{Entry: "others", Matched: true, Reason: "there are no rules on " + kind}}
+	}
 	switch n.row.kind {
 	case KindImages:
 		return r.Images.explain(n)
@@ -55,6 +64,17 @@ func (r *Rules) Explain(n Normalized) []Tried {
 		return r.Blob.explain(n)
 	case KindFrontends:
 		return r.Frontends.explain(n)
+	case KindConfig:
+		return r.Config.explain(n)
+	case KindExec:
+		return r.Exec.explain(&n.process)
+	case KindContainers:
+		t := Tried{Entry: "containers", Matched: r.Containers == ActionAllow}
+		t.Reason = "without allow, no container is allowed"
+		if t.Matched {
+			t.Reason = "containers are allowed, under the rules on exec"
+		}
+		return append([]Tried{t}, r.Exec.explain(&n.process)...)
 	}
 	return nil
 }
@@ -107,7 +127,7 @@ func (r *ImageRules) explainRules(n Normalized, ref imageref.Reference) []Tried 
 			t.Reason = "its conditions don't hold for " + ref.Familiar()
 		default:
 			t.Reason = "it is for " + safetext.Printable(safetext.List("only", "only",
-				meanings(rule.Names())))
+				imageref.Meanings(rule.Names())))
 		}
 		out = append(out, t)
 	}

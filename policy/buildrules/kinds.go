@@ -1,6 +1,7 @@
 package buildrules
 
 import (
+	"iter"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -53,7 +54,7 @@ type row struct {
 	restricts func(*Rules) bool
 	// allowed returns the names that the rules allow, as written, and URLs as they are meant;
 	// nil if the kind has no such list.
-	allowed func(*Rules) []string
+	allowed func(*Rules) iter.Seq[string]
 	// patterns returns the rules' patterns in canonical form; nil if the kind has no such lists.
 	patterns func(*Rules) (allow, deny []string)
 	// globs returns everything else in the rules that can contain a star; nil if nothing can.
@@ -81,7 +82,7 @@ var kinds = []row{
 		rewrite: func(r *Rules, n Normalized) (Normalized, []Violation, error) {
 			return r.Images.check(n)
 		},
-		allowed:  func(r *Rules) []string { return r.Images.allowed() },
+		allowed:  func(r *Rules) iter.Seq[string] { return r.Images.allowed },
 		patterns: func(r *Rules) (allow, deny []string) { return r.Images.Patterns() },
 		globs:    func(r *Rules) []string { return r.Images.globs() },
 	},
@@ -93,30 +94,35 @@ var kinds = []row{
 		field:     rulesOf(func(r *Rules) **GitRules { return &r.Git }),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.git(at, r.Git) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.Git.check(n) },
-		allowed:   func(r *Rules) []string { return urlMeanings(r.Git.urls.allow) },
+		allowed:   func(r *Rules) iter.Seq[string] { return slices.Values(urlMeanings(r.Git.urls.allow)) },
 		patterns:  func(r *Rules) (allow, deny []string) { return r.Git.Patterns() },
 	},
 	{
 		kind:      KindHTTP,
-		matches:   func(o Operation) bool { return o.HTTP != nil },
+		matches:   func(o Operation) bool { return o.HTTP != nil && !o.isUpload() },
 		normalize: func(o Operation) (Normalized, error) { return o.HTTP.normalize() },
 		describe:  func(o Operation) string { return o.HTTP.describe() },
 		field:     rulesOf(func(r *Rules) **HTTPRules { return &r.HTTP }),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.http(at, r.HTTP) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.HTTP.check(n) },
-		allowed:   func(r *Rules) []string { return urlMeanings(r.HTTP.urls.allow) },
+		allowed:   func(r *Rules) iter.Seq[string] { return slices.Values(urlMeanings(r.HTTP.urls.allow)) },
 		patterns:  func(r *Rules) (allow, deny []string) { return r.HTTP.Patterns() },
 	},
 	{
 		kind:      KindLocal,
-		matches:   func(o Operation) bool { return o.Local != "" },
+		matches:   func(o Operation) bool { return o.Local != "" || o.isUpload() },
 		normalize: normalizeLocal,
-		describe:  func(o Operation) string { return "the client's directory " + shown(o.Local) },
-		field:     rulesOf(func(r *Rules) **NameRules { return &r.Local }),
-		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.names(at, r.Local) },
-		check:     func(r *Rules, n Normalized) []Violation { return r.Local.check(n) },
-		allowed:   func(r *Rules) []string { return r.Local.Allow },
-		patterns:  func(r *Rules) (allow, deny []string) { return r.Local.Allow, r.Local.Deny },
+		describe: func(o Operation) string {
+			if o.HTTP != nil {
+				return "the client's context, which it uploads"
+			}
+			return "the client's directory " + shown(o.Local)
+		},
+		field:    rulesOf(func(r *Rules) **NameRules { return &r.Local }),
+		validate: func(v *validator, at *yaml.Node, r *Rules) { v.names(at, r.Local) },
+		check:    func(r *Rules, n Normalized) []Violation { return r.Local.check(n) },
+		allowed:  func(r *Rules) iter.Seq[string] { return slices.Values(r.Local.Allow) },
+		patterns: func(r *Rules) (allow, deny []string) { return r.Local.Allow, r.Local.Deny },
 	},
 	{
 		kind:    KindOCILayout,
@@ -128,7 +134,7 @@ var kinds = []row{
 		field:    rulesOf(func(r *Rules) **PatternRules { return &r.OCILayout }),
 		validate: func(v *validator, at *yaml.Node, r *Rules) { v.repositories(at, r.OCILayout) },
 		check:    func(r *Rules, n Normalized) []Violation { return r.OCILayout.check(n) },
-		allowed:  func(r *Rules) []string { return r.OCILayout.Allow },
+		allowed:  func(r *Rules) iter.Seq[string] { return slices.Values(r.OCILayout.Allow) },
 		patterns: func(r *Rules) (allow, deny []string) { return r.OCILayout.Patterns() },
 	},
 	{
@@ -139,7 +145,7 @@ var kinds = []row{
 		field:     rulesOf(func(r *Rules) **PatternRules { return &r.Blob }),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.repositories(at, r.Blob) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.Blob.check(n) },
-		allowed:   func(r *Rules) []string { return r.Blob.Allow },
+		allowed:   func(r *Rules) iter.Seq[string] { return slices.Values(r.Blob.Allow) },
 		patterns:  func(r *Rules) (allow, deny []string) { return r.Blob.Patterns() },
 	},
 	{
@@ -163,7 +169,7 @@ var kinds = []row{
 		field:    rulesOf(func(r *Rules) **PatternRules { return &r.Frontends }),
 		validate: func(v *validator, at *yaml.Node, r *Rules) { v.repositories(at, r.Frontends) },
 		check:    func(r *Rules, n Normalized) []Violation { return r.Frontends.check(n) },
-		allowed:  func(r *Rules) []string { return r.Frontends.Allow },
+		allowed:  func(r *Rules) iter.Seq[string] { return slices.Values(r.Frontends.Allow) },
 		patterns: func(r *Rules) (allow, deny []string) { return r.Frontends.Patterns() },
 		noSource: true,
 		unseen:   true,
@@ -292,12 +298,20 @@ func (r *Rules) closes(row *row) bool {
 }
 
 // Allowed returns the names that the rules allow for a kind, as written, and URLs as they are
-// meant. It is empty for a kind that has no such list.
-func (r *Rules) Allowed(k Kind) []string {
-	if row := k.row(); row != nil && row.allowed != nil && row.field.isSet(r) {
-		return row.allowed(r)
+// meant, but no more than limit. It is empty for a kind that has no such list.
+func (r *Rules) Allowed(k Kind, limit int) []string {
+	row := k.row()
+	if row == nil || row.allowed == nil || !row.field.isSet(r) {
+		return nil
 	}
-	return nil
+	var out []string
+	for name := range row.allowed(r) {
+		if len(out) == limit {
+			break
+		}
+		out = append(out, name)
+	}
+	return out
 }
 
 // Patterns returns the patterns of the rules for a kind in canonical form. It is empty for a

@@ -44,7 +44,7 @@ func TestAnUnknownKindFailsClosed(t *testing.T) {
 	require.True(t, unknown.InResult())
 	require.True(t, r.Restricts(unknown))
 	require.False(t, r.Has(unknown))
-	require.Empty(t, r.Allowed(unknown))
+	require.Empty(t, r.Allowed(unknown, 5))
 	require.Equal(t, Rules{}, r.Only(unknown))
 	_, err := Operation{Image: "a"}.Normalize(unknown)
 	require.Error(t, err)

@@ -112,7 +112,31 @@ func normalizeBlob(o Operation) (Normalized, error) {
 }
 
 func normalizeLocal(o Operation) (Normalized, error) {
+	if o.HTTP != nil {
+		return Normalized{name: mainContext}, nil
+	}
 	return Normalized{name: o.Local}, checkText("the name of a directory", o.Local)
+}
+
+// mainContext is the name under which clients send the directory that they build
+// (frontend/dockerui/config.go, DefaultLocalNameContext).
+const mainContext = "context"
+
+// uploads begins the URLs of what a client sends with the build, such as a tar file that it reads
+// from standard input. BuildKit reads them from the client and never from the network
+// (session/upload/uploadprovider/provider.go, source/http/transport.go).
+const uploads = "http://buildkit-session/"
+
+// isUpload reports whether the operation is a download of nothing but what the client uploads.
+// BuildKit compares the host as it is written, so another spelling of it is a real download.
+func (o Operation) isUpload() bool {
+	if o.HTTP == nil || o.Local != "" {
+		return false
+	}
+	id, ok := strings.CutPrefix(o.HTTP.URL, uploads)
+	return ok && id != "" && !strings.ContainsFunc(id, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	})
 }
 
 func (g *Git) normalize() (Normalized, error) {

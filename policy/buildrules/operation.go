@@ -80,10 +80,15 @@ type Exec struct {
 type Config struct {
 	// Platform is what the image is for, such as linux/amd64; empty if the build makes
 	// one image only.
-	Platform string            `yaml:"platform,omitempty"`
-	User     string            `yaml:"user,omitempty" blank:"true"`
-	Labels   map[string]string `yaml:"labels,omitempty" blank:"true"`
-	Env      []string          `yaml:"env,omitempty"` // NAME=VALUE, or names alone
-	Ports    []string          `yaml:"ports,omitempty"`
-	Volumes  []string          `yaml:"volumes,omitempty"`
+	Platform string `yaml:"platform,omitempty"`
+	// Target is the option "target" as the frontend gets it; empty if the build names no target.
+	Target  string            `yaml:"target,omitempty"`
+	User    string            `yaml:"user,omitempty" blank:"true"`
+	Labels  map[string]string `yaml:"labels,omitempty" blank:"true"`
+	Env     []string          `yaml:"env,omitempty"` // NAME=VALUE, or names alone
+	Ports   []string          `yaml:"ports,omitempty"`
+	Volumes []string          `yaml:"volumes,omitempty"`
+	// Entrypoint and Cmd count only by whether they are empty.
+	Entrypoint []string `yaml:"entrypoint,omitempty" blank:"true"`
+	Cmd        []string `yaml:"cmd,omitempty" blank:"true"`
 }

@@ -30,7 +30,7 @@ func (r urlRules) patterns() (allow, deny []string) {
 	return urlMeanings(r.allow), urlMeanings(r.deny)
 }
 
-// urlMeanings is meanings for patterns of URLs, which can have several.
+// urlMeanings is [imageref.Meanings] for patterns of URLs, which can have several.
 func urlMeanings(patterns []urlmatch.Pattern) []string {
 	out := make([]string, 0, len(patterns))
 	for _, p := range patterns {

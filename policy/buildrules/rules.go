@@ -89,6 +89,7 @@ type ImageRules struct {
 
 	allow, deny []imageref.Pattern
 	pins        map[string]pin // by normalised name:tag
+	lists       []ruleList     // those that Rules is made of, in order
 }
 
 // Conversion replaces one image name, and the names below it, with another.
@@ -241,8 +242,41 @@ type ExecDenials struct {
 	hosts, ulimits, cgroupParents []string // normalised
 }
 
-// ConfigRules are rules on the configuration of the built image.
+// ConfigRules are rules on the configuration of the built image. They are one set of conditions, or
+// several.
 type ConfigRules struct {
+	ConfigSet `yaml:",inline"`
+
+	// Sets of conditions. Each can be for some results only, and an image has to satisfy all that are
+	// for it. The list can stand alone, in place of the fields.
+	Sets []*ConfigSet `yaml:"sets,omitempty" json:"sets,omitempty" jsonschema:"minItems=1" sequence:"true"`
+	// What a violation of these rules does. With warn, the build goes on with a warning. The default
+	// is enforce. If a rule and the policy have rules of the kind, they only warn if both say warn.
+	Mode imagerules.Mode `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"enum=enforce,enum=warn,default=enforce"`
+}
+
+// Results says which results of builds a [ConfigSet] is for.
+type Results string
+
+// The results.
+const (
+	ResultsAll Results = "all"
+	// ResultsRunnable are images with an entrypoint or a command.
+	ResultsRunnable Results = "runnable"
+)
+
+// ConfigSet is a set of conditions on a configuration, and says which results they are for.
+type ConfigSet struct {
+	// Targets that the conditions are for, as the build requests them by name; a * stands for any
+	// characters, and letter case doesn't matter. They are also for a build that names no target, or
+	// one by number. The default is all.
+	Targets []string `yaml:"targets,omitempty" json:"targets,omitempty" jsonschema:"minItems=1"`
+	// Targets that the conditions are not for, in the form of targets. A build that names no target,
+	// or one by number, is never excepted.
+	ExceptTargets []string `yaml:"exceptTargets,omitempty" json:"exceptTargets,omitempty" jsonschema:"minItems=1"`
+	// Results that the conditions are for: all, or only runnable ones. A result is runnable if its
+	// configuration has an entrypoint or a command. The default is all.
+	Results Results `yaml:"results,omitempty" json:"results,omitempty" jsonschema:"enum=all,enum=runnable,default=all"`
 	// The user that the image runs as, without its group. It must be one of the required users. An
 	// empty user, root and 0 are the same.
 	User *Demand `yaml:"user,omitempty" json:"user,omitempty"`
@@ -255,9 +289,8 @@ type ConfigRules struct {
 	Ports *Demand `yaml:"ports,omitempty" json:"ports,omitempty"`
 	// Paths of volumes.
 	Volumes *Demand `yaml:"volumes,omitempty" json:"volumes,omitempty"`
-	// What a violation of these rules does. With warn, the build goes on with a warning. The default
-	// is enforce. If a rule and the policy have rules of the kind, they only warn if both say warn.
-	Mode imagerules.Mode `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"enum=enforce,enum=warn,default=enforce"`
+
+	targets, exceptTargets []string // in lower case
 }
 
 // Demand lists entries that must be present and entries that must not be.

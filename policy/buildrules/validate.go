@@ -1,7 +1,6 @@
 package buildrules
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -123,30 +122,21 @@ func (v *validator) imageRules(n *yaml.Node, r *ImageRules) {
 	if len(list.Content) == 0 {
 		v.report(list, "%s is empty; write deny if no image is allowed, or remove it", field)
 	}
-	names := map[string]int{}
+	names, ranges := imagerules.Names{}, versions.Cache{}
 	for i, rule := range r.Rules {
 		at := list.Content[i]
 		if rule == nil {
 			continue // A rule without a value is a problem already.
 		}
-		rule.Place("", at, fmt.Sprintf("%s[%d]", field, i))
-		where := cmp.Or(strictyaml.Child(at, "name"), at)
-		if line, twice := names[rule.Name]; twice {
-			v.report(where, "the name %s is already that of the rule on line %d; names must be unique",
-				safetext.Quote(rule.Name), line)
-		}
-		names[rule.Name] = at.Line
-		if imagerules.IsReserved(rule.Name) {
-			v.report(where, "the name %s is reserved for decisions without a rule; choose another",
-				safetext.Quote(rule.Name))
-		}
-		rule.Compile(at, "image", versions.Parse, v.report)
+		names.Add(rule, "", at, func() string { return fmt.Sprintf("%s[%d]", field, i) }, v.report)
+		rule.Compile(at, "image", ranges.Parse, v.report)
 		if mode := strictyaml.Child(at, "mode"); mode != nil &&
 			(rule.Action != imagerules.ActionDeny || rule.Mode == imagerules.ModeEnforce) {
 			v.report(mode, "a rule of images can only have mode: warn, and only if it denies; write mode "+
 				"beside rules for all of them, as in images: {mode: warn, rules: […]}")
 		}
 	}
+	r.lists = newRuleLists(r.Rules)
 }
 
 // directoryOf returns the directory of a name without a star. Directly below docker.io, a
@@ -386,20 +376,57 @@ func (v *validator) ulimits(n *yaml.Node, r *ExecRules) {
 }
 
 func (v *validator) config(n *yaml.Node, r *ConfigRules) {
+	list, field := strictyaml.Child(n, "sets"), "config.sets"
+	if n.Kind == yaml.SequenceNode {
+		list, field = n, "config"
+	} else {
+		v.configSet(n, "config", &r.ConfigSet, list != nil)
+	}
+	if list == nil || list.Kind != yaml.SequenceNode {
+		return
+	}
+	if len(list.Content) == 0 {
+		v.report(list, "%s is empty; give it a set of conditions or remove it", field)
+	}
+	for i, s := range r.Sets {
+		if s != nil { // A set without a value is a problem already.
+			v.configSet(list.Content[i], fmt.Sprintf("%s[%d]", field, i), s, false)
+		}
+	}
+}
+
+// configSet checks and compiles a set of conditions. others says that a list of sets stands beside
+// it, so that it can have none.
+func (v *validator) configSet(n *yaml.Node, name string, s *ConfigSet, others bool) {
+	v.targets(strictyaml.Child(n, "targets"), "targets", s.Targets, &s.targets)
+	v.targets(strictyaml.Child(n, "exceptTargets"), "exceptTargets", s.ExceptTargets, &s.exceptTargets)
+	if s.Results != "" && s.Results != ResultsAll && s.Results != ResultsRunnable {
+		v.report(strictyaml.Child(n, "results"), "results must be all or runnable, not %s",
+			safetext.Quote(string(s.Results)))
+	}
+	scoped := len(s.Targets)+len(s.ExceptTargets) > 0 || s.Results != ""
+	switch {
+	case !s.isEmpty(), others && !scoped, !scoped && name == "config": // Others report the last one.
+	case others:
+		v.report(n, "%s has targets, exceptTargets or results without a condition beside them; write "+
+			"them in each of its sets", name)
+	default:
+		v.report(n, "%s has no condition; give it one, such as user, or remove it", name)
+	}
 	var labels *Demand
-	if r.Labels != nil {
-		labels = &r.Labels.Demand
+	if s.Labels != nil {
+		labels = &s.Labels.Demand
 	}
 	for _, d := range []struct {
 		key     string
 		demand  *Demand
 		compile func(string, list) (entry, error)
 	}{
-		{"user", r.User, userEntry},
+		{"user", s.User, userEntry},
 		{"labels", labels, labelEntry},
-		{"env", r.Env, envEntry},
-		{"ports", r.Ports, portEntry},
-		{"volumes", r.Volumes, volumeEntry},
+		{"env", s.Env, envEntry},
+		{"ports", s.Ports, portEntry},
+		{"volumes", s.Volumes, volumeEntry},
 	} {
 		at := strictyaml.Child(n, d.key)
 		if at == nil {
@@ -409,10 +436,14 @@ func (v *validator) config(n *yaml.Node, r *ConfigRules) {
 		d.demand.require = v.demanded(at, "require", d.demand.Require, required, d.compile)
 		d.demand.forbid = v.demanded(at, "forbid", d.demand.Forbid, forbidden, d.compile)
 	}
-	if r.Labels != nil {
+	if s.Labels != nil {
 		v.report.Map(strictyaml.Child(strictyaml.Child(n, "labels"), "values"), "values",
-			r.Labels.Values, r.Labels.value)
+			s.Labels.Values, s.Labels.value)
 	}
+}
+
+func (v *validator) targets(n *yaml.Node, key string, items []string, to *[]string) {
+	v.report.List(n, key, items, compileTargets(to))
 }
 
 // value adds the value that a label must have.

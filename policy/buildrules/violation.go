@@ -19,6 +19,8 @@ type Violation struct {
 	// Rule is the rule that refuses it, such as "images.deny: evil/**" or "exec.insecure":
 	// the field of [Rules], and the entry where the field has several.
 	Rule string
+	// Hint is a sentence without its end about what to do, or "".
+	Hint string
 	// By is the rule on images that refuses or misses the image, or warns about it. It is nil for all
 	// other violations.
 	By *imagerules.Rule

@@ -43,7 +43,9 @@ func ParseDenyPattern(s string) ([]Pattern, error) {
 	add := func(hosts []string, paths [][]string) {
 		for _, host := range hosts {
 			for _, path := range paths {
-				out = append(out, newPattern(append([]string{host}, path...), meant))
+				p := newPattern(slices.Concat([]string{host}, path))
+				p.meaning = meant
+				out = append(out, p)
 			}
 		}
 	}
@@ -88,6 +90,9 @@ func deniedHosts(first string) (hosts, hubs []string, err error) {
 
 // withoutLabels returns the name of a host, and the name without each choice of its labels "**".
 func withoutLabels(name string) ([]string, error) {
+	if !strings.Contains(name, "**") {
+		return []string{name}, nil
+	}
 	open := 0
 	names := []string{""}
 	for label := range strings.SplitSeq(name, ".") {

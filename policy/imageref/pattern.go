@@ -3,6 +3,7 @@ package imageref
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -54,14 +55,15 @@ func ParsePattern(s string) (Pattern, error) {
 		return Pattern{}, fmt.Errorf("%s has a host of numbers, and an address has four of them; "+
 			"write one like 10.*.*.*", safetext.Quote(s))
 	}
-	components = official(components)
-	return newPattern(components, meaning(s, strings.Join(components, "/"))), nil
+	p := newPattern(official(components))
+	p.meaning = meaning(s, p.text)
+	return p, nil
 }
 
-func newPattern(components []string, meaning string) Pattern {
-	return Pattern{
-		text: strings.Join(components, "/"), meaning: meaning, components: globs.NewImage(components),
-	}
+// newPattern returns the pattern with these components, which it may change.
+func newPattern(components []string) Pattern {
+	text := strings.Join(components, "/")
+	return Pattern{text: text, meaning: text, components: globs.NewImage(components)}
 }
 
 // onHub reports whether the host of a pattern is docker.io, perhaps with any port.
@@ -151,6 +153,18 @@ func (p Pattern) Familiar() string { return familiarName(p.text) }
 // familiar form otherwise.
 func (p Pattern) Meaning() string { return p.meaning }
 
+// Meanings returns the meanings of the patterns, each once: what is written for a denied name
+// becomes several patterns.
+func Meanings(patterns []Pattern) []string {
+	var out []string
+	for _, p := range patterns {
+		if !slices.Contains(out, p.meaning) {
+			out = append(out, p.meaning)
+		}
+	}
+	return out
+}
+
 // meaning returns the [Pattern.Meaning] of a pattern that was written as s.
 func meaning(s, text string) string {
 	familiar := familiarName(text)
@@ -178,8 +192,7 @@ func (r Reference) Pattern() Pattern {
 	if r.host == "" {
 		return Pattern{}
 	}
-	name := r.Name()
-	return newPattern(strings.Split(name, "/"), name)
+	return newPattern(strings.Split(r.Name(), "/"))
 }
 
 // checkPattern refuses the parts of a reference that a pattern can't have.

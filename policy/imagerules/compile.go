@@ -2,6 +2,7 @@ package imagerules
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,12 +21,41 @@ const (
 	maxMessage = 2048
 )
 
-// Place records where the document has the rule. If the rule has no name, it gets this one.
-func (r *Rule) Place(file string, n *yaml.Node, name string) {
+// Names are rules by their names, which must be unique.
+type Names map[string]*Rule
+
+// Add records where the document has the rule, and checks its name. A rule without a name gets the
+// one that name returns. It reports mistakes at their nodes.
+func (names Names) Add(
+	r *Rule, file string, n *yaml.Node, name func() string, report strictyaml.Report,
+) {
 	r.file, r.line, r.column = file, n.Line, n.Column
+	at := n
 	if r.Name == "" {
-		r.Name, r.unnamed = name, true
+		r.Name, r.unnamed = name(), true
+	} else {
+		at = strictyaml.Child(n, "name")
+		compiler{r, n, report}.text("name", r.Name, maxName, false)
 	}
+	if other, twice := names[r.Name]; twice {
+		where := ""
+		if other.file != r.file {
+			where = " of " + other.file
+		}
+		report(at, "the name %s is already that of the rule on line %d%s; names must be unique",
+			safetext.Quote(r.Name), other.line, where)
+	}
+	names[r.Name] = r
+	if IsReserved(r.Name) {
+		report(at, "the name %s is reserved for decisions without a rule; choose another",
+			safetext.Quote(r.Name))
+	}
+}
+
+// IsReserved reports whether decisions without a rule have this name. No rule can have it. A test of
+// package policy compares the names with that package's constants.
+func IsReserved(name string) bool {
+	return slices.Contains([]string{"default", "invariant", "limits", "build"}, name)
 }
 
 // Compile checks and compiles the rule, which the document has at the node, and fills in its
@@ -100,6 +130,9 @@ func (c compiler) patterns() {
 			found[0], err = imageref.ParsePattern(s)
 		}
 		r.patterns = append(r.patterns, found...)
+		if err == nil {
+			return nil
+		}
 		if field := imageref.FieldFor(err); field != "" {
 			return fmt.Errorf("%w, and the %s under %s", err, strings.TrimSuffix(field, "s"), field)
 		}

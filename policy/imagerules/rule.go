@@ -1,9 +1,11 @@
 package imagerules
 
 import (
+	"iter"
 	"slices"
 	"time"
 
+	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/versions"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -45,7 +47,8 @@ type Rule struct {
 	Tags []string `yaml:"tags,omitempty" json:"tags,omitempty" jsonschema:"minItems=1"`
 	// Versions that the rule is for, in addition to its tags, such as ">=1.4 <2 || 3.1.x". All
 	// versions that a partial version such as 1.7 stands for must be in the range. There is no !=; use
-	// exceptTags. A deny rule is also for tags that can't be compared with versions.
+	// exceptTags. A deny rule is also for tags that can't be compared with versions. Of what a bound
+	// such as <=1.7 can mean, an allow rule takes the least (up to 1.7.0), and a deny rule the most.
 	Versions string `yaml:"versions,omitempty" json:"versions,omitempty" jsonschema:"minLength=1,maxLength=512"`
 	// Suffixes such as labs for 1.7-labs. The suffix is removed from a tag before the tag is compared
 	// with versions.
@@ -122,13 +125,20 @@ func (r *Rule) TagConditional() bool {
 // them.
 func (r *Rule) Names() []imageref.Pattern { return r.patterns }
 
+// NewIndex returns an index that finds the rules which can cover a name, by their numbers.
+func NewIndex(rules iter.Seq2[int, *Rule]) globs.Index {
+	return globs.NewIndex(func(yield func(int, string) bool) {
+		for i, r := range rules {
+			for _, p := range r.patterns {
+				if !yield(i, p.String()) {
+					return
+				}
+			}
+		}
+	})
+}
+
 // Covers reports whether the rule is for all names that the pattern matches.
 func (r *Rule) Covers(name imageref.Pattern) bool {
 	return slices.ContainsFunc(r.patterns, func(p imageref.Pattern) bool { return p.Covers(name) })
-}
-
-// IsReserved reports whether no rule can have the name, because decisions without a rule have it.
-// A test of package policy compares these names with that package's constants.
-func IsReserved(name string) bool {
-	return slices.Contains([]string{"default", "invariant", "limits", "build"}, name)
 }

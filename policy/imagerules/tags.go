@@ -67,9 +67,9 @@ func (r *Rule) versionFit(tag string) fit {
 		v, ok := versions.ParseTag(form)
 		switch {
 		case !ok:
-		case r.versions.Contains(v):
+		case r.versions.Contains(v, r.reading()):
 			return inside
-		case r.versions.Touches(v):
+		case r.versions.Touches(v, r.reading()):
 			best = partly
 		case best == unreadable:
 			best = outside
@@ -228,11 +228,19 @@ func (r *Rule) cure(tag string) string {
 	if !ok || r.versions == nil || len(r.withoutVariants(tag, exactCase)) > 0 {
 		return ""
 	}
-	if v, ok := versions.ParseTag(base); !ok || !r.versions.Contains(v) {
+	if v, ok := versions.ParseTag(base); !ok || !r.versions.Contains(v, r.reading()) {
 		return ""
 	}
 	return fmt.Sprintf(" (for %s as a variant of %s, the rule needs variants: [%s])", tag, base,
 		suffix)
+}
+
+// reading returns how the rule reads its versions.
+func (r *Rule) reading() versions.Reading {
+	if r.Action == ActionDeny {
+		return versions.Most
+	}
+	return versions.Least
 }
 
 // tagCondition describes the rule's tag conditions in a sentence: "tags 1.* or 2.*", "versions
@@ -243,7 +251,11 @@ func (r *Rule) tagCondition() string {
 		parts = append(parts, safetext.List("tag", "tags", r.Tags))
 	}
 	if r.Versions != "" {
-		parts = append(parts, "versions "+safetext.Printable(r.Versions))
+		text := "versions " + safetext.Printable(r.Versions)
+		if words := r.versions.Words(r.reading()); words != "" {
+			text += " (read as " + safetext.Printable(words) + ")"
+		}
+		parts = append(parts, text)
 	}
 	if len(r.ExceptTags) == 0 {
 		return strings.Join(parts, " or ")

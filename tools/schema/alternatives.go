@@ -32,12 +32,15 @@ func alternatives(schema *jsonschema.Schema, t reflect.Type) {
 			continue
 		}
 		alternatives(property, f.Type)
-		switch word := wordFor(f.Type); {
-		case word != "":
-			other := []*jsonschema.Schema{{Const: word}}
-			if list := listFor(property, f.Type); list != nil {
-				other = append(other, list)
-			}
+		var other []*jsonschema.Schema
+		if word := wordFor(f.Type); word != "" {
+			other = append(other, &jsonschema.Schema{Const: word})
+		}
+		if list := listFor(property, f.Type); list != nil {
+			other = append(other, list)
+		}
+		switch {
+		case other != nil:
 			either(property, other...)
 		case f.Tag.Get("boolean") != "":
 			either(property, &jsonschema.Schema{Type: "boolean"})
@@ -69,6 +72,9 @@ func wordFor(t reflect.Type) string {
 // listFor returns the schema of the list that documents can have in place of the struct, or nil. It
 // is that of one of the struct's fields.
 func listFor(schema *jsonschema.Schema, t reflect.Type) *jsonschema.Schema {
+	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
+		return nil
+	}
 	for f := range t.Elem().Fields() {
 		if f.Tag.Get("sequence") != "true" {
 			continue

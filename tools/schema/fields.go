@@ -47,10 +47,14 @@ func writeFields(b *strings.Builder, prefix string, schema, root *jsonschema.Sch
 		if again {
 			what = fmt.Sprintf("fields of `%s`", p.Key)
 		}
+		listed := lists(schema, field)
+		if listed {
+			what = "list of such fields"
+		}
 		meaning := strings.ReplaceAll(strings.Join(strings.Fields(field.Description), " "), "|", "\\|")
 		fmt.Fprintf(b, "| `%s` | %s | %s |\n", name, what, meaning)
 		switch {
-		case again:
+		case again, listed:
 		case field.Properties != nil:
 			err = writeFields(b, name+".", field, root)
 		case field.Items != nil && field.Items.Properties != nil:
@@ -76,6 +80,20 @@ func repeats(root *jsonschema.Schema, prefix, key string, field *jsonschema.Sche
 	}
 	other, err := json.Marshal(field.Properties)
 	return bytes.Equal(one, other), err
+}
+
+// lists reports whether the field is a list of mappings of fields that stand beside it.
+func lists(schema, field *jsonschema.Schema) bool {
+	if field.Items == nil || field.Items.Properties == nil {
+		return false
+	}
+	for p := field.Items.Properties.Oldest(); p != nil; p = p.Next() {
+		beside, ok := schema.Properties.Get(p.Key)
+		if !ok || beside.Description != p.Value.Description {
+			return false
+		}
+	}
+	return true
 }
 
 // value says in a few words what a field takes.

@@ -1,0 +1,75 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+
+	"github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
+	spb "github.com/moby/buildkit/sourcepolicy/pb"
+
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+)
+
+// ownReads is the client by which this process itself reads the build file. The context of a build
+// can be a git repository, a download or the result of another build. So each definition is checked
+// before the daemon reads anything of it.
+type ownReads struct {
+	client.Client
+	check func(context.Context, *pb.Definition) ([]*spb.Policy, error)
+}
+
+// Solve fails with a *refusal if the policy doesn't let a build read the definition.
+func (c ownReads) Solve(ctx context.Context, req client.SolveRequest) (*client.Result, error) {
+	policies, err := c.check(ctx, req.Definition)
+	if err != nil {
+		return nil, err
+	}
+	req.SourcePolicies = policies
+	return c.Client.Solve(ctx, req)
+}
+
+// checkRead checks what this process is about to read, by the decisions of [policy.Layers.Readers].
+// It returns the source policies under which the daemon may read it. Without a policy, it allows only
+// what the client sends with the build. The error is a *refusal.
+func (b *build) checkRead(ctx context.Context, def *pb.Definition) ([]*spb.Policy, error) {
+	readers := b.layers.Readers(b.now)
+	if len(readers) == 0 {
+		return nil, b.checkSent(def)
+	}
+	var policies []*spb.Policy
+	for _, layer := range readers {
+		var first error
+		allowed := false
+		for _, d := range layer {
+			of, err := b.newMonitor(admitted{decision: d}).definition(ctx, def)
+			if err == nil {
+				policies = append(policies, of...)
+				allowed = true
+				break
+			}
+			if first == nil {
+				first = err
+			}
+		}
+		if !allowed {
+			return nil, first
+		}
+	}
+	return policies, nil
+}
+
+// checkSent refuses a definition that has anything but directories and uploads of the client.
+func (b *build) checkSent(def *pb.Definition) error {
+	for f, err := range llbops.FromDefinition(def) {
+		if err != nil {
+			return b.refuse(request{}, err)
+		}
+		if k, err := f.Operation.Kind(); err != nil || k != buildrules.KindLocal {
+			return b.refuse(request{}, errors.New("there is no policy, so the build file isn't read from "+
+				f.Operation.Describe()))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package integration
+
+import (
+	"archive/tar"
+	"bytes"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// TestADateReadsNoDeniedSource: docker/dockerfile takes the date of an image from a source that
+// SOURCE_DATE_EPOCH names, while it still converts the build file.
+func TestADateReadsNoDeniedSource(t *testing.T) {
+	t.Parallel()
+	sites := newBuildSites(t)
+	sites.eachJudge(t, "", func(t *testing.T, us side, by policy.Dispatch) {
+		for name, tc := range map[string]struct {
+			before, arg string
+			refused     bool // by forward too
+		}{
+			"of the build file": {before: "ARG SOURCE_DATE_EPOCH=leak\n"},
+			"of the client":     {arg: "SOURCE_DATE_EPOCH=leak", refused: true},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				denied, asked := harness.WatchedServer(t)
+				dir := withSyntax(t, tc.before+"FROM scratch AS leak\nADD "+denied+
+					"/x.git /\nFROM scratch\nCOPY Dockerfile /\nUSER app\n", nil)
+				args := []string{"-o", filepath.Join(t.TempDir(), "out")}
+				if tc.arg != "" {
+					args = append(args, "--build-arg", tc.arg)
+				}
+				c := us.BuildxCommand(dir, byBuildx(us.syntax, args...)...)
+				o := us.Run(t, c)
+				if by == policy.DispatchForward && !tc.refused {
+					o.RequireSuccess(t)
+				} else {
+					o.RequireFailure(t, "frontend docker/dockerfile:1 is refused: ")
+				}
+				require.Empty(t, asked(), "the denied source was read")
+			})
+		}
+	})
+}
+
+// TestADeniedContextIsNotRead: our own process reads the build file, which can be in a repository or
+// behind a URL.
+func TestADeniedContextIsNotRead(t *testing.T) {
+	t.Parallel()
+	sites := newBuildSites(t)
+	sites.eachJudge(t, "", func(t *testing.T, us side, _ policy.Dispatch) {
+		for name, path := range map[string]string{"a git repository": "/app.git", "a download": "/app.tar"} {
+			for call, args := range map[string][]string{
+				"build": {"-o", "OUT"}, "call": {"--call=policy"}, "check": {"--call=check"},
+			} {
+				t.Run(name+" by "+call, func(t *testing.T) {
+					t.Parallel()
+					denied, asked := harness.WatchedServer(t)
+					if args[0] == "-o" {
+						args = []string{"-o", filepath.Join(t.TempDir(), "out")}
+					}
+					o := us.Buildctl(t, append([]string{
+						"build", "--progress=plain", "--frontend=gateway.v0", "--opt", "source=" + us.syntax,
+						"--opt", "context=" + denied + path,
+					}, buildctlArgs(args)...)...)
+					if call != "call" {
+						o.RequireFailure(t, "is refused: ", "only "+denied[:4])
+					}
+					require.Empty(t, asked(), "the denied context was read")
+				})
+			}
+		}
+	})
+}
+
+// buildctlArgs returns buildx's arguments as buildctl has them.
+func buildctlArgs(args []string) []string {
+	switch args[0] {
+	case "--call=policy":
+		return []string{"--opt", "requestid=frontend.policy"}
+	case "--call=check":
+		return []string{"--opt", "requestid=frontend.lint"}
+	}
+	return []string{"--output", "type=local,dest=" + args[1]}
+}
+
+func TestATarOnStandardInputIsNoDownload(t *testing.T) {
+	t.Parallel()
+	sites := newBuildSites(t)
+	sites.eachJudge(t, "", func(t *testing.T, us side, _ policy.Dispatch) {
+		var archive bytes.Buffer
+		w := tar.NewWriter(&archive)
+		const file = syntaxLine + "FROM scratch\nCOPY Dockerfile /copied\nUSER app\n"
+		require.NoError(t, w.WriteHeader(&tar.Header{Name: "Dockerfile", Mode: 0o644, Size: int64(len(file))}))
+		_, err := w.Write([]byte(file))
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		out := filepath.Join(t.TempDir(), "out")
+		line := byBuildx(us.syntax, "-o", out)
+		line[len(line)-1] = "-"
+		c := us.BuildxCommand(t.TempDir(), line...)
+		c.Stdin = &archive
+		us.Run(t, c).RequireSuccess(t)
+		require.FileExists(t, filepath.Join(out, "copied"))
+	})
+}

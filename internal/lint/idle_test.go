@@ -1,0 +1,391 @@
+package lint_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/arbitrary"
+	"github.com/policy-frontend/policy-frontend/internal/lint"
+	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+)
+
+// item is an entry of a list, a key of a mapping of entries, or an alias, anywhere in a policy but
+// in build rules.
+type item struct {
+	field string // such as options.deny
+	text  string
+	path  []int // the places among the children of each node from the root on
+	lines [][2]int
+}
+
+// itemsOf returns the items of a document.
+func itemsOf(text string) []item {
+	return slices.DeleteFunc(itemsUnder(text, ""), func(e item) bool {
+		return strings.HasPrefix(e.field, "build")
+	})
+}
+
+// itemsUnder returns the items of a document, or those that are in one of its fields.
+func itemsUnder(text, only string) []item {
+	var root yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &root); err != nil {
+		panic(err)
+	}
+	var out []item
+	var walk func(n *yaml.Node, field string, path []int, lines [][2]int)
+	walk = func(n *yaml.Node, field string, path []int, lines [][2]int) {
+		add := func(i int, child *yaml.Node) {
+			out = append(out, item{
+				field, child.Value, append(slices.Clone(path), i),
+				append(slices.Clone(lines), [2]int{child.Line, child.Column}),
+			})
+		}
+		switch {
+		case n.Kind == yaml.SequenceNode:
+			for i, child := range n.Content {
+				if child.Kind == yaml.ScalarNode || field == "aliases" {
+					add(i, child)
+				}
+				if child.Kind != yaml.ScalarNode {
+					below := strings.TrimPrefix(field, "frontends")
+					walk(child, below, append(slices.Clone(path), i),
+						append(slices.Clone(lines), [2]int{child.Line, child.Column}))
+				}
+			}
+		case n.Kind == yaml.MappingNode:
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				key, value := n.Content[i], n.Content[i+1]
+				if key.Value == "build" && field+only == "" || field == "" && !strings.HasPrefix(key.Value, only) {
+					continue
+				}
+				if field == "aliases.pins" || field == "options.force" {
+					add(i, key)
+					continue
+				}
+				walk(value, strings.TrimPrefix(field+"."+key.Value, "."), append(slices.Clone(path), i+1),
+					append(slices.Clone(lines), [2]int{key.Line, key.Column}))
+			}
+		}
+	}
+	walk(root.Content[0], "", nil, nil)
+	return out
+}
+
+// removed returns the document without the item, and without a list that gets empty.
+func (e item) removed(text string) string {
+	var root yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &root); err != nil {
+		panic(err)
+	}
+	nodes := []*yaml.Node{root.Content[0]}
+	for _, i := range e.path[:len(e.path)-1] {
+		nodes = append(nodes, nodes[len(nodes)-1].Content[i])
+	}
+	for depth := len(e.path) - 1; depth >= 0; depth-- {
+		n, i := nodes[depth], e.path[depth]
+		if n.Kind == yaml.SequenceNode {
+			n.Content = slices.Delete(n.Content, i, i+1)
+		} else {
+			n.Content = slices.Delete(n.Content, i&^1, i&^1+2)
+		}
+		if len(n.Content) > 0 {
+			break
+		}
+	}
+	out, err := yaml.Marshal(&root)
+	if err != nil {
+		panic(err)
+	}
+	return string(out)
+}
+
+// saysIdle are the codes of findings that say that an entry or a rule has no effect.
+var saysIdle = []lint.Code{
+	lint.EntryRepeated, lint.EntryWithoutEffect, lint.ExceptWithoutEffect, lint.EntryAliased,
+	lint.DenyWithoutEffect, lint.OptionWithoutEffect, lint.AliasShadowed, lint.AliasWithoutEffect,
+}
+
+// covers reports whether a finding says that the item, or something that it is part of, doesn't do
+// what it seems to.
+func (e item) isCovered(found []lint.Finding) bool {
+	return slices.ContainsFunc(found, func(f lint.Finding) bool {
+		return f.Code == lint.AllowsNothing ||
+			slices.Contains(e.lines, [2]int{f.Line, f.Column}) && (slices.Contains(saysIdle, f.Code) ||
+				slices.Contains([]lint.Code{
+					lint.AliasNotAllowed, lint.PinRefused, lint.NeverMatches, lint.Shadowed,
+					lint.AliasedAway, lint.OutsideLimits, lint.Expired,
+				}, f.Code))
+	})
+}
+
+// requests are many requests about all that generated policies have.
+func requests() []policy.Request {
+	digests := []digest.Digest{digest.FromString("1"), digest.FromString("2"), digest.FromString("3")}
+	tags := strings.Fields("1 1.4 1.5 1.5.0 1.50 1.5x 1.7 1.7.1 1.7.2 1.7-labs 1.7.1-labs 1.foo v1.7.1 " +
+		"v1 v1.foo 2 2.x 2.0.0 latest main 1.7.0-rc1 2.0.0-rc1 1.7.1.2 1.7.1.3 2026.01 2026.3 " +
+		"20261103120000 3 1-labs latest-labs LATEST 0 1.6 1.7.1-x")
+	names := strings.Fields("a b a/x a/y a/xx a/b/c c.example/a/x c.example/b c.example/x " +
+		"c.example/a/b/x d.example/x d.example/y c.example:80/x c.example:80/y c.example:81/x e.d.example/x " +
+		"d.example:80/a 10.1.2.3/x q.test/z q.test:80/x c.example/a/y docker.io:80/a/x")
+	options := []map[string]string{nil}
+	for _, k := range []string{"k", "kx", "ky", "l", "m", "y", "filename"} {
+		for _, v := range []string{"v", "w"} {
+			options = append(options, map[string]string{k: v})
+		}
+	}
+	var out []policy.Request
+	add := func(text string, r policy.Request) {
+		ref, err := imageref.Parse(text)
+		if err != nil {
+			panic(err)
+		}
+		r.Requested, r.Reference = text, ref
+		out = append(out, r)
+	}
+	for _, name := range names {
+		for _, tag := range append(tags, "") {
+			text := strings.TrimSuffix(name+":"+tag, ":")
+			for _, d := range digests {
+				add(text, policy.Request{Digest: d, Time: arbitrary.Day(1)})
+				if tag != "" {
+					add(text+"@"+d.String(), policy.Request{Time: arbitrary.Day(1), TagDigest: d})
+					add(text+"@"+d.String(), policy.Request{Time: arbitrary.Day(1), TagDigest: digests[2]})
+				}
+			}
+		}
+		for n, tag := range []string{"", ":1.7.1", ":2", ":1", ":1.foo", ":v1.7.1", ":2026.3", ":1.5.0"} {
+			for _, o := range options {
+				add(name+tag, policy.Request{Time: arbitrary.Day(1), Digest: digests[n%3], Options: o})
+			}
+			add(name+tag, policy.Request{Time: arbitrary.Day(1), Digest: digests[0], Inputs: []string{"in"}})
+		}
+	}
+	rand.New(rand.NewPCG(1, 1)).Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}
+
+// answer is what of a decision can matter.
+type answer struct {
+	verdict             policy.Verdict
+	rule, image, change string
+}
+
+func answersOf(all []policy.Request, p *policy.Policy) func(yield func(int, answer) bool) {
+	layers, err := policy.Stack(p, nil)
+	if err != nil {
+		panic(err)
+	}
+	return func(yield func(int, answer) bool) {
+		for i, r := range all {
+			d := policy.Decide(layers, r)
+			a := answer{verdict: d.Verdict}
+			if d.Verdict.Permits() {
+				a.rule, a.image = d.Rule, d.Image
+				a.change = fmt.Sprint(d.Obligations.Strip, d.Obligations.Force)
+			}
+			if !yield(i, a) {
+				return
+			}
+		}
+	}
+}
+
+// named gives each rule a name, so that rules can be removed.
+func named(text string) string {
+	var doc yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
+		panic(err)
+	}
+	root := doc.Content[0]
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if root.Content[i].Value != "frontends" {
+			continue
+		}
+		for n, r := range root.Content[i+1].Content {
+			r.Content = append([]*yaml.Node{
+				{Kind: yaml.ScalarNode, Value: "name"}, {Kind: yaml.ScalarNode, Value: fmt.Sprint("r", n)},
+			}, r.Content...)
+		}
+	}
+	out, err := yaml.Marshal(&doc)
+	if err != nil {
+		panic(err)
+	}
+	return string(out)
+}
+
+// sweep returns the items of a policy that are idle without a finding, and those that aren't idle
+// in spite of one. It removes what has a finding, until nothing has.
+func sweep(seed uint64, all []policy.Request) (missed, wrong []string, count int) {
+	choose := arbitrary.Source(rand.New(rand.NewPCG(seed, 11)).IntN)
+	text, _ := arbitrary.Policy(choose)
+	text = named(text)
+	for {
+		p, err := policy.Parse("p", []byte(text))
+		if err != nil {
+			panic(err)
+		}
+		found := lint.Check("p", p, lint.Options{
+			Time: arbitrary.Day(1), Source: func(string) ([]byte, error) { return []byte(text), nil },
+		})
+		var before []answer
+		for _, a := range answersOf(all, p) {
+			before = append(before, a)
+		}
+		again := false
+		for _, e := range itemsOf(text) {
+			if e.field == "limits.match" {
+				continue // Limits hold rules that are yet to come.
+			}
+			says := slices.IndexFunc(found, func(f lint.Finding) bool {
+				return slices.Contains(saysIdle, f.Code) && !strings.Contains(f.Message, "only its pins count") &&
+					[2]int{f.Line, f.Column} == e.lines[len(e.lines)-1]
+			})
+			without := e.removed(text)
+			q, err := policy.Parse("p", []byte(without))
+			if err != nil {
+				continue
+			}
+			idle := true
+			for i, a := range answersOf(all, q) {
+				if idle = a == before[i]; !idle {
+					break
+				}
+			}
+			switch where := fmt.Sprintf("seed %d\n%s\n%s %s\n", seed, text, e.field, e.text); {
+			case idle && says < 0 && !e.isCovered(found):
+				missed = append(missed, e.field+"\n"+where)
+			case says >= 0 && !idle:
+				wrong = append(wrong, e.field+"\n"+where+found[says].Message)
+			case says >= 0:
+				text, again = without, true
+			}
+			if again {
+				count++
+				missed = nil
+				break
+			}
+		}
+		if !again {
+			return missed, wrong, count
+		}
+	}
+}
+
+// An entry that is said to have no effect has none. Of those that have none, most are said to.
+func TestIdleEntriesHaveAFinding(t *testing.T) {
+	t.Parallel()
+	all := requests()
+	missed, found := 0, 0
+	for seed := range uint64(5) {
+		m, wrong, n := sweep(seed, all)
+		require.Empty(t, wrong)
+		missed, found = missed+len(m), found+n
+	}
+	require.Greater(t, found, 8, "else the property says nothing")
+	require.Less(t, missed, found, "of the idle entries, most have a finding")
+}
+
+// FuzzEntriesWithAFindingAreIdle removes each entry that is said to have no effect, until none is
+// left. No request gets another answer by that.
+func FuzzEntriesWithAFindingAreIdle(f *testing.F) {
+	f.Add(uint64(0))
+	all := requests()
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		_, wrong, _ := sweep(seed, all)
+		require.Empty(t, wrong)
+	})
+}
+
+// imagesText returns a policy whose rules on images are the rules of another policy.
+func imagesText(text string) string {
+	var doc struct {
+		Frontends []map[string]any `yaml:"frontends"`
+	}
+	if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
+		panic(err)
+	}
+	for _, r := range doc.Frontends {
+		for _, key := range []string{"options", "dispatch", "build", "platforms"} {
+			delete(r, key)
+		}
+		if r["action"] != "deny" {
+			delete(r, "mode")
+		}
+	}
+	out, err := yaml.Marshal(map[string]any{
+		"version": 1, "dispatch": "mediate",
+		"frontends": []any{map[string]any{"match": []string{"docker/dockerfile"}}},
+		"build":     map[string]any{"others": "deny", "images": doc.Frontends},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return string(out)
+}
+
+// An entry of rules on images that is said to have no effect has none.
+func TestEntriesOfImageRulesWithAFindingAreIdle(t *testing.T) {
+	t.Parallel()
+	all := requests()
+	found := 0
+	for seed := range uint64(30) {
+		found += idleInImages(t, seed, all)
+	}
+	require.Greater(t, found, 20, "else the property says nothing")
+}
+
+func FuzzEntriesOfImageRulesWithAFindingAreIdle(f *testing.F) {
+	f.Add(uint64(0))
+	all := requests()
+	f.Fuzz(func(t *testing.T, seed uint64) { idleInImages(t, seed, all) })
+}
+
+func idleInImages(t *testing.T, seed uint64, all []policy.Request) int {
+	t.Helper()
+	made, _ := arbitrary.Policy(rand.New(rand.NewPCG(seed, 13)).IntN)
+	text := imagesText(named(made))
+	p, err := policy.Parse("p", []byte(text))
+	require.NoError(t, err)
+	answers := func(p *policy.Policy) []string {
+		layers, err := policy.Stack(p, nil)
+		require.NoError(t, err)
+		ref, err := imageref.Parse("docker/dockerfile:1")
+		require.NoError(t, err)
+		d := policy.Decide(layers, policy.Request{Reference: ref, Time: arbitrary.Day(1)})
+		require.True(t, d.Verdict.Permits())
+		var out []string
+		for i, r := range all {
+			if i%4 == 0 {
+				a := d.CheckTag(buildrules.Operation{Image: r.Requested}, r.TagDigest)
+				out = append(out, fmt.Sprint(a.Verdict, a.Image))
+			}
+		}
+		return out
+	}
+	before := answers(p)
+	found := 0
+	for _, f := range lint.Check("p", p, lint.Options{
+		Time: arbitrary.Day(1), Source: func(string) ([]byte, error) { return []byte(text), nil },
+	}) {
+		for _, e := range itemsUnder(text, "build") {
+			if !slices.Contains(saysIdle, f.Code) || [2]int{f.Line, f.Column} != e.lines[len(e.lines)-1] {
+				continue
+			}
+			found++
+			if q, err := policy.Parse("p", []byte(e.removed(text))); err == nil {
+				require.Equal(t, before, answers(q), "seed %d\n%s\n%+v", seed, text, f)
+			}
+		}
+	}
+	return found
+}

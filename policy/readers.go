@@ -1,0 +1,62 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+)
+
+// Readers returns the decisions under which a build may read something before its frontend is known,
+// above all the build file, which names the frontend. There is one list for each layer. Each list
+// has a decision for each set of build rules under which that layer lets some frontend run.
+//
+// A build may read what one decision of each list allows. That is the most that the build's own
+// decision can allow later, so nothing is refused that its frontend could have. The zero [Layers]
+// have no lists.
+func (l Layers) Readers(now time.Time) [][]Decision {
+	var all [][]Decision
+	for _, layer := range []struct {
+		name   string
+		policy *Policy
+	}{{LayerPolicy, l.embedded}, {LayerOverlay, l.overlay}} {
+		if layer.policy == nil {
+			continue
+		}
+		var list []Decision
+		for _, rule := range layer.policy.readers() {
+			d := l.Refuse("", "")
+			d.Verdict, d.Layer, d.at = Allow, layer.name, now
+			d.Timeout, d.Nesting, d.Memory = l.bounds()
+			c, _ := layer.policy.constrain(layer.name, outcome{holds: rule}, l.Contact())
+			d.constraints = []*constraints{c}
+			list = append(list, d)
+		}
+		all = append(all, list)
+	}
+	return all
+}
+
+// readers returns a rule for each set of build rules, and nil for those of the whole policy. These
+// alone remain if the policy lets no frontend run.
+func (p *Policy) readers() []*Rule {
+	var found []*Rule
+	seen := map[*buildrules.Rules]bool{}
+	add := func(r *Rule, own *buildrules.Rules) {
+		if !seen[own] {
+			seen[own] = true
+			found = append(found, r)
+		}
+	}
+	if p.doc.Default == ActionAllow || p.doc.Mode == ModeWarn {
+		add(nil, nil)
+	}
+	for i := range p.doc.Frontends {
+		if r := &p.doc.Frontends[i]; r.Action != ActionDeny {
+			add(r, r.Build)
+		}
+	}
+	if len(found) == 0 {
+		add(nil, nil)
+	}
+	return found
+}
