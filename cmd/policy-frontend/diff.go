@@ -25,10 +25,10 @@ allowed or refused, and which conditions on allowed frontends loosen or tighten.
 change comes with the simplest request that shows it. Last, diff prints the differences in
 the policies themselves, whether they have an effect or not.
 
-Sample names, tags, digests, options and times come from the literals and the patterns in
-the rules. The overlap of each pair of patterns and the ends of version ranges give
-further samples. If both policies let a frontend run, diff also makes samples of what it
-may build.
+Sample names, tags, digests, options, platforms and times come from the literals and the
+patterns in the rules. The overlap of each pair of patterns and the ends of version ranges
+give further samples. If both policies let a frontend run, diff also makes samples of what
+it may build.
 
 The samples don't cover everything. A change can go unnoticed where three or more patterns
 overlap, or in an unusual spelling of a version. diff assumes that a name and its alias

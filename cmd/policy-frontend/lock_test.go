@@ -176,3 +176,17 @@ func TestLockUsageErrors(t *testing.T) {
 		})
 	}
 }
+
+// Nothing is looked up for pins of images that builds read, and lock says so.
+func TestLockLeavesThePinsOfImages(t *testing.T) {
+	t.Parallel()
+	const doc = "version: 1\nbuild: {images: {pins: {\"golang:1\": \"sha256:" +
+		"4edbfe3a2b0d0d3f3c5fb3e7bb4b4e3c2b7f9c0f7d3e1a2b5c6d7e8f90a1b2c3\"}}}\n"
+	file := write(t, "policy.yaml", doc)
+	code, stdout, stderr := run("lock", "--check", file)
+	require.Equal(t, exitOK, code)
+	require.Empty(t, stdout)
+	require.Equal(t, file+": only the pins of aliases are updated, and build.images.pins stay as "+
+		"they are\n",
+		stderr)
+}

@@ -88,7 +88,8 @@ func rulesOnImages(d policy.Decision) []*imagerules.Rule {
 // buildOf returns a text that is the same for decisions with the same build rules, under which
 // frontends run in the same way.
 func (s *side) buildOf(d policy.Decision) string {
-	out := fmt.Sprint(d.Dispatch, d.Timeout, d.Nesting, d.Enforces(buildrules.KindContainers))
+	out := fmt.Sprint(d.Dispatch, d.Timeout, d.Nesting, d.Memory,
+		d.Enforces(buildrules.KindContainers))
 	for _, o := range d.Obligations.Build {
 		out += fmt.Sprint(o.Mode, s.built[o.Rule], s.built[policy.BuildRule])
 	}

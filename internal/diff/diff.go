@@ -10,17 +10,18 @@
 // as few other patterns as possible. The names that aliases turn into a sample name are samples
 // too.
 //
-// For each name, the rules that match it give the tags, digests, options and times:
+// For each name, the rules that match it give the tags, digests, options, platforms and times:
 //
 //   - the literals in the rules, and a value that no rule has;
 //   - an example of each glob and of the overlap of each pair of globs;
 //   - the ends of version ranges and the versions next to them, in several spellings;
+//   - the platforms in the rules, and one that no rule has;
 //   - the given time, and each later time at which a rule begins to warn or expires.
 //
 // If both policies let a frontend run, Compare also compares how it runs and the rulings on
-// sample operations. Sample images, repositories, downloads and other names come from the
-// patterns in the build rules. Sample commands, containers and configurations use one feature
-// each.
+// sample operations. Sample images come from the rules on images in the same way as frontends.
+// Sample repositories, downloads and other names come from the patterns in the build rules. Sample
+// commands, containers and configurations use one feature each.
 //
 // # Limits
 //
