@@ -30,6 +30,7 @@ const (
 type budget struct {
 	reading, answering *semaphore.Weighted
 	patience           time.Duration
+	most               int64 // the policy's limit in bytes, for everything
 
 	mu          sync.Mutex
 	limit, used int64
@@ -46,6 +47,7 @@ func newBudget(limit int64) *budget {
 		reading:   semaphore.NewWeighted(reservable),
 		answering: semaphore.NewWeighted(reservable),
 		patience:  budgetPatience,
+		most:      limit,
 		limit:     limit - 2*reservable,
 		freed:     make(chan struct{}),
 		levels:    map[int]*semaphore.Weighted{},

@@ -9,6 +9,7 @@ package frontend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -85,38 +86,21 @@ type build struct {
 	layers policy.Layers
 	inputs map[string]*pb.Definition
 	now    time.Time
+	// deadline is when the time for the build is up that the policy allows, unless it is
+	// forwarded. It counts from the start of this process.
+	deadline time.Time
 }
 
 // run does what [Frontend.Build] says. A refusal is a *refusal.
 func (b *build) run(ctx context.Context, policyPath string) (*client.Result, error) {
 	var policyErr error
 	b.layers, policyErr = loadPolicies(policyPath, b.opts)
+	b.deadline = time.Now().Add(b.layers.Timeout())
 
-	requests, err := findRequests(ctx, b.opts, b.file, b.layers.DefaultFrontend())
-	if policyErr != nil { // the refusal names the requested frontend if it is known
-		return nil, b.refuse(firstRequest(requests), policyErr)
-	}
-	if refused := (*refusal)(nil); errors.As(err, &refused) {
-		return nil, refused
-	}
+	chosen, err := b.choose(ctx, policyErr)
 	if err != nil {
-		return nil, b.refuse(firstRequest(requests), err)
-	}
-
-	if b.inputs, err = marshalInputs(ctx, b.client); err != nil {
 		return nil, err
 	}
-	var chosen admitted
-	for i, r := range requests {
-		a, err := b.authorize(ctx, r)
-		if err != nil {
-			return nil, err
-		}
-		if i == 0 { // the others only have to be allowed; they don't run
-			chosen = a
-		}
-	}
-
 	if b.subrequest() == PolicySubrequest {
 		return b.answer(ctx, chosen.origin, chosen.decision)
 	}
@@ -129,4 +113,52 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 		return nil, err
 	}
 	return report(res, decision)
+}
+
+// choose returns the frontend that the build asks for, if the policy allows it. policyErr is why the
+// policy can't be used. choose reads the build file and looks up images in the time that the policy
+// gives the frontend: a silent server holds no build for longer.
+func (b *build) choose(ctx context.Context, policyErr error) (admitted, error) {
+	timed, cancel := context.WithDeadline(ctx, b.deadline)
+	defer cancel()
+	requests, err := findRequests(timed, b.opts, b.file, b.layers.DefaultFrontend())
+	if policyErr != nil { // the refusal names the requested frontend if it is known
+		err = policyErr
+	}
+	var chosen admitted
+	var refused *refusal // to read the build file
+	switch {
+	case errors.As(err, &refused):
+		err = refused
+	case err != nil:
+		err = b.refuse(firstRequest(requests), err)
+	default:
+		chosen, err = b.authorizeAll(timed, requests)
+	}
+	if timed.Err() != nil && ctx.Err() == nil {
+		return admitted{}, b.refuse(firstRequest(requests), fmt.Errorf("reading the build file and "+
+			"looking up the frontend did not end within %s, which is as long as the limits allow "+
+			"(limits.timeout)", b.layers.Timeout()))
+	}
+	return chosen, err
+}
+
+// authorizeAll returns the first request, which is the one that runs. The others only have to be
+// allowed.
+func (b *build) authorizeAll(ctx context.Context, requests []request) (admitted, error) {
+	var err error
+	if b.inputs, err = marshalInputs(ctx, b.client); err != nil {
+		return admitted{}, err
+	}
+	var chosen admitted
+	for i, r := range requests {
+		a, err := b.authorize(ctx, r)
+		if err != nil {
+			return admitted{}, err
+		}
+		if i == 0 {
+			chosen = a
+		}
+	}
+	return chosen, nil
 }

@@ -9,8 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/frontend/dockerui"
 	"github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/sourcepolicy"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	"github.com/stretchr/testify/require"
@@ -460,5 +462,40 @@ frontends: [{name: df, match: [docker/dockerfile, r.example/spec]}]
 		_, err = run(t, c, doc)
 		requireDenial(t, err, d.Rule+": "+d.Reason)
 		require.Empty(t, c.resolved)
+	}
+}
+
+// silentClient is a daemon that never answers, because a server that it asks doesn't.
+type silentClient struct {
+	*fakeClient
+	resolves bool // it answers as long as it isn't asked about an image
+}
+
+func (c silentClient) Solve(ctx context.Context, req client.SolveRequest) (*client.Result, error) {
+	if c.resolves {
+		return c.fakeClient.Solve(ctx, req)
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (c silentClient) ResolveSourceMetadata(
+	ctx context.Context, _ *pb.SourceOp, _ sourceresolver.Opt,
+) (*sourceresolver.MetaResponse, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestWhatThePolicyFrontendReadsHasAnEnd(t *testing.T) {
+	t.Parallel()
+	const file = "# syntax=docker/dockerfile:1\n"
+	for name, resolves := range map[string]bool{"the build file": false, "the frontend's tag": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := silentClient{newFake(t, file, nil), resolves}
+			_, err := run(t, c, corpPolicy+"limits: {timeout: 50ms}\n")
+			requireDenial(t, err, "invariant: reading the build file and looking up the frontend "+
+				"did not end within 50ms, which is as long as the limits allow (limits.timeout)")
+		})
 	}
 }

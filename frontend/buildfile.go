@@ -1,9 +1,11 @@
 package frontend
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerui"
@@ -152,9 +154,21 @@ func (o origin) locate(ctx context.Context, file *buildFile) (origin, *errdefs.S
 	return o, sourceOf(file.src, o.where)
 }
 
+// sourceOf returns the file and the lines in it. An error with a large file doesn't reach the client:
+// it travels in the headers of an answer. So it returns the beginning of a large file, or nil if the
+// lines aren't in it.
 func sourceOf(src *dockerui.Source, where []parser.Range) *errdefs.Source {
+	data := src.Data[:min(len(src.Data), llbops.MaxSource)]
+	if len(data) < len(src.Data) {
+		data = data[:bytes.LastIndexByte(data, '\n')+1]
+		lines := bytes.Count(data, []byte("\n"))
+		beyond := func(r parser.Range) bool { return max(1, r.End.Line) > lines }
+		if slices.ContainsFunc(where, beyond) {
+			return nil
+		}
+	}
 	s := &errdefs.Source{Info: &pb.SourceInfo{
-		Data:       src.Data,
+		Data:       data,
 		Filename:   src.Filename,
 		Language:   src.Language,
 		Definition: src.Definition.ToPB(),

@@ -2,11 +2,14 @@ package frontend
 
 import (
 	"context"
+	"strings"
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
 	"github.com/moby/buildkit/frontend/gateway/grpcclient"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
 // builtin runs the Dockerfile frontend that is a part of this program. It runs in this process,
@@ -19,7 +22,12 @@ func (b *build) builtin(ctx context.Context, chosen admitted, m *monitor) (*gwpb
 	defer announced()
 	opts := b.innerOptions(chosen)
 	return b.serveInner(ctx, chosen, m, func(ctx context.Context, s *broker) error {
-		env, conn := b.bridge.environment, inProcess{broker: s}
+		env, conn := b.bridge.environment, inProcess{broker: s, args: map[string]string{}}
+		for k, v := range opts {
+			if name, ok := strings.CutPrefix(k, optionkeys.BuildArgPrefix); ok {
+				conn.args[name] = v
+			}
+		}
 		c, err := grpcclient.New(ctx, opts, env.Session, env.Product, conn, env.Workers)
 		if err != nil {
 			return err

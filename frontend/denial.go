@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"context"
+	"time"
 
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
@@ -43,9 +44,14 @@ func (b *build) refuse(r request, reason error) *refusal {
 	return &refusal{origin: r.origin, decision: d}
 }
 
+// locateTimeout bounds the time to read a build file only to show its line.
+const locateTimeout = 10 * time.Second
+
 // deny makes the error that carries a refusal to the client. buildctl and buildx print the snippet
 // of the build file and the reason. Other clients show at least the text.
 func (b *build) deny(ctx context.Context, r *refusal) error {
+	ctx, cancel := context.WithTimeout(ctx, locateTimeout)
+	defer cancel()
 	from, src := r.origin.locate(ctx, b.file)
 	var err error = &DenialError{Decision: r.decision, AskedBy: from.String(), Cause: r.cause}
 	if r.cause == nil {

@@ -3,6 +3,7 @@ package frontend
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/moby/buildkit/solver/errdefs"
@@ -65,6 +66,38 @@ func TestADenialPointsAtTheLineThatAsked(t *testing.T) {
 			require.Len(t, srcs, 1)
 			require.Equal(t, tc.line, srcs[0].Ranges[0].Start.Line)
 			require.Equal(t, tc.file, string(srcs[0].Info.Data))
+		})
+	}
+}
+
+// BuildKit sends the file in the headers of an answer, which have a bound.
+func TestADenialAtALineOfALargeFileHasItsBeginning(t *testing.T) {
+	const line = "# a comment of some length\n"
+	const times = 12 << 20 / len(line)
+	for name, tc := range map[string]struct {
+		file  string
+		shown bool
+	}{
+		"a line at the beginning": {"# syntax=evil/x\n" + strings.Repeat(line, times), true},
+		"a single line": {
+			`{"syntax":"evil/x","x":"` + strings.Repeat("x", 12<<20) + `"}`, false,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := run(t, newFake(t, tc.file, nil), corpPolicy)
+			var denial *DenialError
+			require.ErrorAs(t, err, &denial)
+			require.Equal(t, "line 1 of Dockerfile", denial.AskedBy)
+			srcs := errdefs.Sources(err)
+			if !tc.shown {
+				require.Empty(t, srcs)
+				return
+			}
+			require.Len(t, srcs, 1)
+			data := string(srcs[0].Info.Data)
+			require.LessOrEqual(t, len(data), 1<<20)
+			require.True(t, strings.HasPrefix(tc.file, data))
+			require.True(t, strings.HasSuffix(data, line))
 		})
 	}
 }

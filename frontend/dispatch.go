@@ -45,11 +45,17 @@ func (b *build) dispatchBrokered(
 		return nil, b.refuse(chosen.request,
 			errors.New("internal: it can't run behind a broker without the daemon's connection"))
 	}
-	guarded, done := b.guardMemory(ctx, m)
+	late := &refusal{origin: chosen.origin, decision: chosen.decision.TimedOut()}
+	ctx, cancel := context.WithDeadlineCause(ctx, b.deadline, late)
+	defer cancel()
+	ctx, done := b.guardMemory(ctx, m)
 	defer done()
-	raw, err := b.runBrokered(guarded, chosen, m)
-	if refused := m.refused(); err != nil && guarded.Err() != nil && refused != nil {
-		return nil, refused // whatever failed because the context ended
+	raw, err := b.runBrokered(ctx, chosen, m)
+	var r *refusal
+	switch {
+	case err == nil, errors.As(err, &r):
+	case errors.As(context.Cause(ctx), &r): // it failed because the context ended
+		return nil, r
 	}
 	if err != nil {
 		return nil, err
@@ -78,8 +84,9 @@ func (b *build) runBrokered(
 func (b *build) serveInner(
 	ctx context.Context, chosen admitted, m *monitor, run func(context.Context, *broker) error,
 ) (*gwpb.Result, error) {
+	// The context of a nested frontend is that of a call, which has no deadline of its own.
 	late := &refusal{origin: chosen.origin, decision: chosen.decision.TimedOut()}
-	ctx, cancel := context.WithTimeoutCause(ctx, chosen.decision.Timeout, late)
+	ctx, cancel := context.WithDeadlineCause(ctx, b.deadline, late)
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

@@ -1,13 +1,19 @@
 package frontend
 
 import (
+	"bytes"
 	"context"
+	"strings"
 
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/policy-frontend/policy-frontend/internal/expansion"
 )
 
 // inProcess connects the built-in Dockerfile frontend to a broker in the same process, so nothing
@@ -17,7 +23,10 @@ import (
 // same program have no unknown fields. After a refusal the frontend returns the error by itself, or
 // its context ends after [refusalGrace]. Until then the broker still checks every call, and the
 // frontend's result no longer counts (see [build.serveInner]).
-type inProcess struct{ broker *broker }
+type inProcess struct {
+	broker *broker
+	args   map[string]string // the frontend's build-args
+}
 
 // typed gives an error its types, as the interceptor of a connection does.
 func typed[T any](res T, err error) (T, error) { return res, grpcerrors.FromGRPC(err) }
@@ -43,8 +52,38 @@ func (c inProcess) Solve(
 func (c inProcess) ReadFile(
 	ctx context.Context, req *gwpb.ReadFileRequest, _ ...grpc.CallOption,
 ) (*gwpb.ReadFileResponse, error) {
-	return typed(c.broker.ReadFile(ctx, req))
+	res, err := c.broker.ReadFile(ctx, req)
+	if err == nil {
+		err = c.checkExpansion(ctx, req.FilePath, res.GetData())
+	}
+	return typed(res, err)
 }
+
+// checkExpansion refuses a Dockerfile whose variables expand to more than this process should hold.
+// What isn't a Dockerfile is no matter here: the frontend reads it to find that out.
+func (c inProcess) checkExpansion(ctx context.Context, name string, data []byte) error {
+	if strings.HasSuffix(name, ".dockerignore") || !bytes.Contains(data, []byte("$")) {
+		return nil
+	}
+	file, err := parser.Parse(bytes.NewReader(data))
+	if err != nil {
+		return nil
+	}
+	stages, args, err := instructions.Parse(file.AST, nil)
+	if err != nil {
+		return nil
+	}
+	m := c.broker.monitor
+	most := int(m.budget.most>>20) / expansionShare
+	if err := expansion.Check(args, stages, c.args, most); err != nil {
+		return c.broker.errorFor(ctx, m.refuseUnknown("a build file that takes too much memory: %v", err))
+	}
+	return nil
+}
+
+// expansionShare is how much larger the memory for a build is than what its build file can expand
+// to. Each line that the frontend expands is there for a moment, but commands keep theirs.
+const expansionShare = 8
 
 func (c inProcess) ReadDir(
 	ctx context.Context, req *gwpb.ReadDirRequest, _ ...grpc.CallOption,

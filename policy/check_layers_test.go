@@ -385,12 +385,18 @@ func TestBoundsOfTwoLayers(t *testing.T) {
 			t.Parallel()
 			d := decided(t, tt.embedded, tt.overlay)
 			require.Equal(t, tt.timeout, d.Timeout)
+			require.Equal(t, tt.timeout, mustStack(t, tt.embedded, tt.overlay).Timeout())
 			require.Equal(t, tt.nesting, d.Nesting)
 			require.Equal(t, tt.memory, d.Memory)
 		})
 	}
 	require.Equal(t, Allow, decided(t, limits("nesting: 2"), "").Verdict,
 		"limits without match leave all names")
+}
+
+func TestTheTimeoutWithoutAPolicy(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, time.Hour, Layers{}.Timeout())
 }
 
 func TestWithin(t *testing.T) {

@@ -107,6 +107,16 @@ func (l Layers) bounds() (timeout time.Duration, nesting int, memory int64) {
 	return timeout, nesting, memory
 }
 
+// Timeout returns how long a frontend may take that the layers allow. It is the default if there is
+// no policy.
+func (l Layers) Timeout() time.Duration {
+	if l.embedded == nil {
+		return defaultTimeout
+	}
+	timeout, _, _ := l.bounds()
+	return timeout
+}
+
 // obligations returns the constraints as a decision reports them, nil if there are no rules.
 func (c *constraints) obligations() []BuildObligation {
 	if boundBy(&c.build) == "" {

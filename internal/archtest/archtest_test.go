@@ -17,8 +17,8 @@ const module = "github.com/policy-frontend/policy-frontend/"
 // floors are the floors of the house. A package may import packages of lower floors only.
 var floors = [][]string{
 	{
-		"internal/buildfiles", "internal/dockerfileversions", "internal/editdistance", "internal/globs",
-		"internal/safetext", "internal/streamconn",
+		"internal/buildfiles", "internal/dockerfileversions", "internal/editdistance",
+		"internal/expansion", "internal/globs", "internal/safetext", "internal/streamconn",
 	},
 	{"internal/hostname", "internal/optionkeys", "internal/strictyaml", "internal/versions"},
 	{"internal/urlmatch", "policy/imageref"},
@@ -39,13 +39,15 @@ var floors = [][]string{
 // impure are the packages that may use BuildKit, or a disk or a network by themselves. All
 // others work on the bytes and the fs.FS that they are given.
 var impure = []string{
-	"cmd/policy-frontend", "frontend", "internal/gatewaycodec", "internal/gatewayopts",
+	"cmd/policy-frontend", "frontend", "internal/expansion", "internal/gatewaycodec",
+	"internal/gatewayopts",
 	"internal/llbops", "internal/lock", "internal/streamconn", "internal/survey",
 }
 
 // gateway are the packages that may use BuildKit.
 var gateway = []string{
-	"cmd/policy-frontend", "frontend", "internal/gatewaycodec", "internal/gatewayopts",
+	"cmd/policy-frontend", "frontend", "internal/expansion", "internal/gatewaycodec",
+	"internal/gatewayopts",
 	"internal/llbops", "internal/survey",
 }
 

@@ -1,45 +1,16 @@
 package survey
 
 import (
-	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
-	"github.com/moby/buildkit/frontend/dockerfile/parser"
+
+	"github.com/policy-frontend/policy-frontend/internal/expansion"
 )
 
-// maxExpanded bounds what all lines of a Dockerfile expand to, in bytes.
-const maxExpanded = 16 << 20
-
-var errExpands = errors.New("its variables expand to more than 16 MiB")
-
-// checkExpansion fails if the lines of a Dockerfile could expand to more than [maxExpanded]. With
-// "ENV A=$A$A" on each of 40 lines, the Dockerfile frontend would need a terabyte.
-//
-// It overestimates: a variable has the largest of its values, in all stages.
-func (s *stages) checkExpansion(given map[string]string) error {
-	sizes := map[string]int{}
-	for name, value := range given {
-		sizes[name] = sizeOf(value)
-	}
-	total := 0
-	for _, c := range s.commands() {
-		for _, p := range variables(c) {
-			n := expandedSize(p.Value, sizes)
-			sizes[p.Key] = max(sizes[p.Key], n)
-			total += n
-		}
-		for _, text := range texts(c) {
-			total += expandedSize(text, sizes)
-		}
-		if total > maxExpanded {
-			return errExpands
-		}
-	}
-	return nil
-}
+// maxExpanded bounds what all lines of a Dockerfile expand to, in MiB.
+const maxExpanded = 16
 
 // maxInstructions bounds the instructions of all stages. A stage has those that the ONBUILD of its
 // base add, and sets again each variable of its base.
@@ -55,7 +26,7 @@ func (s *stages) checkSize() error {
 		base := sizes[strings.ToLower(stage.BaseName)]
 		own := size{variables: base.variables + base.onbuild}
 		for _, c := range stage.Commands {
-			own.variables += len(variables(c))
+			own.variables += len(expansion.Variables(c))
 			if _, ok := c.(*instructions.OnbuildCommand); ok {
 				own.onbuild++
 			}
@@ -71,105 +42,5 @@ func (s *stages) checkSize() error {
 	return nil
 }
 
-// commands returns those of all stages, in order. Those of ONBUILD follow the others of their
-// stage, because they run after them.
-func (s *stages) commands() []instructions.Command {
-	out := make([]instructions.Command, 0, len(s.args))
-	for i := range s.args {
-		out = append(out, &s.args[i])
-	}
-	for _, stage := range s.list {
-		out = append(out, stage.Commands...)
-		for _, c := range stage.Commands {
-			if trigger, ok := c.(*instructions.OnbuildCommand); ok {
-				out = append(out, triggered(trigger)...)
-			}
-		}
-	}
-	return out
-}
-
-// triggered returns the command of an ONBUILD. There is none if it is wrong, which the build finds.
-func triggered(c *instructions.OnbuildCommand) []instructions.Command {
-	file, err := parser.Parse(strings.NewReader(c.Expression))
-	if err != nil || len(file.AST.Children) != 1 {
-		return nil
-	}
-	command, err := instructions.ParseCommand(file.AST.Children[0])
-	if err != nil {
-		return nil
-	}
-	return []instructions.Command{command}
-}
-
-// variables returns those that the command sets.
-func variables(c instructions.Command) instructions.KeyValuePairs {
-	switch c := c.(type) {
-	case *instructions.EnvCommand:
-		return c.Env
-	case *instructions.ArgCommand:
-		var out instructions.KeyValuePairs
-		for _, a := range c.Args {
-			if a.Value != nil {
-				out = append(out, instructions.KeyValuePair{Key: a.Key, Value: *a.Value})
-			}
-		}
-		return out
-	}
-	return nil
-}
-
-// texts returns the parts of a command that can be expanded: its lines, and the files in it.
-func texts(c instructions.Command) []string {
-	out := []string{fmt.Sprint(c)}
-	add := func(files []instructions.SourceContent) {
-		for _, f := range files {
-			out = append(out, f.Data)
-		}
-	}
-	switch c := c.(type) {
-	case *instructions.AddCommand:
-		add(c.SourceContents)
-	case *instructions.CopyCommand:
-		add(c.SourceContents)
-	}
-	return out
-}
-
-// expandedSize returns a bound for the size of a text after its variables are expanded. A
-// replacement such as ${A//x/$B} puts a text in place of each character of another, so their sizes
-// multiply.
-func expandedSize(text string, sizes map[string]int) int {
-	size := sizeOf(text)
-	var replaced []int
-	for i := range len(text) {
-		if text[i] != '$' {
-			continue
-		}
-		name := strings.TrimPrefix(text[i+1:], "{")
-		end := strings.IndexFunc(name, notName)
-		if end < 0 {
-			end = len(name)
-		} else if name[end] == '/' {
-			replaced = append(replaced, sizes[name[:end]])
-		}
-		size = min(size+sizes[name[:end]], maxExpanded+1)
-	}
-	for _, n := range replaced {
-		size = min(size+n*size, maxExpanded+1)
-	}
-	return size
-}
-
-// sizeOf returns a bound for the size of a text that is read as UTF-8. A byte that isn't becomes a
-// character of three.
-func sizeOf(text string) int {
-	if utf8.ValidString(text) {
-		return len(text)
-	}
-	return 3 * len(text)
-}
-
-func notName(r rune) bool {
-	return r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-}
+// commands returns those of all stages, in order.
+func (s *stages) commands() []instructions.Command { return expansion.Commands(s.args, s.list) }

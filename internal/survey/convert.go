@@ -16,6 +16,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/policy-frontend/policy-frontend/internal/expansion"
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
@@ -145,7 +146,8 @@ func (c *conversion) addDefinition(def *pb.Definition, common asked) {
 func (c *conversion) convertTargets(ctx context.Context, b Build) {
 	found, err := readStages(b.Data)
 	if err == nil {
-		err = errors.Join(found.checkExpansion(c.ui.BuildArgs), found.checkSize())
+		err = errors.Join(
+			expansion.Check(found.args, found.list, c.ui.BuildArgs, maxExpanded), found.checkSize())
 	}
 	if err != nil {
 		c.out.problem = problemOf(err, b.Data)

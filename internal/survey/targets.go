@@ -9,6 +9,8 @@ import (
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
+
+	"github.com/policy-frontend/policy-frontend/internal/expansion"
 )
 
 // stages are those of a Dockerfile, and what they use.
@@ -136,7 +138,7 @@ func (s *stages) unsetLines(given map[string]string, known []string) map[int]boo
 				}
 			}
 		}
-		for _, v := range variables(c) {
+		for _, v := range expansion.Variables(c) {
 			_, isGiven := given[v.Key]
 			unset[v.Key] = uses(v.Value, unset) && !isGiven
 		}

@@ -78,6 +78,15 @@ func attacks() map[string]any {
 		"streams":             seize(streams),
 		"endless solving":     seize(endlessSolving),
 		"endless solving all": seize(endlessSolvingAtOnce),
+		// memory.go
+		"header bombs":         seize(headerBombs),
+		"requests without end": seize(requestsWithoutEnd),
+		"growing request":      build(growingRequest),
+		"keeping":              build(keeping),
+		"keep":                 build(keep),
+		"crowd":                build(crowd),
+		"warnings":             build(warnings),
+		"leave containers":     build(leaveContainers),
 		// life.go
 		"crash before":     seize(crashBefore),
 		"crash after":      seize(crashAfter),

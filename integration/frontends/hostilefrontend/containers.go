@@ -112,26 +112,32 @@ func leaveContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	if err := b.newContainer(ctx, &gwpb.NewContainerRequest{}); err != nil {
 		return nil, err
 	}
+	if err := b.sleepIn(ctx, ownContainer()); err != nil {
+		return nil, err
+	}
+	return b.state(ctx, proof("and left a container"))
+}
+
+// sleepIn starts a program in a container that sleeps for long.
+func (b *bridge) sleepIn(ctx context.Context, container string) error {
 	stream, err := b.ExecProcess(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	err = stream.Send(&gwpb.ExecMessage{
 		ProcessID: "1",
 		Input: &gwpb.ExecMessage_Init{Init: &gwpb.InitMessage{
-			ContainerID: ownContainer(), Meta: &pb.Meta{
+			ContainerID: container, Meta: &pb.Meta{
 				Args: []string{"/bin/sleep", b.arg("SECONDS")},
 				Cwd:  "/",
 			},
 		}},
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := stream.Recv(); err != nil { // it has started
-		return nil, err
-	}
-	return b.state(ctx, proof("and left a container"))
+	_, err = stream.Recv() // it has started
+	return err
 }
 
 // leftContainer reads from the container that another frontend left.

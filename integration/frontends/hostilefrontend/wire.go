@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -56,7 +57,13 @@ func endless(w io.Writer) error {
 // deaf asks for large answers and stops reading them. Its window allows the daemon to send more at
 // once than fits in any pipe.
 func deaf(o options) error {
-	const window, size, questions = 1 << 30, 1 << 20, 300
+	const window, questions = 1 << 30, 300
+	size := 1 << 20
+	if s := o.arg("SIZE"); s != "" {
+		if _, err := fmt.Sscan(s, &size); err != nil {
+			return err
+		}
+	}
 	stdin := &stoppable{from: os.Stdin, stop: make(chan struct{})}
 	b, err := connectBy(o, stdin, grpc.WithInitialWindowSize(window),
 		grpc.WithInitialConnWindowSize(window))

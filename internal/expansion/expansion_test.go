@@ -1,4 +1,4 @@
-package survey
+package expansion
 
 import (
 	"testing"
@@ -22,7 +22,7 @@ func FuzzExpandedSize(f *testing.F) {
 		if err != nil {
 			return
 		}
-		bound := expandedSize(text, map[string]int{"A": sizeOf(a), "B": sizeOf(b)})
+		bound := expandedSize(text, map[string]int{"A": sizeOf(a), "B": sizeOf(b)}, 16<<20)
 		require.LessOrEqual(t, len(got), bound, "%q", got)
 	})
 }
