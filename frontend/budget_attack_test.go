@@ -48,7 +48,7 @@ func peakOf(t *testing.T, attack func()) int64 {
 			select {
 			case <-done:
 				return
-			case <-time.After(30 * time.Millisecond):
+			case <-time.After(10 * time.Millisecond):
 			}
 		}
 	}()
