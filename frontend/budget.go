@@ -119,8 +119,8 @@ func (a *account) tryTake(bytes int64) (freed <-chan struct{}, ok bool) {
 	return nil, true
 }
 
-// keepDefinition takes bytes for a definition. It fails if definitions have a quarter of the budget,
-// because a frontend can do without.
+// keepDefinition takes bytes for a definition. It fails if definitions have a quarter of the
+// budget, because a frontend can do without.
 func (a *account) keepDefinition(bytes int) bool {
 	n := int64(bytes)
 	b := a.budget
