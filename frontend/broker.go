@@ -184,8 +184,8 @@ const perKept = 256
 // the build has no memory left for them.
 //
 // The frontend that receives the result of a nested one may build on it, so track keeps the
-// definitions too. Beyond the budget's bound for them it can't, as is the case for all references of
-// old daemons.
+// definitions too. Beyond the budget's bound for them it can't, as is the case for all references
+// of old daemons.
 func (s *broker) track(ctx context.Context, res *gwpb.Result) error {
 	own := map[string]*pb.Definition{}
 	for ref := range refsOf(res) {

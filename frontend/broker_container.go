@@ -71,8 +71,8 @@ func release(ctx context.Context, daemon gwpb.LLBBridgeClient, id string) {
 	_, _ = daemon.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: id})
 }
 
-// releaseContext returns the context of calls that release containers. It goes on when ctx ends, but
-// for no longer than [releaseTimeout] from now or after the deadline of ctx. So the releases of
+// releaseContext returns the context of calls that release containers. It goes on when ctx ends,
+// but for no longer than [releaseTimeout] from now or after the deadline of ctx. So the releases of
 // nested frontends, which follow each other, are over at the same time.
 func releaseContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	by := time.Now().Add(releaseTimeout)

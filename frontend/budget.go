@@ -14,7 +14,7 @@ const (
 	// (containerd's defaults, which BuildKit uses).
 	maxMessage = 16 << 20
 	// budgetPatience is how long a call waits for others to give memory back.
-	budgetPatience = 10 * time.Second
+	budgetPatience = 30 * time.Second
 	// maxNestedAtOnce is how many nested frontends run at the same time on each level of
 	// nesting. The next one waits. Each takes a container and about a megabyte here.
 	maxNestedAtOnce = 8
@@ -25,8 +25,9 @@ const (
 // [guardMemory] alone sees.
 //
 // An eighth of the limit, but at least one message, is for requests that are being read: their size
-// isn't known before. As much is for answers that the daemon is sending. From what remains, a
-// request takes its size when it has arrived, and an answer until it is written.
+// isn't known before. As much is for answers that the daemon is sending. Half of the limit is for
+// what has arrived: a request takes its size until it is answered, and an answer until it is
+// written. Both take more for a moment, while they are read, checked and written.
 type budget struct {
 	reading, answering *semaphore.Weighted
 	patience           time.Duration
@@ -48,7 +49,7 @@ func newBudget(limit int64) *budget {
 		answering: semaphore.NewWeighted(reservable),
 		patience:  budgetPatience,
 		most:      limit,
-		limit:     limit - 2*reservable,
+		limit:     limit / 2,
 		freed:     make(chan struct{}),
 		levels:    map[int]*semaphore.Weighted{},
 	}
@@ -118,8 +119,8 @@ func (a *account) tryTake(bytes int64) (freed <-chan struct{}, ok bool) {
 	return nil, true
 }
 
-// keepDefinition takes bytes for a definition. It fails if definitions have a quarter of the budget,
-// because a frontend can do without.
+// keepDefinition takes bytes for a definition. It fails if definitions have a quarter of the
+// budget, because a frontend can do without.
 func (a *account) keepDefinition(bytes int) bool {
 	n := int64(bytes)
 	b := a.budget

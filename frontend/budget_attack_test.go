@@ -26,7 +26,7 @@ import (
 )
 
 // mediatedWithin is the policy mediated with the smallest limit of memory.
-var mediatedWithin = strings.Replace(mediated, "version: 1\n", "version: 1\nlimits: {memory: 64MiB}\n", 1)
+const mediatedWithin = mediated + "limits: {memory: 64MiB}\n"
 
 // peakOf returns the largest live heap while attack runs, above the heap before it, in bytes.
 func peakOf(t *testing.T, attack func()) int64 {
@@ -48,7 +48,7 @@ func peakOf(t *testing.T, attack func()) int64 {
 			select {
 			case <-done:
 				return
-			case <-time.After(30 * time.Millisecond):
+			case <-time.After(10 * time.Millisecond):
 			}
 		}
 	}()
@@ -340,8 +340,8 @@ func (d *slowDaemon) Invoke(
 	return d.fakeDaemon.Invoke(ctx, method, req, reply, opts...)
 }
 
-// largeDefinition is 6.5 MiB of LLB with 20,000 operations, and with all that docker/dockerfile says
-// about each.
+// largeDefinition is 6.5 MiB of LLB with 20,000 operations, and with all that docker/dockerfile
+// says about each.
 func largeDefinition(t *testing.T) *pb.Definition {
 	t.Helper()
 	st := llb.Image("mirror.corp/base:1")

@@ -115,9 +115,9 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 	return report(res, decision)
 }
 
-// choose returns the frontend that the build asks for, if the policy allows it. policyErr is why the
-// policy can't be used. choose reads the build file and looks up images in the time that the policy
-// gives the frontend: a silent server holds no build for longer.
+// choose returns the frontend that the build asks for, if the policy allows it. policyErr is why
+// the policy can't be used. choose reads the build file and looks up images in the time that the
+// policy gives the frontend: a silent server holds no build for longer.
 func (b *build) choose(ctx context.Context, policyErr error) (admitted, error) {
 	timed, cancel := context.WithDeadline(ctx, b.deadline)
 	defer cancel()

@@ -154,9 +154,9 @@ func (o origin) locate(ctx context.Context, file *buildFile) (origin, *errdefs.S
 	return o, sourceOf(file.src, o.where)
 }
 
-// sourceOf returns the file and the lines in it. An error with a large file doesn't reach the client:
-// it travels in the headers of an answer. So it returns the beginning of a large file, or nil if the
-// lines aren't in it.
+// sourceOf returns the file and the lines in it. An error with a large file doesn't reach the
+// client: it travels in the headers of an answer. So it returns the beginning of a large file, or
+// nil if the lines aren't in it.
 func sourceOf(src *dockerui.Source, where []parser.Range) *errdefs.Source {
 	data := src.Data[:min(len(src.Data), llbops.MaxSource)]
 	if len(data) < len(src.Data) {

@@ -76,7 +76,8 @@ func (c inProcess) checkExpansion(ctx context.Context, name string, data []byte)
 	m := c.broker.monitor
 	most := int(m.budget.most>>20) / expansionShare
 	if err := expansion.Check(args, stages, c.args, most); err != nil {
-		return c.broker.errorFor(ctx, m.refuseUnknown("a build file that takes too much memory: %v", err))
+		return c.broker.errorFor(ctx,
+			m.refuseUnknown("a build file that takes too much memory: %v", err))
 	}
 	return nil
 }

@@ -45,7 +45,9 @@ func TestABuildFileThatExpandsTooFarIsNotRead(t *testing.T) {
 			"Dockerfile", strings.Repeat("FROM scratch\nENV PATH=/opt/bin:$PATH\n", 300), nil, false,
 		},
 		"a file that is no Dockerfile": {"Dockerfile", "$ no instruction\n", nil, false},
-		"patterns":                     {"Dockerfile.dockerignore", strings.Repeat("$*\n", 99), nil, false},
+		"patterns": {
+			"Dockerfile.dockerignore", strings.Repeat("$*\n", 99), nil, false,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

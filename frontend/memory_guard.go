@@ -13,12 +13,12 @@ import (
 const memoryInterval = 10 * time.Millisecond
 
 // guardMemory bounds the memory of this process while it runs frontends behind brokers. It is the
-// last line: the budget bounds what is known to grow, and the built-in frontend runs in this process
-// and has no budget.
+// last line: the budget bounds what is known to grow, and the built-in frontend runs in this
+// process and has no budget.
 //
 // Above the policy's limit, the returned context ends with a refusal. What was asked to end may go
-// on allocating until this process ends, so above twice the limit the process exits at once, without
-// a word to the client if the refusal hasn't reached it.
+// on allocating until this process ends, so above twice the limit the process exits at once,
+// without a word to the client if the refusal hasn't reached it.
 //
 // The operating system has no such limit: Go reserves address space far beyond what it uses, so
 // RLIMIT_AS ends a process at its start, and RLIMIT_DATA ends one with a crash of its runtime.
@@ -44,8 +44,8 @@ func (b *build) guardMemory(ctx context.Context, m *monitor) (context.Context, f
 				end(m.outOfMemory())
 			}
 			if used > 2*limit && b.bridge.exit != nil {
-				fmt.Fprintf(b.log, "policy-frontend: the build takes %d MiB, more than twice the limit\n",
-					used>>20)
+				fmt.Fprintf(b.log,
+					"policy-frontend: the build takes %d MiB, more than twice the limit\n", used>>20)
 				b.bridge.exit(1)
 			}
 		}

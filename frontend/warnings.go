@@ -12,8 +12,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
-// Bounds for what the inner frontends of one build can have shown with Warn. The daemon keeps all of
-// it until the build ends.
+// Bounds for what the inner frontends of one build can have shown with Warn. The daemon keeps all
+// of it until the build ends.
 const (
 	maxShown      = 500
 	maxShownBytes = 16 << 20

@@ -38,7 +38,9 @@ func memoryAttacks() map[string]struct {
 		"headers that decompress to 16 MiB": {attack{name: "header bombs"}, short, late, "limits"},
 		"requests of 16 MiB that never end": {whole, short, late, "limits"},
 		"answers that nobody reads":         {deaf, small, outOfMemory, "limits"},
-		"a request that grows in memory":    {attack{name: "growing request"}, small, outOfMemory, "limits"},
+		"a request that grows in memory": {
+			attack{name: "growing request"}, small, outOfMemory, "limits",
+		},
 		"nested copies that keep definitions": {
 			attack{name: "keeping"}, small, outcome{proof: "what they keep is bounded"}, "",
 		},
