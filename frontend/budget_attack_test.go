@@ -340,7 +340,7 @@ func (d *slowDaemon) Invoke(
 	return d.fakeDaemon.Invoke(ctx, method, req, reply, opts...)
 }
 
-// largeDefinition is 6.5 MiB of LLB with 20,000 operations, and with all that docker/dockerfile
+// largeDefinition is 6.5 MiB of LLB with 10,000 operations, and with all that docker/dockerfile
 // says about each.
 func largeDefinition(t *testing.T) *pb.Definition {
 	t.Helper()

@@ -68,3 +68,25 @@ func TestTheMemoryOfTheProcess(t *testing.T) { //nolint:paralleltest // it measu
 	debug.FreeOSMemory()
 	require.InDelta(t, before, processMemory(), 16<<20, "not what is free again")
 }
+
+// What grows here is like the variables of a Dockerfile that the built-in frontend expands: each
+// text is twice as long as the last one.
+func TestMemoryThatGrowsEndsABuildInTime(t *testing.T) { //nolint:paralleltest // see above
+	m := monitorOf(t, newFake(t, "", nil), mediatedWithin)
+	debug.FreeOSMemory()
+	before := processMemory()
+	used := func() uint64 { return max(processMemory(), before) - before }
+	m.build.bridge = &bridge{memory: used}
+	ctx, done := m.build.guardMemory(t.Context(), m)
+	defer done()
+	var kept []string
+	text := strings.Repeat("x", 1<<20)
+	for ctx.Err() == nil && len(kept) < 2000 {
+		kept = append(kept, strings.Clone(text))
+		time.Sleep(500 * time.Microsecond) // a gigabyte in a second
+	}
+	t.Logf("ended at %d MiB", used()>>20)
+	require.ErrorContains(t, context.Cause(ctx), "limits.memory")
+	require.Less(t, used(), uint64(192<<20))
+	runtime.KeepAlive(kept)
+}
