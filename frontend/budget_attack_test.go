@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"runtime"
@@ -115,14 +116,22 @@ func (w wire) call(stream uint32, method string, message []byte) error {
 	return w.data(stream, binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message)
 }
 
-// data writes a stream's bytes in frames of 16 KiB, and its end.
+// data writes a stream's bytes in frames of 16 KiB, and its end. It waits for the broker to take them,
+// because the broker ends a stream that sends more than it may.
 func (w wire) data(stream uint32, head, message []byte) error {
+	w.windows.add(stream, 0)
 	all := append(head, message...)
 	for len(all) > 16<<10 {
+		if err := w.windows.wait(stream, 16<<10); err != nil {
+			return err
+		}
 		if err := w.frame(frameData, 0, stream, all[:16<<10]); err != nil {
 			return err
 		}
 		all = all[16<<10:]
+	}
+	if err := w.windows.wait(stream, len(all)); err != nil {
+		return err
 	}
 	return w.frame(frameData, endStream, stream, all)
 }
@@ -228,6 +237,17 @@ func (v *windows) add(stream uint32, n int) {
 	if stream > 0 && n < 0 {
 		v.left[0] += n
 	}
+}
+
+// wait takes bytes of the windows as soon as they are there. It gives up after a minute.
+func (v *windows) wait(stream uint32, n int) error {
+	for end := time.Now().Add(time.Minute); !v.take(stream, n); {
+		if time.Now().After(end) {
+			return errors.New("the broker takes no more")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return nil
 }
 
 func (v *windows) take(stream uint32, n int) bool {
