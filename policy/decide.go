@@ -127,6 +127,8 @@ type Decision struct {
 	// constraints are those of all layers, in the order in which they rewrite
 	// images.
 	constraints []*constraints
+	// converted is set for images to which no conversion applies; see WithoutConversions.
+	converted bool
 }
 
 // Decide answers the request. It never fails. It denies a request that isn't valid, for
