@@ -324,13 +324,15 @@ func (m *monitor) checkOperation(
 		m.warn(ctx, ruling, at)
 		return ruling, nil
 	default:
-		return ruling, m.refuse(ruling, at)
+		return ruling, m.refuse(ruling, at, namesOf(f.Operation)...)
 	}
 }
 
-// refuse makes a refusal of a ruling and remembers it.
-func (m *monitor) refuse(ruling policy.Ruling, at func() *llbops.Place) error {
-	r := &refusal{origin: origin{kind: fromInner}, decision: m.inner.decision.Overrule(ruling)}
+// refuse makes a refusal of a ruling and remembers it. The names are those that the build file may
+// have for the operation.
+func (m *monitor) refuse(ruling policy.Ruling, at func() *llbops.Place, names ...string) error {
+	from := origin{kind: fromInner, names: names}
+	r := &refusal{origin: from, decision: m.inner.decision.Overrule(ruling)}
 	if p := at(); p != nil {
 		r.origin = origin{kind: fromStep, place: p}
 	}
