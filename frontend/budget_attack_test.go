@@ -116,8 +116,8 @@ func (w wire) call(stream uint32, method string, message []byte) error {
 	return w.data(stream, binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message)
 }
 
-// data writes a stream's bytes in frames of 16 KiB, and its end. It waits for the broker to take them,
-// because the broker ends a stream that sends more than it may.
+// data writes a stream's bytes in frames of 16 KiB, and its end. It waits for the broker to take
+// them, because the broker ends a stream that sends more than it may.
 func (w wire) data(stream uint32, head, message []byte) error {
 	w.windows.add(stream, 0)
 	all := append(head, message...)

@@ -14,10 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDockerfileFrontendReadsNothingNewBeforeItReturns holds a promise of the threat model: apart from
-// the known places, docker/dockerfile reads no content of sources before it returns its result, so
-// forward can check that result in time. A new BuildKit that adds a place fails the test. Find out
-// then what it reads, and whether policy.Decide has to keep forwarded frontends from it.
+// TestDockerfileFrontendReadsNothingNewBeforeItReturns holds a promise of the threat model: apart
+// from the known places, docker/dockerfile reads no content of sources before it returns its
+// result, so forward can check that result in time. A new BuildKit that adds a place fails the
+// test. Find out then what it reads, and whether policy.Decide has to keep forwarded frontends from
+// it.
 func TestDockerfileFrontendReadsNothingNewBeforeItReturns(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}",

@@ -39,7 +39,8 @@ func TestABuildFileThatExpandsTooFarIsNotRead(t *testing.T) {
 		},
 		"a build-arg is large": {
 			"Dockerfile", "FROM scratch\nARG A\n" + strings.Repeat("RUN x $A\n", 100),
-			map[string]string{"A": strings.Repeat("x", 100<<10)}, true,
+			map[string]string{"A": strings.Repeat("x", 100<<10)},
+			true,
 		},
 		"a path that grows in each of 300 stages": {
 			"Dockerfile", strings.Repeat("FROM scratch\nENV PATH=/opt/bin:$PATH\n", 300), nil, false,

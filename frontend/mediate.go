@@ -175,8 +175,8 @@ func (b *build) metadata(ctx context.Context, image imageref.Reference) (string,
 	return res.GetResult().GetRefDeprecated(), err
 }
 
-// definitionOf returns the definition of an image. Its bytes are the same each time. Otherwise the step
-// that writes them would often miss the cache, and leave a record behind for each spelling.
+// definitionOf returns the definition of an image. Its bytes are the same each time. Otherwise the
+// step that writes them would often miss the cache, and leave a record behind for each spelling.
 func definitionOf(ctx context.Context, image imageref.Reference) ([]byte, error) {
 	def, err := llb.Image(image.String()).Marshal(ctx)
 	if err != nil {

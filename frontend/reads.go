@@ -31,8 +31,8 @@ func (c ownReads) Solve(ctx context.Context, req client.SolveRequest) (*client.R
 }
 
 // checkRead checks what this process is about to read, by the decisions of [policy.Layers.Readers].
-// It returns the source policies under which the daemon may read it. Without a policy, it allows only
-// what the client sends with the build. The error is a *refusal.
+// It returns the source policies under which the daemon may read it. Without a policy, it allows
+// only what the client sends with the build. The error is a *refusal.
 func (b *build) checkRead(ctx context.Context, def *pb.Definition) ([]*spb.Policy, error) {
 	readers := b.layers.Readers(b.now)
 	if len(readers) == 0 {

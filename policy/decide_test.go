@@ -440,7 +440,8 @@ func TestWhatNoPolicyCanChange(t *testing.T) {
 		},
 		{
 			"a named context over a tag of itself that is like a copy's", "a",
-			[]string{"corp.example/policy-frontend:inner-0123"}, "would replace the policy frontend",
+			[]string{"corp.example/policy-frontend:inner-0123"},
+			"would replace the policy frontend",
 		},
 	}
 	for _, tt := range tests {

@@ -33,9 +33,9 @@ func (d *Document) WrittenDispatch(r *Rule) Dispatch {
 	return d.Dispatch
 }
 
-// DispatchOf returns how a frontend runs that the rule allows. The rule is nil for a frontend that no
-// rule matches. If neither the rule nor the policy writes a dispatch, a frontend with build rules is
-// mediated, because forward checks some of its operations too late.
+// DispatchOf returns how a frontend runs that the rule allows. The rule is nil for a frontend that
+// no rule matches. If neither the rule nor the policy writes a dispatch, a frontend with build
+// rules is mediated, because forward checks some of its operations too late.
 func (d *Document) DispatchOf(r *Rule) Dispatch {
 	if written := d.WrittenDispatch(r); written != "" {
 		return written

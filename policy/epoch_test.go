@@ -23,34 +23,42 @@ func TestAForwardedFrontendReadsNoSourceForADate(t *testing.T) {
 		{"the name of a stage is refused", rule, map[string]string{epochOption: "leak"}, nil, true},
 		{
 			"a number too large for BuildKit may be the name of a stage", rule,
-			map[string]string{epochOption: "99999999999999999999"}, nil, true,
+			map[string]string{epochOption: "99999999999999999999"},
+			nil, true,
 		},
 		{
 			"a name that the rule strips is made an empty one",
 			"{version: 1, frontends: [{match: [a], dispatch: forward, options: {strip: [\"" + epochOption +
 				"\"]}, build: {http: {deny: [\"**\"]}}}]}",
-			map[string]string{epochOption: "leak"}, map[string]string{epochOption: ""}, false,
+			map[string]string{epochOption: "leak"},
+			map[string]string{epochOption: ""},
+			false,
 		},
 		{
 			"a date that the policy forces stays",
 			"{version: 1, frontends: [{match: [a], dispatch: forward, options: {force: {\"" + epochOption +
 				"\": context}}, build: {http: {deny: [\"**\"]}}}]}",
-			nil, map[string]string{epochOption: "context"}, false,
+			nil,
+			map[string]string{epochOption: "context"},
+			false,
 		},
 		{
 			"a mediated frontend is checked when it reads",
 			"{version: 1, frontends: [{match: [a], build: {http: {deny: [\"**\"]}}}]}",
-			map[string]string{epochOption: "leak"}, nil, false,
+			map[string]string{epochOption: "leak"},
+			nil, false,
 		},
 		{
 			"rules that only warn refuse nothing",
 			"{version: 1, mode: warn, default: allow, dispatch: forward, build: {http: {deny: [\"**\"]}}}",
-			map[string]string{epochOption: "leak"}, nil, false,
+			map[string]string{epochOption: "leak"},
+			nil, false,
 		},
 		{
 			"rules on other things don't matter",
 			"{version: 1, default: allow, dispatch: forward, build: {config: {user: {forbid: [root]}}}}",
-			map[string]string{epochOption: "leak"}, nil, false,
+			map[string]string{epochOption: "leak"},
+			nil, false,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

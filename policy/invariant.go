@@ -49,15 +49,15 @@ func (r Request) invariant() string {
 	return ""
 }
 
-// isStandIn reports whether a tag in the policy frontend's repository is one that no registry has. A
-// policy frontend runs another frontend under such a tag, with a named context over it.
+// isStandIn reports whether a tag in the policy frontend's repository is one that no registry has.
+// A policy frontend runs another frontend under such a tag, with a named context over it.
 func isStandIn(tag string) bool {
 	digits, ok := strings.CutPrefix(tag, StandInPrefix)
 	return ok && len(digits) == StandInDigits && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
-// A policy frontend runs another one under a tag of its own repository. The tag is StandInPrefix and
-// the first StandInDigits hexadecimal digits of the image's digest.
+// A policy frontend runs another one under a tag of its own repository. The tag is StandInPrefix
+// and the first StandInDigits hexadecimal digits of the image's digest.
 const (
 	StandInPrefix = "inner-"
 	StandInDigits = 16

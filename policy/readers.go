@@ -6,9 +6,9 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// Readers returns the decisions under which a build may read something before its frontend is known,
-// above all the build file, which names the frontend. There is one list for each layer. Each list
-// has a decision for each set of build rules under which that layer lets some frontend run.
+// Readers returns the decisions under which a build may read something before its frontend is
+// known, above all the build file, which names the frontend. There is one list for each layer. Each
+// list has a decision for each set of build rules under which that layer lets some frontend run.
 //
 // A build may read what one decision of each list allows. That is the most that the build's own
 // decision can allow later, so nothing is refused that its frontend could have. The zero [Layers]

@@ -814,17 +814,25 @@ func TestComposeFilesThatNameOthers(t *testing.T) {
 			"docker-compose.yml", "services: {a: {build: b}}",
 			"docker-compose.override.yml", "services: {a: {build: {network: host}}}", "b/Dockerfile", "FROM a",
 		}, map[string]string{"force-network-mode": "host"}, `b/Dockerfile by service "a" of docker-compose.yml`},
-		{"a service of the same file", []string{
-			"compose.yaml", "services: {a: {extends: b, build: {labels: {l: m}}}, b: {extends: {service: c}}, " +
-				"c: {build: {context: x, args: [A=1]}}}", "x/Dockerfile", "FROM a",
-		}, map[string]string{"build-arg:A": "1", "label:l": "m"},
-			`x/Dockerfile by service "a" of compose.yaml`},
-		{"a service of another file, whose paths are relative to it", []string{
-			"compose.yaml", "services: {a: {extends: {file: base/common.yml, service: b}, build: {target: t}}}",
-			"base/common.yml", "services: {b: {build: {context: x, args: {A: 1}}}}",
-			"base/x/Dockerfile", "FROM a",
-		}, map[string]string{"build-arg:A": "1", "target": "t"},
-			`base/x/Dockerfile by service "a" of compose.yaml`},
+		{
+			"a service of the same file",
+			[]string{
+				"compose.yaml", "services: {a: {extends: b, build: {labels: {l: m}}}, b: {extends: {service: c}}, " +
+					"c: {build: {context: x, args: [A=1]}}}", "x/Dockerfile", "FROM a",
+			},
+			map[string]string{"build-arg:A": "1", "label:l": "m"},
+			`x/Dockerfile by service "a" of compose.yaml`,
+		},
+		{
+			"a service of another file, whose paths are relative to it",
+			[]string{
+				"compose.yaml", "services: {a: {extends: {file: base/common.yml, service: b}, build: {target: t}}}",
+				"base/common.yml", "services: {b: {build: {context: x, args: {A: 1}}}}",
+				"base/x/Dockerfile", "FROM a",
+			},
+			map[string]string{"build-arg:A": "1", "target": "t"},
+			`base/x/Dockerfile by service "a" of compose.yaml`,
+		},
 		{"a service with an inline build file of another file", []string{
 			"compose.yaml", "services: {a: {extends: {file: common.yml, service: b}}}",
 			"common.yml", "\nservices: {b: {build: {dockerfile_inline: FROM a}}}",

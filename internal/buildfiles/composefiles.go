@@ -403,8 +403,8 @@ func textNode(text string, line int) *yaml.Node {
 // composeLists are maps that compose takes for lists of texts when it merges them.
 var composeLists = []string{"args", "labels", "additional_contexts", "extra_hosts"}
 
-// mergeNodes merges two values as compose does (override/merge.go in compose-go): maps by key, lists
-// one after the other, and of texts the later one. note gets what can't be merged.
+// mergeNodes merges two values as compose does (override/merge.go in compose-go): maps by key,
+// lists one after the other, and of texts the later one. note gets what can't be merged.
 func (c *composing) mergeNodes(key string, base, over *yaml.Node, note func(string)) *yaml.Node {
 	switch {
 	case isNull(base):

@@ -246,8 +246,8 @@ func together(names []string) [][]string {
 }
 
 // One returns the builds of one file of the tree, whatever its name is. A file that is neither a
-// bake file nor a compose file is a build file. A bake file or a compose file that its program reads
-// by default is read with its override, or as the override that it is.
+// bake file nor a compose file is a build file. A bake file or a compose file that its program
+// reads by default is read with its override, or as the override that it is.
 func (t Tree) One(name string) Found {
 	k := kindOf(path.Base(name))
 	if k == other || k == template {
@@ -285,7 +285,8 @@ func (t Tree) kindOfData(name string, k kind, words ...string) kind {
 	return named
 }
 
-// file returns the builds of a file that is neither a bake file nor a compose file. found says that nobody named the file.
+// file returns the builds of a file that is neither a bake file nor a compose file. found says that
+// nobody named the file.
 func (t Tree) file(name string, mode fs.FileMode, k kind, found bool) Found {
 	if k == template {
 		return Found{Problems: []Problem{{

@@ -160,8 +160,8 @@ func allowList(b *buildrules.Rules, k buildrules.Kind) (list buildrules.List, ok
 	return nil, false
 }
 
-// unmatched notes the rules with the action that the other ruleset lacks and that matched no sample.
-// what is the kind of rule.
+// unmatched notes the rules with the action that the other ruleset lacks and that matched no
+// sample. what is the kind of rule.
 func (c *comparison) unmatched(s, o *ruleset, action policy.Action, what string) {
 	changed := s.changed(o, false)
 	for i := range s.entries {

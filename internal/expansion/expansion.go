@@ -1,4 +1,5 @@
-// Package expansion bounds what the variables of a Dockerfile expand to, before anybody expands them.
+// Package expansion bounds what the variables of a Dockerfile expand to, before anybody expands
+// them.
 package expansion
 
 import (
@@ -10,9 +11,9 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// Check fails if the lines of a Dockerfile could expand to more than some MiB. args are those before
-// the first stage, and given the build-args. With "ENV A=$A$A" on each of 40 lines, the Dockerfile
-// frontend would need a terabyte.
+// Check fails if the lines of a Dockerfile could expand to more than some MiB. args are those
+// before the first stage, and given the build-args. With "ENV A=$A$A" on each of 40 lines, the
+// Dockerfile frontend would need a terabyte.
 //
 // It overestimates: a variable has the largest of its values, in all stages.
 func Check(
@@ -105,9 +106,9 @@ func texts(c instructions.Command) []string {
 	return out
 }
 
-// expandedSize returns a bound for the size of a text after its variables are expanded, or most+1. A
-// replacement such as ${A//x/$B} puts a text in place of each character of another, so their sizes
-// multiply.
+// expandedSize returns a bound for the size of a text after its variables are expanded, or most+1.
+// A replacement such as ${A//x/$B} puts a text in place of each character of another, so their
+// sizes multiply.
 func expandedSize(text string, sizes map[string]int, most int) int {
 	size := sizeOf(text)
 	var replaced []int

@@ -43,9 +43,10 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 	return c.CodecV2.Marshal(v)
 }
 
-// Unmarshal implements [encoding.CodecV2]. It takes an [*Incoming] too. It fails with codes.InvalidArgument if a message is
-// nested too deeply or can be read in two ways. BuildKit's generated readers use stack for each
-// level without a limit, and a process that runs out of stack ends without a message.
+// Unmarshal implements [encoding.CodecV2]. It takes an [*Incoming] too. It fails with
+// codes.InvalidArgument if a message is nested too deeply or can be read in two ways. BuildKit's
+// generated readers use stack for each level without a limit, and a process that runs out of stack
+// ends without a message.
 func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	in, metered := v.(*Incoming)
 	if metered {

@@ -135,8 +135,8 @@ func (c *checker) writtenAbove(k buildrules.Kind) string {
 	return text
 }
 
-// unseen looks for build rules that forward can't apply, or not in time. It checks the result that a
-// frontend returns, after the frontend has ended and looked up images.
+// unseen looks for build rules that forward can't apply, or not in time. It checks the result that
+// a frontend returns, after the frontend has ended and looked up images.
 func (c *checker) unseen(b *buildrules.Rules, who string, tell tell) {
 	const use = "; use mediate or builtin"
 	if late := lateKinds(b); len(late) > 0 {

@@ -61,8 +61,8 @@ func byDeniedName(entries []string) covering {
 	}
 }
 
-// byOption compares keys of options. A glob for build-args isn't for the attestation of every build,
-// and the build-arg of that is.
+// byOption compares keys of options. A glob for build-args isn't for the attestation of every
+// build, and the build-arg of that is.
 func byOption(keys []string) covering {
 	const attestation = "build-arg:buildkit_attest_"
 	named := func(key string) bool { return strings.HasPrefix(globs.FoldASCII(key), attestation) }

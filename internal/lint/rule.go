@@ -251,7 +251,9 @@ func (c *checker) options(r *rule) {
 		field string
 		keys  []string
 	}{
-		{"deny", o.Deny}, {"strip", o.Strip}, {"only", o.Only},
+		{"deny", o.Deny},
+		{"strip", o.Strip},
+		{"only", o.Only},
 		{"force", slices.Sorted(maps.Keys(o.Force))},
 	} {
 		for _, key := range list.keys {

@@ -87,8 +87,8 @@ func readOp(dt []byte, kind func(protowire.Number) bool) (*pb.Op, error) {
 	return &op, op.Unmarshal(dt)
 }
 
-// withOperations accepts the fields that have to be read. It skips file operations, which make up most
-// of a large definition (solver/pb/ops.proto, Op).
+// withOperations accepts the fields that have to be read. It skips file operations, which make up
+// most of a large definition (solver/pb/ops.proto, Op).
 func withOperations(field protowire.Number) bool {
 	const file = 4
 	return field != file

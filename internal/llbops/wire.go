@@ -70,9 +70,9 @@ func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 	return true
 }
 
-// leastIndex returns the least value of a field that is an index of something. -1 stands for nothing
-// where the field can be without an index (solver/pb/const.go, Empty and SkipOutput). ok is false for
-// other fields.
+// leastIndex returns the least value of a field that is an index of something. -1 stands for
+// nothing where the field can be without an index (solver/pb/const.go, Empty and SkipOutput). ok is
+// false for other fields.
 func leastIndex(
 	shape protoreflect.MessageDescriptor, field protoreflect.FieldDescriptor,
 ) (least int64, ok bool) {
@@ -91,8 +91,8 @@ func leastIndex(
 	return 0, false
 }
 
-// perField is about how many bytes a field takes in memory besides its own: the list, the map or the
-// structure that holds it.
+// perField is about how many bytes a field takes in memory besides its own: the list, the map or
+// the structure that holds it.
 const perField = 64
 
 // Weigh estimates how many bytes a message takes in memory once it is read. An empty message in a

@@ -55,8 +55,8 @@ func Explain(
 	return a
 }
 
-// inBuild returns the operation as a build has it: the configuration of an image for which no target
-// is written has the target that the frontend gets.
+// inBuild returns the operation as a build has it: the configuration of an image for which no
+// target is written has the target that the frontend gets.
 func inBuild(
 	r policy.Request, d policy.Decision, op buildrules.Operation,
 ) buildrules.Operation {

@@ -19,8 +19,9 @@ const somebody = "some-user-of-the-image"
 
 // config answers for the configuration of an image whose base image isn't known. What the build
 // file sets is known; the base image can add labels, variables, ports, volumes, a command, and a
-// user if the file sets none. The answer is one only if it is the same for all that it may add, as far as the
-// policy's own words tell: it is tried with all that rules require, and with all that they forbid.
+// user if the file sets none. The answer is one only if it is the same for all that it may add, as
+// far as the policy's own words tell: it is tried with all that rules require, and with all that
+// they forbid.
 func (s *Survey) config(d policy.Decision, known buildrules.Config) opcheck.Answer {
 	ask := func(c buildrules.Config) opcheck.Answer {
 		return opcheck.Check(s.Layers, s.request(), d, buildrules.Operation{Config: &c})

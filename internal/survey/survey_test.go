@@ -370,7 +370,8 @@ func TestWhatABaseImageMaySetIsUnknown(t *testing.T) {
 		},
 		{
 			"a command of the file", "results: runnable, user: {forbid: [root]}",
-			"FROM scratch\nCMD [\"/a\"]\n", []string{"2 deny config"},
+			"FROM scratch\nCMD [\"/a\"]\n",
+			[]string{"2 deny config"},
 		},
 		{
 			"an empty base has no command", "results: runnable, user: {forbid: [root]}",
@@ -378,7 +379,8 @@ func TestWhatABaseImageMaySetIsUnknown(t *testing.T) {
 		},
 		{
 			"a target that is excepted, and the default one", "exceptTargets: [t], user: {forbid: [root]}",
-			"FROM scratch AS t\nFROM scratch AS u\n", []string{"3 deny config"},
+			"FROM scratch AS t\nFROM scratch AS u\n",
+			[]string{"3 deny config"},
 		},
 		{
 			"a target that is chosen, and the default one", "targets: [T], user: {forbid: [root]}",

@@ -52,8 +52,8 @@ func (names Names) Add(
 	}
 }
 
-// IsReserved reports whether decisions without a rule have this name. No rule can have it. A test of
-// package policy compares the names with that package's constants.
+// IsReserved reports whether decisions without a rule have this name. No rule can have it. A test
+// of package policy compares the names with that package's constants.
 func IsReserved(name string) bool {
 	return slices.Contains([]string{"default", "invariant", "limits", "build"}, name)
 }
