@@ -98,7 +98,10 @@ func TestPlatformsThatNoBuildCanBeFor(t *testing.T) {
 		{"the option that is refused", "options: {deny: [\"plat*\"]}", []string{"options-contradict 7:3"}},
 		{"the option that isn't listed", "options: {only: [target]}", []string{"options-contradict 7:3"}},
 		{"the option that is listed", "options: {only: [platform]}", nil},
-		{"a refusal that only warns", "mode: warn\n  options: {strip: [platform]}", nil},
+		{
+			"a refusal that only warns", "mode: warn\n  options: {strip: [platform]}",
+			[]string{"entry-without-effect 7:15"},
+		},
 		{
 			"another one that is set", "options: {force: {platform: linux/s390x}}",
 			[]string{"options-contradict 7:3"},

@@ -132,8 +132,9 @@ func TestCheckWholeLanguage(t *testing.T) {
 			head + "- {name: a, match: [a], tags: [latest], action: deny}\n", nil,
 		},
 		{
-			"any tag but some is fine",
-			head + "- {name: a, match: [a], tags: [\"*\"], exceptTags: [\"1.5.0\"]}\n", nil,
+			"any tag but some, for which the exceptions are enough",
+			head + "- {name: a, match: [a], tags: [\"*\"], exceptTags: [\"1.5.0\"]}\n",
+			[]string{"entry-without-effect a p:5:3"},
 		},
 		{
 			"tags beside digests",
@@ -273,7 +274,7 @@ func TestCheckWholeLanguage(t *testing.T) {
 		{
 			"a rule without tags after one with any",
 			head + "- {name: a, match: [a], tags: [\"*\"], exceptTags: [\"1\"]}\n- {name: b, match: [a]}\n",
-			nil,
+			[]string{"entry-without-effect a p:5:3"},
 		},
 
 		{

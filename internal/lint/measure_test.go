@@ -13,7 +13,8 @@ func TestMeasure(t *testing.T) {
 	from, _ := strconv.Atoi(os.Getenv("FROM"))
 	misses, found, bad := 0, 0, 0
 	for seed := uint64(from); seed < uint64(from+n); seed++ {
-		m, wrong, c := sweep(seed, all)
+		x := sweep(seed, all)
+		m, wrong, c := x.missed, x.wrong, x.found
 		misses, found, bad = misses+len(m), found+c, bad+len(wrong)
 		for _, x := range m {
 			fmt.Println("MISS", x)

@@ -21,48 +21,63 @@ const (
 )
 
 // sampler looks for entries that the other checks miss. It removes them one by one, and compares
-// the decisions on sample requests. What has a finding is removed for good, so that of two entries
-// that do the same, only one gets a finding.
+// the decisions on sample requests. An entry has to be idle in the policy as it is, and also without
+// all that has a finding: of two entries that do the same, only one gets a finding.
 type sampler struct {
 	*checker
-	doc  policy.Document // without what has a finding
-	base []diff.Base     // the same; also with each denial enforced if some only warn
-	work int
+	whole, rest version // rest is without what has a finding
+	work        int
+}
+
+// version is a document and what others are compared with.
+type version struct {
+	doc policy.Document
+	// base is the policy; and also that with each denial enforced, if some only warn.
+	base []diff.Base
 }
 
 // sampled looks for entries that matter for no sample request. It needs the other findings.
 func (c *checker) sampled(p *policy.Policy) {
-	s := sampler{checker: c, doc: p.Document(), work: sampleWork}
-	s.doc.Include, s.doc.DefaultFrontend = nil, ""
+	nothing := func(f located) bool { return f.Code == AllowsNothing }
+	if c.size() > maxSampled || slices.ContainsFunc(c.found, nothing) {
+		return // Where nothing is allowed, nothing else matters.
+	}
+	s := sampler{checker: c, work: sampleWork}
+	d := p.Document()
+	d.Include, d.DefaultFrontend = nil, ""
 	// Only a frontend that is forwarded gets other options for its build rules.
-	forwards := s.doc.Dispatch == policy.DispatchForward || slices.ContainsFunc(s.doc.Frontends,
-		func(r policy.Rule) bool { return r.Dispatch == policy.DispatchForward })
-	if !forwards {
-		s.doc.Build = nil
-	}
-	n := 0
-	for i := range s.doc.Frontends {
-		r := &s.doc.Frontends[i]
-		if !forwards {
-			r.Build = nil
-		}
-		for _, l := range lists(r) {
-			n += len(l.entries())
+	forwards := func(r policy.Rule) bool { return r.Dispatch == policy.DispatchForward }
+	if d.Dispatch != policy.DispatchForward && !slices.ContainsFunc(d.Frontends, forwards) {
+		d.Build = nil
+		for i := range d.Frontends {
+			d.Frontends[i].Build = nil
 		}
 	}
-	for i := range s.doc.Aliases {
-		n += 1 + len(s.doc.Aliases[i].Pins)
-	}
-	if n > maxSampled || !s.rebase(s.doc) {
+	if !s.read(d, &s.whole) {
 		return
 	}
+	s.rest = s.whole
 	s.removeFound()
 	for i := range c.rules {
 		s.rule(c.rules[i].Rule)
 	}
 	for i := len(c.aliases) - 1; i >= 0; i-- {
-		s.alias(i)
+		s.alias(c.aliases[i].Alias)
 	}
+}
+
+// size returns how many entries the policy has. Once there are more than maxSampled, it stops.
+func (c *checker) size() int {
+	n := len(c.rules) + len(c.aliases)
+	for i := 0; i < len(c.rules) && n <= maxSampled; i++ {
+		for _, l := range lists(c.rules[i].Rule) {
+			n += len(l.entries())
+		}
+	}
+	for i := 0; i < len(c.aliases) && n <= maxSampled; i++ {
+		n += len(c.aliases[i].Pins)
+	}
+	return n
 }
 
 // list is a list of entries, or a mapping whose keys are the entries.
@@ -98,9 +113,8 @@ func lists(r *policy.Rule) []list {
 	})
 }
 
-// copied returns a copy of the document whose lists can be changed.
-func (s *sampler) copied() policy.Document {
-	d := s.doc
+// copied returns a copy of a document whose lists can be changed.
+func copied(d policy.Document) policy.Document {
 	d.Frontends, d.Aliases = slices.Clone(d.Frontends), slices.Clone(d.Aliases)
 	for i := range d.Frontends {
 		r := &d.Frontends[i]
@@ -137,66 +151,101 @@ func (s *sampler) parsed(d policy.Document) ([]*policy.Policy, bool) {
 	return out, true
 }
 
-// rebase makes a document the one that others are compared with. It is false if that isn't valid.
-func (s *sampler) rebase(d policy.Document) bool {
+// read compiles a document. It is false, and changes nothing, if the document isn't valid.
+func (s *sampler) read(d policy.Document, into *version) bool {
 	all, ok := s.parsed(d)
 	if !ok {
 		return false
 	}
-	s.doc, s.base = d, nil
+	*into = version{doc: d}
 	for _, p := range all {
-		s.base = append(s.base, diff.NewBase(p, s.time()))
+		into.base = append(into.base, diff.NewBase(p, s.time()))
 	}
 	return true
 }
 
-// removeFound removes the rules and the entries that have a finding which says that they have no
+// removal takes something out of a document.
+type removal func(d *policy.Document)
+
+// leaveOut takes something out of what others are compared with, if the rest is valid.
+func (s *sampler) leaveOut(what removal) {
+	d := copied(s.rest.doc)
+	what(&d)
+	s.read(d, &s.rest)
+}
+
+// removeFound leaves out the rules and the entries that have a finding which says that they have no
 // effect.
 func (s *sampler) removeFound() {
-	gone := map[string]bool{}
 	for _, f := range s.found {
 		switch f.Code {
-		case Expired, NeverMatches, Shadowed, OutsideLimits:
-			gone[f.Rule] = gone[f.Rule] || !f.inner
+		case Expired, NeverMatches, Shadowed, OutsideLimits, AliasedAway:
+			if !f.inner {
+				s.leaveOut(ruleNamed(f.Rule))
+			}
 		}
 	}
-	d := s.copied()
-	d.Frontends = slices.DeleteFunc(d.Frontends, func(r policy.Rule) bool { return gone[r.Name] })
-	s.rebase(d)
 	for i := range s.rules {
-		r := s.find(s.rules[i].Name, &s.doc)
-		if r == nil {
-			continue
-		}
+		r := s.rules[i].Rule
 		for _, l := range lists(r) {
 			for _, entry := range l.entries() {
 				if s.says(r.Name, l.field, entry) {
-					d := s.copied()
-					remove(s.find(r.Name, &d), l.field, entry)
-					s.rebase(d)
+					s.leaveOut(entryOf(r.Name, l.field, entry))
 				}
 			}
 		}
 	}
-	d = s.copied()
-	d.Aliases = slices.DeleteFunc(d.Aliases, func(a policy.Alias) bool { return s.saysAlias(&a) })
-	s.rebase(d)
+	for i := range s.aliases {
+		if a := s.aliases[i].Alias; s.saysAlias(a) {
+			s.leaveOut(aliasAt(a))
+		}
+	}
 }
 
-func (s *sampler) find(name string, d *policy.Document) *policy.Rule {
+func ruleNamed(name string) removal {
+	return func(d *policy.Document) {
+		d.Frontends = slices.DeleteFunc(d.Frontends, func(o policy.Rule) bool { return o.Name == name })
+	}
+}
+
+func entryOf(rule, field, entry string) removal {
+	return func(d *policy.Document) {
+		if r := find(rule, d); r != nil {
+			for _, l := range lists(r) {
+				if l.field == field {
+					l.remove(entry)
+				}
+			}
+		}
+	}
+}
+
+func aliasAt(a *policy.Alias) removal {
+	return func(d *policy.Document) {
+		d.Aliases = slices.DeleteFunc(d.Aliases, func(o policy.Alias) bool { return samePlace(&o, a) })
+	}
+}
+
+func pinOf(a *policy.Alias, tag string) removal {
+	return func(d *policy.Document) {
+		for i := range d.Aliases {
+			if samePlace(&d.Aliases[i], a) {
+				delete(d.Aliases[i].Pins, tag)
+			}
+		}
+	}
+}
+
+func samePlace(a, b *policy.Alias) bool {
+	return a.File() == b.File() && a.Line() == b.Line() && a.Column() == b.Column()
+}
+
+func find(name string, d *policy.Document) *policy.Rule {
 	i := slices.IndexFunc(d.Frontends, func(r policy.Rule) bool { return r.Name == name })
 	if i < 0 {
 		return nil
 	}
 	return &d.Frontends[i]
-}
-
-func remove(r *policy.Rule, field, entry string) {
-	for _, l := range lists(r) {
-		if l.field == field {
-			l.remove(entry)
-		}
-	}
 }
 
 // says reports whether a finding says that an entry of a rule has no effect.
@@ -225,22 +274,44 @@ func (s *sampler) saysAlias(a *policy.Alias) bool {
 	})
 }
 
-// idle reports whether a document decides all sample requests as the base does. If so, it becomes
-// the base.
-func (s *sampler) idle(d policy.Document) bool {
-	all, ok := s.parsed(d)
-	if !ok || len(all) != len(s.base) {
+// refuses reports whether a finding says that the policy refuses what an alias leads to, or one of
+// its pins.
+func (s *sampler) refuses(a *policy.Alias, tag string) bool {
+	return slices.ContainsFunc(s.found, func(f located) bool {
+		return f.File == a.File() && f.owner == a.Line() && f.Rule == "" &&
+			(f.Code == AliasNotAllowed || f.Code == PinRefused && follows(strings.TrimPrefix(f.text, "pins"), tag))
+	})
+}
+
+// idle reports whether all sample requests have the same decisions without something. If so, that
+// is left out from then on.
+func (s *sampler) idle(what removal) bool {
+	if !s.same(s.whole, what) || !s.same(s.rest, what) {
 		return false
 	}
-	for i, p := range all {
+	s.leaveOut(what)
+	return true
+}
+
+// same reports whether a document decides all sample requests in the same way without something.
+func (s *sampler) same(v version, what removal) bool {
+	d := copied(v.doc)
+	what(&d)
+	all, ok := s.parsed(d)
+	if !ok {
+		return false
+	}
+	for i, b := range v.base {
+		// Where nothing only warns any more, all is enforced.
+		p := all[min(i, len(all)-1)]
 		work := min(entryWork, s.work)
-		found, searched, left := s.base[i].Find(p, work, matters)
+		found, searched, left := b.Find(p, work, matters)
 		s.work -= work - left
 		if found || !searched {
 			return false
 		}
 	}
-	return s.rebase(d)
+	return true
 }
 
 // matters reports whether a difference between two decisions is one that a build can notice. Which
@@ -261,13 +332,11 @@ func matters(before, after policy.Decision) bool {
 
 // rule tries a rule and its entries.
 func (s *sampler) rule(r *policy.Rule) {
-	if s.find(r.Name, &s.doc) == nil {
+	if find(r.Name, &s.rest.doc) == nil {
 		return
 	}
 	const why = "no request was found for which it matters, because other rules or fields decide them"
-	d := s.copied()
-	d.Frontends = slices.DeleteFunc(d.Frontends, func(o policy.Rule) bool { return o.Name == r.Name })
-	if s.idle(d) {
+	if s.idle(ruleNamed(r.Name)) {
 		code := EntryWithoutEffect
 		if r.Action == policy.ActionDeny {
 			code = DenyWithoutEffect
@@ -277,10 +346,7 @@ func (s *sampler) rule(r *policy.Rule) {
 	}
 	for _, l := range lists(r) {
 		for _, entry := range l.entries() {
-			d := s.copied()
-			of := s.find(r.Name, &d)
-			remove(of, l.field, entry)
-			if l.field == "match" && len(of.Match) == 0 || s.says(r.Name, l.field, entry) || !s.idle(d) {
+			if s.says(r.Name, l.field, entry) || !s.idle(entryOf(r.Name, l.field, entry)) {
 				continue
 			}
 			code := EntryWithoutEffect
@@ -296,26 +362,18 @@ func (s *sampler) rule(r *policy.Rule) {
 }
 
 // alias tries an alias and its pins.
-func (s *sampler) alias(i int) {
-	a := s.aliases[i].Alias
-	at := slices.IndexFunc(s.doc.Aliases, func(o policy.Alias) bool {
-		return o.File() == a.File() && o.Line() == a.Line() && o.Column() == a.Column()
-	})
-	if at < 0 {
+func (s *sampler) alias(a *policy.Alias) {
+	if s.saysAlias(a) || s.refuses(a, "") {
 		return
 	}
 	const why = "no request was found for which it matters"
-	d := s.copied()
-	d.Aliases = slices.Delete(d.Aliases, at, at+1)
-	if s.idle(d) {
+	if s.idle(aliasAt(a)) {
 		s.addAlias(EntryWithoutEffect, a, "the alias from %s to %s has no effect: %s; remove it", a.From, a.To,
 			why)
 		return
 	}
 	for _, tag := range slices.Sorted(maps.Keys(a.Pins)) {
-		d := s.copied()
-		delete(d.Aliases[at].Pins, tag)
-		if s.idle(d) {
+		if !s.refuses(a, tag) && s.idle(pinOf(a, tag)) {
 			s.addAlias(EntryWithoutEffect, a, "pins has %s, and %s; remove it", tag, why)
 		}
 	}

@@ -1,0 +1,96 @@
+package lint_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/internal/lint"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// Entries that no other check is about are tried on sample requests.
+func TestEntriesThatMatterForNoSampleRequest(t *testing.T) {
+	t.Parallel()
+	const allow = "- name: all\n  match: [\"corp.example/**\"]\n"
+	for _, tt := range []struct {
+		name, rules string
+		want        []string
+	}{
+		{
+			"a denial before a wider one",
+			allow + "- {name: a, match: [corp.example/b/a], action: deny}\n" +
+				"- {name: b, match: [\"corp.example/b/*\"], action: deny}\n",
+			[]string{"deny-without-effect 7:3"},
+		},
+		{
+			"a denial with words of its own before a wider one",
+			allow + "- {name: a, match: [corp.example/b/a], action: deny, message: ask us}\n" +
+				"- {name: b, match: [\"corp.example/b/*\"], action: deny}\n",
+			nil,
+		},
+		{
+			"a rule that two others are for",
+			"- {name: a, match: [corp.example/x], versions: \"<2\"}\n" +
+				"- {name: b, match: [corp.example/x], versions: \">=2\"}\n" +
+				"- {name: c, match: [corp.example/x], versions: \">=1.5 <3\"}\n",
+			[]string{"entry-without-effect 7:3"},
+		},
+		{
+			"two entries that are each for what the other is for",
+			"- {name: a, match: [corp.example/x], tags: [\"1.7.0\"], versions: \">=1.7.0 <1.7.1\"}\n",
+			[]string{"entry-without-effect 5:45"},
+		},
+		{
+			"a denial that becomes stricter than a warning when the mode does",
+			"- {name: a, match: [corp.example/x], mode: warn, options: {deny: [k], only: [l]}}\n",
+			[]string{"option-without-effect 5:67"},
+		},
+		{
+			"an option that is removed and would be refused by its value",
+			allow + "  options: {strip: [k], only: [l]}\n",
+			[]string{"option-without-effect 7:21"},
+		},
+		{
+			"a rule that matters only once another has expired",
+			"- {name: a, match: [corp.example/x], expires: 2099-01-01}\n" +
+				"- {name: b, match: [corp.example/x]}\n",
+			nil,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tt.want, allFindings(t, head+tt.rules))
+		})
+	}
+}
+
+// allFindings returns all findings of a document with their places.
+func allFindings(t *testing.T, doc string) []string {
+	t.Helper()
+	p, err := policy.Parse("p", []byte(doc))
+	require.NoError(t, err)
+	var out []string
+	for _, f := range lint.Check("p", p, lint.Options{
+		Source: func(string) ([]byte, error) { return []byte(doc), nil },
+	}) {
+		out = append(out, fmt.Sprintf("%s %d:%d", f.Code, f.Line, f.Column))
+	}
+	return out
+}
+
+// An entry of a large policy isn't tried.
+func TestEntriesOfLargePoliciesAreNotTried(t *testing.T) {
+	t.Parallel()
+	var rules strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&rules, "- {name: r%[1]d, match: [corp.example/r%[1]d]}\n", i)
+	}
+	rules.WriteString("- {name: a, match: [corp.example/r1], action: deny}\n")
+	rules.WriteString("- {name: b, match: [\"corp.example/r1*\"], action: deny}\n")
+	for _, f := range allFindings(t, head+rules.String()) {
+		require.NotContains(t, f, "deny-without-effect")
+	}
+}
