@@ -122,7 +122,7 @@ func (m *monitor) definition(ctx context.Context, def *pb.Definition) ([]*spb.Po
 			why := safetext.Lines(err.Error())
 			return nil, m.refuseUnknown("a definition that can't be read: %s", why)
 		}
-		o := operation{Operation: f.Operation, source: f.Source, platform: f.Platform}
+		o := operation{Operation: f.Operation, source: f.Source, platform: f.Platform, scan: f.Scan}
 		ruling, err := m.checkOperation(ctx, o, f.Place)
 		if err != nil {
 			return nil, err
@@ -334,6 +334,7 @@ func (m *monitor) checkOperation(
 		m.warn(ctx, ruling, at)
 		return ruling, nil
 	case policy.Deny:
+		ruling = m.explainSBOM(f, ruling)
 		if f.lookup && m.build.subrequest() != "" {
 			return ruling, m.refuseLookup(ruling)
 		}

@@ -23,6 +23,7 @@ type operation struct {
 	source   *pb.SourceOp // nil if it isn't a source
 	platform *pb.Platform // nil for the daemon's own
 	lookup   bool         // it is only looked up
+	scan     bool         // it looks like the command that makes an SBOM
 }
 
 // verifyTag checks an image again whose ruling relies on its tag. The reference has a digest too,
