@@ -37,6 +37,9 @@ func (m *monitor) explainSBOM(f operation, ruling policy.Ruling) policy.Ruling {
 		return ruling
 	}
 	generator, err := generatorOf(m.build.opts.Inner(m.inner.decision.Obligations))
+	if generator == "" && err == nil && !f.scan { // the daemon makes one nevertheless
+		generator, err = generatorOf(m.build.opts.Visible())
+	}
 	if err != nil || generator == "" {
 		return ruling
 	}

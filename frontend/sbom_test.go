@@ -7,6 +7,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/frontend/attestations/sbom"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
@@ -78,6 +79,17 @@ func TestARefusedSBOMIsExplained(t *testing.T) {
 			require.Contains(t, r.decision.Messages[0], tt.hint)
 		})
 	}
+	t.Run("the image of the daemon's own scanner", func(t *testing.T) {
+		t.Parallel()
+		m := monitorOf(t, newFake(t, "", map[string]string{"attest:sbom": ""}), "version: 1\n"+listed+
+			"\nfrontends: [{match: [docker/dockerfile], options: {strip: [\"attest:sbom\"]}}]\n")
+		err := m.result(t.Context(), m.build, &gwpb.Result{
+			Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "ref"}},
+		})
+		var r *refusal
+		require.ErrorAs(t, err, &r)
+		require.Len(t, r.decision.Messages, 1)
+	})
 	t.Run("a lookup of the scanner's image", func(t *testing.T) {
 		t.Parallel()
 		m := monitorOf(t, newFake(t, "", map[string]string{"build-arg:BUILDKIT_ATTEST_SBOM": ""}),
