@@ -82,7 +82,8 @@ func TestARefusedSBOMIsExplained(t *testing.T) {
 	t.Run("the image of the daemon's own scanner", func(t *testing.T) {
 		t.Parallel()
 		m := monitorOf(t, newFake(t, "", map[string]string{"attest:sbom": ""}), "version: 1\n"+listed+
-			"\nfrontends: [{match: [docker/dockerfile], options: {strip: [\"attest:sbom\"]}}]\n")
+			"\nfrontends: [{match: [docker/dockerfile]}]\n")
+		m.inner.decision.Obligations.Strip = []string{"attest:sbom"}
 		err := m.result(t.Context(), m.build, &gwpb.Result{
 			Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "ref"}},
 		})
