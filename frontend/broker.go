@@ -65,7 +65,9 @@ func (s *broker) errorFor(ctx context.Context, err error) error {
 	var r *refusal
 	if errors.As(err, &r) {
 		s.monitor.remember(r)
-		time.AfterFunc(refusalGrace, func() { s.stop(r) })
+		if !r.goesOn {
+			time.AfterFunc(refusalGrace, func() { s.stop(r) })
+		}
 		err = r.denial(r.origin, r.origin.step()) // the build file is read for the client only
 	}
 	return grpcerrors.ToGRPC(ctx, err)

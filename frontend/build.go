@@ -65,11 +65,14 @@ func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, e
 	b.file = newBuildFile(ownReads{c, b.checkRead})
 	res, err := b.run(ctx, f.PolicyPath)
 	var r *refusal
-	if errors.As(err, &r) {
-		if b.subrequest() == PolicySubrequest {
-			return b.answer(ctx, r.origin, r.decision)
-		}
+	switch {
+	case errors.As(err, &r) && b.subrequest() == PolicySubrequest:
+		res, err = b.answer(ctx, r.origin, r.decision)
+	case r != nil:
 		return nil, b.deny(ctx, r)
+	}
+	if err == nil && b.subrequest() != "" && b.isEmpty(res) {
+		makeUnexportable(res)
 	}
 	return res, err
 }

@@ -34,6 +34,7 @@ type refusal struct {
 	origin   origin
 	decision policy.Decision
 	cause    error
+	goesOn   bool // the inner frontend may go on, see [monitor.refuseLookup]
 }
 
 func (r *refusal) Error() string { return r.decision.Reason }

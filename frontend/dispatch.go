@@ -100,7 +100,8 @@ func (b *build) serveInner(
 		ended = &innerError{name: chosen.pinned().Familiar(), cause: errNoResult}
 	}
 	awaitDeadline(ctx, ended, err)
-	if refused := m.refusedFor(err); refused != nil {
+	answered := ok && err == nil && ended == nil && !hasRefs(res)
+	if refused := m.refusedFor(err, answered); refused != nil {
 		return nil, refused
 	}
 	var r *refusal

@@ -43,6 +43,7 @@ type monitor struct {
 type memory struct {
 	mu       sync.Mutex
 	refusal  *refusal // the first
+	lookup   *refusal // the first after which the frontend goes on
 	warnings []string // that operations caused, each once
 	warned   map[string]bool
 	tags     map[string]digest.Digest // what tags point to, by reference
@@ -121,7 +122,8 @@ func (m *monitor) definition(ctx context.Context, def *pb.Definition) ([]*spb.Po
 			why := safetext.Lines(err.Error())
 			return nil, m.refuseUnknown("a definition that can't be read: %s", why)
 		}
-		ruling, err := m.checkOperation(ctx, operation{f.Operation, f.Source, f.Platform}, f.Place)
+		o := operation{Operation: f.Operation, source: f.Source, platform: f.Platform, scan: f.Scan}
+		ruling, err := m.checkOperation(ctx, o, f.Place)
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +151,8 @@ func (m *monitor) sourceFor(
 ) (guard []*spb.Policy, instead imageref.Reference, err error) {
 	g := newGuard(m.inner.decision)
 	for _, f := range llbops.FromSource(op) {
-		ruling, err := m.checkOperation(ctx, operation{f, op, platform}, noPlace)
+		o := operation{Operation: f, source: op, platform: platform, lookup: true}
+		ruling, err := m.checkOperation(ctx, o, noPlace)
 		if err != nil {
 			return nil, instead, err
 		}
@@ -238,8 +241,13 @@ func (m *monitor) result(ctx context.Context, b *build, res *gwpb.Result) error 
 // refuseUnknown refuses an operation that can't be checked. The formatted phrase completes "it asks
 // for …".
 func (m *monitor) refuseUnknown(format string, args ...any) error {
+	return m.refuse(m.unknown(format, args...), noPlace)
+}
+
+// unknown is the ruling of [monitor.refuseUnknown].
+func (m *monitor) unknown(format string, args ...any) policy.Ruling {
 	what := fmt.Sprintf(format, args...)
-	return m.refuse(m.inner.decision.Check(buildrules.Operation{Unknown: what}), noPlace)
+	return m.inner.decision.Check(buildrules.Operation{Unknown: what})
 }
 
 // outOfMemory is the refusal of a build that takes more memory than the policy's limits allow.
@@ -263,10 +271,15 @@ func (m *monitor) refused() error {
 // refusedFor returns the same as [monitor.refused]. If only the inner frontend's own error names a
 // line of the build file, the refusal points there: frontends look up images before they make a
 // definition of them.
-func (m *monitor) refusedFor(inner error) error {
+//
+// If the frontend didn't answer a subrequest, a refused lookup for it counts too.
+func (m *monitor) refusedFor(inner error, answered bool) error {
 	m.memory.mu.Lock()
 	defer m.memory.mu.Unlock()
 	r := m.memory.refusal
+	if r == nil && !answered {
+		r = m.memory.lookup
+	}
 	if r == nil {
 		return nil
 	}
@@ -274,7 +287,7 @@ func (m *monitor) refusedFor(inner error) error {
 		if r.origin.kind != fromStep {
 			if p := llbops.NewPlace(src.GetInfo(), src.GetRanges()); p != nil {
 				from := origin{kind: fromStep, place: p}
-				r = &refusal{origin: from, decision: r.decision, cause: r.cause}
+				r = &refusal{origin: from, decision: r.decision, cause: r.cause, goesOn: r.goesOn}
 			}
 		}
 	}
@@ -312,10 +325,7 @@ func (m *monitor) checkOperation(
 	}
 	ruling := m.decisionOn(f.Operation).Check(f.Operation)
 	if ruling.TagUnverified {
-		var err error
-		if ruling, err = m.verifyTag(ctx, f, ruling); err != nil {
-			return ruling, err
-		}
+		ruling = m.verifyTag(ctx, f, ruling)
 	}
 	switch ruling.Verdict {
 	case policy.Allow:
@@ -323,9 +333,13 @@ func (m *monitor) checkOperation(
 	case policy.Warn:
 		m.warn(ctx, ruling, at)
 		return ruling, nil
-	default:
-		return ruling, m.refuse(ruling, at, namesOf(f.Operation)...)
+	case policy.Deny:
+		ruling = m.explainSBOM(f, ruling)
+		if f.lookup && m.build.subrequest() != "" {
+			return ruling, m.refuseLookup(ruling)
+		}
 	}
+	return ruling, m.refuse(ruling, at, namesOf(f.Operation)...)
 }
 
 // refuse makes a refusal of a ruling and remembers it. The names are those that the build file may
@@ -340,12 +354,27 @@ func (m *monitor) refuse(ruling policy.Ruling, at func() *llbops.Place, names ..
 	return r
 }
 
+// refuseLookup refuses a lookup for a subrequest, and lets the frontend go on. A check looks up the
+// images of all stages, even of those that a build leaves out. The frontend reports the refusal as
+// any image that can't be looked up, if it has an answer without it.
+func (m *monitor) refuseLookup(ruling policy.Ruling) error {
+	r := &refusal{
+		origin: origin{kind: fromInner}, decision: m.inner.decision.Overrule(ruling), goesOn: true,
+	}
+	m.remember(r)
+	return r
+}
+
 // remember keeps the first refusal, whether it is the monitor's own or that of a nested frontend.
 func (m *monitor) remember(r *refusal) {
 	m.memory.mu.Lock()
 	defer m.memory.mu.Unlock()
-	if m.memory.refusal == nil {
-		m.memory.refusal = r
+	kept := &m.memory.refusal
+	if r.goesOn {
+		kept = &m.memory.lookup
+	}
+	if *kept == nil {
+		*kept = r
 	}
 }
 

@@ -254,12 +254,12 @@ func TestAnOperationWithoutALineIsRefusedWithoutOne(t *testing.T) {
 func TestTheFrontendsErrorNamesTheLineOfALookup(t *testing.T) {
 	t.Parallel()
 	m := monitorOf(t, newFake(t, "", nil), mirrorOnly)
-	require.NoError(t, m.refusedFor(errors.New("anything")))
+	require.NoError(t, m.refusedFor(errors.New("anything"), false))
 	_, err := m.source(context.Background(), &pb.SourceOp{
 		Identifier: "docker-image://evil.corp/base:1",
 	})
 	requireRefusal(t, err, evilBase)
-	require.Equal(t, err, m.refusedFor(nil))
+	require.Equal(t, err, m.refusedFor(nil, true))
 
 	line := []*pb.Range{{Start: &pb.Position{Line: 2}, End: &pb.Position{Line: 2}}}
 	inner := errdefs.WithSource(errors.New("inner"), &errdefs.Source{
@@ -267,7 +267,7 @@ func TestTheFrontendsErrorNamesTheLineOfALookup(t *testing.T) {
 		Ranges: line,
 	})
 	var r *refusal
-	require.ErrorAs(t, m.refusedFor(inner), &r)
+	require.ErrorAs(t, m.refusedFor(inner, false), &r)
 	denied := m.build.deny(context.Background(), r)
 	require.Contains(t, denied.Error(), `requested by: line 2 of "a\x1b[2Jb"`)
 
@@ -277,7 +277,7 @@ func TestTheFrontendsErrorNamesTheLineOfALookup(t *testing.T) {
 		context.Background(), marshalState(t, llb.Image("evil.corp/base:1", at(1))),
 	)
 	requireRefusal(t, err, evilBase)
-	require.ErrorAs(t, m.refusedFor(inner), &r)
+	require.ErrorAs(t, m.refusedFor(inner, false), &r)
 	require.Equal(t, "line 1 of Dockerfile", r.origin.String())
 }
 

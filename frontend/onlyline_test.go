@@ -74,7 +74,7 @@ func TestARefusedLookupPointsAtTheOnlyLineThatNamesTheImage(t *testing.T) {
 	require.Empty(t, c.read, "the build file is read for the client alone")
 
 	var r *refusal
-	require.ErrorAs(t, m.refusedFor(nil), &r)
+	require.ErrorAs(t, m.refusedFor(nil, false), &r)
 	denied := m.build.deny(ctx, r)
 	require.Contains(t, denied.Error(), "requested by: line 3 of Dockerfile, the only one that names it")
 	srcs := errdefs.Sources(denied)

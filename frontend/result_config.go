@@ -3,18 +3,14 @@ package frontend
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
-	"github.com/distribution/reference"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
-	"github.com/moby/buildkit/frontend/attestations"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
-	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
@@ -80,12 +76,7 @@ const predicateSPDX = "https://spdx.dev/Document"
 // The daemon makes one if the frontend didn't (control/control.go, Solve;
 // solver/llbsolver/proc/sbom.go). Nothing else checks that image.
 func scannerOf(opts map[string]string, res *gwpb.Result) (string, error) {
-	attests, err := attestations.Parse(opts)
-	if err != nil {
-		return "", fmt.Errorf("attestations in a form that can't be read: %w", err)
-	}
-	sbom, asked := attests[attestations.KeyTypeSbom]
-	if !asked || !hasRefs(res) {
+	if !hasRefs(res) {
 		return "", nil
 	}
 	for _, as := range res.GetAttestations() {
@@ -95,10 +86,5 @@ func scannerOf(opts map[string]string, res *gwpb.Result) (string, error) {
 			}
 		}
 	}
-	named, err := reference.ParseNormalizedNamed(sbom["generator"])
-	if err != nil {
-		return "", fmt.Errorf(
-			"an SBOM by %s, which isn't an image reference", safetext.Plain(sbom["generator"]))
-	}
-	return reference.TagNameOnly(named).String(), nil
+	return generatorOf(opts)
 }

@@ -22,31 +22,33 @@ type operation struct {
 	buildrules.Operation
 	source   *pb.SourceOp // nil if it isn't a source
 	platform *pb.Platform // nil for the daemon's own
+	lookup   bool         // it is only looked up
+	scan     bool         // it looks like the command that makes an SBOM
 }
 
 // verifyTag checks an image again whose ruling relies on its tag. The reference has a digest too,
 // which decides what is read: a frontend adds the digest of the tag, and anybody can write another
-// one. The error is a *refusal.
+// one.
 func (m *monitor) verifyTag(
 	ctx context.Context, o operation, ruling policy.Ruling,
-) (policy.Ruling, error) {
+) policy.Ruling {
 	ref := ruling.Image
 	if ref.Name() == "" {
 		var err error
 		if ref, err = imageref.Parse(o.Image); err != nil {
-			return ruling, m.refuseUnknown("an image that can't be checked: %v", err)
+			return m.unknown("an image that can't be checked: %v", err)
 		}
 	}
 	points, err := m.tagDigest(ctx, ref.Tagged(), o)
 	if err != nil {
-		return ruling, m.refuseUnknown("the image %s, whose tag can't be looked up: %v",
+		return m.unknown("the image %s, whose tag can't be looked up: %v",
 			ref.Familiar(), err)
 	}
 	ruling = m.decisionOn(o.Operation).CheckTag(o.Operation, points)
 	if ruling.TagUnverified {
-		return ruling, m.refuseUnknown("the image %s, whose tag isn't known", ref.Familiar())
+		return m.unknown("the image %s, whose tag isn't known", ref.Familiar())
 	}
-	return ruling, nil
+	return ruling
 }
 
 // tagDigest asks the daemon to which digest a tag points. A build looks up each tag once.

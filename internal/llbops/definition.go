@@ -31,6 +31,8 @@ type Found struct {
 	Source *pb.SourceOp
 	// Platform is the platform of the LLB operation; nil for the daemon's own.
 	Platform *pb.Platform
+	// Scan says that the operation looks like BuildKit's command that makes an SBOM.
+	Scan bool
 
 	index int // of the LLB operation in def
 	def   *pb.Definition
@@ -59,7 +61,7 @@ func FromDefinition(def *pb.Definition) iter.Seq2[Found, error] {
 			for _, operation := range ofOp(op) {
 				if !yield(Found{
 					Operation: operation, Source: op.GetSource(), Platform: op.GetPlatform(),
-					index: i, def: def,
+					Scan: isScan(op.GetExec()), index: i, def: def,
 				}, nil) {
 					return
 				}
