@@ -83,7 +83,8 @@ func (m *monitor) definition(ctx context.Context, def *pb.Definition) ([]*spb.Po
 			why := safetext.Lines(err.Error())
 			return nil, m.refuseUnknown("a definition that can't be read: %s", why)
 		}
-		ruling, err := m.checkOperation(ctx, operation{f.Operation, f.Source, f.Platform}, f.Place)
+		ruling, err := m.checkOperation(
+			ctx, operation{Operation: f.Operation, source: f.Source, platform: f.Platform}, f.Place)
 		if err != nil {
 			return nil, err
 		}
@@ -109,7 +110,8 @@ func (m *monitor) sourceFor(
 ) ([]*spb.Policy, error) {
 	g := newGuard(m.inner.decision)
 	for _, f := range llbops.FromSource(op) {
-		ruling, err := m.checkOperation(ctx, operation{f, op, platform}, noPlace)
+		ruling, err := m.checkOperation(
+			ctx, operation{Operation: f, source: op, platform: platform}, noPlace)
 		if err != nil {
 			return nil, err
 		}
@@ -126,8 +128,9 @@ func (m *monitor) sourceFor(
 
 // frontend checks by the build rules whether the inner frontend may run another one. Whether that
 // frontend is allowed at all is a matter of [build.authorize].
-func (m *monitor) frontend(ctx context.Context, reference string) error {
-	_, err := m.check(ctx, buildrules.Operation{Frontend: reference}, noPlace)
+func (m *monitor) frontend(ctx context.Context, r request) error {
+	op := buildrules.Operation{Frontend: r.ref.String()}
+	_, err := m.checkOperation(ctx, operation{Operation: op, note: r.note}, noPlace)
 	return err
 }
 
@@ -263,6 +266,9 @@ func (m *monitor) checkOperation(
 		m.warn(ctx, ruling, at)
 		return ruling, nil
 	default:
+		if f.note != "" {
+			ruling.Messages = append(slices.Clip(ruling.Messages), f.note)
+		}
 		return ruling, m.refuse(ruling, at, namesOf(f.Operation)...)
 	}
 }

@@ -22,6 +22,7 @@ type operation struct {
 	buildrules.Operation
 	source   *pb.SourceOp // nil if it isn't a source
 	platform *pb.Platform // nil for the daemon's own
+	note     string       // a message for a refusal, or ""
 }
 
 // verifyTag checks an image again whose ruling relies on its tag. The reference has a digest too,
