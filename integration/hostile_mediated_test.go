@@ -97,7 +97,8 @@ func TestANestedDockerfileV0StandsForAnImage(t *testing.T) {
 	pushHostile(t)
 	d := soleHostile(t)
 	const name, rule = "frontend dockerfile.v0", "  - name: dockerfile\n"
-	all := strings.ReplaceAll(hostilePolicy, "allow: [busybox]", "allow: [bases/denied]")
+	all := strings.NewReplacer("[busybox]", "[bases/denied]",
+		"[bases/allowed]", "[bases/allowed, bases/denied]").Replace(hostilePolicy)
 	for of, tc := range map[string]struct {
 		doc  string
 		want outcome
