@@ -12,6 +12,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -167,25 +168,18 @@ func withoutDefinitions(res *gwpb.Result) {
 // a frontend that a build asks for. It also runs behind a broker, so all its operations are checked
 // by the rules for both frontends.
 func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.Result, error) {
-	if req.Frontend != gatewayFrontend {
+	if req.Frontend != gatewayFrontend && req.Frontend != policy.DaemonDockerfile {
 		name := safetext.Plain(req.Frontend)
 		return nil, s.monitor.refuseUnknown("the daemon's own frontend %s", name)
 	}
 	if err := s.monitor.cacheImports(req.CacheImports); err != nil {
 		return nil, err
 	}
-	source := req.FrontendOpt[optionkeys.Source]
-	r := request{
-		written: safetext.Plain(source),
-		cmdline: req.FrontendOpt[optionkeys.Cmdline],
-		origin:  origin{kind: fromFrontend, filename: s.name},
-	}
-	ref, err := imageref.Parse(source)
+	r, err := s.nestedRequest(req)
 	if err != nil {
 		return nil, s.build.refuse(r, err)
 	}
-	r.ref = ref
-	if err := s.monitor.frontend(ctx, source); err != nil {
+	if err := s.monitor.frontend(ctx, r); err != nil {
 		return nil, err
 	}
 	for k, v := range req.FrontendOpt {
@@ -197,10 +191,10 @@ func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.R
 	}
 	inner := s.build.nest(req.FrontendOpt, req.FrontendInputs)
 	for _, name := range inner.opts.NamedContexts() {
-		if named, err := imageref.Parse(name); err == nil && named.SameRepository(ref) {
+		if named, err := imageref.Parse(name); err == nil && named.SameRepository(r.ref) {
 			return nil, s.monitor.refuseUnknown(
 				"the frontend %s through a named context that overrides it; ask for the image",
-				ref.Familiar())
+				r.ref.Familiar())
 		}
 	}
 	leave, err := s.monitor.budget.level(ctx, s.monitor.inner.decision.Nesting)
@@ -213,6 +207,22 @@ func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.R
 		return nil, err
 	}
 	return inner.runBrokered(ctx, chosen, s.monitor.within(chosen))
+}
+
+// nestedRequest returns which frontend the inner frontend asks for. A request that comes with an
+// error is good for messages only.
+func (s *broker) nestedRequest(req *gwpb.SolveRequest) (request, error) {
+	from := origin{kind: fromFrontend, filename: s.name}
+	if req.Frontend == policy.DaemonDockerfile {
+		return dockerfileRequest(s.build.layers, from)
+	}
+	source := req.FrontendOpt[optionkeys.Source]
+	r := request{
+		written: safetext.Plain(source), cmdline: req.FrontendOpt[optionkeys.Cmdline], origin: from,
+	}
+	var err error
+	r.ref, err = imageref.Parse(source)
+	return r, err
 }
 
 // nest returns the build that an inner frontend requests of another frontend. The same policy

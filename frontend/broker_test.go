@@ -11,6 +11,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	apicapspb "github.com/moby/buildkit/util/apicaps/pb"
 	"github.com/stretchr/testify/require"
+	fstypes "github.com/tonistiigi/fsutil/types"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -46,6 +47,8 @@ func (d *fakeDaemon) Invoke(
 		})
 	case *gwpb.ResolveImageConfigRequest:
 		proto.Merge(out, &gwpb.ResolveImageConfigResponse{Ref: req.Ref, Digest: digestOne.String()})
+	case *gwpb.StatFileRequest:
+		proto.Merge(out, &gwpb.StatFileResponse{Stat: &fstypes.Stat{Size: int64(len("data"))}})
 	case *gwpb.ReadFileRequest:
 		proto.Merge(out, &gwpb.ReadFileResponse{Data: []byte("data")})
 	case *gwpb.SolveRequest:
@@ -156,9 +159,9 @@ func TestABrokerRefusesWhatItCannotCheck(t *testing.T) {
 			return err
 		}, "Final"},
 		"a frontend of the daemon": {func(ctx context.Context, s served) error {
-			_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "dockerfile.v0"})
+			_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "other.v0"})
 			return err
-		}, "the daemon's own frontend dockerfile.v0"},
+		}, "the daemon's own frontend other.v0"},
 		"a nested frontend that no rule allows": {func(ctx context.Context, s served) error {
 			_, err := s.Solve(ctx, &gwpb.SolveRequest{
 				Frontend:    "gateway.v0",
@@ -364,12 +367,12 @@ func TestABrokerAnswersNothingAfterARefusal(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
 	ctx := t.Context()
-	_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "dockerfile.v0"})
-	require.ErrorContains(t, err, "it asks for the daemon's own frontend dockerfile.v0")
+	_, err := s.Solve(ctx, &gwpb.SolveRequest{Frontend: "other.v0"})
+	require.ErrorContains(t, err, "it asks for the daemon's own frontend other.v0")
 	_, err = s.Solve(ctx, &gwpb.SolveRequest{
 		Definition: marshalState(t, llb.Image("mirror.corp/base:1")),
 	})
-	require.ErrorContains(t, err, "dockerfile.v0")
+	require.ErrorContains(t, err, "other.v0")
 	require.Empty(t, s.daemon.passed)
 	_, err = s.Return(ctx, &gwpb.ReturnRequest{Result: &gwpb.Result{}})
 	require.NoError(t, err, "so that it can end")

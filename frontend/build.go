@@ -124,7 +124,7 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 func (b *build) choose(ctx context.Context, policyErr error) (admitted, error) {
 	timed, cancel := context.WithDeadline(ctx, b.deadline)
 	defer cancel()
-	requests, err := findRequests(timed, b.opts, b.file, b.layers.DefaultFrontend())
+	requests, err := findRequests(timed, b.opts, b.file, b.layers)
 	if policyErr != nil { // the refusal names the requested frontend if it is known
 		err = policyErr
 	}

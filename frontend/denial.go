@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/moby/buildkit/solver/errdefs"
@@ -41,7 +42,14 @@ func (r *refusal) Error() string { return r.decision.Reason }
 
 // refuse makes a refusal for a reason that isn't a rule's.
 func (b *build) refuse(r request, reason error) *refusal {
-	d := b.layers.Refuse(r.written, safetext.Lines(reason.Error()))
+	return r.refused(b.layers.Refuse(r.written, safetext.Lines(reason.Error())))
+}
+
+// refused makes a refusal of a decision on the request.
+func (r request) refused(d policy.Decision) *refusal {
+	if r.note != "" {
+		d.Messages = append(slices.Clip(d.Messages), r.note)
+	}
 	return &refusal{origin: r.origin, decision: d}
 }
 

@@ -190,8 +190,9 @@ func (m *monitor) decisionOn(o buildrules.Operation) policy.Decision {
 
 // frontend checks by the build rules whether the inner frontend may run another one. Whether that
 // frontend is allowed at all is a matter of [build.authorize].
-func (m *monitor) frontend(ctx context.Context, reference string) error {
-	_, err := m.check(ctx, buildrules.Operation{Frontend: reference}, noPlace)
+func (m *monitor) frontend(ctx context.Context, r request) error {
+	op := buildrules.Operation{Frontend: r.ref.String()}
+	_, err := m.checkOperation(ctx, operation{Operation: op, note: r.note}, noPlace)
 	return err
 }
 
@@ -334,6 +335,9 @@ func (m *monitor) checkOperation(
 		m.warn(ctx, ruling, at)
 		return ruling, nil
 	case policy.Deny:
+		if f.note != "" {
+			ruling.Messages = append(slices.Clip(ruling.Messages), f.note)
+		}
 		ruling = m.explainSBOM(f, ruling)
 		if f.lookup && m.build.subrequest() != "" {
 			return ruling, m.refuseLookup(ruling)

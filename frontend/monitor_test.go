@@ -36,13 +36,20 @@ frontends:
       config: {user: {forbid: ["root"]}}
 `
 
-// monitorOf returns the monitor of docker/dockerfile:1 under a policy.
-func monitorOf(tb testing.TB, c *fakeClient, doc string) *monitor {
+// monitorLayers returns a policy alone.
+func monitorLayers(tb testing.TB, doc string) policy.Layers {
 	tb.Helper()
 	p, err := policy.Parse("policy.yaml", []byte(doc))
 	require.NoError(tb, err)
 	layers, err := policy.Stack(p, nil)
 	require.NoError(tb, err)
+	return layers
+}
+
+// monitorOf returns the monitor of docker/dockerfile:1 under a policy.
+func monitorOf(tb testing.TB, c *fakeClient, doc string) *monitor {
+	tb.Helper()
+	layers := monitorLayers(tb, doc)
 	ref, err := imageref.Parse("docker/dockerfile:1")
 	require.NoError(tb, err)
 	d := policy.Decide(layers, policy.Request{

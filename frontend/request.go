@@ -9,6 +9,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -18,6 +19,7 @@ type request struct {
 	ref     imageref.Reference
 	cmdline string // reference and arguments: the inner frontend's cmdline option
 	origin  origin
+	note    string // for a refusal, what the reference stands for; usually ""
 }
 
 func firstRequest(rs []request) request {
@@ -39,10 +41,12 @@ func firstRequest(rs []request) request {
 // it must be allowed as well. An inner frontend may follow it, and buildx sets it without changing
 // cmdline (build/build.go, fallbackPrintError).
 //
+// A request for dockerfile.v0 stands for another frontend; see [dockerfileRequest].
+//
 // findRequests fails if the build asks for nothing. If the build asks for something that isn't an
 // image reference, it fails too, and the list has that request for the message.
 func findRequests(
-	ctx context.Context, o gatewayopts.Options, file *buildFile, defaultFrontend string,
+	ctx context.Context, o gatewayopts.Options, file *buildFile, layers policy.Layers,
 ) ([]request, error) {
 	self, err := o.Self()
 	if err != nil {
@@ -65,8 +69,8 @@ func findRequests(
 			found = append(found, directive{inner, d.origin})
 		}
 	}
-	if len(found) == 0 && defaultFrontend != "" {
-		found = append(found, directive{defaultFrontend, origin{kind: fromDefault}})
+	if name := layers.DefaultFrontend(); len(found) == 0 && name != "" {
+		found = append(found, directive{name, origin{kind: fromDefault}})
 	}
 	if len(found) == 0 {
 		return nil, errNothingAsked(file)
@@ -74,7 +78,11 @@ func findRequests(
 
 	requests := make([]request, len(found))
 	for i, d := range found {
-		r, err := d.request()
+		ask := d.request
+		if d.value == policy.DaemonDockerfile {
+			ask = func() (request, error) { return dockerfileRequest(layers, d.origin) }
+		}
+		r, err := ask()
 		if err != nil {
 			return []request{r}, err
 		}
@@ -100,6 +108,18 @@ func (d directive) request() (request, error) {
 	}
 	var err error
 	r.ref, err = imageref.Parse(written)
+	return r, err
+}
+
+// dockerfileRequest returns the request for which dockerfile.v0 stands, the Dockerfile frontend in
+// the daemon. That one can't be checked, and administrators turn it off. So an image is judged and
+// run in its place, or the built-in frontend.
+func dockerfileRequest(layers policy.Layers, from origin) (request, error) {
+	r, err := directive{layers.DockerfileFrontend(), from}.request()
+	r.note = fmt.Sprintf("%s is the daemon's own Dockerfile frontend, and stands for %s here: name "+
+		"another one by a # syntax line in that Dockerfile, or have a rule allow this one",
+		policy.DaemonDockerfile, r.written)
+	r.written = policy.DaemonDockerfile
 	return r, err
 }
 

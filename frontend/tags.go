@@ -24,6 +24,7 @@ type operation struct {
 	platform *pb.Platform // nil for the daemon's own
 	lookup   bool         // it is only looked up
 	scan     bool         // it looks like the command that makes an SBOM
+	note     string       // a message for a refusal, or ""
 }
 
 // verifyTag checks an image again whose ruling relies on its tag. The reference has a digest too,

@@ -134,6 +134,34 @@ func TestCheckedBuildsAreRefusedAtTheirLine(t *testing.T) {
 	})
 }
 
+// Frontends carry programs in their own image, and copy or mount them into what they build.
+func TestAFrontendBuildsOnItsOwnImage(t *testing.T) {
+	t.Parallel()
+	yaml := env.Frontend(t, harness.YAMLFrontend)
+	const doc = `version: 1
+id: corp-ci
+build: {images: {allow: [busybox], requireDigest: true}}
+frontends: [{match: [frontends/yamlfrontend]}]
+dispatch: `
+	dir := harness.WriteContext(t, map[string]string{
+		"Dockerfile": "# syntax=" + yaml + "\nown: /yamlfrontend\n",
+	})
+	for _, by := range []policy.Dispatch{policy.DispatchForward, policy.DispatchMediate} {
+		t.Run(string(by), func(t *testing.T) {
+			t.Parallel()
+			out := filepath.Join(t.TempDir(), "out")
+			us := under(t, doc+string(by)+"\n")
+			us.buildx(t, dir, "-o", out).RequireSuccess(t)
+			require.FileExists(t, filepath.Join(out, "own"))
+
+			denied := strings.Replace(doc, "allow: [busybox]", `allow: [busybox], deny: ["frontends/**"]`, 1)
+			us = under(t, denied+string(by)+"\n")
+			us.buildx(t, dir, "-o", out).RequireFailure(t, "refuses the image frontends/yamlfrontend:1",
+				"build.images.deny")
+		})
+	}
+}
+
 // yamlfrontend looks its base image up, and names no line for it.
 func TestAFrontendThatNamesNoLineIsRefusedAtTheOnlyOne(t *testing.T) {
 	t.Parallel()

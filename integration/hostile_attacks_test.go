@@ -104,7 +104,7 @@ func attacks() map[string]attack {
 
 		"same frontend":          {plain: works("it ran"), mediate: works("it ran")},
 		"other frontend":         {plain: works("it ran"), mediate: refused(otherHostile)},
-		"frontend dockerfile.v0": {plain: works(theProof), mediate: refused("dockerfile.v0")},
+		"frontend dockerfile.v0": {plain: works(theProof), mediate: refused(deniedImage)},
 		"nested base":            {plain: works(theProof), mediate: refused(deniedImage)},
 		"chain":                  {plain: works("it ran"), mediate: works("it ran")},
 		"chain to another": {

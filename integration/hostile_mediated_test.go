@@ -91,6 +91,36 @@ func TestHostileFrontendForwarded(t *testing.T) {
 	}
 }
 
+// An honest frontend asks for dockerfile.v0 too. The policy decides about what it stands for.
+func TestANestedDockerfileV0StandsForAnImage(t *testing.T) {
+	t.Parallel()
+	pushHostile(t)
+	d := soleHostile(t)
+	const name, rule = "frontend dockerfile.v0", "  - name: dockerfile\n"
+	all := strings.NewReplacer("[busybox]", "[bases/denied]",
+		"[bases/allowed]", "[bases/allowed, bases/denied]").Replace(hostilePolicy)
+	for of, tc := range map[string]struct {
+		doc  string
+		want outcome
+	}{
+		"mediated": {all, outcome{proof: "denied"}},
+		"built in": {strings.Replace(all, rule, rule+"    dispatch: builtin\n", 1), outcome{proof: "denied"}},
+		"without a rule": {
+			all[:strings.Index(all, rule)],
+			outcome{refused: []string{
+				"frontend dockerfile.v0 is refused: no rule allows docker/dockerfile:1",
+				"name another one by a # syntax line",
+			}},
+		},
+	} {
+		t.Run(of, func(t *testing.T) {
+			t.Parallel()
+			requireOutcome(t, tc.want,
+				attacks()[name].run(t, d, name, env.WithPolicy(t, tc.doc+"dispatch: mediate\n")))
+		})
+	}
+}
+
 // The real decision replaces the decision that a frontend claims.
 func TestHostileFrontendForgesNoDecision(t *testing.T) {
 	t.Parallel()

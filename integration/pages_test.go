@@ -145,7 +145,13 @@ func TestTheRolloutWarnsFirst(t *testing.T) {
 
 	policy := pageBlock.FindStringSubmatch(text)[2]
 	require.NoError(t, env.Registry.Tag(env.WithPolicy(t, policy), env.Repository()+":rollout"))
-	build, jq, ok := strings.Cut(shellBlock.FindStringSubmatch(text)[1], "\n")
+	blocks := shellBlock.FindAllStringSubmatch(text, -1)
+	require.Len(t, blocks, 2)
+	require.NoError(t, os.CopyFS(filepath.Join(p.dir, "repositories"),
+		os.DirFS(harness.WriteContext(t, map[string]string{"Dockerfile": goodFile}))))
+	p.daemon.Run(t, p.command(blocks[0][1])).RequireSuccess(t)
+	require.FileExists(t, filepath.Join(p.dir, "draft.yaml"))
+	build, jq, ok := strings.Cut(blocks[1][1], "\n")
 	require.True(t, ok)
 	build = strings.Replace(build, "buildx build", "buildx build --progress=plain", 1)
 	o := p.daemon.Run(t, p.command(build)).RequireSuccess(t)

@@ -51,6 +51,9 @@ type Ruling struct {
 // then those of the embedded policy. Each layer checks the image that its own rules return. So the
 // embedded policy checks the image that is read.
 //
+// The image from which the frontend itself runs, by its digest, needs no allow, and rules don't
+// convert it. What denies images still denies it.
+//
 // The time is that of the request. Several goroutines may call Check at the same time.
 func (d Decision) Check(o buildrules.Operation) Ruling { return d.CheckTag(o, "") }
 
@@ -73,12 +76,9 @@ func (d Decision) CheckTag(o buildrules.Operation, points digest.Digest) Ruling 
 	if !d.Restricts(kind) {
 		return Ruling{Verdict: Allow, Layer: LayerPolicy, Messages: []string{}}
 	}
-	n, err := o.Normalize(kind)
+	n, err := d.normalize(kind, o, points)
 	if err != nil {
 		return d.deny(InvariantRule, "it asks for "+err.Error())
-	}
-	if n = n.At(d.at, points); d.converted {
-		n = n.AsConverted()
 	}
 	return d.check(n)
 }
@@ -88,6 +88,28 @@ func (d Decision) CheckTag(o buildrules.Operation, points digest.Digest) Ruling 
 func (d Decision) WithoutConversions() Decision {
 	d.converted = true
 	return d
+}
+
+// normalize is [buildrules.Operation.Normalize] for an operation of the decision's frontend.
+func (d Decision) normalize(
+	k buildrules.Kind, o buildrules.Operation, points digest.Digest,
+) (buildrules.Normalized, error) {
+	n, err := o.Normalize(k)
+	if err == nil && k == buildrules.KindImages && d.runs(n.Reference()) {
+		n = n.AsOwn()
+	}
+	if d.converted {
+		n = n.AsConverted()
+	}
+	return n.At(d.at, points), err
+}
+
+// runs reports whether the reference is the image from which the frontend runs: its repository and
+// its digest, with no other tag. The built-in frontend has no image.
+func (d Decision) runs(ref imageref.Reference) bool {
+	own := d.Reference
+	return d.Dispatch != DispatchBuiltin && own.Digest() != "" && ref.Digest() == own.Digest() &&
+		ref.SameRepository(own) && (ref.Tag() == "" || ref.Tag() == own.Tag())
 }
 
 // check asks all layers. If several deny, the ruling is that of the last, which is the embedded

@@ -111,7 +111,7 @@ func TestJudgeImages(t *testing.T) {
 		{"an image with a digest, where one is needed", fixed, image("x.example/a@" + digestA), ""},
 		{
 			"an image without", fixed, image("alpine:3"),
-			`rule "a" refuses the image alpine:3 without a digest: write alpine:3@sha256:… (build.images.requireDigest)`,
+			`rule "a" refuses the image alpine:3 without a digest: write alpine:3@sha256:…, or pin the tag in the policy: images.pins (build.images.requireDigest)`,
 		},
 		{"an image with its pin", pins, image("alpine:3@" + digestA), ""},
 		{"an image without a pin", pins, image("alpine:2@" + digestB), ""},

@@ -65,7 +65,7 @@ func TestARuleAddsToWhatThePolicyRefuses(t *testing.T) {
 		{
 			"required digests stay required", `{images: {requireDigest: true}}`,
 			`{images: {allow: ["x/**"]}}`, image("x/a"),
-			"the policy refuses the image x/a:latest without a digest: write x/a:latest@sha256:… (build.images.requireDigest)",
+			"the policy refuses the image x/a:latest without a digest: write x/a:latest@sha256:…, or pin the tag in the policy: images.pins (build.images.requireDigest)",
 		},
 		{
 			"pins add up", `{images: {pins: {"x/a:1": "` + digestA + `"}}}`,

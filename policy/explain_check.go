@@ -24,11 +24,10 @@ func (d Decision) ExplainCheck(o buildrules.Operation) []CheckStep {
 	if err != nil || !d.goesOn() || !d.Restricts(kind) {
 		return nil
 	}
-	n, err := o.Normalize(kind)
+	n, err := d.normalize(kind, o, "")
 	if err != nil {
 		return nil
 	}
-	n = n.At(d.at, "")
 	var out []CheckStep
 	for _, c := range d.constraints {
 		if !c.build.Restricts(kind) {

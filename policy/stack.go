@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -50,6 +51,16 @@ func (l Layers) DefaultFrontend() string {
 		return ""
 	}
 	return l.embedded.doc.DefaultFrontend
+}
+
+// DaemonDockerfile is the name of the Dockerfile frontend that is a part of buildkitd. No image has
+// this name, and no rule can allow it.
+const DaemonDockerfile = "dockerfile.v0"
+
+// DockerfileFrontend returns the frontend for which a request for [DaemonDockerfile] stands: the
+// [Layers.DefaultFrontend], or docker/dockerfile:1 if there is none. No rule exempts it.
+func (l Layers) DockerfileFrontend() string {
+	return cmp.Or(l.DefaultFrontend(), "docker/dockerfile:1")
 }
 
 // Contact returns whom a person can ask: the embedded policy's contact if it has

@@ -18,7 +18,7 @@ import (
 func (r *ImageRules) check(n Normalized) (Normalized, []Violation, error) {
 	asked := n.ref
 	ref := asked
-	if !n.converted {
+	if !n.converted && !n.own {
 		var err error
 		if ref, err = r.convert(asked); err != nil {
 			return n, nil, fmt.Errorf("an image that can't be converted: %w", err)
@@ -44,19 +44,25 @@ func (r *ImageRules) check(n Normalized) (Normalized, []Violation, error) {
 		}
 	}
 	n.ref = ref
-	if len(r.Rules) > 0 {
+	switch {
+	case len(r.Rules) > 0:
 		found = append(found, r.judge(&n, what, pin)...)
-	} else {
+	case n.own:
+		found = append(found, matchPatterns(KindImages, what, ref.Pattern(), nil, r.deny, nil)...)
+	default:
 		found = append(found,
 			matchPatterns(KindImages, what, ref.Pattern(), r.allow, r.deny, r.Allow)...)
 	}
 	if r.RequireDigest && ref.Digest() == "" {
 		found = append(found,
-			violationf("images.requireDigest", "%s without a digest: write %s@sha256:…", what(),
-				ref.Familiar()))
+			violationf("images.requireDigest", "%s without a digest: write %s@sha256:…%s", what(),
+				ref.Familiar(), orPin))
 	}
 	return n, found, nil
 }
+
+// orPin is how an image gets a digest whose name only the frontend's own source contains.
+const orPin = ", or pin the tag in the policy: images.pins"
 
 // judge applies the rules on images, and the lists beside them, to an image. What denies comes
 // first. pin is the digest that the rules pin its tag to, or "".
@@ -70,6 +76,9 @@ func (r *ImageRules) judge(n *Normalized, what func() string, pin digest.Digest)
 	var allow, missed *imagerules.Rule
 	var reason string
 	for rule := range r.covering(s.Name) {
+		if n.own && isAllow(rule) {
+			continue
+		}
 		m := rule.Apply(s)
 		n.byTag = n.byTag || dependsOnTag(rule)
 		switch {
@@ -88,6 +97,9 @@ func (r *ImageRules) judge(n *Normalized, what func() string, pin digest.Digest)
 			allow, n.unverified = rule, n.unverified || m.Unverified
 		case missed == nil:
 			missed, reason = rule, m.Reason
+			if m.NeedsDigest {
+				reason += orPin
+			}
 			if m.Result == imagerules.Unknown {
 				reason = unknownDigest(rule, "allows")
 			}
@@ -101,7 +113,7 @@ func (r *ImageRules) judge(n *Normalized, what func() string, pin digest.Digest)
 				Warns: true, Notice: true,
 			})
 		}
-	case listed || !r.allows():
+	case n.own || listed || !r.allows():
 	case missed != nil:
 		denied = append(denied, byRule(missed, what, reason))
 	default:

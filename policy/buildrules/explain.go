@@ -82,6 +82,12 @@ func (r *Rules) Explain(n Normalized) []Tried {
 
 func (r *ImageRules) explain(n Normalized) []Tried {
 	asked := n.ref
+	if n.own {
+		t := Tried{Entry: string(KindImages), Matched: true, Reason: asked.Familiar() +
+			" is the frontend's own image, so it needs no allow and isn't converted"}
+		return slices.Concat([]Tried{t}, r.explainPins(asked), r.explainRules(n, asked),
+			explainNames("images.deny", r.deny, asked))
+	}
 	ref, err := r.convert(asked)
 	if err != nil {
 		return nil // [ImageRules.check] reports it.
@@ -111,6 +117,9 @@ func (r *ImageRules) explainRules(n Normalized, ref imageref.Reference) []Tried 
 	}
 	var out []Tried
 	for _, rule := range r.Rules {
+		if n.own && isAllow(rule) {
+			continue
+		}
 		m := rule.Apply(s)
 		t := Tried{
 			Entry:   "images.rules: " + safetext.Printable(rule.Name),

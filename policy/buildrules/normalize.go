@@ -24,6 +24,7 @@ type Normalized struct {
 	process process            // exec and containers
 	config  config
 
+	own       bool          // images: it is the image of the frontend that asks
 	now       time.Time     // the zero time if it is not known
 	tagDigest digest.Digest // that the tag of the image points to, or "" if it was not looked up
 	converted bool          // the image is the result of conversions, so none applies to it
@@ -42,6 +43,14 @@ func (n Normalized) At(now time.Time, points digest.Digest) Normalized {
 // applied to it again.
 func (n Normalized) AsConverted() Normalized {
 	n.converted = true
+	return n
+}
+
+// AsOwn returns the operation for the image that the frontend itself runs from, by its digest. To
+// read it gives the frontend nothing that it doesn't have. So it needs no allow and isn't converted,
+// but what denies it still does.
+func (n Normalized) AsOwn() Normalized {
+	n.own = true
 	return n
 }
 

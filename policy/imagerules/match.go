@@ -60,6 +60,8 @@ type Match struct {
 	Unverified bool
 	// Reason says why a rule for this name misses, or a deny rule matches; "" if that is obvious.
 	Reason string
+	// NeedsDigest says that the rule misses because the reference has no digest.
+	NeedsDigest bool
 }
 
 // Apply applies the rule. An uncertain condition counts as missed for an allow rule, and as met for
@@ -110,6 +112,7 @@ func (r *Rule) matchAllow(s Subject) Match {
 	}
 	if r.RequireDigest && s.Ref.Digest() == "" {
 		return Match{
+			NeedsDigest: true,
 			Reason: fmt.Sprintf(
 				"rule %s would allow it, but the reference must carry a digest: write %s@sha256:…",
 				safetext.Quote(r.Name), s.Ref.Familiar()),

@@ -6,6 +6,7 @@
 //	files: {/greeting: hello}
 //	copy: [app]             # from the build context, to the same path below /
 //	run: ["cat /greeting > /out"]
+//	own: /yamlfrontend      # a file of the frontend's own image, copied to /own
 package main
 
 import (
@@ -34,6 +35,7 @@ type buildFile struct {
 	Files map[string]string `yaml:"files"`
 	Copy  []string          `yaml:"copy"`
 	Run   []string          `yaml:"run"`
+	Own   string            `yaml:"own"`
 }
 
 func main() {
@@ -95,6 +97,13 @@ func (f buildFile) build(
 				CreateDestPath: true,
 			}))
 		}
+	}
+	if f.Own != "" {
+		own, err := c.(interface{ CurrentFrontend() (*llb.State, error) }).CurrentFrontend()
+		if err != nil || own == nil {
+			return nil, fmt.Errorf("the frontend's own image: %v, %w", own, err)
+		}
+		state = state.File(llb.Copy(*own, f.Own, "/own"))
 	}
 	for _, command := range f.Run {
 		state = state.Run(llb.Args([]string{
