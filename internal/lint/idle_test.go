@@ -49,8 +49,8 @@ func itemsUnder(text, only string) []item {
 				append(slices.Clone(lines), [2]int{child.Line, child.Column}),
 			})
 		}
-		switch {
-		case n.Kind == yaml.SequenceNode:
+		switch n.Kind {
+		case yaml.SequenceNode:
 			for i, child := range n.Content {
 				if child.Kind == yaml.ScalarNode || field == "aliases" {
 					add(i, child)
@@ -61,10 +61,11 @@ func itemsUnder(text, only string) []item {
 						append(slices.Clone(lines), [2]int{child.Line, child.Column}))
 				}
 			}
-		case n.Kind == yaml.MappingNode:
+		case yaml.MappingNode:
 			for i := 0; i+1 < len(n.Content); i += 2 {
 				key, value := n.Content[i], n.Content[i+1]
-				if key.Value == "build" && field+only == "" || field == "" && !strings.HasPrefix(key.Value, only) {
+				if key.Value == "build" && field+only == "" ||
+					field == "" && !strings.HasPrefix(key.Value, only) {
 					continue
 				}
 				if field == "aliases.pins" || field == "options.force" {
@@ -247,7 +248,8 @@ func sweep(seed uint64, all []policy.Request) (missed, wrong []string, count int
 				continue // Limits hold rules that are yet to come.
 			}
 			says := slices.IndexFunc(found, func(f lint.Finding) bool {
-				return slices.Contains(saysIdle, f.Code) && !strings.Contains(f.Message, "only its pins count") &&
+				return slices.Contains(saysIdle, f.Code) &&
+					!strings.Contains(f.Message, "only its pins count") &&
 					[2]int{f.Line, f.Column} == e.lines[len(e.lines)-1]
 			})
 			without := e.removed(text)
