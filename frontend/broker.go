@@ -66,7 +66,7 @@ func (s *broker) errorFor(ctx context.Context, err error) error {
 	if errors.As(err, &r) {
 		s.monitor.remember(r)
 		time.AfterFunc(refusalGrace, func() { s.stop(r) })
-		err = s.build.deny(ctx, r)
+		err = r.denial(r.origin, r.origin.step()) // the build file is read for the client only
 	}
 	return grpcerrors.ToGRPC(ctx, err)
 }

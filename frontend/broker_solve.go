@@ -24,12 +24,14 @@ func (s *broker) ResolveSourceMeta(
 		// crash on it (v0.34.2, source/containerimage/source.go).
 		return nil, s.errorFor(ctx, s.monitor.refuseUnknown("the attestations of an image"))
 	}
-	policies, err := s.monitor.sourceFor(ctx, req.Source, req.Platform)
+	policies, instead, err := s.monitor.sourceFor(ctx, req.Source, req.Platform)
 	if err != nil {
 		return nil, s.errorFor(ctx, err)
 	}
 	req.SourcePolicies = policies
-	return s.daemon.ResolveSourceMeta(ctx, req)
+	resp, err := s.daemon.ResolveSourceMeta(ctx, req)
+	s.monitor.handOut(instead, resp.GetImage().GetDigest())
+	return resp, err
 }
 
 // resolverOCILayout is sourceresolver.ResolverTypeOCILayout.
@@ -50,12 +52,14 @@ func (s *broker) ResolveImageConfig(
 			pb.AttrOCILayoutStoreID:   req.StoreID,
 		}}
 	}
-	policies, err := s.monitor.sourceFor(ctx, op, req.Platform)
+	policies, instead, err := s.monitor.sourceFor(ctx, op, req.Platform)
 	if err != nil {
 		return nil, s.errorFor(ctx, err)
 	}
 	req.SourcePolicies = policies
-	return s.daemon.ResolveImageConfig(ctx, req)
+	resp, err := s.daemon.ResolveImageConfig(ctx, req)
+	s.monitor.handOut(instead, resp.GetDigest())
+	return resp, err
 }
 
 // Solve builds a definition, or runs another frontend.

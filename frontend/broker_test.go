@@ -41,9 +41,11 @@ func (d *fakeDaemon) Invoke(
 		})
 		return nil
 	case *gwpb.ResolveSourceMetaRequest:
-		proto.Merge(out, &gwpb.ResolveSourceMetaResponse{Source: req.Source})
+		proto.Merge(out, &gwpb.ResolveSourceMetaResponse{
+			Source: req.Source, Image: &gwpb.ResolveSourceImageResponse{Digest: digestOne.String()},
+		})
 	case *gwpb.ResolveImageConfigRequest:
-		proto.Merge(out, &gwpb.ResolveImageConfigResponse{Ref: req.Ref})
+		proto.Merge(out, &gwpb.ResolveImageConfigResponse{Ref: req.Ref, Digest: digestOne.String()})
 	case *gwpb.ReadFileRequest:
 		proto.Merge(out, &gwpb.ReadFileResponse{Data: []byte("data")})
 	case *gwpb.SolveRequest:

@@ -94,7 +94,8 @@ const (
 	fromFile                 // syntax directive of the build file
 	fromDefault              // the policy's defaultFrontend
 	fromStep                 // a line of the build file that the inner frontend names for a step
-	fromInner                // the inner frontend, which names no line
+	fromInner                // the inner frontend, which names no line; locate looks for names
+	fromName                 // the only line of the build file that has one of the names
 	fromFrontend             // another frontend; filename is its name
 )
 
@@ -106,6 +107,7 @@ type origin struct {
 	filename  string
 	where     []parser.Range
 	place     *llbops.Place // fromStep
+	names     []string      // fromInner: how the build file may name what is asked for
 }
 
 func (o origin) String() string {
@@ -126,14 +128,18 @@ func (o origin) String() string {
 		return "the frontend " + safetext.Plain(o.filename)
 	case o.kind == fromInner:
 		return "the frontend, which names no line"
+	case o.kind == fromName:
+		return fmt.Sprintf("line %d of %s, the only one that names it", o.where[0].Start.Line,
+			safetext.Plain(o.filename))
 	default:
 		return "the cmdline option"
 	}
 }
 
 // locate finds the line of the build file behind an origin. BuildKit passes a directive as the
-// option cmdline and doesn't say whether the file or BUILDKIT_SYNTAX contained it. Only messages
-// need to know, so the file is read only for them.
+// option cmdline and doesn't say whether the file or BUILDKIT_SYNTAX contained it. Many frontends
+// don't say for which line they ask for something. Only messages need to know, so the file is read
+// only for them.
 func (o origin) locate(ctx context.Context, file *buildFile) (origin, *errdefs.Source) {
 	if o.kind == fromCmdline {
 		if o.syntaxArg == o.cmdline {
@@ -145,13 +151,29 @@ func (o origin) locate(ctx context.Context, file *buildFile) (origin, *errdefs.S
 		}
 		o = d.origin
 	}
-	if o.kind == fromStep {
-		return o, &errdefs.Source{Info: o.place.Info, Ranges: o.place.Ranges}
+	if o.kind == fromInner && len(o.names) > 0 {
+		src, err := file.load(ctx)
+		if err != nil {
+			return o, nil
+		}
+		where, ok := onlyLine(src.Data, o.names)
+		if !ok {
+			return o, nil
+		}
+		o = origin{kind: fromName, where: where, filename: src.Filename}
 	}
-	if o.kind != fromFile {
-		return o, nil
+	if o.kind != fromFile && o.kind != fromName {
+		return o, o.step()
 	}
 	return o, sourceOf(file.src, o.where)
+}
+
+// step returns the lines that an inner frontend names for a step. It is nil for other origins.
+func (o origin) step() *errdefs.Source {
+	if o.kind != fromStep {
+		return nil
+	}
+	return &errdefs.Source{Info: o.place.Info, Ranges: o.place.Ranges}
 }
 
 // sourceOf returns the file and the lines in it. An error with a large file doesn't reach the

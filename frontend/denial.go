@@ -52,7 +52,11 @@ const locateTimeout = 10 * time.Second
 func (b *build) deny(ctx context.Context, r *refusal) error {
 	ctx, cancel := context.WithTimeout(ctx, locateTimeout)
 	defer cancel()
-	from, src := r.origin.locate(ctx, b.file)
+	return r.denial(r.origin.locate(ctx, b.file))
+}
+
+// denial makes the error of [build.deny] for a place that is known. src is nil if no line is.
+func (r *refusal) denial(from origin, src *errdefs.Source) error {
 	var err error = &DenialError{Decision: r.decision, AskedBy: from.String(), Cause: r.cause}
 	if r.cause == nil {
 		reason := &policysession.DenyMessage{Message: r.decision.Reason}

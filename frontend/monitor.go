@@ -18,6 +18,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // monitor is the one place where all operations of an inner frontend are checked, with every
@@ -34,6 +35,8 @@ type monitor struct {
 	budget *budget // of all frontends of the build
 	shown  *shown
 	outer  *monitor // of the frontend that runs this one; nil if the build asks for it
+
+	converted conversions
 }
 
 // memory is what the monitors of a build have found. Those of nested frontends share it.
@@ -43,6 +46,41 @@ type memory struct {
 	warnings []string // that operations caused, each once
 	warned   map[string]bool
 	tags     map[string]digest.Digest // what tags point to, by reference
+}
+
+// maxConverted bounds the images that a monitor remembers as results of conversions.
+const maxConverted = 500
+
+// conversions remembers which images a frontend got as results of conversions, when it looked up
+// others. The frontend asks for them next, and a conversion must not follow a conversion. What is
+// too much to remember is converted again, as if the frontend had asked for it by itself.
+type conversions struct {
+	mu      sync.Mutex
+	results map[string]bool // by reference, with digest
+}
+
+// add remembers an image, with its tag and without.
+func (c *conversions) add(ref imageref.Reference) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.results == nil {
+		c.results = map[string]bool{}
+	}
+	if len(c.results) < maxConverted {
+		c.results[ref.String()] = true
+		c.results[ref.Name()+"@"+ref.Digest().String()] = true
+	}
+}
+
+// has reports whether an image is a result. Only one with its digest can be.
+func (c *conversions) has(image string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.results) == 0 {
+		return false
+	}
+	ref, err := imageref.Parse(image)
+	return err == nil && c.results[ref.String()]
 }
 
 // maxWarnings bounds the different warnings that an inner frontend can cause.
@@ -100,28 +138,51 @@ func (m *monitor) definition(ctx context.Context, def *pb.Definition) ([]*spb.Po
 
 // source checks a single source that is looked up. It returns the same as [monitor.definition].
 func (m *monitor) source(ctx context.Context, op *pb.SourceOp) ([]*spb.Policy, error) {
-	return m.sourceFor(ctx, op, nil)
+	guard, _, err := m.sourceFor(ctx, op, nil)
+	return guard, err
 }
 
-// sourceFor is [monitor.source] for a platform; nil for the daemon's own.
+// sourceFor is [monitor.source] for a platform; nil for the daemon's own. It also returns the image
+// that is looked up instead, zero for none.
 func (m *monitor) sourceFor(
 	ctx context.Context, op *pb.SourceOp, platform *pb.Platform,
-) ([]*spb.Policy, error) {
+) (guard []*spb.Policy, instead imageref.Reference, err error) {
 	g := newGuard(m.inner.decision)
 	for _, f := range llbops.FromSource(op) {
 		ruling, err := m.checkOperation(ctx, operation{f, op, platform}, noPlace)
 		if err != nil {
-			return nil, err
+			return nil, instead, err
 		}
 		if err := g.addSource(f, op, ruling); err != nil {
-			return nil, m.refuseUnknown("%v", err)
+			return nil, instead, m.refuseUnknown("%v", err)
 		}
+		instead = ruling.Image
 	}
-	guard, err := g.policies()
-	if err != nil {
-		return nil, m.refuseUnknown("%v", err)
+	if guard, err = g.policies(); err != nil {
+		return nil, instead, m.refuseUnknown("%v", err)
 	}
-	return guard, nil
+	return guard, instead, nil
+}
+
+// handOut remembers that a lookup answered with an image instead of the requested one, and with its
+// digest. A frontend that runs this one may build on it too, and all of its conversions have been
+// applied.
+func (m *monitor) handOut(instead imageref.Reference, resolved string) {
+	ref, err := instead.WithDigest(digest.Digest(resolved))
+	if instead.Name() == "" || err != nil {
+		return
+	}
+	for ; m != nil; m = m.outer {
+		m.converted.add(ref)
+	}
+}
+
+// decisionOn returns the decision by which an operation is checked.
+func (m *monitor) decisionOn(o buildrules.Operation) policy.Decision {
+	if o.Image != "" && m.converted.has(o.Image) {
+		return m.inner.decision.WithoutConversions()
+	}
+	return m.inner.decision
 }
 
 // frontend checks by the build rules whether the inner frontend may run another one. Whether that
@@ -249,7 +310,7 @@ func (m *monitor) checkOperation(
 			f.Git = &buildrules.Git{URL: g.URL, Ref: g.Ref}
 		}
 	}
-	ruling := m.inner.decision.Check(f.Operation)
+	ruling := m.decisionOn(f.Operation).Check(f.Operation)
 	if ruling.TagUnverified {
 		var err error
 		if ruling, err = m.verifyTag(ctx, f, ruling); err != nil {
@@ -263,13 +324,15 @@ func (m *monitor) checkOperation(
 		m.warn(ctx, ruling, at)
 		return ruling, nil
 	default:
-		return ruling, m.refuse(ruling, at)
+		return ruling, m.refuse(ruling, at, namesOf(f.Operation)...)
 	}
 }
 
-// refuse makes a refusal of a ruling and remembers it.
-func (m *monitor) refuse(ruling policy.Ruling, at func() *llbops.Place) error {
-	r := &refusal{origin: origin{kind: fromInner}, decision: m.inner.decision.Overrule(ruling)}
+// refuse makes a refusal of a ruling and remembers it. The names are those that the build file may
+// have for the operation.
+func (m *monitor) refuse(ruling policy.Ruling, at func() *llbops.Place, names ...string) error {
+	from := origin{kind: fromInner, names: names}
+	r := &refusal{origin: from, decision: m.inner.decision.Overrule(ruling)}
 	if p := at(); p != nil {
 		r.origin = origin{kind: fromStep, place: p}
 	}

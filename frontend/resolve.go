@@ -16,7 +16,9 @@ import (
 	digest "github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -44,7 +46,11 @@ func (b *build) authorize(ctx context.Context, r request) (admitted, error) {
 		NamedContexts: b.opts.NamedContexts(),
 		Options:       b.opts.Visible(),
 		Inputs:        slices.Sorted(maps.Keys(b.inputs)),
+		InputSources:  make(map[string]buildrules.Kind, len(b.inputs)),
 		Time:          b.now,
+	}
+	for name, def := range b.inputs {
+		req.InputSources[name] = llbops.SoleSource(def)
 	}
 	d := policy.Decide(b.layers, req)
 	var config []byte

@@ -42,7 +42,7 @@ func (m *monitor) verifyTag(
 		return ruling, m.refuseUnknown("the image %s, whose tag can't be looked up: %v",
 			ref.Familiar(), err)
 	}
-	ruling = m.inner.decision.CheckTag(o.Operation, points)
+	ruling = m.decisionOn(o.Operation).CheckTag(o.Operation, points)
 	if ruling.TagUnverified {
 		return ruling, m.refuseUnknown("the image %s, whose tag isn't known", ref.Familiar())
 	}

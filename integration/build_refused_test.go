@@ -16,7 +16,6 @@ import (
 
 func TestCheckedBuildsAreRefusedAtTheirLine(t *testing.T) {
 	t.Parallel()
-	const none = -1
 	sites := newBuildSites(t)
 	secret := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(secret, []byte("x"), 0o600))
@@ -27,7 +26,7 @@ func TestCheckedBuildsAreRefusedAtTheirLine(t *testing.T) {
 		// line is the line that the message names, or 0 if it names none.
 		//
 		// lookup replaces line for mediate and builtin, which refuse the frontend's earlier lookup. It is
-		// none if that message names no line, and 0 if the line is the same.
+		// 0 if the line is the same.
 		line, lookup int
 	}{
 		"a base image": {
@@ -53,10 +52,9 @@ func TestCheckedBuildsAreRefusedAtTheirLine(t *testing.T) {
 			want: "the image evil/base:1",
 		},
 		"RUN --mount from": {
-			file:   "FROM busybox\nRUN --mount=from=evil/base:1,target=/m ls /m\nUSER app\n",
-			line:   3,
-			lookup: none,
-			want:   "the image evil/base:1",
+			file: "FROM busybox\nRUN --mount=from=evil/base:1,target=/m ls /m\nUSER app\n",
+			line: 3,
+			want: "the image evil/base:1",
 		},
 		"a named context": {
 			file:   "FROM base\nRUN true\nUSER app\n",
@@ -107,7 +105,7 @@ func TestCheckedBuildsAreRefusedAtTheirLine(t *testing.T) {
 				t.Parallel()
 				line := tc.line
 				if tc.lookup != 0 && by != policy.DispatchForward {
-					line = max(tc.lookup, 0)
+					line = tc.lookup
 				}
 				dir := withSyntax(t, tc.file, nil)
 				out := filepath.Join(t.TempDir(), "out")
@@ -134,6 +132,31 @@ func TestCheckedBuildsAreRefusedAtTheirLine(t *testing.T) {
 			}
 		}
 	})
+}
+
+// yamlfrontend looks its base image up, and names no line for it.
+func TestAFrontendThatNamesNoLineIsRefusedAtTheOnlyOne(t *testing.T) {
+	t.Parallel()
+	sites := newBuildSites(t)
+	yaml := env.Frontend(t, harness.YAMLFrontend)
+	for _, by := range []policy.Dispatch{policy.DispatchForward, policy.DispatchMediate} {
+		t.Run(string(by), func(t *testing.T) {
+			t.Parallel()
+			doc := strings.Replace(sites.policy("dispatch: "+string(by)), "docker/dockerfile",
+				harness.YAMLFrontend.Repository(), 1)
+			us := under(t, doc)
+			for file, want := range map[string]string{
+				"files: {/x: x}\nbase: " + evilBase + "\n":                  "requested by: line 3 of Dockerfile, the only one",
+				"base: " + evilBase + "\nfiles: {/x: '" + evilBase + "'}\n": "which names no line",
+			} {
+				dir := harness.WriteContext(t, map[string]string{
+					"Dockerfile": "# syntax=" + yaml + "\n" + file,
+				})
+				o := us.buildx(t, dir, "-o", filepath.Join(t.TempDir(), "out"))
+				o.RequireFailure(t, "the image evil/base:1", want)
+			}
+		})
+	}
 }
 
 func TestAClientsSourcePolicyIsHeldToWhatWasJudged(t *testing.T) {

@@ -77,7 +77,17 @@ func (d Decision) CheckTag(o buildrules.Operation, points digest.Digest) Ruling 
 	if err != nil {
 		return d.deny(InvariantRule, "it asks for "+err.Error())
 	}
-	return d.check(n.At(d.at, points))
+	if n = n.At(d.at, points); d.converted {
+		n = n.AsConverted()
+	}
+	return d.check(n)
+}
+
+// WithoutConversions returns the decision for images that its own conversions resulted in. Its
+// Check converts no image, so a conversion isn't followed by another one. All other rules stay.
+func (d Decision) WithoutConversions() Decision {
+	d.converted = true
+	return d
 }
 
 // check asks all layers. If several deny, the ruling is that of the last, which is the embedded

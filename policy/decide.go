@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -37,6 +38,10 @@ type Request struct {
 	Options map[string]string
 	// Inputs are the names of the frontend inputs that the client sends.
 	Inputs []string
+	// InputSources has the kind of source of each input that is one source, or files copied from it.
+	// Such a git repository or download is a context, as if an option named it. All other inputs are
+	// results of other builds.
+	InputSources map[string]buildrules.Kind
 	// Time is the time of the decision. The zero time is unknown and resolved towards
 	// refusal: an allow rule that expires has expired, a deny rule hasn't, and every warnAfter
 	// has passed.
@@ -122,6 +127,8 @@ type Decision struct {
 	// constraints are those of all layers, in the order in which they rewrite
 	// images.
 	constraints []*constraints
+	// converted is set for images to which no conversion applies; see WithoutConversions.
+	converted bool
 }
 
 // Decide answers the request. It never fails. It denies a request that isn't valid, for

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
@@ -17,7 +19,7 @@ type subject struct {
 	source     imageref.Reference // with the digest that would run, if known
 	options    map[string]string
 	optionKeys []string // sorted
-	inputs     []string // sorted
+	inputs     []string // the results of other builds, sorted
 }
 
 // newSubject returns the subject of a request. A pinned tag points to its pin, whatever the
@@ -30,7 +32,7 @@ func newSubject(r Request, final rewritten) (subject, error) {
 		},
 		source:  final.ref,
 		options: r.Options, optionKeys: slices.Sorted(maps.Keys(r.Options)),
-		inputs: slices.Sorted(slices.Values(r.Inputs)),
+		inputs: r.fromBuilds(),
 	}
 	if s.Ref.Name() == "" {
 		return s, errors.New("the request names no frontend")
@@ -49,6 +51,18 @@ func newSubject(r Request, final rewritten) (subject, error) {
 		s.source, s.Digest = source, r.Digest
 	}
 	return s, nil
+}
+
+// fromBuilds returns the inputs that are results of other builds, sorted. buildx sends contexts as
+// inputs too (build/opt.go, loadInputs): those of remote bake files, and git repositories with a
+// query. They never have metadata, which is an image configuration that another build made.
+func (r Request) fromBuilds() []string {
+	inputs := slices.Sorted(slices.Values(r.Inputs))
+	return slices.DeleteFunc(inputs, func(name string) bool {
+		kind := r.InputSources[name]
+		_, hasMetadata := r.Options[optionkeys.InputMetadataPrefix+name]
+		return (kind == buildrules.KindGit || kind == buildrules.KindHTTP) && !hasMetadata
+	})
 }
 
 // as returns the same request under the name that another layer evaluates. The image that runs is

@@ -27,9 +27,9 @@ var floors = [][]string{
 	{"policy"},
 	{
 		"internal/arbitrary", "internal/diff", "internal/export", "internal/gatewayopts",
-		"internal/kindtest", "internal/lint", "internal/llbops", "internal/lock", "internal/opcheck",
+		"internal/kindtest", "internal/llbops", "internal/lock", "internal/opcheck",
 	},
-	{"internal/gatewaycodec", "internal/policytest"},
+	{"internal/gatewaycodec", "internal/lint", "internal/policytest"},
 	{"frontend"},
 	{"internal/survey"},
 	{"cmd/policy-frontend"},

@@ -43,13 +43,22 @@ type comparison struct {
 
 	portsOf map[string][]int // by the conditions on ports
 
+	// until, if it isn't nil, is asked of each request instead of comparing the answers. Once it is
+	// true, the search is over.
+	until func(before, after policy.Decision) bool
+	ended bool // by until
+
 	matched    map[*imagerules.Rule]bool // rules that match a sample
 	uncompared []string
 }
 
 func newComparison(a, b *policy.Policy, at time.Time) *comparison {
+	return compareSides(newSide(a), newSide(b), at)
+}
+
+func compareSides(a, b *side, at time.Time) *comparison {
 	c := &comparison{
-		a: newSide(a), b: newSide(b), at: at, complete: true, budget: maxWork,
+		a: a, b: b, at: at, complete: true, budget: maxWork,
 		other: digest.FromString("an image that no rule names"),
 		built: map[string]built{}, portsOf: map[string][]int{}, matched: map[*imagerules.Rule]bool{},
 	}
@@ -83,14 +92,19 @@ type witness struct {
 
 // names compares the answers for samples of names.
 func (c *comparison) names() {
-	search := c.newSearch(&c.a.frontends, &c.b.frontends, func(s subject, pattern string) bool {
-		return c.name(s, witness{s.name, pattern})
-	})
-	search.run(search.differsGlobally())
+	c.search()
 	if c.complete {
 		c.unmatched(&c.a.frontends, &c.b.frontends, policy.ActionDeny, "rule ")
 		c.unmatched(&c.b.frontends, &c.a.frontends, policy.ActionAllow, "rule ")
 	}
+}
+
+// search compares the answers for samples of names, until the budget is used up.
+func (c *comparison) search() {
+	s := c.newSearch(&c.a.frontends, &c.b.frontends, func(s subject, pattern string) bool {
+		return c.name(s, witness{s.name, pattern})
+	})
+	s.run(s.differsGlobally())
 }
 
 // differ reports whether some rule or a field that applies to all of them has changed.

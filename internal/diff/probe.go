@@ -53,6 +53,12 @@ func (c *comparison) extras(w witness, r policy.Request, points digest.Digest,
 			c.asked++
 			r.Options, r.Inputs = o, in
 			before, after := ask(c.a, r, points), ask(c.b, r, points)
+			if c.until != nil {
+				if c.ended = c.until(before, after); c.ended {
+					return false
+				}
+				continue
+			}
 			if i == 0 && j == 0 {
 				plain = [2]policy.Decision{before, after}
 			}

@@ -76,6 +76,8 @@ const (
 	OptionName Code = "option-name"
 	// OptionWithoutEffect: builds are refused for an option before it could be removed.
 	OptionWithoutEffect Code = "option-without-effect"
+	// OptionsContradict: an allow rule refuses every build that it matches.
+	OptionsContradict Code = "options-contradict"
 	// UnseenByForward: a build rule is about something that dispatch: forward can't see, or
 	// sees too late.
 	UnseenByForward Code = "unseen-by-forward"
@@ -145,7 +147,7 @@ func Codes() []Code {
 		PartialBound, ZeroPaddedTag,
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
 		EntryRepeated, EntryWithoutEffect, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
-		OptionName, OptionWithoutEffect,
+		OptionName, OptionWithoutEffect, OptionsContradict,
 		UnseenByForward, LateUnderForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
 		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConfigContradicts,
 		EntryRefused, ConfigByTarget, TargetExcepted, ConvertShadowed, ConvertRefused,

@@ -134,7 +134,7 @@ func (c *checker) allowsNothing() {
 	dead := map[string]bool{}
 	for _, f := range c.found {
 		switch f.Code {
-		case Expired, NeverMatches, Shadowed, AliasedAway, OutsideLimits:
+		case Expired, NeverMatches, OptionsContradict, Shadowed, AliasedAway, OutsideLimits:
 			dead[f.Rule] = dead[f.Rule] || !f.inner
 		}
 	}

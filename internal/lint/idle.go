@@ -21,7 +21,6 @@ func (c *checker) idle(i int) {
 	c.idleVariants(r, tell)
 	c.idleDigests(i, tell)
 	idleOptions(&r.Options, tell)
-	idlePlatforms(r, tell)
 }
 
 // shadowedEntry tells if another rule keeps a part of rule i from deciding.

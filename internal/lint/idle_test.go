@@ -180,24 +180,38 @@ type answer struct {
 	rule, image, change string
 }
 
+// answersOf returns the answers of a policy, and those that it gives once nothing only warns.
 func answersOf(all []policy.Request, p *policy.Policy) func(yield func(int, answer) bool) {
-	layers, err := policy.Stack(p, nil)
-	if err != nil {
-		panic(err)
-	}
 	return func(yield func(int, answer) bool) {
-		for i, r := range all {
-			d := policy.Decide(layers, r)
-			a := answer{verdict: d.Verdict}
-			if d.Verdict.Permits() {
-				a.rule, a.image = d.Rule, d.Image
-				a.change = fmt.Sprint(d.Obligations.Strip, d.Obligations.Force)
+		for n, p := range []*policy.Policy{p, p.WithMode(policy.ModeEnforce)} {
+			layers, err := policy.Stack(p, nil)
+			if err != nil {
+				panic(err)
 			}
-			if !yield(i, a) {
-				return
+			layers = layers.Brief()
+			for i, r := range all {
+				d := policy.Decide(layers, r)
+				a := answer{verdict: d.Verdict}
+				if d.Verdict.Permits() {
+					a.rule, a.image = d.Rule, d.Image
+					a.change = fmt.Sprint(d.Obligations.Strip, d.Obligations.Force)
+				}
+				if !yield(n*len(all)+i, a) {
+					return
+				}
 			}
 		}
 	}
+}
+
+// idle reports whether a policy has these answers.
+func idle(all []policy.Request, before []answer, p *policy.Policy) bool {
+	for i, a := range answersOf(all, p) {
+		if a != before[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // named gives each rule a name, so that rules can be removed.
@@ -257,12 +271,7 @@ func sweep(seed uint64, all []policy.Request) (missed, wrong []string, count int
 			if err != nil {
 				continue
 			}
-			idle := true
-			for i, a := range answersOf(all, q) {
-				if idle = a == before[i]; !idle {
-					break
-				}
-			}
+			idle := idle(all, before, q)
 			switch where := fmt.Sprintf("seed %d\n%s\n%s %s\n", seed, text, e.field, e.text); {
 			case idle && says < 0 && !e.isCovered(found):
 				missed = append(missed, e.field+"\n"+where)

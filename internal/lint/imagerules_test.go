@@ -97,14 +97,14 @@ func TestPlatformsThatNoBuildCanBeFor(t *testing.T) {
 	}{
 		{"platforms", "", nil},
 		{"another option that is removed", "options: {strip: [target]}", nil},
-		{"the option that is removed", "options: {strip: [platform]}", []string{"never-matches 7:3"}},
-		{"the option that is refused", "options: {deny: [\"plat*\"]}", []string{"never-matches 7:3"}},
-		{"the option that isn't listed", "options: {only: [target]}", []string{"never-matches 7:3"}},
+		{"the option that is removed", "options: {strip: [platform]}", []string{"options-contradict 7:3"}},
+		{"the option that is refused", "options: {deny: [\"plat*\"]}", []string{"options-contradict 7:3"}},
+		{"the option that isn't listed", "options: {only: [target]}", []string{"options-contradict 7:3"}},
 		{"the option that is listed", "options: {only: [platform]}", nil},
 		{"a refusal that only warns", "mode: warn\n  options: {strip: [platform]}", nil},
 		{
 			"another one that is set", "options: {force: {platform: linux/s390x}}",
-			[]string{"never-matches 7:3"},
+			[]string{"options-contradict 7:3"},
 		},
 		{
 			"one that is set, in another spelling", "options: {force: {platform: linux/aarch64}}",

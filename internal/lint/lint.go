@@ -54,6 +54,7 @@ func Check(file string, p *policy.Policy, o Options) []Finding {
 	}
 	c.allowsNothing()
 	c.includes()
+	c.sampled(p)
 	c.place(o.Source)
 	c.ignore(o.Source)
 	files := c.files()

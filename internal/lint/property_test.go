@@ -3,6 +3,7 @@ package lint_test
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,13 +22,16 @@ func TestDeadRulesNeverDecide(t *testing.T) {
 		lint.OutsideLimits,
 	}
 	found := map[lint.Code]int{}
-	for seed := range uint64(400) {
+	for seed := range uint64(600) {
 		choose := arbitrary.Source(rand.New(rand.NewPCG(seed, 1)).IntN)
 		text, p := arbitrary.Policy(choose)
 		layers, err := policy.Stack(p, nil)
 		require.NoError(t, err)
 		var rules []string
 		for _, finding := range check("p", p, lint.Options{Time: arbitrary.Day(1)}) {
+			if strings.HasPrefix(finding.Message, "build.images: ") {
+				continue // It is about a rule in the build rules of the rule that it names.
+			}
 			if slices.Contains(dead, finding.Code) {
 				rules = append(rules, finding.Rule)
 				found[finding.Code]++

@@ -40,6 +40,11 @@ func (c *checker) decides(i int) {
 			"never warns; set an earlier warnAfter",
 			r.Expires, r.WarnAfter)
 	}
+	why := c.noPlatform(r)
+	if why != "" {
+		c.addRule(OptionsContradict, r.Rule, "%s, so every build that the rule matches is refused; remove "+
+			"one of the two", why)
+	}
 	if c.never(r) {
 		return
 	}
@@ -50,6 +55,9 @@ func (c *checker) decides(i int) {
 		return
 	}
 	c.idle(i)
+	if why == "" {
+		idlePlatforms(r, func(code Code, format string, args ...any) { c.addRule(code, r.Rule, format, args...) })
+	}
 }
 
 // ofFile names the file of another rule, if it isn't that of this one.
@@ -79,9 +87,6 @@ func (c *checker) never(r *rule) bool {
 		c.addRule(NeverMatches, r.Rule, "exceptTags matches all of the tags %s, so the rule matches "+
 			"none; "+
 			"remove one of the two", strings.Join(r.Tags, ", "))
-	}
-	if why := c.noPlatform(r); why != "" {
-		c.addRule(NeverMatches, r.Rule, "%s, so every build is refused; remove one of the two", why)
 	}
 	if by := c.aliasedAway(r); by != nil {
 		from, to := by.Names()

@@ -23,6 +23,8 @@ const (
 	BuildArgPrefix = "build-arg:"
 	// ContextPrefix precedes the name of a named context; see [NamedContext].
 	ContextPrefix = "context:"
+	// InputMetadataPrefix precedes the name of a frontend input, whose metadata the option has.
+	InputMetadataPrefix = "input-metadata:"
 
 	sessionPrefix = "local-sessionid:"
 	platformSep   = "::"

@@ -17,9 +17,12 @@ import (
 // reference is invalid.
 func (r *ImageRules) check(n Normalized) (Normalized, []Violation, error) {
 	asked := n.ref
-	ref, err := r.convert(asked)
-	if err != nil {
-		return n, nil, fmt.Errorf("an image that can't be converted: %w", err)
+	ref := asked
+	if !n.converted {
+		var err error
+		if ref, err = r.convert(asked); err != nil {
+			return n, nil, fmt.Errorf("an image that can't be converted: %w", err)
+		}
 	}
 	what := func() string {
 		if ref.SameRepository(asked) {

@@ -26,6 +26,7 @@ type Normalized struct {
 
 	now       time.Time     // the zero time if it is not known
 	tagDigest digest.Digest // that the tag of the image points to, or "" if it was not looked up
+	converted bool          // the image is the result of conversions, so none applies to it
 	// What the rules of the last check found out about the image.
 	unverified, byTag bool
 }
@@ -34,6 +35,13 @@ type Normalized struct {
 // which the tag of the image points that is read, or "" if it was not looked up.
 func (n Normalized) At(now time.Time, points digest.Digest) Normalized {
 	n.now, n.tagDigest = now, points
+	return n
+}
+
+// AsConverted returns the operation on an image that the rules' conversions resulted in. None is
+// applied to it again.
+func (n Normalized) AsConverted() Normalized {
+	n.converted = true
 	return n
 }
 

@@ -1,0 +1,30 @@
+package diff
+
+import (
+	"time"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// Base is a policy with which others are compared, one after the other.
+type Base struct {
+	side *side
+	at   time.Time
+}
+
+// NewBase returns a base for requests at the given time and later. The policy must come from package
+// policy.
+func NewBase(p *policy.Policy, at time.Time) Base { return Base{newSide(p), at} }
+
+// Find looks for a sample request whose decisions by the base and by another policy meet the
+// condition. It makes the samples from what differs between the two, as [Compare] does, but none of
+// what a build does. It does at most the given work, see [Compare], and returns what is left.
+// searched is false if some samples were left out.
+func (b Base) Find(p *policy.Policy, work int, met func(before, after policy.Decision) bool) (
+	found, searched bool, left int,
+) {
+	c := compareSides(b.side, newSide(p), b.at)
+	c.budget, c.until = work, met
+	c.search()
+	return c.ended, c.complete && len(c.uncompared) == 0, c.budget
+}
