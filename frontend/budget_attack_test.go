@@ -48,6 +48,7 @@ func peakOf(t *testing.T, attack func()) int64 {
 			peak = max(peak, live()-before)
 			select {
 			case <-done:
+				peak = max(peak, live()-before)
 				return
 			case <-time.After(10 * time.Millisecond):
 			}
@@ -67,9 +68,9 @@ type wire struct {
 	windows *windows
 }
 
-func attackBroker(t *testing.T, doc string) wire {
+func attackBroker(t *testing.T) wire {
 	t.Helper()
-	s := serveBroker(t, doc)
+	s := serveBroker(t, mediatedWithin)
 	ours, theirs := net.Pipe()
 	server := s.broker.server()
 	go func() { _ = server.Serve(streamconn.Listen(ours)) }()
@@ -86,8 +87,9 @@ const (
 	frameData         = 0
 	frameHeaders      = 1
 	frameSettings     = 4
+	framePing         = 6
 	frameWindowUpdate = 8
-	frameContinuation = 9
+	ack               = 1
 	endStream         = 1
 	endHeaders        = 4
 )
@@ -136,11 +138,25 @@ func (w wire) data(stream uint32, head, message []byte) error {
 	return w.frame(frameData, endStream, stream, all)
 }
 
+// settle waits until the broker has read all that was sent, or has ended the connection. It may be
+// called once.
+func (w wire) settle(t *testing.T) {
+	t.Helper()
+	if w.frame(framePing, 0, 0, make([]byte, 8)) != nil {
+		return
+	}
+	select {
+	case <-w.windows.settled:
+	case <-time.After(time.Minute):
+		require.Fail(t, "the broker answers no ping")
+	}
+}
+
 const mib = 1 << 20
 
 // This test and its like aren't parallel, because they measure the heap.
 func TestHeadersThatDecompressToMegabytes(t *testing.T) { //nolint:paralleltest // see above
-	w := attackBroker(t, mediatedWithin)
+	w := attackBroker(t)
 	peak := peakOf(t, func() {
 		require.NoError(t, w.frame(frameSettings, 0, 0, nil))
 		const size = 4000
@@ -154,13 +170,13 @@ func TestHeadersThatDecompressToMegabytes(t *testing.T) { //nolint:paralleltest 
 				return
 			}
 		}
-		time.Sleep(100 * time.Millisecond)
+		w.settle(t)
 	})
 	require.Less(t, peak, int64(16*mib))
 }
 
 func TestRequestsThatNeverEnd(t *testing.T) { //nolint:paralleltest // it measures the heap
-	w := attackBroker(t, mediatedWithin)
+	w := attackBroker(t)
 	peak := peakOf(t, func() { w.sendUnended(t, 64, 16<<10) })
 	require.Less(t, peak, int64(64*mib))
 }
@@ -180,9 +196,7 @@ func (w wire) sendUnended(t *testing.T, calls, size int) {
 	}
 	chunk := make([]byte, size)
 	sent := make([]int, calls)
-	idle := 0
-	for idle < 50 {
-		progress := false
+	for {
 		for i := range calls {
 			stream := uint32(2*i + 1)
 			for w.windows.take(stream, size) && sent[i]+size < promised-size {
@@ -190,26 +204,34 @@ func (w wire) sendUnended(t *testing.T, calls, size int) {
 					return
 				}
 				sent[i] += size
-				progress = true
 			}
 		}
-		if idle++; progress {
-			idle = 0
+		select {
+		case <-w.windows.grown:
+		case <-time.After(100 * time.Millisecond): // the broker takes no more
+			return
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 }
 
-// windows are the windows of flow control that the broker has given.
+// windows are the windows of flow control that the broker has given. One goroutine may wait for
+// them.
 type windows struct {
-	mu   sync.Mutex
-	left map[uint32]int
+	mu      sync.Mutex
+	left    map[uint32]int
+	grown   chan struct{} // gets a value after the broker has given more
+	settled chan struct{} // closed once the broker has answered a ping, or ended the connection
 }
 
 // newWindows reads what a broker sends, and keeps its windows.
 func newWindows(w wire) *windows {
-	v := &windows{left: map[uint32]int{0: 65535}}
+	v := &windows{
+		left: map[uint32]int{0: 65535}, grown: make(chan struct{}, 1),
+		settled: make(chan struct{}),
+	}
+	settled := sync.OnceFunc(func() { close(v.settled) })
 	go func() {
+		defer settled()
 		head := make([]byte, 9)
 		for {
 			if _, err := io.ReadFull(w, head); err != nil {
@@ -219,8 +241,15 @@ func newWindows(w wire) *windows {
 			if _, err := io.ReadFull(w, body); err != nil {
 				return
 			}
-			if head[3] == frameWindowUpdate {
+			switch kind, flags := head[3], head[4]; {
+			case kind == frameWindowUpdate:
 				v.add(binary.BigEndian.Uint32(head[5:]), int(binary.BigEndian.Uint32(body)))
+				select {
+				case v.grown <- struct{}{}:
+				default:
+				}
+			case kind == framePing && flags == ack:
+				settled()
 			}
 		}
 	}()
@@ -241,11 +270,13 @@ func (v *windows) add(stream uint32, n int) {
 
 // wait takes bytes of the windows as soon as they are there. It gives up after a minute.
 func (v *windows) wait(stream uint32, n int) error {
-	for end := time.Now().Add(time.Minute); !v.take(stream, n); {
-		if time.Now().After(end) {
+	late := time.After(time.Minute)
+	for !v.take(stream, n) {
+		select {
+		case <-v.grown:
+		case <-late:
 			return errors.New("the broker takes no more")
 		}
-		time.Sleep(time.Millisecond)
 	}
 	return nil
 }
@@ -280,7 +311,7 @@ func (d *largeDaemon) Invoke(
 }
 
 func TestAnswersThatNobodyReads(t *testing.T) { //nolint:paralleltest // it measures the heap
-	w := attackBroker(t, mediatedWithin)
+	w := attackBroker(t)
 	w.broker.daemon = gwpb.NewLLBBridgeClient(&largeDaemon{size: 15 * mib})
 	w.broker.refs["r"] = nil
 	w.broker.monitor.budget.patience = 100 * time.Millisecond
@@ -302,7 +333,7 @@ func TestAnswersThatNobodyReads(t *testing.T) { //nolint:paralleltest // it meas
 }
 
 func TestRequestsThatGrowInMemory(t *testing.T) { //nolint:paralleltest // it measures the heap
-	w := attackBroker(t, mediatedWithin)
+	w := attackBroker(t)
 	// Millions of empty source policies.
 	policy := protowire.AppendBytes(protowire.AppendTag(nil, sourcePoliciesField(t), 2), nil)
 	policies := bytes.Repeat(policy, 8*mib/len(policy))
@@ -351,7 +382,7 @@ func (d *slowDaemon) Invoke(
 	ctx context.Context, method string, req, reply any, opts ...grpc.CallOption,
 ) error {
 	if _, ok := req.(*gwpb.SolveRequest); ok {
-		time.Sleep(200 * time.Millisecond)
+		<-time.After(200 * time.Millisecond)
 		proto.Merge(reply.(proto.Message), &gwpb.SolveResponse{Result: &gwpb.Result{
 			Result: &gwpb.Result_RefDeprecated{RefDeprecated: "solved"},
 		}})

@@ -30,7 +30,7 @@ func TestABudgetIsSharedByAllAccounts(t *testing.T) {
 		require.Equal(t, budgetPatience, time.Since(began), "what never fits waits for nothing")
 
 		go func() {
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			one.give(10 << 20)
 		}()
 		require.NoError(t, other.take(ctx, 20<<20), "it waits for what others give back")
@@ -131,7 +131,7 @@ func (d *slowReleases) ReleaseContainer(
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	time.Sleep(time.Second)
+	<-time.After(time.Second)
 	d.released.Add(1)
 	return &gwpb.ReleaseContainerResponse{}, nil
 }

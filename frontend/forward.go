@@ -99,7 +99,8 @@ func standIn(source string, inner digest.Digest) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("source option: %w", err)
 	}
-	tagged, err := reference.WithTag(reference.TrimNamed(named), policy.StandInPrefix+inner.Encoded()[:policy.StandInDigits])
+	tag := policy.StandInPrefix + inner.Encoded()[:policy.StandInDigits]
+	tagged, err := reference.WithTag(reference.TrimNamed(named), tag)
 	if err != nil {
 		return "", err
 	}

@@ -65,12 +65,8 @@ func (c inProcess) checkExpansion(ctx context.Context, name string, data []byte)
 	if strings.HasSuffix(name, ".dockerignore") || !bytes.Contains(data, []byte("$")) {
 		return nil
 	}
-	file, err := parser.Parse(bytes.NewReader(data))
-	if err != nil {
-		return nil
-	}
-	stages, args, err := instructions.Parse(file.AST, nil)
-	if err != nil {
+	stages, args, ok := stagesOf(data)
+	if !ok {
 		return nil
 	}
 	m := c.broker.monitor
@@ -80,6 +76,19 @@ func (c inProcess) checkExpansion(ctx context.Context, name string, data []byte)
 			m.refuseUnknown("a build file that takes too much memory: %v", err))
 	}
 	return nil
+}
+
+// stagesOf returns the stages of a Dockerfile, and the args before them. ok is false for what isn't
+// a Dockerfile.
+func stagesOf(data []byte) (
+	stages []instructions.Stage, args []instructions.ArgCommand, ok bool,
+) {
+	file, err := parser.Parse(bytes.NewReader(data))
+	if err != nil {
+		return nil, nil, false
+	}
+	stages, args, err = instructions.Parse(file.AST, nil)
+	return stages, args, err == nil
 }
 
 // expansionShare is how much larger the memory for a build is than what its build file can expand

@@ -37,7 +37,7 @@ func TestAProcessThatTakesTooMuchMemory(t *testing.T) {
 				b.bridge = &bridge{memory: used.Load, exit: func(code int) { exited <- code }}
 				ctx, done := b.guardMemory(t.Context(), m)
 				used.Store(tc.used)
-				time.Sleep(2 * memoryInterval)
+				<-time.After(2 * memoryInterval)
 				synctest.Wait()
 				require.Equal(t, tc.exited, len(exited) > 0)
 				b.bridge.exit = nil // so that it ends with the test
@@ -64,7 +64,6 @@ func TestTheMemoryOfTheProcess(t *testing.T) { //nolint:paralleltest // it measu
 	}
 	require.InDelta(t, 64<<20, int64(processMemory())-int64(before), 16<<20)
 	runtime.KeepAlive(ballast)
-	ballast = nil
 	debug.FreeOSMemory()
 	require.InDelta(t, before, processMemory(), 16<<20, "not what is free again")
 }
@@ -83,7 +82,7 @@ func TestMemoryThatGrowsEndsABuildInTime(t *testing.T) { //nolint:paralleltest /
 	text := strings.Repeat("x", 1<<20)
 	for ctx.Err() == nil && len(kept) < 2000 {
 		kept = append(kept, strings.Clone(text))
-		time.Sleep(500 * time.Microsecond) // a gigabyte in a second
+		time.Sleep(500 * time.Microsecond) //nolint:forbidigo // a gigabyte in a second
 	}
 	t.Logf("ended at %d MiB", used()>>20)
 	require.ErrorContains(t, context.Cause(ctx), "limits.memory")

@@ -66,9 +66,9 @@ func (b *build) checkSent(def *pb.Definition) error {
 		if err != nil {
 			return b.refuse(request{}, err)
 		}
-		if k, err := f.Operation.Kind(); err != nil || k != buildrules.KindLocal {
-			return b.refuse(request{}, errors.New("there is no policy, so the build file isn't read from "+
-				f.Operation.Describe()))
+		if k, err := f.Kind(); err != nil || k != buildrules.KindLocal {
+			return b.refuse(request{}, errors.New("there is no policy, so the build file isn't read "+
+				"from "+f.Describe()))
 		}
 	}
 	return nil

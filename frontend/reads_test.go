@@ -1,7 +1,6 @@
 package frontend
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -29,10 +28,13 @@ func TestTheBuildFileIsReadFromWhereThePolicyAllows(t *testing.T) {
 		reason                         string // of the refusal; "" if the file is read
 	}{
 		{"no rules", rule + "}]", "", gitContext, ""},
-		{"the whole policy's rules allow it", "build: " + onlyFromGit + "\n" + rule + "}]", "", gitContext, ""},
 		{
-			"the whole policy's rules deny it", "build: " + onlyFromHTTP + "\n" + rule + "}]", "", gitContext,
-			"the policy refuses the git repository",
+			"the whole policy's rules allow it", "build: " + onlyFromGit + "\n" + rule + "}]", "",
+			gitContext, "",
+		},
+		{
+			"the whole policy's rules deny it", "build: " + onlyFromHTTP + "\n" + rule + "}]", "",
+			gitContext, "the policy refuses the git repository",
 		},
 		{
 			"the whole policy's rules deny a download", "build: " + onlyFromGit + "\n" + rule + "}]", "",
@@ -54,7 +56,10 @@ func TestTheBuildFileIsReadFromWhereThePolicyAllows(t *testing.T) {
 			"the default allows frontends without rules", "default: allow\n" + rule + ", build: " +
 				onlyFromHTTP + "}]", "", gitContext, "",
 		},
-		{"rules that only warn", "mode: warn\nbuild: " + onlyFromHTTP + "\n" + rule + "}]", "", gitContext, ""},
+		{
+			"rules that only warn", "mode: warn\nbuild: " + onlyFromHTTP + "\n" + rule + "}]", "",
+			gitContext, "",
+		},
 		{
 			"an overlay denies it", rule + "}]",
 			"{version: 1, default: allow, dispatch: forward, build: " + onlyFromHTTP + "}", gitContext,
@@ -86,12 +91,13 @@ func TestTheBuildFileIsReadFromWhereThePolicyAllows(t *testing.T) {
 
 func TestADeniedContextIsNotReadForAMessage(t *testing.T) {
 	const deny = "version: 1\nbuild: {git: deny}\nfrontends: [{match: [docker/dockerfile]}]\n"
+	const refused = selfRef + " evil/dockerfile:1"
 	for name, opts := range map[string]map[string]string{
 		"the build file names the frontend":    {},
-		"BUILDKIT_SYNTAX names a refused one":  {"build-arg:BUILDKIT_SYNTAX": selfRef + " evil/dockerfile:1"},
-		"a directive names a refused one":      {"cmdline": selfRef + " evil/dockerfile:1"},
+		"BUILDKIT_SYNTAX names a refused one":  {"build-arg:BUILDKIT_SYNTAX": refused},
+		"a directive names a refused one":      {"cmdline": refused},
 		"the policy is only asked":             {"requestid": PolicySubrequest},
-		"a refused one, and policy only asked": {"requestid": PolicySubrequest, "cmdline": selfRef + " evil/dockerfile:1"},
+		"a refused one, and policy only asked": {"requestid": PolicySubrequest, "cmdline": refused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			opts["context"] = gitContext
@@ -99,7 +105,7 @@ func TestADeniedContextIsNotReadForAMessage(t *testing.T) {
 			_, err := run(t, c, deny)
 			if opts["requestid"] == "" {
 				var d *DenialError
-				require.True(t, errors.As(err, &d), "%v", err)
+				require.ErrorAs(t, err, &d)
 			}
 			for _, id := range c.read {
 				require.False(t, strings.HasPrefix(id, gitSource), "%s was read", id)

@@ -47,13 +47,15 @@ func TestADateReadsNoDeniedSource(t *testing.T) {
 	})
 }
 
-// TestADeniedContextIsNotRead: our own process reads the build file, which can be in a repository or
-// behind a URL.
+// TestADeniedContextIsNotRead: our own process reads the build file, which can be in a repository
+// or behind a URL.
 func TestADeniedContextIsNotRead(t *testing.T) {
 	t.Parallel()
 	sites := newBuildSites(t)
 	sites.eachJudge(t, "", func(t *testing.T, us side, _ policy.Dispatch) {
-		for name, path := range map[string]string{"a git repository": "/app.git", "a download": "/app.tar"} {
+		for name, path := range map[string]string{
+			"a git repository": "/app.git", "a download": "/app.tar",
+		} {
 			for call, args := range map[string][]string{
 				"build": {"-o", "OUT"}, "call": {"--call=policy"}, "check": {"--call=check"},
 			} {
@@ -95,7 +97,8 @@ func TestATarOnStandardInputIsNoDownload(t *testing.T) {
 		var archive bytes.Buffer
 		w := tar.NewWriter(&archive)
 		const file = syntaxLine + "FROM scratch\nCOPY Dockerfile /copied\nUSER app\n"
-		require.NoError(t, w.WriteHeader(&tar.Header{Name: "Dockerfile", Mode: 0o644, Size: int64(len(file))}))
+		head := &tar.Header{Name: "Dockerfile", Mode: 0o644, Size: int64(len(file))}
+		require.NoError(t, w.WriteHeader(head))
 		_, err := w.Write([]byte(file))
 		require.NoError(t, err)
 		require.NoError(t, w.Close())

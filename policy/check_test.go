@@ -59,7 +59,8 @@ func testCheck(t *testing.T, tests []judged) {
 			case strings.HasPrefix(tt.want, "the policy"):
 				rule, messages = BuildRule, []string{"see the wiki"}
 			}
-			if o := tt.operation.Config; o != nil && rule != InvariantRule && len(o.Entrypoint)+len(o.Cmd) == 0 {
+			if o := tt.operation.Config; o != nil && rule != InvariantRule &&
+				len(o.Entrypoint)+len(o.Cmd) == 0 {
 				require.Contains(t, r.Messages[len(r.Messages)-1], "if this result is no image that runs")
 				r.Messages = r.Messages[:len(r.Messages)-1]
 			}

@@ -85,7 +85,8 @@ func TestConditionsAreForSomeResults(t *testing.T) {
 func TestSetsOfARuleAndOfThePolicyAddUp(t *testing.T) {
 	t.Parallel()
 	with := func(c buildrules.Config) buildrules.Operation { return buildrules.Operation{Config: &c} }
-	const mine, ours = `rule "a" refuses the image that is built: `, `the policy refuses the image that is built: `
+	const mine = `rule "a" refuses the image that is built: `
+	const ours = `the policy refuses the image that is built: `
 	for _, tt := range []struct {
 		name, whole, rule string
 		operation         buildrules.Operation
@@ -157,7 +158,8 @@ func TestARefusalSaysWhatToDoIfTheResultIsNoImage(t *testing.T) {
 	messages := func(c buildrules.Config) []string {
 		return d.Check(buildrules.Operation{Config: &c}).Messages
 	}
-	require.Equal(t, []string{hint + "; or set a USER in the build file"}, messages(buildrules.Config{}))
+	require.Equal(t, []string{hint + "; or set a USER in the build file"},
+		messages(buildrules.Config{}))
 	require.Equal(t, []string{hint}, messages(buildrules.Config{User: "app"}))
 	require.Empty(t, messages(buildrules.Config{Cmd: []string{"sh"}}), "it runs")
 }

@@ -194,17 +194,38 @@ func TestOptionsThatNoBuildCanHaveAreAMistake(t *testing.T) {
 
 func TestOneAttestationInTwoSpellings(t *testing.T) {
 	t.Parallel()
+	const sbomArg = "build-arg:BUILDKIT_ATTEST_SBOM"
 	l := mustStack(t, "{version: 1, default: allow}", "")
 	for _, tt := range []struct {
 		name    string
 		options map[string]string
 		refused bool
 	}{
-		{"one of two kinds each", map[string]string{"attest:sbom": "generator=a", "attest:provenance": ""}, false},
-		{"one kind twice with one value", map[string]string{"attest:sbom": "generator=a", "build-arg:BUILDKIT_ATTEST_SBOM": "generator=a"}, false},
-		{"an option and a build-arg", map[string]string{"attest:sbom": "generator=a", "build-arg:BUILDKIT_ATTEST_SBOM": "generator=b"}, true},
-		{"another letter case", map[string]string{"attest:sbom": "generator=a", "attest:SBOM": "generator=b"}, true},
-		{"another letter case of the build-arg", map[string]string{"build-arg:BUILDKIT_ATTEST_sbom": "", "build-arg:BUILDKIT_ATTEST_SBOM": "generator=b"}, true},
+		{
+			"one of two kinds each",
+			map[string]string{"attest:sbom": "generator=a", "attest:provenance": ""},
+			false,
+		},
+		{
+			"one kind twice with one value",
+			map[string]string{"attest:sbom": "generator=a", sbomArg: "generator=a"},
+			false,
+		},
+		{
+			"an option and a build-arg",
+			map[string]string{"attest:sbom": "generator=a", sbomArg: "generator=b"},
+			true,
+		},
+		{
+			"another letter case",
+			map[string]string{"attest:sbom": "generator=a", "attest:SBOM": "generator=b"},
+			true,
+		},
+		{
+			"another letter case of the build-arg",
+			map[string]string{"build-arg:BUILDKIT_ATTEST_sbom": "", sbomArg: "generator=b"},
+			true,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -180,7 +180,7 @@ func TestConfigurationsAreOfTheRequestsTarget(t *testing.T) {
 			require.Contains(t, stdout, "an image of the target "+target+" with the user root, a command")
 		}
 	}
-	dir := suiteFolderOf(t, map[string]string{"policy.yaml": policy, "a.test.yaml": `policy: policy.yaml
+	const suite = `policy: policy.yaml
 cases:
 - name: targets
   request: docker/dockerfile:1
@@ -190,7 +190,8 @@ cases:
   - config: {user: root}
   - config: {user: root, target: app}
     expect: {verdict: deny, reason: root}
-`})
+`
+	dir := suiteFolderOf(t, map[string]string{"policy.yaml": policy, "a.test.yaml": suite})
 	code, stdout, _ := run("test", dir)
 	require.Equal(t, exitOK, code, stdout)
 }

@@ -57,7 +57,8 @@ func TestTheHookTakesTheFilesThatCheckFinds(t *testing.T) {
 		"", ".", "~", ".prod", ".dockerfile", ".containerfile", ".docker", ".dockerignore", ".md", ".swp",
 		".orig", ".bak", ".j2", ".jinja", ".jinja2", ".tmpl", ".tpl", ".template", ".in", ".erb",
 		".mustache", ".m4", ".go", ".html", ".js", ".json", ".nanorc", ".py", ".rb", ".rego", ".sh",
-		".tmLanguage", ".tmPreferences", ".ts", ".txt", ".vim", ".xml", ".yaml", ".yml", ".hcl", "-a", "_a",
+		".tmLanguage", ".tmPreferences", ".ts", ".txt", ".vim", ".xml", ".yaml", ".yml", ".hcl",
+		"-a", "_a",
 	}
 	for _, stem := range stems {
 		for _, ending := range endings {

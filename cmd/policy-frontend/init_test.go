@@ -105,7 +105,8 @@ frontends:
   - name: "dockerfile"
     match: ["docker.io/docker/dockerfile"]  # in 4 places, first in a/Dockerfile:1
 `, text)
-	require.Equal(t, "DIR/e/Dockerfile:1: unreadable: ", stderr[:len("DIR/e/Dockerfile:1: unreadable: ")])
+	const problem = "DIR/e/Dockerfile:1: unreadable: "
+	require.Equal(t, problem, stderr[:len(problem)])
 }
 
 // The examples, and files of every shape that the tests of check have.
@@ -129,7 +130,8 @@ func TestInitAllowsWhatItWasMadeOf(t *testing.T) {
 		"ADD ssh://git@host.example:29418/a /", "ADD git://git.example/a/b /",
 		"RUN --mount=type=secret,id=a.b_c true", "RUN --mount=type=ssh,id=x true",
 		"RUN --mount=from=ghcr.io/c/d,target=/x true", "RUN --device=vendor.example/class=x true",
-		"ONBUILD RUN --mount=type=secret,id=later true", "COPY . .", "USER root", "RUN --network=none true",
+		"ONBUILD RUN --mount=type=secret,id=later true", "COPY . .", "USER root",
+		"RUN --network=none true",
 	}
 	for i, base := range bases {
 		for j, step := range steps {
@@ -178,7 +180,11 @@ func TestInitNeedsSomethingToRead(t *testing.T) {
 	}{
 		{"no build file", []string{filepath.Join(dir, "b")}, "there is no build file in "},
 		{"no directory", []string{filepath.Join(dir, "c")}, "no such file or directory"},
-		{"an overlay", []string{"--opt", "build-arg:POLICY_FRONTEND_POLICY=x", dir}, "init takes no overlay"},
+		{
+			"an overlay",
+			[]string{"--opt", "build-arg:POLICY_FRONTEND_POLICY=x", dir},
+			"init takes no overlay",
+		},
 		{"a wrong build-arg", []string{"--build-arg", "x", dir}, "--build-arg needs NAME=VALUE"},
 	}
 	for _, tt := range tests {

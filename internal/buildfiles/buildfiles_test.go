@@ -810,15 +810,22 @@ func TestComposeFilesThatNameOthers(t *testing.T) {
 		}, map[string]string{
 			"build-arg:A": "1", "build-arg:B": "2", "build-arg:C": "2", "target": "y", "platform": "linux/arm64",
 		}, `Dockerfile by service "a" of compose.yaml`},
-		{"an override of a short build", []string{
-			"docker-compose.yml", "services: {a: {build: b}}",
-			"docker-compose.override.yml", "services: {a: {build: {network: host}}}", "b/Dockerfile", "FROM a",
-		}, map[string]string{"force-network-mode": "host"}, `b/Dockerfile by service "a" of docker-compose.yml`},
+		{
+			"an override of a short build",
+			[]string{
+				"docker-compose.yml", "services: {a: {build: b}}",
+				"docker-compose.override.yml", "services: {a: {build: {network: host}}}",
+				"b/Dockerfile", "FROM a",
+			},
+			map[string]string{"force-network-mode": "host"},
+			`b/Dockerfile by service "a" of docker-compose.yml`,
+		},
 		{
 			"a service of the same file",
 			[]string{
-				"compose.yaml", "services: {a: {extends: b, build: {labels: {l: m}}}, b: {extends: {service: c}}, " +
-					"c: {build: {context: x, args: [A=1]}}}", "x/Dockerfile", "FROM a",
+				"compose.yaml", "services: {a: {extends: b, build: {labels: {l: m}}}, " +
+					"b: {extends: {service: c}}, c: {build: {context: x, args: [A=1]}}}",
+				"x/Dockerfile", "FROM a",
 			},
 			map[string]string{"build-arg:A": "1", "label:l": "m"},
 			`x/Dockerfile by service "a" of compose.yaml`,
@@ -873,7 +880,8 @@ func TestComposeFilesThatNameOthers(t *testing.T) {
 
 func TestComposeReadsTheEnvironmentBesideIt(t *testing.T) {
 	t.Parallel()
-	const env = "# a comment\nA=a/b:1\nexport B=\"b c\"\r\nC='c'\nEMPTY=\nD=$A\nE=\"x\ny\"\nF: x\nG=1\nG=2\n"
+	const env = "# a comment\nA=a/b:1\nexport B=\"b c\"\r\nC='c'\nEMPTY=\nD=$A\n" +
+		"E=\"x\ny\"\nF: x\nG=1\nG=2\n"
 	tests := []struct {
 		text, want string
 		unknown    bool

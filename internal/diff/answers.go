@@ -244,5 +244,6 @@ func (c *comparison) namesNone(s *side) policy.Decision {
 		return s.layers.Refuse("", "the build names no frontend, and the policy has no defaultFrontend")
 	}
 	c.asked++
-	return askFully(s, policy.Request{Requested: s.DefaultFrontend, Reference: ref, Time: c.at}, c.other)
+	r := policy.Request{Requested: s.DefaultFrontend, Reference: ref, Time: c.at}
+	return askFully(s, r, c.other)
 }

@@ -28,8 +28,8 @@ func (c *comparison) probes(before, after policy.Decision) [][]probe {
 		if before.Dispatch == after.Dispatch && !c.differs(before, after, k) {
 			continue
 		}
-		if make, ok := probes[k]; ok {
-			make(&p, rules)
+		if add, ok := probes[k]; ok {
+			add(&p, rules)
 		} else {
 			c.complete = false // No sample shows the effect of the difference.
 		}

@@ -11,7 +11,10 @@ import (
 
 func TestIndex(t *testing.T) {
 	t.Parallel()
-	patterns := map[int]string{0: "a/b", 1: "a/*", 2: "**", 3: "a/b*", 4: "a/bc", 5: "b/*", 6: "a/b", 7: "*/q/*", 8: "**/q*/**"}
+	patterns := map[int]string{
+		0: "a/b", 1: "a/*", 2: "**", 3: "a/b*", 4: "a/bc", 5: "b/*", 6: "a/b", 7: "*/q/*",
+		8: "**/q*/**",
+	}
 	ix := NewIndex(maps.All(patterns))
 	for _, tc := range []struct {
 		name, s string

@@ -115,7 +115,8 @@ func TestEntriesWithoutEffect(t *testing.T) {
 			"tags that denied versions have", head + "- {name: b, match: [a]}\n" +
 				"- {name: a, action: deny, match: [a], tags: [\"1.5\", \"3\", \"1.*\", main], versions: \">=1 <2\"}\n",
 			[]string{
-				"entry-repeated tags has 1.5", "entry-without-effect tags has 1.5", "entry-without-effect tags has main",
+				"entry-repeated tags has 1.5", "entry-without-effect tags has 1.5",
+				"entry-without-effect tags has main",
 			},
 		},
 		{

@@ -23,17 +23,15 @@ func (c *checker) idle(i int) {
 	idleOptions(&r.Options, tell)
 }
 
-// shadowedEntry tells that another rule keeps a part of rule i from deciding, and reports whether
-// one does.
-func (c *checker) shadowedEntry(i int, part *rule, field, entry string, tell tell) bool {
+// shadowedEntry tells if another rule keeps a part of rule i from deciding.
+func (c *checker) shadowedEntry(i int, part *rule, field, entry string, tell tell) {
 	by := c.shadows.ofPart(i, part)
 	if by == nil {
-		return false
+		return
 	}
 	tell(EntryWithoutEffect, "%s has %s, which never decides, because rule %q on line %d%s matches "+
 		"everything that the rule matches with it; remove it", field, entry, by.Name, by.Line(),
 		ofFile(by.File(), part.File()))
-	return true
 }
 
 func (c *checker) idleNames(i int, tell tell) {
@@ -122,7 +120,8 @@ func (c *checker) idleExceptions(r *rule, tell tell) {
 			idle = !globs.Open(except) && !without.MatchesTag(except)
 		case condition != nil:
 			v, ok := exceptedVersions(except)
-			idle = ok && !condition.Touches(v, versions.Least) && (len(r.Tags) == 0 || apartFrom(r, tagsOnly(r), except))
+			idle = ok && !condition.Touches(v, versions.Least) &&
+				(len(r.Tags) == 0 || apartFrom(r, tagsOnly(r), except))
 		}
 		if idle {
 			tell(ExceptWithoutEffect, "exceptTags has %s, which the rule doesn't match anyway; remove it",
@@ -186,7 +185,8 @@ func (c *checker) idleDigests(i int, tell tell) {
 // out options that BuildKit knows by several keys.
 func idleOptions(o *policy.Options, tell tell) {
 	refused := func(key string) bool { return !hasTwins(key) && anyGlobCovers(o.Deny, key) }
-	if len(o.Only) > 0 && !slices.ContainsFunc(o.Only, func(key string) bool { return !refused(key) }) {
+	allowed := func(key string) bool { return !refused(key) }
+	if len(o.Only) > 0 && !slices.ContainsFunc(o.Only, allowed) {
 		tell(OptionWithoutEffect, "options.only lists nothing that options.deny doesn't refuse; list "+
 			"others, or remove one of the two")
 		return

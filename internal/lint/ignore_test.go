@@ -88,8 +88,8 @@ func TestFindingsAboutRulesHaveAPlace(t *testing.T) {
 			[]string{"pin-refused 11:10"},
 		},
 		{
-			"build rules of a rule", head + "  dispatch: mediate\n  build:\n    others: deny\n    images:\n" +
-				"      deny: [a.example/**, a.example/x]\n",
+			"build rules of a rule", head + "  dispatch: mediate\n  build:\n    others: deny\n" +
+				"    images:\n      deny: [a.example/**, a.example/x]\n",
 			[]string{"entry-repeated 11:28"},
 		},
 		{"a rule without a name", "version: 1\nid: x\ncontact: y\nfrontends:\n- match: [docker/x]\n", []string{"unnamed-rule 5:3"}},

@@ -21,7 +21,10 @@ func TestRulesOnImagesAreCheckedAsThoseOnFrontends(t *testing.T) {
 		{
 			"a rule after one that takes all of it", "- {name: a, match: [\"c.example/**\"]}\n" +
 				"- {name: b, match: [c.example/x], tags: [\"1\"]}",
-			[]string{"shadowed 12:7 build.images: rule \"b\": the rule never decides, because rule \"a\" on line 11"},
+			[]string{
+				"shadowed 12:7 build.images: rule \"b\": the rule never decides, because rule \"a\" on " +
+					"line 11",
+			},
 		},
 		{
 			"a denial that no rule allows", "- {name: a, match: [\"c.example/**\"]}\n" +

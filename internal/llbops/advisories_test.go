@@ -54,9 +54,15 @@ func TestWhatNoFrontendSendsIsUnknown(t *testing.T) {
 			"a negative output of another operation",
 			&pb.Op{Op: &pb.Op_Exec{Exec: &pb.ExecOp{}}, Inputs: []*pb.Input{{Digest: "sha256:x", Index: -1}}}, false,
 		},
-		{"a directory on scratch", file(&pb.FileAction{Input: -1, SecondaryInput: -1, Action: mkdir}), true},
+		{
+			"a directory on scratch",
+			file(&pb.FileAction{Input: -1, SecondaryInput: -1, Action: mkdir}), true,
+		},
 		{"a file action on a negative input", file(&pb.FileAction{Input: -2, Action: mkdir}), false},
-		{"a file action with a negative second input", file(&pb.FileAction{SecondaryInput: -3, Action: mkdir}), false},
+		{
+			"a file action with a negative second input",
+			file(&pb.FileAction{SecondaryInput: -3, Action: mkdir}), false,
+		},
 		{"a file action with a negative output", file(&pb.FileAction{Output: -3, Action: mkdir}), false},
 		{
 			"a user of a negative input",
@@ -67,12 +73,14 @@ func TestWhatNoFrontendSendsIsUnknown(t *testing.T) {
 			}}}), false,
 		},
 		{
-			"a removal", file(&pb.FileAction{Action: &pb.FileAction_Rm{Rm: &pb.FileActionRm{Path: "/a/..b"}}}),
-			true,
+			"a removal", file(&pb.FileAction{Action: &pb.FileAction_Rm{
+				Rm: &pb.FileActionRm{Path: "/a/..b"},
+			}}), true,
 		},
 		{
-			"a removal above", file(&pb.FileAction{Action: &pb.FileAction_Rm{Rm: &pb.FileActionRm{Path: ".."}}}),
-			false,
+			"a removal above", file(&pb.FileAction{Action: &pb.FileAction_Rm{
+				Rm: &pb.FileActionRm{Path: ".."},
+			}}), false,
 		},
 		{
 			"a removal by a way up", file(&pb.FileAction{Action: &pb.FileAction_Rm{
@@ -86,7 +94,8 @@ func TestWhatNoFrontendSendsIsUnknown(t *testing.T) {
 		},
 		{"a difference without sides", &pb.Op{Op: &pb.Op_Diff{Diff: &pb.DiffOp{}}}, false},
 		{
-			"a difference to an input that isn't there", &pb.Op{Inputs: input, Op: &pb.Op_Diff{Diff: &pb.DiffOp{
+			"a difference to an input that isn't there",
+			&pb.Op{Inputs: input, Op: &pb.Op_Diff{Diff: &pb.DiffOp{
 				Lower: &pb.LowerDiffInput{Input: 0}, Upper: &pb.UpperDiffInput{Input: 1},
 			}}}, false,
 		},
@@ -96,11 +105,15 @@ func TestWhatNoFrontendSendsIsUnknown(t *testing.T) {
 			}}}, true,
 		},
 		{
-			"a merge of an input that isn't there", &pb.Op{Inputs: input, Op: &pb.Op_Merge{Merge: &pb.MergeOp{
+			"a merge of an input that isn't there",
+			&pb.Op{Inputs: input, Op: &pb.Op_Merge{Merge: &pb.MergeOp{
 				Inputs: []*pb.MergeInput{{Input: 1}},
 			}}}, false,
 		},
-		{"a merge without its inputs", &pb.Op{Inputs: input, Op: &pb.Op_Merge{Merge: &pb.MergeOp{}}}, false},
+		{
+			"a merge without its inputs",
+			&pb.Op{Inputs: input, Op: &pb.Op_Merge{Merge: &pb.MergeOp{}}}, false,
+		},
 		{"a result that is passed on by no name", &pb.Op{Inputs: input, Op: &pb.Op_Passthrough{
 			Passthrough: &pb.PassthroughOp{Outputs: []int64{0}},
 		}}, false},

@@ -54,7 +54,8 @@ func ofGit(id string, attrs map[string]string) []buildrules.Operation {
 	}
 	if leavesRepository(id) || strings.HasPrefix(operation.Ref, "-") { // older daemons follow both
 		return []buildrules.Operation{
-			unknown("the git repository " + quote(id) + ", with a directory outside of it or a ref like an option"),
+			unknown("the git repository " + quote(id) +
+				", with a directory outside of it or a ref like an option"),
 		}
 	}
 	found := []buildrules.Operation{{Git: &operation}}

@@ -43,29 +43,30 @@ func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 		if of := field.ContainingOneof(); of != nil && seen(&oneofs, uint(of.Index())) {
 			return false
 		}
-		if field.Kind() == protoreflect.MessageKind {
-			inner, n := protowire.ConsumeBytes(b)
-			if n < 0 || !plain(inner, field.Message(), depth-1) {
-				return false
-			}
-			b = b[n:]
-			continue
-		}
-		if least, ok := leastIndex(shape, field); ok {
-			if v, n := protowire.ConsumeVarint(b); n < 0 || int64(v) < least {
-				return false
-			}
-		}
-		if shape.Name() == "FileActionRm" && field.Kind() == protoreflect.StringKind {
-			if removed, n := protowire.ConsumeString(b); n < 0 ||
-				slices.Contains(strings.Split(removed, "/"), "..") {
-				return false
-			}
-		}
-		if n = protowire.ConsumeFieldValue(num, typ, b); n < 0 {
+		n = protowire.ConsumeFieldValue(num, typ, b)
+		if n < 0 || !plainValue(b[:n], field, depth) {
 			return false
 		}
 		b = b[n:]
+	}
+	return true
+}
+
+// plainValue reports whether the bytes of a field's value are plain: those of a message within, an
+// index, and the path of a removal. All other values are. depth is that of the field's message.
+func plainValue(b []byte, field protoreflect.FieldDescriptor, depth int) bool {
+	shape := field.ContainingMessage()
+	if field.Kind() == protoreflect.MessageKind {
+		inner, n := protowire.ConsumeBytes(b)
+		return n >= 0 && plain(inner, field.Message(), depth-1)
+	}
+	if least, ok := leastIndex(shape, field); ok {
+		v, n := protowire.ConsumeVarint(b)
+		return n >= 0 && int64(v) >= least
+	}
+	if shape.Name() == "FileActionRm" && field.Kind() == protoreflect.StringKind {
+		removed, n := protowire.ConsumeString(b)
+		return n >= 0 && !slices.Contains(strings.Split(removed, "/"), "..")
 	}
 	return true
 }

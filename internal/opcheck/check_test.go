@@ -195,7 +195,9 @@ func TestAConfigurationIsOfTheRequestsTarget(t *testing.T) {
 			op := buildrules.Operation{Config: &buildrules.Config{Target: tt.written}}
 			answer := opcheck.Explain(layers, r, policy.Decide(layers, r), op)
 			require.Equal(t, tt.want, answer.Verdict, answer.Reason)
-			step := map[policy.Verdict]policy.Result{policy.Allow: policy.Missed, policy.Deny: policy.Matched}
+			step := map[policy.Verdict]policy.Result{
+				policy.Allow: policy.Missed, policy.Deny: policy.Matched,
+			}
 			require.Equal(t, step[tt.want], answer.Steps[0].Result)
 			require.Equal(t, tt.written, op.Config.Target, "the operation stays as it is")
 		})

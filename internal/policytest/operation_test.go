@@ -77,7 +77,10 @@ func TestParseRefusesOperations(t *testing.T) {
 		{"an unknown field of a kind", "{git: {uri: a}}]}", `t:3:66: unknown field "uri"`},
 		{"no verdict", "{image: a, expect: {rule: b}}]}", "t:3:78: expect has no verdict"},
 		{"an invalid verdict", "{image: a, expect: {verdict: maybe}}]}", "t:3:88: verdict must be"},
-		{"an operation and a file", "{image: a, dockerfile: b}]}", "t:3:59: the entry has several operations"},
+		{
+			"an operation and a file", "{image: a, dockerfile: b}]}",
+			"t:3:59: the entry has several operations",
+		},
 		{"two files", "{llb: a, dockerfile: b}]}", "t:3:59: the entry has several operations"},
 		{"a target without a file", "{target: a}]}", "t:3:59: target and args belong to a dockerfile"},
 		{"a target of LLB", "{llb: a, target: a}]}", "t:3:59: target and args belong to a dockerfile"},

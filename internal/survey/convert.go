@@ -222,9 +222,11 @@ func (c *conversion) convertTarget(
 		id = strings.TrimSuffix(strings.Join([]string{p.OS, p.Architecture, p.Variant}, "/"), "/")
 	}
 	c.out.asked = append(c.out.asked, asked{
-		Operation: llbops.FromConfig(target, id, config), target: target, line: c.stages.configLine(target),
-		base:   res.BaseImage != nil || len(b.Inputs) > 0 || c.hasContexts(),
-		unsure: c.unsure(target),
+		Operation: llbops.FromConfig(target, id, config),
+		target:    target,
+		line:      c.stages.configLine(target),
+		base:      res.BaseImage != nil || len(b.Inputs) > 0 || c.hasContexts(),
+		unsure:    c.unsure(target),
 	})
 	return nil
 }

@@ -119,7 +119,9 @@ type Result struct {
 }
 
 // Check answers one build. It takes at most [MaxTime].
-func (s *Survey) Check(ctx context.Context, b Build) Result { return s.within(ctx, b, (*check).run) }
+func (s *Survey) Check(ctx context.Context, b Build) Result {
+	return s.within(ctx, b, (*check).run)
+}
 
 // CheckWith answers one build whose frontend has been decided on, whatever its file asks for. The
 // frontend is taken for one that reads Dockerfiles. It takes at most [MaxTime].

@@ -82,7 +82,8 @@ func matchPatterns(
 		return []Violation{violationf(string(k)+".deny: "+deny[i].Meaning(), "%s", what())}
 	}
 	if written != nil && !slices.ContainsFunc(allow, matches) {
-		return []Violation{violationf(string(k)+".allow", "%s: %s", what(), allows(imageref.Meanings(allow)))}
+		meanings := imageref.Meanings(allow)
+		return []Violation{violationf(string(k)+".allow", "%s: %s", what(), allows(meanings))}
 	}
 	return nil
 }

@@ -354,11 +354,11 @@ func (r *ConfigRules) under(p *ConfigRules) *ConfigRules {
 	c := &ConfigRules{
 		ConfigSet: r.ConfigSet, Sets: plus(r.Sets, p.Sets), Mode: stricter(r.Mode, p.Mode),
 	}
-	switch {
-	case r.ConfigSet.isEmpty():
+	switch own := &r.ConfigSet; {
+	case own.isEmpty():
 		c.ConfigSet = p.ConfigSet
-	case r.ConfigSet.SameScope(&p.ConfigSet):
-		c.ConfigSet = *r.ConfigSet.Plus(&p.ConfigSet)
+	case own.SameScope(&p.ConfigSet):
+		c.ConfigSet = *own.Plus(&p.ConfigSet)
 	default:
 		c.Sets = plus(r.Sets, p.All())
 	}

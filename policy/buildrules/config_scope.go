@@ -52,10 +52,11 @@ func compileTargets(to *[]string) func(string) error {
 // All returns the sets of conditions: that of the rules' own fields, if they have one, and those of
 // the list. The caller must not change them.
 func (r *ConfigRules) All() []*ConfigSet {
-	if r.ConfigSet.isEmpty() {
+	own := &r.ConfigSet
+	if own.isEmpty() {
 		return r.Sets
 	}
-	return append([]*ConfigSet{&r.ConfigSet}, r.Sets...)
+	return append([]*ConfigSet{own}, r.Sets...)
 }
 
 // isEmpty reports whether the set has no conditions.

@@ -94,7 +94,7 @@ var kinds = []row{
 		field:     rulesOf(func(r *Rules) **GitRules { return &r.Git }),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.git(at, r.Git) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.Git.check(n) },
-		allowed:   func(r *Rules) iter.Seq[string] { return slices.Values(urlMeanings(r.Git.urls.allow)) },
+		allowed:   func(r *Rules) iter.Seq[string] { return r.Git.urls.allowed() },
 		patterns:  func(r *Rules) (allow, deny []string) { return r.Git.Patterns() },
 	},
 	{
@@ -105,7 +105,7 @@ var kinds = []row{
 		field:     rulesOf(func(r *Rules) **HTTPRules { return &r.HTTP }),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.http(at, r.HTTP) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.HTTP.check(n) },
-		allowed:   func(r *Rules) iter.Seq[string] { return slices.Values(urlMeanings(r.HTTP.urls.allow)) },
+		allowed:   func(r *Rules) iter.Seq[string] { return r.HTTP.urls.allowed() },
 		patterns:  func(r *Rules) (allow, deny []string) { return r.HTTP.Patterns() },
 	},
 	{

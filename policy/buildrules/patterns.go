@@ -2,6 +2,7 @@ package buildrules
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
@@ -29,6 +30,9 @@ func (r *HTTPRules) Patterns() (allow, deny []string) { return r.urls.patterns()
 func (r urlRules) patterns() (allow, deny []string) {
 	return urlMeanings(r.allow), urlMeanings(r.deny)
 }
+
+// allowed returns what the allowed patterns mean, as patterns does.
+func (r urlRules) allowed() iter.Seq[string] { return slices.Values(urlMeanings(r.allow)) }
 
 // urlMeanings is [imageref.Meanings] for patterns of URLs, which can have several.
 func urlMeanings(patterns []urlmatch.Pattern) []string {

@@ -18,8 +18,8 @@ import (
 func TestIndexedImageRulesAreThoseOfTheList(t *testing.T) {
 	t.Parallel()
 	names := []string{
-		"a", "docker.io/b", "b/c", "x.example/a", "x.example:5000/a/b", "y.x.example/a", "x.example/a/b/c",
-		"registry-1.docker.io/library/a", "10.1.2.3/a", "q.example/z",
+		"a", "docker.io/b", "b/c", "x.example/a", "x.example:5000/a/b", "y.x.example/a",
+		"x.example/a/b/c", "registry-1.docker.io/library/a", "10.1.2.3/a", "q.example/z",
 	}
 	patterns := append([]string{
 		"**", "**/a", "b/**", "x.example/**", "x.example:*/a/*", "*.example/**", "*.x.example/a",
