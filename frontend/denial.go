@@ -25,7 +25,13 @@ type DenialError struct {
 	Cause error
 }
 
-func (e *DenialError) Error() string { return e.Decision.Text(e.AskedBy) }
+// Error returns the whole refusal. It has [policy.DenialMark] unless there is a Cause.
+func (e *DenialError) Error() string {
+	if e.Cause != nil {
+		return e.Decision.Text(e.AskedBy)
+	}
+	return e.Decision.Denial(e.AskedBy)
+}
 
 // Unwrap returns the Cause.
 func (e *DenialError) Unwrap() error { return e.Cause }

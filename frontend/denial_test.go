@@ -9,6 +9,8 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 func TestADenialPointsAtTheLineThatAsked(t *testing.T) {
@@ -100,6 +102,27 @@ func TestADenialAtALineOfALargeFileHasItsBeginning(t *testing.T) {
 			require.True(t, strings.HasSuffix(data, line))
 		})
 	}
+}
+
+// Programs look for BuildKit's wording to tell a refusal from a broken build.
+func TestADenialHasBuildKitsWordsOnce(t *testing.T) {
+	for name, c := range map[string]*fakeClient{
+		"by the rules":           newFake(t, "# syntax=evil/x\n", nil),
+		"for a broken reference": newFake(t, "# syntax=:\n", nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := run(t, c, corpPolicy)
+			var denial *DenialError
+			require.ErrorAs(t, err, &denial)
+			require.Equal(t, 1, strings.Count(err.Error(), "denied by policy"))
+			require.True(t, strings.HasSuffix(err.Error(), "\n  outcome:      denied by policy"))
+		})
+	}
+	require.Equal(t, "denied by policy", policy.DenialMark, "programs rely on it")
+	c := newFake(t, "# syntax=docker/dockerfile:1\n", nil)
+	c.broken = errors.New("no such host")
+	_, err := run(t, c, corpPolicy)
+	require.NotContains(t, err.Error(), policy.DenialMark, "no policy decided")
 }
 
 type codedError struct{ error }

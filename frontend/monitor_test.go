@@ -191,7 +191,8 @@ func TestARefusedBaseImageIsExplained(t *testing.T) {
   rule:         dockerfile
   policy:       corp-ci `+policyDigest+`
   allowed:      mirror.corp/**
-  contact:      #build-help`, m.build.deny(context.Background(), r).Error())
+  contact:      #build-help
+  outcome:      denied by policy`, m.build.deny(context.Background(), r).Error())
 }
 
 func TestAnOperationWithoutALineIsRefusedWithoutOne(t *testing.T) {

@@ -34,6 +34,7 @@ func TestTheMessageOfARefusal(t *testing.T) {
   policy:       corp-ci sha256:a6f5fdc7a02b54a7309f286c73146fd79033abcd7cfc8bb02fbd8c5e96eb5181
   allowed:      docker/dockerfile:1.*, docker/dockerfile:1, frontends/yamlfrontend, frontends/echofrontend
   contact:      #build-help
+  outcome:      denied by policy
 `
 	const reason = "no rule allows docker/dockerfle:1.7; did you mean docker/dockerfile?\n"
 	denied, refused, begin := "policy deny: "+reason, "Policy: "+reason, "Policy: "

@@ -53,6 +53,21 @@ func (d Decision) Text(requestedBy string) string {
 	return t.String()
 }
 
+// DenialMark is in the text of each refused build, once. BuildKit says the same of the sources that
+// its own policies refuse, so programs that look for it find both.
+const DenialMark = "denied by policy"
+
+// Denial returns [Decision.Text] for a refused build. It has a line with [DenialMark], unless the
+// reason has it.
+func (d Decision) Denial(requestedBy string) string {
+	var t textLines
+	t.WriteString(d.Text(requestedBy))
+	if !strings.Contains(t.String(), DenialMark) {
+		t.line("outcome", DenialMark)
+	}
+	return t.String()
+}
+
 func (d Decision) headline() string {
 	subject := "every frontend"
 	if d.Requested != "" {
