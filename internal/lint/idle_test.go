@@ -415,6 +415,7 @@ func (s *swept) step(seed uint64, text *string, all []policy.Request) bool {
 func TestIdleEntriesHaveAFinding(t *testing.T) {
 	t.Parallel()
 	all := requests()
+	all = all[:len(all)/10] // Samples show most of what matters. The fuzz target has more seeds.
 	found := 0
 	for seed := range uint64(40) {
 		s := sweep(seed, all)
@@ -422,7 +423,7 @@ func TestIdleEntriesHaveAFinding(t *testing.T) {
 		require.Empty(t, s.missed)
 		found += s.found
 	}
-	require.Greater(t, found, 80, "else the property says nothing")
+	require.Greater(t, found, 100, "else the property says nothing")
 }
 
 // FuzzEntriesWithAFindingAreIdle removes each entry that is said to have no effect, until none is
