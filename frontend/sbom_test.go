@@ -52,9 +52,13 @@ func TestARefusedSBOMIsExplained(t *testing.T) {
 		ask         *pb.Definition
 		hint        string // part of it; "" for none
 	}{
-		"the scanner's command":         {offline, "", sbomOf(t, syft), `options.strip: ["attest:sbom"]`},
-		"the scanner's image":           {listed, "", sbomOf(t, syft), "have the image allowed"},
-		"another generator's image":     {listed, "generator=scan/er:2", sbomOf(t, "docker.io/scan/er:2"), "have the image allowed"},
+		"the scanner's command": {
+			offline, "", sbomOf(t, syft), `options.strip: ["attest:sbom"]`,
+		},
+		"the scanner's image": {listed, "", sbomOf(t, syft), "have the image allowed"},
+		"another generator's image": {
+			listed, "generator=scan/er:2", sbomOf(t, "docker.io/scan/er:2"), "have the image allowed",
+		},
 		"an image that isn't its own":   {listed, "generator=scan/er:2", sbomOf(t, syft), ""},
 		"any other command":             {offline, "", run, ""},
 		"a build that asks for no SBOM": {offline, "-", sbomOf(t, syft), ""},

@@ -28,9 +28,15 @@ func TestInputsOfOtherBuildsAreToldFromContexts(t *testing.T) {
 		"git contexts": {
 			[]string{"context", "dockerfile"}, kinds(buildrules.KindGit, "context", "dockerfile"), nil, "",
 		},
-		"a download":                       {[]string{"context"}, kinds(buildrules.KindHTTP, "context"), nil, ""},
-		"an image":                         {[]string{"base"}, kinds(buildrules.KindImages, "base"), nil, "base"},
-		"files of the client":              {[]string{"base"}, kinds(buildrules.KindLocal, "base"), nil, "base"},
+		"a download": {
+			[]string{"context"}, kinds(buildrules.KindHTTP, "context"), nil, "",
+		},
+		"an image": {
+			[]string{"base"}, kinds(buildrules.KindImages, "base"), nil, "base",
+		},
+		"files of the client": {
+			[]string{"base"}, kinds(buildrules.KindLocal, "base"), nil, "base",
+		},
 		"more than one source":             {[]string{"base"}, kinds("", "base"), nil, "base"},
 		"an input that nobody looked into": {[]string{"context"}, nil, nil, "context"},
 		"a context and another": {

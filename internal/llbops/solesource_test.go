@@ -24,20 +24,32 @@ func TestADefinitionThatIsOneSourceIsTold(t *testing.T) {
 		state llb.State
 		want  buildrules.Kind
 	}{
-		"a git repository":                        {repository, buildrules.KindGit},
-		"a directory of a git repository":         {sub(repository, "app"), buildrules.KindGit},
-		"a download":                              {archive, buildrules.KindHTTP},
-		"an unpacked archive":                     {unpacked, buildrules.KindHTTP},
-		"a directory of an unpacked archive":      {sub(unpacked, "app"), buildrules.KindHTTP},
-		"an image":                                {llb.Image("docker.io/library/busybox:latest"), buildrules.KindImages},
-		"files of the client":                     {llb.Local("context"), buildrules.KindLocal},
-		"nothing":                                 {llb.Scratch(), ""},
-		"two repositories":                        {repository.File(llb.Copy(llb.Git("https://git.example/b.git", ""), "/", "/")), ""},
-		"a repository and a new file":             {repository.File(llb.Mkfile("/f", 0o644, nil)), ""},
-		"a repository without a file":             {repository.File(llb.Rm("/f")), ""},
-		"a repository below a command's":          {run(llb.Image("docker.io/library/busybox:latest")).File(llb.Copy(repository, "/", "/")), ""},
-		"merged sources":                          {llb.Merge([]llb.State{repository, archive}), ""},
-		"a repository with a token of its choice": {llb.Git("https://git.example/app.git", "main", llb.AuthTokenSecret("other")), ""},
+		"a git repository":                   {repository, buildrules.KindGit},
+		"a directory of a git repository":    {sub(repository, "app"), buildrules.KindGit},
+		"a download":                         {archive, buildrules.KindHTTP},
+		"an unpacked archive":                {unpacked, buildrules.KindHTTP},
+		"a directory of an unpacked archive": {sub(unpacked, "app"), buildrules.KindHTTP},
+		"an image": {
+			llb.Image("docker.io/library/busybox:latest"), buildrules.KindImages,
+		},
+		"files of the client": {llb.Local("context"), buildrules.KindLocal},
+		"nothing":             {llb.Scratch(), ""},
+		"two repositories": {
+			repository.File(llb.Copy(llb.Git("https://git.example/b.git", ""), "/", "/")), "",
+		},
+		"a repository and a new file": {
+			repository.File(llb.Mkfile("/f", 0o644, nil)), "",
+		},
+		"a repository without a file": {repository.File(llb.Rm("/f")), ""},
+		"a repository below a command's": {
+			run(llb.Image("docker.io/library/busybox:latest")).File(llb.Copy(repository, "/", "/")), "",
+		},
+		"merged sources": {
+			llb.Merge([]llb.State{repository, archive}), "",
+		},
+		"a repository with a token of its choice": {
+			llb.Git("https://git.example/app.git", "main", llb.AuthTokenSecret("other")), "",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
