@@ -236,7 +236,8 @@ func TestARepositorysOwnRegoNeedsTwoLines(t *testing.T) {
 	require.NotNil(t, shown)
 	lines := strings.ReplaceAll(shown[1], "registry.example/policy-frontend", env.Repository())
 	const own = "package docker\n\ndefault allow := false\n\nallow if input.local\n\n" +
-		"allow if input.image.fullRepo == \"docker.io/library/busybox\"\n\ndecision := {\"allow\": allow}\n"
+		"allow if input.image.fullRepo == \"docker.io/library/busybox\"\n\n" +
+		"decision := {\"allow\": allow}\n"
 	us, d := env.WithPolicy(t, corpPolicy), env.SolePermitted(t)
 	build := func(rego string) harness.Output {
 		files := dockerfile(inner)
