@@ -23,7 +23,7 @@ func TestANestedDockerfileV0IsJudgedAsAnImage(t *testing.T) {
 	}
 	for name, tc := range map[string]struct{ doc, reason, note string }{
 		"a deny rule": {
-			mediated + "  - {name: no, match: [docker/dockerfile], tags: [\"1\"], action: deny, mode: enforce}\n",
+			mediated + "  - {name: no, match: [docker/dockerfile], tags: [\"1\"], action: deny}\n",
 			`frontend dockerfile.v0 is refused: rule "no" denies docker/dockerfile:1`,
 			dockerfileNote + "docker/dockerfile:1 here: name another one by a # syntax line in that " +
 				"Dockerfile, or have a rule allow this one",
@@ -96,7 +96,8 @@ func TestANestedDockerfileV0RunsAsItsRuleSays(t *testing.T) {
 				break
 			}
 		}
-		require.Equal(t, []string{"docker-image://docker.io/docker/dockerfile:1@" + digestOne.String()}, loaded)
+		want := "docker-image://docker.io/docker/dockerfile:1@" + digestOne.String()
+		require.Equal(t, []string{want}, loaded)
 	})
 	t.Run("built in", func(t *testing.T) {
 		t.Parallel()
@@ -110,9 +111,10 @@ func TestANestedDockerfileV0RunsAsItsRuleSays(t *testing.T) {
 
 func TestDockerfileV0OfAClientStandsForTheSame(t *testing.T) {
 	t.Parallel()
+	const value = selfRef + " dockerfile.v0"
 	for name, opts := range map[string]map[string]string{
-		"by buildx":   {"cmdline": selfRef + " dockerfile.v0", "build-arg:BUILDKIT_SYNTAX": selfRef + " dockerfile.v0"},
-		"by buildctl": {"cmdline": selfRef + " dockerfile.v0"},
+		"by buildx":   {"cmdline": value, "build-arg:BUILDKIT_SYNTAX": value},
+		"by buildctl": {"cmdline": value},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,7 +124,8 @@ func TestDockerfileV0OfAClientStandsForTheSame(t *testing.T) {
 			require.Len(t, c.solved, 1)
 			require.Equal(t, "docker/dockerfile:1", c.solved[0].FrontendOpt["cmdline"])
 
-			_, err = run(t, newFake(t, "", opts), strings.Replace(corpPolicy, "docker/dockerfile", "x.corp/y", 1))
+			other := strings.Replace(corpPolicy, "docker/dockerfile", "x.corp/y", 1)
+			_, err = run(t, newFake(t, "", opts), other)
 			requireDenial(t, err, "default: no rule allows docker/dockerfile:1")
 			require.ErrorContains(t, err, "frontend dockerfile.v0 is refused: ")
 			require.ErrorContains(t, err, dockerfileNote+"docker/dockerfile:1 here")

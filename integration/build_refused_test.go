@@ -174,7 +174,7 @@ func TestAFrontendThatNamesNoLineIsRefusedAtTheOnlyOne(t *testing.T) {
 				harness.YAMLFrontend.Repository(), 1)
 			us := under(t, doc)
 			for file, want := range map[string]string{
-				"files: {/x: x}\nbase: " + evilBase + "\n":                  "requested by: line 3 of Dockerfile, the only one",
+				"files: {/x: x}\nbase: " + evilBase + "\n":                  "line 3 of Dockerfile, the only one",
 				"base: " + evilBase + "\nfiles: {/x: '" + evilBase + "'}\n": "which names no line",
 			} {
 				dir := harness.WriteContext(t, map[string]string{

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -223,6 +224,29 @@ func TestExportedRegoPolicy(t *testing.T) {
 		t.Helper()
 		return byRego(t, d, dir, file, "-o", out)
 	})
+}
+
+var regoBlock = regexp.MustCompile("(?s)```rego\n(.*?)```")
+
+// docs/export.md has the lines for a repository whose own policy denies by default.
+func TestARepositorysOwnRegoNeedsTwoLines(t *testing.T) {
+	t.Parallel()
+	env.Needs(t, regoPolicies, "buildx has no Rego policies for it")
+	shown := regoBlock.FindStringSubmatch(docsPage(t, "export.md"))
+	require.NotNil(t, shown)
+	lines := strings.ReplaceAll(shown[1], "registry.example/policy-frontend", env.Repository())
+	const own = "package docker\n\ndefault allow := false\n\nallow if input.local\n\n" +
+		"allow if input.image.fullRepo == \"docker.io/library/busybox\"\n\n" +
+		"decision := {\"allow\": allow}\n"
+	us, d := env.WithPolicy(t, corpPolicy), env.SolePermitted(t)
+	build := func(rego string) harness.Output {
+		files := dockerfile(inner)
+		files["Dockerfile.rego"] = rego
+		return d.Buildx(t, harness.WriteContext(t, files),
+			byBuildx(us, "-o", filepath.Join(t.TempDir(), "out"))...)
+	}
+	build(own).RequireFailure(t, regoDenied)
+	build(strings.Replace(own, "decision :=", lines+"\ndecision :=", 1)).RequireSuccess(t)
 }
 
 // A Rego policy also expresses tags by pattern and their exceptions, limits, aliases, denied tags,

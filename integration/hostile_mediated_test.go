@@ -99,12 +99,13 @@ func TestANestedDockerfileV0StandsForAnImage(t *testing.T) {
 	const name, rule = "frontend dockerfile.v0", "  - name: dockerfile\n"
 	all := strings.NewReplacer("[busybox]", "[bases/denied]",
 		"[bases/allowed]", "[bases/allowed, bases/denied]").Replace(hostilePolicy)
+	builtin := strings.Replace(all, rule, rule+"    dispatch: builtin\n", 1)
 	for of, tc := range map[string]struct {
 		doc  string
 		want outcome
 	}{
 		"mediated": {all, outcome{proof: "denied"}},
-		"built in": {strings.Replace(all, rule, rule+"    dispatch: builtin\n", 1), outcome{proof: "denied"}},
+		"built in": {builtin, outcome{proof: "denied"}},
 		"without a rule": {
 			all[:strings.Index(all, rule)],
 			outcome{refused: []string{

@@ -47,8 +47,8 @@ func (n Normalized) AsConverted() Normalized {
 }
 
 // AsOwn returns the operation for the image that the frontend itself runs from, by its digest. To
-// read it gives the frontend nothing that it doesn't have. So it needs no allow and isn't converted,
-// but what denies it still does.
+// read it gives the frontend nothing that it doesn't have. So it needs no allow and isn't
+// converted, but what denies it still does.
 func (n Normalized) AsOwn() Normalized {
 	n.own = true
 	return n
