@@ -12,8 +12,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// namesOf returns the spellings in which a build file can name what an operation asks for: an image,
-// a frontend, a git repository or a download. It returns nil for other operations.
+// namesOf returns the spellings in which a build file can name what an operation asks for: an
+// image, a frontend, a git repository or a download. It returns nil for other operations.
 func namesOf(o buildrules.Operation) []string {
 	switch {
 	case o.Image != "":
@@ -54,8 +54,8 @@ func imageNames(written string) []string {
 }
 
 // onlyLine returns the place of the only line of a file that has one of the names as a whole word.
-// ok is false if there are none or several, if that line is a comment, or if the file is larger than
-// 1 MiB.
+// ok is false if there are none or several, if that line is a comment, or if the file is larger
+// than 1 MiB.
 func onlyLine(file []byte, names []string) (where []parser.Range, ok bool) {
 	if len(names) == 0 || len(file) > llbops.MaxSource {
 		return nil, false
