@@ -68,8 +68,10 @@ func TestAConversionIsNotFollowedByAnother(t *testing.T) {
 			for _, tt := range []struct{ name, look, build, read string }{
 				{"what was looked up", "dead.corp/a:1", "new.corp/a:1" + at, "new.corp/a:1" + at},
 				{"the same without the tag", "dead.corp/a:1", "new.corp/a" + at, "new.corp/a" + at},
-				{"another digest", "dead.corp/a:1", "new.corp/a:1@" + digestTwo.String(),
-					"mirror.corp/a:1@" + digestTwo.String()},
+				{
+					"another digest", "dead.corp/a:1", "new.corp/a:1@" + digestTwo.String(),
+					"mirror.corp/a:1@" + digestTwo.String(),
+				},
 				{"without a digest", "dead.corp/a:1", "new.corp/a:1", "mirror.corp/a:1"},
 				{"another image", "dead.corp/a:1", "new.corp/b:1" + at, "mirror.corp/b:1" + at},
 				{"what wasn't converted", "mirror.corp/a:1", "new.corp/a:1" + at, "mirror.corp/a:1" + at},

@@ -25,7 +25,8 @@ dispatch: forward
 frontends: [{name: d, match: [docker/dockerfile], options: {inputs: deny}}]
 `
 	repository := llb.Git("https://git.example/app.git", "main")
-	app := llb.Scratch().File(llb.Copy(repository, "app", "/", &llb.CopyInfo{CopyDirContentsOnly: true}))
+	contents := &llb.CopyInfo{CopyDirContentsOnly: true}
+	app := llb.Scratch().File(llb.Copy(repository, "app", "/", contents))
 	built := llb.Image("docker.io/library/busybox:latest").Run(llb.Shlex("make")).Root()
 	cmdline := map[string]string{"cmdline": selfRef + " docker/dockerfile:1"}
 

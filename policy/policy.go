@@ -176,8 +176,8 @@ type Options struct {
 	Force map[string]string `yaml:"force,omitempty" jsonschema:"minProperties=1"`
 	// The only options that a build can have; a * stands for any characters.
 	Only []string `yaml:"only,omitempty" jsonschema:"minItems=1"`
-	// Whether a build can pass results of other builds to the frontend, as a bake target that builds on
-	// another target does. The default is allow.
+	// Whether a build can pass results of other builds to the frontend, as a bake target that
+	// builds on another target does. The default is allow.
 	Inputs Action `yaml:"inputs,omitempty" jsonschema:"enum=allow,enum=deny,default=allow"`
 }
 

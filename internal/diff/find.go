@@ -12,8 +12,8 @@ type Base struct {
 	at   time.Time
 }
 
-// NewBase returns a base for requests at the given time and later. The policy must come from package
-// policy.
+// NewBase returns a base for requests at the given time and later. The policy must come from
+// package policy.
 func NewBase(p *policy.Policy, at time.Time) Base { return Base{newSide(p), at} }
 
 // Find looks for a sample request whose decisions by the base and by another policy meet the

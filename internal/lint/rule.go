@@ -56,7 +56,9 @@ func (c *checker) decides(i int) {
 	}
 	c.idle(i)
 	if why == "" {
-		idlePlatforms(r, func(code Code, format string, args ...any) { c.addRule(code, r.Rule, format, args...) })
+		idlePlatforms(r, func(code Code, format string, args ...any) {
+			c.addRule(code, r.Rule, format, args...)
+		})
 	}
 }
 

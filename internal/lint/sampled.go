@@ -94,9 +94,15 @@ func lists(r *policy.Rule) []list {
 		field string
 		list  *[]string
 	}{
-		{"match", &r.Match}, {"tags", &r.Tags}, {"exceptTags", &r.ExceptTags}, {"variants", &r.Variants},
-		{"digests", &r.Digests}, {"platforms", &r.Platforms}, {"options.deny", &r.Options.Deny},
-		{"options.strip", &r.Options.Strip}, {"options.only", &r.Options.Only},
+		{"match", &r.Match},
+		{"tags", &r.Tags},
+		{"exceptTags", &r.ExceptTags},
+		{"variants", &r.Variants},
+		{"digests", &r.Digests},
+		{"platforms", &r.Platforms},
+		{"options.deny", &r.Options.Deny},
+		{"options.strip", &r.Options.Strip},
+		{"options.only", &r.Options.Only},
 	} {
 		out = append(out, list{
 			l.field, func() []string { return slices.Clone(*l.list) },

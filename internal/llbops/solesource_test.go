@@ -18,7 +18,8 @@ func TestADefinitionThatIsOneSourceIsTold(t *testing.T) {
 	sub := func(st llb.State, dir string) llb.State {
 		return llb.Scratch().File(llb.Copy(st, dir, "/", &llb.CopyInfo{CopyDirContentsOnly: true}))
 	}
-	unpacked := llb.Scratch().File(llb.Copy(archive, "context", "/", &llb.CopyInfo{AttemptUnpack: true}))
+	unpack := &llb.CopyInfo{AttemptUnpack: true}
+	unpacked := llb.Scratch().File(llb.Copy(archive, "context", "/", unpack))
 	run := func(st llb.State) llb.State { return st.Run(llb.Shlex("true")).Root() }
 	for name, tt := range map[string]struct {
 		state llb.State
