@@ -329,8 +329,11 @@ func sources(t *testing.T, dir string, below ...string) string {
 	for _, name := range below {
 		require.NoError(t, filepath.WalkDir(filepath.Join(dir, name), add))
 	}
-	return b.String()
+	return splitLiteral.ReplaceAllString(b.String(), "")
 }
+
+// splitLiteral is where a long message goes on in the next line.
+var splitLiteral = regexp.MustCompile(`" ?\+\n\s*"`)
 
 // moduleFolder returns where the code of a module is.
 func moduleFolder(t *testing.T, module string) string {
