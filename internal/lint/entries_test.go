@@ -116,6 +116,7 @@ func TestEntriesWithoutEffect(t *testing.T) {
 				"- {name: a, action: deny, match: [a], tags: [\"1.5\", \"3\", \"1.*\", main], versions: \">=1 <2\"}\n",
 			[]string{
 				"entry-repeated tags has 1.5", "entry-without-effect tags has 1.5", "entry-without-effect tags has main",
+				"entry-without-effect tags has 1.*",
 			},
 		},
 		{
