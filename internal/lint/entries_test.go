@@ -117,6 +117,7 @@ func TestEntriesWithoutEffect(t *testing.T) {
 			[]string{
 				"entry-repeated tags has 1.5", "entry-without-effect tags has 1.5",
 				"entry-without-effect tags has main",
+				"entry-without-effect tags has 1.*",
 			},
 		},
 		{

@@ -105,7 +105,7 @@ func TestCheck(t *testing.T) {
 				"- {name: a, match: [a], tags: [\"1.0*\", \"0.*\", \"2026.10*\", \"2026.01\"], action: deny}\n" +
 				"- {name: b, match: [b], tags: [\"2026.0*\"], versions: \"2026.x\", action: deny}\n" +
 				"- {name: c, match: [c], tags: [\"*0*\"], action: deny}\n",
-			nil,
+			[]string{"entry-without-effect b 7:3"}, // Its versions are for that too.
 		},
 		{
 			"a rule after one that takes all of it",

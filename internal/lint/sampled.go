@@ -259,7 +259,8 @@ func (s *sampler) says(rule, field, entry string) bool {
 	return slices.ContainsFunc(s.found, func(f located) bool {
 		rest, ok := strings.CutPrefix(f.Message, field)
 		return ok && f.Rule == rule && !f.inner && isIdle(f.Code) &&
-			slices.ContainsFunc(writtenAs(entry), func(form string) bool { return follows(rest, form) })
+			(strings.HasPrefix(rest, " lists ") || // It is about all of them.
+				slices.ContainsFunc(writtenAs(entry), func(form string) bool { return follows(rest, form) }))
 	})
 }
 
@@ -338,7 +339,8 @@ func matters(before, after policy.Decision) bool {
 
 // rule tries a rule and its entries.
 func (s *sampler) rule(r *policy.Rule) {
-	if find(r.Name, &s.rest.doc) == nil {
+	refused := func(f located) bool { return f.Rule == r.Name && f.Code == BuiltinRefuses }
+	if find(r.Name, &s.rest.doc) == nil || slices.ContainsFunc(s.found, refused) {
 		return
 	}
 	const why = "no request was found for which it matters, because other rules or fields decide them"
