@@ -10,8 +10,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// Rules on the tags of base images hold beside a digest too: the tag is looked up, and must point to
-// the digest.
+// Rules on the tags of base images hold beside a digest too: the tag is looked up, and must point
+// to the digest.
 func TestTagsOfBaseImagesBesideADigest(t *testing.T) {
 	t.Parallel()
 	for _, tag := range []string{"1.22", "1.21"} {

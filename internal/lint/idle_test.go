@@ -51,8 +51,8 @@ func itemsUnder(text, only string) []item {
 				append(slices.Clone(lines), [2]int{child.Line, child.Column}),
 			})
 		}
-		switch {
-		case n.Kind == yaml.SequenceNode:
+		switch n.Kind {
+		case yaml.SequenceNode:
 			for i, child := range n.Content {
 				if child.Kind == yaml.ScalarNode || field == "aliases" {
 					add(i, child)
@@ -63,10 +63,11 @@ func itemsUnder(text, only string) []item {
 						append(slices.Clone(lines), [2]int{child.Line, child.Column}))
 				}
 			}
-		case n.Kind == yaml.MappingNode:
+		case yaml.MappingNode:
 			for i := 0; i+1 < len(n.Content); i += 2 {
 				key, value := n.Content[i], n.Content[i+1]
-				if key.Value == "build" && field+only == "" || field == "" && !strings.HasPrefix(key.Value, only) {
+				if key.Value == "build" && field+only == "" ||
+					field == "" && !strings.HasPrefix(key.Value, only) {
 					continue
 				}
 				if field == "aliases.pins" || field == "options.force" {
@@ -308,13 +309,15 @@ func isDead(f lint.Finding) bool {
 	return false
 }
 
-// sampled reports whether a request that package diff makes from two policies has different answers.
+// sampled reports whether a request that package diff makes from two policies has different
+// answers.
 func sampled(p, q *policy.Policy) bool {
 	for _, enforce := range []bool{false, true} {
 		if enforce {
 			p, q = p.WithMode(policy.ModeEnforce), q.WithMode(policy.ModeEnforce)
 		}
-		found, _, _ := diff.NewBase(p, arbitrary.Day(1)).Find(q, 10_000_000, func(a, b policy.Decision) bool {
+		base := diff.NewBase(p, arbitrary.Day(1))
+		found, _, _ := base.Find(q, 10_000_000, func(a, b policy.Decision) bool {
 			return answerOf(a) != answerOf(b)
 		})
 		if found {
@@ -392,7 +395,8 @@ func (s *swept) step(seed uint64, text *string, all []policy.Request) bool {
 		}
 		without, what := e.removed(*text), e.field+" "+e.text
 		says := slices.IndexFunc(found, func(f lint.Finding) bool {
-			return slices.Contains(saysIdle, f.Code) && !strings.Contains(f.Message, "only its pins count") &&
+			return slices.Contains(saysIdle, f.Code) &&
+				!strings.Contains(f.Message, "only its pins count") &&
 				[2]int{f.Line, f.Column} == e.lines[len(e.lines)-1]
 		})
 		if says >= 0 {
@@ -411,7 +415,8 @@ func (s *swept) step(seed uint64, text *string, all []policy.Request) bool {
 	return false
 }
 
-// An entry, or a rule, that is said to have no effect has none. Each entry that has none is said to.
+// An entry, or a rule, that is said to have no effect has none. Each entry that has none is said
+// to.
 func TestIdleEntriesHaveAFinding(t *testing.T) {
 	t.Parallel()
 	all := requests()

@@ -21,8 +21,8 @@ const (
 )
 
 // sampler looks for entries that the other checks miss. It removes them one by one, and compares
-// the decisions on sample requests. An entry has to be idle in the policy as it is, and also without
-// all that has a finding: of two entries that do the same, only one gets a finding.
+// the decisions on sample requests. An entry has to be idle in the policy as it is, and also
+// without all that has a finding: of two entries that do the same, only one gets a finding.
 type sampler struct {
 	*checker
 	whole, rest version // rest is without what has a finding
@@ -286,7 +286,8 @@ func (s *sampler) saysAlias(a *policy.Alias) bool {
 func (s *sampler) refuses(a *policy.Alias, tag string) bool {
 	return slices.ContainsFunc(s.found, func(f located) bool {
 		return f.File == a.File() && f.owner == a.Line() && f.Rule == "" &&
-			(f.Code == AliasNotAllowed || f.Code == PinRefused && follows(strings.TrimPrefix(f.text, "pins"), tag))
+			(f.Code == AliasNotAllowed ||
+				f.Code == PinRefused && follows(strings.TrimPrefix(f.text, "pins"), tag))
 	})
 }
 
