@@ -134,9 +134,9 @@ type Alias struct {
 	// The new name. It ends in /** if from does, and the rest of the name is kept. It can be the same
 	// as from if only the pins matter.
 	To string `yaml:"to" jsonschema:"minLength=1,maxLength=512"`
-	// The digest of each tag, under both names. A frontend with this tag runs by this digest, the
+	// The digest of each tag, for both from and to. A frontend with this tag runs by this digest, the
 	// registry isn't asked for the tag, and a build can't request another digest with it. The command
-	// lock updates these pins. Only if from is one repository.
+	// lock updates these pins. Only allowed if from is one repository.
 	Pins map[string]string `yaml:"pins,omitempty" jsonschema:"minProperties=1"`
 
 	file         string
@@ -150,13 +150,13 @@ type Limits struct {
 	// aliases.
 	Match []string `yaml:"match,omitempty" jsonschema:"minItems=1"`
 	// How long a frontend can take, including all that it waits for, such as 30m or 2h. Applies to
-	// mediate and builtin. The default is 1h.
+	// mediate and builtin; with forward, only until the frontend starts. The default is 1h.
 	Timeout string `yaml:"timeout,omitempty" jsonschema:"minLength=2"`
 	// How deep frontends can be nested. Applies to mediate and builtin. The default is 4.
 	Nesting int `yaml:"nesting,omitempty" jsonschema:"minimum=1,maximum=16"`
 
-	// How much memory the policy frontend can take for a build, such as 256MiB or 1GiB. Applies to
-	// mediate and builtin. The default is 512MiB.
+	// How much memory policy-frontend can take for a build, such as 256MiB or 1GiB. Applies to mediate
+	// and builtin. The default is 512MiB.
 	Memory string `yaml:"memory,omitempty" jsonschema:"minLength=4"`
 
 	patterns []imageref.Pattern

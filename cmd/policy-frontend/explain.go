@@ -27,9 +27,9 @@ func newExplainCommand() *cobra.Command {
   - the build rules that apply to it.
 
 The decision follows, and then the answers to the operations in --build or --llb. Below
-each answer, explain prints the entries that it compared, and which part of the operation
-an entry misses: the scheme, the host, the port or the path of a name or a URL, or what a
-command uses or an image has.
+each answer, explain prints the entries that it compared, and why an entry doesn't match.
+For a name or a URL, that is the scheme, host, port or path. For a command or an image, it
+is what the command uses or what the image's configuration has.
 
 With --format json, explain prints one object with steps, decision and answers.
 

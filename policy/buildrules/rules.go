@@ -73,8 +73,8 @@ type ImageRules struct {
 	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
 	// Whether an image must be requested with its digest. A pin counts as one.
 	RequireDigest bool `yaml:"requireDigest,omitempty" json:"requireDigest,omitempty" jsonschema:"default=false"`
-	// The digest that each name:tag has, by the name after convert. An image with this tag is read by
-	// this digest, and a build can't request another digest with the tag.
+	// The digest of each name:tag, where the name is the one after convert. An image with this tag is
+	// read by this digest, and a build can't request another digest with the tag.
 	Pins map[string]string `yaml:"pins,omitempty" json:"pins,omitempty" jsonschema:"minProperties=1"`
 	// Names that are replaced, for example with those of a mirror. The first entry that matches
 	// replaces a name, once, before all other rules see it.
