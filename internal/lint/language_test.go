@@ -328,6 +328,16 @@ func TestCheckWholeLanguage(t *testing.T) {
 			[]string{"option-without-effect a p:5:3"},
 		},
 		{
+			"a removed context that only lists by another name is fine",
+			head + "- {name: a, match: [a], options: {only: [\"context:docker.io/library/*\"], " +
+				"strip: [\"context:b::linux/amd64\"]}}\n", nil,
+		},
+		{
+			"a removed option that only lists by another name is fine",
+			head + "- {name: a, match: [a], options: {only: [hostname], " +
+				"strip: [\"build-arg:BUILDKIT_SANDBOX_HOSTNAME\"]}}\n", nil,
+		},
+		{
 			"an option that is let in and removed is fine",
 			head +
 				"- {name: a, match: [a], options: {only: [\"build-arg:*\"], strip: [\"build-arg:X*\"]}}\n",

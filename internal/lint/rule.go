@@ -273,13 +273,22 @@ func (c *checker) options(r *rule) {
 		case anyGlobCovers(o.Deny, key):
 			c.addRule(OptionWithoutEffect, r.Rule, "options.strip has %s, and options.deny refuses builds "+
 				"with it before it could be removed; remove one of them", key)
-		case len(o.Only) > 0 && !slices.ContainsFunc(o.Only, func(g string) bool {
-			return globs.Overlaps(g, key)
-		}):
+		case len(o.Only) > 0 && !mayList(o.Only, key):
 			c.addRule(OptionWithoutEffect, r.Rule, "options.strip has %s, and options.only refuses builds "+
 				"with it before it could be removed; add it to only, or remove it from strip", key)
 		}
 	}
+}
+
+// mayList reports whether an option for which the glob is can be one that the list allows. An option
+// can have several names, and a named context more than a list can tell, so in doubt it may.
+func mayList(only []string, glob string) bool {
+	_, isContext := optionkeys.NamedContext(glob)
+	return slices.ContainsFunc(only, func(g string) bool {
+		return globs.Overlaps(strings.ToLower(g), strings.ToLower(glob)) ||
+			optionkeys.Matches(g, glob) || optionkeys.Matches(glob, g) ||
+			isContext && globs.Overlaps(g, optionkeys.ContextPrefix+"*")
+	})
 }
 
 // isBuildArgName reports whether an option's name is in upper case, as only names of
