@@ -71,9 +71,6 @@ func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, e
 	case r != nil:
 		return nil, b.deny(ctx, r)
 	}
-	if err == nil && b.subrequest() != "" && b.isEmpty(res) {
-		makeUnexportable(res)
-	}
 	return res, err
 }
 

@@ -42,6 +42,11 @@ func (b *build) forward(ctx context.Context, a admitted, m *monitor) (*client.Re
 	if err != nil {
 		return nil, err
 	}
+	if m.checksResults() {
+		if err := b.checkOwnContext(ctx, m); err != nil {
+			return nil, err
+		}
+	}
 	source, err := standIn(b.opts.SelfRef(), a.pinned().Digest())
 	if err != nil {
 		return nil, err

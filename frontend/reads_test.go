@@ -1,6 +1,8 @@
 package frontend
 
 import (
+	"errors"
+	"maps"
 	"strings"
 	"testing"
 
@@ -8,6 +10,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 const (
@@ -47,6 +50,20 @@ func TestTheBuildFileIsReadFromWhereThePolicyAllows(t *testing.T) {
 		{
 			"no rule of two allows it", rule + ", build: " + onlyFromHTTP + "}, {name: e, match: [e/e], " +
 				"dispatch: forward, build: {git: deny}}]", "", gitContext, "the git repository",
+		},
+		{
+			"a rule that has expired allows it", rule + ", build: " + onlyFromHTTP + "}, {name: e, match: " +
+				"[e/e], expires: 2020-01-01, build: " + onlyFromGit + "}]", "", gitContext,
+			"the git repository",
+		},
+		{
+			"a rule for a name outside of the limits allows it", "limits: {match: [docker/dockerfile]}\n" +
+				rule + ", build: " + onlyFromHTTP + "}, {name: e, match: [e/e], build: " + onlyFromGit + "}]",
+			"", gitContext, "the git repository",
+		},
+		{
+			"a rule that only warns beside one with the same rules", "build: " + onlyFromHTTP + "\n" + rule +
+				"}, {name: e, match: [e/e], action: deny, mode: warn}]", "", gitContext, "the git repository",
 		},
 		{
 			"a rule has none, and the default is never used", rule + ", build: " + onlyFromHTTP + "}]", "",
@@ -112,6 +129,61 @@ func TestADeniedContextIsNotReadForAMessage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A forwarded frontend reads its build file and its context before it returns a result.
+func TestADeniedContextIsNotForwarded(t *testing.T) {
+	const rule = "frontends: [{name: d, match: [docker/dockerfile], dispatch: forward, build: "
+	for _, tt := range []struct {
+		name, rules, more string
+		opts              map[string]string
+		refused           bool
+	}{
+		{"a denied repository", onlyFromHTTP, "", map[string]string{"context": gitContext}, true},
+		{"an allowed repository", onlyFromGit, "", map[string]string{"context": gitContext}, false},
+		{
+			"a denied repository by another option", onlyFromHTTP, "",
+			map[string]string{"contextkey": "x", "x": gitContext}, true,
+		},
+		{
+			"one that another rule allows", onlyFromHTTP,
+			", {name: e, match: [e/e], dispatch: forward, build: " + onlyFromGit + "}",
+			map[string]string{"context": gitContext}, true,
+		},
+		{"a directory of the client", onlyFromHTTP, "", nil, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			opts := map[string]string{"cmdline": selfRef + " docker/dockerfile:1"}
+			maps.Copy(opts, tt.opts)
+			c := newFake(t, "FROM scratch\n", opts)
+			b := &build{
+				client: c, opts: gatewayopts.Parse(c.opts),
+				layers: mustLayers(t, "version: 1\n"+rule+tt.rules+"}"+tt.more+"]", ""),
+			}
+			ref, err := imageref.Parse("docker/dockerfile:1")
+			require.NoError(t, err)
+			d := policy.Decide(b.layers, policy.Request{
+				Requested: "docker/dockerfile:1", Reference: ref, Digest: digestOne,
+			})
+			require.Equal(t, policy.Allow, d.Verdict, d.Reason)
+			err = b.checkOwnContext(t.Context(), b.newMonitor(admitted{decision: d}))
+			var r *refusal
+			require.Equal(t, tt.refused, errors.As(err, &r), "%v", err)
+			if tt.refused {
+				require.Empty(t, c.read)
+			}
+		})
+	}
+}
+
+func TestARefusedBuildFileIsNotReplacedByTheDefaultFrontend(t *testing.T) {
+	c := newFake(t, "# syntax=evil/x:1\n", map[string]string{"context": gitContext})
+	_, err := run(t, c, "version: 1\ndefaultFrontend: docker/dockerfile:1\nbuild: {git: deny}\n"+
+		"frontends: [{match: [docker/dockerfile]}]\n")
+	var d *DenialError
+	require.ErrorAs(t, err, &d)
+	require.Contains(t, d.Decision.Reason, "the git repository")
+	require.Empty(t, c.read)
 }
 
 // What is read is also bound by a source policy, so a client's own can't replace it.

@@ -65,6 +65,9 @@ func findRequests(
 	}
 	if len(found) == 0 {
 		d, ok := file.directive(ctx)
+		if refused := (*refusal)(nil); errors.As(file.err, &refused) {
+			return nil, refused // it may name another frontend than the default
+		}
 		if inner, other := dropSelf(self, d.value); ok && other {
 			found = append(found, directive{inner, d.origin})
 		}

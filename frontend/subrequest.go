@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/frontend/subrequests"
 	"github.com/moby/buildkit/solver/errdefs"
@@ -71,36 +70,6 @@ func (b *build) answer(
 	res.AddMeta(metaResultStatus, []byte(status))
 	res.AddMeta(metaVersion, []byte(policySubrequestVersion))
 	return report(res, d)
-}
-
-// isEmpty reports whether a result of the build has no references.
-func (b *build) isEmpty(res *client.Result) bool {
-	if b.bridge != nil {
-		if handed := b.bridge.result.Load(); handed != nil {
-			return !hasRefs(handed)
-		}
-	}
-	found := false
-	_ = res.EachRef(func(client.Reference) error {
-		found = true
-		return nil
-	})
-	return !found
-}
-
-// noPlatform is the only platform of an answer, and noConfig the configuration of its image.
-const (
-	noPlatform = `{"Platforms":[{"ID":"none","Platform":{"os":"none","architecture":"none"}}]}`
-	noConfig   = "an answer to a subrequest is no image"
-)
-
-// makeUnexportable makes image exporters fail for an answer without references. They would export
-// an empty image, which build rules on configurations may refuse and which a refused frontend could
-// have asked for. They read the configuration of the only platform (exporter/containerimage,
-// writer.go), which isn't JSON. Clients that only ask, and local exporters, don't read it.
-func makeUnexportable(res *client.Result) {
-	res.AddMeta(exptypes.ExporterPlatformsKey, []byte(noPlatform))
-	res.AddMeta(exptypes.ExporterImageConfigKey+"/none", []byte(noConfig))
 }
 
 // describe adds PolicySubrequest to the inner frontend's list of subrequests. An inner frontend

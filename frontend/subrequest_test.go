@@ -2,12 +2,10 @@ package frontend
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"testing"
 
 	"github.com/moby/buildkit/client/llb"
-	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/stretchr/testify/require"
@@ -16,53 +14,6 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
-
-// An image exporter takes the configuration of the only platform.
-func TestAnAnswerToASubrequestIsNoImage(t *testing.T) {
-	t.Parallel()
-	for name, opts := range map[string]map[string]string{
-		"of the policy": {"cmdline": selfRef + " docker/dockerfile:1", keyRequestID: PolicySubrequest},
-		"of the policy, on a refused frontend": {
-			"cmdline": selfRef + " evil/dockerfile:1", keyRequestID: PolicySubrequest,
-		},
-		"of the inner frontend": {
-			"cmdline": selfRef + " docker/dockerfile:1", keyRequestID: "frontend.outline",
-		},
-		"with the list of subrequests": {
-			"cmdline": selfRef + " docker/dockerfile:1", keyRequestID: "frontend.subrequests.describe",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			res, err := run(t, newFake(t, "", opts), "version: 1\ndispatch: forward\n"+
-				"frontends: [{match: [docker/dockerfile]}]\n")
-			require.NoError(t, err)
-			// The daemon reads the platforms in each build.
-			ps, err := exptypes.ParsePlatforms(res.Metadata)
-			require.NoError(t, err)
-			require.Len(t, ps.Platforms, 1)
-			config := exptypes.ParseKey(res.Metadata, exptypes.ExporterImageConfigKey, &ps.Platforms[0])
-			require.NotEmpty(t, config, "the daemon takes an empty one for an image without one")
-			require.False(t, json.Valid(config))
-		})
-	}
-	t.Run("a build is left as it is", func(t *testing.T) {
-		t.Parallel()
-		res, err := run(t, newFake(t, "", map[string]string{"cmdline": selfRef + " docker/dockerfile:1"}),
-			"version: 1\ndispatch: forward\nfrontends: [{match: [docker/dockerfile]}]\n")
-		require.NoError(t, err)
-		require.NotContains(t, res.Metadata, exptypes.ExporterPlatformsKey)
-	})
-}
-
-func TestABrokeredAnswerIsNoImageUnlessItHasReferences(t *testing.T) {
-	t.Parallel()
-	b := &build{bridge: &bridge{}}
-	require.True(t, b.isEmpty(b.bridge.handOver(&gwpb.Result{})))
-	require.False(t, b.isEmpty(b.bridge.handOver(&gwpb.Result{
-		Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "ref"}},
-	})))
-}
 
 // A check looks up the images of all stages, and answers with an error for one that it can't have.
 func TestARefusedLookupForASubrequest(t *testing.T) {

@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"os"
 	"runtime"
 	"testing"
 
@@ -20,46 +19,12 @@ func TestACheckOfAStageThatTheBuildLeavesOut(t *testing.T) {
 	sites.eachJudge(t, "", func(t *testing.T, us side, by policy.Dispatch) {
 		dir := withSyntax(t, "FROM evil/base:1 AS debug\nRUN true\nfrom busybox\nUSER app\n", nil)
 		o := us.buildx(t, dir, "--call=check,format=json")
-		require.NotContains(t, o.Stderr, "frontend docker/dockerfile:1 is refused")
 		require.Contains(t, o.Stdout, `"ruleName": "ConsistentInstructionCasing"`, "%s", o)
 		if by != policy.DispatchForward { // it sees no lookups
 			require.Contains(t, o.Stdout, "refuses the image evil/base:1", "%s", o)
 		}
 		us.buildx(t, dir, "--call=outline").RequireSuccess(t)
 		us.buildx(t, dir, "--call=targets").RequireSuccess(t)
-	})
-}
-
-// TestAnAnswerIsNotExportedAsAnImage: an empty image would have a configuration that rules refuse.
-func TestAnAnswerIsNotExportedAsAnImage(t *testing.T) {
-	t.Parallel()
-	sites := newBuildSites(t)
-	sites.eachJudge(t, "", func(t *testing.T, us side, _ policy.Dispatch) {
-		for name, tt := range map[string]struct{ syntax, request string }{
-			"the inner frontend's":                {"docker/dockerfile:1", "frontend.outline"},
-			"the policy's":                        {"docker/dockerfile:1", "frontend.policy"},
-			"the policy's, on a refused frontend": {evil, "frontend.policy"},
-		} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				dir := withSyntax(t, "FROM busybox\nUSER app\n", nil)
-				ask := func(output ...string) []string {
-					return byBuildctl(dir, us.syntax, append([]string{
-						"--opt", "cmdline=" + us.syntax + " " + tt.syntax, "--opt", "requestid=" + tt.request,
-						"--opt", "frontend.caps=moby.buildkit.frontend.subrequests",
-					}, output...)...)
-				}
-				file := outFile(t)
-				us.Buildctl(t, ask("--output", "type=oci,dest="+file)...).RequireFailure(t)
-				require.NoFileExists(t, file)
-				us.Buildctl(t, ask()...).RequireSuccess(t)
-				out := t.TempDir()
-				us.Buildctl(t, ask("--output", "type=local,dest="+out)...).RequireSuccess(t)
-				files, err := os.ReadDir(out)
-				require.NoError(t, err)
-				require.Empty(t, files)
-			})
-		}
 	})
 }
 

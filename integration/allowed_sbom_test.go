@@ -30,22 +30,23 @@ build:
 frontends:
   - name: dockerfile
     match: ["docker/dockerfile"]
-    options: `+options+"\n")
+`+options)
 				file = outFile(t)
 				dir := withSyntax(t, "FROM busybox\nRUN --network=none echo ran > /out\n", nil)
 				return file, us.buildx(t, dir, "--provenance=false", "--sbom=generator="+scanner,
 					"--output", "type=oci,dest="+file)
 			}
 			both := "busybox, " + harness.SBOMScanner.Repository()
+			const strip = "    options: {strip: [\"attest:sbom\"]}\n"
 			const asks = "the build asks for an SBOM (--sbom or --attest type=sbom)"
 
-			_, o := build("busybox", "{}")
+			_, o := build("busybox", "")
 			o.RequireFailure(t, asks, "this image makes it")
-			_, o = build(both, "{}")
+			_, o = build(both, "")
 			o.RequireFailure(t, asks, "this command makes it", `options.strip: ["attest:sbom"]`)
-			_, o = build("busybox", `{strip: ["attest:sbom"]}`)
+			_, o = build("busybox", strip)
 			o.RequireFailure(t, asks, "this image makes it")
-			file, o := build(both, `{strip: ["attest:sbom"]}`)
+			file, o := build(both, strip)
 			o.RequireSuccess(t)
 			images := registry.ReadOCI(t, file)
 			require.Len(t, images, 2)

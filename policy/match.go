@@ -34,6 +34,10 @@ func newSubject(r Request, final rewritten) (subject, error) {
 		options: r.Options, optionKeys: slices.Sorted(maps.Keys(r.Options)),
 		inputs: r.fromBuilds(),
 	}
+	if _, given := r.Options[contextOption]; !given && r.remoteContext() {
+		s.optionKeys = append(s.optionKeys, contextOption)
+		slices.Sort(s.optionKeys)
+	}
 	if s.Ref.Name() == "" {
 		return s, errors.New("the request names no frontend")
 	}
@@ -53,6 +57,9 @@ func newSubject(r Request, final rewritten) (subject, error) {
 	return s, nil
 }
 
+// contextOption is the address of a remote build context.
+const contextOption = "context"
+
 // fromBuilds returns the inputs that are results of other builds, sorted. buildx sends contexts as
 // inputs too (build/opt.go, loadInputs): those of remote bake files, and git repositories with a
 // query. They never have metadata, which is an image configuration that another build made.
@@ -63,6 +70,12 @@ func (r Request) fromBuilds() []string {
 		_, hasMetadata := r.Options[optionkeys.InputMetadataPrefix+name]
 		return (kind == buildrules.KindGit || kind == buildrules.KindHTTP) && !hasMetadata
 	})
+}
+
+// remoteContext reports whether the build's own context or the folder of its build file comes as an
+// input. That is another way to send the option context.
+func (r Request) remoteContext() bool {
+	return slices.Contains(r.Inputs, "context") || slices.Contains(r.Inputs, "dockerfile")
 }
 
 // as returns the same request under the name that another layer evaluates. The image that runs is

@@ -23,7 +23,7 @@ func (l Layers) Readers(now time.Time) [][]Decision {
 			continue
 		}
 		var list []Decision
-		for _, rule := range layer.policy.readers() {
+		for _, rule := range layer.policy.readers(now) {
 			d := l.Refuse("", "")
 			d.Verdict, d.Layer, d.at = Allow, layer.name, now
 			d.Timeout, d.Nesting, d.Memory = l.bounds()
@@ -36,23 +36,27 @@ func (l Layers) Readers(now time.Time) [][]Decision {
 	return all
 }
 
-// readers returns a rule for each set of build rules, and nil for those of the whole policy. These
-// alone remain if the policy lets no frontend run.
-func (p *Policy) readers() []*Rule {
+// readers returns a rule for each set of build rules by which a frontend can run at a time, and nil
+// for those of the whole policy. These alone remain if the policy lets no frontend run.
+func (p *Policy) readers(now time.Time) []*Rule {
+	type rules struct {
+		own  *buildrules.Rules
+		hard severity
+	}
 	var found []*Rule
-	seen := map[*buildrules.Rules]bool{}
+	seen := map[rules]bool{}
 	add := func(r *Rule, own *buildrules.Rules) {
-		if !seen[own] {
-			seen[own] = true
+		if key := (rules{own, p.severity(r)}); !seen[key] {
+			seen[key] = true
 			found = append(found, r)
 		}
 	}
 	if p.doc.Default == ActionAllow || p.doc.Mode == ModeWarn {
 		add(nil, nil)
 	}
-	for i := range p.doc.Frontends {
-		if r := &p.doc.Frontends[i]; r.Action != ActionDeny {
-			add(r, r.Build)
+	for _, c := range p.allows {
+		if !c.rule.Expired(now) && p.withinLimits(c.pattern) {
+			add(c.rule, c.rule.Build)
 		}
 	}
 	if len(found) == 0 {

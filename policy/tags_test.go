@@ -25,6 +25,8 @@ frontends:
 - {name: j, match: [j], versions: "<=1.7"}
 - {name: k, match: [k], versions: ">1.7", action: deny}
 - {name: k2, match: [k]}
+- {name: padded, match: [m], tags: ["2026.01.*"], action: deny}
+- {name: m, match: [m], versions: ">=2020", variants: [x, alpine], exceptTags: ["2027.02.*"]}
 `
 	l := mustStack(t, doc, "")
 	tests := []struct {
@@ -84,6 +86,13 @@ frontends:
 		{"leading zeros", "i:2026.01", Allow, ""},
 		{"leading zeros of an earlier version", "i:2025.12.01", Deny, "not 2025.12.01"},
 		{"a number instead of a date", "i:20261103", Allow, ""},
+		{"a zero-padded denial", "m:2026.01.3", Deny, ""},
+		{"a zero-padded denial of a version without zeros", "m:2026.1.3", Deny, ""},
+		{"a zero-padded denial of a part of its versions", "m:2026.01", Deny, ""},
+		{"a zero-padded denial with a v", "m:v2026.01.3", Deny, ""},
+		{"a zero-padded denial with a suffix", "m:2026.01-alpine", Deny, ""},
+		{"another month than the denied", "m:2026.10.3", Allow, ""},
+		{"a zero-padded exception", "m:2027.2.1", Deny, ""},
 
 		{
 			"a version after a bound that may have it", "j:1.7.5", Deny,

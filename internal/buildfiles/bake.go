@@ -25,15 +25,41 @@ var bakeSchema = &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{
 }}
 
 // functions are those of bake that depend on nothing but their arguments, and that people use to
-// put names together.
+// put names together. format isn't among them: a width in it can ask for any amount of memory.
 var functions = map[string]function.Function{
 	"and": stdlib.AndFunc, "coalesce": stdlib.CoalesceFunc, "concat": stdlib.ConcatFunc,
-	"equal": stdlib.EqualFunc, "format": stdlib.FormatFunc, "join": stdlib.JoinFunc,
+	"equal": stdlib.EqualFunc, "join": ofShort(stdlib.JoinFunc),
 	"length": stdlib.LengthFunc, "lower": stdlib.LowerFunc, "merge": stdlib.MergeFunc,
 	"not": stdlib.NotFunc, "notequal": stdlib.NotEqualFunc, "or": stdlib.OrFunc,
-	"replace": stdlib.ReplaceFunc, "split": stdlib.SplitFunc, "title": stdlib.TitleFunc,
+	"replace": ofShort(stdlib.ReplaceFunc), "split": stdlib.SplitFunc, "title": stdlib.TitleFunc,
 	"trim": stdlib.TrimFunc, "trimprefix": stdlib.TrimPrefixFunc, "trimspace": stdlib.TrimSpaceFunc,
 	"trimsuffix": stdlib.TrimSuffixFunc, "upper": stdlib.UpperFunc,
+}
+
+// maxArguments is how many bytes the arguments of a function can have that multiplies them.
+const maxArguments = 4 << 10
+
+// ofShort returns the function for arguments of at most maxArguments bytes together. Its results can be
+// arguments again, so a file could otherwise multiply a text without end.
+func ofShort(f function.Function) function.Function {
+	return function.New(&function.Spec{
+		Params: f.Params(), VarParam: f.VarParam(), Type: f.ReturnTypeForValues,
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			size := 0
+			for _, arg := range args {
+				_ = cty.Walk(arg, func(_ cty.Path, v cty.Value) (bool, error) {
+					if v.IsKnown() && !v.IsNull() && v.Type() == cty.String {
+						size += len(v.AsString())
+					}
+					return true, nil
+				})
+			}
+			if size > maxArguments {
+				return cty.UnknownVal(cty.DynamicPseudoType), errors.New("the arguments are too long")
+			}
+			return f.Call(args)
+		},
+	})
 }
 
 // bakeTarget is a target, with all that it inherits.

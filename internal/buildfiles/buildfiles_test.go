@@ -13,6 +13,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/stretchr/testify/require"
 )
 
@@ -989,4 +991,22 @@ func FuzzFindEnds(f *testing.F) {
 			return b.File == "Dockerfile" && b.Origin == ""
 		}))
 	})
+}
+
+// A file can't make the program take more memory than a short text needs.
+func TestBakeFunctionsThatMultiply(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{
+		"a wide format": `format("%2000000000s", "x")`,
+		"replacements of replacements": "replace(" + strings.Repeat("replace(", 40) + `"xxxxxxxxxx"` +
+			strings.Repeat(`, "x", "xxxxxxxxxx")`, 41),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, diags := hclsyntax.ParseExpression([]byte(value), "x", hcl.InitialPos)
+			require.Empty(t, diags)
+			_, diags = e.Value(&hcl.EvalContext{Functions: functions})
+			require.True(t, diags.HasErrors())
+		})
+	}
 }

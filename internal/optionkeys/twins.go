@@ -26,6 +26,7 @@ var groups = [][]string{
 	{"hostname", BuildArgPrefix + "BUILDKIT_SANDBOX_HOSTNAME"},
 	{"multi-platform", BuildArgPrefix + "BUILDKIT_MULTI_PLATFORM"},
 	{"cache-imports", "cache-from"},
+	{"context", "contextkey"}, // contextkey names the option that is read in place of context
 }
 
 // proxies are the build-args that the Dockerfile frontend reads in any letter case

@@ -1,6 +1,7 @@
 package imagerules
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -107,7 +108,7 @@ func readTag(list []string, tag string) fit {
 // readSuffixed compares a version and what follows it with a glob for tags in lower case: 1.5-x can
 // be 1.5.3-x, which 1.5.* and 1.5.3-x match.
 func readSuffixed(glob string, v versions.Tag, suffix string) fit {
-	if globs.Match(withoutV(glob), v.String()+"-"+suffix) {
+	if globs.Match(plain(glob), v.String()+"-"+suffix) {
 		return inside
 	}
 	base, other, ok := strings.Cut(glob, "-")
@@ -117,12 +118,24 @@ func readSuffixed(glob string, v versions.Tag, suffix string) fit {
 	return outside
 }
 
-// withoutV returns a glob for tags in lower case without the "v" of a version.
-func withoutV(glob string) string {
+// plain returns a glob for tags in lower case as versions are written: without "v", and without the
+// zeros before a number. 2026.01.* is also for 2026.1.3.
+func plain(glob string) string {
 	if len(glob) > 1 && glob[0] == 'v' && strings.Contains("0123456789*", glob[1:2]) {
-		return glob[1:]
+		glob = glob[1:]
 	}
-	return glob
+	numbers, suffix, hasSuffix := strings.Cut(glob, "-")
+	parts := strings.Split(numbers, ".")
+	for i, part := range parts {
+		if part != "" && strings.Trim(part, "0123456789") == "" {
+			parts[i] = cmp.Or(strings.TrimLeft(part, "0"), "0")
+		}
+	}
+	numbers = strings.Join(parts, ".")
+	if hasSuffix {
+		numbers += "-" + suffix
+	}
+	return numbers
 }
 
 // readVersion compares a version with a glob for tags in lower case.
@@ -137,7 +150,7 @@ func readVersion(glob string, v versions.Tag) fit {
 		}
 		return outside
 	}
-	glob = withoutV(glob)
+	glob = plain(glob)
 	switch written := strings.ToLower(v.String()); {
 	case globs.Match(glob, written):
 		return inside
