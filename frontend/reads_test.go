@@ -143,12 +143,14 @@ func TestADeniedContextIsNotForwarded(t *testing.T) {
 		{"an allowed repository", onlyFromGit, "", map[string]string{"context": gitContext}, false},
 		{
 			"a denied repository by another option", onlyFromHTTP, "",
-			map[string]string{"contextkey": "x", "x": gitContext}, true,
+			map[string]string{"contextkey": "x", "x": gitContext},
+			true,
 		},
 		{
 			"one that another rule allows", onlyFromHTTP,
 			", {name: e, match: [e/e], dispatch: forward, build: " + onlyFromGit + "}",
-			map[string]string{"context": gitContext}, true,
+			map[string]string{"context": gitContext},
+			true,
 		},
 		{"a directory of the client", onlyFromHTTP, "", nil, false},
 	} {

@@ -8,6 +8,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/versions"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // rule is a rule in the form that source policies and Rego share.
@@ -190,9 +191,7 @@ func exceptRegexes(r *policy.Rule) []string {
 func readings(glob string) []string {
 	lower := strings.ToLower(glob)
 	out := []string{"(?i:" + globRegex(lower, starTag) + ")"}
-	if len(lower) > 1 && lower[0] == 'v' && strings.Contains("0123456789*", lower[1:2]) {
-		lower = lower[1:]
-	}
+	lower = imagerules.PlainGlob(lower)
 	out = append(out, "(?i:v?"+zerosRegex(lower)+")")
 	base, suffix, hasSuffix := strings.Cut(lower, "-")
 	tail := ""

@@ -97,7 +97,7 @@ func TestCheck(t *testing.T) {
 			head + "- {name: a, match: [a], tags: [\"2026.0*\"], action: deny}\n" +
 				"- {name: b, match: [b], tags: [\"v2026.01.*\"], action: deny}\n" +
 				"- {name: c, match: [c], exceptTags: [\"1.05*\"]}\n",
-			[]string{"zero-padded-tag a 5:3", "zero-padded-tag b 6:3", "zero-padded-tag c 7:3"},
+			[]string{"zero-padded-tag a 5:3", "zero-padded-tag c 7:3"}, // v2026.01.* is read as 2026.1.*
 		},
 		{
 			"patterns with zeros that miss nothing",

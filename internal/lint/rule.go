@@ -280,8 +280,8 @@ func (c *checker) options(r *rule) {
 	}
 }
 
-// mayList reports whether an option for which the glob is can be one that the list allows. An option
-// can have several names, and a named context more than a list can tell, so in doubt it may.
+// mayList reports whether an option that the glob matches can be one that the list allows. An
+// option can have several names, and a named context more than a list can tell. So in doubt it may.
 func mayList(only []string, glob string) bool {
 	_, isContext := optionkeys.NamedContext(glob)
 	return slices.ContainsFunc(only, func(g string) bool {

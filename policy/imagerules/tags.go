@@ -108,7 +108,7 @@ func readTag(list []string, tag string) fit {
 // readSuffixed compares a version and what follows it with a glob for tags in lower case: 1.5-x can
 // be 1.5.3-x, which 1.5.* and 1.5.3-x match.
 func readSuffixed(glob string, v versions.Tag, suffix string) fit {
-	if globs.Match(plain(glob), v.String()+"-"+suffix) {
+	if globs.Match(PlainGlob(glob), v.String()+"-"+suffix) {
 		return inside
 	}
 	base, other, ok := strings.Cut(glob, "-")
@@ -118,9 +118,9 @@ func readSuffixed(glob string, v versions.Tag, suffix string) fit {
 	return outside
 }
 
-// plain returns a glob for tags in lower case as versions are written: without "v", and without the
-// zeros before a number. 2026.01.* is also for 2026.1.3.
-func plain(glob string) string {
+// PlainGlob returns a glob for tags in lower case as versions are written: without "v", and without
+// the zeros before a number. 2026.01.* is also for 2026.1.3.
+func PlainGlob(glob string) string {
 	if len(glob) > 1 && glob[0] == 'v' && strings.Contains("0123456789*", glob[1:2]) {
 		glob = glob[1:]
 	}
@@ -150,7 +150,7 @@ func readVersion(glob string, v versions.Tag) fit {
 		}
 		return outside
 	}
-	glob = plain(glob)
+	glob = PlainGlob(glob)
 	switch written := strings.ToLower(v.String()); {
 	case globs.Match(glob, written):
 		return inside
