@@ -62,8 +62,8 @@ func (b *build) checkRead(ctx context.Context, def *pb.Definition) ([]*spb.Polic
 
 // checkOwnContext checks a context and a build file that come from elsewhere than the client, by
 // the decision on the inner frontend. A forwarded frontend reads them before it returns a result
-// that could be checked. They are read here in the same way; the daemon keeps them for the frontend.
-// An error that isn't a refusal is left for the frontend to report.
+// that could be checked. They are read here in the same way, and the daemon keeps them. An error
+// that isn't a refusal is left for the frontend to report.
 func (b *build) checkOwnContext(ctx context.Context, m *monitor) error {
 	if len(b.inputs) == 0 && b.opts.Get("context") == "" && b.opts.Get("contextkey") == "" {
 		return nil // Both are directories of the client.

@@ -17,16 +17,26 @@ func TestAContextThatComesAsAnInputIsTheOptionContext(t *testing.T) {
 		request       map[string]string
 		allowed       bool
 	}{
-		{"a context under no rule on options", "inputs: deny", []string{"context", "dockerfile"}, nil, true},
-		{"a context that isn't listed", "only: [target], inputs: deny", []string{"context"}, nil, false},
+		{
+		{
+			a context under no rule on options", "inputs: deny", []string{"context", "dockerfile"}, nil, tru,
+		},
+		},
+		{
+			"a context that isn't listed", "only: [target], inputs: deny", []string{"context"}, nil, false,
+		},
 		{
 			"a folder of the build file that isn't listed", "only: [target], inputs: deny",
 			[]string{"dockerfile"},
 			nil, false,
 		},
-		{"a context that is listed", "only: [context], inputs: deny", []string{"context", "dockerfile"}, nil, true},
+		{
+			"a context that is listed", "only: [context], inputs: deny", []string{"context", "dockerfile"}, nil, true,
+		},
 		{"a context that is denied", "deny: [context]", []string{"context"}, nil, false},
-		{"a context by the option that names it", "deny: [context]", nil, map[string]string{"contextkey": "x", "x": "y"}, false},
+		{
+			"a context by the option that names it", "deny: [context]", nil, map[string]string{"contextkey": "x", "x": "y"}, false,
+		},
 		{"no context", "only: [target], inputs: deny", nil, nil, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -39,8 +39,8 @@ var functions = map[string]function.Function{
 // maxArguments is how many bytes the arguments of a function can have that multiplies them.
 const maxArguments = 4 << 10
 
-// ofShort returns the function for arguments of at most maxArguments bytes together. Its results can
-// be arguments again, so a file could otherwise multiply a text without end.
+// ofShort returns the function for arguments of at most maxArguments bytes together. Its results
+// can be arguments again, so a file could otherwise multiply a text without end.
 func ofShort(f function.Function) function.Function {
 	return function.New(&function.Spec{
 		Params: f.Params(), VarParam: f.VarParam(), Type: f.ReturnTypeForValues,
