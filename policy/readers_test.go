@@ -18,9 +18,8 @@ func TestAContextThatComesAsAnInputIsTheOptionContext(t *testing.T) {
 		allowed       bool
 	}{
 		{
-		{
-			a context under no rule on options", "inputs: deny", []string{"context", "dockerfile"}, nil, tru,
-		},
+			"a context under no rule on options", "inputs: deny", []string{"context", "dockerfile"}, nil,
+			true,
 		},
 		{
 			"a context that isn't listed", "only: [target], inputs: deny", []string{"context"}, nil, false,

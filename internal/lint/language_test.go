@@ -328,6 +328,11 @@ func TestCheckWholeLanguage(t *testing.T) {
 			[]string{"option-without-effect a p:5:3"},
 		},
 		{
+			"an option that is removed after it was warned of is fine",
+			head + "- {name: a, match: [a], mode: warn, options: {only: [filename], " +
+				"strip: [\"build-arg:X*\"]}}\n", nil,
+		},
+		{
 			"a removed context that only lists by another name is fine",
 			head + "- {name: a, match: [a], options: {only: [\"context:docker.io/library/*\"], " +
 				"strip: [\"context:b::linux/amd64\"]}}\n", nil,

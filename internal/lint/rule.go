@@ -268,6 +268,9 @@ func (c *checker) options(r *rule) {
 			}
 		}
 	}
+	if r.Mode == policy.ModeWarn || r.Mode == "" && c.doc.Mode == policy.ModeWarn {
+		return // Refusals for options only warn, so what strip has is removed.
+	}
 	for _, key := range o.Strip {
 		switch {
 		case anyGlobCovers(o.Deny, key):
