@@ -29,7 +29,7 @@ func FuzzNothingWidenedIsSo(f *testing.F) {
 	for seed := range uint64(50) {
 		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, seed uint64) { nothingWidens(t, seed, 200) })
+	f.Fuzz(func(t *testing.T, seed uint64) { nothingWidens(t, seed, 60) })
 }
 
 // nothingWidens checks two policies with a number of requests. It is false if Compare says that
@@ -90,7 +90,7 @@ func FuzzNothingWidenedInBuildsIsSo(f *testing.F) {
 	for seed := range uint64(50) {
 		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, seed uint64) { nothingWidensInBuilds(t, seed, 1000) })
+	f.Fuzz(func(t *testing.T, seed uint64) { nothingWidensInBuilds(t, seed, 300) })
 }
 
 // nothingWidensInBuilds checks two policies that let a run under any build rules, with a number of
