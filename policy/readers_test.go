@@ -18,7 +18,9 @@ func TestAContextThatComesAsAnInputIsTheOptionContext(t *testing.T) {
 		allowed       bool
 	}{
 		{
-			"a context under no rule on options", "inputs: deny", []string{"context", "dockerfile"}, nil,
+			"a context under no rule on options", "inputs: deny",
+			[]string{"context", "dockerfile"},
+			nil,
 			true,
 		},
 		{
