@@ -141,9 +141,6 @@ func dropSelf(self imageref.Reference, value string) (inner string, ok bool) {
 func errNothingAsked(file *buildFile) error {
 	const msg = "the build asks for no frontend: begin the build file with `# syntax=REFERENCE`, " +
 		"or set BUILDKIT_SYNTAX to the policy frontend's reference, a space, and REFERENCE"
-	if refused := (*refusal)(nil); errors.As(file.err, &refused) {
-		return refused
-	}
 	if file.err != nil {
 		return fmt.Errorf("%s (the build file could not be read: %w)", msg, file.err)
 	}

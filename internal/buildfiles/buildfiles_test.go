@@ -723,7 +723,7 @@ func TestWhatCheckDoesNotReadInComposeFilesIsUnknown(t *testing.T) {
 			`compose.yaml:1 unknown: service "a" of compose.yaml: ulimits has several forms, which can't be merged`,
 		},
 		{
-			"null, of which compose may make either",
+			"null, which some versions of compose ignore",
 			"services: {a: {extends: b, build: {target: null}}, b: {build: {target: x}}}",
 			`compose.yaml:1 unknown: service "a" of compose.yaml: target is null in a later description`,
 		},

@@ -200,7 +200,7 @@ func requests() []policy.Request {
 	return out
 }
 
-// answer is what of a decision can matter.
+// answer has the parts of a decision that can differ for a user.
 type answer struct {
 	verdict             policy.Verdict
 	rule, image, change string

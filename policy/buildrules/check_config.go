@@ -145,6 +145,22 @@ func (r *ConfigRules) check(n Normalized) []Violation {
 	return found
 }
 
+// demanded is one list of a configuration, with the conditions on its items.
+type demanded struct {
+	demand      *Demand
+	field, what string
+	items       []string
+}
+
+// demands returns the lists of which nothing but the items count, if there are conditions on them.
+func (s *ConfigSet) demands(c config) []demanded {
+	return slices.DeleteFunc([]demanded{
+		{s.Env, "env", "environment variable", c.env},
+		{s.Ports, "ports", "port", c.ports},
+		{s.Volumes, "volumes", "volume", c.volumes},
+	}, func(d demanded) bool { return d.demand == nil })
+}
+
 func (s *ConfigSet) violations(c config) []Violation {
 	var found []Violation
 	if s.User != nil {
@@ -154,18 +170,8 @@ func (s *ConfigSet) violations(c config) []Violation {
 		found = append(found, s.Labels.check(c, "labels", "label", c.labels)...)
 		found = append(found, s.Labels.checkValues(c)...)
 	}
-	for _, d := range []struct {
-		demand      *Demand
-		field, what string
-		items       []string
-	}{
-		{s.Env, "env", "environment variable", c.env},
-		{s.Ports, "ports", "port", c.ports},
-		{s.Volumes, "volumes", "volume", c.volumes},
-	} {
-		if d.demand != nil {
-			found = append(found, d.demand.check(c, d.field, d.what, d.items)...)
-		}
+	for _, d := range s.demands(c) {
+		found = append(found, d.demand.check(c, d.field, d.what, d.items)...)
 	}
 	if c.runnable {
 		return found

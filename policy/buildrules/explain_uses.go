@@ -146,18 +146,8 @@ func (s *ConfigSet) explain(c config) []Tried {
 			out = append(out, t)
 		}
 	}
-	for _, d := range []struct {
-		demand      *Demand
-		field, what string
-		items       []string
-	}{
-		{s.Env, "env", "environment variable", c.env},
-		{s.Ports, "ports", "port", c.ports},
-		{s.Volumes, "volumes", "volume", c.volumes},
-	} {
-		if d.demand != nil {
-			out = append(out, d.demand.explainItems(d.field, d.what, d.items)...)
-		}
+	for _, d := range s.demands(c) {
+		out = append(out, d.demand.explainItems(d.field, d.what, d.items)...)
 	}
 	return out
 }
