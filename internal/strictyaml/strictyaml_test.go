@@ -141,17 +141,22 @@ func FuzzDecode(f *testing.F) {
 	for _, doc := range []string{
 		"name: a", "{next: {words: ['']}}", "- a", "&a x", "<<: {}",
 		"a: !!x y", "\xff", "---\n---\n", "words: [*a]", "name: >=1\n", "a:\n\tb: c", "a: 'b\n\n",
-		"- - a\n - b", "a: [b}\n", "a: |\n  b\n c: d",
+		"- - a\n - b", "a: [b}\n", "a: |\n  b\n c: d", "\r\r\r0",
 	} {
 		f.Add(doc)
 	}
 	f.Fuzz(func(t *testing.T, doc string) {
 		_, err := decode(doc)
+		lines := 1
+		for _, r := range doc {
+			if isBreak(r) {
+				lines++
+			}
+		}
 		var broken *strictyaml.Error
 		if errors.As(err, &broken) {
 			for _, p := range broken.Problems {
-				require.LessOrEqual(t, p.Line, len(strings.FieldsFunc("x"+doc, isBreak))+
-					strings.Count(doc, "\n")+1, "%q", p.String())
+				require.LessOrEqual(t, p.Line, lines, "%q", p.String())
 				require.Equal(t, -1, strings.IndexFunc(p.String(), unicode.IsControl), "%q", p.String())
 			}
 		}
@@ -159,4 +164,4 @@ func FuzzDecode(f *testing.F) {
 }
 
 // isBreak reports whether YAML's library begins a new line after the character.
-func isBreak(r rune) bool { return strings.ContainsRune("\r\u0085\u2028\u2029", r) }
+func isBreak(r rune) bool { return strings.ContainsRune("\n\r\u0085\u2028\u2029", r) }
