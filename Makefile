@@ -7,10 +7,6 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 # (golang/go#75804). Minimising an interesting input is bounded in runs too; by default, it may take
 # a minute for each input.
 FUZZTIME ?= 5000x
-# Targets that compare or lint whole policies take a hundred times as long for a run. Unit tests
-# hold the same properties on hundreds of fixed seeds.
-SLOW_FUZZ     := /internal/(diff|lint)$$
-FUZZTIME_SLOW ?= 200x
 # Rounds of the benchmarks on a real daemon. Their figures are medians of the rounds.
 BENCHTIME ?= 20x
 # Any buildx works, with any builder. This one is built from tools/go.mod.
@@ -82,14 +78,13 @@ unit: $(LINTTOOLS) ## Run the tests that need no daemon, with the race detector
 	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname --' tools/check repo
 
 fuzz: ## Run each fuzz target FUZZTIME times
-	$(say) 'fuzz, $(FUZZTIME) each, and $(FUZZTIME_SLOW) of the slow ones'
+	$(say) 'fuzz, $(FUZZTIME) each'
 	@list=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
 	echo "$$list" | awk '/^Fuzz/ { t[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, t[i]; n = 0 }' | { \
 		count=0; \
 		while read -r package target; do \
 			count=$$((count + 1)); echo "fuzz: $$package $$target"; \
-			time=$(FUZZTIME); ! echo "$$package" | grep -Eq '$(SLOW_FUZZ)' || time=$(FUZZTIME_SLOW); \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime "$$time" -fuzzminimizetime 100x "$$package" || exit 1; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$package" || exit 1; \
 		done; \
 		[ $$count -gt 0 ] || { echo 'no fuzz target found' >&2; exit 1; }; \
 	}

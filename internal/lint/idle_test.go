@@ -422,7 +422,7 @@ func TestIdleEntriesHaveAFinding(t *testing.T) {
 	all := requests()
 	all = all[:len(all)/10] // Samples show most of what matters.
 	found := 0
-	for seed := range uint64(40) {
+	for seed := range arbitrary.Seeds(40) {
 		s := sweep(seed, all)
 		require.Empty(t, s.wrong)
 		require.Empty(t, s.missed)
@@ -464,7 +464,7 @@ func TestEntriesOfImageRulesWithAFindingAreIdle(t *testing.T) {
 	all := requests()
 	all = all[:len(all)/8]
 	found := 0
-	for seed := range uint64(30) {
+	for seed := range arbitrary.Seeds(30) {
 		found += idleInImages(t, seed, all)
 	}
 	require.Greater(t, found, 20, "else the property says nothing")
