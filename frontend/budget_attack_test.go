@@ -177,19 +177,26 @@ func TestHeadersThatDecompressToMegabytes(t *testing.T) { //nolint:paralleltest 
 
 func TestRequestsThatNeverEnd(t *testing.T) { //nolint:paralleltest // it measures the heap
 	w := attackBroker(t)
-	peak := peakOf(t, func() { w.sendUnended(t, 64, 16<<10) })
+	peak := peakOf(t, func() { w.sendUnended(t, "Solve", 64, 16<<10) })
 	require.Less(t, peak, int64(64*mib))
 }
 
-// sendUnended begins calls and sends as much of their requests as the broker takes, in frames of a
-// size.
-func (w wire) sendUnended(t *testing.T, calls, size int) {
+func TestMessagesToProcessesThatNeverEnd(t *testing.T) { //nolint:paralleltest // see above
+	w := attackBroker(t)
+	w.broker.daemon = &silentProcesses{}
+	peak := peakOf(t, func() { w.sendUnended(t, "ExecProcess", 64, 16<<10) })
+	require.Less(t, peak, int64(40*mib))
+}
+
+// sendUnended begins calls of a method and sends as much of their requests as the broker takes, in
+// frames of a size.
+func (w wire) sendUnended(t *testing.T, method string, calls, size int) {
 	t.Helper()
 	const promised = 16*mib - 1
 	require.NoError(t, w.frame(frameSettings, 0, 0, nil))
 	for i := range calls {
 		stream := uint32(2*i + 1)
-		require.NoError(t, w.frame(frameHeaders, endHeaders, stream, callHeaders("Solve")))
+		require.NoError(t, w.frame(frameHeaders, endHeaders, stream, callHeaders(method)))
 		head := binary.BigEndian.AppendUint32([]byte{0}, promised)
 		require.NoError(t, w.frame(frameData, 0, stream, head))
 		w.windows.add(stream, -5)
