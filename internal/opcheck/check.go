@@ -110,7 +110,9 @@ func nested(
 			Reason: fmt.Sprintf("it asks for a frontend that can't be checked: %v", err),
 		}
 	}
-	d := policy.Decide(l, policy.Request{Requested: requested, Reference: ref, Time: at}).Within(outer)
+	d := policy.Decide(l, policy.Request{
+		Requested: requested, Reference: ref, Nested: true, Time: at,
+	}).Within(outer)
 	switch d.Verdict {
 	case policy.Deny, policy.Undecidable:
 		return policy.Ruling{
