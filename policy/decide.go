@@ -137,7 +137,7 @@ type Decision struct {
 // Decide answers the request. It never fails. It denies a request that isn't valid, for
 // example one whose digest contradicts the reference, and every request under the zero
 // [Layers].
-func Decide(l Layers, r Request) Decision { return decide(l, r, nil) }
+func Decide(l Layers, r Request) Decision { return l.noted(r, decide(l, r, nil)) }
 
 // decide answers the request. A recorder, which may be nil, gets each step.
 func decide(l Layers, r Request, t *recorder) Decision {
