@@ -62,7 +62,7 @@ func memoryAttacks() map[string]memoryAttack {
 		"300 answers of 15 MB that nobody reads": {
 			attack{name: "deaf", args: args("SIZE=15000000")}, "", outOfMemory,
 		},
-		"300 answers of 1 MiB that nobody reads": {attack{name: "deaf"}, "", disconnected},
+		"300 answers of 1 MiB that nobody reads": {attack{name: "deaf"}, short, late},
 		"pings whose answers nobody reads":       {attack{name: "deaf to pings"}, short, disconnected},
 		"100000 calls that do nothing":           {attack{name: "streams"}, short, late},
 		"solves without end":                     {attack{name: "endless solving"}, short, late},

@@ -61,6 +61,7 @@ func attacks() map[string]any {
 		"container host network": build(hostNetworkContainer),
 		"container insecure":     build(insecureContainer),
 		"container secret":       build(secretContainer),
+		"many processes":         build(manyProcesses),
 		"leave a container":      build(leaveContainer),
 		"left container":         build(leftContainer),
 		// sandbox.go
