@@ -18,7 +18,7 @@ const heldByStream = streamWindow + 2*unreadWindow
 
 // stream serves calls of a method that streams messages. A call can wait for any time for its next
 // message, so it reserves memory for one only when the message begins.
-func (s *broker) stream(d grpc.StreamDesc) grpc.StreamHandler {
+func (s *broker) stream(d grpc.StreamDesc, with any) grpc.StreamHandler {
 	return func(_ any, stream grpc.ServerStream) error {
 		ctx := stream.Context()
 		wire, ok := grpc.ServerTransportStreamFromContext(ctx).(wireStream)
@@ -30,7 +30,7 @@ func (s *broker) stream(d grpc.StreamDesc) grpc.StreamHandler {
 		}
 		metered := &meteredStream{ServerStream: stream, wire: wire, broker: s}
 		defer func() { s.account.give(heldByStream + metered.last + metered.before) }()
-		return d.Handler(s, metered)
+		return d.Handler(with, metered)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 )
 
@@ -130,4 +131,19 @@ func TestACompressedMessageToAProcess(t *testing.T) {
 	require.NoError(t, w.frame(frameData, 0, 1, []byte{compressed, 0, 0, 0, 0}))
 	require.Eventually(t, func() bool { return d.running.Load() == 0 }, time.Minute,
 		time.Millisecond, "the call ends")
+}
+
+// Its calls count like others.
+func TestTheHealthServiceAnswers(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, mediated)
+	health := grpc_health_v1.NewHealthClient(s.conn)
+	got, err := health.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	require.NoError(t, err)
+	require.Equal(t, grpc_health_v1.HealthCheckResponse_SERVING, got.Status)
+	watch, err := health.Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	require.NoError(t, err)
+	got, err = watch.Recv()
+	require.NoError(t, err)
+	require.Equal(t, grpc_health_v1.HealthCheckResponse_SERVING, got.Status)
 }
