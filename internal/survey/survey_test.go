@@ -223,6 +223,11 @@ func TestTheFrontendIsDecidedAsInABuild(t *testing.T) {
 			[]string{"2 deny images"},
 		},
 		{
+			"dockerfile.v0 stands for docker/dockerfile:1", "# syntax=quay.io/a\nFROM quay.io/a\n",
+			map[string]string{"source": self, "build-arg:BUILDKIT_SYNTAX": self + " dockerfile.v0"},
+			[]string{"2 deny images"},
+		},
+		{
 			"a name that is no reference", "# syntax=docker/DOCKERFILE:1\nFROM a\n", nil,
 			[]string{"1 deny frontend"},
 		},
