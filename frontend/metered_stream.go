@@ -2,6 +2,8 @@ package frontend
 
 import (
 	"encoding/binary"
+	"errors"
+	"io"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -63,6 +65,9 @@ func (m *meteredStream) RecvMsg(into any) error {
 		return m.broker.errorFor(m.Context(), err)
 	}
 	data, err := m.wire.Read(size)
+	if errors.Is(err, io.EOF) { // the messages don't end within one
+		return io.ErrUnexpectedEOF
+	}
 	if err != nil {
 		return err
 	}

@@ -117,20 +117,30 @@ func TestAMessageToAProcessThatIsTooLarge(t *testing.T) {
 	require.NoError(t, s.broker.monitor.refused())
 }
 
-// gRPC's server refuses a compression that it doesn't know, but only one that has a name.
-func TestACompressedMessageToAProcess(t *testing.T) {
+func TestAMessageToAProcessThatIsNoMessage(t *testing.T) {
 	t.Parallel()
-	w := attackBroker(t)
-	d := &silentProcesses{}
-	w.broker.daemon = d
-	require.NoError(t, w.frame(frameSettings, 0, 0, nil))
-	require.NoError(t, w.frame(frameHeaders, endHeaders, 1, callHeaders("ExecProcess")))
-	require.Eventually(t, func() bool { return d.running.Load() == 1 }, time.Minute,
-		time.Millisecond)
-	const compressed = 1
-	require.NoError(t, w.frame(frameData, 0, 1, []byte{compressed, 0, 0, 0, 0}))
-	require.Eventually(t, func() bool { return d.running.Load() == 0 }, time.Minute,
-		time.Millisecond, "the call ends")
+	for name, tc := range map[string]struct {
+		flags byte
+		data  []byte
+	}{
+		// gRPC's server refuses a compression that it doesn't know, but only one that has a name.
+		"a compressed one":    {0, []byte{1, 0, 0, 0, 0}},
+		"one that is cut off": {endStream, []byte{0, 0, 0, 0, 9}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := attackBroker(t)
+			d := &silentProcesses{}
+			w.broker.daemon = d
+			require.NoError(t, w.frame(frameSettings, 0, 0, nil))
+			require.NoError(t, w.frame(frameHeaders, endHeaders, 1, callHeaders("ExecProcess")))
+			require.Eventually(t, func() bool { return d.running.Load() == 1 }, time.Minute,
+				time.Millisecond)
+			require.NoError(t, w.frame(frameData, tc.flags, 1, tc.data))
+			require.Eventually(t, func() bool { return d.running.Load() == 0 }, 10*time.Second,
+				time.Millisecond, "the call ends")
+		})
+	}
 }
 
 // Its calls count like others.

@@ -50,7 +50,7 @@ func memoryAttacks() map[string]memoryAttack {
 			attack{name: noEnd, args: args("FRAME=1")}, "30s", refused("limits"),
 		},
 		"128 calls of the health service that never end": {
-			attack{name: noEnd, args: args("FRAME=16384", ofHealth)}, short, refused("limits"),
+			attack{name: noEnd, args: args("FRAME=16384", ofHealth)}, short, late,
 		},
 		"128 messages of 16 MiB to processes that never end": {
 			attack{name: noEnd, args: args("FRAME=16384", ofExec)}, "", outOfMemory,
