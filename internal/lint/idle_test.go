@@ -138,7 +138,8 @@ func requests() []policy.Request {
 		"20261103120000 3 1-labs latest-labs LATEST 0 1.6 1.7.1-x")
 	names := strings.Fields("a b a/x a/y a/xx a/b/c c.example/a/x c.example/b c.example/x " +
 		"c.example/a/b/x d.example/x d.example/y c.example:80/x c.example:80/y c.example:81/x e.d.example/x " +
-		"d.example:80/a 10.1.2.3/x q.test/z q.test:80/x c.example/a/y docker.io:80/a/x")
+		"d.example:80/a 10.1.2.3/x q.test/z q.test:80/x c.example/a/y docker.io:80/a/x " +
+		"registry-1.docker.io/a/x c.example:80/a/x")
 	options := []map[string]string{nil}
 	for _, k := range []string{
 		"k", "kx", "ky", "l", "m", "y", "filename", "hostname", "context:b", "context:b:latest",
