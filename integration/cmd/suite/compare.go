@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// comparison is what the tests said straight and on each way.
+type comparison struct {
+	straight results
+	ways     []wayResults
+	took     time.Duration
+}
+
+// wayResults are the outcomes, on one way, of the tests that pass straight.
+type wayResults struct {
+	way
+	results
+	took time.Duration
+}
+
+// compare runs the tests straight, and on each way those that pass straight. What fails runs once
+// more by itself, because a test may fail for lack of time.
+func compare(r *suite, s settings, expected []difference) comparison {
+	began := time.Now()
+	c := comparison{straight: r.run("straight", r.straight(), s.parallel, s.tests)}
+	if again := c.straight.functions(failed); len(again) > 0 {
+		c.straight.replace(r.run("straight, again", r.straight(), 1, anyOf(again)))
+	}
+	c.took = time.Since(began)
+	for _, w := range s.ways {
+		c.ways = append(c.ways, r.throughUs(w, s.parallel, c.straight, expected))
+	}
+	return c
+}
+
+func (r *suite) throughUs(
+	w way, parallel int, straight results, expected []difference,
+) wayResults {
+	began := time.Now()
+	got := wayResults{way: w, results: results{}}
+	if which := straight.functions(passed); len(which) > 0 {
+		image := r.through(w)
+		got.results = r.run(w.name, image, parallel, anyOf(which))
+		var again []string
+		for _, name := range differ(straight, got.results) {
+			if !isExpected(expected, w.name, name) {
+				again = append(again, function(name))
+			}
+		}
+		if len(again) > 0 {
+			got.replace(r.run(w.name+", again", image, 1, anyOf(again)))
+		}
+	}
+	got.took = time.Since(began)
+	return got
+}
+
+// differ lists the tests and subtests that pass straight and not on a way. Of a test and its
+// subtests, it names those that show the difference: not a test for what its subtests say, and
+// not a subtest that wasn't reached.
+func differ(straight, through results) []string {
+	all := map[string]bool{}
+	for name, o := range straight {
+		if o == passed && through[name] != passed {
+			all[name] = true
+		}
+	}
+	shown := maps.Clone(all)
+	for name := range all {
+		parent, sub := straight.parent(name)
+		for ; sub; parent, sub = straight.parent(parent) {
+			if _, reached := through[name]; reached {
+				delete(shown, parent)
+			} else if all[parent] {
+				delete(shown, name)
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(shown))
+}
+
+// problems lists, in sentences, what the expected differences don't say.
+func (c comparison) problems(expected []difference) []string {
+	var problems []string
+	for _, w := range c.ways {
+		differing := differ(c.straight, w.results)
+		for _, name := range differing {
+			if !isExpected(expected, w.name, name) {
+				problems = append(problems, fmt.Sprintf("%s passes straight and not with %s", name, w.name))
+			}
+		}
+		for _, d := range expected {
+			if c.straight[d.Test] == passed && slices.Contains(d.Ways, w.name) &&
+				!slices.Contains(differing, d.Test) {
+				problems = append(problems, fmt.Sprintf(
+					"%s passes with %s too: remove that from %s", d.Test, w.name, differencesFile))
+			}
+		}
+	}
+	return problems
+}
+
+// table shows how many tests passed.
+func (c comparison) table() string {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	row := func(name string, passed, failed, skipped int, took time.Duration) {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\n", name, passed, failed, skipped, took.Round(time.Second))
+	}
+	fmt.Fprintln(t, "\tpassed\tfailed\tskipped\ttime")
+	row("straight", c.straight.count(passed), c.straight.count(failed), c.straight.count(skipped),
+		c.took)
+	for _, w := range c.ways {
+		same := results{}
+		for name := range c.straight {
+			if o, ran := w.results[name]; ran && c.straight[name] == passed {
+				same[name] = o
+			}
+		}
+		row(w.name, same.count(passed), same.count(failed), same.count(skipped), w.took)
+	}
+	_ = t.Flush() // to memory
+	return b.String()
+}
