@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"runtime"
@@ -28,7 +29,7 @@ type settings struct {
 }
 
 func main() {
-	s, err := parseSettings(os.Args[1:])
+	s, err := parseSettings(os.Args[1:], os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		os.Exit(0)
 	}
@@ -38,10 +39,11 @@ func main() {
 	os.Exit(run(s))
 }
 
-// parseSettings prints an error before it returns it, as package flag does.
-func parseSettings(args []string) (settings, error) {
+// parseSettings prints an error to messages before it returns it, as package flag does.
+func parseSettings(args []string, messages io.Writer) (settings, error) {
 	s := settings{tests: ".*", ways: ways}
 	flags := flag.NewFlagSet("suite", flag.ContinueOnError)
+	flags.SetOutput(messages)
 	flags.Func("run", "run only the tests whose name this regular expression matches",
 		func(text string) error {
 			if strings.Contains(text, "/") {
@@ -63,7 +65,7 @@ func parseSettings(args []string) (settings, error) {
 	}
 	if flags.NArg() > 0 {
 		err := fmt.Errorf("unknown argument %q", flags.Arg(0))
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(messages, err)
 		return s, err
 	}
 	return s, nil

@@ -101,11 +101,11 @@ func (r results) count(o outcome) int {
 	return n
 }
 
-// functions lists the functions of the tests that have the outcome.
-func (r results) functions(o outcome) []string {
+// functions lists the functions of the tests that have one of the outcomes.
+func (r results) functions(which ...outcome) []string {
 	found := map[string]bool{}
 	for name, got := range r {
-		if got == o {
+		if slices.Contains(which, got) {
 			found[function(name)] = true
 		}
 	}

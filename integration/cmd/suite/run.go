@@ -69,16 +69,8 @@ func (r *suite) prepare() (err error) {
 	return fillMirror(r.env, r.mirror)
 }
 
-// straight returns the image of docker/dockerfile.
-func (r *suite) straight() string { return r.env.Registry.Ref(inner) }
-
-// through returns the image of the policy frontend for a way.
-func (r *suite) through(w way) string {
-	return r.env.PackProgram(r.script, "", w.policy)
-}
-
-// run runs the tests of the functions that a regular expression matches, with a frontend's image.
-// The name is for messages and the log.
+// run runs the tests of the functions that a regular expression matches, with a frontend's image,
+// which is a file that [suite.archive] wrote. The name is for messages and the log.
 func (r *suite) run(name, image string, parallel int, which string) results {
 	got := results{}
 	var done atomic.Int64
@@ -108,7 +100,7 @@ func (r *suite) tests(
 	tests.Env = append(os.Environ(),
 		"TMPDIR="+r.temp,
 		"BUILDKIT_REGISTRY_MIRROR_DIR="+r.mirror,
-		"FRONTEND_GATEWAY_ONLY="+image,
+		"FRONTEND_GATEWAY_ONLY=local:"+image,
 		// BuildKit's tests run as many at a time.
 		fmt.Sprintf("GOMAXPROCS=%d", parallel),
 	)
@@ -144,7 +136,7 @@ func (r *suite) tests(
 // pattern returns the regular expression of `go test -run` for the tests of the functions that
 // which matches.
 func pattern(which string) string {
-	return "^" + suiteTest + "$/" + which + "/^worker=" + worker + "$"
+	return "^" + suiteTest + "$/(" + which + ")/^worker=" + worker + "$"
 }
 
 // anyOf returns a regular expression for the names of functions.

@@ -12,8 +12,8 @@ var ways = []way{
 	{"mediate", "dispatch: mediate\n" + frontends},
 	{"builtin", "dispatch: builtin\n" + frontends},
 	{"forward-rules", "dispatch: forward\n" + frontends + allAllowed},
-	{"mediate-rules", "dispatch: mediate\n" + frontends + allAllowed},
-	{"builtin-rules", "dispatch: builtin\n" + frontends + allAllowed},
+	{"mediate-rules", "dispatch: mediate\n" + frontends + allAllowed + nestedAllowed},
+	{"builtin-rules", "dispatch: builtin\n" + frontends + allAllowed + nestedAllowed},
 }
 
 const (
@@ -36,7 +36,7 @@ const (
     hosts: ["*"]
     ulimits: {nofile: 9223372036854775807}
     cgroupParents: ["*"]
-  frontends: {allow: ["**"]}
-  containers: allow
 `
+	// nestedAllowed is for what forward can't check.
+	nestedAllowed = "  frontends: {allow: [\"**\"]}\n  containers: allow\n"
 )
