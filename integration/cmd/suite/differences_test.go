@@ -22,6 +22,8 @@ func TestReadDifferences(t *testing.T) {
 		require.Equal(t,
 			[]difference{{Test: "TestA/x", Ways: []string{"forward", "mediate"}, Reason: "r"}}, got)
 		require.True(t, isExpected(got, "mediate", "TestA/x"))
+		require.True(t, isExpected(got, "mediate", "TestA/x/y"))
+		require.False(t, isExpected(got, "mediate", "TestA/xy"))
 		require.False(t, isExpected(got, "builtin", "TestA/x"))
 		require.False(t, isExpected(got, "mediate", "TestA"))
 	})

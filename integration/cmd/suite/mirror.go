@@ -121,7 +121,7 @@ func (r *suite) archive(ref string) string {
 	if err := r.env.Registry.Save(ref, dir); err != nil {
 		r.script.Fatalf("read the image %s: %v", ref, err)
 	}
-	file, err := os.Create(dir + ".tar")
+	file, err := os.Create(dir + ".tar") //nolint:gosec // in a directory of this process
 	if err != nil {
 		r.script.Fatalf("%v", err)
 	}

@@ -17,7 +17,9 @@ var ways = []way{
 }
 
 const (
-	frontends = "version: 1\nfrontends:\n  - match: [docker/dockerfile]\n"
+	// The tests' build files name no frontend.
+	frontends = "version: 1\ndefaultFrontend: " + inner + "\n" +
+		"frontends:\n  - match: [docker/dockerfile]\n"
 	// allAllowed has rules for every kind of operation, so that each operation is checked. They
 	// allow everything.
 	allAllowed = `build:
