@@ -42,7 +42,7 @@ LINTTOOLS := $(BIN)/.lint-tools
 say       := @printf '\n== %s\n'
 
 .PHONY: help demo test lint fmt vet modules vulnerabilities unit fuzz integration test-matrix \
-	test-engine bench tools image cross release-binaries schema clean
+	test-engine test-buildkit bench tools image cross release-binaries schema clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -106,6 +106,10 @@ test-matrix: $(LINTTOOLS) ## Run the end-to-end tests on several buildkitds: BUI
 test-engine: $(LINTTOOLS) ## Run docker build on a real Docker Engine in a network namespace (root)
 	$(say) 'docker build on a Docker Engine: minutes to build it the first time'
 	@cd integration && PF_ENGINE=1 $(GOTESTSUM) --format testname -- -count=1 -timeout 60m -run '^TestEngine' .
+
+test-buildkit: ## Run BuildKit's own Dockerfile tests through the image (root): RUN=TestCopy WAYS=mediate,builtin
+	$(say) "BuildKit's own tests of the Dockerfile frontend, straight and through the image"
+	@$(GO) -C integration run ./cmd/suite $(if $(RUN),-run='$(RUN)') $(if $(WAYS),-ways='$(WAYS)')
 
 bench: ## Run the benchmarks (root)
 	@$(GO) test -run '^$$' -bench . -benchmem ./...
