@@ -277,6 +277,13 @@ func TestCompare(t *testing.T) {
 				"+allowed docker.io:49151/a/x:1@" + other(), "+rerouted docker.io:49151/a/x:1",
 			},
 		},
+		{
+			"a pin less on another port than the rule's",
+			"aliases: [{from: c.example/x, to: c.example/x, pins: {\"1\": \"" + digestA + "\"}}]\n" + head +
+				"- {name: x, match: [\"c.example:80/**\"]}\n",
+			head + "- {name: x, match: [\"c.example:80/**\"]}\n",
+			[]string{"+allowed c.example:80/x:1@" + other(), "+rerouted c.example:80/x:1"},
+		},
 		{"a default frontend", head + "- {name: a, match: [a]}\n", "defaultFrontend: a\n" + head + "- {name: a, match: [a]}\n", []string{"+allowed "}},
 		{
 			"another default frontend that was allowed",
