@@ -40,6 +40,10 @@ func TestCheckedBuildsAreTheSame(t *testing.T) {
 			file: "FROM scratch\nADD " + sites.files + "/file /a\nADD " + sites.git + "#" + sites.commit +
 				" /b\nADD " + sites.git + " /c\nUSER app\n",
 		},
+		"downloads by URLs that programs read in two ways": {
+			file: "ARG BASE=" + sites.files + "/\nFROM scratch\nARG BASE\nADD ${BASE}/sub/file /a\n" +
+				"ADD " + sites.files + "/sub%2Ffile /b\nUSER app\n",
+		},
 		"a folder as named context": {
 			file:  "FROM scratch\nCOPY --from=more hello /\nUSER app\n",
 			files: map[string]string{"sub/hello": "x"},
