@@ -35,7 +35,7 @@ func TestEntriesThatMatterForNoSampleRequest(t *testing.T) {
 		{
 			"a rule that two others are for",
 			"- {name: a, match: [corp.example/x], versions: \"<2\"}\n" +
-				"- {name: b, match: [corp.example/x], versions: \">=2\"}\n" +
+				"- {name: b, match: [corp.example/x], versions: \">=2 <9\"}\n" +
 				"- {name: c, match: [corp.example/x], versions: \">=1.5 <3\"}\n",
 			[]string{"entry-without-effect 7:3"},
 		},
