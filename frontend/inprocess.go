@@ -5,8 +5,6 @@ import (
 	"context"
 	"strings"
 
-	"github.com/moby/buildkit/frontend/dockerfile/instructions"
-	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc"
@@ -65,8 +63,8 @@ func (c inProcess) checkExpansion(ctx context.Context, name string, data []byte)
 	if strings.HasSuffix(name, ".dockerignore") || !bytes.Contains(data, []byte("$")) {
 		return nil
 	}
-	stages, args, ok := stagesOf(data)
-	if !ok {
+	stages, args, notDockerfile := expansion.Stages(data)
+	if notDockerfile != nil {
 		return nil
 	}
 	m := c.broker.monitor
@@ -76,19 +74,6 @@ func (c inProcess) checkExpansion(ctx context.Context, name string, data []byte)
 			m.refuseUnknown("a build file that takes too much memory: %v", err))
 	}
 	return nil
-}
-
-// stagesOf returns the stages of a Dockerfile, and the args before them. ok is false for what isn't
-// a Dockerfile.
-func stagesOf(data []byte) (
-	stages []instructions.Stage, args []instructions.ArgCommand, ok bool,
-) {
-	file, err := parser.Parse(bytes.NewReader(data))
-	if err != nil {
-		return nil, nil, false
-	}
-	stages, args, err = instructions.Parse(file.AST, nil)
-	return stages, args, err == nil
 }
 
 // expansionShare is how much larger the memory for a build is than what its build file can expand

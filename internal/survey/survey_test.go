@@ -175,6 +175,11 @@ func TestEachLineOfADockerfileGetsThePolicysAnswer(t *testing.T) {
 			[]string{"4 undecidable http"},
 		},
 		{
+			"nor can a comment at the line",
+			"FROM alpine\n# check=skip=UndefinedVar\nADD https://files.example/${X} /\n",
+			[]string{"4 undecidable http"},
+		},
+		{
 			"a file that is no Dockerfile", "FROM alpine\nFORM alpine\n",
 			[]string{"3 error dockerfile parse error on line 3: unknown instruction: FORM (did you mean FROM?)"},
 		},
