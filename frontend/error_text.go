@@ -18,16 +18,16 @@ func withWholeText(err error) error {
 	if !errors.As(err, &wrapped) || wrapped.Error() == err.Error() {
 		return err
 	}
-	return &wholeText{err}
+	return &wholeTextError{err}
 }
 
-// wholeText is an error with a status of its own, see [withWholeText].
-type wholeText struct{ error }
+// wholeTextError is an error with a status of its own, see [withWholeText].
+type wholeTextError struct{ error }
 
-func (e *wholeText) Unwrap() error { return e.error }
+func (e *wholeTextError) Unwrap() error { return e.error }
 
 // GRPCStatus returns the status of the wrapped error, with the whole text.
-func (e *wholeText) GRPCStatus() *status.Status {
+func (e *wholeTextError) GRPCStatus() *status.Status {
 	st, _ := grpcerrors.AsGRPCStatus(e.error)
 	p := st.Proto()
 	p.Message = e.Error()

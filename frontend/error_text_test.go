@@ -25,10 +25,12 @@ func TestTheWholeTextOfAnErrorReachesTheDaemon(t *testing.T) {
 		text string
 		code codes.Code
 	}{
-		"an error of our own":           {errors.New("a"), "a", codes.Unknown},
-		"an error of the daemon":        {missing, "not found", codes.NotFound},
-		"an error around the daemon's":  {fmt.Errorf("a: %w", unknown), "a: not found", codes.Unknown},
-		"one with a code":               {fmt.Errorf("a: %w", missing), "a: NotFound: not found", codes.NotFound},
+		"an error of our own":          {errors.New("a"), "a", codes.Unknown},
+		"an error of the daemon":       {missing, "not found", codes.NotFound},
+		"an error around the daemon's": {fmt.Errorf("a: %w", unknown), "a: not found", codes.Unknown},
+		"one with a code": {
+			fmt.Errorf("a: %w", missing), "a: NotFound: not found", codes.NotFound,
+		},
 		"a refusal around the daemon's": {refusal, refusal.Error(), codes.Unknown},
 		"one with a line": {
 			errdefs.WithSource(fmt.Errorf("a: %w", unknown), &errdefs.Source{Info: &pb.SourceInfo{}}),

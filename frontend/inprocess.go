@@ -63,15 +63,13 @@ func (c inProcess) checkExpansion(ctx context.Context, name string, data []byte)
 	if strings.HasSuffix(name, ".dockerignore") || !bytes.Contains(data, []byte("$")) {
 		return nil
 	}
-	stages, args, notDockerfile := expansion.Stages(data)
-	if notDockerfile != nil {
-		return nil
-	}
 	m := c.broker.monitor
-	most := int(m.budget.most>>20) / expansionShare
-	if err := expansion.Check(args, stages, c.args, most); err != nil {
-		return c.broker.errorFor(ctx,
-			m.refuseUnknown("a build file that takes too much memory: %v", err))
+	if stages, args, err := expansion.Stages(data); err == nil {
+		err = expansion.Check(args, stages, c.args, int(m.budget.most>>20)/expansionShare)
+		if err != nil {
+			return c.broker.errorFor(ctx,
+				m.refuseUnknown("a build file that takes too much memory: %v", err))
+		}
 	}
 	return nil
 }

@@ -101,7 +101,8 @@ func TestOptionsThatAPlainBuildSends(t *testing.T) {
 	d := env.SolePermitted(t)
 	dir := harness.WriteContext(t, map[string]string{"Dockerfile": echoFile})
 	for _, args := range [][]string{
-		{"init", "-q"}, {"add", "."},
+		{"init", "-q"},
+		{"add", "."},
 		{"-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "-m", "x"},
 		{"remote", "add", "origin", "https://git.example/app.git"},
 	} {

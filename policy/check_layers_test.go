@@ -284,7 +284,8 @@ func TestModeWarnOfAURLWithTwoReadings(t *testing.T) {
 		"https://x.example/a/..%2Fb": Warn, "https://x.example//a/b": Warn,
 		"https://x.example/%00": Deny,
 	} {
-		require.Equal(t, want, d.Check(buildrules.Operation{HTTP: &buildrules.HTTP{URL: url}}).Verdict, url)
+		o := buildrules.Operation{HTTP: &buildrules.HTTP{URL: url}}
+		require.Equal(t, want, d.Check(o).Verdict, url)
 	}
 }
 

@@ -66,7 +66,8 @@ func (l Layers) DockerfileFrontend() string {
 }
 
 // StandIn returns the request that a build makes in the place of r. If what is requested is
-// [DaemonDockerfile], the Reference is that of [Layers.DockerfileFrontend]. Others stay as they are.
+// [DaemonDockerfile], the Reference is that of [Layers.DockerfileFrontend]. Others stay as they
+// are.
 func (l Layers) StandIn(r Request) Request {
 	if r.Requested != DaemonDockerfile {
 		return r
@@ -78,8 +79,8 @@ func (l Layers) StandIn(r Request) Request {
 	return r
 }
 
-// NoteOn returns what a person has to know about a refused request, besides the reason. It is "" for
-// all but [DaemonDockerfile].
+// NoteOn returns what a person has to know about a refused request, besides the reason. It is ""
+// for all but [DaemonDockerfile].
 func (l Layers) NoteOn(requested string) string {
 	if requested != DaemonDockerfile {
 		return ""

@@ -36,8 +36,8 @@ func readings(r *imagerules.Rule, tell tell) {
 	}
 }
 
-// aDate is a tag that is a date, as those of nightly builds are. It is also a version, and later than
-// each that a range with an upper end has.
+// aDate is a tag that is a date, as those of nightly builds are. It is also a version, and later
+// than each that a range with an upper end has.
 const aDate = "20991231"
 
 // openRange looks for a range that also has dates and numbers of builds.
