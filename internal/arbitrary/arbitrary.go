@@ -16,8 +16,8 @@ import (
 )
 
 // Seeds returns the seeds 0 to n-1. If the environment variable PF_SEEDS has a number, that takes
-// the place of n; Seeds panics if it is not a number. A property of whole policies is tried by seed,
-// since one can take seconds: Go's fuzzing ends an input that takes ten.
+// the place of n; Seeds panics if it is not a number. A property of whole policies is tried by
+// seed, since one can take seconds: Go's fuzzing ends an input that takes ten.
 func Seeds(n uint64) iter.Seq[uint64] {
 	if more, ok := os.LookupEnv("PF_SEEDS"); ok {
 		var err error
