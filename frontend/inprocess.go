@@ -63,9 +63,9 @@ func (c inProcess) checkExpansion(ctx context.Context, name string, data []byte)
 	if strings.HasSuffix(name, ".dockerignore") || !bytes.Contains(data, []byte("$")) {
 		return nil
 	}
-	stages, args, notDockerfile := expansion.Stages(data)
-	if notDockerfile != nil {
-		return nil
+	stages, args, err := expansion.Stages(data)
+	if err != nil {
+		return nil //nolint:nilerr // it isn't a Dockerfile
 	}
 	m := c.broker.monitor
 	most := int(m.budget.most>>20) / expansionShare
