@@ -170,8 +170,8 @@ func dockerfileOf(text string) map[string]string {
 	return map[string]string{"Dockerfile": text}
 }
 
-// attackPeak returns the peak of the memory of the policy frontend's process while f runs, in MiB. It
-// logs a row of the table in docs/performance.md.
+// attackPeak returns the peak of the memory of the policy frontend's process while f runs, in MiB.
+// It logs a row of the table in docs/performance.md.
 func attackPeak(t *testing.T, f func()) float64 {
 	t.Helper()
 	began := time.Now()

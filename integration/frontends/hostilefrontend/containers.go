@@ -107,8 +107,8 @@ func (b *bridge) exec(ctx context.Context, init *gwpb.InitMessage, text string) 
 	}
 }
 
-// manyProcesses is not an attack. It runs many processes at once, each over a stream of its own, and
-// ends them when all have started.
+// manyProcesses is not an attack. It runs many processes at once, each over a stream of its own,
+// and ends them when all have started.
 func manyProcesses(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	const count = 20
 	if err := b.newContainer(ctx, &gwpb.NewContainerRequest{}); err != nil {
