@@ -67,6 +67,8 @@ const (
 	EntryRepeated Code = "entry-repeated"
 	// EntryWithoutEffect: another rule or field keeps an entry from mattering.
 	EntryWithoutEffect Code = "entry-without-effect"
+	// EntriesNotTried: the policy is too intricate to try the effect of each entry.
+	EntriesNotTried Code = "entries-not-tried"
 	// EntryAliased: aliases rename one of the names that a rule matches.
 	EntryAliased Code = "entry-aliased"
 	// DenyWithoutEffect: a deny rule matches a name that no rule allows.
@@ -148,8 +150,8 @@ func Codes() []Code {
 		UnnamedRule, MatchEverything, PrefixRunsOn, AnyTag, UnboundedTag, TagsAndDigests,
 		PartialBound, ZeroPaddedTag, OpenRange,
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
-		EntryRepeated, EntryWithoutEffect, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
-		OptionName, OptionWithoutEffect, OptionsContradict,
+		EntryRepeated, EntryWithoutEffect, EntriesNotTried, EntryAliased, DenyWithoutEffect,
+		ExceptWithoutEffect, OptionName, OptionWithoutEffect, OptionsContradict,
 		UnseenByForward, LateUnderForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
 		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConfigContradicts,
 		EntryRefused, ConfigByTarget, TargetExcepted, ConvertShadowed, ConvertRefused,
@@ -185,8 +187,8 @@ func (c Code) Level() Level {
 		return Error
 	case slices.Contains([]Code{
 		MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated, EntryRepeated,
-		EntryWithoutEffect, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect, ExecAllowsAny,
-		ContainersAllowed, ConfigByTarget, OpenRange,
+		EntryWithoutEffect, EntriesNotTried, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
+		ExecAllowsAny, ContainersAllowed, ConfigByTarget, OpenRange,
 	}, c):
 		return Note
 	}

@@ -27,6 +27,7 @@ type sampler struct {
 	*checker
 	whole, rest version // rest is without what has a finding
 	work        int
+	cut         int // entries for which the work didn't suffice
 }
 
 // version is a document and what others are compared with.
@@ -63,6 +64,10 @@ func (c *checker) sampled(p *policy.Policy) {
 	}
 	for i := len(c.aliases) - 1; i >= 0; i-- {
 		s.alias(c.aliases[i].Alias)
+	}
+	if s.cut > 0 {
+		c.addf(EntriesNotTried, "the policy is too intricate to try whether each rule, alias and entry "+
+			"matters: %d may have no effect and no finding", s.cut)
 	}
 }
 
@@ -294,20 +299,27 @@ func (s *sampler) refuses(a *policy.Alias, tag string) bool {
 // idle reports whether all sample requests have the same decisions without something. If so, that
 // is left out from then on.
 func (s *sampler) idle(what removal) bool {
-	if !s.same(s.whole, what) || !s.same(s.rest, what) {
-		return false
+	for _, v := range []version{s.whole, s.rest} {
+		same, searched := s.same(v, what)
+		if !searched {
+			s.cut++
+		}
+		if !same || !searched {
+			return false
+		}
 	}
 	s.leaveOut(what)
 	return true
 }
 
 // same reports whether a document decides all sample requests in the same way without something.
-func (s *sampler) same(v version, what removal) bool {
+// searched is false if the work didn't suffice to find that out.
+func (s *sampler) same(v version, what removal) (same, searched bool) {
 	d := copied(v.doc)
 	what(&d)
 	all, ok := s.parsed(d)
 	if !ok {
-		return false
+		return false, true
 	}
 	for i, b := range v.base {
 		// Where nothing only warns any more, all is enforced.
@@ -316,10 +328,10 @@ func (s *sampler) same(v version, what removal) bool {
 		found, searched, left := b.Find(p, work, matters)
 		s.work -= work - left
 		if found || !searched {
-			return false
+			return false, found
 		}
 	}
-	return true
+	return true, true
 }
 
 // matters reports whether a difference between two decisions is one that a build can notice. Which

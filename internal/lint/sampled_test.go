@@ -96,6 +96,25 @@ func TestEntriesOfLargePoliciesAreNotTried(t *testing.T) {
 	}
 }
 
+// lint says if it ended before it was sure about each entry.
+func TestEntriesOfIntricatePoliciesAreSaidNotToBeTried(t *testing.T) {
+	t.Parallel()
+	one, two := digest.FromString("1"), digest.FromString("2")
+	intricate := "version: 1\nid: x\nfrontends:\n" +
+		"- {name: r0, match: [\"c.example:*/**\", a/x], versions: ~1.7, digests: [" + one.String() + ", " +
+		two.String() + "], mode: warn, platforms: [linux/arm/v7, linux/amd64], " +
+		"options: {deny: [kx, \"context:b\"]}}\n" +
+		"- {name: r1, match: [\"c.example:*/**\", \"c.example/**\"], tags: [\"*\", \"2026.*\"], " +
+		"digests: [" + one.String() + "], requireDigest: true, warnAfter: 2099-03-02, options: {" +
+		"deny: [hostname, \"context:b::linux/amd64\"], " +
+		"strip: [\"build-arg:HTTP_*\", \"context:b::linux/amd64\"], force: {kx: w}, inputs: deny}}\n" +
+		"- {name: r2, match: [\"c.example:80/x\", \"*.example/**\"]}\n" +
+		"- {name: r3, match: [\"**/x\", \"docker.io/**\"], versions: 1.7.x || 2.x, action: deny}\n"
+	codes := func(doc string) string { return strings.Join(allFindings(t, doc), "\n") }
+	require.Contains(t, codes(intricate), "entries-not-tried 1:1")
+	require.NotContains(t, codes(head+"- {name: a, match: [a/x]}\n"), "entries-not-tried")
+}
+
 // A pin is tried on each name that leads to its image.
 func TestAliasesThatMatterForNoSampleRequest(t *testing.T) {
 	t.Parallel()
