@@ -31,7 +31,7 @@ var floors = [][]string{
 	},
 	{"internal/gatewaycodec", "internal/lint", "internal/policytest"},
 	{"frontend"},
-	{"internal/survey"},
+	{"guard", "internal/survey"},
 	{"cmd/policy-frontend"},
 	{"internal/archtest"},
 }
@@ -39,14 +39,14 @@ var floors = [][]string{
 // impure are the packages that may use BuildKit, or a disk or a network by themselves. All
 // others work on the bytes and the fs.FS that they are given.
 var impure = []string{
-	"cmd/policy-frontend", "frontend", "internal/expansion", "internal/gatewaycodec",
+	"cmd/policy-frontend", "frontend", "guard", "internal/expansion", "internal/gatewaycodec",
 	"internal/gatewayopts",
 	"internal/llbops", "internal/lock", "internal/streamconn", "internal/survey",
 }
 
 // gateway are the packages that may use BuildKit.
 var gateway = []string{
-	"cmd/policy-frontend", "frontend", "internal/expansion", "internal/gatewaycodec",
+	"cmd/policy-frontend", "frontend", "guard", "internal/expansion", "internal/gatewaycodec",
 	"internal/gatewayopts",
 	"internal/llbops", "internal/survey",
 }

@@ -1,0 +1,100 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// use is what becomes of a field in a message that is judged.
+type use int
+
+const (
+	// take lets the field through. If its value has a meaning that the policy is about, code judges
+	// it too.
+	take use = iota + 1
+	// drop removes the field.
+	drop
+	// forbid refuses a message that sets the field.
+	forbid
+)
+
+// shapes says for each field of the messages that are judged what becomes of it. A message with any
+// other field is refused. A test compares it with the messages of the BuildKit that this module
+// requires.
+var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
+	"moby.buildkit.v1.StatusRequest": {"Ref": take},
+	"moby.buildkit.v1.BuildHistoryRequest": {
+		"ActiveOnly": take, "Ref": take, "EarlyExit": take,
+		// The daemon would count and compare the records of all clients.
+		"Filter": forbid, "Limit": forbid,
+	},
+	"moby.buildkit.v1.UpdateBuildHistoryRequest": {
+		"Ref": take, "Pinned": take, "Delete": take, "Finalize": take,
+	},
+}
+
+// checkShape refuses a message with fields that no part of this package knows, at any depth. It
+// removes fields that have no effect.
+func checkShape(m proto.Message) error {
+	return checkMessage(m.ProtoReflect())
+}
+
+func checkMessage(m protoreflect.Message) error {
+	name := m.Descriptor().FullName()
+	if len(m.GetUnknown()) > 0 {
+		return fmt.Errorf("the message %s has fields that this version doesn't know", name)
+	}
+	fields, known := shapes[name]
+	if !known {
+		return fmt.Errorf("this version doesn't know the message %s", name)
+	}
+	var err error
+	m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch fields[field.Name()] {
+		case take:
+			err = checkValue(field, v)
+		case drop:
+			m.Clear(field)
+		case forbid:
+			err = fmt.Errorf("the request sets %s of %s, which isn't allowed", field.Name(), name)
+		default:
+			err = fmt.Errorf("this version doesn't know the field %s of %s", field.Name(), name)
+		}
+		return err == nil
+	})
+	return err
+}
+
+// checkValue checks the messages and enum values in a field.
+func checkValue(field protoreflect.FieldDescriptor, v protoreflect.Value) error {
+	var errs []error
+	switch {
+	case field.IsMap():
+		v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
+			errs = append(errs, checkOne(field.MapValue(), v))
+			return true
+		})
+	case field.IsList():
+		for i := range v.List().Len() {
+			errs = append(errs, checkOne(field, v.List().Get(i)))
+		}
+	default:
+		return checkOne(field, v)
+	}
+	return errors.Join(errs...)
+}
+
+func checkOne(field protoreflect.FieldDescriptor, v protoreflect.Value) error {
+	switch field.Kind() {
+	case protoreflect.MessageKind:
+		return checkMessage(v.Message())
+	case protoreflect.EnumKind:
+		if field.Enum().Values().ByNumber(v.Enum()) == nil {
+			return fmt.Errorf("this version doesn't know the value %d of %s", v.Enum(), field.FullName())
+		}
+	}
+	return nil
+}
