@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +31,8 @@ type fakeDaemon struct {
 	history  []*controlapi.BuildHistoryEvent
 	canceled chan struct{} // closed when a client's Status has ended
 	failure  error         // of Info
+
+	breakSessions bool
 }
 
 type fakeCall struct {
@@ -99,9 +102,36 @@ func (d *fakeDaemon) Status(
 	}
 }
 
-// Session echoes.
+// Solve goes on until the client ends it.
+func (d *fakeDaemon) Solve(
+	ctx context.Context, req *controlapi.SolveRequest,
+) (*controlapi.SolveResponse, error) {
+	d.record(ctx, req)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// await returns the first call of a method, and waits for it.
+func (d *fakeDaemon) await(t *testing.T, method string) (found fakeCall) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		for _, c := range d.all() {
+			if strings.HasSuffix(c.method, "/"+method) {
+				found = c
+				return true
+			}
+		}
+		return false
+	}, 5*time.Second, time.Millisecond)
+	return found
+}
+
+// Session echoes what the tests send, and ignores what a server in a session does.
 func (d *fakeDaemon) Session(s controlapi.Control_SessionServer) error {
 	d.record(s.Context(), nil)
+	if d.breakSessions {
+		return errors.New("broken")
+	}
 	for {
 		m, err := s.Recv()
 		if errors.Is(err, io.EOF) {
@@ -109,6 +139,9 @@ func (d *fakeDaemon) Session(s controlapi.Control_SessionServer) error {
 		}
 		if err != nil {
 			return err
+		}
+		if string(m.Data) != "hello" {
+			continue
 		}
 		if err := s.Send(m); err != nil {
 			return err

@@ -25,6 +25,35 @@ const (
 // other field is refused. A test compares it with the messages of the BuildKit that this module
 // requires.
 var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
+	"moby.buildkit.v1.SolveRequest": {
+		"Ref": take, "ExporterDeprecated": take, "ExporterAttrsDeprecated": take, "Session": take,
+		"FrontendAttrs": take, "Cache": take, "Entitlements": take, "Internal": take,
+		"SourcePolicy": take, "Exporters": take, "EnableSessionExporter": take,
+		"SourcePolicySession": take, "CompatibilityVersion": take, "ProxyNetwork": take,
+		// LLB that no frontend made. FrontendInputs may have the same.
+		"Definition": forbid, "FrontendInputs": forbid,
+		// Today's clients ask for the frontend by LLBBridge.Solve.
+		"Frontend": forbid,
+	},
+	"moby.buildkit.v1.Exporter": {"Type": take, "Attrs": take},
+	"moby.buildkit.v1.CacheOptions": {
+		"ExportRefDeprecated": take, "ImportRefsDeprecated": take, "ExportAttrsDeprecated": take,
+		"Exports": take, "Imports": take,
+	},
+	"moby.buildkit.v1.CacheOptionsEntry": {"Type": take, "Attrs": take},
+
+	"moby.buildkit.v1.sourcepolicy.Policy": {"version": take, "rules": take},
+	"moby.buildkit.v1.sourcepolicy.Rule": {
+		"action": take, "selector": take, "updates": take,
+	},
+	"moby.buildkit.v1.sourcepolicy.Update": {"identifier": take, "attrs": take},
+	"moby.buildkit.v1.sourcepolicy.Selector": {
+		"identifier": take, "match_type": take, "constraints": take,
+	},
+	"moby.buildkit.v1.sourcepolicy.AttrConstraint": {
+		"key": take, "value": take, "condition": take,
+	},
+
 	"moby.buildkit.v1.StatusRequest": {"Ref": take},
 	"moby.buildkit.v1.BuildHistoryRequest": {
 		"ActiveOnly": take, "Ref": take, "EarlyExit": take,

@@ -58,6 +58,7 @@ type Guard struct {
 	daemon   *grpc.ClientConn
 	names    names
 	sessions *sessions
+	builds   *builds
 	log      io.Writer
 }
 
@@ -71,7 +72,10 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	if len(key) < minKey {
 		return nil, errors.New("the key has less than 32 bytes")
 	}
-	g := &Guard{daemon: daemon, names: names{key: key}, sessions: newSessions(), log: o.Log}
+	g := &Guard{
+		daemon: daemon, names: names{key: key}, sessions: newSessions(), builds: newBuilds(),
+		log: o.Log,
+	}
 	if g.log == nil {
 		g.log = io.Discard
 	}

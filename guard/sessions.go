@@ -14,21 +14,24 @@ const (
 	afterlife = time.Hour
 )
 
+// itself is the owner of the guard's own sessions. No client has this identity.
+const itself Identity = "guard"
+
 // sessions knows whose the sessions are. The daemon lets a second connection with the name of a
 // session replace the first one (session/manager.go).
 type sessions struct {
 	mu  sync.Mutex
-	of  map[string]*session
+	of  map[string]*owned
 	now func() time.Time
 }
 
-type session struct {
+type owned struct {
 	owner Identity
 	live  bool
 	ended time.Time
 }
 
-func newSessions() *sessions { return &sessions{of: map[string]*session{}, now: time.Now} }
+func newSessions() *sessions { return &sessions{of: map[string]*owned{}, now: time.Now} }
 
 var (
 	errOthersSession = errors.New("the session id belongs to another client")
@@ -64,7 +67,7 @@ func (s *sessions) claim(id string, who Identity) error {
 }
 
 // take returns the caller's session.
-func (s *sessions) take(id string, who Identity) (*session, error) {
+func (s *sessions) take(id string, who Identity) (*owned, error) {
 	if !clientName.MatchString(id) {
 		return nil, errSessionName
 	}
@@ -87,13 +90,13 @@ func (s *sessions) take(id string, who Identity) (*session, error) {
 		}
 		return of, nil
 	}
-	if own >= maxSessions {
+	if own >= maxSessions && who != itself {
 		if oldest == "" {
 			return nil, errors.New("the client has too many sessions")
 		}
 		delete(s.of, oldest)
 	}
-	of := &session{owner: who, ended: s.now()}
+	of := &owned{owner: who, ended: s.now()}
 	s.of[id] = of
 	return of, nil
 }

@@ -54,7 +54,7 @@ const (
 var table = map[string]row{
 	control + "DiskUsage":          {verdict: refuse, why: everybodys},
 	control + "Prune":              {verdict: refuse, why: everybodys},
-	control + "Solve":              {verdict: refuse, why: notYet},
+	control + "Solve":              {verdict: judge, serve: (*call).solve},
 	control + "Status":             {verdict: judge, serve: (*call).status},
 	control + "Session":            {verdict: ownOnly, serve: (*call).session},
 	control + "ListWorkers":        {verdict: pass, serve: (*call).pass},
