@@ -48,6 +48,8 @@ type build struct {
 	ended   sync.Once
 
 	policySession string // its name at the daemon, which no client may learn
+
+	frontends
 }
 
 // begin makes a build of the client's name and session. end must be called.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -157,7 +159,68 @@ type fakeBridge struct {
 
 func (b *fakeBridge) Ping(ctx context.Context, req *gwpb.PingRequest) (*gwpb.PongResponse, error) {
 	b.daemon.record(ctx, req)
-	return &gwpb.PongResponse{}, nil
+	return &gwpb.PongResponse{FrontendAPICaps: gwpb.Caps.All(), LLBCaps: pb.Caps.All()}, nil
+}
+
+// ResolveSourceMeta knows one digest for all images.
+func (b *fakeBridge) ResolveSourceMeta(
+	ctx context.Context, req *gwpb.ResolveSourceMetaRequest,
+) (*gwpb.ResolveSourceMetaResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.ResolveSourceMetaResponse{
+		Source: req.Source,
+		Image:  &gwpb.ResolveSourceImageResponse{Digest: fakeDigest, Config: []byte("{}")},
+	}, nil
+}
+
+const fakeDigest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+
+// Solve returns the reference "own" to the guard, and "result" for a frontend.
+func (b *fakeBridge) Solve(
+	ctx context.Context, req *gwpb.SolveRequest,
+) (*gwpb.SolveResponse, error) {
+	b.daemon.record(ctx, req)
+	ref := &gwpb.Ref{Id: "own"}
+	if req.Frontend != "" {
+		ref = &gwpb.Ref{Id: "result", Def: &pb.Definition{Def: [][]byte{{}}}}
+	}
+	return &gwpb.SolveResponse{Result: &gwpb.Result{
+		Result: &gwpb.Result_Ref{Ref: ref}, Metadata: map[string][]byte{"a": []byte("b")},
+	}}, nil
+}
+
+func (b *fakeBridge) ReadFile(
+	ctx context.Context, req *gwpb.ReadFileRequest,
+) (*gwpb.ReadFileResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.ReadFileResponse{Data: []byte("FROM scratch\n")}, nil
+}
+
+func (b *fakeBridge) StatFile(
+	context.Context, *gwpb.StatFileRequest,
+) (*gwpb.StatFileResponse, error) {
+	return nil, errors.New("no such file")
+}
+
+func (b *fakeBridge) Evaluate(
+	ctx context.Context, req *gwpb.EvaluateRequest,
+) (*gwpb.EvaluateResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.EvaluateResponse{}, nil
+}
+
+func (b *fakeBridge) Warn(
+	ctx context.Context, req *gwpb.WarnRequest,
+) (*gwpb.WarnResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.WarnResponse{}, nil
+}
+
+func (b *fakeBridge) Return(
+	ctx context.Context, req *gwpb.ReturnRequest,
+) (*gwpb.ReturnResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.ReturnResponse{}, nil
 }
 
 // newDaemon starts a fake daemon and a guard before it.
@@ -170,7 +233,11 @@ func newDaemon(t *testing.T) (*fakeDaemon, *Guard) {
 	conn, err := Dial("unix://" + listen(t, s))
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
-	g, err := New(conn, Options{Key: make([]byte, minKey)})
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(`version: 1
+frontends: [{name: dockerfile, match: [docker/dockerfile]}]
+`), 0o600))
+	g, err := New(conn, Options{PolicyPath: path, Key: make([]byte, minKey)})
 	require.NoError(t, err)
 	return d, g
 }

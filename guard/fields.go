@@ -54,6 +54,48 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 		"key": take, "value": take, "condition": take,
 	},
 
+	"moby.buildkit.v1.frontend.SolveRequest": {
+		"Frontend": take, "FrontendOpt": take, "allowResultReturn": take,
+		"allowResultArrayRef": take, "Evaluate": take,
+		// LLB that no frontend made.
+		"Definition": forbid, "FrontendInputs": forbid,
+		// The daemon would read them without asking.
+		"CacheImports": forbid,
+		// They set a result without Return (frontend/gateway/gateway.go).
+		"Final": forbid, "ExporterAttr": forbid,
+		// The daemon ignores them in a request for a frontend.
+		"SourcePolicies": drop,
+	},
+	"moby.buildkit.v1.frontend.ReturnRequest": {"result": take, "error": take},
+	"moby.buildkit.v1.frontend.Result": {
+		"ref": take, "refs": take, "metadata": take, "attestations": take,
+		// Forms from before v0.9.
+		"refDeprecated": forbid, "refsDeprecated": forbid,
+	},
+	"moby.buildkit.v1.frontend.Ref": {
+		"id":  take,
+		"def": drop, // the daemon has the true one
+	},
+	"moby.buildkit.v1.frontend.RefMap":       {"refs": take},
+	"moby.buildkit.v1.frontend.Attestations": {"attestation": take},
+	"moby.buildkit.v1.frontend.Attestation": {
+		"kind": take, "metadata": take, "ref": take, "path": take, "inTotoPredicateType": take,
+		"inTotoSubjects": take,
+	},
+	"moby.buildkit.v1.frontend.InTotoSubject": {"kind": take, "digest": take, "name": take},
+	"google.rpc.Status":                       {"code": take, "message": take, "details": take},
+	"google.protobuf.Any":                     {"type_url": take, "value": take},
+	"moby.buildkit.v1.frontend.ReadFileRequest": {
+		"Ref": take, "FilePath": take, "Range": take,
+		"MountIndex": forbid, // for containers
+	},
+	"moby.buildkit.v1.frontend.FileRange": {"Offset": take, "Length": take},
+	"moby.buildkit.v1.frontend.ReadDirRequest": {
+		"Ref": take, "DirPath": take, "IncludePattern": take, "MountIndex": forbid,
+	},
+	"moby.buildkit.v1.frontend.StatFileRequest": {"Ref": take, "Path": take, "MountIndex": forbid},
+	"moby.buildkit.v1.frontend.EvaluateRequest": {"Ref": take},
+
 	"moby.buildkit.v1.StatusRequest": {"Ref": take},
 	"moby.buildkit.v1.BuildHistoryRequest": {
 		"ActiveOnly": take, "Ref": take, "EarlyExit": take,

@@ -19,6 +19,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/policy-frontend/policy-frontend/frontend"
 )
 
 // Bounds of a client's connection.
@@ -44,6 +46,9 @@ const (
 
 // Options are the settings of a Guard.
 type Options struct {
+	// PolicyPath is the file with the policy. Each build reads it, so a change counts from the next
+	// build on. While it is invalid, every build is refused.
+	PolicyPath string
 	// Key is the secret from which the names of builds at the daemon are made. With the same key,
 	// a guard that was restarted knows whose builds the history has. It has at least 32 bytes. Nil
 	// is a random one.
@@ -59,6 +64,7 @@ type Guard struct {
 	names    names
 	sessions *sessions
 	builds   *builds
+	frontend frontend.Frontend
 	log      io.Writer
 }
 
@@ -74,7 +80,7 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	}
 	g := &Guard{
 		daemon: daemon, names: names{key: key}, sessions: newSessions(), builds: newBuilds(),
-		log: o.Log,
+		frontend: frontend.Frontend{PolicyPath: o.PolicyPath, Log: o.Log}, log: o.Log,
 	}
 	if g.log == nil {
 		g.log = io.Discard

@@ -50,6 +50,9 @@ func (n names) sharedKey(who Identity, client string) string {
 	return n.derive("shared key", string(who), client)
 }
 
+// cacheMounts returns the namespace of the identity's cache mounts.
+func (n names) cacheMounts(who Identity) string { return n.derive("cache mounts", string(who)) }
+
 // derive returns a keyed hash of the parts, which differs for other parts.
 func (n names) derive(parts ...string) string {
 	h := hmac.New(sha256.New, n.key)

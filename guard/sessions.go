@@ -2,6 +2,7 @@ package guard
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"time"
 )
@@ -64,6 +65,17 @@ func (s *sessions) claim(id string, who Identity) error {
 	defer s.mu.Unlock()
 	_, err := s.take(id, who)
 	return err
+}
+
+// owns reports whether a session is the identity's own. The daemon uses what follows a colon.
+func (s *sessions) owns(id string, who Identity) bool {
+	if _, rest, ok := strings.Cut(id, ":"); ok && rest != "" {
+		id = rest
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := s.of[id]
+	return of != nil && of.owner == who
 }
 
 // take returns the caller's session.

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -62,14 +63,22 @@ var table = map[string]row{
 	control + "ListenBuildHistory": {verdict: judge, serve: (*call).listenHistory},
 	control + "UpdateBuildHistory": {verdict: judge, serve: (*call).updateHistory},
 
-	bridge + "Ping":               {verdict: ownOnly, serve: (*call).ofBuild},
-	bridge + "Warn":               {verdict: ownOnly, serve: (*call).ofBuild},
-	bridge + "Solve":              {verdict: refuse, why: notYet},
-	bridge + "Return":             {verdict: refuse, why: notYet},
-	bridge + "ReadFile":           {verdict: refuse, why: notYet},
-	bridge + "ReadDir":            {verdict: refuse, why: notYet},
-	bridge + "StatFile":           {verdict: refuse, why: notYet},
-	bridge + "Evaluate":           {verdict: refuse, why: notYet},
+	bridge + "Ping":   {verdict: ownOnly, serve: (*call).ofBuild},
+	bridge + "Warn":   {verdict: ownOnly, serve: (*call).ofBuild},
+	bridge + "Solve":  {verdict: judge, serve: (*call).bridgeSolve},
+	bridge + "Return": {verdict: judge, serve: (*call).bridgeReturn},
+	bridge + "ReadFile": {
+		verdict: judge, serve: read(&gwpb.ReadFileRequest{}, &gwpb.ReadFileResponse{}),
+	},
+	bridge + "ReadDir": {
+		verdict: judge, serve: read(&gwpb.ReadDirRequest{}, &gwpb.ReadDirResponse{}),
+	},
+	bridge + "StatFile": {
+		verdict: judge, serve: read(&gwpb.StatFileRequest{}, &gwpb.StatFileResponse{}),
+	},
+	bridge + "Evaluate": {
+		verdict: judge, serve: read(&gwpb.EvaluateRequest{}, &gwpb.EvaluateResponse{}),
+	},
 	bridge + "Inputs":             {verdict: refuse, why: notYet},
 	bridge + "ResolveImageConfig": {verdict: refuse, why: rawLLB},
 	bridge + "ResolveSourceMeta":  {verdict: refuse, why: rawLLB},

@@ -84,9 +84,11 @@ func TestEachServiceOfBuildKitIsKnown(t *testing.T) {
 
 // enums are the values of enums in judged messages. A new value needs a new look.
 var enums = map[protoreflect.FullName]int{
-	"moby.buildkit.v1.sourcepolicy.PolicyAction": 3,
-	"moby.buildkit.v1.sourcepolicy.MatchType":    3,
-	"moby.buildkit.v1.sourcepolicy.AttrMatch":    3,
+	"moby.buildkit.v1.sourcepolicy.PolicyAction":  3,
+	"moby.buildkit.v1.sourcepolicy.MatchType":     3,
+	"moby.buildkit.v1.sourcepolicy.AttrMatch":     3,
+	"moby.buildkit.v1.frontend.AttestationKind":   2,
+	"moby.buildkit.v1.frontend.InTotoSubjectKind": 2,
 }
 
 func TestEachFieldOfAJudgedMessageIsAccountedFor(t *testing.T) {

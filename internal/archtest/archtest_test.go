@@ -32,15 +32,15 @@ var floors = [][]string{
 	{"internal/gatewaycodec", "internal/lint", "internal/policytest"},
 	{"frontend"},
 	{"guard", "internal/survey"},
-	{"cmd/policy-frontend"},
+	{"cmd/policy-frontend", "cmd/policy-guard"},
 	{"internal/archtest"},
 }
 
 // impure are the packages that may use BuildKit, or a disk or a network by themselves. All
 // others work on the bytes and the fs.FS that they are given.
 var impure = []string{
-	"cmd/policy-frontend", "frontend", "guard", "internal/expansion", "internal/gatewaycodec",
-	"internal/gatewayopts",
+	"cmd/policy-frontend", "cmd/policy-guard", "frontend", "guard", "internal/expansion",
+	"internal/gatewaycodec", "internal/gatewayopts",
 	"internal/llbops", "internal/lock", "internal/streamconn", "internal/survey",
 }
 
@@ -92,6 +92,16 @@ func TestPurePackagesStayPure(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The process of each build in the gateway image stays small.
+func TestTheImageDoesNotHaveTheGuard(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/policy-frontend")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	require.NotContains(t, strings.Fields(string(out)), module+"guard")
 }
 
 // list returns the packages of the module without their tests.
