@@ -129,12 +129,17 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 	}
 	fmt.Fprintf(stderr, "policy-guard: ready on %s, before %s\n",
 		strings.Join(f.listen, " "), f.upstream)
+	running := len(open)
 	select {
 	case <-ctx.Done():
 		err = nil
 	case err = <-failed:
+		running--
 	}
 	stop(servers)
+	for range running { // each closes its socket
+		<-failed
+	}
 	return err
 }
 
