@@ -47,11 +47,7 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) error {
 		return refused(method, r.why)
 	}
 	headers, _ := metadata.FromIncomingContext(ctx)
-	err = r.serve(&call{guard: g, method: method, who: who, stream: stream, headers: headers})
-	if status.Code(err) == codes.PermissionDenied {
-		g.logRefusal(who, method, status.Convert(err).Message())
-	}
-	return err
+	return r.serve(&call{guard: g, method: method, who: who, stream: stream, headers: headers})
 }
 
 func (g *Guard) logRefusal(who Identity, method, why string) {
@@ -60,7 +56,10 @@ func (g *Guard) logRefusal(who Identity, method, why string) {
 }
 
 // refuse is the error of a call that isn't let through for a reason of its own.
-func (c *call) refuse(why error) error { return refused(c.method, why.Error()) }
+func (c *call) refuse(why error) error {
+	c.guard.logRefusal(c.who, c.method, why.Error())
+	return refused(c.method, why.Error())
+}
 
 // tracing are the headers by which a client joins its traces with the daemon's. Their bound in
 // bytes is that of their specification, W3C Trace Context.

@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	controlapi "github.com/moby/buildkit/api/services/control"
+	types "github.com/moby/buildkit/api/types"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/stretchr/testify/require"
@@ -35,6 +37,7 @@ type fakeDaemon struct {
 	failure  error         // of Info
 
 	breakSessions bool
+	version       string
 }
 
 type fakeCall struct {
@@ -68,7 +71,9 @@ func (d *fakeDaemon) Info(
 	ctx context.Context, req *controlapi.InfoRequest,
 ) (*controlapi.InfoResponse, error) {
 	d.record(ctx, req)
-	return &controlapi.InfoResponse{}, d.failure
+	return &controlapi.InfoResponse{
+		BuildkitVersion: &types.BuildkitVersion{Version: d.version},
+	}, d.failure
 }
 
 func (d *fakeDaemon) UpdateBuildHistory(
@@ -151,6 +156,17 @@ func (d *fakeDaemon) Session(s controlapi.Control_SessionServer) error {
 	}
 }
 
+// fakeContent knows all content.
+type fakeContent struct {
+	contentapi.UnimplementedContentServer
+}
+
+func (fakeContent) Info(
+	context.Context, *contentapi.InfoRequest,
+) (*contentapi.InfoResponse, error) {
+	return &contentapi.InfoResponse{}, nil
+}
+
 // fakeBridge serves the gateway API of a fakeDaemon.
 type fakeBridge struct {
 	gwpb.UnimplementedLLBBridgeServer
@@ -226,9 +242,10 @@ func (b *fakeBridge) Return(
 // newDaemon starts a fake daemon and a guard before it.
 func newDaemon(t *testing.T) (*fakeDaemon, *Guard) {
 	t.Helper()
-	d := &fakeDaemon{canceled: make(chan struct{})}
+	d := &fakeDaemon{canceled: make(chan struct{}), version: "v0.34.2"}
 	s := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
 	controlapi.RegisterControlServer(s, d)
+	contentapi.RegisterContentServer(s, fakeContent{})
 	gwpb.RegisterLLBBridgeServer(s, &fakeBridge{daemon: d})
 	conn, err := Dial("unix://" + listen(t, s))
 	require.NoError(t, err)

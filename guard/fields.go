@@ -98,9 +98,11 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 
 	"moby.buildkit.v1.StatusRequest": {"Ref": take},
 	"moby.buildkit.v1.BuildHistoryRequest": {
-		"ActiveOnly": take, "Ref": take, "EarlyExit": take,
-		// The daemon would count and compare the records of all clients.
-		"Filter": forbid, "Limit": forbid,
+		"ActiveOnly": take, "Ref": take, "EarlyExit": take, "Filter": take, "Limit": take,
+	},
+	"containerd.services.content.v1.InfoRequest": {"digest": take},
+	"containerd.services.content.v1.ReadContentRequest": {
+		"digest": take, "offset": take, "size": take,
 	},
 	"moby.buildkit.v1.UpdateBuildHistoryRequest": {
 		"Ref": take, "Pinned": take, "Delete": take, "Finalize": take,

@@ -181,8 +181,8 @@ func (b *build) choose(
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.choice != nil && !b.choice.Same(choice) {
-		return nil, refused(c.method, "this build has a frontend already, which was allowed by another "+
-			"decision; begin another build")
+		return nil, c.refuse(errors.New("this build has a frontend already, which was allowed by " +
+			"another decision; begin another build"))
 	}
 	b.choice = choice
 	return choice, nil

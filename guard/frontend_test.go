@@ -254,8 +254,12 @@ func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.Nil(t, req)
-		if d.Action == spb.PolicyAction_ALLOW {
+		switch d.Action {
+		case spb.PolicyAction_ALLOW:
 			return ""
+		case spb.PolicyAction_CONVERT:
+			require.Equal(t, id, d.Update.Identifier)
+			return "from " + d.Update.Attrs[sessionAttr(op)] + " " + d.Update.Attrs["kept"]
 		}
 		require.Equal(t, spb.PolicyAction_DENY, d.Action)
 		return d.DenyMessages[0].Message
@@ -273,6 +277,9 @@ func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
 	for _, session := range []string{"bobs", "x:bobs", "nobodys", b.policySession} {
 		require.Contains(t, ask("local://context", pb.AttrLocalSessionID, session), "another client")
 		require.Contains(t, ask("oci-layout://x", pb.AttrOCILayoutSessionID, session), "another client")
+	}
+	for _, id := range []string{"local://context", "oci-layout://x@y", "oci-layout+blob://x@y"} {
+		require.Equal(t, "from s1 k", ask(id, "kept", "k"), "no other session is read")
 	}
 	require.Contains(t, ask("docker-image://docker.io/evil/x:1", kind, "frontend"), "it would run")
 	require.Contains(t, ask(strings.TrimSuffix(pinned, "@"+fakeDigest), kind, "frontend"),

@@ -64,6 +64,7 @@ type Guard struct {
 	names    names
 	sessions *sessions
 	builds   *builds
+	readable *readable
 	frontend frontend.Frontend
 	log      io.Writer
 }
@@ -80,6 +81,7 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	}
 	g := &Guard{
 		daemon: daemon, names: names{key: key}, sessions: newSessions(), builds: newBuilds(),
+		readable: newReadable(),
 		frontend: frontend.Frontend{PolicyPath: o.PolicyPath, Log: o.Log}, log: o.Log,
 	}
 	if g.log == nil {

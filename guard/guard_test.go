@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/stretchr/testify/require"
@@ -20,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 func TestAMethodThatIsRefusedDoesNotReachTheDaemon(t *testing.T) {
@@ -135,6 +137,91 @@ func TestAClientSeesOnlyItsOwnHistory(t *testing.T) {
 	require.False(t, others)
 }
 
+func TestTheNewestRecordsAreThoseOfTheClient(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemon(t)
+	for _, of := range []struct {
+		who  Identity
+		name string
+	}{{"alice", "first"}, {"alice", "last"}, {"bob", "b"}, {"alice", "second"}} {
+		ref, err := g.names.ref(of.who, of.name)
+		require.NoError(t, err)
+		seconds := map[string]int64{"first": 1, "second": 2, "last": 3}[of.name]
+		d.history = append(d.history, &controlapi.BuildHistoryEvent{
+			Record: &controlapi.BuildHistoryRecord{
+				Ref: ref, CreatedAt: &timestamppb.Timestamp{Seconds: seconds},
+			},
+		})
+	}
+	stream, err := controlapi.NewControlClient(as(t, g, "alice")).ListenBuildHistory(of(t),
+		&controlapi.BuildHistoryRequest{Limit: 2, EarlyExit: true, Filter: []string{"x"}})
+	require.NoError(t, err)
+	for _, want := range []string{"last", "second"} {
+		event, err := stream.Recv()
+		require.NoError(t, err)
+		require.Equal(t, want, event.Record.Ref)
+	}
+	_, err = stream.Recv()
+	require.ErrorIs(t, err, io.EOF)
+	asked := d.last(t).request.(*controlapi.BuildHistoryRequest)
+	require.Zero(t, asked.Limit)
+	require.Equal(t, []string{"x"}, asked.Filter)
+}
+
+func TestAClientReadsOnlyContentOfItsRecords(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemon(t)
+	ref, err := g.names.ref("alice", "a")
+	require.NoError(t, err)
+	descriptor := func(digest string) *controlapi.Descriptor {
+		return &controlapi.Descriptor{Digest: digest}
+	}
+	d.history = []*controlapi.BuildHistoryEvent{{Record: &controlapi.BuildHistoryRecord{
+		Ref: ref, Logs: descriptor("logs"),
+		Results: map[string]*controlapi.BuildResultInfo{"x": {
+			Attestations: []*controlapi.Descriptor{descriptor("attestation")},
+			Results:      map[int64]*controlapi.Descriptor{0: descriptor("result")},
+		}},
+	}}}
+	alice, bob := as(t, g, "alice"), as(t, g, "bob")
+	get := func(c *grpc.ClientConn, digest string) error {
+		_, err := contentapi.NewContentClient(c).Info(of(t), &contentapi.InfoRequest{Digest: digest})
+		return err
+	}
+	requireCode(t, codes.PermissionDenied, get(alice, "logs"))
+	for _, c := range []*grpc.ClientConn{alice, bob} {
+		s, err := controlapi.NewControlClient(c).ListenBuildHistory(of(t),
+			&controlapi.BuildHistoryRequest{EarlyExit: true})
+		require.NoError(t, err)
+		for err == nil {
+			_, err = s.Recv()
+		}
+	}
+	for _, digest := range []string{"logs", "attestation", "result"} {
+		require.NoError(t, get(alice, digest))
+		requireCode(t, codes.PermissionDenied, get(bob, digest))
+	}
+	requireCode(t, codes.PermissionDenied, get(alice, "other"))
+	requireCode(t, codes.PermissionDenied, get(alice, ""))
+	r, err := contentapi.NewContentClient(bob).Read(of(t),
+		&contentapi.ReadContentRequest{Digest: "logs"})
+	require.NoError(t, err)
+	_, err = r.Recv()
+	requireCode(t, codes.PermissionDenied, err)
+}
+
+func TestAnIdentityRemembersABoundedNumberOfDigests(t *testing.T) {
+	t.Parallel()
+	r := newReadable()
+	r.add("alice", []string{"first"})
+	for i := range maxReadable {
+		r.add("alice", []string{fmt.Sprint(i)})
+	}
+	require.False(t, r.has("alice", "first"))
+	require.True(t, r.has("alice", "0"))
+	require.Len(t, r.of["alice"].known, maxReadable)
+}
+
 func TestAJudgedMessageWithUnknownFieldsIsRefused(t *testing.T) {
 	t.Parallel()
 	d, g := newDaemon(t)
@@ -152,10 +239,10 @@ func TestAJudgedMessageWithUnknownFieldsIsRefused(t *testing.T) {
 	requireCode(t, codes.InvalidArgument, err)
 
 	stream, err := controlapi.NewControlClient(c).ListenBuildHistory(of(t),
-		&controlapi.BuildHistoryRequest{Limit: 1})
+		&controlapi.BuildHistoryRequest{Filter: []string{strings.Repeat("x", maxFilter+1)}})
 	require.NoError(t, err)
 	_, err = stream.Recv()
-	require.ErrorContains(t, err, "sets Limit")
+	require.ErrorContains(t, err, "more than 4096 bytes")
 
 	err = c.Invoke(of(t), method, &controlapi.UpdateBuildHistoryRequest{
 		Ref: strings.Repeat("a", 17<<20),

@@ -9,6 +9,7 @@ import (
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/frontend/attestations"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
@@ -25,6 +26,12 @@ func (c *call) solve() error {
 		return err
 	}
 	if err := rewrite(&req); err != nil {
+		return c.refuse(err)
+	}
+	if err := c.guard.checkDaemon(c.outgoing(c.stream.Context())); err != nil {
+		if _, ok := status.FromError(err); ok {
+			return c.fromDaemon(err)
+		}
 		return c.refuse(err)
 	}
 	b, err := c.guard.begin(c.stream.Context(), c.who, req.Ref, req.Session)
@@ -144,7 +151,7 @@ func attributes(all map[string]string) (map[string]string, error) {
 
 // provenance are the parameters of a provenance attestation that a client may set. Others would
 // state what the client alone claims: who built, and that the build is reproducible.
-var provenance = []string{"mode", "version", "inline-only", "disabled"}
+var provenance = []string{"type", "mode", "version", "inline-only", "disabled"}
 
 // attestation judges the options that ask for attestations. One key alone may ask for one: of
 // several spellings, the daemon takes a random one (frontend/attestations/parse.go).

@@ -235,6 +235,23 @@ func TestABuildThatIsNotTheCallersOwnIsRefused(t *testing.T) {
 	}, 5*time.Second, 10*time.Millisecond)
 }
 
+func TestADaemonThatDoesNotAskAboutEverythingGetsNoBuild(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"v0.33.0", "v0.26.3", "v0.34.0-rc1", "", "v0.0.0+unknown", "x"} {
+		d, g := newDaemon(t)
+		d.version = version
+		_, err := controlapi.NewControlClient(as(t, g, "alice")).Solve(of(t),
+			&controlapi.SolveRequest{Ref: "b"})
+		requireCode(t, codes.PermissionDenied, err)
+		require.ErrorContains(t, err, "only v0.34.0 and later")
+	}
+	for _, version := range []string{"v0.34.0", "v0.35.1", "v1.0.0"} {
+		d, g := newDaemon(t)
+		d.version = version
+		require.NoError(t, g.checkDaemon(of(t)))
+	}
+}
+
 func TestABuildEndsWithItsPolicySession(t *testing.T) {
 	t.Parallel()
 	d, g := newDaemon(t)

@@ -89,9 +89,9 @@ var table = map[string]row{
 	bridge + "ReadDirContainer":   {verdict: refuse, why: rawLLB},
 	bridge + "StatFileContainer":  {verdict: refuse, why: rawLLB},
 
-	// Logs and traces of a build are contents, and anybody may name the digest of anything.
-	contents + "Info":         {verdict: refuse, why: notYet},
-	contents + "Read":         {verdict: refuse, why: notYet},
+	// Logs and attestations of a build are contents. Anybody may name the digest of anything.
+	contents + "Info":         {verdict: judge, serve: (*call).contentInfo},
+	contents + "Read":         {verdict: judge, serve: (*call).contentRead},
 	contents + "List":         {verdict: refuse, why: everybodys},
 	contents + "Status":       {verdict: refuse, why: everybodys},
 	contents + "ListStatuses": {verdict: refuse, why: everybodys},

@@ -36,6 +36,10 @@ func (e *Env) Guard(t T, cfg DaemonConfig, policy string, flags ...string) *Guar
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	// Other users than that of the tests may connect.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatalf("%v", err)
+	}
 	g := &Guarded{Behind: behind, Policy: filepath.Join(dir, "policy.yaml")}
 	if err := os.WriteFile(g.Policy, []byte(policy), 0o600); err != nil {
 		t.Fatalf("%v", err)
