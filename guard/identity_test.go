@@ -144,4 +144,11 @@ func TestTheIdentityInACertificate(t *testing.T) {
 		read(ca.issue(t, pkix.Name{CommonName: "uri:spiffe://a/b"})))
 	_, err := subjectOf(tls.ConnectionState{})
 	require.Error(t, err)
+	leaf, err := x509.ParseCertificate(
+		ca.issue(t, pkix.Name{CommonName: "alice"}, "spiffe://a/b", "spiffe://a/c").Certificate[0])
+	require.NoError(t, err)
+	_, err = subjectOf(tls.ConnectionState{
+		PeerCertificates: []*x509.Certificate{leaf}, VerifiedChains: [][]*x509.Certificate{{leaf}},
+	})
+	require.ErrorContains(t, err, "several URIs")
 }
