@@ -108,7 +108,7 @@ func peerUser(conn net.Conn) (net.Conn, Identity, error) {
 // certified does a TLS handshake. The server has bounded its time by a deadline of the connection.
 func certified(conn net.Conn, config *tls.Config) (net.Conn, Identity, error) {
 	secure := tls.Server(conn, config)
-	if err := secure.Handshake(); err != nil { //nolint:noctx // gRPC gives the connection a deadline
+	if err := secure.Handshake(); err != nil {
 		return nil, "", err
 	}
 	id, err := subjectOf(secure.ConnectionState())

@@ -95,7 +95,8 @@ func TestGuardServesCertificates(t *testing.T) {
 	require.Empty(t, list("bob"))
 
 	by := func(args ...string) harness.Output {
-		return g.Buildctl(t, append([]string{"--addr", address, "--tlsservername", "localhost"}, args...)...)
+		to := []string{"--addr", address, "--tlsservername", "localhost"}
+		return g.Buildctl(t, append(to, args...)...)
 	}
 	by("--tlscacert", c.file("ca.pem"), "--tlscert", c.file("bob.pem"), "--tlskey", c.file("bob.key"),
 		"debug", "info").RequireSuccess(t)
