@@ -7,10 +7,6 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 # (golang/go#75804). Minimising an interesting input is bounded in runs too; by default, it may take
 # a minute for each input.
 FUZZTIME ?= 5000x
-# Targets that compare or lint whole policies take a hundred times as long for a run. Unit tests
-# hold the same properties on hundreds of fixed seeds.
-SLOW_FUZZ     := /internal/(diff|lint)$$
-FUZZTIME_SLOW ?= 200x
 # Rounds of the benchmarks on a real daemon. Their figures are medians of the rounds.
 BENCHTIME ?= 20x
 # Any buildx works, with any builder. This one is built from tools/go.mod.
@@ -46,7 +42,7 @@ LINTTOOLS := $(BIN)/.lint-tools
 say       := @printf '\n== %s\n'
 
 .PHONY: help demo test lint fmt vet modules vulnerabilities unit fuzz integration test-matrix \
-	test-engine bench tools image cross release-binaries schema clean
+	test-engine test-buildkit bench tools image cross release-binaries schema clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -82,14 +78,13 @@ unit: $(LINTTOOLS) ## Run the tests that need no daemon, with the race detector
 	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname --' tools/check repo
 
 fuzz: ## Run each fuzz target FUZZTIME times
-	$(say) 'fuzz, $(FUZZTIME) each, and $(FUZZTIME_SLOW) of the slow ones'
+	$(say) 'fuzz, $(FUZZTIME) each'
 	@list=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
 	echo "$$list" | awk '/^Fuzz/ { t[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, t[i]; n = 0 }' | { \
 		count=0; \
 		while read -r package target; do \
 			count=$$((count + 1)); echo "fuzz: $$package $$target"; \
-			time=$(FUZZTIME); ! echo "$$package" | grep -Eq '$(SLOW_FUZZ)' || time=$(FUZZTIME_SLOW); \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime "$$time" -fuzzminimizetime 100x "$$package" || exit 1; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$package" || exit 1; \
 		done; \
 		[ $$count -gt 0 ] || { echo 'no fuzz target found' >&2; exit 1; }; \
 	}
@@ -111,6 +106,10 @@ test-matrix: $(LINTTOOLS) ## Run the end-to-end tests on several buildkitds: BUI
 test-engine: $(LINTTOOLS) ## Run docker build on a real Docker Engine in a network namespace (root)
 	$(say) 'docker build on a Docker Engine: minutes to build it the first time'
 	@cd integration && PF_ENGINE=1 $(GOTESTSUM) --format testname -- -count=1 -timeout 60m -run '^TestEngine' .
+
+test-buildkit: ## Run BuildKit's own Dockerfile tests through the image (root): RUN=TestCopy WAYS=mediate,builtin
+	$(say) "BuildKit's own tests of the Dockerfile frontend, straight and through the image"
+	@$(GO) -C integration run ./cmd/suite $(if $(RUN),-run='$(RUN)') $(if $(WAYS),-ways='$(WAYS)')
 
 bench: ## Run the benchmarks (root)
 	@$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -10,6 +10,7 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/grpcerrors"
+	digest "github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
@@ -218,4 +219,29 @@ func TestTheBuildHasTheWarningsOfANestedFrontend(t *testing.T) {
 	outer.within(inner)
 	require.Equal(t, policy.Warn, outer.decided().Verdict)
 	require.Equal(t, []string{"would be refused: x"}, outer.decided().Warnings)
+}
+
+// The rules on sources apply to a nested frontend before it reads any, so it may take a date from
+// one, and a date in its build file has its effect.
+func TestANestedFrontendMayTakeADateFromASource(t *testing.T) {
+	t.Parallel()
+	const date = "build-arg:SOURCE_DATE_EPOCH"
+	s := serveBroker(t, mediated)
+	b := s.broker.build
+	b.layers = monitorLayers(t, strings.Replace(mediated, "mediate", "forward", 1))
+	b.client.(*fakeClient).tags = map[string]digest.Digest{
+		"docker.io/docker/dockerfile:1": digestOne,
+	}
+	for _, opts := range []map[string]string{{}, {date: "stage"}} {
+		r, err := s.broker.nestedRequest(&gwpb.SolveRequest{
+			FrontendOpt: map[string]string{optionkeys.Source: "docker/dockerfile:1"},
+		})
+		require.NoError(t, err)
+		nested := b.nest(opts, nil)
+		chosen, err := nested.authorize(t.Context(), r)
+		require.NoError(t, err)
+		inner := nested.innerOptions(chosen)
+		require.Equal(t, opts[date], inner[date])
+		require.Equal(t, opts[date] != "", len(inner) > 1, "nothing else than the source is set")
+	}
 }

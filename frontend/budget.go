@@ -27,7 +27,8 @@ const (
 // An eighth of the limit, but at least one message, is for requests that are being read: their size
 // isn't known before. As much is for answers that the daemon is sending. Half of the limit is for
 // what has arrived: a request takes its size until it is answered, and an answer until it is
-// written. Both take more for a moment, while they are read, checked and written.
+// written. Both take more for a moment, while they are read, checked and written. Calls that stream
+// messages take from this half only, because the size of each message is known before it is read.
 type budget struct {
 	reading, answering *semaphore.Weighted
 	patience           time.Duration

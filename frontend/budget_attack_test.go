@@ -105,6 +105,9 @@ func (w wire) frame(kind, flags byte, stream uint32, payload []byte) error {
 // call is the block of headers that begins a call.
 func callHeaders(method string) []byte {
 	path := "/moby.buildkit.v1.frontend.LLBBridge/" + method
+	if strings.HasPrefix(method, "/") { // of another service
+		path = method
+	}
 	b := []byte{0x83, 0x86, 0x04, byte(len(path))}
 	b = append(b, path...)
 	b = append(b, "\x01\x01x\x0f\x10\x10application/grpc\x00\x02te\x08trailers"...)
@@ -176,20 +179,29 @@ func TestHeadersThatDecompressToMegabytes(t *testing.T) { //nolint:paralleltest 
 }
 
 func TestRequestsThatNeverEnd(t *testing.T) { //nolint:paralleltest // it measures the heap
-	w := attackBroker(t)
-	peak := peakOf(t, func() { w.sendUnended(t, 64, 16<<10) })
-	require.Less(t, peak, int64(64*mib))
+	for _, method := range []string{"Solve", "/grpc.health.v1.Health/Check"} {
+		w := attackBroker(t)
+		peak := peakOf(t, func() { w.sendUnended(t, method, 64, 16<<10) })
+		require.Less(t, peak, int64(64*mib), method)
+	}
 }
 
-// sendUnended begins calls and sends as much of their requests as the broker takes, in frames of a
-// size.
-func (w wire) sendUnended(t *testing.T, calls, size int) {
+func TestMessagesToProcessesThatNeverEnd(t *testing.T) { //nolint:paralleltest // see above
+	w := attackBroker(t)
+	w.broker.daemon = &silentProcesses{}
+	peak := peakOf(t, func() { w.sendUnended(t, "ExecProcess", 64, 16<<10) })
+	require.Less(t, peak, int64(40*mib))
+}
+
+// sendUnended begins calls of a method and sends as much of their requests as the broker takes, in
+// frames of a size.
+func (w wire) sendUnended(t *testing.T, method string, calls, size int) {
 	t.Helper()
 	const promised = 16*mib - 1
 	require.NoError(t, w.frame(frameSettings, 0, 0, nil))
 	for i := range calls {
 		stream := uint32(2*i + 1)
-		require.NoError(t, w.frame(frameHeaders, endHeaders, stream, callHeaders("Solve")))
+		require.NoError(t, w.frame(frameHeaders, endHeaders, stream, callHeaders(method)))
 		head := binary.BigEndian.AppendUint32([]byte{0}, promised)
 		require.NoError(t, w.frame(frameData, 0, stream, head))
 		w.windows.add(stream, -5)

@@ -82,9 +82,12 @@ func (b *build) settle(
 	case errors.As(err, &r) && b.subrequest() == PolicySubrequest:
 		res, err = b.answer(ctx, r.origin, r.decision)
 	case r != nil:
-		return nil, b.deny(ctx, r)
+		err = b.deny(ctx, r)
 	}
-	return res, err
+	if err != nil {
+		return nil, withWholeText(err)
+	}
+	return res, nil
 }
 
 // build is one build on its way through the policy frontend.

@@ -451,7 +451,7 @@ frontends: [{name: df, match: [docker/dockerfile, r.example/spec]}]
 	layers, err := policy.Stack(p, nil)
 	require.NoError(t, err)
 	for _, requested := range []string{
-		"docker/dockerfile:2", "docker/dockerfile:master", "r.example/spec:1",
+		"docker/dockerfile:2", "docker/dockerfile:experimental", "r.example/spec:1",
 		"docker/dockerfile:1@" + digestOne.String(),
 	} {
 		ref, err := imageref.Parse(requested)
@@ -462,6 +462,12 @@ frontends: [{name: df, match: [docker/dockerfile, r.example/spec]}]
 		_, err = run(t, c, doc)
 		requireDenial(t, err, d.Rule+": "+d.Reason)
 		require.Empty(t, c.resolved)
+
+		c = newFake(t, "# syntax="+requested+"\n", map[string]string{"requestid": PolicySubrequest})
+		res, err := run(t, c, doc)
+		require.NoError(t, err)
+		require.Equal(t, "1", string(res.Metadata[metaResultStatus]), "the question has the same answer")
+		require.Contains(t, string(res.Metadata[metaResultText]), d.Reason)
 	}
 }
 

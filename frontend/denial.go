@@ -53,7 +53,7 @@ func (b *build) refuse(r request, reason error) *refusal {
 
 // refused makes a refusal of a decision on the request.
 func (r request) refused(d policy.Decision) *refusal {
-	if r.note != "" {
+	if r.note != "" && !slices.Contains(d.Messages, r.note) {
 		d.Messages = append(slices.Clip(d.Messages), r.note)
 	}
 	return &refusal{origin: r.origin, decision: d}

@@ -64,9 +64,7 @@ func (b *build) dispatchBrokered(
 	return b.bridge.handOver(raw), nil
 }
 
-// runBrokered runs a frontend behind a broker: one that the build or another frontend asks for. For
-// the latter, it mediates even if the policy says forward, because a forwarded frontend calls the
-// daemon without a broker.
+// runBrokered runs a frontend behind a broker: one that the build or another frontend asks for.
 func (b *build) runBrokered(
 	ctx context.Context, chosen admitted, m *monitor,
 ) (*gwpb.Result, error) {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"strings"
 
-	"github.com/moby/buildkit/frontend/dockerfile/instructions"
-	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc"
@@ -65,30 +63,15 @@ func (c inProcess) checkExpansion(ctx context.Context, name string, data []byte)
 	if strings.HasSuffix(name, ".dockerignore") || !bytes.Contains(data, []byte("$")) {
 		return nil
 	}
-	stages, args, ok := stagesOf(data)
-	if !ok {
-		return nil
-	}
 	m := c.broker.monitor
-	most := int(m.budget.most>>20) / expansionShare
-	if err := expansion.Check(args, stages, c.args, most); err != nil {
-		return c.broker.errorFor(ctx,
-			m.refuseUnknown("a build file that takes too much memory: %v", err))
+	if stages, args, err := expansion.Stages(data); err == nil {
+		err = expansion.Check(args, stages, c.args, int(m.budget.most>>20)/expansionShare)
+		if err != nil {
+			return c.broker.errorFor(ctx,
+				m.refuseUnknown("a build file that takes too much memory: %v", err))
+		}
 	}
 	return nil
-}
-
-// stagesOf returns the stages of a Dockerfile, and the args before them. ok is false for what isn't
-// a Dockerfile.
-func stagesOf(data []byte) (
-	stages []instructions.Stage, args []instructions.ArgCommand, ok bool,
-) {
-	file, err := parser.Parse(bytes.NewReader(data))
-	if err != nil {
-		return nil, nil, false
-	}
-	stages, args, err = instructions.Parse(file.AST, nil)
-	return stages, args, err == nil
 }
 
 // expansionShare is how much larger the memory for a build is than what its build file can expand

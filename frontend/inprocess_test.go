@@ -45,6 +45,9 @@ func TestABuildFileThatExpandsTooFarIsNotRead(t *testing.T) {
 		"a path that grows in each of 300 stages": {
 			"Dockerfile", strings.Repeat("FROM scratch\nENV PATH=/opt/bin:$PATH\n", 300), nil, false,
 		},
+		"a file that says what to lint": {
+			"Dockerfile", "\n# check=skip=all\nFROM --platform=$TARGETPLATFORM scratch\n", nil, false,
+		},
 		"a file that is no Dockerfile": {"Dockerfile", "$ no instruction\n", nil, false},
 		"patterns": {
 			"Dockerfile.dockerignore", strings.Repeat("$*\n", 99), nil, false,

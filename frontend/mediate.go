@@ -316,7 +316,7 @@ func (s *broker) server() *grpc.Server {
 			MinTime: time.Millisecond, PermitWithoutStream: true,
 		}),
 	)
-	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
-	server.RegisterService(s.service(), s)
+	s.register(server, grpc_health_v1.Health_ServiceDesc, health.NewServer())
+	s.register(server, gwpb.LLBBridge_ServiceDesc, s)
 	return server
 }

@@ -18,29 +18,28 @@ import (
 // [maxStreams] smaller ones at a time.
 const minMetered = 64 << 10
 
-// service describes the gateway API as the broker serves it. gRPC reads the request of a call
-// before it asks anybody, unless the call is one that streams messages. So here all calls are such:
-// the messages on the connection are the same.
-func (s *broker) service() *grpc.ServiceDesc {
-	desc := gwpb.LLBBridge_ServiceDesc
+// register has the server answer the calls of a service with an implementation, and counts what
+// they take. gRPC reads the request of a call before it asks anybody, unless the call is one that
+// streams messages. So here all calls are such: the messages on the connection are the same.
+func (s *broker) register(server *grpc.Server, desc grpc.ServiceDesc, with any) {
 	desc.Streams = slices.Clone(desc.Streams)
 	for i, d := range desc.Streams {
-		desc.Streams[i].Handler = s.stream(d)
+		desc.Streams[i].Handler = s.stream(d, with)
 	}
 	for _, d := range desc.Methods {
-		one := grpc.StreamDesc{StreamName: d.MethodName, Handler: s.unary(d)}
+		one := grpc.StreamDesc{StreamName: d.MethodName, Handler: s.unary(d, with)}
 		desc.Streams = append(desc.Streams, one)
 	}
 	desc.Methods = nil
-	return &desc
+	server.RegisterService(&desc, with)
 }
 
 // unary serves calls of a method with one request and one answer.
-func (s *broker) unary(d grpc.MethodDesc) grpc.StreamHandler {
+func (s *broker) unary(d grpc.MethodDesc, with any) grpc.StreamHandler {
 	return func(_ any, stream grpc.ServerStream) error {
 		c := call{broker: s, stream: stream}
 		defer c.end()
-		resp, err := d.Handler(s, stream.Context(), c.read, c.intercept)
+		resp, err := d.Handler(with, stream.Context(), c.read, c.intercept)
 		if err != nil {
 			return c.fail(err)
 		}
@@ -180,46 +179,6 @@ func (s *broker) take(ctx context.Context, bytes int) error {
 	err := s.account.take(ctx, bytes)
 	if errors.Is(err, errBudget) {
 		return s.monitor.outOfMemory()
-	}
-	return err
-}
-
-// stream serves calls of a method that streams messages. Each call counts as one message, because
-// it can wait for any time while it reads one.
-func (s *broker) stream(d grpc.StreamDesc) grpc.StreamHandler {
-	return func(_ any, stream grpc.ServerStream) error {
-		ctx := stream.Context()
-		if err := s.take(ctx, maxMessage); err != nil {
-			return s.errorFor(ctx, err)
-		}
-		metered := &meteredStream{ServerStream: stream, broker: s}
-		defer func() { s.account.give(maxMessage + metered.last + metered.before) }()
-		return d.Handler(s, metered)
-	}
-}
-
-// meteredStream takes its messages from the budget. What was sent on to the daemon counts until the
-// message after the next arrives: a stream takes a second one only if the first is almost sent.
-type meteredStream struct {
-	grpc.ServerStream
-	broker       *broker
-	last, before int // bytes
-}
-
-// RecvMsg implements grpc.ServerStream.
-func (m *meteredStream) RecvMsg(into any) error {
-	in := &gatewaycodec.Incoming{Message: into, Accept: func(bytes int) error {
-		m.broker.account.give(m.before)
-		m.before, m.last = m.last, 0
-		if err := m.broker.take(m.Context(), bytes); err != nil {
-			return err
-		}
-		m.last = bytes
-		return nil
-	}}
-	err := m.ServerStream.RecvMsg(in)
-	if in.Err != nil {
-		return m.broker.errorFor(m.Context(), in.Err)
 	}
 	return err
 }

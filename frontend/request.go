@@ -120,10 +120,8 @@ func (d directive) request() (request, error) {
 // run in its place, or the built-in frontend.
 func dockerfileRequest(layers policy.Layers, from origin) (request, error) {
 	r, err := directive{layers.DockerfileFrontend(), from}.request()
-	r.note = fmt.Sprintf("%s is the daemon's own Dockerfile frontend, and stands for %s here: name "+
-		"another one by a # syntax line in that Dockerfile, or have a rule allow this one",
-		policy.DaemonDockerfile, r.written)
 	r.written = policy.DaemonDockerfile
+	r.note = layers.NoteOn(r.written)
 	return r, err
 }
 

@@ -47,6 +47,7 @@ func (b *build) authorize(ctx context.Context, r request) (admitted, error) {
 		Options:       b.opts.Visible(),
 		Inputs:        slices.Sorted(maps.Keys(b.inputs)),
 		InputSources:  make(map[string]buildrules.Kind, len(b.inputs)),
+		Nested:        b.nested,
 		Time:          b.now,
 	}
 	for name, def := range b.inputs {

@@ -120,3 +120,15 @@ func TestAllowedFrontendWithoutCapabilities(t *testing.T) {
 		})
 	}
 }
+
+// With forward, only the daemon sees what a frontend runs. Its own words don't say what helps.
+func TestARefusedNestedFrontendIsExplained(t *testing.T) {
+	t.Parallel()
+	asker := pushProgram(t, "asker")
+	us := env.WithPolicy(t, "version: 1\nfrontends: [{match: [tests/asker]}]\ndispatch: forward\n")
+	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "# syntax=" + asker + "\n"})
+	env.SolePermitted(t).Buildctl(t, byBuildctl(dir, us, "--opt", "ask="+inner, "--opt",
+		"ask-fail=yes")...).RequireFailure(t,
+		"the frontend "+asker+"@sha256:", "a rule with dispatch: mediate can allow",
+		"'"+inner+"' is not an allowed gateway source")
+}

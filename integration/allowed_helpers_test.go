@@ -114,11 +114,18 @@ func outFile(t *testing.T) string {
 func buildStatic(t *testing.T, program, dir string) string {
 	t.Helper()
 	file := filepath.Join(dir, program)
-	build := exec.Command("go", "build", "-trimpath", "-o", file, "./testdata/allowed/"+program)
+	goBuild(t, ".", "./testdata/allowed/"+program, file)
+	return file
+}
+
+// goBuild builds a package into a file, for a container. dir is in the package's module.
+func goBuild(t *testing.T, dir, pkg, file string) {
+	t.Helper()
+	build := exec.Command("go", "build", "-trimpath", "-o", file, pkg)
+	build.Dir = dir
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	text, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", text)
-	return file
 }
 
 // pushProgram builds a frontend of testdata/allowed and pushes it without labels. It returns its

@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -40,6 +43,10 @@ func TestCheckedBuildsAreTheSame(t *testing.T) {
 			file: "FROM scratch\nADD " + sites.files + "/file /a\nADD " + sites.git + "#" + sites.commit +
 				" /b\nADD " + sites.git + " /c\nUSER app\n",
 		},
+		"downloads by URLs that programs read in two ways": {
+			file: "ARG BASE=" + sites.files + "/\nFROM scratch\nARG BASE\nADD ${BASE}/sub/file /a\n" +
+				"ADD " + sites.files + "/sub%2Ffile /b\nUSER app\n",
+		},
 		"a folder as named context": {
 			file:  "FROM scratch\nCOPY --from=more hello /\nUSER app\n",
 			files: map[string]string{"sub/hello": "x"},
@@ -70,4 +77,38 @@ func TestCheckedBuildsAreTheSame(t *testing.T) {
 			})
 		}
 	})
+}
+
+// Build files name old versions of docker/dockerfile, which ask for the same in other words: this
+// one is of the oldest BuildKit that is supported.
+func TestAnOldDockerfileFrontendIsChecked(t *testing.T) {
+	t.Parallel()
+	env.NeedsCurrent(t, "the frontend is the same on each")
+	sites := newBuildSites(t)
+	old := filepath.Join(t.TempDir(), "dockerfile-frontend")
+	goBuild(t, filepath.Join(env.Tools.Root, "tools", "compat", "buildkit-v0.14"),
+		"github.com/moby/buildkit/frontend/dockerfile/cmd/dockerfile-frontend", old)
+	const ref = "old/docker/dockerfile:1.8"
+	require.NoError(t, env.Registry.PushFrontend(env.Registry.Ref(ref), registry.FrontendImage{
+		Binaries:   map[string]string{registry.HostPlatform(): old},
+		Entrypoint: "/" + filepath.Base(old),
+		Labels:     registry.DockerfileLabels(),
+	}))
+	for _, by := range []policy.Dispatch{policy.DispatchForward, policy.DispatchMediate} {
+		t.Run(string(by), func(t *testing.T) {
+			t.Parallel()
+			us := under(t, strings.Replace(sites.policy("dispatch: "+string(by)), "docker/dockerfile",
+				"old/docker/dockerfile", 1))
+			build := func(file string) harness.Output {
+				return us.buildx(t, harness.WriteContext(t, map[string]string{
+					"Dockerfile": "# syntax=" + ref + "\n" + file, "hello": "x",
+				}), "--platform=linux/amd64,linux/arm64", "-o", filepath.Join(t.TempDir(), "out"))
+			}
+			build("FROM --platform=$BUILDPLATFORM old/base:1 AS a\nRUN --mount=type=cache,target=/c echo > /o\n" +
+				"FROM busybox\nCOPY --from=a --chown=1:1 /o hello* /c/\nADD " + sites.files + "/file /f\n" +
+				"ADD " + sites.git + "#" + sites.commit + " /g\nWORKDIR /w\nUSER app\n").RequireSuccess(t)
+			build("FROM busybox\nCOPY --from=evil/base:1 /bin/sh /x\nUSER app\n").RequireFailure(t,
+				"refuses the image evil/base:1", "requested by: line 3 of Dockerfile")
+		})
+	}
 }

@@ -33,7 +33,9 @@ func newBuildSites(t *testing.T) buildSites {
 			env.Registry.Ref(ref)))
 	}
 	var s buildSites
-	s.files = harness.ServeFiles(t, map[string][]byte{"file": []byte("served\n")})
+	s.files = harness.ServeFiles(t, map[string][]byte{
+		"file": []byte("served\n"), "sub/file": []byte("below\n"),
+	})
 	s.evilFiles = harness.ServeFiles(t, map[string][]byte{"file": []byte("evil\n")})
 	s.git, s.commit = harness.GitServer(t, map[string]string{"file": "from git\n"})
 	s.evilGit, _ = harness.GitServer(t, map[string]string{"file": "evil\n"})

@@ -224,6 +224,11 @@ func attacks() map[string]attack {
 			mediate:    refused("insecure"),
 		},
 		"container secret": {containers: true, plain: works("hunter2"), mediate: refused("other")},
+		"many processes": {
+			containers: true,
+			plain:      works("they all ran at once"),
+			mediate:    works("they all ran at once"),
+		},
 		"left container": {
 			containers: true,
 			plain:      stopped(noContainer),

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -89,6 +90,24 @@ func TestHostileFrontendForwarded(t *testing.T) {
 				a.run(t, d, name, env.WithPolicy(t, hostilePolicyFor(a, "forward"))))
 		})
 	}
+}
+
+// docs/threat-model.md says that a frontend doesn't start as root, and that its image can make it
+// root.
+func TestASetUIDProgramMakesAFrontendRoot(t *testing.T) {
+	t.Parallel()
+	pushHostile(t)
+	program, err := os.ReadFile(env.Tools.State("frontends/hostilefrontend"))
+	require.NoError(t, err)
+	const ref, name = "frontends/setuid:1", "root"
+	_, err = env.Registry.AppendFile(env.Registry.Ref(hostile), env.Registry.Ref(ref),
+		"/hostilefrontend", program, os.ModeSetuid|0o755)
+	require.NoError(t, err)
+	us := env.WithPolicy(t, "version: 1\ndispatch: mediate\ndefaultFrontend: "+ref+
+		"\nfrontends: [{match: [frontends/setuid]}]\n")
+	a := attacks()[name]
+	requireOutcome(t, outcome{proof: "it is user 0"},
+		a.run(t, soleHostile(t), name, us, "--opt", "cmdline="+us+" "+ref))
 }
 
 // An honest frontend asks for dockerfile.v0 too. The policy decides about what it stands for.

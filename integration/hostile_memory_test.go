@@ -2,8 +2,12 @@ package integration
 
 import (
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,41 +18,69 @@ import (
 // of 64MiB: the limit is for what it allocates, and the program itself comes on top.
 const maxPeak = 128
 
-// Attacks on the memory of the policy frontend's process. They aren't among [attacks]: BuildKit
-// alone takes as much memory as they like.
-func memoryAttacks() map[string]struct {
+// memoryAttack is an attack on the memory of the policy frontend's process, under a limit of 64MiB.
+type memoryAttack struct {
 	attack  attack
-	limits  string // of the policy
+	timeout string // the policy's limits.timeout, if the attack lasts that long
 	outcome outcome
-	rule    string // that refuses the build, if one does
-} {
-	type row = struct {
-		attack  attack
-		limits  string
-		outcome outcome
-		rule    string
-	}
-	const small, short = "memory: 64MiB", "memory: 64MiB, timeout: 20s"
-	outOfMemory := outcome{refused: []string{"take more than 64MiB of memory", "limits.memory"}}
-	late := outcome{refused: []string{"did not end within 20s"}}
-	deaf := attack{name: "deaf", args: args("SIZE=15000000")}
-	whole := attack{name: "requests without end", args: args("FRAME=16384")}
-	return map[string]row{
-		"headers that decompress to 16 MiB": {attack{name: "header bombs"}, short, late, "limits"},
-		"requests of 16 MiB that never end": {whole, short, late, "limits"},
-		"answers that nobody reads":         {deaf, small, outOfMemory, "limits"},
-		"a request that grows in memory": {
-			attack{name: "growing request"}, small, outOfMemory, "limits",
+}
+
+// memoryAttacks are attacks on the memory of the policy frontend's process. They aren't among
+// [attacks], or do more here: BuildKit alone takes as much memory as they like.
+func memoryAttacks() map[string]memoryAttack {
+	const (
+		short    = "20s"
+		noEnd    = "requests without end"
+		ofHealth = "METHOD=/grpc.health.v1.Health/Check"
+		ofExec   = "METHOD=/moby.buildkit.v1.frontend.LLBBridge/ExecProcess"
+	)
+	works := func(proof string) outcome { return outcome{proof: proof} }
+	refused := func(texts ...string) outcome { return outcome{refused: texts} }
+	outOfMemory := refused("take more than 64MiB of memory", "limits.memory")
+	late := refused("did not end within 20s", "limits")
+	disconnected := refused("it kept running for 10s after its connection was closed")
+	return map[string]memoryAttack{
+		"headers that decompress to 16 MiB": {attack{name: "header bombs"}, short, late},
+		"128 requests of 16 MiB that never end": {
+			attack{name: noEnd, args: args("FRAME=16384")}, short, late,
 		},
-		"nested copies that keep definitions": {
-			attack{name: "keeping"}, small, outcome{proof: "what they keep is bounded"}, "",
+		// Bytes that come one by one take a hundred times their size until they are read. What
+		// bounds that is the process's look at its own memory, or the time.
+		"128 requests of 16 MiB that come byte by byte": {
+			attack{name: noEnd, args: args("FRAME=1")}, "30s", refused("limits"),
 		},
-		"120 nested frontends at once": {
-			attack{name: "crowd"}, small, outcome{proof: "all of them ran"}, "",
+		"128 calls of the health service that never end": {
+			attack{name: noEnd, args: args("FRAME=16384", ofHealth)}, short, late,
 		},
-		"640 MB of warnings": {attack{name: "warnings"}, small, outcome{proof: "it warned"}, ""},
+		"128 messages of 16 MiB to processes that never end": {
+			attack{name: noEnd, args: args("FRAME=16384", ofExec)}, "", outOfMemory,
+		},
+		"a request larger than 16 MiB": {
+			attack{name: "huge message"}, "", outcome{stopped: "larger than max"},
+		},
+		"a request that grows in memory": {attack{name: "growing request"}, "", outOfMemory},
+		"300 answers of 15 MB that nobody reads": {
+			attack{name: "deaf", args: args("SIZE=15000000")}, "", outOfMemory,
+		},
+		"300 answers of 1 MiB that nobody reads": {attack{name: "deaf"}, short, late},
+		"pings whose answers nobody reads":       {attack{name: "deaf to pings"}, short, disconnected},
+		"100000 calls that do nothing":           {attack{name: "streams"}, short, late},
+		"solves without end":                     {attack{name: "endless solving"}, short, late},
+		"1000 solves at once without end":        {attack{name: "endless solving all"}, short, late},
+		"output without end":                     {attack{name: "endless stdout"}, short, disconnected},
+		"error output without end": {
+			attack{name: "endless stderr"}, "", refused("more than 64 MiB to its stderr"),
+		},
+		"20 nested copies that keep definitions": {
+			attack{name: "keeping"}, "", works("what they keep is bounded"),
+		},
+		"120 nested frontends at once": {attack{name: "crowd"}, "", works("all of them ran")},
+		"a frontend that nests itself 100 times": {
+			attack{name: "endless nesting", args: args("DEPTH=100")}, "", refused("limits.nesting"),
+		},
+		"640 MB of warnings": {attack{name: "warnings"}, "", works("it warned")},
 		"60 containers left behind": {
-			attack{name: "leave containers", containers: true}, short, late, "limits",
+			attack{name: "leave containers", containers: true}, short, late,
 		},
 	}
 }
@@ -57,67 +89,79 @@ func memoryAttacks() map[string]struct {
 func TestHostileFrontendWithinMemory(t *testing.T) { //nolint:paralleltest // it measures processes
 	pushHostile(t)
 	d := soleHostile(t)
-	for name, a := range memoryAttacks() {
+	attacks := memoryAttacks()
+	for _, name := range slices.Sorted(maps.Keys(attacks)) {
 		t.Run(name, func(t *testing.T) {
-			policy := hostilePolicyFor(a.attack, "mediate")
-			us := env.WithPolicy(t, strings.Replace(policy, "limits: {", "limits: {"+a.limits+", ", 1))
-			var got outcome
-			peak := peakDuring("/policy-frontend", func() { got = a.attack.run(t, d, name, us) })
-			requirePeak(t, peak)
-			requireOutcome(t, a.outcome, got)
-			if a.rule != "" {
-				require.Contains(t, strings.Join(got.refused, ""), a.rule)
+			a := attacks[name]
+			limits := "limits: {memory: 64MiB, "
+			if a.timeout != "" {
+				limits += "timeout: " + a.timeout + ", "
 			}
+			us := env.WithPolicy(t,
+				strings.Replace(hostilePolicyFor(a.attack, "mediate"), "limits: {", limits, 1))
+			var got outcome
+			peak := attackPeak(t, func() { got = a.attack.run(t, d, name, us) })
+			requireOutcome(t, a.outcome, got)
+			requirePeak(t, peak)
 		})
 	}
 	requireNothingLeft(t, d, env.WithPolicy(t, hostilePolicyFor(attack{}, "mediate")))
 }
 
-// Single bytes take a hundred times their size until they are read, and nothing but the process's
-// look at its own memory bounds that.
-func TestHostileFrontendThatSendsSingleBytes(t *testing.T) { //nolint:paralleltest // see above
-	pushHostile(t)
-	d := soleHostile(t)
-	a := attack{name: "requests without end", args: args("FRAME=1")}
-	us := env.WithPolicy(t, strings.Replace(hostilePolicyFor(a, "mediate"), "limits: {",
-		"limits: {memory: 64MiB, timeout: 30s, ", 1))
-	var got outcome
-	peak := peakDuring("/policy-frontend", func() { got = a.run(t, d, a.name, us) })
-	requirePeak(t, peak)
-	requireOutcome(t, outcome{refused: []string{"limits"}}, got)
-}
-
-// With dispatch: builtin, build files are read in the process that judges them.
+// With dispatch: builtin, build files are read in the process that judges them. With any dispatch,
+// it shows the line that a refusal is about.
 func TestHostileFilesWithinMemory(t *testing.T) { //nolint:paralleltest // it measures processes
-	const head = "# syntax=docker/dockerfile:1\nFROM scratch\n"
-	globs := &strings.Builder{}
+	const (
+		head    = "# syntax=docker/dockerfile:1\nFROM scratch\n"
+		builtin = "builtin"
+	)
+	globs, stages := &strings.Builder{}, &strings.Builder{}
 	for i := range 150_000 {
 		fmt.Fprintf(globs, "**/[a-z]%d*/**/?x*\n", i)
 	}
-	us := env.WithPolicy(t, "version: 1\ndispatch: builtin\nlimits: {memory: 64MiB, timeout: 30s}\n"+
-		"frontends: [{match: [docker/dockerfile]}]\n")
+	for i := range 20_000 {
+		fmt.Fprintf(stages, "FROM scratch AS s%d\n", i)
+	}
 	d := env.SolePermitted(t)
-	for name, tc := range map[string]struct {
-		files   map[string]string
-		refusal string
+	for _, tc := range []struct {
+		name, dispatch string
+		files          map[string]string
+		refusal        string // "" if the build succeeds
 	}{
-		"variables that double": {
+		{
+			"a build file whose variables double 40 times", builtin,
 			dockerfileOf(head + "ARG B=0123456789\n" + strings.Repeat("ARG B=${B}${B}\n", 40)),
 			"its variables expand to more than 8 MiB",
 		},
-		"globs": {
+		{
+			"a .dockerignore with 150000 globs", builtin,
 			map[string]string{".dockerignore": globs.String(), "Dockerfile": head + "COPY . /\n"},
 			"error: ", // of the daemon if its own limit on headers is met first, else of limits.memory
 		},
+		{
+			"a build file with 20000 stages", builtin,
+			dockerfileOf(head + stages.String() + "FROM scratch\nCOPY Dockerfile /\n"), "",
+		},
+		{
+			"a refusal at a line of a build file of 12 MB", "mediate",
+			dockerfileOf(head + "COPY --from=bases/denied:1 / /\n" +
+				strings.Repeat("# "+strings.Repeat("x", 997)+"\n", 12_000)),
+			"bases/denied:1",
+		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tc.name, func(t *testing.T) {
+			us := env.WithPolicy(t, "version: 1\ndispatch: "+tc.dispatch+
+				"\nlimits: {memory: 64MiB, timeout: 30s}\nfrontends: [{match: [docker/dockerfile]}]\n"+
+				"build: {images: {deny: [bases/denied]}}\n")
 			dir := harness.WriteContext(t, tc.files)
 			var o harness.Output
-			peak := peakDuring("/policy-frontend", func() {
-				o = d.Buildctl(t, byBuildctl(dir, us)...)
-			})
+			peak := attackPeak(t, func() { o = d.Buildctl(t, byBuildctl(dir, us)...) })
+			if tc.refusal == "" {
+				o.RequireSuccess(t)
+			} else {
+				o.RequireFailure(t, tc.refusal)
+			}
 			requirePeak(t, peak)
-			o.RequireFailure(t, tc.refusal)
 		})
 	}
 }
@@ -126,9 +170,20 @@ func dockerfileOf(text string) map[string]string {
 	return map[string]string{"Dockerfile": text}
 }
 
-func requirePeak(t *testing.T, peak memory) {
+// attackPeak returns the peak of the memory of the policy frontend's process while f runs, in MiB.
+// It logs a row of the table in docs/performance.md.
+func attackPeak(t *testing.T, f func()) float64 {
 	t.Helper()
-	t.Logf("peak of the resident memory: %.1f MiB", peak.whole)
-	require.Positive(t, peak.whole, "no process was seen")
-	require.LessOrEqual(t, peak.whole, float64(maxPeak))
+	began := time.Now()
+	peak := peakDuring("/policy-frontend", f).whole
+	_, name, _ := strings.Cut(t.Name(), "/")
+	t.Logf("| %s | %.0f MiB | %.0f s |", strings.ReplaceAll(name, "_", " "), peak,
+		math.Ceil(time.Since(began).Seconds()))
+	return peak
+}
+
+func requirePeak(t *testing.T, peak float64) {
+	t.Helper()
+	require.Positive(t, peak, "no process was seen")
+	require.LessOrEqual(t, peak, float64(maxPeak))
 }

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -91,6 +92,46 @@ func TestOptionsThatAPolicyRulesOver(t *testing.T) {
 			}
 		})
 	}
+}
+
+// buildx sends options that nobody wrote, and more of them in a git repository.
+func TestOptionsThatAPlainBuildSends(t *testing.T) {
+	t.Parallel()
+	env.Frontend(t, harness.EchoFrontend)
+	d := env.SolePermitted(t)
+	dir := harness.WriteContext(t, map[string]string{"Dockerfile": echoFile})
+	for _, args := range [][]string{
+		{"init", "-q"},
+		{"add", "."},
+		{"-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "-m", "x"},
+		{"remote", "add", "origin", "https://git.example/app.git"},
+	} {
+		text, err := exec.Command("git", append([]string{"-C", dir}, args...)...).CombinedOutput()
+		require.NoError(t, err, "%s", text)
+	}
+	build := func(stdin, only string, args ...string) (opts map[string]string, o harness.Output) {
+		us, out := env.WithPolicy(t, rules("    options: {only: ["+only+"]}\n", "")), t.TempDir()
+		c := d.BuildxCommand(dir, byBuildx(us, append(args, "-o", out)...)...)
+		c.Stdin = strings.NewReader(stdin)
+		if o = d.Run(t, c); o.ExitCode == 0 {
+			require.NoError(t, json.Unmarshal([]byte(read(t, filepath.Join(out, "opts.json"))), &opts))
+		}
+		return opts, o
+	}
+	const listed = `target, "context:*"`
+	opts, o := build("", listed)
+	o.RequireSuccess(t)
+	for _, sent := range []string{"attest:provenance", "filename", "vcs:revision", "vcs:source"} {
+		require.Contains(t, opts, sent)
+	}
+	_, o = build(echoFile, listed, "-f", "-")
+	o.RequireFailure(t, `refuses the option "dockerfilekey"`)
+	_, o = build("", listed, "--build-context=more=.")
+	o.RequireFailure(t, `refuses the option "sharedkey:localdir:more"`)
+	opts, o = build(echoFile, listed+`, dockerfilekey, "sharedkey:*"`, "-f", "-",
+		"--build-context=more=.")
+	o.RequireSuccess(t)
+	require.Contains(t, opts, "sharedkey:localdir:more")
 }
 
 func TestFrontendInputsThatAPolicyRefuses(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
 // docs/threat-model.md says that a client with these means gets around any gateway image, because
@@ -110,6 +111,78 @@ func TestWhatTheDaemonRefuses(t *testing.T) {
 	d.Buildx(t, dir, byBuildx("docker/dockerfile:1")...).RequireFailure(t,
 		"'docker/dockerfile:1' is not an allowed gateway source")
 	d.Buildx(t, dir, "build", ".").RequireFailure(t, "dockerfile.v0")
+}
+
+// docs/threat-model.md lists what no dispatcher sees. These tests keep the list true.
+func TestWhatNoDispatcherSees(t *testing.T) {
+	t.Parallel()
+	const head = "version: 1\nid: corp-ci\nfrontends: [{match: [docker/dockerfile]}]\n"
+	d := env.StartDaemon(t, harness.DaemonConfig{
+		DockerfileOff: true, AllowedRepositories: []string{env.Repository()}, Entitlements: grantable(),
+	})
+	noRoot := env.WithPolicy(t, head+"build: {config: {user: {forbid: [root]}}}\n")
+
+	t.Run("a configuration among the attributes of an exporter", func(t *testing.T) {
+		t.Parallel()
+		dir, file := withSyntax(t, "FROM busybox\nUSER app\n", nil), outFile(t)
+		const config = `{"architecture": "amd64", "os": "linux", "config": {"User": "root"}}`
+		d.Buildctl(t, byBuildctl(dir, noRoot, "--output", "type=oci,dest="+file+
+			`,"containerimage.config=`+strings.ReplaceAll(config, `"`, `""`)+`"`)...).RequireSuccess(t)
+		require.Equal(t, "root", registry.ReadOCI(t, file)[0].Config.Config.User)
+	})
+	t.Run("an answer that is exported as an empty image", func(t *testing.T) {
+		t.Parallel()
+		for file, request := range map[string]string{
+			syntaxLine + "FROM busybox\nUSER app\n": "frontend.lint", evilFile: "frontend.policy",
+		} {
+			dir, out := harness.WriteContext(t, map[string]string{"Dockerfile": file}), outFile(t)
+			d.Buildctl(t, byBuildctl(dir, noRoot, "--opt", "requestid="+request, "--output",
+				"type=oci,dest="+out)...).RequireSuccess(t)
+			images := registry.ReadOCI(t, out)
+			require.Empty(t, images[0].Layers)
+			require.Empty(t, images[0].Config.Config.User)
+		}
+	})
+	t.Run("what is in a layout that the client names", func(t *testing.T) {
+		t.Parallel()
+		dir := withSyntax(t, "FROM registry.example/base\nUSER app\n", map[string]string{
+			"own": goodSyntax + "FROM scratch\nCOPY Dockerfile /own\n",
+		})
+		layout := filepath.Join(t.TempDir(), "layout")
+		open := env.WithPolicy(t, head)
+		d.Buildx(t, dir, byBuildx(open, "-f", "own", "--provenance=false", "--output",
+			"type=oci,tar=false,dest="+layout)...).RequireSuccess(t)
+		context := "--build-context=registry.example/base=oci-layout://" + layout + "@" +
+			registry.ReadOCI(t, layout)[0].Digest
+		for rules, refused := range map[string]bool{
+			``: false, `, ociLayout: {allow: ["registry.example/**"]}`: false, `, ociLayout: deny`: true,
+		} {
+			us := env.WithPolicy(t, head+"build: {images: {allow: [\"registry.example/**\"]}"+rules+"}\n")
+			out := filepath.Join(t.TempDir(), "out")
+			o := d.Buildx(t, dir, byBuildx(us, context, "-o", out)...)
+			if refused {
+				o.RequireFailure(t, "refuses the image in an OCI layout registry.example/base@")
+				continue
+			}
+			o.RequireSuccess(t)
+			require.FileExists(t, filepath.Join(out, "own"))
+		}
+	})
+	t.Run("what commands download through the daemon's build proxy", func(t *testing.T) {
+		t.Parallel()
+		env.Needs(t, "v0.31.0", "it has no build proxy")
+		env.NeedsRoot(t, "its proxy is in the network of the host")
+		us := env.WithPolicy(t, head+"build: {http: deny, exec: {networks: [host]}}\n")
+		url, asked := harness.WatchedServer(t)
+		build := func(step string) harness.Output {
+			dir := withSyntax(t, "FROM busybox\n"+step+"\n", nil)
+			return d.Buildctl(t, byBuildctl(dir, us, "--proxy-network", "--allow", "network.host")...)
+		}
+		build("ADD "+url+"/added /x").RequireFailure(t, "refuses the download "+url+"/added")
+		o := build("RUN --network=host wget -O /x " + url + "/ran").RequireSuccess(t)
+		require.Contains(t, o.Text(), "- GET "+url+"/ran -> 200", "the proxy tells what it passed on")
+		require.Equal(t, []string{"/ran"}, asked())
+	})
 }
 
 func rawLLB(t *testing.T) io.Reader {

@@ -18,12 +18,15 @@ func TestADateReadsNoDeniedSource(t *testing.T) {
 	t.Parallel()
 	sites := newBuildSites(t)
 	sites.eachJudge(t, "", func(t *testing.T, us side, by policy.Dispatch) {
+		const of = "ARG SOURCE_DATE_EPOCH=leak\n"
 		for name, tc := range map[string]struct {
-			before, arg string
-			refused     bool // by forward too
+			before, call, arg string
+			refused           bool // by forward too
 		}{
-			"of the build file": {before: "ARG SOURCE_DATE_EPOCH=leak\n"},
-			"of the client":     {arg: "SOURCE_DATE_EPOCH=leak", refused: true},
+			"of the build file":               {before: of},
+			"of the build file in a check":    {before: of, call: "--call=check"},
+			"of the build file in an outline": {before: of, call: "--call=outline"},
+			"of the client":                   {arg: "SOURCE_DATE_EPOCH=leak", refused: true},
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -31,14 +34,18 @@ func TestADateReadsNoDeniedSource(t *testing.T) {
 				dir := withSyntax(t, tc.before+"FROM scratch AS leak\nADD "+denied+
 					"/x.git /\nFROM scratch\nCOPY Dockerfile /\nUSER app\n", nil)
 				args := []string{"-o", filepath.Join(t.TempDir(), "out")}
+				if tc.call != "" {
+					args = []string{tc.call}
+				}
 				if tc.arg != "" {
 					args = append(args, "--build-arg", tc.arg)
 				}
 				c := us.BuildxCommand(dir, byBuildx(us.syntax, args...)...)
 				o := us.Run(t, c)
-				if by == policy.DispatchForward && !tc.refused {
+				switch {
+				case by == policy.DispatchForward && !tc.refused:
 					o.RequireSuccess(t)
-				} else {
+				case tc.call == "": // mediate and builtin refuse what a question reads, and may answer
 					o.RequireFailure(t, "frontend docker/dockerfile:1 is refused: ")
 				}
 				require.Empty(t, asked(), "the denied source was read")

@@ -56,6 +56,13 @@ func refusals(t *testing.T) map[string]refusal {
 			file: evilFile,
 			want: []string{evil, ">>> # syntax=" + evil, "rule:         default", "allowed:      "},
 		},
+		"an image that the registry doesn't have": {
+			file: "# syntax=docker/dockerfile:1.99\n",
+			want: []string{
+				"frontend docker/dockerfile:1.99 is refused: its image can't be read: ",
+				">>> # syntax=docker/dockerfile:1.99", "contact:      #build-help",
+			},
+		},
 		"a tag that no rule names": {
 			file: "# syntax=docker/dockerfile:2\n",
 			want: []string{

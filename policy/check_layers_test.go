@@ -274,6 +274,21 @@ func TestModeWarnOfRulesOnBuilds(t *testing.T) {
 	require.Equal(t, Warn, d.Check(buildrules.Operation{Local: "x"}).Verdict)
 }
 
+// What nobody can read is refused in every mode, but such a URL has readings.
+func TestModeWarnOfAURLWithTwoReadings(t *testing.T) {
+	t.Parallel()
+	d := decided(t, "{version: 1, mode: warn, default: allow, "+
+		"build: {http: {allow: [\"https://x.example/a/**\"]}}}", "")
+	for url, want := range map[string]Verdict{
+		"https://x.example/a/b%2Fc": Allow, "https://x.example/a//b": Allow,
+		"https://x.example/a/..%2Fb": Warn, "https://x.example//a/b": Warn,
+		"https://x.example/%00": Deny,
+	} {
+		o := buildrules.Operation{HTTP: &buildrules.HTTP{URL: url}}
+		require.Equal(t, want, d.Check(o).Verdict, url)
+	}
+}
+
 func TestDispatchOfTwoLayers(t *testing.T) {
 	t.Parallel()
 	const f, m, b = DispatchForward, DispatchMediate, DispatchBuiltin

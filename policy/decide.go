@@ -42,6 +42,9 @@ type Request struct {
 	// Such a git repository or download is a context, as if an option named it. All other inputs are
 	// results of other builds.
 	InputSources map[string]buildrules.Kind
+	// Nested says that a frontend which isn't forwarded asks for this one. Such a frontend is
+	// mediated where a rule says forward: each of its calls is checked as those of its runner are.
+	Nested bool
 	// Time is the time of the decision. The zero time is unknown and resolved towards
 	// refusal: an allow rule that expires has expired, a deny rule hasn't, and every warnAfter
 	// has passed.
@@ -134,7 +137,7 @@ type Decision struct {
 // Decide answers the request. It never fails. It denies a request that isn't valid, for
 // example one whose digest contradicts the reference, and every request under the zero
 // [Layers].
-func Decide(l Layers, r Request) Decision { return decide(l, r, nil) }
+func Decide(l Layers, r Request) Decision { return l.noted(r, decide(l, r, nil)) }
 
 // decide answers the request. A recorder, which may be nil, gets each step.
 func decide(l Layers, r Request, t *recorder) Decision {
@@ -176,6 +179,9 @@ func decide(l Layers, r Request, t *recorder) Decision {
 		return d
 	}
 	d.meet(l, s, s.as(asked), t)
+	if r.Nested && d.Dispatch == DispatchForward {
+		d.Dispatch = DispatchMediate
+	}
 	if d.Verdict.Permits() {
 		d.Timeout, d.Nesting, d.Memory = l.bounds()
 	}

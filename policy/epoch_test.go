@@ -76,3 +76,18 @@ func TestAForwardedFrontendReadsNoSourceForADate(t *testing.T) {
 		})
 	}
 }
+
+// A nested frontend is never forwarded, so each source is checked before it is read.
+func TestANestedFrontendReadsASourceForADate(t *testing.T) {
+	t.Parallel()
+	const doc = "{version: 1, frontends: [{match: [a], dispatch: forward, build: {http: {deny: " +
+		"[\"x.example/**\"]}}}]}"
+	for _, options := range []map[string]string{nil, {epochOption: "leak"}} {
+		r := withOptions(request(t, "a"), options)
+		r.Nested = true
+		d := Decide(mustStack(t, doc, ""), r)
+		require.Equal(t, Allow, d.Verdict, d.Reason)
+		require.Equal(t, DispatchMediate, d.Dispatch)
+		require.Empty(t, d.Obligations.Force)
+	}
+}

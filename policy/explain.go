@@ -89,7 +89,7 @@ type Step struct {
 // rules that can't change the answer.
 func Explain(l Layers, r Request) Trace {
 	t := recorder{steps: []Step{}}
-	d := decide(l, r, &t)
+	d := l.noted(r, decide(l, r, &t))
 	return Trace{Decision: d, Steps: t.steps}
 }
 

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Layers are an embedded policy and at most one overlay. [Stack] makes them. The zero Layers
@@ -61,6 +63,39 @@ const DaemonDockerfile = "dockerfile.v0"
 // [Layers.DefaultFrontend], or docker/dockerfile:1 if there is none. No rule exempts it.
 func (l Layers) DockerfileFrontend() string {
 	return cmp.Or(l.DefaultFrontend(), "docker/dockerfile:1")
+}
+
+// StandIn returns the request that a build makes in the place of r. If what is requested is
+// [DaemonDockerfile], the Reference is that of [Layers.DockerfileFrontend]. Others stay as they
+// are.
+func (l Layers) StandIn(r Request) Request {
+	if r.Requested != DaemonDockerfile {
+		return r
+	}
+	ref, err := imageref.Parse(l.DockerfileFrontend())
+	if err == nil { // a policy has no invalid defaultFrontend
+		r.Reference = ref
+	}
+	return r
+}
+
+// NoteOn returns what a person has to know about a refused request, besides the reason. It is ""
+// for all but [DaemonDockerfile].
+func (l Layers) NoteOn(requested string) string {
+	if requested != DaemonDockerfile {
+		return ""
+	}
+	return fmt.Sprintf("%s is the daemon's own Dockerfile frontend, and stands for %s here: name "+
+		"another one by a # syntax line in that Dockerfile, or have a rule allow this one",
+		DaemonDockerfile, safetext.Plain(l.DockerfileFrontend()))
+}
+
+// noted returns the decision on the request with [Layers.NoteOn].
+func (l Layers) noted(r Request, d Decision) Decision {
+	if note := l.NoteOn(r.Requested); note != "" && d.Verdict == Deny {
+		d.Messages = append(slices.Clip(d.Messages), note)
+	}
+	return d
 }
 
 // Contact returns whom a person can ask: the embedded policy's contact if it has

@@ -30,6 +30,9 @@ exceptions:
     this name like any other.
   - eval doesn't check named contexts that override this image.
 
+The reference dockerfile.v0 stands for the policy's defaultFrontend, or else for
+docker/dockerfile:1, as it does in a build.
+
 With --build or --llb, eval also checks operations that the frontend would ask for. The
 file of --build lists them, and eval answers each by its number:
 

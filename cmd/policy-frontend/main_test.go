@@ -37,6 +37,11 @@ frontends:
 	testOverlay = "version: 1\nid: team\nfrontends:\n- {name: exact, match: [docker/dockerfile], tags: [\"1.7\"]}\n"
 )
 
+// defaults returns an overlay that allows all frontends and names the default one.
+func defaults(frontend string) string {
+	return "version: 1\ndefault: allow\ndefaultFrontend: " + frontend + "\n"
+}
+
 // run executes the command line in this process.
 func run(args ...string) (code int, stdout, stderr string) {
 	var out, err bytes.Buffer
@@ -121,6 +126,32 @@ func TestEvalText(t *testing.T) {
   rule:         default
   policy:       ` + identity + `
   allowed:      docker/pinned@` + digestA + `, docker/dockerfile:1.*
+  contact:      #help
+`,
+		},
+		{
+			"the daemon's own Dockerfile frontend, which a rule allows in the form that it stands for",
+			[]string{"--overlay", write(t, "o.yaml", defaults("docker/dockerfile:1.7")), "dockerfile.v0"},
+			0,
+			`frontend dockerfile.v0 is allowed: rule "dockerfile" allows docker/dockerfile:1.7
+  message:      first line
+                second line
+  image:        docker.io/docker/dockerfile:1.7
+  rule:         dockerfile
+  policy:       ` + identity + `
+  overlay:      ` + digest.FromString(defaults("docker/dockerfile:1.7")).String() + `
+`,
+		},
+		{
+			"the daemon's own Dockerfile frontend, which no rule allows",
+			[]string{"dockerfile.v0"},
+			1,
+			`frontend dockerfile.v0 is refused: rule "dockerfile" would allow it, but only with the tag 1.*, not 1
+  message:      dockerfile.v0 is the daemon's own Dockerfile frontend, and stands for docker/dockerfile:1 here: name another one by a # syntax line in that Dockerfile, or have a rule allow this one
+  image:        docker.io/docker/dockerfile:1
+  rule:         default
+  policy:       ` + identity + `
+  allowed:      docker/dockerfile:1.*, docker/pinned@` + digestA + `
   contact:      #help
 `,
 		},

@@ -80,6 +80,7 @@ func (f *requestFlags) read(refs []string, others ...string) (
 	}
 	layers, opts, err := f.context()
 	for i := range requests {
+		requests[i] = layers.StandIn(requests[i])
 		requests[i].Options = opts
 	}
 	return layers, requests, err

@@ -102,11 +102,12 @@ func (e *Env) startRegistry() error {
 	return nil
 }
 
-// TempDir makes a directory. Close removes it, and so does a signal that ends the process.
+// TempDir makes a directory. Close unmounts what is mounted in it and removes it, and so does a
+// signal that ends the process.
 func (e *Env) TempDir() (string, error) {
 	dir, err := os.MkdirTemp("", tempPrefix())
 	if err == nil {
-		e.reaper.add(dir, func() error { return os.RemoveAll(dir) })
+		e.reaper.add(dir, func() error { return removeRoot(dir) })
 	}
 	return dir, err
 }

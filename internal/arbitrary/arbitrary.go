@@ -3,6 +3,9 @@
 package arbitrary
 
 import (
+	"iter"
+	"os"
+	"strconv"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -11,6 +14,22 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
+
+// Seeds returns the seeds 0 to n-1. If the environment variable PF_SEEDS has a number, that takes
+// the place of n; Seeds panics if it is not a number. A property of whole policies is tried by
+// seed, since one can take seconds: Go's fuzzing ends an input that takes ten.
+func Seeds(n uint64) iter.Seq[uint64] {
+	if more, ok := os.LookupEnv("PF_SEEDS"); ok {
+		var err error
+		if n, err = strconv.ParseUint(more, 10, 64); err != nil {
+			panic("PF_SEEDS: " + err.Error())
+		}
+	}
+	return func(yield func(uint64) bool) {
+		for seed := uint64(0); seed < n && yield(seed); seed++ {
+		}
+	}
+}
 
 // Source chooses: it returns a number from 0 to n-1.
 type Source func(n int) int

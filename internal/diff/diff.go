@@ -8,7 +8,7 @@
 //
 // Sample names come from each pattern and from the overlap of each pair of patterns. Each is in
 // as few other patterns as possible. The names that aliases turn into a sample name are samples
-// too.
+// too, and so are pinned names on other ports and hosts of their registry.
 //
 // For each name, the rules that match it give the tags, digests, options, platforms and times:
 //

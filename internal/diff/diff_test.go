@@ -268,6 +268,22 @@ func TestCompare(t *testing.T) {
 			"a pin less", "aliases: [{from: a, to: a, pins: {\"1\": \"" + digestA + "\"}}]\n" + head + "- {name: a, match: [a], tags: [\"1\"]}\n", head + "- {name: a, match: [a], tags: [\"1\"]}\n",
 			[]string{"+allowed a:1@" + other(), "+rerouted a:1", "-refused a:1@" + digestA},
 		},
+		{
+			"a pin less that only another port has",
+			"aliases: [{from: a/**, to: c.example/**}, {from: a/x, to: a/x, pins: {\"1\": \"" + digestA +
+				"\"}}]\n" + head + "- {name: x, match: [\"**/x\"]}\n",
+			"aliases: [{from: a/**, to: c.example/**}]\n" + head + "- {name: x, match: [\"**/x\"]}\n",
+			[]string{
+				"+allowed docker.io:49151/a/x:1@" + other(), "+rerouted docker.io:49151/a/x:1",
+			},
+		},
+		{
+			"a pin less on another port than the rule's",
+			"aliases: [{from: c.example/x, to: c.example/x, pins: {\"1\": \"" + digestA + "\"}}]\n" + head +
+				"- {name: x, match: [\"c.example:80/**\"]}\n",
+			head + "- {name: x, match: [\"c.example:80/**\"]}\n",
+			[]string{"+allowed c.example:80/x:1@" + other(), "+rerouted c.example:80/x:1"},
+		},
 		{"a default frontend", head + "- {name: a, match: [a]}\n", "defaultFrontend: a\n" + head + "- {name: a, match: [a]}\n", []string{"+allowed "}},
 		{
 			"another default frontend that was allowed",

@@ -17,19 +17,12 @@ import (
 func TestNothingWidenedIsSo(t *testing.T) {
 	t.Parallel()
 	narrow := 0
-	for seed := range uint64(200) {
+	for seed := range arbitrary.Seeds(200) {
 		if nothingWidens(t, seed, 100) {
 			narrow++
 		}
 	}
 	require.Greater(t, narrow, 20, "else the property says nothing")
-}
-
-func FuzzNothingWidenedIsSo(f *testing.F) {
-	for seed := range uint64(50) {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, seed uint64) { nothingWidens(t, seed, 60) })
 }
 
 // nothingWidens checks two policies with a number of requests. It is false if Compare says that
@@ -72,7 +65,7 @@ func nothingWidens(t *testing.T, seed uint64, requests int) bool {
 func TestNothingWidenedInBuildsIsSo(t *testing.T) {
 	t.Parallel()
 	narrow, changed := 0, 0
-	for seed := range uint64(400) {
+	for seed := range arbitrary.Seeds(400) {
 		report, ok := nothingWidensInBuilds(t, seed, 200)
 		if !ok {
 			continue
@@ -84,13 +77,6 @@ func TestNothingWidenedInBuildsIsSo(t *testing.T) {
 	}
 	require.Greater(t, narrow, 20, "else the property says nothing")
 	require.Greater(t, changed, 10, "else the property says nothing")
-}
-
-func FuzzNothingWidenedInBuildsIsSo(f *testing.F) {
-	for seed := range uint64(50) {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, seed uint64) { nothingWidensInBuilds(t, seed, 300) })
 }
 
 // nothingWidensInBuilds checks two policies that let a run under any build rules, with a number of
@@ -148,7 +134,7 @@ func buildPolicy(choose arbitrary.Source) string {
 func TestWhatIsShownAsAllowedIs(t *testing.T) {
 	t.Parallel()
 	shown := 0
-	for seed := range uint64(16) {
+	for seed := range arbitrary.Seeds(16) {
 		choose := arbitrary.Source(rand.New(rand.NewPCG(seed, 3)).IntN)
 		textA, a := arbitrary.Policy(choose)
 		textB, b := arbitrary.Variant(choose, textA)

@@ -91,6 +91,22 @@ func usualName(name string) string {
 	return imageref.DefaultHost(ref).Name()
 }
 
+// otherHosts returns patterns of the names that lead to the same image as a usual name, on other
+// ports and hosts of its registry.
+func otherHosts(usual string) []string {
+	patterns, err := imageref.ParseDenyPattern(usual)
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, p := range patterns {
+		if !p.IsDirectory() {
+			out = append(out, p.String())
+		}
+	}
+	return out
+}
+
 // complete makes the indexes, after everything is added.
 func (s *ruleset) complete() {
 	s.index = globs.NewIndex(func(yield func(int, string) bool) {
@@ -209,8 +225,8 @@ type set struct {
 func (s *ruleset) sets(changed func(i int) bool, all bool) ([]set, bool) {
 	complete := true
 	var out []set
-	add := func(pattern string, changed bool) {
-		written := globs.ParseImage(pattern)
+	add := func(names, pattern string, changed bool) {
+		written := globs.ParseImage(names)
 		limited := []globs.Name{written}
 		for _, l := range s.limits {
 			// The other policy may allow names that the limits refuse.
@@ -231,15 +247,18 @@ func (s *ruleset) sets(changed func(i int) bool, all bool) ([]set, bool) {
 	}
 	for i := range s.entries {
 		for _, p := range s.entries[i].patterns {
-			add(p, changed(i))
+			add(p, p, changed(i))
 		}
 	}
-	add("**", all)
 	for _, usual := range slices.Sorted(maps.Keys(s.pins)) {
 		for _, p := range s.pins[usual] {
-			add(p.name, all)
+			add(p.name, p.name, all)
+		}
+		for _, names := range otherHosts(usual) {
+			add(names, s.pins[usual][0].name, all)
 		}
 	}
+	add("**", "**", all)
 	for _, r := range s.renames {
 		out = append(out, set{r.source, r.from.String(), all})
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/policy-frontend/policy-frontend/internal/arbitrary"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
@@ -18,7 +19,7 @@ import (
 func TestNothingWidenedForURLsIsSo(t *testing.T) {
 	t.Parallel()
 	narrow, changed := 0, 0
-	for seed := range uint64(300) {
+	for seed := range arbitrary.Seeds(300) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		kind := []string{"http", "git"}[r.IntN(2)]
 		textA, textB := arbitraryURLRules(r, kind), arbitraryURLRules(r, kind)

@@ -19,16 +19,18 @@ const (
 
 	oldest = "1.0"
 	labs   = "-labs"
+	// experimental is what labs was called up to 1.2.
+	experimental = "-experimental"
 )
 
 // maxPatch is how many patch releases of each version Tags lists. None had as many.
 const maxPatch = 20
 
 // Serves reports whether the built-in frontend can stand for the tag. It stands for
-// latest and labs, for the versions from 1.0 to [Newest], and for those with "-labs". A
-// partial version such as 1 or 1.7 counts as its first release.
+// latest and labs, for the versions from 1.0 to [Newest], and for those with "-labs" or
+// "-experimental". A partial version such as 1 or 1.7 counts as its first release.
 func Serves(tag string) bool {
-	tag = strings.TrimSuffix(tag, labs)
+	tag = strings.TrimSuffix(strings.TrimSuffix(tag, labs), experimental)
 	if tag == "latest" || tag == "labs" {
 		return true
 	}

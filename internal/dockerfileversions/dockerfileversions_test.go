@@ -10,11 +10,13 @@ func TestServes(t *testing.T) {
 	t.Parallel()
 	for _, tag := range []string{
 		"latest", "labs", "1", "1.0", "1.7", "1.7.1", "1.7-labs", "1-labs",
-		Newest,
+		"1.0-experimental", "1.0.3-experimental", "1.1-experimental", Newest,
 	} {
 		require.True(t, Serves(tag), tag)
 	}
-	for _, tag := range []string{"", "0.9", "2", "1.29", "1.999", "master"} {
+	for _, tag := range []string{
+		"", "0.9", "2", "1.29", "1.999", "1.999-experimental", "experimental", "master",
+	} {
 		require.False(t, Serves(tag), tag)
 	}
 }

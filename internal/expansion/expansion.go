@@ -3,13 +3,27 @@
 package expansion
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
+
+// Stages returns the stages of a Dockerfile, and the args before them. It fails for what isn't a
+// Dockerfile.
+func Stages(data []byte) ([]instructions.Stage, []instructions.ArgCommand, error) {
+	file, err := parser.Parse(bytes.NewReader(data))
+	if err != nil {
+		return nil, nil, err
+	}
+	// Without a linter, BuildKit v0.34.2 crashes on a comment such as `# check=skip=all`
+	// (frontend/dockerfile/linter/linter.go, WithMergedConfig).
+	return instructions.Parse(file.AST, linter.New(&linter.Config{}))
+}
 
 // Check fails if the lines of a Dockerfile could expand to more than some MiB. args are those
 // before the first stage, and given the build-args. With "ENV A=$A$A" on each of 40 lines, the

@@ -7,6 +7,31 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+func TestStages(t *testing.T) {
+	t.Parallel()
+
+	t.Run("a comment can say what to lint", func(t *testing.T) {
+		t.Parallel()
+		stages, args, err := Stages([]byte(
+			"\n# check=skip=all\nARG A\nFROM scratch\n# check=skip=UndefinedVar\nENV B=$C\n"))
+		require.NoError(t, err)
+		require.Len(t, args, 1)
+		require.Len(t, stages, 1)
+		require.Len(t, stages[0].Commands, 1)
+	})
+
+	for name, data := range map[string]string{
+		"nothing":                "",
+		"an unknown instruction": "FORM scratch\n",
+	} {
+		t.Run(name+" is no Dockerfile", func(t *testing.T) {
+			t.Parallel()
+			_, _, err := Stages([]byte(data))
+			require.Error(t, err)
+		})
+	}
+}
+
 // FuzzExpandedSize holds that no text expands to more than what is computed beforehand.
 func FuzzExpandedSize(f *testing.F) {
 	f.Add("$A$A${B}", "xx", "yyy")

@@ -187,9 +187,11 @@ var buildChecks = map[buildrules.Kind]buildCheck{
 			namedLists("images", nil, b.Images.Deny, tell)
 		}
 		for _, rule := range b.Images.Rules {
-			readings(rule, func(code Code, format string, args ...any) {
+			tell := func(code Code, format string, args ...any) {
 				tell(code, "build.images: rule "+rule.Name+": "+format, args...)
-			})
+			}
+			readings(rule, tell)
+			openRange(rule, tell)
 		}
 		c.conversions(b.Images, tell)
 		c.buildPins(b.Images, tell)

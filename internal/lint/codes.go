@@ -49,6 +49,8 @@ const (
 	PartialBound Code = "partial-bound"
 	// ZeroPaddedTag: a pattern for tags misses another spelling of what it matches.
 	ZeroPaddedTag Code = "zero-padded-tag"
+	// OpenRange: an allow rule's range of versions has no upper end.
+	OpenRange Code = "open-range"
 	// NeverMatches: a rule's conditions contradict each other.
 	NeverMatches Code = "never-matches"
 	// Expired: a rule has expired.
@@ -144,7 +146,7 @@ func Codes() []Code {
 		UnusedInclude,
 		AliasShadowed, AliasWithoutEffect, AliasNotAllowed, PinRefused,
 		UnnamedRule, MatchEverything, PrefixRunsOn, AnyTag, UnboundedTag, TagsAndDigests,
-		PartialBound, ZeroPaddedTag,
+		PartialBound, ZeroPaddedTag, OpenRange,
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
 		EntryRepeated, EntryWithoutEffect, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
 		OptionName, OptionWithoutEffect, OptionsContradict,
@@ -184,7 +186,7 @@ func (c Code) Level() Level {
 	case slices.Contains([]Code{
 		MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated, EntryRepeated,
 		EntryWithoutEffect, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect, ExecAllowsAny,
-		ContainersAllowed, ConfigByTarget,
+		ContainersAllowed, ConfigByTarget, OpenRange,
 	}, c):
 		return Note
 	}

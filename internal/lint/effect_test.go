@@ -142,7 +142,7 @@ func differ(choose arbitrary.Source, a, b *policy.Policy) bool {
 func TestEntriesSaidToHaveNoEffectHaveNone(t *testing.T) {
 	t.Parallel()
 	found := map[lint.Code]int{}
-	for seed := range uint64(80) {
+	for seed := range arbitrary.Seeds(80) {
 		for _, f := range saidToHaveNoEffect(t, seed) {
 			found[f.Code]++
 		}
@@ -153,11 +153,6 @@ func TestEntriesSaidToHaveNoEffectHaveNone(t *testing.T) {
 	} {
 		require.Positive(t, found[code], "%s has been there: %v", code, found)
 	}
-}
-
-func FuzzEntriesSaidToHaveNoEffectHaveNone(f *testing.F) {
-	f.Add(uint64(0))
-	f.Fuzz(func(t *testing.T, seed uint64) { saidToHaveNoEffect(t, seed) })
 }
 
 func saidToHaveNoEffect(t *testing.T, seed uint64) []lint.Finding {
@@ -189,15 +184,10 @@ func saidToHaveNoEffect(t *testing.T, seed uint64) []lint.Finding {
 func TestEntriesOfBuildRulesWithoutEffectHaveAFinding(t *testing.T) {
 	t.Parallel()
 	idle := 0
-	for seed := range uint64(100) {
+	for seed := range arbitrary.Seeds(100) {
 		idle += withoutEffect(t, seed)
 	}
 	require.Greater(t, idle, 20, "else the property says nothing")
-}
-
-func FuzzEntriesOfBuildRulesWithoutEffectHaveAFinding(f *testing.F) {
-	f.Add(uint64(0))
-	f.Fuzz(func(t *testing.T, seed uint64) { withoutEffect(t, seed) })
 }
 
 // withoutEffect returns how many entries of a policy have no effect.

@@ -48,9 +48,9 @@ func TestRulesOnImagesAreCheckedAsThoseOnFrontends(t *testing.T) {
 		},
 		{
 			"an end, a late warning and a tag that moves", "- {name: a, match: [c.example/x], expires: 2027-01-01}\n" +
-				"- {name: b, match: [c.example/y], tags: [latest], versions: \">=1\", warnAfter: 2028-01-01, expires: 2027-12-31}",
+				"- {name: b, match: [c.example/y], tags: [latest], versions: \">=1 <9\", warnAfter: 2028-01-01, expires: 2027-12-31}",
 			[]string{
-				"expired 11:39 the rule expired on", "warn-after-expiry 12:72 never warns",
+				"expired 11:39 the rule expired on", "warn-after-expiry 12:75 never warns",
 				"unbounded-tag 12:46 tags has latest",
 			},
 		},

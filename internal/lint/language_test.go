@@ -154,7 +154,7 @@ func TestCheckWholeLanguage(t *testing.T) {
 		},
 		{
 			"tags that are all excepted, beside versions",
-			head + "- {name: a, match: [a], tags: [\"1.5\"], versions: \">=2\", exceptTags: [\"1.*\"]}\n",
+			head + "- {name: a, match: [a], tags: [\"1.5\"], versions: \">=2 <9\", exceptTags: [\"1.*\"]}\n",
 			[]string{"entry-without-effect a p:5:3"},
 		},
 		{
@@ -205,7 +205,7 @@ func TestCheckWholeLanguage(t *testing.T) {
 		{
 			"a rule with the versions of one before it",
 			head +
-				"- {name: a, match: [a], versions: \">=1\"}\n- {name: b, match: [a], versions: \">=1\", exceptTags: [\"1.5\"]}\n",
+				"- {name: a, match: [a], versions: \">=1 <9\"}\n- {name: b, match: [a], versions: \">=1 <9\", exceptTags: [\"1.5\"]}\n",
 			[]string{"shadowed b p:6:3"},
 		},
 		{
@@ -214,7 +214,7 @@ func TestCheckWholeLanguage(t *testing.T) {
 		},
 		{
 			"a tag without a version beside versions",
-			head + "- {name: a, match: [a], tags: [latest], versions: \">=1\"}\n",
+			head + "- {name: a, match: [a], tags: [latest], versions: \">=1 <9\"}\n",
 			[]string{"unbounded-tag a p:5:3"},
 		},
 		{
@@ -251,7 +251,7 @@ func TestCheckWholeLanguage(t *testing.T) {
 		{
 			"a rule with other versions is fine",
 			head +
-				"- {name: a, match: [a], versions: \">=2\"}\n- {name: b, match: [a], versions: \">=1\"}\n",
+				"- {name: a, match: [a], versions: \">=2 <9\"}\n- {name: b, match: [a], versions: \">=1 <9\"}\n",
 			nil,
 		},
 		{
@@ -269,7 +269,7 @@ func TestCheckWholeLanguage(t *testing.T) {
 		{
 			"a rule with a variant of what one before it excepts is fine",
 			head +
-				"- {name: a, match: [a], tags: [\"1.*\"], versions: \">=2\", variants: [labs], exceptTags: [\"1.5\"]}\n- {name: b, match: [a], tags: [\"1.5-labs\"]}\n", nil,
+				"- {name: a, match: [a], tags: [\"1.*\"], versions: \">=2 <9\", variants: [labs], exceptTags: [\"1.5\"]}\n- {name: b, match: [a], tags: [\"1.5-labs\"]}\n", nil,
 		},
 		{
 			"a rule without tags after one with any",

@@ -87,6 +87,26 @@ func TestCheck(t *testing.T) {
 			[]string{"partial-bound a 5:3"},
 		},
 		{
+			"a range without an end",
+			head + "- {name: a, match: [a], versions: \">=1.4.0\"}\n" +
+				"- {name: b, match: [b], versions: \">=1.4 <2 || >=3\"}\n",
+			[]string{"open-range a 5:3", "open-range b 6:3"},
+		},
+		{
+			"a range without an end in a rule on images",
+			head + "- name: a\n  match: [a]\n  dispatch: mediate\n" +
+				"  build: {images: [{name: i, match: [a], versions: \">=1.4\"}], others: deny}\n",
+			[]string{"open-range a 5:3"},
+		},
+		{
+			"a range that has no dates is fine",
+			head + "- {name: a, match: [a], versions: \">=2026.3 <10000\"}\n" +
+				"- {name: b, match: [b], versions: \">=1.4\", action: deny}\n" +
+				"- {name: c, match: [docker/dockerfile], versions: \">=1.4\", dispatch: builtin}\n" +
+				"- {name: d, match: [d], versions: \">=1.4\", digests: [\"" + digestA + "\"]}\n",
+			[]string{"tags-and-digests d 8:3"},
+		},
+		{
 			"bounds that have one reading",
 			head + "- {name: a, match: [a], versions: \">=1.7 <2 || ~1.7 || ^1.7 || 1.7 || 2.x\"}\n" +
 				"- {name: b, match: [b], versions: \">1.6.0 <=1.7.0 || 1.2 - 1.4.x\", action: deny}\n",

@@ -27,6 +27,9 @@ func (c *checker) rule(i int) {
 	}
 	tell := func(code Code, format string, args ...any) { c.addRule(code, r.Rule, format, args...) }
 	readings(&r.Rule.Rule, tell)
+	if c.dispatch(r) != policy.DispatchBuiltin { // that serves no later version than its own
+		openRange(&r.Rule.Rule, tell)
+	}
 	c.ruleEntries(r)
 	c.decides(i)
 }

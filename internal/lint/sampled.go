@@ -376,8 +376,7 @@ func (s *sampler) alias(a *policy.Alias) {
 		return
 	}
 	const why = "no request was found for which it matters"
-	// Pins count for requests that no sample may have, so an alias with pins is left.
-	if len(a.Pins) == 0 && s.idle(aliasAt(a)) {
+	if s.idle(aliasAt(a)) {
 		s.addAlias(EntryWithoutEffect, a, "the alias from %s to %s has no effect: %s; remove it", a.From, a.To,
 			why)
 		return

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/internal/lint"
@@ -34,7 +35,7 @@ func TestEntriesThatMatterForNoSampleRequest(t *testing.T) {
 		{
 			"a rule that two others are for",
 			"- {name: a, match: [corp.example/x], versions: \"<2\"}\n" +
-				"- {name: b, match: [corp.example/x], versions: \">=2\"}\n" +
+				"- {name: b, match: [corp.example/x], versions: \">=2 <9\"}\n" +
 				"- {name: c, match: [corp.example/x], versions: \">=1.5 <3\"}\n",
 			[]string{"entry-without-effect 7:3"},
 		},
@@ -92,5 +93,55 @@ func TestEntriesOfLargePoliciesAreNotTried(t *testing.T) {
 	rules.WriteString("- {name: b, match: [\"corp.example/r1*\"], action: deny}\n")
 	for _, f := range allFindings(t, head+rules.String()) {
 		require.NotContains(t, f, "deny-without-effect")
+	}
+}
+
+// A pin is tried on each name that leads to its image.
+func TestAliasesThatMatterForNoSampleRequest(t *testing.T) {
+	t.Parallel()
+	pins := func(tag string, n int) string {
+		return fmt.Sprintf("pins: {%q: %q}}\n", tag, digest.FromString(fmt.Sprint(n)))
+	}
+	for _, tt := range []struct {
+		name, aliases, rules string
+		want                 []string
+	}{
+		{
+			"a pin that only another port can have",
+			"- {from: a/**, to: c.example/**}\n- {from: a/x, to: a/x, " + pins("1", 1),
+			"- {name: a, match: [\"**/x\"]}\n",
+			[]string{"alias-shadowed 6:3", "match-everything 8:21"},
+		},
+		{
+			"a pin that only another port of the new name can have",
+			"- {from: c.example/**, to: d.example/**}\n- {from: a/x, to: a/y}\n" +
+				"- {from: a/x, to: c.example/x, " + pins("1", 1), "- {name: a, match: [a/y, \"**/x\"]}\n",
+			[]string{"alias-shadowed 7:3", "match-everything 9:26"},
+		},
+		{
+			"pins of two ports that differ, for a third one",
+			"- {from: c.example/**, to: d.example/**}\n- {from: c.example/x, to: c.example/x, " +
+				pins("1", 1) + "- {from: \"c.example:80/x\", to: \"c.example:80/x\", " + pins("1", 2),
+			"- {name: a, match: [\"**/x\"]}\n- {name: d, match: [\"c.example:80/x\"], action: deny}\n",
+			[]string{"alias-shadowed 6:3", "alias-not-allowed 7:3", "match-everything 9:21"},
+		},
+		{
+			"an alias for a name that is refused, with a pin that is refused",
+			"- {from: a/x, to: a/x, " + pins("1", 1),
+			"- {name: a, match: [a/x], tags: [\"2\"]}\n",
+			[]string{"entry-without-effect 5:3", "pin-refused 5:31"},
+		},
+		{
+			"an alias whose pin another alias has too",
+			"- {from: a/x, to: a/x, " + pins("1", 1) + "- {from: a/y, to: a/x, " + pins("1", 1),
+			"- {name: a, match: [a/x]}\n",
+			[]string{"entry-without-effect 6:31"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tt.want, allFindings(t, "version: 1\nid: x\ncontact: y\naliases:\n"+tt.aliases+
+				"frontends:\n"+tt.rules))
+		})
 	}
 }

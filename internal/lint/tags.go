@@ -36,6 +36,22 @@ func readings(r *imagerules.Rule, tell tell) {
 	}
 }
 
+// aDate is a tag that is a date, as those of nightly builds are. It is also a version, and later
+// than each that a range with an upper end has.
+const aDate = "20991231"
+
+// openRange looks for a range that also has dates and numbers of builds.
+func openRange(r *imagerules.Rule, tell tell) {
+	condition, err := versions.Parse(r.Versions)
+	if r.Action == policy.ActionDeny || len(r.Digests) > 0 || r.Versions == "" || err != nil ||
+		condition.IsAny() || !r.MatchesTag(aDate) {
+		return
+	}
+	tell(OpenRange, "versions %s has no upper end, so it has every later version, and tags that are dates "+
+		"or numbers of builds, such as %s; write an end such as <2, or <10000 for years",
+		r.Versions, aDate)
+}
+
 // firstYear is the least number that is taken for a year. A 0 right before a star is commonly that
 // of a month behind a year.
 const firstYear = 1900

@@ -8,6 +8,7 @@ package opcheck
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
@@ -51,19 +52,23 @@ func Explain(
 	l policy.Layers, r policy.Request, d policy.Decision, op buildrules.Operation,
 ) Answer {
 	a := Check(l, r, d, op)
-	a.Steps = d.ExplainCheck(inBuild(r, d, op))
+	a.Steps = d.ExplainCheck(inBuild(l, r, d, op))
 	return a
 }
 
-// inBuild returns the operation as a build has it: the configuration of an image for which no
-// target is written has the target that the frontend gets.
+// inBuild returns the operation as a build has it. The configuration of an image for which no
+// target is written has the target that the frontend gets. The daemon's own Dockerfile frontend is
+// the one that it stands for.
 func inBuild(
-	r policy.Request, d policy.Decision, op buildrules.Operation,
+	l policy.Layers, r policy.Request, d policy.Decision, op buildrules.Operation,
 ) buildrules.Operation {
 	if op.Config != nil && op.Config.Target == "" {
 		config := *op.Config
 		config.Target = d.Obligations.Value(optionkeys.Target, r.Options)
 		op.Config = &config
+	}
+	if op.Frontend == policy.DaemonDockerfile {
+		op.Frontend = l.DockerfileFrontend()
 	}
 	return op
 }
@@ -74,15 +79,23 @@ func inBuild(
 func Check(
 	l policy.Layers, request policy.Request, d policy.Decision, op buildrules.Operation,
 ) Answer {
-	op = inBuild(request, d, op)
+	asked := op.Frontend
+	op = inBuild(l, request, d, op)
 	a := Answer{Verdict: policy.Undecidable, Asked: op.Describe(), Messages: []string{}}
+	if asked != op.Frontend { // a person knows it by what is written
+		a.Asked = buildrules.Operation{Frontend: asked}.Describe()
+	}
 	if d.Verdict == policy.Undecidable {
 		a.Reason = "whether the frontend may run depends on its digest"
 		return a
 	}
 	r := d.Check(op)
-	if op.Frontend != "" && r.Verdict != policy.Deny {
-		r = nested(l, request.Time, d, op.Frontend, r)
+	switch note := l.NoteOn(asked); {
+	case asked == "":
+	case r.Verdict != policy.Deny:
+		r = nested(l, request.Time, d, asked, r)
+	case note != "":
+		r.Messages = append(slices.Clip(r.Messages), note)
 	}
 	a.Verdict, a.Rule, a.Reason, a.Messages = r.Verdict, r.Rule, r.Reason,
 		append(a.Messages, r.Messages...)
@@ -110,7 +123,9 @@ func nested(
 			Reason: fmt.Sprintf("it asks for a frontend that can't be checked: %v", err),
 		}
 	}
-	d := policy.Decide(l, policy.Request{Requested: requested, Reference: ref, Time: at}).Within(outer)
+	d := policy.Decide(l, l.StandIn(policy.Request{
+		Requested: requested, Reference: ref, Nested: true, Time: at,
+	})).Within(outer)
 	switch d.Verdict {
 	case policy.Deny, policy.Undecidable:
 		return policy.Ruling{

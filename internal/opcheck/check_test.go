@@ -31,6 +31,7 @@ frontends:
     frontends: {allow: [docker/dockerfile, docker/pinned, docker/other, docker/warned]}
 - {name: pinned, match: [docker/pinned], digests: ["` + digestA + `"]}
 - {name: warned, match: [docker/warned], warnAfter: 2020-01-01}
+- {name: narrow, match: [docker/narrow], build: {frontends: {allow: [docker/other]}}}
 - {name: forwarded, match: [docker/forwarded], dispatch: forward}
 `
 )
@@ -68,6 +69,26 @@ func TestCheck(t *testing.T) {
 			},
 		},
 		{
+			"a nested dockerfile.v0, which stands for docker/dockerfile:1", "docker/dockerfile:1",
+			buildrules.Operation{Frontend: "dockerfile.v0"},
+			opcheck.Answer{Verdict: policy.Allow, Asked: "the frontend dockerfile.v0"},
+		},
+		{
+			"a nested dockerfile.v0 that the rules on builds refuse", "docker/narrow",
+			buildrules.Operation{Frontend: "dockerfile.v0"},
+			opcheck.Answer{
+				Verdict: policy.Deny, Asked: "the frontend dockerfile.v0", Rule: "narrow", Layer: "policy",
+				Reason: `rule "narrow" refuses the frontend docker/dockerfile:1: it allows only ` +
+					"docker/other (build.frontends.allow)",
+				Messages: []string{
+					"dockerfile.v0 is the daemon's own Dockerfile frontend, and stands for " +
+						"docker/dockerfile:1 here: name another one by a # syntax line in that Dockerfile, " +
+						"or have a rule allow this one",
+				},
+				Allowed: []string{"docker/other"}, Contact: "#help",
+			},
+		},
+		{
 			"a nested frontend that the rules on builds refuse", "docker/dockerfile:1",
 			buildrules.Operation{Frontend: "quay.io/x"},
 			opcheck.Answer{
@@ -85,7 +106,8 @@ func TestCheck(t *testing.T) {
 				Verdict: policy.Deny, Asked: "the frontend docker/other", Rule: "default", Layer: "policy",
 				Reason: "no rule allows docker/other:latest",
 				Allowed: []string{
-					"docker/pinned@" + digestA, "docker/warned", "docker/dockerfile:1", "docker/forwarded",
+					"docker/pinned@" + digestA, "docker/warned", "docker/narrow", "docker/dockerfile:1",
+					"docker/forwarded",
 				},
 				Contact: "#help",
 			},

@@ -189,6 +189,7 @@ func rank(a opcheck.Answer) int {
 // explain decides on the case's request. A build that names no frontend gets the default one.
 func explain(layers policy.Layers, c *Case) policy.Trace {
 	if c.Request.Requested != "" {
+		c.Request = layers.StandIn(c.Request)
 		return policy.Explain(layers, c.Request)
 	}
 	name := layers.DefaultFrontend()

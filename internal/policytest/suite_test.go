@@ -316,6 +316,20 @@ cases:
 	}, got)
 }
 
+func TestARequestForTheDaemonsDockerfileFrontendIsForTheDefault(t *testing.T) {
+	t.Parallel()
+	f := files()
+	f["default.yaml"] = &fstest.MapFile{
+		Data: []byte("version: 1\ndefaultFrontend: b:1\nfrontends: [{name: b, match: [b]}]\n"),
+	}
+	s, err := policytest.Parse("t", []byte("policy: default.yaml\ncases: "+
+		"[{name: x, request: dockerfile.v0, expect: {verdict: allow, rule: b, source: 'b:1'}}]"))
+	require.NoError(t, err)
+	results, err := s.Run(f, all)
+	require.NoError(t, err)
+	require.Empty(t, results[0].Failures)
+}
+
 func TestACaseWithoutARequestIsABuildThatNamesNoFrontend(t *testing.T) {
 	t.Parallel()
 	f := files()

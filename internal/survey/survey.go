@@ -266,7 +266,8 @@ func (c *check) wish() (w wish, ok bool) {
 		c.add(f)
 		return w, false
 	}
-	return wish{written, ref, line}, true
+	r := c.survey.Layers.StandIn(policy.Request{Requested: written, Reference: ref})
+	return wish{written, r.Reference, line}, true
 }
 
 // dropSelf returns the part of a directive that names another frontend than the policy frontend.

@@ -175,6 +175,11 @@ func TestEachLineOfADockerfileGetsThePolicysAnswer(t *testing.T) {
 			[]string{"4 undecidable http"},
 		},
 		{
+			"nor can a comment at the line",
+			"FROM alpine\n# check=skip=UndefinedVar\nADD https://files.example/${X} /\n",
+			[]string{"4 undecidable http"},
+		},
+		{
 			"a file that is no Dockerfile", "FROM alpine\nFORM alpine\n",
 			[]string{"3 error dockerfile parse error on line 3: unknown instruction: FORM (did you mean FROM?)"},
 		},
@@ -220,6 +225,11 @@ func TestTheFrontendIsDecidedAsInABuild(t *testing.T) {
 			"the policy frontend's own name is skipped in BUILDKIT_SYNTAX",
 			"# syntax=docker/dockerfile:1\nFROM quay.io/a\n",
 			map[string]string{"source": self, "build-arg:BUILDKIT_SYNTAX": self},
+			[]string{"2 deny images"},
+		},
+		{
+			"dockerfile.v0 stands for docker/dockerfile:1", "# syntax=quay.io/a\nFROM quay.io/a\n",
+			map[string]string{"source": self, "build-arg:BUILDKIT_SYNTAX": self + " dockerfile.v0"},
 			[]string{"2 deny images"},
 		},
 		{

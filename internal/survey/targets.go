@@ -1,14 +1,12 @@
 package survey
 
 import (
-	"bytes"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
-	"github.com/moby/buildkit/frontend/dockerfile/parser"
 
 	"github.com/policy-frontend/policy-frontend/internal/expansion"
 )
@@ -21,11 +19,7 @@ type stages struct {
 }
 
 func readStages(data []byte) (stages, error) {
-	file, err := parser.Parse(bytes.NewReader(data))
-	if err != nil {
-		return stages{}, err
-	}
-	list, args, err := instructions.Parse(file.AST, nil)
+	list, args, err := expansion.Stages(data)
 	if err != nil {
 		return stages{}, err
 	}
@@ -125,7 +119,8 @@ func (s *stages) configLine(target string) int {
 
 // unsetLines returns the lines of commands that use a variable whose value isn't known: an ARG
 // without a default that the build doesn't give, or one that is made of such a variable. Those
-// that BuildKit sets itself are in the list known.
+// that BuildKit sets itself are in the list known. Under a comment that can silence the frontend's
+// warning about a variable without a value, each variable counts as such a one.
 func (s *stages) unsetLines(given map[string]string, known []string) map[int]bool {
 	unset, out := map[string]bool{}, map[int]bool{}
 	for _, c := range s.commands() {
@@ -142,11 +137,19 @@ func (s *stages) unsetLines(given map[string]string, known []string) map[int]boo
 			_, isGiven := given[v.Key]
 			unset[v.Key] = uses(v.Value, unset) && !isGiven
 		}
-		if at := c.Location(); len(at) > 0 && uses(expanded(c), unset) {
+		text := expanded(c)
+		silent := strings.Contains(text, "$") && slices.ContainsFunc(c.Comments(), isLintComment)
+		if at := c.Location(); len(at) > 0 && (silent || uses(text, unset)) {
 			out[at[0].Start.Line] = true
 		}
 	}
 	return out
+}
+
+// isLintComment reports whether a comment above a command can silence the frontend's warnings about
+// it, and with them the one about a variable without a value.
+func isLintComment(comment string) bool {
+	return strings.HasPrefix(strings.ToLower(strings.TrimSpace(comment)), "check")
 }
 
 // global reports whether an ARG before the first stage has a default for the name.

@@ -19,6 +19,7 @@ func TestAnUploadIsTheClientsContext(t *testing.T) {
 		{"the host after a user, which BuildKit looks up", "http://u@buildkit-session/0r3k", KindHTTP},
 		{"a user of that name", "http://buildkit-session/@evil.example", KindHTTP},
 		{"another scheme", "https://buildkit-session/0r3k", KindHTTP},
+		{"a name that only a Docker Engine knows", "http://build-context-0r3kzt4p9qw1", KindHTTP},
 		{"no id", "http://buildkit-session/", KindHTTP},
 		{"a query", "http://buildkit-session/0r3k?x", KindHTTP},
 		{"a path below an id", "http://buildkit-session/../x", KindHTTP},

@@ -35,8 +35,8 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		return 1
 	}
-	d := &demo{env: env}
-	ok := d.do(d.show)
+	d := &demo{env.Script("demo"), env}
+	ok := d.Do(d.show)
 	if err := env.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, "demo: clean up:", err)
 		ok = false

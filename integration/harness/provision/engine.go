@@ -79,7 +79,7 @@ func (t *Tools) prepareEngine() (Engine, error) {
 			// It has no go.mod, so Go would read it in the language of a very old version.
 			GCFlags: dockerModule + "/...=-lang=go1.26",
 		},
-		Build{Out: e.Registry, Package: "github.com/distribution/distribution/v3/cmd/registry"},
+		distribution(e.Registry),
 	)
 	if err != nil {
 		return e, err
@@ -88,6 +88,11 @@ func (t *Tools) prepareEngine() (Engine, error) {
 		Out: e.RunC, Package: "github.com/opencontainers/runc",
 		Tags: "seccomp,netgo,osusergo", CGO: true,
 	})
+}
+
+// distribution describes the program of Docker Hub's image "registry".
+func distribution(out string) Build {
+	return Build{Out: out, Package: "github.com/distribution/distribution/v3/cmd/registry"}
 }
 
 // installLibseccomp makes sure that cgo finds libseccomp.

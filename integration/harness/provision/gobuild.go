@@ -26,6 +26,9 @@ type Build struct {
 	Out string
 	// Package is the import path of its main package.
 	Package string
+	// Test compiles the tests of Package instead, which then needn't be a main package. It
+	// must be the same in all builds of one go command.
+	Test bool
 	// LDFlags are added to the flags of the linker.
 	LDFlags string
 	// GCFlags are flags of the compiler, in the form that `go build -gcflags` takes.
@@ -59,6 +62,14 @@ func (t *Tools) buildStale(dir string, builds ...Build) error {
 	return t.build(dir, stale)
 }
 
+// program is the name that the go command gives the result.
+func (b Build) program() string {
+	if b.Test {
+		return path.Base(b.Package) + ".test"
+	}
+	return path.Base(b.Package)
+}
+
 func staleBuilds(dir string, builds []Build) ([]Build, error) {
 	var stale []Build
 	for _, b := range builds {
@@ -85,6 +96,9 @@ func buildKey(dir string, b Build) (string, error) {
 		fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
 	}
 	fmt.Fprintf(h, "%q %t\n", []string{b.Package, b.LDFlags, b.GCFlags, b.Tags}, b.CGO)
+	if b.Test {
+		fmt.Fprintln(h, "test")
+	}
 	goVersion, err := GoEnv(dir, "GOVERSION")
 	if err != nil {
 		return "", err
@@ -135,12 +149,14 @@ func (t *Tools) downloadFor(dir string, builds []Build) error {
 	for _, b := range builds {
 		packages = append(packages, b.Package)
 	}
-	return t.download(dir, packages...)
+	return t.download(dir, builds[0].Test, packages...)
 }
 
-// download gets the modules of the packages and of everything that they import.
-func (t *Tools) download(dir string, packages ...string) error {
-	cmd := goCommand(dir, append([]string{"list", "-deps", "-f", "{{.ImportPath}}"}, packages...)...)
+// download gets the modules of the packages, or of their tests, and of everything that they
+// import.
+func (t *Tools) download(dir string, tests bool, packages ...string) error {
+	list := []string{"list", "-deps", fmt.Sprintf("-test=%t", tests), "-f", "{{.ImportPath}}"}
+	cmd := goCommand(dir, append(list, packages...)...)
 	cmd.Env = append(cmd.Env, "CGO_ENABLED=0", fmt.Sprintf("GOMAXPROCS=%d", downloads))
 	var fetched atomic.Int64
 	what := "downloading modules for " + path.Base(packages[0])
@@ -182,11 +198,15 @@ func goBuild(dir string, compiled *atomic.Int64, builds ...Build) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	args := []string{
-		"build", "-v", "-trimpath", "-buildvcs=false", "-o", tmp + "/",
+	verb := []string{"build", "-v"}
+	if builds[0].Test {
+		verb = []string{"test", "-c"}
+	}
+	args := append(verb,
+		"-trimpath", "-buildvcs=false", "-o", tmp+"/",
 		// The linker drops debug information, and not to make it saves a quarter of the work.
 		"-ldflags", "-s -w", "-gcflags", "all=-dwarf=false",
-	}
+	)
 	cgo, link := "CGO_ENABLED=0", "-s -w "
 	if builds[0].CGO {
 		cgo, link = "CGO_ENABLED=1", link+"-linkmode external -extldflags -static "
@@ -216,7 +236,7 @@ func goBuild(dir string, compiled *atomic.Int64, builds ...Build) error {
 		return err
 	}
 	for _, b := range builds {
-		if err := os.Rename(filepath.Join(tmp, path.Base(b.Package)), b.Out); err != nil {
+		if err := os.Rename(filepath.Join(tmp, b.program()), b.Out); err != nil {
 			return err
 		}
 	}

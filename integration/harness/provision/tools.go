@@ -109,7 +109,7 @@ func (t *Tools) buildPrograms(programs []Program) error {
 	}
 	downloaded := make(chan error, 1)
 	if slices.Contains(programs, Product) {
-		if err := t.download(t.Root, productPackage); err != nil {
+		if err := t.download(t.Root, false, productPackage); err != nil {
 			return err
 		}
 		go func() { downloaded <- t.downloadFor(tools, stale) }()

@@ -111,6 +111,9 @@ func (w layerWriter) header(f File) (*tar.Header, error) {
 	h := &tar.Header{
 		Name: p, Mode: int64(f.Mode.Perm()), ModTime: time.Unix(0, 0), Typeflag: tar.TypeReg,
 	}
+	if f.Mode&os.ModeSetuid != 0 {
+		h.Mode |= 0o4000
+	}
 	if f.Mode&os.ModeSticky != 0 {
 		h.Mode |= 0o1000
 	}

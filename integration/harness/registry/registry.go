@@ -150,22 +150,40 @@ func (r *Registry) Digest(ref string) (string, error) {
 // Tag copies the manifest or index at src, with all that it refers to, to dst. Both are
 // full references in this registry; their repositories may differ.
 func (r *Registry) Tag(src, dst string) error {
+	to, err := r.parse(dst)
+	if err != nil {
+		return err
+	}
+	return r.copy(src, to)
+}
+
+// CopyTo copies the image or index at a repository and tag such as "library/busybox:latest" to
+// the registry host, under the same name.
+func (r *Registry) CopyTo(host, repoTag string) error {
+	to, err := name.ParseReference(host + "/" + repoTag)
+	if err != nil {
+		return err
+	}
+	return r.copy(r.Ref(repoTag), to)
+}
+
+func (r *Registry) copy(src string, to name.Reference) error {
 	desc, err := r.get(src)
 	if err != nil {
-		return fmt.Errorf("tag %s as %s: %w", src, dst, err)
+		return fmt.Errorf("copy %s to %s: %w", src, to, err)
 	}
 	if desc.MediaType.IsIndex() {
 		index, err := desc.ImageIndex()
 		if err != nil {
 			return err
 		}
-		return r.PushIndex(dst, index)
+		return remote.WriteIndex(to, index)
 	}
 	image, err := desc.Image()
 	if err != nil {
 		return err
 	}
-	return r.PushImage(dst, image)
+	return remote.Write(to, image)
 }
 
 func (r *Registry) get(ref string) (*remote.Descriptor, error) {

@@ -2,7 +2,8 @@
 // file /answer says which type of error came back.
 //
 // Options: ask is the source of the other frontend, ask-cmdline its cmdline and
-// ask-requestid the question that it is asked, none for a build.
+// ask-requestid the question that it is asked, none for a build. With ask-fail, the build fails
+// with the other frontend's error, as most frontends do.
 package main
 
 import (
@@ -34,6 +35,9 @@ func build(ctx context.Context, c client.Client) (*client.Result, error) {
 		ask["frontend.caps"] = "moby.buildkit.frontend.subrequests"
 	}
 	_, err := c.Solve(ctx, client.SolveRequest{Frontend: "gateway.v0", FrontendOpt: ask})
+	if opts["ask-fail"] != "" && err != nil {
+		return nil, err
+	}
 	answer := llb.Scratch().File(llb.Mkfile("/answer", 0o644, []byte(describe(err)+"\n")))
 	def, err := answer.Marshal(ctx)
 	if err != nil {
