@@ -50,6 +50,13 @@ func Build(ctx context.Context, c client.Client) (*client.Result, error) {
 // A refusal is a [*DenialError]. An error of the inner frontend is returned as it is. For
 // [PolicySubrequest], Build returns the decision as a result and runs nothing.
 func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, error) {
+	b := f.newBuild(c)
+	res, err := b.run(ctx, f.PolicyPath)
+	return b.settle(ctx, res, err)
+}
+
+// newBuild returns the build of a client.
+func (f Frontend) newBuild(c client.Client) *build {
 	now := f.Now
 	if now == nil {
 		now = time.Now
@@ -58,12 +65,18 @@ func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, e
 	if log == nil {
 		log = io.Discard
 	}
-	b := build{
+	b := &build{
 		client: c, bridge: f.bridge, log: log, now: now().UTC(),
 		opts: gatewayopts.Parse(c.BuildOpts().Opts),
 	}
 	b.file = newBuildFile(ownReads{c, b.checkRead})
-	res, err := b.run(ctx, f.PolicyPath)
+	return b
+}
+
+// settle turns a *refusal into the answer to [PolicySubrequest] or into a [*DenialError].
+func (b *build) settle(
+	ctx context.Context, res *client.Result, err error,
+) (*client.Result, error) {
 	var r *refusal
 	switch {
 	case errors.As(err, &r) && b.subrequest() == PolicySubrequest:
@@ -89,6 +102,9 @@ type build struct {
 	layers policy.Layers
 	inputs map[string]*pb.Definition
 	now    time.Time
+	// fallback is the frontend of a build that asks for none, if the policy has no default; "" for
+	// none.
+	fallback string
 	// deadline is when the time for the build is up that the policy allows, unless it is
 	// forwarded. It counts from the start of this process.
 	deadline time.Time
@@ -124,7 +140,7 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 func (b *build) choose(ctx context.Context, policyErr error) (admitted, error) {
 	timed, cancel := context.WithDeadline(ctx, b.deadline)
 	defer cancel()
-	requests, err := findRequests(timed, b.opts, b.file, b.layers)
+	requests, err := findRequests(timed, b.opts, b.file, b.layers, b.fallback)
 	if policyErr != nil { // the refusal names the requested frontend if it is known
 		err = policyErr
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
+	"github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/frontend/gateway/grpcclient"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 
@@ -60,10 +61,7 @@ func (b *build) announce(ctx context.Context, chosen admitted) (wait func(), err
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{
-			Definition: def.ToPB(), Evaluate: true,
-			AllowResultReturn: true, AllowResultArrayRef: true,
-		})
+		_, err := b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true})
 		if err == nil { // otherwise there is no step, and the build fails for the same reason
 			b.warn(ctx, chosen)
 		}

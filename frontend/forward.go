@@ -30,16 +30,7 @@ import (
 // if a client's source policy replaces the image. docs/threat-model.md describes what can answer
 // differently the second time.
 func (b *build) forward(ctx context.Context, a admitted, m *monitor) (*client.Result, error) {
-	err := b.loadGuarded(ctx, a, func(ctx context.Context, def *llb.Definition) error {
-		_, err := b.client.Solve(ctx, client.SolveRequest{
-			Definition: def.ToPB(), Evaluate: true, SourcePolicies: onlyImage(a.pinned()),
-		})
-		return err
-	}, func() error {
-		_, _, err := b.resolve(ctx, a.request, a.pinned())
-		return err
-	})
-	if err != nil {
+	if err := b.loadForwarded(ctx, a); err != nil {
 		return nil, err
 	}
 	if m.checksResults() {
@@ -72,6 +63,19 @@ func (b *build) forward(ctx context.Context, a admitted, m *monitor) (*client.Re
 		})
 	}
 	return res, explainNested(a, err)
+}
+
+// loadForwarded does what the gateway does with the image of a forwarded frontend, under a guard.
+func (b *build) loadForwarded(ctx context.Context, a admitted) error {
+	return b.loadGuarded(ctx, a, func(ctx context.Context, def *llb.Definition) error {
+		_, err := b.client.Solve(ctx, client.SolveRequest{
+			Definition: def.ToPB(), Evaluate: true, SourcePolicies: onlyImage(a.pinned()),
+		})
+		return err
+	}, func() error {
+		_, _, err := b.resolve(ctx, a.request, a.pinned())
+		return err
+	})
 }
 
 // notAllowedSource is part of the daemon's error for a frontend that isn't on its allowlist

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ func firstRequest(rs []request) request {
 //     BUILDKIT_SYNTAX says "policy-frontend INNER"
 //   - the build-arg BUILDKIT_SYNTAX, unless it names the policy frontend
 //   - the build file's own syntax directive, unless it names the policy frontend
-//   - the policy's default frontend
+//   - the policy's default frontend, or else fallback
 //
 // If cmdline decided and BUILDKIT_SYNTAX names yet another frontend, the list has that one too, and
 // it must be allowed as well. An inner frontend may follow it, and buildx sets it without changing
@@ -46,7 +47,7 @@ func firstRequest(rs []request) request {
 // findRequests fails if the build asks for nothing. If the build asks for something that isn't an
 // image reference, it fails too, and the list has that request for the message.
 func findRequests(
-	ctx context.Context, o gatewayopts.Options, file *buildFile, layers policy.Layers,
+	ctx context.Context, o gatewayopts.Options, file *buildFile, layers policy.Layers, fallback string,
 ) ([]request, error) {
 	self, err := o.Self()
 	if err != nil {
@@ -72,7 +73,7 @@ func findRequests(
 			found = append(found, directive{inner, d.origin})
 		}
 	}
-	if name := layers.DefaultFrontend(); len(found) == 0 && name != "" {
+	if name := cmp.Or(layers.DefaultFrontend(), fallback); len(found) == 0 && name != "" {
 		found = append(found, directive{name, origin{kind: fromDefault}})
 	}
 	if len(found) == 0 {

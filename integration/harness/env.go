@@ -29,6 +29,7 @@ type Env struct {
 	stopSignals func()
 	frontends   testFrontends
 	image       func() (string, error)
+	guard       func() (string, error)
 }
 
 // NewEnv prepares the programs, starts the registry and pushes the images that every test
@@ -65,6 +66,7 @@ func NewEnv(progress io.Writer, programs ...provision.Program) (*Env, error) {
 	}
 	e.frontends.ready = map[TestFrontend]error{}
 	e.image = sync.OnceValues(e.plainImage)
+	e.guard = sync.OnceValues(e.buildGuard)
 	e.stopSignals = e.reaper.onSignal()
 	if err := e.startRegistry(); err != nil {
 		return nil, errors.Join(err, e.Close())

@@ -31,8 +31,8 @@ var floors = [][]string{
 	},
 	{"internal/gatewaycodec", "internal/lint", "internal/policytest"},
 	{"frontend"},
-	{"internal/survey"},
-	{"cmd/policy-frontend"},
+	{"guard", "internal/survey"},
+	{"cmd/policy-frontend", "cmd/policy-guard"},
 	{"internal/archtest"},
 }
 
@@ -40,14 +40,15 @@ var floors = [][]string{
 // others work on the bytes and the fs.FS that they are given. Package arbitrary, which only tests
 // use, reads the environment.
 var impure = []string{
-	"cmd/policy-frontend", "frontend", "internal/arbitrary", "internal/expansion",
+	"cmd/policy-frontend", "cmd/policy-guard", "frontend", "guard", "internal/arbitrary",
+	"internal/expansion",
 	"internal/gatewaycodec", "internal/gatewayopts",
 	"internal/llbops", "internal/lock", "internal/streamconn", "internal/survey",
 }
 
 // gateway are the packages that may use BuildKit.
 var gateway = []string{
-	"cmd/policy-frontend", "frontend", "internal/expansion", "internal/gatewaycodec",
+	"cmd/policy-frontend", "frontend", "guard", "internal/expansion", "internal/gatewaycodec",
 	"internal/gatewayopts",
 	"internal/llbops", "internal/survey",
 }
@@ -93,6 +94,16 @@ func TestPurePackagesStayPure(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The process of each build in the gateway image stays small.
+func TestTheImageDoesNotHaveTheGuard(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/policy-frontend")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	require.NotContains(t, strings.Fields(string(out)), module+"guard")
 }
 
 // list returns the packages of the module without their tests.

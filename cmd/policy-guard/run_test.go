@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const validPolicy = "version: 1\nfrontends: [{name: a, match: [docker/dockerfile]}]\n"
+
+// output is what the program prints, which may be read while it runs.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func file(t *testing.T, name, text string, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(text), mode))
+	return path
+}
+
+func TestWrongUsageEndsWithTwo(t *testing.T) {
+	t.Parallel()
+	policy := file(t, "policy.yaml", validPolicy, 0o600)
+	broken := file(t, "policy.yaml", "version: 1\nfrontend: []\n", 0o600)
+	socket := "unix://" + filepath.Join(t.TempDir(), "s")
+	const daemon = "unix:///nowhere"
+	all := func(policy, listen, upstream string, more ...string) []string {
+		return append([]string{"--policy", policy, "--listen", listen, "--upstream", upstream}, more...)
+	}
+	for name, tc := range map[string]struct {
+		args []string
+		why  string
+	}{
+		"no flags":          {nil, "is missing"},
+		"no policy":         {[]string{"--listen", socket, "--upstream", daemon}, "--policy is missing"},
+		"an unknown flag":   {all(policy, socket, daemon, "--allow-all"), "unknown flag"},
+		"an argument":       {all(policy, socket, daemon, "x"), "takes no arguments"},
+		"a missing policy":  {all("/nowhere/p.yaml", socket, daemon), "nowhere"},
+		"an invalid policy": {all(broken, socket, daemon), "frontend"},
+		"an address without a scheme": {
+			all(policy, "/run/x.sock", daemon), "neither unix:///path nor tcp://host:port",
+		},
+		"TCP without certificates": {
+			all(policy, "tcp://127.0.0.1:0", daemon), "known by their certificates",
+		},
+		"a distant daemon": {all(policy, socket, "tcp://192.0.2.1:1234"), "isn't on this machine"},
+		"a short key": {
+			all(policy, socket, daemon, "--ref-key", file(t, "key", "short", 0o600)), "less than 32",
+		},
+		"a key that others can read": {
+			all(policy, socket, daemon, "--ref-key", file(t, "key", strings.Repeat("x", 32), 0o644)),
+			"others than its owner",
+		},
+	} {
+		var stderr output
+		require.Equal(t, exitUsage, run(t.Context(), tc.args, &stderr), name)
+		require.Contains(t, stderr.String(), tc.why, name)
+	}
+}
+
+func TestItSaysWhenItIsReadyAndEndsWithZero(t *testing.T) {
+	t.Parallel()
+	policy := file(t, "policy.yaml", validPolicy, 0o600)
+	path := filepath.Join(t.TempDir(), "s")
+	args := []string{"--policy", policy, "--listen", "unix://" + path, "--upstream", "unix:///nowhere"}
+	start := func() (*output, context.CancelFunc, chan int) {
+		ctx, cancel := context.WithCancel(t.Context())
+		stderr, code := &output{}, make(chan int, 1)
+		go func() { code <- run(ctx, args, stderr) }()
+		require.Eventually(t, func() bool {
+			return strings.Contains(stderr.String(), "policy-guard: ready on unix://"+path)
+		}, 10*time.Second, time.Millisecond, stderr)
+		return stderr, cancel, code
+	}
+	_, cancel, code := start()
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(socketMode), info.Mode().Perm())
+
+	var second output
+	require.Equal(t, exitFailed, run(t.Context(), args, &second))
+	require.Contains(t, second.String(), "another program listens")
+
+	cancel()
+	require.Equal(t, exitOK, <-code)
+
+	// A socket that a killed program left is replaced, and another file isn't.
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	require.NoError(t, err)
+	l.SetUnlinkOnClose(false)
+	require.NoError(t, l.Close())
+	_, cancel, code = start()
+	cancel()
+	require.Equal(t, exitOK, <-code)
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	require.Equal(t, exitFailed, run(t.Context(), args, &second))
+}

@@ -1,0 +1,210 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
+
+	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+)
+
+// Choice is a frontend that a policy allows, and how the daemon runs it.
+type Choice struct {
+	// Decision allows the frontend.
+	Decision policy.Decision
+	// Frontend is the daemon's own frontend that runs it: gateway.v0 or dockerfile.v0.
+	Frontend string
+	// Options are the options for Frontend.
+	Options map[string]string
+	// Deadline is when the time is up that the policy gives the frontend. It is zero for one that is
+	// forwarded.
+	Deadline time.Time
+	// Answer is the result of [PolicySubrequest]. If it isn't nil, no frontend runs.
+	Answer *client.Result
+}
+
+// outside stands for the policy frontend's own reference where no image of it takes part. No
+// registry has it: the domain is reserved (RFC 6761).
+const outside = "policy-guard.invalid/policy-frontend:none"
+
+// Choose finds out which frontend a build asks for, and decides by the policy whether the daemon
+// may run it. It runs nothing. It is for a caller that stands between a client and the daemon: c is
+// the daemon's end of the client's build, with the options that the client sent, and asked is the
+// frontend in the client's request.
+//
+//   - gateway.v0 with the option source is a request for that image. The option cmdline may have
+//     arguments for it.
+//   - dockerfile.v0 is a request for the frontend that BUILDKIT_SYNTAX or the build file names, or
+//     else for the policy's default frontend. Without a default, and with the option cmdline, it is
+//     a request for dockerfile.v0 itself; see [policy.DaemonDockerfile].
+//
+// The error is as that of [Frontend.Build]. Choose refuses what its caller couldn't hold a frontend
+// to: build rules, and a frontend that is mediated.
+func (f Frontend) Choose(ctx context.Context, c client.Client, asked string) (*Choice, error) {
+	opts, err := asIfInside(asked, c.BuildOpts().Opts)
+	if err != nil {
+		return nil, err
+	}
+	b := f.newBuild(withOptions{c, opts})
+	b.fallback = policy.DaemonDockerfile
+	choice, err := b.chooseDaemons(ctx, f.PolicyPath)
+	if err != nil {
+		answer, err := b.settle(ctx, nil, err)
+		if err != nil {
+			return nil, err
+		}
+		return &Choice{Answer: answer}, nil
+	}
+	return choice, nil
+}
+
+// asIfInside returns the options that the policy frontend would get if a client had asked for it
+// instead, and named the frontend that it wants in the option cmdline.
+func asIfInside(asked string, sent map[string]string) (map[string]string, error) {
+	opts := maps.Clone(sent)
+	if opts == nil {
+		opts = map[string]string{}
+	}
+	cmdline := strings.TrimSpace(sent[optionkeys.Cmdline])
+	switch asked {
+	case gatewayFrontend:
+		source := sent[optionkeys.Source]
+		if first, _, _ := strings.Cut(cmdline, " "); first != source {
+			cmdline = source
+		}
+		if cmdline == "" {
+			return nil, errors.New("the build asks for the frontend gateway.v0 and names no image")
+		}
+		opts[optionkeys.Cmdline] = outside + " " + cmdline
+		if strings.TrimSpace(sent[optionkeys.Syntax]) == cmdline { // buildx made one of the other
+			opts[optionkeys.Syntax] = opts[optionkeys.Cmdline]
+		}
+	case policy.DaemonDockerfile:
+		delete(opts, optionkeys.Cmdline)
+		if cmdline != "" { // it wouldn't follow a syntax line
+			opts[optionkeys.Cmdline] = outside + " " + policy.DaemonDockerfile
+		}
+	default:
+		return nil, fmt.Errorf("the build asks for the frontend %s; there are only gateway.v0 and %s",
+			safetext.Plain(asked), policy.DaemonDockerfile)
+	}
+	opts[optionkeys.Source] = outside
+	return opts, nil
+}
+
+// withOptions is a client whose build has other options.
+type withOptions struct {
+	client.Client
+	opts map[string]string
+}
+
+// BuildOpts implements [client.Client].
+func (c withOptions) BuildOpts() client.BuildOpts {
+	o := c.Client.BuildOpts()
+	o.Opts = maps.Clone(c.opts)
+	return o
+}
+
+// chooseDaemons does what [Frontend.Choose] says. A refusal is a *refusal.
+func (b *build) chooseDaemons(ctx context.Context, policyPath string) (*Choice, error) {
+	for key, value := range b.opts.Visible() {
+		if !gatewayopts.Writable(key, value) {
+			return nil, b.refuse(request{}, fmt.Errorf("the option %s would reach the frontend under "+
+				"another name or with another value", safetext.Plain(key)))
+		}
+	}
+	var policyErr error
+	b.layers, policyErr = loadPolicies(policyPath, b.opts)
+	b.deadline = time.Now().Add(b.layers.Timeout())
+	a, err := b.choose(ctx, policyErr)
+	if err != nil {
+		return nil, err
+	}
+	if b.subrequest() == PolicySubrequest {
+		answer, err := b.answer(ctx, a.origin, a.decision)
+		return &Choice{Answer: answer}, err
+	}
+	if err := b.heldByDaemon(a); err != nil {
+		return nil, err
+	}
+	choice := &Choice{
+		Decision: a.decision, Frontend: gatewayFrontend, Options: b.innerOptions(a),
+	}
+	if a.decision.Dispatch == policy.DispatchBuiltin {
+		choice.Frontend, choice.Deadline = policy.DaemonDockerfile, b.deadline
+		delete(choice.Options, optionkeys.Source)
+		announced, err := b.announce(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		announced()
+		return choice, nil
+	}
+	return choice, b.loadForwarded(ctx, a)
+}
+
+// heldByDaemon refuses a frontend that the daemon alone can't hold to the decision.
+func (b *build) heldByDaemon(a admitted) error {
+	switch {
+	case a.decision.Dispatch == policy.DispatchMediate:
+		return b.refuse(a.request, errors.New("the policy has it mediated (dispatch: mediate, which is "+
+			"also the default under build rules), and policy-guard can't mediate yet"))
+	case len(a.decision.Obligations.Build) > 0:
+		return b.refuse(a.request, errors.New("the policy has build rules for it, and policy-guard "+
+			"can't check them yet"))
+	case len(b.inputs) > 0:
+		return b.refuse(a.request, errors.New("the build has frontend inputs, and policy-guard can't "+
+			"check them yet"))
+	}
+	for _, name := range b.opts.NamedContexts() {
+		ref, err := imageref.Parse(name)
+		if err == nil && a.decision.Dispatch == policy.DispatchForward &&
+			ref.SameRepository(a.pinned()) {
+			return b.refuse(a.request, fmt.Errorf("the named context %s would replace the frontend: "+
+				"build without it, or give it another name", safetext.Plain(name)))
+		}
+	}
+	return nil
+}
+
+// recordFrontend is the value of the attribute image.recordtype of an image that the daemon loads
+// as a frontend (frontend/gateway/gateway.go).
+const recordFrontend = "frontend"
+
+// Refuses returns why the daemon may not read a source in a build, whoever asks it to, or "". It
+// refuses each image that would run as a frontend and isn't the chosen one. A nil choice refuses
+// all of those.
+func (c *Choice) Refuses(source *pb.SourceOp) string {
+	if source.GetAttrs()[pb.AttrImageRecordType] != recordFrontend {
+		return ""
+	}
+	name := strings.TrimPrefix(source.GetIdentifier(), dockerImageProto)
+	if c == nil {
+		return "no frontend was allowed in this build, and it would run " + safetext.Plain(name)
+	}
+	ref, err := imageref.Parse(name)
+	if pinned := c.Decision.Reference; err != nil || c.Frontend != gatewayFrontend ||
+		!ref.SameRepository(pinned) || ref.Digest() != pinned.Digest() {
+		return fmt.Sprintf("the policy allows the frontend %s in this build, and it would run %s",
+			pinned.Familiar(), safetext.Plain(name))
+	}
+	return ""
+}
+
+// Same reports whether two choices run the same frontend under the same rule.
+func (c *Choice) Same(other *Choice) bool {
+	return c.Frontend == other.Frontend && c.Decision.Rule == other.Decision.Rule &&
+		c.Decision.Reference == other.Decision.Reference &&
+		slices.Equal(c.Decision.Warnings, other.Decision.Warnings)
+}

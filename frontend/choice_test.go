@@ -1,0 +1,287 @@
+package frontend
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// outsideFake is a daemon that a client asks for a frontend of its own choice.
+type outsideFake struct{ *fakeClient }
+
+func (outsideFake) Inputs(context.Context) (map[string]llb.State, error) { return nil, nil }
+
+func chooseAs(
+	t *testing.T, doc, asked, file string, opts map[string]string,
+) (*Choice, *fakeClient, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	if doc != "" {
+		require.NoError(t, os.WriteFile(path, []byte(doc), 0o600))
+	}
+	fake := newFake(t, file, nil)
+	fake.opts = opts
+	choice, err := Frontend{PolicyPath: path}.Choose(t.Context(), outsideFake{fake}, asked)
+	return choice, fake, err
+}
+
+const builtinPolicy = corpPolicy + "    dispatch: builtin\n"
+
+func TestWhatAClientsRequestMeansOutside(t *testing.T) {
+	const pinned = "docker.io/docker/dockerfile:1@" + string(digestOne)
+	file := "# syntax=evil/dockerfile:1\nFROM scratch\n"
+	for name, tc := range map[string]struct {
+		asked, file, doc string
+		opts             map[string]string
+		frontend         string
+		want             map[string]string
+	}{
+		"an image, whatever the build file says": {
+			asked: "gateway.v0", file: file,
+			opts:     map[string]string{"source": "docker/dockerfile:1", "target": "x"},
+			frontend: "gateway.v0",
+			want: map[string]string{
+				"source": pinned, "cmdline": "docker/dockerfile:1", "target": "x",
+			},
+		},
+		"an image with arguments": {
+			asked: "gateway.v0",
+			opts: map[string]string{
+				"source": "docker/dockerfile:1", "cmdline": "docker/dockerfile:1 --debug",
+			},
+			frontend: "gateway.v0",
+			want:     map[string]string{"source": pinned, "cmdline": "docker/dockerfile:1 --debug"},
+		},
+		"a cmdline that names another image than the one that would run": {
+			asked: "gateway.v0",
+			opts: map[string]string{
+				"source": "docker/dockerfile:1", "cmdline": "evil/dockerfile:1",
+			},
+			frontend: "gateway.v0",
+			want:     map[string]string{"source": pinned, "cmdline": "docker/dockerfile:1"},
+		},
+		"BUILDKIT_SYNTAX as buildx sends it": {
+			asked: "gateway.v0", file: file,
+			opts: map[string]string{
+				"source": "docker/dockerfile:1", "cmdline": "docker/dockerfile:1",
+				"build-arg:BUILDKIT_SYNTAX": "docker/dockerfile:1",
+			},
+			frontend: "gateway.v0",
+			want:     map[string]string{"source": pinned, "cmdline": "docker/dockerfile:1"},
+		},
+		"the daemon's own frontend, where the build file names another": {
+			asked: "dockerfile.v0", file: "# syntax=docker/dockerfile:1\nFROM scratch\n",
+			frontend: "gateway.v0",
+			want:     map[string]string{"source": pinned, "cmdline": "docker/dockerfile:1"},
+		},
+		"the daemon's own frontend and BUILDKIT_SYNTAX": {
+			asked: "dockerfile.v0", file: file,
+			opts:     map[string]string{"build-arg:BUILDKIT_SYNTAX": "docker/dockerfile:1"},
+			frontend: "gateway.v0",
+			want:     map[string]string{"source": pinned, "cmdline": "docker/dockerfile:1"},
+		},
+		"the daemon's own frontend, and a file that names none": {
+			asked: "dockerfile.v0", file: "FROM scratch\n",
+			frontend: "gateway.v0",
+			want:     map[string]string{"source": pinned, "cmdline": "docker/dockerfile:1"},
+		},
+		"the daemon's own frontend, which follows no syntax line with a cmdline": {
+			asked: "dockerfile.v0", file: file,
+			opts:     map[string]string{"cmdline": "x"},
+			frontend: "gateway.v0",
+			want:     map[string]string{"source": pinned, "cmdline": "docker/dockerfile:1"},
+		},
+		"the policy's default, where the file names none": {
+			asked: "dockerfile.v0", file: "FROM scratch\n",
+			doc:      "defaultFrontend: docker/dockerfile:1\n" + corpPolicy,
+			frontend: "gateway.v0",
+			want:     map[string]string{"source": pinned, "cmdline": "docker/dockerfile:1"},
+		},
+		"what the daemon's own frontend serves": {
+			asked: "dockerfile.v0", file: "# syntax=docker/dockerfile:1\n", doc: builtinPolicy,
+			frontend: "dockerfile.v0",
+			want:     map[string]string{"cmdline": "docker/dockerfile:1"},
+		},
+		"a client's policy, which the frontend doesn't get": {
+			asked: "gateway.v0",
+			opts: map[string]string{
+				"source":                            "docker/dockerfile:1",
+				"build-arg:POLICY_FRONTEND_POLICY":  corpPolicy,
+				"build-arg:POLICY_FRONTEND_UNKNOWN": "x",
+			},
+			frontend: "gateway.v0",
+			want:     map[string]string{"source": pinned, "cmdline": "docker/dockerfile:1"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc := tc.doc
+			if doc == "" {
+				doc = corpPolicy
+			}
+			choice, fake, err := chooseAs(t, doc, tc.asked, tc.file, tc.opts)
+			require.NoError(t, err)
+			require.Equal(t, tc.frontend, choice.Frontend)
+			require.Equal(t, tc.want, choice.Options)
+			require.Equal(t, tc.frontend == "dockerfile.v0", !choice.Deadline.IsZero())
+			require.Equal(t, "dockerfile", choice.Decision.Rule)
+			require.Empty(t, fake.solved, "nothing runs yet")
+			if tc.frontend == "gateway.v0" {
+				require.Contains(t, fake.pinned, "docker-image://"+pinned)
+			}
+		})
+	}
+}
+
+func TestWhatIsRefusedOutside(t *testing.T) {
+	image := func(pairs ...string) map[string]string {
+		opts := map[string]string{"source": "docker/dockerfile:1"}
+		for i := 0; i < len(pairs); i += 2 {
+			opts[pairs[i]] = pairs[i+1]
+		}
+		return opts
+	}
+	for name, tc := range map[string]struct {
+		asked, file, doc string
+		opts             map[string]string
+		why              string
+	}{
+		"an image that no rule allows": {
+			asked: "gateway.v0", opts: map[string]string{"source": "evil/dockerfile:1"},
+			why: "no rule allows evil/dockerfile:1",
+		},
+		"a syntax line that no rule allows": {
+			asked: "dockerfile.v0", file: "# syntax=evil/dockerfile:1\n",
+			why: "no rule allows evil/dockerfile:1",
+		},
+		"no image": {asked: "gateway.v0", why: "names no image"},
+		"an unknown frontend": {
+			asked: "future.v0", opts: image(), why: "the frontend future.v0",
+		},
+		"no policy": {asked: "gateway.v0", doc: "-", opts: image(), why: "holds no policy"},
+		"an invalid policy": {
+			asked: "gateway.v0", doc: "version: 7\n", opts: image(), why: "is broken",
+		},
+		"an option whose key has =": {
+			asked: "gateway.v0", opts: image("a=source", "evil"), why: "the option a=source would reach",
+		},
+		"an option with NUL": {
+			asked: "gateway.v0", opts: image("a", "x\x00y"), why: "the option a would reach",
+		},
+		"a named context over the frontend": {
+			asked: "gateway.v0",
+			opts:  image("context:docker/dockerfile:1@"+string(digestOne), "docker-image://evil"),
+			why:   "would replace the frontend",
+		},
+		"a named context over the frontend for a platform": {
+			asked: "gateway.v0",
+			opts: image("context:docker.io/docker/dockerfile:1@"+string(digestOne)+"::linux/amd64",
+				"docker-image://evil"),
+			why: "would replace the frontend",
+		},
+		"a mediated frontend": {
+			asked: "gateway.v0", doc: "dispatch: mediate\n" + corpPolicy, opts: image(),
+			why: "can't mediate yet",
+		},
+		"build rules": {
+			asked: "gateway.v0",
+			doc:   corpPolicy + "    dispatch: forward\n    build: {images: {allow: [x]}}\n", opts: image(),
+			why: "can't check them yet",
+		},
+		"build rules for the daemon's own frontend": {
+			asked: "gateway.v0",
+			doc:   builtinPolicy + "    build: {exec: {networks: [none]}}\n", opts: image(),
+			why: "can't check them yet",
+		},
+		"the reference that stands for no image": {
+			asked: "gateway.v0", opts: map[string]string{"source": outside},
+			why: "asks the policy frontend to run itself",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			doc := tc.doc
+			switch doc {
+			case "":
+				doc = corpPolicy
+			case "-":
+				doc = ""
+			}
+			choice, fake, err := chooseAs(t, doc, tc.asked, tc.file, tc.opts)
+			require.Nil(t, choice)
+			require.ErrorContains(t, err, tc.why)
+			require.Empty(t, fake.solved)
+		})
+	}
+}
+
+// buildx turns BUILDKIT_SYNTAX into the options source and cmdline.
+func TestARefusalOutsideNamesWhoAsked(t *testing.T) {
+	_, _, err := chooseAs(t, corpPolicy, gatewayFrontend, "", map[string]string{
+		"source": "evil/dockerfile:1", "cmdline": "evil/dockerfile:1",
+		"build-arg:BUILDKIT_SYNTAX": "evil/dockerfile:1",
+	})
+	require.ErrorContains(t, err, "requested by: the build-arg BUILDKIT_SYNTAX")
+	_, _, err = chooseAs(t, corpPolicy, policy.DaemonDockerfile,
+		"FROM scratch\n\n# syntax=evil/dockerfile:1\n", nil)
+	require.NoError(t, err, "the line is a comment")
+}
+
+func TestFrontendInputsAreRefusedOutside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(corpPolicy), 0o600))
+	fake := newFake(t, "", nil)
+	fake.opts = map[string]string{"source": "docker/dockerfile:1"}
+	_, err := Frontend{PolicyPath: path}.Choose(t.Context(), fake, gatewayFrontend)
+	require.ErrorContains(t, err, "has frontend inputs")
+}
+
+func TestTheSubrequestForTheDecisionIsAnsweredOutside(t *testing.T) {
+	for source, status := range map[string]string{
+		"docker/dockerfile:1": "0", "evil/dockerfile:1": "1",
+	} {
+		choice, fake, err := chooseAs(t, corpPolicy, gatewayFrontend, "", map[string]string{
+			"source": source, keyRequestID: PolicySubrequest,
+		})
+		require.NoError(t, err)
+		require.Equal(t, status, string(choice.Answer.Metadata[metaResultStatus]))
+		require.Empty(t, fake.pinned)
+	}
+}
+
+func TestAChoiceHoldsTheDaemonToItsFrontend(t *testing.T) {
+	image := func(ref, kind string) *pb.SourceOp {
+		op := &pb.SourceOp{Identifier: "docker-image://" + ref, Attrs: map[string]string{}}
+		if kind != "" {
+			op.Attrs[pb.AttrImageRecordType] = kind
+		}
+		return op
+	}
+	forwarded, _, err := chooseAs(t, corpPolicy, gatewayFrontend, "",
+		map[string]string{"source": "docker/dockerfile:1"})
+	require.NoError(t, err)
+	served, _, err := chooseAs(t, builtinPolicy, gatewayFrontend, "",
+		map[string]string{"source": "docker/dockerfile:1"})
+	require.NoError(t, err)
+	var none *Choice
+	const pinned = "docker.io/docker/dockerfile:1@" + string(digestOne)
+	for _, c := range []*Choice{forwarded, served, none} {
+		require.Equal(t, c != forwarded, c.Refuses(image(pinned, "frontend")) != "")
+		for _, ref := range []string{
+			"docker.io/docker/dockerfile:1", "docker.io/docker/dockerfile:1@" + string(digestTwo),
+			"docker.io/evil/dockerfile:1@" + string(digestOne), "not a reference",
+		} {
+			require.NotEmpty(t, c.Refuses(image(ref, "frontend")), ref)
+		}
+		require.Empty(t, c.Refuses(image("docker.io/library/busybox:latest", "")))
+		require.Empty(t, c.Refuses(&pb.SourceOp{Identifier: "local://context"}))
+	}
+	require.True(t, forwarded.Same(forwarded))
+	require.False(t, forwarded.Same(served))
+	require.Equal(t, policy.Allow, forwarded.Decision.Verdict)
+}

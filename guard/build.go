@@ -1,0 +1,209 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/grpchijack"
+	"github.com/moby/buildkit/sourcepolicy/policysession"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// maxBuilds is how many builds an identity can have at the same time.
+const maxBuilds = 200
+
+// builds are the builds under way, by the daemon's name.
+type builds struct {
+	mu   sync.Mutex
+	live map[string]*build
+	wait map[string]*waiting // for builds that haven't begun
+}
+
+// waiting are the calls that came before their build.
+type waiting struct {
+	calls int
+	begun chan struct{}
+}
+
+func newBuilds() *builds {
+	return &builds{live: map[string]*build{}, wait: map[string]*waiting{}}
+}
+
+// build is one build under way.
+type build struct {
+	guard   *Guard
+	who     Identity
+	ref     string // the daemon's name
+	client  string // the client's name
+	session string // of the client; "" for none
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	ended   sync.Once
+
+	policySession string // its name at the daemon, which no client may learn
+
+	frontends
+}
+
+// begin makes a build of the client's name and session. end must be called.
+func (g *Guard) begin(ctx context.Context, who Identity, client, session string) (*build, error) {
+	ref, err := g.names.ref(who, client)
+	if err != nil {
+		return nil, err
+	}
+	if session != "" {
+		if err := g.sessions.claim(session, who); err != nil {
+			return nil, err
+		}
+	}
+	b := &build{guard: g, who: who, ref: ref, client: client, session: session}
+	if err := g.builds.add(b); err != nil {
+		return nil, err
+	}
+	b.ctx, b.cancel = context.WithCancelCause(ctx)
+	g.builds.announce(b)
+	return b, nil
+}
+
+// add reserves the name of a build.
+func (s *builds) add(b *build) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live[b.ref] != nil {
+		return errors.New("a build with this id is under way")
+	}
+	own := 0
+	for _, other := range s.live {
+		if other.who == b.who {
+			own++
+		}
+	}
+	if own >= maxBuilds {
+		return fmt.Errorf("the client has %d builds under way", maxBuilds)
+	}
+	s.live[b.ref] = b
+	return nil
+}
+
+// announce lets the calls go on that came before the build.
+func (s *builds) announce(b *build) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w := s.wait[b.ref]; w != nil {
+		close(w.begun)
+		delete(s.wait, b.ref)
+	}
+}
+
+// early is how long a call waits for its build to begin, and maxEarly how many calls do so for one
+// build. The daemon waits three seconds (util/registrar).
+const (
+	early    = 5 * time.Second
+	maxEarly = 20
+)
+
+// find returns a build by the daemon's name, and waits for it to begin.
+func (s *builds) find(ctx context.Context, ref string) (*build, error) {
+	s.mu.Lock()
+	b, w := s.live[ref], s.wait[ref]
+	if b != nil {
+		s.mu.Unlock()
+		return b, nil
+	}
+	if w == nil {
+		w = &waiting{begun: make(chan struct{})}
+		s.wait[ref] = w
+	}
+	if w.calls >= maxEarly {
+		s.mu.Unlock()
+		return nil, errors.New("too many calls wait for this build")
+	}
+	w.calls++
+	s.mu.Unlock()
+
+	timeout := time.NewTimer(early)
+	defer timeout.Stop()
+	select {
+	case <-w.begun:
+	case <-timeout.C:
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.calls--; w.calls == 0 && s.wait[ref] == w {
+		delete(s.wait, ref)
+	}
+	if b := s.live[ref]; b != nil {
+		return b, nil
+	}
+	return nil, errors.New("there is no such build")
+}
+
+// end ends the build at the daemon, unless it has ended already. cause is why the client's build
+// fails; nil if it doesn't.
+func (b *build) end(cause error) {
+	b.ended.Do(func() {
+		b.cancel(cause)
+		b.guard.builds.mu.Lock()
+		defer b.guard.builds.mu.Unlock()
+		delete(b.guard.builds.live, b.ref)
+	})
+}
+
+// brokenError is why a build was ended before the client or the daemon did.
+type brokenError string
+
+// Error implements error.
+func (e brokenError) Error() string { return string(e) }
+
+// broken returns why the guard ended the build, as the error of a call. It is nil if it didn't.
+func (b *build) broken() error {
+	var e brokenError
+	if errors.As(context.Cause(b.ctx), &e) {
+		return status.Error(codes.Aborted, "policy-guard ended the build: "+e.Error())
+	}
+	return nil
+}
+
+// openPolicySession opens the session in which the daemon asks about each source of this build, and
+// returns its name. If the session breaks, the build ends: the daemon would wait for it.
+func (b *build) openPolicySession() (string, error) {
+	s, err := session.NewSession(b.ctx, "")
+	if err != nil {
+		return "", err
+	}
+	// No client may connect as this session.
+	end, err := b.guard.sessions.connect(s.ID(), itself)
+	if err != nil {
+		return "", err
+	}
+	s.Allow(policysession.NewPolicyProvider(b.answer))
+	b.policySession = s.ID()
+	go func() {
+		defer end()
+		err := s.Run(b.ctx, grpchijack.Dialer(controlapi.NewControlClient(b.guard.daemon)))
+		why := "the daemon closed the policy session"
+		if err != nil {
+			why = "the policy session broke"
+		}
+		b.cancel(brokenError(why))
+	}()
+	return s.ID(), nil
+}
+
+// fromDaemon turns the daemon's error about this build into the client's.
+func (b *build) fromDaemon(err error) error {
+	st := status.Convert(err)
+	if b.policySession == "" || !strings.Contains(st.String(), b.policySession) {
+		return b.guard.scrub(b.who, st)
+	}
+	text := strings.ReplaceAll(st.Message(), b.policySession, "(the policy session)")
+	return b.guard.scrub(b.who, status.New(st.Code(), text))
+}

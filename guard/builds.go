@@ -1,0 +1,124 @@
+package guard
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	tracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// buildIDHeader names the build of a call of LLBBridge (client/buildid).
+const buildIDHeader = "buildkit-controlapi-buildid"
+
+// ofBuild passes on a call about the build that its header names, without reading it. The daemon
+// holds an early call for some seconds until the build begins (util/registrar).
+func (c *call) ofBuild() error {
+	client, err := c.header(buildIDHeader)
+	if err != nil {
+		return c.refuse(err)
+	}
+	ref, err := c.guard.names.ref(c.who, client)
+	if err != nil {
+		return c.refuse(err)
+	}
+	return c.pipe(c.outgoing(c.stream.Context(), buildIDHeader, ref), nil)
+}
+
+// status passes on the progress of a build of the caller.
+func (c *call) status() error {
+	var req controlapi.StatusRequest
+	if err := c.receive(&req); err != nil {
+		return err
+	}
+	var err error
+	if req.Ref, err = c.guard.names.ref(c.who, req.Ref); err != nil {
+		return c.refuse(err)
+	}
+	f, err := written(&req)
+	if err != nil {
+		return err
+	}
+	return c.pipe(c.outgoing(c.stream.Context()), f)
+}
+
+// dropTraces takes a client's traces and forgets them. A client that gets an error would send them
+// again.
+func (c *call) dropTraces() error {
+	var f frame
+	if err := c.stream.RecvMsg(&f); err != nil {
+		return err
+	}
+	f.data.Free()
+	return c.send(&tracepb.ExportTraceServiceResponse{})
+}
+
+// daemonRef is the form of a build's name at the daemon, of any identity.
+var daemonRef = regexp.MustCompile(`[0-9a-f]{32}-[A-Za-z0-9_-]{1,128}`)
+
+// scrub removes the daemon's names of builds from an error: the caller's own become what the caller
+// named them, and others' disappear. Details that hold such a name are left out.
+func (g *Guard) scrub(who Identity, st *status.Status) error {
+	p := st.Proto()
+	p.Message = g.scrubText(who, p.GetMessage())
+	var details []*anypb.Any
+	for _, d := range p.GetDetails() {
+		if !daemonRef.Match(d.GetValue()) {
+			details = append(details, d)
+		}
+	}
+	p.Details = details
+	return status.ErrorProto(p)
+}
+
+func (g *Guard) scrubText(who Identity, text string) string {
+	return daemonRef.ReplaceAllStringFunc(text, func(ref string) string {
+		if client, ok := g.names.clientRef(who, ref); ok {
+			return client
+		}
+		return "(another build)"
+	})
+}
+
+// Headers of a session (session/session.go).
+const (
+	sessionID         = "x-docker-expose-session-uuid"
+	sessionName       = "x-docker-expose-session-name"
+	sessionSharedKey  = "x-docker-expose-session-sharedkey"
+	sessionKeyEncoded = "x-docker-expose-session-sharedkey-encoded"
+	sessionMethod     = "x-docker-expose-session-grpc-method"
+)
+
+// maxSessionMethods is how many methods a client may serve in its session. Real ones have about 20.
+const maxSessionMethods = 100
+
+// session passes on a session, in which the daemon calls the client, without reading it.
+func (c *call) session() error {
+	id, err := c.header(sessionID)
+	if err != nil {
+		return c.refuse(err)
+	}
+	keys, encoded := c.headers.Get(sessionSharedKey), c.headers.Get(sessionKeyEncoded)
+	methods := c.headers.Get(sessionMethod)
+	if len(keys) > 1 || len(encoded) > 1 || len(methods) > maxSessionMethods {
+		return c.refuse(errors.New("the session has a header too often"))
+	}
+	end, err := c.guard.sessions.connect(id, c.who)
+	if err != nil {
+		return c.refuse(err)
+	}
+	defer end()
+	// Whatever the key means, it is the same only for the same identity and the same headers.
+	key := c.guard.names.sharedKey(c.who, strings.Join(keys, "")+"\x00"+strings.Join(encoded, ""))
+	pairs := []string{sessionID, id, sessionSharedKey, key}
+	if name := c.headers.Get(sessionName); len(name) == 1 {
+		pairs = append(pairs, sessionName, name[0])
+	}
+	for _, m := range methods {
+		pairs = append(pairs, sessionMethod, m)
+	}
+	return c.pipe(c.outgoing(c.stream.Context(), pairs...), nil)
+}

@@ -1,0 +1,308 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	contentapi "github.com/containerd/containerd/api/services/content/v1"
+	controlapi "github.com/moby/buildkit/api/services/control"
+	types "github.com/moby/buildkit/api/types"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// fakeDaemon serves the API of a daemon and records what arrives.
+type fakeDaemon struct {
+	controlapi.UnimplementedControlServer
+
+	mu       sync.Mutex
+	calls    []fakeCall
+	history  []*controlapi.BuildHistoryEvent
+	canceled chan struct{} // closed when a client's Status has ended
+	failure  error         // of Info
+
+	breakSessions bool
+	version       string
+}
+
+type fakeCall struct {
+	method  string
+	headers metadata.MD
+	request any
+}
+
+func (d *fakeDaemon) record(ctx context.Context, request any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	method, _ := grpc.Method(ctx)
+	md, _ := metadata.FromIncomingContext(ctx)
+	d.calls = append(d.calls, fakeCall{method, md, request})
+}
+
+func (d *fakeDaemon) all() []fakeCall {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]fakeCall(nil), d.calls...)
+}
+
+func (d *fakeDaemon) last(t *testing.T) fakeCall {
+	t.Helper()
+	calls := d.all()
+	require.NotEmpty(t, calls, "no call reached the daemon")
+	return calls[len(calls)-1]
+}
+
+func (d *fakeDaemon) Info(
+	ctx context.Context, req *controlapi.InfoRequest,
+) (*controlapi.InfoResponse, error) {
+	d.record(ctx, req)
+	return &controlapi.InfoResponse{
+		BuildkitVersion: &types.BuildkitVersion{Version: d.version},
+	}, d.failure
+}
+
+func (d *fakeDaemon) UpdateBuildHistory(
+	ctx context.Context, req *controlapi.UpdateBuildHistoryRequest,
+) (*controlapi.UpdateBuildHistoryResponse, error) {
+	d.record(ctx, req)
+	return &controlapi.UpdateBuildHistoryResponse{}, nil
+}
+
+func (d *fakeDaemon) ListenBuildHistory(
+	req *controlapi.BuildHistoryRequest, s controlapi.Control_ListenBuildHistoryServer,
+) error {
+	d.record(s.Context(), req)
+	for _, event := range d.history {
+		if err := s.Send(event); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Status sends without end.
+func (d *fakeDaemon) Status(
+	req *controlapi.StatusRequest, s controlapi.Control_StatusServer,
+) error {
+	d.record(s.Context(), req)
+	defer close(d.canceled)
+	for {
+		msg := &controlapi.StatusResponse{Logs: []*controlapi.VertexLog{{Msg: make([]byte, 1<<20)}}}
+		if err := s.Send(msg); err != nil {
+			return err
+		}
+	}
+}
+
+// Solve goes on until the client ends it.
+func (d *fakeDaemon) Solve(
+	ctx context.Context, req *controlapi.SolveRequest,
+) (*controlapi.SolveResponse, error) {
+	d.record(ctx, req)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// await returns the first call of a method, and waits for it.
+func (d *fakeDaemon) await(t *testing.T, method string) (found fakeCall) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		for _, c := range d.all() {
+			if strings.HasSuffix(c.method, "/"+method) {
+				found = c
+				return true
+			}
+		}
+		return false
+	}, 5*time.Second, time.Millisecond)
+	return found
+}
+
+// Session echoes what the tests send, and ignores what a server in a session does.
+func (d *fakeDaemon) Session(s controlapi.Control_SessionServer) error {
+	d.record(s.Context(), nil)
+	if d.breakSessions {
+		return errors.New("broken")
+	}
+	for {
+		m, err := s.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if string(m.Data) != "hello" {
+			continue
+		}
+		if err := s.Send(m); err != nil {
+			return err
+		}
+	}
+}
+
+// fakeContent knows all content.
+type fakeContent struct {
+	contentapi.UnimplementedContentServer
+}
+
+func (fakeContent) Info(
+	context.Context, *contentapi.InfoRequest,
+) (*contentapi.InfoResponse, error) {
+	return &contentapi.InfoResponse{}, nil
+}
+
+// fakeBridge serves the gateway API of a fakeDaemon.
+type fakeBridge struct {
+	gwpb.UnimplementedLLBBridgeServer
+	daemon *fakeDaemon
+}
+
+func (b *fakeBridge) Ping(ctx context.Context, req *gwpb.PingRequest) (*gwpb.PongResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.PongResponse{FrontendAPICaps: gwpb.Caps.All(), LLBCaps: pb.Caps.All()}, nil
+}
+
+// ResolveSourceMeta knows one digest for all images.
+func (b *fakeBridge) ResolveSourceMeta(
+	ctx context.Context, req *gwpb.ResolveSourceMetaRequest,
+) (*gwpb.ResolveSourceMetaResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.ResolveSourceMetaResponse{
+		Source: req.Source,
+		Image:  &gwpb.ResolveSourceImageResponse{Digest: fakeDigest, Config: []byte("{}")},
+	}, nil
+}
+
+const fakeDigest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+
+// Solve returns the reference "own" to the guard, and "result" for a frontend.
+func (b *fakeBridge) Solve(
+	ctx context.Context, req *gwpb.SolveRequest,
+) (*gwpb.SolveResponse, error) {
+	b.daemon.record(ctx, req)
+	ref := &gwpb.Ref{Id: "own"}
+	if req.Frontend != "" {
+		ref = &gwpb.Ref{Id: "result", Def: &pb.Definition{Def: [][]byte{{}}}}
+	}
+	return &gwpb.SolveResponse{Result: &gwpb.Result{
+		Result: &gwpb.Result_Ref{Ref: ref}, Metadata: map[string][]byte{"a": []byte("b")},
+	}}, nil
+}
+
+func (b *fakeBridge) ReadFile(
+	ctx context.Context, req *gwpb.ReadFileRequest,
+) (*gwpb.ReadFileResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.ReadFileResponse{Data: []byte("FROM scratch\n")}, nil
+}
+
+func (b *fakeBridge) StatFile(
+	context.Context, *gwpb.StatFileRequest,
+) (*gwpb.StatFileResponse, error) {
+	return nil, errors.New("no such file")
+}
+
+func (b *fakeBridge) Evaluate(
+	ctx context.Context, req *gwpb.EvaluateRequest,
+) (*gwpb.EvaluateResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.EvaluateResponse{}, nil
+}
+
+func (b *fakeBridge) Warn(
+	ctx context.Context, req *gwpb.WarnRequest,
+) (*gwpb.WarnResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.WarnResponse{}, nil
+}
+
+func (b *fakeBridge) Return(
+	ctx context.Context, req *gwpb.ReturnRequest,
+) (*gwpb.ReturnResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.ReturnResponse{}, nil
+}
+
+// newDaemon starts a fake daemon and a guard before it.
+func newDaemon(t *testing.T) (*fakeDaemon, *Guard) {
+	t.Helper()
+	d := &fakeDaemon{canceled: make(chan struct{}), version: "v0.34.2"}
+	s := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
+	controlapi.RegisterControlServer(s, d)
+	contentapi.RegisterContentServer(s, fakeContent{})
+	gwpb.RegisterLLBBridgeServer(s, &fakeBridge{daemon: d})
+	conn, err := Dial("unix://" + listen(t, s))
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(`version: 1
+frontends: [{name: dockerfile, match: [docker/dockerfile]}]
+`), 0o600))
+	g, err := New(conn, Options{PolicyPath: path, Key: make([]byte, minKey)})
+	require.NoError(t, err)
+	return d, g
+}
+
+// listen serves on a Unix socket and returns its path.
+func listen(t *testing.T, s *grpc.Server) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(s.Stop)
+	return path
+}
+
+// as returns a client of the guard with the identity.
+func as(t *testing.T, g *Guard, who Identity) *grpc.ClientConn {
+	t.Helper()
+	return dial(t, listen(t, g.Server(fixed(who))))
+}
+
+func fixed(who Identity) credentials.TransportCredentials {
+	return &identify{
+		handshake: func(conn net.Conn) (net.Conn, Identity, error) { return conn, who, nil },
+		open:      &connections{of: map[Identity]int{}},
+	}
+}
+
+func dial(t *testing.T, socket string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient("unix://"+socket,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(64<<20), grpc.MaxCallRecvMsgSize(64<<20)))
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// of returns a context with headers.
+func of(t *testing.T, pairs ...string) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	return metadata.AppendToOutgoingContext(ctx, pairs...)
+}
+
+func requireCode(t *testing.T, want codes.Code, err error) {
+	t.Helper()
+	require.Error(t, err)
+	require.Equal(t, want.String(), status.Code(err).String(), err.Error())
+}

@@ -1,0 +1,173 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// use is what becomes of a field in a message that is judged.
+type use int
+
+const (
+	// take lets the field through. If its value has a meaning that the policy is about, code judges
+	// it too.
+	take use = iota + 1
+	// drop removes the field.
+	drop
+	// forbid refuses a message that sets the field.
+	forbid
+)
+
+// shapes says for each field of the messages that are judged what becomes of it. A message with any
+// other field is refused. A test compares it with the messages of the BuildKit that this module
+// requires.
+var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
+	"moby.buildkit.v1.SolveRequest": {
+		"Ref": take, "ExporterDeprecated": take, "ExporterAttrsDeprecated": take, "Session": take,
+		"FrontendAttrs": take, "Cache": take, "Entitlements": take, "Internal": take,
+		"SourcePolicy": take, "Exporters": take, "EnableSessionExporter": take,
+		"SourcePolicySession": take, "CompatibilityVersion": take, "ProxyNetwork": take,
+		// LLB that no frontend made. FrontendInputs may have the same.
+		"Definition": forbid, "FrontendInputs": forbid,
+		// Today's clients ask for the frontend by LLBBridge.Solve.
+		"Frontend": forbid,
+	},
+	"moby.buildkit.v1.Exporter": {"Type": take, "Attrs": take},
+	"moby.buildkit.v1.CacheOptions": {
+		"ExportRefDeprecated": take, "ImportRefsDeprecated": take, "ExportAttrsDeprecated": take,
+		"Exports": take, "Imports": take,
+	},
+	"moby.buildkit.v1.CacheOptionsEntry": {"Type": take, "Attrs": take},
+
+	"moby.buildkit.v1.sourcepolicy.Policy": {"version": take, "rules": take},
+	"moby.buildkit.v1.sourcepolicy.Rule": {
+		"action": take, "selector": take, "updates": take,
+	},
+	"moby.buildkit.v1.sourcepolicy.Update": {"identifier": take, "attrs": take},
+	"moby.buildkit.v1.sourcepolicy.Selector": {
+		"identifier": take, "match_type": take, "constraints": take,
+	},
+	"moby.buildkit.v1.sourcepolicy.AttrConstraint": {
+		"key": take, "value": take, "condition": take,
+	},
+
+	"moby.buildkit.v1.frontend.SolveRequest": {
+		"Frontend": take, "FrontendOpt": take, "allowResultReturn": take,
+		"allowResultArrayRef": take, "Evaluate": take,
+		// LLB that no frontend made.
+		"Definition": forbid, "FrontendInputs": forbid,
+		// The daemon would read them without asking.
+		"CacheImports": forbid,
+		// They set a result without Return (frontend/gateway/gateway.go).
+		"Final": forbid, "ExporterAttr": forbid,
+		// The daemon ignores them in a request for a frontend.
+		"SourcePolicies": drop,
+	},
+	"moby.buildkit.v1.frontend.ReturnRequest": {"result": take, "error": take},
+	"moby.buildkit.v1.frontend.Result": {
+		"ref": take, "refs": take, "metadata": take, "attestations": take,
+		// Forms from before v0.9.
+		"refDeprecated": forbid, "refsDeprecated": forbid,
+	},
+	"moby.buildkit.v1.frontend.Ref": {
+		"id":  take,
+		"def": drop, // the daemon has the true one
+	},
+	"moby.buildkit.v1.frontend.RefMap":       {"refs": take},
+	"moby.buildkit.v1.frontend.Attestations": {"attestation": take},
+	"moby.buildkit.v1.frontend.Attestation": {
+		"kind": take, "metadata": take, "ref": take, "path": take, "inTotoPredicateType": take,
+		"inTotoSubjects": take,
+	},
+	"moby.buildkit.v1.frontend.InTotoSubject": {"kind": take, "digest": take, "name": take},
+	"google.rpc.Status":                       {"code": take, "message": take, "details": take},
+	"google.protobuf.Any":                     {"type_url": take, "value": take},
+	"moby.buildkit.v1.frontend.ReadFileRequest": {
+		"Ref": take, "FilePath": take, "Range": take,
+		"MountIndex": forbid, // for containers
+	},
+	"moby.buildkit.v1.frontend.FileRange": {"Offset": take, "Length": take},
+	"moby.buildkit.v1.frontend.ReadDirRequest": {
+		"Ref": take, "DirPath": take, "IncludePattern": take, "MountIndex": forbid,
+	},
+	"moby.buildkit.v1.frontend.StatFileRequest": {"Ref": take, "Path": take, "MountIndex": forbid},
+	"moby.buildkit.v1.frontend.EvaluateRequest": {"Ref": take},
+
+	"moby.buildkit.v1.StatusRequest": {"Ref": take},
+	"moby.buildkit.v1.BuildHistoryRequest": {
+		"ActiveOnly": take, "Ref": take, "EarlyExit": take, "Filter": take, "Limit": take,
+	},
+	"containerd.services.content.v1.InfoRequest": {"digest": take},
+	"containerd.services.content.v1.ReadContentRequest": {
+		"digest": take, "offset": take, "size": take,
+	},
+	"moby.buildkit.v1.UpdateBuildHistoryRequest": {
+		"Ref": take, "Pinned": take, "Delete": take, "Finalize": take,
+	},
+}
+
+// checkShape refuses a message with fields that no part of this package knows, at any depth. It
+// removes fields that have no effect.
+func checkShape(m proto.Message) error {
+	return checkMessage(m.ProtoReflect())
+}
+
+func checkMessage(m protoreflect.Message) error {
+	name := m.Descriptor().FullName()
+	if len(m.GetUnknown()) > 0 {
+		return fmt.Errorf("the message %s has fields that this version doesn't know", name)
+	}
+	fields, known := shapes[name]
+	if !known {
+		return fmt.Errorf("this version doesn't know the message %s", name)
+	}
+	var err error
+	m.Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch fields[field.Name()] {
+		case take:
+			err = checkValue(field, v)
+		case drop:
+			m.Clear(field)
+		case forbid:
+			err = fmt.Errorf("the request sets %s of %s, which isn't allowed", field.Name(), name)
+		default:
+			err = fmt.Errorf("this version doesn't know the field %s of %s", field.Name(), name)
+		}
+		return err == nil
+	})
+	return err
+}
+
+// checkValue checks the messages and enum values in a field.
+func checkValue(field protoreflect.FieldDescriptor, v protoreflect.Value) error {
+	var errs []error
+	switch {
+	case field.IsMap():
+		v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
+			errs = append(errs, checkOne(field.MapValue(), v))
+			return true
+		})
+	case field.IsList():
+		for i := range v.List().Len() {
+			errs = append(errs, checkOne(field, v.List().Get(i)))
+		}
+	default:
+		return checkOne(field, v)
+	}
+	return errors.Join(errs...)
+}
+
+func checkOne(field protoreflect.FieldDescriptor, v protoreflect.Value) error {
+	switch field.Kind() {
+	case protoreflect.MessageKind:
+		return checkMessage(v.Message())
+	case protoreflect.EnumKind:
+		if field.Enum().Values().ByNumber(v.Enum()) == nil {
+			return fmt.Errorf("this version doesn't know the value %d of %s", v.Enum(), field.FullName())
+		}
+	}
+	return nil
+}

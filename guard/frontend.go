@@ -1,0 +1,418 @@
+package guard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/moby/buildkit/frontend/gateway/grpcclient"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/util/grpcerrors"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/policy-frontend/policy-frontend/frontend"
+	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+)
+
+const (
+	// maxAnswers is how many times a client may have frontends run in one build. buildx does it
+	// twice if the first one doesn't know a subrequest.
+	maxAnswers = 20
+	// maxReferences bounds the references that a build keeps.
+	maxReferences = 10_000
+	// maxErrorDetails bounds the details of an error that a client returns. The daemon's time to
+	// read it grows with the square of their number (util/grpcerrors, Code).
+	maxErrorDetails = 100
+)
+
+// frontends is what a build knows of the frontends that it runs.
+type frontends struct {
+	deciding sync.Mutex // held while the guard finds out what a request asks for
+
+	mu      sync.Mutex
+	reading bool // the guard itself reads
+	choice  *frontend.Choice
+	answers []*gwpb.Result // results that the client got, in the form of [canonical]
+	refs    map[string]bool
+}
+
+// bridgeBuild returns the build that a call of LLBBridge is about.
+func (c *call) bridgeBuild() (*build, error) {
+	client, err := c.header(buildIDHeader)
+	if err != nil {
+		return nil, c.refuse(err)
+	}
+	ref, err := c.guard.names.ref(c.who, client)
+	if err != nil {
+		return nil, c.refuse(err)
+	}
+	b, err := c.guard.builds.find(c.stream.Context(), ref)
+	if err != nil {
+		return nil, c.refuse(err)
+	}
+	return b, nil
+}
+
+// bridgeSolve decides on a frontend and has the daemon run it.
+func (c *call) bridgeSolve() error {
+	var req gwpb.SolveRequest
+	if err := c.receive(&req); err != nil {
+		return err
+	}
+	b, err := c.bridgeBuild()
+	if err != nil {
+		return err
+	}
+	if !req.AllowResultReturn || !req.AllowResultArrayRef {
+		return c.refuse(errors.New("it asks for a result in an obsolete form"))
+	}
+	if err := b.judgeOptions(req.FrontendOpt); err != nil {
+		return c.refuse(err)
+	}
+	ctx, stop := b.during(c.stream.Context())
+	defer stop()
+	res, err := b.run(ctx, c, &req)
+	if cause := b.broken(); cause != nil {
+		return cause
+	}
+	var refusal *frontend.DenialError
+	switch {
+	case errors.As(err, &refusal):
+		c.guard.logRefusal(c.who, c.method, refusal.Decision.Reason)
+		return grpcerrors.ToGRPC(ctx, err)
+	case err != nil:
+		return b.fromDaemon(grpcerrors.ToGRPC(ctx, err))
+	}
+	return c.send(&gwpb.SolveResponse{Result: res})
+}
+
+// during returns a context that also ends with the build.
+func (b *build) during(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(b.ctx, func() { cancel(context.Cause(b.ctx)) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// run has the daemon run the frontend that the request means, and returns its result.
+func (b *build) run(
+	ctx context.Context, c *call, req *gwpb.SolveRequest,
+) (*gwpb.Result, error) {
+	choice, err := b.choose(ctx, c, req)
+	if err != nil {
+		return nil, err
+	}
+	if choice.Answer != nil {
+		res := &gwpb.Result{
+			Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}}, Metadata: choice.Answer.Metadata,
+		}
+		return res, b.keep(res)
+	}
+	if !choice.Deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, choice.Deadline, errSlow)
+		defer cancel()
+	}
+	choice.Options[cacheMounts] = c.guard.names.cacheMounts(b.who)
+	daemon := gwpb.NewLLBBridgeClient(b.connection(c))
+	resp, err := daemon.Solve(ctx, &gwpb.SolveRequest{
+		Frontend: choice.Frontend, FrontendOpt: choice.Options,
+		AllowResultReturn: true, AllowResultArrayRef: true,
+	})
+	if errors.Is(context.Cause(ctx), errSlow) {
+		return nil, errSlow
+	}
+	if err != nil {
+		return nil, err
+	}
+	res := resp.GetResult()
+	switch res.GetResult().(type) {
+	case *gwpb.Result_Ref, *gwpb.Result_Refs:
+	default:
+		return nil, errors.New("policy-guard: the daemon sent a result in an unknown form")
+	}
+	if req.Evaluate {
+		for _, ref := range references(res) {
+			if _, err := daemon.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: ref}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	decision, err := json.Marshal(choice.Decision)
+	if err != nil {
+		return nil, err
+	}
+	if res.Metadata == nil {
+		res.Metadata = map[string][]byte{}
+	}
+	res.Metadata[frontend.MetadataKey] = decision
+	return res, b.keep(res)
+}
+
+var errSlow = status.Error(codes.DeadlineExceeded,
+	"policy-guard: the frontend took longer than the policy allows (limits.timeout)")
+
+// choose decides on the frontend that the request means. All requests of a build have to mean the
+// same one: the daemon's questions about sources don't say for which request they are.
+func (b *build) choose(
+	ctx context.Context, c *call, req *gwpb.SolveRequest,
+) (*frontend.Choice, error) {
+	b.deciding.Lock()
+	defer b.deciding.Unlock()
+	b.setReading(true)
+	defer b.setReading(false)
+	client, err := grpcclient.New(ctx, req.FrontendOpt, b.session, "",
+		ownBridge{gwpb.NewLLBBridgeClient(b.connection(c))}, nil)
+	if err != nil {
+		return nil, err
+	}
+	choice, err := b.guard.frontend.Choose(ctx, client, req.Frontend)
+	if err != nil || choice.Answer != nil {
+		return choice, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.choice != nil && !b.choice.Same(choice) {
+		return nil, c.refuse(errors.New("this build has a frontend already, which was allowed by " +
+			"another decision; begin another build"))
+	}
+	b.choice = choice
+	return choice, nil
+}
+
+func (b *build) setReading(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reading = on
+}
+
+// keep remembers a result that the client gets.
+func (b *build) keep(res *gwpb.Result) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ids := references(res)
+	if len(b.answers) >= maxAnswers || len(b.refs)+len(ids) > maxReferences {
+		return errors.New("policy-guard: the build has too many results")
+	}
+	if b.refs == nil {
+		b.refs = map[string]bool{}
+	}
+	for _, id := range ids {
+		b.refs[id] = true
+	}
+	b.answers = append(b.answers, canonical(res))
+	return nil
+}
+
+// references returns the ids of all references in a result.
+func references(res *gwpb.Result) []string {
+	var refs []*gwpb.Ref
+	switch r := res.GetResult().(type) {
+	case *gwpb.Result_Ref:
+		refs = append(refs, r.Ref)
+	case *gwpb.Result_Refs:
+		for _, ref := range r.Refs.GetRefs() {
+			refs = append(refs, ref)
+		}
+	}
+	for _, as := range res.GetAttestations() {
+		for _, a := range as.GetAttestation() {
+			refs = append(refs, a.GetRef())
+		}
+	}
+	var ids []string
+	for _, ref := range refs {
+		if ref.GetId() != "" {
+			ids = append(ids, ref.GetId())
+		}
+	}
+	return ids
+}
+
+// canonical returns the part of a result that a client sends back unchanged. Definitions are only
+// for the client.
+func canonical(res *gwpb.Result) *gwpb.Result {
+	c := &gwpb.Result{Metadata: res.GetMetadata()}
+	switch r := res.GetResult().(type) {
+	case *gwpb.Result_Ref:
+		c.Result = &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: r.Ref.GetId()}}
+	case *gwpb.Result_Refs:
+		refs := map[string]*gwpb.Ref{}
+		for name, ref := range r.Refs.GetRefs() {
+			refs[name] = &gwpb.Ref{Id: ref.GetId()}
+		}
+		c.Result = &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: refs}}
+	}
+	for name, as := range res.GetAttestations() {
+		if c.Attestations == nil {
+			c.Attestations = map[string]*gwpb.Attestations{}
+		}
+		kept := &gwpb.Attestations{}
+		for _, a := range as.GetAttestation() {
+			kept.Attestation = append(kept.Attestation, &gwpb.Attestation{
+				Kind: a.GetKind(), Metadata: a.GetMetadata(), Ref: &gwpb.Ref{Id: a.GetRef().GetId()},
+				Path: a.GetPath(), InTotoPredicateType: a.GetInTotoPredicateType(),
+				InTotoSubjects: a.GetInTotoSubjects(),
+			})
+		}
+		c.Attestations[name] = kept
+	}
+	return c
+}
+
+// bridgeReturn passes on the result of a build. It has to be one that the client got, or an error.
+func (c *call) bridgeReturn() error {
+	var req gwpb.ReturnRequest
+	if err := c.receive(&req); err != nil {
+		return err
+	}
+	b, err := c.bridgeBuild()
+	if err != nil {
+		return err
+	}
+	switch {
+	case (req.Result == nil) == (req.Error == nil):
+		return c.refuse(errors.New("it has to return either a result or an error"))
+	case req.Error != nil:
+		req.Error.Details = req.Error.Details[:min(len(req.Error.Details), maxErrorDetails)]
+	case !b.answered(req.Result):
+		return c.refuse(errors.New("the result isn't one that a frontend returned in this build"))
+	default:
+		req.Result = canonical(req.Result)
+	}
+	ctx := c.outgoing(c.stream.Context(), buildIDHeader, b.ref)
+	var resp gwpb.ReturnResponse
+	if err := c.guard.daemon.Invoke(ctx, c.method, &req, &resp); err != nil {
+		return b.fromDaemon(err)
+	}
+	return c.send(&resp)
+}
+
+// empty is what a client returns that only asked for the daemon's capabilities, as buildx does.
+var empty = &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}}}
+
+// answered reports whether the client got this result, or it is empty.
+func (b *build) answered(res *gwpb.Result) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	returned := canonical(res)
+	return proto.Equal(returned, empty) || slices.ContainsFunc(b.answers, func(a *gwpb.Result) bool {
+		return proto.Equal(a, returned)
+	})
+}
+
+// ofReference is a request about a reference.
+type ofReference interface {
+	proto.Message
+	GetRef() string
+}
+
+// read passes on a call about a reference that the client got.
+func read(req ofReference, resp proto.Message) func(*call) error {
+	return func(c *call) error {
+		req, resp := proto.Clone(req).(ofReference), proto.Clone(resp)
+		if err := c.receive(req); err != nil {
+			return err
+		}
+		b, err := c.bridgeBuild()
+		if err != nil {
+			return err
+		}
+		b.mu.Lock()
+		own := b.refs[req.GetRef()]
+		b.mu.Unlock()
+		if !own {
+			return c.refuse(errors.New("the reference isn't one that a frontend returned in this build"))
+		}
+		ctx := c.outgoing(c.stream.Context(), buildIDHeader, b.ref)
+		if err := c.guard.daemon.Invoke(ctx, c.method, req, resp); err != nil {
+			return b.fromDaemon(err)
+		}
+		return c.send(resp)
+	}
+}
+
+// connection makes calls of the build at the daemon. Their errors have types.
+func (b *build) connection(c *call) grpc.ClientConnInterface { return connection{b, c} }
+
+type connection struct {
+	build *build
+	call  *call
+}
+
+// Invoke implements [grpc.ClientConnInterface].
+func (c connection) Invoke(
+	ctx context.Context, method string, args, reply any, opts ...grpc.CallOption,
+) error {
+	ctx = c.call.outgoing(ctx, buildIDHeader, c.build.ref)
+	return grpcerrors.FromGRPC(c.build.guard.daemon.Invoke(ctx, method, args, reply, opts...))
+}
+
+// NewStream implements [grpc.ClientConnInterface]. It fails: the guard runs no processes.
+func (c connection) NewStream(
+	context.Context, *grpc.StreamDesc, string, ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	return nil, errors.New("internal: the guard makes no streams of its own")
+}
+
+// ownBridge is the daemon's end of the guard's own calls in a build.
+type ownBridge struct{ gwpb.LLBBridgeClient }
+
+// Inputs returns none: requests with inputs are refused.
+func (ownBridge) Inputs(
+	context.Context, *gwpb.InputsRequest, ...grpc.CallOption,
+) (*gwpb.InputsResponse, error) {
+	return &gwpb.InputsResponse{}, nil
+}
+
+// cacheMounts is the option that separates cache mounts, whose names are the same for all builds of
+// a daemon. Only docker/dockerfile knows it.
+const cacheMounts = optionkeys.BuildArgPrefix + "BUILDKIT_CACHE_MOUNT_NS"
+
+// unjudged are options that no policy can allow yet, and why.
+var unjudged = map[string]string{
+	"cache-imports": "it imports a build cache",
+	"cache-from":    "it imports a build cache",
+	"add-hosts":     "commands with its hosts would be cached for other clients",
+	"cgroup-parent": "it chooses the control group of commands",
+	"device":        "it asks for devices",
+}
+
+// localSession is the prefix of options that name the session of a directory.
+const localSession = "local-sessionid:"
+
+// judgeOptions judges the options of a frontend that mean something to the daemon, whatever the
+// policy says. Its error completes "policy-guard refuses it: ".
+func (b *build) judgeOptions(opts map[string]string) error {
+	for key, value := range opts {
+		why := unjudged[key]
+		name, isArg := strings.CutPrefix(key, optionkeys.BuildArgPrefix)
+		switch {
+		case why != "" && value != "":
+			return fmt.Errorf("of the option %s: %s, and no policy can allow that yet", key, why)
+		case isArg && slices.Contains(proxyArgs, strings.ToLower(name)) && value != "":
+			return fmt.Errorf("of the option %s: what commands get by the proxy would be cached for "+
+				"other clients, and no policy can allow that yet", safetext.Plain(key))
+		case !gatewayopts.Writable(key, value):
+			return fmt.Errorf("of the option %s: its name or value would reach a frontend as another",
+				safetext.Plain(key))
+		case strings.HasPrefix(key, localSession):
+			if err := b.guard.sessions.claim(value, b.who); err != nil {
+				return fmt.Errorf("of the option %s: %w", safetext.Plain(key), err)
+			}
+		}
+	}
+	return attestation(opts)
+}
+
+// proxyArgs are the build-args that docker/dockerfile reads in any letter case
+// (frontend/dockerfile/dockerfile2llb/convert.go, proxyEnvFromBuildArgs).
+var proxyArgs = []string{"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"}

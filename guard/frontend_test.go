@@ -1,0 +1,299 @@
+package guard
+
+import (
+	"context"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	"github.com/moby/buildkit/sourcepolicy/policysession"
+	"github.com/stretchr/testify/require"
+	statuspb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+
+	"github.com/policy-frontend/policy-frontend/frontend"
+)
+
+// begun starts alice's build "b", and returns the gateway API as she sees it.
+func begun(t *testing.T) (*fakeDaemon, *Guard, gwpb.LLBBridgeClient, context.Context) {
+	t.Helper()
+	d, g := newDaemon(t)
+	conn := as(t, g, "alice")
+	ctx, cancel := context.WithCancel(of(t))
+	t.Cleanup(cancel)
+	go func() {
+		_, _ = controlapi.NewControlClient(conn).Solve(ctx,
+			&controlapi.SolveRequest{Ref: "b", Session: "s1"})
+	}()
+	d.await(t, "Solve")
+	return d, g, gwpb.NewLLBBridgeClient(conn), of(t, buildIDHeader, "b")
+}
+
+func asking(source string, pairs ...string) *gwpb.SolveRequest {
+	opts := map[string]string{"source": source}
+	for i := 0; i < len(pairs); i += 2 {
+		opts[pairs[i]] = pairs[i+1]
+	}
+	return &gwpb.SolveRequest{
+		Frontend: "gateway.v0", FrontendOpt: opts,
+		AllowResultReturn: true, AllowResultArrayRef: true,
+	}
+}
+
+func TestTheDaemonRunsWhatWasDecided(t *testing.T) {
+	t.Parallel()
+	d, g, c, ctx := begun(t)
+	req := asking("docker/dockerfile:1", "target", "x", cacheMounts, "mine")
+	req.Evaluate = true
+	req.SourcePolicies = []*spb.Policy{{}}
+	resp, err := c.Solve(ctx, req)
+	require.NoError(t, err)
+	require.Equal(t, "result", resp.Result.GetRef().Id)
+	require.Contains(t, string(resp.Result.Metadata[frontend.MetadataKey]), `"verdict":"allow"`)
+
+	var run *gwpb.SolveRequest
+	for _, call := range d.all() {
+		if r, ok := call.request.(*gwpb.SolveRequest); ok && r.Frontend != "" {
+			require.Nil(t, run, "it runs once")
+			run = r
+			client, own := g.names.clientRef("alice", call.headers.Get(buildIDHeader)[0])
+			require.True(t, own && client == "b")
+		}
+	}
+	require.Equal(t, map[string]string{
+		"source":  "docker.io/docker/dockerfile:1@" + fakeDigest,
+		"cmdline": "docker/dockerfile:1", "target": "x", cacheMounts: g.names.cacheMounts("alice"),
+	}, run.FrontendOpt)
+	require.False(t, run.Evaluate)
+	require.Empty(t, run.SourcePolicies)
+	evaluated := d.last(t)
+	require.Equal(t, "result", evaluated.request.(*gwpb.EvaluateRequest).Ref)
+
+	// The same again is allowed, another one isn't.
+	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err)
+	_, err = c.Solve(ctx, asking("docker/dockerfile:2"))
+	requireCode(t, codes.PermissionDenied, err)
+	require.ErrorContains(t, err, "has a frontend already")
+}
+
+func TestWhatAClientMayNotAskOfTheDaemon(t *testing.T) {
+	t.Parallel()
+	d, g, c, ctx := begun(t)
+	require.NoError(t, g.sessions.claim("bobs", "bob"))
+	with := func(f func(*gwpb.SolveRequest)) *gwpb.SolveRequest {
+		r := asking("docker/dockerfile:1")
+		f(r)
+		return r
+	}
+	const image = "docker/dockerfile:1"
+	for name, tc := range map[string]struct {
+		req *gwpb.SolveRequest
+		why string
+	}{
+		"a frontend that no rule allows": {asking("evil/frontend:1"), "no rule allows evil/frontend:1"},
+		"raw LLB": {
+			with(func(r *gwpb.SolveRequest) { r.Frontend, r.Definition = "", &pb.Definition{} }),
+			"sets Definition",
+		},
+		"LLB as an input": {
+			with(func(r *gwpb.SolveRequest) {
+				r.FrontendInputs = map[string]*pb.Definition{"x": {}}
+			}), "sets FrontendInputs",
+		},
+		"a final result": {
+			with(func(r *gwpb.SolveRequest) { r.Final = true }), "sets Final",
+		},
+		"attributes of a final result": {
+			with(func(r *gwpb.SolveRequest) { r.ExporterAttr = []byte("{}") }), "sets ExporterAttr",
+		},
+		"an imported cache": {
+			with(func(r *gwpb.SolveRequest) {
+				r.CacheImports = []*gwpb.CacheOptionsEntry{{Type: "s3"}}
+			}), "sets CacheImports",
+		},
+		"an imported cache by an option":     {asking(image, "cache-imports", "[]"), "cache-imports"},
+		"an imported cache by an old option": {asking(image, "cache-from", "x"), "cache-from"},
+		"an old form of results": {
+			with(func(r *gwpb.SolveRequest) { r.AllowResultArrayRef = false }), "obsolete form",
+		},
+		"an unknown frontend": {
+			with(func(r *gwpb.SolveRequest) { r.Frontend = "future.v0" }), "the frontend future.v0",
+		},
+		"hosts":             {asking(image, "add-hosts", "a=1.2.3.4"), "add-hosts"},
+		"a control group":   {asking(image, "cgroup-parent", "/"), "cgroup-parent"},
+		"devices":           {asking(image, "device", "x"), "device"},
+		"a proxy":           {asking(image, "build-arg:Http_Proxy", "http://x"), "Http_Proxy"},
+		"a key with =":      {asking(image, "a=source", "evil"), "would reach a frontend"},
+		"a value with NUL":  {asking(image, "a", "\x00"), "would reach a frontend"},
+		"another's session": {asking(image, "local-sessionid:context", "bobs"), "another client"},
+		"another's session by its other name": {
+			asking(image, "local-sessionid:context", "x:bobs"), "other characters",
+		},
+		"an SBOM":                 {asking(image, "attest:sbom", "generator=x"), "attestation sbom"},
+		"a builder of the client": {asking(image, "attest:provenance", "builder-id=x"), "builder-id"},
+	} {
+		_, err := c.Solve(ctx, tc.req)
+		require.ErrorContains(t, err, tc.why, name)
+	}
+	for _, call := range d.all() {
+		if r, ok := call.request.(*gwpb.SolveRequest); ok {
+			require.Empty(t, r.Frontend, "a frontend ran")
+		}
+	}
+}
+
+func TestAClientReturnsOnlyWhatAFrontendReturned(t *testing.T) {
+	t.Parallel()
+	d, _, c, ctx := begun(t)
+	resp, err := c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err)
+	good := func() *gwpb.Result {
+		return &gwpb.Result{
+			Result:   &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "result", Def: resp.Result.GetRef().Def}},
+			Metadata: maps.Clone(resp.Result.Metadata),
+		}
+	}
+	with := func(f func(*gwpb.Result)) *gwpb.ReturnRequest {
+		r := good()
+		f(r)
+		return &gwpb.ReturnRequest{Result: r}
+	}
+	for name, req := range map[string]*gwpb.ReturnRequest{
+		"nothing":            {},
+		"a result and error": {Result: good(), Error: &statuspb.Status{Code: 1}},
+		"another configuration": with(func(r *gwpb.Result) {
+			r.Metadata["containerimage.config"] = []byte("{}")
+		}),
+		"a changed decision": with(func(r *gwpb.Result) {
+			r.Metadata[frontend.MetadataKey] = []byte("{}")
+		}),
+		"less metadata": with(func(r *gwpb.Result) { delete(r.Metadata, "a") }),
+		"the guard's reference": with(func(r *gwpb.Result) {
+			r.Result = &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "own"}}
+		}),
+		"several references": with(func(r *gwpb.Result) {
+			r.Result = &gwpb.Result_Refs{Refs: &gwpb.RefMap{Refs: map[string]*gwpb.Ref{
+				"x": {Id: "result"},
+			}}}
+		}),
+		"an old form": with(func(r *gwpb.Result) {
+			r.Result = &gwpb.Result_RefDeprecated{RefDeprecated: "result"}
+		}),
+		"attestations": with(func(r *gwpb.Result) {
+			r.Attestations = map[string]*gwpb.Attestations{"x": {
+				Attestation: []*gwpb.Attestation{{Kind: gwpb.AttestationKind_Bundle}},
+			}}
+		}),
+		"an attestation of an unknown kind": with(func(r *gwpb.Result) {
+			r.Attestations = map[string]*gwpb.Attestations{"x": {
+				Attestation: []*gwpb.Attestation{{Kind: 7}},
+			}}
+		}),
+		"metadata of an empty result": {Result: &gwpb.Result{
+			Result:   &gwpb.Result_Ref{Ref: &gwpb.Ref{}},
+			Metadata: map[string][]byte{"containerimage.config": []byte("{}")},
+		}},
+	} {
+		_, err := c.Return(ctx, req)
+		require.Error(t, err, name)
+		requireCode(t, codes.PermissionDenied, err)
+	}
+	_, err = c.Return(ctx, &gwpb.ReturnRequest{Result: good()})
+	require.NoError(t, err)
+	require.Nil(t, d.last(t).request.(*gwpb.ReturnRequest).Result.GetRef().Def)
+	_, err = c.Return(ctx, &gwpb.ReturnRequest{Result: empty})
+	require.NoError(t, err)
+	_, err = c.Return(ctx, &gwpb.ReturnRequest{Error: &statuspb.Status{Code: 2, Message: "x"}})
+	require.NoError(t, err)
+}
+
+func TestAClientReadsOnlyItsOwnReferences(t *testing.T) {
+	t.Parallel()
+	d, g, c, ctx := begun(t)
+	_, err := c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err)
+	got, err := c.ReadFile(ctx, &gwpb.ReadFileRequest{Ref: "result", FilePath: "x"})
+	require.NoError(t, err)
+	require.NotEmpty(t, got.Data)
+	for name, req := range map[string]*gwpb.ReadFileRequest{
+		"the guard's own": {Ref: "own"}, "none": {}, "an unknown one": {Ref: "x"},
+		"a mount of a container": {Ref: "result", MountIndex: 1},
+	} {
+		_, err := c.ReadFile(ctx, req)
+		require.Error(t, err, name)
+		requireCode(t, codes.PermissionDenied, err)
+	}
+	before := len(d.all())
+	bob := gwpb.NewLLBBridgeClient(as(t, g, "bob"))
+	_, err = bob.ReadFile(of(t, buildIDHeader, "b"), &gwpb.ReadFileRequest{Ref: "result"})
+	requireCode(t, codes.PermissionDenied, err)
+	require.Len(t, d.all(), before)
+}
+
+func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
+	t.Parallel()
+	_, g, c, ctx := begun(t)
+	ref, err := g.names.ref("alice", "b")
+	require.NoError(t, err)
+	b, err := g.builds.find(ctx, ref)
+	require.NoError(t, err)
+	require.NoError(t, g.sessions.claim("bobs", "bob"))
+	ask := func(id string, attrs ...string) string {
+		op := &pb.SourceOp{Identifier: id, Attrs: map[string]string{}}
+		for i := 0; i < len(attrs); i += 2 {
+			op.Attrs[attrs[i]] = attrs[i+1]
+		}
+		d, req, err := b.answer(ctx, &policysession.CheckPolicyRequest{
+			Source: &gwpb.ResolveSourceMetaResponse{Source: op},
+		})
+		require.NoError(t, err)
+		require.Nil(t, req)
+		switch d.Action {
+		case spb.PolicyAction_ALLOW:
+			return ""
+		case spb.PolicyAction_CONVERT:
+			require.Equal(t, id, d.Update.Identifier)
+			return "from " + d.Update.Attrs[sessionAttr(op)] + " " + d.Update.Attrs["kept"]
+		}
+		require.Equal(t, spb.PolicyAction_DENY, d.Action)
+		return d.DenyMessages[0].Message
+	}
+	const pinned = "docker-image://docker.io/docker/dockerfile:1@" + fakeDigest
+	const kind = pb.AttrImageRecordType
+	require.Contains(t, ask("local://context"), "no frontend was allowed")
+	require.Contains(t, ask(pinned, kind, "frontend"), "no frontend was allowed")
+	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err)
+	require.Empty(t, ask(pinned, kind, "frontend"))
+	require.Empty(t, ask("docker-image://docker.io/library/busybox:latest"))
+	require.Empty(t, ask("local://context", pb.AttrLocalSessionID, "s1"))
+	require.Empty(t, ask("local://context", pb.AttrLocalSessionID, "context:s1"))
+	for _, session := range []string{"bobs", "x:bobs", "nobodys", b.policySession} {
+		require.Contains(t, ask("local://context", pb.AttrLocalSessionID, session), "another client")
+		require.Contains(t, ask("oci-layout://x", pb.AttrOCILayoutSessionID, session), "another client")
+	}
+	for _, id := range []string{"local://context", "oci-layout://x@y", "oci-layout+blob://x@y"} {
+		require.Equal(t, "from s1 k", ask(id, "kept", "k"), "no other session is read")
+	}
+	require.Contains(t, ask("docker-image://docker.io/evil/x:1", kind, "frontend"), "it would run")
+	require.Contains(t, ask(strings.TrimSuffix(pinned, "@"+fakeDigest), kind, "frontend"),
+		"it would run")
+}
+
+func TestACallAboutNoBuildFails(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemon(t)
+	c := gwpb.NewLLBBridgeClient(as(t, g, "alice"))
+	start := time.Now()
+	_, err := c.Solve(of(t, buildIDHeader, "b"), asking("docker/dockerfile:1"))
+	requireCode(t, codes.PermissionDenied, err)
+	require.ErrorContains(t, err, "no such build")
+	require.Greater(t, time.Since(start), early-time.Second)
+	require.Empty(t, d.all())
+}

@@ -1,0 +1,112 @@
+// Package guard is a proxy for BuildKit's API that stands before buildkitd's socket. Each call of
+// each client passes it. What it doesn't know, it refuses.
+//
+// One table has a row for each method that the daemon serves; see [Guard.Server]. Who calls is
+// known from the connection, by [PeerCredentials] or [ClientCertificates]. A build, a session or a
+// record of the history belongs to the identity that made it, and others can neither see nor name
+// it.
+//
+// The package decides nothing about frontends itself.
+package guard
+
+import (
+	"crypto/rand"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/containerd/containerd/v2/defaults"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/policy-frontend/policy-frontend/frontend"
+)
+
+// Bounds of a client's connection.
+const (
+	// maxMessage is the largest message in bytes, in both directions. It is the daemon's own.
+	maxMessage = defaults.DefaultMaxRecvMsgSize
+	// maxStreams is how many calls a connection can have at the same time. Further ones wait in the
+	// client. A build needs about ten, and bake makes many builds over one connection.
+	maxStreams = 1000
+	// maxHeaders bounds the headers of a call in bytes. A session lists the methods that it serves,
+	// which takes two kilobytes.
+	maxHeaders = 32 << 10
+	// handshakeTimeout bounds the time until a new connection has sent its first settings.
+	handshakeTimeout = 20 * time.Second
+	// idleTimeout is how long a connection without calls stays open. A client connects again.
+	idleTimeout = 10 * time.Minute
+	// pingTime and pingTimeout find connections whose client is gone.
+	pingTime    = time.Minute
+	pingTimeout = 20 * time.Second
+	// minPing is the shortest time between two pings of a client.
+	minPing = 10 * time.Second
+)
+
+// Options are the settings of a Guard.
+type Options struct {
+	// PolicyPath is the file with the policy. Each build reads it, so a change counts from the next
+	// build on. While it is invalid, every build is refused.
+	PolicyPath string
+	// Key is the secret from which the names of builds at the daemon are made. With the same key,
+	// a guard that was restarted knows whose builds the history has. It has at least 32 bytes. Nil
+	// is a random one.
+	Key []byte
+	// Log receives a line for each refusal. Nil discards it.
+	Log io.Writer
+}
+
+// Guard stands before one daemon. There must be one Guard for a daemon, because it keeps the
+// sessions of clients apart. Several servers may share it; see [Guard.Server].
+type Guard struct {
+	daemon   *grpc.ClientConn
+	names    names
+	sessions *sessions
+	builds   *builds
+	readable *readable
+	frontend frontend.Frontend
+	log      io.Writer
+}
+
+// New returns a guard before the daemon to which [Dial] connects. It fails if the key is too short.
+func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
+	key := o.Key
+	if key == nil {
+		key = make([]byte, minKey)
+		_, _ = rand.Read(key) // never fails
+	}
+	if len(key) < minKey {
+		return nil, errors.New("the key has less than 32 bytes")
+	}
+	g := &Guard{
+		daemon: daemon, names: names{key: key}, sessions: newSessions(), builds: newBuilds(),
+		readable: newReadable(),
+		frontend: frontend.Frontend{PolicyPath: o.PolicyPath, Log: o.Log}, log: o.Log,
+	}
+	if g.log == nil {
+		g.log = io.Discard
+	}
+	return g, nil
+}
+
+// Server returns a server for clients that creds identifies: [PeerCredentials] or
+// [ClientCertificates].
+func (g *Guard) Server(creds credentials.TransportCredentials) *grpc.Server {
+	return grpc.NewServer(
+		grpc.Creds(creds),
+		grpc.ForceServerCodecV2(raw{}),
+		grpc.UnknownServiceHandler(g.serve),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxSendMsgSize(maxMessage),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: idleTimeout, Time: pingTime, Timeout: pingTimeout,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime: minPing, PermitWithoutStream: true,
+		}),
+	)
+}

@@ -1,0 +1,224 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/frontend/attestations"
+	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+)
+
+// solve begins a build. The answer comes when the build has ended.
+//
+// In the request of today's clients there is no frontend. They begin an empty build, and ask for
+// the frontend by LLBBridge.Solve.
+func (c *call) solve() error {
+	var req controlapi.SolveRequest
+	if err := c.receive(&req); err != nil {
+		return err
+	}
+	if err := rewrite(&req); err != nil {
+		return c.refuse(err)
+	}
+	if err := c.guard.checkDaemon(c.outgoing(c.stream.Context())); err != nil {
+		if _, ok := status.FromError(err); ok {
+			return c.fromDaemon(err)
+		}
+		return c.refuse(err)
+	}
+	b, err := c.guard.begin(c.stream.Context(), c.who, req.Ref, req.Session)
+	if err != nil {
+		return c.refuse(err)
+	}
+	defer b.end(nil)
+	if req.SourcePolicySession, err = b.openPolicySession(); err != nil {
+		return b.fromDaemon(err)
+	}
+	req.Ref = b.ref
+	var resp controlapi.SolveResponse
+	err = c.guard.daemon.Invoke(c.outgoing(b.ctx), c.method, &req, &resp)
+	if cause := b.broken(); cause != nil {
+		return cause
+	}
+	if err != nil {
+		return b.fromDaemon(err)
+	}
+	return c.send(&resp)
+}
+
+// maxSourcePolicy bounds a client's source policy, in bytes. The daemon compares each source with
+// each rule.
+const maxSourcePolicy = 256 << 10
+
+// rewrite judges what a client asks of a build beside its frontend, and brings it into one form.
+// Its error completes "policy-guard refuses it: ".
+func rewrite(req *controlapi.SolveRequest) error {
+	var err error
+	if req.Exporters, err = exporters(req); err != nil {
+		return err
+	}
+	req.ExporterDeprecated, req.ExporterAttrsDeprecated = "", nil
+	if req.FrontendAttrs, err = attributes(req.FrontendAttrs); err != nil {
+		return err
+	}
+	if err := caches(req.Cache); err != nil {
+		return err
+	}
+	switch {
+	case len(req.Entitlements) > 0:
+		return fmt.Errorf("it asks for the entitlements %s, and no policy can allow them yet",
+			safetext.Plain(strings.Join(req.Entitlements, ", ")))
+	case req.EnableSessionExporter:
+		return errors.New("its exporter would be chosen by the client when the build has ended")
+	case req.SourcePolicySession != "":
+		return errors.New("it has a session policy of its own, such as a Dockerfile.rego; build " +
+			"without it (buildx: --policy disabled=true)")
+	case req.CompatibilityVersion != 0:
+		return errors.New("it asks for an old version of BuildKit's behaviour")
+	}
+	return sourcePolicy(req.SourcePolicy)
+}
+
+// toTheClient are the exporters that send the result to the client that asked for it, in its own
+// session.
+var toTheClient = []string{"local", "tar", "oci", "docker"}
+
+// exporterAttrs are the attributes of these exporters (exporter/containerimage/exptypes/keys.go,
+// exporter/local/fs.go, exporter/oci/export.go). The daemon copies any other attribute over what
+// the frontend has returned, such as the configuration of the image.
+var exporterAttrs = []string{
+	"name", "compression", "force-compression", "compression-level", "oci-mediatypes",
+	"oci-artifact", "attestation-inline", "prefer-nondist-layers", "source-date-epoch",
+	"rewrite-timestamp", "tar", "attestation-prefix", "platform-split", "mode",
+}
+
+// exporters returns the exporters of a request, which has two fields for them. The daemon reads the
+// old one only if the new one is empty (control/control.go, translateLegacySolveRequest).
+func exporters(req *controlapi.SolveRequest) ([]*controlapi.Exporter, error) {
+	all := req.Exporters
+	if len(all) == 0 && req.ExporterDeprecated != "" {
+		all = []*controlapi.Exporter{{
+			Type: req.ExporterDeprecated, Attrs: req.ExporterAttrsDeprecated,
+		}}
+	}
+	for _, e := range all {
+		if !slices.Contains(toTheClient, e.GetType()) {
+			return nil, fmt.Errorf("its result would go to the exporter %s; only %s are allowed yet",
+				safetext.Plain(e.GetType()), strings.Join(toTheClient, ", "))
+		}
+		for key := range e.GetAttrs() {
+			if !slices.Contains(exporterAttrs, key) {
+				return nil, fmt.Errorf("its exporter has the attribute %s, which isn't allowed",
+					safetext.Plain(key))
+			}
+		}
+	}
+	return all, nil
+}
+
+// shown are options that only the history shows. The daemon gets the options of the frontend from
+// LLBBridge.Solve.
+var shown = []string{
+	"context", "filename", "target", "platform", "vcs:source", "vcs:revision",
+	"vcs:localdir:context", "vcs:localdir:dockerfile", "no-cache", "image-resolve-mode",
+}
+
+// attributes returns the options of a build that the daemon may have. It acts on some of them
+// although the build has no frontend (control/control.go, Solve): on attestations, no-cache,
+// image-resolve-mode and SOURCE_DATE_EPOCH. Of the others, those stay that the history shows.
+func attributes(all map[string]string) (map[string]string, error) {
+	if err := attestation(all); err != nil {
+		return nil, err
+	}
+	kept := map[string]string{}
+	for key, value := range all {
+		_, attests := optionkeys.Attestation(key)
+		if attests || slices.Contains(shown, key) || strings.HasPrefix(key, "label:") ||
+			strings.HasPrefix(key, optionkeys.BuildArgPrefix) && !optionkeys.IsOwn(key) {
+			kept[key] = value
+		}
+	}
+	return kept, nil
+}
+
+// provenance are the parameters of a provenance attestation that a client may set. Others would
+// state what the client alone claims: who built, and that the build is reproducible.
+var provenance = []string{"type", "mode", "version", "inline-only", "disabled"}
+
+// attestation judges the options that ask for attestations. One key alone may ask for one: of
+// several spellings, the daemon takes a random one (frontend/attestations/parse.go).
+func attestation(all map[string]string) error {
+	for key := range all {
+		if kind, ok := optionkeys.Attestation(key); ok && key != "attest:"+kind {
+			return fmt.Errorf("it has the option %s; write attest:%s", safetext.Plain(key),
+				safetext.Plain(kind))
+		}
+	}
+	asked, err := attestations.Parse(attestations.Filter(all))
+	if err != nil {
+		return err
+	}
+	for kind, params := range asked {
+		if kind != attestations.KeyTypeProvenance {
+			return fmt.Errorf("it asks for the attestation %s, whose generator no policy can allow yet",
+				safetext.Plain(kind))
+		}
+		for p := range params {
+			if !slices.Contains(provenance, p) {
+				return fmt.Errorf("its provenance would have the parameter %s from the client",
+					safetext.Plain(p))
+			}
+		}
+	}
+	return nil
+}
+
+// caches judges the caches of a build, which the daemon reads from and writes to without asking
+// anybody. An inline cache is a part of the result.
+func caches(c *controlapi.CacheOptions) error {
+	if c == nil {
+		return nil
+	}
+	if len(c.Imports) > 0 || len(c.ImportRefsDeprecated) > 0 {
+		return errCacheImports
+	}
+	for _, e := range c.Exports {
+		if e.GetType() != "inline" || len(e.GetAttrs()) > 0 {
+			return errCacheExports
+		}
+	}
+	if c.ExportRefDeprecated != "" || len(c.ExportAttrsDeprecated) > 0 {
+		return errCacheExports
+	}
+	return nil
+}
+
+var (
+	errCacheImports = errors.New("it imports a build cache, and no policy can allow that yet")
+	errCacheExports = errors.New("it exports a build cache, and no policy can allow that yet")
+)
+
+// sourcePolicy judges a client's source policy. It may deny what the policy allows. It may convert
+// nothing: the daemon asks about the source after the conversion, and doesn't say what it was.
+func sourcePolicy(p *spb.Policy) error {
+	if p == nil {
+		return nil
+	}
+	if proto.Size(p) > maxSourcePolicy {
+		return fmt.Errorf("its source policy has more than %d bytes", maxSourcePolicy)
+	}
+	for _, r := range p.GetRules() {
+		if r.GetAction() == spb.PolicyAction_CONVERT || r.GetUpdates() != nil {
+			return errors.New("its source policy converts sources")
+		}
+	}
+	return nil
+}

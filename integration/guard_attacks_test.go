@@ -1,0 +1,363 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	contentapi "github.com/containerd/containerd/api/services/content/v1"
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client/llb"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	reflection "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+// forbidden is a frontend that guardPolicy doesn't allow. It is not the evil one: these tests show
+// first that it runs on the bare daemon.
+const forbidden = string(harness.EchoFrontend)
+
+// Each of these works on the bare daemon, and fails through the guard with a message.
+func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
+	env.Frontend(t, harness.EchoFrontend)
+	g := env.Guard(t, harness.DaemonConfig{Entitlements: []string{"network.host"}}, guardPolicy)
+
+	var rawLLB bytes.Buffer
+	def, err := llb.Image("busybox").Run(llb.Shlex("true")).Root().Marshal(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, llb.WriteTo(def, &rawLLB))
+	sourcePolicies := filepath.Join(t.TempDir(), "policy.json")
+	require.NoError(t, os.WriteFile(sourcePolicies, []byte(`{"rules": [{"action": "CONVERT",
+		"selector": {"identifier": "docker-image://docker.io/docker/dockerfile*"},
+		"updates": {"identifier": "docker-image://docker.io/`+forbidden+`"}}]}`), 0o600))
+	pinned := "docker/dockerfile:1@" + digestOf(t, "docker/dockerfile:1")
+
+	for name, tc := range map[string]struct {
+		syntax string // of the Dockerfile
+		args   func(dir, out string) []string
+		stdin  []byte
+		want   string
+	}{
+		"raw LLB": {
+			args:  func(string, string) []string { return []string{"build", "--progress=plain"} },
+			stdin: rawLLB.Bytes(), want: "sets Definition",
+		},
+		"a frontend that the build file names": {
+			syntax: forbidden,
+			args: func(dir, out string) []string {
+				return []string{
+					"build", "--progress=plain", "--frontend=dockerfile.v0", "--local", "context=" + dir,
+					"--local", "dockerfile=" + dir, "--output", "type=local,dest=" + out,
+				}
+			}, want: "frontend " + forbidden + " is refused",
+		},
+		"a frontend that the client names": {
+			args: func(dir, out string) []string {
+				return byBuildctl(dir, forbidden, "--output", "type=local,dest="+out)
+			}, want: "frontend " + forbidden + " is refused",
+		},
+		"a named context over the frontend": {
+			args: func(dir, out string) []string {
+				return byBuildctl(dir, "docker/dockerfile:1", "--output", "type=local,dest="+out, "--opt",
+					"context:docker/dockerfile:1=docker-image://docker.io/"+forbidden)
+			}, want: "would replace the frontend",
+		},
+		"a named context over the frontend's digest": {
+			args: func(dir, out string) []string {
+				return byBuildctl(dir, pinned, "--output", "type=local,dest="+out, "--opt",
+					"context:"+pinned+"=docker-image://docker.io/"+forbidden)
+			}, want: "would replace the frontend",
+		},
+		"a source policy that converts the frontend": {
+			args: func(dir, out string) []string {
+				return byBuildctl(dir, "docker/dockerfile:1", "--output", "type=local,dest="+out,
+					"--source-policy-file", sourcePolicies)
+			}, want: "its source policy converts sources",
+		},
+		"an exporter's own configuration of the image": {
+			args: func(dir, out string) []string {
+				return byBuildctl(dir, "docker/dockerfile:1", "--output",
+					"type=oci,dest="+out+`/x.tar,"containerimage.config={""os"":""linux"",`+
+						`""architecture"":""amd64"",""rootfs"":{""type"":""layers""}}"`)
+			}, want: "the attribute containerimage.config",
+		},
+		"an image that is pushed": {
+			args: func(dir, _ string) []string {
+				return byBuildctl(dir, "docker/dockerfile:1", "--output",
+					"type=image,name="+env.Registry.Ref("guard/pushed:1")+",push=true,registry.insecure=true")
+			}, want: "would go to the exporter image",
+		},
+		"an entitlement": {
+			args: func(dir, _ string) []string {
+				return byBuildctl(dir, "docker/dockerfile:1", "--allow", "network.host")
+			}, want: "the entitlements network.host",
+		},
+		"a cache that is imported": {
+			args: func(dir, _ string) []string {
+				return byBuildctl(dir, "docker/dockerfile:1", "--import-cache",
+					"type=registry,ref="+env.Registry.Ref("guard/cache:1"))
+			}, want: "it imports a build cache",
+		},
+		"a cache that is exported": {
+			args: func(dir, out string) []string {
+				return byBuildctl(dir, "docker/dockerfile:1", "--export-cache", "type=local,dest="+out)
+			}, want: "exports a build cache",
+		},
+		"an SBOM by a generator of the client's choice": {
+			args: func(dir, out string) []string {
+				env.Frontend(t, harness.SBOMScanner)
+				return byBuildctl(dir, "docker/dockerfile:1", "--output", "type=oci,dest="+out+"/x.tar",
+					"--opt", "attest:sbom=generator="+string(harness.SBOMScanner))
+			}, want: "the attestation sbom",
+		},
+		"a builder of the client's choice in the provenance": {
+			args: func(dir, out string) []string {
+				return byBuildctl(dir, "docker/dockerfile:1", "--output", "type=oci,dest="+out+"/x.tar",
+					"--opt", "attest:provenance=builder-id=https://trusted.example")
+			}, want: "the parameter builder-id",
+		},
+		"hosts for commands that others get from the cache": {
+			args: func(dir, _ string) []string {
+				return byBuildctl(dir, "docker/dockerfile:1", "--opt", "add-hosts=a=192.0.2.1")
+			}, want: "the option add-hosts",
+		},
+		"the disk usage of all clients": {
+			args: func(string, string) []string { return []string{"du"} }, want: "all clients",
+		},
+		"pruning what others need": {
+			args: func(string, string) []string { return []string{"prune", "--keep-storage=99999"} },
+			want: "all clients",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			attack := func(d *harness.Daemon) harness.Output {
+				dir := harness.WriteContext(t, dockerfile(tc.syntax))
+				c := d.BuildctlCommand(tc.args(dir, t.TempDir())...)
+				c.Stdin = bytes.NewReader(tc.stdin)
+				return d.Run(t, c)
+			}
+			attack(g.Behind).RequireSuccess(t)
+			attack(g.Daemon).RequireFailure(t, tc.want)
+		})
+	}
+}
+
+// clientOf returns a client that connects as the user, who matters only to a guard.
+func clientOf(t *testing.T, d *harness.Daemon, uid int) *grpc.ClientConn {
+	t.Helper()
+	path := strings.TrimPrefix(d.Addr, "unix://")
+	if d.LogFile != "" {
+		uid = 0 // a bare daemon, to which all clients are one
+	}
+	conn, err := grpc.NewClient("passthrough:///"+path,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+			return dialAs(path, uid)
+		}))
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// dialAs connects to a socket as a user. The kernel tells the other end the user of the thread that
+// connects.
+func dialAs(path string, uid int) (net.Conn, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const keep = ^uintptr(0)
+	if _, _, err := unix.RawSyscall(unix.SYS_SETRESUID, keep, uintptr(uid), keep); err != 0 {
+		return nil, err
+	}
+	conn, err := net.Dial("unix", path)
+	if _, _, back := unix.RawSyscall(unix.SYS_SETRESUID, keep, 0, keep); back != 0 {
+		return nil, back // the thread isn't used again, because it stays locked
+	}
+	return conn, err
+}
+
+// Two users of one guard are alice, who is the user of the tests, and bob.
+const bob = 65534
+
+func withHeaders(t *testing.T, pairs ...string) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return metadata.AppendToOutgoingContext(ctx, pairs...)
+}
+
+func TestGuardKeepsClientsApart(t *testing.T) {
+	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
+	dir := harness.WriteContext(t, dockerfile(""))
+	const buildID, sessionID = "buildkit-controlapi-buildid", "x-docker-expose-session-uuid"
+
+	// Alice's build goes on until the test ends.
+	const id = "alicesbuild"
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	for _, d := range []*harness.Daemon{g.Behind, g.Daemon} {
+		c := clientOf(t, d, 0)
+		go func() {
+			_, _ = controlapi.NewControlClient(c).Solve(ctx,
+				&controlapi.SolveRequest{Ref: id, Cache: &controlapi.CacheOptions{}})
+		}()
+	}
+	ping := func(d *harness.Daemon, uid int) error {
+		_, err := gwpb.NewLLBBridgeClient(clientOf(t, d, uid)).Ping(
+			withHeaders(t, buildID, id), &gwpb.PingRequest{})
+		return err
+	}
+	require.NoError(t, ping(g.Behind, 0))
+	require.NoError(t, ping(g.Daemon, 0), "her own build")
+
+	t.Run("another's build id", func(t *testing.T) {
+		c := gwpb.NewLLBBridgeClient(clientOf(t, g.Behind, 0))
+		_, err := c.Return(withHeaders(t, buildID, id), &gwpb.ReturnRequest{Result: &gwpb.Result{
+			Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}},
+		}})
+		require.NoError(t, err, "on the bare daemon, it ends the build")
+		require.Error(t, ping(g.Daemon, bob))
+		_, err = gwpb.NewLLBBridgeClient(clientOf(t, g.Daemon, bob)).Return(
+			withHeaders(t, buildID, id), &gwpb.ReturnRequest{Result: &gwpb.Result{
+				Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}},
+			}})
+		require.ErrorContains(t, err, "there is no such build")
+		require.NoError(t, ping(g.Daemon, 0), "her build goes on")
+	})
+	t.Run("another's session id", func(t *testing.T) {
+		open := func(d *harness.Daemon, uid int) error {
+			ctx := withHeaders(t, sessionID, "alicessession")
+			s, err := controlapi.NewControlClient(clientOf(t, d, uid)).Session(ctx)
+			require.NoError(t, err)
+			ended := make(chan error, 1)
+			go func() {
+				for {
+					if _, err := s.Recv(); err != nil {
+						ended <- err
+						return
+					}
+				}
+			}()
+			select {
+			case err := <-ended:
+				return err
+			case <-time.After(time.Second): // it stays connected
+				return nil
+			}
+		}
+		require.NoError(t, open(g.Behind, 0))
+		require.NoError(t, open(g.Behind, bob), "on the bare daemon, he replaces her")
+		require.NoError(t, open(g.Daemon, 0))
+		require.ErrorContains(t, open(g.Daemon, bob), "belongs to another client")
+	})
+	t.Run("another's history", func(t *testing.T) {
+		list := func(d *harness.Daemon, uid int) (refs []string) {
+			s, err := controlapi.NewControlClient(clientOf(t, d, uid)).ListenBuildHistory(withHeaders(t),
+				&controlapi.BuildHistoryRequest{EarlyExit: true})
+			require.NoError(t, err)
+			for {
+				event, err := s.Recv()
+				if errors.Is(err, io.EOF) {
+					return refs
+				}
+				require.NoError(t, err)
+				refs = append(refs, event.Record.Ref)
+			}
+		}
+		// buildctl runs as alice.
+		g.Buildctl(t, byBuildctl(dir, "docker/dockerfile:1")...).RequireSuccess(t)
+		all, hers := list(g.Behind, bob), list(g.Daemon, 0)
+		require.NotEmpty(t, hers)
+		require.Greater(t, len(all), 0, "on the bare daemon, he sees her builds")
+		require.Empty(t, list(g.Daemon, bob))
+		for _, ref := range hers {
+			require.True(t, slices.ContainsFunc(all, func(r string) bool {
+				return strings.HasSuffix(r, "-"+ref)
+			}), ref)
+		}
+		// The name at the daemon is of no use.
+		_, err := controlapi.NewControlClient(clientOf(t, g.Daemon, bob)).UpdateBuildHistory(
+			withHeaders(t), &controlapi.UpdateBuildHistoryRequest{Ref: all[0], Delete: true})
+		require.Error(t, err)
+		require.Equal(t, hers, list(g.Daemon, 0))
+	})
+	t.Run("the daemon's content", func(t *testing.T) {
+		list := func(d *harness.Daemon) error {
+			s, err := contentapi.NewContentClient(clientOf(t, d, bob)).List(withHeaders(t),
+				&contentapi.ListContentRequest{})
+			require.NoError(t, err)
+			_, err = s.Recv()
+			return err
+		}
+		require.NoError(t, list(g.Behind))
+		require.Equal(t, codes.PermissionDenied, status.Code(list(g.Daemon)))
+	})
+}
+
+func TestGuardRefusesWhatItDoesNotKnow(t *testing.T) {
+	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
+	unknown := &controlapi.SolveRequest{Ref: "b", Cache: &controlapi.CacheOptions{}}
+	unknown.ProtoReflect().SetUnknown(protowire.AppendVarint(
+		protowire.AppendTag(nil, 99, protowire.VarintType), 1))
+	solve := func(d *harness.Daemon) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err := controlapi.NewControlClient(clientOf(t, d, 0)).Solve(ctx, unknown)
+		return err
+	}
+	require.Equal(t, codes.DeadlineExceeded, status.Code(solve(g.Behind)), "the build begins")
+	require.ErrorContains(t, solve(g.Daemon), "fields that this version doesn't know")
+
+	call := func(d *harness.Daemon, method string) error {
+		return clientOf(t, d, 0).Invoke(withHeaders(t), method, &controlapi.InfoRequest{},
+			&controlapi.InfoResponse{})
+	}
+	require.ErrorContains(t, call(g.Daemon, "/moby.buildkit.v1.Control/Future"),
+		"doesn't know the method")
+	require.NoError(t, call(g.Daemon, "/moby.buildkit.v1.Control/Info"))
+}
+
+// A service that a daemon serves and the guard's table doesn't have is refused, and it should be
+// looked at.
+func TestGuardKnowsAllServices(t *testing.T) {
+	d := env.Plain(t)
+	c := reflection.NewServerReflectionClient(clientOf(t, d, 0))
+	s, err := c.ServerReflectionInfo(withHeaders(t))
+	require.NoError(t, err)
+	require.NoError(t, s.Send(&reflection.ServerReflectionRequest{
+		MessageRequest: &reflection.ServerReflectionRequest_ListServices{},
+	}))
+	resp, err := s.Recv()
+	require.NoError(t, err)
+	served := map[string]bool{}
+	for _, service := range resp.GetListServicesResponse().GetService() {
+		served[service.Name] = true
+	}
+	require.Equal(t, []string{
+		"containerd.services.content.v1.Content",
+		"grpc.health.v1.Health",
+		"grpc.reflection.v1.ServerReflection",
+		"grpc.reflection.v1alpha.ServerReflection",
+		"moby.buildkit.v1.Control",
+		"moby.buildkit.v1.frontend.LLBBridge",
+		"opentelemetry.proto.collector.trace.v1.TraceService",
+	}, slices.Sorted(maps.Keys(served)), "guard/table_test.go has the same list")
+}
