@@ -249,7 +249,7 @@ func newDaemon(t *testing.T) (*fakeDaemon, *Guard) {
 	gwpb.RegisterLLBBridgeServer(s, &fakeBridge{daemon: d})
 	conn, err := Dial("unix://" + listen(t, s))
 	require.NoError(t, err)
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	path := filepath.Join(t.TempDir(), "policy.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(`version: 1
 frontends: [{name: dockerfile, match: [docker/dockerfile]}]
@@ -289,7 +289,7 @@ func dial(t *testing.T, socket string) *grpc.ClientConn {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallSendMsgSize(64<<20), grpc.MaxCallRecvMsgSize(64<<20)))
 	require.NoError(t, err)
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -63,8 +64,12 @@ func TestOnlyKnownHeadersReachTheDaemonOnce(t *testing.T) {
 		require.Empty(t, got.Get(name), name)
 	}
 	for _, headers := range [][]string{
-		nil, {buildIDHeader, ""}, {buildIDHeader, "a", buildIDHeader, "b"}, {buildIDHeader, "a:b"},
-		{buildIDHeader, "a/../b"}, {buildIDHeader, strings.Repeat("a", 129)},
+		nil,
+		{buildIDHeader, ""},
+		{buildIDHeader, "a", buildIDHeader, "b"},
+		{buildIDHeader, "a:b"},
+		{buildIDHeader, "a/../b"},
+		{buildIDHeader, strings.Repeat("a", 129)},
 	} {
 		_, err := c.Ping(of(t, headers...), &gwpb.PingRequest{})
 		requireCode(t, codes.PermissionDenied, err)
@@ -122,7 +127,7 @@ func TestAClientSeesOnlyItsOwnHistory(t *testing.T) {
 	var got []string
 	for {
 		event, err := stream.Recv()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		require.NoError(t, err)
@@ -441,7 +446,7 @@ func TestTheDaemonHasToBeNearWithoutTLS(t *testing.T) {
 		conn, err := Dial(address)
 		require.Equal(t, ok, err == nil, address)
 		if ok {
-			conn.Close()
+			require.NoError(t, conn.Close())
 		}
 	}
 }

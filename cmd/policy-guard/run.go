@@ -138,7 +138,7 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 	}
 	stop(servers)
 	for range running { // each closes its socket
-		<-failed
+		err = errors.Join(err, <-failed)
 	}
 	return err
 }

@@ -86,16 +86,16 @@ func TestItSaysWhenItIsReadyAndEndsWithZero(t *testing.T) {
 	policy := file(t, "policy.yaml", validPolicy, 0o600)
 	path := filepath.Join(t.TempDir(), "s")
 	args := []string{"--policy", policy, "--listen", "unix://" + path, "--upstream", "unix:///nowhere"}
-	start := func() (*output, context.CancelFunc, chan int) {
+	start := func() (context.CancelFunc, chan int) {
 		ctx, cancel := context.WithCancel(t.Context())
 		stderr, code := &output{}, make(chan int, 1)
 		go func() { code <- run(ctx, args, stderr) }()
 		require.Eventually(t, func() bool {
 			return strings.Contains(stderr.String(), "policy-guard: ready on unix://"+path)
 		}, 10*time.Second, time.Millisecond, stderr)
-		return stderr, cancel, code
+		return cancel, code
 	}
-	_, cancel, code := start()
+	cancel, code := start()
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(socketMode), info.Mode().Perm())
@@ -112,7 +112,7 @@ func TestItSaysWhenItIsReadyAndEndsWithZero(t *testing.T) {
 	require.NoError(t, err)
 	l.SetUnlinkOnClose(false)
 	require.NoError(t, l.Close())
-	_, cancel, code = start()
+	cancel, code = start()
 	cancel()
 	require.Equal(t, exitOK, <-code)
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
