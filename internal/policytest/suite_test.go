@@ -272,6 +272,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("policy: p\ncases:\n- {name: x, request: a, expect: {verdict: deny}}\n")
 	f.Add("policy: p\nat: 2027-01-01\noverlay: {text: \"version: 1\"}\ncases:\n- {name: x, request: a, options: {a: b}, inputs: [c], expect: {verdict: allow, messages: [m]}}\n")
 	f.Add("cases: [[]]")
+	f.Add("policy: p\ncases:\n- {name: x,expect: {verdict: deny}}")
 	f.Fuzz(func(t *testing.T, doc string) {
 		s, err := policytest.Parse("t", []byte(doc))
 		if err != nil {
@@ -285,7 +286,8 @@ func FuzzParse(f *testing.F) {
 		for _, c := range s.Cases {
 			require.NotEmpty(t, c.Name)
 			require.NotEmpty(t, c.Expect.Verdict)
-			require.NotEmpty(t, c.Request.Reference.Name())
+			require.Equal(t, c.Request.Requested != "", c.Request.Reference.Name() != "",
+				"without a request, the build names no frontend")
 		}
 	})
 }
