@@ -165,6 +165,13 @@ func TestEntriesWithoutEffect(t *testing.T) {
 			},
 		},
 		{
+			"options of which none is let in", rule("match: [a], options: {only: [\"build-arg:A\"], deny: [\"build-arg:A\", \"label:x\"]}"),
+			[]string{
+				"option-without-effect options.only lists nothing",
+				"option-without-effect options.deny has label:x, which options.only doesn't list",
+			},
+		},
+		{
 			"all options", rule("match: [a], options: {only: [\"*\"]}"),
 			[]string{"option-without-effect options.only lists every option"},
 		},

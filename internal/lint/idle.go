@@ -186,13 +186,17 @@ func (c *checker) idleDigests(i int, tell tell) {
 func idleOptions(o *policy.Options, tell tell) {
 	refused := func(key string) bool { return !hasTwins(key) && anyGlobCovers(o.Deny, key) }
 	allowed := func(key string) bool { return !refused(key) }
-	if len(o.Only) > 0 && !slices.ContainsFunc(o.Only, allowed) {
+	if len(o.Only) == 0 {
+		return
+	}
+	none := !slices.ContainsFunc(o.Only, allowed)
+	if none {
 		tell(OptionWithoutEffect, "options.only lists nothing that options.deny doesn't refuse; list "+
 			"others, or remove one of the two")
-		return
 	}
 	for _, key := range o.Only {
 		switch {
+		case none: // It is about all of them.
 		case globs.Covers(key, "*"):
 			tell(OptionWithoutEffect, "options.only lists every option, so it refuses none; name options, "+
 				"or remove only")
@@ -200,9 +204,6 @@ func idleOptions(o *policy.Options, tell tell) {
 			tell(OptionWithoutEffect, "options.only has %s, which options.deny refuses; remove one of the two",
 				key)
 		}
-	}
-	if len(o.Only) == 0 {
-		return
 	}
 	for _, key := range o.Deny {
 		if !hasTwins(key) && !slices.ContainsFunc(o.Only, func(g string) bool {

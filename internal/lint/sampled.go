@@ -264,7 +264,7 @@ func (s *sampler) says(rule, field, entry string) bool {
 	return slices.ContainsFunc(s.found, func(f located) bool {
 		rest, ok := strings.CutPrefix(f.Message, field)
 		return ok && f.Rule == rule && !f.inner && isIdle(f.Code) &&
-			(strings.HasPrefix(rest, " lists ") || // It is about all of them.
+			(strings.HasPrefix(rest, " lists every ") || // It is about all of them.
 				slices.ContainsFunc(writtenAs(entry), func(form string) bool { return follows(rest, form) }))
 	})
 }

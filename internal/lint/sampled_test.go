@@ -55,6 +55,12 @@ func TestEntriesThatMatterForNoSampleRequest(t *testing.T) {
 			[]string{"option-without-effect 7:21"},
 		},
 		{
+			"a denied option with twins, where no option is let in",
+			"- {name: a, match: [corp.example/x], options: {only: [kx], " +
+				"deny: [kx, \"context:b::linux/amd64\"]}}\n",
+			[]string{"option-without-effect 5:48", "entry-without-effect 5:71"},
+		},
+		{
 			"a rule that matters only once another has expired",
 			"- {name: a, match: [corp.example/x], expires: 2099-01-01}\n" +
 				"- {name: b, match: [corp.example/x]}\n",
