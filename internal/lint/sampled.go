@@ -191,6 +191,10 @@ func (s *sampler) removeFound() {
 	for _, f := range s.found {
 		switch f.Code {
 		case Expired, NeverMatches, Shadowed, OutsideLimits, AliasedAway:
+			r := find(f.Rule, &s.whole.doc)
+			if f.Code == AliasedAway && r != nil && r.Action == policy.ActionDeny {
+				continue // It is still for other ports.
+			}
 			if !f.inner {
 				s.leaveOut(ruleNamed(f.Rule))
 			}

@@ -61,6 +61,15 @@ func TestEntriesThatMatterForNoSampleRequest(t *testing.T) {
 			[]string{"option-without-effect 5:48", "entry-without-effect 5:71"},
 		},
 		{
+			"a denied option behind a denial that an alias leaves for other ports",
+			"- {name: a, match: [\"corp.example/**\"], action: deny, mode: warn}\n" +
+				"- {name: b, match: [\"corp.example:80/x\"], options: {deny: [k]}}\n" +
+				"aliases: [{from: \"corp.example/**\", to: \"docker.io/**\"}]\nmode: warn\n",
+			[]string{
+				"aliased-away 5:3", "entry-without-effect 6:60", "alias-not-allowed 7:11", "warn-mode 8:1",
+			},
+		},
+		{
 			"a rule that matters only once another has expired",
 			"- {name: a, match: [corp.example/x], expires: 2099-01-01}\n" +
 				"- {name: b, match: [corp.example/x]}\n",
