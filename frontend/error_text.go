@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"context"
 	"errors"
 
 	"github.com/moby/buildkit/util/grpcerrors"
@@ -9,13 +10,16 @@ import (
 
 // withWholeText returns the error in a form whose whole text reaches the daemon. Of an error that
 // wraps one of the daemon's, [grpcerrors.ToGRPC] sends only the daemon's words
-// (errorHasMoreContext). An error that adds no words is returned as it is.
-func withWholeText(err error) error {
+// (errorHasMoreContext). An error that arrives with all its words is returned as it is.
+func withWholeText(ctx context.Context, err error) error {
 	var wrapped interface {
 		error
 		GRPCStatus() *status.Status
 	}
-	if !errors.As(err, &wrapped) || wrapped.Error() == err.Error() {
+	if !errors.As(err, &wrapped) {
+		return err
+	}
+	if arrives := grpcerrors.FromGRPC(grpcerrors.ToGRPC(ctx, err)); arrives.Error() == err.Error() {
 		return err
 	}
 	return &wholeTextError{err}

@@ -20,13 +20,19 @@ func TestTheWholeTextOfAnErrorReachesTheDaemon(t *testing.T) {
 	}
 	unknown, missing := ofDaemon(codes.Unknown), ofDaemon(codes.NotFound)
 	refusal := &DenialError{Cause: unknown}
+	// The receiver says what it is again.
+	typed := grpcerrors.FromGRPC(grpcerrors.ToGRPC(t.Context(),
+		errdefs.NewUnsupportedSubrequestError("x")))
 	for name, tt := range map[string]struct {
 		err  error
 		text string
 		code codes.Code
 	}{
-		"an error of our own":          {errors.New("a"), "a", codes.Unknown},
-		"an error of the daemon":       {missing, "not found", codes.NotFound},
+		"an error of our own":    {errors.New("a"), "a", codes.Unknown},
+		"an error of the daemon": {missing, "not found", codes.NotFound},
+		"a typed error of the daemon": {
+			typed, "unsupported request x", codes.Unknown,
+		},
 		"an error around the daemon's": {fmt.Errorf("a: %w", unknown), "a: not found", codes.Unknown},
 		"one with a code": {
 			fmt.Errorf("a: %w", missing), "a: NotFound: not found", codes.NotFound,
@@ -39,7 +45,7 @@ func TestTheWholeTextOfAnErrorReachesTheDaemon(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := withWholeText(tt.err)
+			err := withWholeText(t.Context(), tt.err)
 			require.ErrorIs(t, err, tt.err)
 			st, ok := status.FromError(grpcerrors.ToGRPC(t.Context(), err))
 			require.True(t, ok)
@@ -48,5 +54,5 @@ func TestTheWholeTextOfAnErrorReachesTheDaemon(t *testing.T) {
 			require.Len(t, errdefs.Sources(grpcerrors.FromGRPC(st.Err())), len(errdefs.Sources(tt.err)))
 		})
 	}
-	require.NoError(t, withWholeText(nil))
+	require.NoError(t, withWholeText(t.Context(), nil))
 }

@@ -138,7 +138,9 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 	}
 	stop(servers)
 	for range running { // each closes its socket
-		err = errors.Join(err, <-failed)
+		if e := <-failed; !errors.Is(e, grpc.ErrServerStopped) { // it was stopped before it began
+			err = errors.Join(err, e)
+		}
 	}
 	return err
 }

@@ -161,7 +161,7 @@ func keeping(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 
 // keep solves large definitions.
 func keep(ctx context.Context, b *bridge) (*gwpb.Result, error) {
-	const definitions, size = 8, 4 << 20
+	const definitions, size = 2, 4 << 20
 	for i := range definitions {
 		text := strings.Repeat(string(rune('a'+i)), size)
 		if _, err := b.file(ctx, "/large", text); err != nil {
