@@ -70,7 +70,7 @@ func (s *broker) errorFor(ctx context.Context, err error) error {
 		}
 		err = r.denial(r.origin, r.origin.step()) // the build file is read for the client only
 	}
-	return grpcerrors.ToGRPC(ctx, withWholeText(ctx, err))
+	return grpcerrors.ToGRPC(ctx, withWholeText(err))
 }
 
 // rejectUnknown refuses calls with fields that this program doesn't know. After a refusal it

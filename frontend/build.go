@@ -85,7 +85,7 @@ func (b *build) settle(
 		err = b.deny(ctx, r)
 	}
 	if err != nil {
-		return nil, withWholeText(ctx, err)
+		return nil, withWholeText(err)
 	}
 	return res, nil
 }

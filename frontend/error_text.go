@@ -1,7 +1,6 @@
 package frontend
 
 import (
-	"context"
 	"errors"
 
 	"github.com/moby/buildkit/util/grpcerrors"
@@ -10,19 +9,29 @@ import (
 
 // withWholeText returns the error in a form whose whole text reaches the daemon. Of an error that
 // wraps one of the daemon's, [grpcerrors.ToGRPC] sends only the daemon's words
-// (errorHasMoreContext). An error that arrives with all its words is returned as it is.
-func withWholeText(ctx context.Context, err error) error {
+// (errorHasMoreContext). An error that adds no words is returned as it is.
+func withWholeText(err error) error {
 	var wrapped interface {
 		error
 		GRPCStatus() *status.Status
 	}
-	if !errors.As(err, &wrapped) {
-		return err
-	}
-	if arrives := grpcerrors.FromGRPC(grpcerrors.ToGRPC(ctx, err)); arrives.Error() == err.Error() {
+	if !errors.As(err, &wrapped) || wrapped.Error() == err.Error() || isRepeated(err) {
 		return err
 	}
 	return &wholeTextError{err}
+}
+
+// isRepeated reports whether the words that an error adds are those of a typed error. Who receives
+// such an error adds them again (util/grpcerrors, FromGRPC).
+func isRepeated(err error) bool {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		if inner.Error() != err.Error() {
+			_, typed := err.(grpcerrors.TypedError)
+			return typed
+		}
+		err = inner
+	}
+	return false
 }
 
 // wholeTextError is an error with a status of its own, see [withWholeText].

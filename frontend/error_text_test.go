@@ -45,7 +45,7 @@ func TestTheWholeTextOfAnErrorReachesTheDaemon(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := withWholeText(t.Context(), tt.err)
+			err := withWholeText(tt.err)
 			require.ErrorIs(t, err, tt.err)
 			st, ok := status.FromError(grpcerrors.ToGRPC(t.Context(), err))
 			require.True(t, ok)
@@ -54,5 +54,5 @@ func TestTheWholeTextOfAnErrorReachesTheDaemon(t *testing.T) {
 			require.Len(t, errdefs.Sources(grpcerrors.FromGRPC(st.Err())), len(errdefs.Sources(tt.err)))
 		})
 	}
-	require.NoError(t, withWholeText(t.Context(), nil))
+	require.NoError(t, withWholeText(nil))
 }
