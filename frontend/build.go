@@ -112,18 +112,10 @@ type build struct {
 
 // run does what [Frontend.Build] says. A refusal is a *refusal.
 func (b *build) run(ctx context.Context, policyPath string) (*client.Result, error) {
-	var policyErr error
-	b.layers, policyErr = loadPolicies(policyPath, b.opts)
-	b.deadline = time.Now().Add(b.layers.Timeout())
-
-	chosen, err := b.choose(ctx, policyErr)
-	if err != nil {
-		return nil, err
+	chosen, answer, err := b.admit(ctx, policyPath)
+	if err != nil || answer != nil {
+		return answer, err
 	}
-	if b.subrequest() == PolicySubrequest {
-		return b.answer(ctx, chosen.origin, chosen.decision)
-	}
-
 	res, decision, err := b.dispatch(ctx, chosen)
 	if b.subrequest() == subrequests.RequestSubrequestsDescribe {
 		res, err = describe(res, err)
@@ -132,6 +124,21 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 		return nil, err
 	}
 	return report(res, decision)
+}
+
+// admit reads the policies and returns the frontend that the build asks for, if they allow it. For
+// [PolicySubrequest], it returns the answer instead.
+func (b *build) admit(
+	ctx context.Context, policyPath string,
+) (chosen admitted, answer *client.Result, err error) {
+	var policyErr error
+	b.layers, policyErr = loadPolicies(policyPath, b.opts)
+	b.deadline = time.Now().Add(b.layers.Timeout())
+	chosen, err = b.choose(ctx, policyErr)
+	if err == nil && b.subrequest() == PolicySubrequest {
+		answer, err = b.answer(ctx, chosen.origin, chosen.decision)
+	}
+	return chosen, answer, err
 }
 
 // choose returns the frontend that the build asks for, if the policy allows it. policyErr is why

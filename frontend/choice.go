@@ -124,15 +124,8 @@ func (b *build) chooseDaemons(ctx context.Context, policyPath string) (*Choice, 
 				"another name or with another value", safetext.Plain(key)))
 		}
 	}
-	var policyErr error
-	b.layers, policyErr = loadPolicies(policyPath, b.opts)
-	b.deadline = time.Now().Add(b.layers.Timeout())
-	a, err := b.choose(ctx, policyErr)
-	if err != nil {
-		return nil, err
-	}
-	if b.subrequest() == PolicySubrequest {
-		answer, err := b.answer(ctx, a.origin, a.decision)
+	a, answer, err := b.admit(ctx, policyPath)
+	if err != nil || answer != nil {
 		return &Choice{Answer: answer}, err
 	}
 	if err := b.heldByDaemon(a); err != nil {

@@ -48,12 +48,8 @@ func (r *refusal) Error() string { return r.decision.Reason }
 
 // refuse makes a refusal for a reason that isn't a rule's.
 func (b *build) refuse(r request, reason error) *refusal {
-	return r.refused(b.layers.Refuse(r.written, safetext.Lines(reason.Error())))
-}
-
-// refused makes a refusal of a decision on the request.
-func (r request) refused(d policy.Decision) *refusal {
-	if r.note != "" && !slices.Contains(d.Messages, r.note) {
+	d := b.layers.Refuse(r.written, safetext.Lines(reason.Error()))
+	if r.note != "" { // a rule's decision has it already
 		d.Messages = append(slices.Clip(d.Messages), r.note)
 	}
 	return &refusal{origin: r.origin, decision: d}

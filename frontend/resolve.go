@@ -71,7 +71,7 @@ func (b *build) authorize(ctx context.Context, r request) (admitted, error) {
 		d = policy.Decide(b.layers, req)
 	}
 	if !d.Verdict.Permits() {
-		return admitted{}, r.refused(d)
+		return admitted{}, &refusal{origin: r.origin, decision: d}
 	}
 	if d.Reference.Digest() == "" || d.TagUnverified {
 		return admitted{}, b.refuse(r,
