@@ -20,6 +20,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
+	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
 )
 
 // Serve answers the one build for which the daemon started this process. conn is the process's
@@ -107,7 +108,7 @@ func (b *bridge) Return(
 		handed.Metadata = req.Result.Metadata
 		req = &gwpb.ReturnRequest{Result: handed}
 	}
-	for ref := range refsOf(req.Result) {
+	for ref := range gatewayresult.References(req.Result) {
 		ref.Def = nil
 	}
 	return b.LLBBridgeClient.Return(ctx, req, opts...)

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
@@ -190,7 +191,7 @@ const perKept = 256
 // of old daemons.
 func (s *broker) track(ctx context.Context, res *gwpb.Result) error {
 	own := map[string]*pb.Definition{}
-	for ref := range refsOf(res) {
+	for ref := range gatewayresult.References(res) {
 		own[ref.GetId()] = ref.GetDef()
 	}
 	for id := range deprecatedRefsOf(res) {
@@ -233,7 +234,7 @@ func (s *broker) definition(id string) *pb.Definition {
 // replaces the definitions that the frontend claims for them with the daemon's.
 func (s *broker) checkReturned(res *gwpb.Result) error {
 	var ids []string
-	for ref := range refsOf(res) {
+	for ref := range gatewayresult.References(res) {
 		ref.Def = s.definition(ref.Id)
 		ids = append(ids, ref.Id)
 	}
@@ -264,30 +265,4 @@ func deprecatedRefsOf(res *gwpb.Result) func(yield func(string) bool) {
 		return maps.Values(r.RefsDeprecated.GetRefs())
 	}
 	return func(func(string) bool) {}
-}
-
-// refsOf yields the references of a result, including those of attestations.
-func refsOf(res *gwpb.Result) func(yield func(*gwpb.Ref) bool) {
-	return func(yield func(*gwpb.Ref) bool) {
-		some := func(ref *gwpb.Ref) bool { return ref == nil || yield(ref) }
-		switch r := res.GetResult().(type) {
-		case *gwpb.Result_Ref:
-			if !some(r.Ref) {
-				return
-			}
-		case *gwpb.Result_Refs:
-			for _, ref := range r.Refs.GetRefs() {
-				if !some(ref) {
-					return
-				}
-			}
-		}
-		for _, as := range res.GetAttestations() {
-			for _, a := range as.GetAttestation() {
-				if !some(a.GetRef()) {
-					return
-				}
-			}
-		}
-	}
 }

@@ -12,6 +12,8 @@ import (
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
 )
 
 func TestAReturnedResultHasNoDefinitionsOfTheFrontends(t *testing.T) {
@@ -46,7 +48,7 @@ func TestAReturnedResultHasNoDefinitionsOfTheFrontends(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, ok)
 	n := 0
-	for ref := range refsOf(res) {
+	for ref := range gatewayresult.References(res) {
 		n++
 		require.Nil(t, ref.Def)
 	}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
+	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
@@ -115,7 +116,7 @@ func (s *broker) evaluate(ctx context.Context, req *gwpb.SolveRequest, res *gwpb
 	if !req.Evaluate {
 		return nil
 	}
-	for ref := range refsOf(res) {
+	for ref := range gatewayresult.References(res) {
 		if ref.Id == "" {
 			continue
 		}

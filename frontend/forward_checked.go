@@ -8,6 +8,7 @@ import (
 	"github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 
+	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
@@ -32,9 +33,7 @@ func (b *build) forwardChecked(
 		return nil, err
 	}
 	res := resp.GetResult()
-	switch res.GetResult().(type) {
-	case *gwpb.Result_Ref, *gwpb.Result_Refs:
-	default:
+	if !gatewayresult.IsKnown(res) {
 		return nil, m.refuseUnknown("a result in a form that this version doesn't know")
 	}
 	imports, err := cacheImports(b.opts, m.inner.decision.Obligations)
@@ -42,7 +41,7 @@ func (b *build) forwardChecked(
 		return nil, m.refuseUnknown("%v", err)
 	}
 	guarded := map[string]*gwpb.Ref{}
-	for ref := range refsOf(res) {
+	for ref := range gatewayresult.References(res) {
 		if ref.GetId() == "" { // an empty result
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 
+	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
@@ -54,7 +55,7 @@ func configsOf(res *gwpb.Result, target string, subrequest bool) ([]buildrules.O
 
 // hasRefs reports whether a result has a reference that isn't empty.
 func hasRefs(res *gwpb.Result) bool {
-	for ref := range refsOf(res) {
+	for ref := range gatewayresult.References(res) {
 		if ref.GetId() != "" {
 			return true
 		}

@@ -41,11 +41,9 @@ type build struct {
 	guard   *Guard
 	who     Identity
 	ref     string // the daemon's name
-	client  string // the client's name
 	session string // of the client; "" for none
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
-	ended   sync.Once
 
 	policySession string // its name at the daemon, which no client may learn
 
@@ -63,7 +61,7 @@ func (g *Guard) begin(ctx context.Context, who Identity, client, session string)
 			return nil, err
 		}
 	}
-	b := &build{guard: g, who: who, ref: ref, client: client, session: session}
+	b := &build{guard: g, who: who, ref: ref, session: session}
 	if err := g.builds.add(b); err != nil {
 		return nil, err
 	}
@@ -146,15 +144,12 @@ func (s *builds) find(ctx context.Context, ref string) (*build, error) {
 	return nil, errors.New("there is no such build")
 }
 
-// end ends the build at the daemon, unless it has ended already. cause is why the client's build
-// fails; nil if it doesn't.
-func (b *build) end(cause error) {
-	b.ended.Do(func() {
-		b.cancel(cause)
-		b.guard.builds.mu.Lock()
-		defer b.guard.builds.mu.Unlock()
-		delete(b.guard.builds.live, b.ref)
-	})
+// end ends the build at the daemon, unless it has ended already.
+func (b *build) end() {
+	b.cancel(nil)
+	b.guard.builds.mu.Lock()
+	defer b.guard.builds.mu.Unlock()
+	delete(b.guard.builds.live, b.ref)
 }
 
 // brokenError is why a build was ended before the client or the daemon did.

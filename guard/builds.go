@@ -17,15 +17,29 @@ const buildIDHeader = "buildkit-controlapi-buildid"
 // ofBuild passes on a call about the build that its header names, without reading it. The daemon
 // holds an early call for some seconds until the build begins (util/registrar).
 func (c *call) ofBuild() error {
-	client, err := c.header(buildIDHeader)
+	ref, err := c.buildRef()
 	if err != nil {
-		return c.refuse(err)
-	}
-	ref, err := c.guard.names.ref(c.who, client)
-	if err != nil {
-		return c.refuse(err)
+		return err
 	}
 	return c.pipe(c.outgoing(c.stream.Context(), buildIDHeader, ref), nil)
+}
+
+// buildRef returns the daemon's name of the build that the call's header names.
+func (c *call) buildRef() (string, error) {
+	client, err := c.header(buildIDHeader)
+	if err != nil {
+		return "", c.refuse(err)
+	}
+	return c.ref(client)
+}
+
+// ref returns the daemon's name of a build of the caller.
+func (c *call) ref(client string) (string, error) {
+	ref, err := c.guard.names.ref(c.who, client)
+	if err != nil {
+		return "", c.refuse(err)
+	}
+	return ref, nil
 }
 
 // status passes on the progress of a build of the caller.
@@ -35,8 +49,8 @@ func (c *call) status() error {
 		return err
 	}
 	var err error
-	if req.Ref, err = c.guard.names.ref(c.who, req.Ref); err != nil {
-		return c.refuse(err)
+	if req.Ref, err = c.ref(req.Ref); err != nil {
+		return err
 	}
 	f, err := written(&req)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
+	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
@@ -47,13 +48,9 @@ type frontends struct {
 
 // bridgeBuild returns the build that a call of LLBBridge is about.
 func (c *call) bridgeBuild() (*build, error) {
-	client, err := c.header(buildIDHeader)
+	ref, err := c.buildRef()
 	if err != nil {
-		return nil, c.refuse(err)
-	}
-	ref, err := c.guard.names.ref(c.who, client)
-	if err != nil {
-		return nil, c.refuse(err)
+		return nil, err
 	}
 	b, err := c.guard.builds.find(c.stream.Context(), ref)
 	if err != nil {
@@ -134,9 +131,7 @@ func (b *build) run(
 		return nil, err
 	}
 	res := resp.GetResult()
-	switch res.GetResult().(type) {
-	case *gwpb.Result_Ref, *gwpb.Result_Refs:
-	default:
+	if !gatewayresult.IsKnown(res) {
 		return nil, errors.New("policy-guard: the daemon sent a result in an unknown form")
 	}
 	if req.Evaluate {
@@ -214,22 +209,8 @@ func (b *build) keep(res *gwpb.Result) error {
 
 // references returns the ids of all references in a result.
 func references(res *gwpb.Result) []string {
-	var refs []*gwpb.Ref
-	switch r := res.GetResult().(type) {
-	case *gwpb.Result_Ref:
-		refs = append(refs, r.Ref)
-	case *gwpb.Result_Refs:
-		for _, ref := range r.Refs.GetRefs() {
-			refs = append(refs, ref)
-		}
-	}
-	for _, as := range res.GetAttestations() {
-		for _, a := range as.GetAttestation() {
-			refs = append(refs, a.GetRef())
-		}
-	}
 	var ids []string
-	for _, ref := range refs {
+	for ref := range gatewayresult.References(res) {
 		if ref.GetId() != "" {
 			ids = append(ids, ref.GetId())
 		}
@@ -288,12 +269,16 @@ func (c *call) bridgeReturn() error {
 	default:
 		req.Result = canonical(req.Result)
 	}
+	return b.invoke(c, &req, &gwpb.ReturnResponse{})
+}
+
+// invoke makes a call about the build at the daemon, and answers the client.
+func (b *build) invoke(c *call, req, resp proto.Message) error {
 	ctx := c.outgoing(c.stream.Context(), buildIDHeader, b.ref)
-	var resp gwpb.ReturnResponse
-	if err := c.guard.daemon.Invoke(ctx, c.method, &req, &resp); err != nil {
+	if err := c.guard.daemon.Invoke(ctx, c.method, req, resp); err != nil {
 		return b.fromDaemon(err)
 	}
-	return c.send(&resp)
+	return c.send(resp)
 }
 
 // empty is what a client returns that only asked for the daemon's capabilities, as buildx does.
@@ -332,11 +317,7 @@ func read(req ofReference, resp proto.Message) func(*call) error {
 		if !own {
 			return c.refuse(errors.New("the reference isn't one that a frontend returned in this build"))
 		}
-		ctx := c.outgoing(c.stream.Context(), buildIDHeader, b.ref)
-		if err := c.guard.daemon.Invoke(ctx, c.method, req, resp); err != nil {
-			return b.fromDaemon(err)
-		}
-		return c.send(resp)
+		return b.invoke(c, req, resp)
 	}
 }
 

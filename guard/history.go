@@ -23,8 +23,8 @@ func (c *call) listenHistory() error {
 	}
 	if req.Ref != "" {
 		var err error
-		if req.Ref, err = c.guard.names.ref(c.who, req.Ref); err != nil {
-			return c.refuse(err)
+		if req.Ref, err = c.ref(req.Ref); err != nil {
+			return err
 		}
 	}
 	size := 0
@@ -132,8 +132,8 @@ func (c *call) updateHistory() error {
 		return err
 	}
 	var err error
-	if req.Ref, err = c.guard.names.ref(c.who, req.Ref); err != nil {
-		return c.refuse(err)
+	if req.Ref, err = c.ref(req.Ref); err != nil {
+		return err
 	}
 	return c.invoke(c.outgoing(c.stream.Context()), &req, &controlapi.UpdateBuildHistoryResponse{})
 }

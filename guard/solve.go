@@ -38,7 +38,7 @@ func (c *call) solve() error {
 	if err != nil {
 		return c.refuse(err)
 	}
-	defer b.end(nil)
+	defer b.end()
 	if req.SourcePolicySession, err = b.openPolicySession(); err != nil {
 		return b.fromDaemon(err)
 	}

@@ -280,7 +280,7 @@ func TestACallThatComesBeforeItsBuildIsHeld(t *testing.T) {
 	b, err := g.begin(t.Context(), "alice", "b", "")
 	require.NoError(t, err)
 	require.Same(t, b, <-found)
-	b.end(nil)
+	b.end()
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

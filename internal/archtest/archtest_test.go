@@ -18,7 +18,8 @@ const module = "github.com/policy-frontend/policy-frontend/"
 var floors = [][]string{
 	{
 		"internal/buildfiles", "internal/dockerfileversions", "internal/editdistance",
-		"internal/expansion", "internal/globs", "internal/safetext", "internal/streamconn",
+		"internal/expansion", "internal/gatewayresult", "internal/globs", "internal/safetext",
+		"internal/streamconn",
 	},
 	{"internal/hostname", "internal/optionkeys", "internal/strictyaml", "internal/versions"},
 	{"internal/urlmatch", "policy/imageref"},
@@ -42,14 +43,14 @@ var floors = [][]string{
 var impure = []string{
 	"cmd/policy-frontend", "cmd/policy-guard", "frontend", "guard", "internal/arbitrary",
 	"internal/expansion",
-	"internal/gatewaycodec", "internal/gatewayopts",
+	"internal/gatewaycodec", "internal/gatewayopts", "internal/gatewayresult",
 	"internal/llbops", "internal/lock", "internal/streamconn", "internal/survey",
 }
 
 // gateway are the packages that may use BuildKit.
 var gateway = []string{
 	"cmd/policy-frontend", "frontend", "guard", "internal/expansion", "internal/gatewaycodec",
-	"internal/gatewayopts",
+	"internal/gatewayopts", "internal/gatewayresult",
 	"internal/llbops", "internal/survey",
 }
 
