@@ -33,6 +33,7 @@ func New() Codec { return Codec{encoding.GetCodecV2(grpcproto.Name)} }
 func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 	if out, ok := v.(*Outgoing); ok {
 		data, err := c.Marshal(out.Message)
+		out.Message = nil // its caller waits until the connection takes the bytes
 		return out.watch(data), err
 	}
 	if m, ok := v.(message); ok {

@@ -21,7 +21,8 @@ func (in *Incoming) accept(size int) bool {
 	return in.Err == nil
 }
 
-// Outgoing is a message whose sender has to know when it no longer takes memory.
+// Outgoing is a message whose sender has to know when it no longer takes memory. Marshal takes the
+// message out of it, so that a message doesn't take memory beside its bytes.
 type Outgoing struct {
 	Message any
 	// Written is called once, when the connection has taken the message or drops it. It isn't

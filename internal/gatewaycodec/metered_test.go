@@ -37,10 +37,12 @@ func TestWrittenIsCalledOnceWhenTheBytesAreFreed(t *testing.T) {
 func TestASmallMessageCountsAsWritten(t *testing.T) {
 	t.Parallel()
 	written := 0
-	data, err := New().Marshal(&Outgoing{
+	out := &Outgoing{
 		Message: &gwpb.ReadFileResponse{Data: []byte("x")}, Written: func() { written++ },
-	})
+	}
+	data, err := New().Marshal(out)
 	require.NoError(t, err)
+	require.Nil(t, out.Message, "a message doesn't take memory beside its bytes")
 	require.Equal(t, 1, written)
 	data.Free()
 	require.Equal(t, 1, written)
