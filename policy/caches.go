@@ -83,9 +83,13 @@ func (c *Caches) objection(u CacheUse) *objection {
 		}
 		o = rules.Registry.objection(u.Name, what, field+".registry")
 	case u.Type != CacheLocal:
+		types := []string{CacheRegistry, CacheLocal}
+		if u.Export {
+			types = append(types, CacheInline)
+		}
 		return &objection{
-			what: fmt.Sprintf("%s a build cache of the type %s: there are only registry and local", verb,
-				safetext.Plain(u.Type)),
+			what: fmt.Sprintf("%s a build cache of the type %s: there are only %s", verb,
+				safetext.Plain(u.Type), safetext.And(types)),
 			field: field, hint: "use one in a registry that the policy allows",
 		}
 	case rules.Local != ActionAllow:
