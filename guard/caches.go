@@ -17,8 +17,9 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// Attributes of build caches (cache/remotecache/registry/registry.go, cache/remotecache/local/local.go,
-// control/control.go). reset and tag are for the client alone (client/solve.go).
+// Attributes of build caches (cache/remotecache/registry/registry.go,
+// cache/remotecache/local/local.go, control/control.go). reset and tag are for the client alone
+// (client/solve.go).
 const (
 	cacheRef      = "ref"
 	cacheInsecure = "registry.insecure"
@@ -29,51 +30,54 @@ var (
 		"mode", "compression", "force-compression", "compression-level", "oci-mediatypes",
 		"image-manifest", "ignore-error",
 	}
+	inRegistry = []string{cacheRef, cacheInsecure}
 	cacheAttrs = map[policy.CacheUse][]string{
 		{Type: policy.CacheInline, Export: true}:   nil,
-		{Type: policy.CacheRegistry}:               {cacheRef, cacheInsecure},
-		{Type: policy.CacheRegistry, Export: true}: append([]string{cacheRef, cacheInsecure}, cacheFormat...),
+		{Type: policy.CacheRegistry}:               inRegistry,
+		{Type: policy.CacheRegistry, Export: true}: slices.Concat(inRegistry, cacheFormat),
 		{Type: policy.CacheLocal}:                  {"src", "digest", "tag"},
-		{Type: policy.CacheLocal, Export: true}:    append([]string{"dest", "tag", "reset"}, cacheFormat...),
+		{Type: policy.CacheLocal, Export: true}: slices.Concat(
+			[]string{"dest", "tag", "reset"}, cacheFormat),
 	}
 )
 
-// caches returns the build caches of a request as the policy allows them. The daemon reads from them
-// and writes to them without asking anybody. The request has old fields and new ones, and the daemon
-// reads both (control/control.go, translateLegacySolveRequest).
+// caches returns the build caches of a request as the policy allows them. The daemon reads from
+// them and writes to them without asking anybody. The request has old fields and new ones, and the
+// daemon reads both (control/control.go, translateLegacySolveRequest).
 func caches(l policy.Layers, c *controlapi.CacheOptions) (*controlapi.CacheOptions, error) {
 	if c == nil {
 		return nil, nil
 	}
 	judged := &controlapi.CacheOptions{}
-	add := func(to *[]*controlapi.CacheOptionsEntry, export bool, kind string, attrs map[string]string) error {
-		attrs, err := cache(l, export, kind, attrs)
-		*to = append(*to, &controlapi.CacheOptionsEntry{Type: kind, Attrs: attrs})
-		return err
-	}
-	for _, e := range c.Exports {
-		if err := add(&judged.Exports, true, e.GetType(), e.GetAttrs()); err != nil {
-			return nil, err
-		}
-	}
+	exports := slices.Clone(c.Exports)
 	if c.ExportRefDeprecated != "" {
 		attrs := map[string]string{}
 		maps.Copy(attrs, c.ExportAttrsDeprecated)
 		attrs[cacheRef] = c.ExportRefDeprecated
-		if err := add(&judged.Exports, true, policy.CacheRegistry, attrs); err != nil {
-			return nil, err
-		}
+		exports = append(exports,
+			&controlapi.CacheOptionsEntry{Type: policy.CacheRegistry, Attrs: attrs})
 	}
-	for _, e := range c.Imports {
-		if err := add(&judged.Imports, false, e.GetType(), e.GetAttrs()); err != nil {
-			return nil, err
-		}
-	}
+	imports := slices.Clone(c.Imports)
 	for _, ref := range c.ImportRefsDeprecated {
 		attrs := map[string]string{cacheRef: ref}
-		if err := add(&judged.Imports, false, policy.CacheRegistry, attrs); err != nil {
+		imports = append(imports,
+			&controlapi.CacheOptionsEntry{Type: policy.CacheRegistry, Attrs: attrs})
+	}
+	for _, e := range exports {
+		attrs, err := cache(l, true, e.GetType(), e.GetAttrs())
+		if err != nil {
 			return nil, err
 		}
+		judged.Exports = append(judged.Exports,
+			&controlapi.CacheOptionsEntry{Type: e.GetType(), Attrs: attrs})
+	}
+	for _, e := range imports {
+		attrs, err := cache(l, false, e.GetType(), e.GetAttrs())
+		if err != nil {
+			return nil, err
+		}
+		judged.Imports = append(judged.Imports,
+			&controlapi.CacheOptionsEntry{Type: e.GetType(), Attrs: attrs})
 	}
 	return judged, nil
 }
@@ -139,8 +143,8 @@ func imports(l policy.Layers, entries []*gwpb.CacheOptionsEntry) error {
 	return nil
 }
 
-// cacheOptions judges the build caches that the options of a frontend name, and brings them into the
-// form that was judged.
+// cacheOptions judges the build caches that the options of a frontend name, and brings them into
+// the form that was judged.
 func cacheOptions(l policy.Layers, opts map[string]string) error {
 	only := func(key string) ([]*gwpb.CacheOptionsEntry, error) {
 		entries, err := gatewayopts.NamedCaches(func(k string) string {

@@ -44,8 +44,8 @@ var (
 	}
 )
 
-// exporters returns the exporters of a request as the policy allows them. The request has two fields
-// for them. The daemon reads the old one only if the new one is empty (control/control.go,
+// exporters returns the exporters of a request as the policy allows them. The request has two
+// fields for them. The daemon reads the old one only if the new one is empty (control/control.go,
 // translateLegacySolveRequest).
 func exporters(l policy.Layers, req *controlapi.SolveRequest) ([]*controlapi.Exporter, error) {
 	all := req.Exporters
@@ -164,8 +164,9 @@ func named(export *policy.Export, attrs map[string]string) error {
 	return nil
 }
 
-// imageName reads a name for an image. The daemon replaces "*" by a name that the frontend chooses,
-// and stores an image under a digest in the name although it has another one. without refuses a tag.
+// imageName reads a name for an image. It refuses "*", which the daemon replaces by a name that the
+// frontend chooses. It refuses a digest, because the daemon stores an image also under the name of
+// another digest. With without, it refuses a tag.
 func imageName(s string, without bool) (imageref.Reference, error) {
 	ref, err := imageref.Parse(s)
 	switch {

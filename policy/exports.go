@@ -76,9 +76,9 @@ type Export struct {
 // attestationMarks begin the annotations by which BuildKit marks attestations.
 const attestationMarks = "vnd.docker.reference."
 
-// DecideExport says whether a result can go where a build wants it. Both layers have to allow it. An
-// overlay that has no exports restricts nothing. No mode weakens a denial. The verdict is Allow or
-// Deny.
+// DecideExport says whether a result can go where a build wants it. Both layers have to allow it.
+// An overlay that has no exports restricts nothing. No mode weakens a denial. The verdict is Allow
+// or Deny.
 func (l Layers) DecideExport(e Export) Ruling {
 	return l.rule(ExportsRule, func(p *Policy, overlay bool) *objection {
 		x := p.doc.Exports
@@ -134,7 +134,9 @@ func (x *Exports) objection(e Export) *objection {
 
 func (x *Exports) image(e Export) *objection {
 	if e.Push && len(e.Names) == 0 {
-		return &objection{what: "pushing an image without a name", field: "push", hint: "name the image"}
+		return &objection{
+			what: "pushing an image without a name", field: "push", hint: "name the image",
+		}
 	}
 	list, field, what := x.Store, "store", "an image in the builder's own image store as "
 	hint := "build with --load or -o type=docker, or have the name allowed in exports.store"
@@ -212,8 +214,8 @@ func (v *validator) repositories(n *yaml.Node, key string, r *Repositories) {
 	}
 	allow := child(n, "allow")
 	if allow == nil && n.Kind == yaml.MappingNode {
-		v.addf(n, "%s has no allow, so nothing is allowed; write the names in allow, or ** for all that "+
-			"deny doesn't list", key)
+		v.addf(n, "%s has no allow, so nothing is allowed; write the names in allow, or ** for all "+
+			"that deny doesn't list", key)
 	}
 	v.report().Entries(allow, "allow", r.Allow, func(s string) error {
 		p, err := imageref.ParsePattern(s)

@@ -180,7 +180,8 @@ func TestWhereAResultCanGo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			requireRuling(t, ExportsRule, tt.want, stackOf(t, tt.policy, tt.overlay).DecideExport(tt.export))
+			l := stackOf(t, tt.policy, tt.overlay)
+			requireRuling(t, ExportsRule, tt.want, l.DecideExport(tt.export))
 		})
 	}
 }
@@ -360,7 +361,9 @@ func TestAnOverlayNeverWidensWhereResultsGo(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	one := func(of ...string) string { return of[r.IntN(len(of))] }
 	list := func() string {
-		names := []string{`"**"`, `"a.example/**"`, `"*.example/x"`, "x/y", `"a.example:5000/**"`, `"**/x"`}
+		names := []string{
+			`"**"`, `"a.example/**"`, `"*.example/x"`, "x/y", `"a.example:5000/**"`, `"**/x"`,
+		}
 		s := "{allow: [" + strings.TrimSuffix(strings.Repeat(one(names...)+", ", r.IntN(3)), ", ") + "]"
 		if r.IntN(2) == 0 {
 			s += ", deny: [" + one(names...) + "]"
@@ -379,7 +382,8 @@ func TestAnOverlayNeverWidensWhereResultsGo(t *testing.T) {
 	}
 	for range 3000 {
 		e, o := field(), field()
-		names := refs(t, one("", "x/y", "a.example/x", "a.example/z:1", "b.example/x,x/y", "a.example:5000/q"))
+		names := refs(t, one("", "x/y", "a.example/x", "a.example/z:1", "b.example/x,x/y",
+			"a.example:5000/q"))
 		export := Export{
 			Type: one("image", "image", "oci", "tar", "future"), Push: r.IntN(2) == 0, Names: names,
 		}
