@@ -211,7 +211,7 @@ func answerOf(d policy.Decision) answer {
 	a := answer{verdict: d.Verdict}
 	if d.Verdict.Permits() {
 		a.rule, a.image = d.Rule, d.Image
-		a.change = fmt.Sprint(d.Obligations.Strip, d.Obligations.Force)
+		a.change = fmt.Sprint(d.Dispatch, d.Obligations.Strip, d.Obligations.Force)
 	}
 	return a
 }
