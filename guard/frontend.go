@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/moby/buildkit/frontend/gateway/grpcclient"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -84,7 +85,7 @@ func (c *call) bridgeSolve() error {
 	var refusal *frontend.DenialError
 	switch {
 	case errors.As(err, &refusal):
-		c.guard.logRefusal(c.who, c.method, refusal.Decision.Reason)
+		b.noteDenial(c.method, refusal.Decision)
 		return grpcerrors.ToGRPC(ctx, err)
 	case err != nil:
 		return b.fromDaemon(grpcerrors.ToGRPC(ctx, err))
@@ -169,10 +170,13 @@ func (b *build) choose(
 	if err != nil {
 		return nil, err
 	}
-	choice, err := b.guard.frontend.Choose(ctx, client, req.Frontend)
+	began := time.Now()
+	f := frontend.Frontend{Policy: b.embedded}
+	choice, err := f.Choose(ctx, client, req.Frontend)
 	if err != nil || choice.Answer != nil {
 		return choice, err
 	}
+	b.noteDecision(choice.Decision, time.Since(began))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.choice != nil && !b.choice.Same(choice) {

@@ -35,6 +35,9 @@ func (c *call) solve() error {
 		return c.refuse(err)
 	}
 	b, err := c.guard.begin(c.stream.Context(), c.who, req.Ref, req.Session)
+	if _, ok := status.FromError(err); err != nil && ok {
+		return err
+	}
 	if err != nil {
 		return c.refuse(err)
 	}
