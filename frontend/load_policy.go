@@ -12,6 +12,12 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
+// Layers reads the policy, and the overlay among the options of a build, as [Frontend.Choose] does.
+// An error says which of them is broken, and how.
+func (f Frontend) Layers(opts map[string]string) (policy.Layers, error) {
+	return loadPolicies(f.Policy, gatewayopts.Parse(opts))
+}
+
 // loadPolicies gets the embedded policy and the overlay that the client may have sent. A mistake
 // in either is an error, so no build runs on half a policy. The layers that come with an error hold
 // what could be read, for the message.

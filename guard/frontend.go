@@ -76,6 +76,9 @@ func (c *call) bridgeSolve() error {
 	if err := b.judgeOptions(req.FrontendOpt); err != nil {
 		return c.refuse(err)
 	}
+	if err := b.judgeCaches(&req); err != nil {
+		return c.refuse(err)
+	}
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
 	res, err := b.run(ctx, c, &req)
@@ -364,8 +367,6 @@ const cacheMounts = optionkeys.BuildArgPrefix + "BUILDKIT_CACHE_MOUNT_NS"
 
 // unjudged are options that no policy can allow yet, and why.
 var unjudged = map[string]string{
-	"cache-imports": "it imports a build cache",
-	"cache-from":    "it imports a build cache",
 	"add-hosts":     "commands with its hosts would be cached for other clients",
 	"cgroup-parent": "it chooses the control group of commands",
 	"device":        "it asks for devices",

@@ -115,10 +115,10 @@ func TestWhatAClientMayNotAskOfTheDaemon(t *testing.T) {
 		"an imported cache": {
 			with(func(r *gwpb.SolveRequest) {
 				r.CacheImports = []*gwpb.CacheOptionsEntry{{Type: "s3"}}
-			}), "sets CacheImports",
+			}), "of the type s3",
 		},
-		"an imported cache by an option":     {asking(image, "cache-imports", "[]"), "cache-imports"},
-		"an imported cache by an old option": {asking(image, "cache-from", "x"), "cache-from"},
+		"an imported cache by an option":     {asking(image, "cache-imports", `[{"Type":"gha"}]`), "the type gha"},
+		"an imported cache by an old option": {asking(image, "cache-from", "x"), "docker.io/library/x"},
 		"an old form of results": {
 			with(func(r *gwpb.SolveRequest) { r.AllowResultArrayRef = false }), "obsolete form",
 		},
