@@ -32,6 +32,8 @@ type Choice struct {
 	Deadline time.Time
 	// Answer is the result of [PolicySubrequest]. If it isn't nil, no frontend runs.
 	Answer *client.Result
+
+	monitor *monitor // nil if there is only an answer
 }
 
 // outside stands for the policy frontend's own reference where no image of it takes part. No
@@ -135,6 +137,7 @@ func (b *build) chooseDaemons(
 	}
 	choice := &Choice{
 		Decision: a.decision, Frontend: gatewayFrontend, Options: b.innerOptions(a),
+		monitor: b.newMonitor(a),
 	}
 	if a.decision.Dispatch == policy.DispatchBuiltin {
 		choice.Frontend, choice.Deadline = policy.DaemonDockerfile, b.deadline
