@@ -174,7 +174,7 @@ func (b *build) choose(
 		return nil, err
 	}
 	began := time.Now()
-	f := frontend.Frontend{Policy: b.embedded}
+	f := b.policy.frontend()
 	choice, err := f.Choose(ctx, client, req.Frontend)
 	if err != nil || choice.Answer != nil {
 		return choice, err

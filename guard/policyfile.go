@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -27,8 +28,15 @@ type Policy struct {
 	Files map[string][]byte
 }
 
-// embedded returns the policy that was in force when the build began.
-func (b *build) embedded() (*policy.Policy, error) { return b.policy.Policy, nil }
+// frontend returns what decides by the policy.
+func (p *Policy) frontend() frontend.Frontend {
+	return frontend.Frontend{Policy: func() (*policy.Policy, error) { return p.Policy, nil }}
+}
+
+// layers returns the policy and the overlay among the options of a build.
+func (p *Policy) layers(opts map[string]string) (policy.Layers, error) {
+	return p.frontend().Layers(opts)
+}
 
 const (
 	// settle is how long a changed policy has to stay the same before it counts. A program that
