@@ -25,10 +25,11 @@ import (
 // DefaultPolicyPath is where the image keeps its policy.
 const DefaultPolicyPath = "/etc/policy-frontend/policy.yaml"
 
-// Frontend is the policy frontend with its embedded policy at PolicyPath.
+// Frontend is the policy frontend with its embedded policy.
 type Frontend struct {
-	// PolicyPath names the embedded policy file. Each Build reads it.
-	PolicyPath string
+	// Policy returns the embedded policy. Each build calls it once. An error refuses the build.
+	// [PolicyFile] reads a file.
+	Policy func() (*policy.Policy, error)
 	// Now is the clock by which rules begin to warn and expire. Nil is the machine's clock.
 	Now func() time.Time
 	// Log receives what inner frontends write to stderr. Nil discards it.
@@ -40,7 +41,7 @@ type Frontend struct {
 // Build serves one build with the policy at [DefaultPolicyPath]. It is the function that BuildKit's
 // gateway client calls (client.BuildFunc).
 func Build(ctx context.Context, c client.Client) (*client.Result, error) {
-	return Frontend{PolicyPath: DefaultPolicyPath}.Build(ctx, c)
+	return Frontend{Policy: PolicyFile(DefaultPolicyPath)}.Build(ctx, c)
 }
 
 // Build finds out which frontend the build asks for, decides by the policy whether it may run, and
@@ -51,7 +52,7 @@ func Build(ctx context.Context, c client.Client) (*client.Result, error) {
 // [PolicySubrequest], Build returns the decision as a result and runs nothing.
 func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, error) {
 	b := f.newBuild(c)
-	res, err := b.run(ctx, f.PolicyPath)
+	res, err := b.run(ctx, f.Policy)
 	return b.settle(ctx, res, err)
 }
 
@@ -111,8 +112,10 @@ type build struct {
 }
 
 // run does what [Frontend.Build] says. A refusal is a *refusal.
-func (b *build) run(ctx context.Context, policyPath string) (*client.Result, error) {
-	chosen, answer, err := b.admit(ctx, policyPath)
+func (b *build) run(
+	ctx context.Context, embedded func() (*policy.Policy, error),
+) (*client.Result, error) {
+	chosen, answer, err := b.admit(ctx, embedded)
 	if err != nil || answer != nil {
 		return answer, err
 	}
@@ -129,10 +132,10 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 // admit reads the policies and returns the frontend that the build asks for, if they allow it. For
 // [PolicySubrequest], it returns the answer instead.
 func (b *build) admit(
-	ctx context.Context, policyPath string,
+	ctx context.Context, embedded func() (*policy.Policy, error),
 ) (chosen admitted, answer *client.Result, err error) {
 	var policyErr error
-	b.layers, policyErr = loadPolicies(policyPath, b.opts)
+	b.layers, policyErr = loadPolicies(embedded, b.opts)
 	b.deadline = time.Now().Add(b.layers.Timeout())
 	chosen, err = b.choose(ctx, policyErr)
 	if err == nil && b.subrequest() == PolicySubrequest {

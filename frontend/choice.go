@@ -32,6 +32,8 @@ type Choice struct {
 	Deadline time.Time
 	// Answer is the result of [PolicySubrequest]. If it isn't nil, no frontend runs.
 	Answer *client.Result
+
+	monitor *monitor // nil if there is only an answer
 }
 
 // outside stands for the policy frontend's own reference where no image of it takes part. No
@@ -58,7 +60,7 @@ func (f Frontend) Choose(ctx context.Context, c client.Client, asked string) (*C
 	}
 	b := f.newBuild(withOptions{c, opts})
 	b.fallback = policy.DaemonDockerfile
-	choice, err := b.chooseDaemons(ctx, f.PolicyPath)
+	choice, err := b.chooseDaemons(ctx, f.Policy)
 	if err != nil {
 		answer, err := b.settle(ctx, nil, err)
 		if err != nil {
@@ -117,14 +119,16 @@ func (c withOptions) BuildOpts() client.BuildOpts {
 }
 
 // chooseDaemons does what [Frontend.Choose] says. A refusal is a *refusal.
-func (b *build) chooseDaemons(ctx context.Context, policyPath string) (*Choice, error) {
+func (b *build) chooseDaemons(
+	ctx context.Context, embedded func() (*policy.Policy, error),
+) (*Choice, error) {
 	for key, value := range b.opts.Visible() {
 		if !gatewayopts.Writable(key, value) {
 			return nil, b.refuse(request{}, fmt.Errorf("the option %s would reach the frontend under "+
 				"another name or with another value", safetext.Plain(key)))
 		}
 	}
-	a, answer, err := b.admit(ctx, policyPath)
+	a, answer, err := b.admit(ctx, embedded)
 	if err != nil || answer != nil {
 		return &Choice{Answer: answer}, err
 	}
@@ -133,6 +137,7 @@ func (b *build) chooseDaemons(ctx context.Context, policyPath string) (*Choice, 
 	}
 	choice := &Choice{
 		Decision: a.decision, Frontend: gatewayFrontend, Options: b.innerOptions(a),
+		monitor: b.newMonitor(a),
 	}
 	if a.decision.Dispatch == policy.DispatchBuiltin {
 		choice.Frontend, choice.Deadline = policy.DaemonDockerfile, b.deadline

@@ -28,7 +28,7 @@ func chooseAs(
 	}
 	fake := newFake(t, file, nil)
 	fake.opts = opts
-	choice, err := Frontend{PolicyPath: path}.Choose(t.Context(), outsideFake{fake}, asked)
+	choice, err := Frontend{Policy: PolicyFile(path)}.Choose(t.Context(), outsideFake{fake}, asked)
 	return choice, fake, err
 }
 
@@ -237,7 +237,7 @@ func TestFrontendInputsAreRefusedOutside(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(corpPolicy), 0o600))
 	fake := newFake(t, "", nil)
 	fake.opts = map[string]string{"source": "docker/dockerfile:1"}
-	_, err := Frontend{PolicyPath: path}.Choose(t.Context(), fake, gatewayFrontend)
+	_, err := Frontend{Policy: PolicyFile(path)}.Choose(t.Context(), fake, gatewayFrontend)
 	require.ErrorContains(t, err, "has frontend inputs")
 }
 

@@ -15,14 +15,16 @@ import (
 // Layers reads the policy, and the overlay among the options of a build, as [Frontend.Choose] does.
 // An error says which of them is broken, and how.
 func (f Frontend) Layers(opts map[string]string) (policy.Layers, error) {
-	return loadPolicies(f.PolicyPath, gatewayopts.Parse(opts))
+	return loadPolicies(f.Policy, gatewayopts.Parse(opts))
 }
 
-// loadPolicies reads the embedded policy and the overlay that the client may have sent. A mistake
+// loadPolicies gets the embedded policy and the overlay that the client may have sent. A mistake
 // in either is an error, so no build runs on half a policy. The layers that come with an error hold
 // what could be read, for the message.
-func loadPolicies(path string, o gatewayopts.Options) (policy.Layers, error) {
-	embedded, err := loadEmbedded(path)
+func loadPolicies(
+	load func() (*policy.Policy, error), o gatewayopts.Options,
+) (policy.Layers, error) {
+	embedded, err := load()
 	if err != nil {
 		return policy.Layers{}, err
 	}
@@ -46,8 +48,13 @@ func loadPolicies(path string, o gatewayopts.Options) (policy.Layers, error) {
 	return layers, nil
 }
 
-// loadEmbedded reads the policy at path and the files that it includes. All of them have to be in
-// the policy's directory.
+// PolicyFile returns a function that reads the policy at path and the files that it includes, each
+// time that it is called. All of them have to be in the policy's directory. Its errors speak of an
+// image that holds the policy.
+func PolicyFile(path string) func() (*policy.Policy, error) {
+	return func() (*policy.Policy, error) { return loadEmbedded(path) }
+}
+
 func loadEmbedded(path string) (*policy.Policy, error) {
 	dir, err := os.OpenRoot(filepath.Dir(path))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -122,7 +122,7 @@ func (b *build) judgeCaches(req *gwpb.SolveRequest) error {
 		opts[gatewayopts.CacheFrom] == "" {
 		return nil
 	}
-	l, err := b.guard.frontend.Layers(opts)
+	l, err := b.policy.layers(opts)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
 // fakeDaemon serves the API of a daemon and records what arrives.
@@ -35,6 +37,9 @@ type fakeDaemon struct {
 	history  []*controlapi.BuildHistoryEvent
 	canceled chan struct{} // closed when a client's Status has ended
 	failure  error         // of Info
+
+	// asks is called with each source that a call is about, as a daemon asks about it. Nil is none.
+	asks func(*pb.SourceOp)
 
 	breakSessions bool
 	version       string
@@ -183,6 +188,9 @@ func (b *fakeBridge) ResolveSourceMeta(
 	ctx context.Context, req *gwpb.ResolveSourceMetaRequest,
 ) (*gwpb.ResolveSourceMetaResponse, error) {
 	b.daemon.record(ctx, req)
+	if b.daemon.asks != nil {
+		b.daemon.asks(req.Source)
+	}
 	return &gwpb.ResolveSourceMetaResponse{
 		Source: req.Source,
 		Image:  &gwpb.ResolveSourceImageResponse{Digest: fakeDigest, Config: []byte("{}")},
@@ -196,6 +204,11 @@ func (b *fakeBridge) Solve(
 	ctx context.Context, req *gwpb.SolveRequest,
 ) (*gwpb.SolveResponse, error) {
 	b.daemon.record(ctx, req)
+	for f := range llbops.FromDefinition(req.Definition) {
+		if b.daemon.asks != nil && f.Source != nil {
+			b.daemon.asks(f.Source)
+		}
+	}
 	ref := &gwpb.Ref{Id: "own"}
 	if req.Frontend != "" {
 		ref = &gwpb.Ref{Id: "result", Def: &pb.Definition{Def: [][]byte{{}}}}

@@ -95,6 +95,9 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 	"moby.buildkit.v1.frontend.StatFileRequest": {"Ref": take, "Path": take, "MountIndex": forbid},
 	"moby.buildkit.v1.frontend.EvaluateRequest": {"Ref": take},
 
+	"grpc.health.v1.HealthCheckRequest": {"service": take},
+	"grpc.health.v1.HealthListRequest":  {},
+
 	"moby.buildkit.v1.StatusRequest": {"Ref": take},
 	"moby.buildkit.v1.BuildHistoryRequest": {
 		"ActiveOnly": take, "Ref": take, "EarlyExit": take, "Filter": take, "Limit": take,

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/moby/buildkit/frontend/gateway/grpcclient"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -40,7 +41,7 @@ type frontends struct {
 	deciding sync.Mutex // held while the guard finds out what a request asks for
 
 	mu      sync.Mutex
-	reading bool // the guard itself reads
+	reading map[*reads]bool // what the guard itself reads now
 	choice  *frontend.Choice
 	answers []*gwpb.Result // results that the client got, in the form of [canonical]
 	refs    map[string]bool
@@ -87,7 +88,7 @@ func (c *call) bridgeSolve() error {
 	var refusal *frontend.DenialError
 	switch {
 	case errors.As(err, &refusal):
-		c.guard.logRefusal(c.who, c.method, refusal.Decision.Reason)
+		b.noteDenial(c.method, refusal.Decision)
 		return grpcerrors.ToGRPC(ctx, err)
 	case err != nil:
 		return b.fromDaemon(grpcerrors.ToGRPC(ctx, err))
@@ -165,17 +166,20 @@ func (b *build) choose(
 ) (*frontend.Choice, error) {
 	b.deciding.Lock()
 	defer b.deciding.Unlock()
-	b.setReading(true)
-	defer b.setReading(false)
+	reads := b.beginReads()
+	defer reads.end()
 	client, err := grpcclient.New(ctx, req.FrontendOpt, b.session, "",
-		ownBridge{gwpb.NewLLBBridgeClient(b.connection(c))}, nil)
+		readingBridge{gwpb.NewLLBBridgeClient(b.connection(c)), reads}, nil)
 	if err != nil {
 		return nil, err
 	}
-	choice, err := b.guard.frontend.Choose(ctx, client, req.Frontend)
+	began := time.Now()
+	f := b.policy.frontend()
+	choice, err := f.Choose(ctx, client, req.Frontend)
 	if err != nil || choice.Answer != nil {
 		return choice, err
 	}
+	b.noteDecision(choice.Decision, time.Since(began))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.choice != nil && !b.choice.Same(choice) {
@@ -184,12 +188,6 @@ func (b *build) choose(
 	}
 	b.choice = choice
 	return choice, nil
-}
-
-func (b *build) setReading(on bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.reading = on
 }
 
 // keep remembers a result that the client gets.
@@ -345,16 +343,6 @@ func (c connection) NewStream(
 	context.Context, *grpc.StreamDesc, string, ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
 	return nil, errors.New("internal: the guard makes no streams of its own")
-}
-
-// ownBridge is the daemon's end of the guard's own calls in a build.
-type ownBridge struct{ gwpb.LLBBridgeClient }
-
-// Inputs returns none: requests with inputs are refused.
-func (ownBridge) Inputs(
-	context.Context, *gwpb.InputsRequest, ...grpc.CallOption,
-) (*gwpb.InputsResponse, error) {
-	return &gwpb.InputsResponse{}, nil
 }
 
 // cacheMounts is the option that separates cache mounts, whose names are the same for all builds of

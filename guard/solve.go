@@ -26,7 +26,8 @@ func (c *call) solve() error {
 	if err := c.receive(&req); err != nil {
 		return err
 	}
-	layers, err := c.guard.frontend.Layers(req.FrontendAttrs)
+	under := c.guard.policy.current()
+	layers, err := under.layers(req.FrontendAttrs)
 	if err != nil {
 		return c.refuse(err)
 	}
@@ -39,7 +40,10 @@ func (c *call) solve() error {
 		}
 		return c.refuse(err)
 	}
-	b, err := c.guard.begin(c.stream.Context(), c.who, req.Ref, req.Session)
+	b, err := c.guard.begin(c.stream.Context(), c.who, req.Ref, req.Session, under)
+	if _, ok := status.FromError(err); err != nil && ok {
+		return err
+	}
 	if err != nil {
 		return c.refuse(err)
 	}

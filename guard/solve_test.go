@@ -278,7 +278,7 @@ func TestACallThatComesBeforeItsBuildIsHeld(t *testing.T) {
 		defer g.builds.mu.Unlock()
 		return len(g.builds.wait) == 1
 	}, 5*time.Second, time.Millisecond)
-	b, err := g.begin(t.Context(), "alice", "b", "")
+	b, err := g.begin(t.Context(), "alice", "b", "", g.policy.current())
 	require.NoError(t, err)
 	require.Same(t, b, <-found)
 	b.end()

@@ -24,7 +24,7 @@ func serve(log io.Writer) int {
 	debug.SetMemoryLimit(memoryLimit)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	f := frontend.Frontend{PolicyPath: frontend.DefaultPolicyPath, Log: log}
+	f := frontend.Frontend{Policy: frontend.PolicyFile(frontend.DefaultPolicyPath), Log: log}
 	if err := f.Serve(ctx, streamconn.New(stdio{}, "stdin and stdout"), os.Environ()); err != nil {
 		fmt.Fprintln(log, "policy-frontend:", err)
 		return 1
