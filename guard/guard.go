@@ -12,6 +12,7 @@ package guard
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Bounds of a client's connection.
@@ -49,6 +51,9 @@ type Options struct {
 	// PolicyPath is the file with the policy. Each build reads it, so a change counts from the next
 	// build on. While it is invalid, every build is refused.
 	PolicyPath string
+	// Image is the reference of the policy frontend's image to which builds are handed over that the
+	// daemon alone can't hold to the policy. "" refuses those builds.
+	Image string
 	// Key is the secret from which the names of builds at the daemon are made. With the same key,
 	// a guard that was restarted knows whose builds the history has. It has at least 32 bytes. Nil
 	// is a random one.
@@ -69,7 +74,8 @@ type Guard struct {
 	log      io.Writer
 }
 
-// New returns a guard before the daemon to which [Dial] connects. It fails if the key is too short.
+// New returns a guard before the daemon to which [Dial] connects. It fails if the key is too short,
+// or if Image isn't a reference.
 func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	key := o.Key
 	if key == nil {
@@ -82,7 +88,13 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	g := &Guard{
 		daemon: daemon, names: names{key: key}, sessions: newSessions(), builds: newBuilds(),
 		readable: newReadable(),
-		frontend: frontend.Frontend{PolicyPath: o.PolicyPath, Log: o.Log}, log: o.Log,
+		frontend: frontend.Frontend{PolicyPath: o.PolicyPath, Log: o.Log, Mediator: o.Image},
+		log:      o.Log,
+	}
+	if o.Image != "" {
+		if _, err := imageref.Parse(o.Image); err != nil {
+			return nil, fmt.Errorf("the image: %w", err)
+		}
 	}
 	if g.log == nil {
 		g.log = io.Discard

@@ -31,6 +31,7 @@ const drainTime = 10 * time.Second
 // flags are the program's flags.
 type flags struct {
 	policy, upstream, keyFile  string
+	image                      string
 	listen                     []string
 	cert, certKey, clientCerts string
 }
@@ -45,6 +46,8 @@ func parse(args []string) (f flags, help string, err error) {
 		"an `ADDRESS` for clients, unix:///path or tcp://host:port; can be given several times")
 	set.StringVar(&f.upstream, "upstream", "",
 		"the `ADDRESS` of buildkitd, unix:///path or tcp://127.0.0.1:port")
+	set.StringVar(&f.image, "image", "",
+		"the `REFERENCE` of the policy image; it runs what the daemon can't hold to the policy")
 	set.StringVar(&f.cert, "tls-cert", "", "the `FILE` with the certificate for tcp:// addresses")
 	set.StringVar(&f.certKey, "tls-key", "", "the `FILE` with the certificate's key")
 	set.StringVar(&f.clientCerts, "tls-client-ca", "",
@@ -111,10 +114,10 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 	}
 	defer daemon.Close()
 	g, err := guard.New(daemon, guard.Options{
-		PolicyPath: f.policy, Key: key, Log: &lines{out: stderr},
+		PolicyPath: f.policy, Image: f.image, Key: key, Log: &lines{out: stderr},
 	})
 	if err != nil {
-		return usageError{fmt.Errorf("--ref-key: %w", err)}
+		return usageError{err}
 	}
 	open, err := f.open()
 	if err != nil {
