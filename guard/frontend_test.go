@@ -18,12 +18,20 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
 // begun starts alice's build "b", and returns the gateway API as she sees it.
 func begun(t *testing.T) (*fakeDaemon, *Guard, gwpb.LLBBridgeClient, context.Context) {
 	t.Helper()
 	d, g := newDaemon(t)
+	c, ctx := begunBefore(t, d, g)
+	return d, g, c, ctx
+}
+
+// begunBefore is begun for a guard that runs.
+func begunBefore(t *testing.T, d *fakeDaemon, g *Guard) (gwpb.LLBBridgeClient, context.Context) {
+	t.Helper()
 	conn := as(t, g, "alice")
 	ctx, cancel := context.WithCancel(of(t))
 	t.Cleanup(cancel)
@@ -32,7 +40,7 @@ func begun(t *testing.T) (*fakeDaemon, *Guard, gwpb.LLBBridgeClient, context.Con
 			&controlapi.SolveRequest{Ref: "b", Session: "s1"})
 	}()
 	d.await(t, "Solve")
-	return d, g, gwpb.NewLLBBridgeClient(conn), of(t, buildIDHeader, "b")
+	return gwpb.NewLLBBridgeClient(conn), of(t, buildIDHeader, "b")
 }
 
 func asking(source string, pairs ...string) *gwpb.SolveRequest {
@@ -49,7 +57,7 @@ func asking(source string, pairs ...string) *gwpb.SolveRequest {
 func TestTheDaemonRunsWhatWasDecided(t *testing.T) {
 	t.Parallel()
 	d, g, c, ctx := begun(t)
-	req := asking("docker/dockerfile:1", "target", "x", cacheMounts, "mine")
+	req := asking("docker/dockerfile:1", "target", "x", optionkeys.CacheMounts, "mine")
 	req.Evaluate = true
 	req.SourcePolicies = []*spb.Policy{{}}
 	resp, err := c.Solve(ctx, req)
@@ -68,7 +76,8 @@ func TestTheDaemonRunsWhatWasDecided(t *testing.T) {
 	}
 	require.Equal(t, map[string]string{
 		"source":  "docker.io/docker/dockerfile:1@" + fakeDigest,
-		"cmdline": "docker/dockerfile:1", "target": "x", cacheMounts: g.names.cacheMounts("alice"),
+		"cmdline": "docker/dockerfile:1", "target": "x",
+		optionkeys.CacheMounts: g.names.cacheMounts("alice"),
 	}, run.FrontendOpt)
 	require.False(t, run.Evaluate)
 	require.Empty(t, run.SourcePolicies)
@@ -130,8 +139,8 @@ func TestWhatAClientMayNotAskOfTheDaemon(t *testing.T) {
 		"a control group":   {asking(image, "cgroup-parent", "/"), "cgroup-parent"},
 		"devices":           {asking(image, "device", "x"), "device"},
 		"a proxy":           {asking(image, "build-arg:Http_Proxy", "http://x"), "Http_Proxy"},
-		"a key with =":      {asking(image, "a=source", "evil"), "would reach a frontend"},
-		"a value with NUL":  {asking(image, "a", "\x00"), "would reach a frontend"},
+		"a key with =":      {asking(image, "a=source", "evil"), "would reach the frontend"},
+		"a value with NUL":  {asking(image, "a", "\x00"), "would reach the frontend"},
 		"another's session": {asking(image, "local-sessionid:context", "bobs"), "another client"},
 		"another's session by its other name": {
 			asking(image, "local-sessionid:context", "x:bobs"), "other characters",

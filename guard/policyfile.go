@@ -25,12 +25,15 @@ type Policy struct {
 	// Files has the text of the policy, under Name, and those of the files that it includes. Their
 	// names are relative to the policy's directory, with slashes. All together have at most
 	// [policy.MaxSize] bytes.
-	Files map[string][]byte
+	Files map[string]string
 }
 
 // frontend returns what decides by the policy.
 func (p *Policy) frontend() frontend.Frontend {
-	return frontend.Frontend{Policy: func() (*policy.Policy, error) { return p.Policy, nil }}
+	return frontend.Frontend{
+		Policy:     func() (*policy.Policy, error) { return p.Policy, nil },
+		PolicyText: frontend.PolicyText{Name: p.Name, Files: p.Files},
+	}
 }
 
 // layers returns the policy and the overlay among the options of a build.
@@ -132,9 +135,9 @@ func loadPolicy(path string) (*Policy, *reading, error) {
 	if err != nil {
 		return nil, r, err
 	}
-	texts := map[string][]byte{}
+	texts := map[string]string{}
 	for _, f := range r.files {
-		texts[f.name] = f.data
+		texts[f.name] = string(f.data)
 	}
 	return &Policy{Policy: loaded, Name: name, Files: texts}, r, nil
 }
