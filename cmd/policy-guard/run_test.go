@@ -38,6 +38,7 @@ func file(t *testing.T, name, text string, mode os.FileMode) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	require.NoError(t, os.WriteFile(path, []byte(text), mode))
+	require.NoError(t, os.Chmod(path, mode))
 	return path
 }
 
@@ -79,6 +80,10 @@ func TestWrongUsageEndsWithTwo(t *testing.T) {
 		"a key that others can read": {
 			all(policy, socket, daemon, "--ref-key", file(t, "key", strings.Repeat("x", 32), 0o644)),
 			"others than its owner",
+		},
+		"a key that its group can write": {
+			all(policy, socket, daemon, "--ref-key", file(t, "key", strings.Repeat("x", 32), 0o660)),
+			"the group can write it",
 		},
 	} {
 		var stderr printed
