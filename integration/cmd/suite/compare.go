@@ -94,9 +94,13 @@ func differ(straight, through results) []string {
 	return slices.Sorted(maps.Keys(shown))
 }
 
-// problems lists, in sentences, what the expected differences don't say.
+// problems lists, in sentences, what the expected differences don't say. A comparison of nothing is
+// a problem too.
 func (c comparison) problems(expected []difference) []string {
 	var problems []string
+	if c.straight.count(passed) == 0 {
+		problems = append(problems, "no test passed straight")
+	}
 	for _, w := range c.ways {
 		differing := differ(c.straight, w.results)
 		for _, name := range differing {
