@@ -90,7 +90,7 @@ COPY --from=build-guard /out/policy-guard /policy-guard
 USER 65534:65534
 ENTRYPOINT ["/policy-guard"]
 
-FROM scratch AS image
+FROM scratch AS frontend
 ARG VERSION
 ARG REVISION
 LABEL org.opencontainers.image.title="policy-frontend" \
@@ -101,11 +101,20 @@ LABEL org.opencontainers.image.title="policy-frontend" \
       org.opencontainers.image.revision="${REVISION}"
 # BuildKit reads these two labels before it starts the image: this process has no network, and a
 # client may ask for these features of frontends. They are passed on to the inner frontend.
+# policy-guard reads the third one: the image keeps to a policy that it gets from policy-guard.
 LABEL moby.buildkit.frontend.network.none="true"
 LABEL moby.buildkit.frontend.caps="moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequests,moby.buildkit.frontend.contexts,moby.buildkit.frontend.gitquerystring,moby.buildkit.frontend.contexts.zstd"
+LABEL policy-frontend.policy-from-guard="1"
 COPY --from=build /out/policy-frontend /policy-frontend
 COPY --from=checked-policy /checked/ /etc/policy-frontend/
 # BuildKit's gateway uses the entrypoint, environment and working directory of a frontend image, and
 # ignores its user. The user matters when a person runs the image for its command line.
 USER 65534:65534
+
+# The image for --image of policy-guard, which hands over the policy with each build. A daemon that
+# runs it for clients directly holds them to no policy at all.
+FROM frontend AS mediator
+ENTRYPOINT ["/policy-frontend", "--policy-from-guard"]
+
+FROM frontend AS image
 ENTRYPOINT ["/policy-frontend"]

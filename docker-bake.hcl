@@ -21,6 +21,11 @@ variable "GUARD_IMAGE" {
   description = "Full reference of policy-guard's image. Several are separated by commas."
 }
 
+variable "MEDIATOR" {
+  default     = "policy-frontend-mediator:dev"
+  description = "Full reference of the image for policy-guard's --image. Several are separated by commas."
+}
+
 variable "GO_IMAGE" {
   default     = "golang:1.26.8-alpine"
   description = "Image with the Go toolchain; needs no more than go and /bin/sh."
@@ -88,6 +93,13 @@ target "image" {
   # zstd is a tenth smaller here than the best gzip. Every BuildKit that has allowedRepositories
   # reads it.
   output = ["type=image,oci-mediatypes=true,compression=zstd,compression-level=22,force-compression=true"]
+}
+
+target "mediator" {
+  description = "The image for policy-guard's --image, which hands over the policy with each build."
+  inherits    = ["image"]
+  target      = "mediator"
+  tags        = split(",", MEDIATOR)
 }
 
 target "image-cross" {

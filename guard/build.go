@@ -57,8 +57,10 @@ type build struct {
 	frontends
 }
 
-// begin makes a build of the client's name and session. end must be called.
-func (g *Guard) begin(ctx context.Context, who Identity, client, session string) (*build, error) {
+// begin makes a build of the client's name and session under a policy. end must be called.
+func (g *Guard) begin(
+	ctx context.Context, who Identity, client, session string, under *Policy,
+) (*build, error) {
 	ref, err := g.names.ref(who, client)
 	if err != nil {
 		return nil, err
@@ -69,7 +71,7 @@ func (g *Guard) begin(ctx context.Context, who Identity, client, session string)
 		}
 	}
 	b := &build{
-		guard: g, who: who, client: client, ref: ref, session: session, policy: g.policy.current(),
+		guard: g, who: who, client: client, ref: ref, session: session, policy: under,
 	}
 	if err := g.builds.add(b); err != nil {
 		return nil, err

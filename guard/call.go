@@ -53,7 +53,7 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) error {
 // refuse is the error of a call that isn't let through for a reason of its own.
 func (c *call) refuse(why error) error {
 	c.guard.logRefusal(c.who, c.method, why.Error())
-	return refused(c.method, why.Error())
+	return refused(c.method, told(why))
 }
 
 // tracing are the headers by which a client joins its traces with the daemon's. Their bound in

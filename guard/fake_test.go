@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -24,6 +25,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
 // fakeDaemon serves the API of a daemon and records what arrives.
@@ -36,8 +39,13 @@ type fakeDaemon struct {
 	canceled chan struct{} // closed when a client's Status has ended
 	failure  error         // of Info
 
+	// asks is called with each source that a call is about, as a daemon asks about it. Nil is none.
+	asks func(*pb.SourceOp)
+
 	breakSessions bool
 	version       string
+	imageConfig   string            // of all images
+	metadata      map[string][]byte // of results
 }
 
 type fakeCall struct {
@@ -183,9 +191,12 @@ func (b *fakeBridge) ResolveSourceMeta(
 	ctx context.Context, req *gwpb.ResolveSourceMetaRequest,
 ) (*gwpb.ResolveSourceMetaResponse, error) {
 	b.daemon.record(ctx, req)
+	if b.daemon.asks != nil {
+		b.daemon.asks(req.Source)
+	}
 	return &gwpb.ResolveSourceMetaResponse{
 		Source: req.Source,
-		Image:  &gwpb.ResolveSourceImageResponse{Digest: fakeDigest, Config: []byte("{}")},
+		Image:  &gwpb.ResolveSourceImageResponse{Digest: fakeDigest, Config: []byte(b.daemon.imageConfig)},
 	}, nil
 }
 
@@ -196,12 +207,17 @@ func (b *fakeBridge) Solve(
 	ctx context.Context, req *gwpb.SolveRequest,
 ) (*gwpb.SolveResponse, error) {
 	b.daemon.record(ctx, req)
+	for f := range llbops.FromDefinition(req.Definition) {
+		if b.daemon.asks != nil && f.Source != nil {
+			b.daemon.asks(f.Source)
+		}
+	}
 	ref := &gwpb.Ref{Id: "own"}
 	if req.Frontend != "" {
 		ref = &gwpb.Ref{Id: "result", Def: &pb.Definition{Def: [][]byte{{}}}}
 	}
 	return &gwpb.SolveResponse{Result: &gwpb.Result{
-		Result: &gwpb.Result_Ref{Ref: ref}, Metadata: map[string][]byte{"a": []byte("b")},
+		Result: &gwpb.Result_Ref{Ref: ref}, Metadata: maps.Clone(b.daemon.metadata),
 	}}, nil
 }
 
@@ -239,10 +255,22 @@ func (b *fakeBridge) Return(
 	return &gwpb.ReturnResponse{}, nil
 }
 
+// forwarding is a policy under which the daemon runs docker/dockerfile.
+const forwarding = "version: 1\nfrontends: [{name: dockerfile, match: [docker/dockerfile]}]\n"
+
 // newDaemon starts a fake daemon and a guard before it.
 func newDaemon(t *testing.T) (*fakeDaemon, *Guard) {
 	t.Helper()
-	d := &fakeDaemon{canceled: make(chan struct{}), version: "v0.34.2"}
+	return newDaemonFor(t, forwarding, "")
+}
+
+// newDaemonFor is newDaemon for a policy, and an image to which builds are handed over.
+func newDaemonFor(t *testing.T, policy, image string) (*fakeDaemon, *Guard) {
+	t.Helper()
+	d := &fakeDaemon{
+		canceled: make(chan struct{}), version: "v0.34.2", imageConfig: "{}",
+		metadata: map[string][]byte{"a": []byte("b")},
+	}
 	s := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
 	controlapi.RegisterControlServer(s, d)
 	contentapi.RegisterContentServer(s, fakeContent{})
@@ -251,10 +279,8 @@ func newDaemon(t *testing.T) (*fakeDaemon, *Guard) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	path := filepath.Join(t.TempDir(), "policy.yaml")
-	require.NoError(t, os.WriteFile(path, []byte(`version: 1
-frontends: [{name: dockerfile, match: [docker/dockerfile]}]
-`), 0o600))
-	g, err := New(conn, Options{PolicyPath: path, Key: make([]byte, minKey)})
+	require.NoError(t, os.WriteFile(path, []byte(policy), 0o600))
+	g, err := New(conn, Options{PolicyPath: path, Image: image, Key: make([]byte, minKey)})
 	require.NoError(t, err)
 	return d, g
 }

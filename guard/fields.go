@@ -56,17 +56,16 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 
 	"moby.buildkit.v1.frontend.SolveRequest": {
 		"Frontend": take, "FrontendOpt": take, "allowResultReturn": take,
-		"allowResultArrayRef": take, "Evaluate": take,
+		"allowResultArrayRef": take, "Evaluate": take, "CacheImports": take,
 		// LLB that no frontend made.
 		"Definition": forbid, "FrontendInputs": forbid,
-		// The daemon would read them without asking.
-		"CacheImports": forbid,
 		// They set a result without Return (frontend/gateway/gateway.go).
 		"Final": forbid, "ExporterAttr": forbid,
 		// The daemon ignores them in a request for a frontend.
 		"SourcePolicies": drop,
 	},
-	"moby.buildkit.v1.frontend.ReturnRequest": {"result": take, "error": take},
+	"moby.buildkit.v1.frontend.CacheOptionsEntry": {"Type": take, "Attrs": take},
+	"moby.buildkit.v1.frontend.ReturnRequest":     {"result": take, "error": take},
 	"moby.buildkit.v1.frontend.Result": {
 		"ref": take, "refs": take, "metadata": take, "attestations": take,
 		// Forms from before v0.9.

@@ -19,7 +19,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
-	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
@@ -41,7 +40,7 @@ type frontends struct {
 	deciding sync.Mutex // held while the guard finds out what a request asks for
 
 	mu      sync.Mutex
-	reading bool // the guard itself reads
+	reading map[*reads]bool // what the guard itself reads now
 	choice  *frontend.Choice
 	answers []*gwpb.Result // results that the client got, in the form of [canonical]
 	refs    map[string]bool
@@ -74,6 +73,9 @@ func (c *call) bridgeSolve() error {
 		return c.refuse(errors.New("it asks for a result in an obsolete form"))
 	}
 	if err := b.judgeOptions(req.FrontendOpt); err != nil {
+		return c.refuse(err)
+	}
+	if err := b.judgeCaches(&req); err != nil {
 		return c.refuse(err)
 	}
 	ctx, stop := b.during(c.stream.Context())
@@ -119,7 +121,6 @@ func (b *build) run(
 		ctx, cancel = context.WithDeadlineCause(ctx, choice.Deadline, errSlow)
 		defer cancel()
 	}
-	choice.Options[cacheMounts] = c.guard.names.cacheMounts(b.who)
 	daemon := gwpb.NewLLBBridgeClient(b.connection(c))
 	resp, err := daemon.Solve(ctx, &gwpb.SolveRequest{
 		Frontend: choice.Frontend, FrontendOpt: choice.Options,
@@ -142,15 +143,29 @@ func (b *build) run(
 			}
 		}
 	}
+	if err := reportDecision(res, choice); err != nil {
+		return nil, err
+	}
+	return res, b.keep(res)
+}
+
+// reportDecision puts the decision into a result, unless the policy frontend's image has done so.
+func reportDecision(res *gwpb.Result, choice *frontend.Choice) error {
+	if choice.Mediated {
+		if len(res.GetMetadata()[frontend.MetadataKey]) == 0 {
+			return errors.New("policy-guard: the image of --image reported no decision")
+		}
+		return nil
+	}
 	decision, err := json.Marshal(choice.Decision)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if res.Metadata == nil {
 		res.Metadata = map[string][]byte{}
 	}
 	res.Metadata[frontend.MetadataKey] = decision
-	return res, b.keep(res)
+	return nil
 }
 
 var errSlow = status.Error(codes.DeadlineExceeded,
@@ -163,15 +178,16 @@ func (b *build) choose(
 ) (*frontend.Choice, error) {
 	b.deciding.Lock()
 	defer b.deciding.Unlock()
-	b.setReading(true)
-	defer b.setReading(false)
+	reads := b.beginReads()
+	defer reads.end()
 	client, err := grpcclient.New(ctx, req.FrontendOpt, b.session, "",
-		ownBridge{gwpb.NewLLBBridgeClient(b.connection(c))}, nil)
+		readingBridge{gwpb.NewLLBBridgeClient(b.connection(c)), reads}, nil)
 	if err != nil {
 		return nil, err
 	}
 	began := time.Now()
-	f := frontend.Frontend{Policy: b.embedded}
+	f := b.policy.frontend()
+	f.Mediator, f.CacheMounts = b.guard.image, b.guard.names.cacheMounts(b.who)
 	choice, err := f.Choose(ctx, client, req.Frontend)
 	if err != nil || choice.Answer != nil {
 		return choice, err
@@ -185,12 +201,6 @@ func (b *build) choose(
 	}
 	b.choice = choice
 	return choice, nil
-}
-
-func (b *build) setReading(on bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.reading = on
 }
 
 // keep remembers a result that the client gets.
@@ -348,24 +358,8 @@ func (c connection) NewStream(
 	return nil, errors.New("internal: the guard makes no streams of its own")
 }
 
-// ownBridge is the daemon's end of the guard's own calls in a build.
-type ownBridge struct{ gwpb.LLBBridgeClient }
-
-// Inputs returns none: requests with inputs are refused.
-func (ownBridge) Inputs(
-	context.Context, *gwpb.InputsRequest, ...grpc.CallOption,
-) (*gwpb.InputsResponse, error) {
-	return &gwpb.InputsResponse{}, nil
-}
-
-// cacheMounts is the option that separates cache mounts, whose names are the same for all builds of
-// a daemon. Only docker/dockerfile knows it.
-const cacheMounts = optionkeys.BuildArgPrefix + "BUILDKIT_CACHE_MOUNT_NS"
-
 // unjudged are options that no policy can allow yet, and why.
 var unjudged = map[string]string{
-	"cache-imports": "it imports a build cache",
-	"cache-from":    "it imports a build cache",
 	"add-hosts":     "commands with its hosts would be cached for other clients",
 	"cgroup-parent": "it chooses the control group of commands",
 	"device":        "it asks for devices",
@@ -386,9 +380,6 @@ func (b *build) judgeOptions(opts map[string]string) error {
 		case isArg && slices.Contains(proxyArgs, strings.ToLower(name)) && value != "":
 			return fmt.Errorf("of the option %s: what commands get by the proxy would be cached for "+
 				"other clients, and no policy can allow that yet", safetext.Plain(key))
-		case !gatewayopts.Writable(key, value):
-			return fmt.Errorf("of the option %s: its name or value would reach a frontend as another",
-				safetext.Plain(key))
 		case strings.HasPrefix(key, localSession):
 			if err := b.guard.sessions.claim(value, b.who); err != nil {
 				return fmt.Errorf("of the option %s: %w", safetext.Plain(key), err)

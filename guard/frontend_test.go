@@ -17,12 +17,21 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
 // begun starts alice's build "b", and returns the gateway API as she sees it.
 func begun(t *testing.T) (*fakeDaemon, *Guard, gwpb.LLBBridgeClient, context.Context) {
 	t.Helper()
 	d, g := newDaemon(t)
+	c, ctx := begunBefore(t, d, g)
+	return d, g, c, ctx
+}
+
+// begunBefore is begun for a guard that runs.
+func begunBefore(t *testing.T, d *fakeDaemon, g *Guard) (gwpb.LLBBridgeClient, context.Context) {
+	t.Helper()
 	conn := as(t, g, "alice")
 	ctx, cancel := context.WithCancel(of(t))
 	t.Cleanup(cancel)
@@ -31,7 +40,7 @@ func begun(t *testing.T) (*fakeDaemon, *Guard, gwpb.LLBBridgeClient, context.Con
 			&controlapi.SolveRequest{Ref: "b", Session: "s1"})
 	}()
 	d.await(t, "Solve")
-	return d, g, gwpb.NewLLBBridgeClient(conn), of(t, buildIDHeader, "b")
+	return gwpb.NewLLBBridgeClient(conn), of(t, buildIDHeader, "b")
 }
 
 func asking(source string, pairs ...string) *gwpb.SolveRequest {
@@ -48,7 +57,7 @@ func asking(source string, pairs ...string) *gwpb.SolveRequest {
 func TestTheDaemonRunsWhatWasDecided(t *testing.T) {
 	t.Parallel()
 	d, g, c, ctx := begun(t)
-	req := asking("docker/dockerfile:1", "target", "x", cacheMounts, "mine")
+	req := asking("docker/dockerfile:1", "target", "x", optionkeys.CacheMounts, "mine")
 	req.Evaluate = true
 	req.SourcePolicies = []*spb.Policy{{}}
 	resp, err := c.Solve(ctx, req)
@@ -67,7 +76,8 @@ func TestTheDaemonRunsWhatWasDecided(t *testing.T) {
 	}
 	require.Equal(t, map[string]string{
 		"source":  "docker.io/docker/dockerfile:1@" + fakeDigest,
-		"cmdline": "docker/dockerfile:1", "target": "x", cacheMounts: g.names.cacheMounts("alice"),
+		"cmdline": "docker/dockerfile:1", "target": "x",
+		optionkeys.CacheMounts: g.names.cacheMounts("alice"),
 	}, run.FrontendOpt)
 	require.False(t, run.Evaluate)
 	require.Empty(t, run.SourcePolicies)
@@ -115,10 +125,10 @@ func TestWhatAClientMayNotAskOfTheDaemon(t *testing.T) {
 		"an imported cache": {
 			with(func(r *gwpb.SolveRequest) {
 				r.CacheImports = []*gwpb.CacheOptionsEntry{{Type: "s3"}}
-			}), "sets CacheImports",
+			}), "of the type s3",
 		},
-		"an imported cache by an option":     {asking(image, "cache-imports", "[]"), "cache-imports"},
-		"an imported cache by an old option": {asking(image, "cache-from", "x"), "cache-from"},
+		"an imported cache by an option":     {asking(image, "cache-imports", `[{"Type":"gha"}]`), "the type gha"},
+		"an imported cache by an old option": {asking(image, "cache-from", "x"), "docker.io/library/x"},
 		"an old form of results": {
 			with(func(r *gwpb.SolveRequest) { r.AllowResultArrayRef = false }), "obsolete form",
 		},
@@ -129,8 +139,8 @@ func TestWhatAClientMayNotAskOfTheDaemon(t *testing.T) {
 		"a control group":   {asking(image, "cgroup-parent", "/"), "cgroup-parent"},
 		"devices":           {asking(image, "device", "x"), "device"},
 		"a proxy":           {asking(image, "build-arg:Http_Proxy", "http://x"), "Http_Proxy"},
-		"a key with =":      {asking(image, "a=source", "evil"), "would reach a frontend"},
-		"a value with NUL":  {asking(image, "a", "\x00"), "would reach a frontend"},
+		"a key with =":      {asking(image, "a=source", "evil"), "would reach the frontend"},
+		"a value with NUL":  {asking(image, "a", "\x00"), "would reach the frontend"},
 		"another's session": {asking(image, "local-sessionid:context", "bobs"), "another client"},
 		"another's session by its other name": {
 			asking(image, "local-sessionid:context", "x:bobs"), "other characters",
@@ -236,15 +246,14 @@ func TestAClientReadsOnlyItsOwnReferences(t *testing.T) {
 	require.Len(t, d.all(), before)
 }
 
-func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
-	t.Parallel()
-	_, g, c, ctx := begun(t)
+// asker returns what the daemon is told about a source in alice's build "b": "" if it may read it.
+func asker(t *testing.T, ctx context.Context, g *Guard) (*build, func(string, ...string) string) {
+	t.Helper()
 	ref, err := g.names.ref("alice", "b")
 	require.NoError(t, err)
 	b, err := g.builds.find(ctx, ref)
 	require.NoError(t, err)
-	require.NoError(t, g.sessions.claim("bobs", "bob"))
-	ask := func(id string, attrs ...string) string {
+	return b, func(id string, attrs ...string) string {
 		op := &pb.SourceOp{Identifier: id, Attrs: map[string]string{}}
 		for i := 0; i < len(attrs); i += 2 {
 			op.Attrs[attrs[i]] = attrs[i+1]
@@ -259,16 +268,23 @@ func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
 			return ""
 		case spb.PolicyAction_CONVERT:
 			require.Equal(t, id, d.Update.Identifier)
-			return "from " + d.Update.Attrs[sessionAttr(op)] + " " + d.Update.Attrs["kept"]
+			return "from " + d.Update.Attrs[llbops.SessionAttr(op)] + " " + d.Update.Attrs["kept"]
 		}
 		require.Equal(t, spb.PolicyAction_DENY, d.Action)
 		return d.DenyMessages[0].Message
 	}
+}
+
+func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
+	t.Parallel()
+	_, g, c, ctx := begun(t)
+	require.NoError(t, g.sessions.claim("bobs", "bob"))
+	b, ask := asker(t, ctx, g)
 	const pinned = "docker-image://docker.io/docker/dockerfile:1@" + fakeDigest
 	const kind = pb.AttrImageRecordType
 	require.Contains(t, ask("local://context"), "no frontend was allowed")
 	require.Contains(t, ask(pinned, kind, "frontend"), "no frontend was allowed")
-	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
+	_, err := c.Solve(ctx, asking("docker/dockerfile:1"))
 	require.NoError(t, err)
 	require.Empty(t, ask(pinned, kind, "frontend"))
 	require.Empty(t, ask("docker-image://docker.io/library/busybox:latest"))
@@ -284,6 +300,43 @@ func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
 	require.Contains(t, ask("docker-image://docker.io/evil/x:1", kind, "frontend"), "it would run")
 	require.Contains(t, ask(strings.TrimSuffix(pinned, "@"+fakeDigest), kind, "frontend"),
 		"it would run")
+}
+
+// While the guard finds out which frontend is meant, it reads the build file and the frontend's
+// image, and nobody else reads anything.
+func TestBeforeADecisionOnlyTheGuardReads(t *testing.T) {
+	t.Parallel()
+	d, g, c, ctx := begun(t)
+	_, ask := asker(t, ctx, g)
+	own := map[string]string{}
+	d.asks = func(source *pb.SourceOp) {
+		var attrs []string
+		for key, value := range source.Attrs {
+			attrs = append(attrs, key, value)
+		}
+		own[source.Identifier] = ask(source.Identifier, attrs...)
+		for _, other := range []string{
+			"local://other", "docker-image://docker.io/evil/frontend:1", "https://evil.example/a",
+		} {
+			require.Contains(t, ask(other), "no frontend was allowed")
+		}
+		if strings.HasPrefix(source.Identifier, "docker-image://") {
+			require.Contains(t, ask(source.Identifier, append(attrs, pb.AttrImageLayerLimit, "1")...),
+				"no frontend was allowed")
+		}
+	}
+	_, err := c.Solve(ctx, &gwpb.SolveRequest{
+		Frontend: "dockerfile.v0", AllowResultReturn: true, AllowResultArrayRef: true,
+	})
+	require.NoError(t, err)
+	const image = "docker-image://docker.io/docker/dockerfile:1"
+	require.Equal(t, map[string]string{
+		"local://dockerfile": "", image: "", image + "@" + fakeDigest: "",
+	}, own)
+	b, ask := asker(t, ctx, g)
+	require.Empty(t, b.reading)
+	b.choice = nil
+	require.Contains(t, ask("local://dockerfile"), "no frontend was allowed")
 }
 
 func TestACallAboutNoBuildFails(t *testing.T) {

@@ -12,6 +12,7 @@ package guard
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -19,6 +20,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // Bounds of a client's connection.
@@ -47,6 +50,9 @@ type Options struct {
 	// PolicyPath is the file with the policy. A change counts from the next build on. While the file
 	// is invalid, the last valid policy stays in force.
 	PolicyPath string
+	// Image is the reference of the policy frontend's image to which builds are handed over that the
+	// daemon alone can't hold to the policy. "" refuses those builds.
+	Image string
 	// Key is the secret from which the names of builds at the daemon are made. With the same key,
 	// a guard that was restarted knows whose builds the history has. It has at least 32 bytes. Nil
 	// is a random one.
@@ -69,6 +75,7 @@ type Guard struct {
 	builds   *builds
 	readable *readable
 	policy   *policyFile
+	image    string // of --image; "" for none
 	health   *health
 	log      *slog.Logger
 	observe  Observer
@@ -78,7 +85,7 @@ type Guard struct {
 }
 
 // New returns a guard before the daemon to which [Dial] connects. It fails if the policy isn't
-// valid, or if the key is too short.
+// valid, if the key is too short, or if Image isn't a reference.
 func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	key := o.Key
 	if key == nil {
@@ -91,7 +98,12 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	g := &Guard{
 		daemon: daemon, names: names{key: key}, sessions: newSessions(), builds: newBuilds(),
 		readable: newReadable(), health: &health{}, log: o.Log, observe: o.Observer,
-		refusals: newRefusals(), acceptOldDaemon: o.AcceptOldDaemon,
+		refusals: newRefusals(), acceptOldDaemon: o.AcceptOldDaemon, image: o.Image,
+	}
+	if o.Image != "" {
+		if _, err := imageref.Parse(o.Image); err != nil {
+			return nil, fmt.Errorf("the image: %w", err)
+		}
 	}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)

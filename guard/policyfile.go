@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -24,11 +25,21 @@ type Policy struct {
 	// Files has the text of the policy, under Name, and those of the files that it includes. Their
 	// names are relative to the policy's directory, with slashes. All together have at most
 	// [policy.MaxSize] bytes.
-	Files map[string][]byte
+	Files map[string]string
 }
 
-// embedded returns the policy that was in force when the build began.
-func (b *build) embedded() (*policy.Policy, error) { return b.policy.Policy, nil }
+// frontend returns what decides by the policy.
+func (p *Policy) frontend() frontend.Frontend {
+	return frontend.Frontend{
+		Policy:     func() (*policy.Policy, error) { return p.Policy, nil },
+		PolicyText: frontend.PolicyText{Name: p.Name, Files: p.Files},
+	}
+}
+
+// layers returns the policy and the overlay among the options of a build.
+func (p *Policy) layers(opts map[string]string) (policy.Layers, error) {
+	return p.frontend().Layers(opts)
+}
 
 const (
 	// settle is how long a changed policy has to stay the same before it counts. A program that
@@ -124,9 +135,9 @@ func loadPolicy(path string) (*Policy, *reading, error) {
 	if err != nil {
 		return nil, r, err
 	}
-	texts := map[string][]byte{}
+	texts := map[string]string{}
 	for _, f := range r.files {
-		texts[f.name] = f.data
+		texts[f.name] = string(f.data)
 	}
 	return &Policy{Policy: loaded, Name: name, Files: texts}, r, nil
 }

@@ -218,7 +218,7 @@ func TestAPolicyThatIsBeingWrittenIsNotReadHalf(t *testing.T) {
 			require.NoError(t, errors.Join(err, f.Close()))
 		})
 	}
-	require.Contains(t, string(p.current().Files["policy.yaml"]), "limits")
+	require.Contains(t, p.current().Files["policy.yaml"], "limits")
 
 	// A file that never stays the same never counts.
 	reads := 0
@@ -246,9 +246,9 @@ func TestAPolicyComesWithItsText(t *testing.T) {
 	p, _, err := loadPolicy(dir + "/p.yaml")
 	require.NoError(t, err)
 	require.Equal(t, "p.yaml", p.Name)
-	require.Equal(t, map[string][]byte{"p.yaml": []byte(main), "team/a.yaml": []byte(team)}, p.Files)
+	require.Equal(t, map[string]string{"p.yaml": main, "team/a.yaml": team}, p.Files)
 	write(t, dir+"/team/a.yaml", "")
-	require.Equal(t, team, string(p.Files["team/a.yaml"]))
+	require.Equal(t, team, p.Files["team/a.yaml"])
 
 	// Nobody changes only an included file unnoticed.
 	log, _ := textLog()

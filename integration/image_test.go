@@ -51,7 +51,8 @@ func TestImageIsOneStaticBinaryOnScratch(t *testing.T) {
 			delete(labels, key)
 		}
 		require.Equal(t, map[string]string{
-			"org.opencontainers.image.title": "policy-frontend",
+			"policy-frontend.policy-from-guard": "1",
+			"org.opencontainers.image.title":    "policy-frontend",
 			"org.opencontainers.image.description": "Enforces a policy on BuildKit builds: which " +
 				"frontends they may use, and what these may build",
 			"org.opencontainers.image.source":   "https://github.com/policy-frontend/policy-frontend",

@@ -18,6 +18,7 @@ var version = "dev"
 // flags are the program's flags.
 type flags struct {
 	policy, upstream, keyFile  string
+	image                      string
 	listen                     []string
 	cert, certKey, clientCerts string
 	metrics, logFormat         string
@@ -36,6 +37,8 @@ func parse(args []string) (f flags, help string, err error) {
 		"tcp://host:port, or fd:// for the sockets that systemd passes; can be given several times")
 	set.StringVar(&f.upstream, "upstream", "",
 		"the `ADDRESS` of buildkitd, unix:///path or tcp://127.0.0.1:port")
+	set.StringVar(&f.image, "image", "",
+		"the `REFERENCE` of the policy image; it runs what the daemon can't hold to the policy")
 	set.StringVar(&f.cert, "tls-cert", "", "the `FILE` with the certificate for tcp:// addresses")
 	set.StringVar(&f.certKey, "tls-key", "", "the `FILE` with the certificate's key")
 	set.StringVar(&f.clientCerts, "tls-client-ca", "",

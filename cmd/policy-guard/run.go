@@ -108,7 +108,8 @@ func serve(ctx context.Context, f flags, out output) error {
 	defer daemon.Close()
 	m := newMetrics()
 	g, err := guard.New(daemon, guard.Options{
-		PolicyPath: f.policy, Key: key, AcceptOldDaemon: f.acceptOldDaemon, Log: out.log, Observer: m,
+		PolicyPath: f.policy, Image: f.image, Key: key, AcceptOldDaemon: f.acceptOldDaemon,
+		Log: out.log, Observer: m,
 	})
 	if err != nil {
 		return usageError{err}

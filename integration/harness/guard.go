@@ -11,6 +11,9 @@ import (
 // guardPackage is policy-guard's main package.
 const guardPackage = "github.com/policy-frontend/policy-frontend/cmd/policy-guard"
 
+// guardFloor is the first version of buildkitd before which policy-guard stands.
+const guardFloor = "v0.34.0"
+
 // Guarded is a daemon with a policy-guard before it.
 type Guarded struct {
 	// Daemon is what clients talk to: its address is the guard's.
@@ -27,9 +30,13 @@ type Guarded struct {
 }
 
 // Guard starts policy-guard before a daemon of the given configuration, with a policy and further
-// flags. It returns when the guard accepts connections. When the test ends, it is stopped.
+// flags. It returns when the guard accepts connections. When the test ends, it is stopped. On a
+// daemon that is too old for the guard, the test is skipped.
 func (e *Env) Guard(t T, cfg DaemonConfig, policy string, flags ...string) *Guarded {
 	t.Helper()
+	if s, ok := t.(Skipper); ok {
+		e.Needs(s, guardFloor, "it doesn't ask about everything that it reads")
+	}
 	program, err := e.guard()
 	if err != nil {
 		t.Fatalf("build policy-guard: %v", err)

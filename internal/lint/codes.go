@@ -93,6 +93,8 @@ const (
 	// DefaultUnjudged: no build rules apply to frontends that default: allow runs, although
 	// rules have some.
 	DefaultUnjudged Code = "default-unjudged"
+	// LLBUnjudged: clients may send any LLB, and no build rules apply to it.
+	LLBUnjudged Code = "llb-unjudged"
 	// BuildRepeated: a rule repeats the policy's build rules.
 	BuildRepeated Code = "build-repeated"
 	// BuildAllowsAny: build rules allow everything of a kind.
@@ -152,7 +154,8 @@ func Codes() []Code {
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
 		EntryRepeated, EntryWithoutEffect, EntriesNotTried, EntryAliased, DenyWithoutEffect,
 		ExceptWithoutEffect, OptionName, OptionWithoutEffect, OptionsContradict,
-		UnseenByForward, LateUnderForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
+		UnseenByForward, LateUnderForward, BuiltinRefuses, DefaultUnjudged, LLBUnjudged,
+		BuildRepeated, BuildAllowsAny,
 		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConfigContradicts,
 		EntryRefused, ConfigByTarget, TargetExcepted, ConvertShadowed, ConvertRefused,
 		BuildPinRefused, NestedNotAllowed, PlainHTTP, OpenDoors, LayoutName, HostNetwork, InsecureExec,
