@@ -16,14 +16,14 @@ variable "IMAGE" {
   description = "Full reference of the image, with registry and tag. Several are separated by commas."
 }
 
-variable "MEDIATOR" {
-  default     = "policy-frontend-mediator:dev"
-  description = "Full reference of the image for policy-guard's --image. Several are separated by commas."
-}
-
 variable "GUARD_IMAGE" {
   default     = "policy-guard:dev"
   description = "Full reference of policy-guard's image. Several are separated by commas."
+}
+
+variable "MEDIATOR" {
+  default     = "policy-frontend-mediator:dev"
+  description = "Full reference of the image for policy-guard's --image. Several are separated by commas."
 }
 
 variable "GO_IMAGE" {

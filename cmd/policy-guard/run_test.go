@@ -6,11 +6,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 )
 
@@ -156,5 +158,18 @@ func (s *started) end(t *testing.T) {
 	if code, ok := <-s.code; ok {
 		require.Equal(t, exitOK, code, s.stderr)
 		close(s.code)
+	}
+}
+
+func TestThePageHasEachFlag(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/guard.md")
+	require.NoError(t, err)
+	_, help, err := parse([]string{"--help"})
+	require.ErrorIs(t, err, pflag.ErrHelp)
+	flags := regexp.MustCompile(`(?m)^ +(--[a-z-]+)`).FindAllStringSubmatch(help, -1)
+	require.NotEmpty(t, flags)
+	for _, f := range flags {
+		require.Contains(t, string(page), "`"+f[1], f[1])
 	}
 }
