@@ -116,6 +116,9 @@ func (b *build) run(
 		}
 		return res, b.keep(res)
 	}
+	if err := b.entitled(choice.Decision); err != nil {
+		return nil, err
+	}
 	if !choice.Deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadlineCause(ctx, choice.Deadline, errSlow)

@@ -34,13 +34,17 @@ func (c *call) solve() error {
 	if err := rewrite(layers, &req); err != nil {
 		return c.refuse(err)
 	}
+	granted, err := entitlements(layers, req.Entitlements)
+	if err != nil {
+		return c.refuse(err)
+	}
 	if err := c.guard.checkDaemon(c.outgoing(c.stream.Context())); err != nil {
 		if _, ok := status.FromError(err); ok {
 			return c.fromDaemon(err)
 		}
 		return c.refuse(err)
 	}
-	b, err := c.guard.begin(c.stream.Context(), c.who, req.Ref, req.Session, under)
+	b, err := c.guard.begin(c.stream.Context(), c.who, req.Ref, req.Session, under, granted...)
 	if _, ok := status.FromError(err); err != nil && ok {
 		return err
 	}
@@ -82,9 +86,6 @@ func rewrite(l policy.Layers, req *controlapi.SolveRequest) error {
 		return err
 	}
 	switch {
-	case len(req.Entitlements) > 0:
-		return fmt.Errorf("it asks for the entitlements %s, and no policy can allow them yet",
-			safetext.Plain(strings.Join(req.Entitlements, ", ")))
 	case req.EnableSessionExporter:
 		return errors.New("its exporter would be chosen by the client when the build has ended")
 	case req.SourcePolicySession != "":

@@ -123,9 +123,6 @@ func TestWhatABuildAsksForBesideItsFrontend(t *testing.T) {
 			cache(&controlapi.CacheOptions{ImportRefsDeprecated: []string{"x"}}), nil,
 			"importing the build cache docker.io/library/x:latest",
 		},
-		"entitlements": {
-			&controlapi.SolveRequest{Entitlements: []string{"network.host"}}, nil, "network.host",
-		},
 		"exporters of the session": {
 			&controlapi.SolveRequest{EnableSessionExporter: true}, nil, "chosen by the client",
 		},

@@ -109,7 +109,7 @@ func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
 		"an entitlement": {
 			args: func(dir, _ string) []string {
 				return byBuildctl(dir, "docker/dockerfile:1", "--allow", "network.host")
-			}, want: "the entitlements network.host",
+			}, want: "the policy refuses the entitlement network.host",
 		},
 		"a cache that is imported": {
 			args: func(dir, _ string) []string {
