@@ -34,6 +34,9 @@ type Choice struct {
 	Answer *client.Result
 
 	monitor *monitor // nil if there is only an answer
+	// readers check what a build may read before its frontend is known, for each layer. They are nil
+	// unless the client asks for things by itself.
+	readers [][]*monitor
 }
 
 // outside stands for the policy frontend's own reference where no image of it takes part. No
@@ -188,6 +191,9 @@ func (c *Choice) Refuses(source *pb.SourceOp) string {
 	name := strings.TrimPrefix(source.GetIdentifier(), dockerImageProto)
 	if c == nil {
 		return "no frontend was allowed in this build, and it would run " + safetext.Plain(name)
+	}
+	if c.IsOwn() {
+		return "the client asked for no frontend, and it would run " + safetext.Plain(name)
 	}
 	ref, err := imageref.Parse(name)
 	if pinned := c.Decision.Reference; err != nil || c.Frontend != gatewayFrontend ||
