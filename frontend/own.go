@@ -10,6 +10,7 @@ import (
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -85,10 +86,17 @@ func (m *monitor) refusal(ctx context.Context, err error) error {
 	if !errors.As(err, &r) {
 		return err
 	}
-	if r.origin.kind == fromInner {
-		r = &refusal{decision: r.decision, cause: r.cause}
+	own := refusal{origin: r.origin, decision: r.decision, cause: r.cause}
+	if own.origin.kind == fromInner {
+		own.origin = origin{}
 	}
-	_, err = m.build.settle(ctx, nil, r)
+	if d := r.decision; d.Requested == "" { // a reader's, which doesn't say what is refused
+		own.decision = m.inner.decision.Overrule(policy.Ruling{
+			Rule: d.Rule, Layer: d.Layer, Reason: d.Reason, Messages: d.Messages, Allowed: d.Allowed,
+			Contact: d.Contact,
+		})
+	}
+	_, err = m.build.settle(ctx, nil, &own)
 	return err
 }
 

@@ -41,6 +41,9 @@ type fakeDaemon struct {
 	// asks is called with each source that a call is about, as a daemon asks about it. Nil is none.
 	asks func(*pb.SourceOp)
 
+	returned chan *gwpb.ReturnRequest
+	ends     bool // a build ends when its result is returned
+
 	breakSessions bool
 	version       string
 }
@@ -114,13 +117,21 @@ func (d *fakeDaemon) Status(
 	}
 }
 
-// Solve goes on until the client ends it.
+// Solve goes on until the client ends it, or until the build ends.
 func (d *fakeDaemon) Solve(
 	ctx context.Context, req *controlapi.SolveRequest,
 ) (*controlapi.SolveResponse, error) {
 	d.record(ctx, req)
-	<-ctx.Done()
-	return nil, ctx.Err()
+	if !d.ends {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-d.returned:
+		return &controlapi.SolveResponse{}, status.ErrorProto(r.GetError())
+	}
 }
 
 // await returns the first call of a method, and waits for it.
@@ -199,6 +210,13 @@ func (b *fakeBridge) ResolveSourceMeta(
 
 const fakeDigest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
 
+func (b *fakeBridge) ResolveImageConfig(
+	ctx context.Context, req *gwpb.ResolveImageConfigRequest,
+) (*gwpb.ResolveImageConfigResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.ResolveImageConfigResponse{Digest: fakeDigest}, nil
+}
+
 // Solve returns the reference "own" to the guard, and "result" for a frontend.
 func (b *fakeBridge) Solve(
 	ctx context.Context, req *gwpb.SolveRequest,
@@ -249,13 +267,25 @@ func (b *fakeBridge) Return(
 	ctx context.Context, req *gwpb.ReturnRequest,
 ) (*gwpb.ReturnResponse, error) {
 	b.daemon.record(ctx, req)
+	b.daemon.returned <- req
 	return &gwpb.ReturnResponse{}, nil
 }
+
+const fakePolicy = `version: 1
+frontends: [{name: dockerfile, match: [docker/dockerfile]}]
+`
 
 // newDaemon starts a fake daemon and a guard before it.
 func newDaemon(t *testing.T) (*fakeDaemon, *Guard) {
 	t.Helper()
-	d := &fakeDaemon{canceled: make(chan struct{}), version: "v0.34.2"}
+	return newDaemonUnder(t, fakePolicy)
+}
+
+func newDaemonUnder(t *testing.T, policy string) (*fakeDaemon, *Guard) {
+	t.Helper()
+	d := &fakeDaemon{
+		canceled: make(chan struct{}), returned: make(chan *gwpb.ReturnRequest, 10), version: "v0.34.2",
+	}
 	s := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
 	controlapi.RegisterControlServer(s, d)
 	contentapi.RegisterContentServer(s, fakeContent{})
@@ -264,9 +294,7 @@ func newDaemon(t *testing.T) (*fakeDaemon, *Guard) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	path := filepath.Join(t.TempDir(), "policy.yaml")
-	require.NoError(t, os.WriteFile(path, []byte(`version: 1
-frontends: [{name: dockerfile, match: [docker/dockerfile]}]
-`), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte(policy), 0o600))
 	g, err := New(conn, Options{PolicyPath: path, Key: make([]byte, minKey)})
 	require.NoError(t, err)
 	return d, g
