@@ -70,11 +70,15 @@ func buildkitClient(t *testing.T, d *harness.Daemon) (context.Context, *client.C
 }
 
 // byStdin has buildctl build LLB, and export the result.
-func byStdin(t *testing.T, d *harness.Daemon, def *llb.Definition, out string) harness.Output {
+func byStdin(
+	t *testing.T, d *harness.Daemon, def *llb.Definition, out string, args ...string,
+) harness.Output {
 	t.Helper()
 	var stdin bytes.Buffer
 	require.NoError(t, llb.WriteTo(def, &stdin))
-	c := d.BuildctlCommand("build", "--progress=plain", "--output", "type=local,dest="+out)
+	c := d.BuildctlCommand(append([]string{
+		"build", "--progress=plain", "--output", "type=local,dest=" + out,
+	}, args...)...)
 	c.Stdin = &stdin
 	return d.Run(t, c)
 }
@@ -234,4 +238,45 @@ func TestGuardRefusesContainersOfTheClient(t *testing.T) {
 	}
 	require.NoError(t, contain(g.Behind))
 	require.ErrorContains(t, contain(g.Daemon), "in a container of its own")
+}
+
+// The daemon evaluates the source policies of a definition again after an answer has changed a
+// source: it has named its session, left out submodules, or replaced or pinned an image.
+func TestGuardAnswersByTheBuildRules(t *testing.T) {
+	repo, _ := harness.GitServer(t, map[string]string{"cloned": "cloned\n"})
+	dir := harness.WriteContext(t, map[string]string{"sent": "sent\n"})
+	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy+`llb: allow
+build:
+  images:
+    rules: [{name: bases, match: ["docker.io/library/*"], tags: ["latest"]}]
+    convert: [{from: nowhere.example/library, to: docker.io/library}]
+  git: {allow: ["http://127.0.0.1:*/**", "http://localhost:*/**"]}
+  local: {allow: ["context"]}
+  exec: {networks: ["none"]}
+  others: deny
+`)
+	build := func(d *harness.Daemon, image, local string) (harness.Output, string) {
+		st := llb.Image(image).Run(llb.Shlex("sh -c 'echo own > /out'"), llb.Network(pb.NetMode_NONE)).
+			Root().File(llb.Copy(llb.Local(local), "sent", "/")).
+			File(llb.Copy(llb.Git(repo, "main"), "cloned", "/"))
+		def, err := st.Marshal(t.Context())
+		require.NoError(t, err)
+		out := t.TempDir()
+		return byStdin(t, d, def, out, "--local", local+"="+dir), out
+	}
+	digest := digestOf(t, "library/busybox:latest")
+	for _, image := range []string{
+		"nowhere.example/library/busybox:latest", "busybox:latest", "busybox:latest@" + digest,
+	} {
+		o, out := build(g.Daemon, image, "context")
+		o.RequireSuccess(t)
+		for file, text := range map[string]string{"out": "own\n", "sent": "sent\n", "cloned": "cloned\n"} {
+			require.Equal(t, text, read(t, filepath.Join(out, file)), image)
+		}
+	}
+	other := "busybox:latest@" + digestOf(t, "docker/dockerfile:1")
+	o, _ := build(g.Daemon, other, "context")
+	o.RequireFailure(t, "busybox:latest", "LLB that no frontend made is refused")
+	o, _ = build(g.Daemon, "busybox:latest", "other")
+	o.RequireFailure(t, "the client's directory")
 }
