@@ -27,6 +27,9 @@ const (
 	// maxAnswers is how many times a client may have frontends run in one build. buildx does it
 	// twice if the first one doesn't know a subrequest.
 	maxAnswers = 20
+	// maxOwnAnswers is how many definitions of its own a client may have solved in one build. Programs
+	// that make LLB send one for each step.
+	maxOwnAnswers = 1000
 	// maxReferences bounds the references that a build keeps.
 	maxReferences = 10_000
 	// maxErrorDetails bounds the details of an error that a client returns. The daemon's time to
@@ -189,8 +192,11 @@ func (b *build) decide(
 func (b *build) keep(res *gwpb.Result) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	ids := references(res)
-	if len(b.answers) >= maxAnswers || len(b.refs)+len(ids) > maxReferences {
+	ids, most := references(res), maxAnswers
+	if b.choice.IsOwn() {
+		most = maxOwnAnswers
+	}
+	if len(b.answers) >= most || len(b.refs)+len(ids) > maxReferences {
 		return errors.New("policy-guard: the build has too many results")
 	}
 	if b.refs == nil {

@@ -2,6 +2,8 @@ package guard
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
@@ -9,6 +11,7 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 )
@@ -178,6 +181,58 @@ func TestTheSourcesOfLLBAreJudgedWhenTheDaemonAsks(t *testing.T) {
 	require.Empty(t, ask("docker-image://corp.example/base:1"))
 	require.Contains(t, ask("docker-image://evil.example/base:1"), "the image evil.example/base:1")
 	require.Equal(t, "from s1 ", ask("local://context"))
+}
+
+// The guard looks up the tag of an image with a digest while the daemon waits for an answer. The
+// daemon asks about the tag too, and nobody else may read it.
+func TestTheTagThatAnAnswerNeedsIsLookedUp(t *testing.T) {
+	t.Parallel()
+	d, g, c, ctx := begunUnder(t, fakePolicy+`llb: allow
+build:
+  images:
+    rules: [{name: bases, match: ["corp.example/**"], tags: ["1"]}]
+    requireDigest: true
+`)
+	_, ask := asker(t, ctx, g)
+	const tag = "docker-image://corp.example/base:1"
+	asked := map[string]string{}
+	d.asks = func(source *pb.SourceOp) { asked[source.Identifier] = ask(source.Identifier) }
+	_, err := c.Solve(ctx, solving(command(t, "corp.example/base:1@"+fakeDigest)))
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{tag: "", tag + "@" + fakeDigest: ""}, asked)
+	require.Contains(t, ask(tag), "without a digest")
+	other := strings.Replace(fakeDigest, "1", "2", 1)
+	require.Contains(t, ask(tag+"@"+other), "corp.example/base:1")
+}
+
+func TestAnAnswerThatTakesTooLongIsNo(t *testing.T) {
+	t.Parallel()
+	_, g, c, ctx := begun(t)
+	b, ask := asker(t, ctx, g)
+	_, err := c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err)
+	require.Empty(t, ask("https://x.example/a"))
+	late, cancel := context.WithCancelCause(ctx)
+	cancel(errors.New("it took too long"))
+	d, _, err := b.answer(late, &policysession.CheckPolicyRequest{
+		Source: &gwpb.ResolveSourceMetaResponse{
+			Source: &pb.SourceOp{Identifier: "https://x.example/a"},
+		},
+	})
+	require.NoError(t, err)
+	require.Equal(t, spb.PolicyAction_DENY, d.Action)
+	require.Contains(t, d.DenyMessages[0].Message, "it took too long")
+}
+
+// Programs that make LLB send many definitions in one build.
+func TestAClientSendsManyDefinitions(t *testing.T) {
+	t.Parallel()
+	_, _, c, ctx := begunUnder(t, fakePolicy+"llb: allow\n")
+	def := command(t, "corp.example/base:1")
+	for range 2 * maxAnswers {
+		_, err := c.Solve(ctx, solving(def))
+		require.NoError(t, err)
+	}
 }
 
 // Old programs ask for a frontend when they begin a build.
