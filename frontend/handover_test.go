@@ -56,7 +56,7 @@ func chooseWith(
 	}
 	return Frontend{
 		PolicyPath: filepath.Join(dir, "policy.yaml"), Mediator: selfRef, CacheMounts: "theirs",
-	}.Choose(t.Context(), outsideFake{fake}, gatewayFrontend)
+	}.Choose(t.Context(), fake, gatewayFrontend)
 }
 
 func TestWhatIsHandedOverToThePolicyImage(t *testing.T) {
@@ -69,10 +69,14 @@ func TestWhatIsHandedOverToThePolicyImage(t *testing.T) {
 		"dispatch: mediate":       {doc: mediatedPolicy},
 		"build rules":             {doc: corpPolicy + rules},
 		"build rules and forward": {doc: corpPolicy + "    dispatch: forward\n" + rules},
-		"build rules and builtin": {doc: builtinPolicy + rules, frontend: "docker.io/docker/dockerfile:1"},
-		"a policy that includes files": {doc: mediatedPolicy + "include: [more.yaml]\n", more: map[string]string{
-			"more.yaml": "version: 1\nfrontends: [{name: ü, match: [x/y]}]\n", "other.yaml": "",
-		}},
+		"build rules and builtin": {
+			doc: builtinPolicy + rules, frontend: "docker.io/docker/dockerfile:1",
+		},
+		"a policy that includes files": {
+			doc: mediatedPolicy + "include: [more.yaml]\n", more: map[string]string{
+				"more.yaml": "version: 1\nfrontends: [{name: ü, match: [x/y]}]\n", "other.yaml": "",
+			},
+		},
 		"an overlay with build rules": {doc: corpPolicy},
 	} {
 		t.Run(name, func(t *testing.T) {

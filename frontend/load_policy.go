@@ -11,9 +11,9 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// loadPolicies reads the embedded policy, the one that policy-guard handed over, and the overlay that
-// the client may have sent. A mistake in any of them is an error, so no build runs on half a policy.
-// The layers that come with an error hold what could be read, for the message.
+// loadPolicies reads the embedded policy, the one that policy-guard handed over, and the overlay
+// that the client may have sent. A mistake in any of them is an error, so no build runs on half a
+// policy. The layers that come with an error hold what could be read, for the message.
 func (b *build) loadPolicies() (policy.Layers, error) {
 	given, err := b.given()
 	if err != nil {

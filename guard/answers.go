@@ -24,6 +24,10 @@ func sessionAttr(source *pb.SourceOp) string {
 	return ""
 }
 
+// sourceDenied begins what a client reads about a source that was denied. The refusal is logged
+// when the daemon asks.
+const sourceDenied = "policy-guard: "
+
 // answer answers the daemon's question whether the build may read a source. It is called for each
 // source, whoever asks for it.
 //
@@ -55,7 +59,7 @@ func (b *build) answer(
 		b.guard.logRefusal(b.who, "a source", why)
 		return &policysession.DecisionResponse{
 			Action:       spb.PolicyAction_DENY,
-			DenyMessages: []*policysession.DenyMessage{{Message: "policy-guard: " + why}},
+			DenyMessages: []*policysession.DenyMessage{{Message: sourceDenied + why}},
 		}, nil, nil
 	case unnamed:
 		// Without a name, the daemon may read for several clients at once, from any of their sessions

@@ -57,14 +57,29 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 	"moby.buildkit.v1.frontend.SolveRequest": {
 		"Frontend": take, "FrontendOpt": take, "allowResultReturn": take,
 		"allowResultArrayRef": take, "Evaluate": take,
+		"FrontendInputs": take,
 		// LLB that no frontend made.
-		"Definition": forbid, "FrontendInputs": forbid,
+		"Definition": forbid,
 		// The daemon would read them without asking.
 		"CacheImports": forbid,
 		// They set a result without Return (frontend/gateway/gateway.go).
 		"Final": forbid, "ExporterAttr": forbid,
 		// The daemon ignores them in a request for a frontend.
 		"SourcePolicies": drop,
+	},
+	"pb.Definition": {
+		"def": take, "metadata": take,
+		"Source": drop, // nobody knows who made it up
+	},
+	"pb.OpMetadata": {
+		"ignore_cache": take, "description": take, "export_cache": take, "caps": take,
+		"progress_group": take, "linux_resources": take,
+	},
+	"pb.ExportCache":   {"Value": take},
+	"pb.ProgressGroup": {"id": take, "name": take, "weak": take},
+	"pb.LinuxResources": {
+		"memory": take, "memorySwap": take, "cpuShares": take, "cpuPeriod": take, "cpuQuota": take,
+		"cpusetCpus": take, "cpusetMems": take,
 	},
 	"moby.buildkit.v1.frontend.ReturnRequest": {"result": take, "error": take},
 	"moby.buildkit.v1.frontend.Result": {

@@ -11,7 +11,9 @@ import (
 
 	"github.com/moby/buildkit/frontend/gateway/grpcclient"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/moby/buildkit/util/grpcerrors"
+	digest "github.com/opencontainers/go-digest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -19,6 +21,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
@@ -86,6 +89,11 @@ func (c *call) bridgeSolve() error {
 		c.guard.logRefusal(c.who, c.method, refusal.Decision.Reason)
 		return grpcerrors.ToGRPC(ctx, err)
 	case err != nil:
+		for _, m := range policysession.DenyMessages(err) { // of the policy frontend's image
+			if !strings.HasPrefix(m.GetMessage(), sourceDenied) {
+				c.guard.logRefusal(c.who, c.method, m.GetMessage())
+			}
+		}
 		return b.fromDaemon(grpcerrors.ToGRPC(ctx, err))
 	}
 	return c.send(&gwpb.SolveResponse{Result: res})
@@ -119,7 +127,7 @@ func (b *build) run(
 	}
 	daemon := gwpb.NewLLBBridgeClient(b.connection(c))
 	resp, err := daemon.Solve(ctx, &gwpb.SolveRequest{
-		Frontend: choice.Frontend, FrontendOpt: choice.Options,
+		Frontend: choice.Frontend, FrontendOpt: choice.Options, FrontendInputs: choice.Inputs,
 		AllowResultReturn: true, AllowResultArrayRef: true,
 	})
 	if errors.Is(context.Cause(ctx), errSlow) {
@@ -142,6 +150,7 @@ func (b *build) run(
 	if err := reportDecision(res, choice); err != nil {
 		return nil, err
 	}
+	b.guard.results.add(b.who, identities(res))
 	return res, b.keep(res)
 }
 
@@ -177,12 +186,14 @@ func (b *build) choose(
 	b.setReading(true)
 	defer b.setReading(false)
 	client, err := grpcclient.New(ctx, req.FrontendOpt, b.session, "",
-		ownBridge{gwpb.NewLLBBridgeClient(b.connection(c))}, nil)
+		gwpb.NewLLBBridgeClient(b.connection(c)), nil)
 	if err != nil {
 		return nil, err
 	}
 	f := b.guard.frontend
 	f.CacheMounts = b.guard.names.cacheMounts(b.who)
+	f.Inputs = req.FrontendInputs
+	f.Answered = func(id digest.Digest) bool { return b.guard.results.has(b.who, id.String()) }
 	choice, err := f.Choose(ctx, client, req.Frontend)
 	if err != nil || choice.Answer != nil {
 		return choice, err
@@ -227,6 +238,20 @@ func references(res *gwpb.Result) []string {
 	for ref := range gatewayresult.References(res) {
 		if ref.GetId() != "" {
 			ids = append(ids, ref.GetId())
+		}
+	}
+	return ids
+}
+
+// identities returns what the references of a result build. A client may build on that.
+func identities(res *gwpb.Result) []string {
+	var ids []string
+	for ref := range gatewayresult.References(res) {
+		if len(ref.GetDef().GetDef()) == 0 {
+			continue
+		}
+		if id, _, err := llbops.Identity(ref.GetDef()); err == nil {
+			ids = append(ids, id.String())
 		}
 	}
 	return ids
@@ -356,16 +381,6 @@ func (c connection) NewStream(
 	context.Context, *grpc.StreamDesc, string, ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
 	return nil, errors.New("internal: the guard makes no streams of its own")
-}
-
-// ownBridge is the daemon's end of the guard's own calls in a build.
-type ownBridge struct{ gwpb.LLBBridgeClient }
-
-// Inputs returns none: requests with inputs are refused.
-func (ownBridge) Inputs(
-	context.Context, *gwpb.InputsRequest, ...grpc.CallOption,
-) (*gwpb.InputsResponse, error) {
-	return &gwpb.InputsResponse{}, nil
 }
 
 // unjudged are options that no policy can allow yet, and why.

@@ -69,7 +69,8 @@ type Guard struct {
 	names    names
 	sessions *sessions
 	builds   *builds
-	readable *readable
+	readable *remembered // digests of content; the daemon shows all of it to everybody
+	results  *remembered // identities of definitions (llbops.Identity)
 	frontend frontend.Frontend
 	log      io.Writer
 }
@@ -87,7 +88,7 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	}
 	g := &Guard{
 		daemon: daemon, names: names{key: key}, sessions: newSessions(), builds: newBuilds(),
-		readable: newReadable(),
+		readable: newRemembered(maxReadable, 0), results: newRemembered(maxResults, resultsFor),
 		frontend: frontend.Frontend{PolicyPath: o.PolicyPath, Log: o.Log, Mediator: o.Image},
 		log:      o.Log,
 	}

@@ -1,16 +1,21 @@
 package guard
 
 import (
+	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/sourcepolicy/policysession"
+	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
 const (
@@ -124,4 +129,21 @@ func TestTheImageIsAReference(t *testing.T) {
 	t.Parallel()
 	_, err := New(nil, Options{Image: "not a reference"})
 	require.ErrorContains(t, err, "the image: ")
+}
+
+func TestARefusalByTheImageIsLogged(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemonFor(t, mediating, policyImage)
+	d.imageConfig = keepsPolicy
+	var log bytes.Buffer
+	g.log = &log
+	d.frontendFails = policysession.WrapDenyMessages(errors.New("refused"),
+		[]*policysession.DenyMessage{
+			{Message: "the rules\nrefuse x"}, {Message: sourceDenied + "which is logged already"},
+		})
+	c, ctx := begunBefore(t, d, g)
+	_, err := c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.Len(t, policysession.DenyMessages(grpcerrors.FromGRPC(err)), 2)
+	require.Equal(t,
+		"refused "+bridge+"Solve for alice: "+safetext.Plain("the rules\nrefuse x")+"\n", log.String())
 }
