@@ -347,6 +347,18 @@ func TestAnImageDecidesByThePolicyThatIsHandedOver(t *testing.T) {
 			fromGuard: true, opts: handed(t, options, nil), rule: "dockerfile",
 			edit: func(o map[string]string) { o["target"] = "x" },
 		},
+		"a namespace for cache mounts that the image's own policy removes": {
+			embedded: corpPolicy + "    options: {strip: [\"" + optionkeys.CacheMounts + "\"]}\n",
+			opts:     handed(t, corpPolicy, nil), why: "removes or forces the build-arg",
+		},
+		"a namespace for cache mounts in place of the one that the image's own policy forces": {
+			embedded: corpPolicy + "    options: {force: {\"" + optionkeys.CacheMounts + "\": mine}}\n",
+			opts:     handed(t, corpPolicy, nil), why: "sets the option",
+		},
+		"a namespace for cache mounts that policy-guard's policy removes": {
+			fromGuard: true, rule: "dockerfile", opts: handed(t, corpPolicy+
+				"    options: {strip: [\""+optionkeys.CacheMounts+"\"]}\n", nil),
+		},
 		"a namespace for cache mounts, which is an option like others to an image of its own": {
 			embedded: options, opts: handed(t, corpPolicy, nil), why: optionkeys.CacheMounts,
 		},
