@@ -56,9 +56,7 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 	"moby.buildkit.v1.frontend.SolveRequest": {
 		"Frontend": take, "FrontendOpt": take, "allowResultReturn": take,
 		"allowResultArrayRef": take, "Evaluate": take, "Definition": take, "SourcePolicies": take,
-		"CacheImports": take,
-		// They may have LLB that no frontend made.
-		"FrontendInputs": forbid,
+		"CacheImports": take, "FrontendInputs": take,
 		// They set a result without Return (frontend/gateway/gateway.go).
 		"Final": forbid, "ExporterAttr": forbid,
 	},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
@@ -14,6 +15,7 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc/status"
 
@@ -227,6 +229,11 @@ func (b *build) toClient(ctx context.Context, c *call, err error) error {
 		return nil
 	case b.logIfRefused(c, err):
 		return grpcerrors.ToGRPC(ctx, err)
+	}
+	for _, m := range policysession.DenyMessages(err) { // of the policy frontend's image
+		if !strings.HasPrefix(m.GetMessage(), sourceDenied) {
+			b.guard.logRefusal(c.who, c.method, m.GetMessage())
+		}
 	}
 	return b.fromDaemon(grpcerrors.ToGRPC(ctx, err))
 }
