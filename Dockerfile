@@ -20,6 +20,14 @@ RUN --mount=type=bind,target=. \
     GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} \
     tools/build image /out/policy-frontend
 
+FROM go AS build-guard
+ARG TARGETOS TARGETARCH TARGETVARIANT
+ARG VERSION
+RUN --mount=type=bind,target=. \
+    --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
+    GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} \
+    tools/build guard /out/policy-guard
+
 # The named context "policy" has the policy for the image and overrides this stage. Without it, the
 # image has no policy, and it denies every build with a message that says so.
 FROM scratch AS policy
@@ -68,7 +76,21 @@ RUN --mount=type=bind,target=. \
     --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
     tools/check schema
 
-FROM scratch AS image
+# policy-guard has an image of its own, so that the one that each build starts stays small.
+FROM scratch AS guard
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.title="policy-guard" \
+      org.opencontainers.image.description="Stands before a buildkitd and lets clients build what a policy allows" \
+      org.opencontainers.image.source="https://github.com/policy-frontend/policy-frontend" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build-guard /out/policy-guard /policy-guard
+USER 65534:65534
+ENTRYPOINT ["/policy-guard"]
+
+FROM scratch AS frontend
 ARG VERSION
 ARG REVISION
 LABEL org.opencontainers.image.title="policy-frontend" \
@@ -79,11 +101,20 @@ LABEL org.opencontainers.image.title="policy-frontend" \
       org.opencontainers.image.revision="${REVISION}"
 # BuildKit reads these two labels before it starts the image: this process has no network, and a
 # client may ask for these features of frontends. They are passed on to the inner frontend.
+# policy-guard reads the third one: the image keeps to a policy that it gets from policy-guard.
 LABEL moby.buildkit.frontend.network.none="true"
 LABEL moby.buildkit.frontend.caps="moby.buildkit.frontend.inputs,moby.buildkit.frontend.subrequests,moby.buildkit.frontend.contexts,moby.buildkit.frontend.gitquerystring,moby.buildkit.frontend.contexts.zstd"
+LABEL policy-frontend.policy-from-guard="1"
 COPY --from=build /out/policy-frontend /policy-frontend
 COPY --from=checked-policy /checked/ /etc/policy-frontend/
 # BuildKit's gateway uses the entrypoint, environment and working directory of a frontend image, and
 # ignores its user. The user matters when a person runs the image for its command line.
 USER 65534:65534
+
+# The image for --image of policy-guard, which hands over the policy with each build. A daemon that
+# runs it for clients directly holds them to no policy at all.
+FROM frontend AS mediator
+ENTRYPOINT ["/policy-frontend", "--policy-from-guard"]
+
+FROM frontend AS image
 ENTRYPOINT ["/policy-frontend"]

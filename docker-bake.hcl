@@ -16,6 +16,16 @@ variable "IMAGE" {
   description = "Full reference of the image, with registry and tag. Several are separated by commas."
 }
 
+variable "MEDIATOR" {
+  default     = "policy-frontend-mediator:dev"
+  description = "Full reference of the image for policy-guard's --image. Several are separated by commas."
+}
+
+variable "GUARD_IMAGE" {
+  default     = "policy-guard:dev"
+  description = "Full reference of policy-guard's image. Several are separated by commas."
+}
+
 variable "GO_IMAGE" {
   default     = "golang:1.26.8-alpine"
   description = "Image with the Go toolchain; needs no more than go and /bin/sh."
@@ -85,9 +95,33 @@ target "image" {
   output = ["type=image,oci-mediatypes=true,compression=zstd,compression-level=22,force-compression=true"]
 }
 
+target "mediator" {
+  description = "The image for policy-guard's --image, which hands over the policy with each build."
+  inherits    = ["image"]
+  target      = "mediator"
+  tags        = split(",", MEDIATOR)
+}
+
 target "image-cross" {
   description = "The image for every platform."
   inherits    = ["image"]
+  platforms   = PLATFORMS
+}
+
+target "guard" {
+  description = "The image of policy-guard for the builder's own platform. It holds no policy."
+  inherits    = ["_go"]
+  target      = "guard"
+  args = {
+    VERSION  = VERSION
+    REVISION = REVISION
+  }
+  tags = split(",", GUARD_IMAGE)
+}
+
+target "guard-cross" {
+  description = "The image of policy-guard for every platform."
+  inherits    = ["guard"]
   platforms   = PLATFORMS
 }
 

@@ -25,14 +25,28 @@ import (
 // DefaultPolicyPath is where the image keeps its policy.
 const DefaultPolicyPath = "/etc/policy-frontend/policy.yaml"
 
-// Frontend is the policy frontend with its embedded policy at PolicyPath.
+// Frontend is the policy frontend with its embedded policy.
 type Frontend struct {
-	// PolicyPath names the embedded policy file. Each Build reads it.
-	PolicyPath string
+	// Policy returns the embedded policy. Each build calls it once. An error refuses the build.
+	// [PolicyFile] reads a file.
+	Policy func() (*policy.Policy, error)
 	// Now is the clock by which rules begin to warn and expire. Nil is the machine's clock.
 	Now func() time.Time
 	// Log receives what inner frontends write to stderr. Nil discards it.
 	Log io.Writer
+	// PolicyFromGuard makes Build take the policy that policy-guard hands over with a build, and
+	// refuse a build without one. If there is an embedded policy too, both have to allow the build. It is
+	// only for an image that nobody reaches but through policy-guard: others could send any policy.
+	//
+	// Without it, a policy that comes so is one more layer, as an overlay is.
+	PolicyFromGuard bool
+	// Mediator is for Choose: the reference of the image to which builds are handed over. "" refuses
+	// them.
+	Mediator string
+	// PolicyText is for Choose: the text of the policy, which is handed over.
+	PolicyText PolicyText
+	// CacheMounts is for Choose: it separates the cache mounts of a client from those of others.
+	CacheMounts string
 
 	bridge *bridge // set by Serve
 }
@@ -40,7 +54,7 @@ type Frontend struct {
 // Build serves one build with the policy at [DefaultPolicyPath]. It is the function that BuildKit's
 // gateway client calls (client.BuildFunc).
 func Build(ctx context.Context, c client.Client) (*client.Result, error) {
-	return Frontend{PolicyPath: DefaultPolicyPath}.Build(ctx, c)
+	return Frontend{Policy: PolicyFile(DefaultPolicyPath)}.Build(ctx, c)
 }
 
 // Build finds out which frontend the build asks for, decides by the policy whether it may run, and
@@ -51,7 +65,7 @@ func Build(ctx context.Context, c client.Client) (*client.Result, error) {
 // [PolicySubrequest], Build returns the decision as a result and runs nothing.
 func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, error) {
 	b := f.newBuild(c)
-	res, err := b.run(ctx, f.PolicyPath)
+	res, err := b.run(ctx)
 	return b.settle(ctx, res, err)
 }
 
@@ -67,7 +81,8 @@ func (f Frontend) newBuild(c client.Client) *build {
 	}
 	b := &build{
 		client: c, bridge: f.bridge, log: log, now: now().UTC(),
-		opts: gatewayopts.Parse(c.BuildOpts().Opts),
+		opts:     gatewayopts.Parse(c.BuildOpts().Opts),
+		embedded: f.Policy, policyFromGuard: f.PolicyFromGuard,
 	}
 	b.file = newBuildFile(ownReads{c, b.checkRead})
 	return b
@@ -108,11 +123,17 @@ type build struct {
 	// deadline is when the time for the build is up that the policy allows, unless it is
 	// forwarded. It counts from the start of this process.
 	deadline time.Time
+
+	embedded        func() (*policy.Policy, error)
+	policyFromGuard bool
+	handed          *gatewayopts.HandOver // by policy-guard; nil for none
+
+	outside // for Choose
 }
 
 // run does what [Frontend.Build] says. A refusal is a *refusal.
-func (b *build) run(ctx context.Context, policyPath string) (*client.Result, error) {
-	chosen, answer, err := b.admit(ctx, policyPath)
+func (b *build) run(ctx context.Context) (*client.Result, error) {
+	chosen, answer, err := b.admit(ctx)
 	if err != nil || answer != nil {
 		return answer, err
 	}
@@ -129,10 +150,10 @@ func (b *build) run(ctx context.Context, policyPath string) (*client.Result, err
 // admit reads the policies and returns the frontend that the build asks for, if they allow it. For
 // [PolicySubrequest], it returns the answer instead.
 func (b *build) admit(
-	ctx context.Context, policyPath string,
+	ctx context.Context,
 ) (chosen admitted, answer *client.Result, err error) {
 	var policyErr error
-	b.layers, policyErr = loadPolicies(policyPath, b.opts)
+	b.layers, policyErr = b.loadPolicies()
 	b.deadline = time.Now().Add(b.layers.Timeout())
 	chosen, err = b.choose(ctx, policyErr)
 	if err == nil && b.subrequest() == PolicySubrequest {
@@ -179,11 +200,11 @@ func (b *build) authorizeAll(ctx context.Context, requests []request) (admitted,
 	var chosen admitted
 	for i, r := range requests {
 		a, err := b.authorize(ctx, r)
+		if err == nil && i == 0 {
+			chosen, err = a, b.checkHanded(a)
+		}
 		if err != nil {
 			return admitted{}, err
-		}
-		if i == 0 {
-			chosen = a
 		}
 	}
 	return chosen, nil

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,18 +31,30 @@ type Choice struct {
 	// Deadline is when the time is up that the policy gives the frontend. It is zero for one that is
 	// forwarded.
 	Deadline time.Time
+	// Mediated says that the daemon runs the policy frontend's image, which runs the frontend and
+	// reports the decision itself.
+	Mediated bool
 	// Answer is the result of [PolicySubrequest]. If it isn't nil, no frontend runs.
 	Answer *client.Result
 
-	monitor *monitor // nil if there is only an answer
+	monitor *monitor           // nil if there is only an answer
+	runs    imageref.Reference // the image that the daemon runs as a frontend; zero for none
 	// readers check what a build may read before its frontend is known, for each layer. They are nil
 	// unless the client asks for things by itself.
 	readers [][]*monitor
 }
 
-// outside stands for the policy frontend's own reference where no image of it takes part. No
+// noMediator stands for the policy frontend's own reference where no image of it takes part. No
 // registry has it: the domain is reserved (RFC 6761).
-const outside = "policy-guard.invalid/policy-frontend:none"
+const noMediator = "policy-guard.invalid/policy-frontend:none"
+
+// outside is what [Frontend.Choose] knows of a build.
+type outside struct {
+	mediator    string // "" for none
+	cacheMounts string
+	sent        map[string]string // the options of the client
+	text        PolicyText
+}
 
 // Choose finds out which frontend a build asks for, and decides by the policy whether the daemon
 // may run it. It runs nothing. It is for a caller that stands between a client and the daemon: c is
@@ -54,16 +67,21 @@ const outside = "policy-guard.invalid/policy-frontend:none"
 //     else for the policy's default frontend. Without a default, and with the option cmdline, it is
 //     a request for dockerfile.v0 itself; see [policy.DaemonDockerfile].
 //
-// The error is as that of [Frontend.Build]. Choose refuses what its caller couldn't hold a frontend
-// to: build rules, and a frontend that is mediated.
+// The error is as that of [Frontend.Build]. What the daemon alone couldn't hold a frontend to is
+// handed over to the image [Frontend].Mediator: build rules, and a frontend that is mediated.
 func (f Frontend) Choose(ctx context.Context, c client.Client, asked string) (*Choice, error) {
-	opts, err := asIfInside(asked, c.BuildOpts().Opts)
+	sent := c.BuildOpts().Opts
+	opts, err := asIfInside(asked, sent, cmp.Or(f.Mediator, noMediator))
 	if err != nil {
 		return nil, err
 	}
 	b := f.newBuild(withOptions{c, opts})
 	b.fallback = policy.DaemonDockerfile
-	choice, err := b.chooseDaemons(ctx, f.PolicyPath)
+	b.outside = outside{
+		mediator: f.Mediator, cacheMounts: f.CacheMounts, sent: sent, text: f.PolicyText,
+	}
+	b.opts = b.opts.WithCacheMounts(f.CacheMounts)
+	choice, err := b.chooseDaemons(ctx)
 	if err != nil {
 		answer, err := b.settle(ctx, nil, err)
 		if err != nil {
@@ -74,9 +92,9 @@ func (f Frontend) Choose(ctx context.Context, c client.Client, asked string) (*C
 	return choice, nil
 }
 
-// asIfInside returns the options that the policy frontend would get if a client had asked for it
-// instead, and named the frontend that it wants in the option cmdline.
-func asIfInside(asked string, sent map[string]string) (map[string]string, error) {
+// asIfInside returns the options that the policy frontend, whose reference is self, would get if a
+// client had asked for it instead, and named the frontend that it wants in the option cmdline.
+func asIfInside(asked string, sent map[string]string, self string) (map[string]string, error) {
 	opts := maps.Clone(sent)
 	if opts == nil {
 		opts = map[string]string{}
@@ -91,20 +109,20 @@ func asIfInside(asked string, sent map[string]string) (map[string]string, error)
 		if cmdline == "" {
 			return nil, errors.New("the build asks for the frontend gateway.v0 and names no image")
 		}
-		opts[optionkeys.Cmdline] = outside + " " + cmdline
+		opts[optionkeys.Cmdline] = self + " " + cmdline
 		if strings.TrimSpace(sent[optionkeys.Syntax]) == cmdline { // buildx made one of the other
 			opts[optionkeys.Syntax] = opts[optionkeys.Cmdline]
 		}
 	case policy.DaemonDockerfile:
 		delete(opts, optionkeys.Cmdline)
 		if cmdline != "" { // it wouldn't follow a syntax line
-			opts[optionkeys.Cmdline] = outside + " " + policy.DaemonDockerfile
+			opts[optionkeys.Cmdline] = self + " " + policy.DaemonDockerfile
 		}
 	default:
 		return nil, fmt.Errorf("the build asks for the frontend %s; there are only gateway.v0 and %s",
 			safetext.Plain(asked), policy.DaemonDockerfile)
 	}
-	opts[optionkeys.Source] = outside
+	opts[optionkeys.Source] = self
 	return opts, nil
 }
 
@@ -122,54 +140,68 @@ func (c withOptions) BuildOpts() client.BuildOpts {
 }
 
 // chooseDaemons does what [Frontend.Choose] says. A refusal is a *refusal.
-func (b *build) chooseDaemons(ctx context.Context, policyPath string) (*Choice, error) {
-	for key, value := range b.opts.Visible() {
-		if !gatewayopts.Writable(key, value) {
-			return nil, b.refuse(request{}, fmt.Errorf("the option %s would reach the frontend under "+
-				"another name or with another value", safetext.Plain(key)))
-		}
+func (b *build) chooseDaemons(ctx context.Context) (*Choice, error) {
+	if err := b.checkOptions(); err != nil {
+		return nil, err
 	}
-	a, answer, err := b.admit(ctx, policyPath)
+	a, answer, err := b.admit(ctx)
 	if err != nil || answer != nil {
 		return &Choice{Answer: answer}, err
 	}
-	if err := b.heldByDaemon(a); err != nil {
-		return nil, err
-	}
-	choice := &Choice{
-		Decision: a.decision, Frontend: gatewayFrontend, Options: b.innerOptions(a),
-		monitor: b.newMonitor(a),
-	}
-	if a.decision.Dispatch == policy.DispatchBuiltin {
-		choice.Frontend, choice.Deadline = policy.DaemonDockerfile, b.deadline
-		delete(choice.Options, optionkeys.Source)
-		announced, err := b.announce(ctx, a)
-		if err != nil {
-			return nil, err
-		}
-		announced()
-		return choice, nil
-	}
-	return choice, b.loadForwarded(ctx, a)
+	return b.chooseRunner(ctx, a)
 }
 
-// heldByDaemon refuses a frontend that the daemon alone can't hold to the decision.
-func (b *build) heldByDaemon(a admitted) error {
-	switch {
-	case a.decision.Dispatch == policy.DispatchMediate:
-		return b.refuse(a.request, errors.New("the policy has it mediated (dispatch: mediate, which is "+
-			"also the default under build rules), and policy-guard can't mediate yet"))
-	case len(a.decision.Obligations.Build) > 0:
-		return b.refuse(a.request, errors.New("the policy has build rules for it, and policy-guard "+
-			"can't check them yet"))
-	case len(b.inputs) > 0:
-		return b.refuse(a.request, errors.New("the build has frontend inputs, and policy-guard can't "+
-			"check them yet"))
+// checkOptions refuses options of a client that would mean something else to a frontend, and those
+// by which policy-guard hands over a build.
+func (b *build) checkOptions() error {
+	for _, key := range slices.Sorted(maps.Keys(b.sent)) {
+		switch {
+		case !gatewayopts.Writable(key, b.sent[key]):
+			return b.refuse(request{}, fmt.Errorf("the option %s would reach the frontend under another "+
+				"name or with another value", safetext.Plain(key)))
+		case optionkeys.IsHandOver(key):
+			return b.refuse(request{}, fmt.Errorf("the build-arg %s is policy-guard's own: build without "+
+				"it", safetext.Plain(optionkeys.ArgName(key))))
+		}
 	}
+	return nil
+}
+
+// chooseRunner returns how the daemon runs an allowed frontend.
+func (b *build) chooseRunner(ctx context.Context, a admitted) (*Choice, error) {
+	if a.decision.Dispatch == policy.DispatchMediate || len(a.decision.Obligations.Build) > 0 {
+		return b.handOver(ctx, a)
+	}
+	if len(b.inputs) > 0 {
+		return nil, b.refuse(a.request, errors.New("the build has frontend inputs, and policy-guard "+
+			"can't check them yet"))
+	}
+	choice := &Choice{
+		Decision: a.decision, Options: b.innerOptions(a), monitor: b.newMonitor(a),
+	}
+	if a.decision.Dispatch == policy.DispatchForward {
+		choice.Frontend, choice.runs = gatewayFrontend, a.pinned()
+		if err := b.checkContexts(a, choice.runs); err != nil {
+			return nil, err
+		}
+		return choice, b.loadForwarded(ctx, a)
+	}
+	choice.Frontend, choice.Deadline = policy.DaemonDockerfile, b.deadline
+	delete(choice.Options, optionkeys.Source)
+	announced, err := b.announce(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	announced()
+	return choice, nil
+}
+
+// checkContexts refuses a named context over the image that the daemon runs as a frontend. The
+// gateway would run the context's image instead (frontend/gateway/gateway.go, Solve).
+func (b *build) checkContexts(a admitted, runs imageref.Reference) error {
 	for _, name := range b.opts.NamedContexts() {
 		ref, err := imageref.Parse(name)
-		if err == nil && a.decision.Dispatch == policy.DispatchForward &&
-			ref.SameRepository(a.pinned()) {
+		if err == nil && ref.SameRepository(runs) {
 			return b.refuse(a.request, fmt.Errorf("the named context %s would replace the frontend: "+
 				"build without it, or give it another name", safetext.Plain(name)))
 		}
@@ -196,10 +228,10 @@ func (c *Choice) Refuses(source *pb.SourceOp) string {
 		return "the client asked for no frontend, and it would run " + safetext.Plain(name)
 	}
 	ref, err := imageref.Parse(name)
-	if pinned := c.Decision.Reference; err != nil || c.Frontend != gatewayFrontend ||
-		!ref.SameRepository(pinned) || ref.Digest() != pinned.Digest() {
+	if err != nil || c.runs.Name() == "" || !ref.SameRepository(c.runs) ||
+		ref.Digest() != c.runs.Digest() {
 		return fmt.Sprintf("the policy allows the frontend %s in this build, and it would run %s",
-			pinned.Familiar(), safetext.Plain(name))
+			c.Decision.Reference.Familiar(), safetext.Plain(name))
 	}
 	return ""
 }
@@ -207,6 +239,6 @@ func (c *Choice) Refuses(source *pb.SourceOp) string {
 // Same reports whether two choices run the same frontend under the same rule.
 func (c *Choice) Same(other *Choice) bool {
 	return c.Frontend == other.Frontend && c.Decision.Rule == other.Decision.Rule &&
-		c.Decision.Reference == other.Decision.Reference &&
+		c.Decision.Reference == other.Decision.Reference && c.runs == other.runs &&
 		slices.Equal(c.Decision.Warnings, other.Decision.Warnings)
 }

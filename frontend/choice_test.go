@@ -28,7 +28,7 @@ func chooseAs(
 	}
 	fake := newFake(t, file, nil)
 	fake.opts = opts
-	choice, err := Frontend{PolicyPath: path}.Choose(t.Context(), outsideFake{fake}, asked)
+	choice, err := Frontend{Policy: PolicyFile(path)}.Choose(t.Context(), outsideFake{fake}, asked)
 	return choice, fake, err
 }
 
@@ -187,20 +187,20 @@ func TestWhatIsRefusedOutside(t *testing.T) {
 		},
 		"a mediated frontend": {
 			asked: "gateway.v0", doc: "dispatch: mediate\n" + corpPolicy, opts: image(),
-			why: "can't mediate yet",
+			why: "a policy image has to run it (dispatch: mediate",
 		},
 		"build rules": {
 			asked: "gateway.v0",
 			doc:   corpPolicy + "    dispatch: forward\n    build: {images: {allow: [x]}}\n", opts: image(),
-			why: "can't check them yet",
+			why: "was started without one: start it with --image",
 		},
 		"build rules for the daemon's own frontend": {
 			asked: "gateway.v0",
 			doc:   builtinPolicy + "    build: {exec: {networks: [none]}}\n", opts: image(),
-			why: "can't check them yet",
+			why: "was started without one: start it with --image",
 		},
 		"the reference that stands for no image": {
-			asked: "gateway.v0", opts: map[string]string{"source": outside},
+			asked: "gateway.v0", opts: map[string]string{"source": noMediator},
 			why: "asks the policy frontend to run itself",
 		},
 	} {
@@ -237,7 +237,7 @@ func TestFrontendInputsAreRefusedOutside(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(corpPolicy), 0o600))
 	fake := newFake(t, "", nil)
 	fake.opts = map[string]string{"source": "docker/dockerfile:1"}
-	_, err := Frontend{PolicyPath: path}.Choose(t.Context(), fake, gatewayFrontend)
+	_, err := Frontend{Policy: PolicyFile(path)}.Choose(t.Context(), fake, gatewayFrontend)
 	require.ErrorContains(t, err, "has frontend inputs")
 }
 

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type fakeClient struct {
 	opts      map[string]string
 	file      string
 	tags      map[string]digest.Digest // "docker.io/docker/dockerfile:1" → digest
+	configs   map[string]string        // of images by tag; "{}" for others
 	convert   *sourcepolicy.Engine     // a client's source policy; as in the daemon, it runs last
 	oldDaemon bool
 	broken    error // of the registry
@@ -111,8 +113,10 @@ func (f *fakeClient) ResolveSourceMetadata(
 		return nil, fmt.Errorf("%s: not found", op.Identifier)
 	}
 	return &sourceresolver.MetaResponse{
-		Op:    op,
-		Image: &sourceresolver.ResolveImageResponse{Digest: d, Config: []byte("{}")},
+		Op: op,
+		Image: &sourceresolver.ResolveImageResponse{
+			Digest: d, Config: []byte(cmp.Or(f.configs[name], "{}")),
+		},
 	}, nil
 }
 

@@ -11,7 +11,6 @@ import (
 	srctypes "github.com/moby/buildkit/source/types"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
-	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
@@ -43,7 +42,7 @@ func (c *Choice) Judge(
 		return nil, nil
 	}
 	instead, err = c.monitor.judgeIfBound(ctx, source, platform)
-	if err != nil && c.Decision.Dispatch == policy.DispatchMediate && c.monitor.mayRun(source) {
+	if err != nil && c.Mediated && c.monitor.mayRun(source) {
 		return nil, nil
 	}
 	return instead, err
@@ -116,24 +115,21 @@ func hasSubmodules(source *pb.SourceOp) bool {
 }
 
 // isOwnImage reports whether a source is an image that the daemon reads in order to run the chosen
-// frontend. It is known by its digest. Where the policy frontend runs it, as with dispatch: mediate,
-// that one looks up the tag too.
+// frontend. It is known by its digest. Where the policy frontend runs it, that one looks up the tag
+// too.
 func (c *Choice) isOwnImage(source *pb.SourceOp) bool {
 	name, isImage := strings.CutPrefix(source.GetIdentifier(), dockerImageProto)
 	ref, err := imageref.Parse(name)
 	if !isImage || err != nil || c.Frontend != gatewayFrontend {
 		return false
 	}
-	own := []imageref.Reference{c.Decision.Reference}
-	if runs, err := imageref.Parse(c.Options[optionkeys.Source]); err == nil {
-		own = append(own, runs)
-	}
+	own := []imageref.Reference{c.Decision.Reference, c.runs}
 	return slices.ContainsFunc(own, func(o imageref.Reference) bool {
 		if !ref.SameRepository(o) {
 			return false
 		}
 		if ref.Digest() == "" {
-			return c.Decision.Dispatch == policy.DispatchMediate && ref.Tag() == o.Tag()
+			return c.Mediated && ref.Tag() == o.Tag()
 		}
 		return ref.Digest() == o.Digest()
 	})

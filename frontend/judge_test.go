@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // choiceUnder returns the choice of docker/dockerfile:1 under a policy with build rules.
@@ -18,9 +19,11 @@ func choiceUnder(t *testing.T, doc string) (*Choice, *fakeClient) {
 	t.Helper()
 	fake := newFake(t, "", nil)
 	m := monitorOf(t, fake, doc)
+	runs, err := imageref.Parse(strings.TrimPrefix(ownImage, dockerImageProto))
+	require.NoError(t, err)
 	return &Choice{
-		Decision: m.inner.decision, Frontend: gatewayFrontend, monitor: m,
-		Options: map[string]string{"source": "docker.io/docker/dockerfile:1@" + string(digestOne)},
+		Decision: m.inner.decision, Frontend: gatewayFrontend, monitor: m, runs: runs,
+		Mediated: m.inner.decision.Dispatch == policy.DispatchMediate,
 	}, fake
 }
 

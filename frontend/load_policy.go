@@ -12,21 +12,38 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// loadPolicies reads the embedded policy and the overlay that the client may have sent. A mistake
-// in either is an error, so no build runs on half a policy. The layers that come with an error hold
-// what could be read, for the message.
-func loadPolicies(path string, o gatewayopts.Options) (policy.Layers, error) {
-	embedded, err := loadEmbedded(path)
+// Layers reads the policy, and the overlay among the options of a build, as [Frontend.Choose] does.
+// An error says which of them is broken, and how.
+func (f Frontend) Layers(opts map[string]string) (policy.Layers, error) {
+	b := &build{embedded: f.Policy, opts: gatewayopts.Parse(opts)}
+	return b.loadPolicies()
+}
+
+// loadPolicies gets the embedded policy, the one that policy-guard handed over, and the overlay that
+// the client may have sent. A mistake in any of them is an error, so no build runs on half a policy.
+// The layers that come with an error hold what could be read, for the message.
+func (b *build) loadPolicies() (policy.Layers, error) {
+	given, err := b.given()
 	if err != nil {
 		return policy.Layers{}, err
 	}
-	alone, err := policy.Stack(embedded, nil)
+	embedded, err := b.embedded()
+	if none := (noPolicyError{}); b.policyFromGuard && errors.As(err, &none) {
+		embedded, given, err = given, nil, nil
+	}
 	if err != nil {
 		return policy.Layers{}, err
 	}
-	doc, ok := o.Overlay()
-	if !ok {
+	alone, err := policy.Stack(embedded, given)
+	if err != nil {
+		return policy.Layers{}, err
+	}
+	doc, ok := b.opts.Overlay()
+	switch {
+	case !ok:
 		return alone, nil
+	case given != nil:
+		return alone, errThirdPolicy
 	}
 	overlay, err := policy.ParseOverlay(optionkeys.ArgName(optionkeys.Overlay), []byte(doc))
 	if err != nil {
@@ -40,12 +57,21 @@ func loadPolicies(path string, o gatewayopts.Options) (policy.Layers, error) {
 	return layers, nil
 }
 
-// loadEmbedded reads the policy at path and the files that it includes. All of them have to be in
-// the policy's directory.
+// errThirdPolicy refuses a client's overlay beside two other policies.
+var errThirdPolicy = errors.New("this image has a policy of its own beside policy-guard's, so it " +
+	"takes no third one by build-arg POLICY_FRONTEND_POLICY: build without it")
+
+// PolicyFile returns a function that reads the policy at path and the files that it includes, each
+// time that it is called. All of them have to be in the policy's directory. Its errors speak of an
+// image that holds the policy.
+func PolicyFile(path string) func() (*policy.Policy, error) {
+	return func() (*policy.Policy, error) { return loadEmbedded(path) }
+}
+
 func loadEmbedded(path string) (*policy.Policy, error) {
 	dir, err := os.OpenRoot(filepath.Dir(path))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, noPolicy(path)
+		return nil, noPolicyError{path}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the policy of this image can't be read: %w", err)
@@ -59,14 +85,18 @@ func loadEmbedded(path string) (*policy.Policy, error) {
 			"the policy of this image, in %s, is broken; tell its maintainer:\n%w",
 			filepath.Dir(path), err)
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, noPolicy(path)
+		return nil, noPolicyError{path}
 	case err != nil:
 		return nil, fmt.Errorf("the policy of this image can't be read: %w", err)
 	}
 	return p, nil
 }
 
-func noPolicy(path string) error {
-	return fmt.Errorf("this policy frontend image holds no policy: "+
-		"add one as %s (FROM this image, COPY policy.yaml %[1]s)", path)
+// noPolicyError says that an image has no policy at the path.
+type noPolicyError struct{ path string }
+
+// Error implements error.
+func (e noPolicyError) Error() string {
+	return fmt.Sprintf("this policy frontend image holds no policy: "+
+		"add one as %s (FROM this image, COPY policy.yaml %[1]s)", e.path)
 }

@@ -23,7 +23,7 @@ import (
 func (f Frontend) Own(ctx context.Context, c client.Client) (*Choice, error) {
 	b := f.newBuild(c)
 	var err error
-	if b.layers, err = loadPolicies(f.PolicyPath, b.opts); err != nil {
+	if b.layers, err = b.loadPolicies(); err != nil {
 		_, err := b.settle(ctx, nil, b.refuse(request{}, err))
 		return nil, err
 	}

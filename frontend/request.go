@@ -59,6 +59,9 @@ func findRequests(
 	cmdline, syntax := o.Get(optionkeys.Cmdline), o.Get(optionkeys.Syntax)
 	if _, inner, ok := strings.Cut(strings.TrimSpace(cmdline), " "); ok {
 		from := origin{kind: fromCmdline, cmdline: cmdline, syntaxArg: syntax}
+		if o.IsHandedOver() { // policy-guard has put the image's reference before what was written
+			from.cmdline = strings.TrimSpace(inner)
+		}
 		found = append(found, directive{strings.TrimSpace(inner), from})
 	}
 	if inner, ok := dropSelf(self, syntax); ok && (len(found) == 0 || inner != found[0].value) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -46,6 +47,8 @@ type fakeDaemon struct {
 
 	breakSessions bool
 	version       string
+	imageConfig   string            // of all images
+	metadata      map[string][]byte // of results
 }
 
 type fakeCall struct {
@@ -204,7 +207,7 @@ func (b *fakeBridge) ResolveSourceMeta(
 	}
 	return &gwpb.ResolveSourceMetaResponse{
 		Source: req.Source,
-		Image:  &gwpb.ResolveSourceImageResponse{Digest: fakeDigest, Config: []byte("{}")},
+		Image:  &gwpb.ResolveSourceImageResponse{Digest: fakeDigest, Config: []byte(b.daemon.imageConfig)},
 	}, nil
 }
 
@@ -232,7 +235,7 @@ func (b *fakeBridge) Solve(
 		ref = &gwpb.Ref{Id: "result", Def: &pb.Definition{Def: [][]byte{{}}}}
 	}
 	return &gwpb.SolveResponse{Result: &gwpb.Result{
-		Result: &gwpb.Result_Ref{Ref: ref}, Metadata: map[string][]byte{"a": []byte("b")},
+		Result: &gwpb.Result_Ref{Ref: ref}, Metadata: maps.Clone(b.daemon.metadata),
 	}}, nil
 }
 
@@ -271,20 +274,22 @@ func (b *fakeBridge) Return(
 	return &gwpb.ReturnResponse{}, nil
 }
 
-const fakePolicy = `version: 1
-frontends: [{name: dockerfile, match: [docker/dockerfile]}]
-`
+// forwarding is a policy under which the daemon runs docker/dockerfile.
+const forwarding = "version: 1\nfrontends: [{name: dockerfile, match: [docker/dockerfile]}]\n"
 
 // newDaemon starts a fake daemon and a guard before it.
 func newDaemon(t *testing.T) (*fakeDaemon, *Guard) {
 	t.Helper()
-	return newDaemonUnder(t, fakePolicy)
+	return newDaemonFor(t, forwarding, "")
 }
 
-func newDaemonUnder(t *testing.T, policy string) (*fakeDaemon, *Guard) {
+// newDaemonFor is newDaemon for a policy, and an image to which builds are handed over.
+func newDaemonFor(t *testing.T, policy, image string) (*fakeDaemon, *Guard) {
 	t.Helper()
 	d := &fakeDaemon{
-		canceled: make(chan struct{}), returned: make(chan *gwpb.ReturnRequest, 10), version: "v0.34.2",
+		canceled: make(chan struct{}), returned: make(chan *gwpb.ReturnRequest, 10),
+		version: "v0.34.2", imageConfig: "{}",
+		metadata: map[string][]byte{"a": []byte("b")},
 	}
 	s := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
 	controlapi.RegisterControlServer(s, d)
@@ -295,7 +300,7 @@ func newDaemonUnder(t *testing.T, policy string) (*fakeDaemon, *Guard) {
 	t.Cleanup(func() { _ = conn.Close() })
 	path := filepath.Join(t.TempDir(), "policy.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(policy), 0o600))
-	g, err := New(conn, Options{PolicyPath: path, Key: make([]byte, minKey)})
+	g, err := New(conn, Options{PolicyPath: path, Image: image, Key: make([]byte, minKey)})
 	require.NoError(t, err)
 	return d, g
 }

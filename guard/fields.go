@@ -56,10 +56,9 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 	"moby.buildkit.v1.frontend.SolveRequest": {
 		"Frontend": take, "FrontendOpt": take, "allowResultReturn": take,
 		"allowResultArrayRef": take, "Evaluate": take, "Definition": take, "SourcePolicies": take,
+		"CacheImports": take,
 		// They may have LLB that no frontend made.
 		"FrontendInputs": forbid,
-		// The daemon would read them without asking.
-		"CacheImports": forbid,
 		// They set a result without Return (frontend/gateway/gateway.go).
 		"Final": forbid, "ExporterAttr": forbid,
 	},
@@ -101,6 +100,7 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 	},
 	"moby.buildkit.v1.frontend.ResolveSourceHTTPRequest": {"ChecksumRequest": take},
 	"moby.buildkit.v1.frontend.ChecksumRequest":          {"Algo": take, "Suffix": take},
+	"moby.buildkit.v1.frontend.CacheOptionsEntry":        {"Type": take, "Attrs": take},
 	"moby.buildkit.v1.frontend.ReturnRequest":            {"result": take, "error": take},
 	"moby.buildkit.v1.frontend.Result": {
 		"ref": take, "refs": take, "metadata": take, "attestations": take,
@@ -130,6 +130,9 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 	},
 	"moby.buildkit.v1.frontend.StatFileRequest": {"Ref": take, "Path": take, "MountIndex": forbid},
 	"moby.buildkit.v1.frontend.EvaluateRequest": {"Ref": take},
+
+	"grpc.health.v1.HealthCheckRequest": {"service": take},
+	"grpc.health.v1.HealthListRequest":  {},
 
 	"moby.buildkit.v1.StatusRequest": {"Ref": take},
 	"moby.buildkit.v1.BuildHistoryRequest": {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/util/grpcerrors"
@@ -17,7 +18,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
-	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
@@ -83,6 +83,9 @@ func (c *call) bridgeSolve() error {
 	if err := b.judgeOptions(req.FrontendOpt); err != nil {
 		return c.refuse(err)
 	}
+	if err := b.judgeCaches(&req); err != nil {
+		return c.refuse(err)
+	}
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
 	res, err := b.run(ctx, c, &req)
@@ -122,7 +125,6 @@ func (b *build) run(
 		ctx, cancel = context.WithDeadlineCause(ctx, choice.Deadline, errSlow)
 		defer cancel()
 	}
-	choice.Options[cacheMounts] = c.guard.names.cacheMounts(b.who)
 	daemon := gwpb.NewLLBBridgeClient(b.connection(c))
 	resp, err := daemon.Solve(ctx, &gwpb.SolveRequest{
 		Frontend: choice.Frontend, FrontendOpt: choice.Options,
@@ -145,15 +147,29 @@ func (b *build) run(
 			}
 		}
 	}
+	if err := reportDecision(res, choice); err != nil {
+		return nil, err
+	}
+	return res, b.keep(res)
+}
+
+// reportDecision puts the decision into a result, unless the policy frontend's image has done so.
+func reportDecision(res *gwpb.Result, choice *frontend.Choice) error {
+	if choice.Mediated {
+		if len(res.GetMetadata()[frontend.MetadataKey]) == 0 {
+			return errors.New("policy-guard: the image of --image reported no decision")
+		}
+		return nil
+	}
 	decision, err := json.Marshal(choice.Decision)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if res.Metadata == nil {
 		res.Metadata = map[string][]byte{}
 	}
 	res.Metadata[frontend.MetadataKey] = decision
-	return res, b.keep(res)
+	return nil
 }
 
 var errSlow = status.Error(codes.DeadlineExceeded,
@@ -172,10 +188,14 @@ func (b *build) decide(
 	if err != nil {
 		return nil, err
 	}
-	choice, err := b.guard.frontend.Choose(ctx, client, req.Frontend)
+	began := time.Now()
+	f := b.policy.frontend()
+	f.Mediator, f.CacheMounts = b.guard.image, b.guard.names.cacheMounts(b.who)
+	choice, err := f.Choose(ctx, client, req.Frontend)
 	if err != nil || choice.Answer != nil {
 		return choice, err
 	}
+	b.noteDecision(choice.Decision, time.Since(began))
 	switch before := b.chosen(); {
 	case before.IsOwn():
 		return nil, c.refuse(errors.New("in this build the client has sent LLB or looked something up " +
@@ -346,14 +366,8 @@ func (c connection) NewStream(
 	return nil, errors.New("internal: the guard makes no streams of its own")
 }
 
-// cacheMounts is the option that separates cache mounts, whose names are the same for all builds of
-// a daemon. Only docker/dockerfile knows it.
-const cacheMounts = optionkeys.BuildArgPrefix + "BUILDKIT_CACHE_MOUNT_NS"
-
 // unjudged are options that no policy can allow yet, and why.
 var unjudged = map[string]string{
-	"cache-imports": "it imports a build cache",
-	"cache-from":    "it imports a build cache",
 	"add-hosts":     "commands with its hosts would be cached for other clients",
 	"cgroup-parent": "it chooses the control group of commands",
 	"device":        "it asks for devices",
@@ -374,9 +388,6 @@ func (b *build) judgeOptions(opts map[string]string) error {
 		case isArg && slices.Contains(proxyArgs, strings.ToLower(name)) && value != "":
 			return fmt.Errorf("of the option %s: what commands get by the proxy would be cached for "+
 				"other clients, and no policy can allow that yet", safetext.Plain(key))
-		case !gatewayopts.Writable(key, value):
-			return fmt.Errorf("of the option %s: its name or value would reach a frontend as another",
-				safetext.Plain(key))
 		case strings.HasPrefix(key, localSession):
 			if err := b.guard.sessions.claim(value, b.who); err != nil {
 				return fmt.Errorf("of the option %s: %w", safetext.Plain(key), err)

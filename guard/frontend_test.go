@@ -18,19 +18,27 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
 // begun starts alice's build "b", and returns the gateway API as she sees it.
 func begun(t *testing.T) (*fakeDaemon, *Guard, gwpb.LLBBridgeClient, context.Context) {
 	t.Helper()
-	return begunUnder(t, fakePolicy)
+	return begunUnder(t, forwarding)
 }
 
 func begunUnder(
 	t *testing.T, policy string,
 ) (*fakeDaemon, *Guard, gwpb.LLBBridgeClient, context.Context) {
 	t.Helper()
-	d, g := newDaemonUnder(t, policy)
+	d, g := newDaemonFor(t, policy, "")
+	c, ctx := begunBefore(t, d, g)
+	return d, g, c, ctx
+}
+
+// begunBefore is begun for a guard that runs.
+func begunBefore(t *testing.T, d *fakeDaemon, g *Guard) (gwpb.LLBBridgeClient, context.Context) {
+	t.Helper()
 	conn := as(t, g, "alice")
 	ctx, cancel := context.WithCancel(of(t))
 	t.Cleanup(cancel)
@@ -39,7 +47,7 @@ func begunUnder(
 			&controlapi.SolveRequest{Ref: "b", Session: "s1"})
 	}()
 	d.await(t, "Solve")
-	return d, g, gwpb.NewLLBBridgeClient(conn), of(t, buildIDHeader, "b")
+	return gwpb.NewLLBBridgeClient(conn), of(t, buildIDHeader, "b")
 }
 
 func asking(source string, pairs ...string) *gwpb.SolveRequest {
@@ -56,7 +64,7 @@ func asking(source string, pairs ...string) *gwpb.SolveRequest {
 func TestTheDaemonRunsWhatWasDecided(t *testing.T) {
 	t.Parallel()
 	d, g, c, ctx := begun(t)
-	req := asking("docker/dockerfile:1", "target", "x", cacheMounts, "mine")
+	req := asking("docker/dockerfile:1", "target", "x", optionkeys.CacheMounts, "mine")
 	req.Evaluate = true
 	req.SourcePolicies = []*spb.Policy{{}}
 	resp, err := c.Solve(ctx, req)
@@ -75,7 +83,8 @@ func TestTheDaemonRunsWhatWasDecided(t *testing.T) {
 	}
 	require.Equal(t, map[string]string{
 		"source":  "docker.io/docker/dockerfile:1@" + fakeDigest,
-		"cmdline": "docker/dockerfile:1", "target": "x", cacheMounts: g.names.cacheMounts("alice"),
+		"cmdline": "docker/dockerfile:1", "target": "x",
+		optionkeys.CacheMounts: g.names.cacheMounts("alice"),
 	}, run.FrontendOpt)
 	require.False(t, run.Evaluate)
 	require.Empty(t, run.SourcePolicies)
@@ -126,10 +135,10 @@ func TestWhatAClientMayNotAskOfTheDaemon(t *testing.T) {
 		"an imported cache": {
 			with(func(r *gwpb.SolveRequest) {
 				r.CacheImports = []*gwpb.CacheOptionsEntry{{Type: "s3"}}
-			}), "sets CacheImports",
+			}), "of the type s3",
 		},
-		"an imported cache by an option":     {asking(image, "cache-imports", "[]"), "cache-imports"},
-		"an imported cache by an old option": {asking(image, "cache-from", "x"), "cache-from"},
+		"an imported cache by an option":     {asking(image, "cache-imports", `[{"Type":"gha"}]`), "the type gha"},
+		"an imported cache by an old option": {asking(image, "cache-from", "x"), "docker.io/library/x"},
 		"an old form of results": {
 			with(func(r *gwpb.SolveRequest) { r.AllowResultArrayRef = false }), "obsolete form",
 		},
@@ -140,8 +149,8 @@ func TestWhatAClientMayNotAskOfTheDaemon(t *testing.T) {
 		"a control group":   {asking(image, "cgroup-parent", "/"), "cgroup-parent"},
 		"devices":           {asking(image, "device", "x"), "device"},
 		"a proxy":           {asking(image, "build-arg:Http_Proxy", "http://x"), "Http_Proxy"},
-		"a key with =":      {asking(image, "a=source", "evil"), "would reach a frontend"},
-		"a value with NUL":  {asking(image, "a", "\x00"), "would reach a frontend"},
+		"a key with =":      {asking(image, "a=source", "evil"), "would reach the frontend"},
+		"a value with NUL":  {asking(image, "a", "\x00"), "would reach the frontend"},
 		"another's session": {asking(image, "local-sessionid:context", "bobs"), "another client"},
 		"another's session by its other name": {
 			asking(image, "local-sessionid:context", "x:bobs"), "other characters",

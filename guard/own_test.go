@@ -14,9 +14,11 @@ import (
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
+
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
-const llbPolicy = fakePolicy + `llb: allow
+const llbPolicy = forwarding + `llb: allow
 build: {images: {allow: ["corp.example/**"]}, exec: {networks: [none]}}
 `
 
@@ -58,7 +60,7 @@ func TestLLBThatNoFrontendMade(t *testing.T) {
 		why    string // "" if it is allowed
 	}{
 		"a command, by default": {
-			fakePolicy, command(t, "corp.example/base:1"), "LLB that no frontend made is refused",
+			forwarding, command(t, "corp.example/base:1"), "LLB that no frontend made is refused",
 		},
 		"a command where LLB is allowed": {llbPolicy, command(t, "corp.example/base:1"), ""},
 		"an image that no rule allows": {
@@ -69,12 +71,12 @@ func TestLLBThatNoFrontendMade(t *testing.T) {
 			"with the network default",
 		},
 		"a repository alone, by default": {
-			fakePolicy, definition(t, llb.Git("https://x.example/a.git", "main")), "",
+			forwarding, definition(t, llb.Git("https://x.example/a.git", "main")), "",
 		},
 		"an image alone that no rule allows": {
 			llbPolicy, definition(t, llb.Image("evil.example/base:1")), "the image evil.example/base:1",
 		},
-		"nothing at all": {fakePolicy, &pb.Definition{}, ""},
+		"nothing at all": {forwarding, &pb.Definition{}, ""},
 	} {
 		t.Run("by LLBBridge.Solve: "+name, func(t *testing.T) {
 			t.Parallel()
@@ -104,7 +106,7 @@ func TestLLBThatNoFrontendMade(t *testing.T) {
 		})
 		t.Run("by Control.Solve: "+name, func(t *testing.T) {
 			t.Parallel()
-			d, g := newDaemonUnder(t, tc.policy)
+			d, g := newDaemonFor(t, tc.policy, "")
 			d.ends = true
 			_, err := controlapi.NewControlClient(as(t, g, "alice")).Solve(of(t),
 				&controlapi.SolveRequest{Ref: "b", Session: "s1", Definition: tc.def})
@@ -129,7 +131,7 @@ func TestWhatADefinitionMayNotHave(t *testing.T) {
 		"converts sources": func(r *gwpb.SolveRequest) {
 			r.SourcePolicies = []*spb.Policy{{Rules: []*spb.Rule{{Action: spb.PolicyAction_CONVERT}}}}
 		},
-		"sets CacheImports": func(r *gwpb.SolveRequest) {
+		"a build cache of the type s3": func(r *gwpb.SolveRequest) {
 			r.CacheImports = []*gwpb.CacheOptionsEntry{{Type: "s3"}}
 		},
 		"has both": func(r *gwpb.SolveRequest) { r.FrontendOpt = map[string]string{"a": "b"} },
@@ -150,7 +152,7 @@ func TestWhatADefinitionMayNotHave(t *testing.T) {
 func TestABuildHasEitherAFrontendOrLLBOfItsOwn(t *testing.T) {
 	t.Parallel()
 	def := command(t, "corp.example/base:1")
-	_, g, c, ctx := begunUnder(t, fakePolicy+"llb: allow\n")
+	_, g, c, ctx := begunUnder(t, forwarding+"llb: allow\n")
 	_, ask := asker(t, ctx, g)
 	_, err := c.Solve(ctx, solving(def))
 	require.NoError(t, err)
@@ -163,7 +165,7 @@ func TestABuildHasEitherAFrontendOrLLBOfItsOwn(t *testing.T) {
 	requireCode(t, codes.PermissionDenied, err)
 	require.ErrorContains(t, err, "begin another build for a frontend")
 
-	_, _, c, ctx = begunUnder(t, fakePolicy+"llb: allow\n")
+	_, _, c, ctx = begunUnder(t, forwarding+"llb: allow\n")
 	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
 	require.NoError(t, err)
 	_, err = c.Solve(ctx, solving(def))
@@ -187,7 +189,7 @@ func TestTheSourcesOfLLBAreJudgedWhenTheDaemonAsks(t *testing.T) {
 // daemon asks about the tag too, and nobody else may read it.
 func TestTheTagThatAnAnswerNeedsIsLookedUp(t *testing.T) {
 	t.Parallel()
-	d, g, c, ctx := begunUnder(t, fakePolicy+`llb: allow
+	d, g, c, ctx := begunUnder(t, forwarding+`llb: allow
 build:
   images:
     rules: [{name: bases, match: ["corp.example/**"], tags: ["1"]}]
@@ -227,7 +229,7 @@ func TestAnAnswerThatTakesTooLongIsNo(t *testing.T) {
 // Programs that make LLB send many definitions in one build.
 func TestAClientSendsManyDefinitions(t *testing.T) {
 	t.Parallel()
-	_, _, c, ctx := begunUnder(t, fakePolicy+"llb: allow\n")
+	_, _, c, ctx := begunUnder(t, forwarding+"llb: allow\n")
 	def := command(t, "corp.example/base:1")
 	for range 2 * maxAnswers {
 		_, err := c.Solve(ctx, solving(def))
@@ -276,14 +278,14 @@ func TestAFrontendThatTheBeginningOfABuildAsksFor(t *testing.T) {
 				}
 			}
 			require.Equal(t, "docker.io/docker/dockerfile:1@"+fakeDigest, run.FrontendOpt["source"])
-			require.Equal(t, g.names.cacheMounts("alice"), run.FrontendOpt[cacheMounts])
+			require.Equal(t, g.names.cacheMounts("alice"), run.FrontendOpt[optionkeys.CacheMounts])
 		})
 	}
 }
 
 func TestAClientLooksUpSources(t *testing.T) {
 	t.Parallel()
-	policy := fakePolicy + "build: {images: {allow: [\"corp.example/**\"]}}\n"
+	policy := forwarding + "build: {images: {allow: [\"corp.example/**\"]}}\n"
 	source := func(id string, attrs ...string) *gwpb.ResolveSourceMetaRequest {
 		r := &gwpb.ResolveSourceMetaRequest{Source: &pb.SourceOp{
 			Identifier: id, Attrs: map[string]string{},

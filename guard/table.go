@@ -11,7 +11,7 @@ const (
 	control  = "/moby.buildkit.v1.Control/"
 	bridge   = "/moby.buildkit.v1.frontend.LLBBridge/"
 	contents = "/containerd.services.content.v1.Content/"
-	health   = "/grpc.health.v1.Health/"
+	healths  = "/grpc.health.v1.Health/"
 	traces   = "/opentelemetry.proto.collector.trace.v1.TraceService/"
 )
 
@@ -27,6 +27,8 @@ const (
 	// ownOnly lets calls through that are about a build or session of the caller. Only their
 	// headers are read.
 	ownOnly verdict = "own-only"
+	// answer lets no call through. The guard answers about itself.
+	answer verdict = "answer"
 	// refuse lets no call through.
 	refuse verdict = "refuse"
 )
@@ -104,9 +106,9 @@ var table = map[string]row{
 	// A client could forge what others did.
 	traces + "Export": {verdict: judge, serve: (*call).dropTraces},
 
-	health + "Check": {verdict: pass, serve: (*call).pass},
-	health + "Watch": {verdict: pass, serve: (*call).pass},
-	health + "List":  {verdict: pass, serve: (*call).pass},
+	healths + "Check": {verdict: answer, serve: (*call).healthCheck},
+	healths + "Watch": {verdict: answer, serve: (*call).healthWatch},
+	healths + "List":  {verdict: answer, serve: (*call).healthList},
 
 	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":      {verdict: refuse, why: notYet},
 	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": {verdict: refuse, why: notYet},

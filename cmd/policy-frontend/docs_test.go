@@ -64,6 +64,7 @@ func indexPage() string {
 	for _, cmd := range root.Commands() {
 		fmt.Fprintf(&b, "| [%s](%[1]s.md) | %s |\n", cmd.Name(), cmd.Short)
 	}
+	fmt.Fprintf(&b, "\n## Flags\n\n```text\n%s```\n", root.LocalFlags().FlagUsages())
 	b.WriteString("\n`policy-frontend help COMMAND` prints the same text.\n" +
 		"These pages are generated; to update them, run `go test ./cmd/policy-frontend -run TestHelpPages -update`.\n")
 	return b.String()

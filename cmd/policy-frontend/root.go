@@ -125,6 +125,9 @@ func newHelpCommand(root *cobra.Command) *cobra.Command {
 	}
 }
 
+// policyFromGuard is the flag by which an image takes its policy from policy-guard.
+const policyFromGuard = "policy-from-guard"
+
 // newRootCommand returns the command tree. Any error that isn't an *exitError is an error of
 // usage.
 func newRootCommand(stdout, stderr io.Writer) *cobra.Command {
@@ -133,7 +136,7 @@ func newRootCommand(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Enforce a policy on which BuildKit frontends run and what they build",
 		Long: `policy-frontend is a gateway frontend for BuildKit. It enforces a policy on which
 other frontends a build may run, and on what those frontends may build. BuildKit starts
-it from its image, without arguments.
+it from its image, without arguments or with --policy-from-guard.
 
 On the command line, it evaluates, tests, checks and compares policies.`,
 		Example: `  policy-frontend eval --policy policy.yaml docker/dockerfile:1
@@ -147,6 +150,8 @@ On the command line, it evaluates, tests, checks and compares policies.`,
 	cmd.SetErr(stderr)
 	cmd.Version = programVersion()
 	cmd.SetFlagErrorFunc(suggestFlag)
+	cmd.Flags().Bool(policyFromGuard, false, "for the entrypoint of an image that only policy-guard "+
+		"starts:\nits policy comes with each build")
 	cmd.SetHelpCommand(newHelpCommand(cmd))
 	cmd.AddCommand(
 		newEvalCommand(),

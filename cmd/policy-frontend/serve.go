@@ -18,13 +18,15 @@ import (
 
 // serve serves the one build for which BuildKit started this process, over stdin and stdout.
 // When it returns, the client has the build's result or error. log is stderr, which goes to
-// the daemon's log.
-func serve(log io.Writer) int {
+// the daemon's log. If fromGuard is set, policy-guard hands over the policy.
+func serve(log io.Writer, fromGuard bool) int {
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimit)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	f := frontend.Frontend{PolicyPath: frontend.DefaultPolicyPath, Log: log}
+	f := frontend.Frontend{
+		Policy: frontend.PolicyFile(frontend.DefaultPolicyPath), PolicyFromGuard: fromGuard, Log: log,
+	}
 	if err := f.Serve(ctx, streamconn.New(stdio{}, "stdin and stdout"), os.Environ()); err != nil {
 		fmt.Fprintln(log, "policy-frontend:", err)
 		return 1

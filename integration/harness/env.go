@@ -29,6 +29,7 @@ type Env struct {
 	stopSignals func()
 	frontends   testFrontends
 	image       func() (string, error)
+	mediator    func() (string, error)
 	guard       func() (string, error)
 }
 
@@ -66,6 +67,7 @@ func NewEnv(progress io.Writer, programs ...provision.Program) (*Env, error) {
 	}
 	e.frontends.ready = map[TestFrontend]error{}
 	e.image = sync.OnceValues(e.plainImage)
+	e.mediator = sync.OnceValues(func() (string, error) { return e.makeImage(mediatorTarget, "") })
 	e.guard = sync.OnceValues(e.buildGuard)
 	e.stopSignals = e.reaper.onSignal()
 	if err := e.startRegistry(); err != nil {

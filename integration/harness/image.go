@@ -23,12 +23,17 @@ const (
 	// PolicyPath is the file of the image that holds its embedded policy.
 	PolicyPath = "/etc/policy-frontend/policy.yaml"
 
-	imageRepository = "policy-frontend"
+	imageRepository    = "policy-frontend"
+	mediatorRepository = "policy-frontend-mediator"
+	// Targets of the bake file.
+	imageTarget    = "image"
+	mediatorTarget = "mediator"
+
 	// bakeTimeout bounds a build of the image, which takes a minute or two with cold
 	// caches on two cores.
 	bakeTimeout = 15 * time.Minute
 	// imagesKept is how many built images stay in .build for the next run.
-	imagesKept = 4
+	imagesKept = 6
 )
 
 // Repository returns the product's repository, "localhost:PORT/policy-frontend". It is
@@ -52,10 +57,22 @@ func (e *Env) Image(t T) string {
 // packed: a bake would need a daemon of its own, and root.
 func (e *Env) plainImage() (string, error) {
 	if e.existing == nil {
-		return e.makeImage("")
+		return e.makeImage(imageTarget, "")
 	}
 	ref := e.Repository() + ":" + ImageVersion
 	return ref, e.pack(ref, nil)
+}
+
+// Mediator returns the full reference, without digest, of the image to which policy-guard hands over
+// builds. It is made as [Env.Image] makes the product's image. It has a repository of its own, as
+// everybody's should: a daemon's allowedRepositories know no tags.
+func (e *Env) Mediator(t T) string {
+	t.Helper()
+	ref, err := e.mediator()
+	if err != nil {
+		t.Fatalf("build the image for policy-guard: %v", err)
+	}
+	return ref
 }
 
 // WithPolicy returns the full reference, without digest, of the product's image with a
@@ -75,7 +92,7 @@ func (e *Env) WithPolicy(t T, policy string) string {
 // is relative to the repository's root.
 func (e *Env) BakeWithPolicy(t T, file string) string {
 	t.Helper()
-	ref, err := e.makeImage(file)
+	ref, err := e.makeImage(imageTarget, file)
 	if err != nil {
 		t.Fatalf("build the image with policy %s: %v", file, err)
 	}
@@ -89,9 +106,9 @@ func (e *Env) lockImages() (unlock func(), err error) {
 	})
 }
 
-// makeImage bakes the image, or pushes one that an earlier run baked from the same
+// makeImage bakes the image of a target, or pushes one that an earlier run baked from the same
 // inputs. policy is the bake variable POLICY and may be empty.
-func (e *Env) makeImage(policy string) (string, error) {
+func (e *Env) makeImage(target, policy string) (string, error) {
 	dir := e.Tools.State("images")
 	unlock, err := e.lockImages()
 	if err != nil {
@@ -99,6 +116,9 @@ func (e *Env) makeImage(policy string) (string, error) {
 	}
 	defer unlock()
 	ref := e.Repository() + ":" + ImageVersion
+	if target == mediatorTarget {
+		ref = e.Registry.Ref(mediatorRepository) + ":" + ImageVersion
+	}
 	var content []byte
 	if policy != "" {
 		if content, err = os.ReadFile(filepath.Join(e.Tools.Root, policy)); err != nil {
@@ -106,7 +126,7 @@ func (e *Env) makeImage(policy string) (string, error) {
 		}
 		ref += "-" + shortDigest(content)
 	}
-	key, err := e.imageKey(content)
+	key, err := e.imageKey(target, content)
 	if err != nil {
 		return "", err
 	}
@@ -114,11 +134,11 @@ func (e *Env) makeImage(policy string) (string, error) {
 	if err := e.Registry.PushSaved(kept, ref); !errors.Is(err, fs.ErrNotExist) {
 		return ref, err
 	}
-	if err := e.bake(ref, policy); err != nil {
+	if err := e.bake(target, ref, policy); err != nil {
 		return "", err
 	}
 	// Files that changed meanwhile may or may not be in the image.
-	if after, err := e.imageKey(content); err != nil || after != key {
+	if after, err := e.imageKey(target, content); err != nil || after != key {
 		return ref, err
 	}
 	if err := e.Registry.Save(ref, kept); err != nil {
@@ -135,7 +155,7 @@ func shortDigest(data []byte) string {
 
 // imageKey identifies everything that the image is made from: the repository's files
 // except those that don't get into it, and the versions of the builders.
-func (e *Env) imageKey(policy []byte) (string, error) {
+func (e *Env) imageKey(target string, policy []byte) (string, error) {
 	h := sha256.New()
 	goVersion, err := e.Tools.GoVersion()
 	if err != nil {
@@ -143,7 +163,7 @@ func (e *Env) imageKey(policy []byte) (string, error) {
 	}
 	fmt.Fprintln(h, goVersion, registry.HostPlatform(), e.Tools.BuildKitVersion,
 		e.Tools.BuildxVersion, ImageVersion)
-	fmt.Fprintf(h, "%q\n", policy)
+	fmt.Fprintf(h, "%q\n%q\n", target, policy)
 	skip := map[string]bool{
 		".git": true, ".github": true, ".ci": true, ".build": true, "integration": true, "tools": true,
 		"docs": true, "examples": true, "Makefile": true, "LICENSE": true, ".golangci.yml": true,
@@ -177,7 +197,7 @@ func (e *Env) imageKey(policy []byte) (string, error) {
 
 // bake builds the image with the bake file's own defaults and pushes it to ref. The
 // daemon's root is kept from run to run for its cache.
-func (e *Env) bake(ref, policy string) error {
+func (e *Env) bake(target, ref, policy string) error {
 	goImage, err := e.goImage()
 	if err != nil {
 		return err
@@ -195,9 +215,11 @@ func (e *Env) bake(ref, policy string) error {
 	if err != nil {
 		return err
 	}
-	variables := []string{"IMAGE=" + ref, "VERSION=" + ImageVersion, "POLICY=" + policy}
+	variables := []string{
+		"IMAGE=" + ref, "MEDIATOR=" + ref, "VERSION=" + ImageVersion, "POLICY=" + policy,
+	}
 	err = e.progress.Step("building the image with bake", func() error {
-		return d.bake(e.Tools.Root, variables, "--push", "image")
+		return d.bake(e.Tools.Root, variables, "--push", target)
 	})
 	return errors.Join(err, e.reaper.run(d.dir))
 }

@@ -74,6 +74,7 @@ func (e *Env) packProgram(ref, program string, policy []byte) error {
 		return err
 	}
 	labels := registry.DockerfileLabels()
+	labels["policy-frontend.policy-from-guard"] = "1"
 	for key, value := range map[string]string{
 		"title": "policy-frontend",
 		"description": "Enforces a policy on BuildKit builds: which frontends they may use, " +

@@ -33,6 +33,8 @@ type Options struct {
 	unknown    []string
 	self       string
 	nested     bool
+	handed     map[string]string // as they arrived
+	cacheMount string            // what the inner frontend gets as optionkeys.CacheMounts, or ""
 }
 
 // Parse reads the options that the gateway handed to the policy frontend. It keeps a copy
@@ -43,6 +45,12 @@ func Parse(opts map[string]string) Options {
 	for k, v := range opts {
 		switch arg, isDerived := derived[k]; {
 		case k == optionkeys.Overlay:
+			continue
+		case optionkeys.IsHandOver(k):
+			if o.handed == nil {
+				o.handed = map[string]string{}
+			}
+			o.handed[k] = v
 			continue
 		case optionkeys.IsOwn(k):
 			o.unknown = append(o.unknown, k)
@@ -62,10 +70,10 @@ func Parse(opts map[string]string) Options {
 }
 
 // Nested reads the options that an inner frontend hands to a frontend that it runs. The
-// policy frontend's own reference stays that of o.
+// policy frontend's own reference and the namespace for cache mounts stay those of o.
 func (o Options) Nested(opts map[string]string) Options {
 	n := Parse(opts)
-	n.self, n.nested = o.self, true
+	n.self, n.nested, n.cacheMount = o.self, true, o.cacheMount
 	return n
 }
 
@@ -114,7 +122,24 @@ func (o Options) Inner(by policy.Obligations) map[string]string {
 		delete(inner, k)
 	}
 	maps.Copy(inner, by.Force)
+	if o.cacheMount != "" {
+		inner[optionkeys.CacheMounts] = o.cacheMount
+	}
 	return inner
+}
+
+// WithCacheMounts returns the options with a namespace for cache mounts. The inner frontend gets it,
+// whatever the client sent and the policy obliges.
+func (o Options) WithCacheMounts(namespace string) Options {
+	o.cacheMount = namespace
+	return o
+}
+
+// WithVisible returns the options with another value of a visible one.
+func (o Options) WithVisible(key, value string) Options {
+	o.visible = maps.Clone(o.visible)
+	o.visible[key] = value
+	return o
 }
 
 // InnerValue returns the value that [Options.Inner] gives to a key, "" if it gives none.

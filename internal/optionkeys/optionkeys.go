@@ -37,10 +37,27 @@ const (
 	OwnPrefix = BuildArgPrefix + "POLICY_FRONTEND_"
 	// Overlay carries the client's overlay, a whole document.
 	Overlay = OwnPrefix + "POLICY"
+	// HandOverPrefix begins the options in which policy-guard hands a build over to the policy
+	// frontend's image. No client may send them through policy-guard.
+	HandOverPrefix = OwnPrefix + "GUARD_"
+	// HandOverDigest is the digest of the whole document.
+	HandOverDigest = HandOverPrefix + "DIGEST"
+	// HandOverPiece precedes the number of a piece of the document, which counts from 0.
+	HandOverPiece = HandOverPrefix + "PIECE_"
+
+	// CacheMounts is the build-arg that separates the cache mounts of docker/dockerfile.
+	CacheMounts = BuildArgPrefix + "BUILDKIT_CACHE_MOUNT_NS"
 )
 
 // IsOwn reports whether the option is the policy frontend's own.
 func IsOwn(key string) bool { return strings.HasPrefix(key, OwnPrefix) }
+
+// IsHandOver reports whether the option begins, in any letter case, as those do in which policy-guard
+// hands a build over.
+func IsHandOver(key string) bool {
+	return len(key) >= len(HandOverPrefix) &&
+		strings.EqualFold(key[:len(HandOverPrefix)], HandOverPrefix)
+}
 
 // CarriesBuild reports whether the option carries the build itself. BuildKit's gateway and
 // its clients set such an option, or the policy frontend does for the inner frontend, so
