@@ -99,6 +99,7 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 	},
 	"moby.buildkit.v1.frontend.ResolveSourceHTTPRequest": {"ChecksumRequest": take},
 	"moby.buildkit.v1.frontend.ChecksumRequest":          {"Algo": take, "Suffix": take},
+	"moby.buildkit.v1.frontend.CacheOptionsEntry":        {"Type": take, "Attrs": take},
 	"moby.buildkit.v1.frontend.ReturnRequest":            {"result": take, "error": take},
 	"moby.buildkit.v1.frontend.Result": {
 		"ref": take, "refs": take, "metadata": take, "attestations": take,
