@@ -39,6 +39,9 @@ type Choice struct {
 
 	monitor *monitor           // nil if there is only an answer
 	runs    imageref.Reference // the image that the daemon runs as a frontend; zero for none
+	// readers check what a build may read before its frontend is known, for each layer. They are nil
+	// unless the client asks for things by itself.
+	readers [][]*monitor
 }
 
 // noMediator stands for the policy frontend's own reference where no image of it takes part. No
@@ -220,6 +223,9 @@ func (c *Choice) Refuses(source *pb.SourceOp) string {
 	name := strings.TrimPrefix(source.GetIdentifier(), dockerImageProto)
 	if c == nil {
 		return "no frontend was allowed in this build, and it would run " + safetext.Plain(name)
+	}
+	if c.IsOwn() {
+		return "the client asked for no frontend, and it would run " + safetext.Plain(name)
 	}
 	ref, err := imageref.Parse(name)
 	if err != nil || c.runs.Name() == "" || !ref.SameRepository(c.runs) ||

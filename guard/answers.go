@@ -58,18 +58,13 @@ func (b *build) answer(
 func (b *build) judge(
 	ctx context.Context, source *pb.SourceOp, platform *pb.Platform,
 ) (*pb.SourceOp, error) {
-	for _, attr := range []string{pb.AttrLocalSessionID, pb.AttrOCILayoutSessionID} {
-		if id := source.GetAttrs()[attr]; id != "" && !b.guard.sessions.owns(id, b.who) {
-			return nil, errors.New("it would read from the session of another client")
-		}
+	if err := b.checkSessions(source); err != nil {
+		return nil, err
 	}
 	var instead *pb.SourceOp
 	if !b.isReading(source) {
-		b.mu.Lock()
-		choice := b.choice
-		b.mu.Unlock()
 		var err error
-		if instead, err = choice.Judge(ctx, source, platform); err != nil {
+		if instead, err = b.chosen().Judge(ctx, source, platform); err != nil {
 			return nil, err
 		}
 	}
@@ -95,4 +90,14 @@ func (b *build) judge(
 		return nil, nil
 	}
 	return instead, nil
+}
+
+// checkSessions refuses a source that names a session which isn't the client's.
+func (b *build) checkSessions(source *pb.SourceOp) error {
+	for _, attr := range []string{pb.AttrLocalSessionID, pb.AttrOCILayoutSessionID} {
+		if id := source.GetAttrs()[attr]; id != "" && !b.guard.sessions.owns(id, b.who) {
+			return errors.New("it would read from the session of another client")
+		}
+	}
+	return nil
 }

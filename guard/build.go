@@ -14,6 +14,8 @@ import (
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // maxBuilds is how many builds an identity can have at the same time.
@@ -53,13 +55,16 @@ type build struct {
 	cancel  context.CancelCauseFunc
 
 	policySession string // its name at the daemon, which no client may learn
+	entitlements  []buildrules.Entitlement
 
 	frontends
 }
 
-// begin makes a build of the client's name and session under a policy. end must be called.
+// begin makes a build of the client's name and session under a policy. The policy lets it have the
+// entitlements as long as nobody knows what it runs. end must be called.
 func (g *Guard) begin(
 	ctx context.Context, who Identity, client, session string, under *Policy,
+	entitlements ...buildrules.Entitlement,
 ) (*build, error) {
 	ref, err := g.names.ref(who, client)
 	if err != nil {
@@ -72,6 +77,7 @@ func (g *Guard) begin(
 	}
 	b := &build{
 		guard: g, who: who, client: client, ref: ref, session: session, policy: under,
+		entitlements: entitlements,
 	}
 	if err := g.builds.add(b); err != nil {
 		return nil, err

@@ -164,8 +164,8 @@ func named(export *policy.Export, attrs map[string]string) error {
 	return nil
 }
 
-// imageName reads a name for an image. It refuses "*", which the daemon replaces by a name that the
-// frontend chooses. It refuses a digest, because the daemon stores an image also under the name of
+// imageName reads a name for an image. It refuses "*", which stands for a name that the frontend
+// chooses. It refuses a digest, because the daemon stores an image also under the name of
 // another digest. With without, it refuses a tag.
 func imageName(s string, without bool) (imageref.Reference, error) {
 	ref, err := imageref.Parse(s)

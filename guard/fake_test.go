@@ -42,6 +42,9 @@ type fakeDaemon struct {
 	// asks is called with each source that a call is about, as a daemon asks about it. Nil is none.
 	asks func(*pb.SourceOp)
 
+	returned chan *gwpb.ReturnRequest
+	ends     bool // a build ends when its result is returned
+
 	breakSessions bool
 	version       string
 	imageConfig   string            // of all images
@@ -117,13 +120,21 @@ func (d *fakeDaemon) Status(
 	}
 }
 
-// Solve goes on until the client ends it.
+// Solve goes on until the client ends it, or until the build ends.
 func (d *fakeDaemon) Solve(
 	ctx context.Context, req *controlapi.SolveRequest,
 ) (*controlapi.SolveResponse, error) {
 	d.record(ctx, req)
-	<-ctx.Done()
-	return nil, ctx.Err()
+	if !d.ends {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-d.returned:
+		return &controlapi.SolveResponse{}, status.ErrorProto(r.GetError())
+	}
 }
 
 // await returns the first call of a method, and waits for it.
@@ -202,6 +213,13 @@ func (b *fakeBridge) ResolveSourceMeta(
 
 const fakeDigest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
 
+func (b *fakeBridge) ResolveImageConfig(
+	ctx context.Context, req *gwpb.ResolveImageConfigRequest,
+) (*gwpb.ResolveImageConfigResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.ResolveImageConfigResponse{Digest: fakeDigest}, nil
+}
+
 // Solve returns the reference "own" to the guard, and "result" for a frontend.
 func (b *fakeBridge) Solve(
 	ctx context.Context, req *gwpb.SolveRequest,
@@ -252,6 +270,7 @@ func (b *fakeBridge) Return(
 	ctx context.Context, req *gwpb.ReturnRequest,
 ) (*gwpb.ReturnResponse, error) {
 	b.daemon.record(ctx, req)
+	b.daemon.returned <- req
 	return &gwpb.ReturnResponse{}, nil
 }
 
@@ -268,8 +287,8 @@ func newDaemon(t *testing.T) (*fakeDaemon, *Guard) {
 func newDaemonFor(t *testing.T, policy, image string) (*fakeDaemon, *Guard) {
 	t.Helper()
 	d := &fakeDaemon{
-		canceled: make(chan struct{}), version: "v0.34.2", imageConfig: "{}",
-		metadata: map[string][]byte{"a": []byte("b")},
+		canceled: make(chan struct{}), returned: make(chan *gwpb.ReturnRequest, 10), version: "v0.34.2",
+		imageConfig: "{}", metadata: map[string][]byte{"a": []byte("b")},
 	}
 	s := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
 	controlapi.RegisterControlServer(s, d)

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/moby/buildkit/frontend/gateway/grpcclient"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc"
@@ -28,6 +27,9 @@ const (
 	// maxAnswers is how many times a client may have frontends run in one build. buildx does it
 	// twice if the first one doesn't know a subrequest.
 	maxAnswers = 20
+	// maxOwnAnswers is how many definitions of its own a client may have solved in one build. Programs
+	// that make LLB send one for each step.
+	maxOwnAnswers = 1000
 	// maxReferences bounds the references that a build keeps.
 	maxReferences = 10_000
 	// maxErrorDetails bounds the details of an error that a client returns. The daemon's time to
@@ -69,8 +71,14 @@ func (c *call) bridgeSolve() error {
 	if err != nil {
 		return err
 	}
-	if !req.AllowResultReturn || !req.AllowResultArrayRef {
+	switch {
+	case !req.AllowResultReturn || !req.AllowResultArrayRef:
 		return c.refuse(errors.New("it asks for a result in an obsolete form"))
+	case req.Definition != nil && (req.Frontend != "" || len(req.FrontendOpt) > 0):
+		return c.refuse(errors.New("it has both a definition, and a frontend or options for one"))
+	}
+	if err := tightens(req.SourcePolicies); err != nil {
+		return c.refuse(err)
 	}
 	if err := b.judgeOptions(req.FrontendOpt); err != nil {
 		return c.refuse(err)
@@ -81,16 +89,8 @@ func (c *call) bridgeSolve() error {
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
 	res, err := b.run(ctx, c, &req)
-	if cause := b.broken(); cause != nil {
-		return cause
-	}
-	var refusal *frontend.DenialError
-	switch {
-	case errors.As(err, &refusal):
-		b.noteDenial(c.method, refusal.Decision)
-		return grpcerrors.ToGRPC(ctx, err)
-	case err != nil:
-		return b.fromDaemon(grpcerrors.ToGRPC(ctx, err))
+	if err := b.toClient(ctx, c, err); err != nil {
+		return err
 	}
 	return c.send(&gwpb.SolveResponse{Result: res})
 }
@@ -102,11 +102,15 @@ func (b *build) during(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// run has the daemon run the frontend that the request means, and returns its result.
+// run has the daemon run the frontend that the request means, or solve the client's own definition,
+// and returns the result.
 func (b *build) run(
 	ctx context.Context, c *call, req *gwpb.SolveRequest,
 ) (*gwpb.Result, error) {
-	choice, err := b.choose(ctx, c, req)
+	if req.Definition != nil {
+		return b.solveOwn(ctx, c, req)
+	}
+	choice, err := b.decide(ctx, c, req)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +119,9 @@ func (b *build) run(
 			Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}}, Metadata: choice.Answer.Metadata,
 		}
 		return res, b.keep(res)
+	}
+	if err := b.entitled(choice.Decision); err != nil {
+		return nil, err
 	}
 	if !choice.Deadline.IsZero() {
 		var cancel context.CancelFunc
@@ -171,17 +178,16 @@ func reportDecision(res *gwpb.Result, choice *frontend.Choice) error {
 var errSlow = status.Error(codes.DeadlineExceeded,
 	"policy-guard: the frontend took longer than the policy allows (limits.timeout)")
 
-// choose decides on the frontend that the request means. All requests of a build have to mean the
+// decide decides on the frontend that the request means. All requests of a build have to mean the
 // same one: the daemon's questions about sources don't say for which request they are.
-func (b *build) choose(
+func (b *build) decide(
 	ctx context.Context, c *call, req *gwpb.SolveRequest,
 ) (*frontend.Choice, error) {
 	b.deciding.Lock()
 	defer b.deciding.Unlock()
 	reads := b.beginReads()
 	defer reads.end()
-	client, err := grpcclient.New(ctx, req.FrontendOpt, b.session, "",
-		readingBridge{gwpb.NewLLBBridgeClient(b.connection(c)), reads}, nil)
+	client, err := b.reader(ctx, c, req.FrontendOpt, reads)
 	if err != nil {
 		return nil, err
 	}
@@ -193,13 +199,15 @@ func (b *build) choose(
 		return choice, err
 	}
 	b.noteDecision(choice.Decision, time.Since(began))
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.choice != nil && !b.choice.Same(choice) {
+	switch before := b.chosen(); {
+	case before.IsOwn():
+		return nil, c.refuse(errors.New("in this build the client has sent LLB or looked something up " +
+			"already; begin another build for a frontend"))
+	case before != nil && !before.Same(choice):
 		return nil, c.refuse(errors.New("this build has a frontend already, which was allowed by " +
 			"another decision; begin another build"))
 	}
-	b.choice = choice
+	b.choose(choice)
 	return choice, nil
 }
 
@@ -207,8 +215,11 @@ func (b *build) choose(
 func (b *build) keep(res *gwpb.Result) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	ids := references(res)
-	if len(b.answers) >= maxAnswers || len(b.refs)+len(ids) > maxReferences {
+	ids, most := references(res), maxAnswers
+	if b.choice.IsOwn() {
+		most = maxOwnAnswers
+	}
+	if len(b.answers) >= most || len(b.refs)+len(ids) > maxReferences {
 		return errors.New("policy-guard: the build has too many results")
 	}
 	if b.refs == nil {

@@ -24,7 +24,14 @@ import (
 // begun starts alice's build "b", and returns the gateway API as she sees it.
 func begun(t *testing.T) (*fakeDaemon, *Guard, gwpb.LLBBridgeClient, context.Context) {
 	t.Helper()
-	d, g := newDaemon(t)
+	return begunUnder(t, forwarding)
+}
+
+func begunUnder(
+	t *testing.T, policy string,
+) (*fakeDaemon, *Guard, gwpb.LLBBridgeClient, context.Context) {
+	t.Helper()
+	d, g := newDaemonFor(t, policy, "")
 	c, ctx := begunBefore(t, d, g)
 	return d, g, c, ctx
 }
@@ -107,9 +114,12 @@ func TestWhatAClientMayNotAskOfTheDaemon(t *testing.T) {
 		why string
 	}{
 		"a frontend that no rule allows": {asking("evil/frontend:1"), "no rule allows evil/frontend:1"},
-		"raw LLB": {
+		"LLB and a frontend": {
+			with(func(r *gwpb.SolveRequest) { r.Definition = &pb.Definition{} }), "has both",
+		},
+		"LLB and options": {
 			with(func(r *gwpb.SolveRequest) { r.Frontend, r.Definition = "", &pb.Definition{} }),
-			"sets Definition",
+			"has both",
 		},
 		"LLB as an input": {
 			with(func(r *gwpb.SolveRequest) {

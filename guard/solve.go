@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/frontend/attestations"
@@ -20,11 +21,15 @@ import (
 // solve begins a build. The answer comes when the build has ended.
 //
 // In the request of today's clients there is no frontend. They begin an empty build, and ask for
-// the frontend by LLBBridge.Solve.
+// the frontend by LLBBridge.Solve. For others, the guard does so itself.
 func (c *call) solve() error {
 	var req controlapi.SolveRequest
 	if err := c.receive(&req); err != nil {
 		return err
+	}
+	direct, err := takeDirect(&req)
+	if err != nil {
+		return c.refuse(err)
 	}
 	under := c.guard.policy.current()
 	layers, err := under.layers(req.FrontendAttrs)
@@ -34,24 +39,41 @@ func (c *call) solve() error {
 	if err := rewrite(layers, &req); err != nil {
 		return c.refuse(err)
 	}
+	granted, err := entitlements(layers, req.Entitlements)
+	if err != nil {
+		return c.refuse(err)
+	}
 	if err := c.guard.checkDaemon(c.outgoing(c.stream.Context())); err != nil {
 		if _, ok := status.FromError(err); ok {
 			return c.fromDaemon(err)
 		}
 		return c.refuse(err)
 	}
-	b, err := c.guard.begin(c.stream.Context(), c.who, req.Ref, req.Session, under)
+	b, err := c.guard.begin(c.stream.Context(), c.who, req.Ref, req.Session, under, granted...)
 	if _, ok := status.FromError(err); err != nil && ok {
 		return err
 	}
 	if err != nil {
 		return c.refuse(err)
 	}
+	var serving sync.WaitGroup
+	defer serving.Wait()
 	defer b.end()
+	if direct != nil {
+		if err := b.judgeOptions(direct.FrontendOpt); err != nil {
+			return c.refuse(err)
+		}
+		if err := b.judgeCaches(direct); err != nil {
+			return c.refuse(err)
+		}
+	}
 	if req.SourcePolicySession, err = b.openPolicySession(); err != nil {
 		return b.fromDaemon(err)
 	}
 	req.Ref = b.ref
+	if direct != nil {
+		serving.Go(func() { b.serveDirect(c, direct) })
+	}
 	var resp controlapi.SolveResponse
 	err = c.guard.daemon.Invoke(c.outgoing(b.ctx), c.method, &req, &resp)
 	if cause := b.broken(); cause != nil {
@@ -82,9 +104,6 @@ func rewrite(l policy.Layers, req *controlapi.SolveRequest) error {
 		return err
 	}
 	switch {
-	case len(req.Entitlements) > 0:
-		return fmt.Errorf("it asks for the entitlements %s, and no policy can allow them yet",
-			safetext.Plain(strings.Join(req.Entitlements, ", ")))
 	case req.EnableSessionExporter:
 		return errors.New("its exporter would be chosen by the client when the build has ended")
 	case req.SourcePolicySession != "":

@@ -59,7 +59,7 @@ func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
 	}{
 		"raw LLB": {
 			args:  func(string, string) []string { return []string{"build", "--progress=plain"} },
-			stdin: rawLLB.Bytes(), want: "sets Definition",
+			stdin: rawLLB.Bytes(), want: "LLB that no frontend made is refused",
 		},
 		"a frontend that the build file names": {
 			syntax: forbidden,
@@ -109,7 +109,7 @@ func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
 		"an entitlement": {
 			args: func(dir, _ string) []string {
 				return byBuildctl(dir, "docker/dockerfile:1", "--allow", "network.host")
-			}, want: "the entitlements network.host",
+			}, want: "the policy refuses the entitlement network.host",
 		},
 		"a cache that is imported": {
 			args: func(dir, _ string) []string {

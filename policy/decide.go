@@ -192,6 +192,7 @@ func decide(l Layers, r Request, t *recorder) Decision {
 	}
 	t.obligations(d)
 	t.build(d)
+	t.results(l, d)
 	return d
 }
 

@@ -113,10 +113,7 @@ func (x *Exports) objection(e Export) *objection {
 	if e.Type == ExportImage {
 		return x.image(e)
 	}
-	client := clientExporters()
-	if x.Client != nil {
-		client = x.Client
-	}
+	client := x.clientTypes()
 	if slices.Contains(clientExporters(), e.Type) {
 		if slices.Contains(client, e.Type) {
 			return nil

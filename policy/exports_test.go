@@ -405,3 +405,31 @@ func TestAnOverlayNeverWidensWhereResultsGo(t *testing.T) {
 			neutral(overlay.embedded.doc.Caches != nil, overlay.DecideCache(use).Verdict), say)
 	}
 }
+
+func TestExplainShowsWhereResultsCanGo(t *testing.T) {
+	t.Parallel()
+	l := stackOf(t, `frontends: [{match: [docker/dockerfile]}]
+exports: {client: [oci], push: {allow: ["corp.example/**"], deny: ["**/base"]}, annotations: true}
+caches: {imports: {registry: {allow: [corp.example/cache]}}, exports: {local: allow}}`,
+		`frontends: [{match: ["**"]}]
+exports: {client: []}
+caches: {imports: {local: deny}}`)
+	steps := Explain(l, Request{Reference: refs(t, "docker/dockerfile")[0]}).Steps
+	var shown []string
+	for _, s := range steps {
+		if s.Kind == StepExports || s.Kind == StepCaches {
+			shown = append(shown, s.Layer+": "+s.Reason)
+		}
+	}
+	require.Equal(t, []string{
+		"overlay: policy-guard lets results go only there: none",
+		"overlay: policy-guard lets builds use only these caches: none",
+		"policy: policy-guard lets results go only there: the client (oci); pushed to corp.example/**, " +
+			"but not **/base; with annotations *",
+		"policy: policy-guard lets builds use only these caches: imported from corp.example/cache; " +
+			"exported to a directory of the client",
+	}, shown)
+	for _, s := range Explain(l, Request{Reference: refs(t, "a/b")[0]}).Steps {
+		require.NotEqual(t, StepExports, s.Kind, "a refused frontend has no results")
+	}
+}

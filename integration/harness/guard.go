@@ -130,6 +130,9 @@ func (g *Guarded) Stop(t T) {
 	})
 }
 
+// GuardProgram compiles policy-guard, unless that is done, and returns its path.
+func (e *Env) GuardProgram() (string, error) { return e.guard() }
+
 // buildGuard compiles policy-guard and returns its path.
 func (e *Env) buildGuard() (string, error) {
 	dir, err := e.TempDir()

@@ -8,8 +8,8 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 )
 
-// NamedCaches returns the build caches to import that the options name, of which value returns one
-// (frontend/dockerui/config.go, Client.init). The error completes "it asks for …".
+// NamedCaches returns the build caches to import that options name (frontend/dockerui/config.go,
+// Client.init). value returns the value of an option. The error completes "it asks for …".
 func NamedCaches(value func(key string) string) ([]*gwpb.CacheOptionsEntry, error) {
 	var named []*gwpb.CacheOptionsEntry
 	if list := value(CacheImports); list != "" {

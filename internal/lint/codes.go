@@ -134,6 +134,10 @@ const (
 	ExecAllowsAny Code = "exec-allows-any"
 	// ContainersAllowed: the frontend can run any image.
 	ContainersAllowed Code = "containers-allowed"
+	// NeedsGuard: only policy-guard applies a field.
+	NeedsGuard Code = "needs-guard"
+	// CacheByClient: each client can fill the build cache of all clients.
+	CacheByClient Code = "cache-by-client"
 	// IgnoreInvalid: a comment that should accept a finding can't.
 	IgnoreInvalid Code = "ignore-invalid"
 	// IgnoreUnused: a comment accepts a finding that isn't there.
@@ -159,7 +163,7 @@ func Codes() []Code {
 		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConfigContradicts,
 		EntryRefused, ConfigByTarget, TargetExcepted, ConvertShadowed, ConvertRefused,
 		BuildPinRefused, NestedNotAllowed, PlainHTTP, OpenDoors, LayoutName, HostNetwork, InsecureExec,
-		ExecAllowsAny, ContainersAllowed,
+		ExecAllowsAny, ContainersAllowed, NeedsGuard, CacheByClient,
 		IgnoreInvalid, IgnoreUnused,
 	}
 }
@@ -191,7 +195,7 @@ func (c Code) Level() Level {
 	case slices.Contains([]Code{
 		MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated, EntryRepeated,
 		EntryWithoutEffect, EntriesNotTried, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
-		ExecAllowsAny, ContainersAllowed, ConfigByTarget, OpenRange,
+		ExecAllowsAny, ContainersAllowed, ConfigByTarget, OpenRange, NeedsGuard,
 	}, c):
 		return Note
 	}

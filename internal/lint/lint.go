@@ -46,6 +46,7 @@ func Check(file string, p *policy.Policy, o Options) []Finding {
 	c := newChecker(file, p, o)
 	c.whole()
 	c.wholeBuild()
+	c.results()
 	for i := range c.aliases {
 		c.alias(i)
 	}
