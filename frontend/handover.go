@@ -37,9 +37,6 @@ func (b *build) handOver(ctx context.Context, a admitted) (*Choice, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.checkContexts(a, image); err != nil {
-		return nil, err
-	}
 	handed, err := gatewayopts.HandOver{
 		Policy: b.text.Name, Files: b.text.Files, Frontend: a.pinned().String(),
 		CacheMounts: b.cacheMounts,
@@ -48,7 +45,8 @@ func (b *build) handOver(ctx context.Context, a admitted) (*Choice, error) {
 		return nil, b.refuse(a.request, fmt.Errorf("the policy can't be handed over to the policy "+
 			"image: %w", err))
 	}
-	// The image has the client's own options, so it decides on the same request.
+	// The image has the client's own options, so it decides on the same request. No named context
+	// among them is over the image: it is the policy frontend itself, which no request may replace.
 	opts := maps.Clone(b.sent)
 	maps.Copy(opts, handed)
 	opts[optionkeys.Source] = image.String()
