@@ -60,7 +60,6 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 		// They set a result without Return (frontend/gateway/gateway.go).
 		"Final": forbid, "ExporterAttr": forbid,
 	},
-	"moby.buildkit.v1.frontend.CacheOptionsEntry": {"Type": take, "Attrs": take},
 	"pb.Definition": {"def": take, "metadata": take, "Source": take},
 	"pb.OpMetadata": {
 		"ignore_cache": take, "description": take, "export_cache": take, "caps": take,
