@@ -208,8 +208,8 @@ func takeDirect(req *controlapi.SolveRequest) (*gwpb.SolveRequest, error) {
 }
 
 // judgeDirect judges the options and caches of what [takeDirect] took. A definition imports the
-// caches of the request that begins the build, of which an empty build imports none. A frontend has
-// them in its options.
+// caches of the request that begins the build: an empty build would import none of them. A frontend
+// has them in its options.
 func (b *build) judgeDirect(direct *gwpb.SolveRequest, c *controlapi.CacheOptions) error {
 	if direct.Definition != nil {
 		for _, e := range c.GetImports() {
