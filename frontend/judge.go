@@ -36,10 +36,12 @@ func (c *Choice) Judge(
 		return nil, errors.New("no frontend was allowed in this build")
 	case c.monitor == nil: // only an answer
 		return nil, errors.New("internal: the choice has no decision on sources")
-	case c.isOwnImage(source) || !c.monitor.judgesSources():
+	case c.IsOwn():
+		return c.judgeOwn(ctx, source, platform)
+	case c.isOwnImage(source):
 		return nil, nil
 	}
-	instead, err = c.monitor.judge(ctx, source, platform)
+	instead, err = c.monitor.judgeIfBound(ctx, source, platform)
 	if err != nil && c.Mediated && c.monitor.mayRun(source) {
 		return nil, nil
 	}

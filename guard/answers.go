@@ -18,6 +18,10 @@ import (
 // answerTimeout bounds the time for an answer. The guard may look up a tag for it.
 const answerTimeout = time.Minute
 
+// sourceDenied begins what a client reads about a source that was denied. The refusal is logged
+// when the daemon asks.
+const sourceDenied = "policy-guard: "
+
 // answer answers the daemon's question whether the build may read a source. It is called for each
 // source, whoever asks for it.
 //
@@ -38,10 +42,8 @@ func (b *build) answer(
 	case err != nil:
 		b.guard.logRefusal(b.who, "a source", err.Error())
 		return &policysession.DecisionResponse{
-			Action: spb.PolicyAction_DENY,
-			DenyMessages: []*policysession.DenyMessage{{
-				Message: "policy-guard: " + err.Error(),
-			}},
+			Action:       spb.PolicyAction_DENY,
+			DenyMessages: []*policysession.DenyMessage{{Message: sourceDenied + err.Error()}},
 		}, nil, nil
 	case instead != nil:
 		return &policysession.DecisionResponse{
@@ -58,18 +60,13 @@ func (b *build) answer(
 func (b *build) judge(
 	ctx context.Context, source *pb.SourceOp, platform *pb.Platform,
 ) (*pb.SourceOp, error) {
-	for _, attr := range []string{pb.AttrLocalSessionID, pb.AttrOCILayoutSessionID} {
-		if id := source.GetAttrs()[attr]; id != "" && !b.guard.sessions.owns(id, b.who) {
-			return nil, errors.New("it would read from the session of another client")
-		}
+	if err := b.checkSessions(source); err != nil {
+		return nil, err
 	}
 	var instead *pb.SourceOp
 	if !b.isReading(source) {
-		b.mu.Lock()
-		choice := b.choice
-		b.mu.Unlock()
 		var err error
-		if instead, err = choice.Judge(ctx, source, platform); err != nil {
+		if instead, err = b.chosen().Judge(ctx, source, platform); err != nil {
 			return nil, err
 		}
 	}
@@ -95,4 +92,14 @@ func (b *build) judge(
 		return nil, nil
 	}
 	return instead, nil
+}
+
+// checkSessions refuses a source that names a session which isn't the client's.
+func (b *build) checkSessions(source *pb.SourceOp) error {
+	for _, attr := range []string{pb.AttrLocalSessionID, pb.AttrOCILayoutSessionID} {
+		if id := source.GetAttrs()[attr]; id != "" && !b.guard.sessions.owns(id, b.who) {
+			return errors.New("it would read from the session of another client")
+		}
+	}
+	return nil
 }

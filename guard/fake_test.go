@@ -18,6 +18,7 @@ import (
 	types "github.com/moby/buildkit/api/types"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -42,10 +43,15 @@ type fakeDaemon struct {
 	// asks is called with each source that a call is about, as a daemon asks about it. Nil is none.
 	asks func(*pb.SourceOp)
 
+	returned chan *gwpb.ReturnRequest
+	ends     bool // a build ends when its result is returned
+
 	breakSessions bool
 	version       string
 	imageConfig   string            // of all images
 	metadata      map[string][]byte // of results
+	result        *pb.Definition
+	frontendFails error
 }
 
 type fakeCall struct {
@@ -117,13 +123,21 @@ func (d *fakeDaemon) Status(
 	}
 }
 
-// Solve goes on until the client ends it.
+// Solve goes on until the client ends it, or until the build ends.
 func (d *fakeDaemon) Solve(
 	ctx context.Context, req *controlapi.SolveRequest,
 ) (*controlapi.SolveResponse, error) {
 	d.record(ctx, req)
-	<-ctx.Done()
-	return nil, ctx.Err()
+	if !d.ends {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-d.returned:
+		return &controlapi.SolveResponse{}, status.ErrorProto(r.GetError())
+	}
 }
 
 // await returns the first call of a method, and waits for it.
@@ -196,11 +210,20 @@ func (b *fakeBridge) ResolveSourceMeta(
 	}
 	return &gwpb.ResolveSourceMetaResponse{
 		Source: req.Source,
-		Image:  &gwpb.ResolveSourceImageResponse{Digest: fakeDigest, Config: []byte(b.daemon.imageConfig)},
+		Image: &gwpb.ResolveSourceImageResponse{
+			Digest: fakeDigest, Config: []byte(b.daemon.imageConfig),
+		},
 	}, nil
 }
 
 const fakeDigest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+
+func (b *fakeBridge) ResolveImageConfig(
+	ctx context.Context, req *gwpb.ResolveImageConfigRequest,
+) (*gwpb.ResolveImageConfigResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.ResolveImageConfigResponse{Digest: fakeDigest}, nil
+}
 
 // Solve returns the reference "own" to the guard, and "result" for a frontend.
 func (b *fakeBridge) Solve(
@@ -214,7 +237,10 @@ func (b *fakeBridge) Solve(
 	}
 	ref := &gwpb.Ref{Id: "own"}
 	if req.Frontend != "" {
-		ref = &gwpb.Ref{Id: "result", Def: &pb.Definition{Def: [][]byte{{}}}}
+		if b.daemon.frontendFails != nil {
+			return nil, grpcerrors.ToGRPC(ctx, b.daemon.frontendFails)
+		}
+		ref = &gwpb.Ref{Id: "result", Def: b.daemon.result}
 	}
 	return &gwpb.SolveResponse{Result: &gwpb.Result{
 		Result: &gwpb.Result_Ref{Ref: ref}, Metadata: maps.Clone(b.daemon.metadata),
@@ -252,6 +278,7 @@ func (b *fakeBridge) Return(
 	ctx context.Context, req *gwpb.ReturnRequest,
 ) (*gwpb.ReturnResponse, error) {
 	b.daemon.record(ctx, req)
+	b.daemon.returned <- req
 	return &gwpb.ReturnResponse{}, nil
 }
 
@@ -268,8 +295,9 @@ func newDaemon(t *testing.T) (*fakeDaemon, *Guard) {
 func newDaemonFor(t *testing.T, policy, image string) (*fakeDaemon, *Guard) {
 	t.Helper()
 	d := &fakeDaemon{
-		canceled: make(chan struct{}), version: "v0.34.2", imageConfig: "{}",
-		metadata: map[string][]byte{"a": []byte("b")},
+		canceled: make(chan struct{}), returned: make(chan *gwpb.ReturnRequest, 10), version: "v0.34.2",
+		imageConfig: "{}", metadata: map[string][]byte{"a": []byte("b")},
+		result: &pb.Definition{Def: [][]byte{{}}},
 	}
 	s := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
 	controlapi.RegisterControlServer(s, d)

@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/moby/buildkit/frontend/gateway/grpcclient"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/util/grpcerrors"
+	digest "github.com/opencontainers/go-digest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -20,6 +20,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
@@ -28,6 +29,9 @@ const (
 	// maxAnswers is how many times a client may have frontends run in one build. buildx does it
 	// twice if the first one doesn't know a subrequest.
 	maxAnswers = 20
+	// maxOwnAnswers is how many definitions of its own a client may have solved in one build. Programs
+	// that make LLB send one for each step.
+	maxOwnAnswers = 1000
 	// maxReferences bounds the references that a build keeps.
 	maxReferences = 10_000
 	// maxErrorDetails bounds the details of an error that a client returns. The daemon's time to
@@ -69,8 +73,15 @@ func (c *call) bridgeSolve() error {
 	if err != nil {
 		return err
 	}
-	if !req.AllowResultReturn || !req.AllowResultArrayRef {
+	switch {
+	case !req.AllowResultReturn || !req.AllowResultArrayRef:
 		return c.refuse(errors.New("it asks for a result in an obsolete form"))
+	case req.Definition != nil &&
+		(req.Frontend != "" || len(req.FrontendOpt) > 0 || len(req.FrontendInputs) > 0):
+		return c.refuse(errors.New("it has both a definition, and a frontend or what one would get"))
+	}
+	if err := tightens(req.SourcePolicies); err != nil {
+		return c.refuse(err)
 	}
 	if err := b.judgeOptions(req.FrontendOpt); err != nil {
 		return c.refuse(err)
@@ -81,16 +92,8 @@ func (c *call) bridgeSolve() error {
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
 	res, err := b.run(ctx, c, &req)
-	if cause := b.broken(); cause != nil {
-		return cause
-	}
-	var refusal *frontend.DenialError
-	switch {
-	case errors.As(err, &refusal):
-		b.noteDenial(c.method, refusal.Decision)
-		return grpcerrors.ToGRPC(ctx, err)
-	case err != nil:
-		return b.fromDaemon(grpcerrors.ToGRPC(ctx, err))
+	if err := b.toClient(ctx, c, err); err != nil {
+		return err
 	}
 	return c.send(&gwpb.SolveResponse{Result: res})
 }
@@ -102,11 +105,15 @@ func (b *build) during(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// run has the daemon run the frontend that the request means, and returns its result.
+// run has the daemon run the frontend that the request means, or solve the client's own definition,
+// and returns the result.
 func (b *build) run(
 	ctx context.Context, c *call, req *gwpb.SolveRequest,
 ) (*gwpb.Result, error) {
-	choice, err := b.choose(ctx, c, req)
+	if req.Definition != nil {
+		return b.solveOwn(ctx, c, req)
+	}
+	choice, err := b.decide(ctx, c, req)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +133,7 @@ func (b *build) run(
 	}
 	daemon := gwpb.NewLLBBridgeClient(b.connection(c))
 	resp, err := daemon.Solve(ctx, &gwpb.SolveRequest{
-		Frontend: choice.Frontend, FrontendOpt: choice.Options,
+		Frontend: choice.Frontend, FrontendOpt: choice.Options, FrontendInputs: choice.Inputs,
 		AllowResultReturn: true, AllowResultArrayRef: true,
 	})
 	if errors.Is(context.Cause(ctx), errSlow) {
@@ -149,6 +156,7 @@ func (b *build) run(
 	if err := reportDecision(res, choice); err != nil {
 		return nil, err
 	}
+	b.guard.results.add(b.who, identities(res))
 	return res, b.keep(res)
 }
 
@@ -174,35 +182,38 @@ func reportDecision(res *gwpb.Result, choice *frontend.Choice) error {
 var errSlow = status.Error(codes.DeadlineExceeded,
 	"policy-guard: the frontend took longer than the policy allows (limits.timeout)")
 
-// choose decides on the frontend that the request means. All requests of a build have to mean the
+// decide decides on the frontend that the request means. All requests of a build have to mean the
 // same one: the daemon's questions about sources don't say for which request they are.
-func (b *build) choose(
+func (b *build) decide(
 	ctx context.Context, c *call, req *gwpb.SolveRequest,
 ) (*frontend.Choice, error) {
 	b.deciding.Lock()
 	defer b.deciding.Unlock()
 	reads := b.beginReads()
 	defer reads.end()
-	client, err := grpcclient.New(ctx, req.FrontendOpt, b.session, "",
-		readingBridge{gwpb.NewLLBBridgeClient(b.connection(c)), reads}, nil)
+	client, err := b.reader(ctx, c, req.FrontendOpt, reads)
 	if err != nil {
 		return nil, err
 	}
 	began := time.Now()
 	f := b.policy.frontend()
 	f.Mediator, f.CacheMounts = b.guard.image, b.guard.names.cacheMounts(b.who)
+	f.Inputs = req.FrontendInputs
+	f.Answered = func(id digest.Digest) bool { return b.guard.results.has(b.who, id.String()) }
 	choice, err := f.Choose(ctx, client, req.Frontend)
 	if err != nil || choice.Answer != nil {
 		return choice, err
 	}
 	b.noteDecision(choice.Decision, time.Since(began))
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.choice != nil && !b.choice.Same(choice) {
+	switch before := b.chosen(); {
+	case before.IsOwn():
+		return nil, c.refuse(errors.New("in this build the client has sent LLB or looked something up " +
+			"already; begin another build for a frontend"))
+	case before != nil && !before.Same(choice):
 		return nil, c.refuse(errors.New("this build has a frontend already, which was allowed by " +
 			"another decision; begin another build"))
 	}
-	b.choice = choice
+	b.choose(choice)
 	return choice, nil
 }
 
@@ -210,8 +221,11 @@ func (b *build) choose(
 func (b *build) keep(res *gwpb.Result) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	ids := references(res)
-	if len(b.answers) >= maxAnswers || len(b.refs)+len(ids) > maxReferences {
+	ids, most := references(res), maxAnswers
+	if b.choice.IsOwn() {
+		most = maxOwnAnswers
+	}
+	if len(b.answers) >= most || len(b.refs)+len(ids) > maxReferences {
 		return errors.New("policy-guard: the build has too many results")
 	}
 	if b.refs == nil {
@@ -230,6 +244,20 @@ func references(res *gwpb.Result) []string {
 	for ref := range gatewayresult.References(res) {
 		if ref.GetId() != "" {
 			ids = append(ids, ref.GetId())
+		}
+	}
+	return ids
+}
+
+// identities returns what the references of a result build. A client may build on that.
+func identities(res *gwpb.Result) []string {
+	var ids []string
+	for ref := range gatewayresult.References(res) {
+		if len(ref.GetDef().GetDef()) == 0 {
+			continue
+		}
+		if id, _, err := llbops.Identity(ref.GetDef()); err == nil {
+			ids = append(ids, id.String())
 		}
 	}
 	return ids

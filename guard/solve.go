@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/frontend/attestations"
@@ -20,11 +21,15 @@ import (
 // solve begins a build. The answer comes when the build has ended.
 //
 // In the request of today's clients there is no frontend. They begin an empty build, and ask for
-// the frontend by LLBBridge.Solve.
+// the frontend by LLBBridge.Solve. For others, the guard does so itself.
 func (c *call) solve() error {
 	var req controlapi.SolveRequest
 	if err := c.receive(&req); err != nil {
 		return err
+	}
+	direct, err := takeDirect(&req)
+	if err != nil {
+		return c.refuse(err)
 	}
 	under := c.guard.policy.current()
 	layers, err := under.layers(req.FrontendAttrs)
@@ -51,11 +56,21 @@ func (c *call) solve() error {
 	if err != nil {
 		return c.refuse(err)
 	}
+	var serving sync.WaitGroup
+	defer serving.Wait()
 	defer b.end()
+	if direct != nil {
+		if err := b.judgeDirect(direct, req.Cache); err != nil {
+			return c.refuse(err)
+		}
+	}
 	if req.SourcePolicySession, err = b.openPolicySession(); err != nil {
 		return b.fromDaemon(err)
 	}
 	req.Ref = b.ref
+	if direct != nil {
+		serving.Go(func() { b.serveDirect(c, direct) })
+	}
 	var resp controlapi.SolveResponse
 	err = c.guard.daemon.Invoke(c.outgoing(b.ctx), c.method, &req, &resp)
 	if cause := b.broken(); cause != nil {

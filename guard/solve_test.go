@@ -202,16 +202,20 @@ func TestABuildThatIsNotTheCallersOwnIsRefused(t *testing.T) {
 			bob, &controlapi.SolveRequest{Ref: "b", Session: "x:s1"}, "other characters",
 		},
 		"no id": {bob, &controlapi.SolveRequest{}, "build id"},
-		"raw LLB": {
-			bob, &controlapi.SolveRequest{Ref: "b", Definition: &pb.Definition{}}, "sets Definition",
+		"a definition and a frontend": {
+			bob, &controlapi.SolveRequest{
+				Ref: "b", Definition: &pb.Definition{}, Frontend: "gateway.v0",
+			}, "both a frontend and a definition",
 		},
 		"LLB as an input": {
 			bob, &controlapi.SolveRequest{
 				Ref: "b", FrontendInputs: map[string]*pb.Definition{"x": {}},
 			}, "sets FrontendInputs",
 		},
-		"a frontend outside of the gateway API": {
-			bob, &controlapi.SolveRequest{Ref: "b", Frontend: "gateway.v0"}, "sets Frontend",
+		"an option that no policy can allow yet, for a frontend": {
+			bob, &controlapi.SolveRequest{
+				Ref: "b", Frontend: "dockerfile.v0", FrontendAttrs: map[string]string{"add-hosts": "a=1.2.3.4"},
+			}, "add-hosts",
 		},
 	} {
 		_, err := tc.client.Solve(of(t), tc.req)

@@ -49,9 +49,10 @@ func methods(method string) (row, bool) {
 
 const (
 	everybodys = "it shows or changes what belongs to all clients"
-	rawLLB     = "a client may build only by a frontend that the policy allows"
-	notYet     = "this version of policy-guard doesn't support it yet"
-	readOnly   = "the daemon's content is read-only"
+	containers = "no policy can judge yet what a client runs in a container of its own, whatever it " +
+		"says about LLB (llb); make a build step of it"
+	notYet   = "this version of policy-guard doesn't support it yet"
+	readOnly = "the daemon's content is read-only"
 )
 
 var table = map[string]row{
@@ -82,14 +83,14 @@ var table = map[string]row{
 		verdict: judge, serve: read(&gwpb.EvaluateRequest{}, &gwpb.EvaluateResponse{}),
 	},
 	bridge + "Inputs":             {verdict: refuse, why: notYet},
-	bridge + "ResolveImageConfig": {verdict: refuse, why: rawLLB},
-	bridge + "ResolveSourceMeta":  {verdict: refuse, why: rawLLB},
-	bridge + "NewContainer":       {verdict: refuse, why: rawLLB},
-	bridge + "ReleaseContainer":   {verdict: refuse, why: rawLLB},
-	bridge + "ExecProcess":        {verdict: refuse, why: rawLLB},
-	bridge + "ReadFileContainer":  {verdict: refuse, why: rawLLB},
-	bridge + "ReadDirContainer":   {verdict: refuse, why: rawLLB},
-	bridge + "StatFileContainer":  {verdict: refuse, why: rawLLB},
+	bridge + "ResolveImageConfig": {verdict: judge, serve: (*call).resolveImageConfig},
+	bridge + "ResolveSourceMeta":  {verdict: judge, serve: (*call).resolveSourceMeta},
+	bridge + "NewContainer":       {verdict: refuse, why: containers},
+	bridge + "ReleaseContainer":   {verdict: refuse, why: containers},
+	bridge + "ExecProcess":        {verdict: refuse, why: containers},
+	bridge + "ReadFileContainer":  {verdict: refuse, why: containers},
+	bridge + "ReadDirContainer":   {verdict: refuse, why: containers},
+	bridge + "StatFileContainer":  {verdict: refuse, why: containers},
 
 	// Logs and attestations of a build are contents. Anybody may name the digest of anything.
 	contents + "Info":         {verdict: judge, serve: (*call).contentInfo},

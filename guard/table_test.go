@@ -89,6 +89,8 @@ var enums = map[protoreflect.FullName]int{
 	"moby.buildkit.v1.sourcepolicy.AttrMatch":     3,
 	"moby.buildkit.v1.frontend.AttestationKind":   2,
 	"moby.buildkit.v1.frontend.InTotoSubjectKind": 2,
+
+	"moby.buildkit.v1.frontend.ChecksumRequest.ChecksumAlgo": 3,
 }
 
 func TestEachFieldOfAJudgedMessageIsAccountedFor(t *testing.T) {

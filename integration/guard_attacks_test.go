@@ -59,7 +59,7 @@ func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
 	}{
 		"raw LLB": {
 			args:  func(string, string) []string { return []string{"build", "--progress=plain"} },
-			stdin: rawLLB.Bytes(), want: "sets Definition",
+			stdin: rawLLB.Bytes(), want: "LLB that no frontend made is refused",
 		},
 		"a frontend that the build file names": {
 			syntax: forbidden,

@@ -12,6 +12,9 @@ import (
 // drainTime is how long builds may go on by default after the program was asked to end.
 const drainTime = 10 * time.Second
 
+// version is that of the program. The linker sets it.
+var version = "dev"
+
 // flags are the program's flags.
 type flags struct {
 	policy, upstream, keyFile  string
@@ -20,7 +23,7 @@ type flags struct {
 	cert, certKey, clientCerts string
 	metrics, logFormat         string
 	drain                      time.Duration
-	acceptOldDaemon            bool
+	acceptOldDaemon, version   bool
 }
 
 // parse reads the flags. help is their description.
@@ -47,6 +50,7 @@ func parse(args []string) (f flags, help string, err error) {
 	set.StringVar(&f.logFormat, "log-format", "text", "the `FORMAT` of the log on stderr, text or json")
 	set.DurationVar(&f.drain, "drain", drainTime,
 		"the `TIME` that builds under way have to end after SIGTERM")
+	set.BoolVar(&f.version, "version", false, "print the version")
 	set.BoolVar(&f.acceptOldDaemon, "accept-old-daemon", false,
 		"let a buildkitd build that is too old to ask about everything that it reads")
 	help = "Usage: policy-guard --policy FILE --listen ADDRESS --upstream ADDRESS [flags]\n\n" +
@@ -59,6 +63,9 @@ func parse(args []string) (f flags, help string, err error) {
 
 // check returns what is wrong with the flags.
 func (f flags) check(args []string) error {
+	if f.version {
+		return nil
+	}
 	for name, value := range map[string]string{
 		"policy": f.policy, "upstream": f.upstream, "listen": strings.Join(f.listen, ""),
 	} {

@@ -46,6 +46,10 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "policy-guard: %v\n\n%s", err, help)
 		return exitUsage
 	}
+	if f.version {
+		fmt.Fprintln(stderr, "policy-guard", version)
+		return exitOK
+	}
 	out := newOutput(stderr, f.logFormat)
 	err = serve(ctx, f, out)
 	var wrong usageError
@@ -192,7 +196,8 @@ func end(g *guard.Guard, servers []*grpc.Server, drain time.Duration, log *slog.
 	wait.Wait()
 }
 
-// readKey reads the key that names builds. A key that others can read is none.
+// readKey reads the key that names builds. A key that others can read is none. The file's group may
+// read it: Kubernetes and systemd give a secret to a program in that way.
 func readKey(path string) ([]byte, error) {
 	if path == "" {
 		return nil, nil
@@ -201,8 +206,9 @@ func readKey(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("others than its owner have access to %s: chmod 600 it", path)
+	if info.Mode().Perm()&0o027 != 0 {
+		return nil, fmt.Errorf("others than its owner and its group have access to %s, or the group can "+
+			"write it: chmod 600 it", path)
 	}
 	return os.ReadFile(path)
 }

@@ -6,11 +6,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 )
 
@@ -38,6 +40,7 @@ func file(t *testing.T, name, text string, mode os.FileMode) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	require.NoError(t, os.WriteFile(path, []byte(text), mode))
+	require.NoError(t, os.Chmod(path, mode))
 	return path
 }
 
@@ -73,12 +76,19 @@ func TestWrongUsageEndsWithTwo(t *testing.T) {
 		},
 		"sockets that nobody passes": {all(policy, "fd://", daemon), "systemd has passed no sockets"},
 		"a distant daemon":           {all(policy, socket, "tcp://192.0.2.1:1234"), "isn't on this machine"},
+		"an image that is no reference": {
+			all(policy, socket, daemon, "--image", "not a reference"), "the image: ",
+		},
 		"a short key": {
 			all(policy, socket, daemon, "--ref-key", file(t, "key", "short", 0o600)), "less than 32",
 		},
 		"a key that others can read": {
 			all(policy, socket, daemon, "--ref-key", file(t, "key", strings.Repeat("x", 32), 0o644)),
 			"others than its owner",
+		},
+		"a key that its group can write": {
+			all(policy, socket, daemon, "--ref-key", file(t, "key", strings.Repeat("x", 32), 0o660)),
+			"the group can write it",
 		},
 	} {
 		var stderr printed
@@ -151,5 +161,18 @@ func (s *started) end(t *testing.T) {
 	if code, ok := <-s.code; ok {
 		require.Equal(t, exitOK, code, s.stderr)
 		close(s.code)
+	}
+}
+
+func TestThePageHasEachFlag(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/guard.md")
+	require.NoError(t, err)
+	_, help, err := parse([]string{"--help"})
+	require.ErrorIs(t, err, pflag.ErrHelp)
+	flags := regexp.MustCompile(`(?m)^ +(--[a-z-]+)`).FindAllStringSubmatch(help, -1)
+	require.NotEmpty(t, flags)
+	for _, f := range flags {
+		require.Contains(t, string(page), "`"+f[1], f[1])
 	}
 }
