@@ -20,6 +20,14 @@ RUN --mount=type=bind,target=. \
     GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} \
     tools/build image /out/policy-frontend
 
+FROM go AS build-guard
+ARG TARGETOS TARGETARCH TARGETVARIANT
+ARG VERSION
+RUN --mount=type=bind,target=. \
+    --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
+    GOOS=$TARGETOS GOARCH=$TARGETARCH GOARM=${TARGETVARIANT#v} \
+    tools/build guard /out/policy-guard
+
 # The named context "policy" has the policy for the image and overrides this stage. Without it, the
 # image has no policy, and it denies every build with a message that says so.
 FROM scratch AS policy
@@ -67,6 +75,20 @@ FROM go AS schema
 RUN --mount=type=bind,target=. \
     --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
     tools/check schema
+
+# policy-guard has an image of its own, so that the one that each build starts stays small.
+FROM scratch AS guard
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.title="policy-guard" \
+      org.opencontainers.image.description="Stands before a buildkitd and lets clients build what a policy allows" \
+      org.opencontainers.image.source="https://github.com/policy-frontend/policy-frontend" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build-guard /out/policy-guard /policy-guard
+USER 65534:65534
+ENTRYPOINT ["/policy-guard"]
 
 FROM scratch AS frontend
 ARG VERSION

@@ -48,7 +48,7 @@ say       := @printf '\n== %s\n'
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Show one allowed and one refused build on a real BuildKit
+demo: ## Show allowed and refused builds on a real BuildKit: by the image, and by policy-guard
 	@echo 'compiling the demo: up to a minute the first time'
 	@CGO_ENABLED=0 $(GO) -C integration run -trimpath -gcflags all=-dwarf=false ./cmd/demo
 

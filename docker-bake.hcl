@@ -16,6 +16,11 @@ variable "IMAGE" {
   description = "Full reference of the image, with registry and tag. Several are separated by commas."
 }
 
+variable "GUARD_IMAGE" {
+  default     = "policy-guard:dev"
+  description = "Full reference of policy-guard's image. Several are separated by commas."
+}
+
 variable "MEDIATOR" {
   default     = "policy-frontend-mediator:dev"
   description = "Full reference of the image for policy-guard's --image. Several are separated by commas."
@@ -100,6 +105,23 @@ target "mediator" {
 target "image-cross" {
   description = "The image for every platform."
   inherits    = ["image"]
+  platforms   = PLATFORMS
+}
+
+target "guard" {
+  description = "The image of policy-guard for the builder's own platform. It holds no policy."
+  inherits    = ["_go"]
+  target      = "guard"
+  args = {
+    VERSION  = VERSION
+    REVISION = REVISION
+  }
+  tags = split(",", GUARD_IMAGE)
+}
+
+target "guard-cross" {
+  description = "The image of policy-guard for every platform."
+  inherits    = ["guard"]
   platforms   = PLATFORMS
 }
 

@@ -3,7 +3,6 @@ package frontend
 import (
 	"context"
 
-	"github.com/distribution/reference"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	"google.golang.org/grpc/codes"
@@ -21,12 +20,7 @@ import (
 func (s *broker) ResolveSourceMeta(
 	ctx context.Context, req *gwpb.ResolveSourceMetaRequest,
 ) (*gwpb.ResolveSourceMetaResponse, error) {
-	if req.GetImage().GetAttestationChain() || len(req.GetImage().GetResolveAttestations()) > 0 {
-		// The daemon reads whatever the registry holds as attestations. Some releases
-		// crash on it (v0.34.2, source/containerimage/source.go).
-		return nil, s.errorFor(ctx, s.monitor.refuseUnknown("the attestations of an image"))
-	}
-	policies, instead, err := s.monitor.sourceFor(ctx, req.Source, req.Platform)
+	policies, instead, err := s.monitor.sourceMeta(ctx, req)
 	if err != nil {
 		return nil, s.errorFor(ctx, err)
 	}
@@ -36,25 +30,11 @@ func (s *broker) ResolveSourceMeta(
 	return resp, err
 }
 
-// resolverOCILayout is sourceresolver.ResolverTypeOCILayout.
-const resolverOCILayout = 1
-
 // ResolveImageConfig serves frontends that are older than ResolveSourceMeta.
 func (s *broker) ResolveImageConfig(
 	ctx context.Context, req *gwpb.ResolveImageConfigRequest,
 ) (*gwpb.ResolveImageConfigResponse, error) {
-	// As the daemon does (client/llb/sourceresolver/imageresolver.go).
-	if full, err := reference.ParseNormalizedNamed(req.Ref); err == nil {
-		req.Ref = full.String()
-	}
-	op := &pb.SourceOp{Identifier: dockerImageProto + req.Ref}
-	if req.ResolverType == resolverOCILayout {
-		op = &pb.SourceOp{Identifier: "oci-layout://" + req.Ref, Attrs: map[string]string{
-			pb.AttrOCILayoutSessionID: req.SessionID,
-			pb.AttrOCILayoutStoreID:   req.StoreID,
-		}}
-	}
-	policies, instead, err := s.monitor.sourceFor(ctx, op, req.Platform)
+	policies, instead, err := s.monitor.imageConfig(ctx, req)
 	if err != nil {
 		return nil, s.errorFor(ctx, err)
 	}

@@ -25,16 +25,17 @@ import (
 // DefaultPolicyPath is where the image keeps its policy.
 const DefaultPolicyPath = "/etc/policy-frontend/policy.yaml"
 
-// Frontend is the policy frontend with its embedded policy at PolicyPath.
+// Frontend is the policy frontend with its embedded policy.
 type Frontend struct {
-	// PolicyPath names the embedded policy file. Each Build reads it.
-	PolicyPath string
+	// Policy returns the embedded policy. Each build calls it once. An error refuses the build.
+	// [PolicyFile] reads a file.
+	Policy func() (*policy.Policy, error)
 	// Now is the clock by which rules begin to warn and expire. Nil is the machine's clock.
 	Now func() time.Time
 	// Log receives what inner frontends write to stderr. Nil discards it.
 	Log io.Writer
 	// PolicyFromGuard makes Build take the policy that policy-guard hands over with a build, and
-	// refuse a build without one. If PolicyPath has a policy too, both have to allow the build. It is
+	// refuse a build without one. If there is an embedded policy too, both have to allow the build. It is
 	// only for an image that nobody reaches but through policy-guard: others could send any policy.
 	//
 	// Without it, a policy that comes so is one more layer, as an overlay is.
@@ -42,6 +43,8 @@ type Frontend struct {
 	// Mediator is for Choose: the reference of the image to which builds are handed over. "" refuses
 	// them.
 	Mediator string
+	// PolicyText is for Choose: the text of the policy, which is handed over.
+	PolicyText PolicyText
 	// CacheMounts is for Choose: it separates the cache mounts of a client from those of others.
 	CacheMounts string
 	// Inputs is for Choose: the frontend inputs in the client's request.
@@ -56,7 +59,7 @@ type Frontend struct {
 // Build serves one build with the policy at [DefaultPolicyPath]. It is the function that BuildKit's
 // gateway client calls (client.BuildFunc).
 func Build(ctx context.Context, c client.Client) (*client.Result, error) {
-	return Frontend{PolicyPath: DefaultPolicyPath}.Build(ctx, c)
+	return Frontend{Policy: PolicyFile(DefaultPolicyPath)}.Build(ctx, c)
 }
 
 // Build finds out which frontend the build asks for, decides by the policy whether it may run, and
@@ -83,8 +86,8 @@ func (f Frontend) newBuild(c client.Client) *build {
 	}
 	b := &build{
 		client: c, bridge: f.bridge, log: log, now: now().UTC(),
-		opts:       gatewayopts.Parse(c.BuildOpts().Opts),
-		policyPath: f.PolicyPath, policyFromGuard: f.PolicyFromGuard,
+		opts:     gatewayopts.Parse(c.BuildOpts().Opts),
+		embedded: f.Policy, policyFromGuard: f.PolicyFromGuard,
 	}
 	b.file = newBuildFile(ownReads{c, b.checkRead})
 	return b
@@ -126,7 +129,7 @@ type build struct {
 	// forwarded. It counts from the start of this process.
 	deadline time.Time
 
-	policyPath      string
+	embedded        func() (*policy.Policy, error)
 	policyFromGuard bool
 	handed          *gatewayopts.HandOver // by policy-guard; nil for none
 

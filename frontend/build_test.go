@@ -41,7 +41,7 @@ func runAt(t *testing.T, c client.Client, path, doc string) (*client.Result, err
 	if doc != "" {
 		require.NoError(t, os.WriteFile(path, []byte(doc), 0o600))
 	}
-	return Frontend{PolicyPath: path}.Build(context.Background(), c)
+	return Frontend{Policy: PolicyFile(path)}.Build(context.Background(), c)
 }
 
 // requireDenial fails the test unless err is a DenialError with the rule and the reason of want,

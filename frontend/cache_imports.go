@@ -1,10 +1,7 @@
 package frontend
 
 import (
-	"encoding/json"
-	"fmt"
 	"maps"
-	"strings"
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 
@@ -39,28 +36,8 @@ func (m *monitor) cacheImports(entries []*gwpb.CacheOptionsEntry) error {
 	return nil
 }
 
-// cacheImports returns the build caches that the client names and that reach the inner frontend
-// (frontend/dockerui/config.go, Client.init). The error completes "it asks for …".
+// cacheImports returns the build caches that the client names and that reach the inner frontend.
+// The error is that of [gatewayopts.NamedCaches].
 func cacheImports(o gatewayopts.Options, by policy.Obligations) ([]*gwpb.CacheOptionsEntry, error) {
-	var named []*gwpb.CacheOptionsEntry
-	if list := o.InnerValue(gatewayopts.CacheImports, by); list != "" {
-		var entries []struct {
-			Type  string
-			Attrs map[string]string
-		}
-		if err := json.Unmarshal([]byte(list), &entries); err != nil {
-			return nil, fmt.Errorf(
-				"build caches with an option %s that can't be read", gatewayopts.CacheImports)
-		}
-		for _, e := range entries {
-			named = append(named, &gwpb.CacheOptionsEntry{Type: e.Type, Attrs: e.Attrs})
-		}
-	}
-	if list := o.InnerValue(gatewayopts.CacheFrom, by); list != "" {
-		for ref := range strings.SplitSeq(list, ",") {
-			attrs := map[string]string{"ref": ref}
-			named = append(named, &gwpb.CacheOptionsEntry{Type: "registry", Attrs: attrs})
-		}
-	}
-	return named, nil
+	return gatewayopts.NamedCaches(func(key string) string { return o.InnerValue(key, by) })
 }

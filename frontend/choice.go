@@ -42,7 +42,11 @@ type Choice struct {
 	// Answer is the result of [PolicySubrequest]. If it isn't nil, no frontend runs.
 	Answer *client.Result
 
-	runs imageref.Reference // the image that the daemon runs as a frontend; zero for none
+	monitor *monitor           // nil if there is only an answer
+	runs    imageref.Reference // the image that the daemon runs as a frontend; zero for none
+	// readers check what a build may read before its frontend is known, for each layer. They are nil
+	// unless the client asks for things by itself.
+	readers [][]*monitor
 }
 
 // noMediator stands for the policy frontend's own reference where no image of it takes part. No
@@ -54,7 +58,7 @@ type outside struct {
 	mediator    string // "" for none
 	cacheMounts string
 	sent        map[string]string // the options of the client
-	policyText  map[string]string // of the embedded policy and what it includes, by path
+	text        PolicyText
 }
 
 // Choose finds out which frontend a build asks for, and decides by the policy whether the daemon
@@ -79,7 +83,9 @@ func (f Frontend) Choose(ctx context.Context, c client.Client, asked string) (*C
 	inputs := map[string]*pb.Definition{}
 	b := f.newBuild(outsideClient{c, opts, inputs})
 	b.fallback = policy.DaemonDockerfile
-	b.outside = outside{mediator: f.Mediator, cacheMounts: f.CacheMounts, sent: sent}
+	b.outside = outside{
+		mediator: f.Mediator, cacheMounts: f.CacheMounts, sent: sent, text: f.PolicyText,
+	}
 	b.opts = b.opts.WithCacheMounts(f.CacheMounts)
 	choice, err := b.chooseDaemons(ctx, func() error { return b.takeInputs(f, inputs) })
 	if err != nil {
@@ -227,7 +233,9 @@ func (b *build) chooseRunner(ctx context.Context, a admitted) (*Choice, error) {
 	if a.decision.Dispatch == policy.DispatchMediate || len(a.decision.Obligations.Build) > 0 {
 		return b.handOver(ctx, a)
 	}
-	choice := &Choice{Decision: a.decision, Options: b.innerOptions(a)}
+	choice := &Choice{
+		Decision: a.decision, Options: b.innerOptions(a), monitor: b.newMonitor(a),
+	}
 	if a.decision.Dispatch == policy.DispatchForward {
 		choice.Frontend, choice.runs = gatewayFrontend, a.pinned()
 		if err := b.checkContexts(a, choice.runs); err != nil {
@@ -272,6 +280,9 @@ func (c *Choice) Refuses(source *pb.SourceOp) string {
 	name := strings.TrimPrefix(source.GetIdentifier(), dockerImageProto)
 	if c == nil {
 		return "no frontend was allowed in this build, and it would run " + safetext.Plain(name)
+	}
+	if c.IsOwn() {
+		return "the client asked for no frontend, and it would run " + safetext.Plain(name)
 	}
 	ref, err := imageref.Parse(name)
 	if err != nil || c.runs.Name() == "" || !ref.SameRepository(c.runs) ||

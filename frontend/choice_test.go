@@ -24,7 +24,7 @@ func chooseAs(
 	}
 	fake := newFake(t, file, nil)
 	fake.opts = opts
-	choice, err := Frontend{PolicyPath: path}.Choose(t.Context(), fake, asked)
+	choice, err := Frontend{Policy: PolicyFile(path)}.Choose(t.Context(), fake, asked)
 	return choice, fake, err
 }
 
@@ -273,7 +273,7 @@ func TestFrontendInputsOutside(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, []byte(tc.doc), 0o600))
 			fake := newOutside(t)
 			choice, err := Frontend{
-				PolicyPath: path, Mediator: selfRef, Inputs: map[string]*pb.Definition{"base": tc.def},
+				Policy: PolicyFile(path), Mediator: selfRef, Inputs: map[string]*pb.Definition{"base": tc.def},
 				Answered: func(id digest.Digest) bool { return id == known },
 			}.Choose(t.Context(), fake, gatewayFrontend)
 			if tc.why != "" {

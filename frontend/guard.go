@@ -32,6 +32,7 @@ type guard struct {
 	converts  []*spb.Rule
 	allows    []*spb.Rule
 	seen      map[string]bool
+	session   string // of the build; "" if it isn't known
 }
 
 // Bounds of a guard. The daemon compares each source with each rule, without any time limit, and
@@ -41,8 +42,13 @@ const (
 	maxGuardBytes = 256 << 10 // bytes
 )
 
-func newGuard(d policy.Decision) *guard {
-	g := &guard{selectors: newSelectors(), convert: map[string]string{}, seen: map[string]bool{}}
+// newGuard returns the guard of a definition. A source that names no session is read from that of
+// the build, which policy-guard names for it.
+func newGuard(d policy.Decision, session string) *guard {
+	g := &guard{
+		selectors: newSelectors(), convert: map[string]string{}, seen: map[string]bool{},
+		session: session,
+	}
 	for _, k := range buildrules.Kinds() {
 		if !k.IsSource() || !d.Enforces(k) {
 			continue
@@ -88,6 +94,11 @@ func (g *guard) addSource(f buildrules.Operation, op *pb.SourceOp, ruling policy
 	fixed := llbops.Fixed(op)
 	for _, id := range llbops.Identifiers(op) {
 		g.allow(exactly(id), fixed)
+		if attr := llbops.SessionAttr(op); attr != "" && g.session != "" && fixed[attr] == "" {
+			named := maps.Clone(fixed)
+			named[attr] = g.session
+			g.allow(exactly(id), named)
+		}
 	}
 	if f.Image != "" && !ruling.ByTag && !strings.Contains(op.GetIdentifier(), "@") {
 		g.allow(withDigest(op.GetIdentifier()), fixed)

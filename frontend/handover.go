@@ -1,14 +1,12 @@
 package frontend
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -40,7 +38,7 @@ func (b *build) handOver(ctx context.Context, a admitted) (*Choice, error) {
 		return nil, err
 	}
 	handed, err := gatewayopts.HandOver{
-		Policy: filepath.Base(b.policyPath), Files: b.policyText, Frontend: a.pinned().String(),
+		Policy: b.text.Name, Files: b.text.Files, Frontend: a.pinned().String(),
 		CacheMounts: b.cacheMounts,
 	}.Options()
 	if err != nil {
@@ -58,6 +56,7 @@ func (b *build) handOver(ctx context.Context, a admitted) (*Choice, error) {
 	}
 	return &Choice{
 		Decision: a.decision, Frontend: gatewayFrontend, Options: opts, Mediated: true, runs: image,
+		monitor: b.newMonitor(a),
 	}, nil
 }
 
@@ -139,6 +138,14 @@ func (b *build) checkHanded(a admitted) error {
 		"if the tag has just moved, build again", allowed.Familiar(), a.pinned().Familiar()))
 }
 
+// PolicyText is the text of a policy.
+type PolicyText struct {
+	// Name is the name of the policy among Files.
+	Name string
+	// Files has the texts of the policy and of the files that it includes, by their paths.
+	Files map[string]string
+}
+
 // texts are files with the given texts, by their paths.
 type texts map[string]string
 
@@ -164,40 +171,3 @@ func (t *textFile) Mode() fs.FileMode          { return 0o444 }
 func (t *textFile) ModTime() time.Time         { return time.Time{} }
 func (t *textFile) IsDir() bool                { return false }
 func (t *textFile) Sys() any                   { return nil }
-
-// copying is a file system that keeps the text of each file that is read.
-type copying struct {
-	fs.FS
-	texts map[string]string
-}
-
-// Stat implements [fs.StatFS]. It opens no file: opening a pipe can wait for ever.
-func (c copying) Stat(name string) (fs.FileInfo, error) { return fs.Stat(c.FS, name) }
-
-// Open implements [fs.FS].
-func (c copying) Open(name string) (fs.File, error) {
-	f, err := c.FS.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	return &copied{File: f, name: name, of: c}, nil
-}
-
-// copied is an open file of copying, which is read once.
-type copied struct {
-	fs.File
-	name string
-	of   copying
-	read bytes.Buffer
-}
-
-func (c *copied) Read(b []byte) (int, error) {
-	n, err := c.File.Read(b)
-	c.read.Write(b[:n])
-	return n, err
-}
-
-func (c *copied) Close() error {
-	c.of.texts[c.name] = c.read.String()
-	return c.File.Close()
-}

@@ -55,7 +55,9 @@ func chooseWith(
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	return Frontend{
-		PolicyPath: filepath.Join(dir, "policy.yaml"), Mediator: selfRef, CacheMounts: "theirs",
+		Policy:     PolicyFile(filepath.Join(dir, "policy.yaml")),
+		PolicyText: PolicyText{Name: "policy.yaml", Files: files},
+		Mediator:   selfRef, CacheMounts: "theirs",
 	}.Choose(t.Context(), fake, gatewayFrontend)
 }
 
@@ -74,7 +76,7 @@ func TestWhatIsHandedOverToThePolicyImage(t *testing.T) {
 		},
 		"a policy that includes files": {
 			doc: mediatedPolicy + "include: [more.yaml]\n", more: map[string]string{
-				"more.yaml": "version: 1\nfrontends: [{name: ü, match: [x/y]}]\n", "other.yaml": "",
+				"more.yaml": "version: 1\nfrontends: [{name: ü, match: [x/y]}]\n",
 			},
 		},
 		"an overlay with build rules": {doc: corpPolicy},
@@ -99,7 +101,6 @@ func TestWhatIsHandedOverToThePolicyImage(t *testing.T) {
 				files = map[string]string{}
 			}
 			files["policy.yaml"] = tc.doc
-			delete(files, "other.yaml")
 			if tc.frontend == "" {
 				tc.frontend = pinnedFrontend
 			}
@@ -227,7 +228,7 @@ func inImage(
 		require.NoError(t, os.WriteFile(path, []byte(embedded), 0o600))
 	}
 	now := func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
-	return Frontend{PolicyPath: path, PolicyFromGuard: fromGuard, Now: now}.Build(t.Context(), c)
+	return Frontend{Policy: PolicyFile(path), PolicyFromGuard: fromGuard, Now: now}.Build(t.Context(), c)
 }
 
 func TestAnImageDecidesByThePolicyThatIsHandedOver(t *testing.T) {
@@ -397,25 +398,6 @@ func TestAHandedOverRequestNamesWhoAsked(t *testing.T) {
 	var denial *DenialError
 	require.ErrorAs(t, err, &denial)
 	require.Equal(t, policy.Deny, denial.Decision.Verdict)
-}
-
-func TestThePolicyThatIsHandedOverIsTheOneThatWasRead(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "policy.yaml"), []byte(mediatedPolicy), 0o600))
-	root, err := os.OpenRoot(dir)
-	require.NoError(t, err)
-	defer root.Close()
-	files := copying{root.FS(), map[string]string{}}
-	_, err = policy.Load(files, "policy.yaml")
-	require.NoError(t, err)
-	require.Equal(t, map[string]string{"policy.yaml": mediatedPolicy}, files.texts)
-	again, err := policy.Load(texts(files.texts), "policy.yaml")
-	require.NoError(t, err)
-	first, err := policy.Load(root.FS(), "policy.yaml")
-	require.NoError(t, err)
-	require.Equal(t, first.Digest(), again.Digest())
-	_, err = policy.Load(texts(files.texts), "other.yaml")
-	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
 func TestTheDockerfileHasTheLabel(t *testing.T) {

@@ -7,11 +7,19 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// loadPolicies reads the embedded policy, the one that policy-guard handed over, and the overlay
+// Layers reads the policy, and the overlay among the options of a build, as [Frontend.Choose] does.
+// An error says which of them is broken, and how.
+func (f Frontend) Layers(opts map[string]string) (policy.Layers, error) {
+	b := &build{embedded: f.Policy, opts: gatewayopts.Parse(opts)}
+	return b.loadPolicies()
+}
+
+// loadPolicies gets the embedded policy, the one that policy-guard handed over, and the overlay
 // that the client may have sent. A mistake in any of them is an error, so no build runs on half a
 // policy. The layers that come with an error hold what could be read, for the message.
 func (b *build) loadPolicies() (policy.Layers, error) {
@@ -19,7 +27,7 @@ func (b *build) loadPolicies() (policy.Layers, error) {
 	if err != nil {
 		return policy.Layers{}, err
 	}
-	embedded, err := b.loadEmbedded()
+	embedded, err := b.embedded()
 	if none := (noPolicyError{}); b.policyFromGuard && errors.As(err, &none) {
 		embedded, given, err = given, nil, nil
 	}
@@ -53,10 +61,14 @@ func (b *build) loadPolicies() (policy.Layers, error) {
 var errThirdPolicy = errors.New("this image has a policy of its own beside policy-guard's, so it " +
 	"takes no third one by build-arg POLICY_FRONTEND_POLICY: build without it")
 
-// loadEmbedded reads the policy at path and the files that it includes. All of them have to be in
-// the policy's directory.
-func (b *build) loadEmbedded() (*policy.Policy, error) {
-	path := b.policyPath
+// PolicyFile returns a function that reads the policy at path and the files that it includes, each
+// time that it is called. All of them have to be in the policy's directory. Its errors speak of an
+// image that holds the policy.
+func PolicyFile(path string) func() (*policy.Policy, error) {
+	return func() (*policy.Policy, error) { return loadEmbedded(path) }
+}
+
+func loadEmbedded(path string) (*policy.Policy, error) {
 	dir, err := os.OpenRoot(filepath.Dir(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, noPolicyError{path}
@@ -65,12 +77,7 @@ func (b *build) loadEmbedded() (*policy.Policy, error) {
 		return nil, fmt.Errorf("the policy of this image can't be read: %w", err)
 	}
 	defer dir.Close()
-	files := dir.FS()
-	if b.mediator != "" { // it may get them
-		b.policyText = map[string]string{}
-		files = copying{files, b.policyText}
-	}
-	p, err := policy.Load(files, filepath.Base(path))
+	p, err := policy.Load(dir.FS(), filepath.Base(path))
 	var broken *policy.ParseError
 	switch {
 	case errors.As(err, &broken):

@@ -116,7 +116,7 @@ func (m *monitor) checksResults() bool {
 // definition checks all operations of a definition. It returns the source policies to send with it,
 // in place of any that the inner frontend sent.
 func (m *monitor) definition(ctx context.Context, def *pb.Definition) ([]*spb.Policy, error) {
-	g := newGuard(m.inner.decision)
+	g := newGuard(m.inner.decision, m.build.client.BuildOpts().SessionID)
 	for f, err := range llbops.FromDefinition(def) {
 		if err != nil {
 			why := safetext.Lines(err.Error())
@@ -149,7 +149,7 @@ func (m *monitor) source(ctx context.Context, op *pb.SourceOp) ([]*spb.Policy, e
 func (m *monitor) sourceFor(
 	ctx context.Context, op *pb.SourceOp, platform *pb.Platform,
 ) (guard []*spb.Policy, instead imageref.Reference, err error) {
-	g := newGuard(m.inner.decision)
+	g := newGuard(m.inner.decision, m.build.client.BuildOpts().SessionID)
 	for _, f := range llbops.FromSource(op) {
 		o := operation{Operation: f, source: op, platform: platform, lookup: true}
 		ruling, err := m.checkOperation(ctx, o, noPlace)

@@ -34,19 +34,41 @@ func (c ownReads) Solve(ctx context.Context, req client.SolveRequest) (*client.R
 // It returns the source policies under which the daemon may read it. Without a policy, it allows
 // only what the client sends with the build. The error is a *refusal.
 func (b *build) checkRead(ctx context.Context, def *pb.Definition) ([]*spb.Policy, error) {
-	readers := b.layers.Readers(b.now)
+	readers := b.readers()
 	if len(readers) == 0 {
 		return nil, b.checkSent(def)
 	}
+	return byReaders(readers, func(m *monitor) ([]*spb.Policy, error) {
+		return m.definition(ctx, def)
+	})
+}
+
+// readers returns the monitors of the decisions of [policy.Layers.Readers].
+func (b *build) readers() [][]*monitor {
+	var all [][]*monitor
+	for _, layer := range b.layers.Readers(b.now) {
+		var readers []*monitor
+		for _, d := range layer {
+			readers = append(readers, b.newMonitor(admitted{decision: d}))
+		}
+		all = append(all, readers)
+	}
+	return all
+}
+
+// byReaders returns what one monitor of each layer allows, and the first error of a layer whose
+// monitors all refuse it.
+func byReaders(
+	readers [][]*monitor, check func(*monitor) ([]*spb.Policy, error),
+) ([]*spb.Policy, error) {
 	var policies []*spb.Policy
 	for _, layer := range readers {
 		var first error
 		allowed := false
-		for _, d := range layer {
-			of, err := b.newMonitor(admitted{decision: d}).definition(ctx, def)
+		for _, m := range layer {
+			of, err := check(m)
 			if err == nil {
-				policies = append(policies, of...)
-				allowed = true
+				policies, allowed = append(policies, of...), true
 				break
 			}
 			if first == nil {

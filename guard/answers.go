@@ -2,27 +2,21 @@ package guard
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
-	"strings"
+	"time"
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
+
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
-// sessionAttr returns the attribute of a source that names the client's session to read from. It is
-// "" for a source that is read from no session.
-func sessionAttr(source *pb.SourceOp) string {
-	scheme, _, _ := strings.Cut(source.GetIdentifier(), "://")
-	switch scheme {
-	case "local":
-		return pb.AttrLocalSessionID
-	case "oci-layout", "oci-layout+blob":
-		return pb.AttrOCILayoutSessionID
-	}
-	return ""
-}
+// answerTimeout bounds the time for an answer. The guard may look up a tag for it.
+const answerTimeout = time.Minute
 
 // sourceDenied begins what a client reads about a source that was denied. The refusal is logged
 // when the daemon asks.
@@ -31,48 +25,83 @@ const sourceDenied = "policy-guard: "
 // answer answers the daemon's question whether the build may read a source. It is called for each
 // source, whoever asks for it.
 //
-// Before a frontend is chosen, the guard alone reads: the build file and the frontend's image. Both
-// have been judged before the call that reads them.
+// If the daemon has to read another source, it asks about that one again. It asks at most ten times
+// about a source (solver/llbsolver/policy.go). Two answers change it at most: the first says what
+// is read instead and from which session, and an image that was read instead is pinned.
 func (b *build) answer(
-	_ context.Context, req *policysession.CheckPolicyRequest,
+	ctx context.Context, req *policysession.CheckPolicyRequest,
 ) (*policysession.DecisionResponse, *gwpb.ResolveSourceMetaRequest, error) {
-	b.mu.Lock()
-	choice, reading := b.choice, b.reading
-	b.mu.Unlock()
-	source := req.GetSource().GetSource()
-	why := choice.Refuses(source)
-	if why == "" && choice == nil && !reading {
-		why = "no frontend was allowed in this build"
-	}
-	for _, attr := range []string{pb.AttrLocalSessionID, pb.AttrOCILayoutSessionID} {
-		if id := source.GetAttrs()[attr]; why == "" && id != "" && !b.guard.sessions.owns(id, b.who) {
-			why = "it would read from the session of another client"
-		}
-	}
-	attr := sessionAttr(source)
-	unnamed := attr != "" && source.GetAttrs()[attr] == ""
-	if why == "" && unnamed && b.session == "" {
-		why = "the build has no session to read from"
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout,
+		fmt.Errorf("it could not be judged within %s", answerTimeout))
+	defer cancel()
+	instead, err := b.judge(ctx, req.GetSource().GetSource(), req.GetPlatform())
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	switch {
-	case why != "":
-		b.guard.logRefusal(b.who, "a source", why)
+	case err != nil:
+		b.guard.logRefusal(b.who, "a source", err.Error())
 		return &policysession.DecisionResponse{
-			Action:       spb.PolicyAction_DENY,
-			DenyMessages: []*policysession.DenyMessage{{Message: sourceDenied + why}},
+			Action: spb.PolicyAction_DENY,
+			DenyMessages: []*policysession.DenyMessage{{
+				Message: sourceDenied + err.Error(),
+			}},
 		}, nil, nil
-	case unnamed:
+	case instead != nil:
+		return &policysession.DecisionResponse{
+			Action: spb.PolicyAction_CONVERT, Update: instead,
+		}, nil, nil
+	}
+	return &policysession.DecisionResponse{Action: spb.PolicyAction_ALLOW}, nil, nil
+}
+
+// judge judges a source. It returns the source that is read instead; nil if there is none.
+//
+// What the guard itself is about to read has been judged before. Everything else is judged by the
+// decision on the frontend.
+func (b *build) judge(
+	ctx context.Context, source *pb.SourceOp, platform *pb.Platform,
+) (*pb.SourceOp, error) {
+	if err := b.checkSessions(source); err != nil {
+		return nil, err
+	}
+	var instead *pb.SourceOp
+	if !b.isReading(source) {
+		var err error
+		if instead, err = b.chosen().Judge(ctx, source, platform); err != nil {
+			return nil, err
+		}
+	}
+	if instead == nil {
+		instead = source
+	}
+	attr := llbops.SessionAttr(instead)
+	switch {
+	case attr == "" || instead.GetAttrs()[attr] != "":
+	case b.session == "":
+		return nil, errors.New("the build has no session to read from")
+	default:
 		// Without a name, the daemon may read for several clients at once, from any of their sessions
 		// (source/local/source.go, snapshotWithAnySession).
-		attrs := maps.Clone(source.GetAttrs())
+		attrs := maps.Clone(instead.GetAttrs())
 		if attrs == nil {
 			attrs = map[string]string{}
 		}
 		attrs[attr] = b.session
-		return &policysession.DecisionResponse{
-			Action: spb.PolicyAction_CONVERT,
-			Update: &pb.SourceOp{Identifier: source.GetIdentifier(), Attrs: attrs},
-		}, nil, nil
+		instead = &pb.SourceOp{Identifier: instead.GetIdentifier(), Attrs: attrs}
 	}
-	return &policysession.DecisionResponse{Action: spb.PolicyAction_ALLOW}, nil, nil
+	if instead == source {
+		return nil, nil
+	}
+	return instead, nil
+}
+
+// checkSessions refuses a source that names a session which isn't the client's.
+func (b *build) checkSessions(source *pb.SourceOp) error {
+	for _, attr := range []string{pb.AttrLocalSessionID, pb.AttrOCILayoutSessionID} {
+		if id := source.GetAttrs()[attr]; id != "" && !b.guard.sessions.owns(id, b.who) {
+			return errors.New("it would read from the session of another client")
+		}
+	}
+	return nil
 }

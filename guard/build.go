@@ -14,6 +14,8 @@ import (
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
 // maxBuilds is how many builds an identity can have at the same time.
@@ -24,6 +26,8 @@ type builds struct {
 	mu   sync.Mutex
 	live map[string]*build
 	wait map[string]*waiting // for builds that haven't begun
+
+	drain drain
 }
 
 // waiting are the calls that came before their build.
@@ -33,25 +37,35 @@ type waiting struct {
 }
 
 func newBuilds() *builds {
-	return &builds{live: map[string]*build{}, wait: map[string]*waiting{}}
+	return &builds{
+		live: map[string]*build{}, wait: map[string]*waiting{},
+		drain: drain{begun: make(chan struct{}), empty: make(chan struct{})},
+	}
 }
 
 // build is one build under way.
 type build struct {
 	guard   *Guard
 	who     Identity
+	client  string // the client's name of it
 	ref     string // the daemon's name
 	session string // of the client; "" for none
+	policy  *Policy
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 
 	policySession string // its name at the daemon, which no client may learn
+	entitlements  []buildrules.Entitlement
 
 	frontends
 }
 
-// begin makes a build of the client's name and session. end must be called.
-func (g *Guard) begin(ctx context.Context, who Identity, client, session string) (*build, error) {
+// begin makes a build of the client's name and session under a policy. The policy lets it have the
+// entitlements as long as nobody knows what it runs. end must be called.
+func (g *Guard) begin(
+	ctx context.Context, who Identity, client, session string, under *Policy,
+	entitlements ...buildrules.Entitlement,
+) (*build, error) {
 	ref, err := g.names.ref(who, client)
 	if err != nil {
 		return nil, err
@@ -61,7 +75,10 @@ func (g *Guard) begin(ctx context.Context, who Identity, client, session string)
 			return nil, err
 		}
 	}
-	b := &build{guard: g, who: who, ref: ref, session: session}
+	b := &build{
+		guard: g, who: who, client: client, ref: ref, session: session, policy: under,
+		entitlements: entitlements,
+	}
 	if err := g.builds.add(b); err != nil {
 		return nil, err
 	}
@@ -74,6 +91,9 @@ func (g *Guard) begin(ctx context.Context, who Identity, client, session string)
 func (s *builds) add(b *build) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ending() {
+		return refuseEnding()
+	}
 	if s.live[b.ref] != nil {
 		return errors.New("a build with this id is under way")
 	}
@@ -147,9 +167,15 @@ func (s *builds) find(ctx context.Context, ref string) (*build, error) {
 // end ends the build at the daemon, unless it has ended already.
 func (b *build) end() {
 	b.cancel(nil)
-	b.guard.builds.mu.Lock()
-	defer b.guard.builds.mu.Unlock()
-	delete(b.guard.builds.live, b.ref)
+	b.guard.builds.remove(b)
+}
+
+// remove forgets a build.
+func (s *builds) remove(b *build) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.live, b.ref)
+	s.closeIfEmpty()
 }
 
 // brokenError is why a build was ended before the client or the daemon did.
@@ -179,14 +205,14 @@ func (b *build) openPolicySession() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s.Allow(policysession.NewPolicyProvider(b.answer))
+	s.Allow(policysession.NewPolicyProvider(b.observedAnswer))
 	b.policySession = s.ID()
 	go func() {
 		defer end()
 		err := s.Run(b.ctx, grpchijack.Dialer(controlapi.NewControlClient(b.guard.daemon)))
-		why := "the daemon closed the policy session"
+		why := "the daemon closed the policy session; it may have ended"
 		if err != nil {
-			why = "the policy session broke"
+			why = "the policy session broke; the daemon may have ended"
 		}
 		b.cancel(brokenError(why))
 	}()

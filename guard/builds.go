@@ -7,6 +7,8 @@ import (
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	tracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -85,6 +87,9 @@ func (g *Guard) scrub(who Identity, st *status.Status) error {
 		}
 	}
 	p.Details = details
+	if st.Code() == codes.Unavailable && g.daemon.GetState() != connectivity.Ready {
+		p.Message = "policy-guard lost the daemon, and what was under way has ended: " + p.Message
+	}
 	return status.ErrorProto(p)
 }
 

@@ -39,7 +39,7 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) error {
 	r, known := methods(method)
 	switch {
 	case !known:
-		g.logRefusal(who, method, "unknown method")
+		g.noteRefusal(who, method, "other", GuardsRule, "unknown method")
 		return status.Errorf(codes.Unimplemented,
 			"policy-guard doesn't know the method %s", safetext.Plain(method))
 	case r.verdict == refuse:
@@ -50,15 +50,10 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) error {
 	return r.serve(&call{guard: g, method: method, who: who, stream: stream, headers: headers})
 }
 
-func (g *Guard) logRefusal(who Identity, method, why string) {
-	fmt.Fprintf(g.log, "refused %s for %s: %s\n",
-		safetext.Plain(method), safetext.Plain(string(who)), safetext.Plain(why))
-}
-
 // refuse is the error of a call that isn't let through for a reason of its own.
 func (c *call) refuse(why error) error {
 	c.guard.logRefusal(c.who, c.method, why.Error())
-	return refused(c.method, why.Error())
+	return refused(c.method, told(why))
 }
 
 // tracing are the headers by which a client joins its traces with the daemon's. Their bound in

@@ -26,6 +26,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
 // fakeDaemon serves the API of a daemon and records what arrives.
@@ -37,6 +39,12 @@ type fakeDaemon struct {
 	history  []*controlapi.BuildHistoryEvent
 	canceled chan struct{} // closed when a client's Status has ended
 	failure  error         // of Info
+
+	// asks is called with each source that a call is about, as a daemon asks about it. Nil is none.
+	asks func(*pb.SourceOp)
+
+	returned chan *gwpb.ReturnRequest
+	ends     bool // a build ends when its result is returned
 
 	breakSessions bool
 	version       string
@@ -115,13 +123,21 @@ func (d *fakeDaemon) Status(
 	}
 }
 
-// Solve goes on until the client ends it.
+// Solve goes on until the client ends it, or until the build ends.
 func (d *fakeDaemon) Solve(
 	ctx context.Context, req *controlapi.SolveRequest,
 ) (*controlapi.SolveResponse, error) {
 	d.record(ctx, req)
-	<-ctx.Done()
-	return nil, ctx.Err()
+	if !d.ends {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-d.returned:
+		return &controlapi.SolveResponse{}, status.ErrorProto(r.GetError())
+	}
 }
 
 // await returns the first call of a method, and waits for it.
@@ -189,6 +205,9 @@ func (b *fakeBridge) ResolveSourceMeta(
 	ctx context.Context, req *gwpb.ResolveSourceMetaRequest,
 ) (*gwpb.ResolveSourceMetaResponse, error) {
 	b.daemon.record(ctx, req)
+	if b.daemon.asks != nil {
+		b.daemon.asks(req.Source)
+	}
 	return &gwpb.ResolveSourceMetaResponse{
 		Source: req.Source,
 		Image: &gwpb.ResolveSourceImageResponse{
@@ -199,11 +218,23 @@ func (b *fakeBridge) ResolveSourceMeta(
 
 const fakeDigest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
 
+func (b *fakeBridge) ResolveImageConfig(
+	ctx context.Context, req *gwpb.ResolveImageConfigRequest,
+) (*gwpb.ResolveImageConfigResponse, error) {
+	b.daemon.record(ctx, req)
+	return &gwpb.ResolveImageConfigResponse{Digest: fakeDigest}, nil
+}
+
 // Solve returns the reference "own" to the guard, and "result" for a frontend.
 func (b *fakeBridge) Solve(
 	ctx context.Context, req *gwpb.SolveRequest,
 ) (*gwpb.SolveResponse, error) {
 	b.daemon.record(ctx, req)
+	for f := range llbops.FromDefinition(req.Definition) {
+		if b.daemon.asks != nil && f.Source != nil {
+			b.daemon.asks(f.Source)
+		}
+	}
 	ref := &gwpb.Ref{Id: "own"}
 	if req.Frontend != "" {
 		if b.daemon.frontendFails != nil {
@@ -247,6 +278,7 @@ func (b *fakeBridge) Return(
 	ctx context.Context, req *gwpb.ReturnRequest,
 ) (*gwpb.ReturnResponse, error) {
 	b.daemon.record(ctx, req)
+	b.daemon.returned <- req
 	return &gwpb.ReturnResponse{}, nil
 }
 
@@ -263,8 +295,9 @@ func newDaemon(t *testing.T) (*fakeDaemon, *Guard) {
 func newDaemonFor(t *testing.T, policy, image string) (*fakeDaemon, *Guard) {
 	t.Helper()
 	d := &fakeDaemon{
-		canceled: make(chan struct{}), version: "v0.34.2", imageConfig: "{}",
-		metadata: map[string][]byte{"a": []byte("b")}, result: &pb.Definition{Def: [][]byte{{}}},
+		canceled: make(chan struct{}), returned: make(chan *gwpb.ReturnRequest, 10), version: "v0.34.2",
+		imageConfig: "{}", metadata: map[string][]byte{"a": []byte("b")},
+		result: &pb.Definition{Def: [][]byte{{}}},
 	}
 	s := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
 	controlapi.RegisterControlServer(s, d)

@@ -30,10 +30,9 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 		"FrontendAttrs": take, "Cache": take, "Entitlements": take, "Internal": take,
 		"SourcePolicy": take, "Exporters": take, "EnableSessionExporter": take,
 		"SourcePolicySession": take, "CompatibilityVersion": take, "ProxyNetwork": take,
-		// LLB that no frontend made. FrontendInputs may have the same.
-		"Definition": forbid, "FrontendInputs": forbid,
-		// Today's clients ask for the frontend by LLBBridge.Solve.
-		"Frontend": forbid,
+		"Frontend": take, "Definition": take,
+		// They may have LLB that no frontend made.
+		"FrontendInputs": forbid,
 	},
 	"moby.buildkit.v1.Exporter": {"Type": take, "Attrs": take},
 	"moby.buildkit.v1.CacheOptions": {
@@ -56,21 +55,13 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 
 	"moby.buildkit.v1.frontend.SolveRequest": {
 		"Frontend": take, "FrontendOpt": take, "allowResultReturn": take,
-		"allowResultArrayRef": take, "Evaluate": take,
-		"FrontendInputs": take,
-		// LLB that no frontend made.
-		"Definition": forbid,
-		// The daemon would read them without asking.
-		"CacheImports": forbid,
+		"allowResultArrayRef": take, "Evaluate": take, "Definition": take, "SourcePolicies": take,
+		"CacheImports": take, "FrontendInputs": take,
 		// They set a result without Return (frontend/gateway/gateway.go).
 		"Final": forbid, "ExporterAttr": forbid,
-		// The daemon ignores them in a request for a frontend.
-		"SourcePolicies": drop,
 	},
-	"pb.Definition": {
-		"def": take, "metadata": take,
-		"Source": drop, // nobody knows who made it up
-	},
+	"moby.buildkit.v1.frontend.CacheOptionsEntry": {"Type": take, "Attrs": take},
+	"pb.Definition": {"def": take, "metadata": take, "Source": take},
 	"pb.OpMetadata": {
 		"ignore_cache": take, "description": take, "export_cache": take, "caps": take,
 		"progress_group": take, "linux_resources": take,
@@ -81,7 +72,34 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 		"memory": take, "memorySwap": take, "cpuShares": take, "cpuPeriod": take, "cpuQuota": take,
 		"cpusetCpus": take, "cpusetMems": take,
 	},
-	"moby.buildkit.v1.frontend.ReturnRequest": {"result": take, "error": take},
+	"pb.Source":    {"locations": take, "infos": take},
+	"pb.Locations": {"locations": take},
+	"pb.Location":  {"sourceIndex": take, "ranges": take},
+	"pb.Range":     {"start": take, "end": take},
+	"pb.Position":  {"line": take, "character": take},
+	"pb.SourceInfo": {
+		"filename": take, "data": take, "language": take,
+		"definition": drop, // it only tells where the file came from
+	},
+	"pb.SourceOp": {"identifier": take, "attrs": take},
+	"pb.Platform": {
+		"Architecture": take, "OS": take, "Variant": take, "OSVersion": take, "OSFeatures": take,
+	},
+	"moby.buildkit.v1.frontend.ResolveImageConfigRequest": {
+		"Ref": take, "Platform": take, "ResolveMode": take, "LogName": take, "ResolverType": take,
+		"SessionID": take, "StoreID": take, "SourcePolicies": take,
+	},
+	"moby.buildkit.v1.frontend.ResolveSourceMetaRequest": {
+		"Source": take, "Platform": take, "LogName": take, "ResolveMode": take, "Git": take,
+		"Image": take, "HTTP": take, "SourcePolicies": take,
+	},
+	"moby.buildkit.v1.frontend.ResolveSourceGitRequest": {"ReturnObject": take},
+	"moby.buildkit.v1.frontend.ResolveSourceImageRequest": {
+		"NoConfig": take, "AttestationChain": take, "ResolveAttestations": take,
+	},
+	"moby.buildkit.v1.frontend.ResolveSourceHTTPRequest": {"ChecksumRequest": take},
+	"moby.buildkit.v1.frontend.ChecksumRequest":          {"Algo": take, "Suffix": take},
+	"moby.buildkit.v1.frontend.ReturnRequest":            {"result": take, "error": take},
 	"moby.buildkit.v1.frontend.Result": {
 		"ref": take, "refs": take, "metadata": take, "attestations": take,
 		// Forms from before v0.9.
@@ -110,6 +128,9 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 	},
 	"moby.buildkit.v1.frontend.StatFileRequest": {"Ref": take, "Path": take, "MountIndex": forbid},
 	"moby.buildkit.v1.frontend.EvaluateRequest": {"Ref": take},
+
+	"grpc.health.v1.HealthCheckRequest": {"service": take},
+	"grpc.health.v1.HealthListRequest":  {},
 
 	"moby.buildkit.v1.StatusRequest": {"Ref": take},
 	"moby.buildkit.v1.BuildHistoryRequest": {

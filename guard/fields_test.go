@@ -51,6 +51,9 @@ func FuzzCheckShape(f *testing.F) {
 	for _, m := range []proto.Message{
 		asking("docker/dockerfile:1", "a", "b"), &gwpb.SolveRequest{Final: true},
 		&gwpb.SolveRequest{SourcePolicies: []*spb.Policy{{}}},
+		&gwpb.SolveRequest{Definition: &pb.Definition{
+			Def: [][]byte{{}}, Source: &pb.Source{Infos: []*pb.SourceInfo{{Definition: &pb.Definition{}}}},
+		}},
 	} {
 		b, err := proto.Marshal(m)
 		require.NoError(f, err)
@@ -62,8 +65,9 @@ func FuzzCheckShape(f *testing.F) {
 			return
 		}
 		require.Empty(t, m.ProtoReflect().GetUnknown())
-		require.Empty(t, m.SourcePolicies)
-		require.Nil(t, m.Definition)
+		for _, info := range m.GetDefinition().GetSource().GetInfos() {
+			require.Nil(t, info.GetDefinition())
+		}
 		sent, err := written(&m)
 		require.NoError(t, err)
 		var again gwpb.SolveRequest

@@ -8,10 +8,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
-	"github.com/moby/buildkit/frontend/gateway/grpcclient"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
-	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/moby/buildkit/util/grpcerrors"
 	digest "github.com/opencontainers/go-digest"
 	"google.golang.org/grpc"
@@ -30,6 +29,9 @@ const (
 	// maxAnswers is how many times a client may have frontends run in one build. buildx does it
 	// twice if the first one doesn't know a subrequest.
 	maxAnswers = 20
+	// maxOwnAnswers is how many definitions of its own a client may have solved in one build. Programs
+	// that make LLB send one for each step.
+	maxOwnAnswers = 1000
 	// maxReferences bounds the references that a build keeps.
 	maxReferences = 10_000
 	// maxErrorDetails bounds the details of an error that a client returns. The daemon's time to
@@ -42,7 +44,7 @@ type frontends struct {
 	deciding sync.Mutex // held while the guard finds out what a request asks for
 
 	mu      sync.Mutex
-	reading bool // the guard itself reads
+	reading map[*reads]bool // what the guard itself reads now
 	choice  *frontend.Choice
 	answers []*gwpb.Result // results that the client got, in the form of [canonical]
 	refs    map[string]bool
@@ -71,30 +73,27 @@ func (c *call) bridgeSolve() error {
 	if err != nil {
 		return err
 	}
-	if !req.AllowResultReturn || !req.AllowResultArrayRef {
+	switch {
+	case !req.AllowResultReturn || !req.AllowResultArrayRef:
 		return c.refuse(errors.New("it asks for a result in an obsolete form"))
+	case req.Definition != nil &&
+		(req.Frontend != "" || len(req.FrontendOpt) > 0 || len(req.FrontendInputs) > 0):
+		return c.refuse(errors.New("it has both a definition, and a frontend or what is for one"))
+	}
+	if err := tightens(req.SourcePolicies); err != nil {
+		return c.refuse(err)
 	}
 	if err := b.judgeOptions(req.FrontendOpt); err != nil {
+		return c.refuse(err)
+	}
+	if err := b.judgeCaches(&req); err != nil {
 		return c.refuse(err)
 	}
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
 	res, err := b.run(ctx, c, &req)
-	if cause := b.broken(); cause != nil {
-		return cause
-	}
-	var refusal *frontend.DenialError
-	switch {
-	case errors.As(err, &refusal):
-		c.guard.logRefusal(c.who, c.method, refusal.Decision.Reason)
-		return grpcerrors.ToGRPC(ctx, err)
-	case err != nil:
-		for _, m := range policysession.DenyMessages(err) { // of the policy frontend's image
-			if !strings.HasPrefix(m.GetMessage(), sourceDenied) {
-				c.guard.logRefusal(c.who, c.method, m.GetMessage())
-			}
-		}
-		return b.fromDaemon(grpcerrors.ToGRPC(ctx, err))
+	if err := b.toClient(ctx, c, err); err != nil {
+		return err
 	}
 	return c.send(&gwpb.SolveResponse{Result: res})
 }
@@ -106,11 +105,15 @@ func (b *build) during(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { stop(); cancel(nil) }
 }
 
-// run has the daemon run the frontend that the request means, and returns its result.
+// run has the daemon run the frontend that the request means, or solve the client's own definition,
+// and returns the result.
 func (b *build) run(
 	ctx context.Context, c *call, req *gwpb.SolveRequest,
 ) (*gwpb.Result, error) {
-	choice, err := b.choose(ctx, c, req)
+	if req.Definition != nil {
+		return b.solveOwn(ctx, c, req)
+	}
+	choice, err := b.decide(ctx, c, req)
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +122,9 @@ func (b *build) run(
 			Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}}, Metadata: choice.Answer.Metadata,
 		}
 		return res, b.keep(res)
+	}
+	if err := b.entitled(choice.Decision); err != nil {
+		return nil, err
 	}
 	if !choice.Deadline.IsZero() {
 		var cancel context.CancelFunc
@@ -176,50 +182,50 @@ func reportDecision(res *gwpb.Result, choice *frontend.Choice) error {
 var errSlow = status.Error(codes.DeadlineExceeded,
 	"policy-guard: the frontend took longer than the policy allows (limits.timeout)")
 
-// choose decides on the frontend that the request means. All requests of a build have to mean the
+// decide decides on the frontend that the request means. All requests of a build have to mean the
 // same one: the daemon's questions about sources don't say for which request they are.
-func (b *build) choose(
+func (b *build) decide(
 	ctx context.Context, c *call, req *gwpb.SolveRequest,
 ) (*frontend.Choice, error) {
 	b.deciding.Lock()
 	defer b.deciding.Unlock()
-	b.setReading(true)
-	defer b.setReading(false)
-	client, err := grpcclient.New(ctx, req.FrontendOpt, b.session, "",
-		gwpb.NewLLBBridgeClient(b.connection(c)), nil)
+	reads := b.beginReads()
+	defer reads.end()
+	client, err := b.reader(ctx, c, req.FrontendOpt, reads)
 	if err != nil {
 		return nil, err
 	}
-	f := b.guard.frontend
-	f.CacheMounts = b.guard.names.cacheMounts(b.who)
+	began := time.Now()
+	f := b.policy.frontend()
+	f.Mediator, f.CacheMounts = b.guard.image, b.guard.names.cacheMounts(b.who)
 	f.Inputs = req.FrontendInputs
 	f.Answered = func(id digest.Digest) bool { return b.guard.results.has(b.who, id.String()) }
 	choice, err := f.Choose(ctx, client, req.Frontend)
 	if err != nil || choice.Answer != nil {
 		return choice, err
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.choice != nil && !b.choice.Same(choice) {
+	b.noteDecision(choice.Decision, time.Since(began))
+	switch before := b.chosen(); {
+	case before.IsOwn():
+		return nil, c.refuse(errors.New("in this build the client has sent LLB or looked something up " +
+			"already; begin another build for a frontend"))
+	case before != nil && !before.Same(choice):
 		return nil, c.refuse(errors.New("this build has a frontend already, which was allowed by " +
 			"another decision; begin another build"))
 	}
-	b.choice = choice
+	b.choose(choice)
 	return choice, nil
-}
-
-func (b *build) setReading(on bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.reading = on
 }
 
 // keep remembers a result that the client gets.
 func (b *build) keep(res *gwpb.Result) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	ids := references(res)
-	if len(b.answers) >= maxAnswers || len(b.refs)+len(ids) > maxReferences {
+	ids, most := references(res), maxAnswers
+	if b.choice.IsOwn() {
+		most = maxOwnAnswers
+	}
+	if len(b.answers) >= most || len(b.refs)+len(ids) > maxReferences {
 		return errors.New("policy-guard: the build has too many results")
 	}
 	if b.refs == nil {
@@ -385,8 +391,6 @@ func (c connection) NewStream(
 
 // unjudged are options that no policy can allow yet, and why.
 var unjudged = map[string]string{
-	"cache-imports": "it imports a build cache",
-	"cache-from":    "it imports a build cache",
 	"add-hosts":     "commands with its hosts would be cached for other clients",
 	"cgroup-parent": "it chooses the control group of commands",
 	"device":        "it asks for devices",

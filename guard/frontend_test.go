@@ -19,13 +19,21 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
 
 // begun starts alice's build "b", and returns the gateway API as she sees it.
 func begun(t *testing.T) (*fakeDaemon, *Guard, gwpb.LLBBridgeClient, context.Context) {
 	t.Helper()
-	d, g := newDaemon(t)
+	return begunUnder(t, forwarding)
+}
+
+func begunUnder(
+	t *testing.T, policy string,
+) (*fakeDaemon, *Guard, gwpb.LLBBridgeClient, context.Context) {
+	t.Helper()
+	d, g := newDaemonFor(t, policy, "")
 	c, ctx := begunBefore(t, d, g)
 	return d, g, c, ctx
 }
@@ -108,9 +116,12 @@ func TestWhatAClientMayNotAskOfTheDaemon(t *testing.T) {
 		why string
 	}{
 		"a frontend that no rule allows": {asking("evil/frontend:1"), "no rule allows evil/frontend:1"},
-		"raw LLB": {
+		"LLB and a frontend": {
+			with(func(r *gwpb.SolveRequest) { r.Definition = &pb.Definition{} }), "has both",
+		},
+		"LLB and options": {
 			with(func(r *gwpb.SolveRequest) { r.Frontend, r.Definition = "", &pb.Definition{} }),
-			"sets Definition",
+			"has both",
 		},
 		"LLB as an input": {
 			with(func(r *gwpb.SolveRequest) {
@@ -131,10 +142,10 @@ func TestWhatAClientMayNotAskOfTheDaemon(t *testing.T) {
 		"an imported cache": {
 			with(func(r *gwpb.SolveRequest) {
 				r.CacheImports = []*gwpb.CacheOptionsEntry{{Type: "s3"}}
-			}), "sets CacheImports",
+			}), "of the type s3",
 		},
-		"an imported cache by an option":     {asking(image, "cache-imports", "[]"), "cache-imports"},
-		"an imported cache by an old option": {asking(image, "cache-from", "x"), "cache-from"},
+		"an imported cache by an option":     {asking(image, "cache-imports", `[{"Type":"gha"}]`), "the type gha"},
+		"an imported cache by an old option": {asking(image, "cache-from", "x"), "docker.io/library/x"},
 		"an old form of results": {
 			with(func(r *gwpb.SolveRequest) { r.AllowResultArrayRef = false }), "obsolete form",
 		},
@@ -294,15 +305,14 @@ func TestAClientReadsOnlyItsOwnReferences(t *testing.T) {
 	require.Len(t, d.all(), before)
 }
 
-func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
-	t.Parallel()
-	_, g, c, ctx := begun(t)
+// asker returns what the daemon is told about a source in alice's build "b": "" if it may read it.
+func asker(t *testing.T, ctx context.Context, g *Guard) (*build, func(string, ...string) string) {
+	t.Helper()
 	ref, err := g.names.ref("alice", "b")
 	require.NoError(t, err)
 	b, err := g.builds.find(ctx, ref)
 	require.NoError(t, err)
-	require.NoError(t, g.sessions.claim("bobs", "bob"))
-	ask := func(id string, attrs ...string) string {
+	return b, func(id string, attrs ...string) string {
 		op := &pb.SourceOp{Identifier: id, Attrs: map[string]string{}}
 		for i := 0; i < len(attrs); i += 2 {
 			op.Attrs[attrs[i]] = attrs[i+1]
@@ -317,16 +327,23 @@ func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
 			return ""
 		case spb.PolicyAction_CONVERT:
 			require.Equal(t, id, d.Update.Identifier)
-			return "from " + d.Update.Attrs[sessionAttr(op)] + " " + d.Update.Attrs["kept"]
+			return "from " + d.Update.Attrs[llbops.SessionAttr(op)] + " " + d.Update.Attrs["kept"]
 		}
 		require.Equal(t, spb.PolicyAction_DENY, d.Action)
 		return d.DenyMessages[0].Message
 	}
+}
+
+func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
+	t.Parallel()
+	_, g, c, ctx := begun(t)
+	require.NoError(t, g.sessions.claim("bobs", "bob"))
+	b, ask := asker(t, ctx, g)
 	const pinned = "docker-image://docker.io/docker/dockerfile:1@" + fakeDigest
 	const kind = pb.AttrImageRecordType
 	require.Contains(t, ask("local://context"), "no frontend was allowed")
 	require.Contains(t, ask(pinned, kind, "frontend"), "no frontend was allowed")
-	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
+	_, err := c.Solve(ctx, asking("docker/dockerfile:1"))
 	require.NoError(t, err)
 	require.Empty(t, ask(pinned, kind, "frontend"))
 	require.Empty(t, ask("docker-image://docker.io/library/busybox:latest"))
@@ -342,6 +359,43 @@ func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
 	require.Contains(t, ask("docker-image://docker.io/evil/x:1", kind, "frontend"), "it would run")
 	require.Contains(t, ask(strings.TrimSuffix(pinned, "@"+fakeDigest), kind, "frontend"),
 		"it would run")
+}
+
+// While the guard finds out which frontend is meant, it reads the build file and the frontend's
+// image, and nobody else reads anything.
+func TestBeforeADecisionOnlyTheGuardReads(t *testing.T) {
+	t.Parallel()
+	d, g, c, ctx := begun(t)
+	_, ask := asker(t, ctx, g)
+	own := map[string]string{}
+	d.asks = func(source *pb.SourceOp) {
+		var attrs []string
+		for key, value := range source.Attrs {
+			attrs = append(attrs, key, value)
+		}
+		own[source.Identifier] = ask(source.Identifier, attrs...)
+		for _, other := range []string{
+			"local://other", "docker-image://docker.io/evil/frontend:1", "https://evil.example/a",
+		} {
+			require.Contains(t, ask(other), "no frontend was allowed")
+		}
+		if strings.HasPrefix(source.Identifier, "docker-image://") {
+			require.Contains(t, ask(source.Identifier, append(attrs, pb.AttrImageLayerLimit, "1")...),
+				"no frontend was allowed")
+		}
+	}
+	_, err := c.Solve(ctx, &gwpb.SolveRequest{
+		Frontend: "dockerfile.v0", AllowResultReturn: true, AllowResultArrayRef: true,
+	})
+	require.NoError(t, err)
+	const image = "docker-image://docker.io/docker/dockerfile:1"
+	require.Equal(t, map[string]string{
+		"local://dockerfile": "", image: "", image + "@" + fakeDigest: "",
+	}, own)
+	b, ask := asker(t, ctx, g)
+	require.Empty(t, b.reading)
+	b.choice = nil
+	require.Contains(t, ask("local://dockerfile"), "no frontend was allowed")
 }
 
 func TestACallAboutNoBuildFails(t *testing.T) {

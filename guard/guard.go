@@ -13,7 +13,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"time"
 
 	"github.com/containerd/containerd/v2/defaults"
@@ -21,7 +21,6 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
-	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -48,8 +47,8 @@ const (
 
 // Options are the settings of a Guard.
 type Options struct {
-	// PolicyPath is the file with the policy. Each build reads it, so a change counts from the next
-	// build on. While it is invalid, every build is refused.
+	// PolicyPath is the file with the policy. A change counts from the next build on. While the file
+	// is invalid, the last valid policy stays in force.
 	PolicyPath string
 	// Image is the reference of the policy frontend's image to which builds are handed over that the
 	// daemon alone can't hold to the policy. "" refuses those builds.
@@ -58,8 +57,13 @@ type Options struct {
 	// a guard that was restarted knows whose builds the history has. It has at least 32 bytes. Nil
 	// is a random one.
 	Key []byte
-	// Log receives a line for each refusal. Nil discards it.
-	Log io.Writer
+	// AcceptOldDaemon lets a daemon build that doesn't ask about everything that it reads.
+	AcceptOldDaemon bool
+	// Log receives a line for each decision, each refusal and each change of the policy. Nil discards
+	// them.
+	Log *slog.Logger
+	// Observer is told of the same. It may be nil.
+	Observer Observer
 }
 
 // Guard stands before one daemon. There must be one Guard for a daemon, because it keeps the
@@ -71,12 +75,18 @@ type Guard struct {
 	builds   *builds
 	readable *remembered // digests of content; the daemon shows all of it to everybody
 	results  *remembered // identities of definitions (llbops.Identity)
-	frontend frontend.Frontend
-	log      io.Writer
+	policy   *policyFile
+	image    string // of --image; "" for none
+	health   *health
+	log      *slog.Logger
+	observe  Observer
+	refusals *refusals
+
+	acceptOldDaemon bool
 }
 
-// New returns a guard before the daemon to which [Dial] connects. It fails if the key is too short,
-// or if Image isn't a reference.
+// New returns a guard before the daemon to which [Dial] connects. It fails if the policy isn't
+// valid, if the key is too short, or if Image isn't a reference.
 func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	key := o.Key
 	if key == nil {
@@ -89,8 +99,8 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	g := &Guard{
 		daemon: daemon, names: names{key: key}, sessions: newSessions(), builds: newBuilds(),
 		readable: newRemembered(maxReadable, 0), results: newRemembered(maxResults, resultsFor),
-		frontend: frontend.Frontend{PolicyPath: o.PolicyPath, Log: o.Log, Mediator: o.Image},
-		log:      o.Log,
+		health: &health{}, log: o.Log, observe: o.Observer,
+		refusals: newRefusals(), acceptOldDaemon: o.AcceptOldDaemon, image: o.Image,
 	}
 	if o.Image != "" {
 		if _, err := imageref.Parse(o.Image); err != nil {
@@ -98,7 +108,14 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 		}
 	}
 	if g.log == nil {
-		g.log = io.Discard
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	if g.observe == nil {
+		g.observe = unobserved{}
+	}
+	var err error
+	if g.policy, err = openPolicy(o.PolicyPath, g.log, g.observe); err != nil {
+		return nil, err
 	}
 	return g, nil
 }

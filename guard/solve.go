@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/frontend/attestations"
@@ -14,18 +15,32 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 // solve begins a build. The answer comes when the build has ended.
 //
 // In the request of today's clients there is no frontend. They begin an empty build, and ask for
-// the frontend by LLBBridge.Solve.
+// the frontend by LLBBridge.Solve. For others, the guard does so itself.
 func (c *call) solve() error {
 	var req controlapi.SolveRequest
 	if err := c.receive(&req); err != nil {
 		return err
 	}
-	if err := rewrite(&req); err != nil {
+	direct, err := takeDirect(&req)
+	if err != nil {
+		return c.refuse(err)
+	}
+	under := c.guard.policy.current()
+	layers, err := under.layers(req.FrontendAttrs)
+	if err != nil {
+		return c.refuse(err)
+	}
+	if err := rewrite(layers, &req); err != nil {
+		return c.refuse(err)
+	}
+	granted, err := entitlements(layers, req.Entitlements)
+	if err != nil {
 		return c.refuse(err)
 	}
 	if err := c.guard.checkDaemon(c.outgoing(c.stream.Context())); err != nil {
@@ -34,15 +49,31 @@ func (c *call) solve() error {
 		}
 		return c.refuse(err)
 	}
-	b, err := c.guard.begin(c.stream.Context(), c.who, req.Ref, req.Session)
+	b, err := c.guard.begin(c.stream.Context(), c.who, req.Ref, req.Session, under, granted...)
+	if _, ok := status.FromError(err); err != nil && ok {
+		return err
+	}
 	if err != nil {
 		return c.refuse(err)
 	}
+	var serving sync.WaitGroup
+	defer serving.Wait()
 	defer b.end()
+	if direct != nil {
+		if err := b.judgeOptions(direct.FrontendOpt); err != nil {
+			return c.refuse(err)
+		}
+		if err := b.judgeCaches(direct); err != nil {
+			return c.refuse(err)
+		}
+	}
 	if req.SourcePolicySession, err = b.openPolicySession(); err != nil {
 		return b.fromDaemon(err)
 	}
 	req.Ref = b.ref
+	if direct != nil {
+		serving.Go(func() { b.serveDirect(c, direct) })
+	}
 	var resp controlapi.SolveResponse
 	err = c.guard.daemon.Invoke(c.outgoing(b.ctx), c.method, &req, &resp)
 	if cause := b.broken(); cause != nil {
@@ -60,22 +91,19 @@ const maxSourcePolicy = 256 << 10
 
 // rewrite judges what a client asks of a build beside its frontend, and brings it into one form.
 // Its error completes "policy-guard refuses it: ".
-func rewrite(req *controlapi.SolveRequest) error {
+func rewrite(l policy.Layers, req *controlapi.SolveRequest) error {
 	var err error
-	if req.Exporters, err = exporters(req); err != nil {
+	if req.Exporters, err = exporters(l, req); err != nil {
 		return err
 	}
 	req.ExporterDeprecated, req.ExporterAttrsDeprecated = "", nil
 	if req.FrontendAttrs, err = attributes(req.FrontendAttrs); err != nil {
 		return err
 	}
-	if err := caches(req.Cache); err != nil {
+	if req.Cache, err = caches(l, req.Cache); err != nil {
 		return err
 	}
 	switch {
-	case len(req.Entitlements) > 0:
-		return fmt.Errorf("it asks for the entitlements %s, and no policy can allow them yet",
-			safetext.Plain(strings.Join(req.Entitlements, ", ")))
 	case req.EnableSessionExporter:
 		return errors.New("its exporter would be chosen by the client when the build has ended")
 	case req.SourcePolicySession != "":
@@ -85,43 +113,6 @@ func rewrite(req *controlapi.SolveRequest) error {
 		return errors.New("it asks for an old version of BuildKit's behaviour")
 	}
 	return sourcePolicy(req.SourcePolicy)
-}
-
-// toTheClient are the exporters that send the result to the client that asked for it, in its own
-// session.
-var toTheClient = []string{"local", "tar", "oci", "docker"}
-
-// exporterAttrs are the attributes of these exporters (exporter/containerimage/exptypes/keys.go,
-// exporter/local/fs.go, exporter/oci/export.go). The daemon copies any other attribute over what
-// the frontend has returned, such as the configuration of the image.
-var exporterAttrs = []string{
-	"name", "compression", "force-compression", "compression-level", "oci-mediatypes",
-	"oci-artifact", "attestation-inline", "prefer-nondist-layers", "source-date-epoch",
-	"rewrite-timestamp", "tar", "attestation-prefix", "platform-split", "mode",
-}
-
-// exporters returns the exporters of a request, which has two fields for them. The daemon reads the
-// old one only if the new one is empty (control/control.go, translateLegacySolveRequest).
-func exporters(req *controlapi.SolveRequest) ([]*controlapi.Exporter, error) {
-	all := req.Exporters
-	if len(all) == 0 && req.ExporterDeprecated != "" {
-		all = []*controlapi.Exporter{{
-			Type: req.ExporterDeprecated, Attrs: req.ExporterAttrsDeprecated,
-		}}
-	}
-	for _, e := range all {
-		if !slices.Contains(toTheClient, e.GetType()) {
-			return nil, fmt.Errorf("its result would go to the exporter %s; only %s are allowed yet",
-				safetext.Plain(e.GetType()), strings.Join(toTheClient, ", "))
-		}
-		for key := range e.GetAttrs() {
-			if !slices.Contains(exporterAttrs, key) {
-				return nil, fmt.Errorf("its exporter has the attribute %s, which isn't allowed",
-					safetext.Plain(key))
-			}
-		}
-	}
-	return all, nil
 }
 
 // shown are options that only the history shows. The daemon gets the options of the frontend from
@@ -180,31 +171,6 @@ func attestation(all map[string]string) error {
 	}
 	return nil
 }
-
-// caches judges the caches of a build, which the daemon reads from and writes to without asking
-// anybody. An inline cache is a part of the result.
-func caches(c *controlapi.CacheOptions) error {
-	if c == nil {
-		return nil
-	}
-	if len(c.Imports) > 0 || len(c.ImportRefsDeprecated) > 0 {
-		return errCacheImports
-	}
-	for _, e := range c.Exports {
-		if e.GetType() != "inline" || len(e.GetAttrs()) > 0 {
-			return errCacheExports
-		}
-	}
-	if c.ExportRefDeprecated != "" || len(c.ExportAttrsDeprecated) > 0 {
-		return errCacheExports
-	}
-	return nil
-}
-
-var (
-	errCacheImports = errors.New("it imports a build cache, and no policy can allow that yet")
-	errCacheExports = errors.New("it exports a build cache, and no policy can allow that yet")
-)
 
 // sourcePolicy judges a client's source policy. It may deny what the policy allows. It may convert
 // nothing: the daemon asks about the source after the conversion, and doesn't say what it was.

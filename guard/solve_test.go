@@ -44,8 +44,8 @@ func TestWhatABuildAsksForBesideItsFrontend(t *testing.T) {
 	}{
 		"nothing":           {attrs(), attrs(), ""},
 		"a local result":    {exporter("local", "mode", "copy"), exporter("local", "mode", "copy"), ""},
-		"a pushed image":    {exporter("image", "push", "true"), nil, "would go to the exporter image"},
-		"an unknown target": {exporter("future"), nil, "would go to the exporter future"},
+		"a pushed image":    {exporter("image", "push", "true"), nil, "pushing an image without a name (exports.push)"},
+		"an unknown target": {exporter("future"), nil, "a result of the type future"},
 		"an exporter's configuration of the image": {
 			exporter("oci", "containerimage.config", "{}"), nil, "the attribute containerimage.config",
 		},
@@ -59,7 +59,7 @@ func TestWhatABuildAsksForBesideItsFrontend(t *testing.T) {
 			}, exporter("tar", "mode", "x"), "",
 		},
 		"a pushed image in the old form": {
-			&controlapi.SolveRequest{ExporterDeprecated: "image"}, nil, "the exporter image",
+			&controlapi.SolveRequest{ExporterDeprecated: "image"}, nil, "own image store (exports.store)",
 		},
 		"an attribute in the old form": {
 			&controlapi.SolveRequest{
@@ -110,20 +110,18 @@ func TestWhatABuildAsksForBesideItsFrontend(t *testing.T) {
 			cache(&controlapi.CacheOptions{Exports: entry("inline")}), "",
 		},
 		"an exported cache": {
-			cache(&controlapi.CacheOptions{Exports: entry("s3")}), nil, "exports a build cache",
+			cache(&controlapi.CacheOptions{Exports: entry("s3")}), nil, "exporting a build cache of the type s3",
 		},
 		"an exported cache in the old form": {
-			cache(&controlapi.CacheOptions{ExportRefDeprecated: "x"}), nil, "exports a build cache",
+			cache(&controlapi.CacheOptions{ExportRefDeprecated: "x"}), nil, "exporting the build cache to docker.io/library/x:latest",
 		},
 		"an imported cache": {
-			cache(&controlapi.CacheOptions{Imports: entry("registry")}), nil, "imports a build cache",
+			cache(&controlapi.CacheOptions{Imports: entry("local")}), nil,
+			"importing a build cache in a directory",
 		},
 		"an imported cache in the old form": {
 			cache(&controlapi.CacheOptions{ImportRefsDeprecated: []string{"x"}}), nil,
-			"imports a build cache",
-		},
-		"entitlements": {
-			&controlapi.SolveRequest{Entitlements: []string{"network.host"}}, nil, "network.host",
+			"importing the build cache docker.io/library/x:latest",
 		},
 		"exporters of the session": {
 			&controlapi.SolveRequest{EnableSessionExporter: true}, nil, "chosen by the client",
@@ -152,7 +150,7 @@ func TestWhatABuildAsksForBesideItsFrontend(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := rewrite(tc.req)
+			err := rewrite(layersOf(t, ""), tc.req)
 			if tc.want == nil {
 				require.ErrorContains(t, err, tc.why)
 				return
@@ -204,16 +202,20 @@ func TestABuildThatIsNotTheCallersOwnIsRefused(t *testing.T) {
 			bob, &controlapi.SolveRequest{Ref: "b", Session: "x:s1"}, "other characters",
 		},
 		"no id": {bob, &controlapi.SolveRequest{}, "build id"},
-		"raw LLB": {
-			bob, &controlapi.SolveRequest{Ref: "b", Definition: &pb.Definition{}}, "sets Definition",
+		"a definition and a frontend": {
+			bob, &controlapi.SolveRequest{
+				Ref: "b", Definition: &pb.Definition{}, Frontend: "gateway.v0",
+			}, "both a frontend and a definition",
 		},
 		"LLB as an input": {
 			bob, &controlapi.SolveRequest{
 				Ref: "b", FrontendInputs: map[string]*pb.Definition{"x": {}},
 			}, "sets FrontendInputs",
 		},
-		"a frontend outside of the gateway API": {
-			bob, &controlapi.SolveRequest{Ref: "b", Frontend: "gateway.v0"}, "sets Frontend",
+		"an option that no policy can allow yet, for a frontend": {
+			bob, &controlapi.SolveRequest{
+				Ref: "b", Frontend: "dockerfile.v0", FrontendAttrs: map[string]string{"add-hosts": "a=1.2.3.4"},
+			}, "add-hosts",
 		},
 	} {
 		_, err := tc.client.Solve(of(t), tc.req)
@@ -277,7 +279,7 @@ func TestACallThatComesBeforeItsBuildIsHeld(t *testing.T) {
 		defer g.builds.mu.Unlock()
 		return len(g.builds.wait) == 1
 	}, 5*time.Second, time.Millisecond)
-	b, err := g.begin(t.Context(), "alice", "b", "")
+	b, err := g.begin(t.Context(), "alice", "b", "", g.policy.current())
 	require.NoError(t, err)
 	require.Same(t, b, <-found)
 	b.end()

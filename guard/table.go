@@ -11,7 +11,7 @@ const (
 	control  = "/moby.buildkit.v1.Control/"
 	bridge   = "/moby.buildkit.v1.frontend.LLBBridge/"
 	contents = "/containerd.services.content.v1.Content/"
-	health   = "/grpc.health.v1.Health/"
+	healths  = "/grpc.health.v1.Health/"
 	traces   = "/opentelemetry.proto.collector.trace.v1.TraceService/"
 )
 
@@ -27,6 +27,8 @@ const (
 	// ownOnly lets calls through that are about a build or session of the caller. Only their
 	// headers are read.
 	ownOnly verdict = "own-only"
+	// answer lets no call through. The guard answers about itself.
+	answer verdict = "answer"
 	// refuse lets no call through.
 	refuse verdict = "refuse"
 )
@@ -47,9 +49,10 @@ func methods(method string) (row, bool) {
 
 const (
 	everybodys = "it shows or changes what belongs to all clients"
-	rawLLB     = "a client may build only by a frontend that the policy allows"
-	notYet     = "this version of policy-guard doesn't support it yet"
-	readOnly   = "the daemon's content is read-only"
+	containers = "no policy can judge yet what a client runs in a container of its own, whatever it " +
+		"says about LLB (llb); make a build step of it"
+	notYet   = "this version of policy-guard doesn't support it yet"
+	readOnly = "the daemon's content is read-only"
 )
 
 var table = map[string]row{
@@ -80,14 +83,14 @@ var table = map[string]row{
 		verdict: judge, serve: read(&gwpb.EvaluateRequest{}, &gwpb.EvaluateResponse{}),
 	},
 	bridge + "Inputs":             {verdict: refuse, why: notYet},
-	bridge + "ResolveImageConfig": {verdict: refuse, why: rawLLB},
-	bridge + "ResolveSourceMeta":  {verdict: refuse, why: rawLLB},
-	bridge + "NewContainer":       {verdict: refuse, why: rawLLB},
-	bridge + "ReleaseContainer":   {verdict: refuse, why: rawLLB},
-	bridge + "ExecProcess":        {verdict: refuse, why: rawLLB},
-	bridge + "ReadFileContainer":  {verdict: refuse, why: rawLLB},
-	bridge + "ReadDirContainer":   {verdict: refuse, why: rawLLB},
-	bridge + "StatFileContainer":  {verdict: refuse, why: rawLLB},
+	bridge + "ResolveImageConfig": {verdict: judge, serve: (*call).resolveImageConfig},
+	bridge + "ResolveSourceMeta":  {verdict: judge, serve: (*call).resolveSourceMeta},
+	bridge + "NewContainer":       {verdict: refuse, why: containers},
+	bridge + "ReleaseContainer":   {verdict: refuse, why: containers},
+	bridge + "ExecProcess":        {verdict: refuse, why: containers},
+	bridge + "ReadFileContainer":  {verdict: refuse, why: containers},
+	bridge + "ReadDirContainer":   {verdict: refuse, why: containers},
+	bridge + "StatFileContainer":  {verdict: refuse, why: containers},
 
 	// Logs and attestations of a build are contents. Anybody may name the digest of anything.
 	contents + "Info":         {verdict: judge, serve: (*call).contentInfo},
@@ -103,9 +106,9 @@ var table = map[string]row{
 	// A client could forge what others did.
 	traces + "Export": {verdict: judge, serve: (*call).dropTraces},
 
-	health + "Check": {verdict: pass, serve: (*call).pass},
-	health + "Watch": {verdict: pass, serve: (*call).pass},
-	health + "List":  {verdict: pass, serve: (*call).pass},
+	healths + "Check": {verdict: answer, serve: (*call).healthCheck},
+	healths + "Watch": {verdict: answer, serve: (*call).healthWatch},
+	healths + "List":  {verdict: answer, serve: (*call).healthList},
 
 	"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo":      {verdict: refuse, why: notYet},
 	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": {verdict: refuse, why: notYet},

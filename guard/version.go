@@ -2,7 +2,9 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/Masterminds/semver/v3"
 	controlapi "github.com/moby/buildkit/api/services/control"
@@ -10,23 +12,67 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
-// oldest is the oldest daemon that asks a policy session about everything that it reads. Daemons
-// before v0.27 ignore the session, those before v0.32 ask about names as the client wrote them, and
-// v0.32 and v0.33 don't ask about bundles of git.
-var oldest = semver.MustParse("0.34.0")
+// lacks are what daemons before a version lack. The daemon of the last one asks a policy session
+// about everything that it reads.
+var lacks = []struct {
+	before *semver.Version
+	what   string
+}{
+	{semver.MustParse("0.27.0"), "it doesn't ask about anything that it reads"},
+	{semver.MustParse("0.32.0"), "it asks about names as the client wrote them"},
+	{semver.MustParse("0.34.0"), "it doesn't ask about git bundles"},
+}
 
-// checkDaemon fails unless the daemon asks the guard about each source. It is called for each
-// build, because another version may start behind the same address.
-func (g *Guard) checkDaemon(ctx context.Context) error {
+// OldDaemonError says why a daemon is too old for a guard.
+type OldDaemonError struct {
+	// Version is the daemon's, as it says. It may be any text of 200 characters.
+	Version string
+	// Lacks is what it can't do. There is something.
+	Lacks []string
+}
+
+// Error implements error.
+func (e *OldDaemonError) Error() string {
+	return fmt.Sprintf("the daemon is buildkitd %s, and only v%s and later ask about everything that "+
+		"they read: %s", e.Version, lacks[len(lacks)-1].before, strings.Join(e.Lacks, "; "))
+}
+
+// checkVersion returns an *OldDaemonError for a daemon that doesn't ask about everything.
+func checkVersion(name string) error {
+	v, err := semver.NewVersion(name)
+	var missing []string
+	for _, l := range lacks {
+		if err == nil && v.LessThan(l.before) {
+			missing = append(missing, l.what)
+		}
+	}
+	if err != nil {
+		missing = []string{"its version isn't known"}
+	}
+	if missing == nil {
+		return nil
+	}
+	return &OldDaemonError{Version: safetext.Plain(name), Lacks: missing}
+}
+
+// CheckDaemon asks the daemon for its version. It returns an [*OldDaemonError] if the daemon doesn't
+// ask the guard about everything that it reads, even if the guard accepts it, and the error of the
+// call if it doesn't answer.
+func (g *Guard) CheckDaemon(ctx context.Context) error {
 	info, err := controlapi.NewControlClient(g.daemon).Info(ctx, &controlapi.InfoRequest{})
 	if err != nil {
 		return err
 	}
-	name := info.GetBuildkitVersion().GetVersion()
-	v, err := semver.NewVersion(name)
-	if err != nil || v.LessThan(oldest) {
-		return fmt.Errorf("the daemon is buildkitd %s, and only v%s and later ask about everything that "+
-			"they read", safetext.Plain(name), oldest)
+	return checkVersion(info.GetBuildkitVersion().GetVersion())
+}
+
+// checkDaemon fails unless builds may begin at the daemon. It is called for each build, because
+// another version may start behind the same address.
+func (g *Guard) checkDaemon(ctx context.Context) error {
+	err := g.CheckDaemon(ctx)
+	var old *OldDaemonError
+	if g.acceptOldDaemon && errors.As(err, &old) {
+		return nil
 	}
-	return nil
+	return err
 }

@@ -4,13 +4,11 @@ import (
 	"archive/tar"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -129,14 +127,7 @@ func firstRequest(b *testing.B, root, program string) started {
 // returns is useless here, because it includes this process before the exec.
 func peakMiB(b *testing.B, pid int) float64 {
 	b.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	require.NoError(b, err)
-	_, rest, ok := strings.Cut(string(status), "VmHWM:")
-	require.True(b, ok)
-	var kib float64
-	_, err = fmt.Sscanf(rest, "%f kB", &kib)
-	require.NoError(b, err)
-	return kib / 1024
+	return memoryOf(b, pid, "VmHWM")
 }
 
 // silentGateway claims every capability and fails the first request.

@@ -30,19 +30,28 @@ func BenchmarkWarmBuild(b *testing.B) {
 	b.ReportMetric(0, "ns/op") // an operation is many builds, so its time says nothing
 }
 
-// inTurn runs buildctl with each line once, to fill the cache. Then it runs the lines in turn,
-// several turns in each round of the benchmark. Taking turns keeps the ratios valid while the
-// machine's speed changes. It returns the seconds that each line took in each turn.
+// inTurn runs buildctl with each line in turn; see [takeTurns].
 func inTurn(b *testing.B, d *harness.Daemon, turns int, lines [][]string) (seconds [][]float64) {
 	b.Helper()
+	var runs []func() harness.Output
 	for _, line := range lines {
-		d.Buildctl(b, line...).RequireSuccess(b)
+		runs = append(runs, func() harness.Output { return d.Buildctl(b, line...) })
 	}
-	seconds = make([][]float64, len(lines))
+	return takeTurns(b, turns, runs)
+}
+
+// takeTurns runs each build once, to fill the cache. Then it runs them in turn, several turns in
+// each round of the benchmark. Taking turns keeps the ratios valid while the machine's speed
+// changes. It returns the seconds that each build took in each turn.
+func takeTurns(b *testing.B, turns int, runs []func() harness.Output) (seconds [][]float64) {
+	b.Helper()
+	for _, run := range runs {
+		run().RequireSuccess(b)
+	}
+	seconds = make([][]float64, len(runs))
 	turn := func() {
-		for _, i := range rand.Perm(len(lines)) { // a line's leftover work slows each other line alike
-			s := d.Buildctl(b, lines[i]...).RequireSuccess(b).Elapsed.Seconds()
-			seconds[i] = append(seconds[i], s)
+		for _, i := range rand.Perm(len(runs)) { // a build's leftover work slows each other one alike
+			seconds[i] = append(seconds[i], runs[i]().RequireSuccess(b).Elapsed.Seconds())
 		}
 	}
 	for b.Loop() {

@@ -87,14 +87,7 @@ func TestImageIsOneStaticBinaryOnScratch(t *testing.T) {
 			"find who calls it with go build -ldflags=-dumpdep")
 	})
 	t.Run("it is small", func(t *testing.T) {
-		layers, err := image.Layers()
-		require.NoError(t, err)
-		var sum int64
-		for _, l := range layers {
-			size, err := l.Size()
-			require.NoError(t, err)
-			sum += size
-		}
+		sum := sizeOf(t, image)
 		t.Logf("layers: %d bytes compressed", sum)
 		require.LessOrEqual(t, sum, int64(maxImageSize))
 		require.Greater(t, sum, int64(1000*1000), "a Go binary is in it")
@@ -166,6 +159,19 @@ func pullImage(t *testing.T, ref string) v1.Image {
 	return image
 }
 
+// sizeOf returns the size of an image in a registry, in bytes.
+func sizeOf(t *testing.T, image v1.Image) (sum int64) {
+	t.Helper()
+	layers, err := image.Layers()
+	require.NoError(t, err)
+	for _, l := range layers {
+		size, err := l.Size()
+		require.NoError(t, err)
+		sum += size
+	}
+	return sum
+}
+
 // filesOf returns the content of every file of an image, and its folders.
 func filesOf(t *testing.T, image v1.Image) map[string][]byte {
 	t.Helper()
@@ -227,6 +233,26 @@ func TestImageBake(t *testing.T) {
 			"IMAGE=" + ref, "POLICY=" + bakePolicies + "/baked",
 		}, "--push", "image").RequireSuccess(t)
 		requireBaked(t, root, ref)
+	})
+	t.Run("the image of policy-guard is one static binary on scratch", func(t *testing.T) {
+		ref := env.Registry.Ref("policy-guard:baked")
+		bake(t, []string{"GUARD_IMAGE=" + ref}, "--push", "guard").RequireSuccess(t)
+		image := pullImage(t, ref)
+		config, err := image.ConfigFile()
+		require.NoError(t, err)
+		require.Equal(t, []string{"/policy-guard"}, config.Config.Entrypoint)
+		require.Equal(t, "65534:65534", config.Config.User)
+		require.Equal(t, "policy-guard", config.Config.Labels["org.opencontainers.image.title"])
+		require.Equal(t, harness.ImageVersion,
+			config.Config.Labels["org.opencontainers.image.version"])
+		files := filesOf(t, image)
+		require.Equal(t, []string{"policy-guard"}, slices.Collect(maps.Keys(files)))
+		binary, err := elf.NewFile(bytes.NewReader(files["policy-guard"]))
+		require.NoError(t, err)
+		libraries, err := binary.ImportedLibraries()
+		require.NoError(t, err)
+		require.Empty(t, libraries)
+		require.LessOrEqual(t, sizeOf(t, image), int64(maxImageSize))
 	})
 	t.Run("image-cross is for seven platforms and cross-builds", func(t *testing.T) {
 		var plan struct {

@@ -125,6 +125,8 @@ type Decision struct {
 	// the frontend.
 	TagUnverified bool `json:"-"`
 
+	// llb is set for a decision on LLB that no frontend made.
+	llb bool
 	// at is the time of the request.
 	at time.Time
 	// constraints are those of all layers, in the order in which they rewrite
@@ -190,6 +192,7 @@ func decide(l Layers, r Request, t *recorder) Decision {
 	}
 	t.obligations(d)
 	t.build(d)
+	t.results(l, d)
 	return d
 }
 

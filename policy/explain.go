@@ -45,6 +45,10 @@ const (
 	// StepDispatch: how the frontend runs. This step is missing if it runs by forward without build
 	// rules.
 	StepDispatch StepKind = "dispatch"
+	// StepExports and StepCaches: where the layer lets results go, and which build caches it lets
+	// builds use. The steps are missing for a layer without these fields.
+	StepExports StepKind = "exports"
+	StepCaches  StepKind = "caches"
 )
 
 // Result is the result of a step.

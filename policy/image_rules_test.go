@@ -261,7 +261,9 @@ func TestMistakesInRulesOnImages(t *testing.T) {
 		_, err := Parse("p", []byte("version: 1\nbuild: {images: "+tt.rules+"}\n"))
 		require.ErrorContains(t, err, tt.want, name)
 	}
-	for _, name := range []string{DefaultRule, InvariantRule, LimitsRule, BuildRule} {
+	for _, name := range []string{
+		DefaultRule, InvariantRule, LimitsRule, BuildRule, ExportsRule, CachesRule,
+	} {
 		_, err := Parse("p", []byte("version: 1\nbuild: {images: [{name: "+name+", match: [a]}]}\n"))
 		require.ErrorContains(t, err, "is reserved for decisions without a rule")
 	}

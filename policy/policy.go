@@ -47,7 +47,7 @@ const (
 const Version = 1
 
 // The rules that a decision names if no rule of a policy decided. No rule of a policy can
-// have these names, [InvariantRule] or [BuildRule].
+// have these names, [InvariantRule], [BuildRule], [LLBRule], [ExportsRule] or [CachesRule].
 const (
 	// DefaultRule: no rule matched.
 	DefaultRule = "default"
@@ -119,8 +119,18 @@ type Document struct {
 	// Build rules for all frontends. A rule's own build applies in addition; its allow replaces that
 	// of the same kind here.
 	Build *buildrules.Rules `yaml:"build,omitempty"`
+	// Whether clients of policy-guard can send LLB that no frontend made, such as buildctl build with
+	// LLB on its standard input. The build rules of the whole policy apply to it. No mode weakens deny.
+	// The default is deny.
+	LLB Action `yaml:"llb,omitempty" jsonschema:"enum=allow,enum=deny,default=deny"`
 	// Limits that hold whatever the rules, the default and the mode say.
 	Limits Limits `yaml:"limits,omitempty"`
+	// Where the results of builds can go. Only policy-guard sees that, and applies this. The default
+	// is to the client only.
+	Exports *Exports `yaml:"exports,omitempty"`
+	// Which build caches can be imported and exported. Only policy-guard sees them, and applies this.
+	// The default is none, apart from a cache in the result itself (type=inline).
+	Caches *Caches `yaml:"caches,omitempty"`
 	// Which policies clients can put on top of this one. Not allowed in a policy that a client sends.
 	Overlay Overlay `yaml:"overlay,omitempty"`
 }

@@ -69,6 +69,9 @@ func (d Decision) Denial(requestedBy string) string {
 }
 
 func (d Decision) headline() string {
+	if d.llb {
+		return d.llbHeadline()
+	}
 	subject := "every frontend"
 	if d.Requested != "" {
 		subject = "frontend " + safetext.Plain(d.Requested)

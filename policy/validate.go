@@ -32,6 +32,8 @@ func (v *validator) addf(
 	v.Problemf(n, format, args...)
 }
 
+func (v *validator) report() strictyaml.Report { return v.addf }
+
 func (v *validator) validate(k role) {
 	p, root := v.policy, v.root
 	if n := child(root, "version"); n == nil {
@@ -55,6 +57,7 @@ func (v *validator) validate(k role) {
 		}
 	}
 	v.overlay(k)
+	v.llb(k)
 	v.dispatch(root, p.doc.Dispatch)
 	if n := child(root, "build"); n != nil {
 		p.doc.Build.Validate(n, v.addf)
@@ -66,6 +69,8 @@ func (v *validator) validate(k role) {
 			"frontends can't be checked with dispatch: forward, as which frontends run that no rule allows; write dispatch: mediate")
 	}
 	v.limits()
+	v.exports()
+	v.caches()
 	v.includes(k)
 	v.aliases()
 	v.rules(k)
@@ -142,14 +147,14 @@ func (v *validator) patterns(n *yaml.Node, key string, items []string) []imagere
 // list checks a list of texts; an empty one is an error because it reads both
 // as "no condition" and as "nothing".
 func (v *validator) list(n *yaml.Node, key string, items []string, check func(string) error) {
-	strictyaml.Report(v.addf).List(n, key, items, check)
+	v.report().List(n, key, items, check)
 }
 
 // texts checks a mapping of texts as list does a list.
 func (v *validator) texts(
 	n *yaml.Node, key string, items map[string]string, check func(key, value string) error,
 ) {
-	strictyaml.Report(v.addf).Map(n, key, items, check)
+	v.report().Map(n, key, items, check)
 }
 
 func (v *validator) text(n *yaml.Node, key, s string, limit int, newline bool) {

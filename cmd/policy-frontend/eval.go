@@ -13,6 +13,7 @@ import (
 func newEvalCommand() *cobra.Command {
 	var f requestFlags
 	var built buildFlags
+	var results resultFlags
 	out := newOutput("the decision", asText(evaluated.text), asJSON(evaluated.json))
 	cmd := &cobra.Command{
 		Use:   "eval [flags] REF...",
@@ -47,15 +48,18 @@ Other kinds of operations are local, ociLayout, blob and container. The file of 
 LLB, which a frontend makes from a build file. eval checks each operation in it and names
 the line of the build file that it comes from.
 
+With --export, --cache-from or --cache-to, eval also answers where a result may go and
+which build caches a build may use. Only policy-guard sees these in a build.
+
 With --format json, eval prints the object that a build leaves in its result's metadata
-under frontend.policy.decision. The answers to operations are under its key build. Each
-reference has a line of its own.
+under frontend.policy.decision. The answers to operations, results and caches are under
+its key build. Each reference has a line of its own.
 
 Instead of a file, - is stdin.
 
 Exit codes:
   0  allowed, perhaps with warnings
-  1  the frontend or an operation is denied
+  1  the frontend, an operation, a result or a cache is denied
   2  wrong usage or an invalid policy
   3  undecidable, because the decision needs the image's digest`,
 		Example: `  policy-frontend eval --policy policy.yaml docker/dockerfile:1
@@ -64,6 +68,7 @@ Exit codes:
   policy-frontend eval --policy policy.yaml --opt build-arg:HTTP_PROXY=http://proxy --input base docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --build operations.yaml docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --llb build.llb --format json docker/dockerfile:1
+  policy-frontend eval --policy policy.yaml --export push=corp.example/app:1 docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --at 2027-03-01 docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --opt build-arg:POLICY_FRONTEND_POLICY="$(cat team.yaml)" docker/dockerfile:1`,
 		Args: some("reference"),
@@ -80,6 +85,10 @@ Exit codes:
 			if err != nil {
 				return err
 			}
+			further, err := results.answers(layers)
+			if err != nil {
+				return err
+			}
 			codes := make([]int, len(requests))
 			for i, request := range requests {
 				d := policy.Decide(layers, request)
@@ -87,7 +96,8 @@ Exit codes:
 				if err != nil {
 					return &exitError{exitUsage, err}
 				}
-				result := evaluated{d, answers, built.given()}
+				answers = append(answers, further...)
+				result := evaluated{d, answers, built.given() || results.given()}
 				if err := out.print(cmd.OutOrStdout(), result); err != nil {
 					return err
 				}
@@ -98,6 +108,7 @@ Exit codes:
 	}
 	f.add(cmd)
 	built.add(cmd)
+	results.add(cmd)
 	out.add(cmd)
 	return cmd
 }

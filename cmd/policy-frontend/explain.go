@@ -14,6 +14,7 @@ import (
 func newExplainCommand() *cobra.Command {
 	var f requestFlags
 	var built buildFlags
+	var results resultFlags
 	out := newOutput("the steps and the decision", asText(explained.text), asJSON(explained.json))
 	cmd := &cobra.Command{
 		Use:   "explain [flags] REF...",
@@ -24,7 +25,8 @@ func newExplainCommand() *cobra.Command {
   - each rule, with its file and line, and why it did or didn't match;
   - the decisions of the policy and of the overlay;
   - the conditions under which the frontend may run, and the dispatcher;
-  - the build rules that apply to it.
+  - the build rules that apply to it;
+  - where its results may go, and which build caches a build may use.
 
 The decision follows, and then the answers to the operations in --build or --llb. Below
 each answer, explain prints the entries that it compared, and why an entry doesn't match.
@@ -52,6 +54,10 @@ Exit codes are those of eval.`,
 			if err != nil {
 				return err
 			}
+			further, err := results.answers(layers)
+			if err != nil {
+				return err
+			}
 			codes := make([]int, len(requests))
 			for i, request := range requests {
 				trace := f.explain(layers, request)
@@ -59,7 +65,8 @@ Exit codes are those of eval.`,
 				if err != nil {
 					return &exitError{exitUsage, err}
 				}
-				result := explained{trace, answers, built.given()}
+				answers = append(answers, further...)
+				result := explained{trace, answers, built.given() || results.given()}
 				if err := out.print(cmd.OutOrStdout(), result); err != nil {
 					return err
 				}
@@ -70,6 +77,7 @@ Exit codes are those of eval.`,
 	}
 	f.add(cmd)
 	built.add(cmd)
+	results.add(cmd)
 	out.add(cmd)
 	return cmd
 }

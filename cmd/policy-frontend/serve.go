@@ -25,7 +25,7 @@ func serve(log io.Writer, fromGuard bool) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	f := frontend.Frontend{
-		PolicyPath: frontend.DefaultPolicyPath, PolicyFromGuard: fromGuard, Log: log,
+		Policy: frontend.PolicyFile(frontend.DefaultPolicyPath), PolicyFromGuard: fromGuard, Log: log,
 	}
 	if err := f.Serve(ctx, streamconn.New(stdio{}, "stdin and stdout"), os.Environ()); err != nil {
 		fmt.Fprintln(log, "policy-frontend:", err)

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/policy-frontend/policy-frontend/guard"
-	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 // Exit codes.
@@ -25,52 +24,13 @@ const (
 	exitUsage  = 2 // wrong flags, or a policy that isn't valid
 )
 
-// drainTime is how long builds may go on after the program was asked to end.
-const drainTime = 10 * time.Second
-
-// flags are the program's flags.
-type flags struct {
-	policy, upstream, keyFile  string
-	image                      string
-	listen                     []string
-	cert, certKey, clientCerts string
-}
-
-// parse reads the flags. help is their description.
-func parse(args []string) (f flags, help string, err error) {
-	set := pflag.NewFlagSet("policy-guard", pflag.ContinueOnError)
-	set.SetOutput(io.Discard)
-	set.SortFlags = false
-	set.StringVar(&f.policy, "policy", "", "the `FILE` with the policy; each build reads it")
-	set.StringArrayVar(&f.listen, "listen", nil,
-		"an `ADDRESS` for clients, unix:///path or tcp://host:port; can be given several times")
-	set.StringVar(&f.upstream, "upstream", "",
-		"the `ADDRESS` of buildkitd, unix:///path or tcp://127.0.0.1:port")
-	set.StringVar(&f.image, "image", "",
-		"the `REFERENCE` of the policy image; it runs what the daemon can't hold to the policy")
-	set.StringVar(&f.cert, "tls-cert", "", "the `FILE` with the certificate for tcp:// addresses")
-	set.StringVar(&f.certKey, "tls-key", "", "the `FILE` with the certificate's key")
-	set.StringVar(&f.clientCerts, "tls-client-ca", "",
-		"the `FILE` with the authorities of clients' certificates")
-	set.StringVar(&f.keyFile, "ref-key", "",
-		"a `FILE` with at least 32 secret bytes; with it, clients see their history after a restart")
-	help = "Usage: policy-guard --policy FILE --listen ADDRESS --upstream ADDRESS [flags]\n\n" +
-		set.FlagUsages()
-	if err := set.Parse(args); err != nil {
-		return f, help, err
-	}
-	for name, value := range map[string]string{
-		"policy": f.policy, "upstream": f.upstream, "listen": strings.Join(f.listen, ""),
-	} {
-		if value == "" {
-			return f, help, fmt.Errorf("the flag --%s is missing", name)
-		}
-	}
-	if set.NArg() > 0 {
-		return f, help, fmt.Errorf("it takes no arguments: %s", set.Arg(0))
-	}
-	return f, help, nil
-}
+const (
+	// askTime is how long the daemon may take at the start to tell its version.
+	askTime = 10 * time.Second
+	// lastCalls is how long clients may take for their last calls when no build is under way any
+	// more.
+	lastCalls = 2 * time.Second
+)
 
 // usageError is an error of the person who started the program.
 type usageError struct{ error }
@@ -86,24 +46,57 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "policy-guard: %v\n\n%s", err, help)
 		return exitUsage
 	}
-	err = serve(ctx, f, stderr)
+	if f.version {
+		fmt.Fprintln(stderr, "policy-guard", version)
+		return exitOK
+	}
+	out := newOutput(stderr, f.logFormat)
+	err = serve(ctx, f, out)
 	var wrong usageError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &wrong):
-		fmt.Fprintf(stderr, "policy-guard: %v\n", err)
+		out.failed(err)
 		return exitUsage
 	}
-	fmt.Fprintf(stderr, "policy-guard: %v\n", err)
+	out.failed(err)
 	return exitFailed
 }
 
-// serve serves clients until ctx ends.
-func serve(ctx context.Context, f flags, stderr io.Writer) error {
-	if err := checkPolicy(f.policy); err != nil {
-		return usageError{err}
+// output is what the program says on stderr: a log, and lines about the program itself.
+type output struct {
+	log  *slog.Logger
+	text io.Writer // nil if everything is in the log
+}
+
+func newOutput(stderr io.Writer, format string) output {
+	if format == "json" {
+		return output{log: slog.New(slog.NewJSONHandler(stderr, nil))}
 	}
+	return output{log: slog.New(slog.NewTextHandler(stderr, nil)), text: stderr}
+}
+
+// ready says that the program accepts clients.
+func (o output) ready(listen []string, upstream string) {
+	if o.text == nil {
+		o.log.Info("ready", "listen", listen, "upstream", upstream)
+		return
+	}
+	fmt.Fprintf(o.text, "policy-guard: ready on %s, before %s\n", strings.Join(listen, " "), upstream)
+}
+
+// failed says why the program ends.
+func (o output) failed(err error) {
+	if o.text == nil {
+		o.log.Error("policy-guard ends", "why", err.Error())
+		return
+	}
+	fmt.Fprintf(o.text, "policy-guard: %v\n", err)
+}
+
+// serve serves clients until ctx ends.
+func serve(ctx context.Context, f flags, out output) error {
 	key, err := readKey(f.keyFile)
 	if err != nil {
 		return usageError{err}
@@ -113,25 +106,36 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 		return usageError{fmt.Errorf("--upstream: %w", err)}
 	}
 	defer daemon.Close()
+	m := newMetrics()
 	g, err := guard.New(daemon, guard.Options{
-		PolicyPath: f.policy, Image: f.image, Key: key, Log: &lines{out: stderr},
+		PolicyPath: f.policy, Image: f.image, Key: key, AcceptOldDaemon: f.acceptOldDaemon,
+		Log: out.log, Observer: m,
 	})
 	if err != nil {
 		return usageError{err}
+	}
+	if err := checkDaemon(ctx, g, f, out.log); err != nil {
+		return err
 	}
 	open, err := f.open()
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, len(open))
+	web, err := openWeb(f.metrics, m, g)
+	if err != nil {
+		closeAll(open)
+		return err
+	}
+	defer web.close()
+	failed := make(chan error, len(open)+1)
 	servers := make([]*grpc.Server, len(open))
 	for i, l := range open {
 		s := g.Server(l.clients)
 		servers[i] = s
 		go func() { failed <- s.Serve(l.listener) }()
 	}
-	fmt.Fprintf(stderr, "policy-guard: ready on %s, before %s\n",
-		strings.Join(f.listen, " "), f.upstream)
+	go func() { failed <- web.serve() }()
+	out.ready(addresses(open), f.upstream)
 	running := len(open)
 	select {
 	case <-ctx.Done():
@@ -139,8 +143,9 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 	case err = <-failed:
 		running--
 	}
-	stop(servers)
-	for range running { // each closes its socket
+	end(g, servers, f.drain, out.log)
+	web.close()
+	for range running + 1 { // each closes its socket
 		if e := <-failed; !errors.Is(e, grpc.ErrServerStopped) { // it was stopped before it began
 			err = errors.Join(err, e)
 		}
@@ -148,9 +153,37 @@ func serve(ctx context.Context, f flags, stderr io.Writer) error {
 	return err
 }
 
-// stop lets calls end by themselves for a while.
-func stop(servers []*grpc.Server) {
-	late := time.AfterFunc(drainTime, func() {
+// checkDaemon fails if the daemon is too old. A daemon that doesn't answer may come later: its
+// version is checked for each build.
+func checkDaemon(ctx context.Context, g *guard.Guard, f flags, log *slog.Logger) error {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	err := g.CheckDaemon(ctx)
+	var old *guard.OldDaemonError
+	switch {
+	case errors.As(err, &old) && f.acceptOldDaemon:
+		log.Warn("the daemon is too old, and accepted", "version", old.Version, "lacks",
+			strings.Join(old.Lacks, "; "))
+	case errors.As(err, &old):
+		return fmt.Errorf("%w (--accept-old-daemon lets it build all the same)", err)
+	case err != nil:
+		log.Warn("the daemon doesn't answer, and no build can begin until it does", "upstream",
+			f.upstream, "why", err.Error())
+	}
+	return nil
+}
+
+// end lets the builds under way end, for a while, and then stops the servers.
+func end(g *guard.Guard, servers []*grpc.Server, drain time.Duration, log *slog.Logger) {
+	log.Info("ending", "builds", g.Builds())
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	last := lastCalls
+	if left := g.Drain(ctx); left > 0 {
+		log.Warn("builds under way are ended", "builds", left)
+		last = 0
+	}
+	late := time.AfterFunc(last, func() {
 		for _, s := range servers {
 			s.Stop()
 		}
@@ -163,18 +196,8 @@ func stop(servers []*grpc.Server) {
 	wait.Wait()
 }
 
-// checkPolicy fails if the policy isn't valid.
-func checkPolicy(path string) error {
-	dir, err := os.OpenRoot(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	_, err = policy.Load(dir.FS(), filepath.Base(path))
-	return err
-}
-
-// readKey reads the key that names builds. A key that others can read is none.
+// readKey reads the key that names builds. A key that others can read is none. The file's group may
+// read it: Kubernetes and systemd give a secret to a program in that way.
 func readKey(path string) ([]byte, error) {
 	if path == "" {
 		return nil, nil
@@ -183,24 +206,9 @@ func readKey(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("others than its owner have access to %s: chmod 600 it", path)
+	if info.Mode().Perm()&0o027 != 0 {
+		return nil, fmt.Errorf("others than its owner and its group have access to %s, or the group can "+
+			"write it: chmod 600 it", path)
 	}
 	return os.ReadFile(path)
-}
-
-// lines writes each line of the log at once, with the program's name.
-type lines struct {
-	mu  sync.Mutex
-	out io.Writer
-}
-
-// Write implements [io.Writer] for whole lines.
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, err := fmt.Fprintf(l.out, "policy-guard: %s", b); err != nil {
-		return 0, err
-	}
-	return len(b), nil
 }

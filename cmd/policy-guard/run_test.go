@@ -6,29 +6,31 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 )
 
 const validPolicy = "version: 1\nfrontends: [{name: a, match: [docker/dockerfile]}]\n"
 
-// output is what the program prints, which may be read while it runs.
-type output struct {
+// printed is what the program prints, which may be read while it runs.
+type printed struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (o *output) Write(b []byte) (int, error) {
+func (o *printed) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.Write(b)
 }
 
-func (o *output) String() string {
+func (o *printed) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.String()
@@ -38,6 +40,7 @@ func file(t *testing.T, name, text string, mode os.FileMode) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	require.NoError(t, os.WriteFile(path, []byte(text), mode))
+	require.NoError(t, os.Chmod(path, mode))
 	return path
 }
 
@@ -66,7 +69,13 @@ func TestWrongUsageEndsWithTwo(t *testing.T) {
 		"TCP without certificates": {
 			all(policy, "tcp://127.0.0.1:0", daemon), "known by their certificates",
 		},
-		"a distant daemon": {all(policy, socket, "tcp://192.0.2.1:1234"), "isn't on this machine"},
+		"an unknown format of the log": {all(policy, socket, daemon, "--log-format", "xml"), "text or json"},
+		"a negative time":              {all(policy, socket, daemon, "--drain=-1s"), "--drain"},
+		"an address of metrics without a port": {
+			all(policy, socket, daemon, "--metrics", "localhost"), "neither tcp://host:port",
+		},
+		"sockets that nobody passes": {all(policy, "fd://", daemon), "systemd has passed no sockets"},
+		"a distant daemon":           {all(policy, socket, "tcp://192.0.2.1:1234"), "isn't on this machine"},
 		"an image that is no reference": {
 			all(policy, socket, daemon, "--image", "not a reference"), "the image: ",
 		},
@@ -77,8 +86,12 @@ func TestWrongUsageEndsWithTwo(t *testing.T) {
 			all(policy, socket, daemon, "--ref-key", file(t, "key", strings.Repeat("x", 32), 0o644)),
 			"others than its owner",
 		},
+		"a key that its group can write": {
+			all(policy, socket, daemon, "--ref-key", file(t, "key", strings.Repeat("x", 32), 0o660)),
+			"the group can write it",
+		},
 	} {
-		var stderr output
+		var stderr printed
 		require.Equal(t, exitUsage, run(t.Context(), tc.args, &stderr), name)
 		require.Contains(t, stderr.String(), tc.why, name)
 	}
@@ -91,7 +104,7 @@ func TestItSaysWhenItIsReadyAndEndsWithZero(t *testing.T) {
 	args := []string{"--policy", policy, "--listen", "unix://" + path, "--upstream", "unix:///nowhere"}
 	start := func() (context.CancelFunc, chan int) {
 		ctx, cancel := context.WithCancel(t.Context())
-		stderr, code := &output{}, make(chan int, 1)
+		stderr, code := &printed{}, make(chan int, 1)
 		go func() { code <- run(ctx, args, stderr) }()
 		require.Eventually(t, func() bool {
 			return strings.Contains(stderr.String(), "policy-guard: ready on unix://"+path)
@@ -103,7 +116,7 @@ func TestItSaysWhenItIsReadyAndEndsWithZero(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(socketMode), info.Mode().Perm())
 
-	var second output
+	var second printed
 	require.Equal(t, exitFailed, run(t.Context(), args, &second))
 	require.Contains(t, second.String(), "another program listens")
 
@@ -120,4 +133,46 @@ func TestItSaysWhenItIsReadyAndEndsWithZero(t *testing.T) {
 	require.Equal(t, exitOK, <-code)
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	require.Equal(t, exitFailed, run(t.Context(), args, &second))
+}
+
+// started is the program while it runs.
+type started struct {
+	stderr *printed
+	cancel context.CancelFunc
+	code   chan int
+}
+
+// start runs the program until it is ready.
+func start(t *testing.T, args ...string) *started {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &started{&printed{}, cancel, make(chan int, 1)}
+	go func() { s.code <- run(ctx, args, s.stderr) }()
+	require.Eventually(t, func() bool { return strings.Contains(s.stderr.String(), "ready") },
+		10*time.Second, time.Millisecond, s.stderr)
+	t.Cleanup(func() { s.end(t) })
+	return s
+}
+
+// end ends the program, which has to exit with 0.
+func (s *started) end(t *testing.T) {
+	t.Helper()
+	s.cancel()
+	if code, ok := <-s.code; ok {
+		require.Equal(t, exitOK, code, s.stderr)
+		close(s.code)
+	}
+}
+
+func TestThePageHasEachFlag(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/guard.md")
+	require.NoError(t, err)
+	_, help, err := parse([]string{"--help"})
+	require.ErrorIs(t, err, pflag.ErrHelp)
+	flags := regexp.MustCompile(`(?m)^ +(--[a-z-]+)`).FindAllStringSubmatch(help, -1)
+	require.NotEmpty(t, flags)
+	for _, f := range flags {
+		require.Contains(t, string(page), "`"+f[1], f[1])
+	}
 }

@@ -44,6 +44,8 @@ type Daemon struct {
 	// already.
 	root string
 	cmd  *exec.Cmd
+	// again starts the daemon again.
+	again func() error
 	// exited is closed when the process has ended.
 	exited chan struct{}
 
@@ -111,7 +113,8 @@ func (e *Env) startDaemon(program provision.Daemon, cfg DaemonConfig) (*Daemon, 
 		d.root = filepath.Join(dir, "root")
 	}
 	e.reaper.add(dir, d.stop)
-	if err := d.start(program, cfg, e.snapshotter()); err != nil {
+	d.again = func() error { return d.start(program, cfg, e.snapshotter()) }
+	if err := d.again(); err != nil {
 		err = fmt.Errorf("start buildkitd: %w\n%s", err, d.LogTail())
 		return nil, errors.Join(err, e.reaper.run(dir))
 	}
@@ -124,7 +127,7 @@ func (d *Daemon) start(program provision.Daemon, cfg DaemonConfig, snapshotter s
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
-	if err := os.Mkdir(filepath.Join(d.dir, "tmp"), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(d.dir, "tmp"), 0o700); err != nil {
 		return err
 	}
 	log, err := os.Create(d.LogFile)
@@ -215,6 +218,24 @@ func (d *Daemon) stop() error {
 		d.stopErr = errors.Join(errs...)
 	})
 	return d.stopErr
+}
+
+// Crash kills the daemon. No container may run. [Daemon.Begin] starts it again.
+func (d *Daemon) Crash(t T) {
+	t.Helper()
+	if err := syscall.Kill(-d.cmd.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Fatalf("kill buildkitd: %v", err)
+	}
+	<-d.exited
+}
+
+// Begin starts the daemon again after [Daemon.Crash], with the same root and address.
+func (d *Daemon) Begin(t T) {
+	t.Helper()
+	d.exited = make(chan struct{})
+	if err := d.again(); err != nil {
+		t.Fatalf("start buildkitd again: %v", err)
+	}
 }
 
 // Log returns the whole debug log so far. It is empty for a daemon that ran already.

@@ -11,6 +11,9 @@ import (
 // guardPackage is policy-guard's main package.
 const guardPackage = "github.com/policy-frontend/policy-frontend/cmd/policy-guard"
 
+// guardFloor is the first version of buildkitd before which policy-guard stands.
+const guardFloor = "v0.34.0"
+
 // Guarded is a daemon with a policy-guard before it.
 type Guarded struct {
 	// Daemon is what clients talk to: its address is the guard's.
@@ -20,13 +23,20 @@ type Guarded struct {
 	// Policy is the file with the guard's policy.
 	Policy string
 
+	program string
+	args    []string
 	process *Process
+	killed  bool
 }
 
 // Guard starts policy-guard before a daemon of the given configuration, with a policy and further
-// flags. It returns when the guard accepts connections. When the test ends, it is stopped.
+// flags. It returns when the guard accepts connections. When the test ends, it is stopped. On a
+// daemon that is too old for the guard, the test is skipped.
 func (e *Env) Guard(t T, cfg DaemonConfig, policy string, flags ...string) *Guarded {
 	t.Helper()
+	if s, ok := t.(Skipper); ok {
+		e.Needs(s, guardFloor, "it doesn't ask about everything that it reads")
+	}
 	program, err := e.guard()
 	if err != nil {
 		t.Fatalf("build policy-guard: %v", err)
@@ -48,24 +58,53 @@ func (e *Env) Guard(t T, cfg DaemonConfig, policy string, flags ...string) *Guar
 		Addr: "unix://" + filepath.Join(dir, socketName), tools: e.Tools, dir: dir,
 		exited: make(chan struct{}),
 	}
-	args := append([]string{
+	g.program, g.args = program, append([]string{
 		"--policy", g.Policy, "--listen", g.Addr, "--upstream", behind.Addr,
 	}, flags...)
-	g.process, err = Command{Path: program, Args: args, Timeout: bakeTimeout}.start(os.Environ())
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	g.Begin(t)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("%s", g.process.Output())
 		}
 		g.Stop(t)
 	})
+	return g
+}
+
+// Begin starts the guard again after [Guarded.Kill], and returns when it accepts connections.
+func (g *Guarded) Begin(t T) {
+	t.Helper()
+	g.killed = false
+	var err error
+	g.process, err = Command{
+		Path: g.program, Args: g.args, Timeout: bakeTimeout,
+	}.start(os.Environ())
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
 	if !Poll(startTimeout, func() bool { return g.accepts() || g.process.Output().ExitCode >= 0 }) ||
 		!g.accepts() {
 		t.Fatalf("policy-guard doesn't start: %s", g.process.Output())
 	}
-	return g
+}
+
+// Pid is the guard's process.
+func (g *Guarded) Pid() int { return g.process.cmd.Process.Pid }
+
+// Kill ends the guard as a crash does.
+func (g *Guarded) Kill(t T) {
+	t.Helper()
+	g.killed = true
+	g.process.kill()
+	<-g.process.done
+}
+
+// Terminate asks the guard to end, and doesn't wait for it.
+func (g *Guarded) Terminate(t T) {
+	t.Helper()
+	if err := syscall.Kill(g.Pid(), syscall.SIGTERM); err != nil {
+		t.Fatalf("%v", err)
+	}
 }
 
 // Log returns what the guard has printed.
@@ -78,7 +117,10 @@ func (g *Guarded) Stop(t T) {
 		for _, p := range g.clients {
 			p.kill()
 		}
-		_ = syscall.Kill(g.process.cmd.Process.Pid, syscall.SIGTERM)
+		if g.killed {
+			return
+		}
+		_ = syscall.Kill(g.Pid(), syscall.SIGTERM)
 		if !Poll(stopTimeout, func() bool { return g.process.Output().ExitCode >= 0 }) {
 			g.process.kill()
 		}
@@ -87,6 +129,9 @@ func (g *Guarded) Stop(t T) {
 		}
 	})
 }
+
+// GuardProgram compiles policy-guard, unless that is done, and returns its path.
+func (e *Env) GuardProgram() (string, error) { return e.guard() }
 
 // buildGuard compiles policy-guard and returns its path.
 func (e *Env) buildGuard() (string, error) {

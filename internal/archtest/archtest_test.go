@@ -107,6 +107,18 @@ func TestTheImageDoesNotHaveTheGuard(t *testing.T) {
 	require.NotContains(t, strings.Fields(string(out)), module+"guard")
 }
 
+// Metrics are for a program that runs for long. No other package needs their library.
+func TestOnlyTheGuardsProgramHasMetrics(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t) {
+		for _, imported := range p.Imports {
+			if strings.HasPrefix(imported, "github.com/prometheus/") {
+				require.Equal(t, "cmd/policy-guard", strings.TrimPrefix(p.ImportPath, module), imported)
+			}
+		}
+	}
+}
+
 // list returns the packages of the module without their tests.
 func list(t *testing.T) []listed {
 	t.Helper()

@@ -135,9 +135,10 @@ func Compare(a, b *policy.Policy, at time.Time) Report {
 func (c *comparison) report() Report {
 	c.defaultFrontend()
 	c.names()
+	llb := c.llb()
 	r := Report{
 		Complete: c.complete, Requests: c.asked, Differences: c.found.list(),
-		Statements: statements(c.a, c.b), Uncompared: append([]string{}, c.uncompared...),
+		Statements: append(statements(c.a, c.b), llb...), Uncompared: append([]string{}, c.uncompared...),
 	}
 	r.Widened = !r.Complete || len(r.Uncompared) > 0 ||
 		slices.ContainsFunc(r.Differences, func(d Difference) bool { return d.Widens }) ||

@@ -36,7 +36,8 @@ func statements(sideA, sideB *side) []Statement {
 			Text:   fmt.Sprintf("overlay.accept: %s, before %s: builds that send an overlay", after, before),
 		})
 	}
-	return append(out, slices.Concat(aliasStatements(a, b), ruleStatements(sideA, sideB))...)
+	return append(out, slices.Concat(
+		resultStatements(a, b), aliasStatements(a, b), ruleStatements(sideA, sideB))...)
 }
 
 func orNone(s string) string {

@@ -44,11 +44,7 @@ func conversions(a *policy.Alias) []sourceRule {
 	from, to := a.Names()
 	var out []sourceRule
 	for _, tag := range slices.Sorted(maps.Keys(a.Pins)) {
-		out = append(out, sourceRule{
-			Action:   "CONVERT",
-			Selector: selector{Identifier: imageScheme + from + ":" + tag, MatchType: "EXACT"},
-			Updates:  &sourceUpdate{imageScheme + to + ":" + tag + "@" + a.Pins[tag]},
-		})
+		out = append(out, pinConversion(from+":"+tag, to+":"+tag+"@"+a.Pins[tag]))
 	}
 	if from == to {
 		return out

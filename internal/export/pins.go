@@ -75,14 +75,22 @@ func pinConversions(exact []pin) []sourceRule {
 	var out []sourceRule
 	for _, p := range exact {
 		if p.digest != "" {
-			image := imageScheme + p.name + ":" + p.tag
-			out = append(out, sourceRule{
-				Action: "CONVERT", Selector: selector{Identifier: image, MatchType: "EXACT"},
-				Updates: &sourceUpdate{image + "@" + p.digest},
-			})
+			image := p.name + ":" + p.tag
+			out = append(out, pinConversion(image, image+"@"+p.digest))
 		}
 	}
 	return out
+}
+
+// pinConversion converts an image to another one. It is a regular expression, because older
+// BuildKits convert what an EXACT rule matches to itself (sourcepolicy/formatter.go of v0.14).
+func pinConversion(from, to string) sourceRule {
+	return sourceRule{
+		Action: "CONVERT", Selector: selector{
+			Identifier: "^" + imageScheme + regexp.QuoteMeta(from) + "$", MatchType: "REGEX",
+		},
+		Updates: &sourceUpdate{imageScheme + to},
+	}
 }
 
 // pinned returns rules on references as written, which refuse a pinned tag without its digest. The

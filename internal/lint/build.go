@@ -184,7 +184,7 @@ var buildChecks = map[buildrules.Kind]buildCheck{
 			c.patternsOf(b, buildrules.KindImages, allow, b.Images.Deny, !b.Images.RequireDigest, tell)
 		} else {
 			c.imageRules(b)
-			namedLists("images", nil, b.Images.Deny, tell)
+			namedLists("build.images", nil, b.Images.Deny, tell)
 		}
 		for _, rule := range b.Images.Rules {
 			tell := func(code Code, format string, args ...any) {
@@ -247,28 +247,33 @@ func (c *checker) build(b *buildrules.Rules, tell tell) {
 func (c *checker) patternsOf(
 	b *buildrules.Rules, k buildrules.Kind, allow, deny []string, alone bool, tell tell,
 ) {
-	kind := string(k)
+	checkNames("build."+string(k), allow, deny, alone, c.replaced(b, k), tell)
+}
+
+// names checks the name patterns of a field. replaced reports whether what is denied can have an
+// effect elsewhere.
+func checkNames(field string, allow, deny []string, alone, replaced bool, tell tell) {
 	for _, p := range allow {
 		switch {
 		case !alone:
 		case (p == "**" || p == "**/*") && len(deny) == 0:
-			tell(BuildAllowsAny, "build.%s.allow has %s, which matches everything; name the hosts, as in "+
-				"corp.example/**, or deny something", kind, p)
+			tell(BuildAllowsAny, "%s.allow has %s, which matches everything; name the hosts, as in "+
+				"corp.example/**, or deny something", field, p)
 		case strings.HasPrefix(p, "**/") && p != "**/*":
-			tell(BuildAllowsAny, "build.%s.allow has %s, which matches such names on every host; name the "+
-				"hosts, as in corp.example/%s", kind, p, strings.TrimPrefix(p, "**/"))
+			tell(BuildAllowsAny, "%s.allow has %s, which matches such names on every host; name the "+
+				"hosts, as in corp.example/%s", field, p, strings.TrimPrefix(p, "**/"))
 		}
 		for _, why := range runsOn(p) {
-			tell(PrefixRunsOn, "build.%s.allow has %s, which %s", kind, p, why)
+			tell(PrefixRunsOn, "%s.allow has %s, which %s", field, p, why)
 		}
 	}
-	namedLists(kind, allow, deny, tell)
-	c.deniedNames(kind, allow, deny, c.replaced(b, k), tell)
+	namedLists(field, allow, deny, tell)
+	deniedNames(field, allow, deny, replaced, tell)
 }
 
 // deniedNames looks for allowed patterns that deny covers, and for deny entries, as they are
 // written, that have nothing in common with allow.
-func (c *checker) deniedNames(kind string, allow, deny []string, replaced bool, tell tell) {
+func deniedNames(field string, allow, deny []string, replaced bool, tell tell) {
 	allowed := parseAll(allow)
 	var all []names
 	for _, entry := range deny {
@@ -276,15 +281,15 @@ func (c *checker) deniedNames(kind string, allow, deny []string, replaced bool, 
 	}
 	for i, n := range allowed {
 		if anyCovers(all, n) {
-			tell(BuildAllowRefused, "build.%s.allow has %s, which deny refuses; remove one of the two", kind,
+			tell(BuildAllowRefused, "%s.allow has %s, which deny refuses; remove one of the two", field,
 				allow[i])
 		}
 	}
 	for _, entry := range deny {
 		overlaps := func(n names) bool { return anyOverlaps(allowed, n) }
 		if !replaced && len(allow) > 0 && !slices.ContainsFunc(denied(entry), overlaps) {
-			tell(BuildDenyWithoutEffect, "build.%s.deny has %s, which allow doesn't list anyway; remove "+
-				"it", kind, entry)
+			tell(BuildDenyWithoutEffect, "%s.deny has %s, which allow doesn't list anyway; remove it", field,
+				entry)
 		}
 	}
 }

@@ -93,6 +93,8 @@ const (
 	// DefaultUnjudged: no build rules apply to frontends that default: allow runs, although
 	// rules have some.
 	DefaultUnjudged Code = "default-unjudged"
+	// LLBUnjudged: clients may send any LLB, and no build rules apply to it.
+	LLBUnjudged Code = "llb-unjudged"
 	// BuildRepeated: a rule repeats the policy's build rules.
 	BuildRepeated Code = "build-repeated"
 	// BuildAllowsAny: build rules allow everything of a kind.
@@ -132,6 +134,10 @@ const (
 	ExecAllowsAny Code = "exec-allows-any"
 	// ContainersAllowed: the frontend can run any image.
 	ContainersAllowed Code = "containers-allowed"
+	// NeedsGuard: only policy-guard applies a field.
+	NeedsGuard Code = "needs-guard"
+	// CacheByClient: each client can fill the build cache of all clients.
+	CacheByClient Code = "cache-by-client"
 	// IgnoreInvalid: a comment that should accept a finding can't.
 	IgnoreInvalid Code = "ignore-invalid"
 	// IgnoreUnused: a comment accepts a finding that isn't there.
@@ -152,11 +158,12 @@ func Codes() []Code {
 		NeverMatches, Expired, WarnAfterExpiry, Shadowed, AliasedAway, OutsideLimits,
 		EntryRepeated, EntryWithoutEffect, EntriesNotTried, EntryAliased, DenyWithoutEffect,
 		ExceptWithoutEffect, OptionName, OptionWithoutEffect, OptionsContradict,
-		UnseenByForward, LateUnderForward, BuiltinRefuses, DefaultUnjudged, BuildRepeated, BuildAllowsAny,
+		UnseenByForward, LateUnderForward, BuiltinRefuses, DefaultUnjudged, LLBUnjudged,
+		BuildRepeated, BuildAllowsAny,
 		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConfigContradicts,
 		EntryRefused, ConfigByTarget, TargetExcepted, ConvertShadowed, ConvertRefused,
 		BuildPinRefused, NestedNotAllowed, PlainHTTP, OpenDoors, LayoutName, HostNetwork, InsecureExec,
-		ExecAllowsAny, ContainersAllowed,
+		ExecAllowsAny, ContainersAllowed, NeedsGuard, CacheByClient,
 		IgnoreInvalid, IgnoreUnused,
 	}
 }
@@ -188,7 +195,7 @@ func (c Code) Level() Level {
 	case slices.Contains([]Code{
 		MissingID, MissingContact, UnnamedRule, UnusedInclude, BuildRepeated, EntryRepeated,
 		EntryWithoutEffect, EntriesNotTried, EntryAliased, DenyWithoutEffect, ExceptWithoutEffect,
-		ExecAllowsAny, ContainersAllowed, ConfigByTarget, OpenRange,
+		ExecAllowsAny, ContainersAllowed, ConfigByTarget, OpenRange, NeedsGuard,
 	}, c):
 		return Note
 	}

@@ -149,9 +149,9 @@ func (c *checker) allowsNothing() {
 
 // namedLists looks for entries of name lists that another entry makes superfluous. Those of deny
 // are as they are written.
-func namedLists(kind string, allow, deny []string, tell tell) {
-	repeated("build."+kind+".allow", allow, byName(allow), tell)
-	repeated("build."+kind+".deny", deny, byDeniedName(deny), tell)
+func namedLists(field string, allow, deny []string, tell tell) {
+	repeated(field+".allow", allow, byName(allow), tell)
+	repeated(field+".deny", deny, byDeniedName(deny), tell)
 }
 
 func (u urls) repeated(tell tell) {

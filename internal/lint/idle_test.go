@@ -211,9 +211,28 @@ func answerOf(d policy.Decision) answer {
 	a := answer{verdict: d.Verdict}
 	if d.Verdict.Permits() {
 		a.rule, a.image = d.Rule, d.Image
-		a.change = fmt.Sprint(d.Obligations.Strip, d.Obligations.Force)
+		a.change = fmt.Sprint(d.Dispatch, d.Obligations.Strip, d.Obligations.Force)
 	}
 	return a
+}
+
+// ask decides as a build does: it looks a tag up only if the decision doesn't refuse it anyway.
+func ask(l policy.Layers, r policy.Request) policy.Decision {
+	known := r
+	known.Digest, known.TagDigest = "", ""
+	d := policy.Decide(l, known)
+	switch {
+	case d.Verdict == policy.Deny:
+		return d
+	case d.Reference.Digest() == "":
+		known.Digest = r.Digest
+	case d.TagUnverified:
+		known.TagDigest = r.TagDigest
+	}
+	if known.Digest == "" && known.TagDigest == "" {
+		return d
+	}
+	return policy.Decide(l, known)
 }
 
 // modesOf returns a policy and, if warns is set, the policy that it is once nothing only warns.
@@ -234,7 +253,7 @@ func answersOf(all []policy.Request, modes []*policy.Policy) func(yield func(int
 			}
 			layers = layers.Brief()
 			for i, r := range all {
-				if !yield(n*len(all)+i, answerOf(policy.Decide(layers, r))) {
+				if !yield(n*len(all)+i, answerOf(ask(layers, r))) {
 					return
 				}
 			}

@@ -46,6 +46,7 @@ func Check(file string, p *policy.Policy, o Options) []Finding {
 	c := newChecker(file, p, o)
 	c.whole()
 	c.wholeBuild()
+	c.results()
 	for i := range c.aliases {
 		c.alias(i)
 	}
@@ -168,6 +169,10 @@ func (c *checker) whole() {
 	if p.Default == policy.ActionAllow {
 		c.addf(DefaultAllow, "a frontend that no rule matches is allowed; remove default, and allow "+
 			"frontends by rules")
+	}
+	if d := c.layers.LLB(c.time()); d.Verdict.Permits() && len(d.Obligations.Build) == 0 {
+		c.addf(LLBUnjudged, "clients of policy-guard can build whatever they like, because llb is allow "+
+			"and there are no build rules; write a build for the whole policy")
 	}
 	if p.Mode == policy.ModeWarn {
 		c.addf(WarnMode, "rules only warn and refuse no build; remove mode when the warnings are gone")

@@ -33,6 +33,14 @@ func TestCheck(t *testing.T) {
 			[]string{"default-allow  0:0"},
 		},
 		{
+			"LLB without build rules", "llb: allow\n" + head + "- {name: a, match: [docker/dockerfile]}\n",
+			[]string{"llb-unjudged  0:0"},
+		},
+		{
+			"LLB under build rules", "llb: allow\nbuild: {exec: {networks: [none]}}\n" + head +
+				"- {name: a, match: [docker/dockerfile]}\n", nil,
+		},
+		{
 			"nothing that names the policy or whom to ask", "version: 1\n",
 			[]string{"missing-id  0:0", "missing-contact  0:0"},
 		},

@@ -87,6 +87,8 @@ func fieldOf(code Code) string {
 	switch code {
 	case DefaultAllow, DefaultUnjudged:
 		return "default"
+	case LLBUnjudged:
+		return "llb"
 	case AllowsNothing:
 		return "frontends"
 	case WarnMode:

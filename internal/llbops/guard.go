@@ -62,9 +62,22 @@ func normalGit(id, full string) string {
 	return normal
 }
 
+// SessionAttr returns the attribute that names the client's session from which a source is read. It
+// is "" for a source that is read from no session.
+func SessionAttr(op *pb.SourceOp) string {
+	scheme, _, _ := strings.Cut(op.GetIdentifier(), "://")
+	switch scheme {
+	case srctypes.LocalScheme:
+		return pb.AttrLocalSessionID
+	case srctypes.OCIScheme, srctypes.OCIBlobScheme:
+		return pb.AttrOCILayoutSessionID
+	}
+	return ""
+}
+
 // Fixed returns the attributes that decide what is read, and what the daemon uses of the client for
-// it. The value is "" for an attribute that isn't there. A missing checksum is not among them,
-// because adding a checksum only narrows what is read.
+// it. The value is "" for an attribute that isn't there. Those that only narrow what is read are not
+// among them if they are missing: a checksum, and that a git repository is read without submodules.
 func Fixed(op *pb.SourceOp) map[string]string {
 	attrs := op.GetAttrs()
 	fixed := map[string]string{}
@@ -76,8 +89,10 @@ func Fixed(op *pb.SourceOp) map[string]string {
 	for _, k := range t.fixed {
 		fixed[k] = attrs[k]
 	}
-	if t.checksum != "" && attrs[t.checksum] != "" {
-		fixed[t.checksum] = attrs[t.checksum]
+	for _, k := range t.narrows {
+		if attrs[k] != "" {
+			fixed[k] = attrs[k]
+		}
 	}
 	return fixed
 }

@@ -23,8 +23,8 @@ type sourceType struct {
 	// fixed are the attributes that decide what is read, and what the daemon uses of the client for
 	// it. Other attributes only change how the result is stored.
 	fixed []string
-	// checksum is the attribute that fixes what is read, or "".
-	checksum string
+	// narrows are attributes that can only narrow what is read. They are fixed if they are there.
+	narrows []string
 	// read returns the operations of a source whose attributes are all known. The ref is the
 	// identifier without its scheme.
 	read func(ref string, op *pb.SourceOp) []buildrules.Operation
@@ -38,9 +38,9 @@ var sourceTypes = []sourceType{
 			pb.AttrImageResolveMode, pb.AttrImageRecordType, pb.AttrImageLayerLimit,
 			pb.AttrImageChecksum,
 		},
-		fixed:    []string{pb.AttrImageLayerLimit, pb.AttrImageResolveMode},
-		checksum: pb.AttrImageChecksum,
-		read:     ofImage,
+		fixed:   []string{pb.AttrImageLayerLimit, pb.AttrImageResolveMode},
+		narrows: []string{pb.AttrImageChecksum},
+		read:    ofImage,
 	},
 	{
 		scheme: srctypes.DockerImageBlobScheme,
@@ -94,9 +94,9 @@ var sourceTypes = []sourceType{
 		},
 		fixed: []string{
 			pb.AttrFullRemoteURL, pb.AttrAuthTokenSecret, pb.AttrAuthHeaderSecret, pb.AttrMountSSHSock,
-			pb.AttrGitSkipSubmodules, pb.AttrGitBundle, pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID,
+			pb.AttrGitBundle, pb.AttrOCILayoutSessionID, pb.AttrOCILayoutStoreID,
 		},
-		checksum: pb.AttrGitChecksum,
+		narrows: []string{pb.AttrGitChecksum, pb.AttrGitSkipSubmodules},
 		read: func(ref string, op *pb.SourceOp) []buildrules.Operation {
 			return ofGit(ref, op.GetAttrs())
 		},
@@ -113,9 +113,9 @@ func download(scheme string) sourceType {
 			pb.AttrHTTPChecksum, pb.AttrHTTPFilename, pb.AttrHTTPPerm, pb.AttrHTTPUID, pb.AttrHTTPGID,
 			pb.AttrHTTPAuthHeaderSecret, pb.AttrHTTPSignatureVerifyPubKey, pb.AttrHTTPSignatureVerify,
 		},
-		headers:  true,
-		fixed:    []string{pb.AttrHTTPAuthHeaderSecret},
-		checksum: pb.AttrHTTPChecksum,
+		headers: true,
+		fixed:   []string{pb.AttrHTTPAuthHeaderSecret},
+		narrows: []string{pb.AttrHTTPChecksum},
 		read: func(_ string, op *pb.SourceOp) []buildrules.Operation {
 			return ofHTTP(op.GetIdentifier(), op.GetAttrs())
 		},

@@ -29,6 +29,13 @@ func (r Report) Entries(n *yaml.Node, key string, items []string, check func(str
 	}
 }
 
+// Filled refuses a mapping without any field. It reads both as "anything" and as "nothing".
+func (r Report) Filled(n *yaml.Node, key string) {
+	if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
+		r(n, "%s is empty; give it a field or remove it", key)
+	}
+}
+
 // Map checks the entries of a map of strings as [Report.List] checks a list.
 func (r Report) Map(
 	n *yaml.Node, key string, items map[string]string, check func(key, value string) error,

@@ -27,21 +27,15 @@ type validator struct{ report strictyaml.Report }
 // and as "nothing".
 func (r *Rules) Validate(at *yaml.Node, report func(n *yaml.Node, format string, args ...any)) {
 	v := &validator{report}
-	v.filled(at, "build")
+	v.report.Filled(at, "build")
 	for i := range kinds {
 		if field := strictyaml.Child(at, string(kinds[i].kind)); field != nil {
-			v.filled(field, string(kinds[i].kind))
+			v.report.Filled(field, string(kinds[i].kind))
 			v.mode(field, string(kinds[i].kind), kinds[i].field.mode(r))
 			kinds[i].validate(v, field, r)
 		}
 	}
 	v.action(strictyaml.Child(at, "others"), "others", r.Others)
-}
-
-func (v *validator) filled(n *yaml.Node, key string) {
-	if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
-		v.report(n, "%s is empty; give it a field or remove it", key)
-	}
 }
 
 // fields returns how many fields the rules of a kind have beside their mode.
@@ -258,7 +252,7 @@ func (v *validator) exec(n *yaml.Node, r *ExecRules) {
 }
 
 func (v *validator) execDenials(n *yaml.Node, d *ExecDenials) {
-	v.filled(n, "deny")
+	v.report.Filled(n, "deny")
 	each := func(key string, items []string, check func(string) error) {
 		if at := strictyaml.Child(n, key); at != nil && at.Kind == yaml.SequenceNode {
 			v.report.List(at, key, items, check)
@@ -356,7 +350,7 @@ func compileCgroup(to *[]string) func(string) error {
 }
 
 func (v *validator) ulimits(n *yaml.Node, r *ExecRules) {
-	v.filled(n, "ulimits")
+	v.report.Filled(n, "ulimits")
 	r.ulimits = make(map[string]int, len(r.Ulimits))
 	for _, name := range slices.Sorted(maps.Keys(r.Ulimits)) {
 		at := strictyaml.Child(n, name)
@@ -432,7 +426,7 @@ func (v *validator) configSet(n *yaml.Node, name string, s *ConfigSet, others bo
 		if at == nil {
 			continue
 		}
-		v.filled(at, d.key)
+		v.report.Filled(at, d.key)
 		d.demand.require = v.demanded(at, "require", d.demand.Require, required, d.compile)
 		d.demand.forbid = v.demanded(at, "forbid", d.demand.Forbid, forbidden, d.compile)
 	}

@@ -55,7 +55,9 @@ func (names Names) Add(
 // IsReserved reports whether decisions without a rule have this name. No rule can have it. A test
 // of package policy compares the names with that package's constants.
 func IsReserved(name string) bool {
-	return slices.Contains([]string{"default", "invariant", "limits", "build"}, name)
+	return slices.Contains([]string{
+		"default", "invariant", "limits", "build", "llb", "exports", "caches",
+	}, name)
 }
 
 // Compile checks and compiles the rule, which the document has at the node, and fills in its

@@ -17,6 +17,8 @@ func (d *demo) title(s string) { fmt.Printf("\n=== %s\n\n", s) }
 
 func (d *demo) print(s string) { fmt.Print(s) }
 
+func (d *demo) printf(format string, args ...any) { fmt.Printf(format, args...) }
+
 func (d *demo) read(file string) string {
 	data, err := os.ReadFile(file)
 	if err != nil {

@@ -1,8 +1,8 @@
 // Command demo shows what the policy frontend does, on a real BuildKit. It makes the
 // product's image with a policy of the examples inside, starts a buildkitd that permits no
-// other frontend, and runs one build that the policy allows and one that it refuses. It
-// needs root, cleans up after itself, and exits with 0 only if the first was built and the
-// second refused.
+// other frontend, and runs one build that the policy allows and one that it refuses. Then it
+// does the same with policy-guard before a buildkitd that permits everything. It needs root,
+// cleans up after itself, and exits with 0 only if everything went so.
 package main
 
 import (
@@ -30,13 +30,17 @@ func main() {
 func run() int {
 	fmt.Fprintln(os.Stderr, "demo: the first run compiles BuildKit and buildx, which takes minutes")
 	env, err := harness.NewEnv(os.Stderr,
-		provision.Product, provision.Buildkitd, provision.DockerfileFrontend, provision.Buildx)
+		provision.Product, provision.Buildkitd, provision.Buildctl, provision.DockerfileFrontend,
+		provision.Buildx)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		return 1
 	}
 	d := &demo{env.Script("demo"), env}
-	ok := d.Do(d.show)
+	ok := d.Do(func() {
+		d.show()
+		d.showGuard()
+	})
 	if err := env.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, "demo: clean up:", err)
 		ok = false

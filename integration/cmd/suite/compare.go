@@ -27,10 +27,10 @@ type wayResults struct {
 // once more by itself, because a test may fail for lack of time.
 func compare(r *suite, s settings, expected []difference) comparison {
 	began := time.Now()
-	image := r.archive(r.env.Registry.Ref(inner))
-	c := comparison{straight: r.run("straight", image, s.parallel, s.tests)}
+	on := r.straight()
+	c := comparison{straight: r.run("straight", on, s.parallel, s.tests)}
 	if again := c.straight.functions(failed); isWorthwhile(again) {
-		c.straight.replace(r.run("straight, again", image, 1, anyOf(again)))
+		c.straight.replace(r.run("straight, again", on, 1, anyOf(again)))
 	}
 	c.took = time.Since(began)
 	for _, w := range s.ways {
@@ -45,8 +45,8 @@ func (r *suite) throughUs(
 	began := time.Now()
 	got := wayResults{way: w, results: results{}}
 	if which := straight.functions(passed, skipped); len(which) > 0 {
-		image := r.archive(r.env.PackProgram(r.script, "", w.policy))
-		got.results = r.run(w.name, image, parallel, anyOf(which))
+		on := r.through(w)
+		got.results = r.run(w.name, on, parallel, anyOf(which))
 		var again []string
 		for _, name := range differ(straight, got.results) {
 			if !isExpected(expected, w.name, name) {
@@ -54,7 +54,7 @@ func (r *suite) throughUs(
 			}
 		}
 		if isWorthwhile(again) {
-			got.replace(r.run(w.name+", again", image, 1, anyOf(again)))
+			got.replace(r.run(w.name+", again", on, 1, anyOf(again)))
 		}
 	}
 	got.took = time.Since(began)
@@ -94,9 +94,13 @@ func differ(straight, through results) []string {
 	return slices.Sorted(maps.Keys(shown))
 }
 
-// problems lists, in sentences, what the expected differences don't say.
+// problems lists, in sentences, what the expected differences don't say. A comparison of nothing is
+// a problem too.
 func (c comparison) problems(expected []difference) []string {
 	var problems []string
+	if c.straight.count(passed) == 0 {
+		problems = append(problems, "no test passed straight")
+	}
 	for _, w := range c.ways {
 		differing := differ(c.straight, w.results)
 		for _, name := range differing {

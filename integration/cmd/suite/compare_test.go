@@ -98,6 +98,18 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+func TestNothingThatPassesIsAProblem(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]comparison{
+		"no test": {}, "only a test that fails": {straight: results{"TestA": failed}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, []string{"no test passed straight"}, c.problems(nil))
+		})
+	}
+}
+
 func TestTable(t *testing.T) {
 	t.Parallel()
 	c := comparison{

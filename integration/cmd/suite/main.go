@@ -1,7 +1,7 @@
 // Command suite runs BuildKit's own tests of its Dockerfile frontend straight with
-// docker/dockerfile, and then through the policy frontend, in each way in which it runs an inner
-// frontend. It fails if a test passes straight and not through the policy frontend, unless
-// differences.yaml expects that. It needs root, and cleans up after itself.
+// docker/dockerfile, and then on each way through the policy frontend and through policy-guard. It
+// fails if a test passes straight and not on a way, unless differences.yaml expects that. It needs
+// root, and cleans up after itself.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -29,6 +30,9 @@ type settings struct {
 }
 
 func main() {
+	if filepath.Base(os.Args[0]) == daemonName {
+		os.Exit(guardedDaemon(os.Args[1:]))
+	}
 	s, err := parseSettings(os.Args[1:], os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		os.Exit(0)

@@ -69,13 +69,33 @@ func (r *suite) prepare() (err error) {
 	return fillMirror(r.env, r.mirror)
 }
 
-// run runs the tests of the functions that a regular expression matches, with a frontend's image,
-// which is a file that [suite.archive] wrote. The name is for messages and the log.
-func (r *suite) run(name, image string, parallel int, which string) results {
+// straight returns the variables for builds by docker/dockerfile.
+func (r *suite) straight() []string { return r.frontend(r.env.Registry.Ref(inner)) }
+
+// frontend returns the variables for builds by the frontend's image at a full reference.
+func (r *suite) frontend(ref string) []string {
+	return []string{"FRONTEND_GATEWAY_ONLY=local:" + r.archive(ref)}
+}
+
+// through returns the variables for builds on a way.
+func (r *suite) through(w way) []string {
+	if !w.guard {
+		return r.frontend(r.env.PackProgram(r.script, "", w.policy))
+	}
+	on := r.straight()
+	if w.builtin {
+		on = []string{"FRONTEND_BUILTIN_ONLY=1"}
+	}
+	return append(on, r.behindGuard(w.policy)...)
+}
+
+// run runs the tests of the functions that a regular expression matches, with variables in their
+// environment that choose their frontend and their daemon. The name is for messages and the log.
+func (r *suite) run(name string, on []string, parallel int, which string) results {
 	got := results{}
 	var done atomic.Int64
 	err := r.progress.Count("BuildKit's tests, "+name, "tests done", &done, func() (err error) {
-		got, err = r.tests(name, image, parallel, which, func() { done.Add(1) })
+		got, err = r.tests(name, on, parallel, which, func() { done.Add(1) })
 		return err
 	})
 	if err != nil {
@@ -85,7 +105,7 @@ func (r *suite) run(name, image string, parallel int, which string) results {
 }
 
 func (r *suite) tests(
-	name, image string, parallel int, which string, ended func(),
+	name string, on []string, parallel int, which string, ended func(),
 ) (results, error) {
 	file := strings.ReplaceAll(strings.ReplaceAll(name, ",", ""), " ", "-") + ".log"
 	log, err := os.Create(filepath.Join(r.logs, file)) //nolint:gosec // the name of a way
@@ -99,13 +119,12 @@ func (r *suite) tests(
 		"--pid", "--fork", "--kill-child", "--mount", "--mount-proc",
 		r.Tests, "-test.v=test2json", "-test.timeout="+timeout, "-test.run="+pattern(which))
 	tests.Dir = r.Dir
-	tests.Env = append(os.Environ(),
+	tests.Env = append(append(os.Environ(),
 		"TMPDIR="+r.temp,
 		"BUILDKIT_REGISTRY_MIRROR_DIR="+r.mirror,
-		"FRONTEND_GATEWAY_ONLY=local:"+image,
 		// BuildKit's tests run as many at a time.
 		fmt.Sprintf("GOMAXPROCS=%d", parallel),
-	)
+	), on...)
 	tests.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	convert := exec.Command("go", "tool", "test2json")
 	convert.Stderr = os.Stderr

@@ -1,25 +1,34 @@
 package main
 
-// way is a way through the policy frontend.
+// way is a way through the policy frontend, or through policy-guard.
 type way struct {
 	name   string
 	policy string
+	// guard says that a policy-guard with the policy stands before each daemon. The tests use
+	// docker/dockerfile as they do straight.
+	guard bool
+	// builtin says that the tests ask for the daemon's own dockerfile.v0.
+	builtin bool
 }
 
 // ways are the ways that are compared with builds straight by docker/dockerfile.
 var ways = []way{
-	{"forward", "dispatch: forward\n" + frontends},
-	{"mediate", "dispatch: mediate\n" + frontends},
-	{"builtin", "dispatch: builtin\n" + frontends},
-	{"forward-rules", "dispatch: forward\n" + frontends + allAllowed},
-	{"mediate-rules", "dispatch: mediate\n" + frontends + allAllowed + nestedAllowed},
-	{"builtin-rules", "dispatch: builtin\n" + frontends + allAllowed + nestedAllowed},
+	{name: "forward", policy: "dispatch: forward\n" + frontends},
+	{name: "mediate", policy: "dispatch: mediate\n" + frontends},
+	{name: "builtin", policy: "dispatch: builtin\n" + frontends},
+	{name: "forward-rules", policy: "dispatch: forward\n" + frontends + allAllowed},
+	{name: "mediate-rules", policy: "dispatch: mediate\n" + frontends + allAllowed + nestedAllowed},
+	{name: "builtin-rules", policy: "dispatch: builtin\n" + frontends + allAllowed + nestedAllowed},
+	{name: "guard-forward", policy: "dispatch: forward\n" + guarded, guard: true},
+	{name: "guard-builtin", policy: "dispatch: builtin\n" + guarded, guard: true, builtin: true},
 }
 
 const (
 	// The tests' build files name no frontend.
 	frontends = "version: 1\ndefaultFrontend: " + inner + "\n" +
 		"frontends:\n  - match: [docker/dockerfile]\n"
+	// guarded allows the name that BuildKit's tests give docker/dockerfile, and dockerfile.v0.
+	guarded = "version: 1\nfrontends:\n  - match: [buildkit_test/*, docker/dockerfile]\n"
 	// allAllowed has rules for every kind of operation, so that each operation is checked. They
 	// allow everything.
 	allAllowed = `build:

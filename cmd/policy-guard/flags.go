@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// drainTime is how long builds may go on by default after the program was asked to end.
+const drainTime = 10 * time.Second
+
+// version is that of the program. The linker sets it.
+var version = "dev"
+
+// flags are the program's flags.
+type flags struct {
+	policy, upstream, keyFile  string
+	image                      string
+	listen                     []string
+	cert, certKey, clientCerts string
+	metrics, logFormat         string
+	drain                      time.Duration
+	acceptOldDaemon, version   bool
+}
+
+// parse reads the flags. help is their description.
+func parse(args []string) (f flags, help string, err error) {
+	set := pflag.NewFlagSet("policy-guard", pflag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.SortFlags = false
+	set.StringVar(&f.policy, "policy", "", "the `FILE` with the policy; changes count from the next "+
+		"build on")
+	set.StringArrayVar(&f.listen, "listen", nil, "an `ADDRESS` for clients: unix:///path, "+
+		"tcp://host:port, or fd:// for the sockets that systemd passes; can be given several times")
+	set.StringVar(&f.upstream, "upstream", "",
+		"the `ADDRESS` of buildkitd, unix:///path or tcp://127.0.0.1:port")
+	set.StringVar(&f.image, "image", "",
+		"the `REFERENCE` of the policy image; it runs what the daemon can't hold to the policy")
+	set.StringVar(&f.cert, "tls-cert", "", "the `FILE` with the certificate for tcp:// addresses")
+	set.StringVar(&f.certKey, "tls-key", "", "the `FILE` with the certificate's key")
+	set.StringVar(&f.clientCerts, "tls-client-ca", "",
+		"the `FILE` with the authorities of clients' certificates")
+	set.StringVar(&f.keyFile, "ref-key", "",
+		"a `FILE` with at least 32 secret bytes; with it, clients see their history after a restart")
+	set.StringVar(&f.metrics, "metrics", "", "an `ADDRESS` for /metrics, /healthz and /readyz over "+
+		"HTTP: tcp://host:port or unix:///path")
+	set.StringVar(&f.logFormat, "log-format", "text", "the `FORMAT` of the log on stderr, text or json")
+	set.DurationVar(&f.drain, "drain", drainTime,
+		"the `TIME` that builds under way have to end after SIGTERM")
+	set.BoolVar(&f.version, "version", false, "print the version")
+	set.BoolVar(&f.acceptOldDaemon, "accept-old-daemon", false,
+		"let a buildkitd build that is too old to ask about everything that it reads")
+	help = "Usage: policy-guard --policy FILE --listen ADDRESS --upstream ADDRESS [flags]\n\n" +
+		set.FlagUsages()
+	if err := set.Parse(args); err != nil {
+		return f, help, err
+	}
+	return f, help, f.check(set.Args())
+}
+
+// check returns what is wrong with the flags.
+func (f flags) check(args []string) error {
+	if f.version {
+		return nil
+	}
+	for name, value := range map[string]string{
+		"policy": f.policy, "upstream": f.upstream, "listen": strings.Join(f.listen, ""),
+	} {
+		if value == "" {
+			return fmt.Errorf("the flag --%s is missing", name)
+		}
+	}
+	switch {
+	case len(args) > 0:
+		return fmt.Errorf("it takes no arguments: %s", args[0])
+	case f.logFormat != "text" && f.logFormat != "json":
+		return fmt.Errorf("--log-format is text or json, not %s", f.logFormat)
+	case f.drain < 0:
+		return fmt.Errorf("--drain: %s is less than nothing", f.drain)
+	}
+	return nil
+}

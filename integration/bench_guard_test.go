@@ -1,0 +1,133 @@
+package integration
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+// plainFile is a trivial build without a syntax line, which buildkitd's own frontend would follow.
+const plainFile = "FROM busybox\nCOPY f /f\n"
+
+// BenchmarkGuard compares builds through policy-guard with builds on the daemon behind it.
+func BenchmarkGuard(b *testing.B) {
+	quiet := harness.DaemonConfig{Quiet: true}
+	builtin, forward := env.Guard(b, quiet, guardBuiltin), env.Guard(b, quiet, guardPolicy)
+	b.Run("trivial", func(b *testing.B) { benchmarkGuard(b, builtin, forward) })
+	b.Run("500 MB of context", func(b *testing.B) { benchmarkGuardContext(b, builtin) })
+	b.Run("50 builds at once", func(b *testing.B) { benchmarkGuardLoad(b, forward) })
+}
+
+// byDockerfile returns the arguments of buildctl for a build by dockerfile.v0.
+func byDockerfile(dir string) []string {
+	return []string{
+		"build", "--progress=plain", "--frontend=dockerfile.v0", "--local", "context=" + dir,
+		"--local", "dockerfile=" + dir,
+	}
+}
+
+// benchmarkGuard measures a trivial build whose steps are all cached, by whole processes of
+// buildctl.
+func benchmarkGuard(b *testing.B, builtin, forward *harness.Guarded) {
+	dir := harness.WriteContext(b, map[string]string{"Dockerfile": plainFile, "f": "f"})
+	run := func(d *harness.Daemon, args []string) func() harness.Output {
+		return func() harness.Output { return d.Buildctl(b, args...) }
+	}
+	seconds := takeTurns(b, 5, []func() harness.Output{
+		run(builtin.Daemon, byDockerfile(dir)),
+		run(builtin.Behind, byDockerfile(dir)),
+		run(builtin.Behind, byBuildctl(dir, inner)),
+		run(forward.Daemon, byBuildctl(dir, inner)),
+		run(forward.Behind, byBuildctl(dir, inner)),
+	})
+	b.ReportMetric(median(seconds[0])*1000, "ms-builtin")
+	b.ReportMetric(median(seconds[3])*1000, "ms-forward")
+	reportOver(b, "ms-builtin-over-own", seconds[0], seconds[1])
+	reportRatio(b, "builtin-x-gateway", seconds[0], seconds[2])
+	reportOver(b, "ms-forward-over-direct", seconds[3], seconds[4])
+	b.ReportMetric(0, "ns/op")
+}
+
+// reportOver reports the median of how many milliseconds longer one build took than the other in
+// the same turn, and the margin as [reportRatio] does.
+func reportOver(b *testing.B, name string, one, other []float64) {
+	b.Helper()
+	over := make([]float64, len(one))
+	for turn := range over {
+		over[turn] = (one[turn] - other[turn]) * 1000
+	}
+	b.ReportMetric(median(over), name)
+	b.ReportMetric(doubt(over), name+"±")
+}
+
+// benchmarkGuardContext measures a build whose context of 500 MB is sent in each turn.
+func benchmarkGuardContext(b *testing.B, g *harness.Guarded) {
+	dir := harness.WriteContext(b, map[string]string{"Dockerfile": "FROM scratch\nCOPY . /\n"})
+	const files, size = 50, 10 * 1000 * 1000
+	data := make([]byte, size)
+	for i := range files {
+		_, _ = rand.Read(data) // never fails
+		require.NoError(b, os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), data, 0o600))
+	}
+	turn := 0
+	run := func(d *harness.Daemon) func() harness.Output {
+		return func() harness.Output {
+			turn++ // the client sends files again whose time has changed
+			at := time.Unix(int64(turn), 0)
+			for i := range files {
+				require.NoError(b, os.Chtimes(filepath.Join(dir, fmt.Sprint(i)), at, at))
+			}
+			return d.Buildctl(b, byDockerfile(dir)...)
+		}
+	}
+	seconds := takeTurns(b, 1, []func() harness.Output{run(g.Daemon), run(g.Behind)})
+	b.ReportMetric(median(seconds[0]), "s/build")
+	reportRatio(b, "x-direct", seconds[0], seconds[1])
+	b.ReportMetric(0, "ns/op")
+}
+
+// benchmarkGuardLoad measures the guard's memory at rest and with 50 builds at once.
+func benchmarkGuardLoad(b *testing.B, g *harness.Guarded) {
+	dir := harness.WriteContext(b, map[string]string{"Dockerfile": plainFile, "f": "f"})
+	rest := memoryOf(b, g.Pid(), "VmRSS")
+	var took []float64
+	for b.Loop() {
+		began := time.Now()
+		outputs := make([]harness.Output, 50)
+		var wait sync.WaitGroup
+		for i := range outputs {
+			wait.Go(func() { outputs[i] = g.Buildctl(b, byBuildctl(dir, inner)...) })
+		}
+		wait.Wait()
+		took = append(took, time.Since(began).Seconds())
+		for _, o := range outputs {
+			o.RequireSuccess(b)
+		}
+	}
+	b.ReportMetric(rest, "MiB-rest")
+	b.ReportMetric(memoryOf(b, g.Pid(), "VmHWM"), "MiB-peak")
+	b.ReportMetric(median(took), "s/50-builds")
+	b.ReportMetric(0, "ns/op")
+}
+
+// memoryOf returns a field of a process's status, in MiB.
+func memoryOf(b *testing.B, pid int, field string) float64 {
+	b.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	require.NoError(b, err)
+	_, rest, ok := strings.Cut(string(status), field+":")
+	require.True(b, ok)
+	var kib float64
+	_, err = fmt.Sscanf(rest, "%f kB", &kib)
+	require.NoError(b, err)
+	return kib / 1024
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+// daemonName is the name of the program that BuildKit's tests start as their daemon. Under this
+// name, command suite starts the real one with a policy-guard before it.
+const daemonName = "buildkitd"
+
+// startTimeout bounds the start of a daemon. BuildKit's tests wait as long.
+const startTimeout = 15 * time.Second
+
+// Variables of the environment of [guardedDaemon].
+const (
+	realDaemon   = "SUITE_BUILDKITD"
+	guardProgram = "SUITE_GUARD"
+	guardPolicy  = "SUITE_POLICY"
+)
+
+// behindGuard returns the variables that have BuildKit's tests start a policy-guard with a policy
+// before each of their daemons.
+func (r *suite) behindGuard(policy string) []string {
+	self, err := os.Executable()
+	if err != nil {
+		r.script.Fatalf("%v", err)
+	}
+	guard, err := r.env.GuardProgram()
+	if err != nil {
+		r.script.Fatalf("build policy-guard: %v", err)
+	}
+	dir := r.script.TempDir()
+	file := filepath.Join(dir, "policy.yaml")
+	bin := filepath.Join(dir, "bin")
+	err = errors.Join(
+		os.WriteFile(file, []byte(policy), 0o600), os.Mkdir(bin, 0o700), //nolint:gosec // its own
+		os.Symlink(self, filepath.Join(bin, daemonName)),
+	)
+	if err != nil {
+		r.script.Fatalf("%v", err)
+	}
+	return []string{
+		"PATH=" + bin + ":" + os.Getenv("PATH"), realDaemon + "=" + r.env.Tools.Buildkitd,
+		guardProgram + "=" + guard, guardPolicy + "=" + file,
+	}
+}
+
+// guardedDaemon runs buildkitd with its arguments, and policy-guard at the address that they name.
+// It returns an exit code, after SIGTERM or when one of the two has ended.
+func guardedDaemon(args []string) int {
+	if err := runGuarded(args); err != nil {
+		fmt.Fprintln(os.Stderr, "suite:", err)
+		return 1
+	}
+	return 0
+}
+
+func runGuarded(args []string) error {
+	// The kernel ends a child when the thread ends that has started it.
+	runtime.LockOSThread()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	i := slices.Index(args, "--addr")
+	if i < 0 || i+1 == len(args) {
+		return errors.New("the daemon gets no address")
+	}
+	listen := args[i+1]
+	behind := strings.TrimSuffix(listen, ".sock") + "-behind.sock"
+	args = slices.Clone(args)
+	args[i+1] = behind
+
+	daemon := child(os.Getenv(realDaemon), args...)
+	if err := daemon.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- daemon.Wait() }()
+	defer func() { _ = daemon.Process.Signal(syscall.SIGTERM); <-ended }()
+	if !harness.Poll(startTimeout, func() bool { return accepts(behind) }) {
+		return errors.New("the daemon doesn't start")
+	}
+	guard := child(os.Getenv(guardProgram),
+		"--policy", os.Getenv(guardPolicy), "--listen", listen, "--upstream", behind)
+	if err := guard.Start(); err != nil {
+		return err
+	}
+	broken := make(chan error, 1)
+	go func() { broken <- guard.Wait() }()
+	select {
+	case <-ctx.Done():
+		// It would wait for clients that are still connected.
+		_ = guard.Process.Kill()
+		<-broken
+		return nil
+	case err := <-broken:
+		return fmt.Errorf("policy-guard ended: %w", err)
+	case err := <-ended:
+		ended <- err
+		_ = guard.Process.Kill()
+		<-broken
+		return fmt.Errorf("the daemon ended: %w", err)
+	}
+}
+
+// accepts says whether a program listens at an address of the form unix:///path.
+func accepts(address string) bool {
+	conn, err := net.Dial("unix", strings.TrimPrefix(address, "unix://"))
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
+
+// child is a program that ends with this one.
+func child(path string, args ...string) *exec.Cmd {
+	c := exec.Command(path, args...) //nolint:gosec // a program that command suite names
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return c
+}

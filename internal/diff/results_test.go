@@ -1,0 +1,87 @@
+package diff
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+func TestWhereResultsGoIsCompared(t *testing.T) {
+	t.Parallel()
+	read := func(fields string) *policy.Policy {
+		p, err := policy.Parse("p", []byte("version: 1\n"+fields+"\n"))
+		require.NoError(t, err)
+		return p
+	}
+	for name, tt := range map[string]struct {
+		before, after string
+		widens        bool
+		want          string // the statements; "" for none
+	}{
+		"the defaults, written": {
+			"", "exports: {client: [local, tar, oci, docker], push: {allow: []}}", false, "",
+		},
+		"a new name for pushes": {
+			"", "exports: {push: {allow: [x/y]}}", true,
+			"exports.push: docker.io/x/y, before none",
+		},
+		"a name for pushes is gone": {
+			"exports: {push: {allow: [x/y]}}", "", false, "exports.push: none, before docker.io/x/y",
+		},
+		"a narrower name": {
+			`exports: {push: {allow: ["a.example/**"]}}`, "exports: {push: {allow: [a.example/x]}}", false,
+			"exports.push: a.example/x, before a.example/**",
+		},
+		"a wider name": {
+			"exports: {push: {allow: [a.example/x]}}", `exports: {push: {allow: ["a.example/**"]}}`, true,
+			"exports.push: a.example/**, before a.example/x",
+		},
+		"a denial is gone": {
+			`exports: {push: {allow: ["a.example/**"], deny: [a.example/x]}}`,
+			`exports: {push: {allow: ["a.example/**"]}}`, true, "exports.push: ",
+		},
+		"a denial of nothing that is allowed is gone": {
+			`exports: {push: {allow: ["a.example/**"], deny: [b.example/x]}}`,
+			`exports: {push: {allow: ["a.example/**"]}}`, false, "exports.push: ",
+		},
+		"a new denial": {
+			`exports: {push: {allow: ["a.example/**"]}}`,
+			`exports: {push: {allow: ["a.example/**"], deny: [a.example/x]}}`, false, "exports.push: ",
+		},
+		"a new name that is denied": {
+			`exports: {push: {allow: [a.example/x]}}`,
+			`exports: {push: {allow: [a.example/x, b.example/x], deny: [b.example/x]}}`, false,
+			"exports.push: ",
+		},
+		"fewer exporters": {"", "exports: {client: [oci]}", false, "exports.client: oci, before"},
+		"more exporters":  {"exports: {client: []}", "exports: {client: [oci]}", true, "exports.client: oci"},
+		"all exporters":   {"exports: {client: []}", "", true, "exports.client: local"},
+		"a new annotation": {
+			"exports: {annotations: [a]}", "exports: {annotations: [a*]}", true, "exports.annotations: a*",
+		},
+		"a new store":             {"", "exports: {store: {allow: [x]}}", true, "exports.store: "},
+		"imports from the client": {"", "caches: {imports: {local: allow}}", true, "caches.imports.local: allow, before none"},
+		"exports to the client no more": {
+			"caches: {exports: {local: allow}}", "caches: {exports: {local: deny}}", false,
+			"caches.exports.local: none, before allow",
+		},
+		"a cache in a registry": {
+			"", "caches: {exports: {registry: {allow: [x]}}}", true,
+			"caches.exports.registry: docker.io/library/x, before none",
+		},
+	} {
+		r := Compare(read(tt.before), read(tt.after), time.Unix(0, 0))
+		require.Equal(t, tt.widens, r.Widened, name)
+		var texts []string
+		for _, s := range r.Statements {
+			require.Equal(t, tt.widens, s.Widens, name)
+			texts = append(texts, s.Text)
+		}
+		require.Equal(t, tt.want == "", len(texts) == 0, name)
+		require.True(t, strings.HasPrefix(strings.Join(texts, "\n"), tt.want), "%s: %v", name, texts)
+	}
+}

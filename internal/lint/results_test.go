@@ -1,0 +1,68 @@
+package lint_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/internal/lint"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+func TestFindingsInExportsAndCaches(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		fields string
+		want   []string // codes and the beginnings of messages
+	}{
+		"a field for policy-guard": {
+			"exports: {client: [oci]}", []string{"needs-guard: exports has no effect in the gateway image"},
+		},
+		"both fields": {
+			"exports: {client: [oci]}\ncaches: {exports: {local: allow}}",
+			[]string{"needs-guard: exports has", "needs-guard: caches has"},
+		},
+		"a name that is there twice": {
+			`exports: {push: {allow: ["a.example/**", a.example/b]}}`,
+			[]string{"needs-guard: ", "entry-repeated: exports.push.allow has a.example/b, and a.example/**"},
+		},
+		"a denied name that isn't allowed": {
+			`exports: {store: {allow: ["a.example/**"], deny: [b.example/c]}}`,
+			[]string{"needs-guard: ", "build-deny-without-effect: exports.store.deny has b.example/c"},
+		},
+		"an allowed name that is denied": {
+			`caches: {imports: {registry: {allow: [a.example/b], deny: ["a.example/**"]}}}`,
+			[]string{"needs-guard: ", "build-allow-refused: caches.imports.registry.allow has a.example/b"},
+		},
+		"every name": {
+			`caches: {exports: {registry: {allow: ["**"]}}}`,
+			[]string{"needs-guard: ", "build-allows-any: caches.exports.registry.allow has **"},
+		},
+		"a name that runs on": {
+			`exports: {push: {allow: ["a.example/b*"]}}`,
+			[]string{"needs-guard: ", "prefix-runs-on: exports.push.allow has a.example/b*"},
+		},
+		"an annotation that is there twice": {
+			`exports: {annotations: ["a*", ab]}`,
+			[]string{"needs-guard: ", "entry-repeated: exports.annotations has ab"},
+		},
+		"a cache of the client": {
+			"caches: {imports: {local: allow}}",
+			[]string{"needs-guard: ", "cache-by-client: caches.imports.local lets each client"},
+		},
+	} {
+		doc := "version: 1\nid: x\ncontact: y\n" + tt.fields +
+			"\nfrontends: [{name: a, match: [docker/dockerfile], versions: \">=1 <2\"}]\n"
+		p, err := policy.Parse("p", []byte(doc))
+		require.NoError(t, err, name)
+		found := lint.Check("p", p, lint.Options{
+			Time: time.Unix(0, 0), Source: func(string) ([]byte, error) { return []byte(doc), nil },
+		})
+		require.Len(t, found, len(tt.want), "%s: %v", name, found)
+		for i, f := range found {
+			require.Contains(t, string(f.Code)+": "+f.Message, tt.want[i], name)
+			require.GreaterOrEqual(t, f.Line, 4, "%s: it is at its field", name)
+		}
+	}
+}

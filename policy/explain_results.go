@@ -1,0 +1,98 @@
+package policy
+
+import (
+	"strings"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+)
+
+// results adds what the layers say about where results go and which build caches are used.
+func (t *recorder) results(l Layers, d Decision) {
+	if t == nil || !d.goesOn() {
+		return
+	}
+	for _, layer := range []struct {
+		name   string
+		policy *Policy
+	}{{LayerOverlay, l.overlay}, {LayerPolicy, l.embedded}} {
+		if layer.policy == nil {
+			continue
+		}
+		if x := layer.policy.doc.Exports; x != nil {
+			t.add(Step{
+				Kind: StepExports, Layer: layer.name,
+				Reason: "policy-guard lets results go only there: " + x.summary(),
+			})
+		}
+		if c := layer.policy.doc.Caches; c != nil {
+			t.add(Step{
+				Kind: StepCaches, Layer: layer.name,
+				Reason: "policy-guard lets builds use only these caches: " + c.summary(),
+			})
+		}
+	}
+}
+
+// clientTypes returns the exporters to the client that are allowed.
+func (x *Exports) clientTypes() []string {
+	if x.Client == nil {
+		return clientExporters()
+	}
+	return x.Client
+}
+
+func (x *Exports) summary() string {
+	var parts []string
+	if types := x.clientTypes(); len(types) > 0 {
+		parts = append(parts, "the client ("+strings.Join(types, ", ")+")")
+	}
+	if x.Push.names() != "" {
+		parts = append(parts, "pushed to "+x.Push.names())
+	}
+	if x.Store.names() != "" {
+		parts = append(parts, "the builder's image store as "+x.Store.names())
+	}
+	if len(x.Annotations) > 0 {
+		parts = append(parts, "with annotations "+safetext.Printable(strings.Join(x.Annotations, ", ")))
+	}
+	return orNothing(parts)
+}
+
+func (c *Caches) summary() string {
+	var parts []string
+	for _, side := range []struct {
+		verb  string
+		rules *CacheRules
+	}{{"imported from ", c.Imports}, {"exported to ", c.Exports}} {
+		if side.rules == nil {
+			continue
+		}
+		if names := side.rules.Registry.names(); names != "" {
+			parts = append(parts, side.verb+names)
+		}
+		if side.rules.Local == ActionAllow {
+			parts = append(parts, side.verb+"a directory of the client")
+		}
+	}
+	return orNothing(parts)
+}
+
+func orNothing(parts []string) string {
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, "; ")
+}
+
+// names describes the repositories for a person; "" for none.
+func (r *Repositories) names() string {
+	if r == nil || len(r.allow) == 0 {
+		return ""
+	}
+	text := strings.Join(imageref.Meanings(r.allow), ", ")
+	if len(r.deny) > 0 {
+		text += ", but not " + strings.Join(imageref.Meanings(r.deny), ", ")
+	}
+	return safetext.Printable(text)
+}

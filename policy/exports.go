@@ -1,0 +1,227 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/globs"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+)
+
+// ExportsRule is the rule of rulings on where results of builds go. No rule of a policy can have
+// this name.
+const ExportsRule = "exports"
+
+// Exports say where the results of builds can go. Only policy-guard sees that, and without this
+// field it lets results go to the client only.
+type Exports struct {
+	// Exporters that send a result to the client: local, tar, oci and docker. An empty list allows
+	// none. The default is all of them.
+	Client buildrules.List `yaml:"client,omitempty" jsonschema:"enum=local,enum=tar,enum=oci,enum=docker"`
+	// Repositories to which a build can push its image. The default is none.
+	Push *Repositories `yaml:"push,omitempty"`
+	// Names that a build can give its image in the builder's own image store. The default is none.
+	Store *Repositories `yaml:"store,omitempty"`
+	// Keys of annotations that a client can set on an image; a * stands for any characters, and true
+	// for all. The default is none.
+	Annotations buildrules.List `yaml:"annotations,omitempty" boolean:"*"`
+}
+
+// Repositories are names of repositories that are allowed, without those that are denied.
+type Repositories struct {
+	// Names that are allowed, in the form of an allow rule's match. An empty list allows none.
+	Allow []string `yaml:"allow"`
+	// Names that are denied, in the form of a deny rule's match.
+	Deny []string `yaml:"deny,omitempty" jsonschema:"minItems=1"`
+
+	allow, deny []imageref.Pattern
+}
+
+// Patterns returns the patterns in canonical form, as [imageref.Pattern.String] does. One entry of
+// deny can be several patterns.
+func (r *Repositories) Patterns() (allow, deny []string) {
+	text := func(patterns []imageref.Pattern) []string {
+		out := make([]string, len(patterns))
+		for i, p := range patterns {
+			out[i] = p.String()
+		}
+		return out
+	}
+	return text(r.allow), text(r.deny)
+}
+
+// clientExporters are the exporters that send a result to the client that asked for it.
+func clientExporters() []string { return []string{"local", "tar", "oci", "docker"} }
+
+// ExportImage is the type of exporter that names an image, and can push it.
+const ExportImage = "image"
+
+// Export is what a build wants to do with its result.
+type Export struct {
+	// Type is the exporter: [ExportImage], or one that sends the result to the client.
+	Type string
+	// Push says that the image is pushed. Otherwise, the builder's own image store has it.
+	Push bool
+	// Names are those that the image gets. For an exporter to the client, they mean nothing.
+	Names []imageref.Reference
+	// Annotations are the keys that the client sets.
+	Annotations []string
+}
+
+// attestationMarks begin the annotations by which BuildKit marks attestations.
+const attestationMarks = "vnd.docker.reference."
+
+// DecideExport says whether a result can go where a build wants it. Both layers have to allow it.
+// An overlay that has no exports restricts nothing. No mode weakens a denial. The verdict is Allow
+// or Deny.
+func (l Layers) DecideExport(e Export) Ruling {
+	return l.rule(ExportsRule, func(p *Policy, overlay bool) *objection {
+		x := p.doc.Exports
+		switch {
+		case x != nil:
+		case overlay:
+			return nil
+		default:
+			x = &Exports{}
+		}
+		return x.objection(e)
+	})
+}
+
+// objection returns why the exports don't allow it, or nil.
+func (x *Exports) objection(e Export) *objection {
+	for _, key := range e.Annotations {
+		what := "the annotation " + safetext.Plain(key)
+		switch {
+		case strings.HasPrefix(strings.ToLower(key), attestationMarks):
+			return &objection{
+				what: what + ", by which BuildKit marks attestations", field: "annotations",
+				hint: "build without it",
+			}
+		case globs.First(x.Annotations, key) == "":
+			return &objection{
+				what: what + allowsOnly(x.Annotations), field: "annotations", allowed: x.Annotations,
+				hint: "build without it, set a label in the build file, or have the key allowed",
+			}
+		}
+	}
+	if e.Type == ExportImage {
+		return x.image(e)
+	}
+	client := x.clientTypes()
+	if slices.Contains(clientExporters(), e.Type) {
+		if slices.Contains(client, e.Type) {
+			return nil
+		}
+		return &objection{
+			what: "a result for the client of the type " + e.Type + allowsOnly(client), field: "client",
+			allowed: client,
+		}
+	}
+	return &objection{
+		what: fmt.Sprintf("a result of the type %s: there are only %s", safetext.Plain(e.Type),
+			safetext.And(append(clientExporters(), ExportImage))),
+	}
+}
+
+func (x *Exports) image(e Export) *objection {
+	if e.Push && len(e.Names) == 0 {
+		return &objection{
+			what: "pushing an image without a name", field: "push", hint: "name the image",
+		}
+	}
+	list, field, what := x.Store, "store", "an image in the builder's own image store as "
+	hint := "build with --load or -o type=docker, or have the name allowed in exports.store"
+	if e.Push {
+		list, field, what = x.Push, "push", "pushing to "
+		hint = "build with -o type=oci,dest=FILE and push the file, or have the name allowed in " +
+			"exports.push"
+	}
+	if list == nil && len(e.Names) == 0 {
+		return &objection{what: "an image in the builder's own image store", field: field, hint: hint}
+	}
+	for _, name := range e.Names {
+		if o := list.objection(name, what, field); o != nil {
+			o.hint = hint
+			return o
+		}
+	}
+	return nil
+}
+
+// objection returns why the repositories don't allow the name, or nil. A nil list allows none. what
+// begins what is refused, and the name follows.
+func (r *Repositories) objection(name imageref.Reference, what, field string) *objection {
+	what += name.String()
+	if r == nil {
+		return &objection{what: what, field: field}
+	}
+	pattern := name.Pattern()
+	covers := func(p imageref.Pattern) bool { return p.Covers(pattern) }
+	if i := slices.IndexFunc(r.deny, covers); i >= 0 {
+		return &objection{what: what, field: field + ".deny: " + r.deny[i].Meaning()}
+	}
+	if !slices.ContainsFunc(r.allow, covers) {
+		meanings := imageref.Meanings(r.allow)
+		return &objection{what: what + allowsOnly(meanings), field: field + ".allow", allowed: meanings}
+	}
+	return nil
+}
+
+func (v *validator) exports() {
+	n, x := child(v.root, "exports"), v.policy.doc.Exports
+	if n == nil || x == nil {
+		return
+	}
+	v.report().Filled(n, "exports")
+	report := v.report()
+	report.Entries(child(n, "client"), "client", x.Client, func(s string) error {
+		if slices.Contains(clientExporters(), s) {
+			return nil
+		}
+		hint := ""
+		if s == ExportImage || s == "registry" {
+			hint = "; write push or store beside client, with the names of images"
+		}
+		return fmt.Errorf("%s isn't one of the exporters to the client, which are %s%s",
+			safetext.Quote(s), safetext.And(clientExporters()), hint)
+	})
+	v.repositories(child(n, "push"), "push", x.Push)
+	v.repositories(child(n, "store"), "store", x.Store)
+	report.Entries(child(n, "annotations"), "annotations", x.Annotations, func(s string) error {
+		if strings.Contains(s, "=") {
+			return fmt.Errorf("%s isn't a key; write what is before the =", safetext.Quote(s))
+		}
+		if err := safetext.Check(s, imageref.MaxSize, false); err != nil {
+			return fmt.Errorf("%s %w", safetext.Quote(s), err)
+		}
+		return nil
+	})
+}
+
+// repositories checks and compiles the lists of names at the node.
+func (v *validator) repositories(n *yaml.Node, key string, r *Repositories) {
+	if n == nil || r == nil {
+		return
+	}
+	allow := child(n, "allow")
+	if allow == nil && n.Kind == yaml.MappingNode {
+		v.addf(n, "%s has no allow, so nothing is allowed; write the names in allow, or ** for all "+
+			"that deny doesn't list", key)
+	}
+	v.report().Entries(allow, "allow", r.Allow, func(s string) error {
+		p, err := imageref.ParsePattern(s)
+		r.allow = append(r.allow, p)
+		return err
+	})
+	v.list(child(n, "deny"), "deny", r.Deny, func(s string) error {
+		patterns, err := imageref.ParseDenyPattern(s)
+		r.deny = append(r.deny, patterns...)
+		return err
+	})
+}

@@ -1,0 +1,92 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+)
+
+// LLBRule is the rule of decisions on LLB that no frontend made; see [Layers.LLB]. No rule of a
+// policy can have this name.
+const LLBRule = "llb"
+
+// LLB returns the decision on LLB that a client sends by itself, instead of asking for a frontend.
+// Every layer has to allow it (llb: allow), and an overlay that doesn't say anything about it leaves
+// it to the embedded policy. The zero [Layers] deny it.
+//
+// [Decision.Check] applies the build rules of each whole policy to what the LLB asks for. A policy
+// that has none for the whole may have rules on frontends with build rules of their own. All of
+// these apply then, so LLB may do what every such frontend may do. They convert no images, because
+// a conversion of one would replace what another has checked.
+func (l Layers) LLB(now time.Time) Decision {
+	d := l.Refuse("", "")
+	d.Rule, d.llb, d.at = LLBRule, true, now
+	if l.embedded == nil {
+		d.Reason = "there is no policy, so nothing is allowed"
+		return d
+	}
+	if l.embedded.doc.LLB != ActionAllow {
+		d.Reason = "the policy lets clients build by frontends only (llb: deny, which is the default)"
+		return d
+	}
+	layers := []struct {
+		name   string
+		policy *Policy
+	}{{LayerOverlay, l.overlay}, {LayerPolicy, l.embedded}}
+	for _, layer := range layers {
+		if layer.policy == nil {
+			continue
+		}
+		if layer.policy.doc.LLB == ActionDeny {
+			d.Layer, d.Reason = layer.name, "the overlay decided: it refuses LLB (llb: deny)"
+			return d
+		}
+		rules := layer.policy.llbRules()
+		for _, r := range rules {
+			c, _ := layer.policy.constrain(layer.name, outcome{holds: r}, l.Contact())
+			d.constraints = append(d.constraints, c)
+			d.Obligations.Build = append(d.Obligations.Build, c.obligations()...)
+		}
+		d.converted = d.converted || len(rules) > 1
+	}
+	d.Verdict, d.Allowed = Allow, nil
+	d.Reason = "the policy allows LLB (llb: allow)"
+	d.Timeout, d.Nesting, d.Memory = l.bounds()
+	return d
+}
+
+// llbRules returns the rules whose build rules bind LLB; nil stands for those of the whole policy.
+// Rules that have expired are among them, or LLB could do more then.
+func (p *Policy) llbRules() []*Rule {
+	if p.doc.Build != nil {
+		return []*Rule{nil}
+	}
+	var rules []*Rule
+	seen := map[*buildrules.Rules]bool{}
+	for i := range p.doc.Frontends {
+		r := &p.doc.Frontends[i]
+		if r.Action != ActionDeny && r.Build != nil && !seen[r.Build] {
+			seen[r.Build] = true
+			rules = append(rules, r)
+		}
+	}
+	if len(rules) == 0 {
+		return []*Rule{nil}
+	}
+	return rules
+}
+
+// llb checks the field of that name. An overlay that doesn't have it leaves it to the policy.
+func (v *validator) llb(k role) {
+	missing := ActionDeny
+	if k == overlaid {
+		missing = ""
+	}
+	v.action(v.root, "llb", &v.policy.doc.LLB, missing)
+}
+
+// llbHeadline is the first line of a decision on LLB.
+func (d Decision) llbHeadline() string {
+	return fmt.Sprintf("LLB that no frontend made %s: %s", d.Verdict.Text(), d.Reason)
+}
