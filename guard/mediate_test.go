@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	controlapi "github.com/moby/buildkit/api/services/control"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/moby/buildkit/util/grpcerrors"
@@ -146,4 +147,23 @@ func TestARefusalByTheImageIsLogged(t *testing.T) {
 	require.Len(t, policysession.DenyMessages(grpcerrors.FromGRPC(err)), 2)
 	require.Contains(t, log.String(), "refuse x")
 	require.NotContains(t, log.String(), "logged already")
+}
+
+// The options of a build come with Control.Solve too.
+func TestAClientHandsOverNothingAsItBegins(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemonFor(t, mediating, policyImage)
+	opts, err := gatewayopts.HandOver{
+		Policy: "p.yaml", Files: map[string]string{"p.yaml": forwarding},
+	}.Options()
+	require.NoError(t, err)
+	for name, attrs := range map[string]map[string]string{
+		"all of it": opts, "a digest": {optionkeys.HandOverDigest: "x"},
+		"another letter case": {strings.ToLower(optionkeys.HandOverDigest): "x"},
+	} {
+		_, err := controlapi.NewControlClient(as(t, g, "alice")).Solve(of(t),
+			&controlapi.SolveRequest{Ref: "b", Session: "s1", FrontendAttrs: attrs})
+		require.ErrorContains(t, err, "is policy-guard's own", name)
+	}
+	require.Empty(t, frontendRuns(d))
 }
