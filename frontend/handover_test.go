@@ -56,7 +56,8 @@ func chooseWith(
 	}
 	return Frontend{
 		Policy:     PolicyFile(filepath.Join(dir, "policy.yaml")),
-		PolicyText: PolicyText{Name: "policy.yaml", Files: files}, Mediator: selfRef, CacheMounts: "theirs",
+		PolicyText: PolicyText{Name: "policy.yaml", Files: files},
+		Mediator:   selfRef, CacheMounts: "theirs",
 	}.Choose(t.Context(), fake, gatewayFrontend)
 }
 
@@ -227,7 +228,9 @@ func inImage(
 		require.NoError(t, os.WriteFile(path, []byte(embedded), 0o600))
 	}
 	now := func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }
-	return Frontend{Policy: PolicyFile(path), PolicyFromGuard: fromGuard, Now: now}.Build(t.Context(), c)
+	return Frontend{
+		Policy: PolicyFile(path), PolicyFromGuard: fromGuard, Now: now,
+	}.Build(t.Context(), c)
 }
 
 func TestAnImageDecidesByThePolicyThatIsHandedOver(t *testing.T) {

@@ -13,9 +13,13 @@ import (
 )
 
 // Layers reads the policy, and the overlay among the options of a build, as [Frontend.Choose] does.
-// An error says which of them is broken, and how.
+// An error says which of them is broken, and how, or which option no client may send.
 func (f Frontend) Layers(opts map[string]string) (policy.Layers, error) {
 	b := &build{embedded: f.Policy, opts: gatewayopts.Parse(opts)}
+	b.sent = opts
+	if err := b.checkOptions(); err != nil {
+		return policy.Layers{}, err
+	}
 	return b.loadPolicies()
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	controlapi "github.com/moby/buildkit/api/services/control"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/moby/buildkit/util/grpcerrors"
@@ -145,4 +146,23 @@ func TestARefusalByTheImageIsLogged(t *testing.T) {
 	require.Equal(t, 1, strings.Count(text.String(), "msg=refused"))
 	require.Contains(t, text.String(), "client=alice what="+bridge+"Solve")
 	require.Contains(t, text.String(), `why="the rules refuse x"`)
+}
+
+// The options of a build come with Control.Solve too.
+func TestAClientHandsOverNothingAsItBegins(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemonFor(t, mediating, policyImage)
+	opts, err := gatewayopts.HandOver{
+		Policy: "p.yaml", Files: map[string]string{"p.yaml": forwarding},
+	}.Options()
+	require.NoError(t, err)
+	for name, attrs := range map[string]map[string]string{
+		"all of it": opts, "a digest": {optionkeys.HandOverDigest: "x"},
+		"another letter case": {strings.ToLower(optionkeys.HandOverDigest): "x"},
+	} {
+		_, err := controlapi.NewControlClient(as(t, g, "alice")).Solve(of(t),
+			&controlapi.SolveRequest{Ref: "b", Session: "s1", FrontendAttrs: attrs})
+		require.ErrorContains(t, err, "is policy-guard's own", name)
+	}
+	require.Empty(t, frontendRuns(d))
 }

@@ -258,12 +258,18 @@ func (b *build) toClient(ctx context.Context, c *call, err error) error {
 	return b.fromDaemon(grpcerrors.ToGRPC(ctx, err))
 }
 
-// logIfRefused logs a refusal by the policy, and reports whether the error is one.
+// logIfRefused logs a refusal by the policy, and reports whether the guard itself made the error. A
+// refusal by the policy frontend's image comes from the daemon.
 func (b *build) logIfRefused(c *call, err error) bool {
 	var refusal *frontend.DenialError
-	if !errors.As(err, &refusal) {
-		return false
+	if errors.As(err, &refusal) {
+		b.noteDenial(c.method, refusal.Decision)
+		return true
 	}
-	b.noteDenial(c.method, refusal.Decision)
-	return true
+	for _, m := range policysession.DenyMessages(err) { // of the policy frontend's image
+		if !strings.HasPrefix(m.GetMessage(), sourceDenied) {
+			c.guard.logRefusal(c.who, c.method, m.GetMessage())
+		}
+	}
+	return false
 }

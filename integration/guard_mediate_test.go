@@ -326,34 +326,40 @@ target "default" { contexts = { base = "target:base" } }
 `,
 		"base/Dockerfile": syntaxLine + "FROM busybox\nENV FROM_BASE=1\nRUN echo base > /base\n",
 	})
-	build := func(t *testing.T, d *harness.Daemon, args ...string) string {
+	two := harness.WriteContext(t, map[string]string{"docker-bake.hcl": `target "_" {
+  platforms = ["linux/amd64", "linux/arm64"]
+}
+target "base" {
+  inherits          = ["_"]
+  dockerfile-inline = "FROM busybox\nCOPY docker-bake.hcl /base"
+}
+target "default" {
+  inherits          = ["_"]
+  contexts          = { base = "target:base" }
+  dockerfile-inline = "FROM base\nCOPY docker-bake.hcl /out"
+}
+`})
+	build := func(t *testing.T, d *harness.Daemon, dir string) string {
 		t.Helper()
 		file := outFile(t)
-		c := d.BuildxCommand(dir, append([]string{
-			"bake", "--progress=plain", "--allow=fs=*", "--provenance=false",
-			"--set=default.output=" + comparableOutput(file),
-		}, args...)...)
+		c := d.BuildxCommand(dir, "bake", "--progress=plain", "--allow=fs=*", "--provenance=false",
+			"--set=default.output="+comparableOutput(file))
 		c.Env = []string{"SOURCE_DATE_EPOCH=" + epoch}
 		d.Run(t, c).RequireSuccess(t)
 		return file
 	}
-	want := build(t, plain)
+	want, wantTwo := build(t, plain, dir), build(t, plain, two)
 	require.Equal(t, "base\nbase\n", registry.ReadOCI(t, want)[0].File(t, "out"))
 	ways := guardWays()
 	ways["forward"], ways["builtin"] = guardPolicy, guardBuiltin
 	for name, doc := range ways {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			requireSameResult(t, want, build(t, mediatingGuard(t, doc).Daemon))
+			g := mediatingGuard(t, doc)
+			requireSameResult(t, want, build(t, g.Daemon, dir))
+			requireSameResult(t, wantTwo, build(t, g.Daemon, two))
 		})
 	}
-	t.Run("on two platforms", func(t *testing.T) {
-		t.Parallel()
-		build(t, mediatingGuard(t, guardPolicy).Daemon,
-			"--set=base.dockerfile-inline=FROM busybox\nCOPY Dockerfile /base",
-			"--set=default.dockerfile-inline=FROM base\nCOPY Dockerfile /out",
-			"--set=*.platform=linux/amd64,linux/arm64")
-	})
 }
 
 func TestGuardRefusesFrontendInputsThatNoFrontendMade(t *testing.T) {
