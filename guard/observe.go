@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 
+	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
@@ -41,11 +43,25 @@ const (
 
 // RuleOf returns the name of the policy's rule that decided. A rule of an overlay has no name of its
 // own here, so the number of names is bounded by the policy.
-func RuleOf(d policy.Decision) string {
-	if d.Layer == policy.LayerOverlay {
+func RuleOf(d policy.Decision) string { return boundedRule(d.Layer, d.Rule) }
+
+func boundedRule(layer, rule string) string {
+	if layer == policy.LayerOverlay {
 		return OverlaysRule
 	}
-	return d.Rule
+	return rule
+}
+
+// ruleBehind returns the rule behind a refusal, or GuardsRule.
+func ruleBehind(why error) string {
+	var d denial
+	if errors.As(why, &d) {
+		return d.rule
+	}
+	if decision, ok := frontend.DecisionOf(why); ok {
+		return RuleOf(decision)
+	}
+	return GuardsRule
 }
 
 // unobserved is the Observer of a guard without one.
@@ -60,18 +76,17 @@ func (unobserved) PolicyRead(*Policy, error)              {}
 // control characters.
 func logText(s string) string { return safetext.OneLine(safetext.Lines(s)) }
 
-// source is what a refusal is about when the daemon asked about a source.
-const source = "a source"
+// aSource is what a refusal is about when the daemon asked about a source.
+const aSource = "a source"
 
-// logRefusal notes a refusal that the policy has no rule for. what is a method of the table, or
-// [source].
-func (g *Guard) logRefusal(who Identity, what, why string) {
-	g.noteRefusal(who, what, shortName(what), GuardsRule, why)
+// logRefusal notes a refusal. what is a method of the table, or [aSource].
+func (g *Guard) logRefusal(who Identity, what string, why error) {
+	g.noteRefusal(who, what, shortName(what), ruleBehind(why), why.Error())
 }
 
 // shortName returns the name of a method without its service.
 func shortName(what string) string {
-	if what == source {
+	if what == aSource {
 		return "source"
 	}
 	return what[strings.LastIndexByte(what, '/')+1:]
