@@ -238,3 +238,21 @@ func TestARefusalNamesTheRuleOfThePolicy(t *testing.T) {
 	denial := &frontend.DenialError{Decision: policy.Decision{Rule: "r"}}
 	require.Equal(t, "r", ruleBehind(fmt.Errorf("x: %w", denial)))
 }
+
+func TestTheLogHasNoSecretsOfURLs(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`it refuses "https://me:pass@git.corp/x.git?token=t#main", and`: `it refuses ` +
+			`"https://***@git.corp/x.git?***#main", and`,
+		"https://token@git.corp":                    "https://***@git.corp",
+		"https://files.corp/x?sig=a&b=c":            "https://files.corp/x?***",
+		"docker-image://docker.io/a/b:1@sha256:012": "docker-image://docker.io/a/b:1@sha256:012",
+		"git@github.com:a/b.git":                    "git@github.com:a/b.git",
+		"ssh://me@host#a@b":                         "ssh://***@host#a@b",
+		"a\nb\x1b[2J":                               "a b[2J",
+		"no URL: //":                                "no URL: //",
+	} {
+		require.Equal(t, want, logText(text))
+	}
+	require.Less(t, len(logText(strings.Repeat("x", 1<<20))), 5000)
+}
