@@ -47,6 +47,11 @@ type Frontend struct {
 	PolicyText PolicyText
 	// CacheMounts is for Choose: it separates the cache mounts of a client from those of others.
 	CacheMounts string
+	// Inputs is for Choose: the frontend inputs in the client's request.
+	Inputs map[string]*pb.Definition
+	// Answered is for Choose: it reports whether a build of the same client has returned a definition
+	// with this identity; see [llbops.Identity]. Nil is that none has.
+	Answered func(digest.Digest) bool
 
 	bridge *bridge // set by Serve
 }

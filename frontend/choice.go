@@ -10,13 +10,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -28,6 +31,8 @@ type Choice struct {
 	Frontend string
 	// Options are the options for Frontend.
 	Options map[string]string
+	// Inputs are the frontend inputs for Frontend.
+	Inputs map[string]*pb.Definition
 	// Deadline is when the time is up that the policy gives the frontend. It is zero for one that is
 	// forwarded.
 	Deadline time.Time
@@ -75,13 +80,14 @@ func (f Frontend) Choose(ctx context.Context, c client.Client, asked string) (*C
 	if err != nil {
 		return nil, err
 	}
-	b := f.newBuild(withOptions{c, opts})
+	inputs := map[string]*pb.Definition{}
+	b := f.newBuild(outsideClient{c, opts, inputs})
 	b.fallback = policy.DaemonDockerfile
 	b.outside = outside{
 		mediator: f.Mediator, cacheMounts: f.CacheMounts, sent: sent, text: f.PolicyText,
 	}
 	b.opts = b.opts.WithCacheMounts(f.CacheMounts)
-	choice, err := b.chooseDaemons(ctx)
+	choice, err := b.chooseDaemons(ctx, func() error { return b.takeInputs(f, inputs) })
 	if err != nil {
 		answer, err := b.settle(ctx, nil, err)
 		if err != nil {
@@ -126,29 +132,53 @@ func asIfInside(asked string, sent map[string]string, self string) (map[string]s
 	return opts, nil
 }
 
-// withOptions is a client whose build has other options.
-type withOptions struct {
+// outsideClient is a client whose build has other options, and inputs that were checked.
+type outsideClient struct {
 	client.Client
-	opts map[string]string
+	opts   map[string]string
+	inputs map[string]*pb.Definition
 }
 
 // BuildOpts implements [client.Client].
-func (c withOptions) BuildOpts() client.BuildOpts {
+func (c outsideClient) BuildOpts() client.BuildOpts {
 	o := c.Client.BuildOpts()
 	o.Opts = maps.Clone(c.opts)
 	return o
 }
 
-// chooseDaemons does what [Frontend.Choose] says. A refusal is a *refusal.
-func (b *build) chooseDaemons(ctx context.Context) (*Choice, error) {
-	if err := b.checkOptions(); err != nil {
+// Inputs implements [client.Client].
+func (c outsideClient) Inputs(context.Context) (map[string]llb.State, error) {
+	states := make(map[string]llb.State, len(c.inputs))
+	for name, def := range c.inputs {
+		if len(def.Def) == 0 {
+			states[name] = llb.Scratch()
+			continue
+		}
+		op, err := llb.NewDefinitionOp(def)
+		if err != nil {
+			return nil, err
+		}
+		states[name] = llb.NewState(op)
+	}
+	return states, nil
+}
+
+// chooseDaemons does what [Frontend.Choose] says. It calls takeInputs before it reads anything. A
+// refusal is a *refusal.
+func (b *build) chooseDaemons(ctx context.Context, takeInputs func() error) (*Choice, error) {
+	if err := cmp.Or(b.checkOptions(), takeInputs()); err != nil {
 		return nil, err
 	}
 	a, answer, err := b.admit(ctx)
 	if err != nil || answer != nil {
 		return &Choice{Answer: answer}, err
 	}
-	return b.chooseRunner(ctx, a)
+	choice, err := b.chooseRunner(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	choice.Inputs = b.inputs
+	return choice, nil
 }
 
 // checkOptions refuses options of a client that would mean something else to a frontend, and those
@@ -167,14 +197,41 @@ func (b *build) checkOptions() error {
 	return nil
 }
 
+// takeInputs checks the frontend inputs and puts them into the map. An input is LLB that the client
+// sends, so it has to be what a build of the same client has returned, as in a bake file with linked
+// targets. Or it is a context that the client could name by an option as well.
+func (b *build) takeInputs(f Frontend, into map[string]*pb.Definition) error {
+	for _, name := range slices.Sorted(maps.Keys(f.Inputs)) {
+		id, def, err := llbops.Identity(f.Inputs[name])
+		if err != nil {
+			return b.refuse(request{}, fmt.Errorf("the frontend input %s can't be read: it has %w",
+				safetext.Plain(name), err))
+		}
+		answered := len(def.Def) == 0 || f.Answered != nil && f.Answered(id)
+		if !answered && !isContext(def) {
+			return b.refuse(request{}, fmt.Errorf("the frontend input %s isn't what a build of this "+
+				"client has returned within an hour: build the target that it comes from again",
+				safetext.Plain(name)))
+		}
+		into[name] = def
+	}
+	return nil
+}
+
+// isContext reports whether a definition is a context: a directory of the client, a repository or a
+// download, and files from it.
+func isContext(def *pb.Definition) bool {
+	switch llbops.SoleSource(def) {
+	case buildrules.KindLocal, buildrules.KindGit, buildrules.KindHTTP:
+		return true
+	}
+	return false
+}
+
 // chooseRunner returns how the daemon runs an allowed frontend.
 func (b *build) chooseRunner(ctx context.Context, a admitted) (*Choice, error) {
 	if a.decision.Dispatch == policy.DispatchMediate || len(a.decision.Obligations.Build) > 0 {
 		return b.handOver(ctx, a)
-	}
-	if len(b.inputs) > 0 {
-		return nil, b.refuse(a.request, errors.New("the build has frontend inputs, and policy-guard "+
-			"can't check them yet"))
 	}
 	choice := &Choice{
 		Decision: a.decision, Options: b.innerOptions(a), monitor: b.newMonitor(a),

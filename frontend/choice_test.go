@@ -1,22 +1,18 @@
 package frontend
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
+	digest "github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
-
-// outsideFake is a daemon that a client asks for a frontend of its own choice.
-type outsideFake struct{ *fakeClient }
-
-func (outsideFake) Inputs(context.Context) (map[string]llb.State, error) { return nil, nil }
 
 func chooseAs(
 	t *testing.T, doc, asked, file string, opts map[string]string,
@@ -28,7 +24,7 @@ func chooseAs(
 	}
 	fake := newFake(t, file, nil)
 	fake.opts = opts
-	choice, err := Frontend{Policy: PolicyFile(path)}.Choose(t.Context(), outsideFake{fake}, asked)
+	choice, err := Frontend{Policy: PolicyFile(path)}.Choose(t.Context(), fake, asked)
 	return choice, fake, err
 }
 
@@ -232,13 +228,66 @@ func TestARefusalOutsideNamesWhoAsked(t *testing.T) {
 	require.NoError(t, err, "the line is a comment")
 }
 
-func TestFrontendInputsAreRefusedOutside(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "policy.yaml")
-	require.NoError(t, os.WriteFile(path, []byte(corpPolicy), 0o600))
-	fake := newFake(t, "", nil)
-	fake.opts = map[string]string{"source": "docker/dockerfile:1"}
-	_, err := Frontend{Policy: PolicyFile(path)}.Choose(t.Context(), fake, gatewayFrontend)
-	require.ErrorContains(t, err, "has frontend inputs")
+func TestFrontendInputsOutside(t *testing.T) {
+	marshal := func(st llb.State) *pb.Definition {
+		def, err := st.Marshal(t.Context(), llb.LinuxAmd64)
+		require.NoError(t, err)
+		return def.ToPB()
+	}
+	ran := marshal(llb.Image("busybox").Run(llb.Shlex("true")).Root())
+	known, _, err := llbops.Identity(ran)
+	require.NoError(t, err)
+	const inputsDenied = corpPolicy + "    options: {inputs: deny}\n"
+	for name, tc := range map[string]struct {
+		doc string
+		def *pb.Definition
+		why string
+	}{
+		"the result of another build": {def: ran},
+		"one under build rules": {
+			doc: corpPolicy + "    build: {images: {allow: [\"**\"]}}\n", def: ran,
+		},
+		"a repository": {def: marshal(llb.Git("https://git.example/x.git", "main"))},
+		"files of a download": {def: marshal(llb.Scratch().File(
+			llb.Copy(llb.HTTP("https://x.example/f"), "/", "/")))},
+		"a directory":            {def: marshal(llb.Local("context"))},
+		"nothing":                {def: &pb.Definition{}},
+		"one that a rule denies": {doc: inputsDenied, def: ran, why: "refuses frontend inputs"},
+		"a command": {
+			def: marshal(llb.Image("busybox").Run(llb.Shlex("false")).Root()), why: "has returned within",
+		},
+		"a command under build rules": {
+			doc: corpPolicy + "    build: {images: {allow: [\"**\"]}}\n",
+			def: marshal(llb.Image("busybox").Run(llb.Shlex("false")).Root()), why: "has returned within",
+		},
+		"an image": {def: marshal(llb.Image("busybox")), why: "has returned within"},
+		"something broken": {
+			def: &pb.Definition{Def: [][]byte{{0xff}}}, why: "can't be read: it has an operation",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "policy.yaml")
+			if tc.doc == "" {
+				tc.doc = corpPolicy
+			}
+			require.NoError(t, os.WriteFile(path, []byte(tc.doc), 0o600))
+			fake := newOutside(t)
+			choice, err := Frontend{
+				Policy: PolicyFile(path), Mediator: selfRef, Inputs: map[string]*pb.Definition{"base": tc.def},
+				Answered: func(id digest.Digest) bool { return id == known },
+			}.Choose(t.Context(), fake, gatewayFrontend)
+			if tc.why != "" {
+				require.ErrorContains(t, err, tc.why)
+				require.Nil(t, choice)
+				if tc.doc != inputsDenied {
+					require.Empty(t, fake.read)
+				}
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tc.def.Def, choice.Inputs["base"].Def)
+		})
+	}
 }
 
 func TestTheSubrequestForTheDecisionIsAnsweredOutside(t *testing.T) {

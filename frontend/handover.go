@@ -37,9 +37,6 @@ func (b *build) handOver(ctx context.Context, a admitted) (*Choice, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.checkContexts(a, image); err != nil {
-		return nil, err
-	}
 	handed, err := gatewayopts.HandOver{
 		Policy: b.text.Name, Files: b.text.Files, Frontend: a.pinned().String(),
 		CacheMounts: b.cacheMounts,
@@ -48,7 +45,8 @@ func (b *build) handOver(ctx context.Context, a admitted) (*Choice, error) {
 		return nil, b.refuse(a.request, fmt.Errorf("the policy can't be handed over to the policy "+
 			"image: %w", err))
 	}
-	// The image has the client's own options, so it decides on the same request.
+	// The image has the client's own options, so it decides on the same request. No named context
+	// among them is over the image: it is the policy frontend itself, which no request may replace.
 	opts := maps.Clone(b.sent)
 	maps.Copy(opts, handed)
 	opts[optionkeys.Source] = image.String()
@@ -102,11 +100,12 @@ func (b *build) given() (*policy.Policy, error) {
 		}
 		return nil, nil
 	}
-	if b.handed.CacheMounts != "" {
-		if !b.policyFromGuard { // any client may have sent it, so it is an option like others
-			b.opts = b.opts.WithVisible(optionkeys.CacheMounts, b.handed.CacheMounts)
-		}
-		b.opts = b.opts.WithCacheMounts(b.handed.CacheMounts)
+	switch namespace := b.handed.CacheMounts; {
+	case namespace == "":
+	case b.policyFromGuard:
+		b.opts = b.opts.WithCacheMounts(namespace)
+	default: // any client may have sent it, so it is an option like others
+		b.opts = b.opts.WithVisible(optionkeys.CacheMounts, namespace)
 	}
 	p, err := policy.Load(texts(b.handed.Files), b.handed.Policy)
 	if err != nil {
@@ -116,9 +115,19 @@ func (b *build) given() (*policy.Policy, error) {
 }
 
 // checkHanded refuses another frontend than the one that policy-guard allowed. A tag may have moved
-// meanwhile, or the policy of the image may rewrite the name.
+// meanwhile, or the policy of the image may rewrite the name. It also refuses a frontend that
+// wouldn't keep the cache mounts of clients apart.
 func (b *build) checkHanded(a admitted) error {
-	if b.handed == nil || a.pinned().String() == b.handed.Frontend {
+	if b.handed == nil {
+		return nil
+	}
+	inner := b.innerOptions(a)[optionkeys.CacheMounts]
+	if want := b.handed.CacheMounts; want != "" && inner != want {
+		return b.refuse(a.request, fmt.Errorf("the policy of this image removes or forces the build-arg "+
+			"%s, by which policy-guard keeps the cache mounts of clients apart",
+			optionkeys.ArgName(optionkeys.CacheMounts)))
+	}
+	if a.pinned().String() == b.handed.Frontend {
 		return nil
 	}
 	allowed, err := imageref.Parse(b.handed.Frontend)

@@ -57,7 +57,7 @@ func chooseWith(
 	return Frontend{
 		Policy:     PolicyFile(filepath.Join(dir, "policy.yaml")),
 		PolicyText: PolicyText{Name: "policy.yaml", Files: files}, Mediator: selfRef, CacheMounts: "theirs",
-	}.Choose(t.Context(), outsideFake{fake}, gatewayFrontend)
+	}.Choose(t.Context(), fake, gatewayFrontend)
 }
 
 func TestWhatIsHandedOverToThePolicyImage(t *testing.T) {
@@ -70,10 +70,14 @@ func TestWhatIsHandedOverToThePolicyImage(t *testing.T) {
 		"dispatch: mediate":       {doc: mediatedPolicy},
 		"build rules":             {doc: corpPolicy + rules},
 		"build rules and forward": {doc: corpPolicy + "    dispatch: forward\n" + rules},
-		"build rules and builtin": {doc: builtinPolicy + rules, frontend: "docker.io/docker/dockerfile:1"},
-		"a policy that includes files": {doc: mediatedPolicy + "include: [more.yaml]\n", more: map[string]string{
-			"more.yaml": "version: 1\nfrontends: [{name: ü, match: [x/y]}]\n",
-		}},
+		"build rules and builtin": {
+			doc: builtinPolicy + rules, frontend: "docker.io/docker/dockerfile:1",
+		},
+		"a policy that includes files": {
+			doc: mediatedPolicy + "include: [more.yaml]\n", more: map[string]string{
+				"more.yaml": "version: 1\nfrontends: [{name: ü, match: [x/y]}]\n",
+			},
+		},
 		"an overlay with build rules": {doc: corpPolicy},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -342,6 +346,18 @@ func TestAnImageDecidesByThePolicyThatIsHandedOver(t *testing.T) {
 		"options that it allows": {
 			fromGuard: true, opts: handed(t, options, nil), rule: "dockerfile",
 			edit: func(o map[string]string) { o["target"] = "x" },
+		},
+		"a namespace for cache mounts that the image's own policy removes": {
+			embedded: corpPolicy + "    options: {strip: [\"" + optionkeys.CacheMounts + "\"]}\n",
+			opts:     handed(t, corpPolicy, nil), why: "removes or forces the build-arg",
+		},
+		"a namespace for cache mounts in place of the one that the image's own policy forces": {
+			embedded: corpPolicy + "    options: {force: {\"" + optionkeys.CacheMounts + "\": mine}}\n",
+			opts:     handed(t, corpPolicy, nil), why: "sets the option",
+		},
+		"a namespace for cache mounts that policy-guard's policy removes": {
+			fromGuard: true, rule: "dockerfile", opts: handed(t, corpPolicy+
+				"    options: {strip: [\""+optionkeys.CacheMounts+"\"]}\n", nil),
 		},
 		"a namespace for cache mounts, which is an option like others to an image of its own": {
 			embedded: options, opts: handed(t, corpPolicy, nil), why: optionkeys.CacheMounts,

@@ -19,9 +19,9 @@ func (f Frontend) Layers(opts map[string]string) (policy.Layers, error) {
 	return b.loadPolicies()
 }
 
-// loadPolicies gets the embedded policy, the one that policy-guard handed over, and the overlay that
-// the client may have sent. A mistake in any of them is an error, so no build runs on half a policy.
-// The layers that come with an error hold what could be read, for the message.
+// loadPolicies gets the embedded policy, the one that policy-guard handed over, and the overlay
+// that the client may have sent. A mistake in any of them is an error, so no build runs on half a
+// policy. The layers that come with an error hold what could be read, for the message.
 func (b *build) loadPolicies() (policy.Layers, error) {
 	given, err := b.given()
 	if err != nil {

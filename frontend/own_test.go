@@ -22,7 +22,7 @@ func ownUnder(t *testing.T, doc string) *Choice {
 	require.NoError(t, os.WriteFile(path, []byte(doc), 0o600))
 	fake := newFake(t, "", nil)
 	fake.opts = nil
-	c, err := Frontend{Policy: PolicyFile(path)}.Own(t.Context(), outsideFake{fake})
+	c, err := Frontend{Policy: PolicyFile(path)}.Own(t.Context(), fake)
 	require.NoError(t, err)
 	require.True(t, c.IsOwn())
 	return c
@@ -246,6 +246,6 @@ func TestAClientLooksUpWhatABuildMayRead(t *testing.T) {
 
 func TestWithoutAPolicyAClientDoesNothingByItself(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "policy.yaml")
-	_, err := Frontend{Policy: PolicyFile(path)}.Own(t.Context(), outsideFake{newFake(t, "", nil)})
+	_, err := Frontend{Policy: PolicyFile(path)}.Own(t.Context(), newFake(t, "", nil))
 	require.ErrorAs(t, err, new(*DenialError))
 }

@@ -18,6 +18,10 @@ import (
 // answerTimeout bounds the time for an answer. The guard may look up a tag for it.
 const answerTimeout = time.Minute
 
+// sourceDenied begins what a client reads about a source that was denied. The refusal is logged
+// when the daemon asks.
+const sourceDenied = "policy-guard: "
+
 // answer answers the daemon's question whether the build may read a source. It is called for each
 // source, whoever asks for it.
 //
@@ -38,10 +42,8 @@ func (b *build) answer(
 	case err != nil:
 		b.guard.logRefusal(b.who, aSource, err)
 		return &policysession.DecisionResponse{
-			Action: spb.PolicyAction_DENY,
-			DenyMessages: []*policysession.DenyMessage{{
-				Message: "policy-guard: " + err.Error(),
-			}},
+			Action:       spb.PolicyAction_DENY,
+			DenyMessages: []*policysession.DenyMessage{{Message: sourceDenied + err.Error()}},
 		}, nil, nil
 	case instead != nil:
 		return &policysession.DecisionResponse{

@@ -18,6 +18,7 @@ import (
 	types "github.com/moby/buildkit/api/types"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -49,6 +50,8 @@ type fakeDaemon struct {
 	version       string
 	imageConfig   string            // of all images
 	metadata      map[string][]byte // of results
+	result        *pb.Definition
+	frontendFails error
 }
 
 type fakeCall struct {
@@ -207,7 +210,9 @@ func (b *fakeBridge) ResolveSourceMeta(
 	}
 	return &gwpb.ResolveSourceMetaResponse{
 		Source: req.Source,
-		Image:  &gwpb.ResolveSourceImageResponse{Digest: fakeDigest, Config: []byte(b.daemon.imageConfig)},
+		Image: &gwpb.ResolveSourceImageResponse{
+			Digest: fakeDigest, Config: []byte(b.daemon.imageConfig),
+		},
 	}, nil
 }
 
@@ -232,7 +237,10 @@ func (b *fakeBridge) Solve(
 	}
 	ref := &gwpb.Ref{Id: "own"}
 	if req.Frontend != "" {
-		ref = &gwpb.Ref{Id: "result", Def: &pb.Definition{Def: [][]byte{{}}}}
+		if b.daemon.frontendFails != nil {
+			return nil, grpcerrors.ToGRPC(ctx, b.daemon.frontendFails)
+		}
+		ref = &gwpb.Ref{Id: "result", Def: b.daemon.result}
 	}
 	return &gwpb.SolveResponse{Result: &gwpb.Result{
 		Result: &gwpb.Result_Ref{Ref: ref}, Metadata: maps.Clone(b.daemon.metadata),
@@ -289,6 +297,7 @@ func newDaemonFor(t *testing.T, policy, image string) (*fakeDaemon, *Guard) {
 	d := &fakeDaemon{
 		canceled: make(chan struct{}), returned: make(chan *gwpb.ReturnRequest, 10), version: "v0.34.2",
 		imageConfig: "{}", metadata: map[string][]byte{"a": []byte("b")},
+		result: &pb.Definition{Def: [][]byte{{}}},
 	}
 	s := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
 	controlapi.RegisterControlServer(s, d)

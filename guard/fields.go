@@ -56,13 +56,10 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 	"moby.buildkit.v1.frontend.SolveRequest": {
 		"Frontend": take, "FrontendOpt": take, "allowResultReturn": take,
 		"allowResultArrayRef": take, "Evaluate": take, "Definition": take, "SourcePolicies": take,
-		"CacheImports": take,
-		// They may have LLB that no frontend made.
-		"FrontendInputs": forbid,
+		"CacheImports": take, "FrontendInputs": take,
 		// They set a result without Return (frontend/gateway/gateway.go).
 		"Final": forbid, "ExporterAttr": forbid,
 	},
-	"moby.buildkit.v1.frontend.CacheOptionsEntry": {"Type": take, "Attrs": take},
 	"pb.Definition": {"def": take, "metadata": take, "Source": take},
 	"pb.OpMetadata": {
 		"ignore_cache": take, "description": take, "export_cache": take, "caps": take,
@@ -101,6 +98,7 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 	},
 	"moby.buildkit.v1.frontend.ResolveSourceHTTPRequest": {"ChecksumRequest": take},
 	"moby.buildkit.v1.frontend.ChecksumRequest":          {"Algo": take, "Suffix": take},
+	"moby.buildkit.v1.frontend.CacheOptionsEntry":        {"Type": take, "Attrs": take},
 	"moby.buildkit.v1.frontend.ReturnRequest":            {"result": take, "error": take},
 	"moby.buildkit.v1.frontend.Result": {
 		"ref": take, "refs": take, "metadata": take, "attestations": take,

@@ -12,6 +12,7 @@ import (
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/util/grpcerrors"
+	digest "github.com/opencontainers/go-digest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
@@ -74,8 +76,9 @@ func (c *call) bridgeSolve() error {
 	switch {
 	case !req.AllowResultReturn || !req.AllowResultArrayRef:
 		return c.refuse(errors.New("it asks for a result in an obsolete form"))
-	case req.Definition != nil && (req.Frontend != "" || len(req.FrontendOpt) > 0):
-		return c.refuse(errors.New("it has both a definition, and a frontend or options for one"))
+	case req.Definition != nil &&
+		(req.Frontend != "" || len(req.FrontendOpt) > 0 || len(req.FrontendInputs) > 0):
+		return c.refuse(errors.New("it has both a definition, and a frontend or what one would get"))
 	}
 	if err := tightens(req.SourcePolicies); err != nil {
 		return c.refuse(err)
@@ -130,7 +133,7 @@ func (b *build) run(
 	}
 	daemon := gwpb.NewLLBBridgeClient(b.connection(c))
 	resp, err := daemon.Solve(ctx, &gwpb.SolveRequest{
-		Frontend: choice.Frontend, FrontendOpt: choice.Options,
+		Frontend: choice.Frontend, FrontendOpt: choice.Options, FrontendInputs: choice.Inputs,
 		AllowResultReturn: true, AllowResultArrayRef: true,
 	})
 	if errors.Is(context.Cause(ctx), errSlow) {
@@ -153,6 +156,7 @@ func (b *build) run(
 	if err := reportDecision(res, choice); err != nil {
 		return nil, err
 	}
+	b.guard.results.add(b.who, identities(res))
 	return res, b.keep(res)
 }
 
@@ -194,6 +198,8 @@ func (b *build) decide(
 	began := time.Now()
 	f := b.policy.frontend()
 	f.Mediator, f.CacheMounts = b.guard.image, b.guard.names.cacheMounts(b.who)
+	f.Inputs = req.FrontendInputs
+	f.Answered = func(id digest.Digest) bool { return b.guard.results.has(b.who, id.String()) }
 	choice, err := f.Choose(ctx, client, req.Frontend)
 	if err != nil || choice.Answer != nil {
 		return choice, err
@@ -238,6 +244,20 @@ func references(res *gwpb.Result) []string {
 	for ref := range gatewayresult.References(res) {
 		if ref.GetId() != "" {
 			ids = append(ids, ref.GetId())
+		}
+	}
+	return ids
+}
+
+// identities returns what the references of a result build. A client may build on that.
+func identities(res *gwpb.Result) []string {
+	var ids []string
+	for ref := range gatewayresult.References(res) {
+		if len(ref.GetDef().GetDef()) == 0 {
+			continue
+		}
+		if id, _, err := llbops.Identity(ref.GetDef()); err == nil {
+			ids = append(ids, id.String())
 		}
 	}
 	return ids

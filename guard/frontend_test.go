@@ -8,10 +8,12 @@ import (
 	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client/llb"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
+	digest "github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -123,8 +125,13 @@ func TestWhatAClientMayNotAskOfTheDaemon(t *testing.T) {
 		},
 		"LLB as an input": {
 			with(func(r *gwpb.SolveRequest) {
-				r.FrontendInputs = map[string]*pb.Definition{"x": {}}
-			}), "sets FrontendInputs",
+				r.FrontendInputs = map[string]*pb.Definition{"x": clientsLLB(t)}
+			}), "the frontend input x isn't what a build of this client has returned",
+		},
+		"an input that can't be read": {
+			with(func(r *gwpb.SolveRequest) {
+				r.FrontendInputs = map[string]*pb.Definition{"x": {Def: [][]byte{{0xff}}}}
+			}), "the frontend input x can't be read: it has an operation",
 		},
 		"a final result": {
 			with(func(r *gwpb.SolveRequest) { r.Final = true }), "sets Final",
@@ -166,6 +173,48 @@ func TestWhatAClientMayNotAskOfTheDaemon(t *testing.T) {
 			require.Empty(t, r.Frontend, "a frontend ran")
 		}
 	}
+}
+
+// clientsLLB is a definition that a client made.
+func clientsLLB(t *testing.T) *pb.Definition {
+	t.Helper()
+	def, err := llb.Image("busybox").Run(llb.Shlex("true")).Root().Marshal(t.Context(), llb.LinuxAmd64)
+	require.NoError(t, err)
+	return def.ToPB()
+}
+
+func TestABuildOnTheResultOfAnother(t *testing.T) {
+	t.Parallel()
+	d, g, c, ctx := begun(t)
+	d.result = clientsLLB(t)
+	resp, err := c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err)
+	// As buildx does it for a linked target.
+	op, err := llb.NewDefinitionOp(resp.Result.GetRef().Def)
+	require.NoError(t, err)
+	input, err := llb.NewState(op).Marshal(t.Context())
+	require.NoError(t, err)
+	linked := asking("docker/dockerfile:1", "context:base", "input:base")
+	linked.FrontendInputs = map[string]*pb.Definition{"base": input.ToPB()}
+	_, err = c.Solve(ctx, linked)
+	require.NoError(t, err)
+	runs := frontendRuns(d)
+	require.Equal(t, d.result.Def, runs[1].FrontendInputs["base"].Def)
+
+	// It is nobody else's, and nothing else.
+	forged := input.ToPB()
+	forged.Metadata[digest.FromBytes(forged.Def[1]).String()].IgnoreCache = true
+	linked.FrontendInputs["base"] = forged
+	_, err = c.Solve(ctx, linked)
+	require.ErrorContains(t, err, "isn't what a build of this client has returned")
+	linked.FrontendInputs["base"] = input.ToPB()
+	bob := as(t, g, "bob")
+	go func() {
+		_, _ = controlapi.NewControlClient(bob).Solve(ctx, &controlapi.SolveRequest{Ref: "b"})
+	}()
+	_, err = gwpb.NewLLBBridgeClient(bob).Solve(ctx, linked)
+	require.ErrorContains(t, err, "isn't what a build of this client has returned")
+	require.Len(t, frontendRuns(d), 2)
 }
 
 func TestAClientReturnsOnlyWhatAFrontendReturned(t *testing.T) {

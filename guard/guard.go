@@ -73,7 +73,8 @@ type Guard struct {
 	names    names
 	sessions *sessions
 	builds   *builds
-	readable *readable
+	readable *remembered // digests of content; the daemon shows all of it to everybody
+	results  *remembered // identities of definitions (llbops.Identity)
 	policy   *policyFile
 	image    string // of --image; "" for none
 	health   *health
@@ -97,8 +98,9 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	}
 	g := &Guard{
 		daemon: daemon, names: names{key: key}, sessions: newSessions(), builds: newBuilds(),
-		readable: newReadable(), health: &health{}, log: o.Log, observe: o.Observer,
-		refusals: newRefusals(), acceptOldDaemon: o.AcceptOldDaemon, image: o.Image,
+		readable: newRemembered(maxReadable, 0), results: newRemembered(maxResults, resultsFor),
+		health: &health{}, log: o.Log, observe: o.Observer, refusals: newRefusals(),
+		acceptOldDaemon: o.AcceptOldDaemon, image: o.Image,
 	}
 	if o.Image != "" {
 		if _, err := imageref.Parse(o.Image); err != nil {

@@ -217,14 +217,24 @@ func TestAClientReadsOnlyContentOfItsRecords(t *testing.T) {
 
 func TestAnIdentityRemembersABoundedNumberOfDigests(t *testing.T) {
 	t.Parallel()
-	r := newReadable()
-	r.add("alice", []string{"first"})
-	for i := range maxReadable {
-		r.add("alice", []string{fmt.Sprint(i)})
+	r := newRemembered(3, time.Hour)
+	now := time.Unix(0, 0)
+	r.now = func() time.Time { return now }
+	for _, digest := range []string{"first", "0", "1", "1", "2"} {
+		r.add("alice", []string{digest})
 	}
 	require.False(t, r.has("alice", "first"))
+	require.False(t, r.has("bob", "0"))
+	require.Len(t, r.of["alice"].since, 3)
+
+	now = now.Add(time.Hour)
 	require.True(t, r.has("alice", "0"))
-	require.Len(t, r.of["alice"].known, maxReadable)
+	r.add("alice", []string{"1"})
+	now = now.Add(time.Second)
+	require.False(t, r.has("alice", "0"), "it is too old")
+	require.True(t, r.has("alice", "1"), "it was seen again")
+	r.keep = 0
+	require.True(t, r.has("alice", "0"))
 }
 
 func TestAJudgedMessageWithUnknownFieldsIsRefused(t *testing.T) {

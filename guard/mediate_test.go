@@ -1,10 +1,13 @@
 package guard
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/sourcepolicy/policysession"
+	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 
@@ -124,4 +127,22 @@ func TestTheImageIsAReference(t *testing.T) {
 	t.Parallel()
 	_, err := New(nil, Options{Image: "not a reference"})
 	require.ErrorContains(t, err, "the image: ")
+}
+
+func TestARefusalByTheImageIsLogged(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemonFor(t, mediating, policyImage)
+	d.imageConfig = keepsPolicy
+	log, text := textLog()
+	g.log = log
+	d.frontendFails = policysession.WrapDenyMessages(errors.New("refused"),
+		[]*policysession.DenyMessage{
+			{Message: "the rules\nrefuse x"}, {Message: sourceDenied + "which is logged already"},
+		})
+	c, ctx := begunBefore(t, d, g)
+	_, err := c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.Len(t, policysession.DenyMessages(grpcerrors.FromGRPC(err)), 2)
+	require.Equal(t, 1, strings.Count(text.String(), "msg=refused"))
+	require.Contains(t, text.String(), "client=alice what="+bridge+"Solve")
+	require.Contains(t, text.String(), `why="the rules refuse x"`)
 }

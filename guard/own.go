@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
@@ -14,6 +16,7 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc/status"
 
@@ -51,8 +54,7 @@ func (b *build) solveOwn(
 	return res, b.keep(res)
 }
 
-// own returns the choice for what the client asks for by itself. The policies are read once for a
-// build. Such a build runs no frontend: the daemon's questions about sources don't say for which
+// own returns the choice for what the client asks for by itself. Such a build runs no frontend: the daemon's questions about sources don't say for which
 // request they are.
 func (b *build) own(
 	ctx context.Context, c *call, opts map[string]string,
@@ -72,9 +74,13 @@ func (b *build) own(
 	if err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	choice, err := b.policy.frontend().Own(ctx, client)
 	if err != nil {
 		return nil, err
+	}
+	if choice.Decision.Verdict.Permits() {
+		b.noteDecision(choice.Decision, time.Since(began))
 	}
 	b.choose(choice)
 	return choice, nil
@@ -201,6 +207,22 @@ func takeDirect(req *controlapi.SolveRequest) (*gwpb.SolveRequest, error) {
 	return direct, nil
 }
 
+// judgeDirect judges the options and caches of what [takeDirect] took. A definition imports the
+// caches of the request that begins the build: an empty build would import none of them. A frontend
+// has them in its options.
+func (b *build) judgeDirect(direct *gwpb.SolveRequest, c *controlapi.CacheOptions) error {
+	if direct.Definition != nil {
+		for _, e := range c.GetImports() {
+			direct.CacheImports = append(direct.CacheImports,
+				&gwpb.CacheOptionsEntry{Type: e.GetType(), Attrs: e.GetAttrs()})
+		}
+	}
+	if err := b.judgeOptions(direct.FrontendOpt); err != nil {
+		return err
+	}
+	return b.judgeCaches(direct)
+}
+
 // serveDirect does in an empty build what today's clients do by calls of their own: it asks for the
 // frontend, or for the definition, and returns the result.
 func (b *build) serveDirect(c *call, req *gwpb.SolveRequest) {
@@ -227,6 +249,11 @@ func (b *build) toClient(ctx context.Context, c *call, err error) error {
 		return nil
 	case b.logIfRefused(c, err):
 		return grpcerrors.ToGRPC(ctx, err)
+	}
+	for _, m := range policysession.DenyMessages(err) { // of the policy frontend's image
+		if !strings.HasPrefix(m.GetMessage(), sourceDenied) {
+			b.guard.logRefusal(c.who, c.method, m.GetMessage())
+		}
 	}
 	return b.fromDaemon(grpcerrors.ToGRPC(ctx, err))
 }

@@ -135,7 +135,7 @@ func TestWhatADefinitionMayNotHave(t *testing.T) {
 			r.CacheImports = []*gwpb.CacheOptionsEntry{{Type: "s3"}}
 		},
 		"has both": func(r *gwpb.SolveRequest) { r.FrontendOpt = map[string]string{"a": "b"} },
-		"sets FrontendInputs": func(r *gwpb.SolveRequest) {
+		"both a definition": func(r *gwpb.SolveRequest) {
 			r.FrontendInputs = map[string]*pb.Definition{"a": {}}
 		},
 	} {

@@ -1,48 +1,66 @@
 package guard
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
-// maxReadable is how many digests an identity can have. Further ones replace the oldest.
-const maxReadable = 10_000
+const (
+	// maxReadable is how many digests of content an identity can have.
+	maxReadable = 10_000
+	// maxResults is how many results of builds are remembered for an identity, and resultsFor for how
+	// long. A client builds on the results of builds that it has just made.
+	maxResults = 10_000
+	resultsFor = time.Hour
+)
 
-// readable are the digests of content that identities may read. The daemon shows all content to
-// everybody who knows its digest.
-type readable struct {
+// remembered are digests that identities know. Beyond the largest number for one identity, further
+// ones replace the oldest.
+type remembered struct {
+	most int
+	keep time.Duration // 0 is for ever
+	now  func() time.Time
+
 	mu sync.Mutex
 	of map[Identity]*digests
 }
 
 type digests struct {
-	known map[string]bool
+	since map[string]time.Time
 	order []string
 }
 
-func newReadable() *readable { return &readable{of: map[Identity]*digests{}} }
+func newRemembered(most int, keep time.Duration) *remembered {
+	return &remembered{most: most, keep: keep, now: time.Now, of: map[Identity]*digests{}}
+}
 
-func (r *readable) add(who Identity, named []string) {
+func (r *remembered) add(who Identity, named []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.of[who]
 	if d == nil {
-		d = &digests{known: map[string]bool{}}
+		d = &digests{since: map[string]time.Time{}}
 		r.of[who] = d
 	}
 	for _, digest := range named {
-		if d.known[digest] {
-			continue
+		if _, known := d.since[digest]; !known {
+			if len(d.order) >= r.most {
+				delete(d.since, d.order[0])
+				d.order = d.order[1:]
+			}
+			d.order = append(d.order, digest)
 		}
-		if len(d.order) >= maxReadable {
-			delete(d.known, d.order[0])
-			d.order = d.order[1:]
-		}
-		d.known[digest] = true
-		d.order = append(d.order, digest)
+		d.since[digest] = r.now()
 	}
 }
 
-func (r *readable) has(who Identity, digest string) bool {
+func (r *remembered) has(who Identity, digest string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.of[who]
-	return d != nil && d.known[digest]
+	if d == nil {
+		return false
+	}
+	since, known := d.since[digest]
+	return known && (r.keep == 0 || r.now().Sub(since) <= r.keep)
 }

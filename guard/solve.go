@@ -60,10 +60,7 @@ func (c *call) solve() error {
 	defer serving.Wait()
 	defer b.end()
 	if direct != nil {
-		if err := b.judgeOptions(direct.FrontendOpt); err != nil {
-			return c.refuse(err)
-		}
-		if err := b.judgeCaches(direct); err != nil {
+		if err := b.judgeDirect(direct, req.Cache); err != nil {
 			return c.refuse(err)
 		}
 	}

@@ -1,12 +1,20 @@
 package integration
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client/llb"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
 	godigest "github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
@@ -56,13 +64,14 @@ func comparableBuild(t *testing.T, d *harness.Daemon, dir string, args ...string
 
 func TestGuardHandsOverWhatTheDaemonCannotHold(t *testing.T) {
 	plain := env.Plain(t)
+	evilBase := env.Frontend(t, harness.EchoFrontend) // it has to exist
 	for name, doc := range guardWays() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := mediatingGuard(t, doc)
 			t.Run("an allowed build", func(t *testing.T) {
 				t.Parallel()
-				dir, out := harness.WriteContext(t, map[string]string{"Dockerfile": goodFile}), t.TempDir()
+				dir, out := harness.WriteContext(t, dockerfile(inner)), t.TempDir()
 				file := filepath.Join(t.TempDir(), "metadata.json")
 				o := g.Buildx(t, dir, "build", "--progress=plain", "--metadata-file", file, "-o", out, ".").
 					RequireSuccess(t)
@@ -100,7 +109,7 @@ func TestGuardHandsOverWhatTheDaemonCannotHold(t *testing.T) {
 					RequireSuccess(t)
 				require.Equal(t, "ran\n", read(t, filepath.Join(out, "out")))
 			})
-			t.Run("a secret, a warning and a failing command", func(t *testing.T) {
+			t.Run("a secret and a warning and a failing command", func(t *testing.T) {
 				t.Parallel()
 				out := t.TempDir()
 				dir := withSyntax(t, "from busybox AS b\n"+
@@ -142,15 +151,16 @@ func TestGuardHandsOverWhatTheDaemonCannotHold(t *testing.T) {
 			}
 			t.Run("a base image that the rules refuse", func(t *testing.T) {
 				t.Parallel()
-				dir := withSyntax(t, "FROM busybox\nFROM evil/base:1\n", nil)
+				dir := withSyntax(t, "FROM busybox\nFROM "+evilBase+"\n", nil)
 				g.Buildx(t, dir, "build", ".").RequireFailure(t,
-					"frontend docker/dockerfile:1 is refused: ", "the image evil/base:1", "Dockerfile:3")
+					"frontend docker/dockerfile:1 is refused: ", "the image "+evilBase, "Dockerfile:3")
 			})
 			t.Run("a command that the rules refuse", func(t *testing.T) {
 				t.Parallel()
 				dir := withSyntax(t, "FROM busybox\nRUN --mount=type=secret,id=aws true\n", nil)
 				g.Buildx(t, dir, "build", ".").RequireFailure(t,
 					"frontend docker/dockerfile:1 is refused: ", "aws", "Dockerfile:3")
+				require.Contains(t, g.Log(), "refuses the secret aws", "the image's refusal is logged")
 			})
 		})
 	}
@@ -210,14 +220,14 @@ func TestGuardHandsOverToAnImageWithAPolicy(t *testing.T) {
 	out := t.TempDir()
 	g.Buildx(t, harness.WriteContext(t, dockerfile("")), "build", "-o", out, ".").RequireSuccess(t)
 	require.Equal(t, "ran\n", read(t, filepath.Join(out, "out")))
-	g.Buildx(t, withSyntax(t, "FROM evil/base:1\n", nil), "build", ".").RequireFailure(t,
-		"the image evil/base:1")
-	g.Buildx(t, withSyntax(t, "FROM busybox\nRUN --mount=type=secret,id=aws true\n", nil), "build", ".").
-		RequireFailure(t, "the overlay decided: ", "aws")
+	other := env.Frontend(t, harness.EchoFrontend)
+	g.Buildx(t, withSyntax(t, "FROM "+other+"\n", nil), "build", ".").RequireFailure(t,
+		"the image "+other)
+	secret := withSyntax(t, "FROM busybox\nRUN --mount=type=secret,id=aws true\n", nil)
+	g.Buildx(t, secret, "build", ".").RequireFailure(t, "the overlay decided: ", "aws")
 
 	// An image from before policy-guard would ignore the policy.
-	old := env.Frontend(t, harness.EchoFrontend)
-	g = env.Guard(t, harness.DaemonConfig{}, guardPolicy+guardRules, "--image", old)
+	g = env.Guard(t, harness.DaemonConfig{}, guardPolicy+guardRules, "--image", other)
 	g.Buildx(t, harness.WriteContext(t, dockerfile("")), "build", ".").RequireFailure(t,
 		"would ignore its policy")
 }
@@ -288,7 +298,10 @@ func TestTheMediatorIsTheImageWithAnotherEntrypoint(t *testing.T) {
 	require.Equal(t, []string{"/policy-frontend", "--policy-from-guard"}, got.Config.Entrypoint)
 	got.Config.Entrypoint = want.Config.Entrypoint
 	require.Equal(t, want.Config, got.Config)
-	require.Equal(t, want.RootFS, got.RootFS)
+	files, others := filesOf(t, image), filesOf(t, mediator)
+	require.Equal(t, slices.Sorted(maps.Keys(files)), slices.Sorted(maps.Keys(others)))
+	const program = "policy-frontend"
+	require.True(t, bytes.Equal(files[program], others[program]), "the programs differ")
 }
 
 // A policy of several megabytes can't be handed over, because a process can't be started with it.
@@ -302,4 +315,80 @@ func TestGuardRefusesToHandOverALargePolicy(t *testing.T) {
 	require.NoError(t, os.WriteFile(g.Policy, []byte(large), 0o600))
 	g.Buildx(t, dir, "build", ".").RequireFailure(t, "the policy can't be handed over",
 		"at most 1572864")
+}
+
+// buildx sends the result of a linked target as a frontend input, with its definition.
+func TestGuardServesLinkedTargets(t *testing.T) {
+	plain := env.Plain(t)
+	dir := withSyntax(t, "FROM base\nRUN cat /base /base > /out\n", map[string]string{
+		"docker-bake.hcl": `target "base" { context = "base" }
+target "default" { contexts = { base = "target:base" } }
+`,
+		"base/Dockerfile": syntaxLine + "FROM busybox\nENV FROM_BASE=1\nRUN echo base > /base\n",
+	})
+	build := func(t *testing.T, d *harness.Daemon, args ...string) string {
+		t.Helper()
+		file := outFile(t)
+		c := d.BuildxCommand(dir, append([]string{
+			"bake", "--progress=plain", "--allow=fs=*", "--provenance=false",
+			"--set=default.output=" + comparableOutput(file),
+		}, args...)...)
+		c.Env = []string{"SOURCE_DATE_EPOCH=" + epoch}
+		d.Run(t, c).RequireSuccess(t)
+		return file
+	}
+	want := build(t, plain)
+	require.Equal(t, "base\nbase\n", registry.ReadOCI(t, want)[0].File(t, "out"))
+	ways := guardWays()
+	ways["forward"], ways["builtin"] = guardPolicy, guardBuiltin
+	for name, doc := range ways {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			requireSameResult(t, want, build(t, mediatingGuard(t, doc).Daemon))
+		})
+	}
+	t.Run("on two platforms", func(t *testing.T) {
+		t.Parallel()
+		build(t, mediatingGuard(t, guardPolicy).Daemon,
+			"--set=base.dockerfile-inline=FROM busybox\nCOPY Dockerfile /base",
+			"--set=default.dockerfile-inline=FROM base\nCOPY Dockerfile /out",
+			"--set=*.platform=linux/amd64,linux/arm64")
+	})
+}
+
+func TestGuardRefusesFrontendInputsThatNoFrontendMade(t *testing.T) {
+	const file = "FROM scratch\nCOPY Dockerfile /\n"
+	def, err := llb.Image("busybox").Run(
+		llb.Args([]string{"sh", "-c", "echo \"$FILE\" > /Dockerfile"}), llb.AddEnv("FILE", file),
+	).Root().Marshal(t.Context(), llb.LinuxAmd64)
+	require.NoError(t, err)
+	solve := func(d *harness.Daemon) error {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		c := clientOf(t, d, 0)
+		go func() {
+			_, _ = controlapi.NewControlClient(c).Solve(ctx,
+				&controlapi.SolveRequest{Ref: "forged", Cache: &controlapi.CacheOptions{}})
+		}()
+		_, err := gwpb.NewLLBBridgeClient(c).Solve(
+			withHeaders(t, "buildkit-controlapi-buildid", "forged"), &gwpb.SolveRequest{
+				Frontend: "gateway.v0", FrontendOpt: map[string]string{"source": inner},
+				FrontendInputs: map[string]*pb.Definition{
+					"dockerfile": def.ToPB(), "context": def.ToPB(),
+				},
+				AllowResultReturn: true, AllowResultArrayRef: true,
+			})
+		return err
+	}
+	for name, doc := range map[string]string{
+		"forward": guardPolicy, "builtin": guardBuiltin,
+		"mediate": handedOver(policy.DispatchMediate, ""), "build rules": guardPolicy + guardRules,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := mediatingGuard(t, doc)
+			require.NoError(t, solve(g.Behind))
+			require.ErrorContains(t, solve(g.Daemon), "isn't what a build of this client has returned")
+		})
+	}
 }

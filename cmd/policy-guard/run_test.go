@@ -76,6 +76,9 @@ func TestWrongUsageEndsWithTwo(t *testing.T) {
 		},
 		"sockets that nobody passes": {all(policy, "fd://", daemon), "systemd has passed no sockets"},
 		"a distant daemon":           {all(policy, socket, "tcp://192.0.2.1:1234"), "isn't on this machine"},
+		"an image that is no reference": {
+			all(policy, socket, daemon, "--image", "not a reference"), "the image: ",
+		},
 		"a short key": {
 			all(policy, socket, daemon, "--ref-key", file(t, "key", "short", 0o600)), "less than 32",
 		},

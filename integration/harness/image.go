@@ -63,9 +63,9 @@ func (e *Env) plainImage() (string, error) {
 	return ref, e.pack(ref, nil)
 }
 
-// Mediator returns the full reference, without digest, of the image to which policy-guard hands over
-// builds. It is made as [Env.Image] makes the product's image. It has a repository of its own, as
-// everybody's should: a daemon's allowedRepositories know no tags.
+// Mediator returns the full reference, without digest, of the image to which policy-guard hands
+// over builds. It is made as [Env.Image] makes the product's image. It has a repository of its own,
+// as everybody's should: a daemon's allowedRepositories know no tags.
 func (e *Env) Mediator(t T) string {
 	t.Helper()
 	ref, err := e.mediator()

@@ -128,8 +128,8 @@ func (o Options) Inner(by policy.Obligations) map[string]string {
 	return inner
 }
 
-// WithCacheMounts returns the options with a namespace for cache mounts. The inner frontend gets it,
-// whatever the client sent and the policy obliges.
+// WithCacheMounts returns the options with a namespace for cache mounts. The inner frontend gets
+// it, whatever the client sent and the policy obliges.
 func (o Options) WithCacheMounts(namespace string) Options {
 	o.cacheMount = namespace
 	return o

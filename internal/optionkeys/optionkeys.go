@@ -52,8 +52,8 @@ const (
 // IsOwn reports whether the option is the policy frontend's own.
 func IsOwn(key string) bool { return strings.HasPrefix(key, OwnPrefix) }
 
-// IsHandOver reports whether the option begins, in any letter case, as those do in which policy-guard
-// hands a build over.
+// IsHandOver reports whether the option begins, in any letter case, as those do in which
+// policy-guard hands a build over.
 func IsHandOver(key string) bool {
 	return len(key) >= len(HandOverPrefix) &&
 		strings.EqualFold(key[:len(HandOverPrefix)], HandOverPrefix)
