@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -45,6 +46,20 @@ type refusal struct {
 }
 
 func (r *refusal) Error() string { return r.decision.Reason }
+
+// DecisionOf returns the decision of a refusal by the policy, such as that of [Frontend.Choose] or
+// [Choice.Judge]. ok is false for other errors.
+func DecisionOf(err error) (d policy.Decision, ok bool) {
+	var r *refusal
+	if errors.As(err, &r) {
+		return r.decision, true
+	}
+	var denial *DenialError
+	if errors.As(err, &denial) {
+		return denial.Decision, true
+	}
+	return policy.Decision{}, false
+}
 
 // refuse makes a refusal for a reason that isn't a rule's.
 func (b *build) refuse(r request, reason error) *refusal {

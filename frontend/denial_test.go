@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/stretchr/testify/require"
 
@@ -172,4 +173,18 @@ func TestAnOptionThatIsRemovedCantWriteToATerminal(t *testing.T) {
 	)
 	require.NoError(t, err)
 	require.Contains(t, string(res.Metadata["result.txt"]), `removes:      "build-arg:\x1b[2J"`)
+}
+
+func TestTheDecisionBehindARefusal(t *testing.T) {
+	c, _ := choiceUnder(t, mirrorOnly+"    dispatch: forward\n")
+	_, err := c.Judge(t.Context(), &pb.SourceOp{Identifier: "docker-image://evil.corp/base:1"}, nil)
+	d, ok := DecisionOf(err)
+	require.True(t, ok)
+	require.Equal(t, "dockerfile", d.Rule, "its build rules")
+	_, _, err = chooseAs(t, corpPolicy, gatewayFrontend, "", map[string]string{"source": "evil/x:1"})
+	d, ok = DecisionOf(err)
+	require.True(t, ok)
+	require.Equal(t, policy.DefaultRule, d.Rule)
+	_, ok = DecisionOf(errors.New("x"))
+	require.False(t, ok)
 }

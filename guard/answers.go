@@ -40,7 +40,7 @@ func (b *build) answer(
 	}
 	switch {
 	case err != nil:
-		b.guard.logRefusal(b.who, "a source", err.Error())
+		b.guard.logRefusal(b.who, aSource, err)
 		return &policysession.DecisionResponse{
 			Action:       spb.PolicyAction_DENY,
 			DenyMessages: []*policysession.DenyMessage{{Message: sourceDenied + err.Error()}},

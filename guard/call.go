@@ -43,7 +43,7 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) error {
 		return status.Errorf(codes.Unimplemented,
 			"policy-guard doesn't know the method %s", safetext.Plain(method))
 	case r.verdict == refuse:
-		g.logRefusal(who, method, r.why)
+		g.logRefusal(who, method, errors.New(r.why))
 		return refused(method, r.why)
 	}
 	headers, _ := metadata.FromIncomingContext(ctx)
@@ -52,7 +52,7 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) error {
 
 // refuse is the error of a call that isn't let through for a reason of its own.
 func (c *call) refuse(why error) error {
-	c.guard.logRefusal(c.who, c.method, why.Error())
+	c.guard.logRefusal(c.who, c.method, why)
 	return refused(c.method, told(why))
 }
 

@@ -184,7 +184,7 @@ func imageName(s string, without bool) (imageref.Reference, error) {
 }
 
 // denial is a refusal by the policy.
-type denial struct{ reason, text string }
+type denial struct{ reason, text, rule string }
 
 // Error returns the reason. A client gets the whole text.
 func (d denial) Error() string { return d.reason }
@@ -194,7 +194,7 @@ func denied(l policy.Layers, r policy.Ruling) error {
 	if r.Verdict == policy.Allow {
 		return nil
 	}
-	return denial{r.Reason, l.Denial(r)}
+	return denial{r.Reason, l.Denial(r), boundedRule(r.Layer, r.Rule)}
 }
 
 // told returns what a client is told about a refusal.

@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -205,14 +207,14 @@ func TestRefusalsDoNotFillTheLog(t *testing.T) {
 	now := time.Now()
 	g.refusals.clock = func() time.Time { return now }
 	for range 1000 {
-		g.logRefusal("mallory", source, "why")
+		g.logRefusal("mallory", aSource, errors.New("why"))
 	}
-	g.logRefusal("bob", source, "why")
+	g.logRefusal("bob", aSource, errors.New("why"))
 	require.Equal(t, maxRefusalLines+1, strings.Count(text.String(), "\n"))
 	require.Contains(t, text.String(), "client=bob")
 	require.Len(t, seen.refusals, 1001)
 	now = now.Add(refusalPeriod)
-	g.logRefusal("mallory", source, "why")
+	g.logRefusal("mallory", aSource, errors.New("why"))
 	require.Contains(t, text.String(), "omitted=980")
 }
 
@@ -220,4 +222,37 @@ func TestARuleOfAnOverlayHasNoNameInMetrics(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "a", RuleOf(policy.Decision{Rule: "a", Layer: policy.LayerPolicy}))
 	require.Equal(t, OverlaysRule, RuleOf(policy.Decision{Rule: "a", Layer: policy.LayerOverlay}))
+}
+
+func TestARefusalNamesTheRuleOfThePolicy(t *testing.T) {
+	t.Parallel()
+	p, err := policy.Parse("p", []byte("version: 1\nfrontends: [{match: [a/b]}]\n"))
+	require.NoError(t, err)
+	layers, err := policy.Stack(p, nil)
+	require.NoError(t, err)
+	ruling := policy.Ruling{Verdict: policy.Deny, Rule: "exports.allow", Layer: policy.LayerPolicy}
+	require.Equal(t, "exports.allow", ruleBehind(denied(layers, ruling)))
+	ruling.Layer = policy.LayerOverlay
+	require.Equal(t, OverlaysRule, ruleBehind(denied(layers, ruling)))
+	require.Equal(t, GuardsRule, ruleBehind(errors.New("x")))
+	denial := &frontend.DenialError{Decision: policy.Decision{Rule: "r"}}
+	require.Equal(t, "r", ruleBehind(fmt.Errorf("x: %w", denial)))
+}
+
+func TestTheLogHasNoSecretsOfURLs(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`it refuses "https://me:pass@git.corp/x.git?token=t#main", and`: `it refuses ` +
+			`"https://***@git.corp/x.git?***#main", and`,
+		"https://token@git.corp":                    "https://***@git.corp",
+		"https://files.corp/x?sig=a&b=c":            "https://files.corp/x?***",
+		"docker-image://docker.io/a/b:1@sha256:012": "docker-image://docker.io/a/b:1@sha256:012",
+		"git@github.com:a/b.git":                    "git@github.com:a/b.git",
+		"ssh://me@host#a@b":                         "ssh://***@host#a@b",
+		"a\nb\x1b[2J":                               "a b[2J",
+		"no URL: //":                                "no URL: //",
+	} {
+		require.Equal(t, want, logText(text))
+	}
+	require.Less(t, len(logText(strings.Repeat("x", 1<<20))), 5000)
 }

@@ -2,6 +2,8 @@ package guard
 
 import (
 	"context"
+	"errors"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -10,6 +12,7 @@ import (
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 
+	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
@@ -41,11 +44,25 @@ const (
 
 // RuleOf returns the name of the policy's rule that decided. A rule of an overlay has no name of its
 // own here, so the number of names is bounded by the policy.
-func RuleOf(d policy.Decision) string {
-	if d.Layer == policy.LayerOverlay {
+func RuleOf(d policy.Decision) string { return boundedRule(d.Layer, d.Rule) }
+
+func boundedRule(layer, rule string) string {
+	if layer == policy.LayerOverlay {
 		return OverlaysRule
 	}
-	return d.Rule
+	return rule
+}
+
+// ruleBehind returns the rule behind a refusal, or GuardsRule.
+func ruleBehind(why error) string {
+	var d denial
+	if errors.As(why, &d) {
+		return d.rule
+	}
+	if decision, ok := frontend.DecisionOf(why); ok {
+		return RuleOf(decision)
+	}
+	return GuardsRule
 }
 
 // unobserved is the Observer of a guard without one.
@@ -57,21 +74,45 @@ func (unobserved) Answered(bool, time.Duration)           {}
 func (unobserved) PolicyRead(*Policy, error)              {}
 
 // logText makes a text from elsewhere fit for a log: it is one line of bounded length, without
-// control characters.
-func logText(s string) string { return safetext.OneLine(safetext.Lines(s)) }
+// control characters. URLs lose what may be a secret in them: the user and the query.
+func logText(s string) string {
+	return urls.ReplaceAllStringFunc(safetext.OneLine(safetext.Lines(s)), withoutSecrets)
+}
 
-// source is what a refusal is about when the daemon asked about a source.
-const source = "a source"
+// urls finds URLs, with everything up to a space or a quote.
+var urls = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]*`)
 
-// logRefusal notes a refusal that the policy has no rule for. what is a method of the table, or
-// [source].
-func (g *Guard) logRefusal(who Identity, what, why string) {
-	g.noteRefusal(who, what, shortName(what), GuardsRule, why)
+// withoutSecrets removes the user and the query from a URL.
+func withoutSecrets(url string) string {
+	scheme, rest, _ := strings.Cut(url, "://")
+	rest, query, asks := strings.Cut(rest, "?")
+	end := strings.IndexAny(rest+"/", "/#")
+	if at := strings.LastIndexByte(rest[:end], '@'); at >= 0 {
+		rest = hidden + rest[at:]
+	}
+	if asks {
+		rest += "?" + hidden
+		if _, fragment, ok := strings.Cut(query, "#"); ok {
+			rest += "#" + fragment
+		}
+	}
+	return scheme + "://" + rest
+}
+
+// hidden stands for what may be a secret.
+const hidden = "***"
+
+// aSource is what a refusal is about when the daemon asked about a source.
+const aSource = "a source"
+
+// logRefusal notes a refusal. what is a method of the table, or [aSource].
+func (g *Guard) logRefusal(who Identity, what string, why error) {
+	g.noteRefusal(who, what, shortName(what), ruleBehind(why), why.Error())
 }
 
 // shortName returns the name of a method without its service.
 func shortName(what string) string {
-	if what == source {
+	if what == aSource {
 		return "source"
 	}
 	return what[strings.LastIndexByte(what, '/')+1:]
