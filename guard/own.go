@@ -268,7 +268,7 @@ func (b *build) logIfRefused(c *call, err error) bool {
 	}
 	for _, m := range policysession.DenyMessages(err) { // of the policy frontend's image
 		if !strings.HasPrefix(m.GetMessage(), sourceDenied) {
-			c.guard.logRefusal(c.who, c.method, m.GetMessage())
+			c.guard.logRefusal(c.who, c.method, errors.New(m.GetMessage()))
 		}
 	}
 	return false
