@@ -84,3 +84,27 @@ frontends:
 		}
 	}
 }
+
+// LLB that no frontend made is held to it too.
+func TestLLBNeedsItsEntitlementsInTheRules(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemon(t)
+	require.NoError(t, os.WriteFile(g.policy.path, []byte(`version: 1
+llb: allow
+build: {exec: {secrets: [a]}}
+frontends:
+  - {name: host, match: [x/y], dispatch: mediate, build: {exec: {networks: [host]}}}
+`), 0o600))
+	conn := as(t, g, "alice")
+	ctx := of(t)
+	go func() {
+		_, _ = controlapi.NewControlClient(conn).Solve(ctx, &controlapi.SolveRequest{
+			Ref: "b", Entitlements: []string{"network.host"},
+		})
+	}()
+	d.await(t, "Solve")
+	_, err := gwpb.NewLLBBridgeClient(conn).Solve(of(t, buildIDHeader, "b"),
+		solving(command(t, "busybox")))
+	require.ErrorContains(t, err, "the build has the entitlement network.host, which the build rules "+
+		"of the policy don't list")
+}

@@ -80,6 +80,9 @@ func (b *build) own(
 		return nil, err
 	}
 	if choice.Decision.Verdict.Permits() {
+		if err := b.entitled(choice.Decision); err != nil {
+			return nil, err
+		}
 		b.noteDecision(choice.Decision, time.Since(began))
 	}
 	b.choose(choice)
