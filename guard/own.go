@@ -253,11 +253,6 @@ func (b *build) toClient(ctx context.Context, c *call, err error) error {
 	case b.logIfRefused(c, err):
 		return grpcerrors.ToGRPC(ctx, err)
 	}
-	for _, m := range policysession.DenyMessages(err) { // of the policy frontend's image
-		if !strings.HasPrefix(m.GetMessage(), sourceDenied) {
-			b.guard.logRefusal(c.who, c.method, errors.New(m.GetMessage()))
-		}
-	}
 	return b.fromDaemon(grpcerrors.ToGRPC(ctx, err))
 }
 
