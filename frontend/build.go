@@ -35,8 +35,8 @@ type Frontend struct {
 	// Log receives what inner frontends write to stderr. Nil discards it.
 	Log io.Writer
 	// PolicyFromGuard makes Build take the policy that policy-guard hands over with a build, and
-	// refuse a build without one. If there is an embedded policy too, both have to allow the build. It is
-	// only for an image that nobody reaches but through policy-guard: others could send any policy.
+	// refuse a build without one. If there is an embedded policy too, both have to allow the build. It
+	// is only for an image that nobody reaches but through policy-guard: others could send any policy.
 	//
 	// Without it, a policy that comes so is one more layer, as an overlay is.
 	PolicyFromGuard bool

@@ -198,8 +198,8 @@ func (b *build) checkOptions() error {
 }
 
 // takeInputs checks the frontend inputs and puts them into the map. An input is LLB that the client
-// sends, so it has to be what a build of the same client has returned, as in a bake file with linked
-// targets. Or it is a context that the client could name by an option as well.
+// sends, so it has to be what a build of the same client has returned, as in a bake file with
+// linked targets. Or it is a context that the client could name by an option as well.
 func (b *build) takeInputs(f Frontend, into map[string]*pb.Definition) error {
 	for _, name := range slices.Sorted(maps.Keys(f.Inputs)) {
 		id, def, err := llbops.Identity(f.Inputs[name])

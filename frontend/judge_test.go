@@ -40,7 +40,9 @@ func TestEachSourceIsJudgedByTheBuildRules(t *testing.T) {
 		adds    map[string]string
 	}{
 		"an image of the mirror": {id: "docker-image://mirror.corp/base:1"},
-		"another image":          {id: "docker-image://evil.corp/base:1", why: "refuses the image evil.corp/base:1"},
+		"another image": {
+			id: "docker-image://evil.corp/base:1", why: "refuses the image evil.corp/base:1",
+		},
 		"an image that is replaced": {
 			id:      "docker-image://docker.io/library/busybox:1",
 			instead: "docker-image://mirror.corp/library/busybox:1",
@@ -48,8 +50,10 @@ func TestEachSourceIsJudgedByTheBuildRules(t *testing.T) {
 		"an image that is replaced and pinned": {
 			id: "docker-image://docker.io/library/pinned:1", instead: pinned,
 		},
-		"a pinned image":                 {id: "docker-image://mirror.corp/library/pinned:1", instead: pinned},
-		"the pinned image by its digest": {id: pinned},
+		"a pinned image": {
+			id: "docker-image://mirror.corp/library/pinned:1", instead: pinned,
+		},
+		"the pinned image by its digest":                           {id: pinned},
 		"the frontend's own image, which no rule allows as a base": {id: ownImage},
 		"the frontend's own image, as the daemon runs it": {
 			id: ownImage, attrs: map[string]string{pb.AttrImageRecordType: "frontend"},

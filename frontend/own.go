@@ -84,8 +84,8 @@ func (m *monitor) ownDefinition(ctx context.Context, def *pb.Definition) ([]*spb
 	return policies, nil
 }
 
-// refusal returns the [*DenialError] for what a client asked for by itself. No frontend and no build
-// file takes part in it.
+// refusal returns the [*DenialError] for what a client asked for by itself. No frontend and no
+// build file takes part in it.
 func (m *monitor) refusal(ctx context.Context, err error) error {
 	var r *refusal
 	if !errors.As(err, &r) {

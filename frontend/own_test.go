@@ -15,11 +15,6 @@ import (
 	"google.golang.org/grpc"
 )
 
-// outsideFake is a client without frontend inputs.
-type outsideFake struct{ *fakeClient }
-
-func (outsideFake) Inputs(context.Context) (map[string]llb.State, error) { return nil, nil }
-
 // ownUnder returns the choice for a client's own LLB under a policy.
 func ownUnder(t *testing.T, doc string) *Choice {
 	t.Helper()

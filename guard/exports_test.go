@@ -86,7 +86,8 @@ func TestTheAttributesOfAnImageExporter(t *testing.T) {
 		},
 		"a push by digest has no tag": {
 			pairsOf("name", "corp.example/a", "push", "true", "push-by-digest", "true"),
-			pairsOf("name", "corp.example/a", "push", "true", "push-by-digest", "true", "store", "false"), "",
+			pairsOf("name", "corp.example/a", "push", "true", "push-by-digest", "true", "store", "false"),
+			"",
 		},
 		"a tag in a push by digest": {
 			pairsOf("name", "corp.example/a:latest", "push", "true", "push-by-digest", "true"), nil,
@@ -152,7 +153,7 @@ func TestTheAttributesOfAnImageExporter(t *testing.T) {
 				sent[k] = v
 			}
 			got, err := exporter(layersOf(t, exportsCorp), "image", tc.attrs)
-			require.Equal(t, len(sent), len(tc.attrs), "the request stays as it is")
+			require.Len(t, tc.attrs, len(sent), "the request stays as it is")
 			if tc.want == nil {
 				require.ErrorContains(t, err, tc.why)
 				return
@@ -354,7 +355,8 @@ func TestTheCachesThatARequestForAFrontendNames(t *testing.T) {
 		require.ErrorContains(t, cacheOptions(l, pairsOf(tc.key, tc.value)), tc.why, name)
 	}
 	require.ErrorContains(t, imports(l, []*gwpb.CacheOptionsEntry{
-		{Type: "registry", Attrs: pairsOf("ref", "x/y")}, {Type: "registry", Attrs: pairsOf("ref", "x/z")},
+		{Type: "registry", Attrs: pairsOf("ref", "x/y")},
+		{Type: "registry", Attrs: pairsOf("ref", "x/z")},
 	}), "docker.io/x/z")
 }
 

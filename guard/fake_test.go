@@ -230,7 +230,10 @@ func (b *fakeBridge) Solve(
 	ctx context.Context, req *gwpb.SolveRequest,
 ) (*gwpb.SolveResponse, error) {
 	b.daemon.record(ctx, req)
-	for f := range llbops.FromDefinition(req.Definition) {
+	for f, err := range llbops.FromDefinition(req.Definition) {
+		if err != nil {
+			return nil, err
+		}
 		if b.daemon.asks != nil && f.Source != nil {
 			b.daemon.asks(f.Source)
 		}

@@ -306,7 +306,7 @@ func TestAClientReadsOnlyItsOwnReferences(t *testing.T) {
 }
 
 // asker returns what the daemon is told about a source in alice's build "b": "" if it may read it.
-func asker(t *testing.T, ctx context.Context, g *Guard) (*build, func(string, ...string) string) {
+func asker(ctx context.Context, t *testing.T, g *Guard) (*build, func(string, ...string) string) {
 	t.Helper()
 	ref, err := g.names.ref("alice", "b")
 	require.NoError(t, err)
@@ -338,7 +338,7 @@ func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
 	t.Parallel()
 	_, g, c, ctx := begun(t)
 	require.NoError(t, g.sessions.claim("bobs", "bob"))
-	b, ask := asker(t, ctx, g)
+	b, ask := asker(ctx, t, g)
 	const pinned = "docker-image://docker.io/docker/dockerfile:1@" + fakeDigest
 	const kind = pb.AttrImageRecordType
 	require.Contains(t, ask("local://context"), "no frontend was allowed")
@@ -366,7 +366,7 @@ func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
 func TestBeforeADecisionOnlyTheGuardReads(t *testing.T) {
 	t.Parallel()
 	d, g, c, ctx := begun(t)
-	_, ask := asker(t, ctx, g)
+	_, ask := asker(ctx, t, g)
 	own := map[string]string{}
 	d.asks = func(source *pb.SourceOp) {
 		var attrs []string
@@ -392,7 +392,7 @@ func TestBeforeADecisionOnlyTheGuardReads(t *testing.T) {
 	require.Equal(t, map[string]string{
 		"local://dockerfile": "", image: "", image + "@" + fakeDigest: "",
 	}, own)
-	b, ask := asker(t, ctx, g)
+	b, ask := asker(ctx, t, g)
 	require.Empty(t, b.reading)
 	b.choice = nil
 	require.Contains(t, ask("local://dockerfile"), "no frontend was allowed")

@@ -42,8 +42,8 @@ const (
 	OverlaysRule = "(overlay)"
 )
 
-// RuleOf returns the name of the policy's rule that decided. A rule of an overlay has no name of its
-// own here, so the number of names is bounded by the policy.
+// RuleOf returns the name of the policy's rule that decided. A rule of an overlay has no name of
+// its own here, so the number of names is bounded by the policy.
 func RuleOf(d policy.Decision) string { return boundedRule(d.Layer, d.Rule) }
 
 func boundedRule(layer, rule string) string {
@@ -146,8 +146,8 @@ func (b *build) noteDecision(d policy.Decision, took time.Duration) {
 
 // noteDenial notes that the policy refuses a build's frontend.
 func (b *build) noteDenial(method string, d policy.Decision) {
-	b.guard.noteRefusal(b.who, method, shortName(method), RuleOf(d), d.Reason, "build", b.client, "frontend",
-		logText(d.Requested), "policy", string(d.Policy.Digest))
+	b.guard.noteRefusal(b.who, method, shortName(method), RuleOf(d), d.Reason,
+		"build", b.client, "frontend", logText(d.Requested), "policy", string(d.Policy.Digest))
 }
 
 // observedAnswer is [build.answer], whose time is measured.

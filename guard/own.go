@@ -54,8 +54,8 @@ func (b *build) solveOwn(
 	return res, b.keep(res)
 }
 
-// own returns the choice for what the client asks for by itself. Such a build runs no frontend: the daemon's questions about sources don't say for which
-// request they are.
+// own returns the choice for what the client asks for by itself. Such a build runs no frontend: the
+// daemon's questions about sources don't say for which request they are.
 func (b *build) own(
 	ctx context.Context, c *call, opts map[string]string,
 ) (*frontend.Choice, error) {

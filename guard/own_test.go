@@ -153,7 +153,7 @@ func TestABuildHasEitherAFrontendOrLLBOfItsOwn(t *testing.T) {
 	t.Parallel()
 	def := command(t, "corp.example/base:1")
 	_, g, c, ctx := begunUnder(t, forwarding+"llb: allow\n")
-	_, ask := asker(t, ctx, g)
+	_, ask := asker(ctx, t, g)
 	_, err := c.Solve(ctx, solving(def))
 	require.NoError(t, err)
 	_, err = c.Solve(ctx, solving(def))
@@ -176,7 +176,7 @@ func TestABuildHasEitherAFrontendOrLLBOfItsOwn(t *testing.T) {
 func TestTheSourcesOfLLBAreJudgedWhenTheDaemonAsks(t *testing.T) {
 	t.Parallel()
 	_, g, c, ctx := begunUnder(t, llbPolicy)
-	_, ask := asker(t, ctx, g)
+	_, ask := asker(ctx, t, g)
 	require.Contains(t, ask("docker-image://corp.example/base:1"), "no frontend was allowed")
 	_, err := c.Solve(ctx, solving(command(t, "corp.example/base:1")))
 	require.NoError(t, err)
@@ -195,7 +195,7 @@ build:
     rules: [{name: bases, match: ["corp.example/**"], tags: ["1"]}]
     requireDigest: true
 `)
-	_, ask := asker(t, ctx, g)
+	_, ask := asker(ctx, t, g)
 	const tag = "docker-image://corp.example/base:1"
 	asked := map[string]string{}
 	d.asks = func(source *pb.SourceOp) { asked[source.Identifier] = ask(source.Identifier) }
@@ -210,7 +210,7 @@ build:
 func TestAnAnswerThatTakesTooLongIsNo(t *testing.T) {
 	t.Parallel()
 	_, g, c, ctx := begun(t)
-	b, ask := asker(t, ctx, g)
+	b, ask := asker(ctx, t, g)
 	_, err := c.Solve(ctx, asking("docker/dockerfile:1"))
 	require.NoError(t, err)
 	require.Empty(t, ask("https://x.example/a"))

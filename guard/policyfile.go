@@ -66,7 +66,7 @@ type policyFile struct {
 // openPolicy reads the policy at path, which has to be valid.
 func openPolicy(path string, log *slog.Logger, o Observer) (*policyFile, error) {
 	p := &policyFile{
-		path: path, log: log, observe: o, settle: func() { time.Sleep(settle) },
+		path: path, log: log, observe: o, settle: func() { <-time.After(settle) },
 	}
 	loaded, r, err := loadPolicy(path)
 	if err != nil {

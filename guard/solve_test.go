@@ -42,9 +42,11 @@ func TestWhatABuildAsksForBesideItsFrontend(t *testing.T) {
 		want *controlapi.SolveRequest // nil if it is refused
 		why  string
 	}{
-		"nothing":           {attrs(), attrs(), ""},
-		"a local result":    {exporter("local", "mode", "copy"), exporter("local", "mode", "copy"), ""},
-		"a pushed image":    {exporter("image", "push", "true"), nil, "pushing an image without a name (exports.push)"},
+		"nothing":        {attrs(), attrs(), ""},
+		"a local result": {exporter("local", "mode", "copy"), exporter("local", "mode", "copy"), ""},
+		"a pushed image": {
+			exporter("image", "push", "true"), nil, "pushing an image without a name (exports.push)",
+		},
 		"an unknown target": {exporter("future"), nil, "a result of the type future"},
 		"an exporter's configuration of the image": {
 			exporter("oci", "containerimage.config", "{}"), nil, "the attribute containerimage.config",
@@ -110,7 +112,8 @@ func TestWhatABuildAsksForBesideItsFrontend(t *testing.T) {
 			cache(&controlapi.CacheOptions{Exports: entry("inline")}), "",
 		},
 		"an exported cache": {
-			cache(&controlapi.CacheOptions{Exports: entry("s3")}), nil, "exporting a build cache of the type s3",
+			cache(&controlapi.CacheOptions{Exports: entry("s3")}), nil,
+			"exporting a build cache of the type s3",
 		},
 		"an exported cache in the old form": {
 			cache(&controlapi.CacheOptions{ExportRefDeprecated: "x"}), nil, "exporting the build cache to docker.io/library/x:latest",

@@ -55,9 +55,9 @@ func checkVersion(name string) error {
 	return &OldDaemonError{Version: safetext.Plain(name), Lacks: missing}
 }
 
-// CheckDaemon asks the daemon for its version. It returns an [*OldDaemonError] if the daemon doesn't
-// ask the guard about everything that it reads, even if the guard accepts it, and the error of the
-// call if it doesn't answer.
+// CheckDaemon asks the daemon for its version. It returns an [*OldDaemonError] if the daemon
+// doesn't ask the guard about everything that it reads, even if the guard accepts it, and the error
+// of the call if it doesn't answer.
 func (g *Guard) CheckDaemon(ctx context.Context) error {
 	info, err := controlapi.NewControlClient(g.daemon).Info(ctx, &controlapi.InfoRequest{})
 	if err != nil {

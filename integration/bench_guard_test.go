@@ -38,6 +38,7 @@ func byDockerfile(dir string) []string {
 // benchmarkGuard measures a trivial build whose steps are all cached, by whole processes of
 // buildctl.
 func benchmarkGuard(b *testing.B, builtin, forward *harness.Guarded) {
+	b.Helper()
 	dir := harness.WriteContext(b, map[string]string{"Dockerfile": plainFile, "f": "f"})
 	run := func(d *harness.Daemon, args []string) func() harness.Output {
 		return func() harness.Output { return d.Buildctl(b, args...) }
@@ -71,6 +72,7 @@ func reportOver(b *testing.B, name string, one, other []float64) {
 
 // benchmarkGuardContext measures a build whose context of 500 MB is sent in each turn.
 func benchmarkGuardContext(b *testing.B, g *harness.Guarded) {
+	b.Helper()
 	dir := harness.WriteContext(b, map[string]string{"Dockerfile": "FROM scratch\nCOPY . /\n"})
 	const files, size = 50, 10 * 1000 * 1000
 	data := make([]byte, size)
@@ -97,6 +99,7 @@ func benchmarkGuardContext(b *testing.B, g *harness.Guarded) {
 
 // benchmarkGuardLoad measures the guard's memory at rest and with 50 builds at once.
 func benchmarkGuardLoad(b *testing.B, g *harness.Guarded) {
+	b.Helper()
 	dir := harness.WriteContext(b, map[string]string{"Dockerfile": plainFile, "f": "f"})
 	rest := memoryOf(b, g.Pid(), "VmRSS")
 	var took []float64

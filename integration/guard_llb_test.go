@@ -121,7 +121,9 @@ func TestGuardJudgesLLBThatNoFrontendMade(t *testing.T) {
 // What a client sends to the daemon by an older form of the API means the same.
 func TestGuardServesClientsThatAskForAFrontendAtOnce(t *testing.T) {
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
-	solve := func(d *harness.Daemon, frontend, syntax string, attrs map[string]string) (string, error) {
+	solve := func(
+		d *harness.Daemon, frontend, syntax string, attrs map[string]string,
+	) (string, error) {
 		ctx, c := buildkitClient(t, d)
 		dir, err := fsutil.NewFS(harness.WriteContext(t, dockerfile(syntax)))
 		require.NoError(t, err)
@@ -182,7 +184,8 @@ func TestGuardLetsClientsReadRemoteBuildFiles(t *testing.T) {
 			[]string{"bake", "--progress=plain", repo + "#main"}, "git: deny", "git is denied",
 		},
 		"a build file by URL": {
-			[]string{"build", "--progress=plain", "-f", served + "/Dockerfile", "."}, "http: deny",
+			[]string{"build", "--progress=plain", "-f", served + "/Dockerfile", "."},
+			"http: deny",
 			"http is denied",
 		},
 	} {

@@ -32,8 +32,9 @@ func TestGuardLetsPushesThroughAsThePolicySays(t *testing.T) {
 	}
 
 	for name, tc := range map[string]struct {
-		output string   // NAME stands for the registry
-		pushes []string // those that the registry has on the bare daemon, and through the guard if want is ""
+		output string // NAME stands for the registry
+		// pushes are those that the registry has on the bare daemon, and through the guard if want is "".
+		pushes []string
 		want   string
 	}{
 		"one name": {"type=image,push=true,name=NAME/open/a:1", []string{"open/a:1"}, ""},
@@ -44,20 +45,25 @@ func TestGuardLetsPushesThroughAsThePolicySays(t *testing.T) {
 			"type=image,push=true,name=NAME/open/d,annotation.org.a=b", []string{"open/d:latest"}, "",
 		},
 		"a name that isn't listed": {
-			"type=image,push=true,name=NAME/closed/a", []string{"closed/a:latest"},
-			"closed/a:latest: it allows only " + env.Registry.Host() + "/results/open/** (exports.push.allow)",
+			"type=image,push=true,name=NAME/closed/a",
+			[]string{"closed/a:latest"},
+			"closed/a:latest: it allows only " + env.Registry.Host() +
+				"/results/open/** (exports.push.allow)",
 		},
 		"a denied name among allowed ones": {
 			`type=image,push=true,"name=NAME/open/e,NAME/open/base,NAME/open/f"`,
-			[]string{"open/e:latest", "open/base:latest", "open/f:latest"}, "(exports.push.deny: **/base)",
+			[]string{"open/e:latest", "open/base:latest", "open/f:latest"},
+			"(exports.push.deny: **/base)",
 		},
 		"a name for the digest": {
 			"type=image,push=true,name=NAME/open/g,dangling-name-prefix=NAME/closed/g",
-			[]string{"open/g:latest"}, "pushing to " + ref("closed/g"),
+			[]string{"open/g:latest"},
+			"pushing to " + ref("closed/g"),
 		},
 		"an annotation that isn't listed": {
 			"type=image,push=true,name=NAME/open/h,annotation-manifest.com.a=b",
-			[]string{"open/h:latest"}, "the annotation com.a: it allows only org.*",
+			[]string{"open/h:latest"},
+			"the annotation com.a: it allows only org.*",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -169,7 +175,9 @@ COPY --from=b /random /
 	require.Error(t, err)
 	o, _ = build(g.Daemon, "--cache-to=type=local,dest="+folder)
 	o.RequireFailure(t, "exporting a build cache in a directory of the client")
-	for _, to := range []string{"type=registry,mode=max,ref=" + closed, "type=local,mode=max,dest=" + folder} {
+	for _, to := range []string{
+		"type=registry,mode=max,ref=" + closed, "type=local,mode=max,dest=" + folder,
+	} {
 		o, _ = build(g.Behind, "--cache-to="+to)
 		o.RequireSuccess(t)
 	}

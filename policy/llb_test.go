@@ -98,7 +98,7 @@ func TestTheBuildRulesOfTheWholePolicyBindLLB(t *testing.T) {
 			if overlay != "" {
 				overlay = "version: 1\n" + overlay
 			}
-			d := mustStack(t, "version: 1\nllb: allow\n"+tc.policy, overlay).LLB(time.Now())
+			d := mustStack(t, "version: 1\nllb: allow\n"+tc.policy, overlay).LLB(at("2027-01-01T00:00:00Z"))
 			require.Equal(t, Allow, d.Verdict)
 			for _, o := range tc.allowed {
 				require.Equal(t, Allow, d.Check(o).Verdict, "%+v", o)
@@ -117,11 +117,11 @@ func TestSeveralRulesConvertNoImageOfLLB(t *testing.T) {
 	const doc = "version: 1\nllb: allow\nfrontends:\n" +
 		"- {name: a, match: [a], build: {images: {allow: [corp/**]}}}\n" +
 		"- {name: b, match: [b], build: {images: {convert: [{from: corp/x, to: evil.example/x}]}}}\n"
-	r := mustStack(t, doc, "").LLB(time.Now()).Check(image("corp/x"))
+	r := mustStack(t, doc, "").LLB(at("2027-01-01T00:00:00Z")).Check(image("corp/x"))
 	require.Equal(t, Allow, r.Verdict)
 	require.Empty(t, r.Image.Name())
 	one := mustStack(t, "version: 1\nllb: allow\nbuild: {images: {convert: [{from: corp/x, "+
-		"to: mirror.example/x}]}}", "").LLB(time.Now()).Check(image("corp/x"))
+		"to: mirror.example/x}]}}", "").LLB(at("2027-01-01T00:00:00Z")).Check(image("corp/x"))
 	require.Equal(t, "mirror.example/x", one.Image.Name())
 }
 

@@ -120,8 +120,8 @@ type Document struct {
 	// of the same kind here.
 	Build *buildrules.Rules `yaml:"build,omitempty"`
 	// Whether clients of policy-guard can send LLB that no frontend made, such as buildctl build with
-	// LLB on its standard input. The build rules of the whole policy apply to it. No mode weakens deny.
-	// The default is deny.
+	// LLB on its standard input. The build rules of the whole policy apply to it. No mode weakens
+	// deny. The default is deny.
 	LLB Action `yaml:"llb,omitempty" jsonschema:"enum=allow,enum=deny,default=deny"`
 	// Limits that hold whatever the rules, the default and the mode say.
 	Limits Limits `yaml:"limits,omitempty"`

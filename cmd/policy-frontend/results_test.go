@@ -37,7 +37,9 @@ the import of the build cache corp.example/a:latest is refused: the policy refus
 	require.Contains(t, stdout,
 		`"build":[{"verdict":"allow","asked":"a result for the client of the type oci"`)
 	for _, args := range [][]string{
-		{"--export", "x"}, {"--export", "push=A b"}, {"--cache-from", "registry"},
+		{"--export", "x"},
+		{"--export", "push=A b"},
+		{"--cache-from", "registry"},
 		{"--cache-to", "registry="},
 	} {
 		code, _, stderr := run(append(append([]string{"eval", "--policy", file}, args...),

@@ -47,7 +47,8 @@ func parse(args []string) (f flags, help string, err error) {
 		"a `FILE` with at least 32 secret bytes; with it, clients see their history after a restart")
 	set.StringVar(&f.metrics, "metrics", "", "an `ADDRESS` for /metrics, /healthz and /readyz over "+
 		"HTTP: tcp://host:port or unix:///path")
-	set.StringVar(&f.logFormat, "log-format", "text", "the `FORMAT` of the log on stderr, text or json")
+	set.StringVar(&f.logFormat, "log-format", "text",
+		"the `FORMAT` of the log on stderr, text or json")
 	set.DurationVar(&f.drain, "drain", drainTime,
 		"the `TIME` that builds under way have to end after SIGTERM")
 	set.BoolVar(&f.version, "version", false, "print the version")

@@ -115,8 +115,8 @@ const (
 	maxPassed = 16
 )
 
-// openPassed returns the sockets that systemd has passed. They stay systemd's: closing a Unix socket
-// doesn't remove its file.
+// openPassed returns the sockets that systemd has passed. They stay systemd's: closing a Unix
+// socket doesn't remove its file.
 func (f flags) openPassed() (all []opened, err error) {
 	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		return nil, usageError{errors.New("--listen: systemd has passed no sockets for fd://; start " +
@@ -140,7 +140,7 @@ func (f flags) openPassed() (all []opened, err error) {
 func (f flags) openDescriptor(fd int) (opened, error) {
 	unix.CloseOnExec(fd)
 	file := os.NewFile(uintptr(fd), "socket "+strconv.Itoa(fd))
-	defer file.Close() // the listener has a copy
+	defer func() { _ = file.Close() }() // the listener has a copy
 	l, err := net.FileListener(file)
 	if err != nil {
 		return opened{}, fmt.Errorf("the descriptor %d that systemd passed isn't a socket on which one "+

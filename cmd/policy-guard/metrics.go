@@ -12,8 +12,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// maxRules is how many names of rules the metrics know. Rules come from the policy, which may change
-// often while the program runs. Further ones are counted together.
+// maxRules is how many names of rules the metrics know. Rules come from the policy, which may
+// change often while the program runs. Further ones are counted together.
 const (
 	maxRules   = 500
 	otherRules = "(other)"

@@ -75,7 +75,9 @@ func TestWrongUsageEndsWithTwo(t *testing.T) {
 			all(policy, socket, daemon, "--metrics", "localhost"), "neither tcp://host:port",
 		},
 		"sockets that nobody passes": {all(policy, "fd://", daemon), "systemd has passed no sockets"},
-		"a distant daemon":           {all(policy, socket, "tcp://192.0.2.1:1234"), "isn't on this machine"},
+		"a distant daemon": {
+			all(policy, socket, "tcp://192.0.2.1:1234"), "isn't on this machine",
+		},
 		"an image that is no reference": {
 			all(policy, socket, daemon, "--image", "not a reference"), "the image: ",
 		},

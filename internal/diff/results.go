@@ -60,7 +60,8 @@ func repositories(field string, r *policy.Repositories) grant {
 }
 
 // resultStatements returns the differences in what the policies allow of results and build caches.
-// These fields depend on nothing else, so what widens is known without samples. In doubt, it widens.
+// These fields depend on nothing else, so what widens is known without samples. In doubt, it
+// widens.
 func resultStatements(a, b *policy.Document) []Statement {
 	var out []Statement
 	after := grants(b)

@@ -76,8 +76,9 @@ func SessionAttr(op *pb.SourceOp) string {
 }
 
 // Fixed returns the attributes that decide what is read, and what the daemon uses of the client for
-// it. The value is "" for an attribute that isn't there. Those that only narrow what is read are not
-// among them if they are missing: a checksum, and that a git repository is read without submodules.
+// it. The value is "" for an attribute that isn't there. Those that only narrow what is read are
+// not among them if they are missing: a checksum, and that a git repository is read without
+// submodules.
 func Fixed(op *pb.SourceOp) map[string]string {
 	attrs := op.GetAttrs()
 	fixed := map[string]string{}

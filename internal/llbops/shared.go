@@ -7,8 +7,8 @@ import (
 )
 
 // Shared describes what a definition uses that the daemon shares between clients, or returns "". It
-// is for definitions that [FromDefinition] yields without an unknown operation. The phrase completes
-// "it asks for …".
+// is for definitions that [FromDefinition] yields without an unknown operation. The phrase
+// completes "it asks for …".
 //
 // A cache mount has one name for all clients, and to ignore the cache empties it for all of them
 // (solver/llbsolver/vertex.go, detectPrunedCacheID). What a command gets by hosts, a proxy or a

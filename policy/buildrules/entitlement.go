@@ -28,7 +28,7 @@ func ParseEntitlement(s string) (Entitlement, error) {
 		e.field = "networks"
 	case s == "security.insecure":
 		e.field = "insecure"
-	case name == "device" && !(named && device == ""):
+	case name == "device" && (!named || device != ""):
 		e.field = "devices"
 		if strings.ContainsAny(device, ",\"*") {
 			return Entitlement{}, fmt.Errorf(

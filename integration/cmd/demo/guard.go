@@ -56,7 +56,8 @@ func (d *demo) showGuard() {
 		d.Fatalf("%v", err)
 	}
 	d.Cleanup(func() { graph.Close(); os.Remove(graph.Name()) })
-	def, err := llb.Image("busybox").Run(llb.Shlex("echo past the policy")).Root().Marshal(context.Background())
+	st := llb.Image("busybox").Run(llb.Shlex("echo past the policy")).Root()
+	def, err := st.Marshal(context.Background())
 	if err == nil {
 		err = llb.WriteTo(def, graph)
 	}

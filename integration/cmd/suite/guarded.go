@@ -87,8 +87,7 @@ func runGuarded(args []string) error {
 	if err := daemon.Start(); err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- daemon.Wait() }()
+	ended := end(daemon)
 	defer func() { _ = daemon.Process.Signal(syscall.SIGTERM); <-ended }()
 	if !harness.Poll(startTimeout, func() bool { return accepts(behind) }) {
 		return errors.New("the daemon doesn't start")
@@ -98,27 +97,34 @@ func runGuarded(args []string) error {
 	if err := guard.Start(); err != nil {
 		return err
 	}
-	broken := make(chan error, 1)
-	go func() { broken <- guard.Wait() }()
+	broken := end(guard)
+	// It would wait for clients that are still connected.
+	defer func() { _ = guard.Process.Kill(); <-broken }()
 	select {
 	case <-ctx.Done():
-		// It would wait for clients that are still connected.
-		_ = guard.Process.Kill()
-		<-broken
 		return nil
-	case err := <-broken:
-		return fmt.Errorf("policy-guard ended: %w", err)
-	case err := <-ended:
-		ended <- err
-		_ = guard.Process.Kill()
-		<-broken
-		return fmt.Errorf("the daemon ended: %w", err)
+	case <-broken:
+		return errors.New("policy-guard ended")
+	case <-ended:
+		return errors.New("the daemon ended")
 	}
+}
+
+// end returns a channel that is closed when the program has ended.
+func end(c *exec.Cmd) <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := c.Wait(); err != nil {
+			fmt.Fprintf(os.Stderr, "suite: %s: %v\n", c.Path, err)
+		}
+	}()
+	return ended
 }
 
 // accepts says whether a program listens at an address of the form unix:///path.
 func accepts(address string) bool {
-	conn, err := net.Dial("unix", strings.TrimPrefix(address, "unix://"))
+	conn, err := net.Dial("unix", strings.TrimPrefix(address, "unix://")) //nolint:gosec // of a test
 	if err != nil {
 		return false
 	}
