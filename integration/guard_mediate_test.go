@@ -152,15 +152,20 @@ func TestGuardHandsOverWhatTheDaemonCannotHold(t *testing.T) {
 			t.Run("a base image that the rules refuse", func(t *testing.T) {
 				t.Parallel()
 				dir := withSyntax(t, "FROM busybox\nFROM "+evilBase+"\n", nil)
+				refusal := "frontend docker/dockerfile:1 is refused: "
+				if strings.Contains(doc, "dispatch: forward") { // its look-up is refused
+					refusal = "Policy: policy-guard: the policy refuses"
+				}
 				g.Buildx(t, dir, "build", ".").RequireFailure(t,
-					"frontend docker/dockerfile:1 is refused: ", "the image "+evilBase, "Dockerfile:3")
+					refusal, "the image "+evilBase, "Dockerfile:3")
 			})
 			t.Run("a command that the rules refuse", func(t *testing.T) {
 				t.Parallel()
 				dir := withSyntax(t, "FROM busybox\nRUN --mount=type=secret,id=aws true\n", nil)
 				g.Buildx(t, dir, "build", ".").RequireFailure(t,
 					"frontend docker/dockerfile:1 is refused: ", "aws", "Dockerfile:3")
-				require.Contains(t, g.Log(), "refuses the secret aws", "the image's refusal is logged")
+				require.Contains(t, g.Log(), `a command with the secret \"aws\"`,
+					"the image's refusal is logged")
 			})
 		})
 	}
