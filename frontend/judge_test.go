@@ -263,3 +263,20 @@ func (c inSession) BuildOpts() client.BuildOpts {
 	o.SessionID = "s1"
 	return o
 }
+
+// A frontend that is forwarded writes the digest into its result that it has looked up.
+func TestALookUpOfATagIsRefusedWhereADigestIsRequired(t *testing.T) {
+	c, _ := choiceUnder(t, `version: 1
+frontends:
+  - name: dockerfile
+    match: ["docker/dockerfile"]
+    dispatch: forward
+    build: {images: {allow: ["mirror.corp/**"], requireDigest: true}}
+`)
+	_, err := c.Judge(t.Context(), &pb.SourceOp{Identifier: "docker-image://mirror.corp/base:1"}, nil)
+	require.ErrorContains(t, err, "requireDigest")
+	_, err = c.Judge(t.Context(), &pb.SourceOp{
+		Identifier: "docker-image://mirror.corp/base:1@" + string(digestOne),
+	}, nil)
+	require.NoError(t, err)
+}

@@ -45,7 +45,7 @@ func main() {
 
 // parseSettings prints an error to messages before it returns it, as package flag does.
 func parseSettings(args []string, messages io.Writer) (settings, error) {
-	s := settings{tests: ".*", ways: ways}
+	s := settings{tests: ".*", ways: ofTheImage()}
 	flags := flag.NewFlagSet("suite", flag.ContinueOnError)
 	flags.SetOutput(messages)
 	flags.Func("run", "run only the tests whose name this regular expression matches",
@@ -57,8 +57,8 @@ func parseSettings(args []string, messages io.Writer) (settings, error) {
 			_, err := regexp.Compile(text)
 			return err
 		})
-	flags.Func("ways", "the ways through the policy frontend, separated by commas (default: all, "+
-		strings.Join(names(ways), ",")+")",
+	flags.Func("ways", "the ways, separated by commas, of "+strings.Join(names(ways), ",")+
+		" (default: those without guard)",
 		func(text string) (err error) {
 			s.ways, err = chooseWays(text)
 			return err

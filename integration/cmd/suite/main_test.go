@@ -12,12 +12,13 @@ import (
 func TestParseSettings(t *testing.T) {
 	t.Parallel()
 
-	t.Run("all tests run on all ways by default", func(t *testing.T) {
+	t.Run("all tests run on the ways of the image by default", func(t *testing.T) {
 		t.Parallel()
 		s, err := parseSettings(nil, io.Discard)
 		require.NoError(t, err)
 		require.Equal(t, "^TestIntegration$/(.*)/^worker=oci$", pattern(s.tests))
-		require.Equal(t, names(ways), names(s.ways))
+		require.Equal(t, names(ofTheImage()), names(s.ways))
+		require.Len(t, s.ways, 6)
 		require.GreaterOrEqual(t, s.parallel, 2)
 	})
 
