@@ -56,6 +56,7 @@ type build struct {
 
 	policySession string // its name at the daemon, which no client may learn
 	entitlements  []buildrules.Entitlement
+	exports       bool // its result goes somewhere
 
 	frontends
 }

@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"errors"
 	"fmt"
 
 	"google.golang.org/protobuf/proto"
@@ -99,7 +98,11 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 	"moby.buildkit.v1.frontend.ResolveSourceHTTPRequest": {"ChecksumRequest": take},
 	"moby.buildkit.v1.frontend.ChecksumRequest":          {"Algo": take, "Suffix": take},
 	"moby.buildkit.v1.frontend.CacheOptionsEntry":        {"Type": take, "Attrs": take},
-	"moby.buildkit.v1.frontend.ReturnRequest":            {"result": take, "error": take},
+	"moby.buildkit.v1.frontend.WarnRequest": {
+		"digest": take, "level": take, "short": take, "detail": take, "url": take, "info": take,
+		"ranges": take,
+	},
+	"moby.buildkit.v1.frontend.ReturnRequest": {"result": take, "error": take},
 	"moby.buildkit.v1.frontend.Result": {
 		"ref": take, "refs": take, "metadata": take, "attestations": take,
 		// Forms from before v0.9.
@@ -179,21 +182,21 @@ func checkMessage(m protoreflect.Message) error {
 
 // checkValue checks the messages and enum values in a field.
 func checkValue(field protoreflect.FieldDescriptor, v protoreflect.Value) error {
-	var errs []error
+	var err error
 	switch {
 	case field.IsMap():
 		v.Map().Range(func(_ protoreflect.MapKey, v protoreflect.Value) bool {
-			errs = append(errs, checkOne(field.MapValue(), v))
-			return true
+			err = checkOne(field.MapValue(), v)
+			return err == nil
 		})
 	case field.IsList():
-		for i := range v.List().Len() {
-			errs = append(errs, checkOne(field, v.List().Get(i)))
+		for i := 0; i < v.List().Len() && err == nil; i++ {
+			err = checkOne(field, v.List().Get(i))
 		}
 	default:
 		return checkOne(field, v)
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 func checkOne(field protoreflect.FieldDescriptor, v protoreflect.Value) error {

@@ -48,6 +48,8 @@ type frontends struct {
 	choice  *frontend.Choice
 	answers []*gwpb.Result // results that the client got, in the form of [canonical]
 	refs    map[string]bool
+
+	warnings, warningBytes int // of the client
 }
 
 // bridgeBuild returns the build that a call of LLBBridge is about.
@@ -65,12 +67,12 @@ func (c *call) bridgeBuild() (*build, error) {
 
 // bridgeSolve decides on a frontend and has the daemon run it.
 func (c *call) bridgeSolve() error {
-	var req gwpb.SolveRequest
-	if err := c.receive(&req); err != nil {
-		return err
-	}
 	b, err := c.bridgeBuild()
 	if err != nil {
+		return err
+	}
+	var req gwpb.SolveRequest
+	if err := c.receive(&req); err != nil {
 		return err
 	}
 	switch {
@@ -296,12 +298,12 @@ func canonical(res *gwpb.Result) *gwpb.Result {
 
 // bridgeReturn passes on the result of a build. It has to be one that the client got, or an error.
 func (c *call) bridgeReturn() error {
-	var req gwpb.ReturnRequest
-	if err := c.receive(&req); err != nil {
-		return err
-	}
 	b, err := c.bridgeBuild()
 	if err != nil {
+		return err
+	}
+	var req gwpb.ReturnRequest
+	if err := c.receive(&req); err != nil {
 		return err
 	}
 	switch {
@@ -311,6 +313,8 @@ func (c *call) bridgeReturn() error {
 		req.Error.Details = req.Error.Details[:min(len(req.Error.Details), maxErrorDetails)]
 	case !b.answered(req.Result):
 		return c.refuse(errors.New("the result isn't one that a frontend returned in this build"))
+	case !b.mayExport(req.Result):
+		return c.refuse(errNotExported)
 	default:
 		req.Result = canonical(req.Result)
 	}
@@ -339,6 +343,24 @@ func (b *build) answered(res *gwpb.Result) bool {
 	})
 }
 
+// errNotExported refuses a result that went nowhere if the client just read it.
+var errNotExported = errors.New("the policy lets the client read this, and not export it: no " +
+	"frontend made it")
+
+// mayExport reports whether the build may return a result to which the client has come without a
+// frontend. What the client only reads goes nowhere: the build has no exporters.
+func (b *build) mayExport(res *gwpb.Result) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case !b.exports:
+		return true
+	case proto.Equal(canonical(res), empty):
+		return false
+	}
+	return !b.choice.IsOwn() || b.choice.Exportable()
+}
+
 // ofReference is a request about a reference.
 type ofReference interface {
 	proto.Message
@@ -348,12 +370,12 @@ type ofReference interface {
 // read passes on a call about a reference that the client got.
 func read(req ofReference, resp proto.Message) func(*call) error {
 	return func(c *call) error {
-		req, resp := proto.Clone(req).(ofReference), proto.Clone(resp)
-		if err := c.receive(req); err != nil {
-			return err
-		}
 		b, err := c.bridgeBuild()
 		if err != nil {
+			return err
+		}
+		req, resp := proto.Clone(req).(ofReference), proto.Clone(resp)
+		if err := c.receive(req); err != nil {
 			return err
 		}
 		b.mu.Lock()
@@ -394,7 +416,18 @@ var unjudged = map[string]string{
 	"add-hosts":     "commands with its hosts would be cached for other clients",
 	"cgroup-parent": "it chooses the control group of commands",
 	"device":        "it asks for devices",
+	"memory":        limitsOfOthers,
+	"memswap":       limitsOfOthers,
+	"cpushares":     limitsOfOthers,
+	"cpuperiod":     limitsOfOthers,
+	"cpuquota":      limitsOfOthers,
+	"cpusetcpus":    limitsOfOthers,
+	"cpusetmems":    limitsOfOthers,
 }
+
+// limitsOfOthers is why a client sets no limits. The daemon merges steps of builds that differ in
+// nothing else (solver/jobs.go, loadUnlocked).
+const limitsOfOthers = "its limits would hold for the same steps of other clients' builds"
 
 // localSession is the prefix of options that name the session of a directory.
 const localSession = "local-sessionid:"

@@ -41,12 +41,19 @@ func begunUnder(
 // begunBefore is begun for a guard that runs.
 func begunBefore(t *testing.T, d *fakeDaemon, g *Guard) (gwpb.LLBBridgeClient, context.Context) {
 	t.Helper()
+	return begunAs(t, d, g, &controlapi.SolveRequest{Ref: "b", Session: "s1"})
+}
+
+// begunAs is begunBefore for a request that begins the build "b".
+func begunAs(
+	t *testing.T, d *fakeDaemon, g *Guard, req *controlapi.SolveRequest,
+) (gwpb.LLBBridgeClient, context.Context) {
+	t.Helper()
 	conn := as(t, g, "alice")
 	ctx, cancel := context.WithCancel(of(t))
 	t.Cleanup(cancel)
 	go func() {
-		_, _ = controlapi.NewControlClient(conn).Solve(ctx,
-			&controlapi.SolveRequest{Ref: "b", Session: "s1"})
+		_, _ = controlapi.NewControlClient(conn).Solve(ctx, req)
 	}()
 	d.await(t, "Solve")
 	return gwpb.NewLLBBridgeClient(conn), of(t, buildIDHeader, "b")
@@ -154,6 +161,7 @@ func TestWhatAClientMayNotAskOfTheDaemon(t *testing.T) {
 		},
 		"hosts":             {asking(image, "add-hosts", "a=1.2.3.4"), "add-hosts"},
 		"a control group":   {asking(image, "cgroup-parent", "/"), "cgroup-parent"},
+		"limits of steps":   {asking(image, "cpuquota", "1000"), "cpuquota"},
 		"devices":           {asking(image, "device", "x"), "device"},
 		"a proxy":           {asking(image, "build-arg:Http_Proxy", "http://x"), "Http_Proxy"},
 		"a key with =":      {asking(image, "a=source", "evil"), "would reach the frontend"},

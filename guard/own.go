@@ -232,6 +232,9 @@ func (b *build) serveDirect(c *call, req *gwpb.SolveRequest) {
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
 	res, err := b.run(ctx, c, req)
+	if err == nil && !b.mayExport(res) {
+		err = c.refuse(errNotExported)
+	}
 	ret := &gwpb.ReturnRequest{Result: canonical(res)}
 	if err != nil {
 		b.logIfRefused(c, err)

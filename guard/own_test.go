@@ -366,3 +366,82 @@ func TestAClientRunsNoContainers(t *testing.T) {
 	_, err = s.Recv()
 	requireCode(t, codes.PermissionDenied, err)
 }
+
+// A client may read what the policy lets a build read, but a result that goes somewhere has to be
+// made by a frontend, or by LLB that the policy allows.
+func TestWhatAClientHasOnlyReadGoesNowhere(t *testing.T) {
+	t.Parallel()
+	const configured = forwarding + "llb: allow\nbuild: {config: {user: {forbid: [root]}}}\n"
+	own := definition(t, llb.Local("context"))
+	for name, tc := range map[string]struct {
+		policy  string
+		exports bool
+		def     *pb.Definition // nil for the empty result
+		refused bool
+	}{
+		"a directory without exporters":     {policy: forwarding, def: own},
+		"a directory":                       {policy: forwarding, exports: true, def: own, refused: true},
+		"an empty result without exporters": {policy: forwarding},
+		"an empty result":                   {policy: forwarding, exports: true, refused: true},
+		"LLB that is allowed":               {policy: forwarding + "llb: allow\n", exports: true, def: own},
+		"LLB under rules on the configuration": {
+			policy: configured, exports: true, def: own, refused: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, g := newDaemonFor(t, tc.policy, "")
+			begin := &controlapi.SolveRequest{Ref: "b", Session: "s1"}
+			if tc.exports {
+				begin.Exporters = []*controlapi.Exporter{{Type: "oci"}}
+			}
+			c, ctx := begunAs(t, d, g, begin)
+			ret := &gwpb.ReturnRequest{Result: empty}
+			if tc.def != nil {
+				resp, err := c.Solve(ctx, solving(tc.def))
+				require.NoError(t, err)
+				ret.Result = resp.Result
+			}
+			_, err := c.Return(ctx, ret)
+			if tc.refused {
+				requireCode(t, codes.PermissionDenied, err)
+				require.ErrorContains(t, err, "no frontend made it")
+				return
+			}
+			require.NoError(t, err)
+		})
+	}
+}
+
+func TestADirectRequestExportsNothingThatTheClientOnlyReads(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemonFor(t, forwarding, "")
+	d.ends = true
+	_, _ = controlapi.NewControlClient(as(t, g, "alice")).Solve(of(t), &controlapi.SolveRequest{
+		Ref: "b", Session: "s1", Definition: definition(t, llb.Local("context")),
+		Exporters: []*controlapi.Exporter{{Type: "oci"}},
+	})
+	ret := d.await(t, "Return").request.(*gwpb.ReturnRequest)
+	require.Nil(t, ret.Result)
+	require.Contains(t, ret.Error.GetMessage(), "no frontend made it")
+}
+
+func TestAClientWarnsOnlySoOften(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ size, passed int }{
+		"many warnings": {1, maxWarnings}, "large ones": {4 << 20, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, _, c, ctx := begun(t)
+			warning := &gwpb.WarnRequest{Short: make([]byte, tc.size)}
+			for range tc.passed {
+				_, err := c.Warn(ctx, warning)
+				require.NoError(t, err)
+			}
+			_, err := c.Warn(ctx, warning)
+			requireCode(t, codes.PermissionDenied, err)
+			require.ErrorContains(t, err, "too many warnings")
+		})
+	}
+}

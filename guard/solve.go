@@ -64,6 +64,7 @@ func (c *call) solve() error {
 			return c.refuse(err)
 		}
 	}
+	b.exports = len(req.Exporters) > 0 || len(req.Cache.GetExports()) > 0
 	if req.SourcePolicySession, err = b.openPolicySession(); err != nil {
 		return b.fromDaemon(err)
 	}

@@ -1,6 +1,8 @@
 package guard
 
 import (
+	"strings"
+
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -67,7 +69,7 @@ var table = map[string]row{
 	control + "UpdateBuildHistory": {verdict: judge, serve: (*call).updateHistory},
 
 	bridge + "Ping":   {verdict: ownOnly, serve: (*call).ofBuild},
-	bridge + "Warn":   {verdict: ownOnly, serve: (*call).ofBuild},
+	bridge + "Warn":   {verdict: judge, serve: (*call).warn},
 	bridge + "Solve":  {verdict: judge, serve: (*call).bridgeSolve},
 	bridge + "Return": {verdict: judge, serve: (*call).bridgeReturn},
 	bridge + "ReadFile": {
@@ -114,7 +116,11 @@ var table = map[string]row{
 	"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": {verdict: refuse, why: notYet},
 }
 
+// maxWhy bounds the reason of a refusal, in bytes. A client may have written part of it.
+const maxWhy = 16 << 10
+
 // refused is the error of a call that isn't let through.
 func refused(method, why string) error {
-	return status.Errorf(codes.PermissionDenied, "policy-guard refuses %s: %s", method, why)
+	return status.Errorf(codes.PermissionDenied, "policy-guard refuses %s: %s", method,
+		strings.ToValidUTF8(why[:min(len(why), maxWhy)], ""))
 }

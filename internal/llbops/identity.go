@@ -15,6 +15,9 @@ import (
 // (client/llb/definition.go, Inputs).
 const maxOutputs = 1000
 
+// maxPlaces bounds the places of all inputs of a definition together.
+const maxPlaces = 100_000
+
 // Identity returns a digest of what a definition builds: of its operations, each with the metadata
 // that the daemon acts on. Two definitions with the same one build the same.
 //
@@ -34,12 +37,16 @@ func Identity(def *pb.Definition) (digest.Digest, *pb.Definition, error) {
 	}
 	inputs := make(map[digest.Digest][]*pb.Input, n)
 	order := make([]digest.Digest, n)
+	places := 0
 	for i, dt := range def.Def {
 		op, err := readOp(dt, anyKind)
 		if err != nil || op == nil {
 			return "", nil, fmt.Errorf("an operation that can't be read (number %d)", i+1)
 		}
 		for _, in := range op.GetInputs() {
+			if places += int(in.GetIndex()) + 1; places > maxPlaces {
+				return "", nil, errors.New("inputs with too many outputs")
+			}
 			if _, before := inputs[digest.Digest(in.GetDigest())]; !before ||
 				in.GetIndex() < 0 || in.GetIndex() >= maxOutputs {
 				return "", nil, fmt.Errorf("an operation with an input that isn't before it (number %d)", i+1)

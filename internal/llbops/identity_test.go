@@ -1,6 +1,7 @@
 package llbops
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/moby/buildkit/client/llb"
@@ -110,6 +111,20 @@ func TestADefinitionThatHarmsItsReadersHasNoIdentity(t *testing.T) {
 			def.ProtoReflect().SetUnknown([]byte{0x98, 0x06, 0x01})
 		}),
 		"too many operations": {Def: make([][]byte, maxOps+1)},
+		"inputs of too many outputs": with(func(def *pb.Definition) {
+			var many [][]byte
+			for i := range 101 {
+				dt, err := (&pb.Op{
+					Inputs: []*pb.Input{{Digest: first, Index: 999}},
+					Op: &pb.Op_File{File: &pb.FileOp{Actions: []*pb.FileAction{{
+						Output: int64(i),
+					}}}},
+				}).MarshalVT()
+				require.NoError(t, err)
+				many = append(many, dt)
+			}
+			def.Def = slices.Insert(def.Def, 1, many...)
+		}),
 	} {
 		id, clean, err := Identity(proto.CloneOf(def))
 		require.Error(t, err, name)

@@ -177,7 +177,13 @@ func (t *Tools) download(dir string, tests bool, packages ...string) error {
 
 // buildProduct compiles the product's program to out, which appears when it is complete.
 func buildProduct(root, out string) error {
-	tmp := out + ".new"
+	// Another process may build it too.
+	dir, err := os.MkdirTemp(filepath.Dir(out), ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	tmp := filepath.Join(dir, filepath.Base(out))
 	cmd := exec.Command(filepath.Join(root, "tools", "build"), "image", tmp)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "GOWORK=off", "VERSION="+ProductVersion)
