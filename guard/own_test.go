@@ -383,7 +383,10 @@ func TestWhatAClientHasOnlyReadGoesNowhere(t *testing.T) {
 		"a directory":                       {policy: forwarding, exports: true, def: own, refused: true},
 		"an empty result without exporters": {policy: forwarding},
 		"an empty result":                   {policy: forwarding, exports: true, refused: true},
-		"LLB that is allowed":               {policy: forwarding + "llb: allow\n", exports: true, def: own},
+		"LLB that is allowed": {
+			policy: forwarding + "llb: allow
+", exports: true, def: own,
+		},
 		"LLB under rules on the configuration": {
 			policy: configured, exports: true, def: own, refused: true,
 		},
