@@ -384,8 +384,7 @@ func TestWhatAClientHasOnlyReadGoesNowhere(t *testing.T) {
 		"an empty result without exporters": {policy: forwarding},
 		"an empty result":                   {policy: forwarding, exports: true, refused: true},
 		"LLB that is allowed": {
-			policy: forwarding + "llb: allow
-", exports: true, def: own,
+			policy: forwarding + "llb: allow\n", exports: true, def: own,
 		},
 		"LLB under rules on the configuration": {
 			policy: configured, exports: true, def: own, refused: true,

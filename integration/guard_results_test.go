@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -117,16 +118,20 @@ func TestGuardLetsPushesThroughAsThePolicySays(t *testing.T) {
 				})
 				ended <- err
 			}()
-			_, _ = gwpb.NewLLBBridgeClient(c).Return(withHeaders(t, "buildkit-controlapi-buildid", id),
+			_, err := gwpb.NewLLBBridgeClient(c).Return(withHeaders(t, "buildkit-controlapi-buildid", id),
 				&gwpb.ReturnRequest{Result: &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}}}})
-			return <-ended
+			if err != nil {
+				cancel()
+			}
+			return errors.Join(err, <-ended)
 		}
 		require.ErrorContains(t, solve(g.Daemon, "closed/old:1"), "pushing to "+ref("closed/old:1"))
 		require.False(t, pushed("closed/old:1"))
 		require.NoError(t, solve(g.Behind, "closed/old:1"))
 		require.True(t, pushed("closed/old:1"))
-		require.NoError(t, solve(g.Daemon, "open/old:1"))
-		require.True(t, pushed("open/old:1"))
+		// The name is allowed, but the empty result comes from no frontend.
+		require.ErrorContains(t, solve(g.Daemon, "open/old:1"), "no frontend made it")
+		require.False(t, pushed("open/old:1"))
 	})
 }
 
