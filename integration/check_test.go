@@ -218,6 +218,9 @@ func TestCheckAndBuildAgreeOnTheExamples(t *testing.T) {
 	require.NotEmpty(t, policies)
 	for _, file := range policies {
 		folder := filepath.Dir(file)
+		if filepath.Base(folder) == "guard" { // how to run policy-guard; it has no build files
+			continue
+		}
 		t.Run(filepath.Base(folder), func(t *testing.T) {
 			t.Parallel()
 			work := t.TempDir()
