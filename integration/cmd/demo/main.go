@@ -73,25 +73,33 @@ func (d *demo) show() {
 			"' > /hello\n" +
 			"FROM scratch\nCOPY --from=build /hello /\n",
 	})
-	built := d.build(daemon, allowed, us)
-	if built.ExitCode != 0 {
-		d.Fatalf("the first build should have succeeded")
-	}
-	result := d.read(filepath.Join(allowed, "out", "hello"))
-	if result != greeting+"\n" {
-		d.Fatalf("the first build made %q instead of %q", result, greeting)
-	}
-	d.print("$ cat out/hello\n" + result)
+	d.succeeded("the first build", allowed, d.build(daemon, allowed, us))
 
 	d.title("2. A Dockerfile whose frontend the policy does not allow")
 	other := harness.WriteContext(d, map[string]string{
 		"Dockerfile": "# syntax=" + refused + "\nFROM busybox\nRUN echo 'this never runs'\n",
 	})
-	stopped := d.build(daemon, other, us)
-	if stopped.ExitCode == 0 || !strings.Contains(stopped.Stderr, refused) {
-		d.Fatalf("the second build should have been refused with a message that names %s", refused)
+	d.stopped("the second build", other, d.build(daemon, other, us), refused)
+}
+
+// succeeded demands that a build in a folder made the greeting, and shows it.
+func (d *demo) succeeded(what, dir string, o harness.Output) {
+	if o.ExitCode != 0 {
+		d.Fatalf("%s should have succeeded", what)
 	}
-	if _, err := os.Stat(filepath.Join(other, "out")); !os.IsNotExist(err) {
+	result := d.read(filepath.Join(dir, "out", "hello"))
+	if result != greeting+"\n" {
+		d.Fatalf("%s made %q instead of %q", what, result, greeting)
+	}
+	d.print("$ cat out/hello\n" + result)
+}
+
+// stopped demands that a build in a folder was refused with a message, and made nothing.
+func (d *demo) stopped(what, dir string, o harness.Output, message string) {
+	if o.ExitCode == 0 || !strings.Contains(o.Stderr, message) {
+		d.Fatalf("%s should have been refused with a message that has %q", what, message)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "out")); !os.IsNotExist(err) {
 		d.Fatalf("the refused build should have exported nothing")
 	}
 }
