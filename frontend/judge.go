@@ -3,7 +3,6 @@ package frontend
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 
@@ -65,7 +64,8 @@ func (m *monitor) mayRun(source *pb.SourceOp) bool {
 		}).Verdict != policy.Deny
 }
 
-// judgesSources reports whether rules restrict any source, or what of the client sources use.
+// judgesSources reports whether rules restrict a source, or the secrets and agents of the client
+// that a source can use.
 func (m *monitor) judgesSources() bool {
 	return slices.ContainsFunc(buildrules.Kinds(), func(k buildrules.Kind) bool {
 		return (k.IsSource() || k == buildrules.KindExec) && m.inner.decision.Restricts(k)
@@ -94,12 +94,7 @@ func (m *monitor) judge(
 		}
 	}
 	if m.inner.decision.Enforces(buildrules.KindGit) && hasSubmodules(source) {
-		attrs := maps.Clone(source.GetAttrs())
-		if attrs == nil {
-			attrs = map[string]string{}
-		}
-		attrs[pb.AttrGitSkipSubmodules] = "true"
-		instead = &pb.SourceOp{Identifier: source.GetIdentifier(), Attrs: attrs}
+		instead = llbops.WithAttr(source, pb.AttrGitSkipSubmodules, "true")
 	}
 	if instead == source {
 		return nil, nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -81,12 +80,7 @@ func (b *build) judge(
 	default:
 		// Without a name, the daemon may read for several clients at once, from any of their sessions
 		// (source/local/source.go, snapshotWithAnySession).
-		attrs := maps.Clone(instead.GetAttrs())
-		if attrs == nil {
-			attrs = map[string]string{}
-		}
-		attrs[attr] = b.session
-		instead = &pb.SourceOp{Identifier: instead.GetIdentifier(), Attrs: attrs}
+		instead = llbops.WithAttr(instead, attr, b.session)
 	}
 	if instead == source {
 		return nil, nil

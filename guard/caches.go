@@ -63,21 +63,25 @@ func caches(l policy.Layers, c *controlapi.CacheOptions) (*controlapi.CacheOptio
 		imports = append(imports,
 			&controlapi.CacheOptionsEntry{Type: policy.CacheRegistry, Attrs: attrs})
 	}
-	for _, e := range exports {
-		attrs, err := cache(l, true, e.GetType(), e.GetAttrs())
-		if err != nil {
-			return nil, err
-		}
-		judged.Exports = append(judged.Exports,
-			&controlapi.CacheOptionsEntry{Type: e.GetType(), Attrs: attrs})
+	var err error
+	if judged.Exports, err = entries(l, true, exports); err != nil {
+		return nil, err
 	}
-	for _, e := range imports {
-		attrs, err := cache(l, false, e.GetType(), e.GetAttrs())
+	judged.Imports, err = entries(l, false, imports)
+	return judged, err
+}
+
+// entries returns build caches in the form in which they were judged.
+func entries(
+	l policy.Layers, export bool, all []*controlapi.CacheOptionsEntry,
+) ([]*controlapi.CacheOptionsEntry, error) {
+	var judged []*controlapi.CacheOptionsEntry
+	for _, e := range all {
+		attrs, err := cache(l, export, e.GetType(), e.GetAttrs())
 		if err != nil {
 			return nil, err
 		}
-		judged.Imports = append(judged.Imports,
-			&controlapi.CacheOptionsEntry{Type: e.GetType(), Attrs: attrs})
+		judged = append(judged, &controlapi.CacheOptionsEntry{Type: e.GetType(), Attrs: attrs})
 	}
 	return judged, nil
 }

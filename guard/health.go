@@ -115,7 +115,7 @@ func (c *call) healthWatch() error {
 		case <-ctx.Done():
 			return status.FromContextError(ctx.Err()).Err()
 		case <-c.guard.builds.ended():
-			return status.Error(codes.Unavailable, errEnding.Error())
+			return refuseEnding()
 		case <-tick.C:
 		}
 	}

@@ -34,8 +34,8 @@ func (t *recorder) results(l Layers, d Decision) {
 	}
 }
 
-// clientTypes returns the exporters to the client that are allowed.
-func (x *Exports) clientTypes() []string {
+// ToClient returns the exporters to the client that are allowed.
+func (x *Exports) ToClient() []string {
 	if x.Client == nil {
 		return clientExporters()
 	}
@@ -44,7 +44,7 @@ func (x *Exports) clientTypes() []string {
 
 func (x *Exports) summary() string {
 	var parts []string
-	if types := x.clientTypes(); len(types) > 0 {
+	if types := x.ToClient(); len(types) > 0 {
 		parts = append(parts, "the client ("+strings.Join(types, ", ")+")")
 	}
 	if x.Push.names() != "" {

@@ -113,7 +113,7 @@ func (x *Exports) objection(e Export) *objection {
 	if e.Type == ExportImage {
 		return x.image(e)
 	}
-	client := x.clientTypes()
+	client := x.ToClient()
 	if slices.Contains(clientExporters(), e.Type) {
 		if slices.Contains(client, e.Type) {
 			return nil

@@ -158,8 +158,11 @@ func (d *Daemon) start(program provision.Daemon, cfg DaemonConfig, snapshotter s
 	return nil
 }
 
-func (d *Daemon) accepts() bool {
-	conn, err := net.Dial("unix", filepath.Join(d.dir, socketName))
+func (d *Daemon) accepts() bool { return Accepts(filepath.Join(d.dir, socketName)) }
+
+// Accepts says whether a program listens on the socket at a path.
+func Accepts(socket string) bool {
+	conn, err := net.Dial("unix", socket)
 	if err != nil {
 		return false
 	}

@@ -24,12 +24,8 @@ func grants(p *policy.Document) []grant {
 	if c == nil {
 		c = &policy.Caches{}
 	}
-	client := []string(x.Client)
-	if x.Client == nil {
-		client = []string{"local", "tar", "oci", "docker"}
-	}
 	out := []grant{
-		{field: "exports.client", allow: client},
+		{field: "exports.client", allow: x.ToClient()},
 		repositories("exports.push", x.Push),
 		repositories("exports.store", x.Store),
 		{field: "exports.annotations", allow: x.Annotations},

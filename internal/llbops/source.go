@@ -1,6 +1,7 @@
 package llbops
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -223,4 +224,12 @@ func ofHTTP(url string, attrs map[string]string) []buildrules.Operation {
 		found = append(found, buildrules.Operation{Exec: &buildrules.Exec{Secrets: []string{secret}}})
 	}
 	return found
+}
+
+// WithAttr returns a copy of a source with an attribute set.
+func WithAttr(source *pb.SourceOp, key, value string) *pb.SourceOp {
+	attrs := map[string]string{}
+	maps.Copy(attrs, source.GetAttrs())
+	attrs[key] = value
+	return &pb.SourceOp{Identifier: source.GetIdentifier(), Attrs: attrs}
 }

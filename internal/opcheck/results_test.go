@@ -34,7 +34,7 @@ caches: {imports: {registry: {allow: [x/y]}}, exports: {local: allow}}
 		"a push without a name":        {export, "push", "", ""},
 		"a name for the client":        {export, "oci=x", "", ""},
 		"an unknown exporter":          {export, "image", "", ""},
-		"a name that is none":          {export, "push=X Y", "", ""},
+		"an invalid name":              {export, "push=X Y", "", ""},
 		"an import":                    {from, "registry=x/y", policy.Allow, "import of the build cache"},
 		"an import from a directory":   {from, "local", policy.Deny, "of the type local"},
 		"an import by another service": {from, "s3", policy.Deny, "of the type s3"},

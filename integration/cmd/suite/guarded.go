@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -89,7 +88,9 @@ func runGuarded(args []string) error {
 	}
 	ended := end(daemon)
 	defer func() { _ = daemon.Process.Signal(syscall.SIGTERM); <-ended }()
-	if !harness.Poll(startTimeout, func() bool { return accepts(behind) }) {
+	if !harness.Poll(startTimeout, func() bool {
+		return harness.Accepts(strings.TrimPrefix(behind, "unix://"))
+	}) {
 		return errors.New("the daemon doesn't start")
 	}
 	guard := child(os.Getenv(guardProgram),
@@ -120,16 +121,6 @@ func end(c *exec.Cmd) <-chan struct{} {
 		}
 	}()
 	return ended
-}
-
-// accepts says whether a program listens at an address of the form unix:///path.
-func accepts(address string) bool {
-	conn, err := net.Dial("unix", strings.TrimPrefix(address, "unix://")) //nolint:gosec // of a test
-	if err != nil {
-		return false
-	}
-	_ = conn.Close()
-	return true
 }
 
 // child is a program that ends with this one.
