@@ -12,13 +12,7 @@ func (t *recorder) results(l Layers, d Decision) {
 	if t == nil || !d.goesOn() {
 		return
 	}
-	for _, layer := range []struct {
-		name   string
-		policy *Policy
-	}{{LayerOverlay, l.overlay}, {LayerPolicy, l.embedded}} {
-		if layer.policy == nil {
-			continue
-		}
+	for _, layer := range l.each() {
 		if x := layer.policy.doc.Exports; x != nil {
 			t.add(Step{
 				Kind: StepExports, Layer: layer.name,
