@@ -334,8 +334,13 @@ func as(t *testing.T, g *Guard, who Identity) *grpc.ClientConn {
 }
 
 func fixed(who Identity) credentials.TransportCredentials {
+	return known(caller{id: who})
+}
+
+// known identifies all clients as the caller.
+func known(who caller) credentials.TransportCredentials {
 	return &identify{
-		handshake: func(conn net.Conn) (net.Conn, Identity, error) { return conn, who, nil },
+		handshake: func(conn net.Conn) (net.Conn, caller, error) { return conn, who, nil },
 		open:      &connections{of: map[Identity]int{}},
 	}
 }
