@@ -6,16 +6,19 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
-// grant is what a field about results or build caches allows.
+// grant is what a field about the whole builder allows.
 type grant struct {
 	field       string
 	allow, deny []string
 	names       bool // these are patterns of names, and not plain globs
+	clients     bool // these are patterns of clients, and not plain globs
 }
 
-// grants returns what a policy allows of results and build caches, always for the same fields.
+// grants returns what a policy allows of results and build caches, and whom it lets administrate the
+// builder, always for the same fields.
 func grants(p *policy.Document) []grant {
 	x, c := p.Exports, p.Caches
 	if x == nil {
@@ -44,7 +47,11 @@ func grants(p *policy.Document) []grant {
 		}
 		out = append(out, repositories(side.field+".registry", rules.Registry), local)
 	}
-	return out
+	admins := grant{field: "administration.clients", clients: true}
+	if p.Administration != nil {
+		admins.allow = p.Administration.Clients
+	}
+	return append(out, admins)
 }
 
 func repositories(field string, r *policy.Repositories) grant {
@@ -55,10 +62,9 @@ func repositories(field string, r *policy.Repositories) grant {
 	return g
 }
 
-// resultStatements returns the differences in what the policies allow of results and build caches.
-// These fields depend on nothing else, so what widens is known without samples. In doubt, it
-// widens.
-func resultStatements(a, b *policy.Document) []Statement {
+// grantStatements returns the differences in what [grants] returns for the policies. These fields
+// depend on nothing else, so what widens is known without samples. In doubt, it widens.
+func grantStatements(a, b *policy.Document) []Statement {
 	var out []Statement
 	after := grants(b)
 	for i, before := range grants(a) {
@@ -104,7 +110,18 @@ func (g grant) covers(big, small string) bool {
 	if g.names {
 		return globs.ParseImage(big).Covers(globs.ParseImage(small))
 	}
+	if g.clients {
+		return clientsCover(big, small)
+	}
 	return globs.Covers(big, small)
+}
+
+// clientsCover reports whether each client that small matches matches big. Both are of a policy, so
+// they are valid.
+func clientsCover(big, small string) bool {
+	by, err := clients.ParsePattern(big)
+	p, err2 := clients.ParsePattern(small)
+	return err == nil && err2 == nil && by.Covers(p)
 }
 
 func (g grant) overlap(a, b string) bool {

@@ -37,7 +37,7 @@ func statements(sideA, sideB *side) []Statement {
 		})
 	}
 	return append(out, slices.Concat(
-		resultStatements(a, b), aliasStatements(a, b), ruleStatements(sideA, sideB))...)
+		grantStatements(a, b), aliasStatements(a, b), ruleStatements(sideA, sideB))...)
 }
 
 func orNone(s string) string {

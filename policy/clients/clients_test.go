@@ -2,6 +2,8 @@ package clients
 
 import (
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -222,5 +224,19 @@ func TestHowAClientIsNamed(t *testing.T) {
 		"a client without a name that a policy can know": Certificate{URIs: []string{"urn:a"}}.Client(),
 	} {
 		require.Equal(t, want, c.String())
+	}
+}
+
+func TestThePatternsInTheDocumentation(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../../docs/policy.md")
+	require.NoError(t, err)
+	_, section, ok := strings.Cut(string(data), "\n### Clients\n")
+	require.True(t, ok)
+	section, _, _ = strings.Cut(section, "\n## ")
+	rows := regexp.MustCompile("(?m)^\\| `([^`]*)` \\|").FindAllStringSubmatch(section, -1)
+	require.Len(t, rows, 5)
+	for _, row := range rows {
+		parsed(t, row[1])
 	}
 }
