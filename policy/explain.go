@@ -46,9 +46,11 @@ const (
 	// rules.
 	StepDispatch StepKind = "dispatch"
 	// StepExports and StepCaches: where the layer lets results go, and which build caches it lets
-	// builds use. The steps are missing for a layer without these fields.
-	StepExports StepKind = "exports"
-	StepCaches  StepKind = "caches"
+	// builds use. StepAdministration: which clients the layer lets administrate the builder. The steps
+	// are missing for a layer without these fields.
+	StepExports        StepKind = "exports"
+	StepCaches         StepKind = "caches"
+	StepAdministration StepKind = "administration"
 )
 
 // Result is the result of a step.

@@ -6,25 +6,28 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // exampleBudget is the work for the examples of one field about results or build caches.
 const exampleBudget = 200_000
 
-// grant is what a field about results or build caches allows.
+// grant is what a field about the whole builder allows.
 type grant struct {
 	field       string
 	allow, deny []string
 	names       bool // these are patterns of names, and not plain globs
 	single      bool // it is about one thing, which allow has or not
+	clients     bool // these are patterns of clients, and not plain globs
 	// asked describes what a build wants if it wants an example of an entry, and ask returns the
-	// ruling on it.
+	// ruling on it. Without ask, there are no examples.
 	asked string
 	ask   func(l policy.Layers, example string) policy.Ruling
 }
 
-// grants returns what a policy allows of results and build caches, always for the same fields.
+// grants returns what a policy allows of results and build caches, and whom it lets administrate the
+// builder, always for the same fields.
 func grants(p *policy.Document) []grant {
 	x, c := p.Exports, p.Caches
 	if x == nil {
@@ -91,7 +94,11 @@ func grants(p *policy.Document) []grant {
 				})
 			}), local)
 	}
-	return out
+	admins := grant{field: "administration.clients", clients: true}
+	if p.Administration != nil {
+		admins.allow = p.Administration.Clients
+	}
+	return append(out, admins)
 }
 
 // annotated returns the ruling on a result with an annotation. It allows the annotation if any
@@ -118,10 +125,10 @@ func repositories(
 	return g
 }
 
-// results returns the differences in what the policies allow of results and build caches, with an
+// grantStatements returns the differences in what [grants] returns for the policies, with an
 // example for each direction. These fields depend on nothing else, so what widens is known without
 // samples. In doubt, it widens.
-func (c *comparison) results() []Statement {
+func (c *comparison) grantStatements() []Statement {
 	var out []Statement
 	after := grants(&c.b.Document)
 	for i, before := range grants(&c.a.Document) {
@@ -139,6 +146,9 @@ func (c *comparison) results() []Statement {
 // examplesOf returns something that is newly allowed, and something that is newly refused, as far
 // as samples show any.
 func (c *comparison) examplesOf(before, now grant) []Example {
+	if now.ask == nil { // a pattern of clients says itself who it is about
+		return nil
+	}
 	sub := *c // Its samples are of other patterns. Whether the comparison is complete is up to others.
 	patterns := slices.Concat(now.allow, now.deny, before.allow, before.deny)
 	sub.fresh, _ = globs.Fresh(patterns)
@@ -231,7 +241,18 @@ func (g grant) covers(big, small string) bool {
 	if g.names {
 		return globs.ParseImage(big).Covers(globs.ParseImage(small))
 	}
+	if g.clients {
+		return clientsCover(big, small)
+	}
 	return globs.Covers(big, small)
+}
+
+// clientsCover reports whether each client that small matches matches big. Both are of a policy, so
+// they are valid.
+func clientsCover(big, small string) bool {
+	by, err := clients.ParsePattern(big)
+	p, err2 := clients.ParsePattern(small)
+	return err == nil && err2 == nil && by.Covers(p)
 }
 
 func (g grant) overlap(a, b string) bool {

@@ -74,6 +74,25 @@ func TestWhereResultsGoIsCompared(t *testing.T) {
 			"", "caches: {exports: {registry: {allow: [x]}}}", true,
 			"caches.exports.registry: docker.io/library/x, before none",
 		},
+		"an administrator": {
+			"", "administration: {clients: [\"uid:0\"]}", true, "administration.clients: uid:0, before none",
+		},
+		"administrators are gone": {
+			`administration: {clients: ["uid:0", "cn:a"]}`, `administration: {clients: ["cn:a"]}`, false,
+			"administration.clients: cn:a, before uid:0, cn:a",
+		},
+		"administrators in another order": {
+			`administration: {clients: ["uid:0", "cn:a"]}`, `administration: {clients: ["cn:a", "uid:0"]}`,
+			false, "administration.clients: ",
+		},
+		"a narrower name of administrators": {
+			`administration: {clients: ["spiffe://a/**"]}`, `administration: {clients: ["spiffe://a/b/*"]}`,
+			false, "administration.clients: ",
+		},
+		"a wider name of administrators": {
+			`administration: {clients: ["spiffe://a/*"]}`, `administration: {clients: ["spiffe://a/**"]}`,
+			true, "administration.clients: ",
+		},
 	} {
 		r := Compare(read(tt.before), read(tt.after), time.Unix(0, 0))
 		require.Equal(t, tt.widens, r.Widened, name)

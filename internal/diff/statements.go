@@ -38,7 +38,7 @@ func (c *comparison) statements() []Statement {
 		})
 	}
 	return append(out, slices.Concat(
-		c.results(), aliasStatements(a, b), ruleStatements(sideA, sideB))...)
+		c.grantStatements(), aliasStatements(a, b), ruleStatements(sideA, sideB))...)
 }
 
 func orNone(s string) string {
