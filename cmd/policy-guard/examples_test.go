@@ -95,6 +95,7 @@ func TestTheUnitsOfSystemd(t *testing.T) {
 	f := requireFlags(t, line[1:], grace)
 	require.Equal(t, []string{passedSockets}, f.listen)
 	require.Equal(t, []string{fmt.Sprint(exitUsage)}, values["Service.RestartPreventExitStatus"])
+	require.Equal(t, []string{"notify"}, values["Service.Type"])
 	require.NotContains(t, values, "Service.PrivateUsers", "clients would look like one user")
 	require.Equal(t, []string{"0660"}, parseUnit(t, socket)["Socket.SocketMode"])
 
