@@ -40,8 +40,14 @@ func requireFlags(t *testing.T, args []string, grace time.Duration) flags {
 
 func TestThePoliciesOfTheExamplesAreValid(t *testing.T) {
 	t.Parallel()
-	_, err := policy.Parse("policy.yaml", []byte(readExample(t, "policy.yaml")))
+	files, err := filepath.Glob(examples + "*.yaml")
 	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		name := filepath.Base(file)
+		_, err := policy.Parse(name, []byte(readExample(t, name)))
+		require.NoError(t, err, name)
+	}
 }
 
 // directives are those of a unit, by section, that the examples use (systemd.exec(5) and others).
