@@ -3,7 +3,6 @@ package guard
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -66,22 +65,13 @@ func PeerCredentials() credentials.TransportCredentials {
 
 // ClientCertificates identifies clients by their verified certificate. The identity is the
 // certificate's URI if it has one, else its subject. A certificate with neither, or with several
-// URIs, is refused.
+// URIs, is refused. Each connection is served by the certificates that are in force as it begins.
 //
 // The clients need no ALPN: buildx's remote driver offers none, and gRPC's own credentials would
 // refuse it.
-func ClientCertificates(
-	server tls.Certificate, authorities *x509.CertPool,
-) credentials.TransportCredentials {
-	config := &tls.Config{
-		Certificates: []tls.Certificate{server},
-		ClientCAs:    authorities,
-		ClientAuth:   tls.RequireAndVerifyClientCert,
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"h2"},
-	}
+func ClientCertificates(c *Certificates) credentials.TransportCredentials {
 	return &identify{
-		handshake: func(conn net.Conn) (net.Conn, caller, error) { return certified(conn, config) },
+		handshake: func(conn net.Conn) (net.Conn, caller, error) { return certified(conn, c.config()) },
 		level:     credentials.PrivacyAndIntegrity, protocol: "tls",
 		open: &connections{of: map[Identity]int{}},
 	}

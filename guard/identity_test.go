@@ -80,7 +80,8 @@ func TestClientsAreKnownByTheirCertificate(t *testing.T) {
 	t.Parallel()
 	ca, other := newAuthority(t), newAuthority(t)
 	d, g := newDaemon(t)
-	s := g.Server(ClientCertificates(ca.issue(t, pkix.Name{CommonName: "guard"}), ca.pool()))
+	s := g.Server(ClientCertificates(certificatesOf(t,
+		ca.issue(t, pkix.Name{CommonName: "guard"}), ca)))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	go func() { _ = s.Serve(l) }()

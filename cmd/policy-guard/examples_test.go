@@ -41,8 +41,14 @@ func requireFlags(t *testing.T, args []string, grace time.Duration) flags {
 
 func TestThePoliciesOfTheExamplesAreValid(t *testing.T) {
 	t.Parallel()
-	_, err := policy.Parse("policy.yaml", []byte(readExample(t, "policy.yaml")))
+	files, err := filepath.Glob(examples + "*.yaml")
 	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		name := filepath.Base(file)
+		_, err := policy.Parse(name, []byte(readExample(t, name)))
+		require.NoError(t, err, name)
+	}
 }
 
 func TestThePoliciesOfThePageAreValid(t *testing.T) {
@@ -108,6 +114,7 @@ func TestTheUnitsOfSystemd(t *testing.T) {
 	f := requireFlags(t, line[1:], grace)
 	require.Equal(t, []string{passedSockets}, f.listen)
 	require.Equal(t, []string{fmt.Sprint(exitUsage)}, values["Service.RestartPreventExitStatus"])
+	require.Equal(t, []string{"notify"}, values["Service.Type"])
 	require.NotContains(t, values, "Service.PrivateUsers", "clients would look like one user")
 	require.Equal(t, []string{"0660"}, parseUnit(t, socket)["Socket.SocketMode"])
 
