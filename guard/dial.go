@@ -7,6 +7,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 )
 
 // Dial returns a connection to the daemon at an address as BuildKit writes it: unix:///path, or
@@ -34,6 +36,6 @@ func Dial(address string) (*grpc.ClientConn, error) {
 		// A call that may have reached the daemon isn't made twice.
 		grpc.WithDisableRetry(),
 		grpc.WithDefaultCallOptions(
-			grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
+			grpc.MaxCallRecvMsgSize(rawcall.MaxMessage), grpc.MaxCallSendMsgSize(rawcall.MaxMessage)),
 	)
 }
