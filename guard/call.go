@@ -27,7 +27,7 @@ type call struct {
 }
 
 // serve serves each call of a client, whatever its method.
-func (g *Guard) serve(_ any, stream grpc.ServerStream) error {
+func (g *Guard) serve(_ any, stream grpc.ServerStream) (err error) {
 	ctx := stream.Context()
 	method, ok := grpc.MethodFromServerStream(stream)
 	if !ok {
@@ -37,6 +37,7 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) error {
 	if err != nil {
 		return err
 	}
+	defer g.contain(who, method, &err)
 	r, known := methods(method)
 	switch {
 	case !known:

@@ -6,6 +6,7 @@ import (
 	"github.com/containerd/containerd/v2/defaults"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -30,7 +31,7 @@ const (
 	minPing = 10 * time.Second
 )
 
-// Server returns a server that has serve serve each call, whatever its method. Messages of its
+// Server returns a server that hands each call to serve, whatever its method. Messages of its
 // streams are a *[Frame].
 func Server(creds credentials.TransportCredentials, serve grpc.StreamHandler) *grpc.Server {
 	return grpc.NewServer(
@@ -48,5 +49,19 @@ func Server(creds credentials.TransportCredentials, serve grpc.StreamHandler) *g
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
 			MinTime: minPing, PermitWithoutStream: true,
 		}),
+	)
+}
+
+// Dial returns a connection without TLS to the daemon at an address as gRPC writes it. It connects
+// when it is used, and again whenever it breaks.
+func Dial(target string) (*grpc.ClientConn, error) {
+	return grpc.NewClient(target,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithAuthority("localhost"),
+		grpc.WithIdleTimeout(0),
+		// A call that may have reached the daemon isn't made twice.
+		grpc.WithDisableRetry(),
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
 	)
 }
