@@ -213,7 +213,7 @@ func TestABuildThatIsNotTheCallersOwnIsRefused(t *testing.T) {
 		"LLB as an input": {
 			bob, &controlapi.SolveRequest{
 				Ref: "b", FrontendInputs: map[string]*pb.Definition{"x": {}},
-			}, "sets FrontendInputs",
+			}, "it has frontend inputs and no frontend",
 		},
 		"an option that no policy can allow yet, for a frontend": {
 			bob, &controlapi.SolveRequest{
