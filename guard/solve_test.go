@@ -77,12 +77,12 @@ func TestWhatABuildAsksForBesideItsFrontend(t *testing.T) {
 			}, exporter("tar"), "",
 		},
 		"options that only the history shows": {
-			attrs("filename", "x", "build-arg:A", "b", "vcs:source", "y"),
-			attrs("filename", "x", "build-arg:A", "b", "vcs:source", "y"), "",
+			attrs("filename", "x", "build-arg:A", "b", "vcs:source", "y", "context:z", "w", "hostname", "h"),
+			attrs("filename", "x", "build-arg:A", "b", "vcs:source", "y", "context:z", "w", "hostname", "h"),
+			"",
 		},
 		"options that nobody knows": {
-			attrs("target", "x", "source", "y", "context:z", "w", "build-arg:POLICY_FRONTEND_POLICY", "p",
-				"future", "f"),
+			attrs("target", "x", "source", "y", "build-arg:POLICY_FRONTEND_POLICY", "p", "future", "f"),
 			attrs("target", "x"), "",
 		},
 		"provenance as buildx asks for it": {
