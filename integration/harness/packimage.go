@@ -46,6 +46,21 @@ func (e *Env) PackProgram(t T, program, policy string) string {
 	return ref
 }
 
+// PackMediator returns the full reference of the image to which policy-guard hands over builds. It
+// is [Env.Mediator] for a machine without buildx.
+func (e *Env) PackMediator(t T) string {
+	t.Helper()
+	program, err := e.Tools.BuildProduct()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	ref := e.Registry.Ref(mediatorRepository) + ":packed"
+	if err := e.packProgram(ref, program, nil, "--policy-from-guard"); err != nil {
+		t.Fatalf("pack %s: %v", ref, err)
+	}
+	return ref
+}
+
 // pack makes the image as the Dockerfile does and pushes it to ref. policy may be nil.
 func (e *Env) pack(ref string, policy []byte) error {
 	program, err := e.Tools.BuildProduct()
@@ -55,7 +70,8 @@ func (e *Env) pack(ref string, policy []byte) error {
 	return e.packProgram(ref, program, policy)
 }
 
-func (e *Env) packProgram(ref, program string, policy []byte) error {
+// packProgram is pack for a program at a path and its arguments.
+func (e *Env) packProgram(ref, program string, policy []byte, args ...string) error {
 	binary, err := registry.PackLayer([]registry.File{
 		{Path: "/policy-frontend", Mode: 0o755, Source: program},
 	})
@@ -87,7 +103,7 @@ func (e *Env) packProgram(ref, program string, policy []byte) error {
 		labels["org.opencontainers.image."+key] = value
 	}
 	image, err := registry.NewImage(registry.HostPlatform(), v1.Config{
-		Entrypoint: []string{"/policy-frontend"},
+		Entrypoint: append([]string{"/policy-frontend"}, args...),
 		Env:        []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 		Labels:     labels,
 		User:       "65534:65534",
