@@ -14,8 +14,9 @@ import (
 var errPanic = status.Error(codes.Internal,
 	"policy-guard: internal error; the log of policy-guard has more about it")
 
-// contain makes a panic the error of what was done for a client. Otherwise it would end the program,
-// and with it the builds of everybody. It is deferred. what is a method of the table, or [aSource].
+// contain makes a panic the error of what was done for a client. Otherwise it would end the
+// program, and with it the builds of everybody. It is deferred. what is a method of the table, or
+// [aSource].
 func (g *Guard) contain(who Identity, what string, err *error) {
 	p := recover()
 	if p == nil {

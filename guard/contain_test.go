@@ -6,13 +6,12 @@ import (
 	"testing"
 	"time"
 
+	controlapi "github.com/moby/buildkit/api/services/control"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
-
-	controlapi "github.com/moby/buildkit/api/services/control"
-	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 
 	"github.com/policy-frontend/policy-frontend/policy"
 )

@@ -299,7 +299,8 @@ func TestFrontendInputsOfTheBeginningOfABuild(t *testing.T) {
 	d.ends = true
 	d.result = clientsLLB(t)
 	conn := as(t, g, "alice")
-	require.ErrorContains(t, ask(conn, "a", d.result), "isn't what a build of this client has returned")
+	require.ErrorContains(t, ask(conn, "a", d.result),
+		"isn't what a build of this client has returned")
 	require.Empty(t, frontendRuns(d))
 
 	b, err := g.begin(t.Context(), "alice", "before", "", g.policy.current())

@@ -142,23 +142,21 @@ func TestEachSideIsReadOnlyAsFastAsTheOtherReads(t *testing.T) {
 		<-read
 		return echo(nil, s)
 	}))
-	sent := make(chan int, 1)
+	sent := make(chan struct{})
 	go func() {
-		n := 0
-		for ; n < 100; n++ {
+		defer close(sent)
+		for range 100 {
 			if s.SendMsg(frameOf(strings.Repeat("x", 1<<20))) != nil {
 				break
-			}
-			select {
-			case sent <- n:
-			case <-sent:
-				sent <- n
 			}
 		}
 		_ = s.CloseSend()
 	}()
-	time.Sleep(time.Second)
-	require.Less(t, <-sent, 20)
+	select {
+	case <-sent:
+		require.Fail(t, "nobody has read what was sent")
+	case <-time.After(time.Second):
+	}
 	close(read)
 	for range 100 {
 		require.Len(t, receive(t, s), 1<<20)

@@ -1,6 +1,6 @@
 // Command suite runs BuildKit's own tests of its Dockerfile frontend straight with
-// docker/dockerfile, and then on each way through the policy frontend and through policy-guard. With
-// -suite=client, it runs BuildKit's tests of its client straight, and then through the part of
+// docker/dockerfile, and then on each way through the policy frontend and through policy-guard.
+// With -suite=client, it runs BuildKit's tests of its client straight, and then through the part of
 // policy-guard that passes on calls. It fails if a test passes straight and not on a way, unless
 // differences.yaml expects that. It needs root, and cleans up after itself.
 package main

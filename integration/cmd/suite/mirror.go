@@ -71,8 +71,8 @@ var added = []registry.File{
 	{Path: "/bin/addgroup", Mode: 0o755, Data: []byte(addgroup)},
 }
 
-// fillMirror puts the stand-ins, noLayers and docker/dockerfile into the registry that BuildKit's tests
-// start in dir as their mirror of Docker Hub.
+// fillMirror puts the stand-ins, noLayers and docker/dockerfile into the registry that BuildKit's
+// tests start in dir as their mirror of Docker Hub.
 func fillMirror(env *harness.Env, dir string) (err error) {
 	host, stop, err := integration.NewRegistry(dir)
 	if err != nil {
