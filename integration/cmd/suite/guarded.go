@@ -24,8 +24,8 @@ const daemonName = "buildkitd"
 // startTimeout bounds the start of a daemon. BuildKit's tests wait as long.
 const startTimeout = 15 * time.Second
 
-// Variables of the environment of [guardedDaemon]. Without a program of policy-guard, calls are only
-// passed on.
+// Variables of the environment of [guardedDaemon]. Without a program of policy-guard, calls are
+// only passed on.
 const (
 	realDaemon   = "SUITE_BUILDKITD"
 	guardProgram = "SUITE_GUARD"
