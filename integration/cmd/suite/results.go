@@ -89,6 +89,16 @@ func (r results) parent(name string) (string, bool) {
 	}
 }
 
+// within reports whether the test, or a test of which it is a subtest, has the outcome.
+func (r results) within(name string, o outcome) bool {
+	for sub := true; sub; name, sub = r.parent(name) {
+		if r[name] == o {
+			return true
+		}
+	}
+	return false
+}
+
 // count returns how many tests have the outcome. Subtests don't count.
 func (r results) count(o outcome) int {
 	n := 0
