@@ -28,6 +28,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 )
 
 // fakeDaemon serves the API of a daemon and records what arrives.
@@ -320,7 +321,7 @@ func newDaemonFor(t *testing.T, policy, image string) (*fakeDaemon, *Guard) {
 		imageConfig: "{}", metadata: map[string][]byte{"a": []byte("b")},
 		result: &pb.Definition{Def: [][]byte{{}}},
 	}
-	s := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
+	s := grpc.NewServer(grpc.MaxRecvMsgSize(rawcall.MaxMessage))
 	controlapi.RegisterControlServer(s, d)
 	contentapi.RegisterContentServer(s, fakeContent{})
 	gwpb.RegisterLLBBridgeServer(s, &fakeBridge{daemon: d})

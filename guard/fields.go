@@ -29,9 +29,7 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 		"FrontendAttrs": take, "Cache": take, "Entitlements": take, "Internal": take,
 		"SourcePolicy": take, "Exporters": take, "EnableSessionExporter": take,
 		"SourcePolicySession": take, "CompatibilityVersion": take, "ProxyNetwork": take,
-		"Frontend": take, "Definition": take,
-		// They may have LLB that no frontend made.
-		"FrontendInputs": forbid,
+		"Frontend": take, "FrontendInputs": take, "Definition": take,
 	},
 	"moby.buildkit.v1.Exporter": {"Type": take, "Attrs": take},
 	"moby.buildkit.v1.CacheOptions": {

@@ -114,7 +114,8 @@ func (b *build) during(ctx context.Context) (context.Context, func()) {
 // and returns the result.
 func (b *build) run(
 	ctx context.Context, c *call, req *gwpb.SolveRequest,
-) (*gwpb.Result, error) {
+) (_ *gwpb.Result, err error) {
+	defer b.guard.contain(b.who, c.method, &err)
 	if req.Definition != nil {
 		return b.solveOwn(ctx, c, req)
 	}

@@ -33,6 +33,8 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 )
 
 // judgedRequests are the requests of all methods that are judged, in one order.
@@ -42,6 +44,7 @@ var judgedRequests = []proto.Message{
 	&gwpb.ReadFileRequest{}, &gwpb.ReadDirRequest{}, &gwpb.StatFileRequest{},
 	&gwpb.EvaluateRequest{}, &controlapi.StatusRequest{}, &controlapi.BuildHistoryRequest{},
 	&controlapi.UpdateBuildHistoryRequest{}, &contentapi.InfoRequest{},
+	&controlapi.DiskUsageRequest{}, &controlapi.PruneRequest{},
 	&contentapi.ReadContentRequest{}, &healthpb.HealthCheckRequest{}, &healthpb.HealthListRequest{},
 }
 
@@ -167,8 +170,8 @@ func FuzzJudgedMessages(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, kind byte, data []byte) {
 		m := proto.Clone(judgedRequests[int(kind)%len(judgedRequests)])
-		in := &frame{data: mem.BufferSlice{mem.SliceBuffer(slices.Clone(data))}}
-		if in.read(m) != nil || checkShape(m) != nil {
+		in := &rawcall.Frame{Data: mem.BufferSlice{mem.SliceBuffer(slices.Clone(data))}}
+		if readFrame(in, m) != nil || checkShape(m) != nil {
 			return
 		}
 		requireKnown(t, m.ProtoReflect())
@@ -198,7 +201,7 @@ func requireStable(t *testing.T, m proto.Message) {
 	sent, err := written(proto.Clone(m))
 	require.NoError(t, err)
 	again := m.ProtoReflect().New().Interface()
-	require.NoError(t, sent.read(again))
+	require.NoError(t, readFrame(sent, again))
 	require.True(t, proto.Equal(m, again))
 	require.NoError(t, checkShape(again))
 }
@@ -296,7 +299,7 @@ func (d *recordingDaemon) stream(
 func newRecordingDaemon(f *testing.F, policy string) (*recordingDaemon, *Guard) {
 	f.Helper()
 	d := &recordingDaemon{}
-	s := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.UnaryInterceptor(d.unary),
+	s := grpc.NewServer(grpc.MaxRecvMsgSize(rawcall.MaxMessage), grpc.UnaryInterceptor(d.unary),
 		grpc.StreamInterceptor(d.stream),
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return nil }))
 	controlapi.RegisterControlServer(s, &controlapi.UnimplementedControlServer{})
@@ -368,7 +371,7 @@ func (s callStream) Context() context.Context { return s.ctx }
 
 func (s callStream) SendMsg(m any) error {
 	s.sent++
-	m.(*frame).data.Free()
+	m.(*rawcall.Frame).Data.Free()
 	return nil
 }
 
@@ -378,7 +381,7 @@ func (s callStream) RecvMsg(m any) error {
 		return err
 	}
 	data, err := s.Read(int(binary.BigEndian.Uint32(header[1:])))
-	m.(*frame).data = data
+	m.(*rawcall.Frame).Data = data
 	return err
 }
 

@@ -56,7 +56,7 @@ func (c *call) listenHistory() error {
 		return c.fromDaemon(err)
 	}
 	if header, err := events.Header(); err == nil {
-		if err := c.sendHeader(header); err != nil {
+		if err := c.raw().SendHeader(header); err != nil {
 			return err
 		}
 	}

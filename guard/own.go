@@ -188,6 +188,8 @@ func (c *call) resolveImageConfig() error {
 // definition. It returns nil if the request has neither, as those of today's clients.
 func takeDirect(req *controlapi.SolveRequest) (*gwpb.SolveRequest, error) {
 	switch {
+	case req.Frontend == "" && len(req.FrontendInputs) > 0:
+		return nil, errors.New("it has frontend inputs and no frontend")
 	case req.Frontend == "" && req.Definition == nil:
 		return nil, nil
 	case req.Frontend != "" && req.Definition != nil:
@@ -195,8 +197,9 @@ func takeDirect(req *controlapi.SolveRequest) (*gwpb.SolveRequest, error) {
 	}
 	direct := &gwpb.SolveRequest{
 		Frontend: req.Frontend, Definition: req.Definition, FrontendOpt: maps.Clone(req.FrontendAttrs),
+		FrontendInputs: req.FrontendInputs,
 	}
-	req.Frontend, req.Definition = "", nil
+	req.Frontend, req.Definition, req.FrontendInputs = "", nil, nil
 	return direct, nil
 }
 

@@ -121,16 +121,17 @@ func rewrite(l policy.Layers, req *controlapi.SolveRequest) error {
 	return tightens([]*spb.Policy{req.SourcePolicy})
 }
 
-// shown are options that only the history shows. The daemon gets the options of the frontend from
-// LLBBridge.Solve.
+// shown are options that only the history and provenance show, as buildx prints them
+// (commands/history/inspect.go). The daemon gets the options of the frontend from LLBBridge.Solve.
 var shown = []string{
-	"context", "filename", "target", "platform", "vcs:source", "vcs:revision",
+	"context", "filename", "target", "platform", "multi-platform", "vcs:source", "vcs:revision",
 	"vcs:localdir:context", "vcs:localdir:dockerfile", "no-cache", "image-resolve-mode",
+	"force-network-mode", "hostname", "shm-size", "ulimit",
 }
 
 // attributes returns the options of a build that the daemon may have. It acts on some of them
 // although the build has no frontend (control/control.go, Solve): on attestations, no-cache,
-// image-resolve-mode and SOURCE_DATE_EPOCH. Of the others, those stay that the history shows.
+// image-resolve-mode and SOURCE_DATE_EPOCH. Of the others, those stay that only are shown.
 func attributes(all map[string]string) (map[string]string, error) {
 	if err := attestation(all); err != nil {
 		return nil, err
@@ -139,6 +140,7 @@ func attributes(all map[string]string) (map[string]string, error) {
 	for key, value := range all {
 		_, attests := optionkeys.Attestation(key)
 		if attests || slices.Contains(shown, key) || strings.HasPrefix(key, "label:") ||
+			strings.HasPrefix(key, optionkeys.ContextPrefix) ||
 			strings.HasPrefix(key, optionkeys.BuildArgPrefix) && !optionkeys.IsOwn(key) {
 			kept[key] = value
 		}
