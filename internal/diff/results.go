@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
@@ -61,7 +63,7 @@ func grants(p *policy.Document) []grant {
 		store,
 		{
 			field: "exports.annotations", allow: x.Annotations, asked: "a result with the annotation ",
-			ask: annotated,
+			ask: annotated(x),
 		},
 	}
 	for _, side := range []struct {
@@ -99,17 +101,23 @@ func grants(p *policy.Document) []grant {
 	return out
 }
 
-// annotated returns the ruling on a result with an annotation. It allows the annotation if any
-// exporter to the client can have it.
-func annotated(l policy.Layers, key string) policy.Ruling {
-	var r policy.Ruling
-	for _, kind := range (&policy.Exports{}).ToClient() {
-		r = l.DecideExport(policy.Export{Type: kind, Annotations: []string{key}})
-		if r.Verdict == policy.Allow {
-			break
+// annotated returns what gives the ruling on a result with an annotation. Where results may go
+// doesn't matter to it, so that its examples are about annotations alone.
+func annotated(x *policy.Exports) func(policy.Layers, string) policy.Ruling {
+	var alone policy.Layers // refuse everything
+	text, err := yaml.Marshal(policy.Document{
+		Version: policy.Version, Exports: &policy.Exports{
+			Annotations: x.Annotations, Push: &policy.Repositories{Allow: []string{}},
+		},
+	})
+	if err == nil {
+		if p, err := policy.Parse("annotations", text); err == nil { // They were parsed before.
+			alone, _ = policy.Stack(p, nil)
 		}
 	}
-	return r
+	return func(_ policy.Layers, key string) policy.Ruling {
+		return alone.DecideExport(policy.Export{Type: "oci", Annotations: []string{key}})
+	}
 }
 
 func repositories(
