@@ -25,8 +25,8 @@ type Exports struct {
 	Client buildrules.List `yaml:"client,omitempty" jsonschema:"enum=local,enum=tar,enum=oci,enum=docker"`
 	// Repositories to which a build can push its image. The default is none.
 	Push *Repositories `yaml:"push,omitempty"`
-	// Names that a build can give its image in the builder's own image store. If it allows any name, an
-	// image can be there without one. The default is none.
+	// Names that a build can give its image in the builder's own image store. If allow lists any, an
+	// image can be there without a name. The default is none.
 	Store *Repositories `yaml:"store,omitempty"`
 	// Keys of annotations that a client can set on an image; a * stands for any characters, and true
 	// for all. The default is none.
@@ -78,6 +78,12 @@ type Export struct {
 // attestationMarks begin the annotations by which BuildKit marks attestations.
 const attestationMarks = "vnd.docker.reference."
 
+// MarksAttestations reports whether an annotation is one by which BuildKit marks attestations. No
+// policy can allow it. The key can also be a glob, which is then only for such annotations.
+func MarksAttestations(key string) bool {
+	return strings.HasPrefix(strings.ToLower(key), attestationMarks)
+}
+
 // DecideExport says whether a result can go where a build wants it. Both layers have to allow it.
 // An overlay that has no exports restricts nothing. No mode weakens a denial. The verdict is Allow
 // or Deny.
@@ -100,7 +106,7 @@ func (x *Exports) objection(e Export) *objection {
 	for _, key := range e.Annotations {
 		what := "the annotation " + safetext.Plain(key)
 		switch {
-		case strings.HasPrefix(strings.ToLower(key), attestationMarks):
+		case MarksAttestations(key):
 			return &objection{
 				what: what + ", by which BuildKit marks attestations", field: "annotations",
 				hint: "build without it",
@@ -144,7 +150,7 @@ func (x *Exports) image(e Export) *objection {
 		hint = "build with -o type=oci,dest=FILE and push the file, or have the name allowed in " +
 			"exports.push"
 	}
-	if len(e.Names) == 0 && !list.allowsSome() {
+	if len(e.Names) == 0 && !list.AllowsSome() {
 		return &objection{what: "an image in the builder's own image store", field: field, hint: hint}
 	}
 	for _, name := range e.Names {
@@ -156,12 +162,8 @@ func (x *Exports) image(e Export) *objection {
 	return nil
 }
 
-// allowsSome reports whether the repositories allow any name. A nil list allows none.
-func (r *Repositories) allowsSome() bool {
-	return r != nil && slices.ContainsFunc(r.allow, func(p imageref.Pattern) bool {
-		return !slices.ContainsFunc(r.deny, func(d imageref.Pattern) bool { return d.Covers(p) })
-	})
-}
+// AllowsSome reports whether allow lists any name. A nil list allows none.
+func (r *Repositories) AllowsSome() bool { return r != nil && len(r.allow) > 0 }
 
 // objection returns why the repositories don't allow the name, or nil. A nil list allows none. what
 // begins what is refused, and the name follows.

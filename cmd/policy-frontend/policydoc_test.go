@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ func TestTheExamplesOfPolicyMd(t *testing.T) {
 	require.NoError(t, err)
 	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (allow|deny|warn|undecidable) \\|$")
 	operation := regexp.MustCompile("(?m)^\\| `([a-zA-Z]+: [^`]+)` \\| (allow|deny|warn) \\|$")
-	result := regexp.MustCompile(` --(export|cache-from|cache-to) `)
+	result := regexp.MustCompile(`(^| )--(export|cache-from|cache-to) `)
 	blocks := strings.Split(string(data), "```yaml\n")[1:]
 	require.NotEmpty(t, blocks)
 	operations := 0
@@ -83,4 +84,25 @@ func TestThePoliciesOfTheREADME(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The cases that docs/policy.md shows pass with the policy that is before them.
+func TestTheCasesOfPolicyMd(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../../docs/policy.md")
+	require.NoError(t, err)
+	before, rest, ok := strings.Cut(string(data), "```text\npolicy: policy.yaml\n")
+	require.True(t, ok)
+	cases, _, ok := strings.Cut(rest, "```\n")
+	require.True(t, ok)
+	_, doc, ok := strings.Cut(before[strings.LastIndex(before, "```yaml\n"):], "```yaml\n")
+	require.True(t, ok)
+	doc, _, ok = strings.Cut(doc, "```\n")
+	require.True(t, ok)
+	policyFile := write(t, "policy.yaml", doc)
+	file := filepath.Join(filepath.Dir(policyFile), "policy.test.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("policy: policy.yaml\n"+cases), 0o600))
+	code, stdout, stderr := run("test", file)
+	require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
+	require.Contains(t, stdout, "2 passed, 0 failed")
 }

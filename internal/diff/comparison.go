@@ -35,7 +35,8 @@ type comparison struct {
 	deep     int           // more components than any pattern has
 	builtin  bool          // whether one side runs the built-in frontend
 	complete bool
-	budget   int // of work
+	exampled bool // whether all samples of results and build caches were compared
+	budget   int  // of work
 	asked    int
 	found    differences
 

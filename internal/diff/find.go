@@ -28,3 +28,14 @@ func (b Base) Find(p *policy.Policy, work int, met func(before, after policy.Dec
 	c.search()
 	return c.ended, c.complete && len(c.uncompared) == 0, c.budget
 }
+
+// FindResult looks for an export or the use of a build cache that only one of two policies allows.
+// It does at most the given work; see [Compare]. searched is false if some samples were left out.
+func FindResult(a, b *policy.Policy, work int) (found, searched bool) {
+	c := newComparison(a, b, time.Time{})
+	c.budget = work
+	for _, s := range c.grantStatements() {
+		found = found || len(s.Examples) > 0
+	}
+	return found, c.exampled
+}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/clients"
@@ -20,6 +22,7 @@ type grant struct {
 	names       bool // these are patterns of names, and not plain globs
 	single      bool // it is about one thing, which allow has or not
 	clients     bool // these are patterns of clients, and not plain globs
+	nameless    bool // what has no name is allowed too
 	// asked describes what a build wants if it wants an example of an entry, and ask returns the
 	// ruling on it. Without ask, there are no examples.
 	asked string
@@ -38,15 +41,20 @@ func grants(p *policy.Document) []grant {
 	}
 	image := func(push bool) func(policy.Layers, string) policy.Ruling {
 		return func(l policy.Layers, name string) policy.Ruling {
-			ref, err := imageref.Parse(name)
-			if err != nil { // It is no name then, and as good as another that both refuse.
-				return policy.Ruling{Verdict: policy.Deny}
+			e := policy.Export{Type: policy.ExportImage, Push: push}
+			if name != "" {
+				ref, err := imageref.Parse(name)
+				if err != nil { // It is no name then, and as good as another that both refuse.
+					return policy.Ruling{Verdict: policy.Deny}
+				}
+				e.Names = []imageref.Reference{ref}
 			}
-			return l.DecideExport(policy.Export{
-				Type: policy.ExportImage, Push: push, Names: []imageref.Reference{ref},
-			})
+			return l.DecideExport(e)
 		}
 	}
+	store := repositories("exports.store", x.Store, "an image in the builder's own image store as ",
+		image(false))
+	store.nameless = x.Store.AllowsSome()
 	out := []grant{
 		{
 			field: "exports.client", allow: x.ToClient(), asked: "a result for the client of the type ",
@@ -55,11 +63,10 @@ func grants(p *policy.Document) []grant {
 			},
 		},
 		repositories("exports.push", x.Push, "a push to ", image(true)),
-		repositories("exports.store", x.Store, "an image in the builder's own image store as ",
-			image(false)),
+		store,
 		{
 			field: "exports.annotations", allow: x.Annotations, asked: "a result with the annotation ",
-			ask: annotated,
+			ask: annotated(x),
 		},
 	}
 	for _, side := range []struct {
@@ -101,17 +108,23 @@ func grants(p *policy.Document) []grant {
 	return append(out, admins)
 }
 
-// annotated returns the ruling on a result with an annotation. It allows the annotation if any
-// exporter to the client can have it.
-func annotated(l policy.Layers, key string) policy.Ruling {
-	var r policy.Ruling
-	for _, kind := range (&policy.Exports{}).ToClient() {
-		r = l.DecideExport(policy.Export{Type: kind, Annotations: []string{key}})
-		if r.Verdict == policy.Allow {
-			break
+// annotated returns what gives the ruling on a result with an annotation. Where results may go
+// doesn't matter to it, so that its examples are about annotations alone.
+func annotated(x *policy.Exports) func(policy.Layers, string) policy.Ruling {
+	var alone policy.Layers // refuse everything
+	text, err := yaml.Marshal(policy.Document{
+		Version: policy.Version, Exports: &policy.Exports{
+			Annotations: x.Annotations, Push: &policy.Repositories{Allow: []string{}},
+		},
+	})
+	if err == nil {
+		if p, err := policy.Parse("annotations", text); err == nil { // They were parsed before.
+			alone, _ = policy.Stack(p, nil)
 		}
 	}
-	return r
+	return func(_ policy.Layers, key string) policy.Ruling {
+		return alone.DecideExport(policy.Export{Type: "oci", Annotations: []string{key}})
+	}
 }
 
 func repositories(
@@ -131,15 +144,17 @@ func repositories(
 func (c *comparison) grantStatements() []Statement {
 	var out []Statement
 	after := grants(&c.b.Document)
+	sub := *c // Its samples are of other patterns, and what widens is known without them.
 	for i, before := range grants(&c.a.Document) {
 		now := after[i]
 		if was, is := before.text(), now.text(); was != is {
 			out = append(out, Statement{
 				Widens: now.exceeds(before), Text: now.field + ": " + is + ", before " + was,
-				Examples: c.examplesOf(before, now),
+				Examples: sub.examplesOf(before, now),
 			})
 		}
 	}
+	c.exampled = sub.complete
 	return out
 }
 
@@ -149,15 +164,19 @@ func (c *comparison) examplesOf(before, now grant) []Example {
 	if now.ask == nil { // a pattern of clients says itself who it is about
 		return nil
 	}
-	sub := *c // Its samples are of other patterns. Whether the comparison is complete is up to others.
 	patterns := slices.Concat(now.allow, now.deny, before.allow, before.deny)
-	sub.fresh, _ = globs.Fresh(patterns)
-	sub.deep = depth(patterns) + 1
-	sub.budget = min(c.budget, exampleBudget)
+	c.fresh, _ = globs.Fresh(patterns)
+	c.deep = depth(patterns) + 1
+	left := c.budget
+	c.budget = min(c.budget, exampleBudget)
+	defer func() { c.budget = left }()
 	found := map[Change]Example{}
 	try := func(sample string) bool {
 		was, is := before.ask(c.a.layers, sample), now.ask(c.b.layers, sample)
-		change := Allowed
+		change, what := Allowed, sample
+		if now.names && sample == "" {
+			what = "one without a name"
+		}
 		switch {
 		case was.Verdict == is.Verdict:
 			return true
@@ -166,7 +185,7 @@ func (c *comparison) examplesOf(before, now grant) []Example {
 		}
 		if _, ok := found[change]; !ok {
 			found[change] = Example{
-				Change: change, Asked: now.asked + sample, Before: answerOf(was), After: answerOf(is),
+				Change: change, Asked: now.asked + what, Before: answerOf(was), After: answerOf(is),
 			}
 		}
 		return len(found) < 2
@@ -174,12 +193,15 @@ func (c *comparison) examplesOf(before, now grant) []Example {
 	switch {
 	case now.names:
 		a, b := before.ruleset(), now.ruleset()
-		sub.newSearch(a, b, func(s subject, _ string) bool { return try(s.name) }).run(false)
+		c.newSearch(a, b, func(s subject, _ string) bool { return try(s.name) }).run(false)
+		if before.nameless != now.nameless && len(found) == 0 {
+			try("")
+		}
 	case now.single:
 		try("")
 	default:
-		for _, g := range sub.meets(slices.Compact(slices.Sorted(slices.Values(patterns)))) {
-			if !try(globs.Example(g, sub.fresh)) {
+		for _, g := range c.meets(slices.Compact(slices.Sorted(slices.Values(patterns)))) {
+			if !try(globs.Example(g, c.fresh)) {
 				break
 			}
 		}
@@ -220,6 +242,9 @@ func (g grant) text() string {
 
 // exceeds reports whether g allows something that o doesn't, as far as single entries show.
 func (g grant) exceeds(o grant) bool {
+	if g.nameless && !o.nameless {
+		return true
+	}
 	live := slices.DeleteFunc(slices.Clone(g.allow), func(p string) bool {
 		return slices.ContainsFunc(g.deny, func(d string) bool { return g.covers(d, p) })
 	})

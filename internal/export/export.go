@@ -168,6 +168,19 @@ func (e *exporter) wholePolicy(p policy.Document) {
 		e.note(nil, Different, "defaultFrontend is not exported: a build that names no frontend "+
 			"doesn't get this one")
 	}
+	for _, field := range []struct {
+		name    string
+		written bool
+	}{
+		{"llb", p.LLB == policy.ActionAllow},
+		{"exports", p.Exports != nil},
+		{"caches", p.Caches != nil},
+		{"administration", p.Administration != nil},
+	} {
+		if field.written {
+			e.note(nil, Different, "%s is not exported: only policy-guard applies it", field.name)
+		}
+	}
 	for i := range p.Frontends {
 		r := &p.Frontends[i]
 		if r.Mode == policy.ModeWarn {

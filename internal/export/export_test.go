@@ -415,3 +415,27 @@ func TestStrictExportsDenyWhatIsJudgedInBuilds(t *testing.T) {
 		slices.ContainsFunc(out.Notes, func(n Note) bool { return n.Effect == AllowsMore }),
 		"buildkitd's list has no default")
 }
+
+func TestWhatOnlyPolicyGuardAppliesIsNoted(t *testing.T) {
+	t.Parallel()
+	p, err := policy.Parse("p", []byte("version: 1\nllb: allow\nexports: {client: [oci]}\n"+
+		"caches: {imports: {local: allow}}\nfrontends: [{name: a, match: [docker/dockerfile]}]\n"))
+	require.NoError(t, err)
+	for _, f := range []Format{SourcePolicy, Buildkitd, Rego} {
+		for _, strict := range []bool{false, true} {
+			r, err := Export(p, f, Options{Strict: strict})
+			require.NoError(t, err)
+			var notes []string
+			for _, n := range r.Notes {
+				if n.Effect == Different {
+					notes = append(notes, n.Message)
+				}
+			}
+			require.Subset(t, notes, []string{
+				"llb is not exported: only policy-guard applies it",
+				"exports is not exported: only policy-guard applies it",
+				"caches is not exported: only policy-guard applies it",
+			})
+		}
+	}
+}

@@ -29,10 +29,11 @@ type item struct {
 	lines [][2]int
 }
 
-// itemsOf returns the items of a document.
+// itemsOf returns the items of a document that are about frontends.
 func itemsOf(text string) []item {
 	return slices.DeleteFunc(itemsUnder(text, ""), func(e item) bool {
-		return strings.HasPrefix(e.field, "build")
+		return slices.ContainsFunc([]string{"build", "exports", "caches"},
+			func(field string) bool { return strings.HasPrefix(e.field, field) })
 	})
 }
 

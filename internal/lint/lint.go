@@ -171,6 +171,9 @@ func (c *checker) whole() {
 		c.addf(DefaultAllow, "a frontend that no rule matches is allowed; remove default, and allow "+
 			"frontends by rules")
 	}
+	if p.LLB == policy.ActionAllow {
+		c.addf(NeedsGuard, unseen, "llb")
+	}
 	if d := c.layers.LLB(c.time()); d.Verdict.Permits() && len(d.Obligations.Build) == 0 {
 		c.addf(LLBUnjudged, "clients of policy-guard can build whatever they like, because llb is allow "+
 			"and there are no build rules; write a build for the whole policy")

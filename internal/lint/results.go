@@ -1,6 +1,14 @@
 package lint
 
-import "github.com/policy-frontend/policy-frontend/policy"
+import (
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/policy-frontend/policy-frontend/internal/diff"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
 
 // unseen is the message about a field that only policy-guard applies.
 const unseen = "%s has no effect in the gateway image, because only policy-guard sees what it is " +
@@ -12,6 +20,7 @@ func (c *checker) results() {
 		c.addf(NeedsGuard, unseen, "exports")
 		repeated("exports.client", x.Client, byGlob(x.Client, false), c.addf)
 		repeated("exports.annotations", x.Annotations, byGlob(x.Annotations, false), c.addf)
+		c.annotations(x)
 		c.repositories("exports.push", x.Push)
 		c.repositories("exports.store", x.Store)
 	}
@@ -22,6 +31,22 @@ func (c *checker) results() {
 		if k.Imports != nil && k.Imports.Local == policy.ActionAllow {
 			c.addf(CacheByClient, "caches.imports.local lets each client put results of its choice in the "+
 				"place of commands that other clients run; allow a repository that only trusted builds write")
+		}
+	}
+	c.resultEntries()
+}
+
+// annotations looks for annotations that no build can set.
+func (c *checker) annotations(x *policy.Exports) {
+	none := len(x.ToClient()) == 0 && !x.Push.AllowsSome() && !x.Store.AllowsSome()
+	for _, key := range x.Annotations {
+		switch {
+		case policy.MarksAttestations(key):
+			c.addf(EntryWithoutEffect, "exports.annotations has %s, by which BuildKit marks attestations, so "+
+				"no build can set it; remove it", key)
+		case none:
+			c.addf(EntryWithoutEffect, "exports.annotations has %s, and exports lets no result go anywhere; "+
+				"remove it, or allow an exporter", key)
 		}
 	}
 }
@@ -38,4 +63,119 @@ func (c *checker) repositories(field string, r *policy.Repositories) {
 	}
 	allow, _ := r.Patterns()
 	checkNames(field, allow, r.Deny, true, false, c.addf)
+	if len(allow) == 0 {
+		for _, entry := range r.Deny {
+			c.addf(BuildDenyWithoutEffect, "%s.deny has %s, and allow lists nothing; remove it", field, entry)
+		}
+	}
+}
+
+// resultList is a list of entries about results or build caches.
+type resultList struct {
+	field   string
+	entries []string
+	// alone is a document with nothing but the field that has the list, with other entries in it.
+	alone func(entries []string) policy.Document
+}
+
+func (c *checker) resultLists() []resultList {
+	var out []resultList
+	names := func(field string, r *policy.Repositories, in func(*policy.Repositories) policy.Document) {
+		if r == nil {
+			return
+		}
+		out = append(out,
+			resultList{field + ".allow", r.Allow, func(entries []string) policy.Document {
+				return in(&policy.Repositories{Allow: entries, Deny: r.Deny})
+			}},
+			resultList{field + ".deny", r.Deny, func(entries []string) policy.Document {
+				return in(&policy.Repositories{Allow: r.Allow, Deny: entries})
+			}})
+	}
+	exports := func(x policy.Exports) policy.Document { return policy.Document{Exports: &x} }
+	caches := func(k policy.Caches) policy.Document { return policy.Document{Caches: &k} }
+	if x := c.doc.Exports; x != nil {
+		names("exports.push", x.Push, func(r *policy.Repositories) policy.Document {
+			return exports(policy.Exports{Push: r})
+		})
+		names("exports.store", x.Store, func(r *policy.Repositories) policy.Document {
+			return exports(policy.Exports{Store: r})
+		})
+		out = append(out, resultList{
+			"exports.annotations", x.Annotations, func(entries []string) policy.Document {
+				return exports(policy.Exports{Annotations: entries})
+			},
+		})
+	}
+	if k := c.doc.Caches; k != nil {
+		if r := k.Imports; r != nil {
+			names("caches.imports.registry", r.Registry, func(r *policy.Repositories) policy.Document {
+				return caches(policy.Caches{Imports: &policy.CacheRules{Registry: r}})
+			})
+		}
+		if r := k.Exports; r != nil {
+			names("caches.exports.registry", r.Registry, func(r *policy.Repositories) policy.Document {
+				return caches(policy.Caches{Exports: &policy.CacheRules{Registry: r}})
+			})
+		}
+	}
+	return out
+}
+
+// resultEntries looks for entries that the other checks miss. It removes them one by one and tries
+// samples, as [sampler] does.
+func (c *checker) resultEntries() {
+	lists := c.resultLists()
+	n := 0
+	for _, l := range lists {
+		n += len(l.entries)
+	}
+	if n > maxSampled {
+		return
+	}
+	for _, l := range lists {
+		rest := slices.DeleteFunc(slices.Clone(l.entries), func(entry string) bool {
+			return c.saysOfResults(l.field, entry)
+		})
+		for _, entry := range slices.Clone(rest) {
+			without := func(list []string) []string {
+				return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == entry })
+			}
+			if c.sameResults(l.alone(l.entries), l.alone(without(l.entries))) &&
+				c.sameResults(l.alone(rest), l.alone(without(rest))) {
+				rest = without(rest)
+				c.addf(EntryWithoutEffect, "%s has %s, and no request was found for which it matters, because "+
+					"other entries decide them; remove it", l.field, entry)
+			}
+		}
+	}
+}
+
+// saysOfResults reports whether a finding says that an entry has no effect.
+func (c *checker) saysOfResults(field, entry string) bool {
+	return slices.ContainsFunc(c.found, func(f located) bool {
+		rest, ok := strings.CutPrefix(f.Message, field)
+		return ok && slices.Contains([]Code{
+			EntryRepeated, EntryWithoutEffect, BuildAllowRefused, BuildDenyWithoutEffect,
+		}, f.Code) && slices.ContainsFunc(writtenAs(entry),
+			func(form string) bool { return follows(rest, form) })
+	})
+}
+
+// sameResults reports whether no sample shows a difference between two documents. It is false if
+// not all samples were tried, or if one isn't valid.
+func (c *checker) sameResults(a, b policy.Document) bool {
+	var parsed [2]*policy.Policy
+	for i, d := range []policy.Document{a, b} {
+		d.Version = policy.Version
+		text, err := yaml.Marshal(d)
+		if err != nil {
+			return false
+		}
+		if parsed[i], err = policy.Parse(c.file, text); err != nil {
+			return false
+		}
+	}
+	found, searched := diff.FindResult(parsed[0], parsed[1], resultWork)
+	return !found && searched
 }

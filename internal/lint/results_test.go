@@ -47,6 +47,30 @@ func TestFindingsInExportsAndCaches(t *testing.T) {
 			`exports: {annotations: ["a*", ab]}`,
 			[]string{"needs-guard: ", "entry-repeated: exports.annotations has ab"},
 		},
+		"an annotation that marks attestations": {
+			"exports: {annotations: [vnd.docker.reference.type]}",
+			[]string{"needs-guard: ", "entry-without-effect: exports.annotations has vnd.docker.reference.type, by which"},
+		},
+		"an annotation where no result goes": {
+			"exports: {client: [], store: {allow: []}, annotations: [a]}",
+			[]string{"needs-guard: ", "entry-without-effect: exports.annotations has a, and exports lets no result"},
+		},
+		"a denied name where nothing is allowed": {
+			"exports: {push: {allow: [], deny: [a.example/b]}}",
+			[]string{"needs-guard: ", "build-deny-without-effect: exports.push.deny has a.example/b, and allow lists nothing"},
+		},
+		"a denied name that other entries deny together": {
+			`caches: {exports: {registry: {allow: ["a.example/**"], deny: ["*.example/b/**", "a.example/b"]}}}`,
+			[]string{"needs-guard: ", "entry-repeated: caches.exports.registry.deny has a.example/b, and"},
+		},
+		"an entry that others decide": {
+			`exports: {push: {allow: ["a.example/*"], deny: ["a.*/b", "*.example/b"]}}`,
+			[]string{"needs-guard: ", "entry-without-effect: exports.push.deny has a.*/b, and no request was found"},
+		},
+		"LLB": {
+			"llb: allow\nbuild: {others: deny}",
+			[]string{"needs-guard: llb has no effect in the gateway image"},
+		},
 		"a cache of the client": {
 			"caches: {imports: {local: allow}}",
 			[]string{"needs-guard: ", "cache-by-client: caches.imports.local lets each client"},

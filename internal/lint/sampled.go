@@ -18,6 +18,8 @@ const (
 	sampleWork = 4_000_000
 	// entryWork is the work for one entry.
 	entryWork = 400_000
+	// resultWork is the work for one entry about results or build caches.
+	resultWork = 50_000
 )
 
 // sampler looks for entries that the other checks miss. It removes them one by one, and compares

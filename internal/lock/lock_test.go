@@ -389,3 +389,17 @@ func TestTheExampleOfLockMd(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, after, string(out))
 }
+
+// What only policy-guard applies names repositories, and no images that run.
+func TestNamesForPolicyGuardAreNotPinned(t *testing.T) {
+	t.Parallel()
+	const doc = `version: 1
+llb: allow
+exports: {push: {allow: [corp.example/app]}, store: {allow: [corp.example/app]}} # kept
+caches: {imports: {registry: {allow: [corp.example/cache]}}}
+aliases: [{from: docker/dockerfile, to: corp.example/app, pins: {"1": "{old}"}}]
+`
+	got, err := locked(t, fill(doc))
+	require.NoError(t, err)
+	require.Equal(t, fill(strings.ReplaceAll(doc, "{old}", "{new}")), got)
+}
