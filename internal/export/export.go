@@ -171,7 +171,9 @@ func (e *exporter) wholePolicy(p policy.Document) {
 	for _, field := range []struct {
 		name    string
 		written bool
-	}{{"llb", p.LLB == policy.ActionAllow}, {"exports", p.Exports != nil}, {"caches", p.Caches != nil}} {
+	}{
+		{"llb", p.LLB == policy.ActionAllow}, {"exports", p.Exports != nil}, {"caches", p.Caches != nil},
+	} {
 		if field.written {
 			e.note(nil, Different, "%s is not exported: only policy-guard applies it", field.name)
 		}
