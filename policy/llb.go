@@ -55,10 +55,10 @@ func (l Layers) ExplainLLB(now time.Time) Trace {
 	d := l.LLB(now)
 	for _, layer := range l.each() {
 		s := Step{Kind: StepLayer, Layer: layer.name, Rule: LLBRule, Verdict: Allow}
-		switch written := layer.policy.doc.LLB; {
-		case written == ActionAllow:
+		switch layer.policy.doc.LLB {
+		case ActionAllow:
 			s.Reason = "it allows LLB (llb: allow)"
-		case written == "":
+		case "":
 			s.Reason = "it says nothing about LLB, so it leaves it to the policy"
 		default:
 			s.Verdict, s.Reason = Deny, "it refuses LLB (llb: deny, which is a policy's default)"
@@ -73,7 +73,7 @@ func (l Layers) ExplainLLB(now time.Time) Trace {
 // Exportable reports whether the result of an allowed build may go anywhere. A result of LLB that
 // no frontend made has no configuration, so rules on configurations refuse that.
 func (d Decision) Exportable() bool {
-	return d.Verdict.Permits() && !(d.llb && d.Restricts(buildrules.KindConfig))
+	return d.Verdict.Permits() && (!d.llb || !d.Restricts(buildrules.KindConfig))
 }
 
 // llbRules returns the rules whose build rules bind LLB; nil stands for those of the whole policy.

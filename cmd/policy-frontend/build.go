@@ -51,8 +51,9 @@ func (f *buildFlags) read(ownLLB bool) ([]asked, error) {
 		}
 		for i, o := range list {
 			if why := opcheck.NotInLLB(o.Operation); ownLLB && why != "" {
-				return nil, &exitError{exitUsage,
-					fmt.Errorf("%s:%d: %s", shownName(f.operations), o.Line, why)}
+				return nil, &exitError{
+					exitUsage, fmt.Errorf("%s:%d: %s", shownName(f.operations), o.Line, why),
+				}
 			}
 			out = append(out, asked{Operation: o.Operation, index: i + 1, line: o.Line})
 		}

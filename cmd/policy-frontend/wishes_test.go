@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 
-	"github.com/moby/buildkit/client/llb"
 	"github.com/stretchr/testify/require"
 )
 
@@ -103,7 +101,8 @@ build: {images: {allow: ["corp.example/**"]}, exec: {networks: [none]}, config: 
 	require.Contains(t, stdout, "the type oci is refused: the result has no configuration")
 	require.Contains(t, stdout, "the export of the build cache of the type inline is allowed\n")
 
-	code, stdout, _ = own("explain", allowed, "--overlay", write(t, "overlay.yaml", "version: 1\ndefault: allow\nllb: deny\n"))
+	overlay := write(t, "overlay.yaml", "version: 1\ndefault: allow\nllb: deny\n")
+	code, stdout, _ = own("explain", allowed, "--overlay", overlay)
 	require.Equal(t, exitDeny, code)
 	require.Contains(t, stdout, `by the overlay:
   layer  deny   it refuses LLB (llb: deny, which is a policy's default)
@@ -136,14 +135,11 @@ LLB that no frontend made is refused: the overlay decided: it refuses LLB (llb: 
 // What clients share is refused under every policy, whatever its build rules say.
 func TestEvalRefusesWhatClientsShareInTheirLLB(t *testing.T) {
 	t.Parallel()
-	def, err := llb.Scratch().Run(llb.Args([]string{"true"}),
-		llb.AddMount("/c", llb.Scratch(), llb.AsPersistentCacheDir("c", llb.CacheMountShared))).
-		Marshal(t.Context())
-	require.NoError(t, err)
-	var data bytes.Buffer
-	require.NoError(t, llb.WriteTo(def, &data))
+	// A command with a mount of the type CACHE (solver/pb/ops.proto).
+	mount := message(1, -1, 3, "/c", 4, -1, 6, 3, 20, message(1, "c"))
+	op := message(2, message(1, message(1, "true", 3, "/"), 2, mount))
 	file := write(t, "policy.yaml", "version: 1\nllb: allow\nfrontends: [{match: [docker/dockerfile]}]\n")
-	built := write(t, "own.llb", data.String())
+	built := write(t, "own.llb", string(message(1, op)))
 	code, stdout, stderr := run("eval", "--policy", file, "--own-llb", "--llb", built)
 	require.Equal(t, exitDeny, code, stderr)
 	require.Contains(t, stdout, "a cache mount, which is one for all clients is refused: ")

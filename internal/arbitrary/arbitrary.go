@@ -1,6 +1,6 @@
-// Package arbitrary makes policies, requests, operations, exports and uses of build caches for tests
-// of properties. Names, tags, digests, options, times and words of build rules are few, so that they
-// meet often.
+// Package arbitrary makes policies, requests, operations, exports and uses of build caches for
+// tests of properties. Names, tags, digests, options, times and words of build rules are few, so
+// that they meet often.
 package arbitrary
 
 import (

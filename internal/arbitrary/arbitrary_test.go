@@ -76,7 +76,8 @@ func TestAnOverlayOnlyTightensWhatPolicyGuardApplies(t *testing.T) {
 		textO, _ := arbitrary.Policy(choose)
 		if choose(2) == 0 {
 			textE += choose.GuardedText()
-			if parsed, err := policy.Parse("p", []byte(textE)); err == nil { // It can have the fields already.
+			parsed, err := policy.Parse("p", []byte(textE))
+			if err == nil { // It can have the fields already.
 				e = parsed
 			}
 		}
@@ -92,8 +93,8 @@ func TestAnOverlayOnlyTightensWhatPolicyGuardApplies(t *testing.T) {
 				{alone.DecideExport(x).Verdict, both.DecideExport(x).Verdict},
 				{alone.DecideCache(u).Verdict, both.DecideCache(u).Verdict},
 			} {
-				require.False(t, v[0] == policy.Deny && v[1] != policy.Deny, "seed %d\n%s\n---\n%s\n%+v\n%+v", seed,
-					textE, textO, x, u)
+				require.False(t, v[0] == policy.Deny && v[1] != policy.Deny,
+					"seed %d\n%s\n---\n%s\n%+v\n%+v", seed, textE, textO, x, u)
 				if v[0] != v[1] {
 					tightened++
 				}

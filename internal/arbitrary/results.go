@@ -65,8 +65,8 @@ func (choose Source) exports() string {
 		{3, func() string { return "store: " + choose.repositories() }},
 		{2, func() string {
 			return "annotations: " + choose.one([]string{
-				choose.pick("k", "k*", "*x", "org.a", "vnd.docker.reference.type", "vnd.*", "*"), "true", "false",
-				choose.pick("k", "kx", "org.*", "vnd.docker.*"), "[]",
+				choose.pick("k", "k*", "*x", "org.a", "vnd.docker.reference.type", "vnd.*", "*"),
+				"true", "false", choose.pick("k", "kx", "org.*", "vnd.docker.*"), "[]",
 			})
 		}},
 	})
@@ -115,8 +115,8 @@ func Export(choose Source) policy.Export {
 	}
 	for choose(3) == 0 {
 		e.Annotations = append(e.Annotations, choose.one([]string{
-			"k", "kx", "zx", "org.a", "org.b", "vnd.docker.reference.type", "VND.docker.reference.x", "vnd.a",
-			"vnd.docker.b",
+			"k", "kx", "zx", "org.a", "org.b", "vnd.docker.reference.type", "VND.docker.reference.x",
+			"vnd.a", "vnd.docker.b",
 		}))
 	}
 	return e

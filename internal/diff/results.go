@@ -82,7 +82,8 @@ func grants(p *policy.Document) []grant {
 			rules = &policy.CacheRules{}
 		}
 		local := grant{
-			field: side.field + ".local", single: true, asked: side.verb + "a build cache in a directory of the client",
+			field: side.field + ".local", single: true,
+			asked: side.verb + "a build cache in a directory of the client",
 			ask: func(l policy.Layers, _ string) policy.Ruling {
 				return l.DecideCache(policy.CacheUse{Export: side.export, Type: policy.CacheLocal})
 			},
@@ -177,10 +178,10 @@ func (c *comparison) examplesOf(before, now grant) []Example {
 		if now.names && sample == "" {
 			what = "one without a name"
 		}
-		switch {
-		case was.Verdict == is.Verdict:
+		switch was.Verdict {
+		case is.Verdict:
 			return true
-		case was.Verdict == policy.Allow:
+		case policy.Allow:
 			change = Refused
 		}
 		if _, ok := found[change]; !ok {

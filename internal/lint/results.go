@@ -80,7 +80,8 @@ type resultList struct {
 
 func (c *checker) resultLists() []resultList {
 	var out []resultList
-	names := func(field string, r *policy.Repositories, in func(*policy.Repositories) policy.Document) {
+	type inDocument func(*policy.Repositories) policy.Document
+	names := func(field string, r *policy.Repositories, in inDocument) {
 		if r == nil {
 			return
 		}

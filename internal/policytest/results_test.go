@@ -130,7 +130,10 @@ func TestParseRefusesWhatNoBuildWants(t *testing.T) {
 		{"LLB of a client's own by a frontend", "request: a, ownLLB: true, expect: allow}", "t:3:22: request is about a frontend, and LLB of the client's own has none; remove it, or ownLLB"},
 		{"options for LLB of a client's own", "options: {a: b}, ownLLB: true, expect: allow}", "options is about a frontend"},
 		{"inputs for LLB of a client's own", "inputs: [b], ownLLB: true, expect: allow}", "inputs is about a frontend"},
-		{"a digest for LLB of a client's own", "digest: '" + digestA + "', ownLLB: true, expect: allow}", "digest is about a frontend"},
+		{
+			"a digest for LLB of a client's own", "digest: '" + digestA + "', ownLLB: true, expect: allow}",
+			"digest is about a frontend",
+		},
 		{"a source of LLB of a client's own", "ownLLB: true, expect: {verdict: allow, source: a}}", "source is about a frontend"},
 		{"a Dockerfile for LLB of a client's own", "ownLLB: true, expect: allow, build: [{dockerfile: x}]}", "a dockerfile is for a frontend; name a file with llb"},
 		{"a frontend in LLB of a client's own", "ownLLB: true, expect: allow, build: [{frontend: x}]}", "LLB of the client's own has no such operation"},
