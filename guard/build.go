@@ -56,7 +56,8 @@ type build struct {
 
 	policySession string // its name at the daemon, which no client may learn
 	entitlements  []buildrules.Entitlement
-	exports       bool // its result goes somewhere
+	exports       bool   // its result goes somewhere
+	sbom          string // the option for the SBOM that the daemon makes of the result; "" for none
 
 	frontends
 }

@@ -1,13 +1,15 @@
 package policy
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// results adds what the layers say about where results go and which build caches are used.
+// results adds what the layers say about where results go, which build caches are used, and what
+// makes SBOMs.
 func (t *recorder) results(l Layers, d Decision) {
 	if t == nil || !d.goesOn() {
 		return
@@ -29,6 +31,12 @@ func (t *recorder) results(l Layers, d Decision) {
 			t.add(Step{
 				Kind: StepCaches, Layer: layer.name,
 				Reason: "policy-guard lets builds use only these caches: " + c.summary(),
+			})
+		}
+		if s := layer.policy.doc.SBOM; s != nil {
+			t.add(Step{
+				Kind: StepSBOM, Layer: layer.name,
+				Reason: "policy-guard lets only these images make SBOMs: " + s.summary(),
 			})
 		}
 	}
@@ -77,6 +85,8 @@ func (c *Caches) summary() string {
 	}
 	return orNothing(parts)
 }
+
+func (s *SBOM) summary() string { return cmp.Or(s.Generators.names(), orNothing(nil)) }
 
 func orNothing(parts []string) string {
 	if len(parts) == 0 {

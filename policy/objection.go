@@ -46,7 +46,7 @@ func (l Layers) rule(rule string, ask func(p *Policy, overlay bool) *objection) 
 	return r
 }
 
-// Denial describes a ruling of [Layers.DecideExport] or [Layers.DecideCache] that refuses something
+// Denial describes a ruling of [Layers.DecideExport] or one of its siblings that refuses something
 // to a person, as [Decision.Denial] does.
 func (l Layers) Denial(r Ruling) string {
 	var t textLines

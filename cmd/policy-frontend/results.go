@@ -10,7 +10,7 @@ import (
 )
 
 // resultFlags are the flags for what a build asks of the daemon besides its frontend.
-type resultFlags struct{ exports, cachesFrom, cachesTo []string }
+type resultFlags struct{ exports, cachesFrom, cachesTo, sboms []string }
 
 func (f *resultFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.exports, "export", nil,
@@ -20,14 +20,16 @@ func (f *resultFlags) add(cmd *cobra.Command) {
 		"a build `CACHE` to import, which only policy-guard sees: registry=NAME or local;\nrepeatable")
 	cmd.Flags().StringArrayVar(&f.cachesTo, "cache-to", nil,
 		"a build `CACHE` to export, as for --cache-from; repeatable")
-	for _, flag := range []string{"export", "cache-from", "cache-to"} {
+	cmd.Flags().StringArrayVar(&f.sboms, "sbom", nil,
+		"an `IMAGE` that makes an SBOM, which only policy-guard judges; repeatable")
+	for _, flag := range []string{"export", "cache-from", "cache-to", "sbom"} {
 		noCompletions(cmd, flag)
 	}
 }
 
 // given reports whether there is anything to answer.
 func (f *resultFlags) given() bool {
-	return len(f.exports)+len(f.cachesFrom)+len(f.cachesTo) > 0
+	return len(f.exports)+len(f.cachesFrom)+len(f.cachesTo)+len(f.sboms) > 0
 }
 
 // answers returns the answers of the layers, in the order of the flags in the help.
@@ -53,8 +55,13 @@ func (f *resultFlags) answers(l policy.Layers) ([]opcheck.Answer, error) {
 	}); err != nil {
 		return nil, err
 	}
-	err := each("cache-to", f.cachesTo, func(s string) (opcheck.Answer, error) {
+	if err := each("cache-to", f.cachesTo, func(s string) (opcheck.Answer, error) {
 		return opcheck.CheckCache(l, true, s)
+	}); err != nil {
+		return nil, err
+	}
+	err := each("sbom", f.sboms, func(s string) (opcheck.Answer, error) {
+		return opcheck.CheckSBOM(l, s)
 	})
 	return out, err
 }

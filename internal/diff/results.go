@@ -8,14 +8,15 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
-// grant is what a field about results or build caches allows.
+// grant is what a field about results, build caches or SBOMs allows.
 type grant struct {
 	field       string
 	allow, deny []string
 	names       bool // these are patterns of names, and not plain globs
 }
 
-// grants returns what a policy allows of results and build caches, always for the same fields.
+// grants returns what a policy allows of results, build caches and SBOMs, always for the same
+// fields.
 func grants(p *policy.Document) []grant {
 	x, c := p.Exports, p.Caches
 	if x == nil {
@@ -44,7 +45,11 @@ func grants(p *policy.Document) []grant {
 		}
 		out = append(out, repositories(side.field+".registry", rules.Registry), local)
 	}
-	return out
+	s := p.SBOM
+	if s == nil {
+		s = &policy.SBOM{}
+	}
+	return append(out, repositories("sbom.generators", s.Generators))
 }
 
 func repositories(field string, r *policy.Repositories) grant {
@@ -55,7 +60,7 @@ func repositories(field string, r *policy.Repositories) grant {
 	return g
 }
 
-// resultStatements returns the differences in what the policies allow of results and build caches.
+// resultStatements returns the differences in what the policies allow by [grants].
 // These fields depend on nothing else, so what widens is known without samples. In doubt, it
 // widens.
 func resultStatements(a, b *policy.Document) []Statement {

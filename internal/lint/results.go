@@ -2,7 +2,7 @@ package lint
 
 import "github.com/policy-frontend/policy-frontend/policy"
 
-// results checks where results can go and which build caches are used.
+// results checks where results can go, which build caches are used, and what makes SBOMs.
 func (c *checker) results() {
 	const unseen = "%s has no effect in the gateway image, because only policy-guard sees what it is " +
 		"about; run builds through policy-guard"
@@ -12,6 +12,10 @@ func (c *checker) results() {
 		repeated("exports.annotations", x.Annotations, byGlob(x.Annotations, false), c.addf)
 		c.repositories("exports.push", x.Push)
 		c.repositories("exports.store", x.Store)
+	}
+	if s := c.doc.SBOM; s != nil {
+		c.addf(NeedsGuard, unseen, "sbom")
+		c.repositories("sbom.generators", s.Generators)
 	}
 	if k := c.doc.Caches; k != nil {
 		c.addf(NeedsGuard, unseen, "caches")

@@ -60,6 +60,15 @@ func CheckCache(l policy.Layers, export bool, text string) (Answer, error) {
 	return ofRuling(asked, l.DecideCache(use)), nil
 }
 
+// CheckSBOM returns the answer to an SBOM by an image. It fails if the text is no reference.
+func CheckSBOM(l policy.Layers, text string) (Answer, error) {
+	image, err := imageref.Parse(text)
+	if err != nil {
+		return Answer{}, err
+	}
+	return ofRuling("an SBOM by "+image.String(), l.DecideGenerator(image)), nil
+}
+
 func ofRuling(asked string, r policy.Ruling) Answer {
 	a := Answer{
 		Verdict: r.Verdict, Asked: asked, Reason: r.Reason, Messages: append(r.Messages, seen),

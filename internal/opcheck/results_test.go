@@ -13,12 +13,14 @@ func TestAnswersAboutResultsAndCaches(t *testing.T) {
 	p, err := policy.Parse("p", []byte(`version: 1
 exports: {client: [oci], push: {allow: [x/y]}, store: {allow: [x/z]}}
 caches: {imports: {registry: {allow: [x/y]}}, exports: {local: allow}}
+sbom: {generators: {allow: [x/y]}}
 `))
 	require.NoError(t, err)
 	l, err := policy.Stack(p, nil)
 	require.NoError(t, err)
 	from := func(s string) (Answer, error) { return CheckCache(l, false, s) }
 	to := func(s string) (Answer, error) { return CheckCache(l, true, s) }
+	sbom := func(s string) (Answer, error) { return CheckSBOM(l, s) }
 	export := func(s string) (Answer, error) { return CheckExport(l, s) }
 	for name, tt := range map[string]struct {
 		answer func(string) (Answer, error)
@@ -43,6 +45,9 @@ caches: {imports: {registry: {allow: [x/y]}}, exports: {local: allow}}
 		"an inline export":             {to, "inline", policy.Allow, "type inline"},
 		"a registry without a name":    {to, "registry", "", ""},
 		"a cache whose name is none":   {to, "registry=", "", ""},
+		"an SBOM":                      {sbom, "x/y:1", policy.Allow, "an SBOM by docker.io/x/y:1"},
+		"another SBOM":                 {sbom, "x/z", policy.Deny, "docker.io/x/z:latest"},
+		"an SBOM by no image":          {sbom, "X Y", "", ""},
 	} {
 		a, err := tt.answer(tt.text)
 		if tt.want == "" {

@@ -1,0 +1,118 @@
+package integration
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// sbomGuard allows the scanner of the tests as a generator.
+func sbomGuard() string {
+	return "sbom: {generators: {allow: [" + harness.SBOMScanner.Repository() + "]}}\n"
+}
+
+// requireSBOM reads the SBOM of the image in an OCI layout. The scanner lists the files.
+func requireSBOM(t *testing.T, file string) {
+	t.Helper()
+	images := registry.ReadOCI(t, file)
+	require.Len(t, images, 2)
+	found := map[string]string{}
+	for _, s := range images[1].Statements(t) {
+		found[s.PredicateType] = string(s.Predicate)
+	}
+	require.Contains(t, found["https://spdx.dev/Document"], `"./out"`, slices.Collect(maps.Keys(found)))
+}
+
+func TestGuardLetsAllowedImagesMakeSBOMs(t *testing.T) {
+	scanner := env.Frontend(t, harness.SBOMScanner)
+	images := "build: {images: {allow: [busybox, " + harness.SBOMScanner.Repository() + "]}}\n"
+	const without = "build: {images: {allow: [busybox]}}\n"
+	for name, tc := range map[string]struct {
+		policy string
+		why    string // if it is refused
+	}{
+		"forward":           {guardPolicy, ""},
+		"builtin":           {guardBuiltin, ""},
+		"mediate":           {handedOver(policy.DispatchMediate, ""), ""},
+		"mediate and rules": {handedOver(policy.DispatchMediate, images), ""},
+		"builtin and rules": {handedOver(policy.DispatchBuiltin, images), ""},
+		"forward and rules": {handedOver(policy.DispatchForward, images), ""},
+		// The daemon's own scanner is judged too.
+		"rules, and the daemon makes it": {
+			guardPolicy + "    options: {strip: [\"attest:sbom\"]}\n" + images, "",
+		},
+		"rules without the image": {handedOver(policy.DispatchMediate, without), "sbomscanner"},
+		"rules without the image, and the daemon makes it": {
+			guardPolicy + "    options: {strip: [\"attest:sbom\"]}\n" + without, "sbomscanner",
+		},
+		"a rule that denies the option": {
+			guardBuiltin + "    options: {deny: [\"attest:sbom\"]}\n", "attest:sbom",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := mediatingGuard(t, tc.policy+sbomGuard())
+			dir := harness.WriteContext(t, dockerfile("docker/dockerfile:1"))
+			bx, bc := outFile(t), outFile(t)
+			byBx := g.Buildx(t, dir, "build", "--progress=plain", "--sbom=generator="+scanner,
+				"-o", "type=oci,dest="+bx, ".")
+			byBc := g.Buildctl(t, byBuildctl(dir, "docker/dockerfile:1", "--output",
+				"type=oci,dest="+bc, "--opt", "attest:sbom=generator="+scanner)...)
+			if tc.why != "" {
+				byBx.RequireFailure(t, tc.why, "denied by policy")
+				byBc.RequireFailure(t, tc.why, "denied by policy")
+				return
+			}
+			byBx.RequireSuccess(t)
+			requireSBOM(t, bx)
+			byBc.RequireSuccess(t)
+			requireSBOM(t, bc)
+		})
+	}
+}
+
+func TestGuardRefusesOtherSBOMs(t *testing.T) {
+	scanner := env.Frontend(t, harness.SBOMScanner)
+	other := env.Frontend(t, harness.EchoFrontend) // an image that exists
+	g := env.Guard(t, harness.DaemonConfig{}, guardBuiltin+sbomGuard())
+	dir := harness.WriteContext(t, dockerfile("docker/dockerfile:1"))
+	for name, tc := range map[string]struct {
+		option  string
+		builds  bool // on the bare daemon
+		refused string
+	}{
+		"another image": {
+			"attest:sbom=generator=" + other, false, "an SBOM by docker.io/" + other + ": it allows only",
+		},
+		"the default image": {"attest:sbom=", false, "an SBOM by docker.io/docker/buildkit-syft-scanner"},
+		"a parameter that says where it reads": {
+			"attest:sbom=generator=" + scanner + ",SOURCE=/proc/self", true, "the parameter SOURCE=/proc/self",
+		},
+		"a parameter that the scanner doesn't know": {
+			"attest:sbom=generator=" + scanner + ",A=b", true, "the parameter A=b",
+		},
+		"another spelling of the option": {
+			"attest:SBOM=generator=" + scanner, true, "write attest:sbom",
+		},
+		"a build-arg in its place": {
+			"build-arg:BUILDKIT_ATTEST_SBOM=generator=" + scanner, true, "write attest:sbom",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			build := func(d *harness.Daemon) harness.Output {
+				return d.Buildctl(t, byBuildctl(dir, "docker/dockerfile:1", "--output",
+					"type=oci,dest="+outFile(t), "--opt", tc.option)...)
+			}
+			if tc.builds {
+				build(g.Behind).RequireSuccess(t)
+			}
+			build(g.Daemon).RequireFailure(t, tc.refused)
+		})
+	}
+}
