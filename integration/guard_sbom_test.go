@@ -44,11 +44,11 @@ func TestGuardLetsAllowedImagesMakeSBOMs(t *testing.T) {
 		"builtin and rules": {handedOver(policy.DispatchBuiltin, images), ""},
 		"forward and rules": {handedOver(policy.DispatchForward, images), ""},
 		// The daemon's own scanner is judged too.
-		"rules, and the daemon makes it": {
+		"the daemon makes it under rules": {
 			guardPolicy + "    options: {strip: [\"attest:sbom\"]}\n" + images, "",
 		},
 		"rules without the image": {handedOver(policy.DispatchMediate, without), "sbomscanner"},
-		"rules without the image, and the daemon makes it": {
+		"the daemon makes it under rules without the image": {
 			guardPolicy + "    options: {strip: [\"attest:sbom\"]}\n" + without, "sbomscanner",
 		},
 		"a rule that denies the option": {
@@ -92,7 +92,8 @@ func TestGuardRefusesOtherSBOMs(t *testing.T) {
 		},
 		"the default image": {"attest:sbom=", false, "an SBOM by docker.io/docker/buildkit-syft-scanner"},
 		"a parameter that says where it reads": {
-			"attest:sbom=generator=" + scanner + ",SOURCE=/proc/self", true, "the parameter SOURCE=/proc/self",
+			"attest:sbom=generator=" + scanner + ",SOURCE=/run/src", true,
+			"the parameter SOURCE=/run/src",
 		},
 		"a parameter that the scanner doesn't know": {
 			"attest:sbom=generator=" + scanner + ",A=b", true, "the parameter A=b",
@@ -115,4 +116,8 @@ func TestGuardRefusesOtherSBOMs(t *testing.T) {
 			build(g.Daemon).RequireFailure(t, tc.refused)
 		})
 	}
+	t.Run("the default image of buildx", func(t *testing.T) {
+		g.Buildx(t, dir, "build", "--sbom=true", "-o", "type=oci,dest="+outFile(t), ".").
+			RequireFailure(t, "an SBOM by docker.io/docker/buildkit-syft-scanner:stable-1: it allows only")
+	})
 }

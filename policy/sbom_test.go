@@ -20,8 +20,10 @@ func TestWhichImagesCanMakeAnSBOM(t *testing.T) {
 			"", "", syft + ":stable-1",
 			"the policy refuses an SBOM by docker.io/docker/buildkit-syft-scanner:stable-1 (sbom.generators)",
 		},
-		"no image, whatever the mode": {"mode: warn\ndefault: allow", "", syft, "(sbom.generators)"},
-		"an image that is listed":     {allowed, "", syft + ":stable-1", ""},
+		"no image, whatever the mode": {
+			"mode: warn\ndefault: allow", "", syft, "(sbom.generators)",
+		},
+		"an image that is listed": {allowed, "", syft + ":stable-1", ""},
 		"an image that is listed, by its digest": {
 			allowed, "",
 			syft + "@sha256:1111111111111111111111111111111111111111111111111111111111111111", "",
@@ -33,7 +35,9 @@ func TestWhichImagesCanMakeAnSBOM(t *testing.T) {
 			"it allows only docker/buildkit-syft-scanner or corp.example/** (sbom.generators.allow)",
 		},
 		"a repository below the listed one": {allowed, "", syft + "/x", "(sbom.generators.allow)"},
-		"another port":                      {allowed, "", "corp.example:8080/a", "(sbom.generators.allow)"},
+		"another port": {
+			allowed, "", "corp.example:8080/a", "(sbom.generators.allow)",
+		},
 		"a denied image": {
 			allowed, "", "corp.example/old", "(sbom.generators.deny: **/old)",
 		},
@@ -65,10 +69,12 @@ func TestWhichImagesCanMakeAnSBOM(t *testing.T) {
 func TestMistakesInSBOM(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ fields, want string }{
-		"no field":         {"{}", "sbom is empty"},
-		"no generators":    {"{images: [a]}", "images"},
-		"a plain list":     {"{generators: [a]}", "generators"},
-		"no allow":         {"{generators: {deny: [a]}}", "generators has no allow, so nothing is allowed"},
+		"no field":      {"{}", "sbom is empty"},
+		"no generators": {"{images: [a]}", "images"},
+		"a plain list":  {"{generators: [a]}", "generators"},
+		"no allow": {
+			"{generators: {deny: [a]}}", "generators has no allow, so nothing is allowed",
+		},
 		"a tag":            {"{generators: {allow: [\"a:1\"]}}", "a:1"},
 		"an invalid name":  {"{generators: {allow: [\"A b\"]}}", "A b"},
 		"an empty deny":    {"{generators: {allow: [a], deny: []}}", "deny is empty"},
