@@ -1,10 +1,14 @@
 package integration
 
 import (
+	"io"
 	"maps"
+	"os"
 	"slices"
 	"testing"
 
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
@@ -73,6 +77,40 @@ func TestGuardLetsAllowedImagesMakeSBOMs(t *testing.T) {
 			requireSBOM(t, bx)
 			byBc.RequireSuccess(t)
 			requireSBOM(t, bc)
+		})
+	}
+}
+
+// The daemon alone makes the SBOM of LLB that no frontend made.
+func TestGuardJudgesTheSBOMOfLLB(t *testing.T) {
+	scanner := env.Frontend(t, harness.SBOMScanner)
+	def, err := llb.Image("busybox").Run(llb.Shlex("touch /out")).Root().Marshal(t.Context())
+	require.NoError(t, err)
+	const rules = "build: {images: {allow: [busybox]}}\n"
+	for name, tc := range map[string]struct{ policy, why string }{
+		"allowed":         {guardPolicy + "llb: allow\n" + sbomGuard(), ""},
+		"without sbom":    {guardPolicy + "llb: allow\n", "(sbom.generators)"},
+		"only by sbom":    {guardPolicy + "llb: allow\n" + rules + sbomGuard(), "sbomscanner"},
+		"without the LLB": {guardPolicy + sbomGuard(), "LLB that no frontend made is refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := env.Guard(t, harness.DaemonConfig{}, tc.policy)
+			out := outFile(t)
+			ctx, c := buildkitClient(t, g.Daemon)
+			_, err := c.Solve(ctx, def, client.SolveOpt{
+				FrontendAttrs: map[string]string{"attest:sbom": "generator=" + scanner},
+				Exports: []client.ExportEntry{{
+					Type:   client.ExporterOCI,
+					Output: func(map[string]string) (io.WriteCloser, error) { return os.Create(out) },
+				}},
+			}, nil)
+			if tc.why != "" {
+				require.ErrorContains(t, err, tc.why)
+				return
+			}
+			require.NoError(t, err)
+			requireSBOM(t, out)
 		})
 	}
 }
