@@ -56,8 +56,9 @@ type build struct {
 
 	policySession string // its name at the daemon, which no client may learn; under the lock
 	entitlements  []buildrules.Entitlement
-	exports       bool // its result goes somewhere
-	hidden        bool // the history leaves it out
+	exports       bool   // its result goes somewhere
+	hidden        bool   // the history leaves it out
+	sbom          string // the option for the SBOM that the daemon makes of the result; "" for none
 
 	frontends
 }

@@ -85,7 +85,7 @@ func (c *call) bridgeSolve() error {
 	if err := tightens(req.SourcePolicies); err != nil {
 		return c.refuse(err)
 	}
-	if err := b.judgeOptions(req.FrontendOpt); err != nil {
+	if err := b.judgeOptions(&req); err != nil {
 		return c.refuse(err)
 	}
 	if err := b.judgeCaches(&req); err != nil {
@@ -437,9 +437,10 @@ const limitsOfOthers = "its limits would hold for the same steps of other client
 const localSession = "local-sessionid:"
 
 // judgeOptions judges the options of a frontend that mean something to the daemon, whatever the
-// policy says. Its error completes "policy-guard refuses it: ".
-func (b *build) judgeOptions(opts map[string]string) error {
-	for key, value := range opts {
+// policy says, and those that ask for attestations. It brings these into the form that was judged.
+// Its error completes "policy-guard refuses it: ".
+func (b *build) judgeOptions(req *gwpb.SolveRequest) error {
+	for key, value := range req.FrontendOpt {
 		why := unjudged[key]
 		name, isArg := strings.CutPrefix(key, optionkeys.BuildArgPrefix)
 		switch {
@@ -454,7 +455,7 @@ func (b *build) judgeOptions(opts map[string]string) error {
 			}
 		}
 	}
-	return attestation(opts)
+	return b.judgeSBOM(req)
 }
 
 // proxyArgs are the build-args that docker/dockerfile reads in any letter case

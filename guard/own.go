@@ -213,7 +213,7 @@ func (b *build) judgeDirect(direct *gwpb.SolveRequest, c *controlapi.CacheOption
 				&gwpb.CacheOptionsEntry{Type: e.GetType(), Attrs: e.GetAttrs()})
 		}
 	}
-	if err := b.judgeOptions(direct.FrontendOpt); err != nil {
+	if err := b.judgeOptions(direct); err != nil {
 		return err
 	}
 	return b.judgeCaches(direct)

@@ -8,13 +8,11 @@ import (
 	"sync"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
-	"github.com/moby/buildkit/frontend/attestations"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
-	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -63,6 +61,7 @@ func (c *call) solve() error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	defer b.end()
+	b.sbom = req.FrontendAttrs[optionSBOM]
 	if direct != nil {
 		if err := b.judgeDirect(direct, req.Cache); err != nil {
 			return c.refuse(err)
@@ -103,7 +102,7 @@ func rewrite(l policy.Layers, req *controlapi.SolveRequest) error {
 		return err
 	}
 	req.ExporterDeprecated, req.ExporterAttrsDeprecated = "", nil
-	if req.FrontendAttrs, err = attributes(req.FrontendAttrs); err != nil {
+	if req.FrontendAttrs, err = attributes(l, req.FrontendAttrs); err != nil {
 		return err
 	}
 	if req.Cache, err = caches(l, req.Cache); err != nil {
@@ -132,52 +131,23 @@ var shown = []string{
 // attributes returns the options of a build that the daemon may have. It acts on some of them
 // although the build has no frontend (control/control.go, Solve): on attestations, no-cache,
 // image-resolve-mode and SOURCE_DATE_EPOCH. Of the others, those stay that only are shown.
-func attributes(all map[string]string) (map[string]string, error) {
-	if err := attestation(all); err != nil {
+func attributes(l policy.Layers, all map[string]string) (map[string]string, error) {
+	sbom, err := attested(l, all)
+	if err != nil {
 		return nil, err
 	}
 	kept := map[string]string{}
+	if sbom != "" {
+		kept[optionSBOM] = sbom
+	}
 	for key, value := range all {
-		_, attests := optionkeys.Attestation(key)
-		if attests || slices.Contains(shown, key) || strings.HasPrefix(key, "label:") ||
+		if key == optionProvenance || slices.Contains(shown, key) || strings.HasPrefix(key, "label:") ||
 			strings.HasPrefix(key, optionkeys.ContextPrefix) ||
 			strings.HasPrefix(key, optionkeys.BuildArgPrefix) && !optionkeys.IsOwn(key) {
 			kept[key] = value
 		}
 	}
 	return kept, nil
-}
-
-// provenance are the parameters of a provenance attestation that a client may set. Others would
-// state what the client alone claims: who built, and that the build is reproducible.
-var provenance = []string{"type", "mode", "version", "inline-only", "disabled"}
-
-// attestation judges the options that ask for attestations. One key alone may ask for one: of
-// several spellings, the daemon takes a random one (frontend/attestations/parse.go).
-func attestation(all map[string]string) error {
-	for key := range all {
-		if kind, ok := optionkeys.Attestation(key); ok && key != "attest:"+kind {
-			return fmt.Errorf("it has the option %s; write attest:%s", safetext.Plain(key),
-				safetext.Plain(kind))
-		}
-	}
-	asked, err := attestations.Parse(attestations.Filter(all))
-	if err != nil {
-		return err
-	}
-	for kind, params := range asked {
-		if kind != attestations.KeyTypeProvenance {
-			return fmt.Errorf("it asks for the attestation %s, whose generator no policy can allow yet",
-				safetext.Plain(kind))
-		}
-		for p := range params {
-			if !slices.Contains(provenance, p) {
-				return fmt.Errorf("its provenance would have the parameter %s from the client",
-					safetext.Plain(p))
-			}
-		}
-	}
-	return nil
 }
 
 // tightens judges the source policies of a request. They may deny what the policy allows. They may

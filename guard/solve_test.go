@@ -104,7 +104,8 @@ func TestWhatABuildAsksForBesideItsFrontend(t *testing.T) {
 			"write attest:provenance",
 		},
 		"an SBOM by a generator of the client's choice": {
-			attrs("attest:sbom", "generator=evil"), nil, "the attestation sbom",
+			attrs("attest:sbom", "generator=evil"), nil,
+			"the policy refuses an SBOM by docker.io/library/evil:latest (sbom.generators)",
 		},
 		"an SBOM by a build-arg": {attrs("build-arg:BUILDKIT_ATTEST_SBOM", ""), nil, "write attest:sbom"},
 		"an inline cache": {

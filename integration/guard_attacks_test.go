@@ -127,7 +127,7 @@ func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
 				env.Frontend(t, harness.SBOMScanner)
 				return byBuildctl(dir, "docker/dockerfile:1", "--output", "type=oci,dest="+out+"/x.tar",
 					"--opt", "attest:sbom=generator="+string(harness.SBOMScanner))
-			}, want: "the attestation sbom",
+			}, want: "the policy refuses an SBOM by docker.io/" + string(harness.SBOMScanner),
 		},
 		"a builder of the client's choice in the provenance": {
 			args: func(dir, out string) []string {

@@ -45,11 +45,12 @@ const (
 	// StepDispatch: how the frontend runs. This step is missing if it runs by forward without build
 	// rules.
 	StepDispatch StepKind = "dispatch"
-	// StepExports and StepCaches: where the layer lets results go, and which build caches it lets
-	// builds use. StepAdministration: which clients the layer lets administrate the builder. The steps
-	// are missing for a layer without these fields.
+	// StepExports, StepCaches and StepSBOM: where the layer lets results go, which build caches it
+	// lets builds use, and which images it lets make SBOMs. StepAdministration: which clients the layer
+	// lets administrate the builder. The steps are missing for a layer without these fields.
 	StepExports        StepKind = "exports"
 	StepCaches         StepKind = "caches"
+	StepSBOM           StepKind = "sbom"
 	StepAdministration StepKind = "administration"
 )
 

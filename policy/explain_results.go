@@ -1,14 +1,15 @@
 package policy
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// results adds what the layers say about where results go, which build caches are used, and who
-// administrates the builder.
+// results adds what the layers say about where results go, which build caches are used, what makes
+// SBOMs, and who administrates the builder.
 func (t *recorder) results(l Layers, d Decision) {
 	if t == nil || !d.goesOn() {
 		return
@@ -24,6 +25,12 @@ func (t *recorder) results(l Layers, d Decision) {
 			t.add(Step{
 				Kind: StepCaches, Layer: layer.name,
 				Reason: "policy-guard lets builds use only these caches: " + c.summary(),
+			})
+		}
+		if s := layer.policy.doc.SBOM; s != nil {
+			t.add(Step{
+				Kind: StepSBOM, Layer: layer.name,
+				Reason: "policy-guard lets only these images make SBOMs: " + s.summary(),
 			})
 		}
 		if a := layer.policy.doc.Administration; a != nil {
@@ -79,6 +86,8 @@ func (c *Caches) summary() string {
 	}
 	return orNothing(parts)
 }
+
+func (s *SBOM) summary() string { return cmp.Or(s.Generators.names(), orNothing(nil)) }
 
 func orNothing(parts []string) string {
 	if len(parts) == 0 {

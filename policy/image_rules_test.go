@@ -262,7 +262,8 @@ func TestMistakesInRulesOnImages(t *testing.T) {
 		require.ErrorContains(t, err, tt.want, name)
 	}
 	for _, name := range []string{
-		DefaultRule, InvariantRule, LimitsRule, BuildRule, ExportsRule, CachesRule, AdministrationRule,
+		DefaultRule, InvariantRule, LimitsRule, BuildRule, ExportsRule, CachesRule, SBOMRule,
+		AdministrationRule,
 	} {
 		_, err := Parse("p", []byte("version: 1\nbuild: {images: [{name: "+name+", match: [a]}]}\n"))
 		require.ErrorContains(t, err, "is reserved for decisions without a rule")

@@ -24,7 +24,8 @@ func newExplainCommand() *cobra.Command {
   - the decisions of the policy and of the overlay;
   - the conditions under which the frontend may run, and the dispatcher;
   - the build rules that apply to it;
-  - where its results may go, and which build caches a build may use.
+  - where its results may go, which build caches a build may use, and which images may
+    make SBOMs.
 
 The decision follows, and then the answers to the operations in --build or --llb, and to
 --export, --cache-from and --cache-to. Below each answer to an operation, explain prints

@@ -7,10 +7,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/policy-frontend/policy-frontend/internal/opcheck"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // wishFlags are the flags for what a build wants of the daemon besides its frontend.
-type wishFlags struct{ exports, annotations, cachesFrom, cachesTo []string }
+type wishFlags struct{ exports, annotations, cachesFrom, cachesTo, sboms []string }
 
 func (f *wishFlags) add(cmd *cobra.Command) {
 	for _, flag := range []struct {
@@ -27,6 +28,9 @@ func (f *wishFlags) add(cmd *cobra.Command) {
 			"a build `CACHE` to import, which only policy-guard sees: registry=NAME or local;\nrepeatable",
 		},
 		{&f.cachesTo, "cache-to", "a build `CACHE` to export, as for --cache-from; repeatable"},
+		{
+			&f.sboms, "sbom", "an `IMAGE` that makes an SBOM, which only policy-guard judges; repeatable",
+		},
 	} {
 		cmd.Flags().StringArrayVar(flag.values, flag.name, nil, flag.usage)
 		noCompletions(cmd, flag.name)
@@ -35,7 +39,7 @@ func (f *wishFlags) add(cmd *cobra.Command) {
 
 // given reports whether there is anything to answer.
 func (f *wishFlags) given() bool {
-	return len(f.exports)+len(f.cachesFrom)+len(f.cachesTo) > 0
+	return len(f.exports)+len(f.cachesFrom)+len(f.cachesTo)+len(f.sboms) > 0
 }
 
 // read returns the wishes in the order of the flags in the help.
@@ -65,6 +69,13 @@ func (f *wishFlags) read() ([]opcheck.Wish, error) {
 			use.Export = side.export
 			out = append(out, opcheck.WishCache(use))
 		}
+	}
+	for _, text := range f.sboms {
+		image, err := imageref.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("--sbom: %w", err)
+		}
+		out = append(out, opcheck.WishSBOM(image))
 	}
 	return out, nil
 }

@@ -42,6 +42,7 @@ the import of the build cache corp.example/a:latest is refused: the policy refus
 		{"--export", "push=A b"},
 		{"--cache-from", "registry"},
 		{"--cache-to", "registry="},
+		{"--sbom", "A b"},
 		{"--annotation", "k"},
 	} {
 		code, _, stderr := run(append(append([]string{"eval", "--policy", file}, args...),

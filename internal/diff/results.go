@@ -12,7 +12,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// exampleBudget is the work for the examples of one field about results or build caches.
+// exampleBudget is the work for the examples of one field about names.
 const exampleBudget = 200_000
 
 // grant is what a field about the whole builder allows.
@@ -29,8 +29,8 @@ type grant struct {
 	ask   func(l policy.Layers, example string) policy.Ruling
 }
 
-// grants returns what a policy allows of results and build caches, and whom it lets administrate the
-// builder, always for the same fields.
+// grants returns what a policy allows of results, build caches and SBOMs, and whom it lets
+// administrate the builder, always for the same fields.
 func grants(p *policy.Document) []grant {
 	x, c := p.Exports, p.Caches
 	if x == nil {
@@ -102,6 +102,18 @@ func grants(p *policy.Document) []grant {
 				})
 			}), local)
 	}
+	s := p.SBOM
+	if s == nil {
+		s = &policy.SBOM{}
+	}
+	out = append(out, repositories("sbom.generators", s.Generators, "an SBOM by ",
+		func(l policy.Layers, name string) policy.Ruling {
+			ref, err := imageref.Parse(name)
+			if err != nil {
+				return policy.Ruling{Verdict: policy.Deny}
+			}
+			return l.DecideGenerator(ref)
+		}))
 	admins := grant{field: "administration.clients", clients: true}
 	if p.Administration != nil {
 		admins.allow = p.Administration.Clients

@@ -64,6 +64,12 @@ func TestWhereResultsGoIsCompared(t *testing.T) {
 		"a new annotation": {
 			"exports: {annotations: [a]}", "exports: {annotations: [a*]}", true, "exports.annotations: a*",
 		},
+		"what makes SBOMs": {
+			"", "sbom: {generators: {allow: [x/y]}}", true, "sbom.generators: docker.io/x/y, before none",
+		},
+		"what makes no more SBOMs": {
+			"sbom: {generators: {allow: [x/y]}}", "", false, "sbom.generators: none, before docker.io/x/y",
+		},
 		"a new store":             {"", "exports: {store: {allow: [x]}}", true, "exports.store: "},
 		"imports from the client": {"", "caches: {imports: {local: allow}}", true, "caches.imports.local: allow, before none"},
 		"exports to the client no more": {

@@ -14,7 +14,7 @@ import (
 const unseen = "%s has no effect in the gateway image, because only policy-guard sees what it is " +
 	"about; run builds through policy-guard"
 
-// results checks where results can go and which build caches are used.
+// results checks where results can go, which build caches are used, and what makes SBOMs.
 func (c *checker) results() {
 	if x := c.doc.Exports; x != nil {
 		c.addf(NeedsGuard, unseen, "exports")
@@ -23,6 +23,10 @@ func (c *checker) results() {
 		c.annotations(x)
 		c.repositories("exports.push", x.Push)
 		c.repositories("exports.store", x.Store)
+	}
+	if s := c.doc.SBOM; s != nil {
+		c.addf(NeedsGuard, unseen, "sbom")
+		c.repositories("sbom.generators", s.Generators)
 	}
 	if k := c.doc.Caches; k != nil {
 		c.addf(NeedsGuard, unseen, "caches")

@@ -23,6 +23,13 @@ func TestFindingsInExportsAndCaches(t *testing.T) {
 			"exports: {client: [oci]}\ncaches: {exports: {local: allow}}",
 			[]string{"needs-guard: exports has", "needs-guard: caches has"},
 		},
+		"what makes SBOMs": {
+			`sbom: {generators: {allow: ["**"]}}`,
+			[]string{
+				"needs-guard: sbom has no effect in the gateway image",
+				"build-allows-any: sbom.generators.allow has **",
+			},
+		},
 		"a name that is there twice": {
 			`exports: {push: {allow: ["a.example/**", a.example/b]}}`,
 			[]string{"needs-guard: ", "entry-repeated: exports.push.allow has a.example/b, and a.example/**"},

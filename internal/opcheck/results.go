@@ -61,6 +61,13 @@ func WishCache(u policy.CacheUse) Wish {
 	return Wish{asked, false, func(l policy.Layers) policy.Ruling { return l.DecideCache(u) }}
 }
 
+// WishSBOM is the wish for an SBOM by an image.
+func WishSBOM(image imageref.Reference) Wish {
+	return Wish{"an SBOM by " + image.String(), false, func(l policy.Layers) policy.Ruling {
+		return l.DecideGenerator(image)
+	}}
+}
+
 // Asked describes the wish, as the beginning of a sentence.
 func (w Wish) Asked() string { return w.asked }
 

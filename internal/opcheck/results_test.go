@@ -16,6 +16,7 @@ func TestAnswersAboutResultsAndCaches(t *testing.T) {
 	p, err := policy.Parse("p", []byte(`version: 1
 exports: {client: [oci], push: {allow: [x/y]}, store: {allow: [x/z]}}
 caches: {imports: {registry: {allow: [x/y]}}, exports: {local: allow}}
+sbom: {generators: {allow: [x/y]}}
 `))
 	require.NoError(t, err)
 	l, err := policy.Stack(p, nil)
@@ -31,6 +32,13 @@ caches: {imports: {registry: {allow: [x/y]}}, exports: {local: allow}}
 	export := func(s string) (Wish, error) {
 		e, err := ParseExport(s)
 		return WishExport(e), err
+	}
+	sbom := func(s string) (Wish, error) {
+		image, err := imageref.Parse(s)
+		if err != nil {
+			return Wish{}, err
+		}
+		return WishSBOM(image), nil
 	}
 	for name, tt := range map[string]struct {
 		wish  func(string) (Wish, error)
@@ -55,6 +63,9 @@ caches: {imports: {registry: {allow: [x/y]}}, exports: {local: allow}}
 		"an inline export":             {to, "inline", policy.Allow, "type inline"},
 		"a registry without a name":    {to, "registry", "", ""},
 		"a cache whose name is none":   {to, "registry=", "", ""},
+		"an SBOM":                      {sbom, "x/y:1", policy.Allow, "an SBOM by docker.io/x/y:1"},
+		"another SBOM":                 {sbom, "x/z", policy.Deny, "docker.io/x/z:latest"},
+		"an SBOM by no image":          {sbom, "X Y", "", ""},
 	} {
 		wish, err := tt.wish(tt.text)
 		if tt.want == "" {
