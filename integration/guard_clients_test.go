@@ -242,7 +242,7 @@ func TestGuardAndCtrlC(t *testing.T) {
 	})
 }
 
-// composeFile is a project of two services, of which one builds on the other one.
+// composeFile is a project of two services. One builds on the other one.
 const composeFile = `services:
   base:
     build: {context: base}
