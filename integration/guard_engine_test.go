@@ -28,8 +28,8 @@ func TestEngineClientsBuildThroughGuard(t *testing.T) {
 	bad := harness.WriteContext(t, dockerfile(forbidden))
 	// ran says what a container of an image prints.
 	ran := func(image string, command ...string) string {
-		return d.Docker(t, dir, nil, append([]string{"run", "--rm", "--network=none", image}, command...)...).
-			RequireSuccess(t).Stdout
+		args := append([]string{"run", "--rm", "--network=none", image}, command...)
+		return d.Docker(t, dir, nil, args...).RequireSuccess(t).Stdout
 	}
 	base := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo ran > /out\n"})
 

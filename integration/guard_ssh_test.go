@@ -15,8 +15,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// gitBySSH serves the git repository in a directory over SSH, to whoever has the key. It returns its
-// URL.
+// gitBySSH serves the git repository in a directory over SSH, to whoever has the key. It returns
+// the repository's URL.
 func gitBySSH(t *testing.T, dir string, key ssh.PublicKey) string {
 	t.Helper()
 	_, host, err := ed25519.GenerateKey(rand.Reader)
@@ -80,7 +80,8 @@ func serveSSH(conn net.Conn, config *ssh.ServerConfig, dir string) {
 	}
 }
 
-// The daemon reads a repository over SSH with the client's agent, through policy-guard as without it.
+// The daemon reads a repository over SSH with the client's agent, through policy-guard as without
+// it.
 func TestGuardReadsGitOverSSH(t *testing.T) {
 	env.NeedsRoot(t, "the daemon runs ssh")
 	if _, err := exec.LookPath("ssh"); err != nil {
@@ -110,7 +111,8 @@ func TestGuardReadsGitOverSSH(t *testing.T) {
 
 	repository := harness.WriteContext(t, map[string]string{"cloned": "by ssh\n"})
 	for _, args := range [][]string{
-		{"init", "-q", "-b", "main"}, {"add", "."},
+		{"init", "-q", "-b", "main"},
+		{"add", "."},
 		{"-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "-q", "-m", "one"},
 	} {
 		cmd := exec.Command("git", args...)

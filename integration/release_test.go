@@ -15,8 +15,8 @@ import (
 // imagesStep finds the lines of the release's workflow that list the images for the later steps.
 var imagesStep = regexp.MustCompile(`(?s)( +while read -r repository target; do\n.*?\n +END\n)`)
 
-// A release has three images, each with provenance and an SBOM for seven platforms. What bake pushes
-// is what the workflow signs, verifies and tags.
+// A release has three images, each with provenance and an SBOM for seven platforms. What bake
+// pushes is what the workflow signs, verifies and tags.
 func TestAReleaseHasEachImage(t *testing.T) {
 	t.Parallel()
 	c := env.Plain(t).BuildxCommand(env.Tools.Root, "bake", "--print", "release")

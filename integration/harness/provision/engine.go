@@ -99,8 +99,8 @@ func (t *Tools) prepareEngine() (Engine, error) {
 	})
 }
 
-// buildCompose builds Compose. Its module isn't the engine's, because they require other versions of
-// the same modules.
+// buildCompose builds Compose. Its module isn't the engine's, because they require other versions
+// of the same modules.
 func (t *Tools) buildCompose(out string) error {
 	dir := filepath.Join(t.Root, compatDir, composeName)
 	version, err := moduleVersion(dir, composeModule)
