@@ -109,9 +109,10 @@ test-engine: $(LINTTOOLS) ## Run docker build on a real Docker Engine in a netwo
 	$(say) 'docker build on a Docker Engine: minutes to build it the first time'
 	@cd integration && PF_ENGINE=1 $(GOTESTSUM) --format testname -- -count=1 -timeout 60m -run '^TestEngine' .
 
-test-buildkit: ## Run BuildKit's own Dockerfile tests through the image (root): RUN=TestCopy WAYS=mediate,builtin
-	$(say) "BuildKit's own tests of the Dockerfile frontend, straight and through the image"
-	@$(GO) -C integration run ./cmd/suite $(if $(RUN),-run='$(RUN)') $(if $(WAYS),-ways='$(WAYS)')
+test-buildkit: ## Run BuildKit's own tests through the image and policy-guard (root): SUITE=client RUN=TestCopy WAYS=mediate,builtin
+	$(say) "BuildKit's own tests, straight and through the image and policy-guard"
+	@$(GO) -C integration run ./cmd/suite $(if $(SUITE),-suite='$(SUITE)') $(if $(RUN),-run='$(RUN)') \
+		$(if $(WAYS),-ways='$(WAYS)')
 
 bench: ## Run the benchmarks (root)
 	@$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -3,6 +3,7 @@ package frontend
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -47,20 +48,37 @@ func (f *buildFile) load(ctx context.Context) (*dockerui.Source, error) {
 }
 
 func readEntrypoint(ctx context.Context, c client.Client) (*dockerui.Source, error) {
-	dc, err := dockerui.NewClient(ownOptions{c})
+	dc, err := dockerui.NewClient(fileClient{c})
 	if err != nil {
 		return nil, err
 	}
 	return dc.ReadEntrypoint(ctx, dockerui.DefaultDockerfileName)
 }
 
-// ownOptions hands out a copy of the options, because dockerui.NewClient writes to them.
-type ownOptions struct{ client.Client }
+// fileClient is the client with which dockerui reads the build file.
+type fileClient struct{ client.Client }
 
-func (c ownOptions) BuildOpts() client.BuildOpts {
+// BuildOpts implements [client.Client]. It hands out a copy of the options, because
+// dockerui.NewClient writes to them.
+func (c fileClient) BuildOpts() client.BuildOpts {
 	o := c.Client.BuildOpts()
 	o.Opts = maps.Clone(o.Opts)
 	return o
+}
+
+// Solve implements [client.Client]. An empty result is an error: dockerui would read the file from
+// it all the same, and panic (frontend/dockerui/readfile.go).
+func (c fileClient) Solve(
+	ctx context.Context, req client.SolveRequest,
+) (*client.Result, error) {
+	res, err := c.Client.Solve(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if res.Ref == nil {
+		return nil, errors.New("what the build file would be read from is empty")
+	}
+	return res, nil
 }
 
 // directive returns the file's syntax directive. It takes all forms that BuildKit knows, also after

@@ -290,6 +290,18 @@ func TestFrontendInputsOutside(t *testing.T) {
 	}
 }
 
+func TestABuildFileIsNotReadFromAnEmptyInput(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(corpPolicy), 0o600))
+	fake := newOutside(t)
+	choice, err := Frontend{
+		Policy: PolicyFile(path), Inputs: map[string]*pb.Definition{"dockerfile": {}},
+	}.Choose(t.Context(), fake, policy.DaemonDockerfile)
+	require.NoError(t, err, "the frontend says what is wrong")
+	require.Contains(t, choice.Inputs, "dockerfile")
+	require.Empty(t, fake.read)
+}
+
 func TestTheSubrequestForTheDecisionIsAnsweredOutside(t *testing.T) {
 	for source, status := range map[string]string{
 		"docker/dockerfile:1": "0", "evil/dockerfile:1": "1",

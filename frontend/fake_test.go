@@ -126,6 +126,9 @@ func (f *fakeClient) Solve(ctx context.Context, req client.SolveRequest) (*clien
 		f.solved = append(f.solved, req)
 		return res, nil
 	}
+	if len(req.Definition.Def) == 0 {
+		return res, nil
+	}
 	for _, dt := range req.Definition.Def {
 		var op pb.Op
 		if err := op.UnmarshalVT(dt); err != nil {

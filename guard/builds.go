@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 )
 
 // buildIDHeader names the build of a call of LLBBridge (client/buildid).
@@ -64,11 +66,11 @@ func (c *call) status() error {
 // dropTraces takes a client's traces and forgets them. A client that gets an error would send them
 // again.
 func (c *call) dropTraces() error {
-	var f frame
+	var f rawcall.Frame
 	if err := c.stream.RecvMsg(&f); err != nil {
 		return err
 	}
-	f.data.Free()
+	f.Data.Free()
 	return c.send(&tracepb.ExportTraceServiceResponse{})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -12,7 +11,10 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
+	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // call is one call of a client.
@@ -20,22 +22,25 @@ type call struct {
 	guard  *Guard
 	method string // with its service: /service/method
 	who    Identity
+	client clients.Client // by which names a policy knows who calls
 	stream grpc.ServerStream
 	// headers are those that the client sent. Nothing of them reaches the daemon by itself.
 	headers metadata.MD
 }
 
 // serve serves each call of a client, whatever its method.
-func (g *Guard) serve(_ any, stream grpc.ServerStream) error {
+func (g *Guard) serve(_ any, stream grpc.ServerStream) (err error) {
 	ctx := stream.Context()
 	method, ok := grpc.MethodFromServerStream(stream)
 	if !ok {
 		return status.Error(codes.Internal, "policy-guard: a call without a method")
 	}
-	who, err := callerOf(ctx)
+	by, err := callerOf(ctx)
 	if err != nil {
 		return err
 	}
+	who := by.id
+	defer g.contain(who, method, &err)
 	r, known := methods(method)
 	switch {
 	case !known:
@@ -47,7 +52,9 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) error {
 		return refused(method, r.why)
 	}
 	headers, _ := metadata.FromIncomingContext(ctx)
-	return r.serve(&call{guard: g, method: method, who: who, stream: stream, headers: headers})
+	return r.serve(&call{
+		guard: g, method: method, who: who, client: by.client, stream: stream, headers: headers,
+	})
 }
 
 // refuse is the error of a call that isn't let through for a reason of its own.
@@ -83,11 +90,11 @@ func (c *call) header(name string) (string, error) {
 
 // receive reads the only request of a call into m, and refuses one with unknown fields.
 func (c *call) receive(m proto.Message) error {
-	var f frame
+	var f rawcall.Frame
 	if err := c.stream.RecvMsg(&f); err != nil {
 		return err
 	}
-	if err := f.read(m); err != nil {
+	if err := readFrame(&f, m); err != nil {
 		return status.Error(codes.InvalidArgument, "policy-guard can't read the request: "+
 			safetext.Plain(status.Convert(err).Message()))
 	}
@@ -117,86 +124,38 @@ func (c *call) invoke(ctx context.Context, req, resp proto.Message) error {
 // pass passes on the call without reading it.
 func (c *call) pass() error { return c.pipe(c.outgoing(c.stream.Context()), nil) }
 
-// bidirectional is the most general form of a call. All others can be passed on in it.
-var bidirectional = grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
-
 // daemonHeaders are the headers of the daemon's answers that clients get.
 var daemonHeaders = []string{"buildkit-current-timestamp"}
 
 // pipe passes on the messages of both sides until one of them ends the call. If first isn't nil, it
 // is the only message that the daemon gets.
-//
-// Each side is read only as fast as the other one reads. The end of the client's call ends the
-// daemon's.
-func (c *call) pipe(ctx context.Context, first *frame) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	up, err := c.guard.daemon.NewStream(ctx, &bidirectional, c.method, grpc.ForceCodecV2(raw{}))
-	if err != nil {
-		return c.fromDaemon(err)
-	}
-	if first != nil {
-		if err := up.SendMsg(first); err != nil && !errors.Is(err, io.EOF) {
-			return c.fromDaemon(err)
-		}
-		_ = up.CloseSend() // its error is that of the next receive
-	} else {
-		go func() {
-			if !c.toDaemon(up) {
-				cancel()
-			}
-		}()
-	}
-	if header, err := up.Header(); err == nil {
-		if err := c.sendHeader(header); err != nil {
-			return err
-		}
-	}
-	for {
-		var f frame
-		err := up.RecvMsg(&f)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return c.fromDaemon(err)
-		}
-		if err := c.stream.SendMsg(&f); err != nil {
-			return err
-		}
+func (c *call) pipe(ctx context.Context, first *rawcall.Frame) error {
+	p := c.raw()
+	p.First = first
+	return p.Run(ctx)
+}
+
+// raw is the call as it is passed on.
+func (c *call) raw() rawcall.Pipe {
+	return rawcall.Pipe{
+		Client: c.stream, Daemon: c.guard.daemon, Method: c.method, Headers: daemonHeaders,
+		Error: c.fromDaemon,
 	}
 }
 
-// toDaemon passes on the client's messages. It returns false if the client broke off the call.
-func (c *call) toDaemon(up grpc.ClientStream) bool {
-	for {
-		var f frame
-		err := c.stream.RecvMsg(&f)
-		if errors.Is(err, io.EOF) {
-			_ = up.CloseSend() // its error is that of the next receive
-			return true
-		}
-		if err != nil {
-			return false
-		}
-		if up.SendMsg(&f) != nil {
-			return true // the daemon has ended the call, and the other direction tells why
-		}
-	}
+// codec reads the messages that are judged. It refuses messages that are nested too deeply.
+var codec = gatewaycodec.New()
+
+// readFrame reads a message into m and frees it.
+func readFrame(f *rawcall.Frame, m proto.Message) error {
+	defer f.Data.Free()
+	return codec.Unmarshal(f.Data, m)
 }
 
-// sendHeader sends the daemon's headers that the client may see.
-func (c *call) sendHeader(from metadata.MD) error {
-	md := metadata.MD{}
-	for _, name := range daemonHeaders {
-		if v := from.Get(name); len(v) == 1 {
-			md.Set(name, v[0])
-		}
-	}
-	if len(md) == 0 {
-		return nil
-	}
-	return c.stream.SendHeader(md)
+// written returns the frame of a message.
+func written(m proto.Message) (*rawcall.Frame, error) {
+	data, err := codec.Marshal(m)
+	return &rawcall.Frame{Data: data}, err
 }
 
 // fromDaemon turns the daemon's error into the client's.

@@ -35,13 +35,16 @@ func OpenCertificates(files CertificateFiles, log *slog.Logger) (*Certificates, 
 		texts := files.read()
 		config, err := texts.config()
 		return config, texts, err
-	}, func(_ *tls.Config, problem error) {
-		if problem != nil {
+	}, func(n news[*tls.Config]) {
+		switch {
+		case n.again:
+			log.Info("the certificates can be read again", "file", files.Server)
+		case n.problem != nil:
 			log.Error("the certificates aren't valid, so the last good ones stay in force", "file",
-				files.Server, "why", logText(problem.Error()))
-			return
+				files.Server, "why", logText(n.problem.Error()))
+		default:
+			log.Info("new certificates are in force", "file", files.Server)
 		}
-		log.Info("new certificates are in force", "file", files.Server)
 	})
 	if err != nil {
 		return nil, err

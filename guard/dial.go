@@ -6,7 +6,8 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 )
 
 // Dial returns a connection to the daemon at an address as BuildKit writes it: unix:///path, or
@@ -27,13 +28,5 @@ func Dial(address string) (*grpc.ClientConn, error) {
 	} else if !strings.HasPrefix(address, "unix:///") {
 		return nil, fmt.Errorf("%s is neither unix:///path nor tcp://host:port", address)
 	}
-	return grpc.NewClient(target,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithAuthority("localhost"),
-		grpc.WithIdleTimeout(0),
-		// A call that may have reached the daemon isn't made twice.
-		grpc.WithDisableRetry(),
-		grpc.WithDefaultCallOptions(
-			grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
-	)
+	return rawcall.Dial(target)
 }

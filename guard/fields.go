@@ -29,9 +29,7 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 		"FrontendAttrs": take, "Cache": take, "Entitlements": take, "Internal": take,
 		"SourcePolicy": take, "Exporters": take, "EnableSessionExporter": take,
 		"SourcePolicySession": take, "CompatibilityVersion": take, "ProxyNetwork": take,
-		"Frontend": take, "Definition": take,
-		// They may have LLB that no frontend made.
-		"FrontendInputs": forbid,
+		"Frontend": take, "FrontendInputs": take, "Definition": take,
 	},
 	"moby.buildkit.v1.Exporter": {"Type": take, "Attrs": take},
 	"moby.buildkit.v1.CacheOptions": {
@@ -134,6 +132,13 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 
 	"grpc.health.v1.HealthCheckRequest": {"service": take},
 	"grpc.health.v1.HealthListRequest":  {},
+
+	// What an administrator asks for concerns all clients anyway.
+	"moby.buildkit.v1.DiskUsageRequest": {"filter": take, "ageLimit": take},
+	"moby.buildkit.v1.PruneRequest": {
+		"filter": take, "all": take, "keepDuration": take, "reservedSpace": take,
+		"maxUsedSpace": take, "minFreeSpace": take,
+	},
 
 	"moby.buildkit.v1.StatusRequest": {"Ref": take},
 	"moby.buildkit.v1.BuildHistoryRequest": {

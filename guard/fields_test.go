@@ -71,7 +71,7 @@ func FuzzCheckShape(f *testing.F) {
 		sent, err := written(&m)
 		require.NoError(t, err)
 		var again gwpb.SolveRequest
-		require.NoError(t, sent.read(&again))
+		require.NoError(t, readFrame(sent, &again))
 		require.True(t, proto.Equal(&m, &again))
 		require.NoError(t, checkShape(&again))
 	})

@@ -91,6 +91,9 @@ func (c *call) bridgeSolve() error {
 	if err := b.judgeCaches(&req); err != nil {
 		return c.refuse(err)
 	}
+	if err := b.checkHidden(&req); err != nil {
+		return c.refuse(err)
+	}
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
 	res, err := b.run(ctx, c, &req)
@@ -111,7 +114,8 @@ func (b *build) during(ctx context.Context) (context.Context, func()) {
 // and returns the result.
 func (b *build) run(
 	ctx context.Context, c *call, req *gwpb.SolveRequest,
-) (*gwpb.Result, error) {
+) (_ *gwpb.Result, err error) {
+	defer b.guard.contain(b.who, c.method, &err)
 	if req.Definition != nil {
 		return b.solveOwn(ctx, c, req)
 	}

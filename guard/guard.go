@@ -14,35 +14,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
-	"github.com/containerd/containerd/v2/defaults"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/keepalive"
 
+	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
-)
-
-// Bounds of a client's connection.
-const (
-	// maxMessage is the largest message in bytes, in both directions. It is the daemon's own.
-	maxMessage = defaults.DefaultMaxRecvMsgSize
-	// maxStreams is how many calls a connection can have at the same time. Further ones wait in the
-	// client. A build needs about ten, and bake makes many builds over one connection.
-	maxStreams = 1000
-	// maxHeaders bounds the headers of a call in bytes. A session lists the methods that it serves,
-	// which takes two kilobytes.
-	maxHeaders = 32 << 10
-	// handshakeTimeout bounds the time until a new connection has sent its first settings.
-	handshakeTimeout = 20 * time.Second
-	// idleTimeout is how long a connection without calls stays open. A client connects again.
-	idleTimeout = 10 * time.Minute
-	// pingTime and pingTimeout find connections whose client is gone.
-	pingTime    = time.Minute
-	pingTimeout = 20 * time.Second
-	// minPing is the shortest time between two pings of a client.
-	minPing = 10 * time.Second
 )
 
 // Options are the settings of a Guard.
@@ -123,20 +100,5 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 // Server returns a server for clients that creds identifies: [PeerCredentials] or
 // [ClientCertificates].
 func (g *Guard) Server(creds credentials.TransportCredentials) *grpc.Server {
-	return grpc.NewServer(
-		grpc.Creds(creds),
-		grpc.ForceServerCodecV2(raw{}),
-		grpc.UnknownServiceHandler(g.serve),
-		grpc.MaxRecvMsgSize(maxMessage),
-		grpc.MaxSendMsgSize(maxMessage),
-		grpc.MaxConcurrentStreams(maxStreams),
-		grpc.MaxHeaderListSize(maxHeaders),
-		grpc.ConnectionTimeout(handshakeTimeout),
-		grpc.KeepaliveParams(keepalive.ServerParameters{
-			MaxConnectionIdle: idleTimeout, Time: pingTime, Timeout: pingTimeout,
-		}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
-			MinTime: minPing, PermitWithoutStream: true,
-		}),
-	)
+	return rawcall.Server(creds, g.serve)
 }

@@ -23,6 +23,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 )
 
 func TestAMethodThatIsRefusedDoesNotReachTheDaemon(t *testing.T) {
@@ -250,7 +252,7 @@ func TestAJudgedMessageWithUnknownFieldsIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "fields that this version doesn't know")
 
 	cut := grpc.ForceCodecV2(bytesCodec("\x0a\x09a")) // a text of 9 bytes, after one byte
-	err = c.Invoke(of(t), method, &frame{}, &emptypb.Empty{}, cut)
+	err = c.Invoke(of(t), method, &rawcall.Frame{}, &emptypb.Empty{}, cut)
 	requireCode(t, codes.InvalidArgument, err)
 
 	stream, err := controlapi.NewControlClient(c).ListenBuildHistory(of(t),
@@ -420,7 +422,7 @@ func TestAConnectionBelongsToTheUserAtItsOtherEnd(t *testing.T) {
 	defer conn.Close()
 	_, who, err := peerUser(conn)
 	require.NoError(t, err)
-	require.Equal(t, Identity(fmt.Sprintf("uid:%d", os.Getuid())), who)
+	require.Equal(t, Identity(fmt.Sprintf("uid:%d", os.Getuid())), who.id)
 }
 
 func TestAnIdentityHasABoundedNumberOfConnections(t *testing.T) {

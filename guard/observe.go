@@ -153,9 +153,10 @@ func (b *build) noteDenial(method string, d policy.Decision) {
 // observedAnswer is [build.answer], whose time is measured.
 func (b *build) observedAnswer(
 	ctx context.Context, req *policysession.CheckPolicyRequest,
-) (*policysession.DecisionResponse, *gwpb.ResolveSourceMetaRequest, error) {
+) (res *policysession.DecisionResponse, ask *gwpb.ResolveSourceMetaRequest, err error) {
+	defer b.guard.contain(b.who, aSource, &err)
 	began := time.Now()
-	res, ask, err := b.answer(ctx, req)
+	res, ask, err = b.answer(ctx, req)
 	denied := err != nil || res.GetAction() == spb.PolicyAction_DENY
 	b.guard.observe.Answered(!denied, time.Since(began))
 	return res, ask, err

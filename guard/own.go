@@ -111,16 +111,6 @@ func (b *build) reader(
 		readingBridge{gwpb.NewLLBBridgeClient(b.connection(c)), reads}, nil)
 }
 
-// tightens judges the source policies of a request as [sourcePolicy] does.
-func tightens(policies []*spb.Policy) error {
-	for _, p := range policies {
-		if err := sourcePolicy(p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // lookUp serves a call in which the client looks up a source.
 func (c *call) lookUp(
 	policies []*spb.Policy, source *pb.SourceOp,
@@ -198,6 +188,8 @@ func (c *call) resolveImageConfig() error {
 // definition. It returns nil if the request has neither, as those of today's clients.
 func takeDirect(req *controlapi.SolveRequest) (*gwpb.SolveRequest, error) {
 	switch {
+	case req.Frontend == "" && len(req.FrontendInputs) > 0:
+		return nil, errors.New("it has frontend inputs and no frontend")
 	case req.Frontend == "" && req.Definition == nil:
 		return nil, nil
 	case req.Frontend != "" && req.Definition != nil:
@@ -205,8 +197,9 @@ func takeDirect(req *controlapi.SolveRequest) (*gwpb.SolveRequest, error) {
 	}
 	direct := &gwpb.SolveRequest{
 		Frontend: req.Frontend, Definition: req.Definition, FrontendOpt: maps.Clone(req.FrontendAttrs),
+		FrontendInputs: req.FrontendInputs,
 	}
-	req.Frontend, req.Definition = "", nil
+	req.Frontend, req.Definition, req.FrontendInputs = "", nil, nil
 	return direct, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
@@ -281,6 +282,41 @@ func TestAFrontendThatTheBeginningOfABuildAsksFor(t *testing.T) {
 			require.Equal(t, g.names.cacheMounts("alice"), run.FrontendOpt[optionkeys.CacheMounts])
 		})
 	}
+}
+
+// An input is judged wherever a client sends it.
+func TestFrontendInputsOfTheBeginningOfABuild(t *testing.T) {
+	t.Parallel()
+	ask := func(c *grpc.ClientConn, ref string, input *pb.Definition) error {
+		_, err := controlapi.NewControlClient(c).Solve(of(t), &controlapi.SolveRequest{
+			Ref: ref, Session: "s1", Frontend: "gateway.v0",
+			FrontendAttrs:  map[string]string{"source": "docker/dockerfile:1", "context:x": "input:x"},
+			FrontendInputs: map[string]*pb.Definition{"x": input},
+		})
+		return err
+	}
+	d, g := newDaemon(t)
+	d.ends = true
+	d.result = clientsLLB(t)
+	conn := as(t, g, "alice")
+	require.ErrorContains(t, ask(conn, "a", d.result),
+		"isn't what a build of this client has returned")
+	require.Empty(t, frontendRuns(d))
+
+	b := &build{who: "alice", client: "before", policy: g.policy.current()}
+	require.NoError(t, g.begin(t.Context(), b))
+	defer b.end()
+	_, err := gwpb.NewLLBBridgeClient(conn).Solve(of(t, buildIDHeader, "before"),
+		asking("docker/dockerfile:1"))
+	require.NoError(t, err)
+	require.NoError(t, ask(conn, "b", d.result))
+	for _, call := range d.all() {
+		if begin, ok := call.request.(*controlapi.SolveRequest); ok {
+			require.Empty(t, begin.FrontendInputs)
+		}
+	}
+	runs := frontendRuns(d)
+	require.Equal(t, d.result.Def, runs[len(runs)-1].FrontendInputs["x"].Def)
 }
 
 func TestAClientLooksUpSources(t *testing.T) {

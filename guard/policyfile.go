@@ -48,15 +48,18 @@ type policyFile struct {
 func openPolicy(path string, log *slog.Logger, o Observer) (policyFile, error) {
 	last, err := openLastGood(func() (*Policy, snapshot, error) {
 		return loadPolicy(path)
-	}, func(inForce *Policy, problem error) {
-		if problem != nil {
+	}, func(n news[*Policy]) {
+		switch {
+		case n.again:
+			log.Info("the policy can be read again", "file", path)
+		case n.problem != nil:
 			log.Error("the policy isn't valid, so the last good one stays in force", "file", path,
-				"why", logText(problem.Error()), "policy", inForce.Digest())
-		} else {
-			log.Info("a new policy is in force", "file", path, "id", inForce.Identity().ID,
-				"policy", inForce.Digest())
+				"why", logText(n.problem.Error()), "policy", n.inForce.Digest())
+		default:
+			log.Info("a new policy is in force", "file", path, "id", n.inForce.Identity().ID,
+				"policy", n.inForce.Digest())
 		}
-		o.PolicyRead(inForce, problem)
+		o.PolicyRead(n.inForce, n.problem)
 	})
 	if err != nil {
 		return policyFile{}, err

@@ -77,12 +77,12 @@ func TestWhatABuildAsksForBesideItsFrontend(t *testing.T) {
 			}, exporter("tar"), "",
 		},
 		"options that only the history shows": {
-			attrs("filename", "x", "build-arg:A", "b", "vcs:source", "y"),
-			attrs("filename", "x", "build-arg:A", "b", "vcs:source", "y"), "",
+			attrs("filename", "x", "build-arg:A", "b", "vcs:source", "y", "context:z", "w", "hostname", "h"),
+			attrs("filename", "x", "build-arg:A", "b", "vcs:source", "y", "context:z", "w", "hostname", "h"),
+			"",
 		},
 		"options that nobody knows": {
-			attrs("target", "x", "source", "y", "context:z", "w", "build-arg:POLICY_FRONTEND_POLICY", "p",
-				"future", "f"),
+			attrs("target", "x", "source", "y", "build-arg:POLICY_FRONTEND_POLICY", "p", "future", "f"),
 			attrs("target", "x"), "",
 		},
 		"provenance as buildx asks for it": {
@@ -213,7 +213,7 @@ func TestABuildThatIsNotTheCallersOwnIsRefused(t *testing.T) {
 		"LLB as an input": {
 			bob, &controlapi.SolveRequest{
 				Ref: "b", FrontendInputs: map[string]*pb.Definition{"x": {}},
-			}, "sets FrontendInputs",
+			}, "it has frontend inputs and no frontend",
 		},
 		"an option that no policy can allow yet, for a frontend": {
 			bob, &controlapi.SolveRequest{
@@ -282,7 +282,8 @@ func TestACallThatComesBeforeItsBuildIsHeld(t *testing.T) {
 		defer g.builds.mu.Unlock()
 		return len(g.builds.wait) == 1
 	}, 5*time.Second, time.Millisecond)
-	b, err := g.begin(t.Context(), "alice", "b", "", g.policy.current())
+	b := &build{who: "alice", client: "b", policy: g.policy.current()}
+	err = g.begin(t.Context(), b)
 	require.NoError(t, err)
 	require.Same(t, b, <-found)
 	b.end()

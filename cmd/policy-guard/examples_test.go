@@ -68,6 +68,18 @@ func TestThePoliciesOfTheExamplesAreValid(t *testing.T) {
 	}
 }
 
+func TestThePoliciesOfThePageAreValid(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/guard.md")
+	require.NoError(t, err)
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	require.Len(t, blocks, 2)
+	for _, b := range blocks {
+		_, err := policy.Parse("policy.yaml", []byte(b[1]))
+		require.NoError(t, err, b[1])
+	}
+}
+
 // directives are those of a unit, by section, that the examples use (systemd.exec(5) and others).
 var directives = map[string][]string{
 	"Unit": {"Description", "Documentation", "Requires", "After", "Wants"},

@@ -18,11 +18,11 @@ const module = "github.com/policy-frontend/policy-frontend/"
 var floors = [][]string{
 	{
 		"internal/buildfiles", "internal/dockerfileversions", "internal/editdistance",
-		"internal/expansion", "internal/gatewayresult", "internal/globs", "internal/safetext",
-		"internal/streamconn",
+		"internal/expansion", "internal/gatewayresult", "internal/globs", "internal/rawcall",
+		"internal/safetext", "internal/streamconn",
 	},
 	{"internal/hostname", "internal/optionkeys", "internal/strictyaml", "internal/versions"},
-	{"internal/urlmatch", "policy/imageref"},
+	{"internal/urlmatch", "policy/clients", "policy/imageref"},
 	{"internal/renaming", "policy/imagerules"},
 	{"policy/buildrules"},
 	{"policy"},

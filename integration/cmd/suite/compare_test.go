@@ -21,6 +21,10 @@ func TestDiffer(t *testing.T) {
 			straight: results{"TestA": failed, "TestB": failed},
 			through:  results{"TestA": failed, "TestB": passed},
 		},
+		"a subtest of a test that fails straight doesn't differ": {
+			straight: results{"TestA": failed, "TestA/x": passed, "TestA/x/y": passed, "TestA/z": failed},
+			through:  results{"TestA": failed, "TestA/x": failed, "TestA/x/y": failed, "TestA/z": failed},
+		},
 		"a test that fails, is skipped or doesn't run differs": {
 			straight: results{"TestA": passed, "TestB": passed, "TestC": passed},
 			through:  results{"TestA": failed, "TestB": skipped},
@@ -113,11 +117,15 @@ func TestNothingThatPassesIsAProblem(t *testing.T) {
 func TestTable(t *testing.T) {
 	t.Parallel()
 	c := comparison{
-		straight: results{"TestA": passed, "TestA/x": passed, "TestB": skipped, "TestC": failed},
-		took:     61 * time.Second,
+		straight: results{
+			"TestA": passed, "TestA/x": passed, "TestB": skipped, "TestC": failed, "TestC/x": passed,
+		},
+		took: 61 * time.Second,
 		ways: []wayResults{{
-			way:     way{name: "mediate"},
-			results: results{"TestA": failed, "TestA/x": failed, "TestB": skipped, "TestC": passed},
+			way: way{name: "mediate"},
+			results: results{
+				"TestA": failed, "TestA/x": failed, "TestB": skipped, "TestC": passed, "TestC/x": passed,
+			},
 		}},
 	}
 	require.Equal(t, ""+

@@ -24,41 +24,46 @@ const daemonName = "buildkitd"
 // startTimeout bounds the start of a daemon. BuildKit's tests wait as long.
 const startTimeout = 15 * time.Second
 
-// Variables of the environment of [guardedDaemon].
+// Variables of the environment of [guardedDaemon]. Without a program of policy-guard, calls are
+// only passed on.
 const (
 	realDaemon   = "SUITE_BUILDKITD"
 	guardProgram = "SUITE_GUARD"
 	guardPolicy  = "SUITE_POLICY"
+	guardImage   = "SUITE_IMAGE"
 )
 
-// behindGuard returns the variables that have BuildKit's tests start a policy-guard with a policy
-// before each of their daemons.
-func (r *suite) behindGuard(policy string) []string {
+// before returns the variables that have BuildKit's tests start each of their daemons behind what
+// stands before it on a way.
+func (r *suite) before(w way) []string {
 	self, err := os.Executable()
 	if err != nil {
 		r.script.Fatalf("%v", err)
+	}
+	bin := r.script.TempDir()
+	if err := os.Symlink(self, filepath.Join(bin, daemonName)); err != nil {
+		r.script.Fatalf("%v", err)
+	}
+	on := []string{
+		"PATH=" + bin + ":" + os.Getenv("PATH"), realDaemon + "=" + r.env.Tools.Buildkitd,
+	}
+	if w.before == proxyAlone {
+		return on
 	}
 	guard, err := r.env.GuardProgram()
 	if err != nil {
 		r.script.Fatalf("build policy-guard: %v", err)
 	}
-	dir := r.script.TempDir()
-	file := filepath.Join(dir, "policy.yaml")
-	bin := filepath.Join(dir, "bin")
-	err = errors.Join(
-		os.WriteFile(file, []byte(policy), 0o600), os.Mkdir(bin, 0o700), //nolint:gosec // its own
-		os.Symlink(self, filepath.Join(bin, daemonName)),
-	)
-	if err != nil {
+	file := filepath.Join(r.script.TempDir(), "policy.yaml")
+	if err := os.WriteFile(file, []byte(w.policy), 0o600); err != nil { //nolint:gosec // its own
 		r.script.Fatalf("%v", err)
 	}
-	return []string{
-		"PATH=" + bin + ":" + os.Getenv("PATH"), realDaemon + "=" + r.env.Tools.Buildkitd,
-		guardProgram + "=" + guard, guardPolicy + "=" + file,
-	}
+	return append(on, guardProgram+"="+guard, guardPolicy+"="+file,
+		guardImage+"="+r.env.PackMediator(r.script))
 }
 
-// guardedDaemon runs buildkitd with its arguments, and policy-guard at the address that they name.
+// guardedDaemon runs buildkitd with its arguments, and policy-guard at the address that they name,
+// or only the part of it that passes on calls.
 // It returns an exit code, after SIGTERM or when one of the two has ended.
 func guardedDaemon(args []string) int {
 	if err := runGuarded(args); err != nil {
@@ -71,8 +76,8 @@ func guardedDaemon(args []string) int {
 func runGuarded(args []string) error {
 	// The kernel ends a child when the thread ends that has started it.
 	runtime.LockOSThread()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
+	ctx, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer release()
 	i := slices.Index(args, "--addr")
 	if i < 0 || i+1 == len(args) {
 		return errors.New("the daemon gets no address")
@@ -93,14 +98,11 @@ func runGuarded(args []string) error {
 	}) {
 		return errors.New("the daemon doesn't start")
 	}
-	guard := child(os.Getenv(guardProgram),
-		"--policy", os.Getenv(guardPolicy), "--listen", listen, "--upstream", behind)
-	if err := guard.Start(); err != nil {
+	broken, stop, err := standBefore(listen, behind)
+	if err != nil {
 		return err
 	}
-	broken := end(guard)
-	// It would wait for clients that are still connected.
-	defer func() { _ = guard.Process.Kill(); <-broken }()
+	defer stop()
 	select {
 	case <-ctx.Done():
 		return nil
@@ -109,6 +111,24 @@ func runGuarded(args []string) error {
 	case <-ended:
 		return errors.New("the daemon ended")
 	}
+}
+
+// standBefore serves at one address what the daemon serves at another. The channel is closed when
+// that has ended.
+func standBefore(listen, behind string) (broken <-chan struct{}, stop func(), err error) {
+	program := os.Getenv(guardProgram)
+	if program == "" {
+		return passAll(listen, behind)
+	}
+	guard := child(program,
+		"--policy", os.Getenv(guardPolicy), "--listen", listen, "--upstream", behind,
+		"--image", os.Getenv(guardImage))
+	if err := guard.Start(); err != nil {
+		return nil, nil, err
+	}
+	broken = end(guard)
+	// It would wait for clients that are still connected.
+	return broken, func() { _ = guard.Process.Kill(); <-broken }, nil
 }
 
 // end returns a channel that is closed when the program has ended.

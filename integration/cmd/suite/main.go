@@ -1,7 +1,8 @@
 // Command suite runs BuildKit's own tests of its Dockerfile frontend straight with
-// docker/dockerfile, and then on each way through the policy frontend and through policy-guard. It
-// fails if a test passes straight and not on a way, unless differences.yaml expects that. It needs
-// root, and cleans up after itself.
+// docker/dockerfile, and then on each way through the policy frontend and through policy-guard.
+// With -suite=client, it runs BuildKit's tests of its client straight, and then through the part of
+// policy-guard that passes on calls. It fails if a test passes straight and not on a way, unless
+// differences.yaml expects that. It needs root, and cleans up after itself.
 package main
 
 import (
@@ -24,6 +25,7 @@ import (
 type settings struct {
 	// tests is a regular expression for the names of tests.
 	tests string
+	suite tested
 	ways  []way
 	// parallel is how many tests run at a time.
 	parallel int
@@ -45,7 +47,8 @@ func main() {
 
 // parseSettings prints an error to messages before it returns it, as package flag does.
 func parseSettings(args []string, messages io.Writer) (settings, error) {
-	s := settings{tests: ".*", ways: ofTheImage()}
+	s := settings{tests: ".*", suite: suites[0]}
+	var chosen string
 	flags := flag.NewFlagSet("suite", flag.ContinueOnError)
 	flags.SetOutput(messages)
 	flags.Func("run", "run only the tests whose name this regular expression matches",
@@ -57,22 +60,30 @@ func parseSettings(args []string, messages io.Writer) (settings, error) {
 			_, err := regexp.Compile(text)
 			return err
 		})
-	flags.Func("ways", "the ways, separated by commas, of "+strings.Join(names(ways), ",")+
-		" (default: those without guard)",
-		func(text string) (err error) {
-			s.ways, err = chooseWays(text)
-			return err
+	flags.Func("suite", "the package of BuildKit whose tests run: dockerfile (default) or client",
+		func(text string) error {
+			i := slices.IndexFunc(suites, func(t tested) bool { return t.name == text })
+			if i < 0 {
+				return errors.New("there is no such suite")
+			}
+			s.suite = suites[i]
+			return nil
 		})
+	flags.StringVar(&chosen, "ways", "", "the ways, separated by commas (default: all of the suite)")
 	flags.IntVar(&s.parallel, "parallel", max(2, runtime.NumCPU()), "how many tests run at a time")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
+	var err error
 	if flags.NArg() > 0 {
-		err := fmt.Errorf("unknown argument %q", flags.Arg(0))
-		fmt.Fprintln(messages, err)
-		return s, err
+		err = fmt.Errorf("unknown argument %q", flags.Arg(0))
+	} else {
+		s.ways, err = s.suite.choose(chosen)
 	}
-	return s, nil
+	if err != nil {
+		fmt.Fprintln(messages, err)
+	}
+	return s, err
 }
 
 func run(s settings) int {
@@ -114,14 +125,19 @@ func names(ways []way) []string {
 	return all
 }
 
-func chooseWays(text string) ([]way, error) {
+// choose returns the ways whose names the text lists, or all.
+func (t tested) choose(text string) ([]way, error) {
+	if text == "" {
+		return t.ways, nil
+	}
 	var chosen []way
 	for name := range strings.SplitSeq(text, ",") {
-		i := slices.IndexFunc(ways, func(w way) bool { return w.name == name })
+		i := slices.IndexFunc(t.ways, func(w way) bool { return w.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no way %q, choose of %s", name, strings.Join(names(ways), ", "))
+			return nil, fmt.Errorf("there is no way %q, choose of %s", name,
+				strings.Join(names(t.ways), ", "))
 		}
-		chosen = append(chosen, ways[i])
+		chosen = append(chosen, t.ways[i])
 	}
 	return chosen, nil
 }

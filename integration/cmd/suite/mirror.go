@@ -28,7 +28,12 @@ var standIns = map[string][]registry.File{
 	// the run would end before its tests.
 	"amd64/debian:bullseye-20230109-slim": nil,
 	"tonistiigi/hellofs:latest":           nil,
+	"cpuguy83/buildkit-foreign:latest":    nil,
+	"library/busybox_amd64:latest":        nil,
 }
+
+// noLayers is the image without layers that BuildKit's tests of its client use.
+const noLayers = "tonistiigi/test:nolayers"
 
 // platforms are those of the stand-ins. On the machine's own platform, they run.
 var platforms = []string{
@@ -66,8 +71,8 @@ var added = []registry.File{
 	{Path: "/bin/addgroup", Mode: 0o755, Data: []byte(addgroup)},
 }
 
-// fillMirror puts the stand-ins and docker/dockerfile into the registry that BuildKit's tests
-// start in dir as their mirror of Docker Hub.
+// fillMirror puts the stand-ins, noLayers and docker/dockerfile into the registry that BuildKit's
+// tests start in dir as their mirror of Docker Hub.
 func fillMirror(env *harness.Env, dir string) (err error) {
 	host, stop, err := integration.NewRegistry(dir)
 	if err != nil {
@@ -82,7 +87,14 @@ func fillMirror(env *harness.Env, dir string) (err error) {
 			return err
 		}
 	}
-	return env.Registry.CopyTo(host, inner)
+	image, err := registry.NewImage(registry.HostPlatform(), v1.Config{})
+	if err != nil {
+		return err
+	}
+	if err := env.Registry.PushImage(env.Registry.Ref(noLayers), image); err != nil {
+		return err
+	}
+	return errors.Join(env.Registry.CopyTo(host, noLayers), env.Registry.CopyTo(host, inner))
 }
 
 // pushStandIn makes an image of busybox and files for each platform.

@@ -62,12 +62,11 @@ func readResults(events io.Reader, log io.Writer, ended func()) (results, error)
 // shortName returns the name of a test without the parts that all tests have: "TestLabels" for
 // "TestIntegration/TestLabels/worker=oci/frontend=gateway".
 func shortName(full string) (string, bool) {
-	name, ok := strings.CutPrefix(full, suiteTest+"/")
-	if !ok {
-		return "", false
+	_, name, ok := strings.Cut(full, "/")
+	for _, all := range []string{"/worker=" + worker, "/frontend=gateway", "/frontend=builtin"} {
+		name = strings.Replace(name, all, "", 1)
 	}
-	name = strings.Replace(name, "/worker="+worker, "", 1)
-	return strings.Replace(name, "/frontend=gateway", "", 1), true
+	return name, ok
 }
 
 // function is the name of the function that the test or subtest name is in.
@@ -88,6 +87,16 @@ func (r results) parent(name string) (string, bool) {
 			return name, true
 		}
 	}
+}
+
+// within reports whether the test, or a test of which it is a subtest, has the outcome.
+func (r results) within(name string, o outcome) bool {
+	for sub := true; sub; name, sub = r.parent(name) {
+		if r[name] == o {
+			return true
+		}
+	}
+	return false
 }
 
 // count returns how many tests have the outcome. Subtests don't count.

@@ -18,10 +18,9 @@ import (
 const (
 	// inner is the frontend that builds use straight, and through the policy frontend.
 	inner = "docker/dockerfile:1"
-	// suiteTest is the test of Go that BuildKit's own tests are subtests of, and worker is the one
-	// of its workers that they run on. The other ones need containerd, or accounts of the machine.
-	suiteTest = "TestIntegration"
-	worker    = "oci"
+	// worker is the one of BuildKit's workers that its tests run on. The other ones need containerd,
+	// or accounts of the machine.
+	worker = "oci"
 	// timeout is for one run of all tests.
 	timeout = "90m"
 )
@@ -32,6 +31,7 @@ type suite struct {
 	script   *harness.Script
 	progress *provision.Progress
 	provision.Suite
+	tested   tested
 	parallel int
 	// temp is the temporary folder of the tests, and mirror the one of their mirror of Docker Hub.
 	temp, mirror string
@@ -42,7 +42,8 @@ type suite struct {
 // newSuite builds the tests and makes the images that they need.
 func newSuite(script *harness.Script, env *harness.Env, s settings) *suite {
 	r := &suite{
-		env: env, script: script, progress: provision.NewProgress(os.Stderr), parallel: s.parallel,
+		env: env, script: script, progress: provision.NewProgress(os.Stderr), tested: s.suite,
+		parallel: s.parallel,
 		// Paths of sockets in it may have about 100 bytes. The name of this one is short.
 		temp: script.TempDir(), mirror: script.TempDir(), logs: env.Tools.State("suite"),
 	}
@@ -56,7 +57,7 @@ func (r *suite) prepare() (err error) {
 	if err := os.MkdirAll(r.logs, 0o755); err != nil {
 		return err
 	}
-	if r.Suite, err = r.env.Tools.Suite(); err != nil {
+	if r.Suite, err = r.env.Tools.Suite(r.tested.pkg); err != nil {
 		return err
 	}
 	err = prependPath(r.script.TempDir(), map[string]string{
@@ -79,14 +80,14 @@ func (r *suite) frontend(ref string) []string {
 
 // through returns the variables for builds on a way.
 func (r *suite) through(w way) []string {
-	if !w.guard {
+	switch {
+	case w.before == nothing:
 		return r.frontend(r.env.PackProgram(r.script, "", w.policy))
+	case w.builtin:
+		return append(r.before(w), "FRONTEND_BUILTIN_ONLY=1")
+	default:
+		return append(r.before(w), r.straight()...)
 	}
-	on := r.straight()
-	if w.builtin {
-		on = []string{"FRONTEND_BUILTIN_ONLY=1"}
-	}
-	return append(on, r.behindGuard(w.policy)...)
 }
 
 // run runs the tests of the functions that a regular expression matches, with variables in their
@@ -107,7 +108,7 @@ func (r *suite) run(name string, on []string, parallel int, which string) result
 func (r *suite) tests(
 	name string, on []string, parallel int, which string, ended func(),
 ) (results, error) {
-	file := strings.ReplaceAll(strings.ReplaceAll(name, ",", ""), " ", "-") + ".log"
+	file := strings.ReplaceAll(strings.ReplaceAll(r.tested.name+" "+name, ",", ""), " ", "-") + ".log"
 	log, err := os.Create(filepath.Join(r.logs, file)) //nolint:gosec // the name of a way
 	if err != nil {
 		return nil, err
@@ -117,7 +118,7 @@ func (r *suite) tests(
 	// mount namespace unmounts all that they have mounted.
 	tests := exec.Command("unshare", //nolint:gosec // runs what the caller chooses of the tests
 		"--pid", "--fork", "--kill-child", "--mount", "--mount-proc",
-		r.Tests, "-test.v=test2json", "-test.timeout="+timeout, "-test.run="+pattern(which))
+		r.Tests, "-test.v=test2json", "-test.timeout="+timeout, "-test.run="+r.tested.pattern(which))
 	tests.Dir = r.Dir
 	tests.Env = append(append(os.Environ(),
 		"TMPDIR="+r.temp,
@@ -156,8 +157,8 @@ func (r *suite) tests(
 
 // pattern returns the regular expression of `go test -run` for the tests of the functions that
 // which matches.
-func pattern(which string) string {
-	return "^" + suiteTest + "$/(" + which + ")/^worker=" + worker + "$"
+func (t tested) pattern(which string) string {
+	return anyOf(t.functions) + "/(" + which + ")/^worker=" + worker + "$"
 }
 
 // anyOf returns a regular expression for the names of functions.

@@ -1,10 +1,11 @@
 package provision
 
 import (
+	"path"
 	"path/filepath"
 )
 
-// Suite is what BuildKit's own tests of its Dockerfile frontend need, besides the programs
+// Suite is what BuildKit's own tests of one of its packages need, besides the programs
 // of [Prepare].
 type Suite struct {
 	// Tests is the absolute path of the compiled tests.
@@ -15,21 +16,21 @@ type Suite struct {
 	Registry string
 }
 
-// Suite builds BuildKit's tests of the package frontend/dockerfile, of the version that
+// Suite builds BuildKit's tests of a package, such as frontend/dockerfile, of the version that
 // tools/go.mod pins and with the dependencies that BuildKit itself pins. It also builds
 // distribution's registry, which these tests start.
-func (t *Tools) Suite() (Suite, error) {
+func (t *Tools) Suite(pkg string) (Suite, error) {
 	var s Suite
 	err := t.alone(func() (err error) {
-		s, err = t.prepareSuite()
+		s, err = t.prepareSuite(pkg)
 		return err
 	})
 	return s, err
 }
 
-func (t *Tools) prepareSuite() (Suite, error) {
+func (t *Tools) prepareSuite(pkg string) (Suite, error) {
 	s := Suite{
-		Tests:    t.State("bin", "buildkit-tests"),
+		Tests:    t.State("bin", "buildkit-tests-"+path.Base(pkg)),
 		Registry: t.State("bin", engineName, "registry"),
 	}
 	engine := filepath.Join(t.Root, compatDir, engineName)
@@ -40,11 +41,11 @@ func (t *Tools) prepareSuite() (Suite, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Dir = filepath.Join(module, "frontend", "dockerfile")
+	s.Dir = filepath.Join(module, filepath.FromSlash(pkg))
 	// The module cache is BuildKit's main module here, because a module that only requires
 	// BuildKit has no checksums of what its tests import.
 	return s, t.buildStale(module, Build{
-		Out: s.Tests, Package: buildkitModule + "/frontend/dockerfile", Test: true,
+		Out: s.Tests, Package: buildkitModule + "/" + pkg, Test: true,
 	})
 }
 

@@ -1,0 +1,104 @@
+package rawcall
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+)
+
+// Pipe is a call that is passed on.
+type Pipe struct {
+	// Client is the call of the client, with messages of [Codec].
+	Client grpc.ServerStream
+	Daemon grpc.ClientConnInterface
+	Method string // with its service: /service/method
+	// First is the only message that the daemon gets. Nil passes on the client's messages.
+	First *Frame
+	// Headers are the names of those headers of the daemon's answer that the client gets, if the
+	// daemon sends them once.
+	Headers []string
+	// Error turns an error of the daemon into the client's.
+	Error func(error) error
+}
+
+// bidirectional is the most general form of a call. All others can be passed on in it.
+var bidirectional = grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
+
+// Run passes on the messages of both sides until one of them ends the call. The daemon gets the
+// outgoing headers of the context. The result is for the client.
+//
+// Each side is read only as fast as the other one reads. The end of the client's call ends the
+// daemon's.
+func (p Pipe) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	up, err := p.Daemon.NewStream(ctx, &bidirectional, p.Method, grpc.ForceCodecV2(Codec{}))
+	if err != nil {
+		return p.Error(err)
+	}
+	if p.First != nil {
+		if err := up.SendMsg(p.First); err != nil && !errors.Is(err, io.EOF) {
+			return p.Error(err)
+		}
+		_ = up.CloseSend() // its error is that of the next receive
+	} else {
+		go func() {
+			if !p.toDaemon(up) {
+				cancel()
+			}
+		}()
+	}
+	if header, err := up.Header(); err == nil {
+		if err := p.SendHeader(header); err != nil {
+			return err
+		}
+	}
+	for {
+		var f Frame
+		err := up.RecvMsg(&f)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return p.Error(err)
+		}
+		if err := p.Client.SendMsg(&f); err != nil {
+			return err
+		}
+	}
+}
+
+// toDaemon passes on the client's messages. It returns false if the client broke off the call.
+func (p Pipe) toDaemon(up grpc.ClientStream) bool {
+	for {
+		var f Frame
+		err := p.Client.RecvMsg(&f)
+		if errors.Is(err, io.EOF) {
+			_ = up.CloseSend() // its error is that of the next receive
+			return true
+		}
+		if err != nil {
+			return false
+		}
+		if up.SendMsg(&f) != nil {
+			return true // the daemon has ended the call, and the other direction tells why
+		}
+	}
+}
+
+// SendHeader sends those headers of the daemon's answer to the client that it may get.
+func (p Pipe) SendHeader(from metadata.MD) error {
+	md := metadata.MD{}
+	for _, name := range p.Headers {
+		if v := from.Get(name); len(v) == 1 {
+			md.Set(name, v[0])
+		}
+	}
+	if len(md) == 0 {
+		return nil
+	}
+	return p.Client.SendHeader(md)
+}

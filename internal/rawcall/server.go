@@ -1,0 +1,67 @@
+package rawcall
+
+import (
+	"time"
+
+	"github.com/containerd/containerd/v2/defaults"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+)
+
+// Bounds of a client's connection.
+const (
+	// MaxMessage is the largest message in bytes, in both directions. It is the daemon's own.
+	MaxMessage = defaults.DefaultMaxRecvMsgSize
+	// maxStreams is how many calls a connection can have at the same time. Further ones wait in the
+	// client. A build needs about ten, and bake makes many builds over one connection.
+	maxStreams = 1000
+	// maxHeaders bounds the headers of a call in bytes. A session lists the methods that it serves,
+	// which takes two kilobytes.
+	maxHeaders = 32 << 10
+	// handshakeTimeout bounds the time until a new connection has sent its first settings.
+	handshakeTimeout = 20 * time.Second
+	// idleTimeout is how long a connection without calls stays open. A client connects again.
+	idleTimeout = 10 * time.Minute
+	// pingTime and pingTimeout find connections whose client is gone.
+	pingTime    = time.Minute
+	pingTimeout = 20 * time.Second
+	// minPing is the shortest time between two pings of a client.
+	minPing = 10 * time.Second
+)
+
+// Server returns a server that hands each call to serve, whatever its method. Messages of its
+// streams are a *[Frame].
+func Server(creds credentials.TransportCredentials, serve grpc.StreamHandler) *grpc.Server {
+	return grpc.NewServer(
+		grpc.Creds(creds),
+		grpc.ForceServerCodecV2(Codec{}),
+		grpc.UnknownServiceHandler(serve),
+		grpc.MaxRecvMsgSize(MaxMessage),
+		grpc.MaxSendMsgSize(MaxMessage),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaders),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: idleTimeout, Time: pingTime, Timeout: pingTimeout,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime: minPing, PermitWithoutStream: true,
+		}),
+	)
+}
+
+// Dial returns a connection without TLS to the daemon at an address as gRPC writes it. It connects
+// when it is used, and again whenever it breaks.
+func Dial(target string) (*grpc.ClientConn, error) {
+	return grpc.NewClient(target,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithAuthority("localhost"),
+		grpc.WithIdleTimeout(0),
+		// A call that may have reached the daemon isn't made twice.
+		grpc.WithDisableRetry(),
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
+	)
+}
