@@ -79,7 +79,8 @@ func TestGuardLeavesTheMetadataAsItIs(t *testing.T) {
 }
 
 // requestIn returns the client's request in a provenance. It has neither what asks for the
-// frontend, nor policy-guard's own option, nor what only the daemon's own frontend says about itself.
+// frontend, nor policy-guard's own option, nor what only the daemon's own frontend says about
+// itself.
 func requestIn(t *testing.T, text json.RawMessage) map[string]any {
 	t.Helper()
 	var p struct {
