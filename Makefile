@@ -21,9 +21,11 @@ GOVULNCHECK := v1.9.0
 # renovate: packageName=github.com/CycloneDX/cyclonedx-gomod
 CYCLONEDX := v1.10.0
 
-# The platforms of the command line that a release publishes as files.
-CLI_PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
-RELEASE       := .build/release
+# The platforms of the programs that a release publishes as files. policy-guard asks Linux who its
+# clients are.
+CLI_PLATFORMS   := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+GUARD_PLATFORMS := linux/amd64 linux/arm64
+RELEASE         := .build/release
 
 PLATFORMS   := amd64 arm64 arm/v7 386 ppc64le riscv64 s390x
 CODE_MODULES := . integration tools/schema tools/repo
@@ -138,17 +140,18 @@ cross: ## Cross-compile for every platform into .build/cross
 		printf '%s %s bytes, %s with gzip -9\n' "$$out" "$$(wc -c <"$$out")" "$$(gzip -9 -c "$$out" | wc -c)"; \
 	done
 
-release-binaries: ## Build the CLI for each platform into .build/release, with SBOMs
+release-binaries: ## Build the CLI and policy-guard into .build/release, with SBOMs
 	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)
-	@for platform in $(CLI_PLATFORMS); do \
+	@for file in $(CLI_PLATFORMS:%=cli/policy-frontend/%) $(GUARD_PLATFORMS:%=guard/policy-guard/%); do \
+		program=$${file%%/*}; file=$${file#*/}; platform=$${file#*/}; \
 		os=$${platform%/*}; arch=$${platform#*/}; suffix=; [ "$$os" != windows ] || suffix=.exe; \
-		name=policy-frontend-$(VERSION)-$$os-$$arch; echo "$$name"; \
+		name=$${file%%/*}-$(VERSION)-$$os-$$arch; echo "$$name"; \
 		GO='$(GO)' VERSION='$(VERSION)' GOOS=$$os GOARCH=$$arch \
-			tools/build cli "$(RELEASE)/$$name$$suffix" || exit 1; \
+			tools/build "$$program" "$(RELEASE)/$$name$$suffix" || exit 1; \
 		$(GO) run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX) bin -json -noserial \
 			-version '$(VERSION)' -output "$(RELEASE)/$$name.cdx.json" "$(RELEASE)/$$name$$suffix" || exit 1; \
 	done
-	@cd $(RELEASE) && sha256sum policy-frontend-* >checksums.txt && cat checksums.txt
+	@cd $(RELEASE) && sha256sum policy-* >checksums.txt && cat checksums.txt
 
 schema: ## Rewrite the JSON schemas from the Go types
 	@$(GO) -C tools/schema run .

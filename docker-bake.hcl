@@ -52,7 +52,7 @@ variable "PLATFORMS" {
     "linux/s390x",
   ]
   type        = list(string)
-  description = "Platforms of image-cross and release."
+  description = "Platforms of the targets that end with -cross, and of release."
 }
 
 function "is_file" {
@@ -108,6 +108,12 @@ target "image-cross" {
   platforms   = PLATFORMS
 }
 
+target "mediator-cross" {
+  description = "The image for policy-guard's --image, for every platform."
+  inherits    = ["mediator"]
+  platforms   = PLATFORMS
+}
+
 target "guard" {
   description = "The image of policy-guard for the builder's own platform. It holds no policy."
   inherits    = ["_go"]
@@ -125,14 +131,32 @@ target "guard-cross" {
   platforms   = PLATFORMS
 }
 
-target "release" {
-  description = "image-cross with provenance and SBOM, timestamps set to SOURCE_DATE_EPOCH, pushed."
-  inherits    = ["image-cross"]
+group "release" {
+  targets = ["release-image", "release-mediator", "release-guard"]
+}
+
+target "_release" {
   attest = [
     "type=provenance,mode=max",
     "type=sbom,generator=${SBOM_SCANNER}",
   ]
   output = ["type=image,push=true,oci-mediatypes=true,compression=zstd,compression-level=22,force-compression=true,rewrite-timestamp=true"]
+}
+
+target "release-image" {
+  description = "image-cross with provenance and SBOM, timestamps set to SOURCE_DATE_EPOCH, pushed."
+  inherits    = ["image-cross", "_release"]
+}
+
+target "release-mediator" {
+  description = "mediator-cross, as release-image."
+  inherits    = ["mediator-cross", "_release"]
+}
+
+target "release-guard" {
+  description = "guard-cross, as release-image, with gzip: old Docker Engines and Kubernetes run it."
+  inherits    = ["guard-cross", "_release"]
+  output      = ["type=image,push=true,oci-mediatypes=true,rewrite-timestamp=true"]
 }
 
 target "test" {

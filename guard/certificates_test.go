@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -69,8 +70,7 @@ func handshaked(t *testing.T, c *Certificates, client *tls.Config) (string, erro
 	}()
 	conn, err := tls.Dial("tcp", l.Addr().String(), client)
 	if err != nil {
-		<-served
-		return "", err
+		return "", errors.Join(err, <-served)
 	}
 	defer conn.Close()
 	_, _ = conn.Read(make([]byte, 1))

@@ -44,6 +44,11 @@ var (
 	}
 )
 
+// preferImageDigest is an attribute that buildx sets for `--load` into a Docker Engine with
+// containerd's image store, and reads itself after the build (buildx's build/opt.go). No exporter of
+// the daemon knows it, so the daemon doesn't get it.
+const preferImageDigest = "prefer-image-digest"
+
 // exporters returns the exporters of a request as the policy allows them. The request has two
 // fields for them. The daemon reads the old one only if the new one is empty (control/control.go,
 // translateLegacySolveRequest).
@@ -74,6 +79,8 @@ func exporter(
 	if kind == policy.ExportImage {
 		own = namingAttrs
 	}
+	attrs = maps.Clone(attrs)
+	delete(attrs, preferImageDigest)
 	for key := range attrs {
 		a, isAnnotation, err := exptypes.ParseAnnotationKey(key)
 		known := exptypes.ImageExporterOptKey(key)
@@ -90,7 +97,6 @@ func exporter(
 	if kind != policy.ExportImage {
 		return attrs, denied(l, l.DecideExport(export))
 	}
-	attrs = maps.Clone(attrs)
 	if attrs == nil {
 		attrs = map[string]string{}
 	}

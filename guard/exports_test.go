@@ -170,6 +170,11 @@ func TestTheAttributesOfExportersToTheClient(t *testing.T) {
 	for _, kind := range []string{"oci", "docker"} {
 		_, err := exporter(l, kind, pairsOf("name", "anything:1,*", "annotation.org.a", "b"))
 		require.NoError(t, err)
+		sent := pairsOf("name", "a/b:1", "prefer-image-digest", "true")
+		got, err := exporter(l, kind, sent)
+		require.NoError(t, err)
+		require.Equal(t, pairsOf("name", "a/b:1"), got, "buildx's own attribute isn't the daemon's")
+		require.Len(t, sent, 2)
 		_, err = exporter(l, kind, pairsOf("annotation.com.a", "b"))
 		require.ErrorContains(t, err, "the annotation com.a")
 		for _, key := range []string{"push", "registry.insecure", "store", "dangling-name-prefix"} {

@@ -105,8 +105,8 @@ func throughEach(t *testing.T, ways []way) []through {
 	return all
 }
 
-// byTheDaemonsOwn reports whether dockerfile.v0 of the daemon serves the builds: policy-guard has it
-// do so with dispatch: builtin.
+// byTheDaemonsOwn reports whether dockerfile.v0 of the daemon serves the builds: policy-guard has
+// it do so with dispatch: builtin.
 func (us through) byTheDaemonsOwn() bool {
 	return us.dispatch == policy.DispatchBuiltin && us.syntax == inner
 }
@@ -120,9 +120,9 @@ func guardedWays() []way {
 	}
 }
 
-// guardedEach returns one daemon behind policy-guard for each way through it, for tests that compare
-// the results. Clients name docker/dockerfile, as they do for [direct]. There are none if the daemon
-// of the tests is too old for policy-guard.
+// guardedEach returns one daemon behind policy-guard for each way through it, for tests that
+// compare the results. Clients name docker/dockerfile, as they do for [direct]. There are none if
+// the daemon of the tests is too old for policy-guard.
 func guardedEach(t *testing.T) []through {
 	t.Helper()
 	if env.Older(harness.GuardFloor) {

@@ -78,8 +78,9 @@ func TestGuardLeavesTheMetadataAsItIs(t *testing.T) {
 	})
 }
 
-// requestIn returns the client's request in a provenance. It has neither what asks for the frontend,
-// nor policy-guard's own option, nor what only the daemon's own frontend says about itself.
+// requestIn returns the client's request in a provenance. It has neither what asks for the
+// frontend, nor policy-guard's own option, nor what only the daemon's own frontend says about
+// itself.
 func requestIn(t *testing.T, text json.RawMessage) map[string]any {
 	t.Helper()
 	var p struct {
@@ -242,7 +243,7 @@ func TestGuardAndCtrlC(t *testing.T) {
 	})
 }
 
-// composeFile is a project of two services, of which one builds on the other one.
+// composeFile is a project of two services. One builds on the other one.
 const composeFile = `services:
   base:
     build: {context: base}

@@ -80,8 +80,9 @@ func (c *certificates) guard(t *testing.T) (g *harness.Guarded, address string) 
 	require.NoError(t, err)
 	address = "tcp://" + free.Addr().String()
 	require.NoError(t, free.Close())
-	return env.Guard(t, harness.DaemonConfig{}, guardPolicy, "--listen", address, "--tls-cert",
-		c.file("guard.pem"), "--tls-key", c.file("guard.key"), "--tls-client-ca", c.file("ca.pem")), address
+	g = env.Guard(t, harness.DaemonConfig{}, guardPolicy, "--listen", address, "--tls-cert",
+		c.file("guard.pem"), "--tls-key", c.file("guard.key"), "--tls-client-ca", c.file("ca.pem"))
+	return g, address
 }
 
 // builder makes a builder of buildx with the certificate NAME.

@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 const examples = "../../examples/guard/"
@@ -37,6 +38,22 @@ func requireFlags(t *testing.T, args []string, grace time.Duration) flags {
 	require.NoError(t, err)
 	require.Greater(t, grace, f.drain+lastCalls)
 	return f
+}
+
+// offered matches a flag that an example has as a comment.
+var offered = regexp.MustCompile(`--image[ =](\S+)`)
+
+// requireOffers fails the test unless the example shows the flag --image, which the policy without
+// build rules doesn't need, and unless the flags with it are accepted too.
+func requireOffers(t *testing.T, text string, args []string) {
+	t.Helper()
+	shown := offered.FindStringSubmatch(text)
+	require.NotNil(t, shown)
+	f, _, err := parse(append(slices.Clone(args), "--image", shown[1]))
+	require.NoError(t, err)
+	_, err = imageref.Parse(f.image)
+	require.NoError(t, err)
+	require.NotEmpty(t, f.metrics)
 }
 
 func TestThePoliciesOfTheExamplesAreValid(t *testing.T) {
@@ -113,6 +130,7 @@ func TestTheUnitsOfSystemd(t *testing.T) {
 	require.NoError(t, err)
 	f := requireFlags(t, line[1:], grace)
 	require.Equal(t, []string{passedSockets}, f.listen)
+	requireOffers(t, service, line[1:])
 	require.Equal(t, []string{fmt.Sprint(exitUsage)}, values["Service.RestartPreventExitStatus"])
 	require.Equal(t, []string{"notify"}, values["Service.Type"])
 	require.NotContains(t, values, "Service.PrivateUsers", "clients would look like one user")
@@ -188,6 +206,9 @@ func TestTheComposeFile(t *testing.T) {
 	grace, err := time.ParseDuration(guard.StopGrace)
 	require.NoError(t, err)
 	f := requireFlags(t, guard.Command, grace)
+	requireOffers(t, readExample(t, "compose/compose.yaml"), guard.Command)
+	require.Contains(t, guard.Volumes, "./"+filepath.Base(filepath.Dir(f.cert))+":"+
+		filepath.Dir(f.cert)+":ro", "a directory, so that renewed certificates are seen")
 	require.Contains(t, daemon.Command, f.upstream)
 	require.Empty(t, daemon.Ports, "clients can't reach the daemon")
 	require.False(t, guard.Privileged)
@@ -358,6 +379,7 @@ func TestTheManifestsOfKubernetes(t *testing.T) {
 	require.Len(t, pod.InitContainers, 1)
 	guard, daemon := pod.Containers[0], pod.InitContainers[0]
 	f := requireFlags(t, guard.Args, time.Duration(pod.GraceSeconds)*time.Second)
+	requireOffers(t, readExample(t, "kubernetes/policy-guard.yaml"), guard.Args)
 	require.Contains(t, daemon.Args, f.upstream)
 	require.Empty(t, daemon.Ports, "clients can't reach the daemon")
 	require.Equal(t, "Always", daemon.RestartPolicy, "it goes on beside policy-guard")
@@ -370,10 +392,14 @@ func TestTheManifestsOfKubernetes(t *testing.T) {
 	require.Equal(t, labels, service.Selector)
 	require.Equal(t, labels, network.PodSelector.MatchLabels)
 	require.Equal(t, "None", service.ClusterIP)
-	var ports []int
+	var ports, served []int
 	for _, p := range guard.Ports {
 		ports = append(ports, p.ContainerPort)
 	}
+	for _, p := range service.Ports {
+		served = append(served, p.Port)
+	}
+	require.Equal(t, ports, served)
 	for _, in := range network.Ingress {
 		require.NotEmpty(t, in.From)
 		require.Contains(t, ports, in.Ports[0].Port)

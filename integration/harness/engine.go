@@ -126,8 +126,12 @@ func (g *Engine) start(images *registry.Registry, hub hub) error {
 		return err
 	}
 	// `docker build` is buildx's.
-	if err := os.Symlink(g.buildx, filepath.Join(plugins, "docker-buildx")); err != nil {
-		return err
+	for name, program := range map[string]string{
+		"docker-buildx": g.buildx, "docker-compose": g.tools.Compose,
+	} {
+		if err := os.Symlink(program, filepath.Join(plugins, name)); err != nil {
+			return err
+		}
 	}
 	log, err := os.Create(g.LogFile)
 	if err != nil {

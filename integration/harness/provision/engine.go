@@ -11,6 +11,9 @@ const (
 	mobyModule   = "github.com/moby/moby/v2"
 	containerd   = "github.com/containerd/containerd/v2"
 	dockerModule = "github.com/docker/cli"
+
+	composeName   = "compose"
+	composeModule = "github.com/docker/compose/v5"
 )
 
 // Engine is the set of programs of a Docker Engine, and of the containers that its tests
@@ -21,6 +24,8 @@ type Engine struct {
 	// Docker is the command line. Proxy is docker-proxy, which publishes ports. Init is
 	// tini, which Docker calls docker-init.
 	Docker, Dockerd, Proxy, Init string
+	// Compose is the plugin of docker for `docker compose`.
+	Compose string
 	// RunC is linked statically, with libseccomp. Debian 12's runc 1.1 can't run the
 	// containers of this engine, because it doesn't know time namespaces.
 	RunC string
@@ -30,7 +35,8 @@ type Engine struct {
 	Version string
 }
 
-// Engine builds the engine and docker's command line from tools/compat/engine. It installs
+// Engine builds the engine and docker's command line from tools/compat/engine, and docker's plugin
+// Compose from tools/compat/compose. It installs
 // tini and libseccomp's headers with apt-get if they are missing.
 func (t *Tools) Engine() (Engine, error) {
 	var e Engine
@@ -47,7 +53,7 @@ func (t *Tools) prepareEngine() (Engine, error) {
 	e := Engine{
 		Bin: bin, Docker: filepath.Join(bin, "docker"), Dockerd: filepath.Join(bin, "dockerd"),
 		Proxy: filepath.Join(bin, "docker-proxy"), RunC: filepath.Join(bin, "runc"),
-		Registry: filepath.Join(bin, "registry"),
+		Registry: filepath.Join(bin, "registry"), Compose: filepath.Join(bin, "docker-compose"),
 	}
 	var err error
 	if e.Version, err = moduleVersion(dir, mobyModule); err != nil {
@@ -84,9 +90,26 @@ func (t *Tools) prepareEngine() (Engine, error) {
 	if err != nil {
 		return e, err
 	}
+	if err := t.buildCompose(e.Compose); err != nil {
+		return e, err
+	}
 	return e, t.buildStale(dir, Build{
 		Out: e.RunC, Package: "github.com/opencontainers/runc",
 		Tags: "seccomp,netgo,osusergo", CGO: true,
+	})
+}
+
+// buildCompose builds Compose. Its module isn't the engine's, because they require other versions
+// of the same modules.
+func (t *Tools) buildCompose(out string) error {
+	dir := filepath.Join(t.Root, compatDir, composeName)
+	version, err := moduleVersion(dir, composeModule)
+	if err != nil {
+		return err
+	}
+	return t.buildStale(dir, Build{
+		Out: out, Package: composeModule + "/cmd",
+		LDFlags: "-X " + composeModule + "/internal.Version=" + version,
 	})
 }
 
