@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -33,8 +34,8 @@ func newCertificates(t *testing.T) *certificates {
 	return c
 }
 
-// issue writes NAME.pem and NAME.key. The first is the authority's own.
-func (c *certificates) issue(t *testing.T, name string) {
+// issue writes NAME.pem and NAME.key. The first is the authority's own. Others may have URIs.
+func (c *certificates) issue(t *testing.T, name string, uris ...string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -42,6 +43,11 @@ func (c *certificates) issue(t *testing.T, name string) {
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		DNSNames: []string{"localhost"}, BasicConstraintsValid: true, IsCA: c.cert == nil,
+	}
+	for _, uri := range uris {
+		u, err := url.Parse(uri)
+		require.NoError(t, err)
+		template.URIs = append(template.URIs, u)
 	}
 	parent, signer := c.cert, c.key
 	if parent == nil {
@@ -65,24 +71,46 @@ func (c *certificates) issue(t *testing.T, name string) {
 
 func (c *certificates) file(name string) string { return filepath.Join(c.dir, name) }
 
+// guard starts a guard that also listens with the certificate called guard, and returns the
+// address.
+func (c *certificates) guard(t *testing.T, policy string) (*harness.Guarded, string) {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := "tcp://" + free.Addr().String()
+	require.NoError(t, free.Close())
+	return env.Guard(t, harness.DaemonConfig{}, policy, "--listen", address, "--tls-cert",
+		c.file("guard.pem"), "--tls-key", c.file("guard.key"), "--tls-client-ca", c.file("ca.pem"),
+	), address
+}
+
+// createBuilder makes buildx know the guard by the name of a certificate.
+func (c *certificates) createBuilder(t *testing.T, g *harness.Guarded, address, name string) {
+	t.Helper()
+	g.Buildx(t, c.dir, "create", "--name", name, "--driver", "remote", "--driver-opt",
+		"cacert="+c.file("ca.pem")+",cert="+c.file(name+".pem")+",key="+c.file(name+".key")+
+			",servername=localhost", address).RequireSuccess(t)
+}
+
+// flags are those of buildctl with a certificate.
+func (c *certificates) flags(address, name string) []string {
+	return []string{
+		"--addr", address, "--tlsservername", "localhost", "--tlscacert", c.file("ca.pem"),
+		"--tlscert", c.file(name + ".pem"), "--tlskey", c.file(name + ".key"),
+	}
+}
+
 // A client over TCP is known by its certificate. buildx's remote driver offers no ALPN.
 func TestGuardServesCertificates(t *testing.T) {
 	c := newCertificates(t)
 	for _, name := range []string{"guard", "alice", "bob"} {
 		c.issue(t, name)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := "tcp://" + free.Addr().String()
-	require.NoError(t, free.Close())
-	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy, "--listen", address, "--tls-cert",
-		c.file("guard.pem"), "--tls-key", c.file("guard.key"), "--tls-client-ca", c.file("ca.pem"))
+	g, address := c.guard(t, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile(""))
 
 	for _, name := range []string{"alice", "bob"} {
-		g.Buildx(t, dir, "create", "--name", name, "--driver", "remote", "--driver-opt",
-			"cacert="+c.file("ca.pem")+",cert="+c.file(name+".pem")+",key="+c.file(name+".key")+
-				",servername=localhost", address).RequireSuccess(t)
+		c.createBuilder(t, g, address, name)
 	}
 	out := t.TempDir()
 	g.Buildx(t, dir, "build", "--builder=alice", "-o", out, ".").RequireSuccess(t)
@@ -94,11 +122,7 @@ func TestGuardServesCertificates(t *testing.T) {
 	require.NotEmpty(t, list("alice"))
 	require.Empty(t, list("bob"))
 
-	by := func(args ...string) harness.Output {
-		to := []string{"--addr", address, "--tlsservername", "localhost"}
-		return g.Buildctl(t, append(to, args...)...)
-	}
-	by("--tlscacert", c.file("ca.pem"), "--tlscert", c.file("bob.pem"), "--tlskey", c.file("bob.key"),
-		"debug", "info").RequireSuccess(t)
-	by("--tlscacert", c.file("ca.pem"), "--timeout", "2", "debug", "info").RequireFailure(t)
+	g.Buildctl(t, append(c.flags(address, "bob"), "debug", "info")...).RequireSuccess(t)
+	g.Buildctl(t, "--addr", address, "--tlsservername", "localhost", "--tlscacert", c.file("ca.pem"),
+		"--timeout", "2", "debug", "info").RequireFailure(t)
 }

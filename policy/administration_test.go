@@ -12,7 +12,8 @@ import (
 
 func TestWhoAdministrates(t *testing.T) {
 	t.Parallel()
-	const corp = `administration: {clients: ["uid:0", "gid:27", "cn:release-*", "spiffe://corp/ops/**"]}`
+	const corp = `administration:
+  clients: ["uid:0", "gid:27", "cn:release-*", "spiffe://corp/ops/**"]`
 	named := func(cn string) clients.Client {
 		return clients.Certificate{CommonNames: []string{cn}}.Client()
 	}
@@ -69,7 +70,7 @@ func TestMistakesInAdministration(t *testing.T) {
 	t.Parallel()
 	for doc, want := range map[string]string{
 		"administration: ~":                           "administration has no value",
-		"administration: {}":                          "p:2:17: administration has no clients; list them, or remove it",
+		"administration: {}":                          "p:2:17: administration has no clients; list",
 		"administration: {clients: []}":               "clients is empty; give it an entry or remove it",
 		"administration: {clients: ~}":                "clients has no value",
 		"administration: {clients: uid:0}":            "must be a list",
@@ -80,7 +81,7 @@ func TestMistakesInAdministration(t *testing.T) {
 		`administration: {clients: [""]}`:             "clients",
 		`administration: {clients: ["**"]}`:           "is of no known kind",
 		`administration: {users: ["uid:0"]}`:          "users",
-		`administration: {clients: ["cn:a", "cn:"]}`:  "has no name after cn:",
+		`administration: {clients: ["cn:a", "cn:"]}`:  "has an empty name",
 		`frontends: [{match: [a], clients: [uid:1]}]`: "clients",
 	} {
 		_, err := Parse("p", []byte("version: 1\n"+doc+"\n"))

@@ -132,8 +132,8 @@ type Document struct {
 	// Which build caches can be imported and exported. Only policy-guard sees them, and applies this.
 	// The default is none, apart from a cache in the result itself (type=inline).
 	Caches *Caches `yaml:"caches,omitempty"`
-	// Which clients administrate the builder. Only policy-guard knows its clients, and applies this. No
-	// mode weakens it. The default is nobody.
+	// Which clients administrate the builder. Only policy-guard knows its clients, and applies this.
+	// No mode weakens it. The default is nobody.
 	Administration *Administration `yaml:"administration,omitempty"`
 	// Which policies clients can put on top of this one. Not allowed in a policy that a client sends.
 	Overlay Overlay `yaml:"overlay,omitempty"`

@@ -17,8 +17,8 @@ type grant struct {
 	clients     bool // these are patterns of clients, and not plain globs
 }
 
-// grants returns what a policy allows of results and build caches, and whom it lets administrate the
-// builder, always for the same fields.
+// grants returns what a policy allows of results and build caches, and whom it lets administrate
+// the builder, always for the same fields.
 func grants(p *policy.Document) []grant {
 	x, c := p.Exports, p.Caches
 	if x == nil {
