@@ -108,7 +108,8 @@ func TestOthersNeitherSeeTheDiskUsageNorPrune(t *testing.T) {
 			"the policy refuses pruning for spiffe://corp/dev/alice: it allows only",
 		},
 		"a client whose identity looks like an administrator": {
-			administered, clients.Client{},
+			administered,
+			clients.Client{},
 			"the policy refuses pruning for a client without a name that a policy can know",
 		},
 	} {

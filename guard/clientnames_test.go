@@ -115,7 +115,8 @@ func TestTheNamesInACertificate(t *testing.T) {
 	}{
 		"a common name": {alice, nil, "cn:alice"},
 		"a common name and DNS": {
-			alice, []asn1.RawValue{dns("A.example"), dns("b.example")},
+			alice,
+			[]asn1.RawValue{dns("A.example"), dns("b.example")},
 			"cn:alice, dns:a.example and dns:b.example",
 		},
 		"a URI": {

@@ -39,7 +39,8 @@ func TestWhoAdministrates(t *testing.T) {
 				"(administration.clients)",
 		},
 		"a client without a name doesn't": {
-			`administration: {clients: ["cn:*"]}`, "", clients.Client{},
+			`administration: {clients: ["cn:*"]}`, "",
+			clients.Client{},
 			"for a client without a name that a policy can know: it allows only cn:*",
 		},
 		"an overlay without the field restricts nothing": {corp, "id: x", clients.Peer(0), ""},
@@ -121,7 +122,8 @@ func TestAnOverlayNeverAddsAdministrators(t *testing.T) {
 		}[r.IntN(5)]
 	}
 	known := []clients.Client{
-		{}, clients.Peer(1, 1), clients.Peer(2, 3, 1), clients.Peer(3, 3),
+		{},
+		clients.Peer(1, 1), clients.Peer(2, 3, 1), clients.Peer(3, 3),
 		clients.Certificate{CommonNames: []string{"ab"}, DNS: []string{"b.a"}}.Client(),
 		clients.Certificate{URIs: []string{"spiffe://a/b/c"}}.Client(),
 		clients.Certificate{URIs: []string{"spiffe://a/b"}}.Client(),
