@@ -22,13 +22,11 @@ import (
 const administered = forwarding +
 	"id: corp\nadministration: {clients: [\"uid:7\", \"spiffe://corp/ops/*\"]}\n"
 
-// controlOf returns a client of the guard that has the names.
-func controlOf(
-	t *testing.T, g *Guard, who Identity, names clients.Client,
-) controlapi.ControlClient {
+// controlOf returns a client of the guard that has the names. Its identity is that of the user 7.
+func controlOf(t *testing.T, g *Guard, names clients.Client) controlapi.ControlClient {
 	t.Helper()
 	return controlapi.NewControlClient(
-		dial(t, listen(t, g.Server(known(caller{id: who, client: names})))))
+		dial(t, listen(t, g.Server(known(caller{id: "uid:7", client: names})))))
 }
 
 // pruned returns the records that a client gets when it prunes.
@@ -60,8 +58,10 @@ func TestAnAdministratorSeesTheDiskUsageAndPrunes(t *testing.T) {
 		d, g := newDaemonFor(t, administered, "")
 		var log *logged
 		g.log, log = textLog()
-		c := controlOf(t, g, "uid:7", names)
-		usage, err := c.DiskUsage(of(t), &controlapi.DiskUsageRequest{Filter: []string{"id==a"}, AgeLimit: 5})
+		c := controlOf(t, g, names)
+		usage, err := c.DiskUsage(of(t), &controlapi.DiskUsageRequest{
+			Filter: []string{"id==a"}, AgeLimit: 5,
+		})
 		require.NoError(t, err)
 		require.Equal(t, "kept", usage.Record[0].ID)
 		got := d.last(t).request.(*controlapi.DiskUsageRequest)
@@ -108,7 +108,9 @@ func TestOthersNeitherSeeTheDiskUsageNorPrune(t *testing.T) {
 			"the policy refuses pruning for spiffe://corp/dev/alice: it allows only",
 		},
 		"a client whose identity looks like an administrator": {
-			administered, clients.Client{}, "the policy refuses pruning for a client without a name that a policy can know",
+			administered,
+			clients.Client{},
+			"the policy refuses pruning for a client without a name that a policy can know",
 		},
 	} {
 		d, g := newDaemonFor(t, tc.policy, "")
@@ -116,7 +118,7 @@ func TestOthersNeitherSeeTheDiskUsageNorPrune(t *testing.T) {
 		g.log, log = textLog()
 		o := &observed{}
 		g.observe = o
-		c := controlOf(t, g, "uid:7", tc.names)
+		c := controlOf(t, g, tc.names)
 		_, err := pruned(of(t), c, &controlapi.PruneRequest{})
 		requireCode(t, codes.PermissionDenied, err)
 		require.Contains(t, status.Convert(err).Message(),
@@ -127,7 +129,8 @@ func TestOthersNeitherSeeTheDiskUsageNorPrune(t *testing.T) {
 		require.Empty(t, d.all(), name)
 		require.Equal(t, []string{"administration Prune", "administration DiskUsage"}, o.refusals, name)
 		require.Contains(t, log.String(),
-			"msg=refused client=uid:7 what=/moby.buildkit.v1.Control/Prune rule=administration why=", name)
+			"msg=refused client=uid:7 what=/moby.buildkit.v1.Control/Prune rule=administration why=",
+			name)
 		require.NotContains(t, log.String(), "administered", name)
 	}
 }
@@ -135,12 +138,14 @@ func TestOthersNeitherSeeTheDiskUsageNorPrune(t *testing.T) {
 func TestWhatAnAdministratorCanAskForIsBounded(t *testing.T) {
 	t.Parallel()
 	d, g := newDaemonFor(t, administered, "")
-	c := controlOf(t, g, "uid:7", clients.Peer(7))
+	c := controlOf(t, g, clients.Peer(7))
 	_, err := c.DiskUsage(of(t), &controlapi.DiskUsageRequest{
 		Filter: []string{strings.Repeat("a", maxFilter), "b"},
 	})
 	require.ErrorContains(t, err, "the filters have more than 4096 bytes")
-	_, err = pruned(of(t), c, &controlapi.PruneRequest{Filter: []string{strings.Repeat("a", maxFilter+1)}})
+	_, err = pruned(of(t), c, &controlapi.PruneRequest{
+		Filter: []string{strings.Repeat("a", maxFilter+1)},
+	})
 	require.ErrorContains(t, err, "the filters have more than 4096 bytes")
 	req := &controlapi.PruneRequest{}
 	req.ProtoReflect().SetUnknown(protowire.AppendVarint(
@@ -155,7 +160,7 @@ func TestPruningEndsWithTheClient(t *testing.T) {
 	d, g := newDaemonFor(t, administered, "")
 	d.endless = true
 	ctx, cancel := context.WithCancel(of(t))
-	s, err := controlOf(t, g, "uid:7", clients.Peer(7)).Prune(ctx, &controlapi.PruneRequest{})
+	s, err := controlOf(t, g, clients.Peer(7)).Prune(ctx, &controlapi.PruneRequest{})
 	require.NoError(t, err)
 	_, err = s.Recv()
 	require.NoError(t, err)
@@ -170,7 +175,7 @@ func TestPruningEndsWithTheClient(t *testing.T) {
 func TestTheAdministratorsAreThoseOfThePolicyInForce(t *testing.T) {
 	t.Parallel()
 	_, g := newDaemonFor(t, administered, "")
-	c := controlOf(t, g, "uid:7", clients.Peer(7))
+	c := controlOf(t, g, clients.Peer(7))
 	use := func() error {
 		_, err := c.DiskUsage(of(t), &controlapi.DiskUsageRequest{})
 		return err

@@ -34,8 +34,8 @@ func peerGroups(fd uintptr) ([]uint32, error) {
 var (
 	// commonName is the object identifier of a common name (X.520).
 	commonName = asn1.ObjectIdentifier{2, 5, 4, 3}
-	// subjectAltName is that of the alternative names (RFC 5280, section 4.2.1.6), and uriTag the tag of
-	// a URI among them.
+	// subjectAltName is that of the alternative names (RFC 5280, section 4.2.1.6), and uriTag the tag
+	// of a URI among them.
 	subjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
 )
 

@@ -113,10 +113,18 @@ func TestTheNamesInACertificate(t *testing.T) {
 		names   []asn1.RawValue
 		want    string
 	}{
-		"a common name":            {alice, nil, "cn:alice"},
-		"a common name and DNS":    {alice, []asn1.RawValue{dns("A.example"), dns("b.example")}, "cn:alice, dns:a.example and dns:b.example"},
-		"a URI":                    {alice, []asn1.RawValue{uri("spiffe://corp/a"), dns("x")}, "spiffe://corp/a"},
-		"a URI without a subject":  {pkix.Name{}, []asn1.RawValue{uri("spiffe://corp/a")}, "spiffe://corp/a"},
+		"a common name": {alice, nil, "cn:alice"},
+		"a common name and DNS": {
+			alice,
+			[]asn1.RawValue{dns("A.example"), dns("b.example")},
+			"cn:alice, dns:a.example and dns:b.example",
+		},
+		"a URI": {
+			alice, []asn1.RawValue{uri("spiffe://corp/a"), dns("x")}, "spiffe://corp/a",
+		},
+		"a URI without a subject": {
+			pkix.Name{}, []asn1.RawValue{uri("spiffe://corp/a")}, "spiffe://corp/a",
+		},
 		"an empty fragment":        {alice, []asn1.RawValue{uri("spiffe://corp/a#")}, ""},
 		"a scheme in another case": {alice, []asn1.RawValue{uri("Spiffe://corp/a")}, ""},
 		"an escape":                {alice, []asn1.RawValue{uri("spiffe://corp/%61")}, ""},
@@ -140,7 +148,8 @@ func TestTheNamesInACertificate(t *testing.T) {
 		})
 		require.NoError(t, err, "%s: such a client may connect", name)
 	}
-	leaf := ca.sign(t, x509.Certificate{URIs: []*url.URL{{Scheme: "spiffe", Host: "corp", Path: "/a"}}})
+	uris := []*url.URL{{Scheme: "spiffe", Host: "corp", Path: "/a"}}
+	leaf := ca.sign(t, x509.Certificate{URIs: uris})
 	leaf.URIs = nil
 	require.Equal(t, clients.Client{}, namesIn(leaf), "package x509 has another number of URIs")
 }

@@ -141,11 +141,12 @@ func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
 			}, want: "the option add-hosts",
 		},
 		"the disk usage of all clients": {
-			args: func(string, string) []string { return []string{"du"} }, want: "all clients",
+			args: func(string, string) []string { return []string{"du"} },
+			want: "the policy refuses disk usage for uid:0",
 		},
 		"pruning what others need": {
 			args: func(string, string) []string { return []string{"prune", "--keep-storage=99999"} },
-			want: "all clients",
+			want: "the policy refuses pruning for uid:0",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

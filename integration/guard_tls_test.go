@@ -73,24 +73,33 @@ func (c *certificates) issue(t *testing.T, name string, uris ...string) {
 
 func (c *certificates) file(name string) string { return filepath.Join(c.dir, name) }
 
-// guard starts a guard that listens on TCP with the certificate "guard".
-func (c *certificates) guard(t *testing.T) (g *harness.Guarded, address string) {
+// guard starts a guard that also listens on TCP with the certificate called guard, and returns the
+// address.
+func (c *certificates) guard(t *testing.T, policy string) (*harness.Guarded, string) {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	address = "tcp://" + free.Addr().String()
+	address := "tcp://" + free.Addr().String()
 	require.NoError(t, free.Close())
-	g = env.Guard(t, harness.DaemonConfig{}, guardPolicy, "--listen", address, "--tls-cert",
-		c.file("guard.pem"), "--tls-key", c.file("guard.key"), "--tls-client-ca", c.file("ca.pem"))
-	return g, address
+	return env.Guard(t, harness.DaemonConfig{}, policy, "--listen", address, "--tls-cert",
+		c.file("guard.pem"), "--tls-key", c.file("guard.key"), "--tls-client-ca", c.file("ca.pem"),
+	), address
 }
 
-// builder makes a builder of buildx with the certificate NAME.
-func (c *certificates) builder(t *testing.T, g *harness.Guarded, address, name string) {
+// createBuilder makes buildx know the guard by the name of a certificate.
+func (c *certificates) createBuilder(t *testing.T, g *harness.Guarded, address, name string) {
 	t.Helper()
 	g.Buildx(t, c.dir, "create", "--name", name, "--driver", "remote", "--driver-opt",
 		"cacert="+c.file("ca.pem")+",cert="+c.file(name+".pem")+",key="+c.file(name+".key")+
 			",servername=localhost", address).RequireSuccess(t)
+}
+
+// flags are those of buildctl with a certificate.
+func (c *certificates) flags(address, name string) []string {
+	return []string{
+		"--addr", address, "--tlsservername", "localhost", "--tlscacert", c.file("ca.pem"),
+		"--tlscert", c.file(name + ".pem"), "--tlskey", c.file(name + ".key"),
+	}
 }
 
 // A client over TCP is known by its certificate. buildx's remote driver offers no ALPN.
@@ -102,10 +111,10 @@ func TestGuardServesCertificates(t *testing.T) {
 	const spiffe = "spiffe://corp.example/ci"
 	c.issue(t, "ci", spiffe)
 	c.issue(t, "ci2", spiffe)
-	g, address := c.guard(t)
+	g, address := c.guard(t, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile(""))
 	for _, name := range []string{"alice", "bob", "ci", "ci2"} {
-		c.builder(t, g, address, name)
+		c.createBuilder(t, g, address, name)
 	}
 	out := t.TempDir()
 	g.Buildx(t, dir, "build", "--builder=alice", "-o", out, ".").RequireSuccess(t)
@@ -126,13 +135,9 @@ func TestGuardServesCertificates(t *testing.T) {
 	require.NotContains(t, list("alice"), ref)
 	require.Contains(t, g.Log(), "client=uri:"+spiffe)
 
-	by := func(args ...string) harness.Output {
-		to := []string{"--addr", address, "--tlsservername", "localhost"}
-		return g.Buildctl(t, append(to, args...)...)
-	}
-	by("--tlscacert", c.file("ca.pem"), "--tlscert", c.file("bob.pem"), "--tlskey", c.file("bob.key"),
-		"debug", "info").RequireSuccess(t)
-	by("--tlscacert", c.file("ca.pem"), "--timeout", "2", "debug", "info").RequireFailure(t)
+	g.Buildctl(t, append(c.flags(address, "bob"), "debug", "info")...).RequireSuccess(t)
+	g.Buildctl(t, "--addr", address, "--tlsservername", "localhost", "--tlscacert", c.file("ca.pem"),
+		"--timeout", "2", "debug", "info").RequireFailure(t)
 }
 
 // What is renewed counts for connections that begin later, without a restart.
@@ -141,8 +146,8 @@ func TestGuardReadsCertificatesAgain(t *testing.T) {
 	for _, name := range []string{"guard", "alice"} {
 		c.issue(t, name)
 	}
-	g, address := c.guard(t)
-	c.builder(t, g, address, "alice")
+	g, address := c.guard(t, guardPolicy)
+	c.createBuilder(t, g, address, "alice")
 	dir := harness.WriteContext(t, dockerfile(""))
 	build := func() harness.Output {
 		return g.Buildx(t, dir, "build", "--builder=alice", "--progress=plain", ".")

@@ -134,8 +134,8 @@ type Document struct {
 	Caches *Caches `yaml:"caches,omitempty"`
 	// Which images can make SBOMs (--sbom). Only policy-guard applies this. The default is none.
 	SBOM *SBOM `yaml:"sbom,omitempty"`
-	// Which clients administrate the builder. Only policy-guard knows its clients, and applies this. No
-	// mode weakens it. The default is nobody.
+	// Which clients administrate the builder. Only policy-guard knows its clients, and applies this.
+	// No mode weakens it. The default is nobody.
 	Administration *Administration `yaml:"administration,omitempty"`
 	// Which policies clients can put on top of this one. Not allowed in a policy that a client sends.
 	Overlay Overlay `yaml:"overlay,omitempty"`

@@ -90,7 +90,7 @@ func TestFindingsInExportsAndCaches(t *testing.T) {
 			`administration: {clients: ["spiffe://corp/a/b", "gid:0", "spiffe://corp/a/*"]}`,
 			[]string{
 				"needs-guard: ",
-				"entry-repeated: administration.clients has spiffe://corp/a/b, and spiffe://corp/a/* is for that too",
+				"entry-repeated: administration.clients has spiffe://corp/a/b, and spiffe://corp/a/*",
 			},
 		},
 		"a name that each certificate has": {

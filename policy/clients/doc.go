@@ -25,6 +25,6 @@
 //   - a common name with a star, or with characters that can't be printed,
 //   - each of several URIs, or of several common names.
 //
-// A certificate with a URI has no other names. Its authority vouches for the URI (SPIFFE X.509-SVID,
-// section 2), and may let the client write anything else.
+// A certificate with a URI has no other names. Its authority vouches for the URI, and may let the
+// client write anything else (SPIFFE X.509-SVID, section 2).
 package clients

@@ -87,8 +87,8 @@ func (p Pattern) Covers(o Pattern) bool { return p.kind == o.kind && p.parts.Cov
 // maxNumber is the largest number of a user or a group. The kernel reserves the next one.
 const maxNumber = 1<<32 - 2
 
-// overflow is the number that the kernel shows in the place of a user or a group that has none here,
-// as in another user namespace (proc(5), /proc/sys/kernel/overflowuid).
+// overflow is the number that the kernel shows in the place of a user or a group that has none
+// here, as in another user namespace (proc(5), /proc/sys/kernel/overflowuid).
 const overflow = 65534
 
 func number(k kind, n uint32) name {
@@ -127,7 +127,7 @@ func parseCommon(s string, stars bool) (name, error) {
 	}
 	switch {
 	case s == "":
-		return name{}, errors.New("has no name after cn:")
+		return name{}, errors.New("has an empty name")
 	case strings.TrimSpace(s) != s:
 		return name{}, errors.New("has a space at an end of its name")
 	case !stars && globs.Open(s):
