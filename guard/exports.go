@@ -10,6 +10,7 @@ import (
 
 	"github.com/distribution/reference"
 	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
@@ -42,6 +43,9 @@ var (
 	clientAttrs = []exptypes.ImageExporterOptKey{
 		"tar", "attestation-prefix", "platform-split", "mode",
 	}
+	// filesAttrs are those of exporters of files to the client (exporter/local/fs.go). src is the part
+	// of the result that is exported.
+	filesAttrs = append(slices.Clone(clientAttrs), "src")
 )
 
 // exporters returns the exporters of a request as the policy allows them. The request has two
@@ -71,8 +75,11 @@ func exporter(
 ) (map[string]string, error) {
 	export := policy.Export{Type: kind}
 	own := clientAttrs
-	if kind == policy.ExportImage {
+	switch kind {
+	case policy.ExportImage:
 		own = namingAttrs
+	case client.ExporterLocal, client.ExporterTar:
+		own = filesAttrs
 	}
 	for key := range attrs {
 		a, isAnnotation, err := exptypes.ParseAnnotationKey(key)
