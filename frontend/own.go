@@ -11,7 +11,6 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/policy"
-	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -42,11 +41,9 @@ func (f Frontend) Own(ctx context.Context, c client.Client) (*Choice, error) {
 // IsOwn reports whether the choice comes from [Frontend.Own].
 func (c *Choice) IsOwn() bool { return c != nil && c.readers != nil }
 
-// Exportable reports whether the result of a definition that a client made may go anywhere: LLB has
-// to be allowed, and without rules on configurations, because such a result has none.
-func (c *Choice) Exportable() bool {
-	return c.Decision.Verdict.Permits() && !c.Decision.Restricts(buildrules.KindConfig)
-}
+// Exportable reports whether the result of a definition that a client made may go anywhere; see
+// [policy.Decision.Exportable].
+func (c *Choice) Exportable() bool { return c.Decision.Exportable() }
 
 // Definition checks a definition that a client made. It returns the source policies under which the
 // daemon may solve it.

@@ -14,6 +14,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
 	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // call is one call of a client.
@@ -21,6 +22,7 @@ type call struct {
 	guard  *Guard
 	method string // with its service: /service/method
 	who    Identity
+	client clients.Client // by which names a policy knows who calls
 	stream grpc.ServerStream
 	// headers are those that the client sent. Nothing of them reaches the daemon by itself.
 	headers metadata.MD
@@ -33,10 +35,11 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) (err error) {
 	if !ok {
 		return status.Error(codes.Internal, "policy-guard: a call without a method")
 	}
-	who, err := callerOf(ctx)
+	by, err := callerOf(ctx)
 	if err != nil {
 		return err
 	}
+	who := by.id
 	defer g.contain(who, method, &err)
 	r, known := methods(method)
 	switch {
@@ -49,7 +52,9 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) (err error) {
 		return refused(method, r.why)
 	}
 	headers, _ := metadata.FromIncomingContext(ctx)
-	return r.serve(&call{guard: g, method: method, who: who, stream: stream, headers: headers})
+	return r.serve(&call{
+		guard: g, method: method, who: who, client: by.client, stream: stream, headers: headers,
+	})
 }
 
 // refuse is the error of a call that isn't let through for a reason of its own.

@@ -40,6 +40,7 @@ type fakeDaemon struct {
 	history  []*controlapi.BuildHistoryEvent
 	canceled chan struct{} // closed when a client's Status has ended
 	failure  error         // of Info
+	endless  bool          // Prune goes on until the client ends it, and closes canceled
 
 	// asks is called with each source that a call is about, as a daemon asks about it. Nil is none.
 	asks func(*pb.SourceOp)
@@ -108,6 +109,23 @@ func (d *fakeDaemon) ListenBuildHistory(
 		}
 	}
 	return nil
+}
+
+func (d *fakeDaemon) DiskUsage(
+	ctx context.Context, req *controlapi.DiskUsageRequest,
+) (*controlapi.DiskUsageResponse, error) {
+	d.record(ctx, req)
+	return &controlapi.DiskUsageResponse{Record: []*controlapi.UsageRecord{{ID: "kept"}}}, nil
+}
+
+func (d *fakeDaemon) Prune(req *controlapi.PruneRequest, s controlapi.Control_PruneServer) error {
+	d.record(s.Context(), req)
+	if err := s.Send(&controlapi.UsageRecord{ID: "pruned"}); err != nil || !d.endless {
+		return err
+	}
+	<-s.Context().Done()
+	close(d.canceled)
+	return s.Context().Err()
 }
 
 // Status sends without end.
@@ -335,8 +353,13 @@ func as(t *testing.T, g *Guard, who Identity) *grpc.ClientConn {
 }
 
 func fixed(who Identity) credentials.TransportCredentials {
+	return known(caller{id: who})
+}
+
+// known identifies all clients as the caller.
+func known(who caller) credentials.TransportCredentials {
 	return &identify{
-		handshake: func(conn net.Conn) (net.Conn, Identity, error) { return conn, who, nil },
+		handshake: func(conn net.Conn) (net.Conn, caller, error) { return conn, who, nil },
 		open:      &connections{of: map[Identity]int{}},
 	}
 }

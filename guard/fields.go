@@ -133,6 +133,13 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 	"grpc.health.v1.HealthCheckRequest": {"service": take},
 	"grpc.health.v1.HealthListRequest":  {},
 
+	// What an administrator asks for concerns all clients anyway.
+	"moby.buildkit.v1.DiskUsageRequest": {"filter": take, "ageLimit": take},
+	"moby.buildkit.v1.PruneRequest": {
+		"filter": take, "all": take, "keepDuration": take, "reservedSpace": take,
+		"maxUsedSpace": take, "minFreeSpace": take,
+	},
+
 	"moby.buildkit.v1.StatusRequest": {"Ref": take},
 	"moby.buildkit.v1.BuildHistoryRequest": {
 		"ActiveOnly": take, "Ref": take, "EarlyExit": take, "Filter": take, "Limit": take,

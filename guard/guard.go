@@ -52,7 +52,7 @@ type Guard struct {
 	builds   *builds
 	readable *remembered // digests of content; the daemon shows all of it to everybody
 	results  *remembered // identities of definitions (llbops.Identity)
-	policy   *policyFile
+	policy   policyFile
 	image    string // of --image; "" for none
 	health   *health
 	log      *slog.Logger

@@ -422,7 +422,7 @@ func TestAConnectionBelongsToTheUserAtItsOtherEnd(t *testing.T) {
 	defer conn.Close()
 	_, who, err := peerUser(conn)
 	require.NoError(t, err)
-	require.Equal(t, Identity(fmt.Sprintf("uid:%d", os.Getuid())), who)
+	require.Equal(t, Identity(fmt.Sprintf("uid:%d", os.Getuid())), who.id)
 }
 
 func TestAnIdentityHasABoundedNumberOfConnections(t *testing.T) {

@@ -11,9 +11,21 @@ import (
 	controlapi "github.com/moby/buildkit/api/services/control"
 )
 
-// maxFilter bounds the filters of a request for the history, in bytes. The daemon compares each
-// record of all clients with them.
+// maxFilter bounds the filters of a request, in bytes. The daemon compares each record of all
+// clients with them.
 const maxFilter = 4 << 10
+
+// checkFilters refuses filters that are too long.
+func checkFilters(filters []string) error {
+	size := 0
+	for _, f := range filters {
+		size += len(f)
+	}
+	if size > maxFilter {
+		return fmt.Errorf("the filters have more than %d bytes", maxFilter)
+	}
+	return nil
+}
 
 // listenHistory passes on the caller's records of the history.
 func (c *call) listenHistory() error {
@@ -27,12 +39,8 @@ func (c *call) listenHistory() error {
 			return err
 		}
 	}
-	size := 0
-	for _, f := range req.Filter {
-		size += len(f)
-	}
-	if size > maxFilter {
-		return c.refuse(fmt.Errorf("the filters have more than %d bytes", maxFilter))
+	if err := checkFilters(req.Filter); err != nil {
+		return c.refuse(err)
 	}
 	// The daemon would count the records of all clients. Without EarlyExit there is no end at which
 	// the newest ones are known, so the client gets all.

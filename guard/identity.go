@@ -3,7 +3,6 @@ package guard
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +13,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // Identity is who makes a call. Two callers with the same identity share their builds.
@@ -26,25 +27,28 @@ const maxConnections = 500
 type caller struct {
 	credentials.CommonAuthInfo
 	id Identity
+	// client has the names by which a policy knows the caller. What belongs to whom doesn't depend on
+	// them.
+	client clients.Client
 }
 
 // AuthType implements [credentials.AuthInfo].
 func (caller) AuthType() string { return "policy-guard" }
 
 // callerOf returns who makes the call of a context.
-func callerOf(ctx context.Context) (Identity, error) {
+func callerOf(ctx context.Context) (caller, error) {
 	p, _ := peer.FromContext(ctx)
 	if p != nil {
 		if c, ok := p.AuthInfo.(caller); ok && c.id != "" {
-			return c.id, nil
+			return c, nil
 		}
 	}
-	return "", status.Error(codes.Unauthenticated, "policy-guard: it isn't known who calls")
+	return caller{}, status.Error(codes.Unauthenticated, "policy-guard: it isn't known who calls")
 }
 
 // identify is the server's side of a handshake that finds out who calls.
 type identify struct {
-	handshake func(net.Conn) (net.Conn, Identity, error)
+	handshake func(net.Conn) (net.Conn, caller, error)
 	level     credentials.SecurityLevel
 	protocol  string
 	open      *connections
@@ -61,58 +65,60 @@ func PeerCredentials() credentials.TransportCredentials {
 
 // ClientCertificates identifies clients by their verified certificate. The identity is the
 // certificate's URI if it has one, else its subject. A certificate with neither, or with several
-// URIs, is refused.
+// URIs, is refused. Each connection is served by the certificates that are in force as it begins.
 //
 // The clients need no ALPN: buildx's remote driver offers none, and gRPC's own credentials would
 // refuse it.
-func ClientCertificates(
-	server tls.Certificate, clients *x509.CertPool,
-) credentials.TransportCredentials {
-	config := &tls.Config{
-		Certificates: []tls.Certificate{server},
-		ClientCAs:    clients,
-		ClientAuth:   tls.RequireAndVerifyClientCert,
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"h2"},
-	}
+func ClientCertificates(c *Certificates) credentials.TransportCredentials {
 	return &identify{
-		handshake: func(conn net.Conn) (net.Conn, Identity, error) { return certified(conn, config) },
+		handshake: func(conn net.Conn) (net.Conn, caller, error) { return certified(conn, c.config()) },
 		level:     credentials.PrivacyAndIntegrity, protocol: "tls",
 		open: &connections{of: map[Identity]int{}},
 	}
 }
 
 // peerUser returns the user at the other end of a Unix socket.
-func peerUser(conn net.Conn) (net.Conn, Identity, error) {
+func peerUser(conn net.Conn) (net.Conn, caller, error) {
 	socket, ok := conn.(*net.UnixConn)
 	if !ok {
-		return nil, "", fmt.Errorf("internal: %T isn't a Unix socket", conn)
+		return nil, caller{}, fmt.Errorf("internal: %T isn't a Unix socket", conn)
 	}
 	rawConn, err := socket.SyscallConn()
 	if err != nil {
-		return nil, "", err
+		return nil, caller{}, err
 	}
 	var cred *unix.Ucred
+	var groups []uint32
 	var sockErr error
 	if err := rawConn.Control(func(fd uintptr) {
 		cred, sockErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+		if sockErr == nil {
+			groups, sockErr = peerGroups(fd)
+		}
 	}); err != nil {
-		return nil, "", err
+		return nil, caller{}, err
 	}
 	if sockErr != nil {
-		return nil, "", sockErr
+		return nil, caller{}, sockErr
 	}
-	return conn, Identity(fmt.Sprintf("uid:%d", cred.Uid)), nil
+	return conn, caller{
+		id:     Identity(fmt.Sprintf("uid:%d", cred.Uid)),
+		client: clients.Peer(cred.Uid, append([]uint32{cred.Gid}, groups...)...),
+	}, nil
 }
 
 // certified does a TLS handshake. The server has bounded its time by a deadline of the connection.
-func certified(conn net.Conn, config *tls.Config) (net.Conn, Identity, error) {
+func certified(conn net.Conn, config *tls.Config) (net.Conn, caller, error) {
 	secure := tls.Server(conn, config)
 	if err := secure.Handshake(); err != nil {
-		return nil, "", err
+		return nil, caller{}, err
 	}
-	id, err := subjectOf(secure.ConnectionState())
-	return secure, id, err
+	state := secure.ConnectionState()
+	id, err := subjectOf(state)
+	if err != nil {
+		return nil, caller{}, err
+	}
+	return secure, caller{id: id, client: namesIn(state.PeerCertificates[0])}, nil
 }
 
 // subjectOf returns the identity in a verified certificate.
@@ -134,15 +140,16 @@ func subjectOf(state tls.ConnectionState) (Identity, error) {
 
 // ServerHandshake implements [credentials.TransportCredentials].
 func (i *identify) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	secure, id, err := i.handshake(conn)
+	secure, who, err := i.handshake(conn)
 	if err == nil {
-		secure, err = i.open.add(secure, id)
+		secure, err = i.open.add(secure, who.id)
 	}
 	if err != nil {
 		_ = conn.Close()
 		return nil, nil, err
 	}
-	return secure, caller{credentials.CommonAuthInfo{SecurityLevel: i.level}, id}, nil
+	who.CommonAuthInfo = credentials.CommonAuthInfo{SecurityLevel: i.level}
+	return secure, who, nil
 }
 
 // ClientHandshake implements [credentials.TransportCredentials]. It always fails: these credentials

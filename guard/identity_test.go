@@ -59,6 +59,17 @@ func (a authority) issue(t *testing.T, subject pkix.Name, uris ...string) tls.Ce
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
+// sign returns a certificate made of the template.
+func (a authority) sign(t *testing.T, template x509.Certificate) *x509.Certificate {
+	t.Helper()
+	template.SerialNumber, template.NotAfter = big.NewInt(3), time.Now().Add(time.Hour)
+	der, err := x509.CreateCertificate(rand.Reader, &template, a.cert, &a.key.PublicKey, a.key)
+	require.NoError(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	return leaf
+}
+
 func (a authority) pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
@@ -69,7 +80,8 @@ func TestClientsAreKnownByTheirCertificate(t *testing.T) {
 	t.Parallel()
 	ca, other := newAuthority(t), newAuthority(t)
 	d, g := newDaemon(t)
-	s := g.Server(ClientCertificates(ca.issue(t, pkix.Name{CommonName: "guard"}), ca.pool()))
+	s := g.Server(ClientCertificates(certificatesOf(t,
+		ca.issue(t, pkix.Name{CommonName: "guard"}), ca)))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	go func() { _ = s.Serve(l) }()

@@ -320,10 +320,10 @@ func TestFrontendInputsOfTheBeginningOfABuild(t *testing.T) {
 		"isn't what a build of this client has returned")
 	require.Empty(t, frontendRuns(d))
 
-	b, err := g.begin(t.Context(), "alice", "before", "", g.policy.current())
-	require.NoError(t, err)
+	b := &build{who: "alice", client: "before", policy: g.policy.current()}
+	require.NoError(t, g.begin(t.Context(), b))
 	defer b.end()
-	_, err = gwpb.NewLLBBridgeClient(conn).Solve(of(t, buildIDHeader, "before"),
+	_, err := gwpb.NewLLBBridgeClient(conn).Solve(of(t, buildIDHeader, "before"),
 		asking("docker/dockerfile:1"))
 	require.NoError(t, err)
 	require.NoError(t, ask(conn, "b", d.result))

@@ -2,14 +2,11 @@ package guard
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -41,93 +38,38 @@ func (p *Policy) layers(opts map[string]string) (policy.Layers, error) {
 	return p.frontend().Layers(opts)
 }
 
-const (
-	// settle is how long a changed policy has to stay the same before it counts. A program that
-	// writes the file in place may be seen between two writes.
-	settle = 100 * time.Millisecond
-	// maxReads is how often a policy that keeps changing is read for one build.
-	maxReads = 20
-)
-
-// policyFile is a policy in a file that may change while the guard runs. The last valid one stays
-// in force until there is another valid one.
+// policyFile is a policy in a file that may change while the guard runs.
 type policyFile struct {
-	path    string
-	log     *slog.Logger
-	observe Observer
-	settle  func() // waits for writers of the files
-
-	mu      sync.Mutex
-	inForce *Policy
-	seen    *reading // what the files had when they were read last
-	problem error    // why that isn't in force; nil if it is
+	*lastGood[*Policy]
+	path string
 }
 
 // openPolicy reads the policy at path, which has to be valid.
-func openPolicy(path string, log *slog.Logger, o Observer) (*policyFile, error) {
-	p := &policyFile{
-		path: path, log: log, observe: o, settle: func() { <-time.After(settle) },
-	}
-	loaded, r, err := loadPolicy(path)
-	if err != nil {
-		return nil, err
-	}
-	p.inForce, p.seen = loaded, r
-	o.PolicyRead(loaded, nil)
-	return p, nil
-}
-
-// current returns the policy in force. It looks at the files first: their text is compared, because
-// the times of files tell little about it.
-func (p *policyFile) current() *Policy {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for range maxReads {
-		if p.seen != nil && p.seen.unchanged(p.path) {
-			return p.inForce
+func openPolicy(path string, log *slog.Logger, o Observer) (policyFile, error) {
+	last, err := openLastGood(func() (*Policy, snapshot, error) {
+		return loadPolicy(path)
+	}, func(n news[*Policy]) {
+		switch {
+		case n.again:
+			log.Info("the policy can be read again", "file", path)
+		case n.problem != nil:
+			log.Error("the policy isn't valid, so the last good one stays in force", "file", path,
+				"why", logText(n.problem.Error()), "policy", n.inForce.Digest())
+		default:
+			log.Info("a new policy is in force", "file", path, "id", n.inForce.Identity().ID,
+				"policy", n.inForce.Digest())
 		}
-		loaded, r, err := loadPolicy(p.path)
-		p.settle()
-		if r.unchanged(p.path) {
-			p.seen = r
-			p.changed(loaded, err)
-			return p.inForce
-		}
-	}
-	p.seen = nil // the next build looks again
-	p.changed(nil, errUnsettled)
-	return p.inForce
-}
-
-var errUnsettled = errors.New("the policy changes each time that it is read")
-
-// changed notes that the files have a new text, and says so.
-func (p *policyFile) changed(loaded *Policy, err error) {
-	if err != nil && p.problem != nil && err.Error() == p.problem.Error() {
-		return
-	}
-	p.problem = err
+		o.PolicyRead(n.inForce, n.problem)
+	})
 	if err != nil {
-		p.log.Error("the policy isn't valid, so the last good one stays in force", "file", p.path,
-			"why", logText(err.Error()), "policy", p.inForce.Digest())
-	} else {
-		p.inForce = loaded
-		p.log.Info("a new policy is in force", "file", p.path, "id", loaded.Identity().ID,
-			"policy", loaded.Digest())
+		return policyFile{}, err
 	}
-	p.observe.PolicyRead(p.inForce, err)
+	o.PolicyRead(last.inForce, nil)
+	return policyFile{last, path}, nil
 }
 
-// state returns the policy in force, and why the newest one isn't, or nil.
-func (p *policyFile) state() (*Policy, error) {
-	current := p.current()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return current, p.problem
-}
-
-// loadPolicy reads a policy and what it includes. The reading is never nil.
-func loadPolicy(path string) (*Policy, *reading, error) {
+// loadPolicy reads a policy and what it includes.
+func loadPolicy(path string) (*Policy, snapshot, error) {
 	r := newReading(path)
 	defer r.close()
 	name := filepath.Base(path)
@@ -145,6 +87,7 @@ func loadPolicy(path string) (*Policy, *reading, error) {
 // reading is an [fs.FS] that reads each file once and keeps what it found. Together, the files have
 // at most a byte more than a policy may have.
 type reading struct {
+	path  string
 	dir   *os.Root
 	err   error // of dir
 	files []*fileRead
@@ -161,7 +104,7 @@ type fileRead struct {
 
 // newReading begins to read the directory of a file. close must be called.
 func newReading(path string) *reading {
-	r := &reading{}
+	r := &reading{path: path}
 	r.dir, r.err = os.OpenRoot(filepath.Dir(path))
 	return r
 }
@@ -205,9 +148,9 @@ func (r *reading) readOnce(name string) (fs.FileInfo, []byte, error) {
 	return info, data, err
 }
 
-// unchanged reports whether the same names have the same text now.
-func (r *reading) unchanged(path string) bool {
-	now := newReading(path)
+// unchanged implements snapshot.
+func (r *reading) unchanged() bool {
+	now := newReading(r.path)
 	defer now.close()
 	for _, f := range r.files {
 		if !f.same(now.read(f.name)) {

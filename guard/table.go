@@ -58,8 +58,8 @@ const (
 )
 
 var table = map[string]row{
-	control + "DiskUsage":          {verdict: refuse, why: everybodys},
-	control + "Prune":              {verdict: refuse, why: everybodys},
+	control + "DiskUsage":          {verdict: judge, serve: (*call).diskUsage},
+	control + "Prune":              {verdict: judge, serve: (*call).prune},
 	control + "Solve":              {verdict: judge, serve: (*call).solve},
 	control + "Status":             {verdict: judge, serve: (*call).status},
 	control + "Session":            {verdict: ownOnly, serve: (*call).session},

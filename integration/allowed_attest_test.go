@@ -178,7 +178,7 @@ func TestTheProvenanceOfLinkedTargets(t *testing.T) {
 		return p.BuildDefinition.ExternalParameters.Request.Inputs
 	}
 	require.Len(t, inputs(t, direct(t)), 1)
-	for _, us := range throughEach(t, ways()) {
+	for _, us := range append(throughEach(t, ways()), guardedEach(t)...) {
 		t.Run(us.way.name, func(t *testing.T) {
 			t.Parallel()
 			if us.dispatch == policy.DispatchForward && us.build != "" {

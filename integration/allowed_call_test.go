@@ -15,7 +15,7 @@ import (
 // A subrequest to the inner frontend gets its answer and its exit code.
 func TestAllowedCalls(t *testing.T) {
 	t.Parallel()
-	them, ours := direct(t), throughEach(t, waysApart())
+	them, ours := direct(t), append(throughEach(t, waysApart()), guardedEach(t)...)
 	const clean = "# What is built\nARG VERSION=1.0\nFROM busybox AS base\n" +
 		"# WHO is greeted\nARG WHO=you\nRUN echo $WHO $VERSION > /out\n" +
 		"FROM base AS release\nRUN --mount=type=secret,id=token,required true\n"

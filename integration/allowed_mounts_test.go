@@ -13,11 +13,21 @@ import (
 
 func TestAllowedSecrets(t *testing.T) {
 	t.Parallel()
-	each(t, waysApart(), testSecrets)
+	eachThrough(t, testSecrets)
 }
 
-func testSecrets(t *testing.T, w way) {
-	us := w.throughUs(t)
+// eachThrough runs a test once for each dispatch, by the image and by policy-guard.
+func eachThrough(t *testing.T, test func(t *testing.T, us through)) {
+	t.Helper()
+	for _, us := range append(throughEach(t, waysApart()), guardedEach(t)...) {
+		t.Run(us.way.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, us)
+		})
+	}
+}
+
+func testSecrets(t *testing.T, us through) {
 	dir := withSyntax(t, "FROM busybox AS b\n"+
 		"RUN --mount=type=secret,id=token rev /run/secrets/token > /file\n"+
 		"RUN --mount=type=secret,id=name,env=NAME echo hello $NAME > /env\n"+
@@ -34,11 +44,10 @@ func testSecrets(t *testing.T, w way) {
 // The build asks the test's ssh-agent for its keys, through the socket that BuildKit mounts.
 func TestAllowedSSH(t *testing.T) {
 	t.Parallel()
-	each(t, waysApart(), testSSH)
+	eachThrough(t, testSSH)
 }
 
-func testSSH(t *testing.T, w way) {
-	us := w.throughUs(t)
+func testSSH(t *testing.T, us through) {
 	dir := withSyntax(t, "FROM busybox AS b\nCOPY sshkeys /bin/\n"+
 		"RUN --mount=type=ssh test -S $SSH_AUTH_SOCK && sshkeys > /keys\n"+
 		"FROM scratch\nCOPY --from=b /keys /\n", nil)

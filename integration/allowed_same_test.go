@@ -12,7 +12,7 @@ import (
 // docker/dockerfile itself.
 func TestAllowedResultIsTheSame(t *testing.T) {
 	t.Parallel()
-	them, ours := direct(t), throughEach(t, ways())
+	them, ours := direct(t), append(throughEach(t, ways()), guardedEach(t)...)
 
 	build := func(t *testing.T, s side, dir string, args ...string) string {
 		t.Helper()
@@ -161,7 +161,7 @@ func TestAllowedBakeTargetAsInput(t *testing.T) {
 				"RUN cat /out >> /out2 && cat /out /out2 > /out3 && mv /out3 /out\n",
 		},
 	}
-	them, ours := direct(t), throughEach(t, ways())
+	them, ours := direct(t), append(throughEach(t, ways()), guardedEach(t)...)
 	for _, tc := range files {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -22,9 +22,16 @@ const plainFile = "FROM busybox\nCOPY f /f\n"
 func BenchmarkGuard(b *testing.B) {
 	quiet := harness.DaemonConfig{Quiet: true}
 	builtin, forward := env.Guard(b, quiet, guardBuiltin), env.Guard(b, quiet, guardPolicy)
-	b.Run("trivial", func(b *testing.B) { benchmarkGuard(b, builtin, forward) })
-	b.Run("500 MB of context", func(b *testing.B) { benchmarkGuardContext(b, builtin) })
 	b.Run("50 builds at once", func(b *testing.B) { benchmarkGuardLoad(b, forward) })
+	b.Run("trivial", func(b *testing.B) { benchmarkGuard(b, builtin, forward) })
+	b.Run("300 steps", func(b *testing.B) {
+		benchmarkGuardLarge(b, builtin, forward, copies(300, 1, 0), 2)
+	})
+	b.Run("6 MB of LLB", func(b *testing.B) {
+		benchmarkGuardLarge(b, builtin, forward, copies(250, 100, 200), 1)
+	})
+	b.Run("1000 sources", func(b *testing.B) { benchmarkGuardSources(b, builtin) })
+	b.Run("500 MB of context", func(b *testing.B) { benchmarkGuardContext(b, builtin) })
 }
 
 // byDockerfile returns the arguments of buildctl for a build by dockerfile.v0.
@@ -40,21 +47,67 @@ func byDockerfile(dir string) []string {
 func benchmarkGuard(b *testing.B, builtin, forward *harness.Guarded) {
 	b.Helper()
 	dir := harness.WriteContext(b, map[string]string{"Dockerfile": plainFile, "f": "f"})
-	run := func(d *harness.Daemon, args []string) func() harness.Output {
-		return func() harness.Output { return d.Buildctl(b, args...) }
-	}
 	seconds := takeTurns(b, 5, []func() harness.Output{
-		run(builtin.Daemon, byDockerfile(dir)),
-		run(builtin.Behind, byDockerfile(dir)),
-		run(builtin.Behind, byBuildctl(dir, inner)),
-		run(forward.Daemon, byBuildctl(dir, inner)),
-		run(forward.Behind, byBuildctl(dir, inner)),
+		patient(b, builtin.Daemon, byDockerfile(dir)),
+		patient(b, builtin.Behind, byDockerfile(dir)),
+		patient(b, builtin.Behind, byBuildctl(dir, inner)),
+		patient(b, forward.Daemon, byBuildctl(dir, inner)),
+		patient(b, forward.Behind, byBuildctl(dir, inner)),
 	})
 	b.ReportMetric(median(seconds[0])*1000, "ms-builtin")
 	b.ReportMetric(median(seconds[3])*1000, "ms-forward")
 	reportOver(b, "ms-builtin-over-own", seconds[0], seconds[1])
 	reportRatio(b, "builtin-x-gateway", seconds[0], seconds[2])
 	reportOver(b, "ms-forward-over-direct", seconds[3], seconds[4])
+	b.ReportMetric(0, "ns/op")
+}
+
+// benchmarkGuardLarge measures a large build whose steps are all cached.
+func benchmarkGuardLarge(
+	b *testing.B, builtin, forward *harness.Guarded, dockerfile string, turns int,
+) {
+	b.Helper()
+	dir := harness.WriteContext(b, map[string]string{"Dockerfile": dockerfile, "f": "f"})
+	seconds := takeTurns(b, turns, []func() harness.Output{
+		patient(b, builtin.Daemon, byDockerfile(dir)),
+		patient(b, builtin.Behind, byDockerfile(dir)),
+		patient(b, forward.Daemon, byBuildctl(dir, inner)),
+		patient(b, forward.Behind, byBuildctl(dir, inner)),
+	})
+	b.ReportMetric(median(seconds[0])*1000, "ms-builtin")
+	b.ReportMetric(median(seconds[2])*1000, "ms-forward")
+	reportRatio(b, "builtin-x-own", seconds[0], seconds[1])
+	reportRatio(b, "forward-x-direct", seconds[2], seconds[3])
+	b.ReportMetric(0, "ns/op")
+}
+
+// benchmarkGuardSources measures a build of 1,000 downloads, which the daemon asks about one by
+// one. All are in the cache, and their server is asked whether they have changed.
+func benchmarkGuardSources(b *testing.B, g *harness.Guarded) {
+	b.Helper()
+	const sources, inStep = 1000, 10
+	files := map[string][]byte{}
+	for i := range sources {
+		files[fmt.Sprint(i)] = []byte("f")
+	}
+	served := harness.ServeFiles(b, files)
+	var text strings.Builder
+	text.WriteString("FROM scratch\n")
+	for i := range sources {
+		if i%inStep == 0 {
+			text.WriteString("ADD")
+		}
+		fmt.Fprintf(&text, " %s/%d", served, i)
+		if i%inStep == inStep-1 {
+			text.WriteString(" /\n")
+		}
+	}
+	dir := harness.WriteContext(b, map[string]string{"Dockerfile": text.String()})
+	seconds := takeTurns(b, 1, []func() harness.Output{
+		patient(b, g.Daemon, byDockerfile(dir)), patient(b, g.Behind, byDockerfile(dir)),
+	})
+	b.ReportMetric(median(seconds[0]), "s/build")
+	reportOver(b, "ms-over-own", seconds[0], seconds[1])
 	b.ReportMetric(0, "ns/op")
 }
 
@@ -97,28 +150,34 @@ func benchmarkGuardContext(b *testing.B, g *harness.Guarded) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// benchmarkGuardLoad measures the guard's memory at rest and with 50 builds at once.
+// benchmarkGuardLoad measures 50 builds at once, and the guard's memory at rest and during them.
 func benchmarkGuardLoad(b *testing.B, g *harness.Guarded) {
 	b.Helper()
 	dir := harness.WriteContext(b, map[string]string{"Dockerfile": plainFile, "f": "f"})
 	rest := memoryOf(b, g.Pid(), "VmRSS")
-	var took []float64
-	for b.Loop() {
+	at := func(d *harness.Daemon) float64 {
 		began := time.Now()
 		outputs := make([]harness.Output, 50)
 		var wait sync.WaitGroup
 		for i := range outputs {
-			wait.Go(func() { outputs[i] = g.Buildctl(b, byBuildctl(dir, inner)...) })
+			wait.Go(func() { outputs[i] = d.Buildctl(b, byBuildctl(dir, inner)...) })
 		}
 		wait.Wait()
-		took = append(took, time.Since(began).Seconds())
+		took := time.Since(began).Seconds()
 		for _, o := range outputs {
 			o.RequireSuccess(b)
 		}
+		return took
+	}
+	at(g.Behind) // fills the cache
+	var through, direct []float64
+	for b.Loop() {
+		through, direct = append(through, at(g.Daemon)), append(direct, at(g.Behind))
 	}
 	b.ReportMetric(rest, "MiB-rest")
 	b.ReportMetric(memoryOf(b, g.Pid(), "VmHWM"), "MiB-peak")
-	b.ReportMetric(median(took), "s/50-builds")
+	b.ReportMetric(median(through), "s/50-builds")
+	reportRatio(b, "x-direct", through, direct)
 	b.ReportMetric(0, "ns/op")
 }
 

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
@@ -35,9 +36,17 @@ func inTurn(b *testing.B, d *harness.Daemon, turns int, lines [][]string) (secon
 	b.Helper()
 	var runs []func() harness.Output
 	for _, line := range lines {
-		runs = append(runs, func() harness.Output { return d.Buildctl(b, line...) })
+		runs = append(runs, patient(b, d, line))
 	}
 	return takeTurns(b, turns, runs)
+}
+
+// patient runs buildctl. A first build of many steps can take minutes on a busy machine.
+func patient(b *testing.B, d *harness.Daemon, line []string) func() harness.Output {
+	b.Helper()
+	c := d.BuildctlCommand(line...)
+	c.Timeout = 15 * time.Minute
+	return func() harness.Output { return d.Run(b, c) }
 }
 
 // takeTurns runs each build once, to fill the cache. Then it runs them in turn, several turns in

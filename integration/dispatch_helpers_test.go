@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/policy-frontend/policy-frontend/integration/harness"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -100,6 +101,37 @@ func throughEach(t *testing.T, ways []way) []through {
 	var all []through
 	for _, w := range ways {
 		all = append(all, w.throughUs(t))
+	}
+	return all
+}
+
+// byTheDaemonsOwn reports whether dockerfile.v0 of the daemon serves the builds: policy-guard has it
+// do so with dispatch: builtin.
+func (us through) byTheDaemonsOwn() bool {
+	return us.dispatch == policy.DispatchBuiltin && us.syntax == inner
+}
+
+// guardedWays returns the ways through policy-guard.
+func guardedWays() []way {
+	return []way{
+		{name: "guard forwards", dispatch: policy.DispatchForward},
+		{name: "guard has the daemon's frontend serve", dispatch: policy.DispatchBuiltin},
+		{name: "guard hands over", dispatch: policy.DispatchMediate, build: allAllowed},
+	}
+}
+
+// guardedEach returns one daemon behind policy-guard for each way through it, for tests that compare
+// the results. Clients name docker/dockerfile, as they do for [direct]. There are none if the daemon
+// of the tests is too old for policy-guard.
+func guardedEach(t *testing.T) []through {
+	t.Helper()
+	if env.Older(harness.GuardFloor) {
+		return nil
+	}
+	var all []through
+	for _, w := range guardedWays() {
+		g := env.Guard(t, harness.DaemonConfig{}, w.policy(corpPolicy), "--image", env.Mediator(t))
+		all = append(all, through{side{g.Daemon, w.name, inner}, w})
 	}
 	return all
 }

@@ -9,8 +9,11 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,7 +37,7 @@ func newCertificates(t *testing.T) *certificates {
 }
 
 // issue writes NAME.pem and NAME.key. The first is the authority's own.
-func (c *certificates) issue(t *testing.T, name string) {
+func (c *certificates) issue(t *testing.T, name string, uris ...string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -42,6 +45,11 @@ func (c *certificates) issue(t *testing.T, name string) {
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		DNSNames: []string{"localhost"}, BasicConstraintsValid: true, IsCA: c.cert == nil,
+	}
+	for _, uri := range uris {
+		parsed, err := url.Parse(uri)
+		require.NoError(t, err)
+		template.URIs = append(template.URIs, parsed)
 	}
 	parent, signer := c.cert, c.key
 	if parent == nil {
@@ -65,24 +73,38 @@ func (c *certificates) issue(t *testing.T, name string) {
 
 func (c *certificates) file(name string) string { return filepath.Join(c.dir, name) }
 
+// guard starts a guard that listens on TCP with the certificate "guard".
+func (c *certificates) guard(t *testing.T) (g *harness.Guarded, address string) {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address = "tcp://" + free.Addr().String()
+	require.NoError(t, free.Close())
+	return env.Guard(t, harness.DaemonConfig{}, guardPolicy, "--listen", address, "--tls-cert",
+		c.file("guard.pem"), "--tls-key", c.file("guard.key"), "--tls-client-ca", c.file("ca.pem")), address
+}
+
+// builder makes a builder of buildx with the certificate NAME.
+func (c *certificates) builder(t *testing.T, g *harness.Guarded, address, name string) {
+	t.Helper()
+	g.Buildx(t, c.dir, "create", "--name", name, "--driver", "remote", "--driver-opt",
+		"cacert="+c.file("ca.pem")+",cert="+c.file(name+".pem")+",key="+c.file(name+".key")+
+			",servername=localhost", address).RequireSuccess(t)
+}
+
 // A client over TCP is known by its certificate. buildx's remote driver offers no ALPN.
 func TestGuardServesCertificates(t *testing.T) {
 	c := newCertificates(t)
 	for _, name := range []string{"guard", "alice", "bob"} {
 		c.issue(t, name)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := "tcp://" + free.Addr().String()
-	require.NoError(t, free.Close())
-	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy, "--listen", address, "--tls-cert",
-		c.file("guard.pem"), "--tls-key", c.file("guard.key"), "--tls-client-ca", c.file("ca.pem"))
+	const spiffe = "spiffe://corp.example/ci"
+	c.issue(t, "ci", spiffe)
+	c.issue(t, "ci2", spiffe)
+	g, address := c.guard(t)
 	dir := harness.WriteContext(t, dockerfile(""))
-
-	for _, name := range []string{"alice", "bob"} {
-		g.Buildx(t, dir, "create", "--name", name, "--driver", "remote", "--driver-opt",
-			"cacert="+c.file("ca.pem")+",cert="+c.file(name+".pem")+",key="+c.file(name+".key")+
-				",servername=localhost", address).RequireSuccess(t)
+	for _, name := range []string{"alice", "bob", "ci", "ci2"} {
+		c.builder(t, g, address, name)
 	}
 	out := t.TempDir()
 	g.Buildx(t, dir, "build", "--builder=alice", "-o", out, ".").RequireSuccess(t)
@@ -94,6 +116,15 @@ func TestGuardServesCertificates(t *testing.T) {
 	require.NotEmpty(t, list("alice"))
 	require.Empty(t, list("bob"))
 
+	// A URI is who the client is, whatever its subject.
+	file := filepath.Join(t.TempDir(), "metadata.json")
+	g.Buildx(t, dir, "build", "--builder=ci", "--metadata-file", file, "-o", t.TempDir(), ".").
+		RequireSuccess(t)
+	ref := path.Base(strings.Trim(string(harness.ReadMetadata(t, file)["buildx.build.ref"]), `"`))
+	require.Contains(t, list("ci2"), ref)
+	require.NotContains(t, list("alice"), ref)
+	require.Contains(t, g.Log(), "client=uri:"+spiffe)
+
 	by := func(args ...string) harness.Output {
 		to := []string{"--addr", address, "--tlsservername", "localhost"}
 		return g.Buildctl(t, append(to, args...)...)
@@ -101,4 +132,54 @@ func TestGuardServesCertificates(t *testing.T) {
 	by("--tlscacert", c.file("ca.pem"), "--tlscert", c.file("bob.pem"), "--tlskey", c.file("bob.key"),
 		"debug", "info").RequireSuccess(t)
 	by("--tlscacert", c.file("ca.pem"), "--timeout", "2", "debug", "info").RequireFailure(t)
+}
+
+// What is renewed counts for connections that begin later, without a restart.
+func TestGuardReadsCertificatesAgain(t *testing.T) {
+	c := newCertificates(t)
+	for _, name := range []string{"guard", "alice"} {
+		c.issue(t, name)
+	}
+	g, address := c.guard(t)
+	c.builder(t, g, address, "alice")
+	dir := harness.WriteContext(t, dockerfile(""))
+	build := func() harness.Output {
+		return g.Buildx(t, dir, "build", "--builder=alice", "--progress=plain", ".")
+	}
+	info := func(ca, client string) harness.Output {
+		return g.Buildctl(t, "--addr", address, "--tlsservername", "localhost", "--tlscacert", ca,
+			"--tlscert", client+".pem", "--tlskey", client+".key", "--timeout", "5", "debug", "info")
+	}
+	build().RequireSuccess(t)
+
+	// A new certificate without its key, as between the writing of two files.
+	old := read(t, c.file("guard.key"))
+	c.issue(t, "guard")
+	key := read(t, c.file("guard.key"))
+	require.NoError(t, os.WriteFile(c.file("guard.key"), []byte(old), 0o600))
+	build().RequireSuccess(t)
+	require.Contains(t, g.Log(), "the last good ones stay in force")
+	require.NoError(t, os.WriteFile(c.file("guard.key"), []byte(key), 0o600))
+	build().RequireSuccess(t)
+	require.Equal(t, 1, strings.Count(g.Log(), "new certificates are in force"))
+
+	// Another authority for all of it. A call that began before goes on.
+	long := harness.WriteContext(t, map[string]string{
+		"Dockerfile": "FROM busybox\nRUN [\"sleep\", \"6.2\"]\n",
+	})
+	p := g.Start(t, g.BuildxCommand(long, "build", "--builder=alice", "--progress=plain", "."))
+	require.True(t, harness.Poll(time.Minute, func() bool { return len(processesWith("6.2")) > 0 }),
+		"%s", p.Output())
+	other := newCertificates(t)
+	for _, name := range []string{"guard", "bob"} {
+		other.issue(t, name)
+	}
+	for _, name := range []string{"guard.pem", "guard.key", "ca.pem"} {
+		require.NoError(t, os.Rename(other.file(name), c.file(name)))
+	}
+	info(c.file("ca.pem"), other.file("bob")).RequireSuccess(t)
+	info(c.file("ca.pem"), c.file("alice")).RequireFailure(t)
+	p.Wait(t).RequireSuccess(t)
+	build().RequireFailure(t)
+	require.Equal(t, 2, strings.Count(g.Log(), "new certificates are in force"))
 }

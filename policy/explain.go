@@ -39,16 +39,18 @@ const (
 	StepLayer StepKind = "layer"
 	// StepObligations: the Obligations of all layers together.
 	StepObligations StepKind = "obligations"
-	// StepBuild: the layer has build rules that bind the frontend. Rule is the one that allows the
-	// frontend.
+	// StepBuild: the layer has build rules that bind the frontend, or LLB that no frontend made. Rule
+	// is the one that has them or that allows the frontend.
 	StepBuild StepKind = "build"
 	// StepDispatch: how the frontend runs. This step is missing if it runs by forward without build
 	// rules.
 	StepDispatch StepKind = "dispatch"
 	// StepExports and StepCaches: where the layer lets results go, and which build caches it lets
-	// builds use. The steps are missing for a layer without these fields.
-	StepExports StepKind = "exports"
-	StepCaches  StepKind = "caches"
+	// builds use. StepAdministration: which clients the layer lets administrate the builder. The steps
+	// are missing for a layer without these fields.
+	StepExports        StepKind = "exports"
+	StepCaches         StepKind = "caches"
+	StepAdministration StepKind = "administration"
 )
 
 // Result is the result of a step.
@@ -205,13 +207,28 @@ func (t *recorder) build(d Decision) {
 	if t == nil || !d.goesOn() {
 		return
 	}
-	rules := false
+	rules := t.rules(d)
+	reason := fmt.Sprintf(
+		"it is run by dispatch: %s, for at most %s and with %s of memory, and can run other "+
+			"frontends %d deep", d.Dispatch, d.Timeout, FormatSize(d.Memory), d.Nesting)
+	if d.Dispatch == DispatchForward {
+		if !rules {
+			return
+		}
+		reason = "it is run by dispatch: forward, so its operations are checked when it has returned"
+	}
+	t.add(Step{Kind: StepDispatch, Verdict: d.Verdict, Reason: reason})
+}
+
+// rules adds the build rules of a decision, and reports whether there are any.
+func (t *recorder) rules(d Decision) bool {
+	some := false
 	for _, h := range d.constraints {
 		bound := boundBy(&h.build)
 		if bound == "" {
 			continue
 		}
-		rules = true
+		some = true
 		step := Step{
 			Kind: StepBuild, Layer: h.layer, Rule: DefaultRule,
 			Reason: "its builds are bound by rules on " + bound,
@@ -224,16 +241,7 @@ func (t *recorder) build(d Decision) {
 		}
 		t.add(step)
 	}
-	reason := fmt.Sprintf(
-		"it is run by dispatch: %s, for at most %s and with %s of memory, and can run other "+
-			"frontends %d deep", d.Dispatch, d.Timeout, FormatSize(d.Memory), d.Nesting)
-	if d.Dispatch == DispatchForward {
-		if !rules {
-			return
-		}
-		reason = "it is run by dispatch: forward, so its operations are checked when it has returned"
-	}
-	t.add(Step{Kind: StepDispatch, Verdict: d.Verdict, Reason: reason})
+	return some
 }
 
 // summary describes the obligations in a few words.

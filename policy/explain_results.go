@@ -7,18 +7,13 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// results adds what the layers say about where results go and which build caches are used.
+// results adds what the layers say about where results go, which build caches are used, and who
+// administrates the builder.
 func (t *recorder) results(l Layers, d Decision) {
 	if t == nil || !d.goesOn() {
 		return
 	}
-	for _, layer := range []struct {
-		name   string
-		policy *Policy
-	}{{LayerOverlay, l.overlay}, {LayerPolicy, l.embedded}} {
-		if layer.policy == nil {
-			continue
-		}
+	for _, layer := range l.each() {
 		if x := layer.policy.doc.Exports; x != nil {
 			t.add(Step{
 				Kind: StepExports, Layer: layer.name,
@@ -29,6 +24,13 @@ func (t *recorder) results(l Layers, d Decision) {
 			t.add(Step{
 				Kind: StepCaches, Layer: layer.name,
 				Reason: "policy-guard lets builds use only these caches: " + c.summary(),
+			})
+		}
+		if a := layer.policy.doc.Administration; a != nil {
+			t.add(Step{
+				Kind: StepAdministration, Layer: layer.name,
+				Reason: "policy-guard lets only these clients administrate the builder: " +
+					safetext.Printable(strings.Join(a.Clients, ", ")),
 			})
 		}
 	}

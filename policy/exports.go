@@ -25,7 +25,8 @@ type Exports struct {
 	Client buildrules.List `yaml:"client,omitempty" jsonschema:"enum=local,enum=tar,enum=oci,enum=docker"`
 	// Repositories to which a build can push its image. The default is none.
 	Push *Repositories `yaml:"push,omitempty"`
-	// Names that a build can give its image in the builder's own image store. The default is none.
+	// Names that a build can give its image in the builder's own image store. If it allows any name, an
+	// image can be there without one. The default is none.
 	Store *Repositories `yaml:"store,omitempty"`
 	// Keys of annotations that a client can set on an image; a * stands for any characters, and true
 	// for all. The default is none.
@@ -67,7 +68,8 @@ type Export struct {
 	Type string
 	// Push says that the image is pushed. Otherwise, the builder's own image store has it.
 	Push bool
-	// Names are those that the image gets. For an exporter to the client, they mean nothing.
+	// Names are those that the image gets. For an exporter to the client, they mean nothing. An image
+	// that isn't pushed needs none.
 	Names []imageref.Reference
 	// Annotations are the keys that the client sets.
 	Annotations []string
@@ -142,7 +144,7 @@ func (x *Exports) image(e Export) *objection {
 		hint = "build with -o type=oci,dest=FILE and push the file, or have the name allowed in " +
 			"exports.push"
 	}
-	if list == nil && len(e.Names) == 0 {
+	if len(e.Names) == 0 && !list.allowsSome() {
 		return &objection{what: "an image in the builder's own image store", field: field, hint: hint}
 	}
 	for _, name := range e.Names {
@@ -152,6 +154,13 @@ func (x *Exports) image(e Export) *objection {
 		}
 	}
 	return nil
+}
+
+// allowsSome reports whether the repositories allow any name. A nil list allows none.
+func (r *Repositories) allowsSome() bool {
+	return r != nil && slices.ContainsFunc(r.allow, func(p imageref.Pattern) bool {
+		return !slices.ContainsFunc(r.deny, func(d imageref.Pattern) bool { return d.Covers(p) })
+	})
 }
 
 // objection returns why the repositories don't allow the name, or nil. A nil list allows none. what

@@ -100,9 +100,17 @@ func TestWhereAResultCanGo(t *testing.T) {
 			corp, "", store(""),
 			"own image store (exports.store)",
 		},
-		"a store can have an image without a name": {
-			"exports: {store: {allow: []}}", "", store(""),
+		"a store that allows a name can have an image without one": {
+			"exports: {store: {allow: [a/b]}}", "", store(""),
 			"",
+		},
+		"a store that allows nothing has no image without a name either": {
+			"exports: {store: {allow: []}}", "", store(""),
+			"own image store (exports.store)",
+		},
+		"a store that denies all that it allows has none either": {
+			`exports: {store: {allow: [a/b], deny: ["a/**"]}}`, "", store(""),
+			"own image store (exports.store)",
 		},
 		"a list for the store is none for pushes": {
 			"exports: {store: {allow: [a/b]}}", "", push("a/b"),

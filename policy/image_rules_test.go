@@ -262,7 +262,7 @@ func TestMistakesInRulesOnImages(t *testing.T) {
 		require.ErrorContains(t, err, tt.want, name)
 	}
 	for _, name := range []string{
-		DefaultRule, InvariantRule, LimitsRule, BuildRule, ExportsRule, CachesRule,
+		DefaultRule, InvariantRule, LimitsRule, BuildRule, ExportsRule, CachesRule, AdministrationRule,
 	} {
 		_, err := Parse("p", []byte("version: 1\nbuild: {images: [{name: "+name+", match: [a]}]}\n"))
 		require.ErrorContains(t, err, "is reserved for decisions without a rule")

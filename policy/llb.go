@@ -30,14 +30,7 @@ func (l Layers) LLB(now time.Time) Decision {
 		d.Reason = "the policy lets clients build by frontends only (llb: deny, which is the default)"
 		return d
 	}
-	layers := []struct {
-		name   string
-		policy *Policy
-	}{{LayerOverlay, l.overlay}, {LayerPolicy, l.embedded}}
-	for _, layer := range layers {
-		if layer.policy == nil {
-			continue
-		}
+	for _, layer := range l.each() {
 		if layer.policy.doc.LLB == ActionDeny {
 			d.Layer, d.Reason = layer.name, "the overlay decided: it refuses LLB (llb: deny)"
 			return d
@@ -54,6 +47,33 @@ func (l Layers) LLB(now time.Time) Decision {
 	d.Reason = "the policy allows LLB (llb: allow)"
 	d.Timeout, d.Nesting, d.Memory = l.bounds()
 	return d
+}
+
+// ExplainLLB answers as [Layers.LLB] does, and says how the answer came about.
+func (l Layers) ExplainLLB(now time.Time) Trace {
+	t := recorder{steps: []Step{}}
+	d := l.LLB(now)
+	for _, layer := range l.each() {
+		s := Step{Kind: StepLayer, Layer: layer.name, Rule: LLBRule, Verdict: Allow}
+		switch written := layer.policy.doc.LLB; {
+		case written == ActionAllow:
+			s.Reason = "it allows LLB (llb: allow)"
+		case written == "":
+			s.Reason = "it says nothing about LLB, so it leaves it to the policy"
+		default:
+			s.Verdict, s.Reason = Deny, "it refuses LLB (llb: deny, which is a policy's default)"
+		}
+		t.add(s)
+	}
+	t.rules(d)
+	t.results(l, d)
+	return Trace{Decision: d, Steps: t.steps}
+}
+
+// Exportable reports whether the result of an allowed build may go anywhere. A result of LLB that
+// no frontend made has no configuration, so rules on configurations refuse that.
+func (d Decision) Exportable() bool {
+	return d.Verdict.Permits() && !(d.llb && d.Restricts(buildrules.KindConfig))
 }
 
 // llbRules returns the rules whose build rules bind LLB; nil stands for those of the whole policy.

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,8 +40,14 @@ func TestLLBOfTheClient(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := mustStack(t, tc.policy, tc.overlay).LLB(time.Time{})
+			layers := mustStack(t, tc.policy, tc.overlay)
+			d := layers.LLB(time.Time{})
 			require.Equal(t, tc.want, d.Verdict)
+			trace := layers.ExplainLLB(time.Time{})
+			require.Equal(t, d, trace.Decision)
+			refuses := func(s Step) bool { return s.Verdict == Deny }
+			require.Equal(t, tc.want == Deny, slices.ContainsFunc(trace.Steps, refuses), trace.Steps)
+			require.Len(t, trace.Steps, len(layers.each()), "there are no build rules")
 			require.Equal(t, LLBRule, d.Rule)
 			require.Contains(t, d.Reason, tc.why)
 			if tc.want == Deny {
@@ -53,6 +60,7 @@ func TestLLBOfTheClient(t *testing.T) {
 	d := Layers{}.LLB(time.Time{})
 	require.Equal(t, Deny, d.Verdict)
 	require.Equal(t, "there is no policy, so nothing is allowed", d.Reason)
+	require.Equal(t, Trace{Decision: d, Steps: []Step{}}, Layers{}.ExplainLLB(time.Time{}))
 }
 
 func TestTheFieldLLBIsChecked(t *testing.T) {

@@ -46,8 +46,8 @@ func (l Layers) rule(rule string, ask func(p *Policy, overlay bool) *objection) 
 	return r
 }
 
-// Denial describes a ruling of [Layers.DecideExport] or [Layers.DecideCache] that refuses something
-// to a person, as [Decision.Denial] does.
+// Denial describes a ruling of [Layers.DecideExport], [Layers.DecideCache] or
+// [Layers.DecideAdministration] that refuses something to a person, as [Decision.Denial] does.
 func (l Layers) Denial(r Ruling) string {
 	var t textLines
 	t.WriteString(r.Reason)

@@ -47,7 +47,8 @@ const (
 const Version = 1
 
 // The rules that a decision names if no rule of a policy decided. No rule of a policy can
-// have these names, [InvariantRule], [BuildRule], [LLBRule], [ExportsRule] or [CachesRule].
+// have these names, [InvariantRule], [BuildRule], [LLBRule], [ExportsRule], [CachesRule] or
+// [AdministrationRule].
 const (
 	// DefaultRule: no rule matched.
 	DefaultRule = "default"
@@ -131,6 +132,9 @@ type Document struct {
 	// Which build caches can be imported and exported. Only policy-guard sees them, and applies this.
 	// The default is none, apart from a cache in the result itself (type=inline).
 	Caches *Caches `yaml:"caches,omitempty"`
+	// Which clients administrate the builder. Only policy-guard knows its clients, and applies this. No
+	// mode weakens it. The default is nobody.
+	Administration *Administration `yaml:"administration,omitempty"`
 	// Which policies clients can put on top of this one. Not allowed in a policy that a client sends.
 	Overlay Overlay `yaml:"overlay,omitempty"`
 }

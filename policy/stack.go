@@ -42,6 +42,23 @@ func Stack(embedded, overlay *Policy) (Layers, error) {
 	return Layers{embedded: embedded, overlay: overlay}, nil
 }
 
+// layer is one of the layers.
+type layer struct {
+	name   string // LayerPolicy or LayerOverlay
+	policy *Policy
+}
+
+// each returns the layers that there are, the overlay first.
+func (l Layers) each() []layer {
+	var out []layer
+	for _, one := range []layer{{LayerOverlay, l.overlay}, {LayerPolicy, l.embedded}} {
+		if one.policy != nil {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
 // DefaultFrontend returns what to run when a build names no frontend: the
 // overlay's if it has one, else the embedded policy's, else "". Being the
 // default exempts it from no rule of either layer.

@@ -71,6 +71,7 @@ func (v *validator) validate(k role) {
 	v.limits()
 	v.exports()
 	v.caches()
+	v.administration()
 	v.includes(k)
 	v.aliases()
 	v.rules(k)

@@ -36,8 +36,9 @@ type asked struct {
 	at          string
 }
 
-// read returns the operations in the files, in order. The error is an *exitError.
-func (f *buildFlags) read() ([]asked, error) {
+// read returns the operations in the files, in order. ownLLB says that no frontend asks for them.
+// The error is an *exitError.
+func (f *buildFlags) read(ownLLB bool) ([]asked, error) {
 	var out []asked
 	if f.operations != "" {
 		data, err := readFile(f.operations, opcheck.MaxSize)
@@ -49,6 +50,10 @@ func (f *buildFlags) read() ([]asked, error) {
 			return nil, &exitError{exitUsage, err}
 		}
 		for i, o := range list {
+			if why := opcheck.NotInLLB(o.Operation); ownLLB && why != "" {
+				return nil, &exitError{exitUsage,
+					fmt.Errorf("%s:%d: %s", shownName(f.operations), o.Line, why)}
+			}
 			out = append(out, asked{Operation: o.Operation, index: i + 1, line: o.Line})
 		}
 	}
@@ -59,17 +64,22 @@ func (f *buildFlags) read() ([]asked, error) {
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
-	list, err := operationsOf(shownName(f.llb), data)
+	list, err := operationsOf(shownName(f.llb), data, ownLLB)
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
 	return append(out, list...), nil
 }
 
-// operationsOf returns the operations in LLB. name is that of its file.
-func operationsOf(name string, data []byte) ([]asked, error) {
+// operationsOf returns the operations in LLB. name is that of its file. own says that no frontend
+// made it.
+func operationsOf(name string, data []byte, own bool) ([]asked, error) {
 	var out []asked
-	for found, err := range llbops.Read(data) {
+	read := llbops.Read
+	if own {
+		read = llbops.ReadOwn
+	}
+	for found, err := range read(data) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

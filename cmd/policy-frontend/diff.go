@@ -23,7 +23,8 @@ func newDiffCommand() *cobra.Command {
 in both policies and evaluates each request with both. It prints which requests become
 allowed or refused, and which conditions on allowed frontends loosen or tighten. Each
 change comes with the simplest request that shows it. Last, diff prints the differences in
-the policies themselves, whether they have an effect or not.
+the policies themselves, whether they have an effect or not. Those in exports and caches
+have an example of what becomes allowed, and one of what becomes refused.
 
 Sample names, tags, digests, options, platforms and times come from the literals and the
 patterns in the rules. The overlap of each pair of patterns and the ends of version ranges
@@ -116,6 +117,10 @@ func (r compared) text() string {
 			mark = "+"
 		}
 		fmt.Fprintf(&b, "%s %s\n", mark, s.Text)
+		for _, e := range s.Examples {
+			fmt.Fprintf(&b, "    %s: %s\n    before: %s\n    now:    %s\n", e.Change, e.Asked,
+				rulingText(e.Before), rulingText(e.After))
+		}
 	}
 	for _, what := range r.Uncompared {
 		fmt.Fprintf(&b, "+ not compared: %s\n", what)
@@ -149,6 +154,13 @@ func requestText(r diff.Request, now time.Time) string {
 		text += " from " + r.Time.UTC().Format(time.RFC3339)
 	}
 	return text
+}
+
+func rulingText(a diff.RulingAnswer) string {
+	if a.Reason == "" {
+		return string(a.Verdict)
+	}
+	return fmt.Sprintf("%s: %s", a.Verdict, a.Reason)
 }
 
 func answerText(a diff.Answer) string {

@@ -120,3 +120,21 @@ func TestDiffRefuses(t *testing.T) {
 		})
 	}
 }
+
+func TestDiffShowsWhatPolicyGuardNewlyAllows(t *testing.T) {
+	t.Parallel()
+	a := write(t, "old.yaml", "version: 1\n")
+	b := write(t, "new.yaml", "version: 1\nexports: {push: {allow: [x.example/y]}}\n")
+	code, stdout, _ := run("diff", a, b)
+	require.Equal(t, exitFindings, code)
+	require.Equal(t, `+ exports.push: x.example/y, before none
+    allowed: a push to x.example/y
+    before: deny: the policy refuses pushing to x.example/y:latest (exports.push)
+    now:    allow
+0 requests compared; something widens (+)
+`, stdout)
+	_, stdout, _ = run("diff", "--format", "json", a, b)
+	require.Contains(t, stdout, `"examples":[{"change":"allowed","asked":"a push to x.example/y",`+
+		`"before":{"verdict":"deny","rule":"exports","reason":"the policy refuses pushing to x.example/y:latest (exports.push)"},`+
+		`"after":{"verdict":"allow","rule":"exports"}}]`)
+}

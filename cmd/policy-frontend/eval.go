@@ -11,12 +11,10 @@ import (
 )
 
 func newEvalCommand() *cobra.Command {
-	var f requestFlags
-	var built buildFlags
-	var results resultFlags
+	var f askFlags
 	out := newOutput("the decision", asText(evaluated.text), asJSON(evaluated.json))
 	cmd := &cobra.Command{
-		Use:   "eval [flags] REF...",
+		Use:   "eval [flags] [REF...]",
 		Short: "Decide whether a frontend may run and what it may build, without a build",
 		Long: `eval decides whether the frontend REF may run. It needs no network and no build. With
 several references, it answers each. For the reference -, it reads references from stdin,
@@ -49,7 +47,9 @@ LLB, which a frontend makes from a build file. eval checks each operation in it 
 the line of the build file that it comes from.
 
 With --export, --cache-from or --cache-to, eval also answers where a result may go and
-which build caches a build may use. Only policy-guard sees these in a build.
+which build caches a build may use. With --own-llb, eval decides on LLB that a client
+sends by itself, instead of asking for a frontend REF. Then --build and --llb have what is
+in that LLB. Only policy-guard sees all this in a build.
 
 With --format json, eval prints the object that a build leaves in its result's metadata
 under frontend.policy.decision. The answers to operations, results and caches are under
@@ -59,7 +59,7 @@ Instead of a file, - is stdin.
 
 Exit codes:
   0  allowed, perhaps with warnings
-  1  the frontend, an operation, a result or a cache is denied
+  1  the frontend, the LLB, an operation, a result or a cache is denied
   2  wrong usage or an invalid policy
   3  undecidable, because the decision needs the image's digest`,
 		Example: `  policy-frontend eval --policy policy.yaml docker/dockerfile:1
@@ -69,36 +69,27 @@ Exit codes:
   policy-frontend eval --policy policy.yaml --build operations.yaml docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --llb build.llb --format json docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --export push=corp.example/app:1 docker/dockerfile:1
+  policy-frontend eval --policy policy.yaml --own-llb --llb build.llb
   policy-frontend eval --policy policy.yaml --at 2027-03-01 docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --opt build-arg:POLICY_FRONTEND_POLICY="$(cat team.yaml)" docker/dockerfile:1`,
-		Args: some("reference"),
+		Args: f.args,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := out.check(); err != nil {
 				return err
 			}
 			f.tell(cmd, cmd.ErrOrStderr())
-			layers, requests, err := f.read(args, built.operations, built.llb)
+			q, err := f.read(args)
 			if err != nil {
 				return err
 			}
-			list, err := built.read()
-			if err != nil {
-				return err
-			}
-			further, err := results.answers(layers)
-			if err != nil {
-				return err
-			}
-			codes := make([]int, len(requests))
-			for i, request := range requests {
-				d := policy.Decide(layers, request)
-				answers, err := check(opcheck.Check, layers, request, d, list)
+			codes := make([]int, len(q.requests))
+			for i, request := range q.requests {
+				d := f.decide(q.layers, request)
+				answers, err := q.answers(opcheck.Check, request, d)
 				if err != nil {
-					return &exitError{exitUsage, err}
+					return err
 				}
-				answers = append(answers, further...)
-				result := evaluated{d, answers, built.given() || results.given()}
-				if err := out.print(cmd.OutOrStdout(), result); err != nil {
+				if err := out.print(cmd.OutOrStdout(), evaluated{d, answers, f.asked()}); err != nil {
 					return err
 				}
 				codes[i] = verdictCode(worst(d.Verdict, answers))
@@ -107,10 +98,16 @@ Exit codes:
 		},
 	}
 	f.add(cmd)
-	built.add(cmd)
-	results.add(cmd)
 	out.add(cmd)
 	return cmd
+}
+
+// decide returns the decision on a request, or on LLB of the client's own.
+func (f *askFlags) decide(l policy.Layers, r policy.Request) policy.Decision {
+	if f.ownLLB {
+		return l.LLB(r.Time)
+	}
+	return policy.Decide(l, r)
 }
 
 // evaluated is the result of eval.

@@ -12,12 +12,10 @@ import (
 )
 
 func newExplainCommand() *cobra.Command {
-	var f requestFlags
-	var built buildFlags
-	var results resultFlags
+	var f askFlags
 	out := newOutput("the steps and the decision", asText(explained.text), asJSON(explained.json))
 	cmd := &cobra.Command{
-		Use:   "explain [flags] REF...",
+		Use:   "explain [flags] [REF...]",
 		Short: "Like eval, but show every step of the decision",
 		Long: `explain decides whether the frontend REF may run, like eval, and prints every step:
 
@@ -28,10 +26,11 @@ func newExplainCommand() *cobra.Command {
   - the build rules that apply to it;
   - where its results may go, and which build caches a build may use.
 
-The decision follows, and then the answers to the operations in --build or --llb. Below
-each answer, explain prints the entries that it compared, and why an entry doesn't match.
-For a name or a URL, that is the scheme, host, port or path. For a command or an image, it
-is what the command uses or what the image's configuration has.
+The decision follows, and then the answers to the operations in --build or --llb, and to
+--export, --cache-from and --cache-to. Below each answer to an operation, explain prints
+the entries that it compared, and why an entry doesn't match. For a name or a URL, that is
+the scheme, host, port or path. For a command or an image, it is what the command uses or
+what the image's configuration has.
 
 With --format json, explain prints one object with steps, decision and answers.
 
@@ -39,35 +38,26 @@ Exit codes are those of eval.`,
 		Example: `  policy-frontend explain --policy policy.yaml docker/dockerfile:1
   policy-frontend explain --policy policy.yaml --overlay team.yaml docker/dockerfile:1.7
   policy-frontend explain --policy policy.yaml --build operations.yaml docker/dockerfile:1
+  policy-frontend explain --policy policy.yaml --own-llb --llb build.llb
   policy-frontend explain --policy policy.yaml --format json docker/dockerfile:1`,
-		Args: some("reference"),
+		Args: f.args,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := out.check(); err != nil {
 				return err
 			}
 			f.tell(cmd, cmd.ErrOrStderr())
-			layers, requests, err := f.read(args, built.operations, built.llb)
+			q, err := f.read(args)
 			if err != nil {
 				return err
 			}
-			list, err := built.read()
-			if err != nil {
-				return err
-			}
-			further, err := results.answers(layers)
-			if err != nil {
-				return err
-			}
-			codes := make([]int, len(requests))
-			for i, request := range requests {
-				trace := f.explain(layers, request)
-				answers, err := check(opcheck.Explain, layers, request, trace.Decision, list)
+			codes := make([]int, len(q.requests))
+			for i, request := range q.requests {
+				trace := f.explain(q.layers, request)
+				answers, err := q.answers(opcheck.Explain, request, trace.Decision)
 				if err != nil {
-					return &exitError{exitUsage, err}
+					return err
 				}
-				answers = append(answers, further...)
-				result := explained{trace, answers, built.given() || results.given()}
-				if err := out.print(cmd.OutOrStdout(), result); err != nil {
+				if err := out.print(cmd.OutOrStdout(), explained{trace, answers, f.asked()}); err != nil {
 					return err
 				}
 				codes[i] = verdictCode(worst(trace.Decision.Verdict, answers))
@@ -76,15 +66,18 @@ Exit codes are those of eval.`,
 		},
 	}
 	f.add(cmd)
-	built.add(cmd)
-	results.add(cmd)
 	out.add(cmd)
 	return cmd
 }
 
 // explain returns the steps with file names that are relative to the working directory.
-func (f *requestFlags) explain(l policy.Layers, r policy.Request) policy.Trace {
-	trace := policy.Explain(l, r)
+func (f *askFlags) explain(l policy.Layers, r policy.Request) policy.Trace {
+	var trace policy.Trace
+	if f.ownLLB {
+		trace = l.ExplainLLB(r.Time)
+	} else {
+		trace = policy.Explain(l, r)
+	}
 	if isPipe(f.policy) {
 		return trace
 	}

@@ -71,6 +71,19 @@ A file of cases:
           args: {VERSION: "1"}
           expect: {verdict: deny, reason: a part of one}
         - llb: build.llb           # judged as eval --llb does
+      exports:                     # where results go, which only policy-guard sees
+        - push: registry.example/app:1   # or a list; or store, as in eval --export
+        - client: oci              # or local, tar or docker
+          annotations: [org.example.key]
+          expect: {verdict: deny, rule: exports, messages: [a part of one]}
+      caches:                      # build caches, which only policy-guard sees
+        - {import: registry, ref: registry.example/cache}
+        - {export: local, expect: deny}
+    - name: LLB of a client's own builds on our images only
+      ownLLB: true                 # as eval --own-llb does; without a request
+      expect: {verdict: allow, rule: llb}
+      build:
+        - llb: own.llb
 
 With a list of requests, each must get the expected answer. Without a request, the case is
 about a build that names no frontend and gets the policy's defaultFrontend.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -40,8 +41,26 @@ func requireFlags(t *testing.T, args []string, grace time.Duration) flags {
 
 func TestThePoliciesOfTheExamplesAreValid(t *testing.T) {
 	t.Parallel()
-	_, err := policy.Parse("policy.yaml", []byte(readExample(t, "policy.yaml")))
+	files, err := filepath.Glob(examples + "*.yaml")
 	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		name := filepath.Base(file)
+		_, err := policy.Parse(name, []byte(readExample(t, name)))
+		require.NoError(t, err, name)
+	}
+}
+
+func TestThePoliciesOfThePageAreValid(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/guard.md")
+	require.NoError(t, err)
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(string(page), -1)
+	require.Len(t, blocks, 2)
+	for _, b := range blocks {
+		_, err := policy.Parse("policy.yaml", []byte(b[1]))
+		require.NoError(t, err, b[1])
+	}
 }
 
 // directives are those of a unit, by section, that the examples use (systemd.exec(5) and others).
@@ -95,6 +114,7 @@ func TestTheUnitsOfSystemd(t *testing.T) {
 	f := requireFlags(t, line[1:], grace)
 	require.Equal(t, []string{passedSockets}, f.listen)
 	require.Equal(t, []string{fmt.Sprint(exitUsage)}, values["Service.RestartPreventExitStatus"])
+	require.Equal(t, []string{"notify"}, values["Service.Type"])
 	require.NotContains(t, values, "Service.PrivateUsers", "clients would look like one user")
 	require.Equal(t, []string{"0660"}, parseUnit(t, socket)["Socket.SocketMode"])
 

@@ -1,15 +1,15 @@
 package main
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/credentials"
@@ -30,8 +30,30 @@ type opened struct {
 	clients  credentials.TransportCredentials
 }
 
-// open listens on all addresses. A usageError is wrong usage.
-func (f flags) open() (all []opened, err error) {
+// opener listens on addresses.
+type opener struct {
+	// certificates returns those of all addresses with TCP, or a usageError.
+	certificates func() (*guard.Certificates, error)
+}
+
+// open listens on all addresses. A usageError is wrong usage. The log is told when certificates
+// change.
+func (f flags) open(log *slog.Logger) (all []opened, err error) {
+	o := opener{sync.OnceValues(func() (*guard.Certificates, error) {
+		c, err := guard.OpenCertificates(guard.CertificateFiles{
+			Server: f.cert, Key: f.certKey, Clients: f.clientCerts,
+		}, log)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("the certificates: %w", err)}
+		}
+		return c, nil
+	})}
+	if f.cert == "" || f.certKey == "" || f.clientCerts == "" {
+		o.certificates = func() (*guard.Certificates, error) {
+			return nil, usageError{errors.New("--listen: an address with TCP needs --tls-cert, --tls-key " +
+				"and --tls-client-ca, because clients are known by their certificates")}
+		}
+	}
 	defer func() {
 		if err != nil {
 			closeAll(all)
@@ -39,18 +61,18 @@ func (f flags) open() (all []opened, err error) {
 	}()
 	for _, address := range f.listen {
 		if address == passedSockets {
-			passed, err := f.openPassed()
+			passed, err := o.openPassed()
 			all = append(all, passed...)
 			if err != nil {
 				return all, err
 			}
 			continue
 		}
-		o, err := f.openOne(address)
+		one, err := o.openOne(address)
 		if err != nil {
 			return all, err
 		}
-		all = append(all, o)
+		all = append(all, one)
 	}
 	return all, nil
 }
@@ -68,7 +90,7 @@ func addresses(all []opened) (names []string) {
 	return names
 }
 
-func (f flags) openOne(address string) (opened, error) {
+func (o opener) openOne(address string) (opened, error) {
 	if path, ok := strings.CutPrefix(address, "unix://"); ok && strings.HasPrefix(path, "/") {
 		l, err := openSocket(path)
 		return opened{address, l, guard.PeerCredentials()}, err
@@ -78,7 +100,7 @@ func (f flags) openOne(address string) (opened, error) {
 		return opened{}, usageError{fmt.Errorf(
 			"--listen: %s is neither unix:///path nor tcp://host:port nor fd://", address)}
 	}
-	clients, err := f.certified(address)
+	clients, err := o.certified()
 	if err != nil {
 		return opened{}, err
 	}
@@ -88,24 +110,12 @@ func (f flags) openOne(address string) (opened, error) {
 
 // certified returns how the clients of an address with TCP are identified. Its error is a
 // usageError.
-func (f flags) certified(address string) (credentials.TransportCredentials, error) {
-	if f.cert == "" || f.certKey == "" || f.clientCerts == "" {
-		return nil, usageError{fmt.Errorf("--listen: %s needs --tls-cert, --tls-key and "+
-			"--tls-client-ca, because clients are known by their certificates", address)}
-	}
-	cert, err := tls.LoadX509KeyPair(f.cert, f.certKey)
+func (o opener) certified() (credentials.TransportCredentials, error) {
+	c, err := o.certificates()
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--tls-cert: %w", err)}
+		return nil, err
 	}
-	pem, err := os.ReadFile(f.clientCerts)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("--tls-client-ca: %w", err)}
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, usageError{errors.New("--tls-client-ca: the file has no certificate")}
-	}
-	return guard.ClientCertificates(cert, pool), nil
+	return guard.ClientCertificates(c), nil
 }
 
 const (
@@ -117,7 +127,7 @@ const (
 
 // openPassed returns the sockets that systemd has passed. They stay systemd's: closing a Unix
 // socket doesn't remove its file.
-func (f flags) openPassed() (all []opened, err error) {
+func (o opener) openPassed() (all []opened, err error) {
 	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		return nil, usageError{errors.New("--listen: systemd has passed no sockets for fd://; start " +
 			"the .socket unit")}
@@ -128,16 +138,16 @@ func (f flags) openPassed() (all []opened, err error) {
 			maxPassed)}
 	}
 	for fd := firstPassed; fd < firstPassed+n; fd++ {
-		o, err := f.openDescriptor(fd)
+		one, err := o.openDescriptor(fd)
 		if err != nil {
 			return all, err
 		}
-		all = append(all, o)
+		all = append(all, one)
 	}
 	return all, nil
 }
 
-func (f flags) openDescriptor(fd int) (opened, error) {
+func (o opener) openDescriptor(fd int) (opened, error) {
 	unix.CloseOnExec(fd)
 	file := os.NewFile(uintptr(fd), "socket "+strconv.Itoa(fd))
 	defer func() { _ = file.Close() }() // the listener has a copy
@@ -151,7 +161,7 @@ func (f flags) openDescriptor(fd int) (opened, error) {
 	case *net.UnixAddr:
 		return opened{address, l, guard.PeerCredentials()}, nil
 	case *net.TCPAddr:
-		clients, err := f.certified(address)
+		clients, err := o.certified()
 		if err != nil {
 			_ = l.Close()
 		}

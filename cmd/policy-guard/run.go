@@ -117,7 +117,7 @@ func serve(ctx context.Context, f flags, out output) error {
 	if err := checkDaemon(ctx, g, f, out.log); err != nil {
 		return err
 	}
-	open, err := f.open()
+	open, err := f.open(out.log)
 	if err != nil {
 		return err
 	}
@@ -136,6 +136,7 @@ func serve(ctx context.Context, f flags, out output) error {
 	}
 	go func() { failed <- web.serve() }()
 	out.ready(addresses(open), f.upstream)
+	tellManager(isReady, out.log)
 	running := len(open)
 	select {
 	case <-ctx.Done():
@@ -143,6 +144,7 @@ func serve(ctx context.Context, f flags, out output) error {
 	case err = <-failed:
 		running--
 	}
+	tellManager(isStopping, out.log)
 	end(g, servers, f.drain, out.log)
 	web.close()
 	for range running + 1 { // each closes its socket

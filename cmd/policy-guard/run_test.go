@@ -69,6 +69,10 @@ func TestWrongUsageEndsWithTwo(t *testing.T) {
 		"TCP without certificates": {
 			all(policy, "tcp://127.0.0.1:0", daemon), "known by their certificates",
 		},
+		"certificates that aren't there": {
+			all(policy, "tcp://127.0.0.1:0", daemon, "--tls-cert=/nowhere/c", "--tls-key=/nowhere/k",
+				"--tls-client-ca=/nowhere/a"), "the certificates: open /nowhere/c",
+		},
 		"an unknown format of the log": {all(policy, socket, daemon, "--log-format", "xml"), "text or json"},
 		"a negative time":              {all(policy, socket, daemon, "--drain=-1s"), "--drain"},
 		"an address of metrics without a port": {

@@ -11,8 +11,8 @@ import (
 // guardPackage is policy-guard's main package.
 const guardPackage = "github.com/policy-frontend/policy-frontend/cmd/policy-guard"
 
-// guardFloor is the first version of buildkitd before which policy-guard stands.
-const guardFloor = "v0.34.0"
+// GuardFloor is the first version of buildkitd before which policy-guard stands.
+const GuardFloor = "v0.34.0"
 
 // Guarded is a daemon with a policy-guard before it.
 type Guarded struct {
@@ -35,7 +35,7 @@ type Guarded struct {
 func (e *Env) Guard(t T, cfg DaemonConfig, policy string, flags ...string) *Guarded {
 	t.Helper()
 	if s, ok := t.(Skipper); ok {
-		e.Needs(s, guardFloor, "it doesn't ask about everything that it reads")
+		e.Needs(s, GuardFloor, "it doesn't ask about everything that it reads")
 	}
 	program, err := e.guard()
 	if err != nil {

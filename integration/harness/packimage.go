@@ -28,6 +28,21 @@ func (e *Env) PackWithPolicy(t T, file string) string {
 	return ref
 }
 
+// PackMediator returns the full reference of the image to which policy-guard hands over builds. It is
+// made as [Env.PackWithPolicy] makes the product's image.
+func (e *Env) PackMediator(t T) string {
+	t.Helper()
+	program, err := e.Tools.BuildProduct()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	ref := e.Registry.Ref(mediatorRepository) + ":packed"
+	if err := e.packProgram(ref, program, nil, "--policy-from-guard"); err != nil {
+		t.Fatalf("pack the image for policy-guard: %v", err)
+	}
+	return ref
+}
+
 // PackProgram returns the full reference of an image with the policy and the program at a path:
 // an earlier version of the product, for example. An empty path means this checkout's program.
 func (e *Env) PackProgram(t T, program, policy string) string {
@@ -46,21 +61,6 @@ func (e *Env) PackProgram(t T, program, policy string) string {
 	return ref
 }
 
-// PackMediator returns the full reference of the image to which policy-guard hands over builds. It
-// is [Env.Mediator] for a machine without buildx.
-func (e *Env) PackMediator(t T) string {
-	t.Helper()
-	program, err := e.Tools.BuildProduct()
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	ref := e.Registry.Ref(mediatorRepository) + ":packed"
-	if err := e.packProgram(ref, program, nil, "--policy-from-guard"); err != nil {
-		t.Fatalf("pack %s: %v", ref, err)
-	}
-	return ref
-}
-
 // pack makes the image as the Dockerfile does and pushes it to ref. policy may be nil.
 func (e *Env) pack(ref string, policy []byte) error {
 	program, err := e.Tools.BuildProduct()
@@ -70,7 +70,7 @@ func (e *Env) pack(ref string, policy []byte) error {
 	return e.packProgram(ref, program, policy)
 }
 
-// packProgram is pack for a program at a path and its arguments.
+// packProgram is pack for a program, whose image always starts it with the arguments.
 func (e *Env) packProgram(ref, program string, policy []byte, args ...string) error {
 	binary, err := registry.PackLayer([]registry.File{
 		{Path: "/policy-frontend", Mode: 0o755, Source: program},

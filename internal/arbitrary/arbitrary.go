@@ -1,5 +1,6 @@
-// Package arbitrary makes policies, requests and operations for tests of properties. Names, tags,
-// digests, options, times and words of build rules are few, so that they meet often.
+// Package arbitrary makes policies, requests, operations, exports and uses of build caches for tests
+// of properties. Names, tags, digests, options, times and words of build rules are few, so that they
+// meet often.
 package arbitrary
 
 import (
@@ -96,11 +97,12 @@ func (choose Source) document() policy.Document {
 	for range 1 + choose(4) {
 		doc.Frontends = append(doc.Frontends, choose.rule())
 	}
+	choose.guarded(&doc)
 	return doc
 }
 
 func (choose Source) change(doc *policy.Document) {
-	switch choose(8) {
+	switch choose(9) {
 	case 0:
 		doc.Frontends = append(doc.Frontends, choose.rule())
 	case 1:
@@ -131,6 +133,8 @@ func (choose Source) change(doc *policy.Document) {
 			doc.Frontends[i].Action != policy.ActionDeny {
 			doc.Frontends[i].Build = choose.build()
 		}
+	case 8:
+		choose.guarded(doc)
 	}
 }
 

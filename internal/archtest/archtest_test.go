@@ -22,7 +22,7 @@ var floors = [][]string{
 		"internal/safetext", "internal/streamconn",
 	},
 	{"internal/hostname", "internal/optionkeys", "internal/strictyaml", "internal/versions"},
-	{"internal/urlmatch", "policy/imageref"},
+	{"internal/urlmatch", "policy/clients", "policy/imageref"},
 	{"internal/renaming", "policy/imagerules"},
 	{"policy/buildrules"},
 	{"policy"},

@@ -124,6 +124,28 @@ type Statement struct {
 	// Widens reports whether this difference alone allows something that was not allowed.
 	Widens bool   `json:"widens"`
 	Text   string `json:"text"`
+	// Examples show the effect on what only policy-guard sees. There is at most one of each Change,
+	// and none for other differences.
+	Examples []Example `json:"examples,omitempty"`
+}
+
+// Example is something that a build wants besides its frontend, and that only one policy allows.
+type Example struct {
+	// Change is Allowed or Refused.
+	Change Change `json:"change"`
+	// Asked describes what the build wants.
+	Asked string `json:"asked"`
+	// Before and After are the answers of the policies.
+	Before RulingAnswer `json:"before"`
+	After  RulingAnswer `json:"after"`
+}
+
+// RulingAnswer is one policy's answer to an [Example].
+type RulingAnswer struct {
+	Verdict policy.Verdict `json:"verdict"`
+	Rule    string         `json:"rule"`
+	// Reason is empty for Allow.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Compare returns the changes from policy a to policy b, at the given time and later. Both must
@@ -138,7 +160,7 @@ func (c *comparison) report() Report {
 	llb := c.llb()
 	r := Report{
 		Complete: c.complete, Requests: c.asked, Differences: c.found.list(),
-		Statements: append(statements(c.a, c.b), llb...), Uncompared: append([]string{}, c.uncompared...),
+		Statements: append(c.statements(), llb...), Uncompared: append([]string{}, c.uncompared...),
 	}
 	r.Widened = !r.Complete || len(r.Uncompared) > 0 ||
 		slices.ContainsFunc(r.Differences, func(d Difference) bool { return d.Widens }) ||

@@ -1,7 +1,10 @@
 package diff
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -40,6 +43,7 @@ func nothingWidens(t *testing.T, seed uint64, requests int) bool {
 		return false
 	}
 	sideA, sideB := newSide(a), newSide(b)
+	nothingWidensInResults(t, choose, sideA, sideB, fmt.Sprintf("seed %d\n%s\n---\n%s", seed, textA, textB))
 	for range requests {
 		request, points := arbitrary.Request(choose)
 		before, after := ask(sideA, request, points), ask(sideB, request, points)
@@ -59,6 +63,87 @@ func nothingWidens(t *testing.T, seed uint64, requests int) bool {
 		}
 	}
 	return true
+}
+
+// nothingWidensInResults checks what only policy-guard sees.
+func nothingWidensInResults(t *testing.T, choose arbitrary.Source, a, b *side, say string) {
+	t.Helper()
+	for range 50 {
+		e, u := arbitrary.Export(choose), arbitrary.Cache(choose)
+		require.False(t, a.layers.DecideExport(e).Verdict == policy.Deny &&
+			b.layers.DecideExport(e).Verdict != policy.Deny, "%s\n%+v", say, e)
+		require.False(t, a.layers.DecideCache(u).Verdict == policy.Deny &&
+			b.layers.DecideCache(u).Verdict != policy.Deny, "%s\n%+v", say, u)
+	}
+	for range 4 {
+		at := arbitrary.Day(1 + choose(4))
+		before, after := a.layers.LLB(at), b.layers.LLB(at)
+		require.False(t, !before.Verdict.Permits() && after.Verdict.Permits(), say)
+		require.False(t, before.Verdict.Permits() && !before.Exportable() && after.Exportable(), say)
+		if !after.Verdict.Permits() {
+			continue
+		}
+		for range 50 {
+			o := probe{arbitrary.Operation(choose), arbitrary.Digest(choose)}
+			was, is := ruling(before, o), ruling(after, o)
+			require.False(t, is.Verdict != policy.Deny &&
+				(was.Verdict == policy.Deny || was.Image != is.Image && newlyRead(before, o, was, is)),
+				"%s\n%s\n%+v\n%+v", say, o.Describe(), was, is)
+		}
+	}
+}
+
+// The same holds for policies that differ only in what policy-guard applies, and in build rules.
+func TestNothingWidenedInResultsIsSo(t *testing.T) {
+	t.Parallel()
+	narrow, changed, shown, bare := 0, 0, 0, 0
+	for seed := range arbitrary.Seeds(600) {
+		choose := arbitrary.Source(rand.New(rand.NewPCG(seed, 15)).IntN)
+		textA, textB := guardedPolicy(choose), guardedPolicy(choose)
+		a, b := parse(t, textA), parse(t, textB)
+		r := Compare(a, b, arbitrary.Day(1))
+		for _, s := range r.Statements {
+			shows := slices.ContainsFunc(s.Examples, func(e Example) bool { return e.Change == Allowed })
+			require.False(t, shows && !s.Widens, "seed %d\n%s\n---\n%s\n%+v", seed, textA, textB, s)
+			switch results := strings.HasPrefix(s.Text, "exports.") || strings.HasPrefix(s.Text, "caches."); {
+			case shows:
+				shown++
+			case s.Widens && results:
+				bare++
+			}
+		}
+		require.False(t, Compare(a, a, arbitrary.Day(1)).Widened, "seed %d\n%s", seed, textA)
+		if r.Widened {
+			continue
+		}
+		if narrow++; len(r.Statements) > 0 {
+			changed++
+		}
+		nothingWidensInResults(t, choose, newSide(a), newSide(b),
+			fmt.Sprintf("seed %d\n%s\n---\n%s", seed, textA, textB))
+	}
+	require.Greater(t, narrow, 50, "else the property says nothing")
+	require.Greater(t, changed, 20, "else the property says nothing")
+	require.Less(t, 10*bare, shown, "most of what widens is shown")
+	t.Logf("%d pairs that don't widen, %d of them differ; %d fields that widen with an example, %d without",
+		narrow, changed, shown, bare)
+}
+
+// guardedPolicy makes a policy with fields for policy-guard, and sometimes with build rules of the
+// whole policy or of a rule.
+func guardedPolicy(choose arbitrary.Source) string {
+	text := "version: 1\n" + choose.GuardedText() + "\n"
+	rules := ""
+	if build := choose.BuildText(); build != "" {
+		rules = "build: {" + build + "}"
+	}
+	switch {
+	case rules == "" || choose(3) == 0:
+		return text + "frontends: [{match: [a]}]\n"
+	case choose(3) == 0:
+		return text + "frontends: [{match: [a], dispatch: mediate, " + rules + "}]\n"
+	}
+	return text + "dispatch: mediate\n" + rules + "\nfrontends: [{match: [a]}]\n"
 }
 
 // If Compare says that nothing widened, a build allows nothing that it refused before.

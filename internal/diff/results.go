@@ -6,16 +6,28 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// grant is what a field about results or build caches allows.
+// exampleBudget is the work for the examples of one field about results or build caches.
+const exampleBudget = 200_000
+
+// grant is what a field about the whole builder allows.
 type grant struct {
 	field       string
 	allow, deny []string
 	names       bool // these are patterns of names, and not plain globs
+	single      bool // it is about one thing, which allow has or not
+	clients     bool // these are patterns of clients, and not plain globs
+	// asked describes what a build wants if it wants an example of an entry, and ask returns the
+	// ruling on it. Without ask, there are no examples.
+	asked string
+	ask   func(l policy.Layers, example string) policy.Ruling
 }
 
-// grants returns what a policy allows of results and build caches, always for the same fields.
+// grants returns what a policy allows of results and build caches, and whom it lets administrate the
+// builder, always for the same fields.
 func grants(p *policy.Document) []grant {
 	x, c := p.Exports, p.Caches
 	if x == nil {
@@ -24,53 +36,178 @@ func grants(p *policy.Document) []grant {
 	if c == nil {
 		c = &policy.Caches{}
 	}
+	image := func(push bool) func(policy.Layers, string) policy.Ruling {
+		return func(l policy.Layers, name string) policy.Ruling {
+			ref, err := imageref.Parse(name)
+			if err != nil { // It is no name then, and as good as another that both refuse.
+				return policy.Ruling{Verdict: policy.Deny}
+			}
+			return l.DecideExport(policy.Export{
+				Type: policy.ExportImage, Push: push, Names: []imageref.Reference{ref},
+			})
+		}
+	}
 	out := []grant{
-		{field: "exports.client", allow: x.ToClient()},
-		repositories("exports.push", x.Push),
-		repositories("exports.store", x.Store),
-		{field: "exports.annotations", allow: x.Annotations},
+		{
+			field: "exports.client", allow: x.ToClient(), asked: "a result for the client of the type ",
+			ask: func(l policy.Layers, kind string) policy.Ruling {
+				return l.DecideExport(policy.Export{Type: kind})
+			},
+		},
+		repositories("exports.push", x.Push, "a push to ", image(true)),
+		repositories("exports.store", x.Store, "an image in the builder's own image store as ",
+			image(false)),
+		{
+			field: "exports.annotations", allow: x.Annotations, asked: "a result with the annotation ",
+			ask: annotated,
+		},
 	}
 	for _, side := range []struct {
-		field string
-		rules *policy.CacheRules
-	}{{"caches.imports", c.Imports}, {"caches.exports", c.Exports}} {
+		field, verb string
+		export      bool
+		rules       *policy.CacheRules
+	}{
+		{"caches.imports", "the import of ", false, c.Imports},
+		{"caches.exports", "the export of ", true, c.Exports},
+	} {
 		rules := side.rules
 		if rules == nil {
 			rules = &policy.CacheRules{}
 		}
-		local := grant{field: side.field + ".local"}
+		local := grant{
+			field: side.field + ".local", single: true, asked: side.verb + "a build cache in a directory of the client",
+			ask: func(l policy.Layers, _ string) policy.Ruling {
+				return l.DecideCache(policy.CacheUse{Export: side.export, Type: policy.CacheLocal})
+			},
+		}
 		if rules.Local == policy.ActionAllow {
 			local.allow = []string{"allow"}
 		}
-		out = append(out, repositories(side.field+".registry", rules.Registry), local)
+		out = append(out, repositories(side.field+".registry", rules.Registry,
+			side.verb+"the build cache ", func(l policy.Layers, name string) policy.Ruling {
+				ref, err := imageref.Parse(name)
+				if err != nil {
+					return policy.Ruling{Verdict: policy.Deny}
+				}
+				return l.DecideCache(policy.CacheUse{
+					Export: side.export, Type: policy.CacheRegistry, Name: ref,
+				})
+			}), local)
 	}
-	return out
+	admins := grant{field: "administration.clients", clients: true}
+	if p.Administration != nil {
+		admins.allow = p.Administration.Clients
+	}
+	return append(out, admins)
 }
 
-func repositories(field string, r *policy.Repositories) grant {
-	g := grant{field: field, names: true}
+// annotated returns the ruling on a result with an annotation. It allows the annotation if any
+// exporter to the client can have it.
+func annotated(l policy.Layers, key string) policy.Ruling {
+	var r policy.Ruling
+	for _, kind := range (&policy.Exports{}).ToClient() {
+		r = l.DecideExport(policy.Export{Type: kind, Annotations: []string{key}})
+		if r.Verdict == policy.Allow {
+			break
+		}
+	}
+	return r
+}
+
+func repositories(
+	field string, r *policy.Repositories, asked string,
+	ask func(policy.Layers, string) policy.Ruling,
+) grant {
+	g := grant{field: field, names: true, asked: asked, ask: ask}
 	if r != nil {
 		g.allow, g.deny = r.Patterns()
 	}
 	return g
 }
 
-// resultStatements returns the differences in what the policies allow of results and build caches.
-// These fields depend on nothing else, so what widens is known without samples. In doubt, it
-// widens.
-func resultStatements(a, b *policy.Document) []Statement {
+// grantStatements returns the differences in what [grants] returns for the policies, with an
+// example for each direction. These fields depend on nothing else, so what widens is known without
+// samples. In doubt, it widens.
+func (c *comparison) grantStatements() []Statement {
 	var out []Statement
-	after := grants(b)
-	for i, before := range grants(a) {
+	after := grants(&c.b.Document)
+	for i, before := range grants(&c.a.Document) {
 		now := after[i]
 		if was, is := before.text(), now.text(); was != is {
 			out = append(out, Statement{
-				Widens: now.exceeds(before),
-				Text:   now.field + ": " + is + ", before " + was,
+				Widens: now.exceeds(before), Text: now.field + ": " + is + ", before " + was,
+				Examples: c.examplesOf(before, now),
 			})
 		}
 	}
 	return out
+}
+
+// examplesOf returns something that is newly allowed, and something that is newly refused, as far
+// as samples show any.
+func (c *comparison) examplesOf(before, now grant) []Example {
+	if now.ask == nil { // a pattern of clients says itself who it is about
+		return nil
+	}
+	sub := *c // Its samples are of other patterns. Whether the comparison is complete is up to others.
+	patterns := slices.Concat(now.allow, now.deny, before.allow, before.deny)
+	sub.fresh, _ = globs.Fresh(patterns)
+	sub.deep = depth(patterns) + 1
+	sub.budget = min(c.budget, exampleBudget)
+	found := map[Change]Example{}
+	try := func(sample string) bool {
+		was, is := before.ask(c.a.layers, sample), now.ask(c.b.layers, sample)
+		change := Allowed
+		switch {
+		case was.Verdict == is.Verdict:
+			return true
+		case was.Verdict == policy.Allow:
+			change = Refused
+		}
+		if _, ok := found[change]; !ok {
+			found[change] = Example{
+				Change: change, Asked: now.asked + sample, Before: answerOf(was), After: answerOf(is),
+			}
+		}
+		return len(found) < 2
+	}
+	switch {
+	case now.names:
+		a, b := before.ruleset(), now.ruleset()
+		sub.newSearch(a, b, func(s subject, _ string) bool { return try(s.name) }).run(false)
+	case now.single:
+		try("")
+	default:
+		for _, g := range sub.meets(slices.Compact(slices.Sorted(slices.Values(patterns)))) {
+			if !try(globs.Example(g, sub.fresh)) {
+				break
+			}
+		}
+	}
+	var out []Example
+	for _, change := range []Change{Allowed, Refused} {
+		if e, ok := found[change]; ok {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func answerOf(r policy.Ruling) RulingAnswer {
+	return RulingAnswer{Verdict: r.Verdict, Rule: r.Rule, Reason: r.Reason}
+}
+
+// ruleset returns the patterns for a search of samples.
+func (g grant) ruleset() *ruleset {
+	s := &ruleset{}
+	for _, p := range g.allow {
+		s.add(nil, "allow "+p, p)
+	}
+	for _, p := range g.deny {
+		s.add(nil, "deny "+p, p)
+	}
+	s.complete()
+	return s
 }
 
 func (g grant) text() string {
@@ -104,7 +241,18 @@ func (g grant) covers(big, small string) bool {
 	if g.names {
 		return globs.ParseImage(big).Covers(globs.ParseImage(small))
 	}
+	if g.clients {
+		return clientsCover(big, small)
+	}
 	return globs.Covers(big, small)
+}
+
+// clientsCover reports whether each client that small matches matches big. Both are of a policy, so
+// they are valid.
+func clientsCover(big, small string) bool {
+	by, err := clients.ParsePattern(big)
+	p, err2 := clients.ParsePattern(small)
+	return err == nil && err2 == nil && by.Covers(p)
 }
 
 func (g grant) overlap(a, b string) bool {

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,25 @@ func TestWhereResultsGoIsCompared(t *testing.T) {
 			"", "caches: {exports: {registry: {allow: [x]}}}", true,
 			"caches.exports.registry: docker.io/library/x, before none",
 		},
+		"an administrator": {
+			"", "administration: {clients: [\"uid:0\"]}", true, "administration.clients: uid:0, before none",
+		},
+		"administrators are gone": {
+			`administration: {clients: ["uid:0", "cn:a"]}`, `administration: {clients: ["cn:a"]}`, false,
+			"administration.clients: cn:a, before uid:0, cn:a",
+		},
+		"administrators in another order": {
+			`administration: {clients: ["uid:0", "cn:a"]}`, `administration: {clients: ["cn:a", "uid:0"]}`,
+			false, "administration.clients: ",
+		},
+		"a narrower name of administrators": {
+			`administration: {clients: ["spiffe://a/**"]}`, `administration: {clients: ["spiffe://a/b/*"]}`,
+			false, "administration.clients: ",
+		},
+		"a wider name of administrators": {
+			`administration: {clients: ["spiffe://a/*"]}`, `administration: {clients: ["spiffe://a/**"]}`,
+			true, "administration.clients: ",
+		},
 	} {
 		r := Compare(read(tt.before), read(tt.after), time.Unix(0, 0))
 		require.Equal(t, tt.widens, r.Widened, name)
@@ -84,4 +104,66 @@ func TestWhereResultsGoIsCompared(t *testing.T) {
 		require.Equal(t, tt.want == "", len(texts) == 0, name)
 		require.True(t, strings.HasPrefix(strings.Join(texts, "\n"), tt.want), "%s: %v", name, texts)
 	}
+}
+
+func TestWhatChangesForResultsHasExamples(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		before, after string
+		want          []string
+	}{
+		"both directions": {
+			`exports: {push: {allow: ["a.example/**"], deny: [a.example/x]}}`,
+			`exports: {push: {allow: ["a.example/**"], deny: [a.example/y]}}`,
+			[]string{
+				"allowed: a push to a.example/x: deny exports, allow ",
+				"refused: a push to a.example/y: allow , deny exports",
+			},
+		},
+		"an exporter": {
+			"exports: {client: [oci]}", "exports: {client: [oci, tar]}",
+			[]string{"allowed: a result for the client of the type tar: deny exports, allow "},
+		},
+		"a store": {
+			"", "exports: {store: {allow: [x/y]}}",
+			[]string{"allowed: an image in the builder's own image store as docker.io/x/y: deny exports, allow "},
+		},
+		"an annotation": {
+			"exports: {annotations: ['a*']}", "exports: {annotations: [ab]}",
+			[]string{"refused: a result with the annotation aother: allow , deny exports"},
+		},
+		"caches of the client": {
+			"caches: {imports: {local: allow}}", "caches: {exports: {local: allow}}",
+			[]string{
+				"refused: the import of a build cache in a directory of the client: allow , deny caches",
+				"allowed: the export of a build cache in a directory of the client: deny caches, allow ",
+			},
+		},
+		"a cache in a registry": {
+			"", "caches: {imports: {registry: {allow: [x.example/y]}}}",
+			[]string{"allowed: the import of the build cache x.example/y: deny caches, allow "},
+		},
+		"what has no effect": {
+			`exports: {push: {allow: ["a.example/**", a.example/b]}}`, `exports: {push: {allow: ["a.example/**"]}}`,
+			nil,
+		},
+	} {
+		var got []string
+		for _, s := range Compare(parse(t, "version: 1\n"+tt.before+"\n"),
+			parse(t, "version: 1\n"+tt.after+"\n"), time.Unix(0, 0)).Statements {
+			for _, e := range s.Examples {
+				got = append(got, fmt.Sprintf("%s: %s: %s %s, %s %s", e.Change, e.Asked, e.Before.Verdict,
+					ruleOf(e.Before), e.After.Verdict, ruleOf(e.After)))
+			}
+		}
+		require.Equal(t, tt.want, got, name)
+	}
+}
+
+// ruleOf returns the rule of a denial.
+func ruleOf(a RulingAnswer) string {
+	if a.Reason == "" {
+		return ""
+	}
+	return a.Rule
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // statements returns the differences in the policies themselves.
-func statements(sideA, sideB *side) []Statement {
+func (c *comparison) statements() []Statement {
+	sideA, sideB := c.a, c.b
 	a, b := &sideA.Document, &sideB.Document
 	out := []Statement{}
 	addf := func(format string, args ...any) {
@@ -37,7 +38,7 @@ func statements(sideA, sideB *side) []Statement {
 		})
 	}
 	return append(out, slices.Concat(
-		resultStatements(a, b), aliasStatements(a, b), ruleStatements(sideA, sideB))...)
+		c.grantStatements(), aliasStatements(a, b), ruleStatements(sideA, sideB))...)
 }
 
 func orNone(s string) string {

@@ -138,6 +138,8 @@ const (
 	NeedsGuard Code = "needs-guard"
 	// CacheByClient: each client can fill the build cache of all clients.
 	CacheByClient Code = "cache-by-client"
+	// ClientsAny: a pattern of clients is for each client that has a name.
+	ClientsAny Code = "clients-any"
 	// IgnoreInvalid: a comment that should accept a finding can't.
 	IgnoreInvalid Code = "ignore-invalid"
 	// IgnoreUnused: a comment accepts a finding that isn't there.
@@ -163,7 +165,7 @@ func Codes() []Code {
 		BuildDenyWithoutEffect, BuildDenyLeavesScheme, BuildAllowRefused, ConfigContradicts,
 		EntryRefused, ConfigByTarget, TargetExcepted, ConvertShadowed, ConvertRefused,
 		BuildPinRefused, NestedNotAllowed, PlainHTTP, OpenDoors, LayoutName, HostNetwork, InsecureExec,
-		ExecAllowsAny, ContainersAllowed, NeedsGuard, CacheByClient,
+		ExecAllowsAny, ContainersAllowed, NeedsGuard, CacheByClient, ClientsAny,
 		IgnoreInvalid, IgnoreUnused,
 	}
 }

@@ -47,6 +47,7 @@ func Check(file string, p *policy.Policy, o Options) []Finding {
 	c.whole()
 	c.wholeBuild()
 	c.results()
+	c.administration()
 	for i := range c.aliases {
 		c.alias(i)
 	}

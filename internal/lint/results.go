@@ -2,10 +2,12 @@ package lint
 
 import "github.com/policy-frontend/policy-frontend/policy"
 
+// unseen is the message about a field that only policy-guard applies.
+const unseen = "%s has no effect in the gateway image, because only policy-guard sees what it is " +
+	"about; run builds through policy-guard"
+
 // results checks where results can go and which build caches are used.
 func (c *checker) results() {
-	const unseen = "%s has no effect in the gateway image, because only policy-guard sees what it is " +
-		"about; run builds through policy-guard"
 	if x := c.doc.Exports; x != nil {
 		c.addf(NeedsGuard, unseen, "exports")
 		repeated("exports.client", x.Client, byGlob(x.Client, false), c.addf)

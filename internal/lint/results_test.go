@@ -51,6 +51,25 @@ func TestFindingsInExportsAndCaches(t *testing.T) {
 			"caches: {imports: {local: allow}}",
 			[]string{"needs-guard: ", "cache-by-client: caches.imports.local lets each client"},
 		},
+		"administrators": {
+			`administration: {clients: ["uid:0", "cn:release-*", "spiffe://corp/**"]}`,
+			[]string{"needs-guard: administration has no effect in the gateway image"},
+		},
+		"an administrator who is there twice": {
+			`administration: {clients: ["spiffe://corp/a/b", "gid:0", "spiffe://corp/a/*"]}`,
+			[]string{
+				"needs-guard: ",
+				"entry-repeated: administration.clients has spiffe://corp/a/b, and spiffe://corp/a/* is for that too",
+			},
+		},
+		"a name that each certificate has": {
+			`administration: {clients: ["cn:*"]}`,
+			[]string{"needs-guard: ", "clients-any: administration.clients has cn:*, which is each client"},
+		},
+		"a DNS name of stars": {
+			`administration: {clients: ["dns:*.*"]}`,
+			[]string{"needs-guard: ", "clients-any: administration.clients has dns:*.*"},
+		},
 	} {
 		doc := "version: 1\nid: x\ncontact: y\n" + tt.fields +
 			"\nfrontends: [{name: a, match: [docker/dockerfile], versions: \">=1 <2\"}]\n"

@@ -53,3 +53,37 @@ func TestReadRefusesWhatIsNoDefinition(t *testing.T) {
 		})
 	}
 }
+
+func TestReadOwnHasWhatClientsCantAskFor(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		option llb.RunOption
+		want   []string // the unknown operations
+	}{
+		"a cache mount": {
+			llb.AddMount("/c", llb.Scratch(), llb.AsPersistentCacheDir("c", llb.CacheMountShared)),
+			[]string{"a cache mount, which is one for all clients"},
+		},
+		"nothing of the kind": {llb.Network(llb.NetModeHost), nil},
+	} {
+		def, err := llb.Image("docker.io/library/busybox:1").Run(llb.Args([]string{"true"}),
+			tt.option).Marshal(t.Context())
+		require.NoError(t, err, name)
+		var written bytes.Buffer
+		require.NoError(t, llb.WriteTo(def, &written), name)
+		var unknown []string
+		n := 0
+		for op, err := range llbops.ReadOwn(written.Bytes()) {
+			require.NoError(t, err, name)
+			require.Nil(t, op.Place(), name)
+			if n++; op.Unknown != "" {
+				unknown = append(unknown, op.Unknown)
+			}
+		}
+		require.Equal(t, tt.want, unknown, name)
+		require.Equal(t, 2+len(tt.want), n, name)
+	}
+	for _, err := range llbops.ReadOwn([]byte("FROM busybox")) {
+		require.ErrorContains(t, err, "not an LLB definition")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
@@ -12,60 +13,109 @@ import (
 // seen says who applies the answers of this file.
 const seen = "only policy-guard sees this, and applies it"
 
-// CheckExport returns the answer to where a result goes: local, tar, oci or docker for the client,
-// push=NAME, or store=NAME for the builder's own image store. It fails for any other text.
-func CheckExport(l policy.Layers, text string) (Answer, error) {
-	kind, name, named := strings.Cut(text, "=")
-	e := policy.Export{Type: kind}
-	asked := "a result for the client of the type " + kind
-	switch {
-	case named && (kind == "push" || kind == "store"):
-		ref, err := imageref.Parse(name)
-		if err != nil {
-			return Answer{}, err
-		}
-		e = policy.Export{Type: policy.ExportImage, Push: kind == "push"}
-		e.Names = []imageref.Reference{ref}
-		asked = "the image " + ref.String() + " in the builder's own image store"
-		if e.Push {
-			asked = "a push to " + ref.String()
-		}
-	case named || !slices.Contains([]string{"local", "tar", "oci", "docker"}, kind):
-		return Answer{}, fmt.Errorf("%q isn't one of local, tar, oci, docker, push=NAME and store=NAME",
-			text)
-	}
-	return ofRuling(asked, l.DecideExport(e)), nil
+// Wish is something that a build wants of the daemon besides a frontend and its operations, such as
+// an export. A field of the whole policy answers it.
+type Wish struct {
+	asked   string
+	exports bool
+	decide  func(policy.Layers) policy.Ruling
 }
 
-// CheckCache returns the answer to the use of a build cache: registry=NAME, or the type of another
-// cache. It fails for a registry without a name.
-func CheckCache(l policy.Layers, export bool, text string) (Answer, error) {
-	kind, name, named := strings.Cut(text, "=")
-	use := policy.CacheUse{Export: export, Type: kind}
-	what := "of the type " + kind
-	if named != (kind == policy.CacheRegistry) {
-		return Answer{}, fmt.Errorf("%q isn't registry=NAME, local or another type of cache", text)
-	}
-	if named {
-		var err error
-		if use.Name, err = imageref.Parse(name); err != nil {
-			return Answer{}, err
+// WishExport is the wish to export a result.
+func WishExport(e policy.Export) Wish {
+	asked := "a result for the client of the type " + safetext.Plain(e.Type)
+	if e.Type == policy.ExportImage {
+		names := make([]string, len(e.Names))
+		for i, n := range e.Names {
+			names[i] = n.String()
 		}
-		what = use.Name.String()
+		asked = "the image " + safetext.And(names) + " in the builder's own image store"
+		if e.Push {
+			asked = "a push to " + safetext.And(names)
+		}
+	}
+	if len(e.Annotations) > 0 {
+		keys := make([]string, len(e.Annotations))
+		for i, k := range e.Annotations {
+			keys[i] = safetext.Plain(k)
+		}
+		what := " with the annotation "
+		if len(keys) > 1 {
+			what = " with the annotations "
+		}
+		asked += what + safetext.And(keys)
+	}
+	return Wish{asked, true, func(l policy.Layers) policy.Ruling { return l.DecideExport(e) }}
+}
+
+// WishCache is the wish to use a build cache.
+func WishCache(u policy.CacheUse) Wish {
+	what := "of the type " + safetext.Plain(u.Type)
+	if u.Type == policy.CacheRegistry {
+		what = u.Name.String()
 	}
 	asked := "the import of the build cache " + what
-	if export {
+	if u.Export {
 		asked = "the export of the build cache " + what
 	}
-	return ofRuling(asked, l.DecideCache(use)), nil
+	return Wish{asked, false, func(l policy.Layers) policy.Ruling { return l.DecideCache(u) }}
 }
 
-func ofRuling(asked string, r policy.Ruling) Answer {
+// Asked describes the wish, as the beginning of a sentence.
+func (w Wish) Asked() string { return w.asked }
+
+// Check returns the answer to a wish of the build that the decision is about.
+func (w Wish) Check(l policy.Layers, d policy.Decision) Answer {
+	r := w.decide(l)
+	if w.exports && r.Verdict == policy.Allow && d.Verdict.Permits() && !d.Exportable() {
+		r = policy.Ruling{
+			Verdict: policy.Deny, Rule: policy.BuildRule, Layer: policy.LayerPolicy, Contact: l.Contact(),
+			Reason: "the result has no configuration for the rules on one to check, because no frontend " +
+				"made it (build.config)",
+		}
+	}
 	a := Answer{
-		Verdict: r.Verdict, Asked: asked, Reason: r.Reason, Messages: append(r.Messages, seen),
+		Verdict: r.Verdict, Asked: w.asked, Reason: r.Reason,
+		Messages: append(slices.Clip(r.Messages), seen),
 	}
 	if r.Verdict != policy.Allow {
 		a.Rule, a.Layer, a.Allowed, a.Contact = r.Rule, r.Layer, r.Allowed, r.Contact
 	}
 	return a
+}
+
+// ClientExporters returns the types of exporters that send a result to the client.
+func ClientExporters() []string { return (&policy.Exports{}).ToClient() }
+
+// ParseExport reads where a result goes: local, tar, oci or docker for the client, push=NAME, or
+// store=NAME for the builder's own image store. It fails for any other text.
+func ParseExport(text string) (policy.Export, error) {
+	kind, name, named := strings.Cut(text, "=")
+	switch {
+	case named && (kind == "push" || kind == "store"):
+		ref, err := imageref.Parse(name)
+		return policy.Export{
+			Type: policy.ExportImage, Push: kind == "push", Names: []imageref.Reference{ref},
+		}, err
+	case named || !slices.Contains(ClientExporters(), kind):
+		return policy.Export{}, fmt.Errorf("%q isn't one of %s", text,
+			safetext.And(append(ClientExporters(), "push=NAME", "store=NAME")))
+	}
+	return policy.Export{Type: kind}, nil
+}
+
+// ParseCache reads a build cache: registry=NAME, or the type of another cache. It fails for a
+// registry without a name.
+func ParseCache(text string) (policy.CacheUse, error) {
+	kind, name, named := strings.Cut(text, "=")
+	if named != (kind == policy.CacheRegistry) {
+		return policy.CacheUse{}, fmt.Errorf("%q isn't registry=NAME, local or another type of cache",
+			text)
+	}
+	use := policy.CacheUse{Type: kind}
+	var err error
+	if named {
+		use.Name, err = imageref.Parse(name)
+	}
+	return use, err
 }

@@ -1,11 +1,14 @@
 package opcheck
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 func TestAnswersAboutResultsAndCaches(t *testing.T) {
@@ -17,14 +20,23 @@ caches: {imports: {registry: {allow: [x/y]}}, exports: {local: allow}}
 	require.NoError(t, err)
 	l, err := policy.Stack(p, nil)
 	require.NoError(t, err)
-	from := func(s string) (Answer, error) { return CheckCache(l, false, s) }
-	to := func(s string) (Answer, error) { return CheckCache(l, true, s) }
-	export := func(s string) (Answer, error) { return CheckExport(l, s) }
+	cache := func(export bool) func(string) (Wish, error) {
+		return func(s string) (Wish, error) {
+			use, err := ParseCache(s)
+			use.Export = export
+			return WishCache(use), err
+		}
+	}
+	from, to := cache(false), cache(true)
+	export := func(s string) (Wish, error) {
+		e, err := ParseExport(s)
+		return WishExport(e), err
+	}
 	for name, tt := range map[string]struct {
-		answer func(string) (Answer, error)
-		text   string
-		want   policy.Verdict // "" if it isn't understood
-		asked  string
+		wish  func(string) (Wish, error)
+		text  string
+		want  policy.Verdict // "" if it isn't understood
+		asked string
 	}{
 		"a push":                       {export, "push=x/y:1", policy.Allow, "a push to docker.io/x/y:1"},
 		"another push":                 {export, "push=x/z", policy.Deny, "docker.io/x/z:latest"},
@@ -44,15 +56,66 @@ caches: {imports: {registry: {allow: [x/y]}}, exports: {local: allow}}
 		"a registry without a name":    {to, "registry", "", ""},
 		"a cache whose name is none":   {to, "registry=", "", ""},
 	} {
-		a, err := tt.answer(tt.text)
+		wish, err := tt.wish(tt.text)
 		if tt.want == "" {
 			require.Error(t, err, name)
 			continue
 		}
 		require.NoError(t, err, name)
+		a := wish.Check(l, policy.Decision{})
 		require.Equal(t, tt.want, a.Verdict, name)
 		require.Contains(t, a.Asked, tt.asked, name)
 		require.Contains(t, a.Messages, seen, name)
 		require.Equal(t, tt.want == policy.Deny, a.Reason != "" && a.Rule != "", name)
+	}
+}
+
+func TestAWishIsDescribed(t *testing.T) {
+	t.Parallel()
+	ref := func(s string) imageref.Reference {
+		r, err := imageref.Parse(s)
+		require.NoError(t, err)
+		return r
+	}
+	for want, e := range map[string]policy.Export{
+		"a push to x.example/a:1 and x.example/b:latest": {
+			Type: policy.ExportImage, Push: true,
+			Names: []imageref.Reference{ref("x.example/a:1"), ref("x.example/b")},
+		},
+		"a result for the client of the type oci with the annotations a and b": {
+			Type: "oci", Annotations: []string{"a", "b"},
+		},
+		`a result for the client of the type "\x1b"`: {Type: "\x1b"},
+	} {
+		require.Equal(t, want, WishExport(e).Asked())
+	}
+}
+
+// Rules on configurations can't check what no frontend made.
+func TestAResultOfLLBIsExportedWithoutRulesOnConfigurations(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		fields string
+		want   policy.Verdict
+	}{
+		"no rules":                {"llb: allow", policy.Allow},
+		"rules on configurations": {"llb: allow\nbuild: {config: {user: {forbid: [root]}}}", policy.Deny},
+		"an export that is refused anyway": {
+			"llb: allow\nexports: {client: []}", policy.Deny,
+		},
+	} {
+		p, err := policy.Parse("p", []byte("version: 1\ncontact: c\n"+tt.fields+"\n"))
+		require.NoError(t, err)
+		l, err := policy.Stack(p, nil)
+		require.NoError(t, err)
+		d := l.LLB(time.Unix(0, 0))
+		a := WishExport(policy.Export{Type: "oci"}).Check(l, d)
+		require.Equal(t, tt.want, a.Verdict, name)
+		if strings.Contains(tt.fields, "config") {
+			require.Contains(t, a.Reason, "(build.config)")
+			require.Equal(t, "c", a.Contact)
+		}
+		use := policy.CacheUse{Type: policy.CacheInline, Export: true}
+		require.Equal(t, policy.Allow, WishCache(use).Check(l, d).Verdict, "it is no export of a result")
 	}
 }

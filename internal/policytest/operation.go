@@ -46,6 +46,8 @@ type OperationExpect struct {
 	Rule string `yaml:"rule,omitempty"`
 	// A part of the reason.
 	Reason string `yaml:"reason,omitempty"`
+	// Parts of messages. Several can be parts of the same message.
+	Messages []string `yaml:"messages,omitempty"`
 	// The image that must be read instead, in any spelling.
 	Image string `yaml:"image,omitempty"`
 }
@@ -60,7 +62,7 @@ type FileOperation struct {
 }
 
 func (r *reader) operation(at func(...any) []any, w *FileOperation) Operation {
-	f := Operation{Operation: w.Operation, Expect: OperationExpect{Verdict: policy.Allow}}
+	f := Operation{Operation: w.Operation}
 	f.Line = r.strict.At(at()...).Line
 	if f.File = w.BuildFile; f.File.Dockerfile != "" {
 		f.File.Dockerfile = path.Clean(f.File.Dockerfile)
@@ -75,17 +77,22 @@ func (r *reader) operation(at func(...any) []any, w *FileOperation) Operation {
 	} else {
 		r.buildFile(at, w)
 	}
-	if w.Expect == nil {
-		return f
+	f.Expect = r.expected(at, w.Expect)
+	return f
+}
+
+// expected checks what is written of the expected answer, which may be nil.
+func (r *reader) expected(at func(...any) []any, w *OperationExpect) OperationExpect {
+	if w == nil {
+		return OperationExpect{Verdict: policy.Allow}
 	}
-	f.Expect = *w.Expect
-	r.verdict(at, f.Expect.Verdict)
-	if f.Expect.Image != "" {
-		if _, err := imageref.Parse(f.Expect.Image); err != nil {
+	r.verdict(at, w.Verdict)
+	if w.Image != "" {
+		if _, err := imageref.Parse(w.Image); err != nil {
 			r.problem(at("expect", "image"), "image: %v", err)
 		}
 	}
-	return f
+	return *w
 }
 
 // buildFile checks an entry that names a file.

@@ -29,6 +29,8 @@ type Question struct {
 	// Decision is about the frontend.
 	Decision policy.Decision
 	Layers   policy.Layers
+	// OwnLLB says that no frontend made the operations.
+	OwnLLB bool
 	// Policies are those of the layers.
 	Policies []*policy.Policy
 }
@@ -41,7 +43,7 @@ type Result struct {
 	Failures []string
 	// Decision is the policy's answer.
 	Decision policy.Decision
-	// Build has the answers to the case's operations.
+	// Build has the answers to the case's operations, and to its wishes.
 	Build []opcheck.Answer
 	// Rule is the name of the rule that decides in the tested policy, whatever the overlay
 	// decides. It can be [policy.DefaultRule].
@@ -128,6 +130,15 @@ func (r *runner) ask(layers policy.Layers, c Case) (Result, error) {
 			res.Failures = append(res.Failures, fmt.Sprintf("line %d: %s", f.Line, failure))
 		}
 	}
+	for _, w := range c.Wishes {
+		a := w.Check(layers, trace.Decision)
+		a.Line = w.Line
+		res.Build = append(res.Build, a)
+		for _, failure := range compareOperation(w.Expect, a) {
+			res.Failures = append(res.Failures,
+				fmt.Sprintf("line %d: %s: %s", w.Line, a.Asked, failure))
+		}
+	}
 	return res, nil
 }
 
@@ -148,7 +159,7 @@ func (r *runner) operation(
 		return []opcheck.Answer{a}, named(a, a.Asked), nil
 	}
 	q := Question{
-		File: f.File, Request: c.Request, Decision: d, Layers: layers,
+		File: f.File, Request: c.Request, Decision: d, Layers: layers, OwnLLB: c.OwnLLB,
 		Policies: []*policy.Policy{r.embedded},
 	}
 	if overlay := r.overlays[c.Overlay]; overlay != nil {
@@ -188,6 +199,9 @@ func rank(a opcheck.Answer) int {
 
 // explain decides on the case's request. A build that names no frontend gets the default one.
 func explain(layers policy.Layers, c *Case) policy.Trace {
+	if c.OwnLLB {
+		return layers.ExplainLLB(c.Request.Time)
+	}
 	if c.Request.Requested != "" {
 		c.Request = layers.StandIn(c.Request)
 		return policy.Explain(layers, c.Request)
@@ -254,6 +268,11 @@ func compareOperation(e OperationExpect, a opcheck.Answer) []string {
 	}
 	if !strings.Contains(a.Reason, e.Reason) {
 		failf("the reason does not have %q", e.Reason)
+	}
+	for _, part := range e.Messages {
+		if !anyContains(a.Messages, part) {
+			failf("no message has %q", part)
+		}
 	}
 	if e.Image != "" {
 		if want, err := imageref.Parse(e.Image); err != nil || want.String() != a.Image {

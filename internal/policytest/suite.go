@@ -13,6 +13,8 @@
 //	      - image: mirror.example/busybox
 //	      - image: quay.io/x
 //	        expect: {verdict: deny, reason: build.images.allow}
+//	    exports:
+//	      - push: registry.example/app:1
 package policytest
 
 import (
@@ -57,8 +59,12 @@ type Case struct {
 	Request policy.Request
 	// Expect is the expected answer.
 	Expect Expect
+	// OwnLLB says that the client sends LLB of its own. The Request then has only a time.
+	OwnLLB bool
 	// Build has operations of the frontend and the expected answers.
 	Build []Operation
+	// Wishes are what the build wants besides, and the expected answers.
+	Wishes []Wish
 }
 
 // Overlay is the overlay of a case, or none.
@@ -118,8 +124,14 @@ type FileCase struct {
 	Overlay Overlay `yaml:"overlay,omitempty"`
 	// The expected answer. The verdict can stand alone, as in expect: deny.
 	Expect Expect `yaml:"expect" short:"verdict"`
-	// Operations of the frontend, and the expected answers.
+	// Whether the client sends LLB of its own, and asks for no frontend. Only policy-guard sees that.
+	OwnLLB bool `yaml:"ownLLB,omitempty"`
+	// Operations of the frontend or of the LLB, and the expected answers.
 	Build []FileOperation `yaml:"build,omitempty"`
+	// Where results go, and the expected answers. Only policy-guard sees that.
+	Exports []FileExport `yaml:"exports,omitempty"`
+	// The build caches that the build uses, and the expected answers. Only policy-guard sees that.
+	Caches []FileCache `yaml:"caches,omitempty"`
 }
 
 //go:embed test.schema.json
@@ -190,16 +202,35 @@ func (r *reader) read(i int) []Case {
 		c.Overlay = r.doc.Overlay
 	}
 	r.expect(at, w.Expect)
-	if v := w.Expect.Verdict; len(w.Build) > 0 && (v == policy.Deny || v == policy.Undecidable) {
-		r.problem(at("build"), "a frontend that doesn't run builds nothing; remove build, or expect "+
-			"another verdict")
+	r.builds(at, w)
+	if c.OwnLLB = w.OwnLLB; c.OwnLLB {
+		r.own(at, w)
 	}
 	for n := range w.Build {
 		c.Build = append(c.Build,
 			r.operation(func(keys ...any) []any { return at(append([]any{"build", n}, keys...)...) },
 				&w.Build[n]))
 	}
+	c.Wishes = r.wishes(at, w)
 	return r.requests(at, w, c)
+}
+
+// builds checks that a case whose build doesn't begin has nothing of the build.
+func (r *reader) builds(at func(...any) []any, w *FileCase) {
+	if v := w.Expect.Verdict; v != policy.Deny && v != policy.Undecidable {
+		return
+	}
+	for _, field := range []struct {
+		name  string
+		given bool
+	}{
+		{"build", len(w.Build) > 0}, {"exports", len(w.Exports) > 0}, {"caches", len(w.Caches) > 0},
+	} {
+		if field.given {
+			r.problem(at(field.name), "a frontend that doesn't run builds nothing; remove %s, or expect "+
+				"another verdict", field.name)
+		}
+	}
 }
 
 // requests returns the case with each of its requests.

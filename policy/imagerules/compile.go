@@ -56,7 +56,7 @@ func (names Names) Add(
 // of package policy compares the names with that package's constants.
 func IsReserved(name string) bool {
 	return slices.Contains([]string{
-		"default", "invariant", "limits", "build", "llb", "exports", "caches",
+		"default", "invariant", "limits", "build", "llb", "exports", "caches", "administration",
 	}, name)
 }
 

@@ -103,14 +103,21 @@ func reflectCases() (*jsonschema.Schema, error) {
 	schema.Description = "Requests and the answers that a policy has to give, as policy-frontend " +
 		"test reads them."
 	item := schema.Properties.Value("cases").Items
-	addShortForm(item, "request", func(list *jsonschema.Schema) *jsonschema.Schema {
-		return list.Items
-	})
+	entry := func(list *jsonschema.Schema) *jsonschema.Schema { return list.Items }
 	verdict := func(s *jsonschema.Schema) *jsonschema.Schema { return s.Properties.Value("verdict") }
-	operation := item.Properties.Value("build").Items
-	operation.MinProperties, operation.MaxProperties = ptr(1), ptr(2)
+	addShortForm(item, "request", entry)
 	addShortForm(item, "expect", verdict)
-	addShortForm(operation, "expect", verdict)
+	for field, most := range map[string]uint64{
+		"build":   4, // a Dockerfile, its target, its args and expect
+		"exports": 3, "caches": 3,
+	} {
+		one := item.Properties.Value(field).Items
+		one.MinProperties, one.MaxProperties = ptr(1), ptr(most)
+		addShortForm(one, "expect", verdict)
+	}
+	for _, field := range []string{"push", "store"} {
+		addShortForm(item.Properties.Value("exports").Items, field, entry)
+	}
 	return schema, nil
 }
 

@@ -11,17 +11,22 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-const guardPolicyFile = "examples/guard/policy.yaml"
+const guardPolicyFile = "examples/guard/base-images.yaml"
+
+// refusedBase is a base image that no rule of the policy allows. It isn't there, and nobody looks.
+const refusedBase = "example/abandoned:1"
 
 // showGuard is the second part of the demo: plain clients, and policy-guard before the daemon.
 func (d *demo) showGuard() {
-	g := d.env.Guard(d, harness.DaemonConfig{}, d.read(filepath.Join(d.env.Tools.Root,
-		guardPolicyFile)))
+	policy := d.read(filepath.Join(d.env.Tools.Root, guardPolicyFile))
+	mediator := d.env.PackMediator(d)
+	g := d.env.Guard(d, harness.DaemonConfig{}, policy, "--image", mediator)
 
 	d.title("3. policy-guard before another daemon, with " + guardPolicyFile)
-	d.print("The daemon permits everything. Clients use the guard's address, and no BUILDKIT_SYNTAX.\n\n" +
+	d.print(policy)
+	d.print("\nThe daemon permits everything. Clients use the guard's address, and no BUILDKIT_SYNTAX.\n\n" +
 		"$ policy-guard --policy " + guardPolicyFile + " --listen unix:///run/policy-guard.sock \\\n" +
-		"    --upstream unix:///run/buildkit/buildkitd.sock\n")
+		"    --upstream unix:///run/buildkit/buildkitd.sock \\\n    --image " + mediator + "\n")
 
 	d.title("4. A plain build")
 	plain := harness.WriteContext(d, map[string]string{
@@ -36,7 +41,13 @@ func (d *demo) showGuard() {
 	})
 	d.stopped("the build", other, d.plain(g, other), "is refused")
 
-	d.title("6. A build graph that no frontend made: raw LLB from buildctl")
+	d.title("6. A Dockerfile whose base image the policy does not allow")
+	base := harness.WriteContext(d, map[string]string{
+		"Dockerfile": "FROM busybox AS build\nRUN echo 'this never runs'\nFROM " + refusedBase + "\n",
+	})
+	d.stopped("the build", base, d.plain(g, base), "the image "+refusedBase)
+
+	d.title("7. A build graph that no frontend made: raw LLB from buildctl")
 	graph, err := os.CreateTemp("", "demo")
 	if err != nil {
 		d.Fatalf("%v", err)

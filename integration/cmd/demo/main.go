@@ -1,8 +1,9 @@
 // Command demo shows what the policy frontend does, on a real BuildKit. It makes the
 // product's image with a policy of the examples inside, starts a buildkitd that permits no
 // other frontend, and runs one build that the policy allows and one that it refuses. Then it
-// does the same with policy-guard before a buildkitd that permits everything. It needs root,
-// cleans up after itself, and exits with 0 only if everything went so.
+// does the same with policy-guard before a buildkitd that permits everything, and shows that
+// policy-guard also refuses a base image and raw LLB. It needs root, cleans up after itself, and
+// exits with 0 only if everything went so.
 package main
 
 import (

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/policy-frontend/policy-frontend/internal/opcheck"
+)
+
+// wishFlags are the flags for what a build wants of the daemon besides its frontend.
+type wishFlags struct{ exports, annotations, cachesFrom, cachesTo []string }
+
+func (f *wishFlags) add(cmd *cobra.Command) {
+	for _, flag := range []struct {
+		values      *[]string
+		name, usage string
+	}{
+		{
+			&f.exports, "export", "where the result goes, which only policy-guard sees: `TO` is local, tar, " +
+				"oci, docker,\npush=NAME or store=NAME; repeatable",
+		},
+		{&f.annotations, "annotation", "the `KEY` of an annotation, for each --export; repeatable"},
+		{
+			&f.cachesFrom, "cache-from",
+			"a build `CACHE` to import, which only policy-guard sees: registry=NAME or local;\nrepeatable",
+		},
+		{&f.cachesTo, "cache-to", "a build `CACHE` to export, as for --cache-from; repeatable"},
+	} {
+		cmd.Flags().StringArrayVar(flag.values, flag.name, nil, flag.usage)
+		noCompletions(cmd, flag.name)
+	}
+}
+
+// given reports whether there is anything to answer.
+func (f *wishFlags) given() bool {
+	return len(f.exports)+len(f.cachesFrom)+len(f.cachesTo) > 0
+}
+
+// read returns the wishes in the order of the flags in the help.
+func (f *wishFlags) read() ([]opcheck.Wish, error) {
+	if len(f.annotations) > 0 && len(f.exports) == 0 {
+		return nil, errors.New("--annotation is about an export; give --export too")
+	}
+	var out []opcheck.Wish
+	for _, text := range f.exports {
+		e, err := opcheck.ParseExport(text)
+		if err != nil {
+			return nil, fmt.Errorf("--export: %w", err)
+		}
+		e.Annotations = f.annotations
+		out = append(out, opcheck.WishExport(e))
+	}
+	for _, side := range []struct {
+		flag   string
+		export bool
+		texts  []string
+	}{{"cache-from", false, f.cachesFrom}, {"cache-to", true, f.cachesTo}} {
+		for _, text := range side.texts {
+			use, err := opcheck.ParseCache(text)
+			if err != nil {
+				return nil, fmt.Errorf("--%s: %w", side.flag, err)
+			}
+			use.Export = side.export
+			out = append(out, opcheck.WishCache(use))
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/stretchr/testify/require"
+)
+
+func TestEvalAnswersWhereResultsMayGo(t *testing.T) {
+	t.Parallel()
+	file := write(t, "policy.yaml", `version: 1
+contact: "#help"
+exports: {push: {allow: ["corp.example/**"]}}
+frontends: [{name: a, match: [docker/dockerfile]}]
+`)
+	code, stdout, stderr := run("eval", "--policy", file, "--export", "push=corp.example/a",
+		"--export", "push=x.example/a", "--cache-from", "registry=corp.example/a", "docker/dockerfile:1")
+	require.Equal(t, exitDeny, code, stderr)
+	require.Contains(t, stdout, `
+a push to corp.example/a:latest is allowed
+  message:      only policy-guard sees this, and applies it
+a push to x.example/a:latest is refused: the policy refuses pushing to x.example/a:latest: it allows only corp.example/** (exports.push.allow)
+  message:      build with -o type=oci,dest=FILE and push the file, or have the name allowed in exports.push
+  message:      only policy-guard sees this, and applies it
+  rule:         exports
+  allowed:      corp.example/**
+  contact:      #help
+the import of the build cache corp.example/a:latest is refused: the policy refuses importing the build cache corp.example/a:latest (caches.imports.registry)
+  message:      build without it, or have it allowed in caches.imports
+  message:      only policy-guard sees this, and applies it
+  rule:         caches
+  contact:      #help
+`)
+	code, stdout, _ = run("eval", "--policy", file, "--format", "json", "--export", "oci",
+		"docker/dockerfile:1")
+	require.Equal(t, exitOK, code)
+	require.Contains(t, stdout,
+		`"build":[{"verdict":"allow","asked":"a result for the client of the type oci"`)
+	for _, args := range [][]string{
+		{"--export", "x"},
+		{"--export", "push=A b"},
+		{"--cache-from", "registry"},
+		{"--cache-to", "registry="},
+		{"--annotation", "k"},
+	} {
+		code, _, stderr := run(append(append([]string{"eval", "--policy", file}, args...),
+			"docker/dockerfile:1")...)
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stderr, args[0])
+	}
+	code, stdout, _ = run("explain", "--policy", file, "--export", "oci", "docker/dockerfile:1")
+	require.Equal(t, exitOK, code)
+	require.Contains(t, stdout, "policy-guard lets results go only there: the client (local, tar, oci, docker); pushed to corp.example/**")
+	require.Contains(t, stdout, "a result for the client of the type oci is allowed\n")
+}
+
+func TestEvalAnswersAboutAnnotations(t *testing.T) {
+	t.Parallel()
+	file := write(t, "policy.yaml", "version: 1\nexports: {annotations: [\"org.*\"]}\n"+
+		"frontends: [{match: [docker/dockerfile]}]\n")
+	code, stdout, stderr := run("eval", "--policy", file, "--export", "oci", "--annotation", "org.a",
+		"docker/dockerfile:1")
+	require.Equal(t, exitOK, code, stderr)
+	require.Contains(t, stdout, "of the type oci with the annotation org.a is allowed\n")
+	code, stdout, _ = run("eval", "--policy", file, "--export", "oci", "--annotation", "com.a",
+		"docker/dockerfile:1")
+	require.Equal(t, exitDeny, code)
+	require.Contains(t, stdout, "the policy refuses the annotation com.a: it allows only org.* (exports.annotations)")
+}
+
+func TestEvalAnswersAboutLLBOfAClient(t *testing.T) {
+	t.Parallel()
+	allowed := write(t, "allowed.yaml", `version: 1
+llb: allow
+build: {images: {allow: ["corp.example/**"]}, exec: {networks: [none]}, config: {user: {forbid: [root]}}}
+`)
+	refused := write(t, "refused.yaml", "version: 1\nfrontends: [{match: [docker/dockerfile]}]\n")
+	operations := write(t, "operations.yaml", "- image: corp.example/a\n- image: busybox\n- exec: {network: none}\n")
+	own := func(command, file string, args ...string) (int, string, string) {
+		return run(append([]string{command, "--policy", file, "--own-llb"}, args...)...)
+	}
+
+	code, stdout, stderr := own("eval", refused)
+	require.Equal(t, exitDeny, code, stderr)
+	require.Contains(t, stdout, "LLB that no frontend made is refused: the policy lets clients build by "+
+		"frontends only (llb: deny, which is the default)\n")
+	require.Contains(t, stdout, "  rule:         llb\n")
+
+	code, stdout, stderr = own("eval", allowed)
+	require.Equal(t, exitOK, code, stderr)
+	require.Contains(t, stdout, "LLB that no frontend made is allowed: the policy allows LLB (llb: allow)\n")
+	code, stdout, stderr = own("eval", allowed, "--build", operations)
+	require.Equal(t, exitDeny, code, stderr)
+	require.Contains(t, stdout, "1. the image corp.example/a (line 1) is allowed\n")
+	require.Contains(t, stdout, "2. the image busybox (line 2) is refused: ")
+	require.Contains(t, stdout, "3. a command with the network none (line 3) is allowed\n")
+
+	code, stdout, _ = own("eval", allowed, "--export", "oci", "--cache-to", "inline")
+	require.Equal(t, exitDeny, code)
+	require.Contains(t, stdout, "the type oci is refused: the result has no configuration")
+	require.Contains(t, stdout, "the export of the build cache of the type inline is allowed\n")
+
+	code, stdout, _ = own("explain", allowed, "--overlay", write(t, "overlay.yaml", "version: 1\ndefault: allow\nllb: deny\n"))
+	require.Equal(t, exitDeny, code)
+	require.Contains(t, stdout, `by the overlay:
+  layer  deny   it refuses LLB (llb: deny, which is a policy's default)
+by the policy:
+  layer  allow  it allows LLB (llb: allow)
+LLB that no frontend made is refused: the overlay decided: it refuses LLB (llb: deny)
+`)
+	code, stdout, _ = own("explain", allowed, "--format", "json")
+	require.Equal(t, exitOK, code)
+	require.Contains(t, stdout, `"steps":[{"kind":"layer","layer":"policy","rule":"llb","verdict":"allow"`)
+	require.Contains(t, stdout, `{"kind":"build","layer":"policy","rule":"default","reason":"its builds are bound by rules on `)
+
+	for want, args := range map[string][]string{
+		"remove the reference":     {"docker/dockerfile:1"},
+		"remove --digest":          {"--digest", "sha256:" + strings.Repeat("a", 64)},
+		"remove --opt target":      {"--opt", "target=x"},
+		"remove --input":           {"--input", "x"},
+		"has no such operation":    {"--build", write(t, "config.yaml", "- config: {}\n")},
+		"--at:":                    {"--at", "noon"},
+		"is stdin, which can be":   {"--build", "-", "--llb", "-"},
+		"not an LLB definition":    {"--llb", operations},
+		"no such file or director": {"--overlay", "missing.yaml"},
+	} {
+		code, _, stderr := own("eval", allowed, args...)
+		require.Equal(t, exitUsage, code, want)
+		require.Contains(t, stderr, want)
+	}
+}
+
+// What clients share is refused under every policy, whatever its build rules say.
+func TestEvalRefusesWhatClientsShareInTheirLLB(t *testing.T) {
+	t.Parallel()
+	def, err := llb.Scratch().Run(llb.Args([]string{"true"}),
+		llb.AddMount("/c", llb.Scratch(), llb.AsPersistentCacheDir("c", llb.CacheMountShared))).
+		Marshal(t.Context())
+	require.NoError(t, err)
+	var data bytes.Buffer
+	require.NoError(t, llb.WriteTo(def, &data))
+	file := write(t, "policy.yaml", "version: 1\nllb: allow\nfrontends: [{match: [docker/dockerfile]}]\n")
+	built := write(t, "own.llb", data.String())
+	code, stdout, stderr := run("eval", "--policy", file, "--own-llb", "--llb", built)
+	require.Equal(t, exitDeny, code, stderr)
+	require.Contains(t, stdout, "a cache mount, which is one for all clients is refused: ")
+	code, stdout, stderr = run("eval", "--policy", file, "--llb", built, "docker/dockerfile:1")
+	require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
+}
