@@ -28,8 +28,8 @@ func (e *Env) PackWithPolicy(t T, file string) string {
 	return ref
 }
 
-// PackMediator returns the full reference of the image to which policy-guard hands over builds. It is
-// made as [Env.PackWithPolicy] makes the product's image.
+// PackMediator returns the full reference of the image to which policy-guard hands over builds. It
+// is made as [Env.PackWithPolicy] makes the product's image.
 func (e *Env) PackMediator(t T) string {
 	t.Helper()
 	program, err := e.Tools.BuildProduct()
