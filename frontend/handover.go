@@ -47,7 +47,8 @@ func (b *build) handOver(ctx context.Context, a admitted) (*Choice, error) {
 	}
 	// The image has the client's own options, so it decides on the same request. No named context
 	// among them is over the image: it is the policy frontend itself, which no request may replace.
-	opts := maps.Clone(b.sent)
+	opts := map[string]string{}
+	maps.Copy(opts, b.sent)
 	maps.Copy(opts, handed)
 	opts[optionkeys.Source] = image.String()
 	opts[optionkeys.Cmdline] = image.String() + " " + a.cmdline

@@ -120,6 +120,18 @@ func TestWhatIsHandedOverToThePolicyImage(t *testing.T) {
 	}
 }
 
+func TestARequestWithoutOptionsIsHandedOver(t *testing.T) {
+	fake := newOutside(t)
+	fake.opts = nil // as they arrive from a client that sends none
+	path := filepath.Join(t.TempDir(), "policy.yaml")
+	require.NoError(t, os.WriteFile(path, []byte("dispatch: mediate\n"+corpPolicy), 0o600))
+	choice, err := Frontend{Policy: PolicyFile(path), Mediator: selfRef}.Choose(t.Context(), fake,
+		policy.DaemonDockerfile)
+	require.NoError(t, err)
+	require.True(t, choice.Mediated)
+	require.NotEmpty(t, choice.Options["source"])
+}
+
 func TestTheDaemonRunsOnlyThePolicyImageForWhatIsHandedOver(t *testing.T) {
 	choice, err := chooseWith(t, newOutside(t), mediatedPolicy, nil)
 	require.NoError(t, err)

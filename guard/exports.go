@@ -10,6 +10,7 @@ import (
 
 	"github.com/distribution/reference"
 	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
@@ -42,6 +43,9 @@ var (
 	clientAttrs = []exptypes.ImageExporterOptKey{
 		"tar", "attestation-prefix", "platform-split", "mode",
 	}
+	// filesAttrs are those of exporters of files to the client (exporter/local/fs.go). src is the part
+	// of the result that is exported.
+	filesAttrs = append(slices.Clone(clientAttrs), "src")
 )
 
 // preferImageDigest is an attribute that buildx sets for `--load` into a Docker Engine with
@@ -76,8 +80,11 @@ func exporter(
 ) (map[string]string, error) {
 	export := policy.Export{Type: kind}
 	own := clientAttrs
-	if kind == policy.ExportImage {
+	switch kind {
+	case policy.ExportImage:
 		own = namingAttrs
+	case client.ExporterLocal, client.ExporterTar:
+		own = filesAttrs
 	}
 	attrs = maps.Clone(attrs)
 	delete(attrs, preferImageDigest)

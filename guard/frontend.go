@@ -116,7 +116,7 @@ func (b *build) run(
 	ctx context.Context, c *call, req *gwpb.SolveRequest,
 ) (_ *gwpb.Result, err error) {
 	defer b.guard.contain(b.who, c.method, &err)
-	if req.Definition != nil {
+	if req.Frontend == "" { // a request for nothing gets nothing, as from the daemon
 		return b.solveOwn(ctx, c, req)
 	}
 	choice, err := b.decide(ctx, c, req)

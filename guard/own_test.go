@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 )
@@ -225,6 +226,22 @@ func TestAnAnswerThatTakesTooLongIsNo(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, spb.PolicyAction_DENY, d.Action)
 	require.Contains(t, d.DenyMessages[0].Message, "it took too long")
+}
+
+// Some programs ask for nothing, and so for an empty result.
+func TestARequestForNothingGetsAnEmptyResult(t *testing.T) {
+	t.Parallel()
+	d, _, c, ctx := begun(t)
+	resp, err := c.Solve(ctx, &gwpb.SolveRequest{
+		AllowResultReturn: true, AllowResultArrayRef: true,
+		FrontendOpt:    map[string]string{"requestid": "frontend.lint"},
+		FrontendInputs: map[string]*pb.Definition{"context": clientsLLB(t)},
+	})
+	require.NoError(t, err)
+	require.True(t, proto.Equal(empty, resp.Result), "%v", resp.Result)
+	_, err = c.Return(ctx, &gwpb.ReturnRequest{Result: resp.Result})
+	require.NoError(t, err)
+	require.Empty(t, frontendRuns(d))
 }
 
 // Programs that make LLB send many definitions in one build.

@@ -44,6 +44,10 @@ func TestWhatABuildAsksForBesideItsFrontend(t *testing.T) {
 	}{
 		"nothing":        {attrs(), attrs(), ""},
 		"a local result": {exporter("local", "mode", "copy"), exporter("local", "mode", "copy"), ""},
+		"a part of the result": {
+			exporter("tar", "src", "/out"), exporter("tar", "src", "/out"), "",
+		},
+		"a part of a result that is an image": {exporter("oci", "src", "/out"), nil, "the attribute src"},
 		"a pushed image": {
 			exporter("image", "push", "true"), nil, "pushing an image without a name (exports.push)",
 		},
