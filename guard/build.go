@@ -53,6 +53,7 @@ type build struct {
 	policy  *Policy
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
+	account *account // of what is kept until the build ends
 
 	policySession string // its name at the daemon, which no client may learn
 	entitlements  []buildrules.Entitlement
@@ -78,7 +79,7 @@ func (g *Guard) begin(
 	}
 	b := &build{
 		guard: g, who: who, client: client, ref: ref, session: session, policy: under,
-		entitlements: entitlements,
+		entitlements: entitlements, account: g.memory.open(who),
 	}
 	if err := g.builds.add(b); err != nil {
 		return nil, err
@@ -169,6 +170,7 @@ func (s *builds) find(ctx context.Context, ref string) (*build, error) {
 func (b *build) end() {
 	b.cancel(nil)
 	b.guard.builds.remove(b)
+	b.account.close()
 }
 
 // remove forgets a build.

@@ -64,8 +64,8 @@ func (c *call) status() error {
 // dropTraces takes a client's traces and forgets them. A client that gets an error would send them
 // again.
 func (c *call) dropTraces() error {
-	var f frame
-	if err := c.stream.RecvMsg(&f); err != nil {
+	f, _, err := c.next()
+	if err != nil {
 		return err
 	}
 	f.data.Free()

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
@@ -21,6 +24,10 @@ type call struct {
 	method string // with its service: /service/method
 	who    Identity
 	stream grpc.ServerStream
+	wire   gatewaycodec.Wire
+	// account has what the call takes until it ends, and answers what its answers take until the
+	// connection has taken them.
+	account, answers *account
 	// headers are those that the client sent. Nothing of them reaches the daemon by itself.
 	headers metadata.MD
 }
@@ -32,10 +39,11 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) error {
 	if !ok {
 		return status.Error(codes.Internal, "policy-guard: a call without a method")
 	}
-	who, err := callerOf(ctx)
+	from, err := callerOf(ctx)
 	if err != nil {
 		return err
 	}
+	who := from.id
 	r, known := methods(method)
 	switch {
 	case !known:
@@ -46,8 +54,20 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) error {
 		g.logRefusal(who, method, errors.New(r.why))
 		return refused(method, r.why)
 	}
+	wire, err := gatewaycodec.WireOf(ctx)
+	if err != nil {
+		return err
+	}
 	headers, _ := metadata.FromIncomingContext(ctx)
-	return r.serve(&call{guard: g, method: method, who: who, stream: stream, headers: headers})
+	c := &call{
+		guard: g, method: method, who: who, stream: stream, wire: wire, headers: headers,
+		account: g.memory.open(who), answers: from.account,
+	}
+	defer c.account.close()
+	if _, ok := c.account.tryTake(streamWindow); !ok {
+		return c.noteFull(errMemory)
+	}
+	return r.serve(c)
 }
 
 // refuse is the error of a call that isn't let through for a reason of its own.
@@ -81,13 +101,72 @@ func (c *call) header(name string) (string, error) {
 	return v[0], nil
 }
 
+// next reads the next message of the client, after it has taken the memory for it. The error is
+// io.EOF after the last one.
+func (c *call) next() (f *frame, size int, err error) {
+	if size, err = gatewaycodec.NextSize(c.wire, maxMessage); err != nil {
+		return nil, 0, err
+	}
+	if err := c.take(size); err != nil {
+		return nil, 0, err
+	}
+	data, err := c.arriving(size)
+	if errors.Is(err, io.EOF) && size > 0 || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errTruncated
+	}
+	if err != nil {
+		c.account.give(size)
+		return nil, 0, err
+	}
+	return &frame{data: data}, size, nil
+}
+
+var errTruncated = status.Error(codes.InvalidArgument,
+	"policy-guard: the client has ended its requests within a message")
+
+var errSlowMessage = status.Errorf(codes.DeadlineExceeded,
+	"policy-guard: a message took longer than %s to arrive", messageTimeout)
+
+// arriving reads a message of that size, of which a part may not have arrived.
+func (c *call) arriving(size int) (mem.BufferSlice, error) {
+	if size < minTimed {
+		return c.wire.Read(size)
+	}
+	type arrived struct {
+		data mem.BufferSlice
+		err  error
+	}
+	done := make(chan arrived, 1)
+	go func() {
+		data, err := c.wire.Read(size) // it ends with the call
+		done <- arrived{data, err}
+	}()
+	late := time.NewTimer(c.guard.messageTimeout)
+	defer late.Stop()
+	select {
+	case a := <-done:
+		return a.data, a.err
+	case <-late.C:
+		return nil, errSlowMessage
+	}
+}
+
 // receive reads the only request of a call into m, and refuses one with unknown fields.
 func (c *call) receive(m proto.Message) error {
-	var f frame
-	if err := c.stream.RecvMsg(&f); err != nil {
+	f, size, err := c.next()
+	if errors.Is(err, io.EOF) {
+		return status.Error(codes.InvalidArgument, "policy-guard: the call has no request")
+	}
+	if err != nil {
 		return err
 	}
-	if err := f.read(m); err != nil {
+	in := &gatewaycodec.Incoming{Message: m, Accept: func(weight int) error { return c.take(weight) }}
+	err = f.read(in)
+	c.account.give(size)
+	if in.Err != nil {
+		return in.Err
+	}
+	if err != nil {
 		return status.Error(codes.InvalidArgument, "policy-guard can't read the request: "+
 			safetext.Plain(status.Convert(err).Message()))
 	}
@@ -103,6 +182,17 @@ func (c *call) send(m proto.Message) error {
 	if err != nil {
 		return err
 	}
+	return c.sendFrame(f)
+}
+
+// sendFrame sends a message to the client. It takes memory until the connection has taken it.
+func (c *call) sendFrame(f *frame) error {
+	size := f.data.Len()
+	if err := c.answers.take(c.stream.Context(), size); err != nil {
+		f.data.Free()
+		return c.noteFull(err)
+	}
+	f.data = gatewaycodec.Watch(f.data, func() { c.answers.give(size) })
 	return c.stream.SendMsg(f)
 }
 
@@ -161,17 +251,22 @@ func (c *call) pipe(ctx context.Context, first *frame) error {
 		if err != nil {
 			return c.fromDaemon(err)
 		}
-		if err := c.stream.SendMsg(&f); err != nil {
+		if err := c.sendFrame(&f); err != nil {
 			return err
 		}
 	}
 }
 
 // toDaemon passes on the client's messages. It returns false if the client broke off the call.
+//
+// What was sent on counts until the message after the next begins: the daemon's stream takes a
+// second one only if the first is almost sent.
 func (c *call) toDaemon(up grpc.ClientStream) bool {
+	var last, before int
 	for {
-		var f frame
-		err := c.stream.RecvMsg(&f)
+		f, size, err := c.next()
+		c.account.give(before)
+		before, last = last, size
 		if errors.Is(err, io.EOF) {
 			_ = up.CloseSend() // its error is that of the next receive
 			return true
@@ -179,7 +274,7 @@ func (c *call) toDaemon(up grpc.ClientStream) bool {
 		if err != nil {
 			return false
 		}
-		if up.SendMsg(&f) != nil {
+		if up.SendMsg(f) != nil {
 			return true // the daemon has ended the call, and the other direction tells why
 		}
 	}

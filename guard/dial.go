@@ -31,6 +31,9 @@ func Dial(address string) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithAuthority("localhost"),
 		grpc.WithIdleTimeout(0),
+		// What a client doesn't read waits at the daemon.
+		grpc.WithInitialWindowSize(streamWindow),
+		grpc.WithInitialConnWindowSize(connWindow),
 		// A call that may have reached the daemon isn't made twice.
 		grpc.WithDisableRetry(),
 		grpc.WithDefaultCallOptions(

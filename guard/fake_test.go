@@ -52,6 +52,7 @@ type fakeDaemon struct {
 	metadata      map[string][]byte // of results
 	result        *pb.Definition
 	frontendFails error
+	file          []byte // the text of all files
 }
 
 type fakeCall struct {
@@ -254,7 +255,7 @@ func (b *fakeBridge) ReadFile(
 	ctx context.Context, req *gwpb.ReadFileRequest,
 ) (*gwpb.ReadFileResponse, error) {
 	b.daemon.record(ctx, req)
-	return &gwpb.ReadFileResponse{Data: []byte("FROM scratch\n")}, nil
+	return &gwpb.ReadFileResponse{Data: b.daemon.file}, nil
 }
 
 func (b *fakeBridge) StatFile(
@@ -300,7 +301,7 @@ func newDaemonFor(t *testing.T, policy, image string) (*fakeDaemon, *Guard) {
 	d := &fakeDaemon{
 		canceled: make(chan struct{}), returned: make(chan *gwpb.ReturnRequest, 10), version: "v0.34.2",
 		imageConfig: "{}", metadata: map[string][]byte{"a": []byte("b")},
-		result: &pb.Definition{Def: [][]byte{{}}},
+		result: &pb.Definition{Def: [][]byte{{}}}, file: []byte("FROM scratch\n"),
 	}
 	s := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
 	controlapi.RegisterControlServer(s, d)
@@ -336,7 +337,6 @@ func as(t *testing.T, g *Guard, who Identity) *grpc.ClientConn {
 func fixed(who Identity) credentials.TransportCredentials {
 	return &identify{
 		handshake: func(conn net.Conn) (net.Conn, Identity, error) { return conn, who, nil },
-		open:      &connections{of: map[Identity]int{}},
 	}
 }
 

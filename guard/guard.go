@@ -34,6 +34,8 @@ const (
 	// maxHeaders bounds the headers of a call in bytes. A session lists the methods that it serves,
 	// which takes two kilobytes.
 	maxHeaders = 32 << 10
+	// connWindow is how many bytes of all calls of a connection are on their way.
+	connWindow = 4 << 20
 	// handshakeTimeout bounds the time until a new connection has sent its first settings.
 	handshakeTimeout = 20 * time.Second
 	// idleTimeout is how long a connection without calls stays open. A client connects again.
@@ -57,6 +59,10 @@ type Options struct {
 	// a guard that was restarted knows whose builds the history has. It has at least 32 bytes. Nil
 	// is a random one.
 	Key []byte
+	// Memory is how many bytes the requests and answers of all clients may take together, by an
+	// estimate. The program takes up to twice as much. It is at least [MinMemory]; 0 is
+	// [DefaultMemory].
+	Memory int64
 	// AcceptOldDaemon lets a daemon build that doesn't ask about everything that it reads.
 	AcceptOldDaemon bool
 	// Log receives a line for each decision, each refusal and each change of the policy. Nil discards
@@ -81,12 +87,16 @@ type Guard struct {
 	log      *slog.Logger
 	observe  Observer
 	refusals *refusals
+	memory   *memory
+	clients  *connections
+
+	messageTimeout time.Duration
 
 	acceptOldDaemon bool
 }
 
 // New returns a guard before the daemon to which [Dial] connects. It fails if the policy isn't
-// valid, if the key is too short, or if Image isn't a reference.
+// valid, if the key is too short, if Image isn't a reference, or if there is too little memory.
 func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	key := o.Key
 	if key == nil {
@@ -100,8 +110,16 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 		daemon: daemon, names: names{key: key}, sessions: newSessions(), builds: newBuilds(),
 		readable: newRemembered(maxReadable, 0), results: newRemembered(maxResults, resultsFor),
 		health: &health{}, log: o.Log, observe: o.Observer, refusals: newRefusals(),
-		acceptOldDaemon: o.AcceptOldDaemon, image: o.Image,
+		acceptOldDaemon: o.AcceptOldDaemon, image: o.Image, messageTimeout: messageTimeout,
 	}
+	if o.Memory == 0 {
+		o.Memory = DefaultMemory
+	}
+	if o.Memory < MinMemory {
+		return nil, fmt.Errorf("the memory has less than %d bytes", MinMemory)
+	}
+	g.memory = newMemory(o.Memory)
+	g.clients = newConnections(g)
 	if o.Image != "" {
 		if _, err := imageref.Parse(o.Image); err != nil {
 			return nil, fmt.Errorf("the image: %w", err)
@@ -123,6 +141,9 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 // Server returns a server for clients that creds identifies: [PeerCredentials] or
 // [ClientCertificates].
 func (g *Guard) Server(creds credentials.TransportCredentials) *grpc.Server {
+	if i, ok := creds.(*identify); ok {
+		creds = i.countedBy(g.clients)
+	}
 	return grpc.NewServer(
 		grpc.Creds(creds),
 		grpc.ForceServerCodecV2(raw{}),
@@ -132,6 +153,9 @@ func (g *Guard) Server(creds credentials.TransportCredentials) *grpc.Server {
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.InitialWindowSize(streamWindow),
+		grpc.InitialConnWindowSize(connWindow),
+		grpc.SharedWriteBuffer(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: idleTimeout, Time: pingTime, Timeout: pingTimeout,
 		}),

@@ -423,29 +423,6 @@ func TestAConnectionBelongsToTheUserAtItsOtherEnd(t *testing.T) {
 	require.Equal(t, Identity(fmt.Sprintf("uid:%d", os.Getuid())), who)
 }
 
-func TestAnIdentityHasABoundedNumberOfConnections(t *testing.T) {
-	t.Parallel()
-	open := &connections{of: map[Identity]int{}}
-	var last net.Conn
-	for range maxConnections {
-		a, _ := net.Pipe()
-		c, err := open.add(a, "alice")
-		require.NoError(t, err)
-		last = c
-	}
-	a, _ := net.Pipe()
-	_, err := open.add(a, "alice")
-	require.Error(t, err)
-	_, err = open.add(a, "bob")
-	require.NoError(t, err)
-	require.NoError(t, last.Close())
-	_ = last.Close() // counts once
-	_, err = open.add(a, "alice")
-	require.NoError(t, err)
-	_, err = open.add(a, "alice")
-	require.Error(t, err)
-}
-
 func TestTheDaemonHasToBeNearWithoutTLS(t *testing.T) {
 	t.Parallel()
 	for address, ok := range map[string]bool{

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
@@ -19,27 +18,25 @@ import (
 // Identity is who makes a call. Two callers with the same identity share their builds.
 type Identity string
 
-// maxConnections is how many connections an identity can have at the same time.
-const maxConnections = 500
-
 // caller is what a connection's handshake found out.
 type caller struct {
 	credentials.CommonAuthInfo
-	id Identity
+	id      Identity
+	account *account // of the connection
 }
 
 // AuthType implements [credentials.AuthInfo].
 func (caller) AuthType() string { return "policy-guard" }
 
 // callerOf returns who makes the call of a context.
-func callerOf(ctx context.Context) (Identity, error) {
+func callerOf(ctx context.Context) (caller, error) {
 	p, _ := peer.FromContext(ctx)
 	if p != nil {
 		if c, ok := p.AuthInfo.(caller); ok && c.id != "" {
-			return c.id, nil
+			return c, nil
 		}
 	}
-	return "", status.Error(codes.Unauthenticated, "policy-guard: it isn't known who calls")
+	return caller{}, status.Error(codes.Unauthenticated, "policy-guard: it isn't known who calls")
 }
 
 // identify is the server's side of a handshake that finds out who calls.
@@ -47,7 +44,7 @@ type identify struct {
 	handshake func(net.Conn) (net.Conn, Identity, error)
 	level     credentials.SecurityLevel
 	protocol  string
-	open      *connections
+	open      *connections // of the guard
 }
 
 // PeerCredentials identifies the clients of a Unix socket by their user, as the kernel knows it:
@@ -55,7 +52,6 @@ type identify struct {
 func PeerCredentials() credentials.TransportCredentials {
 	return &identify{
 		handshake: peerUser, level: credentials.NoSecurity, protocol: "unix",
-		open: &connections{of: map[Identity]int{}},
 	}
 }
 
@@ -78,7 +74,6 @@ func ClientCertificates(
 	return &identify{
 		handshake: func(conn net.Conn) (net.Conn, Identity, error) { return certified(conn, config) },
 		level:     credentials.PrivacyAndIntegrity, protocol: "tls",
-		open: &connections{of: map[Identity]int{}},
 	}
 }
 
@@ -134,15 +129,31 @@ func subjectOf(state tls.ConnectionState) (Identity, error) {
 
 // ServerHandshake implements [credentials.TransportCredentials].
 func (i *identify) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	secure, id, err := i.handshake(conn)
-	if err == nil {
-		secure, err = i.open.add(secure, id)
+	if i.open == nil {
+		return nil, nil, errors.New("internal: these credentials are for a guard's server")
 	}
+	defer i.open.handshakes.enter(conn)()
+	secure, id, err := i.handshake(conn)
 	if err != nil {
 		_ = conn.Close()
 		return nil, nil, err
 	}
-	return secure, caller{credentials.CommonAuthInfo{SecurityLevel: i.level}, id}, nil
+	open, err := i.open.add(secure, id)
+	if err != nil {
+		i.open.guard.noteRefusal(id, "a connection", "connection", GuardsRule,
+			status.Convert(err).Message())
+		refuseConnection(secure, err)
+		return nil, nil, err
+	}
+	info := caller{credentials.CommonAuthInfo{SecurityLevel: i.level}, id, open.account}
+	return open, info, nil
+}
+
+// countedBy returns credentials whose connections are counted among those.
+func (i *identify) countedBy(c *connections) *identify {
+	counted := *i
+	counted.open = c
+	return &counted
 }
 
 // ClientHandshake implements [credentials.TransportCredentials]. It always fails: these credentials
@@ -167,39 +178,4 @@ func (i *identify) Clone() credentials.TransportCredentials {
 // OverrideServerName implements [credentials.TransportCredentials]. Servers don't call it.
 func (i *identify) OverrideServerName(string) error {
 	return errors.New("internal: these credentials are a server's")
-}
-
-// connections counts the open connections of each identity.
-type connections struct {
-	mu sync.Mutex
-	of map[Identity]int
-}
-
-// counted is a connection that is counted until it is closed.
-type counted struct {
-	net.Conn
-	once   sync.Once
-	closed func()
-}
-
-// Close implements [net.Conn].
-func (c *counted) Close() error {
-	c.once.Do(c.closed)
-	return c.Conn.Close()
-}
-
-func (c *connections) add(conn net.Conn, id Identity) (net.Conn, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.of[id] >= maxConnections {
-		return nil, fmt.Errorf("%s has %d connections already", id, maxConnections)
-	}
-	c.of[id]++
-	return &counted{Conn: conn, closed: func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.of[id]--; c.of[id] == 0 {
-			delete(c.of, id)
-		}
-	}}, nil
 }

@@ -46,8 +46,8 @@ func (raw) Unmarshal(data mem.BufferSlice, v any) error {
 // codec reads the messages that are judged. It refuses messages that are nested too deeply.
 var codec = gatewaycodec.New()
 
-// read reads the frame into m and frees it.
-func (f *frame) read(m proto.Message) error {
+// read reads the frame into m and frees it. m is a message, or a [gatewaycodec.Incoming].
+func (f *frame) read(m any) error {
 	defer f.data.Free()
 	return codec.Unmarshal(f.data, m)
 }
