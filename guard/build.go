@@ -55,38 +55,36 @@ type build struct {
 	cancel  context.CancelCauseFunc
 	account *account // of what is kept until the build ends
 
-	policySession string // its name at the daemon, which no client may learn
+	policySession string // its name at the daemon, which no client may learn; under the lock
 	entitlements  []buildrules.Entitlement
 	exports       bool // its result goes somewhere
+	hidden        bool // the history leaves it out
 
 	frontends
 }
 
-// begin makes a build of the client's name and session under a policy. The policy lets it have the
-// entitlements as long as nobody knows what it runs. end must be called.
-func (g *Guard) begin(
-	ctx context.Context, who Identity, client, session string, under *Policy,
-	entitlements ...buildrules.Entitlement,
-) (*build, error) {
-	ref, err := g.names.ref(who, client)
-	if err != nil {
-		return nil, err
+// begin makes a build under way of who it is of, its client's name and session, its policy, and
+// whatever calls that name it have to know. end must be called.
+//
+// The policy lets the build have its entitlements as long as nobody knows what it runs.
+func (g *Guard) begin(ctx context.Context, b *build) (err error) {
+	b.guard, b.account = g, g.memory.open(b.who)
+	if b.ref, err = g.names.ref(b.who, b.client); err != nil {
+		return err
 	}
-	if session != "" {
-		if err := g.sessions.claim(session, who); err != nil {
-			return nil, err
+	if b.session != "" {
+		if err := g.sessions.claim(b.session, b.who); err != nil {
+			return err
 		}
 	}
-	b := &build{
-		guard: g, who: who, client: client, ref: ref, session: session, policy: under,
-		entitlements: entitlements, account: g.memory.open(who),
-	}
-	if err := g.builds.add(b); err != nil {
-		return nil, err
-	}
+	// As soon as it is added, other calls use it.
 	b.ctx, b.cancel = context.WithCancelCause(ctx)
+	if err := g.builds.add(b); err != nil {
+		b.cancel(nil)
+		return err
+	}
 	g.builds.announce(b)
-	return b, nil
+	return nil
 }
 
 // add reserves the name of a build.
@@ -209,7 +207,9 @@ func (b *build) openPolicySession() (string, error) {
 		return "", err
 	}
 	s.Allow(policysession.NewPolicyProvider(b.observedAnswer))
+	b.mu.Lock()
 	b.policySession = s.ID()
+	b.mu.Unlock()
 	go func() {
 		defer end()
 		err := s.Run(b.ctx, grpchijack.Dialer(controlapi.NewControlClient(b.guard.daemon)))
@@ -224,10 +224,13 @@ func (b *build) openPolicySession() (string, error) {
 
 // fromDaemon turns the daemon's error about this build into the client's.
 func (b *build) fromDaemon(err error) error {
+	b.mu.Lock()
+	policySession := b.policySession
+	b.mu.Unlock()
 	st := status.Convert(err)
-	if b.policySession == "" || !strings.Contains(st.String(), b.policySession) {
+	if policySession == "" || !strings.Contains(st.String(), policySession) {
 		return b.guard.scrub(b.who, st)
 	}
-	text := strings.ReplaceAll(st.Message(), b.policySession, "(the policy session)")
+	text := strings.ReplaceAll(st.Message(), policySession, "(the policy session)")
 	return b.guard.scrub(b.who, status.New(st.Code(), text))
 }

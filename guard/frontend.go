@@ -93,6 +93,9 @@ func (c *call) bridgeSolve() error {
 	if err := b.judgeCaches(&req); err != nil {
 		return c.refuse(err)
 	}
+	if err := b.checkHidden(&req); err != nil {
+		return c.refuse(err)
+	}
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
 	res, err := b.run(ctx, c, &req)

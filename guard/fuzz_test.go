@@ -407,7 +407,8 @@ func FuzzTable(f *testing.F) {
 	f.Add(-1, control+"Future", "b", []byte{8, 1})
 	f.Add(-1, "", "", []byte{})
 	d, g := newRecordingDaemon(f, forwarding+"llb: allow\n")
-	b, err := g.begin(context.Background(), "alice", "b", "s", g.policy.current())
+	b := &build{who: "alice", client: "b", session: "s", policy: g.policy.current()}
+	err := g.begin(context.Background(), b)
 	require.NoError(f, err)
 	require.NoError(f, b.keep(&gwpb.Result{
 		Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "own"}},

@@ -149,8 +149,8 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 	g.memory.patience = 100 * time.Millisecond
 	d.file = make([]byte, 5<<20)
 	conn := as(t, g, "alice")
-	b, err := g.begin(t.Context(), "alice", "b", "", g.policy.current())
-	require.NoError(t, err)
+	b := &build{who: "alice", client: "b", policy: g.policy.current()}
+	require.NoError(t, g.begin(t.Context(), b))
 	defer b.end()
 	require.NoError(t, b.keep(&gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "own"}}}))
 	ctx, cancel := context.WithCancel(of(t, buildIDHeader, "b"))
@@ -166,7 +166,7 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 	}
 	require.Greater(t, g.Memory(), int64(10<<20))
 	require.LessOrEqual(t, g.Memory(), int64(MinMemory/2))
-	_, err = controlapi.NewControlClient(as(t, g, "bob")).Info(of(t), &controlapi.InfoRequest{})
+	_, err := controlapi.NewControlClient(as(t, g, "bob")).Info(of(t), &controlapi.InfoRequest{})
 	require.NoError(t, err)
 	cancel()
 	require.NoError(t, conn.Close())

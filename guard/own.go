@@ -112,16 +112,6 @@ func (b *build) reader(
 		readingBridge{gwpb.NewLLBBridgeClient(b.connection(c)), reads}, nil)
 }
 
-// tightens judges the source policies of a request as [sourcePolicy] does.
-func tightens(policies []*spb.Policy) error {
-	for _, p := range policies {
-		if err := sourcePolicy(p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // lookUp serves a call in which the client looks up a source.
 func (c *call) lookUp(
 	req proto.Message, policies []*spb.Policy, source *pb.SourceOp,

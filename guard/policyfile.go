@@ -47,26 +47,40 @@ const (
 	settle = 100 * time.Millisecond
 	// maxReads is how often a policy that keeps changing is read for one build.
 	maxReads = 20
+	// maxLook is how long a build waits for the files. Reading a policy that keeps changing takes two
+	// seconds.
+	maxLook = 10 * time.Second
 )
 
 // policyFile is a policy in a file that may change while the guard runs. The last valid one stays
 // in force until there is another valid one.
+//
+// The files are looked at for each build, by one goroutine at a time. Builds that begin while it
+// looks share the next look: the one under way may have read a file before they began.
 type policyFile struct {
 	path    string
 	log     *slog.Logger
 	observe Observer
-	settle  func() // waits for writers of the files
+	settle  func()        // waits for writers of the files
+	most    time.Duration // of a look
+
+	seen *reading // what the files had when they were read last; only for the goroutine that looks
 
 	mu      sync.Mutex
 	inForce *Policy
-	seen    *reading // what the files had when they were read last
-	problem error    // why that isn't in force; nil if it is
+	problem error     // why the newest policy isn't in force; nil if it is
+	began   time.Time // of the look under way; zero if there is none
+	next    *look     // for builds that have begun since then; nil if there are none
+	late    bool      // the look under way takes longer than most
 }
+
+// look is one look at the files, for which builds wait.
+type look struct{ done chan struct{} }
 
 // openPolicy reads the policy at path, which has to be valid.
 func openPolicy(path string, log *slog.Logger, o Observer) (*policyFile, error) {
 	p := &policyFile{
-		path: path, log: log, observe: o, settle: func() { <-time.After(settle) },
+		path: path, log: log, observe: o, settle: func() { <-time.After(settle) }, most: maxLook,
 	}
 	loaded, r, err := loadPolicy(path)
 	if err != nil {
@@ -78,52 +92,148 @@ func openPolicy(path string, log *slog.Logger, o Observer) (*policyFile, error) 
 }
 
 // current returns the policy in force. It looks at the files first: their text is compared, because
-// the times of files tell little about it.
+// the times of files tell little about it. A disk that doesn't answer is like a missing file: the
+// last good policy stays in force.
 func (p *policyFile) current() *Policy {
+	l := p.join()
+	for left := p.left(); left > 0; left = p.left() {
+		late := time.NewTimer(left)
+		select {
+		case <-l.done:
+			late.Stop()
+			return p.lastGood()
+		case <-late.C:
+		}
+	}
+	return p.lastGood()
+}
+
+func (p *policyFile) lastGood() *Policy {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.inForce
+}
+
+// join returns a look that hasn't begun yet.
+func (p *policyFile) join() *look {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.next
+	if l == nil {
+		l = &look{done: make(chan struct{})}
+		p.next = l
+	}
+	if p.began.IsZero() {
+		p.began = time.Now()
+		go p.lookAround()
+	}
+	return l
+}
+
+// lookAround looks as long as builds wait for that.
+func (p *policyFile) lookAround() {
+	for {
+		p.mu.Lock()
+		l := p.next
+		p.next = nil
+		if l == nil {
+			p.began = time.Time{}
+			p.mu.Unlock()
+			return
+		}
+		p.began = time.Now()
+		p.mu.Unlock()
+		p.look()
+		close(l.done)
+	}
+}
+
+// look looks at the files once.
+func (p *policyFile) look() {
 	for range maxReads {
 		if p.seen != nil && p.seen.unchanged(p.path) {
-			return p.inForce
+			p.inTime()
+			return
 		}
 		loaded, r, err := loadPolicy(p.path)
 		p.settle()
 		if r.unchanged(p.path) {
 			p.seen = r
+			p.inTime()
 			p.changed(loaded, err)
-			return p.inForce
+			return
 		}
 	}
-	p.seen = nil // the next build looks again
+	p.seen = nil // the next look reads them again
+	p.inTime()
 	p.changed(nil, errUnsettled)
-	return p.inForce
 }
 
-var errUnsettled = errors.New("the policy changes each time that it is read")
+var (
+	errUnsettled = errors.New("the policy changes each time that it is read")
+	errLate      = errors.New("the policy can't be read in time")
+)
+
+// left returns how long builds wait for the look under way. When that is over, it says so.
+func (p *policyFile) left() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.began.IsZero() {
+		return p.most
+	}
+	left := p.most - time.Since(p.began)
+	if left <= 0 && !p.late {
+		p.late = true
+		p.note(errLate)
+	}
+	return left
+}
+
+// inTime notes that a look has ended, if it was late.
+func (p *policyFile) inTime() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.late {
+		p.late = false
+		p.log.Info("the policy can be read again", "file", p.path)
+		p.observe.PolicyRead(p.inForce, p.problem)
+	}
+}
+
+// note says that the newest policy isn't in force, and why. mu is held.
+func (p *policyFile) note(why error) {
+	p.log.Error("the policy isn't valid, so the last good one stays in force", "file", p.path,
+		"why", logText(why.Error()), "policy", p.inForce.Digest())
+	p.observe.PolicyRead(p.inForce, why)
+}
 
 // changed notes that the files have a new text, and says so.
 func (p *policyFile) changed(loaded *Policy, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if err != nil && p.problem != nil && err.Error() == p.problem.Error() {
 		return
 	}
 	p.problem = err
 	if err != nil {
-		p.log.Error("the policy isn't valid, so the last good one stays in force", "file", p.path,
-			"why", logText(err.Error()), "policy", p.inForce.Digest())
-	} else {
-		p.inForce = loaded
-		p.log.Info("a new policy is in force", "file", p.path, "id", loaded.Identity().ID,
-			"policy", loaded.Digest())
+		p.note(err)
+		return
 	}
-	p.observe.PolicyRead(p.inForce, err)
+	p.inForce = loaded
+	p.log.Info("a new policy is in force", "file", p.path, "id", loaded.Identity().ID,
+		"policy", loaded.Digest())
+	p.observe.PolicyRead(p.inForce, nil)
 }
 
 // state returns the policy in force, and why the newest one isn't, or nil.
 func (p *policyFile) state() (*Policy, error) {
-	current := p.current()
+	p.current()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return current, p.problem
+	if p.late {
+		return p.inForce, errLate
+	}
+	return p.inForce, p.problem
 }
 
 // loadPolicy reads a policy and what it includes. The reading is never nil.

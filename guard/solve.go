@@ -49,7 +49,11 @@ func (c *call) solve() error {
 		}
 		return c.refuse(err)
 	}
-	b, err := c.guard.begin(c.stream.Context(), c.who, req.Ref, req.Session, under, granted...)
+	b := &build{
+		who: c.who, client: req.Ref, session: req.Session, policy: under, entitlements: granted,
+		exports: goesSomewhere(&req), hidden: keepHidden(&req, direct),
+	}
+	err = c.guard.begin(c.stream.Context(), b)
 	if _, ok := status.FromError(err); err != nil && ok {
 		return err
 	}
@@ -64,7 +68,6 @@ func (c *call) solve() error {
 			return c.refuse(err)
 		}
 	}
-	b.exports = len(req.Exporters) > 0 || len(req.Cache.GetExports()) > 0
 	if req.SourcePolicySession, err = b.openPolicySession(); err != nil {
 		return b.fromDaemon(err)
 	}
@@ -83,9 +86,14 @@ func (c *call) solve() error {
 	return c.send(&resp)
 }
 
-// maxSourcePolicy bounds a client's source policy, in bytes. The daemon compares each source with
-// each rule.
-const maxSourcePolicy = 256 << 10
+const (
+	// maxSourcePolicy bounds the source policies of a request together, in bytes. The daemon compares
+	// each source with each rule.
+	maxSourcePolicy = 256 << 10
+	// maxSourcePolicies is how many source policies a request of the gateway API may have. buildx
+	// sends none.
+	maxSourcePolicies = 100
+)
 
 // rewrite judges what a client asks of a build beside its frontend, and brings it into one form.
 // Its error completes "policy-guard refuses it: ".
@@ -110,7 +118,7 @@ func rewrite(l policy.Layers, req *controlapi.SolveRequest) error {
 	case req.CompatibilityVersion != 0:
 		return errors.New("it asks for an old version of BuildKit's behaviour")
 	}
-	return sourcePolicy(req.SourcePolicy)
+	return tightens([]*spb.Policy{req.SourcePolicy})
 }
 
 // shown are options that only the history shows. The daemon gets the options of the frontend from
@@ -170,18 +178,22 @@ func attestation(all map[string]string) error {
 	return nil
 }
 
-// sourcePolicy judges a client's source policy. It may deny what the policy allows. It may convert
-// nothing: the daemon asks about the source after the conversion, and doesn't say what it was.
-func sourcePolicy(p *spb.Policy) error {
-	if p == nil {
-		return nil
+// tightens judges the source policies of a request. They may deny what the policy allows. They may
+// convert nothing: the daemon asks about the source after the conversion, and doesn't say what it
+// was.
+func tightens(policies []*spb.Policy) error {
+	if len(policies) > maxSourcePolicies {
+		return fmt.Errorf("it has more than %d source policies", maxSourcePolicies)
 	}
-	if proto.Size(p) > maxSourcePolicy {
-		return fmt.Errorf("its source policy has more than %d bytes", maxSourcePolicy)
-	}
-	for _, r := range p.GetRules() {
-		if r.GetAction() == spb.PolicyAction_CONVERT || r.GetUpdates() != nil {
-			return errors.New("its source policy converts sources")
+	size := 0
+	for _, p := range policies {
+		if size += proto.Size(p); size > maxSourcePolicy {
+			return fmt.Errorf("its source policies have more than %d bytes", maxSourcePolicy)
+		}
+		for _, r := range p.GetRules() {
+			if r.GetAction() == spb.PolicyAction_CONVERT || r.GetUpdates() != nil {
+				return errors.New("its source policy converts sources")
+			}
 		}
 	}
 	return nil

@@ -282,7 +282,8 @@ func TestACallThatComesBeforeItsBuildIsHeld(t *testing.T) {
 		defer g.builds.mu.Unlock()
 		return len(g.builds.wait) == 1
 	}, 5*time.Second, time.Millisecond)
-	b, err := g.begin(t.Context(), "alice", "b", "", g.policy.current())
+	b := &build{who: "alice", client: "b", policy: g.policy.current()}
+	err = g.begin(t.Context(), b)
 	require.NoError(t, err)
 	require.Same(t, b, <-found)
 	b.end()
