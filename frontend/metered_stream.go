@@ -1,9 +1,6 @@
 package frontend
 
 import (
-	"errors"
-	"io"
-
 	"google.golang.org/grpc"
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
@@ -53,10 +50,7 @@ func (m *meteredStream) RecvMsg(into any) error {
 	if err := m.take(size); err != nil {
 		return m.broker.errorFor(m.Context(), err)
 	}
-	data, err := m.wire.Read(size)
-	if errors.Is(err, io.EOF) { // the messages don't end within one
-		return io.ErrUnexpectedEOF
-	}
+	data, err := gatewaycodec.ReadMessage(m.wire, size)
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func (c *call) next() (f *frame, size int, err error) {
 		return nil, 0, err
 	}
 	data, err := c.arriving(size)
-	if errors.Is(err, io.EOF) && size > 0 || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errTruncated
 	}
 	if err != nil {
@@ -130,7 +130,7 @@ var errSlowMessage = status.Errorf(codes.DeadlineExceeded,
 // arriving reads a message of that size, of which a part may not have arrived.
 func (c *call) arriving(size int) (mem.BufferSlice, error) {
 	if size < minTimed {
-		return c.wire.Read(size)
+		return gatewaycodec.ReadMessage(c.wire, size)
 	}
 	type arrived struct {
 		data mem.BufferSlice
@@ -138,7 +138,7 @@ func (c *call) arriving(size int) (mem.BufferSlice, error) {
 	}
 	done := make(chan arrived, 1)
 	go func() {
-		data, err := c.wire.Read(size) // it ends with the call
+		data, err := gatewaycodec.ReadMessage(c.wire, size) // it ends with the call
 		done <- arrived{data, err}
 	}()
 	late := time.NewTimer(c.guard.messageTimeout)

@@ -3,6 +3,8 @@ package gatewaycodec
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"io"
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"google.golang.org/grpc"
@@ -46,6 +48,40 @@ func NextSize(wire Wire, most int) (int, error) {
 			"received message larger than max (%d vs. %d)", size, most)
 	}
 	return int(size), nil
+}
+
+const (
+	// pieceSize is how many bytes of a message are read at once.
+	pieceSize = 8 << 10
+	// maxBuffers is how many buffers a piece may have before they are joined.
+	maxBuffers = 8
+)
+
+// ReadMessage reads a message of that size. It waits for its bytes until the call ends. The error is
+// io.ErrUnexpectedEOF if the call's messages end before that.
+//
+// Each frame of HTTP/2 has a buffer of its own, which takes 64 bytes beside what is in it. So a
+// message that comes byte by byte would take 64 times its size. Small buffers are joined.
+func ReadMessage(wire Wire, size int) (mem.BufferSlice, error) {
+	var all mem.BufferSlice
+	for size > 0 {
+		piece, err := wire.Read(min(size, pieceSize))
+		if err != nil {
+			all.Free()
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+		size -= piece.Len()
+		if len(piece) > maxBuffers {
+			joined := piece.MaterializeToBuffer(mem.DefaultBufferPool())
+			piece.Free()
+			piece = mem.BufferSlice{joined}
+		}
+		all = append(all, piece...)
+	}
+	return all, nil
 }
 
 // ExpectedAnswer returns how many bytes a daemon may answer to a request, 0 if they are few. An
