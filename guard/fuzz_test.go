@@ -385,8 +385,8 @@ var own = []string{
 	bridge + "StatFile", bridge + "ResolveSourceMeta", bridge + "Return",
 }
 
-// Whatever a client calls, with whatever message, nothing breaks. The daemon gets only calls that the
-// table lets through or that the guard makes itself, about builds of the client, and in judged
+// Whatever a client calls, with whatever message, nothing breaks. The daemon gets only calls that
+// the table lets through or that the guard makes itself, about builds of the client, and in judged
 // messages no fields that the table doesn't take.
 func FuzzTable(f *testing.F) {
 	names := slices.Sorted(maps.Keys(table))

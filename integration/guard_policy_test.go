@@ -1,0 +1,188 @@
+package integration
+
+import (
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/stretchr/testify/require"
+	"github.com/tonistiigi/fsutil"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+// A build keeps the policy with which it began, also if the change comes before it has asked for
+// its frontend. Builds that begin after the change get the new policy, or the last good one.
+func TestAPolicyThatChangesWhileBuildsRun(t *testing.T) {
+	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
+	dir := harness.WriteContext(t, dockerfile("docker/dockerfile:1"))
+	files, err := fsutil.NewFS(dir)
+	require.NoError(t, err)
+
+	// begin begins a build that asks for its frontend when it is told to.
+	begin := func() (ask chan struct{}, ended chan error) {
+		ctx, c := buildkitClient(t, g.Daemon)
+		begun := make(chan struct{})
+		ask, ended = make(chan struct{}), make(chan error, 1)
+		go func() {
+			_, err := c.Build(ctx, client.SolveOpt{
+				LocalMounts: map[string]fsutil.FS{"context": files, "dockerfile": files},
+			}, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+				close(begun)
+				<-ask
+				return c.Solve(ctx, gateway.SolveRequest{
+					Frontend: "gateway.v0", Evaluate: true,
+					FrontendOpt: map[string]string{"source": "docker/dockerfile:1"},
+				})
+			}, nil)
+			ended <- err
+		}()
+		select {
+		case <-begun:
+		case <-time.After(time.Minute):
+			t.Fatal("the build doesn't begin")
+		}
+		return ask, ended
+	}
+	running := func(seconds string) *harness.Process {
+		dir := harness.WriteContext(t, map[string]string{
+			"Dockerfile": "FROM busybox\nRUN sleep " + seconds + "; echo woken\n",
+		})
+		p := g.Start(t, g.BuildxCommand(dir, "build", "--no-cache", "--progress=plain", "."))
+		require.True(t, harness.Poll(time.Minute, func() bool {
+			return len(processesWith(seconds)) > 0
+		}), "%s", p.Output())
+		return p
+	}
+	// wake ends the sleep of a build, which goes on then.
+	wake := func(seconds string) {
+		for _, file := range processesWith(seconds) {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			require.NoError(t, err)
+			require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+		}
+	}
+	build := func() harness.Output { return g.Buildx(t, dir, "build", "--progress=plain", ".") }
+	change := func(text string) {
+		require.NoError(t, os.WriteFile(g.Policy+".new", []byte(text), 0o600))
+		require.NoError(t, os.Rename(g.Policy+".new", g.Policy))
+	}
+	strict := strings.Replace(guardPolicy, `"docker/dockerfile"`, `"other/dockerfile"`, 1)
+	const refused = "no rule allows docker/dockerfile:1"
+
+	changes := map[string]struct {
+		to      string // "" is no file
+		refused bool   // of builds that begin after the change
+	}{
+		"a policy that is tightened":  {strict, true},
+		"a policy that breaks":        {"version: 1\nfrontends: {\n", false},
+		"a policy of another version": {"version: 99\n", false},
+		"an empty file":               {"\n", false},
+		"no file":                     {"", false},
+	}
+	i := 0
+	for _, name := range slices.Sorted(maps.Keys(changes)) {
+		tc := changes[name]
+		i++
+		seconds := strconv.Itoa(31537100 + i)
+		t.Run(name, func(t *testing.T) {
+			change(guardPolicy)
+			build().RequireSuccess(t)
+			ask, ended := begin()
+			runs := running(seconds)
+			if tc.to == "" {
+				require.NoError(t, os.Remove(g.Policy))
+			} else {
+				change(tc.to)
+			}
+			if tc.refused {
+				build().RequireFailure(t, refused)
+			} else {
+				build().RequireSuccess(t)
+				require.Contains(t, g.Log(), "the last good one stays in force")
+			}
+			close(ask)
+			require.NoError(t, <-ended)
+			require.Len(t, processesWith(seconds), 1, "it still runs")
+			wake(seconds)
+			require.Contains(t, runs.Wait(t).RequireSuccess(t).Text(), "woken")
+		})
+	}
+
+	t.Run("a policy that breaks after it was tightened", func(t *testing.T) {
+		change(strict)
+		build().RequireFailure(t, refused)
+		change("version: 1\nfrontends: {\n")
+		build().RequireFailure(t, refused)
+		ask, ended := begin()
+		change(guardPolicy)
+		build().RequireSuccess(t)
+		close(ask)
+		require.ErrorContains(t, <-ended, refused, "it began under the strict one")
+	})
+}
+
+// The history leaves out what buildx looks up, and shows what is built, whatever the client asks.
+func TestGuardHidesNoBuildsFromTheHistory(t *testing.T) {
+	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
+	dir := harness.WriteContext(t, dockerfile("docker/dockerfile:1"))
+	files, err := fsutil.NewFS(dir)
+	require.NoError(t, err)
+	records := func(d *harness.Daemon) (n int) {
+		s, err := controlapi.NewControlClient(clientOf(t, d, 0)).ListenBuildHistory(withHeaders(t),
+			&controlapi.BuildHistoryRequest{EarlyExit: true})
+		require.NoError(t, err)
+		for {
+			event, err := s.Recv()
+			if err != nil {
+				return n
+			}
+			if event.Record != nil {
+				n++
+			}
+		}
+	}
+	hidden := func(d *harness.Daemon, out string) error {
+		ctx, c := buildkitClient(t, d)
+		opt := client.SolveOpt{
+			Internal:    true,
+			LocalMounts: map[string]fsutil.FS{"context": files, "dockerfile": files},
+		}
+		if out != "" {
+			opt.Exports = []client.ExportEntry{{Type: client.ExporterLocal, OutputDir: out}}
+		}
+		_, err := c.Build(ctx, opt, "", func(
+			ctx context.Context, c gateway.Client,
+		) (*gateway.Result, error) {
+			return c.Solve(ctx, gateway.SolveRequest{
+				Frontend: "gateway.v0", Evaluate: true,
+				FrontendOpt: map[string]string{"source": "docker/dockerfile:1"},
+			})
+		}, nil)
+		return err
+	}
+	before := records(g.Behind)
+	require.NoError(t, hidden(g.Behind, ""))
+	require.Equal(t, before, records(g.Behind), "on the bare daemon, nobody sees the build")
+	require.ErrorContains(t, hidden(g.Daemon, ""), "keeps this build out of the history")
+	require.Equal(t, before, records(g.Behind))
+
+	out := t.TempDir()
+	require.NoError(t, hidden(g.Daemon, out))
+	require.Equal(t, "ran\n", read(t, filepath.Join(out, "out")))
+	require.Equal(t, before+1, records(g.Behind), "what is exported is shown")
+
+	o := g.Buildx(t, dir, "build", "--call=targets", ".").RequireSuccess(t)
+	require.Contains(t, o.Text(), "TARGET")
+	require.Equal(t, before+1, records(g.Behind), "buildx keeps --call out of the history")
+}
