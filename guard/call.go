@@ -127,7 +127,7 @@ var errTruncated = status.Error(codes.InvalidArgument,
 var errSlowMessage = status.Errorf(codes.DeadlineExceeded,
 	"policy-guard: a message took longer than %s to arrive", messageTimeout)
 
-// arriving reads a message of that size, of which a part may not have arrived.
+// arriving reads a message of that size. It waits for what hasn't arrived.
 func (c *call) arriving(size int) (mem.BufferSlice, error) {
 	if size < minTimed {
 		return gatewaycodec.ReadMessage(c.wire, size)

@@ -22,8 +22,9 @@ const (
 	// maxAllConnections how many all of them can have. Each is a file descriptor.
 	maxConnections    = 500
 	maxAllConnections = 4000
-	// maxHandshakes is how many connections can be open whose client isn't known yet, or that are being
-	// refused. Each further one closes the oldest. A handshake takes some milliseconds, so those of honest clients are new.
+	// maxHandshakes is how many connections can be open whose client isn't known yet, or that are
+	// being refused. Each further one closes the oldest. A handshake takes some milliseconds, so
+	// those of honest clients are new.
 	maxHandshakes = 500
 	// refusalTime bounds the time for telling a client why its connection is refused.
 	refusalTime = time.Second

@@ -141,8 +141,8 @@ func (d *fakeDaemon) Solve(
 	}
 }
 
-// await returns the first call of a method, and waits for it. The name of the method may have that of
-// its service before it, Control or LLBBridge: the guard itself calls LLBBridge.Solve.
+// await returns the first call of a method, and waits for it. The name of the method may have that
+// of its service before it, Control or LLBBridge: the guard itself calls LLBBridge.Solve.
 func (d *fakeDaemon) await(t *testing.T, method string) (found fakeCall) {
 	t.Helper()
 	require.Eventually(t, func() bool {

@@ -134,7 +134,7 @@ func largeFile(t *testing.T, g *harness.Guarded, uid int) (build, ref string) {
 func guardPeak(t *testing.T, g *harness.Guarded, f func()) float64 {
 	t.Helper()
 	dir := fmt.Sprintf("/proc/%d/", g.Pid())
-	require.NoError(t, os.WriteFile(dir+"clear_refs", []byte("5"), 0)) // VmHWM begins anew
+	require.NoError(t, os.WriteFile(dir+"clear_refs", []byte("5"), 0)) // VmHWM begins again
 	f()
 	status, err := os.ReadFile(dir + "status")
 	require.NoError(t, err)

@@ -34,8 +34,8 @@ type Outgoing struct {
 const minWatched = 4 << 10
 
 // Watch returns the bytes of a message so that written is called when they are freed. Bytes are
-// freed in their order, so it watches the last large buffer. The small ones after it don't count: if
-// all are small, written is called at once.
+// freed in their order, so it watches the last large buffer. The small ones after it don't count:
+// if all are small, written is called at once.
 func Watch(data mem.BufferSlice, written func()) mem.BufferSlice {
 	for i := len(data) - 1; i >= 0; i-- {
 		last := data[i]

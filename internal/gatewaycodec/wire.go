@@ -57,8 +57,8 @@ const (
 	maxBuffers = 8
 )
 
-// ReadMessage reads a message of that size. It waits for its bytes until the call ends. The error is
-// io.ErrUnexpectedEOF if the call's messages end before that.
+// ReadMessage reads a message of that size. It waits for its bytes until the call ends. The error
+// is io.ErrUnexpectedEOF if the call's messages end before that.
 //
 // Each frame of HTTP/2 has a buffer of its own, which takes 64 bytes beside what is in it. So a
 // message that comes byte by byte would take 64 times its size. Small buffers are joined.
