@@ -112,7 +112,8 @@ func refuseConnection(conn net.Conn, why error) {
 	var answer bytes.Buffer
 	header := hpack.NewEncoder(&answer)
 	for _, f := range []hpack.HeaderField{
-		{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"},
+		{Name: ":status", Value: "200"},
+		{Name: "content-type", Value: "application/grpc"},
 		{Name: "grpc-status", Value: strconv.Itoa(int(codes.ResourceExhausted))},
 		{Name: "grpc-message", Value: status.Convert(why).Message()},
 	} {

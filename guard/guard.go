@@ -155,7 +155,6 @@ func (g *Guard) Server(creds credentials.TransportCredentials) *grpc.Server {
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connWindow),
-		grpc.SharedWriteBuffer(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: idleTimeout, Time: pingTime, Timeout: pingTimeout,
 		}),
