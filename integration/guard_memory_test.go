@@ -37,7 +37,7 @@ var attackers = []int{bob, bob - 1, bob - 2}
 // guardMemoryAttacks are attacks on the memory of policy-guard by one user. They return how many
 // calls were refused because there was no memory.
 func guardMemoryAttacks(
-	t *testing.T, g *harness.Guarded,
+	g *harness.Guarded,
 ) map[string]func(t *testing.T, uid int) (refused int) {
 	const solve = "/moby.buildkit.v1.Control/Solve"
 	endless := append([]byte{0, 0, 0xff, 0xff, 0xff}, bytes.Repeat([]byte{0}, 16<<20-1024)...)
@@ -104,7 +104,8 @@ func guardMemoryAttacks(
 					w.send(call, messageOf(request), 16<<10, attackTime)
 					w.finish(call)
 				}
-				time.Sleep(attackTime) // the guard may answer meanwhile
+				// The guard may answer meanwhile.
+				harness.Poll(attackTime, func() bool { return w.count(exhausted) == 16 })
 			})
 		},
 	}
@@ -150,8 +151,13 @@ func TestGuardWithinMemory(t *testing.T) { //nolint:paralleltest // it measures 
 	build := func() {
 		g.Buildctl(t, byBuildctl(dir, "docker/dockerfile:1")...).RequireSuccess(t)
 	}
+	idle := func() bool {
+		_, body := get(t, socket, "/metrics")
+		return strings.Contains(body, "\npolicy_guard_memory_bytes 0\n") &&
+			strings.Contains(body, "\npolicy_guard_connections 0\n")
+	}
 	build()
-	for name, attack := range guardMemoryAttacks(t, g) {
+	for name, attack := range guardMemoryAttacks(g) {
 		for _, uids := range [][]int{attackers[:1], attackers} {
 			if len(uids) > 1 && strings.Contains(name, "byte by byte") {
 				continue // it takes minutes
@@ -169,7 +175,7 @@ func TestGuardWithinMemory(t *testing.T) { //nolint:paralleltest // it measures 
 							refused += n
 						})
 					}
-					time.Sleep(attackTime / 5)
+					harness.Poll(attackTime, func() bool { return !idle() })
 					build() // meanwhile
 					wait.Wait()
 					build()
@@ -180,12 +186,7 @@ func TestGuardWithinMemory(t *testing.T) { //nolint:paralleltest // it measures 
 			})
 		}
 	}
-	// Nothing is left of it.
-	require.True(t, harness.Poll(20*time.Second, func() bool {
-		_, body := get(t, socket, "/metrics")
-		return strings.Contains(body, "\npolicy_guard_memory_bytes 0\n") &&
-			strings.Contains(body, "\npolicy_guard_connections 0\n")
-	}), "%s", func() string { _, body := get(t, socket, "/metrics"); return body }())
+	require.True(t, harness.Poll(20*time.Second, idle), "nothing is left of it")
 }
 
 // A client with 1,000 connections keeps nobody out.
@@ -234,7 +235,7 @@ func TestGuardAndSilentConnections(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
 		if i%2 == 0 { // half of them begin to speak
-			secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // a test
+			secure := tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
 			_ = secure.SetDeadline(time.Now().Add(50 * time.Millisecond))
 			go func() { _ = secure.Handshake() }()
 		}
