@@ -88,7 +88,7 @@ func (c *call) intercept(
 	_, c.kept = req.(*gwpb.ReturnRequest)
 	budget := c.broker.monitor.budget
 	return c.broker.rejectUnknown(ctx, req, info, func(ctx context.Context, req any) (any, error) {
-		if n := expectedAnswer(req); n > 0 {
+		if n := gatewaycodec.ExpectedAnswer(req, maxMessage); n > 0 {
 			if err := reserve(ctx, budget.answering, n); err != nil {
 				return nil, c.broker.errorFor(ctx, err)
 			}
@@ -96,22 +96,6 @@ func (c *call) intercept(
 		}
 		return handle(ctx, req)
 	})
-}
-
-// expectedAnswer returns how many bytes the daemon may answer, 0 if they are few.
-func expectedAnswer(req any) int64 {
-	switch req := req.(type) {
-	case *gwpb.ReadFileRequest:
-		if n := req.GetRange().GetLength(); n > 0 {
-			return min(n, maxMessage)
-		}
-		return maxMessage
-	case *gwpb.ReadDirRequest:
-		return maxMessage
-	case *gwpb.ResolveImageConfigRequest, *gwpb.ResolveSourceMetaRequest:
-		return 1 << 20
-	}
-	return 0
 }
 
 func reserve(ctx context.Context, from *semaphore.Weighted, bytes int64) error {

@@ -1,14 +1,7 @@
 package frontend
 
 import (
-	"encoding/binary"
-	"errors"
-	"io"
-
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/status"
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
 )
@@ -23,9 +16,9 @@ const heldByStream = streamWindow + 2*unreadWindow
 func (s *broker) stream(d grpc.StreamDesc, with any) grpc.StreamHandler {
 	return func(_ any, stream grpc.ServerStream) error {
 		ctx := stream.Context()
-		wire, ok := grpc.ServerTransportStreamFromContext(ctx).(wireStream)
-		if !ok {
-			return status.Error(codes.Internal, "gRPC doesn't say how large a message will be")
+		wire, err := gatewaycodec.WireOf(ctx)
+		if err != nil {
+			return err
 		}
 		if err := s.take(ctx, heldByStream); err != nil {
 			return s.errorFor(ctx, err)
@@ -36,26 +29,19 @@ func (s *broker) stream(d grpc.StreamDesc, with any) grpc.StreamHandler {
 	}
 }
 
-// wireStream is what gRPC's server itself reads from a stream (internal/transport, ServerStream).
-// Its [grpc.ServerStream] tells the size of a message only when it has all of it.
-type wireStream interface {
-	ReadMessageHeader(header []byte) error
-	Read(bytes int) (mem.BufferSlice, error)
-}
-
 // meteredStream takes its messages from the budget before it reads them. What was sent on to the
 // daemon counts until the message after the next begins: a stream takes a second one only if the
 // first is almost sent.
 type meteredStream struct {
 	grpc.ServerStream
-	wire         wireStream
+	wire         gatewaycodec.Wire
 	broker       *broker
 	last, before int // bytes
 }
 
 // RecvMsg implements grpc.ServerStream.
 func (m *meteredStream) RecvMsg(into any) error {
-	size, err := m.nextSize()
+	size, err := gatewaycodec.NextSize(m.wire, maxMessage)
 	if err != nil {
 		return err
 	}
@@ -64,10 +50,7 @@ func (m *meteredStream) RecvMsg(into any) error {
 	if err := m.take(size); err != nil {
 		return m.broker.errorFor(m.Context(), err)
 	}
-	data, err := m.wire.Read(size)
-	if errors.Is(err, io.EOF) { // the messages don't end within one
-		return io.ErrUnexpectedEOF
-	}
+	data, err := gatewaycodec.ReadMessage(m.wire, size)
 	if err != nil {
 		return err
 	}
@@ -88,22 +71,4 @@ func (m *meteredStream) take(bytes int) error {
 		m.last += bytes
 	}
 	return err
-}
-
-// nextSize waits for the next message and returns its size in bytes. The error is io.EOF after the
-// last one.
-func (m *meteredStream) nextSize() (int, error) {
-	var header [5]byte // whether the message is compressed, and its size
-	if err := m.wire.ReadMessageHeader(header[:]); err != nil {
-		return 0, err
-	}
-	size := binary.BigEndian.Uint32(header[1:])
-	switch {
-	case header[0] != 0:
-		return 0, status.Error(codes.Unimplemented, "compressed messages aren't supported")
-	case size > maxMessage:
-		return 0, status.Errorf(codes.ResourceExhausted,
-			"received message larger than max (%d vs. %d)", size, maxMessage)
-	}
-	return int(size), nil
 }

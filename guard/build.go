@@ -53,6 +53,7 @@ type build struct {
 	policy  *Policy
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
+	account *account // of what is kept until the build ends
 
 	policySession string // its name at the daemon, which no client may learn; under the lock
 	entitlements  []buildrules.Entitlement
@@ -68,7 +69,7 @@ type build struct {
 //
 // The policy lets the build have its entitlements as long as nobody knows what it runs.
 func (g *Guard) begin(ctx context.Context, b *build) (err error) {
-	b.guard = g
+	b.guard, b.account = g, g.memory.open(b.who)
 	if b.ref, err = g.names.ref(b.who, b.client); err != nil {
 		return err
 	}
@@ -168,6 +169,7 @@ func (s *builds) find(ctx context.Context, ref string) (*build, error) {
 func (b *build) end() {
 	b.cancel(nil)
 	b.guard.builds.remove(b)
+	b.account.close()
 }
 
 // remove forgets a build.

@@ -11,8 +11,6 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
-
-	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 )
 
 // buildIDHeader names the build of a call of LLBBridge (client/buildid).
@@ -66,8 +64,8 @@ func (c *call) status() error {
 // dropTraces takes a client's traces and forgets them. A client that gets an error would send them
 // again.
 func (c *call) dropTraces() error {
-	var f rawcall.Frame
-	if err := c.stream.RecvMsg(&f); err != nil {
+	f, _, err := c.next()
+	if err != nil {
 		return err
 	}
 	f.Data.Free()

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -24,6 +27,10 @@ type call struct {
 	who    Identity
 	client clients.Client // by which names a policy knows who calls
 	stream grpc.ServerStream
+	wire   gatewaycodec.Wire
+	// account has what the call takes until it ends, and answers what its answers take until the
+	// connection has taken them.
+	account, answers *account
 	// headers are those that the client sent. Nothing of them reaches the daemon by itself.
 	headers metadata.MD
 }
@@ -51,10 +58,20 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) (err error) {
 		g.logRefusal(who, method, errors.New(r.why))
 		return refused(method, r.why)
 	}
+	wire, err := gatewaycodec.WireOf(ctx)
+	if err != nil {
+		return err
+	}
 	headers, _ := metadata.FromIncomingContext(ctx)
-	return r.serve(&call{
-		guard: g, method: method, who: who, client: by.client, stream: stream, headers: headers,
-	})
+	c := &call{
+		guard: g, method: method, who: who, client: by.client, stream: stream, wire: wire,
+		headers: headers, account: g.memory.open(who), answers: by.account,
+	}
+	defer c.account.close()
+	if _, ok := c.account.tryTake(rawcall.StreamWindow); !ok {
+		return c.noteFull(errMemory)
+	}
+	return r.serve(c)
 }
 
 // refuse is the error of a call that isn't let through for a reason of its own.
@@ -88,13 +105,72 @@ func (c *call) header(name string) (string, error) {
 	return v[0], nil
 }
 
+// next reads the next message of the client, after it has taken the memory for it. The error is
+// io.EOF after the last one.
+func (c *call) next() (f *rawcall.Frame, size int, err error) {
+	if size, err = gatewaycodec.NextSize(c.wire, rawcall.MaxMessage); err != nil {
+		return nil, 0, err
+	}
+	if err := c.take(size); err != nil {
+		return nil, 0, err
+	}
+	data, err := c.arriving(size)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errTruncated
+	}
+	if err != nil {
+		c.account.give(size)
+		return nil, 0, err
+	}
+	return &rawcall.Frame{Data: data}, size, nil
+}
+
+var errTruncated = status.Error(codes.InvalidArgument,
+	"policy-guard: the client has ended its requests within a message")
+
+var errSlowMessage = status.Errorf(codes.DeadlineExceeded,
+	"policy-guard: a message took longer than %s to arrive", messageTimeout)
+
+// arriving reads a message of that size. It waits for what hasn't arrived.
+func (c *call) arriving(size int) (mem.BufferSlice, error) {
+	if size < minTimed {
+		return gatewaycodec.ReadMessage(c.wire, size)
+	}
+	type arrived struct {
+		data mem.BufferSlice
+		err  error
+	}
+	done := make(chan arrived, 1)
+	go func() {
+		data, err := gatewaycodec.ReadMessage(c.wire, size) // it ends with the call
+		done <- arrived{data, err}
+	}()
+	late := time.NewTimer(c.guard.messageTimeout)
+	defer late.Stop()
+	select {
+	case a := <-done:
+		return a.data, a.err
+	case <-late.C:
+		return nil, errSlowMessage
+	}
+}
+
 // receive reads the only request of a call into m, and refuses one with unknown fields.
 func (c *call) receive(m proto.Message) error {
-	var f rawcall.Frame
-	if err := c.stream.RecvMsg(&f); err != nil {
+	f, size, err := c.next()
+	if errors.Is(err, io.EOF) {
+		return status.Error(codes.InvalidArgument, "policy-guard: the call has no request")
+	}
+	if err != nil {
 		return err
 	}
-	if err := readFrame(&f, m); err != nil {
+	in := &gatewaycodec.Incoming{Message: m, Accept: func(weight int) error { return c.take(weight) }}
+	err = readFrame(f, in)
+	c.account.give(size)
+	if in.Err != nil {
+		return in.Err
+	}
+	if err != nil {
 		return status.Error(codes.InvalidArgument, "policy-guard can't read the request: "+
 			safetext.Plain(status.Convert(err).Message()))
 	}
@@ -110,6 +186,17 @@ func (c *call) send(m proto.Message) error {
 	if err != nil {
 		return err
 	}
+	return c.sendFrame(f)
+}
+
+// sendFrame sends a message to the client. It takes memory until the connection has taken it.
+func (c *call) sendFrame(f *rawcall.Frame) error {
+	size := f.Data.Len()
+	if err := c.answers.take(c.stream.Context(), size); err != nil {
+		f.Data.Free()
+		return c.noteFull(err)
+	}
+	f.Data = gatewaycodec.Watch(f.Data, func() { c.answers.give(size) })
 	return c.stream.SendMsg(f)
 }
 
@@ -135,19 +222,30 @@ func (c *call) pipe(ctx context.Context, first *rawcall.Frame) error {
 	return p.Run(ctx)
 }
 
-// raw is the call as it is passed on.
+// raw is the call as it is passed on, with the memory for its messages.
+//
+// What was sent on counts until the message after the next begins: the daemon's stream takes a
+// second one only if the first is almost sent.
 func (c *call) raw() rawcall.Pipe {
+	var last, before int
 	return rawcall.Pipe{
 		Client: c.stream, Daemon: c.guard.daemon, Method: c.method, Headers: daemonHeaders,
 		Error: c.fromDaemon,
+		Next: func() (*rawcall.Frame, error) {
+			f, size, err := c.next()
+			c.account.give(before)
+			before, last = last, size
+			return f, err
+		},
+		Send: c.sendFrame,
 	}
 }
 
 // codec reads the messages that are judged. It refuses messages that are nested too deeply.
 var codec = gatewaycodec.New()
 
-// readFrame reads a message into m and frees it.
-func readFrame(f *rawcall.Frame, m proto.Message) error {
+// readFrame reads a message into m and frees it. m is a message, or a [gatewaycodec.Incoming].
+func readFrame(f *rawcall.Frame, m any) error {
 	defer f.Data.Free()
 	return codec.Unmarshal(f.Data, m)
 }

@@ -73,7 +73,7 @@ frontends:
 			Ref: "b", Entitlements: []string{"network.host"},
 		})
 	}()
-	solve := d.await(t, "Solve").request.(*controlapi.SolveRequest)
+	solve := d.await(t, "Control/Solve").request.(*controlapi.SolveRequest)
 	require.Equal(t, []string{"network.host"}, solve.Entitlements)
 	_, err = gwpb.NewLLBBridgeClient(conn).Solve(of(t, buildIDHeader, "b"),
 		asking("docker/dockerfile:1"))

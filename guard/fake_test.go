@@ -54,6 +54,7 @@ type fakeDaemon struct {
 	metadata      map[string][]byte // of results
 	result        *pb.Definition
 	frontendFails error
+	file          []byte // the text of all files
 }
 
 type fakeCall struct {
@@ -159,12 +160,13 @@ func (d *fakeDaemon) Solve(
 	}
 }
 
-// await returns the first call of a method, and waits for it.
+// await returns the first call of a method, and waits for it. The name of the method may have that
+// of its service before it, Control or LLBBridge: the guard itself calls LLBBridge.Solve.
 func (d *fakeDaemon) await(t *testing.T, method string) (found fakeCall) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		for _, c := range d.all() {
-			if strings.HasSuffix(c.method, "/"+method) {
+			if strings.HasSuffix(strings.ReplaceAll(c.method, ".", "/"), "/"+method) {
 				found = c
 				return true
 			}
@@ -273,7 +275,7 @@ func (b *fakeBridge) ReadFile(
 	ctx context.Context, req *gwpb.ReadFileRequest,
 ) (*gwpb.ReadFileResponse, error) {
 	b.daemon.record(ctx, req)
-	return &gwpb.ReadFileResponse{Data: []byte("FROM scratch\n")}, nil
+	return &gwpb.ReadFileResponse{Data: b.daemon.file}, nil
 }
 
 func (b *fakeBridge) StatFile(
@@ -319,7 +321,7 @@ func newDaemonFor(t *testing.T, policy, image string) (*fakeDaemon, *Guard) {
 	d := &fakeDaemon{
 		canceled: make(chan struct{}), returned: make(chan *gwpb.ReturnRequest, 10), version: "v0.34.2",
 		imageConfig: "{}", metadata: map[string][]byte{"a": []byte("b")},
-		result: &pb.Definition{Def: [][]byte{{}}},
+		result: &pb.Definition{Def: [][]byte{{}}}, file: []byte("FROM scratch\n"),
 	}
 	s := grpc.NewServer(grpc.MaxRecvMsgSize(rawcall.MaxMessage))
 	controlapi.RegisterControlServer(s, d)
@@ -360,7 +362,6 @@ func fixed(who Identity) credentials.TransportCredentials {
 func known(who caller) credentials.TransportCredentials {
 	return &identify{
 		handshake: func(conn net.Conn) (net.Conn, caller, error) { return conn, who, nil },
-		open:      &connections{of: map[Identity]int{}},
 	}
 }
 

@@ -34,6 +34,8 @@ const (
 	maxOwnAnswers = 1000
 	// maxReferences bounds the references that a build keeps.
 	maxReferences = 10_000
+	// heldByReference is about what a reference takes beside its name, in bytes.
+	heldByReference = 64
 	// maxErrorDetails bounds the details of an error that a client returns. The daemon's time to
 	// read it grows with the square of their number (util/grpcerrors, Code).
 	maxErrorDetails = 100
@@ -219,6 +221,11 @@ func (b *build) decide(
 		return nil, c.refuse(errors.New("this build has a frontend already, which was allowed by " +
 			"another decision; begin another build"))
 	}
+	if b.chosen() == nil { // the choice keeps a part of the request
+		if _, ok := b.account.tryTake(proto.Size(req)); !ok {
+			return nil, c.noteFull(errMemory)
+		}
+	}
 	b.choose(choice)
 	return choice, nil
 }
@@ -237,10 +244,18 @@ func (b *build) keep(res *gwpb.Result) error {
 	if b.refs == nil {
 		b.refs = map[string]bool{}
 	}
+	kept := canonical(res)
+	size := proto.Size(kept)
+	for _, id := range ids {
+		size += len(id) + heldByReference
+	}
+	if _, ok := b.account.tryTake(size); !ok {
+		return errMemory
+	}
 	for _, id := range ids {
 		b.refs[id] = true
 	}
-	b.answers = append(b.answers, canonical(res))
+	b.answers = append(b.answers, kept)
 	return nil
 }
 
@@ -387,6 +402,9 @@ func read(req ofReference, resp proto.Message) func(*call) error {
 		b.mu.Unlock()
 		if !own {
 			return c.refuse(errors.New("the reference isn't one that a frontend returned in this build"))
+		}
+		if err := c.expect(req); err != nil {
+			return err
 		}
 		return b.invoke(c, req, resp)
 	}

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -34,6 +35,10 @@ type Options struct {
 	// a guard that was restarted knows whose builds the history has. It has at least 32 bytes. Nil
 	// is a random one.
 	Key []byte
+	// Memory is how many bytes the requests and answers of all clients may take together, by an
+	// estimate. The program takes up to twice as much. It is at least [MinMemory]; 0 is
+	// [DefaultMemory].
+	Memory int64
 	// AcceptOldDaemon lets a daemon build that doesn't ask about everything that it reads.
 	AcceptOldDaemon bool
 	// Log receives a line for each decision, each refusal and each change of the policy. Nil discards
@@ -58,12 +63,16 @@ type Guard struct {
 	log      *slog.Logger
 	observe  Observer
 	refusals *refusals
+	memory   *memory
+	clients  *connections
+
+	messageTimeout time.Duration
 
 	acceptOldDaemon bool
 }
 
 // New returns a guard before the daemon to which [Dial] connects. It fails if the policy isn't
-// valid, if the key is too short, or if Image isn't a reference.
+// valid, if the key is too short, if Image isn't a reference, or if there is too little memory.
 func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	key := o.Key
 	if key == nil {
@@ -77,8 +86,16 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 		daemon: daemon, names: names{key: key}, sessions: newSessions(), builds: newBuilds(),
 		readable: newRemembered(maxReadable, 0), results: newRemembered(maxResults, resultsFor),
 		health: &health{}, log: o.Log, observe: o.Observer, refusals: newRefusals(),
-		acceptOldDaemon: o.AcceptOldDaemon, image: o.Image,
+		acceptOldDaemon: o.AcceptOldDaemon, image: o.Image, messageTimeout: messageTimeout,
 	}
+	if o.Memory == 0 {
+		o.Memory = DefaultMemory
+	}
+	if o.Memory < MinMemory {
+		return nil, fmt.Errorf("the memory has less than %d bytes", MinMemory)
+	}
+	g.memory = newMemory(o.Memory)
+	g.clients = newConnections(g)
 	if o.Image != "" {
 		if _, err := imageref.Parse(o.Image); err != nil {
 			return nil, fmt.Errorf("the image: %w", err)
@@ -100,5 +117,8 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 // Server returns a server for clients that creds identifies: [PeerCredentials] or
 // [ClientCertificates].
 func (g *Guard) Server(creds credentials.TransportCredentials) *grpc.Server {
+	if i, ok := creds.(*identify); ok {
+		creds = i.countedBy(g.clients)
+	}
 	return rawcall.Server(creds, g.serve)
 }

@@ -276,7 +276,7 @@ func TestOneConnectionServesASession(t *testing.T) {
 		s, err := controlapi.NewControlClient(c).Session(ctx)
 		require.NoError(t, err)
 		err = s.Send(&controlapi.BytesMessage{Data: []byte("hello")})
-		if err == nil {
+		if err == nil || errors.Is(err, io.EOF) { // it was refused before
 			_, err = s.Recv()
 		}
 		return s, err
@@ -423,29 +423,6 @@ func TestAConnectionBelongsToTheUserAtItsOtherEnd(t *testing.T) {
 	_, who, err := peerUser(conn)
 	require.NoError(t, err)
 	require.Equal(t, Identity(fmt.Sprintf("uid:%d", os.Getuid())), who.id)
-}
-
-func TestAnIdentityHasABoundedNumberOfConnections(t *testing.T) {
-	t.Parallel()
-	open := &connections{of: map[Identity]int{}}
-	var last net.Conn
-	for range maxConnections {
-		a, _ := net.Pipe()
-		c, err := open.add(a, "alice")
-		require.NoError(t, err)
-		last = c
-	}
-	a, _ := net.Pipe()
-	_, err := open.add(a, "alice")
-	require.Error(t, err)
-	_, err = open.add(a, "bob")
-	require.NoError(t, err)
-	require.NoError(t, last.Close())
-	_ = last.Close() // counts once
-	_, err = open.add(a, "alice")
-	require.NoError(t, err)
-	_, err = open.add(a, "alice")
-	require.Error(t, err)
 }
 
 func TestTheDaemonHasToBeNearWithoutTLS(t *testing.T) {

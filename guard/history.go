@@ -9,6 +9,7 @@ import (
 
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	controlapi "github.com/moby/buildkit/api/services/control"
+	"google.golang.org/protobuf/proto"
 )
 
 // maxFilter bounds the filters of a request, in bytes. The daemon compares each record of all
@@ -73,6 +74,9 @@ func (c *call) listenHistory() error {
 			continue
 		}
 		if limit > 0 {
+			if err := c.take(proto.Size(event)); err != nil {
+				return err
+			}
 			kept = append(kept, event)
 			continue
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
@@ -20,16 +19,14 @@ import (
 // Identity is who makes a call. Two callers with the same identity share their builds.
 type Identity string
 
-// maxConnections is how many connections an identity can have at the same time.
-const maxConnections = 500
-
 // caller is what a connection's handshake found out.
 type caller struct {
 	credentials.CommonAuthInfo
 	id Identity
 	// client has the names by which a policy knows the caller. What belongs to whom doesn't depend on
 	// them.
-	client clients.Client
+	client  clients.Client
+	account *account // of the connection
 }
 
 // AuthType implements [credentials.AuthInfo].
@@ -51,7 +48,7 @@ type identify struct {
 	handshake func(net.Conn) (net.Conn, caller, error)
 	level     credentials.SecurityLevel
 	protocol  string
-	open      *connections
+	open      *connections // of the guard
 }
 
 // PeerCredentials identifies the clients of a Unix socket by their user, as the kernel knows it:
@@ -59,7 +56,6 @@ type identify struct {
 func PeerCredentials() credentials.TransportCredentials {
 	return &identify{
 		handshake: peerUser, level: credentials.NoSecurity, protocol: "unix",
-		open: &connections{of: map[Identity]int{}},
 	}
 }
 
@@ -73,7 +69,6 @@ func ClientCertificates(c *Certificates) credentials.TransportCredentials {
 	return &identify{
 		handshake: func(conn net.Conn) (net.Conn, caller, error) { return certified(conn, c.config()) },
 		level:     credentials.PrivacyAndIntegrity, protocol: "tls",
-		open: &connections{of: map[Identity]int{}},
 	}
 }
 
@@ -140,16 +135,32 @@ func subjectOf(state tls.ConnectionState) (Identity, error) {
 
 // ServerHandshake implements [credentials.TransportCredentials].
 func (i *identify) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	secure, who, err := i.handshake(conn)
-	if err == nil {
-		secure, err = i.open.add(secure, who.id)
+	if i.open == nil {
+		return nil, nil, errors.New("internal: these credentials are for a guard's server")
 	}
+	defer i.open.handshakes.enter(conn)()
+	secure, who, err := i.handshake(conn)
 	if err != nil {
 		_ = conn.Close()
 		return nil, nil, err
 	}
+	open, err := i.open.add(secure, who.id)
+	if err != nil {
+		i.open.guard.noteRefusal(who.id, "a connection", "connection", GuardsRule,
+			status.Convert(err).Message())
+		refuseConnection(secure, err)
+		return nil, nil, err
+	}
 	who.CommonAuthInfo = credentials.CommonAuthInfo{SecurityLevel: i.level}
-	return secure, who, nil
+	who.account = open.account
+	return open, who, nil
+}
+
+// countedBy returns credentials whose connections are counted among those.
+func (i *identify) countedBy(c *connections) *identify {
+	counted := *i
+	counted.open = c
+	return &counted
 }
 
 // ClientHandshake implements [credentials.TransportCredentials]. It always fails: these credentials
@@ -174,39 +185,4 @@ func (i *identify) Clone() credentials.TransportCredentials {
 // OverrideServerName implements [credentials.TransportCredentials]. Servers don't call it.
 func (i *identify) OverrideServerName(string) error {
 	return errors.New("internal: these credentials are a server's")
-}
-
-// connections counts the open connections of each identity.
-type connections struct {
-	mu sync.Mutex
-	of map[Identity]int
-}
-
-// counted is a connection that is counted until it is closed.
-type counted struct {
-	net.Conn
-	once   sync.Once
-	closed func()
-}
-
-// Close implements [net.Conn].
-func (c *counted) Close() error {
-	c.once.Do(c.closed)
-	return c.Conn.Close()
-}
-
-func (c *connections) add(conn net.Conn, id Identity) (net.Conn, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.of[id] >= maxConnections {
-		return nil, fmt.Errorf("%s has %d connections already", id, maxConnections)
-	}
-	c.of[id]++
-	return &counted{Conn: conn, closed: func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.of[id]--; c.of[id] == 0 {
-			delete(c.of, id)
-		}
-	}}, nil
 }

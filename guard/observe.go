@@ -24,8 +24,8 @@ type Observer interface {
 	// reading the build file and looking up the image.
 	Decided(d policy.Decision, took time.Duration)
 	// Refused is called for each refused call, build or source. The rule is that of the policy, as
-	// [RuleOf] names it, or [GuardsRule]. What is the name of a method that a daemon has, "source", or
-	// "other".
+	// [RuleOf] names it, or [GuardsRule]. What is the name of a method that a daemon has, "source",
+	// "connection", or "other".
 	Refused(rule, what string)
 	// Answered is called for each answer to the daemon's question about a source, with the time that
 	// the answer took.

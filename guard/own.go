@@ -19,6 +19,7 @@ import (
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
 )
@@ -113,7 +114,7 @@ func (b *build) reader(
 
 // lookUp serves a call in which the client looks up a source.
 func (c *call) lookUp(
-	policies []*spb.Policy, source *pb.SourceOp,
+	req proto.Message, policies []*spb.Policy, source *pb.SourceOp,
 	ask func(context.Context, *frontend.Choice, gwpb.LLBBridgeClient) error,
 ) error {
 	b, err := c.bridgeBuild()
@@ -125,6 +126,9 @@ func (c *call) lookUp(
 	}
 	if err := b.checkSessions(source); err != nil {
 		return c.refuse(err)
+	}
+	if err := c.expect(req); err != nil {
+		return err
 	}
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
@@ -147,7 +151,7 @@ func (c *call) resolveSourceMeta() error {
 		return c.refuse(errors.New("it names no source"))
 	}
 	var resp *gwpb.ResolveSourceMetaResponse
-	err := c.lookUp(req.SourcePolicies, req.Source, func(
+	err := c.lookUp(&req, req.SourcePolicies, req.Source, func(
 		ctx context.Context, choice *frontend.Choice, daemon gwpb.LLBBridgeClient,
 	) (err error) {
 		resp, err = choice.ResolveSourceMeta(ctx, daemon, &req)
@@ -172,7 +176,7 @@ func (c *call) resolveImageConfig() error {
 	}
 	source := &pb.SourceOp{Attrs: map[string]string{pb.AttrOCILayoutSessionID: req.SessionID}}
 	var resp *gwpb.ResolveImageConfigResponse
-	err := c.lookUp(req.SourcePolicies, source, func(
+	err := c.lookUp(&req, req.SourcePolicies, source, func(
 		ctx context.Context, choice *frontend.Choice, daemon gwpb.LLBBridgeClient,
 	) (err error) {
 		resp, err = choice.ResolveImageConfig(ctx, daemon, &req)

@@ -112,7 +112,7 @@ func TestLLBThatNoFrontendMade(t *testing.T) {
 			d.ends = true
 			_, err := controlapi.NewControlClient(as(t, g, "alice")).Solve(of(t),
 				&controlapi.SolveRequest{Ref: "b", Session: "s1", Definition: tc.def})
-			solve := d.await(t, "Solve").request.(*controlapi.SolveRequest)
+			solve := d.await(t, "Control/Solve").request.(*controlapi.SolveRequest)
 			require.Nil(t, solve.Definition, "the build begins empty")
 			if tc.why != "" {
 				require.ErrorContains(t, err, tc.why)
@@ -278,7 +278,7 @@ func TestAFrontendThatTheBeginningOfABuildAsksFor(t *testing.T) {
 				&controlapi.SolveRequest{
 					Ref: "b", Session: "s1", Frontend: tc.frontend, FrontendAttrs: tc.attrs,
 				})
-			solve := d.await(t, "Solve").request.(*controlapi.SolveRequest)
+			solve := d.await(t, "Control/Solve").request.(*controlapi.SolveRequest)
 			require.Empty(t, solve.Frontend)
 			require.Empty(t, solve.FrontendAttrs)
 			ret := d.await(t, "Return").request.(*gwpb.ReturnRequest)

@@ -184,7 +184,7 @@ func TestABuildThatIsNotTheCallersOwnIsRefused(t *testing.T) {
 		_, err := alice.Solve(ctx, &controlapi.SolveRequest{Ref: "b", Session: "s1", Internal: true})
 		ended <- err
 	}()
-	solve := d.await(t, "Solve").request.(*controlapi.SolveRequest)
+	solve := d.await(t, "Control/Solve").request.(*controlapi.SolveRequest)
 	require.Equal(t, "s1", solve.Session)
 	require.True(t, solve.Internal)
 	client, own := g.names.clientRef("alice", solve.Ref)

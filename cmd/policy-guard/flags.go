@@ -6,11 +6,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docker/go-units"
 	"github.com/spf13/pflag"
+
+	"github.com/policy-frontend/policy-frontend/guard"
 )
 
 // drainTime is how long builds may go on by default after the program was asked to end.
 const drainTime = 10 * time.Second
+
+// defaultMemory is [guard.DefaultMemory].
+const defaultMemory = "1GiB"
 
 // version is that of the program. The linker sets it.
 var version = "dev"
@@ -22,6 +28,7 @@ type flags struct {
 	listen                     []string
 	cert, certKey, clientCerts string
 	metrics, logFormat         string
+	memory                     string
 	drain                      time.Duration
 	acceptOldDaemon, version   bool
 }
@@ -49,6 +56,8 @@ func parse(args []string) (f flags, help string, err error) {
 		"HTTP: tcp://host:port or unix:///path")
 	set.StringVar(&f.logFormat, "log-format", "text",
 		"the `FORMAT` of the log on stderr, text or json")
+	set.StringVar(&f.memory, "memory", defaultMemory, "the memory that the requests and answers of "+
+		"all clients may take, as a `SIZE`; the program takes up to twice as much")
 	set.DurationVar(&f.drain, "drain", drainTime,
 		"the `TIME` that builds under way have to end after SIGTERM")
 	set.BoolVar(&f.version, "version", false, "print the version")
@@ -82,5 +91,21 @@ func (f flags) check(args []string) error {
 	case f.drain < 0:
 		return fmt.Errorf("--drain: %s is less than nothing", f.drain)
 	}
+	if _, err := f.memoryBytes(); err != nil {
+		return fmt.Errorf("--memory: %w", err)
+	}
 	return nil
 }
+
+// memoryBytes returns the size of --memory.
+func (f flags) memoryBytes() (int64, error) {
+	n, err := units.RAMInBytes(f.memory)
+	if err != nil || n < guard.MinMemory || n > maxMemory {
+		return 0, fmt.Errorf("%q isn't a size from %s to %s", f.memory,
+			units.BytesSize(guard.MinMemory), units.BytesSize(maxMemory))
+	}
+	return n, nil
+}
+
+// maxMemory bounds --memory. Larger sizes are mistakes.
+const maxMemory = 1 << 50

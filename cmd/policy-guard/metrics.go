@@ -107,9 +107,18 @@ func (m *metrics) PolicyRead(inForce *guard.Policy, problem error) {
 
 // watch adds what is asked of the guard when somebody reads the metrics.
 func (m *metrics) watch(g *guard.Guard) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "policy_guard_builds", Help: "Builds under way.",
-	}, func() float64 { return float64(g.Builds()) }))
+	for name, of := range map[string]struct {
+		help  string
+		value func() int64
+	}{
+		"builds":       {"Builds under way.", func() int64 { return int64(g.Builds()) }},
+		"connections":  {"Open connections of clients.", func() int64 { return int64(g.Connections()) }},
+		"memory_bytes": {"What requests and answers of clients take, by an estimate.", g.Memory},
+	} {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "policy_guard_" + name, Help: of.help,
+		}, func() float64 { return float64(of.value()) }))
+	}
 }
 
 // rule returns the label of a rule.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -101,6 +102,11 @@ func serve(ctx context.Context, f flags, out output) error {
 	if err != nil {
 		return usageError{err}
 	}
+	memory, err := f.memoryBytes()
+	if err != nil {
+		return usageError{err}
+	}
+	debug.SetMemoryLimit(2 * memory) // near it, Go collects its garbage more often
 	daemon, err := guard.Dial(f.upstream)
 	if err != nil {
 		return usageError{fmt.Errorf("--upstream: %w", err)}
@@ -109,7 +115,7 @@ func serve(ctx context.Context, f flags, out output) error {
 	m := newMetrics()
 	g, err := guard.New(daemon, guard.Options{
 		PolicyPath: f.policy, Image: f.image, Key: key, AcceptOldDaemon: f.acceptOldDaemon,
-		Log: out.log, Observer: m,
+		Memory: memory, Log: out.log, Observer: m,
 	})
 	if err != nil {
 		return usageError{err}

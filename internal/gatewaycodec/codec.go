@@ -34,7 +34,7 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 	if out, ok := v.(*Outgoing); ok {
 		data, err := c.Marshal(out.Message)
 		out.Message = nil // its caller waits until the connection takes the bytes
-		return out.watch(data), err
+		return Watch(data, out.Written), err
 	}
 	if m, ok := v.(message); ok {
 		if data, ok := marshal(m, pathTo(m)); ok {

@@ -33,9 +33,10 @@ type Outgoing struct {
 // minWatched is the size in bytes from which package mem counts who uses a buffer.
 const minWatched = 4 << 10
 
-// watch returns the bytes of the message so that Written is called when they are freed. Bytes are
-// freed in their order, so it watches the last large buffer. The small ones after it don't count.
-func (o *Outgoing) watch(data mem.BufferSlice) mem.BufferSlice {
+// Watch returns the bytes of a message so that written is called when they are freed. Bytes are
+// freed in their order, so it watches the last large buffer. The small ones after it don't count:
+// if all are small, written is called at once.
+func Watch(data mem.BufferSlice, written func()) mem.BufferSlice {
 	for i := len(data) - 1; i >= 0; i-- {
 		last := data[i]
 		if last.Len() < minWatched {
@@ -44,11 +45,11 @@ func (o *Outgoing) watch(data mem.BufferSlice) mem.BufferSlice {
 		bytes := last.ReadOnlyData()
 		data[i] = mem.NewBuffer(&bytes, onPut(func() {
 			last.Free()
-			o.Written()
+			written()
 		}))
 		return data
 	}
-	o.Written()
+	written()
 	return data
 }
 

@@ -17,6 +17,11 @@ type Pipe struct {
 	Method string // with its service: /service/method
 	// First is the only message that the daemon gets. Nil passes on the client's messages.
 	First *Frame
+	// Next reads the client's next message. The error is io.EOF after the last one. Nil is
+	// Client.RecvMsg.
+	Next func() (*Frame, error)
+	// Send sends a message to the client. Nil is Client.SendMsg.
+	Send func(*Frame) error
 	// Headers are the names of those headers of the daemon's answer that the client gets, if the
 	// daemon sends them once.
 	Headers []string
@@ -33,6 +38,12 @@ var bidirectional = grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
 // Each side is read only as fast as the other one reads. The end of the client's call ends the
 // daemon's.
 func (p Pipe) Run(ctx context.Context) error {
+	if p.Next == nil {
+		p.Next = p.next
+	}
+	if p.Send == nil {
+		p.Send = func(f *Frame) error { return p.Client.SendMsg(f) }
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	up, err := p.Daemon.NewStream(ctx, &bidirectional, p.Method, grpc.ForceCodecV2(Codec{}))
@@ -65,7 +76,7 @@ func (p Pipe) Run(ctx context.Context) error {
 		if err != nil {
 			return p.Error(err)
 		}
-		if err := p.Client.SendMsg(&f); err != nil {
+		if err := p.Send(&f); err != nil {
 			return err
 		}
 	}
@@ -74,8 +85,7 @@ func (p Pipe) Run(ctx context.Context) error {
 // toDaemon passes on the client's messages. It returns false if the client broke off the call.
 func (p Pipe) toDaemon(up grpc.ClientStream) bool {
 	for {
-		var f Frame
-		err := p.Client.RecvMsg(&f)
+		f, err := p.Next()
 		if errors.Is(err, io.EOF) {
 			_ = up.CloseSend() // its error is that of the next receive
 			return true
@@ -83,10 +93,15 @@ func (p Pipe) toDaemon(up grpc.ClientStream) bool {
 		if err != nil {
 			return false
 		}
-		if up.SendMsg(&f) != nil {
+		if up.SendMsg(f) != nil {
 			return true // the daemon has ended the call, and the other direction tells why
 		}
 	}
+}
+
+func (p Pipe) next() (*Frame, error) {
+	f := &Frame{}
+	return f, p.Client.RecvMsg(f)
 }
 
 // SendHeader sends those headers of the daemon's answer to the client that it may get.

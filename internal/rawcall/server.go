@@ -20,6 +20,12 @@ const (
 	// maxHeaders bounds the headers of a call in bytes. A session lists the methods that it serves,
 	// which takes two kilobytes.
 	maxHeaders = 32 << 10
+	// StreamWindow is how many bytes of a call the connection takes before somebody reads them. A
+	// client on the other side of a slow network sends no faster than this in the time of a round
+	// trip.
+	StreamWindow = 256 << 10
+	// connWindow is how many bytes of all calls of a connection are on their way.
+	connWindow = 4 << 20
 	// handshakeTimeout bounds the time until a new connection has sent its first settings.
 	handshakeTimeout = 20 * time.Second
 	// idleTimeout is how long a connection without calls stays open. A client connects again.
@@ -43,6 +49,8 @@ func Server(creds credentials.TransportCredentials, serve grpc.StreamHandler) *g
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.InitialWindowSize(StreamWindow),
+		grpc.InitialConnWindowSize(connWindow),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: idleTimeout, Time: pingTime, Timeout: pingTimeout,
 		}),
@@ -59,6 +67,9 @@ func Dial(target string) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithAuthority("localhost"),
 		grpc.WithIdleTimeout(0),
+		// What a client doesn't read waits at the daemon.
+		grpc.WithInitialWindowSize(StreamWindow),
+		grpc.WithInitialConnWindowSize(connWindow),
 		// A call that may have reached the daemon isn't made twice.
 		grpc.WithDisableRetry(),
 		grpc.WithDefaultCallOptions(

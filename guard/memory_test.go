@@ -1,0 +1,180 @@
+package guard
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"testing"
+	"time"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/policy-frontend/policy-frontend/internal/rawcall"
+)
+
+func TestMemoryIsShared(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	m := newMemory(256 * mib)
+	try := func(a *account, n int) bool {
+		_, ok := a.tryTake(n)
+		return ok
+	}
+	alice, again, bob := m.open("alice"), m.open("alice"), m.open("bob")
+	require.True(t, try(alice, 100*mib))
+	require.False(t, try(again, 29*mib), "one identity has half of it, whatever it is for")
+	require.True(t, try(again, 28*mib))
+	require.True(t, try(bob, 64*mib))
+	require.False(t, try(bob, 1), "three quarters are in use")
+	carol := m.open("carol")
+	require.False(t, try(carol, minLittle+1))
+	require.True(t, try(carol, minLittle), "who has little still gets it")
+	require.False(t, try(carol, 1))
+
+	again.give(8 * mib)
+	require.True(t, try(bob, 4*mib))
+	alice.give(200 * mib) // it has no more than 100
+	alice.close()
+	again.close()
+	again.close()
+	alice.give(1)
+	require.Equal(t, int64((68+4)*mib), m.used)
+	require.True(t, try(alice, mib), "what it is for has ended")
+	require.Equal(t, int64((68+4)*mib), m.used)
+	bob.close()
+	carol.close()
+	require.Zero(t, m.used)
+	require.Empty(t, m.of)
+}
+
+func TestACallWaitsForMemoryForAWhile(t *testing.T) {
+	t.Parallel()
+	m := newMemory(MinMemory)
+	alice := m.open("alice")
+	require.NoError(t, alice.take(t.Context(), MinMemory/2))
+	waits := m.open("alice")
+	go alice.give(10)
+	require.NoError(t, waits.take(t.Context(), 10))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	requireCode(t, codes.Canceled, waits.take(ctx, 1))
+	m.patience = time.Millisecond
+	require.ErrorIs(t, waits.take(t.Context(), 1), errMemory)
+	m.patience = time.Hour
+	require.ErrorIs(t, waits.take(t.Context(), MinMemory), errMemory, "it will never be there")
+}
+
+// blockedWire is a call whose messages have a length, and never arrive.
+type blockedWire struct {
+	ctx  context.Context
+	size uint32
+}
+
+func (w blockedWire) ReadMessageHeader(header []byte) error {
+	binary.BigEndian.PutUint32(header[1:], w.size)
+	return nil
+}
+
+func (w blockedWire) Read(int) (mem.BufferSlice, error) {
+	<-w.ctx.Done()
+	return nil, w.ctx.Err()
+}
+
+func TestAMessageHasToArriveInTime(t *testing.T) {
+	t.Parallel()
+	_, g := newDaemon(t)
+	g.messageTimeout = time.Millisecond
+	s := newWireCall(t.Context(), g, control+"Status", metadata.MD{}, nil)
+	c := &call{
+		guard: g, method: control + "Status", who: "alice", stream: callStream{s},
+		wire: blockedWire{ctx: t.Context(), size: 1 << 20}, account: g.memory.open("alice"),
+	}
+	require.ErrorIs(t, c.receive(&controlapi.StatusRequest{}), errSlowMessage)
+	require.Zero(t, g.Memory(), "nothing is kept for it")
+}
+
+func TestBrokenMessages(t *testing.T) {
+	t.Parallel()
+	_, g := newDaemon(t)
+	field := func(b []byte) []byte { return protowire.AppendBytes([]byte{0x0a}, b) }
+	for name, tc := range map[string]struct {
+		sent []byte // with its header
+		code codes.Code
+		why  string
+	}{
+		"no message": {nil, codes.InvalidArgument, "has no request"},
+		"a message without its end": {
+			[]byte{0, 0, 0, 0, 10, 0x0a}, codes.InvalidArgument, "within a message",
+		},
+		"a message that is too large": {
+			[]byte{0, 1, 0, 0, 1}, codes.ResourceExhausted, "larger than max",
+		},
+		"a compressed message": {[]byte{1, 0, 0, 0, 0}, codes.Unimplemented, "compressed"},
+		"a field without its end": {
+			[]byte{0, 0, 0, 0, 2, 0x0a, 9}, codes.InvalidArgument, "can't read the request",
+		},
+		"an unknown field": {
+			[]byte{0, 0, 0, 0, 3, 0xf8, 0x01, 0}, codes.PermissionDenied, "doesn't know",
+		},
+		"a message whose parts would take a hundred times its size": {
+			whole(bytes.Repeat([]byte{0x6a, 0}, rawcall.MaxMessage/2-8)), codes.ResourceExhausted,
+			"too much memory",
+		},
+		"a text that isn't UTF-8": {
+			whole(field([]byte{0xff})), codes.InvalidArgument, "can't read the request",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newWireCall(t.Context(), g, control+"Solve", metadata.MD{}, nil)
+			s.rest = tc.sent
+			err := g.serve(nil, callStream{s})
+			requireCode(t, tc.code, err)
+			require.ErrorContains(t, err, tc.why)
+			require.Zero(t, g.Memory())
+		})
+	}
+}
+
+// An answer takes memory until the client has read it. Others are served all the same.
+func TestAnswersThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemon(t)
+	g.memory = newMemory(MinMemory)
+	g.memory.patience = 100 * time.Millisecond
+	d.file = make([]byte, 5<<20)
+	conn := as(t, g, "alice")
+	b := &build{who: "alice", client: "b", policy: g.policy.current()}
+	require.NoError(t, g.begin(t.Context(), b))
+	defer b.end()
+	require.NoError(t, b.keep(&gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "own"}}}))
+	ctx, cancel := context.WithCancel(of(t, buildIDHeader, "b"))
+	for range 20 {
+		// A stream whose messages nobody takes: gRPC's window is full before the answer is whole.
+		s, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, bridge+"ReadFile")
+		require.NoError(t, err)
+		require.NoError(t, s.SendMsg(&gwpb.ReadFileRequest{
+			Ref: "own", Range: &gwpb.FileRange{Length: 5 << 20},
+		}))
+		require.NoError(t, s.CloseSend())
+		_, _ = s.Header()
+	}
+	require.Greater(t, g.Memory(), int64(10<<20))
+	require.LessOrEqual(t, g.Memory(), int64(MinMemory/2))
+	_, err := controlapi.NewControlClient(as(t, g, "bob")).Info(of(t), &controlapi.InfoRequest{})
+	require.NoError(t, err)
+	cancel()
+	require.NoError(t, conn.Close())
+	require.Eventually(t, func() bool { return g.Memory() < 1<<20 }, 5*time.Second, time.Millisecond)
+}
+
+func whole(message []byte) []byte {
+	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
+}
