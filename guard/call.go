@@ -118,6 +118,9 @@ func (c *call) next() (f *rawcall.Frame, size int, err error) {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errTruncated
 	}
+	if errors.Is(err, errSlowMessage) { // it is read further until the call ends
+		return nil, 0, err
+	}
 	if err != nil {
 		c.account.give(size)
 		return nil, 0, err

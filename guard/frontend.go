@@ -36,6 +36,10 @@ const (
 	maxReferences = 10_000
 	// heldByReference is about what a reference takes beside its name, in bytes.
 	heldByReference = 64
+	// maxOptions is how many options a request can have, and maxLocalSessions how many of them name
+	// the session of a directory.
+	maxOptions       = 10_000
+	maxLocalSessions = 100
 	// maxErrorDetails bounds the details of an error that a client returns. The daemon's time to
 	// read it grows with the square of their number (util/grpcerrors, Code).
 	maxErrorDetails = 100
@@ -154,6 +158,9 @@ func (b *build) run(
 	if !gatewayresult.IsKnown(res) {
 		return nil, errors.New("policy-guard: the daemon sent a result in an unknown form")
 	}
+	if err := b.checkHiddenResult(res); err != nil {
+		return nil, err
+	}
 	if req.Evaluate {
 		for _, ref := range references(res) {
 			if _, err := daemon.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: ref}); err != nil {
@@ -221,13 +228,20 @@ func (b *build) decide(
 		return nil, c.refuse(errors.New("this build has a frontend already, which was allowed by " +
 			"another decision; begin another build"))
 	}
-	if b.chosen() == nil { // the choice keeps a part of the request
-		if _, ok := b.account.tryTake(proto.Size(req)); !ok {
+	if b.chosen() == nil { // a later one is the same, and only for its own request
+		if _, ok := b.account.tryTake(heldByChoice(req)); !ok {
 			return nil, c.noteFull(errMemory)
 		}
+		b.choose(choice)
 	}
-	b.choose(choice)
 	return choice, nil
+}
+
+// heldByChoice returns about how many bytes a choice keeps of a request. It has several copies of
+// the options.
+func heldByChoice(req *gwpb.SolveRequest) int {
+	const copies, entry = 4, 100
+	return copies * (proto.Size(req) + entry*len(req.FrontendOpt))
 }
 
 // keep remembers a result that the client gets.
@@ -458,6 +472,10 @@ const localSession = "local-sessionid:"
 // policy says, and those that ask for attestations. It brings these into the form that was judged.
 // Its error completes "policy-guard refuses it: ".
 func (b *build) judgeOptions(req *gwpb.SolveRequest) error {
+	if len(req.FrontendOpt) > maxOptions {
+		return fmt.Errorf("it has more than %d options", maxOptions)
+	}
+	sessions := 0
 	for key, value := range req.FrontendOpt {
 		why := unjudged[key]
 		name, isArg := strings.CutPrefix(key, optionkeys.BuildArgPrefix)
@@ -468,6 +486,9 @@ func (b *build) judgeOptions(req *gwpb.SolveRequest) error {
 			return fmt.Errorf("of the option %s: what commands get by the proxy would be cached for "+
 				"other clients, and no policy can allow that yet", safetext.Plain(key))
 		case strings.HasPrefix(key, localSession):
+			if sessions++; sessions > maxLocalSessions {
+				return fmt.Errorf("it has more than %d options %s", maxLocalSessions, localSession)
+			}
 			if err := b.guard.sessions.claim(value, b.who); err != nil {
 				return fmt.Errorf("of the option %s: %w", safetext.Plain(key), err)
 			}

@@ -18,7 +18,8 @@ const requestID = "requestid"
 // daemon, remote bake files, images, and answers of frontends (--call). The history shows a build
 // that has anything else to do.
 func keepHidden(req *controlapi.SolveRequest, direct *gwpb.SolveRequest) bool {
-	req.Internal = req.Internal && direct == nil && !goesSomewhere(req) && len(req.Entitlements) == 0
+	req.Internal = req.Internal && direct == nil && !goesSomewhere(req) &&
+		len(req.Entitlements) == 0 && req.FrontendAttrs[optionSBOM] == ""
 	return req.Internal
 }
 
@@ -30,6 +31,15 @@ func goesSomewhere(req *controlapi.SolveRequest) bool {
 // errHidden completes "policy-guard refuses it: ".
 var errHidden = errors.New("the client keeps this build out of the history, so it may only read " +
 	"sources and ask frontends for other things than a build (--call)")
+
+// checkHiddenResult refuses a result that a frontend has built. It got the option for something else
+// than a build, and not every frontend knows that.
+func (b *build) checkHiddenResult(res *gwpb.Result) error {
+	if b.hidden && len(references(res)) > 0 {
+		return refused(bridge+"Solve", errHidden.Error())
+	}
+	return nil
+}
 
 // checkHidden refuses what a build that the history leaves out may not do: steps.
 func (b *build) checkHidden(req *gwpb.SolveRequest) error {

@@ -31,11 +31,15 @@ func TestOnlyABuildThatFindsSomethingOutIsKeptOutOfTheHistory(t *testing.T) {
 		"a build that exports its cache": {&controlapi.SolveRequest{Cache: &controlapi.CacheOptions{
 			Exports: []*controlapi.CacheOptionsEntry{{Type: "inline"}},
 		}}, false},
+		"a build with an SBOM, which a step makes": {&controlapi.SolveRequest{
+			FrontendAttrs: map[string]string{"attest:sbom": "generator=docker/buildkit-syft-scanner"},
+		}, false},
 		"a frontend in the request itself": {&controlapi.SolveRequest{Frontend: "dockerfile.v0"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d, g := newDaemon(t)
+			d, g := newDaemonFor(t, forwarding+
+				"sbom: {generators: {allow: [docker/buildkit-syft-scanner]}}\n", "")
 			tc.req.Ref, tc.req.Internal = "b", true
 			begunAs(t, d, g, tc.req)
 			solve := d.await(t, "Solve").request.(*controlapi.SolveRequest)
@@ -58,14 +62,19 @@ func TestABuildThatTheHistoryLeavesOutRunsNoSteps(t *testing.T) {
 		req     *gwpb.SolveRequest
 		refused bool // in a build that is left out; in others it is allowed
 	}{
-		"a frontend":                        {asking("docker/dockerfile:1"), true},
-		"a frontend without a request":      {asking("docker/dockerfile:1", "requestid", ""), true},
-		"a frontend that lists its targets": {asking("docker/dockerfile:1", "requestid", "x"), false},
-		"a command":                         {running, true},
-		"a repository":                      {reading, false},
-		"an image":                          {image, false},
-		"files that are written":            {files, false},
-		"nothing":                           {solving(&pb.Definition{}), false},
+		"a frontend":                   {asking("docker/dockerfile:1"), true},
+		"a frontend without a request": {asking("docker/dockerfile:1", "requestid", ""), true},
+		"a frontend that lists its targets": {
+			asking("docker/dockerfile:1", "requestid", "targets"), false,
+		},
+		"a frontend that builds all the same": {
+			asking("docker/dockerfile:1", "requestid", "unknown"), true,
+		},
+		"a command":              {running, true},
+		"a repository":           {reading, false},
+		"an image":               {image, false},
+		"files that are written": {files, false},
+		"nothing":                {solving(&pb.Definition{}), false},
 	} {
 		for _, internal := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, internal %t", name, internal), func(t *testing.T) {
@@ -156,4 +165,28 @@ func TestABuildThatIsFoundIsWhole(t *testing.T) {
 	again, err := g.builds.find(ctx, first.ref)
 	require.NoError(t, err)
 	require.Same(t, first, again)
+}
+
+func TestTheOptionsOfARequestAreBounded(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		key  string
+		most int
+	}{
+		"options":                 {"a%d", maxOptions},
+		"sessions of directories": {"local-sessionid:a%d", maxLocalSessions},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, g := newDaemon(t)
+			c, ctx := begunAs(t, d, g, &controlapi.SolveRequest{Ref: "b"})
+			req := asking("docker/dockerfile:1")
+			for i := range tc.most + 1 {
+				req.FrontendOpt[fmt.Sprintf(tc.key, i)] = "s"
+			}
+			_, err := c.Solve(ctx, req)
+			requireCode(t, codes.PermissionDenied, err)
+			require.ErrorContains(t, err, fmt.Sprintf("more than %d options", tc.most))
+		})
+	}
 }

@@ -98,6 +98,8 @@ func TestAMessageHasToArriveInTime(t *testing.T) {
 		wire: blockedWire{ctx: t.Context(), size: 1 << 20}, account: g.memory.open("alice"),
 	}
 	require.ErrorIs(t, c.receive(&controlapi.StatusRequest{}), errSlowMessage)
+	require.NotZero(t, g.Memory(), "the message is read until the call ends")
+	c.account.close()
 	require.Zero(t, g.Memory(), "nothing is kept for it")
 }
 

@@ -50,6 +50,7 @@ func (c *call) solve() error {
 	b := &build{
 		who: c.who, client: req.Ref, session: req.Session, policy: under, entitlements: granted,
 		exports: goesSomewhere(&req), hidden: keepHidden(&req, direct),
+		sbom: req.FrontendAttrs[optionSBOM],
 	}
 	err = c.guard.begin(c.stream.Context(), b)
 	if _, ok := status.FromError(err); err != nil && ok {
@@ -61,7 +62,6 @@ func (c *call) solve() error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	defer b.end()
-	b.sbom = req.FrontendAttrs[optionSBOM]
 	if direct != nil {
 		if err := b.judgeDirect(direct, req.Cache); err != nil {
 			return c.refuse(err)

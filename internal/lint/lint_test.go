@@ -34,11 +34,11 @@ func TestCheck(t *testing.T) {
 		},
 		{
 			"LLB without build rules", "llb: allow\n" + head + "- {name: a, match: [docker/dockerfile]}\n",
-			[]string{"llb-unjudged  0:0"},
+			[]string{"needs-guard  0:0", "llb-unjudged  0:0"},
 		},
 		{
 			"LLB under build rules", "llb: allow\nbuild: {exec: {networks: [none]}}\n" + head +
-				"- {name: a, match: [docker/dockerfile]}\n", nil,
+				"- {name: a, match: [docker/dockerfile]}\n", []string{"needs-guard  0:0"},
 		},
 		{
 			"nothing that names the policy or whom to ask", "version: 1\n",
