@@ -49,8 +49,8 @@ var (
 )
 
 // preferImageDigest is an attribute that buildx sets for `--load` into a Docker Engine with
-// containerd's image store, and reads itself after the build (buildx's build/opt.go). No exporter of
-// the daemon knows it, so the daemon doesn't get it.
+// containerd's image store, and reads itself after the build (buildx's build/opt.go). No exporter
+// of the daemon knows it, so the daemon doesn't get it.
 const preferImageDigest = "prefer-image-digest"
 
 // exporters returns the exporters of a request as the policy allows them. The request has two

@@ -46,8 +46,8 @@ const (
 	// rules.
 	StepDispatch StepKind = "dispatch"
 	// StepExports, StepCaches and StepSBOM: where the layer lets results go, which build caches it
-	// lets builds use, and which images it lets make SBOMs. StepAdministration: which clients the layer
-	// lets administrate the builder. The steps are missing for a layer without these fields.
+	// lets builds use, and which images it lets make SBOMs. StepAdministration: which clients the
+	// layer lets administrate the builder. The steps are missing for a layer without these fields.
 	StepExports        StepKind = "exports"
 	StepCaches         StepKind = "caches"
 	StepSBOM           StepKind = "sbom"

@@ -285,8 +285,8 @@ func (g grant) covers(big, small string) bool {
 	return globs.Covers(big, small)
 }
 
-// clientsCover reports whether each client that small matches matches big. Both are of a policy, so
-// they are valid.
+// clientsCover reports whether big matches each client that small does. Both are of a policy, so
+// they're valid.
 func clientsCover(big, small string) bool {
 	by, err := clients.ParsePattern(big)
 	p, err2 := clients.ParsePattern(small)

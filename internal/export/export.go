@@ -176,6 +176,7 @@ func (e *exporter) wholePolicy(p policy.Document) {
 		{"exports", p.Exports != nil},
 		{"caches", p.Caches != nil},
 		{"administration", p.Administration != nil},
+		{"sbom", p.SBOM != nil},
 	} {
 		if field.written {
 			e.note(nil, Different, "%s is not exported: only policy-guard applies it", field.name)

@@ -419,7 +419,8 @@ func TestStrictExportsDenyWhatIsJudgedInBuilds(t *testing.T) {
 func TestWhatOnlyPolicyGuardAppliesIsNoted(t *testing.T) {
 	t.Parallel()
 	p, err := policy.Parse("p", []byte("version: 1\nllb: allow\nexports: {client: [oci]}\n"+
-		"caches: {imports: {local: allow}}\nfrontends: [{name: a, match: [docker/dockerfile]}]\n"))
+		"caches: {imports: {local: allow}}\nadministration: {clients: [\"uid:0\"]}\n"+
+		"sbom: {generators: {allow: [a]}}\nfrontends: [{name: a, match: [docker/dockerfile]}]\n"))
 	require.NoError(t, err)
 	for _, f := range []Format{SourcePolicy, Buildkitd, Rego} {
 		for _, strict := range []bool{false, true} {
@@ -435,6 +436,8 @@ func TestWhatOnlyPolicyGuardAppliesIsNoted(t *testing.T) {
 				"llb is not exported: only policy-guard applies it",
 				"exports is not exported: only policy-guard applies it",
 				"caches is not exported: only policy-guard applies it",
+				"administration is not exported: only policy-guard applies it",
+				"sbom is not exported: only policy-guard applies it",
 			})
 		}
 	}
