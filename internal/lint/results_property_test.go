@@ -20,7 +20,7 @@ import (
 func TestEntriesForPolicyGuardHaveAFindingIfTheyAreIdle(t *testing.T) {
 	t.Parallel()
 	named, entries := 0, 0
-	for seed := range arbitrary.Seeds(200) {
+	for seed := range arbitrary.Seeds(80) {
 		choose := arbitrary.Source(rand.New(rand.NewPCG(seed, 17)).IntN)
 		text := "version: 1\n" + choose.GuardedText() + "\n" + strings.TrimPrefix(head, "version: 1\n") +
 			"- {match: [a/x]}\n"
