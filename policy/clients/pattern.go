@@ -85,7 +85,7 @@ func (p Pattern) Match(c Client) bool {
 func (p Pattern) Covers(o Pattern) bool { return p.kind == o.kind && p.parts.Covers(o.parts) }
 
 // maxNumber is the largest number of a user or a group. The kernel reserves the next one.
-const maxNumber = 1<<32 - 2
+const maxNumber uint64 = 1<<32 - 2
 
 // overflow is the number that the kernel shows in the place of a user or a group that has none
 // here, as in another user namespace (proc(5), /proc/sys/kernel/overflowuid).
