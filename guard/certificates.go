@@ -5,11 +5,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // maxCertificates is how many bytes a file with certificates or a key can have.
@@ -96,29 +93,15 @@ func (c certificateTexts) config() (*tls.Config, error) {
 	}, nil
 }
 
-// readText reads a file. It never waits, as it would for a pipe.
 func readText(name string) fileText {
-	text, err := func() (string, error) {
-		f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
-		if err != nil {
-			return "", err
-		}
-		defer f.Close()
-		info, err := f.Stat()
-		if err != nil {
-			return "", err
-		}
-		if !info.Mode().IsRegular() {
-			return "", fmt.Errorf("%s isn't a regular file", name)
-		}
-		data, err := io.ReadAll(io.LimitReader(f, maxCertificates+1))
-		if len(data) > maxCertificates {
-			return "", fmt.Errorf("%s has more than %d bytes", name, maxCertificates)
-		}
-		return string(data), err
-	}()
-	if err != nil {
+	info, data, err := readRegular(os.OpenFile, name, maxCertificates)
+	switch {
+	case len(data) > maxCertificates:
+		return fileText{problem: fmt.Sprintf("%s has more than %d bytes", name, maxCertificates)}
+	case err != nil:
 		return fileText{problem: err.Error()}
+	case !info.Mode().IsRegular():
+		return fileText{problem: name + " isn't a regular file"}
 	}
-	return fileText{text: text}
+	return fileText{text: string(data)}
 }

@@ -2,8 +2,13 @@ package guard
 
 import (
 	"errors"
+	"io"
+	"io/fs"
+	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -52,6 +57,24 @@ type news[T any] struct {
 type snapshot interface {
 	// unchanged reports whether they have the same text now.
 	unchanged() bool
+}
+
+// readRegular reads a file that open opens, up to one byte more than most. It reads nothing of what
+// isn't a regular file, and never waits, as it would for a pipe.
+func readRegular(
+	open func(name string, flag int, mode fs.FileMode) (*os.File, error), name string, most int,
+) (fs.FileInfo, []byte, error) {
+	f, err := open(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return info, nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
+	return info, data, err
 }
 
 // look is one look at the files, for which callers wait.

@@ -2,13 +2,10 @@ package guard
 
 import (
 	"bytes"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/policy"
@@ -130,22 +127,12 @@ func (r *reading) read(name string) *fileRead {
 	return f
 }
 
-// readOnce reads a file. It never waits, as it would for a pipe.
+// readOnce reads a file.
 func (r *reading) readOnce(name string) (fs.FileInfo, []byte, error) {
 	if r.err != nil {
 		return nil, nil, r.err
 	}
-	f, err := r.dir.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return info, nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, int64(policy.MaxSize-r.size)+1))
-	return info, data, err
+	return readRegular(r.dir.OpenFile, name, policy.MaxSize-r.size)
 }
 
 // unchanged implements snapshot.

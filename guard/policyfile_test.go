@@ -84,6 +84,17 @@ func write(t *testing.T, path, text string) {
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
+// opened returns a policy with a text, the path of its file, and the log of what becomes of it.
+func opened(t *testing.T, text string, o Observer) (p policyFile, path string, log *logged) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "policy.yaml")
+	write(t, path, text)
+	to, log := textLog()
+	p, err := openPolicy(path, to, o)
+	require.NoError(t, err)
+	return p, path, log
+}
+
 func TestTheLastGoodPolicyStaysInForce(t *testing.T) {
 	t.Parallel()
 	link := func(t *testing.T, old, name string) {
@@ -199,11 +210,7 @@ func TestTheLastGoodPolicyStaysInForce(t *testing.T) {
 
 func TestAPolicyThatIsBeingWrittenIsNotReadHalf(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "policy.yaml")
-	write(t, path, withID("one"))
-	log, _ := textLog()
-	p, err := openPolicy(path, log, unobserved{})
-	require.NoError(t, err)
+	p, path, _ := opened(t, withID("one"), unobserved{})
 
 	// What was written first is valid by itself, and allows more than the whole.
 	half := withID("half")

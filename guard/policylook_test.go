@@ -3,7 +3,6 @@ package guard
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -21,11 +20,7 @@ func replace(t *testing.T, path, text string) {
 
 func TestABuildSeesEachChangeBeforeItWhoeverLooks(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "policy.yaml")
-	write(t, path, withID("id0"))
-	log, _ := textLog()
-	p, err := openPolicy(path, log, unobserved{})
-	require.NoError(t, err)
+	p, path, _ := opened(t, withID("id0"), unobserved{})
 	p.settle = func() {}
 
 	end := make(chan struct{})
@@ -60,12 +55,8 @@ func slowly(p policyFile) (answers chan struct{}) {
 
 func TestADiskThatDoesNotAnswerHoldsUpBuildsForAWhile(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "policy.yaml")
-	write(t, path, withID("one"))
-	log, text := textLog()
 	seen := &observed{}
-	p, err := openPolicy(path, log, seen)
-	require.NoError(t, err)
+	p, path, text := opened(t, withID("one"), seen)
 	p.most = 50 * time.Millisecond
 	answers := slowly(p)
 	replace(t, path, withID("two"))
@@ -95,11 +86,7 @@ func TestADiskThatDoesNotAnswerHoldsUpBuildsForAWhile(t *testing.T) {
 
 func TestBuildsThatBeginTogetherShareALook(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "policy.yaml")
-	write(t, path, withID("one"))
-	log, _ := textLog()
-	p, err := openPolicy(path, log, unobserved{})
-	require.NoError(t, err)
+	p, path, _ := opened(t, withID("one"), unobserved{})
 	var mu sync.Mutex
 	reads := 0
 	answers := make(chan struct{})

@@ -37,15 +37,8 @@ const (
 // Allow or Deny.
 func (l Layers) DecideAdministration(a Administering, c clients.Client) Ruling {
 	return l.rule(AdministrationRule, func(p *Policy, overlay bool) *objection {
-		admins := p.doc.Administration
-		switch {
-		case admins != nil:
-		case overlay:
-			return nil
-		default:
-			admins = &Administration{}
-		}
-		if admins.lists(c) {
+		admins := inLayer(p.doc.Administration, overlay)
+		if admins == nil || admins.lists(c) {
 			return nil
 		}
 		return &objection{

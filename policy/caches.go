@@ -51,13 +51,9 @@ type CacheUse struct {
 // nothing. No mode weakens a denial. The verdict is Allow or Deny.
 func (l Layers) DecideCache(u CacheUse) Ruling {
 	return l.rule(CachesRule, func(p *Policy, overlay bool) *objection {
-		c := p.doc.Caches
-		switch {
-		case c != nil:
-		case overlay:
+		c := inLayer(p.doc.Caches, overlay)
+		if c == nil {
 			return nil
-		default:
-			c = &Caches{}
 		}
 		return c.objection(u)
 	})

@@ -15,30 +15,22 @@ func (t *recorder) results(l Layers, d Decision) {
 		return
 	}
 	for _, layer := range l.each() {
-		if x := layer.policy.doc.Exports; x != nil {
-			t.add(Step{
-				Kind: StepExports, Layer: layer.name,
-				Reason: "policy-guard lets results go only there: " + x.summary(),
-			})
+		add := func(kind StepKind, reason string) {
+			t.add(Step{Kind: kind, Layer: layer.name, Reason: "policy-guard lets " + reason})
 		}
-		if c := layer.policy.doc.Caches; c != nil {
-			t.add(Step{
-				Kind: StepCaches, Layer: layer.name,
-				Reason: "policy-guard lets builds use only these caches: " + c.summary(),
-			})
+		doc := &layer.policy.doc
+		if x := doc.Exports; x != nil {
+			add(StepExports, "results go only there: "+x.summary())
 		}
-		if s := layer.policy.doc.SBOM; s != nil {
-			t.add(Step{
-				Kind: StepSBOM, Layer: layer.name,
-				Reason: "policy-guard lets only these images make SBOMs: " + s.summary(),
-			})
+		if c := doc.Caches; c != nil {
+			add(StepCaches, "builds use only these caches: "+c.summary())
 		}
-		if a := layer.policy.doc.Administration; a != nil {
-			t.add(Step{
-				Kind: StepAdministration, Layer: layer.name,
-				Reason: "policy-guard lets only these clients administrate the builder: " +
-					safetext.Printable(strings.Join(a.Clients, ", ")),
-			})
+		if s := doc.SBOM; s != nil {
+			add(StepSBOM, "only these images make SBOMs: "+s.summary())
+		}
+		if a := doc.Administration; a != nil {
+			add(StepAdministration, "only these clients administrate the builder: "+
+				safetext.Printable(strings.Join(a.Clients, ", ")))
 		}
 	}
 }

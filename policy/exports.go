@@ -89,13 +89,9 @@ func MarksAttestations(key string) bool {
 // or Deny.
 func (l Layers) DecideExport(e Export) Ruling {
 	return l.rule(ExportsRule, func(p *Policy, overlay bool) *objection {
-		x := p.doc.Exports
-		switch {
-		case x != nil:
-		case overlay:
+		x := inLayer(p.doc.Exports, overlay)
+		if x == nil {
 			return nil
-		default:
-			x = &Exports{}
 		}
 		return x.objection(e)
 	})

@@ -46,6 +46,16 @@ func (l Layers) rule(rule string, ask func(p *Policy, overlay bool) *objection) 
 	return r
 }
 
+// inLayer returns a field of the whole policy as a layer applies it: nil if it restricts nothing.
+// An overlay without the field leaves it to the policy. A policy without it has the default, which
+// is its zero value.
+func inLayer[T any](field *T, overlay bool) *T {
+	if field == nil && !overlay {
+		return new(T)
+	}
+	return field
+}
+
 // Denial describes a ruling of [Layers.DecideExport] or one of its siblings that refuses something
 // to a person, as [Decision.Denial] does.
 func (l Layers) Denial(r Ruling) string {

@@ -23,13 +23,9 @@ type SBOM struct {
 // images, by which the image is judged before it is read; see [Decision.Check].
 func (l Layers) DecideGenerator(image imageref.Reference) Ruling {
 	return l.rule(SBOMRule, func(p *Policy, overlay bool) *objection {
-		s := p.doc.SBOM
-		switch {
-		case s != nil:
-		case overlay:
+		s := inLayer(p.doc.SBOM, overlay)
+		if s == nil {
 			return nil
-		default:
-			s = &SBOM{}
 		}
 		o := s.Generators.objection(image, "an SBOM by ", "generators")
 		if o != nil {

@@ -40,16 +40,17 @@ func grants(p *policy.Document) []grant {
 		c = &policy.Caches{}
 	}
 	image := func(push bool) func(policy.Layers, string) policy.Ruling {
-		return func(l policy.Layers, name string) policy.Ruling {
-			e := policy.Export{Type: policy.ExportImage, Push: push}
-			if name != "" {
-				ref, err := imageref.Parse(name)
-				if err != nil { // It is no name then, and as good as another that both refuse.
-					return policy.Ruling{Verdict: policy.Deny}
-				}
-				e.Names = []imageref.Reference{ref}
-			}
+		e := policy.Export{Type: policy.ExportImage, Push: push}
+		named := byName(func(l policy.Layers, ref imageref.Reference) policy.Ruling {
+			e := e
+			e.Names = []imageref.Reference{ref}
 			return l.DecideExport(e)
+		})
+		return func(l policy.Layers, name string) policy.Ruling {
+			if name == "" {
+				return l.DecideExport(e)
+			}
+			return named(l, name)
 		}
 	}
 	store := repositories("exports.store", x.Store, "an image in the builder's own image store as ",
@@ -92,33 +93,37 @@ func grants(p *policy.Document) []grant {
 			local.allow = []string{"allow"}
 		}
 		out = append(out, repositories(side.field+".registry", rules.Registry,
-			side.verb+"the build cache ", func(l policy.Layers, name string) policy.Ruling {
-				ref, err := imageref.Parse(name)
-				if err != nil {
-					return policy.Ruling{Verdict: policy.Deny}
-				}
-				return l.DecideCache(policy.CacheUse{
-					Export: side.export, Type: policy.CacheRegistry, Name: ref,
-				})
-			}), local)
+			side.verb+"the build cache ", byName(
+				func(l policy.Layers, ref imageref.Reference) policy.Ruling {
+					return l.DecideCache(policy.CacheUse{
+						Export: side.export, Type: policy.CacheRegistry, Name: ref,
+					})
+				})), local)
 	}
 	s := p.SBOM
 	if s == nil {
 		s = &policy.SBOM{}
 	}
 	out = append(out, repositories("sbom.generators", s.Generators, "an SBOM by ",
-		func(l policy.Layers, name string) policy.Ruling {
-			ref, err := imageref.Parse(name)
-			if err != nil {
-				return policy.Ruling{Verdict: policy.Deny}
-			}
-			return l.DecideGenerator(ref)
-		}))
+		byName(policy.Layers.DecideGenerator)))
 	admins := grant{field: "administration.clients", clients: true}
 	if p.Administration != nil {
 		admins.allow = p.Administration.Clients
 	}
 	return append(out, admins)
+}
+
+// byName returns what gives the ruling on an example of a name.
+func byName(
+	decide func(policy.Layers, imageref.Reference) policy.Ruling,
+) func(policy.Layers, string) policy.Ruling {
+	return func(l policy.Layers, name string) policy.Ruling {
+		ref, err := imageref.Parse(name)
+		if err != nil { // It is no name then, and as good as another that both refuse.
+			return policy.Ruling{Verdict: policy.Deny}
+		}
+		return decide(l, ref)
+	}
 }
 
 // annotated returns what gives the ruling on a result with an annotation. Where results may go
