@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/stretchr/testify/require"
@@ -26,16 +27,28 @@ const cacheMounts = `FROM busybox
 RUN --mount=type=cache,target=/kept echo administrators see this > /kept/out
 `
 
-// kept returns the records of cache mounts that the daemon has.
+// kept returns the records of cache mounts that the daemon has, when no build uses them any more.
+// The daemon gives a mount back after it has answered the build, and prunes none that is in use.
 func kept(t *testing.T, g *harness.Guarded) []string {
 	t.Helper()
-	usage, err := controlapi.NewControlClient(clientOf(t, g.Behind, 0)).DiskUsage(withHeaders(t),
-		&controlapi.DiskUsageRequest{Filter: []string{"type==exec.cachemount"}})
-	require.NoError(t, err)
+	daemon := controlapi.NewControlClient(clientOf(t, g.Behind, 0))
 	var ids []string
-	for _, r := range usage.Record {
-		ids = append(ids, r.ID)
-	}
+	require.Eventually(t, func() bool {
+		usage, err := daemon.DiskUsage(withHeaders(t),
+			&controlapi.DiskUsageRequest{Filter: []string{"type==exec.cachemount"}})
+		if err != nil {
+			t.Log(err)
+			return false
+		}
+		ids = nil
+		for _, r := range usage.Record {
+			if r.InUse {
+				return false
+			}
+			ids = append(ids, r.ID)
+		}
+		return true
+	}, time.Minute, 10*time.Millisecond)
 	slices.Sort(ids)
 	return ids
 }
