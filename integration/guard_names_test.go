@@ -148,7 +148,9 @@ func TestGuardLetsNoSourcePolicyReplaceTheFrontend(t *testing.T) {
 	dir := harness.WriteContext(t, dockerfile(""))
 	const repository = "docker-image://docker.io/docker/dockerfile"
 	for name, selector := range map[string]*spb.Selector{
-		"an exact name": {Identifier: "docker-image://docker.io/" + inner, MatchType: spb.MatchType_EXACT},
+		"an exact name": {
+			Identifier: "docker-image://docker.io/" + inner, MatchType: spb.MatchType_EXACT,
+		},
 		"a wildcard":    {Identifier: repository + "*", MatchType: spb.MatchType_WILDCARD},
 		"a regular expression": {
 			Identifier: "^" + repository + ".*$", MatchType: spb.MatchType_REGEX,
@@ -320,7 +322,8 @@ func asUser(t *testing.T, d *harness.Daemon, uid int) (context.Context, *client.
 func TestGuardShowsNobodyAnothersResults(t *testing.T) {
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	served := harness.ServeFiles(t, map[string][]byte{
-		"Dockerfile": []byte("FROM busybox AS b\nRUN echo ran > /out\nFROM scratch\nCOPY --from=b /out /\n"),
+		"Dockerfile": []byte("FROM busybox AS b\nRUN echo ran > /out\n" +
+			"FROM scratch\nCOPY --from=b /out /\n"),
 	})
 	const buildID = "buildkit-controlapi-buildid"
 	// begin begins a build that goes on until the test ends.

@@ -141,7 +141,7 @@ func TestGuardServesBuildx(t *testing.T) {
 	})
 }
 
-// The daemon runs the frontend while policy-guard has its image loaded, and says less about an image
+// The daemon runs the frontend while policy-guard has its image loaded. It says less about an image
 // that it can't read.
 func TestGuardSaysThatAFrontendsImageCannotBeRead(t *testing.T) {
 	g := env.Guard(t, harness.DaemonConfig{}, `version: 1
