@@ -151,7 +151,7 @@ func TestGuardLetsNoSourcePolicyReplaceTheFrontend(t *testing.T) {
 		"an exact name": {
 			Identifier: "docker-image://docker.io/" + inner, MatchType: spb.MatchType_EXACT,
 		},
-		"a wildcard":    {Identifier: repository + "*", MatchType: spb.MatchType_WILDCARD},
+		"a wildcard": {Identifier: repository + "*", MatchType: spb.MatchType_WILDCARD},
 		"a regular expression": {
 			Identifier: "^" + repository + ".*$", MatchType: spb.MatchType_REGEX,
 		},
