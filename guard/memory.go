@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
 	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 )
 
@@ -23,6 +22,10 @@ const MinMemory = 4 * rawcall.MaxMessage
 const (
 	// heldByConnection is about what a connection takes beside its calls: its buffers and stacks.
 	heldByConnection = 64 << 10
+	// heldByAnswer is about what the transport takes for an answer beside its bytes.
+	heldByAnswer = 256
+	// overdraft is the part of the memory that refused calls may take beyond it.
+	overdraft = 16
 	// minLittle is what an identity with a small build takes.
 	minLittle = 4 << 20
 	// patience is how long a request or an answer waits for memory.
@@ -116,16 +119,35 @@ func (a *account) tryTake(bytes int) (freed <-chan struct{}, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	own := m.of[a.who] + n
-	if own > m.each || m.used+n > m.most || own > m.little && m.used+n > m.common {
+	full := own > m.each || m.used+n > m.most || own > m.little && m.used+n > m.common
+	if full && !a.closed {
 		return m.freed, false
 	}
-	if a.closed { // what it is for has ended
-		return nil, true
-	}
-	m.used += n
-	m.of[a.who] = own
-	a.held += n
+	a.add(n)
 	return nil, true
+}
+
+// overdraw takes bytes for refusing a call, also if there are none for calls. It fails if too much
+// was taken in this way.
+func (a *account) overdraw(bytes int) bool {
+	m, n := a.memory, int64(bytes)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if over := m.most / overdraft; m.of[a.who]+n > m.each+over || m.used+n > m.most+over {
+		return false
+	}
+	a.add(n)
+	return true
+}
+
+// add takes bytes, unless what they are for has ended. The memory's lock is held.
+func (a *account) add(bytes int64) {
+	if a.closed {
+		return
+	}
+	a.memory.used += bytes
+	a.memory.of[a.who] += bytes
+	a.held += bytes
 }
 
 // give gives bytes back.
@@ -139,15 +161,12 @@ func (a *account) give(bytes int) {
 func (a *account) close() {
 	a.memory.mu.Lock()
 	defer a.memory.mu.Unlock()
-	a.free(a.held)
 	a.closed = true
+	a.free(a.held)
 }
 
-// free gives bytes back. The memory's lock is held.
+// free gives bytes back, and wakes those who wait. The memory's lock is held.
 func (a *account) free(bytes int64) {
-	if bytes == 0 {
-		return
-	}
 	m := a.memory
 	a.held -= bytes
 	m.used -= bytes
@@ -161,11 +180,6 @@ func (a *account) free(bytes int64) {
 // take takes memory until the call ends.
 func (c *call) take(bytes int) error {
 	return c.noteFull(c.account.take(c.stream.Context(), bytes))
-}
-
-// expect takes the memory for the daemon's answer to a request.
-func (c *call) expect(req any) error {
-	return c.take(int(gatewaycodec.ExpectedAnswer(req, rawcall.MaxMessage)))
 }
 
 // noteFull logs that a call gets no memory, and returns its error.

@@ -98,6 +98,7 @@ func TestAMessageHasToArriveInTime(t *testing.T) {
 		wire: blockedWire{ctx: t.Context(), size: 1 << 20}, account: g.memory.open("alice"),
 	}
 	require.ErrorIs(t, c.receive(&controlapi.StatusRequest{}), errSlowMessage)
+	s.stream.conn.endAll()
 	require.NotZero(t, g.Memory(), "the message is read until the call ends")
 	c.account.close()
 	require.Zero(t, g.Memory(), "nothing is kept for it")
@@ -137,7 +138,7 @@ func TestBrokenMessages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newWireCall(t.Context(), g, control+"Solve", metadata.MD{}, nil)
 			s.rest = tc.sent
-			err := g.serve(nil, callStream{s})
+			err := s.served(g)
 			requireCode(t, tc.code, err)
 			require.ErrorContains(t, err, tc.why)
 			require.Zero(t, g.Memory())

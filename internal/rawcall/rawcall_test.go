@@ -29,7 +29,7 @@ func serve(t *testing.T, handler grpc.StreamHandler) *grpc.ClientConn {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", path)
 	require.NoError(t, err)
-	s := Server(insecure.NewCredentials(), handler)
+	s := Server(insecure.NewCredentials(), nil, handler)
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(s.Stop)
 	c, err := Dial("unix://" + path)
