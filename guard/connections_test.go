@@ -102,3 +102,25 @@ func TestTheOldestOfTooManyHandshakesIsClosed(t *testing.T) {
 	}
 	require.Zero(t, h.open.Len())
 }
+
+// The place of a client that is known the moment after is free again.
+func TestAHandshakeThatWasClosedDoesNotCount(t *testing.T) {
+	t.Parallel()
+	_, g := newDaemon(t)
+	creds := (&identify{
+		handshake: func(conn net.Conn) (net.Conn, caller, error) {
+			for range maxHandshakes {
+				other, _ := net.Pipe()
+				g.clients.handshakes.enter(other)
+			}
+			return conn, caller{id: "alice"}, nil
+		},
+	}).countedBy(g.clients)
+	a, b := net.Pipe()
+	_, _, err := creds.ServerHandshake(a)
+	require.ErrorIs(t, err, errEvicted)
+	_, err = b.Write([]byte("x"))
+	require.Error(t, err, "the connection is closed")
+	require.Zero(t, g.Connections())
+	require.Zero(t, g.Memory())
+}

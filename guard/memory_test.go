@@ -178,6 +178,24 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 	require.Eventually(t, func() bool { return g.Memory() < 1<<20 }, 5*time.Second, time.Millisecond)
 }
 
+// The daemon may answer with as much as a message can have. That is taken before it arrives.
+func TestAResultHasItsMemoryBeforeItArrives(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemon(t)
+	g.memory = newMemory(MinMemory)
+	g.memory.patience = 100 * time.Millisecond
+	c, ctx := begunBefore(t, d, g)
+	other := g.memory.open("alice")
+	require.NoError(t, other.take(ctx, MinMemory/2-rawcall.MaxMessage))
+	_, err := c.Solve(ctx, asking("docker/dockerfile:1"))
+	requireCode(t, codes.ResourceExhausted, err)
+	other.close()
+	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return g.Memory() < 1<<20 }, soon, time.Millisecond,
+		"what the result didn't need is given back")
+}
+
 func whole(message []byte) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
 }
