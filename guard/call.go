@@ -224,9 +224,8 @@ func (c *call) invoke(ctx context.Context, req, resp proto.Message) error {
 	return c.send(resp)
 }
 
-// ask makes a call with one request and one answer at the daemon. When the daemon begins to answer,
-// it takes memory for the largest answer, and then gives back what the answer doesn't need. The
-// rest is taken until the client's call ends.
+// ask makes a call with one request and one answer at the daemon. The answer has memory when the
+// daemon begins to send it, and until the client's call ends.
 func (c *call) ask(
 	ctx context.Context, method string, req, resp any, opts ...grpc.CallOption,
 ) error {
@@ -243,12 +242,19 @@ func (c *call) ask(
 		return err
 	}
 	most := largestAnswer(req)
-	if err := c.take(most); err != nil {
-		return err
+	if most == 0 {
+		return up.RecvMsg(resp)
 	}
-	err = up.RecvMsg(resp)
-	if m, ok := resp.(proto.Message); ok {
-		c.account.give(max(0, most-proto.Size(m)))
+	arrived, err := c.account.expect(ctx, most)
+	if err != nil {
+		return c.noteFull(err)
+	}
+	err, size := up.RecvMsg(resp), 0
+	if m, ok := resp.(proto.Message); ok && err == nil {
+		size = proto.Size(m)
+	}
+	if full := arrived(ctx, size); err == nil {
+		err = c.noteFull(full)
 	}
 	return err
 }

@@ -50,14 +50,15 @@ type memory struct {
 	mu    sync.Mutex
 	used  int64
 	of    map[Identity]int64
-	freed chan struct{} // closed when bytes are given back
+	alone map[Identity]bool // whose answer arrives without memory
+	freed chan struct{}     // closed when bytes are given back, or when such an answer has arrived
 }
 
 func newMemory(most int64) *memory {
 	return &memory{
 		most: most, common: most / 4 * 3, each: most / 2, little: max(most/64, minLittle),
 		patience: patience,
-		of:       map[Identity]int64{}, freed: make(chan struct{}),
+		of:       map[Identity]int64{}, alone: map[Identity]bool{}, freed: make(chan struct{}),
 	}
 }
 
@@ -96,7 +97,14 @@ func (a *account) await(ctx context.Context, bytes int, freed <-chan struct{}) e
 	if int64(bytes) > a.memory.each {
 		return errMemory
 	}
-	late := time.NewTimer(a.memory.patience)
+	return a.memory.wait(ctx, freed, func() (<-chan struct{}, bool) { return a.tryTake(bytes) })
+}
+
+// wait tries again each time that something was freed, and gives up after some time.
+func (m *memory) wait(
+	ctx context.Context, freed <-chan struct{}, try func() (<-chan struct{}, bool),
+) error {
+	late := time.NewTimer(m.patience)
 	defer late.Stop()
 	for {
 		select {
@@ -107,10 +115,50 @@ func (a *account) await(ctx context.Context, bytes int, freed <-chan struct{}) e
 			return errMemory
 		}
 		var ok bool
-		if freed, ok = a.tryTake(bytes); ok {
+		if freed, ok = try(); ok {
 			return nil
 		}
 	}
+}
+
+// expect takes memory for an answer of the daemon that is about to arrive, and is as large as any.
+// arrived has to be called with the size that it has.
+//
+// Without that memory, an identity can have one such answer arrive at a time: who has little needs
+// no memory for the largest answer.
+func (a *account) expect(
+	ctx context.Context, most int,
+) (arrived func(ctx context.Context, size int) error, err error) {
+	m, alone := a.memory, false
+	try := func() (<-chan struct{}, bool) {
+		freed, ok := a.tryTake(most)
+		if ok {
+			return nil, true
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.alone[a.who] {
+			return freed, false
+		}
+		m.alone[a.who], alone = true, true
+		return nil, true
+	}
+	if freed, ok := try(); !ok {
+		if err := m.wait(ctx, freed, try); err != nil {
+			return nil, err
+		}
+	}
+	return func(ctx context.Context, size int) error {
+		if !alone {
+			a.give(max(0, most-size))
+			return nil
+		}
+		m.mu.Lock()
+		delete(m.alone, a.who)
+		m.wake()
+		m.mu.Unlock()
+		return a.take(ctx, size)
+	}, nil
 }
 
 // tryTake takes bytes if they are there. Otherwise, freed is closed when there may be more.
@@ -173,6 +221,11 @@ func (a *account) free(bytes int64) {
 	if m.of[a.who] -= bytes; m.of[a.who] == 0 {
 		delete(m.of, a.who)
 	}
+	m.wake()
+}
+
+// wake wakes those who wait. The lock is held.
+func (m *memory) wake() {
 	close(m.freed)
 	m.freed = make(chan struct{})
 }

@@ -187,13 +187,26 @@ func TestAResultHasItsMemoryBeforeItArrives(t *testing.T) {
 	c, ctx := begunBefore(t, d, g)
 	other := g.memory.open("alice")
 	require.NoError(t, other.take(ctx, MinMemory/2-rawcall.MaxMessage))
-	_, err := c.Solve(ctx, asking("docker/dockerfile:1"))
+	arrived, err := other.expect(ctx, rawcall.MaxMessage)
+	require.NoError(t, err, "one can always arrive")
+	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
 	requireCode(t, codes.ResourceExhausted, err)
+
+	g.memory.patience = time.Hour
+	go func() { _ = arrived(ctx, 10) }()
+	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err, "who has little needs no memory for the largest answer")
 	other.close()
 	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
 	require.NoError(t, err)
+	require.Empty(t, g.memory.alone)
 	require.Eventually(t, func() bool { return g.Memory() < 1<<20 }, soon, time.Millisecond,
-		"what the result didn't need is given back")
+		"what the results didn't need is given back")
+
+	full, err := other.memory.open("alice").expect(ctx, rawcall.MaxMessage)
+	require.NoError(t, err)
+	require.NoError(t, full(ctx, 1<<20))
+	require.Greater(t, g.Memory(), int64(1<<20), "what it needs isn't")
 }
 
 func whole(message []byte) []byte {

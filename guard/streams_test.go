@@ -267,7 +267,7 @@ func TestHeadersOfACallCount(t *testing.T) {
 		c.data(first, make([]byte, 250<<10/16))
 	}
 	require.Eventually(t, func() bool {
-		return g.Memory() > heldByConnection+2*heldByCall+400*2*heldByHeader-2*step
+		return g.Memory() > heldByConnection+2*heldByCall+400*2*heldByHeader-step/2
 	}, soon, time.Millisecond, "the data of the first, with its headers")
 	require.NoError(t, c.framer.WriteRSTStream(first, http2.ErrCodeCancel))
 	require.Eventually(t, func() bool { return g.Memory() == heldByConnection+heldByCall }, soon,
