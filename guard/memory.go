@@ -153,11 +153,12 @@ func (a *account) expect(
 			a.give(max(0, most-size))
 			return nil
 		}
+		err := a.take(ctx, size) // only then may the next one arrive
 		m.mu.Lock()
+		defer m.mu.Unlock()
 		delete(m.alone, a.who)
 		m.wake()
-		m.mu.Unlock()
-		return a.take(ctx, size)
+		return err
 	}, nil
 }
 

@@ -192,7 +192,17 @@ func TestAResultHasItsMemoryBeforeItArrives(t *testing.T) {
 	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
 	requireCode(t, codes.ResourceExhausted, err)
 
+	_, err = other.expect(ctx, rawcall.MaxMessage)
+	require.ErrorIs(t, err, errMemory)
+	waits := make(chan error, 1)
+	go func() { waits <- arrived(ctx, rawcall.MaxMessage+1) }()
+	_, err = other.expect(ctx, rawcall.MaxMessage)
+	require.ErrorIs(t, err, errMemory, "the one that has arrived has no memory yet")
+	require.ErrorIs(t, <-waits, errMemory)
+
 	g.memory.patience = time.Hour
+	arrived, err = other.expect(ctx, rawcall.MaxMessage)
+	require.NoError(t, err)
 	go func() { _ = arrived(ctx, 10) }()
 	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
 	require.NoError(t, err, "who has little needs no memory for the largest answer")
