@@ -65,7 +65,8 @@ func PeerCredentials() credentials.TransportCredentials {
 
 // ClientCertificates identifies clients by their verified certificate. The identity is the
 // certificate's URI if it has one, else its subject. A certificate with neither, with several URIs,
-// or with one that isn't in its normal form, is refused. Each connection is served by the certificates that are in force as it begins.
+// or with one that isn't in its normal form, is refused. Each connection is served by the
+// certificates that are in force as it begins.
 //
 // The clients need no ALPN: buildx's remote driver offers none, and gRPC's own credentials would
 // refuse it.

@@ -47,12 +47,12 @@ type stream struct {
 	// The connection's lock is for what follows.
 
 	open, served bool
-	refused      bool // there is no memory for the call
-	headers      int     // what they take
-	unread       []chunk // data that nobody has read, the oldest first
-	unreadHeld   int     // what it takes
-	held         int     // what was taken for all of this
-	took         time.Time
+	refused      bool      // there is no memory for the call
+	headers      int       // what they take
+	unread       []chunk   // data that nobody has read, the oldest first
+	unreadHeld   int       // what it takes
+	held         int       // what was taken for all of this
+	took         time.Time // when the client last took a part of the answer
 	late         *time.Timer
 }
 

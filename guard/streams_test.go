@@ -3,6 +3,7 @@ package guard
 import (
 	"bytes"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -112,6 +113,12 @@ func (c *rawClient) has(f func() bool) func() bool {
 
 const soon = 10 * time.Second
 
+// requireFree waits until only that many bytes are taken.
+func requireFree(t *testing.T, g *Guard, left int64) {
+	t.Helper()
+	require.Eventually(t, func() bool { return g.Memory() == left }, soon, time.Millisecond)
+}
+
 // answeredInfo makes a call that is answered, and whose answer the client doesn't take.
 func answeredInfo(t *testing.T, d *fakeDaemon, c *rawClient) (id uint32) {
 	t.Helper()
@@ -141,15 +148,16 @@ func TestAnAnsweredCallCountsUntilTheClientHasItsAnswer(t *testing.T) {
 	for _, id := range ids {
 		require.NoError(t, c.framer.WriteWindowUpdate(id, 1<<20))
 	}
-	require.Eventually(t, c.has(func() bool { return len(c.ended) == len(ids) }), soon, time.Millisecond)
-	require.Eventually(t, func() bool { return g.Memory() == heldByConnection }, soon, time.Millisecond)
+	require.Eventually(t, c.has(func() bool { return len(c.ended) == len(ids) }), soon,
+		time.Millisecond)
+	requireFree(t, g, heldByConnection)
 
 	id := answeredInfo(t, d, c)
 	require.NoError(t, c.framer.WriteRSTStream(id, http2.ErrCodeCancel))
-	require.Eventually(t, func() bool { return g.Memory() == heldByConnection }, soon, time.Millisecond)
+	requireFree(t, g, heldByConnection)
 	answeredInfo(t, d, c)
 	require.NoError(t, c.conn.Close())
-	require.Eventually(t, func() bool { return g.Memory() == 0 }, soon, time.Millisecond)
+	requireFree(t, g, 0)
 }
 
 // Errors have no data, so HTTP/2 always lets them through. The client doesn't read its socket.
@@ -166,27 +174,30 @@ func TestARefusedCallCountsUntilItsEndIsWritten(t *testing.T) {
 	require.Eventually(t, func() bool { return g.Memory() > 20*heldByCall }, soon, time.Millisecond)
 	require.Eventually(t, func() bool { return g.Connections() == 0 }, soon, time.Millisecond,
 		"a client that takes nothing loses its connection")
-	require.Eventually(t, func() bool { return g.Memory() == 0 }, soon, time.Millisecond)
+	requireFree(t, g, 0)
 }
 
 func TestAnAnswerHasToBeTakenInTime(t *testing.T) {
 	t.Parallel()
 	d, g := newDaemon(t)
-	g.clients.taking = 200 * time.Millisecond
-	slow, idle := dialRaw(t, g, "alice", 0, true), dialRaw(t, g, "bob", 0, true)
-	id := answeredInfo(t, d, slow)
-	answeredInfo(t, d, idle)
-	began := time.Now()
-	require.NoError(t, slow.framer.WriteWindowUpdate(id, 1))
-	require.Eventually(t, idle.has(func() bool { return idle.gone }), soon, time.Millisecond)
-	for time.Since(began) < 400*time.Millisecond {
-		time.Sleep(20 * time.Millisecond)
-		_ = slow.framer.WritePing(false, [8]byte{})
-		if !slow.has(func() bool { return !slow.gone })() {
-			break
+	d.version = strings.Repeat("x", 1000)
+	g.clients.taking = 300 * time.Millisecond
+	c := dialRaw(t, g, "alice", 1, true)
+	id := c.call(control + "Info")
+	require.NoError(t, c.framer.WriteData(id, true, whole(nil)))
+	stop := time.After(3 * g.clients.taking)
+	for slow := true; slow; {
+		select {
+		case <-time.After(g.clients.taking / 10):
+			require.NoError(t, c.framer.WriteWindowUpdate(id, 1), "a slow client goes on")
+		case <-stop:
+			slow = false
 		}
 	}
-	require.Eventually(t, func() bool { return g.Memory() == 0 }, soon, time.Millisecond)
+	require.True(t, c.has(func() bool { return !c.gone && c.taken[id] > 10 })())
+	require.NotZero(t, g.Memory())
+	require.Eventually(t, c.has(func() bool { return c.gone }), soon, time.Millisecond)
+	requireFree(t, g, 0)
 }
 
 // Small and padded frames take several times what is in them.
@@ -219,8 +230,7 @@ func TestDataThatNobodyReadsCountsWithItsFrames(t *testing.T) {
 			want := max(heldByCall, int64(tc.times*float64(tc.sent)))
 			require.Eventually(t, func() bool { return g.Memory() >= want }, soon, time.Millisecond)
 			require.NoError(t, c.framer.WriteRSTStream(id, http2.ErrCodeCancel))
-			require.Eventually(t, func() bool { return g.Memory() == heldByConnection }, soon,
-				time.Millisecond)
+			requireFree(t, g, heldByConnection)
 		})
 	}
 }
@@ -270,8 +280,7 @@ func TestHeadersOfACallCount(t *testing.T) {
 		return g.Memory() > heldByConnection+2*heldByCall+400*2*heldByHeader-step/2
 	}, soon, time.Millisecond, "the data of the first, with its headers")
 	require.NoError(t, c.framer.WriteRSTStream(first, http2.ErrCodeCancel))
-	require.Eventually(t, func() bool { return g.Memory() == heldByConnection+heldByCall }, soon,
-		time.Millisecond)
+	requireFree(t, g, heldByConnection+heldByCall)
 }
 
 // A call for which there is no memory is refused, and its connection goes on.
@@ -281,7 +290,7 @@ func TestACallWithoutMemoryIsRefused(t *testing.T) {
 	g.memory = newMemory(MinMemory)
 	other := g.memory.open("alice")
 	c := dialRaw(t, g, "alice", 1<<20, true)
-	require.Eventually(t, func() bool { return g.Memory() == heldByConnection }, soon, time.Millisecond)
+	requireFree(t, g, heldByConnection)
 	require.NoError(t, other.take(t.Context(), MinMemory/2-heldByConnection-heldByCall+1))
 	id := c.call(control + "UpdateBuildHistory")
 	c.data(id, make([]byte, 16<<10))
@@ -289,5 +298,5 @@ func TestACallWithoutMemoryIsRefused(t *testing.T) {
 	require.Empty(t, d.all())
 	other.close()
 	answeredInfo(t, d, c)
-	require.Eventually(t, func() bool { return g.Memory() == heldByConnection }, soon, time.Millisecond)
+	requireFree(t, g, heldByConnection)
 }

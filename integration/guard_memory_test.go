@@ -100,21 +100,21 @@ func guardMemoryAttacks(
 				if err == nil && w.send(id, messageOf(nil), 5, attackTime) {
 					w.send(id, endless[:250<<10], 1025, attackTime)
 				}
-				time.Sleep(attackTime)
+				harness.Poll(attackTime, func() bool { return w.count("0") > 0 })
 			})
 		},
-		"64 answered calls that send on in padded frames": func(t *testing.T, uid int) int {
-			return each(t, uid, 4, 16, 0, func(w *wireClient, _ int) {
+		"256 answered calls that send on in padded frames": func(t *testing.T, uid int) int {
+			return each(t, uid, 4, 64, 0, func(w *wireClient, _ int) {
 				id, err := w.call("/grpc.health.v1.Health/Check")
 				if err != nil || !w.send(id, messageOf(nil), 5, attackTime) {
 					return
 				}
-				for range 2000 {
+				for range 4000 {
 					if !w.sendPadded(id, 57, 255) {
 						return
 					}
 				}
-				time.Sleep(attackTime)
+				harness.Poll(attackTime, func() bool { return w.count("0") > 0 })
 			})
 		},
 		"64 answers of 15 MB that nobody reads": func(t *testing.T, uid int) int {
