@@ -85,6 +85,10 @@ type counted struct {
 
 	mu      sync.Mutex
 	streams map[uint32]*stream // nil when the connection is closed
+	writes  int                // how many have ended
+	inWrite bool               // one is under way
+	resets  []*stream          // streams that the client has reset, the oldest first
+	quiet   *time.Timer        // frees them
 }
 
 // Close implements [net.Conn].
@@ -148,7 +152,7 @@ func (c *counted) follow(p []byte) (n int, err error) {
 			c.newest = f.stream
 			return n, nil
 		case f.kind == http2.FrameRSTStream:
-			c.end(f.stream)
+			c.reset(f.stream)
 		}
 	}
 	return n, nil
@@ -157,7 +161,9 @@ func (c *counted) follow(p []byte) (n int, err error) {
 // Write implements [net.Conn]. A client that takes nothing for some time loses the connection.
 func (c *counted) Write(p []byte) (int, error) {
 	_ = c.SetWriteDeadline(time.Now().Add(c.writing))
+	c.beginWrite()
 	n, err := c.Conn.Write(p)
+	c.endWrite()
 	for p := p[:n]; len(p) > 0; {
 		m, ended := c.out.next(p, c.takes)
 		p = p[m:]
@@ -203,6 +209,7 @@ func (c *counted) endAll() {
 		s.ended()
 	}
 	c.streams = nil
+	c.freeResets(len(c.resets))
 }
 
 // add counts a connection. It fails if the identity, or all of them, have too many.

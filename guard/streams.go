@@ -47,6 +47,7 @@ type stream struct {
 	// The connection's lock is for what follows.
 
 	open, served bool
+	lingers      int       // until after which write gRPC may know it that the client has reset; 0 for none
 	refused      bool      // there is no memory for the call
 	headers      int       // what they take
 	unread       []chunk   // data that nobody has read, the oldest first
@@ -126,7 +127,7 @@ func (s *stream) done(err error) error {
 	defer s.conn.mu.Unlock()
 	s.served = false
 	if !s.open {
-		s.account.close()
+		s.free()
 		return err
 	}
 	s.took = time.Now()
@@ -148,16 +149,92 @@ func (s *stream) checkTaken() {
 	go s.conn.drop("it doesn't take the answer to a call")
 }
 
-// ended is called when a stream has ended on the connection, whoever ended it. The lock is held.
+// ended is called when a stream has ended on the connection. The lock is held.
 func (s *stream) ended() {
 	delete(s.conn.streams, s.id)
 	s.open = false
 	if s.late != nil {
 		s.late.Stop()
 	}
-	if !s.served {
+	s.free()
+}
+
+// free gives back what the stream has taken, if nothing of it is left. The lock is held.
+func (s *stream) free() {
+	if !s.open && !s.served && s.lingers == 0 {
 		s.account.close()
 	}
+}
+
+const (
+	// quietTime is how long nothing is written when gRPC has done what it had to do.
+	quietTime = 100 * time.Millisecond
+	// maxWrites is the number of writes in which gRPC does what it had to do. It has some 100 tasks
+	// and an answer for each of 1000 calls at most, and does one for each half of a write.
+	maxWrites = 1000
+)
+
+// reset ends a stream that the client has reset. The part of gRPC that writes keeps it until it
+// comes to that task, which it doesn't as long as the client takes nothing.
+func (c *counted) reset(id uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.streams[id]
+	if s == nil {
+		return
+	}
+	s.lingers = c.writes + maxWrites
+	s.ended()
+	c.resets = append(c.resets, s)
+	c.awaitQuiet()
+}
+
+// awaitQuiet frees the streams that were reset when nothing has been written for a while. The lock
+// is held.
+func (c *counted) awaitQuiet() {
+	switch {
+	case c.inWrite || len(c.resets) == 0:
+	case c.quiet == nil:
+		c.quiet = time.AfterFunc(quietTime, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if !c.inWrite {
+				c.freeResets(len(c.resets))
+			}
+		})
+	default:
+		c.quiet.Reset(quietTime)
+	}
+}
+
+// freeResets frees the oldest streams that were reset. The lock is held.
+func (c *counted) freeResets(n int) {
+	for _, s := range c.resets[:n] {
+		s.lingers = 0
+		s.free()
+	}
+	if c.resets = c.resets[n:]; len(c.resets) == 0 {
+		c.resets = nil
+	}
+}
+
+func (c *counted) beginWrite() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inWrite = true
+}
+
+func (c *counted) endWrite() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inWrite = false
+	c.writes++
+	n := 0
+	for n < len(c.resets) && c.resets[n].lingers <= c.writes {
+		n++
+	}
+	c.freeResets(n)
+	c.awaitQuiet()
 }
 
 // want returns what has to be taken for the stream. The lock is held.

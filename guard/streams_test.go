@@ -2,6 +2,7 @@ package guard
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -175,6 +176,52 @@ func TestARefusedCallCountsUntilItsEndIsWritten(t *testing.T) {
 	require.Eventually(t, func() bool { return g.Connections() == 0 }, soon, time.Millisecond,
 		"a client that takes nothing loses its connection")
 	requireFree(t, g, 0)
+}
+
+// The part of gRPC that writes has a stream until it comes to its end, which it doesn't while it
+// waits for the client.
+func TestAStreamThatIsResetCountsAsLongAsNothingCanBeWritten(t *testing.T) {
+	t.Parallel()
+	_, g := newDaemon(t)
+	client, server := net.Pipe()
+	conn, err := g.clients.add(server, "alice")
+	require.NoError(t, err)
+	conn.in, conn.newest = frames{}, 1 // without a preface
+	go func() {
+		for {
+			if _, err := conn.Read(make([]byte, 100)); err != nil {
+				return
+			}
+		}
+	}()
+	reset := func() {
+		s := conn.begin(nil)
+		require.NoError(t, s.serve())
+		require.NoError(t, http2.NewFramer(client, nil).WriteRSTStream(s.id, http2.ErrCodeCancel))
+		require.ErrorIs(t, s.done(errGone), errGone)
+	}
+	reset()
+	requireFree(t, g, heldByConnection)
+
+	const writes = maxWrites + 1
+	go func() {
+		for range writes {
+			_, _ = conn.Write(make([]byte, frameHead))
+		}
+	}()
+	_, err = client.Read(make([]byte, 1)) // the first write is under way
+	require.NoError(t, err)
+	reset()
+	require.Never(t, func() bool { return g.Memory() < heldByConnection+heldByCall }, 3*quietTime,
+		quietTime)
+	_, err = io.ReadFull(client, make([]byte, writes*frameHead-2))
+	require.NoError(t, err)
+	require.Equal(t, int64(heldByConnection), g.Memory(), "there were many writes")
+
+	reset()
+	require.Equal(t, int64(heldByConnection+heldByCall), g.Memory())
+	require.NoError(t, conn.Close())
+	require.Zero(t, g.Memory())
 }
 
 func TestAnAnswerHasToBeTakenInTime(t *testing.T) {
