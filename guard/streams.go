@@ -47,7 +47,7 @@ type stream struct {
 	// The connection's lock is for what follows.
 
 	open, served bool
-	lingers      int       // until after which write gRPC may know it that the client has reset; 0 for none
+	lingers      int       // the client has reset it: until that many writes, gRPC may have it
 	refused      bool      // there is no memory for the call
 	headers      int       // what they take
 	unread       []chunk   // data that nobody has read, the oldest first

@@ -31,12 +31,12 @@ type rawClient struct {
 	gone  bool
 }
 
-// dialRaw connects to the guard as an identity. Each stream has that window. The client reads what
+// dialRaw connects to the guard as alice. Each stream has that window. The client reads what
 // comes only if reads.
-func dialRaw(t *testing.T, g *Guard, who Identity, window uint32, reads bool) *rawClient {
+func dialRaw(t *testing.T, g *Guard, window uint32, reads bool) *rawClient {
 	t.Helper()
 	l := bufconn.Listen(8 << 10)
-	s := g.Server(fixed(who))
+	s := g.Server(fixed("alice"))
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(s.Stop)
 	conn, err := l.DialContext(t.Context())
@@ -135,7 +135,7 @@ func answeredInfo(t *testing.T, d *fakeDaemon, c *rawClient) (id uint32) {
 func TestAnAnsweredCallCountsUntilTheClientHasItsAnswer(t *testing.T) {
 	t.Parallel()
 	d, g := newDaemon(t)
-	c := dialRaw(t, g, "alice", 0, true)
+	c := dialRaw(t, g, 0, true)
 	var ids []uint32
 	for range 10 {
 		id := answeredInfo(t, d, c)
@@ -166,7 +166,7 @@ func TestARefusedCallCountsUntilItsEndIsWritten(t *testing.T) {
 	t.Parallel()
 	_, g := newDaemon(t)
 	g.clients.writing = time.Second
-	c := dialRaw(t, g, "alice", 0, false)
+	c := dialRaw(t, g, 0, false)
 	go func() {
 		for range 400 {
 			c.call("/no.such/Method")
@@ -229,7 +229,7 @@ func TestAnAnswerHasToBeTakenInTime(t *testing.T) {
 	d, g := newDaemon(t)
 	d.version = strings.Repeat("x", 1000)
 	g.clients.taking = 300 * time.Millisecond
-	c := dialRaw(t, g, "alice", 1, true)
+	c := dialRaw(t, g, 1, true)
 	id := c.call(control + "Info")
 	require.NoError(t, c.framer.WriteData(id, true, whole(nil)))
 	stop := time.After(3 * g.clients.taking)
@@ -264,7 +264,7 @@ func TestDataThatNobodyReadsCountsWithItsFrames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, g := newDaemon(t)
-			c := dialRaw(t, g, "alice", 0, true)
+			c := dialRaw(t, g, 0, true)
 			id := c.call(bridge+"Solve", buildIDHeader, "b") // waits for a build
 			for n := 0; n < tc.sent; n += tc.data {
 				if tc.padding == 0 {
@@ -286,7 +286,7 @@ func TestDataThatNobodyReadsCountsWithItsFrames(t *testing.T) {
 func TestDataThatIsReadCountsAsItsMessage(t *testing.T) {
 	t.Parallel()
 	_, g := newDaemon(t)
-	c := dialRaw(t, g, "alice", 0, true)
+	c := dialRaw(t, g, 0, true)
 	id := c.call(control + "Solve")
 	const size = 1 << 20
 	message := whole(make([]byte, size))
@@ -302,7 +302,7 @@ func TestDataThatIsReadCountsAsItsMessage(t *testing.T) {
 func TestHeadersOfACallCount(t *testing.T) {
 	t.Parallel()
 	_, g := newDaemon(t)
-	c := dialRaw(t, g, "alice", 0, true)
+	c := dialRaw(t, g, 0, true)
 	var both bytes.Buffer
 	conn, framer := c.conn, c.framer
 	c.framer = http2.NewFramer(&both, nil)
@@ -336,7 +336,7 @@ func TestACallWithoutMemoryIsRefused(t *testing.T) {
 	d, g := newDaemon(t)
 	g.memory = newMemory(MinMemory)
 	other := g.memory.open("alice")
-	c := dialRaw(t, g, "alice", 1<<20, true)
+	c := dialRaw(t, g, 1<<20, true)
 	requireFree(t, g, heldByConnection)
 	require.NoError(t, other.take(t.Context(), MinMemory/2-heldByConnection-heldByCall+1))
 	id := c.call(control + "UpdateBuildHistory")
