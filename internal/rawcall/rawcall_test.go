@@ -163,6 +163,33 @@ func TestEachSideIsReadOnlyAsFastAsTheOtherReads(t *testing.T) {
 	}
 }
 
+func TestAFrameTakesABufferOfAboutItsSize(t *testing.T) {
+	t.Parallel()
+	for size := range 16<<10 + 1 {
+		require.GreaterOrEqual(t, BufferSize(size), size)
+		if size > 1<<10 {
+			require.Less(t, BufferSize(size), size+size/2)
+		}
+	}
+	require.Equal(t, 20<<10, BufferSize(20<<10))
+	caps := make(chan int, 1)
+	s, _ := open(t, serve(t, func(_ any, s grpc.ServerStream) error {
+		var f Frame
+		if err := s.RecvMsg(&f); err != nil {
+			return err
+		}
+		defer f.Data.Free()
+		all := 0
+		for _, b := range f.Data {
+			all += cap(b.ReadOnlyData())
+		}
+		caps <- all
+		return nil
+	}))
+	require.NoError(t, s.SendMsg(frameOf(strings.Repeat("x", 2100))))
+	require.Less(t, <-caps, 2600)
+}
+
 func TestOtherMessagesAreNotRaw(t *testing.T) {
 	t.Parallel()
 	_, err := Codec{}.Marshal("text")
