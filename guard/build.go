@@ -213,14 +213,33 @@ func (b *build) openPolicySession() (string, error) {
 	b.mu.Unlock()
 	go func() {
 		defer end()
-		err := s.Run(b.ctx, grpchijack.Dialer(controlapi.NewControlClient(b.guard.daemon)))
 		why := "the daemon closed the policy session; it may have ended"
-		if err != nil {
+		switch err := b.runPolicySession(s); {
+		case errors.Is(err, errPanic):
+			why = internalError
+		case err != nil:
 			why = "the policy session broke; the daemon may have ended"
 		}
 		b.cancel(brokenError(why))
 	}()
 	return s.ID(), nil
+}
+
+// internalError is why a build is ended after a panic.
+const internalError = "internal error; the log of policy-guard has more about it"
+
+func (b *build) runPolicySession(s *session.Session) (err error) {
+	defer b.guard.contain(b.who, "a policy session", &err)
+	return s.Run(b.ctx, grpchijack.Dialer(controlapi.NewControlClient(b.guard.daemon)))
+}
+
+// checkPolicy refuses to decide by another policy than the one in force. The policy of the build
+// has judged already what the build asked for as it began, so another one can't decide on the rest.
+func (b *build) checkPolicy(c *call) error {
+	if b.guard.policy.current().Digest() == b.policy.Digest() {
+		return nil
+	}
+	return c.refuse(errors.New("the policy has changed since the build began; build again"))
 }
 
 // fromDaemon turns the daemon's error about this build into the client's.

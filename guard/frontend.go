@@ -219,6 +219,11 @@ func (b *build) decide(
 	if err != nil {
 		return nil, err
 	}
+	if b.chosen() == nil {
+		if err := b.checkPolicy(c); err != nil {
+			return nil, err
+		}
+	}
 	began := time.Now()
 	f := b.policy.frontend()
 	f.Mediator, f.CacheMounts = b.guard.image, b.guard.names.cacheMounts(b.who)
@@ -366,7 +371,7 @@ func (c *call) bridgeReturn() error {
 // invoke makes a call about the build at the daemon, and answers the client.
 func (b *build) invoke(c *call, req, resp proto.Message) error {
 	ctx := c.outgoing(c.stream.Context(), buildIDHeader, b.ref)
-	if err := c.guard.daemon.Invoke(ctx, c.method, req, resp); err != nil {
+	if err := c.ask(ctx, c.method, req, resp); err != nil {
 		return b.fromDaemon(err)
 	}
 	return c.send(resp)
@@ -426,9 +431,6 @@ func read(req ofReference, resp proto.Message) func(*call) error {
 		if !own {
 			return c.refuse(errors.New("the reference isn't one that a frontend returned in this build"))
 		}
-		if err := c.expect(req); err != nil {
-			return err
-		}
 		return b.invoke(c, req, resp)
 	}
 }
@@ -446,7 +448,7 @@ func (c connection) Invoke(
 	ctx context.Context, method string, args, reply any, opts ...grpc.CallOption,
 ) error {
 	ctx = c.call.outgoing(ctx, buildIDHeader, c.build.ref)
-	return grpcerrors.FromGRPC(c.build.guard.daemon.Invoke(ctx, method, args, reply, opts...))
+	return grpcerrors.FromGRPC(c.call.ask(ctx, method, args, reply, opts...))
 }
 
 // NewStream implements [grpc.ClientConnInterface]. It fails: the guard runs no processes.

@@ -327,6 +327,14 @@ type wireCall struct {
 	method string
 	rest   []byte // of the message, with its header
 	sent   int
+	stream *stream
+}
+
+// served serves the call, and ends its stream.
+func (s *wireCall) served(g *Guard) error {
+	err := g.serve(nil, callStream{s})
+	s.stream.conn.endAll()
+	return err
 }
 
 func newWireCall(
@@ -336,9 +344,12 @@ func newWireCall(
 	s.rest = binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
 	s.rest = append(s.rest, message...)
 	ctx = metadata.NewIncomingContext(ctx, headers)
-	ctx = peer.NewContext(ctx, &peer.Peer{AuthInfo: caller{
-		id: "alice", account: g.memory.open("alice"),
-	}})
+	on := &counted{
+		guard: g, account: g.memory.open("alice"), taking: takingTimeout, streams: map[uint32]*stream{},
+	}
+	ctx = peer.NewContext(ctx, &peer.Peer{AuthInfo: caller{id: "alice", conn: on}})
+	s.stream = on.begin(headers)
+	ctx = context.WithValue(ctx, streamKey{}, s.stream)
 	s.ctx = grpc.NewContextWithServerTransportStream(ctx, s)
 	return s
 }
@@ -435,7 +446,7 @@ func FuzzTable(f *testing.F) {
 		run := fmt.Sprint(runs)
 		s := newWireCall(ctx, g, method,
 			metadata.Pairs(buildIDHeader, id, sessionID, id, "traceparent", run), message)
-		err := g.serve(nil, callStream{s})
+		err := s.served(g)
 		r, known := methods(method)
 		passes := known && r.verdict != refuse && r.verdict != answer
 		for _, c := range d.take() {

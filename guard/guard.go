@@ -120,5 +120,5 @@ func (g *Guard) Server(creds credentials.TransportCredentials) *grpc.Server {
 	if i, ok := creds.(*identify); ok {
 		creds = i.countedBy(g.clients)
 	}
-	return rawcall.Server(creds, g.serve)
+	return rawcall.Server(creds, g.arrive, g.serve)
 }

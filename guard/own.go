@@ -19,7 +19,6 @@ import (
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
 )
@@ -75,6 +74,9 @@ func (b *build) own(
 	if err != nil {
 		return nil, err
 	}
+	if err := b.checkPolicy(c); err != nil {
+		return nil, err
+	}
 	began := time.Now()
 	choice, err := b.policy.frontend().Own(ctx, client)
 	if err != nil {
@@ -114,7 +116,7 @@ func (b *build) reader(
 
 // lookUp serves a call in which the client looks up a source.
 func (c *call) lookUp(
-	req proto.Message, policies []*spb.Policy, source *pb.SourceOp,
+	policies []*spb.Policy, source *pb.SourceOp,
 	ask func(context.Context, *frontend.Choice, gwpb.LLBBridgeClient) error,
 ) error {
 	b, err := c.bridgeBuild()
@@ -126,9 +128,6 @@ func (c *call) lookUp(
 	}
 	if err := b.checkSessions(source); err != nil {
 		return c.refuse(err)
-	}
-	if err := c.expect(req); err != nil {
-		return err
 	}
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
@@ -151,7 +150,7 @@ func (c *call) resolveSourceMeta() error {
 		return c.refuse(errors.New("it names no source"))
 	}
 	var resp *gwpb.ResolveSourceMetaResponse
-	err := c.lookUp(&req, req.SourcePolicies, req.Source, func(
+	err := c.lookUp(req.SourcePolicies, req.Source, func(
 		ctx context.Context, choice *frontend.Choice, daemon gwpb.LLBBridgeClient,
 	) (err error) {
 		resp, err = choice.ResolveSourceMeta(ctx, daemon, &req)
@@ -176,7 +175,7 @@ func (c *call) resolveImageConfig() error {
 	}
 	source := &pb.SourceOp{Attrs: map[string]string{pb.AttrOCILayoutSessionID: req.SessionID}}
 	var resp *gwpb.ResolveImageConfigResponse
-	err := c.lookUp(&req, req.SourcePolicies, source, func(
+	err := c.lookUp(req.SourcePolicies, source, func(
 		ctx context.Context, choice *frontend.Choice, daemon gwpb.LLBBridgeClient,
 	) (err error) {
 		resp, err = choice.ResolveImageConfig(ctx, daemon, &req)
@@ -228,6 +227,13 @@ func (b *build) judgeDirect(direct *gwpb.SolveRequest, c *controlapi.CacheOption
 func (b *build) serveDirect(c *call, req *gwpb.SolveRequest) {
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
+	var panicked error
+	defer func() {
+		if panicked != nil {
+			b.cancel(brokenError(internalError))
+		}
+	}()
+	defer c.contain(&panicked)
 	res, err := b.run(ctx, c, req)
 	if err == nil && !b.mayExport(res) {
 		err = c.refuse(errNotExported)

@@ -75,7 +75,7 @@ func (c *call) solve() error {
 		serving.Go(func() { b.serveDirect(c, direct) })
 	}
 	var resp controlapi.SolveResponse
-	err = c.guard.daemon.Invoke(c.outgoing(b.ctx), c.method, &req, &resp)
+	err = c.ask(c.outgoing(b.ctx), c.method, &req, &resp)
 	if cause := b.broken(); cause != nil {
 		return cause
 	}
