@@ -43,6 +43,7 @@ type Choice struct {
 	Answer *client.Result
 
 	monitor *monitor           // nil if there is only an answer
+	unseen  bool               // the image that runs the frontend may have a policy of its own
 	runs    imageref.Reference // the image that the daemon runs as a frontend; zero for none
 	// readers check what a build may read before its frontend is known, for each layer. They are nil
 	// unless the client asks for things by itself.

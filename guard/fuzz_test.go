@@ -46,6 +46,7 @@ var judgedRequests = []proto.Message{
 	&controlapi.UpdateBuildHistoryRequest{}, &contentapi.InfoRequest{},
 	&controlapi.DiskUsageRequest{}, &controlapi.PruneRequest{},
 	&contentapi.ReadContentRequest{}, &healthpb.HealthCheckRequest{}, &healthpb.HealthListRequest{},
+	&gwpb.NewContainerRequest{}, &gwpb.ReleaseContainerRequest{}, &gwpb.ExecMessage{},
 }
 
 // requireKnown fails the test if a message, or one in it, has an unknown field, or sets a field
