@@ -66,7 +66,7 @@ func (s *Containers) Create(
 	if _, err := daemon.NewContainer(ctx, req); err != nil {
 		s.remove(asked)
 		if ctx.Err() != nil { // the daemon may have made it nevertheless
-			_, _ = release(ctx, daemon, c.ID)
+			release(ctx, daemon, c.ID)
 		}
 		return err
 	}
@@ -106,7 +106,7 @@ func (s *Containers) Release(
 		return nil, err
 	}
 	s.remove(id)
-	return release(ctx, daemon, c.ID)
+	return end(ctx, daemon, c.ID)
 }
 
 // maxReleases is how many containers are released at the same time.
@@ -133,7 +133,12 @@ func (s *Containers) ReleaseAll(ctx context.Context, daemon gwpb.LLBBridgeClient
 
 // release ends a container, even if the frontend that asked for it has ended. If that fails, the
 // daemon ends the container at the latest when the build ends.
-func release(
+func release(ctx context.Context, daemon gwpb.LLBBridgeClient, id string) {
+	_, _ = end(ctx, daemon, id)
+}
+
+// end is [release] with the daemon's answer.
+func end(
 	ctx context.Context, daemon gwpb.LLBBridgeClient, id string,
 ) (*gwpb.ReleaseContainerResponse, error) {
 	ctx, cancel := releaseContext(ctx)

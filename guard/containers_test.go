@@ -106,12 +106,12 @@ func containing(id, result string) *gwpb.NewContainerRequest {
 	}
 }
 
-// debuggingUnder begins a build under the policy and solves LLB of the client in it.
-func debuggingUnder(
-	t *testing.T, policy string,
+// debugged begins a build under debugPolicy and solves LLB of the client in it.
+func debugged(
+	t *testing.T,
 ) (*fakeDaemon, *Guard, gwpb.LLBBridgeClient, context.Context) {
 	t.Helper()
-	d, g, c, ctx := begunUnder(t, policy)
+	d, g, c, ctx := begunUnder(t, debugPolicy)
 	_, err := c.Solve(ctx, solving(command(t, "corp.example/base:1")))
 	require.NoError(t, err)
 	return d, g, c, ctx
@@ -119,19 +119,19 @@ func debuggingUnder(
 
 func TestTheContainersOfAClient(t *testing.T) {
 	t.Parallel()
-	d, _, c, ctx := debuggingUnder(t, debugPolicy)
-	make := func(req *gwpb.NewContainerRequest) error {
+	d, _, c, ctx := debugged(t)
+	ask := func(req *gwpb.NewContainerRequest) error {
 		_, err := c.NewContainer(ctx, req)
 		return err
 	}
 	req := containing("x", "own")
 	req.Mounts = append(req.Mounts, &pb.Mount{Dest: "/t", MountType: pb.MountType_TMPFS})
-	require.NoError(t, make(req))
-	require.ErrorContains(t, make(containing("x", "own")), "already exists")
+	require.NoError(t, ask(req))
+	require.ErrorContains(t, ask(containing("x", "own")), "already exists")
 	broken := containing("y", "own")
 	broken.Mounts[0].Selector = "broken"
-	require.ErrorContains(t, make(broken), "broken")
-	require.NoError(t, make(containing("y", "own")), "the id is free")
+	require.ErrorContains(t, ask(broken), "broken")
+	require.NoError(t, ask(containing("y", "own")), "the id is free")
 	ids := map[string]bool{}
 	for _, r := range newContainers(d) {
 		require.NotContains(t, []string{"x", "y"}, r.ContainerID, "the daemon has other ids")
@@ -159,12 +159,12 @@ func TestTheContainersOfAClient(t *testing.T) {
 	_, err = c.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: "x"})
 	requireCode(t, codes.PermissionDenied, err)
 	require.ErrorContains(t, err, "the container x, which isn't its own")
-	require.NoError(t, make(containing("x", "own")))
+	require.NoError(t, ask(containing("x", "own")))
 }
 
 func TestWhatAContainerOfAClientMayNotHave(t *testing.T) {
 	t.Parallel()
-	d, _, c, ctx := debuggingUnder(t, debugPolicy)
+	d, _, c, ctx := debugged(t)
 	mount := func(m *pb.Mount) func(*gwpb.NewContainerRequest) {
 		return func(r *gwpb.NewContainerRequest) { r.Mounts = append(r.Mounts, m) }
 	}
@@ -174,8 +174,13 @@ func TestWhatAContainerOfAClientMayNotHave(t *testing.T) {
 	}{
 		"a result of somebody else": {mount(&pb.Mount{Dest: "/x", ResultID: "others"}), "at /x: it has a result that isn't"},
 		"no result":                 {mount(&pb.Mount{Dest: "/x"}), "a result that isn't"},
-		"a tmpfs of a result":       {mount(&pb.Mount{Dest: "/x", ResultID: "own", MountType: pb.MountType_TMPFS}), "a tmpfs has no result"},
-		"a cache mount":             {mount(&pb.Mount{Dest: "/x", CacheOpt: &pb.CacheOpt{}}), "no cache mounts, which are one for all"},
+		"a tmpfs of a result": {
+			mount(&pb.Mount{Dest: "/x", ResultID: "own", MountType: pb.MountType_TMPFS}),
+			"a tmpfs has no result",
+		},
+		"a cache mount": {
+			mount(&pb.Mount{Dest: "/x", CacheOpt: &pb.CacheOpt{}}), "no cache mounts, which are one for all",
+		},
 		"a cache mount without options": {
 			mount(&pb.Mount{Dest: "/x", MountType: pb.MountType_CACHE}), "no mounts of the type CACHE",
 		},
@@ -185,7 +190,9 @@ func TestWhatAContainerOfAClientMayNotHave(t *testing.T) {
 		"a mount of an unknown type": {
 			mount(&pb.Mount{Dest: "/x", MountType: 9}), "doesn't know the value 9",
 		},
-		"a relative place":  {mount(&pb.Mount{Dest: "x", ResultID: "own"}), "the mount at x isn't at an absolute path"},
+		"a relative place": {
+			mount(&pb.Mount{Dest: "x", ResultID: "own"}), "the mount at x isn't at an absolute path",
+		},
 		"a place in a loop": {mount(&pb.Mount{Dest: "/x/..", ResultID: "own"}), "in its shortest form"},
 		"a place twice":     {mount(&pb.Mount{Dest: "/", ResultID: "own"}), "or there are two"},
 		"many mounts": {func(r *gwpb.NewContainerRequest) {
@@ -284,7 +291,9 @@ frontends:
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d, g := newDaemonFor(t, tc.policy, "")
-			c, ctx := begunAs(t, d, g, &controlapi.SolveRequest{Ref: "b", Session: "s1", Internal: tc.hidden})
+			c, ctx := begunAs(t, d, g, &controlapi.SolveRequest{
+				Ref: "b", Session: "s1", Internal: tc.hidden,
+			})
 			if tc.ask != nil {
 				_, err := c.Solve(ctx, tc.ask)
 				require.NoError(t, err)
@@ -305,7 +314,7 @@ frontends:
 			}
 		})
 	}
-	_, g, _, _ := debuggingUnder(t, debugPolicy)
+	_, g, _, _ := debugged(t)
 	_, err := gwpb.NewLLBBridgeClient(as(t, g, "bob")).NewContainer(of(t, buildIDHeader, "b"),
 		containing("x", "own"))
 	require.ErrorContains(t, err, "there is no such build")
@@ -361,7 +370,7 @@ func executing(
 	t *testing.T,
 ) (*fakeDaemon, gwpb.LLBBridge_ExecProcessClient) {
 	t.Helper()
-	d, _, c, ctx := debuggingUnder(t, debugPolicy)
+	d, _, c, ctx := debugged(t)
 	_, err := c.NewContainer(ctx, containing("x", "own"))
 	require.NoError(t, err)
 	s, err := c.ExecProcess(ctx)
