@@ -62,6 +62,7 @@ type build struct {
 	sbom          string // the option for the SBOM that the daemon makes of the result; "" for none
 
 	frontends
+	debugging
 }
 
 // begin makes a build under way of who it is of, its client's name and session, its policy, and
@@ -249,7 +250,9 @@ func (b *build) fromDaemon(err error) error {
 	b.mu.Unlock()
 	st := status.Convert(err)
 	if policySession == "" || !strings.Contains(st.String(), policySession) {
-		return b.guard.scrub(b.who, st)
+		scrubbed := b.guard.scrub(b.who, st)
+		b.noteFailed(status.Convert(scrubbed))
+		return scrubbed
 	}
 	text := strings.ReplaceAll(st.Message(), policySession, "(the policy session)")
 	return b.guard.scrub(b.who, status.New(st.Code(), text))

@@ -180,9 +180,16 @@ func (c *call) receive(m proto.Message) error {
 	if err != nil {
 		return err
 	}
-	in := &gatewaycodec.Incoming{Message: m, Accept: func(weight int) error { return c.take(weight) }}
-	err = readFrame(f, in)
+	err = c.read(f, m, c.take)
 	c.account.give(size)
+	return err
+}
+
+// read reads a message into m, and refuses one with unknown fields. accept gets an estimate of the
+// bytes that m takes, and can refuse to read it.
+func (c *call) read(f *rawcall.Frame, m proto.Message, accept func(weight int) error) error {
+	in := &gatewaycodec.Incoming{Message: m, Accept: accept}
+	err := readFrame(f, in)
 	if in.Err != nil {
 		return in.Err
 	}

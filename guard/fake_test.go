@@ -54,6 +54,7 @@ type fakeDaemon struct {
 	metadata      map[string][]byte // of results
 	result        *pb.Definition
 	frontendFails error
+	evaluateFails error
 	file          []byte // the text of all files
 }
 
@@ -291,7 +292,7 @@ func (b *fakeBridge) Evaluate(
 	ctx context.Context, req *gwpb.EvaluateRequest,
 ) (*gwpb.EvaluateResponse, error) {
 	b.daemon.record(ctx, req)
-	return &gwpb.EvaluateResponse{}, nil
+	return &gwpb.EvaluateResponse{}, grpcerrors.ToGRPC(ctx, b.daemon.evaluateFails)
 }
 
 func (b *fakeBridge) Warn(

@@ -181,7 +181,11 @@ func (b *build) run(
 		return nil, err
 	}
 	b.guard.results.add(b.who, identities(res))
-	return res, b.keep(res)
+	if err := b.keep(res); err != nil {
+		return nil, err
+	}
+	b.noteMountable(references(res))
+	return res, nil
 }
 
 // reportDecision puts the decision into a result, unless the policy frontend's image has done so.
@@ -424,6 +428,9 @@ func read(req ofReference, resp proto.Message) func(*call) error {
 		req, resp := proto.Clone(req).(ofReference), proto.Clone(resp)
 		if err := c.receive(req); err != nil {
 			return err
+		}
+		if m, ok := req.(ofContainer); ok && m.GetMountIndex() != 0 {
+			return c.refuse(errors.New("the request sets MountIndex, which is for containers"))
 		}
 		b.mu.Lock()
 		own := b.refs[req.GetRef()]

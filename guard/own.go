@@ -35,7 +35,7 @@ func (b *build) solveOwn(
 	if err != nil {
 		return nil, err
 	}
-	policies, err := choice.Definition(ctx, req.Definition)
+	policies, readOnly, err := choice.Definition(ctx, req.Definition)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,13 @@ func (b *build) solveOwn(
 	if _, ok := res.GetResult().(*gwpb.Result_Ref); !ok {
 		return nil, errors.New("policy-guard: the daemon sent a result in an unknown form")
 	}
-	return res, b.keep(res)
+	if err := b.keep(res); err != nil {
+		return nil, err
+	}
+	if !readOnly {
+		b.noteMountable(references(res))
+	}
+	return res, nil
 }
 
 // own returns the choice for what the client asks for by itself. Such a build runs no frontend: the

@@ -97,13 +97,14 @@ func (p *Policy) llbRules() []*Rule {
 	return rules
 }
 
-// llb checks the field of that name. An overlay that doesn't have it leaves it to the policy.
-func (v *validator) llb(k role) {
+// guarded checks what clients of policy-guard can do besides asking for frontends. An overlay that
+// doesn't have the field leaves it to the policy.
+func (v *validator) guarded(k role, key string, a *Action) {
 	missing := ActionDeny
 	if k == overlaid {
 		missing = ""
 	}
-	v.action(v.root, "llb", &v.policy.doc.LLB, missing)
+	v.action(v.root, key, a, missing)
 }
 
 // llbHeadline is the first line of a decision on LLB.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/editdistance"
 	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/policy"
@@ -126,7 +127,7 @@ func newHelpCommand(root *cobra.Command) *cobra.Command {
 }
 
 // policyFromGuard is the flag by which an image takes its policy from policy-guard.
-const policyFromGuard = "policy-from-guard"
+const policyFromGuard = frontend.FlagPolicyFromGuard
 
 // newRootCommand returns the command tree. Any error that isn't an *exitError is an error of
 // usage.

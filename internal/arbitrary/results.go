@@ -17,6 +17,7 @@ func (choose Source) guarded(doc *policy.Document) {
 		}
 	}
 	doc.LLB, doc.Exports, doc.Caches = from.LLB, from.Exports, from.Caches
+	doc.Debug = from.Debug
 }
 
 // GuardedText returns the fields that only policy-guard applies, in YAML. It can be "".
@@ -25,6 +26,7 @@ func (choose Source) GuardedText() string {
 		{2, func() string { return "llb: " + choose.one([]string{"allow", "allow", "deny"}) }},
 		{2, func() string { return "exports: " + choose.exports() }},
 		{2, func() string { return "caches: " + choose.caches() }},
+		{3, func() string { return "debug: " + choose.one([]string{"allow", "deny"}) }},
 	})
 }
 

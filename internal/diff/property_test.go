@@ -76,6 +76,8 @@ func nothingWidensInResults(t *testing.T, choose arbitrary.Source, a, b *side, s
 		require.False(t, a.layers.DecideCache(u).Verdict == policy.Deny &&
 			b.layers.DecideCache(u).Verdict != policy.Deny, "%s\n%+v", say, u)
 	}
+	require.False(t, a.layers.DecideDebug().Verdict == policy.Deny &&
+		b.layers.DecideDebug().Verdict != policy.Deny, say)
 	for range 4 {
 		at := arbitrary.Day(1 + choose(4))
 		before, after := a.layers.LLB(at), b.layers.LLB(at)

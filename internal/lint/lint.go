@@ -174,6 +174,9 @@ func (c *checker) whole() {
 	if p.LLB == policy.ActionAllow {
 		c.addf(NeedsGuard, unseen, "llb")
 	}
+	if p.Debug == policy.ActionAllow {
+		c.addf(NeedsGuard, unseen, "debug")
+	}
 	if d := c.layers.LLB(c.time()); d.Verdict.Permits() && len(d.Obligations.Build) == 0 {
 		c.addf(LLBUnjudged, "clients of policy-guard can build whatever they like, because llb is allow "+
 			"and there are no build rules; write a build for the whole policy")
