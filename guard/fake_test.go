@@ -55,6 +55,8 @@ type fakeDaemon struct {
 	result        *pb.Definition
 	frontendFails error
 	file          []byte // the text of all files
+
+	exporterResponse map[string]string
 }
 
 type fakeCall struct {
@@ -156,7 +158,8 @@ func (d *fakeDaemon) Solve(
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case r := <-d.returned:
-		return &controlapi.SolveResponse{}, status.ErrorProto(r.GetError())
+		return &controlapi.SolveResponse{ExporterResponse: d.exporterResponse},
+			status.ErrorProto(r.GetError())
 	}
 }
 

@@ -29,6 +29,7 @@ var floors = [][]string{
 	{
 		"internal/arbitrary", "internal/diff", "internal/export", "internal/gatewayopts",
 		"internal/kindtest", "internal/llbops", "internal/lock", "internal/opcheck",
+		"internal/record",
 	},
 	{"internal/gatewaycodec", "internal/lint", "internal/policytest"},
 	{"frontend"},
