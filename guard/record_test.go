@@ -346,7 +346,7 @@ func TestWhatTheGuardItselfReadsIsRecorded(t *testing.T) {
 	b.read(local, nil, false, nil)
 	require.Empty(t, b.entry.Sources[0].For)
 	b.read(&pb.SourceOp{Identifier: tag.Identifier}, nil, false, nil)
-	require.Empty(t, b.entry.Sources[1].For)
+	require.Equal(t, "frontend", b.entry.Sources[1].For)
 }
 
 // Values of build-args can be in the words of a refusal.

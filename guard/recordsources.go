@@ -81,9 +81,10 @@ func (b *buildRecord) source(s record.Source) (at int, ok bool) {
 	return at, true
 }
 
-// wanted notes what a source is read for. What the guard reads is often read by the build then.
+// wanted notes what a source is read for. What the guard reads is often read by the build then. An
+// image that runs as a frontend is also read before it runs.
 func (b *buildRecord) wanted(at int, by string) {
-	if s := &b.entry.Sources[at]; by == "" || s.For == record.ForRequest {
+	if s := &b.entry.Sources[at]; by == record.ForFrontend || s.For == record.ForRequest {
 		s.For = by
 	}
 }

@@ -213,8 +213,8 @@ type Source struct {
 	Secrets []string `json:"secrets,omitempty"`
 	// Names of SSH agents of the client that the frontend chose for reading it.
 	SSH []string `json:"ssh,omitempty"`
-	// Why it was read, unless the build itself wanted it: frontend for an image that runs as a
-	// frontend, and request for what policy-guard read to find out which frontend is meant.
+	// Why it was read, unless the build itself wanted it: frontend for an image that also runs as a
+	// frontend, and request for what policy-guard alone read, to find out which frontend is meant.
 	For string `json:"for,omitempty" jsonschema:"enum=frontend,enum=request"`
 	// Whether it could be read: allow or deny.
 	Verdict string `json:"verdict" jsonschema:"enum=allow,enum=deny"`
