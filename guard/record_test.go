@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/policy-frontend/policy-frontend/internal/record"
+	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
@@ -722,4 +724,33 @@ func TestTheWarningsOfTheImageAreRecorded(t *testing.T) {
 	b.reported(text)
 	require.Equal(t, []string{"a", "b"}, b.entry.Warnings)
 	require.Equal(t, "warn", b.entry.Decision.Verdict)
+}
+
+// A build that reads 20 sources.
+func BenchmarkRecord(b *testing.B) {
+	file, err := OpenRecord(filepath.Join(b.TempDir(), "record"))
+	require.NoError(b, err)
+	defer file.close()
+	r, err := newRecorder(file, slog.New(slog.DiscardHandler), func() bool { return false })
+	require.NoError(b, err)
+	g := &Guard{recorder: r, memory: newMemory(DefaultMemory)}
+	p, err := policy.Parse("p", []byte(forwarding))
+	require.NoError(b, err)
+	c := &call{guard: g, who: "uid:7", client: clients.Peer(7, 8)}
+	b.ReportAllocs()
+	for b.Loop() {
+		rec := c.openRecord(direct("docker/dockerfile:1", "build-arg:A", "b"), &Policy{Policy: p})
+		a := g.memory.open("uid:7")
+		require.NoError(b, rec.begin(a))
+		for i := range 10 {
+			id := fmt.Sprintf("docker-image://docker.io/library/image-%d:1", i)
+			rec.read(&pb.SourceOp{Identifier: id}, nil, false, nil)
+			rec.read(&pb.SourceOp{Identifier: id + "@" + fakeDigest}, nil, false, nil)
+			url := fmt.Sprintf("https://files.example/%d?token=x", i)
+			rec.read(&pb.SourceOp{Identifier: url}, nil, false, nil)
+		}
+		rec.finished(&controlapi.SolveResponse{})
+		a.close()
+		rec.end(b.Context(), nil)
+	}
 }

@@ -31,7 +31,7 @@ var floors = [][]string{
 		"internal/kindtest", "internal/llbops", "internal/lock", "internal/opcheck",
 		"internal/record",
 	},
-	{"internal/gatewaycodec", "internal/lint", "internal/policytest"},
+	{"internal/gatewaycodec", "internal/lint", "internal/policytest", "internal/replay"},
 	{"frontend"},
 	{"guard", "internal/survey"},
 	{"cmd/policy-frontend", "cmd/policy-guard"},
