@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -41,10 +42,12 @@ type buildRecord struct {
 	begun   bool
 	done    bool
 	size    int               // of the texts
+	held    int               // by the values
 	account *account          // of the build; nil before it has begun
 	places  map[string]int    // in the sources, by what tells them apart, and by reference
-	values  []string          // of build-args
-	hide    *strings.Replacer // of the values in texts; nil if there are further ones
+	values  map[string]bool   // of build-args, which no reason has
+	hide    *strings.Replacer // of the values; nil if there are further ones
+	blind   bool              // some values couldn't be kept
 	choice  *frontend.Choice  // that is in force
 }
 
@@ -54,7 +57,7 @@ func (c *call) openRecord(req *controlapi.SolveRequest, under *Policy) *buildRec
 	if r == nil {
 		return nil
 	}
-	b := &buildRecord{recorder: r, who: c.who, places: map[string]int{}}
+	b := &buildRecord{recorder: r, who: c.who, places: map[string]int{}, values: map[string]bool{}}
 	b.entry = record.Entry{
 		Version: record.Version, ID: newID(), Began: r.clock().UTC(), Build: logText(req.Ref),
 		Client: record.Client{Identity: logText(string(c.who)), Names: c.client.Names()},
@@ -79,7 +82,7 @@ func (b *buildRecord) begin(a *account) error {
 	if err != nil {
 		return err
 	}
-	if _, ok := a.tryTake(b.size + len(line)); !ok {
+	if _, ok := a.tryTake(b.size + b.held + len(line)); !ok {
 		return errMemory
 	}
 	if err := b.recorder.begin(b.entry.ID, line); err != nil {
@@ -210,9 +213,13 @@ func (b *buildRecord) omit(list string, n int) {
 
 // reason is [logText] for a text that can repeat what the client has sent.
 func (b *buildRecord) reason(s string) string {
+	if b.blind {
+		return hidden
+	}
 	if b.hide == nil {
 		var pairs []string
-		for _, v := range b.values {
+		longerFirst := func(v, w string) int { return len(w) - len(v) } // it may begin with a shorter one
+		for _, v := range slices.SortedFunc(maps.Keys(b.values), longerFirst) {
 			pairs = append(pairs, v, hidden)
 		}
 		b.hide = strings.NewReplacer(pairs...)

@@ -83,6 +83,7 @@ func (b *buildRecord) generator(option string) {
 // options notes the names of options, and the values of those that are never secret.
 func (b *buildRecord) options(opts map[string]string) {
 	asked := &b.entry.Asked
+	before := asked.Options
 	for _, key := range slices.Sorted(maps.Keys(opts)) {
 		value := opts[key]
 		switch {
@@ -92,13 +93,30 @@ func (b *buildRecord) options(opts map[string]string) {
 			asked.Target = logText(value)
 		case strings.HasPrefix(key, optionkeys.BuildArgPrefix) && key != optionkeys.Syntax &&
 			len(value) >= shortestHidden:
-			b.values, b.hide = append(b.values, value), nil
+			b.hideValue(value)
 		}
 		name := logText(key)
-		if at, known := slices.BinarySearch(asked.Options, name); !known && b.room("options", name) {
-			asked.Options = slices.Insert(asked.Options, at, name)
+		if _, known := slices.BinarySearch(before, name); !known && b.room("options", name) {
+			asked.Options = append(asked.Options, name)
 		}
 	}
+	slices.Sort(asked.Options)
+}
+
+// hideValue keeps a value out of reasons. If there is no memory for it, there are no reasons.
+func (b *buildRecord) hideValue(value string) {
+	if b.values[value] || b.blind {
+		return
+	}
+	size := len(value) + heldByItem
+	if b.account != nil {
+		if _, ok := b.account.tryTake(size); !ok {
+			b.blind = true
+			return
+		}
+	}
+	b.held += size
+	b.values[value], b.hide = true, nil
 }
 
 func (b *buildRecord) inputs(inputs map[string]*pb.Definition) {

@@ -18,7 +18,8 @@ import (
 // recorder writes the record. A nil recorder writes none.
 //
 // Each build has a line when it begins and one when it has ended. If the line of its beginning
-// can't be written, it doesn't begin. That of its end is kept, and written before the next line.
+// can't be written, it doesn't begin. That of its end is kept then, and written before the next
+// line.
 type recorder struct {
 	log      *slog.Logger
 	clock    func() time.Time
@@ -90,13 +91,15 @@ func (r *recorder) begin(id string, line []byte) error {
 	return nil
 }
 
-// end writes that a build has ended.
+// end writes that a build has ended. Only the line of one that had begun is kept if it can't be
+// written, because others can come as fast as clients send requests.
 func (r *recorder) end(id string, line []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	_, begun := r.open[id]
 	delete(r.open, id)
 	err := r.write(line)
-	if err != nil {
+	if err != nil && begun {
 		r.owed = append(r.owed, line)
 	}
 	r.settle(err)
@@ -118,13 +121,13 @@ func (r *recorder) write(line []byte) error {
 // after a restart, the guard reads this file alone. mu is held.
 func (r *recorder) flush() error {
 	renewed, err := r.file.renew()
+	if err != nil {
+		return err
+	}
 	if renewed {
 		for _, line := range r.open {
 			r.owed = append(r.owed, line)
 		}
-	}
-	if err != nil {
-		return err
 	}
 	for len(r.owed) > 0 {
 		if err := r.file.add(r.owed[0]); err != nil {

@@ -17,6 +17,8 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 	"github.com/policy-frontend/policy-frontend/internal/record"
+	"github.com/policy-frontend/policy-frontend/internal/replay"
+	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 // recordOf returns the entries of a record that count, without those of builds that only look
@@ -50,6 +52,28 @@ func lastOf(t *testing.T, path string) *record.Entry {
 	return ended[len(ended)-1]
 }
 
+// replayed says what a policy would refuse of the builds in a record that are done.
+func replayed(t *testing.T, path, doc string) []string {
+	t.Helper()
+	p, err := policy.Parse("p", []byte(doc))
+	require.NoError(t, err)
+	l, err := policy.Stack(p, nil)
+	require.NoError(t, err)
+	var reasons []string
+	ended, _ := recordOf(t, path)
+	for _, e := range ended {
+		if e.Outcome != record.Done {
+			continue
+		}
+		r := replay.Ask(l, e)
+		require.NotEqual(t, policy.Undecidable, r.Verdict, r)
+		for _, refusal := range r.Refusals {
+			reasons = append(reasons, refusal.Reason)
+		}
+	}
+	return reasons
+}
+
 // source returns the recorded source of a name.
 func source(t *testing.T, e *record.Entry, kind, name string) record.Source {
 	t.Helper()
@@ -64,9 +88,8 @@ func source(t *testing.T, e *record.Entry, kind, name string) record.Source {
 
 func TestGuardRecordsBuilds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
-	host := env.Registry.Host()
-	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy+`exports: {push: {allow: ["`+host+`/recorded/**"]}}
-`, "--record", path)
+	doc := guardPolicy + `exports: {push: {allow: ["` + env.Registry.Host() + "/recorded/**\"]}}\n"
+	g := env.Guard(t, harness.DaemonConfig{}, doc, "--record", path)
 	files := harness.ServeFiles(t, map[string][]byte{"file": []byte("f\n")})
 	repo, commit := harness.GitServer(t, map[string]string{"cloned": "cloned\n"})
 	digest := digestOf(t, "docker/dockerfile:1")
@@ -146,6 +169,14 @@ func TestGuardRecordsBuilds(t *testing.T) {
 			return lastOf(t, path).Outcome == record.Canceled
 		}))
 	})
+	t.Run("another policy", func(t *testing.T) {
+		require.Empty(t, replayed(t, path, doc), "the same policy")
+		strict := doc + "build:\n  images: {allow: [mirror.example/**]}\n  http: deny\n"
+		reasons := strings.Join(replayed(t, path, strict), "\n")
+		require.Equal(t, 1, strings.Count(reasons, "refuses the image busybox:latest"), reasons)
+		require.Equal(t, 1, strings.Count(reasons, "/file"), reasons)
+		require.Contains(t, strings.Join(replayed(t, path, guardPolicy), "\n"), "refuses pushing to")
+	})
 	t.Run("a record that is rotated", func(t *testing.T) {
 		require.NoError(t, os.Rename(path, path+".1"))
 		dir := harness.WriteContext(t, dockerfile(""))
@@ -165,7 +196,7 @@ func TestGuardRecordsBuilds(t *testing.T) {
 
 func TestGuardRecordsWhatBuildRulesSay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "record")
-	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy+`dispatch: mediate
+	doc := guardPolicy + `dispatch: mediate
 build:
   images:
     rules:
@@ -174,7 +205,8 @@ build:
     convert: [{from: nowhere.example/library, to: docker.io/library}]
   http: deny
   git: {allow: ["https://git.example/**"]}
-`, "--image", env.Mediator(t), "--record", path)
+`
+	g := env.Guard(t, harness.DaemonConfig{}, doc, "--image", env.Mediator(t), "--record", path)
 	digest := digestOf(t, "library/busybox:latest")
 
 	t.Run("an image that is replaced", func(t *testing.T) {
@@ -198,6 +230,8 @@ build:
 		require.NotEmpty(t, e.Refusals)
 		require.Contains(t, e.Refusals[0].Reason, "files.example/a")
 	})
+	require.Empty(t, replayed(t, path, doc), "the same policy")
+	require.NotEmpty(t, replayed(t, path, strings.ReplaceAll(doc, "match: [busybox]", "match: [alpine]")))
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.NotContains(t, string(text), "hunter2222")
