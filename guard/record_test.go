@@ -423,7 +423,8 @@ func TestNoBuildBeginsThatCanNotBeRecorded(t *testing.T) {
 	}
 	require.Zero(t, g.Builds())
 	require.ErrorContains(t, g.Ready(t.Context()), "the record can't be written: no space")
-	require.Equal(t, 1, strings.Count(text.String(), "the record can't be written, so no build begins"))
+	const full = "the record can't be written, so no build begins"
+	require.Equal(t, 1, strings.Count(text.String(), full))
 
 	disk.fill(-1)
 	require.NoError(t, g.Ready(t.Context()))

@@ -71,18 +71,18 @@ Exit codes:
 			r := recordReader{
 				chosen: chosen, tell: func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), text) },
 			}
-			print := func(p recordPart) error { return out.print(cmd.OutOrStdout(), p) }
+			show := func(p recordPart) error { return out.print(cmd.OutOrStdout(), p) }
 			code := exitOK
 			switch {
 			case f.policy != "":
-				code, err = r.ask(f.policy, args, print)
+				code, err = r.ask(f.policy, args, show)
 			case f.sum:
 				sum := newRecordSum()
 				if err = r.read(args, func(e *record.Entry) error { sum.add(e); return nil }); err == nil {
-					err = print(sum)
+					err = show(sum)
 				}
 			default:
-				err = r.read(args, func(e *record.Entry) error { return print(recordedBuild{e}) })
+				err = r.read(args, func(e *record.Entry) error { return show(recordedBuild{e}) })
 			}
 			if err == nil && r.invalid {
 				code = exitUsage
@@ -206,8 +206,8 @@ func isClient(p clients.Pattern, c record.Client) bool {
 	})
 }
 
-// isLookUp reports whether a build is kept out of the history, asked for no frontend and had nothing
-// refused.
+// isLookUp reports whether a build only looked something up: it is kept out of the history, asked
+// for no frontend and had nothing refused.
 func isLookUp(e *record.Entry) bool {
 	return e.Asked.Hidden && e.Decision == nil && len(e.Refusals) == 0
 }
@@ -286,7 +286,7 @@ func (r *recordReader) file(
 
 // ask asks a policy about the builds, and returns the exit code.
 func (r *recordReader) ask(
-	file string, files []string, print func(recordPart) error,
+	file string, files []string, show func(recordPart) error,
 ) (int, error) {
 	loaded, err := loadPolicy(file)
 	if err != nil {
@@ -302,10 +302,10 @@ func (r *recordReader) ask(
 		if !sum.add(e, result) {
 			return nil
 		}
-		return print(replayedBuild{e, result})
+		return show(replayedBuild{e, result})
 	})
 	if err == nil {
-		err = print(sum)
+		err = show(sum)
 	}
 	switch {
 	case err != nil:

@@ -46,7 +46,8 @@ func TestTheRecordIsOpenedAgainAtAHangup(t *testing.T) { //nolint:paralleltest /
 
 	var second printed
 	require.Equal(t, exitUsage, run(t.Context(), []string{
-		"--policy", policy, "--listen", address, "--upstream", "unix:///nowhere", "--record", "/nowhere/r",
+		"--policy", policy, "--listen", address, "--upstream", "unix:///nowhere",
+		"--record", "/nowhere/r",
 	}, &second, &second))
 	require.Contains(t, second.String(), "--record: open /nowhere/r")
 }

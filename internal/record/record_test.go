@@ -39,8 +39,8 @@ func complete() *Entry {
 		Decision: &Decision{
 			Verdict: "warn", LLB: true, Requested: "docker/dockerfile:1",
 			Image: "docker.io/docker/dockerfile:1@" + digest("2"), Digest: digest("2"),
-			Dispatch: "forward", Rule: "dockerfile", Layer: "policy", Reason: "rule \"dockerfile\" allows it",
-			Overlay: &Document{"team", digest("3")},
+			Dispatch: "forward", Rule: "dockerfile", Layer: "policy",
+			Reason: "rule \"dockerfile\" allows it", Overlay: &Document{"team", digest("3")},
 		},
 		Sources: []Source{{
 			Kind: KindImage, Name: "docker.io/library/busybox:latest", Ref: "main", Checksum: digest("4"),

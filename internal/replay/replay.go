@@ -290,7 +290,8 @@ func (q *question) wishes() {
 
 // missing notes on what the policy has rules that couldn't be asked.
 func (q *question) missing() {
-	for _, list := range []string{"options", "inputs", "exports", "caches", "entitlements", "sources"} {
+	lists := []string{"options", "inputs", "exports", "caches", "entitlements", "sources"}
+	for _, list := range lists {
 		if n := q.entry.Omitted[list]; n > 0 {
 			q.unknown("%d more %s", n, list)
 		}

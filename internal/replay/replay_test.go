@@ -83,11 +83,14 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 		"the same policy": {dockerfile, built(reading(busybox, download, git)), policy.Allow, nil, ""},
 		"another frontend": {
 			"frontends: [{name: d, match: [other/frontend]}]\n", built(nil), policy.Deny,
-			[]string{"default the frontend docker/dockerfile:1 no rule allows"}, "",
+			[]string{"default the frontend docker/dockerfile:1 no rule allows"},
+			"",
 		},
 		"the digest of the frontend": {
 			"frontends: [{name: d, match: [docker/dockerfile], digests: ['" + two + "']}]\n", built(nil),
-			policy.Deny, []string{"default the frontend docker/dockerfile:1"}, "",
+			policy.Deny,
+			[]string{"default the frontend docker/dockerfile:1"},
+			"",
 		},
 		"the same digest of the frontend": {
 			"frontends: [{name: d, match: [docker/dockerfile], digests: ['" + one + "']}]\n", built(nil),
@@ -100,7 +103,9 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 		},
 		"a rule that had expired": {
 			"frontends: [{name: d, match: [docker/dockerfile], expires: 2027-02-01}]\n", built(nil),
-			policy.Deny, []string{"the frontend docker/dockerfile:1"}, "",
+			policy.Deny,
+			[]string{"the frontend docker/dockerfile:1"},
+			"",
 		},
 		"a rule that expires later": {
 			"frontends: [{name: d, match: [docker/dockerfile], expires: 2027-04-01}]\n", built(nil),
@@ -109,26 +114,36 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 		"an option": {
 			"frontends: [{name: d, match: [docker/dockerfile], options: {deny: ['build-arg:A*']}}]\n",
 			built(func(e *record.Entry) { e.Asked.Options = []string{"build-arg:AB", "target"} }),
-			policy.Deny, []string{"build-arg:AB"}, "",
+			policy.Deny,
+			[]string{"build-arg:AB"},
+			"",
 		},
 		"a platform": {
 			"frontends: [{name: d, match: [docker/dockerfile], platforms: [linux/arm64]}]\n",
 			built(func(e *record.Entry) {
 				e.Asked.Platform, e.Asked.Options = "linux/amd64", []string{"platform"}
-			}), policy.Deny, []string{"linux/amd64"}, "",
+			}), policy.Deny,
+			[]string{"linux/amd64"},
+			"",
 		},
 		"a frontend input": {
 			"frontends: [{name: d, match: [docker/dockerfile], options: {inputs: deny}}]\n",
 			built(func(e *record.Entry) { e.Asked.Inputs = []record.Input{{Name: "base"}} }),
-			policy.Deny, []string{"input"}, "",
+			policy.Deny,
+			[]string{"input"},
+			"",
 		},
 		"a base image": {
 			dockerfile + "build: {images: {allow: [mirror.example/**]}}\n", built(reading(busybox)),
-			policy.Deny, []string{"the image docker.io/library/busybox:1"}, "",
+			policy.Deny,
+			[]string{"the image docker.io/library/busybox:1"},
+			"",
 		},
 		"the digest of a base image": {
 			dockerfile + "build: {images: {rules: [{name: b, match: [busybox], digests: ['" + one + "']}]}}\n",
-			built(reading(pinned)), policy.Deny, []string{"busybox"}, "",
+			built(reading(pinned)), policy.Deny,
+			[]string{"busybox"},
+			"",
 		},
 		"the same digest of a base image": {
 			dockerfile + "build: {images: {rules: [{name: b, match: [busybox], digests: ['" + two + "']}]}}\n",
@@ -136,11 +151,15 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 		},
 		"a digest that a build would have to ask for": {
 			dockerfile + "build: {images: {rules: [{name: b, match: [busybox], digests: ['" + two + "']}]}}\n",
-			built(reading(busybox)), policy.Deny, []string{"write it in the reference"}, "",
+			built(reading(busybox)), policy.Deny,
+			[]string{"write it in the reference"},
+			"",
 		},
 		"an image that was asked for without a digest": {
 			dockerfile + "build: {images: {allow: [busybox], requireDigest: true}}\n",
-			built(reading(busybox)), policy.Deny, []string{"busybox"}, "",
+			built(reading(busybox)), policy.Deny,
+			[]string{"busybox"},
+			"",
 		},
 		"an image that was asked for by its digest": {
 			dockerfile + "build: {images: {allow: [busybox], requireDigest: true}}\n",
@@ -158,7 +177,9 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 		},
 		"a download": {
 			dockerfile + "build: {http: {allow: ['https://other.example/**']}}\n",
-			built(reading(download)), policy.Deny, []string{"files.example/a"}, "",
+			built(reading(download)), policy.Deny,
+			[]string{"files.example/a"},
+			"",
 		},
 		"an allowed download": {
 			dockerfile + "build: {http: {allow: ['https://files.example/**']}}\n",
@@ -166,15 +187,18 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 		},
 		"a repository": {
 			dockerfile + "build: {git: deny}\n", built(reading(git)), policy.Deny,
-			[]string{"https://git.example/a.git"}, "",
+			[]string{"https://git.example/a.git"},
+			"",
 		},
 		"a secret for a repository": {
 			dockerfile + "build: {exec: {secrets: [other]}}\n", built(reading(git)), policy.Deny,
-			[]string{"deploy"}, "what build.exec is about",
+			[]string{"deploy"},
+			"what build.exec is about",
 		},
 		"a push": {
 			dockerfile + "exports: {push: {allow: [other.example/**]}}\n", built(pushing), policy.Deny,
-			[]string{"exports a push to registry.example/app:1"}, "",
+			[]string{"exports a push to registry.example/app:1"},
+			"",
 		},
 		"an allowed push": {
 			dockerfile + "exports: {push: {allow: [registry.example/**]}, annotations: [org.*]}\n",
@@ -182,7 +206,8 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 		},
 		"an annotation": {
 			dockerfile + "exports: {push: {allow: [registry.example/**]}}\n", built(pushing), policy.Deny,
-			[]string{"org.a"}, "",
+			[]string{"org.a"},
+			"",
 		},
 		"a cache": {
 			dockerfile, built(func(e *record.Entry) {
@@ -191,11 +216,15 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 		},
 		"an entitlement": {
 			dockerfile, built(func(e *record.Entry) { e.Asked.Entitlements = []string{"network.host"} }),
-			policy.Deny, []string{"the entitlement network.host"}, "",
+			policy.Deny,
+			[]string{"the entitlement network.host"},
+			"",
 		},
 		"an SBOM": {
 			dockerfile, built(func(e *record.Entry) { e.Asked.SBOM = "docker.io/docker/scanner:1" }),
-			policy.Deny, []string{"sbom an SBOM by docker.io/docker/scanner:1"}, "",
+			policy.Deny,
+			[]string{"sbom an SBOM by docker.io/docker/scanner:1"},
+			"",
 		},
 		"LLB of the client's own": {
 			dockerfile, built(func(e *record.Entry) {
