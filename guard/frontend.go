@@ -145,15 +145,24 @@ func (b *build) run(
 		ctx, cancel = context.WithDeadlineCause(ctx, choice.Deadline, errSlow)
 		defer cancel()
 	}
+	var announcing sync.WaitGroup
+	var unread error
+	announcing.Go(func() {
+		defer b.guard.contain(b.who, c.method, &unread)
+		unread = choice.Announce(ctx)
+	})
 	daemon := gwpb.NewLLBBridgeClient(b.connection(c))
 	resp, err := daemon.Solve(ctx, &gwpb.SolveRequest{
 		Frontend: choice.Frontend, FrontendOpt: choice.Options, FrontendInputs: choice.Inputs,
 		AllowResultReturn: true, AllowResultArrayRef: true,
 	})
-	if errors.Is(context.Cause(ctx), errSlow) {
+	announcing.Wait()
+	switch {
+	case errors.Is(context.Cause(ctx), errSlow):
 		return nil, errSlow
-	}
-	if err != nil {
+	case err != nil && unread != nil:
+		return nil, unread
+	case err != nil:
 		return nil, err
 	}
 	res := resp.GetResult()
