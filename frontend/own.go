@@ -146,7 +146,7 @@ func (c *Choice) judgeOwn(
 func (m *monitor) judgeIfBound(
 	ctx context.Context, source *pb.SourceOp, platform *pb.Platform,
 ) (*pb.SourceOp, error) {
-	if !m.judgesSources() {
+	if !m.inner.decision.RestrictsSources() {
 		return nil, nil
 	}
 	return m.judge(ctx, source, platform)

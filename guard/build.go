@@ -60,6 +60,7 @@ type build struct {
 	exports       bool   // its result goes somewhere
 	hidden        bool   // the history leaves it out
 	sbom          string // the option for the SBOM that the daemon makes of the result; "" for none
+	record        *buildRecord
 
 	frontends
 	debugging
@@ -83,6 +84,10 @@ func (g *Guard) begin(ctx context.Context, b *build) (err error) {
 	b.ctx, b.cancel = context.WithCancelCause(ctx)
 	if err := g.builds.add(b); err != nil {
 		b.cancel(nil)
+		return err
+	}
+	if err := b.record.begin(b.account); err != nil {
+		b.end()
 		return err
 	}
 	g.builds.announce(b)

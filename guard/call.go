@@ -30,6 +30,7 @@ type call struct {
 	client clients.Client // by which names a policy knows who calls
 	stream grpc.ServerStream
 	wire   gatewaycodec.Wire
+	record *buildRecord // of the build that it is about; nil for none
 	// account has what the call takes until it ends, and answers what its answers take until the
 	// connection has taken them.
 	account, answers *account
@@ -88,6 +89,7 @@ func (g *Guard) serve(_ any, sent grpc.ServerStream) (err error) {
 // refuse is the error of a call that isn't let through for a reason of its own.
 func (c *call) refuse(why error) error {
 	c.guard.logRefusal(c.who, c.method, why)
+	c.record.refused(c.method, why)
 	return refused(c.method, told(why))
 }
 

@@ -56,6 +56,8 @@ type fakeDaemon struct {
 	frontendFails error
 	evaluateFails error
 	file          []byte // the text of all files
+
+	exporterResponse map[string]string
 }
 
 type fakeCall struct {
@@ -157,7 +159,8 @@ func (d *fakeDaemon) Solve(
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case r := <-d.returned:
-		return &controlapi.SolveResponse{}, status.ErrorProto(r.GetError())
+		return &controlapi.SolveResponse{ExporterResponse: d.exporterResponse},
+			status.ErrorProto(r.GetError())
 	}
 }
 

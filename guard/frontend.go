@@ -68,6 +68,7 @@ func (c *call) bridgeBuild() (*build, error) {
 	if err != nil {
 		return nil, c.refuse(err)
 	}
+	c.record = b.record
 	return b, nil
 }
 
@@ -81,6 +82,7 @@ func (c *call) bridgeSolve() error {
 	if err := c.receive(&req); err != nil {
 		return err
 	}
+	b.record.asks(&req)
 	switch {
 	case !req.AllowResultReturn || !req.AllowResultArrayRef:
 		return c.refuse(errors.New("it asks for a result in an obsolete form"))
@@ -167,8 +169,8 @@ func (b *build) run(
 	if !gatewayresult.IsKnown(res) {
 		return nil, errors.New("policy-guard: the daemon sent a result in an unknown form")
 	}
-	if err := b.checkHiddenResult(res); err != nil {
-		return nil, err
+	if b.isHiddenResult(res) {
+		return nil, c.refuse(errHidden)
 	}
 	if req.Evaluate {
 		for _, ref := range references(res) {
@@ -180,6 +182,7 @@ func (b *build) run(
 	if err := reportDecision(res, choice); err != nil {
 		return nil, err
 	}
+	b.record.reported(res.GetMetadata()[frontend.MetadataKey])
 	b.guard.results.add(b.who, identities(res))
 	if err := b.keep(res); err != nil {
 		return nil, err

@@ -107,6 +107,9 @@ func (b *build) chosen() *frontend.Choice {
 
 // choose makes a decision the one in force.
 func (b *build) choose(choice *frontend.Choice) {
+	if choice.Decision.Verdict.Permits() { // otherwise, the client may only look things up
+		b.record.chosen(choice)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.choice = choice
@@ -279,6 +282,7 @@ func (b *build) logIfRefused(c *call, err error) bool {
 	for _, m := range policysession.DenyMessages(err) { // of the policy frontend's image
 		if !strings.HasPrefix(m.GetMessage(), sourceDenied) {
 			c.guard.logRefusal(c.who, c.method, errors.New(m.GetMessage()))
+			b.record.refusal(c.method, "", m.GetMessage())
 		}
 	}
 	return false

@@ -20,10 +20,10 @@ const (
 	exitOK          = 0
 	exitDeny        = 1 // eval, explain: the frontend or an operation is denied
 	exitFindings    = 1 // lint: there are findings; test: a case failed; diff, export: it widens
-	exitRefused     = 1 // check, init: something is refused
+	exitRefused     = 1 // check, init, record: something is or would be refused
 	exitMoved       = 1 // lock --check: a pin is missing or has moved
 	exitUsage       = 2 // wrong usage, or a file that can't be read, used or written
-	exitUndecidable = 3 // eval, explain: the decision needs the digest
+	exitUndecidable = 3 // eval, explain, record: the decision needs the digest
 )
 
 // exitError ends the program with a code. Without err, there is nothing left to print.
@@ -164,6 +164,7 @@ On the command line, it evaluates, tests, checks and compares policies.`,
 		newDiffCommand(),
 		newLockCommand(),
 		newExportCommand(),
+		newRecordCommand(),
 		newSchemaCommand(),
 		newVersionCommand(),
 		newCompletionCommand(),
