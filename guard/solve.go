@@ -30,7 +30,7 @@ func (c *call) solve() error {
 		return c.refuse(err)
 	}
 	under := c.guard.policy.current()
-	layers, err := under.layers(req.FrontendAttrs)
+	layers, err := under.layers(c.client, req.FrontendAttrs)
 	if err != nil {
 		return c.refuse(err)
 	}
@@ -48,7 +48,7 @@ func (c *call) solve() error {
 		return c.refuse(err)
 	}
 	b := &build{
-		who: c.who, client: req.Ref, session: req.Session, policy: under, entitlements: granted,
+		who: c.who, by: c.client, client: req.Ref, session: req.Session, policy: under, entitlements: granted,
 		exports: goesSomewhere(&req), hidden: keepHidden(&req, direct),
 		sbom: req.FrontendAttrs[optionSBOM],
 	}

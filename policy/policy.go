@@ -123,7 +123,7 @@ type Document struct {
 	// Whether clients of policy-guard can send LLB that no frontend made, such as buildctl build with
 	// LLB on its standard input. The build rules of the whole policy apply to it. No mode weakens
 	// deny. The default is deny.
-	LLB Action `yaml:"llb,omitempty" jsonschema:"enum=allow,enum=deny,default=deny"`
+	LLB *LLB `yaml:"llb,omitempty"`
 	// Limits that hold whatever the rules, the default and the mode say.
 	Limits Limits `yaml:"limits,omitempty"`
 	// Where the results of builds can go. Only policy-guard sees that, and applies this. The default
