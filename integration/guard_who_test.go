@@ -28,8 +28,8 @@ frontends:
 build:
   images:
     - {name: base, match: [busybox]}
-    - {name: secret, match: ["` + host + `/who/**"], clients: ["cn:ci-release"]}
-llb: {clients: ["cn:ci-release", "uid:0"]}
+    - {name: secret, match: ["` + host + `/who/**"], clients: ["cn:ci-release", "uid:0"]}
+llb: {clients: ["cn:ci-release", "uid:0", "uid:1000"]}
 exports:
   push:
     - {clients: ["cn:ci-release"], allow: ["` + host + `/who/prod/**"]}
@@ -43,12 +43,9 @@ func TestGuardKnowsWhoBuildsByCertificate(t *testing.T) {
 	for _, name := range []string{"guard", "ci-release", "ci-test", "dev"} {
 		c.issue(t, name)
 	}
-	for name, more := range map[string][]string{
-		"by the policy session": {"dispatch: builtin\n"},
-		"by the policy image":   {"dispatch: mediate\n", "--image", env.Mediator(t)},
-	} {
-		t.Run(name, func(t *testing.T) {
-			g, address := c.guard(t, whoPolicy()+more[0], more[1:]...)
+	for _, dispatch := range []string{"builtin", "mediate"} {
+		t.Run(dispatch, func(t *testing.T) {
+			g, address := c.guard(t, whoPolicy()+"dispatch: "+dispatch+"\n", "--image", env.Mediator(t))
 			private := env.Registry.Ref("who/base:1")
 			require.NoError(t, env.Registry.Tag(env.Registry.Ref("library/busybox:latest"), private))
 			dir := harness.WriteContext(t, map[string]string{
@@ -75,7 +72,8 @@ func TestGuardKnowsWhoBuildsByCertificate(t *testing.T) {
 			// An image.
 			build("ci-release", "private.Dockerfile", local).RequireSuccess(t)
 			build("ci-test", "private.Dockerfile", local).RequireFailure(t,
-				`rule "secret" would allow it, but only for cn:ci-release, not for cn:ci-test and dns:localhost`,
+				`rule "secret" would allow it, but only for cn:ci-release and uid:0, not for cn:ci-test and `+
+					"dns:localhost",
 				"(build.images.rules: secret)")
 
 			// A push.
@@ -92,7 +90,9 @@ func TestGuardKnowsWhoBuildsByCertificate(t *testing.T) {
 
 // Clients of a Unix socket are known by their user.
 func TestGuardKnowsWhoBuildsByUser(t *testing.T) {
-	g := env.Guard(t, harness.DaemonConfig{}, whoPolicy()+"dispatch: builtin\n")
+	g := mediatingGuard(t, whoPolicy())
+	private := env.Registry.Ref("who/base:1")
+	require.NoError(t, env.Registry.Tag(env.Registry.Ref("library/busybox:latest"), private))
 	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM busybox\nRUN true\n"})
 	const asked = "docker/dockerfile:1"
 	by := func(uid int, opt client.SolveOpt, own *ownLLB) error {
@@ -115,19 +115,26 @@ func TestGuardKnowsWhoBuildsByUser(t *testing.T) {
 		_, err = c.Solve(ctx, nil, opt, nil)
 		return err
 	}
-	llb := &ownLLB{image: "busybox", network: pb.NetMode_NONE}
+	llb := func(image string) *ownLLB { return &ownLLB{image: image, network: pb.NetMode_NONE} }
 	require.NoError(t, by(0, client.SolveOpt{}, nil))
-	require.NoError(t, by(0, client.SolveOpt{}, llb))
+	require.NoError(t, by(0, client.SolveOpt{}, llb(private)))
+	require.NoError(t, by(1000, client.SolveOpt{}, llb("busybox")))
 	for _, tt := range []struct {
+		uid  int
 		own  *ownLLB
 		want string
 	}{
-		{nil, `rule "ci" would allow it, but only for cn:ci-* and uid:0, not for uid:1234`},
+		{1000, nil, `rule "ci" would allow it, but only for cn:ci-* and uid:0, not for uid:1000 and gid:`},
 		{
-			llb, "the policy allows LLB only for cn:ci-release and uid:0, not for uid:1234 and gid:",
+			1000, llb(private),
+			`rule "secret" would allow it, but only for cn:ci-release and uid:0, not for uid:1000 and gid:`,
+		},
+		{
+			1234, llb("busybox"),
+			"the policy allows LLB only for cn:ci-release, uid:0 and uid:1000, not for uid:1234 and gid:",
 		},
 	} {
-		err := by(1234, client.SolveOpt{}, tt.own)
+		err := by(tt.uid, client.SolveOpt{}, tt.own)
 		require.ErrorContains(t, err, tt.want)
 		require.ErrorContains(t, err, "#build-help")
 	}

@@ -2,6 +2,7 @@ package diff
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -64,7 +65,7 @@ type counted struct {
 	statement  Statement
 	isRequest  bool
 	by         string // the first of its clients
-	reports    int
+	reports    int    // those with the same request
 }
 
 func (m *merged) add(r Report, by clients.Client) {
@@ -95,7 +96,9 @@ func (m *merged) count(key string, by clients.Client, one counted) {
 		m.seen[key] = known
 		m.order = append(m.order, key)
 	}
-	known.reports++
+	if reflect.DeepEqual(known.difference.Request, one.difference.Request) {
+		known.reports++
+	}
 }
 
 // clientText names a client in a report.
