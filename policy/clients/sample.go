@@ -40,8 +40,13 @@ func Samples(lists []List, most int) (out []Client, all bool) {
 			s.both(p, o)
 		}
 	}
-	for _, k := range []kind{kindUser, kindGroup, kindCommon, kindDNS, kindURI} {
+	for _, k := range Unreadable().unclear {
 		s.add(Client{known: true, unclear: []kind{k}})
+		for _, p := range patterns {
+			if n, ok := s.example(p.kind, p.parts); ok && slices.Contains(besides(p.kind), k) {
+				s.add(Client{known: true, names: []name{n}, unclear: []kind{k}})
+			}
+		}
 	}
 	if len(s.out) > most {
 		s.out, all = s.out[:most], false
@@ -87,9 +92,6 @@ func (s *sampler) alone(p Pattern) {
 		return
 	}
 	s.add(Client{known: true, names: []name{n}})
-	for _, k := range certified(p.kind) {
-		s.add(Client{known: true, names: []name{n}, unclear: []kind{k}})
-	}
 	if n.kind == kindCommon || n.kind == kindDNS {
 		s.add(Client{known: true, claimed: []name{n}})
 	}
@@ -98,8 +100,8 @@ func (s *sampler) alone(p Pattern) {
 	}
 }
 
-// certified returns the kinds of other names in the same certificate.
-func certified(k kind) []kind {
+// besides returns the kinds of other names of the same client.
+func besides(k kind) []kind {
 	switch k {
 	case kindCommon:
 		return []kind{kindDNS}
