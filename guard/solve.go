@@ -48,8 +48,8 @@ func (c *call) solve() error {
 		return c.refuse(err)
 	}
 	b := &build{
-		who: c.who, by: c.client, client: req.Ref, session: req.Session, policy: under, entitlements: granted,
-		exports: goesSomewhere(&req), hidden: keepHidden(&req, direct),
+		who: c.who, by: c.client, client: req.Ref, session: req.Session, policy: under,
+		entitlements: granted, exports: goesSomewhere(&req), hidden: keepHidden(&req, direct),
 		sbom: req.FrontendAttrs[optionSBOM],
 	}
 	err = c.guard.begin(c.stream.Context(), b)

@@ -48,7 +48,8 @@ type Repositories struct {
 // RepositoryRule are names of repositories that some clients can use.
 type RepositoryRule struct {
 	// Clients that the names are for, in the form of administration.clients: allow is for those that
-	// surely are among them, and deny for all but those that surely aren't. The default is all clients.
+	// surely are among them, and deny for all but those that surely aren't. The default is all
+	// clients.
 	Clients []string `yaml:"clients,omitempty" jsonschema:"minItems=1"`
 	// Names that are allowed, in the form of an allow rule's match. An empty list allows none.
 	Allow buildrules.List `yaml:"allow,omitempty"`

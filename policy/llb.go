@@ -17,8 +17,8 @@ import (
 const LLBRule = "llb"
 
 // LLB returns the decision on LLB that a client sends by itself, instead of asking for a frontend.
-// Every layer has to allow it to the client (llb: allow), and an overlay that doesn't say anything about it
-// leaves it to the embedded policy. The zero [Layers] deny it.
+// Every layer has to allow it to the client (llb: allow), and an overlay that doesn't say anything
+// about it leaves it to the embedded policy. The zero [Layers] deny it.
 //
 // [Decision.Check] applies the build rules of each whole policy to what the LLB asks for. A policy
 // that has none for the whole may have rules on frontends with build rules of their own. All of

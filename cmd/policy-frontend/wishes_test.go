@@ -159,7 +159,7 @@ frontends: [{name: ci, match: [docker/dockerfile], clients: ["gid:2"]}]
 			code int
 			want string
 		}{
-			{[]string{"--client", "uid:1", "--client", "gid:2"}, exitOK, `rule "ci" allows docker/dockerfile:1`},
+			{[]string{"--client", "uid:1", "--client", "gid:2"}, exitOK, `rule "ci" allows docker/docker`},
 			{[]string{"--client", "uid:2"}, exitDeny, "only for gid:2, not for uid:2"},
 			{nil, exitDeny, "only for gid:2, and it isn't known who builds"},
 		} {

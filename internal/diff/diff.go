@@ -32,9 +32,9 @@
 // the change. Unless Compare can prove that nothing of the kind is allowed, it reports what it
 // couldn't compare.
 //
-// Samples can miss a change: where three or more globs or patterns of clients overlap, in an unusual spelling of a
-// version. Compare assumes that a name and its alias have the same image under each
-// tag. It ignores overlays and the policy frontend's own name.
+// Samples can miss a change: where three or more globs or patterns of clients overlap, in an
+// unusual spelling of a version. Compare assumes that a name and its alias have the same image
+// under each tag. It ignores overlays and the policy frontend's own name.
 package diff
 
 import (

@@ -53,8 +53,8 @@ func grants(p *policy.Document, by clients.Client) []grant {
 			return named(l, name)
 		}
 	}
-	store := repositories("exports.store", x.Store, by, "an image in the builder's own image store as ",
-		image(false))
+	store := repositories("exports.store", x.Store, by,
+		"an image in the builder's own image store as ", image(false))
 	store.nameless = len(store.allow) > 0
 	out := []grant{
 		{
@@ -132,7 +132,9 @@ func annotated(x *policy.Exports) func(policy.Layers, string) policy.Ruling {
 	var alone policy.Layers // refuse everything
 	text, err := yaml.Marshal(policy.Document{
 		Version: policy.Version, Exports: &policy.Exports{
-			Annotations: x.Annotations, Push: &policy.Repositories{RepositoryRule: policy.RepositoryRule{Allow: []string{}}},
+			Annotations: x.Annotations, Push: &policy.Repositories{
+				RepositoryRule: policy.RepositoryRule{Allow: []string{}},
+			},
 		},
 	})
 	if err == nil {

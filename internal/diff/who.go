@@ -14,8 +14,8 @@ import (
 const maxClients = 64
 
 // Clients returns clients that stand for all others under the policies: one for each way in which
-// their rules are for some clients. If no rule is, that is the unknown client alone. all is false if
-// there are too many.
+// their rules are for some clients. If no rule is, that is the unknown client alone. all is false
+// if there are too many.
 func Clients(policies ...*policy.Policy) (samples []clients.Client, all bool) {
 	var lists []clients.List
 	for _, p := range policies {
@@ -31,8 +31,8 @@ func (s *side) as(c clients.Client) *side {
 	return &of
 }
 
-// eachClient calls compare with a comparison of the policies for each client that stands for others,
-// until it returns false. They have the work together.
+// eachClient calls compare with a comparison of the policies for each client that stands for
+// others, until it returns false. They have the work together, and left is what remains of it.
 func eachClient(
 	a, b *side, at time.Time, work int, compare func(c *comparison, by clients.Client) bool,
 ) (left int) {

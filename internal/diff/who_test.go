@@ -39,7 +39,8 @@ func TestWhatChangesForSomeClients(t *testing.T) {
 		"a rule that denies fewer": {
 			`{default: allow, frontends: [{name: r, match: [a], action: deny, clients: ["spiffe://a/*"]}]}`,
 			`{default: allow, frontends: [{name: r, match: [a], action: deny, clients: ["spiffe://a/b"]}]}`,
-			true, []string{"allowed a by spiffe://a/z0z", "changed: rule r"},
+			true,
+			[]string{"allowed a by spiffe://a/z0z", "changed: rule r"},
 		},
 		"a denial that only members of two groups notice": {
 			`frontends: [{name: r, match: [a], clients: ["gid:1"]}, {name: n, match: [a], action: deny, ` +
@@ -56,7 +57,8 @@ func TestWhatChangesForSomeClients(t *testing.T) {
 		"an image": {
 			`{dispatch: mediate, default: allow, build: {images: [{name: i, match: [b], clients: ["uid:1"]}]}}`,
 			`{dispatch: mediate, default: allow, build: {images: [{name: i, match: [b], clients: ["uid:2"]}]}}`,
-			true, []string{
+			true,
+			[]string{
 				"loosened other.other/other by uid:2", "tightened other.other/other by uid:1",
 				"changed: the build rules of the whole policy",
 			},

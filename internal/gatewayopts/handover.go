@@ -25,8 +25,8 @@ type HandOver struct {
 	Frontend string `json:"frontend"`
 	// CacheMounts separates the cache mounts of this build's client from those of others.
 	CacheMounts string `json:"cacheMounts"`
-	// Client is who builds, if the policies name clients. Otherwise, it is unknown: what the image gets
-	// is also recorded in the result's provenance.
+	// Client is who builds, if the policies name clients. Otherwise, it is unknown: what the image
+	// gets is also recorded in the result's provenance.
 	Client clients.Client `json:"client"`
 }
 

@@ -292,7 +292,8 @@ func aboutFrontends(text string) string {
 	}
 	root := doc.Content[0]
 	for i := len(root.Content) - 2; i >= 0; i -= 2 {
-		if slices.Contains([]string{"exports", "caches", "sbom", "administration"}, root.Content[i].Value) {
+		others := []string{"exports", "caches", "sbom", "administration"}
+		if slices.Contains(others, root.Content[i].Value) {
 			root.Content = slices.Delete(root.Content, i, i+2)
 			continue
 		}

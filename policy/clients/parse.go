@@ -38,7 +38,8 @@ func Parse(names []string) (Client, error) {
 		c.names = append(c.names, n)
 		count[n.kind]++
 	}
-	onSocket, certified := count[kindUser]+count[kindGroup], len(c.names)-count[kindUser]-count[kindGroup]
+	onSocket := count[kindUser] + count[kindGroup]
+	certified := len(c.names) - onSocket
 	switch {
 	case onSocket > 0 && certified > 0:
 		return Client{}, errors.New("a client has either a user and groups, or names in a certificate")

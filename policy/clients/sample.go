@@ -12,9 +12,9 @@ import (
 const maxSampled = 200
 
 // Samples returns clients that stand for all others under rules with these lists, one for each way
-// in which the lists have clients, as far as one or two patterns tell: each pattern alone, each pair
-// of them, and names that can't be read. The unknown client is the last. all is false if there are
-// more than most, or too many patterns.
+// in which the lists have clients, as far as one or two patterns tell: each pattern alone, each
+// pair of them, and names that can't be read. The unknown client is the last. all is false if there
+// are more than most, or too many patterns.
 func Samples(lists []List, most int) (out []Client, all bool) {
 	s := sampler{lists: lists, seen: map[string]bool{}}
 	var patterns []Pattern

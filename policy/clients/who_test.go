@@ -126,7 +126,8 @@ func TestTheNamesOfOneClient(t *testing.T) {
 func TestAClientIsReadAsItIsWritten(t *testing.T) {
 	t.Parallel()
 	for _, c := range []Client{
-		{}, Peer(1), Peer(overflow, 1, overflow), Certificate{}.Client(), Unreadable(),
+		{},
+		Peer(1), Peer(overflow, 1, overflow), Certificate{}.Client(), Unreadable(),
 		Certificate{URIs: []string{"spiffe://a/b"}, CommonNames: []string{"a"}, DNS: []string{"b", "*"}}.Client(),
 		Certificate{CommonNames: []string{"a", "b"}, DNS: []string{"b"}}.Client(),
 	} {
@@ -181,8 +182,13 @@ func TestSamplesShowEachPairOfPatterns(t *testing.T) {
 		return n
 	}
 	for _, pair := range [][2]string{
-		{"uid:1", "gid:1"}, {"gid:1", "gid:2"}, {"cn:a*", "cn:*b"}, {"cn:a*", "dns:c.c"},
-		{"dns:*.a", "dns:b.*"}, {"dns:*.a", "dns:c.c"}, {"spiffe://a/**", "spiffe://a/*/c"},
+		{"uid:1", "gid:1"},
+		{"gid:1", "gid:2"},
+		{"cn:a*", "cn:*b"},
+		{"cn:a*", "dns:c.c"},
+		{"dns:*.a", "dns:b.*"},
+		{"dns:*.a", "dns:c.c"},
+		{"spiffe://a/**", "spiffe://a/*/c"},
 	} {
 		a, b := parsed(t, pair[0]), parsed(t, pair[1])
 		require.NotZero(t, count(func(c Client) bool { return a.Match(c) && b.Match(c) }), "%s", pair)
