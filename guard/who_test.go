@@ -109,9 +109,9 @@ func TestABuildIsOnlyForTheNamesThatBeganIt(t *testing.T) {
 			d, g := newDaemonFor(t, tt.policy, "")
 			ctx, cancel := context.WithCancel(of(t))
 			t.Cleanup(cancel)
+			first := controlapi.NewControlClient(asClient(t, g, clients.Peer(7, 8)))
 			go func() {
-				_, _ = controlapi.NewControlClient(asClient(t, g, clients.Peer(7, 8))).Solve(ctx,
-					&controlapi.SolveRequest{Ref: "b", Session: "s1"})
+				_, _ = first.Solve(ctx, &controlapi.SolveRequest{Ref: "b", Session: "s1"})
 			}()
 			d.await(t, "Solve")
 			_, err := gwpb.NewLLBBridgeClient(asClient(t, g, clients.Peer(7, 7))).Solve(

@@ -27,7 +27,7 @@ type HandOver struct {
 	CacheMounts string `json:"cacheMounts"`
 	// Client is who builds, if the policies name clients. Otherwise, it is unknown: what the image
 	// gets is also recorded in the result's provenance.
-	Client clients.Client `json:"client"`
+	Client clients.Client `json:"client,omitzero"`
 }
 
 // Bounds of what is handed over, in bytes. The gateway gives each option to the process of a

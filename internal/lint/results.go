@@ -135,6 +135,11 @@ func (c *checker) resultLists() []resultList {
 			},
 		})
 	}
+	if s := c.doc.SBOM; s != nil {
+		names("sbom.generators", s.Generators, func(r *policy.Repositories) policy.Document {
+			return policy.Document{SBOM: &policy.SBOM{Generators: r}}
+		})
+	}
 	if k := c.doc.Caches; k != nil {
 		if r := k.Imports; r != nil {
 			names("caches.imports.registry", r.Registry, func(r *policy.Repositories) policy.Document {

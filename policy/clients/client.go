@@ -22,7 +22,7 @@ type Client struct {
 	unclear []kind
 }
 
-// Unreadable returns a client that has names, of which none can be read.
+// Unreadable returns a client whose names can't be read, whatever their kind.
 func Unreadable() Client {
 	return Client{known: true, unclear: []kind{kindUser, kindGroup, kindCommon, kindDNS, kindURI}}
 }
