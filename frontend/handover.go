@@ -41,10 +41,14 @@ func (b *build) handOver(ctx context.Context, a admitted) (*Choice, error) {
 	if err != nil {
 		return nil, err
 	}
-	handed, err := gatewayopts.HandOver{
+	h := gatewayopts.HandOver{
 		Policy: b.text.Name, Files: b.text.Files, Frontend: a.pinned().String(),
 		CacheMounts: b.cacheMounts,
-	}.Options()
+	}
+	if b.layers.NamesClients() {
+		h.Client = b.by
+	}
+	handed, err := h.Options()
 	if err != nil {
 		return nil, b.refuse(a.request, fmt.Errorf("the policy can't be handed over to the policy "+
 			"image: %w", err))

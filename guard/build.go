@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // maxBuilds is how many builds an identity can have at the same time.
@@ -47,9 +48,10 @@ func newBuilds() *builds {
 type build struct {
 	guard   *Guard
 	who     Identity
-	client  string // the client's name of it
-	ref     string // the daemon's name
-	session string // of the client; "" for none
+	by      clients.Client // by which names a policy knows who it is of
+	client  string         // the client's name of it
+	ref     string         // the daemon's name
+	session string         // of the client; "" for none
 	policy  *Policy
 	ctx     context.Context
 	cancel  context.CancelCauseFunc

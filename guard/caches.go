@@ -135,7 +135,7 @@ func (b *build) judgeCaches(req *gwpb.SolveRequest) error {
 		opts[gatewayopts.CacheFrom] == "" {
 		return nil
 	}
-	l, err := b.policy.layers(opts)
+	l, err := b.policy.layers(b.by, opts)
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (b *build) noteFailed(st *status.Status) {
 // clients have any. Its error completes "policy-guard refuses it: ".
 func (b *build) debugs() (*frontend.Choice, error) {
 	choice := b.chosen()
-	l, err := b.policy.layers(nil)
+	l, err := b.policy.layers(b.by, nil)
 	if choice != nil {
 		l, err = choice.Layers(), nil
 	}
@@ -258,9 +258,6 @@ func readContainer(req ofContainer, resp proto.Message) func(*call) error {
 		}
 		if i := int(req.GetMountIndex()); i < 0 || i >= found.Mounts {
 			return c.refuse(fmt.Errorf("the container has no mount %d", i))
-		}
-		if err := c.expect(req); err != nil {
-			return err
 		}
 		m := req.ProtoReflect()
 		m.Set(m.Descriptor().Fields().ByName("Ref"), protoreflect.ValueOfString(found.ID))

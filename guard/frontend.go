@@ -69,6 +69,10 @@ func (c *call) bridgeBuild() (*build, error) {
 		return nil, c.refuse(err)
 	}
 	c.record = b.record
+	if !b.by.Equal(c.client) && b.policy.NamesClients() != "" {
+		return nil, c.refuse(fmt.Errorf("the build was begun by %s, and this is %s, so other rules may "+
+			"be for it", b.by, c.client))
+	}
 	return b, nil
 }
 
@@ -232,7 +236,7 @@ func (b *build) decide(
 		}
 	}
 	began := time.Now()
-	f := b.policy.frontend()
+	f := b.policy.frontend(b.by)
 	f.Mediator, f.CacheMounts = b.guard.image, b.guard.names.cacheMounts(b.who)
 	f.Inputs = req.FrontendInputs
 	f.Answered = func(id digest.Digest) bool { return b.guard.results.has(b.who, id.String()) }

@@ -35,6 +35,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/policy-frontend/policy-frontend/internal/rawcall"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // judgedRequests are the requests of all methods that are judged, in one order.
@@ -227,7 +228,7 @@ func requireStableRewrite(t *testing.T, name string, p *Policy, req *controlapi.
 	if _, err := takeDirect(req); err != nil {
 		return
 	}
-	layers, err := p.layers(req.FrontendAttrs)
+	layers, err := p.layers(clients.Client{}, req.FrontendAttrs)
 	if err != nil || rewrite(layers, req) != nil {
 		return
 	}

@@ -84,7 +84,7 @@ func (b *build) own(
 		return nil, err
 	}
 	began := time.Now()
-	choice, err := b.policy.frontend().Own(ctx, client)
+	choice, err := b.policy.frontend(b.by).Own(ctx, client)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func (c *call) solve() (err error) {
 	if err != nil {
 		return c.refuse(err)
 	}
-	layers, err := under.layers(req.FrontendAttrs)
+	layers, err := under.layers(c.client, req.FrontendAttrs)
 	if err != nil {
 		return c.refuse(err)
 	}
@@ -50,8 +50,8 @@ func (c *call) solve() (err error) {
 		return c.refuse(err)
 	}
 	b := &build{
-		who: c.who, client: req.Ref, session: req.Session, policy: under, entitlements: granted,
-		exports: goesSomewhere(&req), hidden: keepHidden(&req, direct),
+		who: c.who, by: c.client, client: req.Ref, session: req.Session, policy: under,
+		entitlements: granted, exports: goesSomewhere(&req), hidden: keepHidden(&req, direct),
 		sbom: req.FrontendAttrs[optionSBOM], record: c.record,
 	}
 	b.record.generator(b.sbom)

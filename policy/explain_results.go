@@ -93,12 +93,21 @@ func orNothing(parts []string) string {
 
 // names describes the repositories for a person; "" for none.
 func (r *Repositories) names() string {
-	if r == nil || len(r.allow) == 0 {
-		return ""
+	var parts []string
+	for _, rule := range r.All() {
+		text := strings.Join(imageref.Meanings(rule.allow), ", ")
+		switch denied := strings.Join(imageref.Meanings(rule.deny), ", "); {
+		case text == "" && (denied == "" || len(r.All()) == 1):
+			continue
+		case text == "":
+			text = "not " + denied
+		case denied != "":
+			text += ", but not " + denied
+		}
+		if len(rule.clients) > 0 {
+			text = "for " + rule.clients.String() + ": " + text
+		}
+		parts = append(parts, text)
 	}
-	text := strings.Join(imageref.Meanings(r.allow), ", ")
-	if len(r.deny) > 0 {
-		text += ", but not " + strings.Join(imageref.Meanings(r.deny), ", ")
-	}
-	return safetext.Printable(text)
+	return safetext.Printable(strings.Join(parts, "; "))
 }

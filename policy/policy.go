@@ -123,7 +123,7 @@ type Document struct {
 	// Whether clients of policy-guard can send LLB that no frontend made, such as buildctl build with
 	// LLB on its standard input. The build rules of the whole policy apply to it. No mode weakens
 	// deny. The default is deny.
-	LLB Action `yaml:"llb,omitempty" jsonschema:"enum=allow,enum=deny,default=deny"`
+	LLB *LLB `yaml:"llb,omitempty"`
 	// Whether clients of policy-guard can run containers of their own in a build, on its results, as
 	// buildx debug does. The rules on commands (build.exec) apply to them. No mode weakens deny. The
 	// default is deny.

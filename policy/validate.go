@@ -57,8 +57,8 @@ func (v *validator) validate(k role) {
 		}
 	}
 	v.overlay(k)
-	v.guarded(k, "llb", &v.policy.doc.LLB)
-	v.guarded(k, "debug", &v.policy.doc.Debug)
+	v.llb(k)
+	v.debug(k)
 	v.dispatch(root, p.doc.Dispatch)
 	if n := child(root, "build"); n != nil {
 		p.doc.Build.Validate(n, v.addf)

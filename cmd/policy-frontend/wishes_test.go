@@ -163,3 +163,29 @@ func TestEvalRefusesWhatClientsShareInTheirLLB(t *testing.T) {
 	code, stdout, stderr = run("eval", "--policy", file, "--llb", built, "docker/dockerfile:1")
 	require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
 }
+
+func TestEvalAnswersAClient(t *testing.T) {
+	t.Parallel()
+	file := write(t, "policy.yaml", `version: 1
+frontends: [{name: ci, match: [docker/dockerfile], clients: ["gid:2"]}]
+`)
+	for _, command := range []string{"eval", "explain"} {
+		for _, tt := range []struct {
+			args []string
+			code int
+			want string
+		}{
+			{[]string{"--client", "uid:1", "--client", "gid:2"}, exitOK, `rule "ci" allows docker/docker`},
+			{[]string{"--client", "uid:2"}, exitDeny, "only for gid:2, not for uid:2"},
+			{nil, exitDeny, "only for gid:2, and it isn't known who builds"},
+		} {
+			code, stdout, stderr := run(append(append([]string{command, "--policy", file}, tt.args...),
+				"docker/dockerfile:1")...)
+			require.Equal(t, tt.code, code, stderr)
+			require.Contains(t, stdout, tt.want)
+		}
+		code, _, stderr := run(command, "--policy", file, "--client", "gid:2", "docker/dockerfile:1")
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stderr, "--client: a client with groups has one user: uid:NUMBER")
+	}
+}

@@ -42,6 +42,7 @@ func TestDeadRulesNeverDecide(t *testing.T) {
 		}
 		for range 100 {
 			r, tagDigest := arbitrary.Request(choose)
+			layers := layers.For(arbitrary.Client(choose))
 			d := policy.Decide(layers, r)
 			if d.Verdict == policy.Undecidable {
 				r.Digest = tagDigest

@@ -11,6 +11,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/internal/versions"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -80,6 +81,13 @@ func (r *Rule) Compile(
 	if r.Digests != nil {
 		c.list("digests", r.Digests, func(s string) error {
 			_, err := imageref.ParseDigest(s)
+			return err
+		})
+	}
+	if r.Clients != nil {
+		c.list("clients", r.Clients, func(s string) error {
+			p, err := clients.ParsePattern(s)
+			r.clients = append(r.clients, p)
 			return err
 		})
 	}

@@ -101,10 +101,19 @@ func value(field *jsonschema.Schema) string {
 	if len(field.AnyOf) > 0 {
 		first, second := *field, *field.AnyOf[1]
 		first.AnyOf, first.Type = nil, field.AnyOf[0].Type
-		if word, ok := second.Const.(string); ok && len(field.AnyOf) > 2 {
-			return value(&first) + ", list or `" + word + "`"
-		} else if ok {
-			return value(&first) + " or `" + word + "`"
+		var words []string
+		list := ""
+		for _, other := range field.AnyOf[1:] {
+			if word, ok := other.Const.(string); ok {
+				words = append(words, "`"+word+"`")
+			} else {
+				list = ", list"
+			}
+		}
+		if words != nil {
+			last := len(words) - 1
+			between := strings.Join(append([]string{""}, words[:last]...), ", ")
+			return value(&first) + between + list + " or " + words[last]
 		}
 		return value(&first) + ", " + value(&second)
 	}
