@@ -37,6 +37,7 @@ type debugging struct {
 	// to the client, and what the daemon has named in an error of a failed step. Under the build's
 	// lock.
 	mountable map[string]bool
+	readOnly  bool // some results of the build are only for reading; under the build's lock
 
 	running, started int // processes, under the build's lock
 }
@@ -59,13 +60,27 @@ func (b *build) noteMountable(ids []string) {
 	}
 }
 
+// noteReadOnly notes that the client gets a result that it may only read.
+func (b *build) noteReadOnly() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.readOnly = true
+}
+
 // solveError is in the type of the detail of an error that names the results of a failed step
 // (solver/errdefs).
 const solveError = "errdefs.Solve"
 
 // noteFailed lets containers of the client have the results that an error names: a client debugs a
-// step that has failed with its inputs, and with what it has written until then.
+// step that has failed with its inputs, and with what it has written until then. Where the client
+// may only read some results, the error may be about one of those.
 func (b *build) noteFailed(st *status.Status) {
+	b.mu.Lock()
+	readOnly := b.readOnly
+	b.mu.Unlock()
+	if readOnly {
+		return
+	}
 	all := st.Proto().GetDetails()
 	for _, d := range all[:min(len(all), maxErrorDetails)] {
 		if !strings.Contains(d.GetTypeUrl(), solveError) {

@@ -232,16 +232,17 @@ func TestWhatAContainerOfAClientMayNotHave(t *testing.T) {
 	require.ErrorContains(t, err, "has 100 containers in this build")
 }
 
-func TestWhoRunsContainers(t *testing.T) {
-	t.Parallel()
-	// What a build may read from x.example as a context, LLB may not read.
-	const readable = `version: 1
+// Under readable, LLB may not read what a build may read from x.example as a context.
+const readable = `version: 1
 debug: allow
 llb: allow
 build: {git: {allow: ["https://corp.example/**"]}}
 frontends:
   - {name: a, match: [docker/dockerfile], build: {git: {allow: ["https://x.example/**"]}}}
 `
+
+func TestWhoRunsContainers(t *testing.T) {
+	t.Parallel()
 	const refusal = "policy-guard refuses /moby.buildkit.v1.frontend.LLBBridge/NewContainer: the " +
 		"policy refuses containers that a client runs by itself (debug: deny, which is the default)\n" +
 		"  message:      run the command in a step of the build, or have them allowed by debug: allow\n"
@@ -340,6 +341,19 @@ func TestAClientDebugsAStepThatHasFailed(t *testing.T) {
 	require.ErrorContains(t, err, "a result that isn't")
 	_, err = c.ReadFile(ctx, &gwpb.ReadFileRequest{Ref: "mounted"})
 	require.ErrorContains(t, err, "isn't one that a frontend returned", "it is no reference")
+}
+
+// A step that fails may be a copy of files that the client may only read.
+func TestWhatAnErrorNamesIsInNoContainerIfTheClientOnlyReads(t *testing.T) {
+	t.Parallel()
+	d, _, c, ctx := begunUnder(t, readable)
+	d.evaluateFails = errdefs.WithSolveError(errors.New("failed"), nil, []string{"input"}, nil)
+	_, err := c.Solve(ctx, solving(definition(t, llb.Git("https://x.example/a.git", "main"))))
+	require.NoError(t, err)
+	_, err = c.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: "own"})
+	require.ErrorContains(t, err, "failed")
+	_, err = c.NewContainer(ctx, containing("x", "input"))
+	require.ErrorContains(t, err, "may only read")
 }
 
 // starting is a message that starts a process.

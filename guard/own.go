@@ -39,6 +39,9 @@ func (b *build) solveOwn(
 	if err != nil {
 		return nil, err
 	}
+	if readOnly {
+		b.noteReadOnly()
+	}
 	resp, err := gwpb.NewLLBBridgeClient(b.connection(c)).Solve(ctx, &gwpb.SolveRequest{
 		Definition: req.Definition, Evaluate: req.Evaluate, CacheImports: req.CacheImports,
 		SourcePolicies:    slices.Concat(req.SourcePolicies, policies),

@@ -271,7 +271,10 @@ func beginRaw(t *testing.T, d *harness.Daemon, uid int, id string, entitled ...s
 			Ref: id, Cache: &controlapi.CacheOptions{}, Entitlements: entitled,
 		})
 	}()
-	b := rawBuild{client: gwpb.NewLLBBridgeClient(conn), ctx: func() context.Context { return withBuild(t, id) }}
+	b := rawBuild{
+		client: gwpb.NewLLBBridgeClient(conn),
+		ctx:    func() context.Context { return withBuild(t, id) },
+	}
 	res, err := b.client.Solve(b.ctx(), &gwpb.SolveRequest{
 		Definition:        ownLLB{image: "busybox", network: pb.NetMode_NONE}.marshal(t).ToPB(),
 		AllowResultReturn: true, AllowResultArrayRef: true, Evaluate: true,
@@ -426,7 +429,10 @@ func TestContainersOfAClientEndWithItsBuild(t *testing.T) {
 			Ref: "b", Cache: &controlapi.CacheOptions{},
 		})
 	}()
-	b := rawBuild{client: gwpb.NewLLBBridgeClient(conn), ctx: func() context.Context { return withBuild(t, "b") }}
+	b := rawBuild{
+		client: gwpb.NewLLBBridgeClient(conn),
+		ctx:    func() context.Context { return withBuild(t, "b") },
+	}
 	res, err := b.client.Solve(b.ctx(), &gwpb.SolveRequest{
 		Definition:        ownLLB{image: "busybox", network: pb.NetMode_NONE}.marshal(t).ToPB(),
 		AllowResultReturn: true, AllowResultArrayRef: true, Evaluate: true,

@@ -1,7 +1,7 @@
 package policy
 
-// DebugRule is the rule of rulings on containers that clients run. No rule of a policy can have this
-// name.
+// DebugRule is the rule of rulings on containers that clients run. No rule of a policy can have
+// this name.
 const DebugRule = "debug"
 
 // DecideDebug says whether a client can run containers of its own in a build, as buildx debug does.

@@ -246,7 +246,9 @@ func (r *reader) builds(at func(...any) []any, w *FileCase) {
 		name  string
 		given bool
 	}{
-		{"build", len(w.Build) > 0}, {"exports", len(w.Exports) > 0}, {"caches", len(w.Caches) > 0},
+		{"build", len(w.Build) > 0},
+		{"exports", len(w.Exports) > 0},
+		{"caches", len(w.Caches) > 0},
 		{"debug", w.Debug != nil},
 	} {
 		if field.given {
