@@ -1,5 +1,6 @@
 // Command schema writes the JSON schemas of policies, of files of operations, of files of cases and
-// of records, and the tables of all fields in docs/policy.md and docs/record.md, from the Go types. Run it in its own directory.
+// of records, and the tables of all fields in docs/policy.md and docs/record.md, from the Go types.
+// Run it in its own directory.
 package main
 
 import (
