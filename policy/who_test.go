@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/clients"
@@ -260,6 +261,33 @@ func TestWhoCanSendLLB(t *testing.T) {
 			}
 			require.Equal(t, d, l.ExplainLLB(time.Unix(0, 0)).Decision)
 		})
+	}
+}
+
+func TestExplainShowsWhomWhatIsFor(t *testing.T) {
+	t.Parallel()
+	l := stackOf(t, `frontends:
+- {name: no, match: [a], action: deny, clients: ["uid:2"]}
+- {name: yes, match: [a], clients: ["uid:1"]}
+exports: {push: [{clients: ["uid:1"], allow: [x]}, {allow: [y], deny: [z]}, {clients: ["uid:3"], deny: [y]}]}`,
+		"").For(named(t, "uid:1"))
+	shown := map[string]string{}
+	for _, s := range Explain(l, Request{Reference: refs(t, "a")[0]}).Steps {
+		shown[string(s.Kind)+s.Rule] = s.Reason
+	}
+	require.Equal(t, "it is only for uid:2, not for uid:1", shown["ruleno"])
+	require.Equal(t, "it allows a:latest", shown["ruleyes"])
+	require.Equal(t, "policy-guard lets results go only there: the client (local, tar, oci, docker); "+
+		"pushed to x (for uid:1); y, but not z; not y (for uid:3)", shown["exports"])
+}
+
+func TestTheFieldLLBIsWrittenAsItWas(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"llb: allow", "llb: deny", "llb:\n    clients:\n        - uid:1"} {
+		doc := stackOf(t, text, "").embedded.Document()
+		out, err := yaml.Marshal(doc)
+		require.NoError(t, err)
+		require.Contains(t, string(out), text+"\n")
 	}
 }
 
