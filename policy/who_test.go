@@ -351,12 +351,12 @@ func TestWhereClientsAreKnownAlone(t *testing.T) {
 		require.NoError(t, l.For(named(t, "nobody")).CheckClient())
 		if want == "" {
 			require.NoError(t, l.CheckClient())
-			require.Empty(t, l.embedded.ClientLists())
+			require.Empty(t, l.embedded.ClientConditions())
 			continue
 		}
 		require.EqualError(t, l.CheckClient(), `this policy "corp" names clients (`+want+`), and only `+
 			"policy-guard knows who builds: build through policy-guard, or have clients removed")
-		require.Len(t, l.embedded.ClientLists(), 1)
+		require.Len(t, l.embedded.ClientConditions(), 1)
 		require.ErrorContains(t, stackOf(t, "id: x", fields).CheckClient(),
 			"the overlay names clients ("+want+")")
 	}
