@@ -3,6 +3,7 @@ package frontend
 import (
 	"context"
 	"strings"
+	"sync"
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/dockerfile/builder"
@@ -16,11 +17,13 @@ import (
 // builtin runs the Dockerfile frontend that is a part of this program. It runs in this process,
 // behind a broker like any other frontend.
 func (b *build) builtin(ctx context.Context, chosen admitted, m *monitor) (*gwpb.Result, error) {
-	announced, err := b.announce(ctx, chosen)
+	line, err := b.emptyLine(ctx, chosen)
 	if err != nil {
 		return nil, err
 	}
-	defer announced()
+	var announcing sync.WaitGroup
+	announcing.Go(func() { b.announceEmpty(ctx, chosen, line) })
+	defer announcing.Wait()
 	opts := b.innerOptions(chosen)
 	return b.serveInner(ctx, chosen, m, func(ctx context.Context, s *broker) error {
 		env, conn := b.bridge.environment, inProcess{broker: s, args: map[string]string{}}
@@ -44,27 +47,17 @@ func (b *build) builtin(ctx context.Context, chosen admitted, m *monitor) (*gwpb
 	})
 }
 
-// announce shows the progress line that names rule and frontend, and the decision's warnings. Other
-// dispatchers attach both to the step that loads the frontend's image. Here a step that does
-// nothing serves for it.
-//
-// The step runs in parallel with the build. Call wait before the build ends.
-func (b *build) announce(ctx context.Context, chosen admitted) (wait func(), err error) {
-	line := llb.WithCustomName(progressLine(chosen.decision))
-	def, err := llb.Scratch().File(llb.Mkdir("/policy", 0o755), line).Marshal(ctx)
-	if err != nil {
-		return nil, err
+// emptyLine makes the progress line that names rule and frontend, for a build in which no image of
+// a frontend is loaded. It is the line of a step that does nothing.
+func (b *build) emptyLine(ctx context.Context, chosen admitted) (*llb.Definition, error) {
+	named := llb.WithCustomName(progressLine(chosen.decision))
+	return b.line(ctx, llb.Scratch().File(llb.Mkdir("/policy", 0o755), named))
+}
+
+// announceEmpty shows the line of [build.emptyLine], and the decision's warnings.
+func (b *build) announceEmpty(ctx context.Context, chosen admitted, line *llb.Definition) {
+	_, err := b.client.Solve(ctx, client.SolveRequest{Definition: line.ToPB(), Evaluate: true})
+	if err == nil { // otherwise there is no step, and the build fails for the same reason
+		b.warn(ctx, chosen)
 	}
-	if b.step, err = def.Head(); err != nil {
-		return nil, err
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, err := b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true})
-		if err == nil { // otherwise there is no step, and the build fails for the same reason
-			b.warn(ctx, chosen)
-		}
-	}()
-	return func() { <-done }, nil
 }

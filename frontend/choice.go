@@ -43,7 +43,10 @@ type Choice struct {
 	Answer *client.Result
 
 	monitor *monitor           // nil if there is only an answer
+	unseen  bool               // the image that runs the frontend may have a policy of its own
 	runs    imageref.Reference // the image that the daemon runs as a frontend; zero for none
+	// announce is what Announce does, without the form of the error. It is nil for nothing.
+	announce func(context.Context) error
 	// readers check what a build may read before its frontend is known, for each layer. They are nil
 	// unless the client asks for things by itself.
 	readers [][]*monitor
@@ -241,16 +244,38 @@ func (b *build) chooseRunner(ctx context.Context, a admitted) (*Choice, error) {
 		if err := b.checkContexts(a, choice.runs); err != nil {
 			return nil, err
 		}
-		return choice, b.loadForwarded(ctx, a)
+		line, err := b.imageLine(ctx, a)
+		choice.announce = func(ctx context.Context) error {
+			return b.loadLine(ctx, a, line, b.evaluateOnly(a))
+		}
+		return choice, err
 	}
 	choice.Frontend, choice.Deadline = policy.DaemonDockerfile, b.deadline
 	delete(choice.Options, optionkeys.Source)
-	announced, err := b.announce(ctx, a)
-	if err != nil {
-		return nil, err
+	line, err := b.emptyLine(ctx, a)
+	choice.announce = func(ctx context.Context) error {
+		b.announceEmpty(ctx, a, line)
+		return nil
 	}
-	announced()
-	return choice, nil
+	return choice, err
+}
+
+// Announce shows the progress line that names rule and frontend, and the decision's warnings. It
+// takes as long as the daemon needs to load the frontend's image, so it is for calling while the
+// daemon runs the frontend. Before that, the caller has to answer the daemon's questions by this
+// choice.
+//
+// The error says why the daemon didn't read the image, as that of [Frontend.Choose]. The daemon
+// can't run the frontend then, and says less about it.
+func (c *Choice) Announce(ctx context.Context) error {
+	if c.announce == nil { // whatever the daemon runs does it
+		return nil
+	}
+	err := c.announce(ctx)
+	if err != nil {
+		_, err = c.monitor.build.settle(ctx, nil, err)
+	}
+	return err
 }
 
 // checkContexts refuses a named context over the image that the daemon runs as a frontend. The

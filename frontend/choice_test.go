@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -128,10 +129,34 @@ func TestWhatAClientsRequestMeansOutside(t *testing.T) {
 			require.Equal(t, tc.frontend == "dockerfile.v0", !choice.Deadline.IsZero())
 			require.Equal(t, "dockerfile", choice.Decision.Rule)
 			require.Empty(t, fake.solved, "nothing runs yet")
+			require.Empty(t, fake.pinned, "the daemon loads the image as it runs it")
+			require.NoError(t, choice.Announce(t.Context()))
 			if tc.frontend == "gateway.v0" {
 				require.Contains(t, fake.pinned, "docker-image://"+pinned)
 			}
 		})
+	}
+}
+
+// The daemon runs the frontend meanwhile, and says less about an image that it can't read.
+func TestAnImageThatCannotBeReadIsAnnounced(t *testing.T) {
+	for name, missing := range map[string]bool{"an image": false, "no image": true} {
+		choice, fake, err := chooseAs(t, corpPolicy+"    warnAfter: 2020-01-01\n", gatewayFrontend, "",
+			map[string]string{"source": "docker/dockerfile:1"})
+		require.NoError(t, err, name)
+		if missing {
+			fake.broken = errors.New("the registry is gone")
+		}
+		err = choice.Announce(t.Context())
+		if !missing {
+			require.NoError(t, err, name)
+			require.NotEmpty(t, fake.warned, name)
+			continue
+		}
+		var denial *DenialError
+		require.ErrorAs(t, err, &denial, name)
+		require.ErrorContains(t, err, "its image can't be read: the registry is gone")
+		require.Empty(t, fake.warned, name)
 	}
 }
 

@@ -143,6 +143,9 @@ func (f *fakeClient) Solve(ctx context.Context, req client.SolveRequest) (*clien
 			continue
 		}
 		f.pinned = append(f.pinned, src.Identifier)
+		if f.broken != nil {
+			return nil, f.broken
+		}
 		if err := f.guarded(ctx, src, sourcepolicy.NewEngine(req.SourcePolicies)); err != nil {
 			return nil, err
 		}

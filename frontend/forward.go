@@ -67,15 +67,20 @@ func (b *build) forward(ctx context.Context, a admitted, m *monitor) (*client.Re
 
 // loadForwarded does what the gateway does with the image of a forwarded frontend, under a guard.
 func (b *build) loadForwarded(ctx context.Context, a admitted) error {
-	return b.loadGuarded(ctx, a, func(ctx context.Context, def *llb.Definition) error {
+	return b.loadGuarded(ctx, a, b.evaluateOnly(a), func() error {
+		_, _, err := b.resolve(ctx, a.request, a.pinned())
+		return err
+	})
+}
+
+// evaluateOnly has the daemon read the image of a frontend under a guard, and do nothing with it.
+func (b *build) evaluateOnly(a admitted) func(context.Context, *llb.Definition) error {
+	return func(ctx context.Context, def *llb.Definition) error {
 		_, err := b.client.Solve(ctx, client.SolveRequest{
 			Definition: def.ToPB(), Evaluate: true, SourcePolicies: onlyImage(a.pinned()),
 		})
 		return err
-	}, func() error {
-		_, _, err := b.resolve(ctx, a.request, a.pinned())
-		return err
-	})
+	}
 }
 
 // notAllowedSource is part of the daemon's error for a frontend that isn't on its allowlist

@@ -118,19 +118,41 @@ func (b *build) loadGuarded(
 	ctx context.Context, a admitted, load func(context.Context, *llb.Definition) error,
 	others ...func() error,
 ) error {
-	line := llb.WithCustomName(progressLine(a.decision))
-	def, err := llb.Image(a.pinned().String(), line).Marshal(ctx)
+	def, err := b.imageLine(ctx, a)
 	if err != nil {
 		return err
 	}
-	if b.step, err = def.Head(); err != nil {
-		return err
+	return b.loadLine(ctx, a, def, load, others...)
+}
+
+// imageLine makes the step that loads the image of a frontend. Its progress line names rule and
+// frontend.
+func (b *build) imageLine(ctx context.Context, a admitted) (*llb.Definition, error) {
+	named := llb.WithCustomName(progressLine(a.decision))
+	return b.line(ctx, llb.Image(a.pinned().String(), named))
+}
+
+// line returns the definition of a step to which the build's warnings are attached from now on.
+func (b *build) line(ctx context.Context, st llb.State) (*llb.Definition, error) {
+	def, err := st.Marshal(ctx)
+	if err != nil {
+		return nil, err
 	}
+	b.step, err = def.Head()
+	return def, err
+}
+
+// loadLine is [build.loadGuarded] with the step that [build.imageLine] has made.
+func (b *build) loadLine(
+	ctx context.Context, a admitted, def *llb.Definition,
+	load func(context.Context, *llb.Definition) error, others ...func() error,
+) error {
 	var meanwhile errgroup.Group
 	for _, other := range others {
 		meanwhile.Go(other)
 	}
-	if err = load(ctx, def); err != nil {
+	err := load(ctx, def)
+	if err != nil {
 		err = b.refuseUnreadable(ctx, a.request, err)
 	}
 	if refused := meanwhile.Wait(); refused != nil {

@@ -54,7 +54,10 @@ type fakeDaemon struct {
 	metadata      map[string][]byte // of results
 	result        *pb.Definition
 	frontendFails error
+	evaluateFails error
 	file          []byte // the text of all files
+
+	exporterResponse map[string]string
 }
 
 type fakeCall struct {
@@ -156,7 +159,8 @@ func (d *fakeDaemon) Solve(
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case r := <-d.returned:
-		return &controlapi.SolveResponse{}, status.ErrorProto(r.GetError())
+		return &controlapi.SolveResponse{ExporterResponse: d.exporterResponse},
+			status.ErrorProto(r.GetError())
 	}
 }
 
@@ -291,7 +295,7 @@ func (b *fakeBridge) Evaluate(
 	ctx context.Context, req *gwpb.EvaluateRequest,
 ) (*gwpb.EvaluateResponse, error) {
 	b.daemon.record(ctx, req)
-	return &gwpb.EvaluateResponse{}, nil
+	return &gwpb.EvaluateResponse{}, grpcerrors.ToGRPC(ctx, b.daemon.evaluateFails)
 }
 
 func (b *fakeBridge) Warn(

@@ -20,16 +20,18 @@ import (
 //
 // In the request of today's clients there is no frontend. They begin an empty build, and ask for
 // the frontend by LLBBridge.Solve. For others, the guard does so itself.
-func (c *call) solve() error {
+func (c *call) solve() (err error) {
 	var req controlapi.SolveRequest
 	if err := c.receive(&req); err != nil {
 		return err
 	}
+	under := c.guard.policy.current()
+	c.record = c.openRecord(&req, under)
+	defer func() { c.record.end(c.stream.Context(), err) }()
 	direct, err := takeDirect(&req)
 	if err != nil {
 		return c.refuse(err)
 	}
-	under := c.guard.policy.current()
 	layers, err := under.layers(c.client, req.FrontendAttrs)
 	if err != nil {
 		return c.refuse(err)
@@ -50,8 +52,9 @@ func (c *call) solve() error {
 	b := &build{
 		who: c.who, by: c.client, client: req.Ref, session: req.Session, policy: under,
 		entitlements: granted, exports: goesSomewhere(&req), hidden: keepHidden(&req, direct),
-		sbom: req.FrontendAttrs[optionSBOM],
+		sbom: req.FrontendAttrs[optionSBOM], record: c.record,
 	}
+	b.record.generator(b.sbom)
 	err = c.guard.begin(c.stream.Context(), b)
 	if _, ok := status.FromError(err); err != nil && ok {
 		return err
@@ -75,13 +78,14 @@ func (c *call) solve() error {
 		serving.Go(func() { b.serveDirect(c, direct) })
 	}
 	var resp controlapi.SolveResponse
-	err = c.guard.daemon.Invoke(c.outgoing(b.ctx), c.method, &req, &resp)
+	err = c.ask(c.outgoing(b.ctx), c.method, &req, &resp)
 	if cause := b.broken(); cause != nil {
 		return cause
 	}
 	if err != nil {
 		return b.fromDaemon(err)
 	}
+	b.record.finished(&resp)
 	return c.send(&resp)
 }
 

@@ -3,6 +3,7 @@ package integration
 import (
 	"encoding/json"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -138,4 +139,16 @@ func TestGuardServesBuildx(t *testing.T) {
 		})
 		g.Buildx(t, broken, "build", ".").RequireFailure(t, "exit code: 7", ">>> RUN exit 7")
 	})
+}
+
+// The daemon runs the frontend while policy-guard has its image loaded. It says less about an image
+// that it can't read.
+func TestGuardSaysThatAFrontendsImageCannotBeRead(t *testing.T) {
+	g := env.Guard(t, harness.DaemonConfig{}, `version: 1
+frontends: [{name: dockerfile, match: ["docker/dockerfile"]}]
+`)
+	missing := "docker/dockerfile@sha256:" + strings.Repeat("1", 64)
+	dir := harness.WriteContext(t, dockerfile(""))
+	g.Buildctl(t, byBuildctl(dir, missing)...).RequireFailure(t,
+		"frontend "+missing+" is refused: its image can't be read")
 }

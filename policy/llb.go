@@ -169,6 +169,15 @@ func (v *validator) llb(k role) {
 	}
 }
 
+// debug checks the field of that name. An overlay that doesn't have it leaves it to the policy.
+func (v *validator) debug(k role) {
+	missing := ActionDeny
+	if k == overlaid {
+		missing = ""
+	}
+	v.action(v.root, "debug", &v.policy.doc.Debug, missing)
+}
+
 // llbHeadline is the first line of a decision on LLB.
 func (d Decision) llbHeadline() string {
 	return fmt.Sprintf("LLB that no frontend made %s: %s", d.Verdict.Text(), d.Reason)

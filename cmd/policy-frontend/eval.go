@@ -47,10 +47,10 @@ LLB, which a frontend makes from a build file. eval checks each operation in it 
 the line of the build file that it comes from.
 
 With --export, --cache-from, --cache-to or --sbom, eval also answers where a result may
-go, which build caches a build may use, and which image may make its SBOM. With --own-llb,
-eval decides on LLB that a client sends by itself, instead of asking for a frontend REF.
-Then --build and --llb have what is in that LLB. Only policy-guard judges all this in a
-build.
+go, which build caches a build may use, and which image may make its SBOM. With --debug,
+it answers whether the client may run containers of its own. With --own-llb, eval decides
+on LLB that a client sends by itself, instead of asking for a frontend REF. Then --build
+and --llb have what is in that LLB. Only policy-guard judges all this in a build.
 
 With --format json, eval prints the object that a build leaves in its result's metadata
 under frontend.policy.decision. The answers to operations, results and caches are under

@@ -56,6 +56,22 @@ the import of the build cache corp.example/a:latest is refused: the policy refus
 	require.Contains(t, stdout, "a result for the client of the type oci is allowed\n")
 }
 
+func TestEvalAnswersAboutContainersOfAClient(t *testing.T) {
+	t.Parallel()
+	const head = "version: 1\nfrontends: [{match: [docker/dockerfile]}]\n"
+	refused := write(t, "refused.yaml", head)
+	code, stdout, stderr := run("eval", "--policy", refused, "--debug", "docker/dockerfile:1")
+	require.Equal(t, exitDeny, code, stderr)
+	require.Contains(t, stdout, "a container that the client runs by itself is refused: the policy "+
+		"refuses containers that a client runs by itself (debug: deny, which is the default)\n"+
+		"  message:      run the command in a step of the build, or have them allowed by debug: allow\n")
+	allowed := write(t, "allowed.yaml", head+"debug: allow\n")
+	code, stdout, stderr = run("explain", "--policy", allowed, "--debug", "docker/dockerfile:1")
+	require.Equal(t, exitOK, code, stderr)
+	require.Contains(t, stdout, "policy-guard lets clients run containers of their own (debug: allow)")
+	require.Contains(t, stdout, "a container that the client runs by itself is allowed\n")
+}
+
 func TestEvalAnswersAboutAnnotations(t *testing.T) {
 	t.Parallel()
 	file := write(t, "policy.yaml", "version: 1\nexports: {annotations: [\"org.*\"]}\n"+

@@ -17,6 +17,7 @@ func (choose Source) guarded(doc *policy.Document) {
 		}
 	}
 	doc.LLB, doc.Exports, doc.Caches = from.LLB, from.Exports, from.Caches
+	doc.Debug = from.Debug
 	doc.SBOM, doc.Administration = from.SBOM, from.Administration
 }
 
@@ -30,6 +31,7 @@ func (choose Source) GuardedText() string {
 		}},
 		{2, func() string { return "exports: " + choose.exports() }},
 		{2, func() string { return "caches: " + choose.caches() }},
+		{3, func() string { return "debug: " + choose.one([]string{"allow", "deny"}) }},
 		{4, func() string { return "sbom: {generators: " + choose.repositories() + "}" }},
 		{5, func() string {
 			return "administration: {clients: " + choose.pick(clientPatterns()...) + "}"

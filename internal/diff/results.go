@@ -29,8 +29,8 @@ type grant struct {
 	ask   func(l policy.Layers, example string) policy.Ruling
 }
 
-// grants returns what a policy allows of results, build caches and SBOMs, and whom it lets
-// administrate the builder, always for the same fields.
+// grants returns what a policy allows of results, build caches and SBOMs, whom it lets administrate
+// the builder, and whether clients run containers, always for the same fields.
 func grants(p *policy.Document, by clients.Client) []grant {
 	x, c := p.Exports, p.Caches
 	if x == nil {
@@ -110,7 +110,14 @@ func grants(p *policy.Document, by clients.Client) []grant {
 	if p.Administration != nil {
 		admins.allow = p.Administration.Clients
 	}
-	return append(out, admins)
+	debug := grant{
+		field: "debug", single: true, asked: "a container that a client runs by itself",
+		ask: func(l policy.Layers, _ string) policy.Ruling { return l.DecideDebug() },
+	}
+	if p.Debug == policy.ActionAllow {
+		debug.allow = []string{"allow"}
+	}
+	return append(out, admins, debug)
 }
 
 // byName returns what gives the ruling on an example of a name.

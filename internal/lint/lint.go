@@ -180,6 +180,9 @@ func (c *checker) whole() {
 	if p.LLB.AllowsSome() {
 		c.addf(NeedsGuard, unseen, "llb")
 	}
+	if p.Debug == policy.ActionAllow {
+		c.addf(NeedsGuard, unseen, "debug")
+	}
 	if slices.ContainsFunc(c.clients, func(by clients.Client) bool {
 		d := c.layers.For(by).LLB(c.time())
 		return d.Verdict.Permits() && len(d.Obligations.Build) == 0

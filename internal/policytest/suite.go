@@ -138,6 +138,9 @@ type FileCase struct {
 	Exports []FileExport `yaml:"exports,omitempty"`
 	// The build caches that the build uses, and the expected answers. Only policy-guard sees that.
 	Caches []FileCache `yaml:"caches,omitempty"`
+	// The expected answer if the client runs containers of its own in the build. The verdict can stand
+	// alone, as in debug: deny. Only policy-guard sees that.
+	Debug *OperationExpect `yaml:"debug,omitempty" short:"verdict"`
 }
 
 //go:embed test.schema.json
@@ -243,7 +246,10 @@ func (r *reader) builds(at func(...any) []any, w *FileCase) {
 		name  string
 		given bool
 	}{
-		{"build", len(w.Build) > 0}, {"exports", len(w.Exports) > 0}, {"caches", len(w.Caches) > 0},
+		{"build", len(w.Build) > 0},
+		{"exports", len(w.Exports) > 0},
+		{"caches", len(w.Caches) > 0},
+		{"debug", w.Debug != nil},
 	} {
 		if field.given {
 			r.problem(at(field.name), "a frontend that doesn't run builds nothing; remove %s, or expect "+

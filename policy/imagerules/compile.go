@@ -57,7 +57,8 @@ func (names Names) Add(
 // of package policy compares the names with that package's constants.
 func IsReserved(name string) bool {
 	return slices.Contains([]string{
-		"default", "invariant", "limits", "build", "llb", "exports", "caches", "sbom", "administration",
+		"default", "invariant", "limits", "build", "llb", "debug", "exports", "caches", "sbom",
+		"administration",
 	}, name)
 }
 

@@ -16,14 +16,14 @@ const (
 	tableEnds   = "<!-- end of fields -->\n"
 )
 
-// withFields returns the page with the table of all fields of a policy in its place.
-func withFields(page string) (string, error) {
+// withFields returns the page with the table of all fields of a schema in its place.
+func withFields(page string, reflect func() (*jsonschema.Schema, error)) (string, error) {
 	before, rest, ok := strings.Cut(page, tableBegins)
 	_, after, ended := strings.Cut(rest, tableEnds)
 	if !ok || !ended {
 		return "", errors.New("the page has no place for the table of fields")
 	}
-	schema, err := reflectPolicy()
+	schema, err := reflect()
 	if err != nil {
 		return "", err
 	}
@@ -135,6 +135,10 @@ func value(field *jsonschema.Schema) string {
 		return "map of strings"
 	case field.Type == "object":
 		return "fields"
+	case field.Format == "date-time":
+		return "time"
+	case field.Type == "number":
+		return "number"
 	case field.Type == "boolean":
 		return "`true` or `false`"
 	case field.Type == "integer":

@@ -65,6 +65,7 @@ const (
 default: allow
 llb: allow
 administration: {clients: ["uid:0"]}
+sbom: {generators: {allow: ["**"]}}
 exports:
   client: [local, tar, oci, docker]
   push: {allow: ["**"]}
