@@ -105,7 +105,7 @@ func (r *Repositories) names() string {
 			text += ", but not " + denied
 		}
 		if len(rule.clients) > 0 {
-			text = "for " + rule.clients.String() + ": " + text
+			text += " (for " + rule.clients.String() + ")"
 		}
 		parts = append(parts, text)
 	}

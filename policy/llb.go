@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -116,11 +115,11 @@ func (p *Policy) llbRules() []*Rule {
 // LLB says which clients can send LLB that no frontend made.
 type LLB struct {
 	// Clients that can send it, in the form of administration.clients. The default is all clients.
-	Clients []string `yaml:"clients,omitempty" json:"clients,omitempty" jsonschema:"minItems=1"`
+	Clients []string `yaml:"clients,omitempty" jsonschema:"minItems=1"`
 
 	// Allowed and Denied say that the document has allow or deny in place of the fields.
-	Allowed bool `yaml:"-" json:"-" scalar:"allow"`
-	Denied  bool `yaml:"-" json:"-" scalar:"deny"`
+	Allowed bool `yaml:"-" scalar:"allow"`
+	Denied  bool `yaml:"-" scalar:"deny"`
 
 	clients clients.List
 }
@@ -140,33 +139,16 @@ func (a *LLB) only(layer string, c clients.Client) string {
 	return by + " LLB " + a.clients.Only(c) + " (llb.clients)"
 }
 
-// word returns the word that the document has in place of the fields, or "".
-func (a *LLB) word() Action {
-	switch {
-	case a.Allowed:
-		return ActionAllow
-	case a.Denied:
-		return ActionDeny
-	}
-	return ""
-}
-
 // MarshalYAML returns what the document has: a word or the fields.
 func (a *LLB) MarshalYAML() (any, error) {
 	type fields LLB
-	if word := a.word(); word != "" {
-		return word, nil
+	switch {
+	case a.Allowed:
+		return ActionAllow, nil
+	case a.Denied:
+		return ActionDeny, nil
 	}
 	return (*fields)(a), nil
-}
-
-// MarshalJSON returns what the document has: a word or the fields.
-func (a *LLB) MarshalJSON() ([]byte, error) {
-	type fields LLB
-	if word := a.word(); word != "" {
-		return json.Marshal(word)
-	}
-	return json.Marshal((*fields)(a))
 }
 
 // llb checks the field of that name. An overlay that doesn't have it leaves it to the policy.

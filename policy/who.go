@@ -5,39 +5,47 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/clients"
+	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // forClients yields the fields that make what a build may do depend on its client, such as
 // "frontends[0].clients", with their patterns. Administration is no matter of builds.
-func (p *Policy) forClients(yield func(field string, l clients.List) bool) {
+func (p *Policy) forClients(yield func(field string, c clients.Condition) bool) {
 	goesOn := true
-	field := func(name string, l clients.List) {
-		if goesOn && len(l) > 0 {
-			goesOn = yield(name, l)
+	field := func(name string, c clients.Condition) {
+		if goesOn && len(c.List) > 0 {
+			goesOn = yield(name, c)
 		}
+	}
+	ofRule := func(r *imagerules.Rule) clients.Condition {
+		denies := r.Action == ActionDeny
+		return clients.Condition{List: r.For(), Allows: !denies, Denies: denies}
+	}
+	ofNames := func(r *RepositoryRule) clients.Condition {
+		return clients.Condition{List: r.clients, Allows: len(r.allow) > 0, Denies: len(r.deny) > 0}
 	}
 	ofImages := func(before string, b *buildrules.Rules) {
 		if b == nil || b.Images == nil {
 			return
 		}
 		for i, r := range b.Images.Rules {
-			field(fmt.Sprintf("%sbuild.images.rules[%d].clients", before, i), r.For())
+			field(fmt.Sprintf("%sbuild.images.rules[%d].clients", before, i), ofRule(r))
 		}
 	}
 	doc := &p.doc
 	for i := range doc.Frontends {
 		before := fmt.Sprintf("frontends[%d].", i)
-		field(before+"clients", doc.Frontends[i].For())
+		field(before+"clients", ofRule(&doc.Frontends[i].Rule))
 		ofImages(before, doc.Frontends[i].Build)
 	}
 	ofImages("", doc.Build)
 	if doc.LLB != nil {
-		field("llb.clients", doc.LLB.clients)
+		field("llb.clients", clients.Condition{List: doc.LLB.clients, Allows: true})
 	}
 	doc.repositories(func(name string, r *Repositories) {
-		field(name+".clients", r.clients)
+		field(name+".clients", ofNames(&r.RepositoryRule))
 		for i, rule := range r.Rules {
-			field(fmt.Sprintf("%s.rules[%d].clients", name, i), rule.clients)
+			field(fmt.Sprintf("%s.rules[%d].clients", name, i), ofNames(rule))
 		}
 	})
 }
@@ -78,12 +86,12 @@ func (p *Policy) NamesClients() string {
 	return ""
 }
 
-// ClientLists returns the patterns of all fields that make what a build may do depend on its
+// ClientConditions returns the conditions in all fields that make what a build may do depend on its
 // client. Callers don't change them.
-func (p *Policy) ClientLists() []clients.List {
-	var all []clients.List
-	for _, l := range p.forClients {
-		all = append(all, l)
+func (p *Policy) ClientConditions() []clients.Condition {
+	var all []clients.Condition
+	for _, c := range p.forClients {
+		all = append(all, c)
 	}
 	return all
 }

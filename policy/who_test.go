@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/clients"
@@ -263,6 +264,33 @@ func TestWhoCanSendLLB(t *testing.T) {
 	}
 }
 
+func TestExplainShowsWhomWhatIsFor(t *testing.T) {
+	t.Parallel()
+	l := stackOf(t, `frontends:
+- {name: no, match: [a], action: deny, clients: ["uid:2"]}
+- {name: yes, match: [a], clients: ["uid:1"]}
+exports: {push: [{clients: ["uid:1"], allow: [x]}, {allow: [y], deny: [z]}, {clients: ["uid:3"], deny: [y]}]}`,
+		"").For(named(t, "uid:1"))
+	shown := map[string]string{}
+	for _, s := range Explain(l, Request{Reference: refs(t, "a")[0]}).Steps {
+		shown[string(s.Kind)+s.Rule] = s.Reason
+	}
+	require.Equal(t, "it is only for uid:2, not for uid:1", shown["ruleno"])
+	require.Equal(t, "it allows a:latest", shown["ruleyes"])
+	require.Equal(t, "policy-guard lets results go only there: the client (local, tar, oci, docker); "+
+		"pushed to x (for uid:1); y, but not z; not y (for uid:3)", shown["exports"])
+}
+
+func TestTheFieldLLBIsWrittenAsItWas(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"llb: allow", "llb: deny", "llb:\n    clients:\n        - uid:1"} {
+		doc := stackOf(t, text, "").embedded.Document()
+		out, err := yaml.Marshal(doc)
+		require.NoError(t, err)
+		require.Contains(t, string(out), text+"\n")
+	}
+}
+
 // A rule for a client gives it an entitlement, and a build that turns out to run under another one
 // is refused.
 func TestAnEntitlementByTheRuleForAClient(t *testing.T) {
@@ -323,12 +351,12 @@ func TestWhereClientsAreKnownAlone(t *testing.T) {
 		require.NoError(t, l.For(named(t, "nobody")).CheckClient())
 		if want == "" {
 			require.NoError(t, l.CheckClient())
-			require.Empty(t, l.embedded.ClientLists())
+			require.Empty(t, l.embedded.ClientConditions())
 			continue
 		}
 		require.EqualError(t, l.CheckClient(), `this policy "corp" names clients (`+want+`), and only `+
 			"policy-guard knows who builds: build through policy-guard, or have clients removed")
-		require.Len(t, l.embedded.ClientLists(), 1)
+		require.Len(t, l.embedded.ClientConditions(), 1)
 		require.ErrorContains(t, stackOf(t, "id: x", fields).CheckClient(),
 			"the overlay names clients ("+want+")")
 	}

@@ -14,14 +14,14 @@ import (
 const maxClients = 64
 
 // Clients returns clients that stand for all others under the policies: one for each way in which
-// their rules are for some clients. If no rule is, that is the unknown client alone. all is false
-// if there are too many.
-func Clients(policies ...*policy.Policy) (samples []clients.Client, all bool) {
-	var lists []clients.List
+// their rules are for some clients. If no rule is, that is the unknown client alone. complete
+// is false if there are too many.
+func Clients(policies ...*policy.Policy) (samples []clients.Client, complete bool) {
+	var all []clients.Condition
 	for _, p := range policies {
-		lists = append(lists, p.ClientLists()...)
+		all = append(all, p.ClientConditions()...)
 	}
-	return clients.Samples(lists, maxClients)
+	return clients.Samples(all, maxClients)
 }
 
 // as returns the side as it is for a client.

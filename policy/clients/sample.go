@@ -11,15 +11,21 @@ import (
 // maxSampled is how many patterns [Samples] compares with each other.
 const maxSampled = 200
 
-// Samples returns clients that stand for all others under rules with these lists, one for each way
-// in which the lists have clients, as far as one or two patterns tell: each pattern alone, each
-// pair of them, and names that can't be read. The unknown client is the last. all is false if there
-// are more than most, or too many patterns.
-func Samples(lists []List, most int) (out []Client, all bool) {
-	s := sampler{lists: lists, seen: map[string]bool{}}
+// Condition makes something be for some clients: what it allows, what it denies, or both.
+type Condition struct {
+	List
+	Allows, Denies bool
+}
+
+// Samples returns clients that stand for all others under these conditions, one for each way in
+// which they are for clients, as far as one or two patterns tell: each pattern alone, each pair of
+// them, and names that can't be read. The unknown client is the last, unless one without names
+// stands for it. all is false if there are more than most, or too many patterns.
+func Samples(conditions []Condition, most int) (out []Client, all bool) {
+	s := sampler{conditions: conditions, seen: map[string]bool{}}
 	var patterns []Pattern
-	for _, l := range lists {
-		for _, p := range l {
+	for _, c := range conditions {
+		for _, p := range c.List {
 			if !slices.ContainsFunc(patterns, func(o Pattern) bool { return o.text == p.text }) {
 				patterns = append(patterns, p)
 			}
@@ -51,14 +57,15 @@ func Samples(lists []List, most int) (out []Client, all bool) {
 	if len(s.out) > most {
 		s.out, all = s.out[:most], false
 	}
-	return append(s.out, Client{}), all
+	s.add(Client{})
+	return s.out, all
 }
 
 type sampler struct {
-	lists []List
-	fill  string // no pattern has it
-	seen  map[string]bool
-	out   []Client
+	conditions []Condition
+	fill       string // no pattern has it
+	seen       map[string]bool
+	out        []Client
 }
 
 // freshText returns a text that is a part of no pattern.
@@ -73,11 +80,11 @@ func freshText(patterns []Pattern) string {
 	}
 }
 
-// add keeps a client unless another one is in the same lists.
+// add keeps a client unless the conditions are for another one in the same way.
 func (s *sampler) add(c Client) {
 	var key strings.Builder
-	for _, l := range s.lists {
-		fmt.Fprint(&key, l.Has(c), l.MayHave(c), " ")
+	for _, l := range s.conditions {
+		fmt.Fprint(&key, l.Allows && l.Has(c), l.Denies && l.MayHave(c), " ")
 	}
 	if !s.seen[key.String()] {
 		s.seen[key.String()] = true

@@ -163,10 +163,10 @@ func TestSamplesShowEachPairOfPatterns(t *testing.T) {
 		"uid:1", "gid:1", "gid:2", "cn:a*", "cn:*b", "dns:*.a", "dns:b.*", "dns:c.c", "spiffe://a/**",
 		"spiffe://*", "spiffe://a/*/c",
 	}
-	var lists []List
+	var lists []Condition
 	for _, s := range texts {
 		if p, err := ParsePattern(s); err == nil {
-			lists = append(lists, List{p})
+			lists = append(lists, Condition{List{p}, true, true})
 		}
 	}
 	require.Len(t, lists, len(texts)-1, "a host has no star")
@@ -204,6 +204,11 @@ func TestSamplesShowEachPairOfPatterns(t *testing.T) {
 	few, all := Samples(lists, 3)
 	require.False(t, all)
 	require.Len(t, few, 4)
+	allowing := lists[:1:1]
+	allowing[0].Denies = false
+	few, all = Samples(allowing, 3)
+	require.True(t, all)
+	require.Len(t, few, 2, "one of the list, and one that isn't")
 	none, all := Samples(nil, 3)
 	require.True(t, all)
 	require.Equal(t, []Client{{}}, none)
