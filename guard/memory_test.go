@@ -222,3 +222,21 @@ func TestAResultHasItsMemoryBeforeItArrives(t *testing.T) {
 func whole(message []byte) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
 }
+
+// What refused calls take beyond the memory isn't that of clients who need little.
+func TestRefusedCallsLeaveTheMemoryForThoseWhoNeedLittle(t *testing.T) {
+	t.Parallel()
+	m := newMemory(1 << 30)
+	take := func(who Identity, bytes int64) {
+		_, ok := m.open(who).tryTake(int(bytes))
+		require.True(t, ok)
+	}
+	take("alice", m.each)
+	take("bob", m.common-m.each)
+	refused := m.open("bob")
+	for refused.overdraw(64 << 10) {
+	}
+	_, ok := m.open("carol").tryTake(int(m.little) - 16<<10)
+	require.True(t, ok)
+	require.True(t, m.open("carol").overdraw(16<<10))
+}
