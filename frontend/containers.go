@@ -112,12 +112,14 @@ func (s *Containers) reserve(id string, c *Container) bool {
 	return true
 }
 
-// Release ends a container that the client has no more. The daemon has forgotten the container even
-// if it answers with the error of a process that was in it.
+// Release ends a container that the client has no more, even if ctx has ended. The daemon has
+// forgotten the container even if it answers with the error of a process that was in it.
 func (c Container) Release(
 	ctx context.Context, daemon gwpb.LLBBridgeClient,
 ) (*gwpb.ReleaseContainerResponse, error) {
-	return end(ctx, daemon, c.ID)
+	ctx, cancel := releaseContext(ctx)
+	defer cancel()
+	return daemon.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: c.ID})
 }
 
 // maxReleases is how many containers are released at the same time.
@@ -145,16 +147,7 @@ func (s *Containers) ReleaseAll(ctx context.Context, daemon gwpb.LLBBridgeClient
 // release ends a container, even if the frontend that asked for it has ended. If that fails, the
 // daemon ends the container at the latest when the build ends.
 func release(ctx context.Context, daemon gwpb.LLBBridgeClient, id string) {
-	_, _ = end(ctx, daemon, id)
-}
-
-// end is [release] with the daemon's answer.
-func end(
-	ctx context.Context, daemon gwpb.LLBBridgeClient, id string,
-) (*gwpb.ReleaseContainerResponse, error) {
-	ctx, cancel := releaseContext(ctx)
-	defer cancel()
-	return daemon.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: id})
+	_, _ = Container{ID: id}.Release(ctx, daemon)
 }
 
 // releaseContext returns the context of calls that release containers. It goes on when ctx ends,

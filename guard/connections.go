@@ -44,7 +44,7 @@ const (
 type connections struct {
 	guard           *Guard
 	handshakes      handshakes
-	taking, writing time.Duration
+	taking, writing time.Duration // are takingTimeout and writeTimeout
 
 	mu  sync.Mutex
 	all int
@@ -76,8 +76,6 @@ type counted struct {
 	ctx     context.Context
 	once    sync.Once
 	closed  func()
-	taking  time.Duration // is takingTimeout
-	writing time.Duration // is writeTimeout
 
 	// What follows is for the one who reads.
 
@@ -175,7 +173,7 @@ func (c *counted) follow(p []byte) (n int, err error) {
 
 // Write implements [net.Conn]. A client that takes nothing for some time loses the connection.
 func (c *counted) Write(p []byte) (int, error) {
-	_ = c.SetWriteDeadline(time.Now().Add(c.writing))
+	_ = c.SetWriteDeadline(time.Now().Add(c.guard.clients.writing))
 	c.beginWrite()
 	n, err := c.Conn.Write(p)
 	c.endWrite()
@@ -242,7 +240,7 @@ func (c *connections) add(conn net.Conn, id Identity) (*counted, error) {
 	c.of[id]++
 	ctx, cancel := context.WithCancel(context.Background())
 	open := &counted{
-		Conn: conn, guard: c.guard, account: a, ctx: ctx, taking: c.taking, writing: c.writing,
+		Conn: conn, guard: c.guard, account: a, ctx: ctx,
 		in: afterPreface(), streams: map[uint32]*stream{},
 	}
 	open.closed = func() {

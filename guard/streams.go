@@ -131,7 +131,7 @@ func (s *stream) done(err error) error {
 		return err
 	}
 	s.took = time.Now()
-	s.late = time.AfterFunc(s.conn.taking, s.checkTaken)
+	s.late = time.AfterFunc(s.conn.guard.clients.taking, s.checkTaken)
 	return err
 }
 
@@ -142,7 +142,7 @@ func (s *stream) checkTaken() {
 	if !s.open {
 		return
 	}
-	if left := s.conn.taking - time.Since(s.took); left > 0 {
+	if left := s.conn.guard.clients.taking - time.Since(s.took); left > 0 {
 		s.late.Reset(left)
 		return
 	}
