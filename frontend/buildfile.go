@@ -13,6 +13,7 @@ import (
 	"github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
+	fstypes "github.com/tonistiigi/fsutil/types"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
@@ -78,7 +79,37 @@ func (c fileClient) Solve(
 	if res.Ref == nil {
 		return nil, errors.New("what the build file would be read from is empty")
 	}
+	res.SetRef(&fileRef{Reference: res.Ref})
 	return res, nil
+}
+
+// fileRef is what the build file is read from. After that one, dockerui reads the ignore file
+// beside it, which only a frontend needs. Each read is a call to the daemon.
+type fileRef struct {
+	client.Reference
+	done bool
+}
+
+var errNotNeeded = errors.New("internal: only the build file is needed")
+
+// StatFile implements [client.Reference].
+func (r *fileRef) StatFile(
+	ctx context.Context, req client.StatRequest,
+) (*fstypes.Stat, error) {
+	if r.done {
+		return nil, errNotNeeded
+	}
+	return r.Reference.StatFile(ctx, req)
+}
+
+// ReadFile implements [client.Reference].
+func (r *fileRef) ReadFile(ctx context.Context, req client.ReadRequest) ([]byte, error) {
+	if r.done {
+		return nil, errNotNeeded
+	}
+	data, err := r.Reference.ReadFile(ctx, req)
+	r.done = err == nil
+	return data, err
 }
 
 // directive returns the file's syntax directive. It takes all forms that BuildKit knows, also after
