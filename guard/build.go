@@ -8,10 +8,6 @@ import (
 	"sync"
 	"time"
 
-	controlapi "github.com/moby/buildkit/api/services/control"
-	"github.com/moby/buildkit/session"
-	"github.com/moby/buildkit/session/grpchijack"
-	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -201,44 +197,6 @@ func (b *build) broken() error {
 		return status.Error(codes.Aborted, "policy-guard ended the build: "+e.Error())
 	}
 	return nil
-}
-
-// openPolicySession opens the session in which the daemon asks about each source of this build, and
-// returns its name. If the session breaks, the build ends: the daemon would wait for it.
-func (b *build) openPolicySession() (string, error) {
-	s, err := session.NewSession(b.ctx, "")
-	if err != nil {
-		return "", err
-	}
-	// No client may connect as this session.
-	end, err := b.guard.sessions.connect(s.ID(), itself)
-	if err != nil {
-		return "", err
-	}
-	s.Allow(policysession.NewPolicyProvider(b.observedAnswer))
-	b.mu.Lock()
-	b.policySession = s.ID()
-	b.mu.Unlock()
-	go func() {
-		defer end()
-		why := "the daemon closed the policy session; it may have ended"
-		switch err := b.runPolicySession(s); {
-		case errors.Is(err, errPanic):
-			why = internalError
-		case err != nil:
-			why = "the policy session broke; the daemon may have ended"
-		}
-		b.cancel(brokenError(why))
-	}()
-	return s.ID(), nil
-}
-
-// internalError is why a build is ended after a panic.
-const internalError = "internal error; the log of policy-guard has more about it"
-
-func (b *build) runPolicySession(s *session.Session) (err error) {
-	defer b.guard.contain(b.who, "a policy session", &err)
-	return s.Run(b.ctx, grpchijack.Dialer(controlapi.NewControlClient(b.guard.daemon)))
 }
 
 // checkPolicy refuses to decide by another policy than the one in force. The policy of the build
