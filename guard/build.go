@@ -23,19 +23,22 @@ type builds struct {
 	mu   sync.Mutex
 	live map[string]*build
 	wait map[string]*waiting // for builds that haven't begun
+	// refused are builds that didn't get to the daemon, as long as calls about them may come.
+	refused map[string]*refusedBuild
 
 	drain drain
 }
 
 // waiting are the calls that came before their build.
 type waiting struct {
-	calls int
-	begun chan struct{}
+	calls   int
+	decided chan struct{} // closed when the build has begun or was refused
+	refused *refusedBuild // nil if it has begun
 }
 
 func newBuilds() *builds {
 	return &builds{
-		live: map[string]*build{}, wait: map[string]*waiting{},
+		live: map[string]*build{}, wait: map[string]*waiting{}, refused: map[string]*refusedBuild{},
 		drain: drain{begun: make(chan struct{}), empty: make(chan struct{})},
 	}
 }
@@ -112,6 +115,7 @@ func (s *builds) add(b *build) error {
 		return fmt.Errorf("the client has %d builds under way", maxBuilds)
 	}
 	s.live[b.ref] = b
+	delete(s.refused, b.ref)
 	return nil
 }
 
@@ -119,10 +123,7 @@ func (s *builds) add(b *build) error {
 func (s *builds) announce(b *build) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w := s.wait[b.ref]; w != nil {
-		close(w.begun)
-		delete(s.wait, b.ref)
-	}
+	s.wake(b.ref, nil)
 }
 
 // early is how long a call waits for its build to begin, and maxEarly how many calls do so for one
@@ -132,16 +133,20 @@ const (
 	maxEarly = 20
 )
 
-// find returns a build by the daemon's name, and waits for it to begin.
+// find returns a build by the daemon's name, and waits for it to begin. The error is a
+// *refusedBuild if it was refused.
 func (s *builds) find(ctx context.Context, ref string) (*build, error) {
 	s.mu.Lock()
-	b, w := s.live[ref], s.wait[ref]
-	if b != nil {
+	b, r, w := s.live[ref], s.refused[ref], s.wait[ref]
+	if b != nil || r != nil {
 		s.mu.Unlock()
+		if r != nil {
+			return nil, r
+		}
 		return b, nil
 	}
 	if w == nil {
-		w = &waiting{begun: make(chan struct{})}
+		w = &waiting{decided: make(chan struct{})}
 		s.wait[ref] = w
 	}
 	if w.calls >= maxEarly {
@@ -154,7 +159,7 @@ func (s *builds) find(ctx context.Context, ref string) (*build, error) {
 	timeout := time.NewTimer(early)
 	defer timeout.Stop()
 	select {
-	case <-w.begun:
+	case <-w.decided:
 	case <-timeout.C:
 	case <-ctx.Done():
 	}
@@ -165,6 +170,9 @@ func (s *builds) find(ctx context.Context, ref string) (*build, error) {
 	}
 	if b := s.live[ref]; b != nil {
 		return b, nil
+	}
+	if w.refused != nil {
+		return nil, w.refused
 	}
 	return nil, errors.New("there is no such build")
 }

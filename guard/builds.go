@@ -18,14 +18,13 @@ import (
 // buildIDHeader names the build of a call of LLBBridge (client/buildid).
 const buildIDHeader = "buildkit-controlapi-buildid"
 
-// ofBuild passes on a call about the build that its header names, without reading it. The daemon
-// holds an early call for some seconds until the build begins (util/registrar).
+// ofBuild passes on a call about the build that its header names, without reading it.
 func (c *call) ofBuild() error {
-	ref, err := c.buildRef()
+	b, err := c.bridgeBuild()
 	if err != nil {
 		return err
 	}
-	return c.pipe(c.outgoing(c.stream.Context(), buildIDHeader, ref), nil)
+	return c.pipe(c.outgoing(c.stream.Context(), buildIDHeader, b.ref), nil)
 }
 
 // buildRef returns the daemon's name of the build that the call's header names.
@@ -46,7 +45,9 @@ func (c *call) ref(client string) (string, error) {
 	return ref, nil
 }
 
-// status passes on the progress of a build of the caller.
+// status passes on the progress of a build of the caller. That of a build which is refused ends
+// without an error: a client would show that one instead of the refusal. The build may also have
+// ended long ago.
 func (c *call) status() error {
 	var req controlapi.StatusRequest
 	if err := c.receive(&req); err != nil {
@@ -60,7 +61,14 @@ func (c *call) status() error {
 	if err != nil {
 		return err
 	}
-	return c.pipe(c.outgoing(c.stream.Context()), f)
+	ctx, done := c.guard.builds.untilRefused(c.stream.Context(), req.Ref)
+	defer done()
+	err = c.pipe(c.outgoing(ctx), f)
+	var r *refusedBuild
+	if errors.As(context.Cause(ctx), &r) {
+		return nil
+	}
+	return err
 }
 
 // dropTraces takes a client's traces and forgets them. A client that gets an error would send them

@@ -40,6 +40,7 @@ type fakeDaemon struct {
 	history  []*controlapi.BuildHistoryEvent
 	canceled chan struct{} // closed when a client's Status has ended
 	failure  error         // of Info
+	waits    bool          // Status waits until the client ends it, and closes nothing
 	endless  bool          // Prune goes on until the client ends it, and closes canceled
 
 	// asks is called with each source that a call is about, as a daemon asks about it. Nil is none.
@@ -87,6 +88,16 @@ func (d *fakeDaemon) last(t *testing.T) fakeCall {
 	return calls[len(calls)-1]
 }
 
+// pings returns the calls of Ping. Others may call at the same time.
+func (d *fakeDaemon) pings() (all []fakeCall) {
+	for _, c := range d.all() {
+		if strings.HasSuffix(c.method, "/Ping") {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
 func (d *fakeDaemon) Info(
 	ctx context.Context, req *controlapi.InfoRequest,
 ) (*controlapi.InfoResponse, error) {
@@ -132,11 +143,15 @@ func (d *fakeDaemon) Prune(req *controlapi.PruneRequest, s controlapi.Control_Pr
 	return s.Context().Err()
 }
 
-// Status sends without end.
+// Status sends without end, or waits for a build.
 func (d *fakeDaemon) Status(
 	req *controlapi.StatusRequest, s controlapi.Control_StatusServer,
 ) error {
 	d.record(s.Context(), req)
+	if d.waits {
+		<-s.Context().Done()
+		return s.Context().Err()
+	}
 	defer close(d.canceled)
 	for {
 		msg := &controlapi.StatusResponse{Logs: []*controlapi.VertexLog{{Msg: make([]byte, 1<<20)}}}

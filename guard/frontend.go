@@ -66,6 +66,10 @@ func (c *call) bridgeBuild() (*build, error) {
 		return nil, err
 	}
 	b, err := c.guard.builds.find(c.stream.Context(), ref)
+	var r *refusedBuild
+	if errors.As(err, &r) {
+		return nil, r.err
+	}
 	if err != nil {
 		return nil, c.refuse(err)
 	}

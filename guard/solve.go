@@ -22,6 +22,12 @@ import (
 // the frontend by LLBBridge.Solve. For others, the guard does so itself.
 func (c *call) solve() (err error) {
 	var req controlapi.SolveRequest
+	passed := false // to the daemon
+	defer func() {
+		if ref, named := c.guard.names.ref(c.who, req.Ref); named == nil && !passed && err != nil {
+			c.guard.refuseBuild(c.who, ref, err)
+		}
+	}()
 	if err := c.receive(&req); err != nil {
 		return err
 	}
@@ -50,11 +56,16 @@ func (c *call) solve() (err error) {
 		return c.refuse(err)
 	}
 	b := &build{
-		who: c.who, by: c.client, client: req.Ref, session: req.Session, policy: under,
+		guard: c.guard, who: c.who, by: c.client, client: req.Ref, session: req.Session, policy: under,
 		entitlements: granted, exports: goesSomewhere(&req), hidden: keepHidden(&req, direct),
 		sbom: req.FrontendAttrs[optionSBOM], record: c.record,
 	}
 	b.record.generator(b.sbom)
+	if direct != nil {
+		if err := b.judgeDirect(direct, req.Cache); err != nil {
+			return c.refuse(err)
+		}
+	}
 	err = c.guard.begin(c.stream.Context(), b)
 	if _, ok := status.FromError(err); err != nil && ok {
 		return err
@@ -65,15 +76,10 @@ func (c *call) solve() (err error) {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	defer b.end()
-	if direct != nil {
-		if err := b.judgeDirect(direct, req.Cache); err != nil {
-			return c.refuse(err)
-		}
-	}
 	if req.SourcePolicySession, err = b.openPolicySession(); err != nil {
 		return b.fromDaemon(err)
 	}
-	req.Ref = b.ref
+	req.Ref, passed = b.ref, true
 	if direct != nil {
 		serving.Go(func() { b.serveDirect(c, direct) })
 	}
