@@ -358,7 +358,7 @@ target "default" {
 	ways := guardWays()
 	ways["forward"], ways["builtin"] = guardPolicy, guardBuiltin
 	for name, doc := range maps.Clone(ways) {
-		ways[name+", kept apart"] = doc + forAlice
+		ways[name+" and kept apart"] = doc + forAlice
 	}
 	for name, doc := range ways {
 		t.Run(name, func(t *testing.T) {
