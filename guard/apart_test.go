@@ -186,7 +186,15 @@ func TestWhoseCommandsAreNotKeptApart(t *testing.T) {
 	for name, a := range map[string]asked{
 		"those under the same rules for all":  {policy: forwarding, who: "a"},
 		"those under rules on administration": {policy: forwarding + "administration: {clients: [uid:7]}\n", who: "a"},
-		"those with empty options":            {policy: forwarding, who: "a", opts: []string{"add-hosts", "", "memory", ""}},
+		"those without the option that a rule removes": {
+			policy: forwarding[:len(forwarding)-3] + ", options: {strip: [memory, \"build-arg:*_proxy\"]}}]\n",
+			who:    "a", opts: []string{"memory", "1000", "build-arg:HTTP_PROXY", "http://a"},
+		},
+		"those with an option that a rule sets": {
+			policy: forwarding[:len(forwarding)-3] + ", options: {force: {memory: \"1000\"}}}]\n",
+			who:    "a", opts: []string{"memory", "1000"},
+		},
+		"those with empty options": {policy: forwarding, who: "a", opts: []string{"add-hosts", "", "memory", ""}},
 	} {
 		require.Empty(t, a.host(t), name)
 	}
