@@ -97,8 +97,8 @@ var limitOptions = []string{
 var proxyArgs = []string{"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"}
 
 // sharedOptions returns the options whose effect on commands isn't in the keys of the build cache
-// (solver/llbsolver/ops/exec.go, CacheMap): addresses of hosts, proxies, and limits. What the policy
-// removes or sets itself isn't among them.
+// (solver/llbsolver/ops/exec.go, CacheMap): addresses of hosts, proxies, and limits. What the
+// policy removes or sets itself isn't among them.
 func sharedOptions(opts map[string]string, by policy.Obligations) map[string]string {
 	shared := map[string]string{}
 	for key, value := range opts {
