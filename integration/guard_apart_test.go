@@ -74,7 +74,9 @@ func TestGuardSharesNoCommandsOfClientsWithOtherRules(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := mediatingGuard(t, doc+forAlice)
-			run := func(d *harness.Daemon, uid int, file string, opts map[string]string) func() (string, error) {
+			run := func(
+				d *harness.Daemon, uid int, file string, opts map[string]string,
+			) func() (string, error) {
 				return func() (string, error) { return built(t, d, uid, file, opts) }
 			}
 			one := func(d *harness.Daemon, uid int, file string) string {
@@ -202,6 +204,26 @@ func TestGuardJudgesHostsByTheRulesOnCommands(t *testing.T) {
 			} {
 				_, err := built(t, g.Daemon, bob, file, map[string]string{"add-hosts": host + "=127.0.0.1"})
 				require.ErrorContains(t, err, "which is policy-guard's")
+			}
+		})
+	}
+}
+
+// What isn't built has no commands to keep apart.
+func TestGuardAnswersCallsOfBuildsThatAreKeptApart(t *testing.T) {
+	for name, doc := range apartWays() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := mediatingGuard(t, doc+forAlice)
+			dir := harness.WriteContext(t, map[string]string{
+				"Dockerfile": "ARG A=1\nFROM busybox AS app\nRUN true\n",
+			})
+			for call, want := range map[string]string{
+				"outline": "TARGET:", "targets": "app", "check": "Check complete",
+			} {
+				o := g.Buildx(t, dir, "build", "--progress=plain", "--call="+call, ".")
+				o.RequireSuccess(t)
+				require.Contains(t, o.Stdout, want)
 			}
 		})
 	}
