@@ -5,8 +5,9 @@ package policy
 const DebugRule = "debug"
 
 // DecideDebug says whether a client can run containers of its own in a build, as buildx debug does.
-// Every layer has to allow it to the client (debug: allow), and an overlay that doesn't say anything about it
-// leaves it to the embedded policy. No mode weakens a denial. The verdict is Allow or Deny.
+// Every layer has to allow it to the client (debug: allow), and an overlay that doesn't say
+// anything about it leaves it to the embedded policy. No mode weakens a denial. The verdict is
+// Allow or Deny.
 //
 // It says nothing about a single container: what its commands may use is a matter of the build's
 // own decision, as for a step of the build; see [Decision.Check].

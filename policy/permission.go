@@ -29,8 +29,8 @@ func (a *Permission) Allows(c clients.Client) bool { return a.AllowsSome() && a.
 // For returns the compiled patterns of the clients. Callers don't change them.
 func (a *Permission) For() clients.List { return a.clients }
 
-// objection returns why the client can't do it, or nil. what describes what is refused. The field is
-// that below the rule; "" for the rule itself.
+// objection returns why the client can't do it, or nil. what describes what is refused. The field
+// is that below the rule; "" for the rule itself.
 func (a *Permission) objection(by clients.Client, what, field string) *objection {
 	switch {
 	case !a.AllowsSome():

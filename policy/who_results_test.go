@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -274,4 +275,30 @@ func TestWhatIsForClientsIsForAllOrNone(t *testing.T) {
 	}
 	require.Greater(t, counts[Allow], 300, "else the property says nothing")
 	require.Greater(t, counts[Deny], 300, "else the property says nothing")
+}
+
+// Each field that only policy-guard applies can be for some clients, and those that look for
+// clients find it.
+func TestEachFieldForPolicyGuardKnowsClients(t *testing.T) {
+	t.Parallel()
+	doc := Document{
+		LLB: &Permission{}, Debug: &Permission{}, Exports: &Exports{}, SBOM: &SBOM{},
+		Caches: &Caches{Imports: &CacheRules{}, Exports: &CacheRules{}},
+	}
+	want := []string{"llb", "debug"}
+	for name, part := range map[string]any{
+		"exports": doc.Exports, "caches.imports": doc.Caches.Imports,
+		"caches.exports": doc.Caches.Exports, "sbom": doc.SBOM,
+	} {
+		fields := reflect.ValueOf(part).Elem()
+		for i := range fields.NumField() {
+			key, _, _ := strings.Cut(fields.Type().Field(i).Tag.Get("yaml"), ",")
+			fields.Field(i).Set(reflect.New(fields.Field(i).Type().Elem()))
+			want = append(want, name+"."+key)
+		}
+	}
+	var got []string
+	doc.Permissions(func(field string, _ *Permission) { got = append(got, field) })
+	doc.choices(func(field string, _ *Choices) { got = append(got, field) })
+	require.ElementsMatch(t, want, got)
 }

@@ -264,21 +264,30 @@ frontends: [{name: d, match: [docker/dockerfile], clients: ["cn:*", "gid:2"]}]
 		code   int
 		want   string // in the output
 	}{
-		{"one whom all rules are for", []string{"cn:ci-1"}, exitOK, "1 file, 1 build: 0 refused, 0 warned, 0 unknown"},
 		{
-			"one for whom an image isn't", []string{"uid:1", "gid:2"}, exitRefused,
+			"one whom all rules are for",
+			[]string{"cn:ci-1"},
+			exitOK,
+			"1 file, 1 build: 0 refused, 0 warned, 0 unknown",
+		},
+		{
+			"one for whom an image isn't",
+			[]string{"uid:1", "gid:2"},
+			exitRefused,
 			"Dockerfile:3: refused: the policy refuses the image corp/base:latest: rule \"ci\" would " +
 				"allow it, but only for cn:ci-*, not for uid:1 and gid:2",
 		},
 		{
 			"an unknown one", nil, exitRefused,
-			"Dockerfile:1: refused: rule \"d\" would allow it, but only for cn:* and gid:2, and it isn't known " +
-				"who builds",
+			"Dockerfile:1: refused: rule \"d\" would allow it, but only for cn:* and gid:2, and it isn't " +
+				"known who builds",
 		},
 		{
-			"a group by its name", []string{"uid:1", "gid:builders"}, exitUsage,
-			"--client: \"gid:builders\" has no number: names of groups mean something else on each machine, " +
-				"so write gid: and the number that \"getent group NAME\" shows",
+			"a group by its name",
+			[]string{"uid:1", "gid:builders"},
+			exitUsage,
+			"--client: \"gid:builders\" has no number: names of groups mean something else on each " +
+				"machine, so write gid: and the number that \"getent group NAME\" shows",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

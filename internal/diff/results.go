@@ -339,5 +339,5 @@ func (g grant) overlap(a, b string) bool {
 	if g.names {
 		return globs.ParseImage(a).Overlaps(globs.ParseImage(b))
 	}
-	return globs.Overlaps(globs.FoldASCII(a), globs.FoldASCII(b)) // for what is denied, case doesn't matter
+	return globs.Overlaps(globs.FoldASCII(a), globs.FoldASCII(b)) // one of them is denied in any case
 }

@@ -84,7 +84,8 @@ func (d *Document) word(n *yaml.Node, out reflect.Value, name label) bool {
 // entriesAlone decodes a list in place of a mapping, if the struct has a field that can be written
 // so.
 func (d *Document) entriesAlone(n *yaml.Node, out reflect.Value, name label) bool {
-	if n.Kind != yaml.SequenceNode || out.Kind() != reflect.Struct || name.short != "" && !ofFields(n) {
+	if n.Kind != yaml.SequenceNode || out.Kind() != reflect.Struct ||
+		name.short != "" && !ofFields(n) {
 		return false
 	}
 	for i := range out.NumField() {

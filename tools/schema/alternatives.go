@@ -9,9 +9,9 @@ import (
 )
 
 // alternatives adds what documents can have in place of a mapping or a list, as the tags scalar,
-// boolean, short and sequence of package strictyaml say. The tag entries lists the only entries that
-// a field and its rules can have. The properties stay where they are; they say
-// nothing about a value of another type.
+// boolean, short and sequence of package strictyaml say. The tag entries lists the only entries
+// that a field and its rules can have. The properties stay where they are; they say nothing about a
+// value of another type.
 func alternatives(schema *jsonschema.Schema, t reflect.Type) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		if t.Kind() == reflect.Slice {
