@@ -39,6 +39,7 @@ type inContainer struct {
 	stdin   string
 	network pb.NetMode
 	secrets []*pb.SecretEnv
+	uid     int // of the client
 }
 
 // ownResult solves LLB of the client's own, which leaves the file /out.
@@ -53,7 +54,7 @@ func ownResult(t *testing.T) func(context.Context, gateway.Client) (*gateway.Res
 // run returns what the command has written.
 func (i inContainer) run(t *testing.T, d *harness.Daemon, opt client.SolveOpt) (string, error) {
 	t.Helper()
-	ctx, c := buildkitClient(t, d)
+	ctx, c := asUser(t, d, i.uid)
 	var written bytes.Buffer
 	_, err := c.Build(ctx, opt, "", func(
 		ctx context.Context, c gateway.Client,

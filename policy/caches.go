@@ -26,9 +26,9 @@ type Caches struct {
 // CacheRules say which build caches can be used.
 type CacheRules struct {
 	// Repositories of caches (type=registry). The default is none.
-	Registry *Repositories `yaml:"registry,omitempty"`
+	Registry *Choices `yaml:"registry,omitempty"`
 	// Whether a directory of the client can be a cache (type=local). The default is deny.
-	Local Action `yaml:"local,omitempty" jsonschema:"enum=allow,enum=deny,default=deny"`
+	Local *Permission `yaml:"local,omitempty"`
 }
 
 // The types of build caches that a policy can allow.
@@ -78,7 +78,7 @@ func (c *Caches) objection(u CacheUse, by clients.Client) *objection {
 		if u.Export {
 			what = "exporting the build cache to "
 		}
-		o = rules.Registry.objection(u.Name, by, what, field+".registry")
+		o = rules.Registry.name(u.Name, by, what, field+".registry")
 	case u.Type != CacheLocal:
 		types := []string{CacheRegistry, CacheLocal}
 		if u.Export {
@@ -89,11 +89,8 @@ func (c *Caches) objection(u CacheUse, by clients.Client) *objection {
 				safetext.Plain(u.Type), safetext.And(types)),
 			field: field, hint: "use one in a registry that the policy allows",
 		}
-	case rules.Local != ActionAllow:
-		o = &objection{
-			what:  verb + " a build cache in a directory of the client",
-			field: field + ".local",
-		}
+	default:
+		o = rules.Local.objection(by, verb+" a build cache in a directory of the client", field+".local")
 	}
 	if o != nil {
 		o.hint = "build without it, or have it allowed in caches." + field
@@ -116,6 +113,6 @@ func (v *validator) cacheRules(n *yaml.Node, key string, r *CacheRules) {
 		return
 	}
 	v.report().Filled(n, key)
-	v.repositories(child(n, "registry"), "registry", r.Registry)
-	v.action(n, "local", &r.Local, ActionDeny)
+	v.choices(child(n, "registry"), "registry", r.Registry, repositories)
+	v.permission(n, "local", &r.Local, false)
 }

@@ -43,7 +43,7 @@ func TestWhetherClientsRunContainers(t *testing.T) {
 func TestTheFieldDebugIsChecked(t *testing.T) {
 	t.Parallel()
 	_, err := Parse("p", []byte("version: 1\ndebug: perhaps"))
-	require.ErrorContains(t, err, `debug must be allow or deny, not "perhaps"`)
+	require.ErrorContains(t, err, `debug must be a mapping of fields, allow or deny, not "perhaps"`)
 	_, err = Parse("p", []byte("version: 1\nfrontends: [{name: debug, match: [a]}]"))
 	require.ErrorContains(t, err, "reserved")
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -32,24 +33,17 @@ func (t *recorder) results(l Layers, d Decision) {
 			add(StepAdministration, "only these clients administrate the builder: "+
 				safetext.Printable(strings.Join(a.Clients, ", ")))
 		}
-		if doc.Debug == ActionAllow {
-			add(StepDebug, "clients run containers of their own (debug: allow)")
+		if a := doc.Debug; a.AllowsSome() {
+			add(StepDebug, "clients run containers of their own"+
+				cmp.Or(forWhom(a.clients), " (debug: allow)"))
 		}
 	}
 }
 
-// ToClient returns the exporters to the client that are allowed.
-func (x *Exports) ToClient() []string {
-	if x.Client == nil {
-		return clientExporters()
-	}
-	return x.Client
-}
-
 func (x *Exports) summary() string {
 	var parts []string
-	if types := x.ToClient(); len(types) > 0 {
-		parts = append(parts, "the client ("+strings.Join(types, ", ")+")")
+	if types := x.ToClient().names(); types != "" {
+		parts = append(parts, "the client ("+types+")")
 	}
 	if x.Push.names() != "" {
 		parts = append(parts, "pushed to "+x.Push.names())
@@ -57,8 +51,8 @@ func (x *Exports) summary() string {
 	if x.Store.names() != "" {
 		parts = append(parts, "the builder's image store as "+x.Store.names())
 	}
-	if len(x.Annotations) > 0 {
-		parts = append(parts, "with annotations "+safetext.Printable(strings.Join(x.Annotations, ", ")))
+	if keys := x.Annotations.names(); keys != "" {
+		parts = append(parts, "with annotations "+keys)
 	}
 	return orNothing(parts)
 }
@@ -75,8 +69,8 @@ func (c *Caches) summary() string {
 		if names := side.rules.Registry.names(); names != "" {
 			parts = append(parts, side.verb+names)
 		}
-		if side.rules.Local == ActionAllow {
-			parts = append(parts, side.verb+"a directory of the client")
+		if local := side.rules.Local; local.AllowsSome() {
+			parts = append(parts, side.verb+"a directory of the client"+forWhom(local.clients))
 		}
 	}
 	return orNothing(parts)
@@ -91,8 +85,8 @@ func orNothing(parts []string) string {
 	return strings.Join(parts, "; ")
 }
 
-// names describes the repositories for a person; "" for none.
-func (r *Repositories) names() string {
+// names describes the choices for a person; "" for none.
+func (r *Choices) names() string {
 	var parts []string
 	for _, rule := range r.All() {
 		text := strings.Join(imageref.Meanings(rule.allow), ", ")
@@ -104,10 +98,15 @@ func (r *Repositories) names() string {
 		case denied != "":
 			text += ", but not " + denied
 		}
-		if len(rule.clients) > 0 {
-			text += " (for " + rule.clients.String() + ")"
-		}
-		parts = append(parts, text)
+		parts = append(parts, text+forWhom(rule.clients))
 	}
 	return safetext.Printable(strings.Join(parts, "; "))
+}
+
+// forWhom says whom a rule is for, in brackets; "" for everybody.
+func forWhom(l clients.List) string {
+	if len(l) == 0 {
+		return ""
+	}
+	return " (for " + l.String() + ")"
 }

@@ -324,7 +324,7 @@ func TestMistakesInExportsAndCaches(t *testing.T) {
 		"exports: {types: [image]}":                  "types",
 		"caches: {}":                                 "caches is empty",
 		"caches: {imports: {}}":                      "imports is empty",
-		"caches: {imports: {local: maybe}}":          "local must be allow or deny",
+		"caches: {imports: {local: maybe}}":          "local must be a mapping of fields, allow or deny",
 		"caches: {imports: {s3: allow}}":             "s3",
 		"caches: {exports: {registry: {deny: [a]}}}": "registry has no allow",
 		"exports: ~":                                 "exports has no value",

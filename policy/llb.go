@@ -5,10 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
-	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // LLBRule is the rule of decisions on LLB that no frontend made; see [Layers.LLB]. No rule of a
@@ -41,7 +38,11 @@ func (l Layers) LLB(now time.Time) Decision {
 			d.Layer, d.Reason = layer.name, "the overlay decided: it refuses LLB (llb: deny)"
 			return d
 		case !a.clients.Has(l.client):
-			d.Layer, d.Reason = layer.name, a.only(layer.name, l.client)
+			by := "the policy allows"
+			if layer.name == LayerOverlay {
+				by = "the overlay decided: it allows"
+			}
+			d.Layer, d.Reason = layer.name, by+" LLB "+a.clients.Only(l.client)+" (llb.clients)"
 			return d
 		}
 	}
@@ -110,72 +111,6 @@ func (p *Policy) llbRules() []*Rule {
 		return []*Rule{nil}
 	}
 	return rules
-}
-
-// LLB says which clients can send LLB that no frontend made.
-type LLB struct {
-	// Clients that can send it, in the form of administration.clients. The default is all clients.
-	Clients []string `yaml:"clients,omitempty" jsonschema:"minItems=1"`
-
-	// Allowed and Denied say that the document has allow or deny in place of the fields.
-	Allowed bool `yaml:"-" scalar:"allow"`
-	Denied  bool `yaml:"-" scalar:"deny"`
-
-	clients clients.List
-}
-
-// AllowsSome reports whether any client can send LLB. It is false for nil.
-func (a *LLB) AllowsSome() bool { return a != nil && !a.Denied }
-
-// For returns the compiled patterns of the clients. Callers don't change them.
-func (a *LLB) For() clients.List { return a.clients }
-
-// only says why a layer doesn't let the client send LLB.
-func (a *LLB) only(layer string, c clients.Client) string {
-	by := "the policy allows"
-	if layer == LayerOverlay {
-		by = "the overlay decided: it allows"
-	}
-	return by + " LLB " + a.clients.Only(c) + " (llb.clients)"
-}
-
-// MarshalYAML returns what the document has: a word or the fields.
-func (a *LLB) MarshalYAML() (any, error) {
-	type fields LLB
-	switch {
-	case a.Allowed:
-		return ActionAllow, nil
-	case a.Denied:
-		return ActionDeny, nil
-	}
-	return (*fields)(a), nil
-}
-
-// llb checks the field of that name. An overlay that doesn't have it leaves it to the policy.
-func (v *validator) llb(k role) {
-	n, a := child(v.root, "llb"), v.policy.doc.LLB
-	if n == nil {
-		if k != overlaid {
-			v.policy.doc.LLB = &LLB{Denied: true}
-		}
-		return
-	}
-	if a == nil {
-		return // It is a problem already.
-	}
-	v.report().Filled(n, "llb")
-	if n.Kind == yaml.MappingNode {
-		a.clients = v.clients(child(n, "clients"), a.Clients)
-	}
-}
-
-// debug checks the field of that name. An overlay that doesn't have it leaves it to the policy.
-func (v *validator) debug(k role) {
-	missing := ActionDeny
-	if k == overlaid {
-		missing = ""
-	}
-	v.action(v.root, "debug", &v.policy.doc.Debug, missing)
 }
 
 // llbHeadline is the first line of a decision on LLB.

@@ -12,7 +12,7 @@ const SBOMRule = "sbom"
 type SBOM struct {
 	// Repositories of images that can make an SBOM. They run with the network, and read the whole
 	// result. Build rules for images apply to them too. The default is none.
-	Generators *Repositories `yaml:"generators"`
+	Generators *Choices `yaml:"generators"`
 }
 
 // DecideGenerator says whether an image can make the SBOM of a build. Both layers have to allow it.
@@ -27,7 +27,7 @@ func (l Layers) DecideGenerator(image imageref.Reference) Ruling {
 		if s == nil {
 			return nil
 		}
-		o := s.Generators.objection(image, l.client, "an SBOM by ", "generators")
+		o := s.Generators.name(image, l.client, "an SBOM by ", "generators")
 		if o != nil {
 			o.hint = "build without it (buildx: --sbom=false), or have the image allowed in " +
 				"sbom.generators.allow"
@@ -42,5 +42,5 @@ func (v *validator) sbom() {
 		return
 	}
 	v.report().Filled(n, "sbom")
-	v.repositories(child(n, "generators"), "generators", s.Generators)
+	v.choices(child(n, "generators"), "generators", s.Generators, repositories)
 }

@@ -57,8 +57,9 @@ func (v *validator) validate(k role) {
 		}
 	}
 	v.overlay(k)
-	v.llb(k)
-	v.debug(k)
+	// An overlay that doesn't have these leaves them to the policy.
+	v.permission(root, "llb", &p.doc.LLB, k == overlaid)
+	v.permission(root, "debug", &p.doc.Debug, k == overlaid)
 	v.dispatch(root, p.doc.Dispatch)
 	if n := child(root, "build"); n != nil {
 		p.doc.Build.Validate(n, v.addf)

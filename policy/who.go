@@ -21,7 +21,7 @@ func (p *Policy) forClients(yield func(field string, c clients.Condition) bool) 
 		denies := r.Action == ActionDeny
 		return clients.Condition{List: r.For(), Allows: !denies, Denies: denies}
 	}
-	ofNames := func(r *RepositoryRule) clients.Condition {
+	ofNames := func(r *Choice) clients.Condition {
 		return clients.Condition{List: r.clients, Allows: len(r.allow) > 0, Denies: len(r.deny) > 0}
 	}
 	ofImages := func(before string, b *buildrules.Rules) {
@@ -39,27 +39,48 @@ func (p *Policy) forClients(yield func(field string, c clients.Condition) bool) 
 		ofImages(before, doc.Frontends[i].Build)
 	}
 	ofImages("", doc.Build)
-	if doc.LLB != nil {
-		field("llb.clients", clients.Condition{List: doc.LLB.clients, Allows: true})
-	}
-	doc.repositories(func(name string, r *Repositories) {
-		field(name+".clients", ofNames(&r.RepositoryRule))
+	doc.Permissions(func(name string, a *Permission) {
+		field(name+".clients", clients.Condition{List: a.clients, Allows: true})
+	})
+	doc.choices(func(name string, r *Choices) {
+		field(name+".clients", ofNames(&r.Choice))
 		for i, rule := range r.Rules {
 			field(fmt.Sprintf("%s.rules[%d].clients", name, i), ofNames(rule))
 		}
 	})
 }
 
-// repositories calls found with each field that lists repositories, and isn't nil.
-func (doc *Document) repositories(found func(field string, r *Repositories)) {
-	add := func(field string, r *Repositories) {
+// Permissions calls found with each field that is a [Permission], and isn't nil.
+func (doc *Document) Permissions(found func(field string, a *Permission)) {
+	add := func(field string, a *Permission) {
+		if a != nil {
+			found(field, a)
+		}
+	}
+	add("llb", doc.LLB)
+	add("debug", doc.Debug)
+	if k := doc.Caches; k != nil {
+		if k.Imports != nil {
+			add("caches.imports.local", k.Imports.Local)
+		}
+		if k.Exports != nil {
+			add("caches.exports.local", k.Exports.Local)
+		}
+	}
+}
+
+// choices calls found with each field that has choices, and isn't nil.
+func (doc *Document) choices(found func(field string, r *Choices)) {
+	add := func(field string, r *Choices) {
 		if r != nil {
 			found(field, r)
 		}
 	}
 	if x := doc.Exports; x != nil {
+		add("exports.client", x.Client)
 		add("exports.push", x.Push)
 		add("exports.store", x.Store)
+		add("exports.annotations", x.Annotations)
 	}
 	if k := doc.Caches; k != nil {
 		if k.Imports != nil {

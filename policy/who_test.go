@@ -341,9 +341,14 @@ func TestWhereClientsAreKnownAlone(t *testing.T) {
 			"rules[0].clients",
 		`caches: {exports: {registry: {clients: ["uid:1"], allow: [a]}}}`: "caches.exports.registry." +
 			"clients",
-		`sbom: {generators: {clients: ["uid:1"], allow: [a]}}`: "sbom.generators.clients",
-		`administration: {clients: ["uid:1"]}`:                 "",
-		`default: allow`:                                       "",
+		`sbom: {generators: {clients: ["uid:1"], allow: [a]}}`:     "sbom.generators.clients",
+		`debug: {clients: ["uid:1"]}`:                              "debug.clients",
+		`caches: {imports: {local: {clients: ["uid:1"]}}}`:         "caches.imports.local.clients",
+		`caches: {exports: {local: {clients: ["uid:1"]}}}`:         "caches.exports.local.clients",
+		`exports: {client: [{clients: ["uid:1"], deny: [oci]}]}`:   "exports.client.rules[0].clients",
+		`exports: {annotations: {clients: ["uid:1"], allow: [a]}}`: "exports.annotations.clients",
+		`administration: {clients: ["uid:1"]}`:                     "",
+		`default: allow`:                                           "",
 	} {
 		l := stackOf(t, "id: corp\n"+fields, "")
 		require.Equal(t, want, l.embedded.NamesClients())

@@ -71,6 +71,9 @@ or the labels that a base image sets, a build-arg without a default, or what ano
 frontend does. ONBUILD instructions of base images are unknown too. Only a build can
 tell.
 
+Where a policy has rules for some clients, --client says who builds. Without it, the
+client is unknown: what is allowed to some is refused, and so is what is denied to some.
+
 If syntax lines name the policy frontend itself, give its name with --opt source=REF. For
 files without a syntax line, give --build-arg BUILDKIT_SYNTAX=REF.
 
@@ -81,6 +84,7 @@ Exit codes:
 		Example: `  policy-frontend check --policy policy.yaml
   policy-frontend check --policy policy.yaml Dockerfile docker-bake.hcl
   policy-frontend check --policy policy.yaml --build-arg VERSION=1.22 --target app Dockerfile
+  policy-frontend check --policy policy.yaml --client spiffe://corp/ci/app Dockerfile
   policy-frontend check --policy policy.yaml --format github .
   policy-frontend check --policy policy.yaml --format json repositories > survey.json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -110,6 +114,7 @@ func (f *checkFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.overlay, "overlay", "",
 		"an overlay `FILE`, like one that a client may send")
 	f.addClient(cmd)
+	f.addNames(cmd)
 	addAtFlag(cmd, &f.at)
 	completeYAML(cmd, "policy", "overlay")
 }
@@ -189,7 +194,7 @@ func (f *checkFlags) survey(opts map[string]string) (*survey.Survey, error) {
 	s := survey.Survey{Time: at}
 	embedded, overlay, err := f.policies(sent, isSent)
 	if err == nil {
-		s.Layers, err = policy.Stack(embedded, overlay)
+		s.Layers, err = f.stack(embedded, overlay)
 	}
 	s.Policies = []*policy.Policy{embedded}
 	if overlay != nil {

@@ -249,6 +249,60 @@ func TestCheckReadsStdin(t *testing.T) {
 	require.Contains(t, out.String(), "-:2: refused: the policy refuses the image quay.io/x:latest")
 }
 
+func TestCheckJudgesAsAClient(t *testing.T) {
+	t.Parallel()
+	file := newChecked(t, map[string]string{"Dockerfile": dockerfileLine + "FROM alpine\nFROM corp/base\n"})
+	file.policy = write(t, "policy.yaml", `version: 1
+dispatch: mediate
+build:
+  images: [{name: all, match: [alpine]}, {name: ci, match: ["corp/*"], clients: ["cn:ci-*"]}]
+frontends: [{name: d, match: [docker/dockerfile], clients: ["cn:*", "gid:2"]}]
+`)
+	for _, tt := range []struct {
+		name   string
+		client []string
+		code   int
+		want   string // in the output
+	}{
+		{
+			"one whom all rules are for",
+			[]string{"cn:ci-1"},
+			exitOK,
+			"1 file, 1 build: 0 refused, 0 warned, 0 unknown",
+		},
+		{
+			"one for whom an image isn't",
+			[]string{"uid:1", "gid:2"},
+			exitRefused,
+			"Dockerfile:3: refused: the policy refuses the image corp/base:latest: rule \"ci\" would " +
+				"allow it, but only for cn:ci-*, not for uid:1 and gid:2",
+		},
+		{
+			"an unknown one", nil, exitRefused,
+			"Dockerfile:1: refused: rule \"d\" would allow it, but only for cn:* and gid:2, and it isn't " +
+				"known who builds",
+		},
+		{
+			"a group by its name",
+			[]string{"uid:1", "gid:builders"},
+			exitUsage,
+			"--client: \"gid:builders\" has no number: names of groups mean something else on each " +
+				"machine, so write gid: and the number that \"getent group NAME\" shows",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			args := []string{"DIR"}
+			for _, name := range tt.client {
+				args = append(args, "--client", name)
+			}
+			code, stdout, stderr := file.run(args...)
+			require.Equal(t, tt.code, code, stdout+stderr)
+			require.Contains(t, stdout+stderr, tt.want)
+		})
+	}
+}
+
 func TestCheckReadsAPipe(t *testing.T) {
 	t.Parallel()
 	files := newChecked(t, map[string]string{"x": dockerfileLine + "FROM quay.io/x\n"})

@@ -33,13 +33,18 @@ func (f *requestFlags) add(cmd *cobra.Command) {
 			optionkeys.Overlay+" is the overlay")
 	cmd.Flags().StringArrayVar(&f.inputs, "input", nil,
 		"the `NAME` of an input from another build; repeatable")
+	f.addNames(cmd)
+	cmd.Flags().StringVar(&f.digest, "digest", "", "the `DIGEST` to which the reference's tag points")
+	addAtFlag(cmd, &f.at)
+	completeYAML(cmd, "policy", "overlay")
+}
+
+// addNames adds the flag for who the client is.
+func (f *requestFlags) addNames(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.client, "client", nil,
 		"a `NAME` of the client, which only policy-guard knows: uid:NUMBER, gid:NUMBER, cn:NAME,\n"+
 			"dns:NAME or a URI; repeatable (default an unknown client)")
 	noCompletions(cmd, "client")
-	cmd.Flags().StringVar(&f.digest, "digest", "", "the `DIGEST` to which the reference's tag points")
-	addAtFlag(cmd, &f.at)
-	completeYAML(cmd, "policy", "overlay")
 }
 
 // addAtFlag adds the flag for the time of a decision.
@@ -183,6 +188,11 @@ func (f *requestFlags) layers(sent string, isSent bool) (policy.Layers, error) {
 	if err != nil {
 		return policy.Layers{}, err
 	}
+	return f.stack(embedded, overlay)
+}
+
+// stack returns the layers for the client.
+func (f *requestFlags) stack(embedded, overlay *policy.Policy) (policy.Layers, error) {
 	layers, err := policy.Stack(embedded, overlay)
 	if err != nil {
 		return layers, err

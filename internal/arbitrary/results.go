@@ -24,14 +24,10 @@ func (choose Source) guarded(doc *policy.Document) {
 // GuardedText returns the fields that only policy-guard applies, in YAML. It can be "".
 func (choose Source) GuardedText() string {
 	return choose.fields("\n", []maker{
-		{2, func() string {
-			return "llb: " + choose.one([]string{
-				"allow", "allow", "deny", "{clients: " + choose.pick(clientPatterns()...) + "}",
-			})
-		}},
+		{2, func() string { return "llb: " + choose.permission() }},
 		{2, func() string { return "exports: " + choose.exports() }},
 		{2, func() string { return "caches: " + choose.caches() }},
-		{3, func() string { return "debug: " + choose.one([]string{"allow", "deny"}) }},
+		{3, func() string { return "debug: " + choose.permission() }},
 		{4, func() string { return "sbom: {generators: " + choose.repositories() + "}" }},
 		{5, func() string {
 			return "administration: {clients: " + choose.pick(clientPatterns()...) + "}"
@@ -70,13 +66,13 @@ func (choose Source) exports() string {
 			if choose(3) == 0 {
 				return "client: []"
 			}
-			return "client: " + choose.pick("oci", "docker", "tar", "local", "oci")
+			return "client: " + choose.words("oci", "docker", "tar", "local", "oci")
 		}},
 		{2, func() string { return "push: " + choose.repositories() }},
 		{3, func() string { return "store: " + choose.repositories() }},
 		{2, func() string {
 			return "annotations: " + choose.one([]string{
-				choose.pick("k", "k*", "*x", "org.a", "vnd.docker.reference.type", "vnd.*", "*"),
+				choose.words("k", "k*", "*x", "K*", "org.a", "vnd.docker.reference.type", "vnd.*", "*"),
 				"true", "false", choose.pick("k", "kx", "org.*", "vnd.docker.*"), "[]",
 			})
 		}},
@@ -87,7 +83,7 @@ func (choose Source) caches() string {
 	rules := func() string {
 		return choose.mapping([]maker{
 			{1, func() string { return "registry: " + choose.repositories() }},
-			{3, func() string { return "local: " + choose.one([]string{"allow", "deny"}) }},
+			{3, func() string { return "local: " + choose.permission() }},
 		})
 	}
 	return choose.mapping([]maker{
@@ -96,14 +92,36 @@ func (choose Source) caches() string {
 	})
 }
 
+// permission returns whether something is allowed, or to whom.
+func (choose Source) permission() string {
+	return choose.one([]string{
+		"allow", "allow", "deny", "{clients: " + choose.pick(clientPatterns()...) + "}",
+	})
+}
+
+// words returns a list of the words, an allow and a deny of some, or several for some clients.
+func (choose Source) words(words ...string) string {
+	if choose(3) > 0 {
+		return choose.pick(words...)
+	}
+	return choose.choices(func() string { return choose.pick(words...) })
+}
+
 // repositories returns an allow and a deny of names, or several for some clients.
 func (choose Source) repositories() string {
+	return choose.choices(func() string {
+		return choose.pick("x", "m.example/**", "m.example/a/*", "**/y*", "x/y", "*.example/**",
+			"m.example:80/a/b", "m.example:*/**", "**", "10.*.*.*/x", "m*.example/*/*", "m.example/a/b")
+	})
+}
+
+func (choose Source) choices(list func() string) string {
 	if choose(4) > 0 {
-		return "{" + choose.repositoryRule() + "}"
+		return "{" + choose.choice(list) + "}"
 	}
 	var rules []string
 	for range 1 + choose(3) {
-		rule := choose.repositoryRule()
+		rule := choose.choice(list)
 		if choose(3) > 0 {
 			rule += ", clients: " + choose.pick(clientPatterns()...)
 		}
@@ -112,20 +130,16 @@ func (choose Source) repositories() string {
 	return "[" + strings.Join(rules, ", ") + "]"
 }
 
-func (choose Source) repositoryRule() string {
-	names := func() string {
-		return choose.pick("x", "m.example/**", "m.example/a/*", "**/y*", "x/y", "*.example/**",
-			"m.example:80/a/b", "m.example:*/**", "**", "10.*.*.*/x", "m*.example/*/*", "m.example/a/b")
-	}
+func (choose Source) choice(list func() string) string {
 	switch choose(6) {
 	case 0:
 		return "allow: []"
 	case 1:
-		return "allow: [], deny: " + names()
+		return "allow: [], deny: " + list()
 	case 2, 3:
-		return "allow: " + names()
+		return "allow: " + list()
 	}
-	return "allow: " + names() + ", deny: " + names()
+	return "allow: " + list() + ", deny: " + list()
 }
 
 // Export returns what a build wants to do with its result.

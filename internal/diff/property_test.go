@@ -84,9 +84,9 @@ func nothingWidensInResults(t *testing.T, choose arbitrary.Source, a, b *side, s
 			b.layers.DecideGenerator(u.Name).Verdict != policy.Deny, "%s\n%s", say, u.Name)
 		require.False(t, a.layers.DecideAdministration(policy.Pruning, by).Verdict == policy.Deny &&
 			b.layers.DecideAdministration(policy.Pruning, by).Verdict != policy.Deny, say)
+		require.False(t, a.layers.DecideDebug().Verdict == policy.Deny &&
+			b.layers.DecideDebug().Verdict != policy.Deny, say)
 	}
-	require.False(t, a.layers.DecideDebug().Verdict == policy.Deny &&
-		b.layers.DecideDebug().Verdict != policy.Deny, say)
 	for range 4 {
 		by := arbitrary.Client(choose)
 		a, b := a.as(by), b.as(by)

@@ -57,18 +57,14 @@ func grants(p *policy.Document, by clients.Client) []grant {
 		"an image in the builder's own image store as ", image(false))
 	store.nameless = len(store.allow) > 0
 	out := []grant{
-		{
-			field: "exports.client", allow: x.ToClient(), asked: "a result for the client of the type ",
-			ask: func(l policy.Layers, kind string) policy.Ruling {
+		choices("exports.client", x.ToClient(), by, "a result for the client of the type ",
+			func(l policy.Layers, kind string) policy.Ruling {
 				return l.DecideExport(policy.Export{Type: kind})
-			},
-		},
+			}),
 		repositories("exports.push", x.Push, by, "a push to ", image(true)),
 		store,
-		{
-			field: "exports.annotations", allow: x.Annotations, asked: "a result with the annotation ",
-			ask: annotated(x),
-		},
+		choices("exports.annotations", x.Annotations, by, "a result with the annotation ",
+			annotated(x.Annotations, by)),
 	}
 	for _, side := range []struct {
 		field, verb string
@@ -82,16 +78,10 @@ func grants(p *policy.Document, by clients.Client) []grant {
 		if rules == nil {
 			rules = &policy.CacheRules{}
 		}
-		local := grant{
-			field: side.field + ".local", single: true,
-			asked: side.verb + "a build cache in a directory of the client",
-			ask: func(l policy.Layers, _ string) policy.Ruling {
+		local := permission(side.field+".local", rules.Local, by,
+			side.verb+"a build cache in a directory of the client", func(l policy.Layers) policy.Ruling {
 				return l.DecideCache(policy.CacheUse{Export: side.export, Type: policy.CacheLocal})
-			},
-		}
-		if rules.Local == policy.ActionAllow {
-			local.allow = []string{"allow"}
-		}
+			})
 		out = append(out, repositories(side.field+".registry", rules.Registry, by,
 			side.verb+"the build cache ", byName(
 				func(l policy.Layers, ref imageref.Reference) policy.Ruling {
@@ -110,14 +100,8 @@ func grants(p *policy.Document, by clients.Client) []grant {
 	if p.Administration != nil {
 		admins.allow = p.Administration.Clients
 	}
-	debug := grant{
-		field: "debug", single: true, asked: "a container that a client runs by itself",
-		ask: func(l policy.Layers, _ string) policy.Ruling { return l.DecideDebug() },
-	}
-	if p.Debug == policy.ActionAllow {
-		debug.allow = []string{"allow"}
-	}
-	return append(out, admins, debug)
+	return append(out, admins, permission("debug", p.Debug, by,
+		"a container that a client runs by itself", policy.Layers.DecideDebug))
 }
 
 // byName returns what gives the ruling on an example of a name.
@@ -135,18 +119,19 @@ func byName(
 
 // annotated returns what gives the ruling on a result with an annotation. Where results may go
 // doesn't matter to it, so that its examples are about annotations alone.
-func annotated(x *policy.Exports) func(policy.Layers, string) policy.Ruling {
+func annotated(
+	keys *policy.Choices, by clients.Client,
+) func(policy.Layers, string) policy.Ruling {
 	var alone policy.Layers // refuse everything
 	text, err := yaml.Marshal(policy.Document{
 		Version: policy.Version, Exports: &policy.Exports{
-			Annotations: x.Annotations, Push: &policy.Repositories{
-				RepositoryRule: policy.RepositoryRule{Allow: []string{}},
-			},
+			Annotations: keys, Push: &policy.Choices{Choice: policy.Choice{Allow: []string{}}},
 		},
 	})
 	if err == nil {
 		if p, err := policy.Parse("annotations", text); err == nil { // They were parsed before.
 			alone, _ = policy.Stack(p, nil)
+			alone = alone.For(by)
 		}
 	}
 	return func(_ policy.Layers, key string) policy.Ruling {
@@ -155,11 +140,34 @@ func annotated(x *policy.Exports) func(policy.Layers, string) policy.Ruling {
 }
 
 func repositories(
-	field string, r *policy.Repositories, by clients.Client, asked string,
+	field string, r *policy.Choices, by clients.Client, asked string,
 	ask func(policy.Layers, string) policy.Ruling,
 ) grant {
-	g := grant{field: field, names: true, asked: asked, ask: ask}
+	g := choices(field, r, by, asked, ask)
+	g.names = true
+	return g
+}
+
+func choices(
+	field string, r *policy.Choices, by clients.Client, asked string,
+	ask func(policy.Layers, string) policy.Ruling,
+) grant {
+	g := grant{field: field, asked: asked, ask: ask}
 	g.allow, g.deny = r.PatternsFor(by)
+	return g
+}
+
+func permission(
+	field string, a *policy.Permission, by clients.Client, asked string,
+	ask func(policy.Layers) policy.Ruling,
+) grant {
+	g := grant{
+		field: field, single: true, asked: asked,
+		ask: func(l policy.Layers, _ string) policy.Ruling { return ask(l) },
+	}
+	if a.Allows(by) {
+		g.allow = []string{"allow"}
+	}
 	return g
 }
 
@@ -225,7 +233,10 @@ func (c *comparison) examplesOf(before, now grant) []Example {
 	case now.single:
 		try("")
 	default:
-		for _, g := range c.meets(slices.Compact(slices.Sorted(slices.Values(patterns)))) {
+		samples := c.meets(slices.Compact(slices.Sorted(slices.Values(patterns))))
+		samples = append(samples, c.foldedMeets(slices.Concat(now.allow, before.allow),
+			slices.Concat(now.deny, before.deny))...)
+		for _, g := range samples {
 			if !try(globs.Example(g, c.fresh)) {
 				break
 			}
@@ -235,6 +246,25 @@ func (c *comparison) examplesOf(before, now grant) []Example {
 	for _, change := range []Change{Allowed, Refused} {
 		if e, ok := found[change]; ok {
 			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// foldedMeets returns the overlaps of the allowed globs with the denied ones, for which letter case
+// doesn't matter.
+func (c *comparison) foldedMeets(allow, deny []string) []string {
+	var out []string
+	for _, a := range allow {
+		for _, d := range deny {
+			if !c.spend(meetWork) {
+				return out
+			}
+			forms, ok := globs.Name{globs.FoldASCII(d)}.MeetFold(globs.Name{a})
+			c.complete = c.complete && ok
+			for _, f := range forms {
+				out = append(out, f.String())
+			}
 		}
 	}
 	return out
@@ -309,5 +339,5 @@ func (g grant) overlap(a, b string) bool {
 	if g.names {
 		return globs.ParseImage(a).Overlaps(globs.ParseImage(b))
 	}
-	return globs.Overlaps(a, b)
+	return globs.Overlaps(globs.FoldASCII(a), globs.FoldASCII(b)) // one of them is denied in any case
 }

@@ -77,6 +77,38 @@ func TestWhatChangesForSomeClients(t *testing.T) {
 				"exports.push: docker.io/x/**, docker.io/library/y, before docker.io/x/**, for cn:rz0z",
 			},
 		},
+		"exporters to the client": {
+			"exports: {client: [oci]}",
+			`exports: {client: [{allow: [oci]}, {clients: ["uid:1"], allow: [local]}, {clients: ["uid:2"], deny: [oci]}]}`,
+			true,
+			[]string{
+				"exports.client: oci, local, before oci, for uid:1",
+				"exports.client: oci without oci, before oci, for uid:2",
+			},
+		},
+		"annotations of a client": {
+			`exports: {annotations: {clients: ["uid:1"], allow: ["org.*"]}}`,
+			`exports: {annotations: {clients: ["uid:1"], allow: ["org.*"], deny: ["ORG.a"]}}`, false,
+			[]string{"exports.annotations: org.* without ORG.a, before org.*, for uid:1"},
+		},
+		"annotations that one may set again": {
+			`exports: {annotations: [{allow: ["org.*"]}, {clients: ["uid:1"], deny: ["ORG.a"]}]}`,
+			`exports: {annotations: ["org.*"]}`, true,
+			[]string{"exports.annotations: org.*, before org.* without ORG.a, for uid:1"},
+		},
+		"containers of clients": {
+			`debug: {clients: ["uid:1", "uid:2"]}`, `debug: {clients: ["uid:1"]}`, false,
+			[]string{"debug: none, before allow, for uid:2"},
+		},
+		"local caches of clients": {
+			`caches: {imports: {local: {clients: ["uid:1"]}}, exports: {local: allow}}`,
+			`caches: {imports: {local: {clients: ["uid:2"]}}, exports: {local: {clients: ["uid:2"]}}}`, true,
+			[]string{
+				"caches.exports.local: none, before allow, for a client without a name that a policy can know",
+				"caches.imports.local: none, before allow, for uid:1",
+				"caches.imports.local: allow, before none, for uid:2",
+			},
+		},
 		"an image in the store without a name": {
 			`exports: {store: {clients: ["uid:1"], allow: [x]}}`, `exports: {store: {allow: [x]}}`, true,
 			[]string{"exports.store: docker.io/library/x, before none, for a client without a name that a " +

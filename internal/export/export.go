@@ -173,7 +173,7 @@ func (e *exporter) wholePolicy(p policy.Document) {
 		written bool
 	}{
 		{"llb", p.LLB.AllowsSome()},
-		{"debug", p.Debug == policy.ActionAllow},
+		{"debug", p.Debug.AllowsSome()},
 		{"exports", p.Exports != nil},
 		{"caches", p.Caches != nil},
 		{"administration", p.Administration != nil},

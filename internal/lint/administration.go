@@ -3,18 +3,19 @@ package lint
 import (
 	"strings"
 
+	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
-// administration checks who administrates the builder, and who can send LLB.
+// administration checks who administrates the builder, and who has permissions.
 func (c *checker) administration() {
 	if a := c.doc.Administration; a != nil {
 		c.addf(NeedsGuard, unseen, "administration")
 		tellClients("administration.clients", a.Clients, a.Patterns(), true, c.addf)
 	}
-	if a := c.doc.LLB; a != nil {
-		tellClients("llb.clients", a.Clients, a.For(), true, c.addf)
-	}
+	c.doc.Permissions(func(field string, a *policy.Permission) {
+		tellClients(field+".clients", a.Clients, a.For(), true, c.addf)
+	})
 }
 
 // tellClients looks for entries of a list of clients that another one covers, and for those that

@@ -79,7 +79,7 @@ func (e entry) without(text string) string {
 	i := child(at, last)
 	list := at.Content[i+1]
 	list.Content = slices.Delete(list.Content, e.index, e.index+1)
-	isAllowance := last == "allow" || last == "client" ||
+	isAllowance := last == "allow" || last == "client" || last == "annotations" ||
 		strings.HasPrefix(e.field, "build.exec.") && !strings.HasPrefix(e.field, "build.exec.deny.")
 	if len(list.Content) == 0 && !isAllowance {
 		at.Content = slices.Delete(at.Content, i, i+2)

@@ -292,7 +292,7 @@ func aboutFrontends(text string) string {
 	}
 	root := doc.Content[0]
 	for i := len(root.Content) - 2; i >= 0; i -= 2 {
-		others := []string{"exports", "caches", "sbom", "administration"}
+		others := []string{"exports", "caches", "sbom", "administration", "debug"}
 		if slices.Contains(others, root.Content[i].Value) {
 			root.Content = slices.Delete(root.Content, i, i+2)
 			continue

@@ -180,7 +180,7 @@ func (c *checker) whole() {
 	if p.LLB.AllowsSome() {
 		c.addf(NeedsGuard, unseen, "llb")
 	}
-	if p.Debug == policy.ActionAllow {
+	if p.Debug.AllowsSome() {
 		c.addf(NeedsGuard, unseen, "debug")
 	}
 	if slices.ContainsFunc(c.clients, func(by clients.Client) bool {

@@ -19,23 +19,24 @@ const unseen = "%s has no effect in the gateway image, because only policy-guard
 func (c *checker) results() {
 	if x := c.doc.Exports; x != nil {
 		c.addf(NeedsGuard, unseen, "exports")
-		repeated("exports.client", x.Client, byGlob(x.Client, false), c.addf)
-		repeated("exports.annotations", x.Annotations, byGlob(x.Annotations, false), c.addf)
+		c.choices("exports.client", x.Client, false)
+		c.choices("exports.annotations", x.Annotations, false)
 		c.annotations(x)
-		c.repositories("exports.push", x.Push)
-		c.repositories("exports.store", x.Store)
+		c.choices("exports.push", x.Push, true)
+		c.choices("exports.store", x.Store, true)
 	}
 	if s := c.doc.SBOM; s != nil {
 		c.addf(NeedsGuard, unseen, "sbom")
-		c.repositories("sbom.generators", s.Generators)
+		c.choices("sbom.generators", s.Generators, true)
 	}
 	if k := c.doc.Caches; k != nil {
 		c.addf(NeedsGuard, unseen, "caches")
 		c.cache("caches.imports", k.Imports)
 		c.cache("caches.exports", k.Exports)
-		if k.Imports != nil && k.Imports.Local == policy.ActionAllow {
+		if k.Imports != nil && k.Imports.Local.AllowsSome() && len(k.Imports.Local.For()) == 0 {
 			c.addf(CacheByClient, "caches.imports.local lets each client put results of its choice in the "+
-				"place of commands that other clients run; allow a repository that only trusted builds write")
+				"place of commands that other clients run; allow a repository that only trusted builds "+
+				"write, or name the trusted clients (caches.imports.local.clients)")
 		}
 	}
 	c.resultEntries()
@@ -43,30 +44,54 @@ func (c *checker) results() {
 
 // annotations looks for annotations that no build can set.
 func (c *checker) annotations(x *policy.Exports) {
-	none := len(x.ToClient()) == 0 && !x.Push.AllowsSome() && !x.Store.AllowsSome()
-	for _, key := range x.Annotations {
-		switch {
-		case policy.MarksAttestations(key):
-			c.addf(EntryWithoutEffect, "exports.annotations has %s, by which BuildKit marks attestations, so "+
-				"no build can set it; remove it", key)
-		case none:
-			c.addf(EntryWithoutEffect, "exports.annotations has %s, and exports lets no result go anywhere; "+
-				"remove it, or allow an exporter", key)
+	none := !x.ToClient().AllowsSome() && !x.Push.AllowsSome() && !x.Store.AllowsSome()
+	c.lists("exports.annotations", x.Annotations, func(field string, keys []string) {
+		for _, key := range keys {
+			switch {
+			case policy.MarksAttestations(key):
+				c.addf(EntryWithoutEffect, "%s has %s, by which BuildKit marks attestations, so no build can "+
+					"set it; remove it", field, key)
+			case none:
+				c.addf(EntryWithoutEffect, "%s has %s, and exports lets no result go anywhere; remove it, or "+
+					"allow an exporter", field, key)
+			}
 		}
+	})
+}
+
+// lists calls found with each list of entries of a field. The rules of choices are numbered.
+func (c *checker) lists(
+	field string, r *policy.Choices, found func(field string, entries []string),
+) {
+	for i, rule := range r.All() {
+		found(allowOf(field, r, i), rule.Allow)
+		found(placeOf(field, r, i)+".deny", rule.Deny)
 	}
 }
 
 func (c *checker) cache(field string, r *policy.CacheRules) {
 	if r != nil {
-		c.repositories(field+".registry", r.Registry)
+		c.choices(field+".registry", r.Registry, true)
 	}
 }
 
-func (c *checker) repositories(field string, r *policy.Repositories) {
-	for i, rule := range r.All() {
-		at := placeOf(field, r, i)
+// choices checks what clients can use: names of repositories, or words.
+func (c *checker) choices(field string, r *policy.Choices, names bool) {
+	rules := r.All()
+	for i, rule := range rules {
+		at, list := placeOf(field, r, i), allowOf(field, r, i)
 		allow, _ := rule.Patterns()
-		checkNames(at, allow, rule.Deny, true, false, c.addf)
+		several := len(rules) > 1 // one of the others may allow what this one denies
+		if names {
+			checkNames(at, allow, rule.Deny, true, several, c.addf)
+		} else {
+			repeated(list, allow, byGlob(allow, false), c.addf)
+			repeated(at+".deny", rule.Deny, byGlob(rule.Deny, true), c.addf)
+			refusedTexts(list, allow, rule.Deny, c.addf)
+			if r.AllowsSome() && !several {
+				unlistedTexts(at+".deny", allow, rule.Deny, c.addf)
+			}
+		}
 		tellClients(at+".clients", rule.Clients, rule.For(), len(allow) > 0, c.addf)
 		if r.AllowsSome() {
 			continue
@@ -77,8 +102,16 @@ func (c *checker) repositories(field string, r *policy.Repositories) {
 	}
 }
 
+// allowOf names the list of what the rule of that number allows.
+func allowOf(field string, r *policy.Choices, i int) string {
+	if r.Plain() {
+		return field
+	}
+	return placeOf(field, r, i) + ".allow"
+}
+
 // placeOf names the rule of that number among all of a field.
-func placeOf(field string, r *policy.Repositories, i int) string {
+func placeOf(field string, r *policy.Choices, i int) string {
 	beside := len(r.All()) - len(r.Rules)
 	if i < beside {
 		return field
@@ -96,12 +129,12 @@ type resultList struct {
 
 func (c *checker) resultLists() []resultList {
 	var out []resultList
-	type inDocument func(*policy.Repositories) policy.Document
-	names := func(field string, r *policy.Repositories, in inDocument) {
+	type inDocument func(*policy.Choices) policy.Document
+	choices := func(field string, r *policy.Choices, in inDocument) {
 		for i, rule := range r.All() {
 			at := placeOf(field, r, i)
-			with := func(change func(*policy.RepositoryRule)) policy.Document {
-				all := &policy.Repositories{}
+			with := func(change func(*policy.Choice)) policy.Document {
+				all := &policy.Choices{}
 				for j, o := range r.All() {
 					other := *o
 					if i == j {
@@ -112,42 +145,43 @@ func (c *checker) resultLists() []resultList {
 				return in(all)
 			}
 			out = append(out,
-				resultList{at + ".allow", rule.Allow, func(entries []string) policy.Document {
-					return with(func(o *policy.RepositoryRule) { o.Allow = entries })
+				resultList{allowOf(field, r, i), rule.Allow, func(entries []string) policy.Document {
+					return with(func(o *policy.Choice) { o.Allow = entries })
 				}},
 				resultList{at + ".deny", rule.Deny, func(entries []string) policy.Document {
-					return with(func(o *policy.RepositoryRule) { o.Deny = entries })
+					return with(func(o *policy.Choice) { o.Deny = entries })
 				}})
 		}
 	}
 	exports := func(x policy.Exports) policy.Document { return policy.Document{Exports: &x} }
 	caches := func(k policy.Caches) policy.Document { return policy.Document{Caches: &k} }
 	if x := c.doc.Exports; x != nil {
-		names("exports.push", x.Push, func(r *policy.Repositories) policy.Document {
+		choices("exports.push", x.Push, func(r *policy.Choices) policy.Document {
 			return exports(policy.Exports{Push: r})
 		})
-		names("exports.store", x.Store, func(r *policy.Repositories) policy.Document {
+		choices("exports.store", x.Store, func(r *policy.Choices) policy.Document {
 			return exports(policy.Exports{Store: r})
 		})
-		out = append(out, resultList{
-			"exports.annotations", x.Annotations, func(entries []string) policy.Document {
-				return exports(policy.Exports{Annotations: entries})
-			},
+		choices("exports.client", x.Client, func(r *policy.Choices) policy.Document {
+			return exports(policy.Exports{Client: r})
+		})
+		choices("exports.annotations", x.Annotations, func(r *policy.Choices) policy.Document {
+			return exports(policy.Exports{Annotations: r})
 		})
 	}
 	if s := c.doc.SBOM; s != nil {
-		names("sbom.generators", s.Generators, func(r *policy.Repositories) policy.Document {
+		choices("sbom.generators", s.Generators, func(r *policy.Choices) policy.Document {
 			return policy.Document{SBOM: &policy.SBOM{Generators: r}}
 		})
 	}
 	if k := c.doc.Caches; k != nil {
 		if r := k.Imports; r != nil {
-			names("caches.imports.registry", r.Registry, func(r *policy.Repositories) policy.Document {
+			choices("caches.imports.registry", r.Registry, func(r *policy.Choices) policy.Document {
 				return caches(policy.Caches{Imports: &policy.CacheRules{Registry: r}})
 			})
 		}
 		if r := k.Exports; r != nil {
-			names("caches.exports.registry", r.Registry, func(r *policy.Repositories) policy.Document {
+			choices("caches.exports.registry", r.Registry, func(r *policy.Choices) policy.Document {
 				return caches(policy.Caches{Exports: &policy.CacheRules{Registry: r}})
 			})
 		}

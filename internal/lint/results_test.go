@@ -54,6 +54,20 @@ func TestFindingsInExportsAndCaches(t *testing.T) {
 			`exports: {annotations: ["a*", ab]}`,
 			[]string{"needs-guard: ", "entry-repeated: exports.annotations has ab"},
 		},
+		"an annotation that is denied in other letters": {
+			`exports: {annotations: {allow: ["org.*"], deny: [ORG.a]}}`, []string{"needs-guard: "},
+		},
+		"an annotation that is denied, and isn't allowed": {
+			`exports: {annotations: {allow: ["org.*"], deny: [com.a]}}`,
+			[]string{"needs-guard: ", "build-deny-without-effect: exports.annotations.deny has com.a"},
+		},
+		"an exporter that is denied": {
+			`exports: {client: {allow: [oci, tar], deny: [tar]}}`,
+			[]string{"needs-guard: ", "build-allow-refused: exports.client.allow has tar"},
+		},
+		"a cache of some clients": {
+			`caches: {imports: {local: {clients: ["uid:1"]}}}`, []string{"needs-guard: ", "needs-guard: "},
+		},
 		"an annotation that marks attestations": {
 			"exports: {annotations: [vnd.docker.reference.type]}",
 			[]string{"needs-guard: ", "entry-without-effect: exports.annotations has vnd.docker.reference.type, by which"},

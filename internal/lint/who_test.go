@@ -63,9 +63,59 @@ func TestRulesForClients(t *testing.T) {
 			`frontends: [{name: a, match: [x/y]}]
 exports: {push: [{clients: ["uid:1", "uid:1"], allow: [a]}, {allow: [b], deny: [c]}]}`,
 			map[lint.Code]string{
-				lint.NeedsGuard:             "exports.push.rules[0].clients " + guard,
-				lint.EntryRepeated:          "exports.push.rules[0].clients has uid:1",
-				lint.BuildDenyWithoutEffect: "exports.push.rules[1].deny has c",
+				lint.NeedsGuard:         "exports.push.rules[0].clients " + guard,
+				lint.EntryRepeated:      "exports.push.rules[0].clients has uid:1",
+				lint.EntryWithoutEffect: "exports.push.rules[1].deny has c",
+			},
+		},
+		"a denial of what another rule allows": {
+			`frontends: [{name: a, match: [x/y]}]
+exports: {push: [{clients: ["gid:2"], allow: [a], deny: [c]}, {clients: ["uid:1"], allow: [c]}], client: [{allow: [oci]}, {allow: [tar], deny: [oci], clients: ["uid:1"]}]}`,
+			map[lint.Code]string{lint.NeedsGuard: "exports.client.rules[1].clients " + guard},
+		},
+		"a list of exporters": {
+			`frontends: [{name: a, match: [x/y]}]
+exports: {client: [{clients: ["uid:1"], allow: [oci, oci]}, {allow: [tar], deny: [docker]}, {clients: ["uid:2"], allow: [local], deny: [local]}]}`,
+			map[lint.Code]string{
+				lint.NeedsGuard:         "exports.client.rules[0].clients " + guard,
+				lint.EntryRepeated:      "exports.client.rules[0].allow has oci",
+				lint.EntryWithoutEffect: "exports.client.rules[1].deny has docker, and no request was found",
+				lint.BuildAllowRefused:  "exports.client.rules[2].allow has local, which deny refuses",
+			},
+		},
+		"one rule on annotations": {
+			`frontends: [{name: a, match: [x/y]}]
+exports: {annotations: {clients: ["cn:*"], allow: ["Org.*", vnd.docker.reference.a], deny: [org.a, com.b]}}`,
+			map[lint.Code]string{
+				lint.NeedsGuard:             "exports.annotations.clients " + guard,
+				lint.ClientsAny:             "exports.annotations.clients has cn:*",
+				lint.EntryWithoutEffect:     "exports.annotations.allow has vnd.docker.reference.a, by which",
+				lint.BuildDenyWithoutEffect: "exports.annotations.deny has com.b, which isn't allowed anyway",
+			},
+		},
+		"annotations that an earlier rule gives all": {
+			`frontends: [{name: a, match: [x/y]}]
+exports: {annotations: [{allow: ["org.*"]}, {clients: ["uid:1"], allow: [org.b]}]}`,
+			map[lint.Code]string{
+				lint.NeedsGuard: "exports.annotations.rules[1].clients " + guard,
+				lint.EntryWithoutEffect: "exports.annotations.rules[1].allow has org.b, and no request was found " +
+					"for which it matters",
+			},
+		},
+		"who can have containers": {
+			`frontends: [{name: a, match: [x/y]}]
+debug: {clients: ["spiffe://a/*", "spiffe://a/b"]}`,
+			map[lint.Code]string{
+				lint.NeedsGuard:    "debug.clients " + guard,
+				lint.EntryRepeated: "debug.clients has spiffe://a/b, and spiffe://a/* is for that too",
+			},
+		},
+		"who can have caches of their own": {
+			`frontends: [{name: a, match: [x/y]}]
+caches: {imports: {local: {clients: ["cn:*"]}}}`,
+			map[lint.Code]string{
+				lint.NeedsGuard: "caches.imports.local.clients " + guard,
+				lint.ClientsAny: "caches.imports.local.clients has cn:*",
 			},
 		},
 		"LLB for some without build rules": {

@@ -96,9 +96,6 @@ func (w Wish) Check(l policy.Layers, d policy.Decision) Answer {
 	return a
 }
 
-// ClientExporters returns the types of exporters that send a result to the client.
-func ClientExporters() []string { return (&policy.Exports{}).ToClient() }
-
 // ParseExport reads where a result goes: local, tar, oci or docker for the client, push=NAME, or
 // store=NAME for the builder's own image store. It fails for any other text.
 func ParseExport(text string) (policy.Export, error) {
@@ -109,9 +106,9 @@ func ParseExport(text string) (policy.Export, error) {
 		return policy.Export{
 			Type: policy.ExportImage, Push: kind == "push", Names: []imageref.Reference{ref},
 		}, err
-	case named || !slices.Contains(ClientExporters(), kind):
+	case named || !slices.Contains(policy.ClientExporters(), kind):
 		return policy.Export{}, fmt.Errorf("%q isn't one of %s", text,
-			safetext.And(append(ClientExporters(), "push=NAME", "store=NAME")))
+			safetext.And(append(policy.ClientExporters(), "push=NAME", "store=NAME")))
 	}
 	return policy.Export{Type: kind}, nil
 }

@@ -52,7 +52,7 @@ func (f FileExport) wish() (opcheck.Wish, error) {
 		}
 	}
 	e := policy.Export{Type: f.Client, Push: len(f.Push) > 0, Annotations: f.Annotations}
-	switch clients := opcheck.ClientExporters(); {
+	switch clients := policy.ClientExporters(); {
 	case n == 0:
 		return opcheck.Wish{}, errors.New("the entry says nowhere to go; write client, push or store")
 	case n > 1:

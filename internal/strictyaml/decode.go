@@ -84,7 +84,8 @@ func (d *Document) word(n *yaml.Node, out reflect.Value, name label) bool {
 // entriesAlone decodes a list in place of a mapping, if the struct has a field that can be written
 // so.
 func (d *Document) entriesAlone(n *yaml.Node, out reflect.Value, name label) bool {
-	if n.Kind != yaml.SequenceNode || out.Kind() != reflect.Struct {
+	if n.Kind != yaml.SequenceNode || out.Kind() != reflect.Struct ||
+		name.short != "" && !ofFields(n) {
 		return false
 	}
 	for i := range out.NumField() {
@@ -94,6 +95,11 @@ func (d *Document) entriesAlone(n *yaml.Node, out reflect.Value, name label) boo
 		}
 	}
 	return false
+}
+
+// ofFields reports whether a list begins with a mapping of fields.
+func ofFields(n *yaml.Node) bool {
+	return n.Kind == yaml.SequenceNode && len(n.Content) > 0 && n.Content[0].Kind == yaml.MappingNode
 }
 
 func (l label) String() string {
@@ -154,15 +160,15 @@ func (d *Document) value(n *yaml.Node, out reflect.Value, name label) {
 
 // structure decodes a struct, or its only field if that can be written alone.
 func (d *Document) structure(n *yaml.Node, out reflect.Value, name label) {
-	if name.short == "" || n.Kind != yaml.ScalarNode {
-		d.mapping(n, out, name)
-		return
-	}
 	for _, f := range d.fieldsOf(out.Type()) {
-		if f.key == name.short {
-			d.value(n, out.FieldByIndex(f.index), label{field: name.field})
+		field := out.FieldByIndex(f.index)
+		if f.key == name.short && (n.Kind == yaml.ScalarNode ||
+			n.Kind == yaml.SequenceNode && field.Kind() == reflect.Slice) {
+			d.value(n, field, label{field: name.field, boolean: name.boolean})
+			return
 		}
 	}
+	d.mapping(n, out, name)
 }
 
 // plain refuses aliases, anchors and tags.

@@ -13,7 +13,9 @@
 // a struct behind a pointer, a document can have the word w if a bool field of the struct has the
 // tag `scalar:"w"`; that field is true then. A list with the tag `single:"true"` can be written as
 // its only entry. A struct with the tag `short:"key"` can be written as the value of its field with
-// this key.
+// this key. In place of a struct behind a pointer, a document can have a list of mappings if a
+// field of the struct has the tag `sequence:"true"`; the list is that of the field then. With a
+// short field that is a list too, that one has the lists that don't begin with a mapping.
 package strictyaml
 
 import (

@@ -27,7 +27,14 @@ type outer struct {
 
 	Next    *inner `yaml:"next"`
 	On      bool   `yaml:"on"`
+	Lists   *lists `yaml:"lists" short:"names" boolean:"*"`
 	private string
+}
+
+type lists struct {
+	inner `yaml:",inline"`
+
+	Rules []*inner `yaml:"rules" sequence:"true"`
 }
 
 var format = strictyaml.Format{Name: "the list", Begin: "a list begins with name", Limit: 64 << 10}
@@ -65,6 +72,32 @@ func TestDecodeTakesABooleanForAList(t *testing.T) {
 		out, err := decode(doc)
 		require.NoError(t, err)
 		require.Equal(t, want, out.Names, doc)
+	}
+}
+
+func TestDecodeTakesListsForAStruct(t *testing.T) {
+	t.Parallel()
+	names := func(names ...string) lists {
+		return lists{inner: inner{Names: append([]string{}, names...)}}
+	}
+	for doc, want := range map[string]lists{
+		"lists: [a, b]": names("a", "b"), "lists: []": names(), "lists: true": names("*"),
+		"lists: {names: [a]}":        names("a"),
+		"lists: [{name: a}]":         {Rules: []*inner{{Name: "a"}}},
+		"lists: {rules: [none, {}]}": {Rules: []*inner{{None: true}, {}}},
+	} {
+		out, err := decode(doc)
+		require.NoError(t, err, doc)
+		require.Equal(t, &want, out.Lists, doc)
+	}
+	for doc, want := range map[string]string{
+		"lists: [a, {name: b}]": "lists[1] must be a string, not a mapping",
+		"lists: [{name: a}, b]": `lists[1] must be a mapping of fields or none, not "b"`,
+		"lists: a":              `lists must be a list, not "a"`,
+		"lists: [~]":            "lists[0] has no value",
+	} {
+		_, err := decode(doc)
+		require.ErrorContains(t, err, want, doc)
 	}
 }
 

@@ -155,11 +155,11 @@ func (p Pattern) Meaning() string { return p.meaning }
 
 // Meanings returns the meanings of the patterns, each once: what is written for a denied name
 // becomes several patterns.
-func Meanings(patterns []Pattern) []string {
+func Meanings[P interface{ Meaning() string }](patterns []P) []string {
 	var out []string
 	for _, p := range patterns {
-		if !slices.Contains(out, p.meaning) {
-			out = append(out, p.meaning)
+		if !slices.Contains(out, p.Meaning()) {
+			out = append(out, p.Meaning())
 		}
 	}
 	return out

@@ -9,8 +9,9 @@ import (
 )
 
 // alternatives adds what documents can have in place of a mapping or a list, as the tags scalar,
-// boolean and sequence of package strictyaml say. The properties stay where they are; they say
-// nothing about a value of another type.
+// boolean, short and sequence of package strictyaml say. The tag entries lists the only entries
+// that a field and its rules can have. The properties stay where they are; they say nothing about a
+// value of another type.
 func alternatives(schema *jsonschema.Schema, t reflect.Type) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		if t.Kind() == reflect.Slice {
@@ -32,6 +33,7 @@ func alternatives(schema *jsonschema.Schema, t reflect.Type) {
 			continue
 		}
 		alternatives(property, f.Type)
+		limitEntries(property, f.Tag.Get("entries"))
 		var other []*jsonschema.Schema
 		for _, word := range wordsFor(f.Type) {
 			other = append(other, &jsonschema.Schema{Const: word})
@@ -39,11 +41,14 @@ func alternatives(schema *jsonschema.Schema, t reflect.Type) {
 		if list := listFor(property, f.Type); list != nil {
 			other = append(other, list)
 		}
-		switch {
-		case other != nil:
+		if short := f.Tag.Get("short"); short != "" {
+			other = append(other, undescribed(property.Properties.Value(short)))
+		}
+		if f.Tag.Get("boolean") != "" {
+			other = append(other, &jsonschema.Schema{Type: "boolean"})
+		}
+		if other != nil {
 			either(property, other...)
-		case f.Tag.Get("boolean") != "":
-			either(property, &jsonschema.Schema{Type: "boolean"})
 		}
 	}
 }
@@ -82,13 +87,35 @@ func listFor(schema *jsonschema.Schema, t reflect.Type) *jsonschema.Schema {
 		}
 		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		if field, ok := schema.Properties.Get(key); ok {
-			var list jsonschema.Schema // a copy, since the schema of the field changes later
-			if data, err := json.Marshal(field); err != nil || json.Unmarshal(data, &list) != nil {
-				return nil
-			}
-			list.Description = ""
-			return &list
+			return undescribed(field)
 		}
 	}
 	return nil
+}
+
+// undescribed returns a copy of the schema of a field, which can change later.
+func undescribed(field *jsonschema.Schema) *jsonschema.Schema {
+	var list jsonschema.Schema
+	if data, err := json.Marshal(field); err != nil || json.Unmarshal(data, &list) != nil {
+		return nil
+	}
+	list.Description = ""
+	return &list
+}
+
+// limitEntries lets the lists of a field, and those of its rules, have only these entries.
+func limitEntries(field *jsonschema.Schema, entries string) {
+	if entries == "" {
+		return
+	}
+	var words []any
+	for word := range strings.SplitSeq(entries, ",") {
+		words = append(words, word)
+	}
+	rules := field.Properties.Value("rules")
+	for _, fields := range []*jsonschema.Schema{field, rules.Items} {
+		for _, list := range []string{"allow", "deny"} {
+			fields.Properties.Value(list).Items.Enum = words
+		}
+	}
 }

@@ -99,7 +99,7 @@ func lists(schema, field *jsonschema.Schema) bool {
 // value says in a few words what a field takes.
 func value(field *jsonschema.Schema) string {
 	if len(field.AnyOf) > 0 {
-		first, second := *field, *field.AnyOf[1]
+		first := *field
 		first.AnyOf, first.Type = nil, field.AnyOf[0].Type
 		var words []string
 		list := ""
@@ -115,7 +115,11 @@ func value(field *jsonschema.Schema) string {
 			between := strings.Join(append([]string{""}, words[:last]...), ", ")
 			return value(&first) + between + list + " or " + words[last]
 		}
-		return value(&first) + ", " + value(&second)
+		text := value(&first)
+		for _, other := range field.AnyOf[1:] {
+			text += ", " + value(other)
+		}
+		return text
 	}
 	switch {
 	case len(field.Enum) > 0:

@@ -139,7 +139,12 @@ func TestSchemaRefusesWhatParseRefuses(t *testing.T) {
 		"an agent that is a text":    "{version: 1, build: {exec: {ssh: default}}}",
 		"an unknown dispatch":        "{version: 1, frontends: [{match: [a], dispatch: direct}]}",
 		"a ulimit that is a text":    "{version: 1, build: {exec: {ulimits: {core: \"1\"}}}}",
-		"too deep nesting":           "{version: 1, limits: {nesting: 17}}",
+		"an unknown exporter":        "{version: 1, exports: {client: [x]}}",
+		"an unknown exporter of a rule": "{version: 1, exports: {client: [{allow: [oci]}, " +
+			"{clients: [\"uid:1\"], deny: [x]}]}}",
+		"true for exporters":      "{version: 1, exports: {client: true}}",
+		"a list for a permission": "{version: 1, debug: [a]}",
+		"too deep nesting":        "{version: 1, limits: {nesting: 17}}",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
