@@ -42,8 +42,12 @@ func (b *build) readPolicies() (policy.Layers, error) {
 		return policy.Layers{}, err
 	}
 	embedded, err := b.embedded()
+	stack := policy.Stack
+	if b.inImage {
+		stack = policy.StackGiven
+	}
 	if none := (noPolicyError{}); b.policyFromGuard && errors.As(err, &none) {
-		embedded, given, err = given, nil, nil
+		embedded, given, stack, err = given, nil, policy.Stack, nil
 	}
 	if err != nil {
 		return policy.Layers{}, err
@@ -53,7 +57,7 @@ func (b *build) readPolicies() (policy.Layers, error) {
 	if b.handed != nil && (b.policyFromGuard || embedded.NamesClients() == "") {
 		b.by = b.handed.Client
 	}
-	alone, err := policy.Stack(embedded, given)
+	alone, err := stack(embedded, given)
 	if err != nil {
 		return policy.Layers{}, err
 	}

@@ -10,18 +10,20 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
-// Kind names a kind of operations, as the fields of [Rules] do.
+// Kind names a kind of operations, as the fields of [Rules] do: by the path of the field.
 type Kind string
 
 // The kinds of operations.
 const (
-	KindImages     Kind = "images"
-	KindGit        Kind = "git"
-	KindHTTP       Kind = "http"
-	KindLocal      Kind = "local"
-	KindOCILayout  Kind = "ociLayout"
-	KindBlob       Kind = "blob"
-	KindExec       Kind = "exec"
+	KindImages    Kind = "images"
+	KindGit       Kind = "git"
+	KindHTTP      Kind = "http"
+	KindLocal     Kind = "local"
+	KindOCILayout Kind = "ociLayout"
+	KindBlob      Kind = "blob"
+	KindExec      Kind = "exec"
+	// KindDownloads are requests of commands. Their rules stand below those of KindExec.
+	KindDownloads  Kind = "exec.downloads"
 	KindFrontends  Kind = "frontends"
 	KindContainers Kind = "containers"
 	KindConfig     Kind = "config"
@@ -65,6 +67,9 @@ type row struct {
 	noSource bool
 	// unseen says that the result of a build doesn't show such an operation.
 	unseen bool
+	// asked says that the daemon asks about each such operation while it builds, whatever dispatcher
+	// ran the frontend.
+	asked bool
 }
 
 // kinds are all kinds, in the order of the fields of Rules. It is the only list of kinds: all
@@ -153,11 +158,25 @@ var kinds = []row{
 		matches:   func(o Operation) bool { return o.Exec != nil },
 		normalize: func(o Operation) (Normalized, error) { return o.Exec.normalize("a command") },
 		describe:  func(o Operation) string { return "a command" + o.Exec.describe() },
-		field:     rulesOf(func(r *Rules) **ExecRules { return &r.Exec }),
+		field:     usesOfCommands(),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.exec(at, r.Exec) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.Exec.check(n) },
 		globs:     func(r *Rules) []string { return r.Exec.globs() },
 		noSource:  true,
+	},
+	{
+		kind:      KindDownloads,
+		matches:   func(o Operation) bool { return o.Download != "" },
+		normalize: func(o Operation) (Normalized, error) { return normalizeDownload(o.Download) },
+		describe:  func(o Operation) string { return "a command's request for " + plainURL(o.Download) },
+		field:     requestsOfCommands(),
+		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.downloads(at, r.Exec.Downloads) },
+		check:     func(r *Rules, n Normalized) []Violation { return r.Exec.Downloads.check(n) },
+		allowed:   func(r *Rules) iter.Seq[string] { return r.Exec.Downloads.urls.allowed() },
+		patterns:  func(r *Rules) (allow, deny []string) { return r.Exec.Downloads.Patterns() },
+		noSource:  true,
+		unseen:    true,
+		asked:     true,
 	},
 	{
 		kind:    KindFrontends,
@@ -188,7 +207,7 @@ var kinds = []row{
 		},
 		check: func(r *Rules, n Normalized) []Violation { return r.checkContainer(n) },
 		// Without a rule, no container is allowed. Rules on commands bind containers too.
-		restricts: func(r *Rules) bool { return r.Containers != ActionAllow || r.Exec != nil },
+		restricts: func(r *Rules) bool { return r.Containers != ActionAllow || r.Exec.restrictsUse() },
 		noSource:  true,
 		unseen:    true,
 	},
@@ -236,6 +255,14 @@ func (k Kind) IsSource() bool {
 func (k Kind) InResult() bool {
 	row := k.row()
 	return row == nil || !row.unseen
+}
+
+// IsUnseen reports whether dispatch: forward lets a frontend do operations of the kind unchecked,
+// because neither the result of a build shows them, nor does the daemon ask about them. It is false
+// for an unknown kind.
+func (k Kind) IsUnseen() bool {
+	row := k.row()
+	return row != nil && row.unseen && !row.asked
 }
 
 // protocol says how URLs of the kind are read.

@@ -14,6 +14,9 @@ func TestTheTableHasARowForEachFieldOfRules(t *testing.T) {
 	for f := range reflect.TypeFor[Rules]().Fields() {
 		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		fields = append(fields, Kind(key))
+		if Kind(key) == KindExec {
+			fields = append(fields, KindDownloads) // a field of ExecRules
+		}
 	}
 	require.Equal(t, fields, append(Kinds(), "others"))
 	require.Equal(t, reflect.TypeFor[Operation]().NumField(), len(kinds)+1,
@@ -42,6 +45,7 @@ func TestAnUnknownKindFailsClosed(t *testing.T) {
 	var r Rules
 	require.True(t, unknown.IsSource())
 	require.True(t, unknown.InResult())
+	require.False(t, unknown.IsUnseen())
 	require.True(t, r.Restricts(unknown))
 	require.False(t, r.Has(unknown))
 	require.Empty(t, r.Allowed(unknown, 5))
