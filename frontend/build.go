@@ -78,6 +78,7 @@ func Build(ctx context.Context, c client.Client) (*client.Result, error) {
 // [PolicySubrequest], Build returns the decision as a result and runs nothing.
 func (f Frontend) Build(ctx context.Context, c client.Client) (*client.Result, error) {
 	b := f.newBuild(c)
+	b.inImage = true
 	res, err := b.run(ctx)
 	return b.settle(ctx, res, err)
 }
@@ -138,6 +139,7 @@ type build struct {
 	deadline time.Time
 
 	embedded        func() (*policy.Policy, error)
+	inImage         bool // [Frontend.Build] decides, and not policy-guard
 	policyFromGuard bool
 	handed          *gatewayopts.HandOver // by policy-guard; nil for none
 	by              clients.Client        // who builds; unknown in Build until it is handed over

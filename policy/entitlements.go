@@ -51,7 +51,7 @@ func (l Layers) DecideEntitlement(e buildrules.Entitlement) Ruling {
 // leaves it to the policy. No mode weakens a denial. The verdict is Allow or Deny.
 func (d Decision) CheckEntitlement(e buildrules.Entitlement) Ruling {
 	for _, c := range slices.Backward(d.constraints) {
-		if c.build.Lists(e) || c.layer == LayerOverlay && c.build.Exec == nil {
+		if c.build.Lists(e) || c.layer == LayerOverlay && !c.build.Has(buildrules.KindExec) {
 			continue
 		}
 		by := "the build rules"

@@ -32,8 +32,7 @@ func TestEveryKindIsDenied(t *testing.T) {
 	t.Parallel()
 	kindtest.Run(t, func(t *testing.T, c kindtest.Case) {
 		const anything = "version: 1\ndefault: allow\ndispatch: mediate\nbuild: {containers: allow}\n"
-		whole := "version: 1\ndefault: allow\ndispatch: mediate\nbuild: {" + string(c.Kind) + ": " +
-			c.Rules + "}\n"
+		whole := "version: 1\ndefault: allow\ndispatch: mediate\nbuild: " + c.Build() + "\n"
 		for name, d := range map[string]policy.Decision{
 			"by a rule":             decide(t, c.Policy(), ""),
 			"by the whole policy":   decide(t, whole, ""),
@@ -59,13 +58,15 @@ func TestEveryKindStaysDenied(t *testing.T) {
 	t.Parallel()
 	kindtest.Run(t, func(t *testing.T, c kindtest.Case) {
 		for _, denial := range []string{"deny", c.Rules} {
-			whole := "version: 1\ndispatch: mediate\nbuild: {" + string(c.Kind) + ": " + denial + "}\n"
+			above := c
+			above.Rules = denial
+			whole := "version: 1\ndispatch: mediate\nbuild: " + above.Build() + "\n"
 			if _, err := policy.Parse("p", []byte(whole)); err != nil {
 				require.Equal(t, buildrules.KindConfig, c.Kind, "no image has no configuration")
 				continue
 			}
-			d := decide(t, whole+"frontends:\n- {match: [docker/dockerfile], build: {"+string(c.Kind)+
-				": "+c.Rules+"}}\n", "")
+			d := decide(t, whole+"frontends:\n- {match: [docker/dockerfile], build: "+c.Build()+
+				"}\n", "")
 			require.Equal(t, policy.Deny, d.Check(c.Operation).Verdict, denial)
 		}
 	})

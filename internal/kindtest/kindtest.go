@@ -8,6 +8,7 @@ package kindtest
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
@@ -17,7 +18,7 @@ import (
 type Case struct {
 	Kind      buildrules.Kind
 	Operation buildrules.Operation
-	// Rules is the value of the kind's field under build, in YAML. The rules deny the operation.
+	// Rules is the value of the kind's field below build, in YAML. The rules deny the operation.
 	Rules string
 	// Empty reports whether the rules can be written as an empty mapping, which is a mistake.
 	Empty bool
@@ -25,8 +26,17 @@ type Case struct {
 
 // Policy returns a policy with the rules for the frontend docker/dockerfile, which it allows.
 func (c Case) Policy() string {
-	return "version: 1\nfrontends:\n- {name: a, match: [docker/dockerfile], dispatch: mediate, build: {" +
-		string(c.Kind) + ": " + c.Rules + "}}\n"
+	return "version: 1\nfrontends:\n- {name: a, match: [docker/dockerfile], dispatch: mediate, build: " +
+		c.Build() + "}\n"
+}
+
+// Build returns the build rules as a mapping in YAML.
+func (c Case) Build() string {
+	build := c.Rules
+	for _, key := range slices.Backward(strings.Split(string(c.Kind), ".")) {
+		build = "{" + key + ": " + build + "}"
+	}
+	return build
 }
 
 const (
@@ -63,6 +73,11 @@ var cases = []Case{
 		buildrules.KindExec,
 		buildrules.Operation{Exec: &buildrules.Exec{Network: "host"}},
 		`{networks: [none]}`, true,
+	},
+	{
+		buildrules.KindDownloads,
+		buildrules.Operation{Download: "https://files.example/a"},
+		urls, true,
 	},
 	{
 		buildrules.KindFrontends,

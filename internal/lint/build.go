@@ -74,7 +74,7 @@ func (c *checker) refusedAbove(b *buildrules.Rules, k buildrules.Kind, tell tell
 		return
 	}
 	const refused = "build.%s.allow has %s, which the whole policy denies; remove it"
-	if k == buildrules.KindGit || k == buildrules.KindHTTP {
+	if k == buildrules.KindGit || k == buildrules.KindHTTP || k == buildrules.KindDownloads {
 		above := newURLs(whole, k)
 		for _, p := range newURLs(b, k).allow {
 			if !slices.ContainsFunc(p.Forms(), func(f urlmatch.Form) bool { return !above.denies(f) }) {
@@ -208,6 +208,11 @@ var buildChecks = map[buildrules.Kind]buildCheck{
 	buildrules.KindHTTP: func(c *checker, b *buildrules.Rules, tell tell) {
 		const k = buildrules.KindHTTP
 		newURLs(b, k).check(b.HTTP.RequireChecksum, c.replaced(b, k), tell)
+	},
+	buildrules.KindDownloads: func(c *checker, b *buildrules.Rules, tell tell) {
+		const k = buildrules.KindDownloads
+		newURLs(b, k).check(false, c.replaced(b, k), tell)
+		c.withoutNetwork(b, tell)
 	},
 	buildrules.KindOCILayout: func(c *checker, b *buildrules.Rules, tell tell) {
 		allow, _ := b.OCILayout.Patterns()

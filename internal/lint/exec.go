@@ -62,6 +62,31 @@ func (c *checker) noNetwork(b *buildrules.Rules, onlyDenies bool, tell tell) {
 	}
 }
 
+// withoutNetwork looks for rules on the downloads of commands that have no network.
+func (c *checker) withoutNetwork(b *buildrules.Rules, tell tell) {
+	effective := *b
+	if whole := c.doc.Build; whole != nil && b != whole {
+		effective = b.Under(whole)
+	}
+	for _, network := range []string{buildrules.NetworkDefault, buildrules.NetworkHost} {
+		n, err := buildrules.Operation{
+			Exec: &buildrules.Exec{Network: network},
+		}.Normalize(buildrules.KindExec)
+		if err != nil {
+			return
+		}
+		_, found, err := effective.Check(n)
+		refuses := func(v buildrules.Violation) bool { return !v.Warns }
+		if err != nil || !slices.ContainsFunc(found, refuses) {
+			return
+		}
+	}
+	if !c.replaced(b, buildrules.KindExec) {
+		tell(EntryWithoutEffect, "build.exec.downloads has no effect, because no command can have a "+
+			"network; remove it, or allow the network default")
+	}
+}
+
 // exec checks rules on commands.
 func (c *checker) exec(b *buildrules.Rules, tell tell) {
 	r := b.Exec

@@ -13,7 +13,7 @@ import (
 func TestEveryKindIsLinted(t *testing.T) {
 	t.Parallel()
 	kindtest.Run(t, func(t *testing.T, c kindtest.Case) {
-		rules := "build: {" + string(c.Kind) + ": " + c.Rules + "}"
+		rules := "build: " + c.Build()
 		doc := "version: 1\n" + rules +
 			"\nfrontends:\n- {name: a, match: [docker/dockerfile], dispatch: mediate, " + rules + "}\n"
 		p, err := policy.Parse("p", []byte(doc))

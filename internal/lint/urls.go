@@ -60,12 +60,15 @@ func (u urls) plain(p urlmatch.Pattern, tell tell) {
 		if !slices.Contains(f.Schemes(), "http") && !slices.Contains(f.Schemes(), "git") {
 			continue
 		}
-		need := "requireChecksum"
-		if u.kind == buildrules.KindGit {
-			need = "requireCommit"
+		need := "set requireChecksum: true"
+		switch u.kind {
+		case buildrules.KindGit:
+			need = "set requireCommit: true"
+		case buildrules.KindDownloads:
+			need = "accept this where the tool checks signatures, as apt and apk do"
 		}
 		tell(PlainHTTP, "build.%s.allow has %s, where anybody on the network path can replace the "+
-			"data; use https, or set %s: true", u.kind, p, need)
+			"data; use https, or %s", u.kind, p, need)
 	}
 }
 

@@ -106,7 +106,7 @@ func TestFactsOfCasesAreThoseOfPolicies(t *testing.T) {
 	t.Parallel()
 	examples := map[string]string{
 		"image": "a", "git": "{url: 'https://a.example'}", "http": "{url: 'https://a.example'}", "local": "a", "ociLayout": "a", "blob": "a",
-		"exec": "{}", "container": "{}", "frontend": "a", "config": "{}", "unknown": "a",
+		"exec": "{}", "download": "https://a.example", "container": "{}", "frontend": "a", "config": "{}", "unknown": "a",
 	}
 	kinds := reflect.TypeFor[buildrules.Operation]()
 	require.Len(t, examples, kinds.NumField())

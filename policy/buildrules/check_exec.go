@@ -129,7 +129,7 @@ func (e *Exec) ulimits(what string) (map[string]int, error) {
 }
 
 func (r *ExecRules) check(n Normalized) []Violation {
-	if r == nil {
+	if !r.restrictsUse() {
 		return nil
 	}
 	p := &n.process

@@ -115,6 +115,8 @@ func (r *HTTPRules) check(n Normalized) []Violation {
 	return found
 }
 
+func (r *DownloadRules) check(n Normalized) []Violation { return r.urls.check(n, r.Allow) }
+
 func (r urlRules) check(n Normalized, written List) []Violation {
 	if p, as, denied := urlmatch.Denied(r.deny, n.url); denied {
 		return []Violation{

@@ -71,6 +71,41 @@ func rulesOf[T part[T]](of func(*Rules) *T) field {
 	}
 }
 
+// usesOfCommands is the field of the rules on what commands use. It is below the same field as those
+// on what they request, and puts both under the policy's.
+func usesOfCommands() field {
+	f := rulesOf(func(r *Rules) **ExecRules { return &r.Exec })
+	f.isSet = func(r *Rules) bool { return r.Exec.restrictsUse() }
+	f.only = func(r, from *Rules) {
+		if from.Exec.restrictsUse() {
+			uses := *from.Exec
+			uses.Downloads = nil
+			r.Exec = &uses
+		}
+	}
+	return f
+}
+
+// requestsOfCommands is the field of the rules on what commands request.
+func requestsOfCommands() field {
+	return field{
+		isSet:  func(r *Rules) bool { return r.Exec != nil && r.Exec.Downloads != nil },
+		denied: func(r *Rules) bool { return r.Exec != nil && r.Exec.Downloads.denied() },
+		mode: func(r *Rules) imagerules.Mode {
+			if r.Exec == nil || r.Exec.Downloads == nil {
+				return ""
+			}
+			return r.Exec.Downloads.Mode
+		},
+		only: func(r, from *Rules) {
+			if from.Exec != nil && from.Exec.Downloads != nil {
+				r.Exec = &ExecRules{Downloads: from.Exec.Downloads}
+			}
+		},
+		under: func(*Rules, *Rules, bool) {}, // as usesOfCommands says
+	}
+}
+
 // Under returns the rules of a rule, r, under those of the whole policy. Neither changes; the
 // result shares lists with both.
 //
@@ -301,6 +336,12 @@ func (r *ExecRules) allowsNothing() bool {
 		r.Devices == nil && r.Hosts == nil && r.Ulimits == nil && r.CgroupParents == nil
 }
 
+// restrictsUse reports whether the rules are about what commands use. Those that are only about what
+// commands request aren't. It is false for nil.
+func (r *ExecRules) restrictsUse() bool {
+	return r != nil && (r.Denied || r.Deny != nil || !r.allowsNothing())
+}
+
 // onlyDenies reports whether commands can use everything that isn't denied. [Rules.Validate] gives
 // rules that allow nothing and don't deny an empty list.
 func (r *ExecRules) onlyDenies() bool { return r.Deny != nil && r.allowsNothing() }
@@ -308,20 +349,44 @@ func (r *ExecRules) onlyDenies() bool { return r.Deny != nil && r.allowsNothing(
 func (r *ExecRules) under(p *ExecRules) *ExecRules {
 	c := *r
 	switch {
-	case r.onlyDenies():
+	case !r.restrictsUse():
 		c = *p
-	case r.Networks == nil:
-		c.Networks = p.Networks
+	case !p.restrictsUse():
+	default:
+		if r.onlyDenies() {
+			c = *p
+		} else if r.Networks == nil {
+			c.Networks = p.Networks
+		}
+		c.Deny = r.Deny.plus(p.Deny)
+		c.Mode = stricter(r.Mode, p.Mode)
+		c.Denied = r.Denied || p.Denied
 	}
-	c.Deny = r.Deny.plus(p.Deny)
-	c.Mode = stricter(r.Mode, p.Mode)
-	c.Denied = r.Denied || p.Denied
+	c.Downloads = r.Downloads.under(p.Downloads)
 	return &c
 }
 
 func (r *ExecRules) closed() *ExecRules    { return nil }
 func (r *ExecRules) denied() bool          { return r.Denied }
 func (r *ExecRules) mode() imagerules.Mode { return r.Mode }
+
+// under is that of a [part] for rules that may be nil.
+func (r *DownloadRules) under(p *DownloadRules) *DownloadRules {
+	if r == nil || p == nil {
+		return cmp.Or(r, p)
+	}
+	c := *r
+	if r.Allow == nil {
+		c.Allow = p.Allow
+	}
+	c.urls = r.urls.under(p.urls, r.Allow == nil)
+	c.Deny = plus(r.Deny, p.Deny)
+	c.Mode = stricter(r.Mode, p.Mode)
+	c.Denied = r.Denied || p.Denied
+	return &c
+}
+
+func (r *DownloadRules) denied() bool { return r != nil && r.Denied }
 
 func (d *ExecDenials) plus(p *ExecDenials) *ExecDenials {
 	if d == nil || p == nil {

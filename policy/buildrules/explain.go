@@ -56,6 +56,9 @@ func (r *Rules) Explain(n Normalized) []Tried {
 		return explainURLs(n, r.Git.urls, r.Git.Allow, r.Git.Deny)
 	case KindHTTP:
 		return explainURLs(n, r.HTTP.urls, r.HTTP.Allow, r.HTTP.Deny)
+	case KindDownloads:
+		d := r.Exec.Downloads
+		return explainURLs(n, d.urls, d.Allow, d.Deny)
 	case KindLocal:
 		return slices.Concat(explainGlobs("local.deny", r.Local.Deny, n.name),
 			explainGlobs("local.allow", r.Local.Allow, n.name))

@@ -14,7 +14,7 @@ import (
 // explain compares the entries of rules on commands with what a command uses. It says nothing of
 // the lists for what the command doesn't use.
 func (r *ExecRules) explain(p *process) []Tried {
-	if r == nil {
+	if !r.restrictsUse() {
 		return nil
 	}
 	out := r.Deny.explain(p)

@@ -10,18 +10,20 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
-// Kind names a kind of operations, as the fields of [Rules] do.
+// Kind names a kind of operations, as the fields of [Rules] do: by the path of the field.
 type Kind string
 
 // The kinds of operations.
 const (
-	KindImages     Kind = "images"
-	KindGit        Kind = "git"
-	KindHTTP       Kind = "http"
-	KindLocal      Kind = "local"
-	KindOCILayout  Kind = "ociLayout"
-	KindBlob       Kind = "blob"
-	KindExec       Kind = "exec"
+	KindImages    Kind = "images"
+	KindGit       Kind = "git"
+	KindHTTP      Kind = "http"
+	KindLocal     Kind = "local"
+	KindOCILayout Kind = "ociLayout"
+	KindBlob      Kind = "blob"
+	KindExec      Kind = "exec"
+	// KindDownloads are requests of commands. Their rules stand below those of KindExec.
+	KindDownloads  Kind = "exec.downloads"
 	KindFrontends  Kind = "frontends"
 	KindContainers Kind = "containers"
 	KindConfig     Kind = "config"
@@ -153,11 +155,25 @@ var kinds = []row{
 		matches:   func(o Operation) bool { return o.Exec != nil },
 		normalize: func(o Operation) (Normalized, error) { return o.Exec.normalize("a command") },
 		describe:  func(o Operation) string { return "a command" + o.Exec.describe() },
-		field:     rulesOf(func(r *Rules) **ExecRules { return &r.Exec }),
+		field:     usesOfCommands(),
 		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.exec(at, r.Exec) },
 		check:     func(r *Rules, n Normalized) []Violation { return r.Exec.check(n) },
 		globs:     func(r *Rules) []string { return r.Exec.globs() },
 		noSource:  true,
+	},
+	{
+		kind:      KindDownloads,
+		matches:   func(o Operation) bool { return o.Download != "" },
+		normalize: func(o Operation) (Normalized, error) { return normalizeDownload(o.Download) },
+		describe:  func(o Operation) string { return "a command's request for " + plainURL(o.Download) },
+		field:     requestsOfCommands(),
+		validate:  func(v *validator, at *yaml.Node, r *Rules) { v.downloads(at, r.Exec.Downloads) },
+		check:     func(r *Rules, n Normalized) []Violation { return r.Exec.Downloads.check(n) },
+		allowed:   func(r *Rules) iter.Seq[string] { return r.Exec.Downloads.urls.allowed() },
+		patterns:  func(r *Rules) (allow, deny []string) { return r.Exec.Downloads.Patterns() },
+		// The daemon asks about each request while a command runs.
+		noSource: true,
+		unseen:   true,
 	},
 	{
 		kind:    KindFrontends,
@@ -188,7 +204,7 @@ var kinds = []row{
 		},
 		check: func(r *Rules, n Normalized) []Violation { return r.checkContainer(n) },
 		// Without a rule, no container is allowed. Rules on commands bind containers too.
-		restricts: func(r *Rules) bool { return r.Containers != ActionAllow || r.Exec != nil },
+		restricts: func(r *Rules) bool { return r.Containers != ActionAllow || r.Exec.restrictsUse() },
 		noSource:  true,
 		unseen:    true,
 	},

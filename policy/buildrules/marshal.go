@@ -72,6 +72,18 @@ func (r *PatternRules) MarshalJSON() ([]byte, error) {
 }
 
 // MarshalYAML returns deny if that is how the rules are written, else the fields.
+func (r *DownloadRules) MarshalYAML() (any, error) {
+	type fields DownloadRules
+	return written(r.Denied, (*fields)(r)), nil
+}
+
+// MarshalJSON returns deny if that is how the rules are written, else the fields.
+func (r *DownloadRules) MarshalJSON() ([]byte, error) {
+	type fields DownloadRules
+	return json.Marshal(written(r.Denied, (*fields)(r)))
+}
+
+// MarshalYAML returns deny if that is how the rules are written, else the fields.
 func (r *ExecRules) MarshalYAML() (any, error) {
 	type fields ExecRules
 	return written(r.Denied, (*fields)(r)), nil

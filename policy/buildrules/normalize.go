@@ -19,7 +19,7 @@ type Normalized struct {
 	row     *row
 	subject string             // a reference or URL, named without its value
 	ref     imageref.Reference // images, ociLayout, blob and frontends
-	url     urlmatch.URL       // git and http
+	url     urlmatch.URL       // git, http and downloads
 	isFixed bool               // git and http: the commit or the checksum is known
 	name    string             // local
 	process process            // exec and containers
@@ -176,6 +176,15 @@ func (h *HTTP) normalize() (Normalized, error) {
 	n := Normalized{subject: "the download", isFixed: bad == nil}
 	var err error
 	n.url, err = readURL(KindHTTP, "a download", h.URL)
+	return n, err
+}
+
+// normalizeDownload reads the URL of a command's request. The daemon leaves out the names and
+// passwords of users in it (util/network/proxyprovider/provider_linux.go).
+func normalizeDownload(url string) (Normalized, error) {
+	n := Normalized{subject: "a command's request for"}
+	var err error
+	n.url, err = readURL(KindDownloads, "a command's request", url)
 	return n, err
 }
 

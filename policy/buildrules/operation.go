@@ -21,6 +21,9 @@ type Operation struct {
 	Blob string `yaml:"blob,omitempty"`
 	// Exec is the command of a step of the build.
 	Exec *Exec `yaml:"exec,omitempty"`
+	// Download is the https or http URL that a command requests while it runs, by whatever method.
+	// Rules don't compare the query.
+	Download string `yaml:"download,omitempty"`
 	// Container is a command that the frontend runs in a container of its own. Rules for
 	// commands apply to it too.
 	Container *Exec `yaml:"container,omitempty"`

@@ -27,6 +27,9 @@ func (r *GitRules) Patterns() (allow, deny []string) { return r.urls.patterns() 
 // and with a path. An allowed pattern has a scheme.
 func (r *HTTPRules) Patterns() (allow, deny []string) { return r.urls.patterns() }
 
+// Patterns returns what the rules' patterns mean, as [HTTPRules.Patterns] does.
+func (r *DownloadRules) Patterns() (allow, deny []string) { return r.urls.patterns() }
+
 func (r urlRules) patterns() (allow, deny []string) {
 	return urlMeanings(r.allow), urlMeanings(r.deny)
 }
@@ -51,6 +54,8 @@ func (r *Rules) URLs(k Kind) (allow, deny []urlmatch.Pattern) {
 		return r.Git.urls.allow, r.Git.urls.deny
 	case k == KindHTTP && r.HTTP != nil:
 		return r.HTTP.urls.allow, r.HTTP.urls.deny
+	case k == KindDownloads && r.Has(k):
+		return r.Exec.Downloads.urls.allow, r.Exec.Downloads.urls.deny
 	}
 	return nil, nil
 }

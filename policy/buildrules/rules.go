@@ -184,7 +184,8 @@ type PatternRules struct {
 }
 
 // ExecRules are rules on commands. They allow only what they list, and by default the networks
-// none and default. Rules that only deny allow everything else.
+// none and default. Rules that only deny allow everything else. Downloads are a kind of their own,
+// which says nothing of what else commands use.
 type ExecRules struct {
 	// The networks that commands can use: none, default and host. The default is none and default.
 	Networks List `yaml:"networks,omitempty" json:"networks,omitzero"`
@@ -204,8 +205,11 @@ type ExecRules struct {
 	Ulimits map[string]int `yaml:"ulimits,omitempty" json:"ulimits,omitempty" jsonschema:"minProperties=1"`
 	// The control groups below which commands can run; a * stands for any characters.
 	CgroupParents List `yaml:"cgroupParents,omitempty" json:"cgroupParents,omitzero"`
-	// What commands can't use, whatever else is allowed. If exec has no other field, commands can
-	// use everything else.
+	// What commands can download. Only policy-guard sees that, and applies this. It restricts nothing
+	// else that commands use.
+	Downloads *DownloadRules `yaml:"downloads,omitempty" json:"downloads,omitempty"`
+	// What commands can't use, whatever else is allowed. If exec has no other field than downloads,
+	// commands can use everything else.
 	Deny *ExecDenials `yaml:"deny,omitempty" json:"deny,omitempty"`
 	// What a violation of these rules does. With warn, the build goes on with a warning. The default
 	// is enforce. If a rule and the policy have rules of the kind, they only warn if both say warn.
@@ -216,6 +220,25 @@ type ExecRules struct {
 
 	hosts, cgroupParents []string // normalised
 	ulimits              map[string]int
+}
+
+// DownloadRules are rules on what commands request by http and https while they run. That includes
+// what they send, and each request after a redirect.
+type DownloadRules struct {
+	// URLs that can be requested, such as https://deb.debian.org/**. Without a path, a pattern is for
+	// the whole host; without a scheme, for https. An empty list allows none. The default is any URL.
+	Allow List `yaml:"allow,omitempty" json:"allow,omitzero"`
+	// URLs that can't be requested. A pattern is for each port, and for everything below its path;
+	// without a scheme, for each scheme.
+	Deny []string `yaml:"deny,omitempty" json:"deny,omitempty" jsonschema:"minItems=1"`
+	// What a violation of these rules does. With warn, the build goes on with a warning. The default
+	// is enforce. If a rule and the policy have rules of the kind, they only warn if both say warn.
+	Mode imagerules.Mode `yaml:"mode,omitempty" json:"mode,omitempty" jsonschema:"enum=enforce,enum=warn,default=enforce"`
+
+	// Denied says that the document has deny in place of the fields: commands can request nothing.
+	Denied bool `yaml:"-" json:"-" scalar:"deny"`
+
+	urls urlRules
 }
 
 // ExecDenials list what commands can't use.

@@ -29,13 +29,24 @@ func (r *Rules) Validate(at *yaml.Node, report func(n *yaml.Node, format string,
 	v := &validator{report}
 	v.report.Filled(at, "build")
 	for i := range kinds {
-		if field := strictyaml.Child(at, string(kinds[i].kind)); field != nil {
+		if field := kinds[i].kind.node(at); field != nil {
 			v.report.Filled(field, string(kinds[i].kind))
 			v.mode(field, string(kinds[i].kind), kinds[i].field.mode(r))
 			kinds[i].validate(v, field, r)
 		}
 	}
 	v.action(strictyaml.Child(at, "others"), "others", r.Others)
+}
+
+// node returns the node of the kind's rules, which are below the node; nil if there are none.
+func (k Kind) node(at *yaml.Node) *yaml.Node {
+	for key := range strings.SplitSeq(string(k), ".") {
+		if at == nil {
+			return nil
+		}
+		at = strictyaml.Child(at, key)
+	}
+	return at
 }
 
 // fields returns how many fields the rules of a kind have beside their mode.
@@ -82,6 +93,10 @@ func (v *validator) git(n *yaml.Node, r *GitRules) {
 func (v *validator) http(n *yaml.Node, r *HTTPRules) {
 	r.urls = v.urls(n, KindHTTP, r.Allow, r.Deny)
 	v.without(n, "http", "requireChecksum", r.RequireChecksum)
+}
+
+func (v *validator) downloads(n *yaml.Node, r *DownloadRules) {
+	r.urls = v.urls(n, KindDownloads, r.Allow, r.Deny)
 }
 
 func (v *validator) images(n *yaml.Node, r *ImageRules) {
@@ -246,7 +261,18 @@ func (v *validator) exec(n *yaml.Node, r *ExecRules) {
 	if at := strictyaml.Child(n, "deny"); at != nil {
 		v.execDenials(at, r.Deny)
 	}
-	if others := fields(n) > 1 || r.Deny == nil; others && r.allowsNothing() {
+	uses := fields(n)
+	if strictyaml.Child(n, "downloads") != nil {
+		uses--
+		if at := strictyaml.Child(n, "mode"); at != nil && uses == 0 {
+			v.report(at, "exec.mode isn't for what commands download; write it there, as in "+
+				"downloads: {mode: warn, allow: […]}")
+		}
+		if uses == 0 {
+			return
+		}
+	}
+	if others := uses > 1 || r.Deny == nil; others && r.allowsNothing() {
 		r.Secrets = List{} // such as insecure: false alone, which is no denial
 	}
 }

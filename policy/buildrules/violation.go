@@ -35,8 +35,15 @@ type Violation struct {
 // Kind returns the kind whose rules are broken. It can be another kind than the operation's: a
 // container can break rules for exec.
 func (v Violation) Kind() Kind {
-	kind, _, _ := strings.Cut(v.Rule, ".")
-	return Kind(kind)
+	first, _, _ := strings.Cut(v.Rule, ".")
+	kind := Kind(first)
+	for _, k := range Kinds() {
+		rest, ok := strings.CutPrefix(v.Rule, string(k))
+		if ok && len(k) > len(kind) && (rest == "" || rest[0] == '.') {
+			kind = k
+		}
+	}
+	return kind
 }
 
 func violationf(rule, format string, args ...any) Violation {
