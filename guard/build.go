@@ -66,6 +66,7 @@ type build struct {
 
 	frontends
 	debugging
+	downloads downloads
 }
 
 // begin makes a build under way of who it is of, its client's name and session, its policy, and
@@ -176,6 +177,8 @@ func (s *builds) find(ctx context.Context, ref string) (*build, error) {
 // end ends the build at the daemon, unless it has ended already.
 func (b *build) end() {
 	b.cancel(nil)
+	b.downloads.end()
+	b.leave(false)
 	b.guard.builds.remove(b)
 	b.account.close()
 }
@@ -197,7 +200,11 @@ func (e brokenError) Error() string { return string(e) }
 // broken returns why the guard ended the build, as the error of a call. It is nil if it didn't.
 func (b *build) broken() error {
 	var e brokenError
-	if errors.As(context.Cause(b.ctx), &e) {
+	var refusal downloadRefusal
+	switch cause := context.Cause(b.ctx); {
+	case errors.As(cause, &refusal):
+		return refusal.status()
+	case errors.As(cause, &e):
 		return status.Error(codes.Aborted, "policy-guard ended the build: "+e.Error())
 	}
 	return nil
@@ -206,23 +213,28 @@ func (b *build) broken() error {
 // openPolicySession opens the session in which the daemon asks about each source of this build, and
 // returns its name. If the session breaks, the build ends: the daemon would wait for it.
 func (b *build) openPolicySession() (string, error) {
-	s, err := session.NewSession(b.ctx, "")
+	ctx, closeSession := context.WithCancel(context.WithoutCancel(b.ctx))
+	s, err := session.NewSession(ctx, "")
 	if err != nil {
+		closeSession()
 		return "", err
 	}
 	// No client may connect as this session.
 	end, err := b.guard.sessions.connect(s.ID(), itself)
 	if err != nil {
+		closeSession()
 		return "", err
 	}
+	b.downloads.closeWith(closeSession)
 	s.Allow(policysession.NewPolicyProvider(b.observedAnswer))
 	b.mu.Lock()
 	b.policySession = s.ID()
 	b.mu.Unlock()
 	go func() {
+		defer closeSession()
 		defer end()
 		why := "the daemon closed the policy session; it may have ended"
-		switch err := b.runPolicySession(s); {
+		switch err := b.runPolicySession(ctx, s); {
 		case errors.Is(err, errPanic):
 			why = internalError
 		case err != nil:
@@ -236,9 +248,9 @@ func (b *build) openPolicySession() (string, error) {
 // internalError is why a build is ended after a panic.
 const internalError = "internal error; the log of policy-guard has more about it"
 
-func (b *build) runPolicySession(s *session.Session) (err error) {
+func (b *build) runPolicySession(ctx context.Context, s *session.Session) (err error) {
 	defer b.guard.contain(b.who, "a policy session", &err)
-	return s.Run(b.ctx, grpchijack.Dialer(controlapi.NewControlClient(b.guard.daemon)))
+	return s.Run(ctx, grpchijack.Dialer(controlapi.NewControlClient(b.guard.daemon)))
 }
 
 // checkPolicy refuses to decide by another policy than the one in force. The policy of the build
@@ -252,6 +264,9 @@ func (b *build) checkPolicy(c *call) error {
 
 // fromDaemon turns the daemon's error about this build into the client's.
 func (b *build) fromDaemon(err error) error {
+	if cause := b.broken(); cause != nil {
+		return cause
+	}
 	b.mu.Lock()
 	policySession := b.policySession
 	b.mu.Unlock()

@@ -173,6 +173,9 @@ func (b *build) run(
 	if !gatewayresult.IsKnown(res) {
 		return nil, errors.New("policy-guard: the daemon sent a result in an unknown form")
 	}
+	for ref := range gatewayresult.References(res) {
+		b.noteSources(ref.GetDef())
+	}
 	if b.isHiddenResult(res) {
 		return nil, c.refuse(errHidden)
 	}
