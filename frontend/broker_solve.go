@@ -187,7 +187,11 @@ func (s *broker) runNested(ctx context.Context, req *gwpb.SolveRequest) (*gwpb.R
 	if err != nil {
 		return nil, err
 	}
-	return inner.runBrokered(ctx, chosen, s.monitor.within(chosen))
+	m := s.monitor.within(chosen)
+	if d := m.inner.decision; !d.Verdict.Permits() {
+		return nil, &refusal{origin: r.origin, decision: d}
+	}
+	return inner.runBrokered(ctx, chosen, m)
 }
 
 // nestedRequest returns which frontend the inner frontend asks for. A request that comes with an

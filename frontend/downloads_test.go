@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
@@ -118,15 +119,16 @@ func TestAnImageAloneRefusesAPolicyOnDownloads(t *testing.T) {
 		why       string // "" if the policy isn't why it fails
 	}{
 		"an image's own": {
-			embedded: onDownloads, why: `this policy "corp" has rules on what commands download ` +
-				"(frontends[0].build.exec.downloads), and only policy-guard's own policy can have them",
+			embedded: onDownloads, why: `the policy "corp" of this image has rules on what commands ` +
+				"download (frontends[0].build.exec.downloads), and only policy-guard's own policy can have them",
 		},
 		"an image's own beside policy-guard's": {
-			embedded: onDownloads, handed: free, why: `this policy "corp" has rules on what commands download`,
+			embedded: onDownloads, handed: free, why: `the policy "corp" of this image has rules on what ` +
+				"commands download",
 		},
 		"an overlay": {
 			embedded: free, overlay: overlay, why: "the overlay has rules on what commands download " +
-				"(build.exec.downloads), and only policy-guard's own policy can have them",
+				`(build.exec.downloads), and the policy "free" has none`,
 		},
 		"policy-guard's": {fromGuard: true, handed: onDownloads},
 		"policy-guard's beside an image's own": {
@@ -135,7 +137,7 @@ func TestAnImageAloneRefusesAPolicyOnDownloads(t *testing.T) {
 		"an overlay on policy-guard's": {fromGuard: true, handed: onDownloads, overlay: overlay},
 		"an overlay on policy-guard's without any": {
 			fromGuard: true, handed: free, overlay: overlay, why: "the overlay has rules on what " +
-				`commands download (build.exec.downloads), and this policy "free" has none`,
+				`commands download (build.exec.downloads), and the policy "free" has none`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -163,7 +165,7 @@ func TestPolicyGuardTakesAnOverlayOnDownloadsIfItHasSome(t *testing.T) {
 	const overlay = "version: 1\ndefault: allow\nbuild: {exec: {downloads: deny}}\n"
 	for doc, want := range map[string]string{
 		onDownloads: "",
-		free: `the overlay has rules on what commands download (build.exec.downloads), and this policy ` +
+		free: `the overlay has rules on what commands download (build.exec.downloads), and the policy ` +
 			`"free" has none, so nobody is asked about a download: build without them, or have some added ` +
 			"to the policy",
 	} {
@@ -185,4 +187,23 @@ func TestPolicyGuardTakesAnOverlayOnDownloadsIfItHasSome(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, layers.HasDownloads())
 	}
+}
+
+func TestANestedFrontendWithOtherRulesOnDownloadsDoesNotRun(t *testing.T) {
+	t.Parallel()
+	s := serveBroker(t, `version: 1
+frontends:
+- {name: first, match: [docker/dockerfile], dispatch: mediate}
+- name: nested
+  match: [mirror.corp/docker/dockerfile]
+  dispatch: builtin
+  build: {exec: {downloads: {allow: [deb.example]}}}
+`)
+	_, err := s.Solve(t.Context(), &gwpb.SolveRequest{
+		Frontend: gatewayFrontend, FrontendOpt: map[string]string{
+			optionkeys.Source: "mirror.corp/docker/dockerfile:1",
+		},
+	})
+	s.requireRefused(t, err, "what its commands download is restricted otherwise than for the frontend "+
+		"that runs it")
 }

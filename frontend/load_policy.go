@@ -25,65 +25,59 @@ func (f Frontend) Layers(opts map[string]string) (policy.Layers, error) {
 
 // loadPolicies gets the embedded policy, the one that policy-guard handed over, and the overlay
 // that the client may have sent, as they are for the client. A mistake in any of them is an error,
-// so no build runs on half a policy. So is a policy that names clients, where none is known, and one
-// that says what commands download, where nobody applies that. The layers that come with an error
-// hold what could be read, for the message.
+// so no build runs on half a policy. So is a policy that names clients, where none is known. The
+// layers that come with an error hold what could be read, for the message.
 func (b *build) loadPolicies() (policy.Layers, error) {
-	layers, guards, err := b.readPolicies()
+	layers, err := b.readPolicies()
 	layers = layers.For(b.by)
 	if err == nil {
 		err = layers.CheckClient()
 	}
-	if err == nil {
-		err = layers.CheckDownloads(guards)
-	}
 	return layers, err
 }
 
-// readPolicies also returns which layer is policy-guard's policy, "" for none.
-func (b *build) readPolicies() (layers policy.Layers, guards string, err error) {
+func (b *build) readPolicies() (policy.Layers, error) {
 	given, err := b.given()
 	if err != nil {
-		return policy.Layers{}, "", err
+		return policy.Layers{}, err
 	}
 	embedded, err := b.embedded()
-	if !b.inImage {
-		guards = policy.LayerPolicy
-	} else if given != nil {
-		guards = policy.LayerOverlay
+	stack := policy.Stack
+	if b.inImage {
+		stack = policy.StackGiven
 	}
 	if none := (noPolicyError{}); b.policyFromGuard && errors.As(err, &none) {
-		embedded, given, guards, err = given, nil, policy.LayerPolicy, nil
+		embedded, given, stack, err = given, nil, policy.Stack, nil
 	}
 	if err != nil {
-		return policy.Layers{}, "", err
+		return policy.Layers{}, err
 	}
 	// Any client can send a policy, and say that it is somebody else. What it sends so can only
 	// tighten an embedded policy that names no clients.
 	if b.handed != nil && (b.policyFromGuard || embedded.NamesClients() == "") {
 		b.by = b.handed.Client
 	}
-	alone, err := policy.Stack(embedded, given)
+	alone, err := stack(embedded, given)
 	if err != nil {
-		return policy.Layers{}, "", err
+		return policy.Layers{}, err
 	}
 	doc, ok := b.opts.Overlay()
 	switch {
 	case !ok:
-		return alone, guards, nil
+		return alone, nil
 	case given != nil:
-		return alone, "", errThirdPolicy
+		return alone, errThirdPolicy
 	}
 	overlay, err := policy.ParseOverlay(optionkeys.ArgName(optionkeys.Overlay), []byte(doc))
 	if err != nil {
-		return alone, "", fmt.Errorf(
+		return alone, fmt.Errorf(
 			"the policy sent as build-arg POLICY_FRONTEND_POLICY can't be used:\n%w", err)
 	}
-	layers, err = policy.Stack(embedded, overlay)
+	layers, err := policy.Stack(embedded, overlay)
 	if err != nil {
-		return alone, "", err
+		return alone, err
 	}
-	return layers, guards, nil
+	return layers, nil
 }
 
 // errThirdPolicy refuses a client's overlay beside two other policies.

@@ -184,7 +184,9 @@ func (d Decision) restricts(k buildrules.Kind, enforcing bool) bool {
 // by d's rules, then by the outer decision's.
 //
 // The result's Nesting is one less than the outer's, and its Timeout and Memory are the
-// outer's. The result is a denial if the outer frontend is refused or may run no other.
+// outer's. The result is a denial if the outer frontend is refused or may run no other. It is also
+// one if other rules are on what commands of the nested frontend download: nobody knows which
+// frontend a command comes from.
 func (d Decision) Within(outer Decision) Decision {
 	switch {
 	case !d.Verdict.Permits():
@@ -195,6 +197,10 @@ func (d Decision) Within(outer Decision) Decision {
 		return d.Overrule(
 			outer.deny(LimitsRule,
 				"it is run by a frontend that is nested as deep as may be (limits.nesting)"))
+	case !d.requestsHeldBy(outer):
+		return d.Overrule(d.deny(d.Rule, "what its commands download is restricted otherwise than for the "+
+			"frontend that runs it, and only the rules for the first frontend of a build are applied to "+
+			"downloads (build."+string(buildrules.KindDownloads)+")"))
 	}
 	d.constraints = slices.Concat(d.constraints, outer.constraints)
 	// The embedded policy's rules come last. If an overlay's conversion came after one of them, it

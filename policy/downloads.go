@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
@@ -27,32 +28,19 @@ func (p *Policy) DownloadRules() string {
 	return ""
 }
 
+// requestsHeldBy reports whether the outer decision refuses each request of a command that the
+// decision's rules refuse.
+func (d Decision) requestsHeldBy(outer Decision) bool {
+	return !slices.ContainsFunc(d.constraints, func(c *constraints) bool {
+		return !c.warnOnly && c.build.Enforces(buildrules.KindDownloads) &&
+			!slices.ContainsFunc(outer.constraints, func(o *constraints) bool {
+				return !o.warnOnly && o.build.Enforces(buildrules.KindDownloads) &&
+					o.build.Exec.Downloads.Covers(c.build.Exec.Downloads)
+			})
+	})
+}
+
 // HasDownloads reports whether a layer has rules on what commands download.
 func (l Layers) HasDownloads() bool {
 	return l.embedded.DownloadRules() != "" || l.overlay.DownloadRules() != ""
-}
-
-// CheckDownloads fails if a layer has rules on what commands download that nobody would apply. by is
-// the layer that is policy-guard's own policy: [LayerPolicy] where policy-guard decides,
-// [LayerOverlay] where an image decides by its policy and by policy-guard's, and "" where
-// policy-guard takes no part.
-//
-// An overlay on policy-guard's policy needs such rules in the policy. Without them, the daemon was
-// told to ask about no request before the overlay was known.
-func (l Layers) CheckDownloads(by string) error {
-	own, over := l.embedded.DownloadRules(), l.overlay.DownloadRules()
-	policy := "this policy" + l.embedded.label()
-	switch {
-	case by != LayerPolicy && own != "":
-		return fmt.Errorf("%s has rules on what commands download (%s), and only policy-guard's own "+
-			"policy can have them: write them there, or have them removed", policy, own)
-	case by == "" && over != "":
-		return fmt.Errorf("the overlay has rules on what commands download (%s), and only policy-guard's "+
-			"own policy can have them: build without them", over)
-	case by == LayerPolicy && over != "" && own == "":
-		return fmt.Errorf("the overlay has rules on what commands download (%s), and %s has none, so "+
-			"nobody is asked about a download: build without them, or have some added to the policy",
-			over, policy)
-	}
-	return nil
 }

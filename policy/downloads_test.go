@@ -293,6 +293,59 @@ func TestDownloadsOfLLB(t *testing.T) {
 	}
 }
 
+// Nobody knows which frontend a command comes from, so a nested frontend runs under the rules of the
+// first.
+func TestDownloadsOfANestedFrontend(t *testing.T) {
+	t.Parallel()
+	const refused = "what its commands download is restricted otherwise than for the frontend that runs " +
+		"it, and only the rules for the first frontend of a build are applied to downloads " +
+		"(build.exec.downloads)"
+	for name, tc := range map[string]struct {
+		policy, outer, nested string // rules on downloads
+		fields                string
+		want                  string
+	}{
+		"the whole policy's are for both": {policy: "{allow: [a.example]}"},
+		"none of the nested one's":        {outer: "{allow: [a.example]}"},
+		"none of the first one's":         {nested: "{allow: [a.example]}", want: refused},
+		"the same of both":                {outer: "{deny: [a.example]}", nested: "{deny: [a.example]}"},
+		"other ones":                      {outer: "{allow: [a.example]}", nested: "{allow: [b.example]}", want: refused},
+		"the first one's allow in place of the policy's": {
+			policy: "{allow: [a.example]}", outer: "{allow: [b.example]}", want: refused,
+		},
+		"an allow of anything beside an empty one": {
+			outer: "{deny: [a.example]}", nested: "{allow: [], deny: [a.example]}", want: refused,
+		},
+		"nothing for the first one":        {outer: "deny", nested: "{allow: [b.example]}"},
+		"the nested one's only warn":       {nested: "{mode: warn, allow: [a.example]}"},
+		"the nested one's rule only warns": {nested: "{allow: [a.example]}", fields: "mode: warn\n"},
+		"the first one's only warn": {
+			outer: "{mode: warn, allow: [a.example]}", nested: "{allow: [a.example]}", want: refused,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			build := func(rules string) string {
+				if rules == "" {
+					return "{containers: allow}"
+				}
+				return "{exec: {downloads: " + rules + "}}"
+			}
+			l := stackOf(t, tc.fields+"dispatch: mediate\nbuild: "+build(tc.policy)+"\nfrontends:\n"+
+				"- {match: [a], build: "+build(tc.outer)+"}\n- {name: n, match: [b], build: "+
+				build(tc.nested)+"}\n", "")
+			d := decideOn(t, l, "b").Within(decideOn(t, l, "a"))
+			if tc.want == "" {
+				require.True(t, d.Verdict.Permits(), d.Reason)
+				return
+			}
+			require.Equal(t, Deny, d.Verdict)
+			require.Equal(t, tc.want, d.Reason)
+			require.Equal(t, "n", d.Rule)
+		})
+	}
+}
+
 func TestWhereDownloadsAre(t *testing.T) {
 	t.Parallel()
 	const some = "{exec: {downloads: {deny: [a.example]}}}"
@@ -308,54 +361,57 @@ func TestWhereDownloadsAre(t *testing.T) {
 		l := stackOf(t, doc, "")
 		require.Equal(t, want, l.embedded.DownloadRules(), doc)
 		require.Equal(t, want != "", l.HasDownloads(), doc)
-		require.Equal(t, want != "", stackOf(t, "id: x", doc).HasDownloads(), doc)
+		require.Equal(t, want != "", stackOf(t, onDownloads("deny"), doc).overlay.DownloadRules() != "", doc)
 	}
 	require.False(t, Layers{}.HasDownloads())
 }
 
 func TestWhoAppliesDownloads(t *testing.T) {
 	t.Parallel()
-	some := onDownloads("deny")
-	for name, tc := range map[string]struct {
-		embedded, overlay string
-		by                string
-		want              string
-	}{
-		"none, where nobody applies them":         {embedded: "id: corp"},
-		"a policy by policy-guard":                {embedded: some, by: LayerPolicy},
-		"a policy and an overlay by policy-guard": {embedded: some, overlay: some, by: LayerPolicy},
-		"an overlay on a policy that has none": {
-			embedded: "id: corp", overlay: some, by: LayerPolicy,
-			want: "the overlay has rules on what commands download (build.exec.downloads), and this " +
-				`policy "corp" has none, so nobody is asked about a download: build without them, or have ` +
-				"some added to the policy",
-		},
-		"a policy in an image": {
-			embedded: "id: corp\n" + some,
-			want: `this policy "corp" has rules on what commands download (build.exec.downloads), and only ` +
-				"policy-guard's own policy can have them: write them there, or have them removed",
-		},
-		"an overlay in an image": {
-			embedded: "id: corp", overlay: some,
-			want: "the overlay has rules on what commands download (build.exec.downloads), and only " +
-				"policy-guard's own policy can have them: build without them",
-		},
-		"policy-guard's in an image with its own": {
-			embedded: "id: corp", overlay: some, by: LayerOverlay,
-		},
-		"an image's own beside policy-guard's": {
-			embedded: some, overlay: some, by: LayerOverlay,
-			want: "this policy has rules on what commands download (build.exec.downloads), and only " +
-				"policy-guard's own policy can have them: write them there, or have them removed",
-		},
-	} {
-		err := stackOf(t, tc.embedded, tc.overlay).CheckDownloads(tc.by)
-		if tc.want == "" {
-			require.NoError(t, err, name)
-			continue
+	const overlays = "the overlay has rules on what commands download (build.exec.downloads), and the " +
+		`policy "corp" has none, so nobody is asked about a download: build without them, or have some ` +
+		"added to the policy"
+	const images = `the policy "corp" of this image has rules on what commands download ` +
+		"(build.exec.downloads), and only policy-guard's own policy can have them: write them there, or " +
+		"have them removed"
+	parse := func(has bool) *Policy {
+		doc := "id: corp"
+		if has {
+			doc += "\n" + onDownloads("deny")
 		}
-		require.EqualError(t, err, tc.want, name)
+		return stackOf(t, doc, "").embedded
 	}
+	for name, tc := range map[string]struct {
+		below, above     bool // whether the two policies have rules on downloads
+		overlaid, beside string
+	}{
+		"neither":       {},
+		"the lower one": {below: true, beside: images},
+		"the upper one": {above: true, overlaid: overlays},
+		"both":          {below: true, above: true, beside: images},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for want, stack := range map[*string]func(_, _ *Policy) (Layers, error){
+				&tc.overlaid: Stack, &tc.beside: StackGiven,
+			} {
+				_, err := stack(parse(tc.below), parse(tc.above))
+				if *want == "" {
+					require.NoError(t, err)
+					continue
+				}
+				require.EqualError(t, err, *want)
+			}
+		})
+	}
+	_, err := Stack(parse(true), nil)
+	require.NoError(t, err)
+	_, err = StackGiven(parse(true), nil)
+	require.EqualError(t, err, images)
+	_, err = StackGiven(parse(false), nil)
+	require.NoError(t, err)
+	_, err = StackGiven(nil, parse(true))
+	require.EqualError(t, err, "there is no policy")
 }
 
 func TestMistakesInDownloads(t *testing.T) {

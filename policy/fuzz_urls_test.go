@@ -19,14 +19,18 @@ func FuzzURLRules(f *testing.F) {
 	f.Fuzz(func(t *testing.T, words, urls, _ []byte) {
 		w, u := choices(words), choices(urls)
 		kind, protocol := buildrules.KindHTTP, urlmatch.HTTP
-		if w.next(2) == 1 {
-			kind, protocol = buildrules.KindGit, urlmatch.Git
+		field := "http: {%s: %s}"
+		switch w.next(3) {
+		case 1:
+			kind, protocol, field = buildrules.KindGit, urlmatch.Git, "git: {%s: %s}"
+		case 2:
+			kind, field = buildrules.KindDownloads, "exec: {downloads: {%s: %s}}"
 		}
 		list := generatePatterns(&w, protocol)
 		rules := func(key, mode string) Decision {
 			return decided(t, fmt.Sprintf(
-				"version: 1\ndefault: allow\ndispatch: mediate\nmode: %s\nbuild: {%s: {%s: %s}}\n",
-				mode, kind, key, list), "")
+				"version: 1\ndefault: allow\ndispatch: mediate\nmode: %s\nbuild: {"+field+"}\n",
+				mode, key, list), "")
 		}
 		allow, deny, warn := rules("allow", "enforce"), rules("deny", "enforce"), rules("deny", "warn")
 		for range 6 {
@@ -52,8 +56,11 @@ func FuzzURLRules(f *testing.F) {
 }
 
 func source(k buildrules.Kind, url string) buildrules.Operation {
-	if k == buildrules.KindGit {
+	switch k {
+	case buildrules.KindGit:
 		return buildrules.Operation{Git: &buildrules.Git{URL: url}}
+	case buildrules.KindDownloads:
+		return buildrules.Operation{Download: url}
 	}
 	return buildrules.Operation{HTTP: &buildrules.HTTP{URL: url}}
 }

@@ -39,8 +39,34 @@ func (l Layers) Brief() Layers {
 // Stack puts an overlay, which may be nil, on an embedded policy.
 //
 // It fails if there is no embedded policy, if a policy was made in another way than by
-// [Parse], [Load] or [ParseOverlay], or if the embedded policy accepts no overlay.
+// [Parse], [Load] or [ParseOverlay], or if the embedded policy accepts no overlay. It also fails if
+// only the overlay has rules on what commands download: the daemon has to be told to ask about
+// downloads before an overlay is known.
 func Stack(embedded, overlay *Policy) (Layers, error) {
+	l, err := stack(embedded, overlay)
+	if field := overlay.DownloadRules(); err == nil && field != "" && embedded.DownloadRules() == "" {
+		return Layers{}, fmt.Errorf("the overlay has rules on what commands download (%s), and the "+
+			"policy%s has none, so nobody is asked about a download: build without them, or have some "+
+			"added to the policy", field, embedded.label())
+	}
+	return l, err
+}
+
+// StackGiven puts the policy that policy-guard hands over on the policy of an image. It is nil if
+// policy-guard takes no part.
+//
+// It fails as [Stack] does for the policy of the image. It also fails if that has rules on what
+// commands download: the daemon asks only policy-guard about that, which applies only its own.
+func StackGiven(image, given *Policy) (Layers, error) {
+	if field := image.DownloadRules(); field != "" {
+		return Layers{}, fmt.Errorf("the policy%s of this image has rules on what commands download "+
+			"(%s), and only policy-guard's own policy can have them: write them there, or have them removed",
+			image.label(), field)
+	}
+	return stack(image, given)
+}
+
+func stack(embedded, overlay *Policy) (Layers, error) {
 	switch {
 	case embedded == nil:
 		return Layers{}, errors.New("there is no policy")

@@ -69,6 +69,7 @@ func (choose Source) kinds() []func() string {
 			return kind + ": {allow: " + entries() + ", deny: " + entries() + "}"
 		}
 	}
+	downloads := lists("downloads", urls)
 	always := func(text string) func() string { return func() string { return text } }
 	return []func() string{
 		lists("images", names), lists("git", urls), lists("http", urls), lists("blob", names),
@@ -100,6 +101,8 @@ func (choose Source) kinds() []func() string {
 		func() string { return "exec: {" + choose.uses() + ", " + choose.denies() + "}" },
 		func() string { return "exec: {networks: " + choose.pick("none", "default", "host") + "}" },
 		always("exec: deny"), always("exec: {networks: []}"),
+		func() string { return "exec: {" + downloads() + "}" },
+		func() string { return "exec: {" + choose.uses() + ", " + downloads() + "}" },
 		func() string { return "config: {" + choose.demand() + "}" },
 		func() string {
 			a, b := choose.demand(), choose.demand()
@@ -243,7 +246,12 @@ func Operation(choose Source) buildrules.Operation {
 		return buildrules.Operation{OCILayout: name + "@" + d}
 	case 7:
 		return buildrules.Operation{Container: choose.exec()}
-	case 8, 9:
+	case 8:
+		return buildrules.Operation{Exec: choose.exec()}
+	case 9:
+		if choose(3) > 0 {
+			return buildrules.Operation{Download: one("https", "http") + url}
+		}
 		return buildrules.Operation{Exec: choose.exec()}
 	}
 	return buildrules.Operation{Config: choose.config()}

@@ -188,13 +188,14 @@ func (b *built) compare(f probe, before policy.Decision, is policy.Ruling) (
 	return nil, ""
 }
 
-// seen reports whether forward sees the operation, which a result has to show then.
+// seen reports whether forward leaves the operation to a check: by what the result shows, or by the
+// daemon's question.
 func seen(f buildrules.Operation) bool {
 	k, err := f.Kind()
-	return err != nil || k.InResult()
+	return err != nil || !k.IsUnseen()
 }
 
-// ruling is what becomes of an operation: forward doesn't see containers and other frontends. As in
+// ruling is what becomes of an operation: forward checks no containers and other frontends. As in
 // a build, the tag of an image is looked up if the ruling relies on it.
 func ruling(d policy.Decision, f probe) policy.Ruling {
 	if d.Dispatch == policy.DispatchForward && !seen(f.Operation) {

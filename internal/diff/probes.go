@@ -81,6 +81,15 @@ var probes = map[buildrules.Kind]func(p *prober, rules []buildrules.Rules){
 			})
 	},
 	buildrules.KindExec: (*prober).exec,
+	buildrules.KindDownloads: func(p *prober, rules []buildrules.Rules) {
+		for _, alike := range p.exampleURLs(rules, buildrules.KindDownloads, urlmatch.HTTP) {
+			operations := make([]buildrules.Operation, len(alike))
+			for i, url := range alike {
+				operations[i] = buildrules.Operation{Download: url}
+			}
+			p.add(operations...)
+		}
+	},
 	buildrules.KindFrontends: func(p *prober, _ []buildrules.Rules) {
 		p.patterns(buildrules.KindFrontends,
 			func(n string) buildrules.Operation {

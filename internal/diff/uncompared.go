@@ -72,7 +72,7 @@ func listsNothing(b *buildrules.Rules, k buildrules.Kind, by clients.Client) boo
 		return false
 	case !b.Has(k):
 		return b.Restricts(k)
-	case k == buildrules.KindGit || k == buildrules.KindHTTP:
+	case k == buildrules.KindGit || k == buildrules.KindHTTP || k == buildrules.KindDownloads:
 		return deniesURLs(b, k, !allowsListed(b, k))
 	}
 	allow, deny := b.Patterns(k)
@@ -142,7 +142,7 @@ func protocolOf(k buildrules.Kind) urlmatch.Protocol {
 // has no such list.
 func allowList(b *buildrules.Rules, k buildrules.Kind) (list buildrules.List, ok bool) {
 	if !b.Has(k) {
-		return nil, k.IsSource() || k == buildrules.KindFrontends
+		return nil, k.IsSource() || k == buildrules.KindFrontends || k == buildrules.KindDownloads
 	}
 	switch k {
 	case buildrules.KindImages:
@@ -151,6 +151,8 @@ func allowList(b *buildrules.Rules, k buildrules.Kind) (list buildrules.List, ok
 		return b.Git.Allow, true
 	case buildrules.KindHTTP:
 		return b.HTTP.Allow, true
+	case buildrules.KindDownloads:
+		return b.Exec.Downloads.Allow, true
 	case buildrules.KindLocal:
 		return b.Local.Allow, true
 	case buildrules.KindOCILayout:

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/internal/arbitrary"
+	"github.com/policy-frontend/policy-frontend/internal/kindtest"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
@@ -21,7 +22,7 @@ func TestNothingWidenedForURLsIsSo(t *testing.T) {
 	narrow, changed := 0, 0
 	for seed := range arbitrary.Seeds(300) {
 		r := rand.New(rand.NewPCG(seed, 5))
-		kind := []string{"http", "git"}[r.IntN(2)]
+		kind := []string{"http", "git", "exec.downloads"}[r.IntN(3)]
 		textA, textB := arbitraryURLRules(r, kind), arbitraryURLRules(r, kind)
 		a, b := parse(t, textA), parse(t, textB)
 		report := Compare(a, b, now())
@@ -41,8 +42,11 @@ func TestNothingWidenedForURLsIsSo(t *testing.T) {
 		for range 300 {
 			url := arbitraryURL(r)
 			o := buildrules.Operation{HTTP: &buildrules.HTTP{URL: url}}
-			if kind == "git" {
+			switch kind {
+			case "git":
 				o = buildrules.Operation{Git: &buildrules.Git{URL: url}}
+			case "exec.downloads":
+				o = buildrules.Operation{Download: url}
 			}
 			was, is := ruling(before, probe{Operation: o}), ruling(after, probe{Operation: o})
 			require.False(t, was.Verdict == policy.Deny && is.Verdict != policy.Deny,
@@ -69,7 +73,8 @@ func arbitraryURLRules(r *rand.Rand, kind string) string {
 		return "[" + strings.Join(out, ", ") + "]"
 	}
 	rules := one("allow: "+list(), "deny: "+list(), "allow: "+list()+", deny: "+list())
-	return head + "- {name: a, match: [a], dispatch: mediate, build: {" + kind + ": {" + rules + "}}}\n"
+	build := kindtest.Case{Kind: buildrules.Kind(kind), Rules: "{" + rules + "}"}.Build()
+	return head + "- {name: a, match: [a], dispatch: mediate, build: " + build + "}\n"
 }
 
 func arbitraryURL(r *rand.Rand) string {

@@ -89,11 +89,13 @@ type checker struct {
 	layers  policy.Layers
 	clients []clients.Client // those that stand for all others
 	by      string           // the first field that is for some clients; "" for none
-	shadows shadows
-	found   []located
-	opened  bool                        // the whole policy has the finding OpenDoors
-	written map[buildrules.Kind]string  // the whole policy's build rules, once they are needed
-	denials map[buildrules.Kind]indexed // of the whole policy's build rules, once they are needed
+	// downloads is the first field on what commands download; "" for none.
+	downloads string
+	shadows   shadows
+	found     []located
+	opened    bool                        // the whole policy has the finding OpenDoors
+	written   map[buildrules.Kind]string  // the whole policy's build rules, once they are needed
+	denials   map[buildrules.Kind]indexed // of the whole policy's build rules, once they are needed
 }
 
 func newChecker(file string, p *policy.Policy, o Options) *checker {
@@ -103,7 +105,7 @@ func newChecker(file string, p *policy.Policy, o Options) *checker {
 	// refuse everything.
 	c.layers, _ = policy.Stack(p, nil)
 	c.clients, _ = diff.Clients(p)
-	c.by = p.NamesClients()
+	c.by, c.downloads = p.NamesClients(), p.DownloadRules()
 	return c
 }
 
@@ -189,6 +191,11 @@ func (c *checker) whole() {
 	}) {
 		c.addf(LLBUnjudged, "clients of policy-guard can build whatever they like, because llb is allow "+
 			"and there are no build rules; write a build for the whole policy")
+	}
+	if c.downloads != "" {
+		c.addf(NeedsGuard, "%s is about what commands download, so the gateway image refuses to use this "+
+			"policy, because only policy-guard is asked about that; run builds through policy-guard",
+			c.downloads)
 	}
 	if c.by != "" {
 		c.addf(NeedsGuard, "%s is for some clients, so the gateway image alone refuses every build, "+

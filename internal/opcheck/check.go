@@ -105,7 +105,7 @@ func Check(
 	if r.Image.Name() != "" {
 		a.Image = r.Image.String()
 	}
-	if k, err := op.Kind(); err == nil && d.Dispatch == policy.DispatchForward && !k.InResult() {
+	if k, err := op.Kind(); err == nil && d.Dispatch == policy.DispatchForward && k.IsUnseen() {
 		a.Messages = append(a.Messages, "with dispatch: forward, a build doesn't see this operation, "+
 			"so it allows it")
 	}

@@ -76,7 +76,7 @@ func Problem(op buildrules.Operation) string {
 // NotInLLB returns the reason why LLB that no frontend made can't have a valid operation, or "".
 func NotInLLB(op buildrules.Operation) string {
 	k, err := op.Kind()
-	if err == nil && (k == buildrules.KindConfig || !k.InResult()) {
+	if err == nil && (k == buildrules.KindConfig || k.IsUnseen()) {
 		return "LLB of the client's own has no such operation, because a frontend asks for it; remove it"
 	}
 	return ""

@@ -386,6 +386,14 @@ func (r *DownloadRules) under(p *DownloadRules) *DownloadRules {
 	return &c
 }
 
+// Covers reports whether the rules are as strict as the others at least. It compares what is
+// written, so rules that mean the same can differ.
+func (r *DownloadRules) Covers(o *DownloadRules) bool {
+	same := r.Denied == o.Denied && (r.Allow == nil) == (o.Allow == nil) &&
+		slices.Equal(r.Allow, o.Allow) && slices.Equal(r.Deny, o.Deny)
+	return r.Denied || same
+}
+
 func (r *DownloadRules) denied() bool { return r != nil && r.Denied }
 
 func (d *ExecDenials) plus(p *ExecDenials) *ExecDenials {

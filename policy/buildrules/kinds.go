@@ -67,6 +67,9 @@ type row struct {
 	noSource bool
 	// unseen says that the result of a build doesn't show such an operation.
 	unseen bool
+	// asked says that the daemon asks about each such operation while it builds, whatever dispatcher
+	// ran the frontend.
+	asked bool
 }
 
 // kinds are all kinds, in the order of the fields of Rules. It is the only list of kinds: all
@@ -171,9 +174,9 @@ var kinds = []row{
 		check:     func(r *Rules, n Normalized) []Violation { return r.Exec.Downloads.check(n) },
 		allowed:   func(r *Rules) iter.Seq[string] { return r.Exec.Downloads.urls.allowed() },
 		patterns:  func(r *Rules) (allow, deny []string) { return r.Exec.Downloads.Patterns() },
-		// The daemon asks about each request while a command runs.
-		noSource: true,
-		unseen:   true,
+		noSource:  true,
+		unseen:    true,
+		asked:     true,
 	},
 	{
 		kind:    KindFrontends,
@@ -252,6 +255,14 @@ func (k Kind) IsSource() bool {
 func (k Kind) InResult() bool {
 	row := k.row()
 	return row == nil || !row.unseen
+}
+
+// IsUnseen reports whether dispatch: forward lets a frontend do operations of the kind unchecked,
+// because neither the result of a build shows them, nor does the daemon ask about them. It is false
+// for an unknown kind.
+func (k Kind) IsUnseen() bool {
+	row := k.row()
+	return row != nil && row.unseen && !row.asked
 }
 
 // protocol says how URLs of the kind are read.

@@ -45,6 +45,7 @@ func TestAnUnknownKindFailsClosed(t *testing.T) {
 	var r Rules
 	require.True(t, unknown.IsSource())
 	require.True(t, unknown.InResult())
+	require.False(t, unknown.IsUnseen())
 	require.True(t, r.Restricts(unknown))
 	require.False(t, r.Has(unknown))
 	require.Empty(t, r.Allowed(unknown, 5))
