@@ -32,14 +32,16 @@ type downloads struct {
 	lineage *lineage
 	stop    sync.Once // of the build, by a refusal
 
-	mu     sync.Mutex
-	stops  bool            // stop is done, or under way
-	open   int             // questions without an answer
-	plain  map[string]bool // URLs of sources of which the daemon asks as of a download
-	unread bool            // there may be more of them
-	ending bool            // the build has ended, but for open questions
-	close  func()          // closes the policy session; nil if there is none
-	gone   <-chan struct{} // closed when the daemon has ended the build that was stopped
+	mu    sync.Mutex
+	stops bool // stop is done, or under way
+	// inherited are warnings of builds before in the lineage, of which the client doesn't know yet.
+	inherited []string
+	open      int             // questions without an answer
+	plain     map[string]bool // URLs of sources of which the daemon asks as of a download
+	unread    bool            // there may be more of them
+	ending    bool            // the build has ended, but for open questions
+	close     func()          // closes the policy session; nil if there is none
+	gone      <-chan struct{} // closed when the daemon has ended the build that was stopped
 }
 
 // isDownload reports whether a question may be about a request of a command. The daemon asks about a
@@ -93,11 +95,12 @@ func (b *build) enter(common string) (id string, err error) {
 	d := &b.downloads
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch {
+	switch { // a build that has ended leaves no lineage any more
 	case d.ending:
 		return "", errors.New("the build has ended")
 	case d.lineage == nil:
 		d.lineage = b.guard.lineages.take(common)
+		d.inherited = b.guard.lineages.warnings(d.lineage)
 	case d.lineage.of != common:
 		return "", errors.New("other rules on downloads are for the build now than when it began; " +
 			"build again")
@@ -207,6 +210,19 @@ func (b *build) warnOf(ctx context.Context, reason string) {
 	b.showWarning(ctx, reason, steps)
 }
 
+// warnAgain has the client warned of what builds before in the lineage have downloaded. The build may
+// have their results from the cache.
+func (b *build) warnAgain(ctx context.Context) {
+	b.downloads.mu.Lock()
+	warnings := b.downloads.inherited
+	b.downloads.inherited = nil
+	b.downloads.mu.Unlock()
+	b.record.inherited(warnings)
+	for _, w := range warnings {
+		b.showAlone(ctx, w)
+	}
+}
+
 // refuseDownload refuses the whole build for what a command requested, and returns when the command
 // can't end well any more. Only then may it see the refusal: it might go on without what it
 // requested, and so might the build.
@@ -280,6 +296,16 @@ func (e downloadRefusal) status() error {
 		fmt.Fprintf(&s, "\n  %-13s %s", label, safetext.Printable(step.name))
 	}
 	return status.Error(codes.PermissionDenied, s.String())
+}
+
+// inherited notes warnings of builds before in the lineage.
+func (b *buildRecord) inherited(warnings []string) {
+	if b == nil || len(warnings) == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.warn(warnings)
 }
 
 // download notes a request of a command, once for each answer.

@@ -182,6 +182,7 @@ func (b *build) run(
 	if err := choice.CheckApart(ctx, res); err != nil {
 		return nil, err
 	}
+	b.warnAgain(ctx)
 	if req.Evaluate {
 		for _, ref := range references(res) {
 			if _, err := daemon.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: ref}); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client/llb"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -134,4 +135,26 @@ func (b *build) showWarning(ctx context.Context, text string, at []shownStep) {
 	_, _ = gwpb.NewLLBBridgeClient(b.guard.daemon).Warn(ctx, &gwpb.WarnRequest{
 		Digest: at[0].digest, Level: 1, Short: []byte("policy: " + safetext.OneLine(text)),
 	})
+}
+
+// showAlone shows the client a warning of the policy at a step of its own, which does nothing. The
+// plain progress has no warning at a step that is over (util/progress/progressui/printer.go), so the
+// step's name has it too.
+func (b *build) showAlone(ctx context.Context, text string) {
+	named := llb.WithCustomName("[policy] warning: " + safetext.OneLine(text))
+	def, err := llb.Scratch().File(llb.Mkdir("/policy", 0o755), named).Marshal(ctx)
+	if err != nil {
+		return
+	}
+	digest, err := def.Head()
+	if err != nil {
+		return
+	}
+	ctx = metadata.NewOutgoingContext(ctx, metadata.Pairs(buildIDHeader, b.ref))
+	_, err = gwpb.NewLLBBridgeClient(b.guard.daemon).Solve(ctx, &gwpb.SolveRequest{
+		Definition: def.ToPB(), Evaluate: true, AllowResultReturn: true, AllowResultArrayRef: true,
+	})
+	if err == nil {
+		b.showWarning(ctx, text, []shownStep{{digest: digest.String()}})
+	}
 }

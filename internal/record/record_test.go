@@ -51,10 +51,10 @@ func complete() *Entry {
 			SSH: []string{"deploy"}, For: ForFrontend, Verdict: "allow",
 		}},
 		Downloads: []Download{{"https://files.example/a?***", 2, "warn", "dockerfile"}},
-		Refusals: []Refusal{{"a source", "default", "no <rule> allows it & more"}},
-		Warnings: []string{"the rule expires soon"},
-		Exported: []Exported{{export, digest("6")}},
-		Omitted:  map[string]int{"sources": 3},
+		Refusals:  []Refusal{{"a source", "default", "no <rule> allows it & more"}},
+		Warnings:  []string{"the rule expires soon"},
+		Exported:  []Exported{{export, digest("6")}},
+		Omitted:   map[string]int{"sources": 3},
 	}
 }
 
