@@ -34,7 +34,7 @@ type downloads struct {
 
 	mu    sync.Mutex
 	stops bool // stop is done, or under way
-	// inherited are warnings of builds before in the lineage, of which the client doesn't know yet.
+	// inherited are warnings of builds before in the lineage. The client doesn't know them yet.
 	inherited []string
 	open      int             // questions without an answer
 	plain     map[string]bool // URLs of sources of which the daemon asks as of a download
@@ -197,7 +197,7 @@ func (b *build) judgeDownload(
 	return instead, nil
 }
 
-// warnOf has the client warned of a download, and the builds that follow in the lineage: they may get
+// warnOf has the client warned about a download, and the builds that follow in the lineage: they may get
 // the result from the cache.
 func (b *build) warnOf(ctx context.Context, reason string) {
 	b.downloads.mu.Lock()
@@ -210,7 +210,7 @@ func (b *build) warnOf(ctx context.Context, reason string) {
 	b.showWarning(ctx, reason, steps)
 }
 
-// warnAgain has the client warned of what builds before in the lineage have downloaded. The build may
+// warnAgain has the client warned about what builds before in the lineage have downloaded. The build may
 // have their results from the cache.
 func (b *build) warnAgain(ctx context.Context) {
 	b.downloads.mu.Lock()

@@ -19,7 +19,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/record"
 )
 
-// onDownloads lets commands of docker/dockerfile download from one host, and warns of another.
+// onDownloads lets commands of docker/dockerfile download from one host, and only warns about another.
 const onDownloads = `version: 1
 id: corp
 contact: "#ops"

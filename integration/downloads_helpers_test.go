@@ -36,7 +36,7 @@ func newDownloads(t *testing.T) *downloads {
 		d.mu.Lock()
 		d.asked = append(d.asked, r.Host+r.URL.Path)
 		d.mu.Unlock()
-		if to, ok := strings.CutPrefix(r.URL.Path, "/redirect/"); ok {
+		if to, ok := strings.CutPrefix(r.URL.Path, "/allowed/redirect/"); ok {
 			http.Redirect(w, r, "http://"+to, http.StatusFound)
 			return
 		}
