@@ -252,3 +252,116 @@ func TestTheRecordOfDownloads(t *testing.T) {
 	require.Equal(t, aDownload, end.Refusals[0].What)
 	require.Equal(t, "dockerfile", end.Refusals[0].Rule)
 }
+
+// Builds under rules on downloads have the same id only one after another, and only as long as all
+// that they requested was allowed and answered.
+func TestWhichBuildsShareCommandsUnderRulesOnDownloads(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		end    func(t *testing.T, r *downloadingBuild)
+		second Identity
+		same   bool
+	}{
+		"after a build that is done": {
+			end: func(t *testing.T, r *downloadingBuild) { r.finish(t, nil) }, second: "alice", same: true,
+		},
+		"after a build that failed": {
+			end: func(t *testing.T, r *downloadingBuild) {
+				r.finish(t, status.New(codes.Unknown, "a command failed"))
+			}, second: "alice", same: true,
+		},
+		"after one that was allowed a download": {
+			end: func(t *testing.T, r *downloadingBuild) {
+				require.Empty(t, r.ask("https://files.example/a"))
+				r.finish(t, nil)
+			}, second: "alice", same: true,
+		},
+		"not after one that was refused a download": {
+			end: func(t *testing.T, r *downloadingBuild) {
+				require.NotEmpty(t, r.ask("https://evil.example/a"))
+				<-r.ended
+			}, second: "alice",
+		},
+		"not after one that was refused another source": {
+			end: func(t *testing.T, r *downloadingBuild) {
+				require.NotEmpty(t, r.ask("docker-image://corp.example/a", pb.AttrImageRecordType, "frontend"))
+				r.finish(t, nil)
+			}, second: "alice",
+		},
+		"not after one that its client has canceled": {
+			end:    func(_ *testing.T, r *downloadingBuild) { r.cancel(); <-r.ended },
+			second: "alice",
+		},
+		"not after one whose daemon was lost": {
+			end: func(t *testing.T, r *downloadingBuild) {
+				r.finish(t, status.New(codes.Unavailable, "connection reset"))
+			}, second: "alice",
+		},
+		"not at once": {end: func(*testing.T, *downloadingBuild) {}, second: "alice"},
+		"not with another client's": {
+			end: func(t *testing.T, r *downloadingBuild) { r.finish(t, nil) }, second: "bob",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, g := newDaemonFor(t, onDownloads, mediator)
+			d.imageConfig, d.ends = keepsPolicy, true
+			d.metadata[frontend.MetadataKey] = []byte("{}")
+			d.progress = &controlapi.StatusResponse{}
+			d.result = sourceDefinition(t, "docker-image://docker.io/library/busybox:latest")
+			first := beginDownloading(t, g, "alice", "first")
+			tc.end(t, first)
+			second := beginDownloading(t, g, tc.second, "second")
+			require.NotEmpty(t, first.id)
+			require.Equal(t, tc.same, first.id == second.id)
+		})
+	}
+}
+
+// downloadingBuild is a build under way whose frontend has returned.
+type downloadingBuild struct {
+	id     string // by which its commands are kept apart
+	ask    func(string, ...string) string
+	cancel func()
+	ended  chan error
+	client gwpb.LLBBridgeClient
+	ctx    context.Context
+}
+
+func beginDownloading(t *testing.T, g *Guard, who Identity, name string) *downloadingBuild {
+	t.Helper()
+	conn := as(t, g, who)
+	ctx, cancel := context.WithCancel(of(t))
+	t.Cleanup(cancel)
+	r := &downloadingBuild{
+		cancel: cancel, ended: make(chan error, 1), client: gwpb.NewLLBBridgeClient(conn),
+		ctx: of(t, buildIDHeader, name),
+	}
+	go func() {
+		_, err := controlapi.NewControlClient(conn).Solve(ctx, &controlapi.SolveRequest{Ref: name})
+		r.ended <- err
+	}()
+	_, err := r.client.Solve(r.ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err)
+	ref, err := g.names.ref(who, name)
+	require.NoError(t, err)
+	b, err := g.builds.find(r.ctx, ref)
+	require.NoError(t, err)
+	r.id = b.chosen().KeptApart()
+	r.ask = func(id string, attrs ...string) string { return askIn(r.ctx, t, b, id, attrs...) }
+	return r
+}
+
+// finish has the client return a result or an error, and waits for the end of the build.
+func (r *downloadingBuild) finish(t *testing.T, failed *status.Status) {
+	t.Helper()
+	req := &gwpb.ReturnRequest{Result: &gwpb.Result{
+		Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}},
+	}}
+	if failed != nil {
+		req = &gwpb.ReturnRequest{Error: failed.Proto()}
+	}
+	_, err := r.client.Return(r.ctx, req)
+	require.NoError(t, err)
+	require.Equal(t, failed == nil, <-r.ended == nil)
+}
