@@ -34,16 +34,9 @@ func (b *build) answer(
 		fmt.Errorf("it could not be judged within %s", answerTimeout))
 	defer cancel()
 	source := req.GetSource().GetSource()
-	own := b.isReading(source)
-	instead, err := b.judge(ctx, source, req.GetPlatform(), own)
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	b.record.read(source, instead, own, err)
+	instead, err := b.judgeQuestion(ctx, source, req.GetPlatform())
 	switch {
 	case err != nil:
-		b.guard.logRefusal(b.who, aSource, err)
-		b.record.refused(aSource, err)
 		return &policysession.DecisionResponse{
 			Action:       spb.PolicyAction_DENY,
 			DenyMessages: []*policysession.DenyMessage{{Message: sourceDenied + err.Error()}},
@@ -54,6 +47,33 @@ func (b *build) answer(
 		}, nil, nil
 	}
 	return &policysession.DecisionResponse{Action: spb.PolicyAction_ALLOW}, nil, nil
+}
+
+// judgeQuestion judges what the daemon asks about. It returns the source that is read instead; nil if
+// there is none. It notes a refusal.
+func (b *build) judgeQuestion(
+	ctx context.Context, source *pb.SourceOp, platform *pb.Platform,
+) (*pb.SourceOp, error) {
+	defer b.downloads.begin()()
+	own := b.isReading(source)
+	if !own && b.isDownload(source) {
+		instead, err := b.judgeDownload(ctx, source, platform)
+		if err != nil {
+			b.refuseDownload(ctx, err)
+		}
+		return instead, err
+	}
+	instead, err := b.judge(ctx, source, platform, own)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	b.record.read(source, instead, own, err)
+	if err != nil {
+		b.spoil() // a command can ask about anything, in the first line of a request to the proxy
+		b.guard.logRefusal(b.who, aSource, err)
+		b.record.refused(aSource, err)
+	}
+	return instead, err
 }
 
 // judge judges a source. It returns the source that is read instead; nil if there is none.

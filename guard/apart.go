@@ -24,7 +24,8 @@ import (
 // daemon's build cache and run once for builds under way. Those of others share nothing.
 //
 // Builds are kept apart where a policy has rules for some clients: a client gets no result that
-// only others may make. They are also kept apart by options whose effect the daemon shares between
+// only others may make. Under rules on downloads, only one build at a time has an id; see [lineage].
+// Builds are also kept apart by options whose effect the daemon shares between
 // commands that differ in nothing else. Such commands are shared by builds of the same identity
 // with the same values.
 func (b *build) apartFor(
@@ -35,10 +36,17 @@ func (b *build) apartFor(
 		if err := judgeShared(shared, d); err != nil {
 			return "", err
 		}
-		if !l.NamesClients() && len(shared) == 0 {
+		if !l.NamesClients() && !l.HasDownloads() && len(shared) == 0 {
 			return "", nil
 		}
 		parts := []string{"rules", l.RulesDigest(d, time.Now()).String()}
+		if l.HasDownloads() {
+			lineage, err := b.enter(apartID(append(parts, string(b.who))...))
+			if err != nil {
+				return "", err
+			}
+			parts = append(parts, "lineage", lineage)
+		}
 		if len(shared) > 0 {
 			parts = append(parts, "options", string(b.who))
 			for _, key := range slices.Sorted(maps.Keys(shared)) {

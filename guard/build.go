@@ -65,6 +65,7 @@ type build struct {
 
 	frontends
 	debugging
+	downloads downloads
 }
 
 // begin makes a build under way of who it is of, its client's name and session, its policy, and
@@ -180,6 +181,8 @@ func (s *builds) find(ctx context.Context, ref string) (*build, error) {
 // end ends the build at the daemon, unless it has ended already.
 func (b *build) end() {
 	b.cancel(nil)
+	b.downloads.end()
+	b.leave(false)
 	b.guard.builds.remove(b)
 	b.account.close()
 }
@@ -201,7 +204,11 @@ func (e brokenError) Error() string { return string(e) }
 // broken returns why the guard ended the build, as the error of a call. It is nil if it didn't.
 func (b *build) broken() error {
 	var e brokenError
-	if errors.As(context.Cause(b.ctx), &e) {
+	var refusal downloadRefusal
+	switch cause := context.Cause(b.ctx); {
+	case errors.As(cause, &refusal):
+		return refusal.status()
+	case errors.As(cause, &e):
 		return status.Error(codes.Aborted, "policy-guard ended the build: "+e.Error())
 	}
 	return nil
@@ -218,6 +225,9 @@ func (b *build) checkPolicy(c *call) error {
 
 // fromDaemon turns the daemon's error about this build into the client's.
 func (b *build) fromDaemon(err error) error {
+	if cause := b.broken(); cause != nil {
+		return cause
+	}
 	b.mu.Lock()
 	policySession := b.policySession
 	b.mu.Unlock()

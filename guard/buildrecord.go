@@ -185,9 +185,10 @@ func makesImage(exporter string) bool {
 
 // The names of lists, in [record.Entry].Omitted.
 const (
-	sourcesList  = "sources"
-	refusalsList = "refusals"
-	warningsList = "warnings"
+	sourcesList   = "sources"
+	refusalsList  = "refusals"
+	warningsList  = "warnings"
+	downloadsList = "downloads"
 )
 
 // room reports whether there is room for an item with these texts in the list of that name. If

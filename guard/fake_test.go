@@ -61,6 +61,12 @@ type fakeDaemon struct {
 	file          []byte // the text of all files
 
 	exporterResponse map[string]string
+
+	// progress is what Status sends, and then it waits for stopped. Nil is progress without end.
+	progress *controlapi.StatusResponse
+	stopped  chan struct{} // closed when the client has ended a build
+	stop     sync.Once
+	holds    chan struct{} // what the daemon waits for before a build ends; nil for nothing
 }
 
 type fakeCall struct {
@@ -145,7 +151,7 @@ func (d *fakeDaemon) Prune(req *controlapi.PruneRequest, s controlapi.Control_Pr
 	return s.Context().Err()
 }
 
-// Status sends without end, or waits for a build.
+// Status sends without end, unless there is a progress or it waits for a build.
 func (d *fakeDaemon) Status(
 	req *controlapi.StatusRequest, s controlapi.Control_StatusServer,
 ) error {
@@ -153,6 +159,16 @@ func (d *fakeDaemon) Status(
 	if d.waits {
 		<-s.Context().Done()
 		return s.Context().Err()
+	}
+	if d.progress != nil {
+		if err := s.Send(d.progress); err != nil {
+			return err
+		}
+		select {
+		case <-d.stopped:
+		case <-s.Context().Done():
+		}
+		return nil
 	}
 	defer close(d.canceled)
 	for {
@@ -170,6 +186,13 @@ func (d *fakeDaemon) Solve(
 	d.record(ctx, req)
 	if !d.ends {
 		<-ctx.Done()
+		d.mu.Lock()
+		holds := d.holds
+		d.mu.Unlock()
+		if holds != nil {
+			<-holds
+		}
+		d.stop.Do(func() { close(d.stopped) })
 		return nil, ctx.Err()
 	}
 	select {
@@ -346,7 +369,7 @@ func newDaemon(t *testing.T) (*fakeDaemon, *Guard) {
 func newDaemonFor(t *testing.T, policy, image string) (*fakeDaemon, *Guard) {
 	t.Helper()
 	d := &fakeDaemon{
-		canceled: make(chan struct{}), returned: make(chan *gwpb.ReturnRequest, 10), version: "v0.34.2",
+		canceled: make(chan struct{}), stopped: make(chan struct{}), returned: make(chan *gwpb.ReturnRequest, 10), version: "v0.34.2",
 		imageConfig: "{}", metadata: map[string][]byte{"a": []byte("b")},
 		result: &pb.Definition{Def: [][]byte{{}}}, file: []byte("FROM scratch\n"),
 	}

@@ -177,12 +177,16 @@ func (b *build) run(
 	if !gatewayresult.IsKnown(res) {
 		return nil, errors.New("policy-guard: the daemon sent a result in an unknown form")
 	}
+	for ref := range gatewayresult.References(res) {
+		b.noteSources(ref.GetDef())
+	}
 	if b.isHiddenResult(res) {
 		return nil, c.refuse(errHidden)
 	}
 	if err := choice.CheckApart(ctx, res); err != nil {
 		return nil, err
 	}
+	b.warnAgain(ctx)
 	if req.Evaluate {
 		for _, ref := range references(res) {
 			if _, err := daemon.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: ref}); err != nil {

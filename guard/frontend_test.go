@@ -317,26 +317,30 @@ func asker(ctx context.Context, t *testing.T, g *Guard) (*build, func(string, ..
 	require.NoError(t, err)
 	b, err := g.builds.find(ctx, ref)
 	require.NoError(t, err)
-	return b, func(id string, attrs ...string) string {
-		op := &pb.SourceOp{Identifier: id, Attrs: map[string]string{}}
-		for i := 0; i < len(attrs); i += 2 {
-			op.Attrs[attrs[i]] = attrs[i+1]
-		}
-		d, req, err := b.answer(ctx, &policysession.CheckPolicyRequest{
-			Source: &gwpb.ResolveSourceMetaResponse{Source: op},
-		})
-		require.NoError(t, err)
-		require.Nil(t, req)
-		switch d.Action {
-		case spb.PolicyAction_ALLOW:
-			return ""
-		case spb.PolicyAction_CONVERT:
-			require.Equal(t, id, d.Update.Identifier)
-			return "from " + d.Update.Attrs[llbops.SessionAttr(op)] + " " + d.Update.Attrs["kept"]
-		}
-		require.Equal(t, spb.PolicyAction_DENY, d.Action)
-		return d.DenyMessages[0].Message
+	return b, func(id string, attrs ...string) string { return askIn(ctx, t, b, id, attrs...) }
+}
+
+// askIn asks about a source in a build, as asker says. attrs are names and values.
+func askIn(ctx context.Context, t *testing.T, b *build, id string, attrs ...string) string {
+	t.Helper()
+	op := &pb.SourceOp{Identifier: id, Attrs: map[string]string{}}
+	for i := 0; i < len(attrs); i += 2 {
+		op.Attrs[attrs[i]] = attrs[i+1]
 	}
+	d, req, err := b.answer(ctx, &policysession.CheckPolicyRequest{
+		Source: &gwpb.ResolveSourceMetaResponse{Source: op},
+	})
+	require.NoError(t, err)
+	require.Nil(t, req)
+	switch d.Action {
+	case spb.PolicyAction_ALLOW:
+		return ""
+	case spb.PolicyAction_CONVERT:
+		require.Equal(t, id, d.Update.Identifier)
+		return "from " + d.Update.Attrs[llbops.SessionAttr(op)] + " " + d.Update.Attrs["kept"]
+	}
+	require.Equal(t, spb.PolicyAction_DENY, d.Action)
+	return d.DenyMessages[0].Message
 }
 
 func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {

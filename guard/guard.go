@@ -69,6 +69,7 @@ type Guard struct {
 	memory   *memory
 	clients  *connections
 	recorder *recorder // nil for none
+	lineages lineages
 
 	messageTimeout time.Duration
 

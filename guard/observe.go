@@ -25,7 +25,7 @@ type Observer interface {
 	Decided(d policy.Decision, took time.Duration)
 	// Refused is called for each refused call, build or source. The rule is that of the policy, as
 	// [RuleOf] names it, or [GuardsRule]. What is the name of a method that a daemon has, "source",
-	// "connection", or "other".
+	// "download", "connection", or "other".
 	Refused(rule, what string)
 	// Answered is called for each answer to the daemon's question about a source, with the time that
 	// the answer took.
@@ -105,15 +105,18 @@ const hidden = "***"
 // aSource is what a refusal is about when the daemon asked about a source.
 const aSource = "a source"
 
-// logRefusal notes a refusal. what is a method of the table, or [aSource].
+// logRefusal notes a refusal. what is a method of the table, [aSource] or [aDownload].
 func (g *Guard) logRefusal(who Identity, what string, why error) {
 	g.noteRefusal(who, what, shortName(what), ruleBehind(why), why.Error())
 }
 
 // shortName returns the name of a method without its service.
 func shortName(what string) string {
-	if what == aSource {
+	switch what {
+	case aSource:
 		return "source"
+	case aDownload:
+		return "download"
 	}
 	return what[strings.LastIndexByte(what, '/')+1:]
 }

@@ -44,6 +44,7 @@ func (b *build) solveOwn(
 	} else {
 		b.noteBuilds()
 	}
+	b.noteSources(req.Definition)
 	resp, err := gwpb.NewLLBBridgeClient(b.connection(c)).Solve(ctx, &gwpb.SolveRequest{
 		Definition: req.Definition, Evaluate: req.Evaluate, CacheImports: req.CacheImports,
 		SourcePolicies:    slices.Concat(req.SourcePolicies, policies),

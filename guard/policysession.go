@@ -36,13 +36,16 @@ func (b *build) openPolicySession() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	ctx, closeSession := context.WithCancel(context.WithoutCancel(b.ctx))
+	b.downloads.closeWith(closeSession)
 	b.mu.Lock()
 	b.policySession = id
 	b.mu.Unlock()
 	go func() {
+		defer closeSession()
 		defer end()
 		why := "the daemon closed the policy session; it may have ended"
-		switch err := b.runPolicySession(id); {
+		switch err := b.runPolicySession(ctx, id); {
 		case errors.Is(err, errPanic):
 			why = internalError
 		case err != nil:
@@ -56,21 +59,21 @@ func (b *build) openPolicySession() (string, error) {
 // internalError is why a build is ended after a panic.
 const internalError = "internal error; the log of policy-guard has more about it"
 
-// runPolicySession serves a policy session until it is closed or the build ends.
+// runPolicySession serves a policy session until it is closed.
 //
 // The server is gRPC's own. That of [session.Session] is the one of net/http, by which each
 // question would take twice as long.
-func (b *build) runPolicySession(id string) (err error) {
+func (b *build) runPolicySession(ctx context.Context, id string) (err error) {
 	defer b.guard.contain(b.who, "a policy session", &err)
 	server := b.policyServer()
-	conn, err := grpchijack.Dialer(controlapi.NewControlClient(b.guard.daemon))(b.ctx, "h2c",
+	conn, err := grpchijack.Dialer(controlapi.NewControlClient(b.guard.daemon))(ctx, "h2c",
 		map[string][]string{sessionID: {id}, sessionMethod: methodsOf(server)})
 	if err != nil {
 		return err
 	}
 	sole := &soleConn{Conn: conn}
 	sole.listener = streamconn.Listen(sole)
-	stop := context.AfterFunc(b.ctx, server.Stop)
+	stop := context.AfterFunc(ctx, server.Stop)
 	defer stop()
 	_ = server.Serve(sole.listener) // it ends as the connection does
 	return nil

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -80,11 +82,15 @@ func (c *call) solve() (err error) {
 		return b.fromDaemon(err)
 	}
 	req.Ref, passed = b.ref, true
+	// A frontend is chosen when it is too late to tell the daemon.
+	req.ProxyNetwork = req.ProxyNetwork || under.DownloadRules() != ""
 	if direct != nil {
 		serving.Go(func() { b.serveDirect(c, direct) })
 	}
 	var resp controlapi.SolveResponse
 	err = c.ask(c.outgoing(b.ctx), c.method, &req, &resp)
+	b.awaitStop()
+	b.leave(endedByDaemon(b.ctx, err))
 	if cause := b.broken(); cause != nil {
 		return cause
 	}
@@ -93,6 +99,12 @@ func (c *call) solve() (err error) {
 	}
 	b.record.finished(&resp)
 	return c.send(&resp)
+}
+
+// endedByDaemon reports whether the daemon has ended a build by itself, with this error: its commands
+// have ended then. ctx is that of the build.
+func endedByDaemon(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && (err == nil || status.Code(err) == codes.Unknown)
 }
 
 const (

@@ -52,16 +52,16 @@ func (p *Policy) rulesFor(c clients.Client, now time.Time) Document {
 		doc.Frontends[i].Clients = nil
 		imagesFor(doc.Frontends[i].Build, c, now)
 	}
-	if a := doc.LLB; a != nil {
-		allows := !a.Denied && a.clients.Has(c)
-		doc.LLB = &LLB{Allowed: allows, Denied: !allows}
-	}
-	doc.repositories(func(_ string, r *Repositories) {
+	doc.Permissions(func(_ string, a *Permission) {
+		allows := a.Allows(c)
+		*a = Permission{Allowed: allows, Denied: !allows}
+	})
+	doc.choices(func(_ string, r *Choices) {
 		r.keep(c)
 		for _, rule := range r.Rules {
 			rule.keep(c)
 		}
-		r.Rules = slices.DeleteFunc(r.Rules, func(rule *RepositoryRule) bool {
+		r.Rules = slices.DeleteFunc(r.Rules, func(rule *Choice) bool {
 			return len(rule.Allow) == 0 && len(rule.Deny) == 0
 		})
 	})
@@ -94,7 +94,7 @@ func imagesFor(b *buildrules.Rules, c clients.Client, now time.Time) {
 }
 
 // keep leaves what is for the client.
-func (r *RepositoryRule) keep(c clients.Client) {
+func (r *Choice) keep(c clients.Client) {
 	if !r.clients.Has(c) {
 		r.Allow = nil
 	}

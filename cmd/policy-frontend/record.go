@@ -32,12 +32,13 @@ refused. Builds without a recorded end come last. A - among the files is stdin.
 The flags choose builds, which have to meet all of them. Builds that only look something
 up, such as those of buildx before a build, are left out unless --lookups is given.
 
-With --sum, record counts the builds by outcome, client, frontend and refusing rule.
+With --sum, record counts the builds by outcome, client, frontend and refusing rule, and
+what commands requested by host.
 
 With --policy, record asks that policy about each build. It prints the builds that weren't
 refused and that this policy would refuse, with the rule and the reason. It asks about the
-frontend by its digest, and about sources, exports, caches, entitlements and SBOMs, at the
-time of the build. It names what it can't ask about, because it isn't recorded: above all
+frontend by its digest, and about sources, requests of commands, exports, caches,
+entitlements and SBOMs, at the time of the build. It names what it can't ask about, because it isn't recorded: above all
 commands and values of options.
 
 With --format json, record prints one object on each line: a line of the record as
@@ -118,7 +119,7 @@ func (f *recordFlags) add(cmd *cobra.Command) {
 		{&f.verdict, "verdict", "only builds with this `VERDICT` on their frontend: allow, warn or deny"},
 		{&f.rule, "rule", "only builds in which the rule `NAME` decided or refused something"},
 		{&f.frontend, "frontend", "only builds by a frontend that a `PATTERN` matches"},
-		{&f.source, "source", "only builds with a source whose name or digest has this `TEXT`"},
+		{&f.source, "source", "only builds with a source whose name or digest, or with a\nrequest of a command whose URL has this `TEXT`"},
 	} {
 		flags.StringVar(flag.value, flag.name, "", flag.usage)
 		noCompletions(cmd, flag.name)
@@ -218,7 +219,9 @@ func hasRule(e *record.Entry, rule string) bool {
 }
 
 func hasSource(e *record.Entry, text string) bool {
-	return slices.ContainsFunc(e.Sources, func(s record.Source) bool {
+	return slices.ContainsFunc(e.Downloads, func(d record.Download) bool {
+		return strings.Contains(d.URL, text)
+	}) || slices.ContainsFunc(e.Sources, func(s record.Source) bool {
 		return strings.Contains(s.Name, text) || strings.Contains(s.Read, text) ||
 			strings.Contains(s.Digest, text) || strings.Contains(s.Checksum, text)
 	})

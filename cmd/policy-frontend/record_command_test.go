@@ -38,7 +38,7 @@ func recordFile(t *testing.T) string {
 		begun := *e
 		begun.Event, begun.Time, begun.Outcome, begun.Seconds = record.Begun, e.Began, "", 0
 		begun.Decision, begun.Sources, begun.Refusals, begun.Warnings = nil, nil, nil, nil
-		begun.Exported = nil
+		begun.Downloads, begun.Exported = nil, nil
 		if e.Event == record.Begun {
 			return []*record.Entry{&begun}
 		}
@@ -71,6 +71,11 @@ func recordFile(t *testing.T) string {
 		entry(func(e *record.Entry) {
 			e.Decision.Verdict, e.Warnings = "warn", []string{"the rule expires soon"}
 			e.Exported = []record.Exported{{Export: record.Export{Type: "local"}}}
+			e.Downloads = []record.Download{
+				{URL: "http://deb.example:8443/a", Times: 2, Verdict: "allow", Rule: "dockerfile"},
+				{URL: "https://deb.example:8443/b?***", Times: 1, Verdict: "warn", Rule: "dockerfile"},
+				{URL: "https:opaque", Times: 1, Verdict: "warn", Rule: "dockerfile"},
+			}
 			e.Omitted = map[string]int{"builds": 3}
 		}),
 		entry(func(e *record.Entry) { e.Event = record.Begun }),
@@ -106,8 +111,9 @@ func TestRecordChoosesBuilds(t *testing.T) {
 	t.Parallel()
 	file := recordFile(t)
 	for flags, want := range map[string]string{
-		"--lookups":          "b1 b2 b3 b4 b5",
-		"--since 2027-03-05": "b4 b5",
+		"--lookups":           "b1 b2 b3 b4 b5",
+		"--source deb.exampl": "b4",
+		"--since 2027-03-05":  "b4 b5",
 		"--since 2027-03-02T12:00:00Z --until 2027-03-03": "b1",
 		"--client uid:1000":             "b1 b4 b5",
 		"--client gid:5 --outcome done": "b1 b4",
@@ -159,6 +165,9 @@ frontends:
        1  no frontend
 refusals by rule:
        1  default
+requests of commands by host:
+       3  deb.example:8443
+       1  not known
 3 more builds were refused at once and have no line
 `, stdout)
 	code, stdout, _ = run("record", "--sum", "--format", "json", file)
@@ -166,7 +175,7 @@ refusals by rule:
 	require.JSONEq(t, `{"builds": 4, "outcomes": {"done": 2, "": 1, "refused": 1},
 		"clients": {"uid:1000": 3, "uri:spiffe://corp/ci": 1},
 		"frontends": {"docker/dockerfile:1": 2, "evil/frontend:1": 1, "no frontend": 1},
-		"refusals": {"default": 1}, "warned": 1, "omitted": 3}`, stdout)
+		"refusals": {"default": 1}, "downloads": {"deb.example:8443": 3, "": 1}, "warned": 1, "omitted": 3}`, stdout)
 }
 
 func TestRecordAsksAnotherPolicy(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -98,6 +99,8 @@ type recordSum struct {
 	Clients   map[string]int `json:"clients"`
 	Frontends map[string]int `json:"frontends"`
 	Refusals  map[string]int `json:"refusals"` // by rule, "" for an unknown one
+	// Downloads are requests of commands, by host.
+	Downloads map[string]int `json:"downloads"`
 	Warned    int            `json:"warned"`
 	// Omitted are builds that have no line, because a client had too many refused in a second.
 	Omitted int `json:"omitted"`
@@ -113,7 +116,7 @@ func byCount(counts map[string]int) []string {
 func newRecordSum() *recordSum {
 	return &recordSum{
 		Outcomes: map[string]int{}, Clients: map[string]int{}, Frontends: map[string]int{},
-		Refusals: map[string]int{},
+		Refusals: map[string]int{}, Downloads: map[string]int{},
 	}
 }
 
@@ -125,10 +128,22 @@ func (s *recordSum) add(e *record.Entry) {
 	for _, r := range e.Refusals {
 		s.Refusals[r.Rule]++
 	}
+	for _, d := range e.Downloads {
+		s.Downloads[hostOf(d.URL)] += d.Times
+	}
 	if len(e.Warnings) > 0 {
 		s.Warned++
 	}
 	s.Omitted += e.Omitted["builds"]
+}
+
+// hostOf returns the host of a URL, with its port.
+func hostOf(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 func (s *recordSum) json() any { return s }
@@ -144,6 +159,7 @@ func (s *recordSum) text() string {
 		{"clients", "", s.Clients},
 		{"frontends", "", s.Frontends},
 		{"refusals by rule", "not known", s.Refusals},
+		{"requests of commands by host", "not known", s.Downloads},
 	} {
 		if len(list.counts) == 0 {
 			continue

@@ -138,6 +138,7 @@ func (d *Daemon) start(program provision.Daemon, cfg DaemonConfig, snapshotter s
 	if d.cmd, err = daemonCommand(program, d.dir); err != nil {
 		return err
 	}
+	d.cmd.Env = append(d.cmd.Env, cfg.Env...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	// Pdeathsig ends the daemon if this process is killed without a chance to.
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}

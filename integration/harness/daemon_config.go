@@ -24,6 +24,8 @@ type DaemonConfig struct {
 	Quiet bool
 	// Extra is TOML that is appended as it is.
 	Extra string
+	// Env are further environment variables of the daemon.
+	Env []string
 	// Root, if not empty, is used and kept instead of a temporary directory. One daemon at
 	// a time may use it.
 	Root string

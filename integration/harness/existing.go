@@ -157,6 +157,8 @@ func (x *existing) lacks(cfg DaemonConfig, repository string) string {
 		return "it needs insecure-entitlements = " + tomlList(cfg.Entitlements)
 	case cfg.Mirrors != nil:
 		return "it needs mirrors of its own"
+	case cfg.Env != nil:
+		return "it needs environment variables of its own"
 	case cfg.Extra != "":
 		return "it needs a configuration of its own: " + strings.TrimSpace(cfg.Extra)
 	case cfg.Root != "":

@@ -84,6 +84,9 @@ type Entry struct {
 	Decision *Decision `json:"decision,omitempty"`
 	// What the daemon asked about before it read it, in that order.
 	Sources []Source `json:"sources,omitempty"`
+	// What commands requested while they ran, in that order. The daemon doesn't ask about commands
+	// from the cache, nor under a policy without rules on downloads.
+	Downloads []Download `json:"downloads,omitempty"`
 	// What was refused, in that order.
 	Refusals []Refusal `json:"refusals,omitempty"`
 	// The warnings of the policy.
@@ -224,9 +227,21 @@ type Source struct {
 	Verdict string `json:"verdict" jsonschema:"enum=allow,enum=deny"`
 }
 
+// Download is what commands requested, once or several times.
+type Download struct {
+	// The URL, without the user and the query.
+	URL string `json:"url"`
+	// How often it was requested with this verdict.
+	Times int `json:"times"`
+	// Whether it was allowed: allow, warn or deny.
+	Verdict string `json:"verdict" jsonschema:"enum=allow,enum=warn,enum=deny"`
+	// The rule that decided.
+	Rule string `json:"rule"`
+}
+
 // Refusal is something that was refused.
 type Refusal struct {
-	// What was refused, as in the log: a method of BuildKit's API, or "a source".
+	// What was refused, as in the log: a method of BuildKit's API, "a source" or "a download".
 	What string `json:"what"`
 	// The rule of the policy, or (guard) if policy-guard refuses it under every policy. It isn't known
 	// of a refusal by the policy's image.

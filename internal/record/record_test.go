@@ -50,10 +50,11 @@ func complete() *Entry {
 			Read: "mirror.example/busybox:latest", Digest: digest("5"), Secrets: []string{"token"},
 			SSH: []string{"deploy"}, For: ForFrontend, Verdict: "allow",
 		}},
-		Refusals: []Refusal{{"a source", "default", "no <rule> allows it & more"}},
-		Warnings: []string{"the rule expires soon"},
-		Exported: []Exported{{export, digest("6")}},
-		Omitted:  map[string]int{"sources": 3},
+		Downloads: []Download{{"https://files.example/a?***", 2, "warn", "dockerfile"}},
+		Refusals:  []Refusal{{"a source", "default", "no <rule> allows it & more"}},
+		Warnings:  []string{"the rule expires soon"},
+		Exported:  []Exported{{export, digest("6")}},
+		Omitted:   map[string]int{"sources": 3},
 	}
 }
 

@@ -55,6 +55,7 @@ func Ask(l policy.Layers, e *record.Entry) Result {
 	q.layers = l.For(by)
 	if q.decide() {
 		q.sources()
+		q.downloads()
 		q.entitlements()
 	}
 	q.wishes()
@@ -259,6 +260,14 @@ func (q *question) mayRun(name string) bool {
 	return opcheck.Check(q.layers, q.request, q.decision, op).Verdict.Permits()
 }
 
+// downloads asks about what commands requested.
+func (q *question) downloads() {
+	for _, d := range q.entry.Downloads {
+		op := buildrules.Operation{Download: d.URL}
+		q.ruling(op.Describe(), q.decision.Check(op))
+	}
+}
+
 // entitlements asks about the entitlements of the build.
 func (q *question) entitlements() {
 	for _, text := range q.entry.Asked.Entitlements {
@@ -309,7 +318,9 @@ func (q *question) wishes() {
 
 // missing notes on what the policy has rules that couldn't be asked.
 func (q *question) missing() {
-	lists := []string{"options", "inputs", "exports", "caches", "entitlements", "sources"}
+	lists := []string{
+		"options", "inputs", "exports", "caches", "entitlements", "sources", "downloads",
+	}
 	for _, list := range lists {
 		if n := q.entry.Omitted[list]; n > 0 {
 			q.unknown("%d more %s", n, list)
@@ -322,7 +333,9 @@ func (q *question) missing() {
 		return
 	}
 	for _, k := range buildrules.Kinds() {
-		if !k.IsSource() && k != buildrules.KindContainers && q.decision.Restricts(k) {
+		asked := k.IsSource() || k == buildrules.KindContainers ||
+			k == buildrules.KindDownloads && len(q.entry.Downloads) > 0
+		if !asked && q.decision.Restricts(k) {
 			q.unknown("what build.%s is about", k)
 		}
 	}

@@ -51,6 +51,14 @@ func reading(sources ...record.Source) func(*record.Entry) {
 	return func(e *record.Entry) { e.Sources = append(e.Sources, sources...) }
 }
 
+func requesting(urls ...string) func(*record.Entry) {
+	return func(e *record.Entry) {
+		for _, url := range urls {
+			e.Downloads = append(e.Downloads, record.Download{URL: url, Times: 1, Verdict: "allow"})
+		}
+	}
+}
+
 const dockerfile = "frontends: [{name: d, match: [docker/dockerfile]}]\n"
 
 func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
@@ -252,6 +260,15 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 		"rules on what isn't recorded": {
 			dockerfile + "build: {config: {user: {require: [app]}}}\n", built(nil), policy.Allow, nil,
 			"what build.config is about",
+		},
+		"requests of commands": {
+			dockerfile + "build: {exec: {downloads: {allow: [deb.example]}}}\n", built(requesting(
+				"https://deb.example/a?***", "https://***@evil.example/a")), policy.Deny,
+			[]string{"build a command's request for https://evil.example/a"}, "",
+		},
+		"requests of commands that aren't recorded": {
+			dockerfile + "build: {exec: {downloads: {allow: [deb.example]}}}\n", built(nil),
+			policy.Allow, nil, "what build.exec.downloads is about",
 		},
 		"a mode that only warns": {
 			"mode: warn\n" + dockerfile + "build: {images: {allow: [mirror.example/**]}}\n",

@@ -1,0 +1,329 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/moby/buildkit/solver/pb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/policy-frontend/policy-frontend/frontend"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
+	"github.com/policy-frontend/policy-frontend/internal/record"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy"
+)
+
+// aDownload is what a refusal is about when a command requested a URL.
+const aDownload = "a download"
+
+// maxPlainSources bounds the URLs that a build keeps of sources that look like downloads.
+const maxPlainSources = 1000
+
+// downloads is what a build knows of what its commands download. The policy has rules on that, in
+// any of its parts: only then the daemon asks.
+type downloads struct {
+	// lineage is the one that the build is in. It is nil before the decision, and under a policy
+	// without such rules.
+	lineage *lineage
+	stop    sync.Once // of the build, by a refusal
+
+	mu    sync.Mutex
+	stops bool // stop is done, or under way
+	// inherited are warnings of builds before in the lineage. The client doesn't know them yet.
+	inherited []string
+	open      int             // questions without an answer
+	plain     map[string]bool // URLs of sources of which the daemon asks as of a download
+	unread    bool            // there may be more of them
+	ending    bool            // the build has ended, but for open questions
+	close     func()          // closes the policy session; nil if there is none
+	gone      <-chan struct{} // closed when the daemon has ended the build that was stopped
+}
+
+// isDownload reports whether a question may be about a request of a command. The daemon asks about a
+// request as about a source of that URL without attributes. The Dockerfile frontend's sources have
+// some.
+func (b *build) isDownload(source *pb.SourceOp) bool {
+	scheme, _, ok := strings.Cut(source.GetIdentifier(), ":")
+	return ok && (scheme == "http" || scheme == "https") && len(source.GetAttrs()) == 0 &&
+		b.policy.DownloadRules() != ""
+}
+
+// begin notes a question. The returned function is called with its answer.
+func (d *downloads) begin() func() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open++
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.open--
+		d.closeIfDone()
+	}
+}
+
+// end is called when the build has ended. The policy session stays as long as a question is open:
+// without it, the daemon would refuse, and a command might go on before the daemon has ended it.
+func (d *downloads) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ending = true
+	d.closeIfDone()
+}
+
+// closeWith sets what closes the policy session.
+func (d *downloads) closeWith(closeSession func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.close = closeSession
+	d.closeIfDone()
+}
+
+func (d *downloads) closeIfDone() {
+	if d.ending && d.open == 0 && d.close != nil {
+		d.close()
+	}
+}
+
+// enter begins the build's part in a lineage of builds that have something in common, and returns the
+// lineage's id. All frontends of a build are in one lineage.
+func (b *build) enter(common string) (id string, err error) {
+	d := &b.downloads
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch { // a build that has ended leaves no lineage any more
+	case d.ending:
+		return "", errors.New("the build has ended")
+	case d.lineage == nil:
+		d.lineage = b.guard.lineages.take(common)
+		d.inherited = b.guard.lineages.warnings(d.lineage)
+	case d.lineage.of != common:
+		return "", errors.New("other rules on downloads are for the build now than when it began; " +
+			"build again")
+	}
+	return d.lineage.id, nil
+}
+
+// leave ends the build's part in its lineage. clean says that the daemon has ended the build by
+// itself.
+func (b *build) leave(clean bool) {
+	d := &b.downloads
+	d.mu.Lock()
+	l := d.lineage
+	d.lineage = nil
+	clean = clean && d.open == 0
+	d.mu.Unlock()
+	if l != nil {
+		b.guard.lineages.done(l, clean)
+	}
+}
+
+// spoil keeps other builds from results of this one's commands.
+func (b *build) spoil() {
+	b.downloads.mu.Lock()
+	l := b.downloads.lineage
+	b.downloads.mu.Unlock()
+	if l != nil {
+		b.guard.lineages.spoil(l)
+	}
+}
+
+// noteSources remembers the sources in a definition about which the daemon asks as about downloads.
+func (b *build) noteSources(def *pb.Definition) {
+	for f, err := range llbops.FromDefinition(def) {
+		if err != nil {
+			b.downloads.mu.Lock()
+			b.downloads.unread = true
+			b.downloads.mu.Unlock()
+			return
+		}
+		if f.Source != nil && b.isDownload(f.Source) {
+			b.notePlain(f.Source.GetIdentifier())
+		}
+	}
+}
+
+func (b *build) notePlain(url string) {
+	d := &b.downloads
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.plain == nil {
+		d.plain = map[string]bool{}
+	}
+	if len(d.plain) >= maxPlainSources {
+		d.unread = true
+		return
+	}
+	d.plain[url] = true
+}
+
+// isSource reports whether the build may have a source of this URL.
+func (b *build) isSource(url string) bool {
+	d := &b.downloads
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.plain[url] || d.unread
+}
+
+// judgeDownload judges a request of a command by the decision on the frontend. If the build has a
+// source of the same URL, nobody knows of which of the two a question is, so both have to be
+// allowed. It returns what is read instead of the source.
+func (b *build) judgeDownload(
+	ctx context.Context, source *pb.SourceOp, platform *pb.Platform,
+) (*pb.SourceOp, error) {
+	url, choice := source.GetIdentifier(), b.chosen()
+	ruling, err := choice.JudgeDownload(ctx, url)
+	var instead *pb.SourceOp
+	if err == nil && b.isSource(url) {
+		instead, err = b.judge(ctx, source, platform, false)
+	}
+	switch {
+	case err != nil:
+		b.record.download(url, policy.Deny, ruleBehind(err))
+		return nil, err
+	case ruling.Verdict == policy.Warn:
+		b.record.download(url, policy.Warn, boundedRule(ruling.Layer, ruling.Rule))
+		b.warnOf(ctx, ruling.Reason)
+	default:
+		b.record.download(url, policy.Allow, RuleOf(choice.Decision))
+	}
+	if instead != nil { // a command isn't served what is read instead
+		b.spoil()
+	}
+	return instead, nil
+}
+
+// warnOf has the client warned about a download, and the builds that follow in the lineage: they may get
+// the result from the cache.
+func (b *build) warnOf(ctx context.Context, reason string) {
+	b.downloads.mu.Lock()
+	l := b.downloads.lineage
+	b.downloads.mu.Unlock()
+	if l == nil || !b.guard.lineages.warn(l, reason) {
+		return
+	}
+	steps, _ := b.runningSteps(ctx)
+	b.showWarning(ctx, reason, steps)
+}
+
+// warnAgain has the client warned about what builds before in the lineage have downloaded. The build may
+// have their results from the cache.
+func (b *build) warnAgain(ctx context.Context) {
+	b.downloads.mu.Lock()
+	warnings := b.downloads.inherited
+	b.downloads.inherited = nil
+	b.downloads.mu.Unlock()
+	b.record.inherited(warnings)
+	for _, w := range warnings {
+		b.showAlone(ctx, w)
+	}
+}
+
+// refuseDownload refuses the whole build for what a command requested, and returns when the command
+// can't end well any more. Only then may it see the refusal: it might go on without what it
+// requested, and so might the build.
+func (b *build) refuseDownload(ctx context.Context, why error) {
+	b.spoil()
+	rule, reason := ruleBehind(why), why.Error()
+	if d, ok := frontend.DecisionOf(why); ok {
+		reason = d.Reason
+	}
+	b.record.refusal(aDownload, rule, reason)
+	b.guard.noteRefusal(b.who, aDownload, shortName(aDownload), rule, reason, "build", b.client)
+	b.downloads.mu.Lock()
+	b.downloads.stops = true
+	b.downloads.mu.Unlock()
+	b.downloads.stop.Do(func() {
+		steps, gone := b.runningSteps(ctx)
+		b.downloads.mu.Lock()
+		b.downloads.gone = gone
+		b.downloads.mu.Unlock()
+		b.cancel(downloadRefusal{why, steps})
+	})
+	b.downloads.mu.Lock()
+	gone := b.downloads.gone
+	b.downloads.mu.Unlock()
+	select {
+	case <-ctx.Done(): // the command has ended, or the time for an answer
+	case <-gone:
+	}
+}
+
+// awaitStop waits until the build is stopped, if a download was refused. The daemon may have ended
+// the build before.
+func (b *build) awaitStop() {
+	b.downloads.mu.Lock()
+	stops := b.downloads.stops
+	b.downloads.mu.Unlock()
+	if stops {
+		b.downloads.stop.Do(func() {})
+	}
+}
+
+// downloadRefusal is why a build was ended for what a command requested.
+type downloadRefusal struct {
+	why   error
+	steps []shownStep // that ran then
+}
+
+// Error implements error.
+func (e downloadRefusal) Error() string { return e.why.Error() }
+
+// maxSteps is how many of the steps that ran a refusal names.
+const maxSteps = 3
+
+// status returns the refusal as the error of a call.
+func (e downloadRefusal) status() error {
+	var s strings.Builder
+	s.WriteString("policy-guard refuses a download: ")
+	s.WriteString(e.why.Error())
+	for i, step := range e.steps {
+		label := "command:"
+		if len(e.steps) > 1 {
+			label = "one of:"
+		}
+		if i == maxSteps {
+			fmt.Fprintf(&s, "\n  %-13s %d more", "", len(e.steps)-maxSteps)
+			break
+		}
+		if i > 0 {
+			label = ""
+		}
+		fmt.Fprintf(&s, "\n  %-13s %s", label, safetext.Printable(step.name))
+	}
+	return status.Error(codes.PermissionDenied, s.String())
+}
+
+// inherited notes warnings of builds before in the lineage.
+func (b *buildRecord) inherited(warnings []string) {
+	if b == nil || len(warnings) == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.warn(warnings)
+}
+
+// download notes a request of a command, once for each answer.
+func (b *buildRecord) download(url string, v policy.Verdict, rule string) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d := record.Download{URL: logText(url), Verdict: string(v), Rule: logText(rule)}
+	key := strings.Join([]string{aDownload, d.URL, d.Verdict, d.Rule}, "\x00")
+	if at, known := b.places[key]; known {
+		b.entry.Downloads[at].Times++
+		return
+	}
+	if d.Times = 1; !b.room(downloadsList, d.URL, d.Verdict, d.Rule) {
+		return
+	}
+	b.places[key] = len(b.entry.Downloads)
+	b.entry.Downloads = append(b.entry.Downloads, d)
+}

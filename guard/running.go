@@ -1,0 +1,160 @@
+package guard
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client/llb"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+)
+
+const (
+	// maxProgress bounds a message about the progress of a build, in bytes. The daemon cuts logs into
+	// pieces of one MiB (client.SolveStatus, Marshal).
+	maxProgress = 4 << 20
+	// maxVertexes bounds the steps that are looked at.
+	maxVertexes = 10_000
+	// progressTime bounds the time to read what has happened, and progressPause is how long nothing
+	// more arrives then.
+	progressTime  = 2 * time.Second
+	progressPause = 100 * time.Millisecond
+)
+
+// shownStep is a step of a build, as its client sees it.
+type shownStep struct{ digest, name string }
+
+// runningSteps returns the steps that the daemon runs now in the build, or the last one if none runs. The
+// channel is closed when the daemon has ended the build, or when that can't be known any more.
+//
+// It reads the progress of the build from its beginning. If it can't, it returns no steps.
+func (b *build) runningSteps(ctx context.Context) (now []shownStep, gone <-chan struct{}) {
+	ended := make(chan struct{})
+	if _, ok := b.account.tryTake(maxProgress); !ok {
+		return nil, nil
+	}
+	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
+	stream, err := controlapi.NewControlClient(b.guard.daemon).Status(reading,
+		&controlapi.StatusRequest{Ref: b.ref}, grpc.MaxCallRecvMsgSize(maxProgress))
+	if err != nil {
+		cancel()
+		return nil, nil
+	}
+	p := &progress{vertexes: map[string]*controlapi.Vertex{}, news: make(chan struct{}, 1)}
+	go func() {
+		defer cancel()
+		defer close(ended)
+		var panicked error
+		defer b.guard.contain(b.who, "the progress of a build", &panicked)
+		for {
+			m, err := stream.Recv()
+			if err != nil {
+				return
+			}
+			p.add(m)
+		}
+	}()
+	late := time.After(progressTime)
+	var pause <-chan time.Time
+	for {
+		select {
+		case <-p.news:
+			pause = time.After(progressPause)
+			continue
+		case <-pause:
+		case <-late:
+		case <-ctx.Done(): // the command doesn't wait
+		case <-ended:
+		}
+		return p.steps(), ended
+	}
+}
+
+// progress is what is known of the steps of a build.
+type progress struct {
+	mu       sync.Mutex
+	vertexes map[string]*controlapi.Vertex
+	order    []string
+	full     bool // nobody wants to know more
+	news     chan struct{}
+}
+
+func (p *progress) add(m *controlapi.StatusResponse) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.full {
+		return
+	}
+	for _, v := range m.GetVertexes() {
+		if p.vertexes[v.GetDigest()] == nil && len(p.vertexes) < maxVertexes {
+			p.order = append(p.order, v.GetDigest())
+		}
+		p.vertexes[v.GetDigest()] = v
+	}
+	select {
+	case p.news <- struct{}{}:
+	default:
+	}
+}
+
+// steps returns the steps that run, or the last one. Nothing is noted after that.
+func (p *progress) steps() (now []shownStep) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.full = true
+	var last *controlapi.Vertex
+	for _, digest := range p.order {
+		switch v := p.vertexes[digest]; {
+		case v.GetStarted() == nil:
+		case v.GetCompleted() == nil:
+			now = append(now, shownStep{v.GetDigest(), v.GetName()})
+		default:
+			last = v
+		}
+	}
+	if len(now) == 0 && last != nil {
+		now = []shownStep{{last.GetDigest(), last.GetName()}}
+	}
+	p.vertexes, p.order = nil, nil
+	return slices.Clip(now)
+}
+
+// showWarning shows the client a warning of the policy at a step. One that can't be shown doesn't
+// fail a build that is allowed.
+func (b *build) showWarning(ctx context.Context, text string, at []shownStep) {
+	if len(at) == 0 {
+		return
+	}
+	ctx = metadata.NewOutgoingContext(ctx, metadata.Pairs(buildIDHeader, b.ref))
+	_, _ = gwpb.NewLLBBridgeClient(b.guard.daemon).Warn(ctx, &gwpb.WarnRequest{
+		Digest: at[0].digest, Level: 1, Short: []byte("policy: " + safetext.OneLine(text)),
+	})
+}
+
+// showAlone shows the client a warning of the policy at a step of its own, which does nothing. The
+// plain progress has no warning at a step that is over (util/progress/progressui/printer.go), so the
+// step's name has it too.
+func (b *build) showAlone(ctx context.Context, text string) {
+	named := llb.WithCustomName("[policy] warning: " + safetext.OneLine(text))
+	def, err := llb.Scratch().File(llb.Mkdir("/policy", 0o755), named).Marshal(ctx)
+	if err != nil {
+		return
+	}
+	digest, err := def.Head()
+	if err != nil {
+		return
+	}
+	ctx = metadata.NewOutgoingContext(ctx, metadata.Pairs(buildIDHeader, b.ref))
+	_, err = gwpb.NewLLBBridgeClient(b.guard.daemon).Solve(ctx, &gwpb.SolveRequest{
+		Definition: def.ToPB(), Evaluate: true, AllowResultReturn: true, AllowResultArrayRef: true,
+	})
+	if err == nil {
+		b.showWarning(ctx, text, []shownStep{{digest: digest.String()}})
+	}
+}

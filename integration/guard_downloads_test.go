@@ -1,0 +1,139 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
+)
+
+// policy lets commands download what is below /allowed of the servers.
+func (d *downloads) policy(more string) string {
+	return fmt.Sprintf(`version: 1
+id: corp-ci
+contact: "#build-help"
+frontends:
+  - name: dockerfile
+    match: ["docker/dockerfile"]
+    dispatch: builtin
+    build:
+      exec:
+        networks: [none, default, host]
+        downloads:
+          allow: ["%s/allowed/**", "%s/allowed/**"]
+%s`, d.http, d.https, more)
+}
+
+// guard starts a guard with a policy, and returns what builds a directory with buildx.
+func (d *downloads) guard(
+	t *testing.T, policy string, flags ...string,
+) (*harness.Guarded, func(t *testing.T, dir string, args ...string) harness.Output) {
+	t.Helper()
+	flags = append(flags, "--image", env.PackMediator(t))
+	g := env.Guard(t, d.config, policy, flags...)
+	return g, func(t *testing.T, dir string, args ...string) harness.Output {
+		t.Helper()
+		return g.Buildx(t, dir, append(append([]string{"build", "--progress=plain"}, args...), ".")...)
+	}
+}
+
+// refusedDownload is a part of what a client reads of a refused download.
+const refusedDownload = "policy-guard refuses a download: "
+
+func TestGuardJudgesWhatCommandsDownload(t *testing.T) {
+	w := newDownloads(t)
+	g, build := w.guard(t, w.policy(""))
+	for name, url := range map[string]string{"HTTP": w.http, "HTTPS": w.https} {
+		t.Run(name, func(t *testing.T) {
+			good := w.dockerfile(t, "downloader get "+url+"/allowed/"+name)
+			require.Contains(t, build(t, good).RequireSuccess(t).Text(), "200 served")
+
+			bad := w.dockerfile(t, "downloader get "+url+"/denied/"+name+" || echo went $((1 + 1))")
+			want := []string{
+				refusedDownload, "a command's request for " + url + "/denied/" + name,
+				"build.exec.downloads.allow", "#build-help", "RUN downloader get " + url,
+			}
+			for range 2 { // nothing of it is cached
+				o := build(t, bad).RequireFailure(t, want...)
+				require.NotContains(t, o.Text(), "went 2")
+			}
+			o := g.Buildctl(t, "build", "--progress=plain", "--frontend=dockerfile.v0", "--local",
+				"context="+bad, "--local", "dockerfile="+bad).RequireFailure(t, want...)
+			require.NotContains(t, o.Text(), "went 2")
+			require.False(t, w.got("/denied/"+name))
+		})
+	}
+	require.Contains(t, g.Log(), `what="a download"`)
+}
+
+// The daemon doesn't ask about results from its cache, and of builds at once it asks one.
+func TestGuardKeepsBuildsUnderRulesOnDownloadsApart(t *testing.T) {
+	w := newDownloads(t)
+	g, build := w.guard(t, w.policy(""))
+	t.Run("one after another share the cache", func(t *testing.T) {
+		dir := w.dockerfile(t, "downloader get "+w.http+"/allowed/cached")
+		build(t, dir).RequireSuccess(t)
+		require.Contains(t, build(t, dir).RequireSuccess(t).Text(), "CACHED")
+		require.Equal(t, 1, w.count("/allowed/cached"))
+	})
+	t.Run("at once each is asked", func(t *testing.T) {
+		dir := w.dockerfile(t, "sleep 3; downloader get "+w.http+"/allowed/shared")
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() { build(t, dir).RequireSuccess(t) })
+		}
+		wg.Wait()
+		require.Equal(t, 3, w.count("/allowed/shared"))
+	})
+	t.Run("what ran without the guard isn't used", func(t *testing.T) {
+		dir := w.dockerfile(t, "downloader get "+w.http+"/allowed/behind || true")
+		g.Behind.Buildx(t, dir, "build", ".").RequireSuccess(t)
+		require.NotContains(t, build(t, dir).RequireSuccess(t).Text(), "#9 CACHED")
+		require.Equal(t, 1, w.count("/allowed/behind"))
+	})
+	t.Run("under other rules nothing is shared", func(t *testing.T) {
+		dir := w.dockerfile(t, "downloader get "+w.http+"/allowed/tightened || true")
+		build(t, dir).RequireSuccess(t)
+		text := strings.ReplaceAll(w.policy(""), "/allowed/**", "/allowed/other")
+		require.NoError(t, os.WriteFile(g.Policy+".new", []byte(text), 0o600))
+		require.NoError(t, os.Rename(g.Policy+".new", g.Policy))
+		build(t, dir).RequireFailure(t, refusedDownload, w.http+"/allowed/tightened")
+		require.Equal(t, 1, w.count("/allowed/tightened"))
+	})
+}
+
+// A guard that dies answers no questions any more. The daemon refuses then, and caches what commands
+// make of it.
+func TestNothingIsReusedOfAGuardThatDied(t *testing.T) {
+	w := newDownloads(t)
+	g, build := w.guard(t, w.policy(""))
+	dir := w.dockerfile(t, "sleep 5; downloader get "+w.http+"/allowed/late || touch /without")
+	p := g.Start(t, g.BuildxCommand(dir, "build", "--progress=plain", "."))
+	require.True(t, harness.Poll(time.Minute, func() bool {
+		return strings.Contains(p.Output().Text(), "RUN sleep 5")
+	}))
+	g.Kill(t)
+	require.NotZero(t, p.Wait(t).ExitCode)
+	time.Sleep(6 * time.Second) // the command would go on
+	g.Begin(t)
+	build(t, dir).RequireSuccess(t)
+	require.Equal(t, 1, w.count("/allowed/late"), "the command ran again, and got an answer")
+}
+
+func TestGuardWarnsOfDownloads(t *testing.T) {
+	w := newDownloads(t)
+	_, build := w.guard(t, w.policy("          mode: warn\n"))
+	dir := w.dockerfile(t, "downloader get "+w.http+"/denied/warned; sleep 1")
+	for _, when := range []string{"when it runs", "from the cache"} {
+		o := build(t, dir).RequireSuccess(t)
+		require.Contains(t, o.Text(), "policy: ", when)
+		require.Contains(t, o.Text(), "a command's request for "+w.http+"/denied/warned", when)
+	}
+	require.Equal(t, 1, w.count("/denied/warned"))
+}

@@ -1,0 +1,198 @@
+// Command downloader downloads in a command of a build, in the ways that its first argument names.
+// It prints what it gets. It ends with 22 if the server or the proxy refuses, and with 1 if it gets
+// no answer.
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+const timeout = 5 * time.Second
+
+var ways = map[string]func(args []string) error{
+	"get":      get,      // URL, as most programs do
+	"unset":    unset,    // URL, without the proxy
+	"tcp":      tcp,      // HOST:PORT, and one line, without the proxy
+	"udp":      udp,      // HOST:PORT, and one line, without the proxy
+	"connect":  connect,  // HOST:PORT, and one line through the proxy
+	"http2":    http2,    // URL, with HTTP/2 through the proxy
+	"fronting": fronting, // URL HOST, with another host in the request
+	"pinned":   pinned,   // URL, with no certificate authority but that of the file /authority.pem
+	"own":      own,      // starts a server, and asks it without the proxy
+	"loopback": loopback, // URL, by the proxy although it is a loopback address
+	"raw":      raw,      // the first line of a request to the proxy, and one header
+}
+
+func main() {
+	if len(os.Args) < 2 || ways[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "usage: downloader WAY ARGUMENT...")
+		os.Exit(2)
+	}
+	if err := ways[os.Args[1]](os.Args[2:]); err != nil {
+		fmt.Fprintln(os.Stderr, "downloader:", err)
+		os.Exit(1)
+	}
+}
+
+func transport() *http.Transport {
+	return &http.Transport{Proxy: http.ProxyFromEnvironment}
+}
+
+func ask(t *http.Transport, address, host string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	req.Host = host
+	resp, err := (&http.Client{Transport: t}).Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s %d %s\n", resp.Proto, resp.StatusCode, strings.TrimSpace(string(body)))
+	if resp.StatusCode >= http.StatusBadRequest {
+		os.Exit(22)
+	}
+	return nil
+}
+
+func get(args []string) error {
+	t := transport()
+	t.Proxy = always // Go's own function leaves out loopback addresses, where the tests' servers are
+	return ask(t, args[0], "")
+}
+
+// always is the proxy for all addresses.
+func always(*http.Request) (*url.URL, error) { return url.Parse(os.Getenv("HTTP_PROXY")) }
+
+func unset(args []string) error { return ask(&http.Transport{}, args[0], "") }
+
+func tcp(args []string) error { return line("tcp", args[0]) }
+
+func udp(args []string) error { return line("udp", args[0]) }
+
+// line sends a line and prints the answer.
+func line(network, address string) error {
+	c, err := net.DialTimeout(network, address, timeout)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(c, "hello"); err != nil {
+		return err
+	}
+	answer := make([]byte, 1000)
+	n, err := c.Read(answer)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("answer: %s\n", answer[:n])
+	return nil
+}
+
+// toProxy sends text to the proxy, and returns the connection with the header of the answer read.
+func toProxy(text string) (net.Conn, *bufio.Reader, *http.Response, error) {
+	proxy, err := url.Parse(os.Getenv("HTTP_PROXY"))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	c, err := net.DialTimeout("tcp", proxy.Host, timeout)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		return nil, nil, nil, err
+	}
+	if _, err := io.WriteString(c, text); err != nil {
+		return nil, nil, nil, err
+	}
+	r := bufio.NewReader(c)
+	resp, err := http.ReadResponse(r, nil)
+	return c, r, resp, err
+}
+
+func connect(args []string) error {
+	c, r, resp, err := toProxy("CONNECT " + args[0] + " HTTP/1.1\r\nHost: " + args[0] + "\r\n\r\n")
+	if err != nil {
+		return err
+	}
+	fmt.Println("connected:", resp.Status)
+	if _, err := fmt.Fprintln(c, "hello"); err != nil {
+		return err
+	}
+	answer, err := r.ReadString('\n')
+	if err != nil {
+		return err
+	}
+	fmt.Printf("answer: %s\n", answer)
+	return nil
+}
+
+func http2(args []string) error {
+	t := transport()
+	t.Proxy, t.ForceAttemptHTTP2 = always, true
+	return ask(t, args[0], "")
+}
+
+func fronting(args []string) error {
+	t := transport()
+	t.Proxy = always
+	return ask(t, args[0], args[1])
+}
+
+func pinned(args []string) error {
+	text, err := os.ReadFile("/authority.pem")
+	if err != nil {
+		return err
+	}
+	authorities := x509.NewCertPool()
+	authorities.AppendCertsFromPEM(text)
+	t := transport()
+	t.Proxy, t.TLSClientConfig = always, &tls.Config{RootCAs: authorities}
+	return ask(t, args[0], "")
+}
+
+func own([]string) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	go func() {
+		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintln(w, "own server")
+		}))
+	}()
+	return ask(transport(), "http://"+l.Addr().String()+"/", "")
+}
+
+func loopback(args []string) error { return get(args) }
+
+func raw(args []string) error {
+	_, _, resp, err := toProxy(args[0] + "\r\n" + args[1] + "\r\n\r\n")
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1000))
+	fmt.Printf("answer: %s %s\n", resp.Status, body)
+	return err
+}
