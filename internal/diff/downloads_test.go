@@ -20,7 +20,7 @@ func TestDownloadsAreComparedWhateverTheDispatch(t *testing.T) {
 		require.True(t, wider.Widened)
 		require.Len(t, wider.Differences, 1)
 		require.Contains(t, strings.Join(wider.Differences[0].Details, "\n"),
-			"no longer refused in a build: a command's request for https://b.example/")
+			"no longer refused in a build: a command's request for https://b.example")
 		narrower := Compare(more, few, now())
 		require.False(t, narrower.Widened)
 		require.True(t, narrower.Complete)
