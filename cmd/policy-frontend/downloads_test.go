@@ -47,3 +47,34 @@ func TestExplainSaysWhyADownloadIsRefused(t *testing.T) {
 		require.Contains(t, stdout, want)
 	}
 }
+
+func TestDownloadsOfLLBThatNoFrontendMade(t *testing.T) {
+	t.Parallel()
+	policyFile := write(t, "policy.yaml",
+		"version: 1\nllb: allow\nbuild: {exec: {downloads: {allow: [deb.example]}}}\n")
+	for operation, want := range map[string]int{
+		"download: https://deb.example/a": exitOK, "download: https://evil.example/a": exitDeny,
+	} {
+		code, stdout, stderr := run("eval", "--policy", policyFile, "--own-llb", "--build",
+			write(t, "operations.yaml", "- "+operation+"\n"))
+		require.Equal(t, want, code, "%s%s", stdout, stderr)
+	}
+}
+
+func TestAnOverlayOnDownloadsNeedsAPolicyWithSome(t *testing.T) {
+	t.Parallel()
+	overlay := write(t, "overlay.yaml",
+		"version: 1\ndefault: allow\nbuild: {exec: {downloads: deny}}\n")
+	ask := func(build string) (int, string) {
+		code, _, stderr := run("eval", "--overlay", overlay, "--policy",
+			write(t, "policy.yaml", "version: 1\nid: corp\ndefault: allow\n"+build), "docker/dockerfile:1")
+		return code, stderr
+	}
+	code, stderr := ask("")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "the overlay has rules on what commands download (build.exec.downloads), "+
+		`and the policy "corp" has none, so nobody is asked about a download: build without them, or have `+
+		"some added to the policy")
+	code, stderr = ask("build: {exec: {downloads: {allow: [deb.example]}}}\n")
+	require.Equal(t, exitOK, code, stderr)
+}

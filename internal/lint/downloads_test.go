@@ -13,9 +13,9 @@ func TestCheckRulesOnDownloads(t *testing.T) {
 	t.Parallel()
 	const whole = "build.exec.downloads"
 	guard := func(field string) string {
-		return "needs-guard: " + field + " is about what commands download, so the gateway image refuses " +
-			"to use this policy, because only policy-guard is asked about that; run builds through " +
-			"policy-guard"
+		return "needs-guard: " + field + " is about what commands download, so the gateway image " +
+			"refuses to use this policy, because only policy-guard is asked about that; run builds " +
+			"through policy-guard"
 	}
 	const noNetwork = "entry-without-effect: build.exec.downloads has no effect, because no command can " +
 		"have a network; remove it, or allow the network default"
