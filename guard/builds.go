@@ -13,18 +13,27 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 )
 
 // buildIDHeader names the build of a call of LLBBridge (client/buildid).
 const buildIDHeader = "buildkit-controlapi-buildid"
 
-// ofBuild passes on a call about the build that its header names, without reading it.
-func (c *call) ofBuild() error {
+// ping passes on the question what the daemon can do, for the build that its header names. It
+// isn't read.
+func (c *call) ping() error {
 	b, err := c.bridgeBuild()
 	if err != nil {
 		return err
 	}
-	return c.pipe(c.outgoing(c.stream.Context(), buildIDHeader, b.ref), nil)
+	raw := c.raw()
+	send := raw.Send
+	raw.Send = func(f *rawcall.Frame) error {
+		b.keepPong(f.Data)
+		return send(f)
+	}
+	return raw.Run(c.outgoing(c.stream.Context(), buildIDHeader, b.ref))
 }
 
 // buildRef returns the daemon's name of the build that the call's header names.

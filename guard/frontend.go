@@ -54,6 +54,7 @@ type frontends struct {
 	builds  bool           // LLB of the client was allowed to do more than to read
 	answers []*gwpb.Result // results that the client got, in the form of [canonical]
 	refs    map[string]bool
+	pong    []byte // what the daemon answered to the client's ping; nil for nothing
 
 	warnings, warningBytes int // of the client
 }

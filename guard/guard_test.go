@@ -455,3 +455,14 @@ func (b bytesCodec) Marshal(any) (mem.BufferSlice, error) {
 }
 
 func (b bytesCodec) Unmarshal(mem.BufferSlice, any) error { return nil }
+
+func TestTheGuardAsksNothingThatItsClientHasAsked(t *testing.T) {
+	t.Parallel()
+	d, _, c, ctx := begun(t)
+	pong, err := c.Ping(ctx, &gwpb.PingRequest{})
+	require.NoError(t, err)
+	require.NotEmpty(t, pong.FrontendAPICaps)
+	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err)
+	require.Len(t, d.pings(), 1)
+}

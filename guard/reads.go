@@ -8,6 +8,8 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
@@ -79,6 +81,41 @@ func (b *build) fixed(source *pb.SourceOp) map[string]string {
 type readingBridge struct {
 	gwpb.LLBBridgeClient
 	reads *reads
+}
+
+// maxPong bounds the answer to a ping that a build keeps, in bytes. Real ones have about 4,000.
+const maxPong = 64 << 10
+
+// keepPong remembers what the daemon can do. A client asks that as a build begins, and the guard
+// would ask for the same.
+func (b *build) keepPong(data mem.BufferSlice) {
+	size := data.Len()
+	if size > maxPong {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pong != nil {
+		return
+	}
+	if _, ok := b.account.tryTake(size); ok {
+		b.pong = data.Materialize()
+	}
+}
+
+// Ping returns what the daemon has answered to the client, or asks it.
+func (b readingBridge) Ping(
+	ctx context.Context, req *gwpb.PingRequest, opts ...grpc.CallOption,
+) (*gwpb.PongResponse, error) {
+	of := b.reads.build
+	of.mu.Lock()
+	data := of.pong
+	of.mu.Unlock()
+	pong := &gwpb.PongResponse{}
+	if data != nil && proto.Unmarshal(data, pong) == nil {
+		return pong, nil
+	}
+	return b.LLBBridgeClient.Ping(ctx, req, opts...)
 }
 
 // Solve remembers the sources until the guard has read what it wants: the daemon reads a definition

@@ -66,7 +66,7 @@ var table = map[string]row{
 	control + "ListenBuildHistory": {verdict: judge, serve: (*call).listenHistory},
 	control + "UpdateBuildHistory": {verdict: judge, serve: (*call).updateHistory},
 
-	bridge + "Ping":   {verdict: ownOnly, serve: (*call).ofBuild},
+	bridge + "Ping":   {verdict: ownOnly, serve: (*call).ping},
 	bridge + "Warn":   {verdict: judge, serve: (*call).warn},
 	bridge + "Solve":  {verdict: judge, serve: (*call).bridgeSolve},
 	bridge + "Return": {verdict: judge, serve: (*call).bridgeReturn},

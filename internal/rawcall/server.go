@@ -21,6 +21,9 @@ const (
 	// maxStreams is how many calls a connection can have at the same time. Further ones wait in the
 	// client. A build needs about ten, and bake makes many builds over one connection.
 	maxStreams = 1000
+	// workers is how many goroutines wait for calls. The stack of each has grown already, which takes
+	// a new one longer than what it serves. Further calls have goroutines of their own.
+	workers = 16
 	// maxHeaders bounds the headers of a call in bytes. A session lists the methods that it serves,
 	// which takes two kilobytes.
 	maxHeaders = 32 << 10
@@ -75,6 +78,7 @@ func Server(
 		grpc.MaxRecvMsgSize(MaxMessage),
 		grpc.MaxSendMsgSize(MaxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.NumStreamWorkers(workers),
 		grpc.MaxHeaderListSize(maxHeaders),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.InitialWindowSize(StreamWindow),
