@@ -166,8 +166,8 @@ var texts = map[string][]string{
 	"policy.Document": {"ID", "Contact", "Include", "Administration"},
 	"imagerules.Rule": {"Name", "Contact", "Message", "Clients"},
 	// Lists of clients decide whether what is beside them counts. Without any, all are allowed.
-	"policy.RepositoryRule": {"Clients"},
-	"policy.LLB":            {"Clients", "Allowed"},
+	"policy.Choice":     {"Clients"},
+	"policy.Permission": {"Clients", "Allowed"},
 }
 
 // Invariant: a change of any field changes the digest, unless the field decides nothing.
