@@ -19,7 +19,7 @@ var floors = [][]string{
 	{
 		"internal/buildfiles", "internal/dockerfileversions", "internal/editdistance",
 		"internal/expansion", "internal/gatewayresult", "internal/globs", "internal/rawcall",
-		"internal/safetext", "internal/streamconn",
+		"internal/safetext", "internal/streamconn", "vsa",
 	},
 	{"internal/hostname", "internal/optionkeys", "internal/strictyaml", "internal/versions"},
 	{"internal/urlmatch", "policy/clients", "policy/imageref"},
