@@ -49,6 +49,7 @@ func (b *build) answer(
 			Action: spb.PolicyAction_CONVERT, Update: instead,
 		}, nil, nil
 	}
+	b.proof.reads(req.GetSource().GetSource())
 	return &policysession.DecisionResponse{Action: spb.PolicyAction_ALLOW}, nil, nil
 }
 

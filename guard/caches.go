@@ -126,6 +126,7 @@ func (b *build) judgeCaches(req *gwpb.SolveRequest) error {
 		opts[gatewayopts.CacheFrom] == "" {
 		return nil
 	}
+	b.proof.imports()
 	l, err := b.policy.layers(opts)
 	if err != nil {
 		return err

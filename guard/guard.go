@@ -44,6 +44,8 @@ type Options struct {
 	// Log receives a line for each decision, each refusal and each change of the policy. Nil discards
 	// them.
 	Log *slog.Logger
+	// Summaries says how the guard signs what it has let pass. Nil signs nothing.
+	Summaries *Summaries
 	// Observer is told of the same. It may be nil.
 	Observer Observer
 }
@@ -66,6 +68,9 @@ type Guard struct {
 	memory   *memory
 	clients  *connections
 
+	summaries *Summaries // nil for none
+	steps     *steps     // only for summaries
+
 	messageTimeout time.Duration
 
 	acceptOldDaemon bool
@@ -87,6 +92,7 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 		readable: newRemembered(maxReadable, 0), results: newRemembered(maxResults, resultsFor),
 		health: &health{}, log: o.Log, observe: o.Observer, refusals: newRefusals(),
 		acceptOldDaemon: o.AcceptOldDaemon, image: o.Image, messageTimeout: messageTimeout,
+		summaries: o.Summaries, steps: newSteps(maxSteps),
 	}
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory

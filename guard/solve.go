@@ -50,7 +50,10 @@ func (c *call) solve() error {
 	b := &build{
 		who: c.who, client: req.Ref, session: req.Session, policy: under, entitlements: granted,
 		exports: goesSomewhere(&req), hidden: keepHidden(&req, direct),
-		sbom: req.FrontendAttrs[optionSBOM],
+		sbom: req.FrontendAttrs[optionSBOM], proof: c.guard.newProof(),
+	}
+	if len(req.Cache.GetImports()) > 0 {
+		b.proof.imports()
 	}
 	err = c.guard.begin(c.stream.Context(), b)
 	if _, ok := status.FromError(err); err != nil && ok {
@@ -74,6 +77,9 @@ func (c *call) solve() error {
 	if direct != nil {
 		serving.Go(func() { b.serveDirect(c, direct) })
 	}
+	if b.proof != nil {
+		serving.Go(func() { b.watch(c.outgoing(b.ctx)) })
+	}
 	var resp controlapi.SolveResponse
 	err = c.guard.daemon.Invoke(c.outgoing(b.ctx), c.method, &req, &resp)
 	if cause := b.broken(); cause != nil {
@@ -82,6 +88,7 @@ func (c *call) solve() error {
 	if err != nil {
 		return b.fromDaemon(err)
 	}
+	b.prove(c.stream.Context(), &req, &resp)
 	return c.send(&resp)
 }
 

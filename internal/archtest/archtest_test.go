@@ -30,7 +30,7 @@ var floors = [][]string{
 		"internal/arbitrary", "internal/diff", "internal/export", "internal/gatewayopts",
 		"internal/kindtest", "internal/llbops", "internal/lock", "internal/opcheck",
 	},
-	{"internal/gatewaycodec", "internal/lint", "internal/policytest"},
+	{"internal/attached", "internal/gatewaycodec", "internal/lint", "internal/policytest"},
 	{"frontend"},
 	{"guard", "internal/survey"},
 	{"cmd/policy-frontend", "cmd/policy-guard"},
