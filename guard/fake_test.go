@@ -55,6 +55,9 @@ type fakeDaemon struct {
 	result        *pb.Definition
 	frontendFails error
 	file          []byte // the text of all files
+
+	exported map[string]string            // of a build that ends well
+	steps    []*controlapi.StatusResponse // what Status tells, and ends; nil is endless
 }
 
 type fakeCall struct {
@@ -134,6 +137,14 @@ func (d *fakeDaemon) Status(
 	req *controlapi.StatusRequest, s controlapi.Control_StatusServer,
 ) error {
 	d.record(s.Context(), req)
+	if d.steps != nil {
+		for _, msg := range d.steps {
+			if err := s.Send(msg); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	defer close(d.canceled)
 	for {
 		msg := &controlapi.StatusResponse{Logs: []*controlapi.VertexLog{{Msg: make([]byte, 1<<20)}}}
@@ -156,7 +167,8 @@ func (d *fakeDaemon) Solve(
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case r := <-d.returned:
-		return &controlapi.SolveResponse{}, status.ErrorProto(r.GetError())
+		return &controlapi.SolveResponse{ExporterResponse: maps.Clone(d.exported)},
+			status.ErrorProto(r.GetError())
 	}
 }
 
