@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -153,7 +154,8 @@ func (r Registries) Find(
 	}
 	looked := 0
 	for _, d := range list.Manifests {
-		if d.ArtifactType != "" && d.ArtifactType != vsa.BundleType {
+		// Some registries take the type of the configuration for that of the artifact.
+		if !slices.Contains([]string{"", vsa.BundleType, emptyConfig}, d.ArtifactType) {
 			continue
 		}
 		if looked++; looked > maxReferrers {
