@@ -44,7 +44,7 @@ type Options struct {
 	// Log receives a line for each decision, each refusal and each change of the policy. Nil discards
 	// them.
 	Log *slog.Logger
-	// Summaries says how the guard signs what it has let pass. Nil signs nothing.
+	// Summaries says how the guard signs what it has allowed. Nil signs nothing.
 	Summaries *Summaries
 	// Observer is told of the same. It may be nil.
 	Observer Observer

@@ -30,7 +30,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/vsa"
 )
 
-// Summaries says how a guard proves what it has let pass.
+// Summaries says how a guard proves what it has allowed.
 type Summaries struct {
 	// Signer signs each summary.
 	Signer vsa.Signer
@@ -247,7 +247,7 @@ func (b *build) summarize(
 	}
 	err = to.write(statement.Image(), envelope)
 	if repositories := pushed(imagesOf(req)[0]); to.Push != nil && len(repositories) > 0 {
-		bundle, bundleErr := envelope.Bundle()
+		bundle, bundleErr := envelope.Bundle(to.Signer.Public())
 		if bundleErr == nil {
 			bundleErr = to.Push(ctx, repositories, statement.Image(), bundle)
 		}

@@ -243,6 +243,14 @@ func TestWhatGetsNoSummary(t *testing.T) {
 			},
 			why: "nobody watched: run",
 		},
+		"a build whose last step another build runs": {
+			daemon: func(p *proving) {
+				merged := vertex("run", 0, "image")
+				merged.Started, merged.Completed = nil, nil
+				p.steps = stepsOf(vertex("image", 0), merged)
+			},
+			why: "nobody watched: run",
+		},
 		"a build of whose steps the daemon doesn't tell": {
 			daemon: func(p *proving) {
 				p.steps = stepsOf(&controlapi.Vertex{Name: "\xff"})
@@ -300,7 +308,7 @@ func TestStepsFromTheCacheOfTheSameRules(t *testing.T) {
 	_, missing = p.build(t, nil)
 	require.Empty(t, missing, "this guard watched it, under the same rules")
 
-	// Another policy fills the cache anew, and then the first one is back.
+	// Another policy fills the cache again, and then the first one is back.
 	first := p.guard.policy.path
 	text, err := os.ReadFile(first)
 	require.NoError(t, err)

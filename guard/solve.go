@@ -77,7 +77,7 @@ func (c *call) solve() error {
 	if direct != nil {
 		serving.Go(func() { b.serveDirect(c, direct) })
 	}
-	if b.proof != nil {
+	if b.proof != nil && !b.hidden { // which runs no steps
 		serving.Go(func() { b.watch(c.outgoing(b.ctx)) })
 	}
 	var resp controlapi.SolveResponse

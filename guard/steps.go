@@ -114,6 +114,7 @@ type stepsOfBuild struct {
 	// waiting are the runs that come to be remembered as soon as the rules of the build are known, in
 	// the order in which they began.
 	known   map[digest.Digest]*knownStep
+	needed  map[digest.Digest]bool // other steps build on them
 	waiting []*client.Vertex
 	full    bool
 }
@@ -122,7 +123,7 @@ type stepsOfBuild struct {
 type knownStep struct {
 	name   string
 	source bool // it builds on no other step
-	used   bool // it ran, or came from the cache; of others, only the key was looked up
+	used   bool // it ran, or came from the cache
 }
 
 // maxVertices bounds the steps of a build, and maxWaiting what happens before its rules are known.
@@ -132,7 +133,10 @@ const (
 )
 
 func newStepsOfBuild(all *steps, since time.Time) *stepsOfBuild {
-	return &stepsOfBuild{all: all, since: since, known: map[digest.Digest]*knownStep{}}
+	return &stepsOfBuild{
+		all: all, since: since, known: map[digest.Digest]*knownStep{},
+		needed: map[digest.Digest]bool{},
+	}
 }
 
 // isSource reports whether a step builds on no other. Those are sources, which the policy judges in
@@ -154,6 +158,9 @@ func (b *stepsOfBuild) add(vertices []*client.Vertex) {
 			}
 			k = &knownStep{name: v.Name, source: len(v.Inputs) == 0}
 			b.known[v.Digest] = k
+			for _, in := range v.Inputs {
+				b.needed[in] = true
+			}
 		}
 		k.used = k.used || v.Completed != nil || v.Cached
 		if v.Started == nil || v.Cached || k.source {
@@ -180,9 +187,12 @@ func (b *stepsOfBuild) note(rules string) {
 
 // foreign returns the name of a step that may come from a cache which other rules filled. It
 // reports whether there is one.
+//
+// The daemon says nothing about a step whose work another build does at the same time, under another
+// digest (solver/scheduler.go, dispatch). A step on top of it isn't clean. A last step has to be seen.
 func (b *stepsOfBuild) foreign(rules string) (name string, found bool) {
 	for step, k := range b.known {
-		if !k.source && k.used && !b.all.clean(step, rules) {
+		if !k.source && (k.used || !b.needed[step]) && !b.all.clean(step, rules) {
 			return k.name, true
 		}
 	}

@@ -233,7 +233,7 @@ func cosignVerifies(
 			require.Contains(t, string(payload), c.old)
 			envelope.Payload = base64.StdEncoding.EncodeToString(
 				[]byte(strings.Replace(string(payload), c.old, c.replacement, 1)))
-			changed, err := envelope.Bundle()
+			changed, err := envelope.Bundle(vsa.PublicKey{})
 			require.NoError(t, err)
 			require.NoError(t, registries().Push(t.Context(), []string{copied}, image, changed))
 			o := verify(t, copied+":1", public, rules)

@@ -30,7 +30,8 @@ type Envelope struct {
 
 // Signature is one signature of an envelope.
 type Signature struct {
-	// KeyID is a hint that isn't signed. Ours is [PublicKey.ID].
+	// KeyID is a hint that isn't signed. Ours is "": the library of DSSE's authors, which cosign uses,
+	// skips a signature with another hint than the one that it would make.
 	KeyID string `json:"keyid,omitempty"`
 	Sig   string `json:"sig"` // in base64
 }
@@ -75,7 +76,7 @@ func Sign(ctx context.Context, s *Statement, by Signer) (*Envelope, error) {
 	}
 	return &Envelope{
 		Payload: encoding.EncodeToString(payload), PayloadType: PayloadType,
-		Signatures: []Signature{{by.Public().ID(), encoding.EncodeToString(sig)}},
+		Signatures: []Signature{{Sig: encoding.EncodeToString(sig)}},
 	}, nil
 }
 
@@ -143,12 +144,11 @@ type bundle struct {
 	Envelope *Envelope `json:"dsseEnvelope"`
 }
 
-// Bundle returns the envelope as a Sigstore bundle, the form that cosign 3 finds beside images.
-func (e *Envelope) Bundle() ([]byte, error) {
+// Bundle returns the envelope as a Sigstore bundle, the form that cosign 3 finds beside images. The
+// bundle names the key that has signed.
+func (e *Envelope) Bundle(by PublicKey) ([]byte, error) {
 	b := bundle{MediaType: BundleType, Envelope: e}
-	if len(e.Signatures) > 0 {
-		b.VerificationMaterial.PublicKey.Hint = e.Signatures[0].KeyID
-	}
+	b.VerificationMaterial.PublicKey.Hint = by.ID()
 	return json.Marshal(b)
 }
 

@@ -109,7 +109,7 @@ type Policy struct {
 type Details struct {
 	// Decision is the decision on the frontend in full, as --metadata-file shows it.
 	Decision json.RawMessage `json:"decision"`
-	// Dispatch says how the frontend ran, and so what of it was watched: forward, builtin or
+	// Dispatch says how the frontend ran, and so how much was watched: forward, builtin or
 	// mediate.
 	Dispatch string `json:"dispatch"`
 	// Sources are what the build was allowed to read, each once.

@@ -302,7 +302,7 @@ func TestABundleHasTheEnvelope(t *testing.T) {
 	key := signer(t)
 	e, err := vsa.Sign(t.Context(), statement(t), key)
 	require.NoError(t, err)
-	data, err := e.Bundle()
+	data, err := e.Bundle(key.Public())
 	require.NoError(t, err)
 	back, err := vsa.ParseBundle(data)
 	require.NoError(t, err)

@@ -39,21 +39,20 @@ func newVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [flags] --key FILE IMAGE",
 		Short: "Say what the signed summaries of an image prove",
-		Long: `verify finds the summaries that policy-guard has pushed beside an image, and says what those
-prove that the key has signed: by which policy and rule the image was built, how its
-frontend ran, and what the build could read. With --summary and --digest, it reads one
-from a file, and asks no registry.
+		Long: `verify finds the summaries that policy-guard has pushed beside an image. It says what
+those prove that the key has signed: by which policy and rule the image was built, how
+its frontend ran, and what the build could read. With --summary and --digest, it reads a
+summary from a file, and asks no registry.
 
-verify uses the credentials of the Docker configuration, and TLS.
+IMAGE has a tag or a digest, as in registry.example/app:1. verify uses the credentials of
+the Docker configuration, and TLS.
 
 Exit codes:
   0  at least one summary proves something
   1  none does
   2  wrong usage, a file that can't be read, or a registry that doesn't answer`,
-		Example: `  policy-frontend verify --key guard.pub registry.example/app:1
-  policy-frontend verify --key guard.pub --policy-digest sha256:… registry.example/app:1
-  policy-frontend verify --key guard.pub --summary summary.json --digest sha256:…`,
-		Args: cobra.MaximumNArgs(1),
+		Example: `  policy-frontend verify --key guard.pub --summary summary.json --digest "$(cat digest)"`,
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd.Context(), args, cmd.OutOrStdout())
 		},

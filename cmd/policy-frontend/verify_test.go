@@ -113,7 +113,7 @@ func TestVerifyFindsSummariesBesideTheImage(t *testing.T) {
 			repository := strings.TrimSuffix(reference, ":1")
 			registries := attached.Registries{Registry: lock.NewRegistry(nil)}
 			push := func(e *vsa.Envelope) {
-				bundle, err := e.Bundle()
+				bundle, err := e.Bundle(signer.Public())
 				require.NoError(t, err)
 				require.NoError(t, registries.Push(t.Context(), []string{repository}, image, bundle))
 			}
