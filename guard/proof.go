@@ -177,13 +177,13 @@ func rulesOf(d policy.Decision) string {
 	}, "\n")
 }
 
-// prove adds the summary of a build that has ended well to the answer, or why there is none. A build
-// without an image gets neither.
+// prove adds the summary of a build that has ended well to the answer, or why there is none. A
+// build without an image gets neither.
 //
-// The image is exported already, so nothing that goes wrong here fails the build. An image without a
-// summary proves nothing, and whoever demands one refuses it.
-func (b *build) prove(ctx context.Context, req *controlapi.SolveRequest,
-	resp *controlapi.SolveResponse,
+// The image is exported already, so nothing that goes wrong here fails the build. An image without
+// a summary proves nothing, and whoever demands one refuses it.
+func (b *build) prove(
+	ctx context.Context, req *controlapi.SolveRequest, resp *controlapi.SolveResponse,
 ) {
 	delete(resp.ExporterResponse, SummaryKey) // no frontend makes one
 	if b.proof == nil || len(imagesOf(req)) == 0 {
@@ -212,8 +212,8 @@ func (b *build) prove(ctx context.Context, req *controlapi.SolveRequest,
 	resp.ExporterResponse[SummaryKey] = base64.StdEncoding.EncodeToString(data)
 }
 
-// summaryMetadata is the value of [SummaryKey]: an envelope, or why there is none. If it couldn't be
-// written or pushed, it is both.
+// summaryMetadata is the value of [SummaryKey]: an envelope, or why there is none. If it couldn't
+// be written or pushed, it is both.
 type summaryMetadata struct {
 	*vsa.Envelope
 	Missing string `json:"missing,omitempty"`
@@ -435,8 +435,8 @@ func namesOf(e *controlapi.Exporter) (names []string) {
 
 // pushed returns the repositories to which an image is pushed.
 func pushed(e *controlapi.Exporter) (repositories []string) {
-	value, set := e.GetAttrs()[string(exptypes.OptKeyPush)]
-	if push, err := strconv.ParseBool(value); !set || value != "" && (err != nil || !push) { // [named] has read it in the same way
+	value, set := e.GetAttrs()[string(exptypes.OptKeyPush)] // which [named] has judged
+	if push, err := strconv.ParseBool(value); !set || value != "" && (err != nil || !push) {
 		return nil
 	}
 	for _, name := range namesOf(e) {

@@ -428,7 +428,9 @@ func TestACommandThatSigns(t *testing.T) {
 		"it prints something else": {
 			script("echo nothing"), "is no signature by the key of --sign-key",
 		},
-		"it fails":           {script("echo the token is locked >&2; exit 3"), "exit status 3: the token is locked"},
+		"it fails": {
+			script("echo the token is locked >&2; exit 3"), "exit status 3: the token is locked",
+		},
 		"it prints too much": {script("head -c 100000 /dev/zero"), "failed: "},
 		"no shell reads it":  {"openssl dgst -sha256 -sign $(echo " + file + ")", "openssl failed"},
 	} {

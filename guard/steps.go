@@ -9,8 +9,8 @@ import (
 	digest "github.com/opencontainers/go-digest"
 )
 
-// maxSteps is how many steps are remembered, by about 300 bytes each. Beyond it, those are forgotten
-// that no build has had for the longest time.
+// maxSteps is how many steps are remembered, by about 300 bytes each. Beyond it, those are
+// forgotten that no build has had for the longest time.
 const maxSteps = 50_000
 
 // steps remembers under which rules the daemon has run which steps, so that a build whose steps
@@ -188,8 +188,9 @@ func (b *stepsOfBuild) note(rules string) {
 // foreign returns the name of a step that may come from a cache which other rules filled. It
 // reports whether there is one.
 //
-// The daemon says nothing about a step whose work another build does at the same time, under another
-// digest (solver/scheduler.go, dispatch). A step on top of it isn't clean. A last step has to be seen.
+// The daemon says nothing about a step whose work another build does at the same time, under
+// another digest (solver/scheduler.go, dispatch). A step on top of it isn't clean, and a last step
+// has to be seen.
 func (b *stepsOfBuild) foreign(rules string) (name string, found bool) {
 	for step, k := range b.known {
 		if !k.source && (k.used || !b.needed[step]) && !b.all.clean(step, rules) {

@@ -19,6 +19,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 	"github.com/policy-frontend/policy-frontend/internal/attached"
 	pins "github.com/policy-frontend/policy-frontend/internal/lock"
+	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/vsa"
 )
 
@@ -189,7 +190,7 @@ func cosignVerifies(
 	t.Helper()
 	cosign, err := env.Tools.Cosign()
 	require.NoError(t, err)
-	policy := func(digest string) string {
+	demand := func(digest string) string {
 		path := filepath.Join(t.TempDir(), "policy.cue")
 		text := `predicate: policy: digest: sha256: "` + digest + `"` + "\n"
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
@@ -199,7 +200,7 @@ func cosignVerifies(
 		t.Helper()
 		return g.Run(t, harness.Command{Path: cosign, Args: []string{
 			"verify-attestation", "--key", key, "--insecure-ignore-tlog", "--private-infrastructure",
-			"--allow-http-registry", "--type", vsa.PredicateType, "--policy", policy(digest), image,
+			"--allow-http-registry", "--type", vsa.PredicateType, "--policy", demand(digest), image,
 		}})
 	}
 	rules := s.Predicate.Policy.Digest.SHA256
@@ -242,6 +243,33 @@ func cosignVerifies(
 				return
 			}
 			o.RequireFailure(t)
+		})
+	}
+}
+
+// What is handed over to the image of --image is proven by the decision that the image reports. It
+// also has the warnings about steps.
+func TestGuardProvesWhatItHandsOver(t *testing.T) {
+	private, _ := signingKey(t)
+	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo a >/a\n"})
+	ways := guardWays()
+	ways["warned"] = handedOver(policy.DispatchMediate, `build:
+  exec: {networks: [none], mode: warn}
+`)
+	for name, text := range ways {
+		t.Run(name, func(t *testing.T) {
+			g := env.Guard(t, harness.DaemonConfig{}, text, "--image", env.Mediator(t),
+				"--sign-key", private)
+			file := filepath.Join(t.TempDir(), "metadata.json")
+			g.Buildx(t, dir, "build", "--metadata-file", file, "--output",
+				"type=oci,dest="+filepath.Join(t.TempDir(), "image.tar"), ".").RequireSuccess(t)
+			data, missing := summaryIn(t, file)
+			if name == "warned" {
+				require.Nil(t, data)
+				require.Contains(t, missing, "the policy only warned about it")
+				return
+			}
+			require.NotNil(t, data, missing)
 		})
 	}
 }

@@ -239,8 +239,8 @@ func (s Summary) MarshalJSON() ([]byte, error) {
 	}{plain(s), s.Details})
 }
 
-// UnmarshalJSON implements [json.Unmarshaler]. It ignores fields that it doesn't know, as SLSA says,
-// and refuses them in [Details].
+// UnmarshalJSON implements [json.Unmarshaler]. It ignores fields that it doesn't know, as SLSA
+// says, and refuses them in [Details].
 func (s *Summary) UnmarshalJSON(data []byte) error {
 	type plain Summary
 	if err := json.Unmarshal(data, (*plain)(s)); err != nil {

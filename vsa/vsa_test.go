@@ -31,48 +31,48 @@ var (
 )
 
 // statement returns a statement about the image.
-func statement(t testing.TB) *vsa.Statement {
-	t.Helper()
+func statement(tb testing.TB) *vsa.Statement {
+	tb.Helper()
 	s, err := vsa.New([]string{"docker.io/org/app:1"}, image, byUs,
 		time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), vsa.Policy{URI: "urn:corp", Digest: rules},
 		vsa.Details{
 			Decision: json.RawMessage(passed), Dispatch: "builtin",
 			Sources: []vsa.Source{{URI: "docker-image://docker.io/library/alpine:3", Digest: "sha256:3"}},
 		})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return s
 }
 
-func pemOf(t testing.TB, kind string, der []byte, err error) []byte {
-	t.Helper()
-	require.NoError(t, err)
+func pemOf(tb testing.TB, kind string, der []byte, err error) []byte {
+	tb.Helper()
+	require.NoError(tb, err)
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-func privatePEM(t testing.TB, key any) []byte {
-	t.Helper()
+func privatePEM(tb testing.TB, key any) []byte {
+	tb.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
-	return pemOf(t, "PRIVATE KEY", der, err)
+	return pemOf(tb, "PRIVATE KEY", der, err)
 }
 
-func publicPEM(t testing.TB, key any) []byte {
-	t.Helper()
+func publicPEM(tb testing.TB, key any) []byte {
+	tb.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key)
-	return pemOf(t, "PUBLIC KEY", der, err)
+	return pemOf(tb, "PUBLIC KEY", der, err)
 }
 
-func ecdsaKey(t testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
-	t.Helper()
+func ecdsaKey(tb testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(curve, rand.Reader)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return key
 }
 
 // signer returns a signer with a new key.
-func signer(t testing.TB) vsa.Signer {
-	t.Helper()
-	s, err := vsa.ParsePrivateKey(privatePEM(t, ecdsaKey(t, elliptic.P256())))
-	require.NoError(t, err)
+func signer(tb testing.TB) vsa.Signer {
+	tb.Helper()
+	s, err := vsa.ParsePrivateKey(privatePEM(tb, ecdsaKey(tb, elliptic.P256())))
+	require.NoError(tb, err)
 	return s
 }
 

@@ -73,7 +73,7 @@ func exampleFolder(t *testing.T) string {
 	files["digest"] = "sha256:" + strings.Repeat("1", 64)
 	summary, err := summaryOf(t, files["digest"], signer).Bytes()
 	require.NoError(t, err)
-	files["summary.json"] = string(summary)
+	files["sum.json"] = string(summary)
 	files["docker-bake.hcl"] = "target \"app\" {\n  args = { VERSION = \"1.22\" }\n}\n"
 	files["repositories/a/Dockerfile"] = "# syntax=docker/dockerfile-upstream:master\nFROM busybox\n"
 	for name, content := range files {

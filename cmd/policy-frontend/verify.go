@@ -51,7 +51,7 @@ Exit codes:
   0  at least one summary proves something
   1  none does
   2  wrong usage, a file that can't be read, or a registry that doesn't answer`,
-		Example: `  policy-frontend verify --key guard.pub --summary summary.json --digest "$(cat digest)"`,
+		Example: `  policy-frontend verify --key guard.pub --summary sum.json --digest "$(cat digest)"`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd.Context(), args, cmd.OutOrStdout())

@@ -159,7 +159,8 @@ func TestVerifyReadsASummaryFromAFile(t *testing.T) {
 		why  string
 	}{
 		"another image": {
-			exitNothing, []string{"--key", key, "--summary", file, "--digest", summaryPolicy.String()},
+			exitNothing,
+			[]string{"--key", key, "--summary", file, "--digest", summaryPolicy.String()},
 			"a summary is about another image",
 		},
 		"no key":       {exitUsage, []string{"app:1"}, "the flag --key is missing"},

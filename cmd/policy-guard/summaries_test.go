@@ -43,8 +43,8 @@ func TestFlagsOfSummaries(t *testing.T) {
 			[]string{"--sign-key", public, "--sign-command", "true --sign"}, "", false,
 		},
 		"a key that others can read": {
-			[]string{"--sign-key", open}, "--sign-key: others than its owner and its group have access to",
-			false,
+			[]string{"--sign-key", open},
+			"--sign-key: others than its owner and its group have access to", false,
 		},
 		"a public key in place of the private one": {
 			[]string{"--sign-key", closed}, "not an unencrypted PRIVATE KEY", false,
@@ -56,8 +56,10 @@ func TestFlagsOfSummaries(t *testing.T) {
 		"a command that isn't there": {
 			[]string{"--sign-key", public, "--sign-command", "no-such-program"}, "--sign-command: ", false,
 		},
-		"no such key":   {[]string{"--sign-key", filepath.Join(dir, "no")}, "no such file", false},
-		"no folder":     {[]string{"--sign-key", private, "--summaries", private}, "isn't a folder", false},
+		"no such key": {[]string{"--sign-key", filepath.Join(dir, "no")}, "no such file", false},
+		"no folder": {
+			[]string{"--sign-key", private, "--summaries", private}, "isn't a folder", false,
+		},
 		"only a folder": {[]string{"--summaries", dir}, "need --sign-key", false},
 		"only to push":  {[]string{"--push-summaries"}, "need --sign-key", false},
 	} {

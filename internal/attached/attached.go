@@ -1,5 +1,5 @@
 // Package attached puts bundles with signed statements beside images in registries, and finds them
-// there, as referrers of OCI 1.1. For a registry that has no list of referrers, it uses the tag that
+// there, as referrers of OCI 1.1. For a registry without a list of referrers, it uses the tag that
 // the specification of OCI has for that. Credentials are those of the user's Docker configuration.
 package attached
 
@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -85,7 +84,6 @@ func (r Registries) push(
 	m.Subject = &v1.Descriptor{MediaType: of.MediaType, Digest: of.Digest, Size: of.Size}
 	m.Annotations = map[string]string{
 		annotationContent: "dsse-envelope", annotationPredicate: vsa.PredicateType,
-		"org.opencontainers.image.created": time.Now().UTC().Format(time.RFC3339),
 	}
 	for _, part := range []v1.Layer{config, layer} {
 		if err := remote.WriteLayer(subject.Context(), part, r.With(ctx)...); err != nil {
