@@ -39,20 +39,20 @@ type broker struct {
 
 	account *account // in the build's budget
 
-	mu         sync.Mutex
-	refs       map[string]*pb.Definition // by id; nil unless another frontend may build on it
-	containers map[string]container      // by the id that the frontend gave
-	returned   chan struct{}             // closed by Return
-	result     *gwpb.Result
-	failure    error // as the frontend returned it, with its types
+	containers Containers
+
+	mu       sync.Mutex
+	refs     map[string]*pb.Definition // by id; nil unless another frontend may build on it
+	returned chan struct{}             // closed by Return
+	result   *gwpb.Result
+	failure  error // as the frontend returned it, with its types
 }
 
 func (b *build) newBroker(name string, m *monitor, stop context.CancelCauseFunc) *broker {
 	return &broker{
 		name: name, build: b, daemon: b.bridge.raw, monitor: m, stop: stop,
 		account: m.budget.open(),
-		refs:    map[string]*pb.Definition{}, containers: map[string]container{},
-		returned: make(chan struct{}),
+		refs:    map[string]*pb.Definition{}, returned: make(chan struct{}),
 	}
 }
 

@@ -181,7 +181,7 @@ func TestTheBrokerNamesContainers(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, first.ContainerID, read.Ref)
 
-	s.broker.releaseContainers(ctx)
+	s.broker.containers.ReleaseAll(ctx, s.broker.daemon)
 	released, ok := s.daemon.passed[len(s.daemon.passed)-1].(*gwpb.ReleaseContainerRequest)
 	require.True(t, ok)
 	require.Equal(t, first.ContainerID, released.ContainerID)

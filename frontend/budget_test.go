@@ -140,21 +140,21 @@ func TestContainersLeftBehindAreReleasedTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := &slowReleases{}
-		s := &broker{daemon: d, containers: map[string]container{"stuck": {id: "stuck"}}}
+		s := &Containers{of: map[string]*Container{"stuck": {ID: "stuck"}}}
 		for i := range 100 {
 			id := strings.Repeat("c", i+1)
-			s.containers[id] = container{id: id}
+			s.of[id] = &Container{ID: id}
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		<-ctx.Done()
 		began := time.Now()
-		s.releaseContainers(ctx)
+		s.ReleaseAll(ctx, d)
 		require.Equal(t, releaseTimeout, time.Since(began), "the one that is stuck")
 		require.EqualValues(t, 100, d.released.Load())
 
-		s.containers["stuck"] = container{id: "stuck"}
-		s.releaseContainers(ctx)
+		s.of = map[string]*Container{"stuck": {ID: "stuck"}}
+		s.ReleaseAll(ctx, d)
 		require.Equal(t, releaseTimeout, time.Since(began), "what follows has no time of its own")
 	})
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // DefaultPolicyPath is where the image keeps its policy.
@@ -34,6 +35,8 @@ type Frontend struct {
 	Now func() time.Time
 	// Log receives what inner frontends write to stderr. Nil discards it.
 	Log io.Writer
+	// Client is for Choose, Own and Layers: who builds. Build has it from policy-guard.
+	Client clients.Client
 	// PolicyFromGuard makes Build take the policy that policy-guard hands over with a build, and
 	// refuse a build without one. If there is an embedded policy too, both have to allow the build. It
 	// is only for an image that nobody reaches but through policy-guard: others could send any policy.
@@ -87,7 +90,7 @@ func (f Frontend) newBuild(c client.Client) *build {
 	b := &build{
 		client: c, bridge: f.bridge, log: log, now: now().UTC(),
 		opts:     gatewayopts.Parse(c.BuildOpts().Opts),
-		embedded: f.Policy, policyFromGuard: f.PolicyFromGuard,
+		embedded: f.Policy, policyFromGuard: f.PolicyFromGuard, by: f.Client,
 	}
 	b.file = newBuildFile(ownReads{c, b.checkRead})
 	return b
@@ -132,6 +135,7 @@ type build struct {
 	embedded        func() (*policy.Policy, error)
 	policyFromGuard bool
 	handed          *gatewayopts.HandOver // by policy-guard; nil for none
+	by              clients.Client        // who builds; unknown in Build until it is handed over
 
 	outside // for Choose
 }

@@ -43,6 +43,7 @@ type Choice struct {
 	Answer *client.Result
 
 	monitor *monitor           // nil if there is only an answer
+	unseen  bool               // the image that runs the frontend may have a policy of its own
 	runs    imageref.Reference // the image that the daemon runs as a frontend; zero for none
 	// announce is what Announce does, without the form of the error. It is nil for nothing.
 	announce func(context.Context) error

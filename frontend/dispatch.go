@@ -90,7 +90,7 @@ func (b *build) serveInner(
 	defer stop(nil)
 	s := b.newBroker(chosen.pinned().Familiar(), m, stop)
 	defer s.account.close()
-	defer s.releaseContainers(ctx)
+	defer s.containers.ReleaseAll(ctx, s.daemon)
 
 	ended := run(ctx, s)
 	res, err, ok := s.outcome()

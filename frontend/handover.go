@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,9 @@ import (
 // the value "1". An image without it would ignore the policy.
 const LabelHandOver = "policy-frontend.policy-from-guard"
 
+// FlagPolicyFromGuard is the flag by which an image has no policy but that of policy-guard.
+const FlagPolicyFromGuard = "policy-from-guard"
+
 // handOver has the daemon run the policy frontend's image for a build that the daemon alone can't
 // hold to the decision. The image gets the policy and decides again, with the same code.
 func (b *build) handOver(ctx context.Context, a admitted) (*Choice, error) {
@@ -33,14 +37,18 @@ func (b *build) handOver(ctx context.Context, a admitted) (*Choice, error) {
 		return nil, b.refuse(a.request, fmt.Errorf("a policy image has to run it (%s), and policy-guard "+
 			"was started without one: start it with --image REFERENCE", why))
 	}
-	image, err := b.resolveMediator(ctx)
+	image, unseen, err := b.resolveMediator(ctx)
 	if err != nil {
 		return nil, err
 	}
-	handed, err := gatewayopts.HandOver{
+	h := gatewayopts.HandOver{
 		Policy: b.text.Name, Files: b.text.Files, Frontend: a.pinned().String(),
 		CacheMounts: b.cacheMounts,
-	}.Options()
+	}
+	if b.layers.NamesClients() {
+		h.Client = b.by
+	}
+	handed, err := h.Options()
 	if err != nil {
 		return nil, b.refuse(a.request, fmt.Errorf("the policy can't be handed over to the policy "+
 			"image: %w", err))
@@ -57,32 +65,35 @@ func (b *build) handOver(ctx context.Context, a admitted) (*Choice, error) {
 	}
 	return &Choice{
 		Decision: a.decision, Frontend: gatewayFrontend, Options: opts, Mediated: true, runs: image,
-		monitor: b.newMonitor(a),
+		monitor: b.newMonitor(a), unseen: unseen,
 	}, nil
 }
 
-// resolveMediator returns the reference of the policy frontend's image with its digest. It refuses
-// an image that wouldn't keep to a policy that is handed over.
-func (b *build) resolveMediator(ctx context.Context) (imageref.Reference, error) {
-	image, err := imageref.Parse(b.mediator)
+// resolveMediator returns the reference of the policy frontend's image with its digest, and whether
+// the image may have a policy of its own. It refuses an image that wouldn't keep to a policy that
+// is handed over.
+func (b *build) resolveMediator(
+	ctx context.Context,
+) (image imageref.Reference, unseen bool, err error) {
+	image, err = imageref.Parse(b.mediator)
 	if err != nil {
-		return image, b.refuse(request{}, fmt.Errorf("the image of --image: %w", err))
+		return image, false, b.refuse(request{}, fmt.Errorf("the image of --image: %w", err))
 	}
 	r := request{written: image.Familiar()}
 	found, config, err := b.resolve(ctx, r, image)
 	if err != nil {
-		return image, err
+		return image, false, err
 	}
 	var spec ocispecs.Image
 	if err := json.Unmarshal(config, &spec); err != nil || spec.Config.Labels[LabelHandOver] != "1" {
-		return image, b.refuse(r, fmt.Errorf("policy-guard was started with --image %s, which would "+
-			"ignore its policy: it has no label %s", image.Familiar(), LabelHandOver))
+		return image, false, b.refuse(r, fmt.Errorf("policy-guard was started with --image %s, which "+
+			"would ignore its policy: it has no label %s", image.Familiar(), LabelHandOver))
 	}
 	pinned, err := image.WithDigest(found)
 	if err != nil {
-		return image, b.refuse(r, err)
+		return image, false, b.refuse(r, err)
 	}
-	return pinned, nil
+	return pinned, !slices.Contains(spec.Config.Entrypoint, "--"+FlagPolicyFromGuard), nil
 }
 
 // errNothingHanded refuses a build of an image whose only policy is policy-guard's.

@@ -64,12 +64,12 @@ func (m *monitor) mayRun(source *pb.SourceOp) bool {
 		}).Verdict != policy.Deny
 }
 
-// judgesSources reports whether rules restrict a source, or the secrets and agents of the client
-// that a source can use.
-func (m *monitor) judgesSources() bool {
-	return slices.ContainsFunc(buildrules.Kinds(), func(k buildrules.Kind) bool {
-		return (k.IsSource() || k == buildrules.KindExec) && m.inner.decision.Restricts(k)
-	})
+// Decided returns the Decision with the warnings that operations have caused so far.
+func (c *Choice) Decided() policy.Decision {
+	if c.monitor == nil {
+		return c.Decision
+	}
+	return c.monitor.decided()
 }
 
 // judge is [Choice.Judge] by the monitor's decision alone.

@@ -15,7 +15,7 @@ import (
 // Layers reads the policy, and the overlay among the options of a build, as [Frontend.Choose] does.
 // An error says which of them is broken, and how, or which option no client may send.
 func (f Frontend) Layers(opts map[string]string) (policy.Layers, error) {
-	b := &build{embedded: f.Policy, opts: gatewayopts.Parse(opts)}
+	b := &build{embedded: f.Policy, by: f.Client, opts: gatewayopts.Parse(opts)}
 	b.sent = opts
 	if err := b.checkOptions(); err != nil {
 		return policy.Layers{}, err
@@ -24,9 +24,19 @@ func (f Frontend) Layers(opts map[string]string) (policy.Layers, error) {
 }
 
 // loadPolicies gets the embedded policy, the one that policy-guard handed over, and the overlay
-// that the client may have sent. A mistake in any of them is an error, so no build runs on half a
-// policy. The layers that come with an error hold what could be read, for the message.
+// that the client may have sent, as they are for the client. A mistake in any of them is an error,
+// so no build runs on half a policy. So is a policy that names clients, where none is known. The
+// layers that come with an error hold what could be read, for the message.
 func (b *build) loadPolicies() (policy.Layers, error) {
+	layers, err := b.readPolicies()
+	layers = layers.For(b.by)
+	if err == nil {
+		err = layers.CheckClient()
+	}
+	return layers, err
+}
+
+func (b *build) readPolicies() (policy.Layers, error) {
 	given, err := b.given()
 	if err != nil {
 		return policy.Layers{}, err
@@ -37,6 +47,11 @@ func (b *build) loadPolicies() (policy.Layers, error) {
 	}
 	if err != nil {
 		return policy.Layers{}, err
+	}
+	// Any client can send a policy, and say that it is somebody else. What it sends so can only
+	// tighten an embedded policy that names no clients.
+	if b.handed != nil && (b.policyFromGuard || embedded.NamesClients() == "") {
+		b.by = b.handed.Client
 	}
 	alone, err := policy.Stack(embedded, given)
 	if err != nil {

@@ -46,27 +46,29 @@ func (c *Choice) IsOwn() bool { return c != nil && c.readers != nil }
 func (c *Choice) Exportable() bool { return c.Decision.Exportable() }
 
 // Definition checks a definition that a client made. It returns the source policies under which the
-// daemon may solve it.
+// daemon may solve it, and whether the client may only read the result.
 //
 // If the policy allows LLB, its build rules say what the definition may have, and a definition may
 // use nothing that commands of all clients share. Whatever it says about LLB, the definition may
 // read one source that a build may read as its context, and select files of it. Clients read remote
 // build files and the like in this way. The error is a [*DenialError].
-func (c *Choice) Definition(ctx context.Context, def *pb.Definition) ([]*spb.Policy, error) {
-	policies, err := c.monitor.ownDefinition(ctx, def)
+func (c *Choice) Definition(
+	ctx context.Context, def *pb.Definition,
+) (policies []*spb.Policy, readOnly bool, err error) {
+	policies, err = c.monitor.ownDefinition(ctx, def)
 	if err != nil && llbops.SoleSource(def) != "" {
 		var unread error
 		policies, unread = byReaders(c.readers, func(m *monitor) ([]*spb.Policy, error) {
 			return m.definition(ctx, def)
 		})
 		if unread == nil {
-			return policies, nil
+			return policies, true, nil
 		}
 		if !c.Decision.Verdict.Permits() { // the source is why it is refused
 			err = unread
 		}
 	}
-	return policies, c.monitor.refusal(ctx, err)
+	return policies, false, c.monitor.refusal(ctx, err)
 }
 
 // ownDefinition is [monitor.definition] for a definition that a client made.
@@ -144,7 +146,7 @@ func (c *Choice) judgeOwn(
 func (m *monitor) judgeIfBound(
 	ctx context.Context, source *pb.SourceOp, platform *pb.Platform,
 ) (*pb.SourceOp, error) {
-	if !m.judgesSources() {
+	if !m.inner.decision.RestrictsSources() {
 		return nil, nil
 	}
 	return m.judge(ctx, source, platform)

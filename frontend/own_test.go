@@ -104,7 +104,7 @@ func TestWhatAClientBuildsByItself(t *testing.T) {
 			c := ownUnder(t, tc.doc)
 			def := marshalState(t, tc.state)
 			before := def.CloneVT()
-			policies, err := c.Definition(t.Context(), def)
+			policies, _, err := c.Definition(t.Context(), def)
 			require.True(t, before.EqualVT(def), "its bytes stay")
 			if tc.why != "" {
 				require.ErrorContains(t, err, tc.why)
@@ -135,7 +135,7 @@ func TestAClientsOwnDefinitionIsPlain(t *testing.T) {
 			Op: &pb.Op_Build{Build: &pb.BuildOp{}},
 		})}},
 	} {
-		_, err := c.Definition(t.Context(), def)
+		_, _, err := c.Definition(t.Context(), def)
 		require.Error(t, err, name)
 		require.ErrorContains(t, err, "LLB that no frontend made is refused")
 	}

@@ -39,7 +39,7 @@ func (c *call) administrate(
 	what policy.Administering, req proto.Message, filters []string, more ...any,
 ) error {
 	inForce := c.guard.policy.current()
-	layers, err := inForce.layers(nil) // no overlay comes with such a call
+	layers, err := inForce.layers(c.client, nil) // no overlay comes with such a call
 	if err != nil {
 		return c.refuse(err)
 	}

@@ -33,13 +33,17 @@ func (b *build) answer(
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout,
 		fmt.Errorf("it could not be judged within %s", answerTimeout))
 	defer cancel()
-	instead, err := b.judge(ctx, req.GetSource().GetSource(), req.GetPlatform())
+	source := req.GetSource().GetSource()
+	own := b.isReading(source)
+	instead, err := b.judge(ctx, source, req.GetPlatform(), own)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
+	b.record.read(source, instead, own, err)
 	switch {
 	case err != nil:
 		b.guard.logRefusal(b.who, aSource, err)
+		b.record.refused(aSource, err)
 		return &policysession.DecisionResponse{
 			Action:       spb.PolicyAction_DENY,
 			DenyMessages: []*policysession.DenyMessage{{Message: sourceDenied + err.Error()}},
@@ -55,16 +59,16 @@ func (b *build) answer(
 
 // judge judges a source. It returns the source that is read instead; nil if there is none.
 //
-// What the guard itself is about to read has been judged before. Everything else is judged by the
-// decision on the frontend.
+// What the guard itself is about to read (own) has been judged before. Everything else is judged by
+// the decision on the frontend.
 func (b *build) judge(
-	ctx context.Context, source *pb.SourceOp, platform *pb.Platform,
+	ctx context.Context, source *pb.SourceOp, platform *pb.Platform, own bool,
 ) (*pb.SourceOp, error) {
 	if err := b.checkSessions(source); err != nil {
 		return nil, err
 	}
 	var instead *pb.SourceOp
-	if !b.isReading(source) {
+	if !own {
 		var err error
 		if instead, err = b.chosen().Judge(ctx, source, platform); err != nil {
 			return nil, err

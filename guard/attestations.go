@@ -80,7 +80,7 @@ func (b *build) judgeSBOM(req *gwpb.SolveRequest) error {
 	var l policy.Layers
 	if _, asked := req.FrontendOpt[optionSBOM]; asked {
 		var err error
-		if l, err = b.policy.layers(req.FrontendOpt); err != nil {
+		if l, err = b.policy.layers(b.by, req.FrontendOpt); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // maxBuilds is how many builds an identity can have at the same time.
@@ -47,9 +48,10 @@ func newBuilds() *builds {
 type build struct {
 	guard   *Guard
 	who     Identity
-	client  string // the client's name of it
-	ref     string // the daemon's name
-	session string // of the client; "" for none
+	by      clients.Client // by which names a policy knows who it is of
+	client  string         // the client's name of it
+	ref     string         // the daemon's name
+	session string         // of the client; "" for none
 	policy  *Policy
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
@@ -61,8 +63,10 @@ type build struct {
 	hidden        bool   // the history leaves it out
 	sbom          string // the option for the SBOM that the daemon makes of the result; "" for none
 	proof         *proof // nil for none
+	record        *buildRecord
 
 	frontends
+	debugging
 }
 
 // begin makes a build under way of who it is of, its client's name and session, its policy, and
@@ -83,6 +87,10 @@ func (g *Guard) begin(ctx context.Context, b *build) (err error) {
 	b.ctx, b.cancel = context.WithCancelCause(ctx)
 	if err := g.builds.add(b); err != nil {
 		b.cancel(nil)
+		return err
+	}
+	if err := b.record.begin(b.account); err != nil {
+		b.end()
 		return err
 	}
 	g.builds.announce(b)
@@ -214,14 +222,33 @@ func (b *build) openPolicySession() (string, error) {
 	b.mu.Unlock()
 	go func() {
 		defer end()
-		err := s.Run(b.ctx, grpchijack.Dialer(controlapi.NewControlClient(b.guard.daemon)))
 		why := "the daemon closed the policy session; it may have ended"
-		if err != nil {
+		switch err := b.runPolicySession(s); {
+		case errors.Is(err, errPanic):
+			why = internalError
+		case err != nil:
 			why = "the policy session broke; the daemon may have ended"
 		}
 		b.cancel(brokenError(why))
 	}()
 	return s.ID(), nil
+}
+
+// internalError is why a build is ended after a panic.
+const internalError = "internal error; the log of policy-guard has more about it"
+
+func (b *build) runPolicySession(s *session.Session) (err error) {
+	defer b.guard.contain(b.who, "a policy session", &err)
+	return s.Run(b.ctx, grpchijack.Dialer(controlapi.NewControlClient(b.guard.daemon)))
+}
+
+// checkPolicy refuses to decide by another policy than the one in force. The policy of the build
+// has judged already what the build asked for as it began, so another one can't decide on the rest.
+func (b *build) checkPolicy(c *call) error {
+	if b.guard.policy.current().Digest() == b.policy.Digest() {
+		return nil
+	}
+	return c.refuse(errors.New("the policy has changed since the build began; build again"))
 }
 
 // fromDaemon turns the daemon's error about this build into the client's.
@@ -231,7 +258,9 @@ func (b *build) fromDaemon(err error) error {
 	b.mu.Unlock()
 	st := status.Convert(err)
 	if policySession == "" || !strings.Contains(st.String(), policySession) {
-		return b.guard.scrub(b.who, st)
+		scrubbed := b.guard.scrub(b.who, st)
+		b.noteFailed(status.Convert(scrubbed))
+		return scrubbed
 	}
 	text := strings.ReplaceAll(st.Message(), policySession, "(the policy session)")
 	return b.guard.scrub(b.who, status.New(st.Code(), text))

@@ -1,9 +1,11 @@
 package guard
 
 import (
+	"context"
 	"errors"
 	"regexp"
 	"strings"
+	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	tracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -87,10 +89,21 @@ func (g *Guard) scrub(who Identity, st *status.Status) error {
 		}
 	}
 	p.Details = details
-	if st.Code() == codes.Unavailable && g.daemon.GetState() != connectivity.Ready {
+	if st.Code() == codes.Unavailable && g.isDaemonLost() {
 		p.Message = "policy-guard lost the daemon, and what was under way has ended: " + p.Message
 	}
 	return status.ErrorProto(p)
+}
+
+// lostTime is how long gRPC may take to say that the daemon's connection is lost, when the calls on
+// it have failed.
+const lostTime = 200 * time.Millisecond
+
+// isDaemonLost reports whether the connection to the daemon is lost.
+func (g *Guard) isDaemonLost() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), lostTime)
+	defer cancel()
+	return g.daemon.WaitForStateChange(ctx, connectivity.Ready)
 }
 
 func (g *Guard) scrubText(who Identity, text string) string {

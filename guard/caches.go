@@ -41,15 +41,13 @@ var (
 	}
 )
 
-// caches returns the build caches of a request as the policy allows them. The daemon reads from
-// them and writes to them without asking anybody. The request has old fields and new ones, and the
-// daemon reads both (control/control.go, translateLegacySolveRequest).
-func caches(l policy.Layers, c *controlapi.CacheOptions) (*controlapi.CacheOptions, error) {
+// cachesOf returns the build caches of a request, which has old fields and new ones. The daemon
+// reads both (control/control.go, translateLegacySolveRequest).
+func cachesOf(c *controlapi.CacheOptions) (exports, imports []*controlapi.CacheOptionsEntry) {
 	if c == nil {
 		return nil, nil
 	}
-	judged := &controlapi.CacheOptions{}
-	exports := slices.Clone(c.Exports)
+	exports = slices.Clone(c.Exports)
 	if c.ExportRefDeprecated != "" {
 		attrs := map[string]string{}
 		maps.Copy(attrs, c.ExportAttrsDeprecated)
@@ -57,12 +55,23 @@ func caches(l policy.Layers, c *controlapi.CacheOptions) (*controlapi.CacheOptio
 		exports = append(exports,
 			&controlapi.CacheOptionsEntry{Type: policy.CacheRegistry, Attrs: attrs})
 	}
-	imports := slices.Clone(c.Imports)
+	imports = slices.Clone(c.Imports)
 	for _, ref := range c.ImportRefsDeprecated {
 		attrs := map[string]string{cacheRef: ref}
 		imports = append(imports,
 			&controlapi.CacheOptionsEntry{Type: policy.CacheRegistry, Attrs: attrs})
 	}
+	return exports, imports
+}
+
+// caches returns the build caches of a request as the policy allows them. The daemon reads from
+// them and writes to them without asking anybody.
+func caches(l policy.Layers, c *controlapi.CacheOptions) (*controlapi.CacheOptions, error) {
+	if c == nil {
+		return nil, nil
+	}
+	exports, imports := cachesOf(c)
+	judged := &controlapi.CacheOptions{}
 	var err error
 	if judged.Exports, err = entries(l, true, exports); err != nil {
 		return nil, err
@@ -127,7 +136,7 @@ func (b *build) judgeCaches(req *gwpb.SolveRequest) error {
 		return nil
 	}
 	b.proof.imports()
-	l, err := b.policy.layers(opts)
+	l, err := b.policy.layers(b.by, opts)
 	if err != nil {
 		return err
 	}

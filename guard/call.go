@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	controlapi "github.com/moby/buildkit/api/services/control"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
@@ -28,6 +30,7 @@ type call struct {
 	client clients.Client // by which names a policy knows who calls
 	stream grpc.ServerStream
 	wire   gatewaycodec.Wire
+	record *buildRecord // of the build that it is about; nil for none
 	// account has what the call takes until it ends, and answers what its answers take until the
 	// connection has taken them.
 	account, answers *account
@@ -36,9 +39,9 @@ type call struct {
 }
 
 // serve serves each call of a client, whatever its method.
-func (g *Guard) serve(_ any, stream grpc.ServerStream) (err error) {
-	ctx := stream.Context()
-	method, ok := grpc.MethodFromServerStream(stream)
+func (g *Guard) serve(_ any, sent grpc.ServerStream) (err error) {
+	ctx := sent.Context()
+	method, ok := grpc.MethodFromServerStream(sent)
 	if !ok {
 		return status.Error(codes.Internal, "policy-guard: a call without a method")
 	}
@@ -47,6 +50,14 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) (err error) {
 		return err
 	}
 	who := by.id
+	s, ok := ctx.Value(streamKey{}).(*stream)
+	if !ok {
+		return status.Error(codes.Internal, "policy-guard: a call that isn't counted")
+	}
+	if err := s.serve(); err != nil {
+		return err
+	}
+	defer func() { err = s.done(err) }()
 	defer g.contain(who, method, &err)
 	r, known := methods(method)
 	switch {
@@ -64,11 +75,12 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) (err error) {
 	}
 	headers, _ := metadata.FromIncomingContext(ctx)
 	c := &call{
-		guard: g, method: method, who: who, client: by.client, stream: stream, wire: wire,
-		headers: headers, account: g.memory.open(who), answers: by.account,
+		guard: g, method: method, who: who, client: by.client, stream: sent,
+		wire: countedWire{wire, s}, headers: headers, account: g.memory.open(who),
+		answers: by.conn.account,
 	}
 	defer c.account.close()
-	if _, ok := c.account.tryTake(rawcall.StreamWindow); !ok {
+	if s.refused {
 		return c.noteFull(errMemory)
 	}
 	return r.serve(c)
@@ -77,6 +89,7 @@ func (g *Guard) serve(_ any, stream grpc.ServerStream) (err error) {
 // refuse is the error of a call that isn't let through for a reason of its own.
 func (c *call) refuse(why error) error {
 	c.guard.logRefusal(c.who, c.method, why)
+	c.record.refused(c.method, why)
 	return refused(c.method, told(why))
 }
 
@@ -145,8 +158,10 @@ func (c *call) arriving(size int) (mem.BufferSlice, error) {
 	}
 	done := make(chan arrived, 1)
 	go func() {
-		data, err := gatewaycodec.ReadMessage(c.wire, size) // it ends with the call
-		done <- arrived{data, err}
+		var a arrived
+		defer func() { done <- a }()
+		defer c.contain(&a.err)
+		a.data, a.err = gatewaycodec.ReadMessage(c.wire, size) // it ends with the call
 	}()
 	late := time.NewTimer(c.guard.messageTimeout)
 	defer late.Stop()
@@ -167,9 +182,16 @@ func (c *call) receive(m proto.Message) error {
 	if err != nil {
 		return err
 	}
-	in := &gatewaycodec.Incoming{Message: m, Accept: func(weight int) error { return c.take(weight) }}
-	err = readFrame(f, in)
+	err = c.read(f, m, c.take)
 	c.account.give(size)
+	return err
+}
+
+// read reads a message into m, and refuses one with unknown fields. accept gets an estimate of the
+// bytes that m takes, and can refuse to read it.
+func (c *call) read(f *rawcall.Frame, m proto.Message, accept func(weight int) error) error {
+	in := &gatewaycodec.Incoming{Message: m, Accept: accept}
+	err := readFrame(f, in)
 	if in.Err != nil {
 		return in.Err
 	}
@@ -194,7 +216,7 @@ func (c *call) send(m proto.Message) error {
 
 // sendFrame sends a message to the client. It takes memory until the connection has taken it.
 func (c *call) sendFrame(f *rawcall.Frame) error {
-	size := f.Data.Len()
+	size := f.Data.Len() + heldByAnswer
 	if err := c.answers.take(c.stream.Context(), size); err != nil {
 		f.Data.Free()
 		return c.noteFull(err)
@@ -205,10 +227,55 @@ func (c *call) sendFrame(f *rawcall.Frame) error {
 
 // invoke makes a call with one request and one answer at the daemon, and answers the client.
 func (c *call) invoke(ctx context.Context, req, resp proto.Message) error {
-	if err := c.guard.daemon.Invoke(ctx, c.method, req, resp); err != nil {
+	if err := c.ask(ctx, c.method, req, resp); err != nil {
 		return c.fromDaemon(err)
 	}
 	return c.send(resp)
+}
+
+// ask makes a call with one request and one answer at the daemon. The answer has memory when the
+// daemon begins to send it, and until the client's call ends.
+func (c *call) ask(
+	ctx context.Context, method string, req, resp any, opts ...grpc.CallOption,
+) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	up, err := c.guard.daemon.NewStream(ctx, &grpc.StreamDesc{}, method, opts...)
+	if err != nil {
+		return err
+	}
+	if err := up.SendMsg(req); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if _, err := up.Header(); err != nil {
+		return err
+	}
+	most := largestAnswer(req)
+	if most == 0 {
+		return up.RecvMsg(resp)
+	}
+	arrived, err := c.account.expect(ctx, most)
+	if err != nil {
+		return c.noteFull(err)
+	}
+	err, size := up.RecvMsg(resp), 0
+	if m, ok := resp.(proto.Message); ok && err == nil {
+		size = proto.Size(m)
+	}
+	if full := arrived(ctx, size); err == nil {
+		err = c.noteFull(full)
+	}
+	return err
+}
+
+// largestAnswer returns how many bytes the daemon's answer to a request has at most, 0 if they
+// are few.
+func largestAnswer(req any) int {
+	switch req.(type) {
+	case *controlapi.SolveRequest, *gwpb.SolveRequest:
+		return rawcall.MaxMessage
+	}
+	return int(gatewaycodec.ExpectedAnswer(req, rawcall.MaxMessage))
 }
 
 // pass passes on the call without reading it.
@@ -233,7 +300,7 @@ func (c *call) raw() rawcall.Pipe {
 	var last, before int
 	return rawcall.Pipe{
 		Client: c.stream, Daemon: c.guard.daemon, Method: c.method, Headers: daemonHeaders,
-		Error: c.fromDaemon,
+		Error: c.fromDaemon, Contain: c.contain,
 		Next: func() (*rawcall.Frame, error) {
 			f, size, err := c.next()
 			c.account.give(before)

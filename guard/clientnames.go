@@ -45,7 +45,7 @@ const uriTag = 6
 func namesIn(leaf *x509.Certificate) clients.Client {
 	uris := writtenURIs(leaf)
 	if len(uris) != len(leaf.URIs) {
-		return clients.Client{} // package x509 has read the certificate in another way
+		return clients.Unreadable() // package x509 has read the certificate in another way
 	}
 	c := clients.Certificate{URIs: uris, DNS: leaf.DNSNames}
 	for _, n := range leaf.Subject.Names {

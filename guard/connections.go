@@ -3,8 +3,11 @@ package guard
 import (
 	"bytes"
 	"container/list"
+	"context"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -30,12 +33,16 @@ const (
 	refusalTime = time.Second
 	// refusedFrame is the largest frame that is read meanwhile, in bytes. It is HTTP/2's default.
 	refusedFrame = 16 << 10
+	// writeTimeout is how long a client may take nothing of what is written to its connection. Each
+	// time, at most some 30 kilobytes are written.
+	writeTimeout = 30 * time.Second
 )
 
 // connections counts the open connections of a guard.
 type connections struct {
-	guard      *Guard
-	handshakes handshakes
+	guard           *Guard
+	handshakes      handshakes
+	taking, writing time.Duration
 
 	mu  sync.Mutex
 	all int
@@ -43,7 +50,9 @@ type connections struct {
 }
 
 func newConnections(g *Guard) *connections {
-	return &connections{guard: g, of: map[Identity]int{}}
+	return &connections{
+		guard: g, taking: takingTimeout, writing: writeTimeout, of: map[Identity]int{},
+	}
 }
 
 // Connections returns how many connections clients have.
@@ -53,18 +62,154 @@ func (g *Guard) Connections() int {
 	return g.clients.all
 }
 
-// counted is a connection that is counted until it is closed.
+// counted is a connection that is counted until it is closed. It follows what the two sides say to
+// each other, and counts what the transport of gRPC keeps for that.
 type counted struct {
 	net.Conn
+	guard   *Guard
 	account *account // of the connection, and of answers that it hasn't taken yet
+	ctx     context.Context
 	once    sync.Once
 	closed  func()
+	taking  time.Duration // is takingTimeout
+	writing time.Duration // is writeTimeout
+
+	// What follows is for the one who reads.
+
+	in     frames
+	newest uint32 // the stream that has begun last
+	rest   []byte // was read, and comes after the headers of the newest stream
+	err    error  // comes after the rest
+
+	out frames // for the one who writes
+
+	mu      sync.Mutex
+	streams map[uint32]*stream // nil when the connection is closed
+	writes  int                // how many have ended
+	inWrite bool               // one is under way
+	resets  []*stream          // streams that the client has reset, the oldest first
+	quiet   *time.Timer        // frees them
 }
 
 // Close implements [net.Conn].
 func (c *counted) Close() error {
 	c.once.Do(c.closed)
 	return c.Conn.Close()
+}
+
+// drop closes the connection, and says why in the log.
+func (c *counted) drop(why string) {
+	c.guard.noteRefusal(c.account.who, "a connection", "connection", GuardsRule, why)
+	_ = c.Close()
+}
+
+// Read implements [net.Conn]. It reads no further than the headers of one stream: so the newest
+// stream is that one, as long as the transport judges its headers.
+func (c *counted) Read(p []byte) (int, error) {
+	if len(c.rest) == 0 {
+		if c.err != nil {
+			return 0, c.err
+		}
+		n, err := c.Conn.Read(p)
+		now, full := c.follow(p[:n])
+		switch {
+		case full != nil:
+			c.drop(status.Convert(full).Message())
+			return 0, full
+		case now == n:
+			return n, err
+		}
+		c.rest, c.err = bytes.Clone(p[now:n]), err
+		return now, nil
+	}
+	n, err := c.follow(c.rest[:min(len(p), len(c.rest))])
+	if err != nil {
+		c.drop(status.Convert(err).Message())
+		return 0, err
+	}
+	copy(p, c.rest[:n])
+	if c.rest = c.rest[n:]; len(c.rest) == 0 {
+		c.rest = nil
+	}
+	return n, nil
+}
+
+// follow follows what the client says, up to the end of the headers of a stream, and returns how
+// much that is.
+func (c *counted) follow(p []byte) (n int, err error) {
+	for n < len(p) {
+		m, ended := c.in.next(p[n:], func(f frame) {
+			if f.kind == http2.FrameData {
+				err = c.arrives(f)
+			}
+		})
+		n += m
+		switch f := c.in.now; {
+		case err != nil:
+			return n, err
+		case !ended:
+		case f.endsHeaders():
+			c.newest = f.stream
+			return n, nil
+		case f.kind == http2.FrameRSTStream:
+			c.reset(f.stream)
+		}
+	}
+	return n, nil
+}
+
+// Write implements [net.Conn]. A client that takes nothing for some time loses the connection.
+func (c *counted) Write(p []byte) (int, error) {
+	_ = c.SetWriteDeadline(time.Now().Add(c.writing))
+	c.beginWrite()
+	n, err := c.Conn.Write(p)
+	c.endWrite()
+	for p := p[:n]; len(p) > 0; {
+		m, ended := c.out.next(p, c.takes)
+		p = p[m:]
+		if ended && c.out.now.endsStream() {
+			c.end(c.out.now.stream)
+		}
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.drop("it takes nothing of what is sent to it")
+	case err != nil:
+		_ = c.Close()
+	}
+	return n, err
+}
+
+// takes notes that the client takes a part of an answer.
+func (c *counted) takes(f frame) {
+	if f.kind != http2.FrameData {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.streams[f.stream]; s != nil {
+		s.took = time.Now()
+	}
+}
+
+// end ends a stream.
+func (c *counted) end(id uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.streams[id]; s != nil {
+		s.ended()
+	}
+}
+
+// endAll ends all streams. None begins after that.
+func (c *counted) endAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.streams {
+		s.ended()
+	}
+	c.streams = nil
+	c.freeResets(len(c.resets))
 }
 
 // add counts a connection. It fails if the identity, or all of them, have too many.
@@ -80,7 +225,14 @@ func (c *connections) add(conn net.Conn, id Identity) (*counted, error) {
 	}
 	c.all++
 	c.of[id]++
-	return &counted{Conn: conn, account: a, closed: func() {
+	ctx, cancel := context.WithCancel(context.Background())
+	open := &counted{
+		Conn: conn, guard: c.guard, account: a, ctx: ctx, taking: c.taking, writing: c.writing,
+		in: afterPreface(), streams: map[uint32]*stream{},
+	}
+	open.closed = func() {
+		cancel()
+		open.endAll()
 		a.close()
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -88,7 +240,8 @@ func (c *connections) add(conn net.Conn, id Identity) (*counted, error) {
 		if c.of[id]--; c.of[id] == 0 {
 			delete(c.of, id)
 		}
-	}}, nil
+	}
+	return open, nil
 }
 
 // full returns why there can be no further connection of an identity, or nil.
@@ -146,19 +299,29 @@ type handshakes struct {
 	open list.List
 }
 
-// enter adds a connection. leave has to be called when the client is known, or isn't.
-func (h *handshakes) enter(conn net.Conn) (leave func()) {
+// handshake is a connection whose client isn't known yet.
+type handshake struct {
+	conn    net.Conn
+	evicted bool // it was closed for a newer one
+}
+
+// enter adds a connection. leave has to be called when the client is known, or isn't. It reports
+// whether the connection is still open for all that the guard did.
+func (h *handshakes) enter(conn net.Conn) (leave func() (open bool)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.open.Len() >= maxHandshakes {
-		oldest := h.open.Front()
-		_ = oldest.Value.(net.Conn).Close()
-		h.open.Remove(oldest)
+		oldest := h.open.Front().Value.(*handshake)
+		oldest.evicted = true
+		_ = oldest.conn.Close()
+		h.open.Remove(h.open.Front())
 	}
-	e := h.open.PushBack(conn)
-	return func() {
+	own := &handshake{conn: conn}
+	e := h.open.PushBack(own)
+	return func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.open.Remove(e) // which does nothing if it was removed
+		return !own.evicted
 	}
 }

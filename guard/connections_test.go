@@ -80,7 +80,7 @@ func TestAConnectionTakesMemoryUntilItIsClosed(t *testing.T) {
 func TestTheOldestOfTooManyHandshakesIsClosed(t *testing.T) {
 	t.Parallel()
 	var h handshakes
-	var leave []func()
+	var leave []func() bool
 	conns := make([]net.Conn, maxHandshakes+2)
 	for i := range conns {
 		a, b := net.Pipe()
@@ -97,8 +97,30 @@ func TestTheOldestOfTooManyHandshakesIsClosed(t *testing.T) {
 	require.True(t, closed(conns[1]))
 	require.False(t, closed(conns[2]))
 	require.False(t, closed(conns[maxHandshakes+1]))
-	for _, f := range leave { // also of those that were closed
-		f()
+	for i, f := range leave {
+		require.Equal(t, i >= 2, f(), "the guard has closed two of them")
 	}
 	require.Zero(t, h.open.Len())
+}
+
+// The place of a client that is known the moment after is free again.
+func TestAHandshakeThatWasClosedDoesNotCount(t *testing.T) {
+	t.Parallel()
+	_, g := newDaemon(t)
+	creds := (&identify{
+		handshake: func(conn net.Conn) (net.Conn, caller, error) {
+			for range maxHandshakes {
+				other, _ := net.Pipe()
+				g.clients.handshakes.enter(other)
+			}
+			return conn, caller{id: "alice"}, nil
+		},
+	}).countedBy(g.clients)
+	a, b := net.Pipe()
+	_, _, err := creds.ServerHandshake(a)
+	require.ErrorIs(t, err, errEvicted)
+	_, err = b.Write([]byte("x"))
+	require.Error(t, err, "the connection is closed")
+	require.Zero(t, g.Connections())
+	require.Zero(t, g.Memory())
 }

@@ -3,6 +3,7 @@ package guard
 import (
 	"bytes"
 	"log/slog"
+	"net"
 	"testing"
 	"time"
 
@@ -11,7 +12,10 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/policy-frontend/policy-frontend/policy"
 )
@@ -21,6 +25,7 @@ type broken struct{ unobserved }
 
 func (broken) Decided(policy.Decision, time.Duration) { panic("it broke") }
 func (broken) Answered(bool, time.Duration)           { panic("it broke") }
+func (broken) Refused(string, string)                 { panic("it broke") }
 
 func TestAPanicEndsNothingButWhatItWasFor(t *testing.T) {
 	t.Parallel()
@@ -65,4 +70,64 @@ func TestAPanicEndsNothingButWhatItWasFor(t *testing.T) {
 		})
 		requireCode(t, codes.Internal, err)
 	})
+	t.Run("a handshake", func(t *testing.T) {
+		t.Parallel()
+		_, g := newDaemon(t)
+		var log logged
+		g.log = slog.New(slog.NewTextHandler(&log, nil))
+		creds := (&identify{
+			handshake: func(net.Conn) (net.Conn, caller, error) { panic("it broke") },
+		}).countedBy(g.clients)
+		a, b := net.Pipe()
+		_, _, err := creds.ServerHandshake(a)
+		requireCode(t, codes.Internal, err)
+		_, err = b.Write([]byte("x"))
+		require.Error(t, err, "the connection is closed")
+		require.Contains(t, log.String(), "it broke")
+		require.Zero(t, g.clients.handshakes.open.Len())
+	})
+
+	t.Run("what a client sends", func(t *testing.T) {
+		t.Parallel()
+		for name, size := range map[string]int{"a small message": 1, "a large one": minTimed} {
+			_, g := newDaemon(t)
+			var log logged
+			g.log = slog.New(slog.NewTextHandler(&log, nil))
+			s := newWireCall(t.Context(), g, control+"ListWorkers", metadata.MD{}, make([]byte, size))
+			s.ctx = grpc.NewContextWithServerTransportStream(s.ctx, brokenWire{s})
+			require.Error(t, s.served(g), name)
+			require.Contains(t, log.String(), "it broke", name)
+			require.Zero(t, g.Memory(), name)
+		}
+	})
+
+	t.Run("a policy session", func(t *testing.T) {
+		t.Parallel()
+		_, g := newDaemon(t)
+		b := &build{who: "alice", client: "b", policy: g.policy.current()}
+		require.NoError(t, g.begin(t.Context(), b))
+		g.daemon = nil // any call of it panics
+		_, err := b.openPolicySession()
+		require.NoError(t, err)
+		<-b.ctx.Done()
+		requireCode(t, codes.Aborted, b.broken())
+		require.ErrorContains(t, b.broken(), "internal error")
+	})
+
+	t.Run("a refusal in the client's place", func(t *testing.T) {
+		t.Parallel()
+		_, g := newDaemon(t)
+		g.observe = broken{}
+		_, err := controlapi.NewControlClient(as(t, g, "alice")).Solve(of(t), &controlapi.SolveRequest{
+			Ref: "b", Session: "s1", Frontend: "gateway.v0",
+			FrontendAttrs: map[string]string{"source": "evil/frontend:1"},
+		})
+		requireCode(t, codes.Aborted, err)
+		require.ErrorContains(t, err, "internal error")
+	})
 }
+
+// brokenWire panics as it is read.
+type brokenWire struct{ *wireCall }
+
+func (brokenWire) Read(int) (mem.BufferSlice, error) { panic("it broke") }

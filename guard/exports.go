@@ -53,18 +53,21 @@ var (
 // of the daemon knows it, so the daemon doesn't get it.
 const preferImageDigest = "prefer-image-digest"
 
-// exporters returns the exporters of a request as the policy allows them. The request has two
-// fields for them. The daemon reads the old one only if the new one is empty (control/control.go,
-// translateLegacySolveRequest).
-func exporters(l policy.Layers, req *controlapi.SolveRequest) ([]*controlapi.Exporter, error) {
-	all := req.Exporters
-	if len(all) == 0 && req.ExporterDeprecated != "" {
-		all = []*controlapi.Exporter{{
+// exportersOf returns the exporters of a request, which has two fields for them. The daemon reads
+// the old one only if the new one is empty (control/control.go, translateLegacySolveRequest).
+func exportersOf(req *controlapi.SolveRequest) []*controlapi.Exporter {
+	if len(req.Exporters) == 0 && req.ExporterDeprecated != "" {
+		return []*controlapi.Exporter{{
 			Type: req.ExporterDeprecated, Attrs: req.ExporterAttrsDeprecated,
 		}}
 	}
+	return req.Exporters
+}
+
+// exporters returns the exporters of a request as the policy allows them.
+func exporters(l policy.Layers, req *controlapi.SolveRequest) ([]*controlapi.Exporter, error) {
 	var judged []*controlapi.Exporter
-	for _, e := range all {
+	for _, e := range exportersOf(req) {
 		attrs, err := exporter(l, e.GetType(), e.GetAttrs())
 		if err != nil {
 			return nil, err
@@ -133,12 +136,11 @@ func named(export *policy.Export, attrs map[string]string) error {
 		if key == exptypes.OptKeyDanglingPrefix || !set {
 			continue
 		}
-		b, err := strconv.ParseBool(value)
-		if err != nil && value != "" { // which is true
+		var err error
+		if on[key], err = isOn(value); err != nil {
 			return fmt.Errorf("its exporter has %s=%s, which is neither true nor false", key,
 				safetext.Plain(value))
 		}
-		on[key] = b || value == ""
 	}
 	if on[exptypes.OptKeyInsecure] {
 		return fmt.Errorf("its exporter has %s, which is for the daemon's configuration to say "+
@@ -175,6 +177,14 @@ func named(export *policy.Export, attrs map[string]string) error {
 	}
 	attrs[list] = strings.Join(written, ",")
 	return nil
+}
+
+// isOn reads an attribute that is there. An empty one is true.
+func isOn(value string) (bool, error) {
+	if value == "" {
+		return true, nil
+	}
+	return strconv.ParseBool(value)
 }
 
 // imageName reads a name for an image. It refuses "*", which stands for a name that the frontend

@@ -54,10 +54,12 @@ type fakeDaemon struct {
 	metadata      map[string][]byte // of results
 	result        *pb.Definition
 	frontendFails error
+	evaluateFails error
 	file          []byte // the text of all files
 
-	exported map[string]string            // of a build that ends well
-	steps    []*controlapi.StatusResponse // what Status tells, and ends; nil is endless
+	steps []*controlapi.StatusResponse // what Status tells, and ends; nil is endless
+
+	exporterResponse map[string]string
 }
 
 type fakeCall struct {
@@ -167,7 +169,7 @@ func (d *fakeDaemon) Solve(
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case r := <-d.returned:
-		return &controlapi.SolveResponse{ExporterResponse: maps.Clone(d.exported)},
+		return &controlapi.SolveResponse{ExporterResponse: maps.Clone(d.exporterResponse)},
 			status.ErrorProto(r.GetError())
 	}
 }
@@ -303,7 +305,7 @@ func (b *fakeBridge) Evaluate(
 	ctx context.Context, req *gwpb.EvaluateRequest,
 ) (*gwpb.EvaluateResponse, error) {
 	b.daemon.record(ctx, req)
-	return &gwpb.EvaluateResponse{}, nil
+	return &gwpb.EvaluateResponse{}, grpcerrors.ToGRPC(ctx, b.daemon.evaluateFails)
 }
 
 func (b *fakeBridge) Warn(

@@ -120,15 +120,44 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 	"google.rpc.Status":                       {"code": take, "message": take, "details": take},
 	"google.protobuf.Any":                     {"type_url": take, "value": take},
 	"moby.buildkit.v1.frontend.ReadFileRequest": {
-		"Ref": take, "FilePath": take, "Range": take,
-		"MountIndex": forbid, // for containers
+		"Ref": take, "FilePath": take, "Range": take, "MountIndex": take,
 	},
 	"moby.buildkit.v1.frontend.FileRange": {"Offset": take, "Length": take},
 	"moby.buildkit.v1.frontend.ReadDirRequest": {
-		"Ref": take, "DirPath": take, "IncludePattern": take, "MountIndex": forbid,
+		"Ref": take, "DirPath": take, "IncludePattern": take, "MountIndex": take,
 	},
-	"moby.buildkit.v1.frontend.StatFileRequest": {"Ref": take, "Path": take, "MountIndex": forbid},
+	"moby.buildkit.v1.frontend.StatFileRequest": {"Ref": take, "Path": take, "MountIndex": take},
 	"moby.buildkit.v1.frontend.EvaluateRequest": {"Ref": take},
+
+	"moby.buildkit.v1.frontend.NewContainerRequest": {
+		"ContainerID": take, "Mounts": take, "Network": take, "platform": take,
+		"constraints": forbid, "extraHosts": forbid, "hostname": forbid,
+	},
+	"pb.Mount": {
+		"selector": take, "dest": take, "readonly": take, "mountType": take, "resultID": take,
+		// Those of build steps. The daemon ignores them here.
+		"input": forbid, "output": forbid, "TmpfsOpt": forbid, "contentCache": forbid,
+		"cacheOpt": forbid, "secretOpt": forbid, "SSHOpt": forbid,
+	},
+	"moby.buildkit.v1.frontend.ReleaseContainerRequest": {"ContainerID": take},
+	"moby.buildkit.v1.frontend.ExecMessage": {
+		"ProcessID": take, "Init": take, "File": take, "Resize": take, "Signal": take,
+		// The daemon's answers.
+		"Started": forbid, "Exit": forbid, "Done": forbid,
+	},
+	"moby.buildkit.v1.frontend.InitMessage": {
+		"ContainerID": take, "Meta": take, "Fds": take, "Tty": take,
+		"Security": forbid, "secretenv": forbid,
+	},
+	"pb.Meta": {
+		"args": take, "env": take, "cwd": take, "user": take, "removeMountStubsRecursive": take,
+		// Those of build steps. The daemon ignores them here.
+		"proxy_env": forbid, "extraHosts": forbid, "hostname": forbid, "ulimit": forbid,
+		"cgroupParent": forbid, "validExitCodes": forbid,
+	},
+	"moby.buildkit.v1.frontend.FdMessage":     {"Fd": take, "EOF": take, "Data": take},
+	"moby.buildkit.v1.frontend.ResizeMessage": {"Rows": take, "Cols": take},
+	"moby.buildkit.v1.frontend.SignalMessage": {"Name": take},
 
 	"grpc.health.v1.HealthCheckRequest": {"service": take},
 	"grpc.health.v1.HealthListRequest":  {},
@@ -151,6 +180,21 @@ var shapes = map[protoreflect.FullName]map[protoreflect.Name]use{
 	"moby.buildkit.v1.UpdateBuildHistoryRequest": {
 		"Ref": take, "Pinned": take, "Delete": take, "Finalize": take,
 	},
+}
+
+// whyForbidden completes the refusal of fields that clients set in order to run containers.
+var whyForbidden = map[protoreflect.FullName]string{
+	"moby.buildkit.v1.frontend.NewContainerRequest.extraHosts": "; containers of clients have no " +
+		"added hosts",
+	"moby.buildkit.v1.frontend.NewContainerRequest.hostname": "; containers of clients have no host " +
+		"name of their own",
+	"moby.buildkit.v1.frontend.InitMessage.Security": "; containers of clients run no insecure " +
+		"commands, whatever the build may run",
+	"moby.buildkit.v1.frontend.InitMessage.secretenv": "; containers of clients get no secrets",
+	"pb.Mount.cacheOpt": "; containers of clients have no cache mounts, which are one for all " +
+		"clients",
+	"pb.Mount.secretOpt": "; containers of clients get no secrets",
+	"pb.Mount.SSHOpt":    "; containers of clients get no SSH agents",
 }
 
 // checkShape refuses a message with fields that no part of this package knows, at any depth. It
@@ -176,7 +220,8 @@ func checkMessage(m protoreflect.Message) error {
 		case drop:
 			m.Clear(field)
 		case forbid:
-			err = fmt.Errorf("the request sets %s of %s, which isn't allowed", field.Name(), name)
+			err = fmt.Errorf("the request sets %s of %s, which isn't allowed%s", field.Name(), name,
+				whyForbidden[field.FullName()])
 		default:
 			err = fmt.Errorf("this version doesn't know the field %s of %s", field.Name(), name)
 		}

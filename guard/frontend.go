@@ -68,6 +68,11 @@ func (c *call) bridgeBuild() (*build, error) {
 	if err != nil {
 		return nil, c.refuse(err)
 	}
+	c.record = b.record
+	if !b.by.Equal(c.client) && b.policy.NamesClients() != "" {
+		return nil, c.refuse(fmt.Errorf("the build was begun by %s, and this is %s, so other rules may "+
+			"be for it", b.by, c.client))
+	}
 	return b, nil
 }
 
@@ -81,6 +86,7 @@ func (c *call) bridgeSolve() error {
 	if err := c.receive(&req); err != nil {
 		return err
 	}
+	b.record.asks(&req)
 	switch {
 	case !req.AllowResultReturn || !req.AllowResultArrayRef:
 		return c.refuse(errors.New("it asks for a result in an obsolete form"))
@@ -167,8 +173,8 @@ func (b *build) run(
 	if !gatewayresult.IsKnown(res) {
 		return nil, errors.New("policy-guard: the daemon sent a result in an unknown form")
 	}
-	if err := b.checkHiddenResult(res); err != nil {
-		return nil, err
+	if b.isHiddenResult(res) {
+		return nil, c.refuse(errHidden)
 	}
 	if req.Evaluate {
 		for _, ref := range references(res) {
@@ -180,8 +186,13 @@ func (b *build) run(
 	if err := reportDecision(res, choice); err != nil {
 		return nil, err
 	}
+	b.record.reported(res.GetMetadata()[frontend.MetadataKey])
 	b.guard.results.add(b.who, identities(res))
-	return res, b.keep(res)
+	if err := b.keep(res); err != nil {
+		return nil, err
+	}
+	b.noteMountable(references(res))
+	return res, nil
 }
 
 // reportDecision puts the decision into a result, unless the policy frontend's image has done so.
@@ -219,8 +230,13 @@ func (b *build) decide(
 	if err != nil {
 		return nil, err
 	}
+	if b.chosen() == nil {
+		if err := b.checkPolicy(c); err != nil {
+			return nil, err
+		}
+	}
 	began := time.Now()
-	f := b.policy.frontend()
+	f := b.policy.frontend(b.by)
 	f.Mediator, f.CacheMounts = b.guard.image, b.guard.names.cacheMounts(b.who)
 	f.Inputs = req.FrontendInputs
 	f.Answered = func(id digest.Digest) bool { return b.guard.results.has(b.who, id.String()) }
@@ -366,7 +382,7 @@ func (c *call) bridgeReturn() error {
 // invoke makes a call about the build at the daemon, and answers the client.
 func (b *build) invoke(c *call, req, resp proto.Message) error {
 	ctx := c.outgoing(c.stream.Context(), buildIDHeader, b.ref)
-	if err := c.guard.daemon.Invoke(ctx, c.method, req, resp); err != nil {
+	if err := c.ask(ctx, c.method, req, resp); err != nil {
 		return b.fromDaemon(err)
 	}
 	return c.send(resp)
@@ -420,14 +436,14 @@ func read(req ofReference, resp proto.Message) func(*call) error {
 		if err := c.receive(req); err != nil {
 			return err
 		}
+		if m, ok := req.(ofContainer); ok && m.GetMountIndex() != 0 {
+			return c.refuse(errors.New("the request sets MountIndex, which is for containers"))
+		}
 		b.mu.Lock()
 		own := b.refs[req.GetRef()]
 		b.mu.Unlock()
 		if !own {
 			return c.refuse(errors.New("the reference isn't one that a frontend returned in this build"))
-		}
-		if err := c.expect(req); err != nil {
-			return err
 		}
 		return b.invoke(c, req, resp)
 	}
@@ -446,7 +462,7 @@ func (c connection) Invoke(
 	ctx context.Context, method string, args, reply any, opts ...grpc.CallOption,
 ) error {
 	ctx = c.call.outgoing(ctx, buildIDHeader, c.build.ref)
-	return grpcerrors.FromGRPC(c.build.guard.daemon.Invoke(ctx, method, args, reply, opts...))
+	return grpcerrors.FromGRPC(c.call.ask(ctx, method, args, reply, opts...))
 }
 
 // NewStream implements [grpc.ClientConnInterface]. It fails: the guard runs no processes.

@@ -55,7 +55,7 @@ func begunAs(
 	go func() {
 		_, _ = controlapi.NewControlClient(conn).Solve(ctx, req)
 	}()
-	d.await(t, "Solve")
+	d.await(t, "Control/Solve")
 	return gwpb.NewLLBBridgeClient(conn), of(t, buildIDHeader, "b")
 }
 

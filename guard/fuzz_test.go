@@ -35,6 +35,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/policy-frontend/policy-frontend/internal/rawcall"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // judgedRequests are the requests of all methods that are judged, in one order.
@@ -46,6 +47,7 @@ var judgedRequests = []proto.Message{
 	&controlapi.UpdateBuildHistoryRequest{}, &contentapi.InfoRequest{},
 	&controlapi.DiskUsageRequest{}, &controlapi.PruneRequest{},
 	&contentapi.ReadContentRequest{}, &healthpb.HealthCheckRequest{}, &healthpb.HealthListRequest{},
+	&gwpb.NewContainerRequest{}, &gwpb.ReleaseContainerRequest{}, &gwpb.ExecMessage{},
 }
 
 // requireKnown fails the test if a message, or one in it, has an unknown field, or sets a field
@@ -136,6 +138,21 @@ func someRequests() map[byte][]proto.Message {
 		12: {&controlapi.UpdateBuildHistoryRequest{Ref: "b", Delete: true}},
 		14: {&contentapi.ReadContentRequest{Digest: fakeDigest}},
 		15: {&healthpb.HealthCheckRequest{Service: "x"}},
+		19: {
+			&gwpb.NewContainerRequest{ContainerID: "y", Mounts: []*pb.Mount{
+				{Dest: "/", ResultID: "own"}, {Dest: "/t", MountType: pb.MountType_TMPFS},
+			}},
+			&gwpb.NewContainerRequest{ContainerID: "x", Mounts: []*pb.Mount{
+				{Dest: "/", ResultID: "own", CacheOpt: &pb.CacheOpt{ID: "a"}},
+			}},
+		},
+		20: {&gwpb.ReleaseContainerRequest{ContainerID: "x"}},
+		21: {
+			starting("p", "x"), starting("p", "other"), stdin("p", 0, true),
+			&gwpb.ExecMessage{ProcessID: "p", Input: &gwpb.ExecMessage_Signal{
+				Signal: &gwpb.SignalMessage{Name: "INT"},
+			}},
+		},
 	}
 }
 
@@ -211,7 +228,7 @@ func requireStableRewrite(t *testing.T, name string, p *Policy, req *controlapi.
 	if _, err := takeDirect(req); err != nil {
 		return
 	}
-	layers, err := p.layers(req.FrontendAttrs)
+	layers, err := p.layers(clients.Client{}, req.FrontendAttrs)
 	if err != nil || rewrite(layers, req) != nil {
 		return
 	}
@@ -273,6 +290,8 @@ func (d *recordingDaemon) unary(
 		return &gwpb.SolveResponse{Result: result}, nil
 	case bridge + "Return":
 		return &gwpb.ReturnResponse{}, nil
+	case bridge + "NewContainer":
+		return &gwpb.NewContainerResponse{}, nil
 	case bridge + "ReadFile":
 		return &gwpb.ReadFileResponse{Data: []byte("FROM scratch\n")}, nil
 	case bridge + "ResolveSourceMeta":
@@ -327,6 +346,14 @@ type wireCall struct {
 	method string
 	rest   []byte // of the message, with its header
 	sent   int
+	stream *stream
+}
+
+// served serves the call, and ends its stream.
+func (s *wireCall) served(g *Guard) error {
+	err := g.serve(nil, callStream{s})
+	s.stream.conn.endAll()
+	return err
 }
 
 func newWireCall(
@@ -336,9 +363,12 @@ func newWireCall(
 	s.rest = binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message)))
 	s.rest = append(s.rest, message...)
 	ctx = metadata.NewIncomingContext(ctx, headers)
-	ctx = peer.NewContext(ctx, &peer.Peer{AuthInfo: caller{
-		id: "alice", account: g.memory.open("alice"),
-	}})
+	on := &counted{
+		guard: g, account: g.memory.open("alice"), taking: takingTimeout, streams: map[uint32]*stream{},
+	}
+	ctx = peer.NewContext(ctx, &peer.Peer{AuthInfo: caller{id: "alice", conn: on}})
+	s.stream = on.begin(headers)
+	ctx = context.WithValue(ctx, streamKey{}, s.stream)
 	s.ctx = grpc.NewContextWithServerTransportStream(ctx, s)
 	return s
 }
@@ -386,6 +416,7 @@ func (s callStream) RecvMsg(any) error { panic("called") }
 var own = []string{
 	control + "Info", control + "Session", bridge + "Solve", bridge + "Ping", bridge + "ReadFile",
 	bridge + "StatFile", bridge + "ResolveSourceMeta", bridge + "Return",
+	bridge + "ReleaseContainer",
 }
 
 // Whatever a client calls, with whatever message, nothing breaks. The daemon gets only calls that
@@ -399,23 +430,26 @@ func FuzzTable(f *testing.F) {
 		short := method[strings.LastIndexByte(method, '/')+1:]
 		for kind, all := range requests {
 			request := string(judgedRequests[kind].ProtoReflect().Descriptor().Name())
-			if strings.TrimSuffix(request, "Request") != short {
+			of := strings.TrimSuffix(request, "Request")
+			if of != short && of+"Container" != short &&
+				(request != "ExecMessage" || short != "ExecProcess") {
 				continue
 			}
 			for _, m := range all {
 				f.Add(i, "", "b", mustMarshal(f, m))
+				f.Add(i, "", "debugged", mustMarshal(f, m))
 			}
 		}
 	}
 	f.Add(-1, control+"Future", "b", []byte{8, 1})
 	f.Add(-1, "", "", []byte{})
-	d, g := newRecordingDaemon(f, forwarding+"llb: allow\n")
+	d, g := newRecordingDaemon(f, forwarding+"llb: allow\ndebug: allow\n")
 	b := &build{who: "alice", client: "b", session: "s", policy: g.policy.current()}
 	err := g.begin(context.Background(), b)
 	require.NoError(f, err)
-	require.NoError(f, b.keep(&gwpb.Result{
-		Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "own"}},
-	}))
+	result := &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "own"}}}
+	require.NoError(f, b.keep(result))
+	debugged, contained := newDebuggedBuild(f, g, result)
 	runs := 0
 	f.Fuzz(func(t *testing.T, which int, method, id string, message []byte) {
 		if which >= 0 {
@@ -424,9 +458,12 @@ func FuzzTable(f *testing.F) {
 		b.mu.Lock() // the build has made nothing yet
 		b.choice, b.answers, b.warnings, b.warningBytes = nil, b.answers[:1], 0, 0
 		b.mu.Unlock()
+		contained(t)
+		d.take()
 		timeout := 20 * time.Second
 		// A call waits for its build to begin, and these two have no end.
-		if id != "b" || method == control+"Session" || method == healths+"Watch" {
+		endless := method == control+"Session" || method == healths+"Watch"
+		if endless || id != "b" && id != debugged.client {
 			timeout = 10 * time.Millisecond
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), timeout)
@@ -435,7 +472,7 @@ func FuzzTable(f *testing.F) {
 		run := fmt.Sprint(runs)
 		s := newWireCall(ctx, g, method,
 			metadata.Pairs(buildIDHeader, id, sessionID, id, "traceparent", run), message)
-		err := g.serve(nil, callStream{s})
+		err := s.served(g)
 		r, known := methods(method)
 		passes := known && r.verdict != refuse && r.verdict != answer
 		for _, c := range d.take() {
@@ -452,6 +489,31 @@ func FuzzTable(f *testing.F) {
 				status.Code(err), "%v", err)
 		}
 	})
+}
+
+// newDebuggedBuild begins a build of LLB that has a result. contained gives it a container "x", and
+// no process.
+func newDebuggedBuild(
+	f *testing.F, g *Guard, result *gwpb.Result,
+) (_ *build, contained func(*testing.T)) {
+	f.Helper()
+	b := &build{who: "alice", client: "debugged", session: "s", policy: g.policy.current()}
+	require.NoError(f, g.begin(context.Background(), b))
+	c := &call{guard: g, who: "alice"}
+	_, err := b.own(context.Background(), c, nil)
+	require.NoError(f, err)
+	require.NoError(f, b.keep(result))
+	b.noteMountable(references(result))
+	daemon := gwpb.NewLLBBridgeClient(b.connection(c))
+	return b, func(t *testing.T) {
+		t.Helper()
+		b.containers.ReleaseAll(context.Background(), daemon)
+		require.NoError(t, b.containers.Create(context.Background(), daemon,
+			&gwpb.NewContainerRequest{ContainerID: "x"}))
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.running, b.started = 0, 0
+	}
 }
 
 // requireLetThrough fails the test unless a call at the daemon may follow from one of alice's.

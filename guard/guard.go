@@ -48,6 +48,9 @@ type Options struct {
 	Summaries *Summaries
 	// Observer is told of the same. It may be nil.
 	Observer Observer
+	// Record is what each build is recorded in. Without its line there, no build begins. Nil records
+	// nothing.
+	Record *RecordFile
 }
 
 // Guard stands before one daemon. There must be one Guard for a daemon, because it keeps the
@@ -67,6 +70,7 @@ type Guard struct {
 	refusals *refusals
 	memory   *memory
 	clients  *connections
+	recorder *recorder // nil for none
 
 	summaries *Summaries // nil for none
 	steps     *steps     // only for summaries
@@ -77,7 +81,8 @@ type Guard struct {
 }
 
 // New returns a guard before the daemon to which [Dial] connects. It fails if the policy isn't
-// valid, if the key is too short, if Image isn't a reference, or if there is too little memory.
+// valid, if the key is too short, if Image isn't a reference, if there is too little memory, or if
+// the record can't be read.
 func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	key := o.Key
 	if key == nil {
@@ -117,6 +122,9 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	if g.policy, err = openPolicy(o.PolicyPath, g.log, g.observe); err != nil {
 		return nil, err
 	}
+	if g.recorder, err = newRecorder(o.Record, g.log, g.builds.ending); err != nil {
+		return nil, err
+	}
 	return g, nil
 }
 
@@ -126,5 +134,5 @@ func (g *Guard) Server(creds credentials.TransportCredentials) *grpc.Server {
 	if i, ok := creds.(*identify); ok {
 		creds = i.countedBy(g.clients)
 	}
-	return rawcall.Server(creds, g.serve)
+	return rawcall.Server(creds, g.arrive, g.serve)
 }

@@ -29,12 +29,15 @@ type health struct {
 	err error
 }
 
-// Ready returns why no build can begin now, or nil: the guard is ending, or the daemon doesn't
-// answer, or it is too old. The answer is at most a second old. The policy in force is always a
-// valid one; see [Guard.Policy].
+// Ready returns why no build can begin now, or nil: the guard is ending, its record can't be
+// written, or the daemon doesn't answer or is too old. What it says about the daemon is at most a
+// second old. The policy in force is always a valid one; see [Guard.Policy].
 func (g *Guard) Ready(ctx context.Context) error {
 	if g.builds.ending() {
 		return errEnding
+	}
+	if err := g.recorder.check(); err != nil {
+		return err
 	}
 	h := g.health
 	h.mu.Lock()

@@ -32,13 +32,10 @@ func goesSomewhere(req *controlapi.SolveRequest) bool {
 var errHidden = errors.New("the client keeps this build out of the history, so it may only read " +
 	"sources and ask frontends for other things than a build (--call)")
 
-// checkHiddenResult refuses a result that a frontend has built. The frontend was asked for
-// something else than a build, and not every frontend knows that.
-func (b *build) checkHiddenResult(res *gwpb.Result) error {
-	if b.hidden && len(references(res)) > 0 {
-		return refused(bridge+"Solve", errHidden.Error())
-	}
-	return nil
+// isHiddenResult reports whether a frontend has built a result that the history would leave out. It
+// was asked for something else than a build, and not every frontend knows that.
+func (b *build) isHiddenResult(res *gwpb.Result) bool {
+	return b.hidden && len(references(res)) > 0
 }
 
 // checkHidden refuses what a build that the history leaves out may not do: steps.

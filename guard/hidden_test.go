@@ -42,7 +42,7 @@ func TestOnlyABuildThatFindsSomethingOutIsKeptOutOfTheHistory(t *testing.T) {
 				"sbom: {generators: {allow: [docker/buildkit-syft-scanner]}}\n", "")
 			tc.req.Ref, tc.req.Internal = "b", true
 			begunAs(t, d, g, tc.req)
-			solve := d.await(t, "Solve").request.(*controlapi.SolveRequest)
+			solve := d.await(t, "Control/Solve").request.(*controlapi.SolveRequest)
 			require.Equal(t, tc.kept, solve.Internal)
 		})
 	}

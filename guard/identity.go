@@ -3,9 +3,13 @@ package guard
 import (
 	"context"
 	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
+	"regexp"
+	"strings"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
@@ -25,8 +29,8 @@ type caller struct {
 	id Identity
 	// client has the names by which a policy knows the caller. What belongs to whom doesn't depend on
 	// them.
-	client  clients.Client
-	account *account // of the connection
+	client clients.Client
+	conn   *counted
 }
 
 // AuthType implements [credentials.AuthInfo].
@@ -60,8 +64,9 @@ func PeerCredentials() credentials.TransportCredentials {
 }
 
 // ClientCertificates identifies clients by their verified certificate. The identity is the
-// certificate's URI if it has one, else its subject. A certificate with neither, or with several
-// URIs, is refused. Each connection is served by the certificates that are in force as it begins.
+// certificate's URI if it has one, else its subject. A certificate with neither, with several URIs,
+// or with one that isn't in its normal form, is refused. Each connection is served by the
+// certificates that are in force as it begins.
 //
 // The clients need no ALPN: buildx's remote driver offers none, and gRPC's own credentials would
 // refuse it.
@@ -124,7 +129,13 @@ func subjectOf(state tls.ConnectionState) (Identity, error) {
 	leaf := state.PeerCertificates[0]
 	switch {
 	case len(leaf.URIs) == 1:
-		return Identity("uri:" + leaf.URIs[0].String()), nil
+		written := writtenURIs(leaf)
+		if len(written) != 1 || !isNormal(written[0], leaf.URIs[0]) {
+			return "", errors.New("the client's certificate has its URI in a form that isn't the normal " +
+				"one: with an upper-case scheme or host, an empty fragment, a segment . or .., or an " +
+				"escape that isn't needed")
+		}
+		return Identity("uri:" + written[0]), nil
 	case len(leaf.URIs) > 1:
 		return "", errors.New("the client's certificate has several URIs")
 	case len(leaf.Subject.Names) == 0:
@@ -133,28 +144,71 @@ func subjectOf(state tls.ConnectionState) (Identity, error) {
 	return Identity(fmt.Sprintf("subject:%x", leaf.RawSubject)), nil
 }
 
+// isNormal reports whether a URI is written in its normal form (RFC 3986, section 6.2.2). Other
+// forms of it would be the same client by one reading, and another client by the next. A policy
+// knows none of them by name.
+func isNormal(written string, u *url.URL) bool {
+	if written != u.String() || u.Host != strings.ToLower(u.Host) { // which has a lower-case scheme
+		return false
+	}
+	for _, segment := range strings.Split(u.EscapedPath(), "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	for _, escape := range escapes.FindAllString(written, -1) {
+		b, err := hex.DecodeString(escape[1:])
+		if err != nil || escape != strings.ToUpper(escape) || unreserved.Match(b) {
+			return false
+		}
+	}
+	return true
+}
+
+var (
+	escapes = regexp.MustCompile(`%..`)
+	// unreserved matches a character that needs no escape (RFC 3986, section 2.3).
+	unreserved = regexp.MustCompile(`^[A-Za-z0-9._~-]$`)
+)
+
 // ServerHandshake implements [credentials.TransportCredentials].
-func (i *identify) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+func (i *identify) ServerHandshake(
+	conn net.Conn,
+) (_ net.Conn, _ credentials.AuthInfo, err error) {
 	if i.open == nil {
 		return nil, nil, errors.New("internal: these credentials are for a guard's server")
 	}
-	defer i.open.handshakes.enter(conn)()
+	var open *counted
+	leave := i.open.handshakes.enter(conn)
+	defer func() {
+		switch {
+		case !leave() && err == nil:
+			err = errEvicted
+			_ = open.Close()
+		case err != nil && open != nil:
+			_ = open.Close()
+		case err != nil:
+			_ = conn.Close()
+		}
+	}()
+	defer i.open.guard.contain("", "a connection", &err)
 	secure, who, err := i.handshake(conn)
 	if err != nil {
-		_ = conn.Close()
 		return nil, nil, err
 	}
-	open, err := i.open.add(secure, who.id)
-	if err != nil {
+	if open, err = i.open.add(secure, who.id); err != nil {
 		i.open.guard.noteRefusal(who.id, "a connection", "connection", GuardsRule,
 			status.Convert(err).Message())
 		refuseConnection(secure, err)
 		return nil, nil, err
 	}
 	who.CommonAuthInfo = credentials.CommonAuthInfo{SecurityLevel: i.level}
-	who.account = open.account
+	who.conn = open
 	return open, who, nil
 }
+
+// errEvicted is the error of a connection that was closed for a newer one as it said who it is.
+var errEvicted = errors.New("too many connections haven't said who they are")
 
 // countedBy returns credentials whose connections are counted among those.
 func (i *identify) countedBy(c *connections) *identify {

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/policy-frontend/policy-frontend/internal/gatewaycodec"
 	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 )
 
@@ -23,6 +22,10 @@ const MinMemory = 4 * rawcall.MaxMessage
 const (
 	// heldByConnection is about what a connection takes beside its calls: its buffers and stacks.
 	heldByConnection = 64 << 10
+	// heldByAnswer is about what the transport takes for an answer beside its bytes.
+	heldByAnswer = 256
+	// overdraft is the part of the memory that refused calls may take beyond it.
+	overdraft = 16
 	// minLittle is what an identity with a small build takes.
 	minLittle = 4 << 20
 	// patience is how long a request or an answer waits for memory.
@@ -47,14 +50,15 @@ type memory struct {
 	mu    sync.Mutex
 	used  int64
 	of    map[Identity]int64
-	freed chan struct{} // closed when bytes are given back
+	alone map[Identity]bool // whose answer arrives without memory
+	freed chan struct{}     // closed when bytes are given back, or when such an answer has arrived
 }
 
 func newMemory(most int64) *memory {
 	return &memory{
 		most: most, common: most / 4 * 3, each: most / 2, little: max(most/64, minLittle),
 		patience: patience,
-		of:       map[Identity]int64{}, freed: make(chan struct{}),
+		of:       map[Identity]int64{}, alone: map[Identity]bool{}, freed: make(chan struct{}),
 	}
 }
 
@@ -93,7 +97,14 @@ func (a *account) await(ctx context.Context, bytes int, freed <-chan struct{}) e
 	if int64(bytes) > a.memory.each {
 		return errMemory
 	}
-	late := time.NewTimer(a.memory.patience)
+	return a.memory.wait(ctx, freed, func() (<-chan struct{}, bool) { return a.tryTake(bytes) })
+}
+
+// wait tries again each time that something was freed, and gives up after some time.
+func (m *memory) wait(
+	ctx context.Context, freed <-chan struct{}, try func() (<-chan struct{}, bool),
+) error {
+	late := time.NewTimer(m.patience)
 	defer late.Stop()
 	for {
 		select {
@@ -104,10 +115,51 @@ func (a *account) await(ctx context.Context, bytes int, freed <-chan struct{}) e
 			return errMemory
 		}
 		var ok bool
-		if freed, ok = a.tryTake(bytes); ok {
+		if freed, ok = try(); ok {
 			return nil
 		}
 	}
+}
+
+// expect takes memory for an answer of the daemon that is about to arrive, and is as large as any.
+// arrived has to be called with the size that it has.
+//
+// Without that memory, an identity can have one such answer arrive at a time: who has little needs
+// no memory for the largest answer.
+func (a *account) expect(
+	ctx context.Context, most int,
+) (arrived func(ctx context.Context, size int) error, err error) {
+	m, alone := a.memory, false
+	try := func() (<-chan struct{}, bool) {
+		freed, ok := a.tryTake(most)
+		if ok {
+			return nil, true
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.alone[a.who] {
+			return freed, false
+		}
+		m.alone[a.who], alone = true, true
+		return nil, true
+	}
+	if freed, ok := try(); !ok {
+		if err := m.wait(ctx, freed, try); err != nil {
+			return nil, err
+		}
+	}
+	return func(ctx context.Context, size int) error {
+		if !alone {
+			a.give(max(0, most-size))
+			return nil
+		}
+		err := a.take(ctx, size) // only then may the next one arrive
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.alone, a.who)
+		m.wake()
+		return err
+	}, nil
 }
 
 // tryTake takes bytes if they are there. Otherwise, freed is closed when there may be more.
@@ -116,16 +168,35 @@ func (a *account) tryTake(bytes int) (freed <-chan struct{}, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	own := m.of[a.who] + n
-	if own > m.each || m.used+n > m.most || own > m.little && m.used+n > m.common {
+	full := own > m.each || m.used+n > m.most || own > m.little && m.used+n > m.common
+	if full && !a.closed {
 		return m.freed, false
 	}
-	if a.closed { // what it is for has ended
-		return nil, true
-	}
-	m.used += n
-	m.of[a.who] = own
-	a.held += n
+	a.add(n)
 	return nil, true
+}
+
+// overdraw takes bytes for refusing a call, also if there are none for calls. It fails if too much
+// was taken in this way.
+func (a *account) overdraw(bytes int) bool {
+	m, n := a.memory, int64(bytes)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if over := m.most / overdraft; m.of[a.who]+n > m.each+over || m.used+n > m.most+over {
+		return false
+	}
+	a.add(n)
+	return true
+}
+
+// add takes bytes, unless what they are for has ended. The memory's lock is held.
+func (a *account) add(bytes int64) {
+	if a.closed {
+		return
+	}
+	a.memory.used += bytes
+	a.memory.of[a.who] += bytes
+	a.held += bytes
 }
 
 // give gives bytes back.
@@ -139,21 +210,23 @@ func (a *account) give(bytes int) {
 func (a *account) close() {
 	a.memory.mu.Lock()
 	defer a.memory.mu.Unlock()
-	a.free(a.held)
 	a.closed = true
+	a.free(a.held)
 }
 
-// free gives bytes back. The memory's lock is held.
+// free gives bytes back, and wakes those who wait. The memory's lock is held.
 func (a *account) free(bytes int64) {
-	if bytes == 0 {
-		return
-	}
 	m := a.memory
 	a.held -= bytes
 	m.used -= bytes
 	if m.of[a.who] -= bytes; m.of[a.who] == 0 {
 		delete(m.of, a.who)
 	}
+	m.wake()
+}
+
+// wake wakes those who wait. The lock is held.
+func (m *memory) wake() {
 	close(m.freed)
 	m.freed = make(chan struct{})
 }
@@ -161,11 +234,6 @@ func (a *account) free(bytes int64) {
 // take takes memory until the call ends.
 func (c *call) take(bytes int) error {
 	return c.noteFull(c.account.take(c.stream.Context(), bytes))
-}
-
-// expect takes the memory for the daemon's answer to a request.
-func (c *call) expect(req any) error {
-	return c.take(int(gatewaycodec.ExpectedAnswer(req, rawcall.MaxMessage)))
 }
 
 // noteFull logs that a call gets no memory, and returns its error.

@@ -98,6 +98,7 @@ func TestAMessageHasToArriveInTime(t *testing.T) {
 		wire: blockedWire{ctx: t.Context(), size: 1 << 20}, account: g.memory.open("alice"),
 	}
 	require.ErrorIs(t, c.receive(&controlapi.StatusRequest{}), errSlowMessage)
+	s.stream.conn.endAll()
 	require.NotZero(t, g.Memory(), "the message is read until the call ends")
 	c.account.close()
 	require.Zero(t, g.Memory(), "nothing is kept for it")
@@ -137,7 +138,7 @@ func TestBrokenMessages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newWireCall(t.Context(), g, control+"Solve", metadata.MD{}, nil)
 			s.rest = tc.sent
-			err := g.serve(nil, callStream{s})
+			err := s.served(g)
 			requireCode(t, tc.code, err)
 			require.ErrorContains(t, err, tc.why)
 			require.Zero(t, g.Memory())
@@ -175,6 +176,47 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 	cancel()
 	require.NoError(t, conn.Close())
 	require.Eventually(t, func() bool { return g.Memory() < 1<<20 }, 5*time.Second, time.Millisecond)
+}
+
+// The daemon may answer with as much as a message can have. That is taken before it arrives.
+func TestAResultHasItsMemoryBeforeItArrives(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemon(t)
+	g.memory = newMemory(MinMemory)
+	g.memory.patience = 100 * time.Millisecond
+	c, ctx := begunBefore(t, d, g)
+	other := g.memory.open("alice")
+	require.NoError(t, other.take(ctx, MinMemory/2-rawcall.MaxMessage))
+	arrived, err := other.expect(ctx, rawcall.MaxMessage)
+	require.NoError(t, err, "one can always arrive")
+	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
+	requireCode(t, codes.ResourceExhausted, err)
+
+	_, err = other.expect(ctx, rawcall.MaxMessage)
+	require.ErrorIs(t, err, errMemory)
+	waits := make(chan error, 1)
+	go func() { waits <- arrived(ctx, rawcall.MaxMessage+1) }()
+	_, err = other.expect(ctx, rawcall.MaxMessage)
+	require.ErrorIs(t, err, errMemory, "the one that has arrived has no memory yet")
+	require.ErrorIs(t, <-waits, errMemory)
+
+	g.memory.patience = time.Hour
+	arrived, err = other.expect(ctx, rawcall.MaxMessage)
+	require.NoError(t, err)
+	go func() { _ = arrived(ctx, 10) }()
+	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err, "who has little needs no memory for the largest answer")
+	other.close()
+	_, err = c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err)
+	require.Empty(t, g.memory.alone)
+	require.Eventually(t, func() bool { return g.Memory() < 1<<20 }, soon, time.Millisecond,
+		"what the results didn't need is given back")
+
+	full, err := other.memory.open("alice").expect(ctx, rawcall.MaxMessage)
+	require.NoError(t, err)
+	require.NoError(t, full(ctx, 1<<20))
+	require.Greater(t, g.Memory(), int64(1<<20), "what it needs isn't")
 }
 
 func whole(message []byte) []byte {

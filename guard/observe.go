@@ -146,6 +146,7 @@ func (b *build) noteDecision(d policy.Decision, took time.Duration) {
 
 // noteDenial notes that the policy refuses a build's frontend.
 func (b *build) noteDenial(method string, d policy.Decision) {
+	b.record.denied(method, d)
 	b.guard.noteRefusal(b.who, method, shortName(method), RuleOf(d), d.Reason,
 		"build", b.client, "frontend", logText(d.Requested), "policy", string(d.Policy.Digest))
 }

@@ -19,7 +19,6 @@ import (
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
 )
@@ -36,9 +35,12 @@ func (b *build) solveOwn(
 	if err != nil {
 		return nil, err
 	}
-	policies, err := choice.Definition(ctx, req.Definition)
+	policies, readOnly, err := choice.Definition(ctx, req.Definition)
 	if err != nil {
 		return nil, err
+	}
+	if readOnly {
+		b.noteReadOnly()
 	}
 	resp, err := gwpb.NewLLBBridgeClient(b.connection(c)).Solve(ctx, &gwpb.SolveRequest{
 		Definition: req.Definition, Evaluate: req.Evaluate, CacheImports: req.CacheImports,
@@ -52,7 +54,13 @@ func (b *build) solveOwn(
 	if _, ok := res.GetResult().(*gwpb.Result_Ref); !ok {
 		return nil, errors.New("policy-guard: the daemon sent a result in an unknown form")
 	}
-	return res, b.keep(res)
+	if err := b.keep(res); err != nil {
+		return nil, err
+	}
+	if !readOnly {
+		b.noteMountable(references(res))
+	}
+	return res, nil
 }
 
 // own returns the choice for what the client asks for by itself. Such a build runs no frontend: the
@@ -75,8 +83,11 @@ func (b *build) own(
 	if err != nil {
 		return nil, err
 	}
+	if err := b.checkPolicy(c); err != nil {
+		return nil, err
+	}
 	began := time.Now()
-	choice, err := b.policy.frontend().Own(ctx, client)
+	choice, err := b.policy.frontend(b.by).Own(ctx, client)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +110,9 @@ func (b *build) chosen() *frontend.Choice {
 
 // choose makes a decision the one in force.
 func (b *build) choose(choice *frontend.Choice) {
+	if choice.Decision.Verdict.Permits() { // otherwise, the client may only look things up
+		b.record.chosen(choice)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.choice = choice
@@ -114,7 +128,7 @@ func (b *build) reader(
 
 // lookUp serves a call in which the client looks up a source.
 func (c *call) lookUp(
-	req proto.Message, policies []*spb.Policy, source *pb.SourceOp,
+	policies []*spb.Policy, source *pb.SourceOp,
 	ask func(context.Context, *frontend.Choice, gwpb.LLBBridgeClient) error,
 ) error {
 	b, err := c.bridgeBuild()
@@ -126,9 +140,6 @@ func (c *call) lookUp(
 	}
 	if err := b.checkSessions(source); err != nil {
 		return c.refuse(err)
-	}
-	if err := c.expect(req); err != nil {
-		return err
 	}
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
@@ -151,7 +162,7 @@ func (c *call) resolveSourceMeta() error {
 		return c.refuse(errors.New("it names no source"))
 	}
 	var resp *gwpb.ResolveSourceMetaResponse
-	err := c.lookUp(&req, req.SourcePolicies, req.Source, func(
+	err := c.lookUp(req.SourcePolicies, req.Source, func(
 		ctx context.Context, choice *frontend.Choice, daemon gwpb.LLBBridgeClient,
 	) (err error) {
 		resp, err = choice.ResolveSourceMeta(ctx, daemon, &req)
@@ -176,7 +187,7 @@ func (c *call) resolveImageConfig() error {
 	}
 	source := &pb.SourceOp{Attrs: map[string]string{pb.AttrOCILayoutSessionID: req.SessionID}}
 	var resp *gwpb.ResolveImageConfigResponse
-	err := c.lookUp(&req, req.SourcePolicies, source, func(
+	err := c.lookUp(req.SourcePolicies, source, func(
 		ctx context.Context, choice *frontend.Choice, daemon gwpb.LLBBridgeClient,
 	) (err error) {
 		resp, err = choice.ResolveImageConfig(ctx, daemon, &req)
@@ -228,6 +239,13 @@ func (b *build) judgeDirect(direct *gwpb.SolveRequest, c *controlapi.CacheOption
 func (b *build) serveDirect(c *call, req *gwpb.SolveRequest) {
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
+	var panicked error
+	defer func() {
+		if panicked != nil {
+			b.cancel(brokenError(internalError))
+		}
+	}()
+	defer c.contain(&panicked)
 	res, err := b.run(ctx, c, req)
 	if err == nil && !b.mayExport(res) {
 		err = c.refuse(errNotExported)
@@ -267,6 +285,7 @@ func (b *build) logIfRefused(c *call, err error) bool {
 	for _, m := range policysession.DenyMessages(err) { // of the policy frontend's image
 		if !strings.HasPrefix(m.GetMessage(), sourceDenied) {
 			c.guard.logRefusal(c.who, c.method, errors.New(m.GetMessage()))
+			b.record.refusal(c.method, "", m.GetMessage())
 		}
 	}
 	return false

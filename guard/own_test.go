@@ -406,20 +406,6 @@ func TestAClientLooksUpSources(t *testing.T) {
 	requireCode(t, codes.PermissionDenied, err)
 }
 
-func TestAClientRunsNoContainers(t *testing.T) {
-	t.Parallel()
-	_, _, c, ctx := begunUnder(t, llbPolicy)
-	_, err := c.NewContainer(ctx, &gwpb.NewContainerRequest{ContainerID: "x"})
-	requireCode(t, codes.PermissionDenied, err)
-	require.ErrorContains(t, err, "in a container of its own")
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s, err := c.ExecProcess(ctx)
-	require.NoError(t, err)
-	_, err = s.Recv()
-	requireCode(t, codes.PermissionDenied, err)
-}
-
 // A client may read what the policy lets a build read, but a result that goes somewhere has to be
 // made by a frontend, or by LLB that the policy allows.
 func TestWhatAClientHasOnlyReadGoesNowhere(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // Policy is a valid policy, and the text that it was read from.
@@ -22,17 +23,18 @@ type Policy struct {
 	Files map[string]string
 }
 
-// frontend returns what decides by the policy.
-func (p *Policy) frontend() frontend.Frontend {
+// frontend returns what decides by the policy on what a client asks for.
+func (p *Policy) frontend(by clients.Client) frontend.Frontend {
 	return frontend.Frontend{
+		Client:     by,
 		Policy:     func() (*policy.Policy, error) { return p.Policy, nil },
 		PolicyText: frontend.PolicyText{Name: p.Name, Files: p.Files},
 	}
 }
 
-// layers returns the policy and the overlay among the options of a build.
-func (p *Policy) layers(opts map[string]string) (policy.Layers, error) {
-	return p.frontend().Layers(opts)
+// layers returns the policy and the overlay among the options of a client's build.
+func (p *Policy) layers(by clients.Client, opts map[string]string) (policy.Layers, error) {
+	return p.frontend(by).Layers(opts)
 }
 
 // policyFile is a policy in a file that may change while the guard runs.

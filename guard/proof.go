@@ -161,19 +161,24 @@ func (b *build) follow(ctx context.Context) error {
 		}
 		steps.add(client.NewSolveStatus(resp).Vertexes)
 		if choice := b.chosen(); choice != nil {
-			steps.note(rulesOf(choice.Decision))
+			steps.note(b.rules(choice.Decision))
 		}
 	}
 }
 
-// rulesOf names the rules by which a build is judged: steps that ran under them may be shared.
-func rulesOf(d policy.Decision) string {
+// rules names the rules by which the build is judged: steps that ran under them may be shared. If
+// the policy or an overlay may name clients, they are those for this one.
+func (b *build) rules(d policy.Decision) string {
+	who := ""
+	if b.policy.NamesClients() != "" || d.Overlay != nil {
+		who = strings.Join(append(b.by.Names(), string(b.who)), "\n")
+	}
 	overlay := ""
 	if d.Overlay != nil {
 		overlay = string(d.Overlay.Digest)
 	}
 	return strings.Join([]string{
-		string(d.Policy.Digest), overlay, d.Layer, d.Rule, string(d.Dispatch),
+		string(d.Policy.Digest), overlay, d.Layer, d.Rule, string(d.Dispatch), who,
 	}, "\n")
 }
 
@@ -308,7 +313,7 @@ func (b *build) statement(
 	if err != nil {
 		return nil, err
 	}
-	if err := b.judgeSteps(ctx, rulesOf(choice.Decision)); err != nil {
+	if err := b.judgeSteps(ctx, b.rules(choice.Decision)); err != nil {
 		return nil, err
 	}
 	b.proof.mu.Lock()

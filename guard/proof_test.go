@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/vsa"
 )
 
@@ -80,7 +81,7 @@ func newProving(t *testing.T, policy string) *proving {
 	t.Helper()
 	d, g := newDaemonFor(t, policy, "")
 	d.ends = true
-	d.exported = map[string]string{"containerimage.digest": exportedImage}
+	d.exporterResponse = map[string]string{"containerimage.digest": exportedImage}
 	d.steps = stepsOf(vertex("image", 0), vertex("run", time.Second, "image"))
 	signer, _, _ := newSigner(t)
 	p := &proving{fakeDaemon: d, guard: g, public: signer.Public(), folder: t.TempDir()}
@@ -118,7 +119,17 @@ func (p *proving) build(
 	t *testing.T, change func(*controlapi.SolveRequest),
 ) (*vsa.Statement, string) {
 	t.Helper()
-	resp, err := controlapi.NewControlClient(as(t, p.guard, "alice")).Solve(of(t), request(change))
+	return p.buildAs(t, "alice", change)
+}
+
+// buildAs is build for a client.
+func (p *proving) buildAs(
+	t *testing.T, who Identity, change func(*controlapi.SolveRequest),
+) (*vsa.Statement, string) {
+	t.Helper()
+	by := known(caller{id: who, client: clients.Peer(1000, 1000)})
+	conn := dial(t, listen(t, p.guard.Server(by)))
+	resp, err := controlapi.NewControlClient(conn).Solve(of(t), request(change))
 	require.NoError(t, err)
 	value, ok := resp.ExporterResponse[SummaryKey]
 	if !ok {
@@ -139,7 +150,7 @@ func (p *proving) build(
 func TestAnImageGetsASummary(t *testing.T) {
 	t.Parallel()
 	p := newProving(t, exporting)
-	p.exported[SummaryKey] = "what the frontend says"
+	p.exporterResponse[SummaryKey] = "what the frontend says"
 	s, missing := p.build(t, nil)
 	require.Empty(t, missing)
 	require.Equal(t, exportedImage, s.Image().String())
@@ -185,11 +196,11 @@ func TestWhatGetsNoSummary(t *testing.T) {
 			why: "nothing",
 		},
 		"an image of which the daemon tells no digest": {
-			daemon: func(p *proving) { p.exported = nil }, why: "the daemon told no digest of the image",
+			daemon: func(p *proving) { p.exporterResponse = nil }, why: "the daemon told no digest of the image",
 		},
 		"an image of which the daemon tells two digests": {
 			daemon: func(p *proving) {
-				p.exported["containerimage.descriptor"] = base64.StdEncoding.EncodeToString(
+				p.exporterResponse["containerimage.descriptor"] = base64.StdEncoding.EncodeToString(
 					[]byte(`{"digest":"` + fakeDigest + `"}`))
 			},
 			why: "the daemon told two digests of the image",
@@ -292,7 +303,7 @@ func TestASummaryThatCannotBeHandedOut(t *testing.T) {
 func TestWithoutAKeyNobodySaysThatThereIsASummary(t *testing.T) {
 	t.Parallel()
 	p := newProving(t, exporting)
-	p.exported[SummaryKey] = "what the frontend says"
+	p.exporterResponse[SummaryKey] = "what the frontend says"
 	p.guard.summaries = nil
 	s, missing := p.build(t, nil)
 	require.Nil(t, s)
@@ -322,6 +333,24 @@ func TestStepsFromTheCacheOfTheSameRules(t *testing.T) {
 	p.steps = stepsOf(cachedVertex("image"), cachedVertex("run", "image"))
 	_, missing = p.build(t, nil)
 	require.Contains(t, missing, "filled under other rules")
+}
+
+func TestStepsFromTheCacheOfAnotherClient(t *testing.T) {
+	t.Parallel()
+	for policy, why := range map[string]string{
+		exporting: "",
+		exporting + "llb: {clients: [\"uid:1\"]}\n": "filled under other rules",
+	} {
+		p := newProving(t, policy)
+		p.buildAs(t, "alice", nil)
+		p.steps = stepsOf(cachedVertex("image"), cachedVertex("run", "image"))
+		_, missing := p.buildAs(t, "bob", func(r *controlapi.SolveRequest) { r.Session = "s2" })
+		if why == "" {
+			require.Empty(t, missing)
+		} else {
+			require.Contains(t, missing, why)
+		}
+	}
 }
 
 // edit changes the policy, and waits until it is in force.

@@ -20,17 +20,19 @@ import (
 //
 // In the request of today's clients there is no frontend. They begin an empty build, and ask for
 // the frontend by LLBBridge.Solve. For others, the guard does so itself.
-func (c *call) solve() error {
+func (c *call) solve() (err error) {
 	var req controlapi.SolveRequest
 	if err := c.receive(&req); err != nil {
 		return err
 	}
+	under := c.guard.policy.current()
+	c.record = c.openRecord(&req, under)
+	defer func() { c.record.end(c.stream.Context(), err) }()
 	direct, err := takeDirect(&req)
 	if err != nil {
 		return c.refuse(err)
 	}
-	under := c.guard.policy.current()
-	layers, err := under.layers(req.FrontendAttrs)
+	layers, err := under.layers(c.client, req.FrontendAttrs)
 	if err != nil {
 		return c.refuse(err)
 	}
@@ -48,13 +50,14 @@ func (c *call) solve() error {
 		return c.refuse(err)
 	}
 	b := &build{
-		who: c.who, client: req.Ref, session: req.Session, policy: under, entitlements: granted,
-		exports: goesSomewhere(&req), hidden: keepHidden(&req, direct),
-		sbom: req.FrontendAttrs[optionSBOM], proof: c.guard.newProof(),
+		who: c.who, by: c.client, client: req.Ref, session: req.Session, policy: under,
+		entitlements: granted, exports: goesSomewhere(&req), hidden: keepHidden(&req, direct),
+		sbom: req.FrontendAttrs[optionSBOM], record: c.record, proof: c.guard.newProof(),
 	}
 	if len(req.Cache.GetImports()) > 0 {
 		b.proof.imports()
 	}
+	b.record.generator(b.sbom)
 	err = c.guard.begin(c.stream.Context(), b)
 	if _, ok := status.FromError(err); err != nil && ok {
 		return err
@@ -81,13 +84,14 @@ func (c *call) solve() error {
 		serving.Go(func() { b.watch(c.outgoing(b.ctx)) })
 	}
 	var resp controlapi.SolveResponse
-	err = c.guard.daemon.Invoke(c.outgoing(b.ctx), c.method, &req, &resp)
+	err = c.ask(c.outgoing(b.ctx), c.method, &req, &resp)
 	if cause := b.broken(); cause != nil {
 		return cause
 	}
 	if err != nil {
 		return b.fromDaemon(err)
 	}
+	b.record.finished(&resp)
 	b.prove(c.stream.Context(), &req, &resp)
 	return c.send(&resp)
 }

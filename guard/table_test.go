@@ -91,6 +91,9 @@ var enums = map[protoreflect.FullName]int{
 	"moby.buildkit.v1.frontend.InTotoSubjectKind": 2,
 
 	"moby.buildkit.v1.frontend.ChecksumRequest.ChecksumAlgo": 3,
+
+	"pb.NetMode":   3,
+	"pb.MountType": 5,
 }
 
 func TestEachFieldOfAJudgedMessageIsAccountedFor(t *testing.T) {

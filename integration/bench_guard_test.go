@@ -24,6 +24,10 @@ func BenchmarkGuard(b *testing.B) {
 	builtin, forward := env.Guard(b, quiet, guardBuiltin), env.Guard(b, quiet, guardPolicy)
 	b.Run("50 builds at once", func(b *testing.B) { benchmarkGuardLoad(b, forward) })
 	b.Run("trivial", func(b *testing.B) { benchmarkGuard(b, builtin, forward) })
+	b.Run("a record", func(b *testing.B) {
+		recorded := env.Guard(b, quiet, guardBuiltin, "--record", filepath.Join(b.TempDir(), "record"))
+		benchmarkGuardRecord(b, recorded, builtin)
+	})
 	b.Run("300 steps", func(b *testing.B) {
 		benchmarkGuardLarge(b, builtin, forward, copies(300, 1, 0), 2)
 	})
@@ -59,6 +63,18 @@ func benchmarkGuard(b *testing.B, builtin, forward *harness.Guarded) {
 	reportOver(b, "ms-builtin-over-own", seconds[0], seconds[1])
 	reportRatio(b, "builtin-x-gateway", seconds[0], seconds[2])
 	reportOver(b, "ms-forward-over-direct", seconds[3], seconds[4])
+	b.ReportMetric(0, "ns/op")
+}
+
+// benchmarkGuardRecord measures what it takes to record a trivial build.
+func benchmarkGuardRecord(b *testing.B, recorded, other *harness.Guarded) {
+	b.Helper()
+	dir := harness.WriteContext(b, map[string]string{"Dockerfile": plainFile, "f": "f"})
+	seconds := takeTurns(b, 5, []func() harness.Output{
+		patient(b, recorded.Daemon, byDockerfile(dir)), patient(b, other.Daemon, byDockerfile(dir)),
+	})
+	b.ReportMetric(median(seconds[0])*1000, "ms-recorded")
+	reportOver(b, "ms-over-none", seconds[0], seconds[1])
 	b.ReportMetric(0, "ns/op")
 }
 

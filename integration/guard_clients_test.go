@@ -146,7 +146,7 @@ func TestGuardShowsTheHistoryAsItIs(t *testing.T) {
 			return got
 		}
 		want, inspected := both("inspect", "--format=json")
-		require.Equal(t, record(t, want), record(t, inspected))
+		require.Equal(t, inspectedRecord(t, want), inspectedRecord(t, inspected))
 		logs := same("logs", "--progress=plain")
 		if i == 0 {
 			require.Contains(t, inspected, "exit code: 7")
@@ -166,8 +166,8 @@ func TestGuardShowsTheHistoryAsItIs(t *testing.T) {
 	require.Equal(t, daemons[1:], refs(g.Behind))
 }
 
-// record returns what buildx shows of a record, without what it knows from its own files.
-func record(t *testing.T, text string) map[string]any {
+// inspectedRecord returns what buildx shows of a record, without what it knows from its own files.
+func inspectedRecord(t *testing.T, text string) map[string]any {
 	t.Helper()
 	var r map[string]any
 	require.NoError(t, json.Unmarshal([]byte(text), &r))

@@ -217,32 +217,6 @@ func TestGuardLetsClientsLookUpWhatABuildMayRead(t *testing.T) {
 	require.ErrorContains(t, lookUp(g.Daemon, other), "refuses the image docker/dockerfile:1")
 }
 
-func TestGuardRefusesContainersOfTheClient(t *testing.T) {
-	g := env.Guard(t, harness.DaemonConfig{}, llbPolicy)
-	def := ownLLB{image: "busybox", network: pb.NetMode_NONE}.marshal(t)
-	contain := func(d *harness.Daemon) error {
-		ctx, c := buildkitClient(t, d)
-		_, err := c.Build(ctx, client.SolveOpt{}, "", func(
-			ctx context.Context, c gateway.Client,
-		) (*gateway.Result, error) {
-			res, err := c.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB(), Evaluate: true})
-			if err != nil {
-				return nil, err
-			}
-			ctr, err := c.NewContainer(ctx, gateway.NewContainerRequest{
-				Mounts: []gateway.Mount{{Dest: "/", Ref: res.Ref, MountType: pb.MountType_BIND}},
-			})
-			if err != nil {
-				return nil, err
-			}
-			return res, ctr.Release(ctx)
-		}, nil)
-		return err
-	}
-	require.NoError(t, contain(g.Behind))
-	require.ErrorContains(t, contain(g.Daemon), "in a container of its own")
-}
-
 // The daemon evaluates the source policies of a definition again after an answer has changed a
 // source: it has named its session, left out submodules, or replaced or pinned an image.
 func TestGuardAnswersByTheBuildRules(t *testing.T) {

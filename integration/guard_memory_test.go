@@ -93,6 +93,30 @@ func guardMemoryAttacks(
 				}
 			})
 		},
+		// gRPC's own pool has buffers of 4 KiB for frames of 1025 bytes.
+		"1000 answered calls that send on in small frames": func(t *testing.T, uid int) int {
+			return each(t, uid, 4, 250, 0, func(w *wireClient, _ int) {
+				id, err := w.call("/grpc.health.v1.Health/Check")
+				if err == nil && w.send(id, messageOf(nil), 5, attackTime) {
+					w.send(id, endless[:250<<10], 1025, attackTime)
+				}
+				harness.Poll(attackTime, func() bool { return w.count("0") > 0 })
+			})
+		},
+		"256 answered calls that send on in padded frames": func(t *testing.T, uid int) int {
+			return each(t, uid, 4, 64, 0, func(w *wireClient, _ int) {
+				id, err := w.call("/grpc.health.v1.Health/Check")
+				if err != nil || !w.send(id, messageOf(nil), 5, attackTime) {
+					return
+				}
+				for range 4000 {
+					if !w.sendPadded(id, 57, 255) {
+						return
+					}
+				}
+				harness.Poll(attackTime, func() bool { return w.count("0") > 0 })
+			})
+		},
 		"64 answers of 15 MB that nobody reads": func(t *testing.T, uid int) int {
 			id, ref := largeFile(t, g, uid)
 			request, err := proto.Marshal(&gwpb.ReadFileRequest{Ref: ref, FilePath: "/large"})

@@ -74,16 +74,19 @@ func (c *certificates) issue(t *testing.T, name string, uris ...string) {
 func (c *certificates) file(name string) string { return filepath.Join(c.dir, name) }
 
 // guard starts a guard that also listens on TCP with the certificate called guard, and returns the
-// address.
-func (c *certificates) guard(t *testing.T, policy string) (*harness.Guarded, string) {
+// address. more are further flags.
+func (c *certificates) guard(
+	t *testing.T, policy string, more ...string,
+) (*harness.Guarded, string) {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	address := "tcp://" + free.Addr().String()
 	require.NoError(t, free.Close())
-	return env.Guard(t, harness.DaemonConfig{}, policy, "--listen", address, "--tls-cert",
-		c.file("guard.pem"), "--tls-key", c.file("guard.key"), "--tls-client-ca", c.file("ca.pem"),
-	), address
+	return env.Guard(t, harness.DaemonConfig{}, policy, append([]string{
+		"--listen", address, "--tls-cert", c.file("guard.pem"), "--tls-key", c.file("guard.key"),
+		"--tls-client-ca", c.file("ca.pem"),
+	}, more...)...), address
 }
 
 // createBuilder makes buildx know the guard by the name of a certificate.

@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
@@ -18,7 +20,7 @@ type Administration struct {
 	// name, of one label, or of one segment of a path; ** stands for several segments.
 	Clients []string `yaml:"clients" jsonschema:"minItems=1"`
 
-	patterns []clients.Pattern
+	patterns clients.List
 }
 
 // Administering is something that only administrators can do.
@@ -52,11 +54,13 @@ func (l Layers) DecideAdministration(a Administering, c clients.Client) Ruling {
 
 // lists reports whether the client is an administrator.
 func (a *Administration) lists(c clients.Client) bool {
-	return slices.ContainsFunc(a.patterns, func(p clients.Pattern) bool { return p.Match(c) })
+	return len(a.patterns) > 0 && a.patterns.Has(c)
 }
 
 // Patterns returns the clients as patterns.
-func (a *Administration) Patterns() []clients.Pattern { return slices.Clone(a.patterns) }
+func (a *Administration) Patterns() []clients.Pattern {
+	return slices.Clone([]clients.Pattern(a.patterns))
+}
 
 func (v *validator) administration() {
 	n, a := child(v.root, "administration"), v.policy.doc.Administration
@@ -67,9 +71,16 @@ func (v *validator) administration() {
 	if list == nil {
 		v.addf(n, "administration has no clients; list them, or remove it")
 	}
-	v.list(list, "clients", a.Clients, func(s string) error {
+	a.patterns = v.clients(list, a.Clients)
+}
+
+// clients checks and compiles a list of clients at the node.
+func (v *validator) clients(n *yaml.Node, items []string) clients.List {
+	var out clients.List
+	v.list(n, "clients", items, func(s string) error {
 		p, err := clients.ParsePattern(s)
-		a.patterns = append(a.patterns, p)
+		out = append(out, p)
 		return err
 	})
+	return out
 }

@@ -70,20 +70,20 @@ func TestWhoAdministrates(t *testing.T) {
 func TestMistakesInAdministration(t *testing.T) {
 	t.Parallel()
 	for doc, want := range map[string]string{
-		"administration: ~":                           "administration has no value",
-		"administration: {}":                          "p:2:17: administration has no clients; list",
-		"administration: {clients: []}":               "clients is empty; give it an entry or remove it",
-		"administration: {clients: ~}":                "clients has no value",
-		"administration: {clients: uid:0}":            "must be a list",
-		"administration: {clients: true}":             "must be a list",
-		"administration: [uid:0]":                     "administration must be a mapping",
-		`administration: {clients: ["uid:0", root]}`:  `p:2:37: clients: "root" is of no known kind`,
-		`administration: {clients: ["uid:root"]}`:     `clients: "uid:root" has no number`,
-		`administration: {clients: [""]}`:             "clients",
-		`administration: {clients: ["**"]}`:           "is of no known kind",
-		`administration: {users: ["uid:0"]}`:          "users",
-		`administration: {clients: ["cn:a", "cn:"]}`:  "has an empty name",
-		`frontends: [{match: [a], clients: [uid:1]}]`: "clients",
+		"administration: ~":                          "administration has no value",
+		"administration: {}":                         "p:2:17: administration has no clients; list",
+		"administration: {clients: []}":              "clients is empty; give it an entry or remove it",
+		"administration: {clients: ~}":               "clients has no value",
+		"administration: {clients: uid:0}":           "must be a list",
+		"administration: {clients: true}":            "must be a list",
+		"administration: [uid:0]":                    "administration must be a mapping",
+		`administration: {clients: ["uid:0", root]}`: `p:2:37: clients: "root" is of no known kind`,
+		`administration: {clients: ["uid:root"]}`:    `clients: "uid:root" has no number`,
+		`administration: {clients: [""]}`:            "clients",
+		`administration: {clients: ["**"]}`:          "is of no known kind",
+		`administration: {users: ["uid:0"]}`:         "users",
+		`administration: {clients: ["cn:a", "cn:"]}`: "has an empty name",
+		`frontends: [{match: [a], clients: [user]}]`: "is of no known kind",
 	} {
 		_, err := Parse("p", []byte("version: 1\n"+doc+"\n"))
 		require.ErrorContains(t, err, want, doc)

@@ -6,6 +6,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -55,12 +56,12 @@ func (l Layers) DecideCache(u CacheUse) Ruling {
 		if c == nil {
 			return nil
 		}
-		return c.objection(u)
+		return c.objection(u, l.client)
 	})
 }
 
 // objection returns why the caches don't allow the use, or nil.
-func (c *Caches) objection(u CacheUse) *objection {
+func (c *Caches) objection(u CacheUse, by clients.Client) *objection {
 	rules, field, verb := c.Imports, "imports", "importing"
 	if u.Export {
 		rules, field, verb = c.Exports, "exports", "exporting"
@@ -77,7 +78,7 @@ func (c *Caches) objection(u CacheUse) *objection {
 		if u.Export {
 			what = "exporting the build cache to "
 		}
-		o = rules.Registry.objection(u.Name, what, field+".registry")
+		o = rules.Registry.objection(u.Name, by, what, field+".registry")
 	case u.Type != CacheLocal:
 		types := []string{CacheRegistry, CacheLocal}
 		if u.Export {

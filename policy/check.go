@@ -101,7 +101,7 @@ func (d Decision) normalize(
 	if d.converted {
 		n = n.AsConverted()
 	}
-	return n.At(d.at, points), err
+	return n.At(d.at, points).By(d.client), err
 }
 
 // runs reports whether the reference is the image from which the frontend runs: its repository and

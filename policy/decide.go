@@ -10,6 +10,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -129,6 +130,8 @@ type Decision struct {
 	llb bool
 	// at is the time of the request.
 	at time.Time
+	// client is who builds.
+	client clients.Client
 	// constraints are those of all layers, in the order in which they rewrite
 	// images.
 	constraints []*constraints
@@ -164,6 +167,7 @@ func decide(l Layers, r Request, t *recorder) Decision {
 		Layer:     LayerPolicy,
 		Contact:   l.Contact(),
 		at:        r.Time,
+		client:    l.client,
 	}
 	d.Policy = l.embedded.Identity()
 	if l.overlay != nil {
@@ -171,6 +175,7 @@ func decide(l Layers, r Request, t *recorder) Decision {
 		d.Overlay = &id
 	}
 	s, err := newSubject(r, final)
+	s.Client = l.client
 	if err != nil {
 		d.Reason = err.Error()
 		t.add(Step{Kind: StepReference, Verdict: Deny, Reason: d.Reason})

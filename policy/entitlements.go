@@ -27,13 +27,20 @@ func (l Layers) DecideEntitlement(e buildrules.Entitlement) Ruling {
 		if lists(nil) {
 			return nil
 		}
+		why := "no build rules list it"
 		for i := range p.doc.Frontends {
-			if r := &p.doc.Frontends[i]; r.Action != ActionDeny && lists(r) {
+			r := &p.doc.Frontends[i]
+			switch {
+			case r.Action == ActionDeny || !lists(r):
+			case r.Admits(l.client):
 				return nil
+			default:
+				why = fmt.Sprintf("the build rules for rule %s list it %s", safetext.Quote(r.Name),
+					r.For().Only(l.client))
 			}
 		}
 		return &objection{
-			what:  "the entitlement " + safetext.Plain(e.String()) + ", because no build rules list it",
+			what:  "the entitlement " + safetext.Plain(e.String()) + ", because " + why,
 			field: e.Field(), hint: fmt.Sprintf(entitlementHint, e.Field()),
 		}
 	})

@@ -244,7 +244,7 @@ func denied(r *Rule, m imagerules.Match, s subject) outcome {
 	if reason == "" {
 		reason = fmt.Sprintf("rule %s denies %s", safetext.Quote(r.Name), s.Ref.Familiar())
 	}
-	return outcome{verdict: Deny, rule: r, reason: reason}
+	return outcome{verdict: Deny, rule: r, reason: reason + m.Whom}
 }
 
 func undecidable(r *Rule, verb string, s subject) *outcome {

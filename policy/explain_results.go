@@ -9,7 +9,7 @@ import (
 )
 
 // results adds what the layers say about where results go, which build caches are used, what makes
-// SBOMs, and who administrates the builder.
+// SBOMs, who administrates the builder, and whether clients run containers.
 func (t *recorder) results(l Layers, d Decision) {
 	if t == nil || !d.goesOn() {
 		return
@@ -31,6 +31,9 @@ func (t *recorder) results(l Layers, d Decision) {
 		if a := doc.Administration; a != nil {
 			add(StepAdministration, "only these clients administrate the builder: "+
 				safetext.Printable(strings.Join(a.Clients, ", ")))
+		}
+		if doc.Debug == ActionAllow {
+			add(StepDebug, "clients run containers of their own (debug: allow)")
 		}
 	}
 }
@@ -90,12 +93,21 @@ func orNothing(parts []string) string {
 
 // names describes the repositories for a person; "" for none.
 func (r *Repositories) names() string {
-	if r == nil || len(r.allow) == 0 {
-		return ""
+	var parts []string
+	for _, rule := range r.All() {
+		text := strings.Join(imageref.Meanings(rule.allow), ", ")
+		switch denied := strings.Join(imageref.Meanings(rule.deny), ", "); {
+		case text == "" && (denied == "" || len(r.All()) == 1):
+			continue
+		case text == "":
+			text = "not " + denied
+		case denied != "":
+			text += ", but not " + denied
+		}
+		if len(rule.clients) > 0 {
+			text += " (for " + rule.clients.String() + ")"
+		}
+		parts = append(parts, text)
 	}
-	text := strings.Join(imageref.Meanings(r.allow), ", ")
-	if len(r.deny) > 0 {
-		text += ", but not " + strings.Join(imageref.Meanings(r.deny), ", ")
-	}
-	return safetext.Printable(text)
+	return safetext.Printable(strings.Join(parts, "; "))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -33,27 +34,79 @@ type Exports struct {
 	Annotations buildrules.List `yaml:"annotations,omitempty" boolean:"*"`
 }
 
-// Repositories are names of repositories that are allowed, without those that are denied.
+// Repositories are names of repositories that are allowed, without those that are denied. They can
+// be others for some clients.
 type Repositories struct {
+	RepositoryRule `yaml:",inline"`
+
+	// Rules for clients, each with the fields clients, allow and deny. A name is allowed if a rule for
+	// the client allows it and none that can be for the client denies it. The list can stand alone, in
+	// place of the fields, which are one more such rule.
+	Rules []*RepositoryRule `yaml:"rules,omitempty" jsonschema:"minItems=1" sequence:"true"`
+}
+
+// RepositoryRule are names of repositories that some clients can use.
+type RepositoryRule struct {
+	// Clients that the names are for, in the form of administration.clients: allow is for those that
+	// surely are among them, and deny for all but those that surely aren't. The default is all
+	// clients.
+	Clients []string `yaml:"clients,omitempty" jsonschema:"minItems=1"`
 	// Names that are allowed, in the form of an allow rule's match. An empty list allows none.
-	Allow []string `yaml:"allow"`
+	Allow buildrules.List `yaml:"allow,omitempty"`
 	// Names that are denied, in the form of a deny rule's match.
 	Deny []string `yaml:"deny,omitempty" jsonschema:"minItems=1"`
 
 	allow, deny []imageref.Pattern
+	clients     clients.List
 }
+
+// For returns the compiled patterns of the clients. Callers don't change them.
+func (r *RepositoryRule) For() clients.List { return r.clients }
 
 // Patterns returns the patterns in canonical form, as [imageref.Pattern.String] does. One entry of
 // deny can be several patterns.
-func (r *Repositories) Patterns() (allow, deny []string) {
-	text := func(patterns []imageref.Pattern) []string {
-		out := make([]string, len(patterns))
-		for i, p := range patterns {
-			out[i] = p.String()
-		}
-		return out
+func (r *RepositoryRule) Patterns() (allow, deny []string) {
+	return patternTexts(r.allow), patternTexts(r.deny)
+}
+
+func patternTexts(patterns []imageref.Pattern) []string {
+	out := make([]string, len(patterns))
+	for i, p := range patterns {
+		out[i] = p.String()
 	}
-	return text(r.allow), text(r.deny)
+	return out
+}
+
+// All returns the rules: the fields beside the list, if there are any, and then those in it. It
+// returns none for nil.
+func (r *Repositories) All() []*RepositoryRule {
+	if r == nil {
+		return nil
+	}
+	all := r.Rules
+	if r.Allow != nil || r.Deny != nil {
+		all = append([]*RepositoryRule{&r.RepositoryRule}, all...)
+	}
+	return all
+}
+
+// PatternsFor returns the patterns of [RepositoryRule.Patterns] that hold for the client.
+func (r *Repositories) PatternsFor(c clients.Client) (allow, deny []string) {
+	a, d := r.holding(c)
+	return patternTexts(a), patternTexts(d)
+}
+
+// holding returns what surely is allowed to the client, and what may be denied to it.
+func (r *Repositories) holding(c clients.Client) (allow, deny []imageref.Pattern) {
+	for _, rule := range r.All() {
+		if rule.clients.Has(c) {
+			allow = append(allow, rule.allow...)
+		}
+		if rule.clients.MayHave(c) {
+			deny = append(deny, rule.deny...)
+		}
+	}
+	return allow, deny
 }
 
 // clientExporters are the exporters that send a result to the client that asked for it.
@@ -93,12 +146,12 @@ func (l Layers) DecideExport(e Export) Ruling {
 		if x == nil {
 			return nil
 		}
-		return x.objection(e)
+		return x.objection(e, l.client)
 	})
 }
 
 // objection returns why the exports don't allow it, or nil.
-func (x *Exports) objection(e Export) *objection {
+func (x *Exports) objection(e Export, by clients.Client) *objection {
 	for _, key := range e.Annotations {
 		what := "the annotation " + safetext.Plain(key)
 		switch {
@@ -115,7 +168,7 @@ func (x *Exports) objection(e Export) *objection {
 		}
 	}
 	if e.Type == ExportImage {
-		return x.image(e)
+		return x.image(e, by)
 	}
 	client := x.ToClient()
 	if slices.Contains(clientExporters(), e.Type) {
@@ -133,7 +186,7 @@ func (x *Exports) objection(e Export) *objection {
 	}
 }
 
-func (x *Exports) image(e Export) *objection {
+func (x *Exports) image(e Export, by clients.Client) *objection {
 	if e.Push && len(e.Names) == 0 {
 		return &objection{
 			what: "pushing an image without a name", field: "push", hint: "name the image",
@@ -146,11 +199,14 @@ func (x *Exports) image(e Export) *objection {
 		hint = "build with -o type=oci,dest=FILE and push the file, or have the name allowed in " +
 			"exports.push"
 	}
-	if len(e.Names) == 0 && !list.AllowsSome() {
-		return &objection{what: "an image in the builder's own image store", field: field, hint: hint}
+	if allow, _ := list.holding(by); len(e.Names) == 0 && len(allow) == 0 {
+		return &objection{
+			what:  "an image in the builder's own image store" + list.whom(by, nil),
+			field: field, hint: hint,
+		}
 	}
 	for _, name := range e.Names {
-		if o := list.objection(name, what, field); o != nil {
+		if o := list.objection(name, by, what, field); o != nil {
 			o.hint = hint
 			return o
 		}
@@ -158,26 +214,59 @@ func (x *Exports) image(e Export) *objection {
 	return nil
 }
 
-// AllowsSome reports whether allow lists any name. A nil list allows none.
-func (r *Repositories) AllowsSome() bool { return r != nil && len(r.allow) > 0 }
+// AllowsSome reports whether any name is allowed to any client. A nil list allows none.
+func (r *Repositories) AllowsSome() bool {
+	return slices.ContainsFunc(r.All(), func(rule *RepositoryRule) bool { return len(rule.allow) > 0 })
+}
 
-// objection returns why the repositories don't allow the name, or nil. A nil list allows none. what
-// begins what is refused, and the name follows.
-func (r *Repositories) objection(name imageref.Reference, what, field string) *objection {
+// whom says that other clients can have what the client can't: those of a rule that allows the
+// name, which is nil for any name. It returns "" if there are none.
+func (r *Repositories) whom(c clients.Client, name *imageref.Pattern) string {
+	for _, rule := range r.All() {
+		if !rule.clients.Has(c) && slices.ContainsFunc(rule.allow, func(p imageref.Pattern) bool {
+			return name == nil || p.Covers(*name)
+		}) {
+			return ", which is " + rule.clients.Only(c)
+		}
+	}
+	return ""
+}
+
+// objection returns why the repositories don't allow the name to the client, or nil. A nil list
+// allows none. what begins what is refused, and the name follows.
+func (r *Repositories) objection(
+	name imageref.Reference, by clients.Client, what, field string,
+) *objection {
 	what += name.String()
 	if r == nil {
 		return &objection{what: what, field: field}
 	}
 	pattern := name.Pattern()
 	covers := func(p imageref.Pattern) bool { return p.Covers(pattern) }
-	if i := slices.IndexFunc(r.deny, covers); i >= 0 {
-		return &objection{what: what, field: field + ".deny: " + r.deny[i].Meaning()}
+	for _, rule := range r.All() {
+		i := slices.IndexFunc(rule.deny, covers)
+		if i < 0 || !rule.clients.MayHave(by) {
+			continue
+		}
+		o := &objection{what: what, field: field + ".deny: " + rule.deny[i].Meaning()}
+		switch {
+		case len(rule.clients) == 0:
+		case !by.Known():
+			o.what += fmt.Sprintf(" for %s, and it isn't known who builds", rule.clients)
+		default:
+			o.what += " for " + by.String()
+		}
+		return o
 	}
-	if !slices.ContainsFunc(r.allow, covers) {
-		meanings := imageref.Meanings(r.allow)
-		return &objection{what: what + allowsOnly(meanings), field: field + ".allow", allowed: meanings}
+	allow, _ := r.holding(by)
+	if slices.ContainsFunc(allow, covers) {
+		return nil
 	}
-	return nil
+	if whom := r.whom(by, &pattern); whom != "" {
+		return &objection{what: what + whom, field: field + ".clients"}
+	}
+	meanings := imageref.Meanings(allow)
+	return &objection{what: what + allowsOnly(meanings), field: field + ".allow", allowed: meanings}
 }
 
 func (v *validator) exports() {
@@ -216,12 +305,42 @@ func (v *validator) repositories(n *yaml.Node, key string, r *Repositories) {
 	if n == nil || r == nil {
 		return
 	}
-	allow := child(n, "allow")
-	if allow == nil && n.Kind == yaml.MappingNode {
-		v.addf(n, "%s has no allow, so nothing is allowed; write the names in allow, or ** for all "+
-			"that deny doesn't list", key)
+	list := child(n, "rules")
+	if n.Kind == yaml.SequenceNode {
+		list = n
 	}
-	v.report().Entries(allow, "allow", r.Allow, func(s string) error {
+	if n.Kind == yaml.MappingNode {
+		switch {
+		case child(n, "allow") == nil && list == nil:
+			v.addf(n, "%s has no allow, so nothing is allowed; write the names in allow, or ** for all "+
+				"that deny doesn't list", key)
+		case child(n, "clients") != nil && child(n, "allow") == nil && child(n, "deny") == nil:
+			v.addf(child(n, "clients"), "clients has no allow and no deny beside it; write clients into "+
+				"the rules that they are for")
+		}
+		v.repositoryRule(n, &r.RepositoryRule)
+	}
+	if list == nil || list.Kind != yaml.SequenceNode {
+		return
+	}
+	if len(list.Content) == 0 {
+		v.addf(list, "%s has no rules; write allow: [] if nothing is allowed, or remove it", key)
+	}
+	for i, rule := range r.Rules {
+		at := list.Content[i]
+		if rule == nil {
+			continue // A rule without a value is a problem already.
+		}
+		if child(at, "allow") == nil && child(at, "deny") == nil {
+			v.addf(at, "the rule has neither allow nor deny; give it one of them")
+		}
+		v.repositoryRule(at, rule)
+	}
+}
+
+func (v *validator) repositoryRule(n *yaml.Node, r *RepositoryRule) {
+	r.clients = v.clients(child(n, "clients"), r.Clients)
+	v.report().Entries(child(n, "allow"), "allow", r.Allow, func(s string) error {
 		p, err := imageref.ParsePattern(s)
 		r.allow = append(r.allow, p)
 		return err

@@ -263,7 +263,7 @@ func TestMistakesInRulesOnImages(t *testing.T) {
 	}
 	for _, name := range []string{
 		DefaultRule, InvariantRule, LimitsRule, BuildRule, ExportsRule, CachesRule, SBOMRule,
-		AdministrationRule,
+		AdministrationRule, DebugRule,
 	} {
 		_, err := Parse("p", []byte("version: 1\nbuild: {images: [{name: "+name+", match: [a]}]}\n"))
 		require.ErrorContains(t, err, "is reserved for decisions without a rule")

@@ -121,6 +121,7 @@ func (l Layers) Refuse(requested, reason string) Decision {
 		Messages:  []string{},
 		Layer:     LayerPolicy,
 		Contact:   l.Contact(),
+		client:    l.client,
 	}
 	if l.embedded == nil {
 		return d
@@ -133,7 +134,7 @@ func (l Layers) Refuse(requested, reason string) Decision {
 	// If it isn't a reference, the suggestions are in the policy's order.
 	ref, _ := imageref.Parse(requested)
 	var s subject
-	s.Ref = ref
+	s.Ref, s.Client = ref, l.client
 	d.Allowed, _ = l.embedded.allowed(s, l.overlay, false)
 	return d
 }

@@ -2,9 +2,13 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // LLBRule is the rule of decisions on LLB that no frontend made; see [Layers.LLB]. No rule of a
@@ -12,8 +16,8 @@ import (
 const LLBRule = "llb"
 
 // LLB returns the decision on LLB that a client sends by itself, instead of asking for a frontend.
-// Every layer has to allow it (llb: allow), and an overlay that doesn't say anything about it
-// leaves it to the embedded policy. The zero [Layers] deny it.
+// Every layer has to allow it to the client (llb: allow), and an overlay that doesn't say anything
+// about it leaves it to the embedded policy. The zero [Layers] deny it.
 //
 // [Decision.Check] applies the build rules of each whole policy to what the LLB asks for. A policy
 // that has none for the whole may have rules on frontends with build rules of their own. All of
@@ -26,15 +30,22 @@ func (l Layers) LLB(now time.Time) Decision {
 		d.Reason = "there is no policy, so nothing is allowed"
 		return d
 	}
-	if l.embedded.doc.LLB != ActionAllow {
+	if !l.embedded.doc.LLB.AllowsSome() {
 		d.Reason = "the policy lets clients build by frontends only (llb: deny, which is the default)"
 		return d
 	}
-	for _, layer := range l.each() {
-		if layer.policy.doc.LLB == ActionDeny {
+	for _, layer := range slices.Backward(l.each()) { // the policy is the first to say why
+		switch a := layer.policy.doc.LLB; {
+		case a == nil: // an overlay, which leaves it to the policy
+		case a.Denied:
 			d.Layer, d.Reason = layer.name, "the overlay decided: it refuses LLB (llb: deny)"
 			return d
+		case !a.clients.Has(l.client):
+			d.Layer, d.Reason = layer.name, a.only(layer.name, l.client)
+			return d
 		}
+	}
+	for _, layer := range l.each() {
 		rules := layer.policy.llbRules()
 		for _, r := range rules {
 			c, _ := layer.policy.constrain(layer.name, outcome{holds: r}, l.Contact())
@@ -55,13 +66,17 @@ func (l Layers) ExplainLLB(now time.Time) Trace {
 	d := l.LLB(now)
 	for _, layer := range l.each() {
 		s := Step{Kind: StepLayer, Layer: layer.name, Rule: LLBRule, Verdict: Allow}
-		switch layer.policy.doc.LLB {
-		case ActionAllow:
-			s.Reason = "it allows LLB (llb: allow)"
-		case "":
+		switch a := layer.policy.doc.LLB; {
+		case a == nil:
 			s.Reason = "it says nothing about LLB, so it leaves it to the policy"
-		default:
+		case a.Denied:
 			s.Verdict, s.Reason = Deny, "it refuses LLB (llb: deny, which is a policy's default)"
+		case !a.clients.Has(l.client):
+			s.Verdict, s.Reason = Deny, "it allows LLB "+a.clients.Only(l.client)+" (llb.clients)"
+		case len(a.clients) > 0:
+			s.Reason = "it allows LLB for this client (llb.clients)"
+		default:
+			s.Reason = "it allows LLB (llb: allow)"
 		}
 		t.add(s)
 	}
@@ -97,13 +112,70 @@ func (p *Policy) llbRules() []*Rule {
 	return rules
 }
 
+// LLB says which clients can send LLB that no frontend made.
+type LLB struct {
+	// Clients that can send it, in the form of administration.clients. The default is all clients.
+	Clients []string `yaml:"clients,omitempty" jsonschema:"minItems=1"`
+
+	// Allowed and Denied say that the document has allow or deny in place of the fields.
+	Allowed bool `yaml:"-" scalar:"allow"`
+	Denied  bool `yaml:"-" scalar:"deny"`
+
+	clients clients.List
+}
+
+// AllowsSome reports whether any client can send LLB. It is false for nil.
+func (a *LLB) AllowsSome() bool { return a != nil && !a.Denied }
+
+// For returns the compiled patterns of the clients. Callers don't change them.
+func (a *LLB) For() clients.List { return a.clients }
+
+// only says why a layer doesn't let the client send LLB.
+func (a *LLB) only(layer string, c clients.Client) string {
+	by := "the policy allows"
+	if layer == LayerOverlay {
+		by = "the overlay decided: it allows"
+	}
+	return by + " LLB " + a.clients.Only(c) + " (llb.clients)"
+}
+
+// MarshalYAML returns what the document has: a word or the fields.
+func (a *LLB) MarshalYAML() (any, error) {
+	type fields LLB
+	switch {
+	case a.Allowed:
+		return ActionAllow, nil
+	case a.Denied:
+		return ActionDeny, nil
+	}
+	return (*fields)(a), nil
+}
+
 // llb checks the field of that name. An overlay that doesn't have it leaves it to the policy.
 func (v *validator) llb(k role) {
+	n, a := child(v.root, "llb"), v.policy.doc.LLB
+	if n == nil {
+		if k != overlaid {
+			v.policy.doc.LLB = &LLB{Denied: true}
+		}
+		return
+	}
+	if a == nil {
+		return // It is a problem already.
+	}
+	v.report().Filled(n, "llb")
+	if n.Kind == yaml.MappingNode {
+		a.clients = v.clients(child(n, "clients"), a.Clients)
+	}
+}
+
+// debug checks the field of that name. An overlay that doesn't have it leaves it to the policy.
+func (v *validator) debug(k role) {
 	missing := ActionDeny
 	if k == overlaid {
 		missing = ""
 	}
-	v.action(v.root, "llb", &v.policy.doc.LLB, missing)
+	v.action(v.root, "debug", &v.policy.doc.Debug, missing)
 }
 
 // llbHeadline is the first line of a decision on LLB.

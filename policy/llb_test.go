@@ -65,7 +65,7 @@ func TestLLBOfTheClient(t *testing.T) {
 
 func TestTheFieldLLBIsChecked(t *testing.T) {
 	_, err := Parse("p", []byte("version: 1\nllb: perhaps"))
-	require.ErrorContains(t, err, `llb must be allow or deny, not "perhaps"`)
+	require.ErrorContains(t, err, `llb must be a mapping of fields, allow or deny, not "perhaps"`)
 	_, err = Parse("p", []byte("version: 1\nfrontends: [{name: llb, match: [a]}]"))
 	require.ErrorContains(t, err, "reserved")
 }

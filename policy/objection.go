@@ -11,7 +11,7 @@ import (
 // objection is why one layer refuses something that isn't about a frontend.
 type objection struct {
 	what    string   // it completes "the policy refuses …"
-	field   string   // that refuses it, below the rule; "" if no policy can allow it
+	field   string   // that refuses it, below the rule; "" if what says it, or no policy can allow it
 	hint    string   // what to do, or ""
 	allowed []string // what the field allows
 }

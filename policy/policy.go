@@ -47,8 +47,8 @@ const (
 const Version = 1
 
 // The rules that a decision names if no rule of a policy decided. No rule of a policy can
-// have these names, [InvariantRule], [BuildRule], [LLBRule], [ExportsRule], [CachesRule],
-// [SBOMRule] or [AdministrationRule].
+// have these names, [InvariantRule], [BuildRule], [LLBRule], [DebugRule], [ExportsRule],
+// [CachesRule], [SBOMRule] or [AdministrationRule].
 const (
 	// DefaultRule: no rule matched.
 	DefaultRule = "default"
@@ -123,7 +123,11 @@ type Document struct {
 	// Whether clients of policy-guard can send LLB that no frontend made, such as buildctl build with
 	// LLB on its standard input. The build rules of the whole policy apply to it. No mode weakens
 	// deny. The default is deny.
-	LLB Action `yaml:"llb,omitempty" jsonschema:"enum=allow,enum=deny,default=deny"`
+	LLB *LLB `yaml:"llb,omitempty"`
+	// Whether clients of policy-guard can run containers of their own in a build, on its results, as
+	// buildx debug does. The rules on commands (build.exec) apply to them. No mode weakens deny. The
+	// default is deny.
+	Debug Action `yaml:"debug,omitempty" jsonschema:"enum=allow,enum=deny,default=deny"`
 	// Limits that hold whatever the rules, the default and the mode say.
 	Limits Limits `yaml:"limits,omitempty"`
 	// Where the results of builds can go. Only policy-guard sees that, and applies this. The default

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // Readers returns the decisions under which a build may read something before its frontend is
@@ -23,7 +24,7 @@ func (l Layers) Readers(now time.Time) [][]Decision {
 			continue
 		}
 		var list []Decision
-		for _, rule := range layer.policy.readers(now) {
+		for _, rule := range layer.policy.readers(now, l.client) {
 			d := l.Refuse("", "")
 			d.Verdict, d.Layer, d.at = Allow, layer.name, now
 			d.Timeout, d.Nesting, d.Memory = l.bounds()
@@ -37,8 +38,8 @@ func (l Layers) Readers(now time.Time) [][]Decision {
 }
 
 // readers returns a rule for each set of build rules by which a frontend can run at a time, and nil
-// for those of the whole policy. These alone remain if the policy lets no frontend run.
-func (p *Policy) readers(now time.Time) []*Rule {
+// for those of the whole policy. These alone remain if the policy lets the client run no frontend.
+func (p *Policy) readers(now time.Time, client clients.Client) []*Rule {
 	type rules struct {
 		own  *buildrules.Rules
 		hard severity
@@ -55,7 +56,7 @@ func (p *Policy) readers(now time.Time) []*Rule {
 		add(nil, nil)
 	}
 	for _, c := range p.allows {
-		if !c.rule.Expired(now) && p.withinLimits(c.pattern) {
+		if !c.rule.Expired(now) && c.rule.Admits(client) && p.withinLimits(c.pattern) {
 			add(c.rule, c.rule.Build)
 		}
 	}

@@ -27,7 +27,7 @@ func (l Layers) DecideGenerator(image imageref.Reference) Ruling {
 		if s == nil {
 			return nil
 		}
-		o := s.Generators.objection(image, "an SBOM by ", "generators")
+		o := s.Generators.objection(image, l.client, "an SBOM by ", "generators")
 		if o != nil {
 			o.hint = "build without it (buildx: --sbom=false), or have the image allowed in " +
 				"sbom.generators.allow"

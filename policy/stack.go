@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -15,7 +16,18 @@ import (
 type Layers struct {
 	embedded, overlay *Policy
 	brief             bool
+	client            clients.Client
 }
+
+// For returns the layers for what a client asks for. Without it, the client is unknown: what a rule
+// allows to some clients isn't allowed, and what it denies to some is denied.
+func (l Layers) For(c clients.Client) Layers {
+	l.client = c
+	return l
+}
+
+// Client returns the client of [Layers.For].
+func (l Layers) Client() clients.Client { return l.client }
 
 // Brief returns the layers for decisions without suggestions: [Decision].Allowed is empty, and no
 // Reason asks what was meant. With many rules, looking for those takes most of the time.
@@ -130,7 +142,7 @@ func (l Layers) Contact() string {
 
 // label returns the policy's id for a message, with a leading space, or "".
 func (p *Policy) label() string {
-	if p.doc.ID == "" {
+	if p == nil || p.doc.ID == "" {
 		return ""
 	}
 	return " " + safetext.Quote(p.doc.ID)

@@ -63,7 +63,7 @@ func (p *Policy) allowed(s subject, other *Policy, overlay bool) (list []string,
 	list = []string{}
 	name, budget := s.Ref.Name(), maxCompared
 	for _, c := range p.nearest(name) {
-		if c.rule.Expired(s.Now) || !p.withinLimits(c.pattern) ||
+		if c.rule.Expired(s.Now) || !c.rule.Admits(s.Client) || !p.withinLimits(c.pattern) ||
 			p.builtinRefuses(c) || other != nil &&
 			!other.mayAllow(c.pattern, overlay, &budget) {
 			continue

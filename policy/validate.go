@@ -58,6 +58,7 @@ func (v *validator) validate(k role) {
 	}
 	v.overlay(k)
 	v.llb(k)
+	v.debug(k)
 	v.dispatch(root, p.doc.Dispatch)
 	if n := child(root, "build"); n != nil {
 		p.doc.Build.Validate(n, v.addf)

@@ -26,10 +26,10 @@ change comes with the simplest request that shows it. Last, diff prints the diff
 the policies themselves, whether they have an effect or not. Those in exports and caches
 have an example of what becomes allowed, and one of what becomes refused.
 
-Sample names, tags, digests, options, platforms and times come from the literals and the
-patterns in the rules. The overlap of each pair of patterns and the ends of version ranges
-give further samples. If both policies let a frontend run, diff also makes samples of what
-it may build.
+Sample names, tags, digests, options, platforms, clients and times come from the
+literals and the patterns in the rules. The overlap of each pair of patterns and the
+ends of version ranges give further samples. If both policies let a frontend run, diff
+also makes samples of what it may build.
 
 The samples don't cover everything. A change can go unnoticed where three or more patterns
 overlap, or in an unusual spelling of a version. diff assumes that a name and its alias
@@ -149,6 +149,9 @@ func requestText(r diff.Request, now time.Time) string {
 	}
 	if len(r.Inputs) > 0 {
 		text += " with an input from another build"
+	}
+	if r.Client != "" {
+		text += ", asked for by " + r.Client
 	}
 	if !r.Time.Equal(now) {
 		text += " from " + r.Time.UTC().Format(time.RFC3339)

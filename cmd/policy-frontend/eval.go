@@ -20,8 +20,8 @@ func newEvalCommand() *cobra.Command {
 several references, it answers each. For the reference -, it reads references from stdin,
 one on each line.
 
-A build with the same options at the same time gets the same answer, with three
-exceptions:
+A build of the same client with the same options at the same time gets the same answer,
+with three exceptions:
 
   - eval knows the digest of a tag only from --digest. It takes a tag next to a digest on
     trust and says so. A build looks up the tag if the decision depends on it.
@@ -47,14 +47,18 @@ LLB, which a frontend makes from a build file. eval checks each operation in it 
 the line of the build file that it comes from.
 
 With --export, --cache-from, --cache-to or --sbom, eval also answers where a result may
-go, which build caches a build may use, and which image may make its SBOM. With --own-llb,
-eval decides on LLB that a client sends by itself, instead of asking for a frontend REF.
-Then --build and --llb have what is in that LLB. Only policy-guard judges all this in a
-build.
+go, which build caches a build may use, and which image may make its SBOM. With --debug,
+it answers whether the client may run containers of its own. With --own-llb, eval decides
+on LLB that a client sends by itself, instead of asking for a frontend REF. Then --build
+and --llb have what is in that LLB. Only policy-guard judges all this in a build.
 
 With --format json, eval prints the object that a build leaves in its result's metadata
 under frontend.policy.decision. The answers to operations, results and caches are under
 its key build. Each reference has a line of its own.
+
+Where a policy has rules for some clients, --client says who builds. Without it, the
+client is unknown: what is allowed only to some isn't allowed, and what is denied to some
+is denied.
 
 Instead of a file, - is stdin.
 
@@ -71,6 +75,7 @@ Exit codes:
   policy-frontend eval --policy policy.yaml --llb build.llb --format json docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --export push=corp.example/app:1 docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --own-llb --llb build.llb
+  policy-frontend eval --policy policy.yaml --client uid:1000 --client gid:1000 docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --at 2027-03-01 docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --opt build-arg:POLICY_FRONTEND_POLICY="$(cat team.yaml)" docker/dockerfile:1`,
 		Args: f.args,

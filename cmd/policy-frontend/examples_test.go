@@ -75,6 +75,9 @@ func exampleFolder(t *testing.T) string {
 	require.NoError(t, err)
 	files["sum.json"] = string(summary)
 	files["docker-bake.hcl"] = "target \"app\" {\n  args = { VERSION = \"1.22\" }\n}\n"
+	recorded, err := os.ReadFile("../../internal/record/testdata/complete.jsonl")
+	require.NoError(t, err)
+	files["record.jsonl"], files["record.jsonl.1"] = string(recorded), string(recorded)
 	files["repositories/a/Dockerfile"] = "# syntax=docker/dockerfile-upstream:master\nFROM busybox\n"
 	for name, content := range files {
 		file := filepath.Join(dir, name)

@@ -24,14 +24,14 @@ func newExplainCommand() *cobra.Command {
   - the decisions of the policy and of the overlay;
   - the conditions under which the frontend may run, and the dispatcher;
   - the build rules that apply to it;
-  - where its results may go, which build caches a build may use, and which images may
-    make SBOMs.
+  - where its results may go, which build caches a build may use, which images may make
+    SBOMs, and whether clients may run containers.
 
 The decision follows, and then the answers to the operations in --build or --llb, and to
---export, --cache-from and --cache-to. Below each answer to an operation, explain prints
-the entries that it compared, and why an entry doesn't match. For a name or a URL, that is
-the scheme, host, port or path. For a command or an image, it is what the command uses or
-what the image's configuration has.
+--export, --cache-from, --cache-to, --sbom and --debug. Below each answer to an operation,
+explain prints the entries that it compared, and why an entry doesn't match. For a name or
+a URL, that is the scheme, host, port or path. For a command or an image, it is what the
+command uses or what the image's configuration has.
 
 With --format json, explain prints one object with steps, decision and answers.
 

@@ -14,13 +14,14 @@ import (
 	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
 // requestFlags are the flags for a request and for the policies that decide on it.
 type requestFlags struct {
 	policy, overlay, digest, at string
-	options, inputs             []string
+	options, inputs, client     []string
 }
 
 func (f *requestFlags) add(cmd *cobra.Command) {
@@ -32,6 +33,10 @@ func (f *requestFlags) add(cmd *cobra.Command) {
 			optionkeys.Overlay+" is the overlay")
 	cmd.Flags().StringArrayVar(&f.inputs, "input", nil,
 		"the `NAME` of an input from another build; repeatable")
+	cmd.Flags().StringArrayVar(&f.client, "client", nil,
+		"a `NAME` of the client, which only policy-guard knows: uid:NUMBER, gid:NUMBER, cn:NAME,\n"+
+			"dns:NAME or a URI; repeatable (default an unknown client)")
+	noCompletions(cmd, "client")
 	cmd.Flags().StringVar(&f.digest, "digest", "", "the `DIGEST` to which the reference's tag points")
 	addAtFlag(cmd, &f.at)
 	completeYAML(cmd, "policy", "overlay")
@@ -178,7 +183,15 @@ func (f *requestFlags) layers(sent string, isSent bool) (policy.Layers, error) {
 	if err != nil {
 		return policy.Layers{}, err
 	}
-	return policy.Stack(embedded, overlay)
+	layers, err := policy.Stack(embedded, overlay)
+	if err != nil {
+		return layers, err
+	}
+	by, err := clients.Parse(f.client)
+	if err != nil {
+		return layers, fmt.Errorf("--client: %w", err)
+	}
+	return layers.For(by), nil
 }
 
 // policies loads the policy and the overlay, which is nil if there is none. An overlay that an

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/editdistance"
 	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/policy"
@@ -19,11 +20,11 @@ const (
 	exitOK          = 0
 	exitDeny        = 1 // eval, explain: the frontend or an operation is denied
 	exitFindings    = 1 // lint: there are findings; test: a case failed; diff, export: it widens
-	exitRefused     = 1 // check, init: something is refused
+	exitRefused     = 1 // check, init, record: something is or would be refused
 	exitMoved       = 1 // lock --check: a pin is missing or has moved
 	exitNothing     = 1 // verify: nothing is proven
 	exitUsage       = 2 // wrong usage, or a file that can't be read, used or written
-	exitUndecidable = 3 // eval, explain: the decision needs the digest
+	exitUndecidable = 3 // eval, explain, record: the decision needs the digest
 )
 
 // exitError ends the program with a code. Without err, there is nothing left to print.
@@ -127,7 +128,7 @@ func newHelpCommand(root *cobra.Command) *cobra.Command {
 }
 
 // policyFromGuard is the flag by which an image takes its policy from policy-guard.
-const policyFromGuard = "policy-from-guard"
+const policyFromGuard = frontend.FlagPolicyFromGuard
 
 // newRootCommand returns the command tree. Any error that isn't an *exitError is an error of
 // usage.
@@ -164,6 +165,7 @@ On the command line, it evaluates, tests, checks and compares policies.`,
 		newDiffCommand(),
 		newLockCommand(),
 		newExportCommand(),
+		newRecordCommand(),
 		newSchemaCommand(),
 		newVerifyCommand(),
 		newVersionCommand(),

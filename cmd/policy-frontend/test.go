@@ -49,6 +49,7 @@ A file of cases:
       digest: sha256:...           # of the requested image, if rules depend on it
       options: {target: app}       # from the client
       inputs: [base]
+      client: uid:1000             # who builds, or a list of names; unknown without it
       at: 2027-03-01               # overrides the file's
       overlay: {none: true}        # overrides the file's; or file or text
       expect:                      # or only the verdict, as in expect: deny

@@ -56,6 +56,22 @@ the import of the build cache corp.example/a:latest is refused: the policy refus
 	require.Contains(t, stdout, "a result for the client of the type oci is allowed\n")
 }
 
+func TestEvalAnswersAboutContainersOfAClient(t *testing.T) {
+	t.Parallel()
+	const head = "version: 1\nfrontends: [{match: [docker/dockerfile]}]\n"
+	refused := write(t, "refused.yaml", head)
+	code, stdout, stderr := run("eval", "--policy", refused, "--debug", "docker/dockerfile:1")
+	require.Equal(t, exitDeny, code, stderr)
+	require.Contains(t, stdout, "a container that the client runs by itself is refused: the policy "+
+		"refuses containers that a client runs by itself (debug: deny, which is the default)\n"+
+		"  message:      run the command in a step of the build, or have them allowed by debug: allow\n")
+	allowed := write(t, "allowed.yaml", head+"debug: allow\n")
+	code, stdout, stderr = run("explain", "--policy", allowed, "--debug", "docker/dockerfile:1")
+	require.Equal(t, exitOK, code, stderr)
+	require.Contains(t, stdout, "policy-guard lets clients run containers of their own (debug: allow)")
+	require.Contains(t, stdout, "a container that the client runs by itself is allowed\n")
+}
+
 func TestEvalAnswersAboutAnnotations(t *testing.T) {
 	t.Parallel()
 	file := write(t, "policy.yaml", "version: 1\nexports: {annotations: [\"org.*\"]}\n"+
@@ -146,4 +162,30 @@ func TestEvalRefusesWhatClientsShareInTheirLLB(t *testing.T) {
 	require.Contains(t, stdout, "a cache mount, which is one for all clients is refused: ")
 	code, stdout, stderr = run("eval", "--policy", file, "--llb", built, "docker/dockerfile:1")
 	require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
+}
+
+func TestEvalAnswersAClient(t *testing.T) {
+	t.Parallel()
+	file := write(t, "policy.yaml", `version: 1
+frontends: [{name: ci, match: [docker/dockerfile], clients: ["gid:2"]}]
+`)
+	for _, command := range []string{"eval", "explain"} {
+		for _, tt := range []struct {
+			args []string
+			code int
+			want string
+		}{
+			{[]string{"--client", "uid:1", "--client", "gid:2"}, exitOK, `rule "ci" allows docker/docker`},
+			{[]string{"--client", "uid:2"}, exitDeny, "only for gid:2, not for uid:2"},
+			{nil, exitDeny, "only for gid:2, and it isn't known who builds"},
+		} {
+			code, stdout, stderr := run(append(append([]string{command, "--policy", file}, tt.args...),
+				"docker/dockerfile:1")...)
+			require.Equal(t, tt.code, code, stderr)
+			require.Contains(t, stdout, tt.want)
+		}
+		code, _, stderr := run(command, "--policy", file, "--client", "gid:2", "docker/dockerfile:1")
+		require.Equal(t, exitUsage, code)
+		require.Contains(t, stderr, "--client: a client with groups has one user: uid:NUMBER")
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/go-units"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
@@ -38,6 +39,16 @@ func requireFlags(t *testing.T, args []string, grace time.Duration) flags {
 	require.NoError(t, err)
 	require.Greater(t, grace, f.drain+lastCalls)
 	return f
+}
+
+// requireRoom fails the test unless a limit on the process is above what it takes at most.
+func requireRoom(t *testing.T, f flags, limit string) {
+	t.Helper()
+	most, err := units.RAMInBytes(strings.TrimSuffix(limit, "i"))
+	require.NoError(t, err)
+	memory, err := f.memoryBytes()
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, most, 2*memory+100<<20+memory/8)
 }
 
 // offered matches a flag that an example has as a comment.
@@ -129,6 +140,7 @@ func TestTheUnitsOfSystemd(t *testing.T) {
 	grace, err := time.ParseDuration(values["Service.TimeoutStopSec"][0])
 	require.NoError(t, err)
 	f := requireFlags(t, line[1:], grace)
+	requireRoom(t, f, values["Service.MemoryMax"][0])
 	require.Equal(t, []string{passedSockets}, f.listen)
 	requireOffers(t, service, line[1:])
 	require.Equal(t, []string{fmt.Sprint(exitUsage)}, values["Service.RestartPreventExitStatus"])
@@ -206,6 +218,7 @@ func TestTheComposeFile(t *testing.T) {
 	grace, err := time.ParseDuration(guard.StopGrace)
 	require.NoError(t, err)
 	f := requireFlags(t, guard.Command, grace)
+	requireRoom(t, f, guard.MemLimit)
 	requireOffers(t, readExample(t, "compose/compose.yaml"), guard.Command)
 	require.Contains(t, guard.Volumes, "./"+filepath.Base(filepath.Dir(f.cert))+":"+
 		filepath.Dir(f.cert)+":ro", "a directory, so that renewed certificates are seen")
@@ -379,6 +392,7 @@ func TestTheManifestsOfKubernetes(t *testing.T) {
 	require.Len(t, pod.InitContainers, 1)
 	guard, daemon := pod.Containers[0], pod.InitContainers[0]
 	f := requireFlags(t, guard.Args, time.Duration(pod.GraceSeconds)*time.Second)
+	requireRoom(t, f, guard.Resources.Limits["memory"])
 	requireOffers(t, readExample(t, "kubernetes/policy-guard.yaml"), guard.Args)
 	require.Contains(t, daemon.Args, f.upstream)
 	require.Empty(t, daemon.Ports, "clients can't reach the daemon")

@@ -28,7 +28,7 @@ type flags struct {
 	image                      string
 	listen                     []string
 	cert, certKey, clientCerts string
-	metrics, logFormat         string
+	metrics, logFormat, record string
 	memory                     string
 	signKey, signCommand       string
 	summaries                  string
@@ -60,6 +60,8 @@ func parse(args []string) (f flags, help string, err error) {
 		"HTTP: tcp://host:port or unix:///path")
 	set.StringVar(&f.logFormat, "log-format", "text",
 		"the `FORMAT` of the log on stderr, text or json")
+	set.StringVar(&f.record, "record", "", "the `FILE` to which a record of each build is added, or - "+
+		"for stdout; no build begins that can't be recorded")
 	set.StringVar(&f.memory, "memory", defaultMemory, "the memory that the requests and answers of "+
 		"all clients may take, as a `SIZE`; the program takes up to twice as much")
 	set.DurationVar(&f.drain, "drain", drainTime,

@@ -37,7 +37,7 @@ const (
 type usageError struct{ error }
 
 // run runs the program until ctx ends, and returns its exit code.
-func run(ctx context.Context, args []string, stderr io.Writer) int {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f, help, err := parse(args)
 	switch {
 	case errors.Is(err, pflag.ErrHelp):
@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		return exitOK
 	}
 	out := newOutput(stderr, f.logFormat)
-	err = serve(ctx, f, out)
+	err = serve(ctx, f, stdout, out)
 	var wrong usageError
 	switch {
 	case err == nil:
@@ -97,7 +97,7 @@ func (o output) failed(err error) {
 }
 
 // serve serves clients until ctx ends.
-func serve(ctx context.Context, f flags, out output) error {
+func serve(ctx context.Context, f flags, stdout io.Writer, out output) error {
 	key, err := readKey(f.keyFile)
 	if err != nil {
 		return usageError{err}
@@ -116,14 +116,20 @@ func serve(ctx context.Context, f flags, out output) error {
 		return usageError{fmt.Errorf("--upstream: %w", err)}
 	}
 	defer daemon.Close()
+	record, err := openRecord(f.record, stdout)
+	if err != nil {
+		return usageError{fmt.Errorf("--record: %w", err)}
+	}
 	m := newMetrics()
 	g, err := guard.New(daemon, guard.Options{
 		PolicyPath: f.policy, Image: f.image, Key: key, AcceptOldDaemon: f.acceptOldDaemon,
-		Memory: memory, Log: out.log, Observer: m, Summaries: summaries,
+		Memory: memory, Log: out.log, Observer: m, Record: record,
+		Summaries: summaries,
 	})
 	if err != nil {
 		return usageError{err}
 	}
+	defer keepRecord(g, record)()
 	if err := checkDaemon(ctx, g, f, out.log); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -98,7 +99,7 @@ func TestWrongUsageEndsWithTwo(t *testing.T) {
 		},
 	} {
 		var stderr printed
-		require.Equal(t, exitUsage, run(t.Context(), tc.args, &stderr), name)
+		require.Equal(t, exitUsage, run(t.Context(), tc.args, io.Discard, &stderr), name)
 		require.Contains(t, stderr.String(), tc.why, name)
 	}
 }
@@ -111,7 +112,7 @@ func TestItSaysWhenItIsReadyAndEndsWithZero(t *testing.T) {
 	start := func() (context.CancelFunc, chan int) {
 		ctx, cancel := context.WithCancel(t.Context())
 		stderr, code := &printed{}, make(chan int, 1)
-		go func() { code <- run(ctx, args, stderr) }()
+		go func() { code <- run(ctx, args, io.Discard, stderr) }()
 		require.Eventually(t, func() bool {
 			return strings.Contains(stderr.String(), "policy-guard: ready on unix://"+path)
 		}, 10*time.Second, time.Millisecond, stderr)
@@ -123,7 +124,7 @@ func TestItSaysWhenItIsReadyAndEndsWithZero(t *testing.T) {
 	require.Equal(t, os.FileMode(socketMode), info.Mode().Perm())
 
 	var second printed
-	require.Equal(t, exitFailed, run(t.Context(), args, &second))
+	require.Equal(t, exitFailed, run(t.Context(), args, io.Discard, &second))
 	require.Contains(t, second.String(), "another program listens")
 
 	cancel()
@@ -138,7 +139,7 @@ func TestItSaysWhenItIsReadyAndEndsWithZero(t *testing.T) {
 	cancel()
 	require.Equal(t, exitOK, <-code)
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
-	require.Equal(t, exitFailed, run(t.Context(), args, &second))
+	require.Equal(t, exitFailed, run(t.Context(), args, io.Discard, &second))
 }
 
 // started is the program while it runs.
@@ -153,7 +154,7 @@ func start(t *testing.T, args ...string) *started {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &started{&printed{}, cancel, make(chan int, 1)}
-	go func() { s.code <- run(ctx, args, s.stderr) }()
+	go func() { s.code <- run(ctx, args, io.Discard, s.stderr) }()
 	require.Eventually(t, func() bool { return strings.Contains(s.stderr.String(), "ready") },
 		10*time.Second, time.Millisecond, s.stderr)
 	t.Cleanup(func() { s.end(t) })

@@ -162,7 +162,7 @@ func TestADaemonThatIsTooOldIsRefusedAtTheStart(t *testing.T) {
 		"unix://" + dir + "/daemon",
 	}
 	var stderr printed
-	require.Equal(t, exitFailed, run(t.Context(), args, &stderr))
+	require.Equal(t, exitFailed, run(t.Context(), args, io.Discard, &stderr))
 	for _, want := range []string{
 		"buildkitd v0.31.0", "as the client wrote them", "git bundles", "--accept-old-daemon",
 	} {
@@ -184,7 +184,7 @@ func TestTheLogCanBeJSON(t *testing.T) {
 	}
 	s := start(t, args...)
 	var second printed
-	require.Equal(t, exitFailed, run(t.Context(), args, &second))
+	require.Equal(t, exitFailed, run(t.Context(), args, io.Discard, &second))
 	s.end(t)
 	var messages []string
 	for line := range strings.Lines(s.stderr.String() + second.String()) {
@@ -201,7 +201,7 @@ func TestTheLogCanBeJSON(t *testing.T) {
 // The process of TestSocketsThatSystemdPasses is this program.
 func TestMain(m *testing.M) {
 	if args := os.Getenv("PF_TEST_GUARD_ARGS"); args != "" {
-		os.Exit(run(context.Background(), strings.Split(args, "\n"), os.Stderr))
+		os.Exit(run(context.Background(), strings.Split(args, "\n"), os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }
@@ -216,7 +216,7 @@ func TestSocketsThatSystemdPasses(t *testing.T) {
 		"unix://" + dir + "/daemon",
 	}
 	var stderr printed
-	require.Equal(t, exitUsage, run(t.Context(), args, &stderr))
+	require.Equal(t, exitUsage, run(t.Context(), args, io.Discard, &stderr))
 	require.Contains(t, stderr.String(), "systemd has passed no sockets")
 
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: dir + "/s", Net: "unix"})

@@ -20,6 +20,7 @@ type Process struct {
 	start   time.Time
 	timeout time.Duration
 	done    chan struct{}
+	typed   io.Writer // what a person would type on the terminal; nil without one
 
 	mu             sync.Mutex
 	stdout, stderr bytes.Buffer
@@ -53,6 +54,7 @@ func (c Command) start(env []string) (*Process, error) {
 		if err != nil {
 			return nil, fmt.Errorf("run %s on a terminal: %w", c.Path, err)
 		}
+		p.typed = terminal
 		copied := make(chan struct{})
 		go func() {
 			defer close(copied)
@@ -84,6 +86,17 @@ func (p *Process) Interrupt(t T) {
 	err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGINT)
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatalf("interrupt %s: %v", p.cmd, err)
+	}
+}
+
+// Type types a text on the command's terminal.
+func (p *Process) Type(t T, text string) {
+	t.Helper()
+	if p.typed == nil {
+		t.Fatalf("%s has no terminal", p.cmd)
+	}
+	if _, err := io.WriteString(p.typed, text); err != nil {
+		t.Fatalf("type on the terminal of %s: %v", p.cmd, err)
 	}
 }
 

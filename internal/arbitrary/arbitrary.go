@@ -176,6 +176,9 @@ func (choose Source) rule() policy.Rule {
 	if choose(4) == 0 {
 		r.Digests = choose.some(digests())
 	}
+	if choose(5) == 0 {
+		r.Clients = choose.some(clientPatterns())
+	}
 	if choose(6) == 0 {
 		r.Expires = Day(1 + choose(3)).Format(time.DateOnly)
 	}

@@ -100,6 +100,8 @@ func TestAnOverlayOnlyTightensWhatPolicyGuardApplies(t *testing.T) {
 				}
 			}
 		}
+		require.False(t, alone.DecideDebug().Verdict == policy.Deny &&
+			both.DecideDebug().Verdict != policy.Deny, "seed %d", seed)
 		at := arbitrary.Day(1 + choose(4))
 		was, is := alone.LLB(at), both.LLB(at)
 		require.False(t, !was.Verdict.Permits() && is.Verdict.Permits(), "seed %d", seed)

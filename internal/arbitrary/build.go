@@ -144,6 +144,7 @@ func (choose Source) imageRules(names func() string) string {
 			`versions: "~1.7", variants: [labs]`, `versions: ">=1.7.0-rc1"`, `versions: "*"`)
 		add(4, "exceptTags: "+choose.pick("1.5*", "1.7.1", "1", "2.*"))
 		add(4, "digests: "+choose.pick(digests()...))
+		add(6, "clients: "+choose.pick(clientPatterns()...))
 		add(5, fmt.Sprintf("expires: %q", Day(1+choose(3)).Format(time.DateOnly)))
 		if choose(3) == 0 {
 			fields = append(fields, "action: deny")

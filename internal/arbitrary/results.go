@@ -17,14 +17,25 @@ func (choose Source) guarded(doc *policy.Document) {
 		}
 	}
 	doc.LLB, doc.Exports, doc.Caches = from.LLB, from.Exports, from.Caches
+	doc.Debug = from.Debug
+	doc.SBOM, doc.Administration = from.SBOM, from.Administration
 }
 
 // GuardedText returns the fields that only policy-guard applies, in YAML. It can be "".
 func (choose Source) GuardedText() string {
 	return choose.fields("\n", []maker{
-		{2, func() string { return "llb: " + choose.one([]string{"allow", "allow", "deny"}) }},
+		{2, func() string {
+			return "llb: " + choose.one([]string{
+				"allow", "allow", "deny", "{clients: " + choose.pick(clientPatterns()...) + "}",
+			})
+		}},
 		{2, func() string { return "exports: " + choose.exports() }},
 		{2, func() string { return "caches: " + choose.caches() }},
+		{3, func() string { return "debug: " + choose.one([]string{"allow", "deny"}) }},
+		{4, func() string { return "sbom: {generators: " + choose.repositories() + "}" }},
+		{5, func() string {
+			return "administration: {clients: " + choose.pick(clientPatterns()...) + "}"
+		}},
 	})
 }
 
@@ -85,21 +96,36 @@ func (choose Source) caches() string {
 	})
 }
 
-// repositories returns an allow and a deny of names.
+// repositories returns an allow and a deny of names, or several for some clients.
 func (choose Source) repositories() string {
+	if choose(4) > 0 {
+		return "{" + choose.repositoryRule() + "}"
+	}
+	var rules []string
+	for range 1 + choose(3) {
+		rule := choose.repositoryRule()
+		if choose(3) > 0 {
+			rule += ", clients: " + choose.pick(clientPatterns()...)
+		}
+		rules = append(rules, "{"+rule+"}")
+	}
+	return "[" + strings.Join(rules, ", ") + "]"
+}
+
+func (choose Source) repositoryRule() string {
 	names := func() string {
 		return choose.pick("x", "m.example/**", "m.example/a/*", "**/y*", "x/y", "*.example/**",
 			"m.example:80/a/b", "m.example:*/**", "**", "10.*.*.*/x", "m*.example/*/*", "m.example/a/b")
 	}
 	switch choose(6) {
 	case 0:
-		return "{allow: []}"
+		return "allow: []"
 	case 1:
-		return "{allow: [], deny: " + names() + "}"
+		return "allow: [], deny: " + names()
 	case 2, 3:
-		return "{allow: " + names() + "}"
+		return "allow: " + names()
 	}
-	return "{allow: " + names() + ", deny: " + names() + "}"
+	return "allow: " + names() + ", deny: " + names()
 }
 
 // Export returns what a build wants to do with its result.

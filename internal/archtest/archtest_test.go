@@ -29,8 +29,12 @@ var floors = [][]string{
 	{
 		"internal/arbitrary", "internal/diff", "internal/export", "internal/gatewayopts",
 		"internal/kindtest", "internal/llbops", "internal/lock", "internal/opcheck",
+		"internal/record",
 	},
-	{"internal/attached", "internal/gatewaycodec", "internal/lint", "internal/policytest"},
+	{
+		"internal/attached", "internal/gatewaycodec", "internal/lint", "internal/policytest",
+		"internal/replay",
+	},
 	{"frontend"},
 	{"guard", "internal/survey"},
 	{"cmd/policy-frontend", "cmd/policy-guard"},

@@ -53,6 +53,12 @@ func (d *differences) list() []Difference {
 	for _, key := range d.order {
 		out = append(out, *d.byKey[key])
 	}
+	sortDifferences(out)
+	return out
+}
+
+// sortDifferences puts those that widen first.
+func sortDifferences(out []Difference) {
 	order := []Change{Allowed, Loosened, Rerouted, Refused, Tightened}
 	slices.SortStableFunc(out, func(a, b Difference) int {
 		if a.Widens != b.Widens {
@@ -63,7 +69,6 @@ func (d *differences) list() []Difference {
 		}
 		return cmp.Compare(slices.Index(order, a.Change), slices.Index(order, b.Change))
 	})
-	return out
 }
 
 // compare adds the differences between the answers to one request. plain has the answers to

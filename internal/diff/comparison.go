@@ -53,10 +53,6 @@ type comparison struct {
 	uncompared []string
 }
 
-func newComparison(a, b *policy.Policy, at time.Time) *comparison {
-	return compareSides(newSide(a), newSide(b), at)
-}
-
 func compareSides(a, b *side, at time.Time) *comparison {
 	c := &comparison{
 		a: a, b: b, at: at, complete: true, budget: maxWork,

@@ -18,6 +18,9 @@
 //   - the platforms in the rules, and one that no rule has;
 //   - the given time, and each later time at which a rule begins to warn or expires.
 //
+// If rules are for some clients, Compare does all this for samples of clients: one for each way in
+// which a pattern, or two of them together, have clients, and the unknown client.
+//
 // If both policies let a frontend run, Compare also compares how it runs and the rulings on
 // sample operations. Sample images come from the rules on images in the same way as frontends.
 // Sample repositories, downloads and other names come from the patterns in the build rules. Sample
@@ -29,9 +32,9 @@
 // the change. Unless Compare can prove that nothing of the kind is allowed, it reports what it
 // couldn't compare.
 //
-// Samples can miss a change: where three or more globs overlap, in an unusual spelling of a
-// version. Compare assumes that a name and its alias have the same image under each
-// tag. It ignores overlays and the policy frontend's own name.
+// Samples can miss a change: where three or more globs or patterns of clients overlap, in an
+// unusual spelling of a version. Compare assumes that a name and its alias have the same image
+// under each tag. It ignores overlays and the policy frontend's own name.
 package diff
 
 import (
@@ -39,6 +42,7 @@ import (
 	"time"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // Change is how the answer to a request changes.
@@ -109,6 +113,8 @@ type Request struct {
 	Options map[string]string `json:"options,omitempty"`
 	Inputs  []string          `json:"inputs,omitempty"`
 	Time    time.Time         `json:"time"`
+	// Client is one of those for whom the answer changes; "" if it changes for all.
+	Client string `json:"client,omitempty"`
 }
 
 // Answer is one policy's answer to a request.
@@ -151,7 +157,17 @@ type RulingAnswer struct {
 // Compare returns the changes from policy a to policy b, at the given time and later. Both must
 // come from package policy.
 func Compare(a, b *policy.Policy, at time.Time) Report {
-	return newComparison(a, b, at).report()
+	m := merged{
+		Report: Report{
+			Complete: true, Uncompared: []string{}, Differences: []Difference{}, Statements: []Statement{},
+		},
+		seen: map[string]*counted{},
+	}
+	eachClient(newSide(a), newSide(b), at, maxWork, func(c *comparison, by clients.Client) bool {
+		m.add(c.report(), by)
+		return true
+	})
+	return m.report()
 }
 
 func (c *comparison) report() Report {

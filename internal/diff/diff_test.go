@@ -315,7 +315,7 @@ func TestCompare(t *testing.T) {
 }
 
 func other() string {
-	return newComparison(&policy.Policy{}, &policy.Policy{}, now()).other.String()
+	return compareSides(newSide(&policy.Policy{}), newSide(&policy.Policy{}), now()).other.String()
 }
 
 func TestStatements(t *testing.T) {
@@ -376,12 +376,12 @@ func TestALittleChangeOfALargePolicyIsCompared(t *testing.T) {
 func TestTooMuchToCompareCountsAsWidened(t *testing.T) {
 	t.Parallel()
 	a, b := parse(t, rules(10, 0)), parse(t, "limits: {match: [\"**\"]}\n"+rules(10, 0))
-	c := newComparison(a, b, now())
+	c := compareSides(newSide(a), newSide(b), now())
 	r := c.report()
 	require.True(t, r.Complete)
 	require.False(t, r.Widened)
 
-	c = newComparison(a, b, now())
+	c = compareSides(newSide(a), newSide(b), now())
 	c.budget = requestWork * r.Requests / 2
 	r = c.report()
 	require.False(t, r.Complete)
@@ -397,7 +397,7 @@ func TestLargePoliciesTakeBoundedTime(t *testing.T) {
 		fmt.Fprintf(&a, "- {name: r%d, match: [\"**/a%d*\"], tags: [\"1\"]}\n", i, i)
 		fmt.Fprintf(&b, "- {name: r%d, match: [\"**/*a%d\"], tags: [\"%d*\"]}\n", i, i, i)
 	}
-	c := newComparison(parse(t, a.String()), parse(t, b.String()), now())
+	c := compareSides(newSide(parse(t, a.String())), newSide(parse(t, b.String())), now())
 	c.budget = 50_000
 	r := c.report()
 	require.False(t, r.Complete)

@@ -29,9 +29,9 @@ type grant struct {
 	ask   func(l policy.Layers, example string) policy.Ruling
 }
 
-// grants returns what a policy allows of results, build caches and SBOMs, and whom it lets
-// administrate the builder, always for the same fields.
-func grants(p *policy.Document) []grant {
+// grants returns what a policy allows of results, build caches and SBOMs, whom it lets administrate
+// the builder, and whether clients run containers, always for the same fields.
+func grants(p *policy.Document, by clients.Client) []grant {
 	x, c := p.Exports, p.Caches
 	if x == nil {
 		x = &policy.Exports{}
@@ -53,9 +53,9 @@ func grants(p *policy.Document) []grant {
 			return named(l, name)
 		}
 	}
-	store := repositories("exports.store", x.Store, "an image in the builder's own image store as ",
-		image(false))
-	store.nameless = x.Store.AllowsSome()
+	store := repositories("exports.store", x.Store, by,
+		"an image in the builder's own image store as ", image(false))
+	store.nameless = len(store.allow) > 0
 	out := []grant{
 		{
 			field: "exports.client", allow: x.ToClient(), asked: "a result for the client of the type ",
@@ -63,7 +63,7 @@ func grants(p *policy.Document) []grant {
 				return l.DecideExport(policy.Export{Type: kind})
 			},
 		},
-		repositories("exports.push", x.Push, "a push to ", image(true)),
+		repositories("exports.push", x.Push, by, "a push to ", image(true)),
 		store,
 		{
 			field: "exports.annotations", allow: x.Annotations, asked: "a result with the annotation ",
@@ -92,7 +92,7 @@ func grants(p *policy.Document) []grant {
 		if rules.Local == policy.ActionAllow {
 			local.allow = []string{"allow"}
 		}
-		out = append(out, repositories(side.field+".registry", rules.Registry,
+		out = append(out, repositories(side.field+".registry", rules.Registry, by,
 			side.verb+"the build cache ", byName(
 				func(l policy.Layers, ref imageref.Reference) policy.Ruling {
 					return l.DecideCache(policy.CacheUse{
@@ -104,13 +104,20 @@ func grants(p *policy.Document) []grant {
 	if s == nil {
 		s = &policy.SBOM{}
 	}
-	out = append(out, repositories("sbom.generators", s.Generators, "an SBOM by ",
+	out = append(out, repositories("sbom.generators", s.Generators, by, "an SBOM by ",
 		byName(policy.Layers.DecideGenerator)))
 	admins := grant{field: "administration.clients", clients: true}
 	if p.Administration != nil {
 		admins.allow = p.Administration.Clients
 	}
-	return append(out, admins)
+	debug := grant{
+		field: "debug", single: true, asked: "a container that a client runs by itself",
+		ask: func(l policy.Layers, _ string) policy.Ruling { return l.DecideDebug() },
+	}
+	if p.Debug == policy.ActionAllow {
+		debug.allow = []string{"allow"}
+	}
+	return append(out, admins, debug)
 }
 
 // byName returns what gives the ruling on an example of a name.
@@ -132,7 +139,9 @@ func annotated(x *policy.Exports) func(policy.Layers, string) policy.Ruling {
 	var alone policy.Layers // refuse everything
 	text, err := yaml.Marshal(policy.Document{
 		Version: policy.Version, Exports: &policy.Exports{
-			Annotations: x.Annotations, Push: &policy.Repositories{Allow: []string{}},
+			Annotations: x.Annotations, Push: &policy.Repositories{
+				RepositoryRule: policy.RepositoryRule{Allow: []string{}},
+			},
 		},
 	})
 	if err == nil {
@@ -146,13 +155,11 @@ func annotated(x *policy.Exports) func(policy.Layers, string) policy.Ruling {
 }
 
 func repositories(
-	field string, r *policy.Repositories, asked string,
+	field string, r *policy.Repositories, by clients.Client, asked string,
 	ask func(policy.Layers, string) policy.Ruling,
 ) grant {
 	g := grant{field: field, names: true, asked: asked, ask: ask}
-	if r != nil {
-		g.allow, g.deny = r.Patterns()
-	}
+	g.allow, g.deny = r.PatternsFor(by)
 	return g
 }
 
@@ -161,9 +168,9 @@ func repositories(
 // samples. In doubt, it widens.
 func (c *comparison) grantStatements() []Statement {
 	var out []Statement
-	after := grants(&c.b.Document)
+	after := grants(&c.b.Document, c.b.client)
 	sub := *c // Its samples are of other patterns, and what widens is known without them.
-	for i, before := range grants(&c.a.Document) {
+	for i, before := range grants(&c.a.Document, c.a.client) {
 		now := after[i]
 		if was, is := before.text(), now.text(); was != is {
 			out = append(out, Statement{

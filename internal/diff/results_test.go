@@ -80,6 +80,12 @@ func TestWhereResultsGoIsCompared(t *testing.T) {
 			"", "caches: {exports: {registry: {allow: [x]}}}", true,
 			"caches.exports.registry: docker.io/library/x, before none",
 		},
+		"containers of clients": {
+			"", "debug: allow", true, "debug: allow, before none",
+		},
+		"no containers of clients any more": {
+			"debug: allow", "debug: deny", false, "debug: none, before allow",
+		},
 		"an administrator": {
 			"", "administration: {clients: [\"uid:0\"]}", true, "administration.clients: uid:0, before none",
 		},

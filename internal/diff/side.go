@@ -10,13 +10,16 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
 // side is one of the two policies.
 type side struct {
 	policy.Document
-	layers policy.Layers
+	policy *policy.Policy
+	layers policy.Layers  // for the client
+	client clients.Client // unknown unless [side.as] made the side
 	// frontends are the rules on frontends, in the order of the document.
 	frontends ruleset
 	// built are the digests of the build rules of the rules, and of the policy itself, by name.
@@ -24,7 +27,7 @@ type side struct {
 }
 
 func newSide(p *policy.Policy) *side {
-	s := &side{Document: p.Document(), built: map[string]string{}}
+	s := &side{Document: p.Document(), policy: p, built: map[string]string{}}
 	// Stack fails only for policies that package policy didn't make. The zero layers then
 	// refuse everything.
 	s.layers, _ = policy.Stack(p, nil)

@@ -7,6 +7,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
@@ -25,7 +26,7 @@ func (c *comparison) leaveOut(what string) {
 func (c *comparison) unshown(before, after policy.Decision, accepted map[buildrules.Kind]bool) {
 	for _, k := range buildrules.Kinds() {
 		if !accepted[k] && kindText(before, k) != kindText(after, k) &&
-			(before.Restricts(k) || after.Restricts(k)) && !closed(after, k) {
+			(before.Restricts(k) || after.Restricts(k)) && !c.closed(after, k) {
 			c.allRefused(after, k)
 		}
 	}
@@ -46,7 +47,7 @@ func ruleText(name string) string {
 
 // closed reports whether the decision provably accepts nothing of a kind of which it refuses all
 // samples.
-func closed(d policy.Decision, k buildrules.Kind) bool {
+func (c *comparison) closed(d policy.Decision, k buildrules.Kind) bool {
 	switch k {
 	case buildrules.KindExec, buildrules.KindContainers:
 		return true // The samples have the plainest command with each network.
@@ -56,12 +57,13 @@ func closed(d policy.Decision, k buildrules.Kind) bool {
 		}
 	}
 	return slices.ContainsFunc(d.Obligations.Build, func(o policy.BuildObligation) bool {
-		return o.Mode != policy.ModeWarn && listsNothing(&o.Build, k)
+		return o.Mode != policy.ModeWarn && listsNothing(&o.Build, k, c.b.client)
 	})
 }
 
-// listsNothing reports whether the rules for a kind allow nothing, or deny all that they allow.
-func listsNothing(b *buildrules.Rules, k buildrules.Kind) bool {
+// listsNothing reports whether the rules for a kind allow a client nothing, or deny all that they
+// allow.
+func listsNothing(b *buildrules.Rules, k buildrules.Kind, by clients.Client) bool {
 	_, isList := allowList(b, k)
 	switch {
 	case b.Denies(k):
@@ -77,6 +79,7 @@ func listsNothing(b *buildrules.Rules, k buildrules.Kind) bool {
 	if k == buildrules.KindImages {
 		for _, r := range b.Images.Rules {
 			switch {
+			case !r.Admits(by):
 			case r.Action == policy.ActionAllow:
 				allow = slices.Concat(allow, r.Patterns())
 			case deniesAlways(r):

@@ -34,6 +34,10 @@ func (e *exporter) buildkitd() []byte {
 		if r.Action == policy.ActionDeny || !e.current(r) {
 			continue
 		}
+		if len(r.Clients) > 0 {
+			e.note(r, RefusesMore, forClients)
+			continue
+		}
 		for _, name := range r.Patterns() {
 			switch {
 			case globs.ParseImage(name).Open():

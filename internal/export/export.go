@@ -172,7 +172,8 @@ func (e *exporter) wholePolicy(p policy.Document) {
 		name    string
 		written bool
 	}{
-		{"llb", p.LLB == policy.ActionAllow},
+		{"llb", p.LLB.AllowsSome()},
+		{"debug", p.Debug == policy.ActionAllow},
 		{"exports", p.Exports != nil},
 		{"caches", p.Caches != nil},
 		{"administration", p.Administration != nil},
@@ -184,6 +185,10 @@ func (e *exporter) wholePolicy(p policy.Document) {
 	}
 	for i := range p.Frontends {
 		r := &p.Frontends[i]
+		if len(r.Clients) > 0 && r.Action == policy.ActionDeny {
+			e.note(r, RefusesMore, "clients is not exported, because only policy-guard knows who builds: "+
+				"the export denies for all clients")
+		}
 		if r.Mode == policy.ModeWarn {
 			e.note(r, RefusesMore, "the rule only warns (mode: warn); the export refuses")
 		}

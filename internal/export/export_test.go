@@ -418,7 +418,7 @@ func TestStrictExportsDenyWhatIsJudgedInBuilds(t *testing.T) {
 
 func TestWhatOnlyPolicyGuardAppliesIsNoted(t *testing.T) {
 	t.Parallel()
-	p, err := policy.Parse("p", []byte("version: 1\nllb: allow\nexports: {client: [oci]}\n"+
+	p, err := policy.Parse("p", []byte("version: 1\nllb: allow\ndebug: allow\nexports: {client: [oci]}\n"+
 		"caches: {imports: {local: allow}}\nadministration: {clients: [\"uid:0\"]}\n"+
 		"sbom: {generators: {allow: [a]}}\nfrontends: [{name: a, match: [docker/dockerfile]}]\n"))
 	require.NoError(t, err)
@@ -434,6 +434,7 @@ func TestWhatOnlyPolicyGuardAppliesIsNoted(t *testing.T) {
 			}
 			require.Subset(t, notes, []string{
 				"llb is not exported: only policy-guard applies it",
+				"debug is not exported: only policy-guard applies it",
 				"exports is not exported: only policy-guard applies it",
 				"caches is not exported: only policy-guard applies it",
 				"administration is not exported: only policy-guard applies it",

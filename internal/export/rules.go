@@ -22,6 +22,10 @@ type rule struct {
 // starTag stands for a "*" in a tag.
 const starTag = `[\w.-]*`
 
+// forClients is why an allow rule for some clients isn't exported.
+const forClients = "the rule is omitted, because it is for some clients, and only policy-guard " +
+	"knows who builds"
+
 // rules returns the rules to export. If a condition can't be expressed, a deny rule denies
 // more, and an allow rule is omitted.
 func (e *exporter) rules() (allow, deny []rule) {
@@ -32,6 +36,14 @@ func (e *exporter) rules() (allow, deny []rule) {
 		}
 		if r.Action == policy.ActionDeny {
 			deny = append(deny, e.denied(r)...)
+			continue
+		}
+		if len(r.Clients) > 0 {
+			e.note(r, RefusesMore, forClients)
+			if optionConditions(r) != "" || len(e.buildConditions(r)) > 0 {
+				// A later rule must not allow its clients a build that this rule refuses.
+				deny = append(deny, rule{Rule: r, names: r.Patterns()})
+			}
 			continue
 		}
 		if names := optionConditions(r); names != "" && !e.lose(r, "options are not exported (%s): "+

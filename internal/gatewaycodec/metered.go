@@ -1,6 +1,10 @@
 package gatewaycodec
 
-import "google.golang.org/grpc/mem"
+import (
+	"sync/atomic"
+
+	"google.golang.org/grpc/mem"
+)
 
 // Incoming is a message whose receiver decides by its size whether it is read.
 type Incoming struct {
@@ -30,37 +34,33 @@ type Outgoing struct {
 	Written func()
 }
 
-// minWatched is the size in bytes from which package mem counts who uses a buffer.
-const minWatched = 4 << 10
-
-// Watch returns the bytes of a message so that written is called when they are freed. Bytes are
-// freed in their order, so it watches the last large buffer. The small ones after it don't count:
-// if all are small, written is called at once.
+// Watch returns the bytes of a message so that written is called once, when they are freed. Bytes
+// are freed in their order, so it watches the last buffer.
 func Watch(data mem.BufferSlice, written func()) mem.BufferSlice {
-	for i := len(data) - 1; i >= 0; i-- {
-		last := data[i]
-		if last.Len() < minWatched {
-			continue
-		}
-		bytes := last.ReadOnlyData()
-		data[i] = mem.NewBuffer(&bytes, onPut(func() {
-			last.Free()
-			written()
-		}))
-		return data
+	if len(data) == 0 {
+		data = mem.BufferSlice{mem.SliceBuffer(nil)}
 	}
-	written()
+	last := len(data) - 1
+	w := &watched{Buffer: data[last], freed: written}
+	w.refs.Store(1)
+	data[last] = w
 	return data
 }
 
-// onPut is a pool that only sees a buffer come back.
-type onPut func()
-
-// Get implements [mem.BufferPool].
-func (onPut) Get(length int) *[]byte {
-	b := make([]byte, length)
-	return &b
+// watched is a buffer that counts its users itself: package mem doesn't count those of small ones.
+type watched struct {
+	mem.Buffer
+	refs  atomic.Int32
+	freed func()
 }
 
-// Put implements [mem.BufferPool].
-func (f onPut) Put(*[]byte) { f() }
+// Ref implements [mem.Buffer].
+func (w *watched) Ref() { w.refs.Add(1) }
+
+// Free implements [mem.Buffer].
+func (w *watched) Free() {
+	if w.refs.Add(-1) == 0 {
+		w.Buffer.Free()
+		w.freed()
+	}
+}

@@ -12,6 +12,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // HandOver is a build that policy-guard hands over to the policy frontend's image.
@@ -24,6 +25,9 @@ type HandOver struct {
 	Frontend string `json:"frontend"`
 	// CacheMounts separates the cache mounts of this build's client from those of others.
 	CacheMounts string `json:"cacheMounts"`
+	// Client is who builds, if the policies name clients. Otherwise, it is unknown: what the image
+	// gets is also recorded in the result's provenance.
+	Client clients.Client `json:"client,omitzero"`
 }
 
 // Bounds of what is handed over, in bytes. The gateway gives each option to the process of a

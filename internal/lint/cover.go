@@ -57,7 +57,7 @@ func (s shadows) outlives(a, b *rule) bool {
 // cases, such as version ranges that contain other ranges.
 func covers(a, b *rule) bool {
 	return !slices.ContainsFunc(b.match, func(n names) bool { return !a.covers(n) }) &&
-		coversTags(a, b) && coversMoved(a, b) &&
+		a.For().Covers(b.For()) && coversTags(a, b) && coversMoved(a, b) &&
 		(len(a.Digests) == 0 || (len(b.Digests) > 0 && subset(b.Digests, a.Digests))) &&
 		(!a.RequireDigest || b.RequireDigest)
 }

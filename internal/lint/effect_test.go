@@ -123,7 +123,8 @@ func differ(choose arbitrary.Source, a, b *policy.Policy) bool {
 	for range 300 {
 		r, points := arbitrary.Request(choose)
 		r.Digest = points
-		was, is := policy.Decide(before, r), policy.Decide(after, r)
+		by := arbitrary.Client(choose)
+		was, is := policy.Decide(before.For(by), r), policy.Decide(after.For(by), r)
 		if was.Verdict != is.Verdict || was.Image != is.Image {
 			return true
 		}

@@ -109,6 +109,7 @@ func (c *checker) ruleEntries(r *rule) {
 		repeated("match", r.Match, byDeniedName(r.Match), tell)
 	}
 	repeated("tags", r.Tags, byGlob(r.Tags, !r.allows()), tell)
+	tellClients("clients", r.Clients, r.For(), r.allows(), tell)
 	repeated("exceptTags", r.ExceptTags, byGlob(r.ExceptTags, r.allows()), tell)
 	c.ruleNames(r, tell)
 	if r.allows() && r.Versions == "" && len(r.Tags) > 0 {

@@ -9,9 +9,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/policy-frontend/policy-frontend/internal/diff"
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -85,6 +87,8 @@ type checker struct {
 	limits  []names
 	ported  []*rule // allow rules that name ports
 	layers  policy.Layers
+	clients []clients.Client // those that stand for all others
+	by      string           // the first field that is for some clients; "" for none
 	shadows shadows
 	found   []located
 	opened  bool                        // the whole policy has the finding OpenDoors
@@ -98,6 +102,8 @@ func newChecker(file string, p *policy.Policy, o Options) *checker {
 	// Stack fails only for policies that package policy didn't make. The zero layers then
 	// refuse everything.
 	c.layers, _ = policy.Stack(p, nil)
+	c.clients, _ = diff.Clients(p)
+	c.by = p.NamesClients()
 	return c
 }
 
@@ -171,12 +177,22 @@ func (c *checker) whole() {
 		c.addf(DefaultAllow, "a frontend that no rule matches is allowed; remove default, and allow "+
 			"frontends by rules")
 	}
-	if p.LLB == policy.ActionAllow {
+	if p.LLB.AllowsSome() {
 		c.addf(NeedsGuard, unseen, "llb")
 	}
-	if d := c.layers.LLB(c.time()); d.Verdict.Permits() && len(d.Obligations.Build) == 0 {
+	if p.Debug == policy.ActionAllow {
+		c.addf(NeedsGuard, unseen, "debug")
+	}
+	if slices.ContainsFunc(c.clients, func(by clients.Client) bool {
+		d := c.layers.For(by).LLB(c.time())
+		return d.Verdict.Permits() && len(d.Obligations.Build) == 0
+	}) {
 		c.addf(LLBUnjudged, "clients of policy-guard can build whatever they like, because llb is allow "+
 			"and there are no build rules; write a build for the whole policy")
+	}
+	if c.by != "" {
+		c.addf(NeedsGuard, "%s is for some clients, so the gateway image alone refuses every build, "+
+			"because only policy-guard knows who builds; run builds through policy-guard", c.by)
 	}
 	if p.Mode == policy.ModeWarn {
 		c.addf(WarnMode, "rules only warn and refuse no build; remove mode when the warnings are gone")
@@ -196,18 +212,23 @@ func (c *checker) whole() {
 	}
 }
 
-// refused returns why the policy refuses a frontend that a build requests without a
+// refused returns why the policy refuses a frontend that a build of any client requests without a
 // digest, or "" if it doesn't.
 func (c *checker) refused(reference string) string {
 	ref, err := imageref.Parse(reference)
 	if err != nil {
 		return err.Error()
 	}
-	d := policy.Decide(c.layers, policy.Request{Requested: reference, Reference: ref, Time: c.time()})
-	if d.Verdict != policy.Deny {
-		return ""
+	r := policy.Request{Requested: reference, Reference: ref, Time: c.time()}
+	reason := ""
+	for _, by := range c.clients {
+		d := policy.Decide(c.layers.For(by), r)
+		if d.Verdict != policy.Deny {
+			return ""
+		}
+		reason = d.Reason
 	}
-	return d.Reason
+	return reason
 }
 
 // time returns the time for decisions. For package policy, every allow rule with an

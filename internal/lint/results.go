@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -62,16 +63,27 @@ func (c *checker) cache(field string, r *policy.CacheRules) {
 }
 
 func (c *checker) repositories(field string, r *policy.Repositories) {
-	if r == nil {
-		return
-	}
-	allow, _ := r.Patterns()
-	checkNames(field, allow, r.Deny, true, false, c.addf)
-	if len(allow) == 0 {
-		for _, entry := range r.Deny {
-			c.addf(BuildDenyWithoutEffect, "%s.deny has %s, and allow lists nothing; remove it", field, entry)
+	for i, rule := range r.All() {
+		at := placeOf(field, r, i)
+		allow, _ := rule.Patterns()
+		checkNames(at, allow, rule.Deny, true, false, c.addf)
+		tellClients(at+".clients", rule.Clients, rule.For(), len(allow) > 0, c.addf)
+		if r.AllowsSome() {
+			continue
+		}
+		for _, entry := range rule.Deny {
+			c.addf(BuildDenyWithoutEffect, "%s.deny has %s, and allow lists nothing; remove it", at, entry)
 		}
 	}
+}
+
+// placeOf names the rule of that number among all of a field.
+func placeOf(field string, r *policy.Repositories, i int) string {
+	beside := len(r.All()) - len(r.Rules)
+	if i < beside {
+		return field
+	}
+	return fmt.Sprintf("%s.rules[%d]", field, i-beside)
 }
 
 // resultList is a list of entries about results or build caches.
@@ -86,16 +98,27 @@ func (c *checker) resultLists() []resultList {
 	var out []resultList
 	type inDocument func(*policy.Repositories) policy.Document
 	names := func(field string, r *policy.Repositories, in inDocument) {
-		if r == nil {
-			return
+		for i, rule := range r.All() {
+			at := placeOf(field, r, i)
+			with := func(change func(*policy.RepositoryRule)) policy.Document {
+				all := &policy.Repositories{}
+				for j, o := range r.All() {
+					other := *o
+					if i == j {
+						change(&other)
+					}
+					all.Rules = append(all.Rules, &other)
+				}
+				return in(all)
+			}
+			out = append(out,
+				resultList{at + ".allow", rule.Allow, func(entries []string) policy.Document {
+					return with(func(o *policy.RepositoryRule) { o.Allow = entries })
+				}},
+				resultList{at + ".deny", rule.Deny, func(entries []string) policy.Document {
+					return with(func(o *policy.RepositoryRule) { o.Deny = entries })
+				}})
 		}
-		out = append(out,
-			resultList{field + ".allow", r.Allow, func(entries []string) policy.Document {
-				return in(&policy.Repositories{Allow: entries, Deny: r.Deny})
-			}},
-			resultList{field + ".deny", r.Deny, func(entries []string) policy.Document {
-				return in(&policy.Repositories{Allow: r.Allow, Deny: entries})
-			}})
 	}
 	exports := func(x policy.Exports) policy.Document { return policy.Document{Exports: &x} }
 	caches := func(k policy.Caches) policy.Document { return policy.Document{Caches: &k} }
@@ -110,6 +133,11 @@ func (c *checker) resultLists() []resultList {
 			"exports.annotations", x.Annotations, func(entries []string) policy.Document {
 				return exports(policy.Exports{Annotations: entries})
 			},
+		})
+	}
+	if s := c.doc.SBOM; s != nil {
+		names("sbom.generators", s.Generators, func(r *policy.Repositories) policy.Document {
+			return policy.Document{SBOM: &policy.SBOM{Generators: r}}
 		})
 	}
 	if k := c.doc.Caches; k != nil {

@@ -31,7 +31,7 @@ func TestEntriesForPolicyGuardHaveAFindingIfTheyAreIdle(t *testing.T) {
 		found := lint.Check("p", p, lint.Options{Time: arbitrary.Day(1)})
 		for _, e := range entriesOf(&root) {
 			field, _, _ := strings.Cut(e.field, ".")
-			if e.rule >= 0 || field != "exports" && field != "caches" {
+			if e.rule >= 0 || field != "exports" && field != "caches" && field != "sbom" {
 				continue
 			}
 			entries++
@@ -77,8 +77,11 @@ func wishesDiffer(choose arbitrary.Source, a, b *policy.Policy, wishes int) bool
 	}
 	for range wishes {
 		e, u := arbitrary.Export(choose), arbitrary.Cache(choose)
+		by := arbitrary.Client(choose)
+		before, after := before.For(by), after.For(by)
 		if before.DecideExport(e).Verdict != after.DecideExport(e).Verdict ||
-			before.DecideCache(u).Verdict != after.DecideCache(u).Verdict {
+			before.DecideCache(u).Verdict != after.DecideCache(u).Verdict ||
+			before.DecideGenerator(u.Name).Verdict != after.DecideGenerator(u.Name).Verdict {
 			return true
 		}
 	}

@@ -78,6 +78,10 @@ func TestFindingsInExportsAndCaches(t *testing.T) {
 			"llb: allow\nbuild: {others: deny}",
 			[]string{"needs-guard: llb has no effect in the gateway image"},
 		},
+		"containers of clients": {
+			"debug: allow", []string{"needs-guard: debug has no effect in the gateway image"},
+		},
+		"no containers of clients": {"debug: deny", nil},
 		"a cache of the client": {
 			"caches: {imports: {local: allow}}",
 			[]string{"needs-guard: ", "cache-by-client: caches.imports.local lets each client"},

@@ -106,6 +106,7 @@ func lists(r *policy.Rule) []list {
 		{"exceptTags", &r.ExceptTags},
 		{"variants", &r.Variants},
 		{"digests", &r.Digests},
+		{"clients", &r.Clients},
 		{"platforms", &r.Platforms},
 		{"options.deny", &r.Options.Deny},
 		{"options.strip", &r.Options.Strip},
@@ -132,7 +133,7 @@ func copied(d policy.Document) policy.Document {
 	for i := range d.Frontends {
 		r := &d.Frontends[i]
 		for _, l := range []*[]string{
-			&r.Match, &r.Tags, &r.ExceptTags, &r.Variants, &r.Digests, &r.Platforms,
+			&r.Match, &r.Tags, &r.ExceptTags, &r.Variants, &r.Digests, &r.Clients, &r.Platforms,
 			&r.Options.Deny, &r.Options.Strip, &r.Options.Only,
 		} {
 			*l = slices.Clone(*l)

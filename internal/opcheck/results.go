@@ -68,6 +68,11 @@ func WishSBOM(image imageref.Reference) Wish {
 	}}
 }
 
+// WishDebug is the wish of the client to run a container of its own.
+func WishDebug() Wish {
+	return Wish{"a container that the client runs by itself", false, policy.Layers.DecideDebug}
+}
+
 // Asked describes the wish, as the beginning of a sentence.
 func (w Wish) Asked() string { return w.asked }
 

@@ -21,6 +21,7 @@ sbom: {generators: {allow: [x/y]}}
 	require.NoError(t, err)
 	l, err := policy.Stack(p, nil)
 	require.NoError(t, err)
+	require.Equal(t, policy.Deny, WishDebug().Check(l, policy.Decision{}).Verdict)
 	cache := func(export bool) func(string) (Wish, error) {
 		return func(s string) (Wish, error) {
 			use, err := ParseCache(s)

@@ -111,7 +111,30 @@ func (r *reader) wishes(at func(...any) []any, w *FileCase) []Wish {
 	return slices.Concat(
 		wishesOf(r, at, "exports", w.Exports),
 		wishesOf(r, at, "caches", w.Caches),
+		r.debug(at, w.Debug),
 	)
+}
+
+// debug returns what a case says about containers of the client, if anything.
+func (r *reader) debug(at func(...any) []any, w *OperationExpect) []Wish {
+	if w == nil {
+		return nil
+	}
+	below := func(keys ...any) []any { // the expectation is the field itself
+		return at(append([]any{"debug"}, keys[min(1, len(keys)):]...)...)
+	}
+	wish := Wish{
+		Wish: opcheck.WishDebug(), Line: r.strict.At(below()...).Line, Expect: r.expected(below, w),
+	}
+	r.noImage(below, wish.Expect)
+	return []Wish{wish}
+}
+
+// noImage refuses an expected image for what isn't an operation.
+func (r *reader) noImage(at func(...any) []any, e OperationExpect) {
+	if e.Image != "" {
+		r.problem(at("expect", "image"), "image is about an operation; remove it")
+	}
 }
 
 func wishesOf[T wishEntry](r *reader, at func(...any) []any, field string, list []T) []Wish {
@@ -125,9 +148,7 @@ func wishesOf[T wishEntry](r *reader, at func(...any) []any, field string, list 
 		out[i] = Wish{
 			Wish: wish, Line: r.strict.At(below()...).Line, Expect: r.expected(below, entry.expected()),
 		}
-		if out[i].Expect.Image != "" {
-			r.problem(below("expect", "image"), "image is about an operation; remove it")
-		}
+		r.noImage(below, out[i].Expect)
 	}
 	return out
 }

@@ -51,6 +51,16 @@ func TestRunAnswersWhatOnlyPolicyGuardSees(t *testing.T) {
 				"caches: [{import: local, expect: {verdict: deny, rule: caches}}, {export: registry, ref: corp.example/cache, expect: deny}, {export: s3, expect: deny}]",
 			nil,
 		},
+		{"containers of the client", "debug: deny", nil},
+		{
+			"containers of the client, with what is expected",
+			"debug: {verdict: deny, rule: debug, reason: by itself, messages: ['debug: allow']}", nil,
+		},
+		{"containers of the client that should be allowed", "debug: {verdict: allow}", []string{
+			"line 3: a container that the client runs by itself: the verdict is deny, and should be allow",
+			"line 3: a container that the client runs by itself: the reason is: the policy refuses " +
+				"containers that a client runs by itself (debug: deny, which is the default)",
+		}},
 		{"another message", "exports: [{push: x, expect: {verdict: deny, messages: [bye]}}]", []string{
 			`line 3: a push to docker.io/library/x:latest: no message has "bye"`,
 			"line 3: a push to docker.io/library/x:latest: the reason is: " + pushRefused,

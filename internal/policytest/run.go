@@ -103,7 +103,7 @@ func (r *runner) layers(c Case) (policy.Layers, error) {
 	if err != nil {
 		return layers, fmt.Errorf("%s:%d: %w", r.suite.File, c.Line, err)
 	}
-	return layers, nil
+	return layers.For(c.Client), nil
 }
 
 func (r *runner) ask(layers policy.Layers, c Case) (Result, error) {

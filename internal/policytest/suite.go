@@ -28,6 +28,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -59,6 +60,8 @@ type Case struct {
 	Request policy.Request
 	// Expect is the expected answer.
 	Expect Expect
+	// Client is who builds; unknown if the case doesn't say it.
+	Client clients.Client
 	// OwnLLB says that the client sends LLB of its own. The Request then has only a time.
 	OwnLLB bool
 	// Build has operations of the frontend and the expected answers.
@@ -118,6 +121,9 @@ type FileCase struct {
 	Options map[string]string `yaml:"options,omitempty"`
 	// The names of inputs from other builds.
 	Inputs []string `yaml:"inputs,omitempty"`
+	// The name of the client, or its names: uid:1000, gid:1000, cn:NAME, dns:NAME, or a URI. Without
+	// it, the client is unknown. Only policy-guard knows its clients.
+	Client []string `yaml:"client,omitempty" single:"true" jsonschema:"minItems=1"`
 	// The time of the case, instead of the file's.
 	At string `yaml:"at,omitempty"`
 	// The overlay of the case, instead of the file's.
@@ -132,6 +138,9 @@ type FileCase struct {
 	Exports []FileExport `yaml:"exports,omitempty"`
 	// The build caches that the build uses, and the expected answers. Only policy-guard sees that.
 	Caches []FileCache `yaml:"caches,omitempty"`
+	// The expected answer if the client runs containers of its own in the build. The verdict can stand
+	// alone, as in debug: deny. Only policy-guard sees that.
+	Debug *OperationExpect `yaml:"debug,omitempty" short:"verdict"`
 }
 
 //go:embed test.schema.json
@@ -201,6 +210,7 @@ func (r *reader) read(i int) []Case {
 	if c.Overlay == (Overlay{}) {
 		c.Overlay = r.doc.Overlay
 	}
+	c.Client = r.client(at("client"), w.Client)
 	r.expect(at, w.Expect)
 	r.builds(at, w)
 	if c.OwnLLB = w.OwnLLB; c.OwnLLB {
@@ -215,6 +225,18 @@ func (r *reader) read(i int) []Case {
 	return r.requests(at, w, c)
 }
 
+// client returns the client of a case.
+func (r *reader) client(at []any, names []string) clients.Client {
+	c, err := clients.Parse(names)
+	switch {
+	case err != nil:
+		r.problem(at, "client: %v", err)
+	case names != nil && len(names) == 0:
+		r.problem(at, "client is empty; give it an entry, or remove it for an unknown client")
+	}
+	return c
+}
+
 // builds checks that a case whose build doesn't begin has nothing of the build.
 func (r *reader) builds(at func(...any) []any, w *FileCase) {
 	if v := w.Expect.Verdict; v != policy.Deny && v != policy.Undecidable {
@@ -224,7 +246,10 @@ func (r *reader) builds(at func(...any) []any, w *FileCase) {
 		name  string
 		given bool
 	}{
-		{"build", len(w.Build) > 0}, {"exports", len(w.Exports) > 0}, {"caches", len(w.Caches) > 0},
+		{"build", len(w.Build) > 0},
+		{"exports", len(w.Exports) > 0},
+		{"caches", len(w.Caches) > 0},
+		{"debug", w.Debug != nil},
 	} {
 		if field.given {
 			r.problem(at(field.name), "a frontend that doesn't run builds nothing; remove %s, or expect "+

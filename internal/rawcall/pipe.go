@@ -27,6 +27,9 @@ type Pipe struct {
 	Headers []string
 	// Error turns an error of the daemon into the client's.
 	Error func(error) error
+	// Contain is deferred where Next is called: it may recover from a panic, which ends the call
+	// then. Nil recovers from none.
+	Contain func(err *error)
 }
 
 // bidirectional is the most general form of a call. All others can be passed on in it.
@@ -57,7 +60,7 @@ func (p Pipe) Run(ctx context.Context) error {
 		_ = up.CloseSend() // its error is that of the next receive
 	} else {
 		go func() {
-			if !p.toDaemon(up) {
+			if err := p.toDaemon(up); err != nil {
 				cancel()
 			}
 		}()
@@ -82,19 +85,22 @@ func (p Pipe) Run(ctx context.Context) error {
 	}
 }
 
-// toDaemon passes on the client's messages. It returns false if the client broke off the call.
-func (p Pipe) toDaemon(up grpc.ClientStream) bool {
+// toDaemon passes on the client's messages. It fails if the client broke off the call.
+func (p Pipe) toDaemon(up grpc.ClientStream) (err error) {
+	if p.Contain != nil {
+		defer p.Contain(&err)
+	}
 	for {
 		f, err := p.Next()
 		if errors.Is(err, io.EOF) {
 			_ = up.CloseSend() // its error is that of the next receive
-			return true
+			return nil
 		}
 		if err != nil {
-			return false
+			return err
 		}
 		if up.SendMsg(f) != nil {
-			return true // the daemon has ended the call, and the other direction tells why
+			return nil // the daemon has ended the call, and the other direction tells why
 		}
 	}
 }

@@ -29,7 +29,7 @@ func serve(t *testing.T, handler grpc.StreamHandler) *grpc.ClientConn {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", path)
 	require.NoError(t, err)
-	s := Server(insecure.NewCredentials(), handler)
+	s := Server(insecure.NewCredentials(), nil, handler)
 	go func() { _ = s.Serve(l) }()
 	t.Cleanup(s.Stop)
 	c, err := Dial("unix://" + path)
@@ -161,6 +161,33 @@ func TestEachSideIsReadOnlyAsFastAsTheOtherReads(t *testing.T) {
 	for range 100 {
 		require.Len(t, receive(t, s), 1<<20)
 	}
+}
+
+func TestAFrameTakesABufferOfAboutItsSize(t *testing.T) {
+	t.Parallel()
+	for size := range 16<<10 + 1 {
+		require.GreaterOrEqual(t, BufferSize(size), size)
+		if size > 1<<10 {
+			require.Less(t, BufferSize(size), size+size/2)
+		}
+	}
+	require.Equal(t, 20<<10, BufferSize(20<<10))
+	caps := make(chan int, 1)
+	s, _ := open(t, serve(t, func(_ any, s grpc.ServerStream) error {
+		var f Frame
+		if err := s.RecvMsg(&f); err != nil {
+			return err
+		}
+		defer f.Data.Free()
+		all := 0
+		for _, b := range f.Data {
+			all += cap(b.ReadOnlyData())
+		}
+		caps <- all
+		return nil
+	}))
+	require.NoError(t, s.SendMsg(frameOf(strings.Repeat("x", 2100))))
+	require.Less(t, <-caps, 2600)
 }
 
 func TestOtherMessagesAreNotRaw(t *testing.T) {

@@ -1,13 +1,17 @@
 package rawcall
 
 import (
+	"slices"
 	"time"
 
 	"github.com/containerd/containerd/v2/defaults"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/tap"
 )
 
 // Bounds of a client's connection.
@@ -24,6 +28,9 @@ const (
 	// client on the other side of a slow network sends no faster than this in the time of a round
 	// trip.
 	StreamWindow = 256 << 10
+	// DaemonWindow is how many bytes of a call the daemon's connection takes before somebody reads
+	// them. The daemon is near.
+	DaemonWindow = 64 << 10
 	// connWindow is how many bytes of all calls of a connection are on their way.
 	connWindow = 4 << 20
 	// handshakeTimeout bounds the time until a new connection has sent its first settings.
@@ -37,10 +44,31 @@ const (
 	minPing = 10 * time.Second
 )
 
+// buffers are the sizes of the buffers that a frame of data takes, in bytes. The largest frame has
+// 16 KiB. gRPC's own pool has nothing between 4 KiB and that.
+var buffers = []int{
+	1280, 1536, 1792, 2048, 2560, 3072, 4 << 10, 5 << 10, 6 << 10, 8 << 10, 10 << 10, 12 << 10,
+	14 << 10, 16 << 10,
+}
+
+// BufferSize returns the size of the buffer for a frame of data with that many bytes.
+func BufferSize(frame int) int {
+	i, _ := slices.BinarySearch(buffers, frame)
+	if i == len(buffers) {
+		return frame
+	}
+	return buffers[i]
+}
+
 // Server returns a server that hands each call to serve, whatever its method. Messages of its
-// streams are a *[Frame].
-func Server(creds credentials.TransportCredentials, serve grpc.StreamHandler) *grpc.Server {
+// streams are a *[Frame]. arrive is called before that, with the headers of the call, and must not
+// block. It may be nil.
+func Server(
+	creds credentials.TransportCredentials, arrive tap.ServerInHandle, serve grpc.StreamHandler,
+) *grpc.Server {
 	return grpc.NewServer(
+		grpc.InTapHandle(arrive),
+		experimental.BufferPool(mem.NewTieredBufferPool(slices.Clone(buffers)...)),
 		grpc.Creds(creds),
 		grpc.ForceServerCodecV2(Codec{}),
 		grpc.UnknownServiceHandler(serve),
@@ -68,7 +96,7 @@ func Dial(target string) (*grpc.ClientConn, error) {
 		grpc.WithAuthority("localhost"),
 		grpc.WithIdleTimeout(0),
 		// What a client doesn't read waits at the daemon.
-		grpc.WithInitialWindowSize(StreamWindow),
+		grpc.WithInitialWindowSize(DaemonWindow),
 		grpc.WithInitialConnWindowSize(connWindow),
 		// A call that may have reached the daemon isn't made twice.
 		grpc.WithDisableRetry(),

@@ -62,19 +62,23 @@ func (d *Document) word(n *yaml.Node, out reflect.Value, name label) bool {
 	if n.Kind != yaml.ScalarNode {
 		return false
 	}
+	allowed := []string{"a mapping of fields"}
 	for i := range out.NumField() {
 		word := out.Type().Field(i).Tag.Get("scalar")
-		switch {
-		case word == "":
+		if word == "" {
 			continue
-		case n.Value == word && n.Tag != boolTag:
-			out.Field(i).SetBool(true)
-		default:
-			d.Problemf(n, "%s must be a mapping of fields or %s, not %s", name, word, kind(n))
 		}
-		return true
+		if n.Value == word && n.Tag != boolTag {
+			out.Field(i).SetBool(true)
+			return true
+		}
+		allowed = append(allowed, word)
 	}
-	return false
+	if len(allowed) == 1 {
+		return false
+	}
+	d.Problemf(n, "%s must be %s, not %s", name, safetext.Or(allowed), kind(n))
+	return true
 }
 
 // entriesAlone decodes a list in place of a mapping, if the struct has a field that can be written

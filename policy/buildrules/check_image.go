@@ -69,7 +69,7 @@ const orPin = ", or pin the tag in the policy: images.pins"
 func (r *ImageRules) judge(n *Normalized, what func() string, pin digest.Digest) []Violation {
 	s := imagerules.Subject{
 		Ref: n.ref, Name: n.ref.Pattern(), Digest: n.ref.Digest(),
-		TagDigest: cmp.Or(pin, n.tagDigest), Now: n.now,
+		TagDigest: cmp.Or(pin, n.tagDigest), Now: n.now, Client: n.client,
 	}
 	denied := matchPatterns(KindImages, what, s.Name, nil, r.deny, nil)
 	var warned []Violation
@@ -134,9 +134,9 @@ func denialReason(rule *imagerules.Rule, m imagerules.Match) string {
 	case m.Result == imagerules.Unknown:
 		return unknownDigest(rule, "denies")
 	case m.Reason != "":
-		return m.Reason
+		return m.Reason + m.Whom
 	}
-	return fmt.Sprintf("rule %s denies it", safetext.Quote(rule.Name))
+	return fmt.Sprintf("rule %s denies it%s", safetext.Quote(rule.Name), m.Whom)
 }
 
 // unknownDigest says why a rule on digests refuses an image without one.

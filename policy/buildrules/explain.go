@@ -113,7 +113,7 @@ func (r *ImageRules) explainRules(n Normalized, ref imageref.Reference) []Tried 
 	}
 	s := imagerules.Subject{
 		Ref: ref, Name: ref.Pattern(), Digest: ref.Digest(), TagDigest: cmp.Or(pin, n.tagDigest),
-		Now: n.now,
+		Now: n.now, Client: n.client,
 	}
 	var out []Tried
 	for _, rule := range r.Rules {

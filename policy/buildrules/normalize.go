@@ -10,6 +10,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/internal/urlmatch"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -24,7 +25,8 @@ type Normalized struct {
 	process process            // exec and containers
 	config  config
 
-	own       bool          // images: it is the image of the frontend that asks
+	own       bool // images: it is the image of the frontend that asks
+	client    clients.Client
 	now       time.Time     // the zero time if it is not known
 	tagDigest digest.Digest // that the tag of the image points to, or "" if it was not looked up
 	converted bool          // the image is the result of conversions, so none applies to it
@@ -36,6 +38,12 @@ type Normalized struct {
 // which the tag of the image points that is read, or "" if it was not looked up.
 func (n Normalized) At(now time.Time, points digest.Digest) Normalized {
 	n.now, n.tagDigest = now, points
+	return n
+}
+
+// By returns the operation in a build of the client.
+func (n Normalized) By(c clients.Client) Normalized {
+	n.client = c
 	return n
 }
 

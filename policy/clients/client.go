@@ -10,24 +10,82 @@ import (
 // maxDNS is how many DNS names of a certificate count.
 const maxDNS = 100
 
-// Client has the names of a client. The zero Client has none, and no pattern matches it.
-type Client struct{ names []name }
+// Client has the names of a client. The zero Client is unknown: nobody has asked who it is. It has
+// no names, and no pattern matches it, but any may.
+type Client struct {
+	known bool
+	// names are those by which it surely is somebody.
+	names []name
+	// claimed are further names in its certificate. Nobody vouches for them.
+	claimed []name
+	// unclear are kinds of names of which it has some that can't be read, or be told apart.
+	unclear []kind
+}
+
+// Unreadable returns a client whose names can't be read, whatever their kind.
+func Unreadable() Client {
+	return Client{known: true, unclear: []kind{kindUser, kindGroup, kindCommon, kindDNS, kindURI}}
+}
+
+// Known reports whether somebody has asked who the client is. It may have no names even so.
+func (c Client) Known() bool { return c.known }
+
+// Equal reports whether the same is known about both clients.
+func (c Client) Equal(o Client) bool {
+	same := func(a, b name) bool { return a.text == b.text }
+	return c.known == o.known && slices.EqualFunc(c.names, o.names, same) &&
+		slices.EqualFunc(c.claimed, o.claimed, same) && slices.Equal(c.unclear, o.unclear)
+}
+
+// add adds a name that counts, if it can be read.
+func (c *Client) add(k kind, n name, err error) {
+	if err != nil {
+		c.blur(k)
+		return
+	}
+	c.names = append(c.names, n)
+}
+
+// claim adds a name that doesn't count.
+func (c *Client) claim(k kind, n name, err error) {
+	if err != nil {
+		c.blur(k)
+		return
+	}
+	c.claimed = append(c.claimed, n)
+}
+
+func (c *Client) blur(k kind) {
+	if !slices.Contains(c.unclear, k) {
+		c.unclear = append(c.unclear, k)
+	}
+}
 
 // Peer returns the client that is a user of the machine, with the groups of its process. The first
 // group is its main one.
 func Peer(uid uint32, groups ...uint32) Client {
-	c := Client{[]name{number(kindUser, uid)}}
+	c := Client{known: true}
+	c.addNumber(kindUser, uid)
 	if len(groups) == 0 {
 		return c
 	}
-	c.names = append(c.names, number(kindGroup, groups[0]))
+	c.addNumber(kindGroup, groups[0])
 	others := slices.Sorted(slices.Values(groups[1:]))
 	for _, gid := range slices.Compact(others) {
 		if gid != groups[0] {
-			c.names = append(c.names, number(kindGroup, gid))
+			c.addNumber(kindGroup, gid)
 		}
 	}
 	return c
+}
+
+// addNumber adds a user or a group. Behind the number that the kernel shows for all that it can't
+// name here can be any of them.
+func (c *Client) addNumber(k kind, n uint32) {
+	if n == overflow {
+		c.blur(k)
+	}
+	c.names = append(c.names, number(k, n))
 }
 
 // Certificate has names in a client's verified certificate, each as it is written there.
@@ -41,25 +99,34 @@ type Certificate struct {
 // Client returns the client with the names of the certificate that count; see the package. If there
 // are too many DNS names, none of them counts.
 func (c Certificate) Client() Client {
-	var out Client
-	add := func(n name, err error) {
-		if err == nil {
-			out.names = append(out.names, n)
-		}
+	out := Client{known: true}
+	add := out.add
+	if len(c.URIs) > 0 { // its authority vouches for nothing else
+		add = out.claim
 	}
-	if len(c.URIs) > 0 {
-		if len(c.URIs) == 1 {
-			add(parseURI(c.URIs[0], false))
+	for _, uri := range c.URIs {
+		n, err := parseURI(uri, false)
+		if len(c.URIs) > 1 {
+			out.claim(kindURI, n, err)
+			continue
 		}
+		out.add(kindURI, n, err)
+	}
+	for _, text := range c.CommonNames {
+		n, err := parseCommon(text, false)
+		if len(c.CommonNames) > 1 {
+			out.claim(kindCommon, n, err)
+			continue
+		}
+		add(kindCommon, n, err)
+	}
+	if len(c.DNS) > maxDNS {
+		out.blur(kindDNS)
 		return out
 	}
-	if len(c.CommonNames) == 1 {
-		add(parseCommon(c.CommonNames[0], false))
-	}
-	if len(c.DNS) <= maxDNS {
-		for _, host := range c.DNS {
-			add(parseDNS(globs.FoldASCII(host), false))
-		}
+	for _, host := range c.DNS {
+		n, err := parseDNS(globs.FoldASCII(host), false)
+		add(kindDNS, n, err)
 	}
 	return out
 }

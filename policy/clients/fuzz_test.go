@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"encoding/json"
 	"regexp"
 	"strings"
 	"testing"
@@ -59,12 +60,26 @@ func FuzzPattern(f *testing.F) {
 				require.True(t, found, "%s matches none of %q", e, side.names)
 				require.True(t, p.kind == kindURI || uri == "" || p.kind == kindUser || p.kind == kindGroup)
 			}
+			require.False(t, matches && !p.MayMatch(side.client), "%s surely is %s", side.client, p)
 			if q, err := ParsePattern(b); err == nil {
 				inQ := q.Match(side.client)
 				require.False(t, p.Covers(q) && inQ && !matches, "%s covers %s, but not %s", p, q, side.client)
+				require.False(t, p.Covers(q) && q.MayMatch(side.client) && !p.MayMatch(side.client),
+					"%s covers %s, but not %s, which may be it", p, q, side.client)
 			}
+			requireSameAgain(t, side.client)
 		}
 	})
+}
+
+// requireSameAgain writes a client and reads it.
+func requireSameAgain(t *testing.T, c Client) {
+	t.Helper()
+	data, err := json.Marshal(c)
+	require.NoError(t, err)
+	var again Client
+	require.NoError(t, json.Unmarshal(data, &again))
+	require.True(t, c.Equal(again))
 }
 
 // expression returns what the pattern says as a regular expression.

@@ -3,6 +3,7 @@ package clients
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,25 +45,26 @@ func ParsePattern(s string) (Pattern, error) {
 	if err := safetext.Check(s, MaxSize, false); err != nil {
 		return Pattern{}, fmt.Errorf("%s %w", safetext.Quote(s), err)
 	}
-	n, err := parsePattern(s)
+	n, err := parseName(s, true)
 	if err != nil {
 		return Pattern{}, fmt.Errorf("%s %w", safetext.Quote(s), err)
 	}
 	return Pattern{n}, nil
 }
 
-func parsePattern(s string) (name, error) {
+// parseName reads a name of any kind, or a pattern of some.
+func parseName(s string, stars bool) (name, error) {
 	before, after, _ := strings.Cut(s, ":")
 	switch k := kind(before); k {
 	case kindUser, kindGroup:
 		return parseNumber(k, after)
 	case kindCommon:
-		return parseCommon(after, true)
+		return parseCommon(after, stars)
 	case kindDNS:
-		return parseDNS(after, true)
+		return parseDNS(after, stars)
 	}
 	if strings.Contains(s, string(kindURI)) {
-		return parseURI(s, true)
+		return parseURI(s, stars)
 	}
 	return name{}, fmt.Errorf("is of no known kind; write uid:NUMBER, gid:NUMBER, cn:NAME, dns:NAME " +
 		"or a URI such as spiffe://corp.example/ci/*")
@@ -79,6 +81,56 @@ func (p Pattern) Match(c Client) bool {
 		}
 	}
 	return false
+}
+
+// MayMatch reports whether the pattern can stand for the client. It is false only if that surely
+// isn't so. What refuses something reads a pattern in this way, so the pattern means the most that
+// its words can mean:
+//
+//   - It matches an unknown client, and one whose names of this kind can't be read.
+//   - It matches names for which nobody vouches, such as the common name beside a URI.
+//   - The case of letters doesn't matter.
+//   - "dns:*.example" is for any number of labels.
+//   - A URI is also for what is below it, and "/**" at its end for the URI itself.
+func (p Pattern) MayMatch(c Client) bool {
+	if !c.known || slices.Contains(c.unclear, p.kind) {
+		return true
+	}
+	for _, names := range [][]name{c.names, c.claimed} {
+		for _, n := range names {
+			if p.kind == n.kind && p.mayStandFor(n) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// mayStandFor is [Pattern.MayMatch] for one name of the same kind.
+func (p Pattern) mayStandFor(n name) bool {
+	pattern, parts := folded(p.parts), folded(n.parts)
+	switch p.kind {
+	case kindDNS:
+		if more := len(parts) - len(pattern); more > 0 && pattern[0] == string(kindDNS)+":*" {
+			first := strings.Join(parts[:more+1], ".")
+			parts = append([]string{first}, parts[more+1:]...)
+		}
+	case kindURI:
+		if last := len(pattern) - 1; last > 1 && pattern[last] == "**" {
+			pattern = pattern[:last-1] // the end was "*" and "**"; see globs.Name
+		}
+		below := globs.NewName(append(slices.Clone(pattern), "**"))
+		return pattern.Match(parts) || below.Match(parts)
+	}
+	return pattern.Match(parts)
+}
+
+func folded(parts globs.Name) globs.Name {
+	out := make(globs.Name, len(parts))
+	for i, s := range parts {
+		out[i] = strings.ToLower(s)
+	}
+	return out
 }
 
 // Covers reports whether p certainly matches each client that o matches.

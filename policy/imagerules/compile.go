@@ -11,6 +11,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/internal/strictyaml"
 	"github.com/policy-frontend/policy-frontend/internal/versions"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -56,7 +57,8 @@ func (names Names) Add(
 // of package policy compares the names with that package's constants.
 func IsReserved(name string) bool {
 	return slices.Contains([]string{
-		"default", "invariant", "limits", "build", "llb", "exports", "caches", "sbom", "administration",
+		"default", "invariant", "limits", "build", "llb", "debug", "exports", "caches", "sbom",
+		"administration",
 	}, name)
 }
 
@@ -79,6 +81,13 @@ func (r *Rule) Compile(
 	if r.Digests != nil {
 		c.list("digests", r.Digests, func(s string) error {
 			_, err := imageref.ParseDigest(s)
+			return err
+		})
+	}
+	if r.Clients != nil {
+		c.list("clients", r.Clients, func(s string) error {
+			p, err := clients.ParsePattern(s)
+			r.clients = append(r.clients, p)
 			return err
 		})
 	}

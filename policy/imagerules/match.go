@@ -9,6 +9,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/internal/versions"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -19,6 +20,7 @@ type Subject struct {
 	Digest    digest.Digest      // of the image that would be read, or "" if unknown
 	TagDigest digest.Digest      // that the tag points to, or "" if it was not looked up
 	Now       time.Time          // the zero time if it is not known
+	Client    clients.Client     // who builds
 }
 
 // tagTrust says whether the written tag tells which image would run.
@@ -60,6 +62,8 @@ type Match struct {
 	Unverified bool
 	// Reason says why a rule for this name misses, or a deny rule matches; "" if that is obvious.
 	Reason string
+	// Whom completes the reason of a deny rule that isn't for all clients; else "".
+	Whom string
 	// NeedsDigest says that the rule misses because the reference has no digest.
 	NeedsDigest bool
 }
@@ -70,6 +74,13 @@ func (r *Rule) Apply(s Subject) Match {
 	switch {
 	case !r.Covers(s.Name):
 		return Match{}
+	case !r.Admits(s.Client) && r.Action == ActionDeny:
+		return Match{Reason: "it is " + r.clients.Only(s.Client)}
+	case !r.Admits(s.Client):
+		return Match{
+			Reason: fmt.Sprintf("rule %s would allow it, but %s", safetext.Quote(r.Name),
+				r.clients.Only(s.Client)),
+		}
 	case r.Expired(s.Now) && s.Now.IsZero():
 		return Match{
 			Reason: fmt.Sprintf("rule %s would allow it until %s, and the time is not known",
@@ -78,9 +89,25 @@ func (r *Rule) Apply(s Subject) Match {
 	case r.Expired(s.Now):
 		return Match{Reason: fmt.Sprintf("rule %s expired on %s", safetext.Quote(r.Name), r.Expires)}
 	case r.Action == ActionDeny:
-		return r.matchDeny(s)
+		m := r.matchDeny(s)
+		m.Whom = r.whom(s.Client)
+		return m
 	}
 	return r.matchAllow(s)
+}
+
+// whom says for whom a deny rule denies, and why that is this client; "" if it denies for
+// everybody. It completes a reason.
+func (r *Rule) whom(c clients.Client) string {
+	switch {
+	case len(r.clients) == 0:
+		return ""
+	case !c.Known():
+		return fmt.Sprintf(" for %s, and it isn't known who builds", r.clients)
+	case r.clients.Has(c):
+		return fmt.Sprintf(" for %s, and this is %s", r.clients, c)
+	}
+	return fmt.Sprintf(" for %s, and this can be one of them: %s", r.clients, c)
 }
 
 // matchAllow matches an allow rule whose patterns match the name. An uncertain condition counts as

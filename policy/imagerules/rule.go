@@ -7,6 +7,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/globs"
 	"github.com/policy-frontend/policy-frontend/internal/versions"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -60,6 +61,11 @@ type Rule struct {
 	Digests []string `yaml:"digests,omitempty" json:"digests,omitempty" jsonschema:"minItems=1"`
 	// Whether a build must request the image with its digest. Not allowed in a deny rule.
 	RequireDigest bool `yaml:"requireDigest,omitempty" json:"requireDigest,omitempty" jsonschema:"default=false"`
+	// Clients that the rule is for, in the form of administration.clients. An allow rule is for those
+	// that surely are among them. A deny rule is for all but those that surely aren't. Only
+	// policy-guard knows its clients, so the gateway image alone refuses every build under such a
+	// rule. The default is all clients.
+	Clients []string `yaml:"clients,omitempty" json:"clients,omitempty" jsonschema:"minItems=1"`
 	// What the rule does. The default is allow.
 	Action Action `yaml:"action,omitempty" json:"action,omitempty" jsonschema:"enum=allow,enum=deny,default=allow"`
 	// What a denial by this rule does. In a rule of frontends, the default is the policy's mode. With
@@ -80,6 +86,7 @@ type Rule struct {
 	line, column       int
 	unnamed            bool
 	patterns           []imageref.Pattern
+	clients            clients.List
 	versions           *versions.Range
 	warnAfter, expires time.Time
 }
@@ -119,6 +126,19 @@ func (r *Rule) ExpiryTime() time.Time { return r.expires }
 // TagConditional reports whether the rule depends on the tag.
 func (r *Rule) TagConditional() bool {
 	return len(r.Tags) > 0 || r.Versions != "" || len(r.ExceptTags) > 0
+}
+
+// For returns the compiled patterns of the clients that the rule is for. Callers don't change them.
+func (r *Rule) For() clients.List { return r.clients }
+
+// Admits reports whether the rule can match what the client asks for, apart from its other
+// conditions. An allow rule admits a client that surely is one of its own, and a deny rule each one
+// that can be.
+func (r *Rule) Admits(c clients.Client) bool {
+	if r.Action == ActionDeny {
+		return r.clients.MayHave(c)
+	}
+	return r.clients.Has(c)
 }
 
 // Names returns the compiled patterns of the names that the rule is for. Callers don't change

@@ -33,7 +33,7 @@ func alternatives(schema *jsonschema.Schema, t reflect.Type) {
 		}
 		alternatives(property, f.Type)
 		var other []*jsonschema.Schema
-		if word := wordFor(f.Type); word != "" {
+		for _, word := range wordsFor(f.Type) {
 			other = append(other, &jsonschema.Schema{Const: word})
 		}
 		if list := listFor(property, f.Type); list != nil {
@@ -56,17 +56,18 @@ func either(schema *jsonschema.Schema, other ...*jsonschema.Schema) {
 	schema.Type = ""
 }
 
-// wordFor returns the word that documents can have in place of the struct, or "".
-func wordFor(t reflect.Type) string {
+// wordsFor returns the words of which documents can have one in place of the struct.
+func wordsFor(t reflect.Type) []string {
 	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
-		return ""
+		return nil
 	}
+	var words []string
 	for f := range t.Elem().Fields() {
 		if word := f.Tag.Get("scalar"); word != "" {
-			return word
+			words = append(words, word)
 		}
 	}
-	return ""
+	return words
 }
 
 // listFor returns the schema of the list that documents can have in place of the struct, or nil. It

@@ -16,14 +16,14 @@ const (
 	tableEnds   = "<!-- end of fields -->\n"
 )
 
-// withFields returns the page with the table of all fields of a policy in its place.
-func withFields(page string) (string, error) {
+// withFields returns the page with the table of all fields of a schema in its place.
+func withFields(page string, reflect func() (*jsonschema.Schema, error)) (string, error) {
 	before, rest, ok := strings.Cut(page, tableBegins)
 	_, after, ended := strings.Cut(rest, tableEnds)
 	if !ok || !ended {
 		return "", errors.New("the page has no place for the table of fields")
 	}
-	schema, err := reflectPolicy()
+	schema, err := reflect()
 	if err != nil {
 		return "", err
 	}
@@ -101,10 +101,19 @@ func value(field *jsonschema.Schema) string {
 	if len(field.AnyOf) > 0 {
 		first, second := *field, *field.AnyOf[1]
 		first.AnyOf, first.Type = nil, field.AnyOf[0].Type
-		if word, ok := second.Const.(string); ok && len(field.AnyOf) > 2 {
-			return value(&first) + ", list or `" + word + "`"
-		} else if ok {
-			return value(&first) + " or `" + word + "`"
+		var words []string
+		list := ""
+		for _, other := range field.AnyOf[1:] {
+			if word, ok := other.Const.(string); ok {
+				words = append(words, "`"+word+"`")
+			} else {
+				list = ", list"
+			}
+		}
+		if words != nil {
+			last := len(words) - 1
+			between := strings.Join(append([]string{""}, words[:last]...), ", ")
+			return value(&first) + between + list + " or " + words[last]
 		}
 		return value(&first) + ", " + value(&second)
 	}
@@ -126,6 +135,10 @@ func value(field *jsonschema.Schema) string {
 		return "map of strings"
 	case field.Type == "object":
 		return "fields"
+	case field.Format == "date-time":
+		return "time"
+	case field.Type == "number":
+		return "number"
 	case field.Type == "boolean":
 		return "`true` or `false`"
 	case field.Type == "integer":

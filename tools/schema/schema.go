@@ -10,6 +10,7 @@ import (
 	"github.com/invopop/jsonschema"
 
 	"github.com/policy-frontend/policy-frontend/internal/policytest"
+	"github.com/policy-frontend/policy-frontend/internal/record"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
@@ -21,6 +22,7 @@ const (
 	casesID      = "https://raw.githubusercontent.com/policy-frontend/policy-frontend/main/internal/policytest/test.schema.json"
 	// schemaID names the schema; editors take it from the repository.
 	schemaID = "https://raw.githubusercontent.com/policy-frontend/policy-frontend/main/policy/policy.schema.json"
+	recordID = "https://raw.githubusercontent.com/policy-frontend/policy-frontend/main/internal/record/record.schema.json"
 )
 
 // generated are the schemas of all kinds of documents, by the file that each is written to.
@@ -28,12 +30,15 @@ func generated() (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for file, reflect := range map[string]func() (*jsonschema.Schema, error){
 		target: reflectPolicy, operations: reflectOperations, cases: reflectCases,
+		entries: reflectRecord,
 	} {
 		schema, err := reflect()
 		if err != nil {
 			return nil, err
 		}
-		takeNumbers(schema)
+		if file != entries { // which a program writes
+			takeNumbers(schema)
+		}
 		var data bytes.Buffer
 		enc := json.NewEncoder(&data)
 		enc.SetEscapeHTML(false)
@@ -50,7 +55,9 @@ func generated() (map[string][]byte, error) {
 // fields. It reads the source, so that it must run in this module's folder.
 func newReflector() (*jsonschema.Reflector, error) {
 	r := &jsonschema.Reflector{FieldNameTag: "yaml", DoNotReference: true, ExpandedStruct: true}
-	for _, folder := range []string{"../../policy", "../../internal/policytest"} {
+	for _, folder := range []string{
+		"../../policy", "../../internal/policytest", "../../internal/record",
+	} {
 		if err := r.AddGoComments(here, folder, jsonschema.WithFullComment()); err != nil {
 			return nil, fmt.Errorf("reading the comments of %s: %w", folder, err)
 		}
@@ -118,6 +125,21 @@ func reflectCases() (*jsonschema.Schema, error) {
 	for _, field := range []string{"push", "store"} {
 		addShortForm(item.Properties.Value("exports").Items, field, entry)
 	}
+	return schema, nil
+}
+
+// reflectRecord returns the schema of a line of a record.
+func reflectRecord() (*jsonschema.Schema, error) {
+	r, err := newReflector()
+	if err != nil {
+		return nil, err
+	}
+	r.FieldNameTag = "json"
+	schema := r.Reflect(&record.Entry{})
+	schema.ID = recordID
+	schema.Title = "A line of policy-guard's record of builds"
+	schema.Description = "Says that a build has begun, or what was asked for in a build and what " +
+		"became of it."
 	return schema, nil
 }
 

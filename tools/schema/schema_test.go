@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/internal/opcheck"
 	"github.com/policy-frontend/policy-frontend/internal/policytest"
+	"github.com/policy-frontend/policy-frontend/internal/record"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -23,15 +25,23 @@ func TestCheckedInSchemaIsTheGeneratedOne(t *testing.T) {
 	require.Equal(t, string(want[target]), string(policy.Schema()), "run make schema")
 	require.Equal(t, string(want[operations]), string(opcheck.Schema()), "run make schema")
 	require.Equal(t, string(want[cases]), string(policytest.Schema()), "run make schema")
+	require.Equal(t, string(want[entries]), string(record.Schema()), "run make schema")
 }
 
 func TestTheTableOfFieldsIsTheGeneratedOne(t *testing.T) {
 	t.Parallel()
-	have, err := os.ReadFile(page)
-	require.NoError(t, err)
-	want, err := withFields(string(have))
-	require.NoError(t, err)
-	require.Equal(t, want, string(have), "run make schema")
+	tables := map[string]string{}
+	for page, reflect := range pages() {
+		have, err := os.ReadFile(page)
+		require.NoError(t, err)
+		want, err := withFields(string(have), reflect)
+		require.NoError(t, err)
+		require.Equal(t, want, string(have), "run make schema")
+		tables[filepath.Base(page)] = want
+	}
+	require.Contains(t, tables["record.md"], "| `sources[].digest` | string |")
+	require.Contains(t, tables["record.md"], "| `began` | time |")
+	want := tables["policy.md"]
 	require.Contains(t, want, "| `frontends[].options.strip` | list of strings |")
 	require.Contains(t, want, "| `frontends[].build` | fields of `build` |")
 	require.Contains(t, want, "| `build.exec.ulimits` | map of integers |")
@@ -41,8 +51,6 @@ func TestTheTableOfFieldsIsTheGeneratedOne(t *testing.T) {
 
 func TestEveryFieldIsDescribed(t *testing.T) {
 	t.Parallel()
-	var root map[string]any
-	require.NoError(t, json.Unmarshal(policy.Schema(), &root))
 	described := 0
 	var walk func(path string, schema map[string]any)
 	walk = func(path string, schema map[string]any) {
@@ -57,7 +65,11 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 			}
 		}
 	}
-	walk("", root)
+	for _, schema := range [][]byte{policy.Schema(), record.Schema()} {
+		var root map[string]any
+		require.NoError(t, json.Unmarshal(schema, &root))
+		walk("", root)
+	}
 	require.GreaterOrEqual(t, described, 15)
 }
 
@@ -201,6 +213,31 @@ func TestSchemasOfOtherDocuments(t *testing.T) {
 	data, err := os.ReadFile("../../examples/judged/policy.test.yaml")
 	require.NoError(t, err)
 	require.NoError(t, suite.Validate(decode(t, data)))
+}
+
+// What policy-guard writes is as the schema says, which refuses what the reader refuses.
+func TestTheSchemaOfARecord(t *testing.T) {
+	t.Parallel()
+	s := compile(t, recordID, record.Schema())
+	data, err := os.ReadFile("../../internal/record/testdata/complete.jsonl")
+	require.NoError(t, err)
+	require.NoError(t, s.Validate(decode(t, data)))
+	for from, to := range map[string]string{
+		`"version":1`:       `"version":2`,
+		`"version":1,`:      `"version":1,"user":"x",`,
+		`"identity":`:       `"name":`,
+		`"event":"ended"`:   `"event":"paused"`,
+		`"outcome":"done"`:  `"outcome":"fine"`,
+		`"verdict":"warn"`:  `"verdict":"yes"`,
+		`"verdict":"allow"`: `"verdict":"yes"`,
+		`"id":"0a0a`:        `"id":"b1`,
+	} {
+		require.Contains(t, string(data), from)
+		changed := strings.Replace(string(data), from, to, 1)
+		require.Error(t, s.Validate(decode(t, []byte(changed))), to)
+		_, err := record.Parse([]byte(changed))
+		require.Error(t, err, to)
+	}
 }
 
 func parseOperations(doc []byte) error {

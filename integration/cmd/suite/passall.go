@@ -28,7 +28,7 @@ func passAll(listen, behind string) (ended <-chan struct{}, stop func(), err err
 	if err != nil {
 		return nil, nil, errors.Join(err, daemon.Close())
 	}
-	server := rawcall.Server(insecure.NewCredentials(), func(_ any, stream grpc.ServerStream) error {
+	server := rawcall.Server(insecure.NewCredentials(), nil, func(_ any, stream grpc.ServerStream) error {
 		return passOn(daemon, stream)
 	})
 	done := make(chan struct{})
