@@ -196,7 +196,8 @@ func TestWhatGetsNoSummary(t *testing.T) {
 			why: "nothing",
 		},
 		"an image of which the daemon tells no digest": {
-			daemon: func(p *proving) { p.exporterResponse = nil }, why: "the daemon told no digest of the image",
+			daemon: func(p *proving) { p.exporterResponse = nil },
+			why:    "the daemon told no digest of the image",
 		},
 		"an image of which the daemon tells two digests": {
 			daemon: func(p *proving) {
