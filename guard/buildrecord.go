@@ -60,7 +60,7 @@ func (c *call) openRecord(req *controlapi.SolveRequest, under *Policy) *buildRec
 	b := &buildRecord{recorder: r, who: c.who, places: map[string]int{}, values: map[string]bool{}}
 	b.entry = record.Entry{
 		Version: record.Version, ID: newID(), Began: r.clock().UTC(), Build: logText(req.Ref),
-		Client: record.Client{Identity: logText(string(c.who)), Names: c.client.Names()},
+		Client: recordedClient(c),
 		Policy: documentOf(under.Identity()),
 	}
 	b.began(req)
@@ -309,4 +309,18 @@ func (b *buildRecord) warn(warnings []string) {
 	if d := b.entry.Decision; d != nil && d.Verdict == string(policy.Allow) && len(warnings) > 0 {
 		d.Verdict = string(policy.Warn)
 	}
+}
+
+// recordedClient returns the client of a call with all names by which a policy knows it.
+func recordedClient(c *call) record.Client {
+	recorded := record.Client{Identity: logText(string(c.who))}
+	names, err := json.Marshal(c.client)
+	if err == nil { // it is null for a client without names
+		err = json.Unmarshal(names, &recorded)
+	}
+	if err != nil {
+		c.guard.log.Error("internal: the names of a client aren't recorded", "client",
+			recorded.Identity, "why", err)
+	}
+	return recorded
 }

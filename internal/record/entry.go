@@ -101,6 +101,10 @@ type Client struct {
 	Identity string `json:"identity"`
 	// The names by which a policy knows the client, such as uid:1000, gid:1000 or cn:alice.
 	Names []string `json:"names,omitempty"`
+	// Names that the client may have: a rule that denies counts them, and no other one does.
+	Claimed []string `json:"claimed,omitempty"`
+	// Kinds of names of which the client may have any, such as cn.
+	Unclear []string `json:"unclear,omitempty"`
 }
 
 // Document is a policy or an overlay.

@@ -26,7 +26,10 @@ func complete() *Entry {
 	}
 	return &Entry{
 		Version: Version, Event: Ended, ID: strings.Repeat("0a", 16), Time: began.Add(time.Second),
-		Began: began, Client: Client{"uid:1000", []string{"uid:1000", "gid:1000"}}, Build: "b1",
+		Began: began, Build: "b1", Client: Client{
+			Identity: "uid:1000", Names: []string{"uid:1000", "gid:1000"}, Claimed: []string{"cn:alice"},
+			Unclear: []string{"dns"},
+		},
 		Policy: Document{"corp-ci", digest("1")},
 		Asked: Asked{
 			Frontend: "gateway.v0", LLB: true, Platform: "linux/amd64", Target: "release",

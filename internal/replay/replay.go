@@ -6,6 +6,7 @@
 package replay
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/record"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -43,9 +45,14 @@ type Refusal struct {
 
 // Ask asks a policy about a build, at the time at which it began.
 func Ask(l policy.Layers, e *record.Entry) Result {
-	q := question{layers: l, entry: e, result: Result{
+	q := question{entry: e, result: Result{
 		Verdict: policy.Allow, Refusals: []Refusal{}, Unknown: []string{},
 	}}
+	by, err := clientOf(e.Client)
+	if err != nil {
+		q.unknown("who built: %v", err)
+	}
+	q.layers = l.For(by)
 	if q.decide() {
 		q.sources()
 		q.entitlements()
@@ -53,6 +60,18 @@ func Ask(l policy.Layers, e *record.Entry) Result {
 	q.wishes()
 	q.missing()
 	return q.result
+}
+
+// clientOf returns the client of a build. If its names can't be read, it is the unknown client.
+func clientOf(c record.Client) (by clients.Client, err error) {
+	list := func(of []string) []string { return append([]string{}, of...) }
+	names, err := json.Marshal(map[string][]string{
+		"names": list(c.Names), "claimed": list(c.Claimed), "unclear": list(c.Unclear),
+	})
+	if err == nil {
+		err = json.Unmarshal(names, &by)
+	}
+	return by, err
 }
 
 // question is a policy, a build, and what is known about both by now.

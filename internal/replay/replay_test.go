@@ -281,3 +281,36 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 		})
 	}
 }
+
+// Rules for some clients are asked about the client that built.
+func TestWhoBuiltIsAsked(t *testing.T) {
+	t.Parallel()
+	const allowed = "frontends: [{name: d, match: [docker/dockerfile], clients: [\"cn:release-*\"]}]\n"
+	const denied = "default: allow\n" +
+		"frontends: [{name: d, match: [docker/dockerfile], action: deny, clients: [\"cn:bob\"]}]\n"
+	for name, tc := range map[string]struct {
+		client          record.Client
+		allowed, denied policy.Verdict
+	}{
+		"a client that both name by no rule": {
+			record.Client{Names: []string{"cn:alice"}}, policy.Deny, policy.Allow,
+		},
+		"the one that is allowed": {
+			record.Client{Names: []string{"cn:release-1"}}, policy.Allow, policy.Allow,
+		},
+		"the one that is denied": {record.Client{Names: []string{"cn:bob"}}, policy.Deny, policy.Deny},
+		"one that may be denied": {
+			record.Client{Names: []string{"cn:alice"}, Claimed: []string{"cn:bob"}}, policy.Deny, policy.Deny,
+		},
+		"one that may have any common name": {
+			record.Client{Unclear: []string{"cn"}}, policy.Deny, policy.Deny,
+		},
+		"no name":                      {record.Client{}, policy.Deny, policy.Allow},
+		"names that no policy knows":   {record.Client{Names: []string{"nobody"}}, policy.Deny, policy.Deny},
+		"kinds that this has not seen": {record.Client{Unclear: []string{"x"}}, policy.Deny, policy.Deny},
+	} {
+		e := built(func(e *record.Entry) { e.Client = tc.client })
+		require.Equal(t, tc.allowed, Ask(layersOf(t, allowed), e).Verdict, name)
+		require.Equal(t, tc.denied, Ask(layersOf(t, denied), e).Verdict, name)
+	}
+}

@@ -28,9 +28,8 @@ func passAll(listen, behind string) (ended <-chan struct{}, stop func(), err err
 	if err != nil {
 		return nil, nil, errors.Join(err, daemon.Close())
 	}
-	server := rawcall.Server(insecure.NewCredentials(), nil, func(_ any, stream grpc.ServerStream) error {
-		return passOn(daemon, stream)
-	})
+	every := func(_ any, stream grpc.ServerStream) error { return passOn(daemon, stream) }
+	server := rawcall.Server(insecure.NewCredentials(), nil, every)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
