@@ -228,14 +228,14 @@ func TestAnAnswerHasToBeTakenInTime(t *testing.T) {
 	t.Parallel()
 	d, g := newDaemon(t)
 	d.version = strings.Repeat("x", 1000)
-	g.clients.taking = 300 * time.Millisecond
+	g.clients.taking = 2 * time.Second
 	c := dialRaw(t, g, 1, true)
 	id := c.call(control + "Info")
 	require.NoError(t, c.framer.WriteData(id, true, whole(nil)))
-	stop := time.After(3 * g.clients.taking)
+	stop := time.After(2 * g.clients.taking)
 	for slow := true; slow; {
 		select {
-		case <-time.After(g.clients.taking / 10):
+		case <-time.After(g.clients.taking / 40):
 			require.NoError(t, c.framer.WriteWindowUpdate(id, 1), "a slow client goes on")
 		case <-stop:
 			slow = false
