@@ -94,7 +94,7 @@ fuzz: ## Run each fuzz target FUZZTIME times
 integration: $(LINTTOOLS) ## Run the end-to-end tests on a real buildkitd (root)
 	$(say) 'end-to-end tests'
 	@$(GO) -C integration run ./cmd/tools
-	@cd integration && $(GOTESTSUM) --format testname -- -count=1 -timeout 45m ./...
+	@cd integration && $(GOTESTSUM) --format testname -- -count=1 -timeout 55m ./...
 	$(say) 'some of these tests on buildkitd $(OLDEST_BUILDKIT)'
 	@cd integration && PF_BUILDKITD=$(OLDEST_BUILDKIT) $(GOTESTSUM) --format testname -- -count=1 -timeout 30m -run '$(OLDEST_TESTS)' .
 
