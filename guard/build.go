@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -27,8 +28,16 @@ type builds struct {
 	mu   sync.Mutex
 	live map[string]*build
 	wait map[string]*waiting // for builds that haven't begun
+	// refused are builds that didn't begin, for as long as calls about them may come.
+	refused map[string]refusedBuild
 
 	drain drain
+}
+
+// refusedBuild is why a build didn't begin, as the error of a call.
+type refusedBuild struct {
+	at  time.Time
+	err error
 }
 
 // waiting are the calls that came before their build.
@@ -40,7 +49,8 @@ type waiting struct {
 func newBuilds() *builds {
 	return &builds{
 		live: map[string]*build{}, wait: map[string]*waiting{},
-		drain: drain{begun: make(chan struct{}), empty: make(chan struct{})},
+		refused: map[string]refusedBuild{},
+		drain:   drain{begun: make(chan struct{}), empty: make(chan struct{})},
 	}
 }
 
@@ -117,17 +127,44 @@ func (s *builds) add(b *build) error {
 		return fmt.Errorf("the client has %d builds under way", maxBuilds)
 	}
 	s.live[b.ref] = b
+	delete(s.refused, b.ref)
 	return nil
+}
+
+// maxRefusedBuilds bounds the builds of all clients of which the guard knows that they didn't begin. A
+// call about another one waits.
+const maxRefusedBuilds = 1000
+
+// refuse ends the wait of calls about a build that doesn't begin, because of the error. A client
+// makes them in parallel with the request for the build. If they failed for another reason, the
+// client could show that one.
+func (s *builds) refuse(ref string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live[ref] != nil { // another request has its id
+		return
+	}
+	maps.DeleteFunc(s.refused, func(_ string, r refusedBuild) bool { return time.Since(r.at) > early })
+	if len(s.refused) >= maxRefusedBuilds {
+		return
+	}
+	s.refused[ref] = refusedBuild{time.Now(), err}
+	s.wake(ref)
+}
+
+// wake lets the calls go on that wait for a build. The lock is held.
+func (s *builds) wake(ref string) {
+	if w := s.wait[ref]; w != nil {
+		close(w.begun)
+		delete(s.wait, ref)
+	}
 }
 
 // announce lets the calls go on that came before the build.
 func (s *builds) announce(b *build) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w := s.wait[b.ref]; w != nil {
-		close(w.begun)
-		delete(s.wait, b.ref)
-	}
+	s.wake(b.ref)
 }
 
 // early is how long a call waits for its build to begin, and maxEarly how many calls do so for one
@@ -137,13 +174,14 @@ const (
 	maxEarly = 20
 )
 
-// find returns a build by the daemon's name, and waits for it to begin.
+// find returns a build by the daemon's name, and waits for it to begin. If it didn't, the error is
+// that of the request for it, which has a status.
 func (s *builds) find(ctx context.Context, ref string) (*build, error) {
 	s.mu.Lock()
 	b, w := s.live[ref], s.wait[ref]
-	if b != nil {
+	if r, known := s.refused[ref]; b != nil || known && time.Since(r.at) <= early {
 		s.mu.Unlock()
-		return b, nil
+		return b, r.err
 	}
 	if w == nil {
 		w = &waiting{begun: make(chan struct{})}
@@ -170,6 +208,9 @@ func (s *builds) find(ctx context.Context, ref string) (*build, error) {
 	}
 	if b := s.live[ref]; b != nil {
 		return b, nil
+	}
+	if r, refused := s.refused[ref]; refused {
+		return nil, r.err
 	}
 	return nil, errors.New("there is no such build")
 }

@@ -18,14 +18,13 @@ import (
 // buildIDHeader names the build of a call of LLBBridge (client/buildid).
 const buildIDHeader = "buildkit-controlapi-buildid"
 
-// ofBuild passes on a call about the build that its header names, without reading it. The daemon
-// holds an early call for some seconds until the build begins (util/registrar).
+// ofBuild passes on a call about the build that its header names, without reading it.
 func (c *call) ofBuild() error {
-	ref, err := c.buildRef()
+	b, err := c.bridgeBuild()
 	if err != nil {
 		return err
 	}
-	return c.pipe(c.outgoing(c.stream.Context(), buildIDHeader, ref), nil)
+	return c.pipe(c.outgoing(c.stream.Context(), buildIDHeader, b.ref), nil)
 }
 
 // buildRef returns the daemon's name of the build that the call's header names.

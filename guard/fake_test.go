@@ -89,6 +89,19 @@ func (d *fakeDaemon) last(t *testing.T) fakeCall {
 	return calls[len(calls)-1]
 }
 
+// pinged returns the last Ping. Others may call at the same time.
+func (d *fakeDaemon) pinged(t *testing.T) fakeCall {
+	t.Helper()
+	var ping *fakeCall
+	for _, c := range d.all() {
+		if strings.HasSuffix(c.method, "/Ping") {
+			ping = &c
+		}
+	}
+	require.NotNil(t, ping)
+	return *ping
+}
+
 func (d *fakeDaemon) Info(
 	ctx context.Context, req *controlapi.InfoRequest,
 ) (*controlapi.InfoResponse, error) {

@@ -65,6 +65,9 @@ func (c *call) bridgeBuild() (*build, error) {
 		return nil, err
 	}
 	b, err := c.guard.builds.find(c.stream.Context(), ref)
+	if _, ok := status.FromError(err); err != nil && ok { // of the request for the build
+		return nil, err
+	}
 	if err != nil {
 		return nil, c.refuse(err)
 	}

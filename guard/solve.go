@@ -25,9 +25,16 @@ func (c *call) solve() (err error) {
 	if err := c.receive(&req); err != nil {
 		return err
 	}
+	asked := req.Ref
 	under := c.guard.policy.current()
 	c.record = c.openRecord(&req, under)
 	defer func() { c.record.end(c.stream.Context(), err) }()
+	begun := false
+	defer func() {
+		if ref, named := c.guard.names.ref(c.who, asked); named == nil && err != nil && !begun {
+			c.guard.builds.refuse(ref, err)
+		}
+	}()
 	direct, err := takeDirect(&req)
 	if err != nil {
 		return c.refuse(err)
@@ -65,6 +72,7 @@ func (c *call) solve() (err error) {
 	if err != nil {
 		return c.refuse(err)
 	}
+	begun = true
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	defer b.end()
