@@ -48,10 +48,11 @@ func (s *broker) container(id string) (Container, error) {
 func (s *broker) ReleaseContainer(
 	ctx context.Context, req *gwpb.ReleaseContainerRequest,
 ) (*gwpb.ReleaseContainerResponse, error) {
-	if _, err := s.container(req.ContainerID); err != nil {
-		return nil, s.errorFor(ctx, err)
+	c, err := s.containers.Take(req.ContainerID)
+	if err != nil {
+		return nil, s.errorFor(ctx, s.monitor.refuseUnknown("%v", err))
 	}
-	return s.containers.Release(ctx, s.daemon, req.ContainerID)
+	return c.Release(ctx, s.daemon)
 }
 
 // ReadFileContainer reads a file in a container of the inner frontend.

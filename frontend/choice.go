@@ -318,9 +318,16 @@ func (c *Choice) Refuses(source *pb.SourceOp) string {
 	return ""
 }
 
-// Same reports whether two choices run the same frontend under the same rule.
+// Same reports whether two choices run the same frontend under the same rule and overlay.
 func (c *Choice) Same(other *Choice) bool {
-	return c.Frontend == other.Frontend && c.Decision.Rule == other.Decision.Rule &&
-		c.Decision.Reference == other.Decision.Reference && c.runs == other.runs &&
-		slices.Equal(c.Decision.Warnings, other.Decision.Warnings)
+	overlay := func(d policy.Decision) policy.Identity {
+		if d.Overlay == nil {
+			return policy.Identity{}
+		}
+		return *d.Overlay
+	}
+	a, b := c.Decision, other.Decision
+	return c.Frontend == other.Frontend && a.Rule == b.Rule && a.Layer == b.Layer &&
+		a.Dispatch == b.Dispatch && a.Reference == b.Reference && c.runs == other.runs &&
+		overlay(a) == overlay(b) && slices.Equal(a.Warnings, b.Warnings)
 }

@@ -370,4 +370,17 @@ func TestAChoiceHoldsTheDaemonToItsFrontend(t *testing.T) {
 	require.True(t, forwarded.Same(forwarded))
 	require.False(t, forwarded.Same(served))
 	require.Equal(t, policy.Allow, forwarded.Decision.Verdict)
+
+	// The overlay of a request is one of those that it was allowed by.
+	overlaid := func(id string) *Choice {
+		c, _, err := chooseAs(t, corpPolicy, gatewayFrontend, "", map[string]string{
+			"source":                           "docker/dockerfile:1",
+			"build-arg:POLICY_FRONTEND_POLICY": "version: 1\nid: " + id + "\ndefault: allow\n",
+		})
+		require.NoError(t, err)
+		return c
+	}
+	require.True(t, overlaid("a").Same(overlaid("a")))
+	require.False(t, overlaid("a").Same(overlaid("b")))
+	require.False(t, overlaid("a").Same(forwarded))
 }

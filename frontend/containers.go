@@ -45,6 +45,11 @@ func (s *Containers) Len() int {
 func (s *Containers) Find(id string) (Container, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.find(id)
+}
+
+// find is [Containers.Find] under the lock.
+func (s *Containers) find(id string) (Container, error) {
 	if c := s.of[id]; c != nil && c.made {
 		return *c, nil
 	}
@@ -76,6 +81,17 @@ func (s *Containers) Create(
 	return nil
 }
 
+// Take is [Containers.Find] of a container that the client has no more from now on.
+func (s *Containers) Take(id string) (Container, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.find(id)
+	if err == nil {
+		delete(s.of, id)
+	}
+	return c, err
+}
+
 func (s *Containers) remove(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,17 +112,14 @@ func (s *Containers) reserve(id string, c *Container) bool {
 	return true
 }
 
-// Release ends a container. The id is free then, whatever the daemon says: it has forgotten the
-// container even if it answers with the error of a process that was in it.
-func (s *Containers) Release(
-	ctx context.Context, daemon gwpb.LLBBridgeClient, id string,
+// Release ends a container that the client has no more, even if ctx has ended. The daemon has
+// forgotten the container even if it answers with the error of a process that was in it.
+func (c Container) Release(
+	ctx context.Context, daemon gwpb.LLBBridgeClient,
 ) (*gwpb.ReleaseContainerResponse, error) {
-	c, err := s.Find(id)
-	if err != nil {
-		return nil, err
-	}
-	s.remove(id)
-	return end(ctx, daemon, c.ID)
+	ctx, cancel := releaseContext(ctx)
+	defer cancel()
+	return daemon.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: c.ID})
 }
 
 // maxReleases is how many containers are released at the same time.
@@ -134,16 +147,7 @@ func (s *Containers) ReleaseAll(ctx context.Context, daemon gwpb.LLBBridgeClient
 // release ends a container, even if the frontend that asked for it has ended. If that fails, the
 // daemon ends the container at the latest when the build ends.
 func release(ctx context.Context, daemon gwpb.LLBBridgeClient, id string) {
-	_, _ = end(ctx, daemon, id)
-}
-
-// end is [release] with the daemon's answer.
-func end(
-	ctx context.Context, daemon gwpb.LLBBridgeClient, id string,
-) (*gwpb.ReleaseContainerResponse, error) {
-	ctx, cancel := releaseContext(ctx)
-	defer cancel()
-	return daemon.ReleaseContainer(ctx, &gwpb.ReleaseContainerRequest{ContainerID: id})
+	_, _ = Container{ID: id}.Release(ctx, daemon)
 }
 
 // releaseContext returns the context of calls that release containers. It goes on when ctx ends,

@@ -3,6 +3,8 @@ package frontend
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -113,10 +115,21 @@ func TestTheIDsOfContainers(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = s.Release(ctx, d, "c")
+	var taken atomic.Int32
+	var takers sync.WaitGroup
+	for range 20 {
+		takers.Go(func() {
+			if _, err := s.Take("c"); err == nil {
+				taken.Add(1)
+			}
+		})
+	}
+	takers.Wait()
+	require.EqualValues(t, 1, taken.Load(), "one of several releases has it")
+	_, err = c.Release(ctx, d)
 	require.EqualError(t, err, "a process was killed", "it is released although the caller has gone")
 	require.Equal(t, []string{id}, d.released)
 	require.Zero(t, s.Len(), "the daemon has forgotten it")
-	_, err = s.Release(t.Context(), d, "c")
+	_, err = s.Take("c")
 	require.ErrorContains(t, err, "which isn't its own")
 }

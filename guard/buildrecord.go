@@ -17,6 +17,7 @@ import (
 
 	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/record"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 )
 
@@ -135,14 +136,18 @@ func (b *buildRecord) end(ctx context.Context, err error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.begun {
-		omitted, ok := b.recorder.early.admit(b.who)
+	var omitted int
+	if b.begun {
+		omitted = b.recorder.early.takeOmitted(b.who)
+	} else {
+		before, ok := b.recorder.early.admit(b.who)
 		if !ok {
 			return
 		}
-		if omitted > 0 {
-			b.omit("builds", omitted)
-		}
+		omitted = before
+	}
+	if omitted > 0 {
+		b.omit("builds", omitted)
 	}
 	if b.choice != nil {
 		b.warn(b.choice.Decided().Warnings)
@@ -217,9 +222,15 @@ func (b *buildRecord) reason(s string) string {
 		return hidden
 	}
 	if b.hide == nil {
+		forms := map[string]bool{}
+		for v := range b.values {
+			forms[v] = true
+			// Messages repeat it in this form, and cut it.
+			forms[strings.TrimSuffix(safetext.Printable(v), "…")] = true
+		}
 		var pairs []string
 		longerFirst := func(v, w string) int { return len(w) - len(v) } // it may begin with a shorter one
-		for _, v := range slices.SortedFunc(maps.Keys(b.values), longerFirst) {
+		for _, v := range slices.SortedFunc(maps.Keys(forms), longerFirst) {
 			pairs = append(pairs, v, hidden)
 		}
 		b.hide = strings.NewReplacer(pairs...)

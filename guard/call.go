@@ -233,32 +233,40 @@ func (c *call) invoke(ctx context.Context, req, resp proto.Message) error {
 	return c.send(resp)
 }
 
-// ask makes a call with one request and one answer at the daemon. The answer has memory when the
-// daemon begins to send it, and until the client's call ends.
+// ask makes a call with one request and one answer at the daemon. The answer has memory until the
+// client's call ends. If the daemon reads it from a file, it has memory before the daemon is asked:
+// a client can't have the daemon read as much at once as it likes. Otherwise it has memory when the
+// daemon begins to send it, which is when a build has ended.
 func (c *call) ask(
 	ctx context.Context, method string, req, resp any, opts ...grpc.CallOption,
-) error {
+) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	up, err := c.guard.daemon.NewStream(ctx, &grpc.StreamDesc{}, method, opts...)
-	if err != nil {
-		return err
-	}
-	if err := up.SendMsg(req); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if _, err := up.Header(); err != nil {
-		return err
-	}
-	most := largestAnswer(req)
-	if most == 0 {
-		return up.RecvMsg(resp)
-	}
-	arrived, err := c.account.expect(ctx, most)
-	if err != nil {
+	most := int(gatewaycodec.ExpectedAnswer(req, rawcall.MaxMessage))
+	var arrived func(context.Context, int) error
+	expect := func(most int) error {
+		arrived, err = c.account.expect(ctx, most)
 		return c.noteFull(err)
 	}
-	err, size := up.RecvMsg(resp), 0
+	if most > 0 {
+		if err := expect(most); err != nil {
+			return err
+		}
+	}
+	up, err := c.begin(ctx, method, req, opts...)
+	switch req.(type) {
+	case *controlapi.SolveRequest, *gwpb.SolveRequest:
+		if err == nil {
+			err = expect(rawcall.MaxMessage)
+		}
+	}
+	if err == nil {
+		err = up.RecvMsg(resp)
+	}
+	if arrived == nil {
+		return err
+	}
+	size := 0
 	if m, ok := resp.(proto.Message); ok && err == nil {
 		size = proto.Size(m)
 	}
@@ -268,14 +276,19 @@ func (c *call) ask(
 	return err
 }
 
-// largestAnswer returns how many bytes the daemon's answer to a request has at most, 0 if they
-// are few.
-func largestAnswer(req any) int {
-	switch req.(type) {
-	case *controlapi.SolveRequest, *gwpb.SolveRequest:
-		return rawcall.MaxMessage
+// begin begins a call at the daemon, and returns when the daemon begins to answer it.
+func (c *call) begin(
+	ctx context.Context, method string, req any, opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	up, err := c.guard.daemon.NewStream(ctx, &grpc.StreamDesc{}, method, opts...)
+	if err != nil {
+		return nil, err
 	}
-	return int(gatewaycodec.ExpectedAnswer(req, rawcall.MaxMessage))
+	if err := up.SendMsg(req); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	_, err = up.Header()
+	return up, err
 }
 
 // pass passes on the call without reading it.

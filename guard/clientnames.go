@@ -13,10 +13,18 @@ import (
 // maxGroups is how many groups of a client count, besides its main one.
 const maxGroups = 1024
 
-// peerGroups returns the groups of the process at the other end of a Unix socket, without its main
-// one, as they were when it connected. If there are more than maxGroups, or if the kernel doesn't
-// tell (before Linux 4.13), it returns none: what a policy allows a group is then refused.
-func peerGroups(fd uintptr) ([]uint32, error) {
+// userAt returns the client at the other end of a Unix socket, with the groups that its process had
+// when it connected. It may be in any group if there are more than maxGroups besides the main one,
+// or if the kernel doesn't tell (before Linux 4.13).
+func userAt(fd uintptr, cred *unix.Ucred) (clients.Client, error) {
+	groups, known, err := peerGroups(fd)
+	if !known {
+		return clients.PeerInGroups(cred.Uid, cred.Gid), err
+	}
+	return clients.Peer(cred.Uid, append([]uint32{cred.Gid}, groups...)...), err
+}
+
+func peerGroups(fd uintptr) (_ []uint32, known bool, err error) {
 	groups := make([]uint32, maxGroups)
 	size := uint32(unsafe.Sizeof(groups[0])) * maxGroups // in bytes
 	//nolint:gosec // G103: package unix has no function for this option
@@ -24,11 +32,11 @@ func peerGroups(fd uintptr) ([]uint32, error) {
 		uintptr(unsafe.Pointer(&groups[0])), uintptr(unsafe.Pointer(&size)), 0)
 	switch errno {
 	case 0:
-		return groups[:size/uint32(unsafe.Sizeof(groups[0]))], nil
+		return groups[:size/uint32(unsafe.Sizeof(groups[0]))], true, nil
 	case unix.ERANGE, unix.ENOPROTOOPT:
-		return nil, nil
+		return nil, false, nil
 	}
-	return nil, errno
+	return nil, false, errno
 }
 
 var (

@@ -84,6 +84,12 @@ func TestTheGroupsOfAUser(t *testing.T) {
 	requireMatch(t, true, "gid:10001", peerWith(t, most[:maxGroups]).client)
 	many := peerWith(t, most)
 	requireMatch(t, false, "gid:10001", many.client)
+	for gid, want := range map[string]bool{"gid:10001": true, "uid:10001": false} {
+		denied, err := clients.ParseList([]string{gid})
+		require.NoError(t, err)
+		require.Equal(t, want, denied.MayHave(many.client), "a rule that denies %s", gid)
+		require.False(t, denied.MayHave(some.client), "a rule that denies %s", gid)
+	}
 	requireMatch(t, true, fmt.Sprintf("gid:%d", os.Getgid()), many.client)
 }
 

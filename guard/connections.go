@@ -33,6 +33,8 @@ const (
 	refusalTime = time.Second
 	// refusedFrame is the largest frame that is read meanwhile, in bytes. It is HTTP/2's default.
 	refusedFrame = 16 << 10
+	// maxFrame is the largest frame of data that gRPC takes, in bytes. It is HTTP/2's default.
+	maxFrame = 16 << 10
 	// writeTimeout is how long a client may take nothing of what is written to its connection. Each
 	// time, at most some 30 kilobytes are written.
 	writeTimeout = 30 * time.Second
@@ -42,7 +44,7 @@ const (
 type connections struct {
 	guard           *Guard
 	handshakes      handshakes
-	taking, writing time.Duration
+	taking, writing time.Duration // are takingTimeout and writeTimeout
 
 	mu  sync.Mutex
 	all int
@@ -62,6 +64,9 @@ func (g *Guard) Connections() int {
 	return g.clients.all
 }
 
+var errFrame = status.Errorf(codes.ResourceExhausted,
+	"policy-guard: a frame has more than %d bytes", maxFrame)
+
 // counted is a connection that is counted until it is closed. It follows what the two sides say to
 // each other, and counts what the transport of gRPC keeps for that.
 type counted struct {
@@ -71,8 +76,6 @@ type counted struct {
 	ctx     context.Context
 	once    sync.Once
 	closed  func()
-	taking  time.Duration // is takingTimeout
-	writing time.Duration // is writeTimeout
 
 	// What follows is for the one who reads.
 
@@ -80,6 +83,8 @@ type counted struct {
 	newest uint32 // the stream that has begun last
 	rest   []byte // was read, and comes after the headers of the newest stream
 	err    error  // comes after the rest
+	// resetting are streams of which the transport reads that the client resets them.
+	resetting []uint32
 
 	out frames // for the one who writes
 
@@ -110,6 +115,10 @@ func (c *counted) Read(p []byte) (int, error) {
 		if c.err != nil {
 			return 0, c.err
 		}
+		for _, id := range c.resetting { // the transport asks for more when it has done what it got
+			c.reset(id)
+		}
+		c.resetting = nil
 		n, err := c.Conn.Read(p)
 		now, full := c.follow(p[:n])
 		switch {
@@ -139,7 +148,11 @@ func (c *counted) Read(p []byte) (int, error) {
 func (c *counted) follow(p []byte) (n int, err error) {
 	for n < len(p) {
 		m, ended := c.in.next(p[n:], func(f frame) {
-			if f.kind == http2.FrameData {
+			switch {
+			case f.kind != http2.FrameData:
+			case f.size > maxFrame: // which the transport would refuse when it has come to it
+				err = errFrame
+			default:
 				err = c.arrives(f)
 			}
 		})
@@ -152,7 +165,7 @@ func (c *counted) follow(p []byte) (n int, err error) {
 			c.newest = f.stream
 			return n, nil
 		case f.kind == http2.FrameRSTStream:
-			c.reset(f.stream)
+			c.resetting = append(c.resetting, f.stream)
 		}
 	}
 	return n, nil
@@ -160,7 +173,7 @@ func (c *counted) follow(p []byte) (n int, err error) {
 
 // Write implements [net.Conn]. A client that takes nothing for some time loses the connection.
 func (c *counted) Write(p []byte) (int, error) {
-	_ = c.SetWriteDeadline(time.Now().Add(c.writing))
+	_ = c.SetWriteDeadline(time.Now().Add(c.guard.clients.writing))
 	c.beginWrite()
 	n, err := c.Conn.Write(p)
 	c.endWrite()
@@ -227,7 +240,7 @@ func (c *connections) add(conn net.Conn, id Identity) (*counted, error) {
 	c.of[id]++
 	ctx, cancel := context.WithCancel(context.Background())
 	open := &counted{
-		Conn: conn, guard: c.guard, account: a, ctx: ctx, taking: c.taking, writing: c.writing,
+		Conn: conn, guard: c.guard, account: a, ctx: ctx,
 		in: afterPreface(), streams: map[uint32]*stream{},
 	}
 	open.closed = func() {

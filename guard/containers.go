@@ -127,6 +127,11 @@ func (c *call) debugged() (*build, *frontend.Choice, error) {
 		return nil, nil, err
 	}
 	choice, err := b.debugs()
+	if err == nil && choice.IsOwn() {
+		if err := b.checkOwn(c); err != nil {
+			return nil, nil, err
+		}
+	}
 	if err != nil {
 		return nil, nil, c.refuse(err)
 	}
@@ -177,6 +182,8 @@ func (b *build) judgeContainer(req *gwpb.NewContainerRequest) error {
 	switch {
 	case b.containers.Len() >= maxContainers:
 		return fmt.Errorf("the client has %d containers in this build", maxContainers)
+	case len(req.ContainerID) > maxProcessID:
+		return fmt.Errorf("the id of the container has more than %d characters", maxProcessID)
 	case len(req.Mounts) > maxMounts:
 		return fmt.Errorf("the container has more than %d mounts", maxMounts)
 	case req.Network == pb.NetMode_HOST:
@@ -237,13 +244,14 @@ func (c *call) releaseContainer() error {
 	if err := c.receive(&req); err != nil {
 		return err
 	}
-	if _, err := b.container(req.ContainerID); err != nil {
-		return c.refuse(err)
+	taken, err := b.containers.Take(req.ContainerID)
+	if err != nil {
+		return c.refuse(fmt.Errorf("it is about %w", err))
 	}
+	b.account.give(len(req.ContainerID) + heldByReference)
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
-	resp, err := b.containers.Release(ctx, gwpb.NewLLBBridgeClient(b.connection(c)), req.ContainerID)
-	b.account.give(len(req.ContainerID) + heldByReference)
+	resp, err := taken.Release(ctx, gwpb.NewLLBBridgeClient(b.connection(c)))
 	if err := b.toClient(ctx, c, err); err != nil {
 		return err
 	}

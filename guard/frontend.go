@@ -52,6 +52,7 @@ type frontends struct {
 	mu      sync.Mutex
 	reading map[*reads]bool // what the guard itself reads now
 	choice  *frontend.Choice
+	builds  bool           // LLB of the client was allowed to do more than to read
 	answers []*gwpb.Result // results that the client got, in the form of [canonical]
 	refs    map[string]bool
 

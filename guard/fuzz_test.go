@@ -364,7 +364,7 @@ func newWireCall(
 	s.rest = append(s.rest, message...)
 	ctx = metadata.NewIncomingContext(ctx, headers)
 	on := &counted{
-		guard: g, account: g.memory.open("alice"), taking: takingTimeout, streams: map[uint32]*stream{},
+		guard: g, account: g.memory.open("alice"), streams: map[uint32]*stream{},
 	}
 	ctx = peer.NewContext(ctx, &peer.Peer{AuthInfo: caller{id: "alice", conn: on}})
 	s.stream = on.begin(headers)

@@ -88,12 +88,12 @@ func peerUser(conn net.Conn) (net.Conn, caller, error) {
 		return nil, caller{}, err
 	}
 	var cred *unix.Ucred
-	var groups []uint32
+	var client clients.Client
 	var sockErr error
 	if err := rawConn.Control(func(fd uintptr) {
 		cred, sockErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 		if sockErr == nil {
-			groups, sockErr = peerGroups(fd)
+			client, sockErr = userAt(fd, cred)
 		}
 	}); err != nil {
 		return nil, caller{}, err
@@ -101,10 +101,7 @@ func peerUser(conn net.Conn) (net.Conn, caller, error) {
 	if sockErr != nil {
 		return nil, caller{}, sockErr
 	}
-	return conn, caller{
-		id:     Identity(fmt.Sprintf("uid:%d", cred.Uid)),
-		client: clients.Peer(cred.Uid, append([]uint32{cred.Gid}, groups...)...),
-	}, nil
+	return conn, caller{id: Identity(fmt.Sprintf("uid:%d", cred.Uid)), client: client}, nil
 }
 
 // certified does a TLS handshake. The server has bounded its time by a deadline of the connection.

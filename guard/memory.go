@@ -182,7 +182,9 @@ func (a *account) overdraw(bytes int) bool {
 	m, n := a.memory, int64(bytes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if over := m.most / overdraft; m.of[a.who]+n > m.each+over || m.used+n > m.most+over {
+	over, own := m.most/overdraft, m.of[a.who]+n
+	if own > m.each+over || m.used+n > m.most+over ||
+		own > m.little && m.used+n > m.common+over {
 		return false
 	}
 	a.add(n)

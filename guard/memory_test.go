@@ -219,6 +219,50 @@ func TestAResultHasItsMemoryBeforeItArrives(t *testing.T) {
 	require.Greater(t, g.Memory(), int64(1<<20), "what it needs isn't")
 }
 
+// What the daemon reads for a client is in its memory too.
+func TestTheDaemonReadsNoFileForWhichThereIsNoMemory(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemon(t)
+	g.memory = newMemory(MinMemory)
+	g.memory.patience = 100 * time.Millisecond
+	b := &build{who: "alice", client: "b", policy: g.policy.current()}
+	require.NoError(t, g.begin(t.Context(), b))
+	defer b.end()
+	require.NoError(t, b.keep(&gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "own"}}}))
+	other := g.memory.open("alice")
+	require.NoError(t, other.take(t.Context(), MinMemory/2-2<<20))
+	arrived, err := other.expect(t.Context(), rawcall.MaxMessage)
+	require.NoError(t, err, "one can always arrive")
+	c := gwpb.NewLLBBridgeClient(as(t, g, "alice"))
+	read := func() error {
+		_, err := c.ReadFile(of(t, buildIDHeader, "b"), &gwpb.ReadFileRequest{Ref: "own"})
+		return err
+	}
+	requireCode(t, codes.ResourceExhausted, read())
+	require.Empty(t, d.all())
+	require.NoError(t, arrived(t.Context(), 10))
+	require.NoError(t, read())
+	require.Len(t, d.all(), 1)
+}
+
 func whole(message []byte) []byte {
 	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
+}
+
+// What refused calls take beyond the memory isn't that of clients who need little.
+func TestRefusedCallsLeaveTheMemoryForThoseWhoNeedLittle(t *testing.T) {
+	t.Parallel()
+	m := newMemory(1 << 30)
+	take := func(who Identity, bytes int64) {
+		_, ok := m.open(who).tryTake(int(bytes))
+		require.True(t, ok)
+	}
+	take("alice", m.each)
+	take("bob", m.common-m.each)
+	refused := m.open("bob")
+	for refused.overdraw(64 << 10) {
+	}
+	_, ok := m.open("carol").tryTake(int(m.little) - 16<<10)
+	require.True(t, ok)
+	require.True(t, m.open("carol").overdraw(16<<10))
 }

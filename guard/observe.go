@@ -205,3 +205,13 @@ func (r *refusals) admit(who Identity) (omitted int, ok bool) {
 	omitted, c.omitted = c.omitted, 0
 	return omitted, true
 }
+
+// takeOmitted returns how many lines of a client were left out since the last one that said so.
+func (r *refusals) takeOmitted(who Identity) (omitted int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.of[who]; c != nil {
+		omitted, c.omitted = c.omitted, 0
+	}
+	return omitted
+}

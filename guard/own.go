@@ -41,6 +41,8 @@ func (b *build) solveOwn(
 	}
 	if readOnly {
 		b.noteReadOnly()
+	} else {
+		b.noteBuilds()
 	}
 	resp, err := gwpb.NewLLBBridgeClient(b.connection(c)).Solve(ctx, &gwpb.SolveRequest{
 		Definition: req.Definition, Evaluate: req.Evaluate, CacheImports: req.CacheImports,
@@ -72,7 +74,7 @@ func (b *build) own(
 	defer b.deciding.Unlock()
 	switch choice := b.chosen(); {
 	case choice.IsOwn():
-		return choice, nil
+		return choice, b.checkOwn(c)
 	case choice != nil:
 		return nil, c.refuse(errors.New("this build has a frontend already; begin another build for " +
 			"LLB that no frontend made"))
@@ -99,6 +101,26 @@ func (b *build) own(
 	}
 	b.choose(choice)
 	return choice, nil
+}
+
+// noteBuilds notes that LLB of the client was allowed to do more than to read. From then on, the
+// build keeps its policy.
+func (b *build) noteBuilds() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.builds = true
+}
+
+// checkOwn is checkPolicy for a build in which the client has looked something up or has read
+// something, and has built nothing. It could have done so long ago.
+func (b *build) checkOwn(c *call) error {
+	b.mu.Lock()
+	builds := b.builds
+	b.mu.Unlock()
+	if builds {
+		return nil
+	}
+	return b.checkPolicy(c)
 }
 
 // chosen returns the decision in force; nil for none.
@@ -144,7 +166,7 @@ func (c *call) lookUp(
 	ctx, stop := b.during(c.stream.Context())
 	defer stop()
 	choice := b.chosen()
-	if choice == nil {
+	if choice == nil || choice.IsOwn() {
 		if choice, err = b.own(ctx, c, nil); err != nil {
 			return b.toClient(ctx, c, err)
 		}

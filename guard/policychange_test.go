@@ -41,6 +41,30 @@ func TestABuildDecidesOnlyByThePolicyInForce(t *testing.T) {
 		require.ErrorContains(t, err, "the policy has changed since the build began")
 	})
 
+	t.Run("a look-up alone keeps no policy", func(t *testing.T) {
+		t.Parallel()
+		_, g, c, ctx := begunUnder(t, forwarding+"llb: allow\ndebug: allow\n")
+		_, err := c.ResolveSourceMeta(ctx, look)
+		require.NoError(t, err)
+		change(t, g, stricter)
+		_, err = c.ResolveSourceMeta(ctx, look)
+		require.ErrorContains(t, err, "the policy has changed since the build began")
+		_, err = c.Solve(ctx, solving(command(t, "corp.example/base:1")))
+		require.ErrorContains(t, err, "the policy has changed since the build began")
+		_, err = c.NewContainer(ctx, &gwpb.NewContainerRequest{ContainerID: "c"})
+		require.ErrorContains(t, err, "the policy has changed since the build began")
+	})
+
+	t.Run("LLB that was built keeps it", func(t *testing.T) {
+		t.Parallel()
+		_, g, c, ctx := begunUnder(t, forwarding+"llb: allow\n")
+		_, err := c.Solve(ctx, solving(command(t, "corp.example/base:1")))
+		require.NoError(t, err)
+		change(t, g, stricter)
+		_, err = c.Solve(ctx, solving(command(t, "corp.example/base:1")))
+		require.NoError(t, err)
+	})
+
 	t.Run("a decision that was made stays", func(t *testing.T) {
 		t.Parallel()
 		d, g, c, ctx := begun(t)

@@ -114,22 +114,19 @@ func (p *processes) judged(ctx context.Context, f *rawcall.Frame) (*rawcall.Fram
 		return err
 	})
 	id, init := msg.GetProcessID(), msg.GetInit()
-	if err == nil && (id == "" || len(id) > maxProcessID) {
-		err = p.call.refuse(errors.New("the id of a process is missing or too long"))
-		return nil, err
-	}
-	if init != nil && id != "" && len(id) <= maxProcessID {
+	named := id != "" && len(id) <= maxProcessID
+	switch {
+	case named && init != nil:
 		if err == nil {
 			err = p.start(ctx, id, init)
 		}
 		if err != nil {
 			return nil, p.refuse(id, err)
 		}
-		return written(&msg)
-	}
-	switch {
 	case err != nil:
 		return nil, err
+	case !named:
+		return nil, p.call.refuse(errors.New("the id of a process is missing or too long"))
 	case msg.Input == nil:
 		return nil, p.call.refuse(errors.New("a message about a process says nothing"))
 	case msg.GetFile().GetFd() != 0:

@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/policy-frontend/policy-frontend/internal/record"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
@@ -366,6 +367,29 @@ func TestReasonsHaveNoValuesOfBuildArgs(t *testing.T) {
 	require.Contains(t, ended(t, path).Refusals[0].Reason, "SOURCE_DATE_EPOCH=*** ")
 }
 
+// Messages repeat a value in another form: escaped, and cut.
+func TestReasonsHaveNoPartOfALongValue(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{
+		"a long token":  strings.Repeat("0123456789", 50),
+		"a key":         "-----BEGIN KEY-----\nc2VjcmV0IHNlY3JldA==\n-----END KEY-----\n",
+		"a backslash":   `pass\word`,
+		"quotes":        `pass"word"`,
+		"other letters": strings.Repeat("é", 300),
+	} {
+		_, g := newDaemon(t)
+		recorded(t, g)
+		b := (&call{guard: g, who: "alice"}).openRecord(&controlapi.SolveRequest{Ref: "b"},
+			g.policy.current())
+		b.hideValue(value)
+		for _, text := range []string{value, safetext.Quote(value), safetext.Plain(value)} {
+			got := b.reason("build-arg:TOKEN=" + text + " isn't allowed")
+			require.NotContains(t, got, value[:8], name)
+			require.Contains(t, got, "isn't allowed", name)
+		}
+	}
+}
+
 // Where there is no memory for the values, there are no reasons.
 func TestValuesForWhichThereIsNoMemory(t *testing.T) {
 	t.Parallel()
@@ -652,6 +676,18 @@ func TestRefusedBuildsAreRecordedUpToABound(t *testing.T) {
 	now = now.Add(refusalPeriod)
 	refuse()
 	require.Equal(t, map[string]int{"builds": 30}, ended(t, path).Omitted)
+
+	// A build that begins says so too.
+	for range maxRefusalLines + 5 {
+		refuse()
+	}
+	g.recorder.early.clock = time.Now
+	_, err := controlapi.NewControlClient(as(t, g, "bob")).Solve(of(t), direct("docker/dockerfile:1"))
+	_ = err // whatever becomes of it
+	require.NotContains(t, ended(t, path).Omitted, "builds", "another client's aren't its")
+	_, err = client.Solve(of(t), direct("docker/dockerfile:1"))
+	_ = err
+	require.Equal(t, 6, ended(t, path).Omitted["builds"])
 }
 
 func TestTheRecordOfABuildIsBounded(t *testing.T) {

@@ -131,7 +131,7 @@ func (s *stream) done(err error) error {
 		return err
 	}
 	s.took = time.Now()
-	s.late = time.AfterFunc(s.conn.taking, s.checkTaken)
+	s.late = time.AfterFunc(s.conn.guard.clients.taking, s.checkTaken)
 	return err
 }
 
@@ -142,7 +142,7 @@ func (s *stream) checkTaken() {
 	if !s.open {
 		return
 	}
-	if left := s.conn.taking - time.Since(s.took); left > 0 {
+	if left := s.conn.guard.clients.taking - time.Since(s.took); left > 0 {
 		s.late.Reset(left)
 		return
 	}
@@ -169,9 +169,10 @@ func (s *stream) free() {
 const (
 	// quietTime is how long nothing is written when gRPC has done what it had to do.
 	quietTime = 100 * time.Millisecond
-	// maxWrites is the number of writes in which gRPC does what it had to do. It has some 100 tasks
-	// and an answer for each of 1000 calls at most, and does one for each half of a write.
-	maxWrites = 1000
+	// maxWrites is the number of writes in which gRPC does what it had to do. It has a task for each
+	// frame of the 32 KiB that it reads at once, which are at most 3,600, and an answer for each of
+	// 1,000 calls. It does one for each half of a write.
+	maxWrites = 2500
 )
 
 // reset ends a stream that the client has reset. The part of gRPC that writes keeps it until it

@@ -347,3 +347,18 @@ func TestACallWithoutMemoryIsRefused(t *testing.T) {
 	answeredInfo(t, d, c)
 	requireFree(t, g, heldByConnection)
 }
+
+// A frame that the transport would refuse takes no memory before that.
+func TestAFrameThatIsTooLargeEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	_, g := newDaemon(t)
+	c := dialRaw(t, g, 0, true)
+	id := c.call(bridge+"Solve", buildIDHeader, "b") // waits for a build
+	require.Eventually(t, func() bool { return g.Memory() >= heldByCall }, soon, time.Millisecond)
+	before := g.Memory()
+	// The guard may close the connection before it has the whole frame.
+	_ = c.framer.WriteRawFrame(http2.FrameData, 0, id, make([]byte, maxFrame+1))
+	require.Eventually(t, c.has(func() bool { return c.gone }), soon, time.Millisecond)
+	require.LessOrEqual(t, g.Memory(), before)
+	requireFree(t, g, 0)
+}

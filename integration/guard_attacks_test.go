@@ -165,18 +165,24 @@ func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
 // clientOf returns a client that connects as the user, who matters only to a guard.
 func clientOf(t *testing.T, d *harness.Daemon, uid int) *grpc.ClientConn {
 	t.Helper()
-	path := strings.TrimPrefix(d.Addr, "unix://")
-	if d.LogFile != "" {
-		uid = 0 // a bare daemon, to which all clients are one
-	}
-	conn, err := grpc.NewClient("passthrough:///"+path,
+	conn, err := grpc.NewClient("passthrough:///"+strings.TrimPrefix(d.Addr, "unix://"),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
-			return dialAs(path, uid)
-		}))
+		grpc.WithContextDialer(dialerOf(d, uid)))
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
 	return conn
+}
+
+// dialerOf returns what connects as a user, who matters only to a guard.
+func dialerOf(
+	d *harness.Daemon, uid int,
+) func(ctx context.Context, address string) (net.Conn, error) {
+	if d.LogFile != "" {
+		uid = 0 // a bare daemon, to which all clients are one
+	}
+	return func(context.Context, string) (net.Conn, error) {
+		return dialAs(strings.TrimPrefix(d.Addr, "unix://"), uid)
+	}
 }
 
 // dialAs connects to a socket as a user. The kernel tells the other end the user of the thread that

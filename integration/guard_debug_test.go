@@ -20,7 +20,6 @@ import (
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/stretchr/testify/require"
-	"github.com/tonistiigi/fsutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -194,8 +193,6 @@ func TestGuardLetsClientsDebugAStepThatHasFailed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := env.Guard(t, harness.DaemonConfig{}, tc.policy+"debug: allow\n", tc.flags()...)
-			dir, err := fsutil.NewFS(failing(t))
-			require.NoError(t, err)
 			i := inContainer{
 				solve: func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 					return c.Solve(ctx, gateway.SolveRequest{
@@ -205,9 +202,7 @@ func TestGuardLetsClientsDebugAStepThatHasFailed(t *testing.T) {
 				},
 				command: sayAndMake, stdin: "typed\n", network: pb.NetMode_NONE,
 			}
-			opt := client.SolveOpt{
-				LocalMounts: map[string]fsutil.FS{"context": dir, "dockerfile": dir},
-			}
+			opt := client.SolveOpt{LocalMounts: mountsOf(t, failing(t))}
 			for _, d := range []*harness.Daemon{g.Behind, g.Daemon} {
 				out, err := i.run(t, d, opt)
 				require.NoError(t, err)

@@ -13,7 +13,6 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/stretchr/testify/require"
-	"github.com/tonistiigi/fsutil"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
@@ -59,11 +58,13 @@ var waysOfLLB = map[string]func(*testing.T, *harness.Daemon, *llb.Definition) er
 }
 
 // buildkitClient returns BuildKit's own client, as programs use it.
-func buildkitClient(t *testing.T, d *harness.Daemon) (context.Context, *client.Client) {
+func buildkitClient(
+	t *testing.T, d *harness.Daemon, opts ...client.ClientOpt,
+) (context.Context, *client.Client) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
-	c, err := client.New(ctx, d.Addr)
+	c, err := client.New(ctx, d.Addr, opts...)
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
 	return ctx, c
@@ -125,12 +126,10 @@ func TestGuardServesClientsThatAskForAFrontendAtOnce(t *testing.T) {
 		d *harness.Daemon, frontend, syntax string, attrs map[string]string,
 	) (string, error) {
 		ctx, c := buildkitClient(t, d)
-		dir, err := fsutil.NewFS(harness.WriteContext(t, dockerfile(syntax)))
-		require.NoError(t, err)
 		out := t.TempDir()
-		_, err = c.Solve(ctx, nil, client.SolveOpt{
+		_, err := c.Solve(ctx, nil, client.SolveOpt{
 			Frontend: frontend, FrontendAttrs: attrs,
-			LocalMounts: map[string]fsutil.FS{"context": dir, "dockerfile": dir},
+			LocalMounts: mountsOf(t, harness.WriteContext(t, dockerfile(syntax))),
 			Exports:     []client.ExportEntry{{Type: client.ExporterLocal, OutputDir: out}},
 		}, nil)
 		return filepath.Join(out, "out"), err

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,9 +67,7 @@ func byImage(
 ) func(context.Context, gateway.Client) (*gateway.Result, error) {
 	return func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 		all := map[string]string{"source": inner}
-		for key, value := range opts {
-			all[key] = value
-		}
+		maps.Copy(all, opts)
 		return c.Solve(ctx, gateway.SolveRequest{
 			Frontend: "gateway.v0", FrontendOpt: all, FrontendInputs: inputs,
 		})
@@ -304,18 +302,7 @@ func TestGuardLetsNoClientForgeAResult(t *testing.T) {
 // asUser returns BuildKit's own client of a user.
 func asUser(t *testing.T, d *harness.Daemon, uid int) (context.Context, *client.Client) {
 	t.Helper()
-	if d.LogFile != "" {
-		uid = 0 // a bare daemon, to which all clients are one
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	t.Cleanup(cancel)
-	c, err := client.New(ctx, d.Addr, client.WithContextDialer(
-		func(context.Context, string) (net.Conn, error) {
-			return dialAs(strings.TrimPrefix(d.Addr, "unix://"), uid)
-		}))
-	require.NoError(t, err)
-	t.Cleanup(func() { c.Close() })
-	return ctx, c
+	return buildkitClient(t, d, client.WithContextDialer(dialerOf(d, uid)))
 }
 
 // A client that knows the name of another's build, and of a result in it, reads nothing.

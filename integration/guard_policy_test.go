@@ -16,7 +16,6 @@ import (
 	"github.com/moby/buildkit/client"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/stretchr/testify/require"
-	"github.com/tonistiigi/fsutil"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
@@ -27,8 +26,7 @@ import (
 func TestAPolicyThatChangesWhileBuildsRun(t *testing.T) {
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile("docker/dockerfile:1"))
-	files, err := fsutil.NewFS(dir)
-	require.NoError(t, err)
+	mounts := mountsOf(t, dir)
 
 	// begin begins a build that asks for its frontend when it is told to.
 	begin := func() (ask chan struct{}, ended chan error) {
@@ -36,9 +34,9 @@ func TestAPolicyThatChangesWhileBuildsRun(t *testing.T) {
 		begun := make(chan struct{})
 		ask, ended = make(chan struct{}), make(chan error, 1)
 		go func() {
-			_, err := c.Build(ctx, client.SolveOpt{
-				LocalMounts: map[string]fsutil.FS{"context": files, "dockerfile": files},
-			}, "", func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+			_, err := c.Build(ctx, client.SolveOpt{LocalMounts: mounts}, "", func(
+				ctx context.Context, c gateway.Client,
+			) (*gateway.Result, error) {
 				close(begun)
 				<-ask
 				return c.Solve(ctx, gateway.SolveRequest{
@@ -142,8 +140,7 @@ func TestAPolicyThatChangesWhileBuildsRun(t *testing.T) {
 func TestGuardHidesNoBuildsFromTheHistory(t *testing.T) {
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile("docker/dockerfile:1"))
-	files, err := fsutil.NewFS(dir)
-	require.NoError(t, err)
+	mounts := mountsOf(t, dir)
 	records := func(d *harness.Daemon) (n int) {
 		s, err := controlapi.NewControlClient(clientOf(t, d, 0)).ListenBuildHistory(withHeaders(t),
 			&controlapi.BuildHistoryRequest{EarlyExit: true})
@@ -160,10 +157,7 @@ func TestGuardHidesNoBuildsFromTheHistory(t *testing.T) {
 	}
 	hidden := func(d *harness.Daemon, out string) error {
 		ctx, c := buildkitClient(t, d)
-		opt := client.SolveOpt{
-			Internal:    true,
-			LocalMounts: map[string]fsutil.FS{"context": files, "dockerfile": files},
-		}
+		opt := client.SolveOpt{Internal: true, LocalMounts: mounts}
 		if out != "" {
 			opt.Exports = []client.ExportEntry{{Type: client.ExporterLocal, OutputDir: out}}
 		}

@@ -1,16 +1,11 @@
 package integration
 
 import (
-	"context"
-	"net"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/stretchr/testify/require"
-	"github.com/tonistiigi/fsutil"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
@@ -96,23 +91,15 @@ func TestGuardKnowsWhoBuildsByUser(t *testing.T) {
 	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM busybox\nRUN true\n"})
 	const asked = "docker/dockerfile:1"
 	by := func(uid int, opt client.SolveOpt, own *ownLLB) error {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-		defer cancel()
-		path := strings.TrimPrefix(g.Addr, "unix://")
-		c, err := client.New(ctx, "unix://"+path, client.WithContextDialer(
-			func(context.Context, string) (net.Conn, error) { return dialAs(path, uid) }))
-		require.NoError(t, err)
-		defer c.Close()
+		ctx, c := asUser(t, g.Daemon, uid)
 		if own != nil {
-			_, err = c.Solve(ctx, own.marshal(t), opt, nil)
+			_, err := c.Solve(ctx, own.marshal(t), opt, nil)
 			return err
 		}
 		opt.Frontend = "dockerfile.v0"
 		opt.FrontendAttrs = map[string]string{"build-arg:BUILDKIT_SYNTAX": asked}
-		files, err := fsutil.NewFS(dir)
-		require.NoError(t, err)
-		opt.LocalMounts = map[string]fsutil.FS{"context": files, "dockerfile": files}
-		_, err = c.Solve(ctx, nil, opt, nil)
+		opt.LocalMounts = mountsOf(t, dir)
+		_, err := c.Solve(ctx, nil, opt, nil)
 		return err
 	}
 	llb := func(image string) *ownLLB { return &ownLLB{image: image, network: pb.NetMode_NONE} }

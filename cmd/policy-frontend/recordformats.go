@@ -25,16 +25,20 @@ type recordedBuild struct{ *record.Entry }
 
 func (b recordedBuild) json() any { return b.Entry }
 
+// lineOf is a line about a build.
+func lineOf(e *record.Entry) string {
+	took := ""
+	if e.Seconds > 0 {
+		took = fmt.Sprintf("%.1fs", e.Seconds)
+	}
+	return fmt.Sprintf("%s  %-10s %7s  %s  %s\n", e.Began.UTC().Format(time.RFC3339),
+		cmp.Or(string(e.Outcome), "no end"), took, safetext.Printable(e.Client.Identity), frontendOf(e))
+}
+
 // text is a line about the build, and lines with what was refused.
 func (b recordedBuild) text() string {
 	var s strings.Builder
-	took := ""
-	if b.Seconds > 0 {
-		took = fmt.Sprintf("%.1fs", b.Seconds)
-	}
-	outcome := cmp.Or(string(b.Outcome), "no end")
-	fmt.Fprintf(&s, "%s  %-10s %7s  %s  %s\n", b.Began.UTC().Format(time.RFC3339), outcome, took,
-		safetext.Printable(b.Client.Identity), frontendOf(b.Entry))
+	s.WriteString(lineOf(b.Entry))
 	for _, x := range b.Exported {
 		to := "sent to the client (" + safetext.Printable(x.Type) + ")"
 		if x.Type == policy.ExportImage {
@@ -99,6 +103,13 @@ type recordSum struct {
 	Omitted int `json:"omitted"`
 }
 
+// byCount returns what was counted, the most frequent first.
+func byCount(counts map[string]int) []string {
+	return slices.SortedFunc(maps.Keys(counts), func(x, y string) int {
+		return cmp.Or(counts[y]-counts[x], strings.Compare(x, y))
+	})
+}
+
 func newRecordSum() *recordSum {
 	return &recordSum{
 		Outcomes: map[string]int{}, Clients: map[string]int{}, Frontends: map[string]int{},
@@ -138,10 +149,7 @@ func (s *recordSum) text() string {
 			continue
 		}
 		fmt.Fprintf(&b, "%s:\n", list.name)
-		names := slices.SortedFunc(maps.Keys(list.counts), func(x, y string) int {
-			return cmp.Or(list.counts[y]-list.counts[x], strings.Compare(x, y))
-		})
-		for _, name := range names {
+		for _, name := range byCount(list.counts) {
 			fmt.Fprintf(&b, "  %6d  %s\n", list.counts[name],
 				safetext.Printable(cmp.Or(name, list.none)))
 		}
@@ -176,10 +184,7 @@ func (b replayedBuild) json() any {
 
 func (b replayedBuild) text() string {
 	var s strings.Builder
-	s.WriteString(recordedBuild{&record.Entry{
-		Began: b.entry.Began, Outcome: b.entry.Outcome, Seconds: b.entry.Seconds,
-		Client: b.entry.Client, Decision: b.entry.Decision,
-	}}.text())
+	s.WriteString(lineOf(b.entry))
 	for _, r := range b.result.Refusals {
 		fmt.Fprintf(&s, "    would be refused: %s%s\n", shownText(r.Reason), byRule(r.Rule))
 	}
@@ -241,9 +246,7 @@ func (s replaySum) text() string {
 	if s.Undecidable > 0 {
 		fmt.Fprintf(&b, "%d depend on a digest that isn't recorded\n", s.Undecidable)
 	}
-	unknown := slices.SortedFunc(maps.Keys(s.Unknown), func(x, y string) int {
-		return cmp.Or(s.Unknown[y]-s.Unknown[x], strings.Compare(x, y))
-	})
+	unknown := byCount(s.Unknown)
 	for i, what := range unknown {
 		if i == maxUnknown {
 			fmt.Fprintf(&b, "not asked about: %d other things\n", len(unknown)-i)

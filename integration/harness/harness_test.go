@@ -1,10 +1,13 @@
 package harness_test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
@@ -69,4 +72,27 @@ func readFile(t *testing.T, path string) string {
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return string(data)
+}
+
+// A daemon that broke off a download asks for the rest of it.
+func TestTheRegistrySendsTheRestOfABlob(t *testing.T) {
+	ref, err := name.ParseReference(env.Registry.Ref("library/busybox:latest"))
+	require.NoError(t, err)
+	image, err := remote.Image(ref)
+	require.NoError(t, err)
+	layers, err := image.Layers()
+	require.NoError(t, err)
+	blob, err := layers[0].Digest()
+	require.NoError(t, err)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+		"http://"+env.Registry.Host()+"/v2/library/busybox/blobs/"+blob.String(), http.NoBody)
+	require.NoError(t, err)
+	req.Header.Set("Range", "bytes=100-")
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.Equal(t, http.StatusOK, resp.StatusCode, "the daemon leaves out what it has")
+	size, err := layers[0].Size()
+	require.NoError(t, err)
+	require.Equal(t, size, resp.ContentLength)
 }

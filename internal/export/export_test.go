@@ -345,6 +345,12 @@ func TestStrictSourcePolicyRefusesWhatItCannotHold(t *testing.T) {
 		{"an alias behind one that is left out", `
 aliases: [{from: docker/a, to: docker/b}, {from: docker/b, to: docker/c}, {from: docker/**, to: new.corp/**}]
 frontends: [{match: ["new.corp/**"]}]`, "docker/a:1"},
+		{
+			"a denied tag, where an allow rule names another one and the digest", `
+frontends:
+  - {match: ["docker/*"], tags: ["2"], digests: ["` + fuzzDigest(1) + `"]}
+  - {match: [docker/a], tags: ["1"], action: deny}`, "docker/a:2@" + fuzzDigest(1),
+		},
 		{"a rule that expires", `frontends: [{match: [docker/a], expires: 2027-03-01}]`, "docker/a:1"},
 		{"a rule that expired", `frontends: [{match: [docker/a], expires: 2027-01-01}]`, "docker/a:1"},
 	}

@@ -147,25 +147,19 @@ func denials(r rule) []sourceRule {
 	}
 }
 
-// written returns the rules on references as written in the build file.
+// written returns the rules on references as written in the build file. A tag next to a digest is
+// a claim. What an allow rule says of both counts without the claim, but no allow rule answers
+// whether a deny rule's tag points to the digest, so the deny rules' claims are refused last.
 func (e *exporter) written(allow, deny []rule) []sourceRule {
-	var claimed, bare []string // names without a tag next to a digest; names with a digest
-	for _, r := range slices.Concat(allow, deny) {
-		if r.open() {
-			continue
-		}
-		for _, name := range r.names {
-			if len(r.tags) > 0 && len(r.Digests) == 0 {
-				claimed = append(claimed, name)
-			}
-			if r.RequireDigest {
-				bare = append(bare, name)
-			}
+	var out []sourceRule
+	refuse := func(names []string, rest string) {
+		if len(names) > 0 {
+			out = append(out, images("DENY", names, rest, unmarked))
 		}
 	}
-	var out []sourceRule
-	if len(claimed) > 0 {
-		out = append(out, images("DENY", claimed, `:[\w.-]+`+someDigest, unmarked))
+	const tagAndDigest = `:[\w.-]+` + someDigest
+	if claimed := claimedNames(allow); len(claimed) > 0 {
+		refuse(claimed, tagAndDigest)
 		for _, r := range allow {
 			if len(r.tags) > 0 && len(r.Digests) > 0 {
 				out = append(out, images("ALLOW", r.names, ":"+anyOf(r.tags)+"@"+anyOf(quoted(r.Digests)),
@@ -173,8 +167,24 @@ func (e *exporter) written(allow, deny []rule) []sourceRule {
 			}
 		}
 	}
-	if len(bare) > 0 {
-		out = append(out, images("DENY", bare, anyTag, unmarked))
+	refuse(claimedNames(deny), tagAndDigest)
+	var bare []string // names that need a digest
+	for _, r := range slices.Concat(allow, deny) {
+		if r.RequireDigest && !r.open() {
+			bare = append(bare, r.names...)
+		}
+	}
+	refuse(bare, anyTag)
+	return out
+}
+
+// claimedNames returns the names in whose rules a tag counts, whatever the digest is.
+func claimedNames(rules []rule) []string {
+	var out []string
+	for _, r := range rules {
+		if len(r.tags) > 0 && len(r.Digests) == 0 && !r.open() {
+			out = append(out, r.names...)
+		}
 	}
 	return out
 }

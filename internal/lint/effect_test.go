@@ -143,7 +143,7 @@ func differ(choose arbitrary.Source, a, b *policy.Policy) bool {
 func TestEntriesSaidToHaveNoEffectHaveNone(t *testing.T) {
 	t.Parallel()
 	found := map[lint.Code]int{}
-	for seed := range arbitrary.Seeds(80) {
+	for seed := range arbitrary.Seeds(60) {
 		for _, f := range saidToHaveNoEffect(t, seed) {
 			found[f.Code]++
 		}

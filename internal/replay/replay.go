@@ -1,4 +1,4 @@
-// Package replay asks a policy about builds that were recorded: what of them it would refuse.
+// Package replay asks a policy what it would refuse of builds that were recorded.
 //
 //	result := replay.Ask(layers, entry)
 //

@@ -79,6 +79,13 @@ func Peer(uid uint32, groups ...uint32) Client {
 	return c
 }
 
+// PeerInGroups is [Peer] for a process that has further groups, and nobody knows which.
+func PeerInGroups(uid, main uint32) Client {
+	c := Peer(uid, main)
+	c.blur(kindGroup)
+	return c
+}
+
 // addNumber adds a user or a group. Behind the number that the kernel shows for all that it can't
 // name here can be any of them.
 func (c *Client) addNumber(k kind, n uint32) {

@@ -228,6 +228,11 @@ func (r *Registry) parse(ref string) (name.Reference, error) {
 // finds its request in the log.
 func (r *Registry) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		// The registry knows no range without an end, by which a daemon goes on with a download that it
+		// has broken off. Without the header, it sends everything, and the daemon leaves out what it has.
+		if strings.HasSuffix(q.Header.Get("Range"), "-") {
+			q.Header.Del("Range")
+		}
 		rec := &statusRecorder{ResponseWriter: w}
 		rec.onStatus = func(status int) {
 			r.mu.Lock()
