@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -65,8 +64,9 @@ type proof struct {
 	steps   *stepsOfBuild
 	watched chan error // gets why the steps aren't known, or nil
 
+	sources frontend.Sources
+
 	mu      sync.Mutex
-	sources map[vsa.Source]bool
 	against string // the first reason against a summary; "" for none
 }
 
@@ -77,7 +77,6 @@ func (g *Guard) newProof() *proof {
 	}
 	return &proof{
 		steps: newStepsOfBuild(g.steps, time.Now()), watched: make(chan error, 1),
-		sources: map[vsa.Source]bool{},
 	}
 }
 
@@ -93,38 +92,26 @@ func (p *proof) speaksAgainst(why string) {
 	}
 }
 
+// why returns why the build gets no summary; "" if nothing speaks against one.
+func (p *proof) why() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.against
+}
+
 // imports notes that the build may use caches from elsewhere.
 func (p *proof) imports() {
 	p.speaksAgainst("it may import a build cache (--cache-from), and nobody knows which rules filled " +
 		"that")
 }
 
-// attrsWithDigest are the attributes that say which content of a source is read.
-var attrsWithDigest = []string{pb.AttrHTTPChecksum, pb.AttrGitChecksum}
-
-// reads notes a source that the build may read.
-func (p *proof) reads(source *pb.SourceOp) {
-	if p == nil {
+// reads notes a source that the build may read. The account is that of the build.
+func (p *proof) reads(source *pb.SourceOp, a *account) {
+	if p == nil || p.why() != "" {
 		return
 	}
-	s := vsa.Source{URI: withoutSecrets(source.GetIdentifier())}
-	for _, attr := range attrsWithDigest {
-		if s.Digest == "" {
-			s.Digest = source.GetAttrs()[attr]
-		}
-	}
-	if before, after, ok := strings.Cut(s.URI, "@sha256:"); ok {
-		s.URI, s.Digest = before, "sha256:"+after
-	}
-	s.URI, s.Digest = safetext.Printable(s.URI), safetext.Printable(s.Digest)
-	p.mu.Lock()
-	full := len(p.sources) >= vsa.MaxSources && !p.sources[s]
-	if !full {
-		p.sources[s] = true
-	}
-	p.mu.Unlock()
-	if full {
-		p.speaksAgainst(fmt.Sprintf("it reads more than %d sources", vsa.MaxSources))
+	if _, ok := a.tryTake(p.sources.Add(source)); !ok {
+		p.speaksAgainst("there was no memory for the names of its sources")
 	}
 }
 
@@ -316,15 +303,13 @@ func (b *build) statement(
 	if err := b.judgeSteps(ctx, b.rules(choice.Decision)); err != nil {
 		return nil, err
 	}
-	b.proof.mu.Lock()
-	against, sources := b.proof.against, slices.Collect(maps.Keys(b.proof.sources))
-	b.proof.mu.Unlock()
-	if against != "" {
-		return nil, errors.New(against)
+	if why := b.proof.why(); why != "" {
+		return nil, errors.New(why)
 	}
-	slices.SortFunc(sources, func(x, y vsa.Source) int {
-		return strings.Compare(x.URI+"\n"+x.Digest, y.URI+"\n"+y.Digest)
-	})
+	sources, err := b.proof.sources.List()
+	if err != nil {
+		return nil, err
+	}
 	dispatch := string(choice.Decision.Dispatch)
 	if choice.IsOwn() {
 		dispatch = "llb"
@@ -366,10 +351,10 @@ func exportedDigest(exported map[string]string) (vsa.Digest, error) {
 	return image, nil
 }
 
-// decisionOf returns the JSON of the decision on a build. The policy frontend's image has reported
-// its own, in the metadata of the result that was exported: it has the warnings about steps.
+// decisionOf returns the JSON of the decision on a build, with the warnings about its steps. The
+// policy frontend's image has reported its own, in the metadata of the result that was exported.
 func decisionOf(choice *frontend.Choice, p *Policy, reported string) (json.RawMessage, error) {
-	own, err := json.Marshal(choice.Decision)
+	own, err := json.Marshal(choice.Decided())
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ import (
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -216,6 +218,14 @@ func TestWhatGetsNoSummary(t *testing.T) {
 			policy: "mode: warn\n" + strings.Replace(exporting, "docker/dockerfile", "other/frontend", 1),
 			why:    "the policy only warned about it",
 		},
+		"LLB of a client that the policy warns about": {
+			policy: exporting + "llb: allow\nbuild: {images: {allow: [\"corp.example/**\"], mode: warn}}\n",
+			request: func(r *controlapi.SolveRequest) {
+				r.Frontend, r.FrontendAttrs = "", nil
+				r.Definition = definition(t, llb.Image("evil.example/base:1"))
+			},
+			why: "the policy only warned about it",
+		},
 		"a build with a step that the policy warns about": {
 			daemon: func(p *proving) {
 				p.steps = append(p.steps, &controlapi.StatusResponse{
@@ -288,6 +298,22 @@ func TestWhatGetsNoSummary(t *testing.T) {
 			require.Empty(t, entries)
 		})
 	}
+}
+
+func TestSourcesTakeMemoryUntilTheBuildEnds(t *testing.T) {
+	t.Parallel()
+	long := &pb.SourceOp{Identifier: "local://" + strings.Repeat("a", 1000)}
+	m := newMemory(1 << 20)
+	a, p := m.open("alice"), &proof{}
+	p.reads(long, a)
+	require.Greater(t, a.held, int64(1000))
+	require.Empty(t, p.why())
+	a.close()
+	require.Zero(t, m.used)
+
+	a, p = newMemory(1<<10).open("alice"), &proof{}
+	p.reads(long, a)
+	require.Equal(t, "there was no memory for the names of its sources", p.why())
 }
 
 func TestASummaryThatCannotBeHandedOut(t *testing.T) {

@@ -110,7 +110,7 @@ type Details struct {
 	// Decision is the decision on the frontend in full, as --metadata-file shows it.
 	Decision json.RawMessage `json:"decision"`
 	// Dispatch says how the frontend ran, and so how much was watched: forward, builtin or
-	// mediate.
+	// mediate; or llb for LLB that no frontend made.
 	Dispatch string `json:"dispatch"`
 	// Sources are what the build was allowed to read, each once.
 	Sources []Source `json:"sources"`
@@ -118,8 +118,8 @@ type Details struct {
 
 // Source is something that a build read.
 type Source struct {
-	// URI identifies it as BuildKit does, such as docker-image://docker.io/library/alpine:3. It
-	// has neither a user nor a query.
+	// URI identifies it as BuildKit does, such as docker-image://docker.io/library/alpine:3. Where it
+	// had a user or a query, it has *** instead.
 	URI string `json:"uri"`
 	// Digest is the digest of what was read: a checksum, a commit, or that of a manifest. It is ""
 	// for what has none, such as a directory of the client.
@@ -149,10 +149,7 @@ func New(
 ) (*Statement, error) {
 	s := &Statement{
 		Type: StatementType, PredicateType: PredicateType,
-		Predicate: Summary{
-			Verifier: by, TimeVerified: at.UTC().Truncate(time.Second), Policy: policy,
-			VerificationResult: Passed, VerifiedLevels: []string{Unevaluated}, Details: details,
-		},
+		Predicate: newSummary("", by, at, policy, details),
 	}
 	for _, name := range names {
 		s.Subject = append(s.Subject, Subject{name, image})
@@ -161,10 +158,28 @@ func New(
 		s.Subject = []Subject{{Digest: image}}
 	}
 	s.Predicate.ResourceURI = s.resource()
-	if s.Predicate.Details.Sources == nil {
-		s.Predicate.Details.Sources = []Source{}
-	}
 	return s, s.check()
+}
+
+// NewSummary returns the summary of a resource, for a statement that somebody else makes of it.
+func NewSummary(
+	resource string, by Verifier, at time.Time, policy Policy, details Details,
+) (*Summary, error) {
+	s := newSummary(resource, by, at, policy, details)
+	return &s, s.check()
+}
+
+func newSummary(
+	resource string, by Verifier, at time.Time, policy Policy, details Details,
+) Summary {
+	if details.Sources == nil {
+		details.Sources = []Source{}
+	}
+	return Summary{
+		Verifier: by, TimeVerified: at.UTC().Truncate(time.Second), ResourceURI: resource,
+		Policy: policy, VerificationResult: Passed, VerifiedLevels: []string{Unevaluated},
+		Details: details,
+	}
 }
 
 // resource returns the resource that the subjects are.
@@ -179,14 +194,25 @@ func (s *Statement) resource() string {
 func (s *Statement) Image() Digest { return s.Subject[0].Digest }
 
 // Decision returns the parts of the decision that everybody needs.
-func (s *Statement) Decision() (d Decision, err error) {
-	err = json.Unmarshal(s.Predicate.Details.Decision, &d)
+func (s *Statement) Decision() (Decision, error) { return s.Predicate.decision() }
+
+func (s *Summary) decision() (d Decision, err error) {
+	err = json.Unmarshal(s.Details.Decision, &d)
 	return d, err
 }
 
+// Warned reports whether the policy warned about the build. It let that pass, and its authors want
+// a summary all the same.
+func (d Decision) Warned() bool { return d.Verdict == verdictWarn }
+
+// The verdicts of decisions that a summary can have.
+const (
+	verdictAllow = "allow"
+	verdictWarn  = "warn"
+)
+
 // check returns what is wrong with the statement.
 func (s *Statement) check() error {
-	p := &s.Predicate
 	switch {
 	case s.Type != StatementType:
 		return fmt.Errorf("its type is %.100q, not %s", s.Type, StatementType)
@@ -194,18 +220,6 @@ func (s *Statement) check() error {
 		return fmt.Errorf("its predicate's type is %.100q, not %s", s.PredicateType, PredicateType)
 	case len(s.Subject) == 0 || len(s.Subject) > MaxSubjects:
 		return fmt.Errorf("it has %d subjects, not 1 to %d", len(s.Subject), MaxSubjects)
-	case p.Verifier.ID == "":
-		return errors.New("it names no verifier")
-	case p.TimeVerified.IsZero():
-		return errors.New("it has no time")
-	case p.VerificationResult != Passed:
-		return fmt.Errorf("its result is %.100q, not %s", p.VerificationResult, Passed)
-	case len(p.VerifiedLevels) == 0:
-		return errors.New("it has no levels")
-	case !p.Policy.Digest.valid():
-		return errors.New("its policy has no sha256 digest")
-	case len(p.Details.Sources) > MaxSources:
-		return fmt.Errorf("it has more than %d sources", MaxSources)
 	}
 	for _, subject := range s.Subject {
 		if !subject.Digest.valid() {
@@ -215,16 +229,39 @@ func (s *Statement) check() error {
 			return errors.New("its subjects have different digests")
 		}
 	}
-	if p.ResourceURI != s.resource() {
+	if p := &s.Predicate; p.ResourceURI != s.resource() {
 		return fmt.Errorf("its resource %.200q isn't its first subject", p.ResourceURI)
 	}
-	d, err := s.Decision()
+	return s.Predicate.check()
+}
+
+// check returns what is wrong with the summary.
+func (s *Summary) check() error {
+	switch {
+	case s.Verifier.ID == "":
+		return errors.New("it names no verifier")
+	case s.ResourceURI == "":
+		return errors.New("it names no resource")
+	case s.TimeVerified.IsZero():
+		return errors.New("it has no time")
+	case s.VerificationResult != Passed:
+		return fmt.Errorf("its result is %.100q, not %s", s.VerificationResult, Passed)
+	case len(s.VerifiedLevels) == 0:
+		return errors.New("it has no levels")
+	case !s.Policy.Digest.valid():
+		return errors.New("its policy has no sha256 digest")
+	case len(s.Details.Sources) > MaxSources:
+		return fmt.Errorf("it has more than %d sources", MaxSources)
+	}
+	d, err := s.decision()
 	switch {
 	case err != nil:
 		return fmt.Errorf("its decision: %w", err)
-	case d.Verdict != "allow":
-		return fmt.Errorf("its decision is %.100q, not allow", d.Verdict)
-	case d.Policy.Digest != p.Policy.Digest.String():
+	case d.Verdict != verdictAllow && d.Verdict != verdictWarn:
+		return fmt.Errorf("its decision is %.100q, neither allow nor warn", d.Verdict)
+	case d.Warned() == (len(d.Warnings) == 0):
+		return fmt.Errorf("its decision is %.100q and has %d warnings", d.Verdict, len(d.Warnings))
+	case d.Policy.Digest != s.Policy.Digest.String():
 		return errors.New("its decision is by another policy")
 	}
 	return nil
@@ -260,7 +297,8 @@ func (s *Summary) UnmarshalJSON(data []byte) error {
 }
 
 // Parse reads a statement. It refuses what [New] wouldn't make: other types, another result than
-// [Passed], subjects of several images, a decision that doesn't allow, or one by another policy.
+// [Passed], subjects of several images, a decision that neither allows nor warns, or one by another
+// policy.
 func Parse(data []byte) (*Statement, error) {
 	if len(data) > MaxStatement {
 		return nil, fmt.Errorf("the statement has more than %d bytes", MaxStatement)

@@ -182,7 +182,13 @@ func TestAStatementThatNobodyMakesIsRefused(t *testing.T) {
 		"a decision by another policy": {
 			`"digest":"sha256:2`, `"digest":"sha256:4`, "its decision is by another policy",
 		},
-		"a decision that warns":  {`"verdict":"allow"`, `"verdict":"warn"`, `its decision is "warn"`},
+		"a decision that warns about nothing": {
+			`"verdict":"allow"`, `"verdict":"warn"`, `its decision is "warn" and has 0 warnings`,
+		},
+		"a decision that allows with a warning": {
+			`"verdict":"allow"`, `"verdict":"allow","warnings":["w"]`,
+			`its decision is "allow" and has 1 warnings`,
+		},
 		"a decision that denies": {`"verdict":"allow"`, `"verdict":"deny"`, `its decision is "deny"`},
 		"images with two digests": {
 			`"subject":[`, `"subject":[{"name":"a","digest":{"sha256":"` + rules.SHA256 + `"}},`,
@@ -199,6 +205,7 @@ func TestAStatementThatNobodyMakesIsRefused(t *testing.T) {
 		"no details":        {vsa.DecisionField, "https://example.com/v1", "verification-summary/v1 is missing"},
 		"unknown details":   {`"dispatch"`, `"more":1,"dispatch"`, `unknown field "more"`},
 		"no verifier":       {`"id":"https`, `"name":"https`, "it names no verifier"},
+		"no resource":       {`"resourceUri"`, `"resource"`, `its resource "" isn't its first subject`},
 		"no time":           {`"timeVerified"`, `"timeCreated"`, "it has no time"},
 		"no levels":         {`["SLSA_BUILD_LEVEL_UNEVALUATED"]`, `[]`, "it has no levels"},
 		"a second document": {`{"_type"`, `{}{"_type"`, "after top-level value"},
@@ -295,6 +302,29 @@ func TestNames(t *testing.T) {
 	require.EqualError(t, err, "it has 201 subjects, not 1 to 200")
 	_, err = vsa.ParseDigest("sha256:1")
 	require.EqualError(t, err, `"sha256:1" isn't a digest like sha256:… with 64 hex digits`)
+}
+
+func TestASummaryOfAWarnedBuild(t *testing.T) {
+	t.Parallel()
+	s, err := vsa.Parse(edited(t, `"verdict":"allow"`, `"verdict":"warn","warnings":["no network"]`))
+	require.NoError(t, err)
+	d, err := s.Decision()
+	require.NoError(t, err)
+	require.True(t, d.Warned())
+	d, err = statement(t).Decision()
+	require.NoError(t, err)
+	require.False(t, d.Warned())
+}
+
+func TestASummaryForAStatementOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	p := statement(t).Predicate
+	s, err := vsa.NewSummary("urn:a", byUs, p.TimeVerified, p.Policy, p.Details)
+	require.NoError(t, err)
+	p.ResourceURI = "urn:a"
+	require.Equal(t, &p, s)
+	_, err = vsa.NewSummary("", byUs, p.TimeVerified, p.Policy, p.Details)
+	require.EqualError(t, err, "it names no resource")
 }
 
 func TestABundleHasTheEnvelope(t *testing.T) {
