@@ -19,6 +19,7 @@ import (
 	digest "github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
@@ -52,6 +53,10 @@ type Frontend struct {
 	PolicyText PolicyText
 	// CacheMounts is for Choose: it separates the cache mounts of a client from those of others.
 	CacheMounts string
+	// Apart is for Choose and Own: it returns the id by which the commands of an allowed build are kept
+	// apart from those of builds with another one, in the form of [apart.ID]; "" if they needn't be.
+	// Nil is that none are. It is called once for each choice.
+	Apart func(policy.Layers, policy.Decision) (id string, err error)
 	// Inputs is for Choose: the frontend inputs in the client's request.
 	Inputs map[string]*pb.Definition
 	// Answered is for Choose: it reports whether a build of the same client has returned a definition
@@ -139,6 +144,7 @@ type build struct {
 	policyFromGuard bool
 	handed          *gatewayopts.HandOver // by policy-guard; nil for none
 	by              clients.Client        // who builds; unknown in Build until it is handed over
+	kept            kept
 
 	outside // for Choose
 }
@@ -209,6 +215,7 @@ func (b *build) authorizeAll(ctx context.Context, requests []request) (admitted,
 	if b.inputs, err = marshalInputs(ctx, b.client); err != nil {
 		return admitted{}, err
 	}
+	b.kept.exempt = llbops.Commands(b.inputs)
 	var chosen admitted
 	for i, r := range requests {
 		a, err := b.authorize(ctx, r)

@@ -90,7 +90,7 @@ func (f Frontend) Choose(ctx context.Context, c client.Client, asked string) (*C
 		mediator: f.Mediator, cacheMounts: f.CacheMounts, sent: sent, text: f.PolicyText,
 	}
 	b.opts = b.opts.WithCacheMounts(f.CacheMounts)
-	choice, err := b.chooseDaemons(ctx, func() error { return b.takeInputs(f, inputs) })
+	choice, err := b.chooseDaemons(ctx, f.Apart, func() error { return b.takeInputs(f, inputs) })
 	if err != nil {
 		answer, err := b.settle(ctx, nil, err)
 		if err != nil {
@@ -168,13 +168,23 @@ func (c outsideClient) Inputs(context.Context) (map[string]llb.State, error) {
 
 // chooseDaemons does what [Frontend.Choose] says. It calls takeInputs before it reads anything. A
 // refusal is a *refusal.
-func (b *build) chooseDaemons(ctx context.Context, takeInputs func() error) (*Choice, error) {
+func (b *build) chooseDaemons(
+	ctx context.Context, apart func(policy.Layers, policy.Decision) (string, error),
+	takeInputs func() error,
+) (*Choice, error) {
 	if err := cmp.Or(b.checkOptions(), takeInputs()); err != nil {
 		return nil, err
 	}
 	a, answer, err := b.admit(ctx)
 	if err != nil || answer != nil {
 		return &Choice{Answer: answer}, err
+	}
+	if apart != nil {
+		id, err := apart(b.layers, a.decision)
+		if err != nil {
+			return nil, b.refuse(a.request, err)
+		}
+		b.keepApart(id)
 	}
 	choice, err := b.chooseRunner(ctx, a)
 	if err != nil {

@@ -117,6 +117,9 @@ func (m *monitor) checksResults() bool {
 // definition checks all operations of a definition. It returns the source policies to send with it,
 // in place of any that the inner frontend sent.
 func (m *monitor) definition(ctx context.Context, def *pb.Definition) ([]*spb.Policy, error) {
+	if err := m.apart(def); err != nil {
+		return nil, err
+	}
 	g := newGuard(m.inner.decision, m.build.client.BuildOpts().SessionID)
 	for f, err := range llbops.FromDefinition(def) {
 		if err != nil {

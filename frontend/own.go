@@ -33,6 +33,14 @@ func (f Frontend) Own(ctx context.Context, c client.Client) (*Choice, error) {
 		return nil, err
 	}
 	choice := &Choice{Decision: b.layers.LLB(b.now)}
+	if f.Apart != nil && choice.Decision.Verdict.Permits() {
+		id, err := f.Apart(b.layers, choice.Decision)
+		if err != nil {
+			_, err := b.settle(ctx, nil, b.refuse(request{}, err))
+			return nil, err
+		}
+		b.keepApart(id)
+	}
 	choice.monitor = b.newMonitor(admitted{decision: choice.Decision})
 	choice.readers = b.readers()
 	return choice, nil
@@ -75,6 +83,9 @@ func (c *Choice) Definition(
 func (m *monitor) ownDefinition(ctx context.Context, def *pb.Definition) ([]*spb.Policy, error) {
 	if !m.inner.decision.Verdict.Permits() {
 		return nil, &refusal{decision: m.inner.decision}
+	}
+	if err := m.ownApart(def); err != nil {
+		return nil, err
 	}
 	policies, err := m.definition(ctx, def)
 	if err != nil {

@@ -21,7 +21,6 @@ import (
 	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
-	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
@@ -180,6 +179,9 @@ func (b *build) run(
 	if b.isHiddenResult(res) {
 		return nil, c.refuse(errHidden)
 	}
+	if err := choice.CheckApart(ctx, res); err != nil {
+		return nil, err
+	}
 	if req.Evaluate {
 		for _, ref := range references(res) {
 			if _, err := daemon.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: ref}); err != nil {
@@ -191,7 +193,7 @@ func (b *build) run(
 		return nil, err
 	}
 	b.record.reported(res.GetMetadata()[frontend.MetadataKey])
-	b.guard.results.add(b.who, identities(res))
+	b.guard.results.add(b.who, b.asResults(identities(res)))
 	if err := b.keep(res); err != nil {
 		return nil, err
 	}
@@ -242,11 +244,16 @@ func (b *build) decide(
 	began := time.Now()
 	f := b.policy.frontend(b.by)
 	f.Mediator, f.CacheMounts = b.guard.image, b.guard.names.cacheMounts(b.who)
-	f.Inputs = req.FrontendInputs
-	f.Answered = func(id digest.Digest) bool { return b.guard.results.has(b.who, id.String()) }
+	f.Apart, f.Inputs = b.apartFor(req.FrontendOpt), req.FrontendInputs
+	f.Answered = func(id digest.Digest) bool {
+		return b.guard.results.has(b.who, b.asResults([]string{id.String()})[0])
+	}
 	choice, err := f.Choose(ctx, client, req.Frontend)
 	if err != nil || choice.Answer != nil {
 		return choice, err
+	}
+	if err := b.checkApartSBOM(choice, req); err != nil {
+		return nil, c.refuse(err)
 	}
 	b.noteDecision(choice.Decision, time.Since(began))
 	switch before := b.chosen(); {
@@ -478,21 +485,9 @@ func (c connection) NewStream(
 
 // unjudged are options that no policy can allow yet, and why.
 var unjudged = map[string]string{
-	"add-hosts":     "commands with its hosts would be cached for other clients",
 	"cgroup-parent": "it chooses the control group of commands",
 	"device":        "it asks for devices",
-	"memory":        limitsOfOthers,
-	"memswap":       limitsOfOthers,
-	"cpushares":     limitsOfOthers,
-	"cpuperiod":     limitsOfOthers,
-	"cpuquota":      limitsOfOthers,
-	"cpusetcpus":    limitsOfOthers,
-	"cpusetmems":    limitsOfOthers,
 }
-
-// limitsOfOthers is why a client sets no limits. The daemon merges steps of builds that differ in
-// nothing else (solver/jobs.go, loadUnlocked).
-const limitsOfOthers = "its limits would hold for the same steps of other clients' builds"
 
 // localSession is the prefix of options that name the session of a directory.
 const localSession = "local-sessionid:"
@@ -507,13 +502,9 @@ func (b *build) judgeOptions(req *gwpb.SolveRequest) error {
 	sessions := 0
 	for key, value := range req.FrontendOpt {
 		why := unjudged[key]
-		name, isArg := strings.CutPrefix(key, optionkeys.BuildArgPrefix)
 		switch {
 		case why != "" && value != "":
 			return fmt.Errorf("of the option %s: %s, and no policy can allow that yet", key, why)
-		case isArg && slices.Contains(proxyArgs, strings.ToLower(name)) && value != "":
-			return fmt.Errorf("of the option %s: what commands get by the proxy would be cached for "+
-				"other clients, and no policy can allow that yet", safetext.Plain(key))
 		case strings.HasPrefix(key, localSession):
 			if sessions++; sessions > maxLocalSessions {
 				return fmt.Errorf("it has more than %d options %s", maxLocalSessions, localSession)
@@ -525,7 +516,3 @@ func (b *build) judgeOptions(req *gwpb.SolveRequest) error {
 	}
 	return b.judgeSBOM(req)
 }
-
-// proxyArgs are the build-args that docker/dockerfile reads in any letter case
-// (frontend/dockerfile/dockerfile2llb/convert.go, proxyEnvFromBuildArgs).
-var proxyArgs = []string{"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"}

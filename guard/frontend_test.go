@@ -159,11 +159,8 @@ func TestWhatAClientMayNotAskOfTheDaemon(t *testing.T) {
 		"an unknown frontend": {
 			with(func(r *gwpb.SolveRequest) { r.Frontend = "future.v0" }), "the frontend future.v0",
 		},
-		"hosts":             {asking(image, "add-hosts", "a=1.2.3.4"), "add-hosts"},
 		"a control group":   {asking(image, "cgroup-parent", "/"), "cgroup-parent"},
-		"limits of steps":   {asking(image, "cpuquota", "1000"), "cpuquota"},
 		"devices":           {asking(image, "device", "x"), "device"},
-		"a proxy":           {asking(image, "build-arg:Http_Proxy", "http://x"), "Http_Proxy"},
 		"a key with =":      {asking(image, "a=source", "evil"), "would reach the frontend"},
 		"a value with NUL":  {asking(image, "a", "\x00"), "would reach the frontend"},
 		"another's session": {asking(image, "local-sessionid:context", "bobs"), "another client"},

@@ -89,7 +89,9 @@ func (b *build) own(
 		return nil, err
 	}
 	began := time.Now()
-	choice, err := b.policy.frontend(b.by).Own(ctx, client)
+	f := b.policy.frontend(b.by)
+	f.Apart = b.apartFor(nil)
+	choice, err := f.Own(ctx, client)
 	if err != nil {
 		return nil, err
 	}

@@ -177,8 +177,8 @@ func TestHowABuildEnds(t *testing.T) {
 			"no rule allows evil/frontend:1", "default", true,
 		},
 		"with a refused option": {
-			forwarding, direct("docker/dockerfile:1", "add-hosts", "a=1.2.3.4"), nil, record.Refused, "",
-			codes.PermissionDenied, "of the option add-hosts", GuardsRule, true,
+			forwarding, direct("docker/dockerfile:1", "cgroup-parent", "/"), nil, record.Refused, "",
+			codes.PermissionDenied, "of the option cgroup-parent", GuardsRule, true,
 		},
 		"before it begins": {
 			forwarding, &controlapi.SolveRequest{

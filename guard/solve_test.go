@@ -222,8 +222,8 @@ func TestABuildThatIsNotTheCallersOwnIsRefused(t *testing.T) {
 		},
 		"an option that no policy can allow yet, for a frontend": {
 			bob, &controlapi.SolveRequest{
-				Ref: "b", Frontend: "dockerfile.v0", FrontendAttrs: map[string]string{"add-hosts": "a=1.2.3.4"},
-			}, "add-hosts",
+				Ref: "b", Frontend: "dockerfile.v0", FrontendAttrs: map[string]string{"cgroup-parent": "/"},
+			}, "cgroup-parent",
 		},
 	} {
 		_, err := tc.client.Solve(of(t), tc.req)

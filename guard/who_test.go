@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client/llb"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
@@ -86,8 +87,15 @@ func TestWhatIsOnlyForSomeClients(t *testing.T) {
 
 			begin(&controlapi.SolveRequest{Ref: "own", Session: "s2"})
 			d.await(t, "Solve")
-			_, err = c.Solve(of(t, buildIDHeader, "own"), solving(command(t, "busybox")))
+			made := llb.Image("busybox").File(llb.Mkdir("/a", 0o755))
+			_, err = c.Solve(of(t, buildIDHeader, "own"), solving(definition(t, made)))
 			is(err, tt.own)
+			if tt.run != "" {
+				return
+			}
+			// The result would be others' too.
+			_, err = c.Solve(of(t, buildIDHeader, "own"), solving(command(t, "busybox")))
+			is(err, "it asks for commands in LLB that no frontend made")
 		})
 	}
 }

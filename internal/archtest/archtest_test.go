@@ -17,7 +17,7 @@ const module = "github.com/policy-frontend/policy-frontend/"
 // floors are the floors of the house. A package may import packages of lower floors only.
 var floors = [][]string{
 	{
-		"internal/buildfiles", "internal/dockerfileversions", "internal/editdistance",
+		"internal/apart", "internal/buildfiles", "internal/dockerfileversions", "internal/editdistance",
 		"internal/expansion", "internal/gatewayresult", "internal/globs", "internal/rawcall",
 		"internal/safetext", "internal/streamconn", "vsa",
 	},

@@ -11,6 +11,7 @@ import (
 
 	digest "github.com/opencontainers/go-digest"
 
+	"github.com/policy-frontend/policy-frontend/internal/apart"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
@@ -25,6 +26,9 @@ type HandOver struct {
 	Frontend string `json:"frontend"`
 	// CacheMounts separates the cache mounts of this build's client from those of others.
 	CacheMounts string `json:"cacheMounts"`
+	// Apart is the id of the host that keeps the commands of this build apart from those of others;
+	// see package apart. It is "" if they aren't kept apart.
+	Apart string `json:"apart,omitempty"`
 	// Client is who builds, if the policies name clients. Otherwise, it is unknown: what the image
 	// gets is also recorded in the result's provenance.
 	Client clients.Client `json:"client,omitzero"`
@@ -104,6 +108,9 @@ func (o Options) HandOver() (*HandOver, error) {
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("something follows it")
+	}
+	if h.Apart != "" && !apart.Is(h.Apart) {
+		return nil, errors.New("its id has another form")
 	}
 	return &h, nil
 }

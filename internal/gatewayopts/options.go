@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/policy-frontend/policy-frontend/internal/apart"
 	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
@@ -17,6 +18,9 @@ var derived = map[string]string{
 	"hostname":       optionkeys.BuildArgPrefix + "BUILDKIT_SANDBOX_HOSTNAME",
 	"multi-platform": optionkeys.BuildArgPrefix + "BUILDKIT_MULTI_PLATFORM",
 }
+
+// sbom is the option that asks for an SBOM.
+const sbom = "attest:sbom"
 
 // Keys of the options that name the build caches to import.
 const (
@@ -35,6 +39,7 @@ type Options struct {
 	nested     bool
 	handed     map[string]string // as they arrived
 	cacheMount string            // what the inner frontend gets as optionkeys.CacheMounts, or ""
+	apart      string            // the id of the host that keeps its commands apart, or ""
 }
 
 // Parse reads the options that the gateway handed to the policy frontend. It keeps a copy
@@ -70,10 +75,20 @@ func Parse(opts map[string]string) Options {
 }
 
 // Nested reads the options that an inner frontend hands to a frontend that it runs. The
-// policy frontend's own reference and the namespace for cache mounts stay those of o.
+// policy frontend's own reference, the namespace for cache mounts and what keeps commands apart stay
+// those of o.
 func (o Options) Nested(opts map[string]string) Options {
 	n := Parse(opts)
 	n.self, n.nested, n.cacheMount = o.self, true, o.cacheMount
+	if o.apart == "" {
+		return n
+	}
+	n.apart = o.apart
+	if hosts, ok := n.visible[optionkeys.Hosts]; ok { // the frontend may have passed it on
+		if n.visible[optionkeys.Hosts] = apart.RemoveFrom(hosts, o.apart); hosts == apart.Option(o.apart) {
+			delete(n.visible, optionkeys.Hosts)
+		}
+	}
 	return n
 }
 
@@ -125,6 +140,11 @@ func (o Options) Inner(by policy.Obligations) map[string]string {
 	if o.cacheMount != "" {
 		inner[optionkeys.CacheMounts] = o.cacheMount
 	}
+	if o.apart != "" {
+		inner[optionkeys.Hosts] = apart.AddTo(inner[optionkeys.Hosts], o.apart)
+		// The command that makes it would have no hosts. The daemon makes it after the build.
+		delete(inner, sbom)
+	}
 	return inner
 }
 
@@ -132,6 +152,14 @@ func (o Options) Inner(by policy.Obligations) map[string]string {
 // it, whatever the client sent and the policy obliges.
 func (o Options) WithCacheMounts(namespace string) Options {
 	o.cacheMount = namespace
+	return o
+}
+
+// WithApart returns the options with the id of a host, see package apart. The inner frontend is
+// asked to add the host to each command, whatever the client sent and the policy obliges. It isn't
+// asked for an SBOM.
+func (o Options) WithApart(id string) Options {
+	o.apart = id
 	return o
 }
 

@@ -2,6 +2,7 @@ package llbops
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 
+	"github.com/policy-frontend/policy-frontend/internal/apart"
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
@@ -18,8 +20,13 @@ func FromProcess(req *gwpb.NewContainerRequest, init *gwpb.InitMessage) buildrul
 	if HasUnknownFields(req) || (init != nil && HasUnknownFields(init)) {
 		return unknown("a container with fields that this version does not know")
 	}
+	hosts := req.GetExtraHosts()
+	if i := slices.IndexFunc(hosts, isReserved); i >= 0 {
+		return unknown(fmt.Sprintf("a container with an address for the host %s, which is policy-guard's",
+			quote(hosts[i].GetHost())))
+	}
 	exec, what := execOperation(command{
-		mounts: req.GetMounts(), network: req.GetNetwork(), hosts: req.GetExtraHosts(),
+		mounts: req.GetMounts(), network: req.GetNetwork(), hosts: hosts,
 		hostname: req.GetHostname(),
 		meta:     init.GetMeta(), security: init.GetSecurity(), secretEnv: init.GetSecretenv(),
 	})
@@ -29,10 +36,14 @@ func FromProcess(req *gwpb.NewContainerRequest, init *gwpb.InitMessage) buildrul
 	return buildrules.Operation{Container: exec}
 }
 
-// ofExec reads the command of a build step.
+// isReserved reports whether a host is one of those that [Apart] checks.
+func isReserved(h *pb.HostIP) bool { return apart.IsReserved(h.GetHost()) }
+
+// ofExec reads the command of a build step. What [Apart] checks is no matter of rules.
 func ofExec(op *pb.ExecOp) buildrules.Operation {
+	hosts := slices.DeleteFunc(slices.Clone(op.GetMeta().GetExtraHosts()), isReserved)
 	exec, what := execOperation(command{
-		mounts: op.GetMounts(), network: op.GetNetwork(), hosts: op.GetMeta().GetExtraHosts(),
+		mounts: op.GetMounts(), network: op.GetNetwork(), hosts: hosts,
 		hostname: op.GetMeta().GetHostname(),
 		meta:     op.GetMeta(), security: op.GetSecurity(), secretEnv: op.GetSecretenv(),
 		devices: op.GetCdiDevices(),

@@ -16,6 +16,8 @@ const (
 	Caps = "frontend.caps"
 	// Target names the part of the build file that is built. To docker/dockerfile, it is a stage.
 	Target = "target"
+	// Hosts are hosts with addresses for commands: name=address,name=address.
+	Hosts = "add-hosts"
 	// Syntax is the build-arg that overrides the build file's syntax line.
 	Syntax = BuildArgPrefix + "BUILDKIT_SYNTAX"
 

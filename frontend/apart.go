@@ -1,0 +1,80 @@
+package frontend
+
+import (
+	"context"
+	"slices"
+
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	digest "github.com/opencontainers/go-digest"
+
+	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
+)
+
+// kept is how the commands of a build are kept apart from those of other builds.
+type kept struct {
+	id string // "" if they aren't
+	// exempt are commands in the inputs of the build, which other builds have kept apart or had no
+	// need to. Frontends within the build have the same.
+	exempt map[digest.Digest]bool
+}
+
+// keepApart keeps the commands of the build apart by an id; "" for none.
+func (b *build) keepApart(id string) {
+	b.kept.id = id
+	b.opts = b.opts.WithApart(id)
+}
+
+// apart checks that a definition keeps its commands apart from those of other builds.
+func (m *monitor) apart(def *pb.Definition) error {
+	if what := llbops.Apart(def, m.build.kept.id, m.build.kept.exempt); what != "" {
+		return m.refuseShared(what, "policy-guard keeps the commands of this build apart from those of "+
+			"others by a host in the option add-hosts, and a frontend has to add that host to each "+
+			"command, as docker/dockerfile does")
+	}
+	return nil
+}
+
+// refuseShared is [monitor.refuseUnknown] for what isn't kept apart, with a message about it.
+func (m *monitor) refuseShared(what, message string) error {
+	ruling := m.unknown("%s", what)
+	if m.build.kept.id != "" {
+		ruling.Messages = append(slices.Clip(ruling.Messages), message)
+	}
+	return m.refuse(ruling, noPlace)
+}
+
+// KeptApart returns the id by which the commands of the build are kept apart from those of builds
+// with another one; "" if they aren't.
+func (c *Choice) KeptApart() string { return c.monitor.build.kept.id }
+
+// CheckApart checks that the commands of a result of the chosen frontend are kept apart from those
+// of other builds, if those of this build are. In no build may they look as if they were those of
+// another. Nothing of the result may have been evaluated. The error is a [*DenialError].
+func (c *Choice) CheckApart(ctx context.Context, res *gwpb.Result) error {
+	return c.monitor.refusal(ctx, c.monitor.resultApart(res))
+}
+
+func (m *monitor) resultApart(res *gwpb.Result) error {
+	for ref := range gatewayresult.References(res) {
+		if ref.GetId() != "" && len(ref.GetDef().GetDef()) == 0 && m.build.kept.id != "" {
+			return m.refuseUnknown("a result whose definition the daemon doesn't supply")
+		}
+		if err := m.apart(ref.GetDef()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownApart is [monitor.apart] for a definition that a client made. Its bytes are what refers to
+// them, so nobody can add a host.
+func (m *monitor) ownApart(def *pb.Definition) error {
+	if m.build.kept.id != "" && llbops.HasCommands(def) {
+		return m.refuseShared("commands in LLB that no frontend made", "policy-guard keeps the commands "+
+			"of this build apart from those of builds under other rules, and can't change LLB: have a "+
+			"frontend make them")
+	}
+	return m.apart(def)
+}

@@ -1,0 +1,130 @@
+package guard
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+
+	"github.com/policy-frontend/policy-frontend/frontend"
+	"github.com/policy-frontend/policy-frontend/internal/apart"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/buildrules"
+)
+
+// apartFor returns what says by which id the commands of a build are kept apart, if its client
+// sends these options; see [frontend.Frontend].Apart. Commands of builds with the same id share the
+// daemon's build cache and run once for builds under way. Those of others share nothing.
+//
+// Builds are kept apart where a policy has rules for some clients: a client gets no result that
+// only others may make. They are also kept apart by options whose effect the daemon shares between
+// commands that differ in nothing else. Such commands are shared by builds of the same identity
+// with the same values.
+func (b *build) apartFor(
+	opts map[string]string,
+) func(policy.Layers, policy.Decision) (string, error) {
+	return func(l policy.Layers, d policy.Decision) (string, error) {
+		shared := sharedOptions(opts)
+		if err := judgeShared(shared, d); err != nil {
+			return "", err
+		}
+		if !l.NamesClients() && len(shared) == 0 {
+			return "", nil
+		}
+		parts := []string{l.RulesDigest(d, time.Now()).String()}
+		if len(shared) > 0 {
+			parts = append(parts, string(b.who))
+			for _, key := range slices.Sorted(maps.Keys(shared)) {
+				parts = append(parts, key, shared[key])
+			}
+		}
+		return apartID(parts...), nil
+	}
+}
+
+// asResults returns the names by which the guard remembers what a build has returned. Where rules
+// are for some clients, a build under other rules can't build on it.
+func (b *build) asResults(identities []string) []string {
+	if len(identities) == 0 || b.policy.NamesClients() == "" {
+		return identities
+	}
+	rules := ""
+	if l, err := b.policy.layers(b.by, nil); err == nil { // as it was when the build began
+		rules = l.RulesDigest(policy.Decision{}, time.Now()).String()
+	}
+	names := make([]string, len(identities))
+	for i, id := range identities {
+		names[i] = rules + " " + id
+	}
+	return names
+}
+
+// checkApartSBOM refuses an SBOM that only the frontend would make: its command isn't kept apart.
+// The daemon makes the SBOM of a build which begins with that option.
+func (b *build) checkApartSBOM(choice *frontend.Choice, req *gwpb.SolveRequest) error {
+	if choice.KeptApart() == "" || b.sbom != "" || req.FrontendOpt[optionSBOM] == "" {
+		return nil
+	}
+	return fmt.Errorf("the request that began the build asks for no SBOM, and this one does (%s)",
+		optionSBOM)
+}
+
+// apartID returns an id that differs for other parts.
+func apartID(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		sum := sha256.Sum256([]byte(p))
+		h.Write(sum[:])
+	}
+	return apart.ID(hex.EncodeToString(h.Sum(nil)))
+}
+
+// limitOptions are the options that limit the steps of a build. The daemon merges steps of builds
+// that differ in nothing else (solver/jobs.go, loadUnlocked).
+var limitOptions = []string{
+	"memory", "memswap", "cpushares", "cpuperiod", "cpuquota", "cpusetcpus", "cpusetmems",
+}
+
+// proxyArgs are the build-args that docker/dockerfile reads in any letter case
+// (frontend/dockerfile/dockerfile2llb/convert.go, proxyEnvFromBuildArgs).
+var proxyArgs = []string{"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"}
+
+// sharedOptions returns the options whose effect on commands isn't in the keys of the build cache
+// (solver/llbsolver/ops/exec.go, CacheMap): addresses of hosts, proxies, and limits.
+func sharedOptions(opts map[string]string) map[string]string {
+	shared := map[string]string{}
+	for key, value := range opts {
+		if value != "" && (key == optionkeys.Hosts || isLimit(key) || isProxy(key)) {
+			shared[key] = value
+		}
+	}
+	return shared
+}
+
+func isLimit(key string) bool { return slices.Contains(limitOptions, key) }
+
+func isProxy(key string) bool {
+	name, isArg := strings.CutPrefix(key, optionkeys.BuildArgPrefix)
+	return isArg && slices.Contains(proxyArgs, strings.ToLower(name))
+}
+
+// judgeShared refuses what rules on commands have no words for. They have some for hosts.
+func judgeShared(shared map[string]string, d policy.Decision) error {
+	if !d.Restricts(buildrules.KindExec) {
+		return nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(shared)) {
+		if key != optionkeys.Hosts && d.Obligations.Value(key, shared) != "" {
+			return fmt.Errorf("the policy has rules on commands (build.exec), and these can't allow the "+
+				"option %s: build without it", safetext.Plain(key))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package llbops
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/moby/buildkit/solver/pb"
+	digest "github.com/opencontainers/go-digest"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/policy-frontend/policy-frontend/internal/apart"
+)
+
+// Apart describes why a definition doesn't keep its commands apart from those of builds with
+// another id, or returns "". Each command has to have the host of the id and no other that is
+// reserved; see package apart. Without an id, none may have a reserved one. The phrase completes
+// "it asks for …".
+//
+// Commands in known are exempt: they are those of other builds, whose results this one builds on.
+func Apart(def *pb.Definition, id string, known map[digest.Digest]bool) string {
+	for _, dt := range def.GetDef() {
+		if what := notApart(dt, id); what != "" && !known[digest.FromBytes(dt)] {
+			return what
+		}
+	}
+	return ""
+}
+
+func notApart(dt []byte, id string) string {
+	if id == "" && !bytes.Contains(bytes.ToLower(dt), []byte(apart.Mark)) {
+		return "" // the bytes of a name are together, however an operation is written
+	}
+	op, err := readOp(dt, withCommands)
+	switch {
+	case err != nil || op == nil:
+		return "an operation that can't be read, and may be a command that builds of others share"
+	case op.GetBuild() != nil:
+		return "a build of LLB that is made during the build (BuildOp)"
+	case op.GetExec() == nil:
+		return ""
+	}
+	kept := false
+	for _, h := range op.GetExec().GetMeta().GetExtraHosts() {
+		switch host := h.GetHost(); {
+		case apart.Keeps(host, h.GetIP(), id):
+			kept = true
+		case apart.IsReserved(host):
+			return fmt.Sprintf("a command with an address for the host %s, which is policy-guard's",
+				quote(host))
+		}
+	}
+	if id != "" && !kept {
+		return "a command that isn't kept apart from those of other builds"
+	}
+	return ""
+}
+
+// withCommands accepts the fields that tell commands from other operations, and those of a command
+// (solver/pb/ops.proto, Op).
+func withCommands(field protowire.Number) bool {
+	const source, file, merge, diff = 3, 4, 6, 7
+	return field != source && field != file && field != merge && field != diff
+}
+
+// Commands returns the digests of the commands in definitions that [Identity] has returned.
+func Commands(defs map[string]*pb.Definition) map[digest.Digest]bool {
+	found := map[digest.Digest]bool{}
+	for _, def := range defs {
+		for _, dt := range def.GetDef() {
+			if op, err := readOp(dt, withCommands); err == nil && op.GetExec() != nil {
+				found[digest.FromBytes(dt)] = true
+			}
+		}
+	}
+	return found
+}
+
+// HasCommands reports whether a definition runs, or may run, commands.
+func HasCommands(def *pb.Definition) bool {
+	return slices.ContainsFunc(def.GetDef(), func(dt []byte) bool {
+		op, err := readOp(dt, withCommands)
+		return err != nil || op == nil || op.GetExec() != nil || op.GetBuild() != nil
+	})
+}
