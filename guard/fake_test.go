@@ -57,8 +57,6 @@ type fakeDaemon struct {
 	evaluateFails error
 	file          []byte // the text of all files
 
-	steps []*controlapi.StatusResponse // what Status tells, and ends; nil is endless
-
 	exporterResponse map[string]string
 }
 
@@ -152,14 +150,6 @@ func (d *fakeDaemon) Status(
 	req *controlapi.StatusRequest, s controlapi.Control_StatusServer,
 ) error {
 	d.record(s.Context(), req)
-	if d.steps != nil {
-		for _, msg := range d.steps {
-			if err := s.Send(msg); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	defer close(d.canceled)
 	for {
 		msg := &controlapi.StatusResponse{Logs: []*controlapi.VertexLog{{Msg: make([]byte, 1<<20)}}}

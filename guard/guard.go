@@ -73,7 +73,6 @@ type Guard struct {
 	recorder *recorder // nil for none
 
 	summaries *Summaries // nil for none
-	steps     *steps     // only for summaries
 
 	messageTimeout time.Duration
 
@@ -97,7 +96,7 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 		readable: newRemembered(maxReadable, 0), results: newRemembered(maxResults, resultsFor),
 		health: &health{}, log: o.Log, observe: o.Observer, refusals: newRefusals(),
 		acceptOldDaemon: o.AcceptOldDaemon, image: o.Image, messageTimeout: messageTimeout,
-		summaries: o.Summaries, steps: newSteps(maxSteps),
+		summaries: o.Summaries,
 	}
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory

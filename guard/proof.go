@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +17,7 @@ import (
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -51,8 +50,6 @@ const (
 )
 
 const (
-	// watchTime is how long the daemon may take to tell about the last steps of a build.
-	watchTime = 10 * time.Second
 	// proveTime bounds the time in which a summary is signed and pushed. The client waits for it.
 	proveTime = 30 * time.Second
 	// summaryMode lets everybody read a summary: it is no secret.
@@ -60,10 +57,10 @@ const (
 )
 
 // proof gathers what the summary of a build says, and why there is none.
+//
+// The build is kept apart from those under other rules; see [build.apartFor]. So what the daemon's
+// cache has of its commands was made under the same rules, unless it was imported.
 type proof struct {
-	steps   *stepsOfBuild
-	watched chan error // gets why the steps aren't known, or nil
-
 	sources frontend.Sources
 
 	mu      sync.Mutex
@@ -75,9 +72,7 @@ func (g *Guard) newProof() *proof {
 	if g.summaries == nil {
 		return nil
 	}
-	return &proof{
-		steps: newStepsOfBuild(g.steps, time.Now()), watched: make(chan error, 1),
-	}
+	return &proof{}
 }
 
 // speaksAgainst notes why the build gets no summary.
@@ -99,12 +94,6 @@ func (p *proof) why() string {
 	return p.against
 }
 
-// imports notes that the build may use caches from elsewhere.
-func (p *proof) imports() {
-	p.speaksAgainst("it may import a build cache (--cache-from), and nobody knows which rules filled " +
-		"that")
-}
-
 // reads notes a source that the build may read. The account is that of the build.
 func (p *proof) reads(source *pb.SourceOp, a *account) {
 	if p == nil || p.why() != "" {
@@ -115,58 +104,32 @@ func (p *proof) reads(source *pb.SourceOp, a *account) {
 	}
 }
 
-// watch follows the steps of the build at the daemon. ctx has the headers for the daemon.
-func (b *build) watch(ctx context.Context) {
-	var err error
-	defer func() { b.proof.watched <- err }()
-	defer b.guard.contain(b.who, "the steps of a build", &err)
-	err = b.follow(ctx)
+// warnedResult begins the names of results of builds that the policy warned about.
+const warnedResult = "warned "
+
+// noteWarned remembers a result of a build that the policy has warned about: a build on top of it
+// has steps of it, and not its warnings.
+func (b *build) noteWarned(choice *frontend.Choice, opts map[string]string, res *gwpb.Result) {
+	if b.proof == nil {
+		return
+	}
+	var reported struct{ Verdict policy.Verdict }
+	err := json.Unmarshal(res.GetMetadata()[frontend.MetadataKey], &reported)
+	if err == nil && reported.Verdict == policy.Allow && choice.Decided().Verdict == policy.Allow {
+		return
+	}
+	names := b.asResults(opts, identities(res))
+	for i, name := range names {
+		names[i] = warnedResult + name
+	}
+	b.guard.results.add(b.who, names)
 }
 
-func (b *build) follow(ctx context.Context) error {
-	stream, err := controlapi.NewControlClient(b.guard.daemon).Status(ctx,
-		&controlapi.StatusRequest{Ref: b.ref})
-	if err != nil {
-		return err
+// buildsOn notes that the build has a result of another build as an input.
+func (b *build) buildsOn(result string) {
+	if b.guard.results.has(b.who, warnedResult+result) {
+		b.proof.speaksAgainst("it builds on the result of another build, and the policy warned about that")
 	}
-	steps := b.proof.steps
-	for {
-		resp, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		for _, w := range resp.GetWarnings() {
-			if strings.HasPrefix(string(w.GetShort()), "policy: ") {
-				b.proof.speaksAgainst("the policy warned about it: " + string(w.GetShort()))
-			}
-		}
-		if len(resp.GetVertexes()) == 0 {
-			continue
-		}
-		steps.add(client.NewSolveStatus(resp).Vertexes)
-		if choice := b.chosen(); choice != nil {
-			steps.note(b.rules(choice.Decision))
-		}
-	}
-}
-
-// rules names the rules by which the build is judged: steps that ran under them may be shared. If
-// the policy or an overlay may name clients, they are those for this one.
-func (b *build) rules(d policy.Decision) string {
-	who := ""
-	if b.policy.NamesClients() != "" || d.Overlay != nil {
-		who = strings.Join(append(b.by.Names(), string(b.who)), "\n")
-	}
-	overlay := ""
-	if d.Overlay != nil {
-		overlay = string(d.Overlay.Digest)
-	}
-	return strings.Join([]string{
-		string(d.Policy.Digest), overlay, d.Layer, d.Rule, string(d.Dispatch), who,
-	}, "\n")
 }
 
 // prove adds the summary of a build that has ended well to the answer, or why there is none. A
@@ -228,7 +191,7 @@ func imagesOf(req *controlapi.SolveRequest) (images []*controlapi.Exporter) {
 func (b *build) summarize(
 	ctx context.Context, req *controlapi.SolveRequest, exported map[string]string,
 ) (*vsa.Envelope, error) {
-	statement, err := b.statement(ctx, req, exported)
+	statement, err := b.statement(req, exported)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +245,7 @@ func SummaryFile(image vsa.Digest) string { return "sha256-" + image.SHA256 + ".
 
 // statement returns what a summary of the build says. Its error is why there is none.
 func (b *build) statement(
-	ctx context.Context, req *controlapi.SolveRequest, exported map[string]string,
+	req *controlapi.SolveRequest, exported map[string]string,
 ) (*vsa.Statement, error) {
 	images := imagesOf(req)
 	if len(images) > 1 {
@@ -296,12 +259,15 @@ func (b *build) statement(
 	if choice == nil {
 		return nil, errors.New("nobody has decided on it")
 	}
-	decision, err := decisionOf(choice, b.policy, exported[frontend.MetadataKey])
+	if b.guard.policy.current().Digest() != b.policy.Digest() {
+		return nil, errors.New("the policy has changed since the build began")
+	}
+	decision, err := b.decisionOf(choice, exported[frontend.MetadataKey])
 	if err != nil {
 		return nil, err
 	}
-	if err := b.judgeSteps(ctx, b.rules(choice.Decision)); err != nil {
-		return nil, err
+	if choice.KeptApart() == "" {
+		return nil, errors.New("its commands aren't kept apart from those of other builds")
 	}
 	if why := b.proof.why(); why != "" {
 		return nil, errors.New(why)
@@ -314,19 +280,14 @@ func (b *build) statement(
 	if choice.IsOwn() {
 		dispatch = "llb"
 	}
-	digest, err := vsa.ParseDigest(string(b.policy.Digest()))
+	by, err := frontend.SummaryPolicy(b.policy.Identity())
 	if err != nil {
 		return nil, err
-	}
-	id := b.policy.Identity().ID
-	if id == "" {
-		id = digest.String()
 	}
 	return vsa.New(namesOf(images[0]), image,
 		vsa.Verifier{
 			ID: VerifierID, Version: map[string]string{"policy-guard": b.guard.summaries.Version},
-		}, time.Now(),
-		vsa.Policy{URI: "urn:policy-frontend:" + url.PathEscape(id), Digest: digest},
+		}, time.Now(), by,
 		vsa.Details{Decision: decision, Dispatch: dispatch, Sources: sources})
 }
 
@@ -351,59 +312,34 @@ func exportedDigest(exported map[string]string) (vsa.Digest, error) {
 	return image, nil
 }
 
-// decisionOf returns the JSON of the decision on a build, with the warnings about its steps. The
-// policy frontend's image has reported its own, in the metadata of the result that was exported.
-func decisionOf(choice *frontend.Choice, p *Policy, reported string) (json.RawMessage, error) {
+// decisionOf returns the JSON of the decision on a build, with the warnings about its steps, or why
+// it proves nothing. The policy frontend's image has reported its own, in the metadata of the result
+// that was exported.
+func (b *build) decisionOf(choice *frontend.Choice, reported string) (json.RawMessage, error) {
 	own, err := json.Marshal(choice.Decided())
 	if err != nil {
 		return nil, err
 	}
-	if err := allows(own, p); err != nil || !choice.Mediated {
+	if err := b.proves(own); err != nil || !choice.Mediated {
 		return own, err
 	}
-	return json.RawMessage(reported), allows([]byte(reported), p)
+	return json.RawMessage(reported), b.proves([]byte(reported))
 }
 
-// allows returns why a decision proves nothing.
-func allows(decision []byte, p *Policy) error {
+// proves returns why a decision proves nothing.
+func (b *build) proves(decision []byte) error {
 	var d vsa.Decision
 	if err := json.Unmarshal(decision, &d); err != nil {
 		return fmt.Errorf("the decision that was reported can't be read: %w", err)
 	}
 	switch {
-	case d.Policy.Digest != string(p.Digest()):
+	case d.Policy.Digest != b.policy.Digest().String():
 		return errors.New("the image of --image has a policy of its own")
-	case d.Verdict == string(policy.Warn):
+	case d.Warned() && slices.Contains(b.policy.Document().Attest, policy.AttestWarned):
+	case d.Warned():
 		return errors.New("the policy only warned about it: " + strings.Join(d.Warnings, "; "))
 	case d.Verdict != string(policy.Allow):
 		return errors.New("the decision doesn't allow it")
-	}
-	return nil
-}
-
-// judgeSteps returns an error unless all steps of the build ran under its rules. It waits for the
-// daemon to tell about the last ones.
-func (b *build) judgeSteps(ctx context.Context, rules string) error {
-	timeout := time.NewTimer(watchTime)
-	defer timeout.Stop()
-	var err error
-	select {
-	case err = <-b.proof.watched:
-	case <-timeout.C:
-		err = errors.New("it takes too long")
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("the daemon doesn't tell what it did: %w", err)
-	}
-	steps := b.proof.steps
-	if steps.note(rules); steps.full {
-		return errors.New("it has too many steps")
-	}
-	if name, found := steps.foreign(rules); found {
-		return fmt.Errorf("a step may come from a cache that was filled under other rules, or that "+
-			"nobody watched: %.200s (build with --no-cache)", safetext.Lines(name))
 	}
 	return nil
 }

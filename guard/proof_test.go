@@ -13,17 +13,20 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
-	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/policy-frontend/policy-frontend/frontend"
+	"github.com/policy-frontend/policy-frontend/internal/optionkeys"
+	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/vsa"
 )
@@ -46,29 +49,6 @@ func newSigner(t *testing.T) (s vsa.Signer, private, public []byte) {
 
 const exportedImage = "sha256:2222222222222222222222222222222222222222222222222222222222222222"
 
-// vertex returns a step that began that long after the build and took a second.
-func vertex(step string, after time.Duration, inputs ...string) *controlapi.Vertex {
-	began := time.Now().Add(time.Minute + after)
-	v := &controlapi.Vertex{
-		Digest: digest.FromString(step).String(), Name: step, Started: timestamppb.New(began),
-		Completed: timestamppb.New(began.Add(time.Second)),
-	}
-	for _, in := range inputs {
-		v.Inputs = append(v.Inputs, digest.FromString(in).String())
-	}
-	return v
-}
-
-func cachedVertex(step string, inputs ...string) *controlapi.Vertex {
-	v := vertex(step, time.Hour, inputs...)
-	v.Cached = true
-	return v
-}
-
-func stepsOf(all ...*controlapi.Vertex) []*controlapi.StatusResponse {
-	return []*controlapi.StatusResponse{{Vertexes: all}}
-}
-
 // proving is a fake daemon, and a guard before it that signs.
 type proving struct {
 	*fakeDaemon
@@ -84,7 +64,6 @@ func newProving(t *testing.T, policy string) *proving {
 	d, g := newDaemonFor(t, policy, "")
 	d.ends = true
 	d.exporterResponse = map[string]string{"containerimage.digest": exportedImage}
-	d.steps = stepsOf(vertex("image", 0), vertex("run", time.Second, "image"))
 	signer, _, _ := newSigner(t)
 	p := &proving{fakeDaemon: d, guard: g, public: signer.Public(), folder: t.TempDir()}
 	g.summaries = &Summaries{
@@ -226,59 +205,6 @@ func TestWhatGetsNoSummary(t *testing.T) {
 			},
 			why: "the policy only warned about it",
 		},
-		"a build with a step that the policy warns about": {
-			daemon: func(p *proving) {
-				p.steps = append(p.steps, &controlapi.StatusResponse{
-					Warnings: []*controlapi.VertexWarning{{Short: []byte("policy: no network")}},
-				})
-			},
-			why: "the policy warned about it: policy: no network",
-		},
-		"a build that imports a cache": {
-			request: func(r *controlapi.SolveRequest) {
-				r.FrontendAttrs["cache-from"] = "corp.example/cache:1"
-			},
-			why: "it may import a build cache",
-		},
-		"a build that imports a cache as it begins": {
-			request: func(r *controlapi.SolveRequest) {
-				r.Cache = &controlapi.CacheOptions{Imports: []*controlapi.CacheOptionsEntry{{
-					Type: "registry", Attrs: map[string]string{"ref": "corp.example/cache:1"},
-				}}}
-			},
-			why: "it may import a build cache",
-		},
-		"a build with a step from a cache that nobody watched": {
-			daemon: func(p *proving) { p.steps = stepsOf(vertex("image", 0), cachedVertex("run", "image")) },
-			why:    "nobody watched: run (build with --no-cache)",
-		},
-		"a build with a step that had begun before": {
-			daemon: func(p *proving) {
-				p.steps = stepsOf(vertex("image", 0), vertex("run", -time.Hour, "image"))
-			},
-			why: "nobody watched: run",
-		},
-		"a build with a step on top of one from such a cache": {
-			daemon: func(p *proving) {
-				p.steps = stepsOf(vertex("image", 0), cachedVertex("run", "image"),
-					vertex("run 2", 0, "run"))
-			},
-			why: "nobody watched: run",
-		},
-		"a build whose last step another build runs": {
-			daemon: func(p *proving) {
-				merged := vertex("run", 0, "image")
-				merged.Started, merged.Completed = nil, nil
-				p.steps = stepsOf(vertex("image", 0), merged)
-			},
-			why: "nobody watched: run",
-		},
-		"a build of whose steps the daemon doesn't tell": {
-			daemon: func(p *proving) {
-				p.steps = stepsOf(&controlapi.Vertex{Name: "\xff"})
-			},
-			why: "the daemon doesn't tell what it did",
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -337,46 +263,168 @@ func TestWithoutAKeyNobodySaysThatThereIsASummary(t *testing.T) {
 	require.Equal(t, "nothing", missing)
 }
 
-func TestStepsFromTheCacheOfTheSameRules(t *testing.T) {
+func TestABuildWhosePolicyChangesGetsNoSummary(t *testing.T) {
 	t.Parallel()
 	p := newProving(t, exporting)
-	_, missing := p.build(t, nil)
-	require.Empty(t, missing)
-	p.steps = stepsOf(cachedVertex("image"), cachedVertex("run", "image"))
-	_, missing = p.build(t, nil)
-	require.Empty(t, missing, "this guard watched it, under the same rules")
-
-	// Another policy fills the cache again, and then the first one is back.
-	first := p.guard.policy.path
-	text, err := os.ReadFile(first)
+	text, err := os.ReadFile(p.guard.policy.path)
 	require.NoError(t, err)
-	p.edit(t, append([]byte("# another\n"), text...))
-	_, missing = p.build(t, nil)
-	require.Contains(t, missing, "filled under other rules")
-	p.steps = stepsOf(vertex("image", 0), vertex("run", time.Hour, "image"))
+	var once sync.Once
+	p.asks = func(*pb.SourceOp) {
+		once.Do(func() { p.edit(t, append([]byte("# another\n"), text...)) })
+	}
+	_, missing := p.build(t, nil)
+	require.Equal(t, "the policy has changed since the build began", missing)
 	_, missing = p.build(t, nil)
 	require.Empty(t, missing)
-	p.edit(t, text)
-	p.steps = stepsOf(cachedVertex("image"), cachedVertex("run", "image"))
-	_, missing = p.build(t, nil)
-	require.Contains(t, missing, "filled under other rules")
 }
 
-func TestStepsFromTheCacheOfAnotherClient(t *testing.T) {
+func TestASummarySaysThatThePolicyWarned(t *testing.T) {
 	t.Parallel()
-	for policy, why := range map[string]string{
-		exporting: "",
-		exporting + "llb: {clients: [\"uid:1\"]}\n": "filled under other rules",
+	p := newProving(t, "mode: warn\nattest: [warned]\n"+
+		strings.Replace(exporting, "docker/dockerfile", "other/frontend", 1))
+	s, missing := p.build(t, nil)
+	require.Empty(t, missing)
+	d, err := s.Decision()
+	require.NoError(t, err)
+	require.True(t, d.Warned())
+	require.Contains(t, d.Warnings[0], "docker/dockerfile:1")
+}
+
+// The daemon keeps what a build has imported, and gives it to other builds.
+func TestNoBuildImportsACacheWhereSummariesAreSigned(t *testing.T) {
+	t.Parallel()
+	const ref = "corp.example/cache:1"
+	entry := &controlapi.CacheOptionsEntry{
+		Type: "registry", Attrs: map[string]string{"ref": ref},
+	}
+	const why = "it imports a build cache, which later builds would get too"
+	for name, change := range map[string]func(*controlapi.SolveRequest){
+		"by the request for the build": func(r *controlapi.SolveRequest) {
+			r.Cache = &controlapi.CacheOptions{Imports: []*controlapi.CacheOptionsEntry{entry}}
+		},
+		"by an old field of it": func(r *controlapi.SolveRequest) {
+			r.Cache = &controlapi.CacheOptions{ImportRefsDeprecated: []string{ref}}
+		},
+		"by the option cache-from": func(r *controlapi.SolveRequest) {
+			r.FrontendAttrs["cache-from"] = ref
+		},
+		"by the option cache-imports": func(r *controlapi.SolveRequest) {
+			r.FrontendAttrs["cache-imports"] = `[{"Type":"registry","Attrs":{"ref":"` + ref + `"}}]`
+		},
 	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProving(t, exporting)
+			conn := as(t, p.guard, "alice")
+			_, err := controlapi.NewControlClient(conn).Solve(of(t), request(change))
+			require.ErrorContains(t, err, why)
+			p = newProving(t, exporting)
+			p.guard.summaries = nil
+			_, missing := p.build(t, change)
+			require.Equal(t, "nothing", missing)
+		})
+	}
+	t.Run("by a request for a frontend", func(t *testing.T) {
+		t.Parallel()
+		p := newProving(t, exporting)
+		p.ends = false
+		c, ctx := begunAs(t, p.fakeDaemon, p.guard, &controlapi.SolveRequest{Ref: "b"})
+		req := asking("docker/dockerfile:1")
+		req.CacheImports = []*gwpb.CacheOptionsEntry{{Type: "registry", Attrs: entry.Attrs}}
+		_, err := c.Solve(ctx, req)
+		require.ErrorContains(t, err, why)
+	})
+	t.Run("by an option that the policy forces", func(t *testing.T) {
+		t.Parallel()
+		p := newProving(t, strings.Replace(exporting, "dockerfile,", "dockerfile, options: {force: "+
+			"{cache-from: "+ref+"}},", 1))
+		conn := as(t, p.guard, "alice")
+		_, err := controlapi.NewControlClient(conn).Solve(of(t), request(nil))
+		require.ErrorContains(t, err, why)
+	})
+}
+
+func TestWhereSummariesAreSignedAllBuildsAreKeptApart(t *testing.T) {
+	t.Parallel()
+	run := func(policy string, sign bool) map[string]string {
 		p := newProving(t, policy)
-		p.buildAs(t, "alice", nil)
-		p.steps = stepsOf(cachedVertex("image"), cachedVertex("run", "image"))
-		_, missing := p.buildAs(t, "bob", func(r *controlapi.SolveRequest) { r.Session = "s2" })
-		if why == "" {
-			require.Empty(t, missing)
-		} else {
-			require.Contains(t, missing, why)
+		if !sign {
+			p.guard.summaries = nil
 		}
+		p.guard.names.key = make([]byte, minKey)
+		p.build(t, nil)
+		for _, call := range p.all() {
+			if r, ok := call.request.(*gwpb.SolveRequest); ok && r.Frontend != "" {
+				return r.FrontendOpt
+			}
+		}
+		t.Fatal("no frontend ran")
+		return nil
+	}
+	const hosts, mounts = optionkeys.Hosts, optionkeys.CacheMounts
+	first, again := run(exporting, true), run("# the same rules\n"+exporting, true)
+	other := run(exporting+"limits: {nesting: 2}\n", true)
+	unsigned := run(exporting, false)
+	require.Contains(t, first[hosts], ".policy-guard.invalid=127.0.0.1")
+	require.Equal(t, first[hosts], again[hosts])
+	require.Equal(t, first[mounts], again[mounts])
+	require.NotEqual(t, first[hosts], other[hosts])
+	require.NotEqual(t, first[mounts], other[mounts])
+	require.Empty(t, unsigned[hosts])
+	require.NotEqual(t, first[mounts], unsigned[mounts])
+	require.NotEmpty(t, unsigned[mounts])
+}
+
+func TestCommandsThatAreNotKeptApartAreRefusedWhereSummariesAreSigned(t *testing.T) {
+	t.Parallel()
+	p := newProving(t, exporting)
+	p.result = definition(t, llb.Image("corp.example/a").Run(llb.Shlex("true")).Root())
+	conn := as(t, p.guard, "alice")
+	_, err := controlapi.NewControlClient(conn).Solve(of(t), request(nil))
+	require.ErrorContains(t, err, "a frontend has to add that host to each command")
+
+	p = newProving(t, exporting+"llb: allow\n")
+	own := func(def *pb.Definition) func(*controlapi.SolveRequest) {
+		return func(r *controlapi.SolveRequest) {
+			r.Frontend, r.FrontendAttrs, r.Definition = "", nil, def
+		}
+	}
+	conn = as(t, p.guard, "alice")
+	_, err = controlapi.NewControlClient(conn).Solve(of(t), request(own(p.result)))
+	require.NoError(t, err)
+	def := definition(t, llb.Image("corp.example/a").Run(llb.Shlex("true")).Root())
+	_, err = controlapi.NewControlClient(conn).Solve(of(t), request(own(def)))
+	require.ErrorContains(t, err, "commands in LLB that no frontend made")
+	s, missing := p.build(t, own(definition(t, llb.Image("corp.example/a"))))
+	require.Empty(t, missing)
+	require.Equal(t, "llb", s.Predicate.Details.Dispatch)
+}
+
+func TestABuildOnTheResultOfAWarnedBuild(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ reported, why string }{
+		"nothing warned": {`{"verdict":"allow"}`, ""},
+		"the image of --image reports a warning": {
+			`{"verdict":"warn"}`, "it builds on the result of another build, and the policy warned about that",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProving(t, exporting)
+			p.result = definition(t, llb.Image("corp.example/a"))
+			b := &build{
+				guard: p.guard, who: "alice", policy: p.guard.policy.current(), proof: &proof{},
+				by: clients.Peer(1000, 1000),
+			}
+			res := &gwpb.Result{
+				Result:   &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "r", Def: p.result}},
+				Metadata: map[string][]byte{frontend.MetadataKey: []byte(c.reported)},
+			}
+			p.guard.results.add(b.who, b.asResults(nil, identities(res)))
+			b.noteWarned(&frontend.Choice{Decision: policy.Decision{Verdict: policy.Allow}}, nil, res)
+			b.buildsOn(b.asResults(nil, identities(res))[0])
+			require.Equal(t, c.why, b.proof.why())
+		})
 	}
 }
 
@@ -387,82 +435,6 @@ func (p *proving) edit(t *testing.T, text []byte) {
 	require.NoError(t, os.WriteFile(p.guard.policy.path, text, 0o600))
 	require.Eventually(t, func() bool { return p.guard.policy.current().Digest() != before },
 		10*time.Second, 20*time.Millisecond)
-}
-
-func TestStepsAreKnownByTheirNewestRun(t *testing.T) {
-	t.Parallel()
-	at := func(n int) time.Time { return time.Unix(int64(n), 0) }
-	none := func(digest.Digest) bool { return false }
-	source := func(digest.Digest) bool { return true }
-	end := func(s *steps, step digest.Digest, rules string, began int, before ...digest.Digest) {
-		s.began(step, rules, at(began), false)
-		s.ended(step, rules, at(began), before, none)
-	}
-	for name, c := range map[string]struct {
-		do   func(*steps)
-		want bool
-	}{
-		"a step that ran": {func(s *steps) { end(s, "a", "P", 1) }, true},
-		"a step that nobody saw": {
-			func(*steps) {}, false,
-		},
-		"a step that runs still": {func(s *steps) { s.began("a", "P", at(1), false) }, false},
-		"a step that other rules ran later": {
-			func(s *steps) { end(s, "a", "P", 1); end(s, "a", "Q", 2) }, false,
-		},
-		"a step that other rules run now": {
-			func(s *steps) { end(s, "a", "P", 1); s.began("a", "Q", at(2), false) }, false,
-		},
-		"a step that other rules ran before": {
-			func(s *steps) { end(s, "a", "Q", 1); end(s, "a", "P", 2) }, true,
-		},
-		"one run that two builds share under several rules": {
-			func(s *steps) { s.began("a", "Q", at(1), false); end(s, "a", "P", 1) }, false,
-		},
-		"one run that two builds share under the same rules": {
-			func(s *steps) { s.began("a", "P", at(1), true); end(s, "a", "P", 1) }, false,
-		},
-		"a run that began earlier than the newest": {
-			func(s *steps) { end(s, "a", "P", 2); s.began("a", "Q", at(1), false) }, true,
-		},
-		"a step on top of one of the same rules": {
-			func(s *steps) { end(s, "b", "P", 1); end(s, "a", "P", 2, "b") }, true,
-		},
-		"a step on top of one of other rules": {
-			func(s *steps) { end(s, "b", "Q", 1); end(s, "a", "P", 2, "b") }, false,
-		},
-		"a step on top of a source": {
-			func(s *steps) {
-				s.began("a", "P", at(1), false)
-				s.ended("a", "P", at(1), []digest.Digest{"image"}, source)
-			}, true,
-		},
-		"a step that was forgotten": {
-			func(s *steps) {
-				end(s, "a", "P", 1)
-				for _, other := range []digest.Digest{"1", "2", "3"} {
-					end(s, other, "P", 1)
-				}
-			}, false,
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := newSteps(3)
-			c.do(s)
-			require.Equal(t, c.want, s.clean("a", "P"))
-		})
-	}
-}
-
-func TestTooManySteps(t *testing.T) {
-	t.Parallel()
-	b := newStepsOfBuild(newSteps(1), time.Time{})
-	now := time.Now()
-	for range maxWaiting + 1 {
-		b.add([]*client.Vertex{{Digest: "a", Inputs: []digest.Digest{"b"}, Started: &now}})
-	}
-	require.True(t, b.full)
 }
 
 func TestACommandThatSigns(t *testing.T) {

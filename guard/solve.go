@@ -46,6 +46,11 @@ func (c *call) solve() (err error) {
 	if err := rewrite(layers, &req); err != nil {
 		return c.refuse(err)
 	}
+	if len(req.Cache.GetImports()) > 0 {
+		if err := c.guard.mayImport(); err != nil {
+			return c.refuse(err)
+		}
+	}
 	granted, err := entitlements(layers, req.Entitlements)
 	if err != nil {
 		return c.refuse(err)
@@ -60,9 +65,6 @@ func (c *call) solve() (err error) {
 		who: c.who, by: c.client, client: req.Ref, session: req.Session, policy: under,
 		entitlements: granted, exports: goesSomewhere(&req), hidden: keepHidden(&req, direct),
 		sbom: req.FrontendAttrs[optionSBOM], record: c.record, proof: c.guard.newProof(),
-	}
-	if len(req.Cache.GetImports()) > 0 {
-		b.proof.imports()
 	}
 	b.record.generator(b.sbom)
 	err = c.guard.begin(c.stream.Context(), b)
@@ -87,9 +89,6 @@ func (c *call) solve() (err error) {
 	req.Ref = b.ref
 	if direct != nil {
 		serving.Go(func() { b.serveDirect(c, direct) })
-	}
-	if b.proof != nil && !b.hidden { // which runs no steps
-		serving.Go(func() { b.watch(c.outgoing(b.ctx)) })
 	}
 	var resp controlapi.SolveResponse
 	err = c.ask(c.outgoing(b.ctx), c.method, &req, &resp)
