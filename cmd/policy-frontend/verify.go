@@ -20,10 +20,11 @@ import (
 
 // verifyFlags are the flags of verify.
 type verifyFlags struct {
-	key, policy     string
-	summary, digest string
-	insecure        []string
-	out             *output[proven]
+	key, policy             string
+	summary, layout, digest string
+	warned                  bool
+	insecure                []string
+	out                     *output[proven]
 }
 
 // proven is what summaries of an image prove.
@@ -41,11 +42,18 @@ func newVerifyCommand() *cobra.Command {
 		Short: "Say what the signed summaries of an image prove",
 		Long: `verify finds the summaries that policy-guard has pushed beside an image. It says what
 those prove that the key has signed: by which policy and rule the image was built, how
-its frontend ran, and what the build could read. With --summary and --digest, it reads a
-summary from a file, and asks no registry.
+its frontend ran, and what the build could read.
 
 IMAGE has a tag or a digest, as in registry.example/app:1. verify uses the credentials of
-the Docker configuration, and TLS.
+the Docker configuration, and TLS. Plain HTTP is for this machine, and for the hosts of
+--insecure-registry.
+
+With --layout, verify looks in an OCI image layout: a folder, or a tar archive as
+docker buildx build -o type=oci writes it. It verifies the manifests in it, and not the
+layers. With --summary, it reads a summary from a file, about the image of --layout or
+with --digest.
+
+A summary of a build that the policy only warned about counts with --warned.
 
 Exit codes:
   0  at least one summary proves something
@@ -62,7 +70,10 @@ Exit codes:
 	flags.StringVar(&f.policy, "policy-digest", "",
 		"accept only summaries by the policy with this `DIGEST`")
 	flags.StringVar(&f.summary, "summary", "", "a `FILE` with a summary, in place of the registry's")
-	flags.StringVar(&f.digest, "digest", "", "the `DIGEST` of the image that --summary is about")
+	flags.StringVar(&f.layout, "layout", "", "a folder or tar archive `PATH` with an OCI image layout")
+	flags.StringVar(&f.digest, "digest", "",
+		"the `DIGEST` of the image that --summary is about, or of one of several in --layout")
+	flags.BoolVar(&f.warned, "warned", false, "accept summaries of builds that the policy warned about")
 	flags.StringArrayVar(&f.insecure, "insecure-registry", nil,
 		"a `HOST`, with its port, that may use plain HTTP; repeatable")
 	f.out.add(cmd)
@@ -76,10 +87,10 @@ func (f *verifyFlags) run(ctx context.Context, args []string, stdout io.Writer) 
 	switch {
 	case f.key == "":
 		return errors.New("the flag --key is missing")
-	case (f.summary == "") != (f.digest == ""):
-		return errors.New("--summary and --digest need each other")
-	case (f.summary == "") != (len(args) == 1):
-		return errors.New("give either an image, or --summary and --digest")
+	case len(args) == 1 && (f.layout != "" || f.summary != "" || f.digest != ""):
+		return errors.New("--layout, --summary and --digest go without the name of an image")
+	case len(args) == 0 && f.layout == "" && (f.summary == "" || f.digest == ""):
+		return errors.New("give an image, --layout, or --summary with --digest")
 	}
 	if err := f.out.check(); err != nil {
 		return err
@@ -125,31 +136,44 @@ func (f *verifyFlags) run(ctx context.Context, args []string, stdout io.Writer) 
 func (f *verifyFlags) find(
 	ctx context.Context, args []string,
 ) (image vsa.Digest, envelopes []*vsa.Envelope, err error) {
-	if f.summary == "" {
+	var bundles [][]byte
+	switch {
+	case len(args) == 1:
 		registries := attached.Registries{Registry: lock.NewRegistry(f.insecure)}
-		image, bundles, err := registries.Find(ctx, args[0])
-		if err != nil {
-			return image, nil, err
+		image, bundles, err = registries.Find(ctx, args[0])
+	case f.layout != "":
+		image, bundles, err = attached.FindInLayout(f.layout, f.digest)
+	default:
+		if image, err = vsa.ParseDigest(f.digest); err != nil {
+			err = fmt.Errorf("--digest: %w", err)
 		}
-		for _, b := range bundles {
-			if e, err := vsa.ParseBundle(b); err == nil { // others may put there what they like
-				envelopes = append(envelopes, e)
-			}
-		}
-		return image, envelopes, nil
 	}
-	if image, err = vsa.ParseDigest(f.digest); err != nil {
-		return image, nil, fmt.Errorf("--digest: %w", err)
-	}
-	data, err := readFile(f.summary, vsa.MaxEnvelope)
 	if err != nil {
 		return image, nil, err
 	}
+	if f.summary != "" {
+		e, err := readSummary(f.summary)
+		return image, []*vsa.Envelope{e}, err
+	}
+	for _, b := range bundles {
+		if e, err := vsa.ParseBundle(b); err == nil { // others may put there what they like
+			envelopes = append(envelopes, e)
+		}
+	}
+	return image, envelopes, nil
+}
+
+// readSummary reads the envelope in a file.
+func readSummary(file string) (*vsa.Envelope, error) {
+	data, err := readFile(file, vsa.MaxEnvelope)
+	if err != nil {
+		return nil, err
+	}
 	e, err := vsa.ParseEnvelope(data)
 	if err != nil {
-		return image, nil, fmt.Errorf("%s: %w", f.summary, err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return image, []*vsa.Envelope{e}, nil
+	return e, nil
 }
 
 // open returns the statement in an envelope if it is about the image.
@@ -165,7 +189,12 @@ func (f *verifyFlags) open(
 	case f.policy != "" && s.Predicate.Policy.Digest.String() != f.policy:
 		return nil, fmt.Errorf("a summary is by another policy: %s", s.Predicate.Policy.Digest)
 	}
-	return s, nil
+	d, err := s.Decision()
+	if err == nil && d.Warned() && !f.warned {
+		err = fmt.Errorf("a summary says that the policy only warned about the build (--warned accepts "+
+			"that): %s", safetext.Printable(strings.Join(d.Warnings, "; ")))
+	}
+	return s, err
 }
 
 // ran says what a dispatcher means for what was watched.
@@ -204,6 +233,9 @@ func (p proven) text() string {
 		}
 		line("frontend", "%s", d.Image)
 		line("rule", "%s: %s", d.Rule, d.Reason)
+		for _, w := range d.Warnings {
+			line("warning", "%s", w)
+		}
 		dispatch := about.Details.Dispatch
 		line("dispatch", "%s: %s", dispatch, ran[dispatch])
 		for _, source := range about.Details.Sources {

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"archive/tar"
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -12,14 +14,18 @@ import (
 	"io"
 	"log"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/internal/attached"
@@ -48,13 +54,19 @@ var summaryPolicy = vsa.Digest{SHA256: strings.Repeat("2", 64)}
 // summaryOf returns a signed summary of an image.
 func summaryOf(t *testing.T, image string, by vsa.Signer) *vsa.Envelope {
 	t.Helper()
+	return summaryWith(t, image, `"verdict":"allow"`, by)
+}
+
+// summaryWith is summaryOf with a verdict in the decision.
+func summaryWith(t *testing.T, image, verdict string, by vsa.Signer) *vsa.Envelope {
+	t.Helper()
 	digest, err := vsa.ParseDigest(image)
 	require.NoError(t, err)
 	s, err := vsa.New([]string{"registry.example/app:1"}, digest,
 		vsa.Verifier{ID: "https://example.com/guard", Version: map[string]string{"policy-guard": "v1"}},
 		time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), vsa.Policy{URI: "urn:corp", Digest: summaryPolicy},
 		vsa.Details{
-			Decision: json.RawMessage(`{"verdict":"allow","source":"docker.io/docker/dockerfile:1",` +
+			Decision: json.RawMessage(`{` + verdict + `,"source":"docker.io/docker/dockerfile:1",` +
 				`"rule":"dockerfile","reason":"it is\u001b[31m listed","policy":{"digest":"` +
 				summaryPolicy.String() + `"}}`),
 			Dispatch: "mediate",
@@ -164,8 +176,12 @@ func TestVerifyReadsASummaryFromAFile(t *testing.T) {
 			"a summary is about another image",
 		},
 		"no key":       {exitUsage, []string{"app:1"}, "the flag --key is missing"},
-		"no image":     {exitUsage, []string{"--key", key}, "give either an image, or --summary"},
-		"no digest":    {exitUsage, []string{"--key", key, "--summary", file}, "need each other"},
+		"no image":     {exitUsage, []string{"--key", key}, "give an image, --layout, or --summary"},
+		"no digest":    {exitUsage, []string{"--key", key, "--summary", file}, "--summary with --digest"},
+		"a wrong hash": {exitUsage, []string{"--key", key, "--summary", file, "--digest=a"}, "--digest: "},
+		"too much": {
+			exitUsage, []string{"--key", key, "--layout", file, "app:1"}, "go without the name of an image",
+		},
 		"no such key":  {exitUsage, []string{"--key", "no.pub", "app:1"}, "no.pub"},
 		"a wrong key":  {exitUsage, []string{"--key", file, "app:1"}, "it has no PEM"},
 		"a short hash": {exitUsage, []string{"--key", key, "--policy-digest=a", "app:1"}, "--policy-digest"},
@@ -177,6 +193,138 @@ func TestVerifyReadsASummaryFromAFile(t *testing.T) {
 			t.Parallel()
 			code, _, stderr := run(append([]string{"verify"}, c.args...)...)
 			require.Equal(t, c.code, code, stderr)
+			require.Contains(t, stderr, c.why)
+		})
+	}
+}
+
+func TestVerifyAcceptsAWarnedBuildOnlyIfAsked(t *testing.T) {
+	t.Parallel()
+	signer, key := newVerifyKey(t)
+	digest := "sha256:" + strings.Repeat("1", 64)
+	e := summaryWith(t, digest, `"verdict":"warn","warnings":["no network"]`, signer)
+	data, err := e.Bytes()
+	require.NoError(t, err)
+	args := []string{
+		"verify", "--key", key, "--summary", write(t, "summary.json", string(data)), "--digest", digest,
+	}
+	code, _, stderr := run(args...)
+	require.Equal(t, exitNothing, code)
+	require.Contains(t, stderr, "the policy only warned about the build (--warned accepts that): no network")
+	code, stdout, stderr := run(append(args, "--warned")...)
+	require.Equal(t, exitOK, code, stderr)
+	require.Contains(t, stdout, "\n  warning     no network\n")
+}
+
+// ociLayout writes a layout with an image, and returns its folder and the image's digest. bundles are
+// put beside the image.
+func ociLayout(t *testing.T, bundles func(digest string) [][]byte) (dir, digest string) {
+	t.Helper()
+	dir = t.TempDir()
+	put := func(data []byte) v1.Descriptor {
+		hash, size, err := v1.SHA256(bytes.NewReader(data))
+		require.NoError(t, err)
+		path := filepath.Join(dir, "blobs", "sha256", hash.Hex)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, data, 0o600))
+		return v1.Descriptor{MediaType: types.OCIManifestSchema1, Digest: hash, Size: size}
+	}
+	encode := func(v any) []byte {
+		data, err := json.Marshal(v)
+		require.NoError(t, err)
+		return data
+	}
+	config := put([]byte("{}"))
+	of := put(encode(v1.Manifest{
+		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: config,
+	}))
+	index := v1.IndexManifest{SchemaVersion: 2, Manifests: []v1.Descriptor{of, of}}
+	for _, b := range bundles(of.Digest.String()) {
+		layer := put(b)
+		layer.MediaType = vsa.BundleType
+		index.Manifests = append(index.Manifests, put(encode(v1.Manifest{
+			SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Subject: &of,
+			Config: config, Layers: []v1.Descriptor{layer},
+		})))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "index.json"), encode(index), 0o600))
+	return dir, of.Digest.String()
+}
+
+// tarOf writes a folder as a tar archive, with further files.
+func tarOf(t *testing.T, dir string, more ...string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "layout.tar")
+	f, err := os.Create(file)
+	require.NoError(t, err)
+	defer f.Close()
+	w := tar.NewWriter(f)
+	require.NoError(t, w.AddFS(os.DirFS(dir)))
+	for _, name := range more {
+		require.NoError(t, w.WriteHeader(&tar.Header{
+			Typeflag: tar.TypeReg, Name: name, Size: 2, Mode: 0o600,
+		}))
+		_, err := w.Write([]byte("{}"))
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.Close())
+	return file
+}
+
+func TestVerifyReadsALayout(t *testing.T) {
+	t.Parallel()
+	signer, key := newVerifyKey(t)
+	other, _ := newVerifyKey(t)
+	bundle := func(image string, by vsa.Signer) []byte {
+		data, err := summaryOf(t, image, by).Bundle(by.Public())
+		require.NoError(t, err)
+		return data
+	}
+	proven, digest := ociLayout(t, func(digest string) [][]byte {
+		return [][]byte{bundle(digest, other), bundle(digest, signer), []byte("{}")}
+	})
+	bare, _ := ociLayout(t, func(string) [][]byte { return nil })
+	foreign, _ := ociLayout(t, func(string) [][]byte {
+		return [][]byte{bundle(summaryPolicy.String(), signer)}
+	})
+	changed, _ := ociLayout(t, func(digest string) [][]byte { return [][]byte{bundle(digest, signer)} })
+	blob := filepath.Join(changed, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
+	require.NoError(t, os.WriteFile(blob, []byte(`{"schemaVersion":2} `), 0o600))
+	data, err := summaryOf(t, digest, signer).Bytes()
+	require.NoError(t, err)
+	summary := write(t, "summary.json", string(data))
+	for name, c := range map[string]struct {
+		code int
+		args []string
+		why  string
+	}{
+		"a folder":                   {exitOK, []string{"--layout", proven}, ""},
+		"an archive":                 {exitOK, []string{"--layout", tarOf(t, proven)}, ""},
+		"the digest of the image":    {exitOK, []string{"--layout", proven, "--digest", digest}, ""},
+		"a summary beside it":        {exitOK, []string{"--layout", bare, "--summary", summary}, ""},
+		"no summary":                 {exitNothing, []string{"--layout", bare}, "it has no summary"},
+		"a summary of another image": {exitNothing, []string{"--layout", foreign}, "about another image"},
+		"another digest": {
+			exitUsage, []string{"--layout", proven, "--digest", summaryPolicy.String()}, "it has no image",
+		},
+		"a manifest that was changed": {
+			exitUsage, []string{"--layout", changed}, "has another digest",
+		},
+		"an archive with two indexes": {
+			exitUsage, []string{"--layout", tarOf(t, proven, "./index.json")}, "the archive has it twice",
+		},
+		"no layout":  {exitUsage, []string{"--layout", t.TempDir()}, "index.json"},
+		"no archive": {exitUsage, []string{"--layout", key}, "the archive can't be read"},
+		"no index":   {exitUsage, []string{"--layout", tarOf(t, t.TempDir())}, "it isn't in the archive"},
+		"nothing":    {exitUsage, []string{"--layout", "no-such-layout"}, "no-such-layout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, stdout, stderr := run(append([]string{"verify", "--key", key}, c.args...)...)
+			require.Equal(t, c.code, code, stderr)
+			if c.code == exitOK {
+				require.Equal(t, strings.Replace(provenText, "DIGEST", digest, 1), stdout)
+			}
 			require.Contains(t, stderr, c.why)
 		})
 	}

@@ -33,6 +33,7 @@ type flags struct {
 	signKey, signCommand       string
 	summaries                  string
 	pushSummaries              bool
+	insecure                   []string
 	drain                      time.Duration
 	acceptOldDaemon, version   bool
 }
@@ -73,6 +74,8 @@ func parse(args []string) (f flags, help string, err error) {
 	set.StringVar(&f.summaries, "summaries", "", "the `FOLDER` for summaries")
 	set.BoolVar(&f.pushSummaries, "push-summaries", false,
 		"push each summary beside its image, with docker's credentials")
+	set.StringArrayVar(&f.insecure, "insecure-registry", nil, "a `HOST`, with its port, to which "+
+		"summaries may be pushed over plain HTTP; can be given several times")
 	set.BoolVar(&f.version, "version", false, "print the version")
 	set.BoolVar(&f.acceptOldDaemon, "accept-old-daemon", false,
 		"let a buildkitd build that is too old to ask about everything that it reads")
@@ -103,6 +106,8 @@ func (f flags) check(args []string) error {
 		return fmt.Errorf("--log-format is text or json, not %s", f.logFormat)
 	case f.signKey == "" && (f.signCommand != "" || f.summaries != "" || f.pushSummaries):
 		return errors.New("--sign-command, --summaries and --push-summaries need --sign-key")
+	case len(f.insecure) > 0 && !f.pushSummaries:
+		return errors.New("--insecure-registry needs --push-summaries")
 	case f.drain < 0:
 		return fmt.Errorf("--drain: %s is less than nothing", f.drain)
 	}

@@ -26,7 +26,7 @@ func (f flags) signed() (*guard.Summaries, error) {
 		}
 	}
 	if f.pushSummaries {
-		s.Push = attached.Registries{Registry: lock.NewRegistry(nil)}.Push
+		s.Push = attached.Registries{Registry: lock.NewRegistry(f.insecure)}.Push
 	}
 	return s, nil
 }

@@ -61,7 +61,13 @@ func TestFlagsOfSummaries(t *testing.T) {
 			[]string{"--sign-key", private, "--summaries", private}, "isn't a folder", false,
 		},
 		"only a folder": {[]string{"--summaries", dir}, "need --sign-key", false},
-		"only to push":  {[]string{"--push-summaries"}, "need --sign-key", false},
+		"a registry without TLS": {
+			[]string{"--sign-key", private, "--push-summaries", "--insecure-registry=a:5000"}, "", true,
+		},
+		"a registry without TLS, and no push": {
+			[]string{"--sign-key", private, "--insecure-registry=a:5000"}, "needs --push-summaries", false,
+		},
+		"only to push": {[]string{"--push-summaries"}, "need --sign-key", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

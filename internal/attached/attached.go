@@ -1,5 +1,5 @@
 // Package attached puts bundles with signed statements beside images in registries, and finds them
-// there, as referrers of OCI 1.1. For a registry without a list of referrers, it uses the tag that
+// there and in image layouts, as referrers of OCI 1.1. For a registry without a list of referrers, it uses the tag that
 // the specification of OCI has for that. Credentials are those of the user's Docker configuration.
 package attached
 
@@ -157,7 +157,7 @@ func (r Registries) Find(
 			continue
 		}
 		if looked++; looked > maxReferrers {
-			return image, bundles, fmt.Errorf("more than %d bundles are beside the image", maxReferrers)
+			return image, bundles, errTooMany
 		}
 		bundle, err := r.bundle(ctx, subject.Context().Digest(d.Digest.String()))
 		if err != nil {
@@ -170,6 +170,14 @@ func (r Registries) Find(
 	return image, bundles, nil
 }
 
+var errTooMany = fmt.Errorf("more than %d bundles are beside the image", maxReferrers)
+
+// hasBundle reports whether a manifest is of one bundle.
+func hasBundle(m *v1.Manifest) bool {
+	return len(m.Layers) == 1 && m.Layers[0].MediaType == vsa.BundleType &&
+		m.Layers[0].Size <= vsa.MaxEnvelope
+}
+
 // bundle returns the bundle that a manifest has; nil if it has none.
 func (r Registries) bundle(ctx context.Context, ref name.Digest) ([]byte, error) {
 	img, err := remote.Image(ref, r.With(ctx)...)
@@ -180,8 +188,7 @@ func (r Registries) bundle(ctx context.Context, ref name.Digest) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	if len(m.Layers) != 1 || m.Layers[0].MediaType != vsa.BundleType ||
-		m.Layers[0].Size > vsa.MaxEnvelope {
+	if !hasBundle(m) {
 		return nil, nil
 	}
 	layers, err := img.Layers()
