@@ -155,7 +155,7 @@ func (l *layout) bundles(image vsa.Digest) (bundles [][]byte, err error) {
 	return bundles, nil
 }
 
-// fromFolder returns a file of a folder, out of which no symbolic link leads.
+// fromFolder returns a file of a folder. No symbolic link leads to another folder.
 func fromFolder(folder, file string, limit int64) ([]byte, error) {
 	root, err := os.OpenRoot(folder)
 	if err != nil {
