@@ -53,6 +53,8 @@ type fakeDaemon struct {
 	imageConfig   string            // of all images
 	metadata      map[string][]byte // of results
 	result        *pb.Definition
+	// makes is what a frontend makes of its options. Nil is result.
+	makes         func(opts map[string]string) *pb.Definition
 	frontendFails error
 	evaluateFails error
 	file          []byte // the text of all files
@@ -282,6 +284,9 @@ func (b *fakeBridge) Solve(
 			return nil, grpcerrors.ToGRPC(ctx, b.daemon.frontendFails)
 		}
 		ref = &gwpb.Ref{Id: "result", Def: b.daemon.result}
+		if b.daemon.makes != nil {
+			ref.Def = b.daemon.makes(req.FrontendOpt)
+		}
 		if req.FrontendOpt[requestID] == "targets" { // which the fake frontend knows
 			ref = &gwpb.Ref{}
 		}

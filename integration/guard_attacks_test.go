@@ -135,10 +135,16 @@ func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
 					"--opt", "attest:provenance=builder-id=https://trusted.example")
 			}, want: "the parameter builder-id",
 		},
-		"hosts for commands that others get from the cache": {
+		"a control group for commands": {
 			args: func(dir, _ string) []string {
-				return byBuildctl(dir, "docker/dockerfile:1", "--opt", "add-hosts=a=192.0.2.1")
-			}, want: "the option add-hosts",
+				return byBuildctl(dir, "docker/dockerfile:1", "--opt", "cgroup-parent=a")
+			}, want: "the option cgroup-parent",
+		},
+		"commands that look like those of another policy": {
+			args: func(dir, _ string) []string {
+				return byBuildctl(dir, "docker/dockerfile:1", "--opt",
+					"add-hosts=0123456789abcdef0123456789abcdef.policy-guard.invalid=127.0.0.1")
+			}, want: "which is policy-guard's",
 		},
 		"the disk usage of all clients": {
 			args: func(string, string) []string { return []string{"du"} },

@@ -357,6 +357,9 @@ target "default" {
 	require.Equal(t, "base\nbase\n", registry.ReadOCI(t, want)[0].File(t, "out"))
 	ways := guardWays()
 	ways["forward"], ways["builtin"] = guardPolicy, guardBuiltin
+	for name, doc := range maps.Clone(ways) {
+		ways[name+" and kept apart"] = doc + forAlice
+	}
 	for name, doc := range ways {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

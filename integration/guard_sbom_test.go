@@ -45,8 +45,13 @@ func TestGuardLetsAllowedImagesMakeSBOMs(t *testing.T) {
 		"builtin":           {guardBuiltin, ""},
 		"mediate":           {handedOver(policy.DispatchMediate, ""), ""},
 		"mediate and rules": {handedOver(policy.DispatchMediate, images), ""},
-		"builtin and rules": {handedOver(policy.DispatchBuiltin, images), ""},
-		"forward and rules": {handedOver(policy.DispatchForward, images), ""},
+		// The daemon makes them itself.
+		"forward and kept apart":           {guardPolicy + forAlice, ""},
+		"builtin and kept apart":           {guardBuiltin + forAlice, ""},
+		"mediate and rules and kept apart": {handedOver(policy.DispatchMediate, images) + forAlice, ""},
+		"kept apart without the image":     {handedOver(policy.DispatchMediate, without) + forAlice, "sbomscanner"},
+		"builtin and rules":                {handedOver(policy.DispatchBuiltin, images), ""},
+		"forward and rules":                {handedOver(policy.DispatchForward, images), ""},
 		// The daemon's own scanner is judged too.
 		"the daemon makes it under rules": {
 			guardPolicy + "    options: {strip: [\"attest:sbom\"]}\n" + images, "",

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/stretchr/testify/require"
 
@@ -90,10 +91,12 @@ func TestGuardKnowsWhoBuildsByUser(t *testing.T) {
 	require.NoError(t, env.Registry.Tag(env.Registry.Ref("library/busybox:latest"), private))
 	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM busybox\nRUN true\n"})
 	const asked = "docker/dockerfile:1"
-	by := func(uid int, opt client.SolveOpt, own *ownLLB) error {
+	by := func(uid int, opt client.SolveOpt, own *llb.State) error {
 		ctx, c := asUser(t, g.Daemon, uid)
 		if own != nil {
-			_, err := c.Solve(ctx, own.marshal(t), opt, nil)
+			def, err := own.Marshal(t.Context())
+			require.NoError(t, err)
+			_, err = c.Solve(ctx, def, opt, nil)
 			return err
 		}
 		opt.Frontend = "dockerfile.v0"
@@ -102,24 +105,29 @@ func TestGuardKnowsWhoBuildsByUser(t *testing.T) {
 		_, err := c.Solve(ctx, nil, opt, nil)
 		return err
 	}
-	llb := func(image string) *ownLLB { return &ownLLB{image: image, network: pb.NetMode_NONE} }
+	made := func(image string) *llb.State {
+		st := llb.Image(image).File(llb.Mkdir("/own", 0o755))
+		return &st
+	}
+	runs := llb.Image("busybox").Run(llb.Shlex("true"), llb.Network(pb.NetMode_NONE)).Root()
 	require.NoError(t, by(0, client.SolveOpt{}, nil))
-	require.NoError(t, by(0, client.SolveOpt{}, llb(private)))
-	require.NoError(t, by(1000, client.SolveOpt{}, llb("busybox")))
+	require.NoError(t, by(0, client.SolveOpt{}, made(private)))
+	require.NoError(t, by(1000, client.SolveOpt{}, made("busybox")))
 	for _, tt := range []struct {
 		uid  int
-		own  *ownLLB
+		own  *llb.State
 		want string
 	}{
 		{1000, nil, `rule "ci" would allow it, but only for cn:ci-* and uid:0, not for uid:1000 and gid:`},
 		{
-			1000, llb(private),
+			1000, made(private),
 			`rule "secret" would allow it, but only for cn:ci-release and uid:0, not for uid:1000 and gid:`,
 		},
 		{
-			1234, llb("busybox"),
+			1234, made("busybox"),
 			"the policy allows LLB only for cn:ci-release, uid:0 and uid:1000, not for uid:1234 and gid:",
 		},
+		{1000, &runs, "it asks for commands in LLB that no frontend made"},
 	} {
 		err := by(tt.uid, client.SolveOpt{}, tt.own)
 		require.ErrorContains(t, err, tt.want)
