@@ -45,9 +45,6 @@ func (b *build) attest(ctx context.Context, m *monitor) error {
 	if err := m.checkNoSummary(res); err != nil {
 		return err
 	}
-	if len(res.GetAttestations()) == 0 && !hasRefs(res) {
-		return nil
-	}
 	summary, err := b.summary(m)
 	if err == nil {
 		caps := b.client.BuildOpts().Caps

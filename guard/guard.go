@@ -80,8 +80,8 @@ type Guard struct {
 }
 
 // New returns a guard before the daemon to which [Dial] connects. It fails if the policy isn't
-// valid, if the key is too short, if Image isn't a reference, if there is too little memory, or if
-// the record can't be read.
+// valid, if the key is too short, if Image isn't a reference, if there is too little memory, if
+// summaries are signed for an old daemon, or if the record can't be read.
 func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	key := o.Key
 	if key == nil {
@@ -106,6 +106,10 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	}
 	g.memory = newMemory(o.Memory)
 	g.clients = newConnections(g)
+	if o.Summaries != nil && o.AcceptOldDaemon {
+		return nil, errors.New("no summaries can be signed for a daemon that may be too old to ask about " +
+			"everything that it reads")
+	}
 	if o.Image != "" {
 		if _, err := imageref.Parse(o.Image); err != nil {
 			return nil, fmt.Errorf("the image: %w", err)

@@ -400,6 +400,34 @@ func TestCommandsThatAreNotKeptApartAreRefusedWhereSummariesAreSigned(t *testing
 	require.Equal(t, "llb", s.Predicate.Details.Dispatch)
 }
 
+func TestAnInputThatThePolicyWarnedAbout(t *testing.T) {
+	t.Parallel()
+	p := newProving(t, "mode: warn\nattest: [warned]\n"+
+		strings.Replace(exporting, "docker/dockerfile", "other/frontend", 1))
+	p.ends, p.result = false, definition(t, llb.Image("corp.example/a"))
+	c, ctx := begunAs(t, p.fakeDaemon, p.guard, &controlapi.SolveRequest{Ref: "b"})
+	_, err := c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err)
+	b, _ := asker(ctx, t, p.guard)
+	require.Empty(t, b.proof.why())
+	linked := asking("docker/dockerfile:1", "context:base", "input:base")
+	linked.FrontendInputs = map[string]*pb.Definition{"base": p.result}
+	_, err = c.Solve(ctx, linked)
+	require.NoError(t, err)
+	require.Contains(t, b.proof.why(), "it builds on the result of another build")
+}
+
+func TestNoSummariesAreSignedForAnOldDaemon(t *testing.T) {
+	t.Parallel()
+	p := newProving(t, exporting)
+	o := Options{PolicyPath: p.guard.policy.path, Summaries: p.guard.summaries}
+	_, err := New(p.guard.daemon, o)
+	require.NoError(t, err)
+	o.AcceptOldDaemon = true
+	_, err = New(p.guard.daemon, o)
+	require.ErrorContains(t, err, "no summaries can be signed for a daemon that may be too old")
+}
+
 func TestABuildOnTheResultOfAWarnedBuild(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ reported, why string }{

@@ -44,7 +44,8 @@ func signingKey(t *testing.T) (private, public string) {
 
 // proofPolicy lets builds push below proof/.
 func proofPolicy() string {
-	return guardPolicy + "exports: {push: {allow: [\"" + env.Registry.Ref("proof/**") + "\"]}}\n"
+	return guardPolicy + "exports: {push: {allow: [\"" + env.Registry.Ref("proof/**") + "\"]}}\n" +
+		"caches: {imports: {registry: {allow: [\"" + env.Registry.Ref("proof/**") + "\"]}}}\n"
 }
 
 // summaryIn returns the envelope that a build's metadata has, or why there is none.
@@ -121,37 +122,27 @@ func TestGuardProvesWhatItLetThrough(t *testing.T) {
 
 	t.Run("cosign", func(t *testing.T) { cosignVerifies(t, g, app, public, s, bundles[0]) })
 	t.Run("steps from a cache", func(t *testing.T) {
-		s, missing := build(t, dir, output)
-		require.Nil(t, s, "the steps after COPY can't be known again")
-		require.Contains(t, missing, "build with --no-cache")
-		s, missing = build(t, dir, output, "--no-cache")
-		require.NotNil(t, s, missing)
-		stable := harness.WriteContext(t, map[string]string{
-			"Dockerfile": "FROM busybox\nRUN echo b >/b\nRUN echo c >/c\n",
+		random := harness.WriteContext(t, map[string]string{
+			"Dockerfile": "FROM busybox\nRUN cat /proc/sys/kernel/random/uuid >/a\nCOPY hello /\n" +
+				"RUN --mount=type=cache,target=/c cat /c/* >/b || echo x >/c/x\n",
+			"hello": "hello\n",
 		})
-		for range 2 {
-			s, missing = build(t, stable, output)
-			require.NotNil(t, s, missing)
+		g.Behind.Buildx(t, random, "build", ".").RequireSuccess(t) // past the guard
+		rules := func(fields string) {
+			text := []byte(proofPolicy() + fields)
+			require.NoError(t, os.WriteFile(g.Policy, text, 0o600))
 		}
-		// The daemon's cache is filled under another policy.
-		other := harness.WriteContext(t, map[string]string{
-			"Dockerfile": "FROM busybox\nRUN echo d >/d\nRUN echo e >/e\n",
-		})
-		require.NoError(t, os.WriteFile(g.Policy, []byte(proofPolicy()+"# other\n"), 0o600))
-		s, missing = build(t, other, output)
-		require.NotNil(t, s, missing)
-		require.NoError(t, os.WriteFile(g.Policy, []byte(proofPolicy()), 0o600))
-		_, missing = build(t, other, output)
-		require.Contains(t, missing, "filled under other rules")
-		// It is filled past the guard.
-		past := harness.WriteContext(t, map[string]string{
-			"Dockerfile": "FROM busybox\nRUN echo f >/f\n",
-		})
-		g.Behind.Buildx(t, past, "build", ".").RequireSuccess(t)
-		_, missing = build(t, past, output)
-		require.Contains(t, missing, "nobody watched")
-		s, missing = build(t, past, output, "--no-cache")
-		require.NotNil(t, s, missing)
+		images := map[string]bool{}
+		for _, fields := range []string{"", "# the same rules\n", "limits: {nesting: 2}\n", ""} {
+			rules(fields)
+			s, missing := build(t, random, output)
+			require.NotNil(t, s, missing)
+			images[s.Image().String()] = true
+		}
+		require.Len(t, images, 2, "only the same rules share commands")
+		g.Buildx(t, random, "build", "--output", output,
+			"--cache-from", env.Registry.Ref("proof/cache"), ".").RequireFailure(t,
+			"it imports a build cache, which later builds would get too")
 	})
 	t.Run("what has no summary", func(t *testing.T) {
 		before, err := os.ReadDir(folder)
@@ -178,8 +169,14 @@ func TestGuardProvesWhatItLetThrough(t *testing.T) {
 	t.Run("a build that is only warned about", func(t *testing.T) {
 		warns := "mode: warn\n" + strings.Replace(proofPolicy(), "docker/dockerfile", "other/one", 1)
 		require.NoError(t, os.WriteFile(g.Policy, []byte(warns), 0o600))
-		_, missing := build(t, dir, output, "--no-cache")
+		_, missing := build(t, dir, output)
 		require.Contains(t, missing, "the policy only warned about it")
+		require.NoError(t, os.WriteFile(g.Policy, []byte(warns+"attest: [warned]\n"), 0o600))
+		s, missing := build(t, dir, output)
+		require.NotNil(t, s, missing)
+		d, err := s.Decision()
+		require.NoError(t, err)
+		require.True(t, d.Warned())
 	})
 }
 
