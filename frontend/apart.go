@@ -72,9 +72,8 @@ func (m *monitor) resultApart(res *gwpb.Result) error {
 // them, so nobody can add a host.
 func (m *monitor) ownApart(def *pb.Definition) error {
 	if m.build.kept.id != "" && llbops.HasCommands(def) {
-		return m.refuseShared("commands in LLB that no frontend made", "policy-guard keeps the commands "+
-			"of this build apart from those of builds under other rules, and can't change LLB: have a "+
-			"frontend make them")
+		return m.refuseShared(llbops.OwnCommands, "policy-guard can't change LLB: have a frontend make "+
+			"the commands")
 	}
 	return m.apart(def)
 }

@@ -53,7 +53,8 @@ func TestAMediatedFrontendKeepsItsCommandsApart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serveBroker(t, strings.Replace(mediated, "build:", "build:\n  exec: {networks: [default]}", 1))
+			rules := "build:\n  exec: {networks: [default]}"
+			s := serveBroker(t, strings.Replace(mediated, "build:", rules, 1))
 			s.broker.build.keepApart(tc.id)
 			_, err := s.Solve(t.Context(), &gwpb.SolveRequest{
 				Definition: tc.def, Evaluate: true, AllowResultReturn: true, AllowResultArrayRef: true,
@@ -163,7 +164,7 @@ func TestACallersIDIsAskedForOnce(t *testing.T) {
 	for _, def := range []*pb.Definition{ran(t), ran(t, apartHost)} {
 		_, _, err = own.Definition(t.Context(), def)
 		require.ErrorContains(t, err, "it asks for commands in LLB that no frontend made")
-		require.ErrorContains(t, err, "have a frontend make them")
+		require.ErrorContains(t, err, "have a frontend make the commands")
 	}
 
 	failure = errors.New("it has no id")

@@ -53,9 +53,9 @@ type Frontend struct {
 	PolicyText PolicyText
 	// CacheMounts is for Choose: it separates the cache mounts of a client from those of others.
 	CacheMounts string
-	// Apart is for Choose and Own: it returns the id by which the commands of an allowed build are kept
-	// apart from those of builds with another one, in the form of [apart.ID]; "" if they needn't be.
-	// Nil is that none are. It is called once for each choice.
+	// Apart is for Choose and Own: it returns the id by which the commands of an allowed build are
+	// kept apart from those of builds with another one, in the form of [apart.ID]; "" if they needn't
+	// be. Nil is that none are. It is called once for each choice.
 	Apart func(policy.Layers, policy.Decision) (id string, err error)
 	// Inputs is for Choose: the frontend inputs in the client's request.
 	Inputs map[string]*pb.Definition

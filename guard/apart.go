@@ -34,7 +34,7 @@ func (b *build) apartFor(
 	opts map[string]string,
 ) func(policy.Layers, policy.Decision) (string, error) {
 	return func(l policy.Layers, d policy.Decision) (string, error) {
-		shared := sharedOptions(opts)
+		shared := sharedOptions(opts, d.Obligations)
 		if err := judgeShared(shared, d); err != nil {
 			return "", err
 		}
@@ -120,10 +120,14 @@ var limitOptions = []string{
 var proxyArgs = []string{"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"}
 
 // sharedOptions returns the options whose effect on commands isn't in the keys of the build cache
-// (solver/llbsolver/ops/exec.go, CacheMap): addresses of hosts, proxies, and limits.
-func sharedOptions(opts map[string]string) map[string]string {
+// (solver/llbsolver/ops/exec.go, CacheMap): addresses of hosts, proxies, and limits. What the
+// policy removes or sets itself isn't among them.
+func sharedOptions(opts map[string]string, by policy.Obligations) map[string]string {
 	shared := map[string]string{}
 	for key, value := range opts {
+		if _, forced := by.Force[key]; forced || slices.Contains(by.Strip, key) {
+			continue
+		}
 		if value != "" && (key == optionkeys.Hosts || isLimit(key) || isProxy(key)) {
 			shared[key] = value
 		}
@@ -144,9 +148,9 @@ func judgeShared(shared map[string]string, d policy.Decision) error {
 		return nil
 	}
 	for _, key := range slices.Sorted(maps.Keys(shared)) {
-		if key != optionkeys.Hosts && d.Obligations.Value(key, shared) != "" {
+		if key != optionkeys.Hosts {
 			return fmt.Errorf("the policy has rules on commands (build.exec), and these can't allow the "+
-				"option %s: build without it", safetext.Plain(key))
+				"option %s: build without it, or have it removed by options.strip", safetext.Plain(key))
 		}
 	}
 	return nil

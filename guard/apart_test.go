@@ -114,61 +114,75 @@ func TestWhoseCommandsAreKeptApart(t *testing.T) {
 	}{
 		"clients with other rules": {
 			asked{policy: perGroupUnjudged, who: "a", group: 8},
-			asked{policy: perGroupUnjudged, who: "b", group: 9}, false,
+			asked{policy: perGroupUnjudged, who: "b", group: 9},
+			false,
 		},
 		"clients with the same rules": {
 			asked{policy: perGroupUnjudged, who: "a", group: 9},
-			asked{policy: perGroupUnjudged, who: "b", group: 10}, true,
+			asked{policy: perGroupUnjudged, who: "b", group: 10},
+			true,
 		},
 		"one client with other groups": {
 			asked{policy: perGroupUnjudged, who: "a", group: 8},
-			asked{policy: perGroupUnjudged, who: "a", group: 9}, false,
+			asked{policy: perGroupUnjudged, who: "a", group: 9},
+			false,
 		},
 		"another policy": {
-			asked{policy: perGroupUnjudged, who: "a", group: 9}, asked{policy: bothRules, who: "a", group: 9},
+			asked{policy: perGroupUnjudged, who: "a", group: 9},
+			asked{policy: bothRules, who: "a", group: 9},
 			false,
 		},
 		"another text in the policy": {
-			asked{policy: perGroupUnjudged, who: "a", group: 9}, asked{policy: otherText, who: "a", group: 9},
+			asked{policy: perGroupUnjudged, who: "a", group: 9},
+			asked{policy: otherText, who: "a", group: 9},
 			true,
 		},
 		"another overlay": {
 			asked{policy: perGroupUnjudged, who: "a", group: 9},
 			asked{policy: perGroupUnjudged, who: "a", group: 9, opts: []string{
 				"build-arg:POLICY_FRONTEND_POLICY", "version: 1\ndefault: allow\n",
-			}}, false,
+			}},
+			false,
 		},
 		"builds that the image serves": {
 			asked{policy: perGroup, who: "a", group: 8, image: policyImage},
-			asked{policy: perGroup, who: "b", group: 9, image: policyImage}, false,
+			asked{policy: perGroup, who: "b", group: 9, image: policyImage},
+			false,
 		},
 		"hosts of two identities": {
-			asked{policy: forwarding, who: "a", opts: host}, asked{policy: forwarding, who: "b", opts: host},
+			asked{policy: forwarding, who: "a", opts: host},
+			asked{policy: forwarding, who: "b", opts: host},
 			false,
 		},
 		"the same hosts of one identity": {
-			asked{policy: forwarding, who: "a", opts: host}, asked{policy: forwarding, who: "a", opts: host},
+			asked{policy: forwarding, who: "a", opts: host},
+			asked{policy: forwarding, who: "a", opts: host},
 			true,
 		},
 		"other hosts of one identity": {
 			asked{policy: forwarding, who: "a", opts: host},
-			asked{policy: forwarding, who: "a", opts: []string{"add-hosts", "a=1.2.3.5"}}, false,
+			asked{policy: forwarding, who: "a", opts: []string{"add-hosts", "a=1.2.3.5"}},
+			false,
 		},
 		"other proxies": {
 			asked{policy: forwarding, who: "a", opts: []string{"build-arg:HTTP_PROXY", "http://a"}},
-			asked{policy: forwarding, who: "a", opts: []string{"build-arg:HTTP_PROXY", "http://b"}}, false,
+			asked{policy: forwarding, who: "a", opts: []string{"build-arg:HTTP_PROXY", "http://b"}},
+			false,
 		},
 		"a proxy by another name": {
 			asked{policy: forwarding, who: "a", opts: []string{"build-arg:HTTP_PROXY", "http://a"}},
-			asked{policy: forwarding, who: "a", opts: []string{"build-arg:all_Proxy", "http://a"}}, false,
+			asked{policy: forwarding, who: "a", opts: []string{"build-arg:all_Proxy", "http://a"}},
+			false,
 		},
 		"other limits": {
 			asked{policy: forwarding, who: "a", opts: []string{"memory", "1000"}},
-			asked{policy: forwarding, who: "a", opts: []string{"memory", "1001"}}, false,
+			asked{policy: forwarding, who: "a", opts: []string{"memory", "1001"}},
+			false,
 		},
 		"another build-arg": {
 			asked{policy: perGroupUnjudged, who: "a", group: 9, opts: []string{"build-arg:A", "1"}},
-			asked{policy: perGroupUnjudged, who: "a", group: 9, opts: []string{"build-arg:A", "2"}}, true,
+			asked{policy: perGroupUnjudged, who: "a", group: 9, opts: []string{"build-arg:A", "2"}},
+			true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -186,7 +200,15 @@ func TestWhoseCommandsAreNotKeptApart(t *testing.T) {
 	for name, a := range map[string]asked{
 		"those under the same rules for all":  {policy: forwarding, who: "a"},
 		"those under rules on administration": {policy: forwarding + "administration: {clients: [uid:7]}\n", who: "a"},
-		"those with empty options":            {policy: forwarding, who: "a", opts: []string{"add-hosts", "", "memory", ""}},
+		"those without the option that a rule removes": {
+			policy: forwarding[:len(forwarding)-3] + ", options: {strip: [memory, \"build-arg:*_proxy\"]}}]\n",
+			who:    "a", opts: []string{"memory", "1000", "build-arg:HTTP_PROXY", "http://a"},
+		},
+		"those with an option that a rule sets": {
+			policy: forwarding[:len(forwarding)-3] + ", options: {force: {memory: \"1000\"}}}]\n",
+			who:    "a", opts: []string{"memory", "1000"},
+		},
+		"those with empty options": {policy: forwarding, who: "a", opts: []string{"add-hosts", "", "memory", ""}},
 	} {
 		require.Empty(t, a.host(t), name)
 	}
@@ -226,7 +248,8 @@ func TestAFrontendHasToKeepCommandsApart(t *testing.T) {
 			asked{policy: forwarding, makes: fixed(reserved)}, "which is policy-guard's",
 		},
 		"a reserved host in upper case": {
-			asked{policy: forwarding, makes: fixed("A.POLICY-GUARD.INVALID=1.2.3.4")}, "which is policy-guard's",
+			asked{policy: forwarding, makes: fixed("A.POLICY-GUARD.INVALID=1.2.3.4")},
+			"which is policy-guard's",
 		},
 		"a reserved host of the client": {
 			asked{policy: forwarding, opts: []string{"add-hosts", reserved}}, "which is policy-guard's",
@@ -265,7 +288,7 @@ func TestAFrontendHasToKeepCommandsApart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tc.asked.who, tc.group = "a", 9
+			tc.who, tc.group = "a", 9
 			_, err := tc.run(t)
 			require.ErrorContains(t, err, tc.why)
 		})

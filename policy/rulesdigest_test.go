@@ -169,7 +169,9 @@ func TestEachFieldThatDecidesIsInTheDigest(t *testing.T) {
 	before := policy.DigestOf(doc, ofEight, june)
 	require.Equal(t, before, policy.DigestOf(doc, ofEight, june))
 	changed := 0
-	eachField(reflect.ValueOf(&doc).Elem(), "", func(path string, decides bool, f reflect.Value) {
+	walkFields(reflect.ValueOf(&doc).Elem(), "", true, func(
+		path string, decides bool, f reflect.Value,
+	) {
 		kept := reflect.New(f.Type()).Elem()
 		kept.Set(f)
 		change(f)
@@ -228,11 +230,8 @@ func change(f reflect.Value) {
 	}
 }
 
-// eachField calls found with each exported field at any depth, except for structs.
-func eachField(v reflect.Value, path string, found func(path string, decides bool, f reflect.Value)) {
-	walkFields(v, path, true, found)
-}
-
+// walkFields calls found with each exported field at any depth, except for structs. decides says
+// whether the field decides something.
 func walkFields(
 	v reflect.Value, path string, decides bool, found func(string, bool, reflect.Value),
 ) {

@@ -59,7 +59,7 @@ func (f *askFlags) read(args []string) (question, error) {
 	if err != nil {
 		return q, err
 	}
-	if q.operations, err = f.built.read(f.ownLLB); err != nil {
+	if q.operations, err = f.built.read(f.ownLLB, q.layers.NamesClients()); err != nil {
 		return q, err
 	}
 	q.wishes, err = f.wishes.read()

@@ -36,9 +36,10 @@ type asked struct {
 	at          string
 }
 
-// read returns the operations in the files, in order. ownLLB says that no frontend asks for them.
-// The error is an *exitError.
-func (f *buildFlags) read(ownLLB bool) ([]asked, error) {
+// read returns the operations in the files, in order. ownLLB says that no frontend asks for them,
+// and keptApart that commands are kept apart from those of other builds. The error is an
+// *exitError.
+func (f *buildFlags) read(ownLLB, keptApart bool) ([]asked, error) {
 	var out []asked
 	if f.operations != "" {
 		data, err := readFile(f.operations, opcheck.MaxSize)
@@ -65,7 +66,7 @@ func (f *buildFlags) read(ownLLB bool) ([]asked, error) {
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
-	list, err := operationsOf(shownName(f.llb), data, ownLLB)
+	list, err := operationsOf(shownName(f.llb), data, ownLLB, keptApart)
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
@@ -73,14 +74,14 @@ func (f *buildFlags) read(ownLLB bool) ([]asked, error) {
 }
 
 // operationsOf returns the operations in LLB. name is that of its file. own says that no frontend
-// made it.
-func operationsOf(name string, data []byte, own bool) ([]asked, error) {
+// made it, and keptApart that commands are kept apart from those of other builds.
+func operationsOf(name string, data []byte, own, keptApart bool) ([]asked, error) {
 	var out []asked
-	read := llbops.Read
+	operations := llbops.Read(data)
 	if own {
-		read = llbops.ReadOwn
+		operations = llbops.ReadOwn(data, keptApart)
 	}
-	for found, err := range read(data) {
+	for found, err := range operations {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

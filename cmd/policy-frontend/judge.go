@@ -22,7 +22,7 @@ func (f suiteDir) Judge(q policytest.Question) ([]opcheck.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := operationsOf(q.File.LLB, data, q.OwnLLB)
+	list, err := operationsOf(q.File.LLB, data, q.OwnLLB, q.Layers.NamesClients())
 	if err != nil {
 		return nil, err
 	}

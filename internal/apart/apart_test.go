@@ -49,7 +49,9 @@ func TestReservedNames(t *testing.T) {
 	} {
 		require.True(t, IsReserved(host), host)
 	}
-	for _, host := range []string{"", "policy-guard.invalid", "x.policy-guard.invalid.test", "xpolicy-guard.invalid"} {
+	for _, host := range []string{
+		"", "policy-guard.invalid", "x.policy-guard.invalid.test", "xpolicy-guard.invalid",
+	} {
 		require.False(t, IsReserved(host), host)
 	}
 }

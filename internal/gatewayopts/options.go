@@ -75,17 +75,16 @@ func Parse(opts map[string]string) Options {
 }
 
 // Nested reads the options that an inner frontend hands to a frontend that it runs. The
-// policy frontend's own reference, the namespace for cache mounts and what keeps commands apart stay
-// those of o.
+// policy frontend's own reference, the namespace for cache mounts and what keeps commands apart
+// stay those of o.
 func (o Options) Nested(opts map[string]string) Options {
 	n := Parse(opts)
 	n.self, n.nested, n.cacheMount = o.self, true, o.cacheMount
-	if o.apart == "" {
-		return n
-	}
 	n.apart = o.apart
-	if hosts, ok := n.visible[optionkeys.Hosts]; ok { // the frontend may have passed it on
-		if n.visible[optionkeys.Hosts] = apart.RemoveFrom(hosts, o.apart); hosts == apart.Option(o.apart) {
+	if hosts, ok := n.visible[optionkeys.Hosts]; ok && n.apart != "" {
+		// The frontend may have passed it on. Rules are about hosts that somebody asked for.
+		n.visible[optionkeys.Hosts] = apart.RemoveFrom(hosts, n.apart)
+		if hosts == apart.Option(n.apart) {
 			delete(n.visible, optionkeys.Hosts)
 		}
 	}

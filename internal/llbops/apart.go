@@ -76,6 +76,11 @@ func Commands(defs map[string]*pb.Definition) map[digest.Digest]bool {
 	return found
 }
 
+// OwnCommands describes commands that a client sends by itself in a build whose commands are kept
+// apart. The phrase completes "it asks for …".
+const OwnCommands = "commands in LLB that no frontend made, which can't be kept apart from those of " +
+	"builds under other rules"
+
 // HasCommands reports whether a definition runs, or may run, commands.
 func HasCommands(def *pb.Definition) bool {
 	return slices.ContainsFunc(def.GetDef(), func(dt []byte) bool {

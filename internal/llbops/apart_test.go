@@ -17,7 +17,7 @@ const (
 	otherHost = "ffffffffffffffffffffffffffffffff.policy-guard.invalid"
 )
 
-// withHosts is a definition with two commands, of which the second has these hosts.
+// withHosts is a definition with two commands. The second has these hosts.
 func withHosts(t *testing.T, hosts ...string) *pb.Definition {
 	t.Helper()
 	first := []llb.RunOption{llb.Shlex("true"), llb.AddExtraHost(apartHost, net.IPv4(127, 0, 0, 1))}

@@ -23,8 +23,9 @@ func Read(llb []byte) iter.Seq2[Found, error] {
 }
 
 // ReadOwn is [Read] for a definition that no frontend made. It also yields what [Shared] describes,
-// as an unknown operation, because no policy lets a client ask for that by itself.
-func ReadOwn(llb []byte) iter.Seq2[Found, error] {
+// as an unknown operation, because no policy lets a client ask for that by itself. If the commands
+// of the build are kept apart from those of others, it yields [OwnCommands] too.
+func ReadOwn(llb []byte, keptApart bool) iter.Seq2[Found, error] {
 	def, err := parse(llb)
 	if err != nil {
 		return func(yield func(Found, error) bool) { yield(Found{}, err) }
@@ -38,6 +39,9 @@ func ReadOwn(llb []byte) iter.Seq2[Found, error] {
 			readable = readable && err == nil && found.Unknown == ""
 		}
 		if !readable {
+			return
+		}
+		if keptApart && HasCommands(def) && !yield(Found{Operation: unknown(OwnCommands)}, nil) {
 			return
 		}
 		if what, err := Shared(def); what != "" || err != nil {

@@ -58,13 +58,17 @@ func TestReadOwnHasWhatClientsCantAskFor(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		option llb.RunOption
+		apart  bool
 		want   []string // the unknown operations
 	}{
 		"a cache mount": {
-			llb.AddMount("/c", llb.Scratch(), llb.AsPersistentCacheDir("c", llb.CacheMountShared)),
+			llb.AddMount("/c", llb.Scratch(), llb.AsPersistentCacheDir("c", llb.CacheMountShared)), false,
 			[]string{"a cache mount, which is one for all clients"},
 		},
-		"nothing of the kind": {llb.Network(llb.NetModeHost), nil},
+		"nothing of the kind": {llb.Network(llb.NetModeHost), false, nil},
+		"a command that is kept apart": {
+			llb.Network(llb.NetModeHost), true, []string{llbops.OwnCommands},
+		},
 	} {
 		def, err := llb.Image("docker.io/library/busybox:1").Run(llb.Args([]string{"true"}),
 			tt.option).Marshal(t.Context())
@@ -73,7 +77,7 @@ func TestReadOwnHasWhatClientsCantAskFor(t *testing.T) {
 		require.NoError(t, llb.WriteTo(def, &written), name)
 		var unknown []string
 		n := 0
-		for op, err := range llbops.ReadOwn(written.Bytes()) {
+		for op, err := range llbops.ReadOwn(written.Bytes(), tt.apart) {
 			require.NoError(t, err, name)
 			require.Nil(t, op.Place(), name)
 			if n++; op.Unknown != "" {
@@ -83,7 +87,7 @@ func TestReadOwnHasWhatClientsCantAskFor(t *testing.T) {
 		require.Equal(t, tt.want, unknown, name)
 		require.Equal(t, 2+len(tt.want), n, name)
 	}
-	for _, err := range llbops.ReadOwn([]byte("FROM busybox")) {
+	for _, err := range llbops.ReadOwn([]byte("FROM busybox"), true) {
 		require.ErrorContains(t, err, "not an LLB definition")
 	}
 }
