@@ -8,11 +8,14 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/frontend/gateway/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/result"
+	digest "github.com/opencontainers/go-digest"
 
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy"
 	"github.com/policy-frontend/policy-frontend/vsa"
 )
@@ -37,7 +40,7 @@ func (b *build) attests() bool {
 // attest adds a summary of the decision to the result of a frontend, as an attestation of each of
 // its images. BuildKit's exporter of images writes it beside the provenance, and other exporters
 // leave it out. A build that imports a cache, or that the policy only warns about, gets none, and a
-// warning says so.
+// line of the progress says so.
 //
 // It refuses a result that has a summary already: nobody could tell which one is the policy's.
 func (b *build) attest(ctx context.Context, m *monitor) error {
@@ -51,8 +54,7 @@ func (b *build) attest(ctx context.Context, m *monitor) error {
 		err = caps.Supports(gwpb.CapAttestations)
 	}
 	if err != nil {
-		b.warnAt(ctx, fmt.Sprintf("policy: the image gets no summary (attest: image): %v", err),
-			client.WarnOpts{Level: 1})
+		b.show(ctx, fmt.Sprintf("the image gets no summary (attest: image): %v", err))
 		return nil
 	}
 	platforms, err := exptypes.ParsePlatforms(res.GetMetadata())
@@ -81,6 +83,18 @@ func (b *build) attest(ctx context.Context, m *monitor) error {
 		})
 	}
 	return nil
+}
+
+// show shows a line of progress. A warning wouldn't be printed: no step changes any more to which it
+// could belong.
+func (b *build) show(ctx context.Context, text string) {
+	text = safetext.OneLine(safetext.Lines(text))
+	own := "/" + digest.FromString(text).Encoded() // another step for each text
+	named := llb.WithCustomName("[policy] " + text)
+	def, err := llb.Scratch().File(llb.Mkdir(own, 0o755), named).Marshal(ctx)
+	if err == nil { // A line that can't be shown must not fail a build that is allowed.
+		_, _ = b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true})
+	}
 }
 
 // checkNoSummary refuses a result in which a frontend has put a summary, or may have.
@@ -145,12 +159,12 @@ var ErrImports = errors.New("the build may import a build cache (--cache-from), 
 
 // SummaryPolicy returns how summaries name a policy.
 func SummaryPolicy(p policy.Identity) (vsa.Policy, error) {
-	digest, err := vsa.ParseDigest(p.Digest.String())
+	sum, err := vsa.ParseDigest(p.Digest.String())
 	id := p.ID
 	if id == "" {
 		id = p.Digest.String()
 	}
-	return vsa.Policy{URI: "urn:policy-frontend:" + url.PathEscape(id), Digest: digest}, err
+	return vsa.Policy{URI: "urn:policy-frontend:" + url.PathEscape(id), Digest: sum}, err
 }
 
 // noteRead notes a source that a frontend may read, for the summary. The ruling may have it read

@@ -57,7 +57,7 @@ func TestAnImageCarriesASummary(t *testing.T) {
 				ref := env.Registry.Ref("attest/" + string(by) + "-" + name + ":1")
 				s.Buildctl(t, byBuildctl(dir, s.syntax, append([]string{
 					"--opt", "build-arg:SOURCE_DATE_EPOCH=0",
-					"--output", "type=image,push=true,name=" + ref,
+					"--output", "type=image,rewrite-timestamp=true,push=true,name=" + ref,
 				}, more...)...)...).RequireSuccess(t)
 				return env.Registry.ReadImage(t, ref)
 			}
