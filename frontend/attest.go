@@ -85,8 +85,8 @@ func (b *build) attest(ctx context.Context, m *monitor) error {
 	return nil
 }
 
-// show shows a line of progress. A warning wouldn't be printed: no step changes any more to which it
-// could belong.
+// show shows a line of progress. A warning wouldn't be printed: no step changes any more to which
+// it could belong.
 func (b *build) show(ctx context.Context, text string) {
 	text = safetext.OneLine(safetext.Lines(text))
 	own := "/" + digest.FromString(text).Encoded() // another step for each text

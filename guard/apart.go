@@ -53,8 +53,8 @@ func (b *build) apartFor(
 }
 
 // asResults returns the names by which the guard remembers what a build has returned. Where builds
-// under several rules are kept apart, a build under other rules can't build on it. opts are what the
-// client sends.
+// under several rules are kept apart, a build under other rules can't build on it. opts are what
+// the client sends.
 func (b *build) asResults(opts map[string]string, identities []string) []string {
 	if len(identities) == 0 || b.policy.NamesClients() == "" && b.proof == nil {
 		return identities
@@ -70,7 +70,8 @@ func (b *build) asResults(opts map[string]string, identities []string) []string 
 	return names
 }
 
-// rules returns a digest of the rules for the build at this time, if its client sends these options.
+// rules returns a digest of the rules for the build at this time, if its client sends these
+// options.
 func (b *build) rules(opts map[string]string) string {
 	l, err := b.policy.layers(b.by, opts)
 	if err != nil { // which refuses the build

@@ -313,8 +313,8 @@ func exportedDigest(exported map[string]string) (vsa.Digest, error) {
 }
 
 // decisionOf returns the JSON of the decision on a build, with the warnings about its steps, or why
-// it proves nothing. The policy frontend's image has reported its own, in the metadata of the result
-// that was exported.
+// it proves nothing. The policy frontend's image has reported its own, in the metadata of the
+// result that was exported.
 func (b *build) decisionOf(choice *frontend.Choice, reported string) (json.RawMessage, error) {
 	own, err := json.Marshal(choice.Decided())
 	if err != nil {

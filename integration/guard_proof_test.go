@@ -196,7 +196,8 @@ func cosignVerifies(
 	require.NoError(t, err)
 	demand := func(digest string) string {
 		path := filepath.Join(t.TempDir(), "policy.cue")
-		text := `predicate: policy: digest: sha256: "` + digest + `"` + "\n"
+		text := `predicate: policy: digest: sha256: "` + digest + `"` + "\n" +
+			`predicate: "` + vsa.DecisionField + `": decision: verdict: "allow"` + "\n"
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		return path
 	}

@@ -216,8 +216,8 @@ func TestVerifyAcceptsAWarnedBuildOnlyIfAsked(t *testing.T) {
 	require.Contains(t, stdout, "\n  warning     no network\n")
 }
 
-// ociLayout writes a layout with an image, and returns its folder and the image's digest. bundles are
-// put beside the image.
+// ociLayout writes a layout with an image, and returns its folder and the image's digest. It puts
+// bundles beside the image.
 func ociLayout(t *testing.T, bundles func(digest string) [][]byte) (dir, digest string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -287,7 +287,9 @@ func TestVerifyReadsALayout(t *testing.T) {
 	foreign, _ := ociLayout(t, func(string) [][]byte {
 		return [][]byte{bundle(summaryPolicy.String(), signer)}
 	})
-	changed, _ := ociLayout(t, func(digest string) [][]byte { return [][]byte{bundle(digest, signer)} })
+	changed, _ := ociLayout(t, func(digest string) [][]byte {
+		return [][]byte{bundle(digest, signer)}
+	})
 	blob := filepath.Join(changed, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
 	require.NoError(t, os.WriteFile(blob, []byte(`{"schemaVersion":2} `), 0o600))
 	data, err := summaryOf(t, digest, signer).Bytes()

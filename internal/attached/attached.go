@@ -1,6 +1,7 @@
 // Package attached puts bundles with signed statements beside images in registries, and finds them
-// there and in image layouts, as referrers of OCI 1.1. For a registry without a list of referrers, it uses the tag that
-// the specification of OCI has for that. Credentials are those of the user's Docker configuration.
+// there and in image layouts, as referrers of OCI 1.1. For a registry without a list of referrers,
+// it uses the tag that the specification of OCI has for that. Credentials are those of the user's
+// Docker configuration.
 package attached
 
 import (
