@@ -41,9 +41,9 @@ func (b *build) apartFor(
 		if !l.NamesClients() && len(shared) == 0 && b.proof == nil {
 			return "", nil
 		}
-		parts := []string{l.RulesDigest(d, time.Now()).String()}
+		parts := []string{"rules", l.RulesDigest(d, time.Now()).String()}
 		if len(shared) > 0 {
-			parts = append(parts, string(b.who))
+			parts = append(parts, "options", string(b.who))
 			for _, key := range slices.Sorted(maps.Keys(shared)) {
 				parts = append(parts, key, shared[key])
 			}
