@@ -44,7 +44,7 @@ LINTTOOLS := $(BIN)/.lint-tools
 say       := @printf '\n== %s\n'
 
 .PHONY: help demo test lint fmt vet modules vulnerabilities unit fuzz integration test-matrix \
-	test-engine test-buildkit bench tools image cross release-binaries schema clean
+	test-engine test-cosign test-buildkit bench tools image cross release-binaries schema clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -108,6 +108,10 @@ test-matrix: $(LINTTOOLS) ## Run the end-to-end tests on several buildkitds: BUI
 test-engine: $(LINTTOOLS) ## Run docker build on a real Docker Engine in a network namespace (root)
 	$(say) 'docker build on a Docker Engine: minutes to build it the first time'
 	@cd integration && PF_ENGINE=1 $(GOTESTSUM) --format testname -- -count=1 -timeout 60m -run '^TestEngine' .
+
+test-cosign: $(LINTTOOLS) ## Have cosign verify what policy-guard signs (root)
+	$(say) 'cosign: up to 20 minutes to build it the first time'
+	@cd integration && PF_COSIGN=1 $(GOTESTSUM) --format testname -- -count=1 -timeout 60m -run '^TestGuardProves' .
 
 test-buildkit: ## Run BuildKit's own tests through the image and policy-guard (root): SUITE=client RUN=TestCopy WAYS=mediate,builtin
 	$(say) "BuildKit's own tests, straight and through the image and policy-guard"

@@ -36,6 +36,8 @@ type Frontend struct {
 	Now func() time.Time
 	// Log receives what inner frontends write to stderr. Nil discards it.
 	Log io.Writer
+	// Version is that of the program; "" if it isn't known.
+	Version string
 	// Client is for Choose, Own and Layers: who builds. Build has it from policy-guard.
 	Client clients.Client
 	// PolicyFromGuard makes Build take the policy that policy-guard hands over with a build, and
@@ -95,8 +97,8 @@ func (f Frontend) newBuild(c client.Client) *build {
 	}
 	b := &build{
 		client: c, bridge: f.bridge, log: log, now: now().UTC(),
-		opts:     gatewayopts.Parse(c.BuildOpts().Opts),
-		embedded: f.Policy, policyFromGuard: f.PolicyFromGuard, by: f.Client,
+		opts:    gatewayopts.Parse(c.BuildOpts().Opts),
+		version: f.Version, embedded: f.Policy, policyFromGuard: f.PolicyFromGuard, by: f.Client,
 	}
 	b.file = newBuildFile(ownReads{c, b.checkRead})
 	return b
@@ -138,6 +140,7 @@ type build struct {
 	// forwarded. It counts from the start of this process.
 	deadline time.Time
 
+	version         string // of the program
 	embedded        func() (*policy.Policy, error)
 	inImage         bool // [Frontend.Build] decides, and not policy-guard
 	policyFromGuard bool

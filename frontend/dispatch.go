@@ -22,17 +22,24 @@ const (
 )
 
 // dispatch runs the chosen frontend as the policy says and has all its operations checked. It
-// returns the frontend's result, and the decision with the warnings that were caused meanwhile.
+// returns the frontend's result, and the decision with the warnings that were caused meanwhile. If
+// the policy says so, the result has a summary of that decision.
 func (b *build) dispatch(
 	ctx context.Context, chosen admitted,
 ) (*client.Result, policy.Decision, error) {
 	m := b.newMonitor(chosen)
+	if b.attests() {
+		m.memory.sources = &Sources{}
+	}
 	var res *client.Result
 	var err error
 	if chosen.decision.Dispatch == policy.DispatchForward {
 		res, err = b.forward(ctx, chosen, m)
 	} else {
 		res, err = b.dispatchBrokered(ctx, chosen, m)
+	}
+	if err == nil && b.attests() {
+		err = b.attest(ctx, m)
 	}
 	return res, m.decided(), err
 }

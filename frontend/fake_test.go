@@ -42,6 +42,7 @@ type fakeClient struct {
 	pinned   []string
 	solved   []client.SolveRequest
 	warned   []string
+	named    []string // names of steps
 }
 
 func (f *fakeClient) BuildOpts() client.BuildOpts {
@@ -128,6 +129,9 @@ func (f *fakeClient) Solve(ctx context.Context, req client.SolveRequest) (*clien
 	}
 	if len(req.Definition.Def) == 0 {
 		return res, nil
+	}
+	for _, m := range req.Definition.Metadata {
+		f.named = append(f.named, m.GetDescription()["llb.customname"])
 	}
 	for _, dt := range req.Definition.Def {
 		var op pb.Op

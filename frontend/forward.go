@@ -50,7 +50,7 @@ func (b *build) forward(ctx context.Context, a admitted, m *monitor) (*client.Re
 	opts[optionkeys.ContextPrefix+source] = dockerImageProto + a.pinned().String()
 
 	var res *client.Result
-	if m.checksResults() {
+	if m.checksResults() || b.attests() {
 		res, err = b.forwardChecked(ctx, &gwpb.SolveRequest{
 			Frontend: gatewayFrontend, FrontendOpt: opts, FrontendInputs: b.inputs,
 			AllowResultReturn: true, AllowResultArrayRef: true,

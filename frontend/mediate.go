@@ -163,16 +163,23 @@ func (b *build) metadata(ctx context.Context, image imageref.Reference) (string,
 	if err != nil {
 		return "", err
 	}
-	mkfile := llb.Mkfile("/"+metadataFile, 0o444, dt)
-	line := llb.WithCustomName("[policy] " + metadataFile)
-	file, err := llb.Scratch().File(mkfile, line).Marshal(ctx)
+	return b.madeFile(ctx, metadataFile, dt, true)
+}
+
+// madeFile has the daemon make a file, and returns the reference of its directory. Without
+// evaluate, the daemon makes it when something reads it.
+func (b *build) madeFile(
+	ctx context.Context, name string, data []byte, evaluate bool,
+) (string, error) {
+	mkfile := llb.Mkfile("/"+name, 0o444, data)
+	file, err := llb.Scratch().File(mkfile, llb.WithCustomName("[policy] "+name)).Marshal(ctx)
 	if err != nil {
 		return "", err
 	}
-	res, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{
-		Definition: file.ToPB(), Evaluate: true, AllowResultReturn: true,
+	resp, err := b.bridge.Solve(ctx, &gwpb.SolveRequest{
+		Definition: file.ToPB(), Evaluate: evaluate, AllowResultReturn: true, AllowResultArrayRef: true,
 	})
-	return res.GetResult().GetRefDeprecated(), err
+	return resp.GetResult().GetRef().GetId(), err
 }
 
 // definitionOf returns the definition of an image. Its bytes are the same each time. Otherwise the

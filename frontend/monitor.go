@@ -47,6 +47,7 @@ type memory struct {
 	warnings []string // that operations caused, each once
 	warned   map[string]bool
 	tags     map[string]digest.Digest // what tags point to, by reference
+	sources  *Sources                 // what was allowed to be read; nil if nobody wants to know
 }
 
 // maxConverted bounds the images that a monitor remembers as results of conversions.
@@ -333,8 +334,10 @@ func (m *monitor) checkOperation(
 	}
 	switch ruling.Verdict {
 	case policy.Allow:
+		m.noteRead(f, ruling)
 		return ruling, nil
 	case policy.Warn:
+		m.noteRead(f, ruling)
 		m.warn(ctx, ruling, at)
 		return ruling, nil
 	case policy.Deny:

@@ -46,6 +46,7 @@ func (b *build) answer(
 			Action: spb.PolicyAction_CONVERT, Update: instead,
 		}, nil, nil
 	}
+	b.proof.reads(source, b.account)
 	return &policysession.DecisionResponse{Action: spb.PolicyAction_ALLOW}, nil, nil
 }
 

@@ -28,6 +28,9 @@ import (
 // Builds are also kept apart by options whose effect the daemon shares between
 // commands that differ in nothing else. Such commands are shared by builds of the same identity
 // with the same values.
+//
+// A guard that signs summaries keeps all builds apart: a summary says by which rules all commands
+// ran, whenever that was.
 func (b *build) apartFor(
 	opts map[string]string,
 ) func(policy.Layers, policy.Decision) (string, error) {
@@ -36,7 +39,7 @@ func (b *build) apartFor(
 		if err := judgeShared(shared, d); err != nil {
 			return "", err
 		}
-		if !l.NamesClients() && !l.HasDownloads() && len(shared) == 0 {
+		if !l.NamesClients() && !l.HasDownloads() && len(shared) == 0 && b.proof == nil {
 			return "", nil
 		}
 		parts := []string{"rules", l.RulesDigest(d, time.Now()).String()}
@@ -57,21 +60,42 @@ func (b *build) apartFor(
 	}
 }
 
-// asResults returns the names by which the guard remembers what a build has returned. Where rules
-// are for some clients, a build under other rules can't build on it.
-func (b *build) asResults(identities []string) []string {
-	if len(identities) == 0 || b.policy.NamesClients() == "" {
+// asResults returns the names by which the guard remembers what a build has returned. Where builds
+// under several rules are kept apart, a build under other rules can't build on it. opts are what
+// the client sends.
+func (b *build) asResults(opts map[string]string, identities []string) []string {
+	if len(identities) == 0 || b.policy.NamesClients() == "" && b.proof == nil {
 		return identities
 	}
-	rules := ""
-	if l, err := b.policy.layers(b.by, nil); err == nil { // as it was when the build began
-		rules = l.RulesDigest(policy.Decision{}, time.Now()).String()
+	if b.proof == nil { // what an overlay says tells no clients apart
+		opts = nil
 	}
+	rules := b.rules(opts)
 	names := make([]string, len(identities))
 	for i, id := range identities {
 		names[i] = rules + " " + id
 	}
 	return names
+}
+
+// rules returns a digest of the rules for the build at this time, if its client sends these
+// options.
+func (b *build) rules(opts map[string]string) string {
+	l, err := b.policy.layers(b.by, opts)
+	if err != nil { // which refuses the build
+		return ""
+	}
+	return l.RulesDigest(policy.Decision{}, time.Now()).String()
+}
+
+// cacheMounts returns the namespace of the build's cache mounts. They belong to the identity. Where
+// summaries are signed, builds of the same identity under other rules have others: commands leave
+// in them what they like.
+func (b *build) cacheMounts(opts map[string]string) string {
+	if b.proof == nil {
+		return b.guard.names.cacheMounts(b.who)
+	}
+	return b.guard.names.cacheMounts(b.who, b.rules(opts))
 }
 
 // checkApartSBOM refuses an SBOM that only the frontend would make: its command isn't kept apart.

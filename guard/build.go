@@ -61,6 +61,7 @@ type build struct {
 	exports       bool   // its result goes somewhere
 	hidden        bool   // the history leaves it out
 	sbom          string // the option for the SBOM that the daemon makes of the result; "" for none
+	proof         *proof // nil for none
 	record        *buildRecord
 
 	frontends

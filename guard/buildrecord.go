@@ -220,7 +220,7 @@ func (b *buildRecord) omit(list string, n int) {
 // reason is [logText] for a text that can repeat what the client has sent.
 func (b *buildRecord) reason(s string) string {
 	if b.blind {
-		return hidden
+		return safetext.Hidden
 	}
 	if b.hide == nil {
 		forms := map[string]bool{}
@@ -232,7 +232,7 @@ func (b *buildRecord) reason(s string) string {
 		var pairs []string
 		longerFirst := func(v, w string) int { return len(w) - len(v) } // it may begin with a shorter one
 		for _, v := range slices.SortedFunc(maps.Keys(forms), longerFirst) {
-			pairs = append(pairs, v, hidden)
+			pairs = append(pairs, v, safetext.Hidden)
 		}
 		b.hide = strings.NewReplacer(pairs...)
 	}

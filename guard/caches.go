@@ -2,6 +2,7 @@ package guard
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -127,6 +128,27 @@ func cache(
 	return attrs, denied(l, l.DecideCache(use))
 }
 
+// mayImport refuses to import build caches where summaries are signed. The daemon keeps what it has
+// imported with its own cache (solver/combinedcache.go, Load), and gives it to later builds. So
+// their summaries would rest on it. Its error completes "policy-guard refuses it: ".
+func (g *Guard) mayImport() error {
+	if g.summaries == nil {
+		return nil
+	}
+	return errors.New("it imports a build cache, which later builds would get too, and policy-guard " +
+		"signs by which rules all their steps ran: build without it (buildx: --cache-from)")
+}
+
+// mayImportBy refuses what [Guard.mayImport] does in a build whose policy forces a build cache.
+func (b *build) mayImportBy(d policy.Decision) error {
+	for _, key := range []string{gatewayopts.CacheImports, gatewayopts.CacheFrom} {
+		if d.Obligations.Value(key, nil) != "" {
+			return b.guard.mayImport()
+		}
+	}
+	return nil
+}
+
 // judgeCaches judges the build caches that a request names, in each of its places, and brings them
 // into the form that was judged. Its error completes "policy-guard refuses it: ".
 func (b *build) judgeCaches(req *gwpb.SolveRequest) error {
@@ -134,6 +156,9 @@ func (b *build) judgeCaches(req *gwpb.SolveRequest) error {
 	if len(req.CacheImports) == 0 && opts[gatewayopts.CacheImports] == "" &&
 		opts[gatewayopts.CacheFrom] == "" {
 		return nil
+	}
+	if err := b.guard.mayImport(); err != nil {
+		return err
 	}
 	l, err := b.policy.layers(b.by, opts)
 	if err != nil {

@@ -199,7 +199,7 @@ func (d *fakeDaemon) Solve(
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case r := <-d.returned:
-		return &controlapi.SolveResponse{ExporterResponse: d.exporterResponse},
+		return &controlapi.SolveResponse{ExporterResponse: maps.Clone(d.exporterResponse)},
 			status.ErrorProto(r.GetError())
 	}
 }

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -199,7 +200,8 @@ func (b *build) run(
 		return nil, err
 	}
 	b.record.reported(res.GetMetadata()[frontend.MetadataKey])
-	b.guard.results.add(b.who, b.asResults(identities(res)))
+	b.guard.results.add(b.who, b.asResults(req.FrontendOpt, identities(res)))
+	b.noteWarned(choice, req.FrontendOpt, res)
 	if err := b.keep(res); err != nil {
 		return nil, err
 	}
@@ -249,16 +251,18 @@ func (b *build) decide(
 	}
 	began := time.Now()
 	f := b.policy.frontend(b.by)
-	f.Mediator, f.CacheMounts = b.guard.image, b.guard.names.cacheMounts(b.who)
+	f.Mediator, f.CacheMounts = b.guard.image, b.cacheMounts(req.FrontendOpt)
 	f.Apart, f.Inputs = b.apartFor(req.FrontendOpt), req.FrontendInputs
 	f.Answered = func(id digest.Digest) bool {
-		return b.guard.results.has(b.who, b.asResults([]string{id.String()})[0])
+		name := b.asResults(req.FrontendOpt, []string{id.String()})[0]
+		b.buildsOn(name)
+		return b.guard.results.has(b.who, name)
 	}
 	choice, err := f.Choose(ctx, client, req.Frontend)
 	if err != nil || choice.Answer != nil {
 		return choice, err
 	}
-	if err := b.checkApartSBOM(choice, req); err != nil {
+	if err := cmp.Or(b.checkApartSBOM(choice, req), b.mayImportBy(choice.Decision)); err != nil {
 		return nil, c.refuse(err)
 	}
 	b.noteDecision(choice.Decision, time.Since(began))

@@ -409,6 +409,43 @@ func TestBeforeADecisionOnlyTheGuardReads(t *testing.T) {
 	require.Contains(t, ask("local://dockerfile"), "no frontend was allowed")
 }
 
+// A client asks for a build, and makes calls about it at the same time. It shows what fails first.
+func TestCallsAboutARefusedBuildHaveItsError(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemon(t)
+	conn := as(t, g, "alice")
+	ping := func() error {
+		_, err := gwpb.NewLLBBridgeClient(conn).Ping(of(t, buildIDHeader, "b"), &gwpb.PingRequest{})
+		return err
+	}
+	waits := make(chan error, 1)
+	go func() { waits <- ping() }()
+	waiting := func() bool {
+		g.builds.mu.Lock()
+		defer g.builds.mu.Unlock()
+		return len(g.builds.wait) > 0
+	}
+	require.Eventually(t, waiting, soon, time.Millisecond)
+
+	solve := func(entitlements ...string) error {
+		_, err := controlapi.NewControlClient(conn).Solve(t.Context(), &controlapi.SolveRequest{
+			Ref: "b", Cache: &controlapi.CacheOptions{}, Entitlements: entitlements,
+		})
+		return err
+	}
+	began := time.Now()
+	refusal := solve("network.host")
+	require.ErrorContains(t, refusal, "the policy refuses the entitlement")
+	require.Equal(t, refusal.Error(), (<-waits).Error(), "a call that waited")
+	require.Equal(t, refusal.Error(), ping().Error(), "a call that came later")
+	require.Less(t, time.Since(began), early)
+	require.Empty(t, d.all())
+
+	// The same id can be that of another build.
+	go func() { _ = solve() }()
+	require.Eventually(t, func() bool { return ping() == nil }, soon, time.Millisecond)
+}
+
 func TestACallAboutNoBuildFails(t *testing.T) {
 	t.Parallel()
 	d, g := newDaemon(t)

@@ -44,6 +44,8 @@ type Options struct {
 	// Log receives a line for each decision, each refusal and each change of the policy. Nil discards
 	// them.
 	Log *slog.Logger
+	// Summaries says how the guard signs what it has allowed. Nil signs nothing.
+	Summaries *Summaries
 	// Observer is told of the same. It may be nil.
 	Observer Observer
 	// Record is what each build is recorded in. Without its line there, no build begins. Nil records
@@ -71,14 +73,16 @@ type Guard struct {
 	recorder *recorder // nil for none
 	lineages lineages
 
+	summaries *Summaries // nil for none
+
 	messageTimeout time.Duration
 
 	acceptOldDaemon bool
 }
 
 // New returns a guard before the daemon to which [Dial] connects. It fails if the policy isn't
-// valid, if the key is too short, if Image isn't a reference, if there is too little memory, or if
-// the record can't be read.
+// valid, if the key is too short, if Image isn't a reference, if there is too little memory, if
+// summaries are signed for an old daemon, or if the record can't be read.
 func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	key := o.Key
 	if key == nil {
@@ -93,6 +97,7 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 		readable: newRemembered(maxReadable, 0), results: newRemembered(maxResults, resultsFor),
 		health: &health{}, log: o.Log, observe: o.Observer, refusals: newRefusals(),
 		acceptOldDaemon: o.AcceptOldDaemon, image: o.Image, messageTimeout: messageTimeout,
+		summaries: o.Summaries,
 	}
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory
@@ -102,6 +107,10 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	}
 	g.memory = newMemory(o.Memory)
 	g.clients = newConnections(g)
+	if o.Summaries != nil && o.AcceptOldDaemon {
+		return nil, errors.New("no summaries can be signed for a daemon that may be too old to ask about " +
+			"everything that it reads")
+	}
 	if o.Image != "" {
 		if _, err := imageref.Parse(o.Image); err != nil {
 			return nil, fmt.Errorf("the image: %w", err)

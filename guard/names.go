@@ -50,8 +50,11 @@ func (n names) sharedKey(who Identity, client string) string {
 	return n.derive("shared key", string(who), client)
 }
 
-// cacheMounts returns the namespace of the identity's cache mounts.
-func (n names) cacheMounts(who Identity) string { return n.derive("cache mounts", string(who)) }
+// cacheMounts returns the namespace of the identity's cache mounts, or of those for some builds of
+// it.
+func (n names) cacheMounts(who Identity, builds ...string) string {
+	return n.derive(append([]string{"cache mounts", string(who)}, builds...)...)
+}
 
 // derive returns a keyed hash of the parts, which differs for other parts.
 func (n names) derive(parts ...string) string {

@@ -76,31 +76,11 @@ func (unobserved) PolicyRead(*Policy, error)              {}
 // logText makes a text from elsewhere fit for a log: it is one line of bounded length, without
 // control characters. URLs lose what may be a secret in them: the user and the query.
 func logText(s string) string {
-	return urls.ReplaceAllStringFunc(safetext.OneLine(safetext.Lines(s)), withoutSecrets)
+	return urls.ReplaceAllStringFunc(safetext.OneLine(safetext.Lines(s)), safetext.WithoutSecrets)
 }
 
 // urls finds URLs, with everything up to a space or a quote.
 var urls = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>]*`)
-
-// withoutSecrets removes the user and the query from a URL.
-func withoutSecrets(url string) string {
-	scheme, rest, _ := strings.Cut(url, "://")
-	rest, query, asks := strings.Cut(rest, "?")
-	end := strings.IndexAny(rest+"/", "/#")
-	if at := strings.LastIndexByte(rest[:end], '@'); at >= 0 {
-		rest = hidden + rest[at:]
-	}
-	if asks {
-		rest += "?" + hidden
-		if _, fragment, ok := strings.Cut(query, "#"); ok {
-			rest += "#" + fragment
-		}
-	}
-	return scheme + "://" + rest
-}
-
-// hidden stands for what may be a secret.
-const hidden = "***"
 
 // aSource is what a refusal is about when the daemon asked about a source.
 const aSource = "a source"

@@ -410,7 +410,7 @@ func TestValuesForWhichThereIsNoMemory(t *testing.T) {
 	b.mu.Unlock()
 	b.asks(asking("docker/dockerfile:1", "build-arg:A", "hunter22"))
 	b.mu.Lock()
-	require.Equal(t, hidden, b.reason("of hunter22"))
+	require.Equal(t, safetext.Hidden, b.reason("of hunter22"))
 	b.mu.Unlock()
 	other.close()
 	b.end(t.Context(), errors.New("x"))

@@ -47,6 +47,11 @@ func (c *call) solve() (err error) {
 	if err := rewrite(layers, &req); err != nil {
 		return c.refuse(err)
 	}
+	if len(req.Cache.GetImports()) > 0 {
+		if err := c.guard.mayImport(); err != nil {
+			return c.refuse(err)
+		}
+	}
 	granted, err := entitlements(layers, req.Entitlements)
 	if err != nil {
 		return c.refuse(err)
@@ -60,7 +65,7 @@ func (c *call) solve() (err error) {
 	b := &build{
 		guard: c.guard, who: c.who, by: c.client, client: req.Ref, session: req.Session, policy: under,
 		entitlements: granted, exports: goesSomewhere(&req), hidden: keepHidden(&req, direct),
-		sbom: req.FrontendAttrs[optionSBOM], record: c.record,
+		sbom: req.FrontendAttrs[optionSBOM], record: c.record, proof: c.guard.newProof(),
 	}
 	b.record.generator(b.sbom)
 	if direct != nil {
@@ -98,6 +103,7 @@ func (c *call) solve() (err error) {
 		return b.fromDaemon(err)
 	}
 	b.record.finished(&resp)
+	b.prove(c.stream.Context(), &req, &resp)
 	return c.send(&resp)
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // results adds what the layers say about where results go, which build caches are used, what makes
-// SBOMs, who administrates the builder, and whether clients run containers.
+// SBOMs, who administrates the builder, whether clients run containers, and what has summaries.
 func (t *recorder) results(l Layers, d Decision) {
 	if t == nil || !d.goesOn() {
 		return
@@ -32,6 +32,9 @@ func (t *recorder) results(l Layers, d Decision) {
 		if a := doc.Administration; a != nil {
 			add(StepAdministration, "only these clients administrate the builder: "+
 				safetext.Printable(strings.Join(a.Clients, ", ")))
+		}
+		if says := doc.attests(); says != "" {
+			t.add(Step{Kind: StepAttest, Layer: layer.name, Reason: says})
 		}
 		if a := doc.Debug; a.AllowsSome() {
 			add(StepDebug, "clients run containers of their own"+

@@ -138,6 +138,11 @@ type Document struct {
 	Caches *Caches `yaml:"caches,omitempty"`
 	// Which images can make SBOMs (--sbom). Only policy-guard applies this. The default is none.
 	SBOM *SBOM `yaml:"sbom,omitempty"`
+	// Which builds have summaries of how the policy decided. image: policy-frontend adds one to each
+	// image, as an attestation that nobody has signed; true means the same. warned: builds that the
+	// policy warns about have summaries too, which say so; this also holds for those that policy-guard
+	// signs. The default is neither. Not allowed in a policy that a client sends.
+	Attest buildrules.List `yaml:"attest,omitempty" boolean:"image" jsonschema:"enum=image,enum=warned"`
 	// Which clients administrate the builder. Only policy-guard knows its clients, and applies this.
 	// No mode weakens it. The default is nobody.
 	Administration *Administration `yaml:"administration,omitempty"`

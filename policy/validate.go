@@ -74,6 +74,7 @@ func (v *validator) validate(k role) {
 	v.exports()
 	v.caches()
 	v.sbom()
+	v.attest(k)
 	v.administration()
 	v.includes(k)
 	v.aliases()

@@ -68,6 +68,12 @@ func exampleFolder(t *testing.T) string {
 		"policy.test.yaml": "policy: policy.yaml\ncases:\n- {name: versions, request: 'docker/dockerfile:1', expect: {verdict: allow}}\n- {name: previews, request: 'docker/dockerfile:2', expect: {verdict: deny}}\n",
 	}
 	files["Dockerfile"] = "# syntax=docker/dockerfile:1\nARG VERSION=1\nFROM golang:${VERSION} AS app\n"
+	signer, key := newVerifyKey(t)
+	files["guard.pub"] = contents(t, key)
+	files["digest"] = "sha256:" + strings.Repeat("1", 64)
+	summary, err := summaryOf(t, files["digest"], signer).Bytes()
+	require.NoError(t, err)
+	files["sum.json"] = string(summary)
 	files["docker-bake.hcl"] = "target \"app\" {\n  args = { VERSION = \"1.22\" }\n}\n"
 	recorded, err := os.ReadFile("../../internal/record/testdata/complete.jsonl")
 	require.NoError(t, err)

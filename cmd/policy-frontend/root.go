@@ -22,6 +22,7 @@ const (
 	exitFindings    = 1 // lint: there are findings; test: a case failed; diff, export: it widens
 	exitRefused     = 1 // check, init, record: something is or would be refused
 	exitMoved       = 1 // lock --check: a pin is missing or has moved
+	exitNothing     = 1 // verify: nothing is proven
 	exitUsage       = 2 // wrong usage, or a file that can't be read, used or written
 	exitUndecidable = 3 // eval, explain, record: the decision needs the digest
 )
@@ -166,6 +167,7 @@ On the command line, it evaluates, tests, checks and compares policies.`,
 		newExportCommand(),
 		newRecordCommand(),
 		newSchemaCommand(),
+		newVerifyCommand(),
 		newVersionCommand(),
 		newCompletionCommand(),
 	)

@@ -26,6 +26,7 @@ func serve(log io.Writer, fromGuard bool) int {
 	defer stop()
 	f := frontend.Frontend{
 		Policy: frontend.PolicyFile(frontend.DefaultPolicyPath), PolicyFromGuard: fromGuard, Log: log,
+		Version: version,
 	}
 	if err := f.Serve(ctx, streamconn.New(stdio{}, "stdin and stdout"), os.Environ()); err != nil {
 		fmt.Fprintln(log, "policy-frontend:", err)

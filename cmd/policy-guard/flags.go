@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -29,6 +30,10 @@ type flags struct {
 	cert, certKey, clientCerts string
 	metrics, logFormat, record string
 	memory                     string
+	signKey, signCommand       string
+	summaries                  string
+	pushSummaries              bool
+	insecure                   []string
 	drain                      time.Duration
 	acceptOldDaemon, version   bool
 }
@@ -62,6 +67,15 @@ func parse(args []string) (f flags, help string, err error) {
 		"all clients may take, as a `SIZE`; the program takes up to twice as much")
 	set.DurationVar(&f.drain, "drain", drainTime,
 		"the `TIME` that builds under way have to end after SIGTERM")
+	set.StringVar(&f.signKey, "sign-key", "", "the `FILE` with the private key that signs summaries of "+
+		"images, or with the public key of --sign-command")
+	set.StringVar(&f.signCommand, "sign-command", "", "the `COMMAND` that signs what it reads on its "+
+		"standard input, for a key in a KMS or an HSM")
+	set.StringVar(&f.summaries, "summaries", "", "the `FOLDER` for summaries")
+	set.BoolVar(&f.pushSummaries, "push-summaries", false,
+		"push each summary beside its image, with docker's credentials")
+	set.StringArrayVar(&f.insecure, "insecure-registry", nil, "a `HOST`, with its port, to which "+
+		"summaries may be pushed over plain HTTP; can be given several times")
 	set.BoolVar(&f.version, "version", false, "print the version")
 	set.BoolVar(&f.acceptOldDaemon, "accept-old-daemon", false,
 		"let a buildkitd build that is too old to ask about everything that it reads")
@@ -90,6 +104,10 @@ func (f flags) check(args []string) error {
 		return fmt.Errorf("it takes no arguments: %s", args[0])
 	case f.logFormat != "text" && f.logFormat != "json":
 		return fmt.Errorf("--log-format is text or json, not %s", f.logFormat)
+	case f.signKey == "" && (f.signCommand != "" || f.summaries != "" || f.pushSummaries):
+		return errors.New("--sign-command, --summaries and --push-summaries need --sign-key")
+	case len(f.insecure) > 0 && !f.pushSummaries:
+		return errors.New("--insecure-registry needs --push-summaries")
 	case f.drain < 0:
 		return fmt.Errorf("--drain: %s is less than nothing", f.drain)
 	}

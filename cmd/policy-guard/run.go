@@ -106,6 +106,10 @@ func serve(ctx context.Context, f flags, stdout io.Writer, out output) error {
 	if err != nil {
 		return usageError{err}
 	}
+	summaries, err := f.signed()
+	if err != nil {
+		return usageError{err}
+	}
 	debug.SetMemoryLimit(2 * memory) // near it, Go collects its garbage more often
 	daemon, err := guard.Dial(f.upstream)
 	if err != nil {
@@ -120,6 +124,7 @@ func serve(ctx context.Context, f flags, stdout io.Writer, out output) error {
 	g, err := guard.New(daemon, guard.Options{
 		PolicyPath: f.policy, Image: f.image, Key: key, AcceptOldDaemon: f.acceptOldDaemon,
 		Memory: memory, Log: out.log, Observer: m, Record: record,
+		Summaries: summaries,
 	})
 	if err != nil {
 		return usageError{err}
@@ -215,6 +220,11 @@ func readKey(path string) ([]byte, error) {
 	if path == "" {
 		return nil, nil
 	}
+	return readSecret(path)
+}
+
+// readSecret reads a file that others than its owner and its group have no access to.
+func readSecret(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err

@@ -43,6 +43,7 @@
 //	PF_REGISTRY_PORT  the port of the tests' registry on 127.0.0.1 (default: a free one)
 //	PF_AGAINST        the path of a policy-frontend program that BenchmarkAgainst compares with
 //	PF_ENGINE         not empty: also run the tests on a Docker Engine
+//	PF_COSIGN         not empty: also run the tests with cosign
 //
 // # A daemon that runs already
 //

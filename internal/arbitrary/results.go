@@ -8,7 +8,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// guarded sets fields that only policy-guard applies: in a third of all policies, some.
+// guarded sets fields that are about the results of builds or for policy-guard alone: in a third of all policies, some.
 func (choose Source) guarded(doc *policy.Document) {
 	var from policy.Document
 	if choose(3) == 0 {
@@ -19,9 +19,11 @@ func (choose Source) guarded(doc *policy.Document) {
 	doc.LLB, doc.Exports, doc.Caches = from.LLB, from.Exports, from.Caches
 	doc.Debug = from.Debug
 	doc.SBOM, doc.Administration = from.SBOM, from.Administration
+	doc.Attest = from.Attest
 }
 
-// GuardedText returns the fields that only policy-guard applies, in YAML. It can be "".
+// GuardedText returns the fields that are about the results of builds or for policy-guard alone, in
+// YAML. It can be "".
 func (choose Source) GuardedText() string {
 	return choose.fields("\n", []maker{
 		{2, func() string { return "llb: " + choose.permission() }},
@@ -29,6 +31,11 @@ func (choose Source) GuardedText() string {
 		{2, func() string { return "caches: " + choose.caches() }},
 		{3, func() string { return "debug: " + choose.permission() }},
 		{4, func() string { return "sbom: {generators: " + choose.repositories() + "}" }},
+		{4, func() string {
+			return "attest: " + choose.one([]string{
+				"true", "false", "[image]", "[warned]", "[warned, image]", "[]",
+			})
+		}},
 		{5, func() string {
 			return "administration: {clients: " + choose.pick(clientPatterns()...) + "}"
 		}},

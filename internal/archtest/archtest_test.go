@@ -19,7 +19,7 @@ var floors = [][]string{
 	{
 		"internal/apart", "internal/buildfiles", "internal/dockerfileversions", "internal/editdistance",
 		"internal/expansion", "internal/gatewayresult", "internal/globs", "internal/rawcall",
-		"internal/safetext", "internal/streamconn",
+		"internal/safetext", "internal/streamconn", "vsa",
 	},
 	{"internal/hostname", "internal/optionkeys", "internal/strictyaml", "internal/versions"},
 	{"internal/urlmatch", "policy/clients", "policy/imageref"},
@@ -31,7 +31,10 @@ var floors = [][]string{
 		"internal/kindtest", "internal/llbops", "internal/lock", "internal/opcheck",
 		"internal/record",
 	},
-	{"internal/gatewaycodec", "internal/lint", "internal/policytest", "internal/replay"},
+	{
+		"internal/attached", "internal/gatewaycodec", "internal/lint", "internal/policytest",
+		"internal/replay",
+	},
 	{"frontend"},
 	{"guard", "internal/survey"},
 	{"cmd/policy-frontend", "cmd/policy-guard"},

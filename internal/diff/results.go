@@ -30,7 +30,8 @@ type grant struct {
 }
 
 // grants returns what a policy allows of results, build caches and SBOMs, whom it lets administrate
-// the builder, and whether clients run containers, always for the same fields.
+// the builder, whether clients run containers, and which builds have summaries, always for the same
+// fields.
 func grants(p *policy.Document, by clients.Client) []grant {
 	x, c := p.Exports, p.Caches
 	if x == nil {
@@ -101,7 +102,8 @@ func grants(p *policy.Document, by clients.Client) []grant {
 		admins.allow = p.Administration.Clients
 	}
 	return append(out, admins, permission("debug", p.Debug, by,
-		"a container that a client runs by itself", policy.Layers.DecideDebug))
+		"a container that a client runs by itself", policy.Layers.DecideDebug),
+		grant{field: "attest", allow: p.Attest})
 }
 
 // byName returns what gives the ruling on an example of a name.

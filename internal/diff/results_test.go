@@ -86,6 +86,10 @@ func TestWhereResultsGoIsCompared(t *testing.T) {
 		"no containers of clients any more": {
 			"debug: allow", "debug: deny", false, "debug: none, before allow",
 		},
+		"summaries of warned builds": {
+			"attest: true", "attest: [image, warned]", true, "attest: image, warned, before image",
+		},
+		"no summaries any more": {"attest: true", "", false, "attest: none, before image"},
 		"an administrator": {
 			"", "administration: {clients: [\"uid:0\"]}", true, "administration.clients: uid:0, before none",
 		},

@@ -183,6 +183,9 @@ func (e *exporter) wholePolicy(p policy.Document) {
 			e.note(nil, Different, "%s is not exported: only policy-guard applies it", field.name)
 		}
 	}
+	if len(p.Attest) > 0 {
+		e.note(nil, Different, "attest is not exported: only policy-frontend makes summaries")
+	}
 	for i := range p.Frontends {
 		r := &p.Frontends[i]
 		if len(r.Clients) > 0 && r.Action == policy.ActionDeny {

@@ -426,7 +426,7 @@ func TestWhatOnlyPolicyGuardAppliesIsNoted(t *testing.T) {
 	t.Parallel()
 	p, err := policy.Parse("p", []byte("version: 1\nllb: allow\ndebug: allow\nexports: {client: [oci]}\n"+
 		"caches: {imports: {local: allow}}\nadministration: {clients: [\"uid:0\"]}\n"+
-		"sbom: {generators: {allow: [a]}}\nfrontends: [{name: a, match: [docker/dockerfile]}]\n"))
+		"sbom: {generators: {allow: [a]}}\nattest: true\nfrontends: [{name: a, match: [docker/dockerfile]}]\n"))
 	require.NoError(t, err)
 	for _, f := range []Format{SourcePolicy, Buildkitd, Rego} {
 		for _, strict := range []bool{false, true} {
@@ -445,6 +445,7 @@ func TestWhatOnlyPolicyGuardAppliesIsNoted(t *testing.T) {
 				"caches is not exported: only policy-guard applies it",
 				"administration is not exported: only policy-guard applies it",
 				"sbom is not exported: only policy-guard applies it",
+				"attest is not exported: only policy-frontend makes summaries",
 			})
 		}
 	}

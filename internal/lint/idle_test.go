@@ -33,7 +33,7 @@ type item struct {
 // itemsOf returns the items of a document that are about frontends.
 func itemsOf(text string) []item {
 	return slices.DeleteFunc(itemsUnder(text, ""), func(e item) bool {
-		return slices.ContainsFunc([]string{"build", "exports", "caches"},
+		return slices.ContainsFunc([]string{"build", "exports", "caches", "attest"},
 			func(field string) bool { return strings.HasPrefix(e.field, field) })
 	})
 }
@@ -292,7 +292,7 @@ func aboutFrontends(text string) string {
 	}
 	root := doc.Content[0]
 	for i := len(root.Content) - 2; i >= 0; i -= 2 {
-		others := []string{"exports", "caches", "sbom", "administration", "debug"}
+		others := []string{"exports", "caches", "sbom", "administration", "debug", "attest"}
 		if slices.Contains(others, root.Content[i].Value) {
 			root.Content = slices.Delete(root.Content, i, i+2)
 			continue

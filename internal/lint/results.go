@@ -15,7 +15,8 @@ import (
 const unseen = "%s has no effect in the gateway image, because only policy-guard sees what it is " +
 	"about; run builds through policy-guard"
 
-// results checks where results can go, which build caches are used, and what makes SBOMs.
+// results checks where results can go, which build caches are used, what makes SBOMs, and which
+// builds have summaries.
 func (c *checker) results() {
 	if x := c.doc.Exports; x != nil {
 		c.addf(NeedsGuard, unseen, "exports")
@@ -28,6 +29,11 @@ func (c *checker) results() {
 	if s := c.doc.SBOM; s != nil {
 		c.addf(NeedsGuard, unseen, "sbom")
 		c.choices("sbom.generators", s.Generators, true)
+	}
+	repeated("attest", c.doc.Attest, byGlob(c.doc.Attest, false), c.addf)
+	if slices.Equal(c.doc.Attest, []string{policy.AttestWarned}) {
+		c.addf(NeedsGuard, "attest has no effect in the gateway image, which makes no summaries without "+
+			"%s; add that, or run builds through policy-guard", policy.AttestImage)
 	}
 	if k := c.doc.Caches; k != nil {
 		c.addf(NeedsGuard, unseen, "caches")

@@ -30,6 +30,14 @@ func TestFindingsInExportsAndCaches(t *testing.T) {
 				"build-allows-any: sbom.generators.allow has **",
 			},
 		},
+		"summaries of warned builds alone": {
+			"attest: [warned]", []string{"needs-guard: attest has no effect in the gateway image"},
+		},
+		"summaries in images":                       {"attest: true", nil},
+		"summaries in images, of warned builds too": {"attest: [image, warned]", nil},
+		"a kind of summaries that is there twice": {
+			"attest: [image, image]", []string{"entry-repeated: attest has image, and image"},
+		},
 		"a name that is there twice": {
 			`exports: {push: {allow: ["a.example/**", a.example/b]}}`,
 			[]string{"needs-guard: ", "entry-repeated: exports.push.allow has a.example/b, and a.example/**"},

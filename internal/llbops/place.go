@@ -3,6 +3,7 @@ package llbops
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
@@ -60,8 +61,15 @@ func placeOf(src *pb.Source, dgst string) *Place {
 	return nil
 }
 
-// NewPlace returns the place for the ranges that lie within the file. It returns nil if there are
-// none, or if the file is larger than 1 MiB.
+const (
+	// maxFileName bounds the names of a build file and of its language, in bytes.
+	maxFileName = 1 << 10
+	// maxRanges bounds the ranges of a place.
+	maxRanges = 100
+)
+
+// NewPlace returns the place for the first 100 ranges that lie within the file. It returns nil if
+// there are none, or if the file is larger than 1 MiB. It cuts names after 1 KiB.
 func NewPlace(info *pb.SourceInfo, ranges []*pb.Range) *Place {
 	if info == nil || len(info.GetData()) > MaxSource {
 		return nil
@@ -69,14 +77,14 @@ func NewPlace(info *pb.SourceInfo, ranges []*pb.Range) *Place {
 	// Messages need no other field of info.
 	p := Place{
 		Info: &pb.SourceInfo{
-			Filename: info.GetFilename(), Data: info.GetData(),
-			Language: info.GetLanguage(),
+			Filename: cut(info.GetFilename()), Data: info.GetData(),
+			Language: cut(info.GetLanguage()),
 		},
 	}
 	last := int32(bytes.Count(info.GetData(), []byte("\n"))) + 1
 	for _, r := range ranges {
 		from, to := r.GetStart().GetLine(), r.GetEnd().GetLine()
-		if from >= 1 && from <= to && to <= last {
+		if from >= 1 && from <= to && to <= last && len(p.Ranges) < maxRanges {
 			p.Ranges = append(p.Ranges, r)
 		}
 	}
@@ -84,4 +92,12 @@ func NewPlace(info *pb.SourceInfo, ranges []*pb.Range) *Place {
 		return nil
 	}
 	return &p
+}
+
+// cut returns at most [maxFileName] bytes of a name, in whole characters.
+func cut(name string) string {
+	if len(name) <= maxFileName {
+		return name
+	}
+	return strings.ToValidUTF8(name[:maxFileName], "")
 }

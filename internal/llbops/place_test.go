@@ -2,12 +2,16 @@ package llbops_test
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
+
+	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
 func TestTheLineIsThatOfTheOperation(t *testing.T) {
@@ -85,4 +89,17 @@ func TestTheLineOfWhatHasNoneIsThatOfItsFirstUse(t *testing.T) {
 		lines[op.Image] = op.Place().Ranges[0].Start.Line
 	}
 	require.Equal(t, map[string]int32{"docker.io/corp/base:1": 1, "docker.io/corp/tools:1": 3}, lines)
+}
+
+func TestAPlaceIsBounded(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("é", 1000)
+	at := &pb.Range{Start: &pb.Position{Line: 1}, End: &pb.Position{Line: 1}}
+	p := llbops.NewPlace(&pb.SourceInfo{Filename: long, Language: long, Data: []byte("a")},
+		slices.Repeat([]*pb.Range{at}, 1000))
+	require.Equal(t, strings.Repeat("é", 512), p.Info.Filename)
+	require.Equal(t, p.Info.Filename, p.Info.Language)
+	require.Len(t, p.Ranges, 100)
+	p = llbops.NewPlace(&pb.SourceInfo{Filename: "a" + long, Data: []byte("a")}, []*pb.Range{at})
+	require.Equal(t, "a"+strings.Repeat("é", 511), p.Info.Filename)
 }

@@ -41,21 +41,31 @@ func NewRegistry(insecure []string) *Registry {
 	return r
 }
 
+// Names returns the options with which a reference in canonical form is read.
+func (r *Registry) Names(reference string) []name.Option {
+	if host, _, _ := strings.Cut(reference, "/"); slices.Contains(r.insecure, host) {
+		return []name.Option{name.Insecure}
+	}
+	return nil
+}
+
+// With returns the options for requests: the credentials, and that no secret is sent without TLS.
+func (r *Registry) With(ctx context.Context) []remote.Option {
+	return append(slices.Clone(r.options), remote.WithContext(ctx))
+}
+
 // Resolve returns the digest to which the reference's tag points. For a multi-platform
 // image, that is the digest of the index.
 func (r *Registry) Resolve(ctx context.Context, ref imageref.Reference) (digest.Digest, error) {
-	options := []name.Option{name.StrictValidation}
 	host, _, _ := strings.Cut(ref.Name(), "/")
-	if slices.Contains(r.insecure, host) {
-		options = append(options, name.Insecure)
-	}
+	options := append(r.Names(ref.Name()), name.StrictValidation)
 	tag, err := name.NewTag(ref.Tagged().String(), options...)
 	if err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	with := append(slices.Clone(r.options), remote.WithContext(ctx))
+	with := r.With(ctx)
 	// Registries that limit pulls don't count a HEAD request as a pull.
 	head, err := remote.Head(tag, with...)
 	if err == nil {

@@ -26,8 +26,36 @@ func Printable(s string) string {
 			break
 		}
 	}
+	return Whole(s)
+}
+
+// Whole is [Printable] without a cut, for what isn't only shown. Different strings stay different.
+func Whole(s string) string {
 	q := strconv.Quote(s)
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+}
+
+// Hidden stands for what may be a secret.
+const Hidden = "***"
+
+// WithoutSecrets returns a URL with [Hidden] in place of the user and the query, if it has them.
+func WithoutSecrets(url string) string {
+	scheme, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		return url
+	}
+	rest, query, asks := strings.Cut(rest, "?")
+	end := strings.IndexAny(rest+"/", "/#")
+	if at := strings.LastIndexByte(rest[:end], '@'); at >= 0 {
+		rest = Hidden + rest[at:]
+	}
+	if asks {
+		rest += "?" + Hidden
+		if _, fragment, ok := strings.Cut(query, "#"); ok {
+			rest += "#" + fragment
+		}
+	}
+	return scheme + "://" + rest
 }
 
 // Quote returns [Printable] of s in double quotes.

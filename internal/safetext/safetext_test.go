@@ -63,3 +63,26 @@ func FuzzPrintable(f *testing.F) {
 		}
 	})
 }
+
+func TestWhole(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("é", 300)
+	require.Equal(t, long, Whole(long))
+	seen := map[string]string{}
+	for _, s := range []string{`"`, `\"`, `\\"`, "\"\\", "\n", `\n`, "\xff", "\ufffd", `\xff`, ""} {
+		require.NotContains(t, seen, Whole(s), "%q and %q", s, seen[Whole(s)])
+		seen[Whole(s)] = s
+	}
+}
+
+func TestWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"https://a.example/b":                 "https://a.example/b",
+		"https://u:p@a.example/b?t=1#v1":      "https://***@a.example/b?***#v1",
+		"docker-image://a.example/b@sha256:1": "docker-image://a.example/b@sha256:1",
+		"no URL?":                             "no URL?",
+	} {
+		require.Equal(t, want, WithoutSecrets(url))
+	}
+}

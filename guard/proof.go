@@ -1,0 +1,375 @@
+package guard
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/moby/buildkit/solver/pb"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/policy-frontend/policy-frontend/frontend"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
+	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/imageref"
+	"github.com/policy-frontend/policy-frontend/vsa"
+)
+
+// Summaries says how a guard proves what it has allowed.
+type Summaries struct {
+	// Signer signs each summary.
+	Signer vsa.Signer
+	// Version is that of the program.
+	Version string
+	// Folder is where each summary is written, in a file that is named by the image's digest; "" for
+	// nowhere.
+	Folder string
+	// Push puts a bundle beside an image in the repositories to which it was pushed. Nil pushes
+	// nothing.
+	Push func(ctx context.Context, repositories []string, image vsa.Digest, bundle []byte) error
+}
+
+const (
+	// SummaryKey is the key in the result's metadata under which the summary is found.
+	SummaryKey = "frontend.policy.summary"
+	// VerifierID names this program in summaries.
+	VerifierID = "https://github.com/policy-frontend/policy-frontend/policy-guard"
+)
+
+const (
+	// proveTime bounds the time in which a summary is signed and pushed. The client waits for it.
+	proveTime = 30 * time.Second
+	// summaryMode lets everybody read a summary: it is no secret.
+	summaryMode = 0o644
+)
+
+// proof gathers what the summary of a build says, and why there is none.
+//
+// The build is kept apart from those under other rules; see [build.apartFor]. So what the daemon's
+// cache has of its commands was made under the same rules, unless it was imported.
+type proof struct {
+	sources frontend.Sources
+
+	mu      sync.Mutex
+	against string // the first reason against a summary; "" for none
+}
+
+// newProof begins the proof of a build; nil if the guard makes none.
+func (g *Guard) newProof() *proof {
+	if g.summaries == nil {
+		return nil
+	}
+	return &proof{}
+}
+
+// speaksAgainst notes why the build gets no summary.
+func (p *proof) speaksAgainst(why string) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.against == "" {
+		p.against = why
+	}
+}
+
+// why returns why the build gets no summary; "" if nothing speaks against one.
+func (p *proof) why() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.against
+}
+
+// reads notes a source that the build may read. The account is that of the build.
+func (p *proof) reads(source *pb.SourceOp, a *account) {
+	if p == nil || p.why() != "" {
+		return
+	}
+	if _, ok := a.tryTake(p.sources.Add(source)); !ok {
+		p.speaksAgainst("there was no memory for the names of its sources")
+	}
+}
+
+// warnedResult begins the names of results of builds that the policy warned about.
+const warnedResult = "warned "
+
+// noteWarned remembers a result of a build that the policy has warned about: a build on top of it
+// has steps of it, and not its warnings.
+func (b *build) noteWarned(choice *frontend.Choice, opts map[string]string, res *gwpb.Result) {
+	if b.proof == nil {
+		return
+	}
+	var reported struct{ Verdict policy.Verdict }
+	err := json.Unmarshal(res.GetMetadata()[frontend.MetadataKey], &reported)
+	if err == nil && reported.Verdict == policy.Allow && choice.Decided().Verdict == policy.Allow {
+		return
+	}
+	names := b.asResults(opts, identities(res))
+	for i, name := range names {
+		names[i] = warnedResult + name
+	}
+	b.guard.results.add(b.who, names)
+}
+
+// buildsOn notes that the build has a result of another build as an input.
+func (b *build) buildsOn(result string) {
+	if b.guard.results.has(b.who, warnedResult+result) {
+		b.proof.speaksAgainst("it builds on the result of another build, and the policy warned about that")
+	}
+}
+
+// prove adds the summary of a build that has ended well to the answer, or why there is none. A
+// build without an image gets neither.
+//
+// The image is exported already, so nothing that goes wrong here fails the build. An image without
+// a summary proves nothing, and whoever demands one refuses it.
+func (b *build) prove(
+	ctx context.Context, req *controlapi.SolveRequest, resp *controlapi.SolveResponse,
+) {
+	delete(resp.ExporterResponse, SummaryKey) // no frontend makes one
+	if b.proof == nil || len(imagesOf(req)) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, proveTime)
+	defer cancel()
+	envelope, problem := b.summarize(ctx, req, resp.ExporterResponse)
+	if problem != nil {
+		b.guard.log.Warn("no summary", "client", safetext.Printable(string(b.who)),
+			"build", b.client, "why", logText(problem.Error()))
+	}
+	said := summaryMetadata{Envelope: envelope}
+	if problem != nil {
+		said.Missing = safetext.Lines(problem.Error())
+	}
+	data, err := json.Marshal(said)
+	if err != nil {
+		return
+	}
+	if resp.ExporterResponse == nil {
+		resp.ExporterResponse = map[string]string{}
+	}
+	// Clients decode such a value, and show the JSON itself (buildx's commands/build.go,
+	// decodeExporterResponse).
+	resp.ExporterResponse[SummaryKey] = base64.StdEncoding.EncodeToString(data)
+}
+
+// summaryMetadata is the value of [SummaryKey]: an envelope, or why there is none. If it couldn't
+// be written or pushed, it is both.
+type summaryMetadata struct {
+	*vsa.Envelope
+	Missing string `json:"missing,omitempty"`
+}
+
+// imagesOf returns the exporters of a request that make images.
+func imagesOf(req *controlapi.SolveRequest) (images []*controlapi.Exporter) {
+	for _, e := range req.Exporters {
+		switch e.GetType() {
+		case client.ExporterLocal, client.ExporterTar:
+		default:
+			images = append(images, e)
+		}
+	}
+	return images
+}
+
+// summarize makes, signs and hands out the summary. With an envelope, the problem is that it
+// couldn't be handed out.
+func (b *build) summarize(
+	ctx context.Context, req *controlapi.SolveRequest, exported map[string]string,
+) (*vsa.Envelope, error) {
+	statement, err := b.statement(req, exported)
+	if err != nil {
+		return nil, err
+	}
+	to := b.guard.summaries
+	envelope, err := vsa.Sign(ctx, statement, to.Signer)
+	if err != nil {
+		return nil, fmt.Errorf("it couldn't be signed: %w", err)
+	}
+	err = to.write(statement.Image(), envelope)
+	if repositories := pushed(imagesOf(req)[0]); to.Push != nil && len(repositories) > 0 {
+		bundle, bundleErr := envelope.Bundle(to.Signer.Public())
+		if bundleErr == nil {
+			bundleErr = to.Push(ctx, repositories, statement.Image(), bundle)
+		}
+		if bundleErr != nil {
+			err = errors.Join(err, fmt.Errorf("it couldn't be pushed: %w", bundleErr))
+		}
+	}
+	return envelope, err
+}
+
+// write writes the envelope into the folder.
+func (s *Summaries) write(image vsa.Digest, envelope *vsa.Envelope) (err error) {
+	if s.Folder == "" {
+		return nil
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("it couldn't be written: %w", err)
+		}
+	}()
+	data, err := envelope.Bytes()
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(s.Folder, ".summary-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }() // it is there no more, unless something failed
+	_, err = f.Write(append(data, '\n'))
+	err = errors.Join(err, f.Chmod(summaryMode), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), filepath.Join(s.Folder, SummaryFile(image)))
+}
+
+// SummaryFile returns the name of the file with the summary of an image.
+func SummaryFile(image vsa.Digest) string { return "sha256-" + image.SHA256 + ".json" }
+
+// statement returns what a summary of the build says. Its error is why there is none.
+func (b *build) statement(
+	req *controlapi.SolveRequest, exported map[string]string,
+) (*vsa.Statement, error) {
+	images := imagesOf(req)
+	if len(images) > 1 {
+		return nil, errors.New("it exports several images, and the daemon tells the digest of one")
+	}
+	image, err := exportedDigest(exported)
+	if err != nil {
+		return nil, err
+	}
+	choice := b.chosen()
+	if choice == nil {
+		return nil, errors.New("nobody has decided on it")
+	}
+	if b.guard.policy.current().Digest() != b.policy.Digest() {
+		return nil, errors.New("the policy has changed since the build began")
+	}
+	decision, err := b.decisionOf(choice, exported[frontend.MetadataKey])
+	if err != nil {
+		return nil, err
+	}
+	if choice.KeptApart() == "" {
+		return nil, errors.New("its commands aren't kept apart from those of other builds")
+	}
+	if why := b.proof.why(); why != "" {
+		return nil, errors.New(why)
+	}
+	sources, err := b.proof.sources.List()
+	if err != nil {
+		return nil, err
+	}
+	dispatch := string(choice.Decision.Dispatch)
+	if choice.IsOwn() {
+		dispatch = "llb"
+	}
+	by, err := frontend.SummaryPolicy(b.policy.Identity())
+	if err != nil {
+		return nil, err
+	}
+	return vsa.New(namesOf(images[0]), image,
+		vsa.Verifier{
+			ID: VerifierID, Version: map[string]string{"policy-guard": b.guard.summaries.Version},
+		}, time.Now(), by,
+		vsa.Details{Decision: decision, Dispatch: dispatch, Sources: sources})
+}
+
+// exportedDigest returns the digest of the image that the daemon has exported. It says it twice.
+func exportedDigest(exported map[string]string) (vsa.Digest, error) {
+	image, err := vsa.ParseDigest(exported[exptypes.ExporterImageDigestKey])
+	if err != nil {
+		return image, fmt.Errorf("the daemon told no digest of the image: %w", err)
+	}
+	text, ok := exported[exptypes.ExporterImageDescriptorKey]
+	if !ok {
+		return image, nil
+	}
+	var descriptor ocispecs.Descriptor
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err == nil {
+		err = json.Unmarshal(data, &descriptor)
+	}
+	if err != nil || string(descriptor.Digest) != image.String() {
+		return image, errors.New("the daemon told two digests of the image")
+	}
+	return image, nil
+}
+
+// decisionOf returns the JSON of the decision on a build, with the warnings about its steps, or why
+// it proves nothing. The policy frontend's image has reported its own, in the metadata of the
+// result that was exported.
+func (b *build) decisionOf(choice *frontend.Choice, reported string) (json.RawMessage, error) {
+	own, err := json.Marshal(choice.Decided())
+	if err != nil {
+		return nil, err
+	}
+	if err := b.proves(own); err != nil || !choice.Mediated {
+		return own, err
+	}
+	return json.RawMessage(reported), b.proves([]byte(reported))
+}
+
+// proves returns why a decision proves nothing.
+func (b *build) proves(decision []byte) error {
+	var d vsa.Decision
+	if err := json.Unmarshal(decision, &d); err != nil {
+		return fmt.Errorf("the decision that was reported can't be read: %w", err)
+	}
+	switch {
+	case d.Policy.Digest != b.policy.Digest().String():
+		return errors.New("the image of --image has a policy of its own")
+	case d.Warned() && slices.Contains(b.policy.Document().Attest, policy.AttestWarned):
+	case d.Warned():
+		return errors.New("the policy only warned about it: " + strings.Join(d.Warnings, "; "))
+	case d.Verdict != string(policy.Allow):
+		return errors.New("the decision doesn't allow it")
+	}
+	return nil
+}
+
+// namesOf returns the names under which an image is exported, in canonical form. What a client does
+// with an image that it gets is its own affair, and nobody has judged the name that it says.
+func namesOf(e *controlapi.Exporter) (names []string) {
+	list := e.GetAttrs()[string(exptypes.OptKeyName)]
+	if list == "" || e.GetType() != policy.ExportImage {
+		return nil
+	}
+	for _, s := range strings.Split(list, ",") {
+		if ref, err := imageref.Parse(s); err == nil && !slices.Contains(names, ref.String()) {
+			names = append(names, ref.String())
+		}
+	}
+	return names
+}
+
+// pushed returns the repositories to which an image is pushed.
+func pushed(e *controlapi.Exporter) (repositories []string) {
+	value, set := e.GetAttrs()[string(exptypes.OptKeyPush)] // which [named] has judged
+	if push, err := strconv.ParseBool(value); !set || value != "" && (err != nil || !push) {
+		return nil
+	}
+	for _, name := range namesOf(e) {
+		ref, err := imageref.Parse(name)
+		if err == nil && !slices.Contains(repositories, ref.Name()) {
+			repositories = append(repositories, ref.Name())
+		}
+	}
+	return repositories
+}
