@@ -194,7 +194,7 @@ func (b *build) run(
 		return nil, err
 	}
 	b.record.reported(res.GetMetadata()[frontend.MetadataKey])
-	b.guard.results.add(b.who, b.asResults(identities(res)))
+	b.made(identities(res))
 	if err := b.keep(res); err != nil {
 		return nil, err
 	}
@@ -246,9 +246,7 @@ func (b *build) decide(
 	f := b.policy.frontend(b.by)
 	f.Mediator, f.CacheMounts = b.guard.image, b.guard.names.cacheMounts(b.who)
 	f.Apart, f.Inputs = b.apartFor(req.FrontendOpt), req.FrontendInputs
-	f.Answered = func(id digest.Digest) bool {
-		return b.guard.results.has(b.who, b.asResults([]string{id.String()})[0])
-	}
+	f.Answered = func(id digest.Digest) bool { return b.hasInput(id.String()) }
 	choice, err := f.Choose(ctx, client, req.Frontend)
 	if err != nil || choice.Answer != nil {
 		return choice, err

@@ -19,7 +19,8 @@ import (
 // These tests show what the daemon's build proxy does by itself. They are why policy-guard doesn't
 // leave the answers to each build's session alone.
 
-// answering is a client's build whose commands use the build proxy. It answers the questions itself.
+// answering is a client's build whose commands use the build proxy. It answers the questions
+// itself.
 type answering struct {
 	mu    sync.Mutex
 	asked []string

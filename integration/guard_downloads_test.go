@@ -108,8 +108,8 @@ func TestGuardKeepsBuildsUnderRulesOnDownloadsApart(t *testing.T) {
 	})
 }
 
-// A guard that dies answers no questions any more. The daemon refuses then, and caches what commands
-// make of it.
+// A guard that dies answers no questions any more. The daemon refuses then, and caches what
+// commands make of it.
 func TestNothingIsReusedOfAGuardThatDied(t *testing.T) {
 	w := newDownloads(t)
 	g, build := w.guard(t, w.policy(""))

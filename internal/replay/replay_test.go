@@ -263,7 +263,8 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 		},
 		"requests of commands": {
 			dockerfile + "build: {exec: {downloads: {allow: [deb.example]}}}\n", built(requesting(
-				"https://deb.example/a?***", "https://***@evil.example/a")), policy.Deny,
+				"https://deb.example/a?***", "https://***@evil.example/a",
+			)), policy.Deny,
 			[]string{"build a command's request for https://evil.example/a"}, "",
 		},
 		"requests of commands that aren't recorded": {
