@@ -8,14 +8,14 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/buildrules"
 )
 
-// JudgeDownload says whether a command of the build may request a URL. It is for policy-guard, which
-// the daemon asks about each request; see [policy.Layers.HasDownloads]. The URL is hostile, and so is
-// the time at which it is asked: a build that was ended asks no more.
+// JudgeDownload says whether a command of the build may request a URL. It is for policy-guard,
+// which the daemon asks about each request; see [policy.Layers.HasDownloads]. The URL is hostile:
+// it can be of any length and form.
 //
 // The ruling's verdict is [policy.Allow] or [policy.Warn]; a warning is among those of
-// [Choice.Decided]. Otherwise the error is the refusal of the whole build, a [*DenialError], because
-// a command that is refused a request could go on without it. A nil choice refuses each URL, and so
-// does the choice for a client's own LLB that the policy doesn't allow.
+// [Choice.Decided]. Otherwise the error is the refusal of the whole build, a [*DenialError],
+// because a command that is refused a request could go on without it. A nil choice refuses each
+// URL. So does the choice for a client's own LLB, if the policy doesn't allow that.
 //
 // Several goroutines may call it.
 func (c *Choice) JudgeDownload(ctx context.Context, url string) (policy.Ruling, error) {

@@ -13,7 +13,7 @@ import (
 )
 
 // namesOf returns the spellings in which a build file can name what an operation asks for: an
-// image, a frontend, a git repository, a download or a request. It returns nil for other operations.
+// image, a frontend, a git repository or a download. It returns nil for other operations.
 func namesOf(o buildrules.Operation) []string {
 	switch {
 	case o.Image != "":

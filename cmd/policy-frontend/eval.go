@@ -39,12 +39,14 @@ file of --build lists them, and eval answers each by its number:
   - git: {url: "https://git.example/a", ref: main}
   - http: {url: "https://files.example/a", checksum: "sha256:..."}
   - exec: {network: host, secrets: [npm]}
+  - download: "https://deb.example/a"
   - frontend: docker/dockerfile:1
   - config: {user: app, labels: {a: b}}
 
-Other kinds of operations are local, ociLayout, blob and container. The file of --llb has
-LLB, which a frontend makes from a build file. eval checks each operation in it and names
-the line of the build file that it comes from.
+Other kinds of operations are local, ociLayout, blob and container. A download is what a
+command requests while it runs; in a build, only policy-guard judges that. The file of
+--llb has LLB, which a frontend makes from a build file. eval checks each operation in it
+and names the line of the build file that it comes from.
 
 With --export, --cache-from, --cache-to or --sbom, eval also answers where a result may
 go, which build caches a build may use, and which image may make its SBOM. With --debug,

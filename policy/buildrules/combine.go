@@ -71,8 +71,8 @@ func rulesOf[T part[T]](of func(*Rules) *T) field {
 	}
 }
 
-// usesOfCommands is the field of the rules on what commands use. It is below the same field as those
-// on what they request, and puts both under the policy's.
+// usesOfCommands is the field of the rules on what commands use. Those on what they request are
+// below it, and it puts both under the policy's.
 func usesOfCommands() field {
 	f := rulesOf(func(r *Rules) **ExecRules { return &r.Exec })
 	f.isSet = func(r *Rules) bool { return r.Exec.restrictsUse() }
@@ -336,8 +336,8 @@ func (r *ExecRules) allowsNothing() bool {
 		r.Devices == nil && r.Hosts == nil && r.Ulimits == nil && r.CgroupParents == nil
 }
 
-// restrictsUse reports whether the rules are about what commands use. Those that are only about what
-// commands request aren't. It is false for nil.
+// restrictsUse reports whether the rules are about what commands use. Those that are only about
+// what commands request aren't. It is false for nil.
 func (r *ExecRules) restrictsUse() bool {
 	return r != nil && (r.Denied || r.Deny != nil || !r.allowsNothing())
 }
