@@ -115,7 +115,8 @@ func TestAnOldDaemonBuildsIfItIsAccepted(t *testing.T) {
 	require.NoError(t, g.checkDaemon(of(t), g.policy.current()))
 	require.Error(t, g.CheckDaemon(of(t)))
 	d.failure = errors.New("broken")
-	require.Error(t, g.checkDaemon(of(t), g.policy.current()), "a daemon that doesn't answer is never accepted")
+	require.Error(t, g.checkDaemon(of(t), g.policy.current()),
+		"a daemon that doesn't answer is never accepted")
 }
 
 func TestNoBuildBeginsWhenTheGuardEnds(t *testing.T) {

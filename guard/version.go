@@ -66,9 +66,9 @@ func (g *Guard) CheckDaemon(ctx context.Context) error {
 	return checkVersion(info.GetBuildkitVersion().GetVersion())
 }
 
-// checkDaemon fails unless builds under a policy may begin at the daemon. It is called for each build,
-// because another version may start behind the same address. No old daemon is accepted under rules
-// that only its build proxy can enforce: it wouldn't know that it should.
+// checkDaemon fails unless builds under a policy may begin at the daemon. It is called for each
+// build, because another version may start behind the same address. No old daemon is accepted under
+// rules that only its build proxy can enforce: it wouldn't know that it should.
 func (g *Guard) checkDaemon(ctx context.Context, under *Policy) error {
 	err := g.CheckDaemon(ctx)
 	var old *OldDaemonError

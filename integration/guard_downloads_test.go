@@ -137,3 +137,28 @@ func TestGuardWarnsOfDownloads(t *testing.T) {
 	}
 	require.Equal(t, 1, w.count("/denied/warned"))
 }
+
+// The commands of a linked target are asked about in either build.
+func TestLinkedTargetsUnderRulesOnDownloads(t *testing.T) {
+	w := newDownloads(t)
+	g, _ := w.guard(t, w.policy(""))
+	bake := func(base, app string) harness.Output {
+		dir := harness.WriteContext(t, map[string]string{
+			"base.Dockerfile": "FROM " + w.image + "\nRUN " + base + "\n",
+			"app.Dockerfile":  "FROM base\nRUN " + app + "\n",
+			"docker-bake.json": `{"group": {"default": {"targets": ["base", "app"]}}, "target": {
+				"base": {"dockerfile": "base.Dockerfile"},
+				"app": {"dockerfile": "app.Dockerfile", "contexts": {"base": "target:base"}}}}`,
+		})
+		return g.Buildx(t, dir, "bake", "--progress=plain")
+	}
+	get := func(path string) string { return "downloader get " + w.http + path }
+	bake("sleep 1; "+get("/allowed/base"), get("/allowed/app")).RequireSuccess(t)
+	require.Equal(t, 1, w.count("/allowed/app"))
+	for range 2 {
+		o := bake("sleep 1; "+get("/denied/base")+" || echo went $((1 + 1))", get("/allowed/second"))
+		o.RequireFailure(t, refusedDownload)
+		require.NotContains(t, o.Text(), "went 2")
+	}
+	require.False(t, w.got("/allowed/second"))
+}
