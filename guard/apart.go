@@ -39,16 +39,16 @@ func (b *build) apartFor(
 		if !l.NamesClients() && !l.HasDownloads() && len(shared) == 0 {
 			return "", nil
 		}
-		parts := []string{l.RulesDigest(d, time.Now()).String()}
+		parts := []string{"rules", l.RulesDigest(d, time.Now()).String()}
 		if l.HasDownloads() {
 			lineage, err := b.enter(apartID(append(parts, string(b.who))...))
 			if err != nil {
 				return "", err
 			}
-			parts = append(parts, lineage)
+			parts = append(parts, "lineage", lineage)
 		}
 		if len(shared) > 0 {
-			parts = append(parts, string(b.who))
+			parts = append(parts, "options", string(b.who))
 			for _, key := range slices.Sorted(maps.Keys(shared)) {
 				parts = append(parts, key, shared[key])
 			}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -153,5 +154,16 @@ func BenchmarkCheck10000(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// A guard does it for each build under a policy that names clients.
+func BenchmarkRulesDigest(b *testing.B) {
+	p, err := Parse("p.yaml", manyRules(10_000))
+	require.NoError(b, err)
+	l, err := Stack(p, nil)
+	require.NoError(b, err)
+	for b.Loop() {
+		l.RulesDigest(Decision{}, time.Time{})
 	}
 }

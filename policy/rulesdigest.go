@@ -2,12 +2,11 @@ package policy
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"hash"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -17,25 +16,28 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imagerules"
 )
 
-// RulesDigest returns a digest of the rules for what the client of [Layers.For] builds at a time,
-// and of the build rules of a decision on that, which may be the zero one. If two digests are the
-// same, the same is allowed. They are the same for two clients if no rule tells them apart.
+// RulesDigest returns a digest of the rules for what the client of [Layers.For] builds, and of the
+// build rules of a decision on that. The time is that of the decision. It is now for the zero one.
+// If two digests are the same, the same is allowed. They are the same for two clients if no rule
+// tells them apart.
 //
 // A rule that has expired doesn't count, nor does one that is only for other clients. Names of
 // rules and texts for people don't count either.
 func (l Layers) RulesDigest(d Decision, now time.Time) digest.Digest {
-	sum := sha256.New()
+	if d.at.IsZero() {
+		d.at = now
+	}
+	w := encoder{fields: map[reflect.Type][]field{}}
 	for _, layer := range l.each() {
-		w := digester{sum}
 		w.text(layer.name)
-		w.value(reflect.ValueOf(layer.policy.rulesFor(l.client, now)))
+		w.value(reflect.ValueOf(layer.policy.rulesFor(l.client, d.at)))
 	}
 	build := clone(d.Obligations.Build)
 	for i := range build {
-		imagesFor(&build[i].Build, l.client, now)
+		imagesFor(&build[i].Build, l.client, d.at)
 	}
-	digester{sum}.value(reflect.ValueOf(build))
-	return digest.NewDigest(digest.SHA256, sum)
+	w.value(reflect.ValueOf(build))
+	return digest.FromBytes(w.bytes)
 }
 
 // rulesFor returns the document without what is for other clients, and without rules that have
@@ -77,11 +79,17 @@ func imagesFor(b *buildrules.Rules, c clients.Client, now time.Time) {
 	if b == nil || b.Images == nil {
 		return
 	}
-	b.Images.Rules = slices.DeleteFunc(b.Images.Rules, func(r *imagerules.Rule) bool {
-		return isForOthers(r, c, now)
-	})
-	for _, r := range b.Images.Rules {
-		r.Clients = nil
+	all := b.Images.Rules
+	b.Images.Rules = nil
+	for _, r := range all {
+		if !isForOthers(r, c, now) {
+			r.Clients = nil
+			b.Images.Rules = append(b.Images.Rules, r)
+		}
+	}
+	if slices.ContainsFunc(all, func(r *imagerules.Rule) bool { return r.Action != ActionDeny }) {
+		// Where some rule allows an image, whomever, all others are refused.
+		b.Images.Rules = append(b.Images.Rules, &imagerules.Rule{})
 	}
 }
 
@@ -103,47 +111,71 @@ var undecided = map[reflect.Type][]string{
 	reflect.TypeFor[BuildObligation](): {"Rule"},
 }
 
-// digester writes values so that no two of them have the same bytes.
-type digester struct{ hash.Hash }
-
-func (w digester) number(n int) {
-	_ = binary.Write(w, binary.BigEndian, int64(n)) // A hash never fails.
+// encoder writes values so that no two of them have the same bytes.
+type encoder struct {
+	bytes  []byte
+	fields map[reflect.Type][]field
 }
 
-func (w digester) text(s string) {
-	w.number(len(s))
-	w.Write([]byte(s))
+// field is a field that decides.
+type field struct {
+	name  string
+	index int
 }
 
-// value writes a value with its exported fields. Callers compile all others from these.
-func (w digester) value(v reflect.Value) {
+func (w *encoder) number(n int64) {
+	w.bytes = binary.BigEndian.AppendUint64(w.bytes, uint64(n)) //nolint:gosec // G115: -1 stays apart
+}
+
+func (w *encoder) text(s string) {
+	w.number(int64(len(s)))
+	w.bytes = append(w.bytes, s...)
+}
+
+// of returns the fields of a struct that decide. All are exported, because others are compiled from
+// these.
+func (w *encoder) of(t reflect.Type) []field {
+	if list, ok := w.fields[t]; ok {
+		return list
+	}
+	var list []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.IsExported() && !slices.Contains(undecided[t], f.Name) {
+			list = append(list, field{f.Name, i})
+		}
+	}
+	w.fields[t] = list
+	return list
+}
+
+// value writes a value with its fields. A list that is absent isn't empty.
+func (w *encoder) value(v reflect.Value) {
+	const absent, present = -1, 0
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			f := v.Type().Field(i)
-			if f.IsExported() && !slices.Contains(undecided[v.Type()], f.Name) {
-				w.text(f.Name)
-				w.value(v.Field(i))
-			}
+		for _, f := range w.of(v.Type()) {
+			w.text(f.name)
+			w.value(v.Field(f.index))
 		}
 	case reflect.Pointer:
 		if v.IsNil() {
-			w.number(-1)
+			w.number(absent)
 			return
 		}
-		w.number(0)
+		w.number(present)
 		w.value(v.Elem())
 	case reflect.Slice:
-		if v.IsNil() { // Some lists mean something else then.
-			w.number(-1)
+		if v.IsNil() {
+			w.number(absent)
 			return
 		}
-		w.number(v.Len())
+		w.number(int64(v.Len()))
 		for i := range v.Len() {
 			w.value(v.Index(i))
 		}
 	case reflect.Map:
-		w.number(v.Len())
+		w.number(int64(v.Len()))
 		keys := v.MapKeys() // They are strings in all maps.
 		slices.SortFunc(keys, func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) })
 		for _, k := range keys {
@@ -152,7 +184,11 @@ func (w digester) value(v reflect.Value) {
 		}
 	case reflect.String:
 		w.text(v.String())
+	case reflect.Int:
+		w.number(v.Int())
+	case reflect.Bool:
+		w.text(strconv.FormatBool(v.Bool()))
 	default:
-		w.text(fmt.Sprint(v.Interface()))
+		panic(fmt.Sprintf("policy: a field of the kind %s isn't in the digest of the rules", v.Kind()))
 	}
 }

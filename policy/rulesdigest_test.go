@@ -122,6 +122,15 @@ frontends:
 	require.NotEqual(t, of("z"), of("w"))
 }
 
+// A list of images in which a rule allows something refuses all others, for everybody.
+func TestAnAllowRuleForOthersCountsAsARule(t *testing.T) {
+	t.Parallel()
+	const rule = "{name: a, match: [x], clients: [\"gid:8\"]"
+	allowed := rulesOf(t, "build: {images: ["+rule+"}]}", ofNine)
+	denied := rulesOf(t, "build: {images: ["+rule+", action: deny}]}", ofNine)
+	require.NotEqual(t, allowed, denied)
+}
+
 func TestARuleCountsUntilItExpires(t *testing.T) {
 	t.Parallel()
 	const with = "frontends: [{name: a, match: [x]}, {name: b, match: [y], expires: 2027-06-02}]"
