@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/moby/buildkit/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -107,7 +106,6 @@ func TestWhatTheBuildProxyDoesByItself(t *testing.T) {
 				_, err := sessions[i].build(t, d, dir, "")
 				require.NoError(t, err)
 			})
-			time.Sleep(200 * time.Millisecond)
 		}
 		wg.Wait()
 		asked := 0
