@@ -27,7 +27,7 @@ func FuzzBuildRulesMeet(f *testing.F) {
 		e, o := generateBuildPolicy(embedded, true), generateBuildPolicy(overlay, true)
 		c := choices(req)
 		operation := generateOperation(&c)
-		if mustParse(t, o).DownloadRules() != "" && mustParse(t, e).DownloadRules() == "" {
+		if onlyOverlayHasDownloads(t, e, o) {
 			return // The two can't be put on each other.
 		}
 		both, alone, other := decided(t, e, o), decided(t, e, ""), decided(t, o, "")
@@ -63,6 +63,12 @@ func FuzzBuildRulesMeet(f *testing.F) {
 		require.LessOrEqual(t, strictness(plain.Verdict), strictness(met.Verdict), say)
 		require.Equal(t, imageref.Reference{}, plain.Image, say)
 	})
+}
+
+// onlyOverlayHasDownloads reports whether [Stack] refuses the two.
+func onlyOverlayHasDownloads(t *testing.T, embedded, overlay string) bool {
+	t.Helper()
+	return mustParse(t, overlay).DownloadRules() != "" && mustParse(t, embedded).DownloadRules() == ""
 }
 
 func checkRuling(t *testing.T, d Decision, f buildrules.Operation, r Ruling, say string) {
