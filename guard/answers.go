@@ -50,8 +50,8 @@ func (b *build) answer(
 	return &policysession.DecisionResponse{Action: spb.PolicyAction_ALLOW}, nil, nil
 }
 
-// judgeQuestion judges what the daemon asks about. It returns the source that is read instead; nil if
-// there is none. It notes a refusal.
+// judgeQuestion judges what the daemon asks about. It returns the source that is read instead; nil
+// if there is none. It notes a refusal.
 func (b *build) judgeQuestion(
 	ctx context.Context, source *pb.SourceOp, platform *pb.Platform,
 ) (*pb.SourceOp, error) {
@@ -70,7 +70,8 @@ func (b *build) judgeQuestion(
 	}
 	b.record.read(source, instead, own, err)
 	if err != nil {
-		b.spoil() // a command can ask about anything, in the first line of a request to the proxy
+		// A command can ask about anything, in the first line of a request to the proxy.
+		b.spoil(errNotServed)
 		b.guard.logRefusal(b.who, aSource, err)
 		b.record.refused(aSource, err)
 	}

@@ -24,10 +24,10 @@ import (
 // daemon's build cache and run once for builds under way. Those of others share nothing.
 //
 // Builds are kept apart where a policy has rules for some clients: a client gets no result that
-// only others may make. Under rules on downloads, only one build at a time has an id; see [lineage].
-// Builds are also kept apart by options whose effect the daemon shares between
-// commands that differ in nothing else. Such commands are shared by builds of the same identity
-// with the same values.
+// only others may make. Under rules on downloads, only one build at a time has an id; see
+// [lineage]. Builds are also kept apart by options whose effect the daemon shares between commands
+// that differ in nothing else. Such commands are shared by builds of the same identity with the
+// same values.
 //
 // A guard that signs summaries keeps all builds apart: a summary says by which rules all commands
 // ran, whenever that was.

@@ -205,7 +205,7 @@ func (e brokenError) Error() string { return string(e) }
 // broken returns why the guard ended the build, as the error of a call. It is nil if it didn't.
 func (b *build) broken() error {
 	var e brokenError
-	var refusal downloadRefusal
+	var refusal refusedDownloadError
 	switch cause := context.Cause(b.ctx); {
 	case errors.As(cause, &refusal):
 		return refusal.status()

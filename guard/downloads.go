@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -30,7 +31,8 @@ type downloads struct {
 	// lineage is the one that the build is in. It is nil before the decision, and under a policy
 	// without such rules.
 	lineage *lineage
-	stop    sync.Once // of the build, by a refusal
+	inputs  []*lineage // those of the build's inputs
+	stop    sync.Once  // of the build, by a refusal
 
 	mu    sync.Mutex
 	stops bool // stop is done, or under way
@@ -44,9 +46,9 @@ type downloads struct {
 	gone      <-chan struct{} // closed when the daemon has ended the build that was stopped
 }
 
-// isDownload reports whether a question may be about a request of a command. The daemon asks about a
-// request as about a source of that URL without attributes. The Dockerfile frontend's sources have
-// some.
+// isDownload reports whether a question may be about a request of a command. The daemon asks about
+// a request as about a source of that URL without attributes. The Dockerfile frontend's sources
+// have some.
 func (b *build) isDownload(source *pb.SourceOp) bool {
 	scheme, _, ok := strings.Cut(source.GetIdentifier(), ":")
 	return ok && (scheme == "http" || scheme == "https") && len(source.GetAttrs()) == 0 &&
@@ -89,8 +91,8 @@ func (d *downloads) closeIfDone() {
 	}
 }
 
-// enter begins the build's part in a lineage of builds that have something in common, and returns the
-// lineage's id. All frontends of a build are in one lineage.
+// enter begins the build's part in a lineage of builds that have something in common, and returns
+// the lineage's id. All frontends of a build are in one lineage.
 func (b *build) enter(common string) (id string, err error) {
 	d := &b.downloads
 	d.mu.Lock()
@@ -99,7 +101,13 @@ func (b *build) enter(common string) (id string, err error) {
 	case d.ending:
 		return "", errors.New("the build has ended")
 	case d.lineage == nil:
-		d.lineage = b.guard.lineages.take(common)
+		for _, l := range d.inputs {
+			if !b.guard.lineages.join(l, common, b) {
+				return "", errors.New("a frontend input comes from a build under other rules on downloads, " +
+					"or from one that was refused a download: build both targets together again")
+			}
+		}
+		d.lineage = b.guard.lineages.take(common, b)
 		d.inherited = b.guard.lineages.warnings(d.lineage)
 	case d.lineage.of != common:
 		return "", errors.New("other rules on downloads are for the build now than when it began; " +
@@ -113,23 +121,83 @@ func (b *build) enter(common string) (id string, err error) {
 func (b *build) leave(clean bool) {
 	d := &b.downloads
 	d.mu.Lock()
-	l := d.lineage
-	d.lineage = nil
 	clean = clean && d.open == 0
 	d.mu.Unlock()
-	if l != nil {
-		b.guard.lineages.done(l, clean)
+	if !clean {
+		b.spoil(errEndedEarly)
+	}
+	d.mu.Lock()
+	l, inputs := d.lineage, d.inputs
+	d.lineage, d.inputs = nil, nil
+	d.mu.Unlock()
+	if l == nil {
+		return
+	}
+	for _, input := range inputs {
+		b.guard.lineages.leave(input, b)
+	}
+	b.guard.lineages.done(l, b)
+}
+
+// spoil keeps other builds from results of this one's commands. It stops those under way that may
+// get some.
+func (b *build) spoil(why error) {
+	for _, l := range b.lineagesOf() {
+		b.guard.lineages.spoil(l, why, b)
 	}
 }
 
-// spoil keeps other builds from results of this one's commands.
-func (b *build) spoil() {
-	b.downloads.mu.Lock()
-	l := b.downloads.lineage
-	b.downloads.mu.Unlock()
-	if l != nil {
-		b.guard.lineages.spoil(l)
+// stop implements [lineageUser].
+func (b *build) stop(why error) { b.cancel(why) }
+
+// hasInput reports whether the client may build on a result of its own as an input, and notes whose
+// commands the build then has. An input is chosen before the build is in a lineage.
+func (b *build) hasInput(opts map[string]string, id string) bool {
+	name := b.asResults(opts, []string{id})[0]
+	b.buildsOn(name)
+	if !b.guard.results.has(b.who, name) {
+		return false
 	}
+	if b.policy.DownloadRules() == "" {
+		return true
+	}
+	made := b.guard.lineages.of(b.who, name)
+	d := &b.downloads
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range made {
+		switch {
+		case slices.Contains(d.inputs, l):
+		case d.lineage != nil:
+			return false
+		default:
+			d.inputs = append(d.inputs, l)
+		}
+	}
+	return len(made) > 0
+}
+
+// made remembers the results that the client may build on, by the names of [build.asResults].
+func (b *build) made(names []string) {
+	b.guard.results.add(b.who, names)
+	all := b.lineagesOf()
+	if len(all) == 0 {
+		return
+	}
+	for _, name := range names {
+		b.guard.lineages.note(b.who, name, all)
+	}
+}
+
+// lineagesOf returns the lineages of the build's commands.
+func (b *build) lineagesOf() []*lineage {
+	d := &b.downloads
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lineage == nil {
+		return nil
+	}
+	return append(slices.Clone(d.inputs), d.lineage)
 }
 
 // noteSources remembers the sources in a definition about which the daemon asks as about downloads.
@@ -192,13 +260,13 @@ func (b *build) judgeDownload(
 		b.record.download(url, policy.Allow, RuleOf(choice.Decision))
 	}
 	if instead != nil { // a command isn't served what is read instead
-		b.spoil()
+		b.spoil(errNotServed)
 	}
 	return instead, nil
 }
 
-// warnOf has the client warned about a download, and the builds that follow in the lineage: they may get
-// the result from the cache.
+// warnOf has the client warned about a download, and the builds that follow in the lineage: they
+// may get the result from the cache.
 func (b *build) warnOf(ctx context.Context, reason string) {
 	b.downloads.mu.Lock()
 	l := b.downloads.lineage
@@ -210,8 +278,8 @@ func (b *build) warnOf(ctx context.Context, reason string) {
 	b.showWarning(ctx, reason, steps)
 }
 
-// warnAgain has the client warned about what builds before in the lineage have downloaded. The build may
-// have their results from the cache.
+// warnAgain has the client warned about what builds before in the lineage have downloaded. The
+// build may have their results from the cache.
 func (b *build) warnAgain(ctx context.Context) {
 	b.downloads.mu.Lock()
 	warnings := b.downloads.inherited
@@ -227,7 +295,6 @@ func (b *build) warnAgain(ctx context.Context) {
 // can't end well any more. Only then may it see the refusal: it might go on without what it
 // requested, and so might the build.
 func (b *build) refuseDownload(ctx context.Context, why error) {
-	b.spoil()
 	rule, reason := ruleBehind(why), why.Error()
 	if d, ok := frontend.DecisionOf(why); ok {
 		reason = d.Reason
@@ -242,7 +309,8 @@ func (b *build) refuseDownload(ctx context.Context, why error) {
 		b.downloads.mu.Lock()
 		b.downloads.gone = gone
 		b.downloads.mu.Unlock()
-		b.cancel(downloadRefusal{why, steps})
+		b.cancel(refusedDownloadError{why, steps})
+		b.spoil(refusedDownloadError{why, steps})
 	})
 	b.downloads.mu.Lock()
 	gone := b.downloads.gone
@@ -264,20 +332,28 @@ func (b *build) awaitStop() {
 	}
 }
 
-// downloadRefusal is why a build was ended for what a command requested.
-type downloadRefusal struct {
+// errNotServed stops builds that share commands with one in which a request may have failed.
+var errNotServed = brokenError("a request of a command that it shares with another build may " +
+	"have failed; build again")
+
+// errEndedEarly stops builds that share commands with one that was ended while these may have run.
+var errEndedEarly = brokenError("another build of the client has ended early, and it shares " +
+	"commands with that one; build again")
+
+// refusedDownloadError is why a build was ended for what a command requested.
+type refusedDownloadError struct {
 	why   error
 	steps []shownStep // that ran then
 }
 
 // Error implements error.
-func (e downloadRefusal) Error() string { return e.why.Error() }
+func (e refusedDownloadError) Error() string { return e.why.Error() }
 
 // maxSteps is how many of the steps that ran a refusal names.
 const maxSteps = 3
 
 // status returns the refusal as the error of a call.
-func (e downloadRefusal) status() error {
+func (e refusedDownloadError) status() error {
 	var s strings.Builder
 	s.WriteString("policy-guard refuses a download: ")
 	s.WriteString(e.why.Error())

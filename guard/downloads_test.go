@@ -19,7 +19,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/record"
 )
 
-// onDownloads lets commands of docker/dockerfile download from one host, and only warns about another.
+// onDownloads lets commands of docker/dockerfile download from one host. For another frontend, it
+// only warns.
 const onDownloads = `version: 1
 id: corp
 contact: "#ops"
@@ -279,7 +280,7 @@ func TestWhichBuildsShareCommandsUnderRulesOnDownloads(t *testing.T) {
 		"not after one that was refused a download": {
 			end: func(t *testing.T, r *downloadingBuild) {
 				require.NotEmpty(t, r.ask("https://evil.example/a"))
-				<-r.ended
+				require.Error(t, <-r.ended)
 			}, second: "alice",
 		},
 		"not after one that was refused another source": {
@@ -289,8 +290,10 @@ func TestWhichBuildsShareCommandsUnderRulesOnDownloads(t *testing.T) {
 			}, second: "alice",
 		},
 		"not after one that its client has canceled": {
-			end:    func(_ *testing.T, r *downloadingBuild) { r.cancel(); <-r.ended },
-			second: "alice",
+			end: func(t *testing.T, r *downloadingBuild) {
+				r.cancel()
+				require.Error(t, <-r.ended)
+			}, second: "alice",
 		},
 		"not after one whose daemon was lost": {
 			end: func(t *testing.T, r *downloadingBuild) {
@@ -364,4 +367,70 @@ func (r *downloadingBuild) finish(t *testing.T, failed *status.Status) {
 	_, err := r.client.Return(r.ctx, req)
 	require.NoError(t, err)
 	require.Equal(t, failed == nil, <-r.ended == nil)
+}
+
+// A daemon that doesn't know its build proxy would leave commands alone.
+func TestAnOldDaemonBuildsNothingUnderRulesOnDownloads(t *testing.T) {
+	t.Parallel()
+	for policy, want := range map[string]string{
+		forwarding:  "",
+		onDownloads: "rules on what commands download (frontends[0].build.exec.downloads)",
+	} {
+		d, g := newDaemonFor(t, policy, mediator)
+		d.version, d.ends, g.acceptOldDaemon = "v0.30.0", true, true
+		d.returned <- &gwpb.ReturnRequest{}
+		_, err := controlapi.NewControlClient(as(t, g, "alice")).Solve(of(t),
+			&controlapi.SolveRequest{Ref: "b"})
+		if want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, want)
+	}
+}
+
+// A build with a result of another one as its input has that one's commands.
+func TestALinkedBuildUnderRulesOnDownloads(t *testing.T) {
+	t.Parallel()
+	_, g := newDaemonFor(t, onDownloads, mediator)
+	rules, err := g.policy.current().layers(caller{id: "alice"}.client, nil)
+	require.NoError(t, err)
+	require.True(t, rules.HasDownloads())
+	newBuild := func(who Identity) *build {
+		b := &build{guard: g, who: who, policy: g.policy.current()}
+		b.ctx, b.cancel = context.WithCancelCause(t.Context())
+		return b
+	}
+	enter := func(b *build, common string) error {
+		_, err := b.enter(common)
+		return err
+	}
+
+	maker := newBuild("alice")
+	require.NoError(t, enter(maker, "rules"))
+	maker.made([]string{"result"})
+	require.False(t, newBuild("bob").hasInput("result"), "it is alice's")
+
+	other := newBuild("alice")
+	require.True(t, other.hasInput("result"))
+	require.ErrorContains(t, enter(other, "other rules"), "under other rules on downloads")
+
+	user := newBuild("alice")
+	require.True(t, user.hasInput("result"))
+	require.NoError(t, enter(user, "rules"))
+	user.made([]string{"second result"})
+
+	third := newBuild("alice")
+	require.True(t, third.hasInput("second result"))
+	require.NoError(t, enter(third, "rules"))
+	require.False(t, newBuild("alice").hasInput("unknown"))
+
+	maker.spoil(errNotServed) // the command may be shared by all of them
+	require.ErrorIs(t, context.Cause(user.ctx), errNotServed)
+	require.ErrorIs(t, context.Cause(third.ctx), errNotServed)
+	require.NoError(t, maker.ctx.Err())
+
+	late := newBuild("alice")
+	require.True(t, late.hasInput("result"))
+	require.ErrorContains(t, enter(late, "rules"), "build both targets together again")
 }

@@ -369,7 +369,8 @@ func newDaemon(t *testing.T) (*fakeDaemon, *Guard) {
 func newDaemonFor(t *testing.T, policy, image string) (*fakeDaemon, *Guard) {
 	t.Helper()
 	d := &fakeDaemon{
-		canceled: make(chan struct{}), stopped: make(chan struct{}), returned: make(chan *gwpb.ReturnRequest, 10), version: "v0.34.2",
+		canceled: make(chan struct{}), stopped: make(chan struct{}),
+		returned: make(chan *gwpb.ReturnRequest, 10), version: "v0.34.2",
 		imageConfig: "{}", metadata: map[string][]byte{"a": []byte("b")},
 		result: &pb.Definition{Def: [][]byte{{}}}, file: []byte("FROM scratch\n"),
 	}

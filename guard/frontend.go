@@ -200,7 +200,7 @@ func (b *build) run(
 		return nil, err
 	}
 	b.record.reported(res.GetMetadata()[frontend.MetadataKey])
-	b.guard.results.add(b.who, b.asResults(req.FrontendOpt, identities(res)))
+	b.made(b.asResults(req.FrontendOpt, identities(res)))
 	b.noteWarned(choice, req.FrontendOpt, res)
 	if err := b.keep(res); err != nil {
 		return nil, err
@@ -253,11 +253,7 @@ func (b *build) decide(
 	f := b.policy.frontend(b.by)
 	f.Mediator, f.CacheMounts = b.guard.image, b.cacheMounts(req.FrontendOpt)
 	f.Apart, f.Inputs = b.apartFor(req.FrontendOpt), req.FrontendInputs
-	f.Answered = func(id digest.Digest) bool {
-		name := b.asResults(req.FrontendOpt, []string{id.String()})[0]
-		b.buildsOn(name)
-		return b.guard.results.has(b.who, name)
-	}
+	f.Answered = func(id digest.Digest) bool { return b.hasInput(req.FrontendOpt, id.String()) }
 	choice, err := f.Choose(ctx, client, req.Frontend)
 	if err != nil || choice.Answer != nil {
 		return choice, err

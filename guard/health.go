@@ -45,7 +45,7 @@ func (g *Guard) Ready(ctx context.Context) error {
 	if time.Since(h.at) > healthAge {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthTimeout)
 		defer cancel()
-		h.err = g.checkDaemon(ctx)
+		h.err = g.checkDaemon(ctx, g.policy.current())
 		if _, ok := status.FromError(h.err); h.err != nil && ok {
 			h.err = fmt.Errorf("the daemon doesn't answer: %s", status.Convert(h.err).Message())
 		}

@@ -110,12 +110,13 @@ func TestAnOldDaemonBuildsIfItIsAccepted(t *testing.T) {
 	t.Parallel()
 	d, g := newDaemon(t)
 	d.version = "v0.33.0"
-	require.Error(t, g.checkDaemon(of(t)))
+	require.Error(t, g.checkDaemon(of(t), g.policy.current()))
 	g.acceptOldDaemon = true
-	require.NoError(t, g.checkDaemon(of(t)))
+	require.NoError(t, g.checkDaemon(of(t), g.policy.current()))
 	require.Error(t, g.CheckDaemon(of(t)))
 	d.failure = errors.New("broken")
-	require.Error(t, g.checkDaemon(of(t)), "a daemon that doesn't answer is never accepted")
+	require.Error(t, g.checkDaemon(of(t), g.policy.current()),
+		"a daemon that doesn't answer is never accepted")
 }
 
 func TestNoBuildBeginsWhenTheGuardEnds(t *testing.T) {

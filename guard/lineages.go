@@ -3,6 +3,7 @@ package guard
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"slices"
 	"sync"
 )
 
@@ -12,18 +13,25 @@ const (
 	maxLineages = 10_000
 	// maxLineageWarnings bounds what a lineage remembers.
 	maxLineageWarnings = 20
+	// maxMade is how many results of an identity are remembered with their lineages.
+	maxMade = 10_000
 	// lineageBytes is the length of the random part of a lineage.
 	lineageBytes = 16
 )
 
-// A lineage is a series of builds, one after the other, whose commands share the daemon's cache. A
-// result in the cache has no questions: whatever a command has downloaded for it, the daemon doesn't
-// ask again. And of builds at once that share a command, the daemon asks one session at random. So
-// builds under rules on downloads share commands only in a lineage, and in it:
+// A lineage is a series of builds, one after the other, whose commands share the daemon's cache.
+// The daemon asks nothing about a result in its cache, whatever a command has downloaded for it.
+// And of builds at once that share a command, it asks one session at random. So builds under rules
+// on downloads share commands only in a lineage, and in it:
 //
 //   - there is at most one build at a time, so a question is about that build;
-//   - each request of each command was allowed. A lineage in which one wasn't is spoiled, and no build
-//     follows: the command may have gone on without what it was refused, and its result is cached.
+//   - each request of each command was allowed. A lineage in which one wasn't is spoiled, and no
+//     build follows: the command may have gone on without what it was refused, and its result is
+//     cached.
+//
+// A build with a result of another one as its input has commands of that one's lineage. It needs
+// the same rules, because questions about these commands can be asked in either build. If one of
+// the two is refused something, or is ended early, both end.
 //
 // What was only warned about is kept: builds that follow get the warnings too.
 type lineage struct {
@@ -35,6 +43,13 @@ type lineage struct {
 
 	spoiled bool
 	warned  []string
+	users   map[lineageUser]bool
+}
+
+// lineageUser is a build with commands of a lineage.
+type lineageUser interface {
+	// stop ends the build, because a lineage that it uses is spoiled.
+	stop(why error)
 }
 
 // lineages are those that wait for a build. They are random: no lineage of a guard that has ended,
@@ -42,29 +57,92 @@ type lineage struct {
 type lineages struct {
 	mu   sync.Mutex
 	free []*lineage // the one that has waited for longest comes first
+
+	made map[Identity]*results
+}
+
+// results are those of an identity's builds, with the lineages of their commands.
+type results struct {
+	of    map[string][]*lineage
+	order []string // the oldest first
 }
 
 // take begins a build in a lineage: in the one that has waited for the shortest time of those with
 // the same of, or in a new one. done must be called.
-func (s *lineages) take(of string) *lineage {
+func (s *lineages) take(of string, u lineageUser) *lineage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := len(s.free) - 1; i >= 0; i-- {
 		if l := s.free[i]; l.of == of {
-			s.free = append(s.free[:i], s.free[i+1:]...)
+			s.free = slices.Delete(s.free, i, i+1)
+			l.users[u] = true
 			return l
 		}
 	}
 	id := make([]byte, lineageBytes)
 	_, _ = rand.Read(id) // never fails
-	return &lineage{id: hex.EncodeToString(id), of: of}
+	return &lineage{id: hex.EncodeToString(id), of: of, users: map[lineageUser]bool{u: true}}
 }
 
-// spoil ends a lineage: no build comes after the one under way.
-func (s *lineages) spoil(l *lineage) {
+// note remembers the lineages of a result's commands.
+func (s *lineages) note(who Identity, result string, all []*lineage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.made == nil {
+		s.made = map[Identity]*results{}
+	}
+	r := s.made[who]
+	if r == nil {
+		r = &results{of: map[string][]*lineage{}}
+		s.made[who] = r
+	}
+	if r.of[result] == nil {
+		r.order = append(r.order, result)
+	}
+	r.of[result] = all
+	if len(r.order) > maxMade {
+		delete(r.of, r.order[0])
+		r.order = r.order[1:]
+	}
+}
+
+// of returns the lineages of a result's commands; none if they aren't known.
+func (s *lineages) of(who Identity, result string) []*lineage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.made[who]; r != nil {
+		return r.of[result]
+	}
+	return nil
+}
+
+// join has a build use results of a lineage with the same of. It reports false if it must not.
+// leave must be called otherwise.
+func (s *lineages) join(l *lineage, of string, u lineageUser) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.spoiled || l.of != of {
+		return false
+	}
+	l.users[u] = true
+	return true
+}
+
+// spoil ends a lineage: no build comes after those under way, and these are stopped, but for one.
+func (s *lineages) spoil(l *lineage, why error, by lineageUser) {
+	s.mu.Lock()
 	l.spoiled = true
+	s.free = slices.DeleteFunc(s.free, func(other *lineage) bool { return other == l })
+	var users []lineageUser
+	for u := range l.users {
+		if u != by {
+			users = append(users, u)
+		}
+	}
+	s.mu.Unlock()
+	for _, u := range users {
+		u.stop(why)
+	}
 }
 
 // warn notes a warning about a download, for the builds that follow. It reports whether the lineage
@@ -72,10 +150,8 @@ func (s *lineages) spoil(l *lineage) {
 func (s *lineages) warn(l *lineage, warning string) (isNew bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, w := range l.warned {
-		if w == warning {
-			return false
-		}
+	if slices.Contains(l.warned, warning) {
+		return false
 	}
 	if len(l.warned) >= maxLineageWarnings {
 		l.spoiled = true
@@ -89,20 +165,26 @@ func (s *lineages) warn(l *lineage, warning string) (isNew bool) {
 func (s *lineages) warnings(l *lineage) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]string(nil), l.warned...)
+	return slices.Clone(l.warned)
 }
 
-// done ends a build in a lineage. Clean says that the daemon has ended the build by itself, and that
-// no question was open then. Otherwise, a command may have gone on without an answer.
-func (s *lineages) done(l *lineage, clean bool) {
+// leave ends the use of a lineage's results by a build.
+func (s *lineages) leave(l *lineage, u lineageUser) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l.spoiled || !clean {
-		l.spoiled = true
+	delete(l.users, u)
+}
+
+// done ends a build in a lineage, which is free then unless it is spoiled.
+func (s *lineages) done(l *lineage, u lineageUser) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(l.users, u)
+	if l.spoiled {
 		return
 	}
 	s.free = append(s.free, l)
 	if more := len(s.free) - maxLineages; more > 0 {
-		s.free = append(s.free[:0], s.free[more:]...)
+		s.free = slices.Delete(s.free, 0, more)
 	}
 }

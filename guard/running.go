@@ -30,8 +30,9 @@ const (
 // shownStep is a step of a build, as its client sees it.
 type shownStep struct{ digest, name string }
 
-// runningSteps returns the steps that the daemon runs now in the build, or the last one if none runs. The
-// channel is closed when the daemon has ended the build, or when that can't be known any more.
+// runningSteps returns the steps that the daemon runs now in the build, or the last one if none
+// runs. The channel is closed when the daemon has ended the build, or when that can't be known any
+// more.
 //
 // It reads the progress of the build from its beginning. If it can't, it returns no steps.
 func (b *build) runningSteps(ctx context.Context) (now []shownStep, gone <-chan struct{}) {
@@ -137,9 +138,9 @@ func (b *build) showWarning(ctx context.Context, text string, at []shownStep) {
 	})
 }
 
-// showAlone shows the client a warning of the policy at a step of its own, which does nothing. The
-// plain progress has no warning at a step that is over (util/progress/progressui/printer.go), so the
-// step's name has it too.
+// showAlone shows the client a warning of the policy at a step of its own, which does nothing.
+// Plain progress shows no warning at a step that is over (util/progress/progressui/printer.go). So
+// the step's name has it too.
 func (b *build) showAlone(ctx context.Context, text string) {
 	named := llb.WithCustomName("[policy] warning: " + safetext.OneLine(text))
 	def, err := llb.Scratch().File(llb.Mkdir("/policy", 0o755), named).Marshal(ctx)

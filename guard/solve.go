@@ -56,7 +56,7 @@ func (c *call) solve() (err error) {
 	if err != nil {
 		return c.refuse(err)
 	}
-	if err := c.guard.checkDaemon(c.outgoing(c.stream.Context())); err != nil {
+	if err := c.guard.checkDaemon(c.outgoing(c.stream.Context()), under); err != nil {
 		if _, ok := status.FromError(err); ok {
 			return c.fromDaemon(err)
 		}
@@ -107,8 +107,8 @@ func (c *call) solve() (err error) {
 	return c.send(&resp)
 }
 
-// endedByDaemon reports whether the daemon has ended a build by itself, with this error: its commands
-// have ended then. ctx is that of the build.
+// endedByDaemon reports whether the daemon has ended a build by itself, with this error: its
+// commands have ended then. ctx is that of the build.
 func endedByDaemon(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && (err == nil || status.Code(err) == codes.Unknown)
 }

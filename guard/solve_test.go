@@ -258,7 +258,7 @@ func TestADaemonThatDoesNotAskAboutEverythingGetsNoBuild(t *testing.T) {
 	for _, version := range []string{"v0.34.0", "v0.35.1", "v1.0.0"} {
 		d, g := newDaemon(t)
 		d.version = version
-		require.NoError(t, g.checkDaemon(of(t)))
+		require.NoError(t, g.checkDaemon(of(t), g.policy.current()))
 	}
 }
 

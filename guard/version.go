@@ -66,13 +66,18 @@ func (g *Guard) CheckDaemon(ctx context.Context) error {
 	return checkVersion(info.GetBuildkitVersion().GetVersion())
 }
 
-// checkDaemon fails unless builds may begin at the daemon. It is called for each build, because
-// another version may start behind the same address.
-func (g *Guard) checkDaemon(ctx context.Context) error {
+// checkDaemon fails unless builds under a policy may begin at the daemon. It is called for each
+// build, because another version may start behind the same address. No old daemon is accepted under
+// rules that only its build proxy can enforce: it wouldn't know that it should.
+func (g *Guard) checkDaemon(ctx context.Context, under *Policy) error {
 	err := g.CheckDaemon(ctx)
 	var old *OldDaemonError
-	if g.acceptOldDaemon && errors.As(err, &old) {
-		return nil
+	if !g.acceptOldDaemon || !errors.As(err, &old) {
+		return err
 	}
-	return err
+	if rules := under.DownloadRules(); rules != "" {
+		return fmt.Errorf("the policy has rules on what commands download (%s), and these need a newer "+
+			"daemon, also with --accept-old-daemon: %w", rules, err)
+	}
+	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/moby/buildkit/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -19,7 +18,8 @@ import (
 // These tests show what the daemon's build proxy does by itself. They are why policy-guard doesn't
 // leave the answers to each build's session alone.
 
-// answering is a client's build whose commands use the build proxy. It answers the questions itself.
+// answering is a client's build whose commands use the build proxy. It answers the questions
+// itself.
 type answering struct {
 	mu    sync.Mutex
 	asked []string
@@ -106,7 +106,6 @@ func TestWhatTheBuildProxyDoesByItself(t *testing.T) {
 				_, err := sessions[i].build(t, d, dir, "")
 				require.NoError(t, err)
 			})
-			time.Sleep(200 * time.Millisecond)
 		}
 		wg.Wait()
 		asked := 0

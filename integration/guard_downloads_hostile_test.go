@@ -196,7 +196,8 @@ frontends:
 	require.Contains(t, read(t, filepath.Join(out, "answer")), "network is unreachable")
 }
 
-// What rules on downloads can't see: the daemon asks about the URL, and a request has a Host besides.
+// What rules on downloads can't see: the daemon asks about the URL, and a request has a Host
+// besides.
 func TestDomainFrontingUnderRulesOnDownloads(t *testing.T) {
 	w := newDownloads(t)
 	_, build := w.guard(t, w.policy(""))

@@ -3,6 +3,8 @@ package integration
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,11 +34,10 @@ frontends:
 
 // guard starts a guard with a policy, and returns what builds a directory with buildx.
 func (d *downloads) guard(
-	t *testing.T, policy string, flags ...string,
+	t *testing.T, policy string,
 ) (*harness.Guarded, func(t *testing.T, dir string, args ...string) harness.Output) {
 	t.Helper()
-	flags = append(flags, "--image", env.PackMediator(t))
-	g := env.Guard(t, d.config, policy, flags...)
+	g := env.Guard(t, d.config, policy, "--image", env.PackMediator(t))
 	return g, func(t *testing.T, dir string, args ...string) harness.Output {
 		t.Helper()
 		return g.Buildx(t, dir, append(append([]string{"build", "--progress=plain"}, args...), ".")...)
@@ -108,8 +109,17 @@ func TestGuardKeepsBuildsUnderRulesOnDownloadsApart(t *testing.T) {
 	})
 }
 
-// A guard that dies answers no questions any more. The daemon refuses then, and caches what commands
-// make of it.
+// commandRuns reports whether a process on this machine has a text in its command line.
+func commandRuns(text string) bool {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	return slices.ContainsFunc(files, func(file string) bool {
+		data, err := os.ReadFile(file) // it may have ended
+		return err == nil && strings.Contains(string(data), text)
+	})
+}
+
+// A guard that dies answers no questions any more. The daemon refuses then, and caches what
+// commands make of it.
 func TestNothingIsReusedOfAGuardThatDied(t *testing.T) {
 	w := newDownloads(t)
 	g, build := w.guard(t, w.policy(""))
@@ -120,7 +130,7 @@ func TestNothingIsReusedOfAGuardThatDied(t *testing.T) {
 	}))
 	g.Kill(t)
 	require.NotZero(t, p.Wait(t).ExitCode)
-	time.Sleep(6 * time.Second) // the command would go on
+	require.True(t, harness.Poll(time.Minute, func() bool { return !commandRuns("/allowed/late") }))
 	g.Begin(t)
 	build(t, dir).RequireSuccess(t)
 	require.Equal(t, 1, w.count("/allowed/late"), "the command ran again, and got an answer")
@@ -136,4 +146,29 @@ func TestGuardWarnsOfDownloads(t *testing.T) {
 		require.Contains(t, o.Text(), "a command's request for "+w.http+"/denied/warned", when)
 	}
 	require.Equal(t, 1, w.count("/denied/warned"))
+}
+
+// The commands of a linked target are asked about in either build.
+func TestLinkedTargetsUnderRulesOnDownloads(t *testing.T) {
+	w := newDownloads(t)
+	g, _ := w.guard(t, w.policy(""))
+	bake := func(base, app string) harness.Output {
+		dir := harness.WriteContext(t, map[string]string{
+			"base.Dockerfile": "FROM " + w.image + "\nRUN " + base + "\n",
+			"app.Dockerfile":  "FROM base\nRUN " + app + "\n",
+			"docker-bake.json": `{"group": {"default": {"targets": ["base", "app"]}}, "target": {
+				"base": {"dockerfile": "base.Dockerfile"},
+				"app": {"dockerfile": "app.Dockerfile", "contexts": {"base": "target:base"}}}}`,
+		})
+		return g.Buildx(t, dir, "bake", "--progress=plain")
+	}
+	get := func(path string) string { return "downloader get " + w.http + path }
+	bake("sleep 1; "+get("/allowed/base"), get("/allowed/app")).RequireSuccess(t)
+	require.Equal(t, 1, w.count("/allowed/app"))
+	for range 2 {
+		o := bake("sleep 1; "+get("/denied/base")+" || echo went $((1 + 1))", get("/allowed/second"))
+		o.RequireFailure(t, refusedDownload)
+		require.NotContains(t, o.Text(), "went 2")
+	}
+	require.False(t, w.got("/allowed/second"))
 }

@@ -262,9 +262,11 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 			"what build.config is about",
 		},
 		"requests of commands": {
-			dockerfile + "build: {exec: {downloads: {allow: [deb.example]}}}\n", built(requesting(
-				"https://deb.example/a?***", "https://***@evil.example/a")), policy.Deny,
-			[]string{"build a command's request for https://evil.example/a"}, "",
+			dockerfile + "build: {exec: {downloads: {allow: [deb.example]}}}\n",
+			built(requesting("https://deb.example/a?***", "https://***@evil.example/a")),
+			policy.Deny,
+			[]string{"build a command's request for https://evil.example/a"},
+			"",
 		},
 		"requests of commands that aren't recorded": {
 			dockerfile + "build: {exec: {downloads: {allow: [deb.example]}}}\n", built(nil),

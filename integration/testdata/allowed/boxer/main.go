@@ -1,6 +1,6 @@
 // Command boxer is a frontend that runs a command in a container of its own: the program downloader
-// of the image tests/downloader, with the way in the build-arg WAY and the URL in the build-arg URL.
-// It goes on after an error.
+// of the image tests/downloader. The build-args WAY and URL are its arguments. The frontend goes on
+// after an error.
 package main
 
 import (

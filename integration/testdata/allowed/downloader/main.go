@@ -136,6 +136,8 @@ func connect(args []string) error {
 	if err != nil {
 		return err
 	}
+	defer resp.Body.Close()
+	defer c.Close() // before the body, which has no end
 	fmt.Println("connected:", resp.Status)
 	if _, err := fmt.Fprintln(c, "hello"); err != nil {
 		return err
@@ -188,10 +190,12 @@ func own([]string) error {
 func loopback(args []string) error { return get(args) }
 
 func raw(args []string) error {
-	_, _, resp, err := toProxy(args[0] + "\r\n" + args[1] + "\r\n\r\n")
+	c, _, resp, err := toProxy(args[0] + "\r\n" + args[1] + "\r\n\r\n")
 	if err != nil {
 		return err
 	}
+	defer resp.Body.Close()
+	defer c.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1000))
 	fmt.Printf("answer: %s %s\n", resp.Status, body)
 	return err
