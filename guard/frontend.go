@@ -194,8 +194,7 @@ func (b *build) run(
 		return nil, err
 	}
 	b.record.reported(res.GetMetadata()[frontend.MetadataKey])
-	b.guard.results.add(b.who, b.asResults(req.FrontendOpt, identities(res)))
-	b.noteWarned(choice, req.FrontendOpt, res)
+	b.guard.results.add(b.who, b.resultNames(choice, req.FrontendOpt, res))
 	if err := b.keep(res); err != nil {
 		return nil, err
 	}
