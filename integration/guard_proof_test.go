@@ -259,7 +259,7 @@ func TestGuardProvesWhatItHandsOver(t *testing.T) {
 	private, _ := signingKey(t)
 	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo a >/a\n"})
 	ways := guardWays()
-	const warned, wanted, attested = "warned", "warned, as the policy wants", "attest: true"
+	const warned, wanted, attested = "warned", "warned as the policy wants", "attest: true"
 	ways[warned] = handedOver(policy.DispatchMediate, `build:
   exec: {networks: [none], mode: warn}
 `)
