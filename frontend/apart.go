@@ -6,32 +6,25 @@ import (
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
-	digest "github.com/opencontainers/go-digest"
 
 	"github.com/policy-frontend/policy-frontend/internal/gatewayresult"
 	"github.com/policy-frontend/policy-frontend/internal/llbops"
 )
 
-// kept is how the commands of a build are kept apart from those of other builds.
-type kept struct {
-	id string // "" if they aren't
-	// exempt are commands in the inputs of the build, which other builds have kept apart or had no
-	// need to. Frontends within the build have the same.
-	exempt map[digest.Digest]bool
-}
-
-// keepApart keeps the commands of the build apart by an id; "" for none.
-func (b *build) keepApart(id string) {
-	b.kept.id = id
+// keepApart keeps the commands of the build apart by an id; "" for none. cacheMounts is the
+// namespace of its cache mounts.
+func (b *build) keepApart(id, cacheMounts string) {
+	b.kept.ID, b.kept.CacheMounts = id, cacheMounts
 	b.opts = b.opts.WithApart(id)
 }
 
 // apart checks that a definition keeps its commands apart from those of other builds.
 func (m *monitor) apart(def *pb.Definition) error {
-	if what := llbops.Apart(def, m.build.kept.id, m.build.kept.exempt); what != "" {
+	if what := llbops.Apart(def, m.build.kept); what != "" {
 		return m.refuseShared(what, "policy-guard keeps the commands of this build apart from those of "+
-			"others by a host in the option add-hosts, and a frontend has to add that host to each "+
-			"command, as docker/dockerfile does")
+			"others by a host in the option add-hosts, and its cache mounts by the build-arg "+
+			"BUILDKIT_CACHE_MOUNT_NS: a frontend has to add the host to each command, and to put the "+
+			"build-arg before the name of each cache mount, as docker/dockerfile does")
 	}
 	return nil
 }
@@ -39,7 +32,7 @@ func (m *monitor) apart(def *pb.Definition) error {
 // refuseShared is [monitor.refuseUnknown] for what isn't kept apart, with a message about it.
 func (m *monitor) refuseShared(what, message string) error {
 	ruling := m.unknown("%s", what)
-	if m.build.kept.id != "" {
+	if m.build.kept.ID != "" {
 		ruling.Messages = append(slices.Clip(ruling.Messages), message)
 	}
 	return m.refuse(ruling, noPlace)
@@ -47,7 +40,7 @@ func (m *monitor) refuseShared(what, message string) error {
 
 // KeptApart returns the id by which the commands of the build are kept apart from those of builds
 // with another one; "" if they aren't.
-func (c *Choice) KeptApart() string { return c.monitor.build.kept.id }
+func (c *Choice) KeptApart() string { return c.monitor.build.kept.ID }
 
 // CheckApart checks that the commands of a result of the chosen frontend are kept apart from those
 // of other builds, if those of this build are. In no build may they look as if they were those of
@@ -58,7 +51,7 @@ func (c *Choice) CheckApart(ctx context.Context, res *gwpb.Result) error {
 
 func (m *monitor) resultApart(res *gwpb.Result) error {
 	for ref := range gatewayresult.References(res) {
-		if ref.GetId() != "" && len(ref.GetDef().GetDef()) == 0 && m.build.kept.id != "" {
+		if ref.GetId() != "" && len(ref.GetDef().GetDef()) == 0 && m.build.kept.ID != "" {
 			return m.refuseUnknown("a result whose definition the daemon doesn't supply")
 		}
 		if err := m.apart(ref.GetDef()); err != nil {
@@ -71,7 +64,7 @@ func (m *monitor) resultApart(res *gwpb.Result) error {
 // ownApart is [monitor.apart] for a definition that a client made. Its bytes are what refers to
 // them, so nobody can add a host.
 func (m *monitor) ownApart(def *pb.Definition) error {
-	if m.build.kept.id != "" && llbops.HasCommands(def) {
+	if m.build.kept.ID != "" && llbops.HasCommands(def) {
 		return m.refuseShared(llbops.OwnCommands, "policy-guard can't change LLB: have a frontend make "+
 			"the commands")
 	}

@@ -27,13 +27,24 @@ const (
 // ran is a command with the hosts on an image that mediated allows.
 func ran(t *testing.T, hosts ...string) *pb.Definition {
 	t.Helper()
-	opts := []llb.RunOption{llb.Shlex("true")}
+	return ranWith(t, hosts)
+}
+
+// ranWith is ran with further options.
+func ranWith(t *testing.T, hosts []string, opts ...llb.RunOption) *pb.Definition {
+	t.Helper()
+	opts = append(opts, llb.Shlex("true"))
 	for _, h := range hosts {
 		opts = append(opts, llb.AddExtraHost(h, net.IPv4(127, 0, 0, 1)))
 	}
 	def, err := llb.Image("mirror.corp/a@" + string(digestOne)).Run(opts...).Marshal(t.Context())
 	require.NoError(t, err)
 	return def.ToPB()
+}
+
+// cacheMount is a cache mount with that id.
+func cacheMount(id string) llb.RunOption {
+	return llb.AddMount("/c", llb.Scratch(), llb.AsPersistentCacheDir(id, llb.CacheMountShared))
 }
 
 func TestAMediatedFrontendKeepsItsCommandsApart(t *testing.T) {
@@ -47,6 +58,17 @@ func TestAMediatedFrontendKeepsItsCommandsApart(t *testing.T) {
 		"a command without the host": {apartID, ran(t), "a command that isn't kept apart"},
 		"the host of another build":  {"", ran(t, apartHost), "which is policy-guard's"},
 		"a build like any other":     {"", ran(t), ""},
+		"a cache mount in the client's namespace": {
+			apartID, ranWith(t, []string{apartHost}, cacheMount("theirs/c")), "",
+		},
+		"a cache mount of all clients": {
+			apartID, ranWith(t, []string{apartHost}, cacheMount("c")),
+			"the cache mount \"c\", which other clients have too",
+		},
+		"a cache mount in a namespace that only begins so": {
+			apartID, ranWith(t, []string{apartHost}, cacheMount("theirs2/c")), "which other clients have",
+		},
+		"a cache mount in a build like any other": {"", ranWith(t, nil, cacheMount("c")), ""},
 		"a host beside it, which no rule allows": {
 			apartID, ran(t, apartHost, "a.test"), "an address for the host \"a.test\"",
 		},
@@ -55,7 +77,7 @@ func TestAMediatedFrontendKeepsItsCommandsApart(t *testing.T) {
 			t.Parallel()
 			rules := "build:\n  exec: {networks: [default]}"
 			s := serveBroker(t, strings.Replace(mediated, "build:", rules, 1))
-			s.broker.build.keepApart(tc.id)
+			s.broker.build.keepApart(tc.id, "theirs")
 			_, err := s.Solve(t.Context(), &gwpb.SolveRequest{
 				Definition: tc.def, Evaluate: true, AllowResultReturn: true, AllowResultArrayRef: true,
 			})
@@ -73,7 +95,7 @@ func TestAMediatedFrontendKeepsItsCommandsApart(t *testing.T) {
 func TestNestedFrontendsKeepTheirCommandsApart(t *testing.T) {
 	t.Parallel()
 	s := serveBroker(t, mediated)
-	s.broker.build.keepApart(apartID)
+	s.broker.build.keepApart(apartID, "theirs")
 	for sent, want := range map[string]string{
 		"":                                     "",
 		"a=1.2.3.4":                            "a=1.2.3.4",
@@ -87,8 +109,8 @@ func TestNestedFrontendsKeepTheirCommandsApart(t *testing.T) {
 		inner := n.opts.Inner(policy.Obligations{})
 		require.Equal(t, apart.AddTo(want, apartID), inner[optionkeys.Hosts], sent)
 		require.NotContains(t, inner, "attest:sbom")
-		require.Empty(t, n.kept.exempt, "what another frontend sends is no input of the build")
-		require.Equal(t, apartID, n.kept.id)
+		require.Empty(t, n.kept.Exempt, "what another frontend sends is no input of the build")
+		require.Equal(t, apartID, n.kept.ID)
 	}
 }
 

@@ -144,7 +144,7 @@ type build struct {
 	policyFromGuard bool
 	handed          *gatewayopts.HandOver // by policy-guard; nil for none
 	by              clients.Client        // who builds; unknown in Build until it is handed over
-	kept            kept
+	kept            llbops.Kept
 
 	outside // for Choose
 }
@@ -215,7 +215,7 @@ func (b *build) authorizeAll(ctx context.Context, requests []request) (admitted,
 	if b.inputs, err = marshalInputs(ctx, b.client); err != nil {
 		return admitted{}, err
 	}
-	b.kept.exempt = llbops.Commands(b.inputs)
+	b.kept.Exempt = llbops.Commands(b.inputs)
 	var chosen admitted
 	for i, r := range requests {
 		a, err := b.authorize(ctx, r)

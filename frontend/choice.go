@@ -184,7 +184,7 @@ func (b *build) chooseDaemons(
 		if err != nil {
 			return nil, b.refuse(a.request, err)
 		}
-		b.keepApart(id)
+		b.keepApart(id, b.cacheMounts)
 	}
 	choice, err := b.chooseRunner(ctx, a)
 	if err != nil {

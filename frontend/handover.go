@@ -43,7 +43,7 @@ func (b *build) handOver(ctx context.Context, a admitted) (*Choice, error) {
 	}
 	h := gatewayopts.HandOver{
 		Policy: b.text.Name, Files: b.text.Files, Frontend: a.pinned().String(),
-		CacheMounts: b.cacheMounts, Apart: b.kept.id,
+		CacheMounts: b.cacheMounts, Apart: b.kept.ID,
 	}
 	if b.layers.NamesClients() {
 		h.Client = b.by
@@ -112,7 +112,7 @@ func (b *build) given() (*policy.Policy, error) {
 		}
 		return nil, nil
 	}
-	b.keepApart(b.handed.Apart)
+	b.keepApart(b.handed.Apart, b.handed.CacheMounts)
 	switch namespace := b.handed.CacheMounts; {
 	case namespace == "":
 	case b.policyFromGuard:

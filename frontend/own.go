@@ -39,7 +39,7 @@ func (f Frontend) Own(ctx context.Context, c client.Client) (*Choice, error) {
 			_, err := b.settle(ctx, nil, b.refuse(request{}, err))
 			return nil, err
 		}
-		b.keepApart(id)
+		b.keepApart(id, "")
 	}
 	choice.monitor = b.newMonitor(admitted{decision: choice.Decision})
 	choice.readers = b.readers()

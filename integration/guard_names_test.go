@@ -375,7 +375,9 @@ func TestGuardMixesNoDirectoriesOfClients(t *testing.T) {
 
 // A build without the cache empties its cache mounts, for everybody who has them.
 func TestGuardLetsNobodyEmptyAnothersCacheMounts(t *testing.T) {
-	for name, doc := range map[string]string{"forward": guardPolicy, "builtin": guardBuiltin} {
+	for name, doc := range map[string]string{
+		"forward": guardPolicy, "builtin": guardBuiltin, "kept apart": guardBuiltin + forAlice,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := env.Guard(t, harness.DaemonConfig{}, doc)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
@@ -12,23 +13,33 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/apart"
 )
 
-// Apart describes why a definition doesn't keep its commands apart from those of builds with
-// another id, or returns "". Each command has to have the host of the id and no other that is
-// reserved; see package apart. Without an id, none may have a reserved one. The phrase completes
+// Kept is how the commands of a build are kept apart from those of builds with another id.
+type Kept struct {
+	// ID is "" if they aren't.
+	ID string
+	// CacheMounts is the namespace of the cache mounts, which docker/dockerfile puts before their
+	// names.
+	CacheMounts string
+	// Exempt are commands of other builds, whose results this one builds on.
+	Exempt map[digest.Digest]bool
+}
+
+// Apart describes why a definition doesn't keep its commands apart, or returns "". Each command has
+// to have the host of the id and no other that is reserved; see package apart. Its cache mounts
+// have to be in the namespace. Without an id, none may have a reserved host. The phrase completes
 // "it asks for …".
-//
-// Commands in known are exempt: they are those of other builds, whose results this one builds on.
-func Apart(def *pb.Definition, id string, known map[digest.Digest]bool) string {
+func Apart(def *pb.Definition, k Kept) string {
 	for _, dt := range def.GetDef() {
-		if what := notApart(dt, id); what != "" && !known[digest.FromBytes(dt)] {
+		if what := k.problem(dt); what != "" && !k.Exempt[digest.FromBytes(dt)] {
 			return what
 		}
 	}
 	return ""
 }
 
-func notApart(dt []byte, id string) string {
-	if id == "" && !bytes.Contains(bytes.ToLower(dt), []byte(apart.Mark)) {
+// problem is [Apart] for an operation.
+func (k Kept) problem(dt []byte) string {
+	if k.ID == "" && !bytes.Contains(bytes.ToLower(dt), []byte(apart.Mark)) {
 		return "" // the bytes of a name are together, however an operation is written
 	}
 	op, err := readOp(dt, withCommands)
@@ -40,18 +51,27 @@ func notApart(dt []byte, id string) string {
 	case op.GetExec() == nil:
 		return ""
 	}
-	kept := false
+	hasHost := false
 	for _, h := range op.GetExec().GetMeta().GetExtraHosts() {
 		switch host := h.GetHost(); {
-		case apart.Keeps(host, h.GetIP(), id):
-			kept = true
+		case apart.Keeps(host, h.GetIP(), k.ID):
+			hasHost = true
 		case apart.IsReserved(host):
 			return fmt.Sprintf("a command with an address for the host %s, which is policy-guard's",
 				quote(host))
 		}
 	}
-	if id != "" && !kept {
+	switch {
+	case k.ID == "":
+		return ""
+	case !hasHost:
 		return "a command that isn't kept apart from those of other builds"
+	}
+	for _, m := range op.GetExec().GetMounts() {
+		name := m.GetCacheOpt().GetID()
+		if m.GetMountType() == pb.MountType_CACHE && !strings.HasPrefix(name, k.CacheMounts+"/") {
+			return fmt.Sprintf("the cache mount %s, which other clients have too", quote(name))
+		}
 	}
 	return ""
 }

@@ -49,15 +49,16 @@ func TestCommandsThatAreKeptApart(t *testing.T) {
 		},
 	} {
 		def := withHosts(t, tc.hosts...)
-		what := Apart(def, apartID, nil)
+		known := Commands(map[string]*pb.Definition{"a": def})
+		what := Apart(def, Kept{ID: apartID})
 		if tc.want == "" {
 			require.Empty(t, what, name)
 		} else {
 			require.Contains(t, what, tc.want, name)
 		}
-		require.Contains(t, Apart(def, "", nil), "which is policy-guard's", name)
-		require.Empty(t, Apart(def, apartID, Commands(map[string]*pb.Definition{"a": def})), name)
-		require.Empty(t, Apart(def, "", Commands(map[string]*pb.Definition{"a": def})), name)
+		require.Contains(t, Apart(def, Kept{}), "which is policy-guard's", name)
+		require.Empty(t, Apart(def, Kept{ID: apartID, Exempt: known}), name)
+		require.Empty(t, Apart(def, Kept{Exempt: known}), name)
 		require.True(t, HasCommands(def))
 	}
 }
@@ -78,19 +79,19 @@ func TestWhatElseMayBeACommand(t *testing.T) {
 		"a build": build, "two operations in one": twice, "no operation": {0xff},
 	} {
 		def := &pb.Definition{Def: [][]byte{dt}}
-		require.NotEmpty(t, Apart(def, apartID, nil), name)
+		require.NotEmpty(t, Apart(def, Kept{ID: apartID}), name)
 		require.True(t, HasCommands(def), name)
 	}
-	require.NotEmpty(t, Apart(&pb.Definition{Def: [][]byte{twice}}, "", nil), "a hidden host")
-	require.Empty(t, Apart(&pb.Definition{Def: [][]byte{build, {0xff}}}, "", nil))
+	require.NotEmpty(t, Apart(&pb.Definition{Def: [][]byte{twice}}, Kept{}), "a hidden host")
+	require.Empty(t, Apart(&pb.Definition{Def: [][]byte{build, {0xff}}}, Kept{}))
 
 	files, err := llb.Image("busybox").File(llb.Mkdir("/x.policy-guard.invalid", 0o755)).
 		Marshal(t.Context())
 	require.NoError(t, err)
 	require.False(t, HasCommands(files.ToPB()))
-	require.Empty(t, Apart(files.ToPB(), apartID, nil))
-	require.Empty(t, Apart(files.ToPB(), "", nil))
-	require.Empty(t, Apart(nil, apartID, nil))
+	require.Empty(t, Apart(files.ToPB(), Kept{ID: apartID}))
+	require.Empty(t, Apart(files.ToPB(), Kept{}))
+	require.Empty(t, Apart(nil, Kept{ID: apartID}))
 	require.Empty(t, Commands(map[string]*pb.Definition{"a": files.ToPB()}))
 	require.Equal(t, map[digest.Digest]bool{}, Commands(nil))
 }
