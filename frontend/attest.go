@@ -21,11 +21,11 @@ import (
 )
 
 const (
-	// VerifierID names the policy frontend in the summaries that it adds to images.
-	VerifierID = "https://github.com/policy-frontend/policy-frontend/policy-frontend"
-	// AttestedResource is the resource of these summaries: the image that is the subject of the
+	// verifierID names the policy frontend in the summaries that it adds to images.
+	verifierID = "https://github.com/policy-frontend/policy-frontend/policy-frontend"
+	// attestedResource is the resource of these summaries: the image that is the subject of the
 	// statement. A frontend doesn't know its name.
-	AttestedResource = "urn:policy-frontend:attested-image"
+	attestedResource = "urn:policy-frontend:attested-image"
 	// summaryFile is the name of the file that the daemon makes the statement of.
 	summaryFile = "policy-summary.json"
 	// allSummaries begins the types of all versions of SLSA's Verification Summary.
@@ -122,7 +122,7 @@ func (b *build) summary(m *monitor) ([]byte, error) {
 	}
 	if imports, err := cacheImports(b.opts, m.inner.decision.Obligations); err != nil ||
 		len(imports) > 0 {
-		return nil, ErrImports
+		return nil, errImports
 	}
 	sources, err := m.memory.sources.List()
 	if err != nil {
@@ -136,11 +136,11 @@ func (b *build) summary(m *monitor) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	verifier := vsa.Verifier{ID: VerifierID}
+	verifier := vsa.Verifier{ID: verifierID}
 	if b.version != "" {
 		verifier.Version = map[string]string{"policy-frontend": b.version}
 	}
-	s, err := vsa.NewSummary(AttestedResource, verifier, b.now, by, vsa.Details{
+	s, err := vsa.NewSummary(attestedResource, verifier, b.now, by, vsa.Details{
 		Decision: decision, Dispatch: string(d.Dispatch), Sources: sources,
 	})
 	if err != nil {
@@ -153,8 +153,8 @@ func (b *build) summary(m *monitor) ([]byte, error) {
 	return data, err
 }
 
-// ErrImports is why a build gets no summary that imports a build cache, or may.
-var ErrImports = errors.New("the build may import a build cache (--cache-from), and nobody knows " +
+// errImports is why a build gets no summary that imports a build cache, or may.
+var errImports = errors.New("the build may import a build cache (--cache-from), and nobody knows " +
 	"which rules filled that")
 
 // SummaryPolicy returns how summaries name a policy.

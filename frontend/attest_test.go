@@ -111,7 +111,7 @@ func TestAnImageHasASummaryOfTheDecision(t *testing.T) {
 			require.Equal(t, "forward", s.Details.Dispatch)
 			require.Equal(t, d.Policy.Digest.String(), s.Policy.Digest.String())
 			require.Equal(t, map[string]string{"policy-frontend": "v1"}, s.Verifier.Version)
-			require.Equal(t, AttestedResource, s.ResourceURI)
+			require.Equal(t, attestedResource, s.ResourceURI)
 		})
 	}
 }
@@ -131,7 +131,7 @@ func TestWhichImagesHaveNoSummary(t *testing.T) {
 				"the build: ",
 		},
 		"a build that imports a cache": {
-			attesting, map[string]string{"cache-from": "corp/cache"}, ErrImports.Error(),
+			attesting, map[string]string{"cache-from": "corp/cache"}, errImports.Error(),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

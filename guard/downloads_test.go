@@ -409,21 +409,21 @@ func TestALinkedBuildUnderRulesOnDownloads(t *testing.T) {
 	maker := newBuild("alice")
 	require.NoError(t, enter(maker, "rules"))
 	maker.made([]string{"result"})
-	require.False(t, newBuild("bob").hasInput("result"), "it is alice's")
+	require.False(t, newBuild("bob").hasInput(nil, "result"), "it is alice's")
 
 	other := newBuild("alice")
-	require.True(t, other.hasInput("result"))
+	require.True(t, other.hasInput(nil, "result"))
 	require.ErrorContains(t, enter(other, "other rules"), "under other rules on downloads")
 
 	user := newBuild("alice")
-	require.True(t, user.hasInput("result"))
+	require.True(t, user.hasInput(nil, "result"))
 	require.NoError(t, enter(user, "rules"))
 	user.made([]string{"second result"})
 
 	third := newBuild("alice")
-	require.True(t, third.hasInput("second result"))
+	require.True(t, third.hasInput(nil, "second result"))
 	require.NoError(t, enter(third, "rules"))
-	require.False(t, newBuild("alice").hasInput("unknown"))
+	require.False(t, newBuild("alice").hasInput(nil, "unknown"))
 
 	maker.spoil(errNotServed) // the command may be shared by all of them
 	require.ErrorIs(t, context.Cause(user.ctx), errNotServed)
@@ -431,6 +431,6 @@ func TestALinkedBuildUnderRulesOnDownloads(t *testing.T) {
 	require.NoError(t, maker.ctx.Err())
 
 	late := newBuild("alice")
-	require.True(t, late.hasInput("result"))
+	require.True(t, late.hasInput(nil, "result"))
 	require.ErrorContains(t, enter(late, "rules"), "build both targets together again")
 }

@@ -107,22 +107,23 @@ func (p *proof) reads(source *pb.SourceOp, a *account) {
 // warnedResult begins the names of results of builds that the policy warned about.
 const warnedResult = "warned "
 
-// noteWarned remembers a result of a build that the policy has warned about: a build on top of it
-// has steps of it, and not its warnings.
-func (b *build) noteWarned(choice *frontend.Choice, opts map[string]string, res *gwpb.Result) {
-	if b.proof == nil {
-		return
-	}
+// resultNames returns the names by which the guard remembers a result. That of a build that the policy
+// has warned about has another one too: a build on top of it has steps of it, and not its warnings.
+// It is forgotten after the first one.
+func (b *build) resultNames(
+	choice *frontend.Choice, opts map[string]string, res *gwpb.Result,
+) []string {
+	names := b.asResults(opts, identities(res))
 	var reported struct{ Verdict policy.Verdict }
 	err := json.Unmarshal(res.GetMetadata()[frontend.MetadataKey], &reported)
-	if err == nil && reported.Verdict == policy.Allow && choice.Decided().Verdict == policy.Allow {
-		return
+	if b.proof == nil || err == nil && reported.Verdict == policy.Allow &&
+		choice.Decided().Verdict == policy.Allow {
+		return names
 	}
-	names := b.asResults(opts, identities(res))
-	for i, name := range names {
-		names[i] = warnedResult + name
+	for _, name := range slices.Clone(names) {
+		names = append(names, warnedResult+name)
 	}
-	b.guard.results.add(b.who, names)
+	return names
 }
 
 // buildsOn notes that the build has a result of another build as an input.

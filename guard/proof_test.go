@@ -448,8 +448,8 @@ func TestABuildOnTheResultOfAWarnedBuild(t *testing.T) {
 				Result:   &gwpb.Result_Ref{Ref: &gwpb.Ref{Id: "r", Def: p.result}},
 				Metadata: map[string][]byte{frontend.MetadataKey: []byte(c.reported)},
 			}
-			p.guard.results.add(b.who, b.asResults(nil, identities(res)))
-			b.noteWarned(&frontend.Choice{Decision: policy.Decision{Verdict: policy.Allow}}, nil, res)
+			choice := &frontend.Choice{Decision: policy.Decision{Verdict: policy.Allow}}
+			p.guard.results.add(b.who, b.resultNames(choice, nil, res))
 			b.buildsOn(b.asResults(nil, identities(res))[0])
 			require.Equal(t, c.why, b.proof.why())
 		})

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 	"github.com/policy-frontend/policy-frontend/internal/attached"
 	pins "github.com/policy-frontend/policy-frontend/internal/lock"
 	"github.com/policy-frontend/policy-frontend/policy"
@@ -258,18 +259,24 @@ func TestGuardProvesWhatItHandsOver(t *testing.T) {
 	private, _ := signingKey(t)
 	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo a >/a\n"})
 	ways := guardWays()
-	ways["warned"] = handedOver(policy.DispatchMediate, `build:
+	const warned, wanted, attested = "warned", "warned as the policy wants", "attest: true"
+	ways[warned] = handedOver(policy.DispatchMediate, `build:
   exec: {networks: [none], mode: warn}
 `)
+	ways[wanted] = ways[warned] + "attest: [warned]\n"
+	ways[attested] = handedOver(policy.DispatchMediate, "attest: true\n")
 	for name, text := range ways {
 		t.Run(name, func(t *testing.T) {
 			g := env.Guard(t, harness.DaemonConfig{}, text, "--image", env.Mediator(t),
 				"--sign-key", private)
 			file := filepath.Join(t.TempDir(), "metadata.json")
+			image := outFile(t)
 			g.Buildx(t, dir, "build", "--metadata-file", file, "--output",
-				"type=oci,dest="+filepath.Join(t.TempDir(), "image.tar"), ".").RequireSuccess(t)
+				"type=oci,attestation-inline=true,dest="+image, ".").RequireSuccess(t)
 			data, missing := summaryIn(t, file)
-			if name == "warned" {
+			own := attestedSummary(t, registry.ReadOCI(t, image))
+			require.Equal(t, name == attested, own != nil)
+			if name == warned {
 				require.Nil(t, data)
 				require.Contains(t, missing, "the policy only warned about it")
 				return

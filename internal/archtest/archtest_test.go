@@ -46,7 +46,7 @@ var floors = [][]string{
 // use, reads the environment.
 var impure = []string{
 	"cmd/policy-frontend", "cmd/policy-guard", "frontend", "guard", "internal/arbitrary",
-	"internal/expansion",
+	"internal/attached", "internal/expansion",
 	"internal/gatewaycodec", "internal/gatewayopts", "internal/gatewayresult",
 	"internal/llbops", "internal/lock", "internal/streamconn", "internal/survey",
 }
