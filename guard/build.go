@@ -24,7 +24,7 @@ type builds struct {
 	live map[string]*build
 	wait map[string]*waiting // for builds that haven't begun
 	// refused are builds that didn't get to the daemon, as long as calls about them may come.
-	refused map[string]*refusedBuild
+	refused map[string]*refusedBuildError
 
 	drain drain
 }
@@ -32,14 +32,15 @@ type builds struct {
 // waiting are the calls that came before their build.
 type waiting struct {
 	calls   int
-	decided chan struct{} // closed when the build has begun or was refused
-	refused *refusedBuild // nil if it has begun
+	decided chan struct{}      // closed when the build has begun or was refused
+	refused *refusedBuildError // nil if it has begun
 }
 
 func newBuilds() *builds {
 	return &builds{
-		live: map[string]*build{}, wait: map[string]*waiting{}, refused: map[string]*refusedBuild{},
-		drain: drain{begun: make(chan struct{}), empty: make(chan struct{})},
+		live: map[string]*build{}, wait: map[string]*waiting{},
+		refused: map[string]*refusedBuildError{},
+		drain:   drain{begun: make(chan struct{}), empty: make(chan struct{})},
 	}
 }
 
@@ -136,7 +137,7 @@ const (
 )
 
 // find returns a build by the daemon's name, and waits for it to begin. The error is a
-// *refusedBuild if it was refused.
+// *refusedBuildError if it was refused.
 func (s *builds) find(ctx context.Context, ref string) (*build, error) {
 	s.mu.Lock()
 	b, r, w := s.live[ref], s.refused[ref], s.wait[ref]

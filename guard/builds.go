@@ -73,7 +73,7 @@ func (c *call) status() error {
 	ctx, done := c.guard.builds.untilRefused(c.stream.Context(), req.Ref)
 	defer done()
 	err = c.pipe(c.outgoing(ctx), f)
-	var r *refusedBuild
+	var r *refusedBuildError
 	if errors.As(context.Cause(ctx), &r) {
 		return nil
 	}

@@ -67,7 +67,7 @@ func (c *call) bridgeBuild() (*build, error) {
 		return nil, err
 	}
 	b, err := c.guard.builds.find(c.stream.Context(), ref)
-	var r *refusedBuild
+	var r *refusedBuildError
 	if errors.As(err, &r) {
 		return nil, r.err
 	}

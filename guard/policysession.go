@@ -61,8 +61,8 @@ const internalError = "internal error; the log of policy-guard has more about it
 
 // runPolicySession serves a policy session until it is closed.
 //
-// The server is gRPC's own. That of [session.Session] is the one of net/http, by which each
-// question would take twice as long.
+// The server is gRPC's own. That of [session.Session] is the one of net/http, whose
+// goroutines and pings take more processor time in a small build.
 func (b *build) runPolicySession(ctx context.Context, id string) (err error) {
 	defer b.guard.contain(b.who, "a policy session", &err)
 	server := b.policyServer()

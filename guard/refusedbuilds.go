@@ -17,21 +17,21 @@ const (
 	heldByRefusedBuild = 1 << 10
 )
 
-// refusedBuild is a build that didn't get to the daemon, and why. A client makes calls about a
+// refusedBuildError is a build that didn't get to the daemon, and why. A client makes calls about a
 // build in parallel with the request for it. They fail with the same error, because the client may
 // show the one that it gets first.
-type refusedBuild struct {
+type refusedBuildError struct {
 	who Identity
 	err error // as of a call
 }
 
 // Error implements error.
-func (r *refusedBuild) Error() string { return r.err.Error() }
+func (r *refusedBuildError) Error() string { return r.err.Error() }
 
 // refuseBuild ends the calls that wait for a build which didn't get to the daemon, and those that
 // come soon. Other calls about a build that has the id are not ended.
 func (g *Guard) refuseBuild(who Identity, ref string, err error) {
-	r := &refusedBuild{who, err}
+	r := &refusedBuildError{who, err}
 	a := g.memory.open(who)
 	_, ok := a.tryTake(heldByRefusedBuild + proto.Size(status.Convert(err).Proto()))
 	if !g.builds.refuse(ref, r, ok) {
@@ -46,7 +46,7 @@ func (g *Guard) refuseBuild(who Identity, ref string, err error) {
 
 // refuse ends the calls that wait for a build. It reports whether the build is remembered, which
 // can be only if there is room.
-func (s *builds) refuse(ref string, r *refusedBuild, room bool) bool {
+func (s *builds) refuse(ref string, r *refusedBuildError, room bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.live[ref] != nil { // another request has its id
@@ -67,7 +67,7 @@ func (s *builds) refuse(ref string, r *refusedBuild, room bool) bool {
 }
 
 // forget forgets a refused build.
-func (s *builds) forget(ref string, r *refusedBuild) {
+func (s *builds) forget(ref string, r *refusedBuildError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refused[ref] == r { // not a later one with the same id
@@ -76,14 +76,14 @@ func (s *builds) forget(ref string, r *refusedBuild) {
 }
 
 // refusal returns why a build was refused, or nil.
-func (s *builds) refusal(ref string) *refusedBuild {
+func (s *builds) refusal(ref string) *refusedBuildError {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.refused[ref]
 }
 
 // wake lets the calls go on that wait for a build. r is nil if it has begun. The lock is held.
-func (s *builds) wake(ref string, r *refusedBuild) {
+func (s *builds) wake(ref string, r *refusedBuildError) {
 	if w := s.wait[ref]; w != nil {
 		w.refused = r
 		close(w.decided)
@@ -92,7 +92,7 @@ func (s *builds) wake(ref string, r *refusedBuild) {
 }
 
 // untilRefused returns a context that also ends when the build is refused. Its cause is a
-// *refusedBuild then.
+// *refusedBuildError then.
 func (s *builds) untilRefused(ctx context.Context, ref string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if r := s.refusal(ref); r != nil {
@@ -100,7 +100,7 @@ func (s *builds) untilRefused(ctx context.Context, ref string) (context.Context,
 		return ctx, func() {}
 	}
 	go func() {
-		var r *refusedBuild
+		var r *refusedBuildError
 		if _, err := s.find(ctx, ref); errors.As(err, &r) {
 			cancel(r)
 		}
