@@ -107,9 +107,9 @@ func (p *proof) reads(source *pb.SourceOp, a *account) {
 // warnedResult begins the names of results of builds that the policy warned about.
 const warnedResult = "warned "
 
-// resultNames returns the names by which the guard remembers a result. That of a build that the policy
-// has warned about has another one too: a build on top of it has steps of it, and not its warnings.
-// It is forgotten after the first one.
+// resultNames returns the names by which the guard remembers a result. That of a build that the
+// policy has warned about has another one too: a build on top of it has steps of it, and not its
+// warnings. It is forgotten after the first one.
 func (b *build) resultNames(
 	choice *frontend.Choice, opts map[string]string, res *gwpb.Result,
 ) []string {

@@ -381,7 +381,7 @@ func TestCommandsThatAreNotKeptApartAreRefusedWhereSummariesAreSigned(t *testing
 	p.result = definition(t, llb.Image("corp.example/a").Run(llb.Shlex("true")).Root())
 	conn := as(t, p.guard, "alice")
 	_, err := controlapi.NewControlClient(conn).Solve(of(t), request(nil))
-	require.ErrorContains(t, err, "a frontend has to add that host to each command")
+	require.ErrorContains(t, err, "a command that isn't kept apart from those of other builds")
 
 	p = newProving(t, exporting+"llb: allow\n")
 	own := func(def *pb.Definition) func(*controlapi.SolveRequest) {
