@@ -50,12 +50,19 @@ func (b *build) answer(
 	return &policysession.DecisionResponse{Action: spb.PolicyAction_ALLOW}, nil, nil
 }
 
+// errCommandLate answers a question of a command that the daemon kills.
+var errCommandLate = errors.New("the build has ended")
+
 // judgeQuestion judges what the daemon asks about. It returns the source that is read instead; nil
 // if there is none. It notes a refusal.
 func (b *build) judgeQuestion(
 	ctx context.Context, source *pb.SourceOp, platform *pb.Platform,
 ) (*pb.SourceOp, error) {
 	defer b.downloads.begin()()
+	if b.policy.DownloadRules() != "" && b.downloads.isLate() {
+		<-ctx.Done() // or a command that is being killed could go on without what it requested
+		return nil, errCommandLate
+	}
 	own := b.isReading(source)
 	if !own && b.isDownload(source) {
 		instead, err := b.judgeDownload(ctx, source, platform)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/moby/buildkit/solver/pb"
 	"google.golang.org/grpc/codes"
@@ -41,6 +42,7 @@ type downloads struct {
 	open      int             // questions without an answer
 	plain     map[string]bool // URLs of sources of which the daemon asks as of a download
 	unread    bool            // there may be more of them
+	left      bool            // the lineage was left to other builds
 	ending    bool            // the build has ended, but for open questions
 	close     func()          // closes the policy session; nil if there is none
 	gone      <-chan struct{} // closed when the daemon has ended the build that was stopped
@@ -68,13 +70,28 @@ func (d *downloads) begin() func() {
 	}
 }
 
-// end is called when the build has ended. The policy session stays as long as a question is open:
-// without it, the daemon would refuse, and a command might go on before the daemon has ended it.
+// lateTime is how long a command may still run when its build has ended. A build that fails doesn't
+// wait for its other commands, which the daemon kills (solver/scheduler.go, build).
+const lateTime = 10 * time.Second
+
+// end is called when the build has ended. The policy session stays as long as a question is open,
+// and as long as commands whose results others may get can ask: without it, the daemon would
+// refuse, and a command might go on before the daemon has ended it.
 func (d *downloads) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.left && !d.ending && d.close != nil {
+		time.AfterFunc(lateTime, d.close)
+	}
 	d.ending = true
 	d.closeIfDone()
+}
+
+// isLate reports whether a question comes after the end of the build.
+func (d *downloads) isLate() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ending
 }
 
 // closeWith sets what closes the policy session.
@@ -86,7 +103,7 @@ func (d *downloads) closeWith(closeSession func()) {
 }
 
 func (d *downloads) closeIfDone() {
-	if d.ending && d.open == 0 && d.close != nil {
+	if d.ending && !d.left && d.open == 0 && d.close != nil {
 		d.close()
 	}
 }
@@ -129,6 +146,7 @@ func (b *build) leave(clean bool) {
 	d.mu.Lock()
 	l, inputs := d.lineage, d.inputs
 	d.lineage, d.inputs = nil, nil
+	d.left = d.left || clean && l != nil
 	d.mu.Unlock()
 	if l == nil {
 		return

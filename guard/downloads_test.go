@@ -208,6 +208,40 @@ func TestARefusedCommandSeesNothingBeforeItsBuildHasEnded(t *testing.T) {
 	require.Equal(t, spb.PolicyAction_DENY, <-answered)
 }
 
+// A build that fails doesn't wait for its other commands. Builds that follow get what these leave
+// in the cache.
+func TestACommandThatOutlivesItsBuildIsToldNothing(t *testing.T) {
+	t.Parallel()
+	_, g, c, ctx, _ := downloading(t, onDownloads)
+	b, _ := asker(ctx, t, g)
+	_, err := c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err)
+	l := b.downloads.lineage
+	closed := make(chan struct{})
+	b.downloads.closeWith(func() { close(closed) })
+	b.leave(true)
+	b.end()
+	for _, url := range []string{"https://evil.example/a", "https://files.example/a"} {
+		gone, leave := context.WithCancel(t.Context())
+		answered := make(chan spb.PolicyAction, 1)
+		go func() {
+			res, _, _ := b.observedAnswer(gone, question(url))
+			answered <- res.GetAction()
+		}()
+		select {
+		case <-answered:
+			t.Fatal("the command can go on")
+		case <-closed:
+			t.Fatal("the daemon would refuse by itself")
+		case <-time.After(200 * time.Millisecond):
+		}
+		leave()
+		require.Equal(t, spb.PolicyAction_DENY, <-answered)
+	}
+	require.Same(t, l, g.lineages.take(l.of, nil), "the lineage goes on")
+	<-closed
+}
+
 func TestARuleThatOnlyWarnsOfADownload(t *testing.T) {
 	t.Parallel()
 	d, g, c, ctx, _ := downloading(t, onDownloads)
