@@ -124,7 +124,7 @@ type field struct {
 }
 
 func (w *encoder) number(n int64) {
-	w.bytes = binary.BigEndian.AppendUint64(w.bytes, uint64(n)) //nolint:gosec // G115: -1 stays apart
+	w.bytes = binary.BigEndian.AppendUint64(w.bytes, uint64(n))
 }
 
 func (w *encoder) text(s string) {
