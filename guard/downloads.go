@@ -292,7 +292,8 @@ func (b *build) warnOf(ctx context.Context, reason string) {
 	if l == nil || !b.guard.lineages.warn(l, reason) {
 		return
 	}
-	steps, _ := b.runningSteps(ctx)
+	steps, _, stop := b.runningSteps(ctx)
+	stop()
 	b.showWarning(ctx, reason, steps)
 }
 
@@ -323,7 +324,7 @@ func (b *build) refuseDownload(ctx context.Context, why error) {
 	b.downloads.stops = true
 	b.downloads.mu.Unlock()
 	b.downloads.stop.Do(func() {
-		steps, gone := b.runningSteps(ctx)
+		steps, gone, _ := b.runningSteps(ctx) // until the daemon has ended the build
 		b.downloads.mu.Lock()
 		b.downloads.gone = gone
 		b.downloads.mu.Unlock()

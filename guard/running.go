@@ -34,22 +34,28 @@ type shownStep struct{ digest, name string }
 // runs. The channel is closed when the daemon has ended the build, or when that can't be known any
 // more.
 //
+// stop is called when nobody waits for that.
+//
 // It reads the progress of the build from its beginning. If it can't, it returns no steps.
-func (b *build) runningSteps(ctx context.Context) (now []shownStep, gone <-chan struct{}) {
-	ended := make(chan struct{})
-	if _, ok := b.account.tryTake(maxProgress); !ok {
-		return nil, nil
+func (b *build) runningSteps(
+	ctx context.Context,
+) (now []shownStep, gone <-chan struct{}, stop func()) {
+	ended, memory := make(chan struct{}), b.guard.memory.open(b.who)
+	if _, ok := memory.tryTake(maxProgress); !ok {
+		return nil, nil, func() {}
 	}
 	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	stream, err := controlapi.NewControlClient(b.guard.daemon).Status(reading,
 		&controlapi.StatusRequest{Ref: b.ref}, grpc.MaxCallRecvMsgSize(maxProgress))
 	if err != nil {
 		cancel()
-		return nil, nil
+		memory.close()
+		return nil, nil, func() {}
 	}
 	p := &progress{vertexes: map[string]*controlapi.Vertex{}, news: make(chan struct{}, 1)}
 	go func() {
 		defer cancel()
+		defer memory.close()
 		defer close(ended)
 		var panicked error
 		defer b.guard.contain(b.who, "the progress of a build", &panicked)
@@ -73,7 +79,7 @@ func (b *build) runningSteps(ctx context.Context) (now []shownStep, gone <-chan 
 		case <-ctx.Done(): // the command doesn't wait
 		case <-ended:
 		}
-		return p.steps(), ended
+		return p.steps(), ended, cancel
 	}
 }
 
