@@ -42,10 +42,13 @@ type downloads struct {
 	open      int             // questions without an answer
 	plain     map[string]bool // URLs of sources of which the daemon asks as of a download
 	unread    bool            // there may be more of them
-	left      bool            // the lineage was left to other builds
-	ending    bool            // the build has ended, but for open questions
-	close     func()          // closes the policy session; nil if there is none
-	gone      <-chan struct{} // closed when the daemon has ended the build that was stopped
+	// warned are all warnings about downloads of the commands that the build has had, once it has left
+	// its lineage.
+	warned []string
+	left   bool            // the lineage was left to other builds
+	ending bool            // the build has ended, but for open questions
+	close  func()          // closes the policy session; nil if there is none
+	gone   <-chan struct{} // closed when the daemon has ended the build that was stopped
 }
 
 // isDownload reports whether a question may be about a request of a command. The daemon asks about
@@ -151,10 +154,26 @@ func (b *build) leave(clean bool) {
 	if l == nil {
 		return
 	}
+	d.noteWarned(b.guard.lineages.warnings(l))
 	for _, input := range inputs {
+		d.noteWarned(b.guard.lineages.warnings(input))
 		b.guard.lineages.leave(input, b)
 	}
 	b.guard.lineages.done(l, b)
+}
+
+func (d *downloads) noteWarned(warnings []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.warned = append(d.warned, warnings...)
+}
+
+// warnings returns the warnings about downloads of the commands that the build has had. It has left
+// its lineage.
+func (d *downloads) warnings() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.warned
 }
 
 // spoil keeps other builds from results of this one's commands. It stops those under way that may

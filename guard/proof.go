@@ -317,14 +317,50 @@ func exportedDigest(exported map[string]string) (vsa.Digest, error) {
 // it proves nothing. The policy frontend's image has reported its own, in the metadata of the
 // result that was exported.
 func (b *build) decisionOf(choice *frontend.Choice, reported string) (json.RawMessage, error) {
-	own, err := json.Marshal(choice.Decided())
+	decided := choice.Decided()
+	decision, err := json.Marshal(decided)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.proves(own); err != nil || !choice.Mediated {
-		return own, err
+	warnings := b.downloads.warnings()
+	if choice.Mediated {
+		if err := b.proves(decision); err != nil {
+			return nil, err
+		}
+		decision, warnings = []byte(reported), slices.Concat(decided.Warnings, warnings)
 	}
-	return json.RawMessage(reported), b.proves([]byte(reported))
+	if decision, err = withWarnings(decision, warnings); err != nil {
+		return nil, err
+	}
+	return decision, b.proves(decision)
+}
+
+// withWarnings adds warnings to the JSON of a decision, if there are any.
+func withWarnings(decision []byte, warnings []string) (json.RawMessage, error) {
+	if len(warnings) == 0 {
+		return decision, nil
+	}
+	var fields map[string]json.RawMessage
+	var known vsa.Decision
+	if err := errors.Join(json.Unmarshal(decision, &fields),
+		json.Unmarshal(decision, &known)); err != nil {
+		return nil, fmt.Errorf("the decision that was reported can't be read: %w", err)
+	}
+	for _, w := range warnings {
+		if !slices.Contains(known.Warnings, w) {
+			known.Warnings = append(known.Warnings, w)
+		}
+	}
+	if known.Verdict == string(policy.Allow) {
+		known.Verdict = string(policy.Warn)
+	}
+	var err, err2 error
+	fields["verdict"], err = json.Marshal(known.Verdict)
+	fields["warnings"], err2 = json.Marshal(known.Warnings)
+	if err := errors.Join(err, err2); err != nil {
+		return nil, err
+	}
+	return json.Marshal(fields)
 }
 
 // proves returns why a decision proves nothing.

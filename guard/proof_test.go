@@ -372,6 +372,10 @@ func TestWhereSummariesAreSignedAllBuildsAreKeptApart(t *testing.T) {
 	require.NotEqual(t, first[mounts], other[mounts])
 	require.Empty(t, unsigned[hosts])
 	require.NotEqual(t, first[mounts], unsigned[mounts])
+	const forSome = exporting + "llb: {clients: [\"uid:0\"]}\n"
+	signed, imports := run(forSome, true), run(forSome, false)
+	require.NotEmpty(t, imports[hosts])
+	require.NotEqual(t, signed[hosts], imports[hosts], "a guard that signs nothing imports caches")
 	require.NotEmpty(t, unsigned[mounts])
 }
 

@@ -25,7 +25,7 @@ func newExplainCommand() *cobra.Command {
   - the conditions under which the frontend may run, and the dispatcher;
   - the build rules that apply to it;
   - where its results may go, which build caches a build may use, which images may make
-    SBOMs, and whether clients may run containers.
+    SBOMs, which builds have summaries, and whether clients may run containers.
 
 The decision follows, and then the answers to the operations in --build or --llb, and to
 --export, --cache-from, --cache-to, --sbom and --debug. Below each answer to an operation,
