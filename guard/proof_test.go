@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -456,6 +457,44 @@ func TestABuildOnTheResultOfAWarnedBuild(t *testing.T) {
 			p.guard.results.add(b.who, b.resultNames(choice, nil, res))
 			b.buildsOn(b.asResults(nil, identities(res))[0])
 			require.Equal(t, c.why, b.proof.why())
+		})
+	}
+}
+
+// Commands whose results were in the cache have made no requests in this build.
+func TestASummaryHasTheWarningsAboutDownloads(t *testing.T) {
+	t.Parallel()
+	const reported = `{"verdict":"allow","warnings":["a"],"policy":{"digest":"%s"},"more":1}`
+	for name, c := range map[string]struct {
+		attest   string
+		mediated bool
+		want     []string
+	}{
+		"which a policy doesn't attest": {"", false, nil},
+		"of a frontend":                 {"attest: [warned]\n", false, []string{"b"}},
+		"of a mediated frontend":        {"attest: [warned]\n", true, []string{"a", "b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProving(t, c.attest+exporting)
+			b := &build{guard: p.guard, policy: p.guard.policy.current(), proof: &proof{}}
+			l := &lineage{warned: []string{"b"}}
+			b.downloads.lineage = l
+			b.leave(true)
+			choice := &frontend.Choice{Mediated: c.mediated, Decision: policy.Decision{
+				Verdict: policy.Allow, Policy: b.policy.Identity(),
+			}}
+			data, err := b.decisionOf(choice, fmt.Sprintf(reported, b.policy.Digest()))
+			if c.want == nil {
+				require.EqualError(t, err, "the policy only warned about it: b")
+				return
+			}
+			require.NoError(t, err)
+			var d vsa.Decision
+			require.NoError(t, json.Unmarshal(data, &d))
+			require.True(t, d.Warned())
+			require.Equal(t, c.want, d.Warnings)
+			require.Equal(t, c.mediated, strings.Contains(string(data), `"more":1`))
 		})
 	}
 }
