@@ -48,7 +48,8 @@ const (
 	// StepExports, StepCaches and StepSBOM: where the layer lets results go, which build caches it
 	// lets builds use, and which images it lets make SBOMs. StepAdministration: which clients the
 	// layer lets administrate the builder. StepDebug: the layer lets clients run containers of their
-	// own. StepAttest: which builds have summaries. The steps are missing for a layer without these fields.
+	// own. StepAttest: which builds have summaries. The steps are missing for a layer without these
+	// fields.
 	StepExports        StepKind = "exports"
 	StepCaches         StepKind = "caches"
 	StepSBOM           StepKind = "sbom"

@@ -8,7 +8,8 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// guarded sets fields that are about the results of builds or for policy-guard alone: in a third of all policies, some.
+// guarded sets fields that are about the results of builds or for policy-guard alone: in a third of
+// all policies, some.
 func (choose Source) guarded(doc *policy.Document) {
 	var from policy.Document
 	if choose(3) == 0 {
