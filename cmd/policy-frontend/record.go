@@ -38,8 +38,8 @@ what commands requested by host.
 With --policy, record asks that policy about each build. It prints the builds that weren't
 refused and that this policy would refuse, with the rule and the reason. It asks about the
 frontend by its digest, and about sources, requests of commands, exports, caches,
-entitlements and SBOMs, at the time of the build. It names what it can't ask about, because it isn't recorded: above all
-commands and values of options.
+entitlements and SBOMs, at the time of the build. It names what it can't ask about,
+because it isn't recorded: above all commands and values of options.
 
 With --format json, record prints one object on each line: a line of the record as
 docs/record.md describes it, the counts, or a build with the policy's answer.
