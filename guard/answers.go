@@ -63,14 +63,14 @@ func (b *build) judgeQuestion(
 		<-ctx.Done() // or a command that is being killed could go on without what it requested
 		return nil, errCommandLate
 	}
-	own := b.isReading(source)
-	if !own && b.isDownload(source) {
+	if b.isDownload(source) {
 		instead, err := b.judgeDownload(ctx, source, platform)
 		if err != nil {
 			b.refuseDownload(ctx, err)
 		}
 		return instead, err
 	}
+	own := b.isReading(source)
 	instead, err := b.judge(ctx, source, platform, own)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)

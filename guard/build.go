@@ -67,7 +67,8 @@ type build struct {
 
 	frontends
 	debugging
-	downloads downloads
+	downloads   downloads
+	evaluations evaluations
 }
 
 // begin makes a build under way of who it is of, its client's name and session, its policy, and

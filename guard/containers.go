@@ -151,8 +151,11 @@ func (c *call) newContainer() error {
 	if err := b.judgeContainer(&req); err != nil {
 		return c.refuse(err)
 	}
-	ctx, stop := b.during(c.stream.Context())
-	defer stop()
+	ctx, end, err := b.evaluate(c)
+	if err != nil {
+		return err
+	}
+	defer end()
 	if err := choice.Container(ctx, &req, nil); err != nil {
 		return b.refuseContainer(ctx, c, err)
 	}
@@ -161,6 +164,7 @@ func (c *call) newContainer() error {
 		return c.noteFull(errMemory)
 	}
 	err = b.containers.Create(ctx, gwpb.NewLLBBridgeClient(b.connection(c)), &req)
+	end()
 	if err != nil {
 		b.account.give(held)
 		return b.toClient(ctx, c, err)

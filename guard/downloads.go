@@ -151,15 +151,16 @@ func (b *build) leave(clean bool) {
 	d.lineage, d.inputs = nil, nil
 	d.left = d.left || clean && l != nil
 	d.mu.Unlock()
-	if l == nil {
-		return
+	if l != nil {
+		d.noteWarned(b.guard.lineages.warnings(l))
 	}
-	d.noteWarned(b.guard.lineages.warnings(l))
 	for _, input := range inputs {
 		d.noteWarned(b.guard.lineages.warnings(input))
 		b.guard.lineages.leave(input, b)
 	}
-	b.guard.lineages.done(l, b)
+	if l != nil {
+		b.guard.lineages.done(l, b)
+	}
 }
 
 func (d *downloads) noteWarned(warnings []string) {
@@ -357,6 +358,18 @@ func (b *build) refuseDownload(ctx context.Context, why error) {
 	case <-ctx.Done(): // the command has ended, or the time for an answer
 	case <-gone:
 	}
+}
+
+// refuseUnread refuses the whole build for a question that nobody could judge: a command may have
+// asked it, and was refused already.
+func (b *build) refuseUnread(err error) {
+	if b.policy.DownloadRules() == "" { // then it was about a source, and the build fails by itself
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), answerTimeout)
+	defer cancel()
+	b.refuseDownload(ctx, fmt.Errorf("a question of the daemon can't be read, such as one about a URL "+
+		"that is too long or isn't text: %s", status.Convert(err).Message()))
 }
 
 // awaitStop waits until the build is stopped, if a download was refused. The daemon may have ended

@@ -112,9 +112,12 @@ func (c *call) bridgeSolve() error {
 	if err := b.checkHidden(&req); err != nil {
 		return c.refuse(err)
 	}
-	ctx, stop := b.during(c.stream.Context())
-	defer stop()
+	ctx, end, err := b.evaluate(c)
+	if err != nil {
+		return err
+	}
 	res, err := b.run(ctx, c, &req)
+	end()
 	if err := b.toClient(ctx, c, err); err != nil {
 		return err
 	}
@@ -392,8 +395,15 @@ func (c *call) bridgeReturn() error {
 	default:
 		req.Result = canonical(req.Result)
 	}
+	if !b.settle() {
+		b.cancel(errStillRuns)
+		return b.broken()
+	}
 	return b.invoke(c, &req, &gwpb.ReturnResponse{})
 }
+
+// errStillRuns ends a build whose commands can't be stopped before it ends.
+var errStillRuns = brokenError("commands of a call that was ended early still run")
 
 // invoke makes a call about the build at the daemon, and answers the client.
 func (b *build) invoke(c *call, req, resp proto.Message) error {
@@ -461,7 +471,16 @@ func read(req ofReference, resp proto.Message) func(*call) error {
 		if !own {
 			return c.refuse(errors.New("the reference isn't one that a frontend returned in this build"))
 		}
-		return b.invoke(c, req, resp)
+		ctx, end, err := b.evaluate(c)
+		if err != nil {
+			return err
+		}
+		err = c.ask(c.outgoing(ctx, buildIDHeader, b.ref), c.method, req, resp)
+		end()
+		if err != nil {
+			return b.fromDaemon(err)
+		}
+		return c.send(resp)
 	}
 }
 

@@ -262,8 +262,10 @@ func (b *build) judgeDirect(direct *gwpb.SolveRequest, c *controlapi.CacheOption
 // serveDirect does in an empty build what today's clients do by calls of their own: it asks for the
 // frontend, or for the definition, and returns the result.
 func (b *build) serveDirect(c *call, req *gwpb.SolveRequest) {
-	ctx, stop := b.during(c.stream.Context())
-	defer stop()
+	ctx, end, err := b.evaluate(c)
+	if err != nil { // the build has ended
+		return
+	}
 	var panicked error
 	defer func() {
 		if panicked != nil {
@@ -272,6 +274,7 @@ func (b *build) serveDirect(c *call, req *gwpb.SolveRequest) {
 	}()
 	defer c.contain(&panicked)
 	res, err := b.run(ctx, c, req)
+	end()
 	if err == nil && !b.mayExport(res) {
 		err = c.refuse(errNotExported)
 	}
@@ -280,6 +283,12 @@ func (b *build) serveDirect(c *call, req *gwpb.SolveRequest) {
 		b.logIfRefused(c, err)
 		ret = &gwpb.ReturnRequest{Error: status.Convert(grpcerrors.ToGRPC(ctx, err)).Proto()}
 	}
+	if !b.settle() {
+		b.cancel(errStillRuns)
+		return
+	}
+	ctx, stop := b.during(c.stream.Context())
+	defer stop()
 	if _, err := gwpb.NewLLBBridgeClient(b.connection(c)).Return(ctx, ret); err != nil {
 		b.cancel(brokenError("the daemon took no result: " + b.fromDaemon(err).Error()))
 	}

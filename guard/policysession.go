@@ -13,8 +13,11 @@ import (
 	"github.com/moby/buildkit/session/grpchijack"
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	grpchealth "google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
 
 	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 	"github.com/policy-frontend/policy-frontend/internal/streamconn"
@@ -23,6 +26,14 @@ import (
 // policyBuffer is the size in bytes of the buffers of a policy session. Each build has one, and a
 // question has some hundred bytes.
 const policyBuffer = 4 << 10
+
+const (
+	// maxQuestion bounds a question, in bytes. The names of sources are shorter, and so are the
+	// requests of honest commands.
+	maxQuestion = 64 << 10
+	// maxQuestions is how many questions of a build are open at once. The daemon waits with others.
+	maxQuestions = 64
+)
 
 // policyHandshake is how long the daemon may take until it speaks in a policy session.
 const policyHandshake = 10 * time.Second
@@ -84,6 +95,8 @@ func (b *build) policyServer() *grpc.Server {
 	s := grpc.NewServer(
 		grpc.ConnectionTimeout(policyHandshake),
 		grpc.ReadBufferSize(policyBuffer), grpc.WriteBufferSize(policyBuffer),
+		grpc.MaxRecvMsgSize(maxQuestion), grpc.MaxConcurrentStreams(maxQuestions),
+		grpc.StatsHandler(unread{b}),
 		// A fixed window: the server would measure the connection otherwise, by pings.
 		grpc.InitialWindowSize(rawcall.DaemonWindow), grpc.InitialConnWindowSize(rawcall.DaemonWindow),
 	)
@@ -91,6 +104,36 @@ func (b *build) policyServer() *grpc.Server {
 	healthpb.RegisterHealthServer(s, grpchealth.NewServer()) // the daemon checks each session
 	return s
 }
+
+// unread notes questions that can't be read: they are too long, or no valid messages. gRPC refuses
+// them, so nobody has judged them.
+type unread struct{ build *build }
+
+// TagRPC implements [stats.Handler].
+func (unread) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	return context.WithValue(ctx, unread{}, info.FullMethodName)
+}
+
+// HandleRPC implements [stats.Handler].
+func (u unread) HandleRPC(ctx context.Context, s stats.RPCStats) {
+	method, _ := ctx.Value(unread{}).(string)
+	end, ended := s.(*stats.End)
+	if !ended || end.Error == nil ||
+		method != policysession.PolicyVerifier_CheckPolicy_FullMethodName {
+		return
+	}
+	switch status.Code(end.Error) {
+	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable: // nobody waits for an answer
+	default:
+		u.build.refuseUnread(end.Error)
+	}
+}
+
+// TagConn implements [stats.Handler].
+func (unread) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements [stats.Handler].
+func (unread) HandleConn(context.Context, stats.ConnStats) {}
 
 // methodsOf returns the methods of a server as a session names them.
 func methodsOf(s *grpc.Server) (all []string) {

@@ -36,6 +36,10 @@ func (c *call) solve() (err error) {
 	under := c.guard.policy.current()
 	c.record = c.openRecord(&req, under)
 	defer func() { c.record.end(c.stream.Context(), err) }()
+	if rules := under.DownloadRules(); rules != "" && len(req.SourcePolicy.GetRules()) > 0 {
+		return c.refuse(fmt.Errorf("it has a source policy, and where the policy has rules on downloads "+
+			"(%s), commands could go on without what that one denies; build without it", rules))
+	}
 	direct, err := takeDirect(&req)
 	if err != nil {
 		return c.refuse(err)
@@ -92,8 +96,10 @@ func (c *call) solve() (err error) {
 	if direct != nil {
 		serving.Go(func() { b.serveDirect(c, direct) })
 	}
+	solving, ended := b.untilSettled()
 	var resp controlapi.SolveResponse
-	err = c.ask(c.outgoing(b.ctx), c.method, &req, &resp)
+	err = c.ask(c.outgoing(solving), c.method, &req, &resp)
+	ended()
 	b.awaitStop()
 	b.leave(endedByDaemon(b.ctx, err))
 	if cause := b.broken(); cause != nil {

@@ -1,0 +1,189 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"google.golang.org/grpc"
+)
+
+// evaluations are the calls of a build under way for which the daemon may run commands.
+//
+// At the daemon, such a call goes on when its build has ended, and so do its commands. The daemon
+// then finds no policy session for their requests and allows them all
+// (solver/llbsolver/policy.go, Evaluate). So under rules on downloads, a build ends after its calls.
+type evaluations struct {
+	mu          sync.Mutex
+	running     map[int]context.CancelFunc
+	next        int
+	over        bool          // no more of them may begin
+	none        chan struct{} // closed when none is running, once they are over
+	interrupted bool          // one was ended early, so its commands may still run
+}
+
+// begin notes a call. end must be called when the daemon has answered, and may be called again. It
+// reports false if the build
+// may have no more of them.
+func (e *evaluations) begin(ctx context.Context) (_ context.Context, end func(), ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.over {
+		return nil, nil, false
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	if e.running == nil {
+		e.running = map[int]context.CancelFunc{}
+	}
+	id := e.next
+	e.next++
+	e.running[id] = cancel
+	return ctx, func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.running[id] == nil {
+			return
+		}
+		e.interrupted = e.interrupted || ctx.Err() != nil
+		cancel()
+		delete(e.running, id)
+		if e.over && len(e.running) == 0 {
+			close(e.none)
+		}
+	}, true
+}
+
+// finish lets no more calls begin, ends those under way, and waits until they have ended. It
+// reports whether one was ended early in the build.
+func (e *evaluations) finish() (interrupted bool) {
+	e.mu.Lock()
+	if !e.over {
+		e.over, e.none = true, make(chan struct{})
+		if len(e.running) == 0 {
+			close(e.none)
+		}
+	}
+	for _, cancel := range e.running {
+		cancel()
+	}
+	e.mu.Unlock()
+	<-e.none
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.interrupted
+}
+
+// evaluate begins a call for which the daemon may run commands. The context ends with the build, and
+// end must be called when the daemon has answered.
+func (b *build) evaluate(c *call) (_ context.Context, end func(), err error) {
+	ctx, stop := b.during(c.stream.Context())
+	if b.policy.DownloadRules() == "" {
+		return ctx, stop, nil
+	}
+	ctx, done, ok := b.evaluations.begin(ctx)
+	if !ok {
+		stop()
+		return nil, nil, c.refuse(errors.New("the build has returned its result or is being ended"))
+	}
+	return ctx, func() { done(); stop() }, nil
+}
+
+// settle ends the calls for which the daemon runs commands, and waits until no command of the build
+// runs. Only then may the daemon end the build. It reports false if some may still run.
+func (b *build) settle() bool {
+	if b.policy.DownloadRules() == "" || !b.evaluations.finish() {
+		return true
+	}
+	return b.awaitIdle()
+}
+
+// untilSettled returns a context for the request that runs the build at the daemon. It ends as the
+// build does, once the build has settled. ended must be called when the daemon has answered.
+func (b *build) untilSettled() (_ context.Context, ended func()) {
+	if b.policy.DownloadRules() == "" {
+		return b.ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(b.ctx))
+	settled := make(chan struct{})
+	stop := context.AfterFunc(b.ctx, func() {
+		defer close(settled)
+		var panicked error
+		defer b.guard.contain(b.who, "the end of a build", &panicked)
+		b.settle()
+		cancel(context.Cause(b.ctx))
+	})
+	return ctx, func() {
+		if !stop() {
+			<-settled
+		}
+		cancel(nil)
+	}
+}
+
+// idlePause is how long a build has to have no news and no running step until it counts as idle.
+const idlePause = 3 * progressPause
+
+// awaitIdle waits until no step of the build runs, for at most [lateTime]. It reports whether that
+// is so.
+func (b *build) awaitIdle() bool {
+	memory := b.guard.memory.open(b.who)
+	defer memory.close()
+	if _, ok := memory.tryTake(maxProgress); !ok {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), lateTime)
+	defer cancel()
+	stream, err := controlapi.NewControlClient(b.guard.daemon).Status(ctx,
+		&controlapi.StatusRequest{Ref: b.ref}, grpc.MaxCallRecvMsgSize(maxProgress))
+	if err != nil {
+		return false
+	}
+	news := make(chan *controlapi.StatusResponse)
+	go func() {
+		defer close(news)
+		var panicked error
+		defer b.guard.contain(b.who, "the progress of a build", &panicked)
+		for {
+			m, err := stream.Recv()
+			if err != nil {
+				return
+			}
+			select {
+			case news <- m:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	running := map[string]bool{}
+	pause := time.NewTimer(idlePause)
+	defer pause.Stop()
+	for {
+		select {
+		case m, ok := <-news:
+			if !ok { // the daemon knows the build no more, or time is up
+				return ctx.Err() == nil
+			}
+			for _, v := range m.GetVertexes() {
+				if v.GetStarted() != nil && v.GetCompleted() == nil {
+					running[v.GetDigest()] = true
+				} else {
+					delete(running, v.GetDigest())
+				}
+			}
+			if len(running) > maxVertexes {
+				return false
+			}
+			pause.Reset(idlePause)
+		case <-pause.C:
+			if len(running) == 0 {
+				return true
+			}
+			pause.Reset(idlePause)
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
