@@ -58,7 +58,8 @@ type fakeDaemon struct {
 	makes         func(opts map[string]string) *pb.Definition
 	frontendFails error
 	evaluateFails error
-	file          []byte // the text of all files
+	evaluates     chan struct{} // closed when the guard ends an Evaluate; nil is that it ends by itself
+	file          []byte        // the text of all files
 
 	exporterResponse map[string]string
 
@@ -338,6 +339,11 @@ func (b *fakeBridge) Evaluate(
 	ctx context.Context, req *gwpb.EvaluateRequest,
 ) (*gwpb.EvaluateResponse, error) {
 	b.daemon.record(ctx, req)
+	if b.daemon.evaluates != nil {
+		<-ctx.Done()
+		close(b.daemon.evaluates)
+		return nil, ctx.Err()
+	}
 	return &gwpb.EvaluateResponse{}, grpcerrors.ToGRPC(ctx, b.daemon.evaluateFails)
 }
 

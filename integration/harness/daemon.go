@@ -205,6 +205,8 @@ func (d *Daemon) stop() error {
 			return
 		}
 		if d.cmd != nil && d.cmd.Process != nil {
+			// Those of clients that have just gone would stay: a daemon that ends doesn't wait for them.
+			Poll(settleTimeout, func() bool { return len(d.Containers()) == 0 })
 			_ = syscall.Kill(d.cmd.Process.Pid, syscall.SIGTERM)
 			if !Poll(stopTimeout, d.hasExited) {
 				errs = append(errs, fmt.Errorf("it did not end within %s of SIGTERM", stopTimeout))

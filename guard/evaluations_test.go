@@ -1,0 +1,84 @@
+package guard
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// atIdle is the progress of a build of which no step runs.
+func atIdle() *controlapi.StatusResponse {
+	at := timestamppb.New(time.Unix(1, 0))
+	return &controlapi.StatusResponse{Vertexes: []*controlapi.Vertex{
+		{Digest: "sha256:done", Name: "[2/2] RUN fetch", Started: at, Completed: at},
+	}}
+}
+
+// evaluating begins a build, and a call that evaluates its result. Nil is progress in which a step
+// runs.
+func evaluating(t *testing.T, progress *controlapi.StatusResponse) (
+	*fakeDaemon, *Guard, gwpb.LLBBridgeClient, context.Context, *gwpb.Result, chan error,
+) {
+	t.Helper()
+	d, g, c, ctx, ended := downloading(t, onDownloads)
+	d.evaluates = make(chan struct{})
+	if progress != nil {
+		d.progress = progress
+	}
+	resp, err := c.Solve(ctx, asking("docker/dockerfile:1"))
+	require.NoError(t, err)
+	go func() {
+		_, _ = c.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: resp.Result.GetRef().GetId()})
+	}()
+	d.await(t, "LLBBridge/Evaluate")
+	return d, g, c, ctx, resp.Result, ended
+}
+
+func TestAResultIsReturnedWhenNoCallEvaluates(t *testing.T) {
+	t.Parallel()
+	d, _, c, ctx, result, _ := evaluating(t, atIdle())
+	_, err := c.Return(ctx, &gwpb.ReturnRequest{Result: canonical(result)})
+	require.NoError(t, err)
+	select {
+	case <-d.evaluates:
+	default:
+		t.Fatal("the call goes on behind the end of its build")
+	}
+	d.await(t, "LLBBridge/Return")
+	_, err = c.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: result.GetRef().GetId()})
+	requireCode(t, codes.PermissionDenied, err)
+	require.ErrorContains(t, err, "the build has returned its result")
+}
+
+// The daemon says that the step of the call still runs.
+func TestABuildWhoseCommandsGoOnReturnsNothing(t *testing.T) {
+	t.Parallel()
+	d, _, c, ctx, result, ended := evaluating(t, nil)
+	_, err := c.Return(ctx, &gwpb.ReturnRequest{Result: canonical(result)})
+	requireCode(t, codes.Aborted, err)
+	requireCode(t, codes.Aborted, <-ended)
+	for _, call := range d.all() {
+		require.NotContains(t, call.method, "Return")
+	}
+}
+
+// Calls that evaluate end first, then the build.
+func TestABuildThatIsRefusedADownloadEndsAfterItsCalls(t *testing.T) {
+	t.Parallel()
+	d, g, _, ctx, _, ended := evaluating(t, atIdle())
+	b, ask := asker(ctx, t, g)
+	require.NotEmpty(t, ask("https://evil.example/a"))
+	select {
+	case <-d.evaluates:
+	default:
+		t.Fatal("the call goes on behind the end of its build")
+	}
+	requireCode(t, codes.PermissionDenied, <-ended)
+	require.True(t, b.evaluations.over)
+}
