@@ -136,6 +136,10 @@ func TestVerifyRefusesALayoutWithAnotherImage(t *testing.T) {
 			addBundle(`"artifactType":"`+vsa.BundleType+`"`, `"artifactType":""`,
 				types.OCIManifestSchema1), several,
 		},
+		"a summary that is elsewhere": {
+			addBundle(`"layers":[{`, `"layers":[{"urls":["http://127.0.0.1/"],`,
+				types.OCIManifestSchema1), several,
+		},
 		"a manifest that is missing": {func(l someLayout) {
 			l.list(v1.Hash{Algorithm: "sha256", Hex: summaryPolicy.SHA256}, types.OCIManifestSchema1)
 		}, several},
@@ -229,7 +233,7 @@ func TestVerifyRefusesAnArchiveThatProgramsReadDifferently(t *testing.T) {
 	data, err := os.ReadFile(tarOf(t, l.dir))
 	require.NoError(t, err)
 	end := bytes.LastIndexFunc(data, func(r rune) bool { return r != 0 })/512*512 + 512
-	require.Equal(t, end+1024, len(data))
+	require.Len(t, data, end+1024)
 	// entry returns an archive with one entry, without its end.
 	entry := func(h tar.Header) string {
 		var b bytes.Buffer
@@ -273,7 +277,8 @@ func TestVerifyRefusesAnArchiveThatProgramsReadDifferently(t *testing.T) {
 		"with a symbolic link": {entries + odd(tar.TypeSymlink, "blobs/sha256/x") + zeros, "neither a file"},
 		"with a hard link":     {entries + odd(tar.TypeLink, "blobs/sha256/x") + zeros, "neither a file"},
 		"that is compressed with gzip, too": {
-			entry(tar.Header{Name: "\x1f\x8b\x08\x04", Format: tar.FormatGNU}) + whole, "is compressed, or isn't one",
+			entry(tar.Header{Name: "\x1f\x8b\x08\x04", Format: tar.FormatGNU}) + whole,
+			"is compressed, or isn't one",
 		},
 		"that is compressed with zstd, too":  {file("P*M\x18") + whole, "is compressed, or isn't one"},
 		"that is compressed with bzip2, too": {file("BZh9") + whole, "is compressed, or isn't one"},

@@ -148,8 +148,8 @@ func (f *Found) skip(what string, why error) {
 	}
 }
 
-// last returns the last of the items that may be bundles, and notes if there are others. Where a list
-// has the order of pushing, these are the newest.
+// last returns the last of the items that may be bundles, and notes if there are others. Where a
+// list has the order of pushing, these are the newest.
 func last[T any](f *Found, items []T) []T {
 	more := len(items) - maxReferrers
 	if more <= 0 {
@@ -209,9 +209,9 @@ var members = []string{
 	"schemaVersion", "mediaType", "artifactType", "config", "layers", "subject", "annotations",
 }
 
-// ofBundle returns the manifest if it is one of a bundle, as [Registries.Push] makes it; nil if not.
-// No program can take what it returns for an image or an index: it has no configuration, and no
-// other names.
+// ofBundle returns the manifest if it is one of a bundle, as [Registries.Push] makes it; nil if
+// not. No program can take what it returns for an image or an index: it has no configuration, and
+// no other names.
 func ofBundle(data []byte) *v1.Manifest {
 	var m v1.Manifest
 	if vsa.Unmarshal(data, &m) != nil {

@@ -46,8 +46,7 @@ func openFiles(name string) (files, error) {
 	}
 	a := &archive{f, map[string]*io.SectionReader{}}
 	if err := a.list(); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), f.Close())
 	}
 	return a, nil
 }
@@ -106,8 +105,8 @@ func (a *archive) list() error {
 	return fmt.Errorf("the archive has more than %d entries", maxEntries)
 }
 
-// uncompressed refuses a file that begins as a compressed one does. A file can be both a tar archive
-// and a compressed one with other content.
+// uncompressed refuses a file that begins as a compressed one does. A file can be both a tar
+// archive and a compressed one with other content.
 func (a *archive) uncompressed() error {
 	begin := make([]byte, 4)
 	n, err := a.ReadAt(begin, 0)

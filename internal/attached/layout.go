@@ -25,8 +25,8 @@ const (
 
 // FindInLayout is [Registries.Find] for an OCI image layout: a folder, or a tar archive of one that
 // isn't compressed, as docker buildx build -o type=oci writes it. If the layout has several images,
-// digest chooses one of them; "" is for the only one. All that isn't certainly a bundle counts as an
-// image, for a program that loads the layout may take it for one.
+// digest chooses one of them; "" is for the only one. All that isn't certainly a bundle counts as
+// an image, for a program that loads the layout may take it for one.
 //
 // It reads the manifests of the layout, and verifies their digests. It reads no layer. It fails for
 // a layout that also has another image in Docker's format.
