@@ -124,6 +124,10 @@ func TestVerifyRefusesALayoutWithAnotherImage(t *testing.T) {
 		"a summary with two configurations": {
 			addBundle(`"layers"`, `"Config":{},"layers"`, types.OCIManifestSchema1), several,
 		},
+		"a summary with two types of its configuration": {
+			addBundle(`"config":{`, `"config":{"MediaType":"application/vnd.oci.image.config.v1+json",`,
+				types.OCIManifestSchema1), several,
+		},
 		"a summary with the configuration of an image": {func(l someLayout) {
 			addBundle("44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", evil(l),
 				types.OCIManifestSchema1)(l)
@@ -276,6 +280,11 @@ func TestVerifyRefusesAnArchiveThatProgramsReadDifferently(t *testing.T) {
 		},
 		"with a symbolic link": {entries + odd(tar.TypeSymlink, "blobs/sha256/x") + zeros, "neither a file"},
 		"with a hard link":     {entries + odd(tar.TypeLink, "blobs/sha256/x") + zeros, "neither a file"},
+		"with a file that has another name for GNU tar": {
+			entries + strings.Replace(entry(tar.Header{
+				Name: "a", PAXRecords: map[string]string{"FOO.sparse.name": "index.json"},
+			}), "FOO", "GNU", 1) + zeros, "is sparse",
+		},
 		"that is compressed with gzip, too": {
 			entry(tar.Header{Name: "\x1f\x8b\x08\x04", Format: tar.FormatGNU}) + whole,
 			"is compressed, or isn't one",
