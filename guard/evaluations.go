@@ -133,7 +133,7 @@ func (b *build) awaitIdle() bool {
 	if _, ok := memory.tryTake(maxProgress); !ok {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), lateTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), b.guard.lateTime)
 	defer cancel()
 	stream, err := controlapi.NewControlClient(b.guard.daemon).Status(ctx,
 		&controlapi.StatusRequest{Ref: b.ref}, grpc.MaxCallRecvMsgSize(maxProgress))

@@ -27,7 +27,7 @@ func evaluating(t *testing.T, progress *controlapi.StatusResponse) (
 ) {
 	t.Helper()
 	d, g, c, ctx, ended := downloading(t, onDownloads)
-	d.evaluates = make(chan struct{})
+	d.evaluates, g.lateTime = make(chan struct{}), time.Second
 	if progress != nil {
 		d.progress = progress
 	}
@@ -62,7 +62,8 @@ func TestABuildWhoseCommandsGoOnReturnsNothing(t *testing.T) {
 	d, _, c, ctx, result, ended := evaluating(t, nil)
 	_, err := c.Return(ctx, &gwpb.ReturnRequest{Result: canonical(result)})
 	requireCode(t, codes.Aborted, err)
-	requireCode(t, codes.Aborted, <-ended)
+	require.ErrorContains(t, err, "commands of a call that was ended early still run")
+	require.ErrorContains(t, <-ended, "commands of a call that was ended early still run")
 	for _, call := range d.all() {
 		require.NotContains(t, call.method, "Return")
 	}

@@ -76,6 +76,7 @@ type Guard struct {
 	summaries *Summaries // nil for none
 
 	messageTimeout time.Duration
+	lateTime       time.Duration
 
 	acceptOldDaemon bool
 }
@@ -97,6 +98,7 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 		readable: newRemembered(maxReadable, 0), results: newRemembered(maxResults, resultsFor),
 		health: &health{}, log: o.Log, observe: o.Observer, refusals: newRefusals(),
 		acceptOldDaemon: o.AcceptOldDaemon, image: o.Image, messageTimeout: messageTimeout,
+		lateTime:  lateTime,
 		summaries: o.Summaries,
 	}
 	if o.Memory == 0 {

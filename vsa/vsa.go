@@ -324,17 +324,31 @@ func (s *Statement) Bytes() ([]byte, error) {
 
 // unmarshal reads one JSON value, whose objects have no name twice.
 func unmarshal(data []byte, into any) error {
+	return unmarshalAs(data, into, func(name string) string { return name })
+}
+
+// Unmarshal reads one JSON value as json.Unmarshal does. It fails for what programs read in
+// different ways: bytes that aren't UTF-8, and objects that have a name twice, be it once in upper
+// and once in lower case. It also fails for deep nesting.
+func Unmarshal(data []byte, into any) error {
+	return unmarshalAs(data, into, func(name string) string {
+		return strings.ToLower(strings.ToUpper(name)) // which json.Unmarshal takes for the same
+	})
+}
+
+func unmarshalAs(data []byte, into any, same func(name string) string) error {
 	if !utf8.Valid(data) {
 		return errors.New("it isn't UTF-8")
 	}
-	if err := unambiguous(data); err != nil {
+	if err := unambiguous(data, same); err != nil {
 		return err
 	}
 	return json.Unmarshal(data, into)
 }
 
 // unambiguous refuses JSON that programs read in different ways: with a name twice in one object.
-func unambiguous(data []byte) error {
+// Two names are the same if same returns the same for them.
+func unambiguous(data []byte, same func(name string) string) error {
 	d := json.NewDecoder(strings.NewReader(string(data)))
 	d.UseNumber()
 	type object struct {
@@ -358,10 +372,10 @@ func unambiguous(data []byte) error {
 		}
 		if top >= 0 && open[top].names != nil {
 			if name, ok := t.(string); ok && !open[top].value {
-				if open[top].names[name] {
+				if open[top].names[same(name)] {
 					return fmt.Errorf("it has the name %.100q twice in one object", name)
 				}
-				open[top].names[name], open[top].value = true, true
+				open[top].names[same(name)], open[top].value = true, true
 				continue
 			}
 			open[top].value = false

@@ -32,6 +32,8 @@ type proven struct {
 	Image string `json:"image"` // its digest
 	// Summaries are those that the key has signed.
 	Summaries []*vsa.Statement `json:"summaries"`
+	// Skipped says which other summaries verify couldn't read, or left out as too many.
+	Skipped []string `json:"skipped,omitempty"`
 }
 
 func newVerifyCommand() *cobra.Command {
@@ -50,8 +52,11 @@ the Docker configuration, and TLS. Plain HTTP is for this machine, and for the h
 
 With --layout, verify looks in an OCI image layout: a folder, or a tar archive as
 docker buildx build -o type=oci writes it. It verifies the manifests in it, and not the
-layers. With --summary, it reads a summary from a file, about the image of --layout or
-with --digest.
+layers. All that isn't a summary there counts as an image; of several, --digest chooses
+one. With --summary, it reads a summary from a file, about the image of --layout or with
+--digest.
+
+verify skips summaries that it can't read, and all but the last 200. It says which.
 
 A summary of a build that the policy only warned about counts with --warned.
 
@@ -108,14 +113,14 @@ func (f *verifyFlags) run(ctx context.Context, args []string, stdout io.Writer) 
 			return &exitError{exitUsage, fmt.Errorf("--policy-digest: %w", err)}
 		}
 	}
-	image, envelopes, err := f.find(ctx, args)
+	beside, envelopes, err := f.find(ctx, args)
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	found := proven{Image: image.String()}
+	found := proven{Image: beside.Image.String(), Skipped: beside.Skipped}
 	var against []error
 	for _, e := range envelopes {
-		s, err := f.open(key, image, e)
+		s, err := f.open(key, beside.Image, e)
 		if err != nil {
 			against = append(against, err)
 			continue
@@ -123,6 +128,9 @@ func (f *verifyFlags) run(ctx context.Context, args []string, stdout io.Writer) 
 		found.Summaries = append(found.Summaries, s)
 	}
 	if len(found.Summaries) == 0 {
+		for _, skipped := range found.Skipped {
+			against = append(against, errors.New("skipped "+skipped))
+		}
 		why := errors.Join(against...)
 		if why == nil {
 			why = errors.New("it has no summary")
@@ -132,35 +140,34 @@ func (f *verifyFlags) run(ctx context.Context, args []string, stdout io.Writer) 
 	return f.out.print(stdout, found)
 }
 
-// find returns the digest of the image, and the envelopes that may be about it.
+// find returns what is beside the image, and the envelopes that may be about it.
 func (f *verifyFlags) find(
 	ctx context.Context, args []string,
-) (image vsa.Digest, envelopes []*vsa.Envelope, err error) {
-	var bundles [][]byte
+) (beside attached.Found, envelopes []*vsa.Envelope, err error) {
 	switch {
 	case len(args) == 1:
 		registries := attached.Registries{Registry: lock.NewRegistry(f.insecure)}
-		image, bundles, err = registries.Find(ctx, args[0])
+		beside, err = registries.Find(ctx, args[0])
 	case f.layout != "":
-		image, bundles, err = attached.FindInLayout(f.layout, f.digest)
+		beside, err = attached.FindInLayout(f.layout, f.digest)
 	default:
-		if image, err = vsa.ParseDigest(f.digest); err != nil {
+		if beside.Image, err = vsa.ParseDigest(f.digest); err != nil {
 			err = fmt.Errorf("--digest: %w", err)
 		}
 	}
 	if err != nil {
-		return image, nil, err
+		return beside, nil, err
 	}
 	if f.summary != "" {
 		e, err := readSummary(f.summary)
-		return image, []*vsa.Envelope{e}, err
+		return attached.Found{Image: beside.Image}, []*vsa.Envelope{e}, err
 	}
-	for _, b := range bundles {
+	for _, b := range beside.Bundles {
 		if e, err := vsa.ParseBundle(b); err == nil { // others may put there what they like
 			envelopes = append(envelopes, e)
 		}
 	}
-	return image, envelopes, nil
+	return beside, envelopes, nil
 }
 
 // readSummary reads the envelope in a file.
@@ -241,6 +248,9 @@ func (p proven) text() string {
 		for _, source := range about.Details.Sources {
 			line("source", "%s %s", source.URI, source.Digest)
 		}
+	}
+	for _, skipped := range p.Skipped {
+		fmt.Fprintf(&b, "Skipped %s\n", safetext.OneLine(safetext.Lines(skipped)))
 	}
 	return b.String()
 }

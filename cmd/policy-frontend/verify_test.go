@@ -235,6 +235,7 @@ func ociLayout(t *testing.T, bundles func(digest string) [][]byte) (dir, digest 
 		return data
 	}
 	config := put([]byte("{}"))
+	config.MediaType = "application/vnd.oci.empty.v1+json"
 	of := put(encode(v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Config: config,
 	}))
@@ -244,10 +245,12 @@ func ociLayout(t *testing.T, bundles func(digest string) [][]byte) (dir, digest 
 		layer.MediaType = vsa.BundleType
 		index.Manifests = append(index.Manifests, put(encode(v1.Manifest{
 			SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Subject: &of,
-			Config: config, Layers: []v1.Descriptor{layer},
+			ArtifactType: vsa.BundleType, Config: config, Layers: []v1.Descriptor{layer},
 		})))
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "index.json"), encode(index), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "oci-layout"),
+		[]byte(`{"imageLayoutVersion":"1.0.0"}`), 0o600))
 	return dir, of.Digest.String()
 }
 
@@ -315,7 +318,7 @@ func TestVerifyReadsALayout(t *testing.T) {
 		"an archive with two indexes": {
 			exitUsage, []string{"--layout", tarOf(t, proven, "./index.json")}, "the archive has it twice",
 		},
-		"no layout":  {exitUsage, []string{"--layout", t.TempDir()}, "index.json"},
+		"no layout":  {exitUsage, []string{"--layout", t.TempDir()}, "oci-layout"},
 		"no archive": {exitUsage, []string{"--layout", key}, "the archive can't be read"},
 		"no index":   {exitUsage, []string{"--layout", tarOf(t, t.TempDir())}, "it isn't in the archive"},
 		"nothing":    {exitUsage, []string{"--layout", "no-such-layout"}, "no-such-layout"},

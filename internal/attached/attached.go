@@ -20,14 +20,19 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/policy-frontend/policy-frontend/internal/lock"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/vsa"
 )
 
 const (
 	// maxReferrers bounds the referrers that are looked at.
 	maxReferrers = 200
+	// maxNotes bounds [Found.Skipped].
+	maxNotes = 10
 	// emptyConfig is the media type of a configuration that says nothing (image-spec, manifest.md).
 	emptyConfig = "application/vnd.oci.empty.v1+json"
+	// emptyDigest is the digest of that configuration, {}.
+	emptyDigest = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 	// annotationContent and annotationPredicate are what cosign adds to a bundle
 	// (pkg/oci/remote/write.go, WriteAttestationNewBundleFormat).
 	annotationContent   = "dev.sigstore.bundle.content"
@@ -123,74 +128,137 @@ func described(l v1.Layer) (d v1.Descriptor, err error) {
 	return d, err
 }
 
-// Find returns the digest of an image, and the bundles that are beside it. It trusts neither what a
-// bundle says nor that it is complete. At most [maxReferrers] are looked at.
-func (r Registries) Find(
-	ctx context.Context, reference string,
-) (image vsa.Digest, bundles [][]byte, err error) {
+// Found is what is beside an image.
+type Found struct {
+	Image vsa.Digest // its digest
+	// Bundles are those of the image. Nobody has verified them.
+	Bundles [][]byte
+	// Skipped says what was skipped, and why. It has a few lines at most.
+	Skipped []string
+}
+
+// skip says that something was skipped.
+func (f *Found) skip(what string, why error) {
+	switch len(f.Skipped) {
+	case maxNotes: // which was said before
+	case maxNotes - 1:
+		f.Skipped = append(f.Skipped, "others, too")
+	default:
+		f.Skipped = append(f.Skipped, safetext.Printable(fmt.Sprintf("%s: %v", what, why)))
+	}
+}
+
+// last returns the last of the items that may be bundles, and notes if there are others. Where a
+// list has the order of pushing, these are the newest.
+func last[T any](f *Found, items []T) []T {
+	more := len(items) - maxReferrers
+	if more <= 0 {
+		return items
+	}
+	f.skip(fmt.Sprintf("the first %d", more),
+		fmt.Errorf("more than %d bundles are beside the image", maxReferrers))
+	return items[more:]
+}
+
+// Find finds the bundles that are beside an image. It trusts neither what a bundle says nor that it
+// is complete. It skips what it can't read, and all but the last [maxReferrers].
+func (r Registries) Find(ctx context.Context, reference string) (f Found, err error) {
 	ref, err := name.ParseReference(reference, r.Names(reference)...)
 	if err != nil {
-		return image, nil, err
+		return f, err
 	}
 	subject, ok := ref.(name.Digest)
 	if !ok {
 		head, err := remote.Head(ref, r.With(ctx)...)
 		if err != nil {
-			return image, nil, err
+			return f, err
 		}
 		subject = ref.Context().Digest(head.Digest.String())
 	}
-	if image, err = vsa.ParseDigest(subject.DigestStr()); err != nil {
-		return image, nil, err
+	if f.Image, err = vsa.ParseDigest(subject.DigestStr()); err != nil {
+		return f, err
 	}
 	index, err := remote.Referrers(subject, r.With(ctx)...)
 	if err != nil {
-		return image, nil, err
+		return f, err
 	}
 	list, err := index.IndexManifest()
 	if err != nil {
-		return image, nil, err
+		return f, err
 	}
-	looked := 0
-	for _, d := range list.Manifests {
-		// Some registries take the type of the configuration for that of the artifact.
-		if !slices.Contains([]string{"", vsa.BundleType, emptyConfig}, d.ArtifactType) {
-			continue
-		}
-		if looked++; looked > maxReferrers {
-			return image, bundles, errTooMany
-		}
-		bundle, err := r.bundle(ctx, subject.Context().Digest(d.Digest.String()))
-		if err != nil {
-			return image, bundles, err
-		}
-		if bundle != nil {
-			bundles = append(bundles, bundle)
+	// Some registries take the type of the configuration for that of the artifact.
+	all := slices.DeleteFunc(list.Manifests, func(d v1.Descriptor) bool {
+		return !slices.Contains([]string{"", vsa.BundleType, emptyConfig}, d.ArtifactType)
+	})
+	for _, d := range last(&f, all) {
+		bundle, err := r.bundle(ctx, subject.Context(), d)
+		switch {
+		case ctx.Err() != nil:
+			return f, ctx.Err()
+		case err != nil:
+			f.skip(d.Digest.String(), err)
+		case bundle != nil:
+			f.Bundles = append(f.Bundles, bundle)
 		}
 	}
-	return image, bundles, nil
+	return f, nil
 }
 
-var errTooMany = fmt.Errorf("more than %d bundles are beside the image", maxReferrers)
+// members are the names that a manifest may have (image-spec, manifest.md).
+var members = []string{
+	"schemaVersion", "mediaType", "artifactType", "config", "layers", "subject", "annotations",
+}
 
-// hasBundle reports whether a manifest is of one bundle.
-func hasBundle(m *v1.Manifest) bool {
-	return len(m.Layers) == 1 && m.Layers[0].MediaType == vsa.BundleType &&
-		m.Layers[0].Size <= vsa.MaxEnvelope
+// ofBundle returns the manifest if it is one of a bundle, as [Registries.Push] makes it; nil if
+// not. No program can take what it returns for an image or an index: it has no configuration, and
+// no other names.
+func ofBundle(data []byte) *v1.Manifest {
+	var m v1.Manifest
+	if vsa.Unmarshal(data, &m) != nil {
+		return nil
+	}
+	var names map[string]json.RawMessage
+	if json.Unmarshal(data, &names) != nil {
+		return nil
+	}
+	for name := range names {
+		if !slices.Contains(members, name) {
+			return nil
+		}
+	}
+	if m.MediaType != types.OCIManifestSchema1 || m.ArtifactType != vsa.BundleType ||
+		m.Config.MediaType != emptyConfig || m.Config.Digest.String() != emptyDigest ||
+		m.Subject == nil || len(m.Layers) != 1 || m.Layers[0].MediaType != vsa.BundleType ||
+		len(m.Layers[0].URLs) > 0 {
+		return nil
+	}
+	return &m
 }
 
 // bundle returns the bundle that a manifest has; nil if it has none.
-func (r Registries) bundle(ctx context.Context, ref name.Digest) ([]byte, error) {
-	img, err := remote.Image(ref, r.With(ctx)...)
+func (r Registries) bundle(
+	ctx context.Context, from name.Repository, d v1.Descriptor,
+) ([]byte, error) {
+	if d.MediaType != types.OCIManifestSchema1 {
+		return nil, fmt.Errorf("it is no manifest but %s", d.MediaType)
+	}
+	if d.Size > maxManifest {
+		return nil, errTooLarge(maxManifest)
+	}
+	img, err := remote.Image(from.Digest(d.Digest.String()), r.With(ctx)...)
 	if err != nil {
 		return nil, err
 	}
-	m, err := img.Manifest()
+	data, err := img.RawManifest()
 	if err != nil {
 		return nil, err
 	}
-	if !hasBundle(m) {
+	m := ofBundle(data)
+	if m == nil {
 		return nil, nil
+	}
+	if m.Layers[0].Size > vsa.MaxEnvelope {
+		return nil, errTooLarge(vsa.MaxEnvelope)
 	}
 	layers, err := img.Layers()
 	if err != nil {
