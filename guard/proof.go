@@ -104,33 +104,15 @@ func (p *proof) reads(source *pb.SourceOp, a *account) {
 	}
 }
 
-// warnedResult begins the names of results of builds that the policy warned about.
-const warnedResult = "warned "
-
-// resultNames returns the names by which the guard remembers a result. That of a build that the
-// policy has warned about has another one too: a build on top of it has steps of it, and not its
-// warnings. It is forgotten after the first one.
-func (b *build) resultNames(
-	choice *frontend.Choice, opts map[string]string, res *gwpb.Result,
-) []string {
-	names := b.asResults(opts, identities(res))
+// hasWarned reports whether the policy has warned about the build that made a result, where that
+// matters: a build on top of it has steps of it, and not its warnings.
+func (b *build) hasWarned(choice *frontend.Choice, res *gwpb.Result) bool {
+	if b.proof == nil {
+		return false
+	}
 	var reported struct{ Verdict policy.Verdict }
 	err := json.Unmarshal(res.GetMetadata()[frontend.MetadataKey], &reported)
-	if b.proof == nil || err == nil && reported.Verdict == policy.Allow &&
-		choice.Decided().Verdict == policy.Allow {
-		return names
-	}
-	for _, name := range slices.Clone(names) {
-		names = append(names, warnedResult+name)
-	}
-	return names
-}
-
-// buildsOn notes that the build has a result of another build as an input.
-func (b *build) buildsOn(result string) {
-	if b.guard.results.has(b.who, warnedResult+result) {
-		b.proof.speaksAgainst("it builds on the result of another build, and the policy warned about that")
-	}
+	return err != nil || reported.Verdict != policy.Allow || choice.Decided().Verdict != policy.Allow
 }
 
 // prove adds the summary of a build that has ended well to the answer, or why there is none. A

@@ -454,8 +454,8 @@ func TestABuildOnTheResultOfAWarnedBuild(t *testing.T) {
 				Metadata: map[string][]byte{frontend.MetadataKey: []byte(c.reported)},
 			}
 			choice := &frontend.Choice{Decision: policy.Decision{Verdict: policy.Allow}}
-			p.guard.results.add(b.who, b.resultNames(choice, nil, res))
-			b.buildsOn(b.asResults(nil, identities(res))[0])
+			b.made(b.asResults(nil, identities(res)), b.hasWarned(choice, res))
+			require.True(t, b.hasInput(nil, identities(res)[0]))
 			require.Equal(t, c.why, b.proof.why())
 		})
 	}
