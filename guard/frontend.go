@@ -275,6 +275,7 @@ func (b *build) decide(
 		}
 		b.choose(choice)
 	}
+	b.noteUnwatched(choice)
 	return choice, nil
 }
 
