@@ -392,7 +392,9 @@ const warnUnwatched = "policy-guard has run a frontend that the policy only warn
 // about it. It can import a build cache, or run commands as if they were those of an allowed build.
 // That stays in the daemon's cache, under any later policy too. So the guard never forgets it.
 func (b *build) noteUnwatched(choice *frontend.Choice) {
-	if b.proof != nil && !choice.Mediated && choice.Decision.Verdict != policy.Allow {
+	d := choice.Decision
+	if b.proof != nil && !choice.Mediated && d.Dispatch == policy.DispatchForward &&
+		d.Verdict != policy.Allow {
 		b.guard.unwatched.Store(true)
 	}
 }

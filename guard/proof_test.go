@@ -314,17 +314,39 @@ func TestAFrontendThatRanUnwatchedAndWasOnlyWarnedAboutSpeaksAgainstLaterSummari
 	require.Equal(t, "the policy only warned about it: "+warnUnwatched, missing)
 }
 
-func TestAFrontendThatRanMediatedDoesNotSpeakAgainstLaterSummaries(t *testing.T) {
+func TestWhichFrontendsSpeakAgainstLaterSummaries(t *testing.T) {
 	t.Parallel()
-	p := newProving(t, exporting)
-	b := &build{guard: p.guard, proof: &proof{}}
-	warned := &frontend.Choice{Mediated: true, Decision: policy.Decision{Verdict: policy.Warn}}
-	b.noteUnwatched(warned)
-	b.noteUnwatched(&frontend.Choice{Decision: policy.Decision{Verdict: policy.Allow}})
-	require.False(t, p.guard.unwatched.Load())
-	warned.Mediated = false
-	b.noteUnwatched(warned)
-	require.True(t, p.guard.unwatched.Load())
+	for name, c := range map[string]struct {
+		verdict  policy.Verdict
+		dispatch policy.Dispatch
+		mediated bool
+		unsigned bool
+		want     bool
+	}{
+		"a warned one by forward": {
+			verdict: policy.Warn, dispatch: policy.DispatchForward, want: true,
+		},
+		"an allowed one by forward": {verdict: policy.Allow, dispatch: policy.DispatchForward},
+		"a warned one that an image watches": {
+			verdict: policy.Warn, dispatch: policy.DispatchForward, mediated: true,
+		},
+		"the daemon's own one": {verdict: policy.Warn, dispatch: policy.DispatchBuiltin},
+		"one where nothing is signed": {
+			verdict: policy.Warn, dispatch: policy.DispatchForward, unsigned: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := &build{guard: &Guard{}, proof: &proof{}}
+			if c.unsigned {
+				b.proof = nil
+			}
+			b.noteUnwatched(&frontend.Choice{Mediated: c.mediated, Decision: policy.Decision{
+				Verdict: c.verdict, Dispatch: c.dispatch,
+			}})
+			require.Equal(t, c.want, b.guard.unwatched.Load())
+		})
+	}
 }
 
 func TestWithoutAKeyNobodySaysThatThereIsASummary(t *testing.T) {
@@ -638,8 +660,8 @@ func TestFourCommandsSignAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	dir := t.TempDir()
 	command := filepath.Join(dir, "sign")
-	require.NoError(t, os.WriteFile(command, []byte("#!/bin/sh\n: > "+dir+"/began.$$\nexec sleep 60\n"),
-		0o700))
+	require.NoError(t, os.WriteFile(command,
+		[]byte("#!/bin/sh\n: > "+dir+"/began.$$\nexec sleep 60\n"), 0o700))
 	s, err := SignCommand(command, key)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancelCause(t.Context())
