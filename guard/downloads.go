@@ -37,7 +37,8 @@ type downloads struct {
 
 	mu    sync.Mutex
 	stops bool // stop is done, or under way
-	// inherited are warnings of builds before in the lineage. The client doesn't know them yet.
+	// inherited are warnings of builds before in the build's lineages. The client doesn't know them
+	// yet.
 	inherited []string
 	open      int             // questions without an answer
 	plain     map[string]bool // URLs of sources of which the daemon asks as of a download
@@ -90,11 +91,12 @@ func (d *downloads) end() {
 	d.closeIfDone()
 }
 
-// isLate reports whether a question comes after the end of the build.
+// isLate reports whether a question comes after the end of the build, or when its lineage has been
+// left to other builds: these would get the result, and no warning.
 func (d *downloads) isLate() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.ending
+	return d.ending || d.left
 }
 
 // closeWith sets what closes the policy session.
@@ -128,7 +130,13 @@ func (b *build) enter(common string) (id string, err error) {
 			}
 		}
 		d.lineage = b.guard.lineages.take(common, b)
-		d.inherited = b.guard.lineages.warnings(d.lineage)
+		for _, l := range append(slices.Clone(d.inputs), d.lineage) {
+			for _, w := range b.guard.lineages.warnings(l) {
+				if !slices.Contains(d.inherited, w) {
+					d.inherited = append(d.inherited, w)
+				}
+			}
+		}
 	case d.lineage.of != common:
 		return "", errors.New("other rules on downloads are for the build now than when it began; " +
 			"build again")
@@ -137,21 +145,22 @@ func (b *build) enter(common string) (id string, err error) {
 }
 
 // leave ends the build's part in its lineage. clean says that the daemon has ended the build by
-// itself.
+// itself. A question without an answer says the opposite: the answer may be a warning.
 func (b *build) leave(clean bool) {
 	d := &b.downloads
 	d.mu.Lock()
 	clean = clean && d.open == 0
-	d.mu.Unlock()
-	if !clean {
-		b.spoil(errEndedEarly)
-	}
-	d.mu.Lock()
 	l, inputs := d.lineage, d.inputs
 	d.lineage, d.inputs = nil, nil
 	d.left = d.left || clean && l != nil
 	d.mu.Unlock()
 	if l != nil {
+		if !clean {
+			b.proof.speaksAgainst("a command still asked for a download when it ended")
+			for _, spoiled := range append(slices.Clone(inputs), l) {
+				b.guard.lineages.spoil(spoiled, errEndedEarly, b)
+			}
+		}
 		d.noteWarned(b.guard.lineages.warnings(l))
 	}
 	for _, input := range inputs {
@@ -192,9 +201,12 @@ func (b *build) stop(why error) { b.cancel(why) }
 // commands the build then has. An input is chosen before the build is in a lineage.
 func (b *build) hasInput(opts map[string]string, id string) bool {
 	name := b.asResults(opts, []string{id})[0]
-	b.buildsOn(name)
-	if !b.guard.results.has(b.who, name) {
+	known, warned := b.guard.results.has(b.who, name)
+	if !known {
 		return false
+	}
+	if warned {
+		b.proof.speaksAgainst("it builds on the result of another build, and the policy warned about that")
 	}
 	if b.policy.DownloadRules() == "" {
 		return true
@@ -215,9 +227,10 @@ func (b *build) hasInput(opts map[string]string, id string) bool {
 	return len(made) > 0
 }
 
-// made remembers the results that the client may build on, by the names of [build.asResults].
-func (b *build) made(names []string) {
-	b.guard.results.add(b.who, names)
+// made remembers the results that the client may build on, by the names of [build.asResults], and
+// whether the policy has warned about the build.
+func (b *build) made(names []string, warned bool) {
+	b.guard.results.add(b.who, names, warned)
 	all := b.lineagesOf()
 	if len(all) == 0 {
 		return
@@ -303,13 +316,14 @@ func (b *build) judgeDownload(
 	return instead, nil
 }
 
-// warnOf has the client warned about a download, and the builds that follow in the lineage: they
-// may get the result from the cache.
+// warnOf has the client warned about a download, and the builds that follow in the build's
+// lineages: they may get the result from the cache. Nobody knows of which lineage the command is.
 func (b *build) warnOf(ctx context.Context, reason string) {
-	b.downloads.mu.Lock()
-	l := b.downloads.lineage
-	b.downloads.mu.Unlock()
-	if l == nil || !b.guard.lineages.warn(l, reason) {
+	isNew := false
+	for _, l := range b.lineagesOf() {
+		isNew = b.guard.lineages.warn(l, reason) || isNew
+	}
+	if !isNew {
 		return
 	}
 	steps, _, stop := b.runningSteps(ctx)

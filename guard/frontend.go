@@ -203,7 +203,7 @@ func (b *build) run(
 		return nil, err
 	}
 	b.record.reported(res.GetMetadata()[frontend.MetadataKey])
-	b.made(b.resultNames(choice, req.FrontendOpt, res))
+	b.made(b.asResults(req.FrontendOpt, identities(res)), b.hasWarned(choice, res))
 	if err := b.keep(res); err != nil {
 		return nil, err
 	}
@@ -278,6 +278,7 @@ func (b *build) decide(
 		}
 		b.choose(choice)
 	}
+	b.noteUnwatched(choice)
 	return choice, nil
 }
 

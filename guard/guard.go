@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -74,6 +75,9 @@ type Guard struct {
 	lineages lineages
 
 	summaries *Summaries // nil for none
+	// unwatched says that a frontend that nobody allowed has run unwatched; see
+	// [build.noteUnwatched].
+	unwatched atomic.Bool
 
 	messageTimeout time.Duration
 	lateTime       time.Duration

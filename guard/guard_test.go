@@ -227,21 +227,53 @@ func TestAnIdentityRemembersABoundedNumberOfDigests(t *testing.T) {
 	r := newRemembered(3, time.Hour)
 	now := time.Unix(0, 0)
 	r.now = func() time.Time { return now }
-	for _, digest := range []string{"first", "0", "1", "1", "2"} {
-		r.add("alice", []string{digest})
+	has := func(who Identity, digest string) bool {
+		known, _ := r.has(who, digest)
+		return known
 	}
-	require.False(t, r.has("alice", "first"))
-	require.False(t, r.has("bob", "0"))
-	require.Len(t, r.of["alice"].since, 3)
+	for _, digest := range []string{"first", "0", "1", "0", "2"} {
+		r.add("alice", []string{digest}, false)
+	}
+	require.False(t, has("alice", "first"))
+	require.False(t, has("bob", "0"))
+	require.Len(t, r.of["alice"].known, 3)
+	r.add("alice", []string{"3"}, false)
+	require.True(t, has("alice", "0"), "it was added again")
+	require.False(t, has("alice", "1"))
 
 	now = now.Add(time.Hour)
-	require.True(t, r.has("alice", "0"))
-	r.add("alice", []string{"1"})
+	require.True(t, has("alice", "0"))
+	r.add("alice", []string{"2"}, false)
 	now = now.Add(time.Second)
-	require.False(t, r.has("alice", "0"), "it is too old")
-	require.True(t, r.has("alice", "1"), "it was seen again")
+	require.False(t, has("alice", "0"), "it is too old")
+	require.True(t, has("alice", "2"), "it was seen again")
 	r.keep = 0
-	require.True(t, r.has("alice", "0"))
+	require.True(t, has("alice", "0"))
+}
+
+func TestAWarningIsRememberedAsLongAsItsResult(t *testing.T) {
+	t.Parallel()
+	r := newRemembered(4, time.Hour)
+	now := time.Unix(0, 0)
+	r.now = func() time.Time { return now }
+	warned := func(digest string) bool {
+		known, warned := r.has("alice", digest)
+		require.True(t, known)
+		return warned
+	}
+	r.add("alice", []string{"a", "b"}, true)
+	r.add("alice", []string{"c", "d"}, false)
+	r.add("alice", []string{"a"}, false) // by a build about which the policy doesn't warn
+	r.add("alice", []string{"e"}, false)
+	require.True(t, warned("a"))
+	require.False(t, warned("c"))
+	known, _ := r.has("alice", "b")
+	require.False(t, known)
+	r.add("alice", []string{"c"}, true)
+	require.True(t, warned("c"))
+	now = now.Add(time.Hour + time.Second)
+	r.add("alice", []string{"a"}, false)
+	require.False(t, warned("a"), "nobody could have built on the one that the policy warned about")
 }
 
 func TestAJudgedMessageWithUnknownFieldsIsRefused(t *testing.T) {

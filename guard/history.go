@@ -110,7 +110,7 @@ func (c *call) makeOwn(event *controlapi.BuildHistoryEvent) bool {
 	if e := event.Record.Error; e != nil {
 		e.Message = c.guard.scrubText(c.who, e.Message)
 	}
-	c.guard.readable.add(c.who, digestsOf(event.Record))
+	c.guard.readable.add(c.who, digestsOf(event.Record), false)
 	return true
 }
 
@@ -159,7 +159,7 @@ func (c *call) contentInfo() error {
 	if err := c.receive(&req); err != nil {
 		return err
 	}
-	if !c.guard.readable.has(c.who, req.Digest) {
+	if known, _ := c.guard.readable.has(c.who, req.Digest); !known {
 		return c.refuse(errOthersContent)
 	}
 	return c.invoke(c.outgoing(c.stream.Context()), &req, &contentapi.InfoResponse{})
@@ -171,7 +171,7 @@ func (c *call) contentRead() error {
 	if err := c.receive(&req); err != nil {
 		return err
 	}
-	if !c.guard.readable.has(c.who, req.Digest) {
+	if known, _ := c.guard.readable.has(c.who, req.Digest); !known {
 		return c.refuse(errOthersContent)
 	}
 	f, err := written(&req)

@@ -33,7 +33,8 @@ const (
 // the same rules, because questions about these commands can be asked in either build. If one of
 // the two is refused something, or is ended early, both end.
 //
-// What was only warned about is kept: builds that follow get the warnings too.
+// What was only warned about is kept, in each lineage of the build: the command that asked may be
+// of any. Builds that follow get the warnings too.
 type lineage struct {
 	id string
 	// of is what the builds of a lineage have in common.
@@ -131,8 +132,7 @@ func (s *lineages) join(l *lineage, of string, u lineageUser) bool {
 // spoil ends a lineage: no build comes after those under way, and these are stopped, but for one.
 func (s *lineages) spoil(l *lineage, why error, by lineageUser) {
 	s.mu.Lock()
-	l.spoiled = true
-	s.free = slices.DeleteFunc(s.free, func(other *lineage) bool { return other == l })
+	s.endAfter(l)
 	var users []lineageUser
 	for u := range l.users {
 		if u != by {
@@ -145,6 +145,12 @@ func (s *lineages) spoil(l *lineage, why error, by lineageUser) {
 	}
 }
 
+// endAfter lets no build follow those under way in a lineage. The lock is held.
+func (s *lineages) endAfter(l *lineage) {
+	l.spoiled = true
+	s.free = slices.DeleteFunc(s.free, func(other *lineage) bool { return other == l })
+}
+
 // warn notes a warning about a download, for the builds that follow. It reports whether the lineage
 // hadn't got it before. If there are too many, no build follows, because it wouldn't get them all.
 func (s *lineages) warn(l *lineage, warning string) (isNew bool) {
@@ -154,7 +160,7 @@ func (s *lineages) warn(l *lineage, warning string) (isNew bool) {
 		return false
 	}
 	if len(l.warned) >= maxLineageWarnings {
-		l.spoiled = true
+		s.endAfter(l) // it may be free: a build can have it as that of an input
 		return true
 	}
 	l.warned = append(l.warned, warning)

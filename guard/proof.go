@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -104,33 +103,15 @@ func (p *proof) reads(source *pb.SourceOp, a *account) {
 	}
 }
 
-// warnedResult begins the names of results of builds that the policy warned about.
-const warnedResult = "warned "
-
-// resultNames returns the names by which the guard remembers a result. That of a build that the
-// policy has warned about has another one too: a build on top of it has steps of it, and not its
-// warnings. It is forgotten after the first one.
-func (b *build) resultNames(
-	choice *frontend.Choice, opts map[string]string, res *gwpb.Result,
-) []string {
-	names := b.asResults(opts, identities(res))
+// hasWarned reports whether the policy has warned about the build that made a result, where that
+// matters: a build on top of it has steps of it, and not its warnings.
+func (b *build) hasWarned(choice *frontend.Choice, res *gwpb.Result) bool {
+	if b.proof == nil {
+		return false
+	}
 	var reported struct{ Verdict policy.Verdict }
 	err := json.Unmarshal(res.GetMetadata()[frontend.MetadataKey], &reported)
-	if b.proof == nil || err == nil && reported.Verdict == policy.Allow &&
-		choice.Decided().Verdict == policy.Allow {
-		return names
-	}
-	for _, name := range slices.Clone(names) {
-		names = append(names, warnedResult+name)
-	}
-	return names
-}
-
-// buildsOn notes that the build has a result of another build as an input.
-func (b *build) buildsOn(result string) {
-	if b.guard.results.has(b.who, warnedResult+result) {
-		b.proof.speaksAgainst("it builds on the result of another build, and the policy warned about that")
-	}
+	return err != nil || reported.Verdict != policy.Allow || choice.Decided().Verdict != policy.Allow
 }
 
 // prove adds the summary of a build that has ended well to the answer, or why there is none. A
@@ -147,14 +128,12 @@ func (b *build) prove(
 	}
 	ctx, cancel := context.WithTimeout(ctx, proveTime)
 	defer cancel()
-	envelope, problem := b.summarize(ctx, req, resp.ExporterResponse)
-	if problem != nil {
-		b.guard.log.Warn("no summary", "client", safetext.Printable(string(b.who)),
-			"build", b.client, "why", logText(problem.Error()))
-	}
+	envelope, problems := b.summarize(ctx, req, resp.ExporterResponse)
 	said := summaryMetadata{Envelope: envelope}
-	if problem != nil {
-		said.Missing = safetext.Lines(problem.Error())
+	if len(problems) > 0 {
+		b.guard.log.Warn("no summary", "client", safetext.Printable(string(b.who)),
+			"build", b.client, "why", logText(errors.Join(problems...).Error()))
+		said.Missing = safetext.Lines(toldOf(problems))
 	}
 	data, err := json.Marshal(said)
 	if err != nil {
@@ -187,43 +166,64 @@ func imagesOf(req *controlapi.SolveRequest) (images []*controlapi.Exporter) {
 	return images
 }
 
-// summarize makes, signs and hands out the summary. With an envelope, the problem is that it
+// unfinishedError is what the guard couldn't do with a summary. The cause may tell about its
+// machine, its registry, or what keeps its key. So it is only for the log.
+type unfinishedError struct {
+	what  string
+	cause error
+}
+
+// Error implements error.
+func (e unfinishedError) Error() string { return e.what + ": " + e.cause.Error() }
+
+// toldOf returns what the client is told about problems.
+func toldOf(problems []error) string {
+	var all []string
+	for _, p := range problems {
+		var e unfinishedError
+		if errors.As(p, &e) {
+			all = append(all, e.what)
+		} else {
+			all = append(all, p.Error())
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+// summarize makes, signs and hands out the summary. With an envelope, the problems are that it
 // couldn't be handed out.
 func (b *build) summarize(
 	ctx context.Context, req *controlapi.SolveRequest, exported map[string]string,
-) (*vsa.Envelope, error) {
+) (_ *vsa.Envelope, problems []error) {
 	statement, err := b.statement(req, exported)
 	if err != nil {
-		return nil, err
+		return nil, []error{err}
 	}
 	to := b.guard.summaries
 	envelope, err := vsa.Sign(ctx, statement, to.Signer)
 	if err != nil {
-		return nil, fmt.Errorf("it couldn't be signed: %w", err)
+		return nil, []error{unfinishedError{"it couldn't be signed", err}}
 	}
-	err = to.write(statement.Image(), envelope)
+	if err := to.write(statement.Image(), envelope); err != nil {
+		problems = append(problems, unfinishedError{"it couldn't be written", err})
+	}
 	if repositories := pushed(imagesOf(req)[0]); to.Push != nil && len(repositories) > 0 {
 		bundle, bundleErr := envelope.Bundle(to.Signer.Public())
 		if bundleErr == nil {
 			bundleErr = to.Push(ctx, repositories, statement.Image(), bundle)
 		}
 		if bundleErr != nil {
-			err = errors.Join(err, fmt.Errorf("it couldn't be pushed: %w", bundleErr))
+			problems = append(problems, unfinishedError{"it couldn't be pushed", bundleErr})
 		}
 	}
-	return envelope, err
+	return envelope, problems
 }
 
 // write writes the envelope into the folder.
-func (s *Summaries) write(image vsa.Digest, envelope *vsa.Envelope) (err error) {
+func (s *Summaries) write(image vsa.Digest, envelope *vsa.Envelope) error {
 	if s.Folder == "" {
 		return nil
 	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("it couldn't be written: %w", err)
-		}
-	}()
 	data, err := envelope.Bytes()
 	if err != nil {
 		return err
@@ -285,7 +285,7 @@ func (b *build) statement(
 	if err != nil {
 		return nil, err
 	}
-	return vsa.New(namesOf(images[0]), image,
+	return vsa.New(namesOf(images[0], image), image,
 		vsa.Verifier{
 			ID: VerifierID, Version: map[string]string{"policy-guard": b.guard.summaries.Version},
 		}, time.Now(), by,
@@ -322,7 +322,10 @@ func (b *build) decisionOf(choice *frontend.Choice, reported string) (json.RawMe
 	if err != nil {
 		return nil, err
 	}
-	warnings := b.downloads.warnings()
+	warnings := slices.Clone(b.downloads.warnings())
+	if b.guard.unwatched.Load() {
+		warnings = append(warnings, warnUnwatched)
+	}
 	if choice.Mediated {
 		if err := b.proves(decision); err != nil {
 			return nil, err
@@ -381,16 +384,30 @@ func (b *build) proves(decision []byte) error {
 	return nil
 }
 
-// namesOf returns the names under which an image is exported, in canonical form. What a client does
-// with an image that it gets is its own affair, and nobody has judged the name that it says.
-func namesOf(e *controlapi.Exporter) (names []string) {
-	list := e.GetAttrs()[string(exptypes.OptKeyName)]
-	if list == "" || e.GetType() != policy.ExportImage {
-		return nil
+// warnUnwatched is a warning of each summary since a frontend ran unwatched that nobody allowed.
+const warnUnwatched = "policy-guard has run a frontend that the policy only warned about, and " +
+	"didn't watch it (dispatch: forward), so nobody knows what that left in the daemon's cache"
+
+// noteUnwatched notes that a frontend is about to run unwatched although the policy only warns
+// about it. It can import a build cache, or run commands as if they were those of an allowed build.
+// That stays in the daemon's cache, under any later policy too. So the guard never forgets it.
+func (b *build) noteUnwatched(choice *frontend.Choice) {
+	d := choice.Decision
+	if b.proof != nil && !choice.Mediated && d.Dispatch == policy.DispatchForward &&
+		d.Verdict != policy.Allow {
+		b.guard.unwatched.Store(true)
 	}
-	for _, s := range strings.Split(list, ",") {
-		if ref, err := imageref.Parse(s); err == nil && !slices.Contains(names, ref.String()) {
-			names = append(names, ref.String())
+}
+
+// namesOf returns the names under which an image is exported, in canonical form.
+func namesOf(e *controlapi.Exporter, image vsa.Digest) (names []string) {
+	for _, ref := range referencesOf(e) {
+		name := ref.String()
+		if isSet(e, exptypes.OptKeyPushByDigest) { // no tag is pushed, not even latest
+			name = ref.Name() + "@" + image.String()
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
 	return names
@@ -398,15 +415,35 @@ func namesOf(e *controlapi.Exporter) (names []string) {
 
 // pushed returns the repositories to which an image is pushed.
 func pushed(e *controlapi.Exporter) (repositories []string) {
-	value, set := e.GetAttrs()[string(exptypes.OptKeyPush)] // which [named] has judged
-	if push, err := strconv.ParseBool(value); !set || value != "" && (err != nil || !push) {
+	if !isSet(e, exptypes.OptKeyPush) {
 		return nil
 	}
-	for _, name := range namesOf(e) {
-		ref, err := imageref.Parse(name)
-		if err == nil && !slices.Contains(repositories, ref.Name()) {
+	for _, ref := range referencesOf(e) {
+		if !slices.Contains(repositories, ref.Name()) {
 			repositories = append(repositories, ref.Name())
 		}
 	}
 	return repositories
+}
+
+// referencesOf returns the names that an exporter gives an image. What a client does with an image
+// that it gets is its own affair, and nobody has judged the name that it says.
+func referencesOf(e *controlapi.Exporter) (all []imageref.Reference) {
+	list := e.GetAttrs()[string(exptypes.OptKeyName)]
+	if list == "" || e.GetType() != policy.ExportImage {
+		return nil
+	}
+	for _, s := range strings.Split(list, ",") {
+		if ref, err := imageref.Parse(s); err == nil {
+			all = append(all, ref)
+		}
+	}
+	return all
+}
+
+// isSet reports whether an exporter does something. [named] has judged the attribute.
+func isSet(e *controlapi.Exporter, key exptypes.ImageExporterOptKey) bool {
+	value, set := e.GetAttrs()[string(key)]
+	on, err := isOn(value)
+	return set && err == nil && on
 }

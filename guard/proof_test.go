@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -11,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -248,10 +250,103 @@ func TestASummaryThatCannotBeHandedOut(t *testing.T) {
 	p := newProving(t, exporting)
 	p.push = errors.New("the registry is full")
 	p.guard.summaries.Folder = filepath.Join(p.folder, "missing")
+	log := &bytes.Buffer{}
+	p.guard.log = slog.New(slog.NewTextHandler(log, nil))
 	s, missing := p.build(t, nil)
 	require.NotNil(t, s, "the client has it all the same")
-	require.Contains(t, missing, "it couldn't be written: ")
-	require.Contains(t, missing, "it couldn't be pushed: the registry is full")
+	require.Equal(t, "it couldn't be written\nit couldn't be pushed", missing)
+	require.Contains(t, log.String(), "it couldn't be written: ")
+	require.Contains(t, log.String(), p.guard.summaries.Folder)
+	require.Contains(t, log.String(), "it couldn't be pushed: the registry is full")
+}
+
+func TestTheClientIsNotToldWhySigningFailed(t *testing.T) {
+	t.Parallel()
+	p := newProving(t, exporting)
+	command := filepath.Join(t.TempDir(), "kms")
+	require.NoError(t, os.WriteFile(command,
+		[]byte("#!/bin/sh\necho token=hunter22 is refused >&2\nexit 1\n"), 0o700))
+	var err error
+	p.guard.summaries.Signer, err = SignCommand(command, p.public)
+	require.NoError(t, err)
+	log := &bytes.Buffer{}
+	p.guard.log = slog.New(slog.NewTextHandler(log, nil))
+	s, missing := p.build(t, nil)
+	require.Nil(t, s)
+	require.Equal(t, "it couldn't be signed", missing)
+	require.Contains(t, log.String(), command+" failed: exit status 1: token=hunter22 is refused")
+}
+
+func TestAnImageThatIsPushedByItsDigestHasNoTagInItsSummary(t *testing.T) {
+	t.Parallel()
+	p := newProving(t, exporting)
+	s, missing := p.build(t, func(r *controlapi.SolveRequest) {
+		r.Exporters[0].Attrs = map[string]string{
+			"name": "corp.example/app,corp.example/b", "push": "true", "push-by-digest": "",
+		}
+	})
+	require.Empty(t, missing)
+	require.Equal(t, "oci:corp.example/app@"+exportedImage, s.Predicate.ResourceURI)
+	require.Equal(t, "corp.example/b@"+exportedImage, s.Subject[1].Name)
+	require.Equal(t, []string{"corp.example/app", "corp.example/b"}, p.pushed)
+}
+
+// It can fill the daemon's cache with anything, as if builds had made it that the policy allows.
+func TestAFrontendThatRanUnwatchedAndWasOnlyWarnedAboutSpeaksAgainstLaterSummaries(t *testing.T) {
+	t.Parallel()
+	const attested = "attest: [warned]\n"
+	other := func(r *controlapi.SolveRequest) { r.FrontendAttrs["source"] = "other/frontend:1" }
+	decision := func(s *vsa.Statement, missing string) vsa.Decision {
+		require.Empty(t, missing)
+		d, err := s.Decision()
+		require.NoError(t, err)
+		return d
+	}
+	p := newProving(t, "mode: warn\n"+attested+exporting)
+	require.False(t, decision(p.build(t, nil)).Warned())
+	require.True(t, decision(p.build(t, other)).Warned())
+	require.Contains(t, decision(p.build(t, nil)).Warnings, warnUnwatched)
+	p.edit(t, []byte(attested+exporting))
+	require.Contains(t, decision(p.build(t, nil)).Warnings, warnUnwatched,
+		"a later policy gets what is in the cache too")
+	p.edit(t, []byte(exporting))
+	_, missing := p.build(t, nil)
+	require.Equal(t, "the policy only warned about it: "+warnUnwatched, missing)
+}
+
+func TestWhichFrontendsSpeakAgainstLaterSummaries(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		verdict  policy.Verdict
+		dispatch policy.Dispatch
+		mediated bool
+		unsigned bool
+		want     bool
+	}{
+		"a warned one by forward": {
+			verdict: policy.Warn, dispatch: policy.DispatchForward, want: true,
+		},
+		"an allowed one by forward": {verdict: policy.Allow, dispatch: policy.DispatchForward},
+		"a warned one that an image watches": {
+			verdict: policy.Warn, dispatch: policy.DispatchForward, mediated: true,
+		},
+		"the daemon's own one": {verdict: policy.Warn, dispatch: policy.DispatchBuiltin},
+		"one where nothing is signed": {
+			verdict: policy.Warn, dispatch: policy.DispatchForward, unsigned: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := &build{guard: &Guard{}, proof: &proof{}}
+			if c.unsigned {
+				b.proof = nil
+			}
+			b.noteUnwatched(&frontend.Choice{Mediated: c.mediated, Decision: policy.Decision{
+				Verdict: c.verdict, Dispatch: c.dispatch,
+			}})
+			require.Equal(t, c.want, b.guard.unwatched.Load())
+		})
+	}
 }
 
 func TestWithoutAKeyNobodySaysThatThereIsASummary(t *testing.T) {
@@ -454,8 +549,8 @@ func TestABuildOnTheResultOfAWarnedBuild(t *testing.T) {
 				Metadata: map[string][]byte{frontend.MetadataKey: []byte(c.reported)},
 			}
 			choice := &frontend.Choice{Decision: policy.Decision{Verdict: policy.Allow}}
-			p.guard.results.add(b.who, b.resultNames(choice, nil, res))
-			b.buildsOn(b.asResults(nil, identities(res))[0])
+			b.made(b.asResults(nil, identities(res)), b.hasWarned(choice, res))
+			require.True(t, b.hasInput(nil, identities(res)[0]))
 			require.Equal(t, c.why, b.proof.why())
 		})
 	}
@@ -556,4 +651,39 @@ func TestACommandThatSigns(t *testing.T) {
 	defer cancel()
 	_, err = s.Sign(ctx, nil)
 	require.ErrorContains(t, err, "sleep didn't end within 10s")
+}
+
+func TestFourCommandsSignAtOnce(t *testing.T) {
+	t.Parallel()
+	_, _, public := newSigner(t)
+	key, err := vsa.ParsePublicKey(public)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	command := filepath.Join(dir, "sign")
+	require.NoError(t, os.WriteFile(command,
+		[]byte("#!/bin/sh\n: > "+dir+"/began.$$\nexec sleep 60\n"), 0o700))
+	s, err := SignCommand(command, key)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var signing sync.WaitGroup
+	began := func() int {
+		files, err := filepath.Glob(dir + "/began.*")
+		require.NoError(t, err)
+		return len(files)
+	}
+	for range maxSigning {
+		signing.Go(func() { _, _ = s.Sign(ctx, nil) })
+	}
+	require.Eventually(t, func() bool { return began() == maxSigning }, 9*time.Second,
+		10*time.Millisecond)
+	waiting, leave := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer leave()
+	_, err = s.Sign(waiting, nil)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Equal(t, maxSigning, began())
+	cancel(nil)
+	signing.Wait()
+	_, err = s.Sign(ctx, nil)
+	require.Error(t, err)
+	require.Empty(t, s.(signCommand).running)
 }

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"container/list"
 	"sync"
 	"time"
 )
@@ -15,7 +16,7 @@ const (
 )
 
 // remembered are digests that identities know. Beyond the largest number for one identity, further
-// ones replace the oldest.
+// ones replace those that were added least recently.
 type remembered struct {
 	most int
 	keep time.Duration // 0 is for ever
@@ -26,41 +27,60 @@ type remembered struct {
 }
 
 type digests struct {
-	since map[string]time.Time
-	order []string
+	known map[string]*list.Element
+	order list.List // of *knownDigest; the one that was added least recently comes first
+}
+
+// knownDigest is one that an identity knows. What else is known of it is forgotten with it.
+type knownDigest struct {
+	digest string
+	since  time.Time
+	warned bool // the policy has warned about what it stands for
 }
 
 func newRemembered(most int, keep time.Duration) *remembered {
 	return &remembered{most: most, keep: keep, now: time.Now, of: map[Identity]*digests{}}
 }
 
-func (r *remembered) add(who Identity, named []string) {
+// add remembers digests. If the policy has warned about what they stand for, that stays with them.
+func (r *remembered) add(who Identity, named []string, warned bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.of[who]
 	if d == nil {
-		d = &digests{since: map[string]time.Time{}}
+		d = &digests{known: map[string]*list.Element{}}
 		r.of[who] = d
 	}
 	for _, digest := range named {
-		if _, known := d.since[digest]; !known {
-			if len(d.order) >= r.most {
-				delete(d.since, d.order[0])
-				d.order = d.order[1:]
-			}
-			d.order = append(d.order, digest)
+		added := &knownDigest{digest, r.now(), warned}
+		if at := d.known[digest]; at != nil {
+			before := d.order.Remove(at).(*knownDigest)
+			added.warned = warned || before.warned && !r.isOld(before)
 		}
-		d.since[digest] = r.now()
+		d.known[digest] = d.order.PushBack(added)
+		if d.order.Len() > r.most {
+			oldest := d.order.Remove(d.order.Front()).(*knownDigest)
+			delete(d.known, oldest.digest)
+		}
 	}
 }
 
-func (r *remembered) has(who Identity, digest string) bool {
+func (r *remembered) isOld(k *knownDigest) bool {
+	return r.keep > 0 && r.now().Sub(k.since) > r.keep
+}
+
+// has reports whether an identity knows a digest, and whether the policy has warned about what that
+// stands for.
+func (r *remembered) has(who Identity, digest string) (known, warned bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.of[who]
-	if d == nil {
-		return false
+	if d == nil || d.known[digest] == nil {
+		return false, false
 	}
-	since, known := d.since[digest]
-	return known && (r.keep == 0 || r.now().Sub(since) <= r.keep)
+	k := d.known[digest].Value.(*knownDigest)
+	if r.isOld(k) {
+		return false, false
+	}
+	return true, k.warned
 }

@@ -16,22 +16,27 @@ import (
 )
 
 const (
-	// signTime bounds the time of a command that signs.
+	// signTime bounds the time of a command that signs, and the time before in which it waits for
+	// others.
 	signTime = 10 * time.Second
+	// maxSigning is how many such commands run at once. Each build of each client may want one.
+	maxSigning = 4
 	// maxSignOutput bounds what it prints, in bytes, to each of its outputs.
 	maxSignOutput = 16 << 10
 )
 
 // signCommand is a [vsa.Signer] that has a program sign.
 type signCommand struct {
-	args   []string
-	public vsa.PublicKey
+	args    []string
+	public  vsa.PublicKey
+	running chan struct{} // has one for each command that runs
 }
 
 // SignCommand returns a signer that runs a program for each signature, as for a key in a KMS or an
 // HSM. The words of the line are the program and its arguments; no shell reads them. The program
 // gets the message on standard input, and prints the signature: its bytes, or base64. It may take
-// ten seconds. The public key verifies each signature.
+// ten seconds. Four run at once; further ones wait up to ten seconds. The public key verifies each
+// signature.
 func SignCommand(line string, public vsa.PublicKey) (vsa.Signer, error) {
 	args := strings.Fields(line)
 	if len(args) == 0 {
@@ -40,7 +45,7 @@ func SignCommand(line string, public vsa.PublicKey) (vsa.Signer, error) {
 	if _, err := exec.LookPath(args[0]); err != nil {
 		return nil, err
 	}
-	return signCommand{args, public}, nil
+	return signCommand{args, public, make(chan struct{}, maxSigning)}, nil
 }
 
 // Public implements [vsa.Signer].
@@ -48,6 +53,10 @@ func (s signCommand) Public() vsa.PublicKey { return s.public }
 
 // Sign implements [vsa.Signer].
 func (s signCommand) Sign(ctx context.Context, message []byte) ([]byte, error) {
+	if err := s.wait(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-s.running }()
 	ctx, cancel := context.WithTimeout(ctx, signTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.args[0], s.args[1:]...)
@@ -74,6 +83,20 @@ func (s signCommand) Sign(ctx context.Context, message []byte) ([]byte, error) {
 		return decoded, nil
 	}
 	return nil, fmt.Errorf("what %s printed is no signature by the key of --sign-key", s.args[0])
+}
+
+// wait waits until the command may run.
+func (s signCommand) wait(ctx context.Context) error {
+	timeout := time.NewTimer(signTime)
+	defer timeout.Stop()
+	select {
+	case s.running <- struct{}{}:
+		return nil
+	case <-timeout.C:
+		return fmt.Errorf("%d of %s were running for %s", maxSigning, s.args[0], signTime)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // bounded writes at most that many bytes, and fails then.
