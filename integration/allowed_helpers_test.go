@@ -111,21 +111,21 @@ func outFile(t *testing.T) string {
 
 // buildStatic builds a program of testdata/allowed into the folder dir, for a container. It returns
 // the program's path.
-func buildStatic(t *testing.T, program, dir string) string {
-	t.Helper()
+func buildStatic(tb testing.TB, program, dir string) string {
+	tb.Helper()
 	file := filepath.Join(dir, program)
-	goBuild(t, ".", "./testdata/allowed/"+program, file)
+	goBuild(tb, ".", "./testdata/allowed/"+program, file)
 	return file
 }
 
 // goBuild builds a package into a file, for a container. dir is in the package's module.
-func goBuild(t *testing.T, dir, pkg, file string) {
-	t.Helper()
+func goBuild(tb testing.TB, dir, pkg, file string) {
+	tb.Helper()
 	build := exec.Command("go", "build", "-trimpath", "-o", file, pkg)
 	build.Dir = dir
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	text, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", text)
+	require.NoError(tb, err, "%s", text)
 }
 
 // pushProgram builds a frontend of testdata/allowed and pushes it without labels. It returns its

@@ -29,8 +29,8 @@ type downloads struct {
 }
 
 // newDownloads starts the servers.
-func newDownloads(t *testing.T) *downloads {
-	t.Helper()
+func newDownloads(tb testing.TB) *downloads {
+	tb.Helper()
 	d := &downloads{image: "tests/downloader:1"}
 	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
@@ -40,36 +40,44 @@ func newDownloads(t *testing.T) *downloads {
 			http.Redirect(w, r, "http://"+to, http.StatusFound)
 			return
 		}
+		if r.URL.Path == "/allowed/100MB" {
+			w.Header().Set("Content-Length", "100000000")
+			for part := make([]byte, 1_000_000); ; {
+				if _, err := w.Write(part); err != nil {
+					return // the length is reached, or the client is gone
+				}
+			}
+		}
 		_, _ = w.Write([]byte("served\n"))
 	})
 	plain, secure := httptest.NewServer(answer), httptest.NewUnstartedServer(answer)
 	secure.EnableHTTP2 = true
 	secure.StartTLS()
-	t.Cleanup(plain.Close)
-	t.Cleanup(secure.Close)
+	tb.Cleanup(plain.Close)
+	tb.Cleanup(secure.Close)
 	d.http, d.https = plain.URL, secure.URL
 	authority := pem.EncodeToMemory(
 		&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
-	file := filepath.Join(t.TempDir(), "authority.pem")
-	require.NoError(t, os.WriteFile(file, authority, 0o600))
+	file := filepath.Join(tb.TempDir(), "authority.pem")
+	require.NoError(tb, os.WriteFile(file, authority, 0o600))
 	d.config.Env = []string{"SSL_CERT_FILE=" + file}
 
 	files, err := registry.BusyboxFiles(env.Tools.Busybox)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	layer, err := registry.PackLayer(append(files,
 		registry.File{
 			Path: "/bin/downloader", Mode: 0o755,
-			Source: buildStatic(t, "downloader", t.TempDir()),
+			Source: buildStatic(tb, "downloader", tb.TempDir()),
 		},
 		// The daemon adds its own authority to this file.
 		registry.File{Path: "/etc/ssl/certs/ca-certificates.crt", Mode: 0o644, Data: []byte("\n")},
 		registry.File{Path: "/authority.pem", Mode: 0o644, Data: authority},
 	))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	image, err := registry.NewImage(registry.HostPlatform(), v1.Config{Env: []string{"PATH=/bin"}},
 		layer)
-	require.NoError(t, err)
-	require.NoError(t, env.Registry.PushImage(env.Registry.Ref(d.image), image))
+	require.NoError(tb, err)
+	require.NoError(tb, env.Registry.PushImage(env.Registry.Ref(d.image), image))
 	return d
 }
 

@@ -25,16 +25,16 @@ import (
 )
 
 // signingKey writes a new key and its public half, and returns their files.
-func signingKey(t *testing.T) (private, public string) {
-	t.Helper()
+func signingKey(tb testing.TB) (private, public string) {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	dir := t.TempDir()
+	require.NoError(tb, err)
+	dir := tb.TempDir()
 	write := func(name, kind string, der []byte, err error) string {
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		path := filepath.Join(dir, name)
 		text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
-		require.NoError(t, os.WriteFile(path, text, 0o600))
+		require.NoError(tb, os.WriteFile(path, text, 0o600))
 		return path
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(key)
@@ -50,9 +50,9 @@ func proofPolicy() string {
 }
 
 // summaryIn returns the envelope that a build's metadata has, or why there is none.
-func summaryIn(t *testing.T, file string) (envelope []byte, missing string) {
-	t.Helper()
-	value, ok := harness.ReadMetadata(t, file)["frontend.policy.summary"]
+func summaryIn(tb testing.TB, file string) (envelope []byte, missing string) {
+	tb.Helper()
+	value, ok := harness.ReadMetadata(tb, file)["frontend.policy.summary"]
 	if !ok {
 		return nil, "nothing"
 	}
@@ -60,7 +60,7 @@ func summaryIn(t *testing.T, file string) (envelope []byte, missing string) {
 		Payload string `json:"payload"`
 		Missing string `json:"missing"`
 	}
-	require.NoError(t, json.Unmarshal(value, &said))
+	require.NoError(tb, json.Unmarshal(value, &said))
 	if said.Payload == "" {
 		return nil, said.Missing
 	}

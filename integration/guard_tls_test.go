@@ -24,9 +24,10 @@ import (
 
 // certificates are files of an authority, and of certificates that it issued.
 type certificates struct {
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	dir   string
+	names []string // of hosts, which all further certificates have beside localhost
+	cert  *x509.Certificate
+	key   *ecdsa.PrivateKey
 }
 
 func newCertificates(t *testing.T) *certificates {
@@ -44,7 +45,8 @@ func (c *certificates) issue(t *testing.T, name string, uris ...string) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		DNSNames: []string{"localhost"}, BasicConstraintsValid: true, IsCA: c.cert == nil,
+		DNSNames: append([]string{"localhost"}, c.names...), BasicConstraintsValid: true,
+		IsCA: c.cert == nil,
 	}
 	for _, uri := range uris {
 		parsed, err := url.Parse(uri)

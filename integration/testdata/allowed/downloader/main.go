@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -22,6 +23,7 @@ const timeout = 5 * time.Second
 
 var ways = map[string]func(args []string) error{
 	"get":      get,      // URL, as most programs do
+	"many":     many,     // URL COUNT, one request after another, whose answers it doesn't print
 	"unset":    unset,    // URL, without the proxy
 	"tcp":      tcp,      // HOST:PORT, and one line, without the proxy
 	"udp":      udp,      // HOST:PORT, and one line, without the proxy
@@ -77,6 +79,36 @@ func get(args []string) error {
 	t := transport()
 	t.Proxy = always // Go's own function leaves out loopback addresses, where the tests' servers are
 	return ask(t, args[0], "")
+}
+
+func many(args []string) error {
+	count, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	t := transport()
+	t.Proxy = always
+	client := &http.Client{Transport: t, Timeout: time.Minute}
+	for range count {
+		if err := discard(client, args[0]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// discard reads an answer to its end, after which the connection can be used again.
+func discard(client *http.Client, address string) error {
+	resp, err := client.Get(address)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the status is %s", resp.Status)
+	}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
 }
 
 // always is the proxy for all addresses.
