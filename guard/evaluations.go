@@ -13,8 +13,8 @@ import (
 // evaluations are the calls of a build under way for which the daemon may run commands.
 //
 // At the daemon, such a call goes on when its build has ended, and so do its commands. The daemon
-// then finds no policy session for their requests and allows them all
-// (solver/llbsolver/policy.go, Evaluate). So under rules on downloads, a build ends after its calls.
+// then finds no policy session for their requests and allows them all (solver/llbsolver/policy.go,
+// Evaluate). So under rules on downloads, a build ends after its calls.
 type evaluations struct {
 	mu          sync.Mutex
 	running     map[int]context.CancelFunc
@@ -75,7 +75,7 @@ func (e *evaluations) finish() (interrupted bool) {
 	return e.interrupted
 }
 
-// evaluate begins a call for which the daemon may run commands. The context ends with the build, and
+// evaluate begins a call for which the daemon may run commands. The context ends with the build.
 // end must be called when the daemon has answered.
 func (b *build) evaluate(c *call) (_ context.Context, end func(), err error) {
 	ctx, stop := b.during(c.stream.Context())

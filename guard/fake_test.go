@@ -58,7 +58,7 @@ type fakeDaemon struct {
 	makes         func(opts map[string]string) *pb.Definition
 	frontendFails error
 	evaluateFails error
-	evaluates     chan struct{} // closed when the guard ends an Evaluate; nil is that it ends by itself
+	evaluates     chan struct{} // closed when the guard ends an Evaluate; nil: it ends itself
 	file          []byte        // the text of all files
 
 	exporterResponse map[string]string
