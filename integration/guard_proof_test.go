@@ -116,12 +116,13 @@ func TestGuardProvesWhatItLetThrough(t *testing.T) {
 	require.Contains(t, string(details), `"uri":"local://context"`)
 	require.FileExists(t, filepath.Join(folder, "sha256-"+s.Image().SHA256+".json"))
 
-	found, bundles, err := registries().Find(t.Context(), app)
+	found, err := registries().Find(t.Context(), app)
 	require.NoError(t, err)
-	require.Equal(t, s.Image(), found)
-	require.Len(t, bundles, 1)
+	require.Equal(t, s.Image(), found.Image)
+	require.Empty(t, found.Skipped)
+	require.Len(t, found.Bundles, 1)
 
-	t.Run("cosign", func(t *testing.T) { cosignVerifies(t, g, app, public, s, bundles[0]) })
+	t.Run("cosign", func(t *testing.T) { cosignVerifies(t, g, app, public, s, found.Bundles[0]) })
 	t.Run("steps from a cache", func(t *testing.T) {
 		random := harness.WriteContext(t, map[string]string{
 			"Dockerfile": "FROM busybox\nRUN cat /proc/sys/kernel/random/uuid >/a\nCOPY hello /\n" +
