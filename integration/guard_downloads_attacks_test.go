@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	"github.com/stretchr/testify/require"
 	"github.com/tonistiigi/fsutil"
+
+	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
 // asked runs a build function that a client made itself, for a Dockerfile in a folder.
@@ -53,8 +56,11 @@ func evaluating(ctx context.Context, c gwclient.Client) (<-chan error, error) {
 func TestNoCommandOutlivesItsBuildUnderRulesOnDownloads(t *testing.T) {
 	w := newDownloads(t)
 	g, build := w.guard(t, w.policy(""))
-	outlive := "sleep 4; downloader get " + w.http + "/denied/outlived; downloader get " + w.https +
-		"/denied/outlived; touch /went-on"
+	outlive := strings.Join([]string{
+		"downloader get " + w.http + "/allowed/begun", "sleep 4",
+		"downloader get " + w.http + "/denied/outlived",
+		"downloader get " + w.https + "/denied/outlived", "touch /went-on",
+	}, "; ")
 	for name, c := range map[string]struct {
 		command string
 		after   func(context.Context, <-chan error) (*gwclient.Result, error)
@@ -63,7 +69,9 @@ func TestNoCommandOutlivesItsBuildUnderRulesOnDownloads(t *testing.T) {
 		"a build that ends well": {outlive, func(
 			context.Context, <-chan error,
 		) (*gwclient.Result, error) {
-			time.Sleep(2 * time.Second)
+			if !harness.Poll(time.Minute, func() bool { return w.got("/allowed/begun") }) {
+				return nil, errors.New("the command didn't begin")
+			}
 			return gwclient.NewResult(), nil
 		}, false},
 		"a build that was refused a download": {
