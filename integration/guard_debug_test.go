@@ -45,7 +45,13 @@ type inContainer struct {
 // ownResult solves LLB of the client's own, which leaves the file /out.
 func ownResult(t *testing.T) func(context.Context, gateway.Client) (*gateway.Result, error) {
 	t.Helper()
-	def := ownLLB{image: "busybox", network: pb.NetMode_NONE}.marshal(t)
+	return ownLLB{image: "busybox", network: pb.NetMode_NONE}.result(t)
+}
+
+// result solves the LLB.
+func (o ownLLB) result(t *testing.T) func(context.Context, gateway.Client) (*gateway.Result, error) {
+	t.Helper()
+	def := o.marshal(t)
 	return func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 		return c.Solve(ctx, gateway.SolveRequest{Definition: def.ToPB(), Evaluate: true})
 	}

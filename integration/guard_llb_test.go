@@ -29,11 +29,15 @@ build:
 type ownLLB struct {
 	image   string
 	network pb.NetMode
+	quiet   bool // it runs no command
 }
 
 func (o ownLLB) marshal(t *testing.T) *llb.Definition {
 	t.Helper()
 	st := llb.Image(o.image).Run(llb.Shlex("sh -c 'echo own > /out'"), llb.Network(o.network)).Root()
+	if o.quiet {
+		st = llb.Image(o.image).File(llb.Mkfile("/out", 0o644, []byte("own\n")))
+	}
 	def, err := st.Marshal(t.Context())
 	require.NoError(t, err)
 	return def
