@@ -49,7 +49,7 @@ func ownResult(t *testing.T) func(context.Context, gateway.Client) (*gateway.Res
 }
 
 // result solves the LLB.
-func (o ownLLB) result(t *testing.T) func(context.Context, gateway.Client) (*gateway.Result, error) {
+func (o ownLLB) result(t *testing.T) gateway.BuildFunc {
 	t.Helper()
 	def := o.marshal(t)
 	return func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
