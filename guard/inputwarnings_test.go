@@ -33,7 +33,7 @@ type warningOfDownloads struct {
 func newWarningOfDownloads(t *testing.T) *warningOfDownloads {
 	t.Helper()
 	d, g := newDaemonFor(t, warnedDownloads, mediator)
-	signer, _, _ := newSigner(t)
+	signer, _ := newSigner(t)
 	g.summaries = &Summaries{Signer: signer, Version: "v1"}
 	d.imageConfig, d.ends = keepsPolicy, true
 	reported := `{"verdict":"allow","policy":{"digest":"` +

@@ -34,20 +34,20 @@ import (
 	"github.com/policy-frontend/policy-frontend/vsa"
 )
 
-// newSigner returns a signer with a new key, and the PEM of both keys.
-func newSigner(t *testing.T) (s vsa.Signer, private, public []byte) {
+// newSigner returns a signer with a new key, and the PEM of the public one.
+func newSigner(t *testing.T) (s vsa.Signer, public []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	require.NoError(t, err)
-	private = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	private := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	der, err = x509.MarshalPKIXPublicKey(key.Public())
 	require.NoError(t, err)
 	public = pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 	s, err = vsa.ParsePrivateKey(private)
 	require.NoError(t, err)
-	return s, private, public
+	return s, public
 }
 
 const exportedImage = "sha256:2222222222222222222222222222222222222222222222222222222222222222"
@@ -67,7 +67,7 @@ func newProving(t *testing.T, policy string) *proving {
 	d, g := newDaemonFor(t, policy, "")
 	d.ends = true
 	d.exporterResponse = map[string]string{"containerimage.digest": exportedImage}
-	signer, _, _ := newSigner(t)
+	signer, _ := newSigner(t)
 	p := &proving{fakeDaemon: d, guard: g, public: signer.Public(), folder: t.TempDir()}
 	g.summaries = &Summaries{
 		Signer: signer, Version: "v1", Folder: p.folder,
@@ -605,7 +605,7 @@ func (p *proving) edit(t *testing.T, text []byte) {
 
 func TestACommandThatSigns(t *testing.T) {
 	t.Parallel()
-	signer, _, public := newSigner(t)
+	signer, public := newSigner(t)
 	key, err := vsa.ParsePublicKey(public)
 	require.NoError(t, err)
 	dir := t.TempDir()
@@ -657,7 +657,7 @@ func TestACommandThatSigns(t *testing.T) {
 
 func TestFourCommandsSignAtOnce(t *testing.T) {
 	t.Parallel()
-	_, _, public := newSigner(t)
+	_, public := newSigner(t)
 	key, err := vsa.ParsePublicKey(public)
 	require.NoError(t, err)
 	dir := t.TempDir()
