@@ -12,10 +12,15 @@ import (
 // "frontends[0].clients", with their patterns. Administration is no matter of builds.
 func (p *Policy) forClients(yield func(field string, c clients.Condition) bool) {
 	goesOn := true
-	field := func(name string, c clients.Condition) {
-		if goesOn && len(c.List) > 0 {
-			goesOn = yield(name, c)
+	field := func(c clients.Condition, name string, at ...int) {
+		if !goesOn || len(c.List) == 0 {
+			return // Few fields name clients. The names of all others aren't made.
 		}
+		args := make([]any, len(at))
+		for i, n := range at {
+			args[i] = n
+		}
+		goesOn = yield(fmt.Sprintf(name, args...)+".clients", c)
 	}
 	ofRule := func(r *imagerules.Rule) clients.Condition {
 		denies := r.Action == ActionDeny
@@ -24,28 +29,28 @@ func (p *Policy) forClients(yield func(field string, c clients.Condition) bool) 
 	ofNames := func(r *Choice) clients.Condition {
 		return clients.Condition{List: r.clients, Allows: len(r.allow) > 0, Denies: len(r.deny) > 0}
 	}
-	ofImages := func(before string, b *buildrules.Rules) {
+	ofImages := func(b *buildrules.Rules, before string, at ...int) {
 		if b == nil || b.Images == nil {
 			return
 		}
 		for i, r := range b.Images.Rules {
-			field(fmt.Sprintf("%sbuild.images.rules[%d].clients", before, i), ofRule(r))
+			field(ofRule(r), before+"build.images.rules[%d]", append(at, i)...)
 		}
 	}
 	doc := &p.doc
 	for i := range doc.Frontends {
-		before := fmt.Sprintf("frontends[%d].", i)
-		field(before+"clients", ofRule(&doc.Frontends[i].Rule))
-		ofImages(before, doc.Frontends[i].Build)
+		r := &doc.Frontends[i]
+		field(ofRule(&r.Rule), "frontends[%d]", i)
+		ofImages(r.Build, "frontends[%d].", i)
 	}
-	ofImages("", doc.Build)
+	ofImages(doc.Build, "")
 	doc.Permissions(func(name string, a *Permission) {
-		field(name+".clients", clients.Condition{List: a.clients, Allows: true})
+		field(clients.Condition{List: a.clients, Allows: true}, name)
 	})
 	doc.choices(func(name string, r *Choices) {
-		field(name+".clients", ofNames(&r.Choice))
+		field(ofNames(&r.Choice), name)
 		for i, rule := range r.Rules {
-			field(fmt.Sprintf("%s.rules[%d].clients", name, i), ofNames(rule))
+			field(ofNames(rule), name+".rules[%d]", i)
 		}
 	})
 }
