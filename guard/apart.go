@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -127,10 +126,6 @@ var limitOptions = []string{
 	"memory", "memswap", "cpushares", "cpuperiod", "cpuquota", "cpusetcpus", "cpusetmems",
 }
 
-// proxyArgs are the build-args that docker/dockerfile reads in any letter case
-// (frontend/dockerfile/dockerfile2llb/convert.go, proxyEnvFromBuildArgs).
-var proxyArgs = []string{"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"}
-
 // sharedOptions returns the options whose effect on commands isn't in the keys of the build cache
 // (solver/llbsolver/ops/exec.go, CacheMap): addresses of hosts, proxies, and limits. What the
 // policy removes or sets itself isn't among them.
@@ -140,18 +135,12 @@ func sharedOptions(opts map[string]string, by policy.Obligations) map[string]str
 		if _, forced := by.Force[key]; forced || slices.Contains(by.Strip, key) {
 			continue
 		}
-		if value != "" && (key == optionkeys.Hosts || isLimit(key) || isProxy(key)) {
+		if value != "" && (key == optionkeys.Hosts || slices.Contains(limitOptions, key) ||
+			optionkeys.IsProxy(key)) {
 			shared[key] = value
 		}
 	}
 	return shared
-}
-
-func isLimit(key string) bool { return slices.Contains(limitOptions, key) }
-
-func isProxy(key string) bool {
-	name, isArg := strings.CutPrefix(key, optionkeys.BuildArgPrefix)
-	return isArg && slices.Contains(proxyArgs, strings.ToLower(name))
 }
 
 // judgeShared refuses what rules on commands have no words for. They have some for hosts.

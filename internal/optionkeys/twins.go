@@ -36,6 +36,11 @@ var proxies = []string{
 	"build-arg:all_proxy",
 }
 
+// IsProxy reports whether an option is one of the build-args by which commands get a proxy.
+func IsProxy(key string) bool {
+	return strings.HasPrefix(key, BuildArgPrefix) && slices.Contains(proxies, strings.ToLower(key))
+}
+
 // Canonical returns the key under which options are compared: two keys have the same canonical
 // key if BuildKit reads them as one option. Such keys are twins. A named context for one platform
 // is a twin of that for all.
