@@ -375,7 +375,7 @@ func (b *build) proves(decision []byte) error {
 	switch {
 	case d.Policy.Digest != b.policy.Digest().String():
 		return errors.New("the image of --image has a policy of its own")
-	case d.Warned() && slices.Contains(b.policy.Document().Attest, policy.AttestWarned):
+	case d.Warned() && b.policy.Attests(policy.AttestWarned):
 	case d.Warned():
 		return errors.New("the policy only warned about it: " + strings.Join(d.Warnings, "; "))
 	case d.Verdict != string(policy.Allow):

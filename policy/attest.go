@@ -16,12 +16,15 @@ const (
 	AttestWarned = "warned"
 )
 
-// Attests reports whether the embedded policy has an entry in attest: [AttestImage] or
-// [AttestWarned]. An overlay has no such field, because a client could have it say more than the
-// policy does.
-func (l Layers) Attests(entry string) bool {
-	return l.embedded != nil && slices.Contains(l.embedded.doc.Attest, entry)
+// Attests reports whether the policy has an entry in attest: [AttestImage] or [AttestWarned]. It is
+// false for nil.
+func (p *Policy) Attests(entry string) bool {
+	return p != nil && slices.Contains(p.doc.Attest, entry)
 }
+
+// Attests is [Policy.Attests] of the embedded policy. An overlay has no such field, because a
+// client could have it say more than the policy does.
+func (l Layers) Attests(entry string) bool { return l.embedded.Attests(entry) }
 
 // attests says for a person which builds have summaries; "" for what doesn't depend on the policy.
 func (d *Document) attests() string {
