@@ -130,7 +130,7 @@ func (b *build) enter(common string) (id string, err error) {
 			}
 		}
 		d.lineage = b.guard.lineages.take(common, b)
-		for _, l := range append(slices.Clone(d.inputs), d.lineage) {
+		for _, l := range d.lineages() {
 			for _, w := range b.guard.lineages.warnings(l) {
 				if !slices.Contains(d.inherited, w) {
 					d.inherited = append(d.inherited, w)
@@ -150,14 +150,14 @@ func (b *build) leave(clean bool) {
 	d := &b.downloads
 	d.mu.Lock()
 	clean = clean && d.open == 0
-	l, inputs := d.lineage, d.inputs
+	l, inputs, all := d.lineage, d.inputs, d.lineages()
 	d.lineage, d.inputs = nil, nil
 	d.left = d.left || clean && l != nil
 	d.mu.Unlock()
 	if l != nil {
 		if !clean {
 			b.proof.speaksAgainst("a command still asked for a download when it ended")
-			for _, spoiled := range append(slices.Clone(inputs), l) {
+			for _, spoiled := range all {
 				b.guard.lineages.spoil(spoiled, errEndedEarly, b)
 			}
 		}
@@ -242,9 +242,13 @@ func (b *build) made(names []string, warned bool) {
 
 // lineagesOf returns the lineages of the build's commands.
 func (b *build) lineagesOf() []*lineage {
-	d := &b.downloads
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	b.downloads.mu.Lock()
+	defer b.downloads.mu.Unlock()
+	return b.downloads.lineages()
+}
+
+// lineages is [build.lineagesOf] under the lock.
+func (d *downloads) lineages() []*lineage {
 	if d.lineage == nil {
 		return nil
 	}
@@ -253,6 +257,9 @@ func (b *build) lineagesOf() []*lineage {
 
 // noteSources remembers the sources in a definition about which the daemon asks as about downloads.
 func (b *build) noteSources(def *pb.Definition) {
+	if b.policy.DownloadRules() == "" {
+		return
+	}
 	for f, err := range llbops.FromDefinition(def) {
 		if err != nil {
 			b.downloads.mu.Lock()

@@ -113,8 +113,8 @@ func (c *call) solve() (err error) {
 	return c.send(&resp)
 }
 
-// endedByDaemon reports whether the daemon has ended a build by itself, with this error: its
-// commands have ended then. ctx is that of the build.
+// endedByDaemon reports whether the daemon has ended a build by itself, with this error. Commands
+// that it hasn't killed yet are told nothing any more; see [lateTime]. ctx is that of the build.
 func endedByDaemon(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && (err == nil || status.Code(err) == codes.Unknown)
 }
