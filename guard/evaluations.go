@@ -7,7 +7,6 @@ import (
 	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
-	"google.golang.org/grpc"
 )
 
 // evaluations are the calls of a build under way for which the daemon may run commands.
@@ -25,8 +24,7 @@ type evaluations struct {
 }
 
 // begin notes a call. end must be called when the daemon has answered, and may be called again. It
-// reports false if the build
-// may have no more of them.
+// reports false if the build may have no more of them.
 func (e *evaluations) begin(ctx context.Context) (_ context.Context, end func(), ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -111,8 +109,8 @@ func (b *build) untilSettled() (_ context.Context, ended func()) {
 		defer close(settled)
 		var panicked error
 		defer b.guard.contain(b.who, "the end of a build", &panicked)
+		defer func() { cancel(context.Cause(b.ctx)) }()
 		b.settle()
-		cancel(context.Cause(b.ctx))
 	})
 	return ctx, func() {
 		if !stop() {
@@ -128,46 +126,29 @@ const idlePause = 3 * progressPause
 // awaitIdle waits until no step of the build runs, for at most [lateTime]. It reports whether that
 // is so.
 func (b *build) awaitIdle() bool {
-	memory := b.guard.memory.open(b.who)
-	defer memory.close()
-	if _, ok := memory.tryTake(maxProgress); !ok {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), b.guard.lateTime)
-	defer cancel()
-	stream, err := controlapi.NewControlClient(b.guard.daemon).Status(ctx,
-		&controlapi.StatusRequest{Ref: b.ref}, grpc.MaxCallRecvMsgSize(maxProgress))
-	if err != nil {
-		return false
-	}
-	news := make(chan *controlapi.StatusResponse)
-	go func() {
-		defer close(news)
-		var panicked error
-		defer b.guard.contain(b.who, "the progress of a build", &panicked)
-		for {
-			m, err := stream.Recv()
-			if err != nil {
-				return
-			}
-			select {
-			case news <- m:
-			case <-ctx.Done():
-				return
-			}
+	until := time.Now().Add(b.guard.lateTime)
+	news, idle := make(chan *controlapi.StatusResponse), make(chan struct{})
+	defer close(idle)
+	ended, stop, ok := b.follow(b.ctx, b.guard.lateTime, func(m *controlapi.StatusResponse) {
+		select {
+		case news <- m:
+		case <-idle: // nobody wants to know more
 		}
-	}()
+	})
+	if !ok {
+		return false
+	}
+	defer stop()
+	late := time.NewTimer(b.guard.lateTime)
+	defer late.Stop()
 	running := map[string]bool{}
 	pause := time.NewTimer(idlePause)
 	defer pause.Stop()
 	for {
 		select {
-		case m, ok := <-news:
-			if !ok { // the daemon knows the build no more, or time is up
-				return ctx.Err() == nil
-			}
+		case m := <-news:
 			for _, v := range m.GetVertexes() {
-				if v.GetStarted() != nil && v.GetCompleted() == nil {
+				if isRunning(v) {
 					running[v.GetDigest()] = true
 				} else {
 					delete(running, v.GetDigest())
@@ -182,8 +163,10 @@ func (b *build) awaitIdle() bool {
 				return true
 			}
 			pause.Reset(idlePause)
-		case <-ctx.Done():
+		case <-late.C:
 			return false
+		case <-ended: // the daemon knows the build no more, or the time is up
+			return time.Now().Before(until)
 		}
 	}
 }

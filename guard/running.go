@@ -30,33 +30,30 @@ const (
 // shownStep is a step of a build, as its client sees it.
 type shownStep struct{ digest, name string }
 
-// runningSteps returns the steps that the daemon runs now in the build, or the last one if none
-// runs. The channel is closed when the daemon has ended the build, or when that can't be known any
-// more.
-//
-// stop is called when nobody waits for that.
-//
-// It reads the progress of the build from its beginning. If it can't, it returns no steps.
-func (b *build) runningSteps(
-	ctx context.Context,
-) (now []shownStep, gone <-chan struct{}, stop func()) {
-	ended, memory := make(chan struct{}), b.guard.memory.open(b.who)
+// follow reads the progress of the build from its beginning, for at most a time. It calls each with
+// every message, one after another. ended is closed when the daemon has ended the build, or when
+// that can't be known any more. stop is called when nobody waits for that. ok is false if it can't
+// be read.
+func (b *build) follow(
+	ctx context.Context, most time.Duration, each func(*controlapi.StatusResponse),
+) (ended <-chan struct{}, stop func(), ok bool) {
+	memory := b.guard.memory.open(b.who)
 	if _, ok := memory.tryTake(maxProgress); !ok {
-		return nil, nil, func() {}
+		return nil, nil, false
 	}
-	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
-	stream, err := controlapi.NewControlClient(b.guard.daemon).Status(reading,
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), most)
+	stream, err := controlapi.NewControlClient(b.guard.daemon).Status(ctx,
 		&controlapi.StatusRequest{Ref: b.ref}, grpc.MaxCallRecvMsgSize(maxProgress))
 	if err != nil {
 		cancel()
 		memory.close()
-		return nil, nil, func() {}
+		return nil, nil, false
 	}
-	p := &progress{vertexes: map[string]*controlapi.Vertex{}, news: make(chan struct{}, 1)}
+	over := make(chan struct{})
 	go func() {
 		defer cancel()
 		defer memory.close()
-		defer close(ended)
+		defer close(over)
 		var panicked error
 		defer b.guard.contain(b.who, "the progress of a build", &panicked)
 		for {
@@ -64,9 +61,28 @@ func (b *build) runningSteps(
 			if err != nil {
 				return
 			}
-			p.add(m)
+			each(m)
 		}
 	}()
+	return over, cancel, true
+}
+
+// isRunning reports whether the daemon runs a step.
+func isRunning(v *controlapi.Vertex) bool {
+	return v.GetStarted() != nil && v.GetCompleted() == nil
+}
+
+// runningSteps returns the steps that the daemon runs now in the build, or the last one if none
+// runs. The channel and stop are those of [build.follow]. If the progress can't be read, there are
+// no steps, and the channel is nil.
+func (b *build) runningSteps(
+	ctx context.Context,
+) (now []shownStep, gone <-chan struct{}, stop func()) {
+	p := &progress{vertexes: map[string]*controlapi.Vertex{}, news: make(chan struct{}, 1)}
+	ended, stop, ok := b.follow(ctx, answerTimeout, p.add)
+	if !ok {
+		return nil, nil, func() {}
+	}
 	late := time.After(progressTime)
 	var pause <-chan time.Time
 	for {
@@ -79,7 +95,7 @@ func (b *build) runningSteps(
 		case <-ctx.Done(): // the command doesn't wait
 		case <-ended:
 		}
-		return p.steps(), ended, cancel
+		return p.steps(), ended, stop
 	}
 }
 
@@ -99,7 +115,10 @@ func (p *progress) add(m *controlapi.StatusResponse) {
 		return
 	}
 	for _, v := range m.GetVertexes() {
-		if p.vertexes[v.GetDigest()] == nil && len(p.vertexes) < maxVertexes {
+		if p.vertexes[v.GetDigest()] == nil {
+			if len(p.order) >= maxVertexes {
+				continue
+			}
 			p.order = append(p.order, v.GetDigest())
 		}
 		p.vertexes[v.GetDigest()] = v
@@ -118,10 +137,9 @@ func (p *progress) steps() (now []shownStep) {
 	var last *controlapi.Vertex
 	for _, digest := range p.order {
 		switch v := p.vertexes[digest]; {
-		case v.GetStarted() == nil:
-		case v.GetCompleted() == nil:
+		case isRunning(v):
 			now = append(now, shownStep{v.GetDigest(), v.GetName()})
-		default:
+		case v.GetStarted() != nil:
 			last = v
 		}
 	}
