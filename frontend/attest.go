@@ -88,13 +88,19 @@ func (b *build) attest(ctx context.Context, m *monitor) error {
 // show shows a line of progress. A warning wouldn't be printed: no step changes any more to which
 // it could belong.
 func (b *build) show(ctx context.Context, text string) {
-	text = safetext.OneLine(safetext.Lines(text))
-	own := "/" + digest.FromString(text).Encoded() // another step for each text
-	named := llb.WithCustomName("[policy] " + text)
-	def, err := llb.Scratch().File(llb.Mkdir(own, 0o755), named).Marshal(ctx)
+	def, err := ProgressLine(ctx, text)
 	if err == nil { // A line that can't be shown must not fail a build that is allowed.
 		_, _ = b.client.Solve(ctx, client.SolveRequest{Definition: def.ToPB(), Evaluate: true})
 	}
+}
+
+// ProgressLine returns a step that does nothing, and whose name is the text, as a line of progress.
+// Each text has a step of its own: of steps that differ only in their names, a client shows one.
+func ProgressLine(ctx context.Context, text string) (*llb.Definition, error) {
+	text = safetext.OneLine(safetext.Lines(text))
+	own := "/" + digest.FromString(text).Encoded()
+	named := llb.WithCustomName("[policy] " + text)
+	return llb.Scratch().File(llb.Mkdir(own, 0o755), named).Marshal(ctx)
 }
 
 // checkNoSummary refuses a result in which a frontend has put a summary, or may have.

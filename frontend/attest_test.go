@@ -10,6 +10,7 @@ import (
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
+	digest "github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/policy"
@@ -204,4 +205,19 @@ func TestWithoutTheFieldAForwardedResultStaysAsItIs(t *testing.T) {
 	_, _, err := m.build.dispatch(context.Background(), m.inner)
 	require.NoError(t, err)
 	require.Len(t, c.solved, 1, "by the client itself, without a bridge")
+}
+
+// A client shows the name of a step once, and two texts are two lines.
+func TestEachProgressLineIsAStepOfItsOwn(t *testing.T) {
+	t.Parallel()
+	heads := map[digest.Digest]bool{}
+	for _, text := range []string{"warning: a", "warning: b", "warning: a"} {
+		def, err := ProgressLine(t.Context(), text)
+		require.NoError(t, err)
+		head, err := def.Head()
+		require.NoError(t, err)
+		require.Equal(t, "[policy] "+text, def.Metadata[head].Description["llb.customname"])
+		heads[head] = true
+	}
+	require.Len(t, heads, 2)
 }

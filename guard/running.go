@@ -7,11 +7,11 @@ import (
 	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
-	"github.com/moby/buildkit/client/llb"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
 
@@ -166,8 +166,7 @@ func (b *build) showWarning(ctx context.Context, text string, at []shownStep) {
 // Plain progress shows no warning at a step that is over (util/progress/progressui/printer.go). So
 // the step's name has it too.
 func (b *build) showAlone(ctx context.Context, text string) {
-	named := llb.WithCustomName("[policy] warning: " + safetext.OneLine(text))
-	def, err := llb.Scratch().File(llb.Mkdir("/policy", 0o755), named).Marshal(ctx)
+	def, err := frontend.ProgressLine(ctx, "warning: "+text)
 	if err != nil {
 		return
 	}
