@@ -166,12 +166,13 @@ func TestACallersIDIsAskedForOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "policy.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(builtinPolicy+"llb: allow\n"), 0o600))
 	var failure error
-	calls := 0
+	cacheMounts, calls := "", 0
 	f := Frontend{
-		Policy: PolicyFile(path), Apart: func(_ policy.Layers, d policy.Decision) (string, error) {
+		CacheMounts: "for all",
+		Policy:      PolicyFile(path), Apart: func(_ policy.Layers, d policy.Decision) (string, string, error) {
 			calls++
 			require.Equal(t, policy.Allow, d.Verdict)
-			return apartID, failure
+			return apartID, cacheMounts, failure
 		},
 	}
 	choice, err := f.Choose(t.Context(), newOutside(t), gatewayFrontend)
@@ -179,10 +180,15 @@ func TestACallersIDIsAskedForOnce(t *testing.T) {
 	require.Equal(t, 1, calls)
 	require.Equal(t, apartID, choice.KeptApart())
 	require.Equal(t, apart.Option(apartID), choice.Options[optionkeys.Hosts])
+	require.Equal(t, "for all", choice.Options[optionkeys.CacheMounts])
+	cacheMounts = "for these"
+	choice, err = f.Choose(t.Context(), newOutside(t), gatewayFrontend)
+	require.NoError(t, err)
+	require.Equal(t, "for these", choice.Options[optionkeys.CacheMounts])
 
 	own, err := f.Own(t.Context(), newOutside(t))
 	require.NoError(t, err)
-	require.Equal(t, 2, calls)
+	require.Equal(t, 3, calls)
 	for _, def := range []*pb.Definition{ran(t), ran(t, apartHost)} {
 		_, _, err = own.Definition(t.Context(), def)
 		require.ErrorContains(t, err, "it asks for commands in LLB that no frontend made")
@@ -196,5 +202,5 @@ func TestACallersIDIsAskedForOnce(t *testing.T) {
 	require.ErrorContains(t, err, "it has no id")
 	_, err = f.Choose(t.Context(), newOutside(t, "source", "evil/frontend:1"), gatewayFrontend)
 	require.ErrorContains(t, err, "no rule allows")
-	require.Equal(t, 4, calls)
+	require.Equal(t, 5, calls)
 }

@@ -55,8 +55,9 @@ type Frontend struct {
 	CacheMounts string
 	// Apart is for Choose and Own: it returns the id by which the commands of an allowed build are
 	// kept apart from those of builds with another one, in the form of [apart.ID]; "" if they needn't
-	// be. Nil is that none are. It is called once for each choice.
-	Apart func(policy.Layers, policy.Decision) (id string, err error)
+	// be. Nil is that none are. It also returns what separates their cache mounts, in the place of
+	// CacheMounts; "" for the same. It is called once for each choice.
+	Apart func(policy.Layers, policy.Decision) (id, cacheMounts string, err error)
 	// Inputs is for Choose: the frontend inputs in the client's request.
 	Inputs map[string]*pb.Definition
 	// Answered is for Choose: it reports whether a build of the same client has returned a definition

@@ -169,7 +169,7 @@ func (c outsideClient) Inputs(context.Context) (map[string]llb.State, error) {
 // chooseDaemons does what [Frontend.Choose] says. It calls takeInputs before it reads anything. A
 // refusal is a *refusal.
 func (b *build) chooseDaemons(
-	ctx context.Context, apart func(policy.Layers, policy.Decision) (string, error),
+	ctx context.Context, apart func(policy.Layers, policy.Decision) (string, string, error),
 	takeInputs func() error,
 ) (*Choice, error) {
 	if err := cmp.Or(b.checkOptions(), takeInputs()); err != nil {
@@ -180,10 +180,12 @@ func (b *build) chooseDaemons(
 		return &Choice{Answer: answer}, err
 	}
 	if apart != nil {
-		id, err := apart(b.layers, a.decision)
+		id, cacheMounts, err := apart(b.layers, a.decision)
 		if err != nil {
 			return nil, b.refuse(a.request, err)
 		}
+		b.cacheMounts = cmp.Or(cacheMounts, b.cacheMounts)
+		b.opts = b.opts.WithCacheMounts(b.cacheMounts)
 		b.keepApart(id, b.cacheMounts)
 	}
 	choice, err := b.chooseRunner(ctx, a)

@@ -34,7 +34,7 @@ func (f Frontend) Own(ctx context.Context, c client.Client) (*Choice, error) {
 	}
 	choice := &Choice{Decision: b.layers.LLB(b.now)}
 	if f.Apart != nil && choice.Decision.Verdict.Permits() {
-		id, err := f.Apart(b.layers, choice.Decision)
+		id, _, err := f.Apart(b.layers, choice.Decision) // a client's own LLB has no cache mounts
 		if err != nil {
 			_, err := b.settle(ctx, nil, b.refuse(request{}, err))
 			return nil, err

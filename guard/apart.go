@@ -32,14 +32,14 @@ import (
 // ran, whenever that was.
 func (b *build) apartFor(
 	opts map[string]string,
-) func(policy.Layers, policy.Decision) (string, error) {
-	return func(l policy.Layers, d policy.Decision) (string, error) {
+) func(policy.Layers, policy.Decision) (string, string, error) {
+	return func(l policy.Layers, d policy.Decision) (id, cacheMounts string, err error) {
 		shared := sharedOptions(opts, d.Obligations)
 		if err := judgeShared(shared, d); err != nil {
-			return "", err
+			return "", "", err
 		}
 		if !l.NamesClients() && !l.HasDownloads() && len(shared) == 0 && b.proof == nil {
-			return "", nil
+			return "", "", nil
 		}
 		parts := []string{"rules", l.RulesDigest(d, time.Now()).String()}
 		if b.proof != nil { // a guard that signs nothing lets builds import caches
@@ -48,9 +48,10 @@ func (b *build) apartFor(
 		if l.HasDownloads() {
 			lineage, err := b.enter(apartID(append(parts, string(b.who))...))
 			if err != nil {
-				return "", err
+				return "", "", err
 			}
 			parts = append(parts, "lineage", lineage)
+			cacheMounts = b.guard.names.cacheMounts(b.who, "lineage", lineage)
 		}
 		if len(shared) > 0 {
 			parts = append(parts, "options", string(b.who))
@@ -58,7 +59,7 @@ func (b *build) apartFor(
 				parts = append(parts, key, shared[key])
 			}
 		}
-		return apartID(parts...), nil
+		return apartID(parts...), cacheMounts, nil
 	}
 }
 
@@ -92,7 +93,7 @@ func (b *build) rules(opts map[string]string) string {
 
 // cacheMounts returns the namespace of the build's cache mounts. They belong to the identity. Where
 // summaries are signed, builds of the same identity under other rules have others: commands leave
-// in them what they like.
+// in them what they like. Those of a build under rules on downloads belong to its [lineage].
 func (b *build) cacheMounts(opts map[string]string) string {
 	if b.proof == nil {
 		return b.guard.names.cacheMounts(b.who)

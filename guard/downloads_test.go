@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
+	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/record"
 )
 
@@ -351,6 +352,8 @@ func TestWhichBuildsShareCommandsUnderRulesOnDownloads(t *testing.T) {
 			second := beginDownloading(t, g, tc.second, "second")
 			require.NotEmpty(t, first.id)
 			require.Equal(t, tc.same, first.id == second.id)
+			require.NotEmpty(t, first.mounts)
+			require.Equal(t, tc.same, first.mounts == second.mounts)
 		})
 	}
 }
@@ -358,6 +361,7 @@ func TestWhichBuildsShareCommandsUnderRulesOnDownloads(t *testing.T) {
 // downloadingBuild is a build under way whose frontend has returned.
 type downloadingBuild struct {
 	id     string // by which its commands are kept apart
+	mounts string // the namespace of its cache mounts
 	ask    func(string, ...string) string
 	cancel func()
 	ended  chan error
@@ -385,6 +389,9 @@ func beginDownloading(t *testing.T, g *Guard, who Identity, name string) *downlo
 	b, err := g.builds.find(r.ctx, ref)
 	require.NoError(t, err)
 	r.id = b.chosen().KeptApart()
+	handed, err := gatewayopts.Parse(b.chosen().Options).HandOver()
+	require.NoError(t, err)
+	r.mounts = handed.CacheMounts
 	r.ask = func(id string, attrs ...string) string { return askIn(r.ctx, t, b, id, attrs...) }
 	return r
 }

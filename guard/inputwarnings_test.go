@@ -101,9 +101,12 @@ func TestAWarningAboutADownloadOfAnInput(t *testing.T) {
 		user, ctx := w.onInput(t, "second")
 		w.named(first.ctx, t, "first").leave(true)
 		require.Empty(t, askIn(ctx, t, user, "https://evil.example/a"))
+		w.requireNoSummary(t, user)
 		third := beginDownloading(t, w.guard, "alice", "third")
-		require.Equal(t, first.id, third.id)
+		fourth := beginDownloading(t, w.guard, "alice", "fourth")
+		require.Contains(t, []string{third.id, fourth.id}, first.id)
 		w.requireNoSummary(t, w.named(third.ctx, t, "third"))
+		w.requireNoSummary(t, w.named(fourth.ctx, t, "fourth"))
 	})
 	t.Run("which is told to the client that builds on it", func(t *testing.T) {
 		t.Parallel()

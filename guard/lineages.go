@@ -33,6 +33,11 @@ const (
 // the same rules, because questions about these commands can be asked in either build. If one of
 // the two is refused something, or is ended early, both end.
 //
+// A lineage has its own cache mounts. Two commands that have one at once can pass on a connection to
+// the daemon's proxy, by a socket in it. The daemon asks nothing about a connection of a command
+// whose build has ended (util/network/proxyprovider, handleConnect). So no two builds at once have
+// one, and no build begins in a lineage as long as another one runs its commands.
+//
 // What was only warned about is kept, in each lineage of the build: the command that asked may be
 // of any. Builds that follow get the warnings too.
 type lineage struct {
@@ -43,6 +48,7 @@ type lineage struct {
 	// Under the lock of the lineages:
 
 	spoiled bool
+	waits   bool // the build in it has ended
 	warned  []string
 	users   map[lineageUser]bool
 }
@@ -76,7 +82,7 @@ func (s *lineages) take(of string, u lineageUser) *lineage {
 	for i := len(s.free) - 1; i >= 0; i-- {
 		if l := s.free[i]; l.of == of {
 			s.free = slices.Delete(s.free, i, i+1)
-			l.users[u] = true
+			l.users[u], l.waits = true, false
 			return l
 		}
 	}
@@ -178,15 +184,22 @@ func (s *lineages) warnings(l *lineage) []string {
 func (s *lineages) leave(l *lineage, u lineageUser) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(l.users, u)
+	s.unuse(l, u)
 }
 
-// done ends a build in a lineage, which is free then unless it is spoiled.
+// done ends a build in a lineage. It is free then unless it is spoiled, or when no other build uses
+// its results any more.
 func (s *lineages) done(l *lineage, u lineageUser) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	l.waits = true
+	s.unuse(l, u)
+}
+
+// unuse ends a use of a lineage. The lock is held.
+func (s *lineages) unuse(l *lineage, u lineageUser) {
 	delete(l.users, u)
-	if l.spoiled {
+	if l.spoiled || !l.waits || len(l.users) > 0 || slices.Contains(s.free, l) {
 		return
 	}
 	s.free = append(s.free, l)

@@ -166,18 +166,30 @@ func TestBuildsThatUseResultsOfAnotherLineage(t *testing.T) {
 		require.NoError(t, gone.why)
 		require.False(t, s.join(l, "a", gone))
 	})
-	t.Run("a user can spoil it for the next build too", func(t *testing.T) {
+	t.Run("no build follows as long as one uses it", func(t *testing.T) {
 		t.Parallel()
 		var s lineages
-		user, next := &stopped{}, &stopped{}
-		l := s.take("a", &stopped{})
+		maker, user, next := &stopped{}, &stopped{}, &stopped{}
+		l := s.take("a", maker)
 		require.True(t, s.join(l, "a", user))
-		s.done(l, nil)
-		require.Equal(t, l.id, s.take("a", next).id)
-		s.spoil(l, errNotServed, user)
-		require.ErrorIs(t, next.why, errNotServed)
-		s.done(l, next)
+		s.done(l, maker)
 		require.NotEqual(t, l.id, s.take("a", next).id)
+		s.leave(l, user)
+		require.Equal(t, l.id, s.take("a", next).id)
+		require.True(t, s.join(l, "a", user))
+		s.leave(l, user)
+		require.NotEqual(t, l.id, s.take("a", user).id, "the next build is in it")
+	})
+	t.Run("a user can spoil it when its build has ended", func(t *testing.T) {
+		t.Parallel()
+		var s lineages
+		maker, user := &stopped{}, &stopped{}
+		l := s.take("a", maker)
+		require.True(t, s.join(l, "a", user))
+		s.done(l, maker)
+		s.spoil(l, errNotServed, user)
+		s.leave(l, user)
+		require.NotEqual(t, l.id, s.take("a", maker).id)
 	})
 	t.Run("the results of each identity are bounded", func(t *testing.T) {
 		t.Parallel()

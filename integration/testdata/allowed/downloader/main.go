@@ -16,6 +16,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -34,6 +35,8 @@ var ways = map[string]func(args []string) error{
 	"own":      own,      // starts a server, and asks it without the proxy
 	"loopback": loopback, // URL, by the proxy although it is a loopback address
 	"raw":      raw,      // the first line of a request to the proxy, and one header
+	"give":     give,     // HOST:PORT FILE, passes on a connection by the proxy by the socket FILE
+	"take":     take,     // FILE URL, gets a connection by the socket FILE, and uses it later
 }
 
 func main() {
@@ -231,4 +234,97 @@ func raw(args []string) error {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1000))
 	fmt.Printf("answer: %s %s\n", resp.Status, body)
 	return err
+}
+
+// give opens a connection to a host by the proxy, and passes it on by a socket.
+func give(args []string) error {
+	c, _, resp, err := toProxy("CONNECT " + args[0] + " HTTP/1.1\r\nHost: " + args[0] + "\r\n\r\n")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	defer c.Close() // before the body, which has no end
+	file, err := c.(*net.TCPConn).File()
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: args[1], Net: "unix"})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if err := l.SetDeadline(time.Now().Add(handTime)); err != nil {
+		return err
+	}
+	to, err := l.AcceptUnix()
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	_, _, err = to.WriteMsgUnix([]byte{0}, syscall.UnixRights(int(file.Fd())), nil)
+	fmt.Println("gave a connection")
+	return err
+}
+
+// handTime is how long a command waits for another one.
+const handTime = 20 * time.Second
+
+// take gets a connection that another command has opened. It requests a URL by it, after a pause in
+// which the other command's build ends.
+func take(args []string) error {
+	c, err := taken(args[0])
+	if err != nil {
+		return err
+	}
+	fmt.Println("took a connection")
+	time.Sleep(handTime / 2)
+	authorities, err := x509.SystemCertPool()
+	if err != nil {
+		return err
+	}
+	return ask(&http.Transport{DialTLSContext: func(
+		ctx context.Context, _, address string,
+	) (net.Conn, error) {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		t := tls.Client(c, &tls.Config{RootCAs: authorities, ServerName: host})
+		return t, t.HandshakeContext(ctx)
+	}}, args[1], "")
+}
+
+// taken returns a connection that comes by a socket.
+func taken(socket string) (net.Conn, error) {
+	var from *net.UnixConn
+	var err error
+	for until := time.Now().Add(handTime); from == nil && time.Now().Before(until); {
+		if from, err = net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"}); err != nil {
+			time.Sleep(handTime / 100)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer from.Close()
+	oob := make([]byte, syscall.CmsgSpace(4)) // one file descriptor
+	_, n, _, _, err := from.ReadMsgUnix(make([]byte, 1), oob)
+	if err != nil {
+		return nil, err
+	}
+	messages, err := syscall.ParseSocketControlMessage(oob[:n])
+	if err != nil {
+		return nil, err
+	}
+	if len(messages) != 1 {
+		return nil, fmt.Errorf("%d control messages arrived", len(messages))
+	}
+	fds, err := syscall.ParseUnixRights(&messages[0])
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fds[0]), "connection")
+	defer file.Close()
+	return net.FileConn(file)
 }
