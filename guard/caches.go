@@ -128,12 +128,19 @@ func cache(
 	return attrs, denied(l, l.DecideCache(use))
 }
 
-// mayImport refuses to import build caches where summaries are signed. The daemon keeps what it has
-// imported with its own cache (solver/combinedcache.go, Load), and gives it to later builds. So
-// their summaries would rest on it. Its error completes "policy-guard refuses it: ".
-func (g *Guard) mayImport() error {
-	if g.summaries == nil {
+// mayImport refuses to import build caches where summaries are signed, and under rules on
+// downloads. The daemon keeps what it has imported with its own cache (solver/combinedcache.go,
+// Load), and gives it to later builds. So their summaries would rest on it. And a client knows the
+// host by which its commands are kept apart, so it can make a cache that has them. Its error
+// completes "policy-guard refuses it: ".
+func (g *Guard) mayImport(p *Policy) error {
+	switch rules := p.DownloadRules(); {
+	case g.summaries == nil && rules == "":
 		return nil
+	case g.summaries == nil:
+		return fmt.Errorf("it imports a build cache, and where the policy has rules on downloads (%s), "+
+			"nobody knows what commands downloaded for that: build without it (buildx: --cache-from)",
+			rules)
 	}
 	return errors.New("it imports a build cache, which later builds would get too, and policy-guard " +
 		"signs by which rules all their steps ran: build without it (buildx: --cache-from)")
@@ -143,7 +150,7 @@ func (g *Guard) mayImport() error {
 func (b *build) mayImportBy(d policy.Decision) error {
 	for _, key := range []string{gatewayopts.CacheImports, gatewayopts.CacheFrom} {
 		if d.Obligations.Value(key, nil) != "" {
-			return b.guard.mayImport()
+			return b.guard.mayImport(b.policy)
 		}
 	}
 	return nil
@@ -157,7 +164,7 @@ func (b *build) judgeCaches(req *gwpb.SolveRequest) error {
 		opts[gatewayopts.CacheFrom] == "" {
 		return nil
 	}
-	if err := b.guard.mayImport(); err != nil {
+	if err := b.guard.mayImport(b.policy); err != nil {
 		return err
 	}
 	l, err := b.policy.layers(b.by, opts)

@@ -410,6 +410,45 @@ func (r *downloadingBuild) finish(t *testing.T, failed *status.Status) {
 	require.Equal(t, failed == nil, <-r.ended == nil)
 }
 
+// A client knows the host by which its commands are kept apart, and can put it into a cache.
+func TestNoBuildImportsACacheUnderRulesOnDownloads(t *testing.T) {
+	t.Parallel()
+	const why = "it imports a build cache, and where the policy has rules on downloads"
+	const allowed = onDownloads + "caches: {imports: {registry: {allow: [\"corp.example/**\"]}}}\n"
+	attrs := map[string]string{"ref": "corp.example/cache:1"}
+	t.Run("by the request for the build", func(t *testing.T) {
+		t.Parallel()
+		_, g := newDaemonFor(t, allowed, mediator)
+		_, err := controlapi.NewControlClient(as(t, g, "alice")).Solve(of(t), &controlapi.SolveRequest{
+			Ref: "b", Session: "s1", Cache: &controlapi.CacheOptions{
+				Imports: []*controlapi.CacheOptionsEntry{{Type: "registry", Attrs: attrs}},
+			},
+		})
+		require.ErrorContains(t, err, why)
+	})
+	t.Run("by a request for a frontend", func(t *testing.T) {
+		t.Parallel()
+		_, _, c, ctx, _ := downloading(t, allowed)
+		req := asking("docker/dockerfile:1")
+		req.CacheImports = []*gwpb.CacheOptionsEntry{{Type: "registry", Attrs: attrs}}
+		_, err := c.Solve(ctx, req)
+		require.ErrorContains(t, err, why)
+	})
+	t.Run("by an option", func(t *testing.T) {
+		t.Parallel()
+		_, _, c, ctx, _ := downloading(t, allowed)
+		_, err := c.Solve(ctx, asking("docker/dockerfile:1", "cache-from", attrs["ref"]))
+		require.ErrorContains(t, err, why)
+	})
+	t.Run("by an option that the policy forces", func(t *testing.T) {
+		t.Parallel()
+		_, _, c, ctx, _ := downloading(t, strings.Replace(allowed, "dispatch: builtin",
+			"options: {force: {cache-from: "+attrs["ref"]+"}}", 1))
+		_, err := c.Solve(ctx, asking("docker/dockerfile:1"))
+		require.ErrorContains(t, err, why)
+	})
+}
+
 // A daemon that doesn't know its build proxy would leave commands alone.
 func TestAnOldDaemonBuildsNothingUnderRulesOnDownloads(t *testing.T) {
 	t.Parallel()

@@ -52,7 +52,7 @@ func (c *call) solve() (err error) {
 		return c.refuse(err)
 	}
 	if len(req.Cache.GetImports()) > 0 {
-		if err := c.guard.mayImport(); err != nil {
+		if err := c.guard.mayImport(under); err != nil {
 			return c.refuse(err)
 		}
 	}
