@@ -20,7 +20,12 @@ func (b *build) keepApart(id, cacheMounts string) {
 
 // apart checks that a definition keeps its commands apart from those of other builds.
 func (m *monitor) apart(def *pb.Definition) error {
-	if what := llbops.Apart(def, m.build.kept); what != "" {
+	return m.checkKept(llbops.Apart(def, m.build.kept))
+}
+
+// checkKept refuses what isn't kept apart; "" for nothing.
+func (m *monitor) checkKept(what string) error {
+	if what != "" {
 		return m.refuseShared(what, "policy-guard keeps the commands of this build apart from those of "+
 			"others by a host in the option add-hosts, and its cache mounts by the build-arg "+
 			"BUILDKIT_CACHE_MOUNT_NS: a frontend has to add the host to each command, and to put the "+

@@ -90,6 +90,34 @@ func TestAMediatedFrontendKeepsItsCommandsApart(t *testing.T) {
 	}
 }
 
+// A container has cache mounts as a command does.
+func TestContainersHaveCacheMountsOfTheirClient(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ id, mount, why string }{
+		"a cache mount in the client's namespace": {apartID, "theirs/c", ""},
+		"a cache mount of all clients": {
+			apartID, "c", "the cache mount \"c\", which other clients have too",
+		},
+		"a cache mount in a build like any other": {"", "c", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serveBroker(t, mediated)
+			s.broker.build.keepApart(tc.id, "theirs")
+			_, err := s.NewContainer(t.Context(), &gwpb.NewContainerRequest{
+				ContainerID: "c", Mounts: []*pb.Mount{{
+					Dest: "/c", MountType: pb.MountType_CACHE, CacheOpt: &pb.CacheOpt{ID: tc.mount},
+				}},
+			})
+			if tc.why == "" {
+				require.NoError(t, err)
+				return
+			}
+			s.requireRefused(t, err, tc.why)
+		})
+	}
+}
+
 // The frontends that a mediated one runs add the same host, and rules on the option see only hosts
 // that somebody asked for.
 func TestNestedFrontendsKeepTheirCommandsApart(t *testing.T) {

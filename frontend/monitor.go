@@ -205,6 +205,9 @@ func (m *monitor) frontend(ctx context.Context, r request) error {
 func (m *monitor) container(
 	ctx context.Context, req *gwpb.NewContainerRequest, init *gwpb.InitMessage,
 ) error {
+	if err := m.checkKept(llbops.ApartMounts(req.GetMounts(), m.build.kept)); err != nil {
+		return err
+	}
 	_, err := m.check(ctx, llbops.FromProcess(req, init), noPlace)
 	return err
 }

@@ -235,3 +235,31 @@ func TestGuardAnswersCallsOfBuildsThatAreKeptApart(t *testing.T) {
 		})
 	}
 }
+
+// The containers of a frontend have no host by which they are kept apart, but they have cache
+// mounts.
+func TestFrontendsContainersHaveNoCacheMountsOfOtherClients(t *testing.T) {
+	w := newDownloads(t) // which pushes the image of the containers
+	frontend := pushProgram(t, "boxer")
+	g, _ := w.guard(t, `version: 1
+frontends:
+  - {name: boxer, match: [tests/boxer], dispatch: mediate, build: {containers: allow}}
+`+forAlice)
+	dir := harness.WriteContext(t, map[string]string{"Dockerfile": ""})
+	boxed := func(d *harness.Daemon, uid int) (string, error) {
+		ctx, c := asUser(t, d, uid)
+		out, err := exportedBy(ctx, t, c, client.SolveOpt{LocalMounts: mountsOf(t, dir)},
+			byImage(map[string]string{
+				"source": frontend, "build-arg:CACHE": "shared",
+				"build-arg:COMMAND": fmt.Sprintf("echo %d >> /cache/who; cat /cache/who", uid),
+			}, nil))
+		if err != nil {
+			return "", err
+		}
+		return read(t, filepath.Join(out, "answer")), nil
+	}
+	for _, uid := range []int{0, bob} {
+		got, err := boxed(g.Daemon, uid)
+		require.ErrorContains(t, err, "the cache mount \"shared\", which other clients have too", got)
+	}
+}

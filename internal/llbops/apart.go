@@ -67,7 +67,15 @@ func (k Kept) problem(dt []byte) string {
 	case !hasHost:
 		return "a command that isn't kept apart from those of other builds"
 	}
-	for _, m := range op.GetExec().GetMounts() {
+	return ApartMounts(op.GetExec().GetMounts(), k)
+}
+
+// ApartMounts is [Apart] for the mounts of a command or of a container.
+func ApartMounts(all []*pb.Mount, k Kept) string {
+	if k.ID == "" {
+		return ""
+	}
+	for _, m := range all {
 		name := m.GetCacheOpt().GetID()
 		if m.GetMountType() == pb.MountType_CACHE && !strings.HasPrefix(name, k.CacheMounts+"/") {
 			return fmt.Sprintf("the cache mount %s, which other clients have too", quote(name))

@@ -1,6 +1,7 @@
 // Command boxer is a frontend that runs a command in a container of its own: the program downloader
-// of the image tests/downloader. The build-args WAY and URL are its arguments. The frontend goes on
-// after an error.
+// of the image tests/downloader. The build-args WAY and URL are its arguments. With the build-arg
+// COMMAND, it is that command of a shell, and has the cache mount at /cache that the build-arg CACHE
+// names. The frontend goes on after an error.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/frontend/gateway/grpcclient"
+	"github.com/moby/buildkit/solver/pb"
 	"github.com/moby/buildkit/util/appcontext"
 	_ "github.com/moby/buildkit/util/grpcutil/encoding/proto"
 )
@@ -37,18 +39,22 @@ func build(ctx context.Context, c client.Client) (*client.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	box, err := c.NewContainer(ctx, client.NewContainerRequest{
-		Mounts: []client.Mount{{Dest: "/", Ref: ref}},
-	})
+	arg := func(name string) string { return c.BuildOpts().Opts["build-arg:"+name] }
+	mounts := []client.Mount{{Dest: "/", Ref: ref}}
+	args := []string{"/bin/downloader", arg("WAY"), arg("URL")}
+	if command := arg("COMMAND"); command != "" {
+		args = []string{"/bin/sh", "-c", command}
+		mounts = append(mounts, client.Mount{
+			Dest: "/cache", MountType: pb.MountType_CACHE, CacheOpt: &pb.CacheOpt{ID: arg("CACHE")},
+		})
+	}
+	box, err := c.NewContainer(ctx, client.NewContainerRequest{Mounts: mounts})
 	if err != nil {
 		return nil, err
 	}
 	var output strings.Builder
 	process, err := box.Start(ctx, client.StartRequest{
-		Args: []string{
-			"/bin/downloader", c.BuildOpts().Opts["build-arg:WAY"], c.BuildOpts().Opts["build-arg:URL"],
-		},
-		Env: []string{"PATH=/bin"}, Cwd: "/",
+		Args: args, Env: []string{"PATH=/bin"}, Cwd: "/",
 		Stdout: open{&output}, Stderr: open{&output},
 	})
 	if err == nil {
