@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -167,5 +168,7 @@ func explain(host string, err error) error {
 		return fmt.Errorf("the registry %s uses plain HTTP; to allow that, add --insecure-registry %s",
 			host, host)
 	}
-	return fmt.Errorf("contacting the registry %s: %w", host, err)
+	// The registry may have written it.
+	text := safetext.OneLine(safetext.Lines(err.Error()))
+	return fmt.Errorf("contacting the registry %s: %s", host, text)
 }

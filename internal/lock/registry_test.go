@@ -109,6 +109,25 @@ func TestResolveSaysWhatToDo(t *testing.T) {
 	}
 }
 
+func TestResolveRepeatsNothingOnWhichATerminalActs(t *testing.T) {
+	t.Parallel()
+	host, _ := serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v2/" {
+				next.ServeHTTP(w, r)
+				return
+			}
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			_, _ = io.WriteString(w, "\x1b[2K\u009b\nall is well")
+		})
+	})
+	_, err := resolve(t, host+"/x/a:1")
+	require.ErrorContains(t, err, "contacting the registry "+host)
+	for _, sign := range []string{"\x1b", "\u009b", "\n"} {
+		require.NotContains(t, err.Error(), sign)
+	}
+}
+
 // The docker configuration is the process's, so this test doesn't run beside others.
 func TestResolveUsesTheDockerCredentials(t *testing.T) {
 	host, want := serve(t, func(next http.Handler) http.Handler {
