@@ -43,7 +43,7 @@ func TestSourcesOfASummary(t *testing.T) {
 	}, all)
 }
 
-// The daemon ignores attributes that aren't of the source's kind, and a client or a frontend may set
+// The daemon ignores attributes that aren't of the source's kind, and a forwarded frontend may set
 // them.
 func TestADigestThatTheDaemonDoesNotVerifyIsInNoSummary(t *testing.T) {
 	t.Parallel()

@@ -125,7 +125,8 @@ func (p *proof) whyOf(frontend string) string {
 
 // otherMaker is why a build gets no summary that builds on a result of another frontend.
 func otherMaker(frontend string) string {
-	return "it builds on the result of another build, by " + frontend + ", which the summary wouldn't name"
+	return "it builds on the result of another build, by " + frontend +
+		", which the summary wouldn't name"
 }
 
 // frontendOf names a frontend, and what allowed it. Its digest may change between linked builds.
