@@ -85,8 +85,12 @@ func (c *conversions) has(image string) bool {
 	return err == nil && c.results[ref.String()]
 }
 
-// maxWarnings bounds the different warnings that an inner frontend can cause.
-const maxWarnings = 50
+// maxWarnings bounds the different warnings that an inner frontend can cause. The decision has
+// moreWarnings after them if there are others: nobody may think that these are all.
+const (
+	maxWarnings  = 50
+	moreWarnings = "there are more warnings, which are left out"
+)
 
 // newMonitor returns the monitor of an admitted frontend.
 func (b *build) newMonitor(a admitted) *monitor {
@@ -395,7 +399,11 @@ func (m *monitor) remember(r *refusal) {
 func (m *memory) addWarning(reason string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.warned[reason] || len(m.warnings) >= maxWarnings {
+	if m.warned[reason] || len(m.warnings) > maxWarnings {
+		return false
+	}
+	if len(m.warnings) == maxWarnings {
+		m.warnings = append(m.warnings, moreWarnings)
 		return false
 	}
 	m.warned[reason] = true

@@ -325,6 +325,9 @@ func TestAWarningIsShownOnceAtItsLineAndReported(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Len(t, c.warned, maxWarnings)
+	d = m.decided()
+	require.Len(t, d.Warnings, maxWarnings+1)
+	require.Equal(t, moreWarnings, d.Warnings[maxWarnings])
 	requireRefusal(
 		t, m.refuseUnknown("what no mode softens"),
 		"invariant: it asks for what no mode softens, which no rule can allow",

@@ -64,13 +64,19 @@ func (s *Sources) List() ([]vsa.Source, error) {
 	}), nil
 }
 
+// checksums are the attributes by which the daemon verifies what it reads, by scheme. It ignores
+// them in sources of other schemes (Identifier of each package below source/).
+var checksums = map[string]string{
+	srctypes.HTTPScheme: pb.AttrHTTPChecksum, srctypes.HTTPSScheme: pb.AttrHTTPChecksum,
+	srctypes.GitScheme: pb.AttrGitChecksum,
+}
+
 // summarized returns what a summary has of a source.
 func summarized(op *pb.SourceOp) vsa.Source {
 	uri, digest := safetext.WithoutSecrets(op.GetIdentifier()), ""
-	for _, attr := range []string{pb.AttrHTTPChecksum, pb.AttrGitChecksum} {
-		if value := op.GetAttrs()[attr]; value != "" {
-			digest = value
-		}
+	scheme, _, _ := strings.Cut(op.GetIdentifier(), "://")
+	if attr, ok := checksums[scheme]; ok {
+		digest = op.GetAttrs()[attr]
 	}
 	for _, scheme := range []string{srctypes.DockerImageScheme, srctypes.OCIScheme} {
 		if name, hex, ok := strings.Cut(uri, "@sha256:"); ok && strings.HasPrefix(uri, scheme+"://") {

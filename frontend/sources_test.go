@@ -43,6 +43,35 @@ func TestSourcesOfASummary(t *testing.T) {
 	}, all)
 }
 
+// The daemon ignores attributes that aren't of the source's kind, and a forwarded frontend may set
+// them.
+func TestADigestThatTheDaemonDoesNotVerifyIsInNoSummary(t *testing.T) {
+	t.Parallel()
+	digest := "sha256:" + strings.Repeat("1", 64)
+	attrs := map[string]string{"git.checksum": digest, "http.checksum": digest, "": digest}
+	for name, ignored := range map[string][]string{
+		"local://context":                         {"git.checksum", "http.checksum", ""},
+		"docker-image://docker.io/library/a:1":    {"git.checksum", "http.checksum", ""},
+		"oci-layout://docker.io/library/a:1":      {"git.checksum", "http.checksum", ""},
+		"docker-image+blob://docker.io/library/a": {"git.checksum", "http.checksum", ""},
+		"https://example.com/a":                   {"git.checksum", ""},
+		"http://example.com/a":                    {"git.checksum", ""},
+		"git://example.com/a#main":                {"http.checksum", ""},
+		"unknown":                                 {"git.checksum", "http.checksum", ""},
+	} {
+		for _, key := range ignored {
+			t.Run(key+" of "+name, func(t *testing.T) {
+				t.Parallel()
+				var s Sources
+				s.Add(&pb.SourceOp{Identifier: name, Attrs: map[string]string{key: attrs[key]}})
+				all, err := s.List()
+				require.NoError(t, err)
+				require.Equal(t, []vsa.Source{{URI: name}}, all)
+			})
+		}
+	}
+}
+
 func TestTooManySourcesOfASummary(t *testing.T) {
 	t.Parallel()
 	for name, length := range map[string]int{"many": 1, "long ones": 1 << 16} {

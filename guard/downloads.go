@@ -201,13 +201,11 @@ func (b *build) stop(why error) { b.cancel(why) }
 // commands the build then has. An input is chosen before the build is in a lineage.
 func (b *build) hasInput(opts map[string]string, id string) bool {
 	name := b.asResults(opts, []string{id})[0]
-	known, warned := b.guard.results.has(b.who, name)
+	known, by := b.guard.results.has(b.who, name)
 	if !known {
 		return false
 	}
-	if warned {
-		b.proof.speaksAgainst("it builds on the result of another build, and the policy warned about that")
-	}
+	b.proof.buildsOn(by)
 	if b.policy.DownloadRules() == "" {
 		return true
 	}
@@ -228,9 +226,9 @@ func (b *build) hasInput(opts map[string]string, id string) bool {
 }
 
 // made remembers the results that the client may build on, by the names of [build.asResults], and
-// whether the policy has warned about the build.
-func (b *build) made(names []string, warned bool) {
-	b.guard.results.add(b.who, names, warned)
+// what a summary of what builds on them needs to know.
+func (b *build) made(names []string, by madeBy) {
+	b.guard.results.add(b.who, names, by)
 	all := b.lineagesOf()
 	if len(all) == 0 {
 		return

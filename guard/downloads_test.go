@@ -488,7 +488,7 @@ func TestALinkedBuildUnderRulesOnDownloads(t *testing.T) {
 
 	maker := newBuild("alice")
 	require.NoError(t, enter(maker, "rules"))
-	maker.made([]string{"result"}, false)
+	maker.made([]string{"result"}, madeBy{})
 	require.False(t, newBuild("bob").hasInput(nil, "result"), "it is alice's")
 
 	other := newBuild("alice")
@@ -498,7 +498,7 @@ func TestALinkedBuildUnderRulesOnDownloads(t *testing.T) {
 	user := newBuild("alice")
 	require.True(t, user.hasInput(nil, "result"))
 	require.NoError(t, enter(user, "rules"))
-	user.made([]string{"second result"}, false)
+	user.made([]string{"second result"}, madeBy{})
 
 	third := newBuild("alice")
 	require.True(t, third.hasInput(nil, "second result"))

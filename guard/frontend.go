@@ -203,7 +203,7 @@ func (b *build) run(
 		return nil, err
 	}
 	b.record.reported(res.GetMetadata()[frontend.MetadataKey])
-	b.made(b.asResults(req.FrontendOpt, identities(res)), b.hasWarned(choice, res))
+	b.made(b.asResults(req.FrontendOpt, identities(res)), b.makerOf(choice, res))
 	if err := b.keep(res); err != nil {
 		return nil, err
 	}

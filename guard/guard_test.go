@@ -232,18 +232,18 @@ func TestAnIdentityRemembersABoundedNumberOfDigests(t *testing.T) {
 		return known
 	}
 	for _, digest := range []string{"first", "0", "1", "0", "2"} {
-		r.add("alice", []string{digest}, false)
+		r.add("alice", []string{digest}, madeBy{})
 	}
 	require.False(t, has("alice", "first"))
 	require.False(t, has("bob", "0"))
 	require.Len(t, r.of["alice"].known, 3)
-	r.add("alice", []string{"3"}, false)
+	r.add("alice", []string{"3"}, madeBy{})
 	require.True(t, has("alice", "0"), "it was added again")
 	require.False(t, has("alice", "1"))
 
 	now = now.Add(time.Hour)
 	require.True(t, has("alice", "0"))
-	r.add("alice", []string{"2"}, false)
+	r.add("alice", []string{"2"}, madeBy{})
 	now = now.Add(time.Second)
 	require.False(t, has("alice", "0"), "it is too old")
 	require.True(t, has("alice", "2"), "it was seen again")
@@ -257,22 +257,22 @@ func TestAWarningIsRememberedAsLongAsItsResult(t *testing.T) {
 	now := time.Unix(0, 0)
 	r.now = func() time.Time { return now }
 	warned := func(digest string) bool {
-		known, warned := r.has("alice", digest)
+		known, by := r.has("alice", digest)
 		require.True(t, known)
-		return warned
+		return by.against != ""
 	}
-	r.add("alice", []string{"a", "b"}, true)
-	r.add("alice", []string{"c", "d"}, false)
-	r.add("alice", []string{"a"}, false) // by a build about which the policy doesn't warn
-	r.add("alice", []string{"e"}, false)
+	r.add("alice", []string{"a", "b"}, madeBy{against: "warned"})
+	r.add("alice", []string{"c", "d"}, madeBy{})
+	r.add("alice", []string{"a"}, madeBy{}) // by a build about which the policy doesn't warn
+	r.add("alice", []string{"e"}, madeBy{})
 	require.True(t, warned("a"))
 	require.False(t, warned("c"))
 	known, _ := r.has("alice", "b")
 	require.False(t, known)
-	r.add("alice", []string{"c"}, true)
+	r.add("alice", []string{"c"}, madeBy{against: "warned"})
 	require.True(t, warned("c"))
 	now = now.Add(time.Hour + time.Second)
-	r.add("alice", []string{"a"}, false)
+	r.add("alice", []string{"a"}, madeBy{})
 	require.False(t, warned("a"), "nobody could have built on the one that the policy warned about")
 }
 

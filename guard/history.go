@@ -110,7 +110,7 @@ func (c *call) makeOwn(event *controlapi.BuildHistoryEvent) bool {
 	if e := event.Record.Error; e != nil {
 		e.Message = c.guard.scrubText(c.who, e.Message)
 	}
-	c.guard.readable.add(c.who, digestsOf(event.Record), false)
+	c.guard.readable.add(c.who, digestsOf(event.Record), madeBy{})
 	return true
 }
 

@@ -13,6 +13,9 @@ const (
 	maxLineages = 10_000
 	// maxLineageWarnings bounds what a lineage remembers.
 	maxLineageWarnings = 20
+	// moreLineageWarnings comes after them if there were others. A summary mustn't look as if it had
+	// all.
+	moreLineageWarnings = "there are more warnings about downloads, which are left out"
 	// maxMade is how many results of an identity are remembered with their lineages.
 	maxMade = 10_000
 	// lineageBytes is the length of the random part of a lineage.
@@ -167,6 +170,9 @@ func (s *lineages) warn(l *lineage, warning string) (isNew bool) {
 	}
 	if len(l.warned) >= maxLineageWarnings {
 		s.endAfter(l) // it may be free: a build can have it as that of an input
+		if len(l.warned) == maxLineageWarnings {
+			l.warned = append(l.warned, moreLineageWarnings)
+		}
 		return true
 	}
 	l.warned = append(l.warned, warning)

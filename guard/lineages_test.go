@@ -70,10 +70,12 @@ func TestWhichBuildsShareALineage(t *testing.T) {
 		t.Parallel()
 		var s lineages
 		first := s.take("a", nil)
-		for i := range maxLineageWarnings + 1 {
+		for i := range maxLineageWarnings + 2 {
 			require.True(t, s.warn(first, fmt.Sprint(i)))
 		}
-		require.Len(t, s.warnings(first), maxLineageWarnings)
+		all := s.warnings(first)
+		require.Len(t, all, maxLineageWarnings+1)
+		require.Equal(t, moreLineageWarnings, all[maxLineageWarnings])
 		s.done(first, nil)
 		require.NotEqual(t, first.id, s.take("a", nil).id)
 	})

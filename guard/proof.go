@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -64,6 +65,7 @@ type proof struct {
 
 	mu      sync.Mutex
 	against string // the first reason against a summary; "" for none
+	inputs  string // the frontend that made the results on which the build builds; "" for none
 }
 
 // newProof begins the proof of a build; nil if the guard makes none.
@@ -93,6 +95,47 @@ func (p *proof) why() string {
 	return p.against
 }
 
+// buildsOn notes whose result the build builds on.
+func (p *proof) buildsOn(by madeBy) {
+	if p == nil {
+		return
+	}
+	if by.against != "" {
+		p.speaksAgainst(by.against)
+	}
+	p.mu.Lock()
+	before := p.inputs
+	p.inputs = by.frontend
+	p.mu.Unlock()
+	if before != "" && before != by.frontend {
+		p.speaksAgainst(otherMaker(before))
+	}
+}
+
+// whyOf is why for a build by a frontend. A summary names that one alone.
+func (p *proof) whyOf(frontend string) string {
+	why := p.why()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if why == "" && p.inputs != "" && p.inputs != frontend {
+		why = otherMaker(p.inputs)
+	}
+	return why
+}
+
+// otherMaker is why a build gets no summary that builds on a result of another frontend.
+func otherMaker(frontend string) string {
+	return "it builds on the result of another build, by " + frontend +
+		", which the summary wouldn't name"
+}
+
+// frontendOf names a frontend, and what allowed it. Its digest may change between linked builds.
+func frontendOf(choice *frontend.Choice) string {
+	d := choice.Decision
+	return fmt.Sprintf("%s (dispatch %s, rule %s of the %s)",
+		cmp.Or(d.Reference.Name(), d.Requested), d.Dispatch, d.Rule, d.Layer)
+}
+
 // reads notes a source that the build may read. The account is that of the build.
 func (p *proof) reads(source *pb.SourceOp, a *account) {
 	if p == nil || p.why() != "" {
@@ -103,15 +146,21 @@ func (p *proof) reads(source *pb.SourceOp, a *account) {
 	}
 }
 
-// hasWarned reports whether the policy has warned about the build that made a result, where that
-// matters: a build on top of it has steps of it, and not its warnings.
-func (b *build) hasWarned(choice *frontend.Choice, res *gwpb.Result) bool {
+// makerOf returns what is remembered of the build with a result. What builds on that has steps of
+// it, and neither its warnings nor its frontend. So what speaks against the one speaks against the
+// other.
+func (b *build) makerOf(choice *frontend.Choice, res *gwpb.Result) madeBy {
 	if b.proof == nil {
-		return false
+		return madeBy{}
 	}
+	by := madeBy{frontend: frontendOf(choice)}
+	by.against = b.proof.whyOf(by.frontend)
 	var reported struct{ Verdict policy.Verdict }
 	err := json.Unmarshal(res.GetMetadata()[frontend.MetadataKey], &reported)
-	return err != nil || reported.Verdict != policy.Allow || choice.Decided().Verdict != policy.Allow
+	if err != nil || reported.Verdict != policy.Allow || choice.Decided().Verdict != policy.Allow {
+		by.against = "it builds on the result of another build, and the policy warned about that"
+	}
+	return by
 }
 
 // prove adds the summary of a build that has ended well to the answer, or why there is none. A
@@ -270,7 +319,7 @@ func (b *build) statement(
 	if choice.KeptApart() == "" {
 		return nil, errors.New("its commands aren't kept apart from those of other builds")
 	}
-	if why := b.proof.why(); why != "" {
+	if why := b.proof.whyOf(frontendOf(choice)); why != "" {
 		return nil, errors.New(why)
 	}
 	sources, err := b.proof.sources.List()

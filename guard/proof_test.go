@@ -517,6 +517,50 @@ func TestAnInputThatThePolicyWarnedAbout(t *testing.T) {
 	require.Contains(t, b.proof.why(), "it builds on the result of another build")
 }
 
+// The steps of a linked target are those of the frontend that made it, which a summary doesn't
+// name. They stay in what builds on what builds on it.
+func TestWhatBuildsOnOtherBuilds(t *testing.T) {
+	t.Parallel()
+	const dockerfile, other = "docker/dockerfile:1", "other/frontend:1"
+	const allowed = "{name: other, match: [other/frontend]}, "
+	first, second := llb.Image("corp.example/a"), llb.Image("corp.example/b")
+	for name, c := range map[string]struct {
+		policy string
+		first  string
+		why    string // "" for a summary
+	}{
+		"a result of the same frontend": {exporting, dockerfile, ""},
+		"a result of another frontend": {
+			strings.Replace(exporting, "[", "["+allowed, 1), other,
+			"it builds on the result of another build, by docker.io/other/frontend (dispatch forward, " +
+				"rule other of the policy), which the summary wouldn't name",
+		},
+		"a result about which the policy warned": {
+			"mode: warn\nattest: [warned]\n" + exporting, other,
+			"it builds on the result of another build, and the policy warned about that",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProving(t, c.policy)
+			p.result = definition(t, first)
+			s, missing := p.build(t, func(r *controlapi.SolveRequest) {
+				r.FrontendAttrs["source"] = c.first
+			})
+			require.NotNil(t, s, missing)
+			for _, next := range []llb.State{second, first} { // the third one builds on the second
+				s, missing = p.build(t, func(r *controlapi.SolveRequest) {
+					r.FrontendAttrs["context:base"] = "input:base"
+					r.FrontendInputs = map[string]*pb.Definition{"base": p.result}
+					p.result = definition(t, next)
+				})
+				require.Equal(t, c.why, missing)
+				require.Equal(t, c.why == "", s != nil)
+			}
+		})
+	}
+}
+
 func TestNoSummariesAreSignedForAnOldDaemon(t *testing.T) {
 	t.Parallel()
 	p := newProving(t, exporting)
@@ -549,7 +593,7 @@ func TestABuildOnTheResultOfAWarnedBuild(t *testing.T) {
 				Metadata: map[string][]byte{frontend.MetadataKey: []byte(c.reported)},
 			}
 			choice := &frontend.Choice{Decision: policy.Decision{Verdict: policy.Allow}}
-			b.made(b.asResults(nil, identities(res)), b.hasWarned(choice, res))
+			b.made(b.asResults(nil, identities(res)), b.makerOf(choice, res))
 			require.True(t, b.hasInput(nil, identities(res)[0]))
 			require.Equal(t, c.why, b.proof.why())
 		})

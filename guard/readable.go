@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"cmp"
 	"container/list"
 	"sync"
 	"time"
@@ -35,15 +36,31 @@ type digests struct {
 type knownDigest struct {
 	digest string
 	since  time.Time
-	warned bool // the policy has warned about what it stands for
+	maker  madeBy
+}
+
+// madeBy is what a guard that signs summaries knows about the build that made a result.
+type madeBy struct {
+	frontend string // and what allowed it; "" for a guard that doesn't sign
+	against  string // why what builds on the result gets no summary; "" if it may get one
+}
+
+// and is what is known of a result that another build has made too.
+func (m madeBy) and(other madeBy) madeBy {
+	m.against = cmp.Or(m.against, other.against)
+	if m.frontend != other.frontend {
+		m.against = cmp.Or(m.against, "it builds on a result that "+m.frontend+" and "+
+			other.frontend+" have made")
+	}
+	return m
 }
 
 func newRemembered(most int, keep time.Duration) *remembered {
 	return &remembered{most: most, keep: keep, now: time.Now, of: map[Identity]*digests{}}
 }
 
-// add remembers digests. If the policy has warned about what they stand for, that stays with them.
-func (r *remembered) add(who Identity, named []string, warned bool) {
+// add remembers digests. What speaks against what they stand for stays with them.
+func (r *remembered) add(who Identity, named []string, by madeBy) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.of[who]
@@ -52,10 +69,12 @@ func (r *remembered) add(who Identity, named []string, warned bool) {
 		r.of[who] = d
 	}
 	for _, digest := range named {
-		added := &knownDigest{digest, r.now(), warned}
+		added := &knownDigest{digest, r.now(), by}
 		if at := d.known[digest]; at != nil {
 			before := d.order.Remove(at).(*knownDigest)
-			added.warned = warned || before.warned && !r.isOld(before)
+			if !r.isOld(before) {
+				added.maker = by.and(before.maker)
+			}
 		}
 		d.known[digest] = d.order.PushBack(added)
 		if d.order.Len() > r.most {
@@ -69,18 +88,17 @@ func (r *remembered) isOld(k *knownDigest) bool {
 	return r.keep > 0 && r.now().Sub(k.since) > r.keep
 }
 
-// has reports whether an identity knows a digest, and whether the policy has warned about what that
-// stands for.
-func (r *remembered) has(who Identity, digest string) (known, warned bool) {
+// has reports whether an identity knows a digest, and what is known of what that stands for.
+func (r *remembered) has(who Identity, digest string) (known bool, by madeBy) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	d := r.of[who]
 	if d == nil || d.known[digest] == nil {
-		return false, false
+		return false, madeBy{}
 	}
 	k := d.known[digest].Value.(*knownDigest)
 	if r.isOld(k) {
-		return false, false
+		return false, madeBy{}
 	}
-	return true, k.warned
+	return true, k.maker
 }

@@ -226,6 +226,29 @@ func TestHowABuildEnds(t *testing.T) {
 	}
 }
 
+// Whoever reads a record leaves out what only looks something up.
+func TestABuildThatExportsIsNotHiddenInTheRecord(t *testing.T) {
+	t.Parallel()
+	for name, exports := range map[string]bool{
+		"it exports": true, "it only looks something up": false,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, g := newDaemon(t)
+			path := recorded(t, g)
+			req := &controlapi.SolveRequest{Ref: "b", Internal: true}
+			if exports {
+				req.Exporters = []*controlapi.Exporter{{Type: "local"}}
+			}
+			begunAs(t, d, g, req)
+			all := lines(t, path)
+			require.Len(t, all, 1)
+			require.Equal(t, record.Begun, all[0].Event)
+			require.Equal(t, !exports, all[0].Asked.Hidden)
+		})
+	}
+}
+
 func TestABuildThatItsClientEndsIsCanceled(t *testing.T) {
 	t.Parallel()
 	d, g := newDaemon(t)

@@ -80,6 +80,17 @@ func (b *buildRecord) generator(option string) {
 	_, b.entry.Asked.SBOM, _ = strings.Cut(option, "=")
 }
 
+// keptHidden notes whether the history leaves the build out. A client asks for that in vain if the
+// build does more than to look something up, and readers of the record leave out what only does so.
+func (b *buildRecord) keptHidden(hidden bool) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.entry.Asked.Hidden = hidden
+}
+
 // options notes the names of options, and the values of those that are never secret.
 func (b *buildRecord) options(opts map[string]string) {
 	asked := &b.entry.Asked

@@ -72,6 +72,7 @@ func (c *call) solve() (err error) {
 		sbom: req.FrontendAttrs[optionSBOM], record: c.record, proof: c.guard.newProof(),
 	}
 	b.record.generator(b.sbom)
+	b.record.keptHidden(b.hidden)
 	if direct != nil {
 		if err := b.judgeDirect(direct, req.Cache); err != nil {
 			return c.refuse(err)

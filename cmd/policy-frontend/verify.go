@@ -114,8 +114,8 @@ func (f *verifyFlags) run(ctx context.Context, args []string, stdout io.Writer) 
 		}
 	}
 	beside, envelopes, err := f.find(ctx, args)
-	if err != nil {
-		return &exitError{exitUsage, err}
+	if err != nil { // whose text can be a registry's
+		return &exitError{exitUsage, errors.New(safetext.OneLine(safetext.Lines(err.Error())))}
 	}
 	found := proven{Image: beside.Image.String(), Skipped: beside.Skipped}
 	var against []error

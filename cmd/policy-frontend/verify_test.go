@@ -13,7 +13,10 @@ import (
 	"encoding/pem"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,6 +155,32 @@ func TestVerifyFindsSummariesBesideTheImage(t *testing.T) {
 			require.Equal(t, exitNothing, code)
 			require.Contains(t, stderr, "a summary is by another policy: "+summaryPolicy.String())
 		})
+	}
+}
+
+func TestVerifyShowsNothingOfARegistryOnWhichATerminalActs(t *testing.T) {
+	t.Parallel()
+	reference, digest := pushedImage(t, true)
+	behind := httputil.NewSingleHostReverseProxy(&url.URL{
+		Scheme: "http", Host: strings.TrimSuffix(reference, "/app:1"),
+	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/referrers/") {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, "\x1b[1A\x1b[2K\u009b31m\n"+digest+" is proven.\u202e")
+			return
+		}
+		behind.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	_, key := newVerifyKey(t)
+	code, stdout, stderr := run("verify", "--key", key,
+		strings.TrimPrefix(server.URL, "http://")+"/app:1")
+	require.Equal(t, exitUsage, code)
+	require.Empty(t, stdout)
+	require.Contains(t, stderr, "403 Forbidden")
+	for _, sign := range []string{"\x1b", "\u009b", "\u202e", "\n" + digest} {
+		require.NotContains(t, stderr, sign)
 	}
 }
 

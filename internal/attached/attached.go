@@ -79,7 +79,8 @@ func (r Registries) push(
 	if err != nil {
 		return err
 	}
-	of, err := remote.Head(subject, r.With(ctx)...)
+	with := r.With(ctx, subject.Registry)
+	of, err := remote.Head(subject, with...)
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func (r Registries) push(
 		annotationContent: "dsse-envelope", annotationPredicate: vsa.PredicateType,
 	}
 	for _, part := range []v1.Layer{config, layer} {
-		if err := remote.WriteLayer(subject.Context(), part, r.With(ctx)...); err != nil {
+		if err := remote.WriteLayer(subject.Context(), part, with...); err != nil {
 			return err
 		}
 		d, err := described(part)
@@ -113,7 +114,7 @@ func (r Registries) push(
 	if err != nil {
 		return err
 	}
-	return remote.Put(subject.Context().Digest(own.String()), m, r.With(ctx)...)
+	return remote.Put(subject.Context().Digest(own.String()), m, with...)
 }
 
 // described returns the descriptor of a layer.
@@ -167,9 +168,10 @@ func (r Registries) Find(ctx context.Context, reference string) (f Found, err er
 	if err != nil {
 		return f, err
 	}
+	with := r.With(ctx, ref.Context().Registry)
 	subject, ok := ref.(name.Digest)
 	if !ok {
-		head, err := remote.Head(ref, r.With(ctx)...)
+		head, err := remote.Head(ref, with...)
 		if err != nil {
 			return f, err
 		}
@@ -178,7 +180,7 @@ func (r Registries) Find(ctx context.Context, reference string) (f Found, err er
 	if f.Image, err = vsa.ParseDigest(subject.DigestStr()); err != nil {
 		return f, err
 	}
-	index, err := remote.Referrers(subject, r.With(ctx)...)
+	index, err := remote.Referrers(subject, with...)
 	if err != nil {
 		return f, err
 	}
@@ -191,7 +193,7 @@ func (r Registries) Find(ctx context.Context, reference string) (f Found, err er
 		return !slices.Contains([]string{"", vsa.BundleType, emptyConfig}, d.ArtifactType)
 	})
 	for _, d := range last(&f, all) {
-		bundle, err := r.bundle(ctx, subject.Context(), d)
+		bundle, err := bundleOf(subject.Context(), d, with)
 		switch {
 		case ctx.Err() != nil:
 			return f, ctx.Err()
@@ -235,17 +237,15 @@ func ofBundle(data []byte) *v1.Manifest {
 	return &m
 }
 
-// bundle returns the bundle that a manifest has; nil if it has none.
-func (r Registries) bundle(
-	ctx context.Context, from name.Repository, d v1.Descriptor,
-) ([]byte, error) {
+// bundleOf returns the bundle that a manifest has; nil if it has none.
+func bundleOf(from name.Repository, d v1.Descriptor, with []remote.Option) ([]byte, error) {
 	if d.MediaType != types.OCIManifestSchema1 {
 		return nil, fmt.Errorf("it is no manifest but %s", d.MediaType)
 	}
 	if d.Size > maxManifest {
 		return nil, errTooLarge(maxManifest)
 	}
-	img, err := remote.Image(from.Digest(d.Digest.String()), r.With(ctx)...)
+	img, err := remote.Image(from.Digest(d.Digest.String()), with...)
 	if err != nil {
 		return nil, err
 	}

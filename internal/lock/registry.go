@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -16,29 +18,35 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// timeout limits one lookup, including its retries.
-const timeout = time.Minute
+const (
+	// timeout limits one lookup, including its retries.
+	timeout = time.Minute
+	// maxAnswer bounds an answer of a registry, in bytes. A manifest has at most 4 MiB (distribution
+	// spec); a list of referrers can be longer.
+	maxAnswer = 16 << 20
+)
 
 // Registry looks up tags in their registries.
 type Registry struct {
-	insecure []string
-	options  []remote.Option
+	insecure  []string
+	transport http.RoundTripper
+	options   []remote.Option
 }
 
 // NewRegistry returns a Registry that uses the credentials of the user's Docker
 // configuration. insecure lists hosts that may use plain HTTP, with their port as in
 // references. Other hosts may not, except on this machine.
 func NewRegistry(insecure []string) *Registry {
-	r := &Registry{insecure: insecure}
-	r.options = []remote.Option{
-		remote.WithAuthFromKeychain(authn.DefaultKeychain),
-		remote.WithTransport(encrypted{remote.DefaultTransport, insecure}),
-		remote.WithUserAgent("policy-frontend"),
+	return &Registry{
+		insecure: insecure, transport: remote.DefaultTransport,
+		options: []remote.Option{
+			remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithUserAgent("policy-frontend"),
+		},
 	}
-	return r
 }
 
 // Names returns the options with which a reference in canonical form is read.
@@ -49,9 +57,11 @@ func (r *Registry) Names(reference string) []name.Option {
 	return nil
 }
 
-// With returns the options for requests: the credentials, and that no secret is sent without TLS.
-func (r *Registry) With(ctx context.Context) []remote.Option {
-	return append(slices.Clone(r.options), remote.WithContext(ctx))
+// With returns the options for requests to a registry: the credentials, that no secret is sent
+// without TLS, and bounds of its answers.
+func (r *Registry) With(ctx context.Context, registry name.Registry) []remote.Option {
+	through := encrypted{r.transport, r.insecure, registry.RegistryStr()}
+	return append(slices.Clone(r.options), remote.WithContext(ctx), remote.WithTransport(through))
 }
 
 // Resolve returns the digest to which the reference's tag points. For a multi-platform
@@ -65,7 +75,7 @@ func (r *Registry) Resolve(ctx context.Context, ref imageref.Reference) (digest.
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	with := r.With(ctx)
+	with := r.With(ctx, tag.Registry)
 	// Registries that limit pulls don't count a HEAD request as a pull.
 	head, err := remote.Head(tag, with...)
 	if err == nil {
@@ -83,19 +93,50 @@ func (r *Registry) Resolve(ctx context.Context, ref imageref.Reference) (digest.
 }
 
 // encrypted refuses requests over plain HTTP. Without TLS, anybody on the network path could
-// change the digests and read the credentials.
+// change the digests and read the credentials. It bounds the answers.
+//
+// A registry on this machine needs no TLS. One elsewhere doesn't get to what else listens here, by
+// a redirect or as the place of an upload.
 type encrypted struct {
 	http.RoundTripper
 	insecure []string
+	registry string // its host, with its port
 }
 
 func (e encrypted) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != "https" && !slices.Contains(e.insecure, r.URL.Host) &&
-		!loopback(r.URL.Hostname()) {
+	here := loopback(r.URL.Hostname()) && loopback((&url.URL{Host: e.registry}).Hostname())
+	if r.URL.Scheme != "https" && !slices.Contains(e.insecure, r.URL.Host) && !here {
 		return nil, fmt.Errorf("%s would be contacted over plain HTTP; to allow that, add "+
 			"--insecure-registry %s", r.URL.Host, r.URL.Host)
 	}
-	return e.RoundTripper.RoundTrip(r)
+	answer, err := e.RoundTripper.RoundTrip(r)
+	if err == nil {
+		answer.Body = &bounded{answer.Body, maxAnswer}
+	}
+	return answer, err
+}
+
+// LongAnswerError says that a registry answered with too much.
+type LongAnswerError struct{}
+
+// Error implements error.
+func (LongAnswerError) Error() string {
+	return fmt.Sprintf("the registry answers with more than %d bytes", maxAnswer)
+}
+
+// bounded is the body of an answer. The registry client reads some answers to their end.
+type bounded struct {
+	io.ReadCloser
+	left int
+}
+
+// Read implements [io.Reader].
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= n; b.left < 0 {
+		return 0, LongAnswerError{}
+	}
+	return n, err
 }
 
 func loopback(host string) bool {
@@ -127,5 +168,7 @@ func explain(host string, err error) error {
 		return fmt.Errorf("the registry %s uses plain HTTP; to allow that, add --insecure-registry %s",
 			host, host)
 	}
-	return fmt.Errorf("contacting the registry %s: %w", host, err)
+	// The registry may have written it.
+	text := safetext.OneLine(safetext.Lines(err.Error()))
+	return fmt.Errorf("contacting the registry %s: %s", host, text)
 }

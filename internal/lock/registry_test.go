@@ -109,6 +109,25 @@ func TestResolveSaysWhatToDo(t *testing.T) {
 	}
 }
 
+func TestResolveRepeatsNothingOnWhichATerminalActs(t *testing.T) {
+	t.Parallel()
+	host, _ := serve(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v2/" {
+				next.ServeHTTP(w, r)
+				return
+			}
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			_, _ = io.WriteString(w, "\x1b[2K\u009b\nall is well")
+		})
+	})
+	_, err := resolve(t, host+"/x/a:1")
+	require.ErrorContains(t, err, "contacting the registry "+host)
+	for _, sign := range []string{"\x1b", "\u009b", "\n"} {
+		require.NotContains(t, err.Error(), sign)
+	}
+}
+
 // The docker configuration is the process's, so this test doesn't run beside others.
 func TestResolveUsesTheDockerCredentials(t *testing.T) {
 	host, want := serve(t, func(next http.Handler) http.Handler {
@@ -149,7 +168,7 @@ func TestResolveOverPlainHTTP(t *testing.T) {
 				},
 			}
 			t.Cleanup(there.CloseIdleConnections)
-			r.options = append(r.options, remote.WithTransport(encrypted{there, insecure}))
+			r.transport = there
 			return r.Resolve(context.Background(), ref)
 		}
 		_, err = ask()
@@ -172,19 +191,36 @@ func (a *answered) RoundTrip(r *http.Request) (*http.Response, error) {
 // library would try it by itself on hosts of private networks.
 func TestPlainHTTPIsRefused(t *testing.T) {
 	t.Parallel()
+	const elsewhere, here = "reg.example", "localhost:5000"
 	tests := []struct {
-		name, url string
-		insecure  []string
-		sent      bool
+		name, registry, url string
+		insecure            []string
+		sent                bool
 	}{
-		{"TLS", "https://reg.example/v2/", nil, true},
-		{"plain HTTP", "http://reg.example/v2/", nil, false},
-		{"plain HTTP in a private network", "http://10.0.0.1:5000/v2/", nil, false},
-		{"plain HTTP of a named host", "http://reg.test:5000/v2/", []string{"reg.test:5000"}, true},
-		{"plain HTTP of another port of it", "http://reg.test/v2/", []string{"reg.test:5000"}, false},
-		{"plain HTTP of localhost", "http://localhost:5000/v2/", nil, true},
-		{"plain HTTP of the loopback address", "http://127.0.0.2:5000/v2/", nil, true},
-		{"plain HTTP of a host that begins like it", "http://localhost.example/v2/", nil, false},
+		{"TLS", elsewhere, "https://reg.example/v2/", nil, true},
+		{"plain HTTP", elsewhere, "http://reg.example/v2/", nil, false},
+		{"plain HTTP in a private network", elsewhere, "http://10.0.0.1:5000/v2/", nil, false},
+		{
+			"plain HTTP of a named host", "reg.test:5000", "http://reg.test:5000/v2/",
+			[]string{"reg.test:5000"}, true,
+		},
+		{
+			"plain HTTP of another port of it", "reg.test:5000", "http://reg.test/v2/",
+			[]string{"reg.test:5000"}, false,
+		},
+		{"plain HTTP of localhost", here, "http://localhost:5000/v2/", nil, true},
+		{"plain HTTP of the loopback address", "[::1]:5000", "http://127.0.0.2:5000/v2/", nil, true},
+		{
+			"plain HTTP of a host that begins like it", here, "http://localhost.example/v2/", nil, false,
+		},
+		{
+			"plain HTTP of this machine, as a registry elsewhere wants it", elsewhere,
+			"http://localhost:2375/containers", nil, false,
+		},
+		{
+			"plain HTTP of this machine's address, as a named registry wants it", "reg.test:5000",
+			"http://127.0.0.1:2375/containers", []string{"reg.test:5000"}, false,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -192,7 +228,7 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 			next := &answered{}
 			request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, tt.url, nil)
 			require.NoError(t, err)
-			response, err := encrypted{next, tt.insecure}.RoundTrip(request)
+			response, err := encrypted{next, tt.insecure, tt.registry}.RoundTrip(request)
 			require.Equal(t, tt.sent, len(next.asked) == 1)
 			if tt.sent {
 				require.NoError(t, err)
@@ -202,4 +238,28 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// endless is a body without end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+func (endless) Close() error { return nil }
+
+func (endless) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Body: endless{}}, nil
+}
+
+func TestAnAnswerWithoutEndIsCut(t *testing.T) {
+	t.Parallel()
+	request, err := http.NewRequestWithContext(
+		t.Context(), http.MethodGet, "https://reg.example/v2/", nil)
+	require.NoError(t, err)
+	answer, err := encrypted{endless{}, nil, "reg.example"}.RoundTrip(request)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	n, err := io.Copy(io.Discard, answer.Body)
+	require.ErrorIs(t, err, LongAnswerError{})
+	require.LessOrEqual(t, n, int64(maxAnswer))
 }
