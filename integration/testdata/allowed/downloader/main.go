@@ -33,6 +33,7 @@ var ways = map[string]func(args []string) error{
 	"pinned":   pinned,   // URL, with no certificate authority but that of the file /authority.pem
 	"own":      own,      // starts a server, and asks it without the proxy
 	"loopback": loopback, // URL, by the proxy although it is a loopback address
+	"late":     late,     // URL, by connections to the proxy from before the end of the command
 	"raw":      raw,      // the first line of a request to the proxy, and one header
 }
 
@@ -231,4 +232,54 @@ func raw(args []string) error {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1000))
 	fmt.Printf("answer: %s %s\n", resp.Status, body)
 	return err
+}
+
+// late opens connections through the proxy, and asks nothing until the proxy takes no more, as its
+// command has ended. Then it uses one after the other, until one is served.
+func late(args []string) error {
+	target, err := url.Parse(args[0])
+	if err != nil {
+		return err
+	}
+	proxy, err := always(nil)
+	if err != nil {
+		return err
+	}
+	var open []*tls.Conn
+	for range 50 {
+		c, _, resp, err := toProxy("CONNECT " + target.Host + " HTTP/1.1\r\nHost: " + target.Host +
+			"\r\n\r\n")
+		if err != nil {
+			return err
+		}
+		_ = resp.Body                                             // it has no end
+		t := tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // a test's server
+		if err := t.Handshake(); err != nil {
+			return err
+		}
+		open = append(open, t)
+	}
+	fmt.Println("opened")
+	tick := time.NewTicker(timeout / 20)
+	defer tick.Stop()
+	for ; ; <-tick.C {
+		c, err := net.DialTimeout("tcp", proxy.Host, timeout)
+		if err != nil {
+			break
+		}
+		c.Close()
+	}
+	for _, c := range open {
+		<-tick.C
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", target.Path, target.Host)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			return err
+		}
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			break
+		}
+	}
+	return nil
 }
