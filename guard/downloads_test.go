@@ -2,14 +2,17 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
+	types "github.com/moby/buildkit/api/types"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
+	wlabel "github.com/moby/buildkit/worker/label"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -467,6 +470,56 @@ func TestAnOldDaemonBuildsNothingUnderRulesOnDownloads(t *testing.T) {
 		}
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// What a command has started must end with its build. Nobody is asked about its requests any more.
+func TestOnlyWorkersThatEndCommandsServeRulesOnDownloads(t *testing.T) {
+	t.Parallel()
+	type labels = map[string]string
+	const executor, mode = wlabel.Executor, wlabel.OCIProcessMode
+	sandbox := labels{executor: "oci", mode: "sandbox"}
+	shared := labels{executor: "oci", mode: "no-sandbox"}
+	for name, tc := range map[string]struct {
+		policy  string
+		workers []labels // those of each
+		refused bool
+	}{
+		"a worker with a sandbox":       {onDownloads, []labels{sandbox}, false},
+		"a worker of containerd":        {onDownloads, []labels{{executor: "containerd"}}, false},
+		"a worker without a sandbox":    {onDownloads, []labels{shared}, true},
+		"the second one has no sandbox": {onDownloads, []labels{sandbox, shared}, true},
+		"a mode that isn't known":       {onDownloads, []labels{{executor: "oci", mode: "x"}}, true},
+		"a worker that doesn't say it":  {onDownloads, []labels{{executor: "oci"}}, true},
+		"no sandbox, but no rules":      {forwarding, []labels{shared}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, g := newDaemonFor(t, tc.policy, mediator)
+			for _, l := range tc.workers {
+				d.workers = append(d.workers, &types.WorkerRecord{ID: "w\x1b", Labels: l})
+			}
+			err := g.checkDaemon(of(t), g.policy.current())
+			if !tc.refused {
+				require.NoError(t, err)
+				return
+			}
+			var why sharedProcessesError
+			require.ErrorAs(t, err, &why)
+			require.Equal(t, "frontends[0].build.exec.downloads", why.rules)
+			require.NotContains(t, err.Error(), "\x1b")
+			d.ends = true
+			_, err = controlapi.NewControlClient(as(t, g, "alice")).Solve(of(t),
+				&controlapi.SolveRequest{Ref: "b"})
+			requireCode(t, codes.PermissionDenied, err)
+			require.ErrorContains(t, err, "--oci-worker-no-process-sandbox")
+		})
+	}
+	t.Run("a daemon that doesn't tell its workers", func(t *testing.T) {
+		t.Parallel()
+		d, g := newDaemonFor(t, onDownloads, mediator)
+		d.workersFail = errors.New("broken")
+		require.ErrorContains(t, g.checkDaemon(of(t), g.policy.current()), "broken")
+	})
 }
 
 // A build with a result of another one as its input has that one's commands.

@@ -51,6 +51,8 @@ type fakeDaemon struct {
 
 	breakSessions bool
 	version       string
+	workers       []*types.WorkerRecord
+	workersFail   error
 	imageConfig   string            // of all images
 	metadata      map[string][]byte // of results
 	result        *pb.Definition
@@ -114,6 +116,13 @@ func (d *fakeDaemon) Info(
 	return &controlapi.InfoResponse{
 		BuildkitVersion: &types.BuildkitVersion{Version: d.version},
 	}, d.failure
+}
+
+func (d *fakeDaemon) ListWorkers(
+	ctx context.Context, req *controlapi.ListWorkersRequest,
+) (*controlapi.ListWorkersResponse, error) {
+	d.record(ctx, req)
+	return &controlapi.ListWorkersResponse{Record: d.workers}, d.workersFail
 }
 
 func (d *fakeDaemon) UpdateBuildHistory(

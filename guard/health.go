@@ -30,8 +30,8 @@ type health struct {
 }
 
 // Ready returns why no build can begin now, or nil: the guard is ending, its record can't be
-// written, or the daemon doesn't answer or is too old. What it says about the daemon is at most a
-// second old. The policy in force is always a valid one; see [Guard.Policy].
+// written, or the daemon doesn't answer, is too old or can't enforce the policy. What it says about
+// the daemon is at most a second old. The policy in force is always a valid one; see [Guard.Policy].
 func (g *Guard) Ready(ctx context.Context) error {
 	if g.builds.ending() {
 		return errEnding

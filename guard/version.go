@@ -8,6 +8,7 @@ import (
 
 	"github.com/Masterminds/semver/v3"
 	controlapi "github.com/moby/buildkit/api/services/control"
+	wlabel "github.com/moby/buildkit/worker/label"
 
 	"github.com/policy-frontend/policy-frontend/internal/safetext"
 )
@@ -67,17 +68,61 @@ func (g *Guard) CheckDaemon(ctx context.Context) error {
 }
 
 // checkDaemon fails unless builds under a policy may begin at the daemon. It is called for each
-// build, because another version may start behind the same address. No old daemon is accepted under
-// rules that only its build proxy can enforce: it wouldn't know that it should.
+// build, because another daemon may start behind the same address. No old daemon is accepted under
+// rules that only its build proxy can enforce: it wouldn't know that it should. Nor is one that
+// can't enforce them.
 func (g *Guard) checkDaemon(ctx context.Context, under *Policy) error {
 	err := g.CheckDaemon(ctx)
+	rules := under.DownloadRules()
 	var old *OldDaemonError
-	if !g.acceptOldDaemon || !errors.As(err, &old) {
-		return err
-	}
-	if rules := under.DownloadRules(); rules != "" {
+	switch {
+	case errors.As(err, &old) && g.acceptOldDaemon && rules == "":
+		return nil
+	case errors.As(err, &old) && g.acceptOldDaemon:
 		return fmt.Errorf("the policy has rules on what commands download (%s), and these need a newer "+
 			"daemon, also with --accept-old-daemon: %w", rules, err)
+	case err != nil || rules == "":
+		return err
+	}
+	return g.checkWorkers(ctx, rules)
+}
+
+// sandboxed is the mode of a worker whose commands have a PID namespace of their own
+// (executor/oci, ProcessMode).
+const sandboxed = "sandbox"
+
+// sharedProcessesError says that a worker gives commands no PID namespace of their own. So they
+// outlive their step, and reach the processes of other commands.
+type sharedProcessesError struct {
+	worker string // its ID
+	rules  string // the field of the policy
+}
+
+// Error implements error.
+func (e sharedProcessesError) Error() string {
+	return fmt.Sprintf("the policy has rules on what commands download (%s), and the daemon's worker "+
+		"%s can't keep commands to them: it runs them among the daemon's own processes "+
+		"(--oci-worker-no-process-sandbox), so they can go on when their build has ended",
+		e.rules, safetext.Plain(e.worker))
+}
+
+// checkWorkers returns a sharedProcessesError unless all workers of the daemon end a command with
+// all processes that it has started. A process that goes on has connections of the build proxy
+// about which nobody is asked any more, and the network namespace that a command of another build
+// gets.
+func (g *Guard) checkWorkers(ctx context.Context, rules string) error {
+	daemon := controlapi.NewControlClient(g.daemon)
+	all, err := daemon.ListWorkers(ctx, &controlapi.ListWorkersRequest{})
+	if err != nil {
+		return err
+	}
+	for _, w := range all.GetRecord() {
+		mode := w.GetLabels()[wlabel.OCIProcessMode]
+		// A worker of containerd has no other mode, and doesn't say it.
+		isContainerd := w.GetLabels()[wlabel.Executor] == "containerd"
+		if mode != sandboxed && (mode != "" || !isContainerd) {
+			return sharedProcessesError{w.GetID(), rules}
+		}
 	}
 	return nil
 }

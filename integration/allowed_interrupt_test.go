@@ -71,7 +71,10 @@ func testInterrupt(t *testing.T, w way) {
 }
 
 // processesWith lists the processes in containers that sleep for so many seconds.
-func processesWith(seconds string) []string {
+func processesWith(seconds string) []string { return processesOf("sleep", seconds) }
+
+// processesOf lists the processes of a program with these arguments and no more.
+func processesOf(program string, want ...string) []string {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	var found []string
 	for _, file := range files {
@@ -80,7 +83,7 @@ func processesWith(seconds string) []string {
 			continue
 		}
 		args := strings.Split(strings.TrimSuffix(string(data), "\x00"), "\x00")
-		if len(args) == 2 && filepath.Base(args[0]) == "sleep" && args[1] == seconds {
+		if filepath.Base(args[0]) == program && slices.Equal(args[1:], want) {
 			found = append(found, file)
 		}
 	}

@@ -2,9 +2,11 @@ package integration
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/moby/buildkit/client"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -21,6 +23,8 @@ import (
 // answering is a client's build whose commands use the build proxy. It answers the questions
 // itself.
 type answering struct {
+	raw bool // the commands don't use the build proxy
+
 	mu    sync.Mutex
 	asked []string
 }
@@ -43,7 +47,7 @@ func (s *answering) build(
 		done <- b.String()
 	}()
 	_, err = c.Solve(ctx, nil, client.SolveOpt{
-		Frontend: "dockerfile.v0", LocalMounts: mountsOf(t, dir), ProxyNetwork: true,
+		Frontend: "dockerfile.v0", LocalMounts: mountsOf(t, dir), ProxyNetwork: !s.raw,
 		SourcePolicyProvider: policysession.NewPolicyProvider(func(
 			_ context.Context, req *policysession.CheckPolicyRequest,
 		) (*policysession.DecisionResponse, *gwpb.ResolveSourceMetaRequest, error) {
@@ -68,6 +72,18 @@ func TestWhatTheBuildProxyDoesByItself(t *testing.T) {
 	w := newDownloads(t)
 	d := env.StartDaemon(t, w.config)
 
+	t.Run("it is all of the network that a command has", func(t *testing.T) {
+		address, reached := lineServer(t)
+		without, with := answering{raw: true}, answering{}
+		log, err := without.build(t, d, w.dockerfile(t, "downloader tcp "+address), "")
+		require.NoError(t, err, log)
+		require.True(t, reached(), log)
+		address, reached = lineServer(t)
+		log, err = with.build(t, d, w.dockerfile(t, "downloader tcp "+address), "")
+		require.Error(t, err)
+		require.Contains(t, log, "connection refused")
+		require.False(t, reached(), log)
+	})
 	t.Run("it asks about HTTP and HTTPS", func(t *testing.T) {
 		var s answering
 		log, err := s.build(t, d, w.dockerfile(t,
@@ -114,4 +130,59 @@ func TestWhatTheBuildProxyDoesByItself(t *testing.T) {
 		}
 		require.Equal(t, 2, asked, "each download was asked about once")
 	})
+}
+
+// A command that goes on after its step has connections of which the build proxy asks nobody when
+// the build has ended. So policy-guard wants workers that end a command with all its processes.
+func TestACommandThatOutlivesItsBuildAsksNobody(t *testing.T) {
+	env.NeedsRootless(t, "only there commands may run among the daemon's processes")
+	w := newDownloads(t)
+	for name, unconfined := range map[string]bool{
+		"in its own PID namespace": false, "among the daemon's processes": true,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.config.NoProcessSandbox = unconfined
+			d := env.StartDaemon(t, w.config)
+			path := fmt.Sprintf("/late-%t", unconfined)
+			late := "downloader late " + w.https + path
+			var s answering
+			log, err := s.build(t, d, w.dockerfile(t,
+				late+" >/log 2>&1 & until grep opened /log; do sleep 0.1; done"), "")
+			require.NoError(t, err, log)
+			require.True(t, harness.Poll(time.Minute, func() bool {
+				return len(processesOf("downloader", "late", w.https+path)) == 0
+			}), "it ends by itself")
+			require.Equal(t, unconfined, w.got(path))
+			require.Empty(t, s.asked)
+		})
+	}
+}
+
+// Without a network of its own, a rootless daemon lacks the right to make the proxy's devices. A
+// failed try leaves a thread of the daemon in a network namespace of the proxy, and later tries on
+// that thread succeed. So commands begin at random, but have no other network than the proxy.
+func TestTheBuildProxyOfARootlessDaemonInTheHostsNetwork(t *testing.T) {
+	env.NeedsRootless(t, "one with root has the right to make devices")
+	w := newDownloads(t)
+	w.config.InHostNetwork = true
+	d := env.StartDaemon(t, w.config)
+	address, reached := lineServer(t)
+	without := answering{raw: true}
+	log, err := without.build(t, d, w.dockerfile(t, "downloader tcp "+address), "")
+	require.NoError(t, err, log)
+	require.True(t, reached(), log)
+
+	address, reached = lineServer(t)
+	for i := range 10 {
+		var s answering
+		command := fmt.Sprintf("echo %d; ! downloader tcp %s && ! downloader get %s/refused",
+			i, address, w.http)
+		log, err := s.build(t, d, w.dockerfile(t, command), "/refused")
+		if i == 0 {
+			require.ErrorContains(t, err, "operation not permitted")
+		}
+		t.Log(log, err)
+	}
+	require.False(t, reached())
+	require.False(t, w.got("/refused"))
 }

@@ -58,9 +58,7 @@ func newDownloads(tb testing.TB) *downloads {
 	d.http, d.https = plain.URL, secure.URL
 	authority := pem.EncodeToMemory(
 		&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
-	file := filepath.Join(tb.TempDir(), "authority.pem")
-	require.NoError(tb, os.WriteFile(file, authority, 0o600))
-	d.config.Env = []string{"SSL_CERT_FILE=" + file}
+	d.config.Env = []string{"SSL_CERT_FILE=" + forDaemon(tb, authority)}
 
 	files, err := registry.BusyboxFiles(env.Tools.Busybox)
 	require.NoError(tb, err)
@@ -79,6 +77,17 @@ func newDownloads(tb testing.TB) *downloads {
 	require.NoError(tb, err)
 	require.NoError(tb, env.Registry.PushImage(env.Registry.Ref(d.image), image))
 	return d
+}
+
+// forDaemon writes a file that a rootless daemon can read, too.
+func forDaemon(tb testing.TB, data []byte) string {
+	tb.Helper()
+	dir, err := env.TempDir()
+	require.NoError(tb, err)
+	require.NoError(tb, os.Chmod(dir, 0o755)) //nolint:gosec // it holds nothing secret
+	file := filepath.Join(dir, "file")
+	require.NoError(tb, os.WriteFile(file, data, 0o644)) //nolint:gosec // it isn't secret
+	return file
 }
 
 // dockerfile is a build with commands.

@@ -163,3 +163,20 @@ func TestLinkedTargetsUnderRulesOnDownloads(t *testing.T) {
 	}
 	require.False(t, w.got("/allowed/second"))
 }
+
+// Nobody would be asked what a command requests that outlives its build.
+func TestGuardWantsASandboxUnderRulesOnDownloads(t *testing.T) {
+	env.NeedsRootless(t, "others have a sandbox")
+	w := newDownloads(t)
+	w.config.NoProcessSandbox = true
+	g, build := w.guard(t, w.policy(""))
+	dir := w.dockerfile(t, "downloader get "+w.http+"/allowed/shared")
+	build(t, dir).RequireFailure(t, "--oci-worker-no-process-sandbox",
+		"frontends[0].build.exec.downloads")
+	require.False(t, w.got("/allowed/shared"))
+
+	require.NoError(t, os.WriteFile(g.Policy+".new", []byte(guardBuiltin), 0o600))
+	require.NoError(t, os.Rename(g.Policy+".new", g.Policy))
+	build(t, w.dockerfile(t, "downloader unset "+w.http+"/without")).RequireSuccess(t)
+	require.True(t, w.got("/without"), "without such rules, commands have a network")
+}

@@ -66,8 +66,9 @@ func newStandIns(t *testing.T, https ...string) *standIns {
 		s.ServeHTTP(w, r)
 	}))
 	t.Cleanup(proxy.Close)
+	authority := forDaemon(t, []byte(read(t, c.file("ca.pem"))))
 	s.config.Env = []string{
-		"SSL_CERT_FILE=" + c.file("ca.pem"), "HTTP_PROXY=" + proxy.URL, "HTTPS_PROXY=" + proxy.URL,
+		"SSL_CERT_FILE=" + authority, "HTTP_PROXY=" + proxy.URL, "HTTPS_PROXY=" + proxy.URL,
 	}
 	return s
 }

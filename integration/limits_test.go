@@ -171,7 +171,6 @@ func TestWhatNoDispatcherSees(t *testing.T) {
 	t.Run("what commands download through the daemon's build proxy", func(t *testing.T) {
 		t.Parallel()
 		env.Needs(t, "v0.31.0", "it has no build proxy")
-		env.NeedsRoot(t, "its proxy is in the network of the host")
 		us := env.WithPolicy(t, head+"build: {http: deny, exec: {networks: [host]}}\n")
 		url, asked := harness.WatchedServer(t)
 		build := func(step string) harness.Output {

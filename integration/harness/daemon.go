@@ -135,7 +135,7 @@ func (d *Daemon) start(program provision.Daemon, cfg DaemonConfig, snapshotter s
 		return err
 	}
 	defer log.Close()
-	if d.cmd, err = daemonCommand(program, d.dir); err != nil {
+	if d.cmd, err = daemonCommand(program, cfg, d.dir); err != nil {
 		return err
 	}
 	d.cmd.Env = append(d.cmd.Env, cfg.Env...)

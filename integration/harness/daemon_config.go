@@ -20,6 +20,11 @@ type DaemonConfig struct {
 	// Mirrors maps a registry such as "docker.io" to the hosts that the daemon asks instead,
 	// all of them without TLS.
 	Mirrors map[string][]string
+	// InHostNetwork has a rootless daemon share the network of the machine, as that of the image
+	// moby/buildkit:rootless shares its container's.
+	InHostNetwork bool
+	// NoProcessSandbox runs commands among the daemon's own processes. It is for rootless daemons.
+	NoProcessSandbox bool
 	// Quiet leaves out the debug log, as daemons in use do.
 	Quiet bool
 	// Extra is TOML that is appended as it is.
@@ -47,6 +52,9 @@ func (c DaemonConfig) toml(root, dir, snapshotter, runc string, rootless bool) s
 	line("[otel]\n  socketPath = %q", filepath.Join(dir, "otel.sock"))
 	line("[cdi]\n  disabled = true")
 	line("[worker.oci]\n  enabled = true\n  networkMode = \"host\"")
+	if c.NoProcessSandbox {
+		line("  noProcessSandbox = true")
+	}
 	line("  rootless = %t\n  binary = %q\n  snapshotter = %q", rootless, runc, snapshotter)
 	line("[worker.containerd]\n  enabled = false")
 	line("[frontend.\"dockerfile.v0\"]\n  enabled = %t", !c.DockerfileOff)

@@ -31,8 +31,8 @@
 //     layer, [Env.BakeWithPolicy] and [Env.PackWithPolicy] build it in. [Env.Frontend] makes
 //     a frontend of the tests. Package registry has the rest.
 //   - Build contexts: [WriteContext], [TarContext], [ServeFiles], [GitServer].
-//   - Conditions: [Poll] waits for one. [Env.Needs], [Env.NeedsCurrent], [Env.NeedsRoot] and
-//     [Env.NeedsOwnDaemon] skip a test on daemons that it isn't made for.
+//   - Conditions: [Poll] waits for one. [Env.Needs], [Env.NeedsCurrent], [Env.NeedsRoot],
+//     [Env.NeedsRootless] and [Env.NeedsOwnDaemon] skip a test on daemons that it isn't made for.
 //
 // # Environment variables
 //

@@ -26,6 +26,14 @@ func (e *Env) NeedsRoot(t Skipper, why string) {
 	}
 }
 
+// NeedsRootless skips the test on a buildkitd that isn't rootless and says why.
+func (e *Env) NeedsRootless(t Skipper, why string) {
+	t.Helper()
+	if e.buildkitd.Rootlesskit == "" {
+		t.Skipf("a rootless buildkitd is needed: %s", why)
+	}
+}
+
 // NeedsCurrent skips the test unless it runs on the current buildkitd, and says why: the
 // daemons don't differ in the subject of the test, and the test takes long.
 func (e *Env) NeedsCurrent(t Skipper, why string) {

@@ -22,28 +22,65 @@ const (
 // asRootless starts the program that the arguments after it name as rootlessUser, in a
 // mount namespace in which that user exists. The machine's own files stay as they are, and
 // nothing is left when the daemon has ended. The programs are mounted into the daemon's
-// directory, because the user may not read the directories above them.
+// directory, because the user may not read the directories above them. On some machines only root
+// may use the device of RootlessKit's network.
 const asRootless = `
-dir=$1 id=$2 rootlesskit=$3 buildkitd=$4
+dir=$1 id=$2 rootlesskit=$3 buildkitd=$4 net=$5 inside=$6
 for name in passwd group subuid subgid; do mount --bind "$dir/etc/$name" "/etc/$name"; done
 mount --bind "$rootlesskit" "$dir/rootlesskit"
 mount --bind "$buildkitd" "$dir/buildkitd"
+mknod -m 666 "$dir/tun" c 10 200
+mount --bind "$dir/tun" /dev/net/tun
 exec setpriv --reuid="$id" --regid="$id" --clear-groups --pdeathsig=TERM -- \
-	"$dir/rootlesskit" --net=host --state-dir="$dir/rootlesskit.state" \
-	"$dir/buildkitd" --config "$dir/buildkitd.toml"
+	"$dir/rootlesskit" --net="$net" --state-dir="$dir/rootlesskit.state" \
+	sh -ec "$inside" sh "$dir/buildkitd" --config "$dir/buildkitd.toml"
+`
+
+const (
+	// ownNetwork is a network of RootlessKit's, which BuildKit's documentation recommends
+	// (docs/rootless.md). Only in a network of its own a rootless daemon can make the devices of its
+	// build proxy.
+	ownNetwork  = "gvisor-tap-vsock"
+	hostNetwork = "host"
+)
+
+// inOwnNetwork starts the program that its arguments name. The loopback addresses of its network
+// lead to those of the machine, where the tests' servers are, by the address that RootlessKit
+// gives the machine.
+const inOwnNetwork = `
+echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet
+nft -f - <<-end
+	table ip loopback {
+		chain output {
+			type nat hook output priority -100
+			ip daddr 127.0.0.1 meta l4proto { tcp, udp } dnat to 10.0.2.1
+		}
+		chain postrouting {
+			type nat hook postrouting priority 100
+			ip daddr 10.0.2.1 masquerade
+		}
+	}
+end
+exec "$@"
 `
 
 // daemonCommand returns the command line of a daemon whose configuration is in dir. It
 // puts everything else that the daemon needs there.
-func daemonCommand(program provision.Daemon, dir string) (*exec.Cmd, error) {
+func daemonCommand(
+	program provision.Daemon, cfg DaemonConfig, dir string,
+) (*exec.Cmd, error) {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + filepath.Join(dir, "tmp")}
 	cmd := exec.Command(program.Path, "--config", filepath.Join(dir, configName))
 	if program.Rootlesskit != "" {
 		if err := rootlessFiles(dir); err != nil {
 			return nil, err
 		}
+		network, inside := ownNetwork, inOwnNetwork
+		if cfg.InHostNetwork {
+			network, inside = hostNetwork, `exec "$@"`
+		}
 		cmd = exec.Command("unshare", "--mount", "--propagation=private", "sh", "-ec", asRootless, "sh",
-			dir, fmt.Sprint(rootlessID), program.Rootlesskit, program.Path)
+			dir, fmt.Sprint(rootlessID), program.Rootlesskit, program.Path, network, inside)
 		env = append(env, "USER="+rootlessUser, "XDG_RUNTIME_DIR="+filepath.Join(dir, "run"))
 	}
 	cmd.Env = env

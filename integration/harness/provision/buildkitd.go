@@ -85,9 +85,12 @@ func (t *Tools) olderBuildkitds() []string {
 }
 
 // prepareRootless builds rootlesskit. It also looks for the distribution's setuid
-// programs that give a user more ids than its own.
+// programs that give a user more ids than its own, and for nft.
 func (t *Tools) prepareRootless() (Daemon, error) {
 	if _, err := t.findOrInstall("newuidmap", "newuidmap", "uidmap", exec.LookPath); err != nil {
+		return Daemon{}, err
+	}
+	if _, err := t.findOrInstall("nft", "nft", "nftables", exec.LookPath); err != nil {
 		return Daemon{}, err
 	}
 	for _, program := range []string{"unshare", "setpriv", "mount"} {

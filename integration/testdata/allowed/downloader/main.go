@@ -34,6 +34,7 @@ var ways = map[string]func(args []string) error{
 	"pinned":   pinned,   // URL, with no certificate authority but that of the file /authority.pem
 	"own":      own,      // starts a server, and asks it without the proxy
 	"loopback": loopback, // URL, by the proxy although it is a loopback address
+	"late":     late,     // URL, by connections to the proxy from before the end of the command
 	"raw":      raw,      // the first line of a request to the proxy, and one header
 	"give":     give,     // HOST:PORT FILE, passes on a connection by the proxy by the socket FILE
 	"take":     take,     // FILE URL, gets a connection by the socket FILE, and uses it later
@@ -327,4 +328,54 @@ func taken(socket string) (net.Conn, error) {
 	file := os.NewFile(uintptr(fds[0]), "connection")
 	defer file.Close()
 	return net.FileConn(file)
+}
+
+// late opens connections through the proxy, and asks nothing until the proxy takes no more, as its
+// command has ended. Then it uses one after the other, until one is served.
+func late(args []string) error {
+	target, err := url.Parse(args[0])
+	if err != nil {
+		return err
+	}
+	proxy, err := always(nil)
+	if err != nil {
+		return err
+	}
+	var open []*tls.Conn
+	for range 50 {
+		c, _, resp, err := toProxy("CONNECT " + target.Host + " HTTP/1.1\r\nHost: " + target.Host +
+			"\r\n\r\n")
+		if err != nil {
+			return err
+		}
+		_ = resp.Body                                             // it has no end
+		t := tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // a test's server
+		if err := t.Handshake(); err != nil {
+			return err
+		}
+		open = append(open, t)
+	}
+	fmt.Println("opened")
+	tick := time.NewTicker(timeout / 20)
+	defer tick.Stop()
+	for ; ; <-tick.C {
+		c, err := net.DialTimeout("tcp", proxy.Host, timeout)
+		if err != nil {
+			break
+		}
+		c.Close()
+	}
+	for _, c := range open {
+		<-tick.C
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", target.Path, target.Host)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			return err
+		}
+		resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			break
+		}
+	}
+	return nil
 }
