@@ -6,24 +6,16 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"crypto/sha512"
-	"crypto/tls"
 	"encoding/base64"
 	"fmt"
-	"io"
-	"io/fs"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
@@ -31,208 +23,19 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness/registry"
 )
 
-// otherHost isn't in the example policy. It has all that the real hosts have.
-const otherHost = "packages.example"
-
-// standIns are the hosts of package managers. The daemon reaches them by a proxy of its own, which
-// answers for all of them. So commands and policies have the real names.
-type standIns struct {
-	config    harness.DaemonConfig
-	files     map[string][]byte // by URL
-	redirects map[string]string // from URL to URL
-
-	mu    sync.Mutex
-	asked []string // the URLs of all requests
-}
-
-// newStandIns starts the proxy, with a certificate for the hosts of HTTPS.
-func newStandIns(t *testing.T, https ...string) *standIns {
-	t.Helper()
-	s := &standIns{files: map[string][]byte{}, redirects: map[string]string{}}
-	c := newCertificates(t)
-	c.names = append(https, otherHost)
-	c.issue(t, "hosts")
-	pair, err := tls.LoadX509KeyPair(c.file("hosts.pem"), c.file("hosts.key"))
-	require.NoError(t, err)
-	secure := httptest.NewUnstartedServer(s)
-	secure.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	secure.StartTLS()
-	t.Cleanup(secure.Close)
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodConnect {
-			tunnel(w, secure.Listener.Addr().String())
-			return
-		}
-		s.ServeHTTP(w, r)
-	}))
-	t.Cleanup(proxy.Close)
-	authority := forDaemon(t, []byte(read(t, c.file("ca.pem"))))
-	s.config.Env = []string{
-		"SSL_CERT_FILE=" + authority, "HTTP_PROXY=" + proxy.URL, "HTTPS_PROXY=" + proxy.URL,
-	}
-	return s
-}
-
-// tunnel connects the client of a CONNECT with an address.
-func tunnel(w http.ResponseWriter, address string) {
-	to, err := net.Dial("tcp", address)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
-		return
-	}
-	defer to.Close()
-	w.WriteHeader(http.StatusOK)
-	from, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return
-	}
-	defer from.Close()
-	go func() {
-		_, _ = io.Copy(to, buffered) // ends when one of them is closed
-		_ = to.Close()
-	}()
-	_, _ = io.Copy(from, to)
-}
-
-func (s *standIns) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	url := scheme + "://" + r.Host + r.URL.Path
-	s.mu.Lock()
-	s.asked = append(s.asked, url)
-	s.mu.Unlock()
-	if to, ok := s.redirects[url]; ok {
-		http.Redirect(w, r, to, http.StatusFound)
-		return
-	}
-	data, ok := s.files[url]
-	if !ok {
-		http.NotFound(w, r)
-		return
-	}
-	_, _ = w.Write(data)
-}
-
-// add serves a file at a base URL, and at the host that the policy doesn't allow.
-func (s *standIns) add(base, path string, data []byte) {
-	s.files[base+path] = data
-	scheme, _, _ := strings.Cut(base, "://")
-	s.files[scheme+"://"+otherHost+path] = data
-}
-
-// got returns the URLs of a host that were asked for.
-func (s *standIns) got(host string) (urls []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, url := range s.asked {
-		if strings.Contains(url, "://"+host+"/") {
-			urls = append(urls, url)
-		}
-	}
-	return urls
-}
-
-// withLibraries are programs of this machine, with the libraries that they load.
-func withLibraries(t *testing.T, programs ...string) (files []registry.File) {
-	t.Helper()
-	seen := map[string]bool{}
-	add := func(path string) {
-		if !seen[path] {
-			seen[path] = true
-			files = append(files, registry.File{Path: path, Mode: 0o755, Source: path})
-		}
-	}
-	for _, program := range programs {
-		add(program)
-		out, err := exec.Command("ldd", program).CombinedOutput()
-		require.NoError(t, err, "%s", out)
-		for line := range strings.Lines(string(out)) {
-			for _, field := range strings.Fields(line) {
-				if filepath.IsAbs(field) {
-					add(field)
-				}
-			}
-		}
-	}
-	return files
-}
-
-// image pushes an image with a shell and further files, and returns its name.
-func (s *standIns) image(t *testing.T, name string, variables []string, more ...registry.File,
-) string {
-	t.Helper()
-	files, err := registry.BusyboxFiles(env.Tools.Busybox)
-	require.NoError(t, err)
-	// The daemon adds the authority of its proxy to this file.
-	list := registry.File{
-		Path: "/etc/ssl/certs/ca-certificates.crt", Mode: 0o644, Data: []byte("\n"),
-	}
-	layer, err := registry.PackLayerFile(filepath.Join(t.TempDir(), "layer"),
-		append(append(files, list), more...))
-	require.NoError(t, err)
-	image, err := registry.NewImage(registry.HostPlatform(), v1.Config{
-		Env: append([]string{"PATH=/bin:/usr/bin", "HOME=/root"}, variables...),
-	}, layer)
-	require.NoError(t, err)
-	name = "tests/" + name + ":1"
-	require.NoError(t, env.Registry.PushImage(env.Registry.Ref(name), image))
-	return name
-}
-
-// try runs a command that may download and one that may not, under the example policy.
-func (s *standIns) try(t *testing.T, image, good, printed, bad string) {
-	t.Helper()
-	policy := read(t, filepath.Join(env.Tools.Root, "examples", "guard", "downloads.yaml"))
-	g := env.Guard(t, s.config, policy, "--image", env.PackMediator(t))
-	build := func(command string) harness.Output {
-		dir := harness.WriteContext(t, map[string]string{
-			"Dockerfile": "FROM " + image + "\nRUN " + command + "\n",
-		})
-		return g.Buildx(t, dir, "build", "--progress=plain", ".")
-	}
-	require.Contains(t, build(good).RequireSuccess(t).Text(), printed)
-
-	o := build(bad+" || true; echo went $((1 + 1))").RequireFailure(t, refusedDownload,
-		"://"+otherHost+"/", "build.exec.downloads.allow", "commands may only use package managers")
-	require.NotContains(t, o.Text(), "went 2")
-	require.Empty(t, s.got(otherHost))
-}
-
-// found returns the path of a program of this machine, with all links followed. Without it, the
-// test is skipped.
-func found(t *testing.T, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		t.Skipf("this machine has no %s", program)
-	}
-	path, err = filepath.EvalSymlinks(path)
-	require.NoError(t, err)
-	return path
-}
-
 func TestExamplePolicyForGo(t *testing.T) {
 	const base, storage = "https://proxy.golang.org", "https://storage.googleapis.com"
 	s := newStandIns(t, "proxy.golang.org", "storage.googleapis.com")
 	const module = "example.com/hello@v1.0.0"
-	var packed bytes.Buffer
-	z := zip.NewWriter(&packed)
-	for name, text := range map[string]string{
-		"go.mod": "module example.com/hello\n", "hello.go": "package hello // is downloaded\n",
-	} {
-		w, err := z.Create(module + "/" + name)
-		require.NoError(t, err)
-		_, err = w.Write([]byte(text))
-		require.NoError(t, err)
-	}
-	require.NoError(t, z.Close())
+	packed := zipped(t, map[string]string{
+		module + "/go.mod":   "module example.com/hello\n",
+		module + "/hello.go": "package hello // is downloaded\n",
+	})
 	s.add(base, "/example.com/hello/@v/v1.0.0.info", []byte(`{"Version": "v1.0.0"}`))
 	s.add(base, "/example.com/hello/@v/v1.0.0.mod", []byte("module example.com/hello\n"))
 	// As the module mirror does for large modules.
 	s.redirects[base+"/example.com/hello/@v/v1.0.0.zip"] = storage + "/proxy-golang-org-prod/hello.zip"
-	s.files[storage+"/proxy-golang-org-prod/hello.zip"] = packed.Bytes()
+	s.files[storage+"/proxy-golang-org-prod/hello.zip"] = packed
 
 	goroot, err := provision.GoEnv(env.Tools.Root, "GOROOT")
 	require.NoError(t, err)
@@ -258,30 +61,18 @@ func TestExamplePolicyForNpm(t *testing.T) {
 	}
 	const base = "https://registry.npmjs.org"
 	s := newStandIns(t, "registry.npmjs.org")
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	_, err := z.Write(harness.TarContext(t, map[string]string{
+	packed := gzipped(t, harness.TarContext(t, map[string]string{
 		"package/package.json": `{"name": "hello", "version": "1.0.0"}`,
 		"package/hello.js":     "// is downloaded\n",
 	}))
-	require.NoError(t, err)
-	require.NoError(t, z.Close())
-	sum := sha512.Sum512(packed.Bytes())
-	s.add(base, "/hello/-/hello-1.0.0.tgz", packed.Bytes())
+	sum := sha512.Sum512(packed)
+	s.add(base, "/hello/-/hello-1.0.0.tgz", packed)
 	s.add(base, "/hello", fmt.Appendf(nil, `{"name": "hello", "dist-tags": {"latest": "1.0.0"},
 		"versions": {"1.0.0": {"name": "hello", "version": "1.0.0", "dist": {
 			"tarball": "%s/hello/-/hello-1.0.0.tgz", "integrity": "sha512-%s"}}}}`,
 		base, base64.StdEncoding.EncodeToString(sum[:])))
 
-	files := withLibraries(t, node)
-	require.NoError(t, filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
-		if err == nil && e.Type().IsRegular() {
-			files = append(files, registry.File{
-				Path: "/npm" + strings.TrimPrefix(path, folder), Mode: 0o644, Source: path,
-			})
-		}
-		return err
-	}))
+	files := append(withLibraries(t, node), tree(t, folder, "/npm")...)
 	// Node has a list of authorities of its own.
 	image := s.image(t, "npm",
 		[]string{"NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt"}, files...)
@@ -336,4 +127,153 @@ func TestExamplePolicyForApt(t *testing.T) {
 		"is downloaded",
 		"(sed -i s/deb.debian.org/"+otherHost+"/ /etc/apt/sources.list && apt-get update)")
 	require.True(t, slices.Contains(s.got("deb.debian.org"), base+"/debian/pool/hello.deb"))
+}
+
+func TestExamplePolicyForCargo(t *testing.T) {
+	cargo := found(t, "cargo")
+	if out, err := exec.Command("rustup", "which", "cargo").Output(); err == nil {
+		cargo = strings.TrimSpace(string(out)) // which the cargo of rustup would run
+	}
+	const index, storage = "https://index.crates.io", "https://static.crates.io"
+	s := newStandIns(t, "index.crates.io", "static.crates.io")
+	manifest := "[package]\nname = \"hello\"\nversion = \"1.0.0\"\n"
+	crate := gzipped(t, harness.TarContext(t, map[string]string{
+		"hello-1.0.0/Cargo.toml": manifest, "hello-1.0.0/src/lib.rs": "// is downloaded\n",
+	}))
+	s.add(index, "/config.json", []byte(`{"dl": "`+storage+`/crates", "api": "https://crates.io"}`))
+	s.add(index, "/he/ll/hello", fmt.Appendf(nil, `{"name": "hello", "vers": "1.0.0", "deps": [], `+
+		`"cksum": "%x", "features": {}, "yanked": false}`+"\n", sha256.Sum256(crate)))
+	s.add(storage, "/crates/hello/1.0.0/download", crate)
+
+	image := s.image(t, "cargo", nil, append(withLibraries(t, cargo),
+		registry.File{
+			Path: "/tmp/Cargo.toml", Mode: 0o644,
+			Data: []byte(strings.Replace(manifest, "hello", "tests", 1) +
+				"[dependencies]\nhello = \"1\"\n"),
+		},
+		registry.File{Path: "/tmp/src/lib.rs", Mode: 0o644},
+	)...)
+	// Of the commands that download, this one needs no compiler.
+	const vendor = " vendor --respect-source-config --manifest-path /tmp/Cargo.toml /tmp/vendor"
+	s.try(t, image, cargo+vendor+" && cat /tmp/vendor/hello/src/lib.rs", "is downloaded",
+		cargo+` --config 'source.crates-io.replace-with = "other"'`+
+			` --config 'source.other.registry = "sparse+https://`+otherHost+`/"'`+vendor)
+}
+
+func TestExamplePolicyForPip(t *testing.T) {
+	out, err := exec.Command("python3", "-c", `import os, sys, sysconfig, pip
+for path in sys.executable, sysconfig.get_path("stdlib"), os.path.dirname(pip.__file__):
+    print(os.path.realpath(path))`).Output()
+	if err != nil {
+		t.Skip("this machine has no python3 with pip")
+	}
+	paths := strings.Fields(string(out))
+	python, library, pip := paths[0], paths[1], paths[2]
+	const index, storage = "https://pypi.org", "https://files.pythonhosted.org"
+	s := newStandIns(t, "pypi.org", "files.pythonhosted.org")
+	const wheel = "/packages/hello-1.0-py3-none-any.whl"
+	packed := zipped(t, map[string]string{
+		"hello.py":                     `print("is downloaded")`,
+		"hello-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: hello\nVersion: 1.0\n",
+		"hello-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n" +
+			"Tag: py3-none-any\n",
+		"hello-1.0.dist-info/RECORD": "",
+	})
+	s.add(storage, wheel, packed)
+	s.add(index, "/simple/hello/", fmt.Appendf(nil,
+		`<!DOCTYPE html><a href="%s%s#sha256=%x">hello</a>`, storage, wheel, sha256.Sum256(packed)))
+
+	programs := []string{python}
+	for _, extension := range []string{"_hashlib", "_ssl", "zlib"} { // which load libraries
+		paths, err := filepath.Glob(filepath.Join(library, "lib-dynload", extension+".*"))
+		require.NoError(t, err)
+		programs = append(programs, paths...)
+	}
+	files := append(withLibraries(t, programs...), tree(t, library, library, "site-packages",
+		"dist-packages", "__pycache__", "config-*", "test", "idlelib", "tkinter")...)
+	files = append(files, tree(t, pip, "/pip", "__pycache__")...)
+	// pip has a list of authorities of its own.
+	image := s.image(t, "pip", []string{"PIP_CERT=/etc/ssl/certs/ca-certificates.crt"}, files...)
+	install := python + " /pip install --target /tmp hello"
+	s.try(t, image, install+" && PYTHONPATH=/tmp "+python+" -m hello", "is downloaded",
+		install+" --index-url https://"+otherHost+"/simple/")
+}
+
+// javaPrograms is the page's command for programs of Java, with another program than the page's.
+func javaPrograms(t *testing.T, program string) string {
+	t.Helper()
+	for _, block := range pageBlock.FindAllStringSubmatch(docsPage(t, "guard.md"), -1) {
+		if before, ok := strings.CutSuffix(block[2], "mvn verify\n"); ok {
+			return strings.TrimPrefix(before, "RUN ") + program
+		}
+	}
+	require.Fail(t, "the page has no such command")
+	return ""
+}
+
+func TestExamplePolicyForMaven(t *testing.T) {
+	maven := filepath.Dir(filepath.Dir(found(t, "mvn")))
+	java := filepath.Dir(filepath.Dir(found(t, "java")))
+	const base = "https://repo.maven.apache.org"
+	s := newStandIns(t, "repo.maven.apache.org")
+	const coordinates = "<groupId>example</groupId><artifactId>hello</artifactId><version>1</version>"
+	project := func(content string) []byte {
+		return []byte("<project><modelVersion>4.0.0</modelVersion><packaging>pom</packaging>" +
+			content + "</project>")
+	}
+	s.add(base, "/maven2/example/hello/1/hello-1.pom",
+		project(coordinates+"<properties><text>is downloaded</text></properties>"))
+
+	files := withLibraries(t, java+"/bin/java", java+"/bin/keytool", java+"/lib/server/libjvm.so",
+		java+"/lib/libzip.so")
+	files = append(files, tree(t, java, java, "bin", "ct.sym", "demo", "include", "jmods", "legal",
+		"libjvm.so", "man", "*.jsa", "src.zip")...)
+	files = append(files, tree(t, maven, maven)...)
+	conf, err := filepath.EvalSymlinks(maven + "/conf")
+	require.NoError(t, err)
+	files = append(files, tree(t, conf, maven+"/conf")...)
+	files = append(files,
+		registry.File{Path: "/tmp/pom.xml", Mode: 0o644, Data: project(
+			"<parent>" + coordinates + "<relativePath/></parent><artifactId>tests</artifactId>" +
+				"<name>${text}</name>",
+		)},
+		registry.File{Path: "/tmp/other.xml", Mode: 0o644, Data: []byte(
+			"<settings><mirrors><mirror><id>other</id><mirrorOf>central</mirrorOf>" +
+				"<url>https://" + otherHost + "/maven2</url></mirror></mirrors></settings>",
+		)},
+	)
+	image := s.image(t, "maven", []string{
+		"JAVA_HOME=" + java, "PATH=/bin:/usr/bin:" + java + "/bin:" + maven + "/bin",
+		"MAVEN_OPTS=-XX:TieredStopAtLevel=1", // starts sooner
+	}, files...)
+	// Of the goals that download, this one needs no plugin. It prints the project's name.
+	const validate = "mvn -B -f /tmp/pom.xml validate"
+	s.try(t, image, javaPrograms(t, validate), "is downloaded",
+		"("+javaPrograms(t, validate+" -s /tmp/other.xml")+")")
+}
+
+// zipped is a zip archive of files.
+func zipped(t *testing.T, files map[string]string) []byte {
+	t.Helper()
+	var packed bytes.Buffer
+	z := zip.NewWriter(&packed)
+	for name, text := range files {
+		w, err := z.Create(name)
+		require.NoError(t, err)
+		_, err = w.Write([]byte(text))
+		require.NoError(t, err)
+	}
+	require.NoError(t, z.Close())
+	return packed.Bytes()
+}
+
+// gzipped is compressed data.
+func gzipped(t *testing.T, data []byte) []byte {
+	t.Helper()
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, err := z.Write(data)
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	return packed.Bytes()
 }
