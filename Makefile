@@ -4,8 +4,7 @@ GO       ?= go
 BIN      := $(CURDIR)/.build/bin
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # A number of runs, because a fuzz run that ends by the clock can fail for that alone
-# (golang/go#75804). Minimising an interesting input is bounded in runs too; by default, it may take
-# a minute for each input.
+# (golang/go#75804).
 FUZZTIME ?= 5000x
 # Rounds of the benchmarks on a real daemon. Their figures are medians of the rounds.
 BENCHTIME ?= 20x
@@ -81,15 +80,7 @@ unit: $(LINTTOOLS) ## Run the tests that need no daemon, with the race detector
 
 fuzz: ## Run each fuzz target FUZZTIME times
 	$(say) 'fuzz, $(FUZZTIME) each'
-	@list=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
-	echo "$$list" | awk '/^Fuzz/ { t[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, t[i]; n = 0 }' | { \
-		count=0; \
-		while read -r package target; do \
-			count=$$((count + 1)); echo "fuzz: $$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$package" || exit 1; \
-		done; \
-		[ $$count -gt 0 ] || { echo 'no fuzz target found' >&2; exit 1; }; \
-	}
+	@GO='$(GO)' tools/fuzz '$(FUZZTIME)'
 
 integration: $(LINTTOOLS) ## Run the end-to-end tests on a real buildkitd (root)
 	$(say) 'end-to-end tests'
