@@ -37,6 +37,9 @@ BUILDKITS := $(patsubst tools/compat/buildkit-%,%,$(wildcard tools/compat/buildk
 OLDEST_BUILDKIT := v0.14
 OLDEST_TESTS    := ^(TestTheChosenBuildkitd|TestWaysIn|TestRefusedBuilds|TestAClientsSourcePolicyIsHeldToWhatWasJudged|TestTheMessageOfARefusal|TestDispatchersOnTheChosenBuildkitd|TestAllowedResultIsTheSame)$$
 
+# How many end-to-end tests run at a time. They often wait for daemons.
+AT_ONCE ?= $$((2 * $$(nproc)))
+
 GOLANGCI  := $(BIN)/golangci-lint
 GOTESTSUM := $(BIN)/gotestsum
 LINTTOOLS := $(BIN)/.lint-tools
@@ -85,9 +88,9 @@ fuzz: ## Run each fuzz target FUZZTIME times
 integration: $(LINTTOOLS) ## Run the end-to-end tests on a real buildkitd (root)
 	$(say) 'end-to-end tests'
 	@$(GO) -C integration run ./cmd/tools
-	@cd integration && $(GOTESTSUM) --format testname -- -count=1 -timeout 55m ./...
+	@cd integration && $(GOTESTSUM) --format testname -- -count=1 -timeout 55m -parallel $(AT_ONCE) ./...
 	$(say) 'some of these tests on buildkitd $(OLDEST_BUILDKIT)'
-	@cd integration && PF_BUILDKITD=$(OLDEST_BUILDKIT) $(GOTESTSUM) --format testname -- -count=1 -timeout 30m -run '$(OLDEST_TESTS)' .
+	@cd integration && PF_BUILDKITD=$(OLDEST_BUILDKIT) $(GOTESTSUM) --format testname -- -count=1 -timeout 30m -parallel $(AT_ONCE) -run '$(OLDEST_TESTS)' .
 
 test-matrix: $(LINTTOOLS) ## Run the end-to-end tests on several buildkitds: BUILDKITS="v0.14 rootless"
 	@failed=; for buildkit in $(BUILDKITS); do \
