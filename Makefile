@@ -4,8 +4,7 @@ GO       ?= go
 BIN      := $(CURDIR)/.build/bin
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # A number of runs, because a fuzz run that ends by the clock can fail for that alone
-# (golang/go#75804). Minimising an interesting input is bounded in runs too; by default, it may take
-# a minute for each input.
+# (golang/go#75804).
 FUZZTIME ?= 5000x
 # Rounds of the benchmarks on a real daemon. Their figures are medians of the rounds.
 BENCHTIME ?= 20x
@@ -37,6 +36,9 @@ BUILDKITS := $(patsubst tools/compat/buildkit-%,%,$(wildcard tools/compat/buildk
 # frontend, refusals, each dispatcher, identical results.
 OLDEST_BUILDKIT := v0.14
 OLDEST_TESTS    := ^(TestTheChosenBuildkitd|TestWaysIn|TestRefusedBuilds|TestAClientsSourcePolicyIsHeldToWhatWasJudged|TestTheMessageOfARefusal|TestDispatchersOnTheChosenBuildkitd|TestAllowedResultIsTheSame)$$
+
+# How many end-to-end tests run at a time. They often wait for daemons.
+AT_ONCE ?= $$((2 * $$(nproc)))
 
 GOLANGCI  := $(BIN)/golangci-lint
 GOTESTSUM := $(BIN)/gotestsum
@@ -75,28 +77,20 @@ vulnerabilities: ## Look for known vulnerabilities in the code that is used (ask
 
 unit: $(LINTTOOLS) ## Run the tests that need no daemon, with the race detector
 	$(say) 'unit tests'
-	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname -- -race' tools/check test
-	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname --' tools/check schema
-	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname --' tools/check repo
+	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname -- -vet=off -race' tools/check test
+	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname -- -vet=off' tools/check schema
+	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname -- -vet=off' tools/check repo
 
 fuzz: ## Run each fuzz target FUZZTIME times
 	$(say) 'fuzz, $(FUZZTIME) each'
-	@list=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$list"; exit 1; }; \
-	echo "$$list" | awk '/^Fuzz/ { t[++n] = $$1 } /^ok/ { for (i = 1; i <= n; i++) print $$2, t[i]; n = 0 }' | { \
-		count=0; \
-		while read -r package target; do \
-			count=$$((count + 1)); echo "fuzz: $$package $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$package" || exit 1; \
-		done; \
-		[ $$count -gt 0 ] || { echo 'no fuzz target found' >&2; exit 1; }; \
-	}
+	@GO='$(GO)' tools/fuzz '$(FUZZTIME)'
 
 integration: $(LINTTOOLS) ## Run the end-to-end tests on a real buildkitd (root)
 	$(say) 'end-to-end tests'
 	@$(GO) -C integration run ./cmd/tools
-	@cd integration && $(GOTESTSUM) --format testname -- -count=1 -timeout 55m ./...
+	@cd integration && $(GOTESTSUM) --format testname -- -count=1 -timeout 55m -vet=off -parallel $(AT_ONCE) ./...
 	$(say) 'some of these tests on buildkitd $(OLDEST_BUILDKIT)'
-	@cd integration && PF_BUILDKITD=$(OLDEST_BUILDKIT) $(GOTESTSUM) --format testname -- -count=1 -timeout 30m -run '$(OLDEST_TESTS)' .
+	@cd integration && PF_BUILDKITD=$(OLDEST_BUILDKIT) $(GOTESTSUM) --format testname -- -count=1 -timeout 30m -vet=off -parallel $(AT_ONCE) -run '$(OLDEST_TESTS)' .
 
 test-matrix: $(LINTTOOLS) ## Run the end-to-end tests on several buildkitds: BUILDKITS="v0.14 rootless"
 	@failed=; for buildkit in $(BUILDKITS); do \

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -109,12 +110,25 @@ func outFile(t *testing.T) string {
 	return filepath.Join(t.TempDir(), "out.tar")
 }
 
-// buildStatic builds a program of testdata/allowed into the folder dir, for a container. It returns
-// the program's path.
-func buildStatic(tb testing.TB, program, dir string) string {
+// staticPrograms are the programs of testdata/allowed that [buildStatic] has built.
+var staticPrograms = struct {
+	mu    sync.Mutex
+	files map[string]string
+}{files: map[string]string{}}
+
+// buildStatic builds a program of testdata/allowed, once, for a container. It returns its path.
+func buildStatic(tb testing.TB, program string) string {
 	tb.Helper()
+	staticPrograms.mu.Lock()
+	defer staticPrograms.mu.Unlock()
+	if file, ok := staticPrograms.files[program]; ok {
+		return file
+	}
+	dir, err := env.TempDir()
+	require.NoError(tb, err)
 	file := filepath.Join(dir, program)
 	goBuild(tb, ".", "./testdata/allowed/"+program, file)
+	staticPrograms.files[program] = file
 	return file
 }
 
@@ -134,7 +148,7 @@ func pushProgram(t *testing.T, program string) string {
 	t.Helper()
 	ref := "tests/" + program + ":1"
 	require.NoError(t, env.Registry.PushFrontend(env.Registry.Ref(ref), registry.FrontendImage{
-		Binaries:   map[string]string{"linux/" + runtime.GOARCH: buildStatic(t, program, t.TempDir())},
+		Binaries:   map[string]string{"linux/" + runtime.GOARCH: buildStatic(t, program)},
 		Entrypoint: "/" + program,
 	}))
 	return ref

@@ -51,7 +51,7 @@ func testSSH(t *testing.T, us through) {
 	dir := withSyntax(t, "FROM busybox AS b\nCOPY sshkeys /bin/\n"+
 		"RUN --mount=type=ssh test -S $SSH_AUTH_SOCK && sshkeys > /keys\n"+
 		"FROM scratch\nCOPY --from=b /keys /\n", nil)
-	buildStatic(t, "sshkeys", dir)
+	goBuild(t, ".", "./testdata/allowed/sshkeys", filepath.Join(dir, "sshkeys"))
 
 	out := t.TempDir()
 	us.buildx(t, dir, "--ssh=default="+startAgent(t, "key of the test"), "--output", out).

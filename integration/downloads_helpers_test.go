@@ -63,10 +63,7 @@ func newDownloads(tb testing.TB) *downloads {
 	files, err := registry.BusyboxFiles(env.Tools.Busybox)
 	require.NoError(tb, err)
 	layer, err := registry.PackLayer(append(files,
-		registry.File{
-			Path: "/bin/downloader", Mode: 0o755,
-			Source: buildStatic(tb, "downloader", tb.TempDir()),
-		},
+		registry.File{Path: "/bin/downloader", Mode: 0o755, Source: buildStatic(tb, "downloader")},
 		// The daemon adds its own authority to this file.
 		registry.File{Path: "/etc/ssl/certs/ca-certificates.crt", Mode: 0o644, Data: []byte("\n")},
 		registry.File{Path: "/authority.pem", Mode: 0o644, Data: authority},

@@ -67,6 +67,7 @@ func groups(t *testing.T) []uint32 {
 
 // Disk usage and pruning are for administrators, over a Unix socket and by certificate.
 func TestGuardLetsAdministratorsPrune(t *testing.T) {
+	t.Parallel()
 	c := newCertificates(t)
 	c.issue(t, "guard")
 	c.issue(t, "ops", "spiffe://corp.example/ops/alice")

@@ -185,6 +185,7 @@ func TestGuardSharesNoCommandsWithOtherHostsAndProxies(t *testing.T) {
 
 // Rules on commands judge hosts, and have no word for proxies and limits.
 func TestGuardJudgesHostsByTheRulesOnCommands(t *testing.T) {
+	t.Parallel()
 	for _, by := range []policy.Dispatch{
 		policy.DispatchMediate, policy.DispatchBuiltin, policy.DispatchForward,
 	} {
@@ -218,6 +219,7 @@ func TestGuardJudgesHostsByTheRulesOnCommands(t *testing.T) {
 
 // What isn't built has no commands to keep apart.
 func TestGuardAnswersCallsOfBuildsThatAreKeptApart(t *testing.T) {
+	t.Parallel()
 	for name, doc := range apartWays() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

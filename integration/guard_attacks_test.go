@@ -38,6 +38,7 @@ const forbidden = string(harness.EchoFrontend)
 
 // Each of these works on the bare daemon, and fails through the guard with a message.
 func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
+	t.Parallel()
 	env.Frontend(t, harness.EchoFrontend)
 	g := env.Guard(t, harness.DaemonConfig{Entitlements: []string{"network.host"}}, guardPolicy)
 
@@ -218,6 +219,7 @@ func withHeaders(t *testing.T, pairs ...string) context.Context {
 }
 
 func TestGuardKeepsClientsApart(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile(""))
 	const buildID, sessionID = "buildkit-controlapi-buildid", "x-docker-expose-session-uuid"
@@ -326,6 +328,7 @@ func TestGuardKeepsClientsApart(t *testing.T) {
 }
 
 func TestGuardRefusesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	unknown := &controlapi.SolveRequest{Ref: "b", Cache: &controlapi.CacheOptions{}}
 	unknown.ProtoReflect().SetUnknown(protowire.AppendVarint(
@@ -351,6 +354,7 @@ func TestGuardRefusesWhatItDoesNotKnow(t *testing.T) {
 // A service that a daemon serves and the guard's table doesn't have is refused, and it should be
 // looked at.
 func TestGuardKnowsAllServices(t *testing.T) {
+	t.Parallel()
 	d := env.Plain(t)
 	c := reflection.NewServerReflectionClient(clientOf(t, d, 0))
 	s, err := c.ServerReflectionInfo(withHeaders(t))

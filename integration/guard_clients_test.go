@@ -32,6 +32,7 @@ func guardForEach(t *testing.T, test func(t *testing.T, g *harness.Guarded, w wa
 // The metadata of a build is the same as without a guard, and has the decision. What names the one
 // build differs.
 func TestGuardLeavesTheMetadataAsItIs(t *testing.T) {
+	t.Parallel()
 	plain := env.Plain(t)
 	dir := withSyntax(t, "FROM busybox\nARG WHO\nCOPY hello /\nLABEL a=b who=$WHO\n",
 		map[string]string{"hello": "hello\n"})
@@ -114,6 +115,7 @@ func texts(m map[string]json.RawMessage) map[string]string {
 
 // The record of a build says the same to its client as to the daemon's administrator.
 func TestGuardShowsTheHistoryAsItIs(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	good := withSyntax(t, "FROM busybox\nRUN echo said\n", nil)
 	broken := withSyntax(t, "FROM busybox\nRUN exit 7\n", nil)
@@ -181,6 +183,7 @@ func inspectedRecord(t *testing.T, text string) map[string]any {
 
 // The provenance is that of a build without a guard, if the daemon runs the frontend.
 func TestGuardLeavesTheProvenanceAsItIs(t *testing.T) {
+	t.Parallel()
 	dir := harness.WriteContext(t, dockerfile(inner))
 	of := func(t *testing.T, d *harness.Daemon) (image string, p provenance) {
 		t.Helper()
@@ -213,6 +216,7 @@ func TestGuardLeavesTheProvenanceAsItIs(t *testing.T) {
 
 // Ctrl-C ends a build and all that it runs, as it does at the daemon.
 func TestGuardAndCtrlC(t *testing.T) {
+	t.Parallel()
 	env.NeedsOwnDaemon(t, "it counts the daemon's containers")
 	guardForEach(t, func(t *testing.T, g *harness.Guarded, w way) {
 		n := slices.IndexFunc(guardedWays(), func(o way) bool { return o.name == w.name })
@@ -271,6 +275,7 @@ func composeProject(t *testing.T) string {
 
 // Bake reads a compose file. `docker compose build` hands such a bake file to buildx.
 func TestGuardServesBakeOfComposeFiles(t *testing.T) {
+	t.Parallel()
 	plain, dir := env.Plain(t), composeProject(t)
 	build := func(t *testing.T, d *harness.Daemon) string {
 		t.Helper()

@@ -126,6 +126,7 @@ func (s oneSecret) GetSecret(
 const sayAndMake = "cat /out; cat > /made"
 
 func TestGuardLetsClientsRunContainers(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, debugPolicy)
 	own := inContainer{
 		solve: ownResult(t), command: sayAndMake, stdin: "typed\n", network: pb.NetMode_NONE,
@@ -188,6 +189,7 @@ func failing(t *testing.T) string {
 }
 
 func TestGuardLetsClientsDebugAStepThatHasFailed(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		policy string
 		flags  func() []string
@@ -221,6 +223,7 @@ func TestGuardLetsClientsDebugAStepThatHasFailed(t *testing.T) {
 
 // buildx debugs a failed step on a terminal.
 func TestGuardServesBuildxDebug(t *testing.T) {
+	t.Parallel()
 	const refused = "the policy refuses containers that a client runs by itself"
 	dir := failing(t)
 	debug := func(d *harness.Daemon) string {
@@ -335,6 +338,7 @@ func (b rawBuild) exec(id string, change func(*gwpb.ExecMessage, *gwpb.InitMessa
 // Each of these works on the bare daemon, and fails through the guard with a message. The rules on
 // commands would let a build step do it.
 func TestGuardRefusesWhatNoContainerOfAClientMayHave(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{Entitlements: []string{"network.host", "security.insecure"}},
 		guardPolicy+`llb: allow
 debug: allow
@@ -422,6 +426,7 @@ build: {exec: {networks: [none, default, host], insecure: true, secrets: [s], ho
 
 // What a client leaves behind ends with its build.
 func TestContainersOfAClientEndWithItsBuild(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, debugPolicy)
 	ctx, end := context.WithCancel(t.Context())
 	defer end()

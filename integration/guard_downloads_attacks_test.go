@@ -54,6 +54,7 @@ func evaluating(ctx context.Context, c gwclient.Client) (<-chan error, error) {
 // A daemon asks about nothing any more when it has ended a build, although a call about the build
 // may go on, with its commands.
 func TestNoCommandOutlivesItsBuildUnderRulesOnDownloads(t *testing.T) {
+	t.Parallel()
 	w := newDownloads(t)
 	g, build := w.guard(t, w.policy(""))
 	outlive := strings.Join([]string{
@@ -106,6 +107,7 @@ func TestNoCommandOutlivesItsBuildUnderRulesOnDownloads(t *testing.T) {
 
 // What the client's own source policy denies is refused by the daemon, which asks nobody.
 func TestNoSourcePolicyOfAClientUnderRulesOnDownloads(t *testing.T) {
+	t.Parallel()
 	w := newDownloads(t)
 	g, _ := w.guard(t, w.policy(""))
 	dir := w.dockerfile(t, "downloader get "+w.http+"/allowed/verify || touch /without")
@@ -118,6 +120,7 @@ func TestNoSourcePolicyOfAClientUnderRulesOnDownloads(t *testing.T) {
 
 // The guard itself reads a context by URL, and a command asks for the same URL in the meantime.
 func TestWhatTheGuardReadsIsNoDownloadOfACommand(t *testing.T) {
+	t.Parallel()
 	w := newDownloads(t)
 	g, _ := w.guard(t, w.policy(""))
 	read := make(chan struct{})
@@ -152,6 +155,7 @@ func TestWhatTheGuardReadsIsNoDownloadOfACommand(t *testing.T) {
 
 // gRPC itself refuses a question that it can't read.
 func TestAQuestionThatCanNotBeReadRefusesTheBuild(t *testing.T) {
+	t.Parallel()
 	w := newDownloads(t)
 	g, build := w.guard(t, w.policy(""))
 	host := strings.TrimPrefix(w.http, "http://")

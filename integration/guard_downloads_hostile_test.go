@@ -51,6 +51,7 @@ func lineServer(t *testing.T) (address string, reached func() bool) {
 // Each way is tried by a command that would go on after an error. What reaches the outside is in
 // docs/threat-model.md.
 func TestHostileCommandsUnderRulesOnDownloads(t *testing.T) {
+	t.Parallel()
 	w := newDownloads(t)
 	w.config.Entitlements = []string{"network.host"}
 	_, build := w.guard(t, w.policy(""))
@@ -170,6 +171,7 @@ func TestHostileCommandsUnderRulesOnDownloads(t *testing.T) {
 
 // A frontend's own container asks as a command does.
 func TestAFrontendsContainerUnderRulesOnDownloads(t *testing.T) {
+	t.Parallel()
 	w := newDownloads(t)
 	frontend := pushProgram(t, "boxer")
 	_, build := w.guard(t, fmt.Sprintf(`version: 1
@@ -199,6 +201,7 @@ frontends:
 // What rules on downloads can't see: the daemon asks about the URL, and a request has a Host
 // besides.
 func TestDomainFrontingUnderRulesOnDownloads(t *testing.T) {
+	t.Parallel()
 	w := newDownloads(t)
 	_, build := w.guard(t, w.policy(""))
 	o := build(t, w.dockerfile(t, "downloader fronting "+w.https+"/allowed/fronting hidden.example"))

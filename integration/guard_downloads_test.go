@@ -46,6 +46,7 @@ func (d *downloads) guard(
 const refusedDownload = "policy-guard refuses a download: "
 
 func TestGuardJudgesWhatCommandsDownload(t *testing.T) {
+	t.Parallel()
 	w := newDownloads(t)
 	g, build := w.guard(t, w.policy(""))
 	for name, url := range map[string]string{"HTTP": w.http, "HTTPS": w.https} {
@@ -110,6 +111,7 @@ func TestGuardKeepsBuildsUnderRulesOnDownloadsApart(t *testing.T) {
 // A guard that dies answers no questions any more. The daemon refuses then, and caches what
 // commands make of it.
 func TestNothingIsReusedOfAGuardThatDied(t *testing.T) {
+	t.Parallel()
 	w := newDownloads(t)
 	g, build := w.guard(t, w.policy(""))
 	const seconds = "5.875"
@@ -128,6 +130,7 @@ func TestNothingIsReusedOfAGuardThatDied(t *testing.T) {
 }
 
 func TestGuardWarnsOfDownloads(t *testing.T) {
+	t.Parallel()
 	w := newDownloads(t)
 	_, build := w.guard(t, w.policy("          mode: warn\n"))
 	dir := w.dockerfile(t, "downloader get "+w.http+"/denied/warned; sleep 1")
@@ -141,6 +144,7 @@ func TestGuardWarnsOfDownloads(t *testing.T) {
 
 // The commands of a linked target are asked about in either build.
 func TestLinkedTargetsUnderRulesOnDownloads(t *testing.T) {
+	t.Parallel()
 	w := newDownloads(t)
 	g, _ := w.guard(t, w.policy(""))
 	bake := func(base, app string) harness.Output {

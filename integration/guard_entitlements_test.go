@@ -8,6 +8,7 @@ import (
 
 // A build gets an entitlement only for a frontend whose build rules list what it is for.
 func TestGuardGivesEntitlementsThatBuildRulesList(t *testing.T) {
+	t.Parallel()
 	env.Frontend(t, harness.EchoFrontend)
 	g := env.Guard(t, harness.DaemonConfig{
 		Entitlements: []string{"network.host", "security.insecure"},

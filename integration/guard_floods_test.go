@@ -324,6 +324,7 @@ func TestGuardStandsFloodsOfHTTP2(t *testing.T) { //nolint:paralleltest // it me
 
 // A client that stops in the middle of what it sends holds up nobody.
 func TestGuardAndAClientThatStopsInTheMiddle(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	path := strings.TrimPrefix(g.Addr, "unix://")
 	whole := func(f *flooder) []byte {

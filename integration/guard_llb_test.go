@@ -89,6 +89,7 @@ func byStdin(
 }
 
 func TestGuardJudgesLLBThatNoFrontendMade(t *testing.T) {
+	t.Parallel()
 	allowed := ownLLB{image: "busybox", network: pb.NetMode_NONE}
 	t.Run("refused by default", func(t *testing.T) {
 		t.Parallel()
@@ -125,6 +126,7 @@ func TestGuardJudgesLLBThatNoFrontendMade(t *testing.T) {
 
 // What a client sends to the daemon by an older form of the API means the same.
 func TestGuardServesClientsThatAskForAFrontendAtOnce(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	solve := func(
 		d *harness.Daemon, frontend, syntax string, attrs map[string]string,
@@ -168,6 +170,7 @@ func TestGuardServesClientsThatAskForAFrontendAtOnce(t *testing.T) {
 
 // Clients read remote contexts and build files by LLB of their own, with one source.
 func TestGuardLetsClientsReadRemoteBuildFiles(t *testing.T) {
+	t.Parallel()
 	file := map[string]string{
 		"Dockerfile":       goodFile,
 		"docker-bake.json": `{"target": {"default": {}}}`,
@@ -203,6 +206,7 @@ func TestGuardLetsClientsReadRemoteBuildFiles(t *testing.T) {
 }
 
 func TestGuardLetsClientsLookUpWhatABuildMayRead(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy+"build: {images: {allow: [busybox]}}\n")
 	lookUp := func(d *harness.Daemon, image string) error {
 		ctx, c := buildkitClient(t, d)
@@ -223,6 +227,7 @@ func TestGuardLetsClientsLookUpWhatABuildMayRead(t *testing.T) {
 // The daemon evaluates the source policies of a definition again after an answer has changed a
 // source: it has named its session, left out submodules, or replaced or pinned an image.
 func TestGuardAnswersByTheBuildRules(t *testing.T) {
+	t.Parallel()
 	repo, _ := harness.GitServer(t, map[string]string{"cloned": "cloned\n"})
 	dir := harness.WriteContext(t, map[string]string{"sent": "sent\n"})
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy+`llb: allow

@@ -63,6 +63,7 @@ func comparableBuild(t *testing.T, d *harness.Daemon, dir string, args ...string
 }
 
 func TestGuardHandsOverWhatTheDaemonCannotHold(t *testing.T) {
+	t.Parallel()
 	plain := env.Plain(t)
 	evilBase := env.Frontend(t, harness.EchoFrontend) // it has to exist
 	for name, doc := range guardWays() {
@@ -174,6 +175,7 @@ func TestGuardHandsOverWhatTheDaemonCannotHold(t *testing.T) {
 // The provenance names what ran. The policy that was handed over is among the arguments of the
 // request, which only mode=max has.
 func TestTheProvenanceOfWhatIsHandedOver(t *testing.T) {
+	t.Parallel()
 	g := mediatingGuard(t, guardPolicy+guardRules)
 	dir := harness.WriteContext(t, dockerfile(inner))
 	of := func(d *harness.Daemon, mode string) (image string, p provenance, text string) {
@@ -207,6 +209,7 @@ func TestTheProvenanceOfWhatIsHandedOver(t *testing.T) {
 }
 
 func TestGuardWithoutAnImageRefusesWhatItCannotHold(t *testing.T) {
+	t.Parallel()
 	for name, doc := range guardWays() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -219,6 +222,7 @@ func TestGuardWithoutAnImageRefusesWhatItCannotHold(t *testing.T) {
 
 // An ordinary policy image can be the one that mediates. Then both policies have to allow a build.
 func TestGuardHandsOverToAnImageWithAPolicy(t *testing.T) {
+	t.Parallel()
 	image := env.WithPolicy(t, corpPolicy+"build: {images: {allow: [\"busybox\"]}}\n")
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy+
 		"build: {exec: {secrets: []}}\n", "--image", image)
@@ -246,6 +250,7 @@ func handOverArgs(doc, sum string) []string {
 }
 
 func TestAClientHandsOverNothing(t *testing.T) {
+	t.Parallel()
 	evilRef := env.Frontend(t, harness.EvilFrontend)
 	pinned := "docker.io/" + evilRef + "@" + digestOf(t, evilRef)
 	doc, err := json.Marshal(map[string]any{
@@ -311,6 +316,7 @@ func TestTheMediatorIsTheImageWithAnotherEntrypoint(t *testing.T) {
 
 // A policy of several megabytes can't be handed over, because a process can't be started with it.
 func TestGuardRefusesToHandOverALargePolicy(t *testing.T) {
+	t.Parallel()
 	g := mediatingGuard(t, guardPolicy+guardRules)
 	large := guardPolicy + guardRules + strings.Repeat("# a long comment\n", 80_000)
 	require.NoError(t, os.WriteFile(g.Policy, []byte(large), 0o600))
@@ -324,6 +330,7 @@ func TestGuardRefusesToHandOverALargePolicy(t *testing.T) {
 
 // buildx sends the result of a linked target as a frontend input, with its definition.
 func TestGuardServesLinkedTargets(t *testing.T) {
+	t.Parallel()
 	plain := env.Plain(t)
 	dir := withSyntax(t, "FROM base\nRUN cat /base /base > /out\n", map[string]string{
 		"docker-bake.hcl": `target "base" { context = "base" }
@@ -371,6 +378,7 @@ target "default" {
 }
 
 func TestGuardRefusesFrontendInputsThatNoFrontendMade(t *testing.T) {
+	t.Parallel()
 	const file = "FROM scratch\nCOPY Dockerfile /\n"
 	def, err := llb.Image("busybox").Run(
 		llb.Args([]string{"sh", "-c", "echo \"$FILE\" > /Dockerfile"}), llb.AddEnv("FILE", file),

@@ -77,6 +77,7 @@ func byImage(
 // A named context replaces a frontend by whatever it names, under each name of the frontend. Those
 // spellings that don't work on the bare daemon may be allowed, and then they replace nothing.
 func TestGuardLetsNoNamedContextReplaceTheFrontend(t *testing.T) {
+	t.Parallel()
 	env.Frontend(t, harness.EchoFrontend)
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile(""))
@@ -141,6 +142,7 @@ func TestGuardLetsNoNamedContextReplaceTheFrontend(t *testing.T) {
 
 // A client's source policy converts nothing, whatever selects the source.
 func TestGuardLetsNoSourcePolicyReplaceTheFrontend(t *testing.T) {
+	t.Parallel()
 	env.Frontend(t, harness.EchoFrontend)
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile(""))
@@ -181,6 +183,7 @@ func TestGuardLetsNoSourcePolicyReplaceTheFrontend(t *testing.T) {
 
 // A session policy may answer the daemon's second question about a source in another way.
 func TestGuardLetsNoSessionPolicyReplaceTheFrontend(t *testing.T) {
+	t.Parallel()
 	env.Frontend(t, harness.EchoFrontend)
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile(""))
@@ -225,6 +228,7 @@ func TestGuardLetsNoSessionPolicyReplaceTheFrontend(t *testing.T) {
 // The gateway hands options to a frontend in environment variables: what is before the first "=" of
 // the variable is the key.
 func TestGuardLetsNoOptionReachTheFrontendUnderAnotherName(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy+"    options: {deny: [\"build-arg:A\"]}\n")
 	dir := harness.WriteContext(t, map[string]string{
 		"Dockerfile": "FROM busybox\nARG A\nARG B\nRUN echo \"a=$A b=$B\" > /out\n",
@@ -255,6 +259,7 @@ func TestGuardLetsNoOptionReachTheFrontendUnderAnotherName(t *testing.T) {
 
 // A client returns what a frontend made of the build, and nothing else.
 func TestGuardLetsNoClientForgeAResult(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile(""))
 	for name, forge := range map[string]func(context.Context, gateway.Client, *gateway.Result) error{
@@ -307,6 +312,7 @@ func asUser(t *testing.T, d *harness.Daemon, uid int) (context.Context, *client.
 
 // A client that knows the name of another's build, and of a result in it, reads nothing.
 func TestGuardShowsNobodyAnothersResults(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	served := harness.ServeFiles(t, map[string][]byte{
 		"Dockerfile": []byte("FROM busybox AS b\nRUN echo ran > /out\n" +
@@ -351,6 +357,7 @@ func TestGuardShowsNobodyAnothersResults(t *testing.T) {
 // The daemon takes a directory that was sent under the same key for what it has already, by the
 // names, sizes and times of its files.
 func TestGuardMixesNoDirectoriesOfClients(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	at := time.Unix(1_600_000_000, 0)
 	build := func(d *harness.Daemon, uid int, text string) string {
@@ -375,6 +382,7 @@ func TestGuardMixesNoDirectoriesOfClients(t *testing.T) {
 
 // A build without the cache empties its cache mounts, for everybody who has them.
 func TestGuardLetsNobodyEmptyAnothersCacheMounts(t *testing.T) {
+	t.Parallel()
 	for name, doc := range map[string]string{
 		"forward": guardPolicy, "builtin": guardBuiltin, "kept apart": guardBuiltin + forAlice,
 	} {
@@ -405,6 +413,7 @@ func TestGuardLetsNobodyEmptyAnothersCacheMounts(t *testing.T) {
 // What a policy denies isn't asked for, whoever would read it: a frontend while it converts the
 // build file (SOURCE_DATE_EPOCH names a stage), or the guard itself for the build file.
 func TestGuardReadsNothingThatIsDenied(t *testing.T) {
+	t.Parallel()
 	for name, doc := range map[string]string{
 		"forward": "    dispatch: forward\n", "mediate": "    dispatch: mediate\n",
 		"builtin": "    dispatch: builtin\n",

@@ -24,6 +24,7 @@ import (
 )
 
 func TestExamplePolicyForGo(t *testing.T) {
+	t.Parallel()
 	const base, storage = "https://proxy.golang.org", "https://storage.googleapis.com"
 	s := newStandIns(t, "proxy.golang.org", "storage.googleapis.com")
 	const module = "example.com/hello@v1.0.0"
@@ -54,6 +55,7 @@ func TestExamplePolicyForGo(t *testing.T) {
 }
 
 func TestExamplePolicyForNpm(t *testing.T) {
+	t.Parallel()
 	node, script := found(t, "node"), found(t, "npm")
 	folder := filepath.Dir(filepath.Dir(script)) // the script is bin/npm-cli.js
 	if _, err := os.Stat(filepath.Join(folder, "node_modules")); err != nil {
@@ -82,6 +84,7 @@ func TestExamplePolicyForNpm(t *testing.T) {
 }
 
 func TestExamplePolicyForApt(t *testing.T) {
+	t.Parallel()
 	apt := found(t, "apt-get")
 	const base = "http://deb.debian.org"
 	s := newStandIns(t)

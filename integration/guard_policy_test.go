@@ -24,6 +24,7 @@ import (
 // asked for its frontend, it has to begin again. Builds that begin after the change get the new
 // policy, or the last good one.
 func TestAPolicyThatChangesWhileBuildsRun(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile("docker/dockerfile:1"))
 	mounts := mountsOf(t, dir)
@@ -138,6 +139,7 @@ func TestAPolicyThatChangesWhileBuildsRun(t *testing.T) {
 
 // The history leaves out what buildx looks up, and shows what is built, whatever the client asks.
 func TestGuardHidesNoBuildsFromTheHistory(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile("docker/dockerfile:1"))
 	mounts := mountsOf(t, dir)

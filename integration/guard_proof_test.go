@@ -73,6 +73,7 @@ func registries() attached.Registries {
 }
 
 func TestGuardProvesWhatItLetThrough(t *testing.T) {
+	t.Parallel()
 	private, public := signingKey(t)
 	folder := t.TempDir()
 	g := env.Guard(t, harness.DaemonConfig{}, proofPolicy(), "--sign-key", private,
@@ -257,6 +258,7 @@ func cosignVerifies(
 // What is handed over to the image of --image is proven by the decision that the image reports. It
 // also has the warnings about steps.
 func TestGuardProvesWhatItHandsOver(t *testing.T) {
+	t.Parallel()
 	private, _ := signingKey(t)
 	dir := harness.WriteContext(t, map[string]string{"Dockerfile": "FROM busybox\nRUN echo a >/a\n"})
 	ways := guardWays()

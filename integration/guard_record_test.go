@@ -87,6 +87,7 @@ func source(t *testing.T, e *record.Entry, kind, name string) record.Source {
 }
 
 func TestGuardRecordsBuilds(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")
 	doc := guardPolicy + `exports: {push: {allow: ["` + env.Registry.Host() + "/recorded/**\"]}}\n"
 	g := env.Guard(t, harness.DaemonConfig{}, doc, "--record", path)
@@ -199,6 +200,7 @@ func TestGuardRecordsBuilds(t *testing.T) {
 }
 
 func TestGuardRecordsWhatBuildRulesSay(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")
 	doc := guardPolicy + `dispatch: mediate
 build:
@@ -242,6 +244,7 @@ build:
 }
 
 func TestGuardRecordsWarnings(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")
 	g := env.Guard(t, harness.DaemonConfig{}, "mode: warn\n"+guardPolicy+
 		"dispatch: mediate\nbuild: {images: {allow: [corp.example/base]}}\n",
@@ -304,6 +307,7 @@ func TestGuardRecordsBuildsAtOnce(t *testing.T) {
 
 // A guard that was killed says at its next start which builds were under way.
 func TestGuardRecordsBuildsThatWereBrokenOff(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy, "--record", path)
 	dir := harness.WriteContext(t, map[string]string{
@@ -335,6 +339,7 @@ func TestGuardRecordsBuildsThatWereBrokenOff(t *testing.T) {
 
 // On a full disk, no build begins. It goes on when there is room again.
 func TestGuardWhoseRecordCanNotBeWritten(t *testing.T) {
+	t.Parallel()
 	disk := t.TempDir()
 	require.NoError(t, syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=64k"))
 	defer func() { require.NoError(t, syscall.Unmount(disk, syscall.MNT_DETACH)) }()

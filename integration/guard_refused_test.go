@@ -10,6 +10,7 @@ import (
 
 // Clients make calls about a build in parallel with the request for it, and show what fails first.
 func TestGuardsRefusalOfABuildIsWhatClientsShow(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile(""))
 	for name, tc := range map[string]struct {

@@ -24,6 +24,7 @@ func resultsPolicy() string {
 }
 
 func TestGuardLetsPushesThroughAsThePolicySays(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, resultsPolicy())
 	dir := harness.WriteContext(t, dockerfile(""))
 	ref := func(name string) string { return env.Registry.Ref("results/" + name) }
@@ -138,6 +139,7 @@ func TestGuardLetsPushesThroughAsThePolicySays(t *testing.T) {
 // A name on Docker Hub, in each spelling, is the same to the policy. No daemon reaches Docker Hub
 // here: a mirror stands for it, and mirrors are never pushed to.
 func TestGuardJudgesEachSpellingOfAName(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardBuiltin+`exports:
   push: {allow: ["docker.io/corp/**"], deny: [docker.io/library/base]}
 `)
@@ -152,6 +154,7 @@ func TestGuardJudgesEachSpellingOfAName(t *testing.T) {
 }
 
 func TestGuardLetsCachesThroughAsThePolicySays(t *testing.T) {
+	t.Parallel()
 	host := env.Registry.Host()
 	g := env.Guard(t, harness.DaemonConfig{}, guardBuiltin+`caches:
   imports: {registry: {allow: ["`+host+`/results/cache/**"]}, local: allow}

@@ -24,6 +24,7 @@ import (
 
 // A changed policy counts from the next build on, and an invalid one doesn't count.
 func TestGuardReadsThePolicyAgain(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile("docker/dockerfile:1"))
 	build := func() harness.Output { return g.Buildx(t, dir, "build", "--progress=plain", ".") }
@@ -65,6 +66,7 @@ func get(t *testing.T, socket, path string) (code int, body string) {
 
 // A build ends with its daemon, and later ones work.
 func TestGuardAndARestartedDaemon(t *testing.T) {
+	t.Parallel()
 	env.NeedsOwnDaemon(t, "it kills the daemon")
 	socket := filepath.Join(t.TempDir(), "metrics")
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy, "--metrics", "unix://"+socket)
@@ -181,6 +183,7 @@ func active(t *testing.T, d *harness.Daemon) (n int) {
 
 // What a guard had begun ends with it, and nothing is exported.
 func TestAKilledGuardLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	env.NeedsOwnDaemon(t, "it counts the daemon's containers")
 	doc := guardPolicy + "  - {name: waiter, match: [tests/waiter]}\n"
 	g := env.Guard(t, harness.DaemonConfig{}, doc)
@@ -243,6 +246,7 @@ func TestAKilledGuardLeavesNothingBehind(t *testing.T) {
 
 // After SIGTERM, a build under way may end, and no further one begins. Then the time is up.
 func TestAGuardThatEndsLetsBuildsEnd(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy, "--drain", "60s")
 	out := t.TempDir()
 	slow := harness.WriteContext(t, map[string]string{

@@ -34,6 +34,7 @@ func requireSBOM(t *testing.T, file string) {
 }
 
 func TestGuardLetsAllowedImagesMakeSBOMs(t *testing.T) {
+	t.Parallel()
 	scanner := env.Frontend(t, harness.SBOMScanner)
 	images := "build: {images: {allow: [busybox, " + harness.SBOMScanner.Repository() + "]}}\n"
 	const without = "build: {images: {allow: [busybox]}}\n"
@@ -88,6 +89,7 @@ func TestGuardLetsAllowedImagesMakeSBOMs(t *testing.T) {
 
 // The daemon alone makes the SBOM of LLB that no frontend made.
 func TestGuardJudgesTheSBOMOfLLB(t *testing.T) {
+	t.Parallel()
 	scanner := env.Frontend(t, harness.SBOMScanner)
 	def, err := llb.Image("busybox").Run(llb.Shlex("touch /out")).Root().Marshal(t.Context())
 	require.NoError(t, err)
@@ -121,6 +123,7 @@ func TestGuardJudgesTheSBOMOfLLB(t *testing.T) {
 }
 
 func TestGuardRefusesOtherSBOMs(t *testing.T) {
+	t.Parallel()
 	scanner := env.Frontend(t, harness.SBOMScanner)
 	other := env.Frontend(t, harness.EchoFrontend) // an image that exists
 	g := env.Guard(t, harness.DaemonConfig{}, guardBuiltin+sbomGuard())

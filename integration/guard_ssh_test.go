@@ -83,6 +83,7 @@ func serveSSH(conn net.Conn, config *ssh.ServerConfig, dir string) {
 // The daemon reads a repository over SSH with the client's agent, through policy-guard as without
 // it.
 func TestGuardReadsGitOverSSH(t *testing.T) {
+	t.Parallel()
 	env.NeedsRoot(t, "the daemon runs ssh")
 	if _, err := exec.LookPath("ssh"); err != nil {
 		t.Skip("ssh isn't there, which the daemon's git runs")

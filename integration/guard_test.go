@@ -26,6 +26,7 @@ const guardBuiltin = guardPolicy + "    dispatch: builtin\n"
 
 // Clients need nothing but another address: no BUILDKIT_SYNTAX and no edited build file.
 func TestGuardLetsThroughWhatThePolicyAllows(t *testing.T) {
+	t.Parallel()
 	for name, policy := range map[string]string{"forward": guardPolicy, "builtin": guardBuiltin} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -75,6 +76,7 @@ func TestGuardLetsThroughWhatThePolicyAllows(t *testing.T) {
 
 // What clients do beside plain builds works, or says why it doesn't.
 func TestGuardServesBuildx(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile("docker/dockerfile:1"))
 
@@ -144,6 +146,7 @@ func TestGuardServesBuildx(t *testing.T) {
 // The daemon runs the frontend while policy-guard has its image loaded. It says less about an image
 // that it can't read.
 func TestGuardSaysThatAFrontendsImageCannotBeRead(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, `version: 1
 frontends: [{name: dockerfile, match: ["docker/dockerfile"]}]
 `)

@@ -109,6 +109,7 @@ func (c *certificates) flags(address, name string) []string {
 
 // A client over TCP is known by its certificate. buildx's remote driver offers no ALPN.
 func TestGuardServesCertificates(t *testing.T) {
+	t.Parallel()
 	c := newCertificates(t)
 	for _, name := range []string{"guard", "alice", "bob"} {
 		c.issue(t, name)
@@ -147,6 +148,7 @@ func TestGuardServesCertificates(t *testing.T) {
 
 // What is renewed counts for connections that begin later, without a restart.
 func TestGuardReadsCertificatesAgain(t *testing.T) {
+	t.Parallel()
 	c := newCertificates(t)
 	for _, name := range []string{"guard", "alice"} {
 		c.issue(t, name)

@@ -27,6 +27,7 @@ caches:
 `
 
 func TestGuardKnowsWhoGetsWhat(t *testing.T) {
+	t.Parallel()
 	g := env.Guard(t, harness.DaemonConfig{}, whoGetsPolicy)
 	quiet := ownLLB{image: "busybox", quiet: true} // commands would have to be kept apart
 	def := quiet.marshal(t)

@@ -35,6 +35,7 @@ exports:
 
 // Clients over TCP are known by their certificates.
 func TestGuardKnowsWhoBuildsByCertificate(t *testing.T) {
+	t.Parallel()
 	c := newCertificates(t)
 	for _, name := range []string{"guard", "ci-release", "ci-test", "dev"} {
 		c.issue(t, name)
@@ -86,6 +87,7 @@ func TestGuardKnowsWhoBuildsByCertificate(t *testing.T) {
 
 // Clients of a Unix socket are known by their user.
 func TestGuardKnowsWhoBuildsByUser(t *testing.T) {
+	t.Parallel()
 	g := mediatingGuard(t, whoPolicy())
 	private := env.Registry.Ref("who/base:1")
 	require.NoError(t, env.Registry.Tag(env.Registry.Ref("library/busybox:latest"), private))

@@ -9,11 +9,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -194,8 +192,8 @@ func filesOf(t *testing.T, image v1.Image) map[string][]byte {
 // to the root of the repository.
 const bakePolicies = "integration/testdata/allowed"
 
-// Real bake runs the real bake file. The subtests share one daemon, whose caches stay from run to
-// run.
+// Real bake runs the real bake file. The subtests share the daemon that baked the tests' image, and
+// its caches.
 func TestImageBake(t *testing.T) {
 	env.NeedsCurrent(t, "the current one bakes the released image, "+
 		"and compiling all of it again takes minutes")
@@ -217,9 +215,8 @@ func TestImageBake(t *testing.T) {
 		requireBaked(t, root, ref)
 	})
 
-	state := filepath.Join(root, ".build")
-	defer lock(t, filepath.Join(state, "bake.lock"))()
-	d := env.StartDaemon(t, harness.DaemonConfig{Root: filepath.Join(state, "bake")})
+	env.Mediator(t) // which others wait for, and which isn't baked meanwhile
+	d := env.BakeDaemon(t)
 	bake := func(t *testing.T, vars []string, args ...string) harness.Output {
 		c := d.BuildxCommand(root, append([]string{"bake", "--progress=plain"}, args...)...)
 		c.Env = append([]string{"VERSION=" + harness.ImageVersion}, vars...)
@@ -305,12 +302,3 @@ type failure struct {
 }
 
 func (f *failure) Fatalf(format string, args ...any) { f.message = fmt.Sprintf(format, args...) }
-
-// lock makes other test processes wait until unlock is called.
-func lock(t *testing.T, path string) (unlock func()) {
-	t.Helper()
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	require.NoError(t, err)
-	require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
-	return func() { f.Close() }
-}

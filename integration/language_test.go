@@ -21,6 +21,7 @@ func rules(echo, more string) string {
 }
 
 func TestOptionsThatAPolicyRulesOver(t *testing.T) {
+	t.Parallel()
 	env.Frontend(t, harness.EchoFrontend)
 	d := env.SolePermitted(t)
 	for name, tc := range map[string]struct {
@@ -154,6 +155,7 @@ target "default" {
 // With an alias, `# syntax=docker/dockerfile:1` builds from another registry. The build asks Docker
 // Hub nothing; here, nothing answers in its place.
 func TestAliases(t *testing.T) {
+	t.Parallel()
 	one, old := digest(t, "docker/dockerfile:1"), digest(t, "docker/dockerfile:1.4.0")
 	mirror := env.Registry.Ref("docker/dockerfile")
 	d := env.StartDaemon(t, harness.DaemonConfig{
@@ -206,6 +208,7 @@ func TestAliases(t *testing.T) {
 
 // In warn mode, a build that would be refused goes on. Each client shows a warning to the person.
 func TestWarnMode(t *testing.T) {
+	t.Parallel()
 	env.Frontend(t, harness.EchoFrontend)
 	us := env.WithPolicy(t, "version: 1\nid: corp-ci\nmode: warn\nfrontends: []\n")
 	d := env.SolePermitted(t)
@@ -251,6 +254,7 @@ func TestWarnMode(t *testing.T) {
 }
 
 func TestFieldsOnRealBuilds(t *testing.T) {
+	t.Parallel()
 	env.Frontend(t, harness.EchoFrontend)
 	d := env.SolePermitted(t)
 	for name, tc := range map[string]struct{ policy, file, refused, warned string }{

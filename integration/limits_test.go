@@ -19,6 +19,7 @@ import (
 // the daemon never starts it. These tests keep the document true. If one fails, BuildKit has closed
 // that way, and the document can say so.
 func TestWhatTheImageCannotStop(t *testing.T) {
+	t.Parallel()
 	us := env.WithPolicy(t, corpPolicy)
 	env.Frontend(t, harness.EvilFrontend)
 	// This test has a name of its own, because other tests check that evil was never pulled.

@@ -17,6 +17,7 @@ const denyMessages = "v0.22.0"
 
 // A person sees the whole refusal in each client.
 func TestTheMessageOfARefusal(t *testing.T) {
+	t.Parallel()
 	us := env.WithPolicy(t, corpPolicy)
 	d := env.SolePermitted(t)
 	const snippet = `build.Dockerfile:2

@@ -15,6 +15,7 @@ import (
 // These are the ways to reach the image, each with the configuration that it is for. All build the
 // same file with docker/dockerfile.
 func TestWaysIn(t *testing.T) {
+	t.Parallel()
 	us := env.WithPolicy(t, corpPolicy)
 	sole, on := env.SolePermitted(t), env.DockerfileOn(t)
 	const inner = "docker/dockerfile:1"
@@ -97,6 +98,7 @@ func TestWaysIn(t *testing.T) {
 
 // A build file need not be a Dockerfile. The frontend that the syntax line names reads it.
 func TestBuildFilesOfOtherFrontends(t *testing.T) {
+	t.Parallel()
 	env.Frontend(t, harness.EchoFrontend)
 	us := env.WithPolicy(t, corpPolicy)
 	yaml, echo := env.Frontend(t, harness.YAMLFrontend), env.Frontend(t, harness.EchoFrontend)
@@ -143,6 +145,7 @@ func TestBuildFilesOfOtherFrontends(t *testing.T) {
 }
 
 func TestWhereTheBuildFileComesFrom(t *testing.T) {
+	t.Parallel()
 	us := env.WithPolicy(t, corpPolicy)
 	d := env.SolePermitted(t)
 	files := dockerfile("docker/dockerfile:1")

@@ -31,6 +31,7 @@ type Env struct {
 	image       func() (string, error)
 	mediator    func() (string, error)
 	guard       func() (string, error)
+	packed      func() (string, error) // the mediator, packed
 }
 
 // NewEnv prepares the programs, starts the registry and pushes the images that every test
@@ -69,6 +70,7 @@ func NewEnv(progress io.Writer, programs ...provision.Program) (*Env, error) {
 	e.image = sync.OnceValues(e.plainImage)
 	e.mediator = sync.OnceValues(func() (string, error) { return e.makeImage(mediatorTarget, "") })
 	e.guard = sync.OnceValues(e.buildGuard)
+	e.packed = sync.OnceValues(e.packMediator)
 	e.stopSignals = e.reaper.onSignal()
 	if err := e.startRegistry(); err != nil {
 		return nil, errors.Join(err, e.Close())

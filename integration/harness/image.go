@@ -210,7 +210,7 @@ func (e *Env) bake(target, ref, policy string) error {
 	}
 	d, err := e.startDaemon(e.Tools.CurrentBuildkitd(), DaemonConfig{
 		Mirrors: map[string][]string{"docker.io": {e.Registry.Host()}},
-		Root:    e.Tools.State("bootstrap"),
+		Root:    e.bakeRoot(),
 	})
 	if err != nil {
 		return err
@@ -223,6 +223,21 @@ func (e *Env) bake(target, ref, policy string) error {
 	})
 	return errors.Join(err, e.reaper.run(d.dir))
 }
+
+// BakeDaemon starts the daemon that bakes images, with the caches of earlier bakes. Nothing else is
+// baked until the test ends.
+func (e *Env) BakeDaemon(t T) *Daemon {
+	t.Helper()
+	unlock, err := e.lockImages()
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(unlock)
+	return e.StartDaemon(t, DaemonConfig{Root: e.bakeRoot()})
+}
+
+// bakeRoot is the root of the daemon that bakes images.
+func (e *Env) bakeRoot() string { return e.Tools.State("bootstrap") }
 
 // bake runs `buildx bake` in dir and waits for it.
 func (d *Daemon) bake(dir string, env []string, args ...string) error {

@@ -32,15 +32,20 @@ func (e *Env) PackWithPolicy(t T, file string) string {
 // is made as [Env.PackWithPolicy] makes the product's image.
 func (e *Env) PackMediator(t T) string {
 	t.Helper()
-	program, err := e.Tools.BuildProduct()
+	ref, err := e.packed()
 	if err != nil {
-		t.Fatalf("%v", err)
-	}
-	ref := e.Registry.Ref(mediatorRepository) + ":packed"
-	if err := e.packProgram(ref, program, nil, "--policy-from-guard"); err != nil {
 		t.Fatalf("pack the image for policy-guard: %v", err)
 	}
 	return ref
+}
+
+func (e *Env) packMediator() (string, error) {
+	program, err := e.Tools.BuildProduct()
+	if err != nil {
+		return "", err
+	}
+	ref := e.Registry.Ref(mediatorRepository) + ":packed"
+	return ref, e.packProgram(ref, program, nil, "--policy-from-guard")
 }
 
 // PackProgram returns the full reference of an image with the policy and the program at a path:
