@@ -197,7 +197,8 @@ func TestACallersIDIsAskedForOnce(t *testing.T) {
 	cacheMounts, calls := "", 0
 	f := Frontend{
 		CacheMounts: "for all",
-		Policy:      PolicyFile(path), Apart: func(_ policy.Layers, d policy.Decision) (string, string, error) {
+		Policy:      PolicyFile(path),
+		Apart: func(_ policy.Layers, d policy.Decision) (id, mounts string, err error) {
 			calls++
 			require.Equal(t, policy.Allow, d.Verdict)
 			return apartID, cacheMounts, failure

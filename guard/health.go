@@ -31,7 +31,8 @@ type health struct {
 
 // Ready returns why no build can begin now, or nil: the guard is ending, its record can't be
 // written, or the daemon doesn't answer, is too old or can't enforce the policy. What it says about
-// the daemon is at most a second old. The policy in force is always a valid one; see [Guard.Policy].
+// the daemon is at most a second old. The policy in force is always a valid one; see
+// [Guard.Policy].
 func (g *Guard) Ready(ctx context.Context) error {
 	if g.builds.ending() {
 		return errEnding

@@ -36,8 +36,8 @@ const (
 // the same rules, because questions about these commands can be asked in either build. If one of
 // the two is refused something, or is ended early, both end.
 //
-// A lineage has its own cache mounts. Two commands that have one at once can pass on a connection to
-// the daemon's proxy, by a socket in it. The daemon asks nothing about a connection of a command
+// A lineage has its own cache mounts. Two commands that have one at once can pass on a connection
+// to the daemon's proxy, by a socket in it. The daemon asks nothing about a connection of a command
 // whose build has ended (util/network/proxyprovider, handleConnect). So no two builds at once have
 // one, and no build begins in a lineage as long as another one runs its commands.
 //

@@ -81,9 +81,9 @@ func forDaemon(tb testing.TB, data []byte) string {
 	tb.Helper()
 	dir, err := env.TempDir()
 	require.NoError(tb, err)
-	require.NoError(tb, os.Chmod(dir, 0o755)) //nolint:gosec // it holds nothing secret
+	require.NoError(tb, os.Chmod(dir, 0o755))
 	file := filepath.Join(dir, "file")
-	require.NoError(tb, os.WriteFile(file, data, 0o644)) //nolint:gosec // it isn't secret
+	require.NoError(tb, os.WriteFile(file, data, 0o644))
 	return file
 }
 

@@ -199,8 +199,12 @@ func (s *standIns) image(t *testing.T, name string, variables []string, more ...
 	return name
 }
 
-// try runs a command that may download and one that may not, under the example policy.
-func (s *standIns) try(t *testing.T, image, good, printed, bad string) {
+// isDownloaded is what commands print of a package that they have got.
+const isDownloaded = "is downloaded"
+
+// try runs a command that may download and one that may not, under the example policy. The first
+// one prints [isDownloaded].
+func (s *standIns) try(t *testing.T, image, good, bad string) {
 	t.Helper()
 	policy := read(t, filepath.Join(env.Tools.Root, "examples", "guard", "downloads.yaml"))
 	g := env.Guard(t, s.config, policy, "--image", env.PackMediator(t))
@@ -210,7 +214,7 @@ func (s *standIns) try(t *testing.T, image, good, printed, bad string) {
 		})
 		return g.Buildx(t, dir, "build", "--progress=plain", ".")
 	}
-	require.Contains(t, build(good).RequireSuccess(t).Text(), printed)
+	require.Contains(t, build(good).RequireSuccess(t).Text(), isDownloaded)
 
 	o := build(bad+" || true; echo went $((1 + 1))").RequireFailure(t, refusedDownload,
 		"://"+otherHost+"/", "build.exec.downloads.allow", "commands may only use package managers")

@@ -202,11 +202,13 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 		{"plain HTTP in a private network", elsewhere, "http://10.0.0.1:5000/v2/", nil, false},
 		{
 			"plain HTTP of a named host", "reg.test:5000", "http://reg.test:5000/v2/",
-			[]string{"reg.test:5000"}, true,
+			[]string{"reg.test:5000"},
+			true,
 		},
 		{
 			"plain HTTP of another port of it", "reg.test:5000", "http://reg.test/v2/",
-			[]string{"reg.test:5000"}, false,
+			[]string{"reg.test:5000"},
+			false,
 		},
 		{"plain HTTP of localhost", here, "http://localhost:5000/v2/", nil, true},
 		{"plain HTTP of the loopback address", "[::1]:5000", "http://127.0.0.2:5000/v2/", nil, true},
@@ -219,7 +221,9 @@ func TestPlainHTTPIsRefused(t *testing.T) {
 		},
 		{
 			"plain HTTP of this machine's address, as a named registry wants it", "reg.test:5000",
-			"http://127.0.0.1:2375/containers", []string{"reg.test:5000"}, false,
+			"http://127.0.0.1:2375/containers",
+			[]string{"reg.test:5000"},
+			false,
 		},
 	}
 	for _, tt := range tests {
