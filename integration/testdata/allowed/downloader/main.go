@@ -24,7 +24,7 @@ const timeout = 5 * time.Second
 
 var ways = map[string]func(args []string) error{
 	"get":      get,      // URL, as most programs do
-	"many":     many,     // URL COUNT, one request after another, whose answers it doesn't print
+	"many":     many,     // URL COUNT, one request after another; it prints how long they took
 	"unset":    unset,    // URL, without the proxy
 	"tcp":      tcp,      // HOST:PORT, and one line, without the proxy
 	"udp":      udp,      // HOST:PORT, and one line, without the proxy
@@ -93,11 +93,13 @@ func many(args []string) error {
 	t := transport()
 	t.Proxy = always
 	client := &http.Client{Transport: t, Timeout: time.Minute}
+	began := time.Now()
 	for range count {
 		if err := discard(client, args[0]); err != nil {
 			return err
 		}
 	}
+	fmt.Printf("took %.6f seconds\n", time.Since(began).Seconds())
 	return nil
 }
 
