@@ -17,8 +17,9 @@ import (
 
 const (
 	// heldByCall is what a call takes beside its messages. The connection takes data before somebody
-	// reads it, and so does the daemon's.
-	heldByCall = rawcall.StreamWindow + rawcall.DaemonWindow
+	// reads it, and so does the daemon's. Few calls have more than that at once, and these take more
+	// when it comes.
+	heldByCall = 256<<10 + rawcall.DaemonWindow
 	// heldByHandler is about what the stacks of a call take, and the daemon's connection for it.
 	heldByHandler = rawcall.DaemonWindow + 16<<10
 	// heldByHeader is about what a header takes beside its text, and heldByFrame what a frame of data
