@@ -155,7 +155,7 @@ func (c *call) newContainer() error {
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer end(nil)
 	if err := choice.Container(ctx, &req, nil); err != nil {
 		return b.refuseContainer(ctx, c, err)
 	}
@@ -164,7 +164,7 @@ func (c *call) newContainer() error {
 		return c.noteFull(errMemory)
 	}
 	err = b.containers.Create(ctx, gwpb.NewLLBBridgeClient(b.connection(c)), &req)
-	end()
+	end(err)
 	if err != nil {
 		b.account.give(held)
 		return b.toClient(ctx, c, err)

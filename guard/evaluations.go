@@ -20,12 +20,12 @@ type evaluations struct {
 	next        int
 	over        bool          // no more of them may begin
 	none        chan struct{} // closed when none is running, once they are over
-	interrupted bool          // one was ended early, so its commands may still run
+	interrupted bool          // one has failed or was ended early, so its commands may still run
 }
 
-// begin notes a call. end must be called when the daemon has answered, and may be called again. It
-// reports false if the build may have no more of them.
-func (e *evaluations) begin(ctx context.Context) (_ context.Context, end func(), ok bool) {
+// begin notes a call. end must be called with the error of the call when the daemon has answered, and
+// may be called again. It reports false if the build may have no more of them.
+func (e *evaluations) begin(ctx context.Context) (_ context.Context, end func(error), ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.over {
@@ -38,13 +38,13 @@ func (e *evaluations) begin(ctx context.Context) (_ context.Context, end func(),
 	id := e.next
 	e.next++
 	e.running[id] = cancel
-	return ctx, func() {
+	return ctx, func(err error) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if e.running[id] == nil {
 			return
 		}
-		e.interrupted = e.interrupted || ctx.Err() != nil
+		e.interrupted = e.interrupted || err != nil || ctx.Err() != nil
 		cancel()
 		delete(e.running, id)
 		if e.over && len(e.running) == 0 {
@@ -54,7 +54,7 @@ func (e *evaluations) begin(ctx context.Context) (_ context.Context, end func(),
 }
 
 // finish lets no more calls begin, ends those under way, and waits until they have ended. It
-// reports whether one was ended early in the build.
+// reports whether one failed or was ended early in the build.
 func (e *evaluations) finish() (interrupted bool) {
 	e.mu.Lock()
 	if !e.over {
@@ -74,18 +74,18 @@ func (e *evaluations) finish() (interrupted bool) {
 }
 
 // evaluate begins a call for which the daemon may run commands. The context ends with the build.
-// end must be called when the daemon has answered.
-func (b *build) evaluate(c *call) (_ context.Context, end func(), err error) {
+// end must be called with the error of the call when the daemon has answered.
+func (b *build) evaluate(c *call) (_ context.Context, end func(error), err error) {
 	ctx, stop := b.during(c.stream.Context())
 	if b.policy.DownloadRules() == "" {
-		return ctx, stop, nil
+		return ctx, func(error) { stop() }, nil
 	}
 	ctx, done, ok := b.evaluations.begin(ctx)
 	if !ok {
 		stop()
 		return nil, nil, c.refuse(errors.New("the build has returned its result or is being ended"))
 	}
-	return ctx, func() { done(); stop() }, nil
+	return ctx, func(err error) { done(err); stop() }, nil
 }
 
 // settle ends the calls for which the daemon runs commands, and waits until no command of the build

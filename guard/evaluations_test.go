@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -62,10 +64,37 @@ func TestABuildWhoseCommandsGoOnReturnsNothing(t *testing.T) {
 	d, _, c, ctx, result, ended := evaluating(t, nil)
 	_, err := c.Return(ctx, &gwpb.ReturnRequest{Result: canonical(result)})
 	requireCode(t, codes.Aborted, err)
-	require.ErrorContains(t, err, "commands of a call that was ended early still run")
-	require.ErrorContains(t, <-ended, "commands of a call that was ended early still run")
+	require.ErrorContains(t, err, "commands of a call that failed or was ended early still run")
+	require.ErrorContains(t, <-ended, "commands of a call that failed or was ended early still run")
 	for _, call := range d.all() {
 		require.NotContains(t, call.method, "Return")
+	}
+}
+
+// A call that fails may leave commands of other steps behind, which the daemon is about to end.
+func TestABuildWithAFailedCallEndsAfterItsCommands(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		progress *controlapi.StatusResponse // nil: a step runs
+		code     codes.Code
+	}{
+		"no step runs":      {atIdle(), codes.OK},
+		"a step still runs": {nil, codes.Aborted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, g, c, ctx, _ := downloading(t, onDownloads)
+			d.evaluateFails, g.lateTime = errors.New("exit code: 1"), time.Second
+			if tc.progress != nil {
+				d.progress = tc.progress
+			}
+			resp, err := c.Solve(ctx, asking("docker/dockerfile:1"))
+			require.NoError(t, err)
+			_, err = c.Evaluate(ctx, &gwpb.EvaluateRequest{Ref: resp.Result.GetRef().GetId()})
+			require.ErrorContains(t, err, "exit code: 1")
+			_, err = c.Return(ctx, &gwpb.ReturnRequest{Error: status.Convert(err).Proto()})
+			require.Equal(t, tc.code, status.Code(err), err)
+		})
 	}
 }
 

@@ -117,7 +117,7 @@ func (c *call) bridgeSolve() error {
 		return err
 	}
 	res, err := b.run(ctx, c, &req)
-	end()
+	end(err)
 	if err := b.toClient(ctx, c, err); err != nil {
 		return err
 	}
@@ -404,7 +404,7 @@ func (c *call) bridgeReturn() error {
 }
 
 // errStillRuns ends a build whose commands can't be stopped before it ends.
-var errStillRuns = brokenError("commands of a call that was ended early still run")
+var errStillRuns = brokenError("commands of a call that failed or was ended early still run")
 
 // invoke makes a call about the build at the daemon, and answers the client.
 func (b *build) invoke(c *call, req, resp proto.Message) error {
@@ -477,7 +477,7 @@ func read(req ofReference, resp proto.Message) func(*call) error {
 			return err
 		}
 		err = c.ask(c.outgoing(ctx, buildIDHeader, b.ref), c.method, req, resp)
-		end()
+		end(err)
 		if err != nil {
 			return b.fromDaemon(err)
 		}

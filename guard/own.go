@@ -274,7 +274,7 @@ func (b *build) serveDirect(c *call, req *gwpb.SolveRequest) {
 	}()
 	defer c.contain(&panicked)
 	res, err := b.run(ctx, c, req)
-	end()
+	end(err)
 	if err == nil && !b.mayExport(res) {
 		err = c.refuse(errNotExported)
 	}
