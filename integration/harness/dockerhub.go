@@ -163,9 +163,5 @@ func (e *Env) pushGoImage() error {
 		return err
 	}
 	defer unlock()
-	image, err := e.goImage()
-	if err != nil {
-		return err
-	}
-	return e.pushGolang(e.Registry.Ref(image))
+	return e.golang()
 }

@@ -30,6 +30,7 @@ type Env struct {
 	frontends   testFrontends
 	image       func() (string, error)
 	mediator    func() (string, error)
+	golang      func() error
 	guard       func() (string, error)
 	packed      func() (string, error) // the mediator, packed
 }
@@ -69,6 +70,7 @@ func NewEnv(progress io.Writer, programs ...provision.Program) (*Env, error) {
 	e.frontends.ready = map[TestFrontend]error{}
 	e.image = sync.OnceValues(e.plainImage)
 	e.mediator = sync.OnceValues(func() (string, error) { return e.makeImage(mediatorTarget, "") })
+	e.golang = sync.OnceValue(e.pushGolang)
 	e.guard = sync.OnceValues(e.buildGuard)
 	e.packed = sync.OnceValues(e.packMediator)
 	e.stopSignals = e.reaper.onSignal()

@@ -16,10 +16,25 @@ import (
 // goProxy is the directory of the Go image with the product's modules.
 const goProxy = "/goproxy"
 
-// pushGolang pushes a Go image to ref with everything that the product's Dockerfile needs
-// from it: this machine's Go toolchain, a static busybox, CA certificates, and a module
-// proxy in a directory. A build that starts from it needs no network.
-func (e *Env) pushGolang(ref string) error {
+// pushGolang pushes the Go image of the bake file with everything that the product's Dockerfile
+// needs from it: this machine's Go toolchain, a static busybox, CA certificates, and a module
+// proxy in a directory. A build that starts from it needs no network. The caller holds the images'
+// lock.
+func (e *Env) pushGolang() error {
+	name, err := e.goImage()
+	if err != nil {
+		return err
+	}
+	err = e.progress.Step("assembling "+name, func() error {
+		return e.assembleGolang(e.Registry.Ref(name))
+	})
+	if err != nil {
+		return fmt.Errorf("push %s: %w", name, err)
+	}
+	return nil
+}
+
+func (e *Env) assembleGolang(ref string) error {
 	dir, err := os.MkdirTemp("", tempPrefix())
 	if err != nil {
 		return err

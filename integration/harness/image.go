@@ -198,15 +198,8 @@ func (e *Env) imageKey(target string, policy []byte) (string, error) {
 // bake builds the image with the bake file's own defaults and pushes it to ref. The
 // daemon's root is kept from run to run for its cache.
 func (e *Env) bake(target, ref, policy string) error {
-	goImage, err := e.goImage()
-	if err != nil {
+	if err := e.golang(); err != nil {
 		return err
-	}
-	err = e.progress.Step("assembling "+goImage, func() error {
-		return e.pushGolang(e.Registry.Ref(goImage))
-	})
-	if err != nil {
-		return fmt.Errorf("push %s: %w", goImage, err)
 	}
 	d, err := e.startDaemon(e.Tools.CurrentBuildkitd(), DaemonConfig{
 		Mirrors: map[string][]string{"docker.io": {e.Registry.Host()}},
