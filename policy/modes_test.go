@@ -120,7 +120,7 @@ frontends:
 	d = Decide(l, r)
 	require.Equal(t, Warn, d.Verdict)
 	require.Equal(t, []string{
-		`would be refused: rule "options" sets the option "f" to "1", and the build sets it to "other"; leave it out`,
+		`would be refused: rule "options" sets the option "f" to "1", and the build sets another value; leave it out`,
 		`would be refused: rule "options" refuses the option "x" (options.deny: x)`,
 		`would be refused: rule "options" refuses the option "y": it is none of those that it lets pass: s or x (options.only)`,
 		`would be refused: rule "options" refuses frontend inputs (options.inputs: deny), and the build has "base"`,

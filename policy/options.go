@@ -79,13 +79,13 @@ func (r *Rule) violations(s subject) []violation {
 		as := o.forced(key)
 		want, forced := o.Force[as]
 		switch {
+		// The build's value isn't told: it may be a secret, and warnings get into images and proofs.
 		case forced && s.options[key] != want && as == key:
-			add(key, "sets the option %s to %s, and the build sets it to %s; leave it out",
-				safetext.Quote(key), safetext.Quote(want), safetext.Quote(s.options[key]))
+			add(key, "sets the option %s to %s, and the build sets another value; leave it out",
+				safetext.Quote(key), safetext.Quote(want))
 		case forced && s.options[key] != want:
-			add(key, "sets the option %s to %s, and the build sets %s, which is the same option, to %s; "+
-				"leave it out", safetext.Quote(as), safetext.Quote(want), safetext.Quote(key),
-				safetext.Quote(s.options[key]))
+			add(key, "sets the option %s to %s, and the build sets another value of %s, which is the "+
+				"same option; leave it out", safetext.Quote(as), safetext.Quote(want), safetext.Quote(key))
 		case !forced && len(o.Only) > 0 && optionkeys.First(o.Only, key) == "" &&
 			!optionkeys.SentByItself(key):
 			add(key, "refuses the option %s: it is none of %s (options.only)", safetext.Quote(key),
