@@ -221,6 +221,7 @@ func (q *question) source(s record.Source, op buildrules.Operation) policy.Rulin
 	r := d.CheckTag(op, points)
 	if !r.Verdict.Permits() {
 		if q.mayRun(s.Name) {
+			q.unknown("whether %s ran as a frontend, which is allowed, or was read as an image", s.Name)
 			return policy.Ruling{Verdict: policy.Allow}
 		}
 		return r

@@ -68,6 +68,10 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 	}
 	mirrored := busybox
 	mirrored.Read = "mirror.example/busybox:1"
+	nested := busybox
+	nested.Name = "docker.io/docker/dockerfile:2"
+	const mediated = "frontends: [{name: d, match: [docker/dockerfile], dispatch: mediate, " +
+		"build: {images: {allow: [alpine]}}}]\n"
 	pinned := busybox
 	pinned.Name += "@" + two
 	download := record.Source{Kind: "http", Name: "https://***@files.example/a?***", Verdict: "allow"}
@@ -271,6 +275,14 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 		"requests of commands that aren't recorded": {
 			dockerfile + "build: {exec: {downloads: {allow: [deb.example]}}}\n", built(nil),
 			policy.Allow, nil, "what build.exec.downloads is about",
+		},
+		"an image that a mediated frontend may run": {
+			mediated, built(reading(nested)), policy.Allow, nil,
+			"whether docker.io/docker/dockerfile:2 ran as a frontend",
+		},
+		"an image that no frontend may run": {
+			mediated, built(reading(mirrored)), policy.Deny,
+			[]string{"the image docker.io/library/busybox:1"}, "",
 		},
 		"a mode that only warns": {
 			"mode: warn\n" + dockerfile + "build: {images: {allow: [mirror.example/**]}}\n",
