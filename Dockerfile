@@ -49,6 +49,7 @@ WORKDIR /checked
 
 # The stages below run checks that need no daemon: `docker buildx bake test lint validate`.
 FROM go AS test
+ARG PACKAGES
 RUN --mount=type=bind,target=. \
     --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
     tools/check test

@@ -160,7 +160,7 @@ target "release-guard" {
 }
 
 target "test" {
-  description = "The tests that need no daemon."
+  description = "The tests that need no daemon, of all packages: --set test.args.PACKAGES=./policy/..."
   inherits    = ["_check"]
   target      = "test"
 }

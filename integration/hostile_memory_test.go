@@ -85,16 +85,21 @@ func memoryAttacks() map[string]memoryAttack {
 	}
 }
 
-// Whatever a frontend does, the process that judges it stays small.
+// Whatever a frontend does, the process that judges it stays small. Attacks that last until a clock
+// ends them run at the same time: the peak is that of the largest process.
 func TestHostileFrontendWithinMemory(t *testing.T) { //nolint:paralleltest // it measures processes
 	pushHostile(t)
 	d := soleHostile(t)
+	t.Cleanup(func() {
+		requireNothingLeft(t, d, env.WithPolicy(t, hostilePolicyFor(attack{}, "mediate")))
+	})
 	attacks := memoryAttacks()
 	for _, name := range slices.Sorted(maps.Keys(attacks)) {
 		t.Run(name, func(t *testing.T) {
 			a := attacks[name]
 			limits := "limits: {memory: 64MiB, "
 			if a.timeout != "" {
+				t.Parallel()
 				limits += "timeout: " + a.timeout + ", "
 			}
 			us := env.WithPolicy(t,
@@ -105,7 +110,6 @@ func TestHostileFrontendWithinMemory(t *testing.T) { //nolint:paralleltest // it
 			requirePeak(t, peak)
 		})
 	}
-	requireNothingLeft(t, d, env.WithPolicy(t, hostilePolicyFor(attack{}, "mediate")))
 }
 
 // With dispatch: builtin, build files are read in the process that judges them. With any dispatch,

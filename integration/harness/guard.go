@@ -3,6 +3,7 @@ package harness
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness/provision"
@@ -30,7 +31,7 @@ type Guarded struct {
 }
 
 // Guard starts policy-guard before a daemon of the given configuration, with a policy and further
-// flags. It returns when the guard accepts connections. When the test ends, it is stopped. On a
+// flags. It returns when the guard says that it is ready. When the test ends, it is stopped. On a
 // daemon that is too old for the guard, the test is skipped.
 func (e *Env) Guard(t T, cfg DaemonConfig, policy string, flags ...string) *Guarded {
 	t.Helper()
@@ -71,7 +72,7 @@ func (e *Env) Guard(t T, cfg DaemonConfig, policy string, flags ...string) *Guar
 	return g
 }
 
-// Begin starts the guard again after [Guarded.Kill], and returns when it accepts connections.
+// Begin starts the guard again after [Guarded.Kill], and returns when it says that it is ready.
 func (g *Guarded) Begin(t T) {
 	t.Helper()
 	g.killed = false
@@ -82,8 +83,10 @@ func (g *Guarded) Begin(t T) {
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	if !Poll(startTimeout, func() bool { return g.accepts() || g.process.Output().ExitCode >= 0 }) ||
-		!g.accepts() {
+	// One of its listeners may accept connections before the others do.
+	ready := func() bool { return strings.Contains(g.Log(), "policy-guard: ready on ") }
+	if !Poll(startTimeout, func() bool { return ready() || g.process.Output().ExitCode >= 0 }) ||
+		!ready() {
 		t.Fatalf("policy-guard doesn't start: %s", g.process.Output())
 	}
 }
