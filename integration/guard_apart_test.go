@@ -118,6 +118,7 @@ func TestGuardSharesNoCommandsOfClientsWithOtherRules(t *testing.T) {
 
 // What a client gives to commands besides the build file isn't in the key of the cache.
 func TestGuardSharesNoCommandsWithOtherHostsAndProxies(t *testing.T) {
+	t.Parallel()
 	ways := apartWays()
 	for _, name := range []string{"mediate by rules", "builtin and rules", "forward and rules"} {
 		delete(ways, name)
