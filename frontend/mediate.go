@@ -52,9 +52,11 @@ const (
 	// message on the connection to the daemon.
 	ioBufferSize = 256 << 10
 
-	// exitGrace is how long a frontend may keep running after it returned its result or
-	// closed the connection.
-	exitGrace = 10 * time.Second
+	// returnGrace is how long a frontend may keep running after it returned its result. On a daemon
+	// with many builds, the end of a container can take more than ten seconds.
+	returnGrace = 30 * time.Second
+	// closeGrace is how long it may keep running after it closed the connection without a result.
+	closeGrace = 10 * time.Second
 	// stdinCloseDelay is how long stdin stays open after the frontend returned its result,
 	// because the frontend still has to read the answer.
 	stdinCloseDelay = 300 * time.Millisecond
@@ -277,13 +279,13 @@ func (b *build) superviseProcess(
 	return nil
 }
 
-// wait waits until the process ends. It gives the process [exitGrace] to end after it returned its
-// result or the connection closed. Daemons before v0.16 don't notice the end of a process whose
-// stdin is open, so wait closes stdin then.
+// wait waits until the process ends. It gives the process [returnGrace] to end after it returned its
+// result, and [closeGrace] after the connection closed. Daemons before v0.16 don't notice the end of
+// a process whose stdin is open, so wait closes stdin then.
 func (p *process) wait(ctx context.Context, returned <-chan struct{}) error {
 	closed := p.closed
 	var eof, late <-chan time.Time
-	var since string
+	var lingers error
 	for {
 		select {
 		case <-p.ended:
@@ -291,15 +293,18 @@ func (p *process) wait(ctx context.Context, returned <-chan struct{}) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-returned:
-			returned, eof, late = nil, time.After(stdinCloseDelay), time.After(exitGrace)
-			since = "it returned its result"
+			returned, eof, late = nil, time.After(stdinCloseDelay), time.After(returnGrace)
+			lingers = fmt.Errorf("it kept running for %s after it returned its result", returnGrace)
 		case <-closed:
-			closed, eof, late = nil, time.After(0), time.After(exitGrace)
-			since = "its connection was closed"
+			closed, eof = nil, time.After(0)
+			if lingers == nil {
+				late = time.After(closeGrace)
+				lingers = fmt.Errorf("it kept running for %s after its connection was closed", closeGrace)
+			}
 		case <-eof:
 			go p.endInput() // it blocks while a message is being sent
 		case <-late:
-			return fmt.Errorf("it kept running for %s after %s", exitGrace, since)
+			return lingers
 		}
 	}
 }

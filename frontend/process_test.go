@@ -178,7 +178,10 @@ func TestAProcessEndsEvenIfNobodyReadsIt(t *testing.T) {
 func TestWaitingForAProcess(t *testing.T) {
 	t.Parallel()
 	type cancelFunc = context.CancelCauseFunc
-	const lingered = "it kept running for 10s after "
+	const (
+		lingered = "it kept running for 30s after it returned its result"
+		deaf     = "it kept running for 10s after its connection was closed"
+	)
 	cause := errors.New("refused")
 	for name, tc := range map[string]struct {
 		happens func(
@@ -208,12 +211,19 @@ func TestWaitingForAProcess(t *testing.T) {
 			_ *process, _ *fakeStream, returned chan struct{}, _ cancelFunc,
 		) {
 			close(returned)
-		}, want: lingered + "it returned its result", after: exitGrace, stdin: true},
+		}, want: lingered, after: returnGrace, stdin: true},
+		"it never ends after it has returned, and then the connection has": {happens: func(
+			p *process, _ *fakeStream, returned chan struct{}, _ cancelFunc,
+		) {
+			close(returned)
+			<-time.After(time.Second)
+			_ = p.Close()
+		}, want: lingered, after: returnGrace, stdin: true},
 		"it never ends after the connection has": {happens: func(
 			p *process, _ *fakeStream, _ chan struct{}, _ cancelFunc,
 		) {
 			_ = p.Close()
-		}, want: lingered + "its connection was closed", after: exitGrace, stdin: true},
+		}, want: deaf, after: closeGrace, stdin: true},
 		"it is to end": {happens: func(
 			_ *process, _ *fakeStream, _ chan struct{}, cancel cancelFunc,
 		) {
