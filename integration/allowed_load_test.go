@@ -11,8 +11,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-func TestAllowedFiftyBuildsAtOnce(t *testing.T) {
-	t.Parallel()
+func TestAllowedFiftyBuildsAtOnce(t *testing.T) { //nolint:paralleltest // it is load enough
 	for _, w := range waysApart() { // one after the other, because fifty builds are load enough
 		t.Run(w.name, func(t *testing.T) { testFiftyBuildsAtOnce(t, w) })
 	}
