@@ -57,6 +57,7 @@ func TestAProcessThatTakesTooMuchMemory(t *testing.T) {
 
 func TestTheMemoryOfTheProcess(t *testing.T) { //nolint:paralleltest // it measures the heap
 	debug.FreeOSMemory()
+	debug.FreeOSMemory() // of what finalizers let go in the first one
 	before := processMemory()
 	ballast := make([]byte, 64<<20)
 	for i := 0; i < len(ballast); i += 4 << 10 {
@@ -65,7 +66,7 @@ func TestTheMemoryOfTheProcess(t *testing.T) { //nolint:paralleltest // it measu
 	require.InDelta(t, 64<<20, int64(processMemory())-int64(before), 16<<20)
 	runtime.KeepAlive(ballast)
 	debug.FreeOSMemory()
-	require.InDelta(t, before, processMemory(), 16<<20, "not what is free again")
+	require.Less(t, processMemory(), before+16<<20, "not what is free again")
 }
 
 // What grows here is like the variables of a Dockerfile that the built-in frontend expands: each

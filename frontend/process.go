@@ -37,17 +37,20 @@ type process struct {
 	sendMu sync.Mutex // a stream takes one Send, or CloseSend, at a time
 	log    io.Writer  // takes stderr
 
+	inputEnded bool // sendMu is held to read or write it
+
 	// recvLock is a lock: whoever has put a value in it holds it. Only the holder may call
-	// Recv, and read or write the next four fields.
+	// Recv, and read or write the next six fields.
 	recvLock    chan struct{}
 	output      []byte // of stdout, received and not read yet
 	eof         bool   // stdout has ended
 	stderrBytes int    // how many were received
+	exited      bool
 	exitErr     error
+	done        bool
 
 	closed    chan struct{} // closed by Close
 	closeOnce sync.Once
-	inputOnce sync.Once
 
 	ended chan struct{} // closed when the process has ended and err is set
 	err   error
@@ -68,7 +71,7 @@ func startProcess(
 	}
 	init.Fds = []uint32{stdin, stdout, stderr}
 	msg := &gwpb.ExecMessage{ProcessID: p.id, Input: &gwpb.ExecMessage_Init{Init: init}}
-	if err := p.send(msg); err != nil {
+	if err := stream.Send(msg); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -102,8 +105,14 @@ func (p *process) receive() {
 			cause := status.ErrorProto(m.Exit.GetError())
 			p.exitErr = &exitError{code: m.Exit.GetCode(), cause: cause}
 		}
+		p.exited = true
 		p.endInput() // only then does the daemon send the message Done
 	case *gwpb.ExecMessage_Done:
+		// It comes before the exit code if the process had gone when the daemon passed on some of its
+		// stdin (frontend/gateway/gateway.go, ExecProcess: "close any stray pios").
+		p.done = true
+	}
+	if p.exited && p.done {
 		p.end(p.exitErr)
 	}
 }
@@ -129,19 +138,20 @@ func (p *process) running() bool {
 
 // endInput closes stdin, once.
 func (p *process) endInput() {
-	p.inputOnce.Do(func() {
-		_ = p.sendStdin(&gwpb.FdMessage{Fd: stdin, EOF: true})
-	})
+	_ = p.sendStdin(&gwpb.FdMessage{Fd: stdin, EOF: true})
 }
 
+// sendStdin sends a part of stdin, or its end. After that, it sends nothing: the daemon would kill
+// the process.
 func (p *process) sendStdin(msg *gwpb.FdMessage) error {
-	return p.send(&gwpb.ExecMessage{ProcessID: p.id, Input: &gwpb.ExecMessage_File{File: msg}})
-}
-
-func (p *process) send(msg *gwpb.ExecMessage) error {
 	p.sendMu.Lock()
 	defer p.sendMu.Unlock()
-	return p.stream.Send(msg)
+	if p.inputEnded {
+		return io.ErrClosedPipe
+	}
+	p.inputEnded = msg.GetEOF()
+	return p.stream.Send(
+		&gwpb.ExecMessage{ProcessID: p.id, Input: &gwpb.ExecMessage_File{File: msg}})
 }
 
 // exitError reports that a process failed.

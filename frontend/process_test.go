@@ -141,7 +141,15 @@ func TestHowAProcessEnds(t *testing.T) {
 			func(s *fakeStream) { s.exits(gwpb.UnknownExitStatus); s.isDone() },
 			"exit code 255",
 		},
-		"with no word before it is done": {func(s *fakeStream) { s.isDone() }, ""},
+		"with an exit code after it is done": {
+			func(s *fakeStream) { s.isDone(); s.exits(42) },
+			"exit code 42",
+		},
+		"well, after it is done": {func(s *fakeStream) { s.isDone(); s.exits(0) }, ""},
+		"with no word on its end": {
+			func(s *fakeStream) { s.isDone(); close(s.received) },
+			"unexpected EOF",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -156,6 +164,24 @@ func TestHowAProcessEnds(t *testing.T) {
 			require.EqualError(t, p.err, tc.want)
 		})
 	}
+}
+
+func TestAProcessGetsNothingAfterTheEndOfItsStdin(t *testing.T) {
+	t.Parallel()
+	p, s := start(t.Context(), t, io.Discard)
+	p.endInput()
+	_, err := p.Write([]byte("x"))
+	require.ErrorIs(t, err, io.ErrClosedPipe)
+	p.endInput()
+	require.True(t, (<-s.sent).GetFile().GetEOF())
+	require.Empty(t, s.sent)
+	go func() {
+		s.exits(0)
+		s.isDone()
+	}()
+	listen(p)
+	<-p.ended
+	require.NoError(t, p.err)
 }
 
 func TestAProcessEndsEvenIfNobodyReadsIt(t *testing.T) {
