@@ -279,9 +279,9 @@ func (b *build) superviseProcess(
 	return nil
 }
 
-// wait waits until the process ends. It gives the process [returnGrace] to end after it returned its
-// result, and [closeGrace] after the connection closed. Daemons before v0.16 don't notice the end of
-// a process whose stdin is open, so wait closes stdin then.
+// wait waits until the process ends. It gives the process [returnGrace] to end after it returned
+// its result, and [closeGrace] after the connection closed. Daemons before v0.16 don't notice the
+// end of a process whose stdin is open, so wait closes stdin then.
 func (p *process) wait(ctx context.Context, returned <-chan struct{}) error {
 	closed := p.closed
 	var eof, late <-chan time.Time

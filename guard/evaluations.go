@@ -23,8 +23,8 @@ type evaluations struct {
 	interrupted bool          // one has failed or was ended early, so its commands may still run
 }
 
-// begin notes a call. end must be called with the error of the call when the daemon has answered, and
-// may be called again. It reports false if the build may have no more of them.
+// begin notes a call. end must be called with the error of the call when the daemon has answered,
+// and may be called again. It reports false if the build may have no more of them.
 func (e *evaluations) begin(ctx context.Context) (_ context.Context, end func(error), ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

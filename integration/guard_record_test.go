@@ -257,8 +257,8 @@ func TestGuardRecordsWarnings(t *testing.T) {
 	require.Contains(t, strings.Join(e.Warnings, "\n"), "busybox")
 }
 
-// Each of many builds at once has a line when it begins and one when it has ended. The daemon serves
-// them itself: it gives up containers of frontends that take 15 seconds to start.
+// Each of many builds at once has a line when it begins and one when it has ended. The daemon
+// serves them itself: it gives up containers of frontends that take 15 seconds to start.
 func TestGuardRecordsBuildsAtOnce(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "record")

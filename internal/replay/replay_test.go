@@ -282,7 +282,8 @@ func TestWhatAnotherPolicyWouldRefuse(t *testing.T) {
 		},
 		"an image that no frontend may run": {
 			mediated, built(reading(mirrored)), policy.Deny,
-			[]string{"the image docker.io/library/busybox:1"}, "",
+			[]string{"the image docker.io/library/busybox:1"},
+			"",
 		},
 		"a mode that only warns": {
 			"mode: warn\n" + dockerfile + "build: {images: {allow: [mirror.example/**]}}\n",
