@@ -75,9 +75,9 @@ modules: ## Check that go mod tidy has nothing to change, in all modules
 vulnerabilities: ## Look for known vulnerabilities in the code that is used (asks vuln.go.dev)
 	@$(GO) run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK) ./...
 
-unit: $(LINTTOOLS) ## Run the tests that need no daemon, with the race detector
+unit: $(LINTTOOLS) ## Run the tests that need no daemon: with the race detector where goroutines are
 	$(say) 'unit tests'
-	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname -- -vet=off -race' tools/check test
+	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname -- -vet=off' tools/check race
 	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname -- -vet=off' tools/check schema
 	@GO='$(GO)' GOTEST='$(GOTESTSUM) --format pkgname -- -vet=off' tools/check repo
 

@@ -74,12 +74,17 @@ func TestADigestThatTheDaemonDoesNotVerifyIsInNoSummary(t *testing.T) {
 
 func TestTooManySourcesOfASummary(t *testing.T) {
 	t.Parallel()
-	for name, length := range map[string]int{"many": 1, "long ones": 1 << 16} {
+	for name, tc := range map[string]struct{ sources, length int }{
+		"many":      {2 * vsa.MaxSources, 1},
+		"long ones": {2 * maxSourceBytes >> 16, 1 << 16},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var s Sources
-			for i := range 2 * vsa.MaxSources {
-				s.Add(&pb.SourceOp{Identifier: fmt.Sprintf("local://%d%s", i, strings.Repeat("a", length))})
+			for i := range tc.sources {
+				s.Add(&pb.SourceOp{
+					Identifier: fmt.Sprintf("local://%d%s", i, strings.Repeat("a", tc.length)),
+				})
 			}
 			_, err := s.List()
 			require.ErrorContains(t, err, "it reads more than 10000 sources, or ones whose names have more")
