@@ -5,7 +5,7 @@ BIN      := $(CURDIR)/.build/bin
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # A number of runs, because a fuzz run that ends by the clock can fail for that alone
 # (golang/go#75804).
-FUZZTIME ?= 5000x
+FUZZTIME ?= 2000x
 # Rounds of the benchmarks on a real daemon. Their figures are medians of the rounds.
 BENCHTIME ?= 20x
 # Any buildx works, with any builder. This one is built from tools/go.mod.
