@@ -46,7 +46,7 @@ LINTTOOLS := $(BIN)/.lint-tools
 say       := @printf '\n== %s\n'
 
 .PHONY: help demo test lint fmt vet modules vulnerabilities unit fuzz integration test-matrix \
-	test-engine test-cosign test-buildkit bench tools image cross release-binaries schema clean
+	test-engine test-cosign test-bake test-buildkit bench tools image cross release-binaries schema clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -106,6 +106,10 @@ test-engine: $(LINTTOOLS) ## Run docker build on a real Docker Engine in a netwo
 test-cosign: $(LINTTOOLS) ## Have cosign verify what policy-guard signs (root)
 	$(say) 'cosign: up to 20 minutes to build it the first time'
 	@cd integration && PF_COSIGN=1 $(GOTESTSUM) --format testname -- -count=1 -timeout 60m -run '^TestGuardProves' .
+
+test-bake: $(LINTTOOLS) ## Run the bake file, for another platform and the tests too (root)
+	$(say) 'bake: minutes for what compiles everything once more'
+	@cd integration && PF_BAKE=1 $(GOTESTSUM) --format testname -- -count=1 -timeout 60m -run '^TestImageBake$$' .
 
 test-buildkit: ## Run BuildKit's own tests through the image and policy-guard (root): SUITE=client RUN=TestCopy WAYS=mediate,builtin
 	$(say) "BuildKit's own tests, straight and through the image and policy-guard"

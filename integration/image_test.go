@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -192,6 +193,10 @@ func filesOf(t *testing.T, image v1.Image) map[string][]byte {
 // to the root of the repository.
 const bakePolicies = "integration/testdata/allowed"
 
+// bakeVariable switches the targets on that compile everything once more, for another platform or
+// with the tests. That takes minutes; see the target test-bake of the Makefile.
+const bakeVariable = "PF_BAKE"
+
 // Real bake runs the real bake file. The subtests share the daemon that baked the tests' image, and
 // its caches.
 func TestImageBake(t *testing.T) {
@@ -265,6 +270,7 @@ func TestImageBake(t *testing.T) {
 		},
 			plan.Target["image-cross"].Platforms)
 
+		needsBake(t)
 		// The test builds one more platform than the tests' image has: each takes a minute or more.
 		host := registry.HostPlatform()
 		ref := env.Repository() + ":cross"
@@ -283,9 +289,17 @@ func TestImageBake(t *testing.T) {
 		require.NotEqual(t, elf.EM_ARM, machines[host])
 	})
 	t.Run("the tests of a package pass in their target", func(t *testing.T) {
+		needsBake(t)
 		o := bake(t, nil, "--set=test.args.PACKAGES=./policy/imageref", "test").RequireSuccess(t)
 		require.Contains(t, o.Text(), "ok  \tgithub.com/policy-frontend/policy-frontend/policy/imageref")
 	})
+}
+
+func needsBake(t *testing.T) {
+	t.Helper()
+	if os.Getenv(bakeVariable) == "" {
+		t.Skipf("make test-bake compiles everything once more; it sets %s", bakeVariable)
+	}
 }
 
 // requireBaked fails the test unless the image at ref holds and enforces the baked policy.

@@ -44,6 +44,7 @@
 //	PF_AGAINST        the path of a policy-frontend program that BenchmarkAgainst compares with
 //	PF_ENGINE         not empty: also run the tests on a Docker Engine
 //	PF_COSIGN         not empty: also run the tests with cosign
+//	PF_BAKE           not empty: also bake another platform, and tests
 //
 // # A daemon that runs already
 //
