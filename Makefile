@@ -88,7 +88,7 @@ fuzz: ## Run each fuzz target FUZZTIME times
 integration: $(LINTTOOLS) ## Run the end-to-end tests on a real buildkitd (root)
 	$(say) 'end-to-end tests'
 	@$(GO) -C integration run ./cmd/tools
-	@cd integration && $(GOTESTSUM) --format testname -- -count=1 -timeout 55m -vet=off -parallel $(AT_ONCE) ./...
+	@cd integration && $(GOTESTSUM) --format testname -- -count=1 -timeout 80m -vet=off -parallel $(AT_ONCE) ./...
 	$(say) 'some of these tests on buildkitd $(OLDEST_BUILDKIT)'
 	@cd integration && PF_BUILDKITD=$(OLDEST_BUILDKIT) $(GOTESTSUM) --format testname -- -count=1 -timeout 30m -vet=off -parallel $(AT_ONCE) -run '$(OLDEST_TESTS)' .
 

@@ -73,7 +73,7 @@ func requireAgreement(t *testing.T, said checkedFile, o harness.Output, file str
 }
 
 // generatedFiles is how many Dockerfiles the test makes. Every fifth runs with each dispatcher.
-const generatedFiles = 100
+const generatedFiles = 50
 
 func TestCheckAndBuildAgreeOnGeneratedDockerfiles(t *testing.T) {
 	t.Parallel()
