@@ -46,7 +46,8 @@ LINTTOOLS := $(BIN)/.lint-tools
 say       := @printf '\n== %s\n'
 
 .PHONY: help demo test lint fmt vet modules vulnerabilities unit fuzz integration test-matrix \
-	test-engine test-cosign test-bake test-buildkit bench tools image cross release-binaries schema clean
+	test-engine test-cosign test-bake test-buildkit bench tools image cross release-binaries schema \
+	clean
 .NOTPARALLEL:
 
 help: ## List the targets

@@ -160,7 +160,7 @@ target "release-guard" {
 }
 
 target "test" {
-  description = "The tests that need no daemon, of all packages: --set test.args.PACKAGES=./policy/..."
+  description = "The tests that need no daemon. --set test.args.PACKAGES=./policy/... chooses packages."
   inherits    = ["_check"]
   target      = "test"
 }

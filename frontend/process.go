@@ -34,10 +34,10 @@ var errTooTalkative = errors.New("it wrote more than 64 MiB to its stderr")
 type process struct {
 	id     string
 	stream gwpb.LLBBridge_ExecProcessClient
-	sendMu sync.Mutex // a stream takes one Send, or CloseSend, at a time
-	log    io.Writer  // takes stderr
+	log    io.Writer // takes stderr
 
-	inputEnded bool // sendMu is held to read or write it
+	sendMu     sync.Mutex // a stream takes one Send, or CloseSend, at a time
+	inputEnded bool       // sendMu is held to read or write it
 
 	// recvLock is a lock: whoever has put a value in it holds it. Only the holder may call
 	// Recv, and read or write the next six fields.
@@ -45,9 +45,9 @@ type process struct {
 	output      []byte // of stdout, received and not read yet
 	eof         bool   // stdout has ended
 	stderrBytes int    // how many were received
-	exited      bool
+	exited      bool   // the daemon has told how the process ended, which exitErr has
 	exitErr     error
-	done        bool
+	done        bool // the daemon has sent everything that the process wrote
 
 	closed    chan struct{} // closed by Close
 	closeOnce sync.Once
