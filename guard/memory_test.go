@@ -194,13 +194,18 @@ func TestAResultHasItsMemoryBeforeItArrives(t *testing.T) {
 
 	_, err = other.expect(ctx, rawcall.MaxMessage)
 	require.ErrorIs(t, err, errMemory)
-	waits := make(chan error, 1)
-	go func() { waits <- arrived(ctx, rawcall.MaxMessage+1) }()
-	_, err = other.expect(ctx, rawcall.MaxMessage)
-	require.ErrorIs(t, err, errMemory, "the one that has arrived has no memory yet")
-	require.ErrorIs(t, <-waits, errMemory)
 
 	g.memory.patience = time.Hour
+	arriving, stop := context.WithCancel(ctx)
+	waits := make(chan error, 1)
+	go func() { waits <- arrived(arriving, rawcall.MaxMessage+1) }()
+	soonOver, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	_, err = other.expect(soonOver, rawcall.MaxMessage)
+	requireCode(t, codes.DeadlineExceeded, err) // the one that has arrived has no memory yet
+	stop()
+	requireCode(t, codes.Canceled, <-waits)
+
 	arrived, err = other.expect(ctx, rawcall.MaxMessage)
 	require.NoError(t, err)
 	go func() { _ = arrived(ctx, 10) }()
