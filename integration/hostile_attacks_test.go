@@ -40,6 +40,7 @@ func attacks() map[string]attack {
 			plain:   works(theProof),
 			mediate: refused(deniedImage),
 			forward: works(theProof),
+			guard:   stopped(deniedImage),
 		},
 		"base in the old way": {
 			plain:   works(theProof),
@@ -64,10 +65,19 @@ func attacks() map[string]attack {
 		"own policy when resolving": {
 			plain:   works("the digest of another"),
 			mediate: works("the digest of the allowed"),
+			guard:   stopped(deniedImage),
 		},
-		"image config":             {plain: works("sha256:"), mediate: refused(deniedImage)},
+		"image config": {
+			plain:   works("sha256:"),
+			mediate: refused(deniedImage),
+			guard:   stopped(deniedImage),
+		},
 		"image config the old way": {plain: works("sha256:"), mediate: refused(deniedImage)},
-		"cache import":             {plain: works("of its own choice"), mediate: refused("cache")},
+		"cache import": {
+			plain:   works("of its own choice"),
+			mediate: refused("cache"),
+			guard:   works("of its own choice"),
+		},
 		"host network": {
 			grant:   []string{"network.host"},
 			plain:   works("network of the host"),
@@ -102,18 +112,47 @@ func attacks() map[string]attack {
 		"final":        {plain: refused("accessing released result"), mediate: refused("(Final)")},
 		"huge message": {plain: stopped("larger than max"), mediate: stopped("larger than max")},
 
-		"same frontend":          {plain: works("it ran"), mediate: works("it ran")},
-		"other frontend":         {plain: works("it ran"), mediate: refused(otherHostile)},
-		"frontend dockerfile.v0": {plain: works(theProof), mediate: refused(deniedImage)},
-		"nested base":            {plain: works(theProof), mediate: refused(deniedImage)},
-		"chain":                  {plain: works("it ran"), mediate: works("it ran")},
+		"same frontend": {
+			plain:      works("it ran"),
+			mediate:    works("it ran"),
+			guard:      stopped("frontends/hostilefrontend"),
+			guardAlone: works("it ran"),
+		},
+		"other frontend": {
+			plain:      works("it ran"),
+			mediate:    refused(otherHostile),
+			guard:      stopped("frontends/otherhostile"),
+			guardAlone: stopped("frontends/otherhostile"),
+		},
+		"frontend by context": {
+			plain:   works("it ran"),
+			mediate: refused("through a named context that overrides it"),
+			guard:   stopped("frontends/otherhostile"),
+			// It counts as a base image.
+			guardAlone: works("it ran"),
+		},
+		"frontend dockerfile.v0": {
+			plain:   works(theProof),
+			mediate: refused(deniedImage),
+			guard:   stopped(deniedImage),
+		},
+		"nested base": {
+			plain:   works(theProof),
+			mediate: refused(deniedImage),
+			guard:   stopped("docker/dockerfile"),
+		},
+		"chain": {plain: works("it ran"), mediate: works("it ran")},
 		"chain to another": {
 			name:    "chain",
 			args:    args("SYNTAX=" + otherHostile),
 			plain:   works("it ran"),
 			mediate: refused(otherHostile),
 		},
-		"input": {plain: works(theProof), mediate: refused(deniedImage)},
+		"input": {
+			plain:   works(theProof),
+			mediate: refused(deniedImage),
+			guard:   stopped("docker/dockerfile"),
+		},
 		"endless nesting": {
 			args:    args("DEPTH=6"),
 			plain:   works("at the bottom"),
@@ -204,6 +243,7 @@ func attacks() map[string]attack {
 			plain:   works("allowed"),
 			mediate: refused("container"),
 			forward: works("allowed"),
+			guard:   works("allowed"),
 		},
 		"container allowed": {
 			name:       "container",

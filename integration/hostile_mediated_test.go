@@ -14,14 +14,16 @@ import (
 
 // hostilePolicy allows the hostile frontend, and docker/dockerfile as its nested frontend. It
 // refuses everything else that the attacks try to reach.
+const hostileRules = `build:
+  images: {allow: [bases/allowed]}
+  exec: {secrets: ["npm-*"]}
+`
+
 const hostilePolicy = `version: 1
 id: corp-ci
 contact: "#build-help"
 limits: {nesting: 3}
-build:
-  images: {allow: [bases/allowed]}
-  exec: {secrets: ["npm-*"]}
-frontends:
+` + hostileRules + `frontends:
   - name: hostile
     match: [frontends/hostilefrontend]
   - name: dockerfile
@@ -81,7 +83,7 @@ func TestHostileFrontendForwarded(t *testing.T) {
 	pushHostile(t)
 	d := soleHostile(t)
 	for name, a := range attacks() {
-		if a.forward.proof == "" && a.forward.refused == nil {
+		if !a.forward.given() {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
@@ -89,6 +91,34 @@ func TestHostileFrontendForwarded(t *testing.T) {
 			requireOutcome(t, a.forward,
 				a.run(t, d, name, env.WithPolicy(t, hostilePolicyFor(a, "forward"))))
 		})
+	}
+}
+
+// The daemon asks policy-guard about what a forwarded frontend reads before it returns, too.
+func TestHostileFrontendForwardedThroughGuard(t *testing.T) {
+	t.Parallel()
+	pushHostile(t)
+	guard := func(t *testing.T, a attack, build string) *harness.Daemon {
+		t.Helper()
+		return env.Guard(t, harness.DaemonConfig{Entitlements: grantable()},
+			strings.Replace(hostilePolicyFor(a, "forward"), hostileRules, build, 1),
+			"--image", env.Mediator(t)).Daemon
+	}
+	withRules, alone := guard(t, attack{}, hostileRules), guard(t, attack{}, "")
+	for name, a := range attacks() {
+		for _, through := range []struct {
+			name string
+			d    *harness.Daemon
+			want outcome
+		}{{"with build rules", withRules, a.guard}, {"without build rules", alone, a.guardAlone}} {
+			if !through.want.given() {
+				continue
+			}
+			t.Run(name+" "+through.name, func(t *testing.T) {
+				t.Parallel()
+				requireOutcome(t, through.want, a.run(t, through.d, name, hostile))
+			})
+		}
 	}
 }
 

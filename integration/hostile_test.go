@@ -52,7 +52,13 @@ type attack struct {
 	// first shows that the attack can work; otherwise the others would prove nothing. With dispatch:
 	// forward, only the result is checked. So forward is set only for attacks that this stops.
 	plain, mediate, forward outcome
+	// guard is the outcome through policy-guard with dispatch: forward and the same build rules, and
+	// guardAlone the one without build rules. They are set only where they say more than forward.
+	guard, guardAlone outcome
 }
+
+// given reports whether the table says what the outcome is.
+func (o outcome) given() bool { return o.proof != "" || o.stopped != "" || o.refused != nil }
 
 // pushHostile pushes the hostile frontend and the images that its attacks read.
 func pushHostile(t *testing.T) {

@@ -43,6 +43,7 @@ func attacks() map[string]any {
 		"prove":                  build(prove),
 		"same frontend":          build(sameFrontend),
 		"other frontend":         build(otherFrontend),
+		"frontend by context":    build(frontendByContext),
 		"frontend dockerfile.v0": build(dockerfileV0),
 		"nested base":            build(nestedBase),
 		"chain":                  build(chain),

@@ -18,6 +18,14 @@ func otherFrontend(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.nested(ctx, b.arg("OTHER"), map[string]string{argPrefix + "ATTACK": "prove"}, nil)
 }
 
+// frontendByContext runs another frontend under a name that a named context replaces.
+func frontendByContext(ctx context.Context, b *bridge) (*gwpb.Result, error) {
+	const name = "frontends/named"
+	return b.nested(ctx, name, map[string]string{
+		"context:" + name: "docker-image://" + b.arg("OTHER"), argPrefix + "ATTACK": "prove",
+	}, nil)
+}
+
 // sameFrontend runs the frontend itself as a nested one.
 func sameFrontend(ctx context.Context, b *bridge) (*gwpb.Result, error) {
 	return b.nested(ctx, b.arg("SELF"), map[string]string{argPrefix + "ATTACK": "prove"}, nil)
