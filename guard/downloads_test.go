@@ -75,7 +75,6 @@ func TestTheDaemonAsksAboutDownloadsUnderAPolicyWithRulesOnThem(t *testing.T) {
 		asked, wants bool
 	}{
 		"a policy without such rules": {forwarding, false, false},
-		"the client's own wish stays": {forwarding, true, true},
 		"a policy with such rules":    {onDownloads, false, true},
 		"both":                        {onDownloads, true, true},
 	} {

@@ -47,6 +47,10 @@ func TestCallsAboutARefusedBuildEndWithItsRefusal(t *testing.T) {
 			&controlapi.SolveRequest{Ref: "b", CompatibilityVersion: 10},
 			"an old version of BuildKit's behaviour",
 		},
+		"it asks for the build proxy, and no rule is about downloads": {
+			&controlapi.SolveRequest{Ref: "b", ProxyNetwork: true},
+			"it asks for BuildKit's build proxy",
+		},
 		"the frontend in it is refused before the daemon is asked": {
 			&controlapi.SolveRequest{
 				Ref: "b", Frontend: "gateway.v0", Session: "s",

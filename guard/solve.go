@@ -40,6 +40,12 @@ func (c *call) solve() (err error) {
 		return c.refuse(fmt.Errorf("it has a source policy, and where the policy has rules on downloads "+
 			"(%s), commands could go on without what that one denies; build without it", rules))
 	}
+	if req.ProxyNetwork && under.DownloadRules() == "" {
+		// A command can go on without what the client's source policy denies it there, and others would
+		// get its result: the build cache doesn't tell that it ran behind the proxy.
+		return c.refuse(errors.New("it asks for BuildKit's build proxy, which only rules on downloads " +
+			"(build.exec.downloads) turn on here; build without it (buildctl: --proxy-network)"))
+	}
 	direct, err := takeDirect(&req)
 	if err != nil {
 		return c.refuse(err)
@@ -93,7 +99,7 @@ func (c *call) solve() (err error) {
 	}
 	req.Ref, passed = b.ref, true
 	// A frontend is chosen when it is too late to tell the daemon.
-	req.ProxyNetwork = req.ProxyNetwork || under.DownloadRules() != ""
+	req.ProxyNetwork = under.DownloadRules() != ""
 	if direct != nil {
 		serving.Go(func() { b.serveDirect(c, direct) })
 	}

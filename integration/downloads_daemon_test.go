@@ -103,6 +103,21 @@ func TestWhatTheBuildProxyDoesByItself(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, second.asked, "the second build gets what the first one made of the refusal")
 	})
+	t.Run("a build without the proxy gets what a client's policy made of a command", func(t *testing.T) {
+		dir := w.dockerfile(t, "downloader get "+w.http+"/poisoned || echo went on")
+		ctx, c := buildkitClient(t, d)
+		_, err := c.Solve(ctx, nil, client.SolveOpt{
+			Frontend: "dockerfile.v0", LocalMounts: mountsOf(t, dir), ProxyNetwork: true,
+			SourcePolicy: &spb.Policy{Rules: []*spb.Rule{{
+				Action: spb.PolicyAction_DENY, Selector: &spb.Selector{Identifier: "http*/poisoned"},
+			}}},
+		}, nil)
+		require.NoError(t, err)
+		other := answering{raw: true}
+		_, err = other.build(t, d, dir, "")
+		require.NoError(t, err)
+		require.False(t, w.got("/poisoned"), "the second build never ran the command")
+	})
 	t.Run("a cached command isn't asked about", func(t *testing.T) {
 		var first, second answering
 		dir := w.dockerfile(t, "downloader get "+w.http+"/cached")

@@ -45,6 +45,18 @@ func (d *downloads) guard(
 // refusedDownload is a part of what a client reads of a refused download.
 const refusedDownload = "policy-guard refuses a download: "
 
+// TestWhatTheBuildProxyDoesByItself has the attack.
+func TestGuardLetsNoClientTurnOnTheBuildProxy(t *testing.T) {
+	t.Parallel()
+	w := newDownloads(t)
+	g := env.Guard(t, w.config, guardPolicy)
+	dir := w.dockerfile(t, "true")
+	args := byBuildctl(dir, inner)
+	g.Buildctl(t, args...).RequireSuccess(t)
+	require.Contains(t, g.Buildctl(t, append(args, "--proxy-network")...).RequireFailure(t).Text(),
+		"it asks for BuildKit's build proxy, which only rules on downloads")
+}
+
 func TestGuardJudgesWhatCommandsDownload(t *testing.T) {
 	t.Parallel()
 	w := newDownloads(t)
