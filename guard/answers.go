@@ -30,8 +30,8 @@ const sourceDenied = "policy-guard: "
 func (b *build) answer(
 	ctx context.Context, req *policysession.CheckPolicyRequest,
 ) (*policysession.DecisionResponse, *gwpb.ResolveSourceMetaRequest, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, answerTimeout,
-		fmt.Errorf("it could not be judged within %s", answerTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, b.guard.answerTimeout,
+		fmt.Errorf("it could not be judged within %s", b.guard.answerTimeout))
 	defer cancel()
 	source := req.GetSource().GetSource()
 	instead, err := b.judgeQuestion(ctx, source, req.GetPlatform())

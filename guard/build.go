@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -57,13 +56,12 @@ type build struct {
 	cancel  context.CancelCauseFunc
 	account *account // of what is kept until the build ends
 
-	policySession string // its name at the daemon, which no client may learn; under the lock
-	entitlements  []buildrules.Entitlement
-	exports       bool   // its result goes somewhere
-	hidden        bool   // the history leaves it out
-	sbom          string // the option for the SBOM that the daemon makes of the result; "" for none
-	proof         *proof // nil for none
-	record        *buildRecord
+	entitlements []buildrules.Entitlement
+	exports      bool   // its result goes somewhere
+	hidden       bool   // the history leaves it out
+	sbom         string // the option for the SBOM that the daemon makes of the result; "" for none
+	proof        *proof // nil for none
+	record       *buildRecord
 
 	frontends
 	debugging
@@ -231,15 +229,7 @@ func (b *build) fromDaemon(err error) error {
 	if cause := b.broken(); cause != nil {
 		return cause
 	}
-	b.mu.Lock()
-	policySession := b.policySession
-	b.mu.Unlock()
-	st := status.Convert(err)
-	if policySession == "" || !strings.Contains(st.String(), policySession) {
-		scrubbed := b.guard.scrub(b.who, st)
-		b.noteFailed(status.Convert(scrubbed))
-		return scrubbed
-	}
-	text := strings.ReplaceAll(st.Message(), policySession, "(the policy session)")
-	return b.guard.scrub(b.who, status.New(st.Code(), text))
+	scrubbed := b.guard.scrub(b.who, status.Convert(err))
+	b.noteFailed(status.Convert(scrubbed))
+	return scrubbed
 }

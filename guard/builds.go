@@ -3,16 +3,12 @@ package guard
 import (
 	"context"
 	"errors"
-	"regexp"
 	"strings"
 	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	tracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 )
@@ -72,7 +68,17 @@ func (c *call) status() error {
 	}
 	ctx, done := c.guard.builds.untilRefused(c.stream.Context(), req.Ref)
 	defer done()
-	err = c.pipe(c.outgoing(ctx), f)
+	raw := c.raw()
+	raw.First = f
+	send := raw.Send
+	raw.Send = func(f *rawcall.Frame) error {
+		f, err := c.scrubProgress(f)
+		if err != nil {
+			return err
+		}
+		return send(f)
+	}
+	err = raw.Run(c.outgoing(ctx))
 	var r *refusedBuildError
 	if errors.As(context.Cause(ctx), &r) {
 		return nil
@@ -91,27 +97,6 @@ func (c *call) dropTraces() error {
 	return c.send(&tracepb.ExportTraceServiceResponse{})
 }
 
-// daemonRef is the form of a build's name at the daemon, of any identity.
-var daemonRef = regexp.MustCompile(`[0-9a-f]{32}-[A-Za-z0-9_-]{1,128}`)
-
-// scrub removes the daemon's names of builds from an error: the caller's own become what the caller
-// named them, and others' disappear. Details that hold such a name are left out.
-func (g *Guard) scrub(who Identity, st *status.Status) error {
-	p := st.Proto()
-	p.Message = g.scrubText(who, p.GetMessage())
-	var details []*anypb.Any
-	for _, d := range p.GetDetails() {
-		if !daemonRef.Match(d.GetValue()) {
-			details = append(details, d)
-		}
-	}
-	p.Details = details
-	if st.Code() == codes.Unavailable && g.isDaemonLost() {
-		p.Message = "policy-guard lost the daemon, and what was under way has ended: " + p.Message
-	}
-	return status.ErrorProto(p)
-}
-
 // lostTime is how long gRPC may take to say that the daemon's connection is lost, when the calls on
 // it have failed.
 const lostTime = 200 * time.Millisecond
@@ -121,15 +106,6 @@ func (g *Guard) isDaemonLost() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), lostTime)
 	defer cancel()
 	return g.daemon.WaitForStateChange(ctx, connectivity.Ready)
-}
-
-func (g *Guard) scrubText(who Identity, text string) string {
-	return daemonRef.ReplaceAllStringFunc(text, func(ref string) string {
-		if client, ok := g.names.clientRef(who, ref); ok {
-			return client
-		}
-		return "(another build)"
-	})
 }
 
 // Headers of a session (session/session.go).

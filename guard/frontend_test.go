@@ -345,9 +345,9 @@ func askIn(ctx context.Context, t *testing.T, b *build, id string, attrs ...stri
 
 func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
 	t.Parallel()
-	_, g, c, ctx := begun(t)
+	d, g, c, ctx := begun(t)
 	require.NoError(t, g.sessions.claim("bobs", "bob"))
-	b, ask := asker(ctx, t, g)
+	_, ask := asker(ctx, t, g)
 	const pinned = "docker-image://docker.io/docker/dockerfile:1@" + fakeDigest
 	const kind = pb.AttrImageRecordType
 	require.Contains(t, ask("local://context"), "no frontend was allowed")
@@ -358,7 +358,7 @@ func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {
 	require.Empty(t, ask("docker-image://docker.io/library/busybox:latest"))
 	require.Empty(t, ask("local://context", pb.AttrLocalSessionID, "s1"))
 	require.Empty(t, ask("local://context", pb.AttrLocalSessionID, "context:s1"))
-	for _, session := range []string{"bobs", "x:bobs", "nobodys", b.policySession} {
+	for _, session := range []string{"bobs", "x:bobs", "nobodys", policySession(t, d)} {
 		require.Contains(t, ask("local://context", pb.AttrLocalSessionID, session), "another client")
 		require.Contains(t, ask("oci-layout://x", pb.AttrOCILayoutSessionID, session), "another client")
 	}

@@ -80,6 +80,7 @@ type Guard struct {
 	unwatched atomic.Bool
 
 	messageTimeout time.Duration
+	answerTimeout  time.Duration
 	lateTime       time.Duration
 
 	acceptOldDaemon bool
@@ -102,8 +103,7 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 		readable: newRemembered(maxReadable, 0), results: newRemembered(maxResults, resultsFor),
 		health: &health{}, log: o.Log, observe: o.Observer, refusals: newRefusals(),
 		acceptOldDaemon: o.AcceptOldDaemon, image: o.Image, messageTimeout: messageTimeout,
-		lateTime:  lateTime,
-		summaries: o.Summaries,
+		answerTimeout: answerTimeout, lateTime: lateTime, summaries: o.Summaries,
 	}
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory

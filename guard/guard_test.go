@@ -19,7 +19,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -419,24 +418,6 @@ func TestASlowReaderHoldsUpTheDaemonAndLeavingEndsItsCall(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the daemon's call goes on")
 	}
-}
-
-func TestErrorsTellNothingOfOtherBuilds(t *testing.T) {
-	t.Parallel()
-	d, g := newDaemon(t)
-	own, err := g.names.ref("alice", "mine")
-	require.NoError(t, err)
-	others, err := g.names.ref("bob", "his")
-	require.NoError(t, err)
-	st, err := status.New(codes.NotFound, "no such job "+own+" but "+others).
-		WithDetails(&controlapi.StatusRequest{Ref: others}, &controlapi.StatusRequest{Ref: "harmless"})
-	require.NoError(t, err)
-	d.failure = st.Err()
-	_, err = controlapi.NewControlClient(as(t, g, "alice")).Info(of(t), &controlapi.InfoRequest{})
-	requireCode(t, codes.NotFound, err)
-	got := status.Convert(err)
-	require.Equal(t, "no such job mine but (another build)", got.Message())
-	require.Len(t, got.Details(), 1)
 }
 
 func TestTracesOfClientsAreDropped(t *testing.T) {

@@ -108,7 +108,7 @@ func (c *call) makeOwn(event *controlapi.BuildHistoryEvent) bool {
 	}
 	event.Record.Ref = client
 	if e := event.Record.Error; e != nil {
-		e.Message = c.guard.scrubText(c.who, e.Message)
+		c.guard.scrubStatus(c.who, e)
 	}
 	c.guard.readable.add(c.who, digestsOf(event.Record), madeBy{})
 	return true

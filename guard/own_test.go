@@ -5,13 +5,13 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client/llb"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
-	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -209,7 +209,27 @@ build:
 	require.Contains(t, ask(tag+"@"+other), "corp.example/base:1")
 }
 
+// The guard asks the daemon for a tag before it answers, and the daemon doesn't answer that.
 func TestAnAnswerThatTakesTooLongIsNo(t *testing.T) {
+	t.Parallel()
+	d, g, c, ctx := begunUnder(t, forwarding+`llb: allow
+build:
+  images:
+    rules: [{name: bases, match: ["corp.example/**"], tags: ["1"]}]
+    requireDigest: true
+`)
+	b, ask := asker(ctx, t, g)
+	_, err := c.Solve(ctx, solving(command(t, "corp.example/base:1@"+fakeDigest)))
+	require.NoError(t, err)
+	held := make(chan struct{})
+	t.Cleanup(func() { close(held) })
+	d.asks = func(*pb.SourceOp) { <-held }
+	b.guard.answerTimeout = time.Millisecond
+	require.Equal(t, "policy-guard: it could not be judged within 1ms",
+		ask("docker-image://corp.example/other:1@"+fakeDigest))
+}
+
+func TestAnAnswerForWhichTheDaemonDoesNotWaitIsNo(t *testing.T) {
 	t.Parallel()
 	_, g, c, ctx := begun(t)
 	b, ask := asker(ctx, t, g)
@@ -218,14 +238,7 @@ func TestAnAnswerThatTakesTooLongIsNo(t *testing.T) {
 	require.Empty(t, ask("https://x.example/a"))
 	late, cancel := context.WithCancelCause(ctx)
 	cancel(errors.New("it took too long"))
-	d, _, err := b.answer(late, &policysession.CheckPolicyRequest{
-		Source: &gwpb.ResolveSourceMetaResponse{
-			Source: &pb.SourceOp{Identifier: "https://x.example/a"},
-		},
-	})
-	require.NoError(t, err)
-	require.Equal(t, spb.PolicyAction_DENY, d.Action)
-	require.Contains(t, d.DenyMessages[0].Message, "it took too long")
+	require.Equal(t, "policy-guard: it took too long", askIn(late, t, b, "https://x.example/a"))
 }
 
 // Some programs ask for nothing, and so for an empty result.

@@ -39,7 +39,8 @@ const (
 const policyHandshake = 10 * time.Second
 
 // openPolicySession opens the session in which the daemon asks about each source of this build, and
-// returns its name. If the session breaks, the build ends: the daemon would wait for it.
+// returns its name, which no client may learn. If the session breaks, the build ends: the daemon
+// would wait for it.
 func (b *build) openPolicySession() (string, error) {
 	id := identity.NewID()
 	// No client may connect as this session.
@@ -49,9 +50,6 @@ func (b *build) openPolicySession() (string, error) {
 	}
 	ctx, closeSession := context.WithCancel(context.WithoutCancel(b.ctx))
 	b.downloads.closeWith(closeSession)
-	b.mu.Lock()
-	b.policySession = id
-	b.mu.Unlock()
 	go func() {
 		defer closeSession()
 		defer end()

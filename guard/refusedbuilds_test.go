@@ -43,9 +43,9 @@ func TestCallsAboutARefusedBuildEndWithItsRefusal(t *testing.T) {
 			&controlapi.SolveRequest{Ref: "b", Entitlements: []string{"network.host"}},
 			"the policy refuses the entitlement",
 		},
-		"the request has a field that isn't known": {
+		"the request asks for what is never allowed": {
 			&controlapi.SolveRequest{Ref: "b", CompatibilityVersion: 10},
-			"an old version of BuildKit's behaviour",
+			"it asks for the version 10 of BuildKit's behaviour",
 		},
 		"it asks for the build proxy, and no rule is about downloads": {
 			&controlapi.SolveRequest{Ref: "b", ProxyNetwork: true},

@@ -78,6 +78,16 @@ func (s *sessions) owns(id string, who Identity) bool {
 	return of != nil && of.owner == who
 }
 
+// owner returns whose a session is, or whose it was until lately. It is "" if nobody knows.
+func (s *sessions) owner(id string) Identity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if of := s.of[id]; of != nil {
+		return of.owner
+	}
+	return ""
+}
+
 // take returns the caller's session.
 func (s *sessions) take(id string, who Identity) (*owned, error) {
 	if !clientName.MatchString(id) {

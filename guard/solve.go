@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/solver/llbsolver/compat"
 	spb "github.com/moby/buildkit/sourcepolicy/pb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -155,10 +156,25 @@ func rewrite(l policy.Layers, req *controlapi.SolveRequest) error {
 	case req.SourcePolicySession != "":
 		return errors.New("it has a session policy of its own, such as a Dockerfile.rego; build " +
 			"without it (buildx: --policy disabled=true)")
-	case req.CompatibilityVersion != 0:
-		return errors.New("it asks for an old version of BuildKit's behaviour")
+	}
+	if err := checkCompatibility(req.CompatibilityVersion); err != nil {
+		return err
 	}
 	return tightens([]*spb.Policy{req.SourcePolicy})
+}
+
+// checkCompatibility refuses another version of BuildKit's behaviour than the one that this package
+// judges builds by. That is the current one of the BuildKit that this module requires, and for a
+// daemon of that version, 0 means the same (control/control.go, Solve). A later daemon may have a
+// later current version, and then does for this one what the daemon of today does.
+func checkCompatibility(version int64) error {
+	const current = compat.CompatibilityVersionCurrent
+	if version == 0 || version == current {
+		return nil
+	}
+	return fmt.Errorf("it asks for the version %d of BuildKit's behaviour, and builds are judged by the "+
+		"version %d only; ask for %d or for no version (compatibility-version)", version, current,
+		current)
 }
 
 // shown are options that only the history and provenance show, as buildx prints them

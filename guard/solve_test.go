@@ -137,8 +137,27 @@ func TestWhatABuildAsksForBesideItsFrontend(t *testing.T) {
 		"a session policy": {
 			&controlapi.SolveRequest{SourcePolicySession: "x"}, nil, "a session policy of its own",
 		},
+		"BuildKit's current behaviour": {
+			&controlapi.SolveRequest{CompatibilityVersion: 30},
+			&controlapi.SolveRequest{CompatibilityVersion: 30}, "",
+		},
 		"old behaviour": {
-			&controlapi.SolveRequest{CompatibilityVersion: 10}, nil, "an old version",
+			&controlapi.SolveRequest{CompatibilityVersion: 20}, nil,
+			"it asks for the version 20 of BuildKit's behaviour, and builds are judged by the version 30 " +
+				"only; ask for 30 or for no version (compatibility-version)",
+		},
+		"behaviour of a later BuildKit": {
+			&controlapi.SolveRequest{CompatibilityVersion: 40}, nil, "the version 40 of",
+		},
+		// The daemon takes the lower bits on a machine with 32.
+		"a version that is the current one in its lower bits": {
+			&controlapi.SolveRequest{CompatibilityVersion: 1<<32 + 30}, nil, "the version 4294967326 of",
+		},
+		"no version in its lower bits": {
+			&controlapi.SolveRequest{CompatibilityVersion: 1 << 32}, nil, "the version 4294967296 of",
+		},
+		"a negative version": {
+			&controlapi.SolveRequest{CompatibilityVersion: -30}, nil, "the version -30 of",
 		},
 		"a source policy that denies": {
 			rule(&spb.Rule{Action: spb.PolicyAction_DENY}),

@@ -50,9 +50,11 @@ and names the line of the build file that it comes from.
 
 With --export, --cache-from, --cache-to or --sbom, eval also answers where a result may
 go, which build caches a build may use, and which image may make its SBOM. With --debug,
-it answers whether the client may run containers of its own. With --own-llb, eval decides
-on LLB that a client sends by itself, instead of asking for a frontend REF. Then --build
-and --llb have what is in that LLB. Only policy-guard judges all this in a build.
+it answers whether the client may run containers of its own. With --administration, it
+answers whether the client may see the disk usage of the builder, or prune it. With
+--own-llb, eval decides on LLB that a client sends by itself, instead of asking for a
+frontend REF. Then --build and --llb have what is in that LLB. Only policy-guard judges
+all this.
 
 With --format json, eval prints the object that a build leaves in its result's metadata
 under frontend.policy.decision. The answers to operations, results and caches are under
@@ -66,7 +68,7 @@ Instead of a file, - is stdin.
 
 Exit codes:
   0  allowed, perhaps with warnings
-  1  the frontend, the LLB, an operation, a result or a cache is denied
+  1  the frontend, the LLB, an operation or something else that was asked for is denied
   2  wrong usage or an invalid policy
   3  undecidable, because the decision needs the image's digest`,
 		Example: `  policy-frontend eval --policy policy.yaml docker/dockerfile:1
@@ -78,6 +80,7 @@ Exit codes:
   policy-frontend eval --policy policy.yaml --export push=corp.example/app:1 docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --own-llb --llb build.llb
   policy-frontend eval --policy policy.yaml --client uid:1000 --client gid:1000 docker/dockerfile:1
+  policy-frontend eval --policy policy.yaml --client cn:release-1 --administration pruning docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --at 2027-03-01 docker/dockerfile:1
   policy-frontend eval --policy policy.yaml --opt build-arg:POLICY_FRONTEND_POLICY="$(cat team.yaml)" docker/dockerfile:1`,
 		Args: f.args,

@@ -28,10 +28,10 @@ func newExplainCommand() *cobra.Command {
     SBOMs, which builds have summaries, and whether clients may run containers.
 
 The decision follows, and then the answers to the operations in --build or --llb, and to
---export, --cache-from, --cache-to, --sbom and --debug. Below each answer to an operation,
-explain prints the entries that it compared, and why an entry doesn't match. For a name or
-a URL, that is the scheme, host, port or path. For a command or an image, it is what the
-command uses or what the image's configuration has.
+--export, --cache-from, --cache-to, --sbom, --debug and --administration. Below each
+answer to an operation, explain prints the entries that it compared, and why an entry
+doesn't match. For a name or a URL, that is the scheme, host, port or path. For a command
+or an image, it is what the command uses or what the image's configuration has.
 
 With --format json, explain prints one object with steps, decision and answers.
 

@@ -112,8 +112,7 @@ Exit codes:
 	addAtFlag(cmd, &at)
 	cmd.Flags().StringVar(&level, "level", level,
 		"the lowest `LEVEL` of findings for which lint fails: "+safetext.Or(levels))
-	_ = cmd.RegisterFlagCompletionFunc(
-		"level", cobra.FixedCompletions(levels, cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, "level", levels)
 	out.add(cmd)
 	return cmd
 }

@@ -96,7 +96,5 @@ func checkFormat(name string, known []string) error {
 // addFormatFlag adds a --format flag with these values.
 func addFormatFlag(cmd *cobra.Command, name *string, usage string, known []string) {
 	cmd.Flags().StringVar(name, "format", *name, usage+": "+safetext.Or(known))
-	// It fails only for a flag that doesn't exist.
-	_ = cmd.RegisterFlagCompletionFunc(
-		"format", cobra.FixedCompletions(known, cobra.ShellCompDirectiveNoFileComp))
+	complete(cmd, "format", known)
 }

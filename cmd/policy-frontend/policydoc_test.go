@@ -20,7 +20,7 @@ func TestTheExamplesOfPolicyMd(t *testing.T) {
 	require.NoError(t, err)
 	row := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| (allow|deny|warn|undecidable) \\|$")
 	operation := regexp.MustCompile("(?m)^\\| `([a-zA-Z]+: [^`]+)` \\| (allow|deny|warn) \\|$")
-	result := regexp.MustCompile(`(^| )--(export|cache-from|cache-to|sbom|debug)( |$)`)
+	result := regexp.MustCompile(`(^| )--(export|cache-from|cache-to|sbom|debug|administration)( |$)`)
 	blocks := strings.Split(string(data), "```yaml\n")[1:]
 	require.NotEmpty(t, blocks)
 	operations := 0

@@ -204,6 +204,13 @@ func noCompletions(cmd *cobra.Command, flag string) {
 	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
 }
 
+// complete lets a shell complete the flag's value with one of those that it can have.
+func complete(cmd *cobra.Command, flag string, values []string) {
+	// It fails only for a flag that doesn't exist.
+	_ = cmd.RegisterFlagCompletionFunc(
+		flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
 // completeYAML lets a shell complete the flags' values with YAML files.
 func completeYAML(cmd *cobra.Command, flags ...string) {
 	for _, name := range flags {

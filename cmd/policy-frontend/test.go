@@ -80,6 +80,8 @@ A file of cases:
       caches:                      # build caches, which only policy-guard sees
         - {import: registry, ref: registry.example/cache}
         - {export: local, expect: deny}
+      debug: deny                  # containers of the client, as eval --debug
+      administration: {diskUsage: allow, pruning: deny}   # as eval --administration
     - name: LLB of a client's own builds on our images only
       ownLLB: true                 # as eval --own-llb does; without a request
       expect: {verdict: allow, rule: llb}

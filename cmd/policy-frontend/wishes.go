@@ -7,13 +7,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/policy-frontend/policy-frontend/internal/opcheck"
+	"github.com/policy-frontend/policy-frontend/internal/safetext"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// wishFlags are the flags for what a build wants of the daemon besides its frontend.
+// wishFlags are the flags for what a client wants of the daemon besides a frontend.
 type wishFlags struct {
-	exports, annotations, cachesFrom, cachesTo, sboms []string
-	debug                                             bool
+	exports, annotations, cachesFrom, cachesTo, sboms, administration []string
+	debug                                                             bool
 }
 
 func (f *wishFlags) add(cmd *cobra.Command) {
@@ -40,11 +41,16 @@ func (f *wishFlags) add(cmd *cobra.Command) {
 	}
 	cmd.Flags().BoolVar(&f.debug, "debug", false,
 		"the client runs containers of its own, which only policy-guard judges")
+	cmd.Flags().StringArrayVar(&f.administration, "administration", nil,
+		"what the client wants of the builder, which only policy-guard judges: `WHAT` is\n"+
+			safetext.Or(opcheck.Administering())+"; repeatable")
+	complete(cmd, "administration", opcheck.Administering())
 }
 
 // given reports whether there is anything to answer.
 func (f *wishFlags) given() bool {
-	return len(f.exports)+len(f.cachesFrom)+len(f.cachesTo)+len(f.sboms) > 0 || f.debug
+	return f.debug ||
+		len(f.exports)+len(f.cachesFrom)+len(f.cachesTo)+len(f.sboms)+len(f.administration) > 0
 }
 
 // read returns the wishes in the order of the flags in the help.
@@ -84,6 +90,13 @@ func (f *wishFlags) read() ([]opcheck.Wish, error) {
 	}
 	if f.debug {
 		out = append(out, opcheck.WishDebug())
+	}
+	for _, text := range f.administration {
+		what, err := opcheck.ParseAdministering(text)
+		if err != nil {
+			return nil, fmt.Errorf("--administration: %w", err)
+		}
+		out = append(out, opcheck.WishAdministration(what))
 	}
 	return out, nil
 }

@@ -72,6 +72,36 @@ func TestEvalAnswersAboutContainersOfAClient(t *testing.T) {
 	require.Contains(t, stdout, "a container that the client runs by itself is allowed\n")
 }
 
+func TestEvalAnswersWhoAdministrates(t *testing.T) {
+	t.Parallel()
+	file := write(t, "policy.yaml", `version: 1
+administration: {clients: ["uid:0", "cn:release-*"]}
+frontends: [{match: [docker/dockerfile]}]
+`)
+	code, stdout, stderr := run("eval", "--policy", file, "--client", "uid:1",
+		"--administration", "disk-usage", "--administration", "pruning", "docker/dockerfile:1")
+	require.Equal(t, exitDeny, code, stderr)
+	require.Contains(t, stdout, `
+seeing the disk usage of the builder is refused: the policy refuses disk usage for uid:1: it allows only uid:0 or cn:release-* (administration.clients)
+  message:      it concerns all clients, so ask an administrator, or have this client listed in administration.clients
+  message:      only policy-guard sees this, and applies it
+  rule:         administration
+  allowed:      uid:0, cn:release-*
+pruning the builder is refused: the policy refuses pruning for uid:1: `)
+	code, stdout, stderr = run("explain", "--policy", file, "--client", "cn:release-1",
+		"--administration", "pruning", "docker/dockerfile:1")
+	require.Equal(t, exitOK, code, stderr)
+	require.Contains(t, stdout, "only these clients administrate the builder: uid:0, cn:release-*")
+	require.Contains(t, stdout, "pruning the builder is allowed\n")
+	code, stdout, _ = run("eval", "--policy", file, "--administration", "pruning", "--format", "json",
+		"docker/dockerfile:1")
+	require.Equal(t, exitDeny, code, "an unknown client is no administrator")
+	require.Contains(t, stdout, `"build":[{"verdict":"deny","asked":"pruning the builder"`)
+	code, _, stderr = run("eval", "--policy", file, "--administration", "prune", "docker/dockerfile:1")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, `--administration: "prune" isn't disk-usage or pruning`)
+}
+
 func TestEvalAnswersAboutAnnotations(t *testing.T) {
 	t.Parallel()
 	file := write(t, "policy.yaml", "version: 1\nexports: {annotations: [\"org.*\"]}\n"+

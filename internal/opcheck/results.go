@@ -2,6 +2,7 @@ package opcheck
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,8 +14,8 @@ import (
 // seen says who applies the answers of this file.
 const seen = "only policy-guard sees this, and applies it"
 
-// Wish is something that a build wants of the daemon besides a frontend and its operations, such as
-// an export. A field of the whole policy answers it.
+// Wish is something that a client wants of the daemon besides a frontend and its operations, such
+// as an export. A field of the whole policy answers it.
 type Wish struct {
 	asked   string
 	exports bool
@@ -73,6 +74,18 @@ func WishDebug() Wish {
 	return Wish{"a container that the client runs by itself", false, policy.Layers.DecideDebug}
 }
 
+// WishAdministration is the wish of the client to do what only administrators can do. It is about
+// no build.
+func WishAdministration(a policy.Administering) Wish {
+	asked := "seeing the disk usage of the builder"
+	if a == policy.Pruning {
+		asked = "pruning the builder"
+	}
+	return Wish{asked, false, func(l policy.Layers) policy.Ruling {
+		return l.DecideAdministration(a, l.Client())
+	}}
+}
+
 // Asked describes the wish, as the beginning of a sentence.
 func (w Wish) Asked() string { return w.asked }
 
@@ -94,6 +107,24 @@ func (w Wish) Check(l policy.Layers, d policy.Decision) Answer {
 		a.Rule, a.Layer, a.Allowed, a.Contact = r.Rule, r.Layer, r.Allowed, r.Contact
 	}
 	return a
+}
+
+// administering has what only administrators can do, as it is written.
+var administering = map[string]policy.Administering{
+	"disk-usage": policy.DiskUsage, "pruning": policy.Pruning,
+}
+
+// Administering returns what [ParseAdministering] reads.
+func Administering() []string { return slices.Sorted(maps.Keys(administering)) }
+
+// ParseAdministering reads what only administrators can do: disk-usage or pruning. It fails for any
+// other text.
+func ParseAdministering(text string) (policy.Administering, error) {
+	a, ok := administering[text]
+	if !ok {
+		return "", fmt.Errorf("%q isn't %s", text, safetext.Or(Administering()))
+	}
+	return a, nil
 }
 
 // ParseExport reads where a result goes: local, tar, oci or docker for the client, push=NAME, or

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/policy"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
@@ -80,6 +81,34 @@ sbom: {generators: {allow: [x/y]}}
 		require.Contains(t, a.Messages, seen, name)
 		require.Equal(t, tt.want == policy.Deny, a.Reason != "" && a.Rule != "", name)
 	}
+}
+
+func TestAnswersWhoAdministrates(t *testing.T) {
+	t.Parallel()
+	p, err := policy.Parse("p", []byte("version: 1\nadministration: {clients: [\"uid:0\"]}\n"))
+	require.NoError(t, err)
+	l, err := policy.Stack(p, nil)
+	require.NoError(t, err)
+	for text, asked := range map[string]string{
+		"disk-usage": "seeing the disk usage of the builder", "pruning": "pruning the builder",
+	} {
+		what, err := ParseAdministering(text)
+		require.NoError(t, err)
+		require.Contains(t, Administering(), text)
+		wish := WishAdministration(what)
+		require.Equal(t, asked, wish.Asked())
+		a := wish.Check(l.For(clients.Peer(0)), policy.Decision{})
+		require.Equal(t, policy.Allow, a.Verdict)
+		require.Equal(t, []string{seen}, a.Messages)
+		for _, other := range []policy.Layers{l, l.For(clients.Peer(1))} {
+			a = wish.Check(other, policy.Decision{})
+			require.Equal(t, policy.Deny, a.Verdict)
+			require.Equal(t, policy.AdministrationRule, a.Rule)
+			require.Contains(t, a.Reason, "refuses "+string(what)+" for ")
+		}
+	}
+	_, err = ParseAdministering("disk usage")
+	require.EqualError(t, err, `"disk usage" isn't disk-usage or pruning`)
 }
 
 func TestAWishIsDescribed(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/policy/imageref"
 )
 
-// Wish is something that the build of a case wants besides its frontend and operations, and the
+// Wish is something that the client of a case wants besides a frontend and its operations, and the
 // expected answer.
 type Wish struct {
 	opcheck.Wish
@@ -106,28 +106,53 @@ func (f FileCache) wish() (opcheck.Wish, error) {
 	return opcheck.WishCache(u), nil
 }
 
+// FileAdministration is what the client wants to do with the builder, as it is written in a file.
+type FileAdministration struct {
+	// The expected answer if the client wants to see the disk usage. The verdict can stand alone.
+	DiskUsage *OperationExpect `yaml:"diskUsage,omitempty" short:"verdict"`
+	// The expected answer if the client wants to prune the builder. The verdict can stand alone.
+	Pruning *OperationExpect `yaml:"pruning,omitempty" short:"verdict"`
+}
+
 // wishes returns what a case says besides its operations.
 func (r *reader) wishes(at func(...any) []any, w *FileCase) []Wish {
 	return slices.Concat(
 		wishesOf(r, at, "exports", w.Exports),
 		wishesOf(r, at, "caches", w.Caches),
-		r.debug(at, w.Debug),
+		r.wish(at, opcheck.WishDebug(), w.Debug, "debug"),
+		r.administration(at, w.Administration),
 	)
 }
 
-// debug returns what a case says about containers of the client, if anything.
-func (r *reader) debug(at func(...any) []any, w *OperationExpect) []Wish {
+// administration returns what a case says about the client and the builder, if anything.
+func (r *reader) administration(at func(...any) []any, w *FileAdministration) []Wish {
+	const field = "administration"
+	if w == nil {
+		return nil
+	}
+	if *w == (FileAdministration{}) {
+		r.problem(at(field), "the field says nothing; write diskUsage, pruning or both, or remove it")
+	}
+	return slices.Concat(
+		r.wish(at, opcheck.WishAdministration(policy.DiskUsage), w.DiskUsage, field, "diskUsage"),
+		r.wish(at, opcheck.WishAdministration(policy.Pruning), w.Pruning, field, "pruning"),
+	)
+}
+
+// wish returns what a case says about a wish by a field that has only the expected answer, if
+// anything.
+func (r *reader) wish(
+	at func(...any) []any, wish opcheck.Wish, w *OperationExpect, field ...any,
+) []Wish {
 	if w == nil {
 		return nil
 	}
 	below := func(keys ...any) []any { // the expectation is the field itself
-		return at(append([]any{"debug"}, keys[min(1, len(keys)):]...)...)
+		return at(append(slices.Clone(field), keys[min(1, len(keys)):]...)...)
 	}
-	wish := Wish{
-		Wish: opcheck.WishDebug(), Line: r.strict.At(below()...).Line, Expect: r.expected(below, w),
-	}
-	r.noImage(below, wish.Expect)
-	return []Wish{wish}
+	asked := Wish{Wish: wish, Line: r.strict.At(below()...).Line, Expect: r.expected(below, w)}
+	r.noImage(below, asked.Expect)
+	return []Wish{asked}
 }
 
 // noImage refuses an expected image for what isn't an operation.

@@ -61,6 +61,17 @@ func TestRunAnswersWhatOnlyPolicyGuardSees(t *testing.T) {
 			"line 3: a container that the client runs by itself: the reason is: the policy refuses " +
 				"containers that a client runs by itself (debug: deny, which is the default)",
 		}},
+		{"an unknown client is no administrator", "administration: {diskUsage: deny, pruning: deny}", nil},
+		{
+			"administration, with what is expected",
+			"administration: {pruning: {verdict: deny, rule: administration, reason: pruning, messages: [administrator]}}",
+			nil,
+		},
+		{"administration that should be allowed", "administration: {diskUsage: allow}", []string{
+			"line 3: seeing the disk usage of the builder: the verdict is deny, and should be allow",
+			"line 3: seeing the disk usage of the builder: the reason is: the policy refuses disk usage " +
+				"for a client without a name that a policy can know (administration.clients)",
+		}},
 		{"another message", "exports: [{push: x, expect: {verdict: deny, messages: [bye]}}]", []string{
 			`line 3: a push to docker.io/library/x:latest: no message has "bye"`,
 			"line 3: a push to docker.io/library/x:latest: the reason is: " + pushRefused,
@@ -135,6 +146,10 @@ func TestParseRefusesWhatNoBuildWants(t *testing.T) {
 		{"a registry without a name", "expect: allow, caches: [{import: registry}]}", "t:3:37: ref is the name of a cache of the type registry, and only such a cache has one"},
 		{"a name of another cache", "expect: allow, caches: [{import: local, ref: x}]}", "t:3:37: ref is the name of a cache"},
 		{"an invalid name of a cache", "expect: allow, caches: [{import: registry, ref: X y}]}", "t:3:37: ref: "},
+		{"administration that says nothing", "expect: allow, administration: {}}", "t:3:44: the field says nothing; write diskUsage, pruning or both, or remove it"},
+		{"an unknown field of administration", "expect: allow, administration: {prune: deny}}", `unknown field "prune"`},
+		{"administration without a verdict", "expect: allow, administration: {pruning: {rule: x}}}", "expect has no verdict"},
+		{"an image for administration", "expect: allow, administration: {pruning: {verdict: deny, image: x}}}", "image is about an operation; remove it"},
 		{"results of a frontend that doesn't run", "request: a, expect: deny, exports: [{client: oci}]}", "a frontend that doesn't run builds nothing; remove exports"},
 		{"caches of a frontend that doesn't run", "request: a, expect: deny, caches: [{import: local}]}", "a frontend that doesn't run builds nothing; remove caches"},
 		{"LLB of a client's own by a frontend", "request: a, ownLLB: true, expect: allow}", "t:3:22: request is about a frontend, and LLB of the client's own has none; remove it, or ownLLB"},

@@ -66,7 +66,7 @@ type Case struct {
 	OwnLLB bool
 	// Build has operations of the frontend and the expected answers.
 	Build []Operation
-	// Wishes are what the build wants besides, and the expected answers.
+	// Wishes are what the client wants besides, and the expected answers.
 	Wishes []Wish
 }
 
@@ -141,6 +141,9 @@ type FileCase struct {
 	// The expected answer if the client runs containers of its own in the build. The verdict can stand
 	// alone, as in debug: deny. Only policy-guard sees that.
 	Debug *OperationExpect `yaml:"debug,omitempty" short:"verdict"`
+	// What the client wants to do with the builder, outside of builds, and the expected answers. Only
+	// policy-guard sees that.
+	Administration *FileAdministration `yaml:"administration,omitempty"`
 }
 
 //go:embed test.schema.json

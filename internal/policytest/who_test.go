@@ -17,6 +17,7 @@ frontends: [{name: ci, match: [a], clients: ["cn:ci", "gid:2"]}]
 exports: {push: [{clients: ["gid:2"], allow: [p]}], client: [{clients: ["cn:ci"], allow: [oci]}]}
 caches: {imports: {local: {clients: ["gid:2"]}}}
 debug: {clients: ["cn:ci"]}
+administration: {clients: ["gid:2"]}
 llb: {clients: ["gid:2"]}
 `)}
 	s, err := policytest.Parse("t.yaml", []byte(`policy: policy.yaml
@@ -25,12 +26,14 @@ cases:
    exports: [{push: p, expect: {verdict: deny, reason: "only for gid:2, not for cn:ci"}}]}
 - {name: a member of a group, request: a, client: ["uid:1", "gid:2"], expect: allow, exports: [{push: p}]}
 - {name: what a certificate lets a client do, request: a, client: "cn:ci", expect: allow,
-   exports: [{client: oci}, {client: tar, expect: deny}], debug: allow,
+   exports: [{client: oci}, {client: tar, expect: deny}], debug: allow, administration: {pruning: deny},
    caches: [{import: local, expect: {verdict: deny, reason: "only for gid:2, not for cn:ci"}}]}
 - {name: what a group lets a client do, request: a, client: ["uid:1", "gid:2"], expect: allow,
    exports: [{client: oci, expect: {verdict: deny, reason: exports.client.clients}}],
-   debug: {verdict: deny, reason: debug.clients}, caches: [{import: local}]}
-- {name: another user, request: a, client: "uid:1", expect: {verdict: deny, reason: "not for uid:1"}}
+   debug: {verdict: deny, reason: debug.clients}, caches: [{import: local}],
+   administration: {diskUsage: allow, pruning: allow}}
+- {name: another user, request: a, client: "uid:1", expect: {verdict: deny, reason: "not for uid:1"},
+   administration: {diskUsage: {verdict: deny, reason: "uid:1"}}}
 - {name: nobody knows, request: a, expect: {verdict: deny, reason: "it isn't known who builds"}}
 - {name: LLB, ownLLB: true, client: ["uid:1", "gid:2"], expect: allow}
 - {name: LLB of another one, ownLLB: true, client: "uid:2", expect: {verdict: deny, reason: llb.clients}}
