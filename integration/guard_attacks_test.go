@@ -218,11 +218,26 @@ func withHeaders(t *testing.T, pairs ...string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, pairs...)
 }
 
+// records returns the records of the history that a user sees.
+func records(t *testing.T, d *harness.Daemon, uid int) (all []*controlapi.BuildHistoryRecord) {
+	t.Helper()
+	s, err := controlapi.NewControlClient(clientOf(t, d, uid)).ListenBuildHistory(withHeaders(t),
+		&controlapi.BuildHistoryRequest{EarlyExit: true})
+	require.NoError(t, err)
+	for {
+		event, err := s.Recv()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		require.NoError(t, err)
+		all = append(all, event.Record)
+	}
+}
+
 func TestGuardKeepsClientsApart(t *testing.T) {
 	t.Parallel()
-	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
+	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy+"llb: allow\n")
 	dir := harness.WriteContext(t, dockerfile(""))
-	const buildID, sessionID = "buildkit-controlapi-buildid", "x-docker-expose-session-uuid"
 
 	// Alice's build goes on until the test ends.
 	const id = "alicesbuild"
@@ -237,7 +252,7 @@ func TestGuardKeepsClientsApart(t *testing.T) {
 	}
 	ping := func(d *harness.Daemon, uid int) error {
 		_, err := gwpb.NewLLBBridgeClient(clientOf(t, d, uid)).Ping(
-			withHeaders(t, buildID, id), &gwpb.PingRequest{})
+			withHeaders(t, headerBuildID, id), &gwpb.PingRequest{})
 		return err
 	}
 	require.NoError(t, ping(g.Behind, 0))
@@ -245,57 +260,24 @@ func TestGuardKeepsClientsApart(t *testing.T) {
 
 	t.Run("another's build id", func(t *testing.T) {
 		c := gwpb.NewLLBBridgeClient(clientOf(t, g.Behind, 0))
-		_, err := c.Return(withHeaders(t, buildID, id), &gwpb.ReturnRequest{Result: &gwpb.Result{
+		_, err := c.Return(withHeaders(t, headerBuildID, id), &gwpb.ReturnRequest{Result: &gwpb.Result{
 			Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}},
 		}})
 		require.NoError(t, err, "on the bare daemon, it ends the build")
 		require.Error(t, ping(g.Daemon, bob))
 		_, err = gwpb.NewLLBBridgeClient(clientOf(t, g.Daemon, bob)).Return(
-			withHeaders(t, buildID, id), &gwpb.ReturnRequest{Result: &gwpb.Result{
+			withHeaders(t, headerBuildID, id), &gwpb.ReturnRequest{Result: &gwpb.Result{
 				Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}},
 			}})
 		require.ErrorContains(t, err, "there is no such build")
 		require.NoError(t, ping(g.Daemon, 0), "her build goes on")
 	})
-	t.Run("another's session id", func(t *testing.T) {
-		open := func(d *harness.Daemon, uid int) error {
-			ctx := withHeaders(t, sessionID, "alicessession")
-			s, err := controlapi.NewControlClient(clientOf(t, d, uid)).Session(ctx)
-			require.NoError(t, err)
-			ended := make(chan error, 1)
-			go func() {
-				for {
-					if _, err := s.Recv(); err != nil {
-						ended <- err
-						return
-					}
-				}
-			}()
-			select {
-			case err := <-ended:
-				return err
-			case <-time.After(time.Second): // it stays connected
-				return nil
-			}
-		}
-		require.NoError(t, open(g.Behind, 0))
-		require.NoError(t, open(g.Behind, bob), "on the bare daemon, he replaces her")
-		require.NoError(t, open(g.Daemon, 0))
-		require.ErrorContains(t, open(g.Daemon, bob), "belongs to another client")
-	})
 	t.Run("another's history", func(t *testing.T) {
 		list := func(d *harness.Daemon, uid int) (refs []string) {
-			s, err := controlapi.NewControlClient(clientOf(t, d, uid)).ListenBuildHistory(withHeaders(t),
-				&controlapi.BuildHistoryRequest{EarlyExit: true})
-			require.NoError(t, err)
-			for {
-				event, err := s.Recv()
-				if errors.Is(err, io.EOF) {
-					return refs
-				}
-				require.NoError(t, err)
-				refs = append(refs, event.Record.Ref)
+			for _, r := range records(t, d, uid) {
+				refs = append(refs, r.Ref)
 			}
+			return refs
 		}
 		// buildctl runs as alice.
 		g.Buildctl(t, byBuildctl(dir, "docker/dockerfile:1")...).RequireSuccess(t)
@@ -315,6 +297,56 @@ func TestGuardKeepsClientsApart(t *testing.T) {
 		require.Equal(t, hers, list(g.Daemon, 0))
 	})
 	t.Run("the daemon's content", func(t *testing.T) {
+		g.Buildctl(t, byBuildctl(dir, "docker/dockerfile:1")...).RequireSuccess(t)
+		read := func(d *harness.Daemon, uid int, digest string) (string, error) {
+			s, err := contentapi.NewContentClient(clientOf(t, d, uid)).Read(withHeaders(t),
+				&contentapi.ReadContentRequest{Digest: digest})
+			require.NoError(t, err)
+			var all []byte
+			for {
+				part, err := s.Recv()
+				if errors.Is(err, io.EOF) {
+					return string(all), nil
+				}
+				if err != nil {
+					return "", err
+				}
+				all = append(all, part.Data...)
+			}
+		}
+		info := func(d *harness.Daemon, uid int, digest string) (int64, error) {
+			resp, err := contentapi.NewContentClient(clientOf(t, d, uid)).Info(withHeaders(t),
+				&contentapi.InfoRequest{Digest: digest})
+			return resp.GetInfo().GetSize(), err
+		}
+		hers := records(t, g.Daemon, 0)
+		hers = slices.DeleteFunc(hers, func(r *controlapi.BuildHistoryRecord) bool {
+			return len(r.GetResult().GetAttestations()) == 0 // it is under way
+		})
+		require.NotEmpty(t, hers)
+		for what, digest := range map[string]string{
+			"her logs":       hers[0].GetLogs().GetDigest(),
+			"her provenance": hers[0].GetResult().GetAttestations()[0].GetDigest(),
+		} {
+			want, err := read(g.Behind, bob, digest)
+			require.NoError(t, err, "on the bare daemon, he reads %s", what)
+			size, err := info(g.Behind, bob, digest)
+			require.NoError(t, err)
+			require.EqualValues(t, len(want), size, what)
+
+			const refused = "no record of the history that this client has seen names the content"
+			_, err = read(g.Daemon, bob, digest)
+			require.ErrorContains(t, err, refused, what)
+			_, err = info(g.Daemon, bob, digest)
+			require.ErrorContains(t, err, refused, what)
+
+			got, err := read(g.Daemon, 0, digest)
+			require.NoError(t, err)
+			require.Equal(t, want, got, what)
+			size, err = info(g.Daemon, 0, digest)
+			require.NoError(t, err)
+			require.EqualValues(t, len(want), size, what)
+		}
 		list := func(d *harness.Daemon) error {
 			s, err := contentapi.NewContentClient(clientOf(t, d, bob)).List(withHeaders(t),
 				&contentapi.ListContentRequest{})
@@ -325,6 +357,7 @@ func TestGuardKeepsClientsApart(t *testing.T) {
 		require.NoError(t, list(g.Behind))
 		require.Equal(t, codes.PermissionDenied, status.Code(list(g.Daemon)))
 	})
+	t.Run("another's session id", func(t *testing.T) { requireSessionsApart(t, g) })
 }
 
 func TestGuardRefusesWhatItDoesNotKnow(t *testing.T) {

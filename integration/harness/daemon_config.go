@@ -25,6 +25,9 @@ type DaemonConfig struct {
 	InHostNetwork bool
 	// NoProcessSandbox runs commands among the daemon's own processes. It is for rootless daemons.
 	NoProcessSandbox bool
+	// DeviceSpecs, if not empty, is a folder with CDI specifications of devices that commands can
+	// have. Otherwise the daemon has none, also not those of the machine.
+	DeviceSpecs string
 	// Quiet leaves out the debug log, as daemons in use do.
 	Quiet bool
 	// Extra is TOML that is appended as it is.
@@ -50,7 +53,10 @@ func (c DaemonConfig) toml(root, dir, snapshotter, runc string, rootless bool) s
 	line("[grpc]\n  address = [%q]", "unix://"+filepath.Join(dir, socketName))
 	// Without it all daemons of the machine share one socket.
 	line("[otel]\n  socketPath = %q", filepath.Join(dir, "otel.sock"))
-	line("[cdi]\n  disabled = true")
+	line("[cdi]\n  disabled = %t", c.DeviceSpecs == "")
+	if c.DeviceSpecs != "" {
+		line("  specDirs = [%q]", c.DeviceSpecs)
+	}
 	line("[worker.oci]\n  enabled = true\n  networkMode = \"host\"")
 	if c.NoProcessSandbox {
 		line("  noProcessSandbox = true")

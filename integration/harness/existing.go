@@ -157,6 +157,8 @@ func (x *existing) lacks(cfg DaemonConfig, repository string) string {
 		return "it needs insecure-entitlements = " + tomlList(cfg.Entitlements)
 	case cfg.Mirrors != nil:
 		return "it needs mirrors of its own"
+	case cfg.DeviceSpecs != "":
+		return "it needs devices of its own"
 	case cfg.Env != nil:
 		return "it needs environment variables of its own"
 	case cfg.Extra != "":

@@ -35,14 +35,29 @@ type Guarded struct {
 // daemon that is too old for the guard, the test is skipped.
 func (e *Env) Guard(t T, cfg DaemonConfig, policy string, flags ...string) *Guarded {
 	t.Helper()
+	e.needsGuard(t)
+	behind := e.StartDaemon(t, cfg)
+	return e.GuardBefore(t, behind, behind.Addr, policy, flags...)
+}
+
+func (e *Env) needsGuard(t T) {
+	t.Helper()
 	if s, ok := t.(Skipper); ok {
 		e.Needs(s, GuardFloor, "it doesn't ask about everything that it reads")
 	}
+}
+
+// GuardBefore is [Env.Guard] before a daemon that is started already. The guard reaches it by the
+// address upstream: a test can stand between the two.
+func (e *Env) GuardBefore(
+	t T, behind *Daemon, upstream, policy string, flags ...string,
+) *Guarded {
+	t.Helper()
+	e.needsGuard(t)
 	program, err := e.guard()
 	if err != nil {
 		t.Fatalf("build policy-guard: %v", err)
 	}
-	behind := e.StartDaemon(t, cfg)
 	dir, err := e.TempDir()
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -60,7 +75,7 @@ func (e *Env) Guard(t T, cfg DaemonConfig, policy string, flags ...string) *Guar
 		exited: make(chan struct{}),
 	}
 	g.program, g.args = program, append([]string{
-		"--policy", g.Policy, "--listen", g.Addr, "--upstream", behind.Addr,
+		"--policy", g.Policy, "--listen", g.Addr, "--upstream", upstream,
 	}, flags...)
 	g.Begin(t)
 	t.Cleanup(func() {
