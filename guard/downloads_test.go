@@ -292,6 +292,34 @@ func TestTheRecordOfDownloads(t *testing.T) {
 	require.Equal(t, "dockerfile", end.Refusals[0].Rule)
 }
 
+// A download of which the policy only warns was served, and the record says so.
+func TestTheRecordOfDownloadsWithWarnings(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemonFor(t, onDownloads, mediator)
+	d.imageConfig = keepsPolicy
+	d.metadata[frontend.MetadataKey] = []byte("{}")
+	d.progress = &controlapi.StatusResponse{}
+	path := recorded(t, g)
+	c, ctx := begunBefore(t, d, g)
+	b, ask := asker(ctx, t, g)
+	_, err := c.Solve(ctx, asking("corp/warned:1"))
+	require.NoError(t, err)
+	require.Empty(t, ask("https://files.example/a"))
+	require.Empty(t, ask("https://evil.example/b?token=hunter22"))
+	require.Empty(t, ask("https://evil.example/b?token=other"))
+	b.cancel(brokenError("test"))
+	end := ended(t, path)
+	require.Equal(t, []record.Download{
+		{URL: "https://files.example/a", Times: 1, Verdict: "allow", Rule: "warned"},
+		{URL: "https://evil.example/b?***", Times: 2, Verdict: "warn", Rule: "warned"},
+	}, end.Downloads)
+	require.Empty(t, end.Refusals)
+	require.Len(t, end.Warnings, 1)
+	require.Contains(t, end.Warnings[0], "a command's request for https://evil.example/b")
+	require.NotContains(t, end.Warnings[0], "hunter22")
+	require.Equal(t, "warn", end.Decision.Verdict)
+}
+
 // Builds under rules on downloads have the same id only one after another, and only as long as all
 // that they requested was allowed and answered.
 func TestWhichBuildsShareCommandsUnderRulesOnDownloads(t *testing.T) {
