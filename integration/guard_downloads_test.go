@@ -186,6 +186,45 @@ func TestGuardWarnsOfDownloads(t *testing.T) {
 	require.Equal(t, 1, w.count("/denied/warned"))
 }
 
+// Of two rules on a frontend, the one that names the client says what commands download.
+func TestGuardJudgesDownloadsByClient(t *testing.T) {
+	t.Parallel()
+	w := newDownloads(t)
+	path := filepath.Join(t.TempDir(), "record")
+	const carol = 1234 // a number that belongs to one user
+	rule := func(name, client string) string {
+		return fmt.Sprintf("  - {name: %s, match: [docker/dockerfile], clients: [\"%s\"],\n"+
+			"     build: {exec: {downloads: {allow: [\"%s/%s/**\"]}}}}\n", name, client, w.http, name)
+	}
+	g, _ := w.guard(t, "version: 1\nfrontends:\n"+rule("roots", "uid:0")+
+		rule("carols", fmt.Sprintf("uid:%d", carol)), "--record", path)
+	for name, uid := range map[string]int{"roots": 0, "carols": carol} {
+		t.Run(name, func(t *testing.T) {
+			for other, url := range map[string]string{
+				"roots": w.http + "/roots/by-" + name, "carols": w.http + "/carols/by-" + name,
+			} {
+				text, err := built(t, g.Daemon, uid,
+					"FROM "+w.image+"\nRUN downloader get "+url+" >/out 2>&1 || true\n", nil)
+				e, verdict := lastOf(t, path), "allow"
+				if other != name {
+					verdict = "deny"
+					require.ErrorContains(t, err, refusedDownload)
+					require.ErrorContains(t, err, "it allows only "+w.http+"/"+name+"/**")
+				} else {
+					require.NoError(t, err)
+					require.Contains(t, text, "200 served")
+				}
+				require.Equal(t, []record.Download{
+					{URL: url, Times: 1, Verdict: verdict, Rule: name},
+				}, e.Downloads)
+				require.Equal(t, fmt.Sprintf("uid:%d", uid), e.Client.Identity)
+			}
+		})
+	}
+	require.False(t, w.got("/roots/by-carols"))
+	require.False(t, w.got("/carols/by-roots"))
+}
+
 // The commands of a linked target are asked about in either build.
 func TestLinkedTargetsUnderRulesOnDownloads(t *testing.T) {
 	t.Parallel()
