@@ -25,6 +25,8 @@ const (
 	// maxRecorded bounds the texts in the record of a build, in bytes. In JSON, with the names of
 	// their fields, they take less than twice as much: see [record.MaxLine].
 	maxRecorded = 2 << 20
+	// reservedShare is what each of three kinds of items has of that for itself: see [roomFor].
+	reservedShare = maxRecorded / 12
 	// heldByItem is about what an item of a list takes beside its texts, in bytes.
 	heldByItem = 200
 	// shortestHidden is the length of the shortest value of a build-arg that is removed from reasons.
@@ -191,6 +193,23 @@ const (
 	downloadsList = "downloads"
 )
 
+// roomFor returns how many bytes the texts of all items may have if one with these texts is added
+// to the list of that name.
+//
+// A command chooses how many requests, warnings and refused sources there are. So each of these
+// leaves room for what says more about the build.
+func roomFor(list string, texts []string) int {
+	switch {
+	case list == refusalsList && texts[0] == aDownload: // it ends the build
+		return maxRecorded
+	case list == refusalsList:
+		return maxRecorded - reservedShare
+	case list == warningsList:
+		return maxRecorded - 2*reservedShare
+	}
+	return maxRecorded - 3*reservedShare
+}
+
 // room reports whether there is room for an item with these texts in the list of that name. If
 // not, the item counts as omitted.
 func (b *buildRecord) room(list string, texts ...string) bool {
@@ -198,7 +217,7 @@ func (b *buildRecord) room(list string, texts ...string) bool {
 	for _, s := range texts {
 		size += len(s)
 	}
-	ok := b.size+size <= maxRecorded
+	ok := b.size+size <= roomFor(list, texts)
 	if ok && b.account != nil {
 		_, ok = b.account.tryTake(size)
 	}

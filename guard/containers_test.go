@@ -484,6 +484,33 @@ func TestMessagesThatEndTheCall(t *testing.T) {
 	require.Empty(t, processMessages(d))
 }
 
+// A client waits for the end of a process, also when the call has ended.
+func TestProcessesOfABuildThatTheGuardEnds(t *testing.T) {
+	t.Parallel()
+	_, g, c, ctx := debugged(t)
+	_, err := c.NewContainer(ctx, containing("x", "own"))
+	require.NoError(t, err)
+	s, err := c.ExecProcess(ctx)
+	require.NoError(t, err)
+	for _, id := range []string{"first", "second"} {
+		require.NoError(t, s.Send(starting(id, "x")))
+		require.NotNil(t, next(t, s).GetStarted())
+	}
+	require.NoError(t, s.Send(stdin("second", 0, true)))
+	require.NotNil(t, next(t, s).GetExit())
+	require.NotNil(t, next(t, s).GetDone())
+	b, _ := asker(ctx, t, g)
+	b.cancel(refusedDownloadError{why: errors.New("not that")})
+	exit, done := next(t, s), next(t, s)
+	require.Equal(t, []string{"first", "first"}, []string{exit.ProcessID, done.ProcessID})
+	require.EqualValues(t, gwpb.UnknownExitStatus, exit.GetExit().Code)
+	require.Equal(t, int32(codes.PermissionDenied), exit.GetExit().Error.Code)
+	require.Contains(t, exit.GetExit().Error.Message, "policy-guard refuses a download: not that")
+	require.NotNil(t, done.GetDone())
+	_, err = s.Recv()
+	requireCode(t, codes.PermissionDenied, err)
+}
+
 func TestAClientHasOnlySoManyProcesses(t *testing.T) {
 	t.Parallel()
 	d, s := executing(t)

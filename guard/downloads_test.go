@@ -21,6 +21,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/frontend"
 	"github.com/policy-frontend/policy-frontend/internal/gatewayopts"
 	"github.com/policy-frontend/policy-frontend/internal/record"
+	"github.com/policy-frontend/policy-frontend/policy/clients"
 )
 
 // onDownloads lets commands of docker/dockerfile download from one host. For another frontend, it
@@ -291,6 +292,68 @@ func TestTheRecordOfDownloads(t *testing.T) {
 	require.Equal(t, "dockerfile", end.Refusals[0].Rule)
 }
 
+// A download of which the policy only warns was served, and the record says so.
+func TestTheRecordOfDownloadsWithWarnings(t *testing.T) {
+	t.Parallel()
+	d, g := newDaemonFor(t, onDownloads, mediator)
+	d.imageConfig = keepsPolicy
+	d.metadata[frontend.MetadataKey] = []byte("{}")
+	d.progress = &controlapi.StatusResponse{}
+	path := recorded(t, g)
+	c, ctx := begunBefore(t, d, g)
+	b, ask := asker(ctx, t, g)
+	_, err := c.Solve(ctx, asking("corp/warned:1"))
+	require.NoError(t, err)
+	require.Empty(t, ask("https://files.example/a"))
+	require.Empty(t, ask("https://evil.example/b?token=hunter22"))
+	require.Empty(t, ask("https://evil.example/b?token=other"))
+	b.cancel(brokenError("test"))
+	end := ended(t, path)
+	require.Equal(t, []record.Download{
+		{URL: "https://files.example/a", Times: 1, Verdict: "allow", Rule: "warned"},
+		{URL: "https://evil.example/b?***", Times: 2, Verdict: "warn", Rule: "warned"},
+	}, end.Downloads)
+	require.Empty(t, end.Refusals)
+	require.Len(t, end.Warnings, 1)
+	require.Contains(t, end.Warnings[0], "a command's request for https://evil.example/b")
+	require.NotContains(t, end.Warnings[0], "hunter22")
+	require.Equal(t, "warn", end.Decision.Verdict)
+}
+
+// Of two rules on a frontend, the one that names the client says what commands download.
+func TestDownloadsDifferByClient(t *testing.T) {
+	t.Parallel()
+	const byClient = `version: 1
+frontends:
+  - name: alices
+    match: [docker/dockerfile]
+    clients: ["uid:1"]
+    dispatch: builtin
+    build: {exec: {downloads: {allow: ["https://alice.example"]}}}
+  - name: bobs
+    match: [docker/dockerfile]
+    clients: ["uid:2"]
+    dispatch: builtin
+    build: {exec: {downloads: {allow: ["https://bob.example"]}}}
+`
+	d, g := newDaemonFor(t, byClient, mediator)
+	d.imageConfig = keepsPolicy
+	d.metadata[frontend.MetadataKey] = []byte("{}")
+	d.progress = &controlapi.StatusResponse{}
+	d.result = sourceDefinition(t, "docker-image://docker.io/library/busybox:latest")
+	alice := caller{id: "uid:1", client: clients.Peer(1)}
+	bob := caller{id: "uid:2", client: clients.Peer(2)}
+	hers, his := beginDownloadingAs(t, g, alice, "hers"), beginDownloadingAs(t, g, bob, "his")
+	require.NotEqual(t, hers.id, his.id)
+	require.Empty(t, hers.ask("https://alice.example/a"))
+	require.Empty(t, his.ask("https://bob.example/a"))
+	require.Contains(t, hers.ask("https://bob.example/a"), "it allows only https://alice.example/**")
+	requireCode(t, codes.PermissionDenied, <-hers.ended)
+	require.Empty(t, his.ask("https://bob.example/b"), "his build goes on")
+	require.Contains(t, his.ask("https://alice.example/a"), "it allows only https://bob.example/**")
+	requireCode(t, codes.PermissionDenied, <-his.ended)
+}
+
 // Builds under rules on downloads have the same id only one after another, and only as long as all
 // that they requested was allowed and answered.
 func TestWhichBuildsShareCommandsUnderRulesOnDownloads(t *testing.T) {
@@ -373,7 +436,12 @@ type downloadingBuild struct {
 
 func beginDownloading(t *testing.T, g *Guard, who Identity, name string) *downloadingBuild {
 	t.Helper()
-	conn := as(t, g, who)
+	return beginDownloadingAs(t, g, caller{id: who}, name)
+}
+
+func beginDownloadingAs(t *testing.T, g *Guard, who caller, name string) *downloadingBuild {
+	t.Helper()
+	conn := dial(t, listen(t, g.Server(known(who))))
 	ctx, cancel := context.WithCancel(of(t))
 	t.Cleanup(cancel)
 	r := &downloadingBuild{
@@ -386,7 +454,7 @@ func beginDownloading(t *testing.T, g *Guard, who Identity, name string) *downlo
 	}()
 	_, err := r.client.Solve(r.ctx, asking("docker/dockerfile:1"))
 	require.NoError(t, err)
-	ref, err := g.names.ref(who, name)
+	ref, err := g.names.ref(who.id, name)
 	require.NoError(t, err)
 	b, err := g.builds.find(r.ctx, ref)
 	require.NoError(t, err)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
@@ -61,12 +63,13 @@ func (c *call) execProcess() error {
 	raw.Next = func() (*rawcall.Frame, error) { return p.toDaemon(ctx, next) }
 	raw.Send, raw.Error, raw.Headers = p.toClient, b.fromDaemon, nil
 	err = raw.Run(c.outgoing(ctx, buildIDHeader, b.ref))
+	if cause := b.broken(); cause != nil {
+		p.endAll(cause)
+		return cause
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch cause := b.broken(); {
-	case cause != nil:
-		return cause
-	case p.failure != nil:
+	if p.failure != nil {
 		return p.failure
 	}
 	return err
@@ -220,20 +223,41 @@ func (p *processes) refuse(id string, why error) error {
 	if ends {
 		return why
 	}
-	exit := &gwpb.ExitMessage{
-		Code: gwpb.UnknownExitStatus, Error: status.Convert(why).Proto(),
+	err := p.send(&gwpb.ExecMessage{
+		ProcessID: id, Input: &gwpb.ExecMessage_Started{Started: &gwpb.StartedMessage{}},
+	})
+	if err != nil {
+		return err
 	}
-	for _, answer := range []*gwpb.ExecMessage{
-		{Input: &gwpb.ExecMessage_Started{Started: &gwpb.StartedMessage{}}},
-		{Input: &gwpb.ExecMessage_Exit{Exit: exit}},
-		{Input: &gwpb.ExecMessage_Done{Done: &gwpb.DoneMessage{}}},
-	} {
-		answer.ProcessID = id
-		if err := p.send(answer); err != nil {
-			return err
+	return p.exit(id, why)
+}
+
+// exit tells the client that a process has ended with an error.
+func (p *processes) exit(id string, why error) error {
+	err := p.send(&gwpb.ExecMessage{ProcessID: id, Input: &gwpb.ExecMessage_Exit{
+		Exit: &gwpb.ExitMessage{
+			Code: gwpb.UnknownExitStatus, Error: status.Convert(why).Proto(),
+		},
+	}})
+	if err != nil {
+		return err
+	}
+	return p.send(&gwpb.ExecMessage{
+		ProcessID: id, Input: &gwpb.ExecMessage_Done{Done: &gwpb.DoneMessage{}},
+	})
+}
+
+// endAll tells the client why the guard has ended its processes with the build. A client waits for
+// the end of each, also when the call has ended (grpcclient, containerProcess.Wait).
+func (p *processes) endAll(why error) {
+	p.mu.Lock()
+	ids := slices.Sorted(maps.Keys(p.running))
+	p.mu.Unlock()
+	for _, id := range ids {
+		if p.exit(id, why) != nil { // the client is gone
+			return
 		}
 	}
-	return nil
 }
 
 // toClient passes on a message of the daemon. Its errors become the client's.

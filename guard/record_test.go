@@ -732,13 +732,75 @@ func TestTheRecordOfABuildIsBounded(t *testing.T) {
 	e := ended(t, path)
 	require.Equal(t, many, len(e.Sources)+e.Omitted["sources"])
 	require.Equal(t, many, len(e.Refusals)+e.Omitted["refusals"])
-	require.Greater(t, len(e.Sources), 3000)
+	require.Greater(t, len(e.Sources), 2000)
+	require.Greater(t, len(e.Refusals), 2000)
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Less(t, info.Size(), int64(record.MaxLine))
 	require.Positive(t, g.Memory())
 	a.close()
 	require.Zero(t, g.Memory())
+}
+
+// A command chooses how much it requests, and could fill the record before what it is refused.
+func TestACommandPushesNothingOutOfTheRecordOfABuild(t *testing.T) {
+	t.Parallel()
+	const many, warnings = 1000, 50
+	long := strings.Repeat("a", 3900)
+	url := func(i int) string { return fmt.Sprintf("https://files.example/%d/%s", i, long) }
+	for name, tc := range map[string]struct {
+		fills   func(b *buildRecord, i int)
+		omitted string
+		leaves  func(b *buildRecord) // what there is still room for
+		want    func(e *record.Entry) int
+		least   int
+	}{
+		"requests leave room for warnings": {
+			func(b *buildRecord, i int) { b.download(url(i), policy.Allow, "r") }, downloadsList,
+			func(b *buildRecord) {
+				for i := range warnings {
+					b.inherited([]string{url(i)})
+				}
+			}, func(e *record.Entry) int { return len(e.Warnings) }, warnings - 10,
+		},
+		"warnings leave room for refused sources": {
+			func(b *buildRecord, i int) { b.inherited([]string{url(i)}) }, warningsList,
+			func(b *buildRecord) { b.refused(aSource, errors.New(long)) },
+			func(e *record.Entry) int { return len(e.Refusals) }, 1,
+		},
+		"refused sources leave room for the refusal that ends the build": {
+			func(b *buildRecord, _ int) { b.refused(aSource, errors.New(long)) }, refusalsList,
+			func(b *buildRecord) { b.refused(aDownload, errors.New(long)) },
+			func(e *record.Entry) int {
+				if e.Refusals[len(e.Refusals)-1].What == aDownload {
+					return 1
+				}
+				return 0
+			}, 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, g := newDaemon(t)
+			path := recorded(t, g)
+			c := &call{guard: g, who: "alice"}
+			b := c.openRecord(&controlapi.SolveRequest{Ref: "b"}, g.policy.current())
+			a := g.memory.open("alice")
+			defer a.close()
+			require.NoError(t, b.begin(a))
+			for i := range many {
+				tc.fills(b, i)
+			}
+			tc.leaves(b)
+			b.end(t.Context(), errors.New("x"))
+			e := ended(t, path)
+			require.Greater(t, e.Omitted[tc.omitted], many/4, "it is full")
+			require.GreaterOrEqual(t, tc.want(e), tc.least)
+			info, err := os.Stat(path)
+			require.NoError(t, err)
+			require.Less(t, info.Size(), int64(record.MaxLine))
+		})
+	}
 }
 
 // The lines of builds at once don't mix, and none is missing.

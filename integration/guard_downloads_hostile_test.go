@@ -169,6 +169,37 @@ func TestHostileCommandsUnderRulesOnDownloads(t *testing.T) {
 	}
 }
 
+// What is judged is the host in the URL, and the daemon looks it up. A client chooses the addresses
+// that commands see for names, and they change neither what is judged nor where a request goes.
+func TestAddressesOfACommandChangeNothingInWhatIsJudged(t *testing.T) {
+	t.Parallel()
+	w := newDownloads(t)
+	port := w.http[strings.LastIndex(w.http, ":"):]
+	_, build := w.guard(t, fmt.Sprintf(`version: 1
+frontends:
+  - name: dockerfile
+    match: [docker/dockerfile]
+    dispatch: builtin
+    build: {exec: {downloads: {allow: ["http://localhost%s/allowed/**"]}}}
+`, port))
+	get := func(name, path string) string {
+		return "downloader get http://" + name + port + path + " || echo went $((1 + 1))"
+	}
+	elsewhere := []string{
+		"--add-host=localhost:192.0.2.1", "--add-host=elsewhere.example:127.0.0.1",
+	}
+	for _, args := range [][]string{nil, elsewhere} {
+		o := build(t, w.dockerfile(t, "cat /etc/hosts; "+get("localhost", "/allowed/named")), args...)
+		require.Contains(t, o.RequireSuccess(t).Text(), "200 served")
+		require.Equal(t, args != nil, strings.Contains(o.Text(), "192.0.2.1"))
+	}
+	require.Equal(t, 2, w.count("/allowed/named"))
+	o := build(t, w.dockerfile(t, get("elsewhere.example", "/allowed/renamed")), elsewhere...)
+	o.RequireFailure(t, refusedDownload, "request for http://elsewhere.example"+port)
+	require.NotContains(t, o.Text(), "went 2")
+	require.False(t, w.got("/allowed/renamed"))
+}
+
 // A frontend's own container asks as a command does.
 func TestAFrontendsContainerUnderRulesOnDownloads(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/internal/record"
 )
 
 // policy lets commands download what is below /allowed of the servers.
@@ -30,12 +32,12 @@ frontends:
 %s`, d.http, d.https, more)
 }
 
-// guard starts a guard with a policy, and returns what builds a directory with buildx.
+// guard starts a guard with a policy and flags, and returns what builds a directory with buildx.
 func (d *downloads) guard(
-	t *testing.T, policy string,
+	t *testing.T, policy string, flags ...string,
 ) (*harness.Guarded, func(t *testing.T, dir string, args ...string) harness.Output) {
 	t.Helper()
-	g := env.Guard(t, d.config, policy, "--image", env.PackMediator(t))
+	g := env.Guard(t, d.config, policy, append(flags, "--image", env.PackMediator(t))...)
 	return g, func(t *testing.T, dir string, args ...string) harness.Output {
 		t.Helper()
 		return g.Buildx(t, dir, append(append([]string{"build", "--progress=plain"}, args...), ".")...)
@@ -60,11 +62,33 @@ func TestGuardLetsNoClientTurnOnTheBuildProxy(t *testing.T) {
 func TestGuardJudgesWhatCommandsDownload(t *testing.T) {
 	t.Parallel()
 	w := newDownloads(t)
-	g, build := w.guard(t, w.policy(""))
+	path := filepath.Join(t.TempDir(), "record")
+	g, build := w.guard(t, w.policy(""), "--record", path)
+	recorded := func(t *testing.T, outcome record.Outcome, want ...record.Download) {
+		t.Helper()
+		e := lastOf(t, path)
+		require.Equal(t, outcome, e.Outcome)
+		require.Equal(t, want, e.Downloads)
+		require.Equal(t, outcome == record.Refused, len(e.Refusals) > 0)
+		for _, r := range e.Refusals {
+			require.Equal(t, record.Refusal{What: "a download", Rule: "dockerfile", Reason: r.Reason}, r)
+			require.Contains(t, r.Reason, want[len(want)-1].URL)
+		}
+	}
 	for name, url := range map[string]string{"HTTP": w.http, "HTTPS": w.https} {
+		allowed := func(path string) record.Download {
+			return record.Download{URL: url + path, Times: 1, Verdict: "allow", Rule: "dockerfile"}
+		}
+		refused := record.Download{
+			URL: url + "/denied/" + name, Times: 1, Verdict: "deny", Rule: "dockerfile",
+		}
 		t.Run(name, func(t *testing.T) {
-			good := w.dockerfile(t, "downloader get "+url+"/allowed/"+name)
+			good := w.dockerfile(t, "downloader get "+url+"/allowed/"+name+
+				"?token=hunter2222 && downloader get "+url+"/allowed/second")
 			require.Contains(t, build(t, good).RequireSuccess(t).Text(), "200 served")
+			recorded(t, record.Done, allowed("/allowed/"+name+"?***"), allowed("/allowed/second"))
+			build(t, good).RequireSuccess(t)
+			recorded(t, record.Done) // the daemon doesn't ask about what comes from the cache
 
 			bad := w.dockerfile(t, "downloader get "+url+"/denied/"+name+" || echo went $((1 + 1))")
 			want := []string{
@@ -74,14 +98,22 @@ func TestGuardJudgesWhatCommandsDownload(t *testing.T) {
 			for range 2 { // nothing of it is cached
 				o := build(t, bad).RequireFailure(t, want...)
 				require.NotContains(t, o.Text(), "went 2")
+				recorded(t, record.Refused, refused)
 			}
 			o := g.Buildctl(t, "build", "--progress=plain", "--frontend=dockerfile.v0", "--local",
 				"context="+bad, "--local", "dockerfile="+bad).RequireFailure(t, want...)
 			require.NotContains(t, o.Text(), "went 2")
 			require.False(t, w.got("/denied/"+name))
+			mixed := w.dockerfile(t, "downloader get "+url+"/allowed/first", "downloader get "+url+
+				"/denied/"+name)
+			build(t, mixed).RequireFailure(t, refusedDownload)
+			recorded(t, record.Refused, allowed("/allowed/first"), refused)
 		})
 	}
 	require.Contains(t, g.Log(), `what="a download"`)
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "hunter2222")
 }
 
 // The daemon doesn't ask about results from its cache, and of builds at once it asks one.
@@ -144,14 +176,65 @@ func TestNothingIsReusedOfAGuardThatDied(t *testing.T) {
 func TestGuardWarnsOfDownloads(t *testing.T) {
 	t.Parallel()
 	w := newDownloads(t)
-	_, build := w.guard(t, w.policy("          mode: warn\n"))
+	path := filepath.Join(t.TempDir(), "record")
+	_, build := w.guard(t, w.policy("          mode: warn\n"), "--record", path)
 	dir := w.dockerfile(t, "downloader get "+w.http+"/denied/warned; sleep 1")
 	for _, when := range []string{"when it runs", "from the cache"} {
 		o := build(t, dir).RequireSuccess(t)
 		require.Contains(t, o.Text(), "policy: ", when)
 		require.Contains(t, o.Text(), "a command's request for "+w.http+"/denied/warned", when)
+		e := lastOf(t, path)
+		require.Equal(t, record.Done, e.Outcome, when)
+		require.Equal(t, "warn", e.Decision.Verdict, when)
+		require.Contains(t, strings.Join(e.Warnings, "\n"), w.http+"/denied/warned", when)
+		var want []record.Download
+		if when == "when it runs" {
+			want = []record.Download{{
+				URL: w.http + "/denied/warned", Times: 1, Verdict: "warn", Rule: "dockerfile",
+			}}
+		}
+		require.Equal(t, want, e.Downloads, when)
 	}
 	require.Equal(t, 1, w.count("/denied/warned"))
+}
+
+// Of two rules on a frontend, the one that names the client says what commands download.
+func TestGuardJudgesDownloadsByClient(t *testing.T) {
+	t.Parallel()
+	w := newDownloads(t)
+	path := filepath.Join(t.TempDir(), "record")
+	const carol = 1234 // a number that belongs to one user
+	rule := func(name, client string) string {
+		return fmt.Sprintf("  - {name: %s, match: [docker/dockerfile], clients: [\"%s\"],\n"+
+			"     build: {exec: {downloads: {allow: [\"%s/%s/**\"]}}}}\n", name, client, w.http, name)
+	}
+	g, _ := w.guard(t, "version: 1\nfrontends:\n"+rule("roots", "uid:0")+
+		rule("carols", fmt.Sprintf("uid:%d", carol)), "--record", path)
+	for name, uid := range map[string]int{"roots": 0, "carols": carol} {
+		t.Run(name, func(t *testing.T) {
+			for other, url := range map[string]string{
+				"roots": w.http + "/roots/by-" + name, "carols": w.http + "/carols/by-" + name,
+			} {
+				text, err := built(t, g.Daemon, uid,
+					"FROM "+w.image+"\nRUN downloader get "+url+" >/out 2>&1 || true\n", nil)
+				e, verdict := lastOf(t, path), "allow"
+				if other != name {
+					verdict = "deny"
+					require.ErrorContains(t, err, refusedDownload)
+					require.ErrorContains(t, err, "it allows only "+w.http+"/"+name+"/**")
+				} else {
+					require.NoError(t, err)
+					require.Contains(t, text, "200 served")
+				}
+				require.Equal(t, []record.Download{
+					{URL: url, Times: 1, Verdict: verdict, Rule: name},
+				}, e.Downloads)
+				require.Equal(t, fmt.Sprintf("uid:%d", uid), e.Client.Identity)
+			}
+		})
+	}
+	require.False(t, w.got("/roots/by-carols"))
+	require.False(t, w.got("/carols/by-roots"))
 }
 
 // The commands of a linked target are asked about in either build.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,6 +48,42 @@ func TestExplainSaysWhyADownloadIsRefused(t *testing.T) {
 	} {
 		require.Contains(t, stdout, want)
 	}
+}
+
+func TestDownloadsDifferByClient(t *testing.T) {
+	t.Parallel()
+	policyFile := write(t, "policy.yaml", `version: 1
+frontends:
+  - {name: alices, match: [docker/dockerfile], clients: ["uid:1"],
+     build: {exec: {downloads: {allow: ["https://alice.example"]}}}}
+  - {name: bobs, match: [docker/dockerfile], clients: ["uid:2"],
+     build: {exec: {downloads: {allow: ["https://bob.example"]}}}}
+`)
+	suite := "policy: policy.yaml\ncases:\n"
+	for _, tc := range []struct {
+		client, host, rule string
+		want               int
+	}{
+		{"uid:1", "alice.example", "alices", exitOK},
+		{"uid:1", "bob.example", "alices", exitDeny},
+		{"uid:2", "bob.example", "bobs", exitOK},
+		{"uid:2", "alice.example", "bobs", exitDeny},
+	} {
+		operation := "download: \"https://" + tc.host + "/a\""
+		code, stdout, stderr := run("eval", "--policy", policyFile, "--client", tc.client, "--build",
+			write(t, "operations.yaml", "- "+operation+"\n"), "docker/dockerfile:1")
+		require.Equal(t, tc.want, code, "%s%s", stdout, stderr)
+		require.Contains(t, stdout, "rule \""+tc.rule+"\"")
+		verdict := map[int]string{exitOK: "allow", exitDeny: "deny"}[tc.want]
+		suite += "  - {name: " + tc.client + " asks " + tc.host + ", client: \"" + tc.client +
+			"\", request: \"docker/dockerfile:1\",\n     expect: {verdict: allow, rule: " + tc.rule +
+			"}, build: [{" + operation + ", expect: " + verdict + "}]}\n"
+	}
+	cases := filepath.Join(filepath.Dir(policyFile), "cases.yaml")
+	require.NoError(t, os.WriteFile(cases, []byte(suite), 0o600))
+	code, stdout, stderr := run("test", cases)
+	require.Equal(t, exitOK, code, "%s%s", stdout, stderr)
+	require.Contains(t, stdout, "4 passed, 0 failed")
 }
 
 func TestDownloadsOfLLBThatNoFrontendMade(t *testing.T) {
