@@ -30,6 +30,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 // forbidden is a frontend that guardPolicy doesn't allow. It is not the evil one: these tests show
@@ -41,6 +42,11 @@ func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
 	t.Parallel()
 	env.Frontend(t, harness.EchoFrontend)
 	g := env.Guard(t, harness.DaemonConfig{Entitlements: []string{"network.host"}}, guardPolicy)
+	guards := []*harness.Guarded{g}
+	for _, policy := range []string{guardBuiltin, handedOver(policy.DispatchMediate, "")} {
+		guards = append(guards,
+			env.GuardBefore(t, g.Behind, g.Behind.Addr, policy, "--image", env.Mediator(t)))
+	}
 
 	var rawLLB bytes.Buffer
 	def, err := llb.Image("busybox").Run(llb.Shlex("true")).Root().Marshal(t.Context())
@@ -57,6 +63,8 @@ func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
 		args   func(dir, out string) []string
 		stdin  []byte
 		want   string
+		// The attack is one on the image that the daemon runs. Others are tried with each dispatch.
+		forwarded bool
 	}{
 		"raw LLB": {
 			args:  func(string, string) []string { return []string{"build", "--progress=plain"} },
@@ -80,13 +88,13 @@ func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
 			args: func(dir, out string) []string {
 				return byBuildctl(dir, "docker/dockerfile:1", "--output", "type=local,dest="+out, "--opt",
 					"context:docker/dockerfile:1=docker-image://docker.io/"+forbidden)
-			}, want: "would replace the frontend",
+			}, want: "would replace the frontend", forwarded: true,
 		},
 		"a named context over the frontend's digest": {
 			args: func(dir, out string) []string {
 				return byBuildctl(dir, pinned, "--output", "type=local,dest="+out, "--opt",
 					"context:"+pinned+"=docker-image://docker.io/"+forbidden)
-			}, want: "would replace the frontend",
+			}, want: "would replace the frontend", forwarded: true,
 		},
 		"a source policy that converts the frontend": {
 			args: func(dir, out string) []string {
@@ -164,7 +172,12 @@ func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
 				return d.Run(t, c)
 			}
 			attack(g.Behind).RequireSuccess(t)
-			attack(g.Daemon).RequireFailure(t, tc.want)
+			for _, through := range guards {
+				if tc.forwarded && through != g {
+					continue
+				}
+				attack(through.Daemon).RequireFailure(t, tc.want)
+			}
 		})
 	}
 }

@@ -127,39 +127,57 @@ func TestGuardRefusesOtherSBOMs(t *testing.T) {
 	scanner := env.Frontend(t, harness.SBOMScanner)
 	other := env.Frontend(t, harness.EchoFrontend) // an image that exists
 	g := env.Guard(t, harness.DaemonConfig{}, guardBuiltin+sbomGuard())
+	guards := []*harness.Guarded{g}
+	for _, policy := range []string{guardPolicy, handedOver(policy.DispatchMediate, "")} {
+		guards = append(guards,
+			env.GuardBefore(t, g.Behind, g.Behind.Addr, policy+sbomGuard(), "--image", env.Mediator(t)))
+	}
 	dir := harness.WriteContext(t, dockerfile("docker/dockerfile:1"))
 	for name, tc := range map[string]struct {
-		option  string
+		options []string
 		builds  bool // on the bare daemon
 		refused string
 	}{
 		"another image": {
-			"attest:sbom=generator=" + other, false, "an SBOM by docker.io/" + other + ": it allows only",
+			[]string{"attest:sbom=generator=" + other},
+			false,
+			"an SBOM by docker.io/" + other + ": it allows only",
 		},
-		"the default image": {"attest:sbom=", false, "an SBOM by docker.io/docker/buildkit-syft-scanner"},
+		"the default image": {[]string{"attest:sbom="}, false, "an SBOM by docker.io/docker/buildkit-syft-scanner"},
 		"a parameter that says where it reads": {
-			"attest:sbom=generator=" + scanner + ",SOURCE=/run/src", true,
+			[]string{"attest:sbom=generator=" + scanner + ",SOURCE=/run/src"},
+			true,
 			"the parameter SOURCE=/run/src",
 		},
 		"a parameter that the scanner doesn't know": {
-			"attest:sbom=generator=" + scanner + ",A=b", true, "the parameter A=b",
+			[]string{"attest:sbom=generator=" + scanner + ",A=b"}, true, "the parameter A=b",
 		},
 		"another spelling of the option": {
-			"attest:SBOM=generator=" + scanner, true, "write attest:sbom",
+			[]string{"attest:SBOM=generator=" + scanner}, true, "write attest:sbom",
+		},
+		"another image in another spelling beside the allowed one": {
+			[]string{"attest:SBOM=generator=" + other, "attest:sbom=generator=" + scanner},
+			false,
+			"write attest:sbom",
 		},
 		"a build-arg in its place": {
-			"build-arg:BUILDKIT_ATTEST_SBOM=generator=" + scanner, true, "write attest:sbom",
+			[]string{"build-arg:BUILDKIT_ATTEST_SBOM=generator=" + scanner}, true, "write attest:sbom",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			build := func(d *harness.Daemon) harness.Output {
-				return d.Buildctl(t, byBuildctl(dir, "docker/dockerfile:1", "--output",
-					"type=oci,dest="+outFile(t), "--opt", tc.option)...)
+				args := byBuildctl(dir, "docker/dockerfile:1", "--output", "type=oci,dest="+outFile(t))
+				for _, option := range tc.options {
+					args = append(args, "--opt", option)
+				}
+				return d.Buildctl(t, args...)
 			}
 			if tc.builds {
 				build(g.Behind).RequireSuccess(t)
 			}
-			build(g.Daemon).RequireFailure(t, tc.refused)
+			for _, g := range guards {
+				build(g.Daemon).RequireFailure(t, tc.refused)
+			}
 		})
 	}
 	t.Run("the default image of buildx", func(t *testing.T) {
