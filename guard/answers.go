@@ -2,7 +2,6 @@ package guard
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -116,39 +115,10 @@ func (b *build) judge(
 		// (source/local/source.go, snapshotWithAnySession).
 		instead = llbops.WithAttr(instead, attr, b.session)
 	}
-	instead, err := b.markDirectory(instead)
-	if err != nil {
-		return nil, err
-	}
 	if instead == source {
 		return nil, nil
 	}
 	return instead, nil
-}
-
-// markDirectory marks a client's directory with its identity. The daemon keeps what it has read
-// under the name of the session (source/local/source.go, CacheKey), for longer than the guard knows
-// whose that was. The mark is in the key, as the first of the files that are sent although only
-// metadata of files is. There is no such file.
-func (b *build) markDirectory(source *pb.SourceOp) (*pb.SourceOp, error) {
-	if llbops.SessionAttr(source) != pb.AttrLocalSessionID {
-		return source, nil
-	}
-	var exceptions []string
-	if list := source.GetAttrs()[pb.AttrMetadataTransferExclude]; list != "" {
-		if err := json.Unmarshal([]byte(list), &exceptions); err != nil {
-			return nil, fmt.Errorf("its attribute %s is no list", pb.AttrMetadataTransferExclude)
-		}
-	}
-	mark := b.guard.names.directories(b.who)
-	if len(exceptions) > 0 && exceptions[0] == mark {
-		return source, nil
-	}
-	list, err := json.Marshal(append([]string{mark}, exceptions...))
-	if err != nil {
-		return nil, err
-	}
-	return llbops.WithAttr(source, pb.AttrMetadataTransferExclude, string(list)), nil
 }
 
 // checkSessions refuses a source that names a session which isn't the client's.

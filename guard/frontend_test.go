@@ -320,8 +320,7 @@ func asker(ctx context.Context, t *testing.T, g *Guard) (*build, func(string, ..
 	return b, func(id string, attrs ...string) string { return askIn(ctx, t, b, id, attrs...) }
 }
 
-// askIn asks about a source in a build, as asker says. attrs are names and values. That a directory
-// is marked doesn't count.
+// askIn asks about a source in a build, as asker says. attrs are names and values.
 func askIn(ctx context.Context, t *testing.T, b *build, id string, attrs ...string) string {
 	t.Helper()
 	op := &pb.SourceOp{Identifier: id, Attrs: map[string]string{}}
@@ -338,44 +337,10 @@ func askIn(ctx context.Context, t *testing.T, b *build, id string, attrs ...stri
 		return ""
 	case spb.PolicyAction_CONVERT:
 		require.Equal(t, id, d.Update.Identifier)
-		if strings.HasPrefix(id, "local://") {
-			mark := `["` + b.guard.names.directories(b.who) + `"]`
-			require.Equal(t, mark, d.Update.Attrs[pb.AttrMetadataTransferExclude])
-			delete(d.Update.Attrs, pb.AttrMetadataTransferExclude)
-			if maps.Equal(d.Update.Attrs, op.Attrs) {
-				return ""
-			}
-		}
 		return "from " + d.Update.Attrs[llbops.SessionAttr(op)] + " " + d.Update.Attrs["kept"]
 	}
 	require.Equal(t, spb.PolicyAction_DENY, d.Action)
 	return d.DenyMessages[0].Message
-}
-
-func TestADirectoryIsMarkedOnce(t *testing.T) {
-	t.Parallel()
-	_, g := newDaemon(t)
-	mark := func(who Identity, list string) string {
-		b := &build{guard: g, who: who}
-		op, err := b.markDirectory(&pb.SourceOp{Identifier: "local://context", Attrs: map[string]string{
-			pb.AttrMetadataTransferExclude: list,
-		}})
-		require.NoError(t, err)
-		again, err := b.markDirectory(op)
-		require.NoError(t, err)
-		require.Same(t, op, again)
-		return op.Attrs[pb.AttrMetadataTransferExclude]
-	}
-	plain := mark("alice", "")
-	require.Equal(t, `["`+g.names.directories("alice")+`"]`, plain)
-	require.Equal(t, strings.TrimSuffix(plain, "]")+`,"*.go"]`, mark("alice", `["*.go"]`))
-	require.NotEqual(t, plain, mark("bob", ""))
-	require.NotEqual(t, plain, mark("bob", plain), "what a client sends comes after its own mark")
-
-	_, err := (&build{guard: g, who: "alice"}).markDirectory(&pb.SourceOp{
-		Identifier: "local://context", Attrs: map[string]string{pb.AttrMetadataTransferExclude: "{"},
-	})
-	require.ErrorContains(t, err, "local.metadatatransferexclude is no list")
 }
 
 func TestTheAnswersToTheDaemonsQuestions(t *testing.T) {

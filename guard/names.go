@@ -50,9 +50,6 @@ func (n names) sharedKey(who Identity, client string) string {
 	return n.derive("shared key", string(who), client)
 }
 
-// directories returns a mark of the identity's directories in the daemon's cache.
-func (n names) directories(who Identity) string { return n.derive("directories", string(who)) }
-
 // cacheMounts returns the namespace of the identity's cache mounts, or of those for some builds of
 // it.
 func (n names) cacheMounts(who Identity, builds ...string) string {

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -144,34 +142,6 @@ func asksForInner(opts ...string) *gwpb.SolveRequest {
 		all[opts[i]] = opts[i+1]
 	}
 	return &gwpb.SolveRequest{Frontend: "gateway.v0", FrontendOpt: all}
-}
-
-// The daemon keeps what it has read from a session under its id. A guard that has forgotten whose
-// the session was gives nobody else what is there.
-func TestNobodyReadsDirectoriesOfAForgottenSession(t *testing.T) {
-	t.Parallel()
-	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
-	readF := func(t *testing.T, d *harness.Daemon, uid int, id, text string) string {
-		t.Helper()
-		require.NoError(t, connectSession(t, d, uid, id, directory(t, text)))
-		b := beginBuild(t, d, uid, &controlapi.SolveRequest{Session: id})
-		defer b.end()
-		got, err := b.readF(asksForInner())
-		require.NoError(t, err)
-		return got
-	}
-	for name, tc := range map[string]struct {
-		d    *harness.Daemon
-		gets string
-	}{"the bare daemon": {g.Behind, "hers"}, "the guard": {g.Daemon, "his"}} {
-		id := "forgotten" + strconv.Itoa(len(name))
-		t.Run(name+" gives her what is hers", func(t *testing.T) { // her session ends with this test
-			require.Equal(t, "hers", readF(t, tc.d, os.Getuid(), id, "hers"))
-		})
-		g.Kill(t)
-		g.Begin(t)
-		require.Equal(t, tc.gets, readF(t, tc.d, bob, id, "his"), name)
-	}
 }
 
 // requireSessionsApart shows that nobody reads from another's session and that nobody takes its
