@@ -200,10 +200,10 @@ const (
 // leaves room for what says more about the build.
 func roomFor(list string, texts []string) int {
 	switch {
-	case list == refusalsList && texts[0] == aDownload: // it ends the build
-		return maxRecorded
-	case list == refusalsList:
+	case list == refusalsList && texts[0] == aSource: // commands can go on after these
 		return maxRecorded - reservedShare
+	case list == refusalsList:
+		return maxRecorded
 	case list == warningsList:
 		return maxRecorded - 2*reservedShare
 	}

@@ -768,6 +768,16 @@ func TestACommandPushesNothingOutOfTheRecordOfABuild(t *testing.T) {
 			func(b *buildRecord) { b.refused(aSource, errors.New(long)) },
 			func(e *record.Entry) int { return len(e.Refusals) }, 1,
 		},
+		"refused sources leave room for a refused call of the client": {
+			func(b *buildRecord, _ int) { b.refused(aSource, errors.New(long)) }, refusalsList,
+			func(b *buildRecord) { b.refused(bridge+"Solve", errors.New(long)) },
+			func(e *record.Entry) int {
+				if e.Refusals[len(e.Refusals)-1].What == bridge+"Solve" {
+					return 1
+				}
+				return 0
+			}, 1,
+		},
 		"refused sources leave room for the refusal that ends the build": {
 			func(b *buildRecord, _ int) { b.refused(aSource, errors.New(long)) }, refusalsList,
 			func(b *buildRecord) { b.refused(aDownload, errors.New(long)) },
