@@ -44,15 +44,24 @@ frontends:
 // mediator is the image to which these builds are handed over.
 const mediator = "corp.example/mediator:1"
 
+// newDownloadsDaemon returns a daemon that runs the mediator, and a guard under a policy with rules
+// on downloads. No step is under way.
+func newDownloadsDaemon(t *testing.T, policy string) (*fakeDaemon, *Guard) {
+	t.Helper()
+	d, g := newDaemonFor(t, policy, mediator)
+	d.imageConfig = keepsPolicy
+	d.metadata[frontend.MetadataKey] = []byte("{}")
+	d.progress = &controlapi.StatusResponse{}
+	return d, g
+}
+
 // downloading begins a build under onDownloads. The channel has the error of its Control.Solve.
 func downloading(
 	t *testing.T, policy string,
 ) (*fakeDaemon, *Guard, gwpb.LLBBridgeClient, context.Context, chan error) {
 	t.Helper()
-	d, g := newDaemonFor(t, policy, mediator)
+	d, g := newDownloadsDaemon(t, policy)
 	started := timestamppb.New(time.Unix(1, 0))
-	d.imageConfig = keepsPolicy
-	d.metadata[frontend.MetadataKey] = []byte("{}")
 	d.progress = &controlapi.StatusResponse{Vertexes: []*controlapi.Vertex{
 		{Digest: "sha256:done", Name: "[1/3] FROM base", Started: started, Completed: started},
 		{Digest: "sha256:runs", Name: "[2/3] RUN fetch https://evil.example/a", Started: started},
@@ -268,10 +277,7 @@ func TestARuleThatOnlyWarnsOfADownload(t *testing.T) {
 
 func TestTheRecordOfDownloads(t *testing.T) {
 	t.Parallel()
-	d, g := newDaemonFor(t, onDownloads, mediator)
-	d.imageConfig = keepsPolicy
-	d.metadata[frontend.MetadataKey] = []byte("{}")
-	d.progress = &controlapi.StatusResponse{}
+	d, g := newDownloadsDaemon(t, onDownloads)
 	path := recorded(t, g)
 	c, ctx := begunBefore(t, d, g)
 	_, ask := asker(ctx, t, g)
@@ -295,10 +301,7 @@ func TestTheRecordOfDownloads(t *testing.T) {
 // A download of which the policy only warns was served, and the record says so.
 func TestTheRecordOfDownloadsWithWarnings(t *testing.T) {
 	t.Parallel()
-	d, g := newDaemonFor(t, onDownloads, mediator)
-	d.imageConfig = keepsPolicy
-	d.metadata[frontend.MetadataKey] = []byte("{}")
-	d.progress = &controlapi.StatusResponse{}
+	d, g := newDownloadsDaemon(t, onDownloads)
 	path := recorded(t, g)
 	c, ctx := begunBefore(t, d, g)
 	b, ask := asker(ctx, t, g)
@@ -336,10 +339,7 @@ frontends:
     dispatch: builtin
     build: {exec: {downloads: {allow: ["https://bob.example"]}}}
 `
-	d, g := newDaemonFor(t, byClient, mediator)
-	d.imageConfig = keepsPolicy
-	d.metadata[frontend.MetadataKey] = []byte("{}")
-	d.progress = &controlapi.StatusResponse{}
+	d, g := newDownloadsDaemon(t, byClient)
 	d.result = sourceDefinition(t, "docker-image://docker.io/library/busybox:latest")
 	alice := caller{id: "uid:1", client: clients.Peer(1)}
 	bob := caller{id: "uid:2", client: clients.Peer(2)}

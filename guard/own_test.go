@@ -187,16 +187,19 @@ func TestTheSourcesOfLLBAreJudgedWhenTheDaemonAsks(t *testing.T) {
 	require.Equal(t, "from s1 ", ask("local://context"))
 }
 
-// The guard looks up the tag of an image with a digest while the daemon waits for an answer. The
-// daemon asks about the tag too, and nobody else may read it.
-func TestTheTagThatAnAnswerNeedsIsLookedUp(t *testing.T) {
-	t.Parallel()
-	d, g, c, ctx := begunUnder(t, forwarding+`llb: allow
+// tagRules let clients send LLB. A rule on tags is about images with digests.
+const tagRules = forwarding + `llb: allow
 build:
   images:
     rules: [{name: bases, match: ["corp.example/**"], tags: ["1"]}]
     requireDigest: true
-`)
+`
+
+// The guard looks up the tag of an image with a digest while the daemon waits for an answer. The
+// daemon asks about the tag too, and nobody else may read it.
+func TestTheTagThatAnAnswerNeedsIsLookedUp(t *testing.T) {
+	t.Parallel()
+	d, g, c, ctx := begunUnder(t, tagRules)
 	_, ask := asker(ctx, t, g)
 	const tag = "docker-image://corp.example/base:1"
 	asked := map[string]string{}
@@ -212,12 +215,7 @@ build:
 // The guard asks the daemon for a tag before it answers, and the daemon doesn't answer that.
 func TestAnAnswerThatTakesTooLongIsNo(t *testing.T) {
 	t.Parallel()
-	d, g, c, ctx := begunUnder(t, forwarding+`llb: allow
-build:
-  images:
-    rules: [{name: bases, match: ["corp.example/**"], tags: ["1"]}]
-    requireDigest: true
-`)
+	d, g, c, ctx := begunUnder(t, tagRules)
 	b, ask := asker(ctx, t, g)
 	_, err := c.Solve(ctx, solving(command(t, "corp.example/base:1@"+fakeDigest)))
 	require.NoError(t, err)

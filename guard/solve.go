@@ -37,11 +37,12 @@ func (c *call) solve() (err error) {
 	under := c.guard.policy.current()
 	c.record = c.openRecord(&req, under)
 	defer func() { c.record.end(c.stream.Context(), err) }()
-	if rules := under.DownloadRules(); rules != "" && len(req.SourcePolicy.GetRules()) > 0 {
+	rules := under.DownloadRules()
+	switch {
+	case rules != "" && len(req.SourcePolicy.GetRules()) > 0:
 		return c.refuse(fmt.Errorf("it has a source policy, and where the policy has rules on downloads "+
 			"(%s), commands could go on without what that one denies; build without it", rules))
-	}
-	if req.ProxyNetwork && under.DownloadRules() == "" {
+	case rules == "" && req.ProxyNetwork:
 		// A command can go on without what the client's source policy denies it there, and others would
 		// get its result: the build cache doesn't tell that it ran behind the proxy.
 		return c.refuse(errors.New("it asks for BuildKit's build proxy, which only rules on downloads " +
@@ -100,7 +101,7 @@ func (c *call) solve() (err error) {
 	}
 	req.Ref, passed = b.ref, true
 	// A frontend is chosen when it is too late to tell the daemon.
-	req.ProxyNetwork = under.DownloadRules() != ""
+	req.ProxyNetwork = rules != ""
 	if direct != nil {
 		serving.Go(func() { b.serveDirect(c, direct) })
 	}
