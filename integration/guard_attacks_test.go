@@ -30,7 +30,6 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
-	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 // forbidden is a frontend that guardPolicy doesn't allow. It is not the evil one: these tests show
@@ -41,12 +40,8 @@ const forbidden = string(harness.EchoFrontend)
 func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
 	t.Parallel()
 	env.Frontend(t, harness.EchoFrontend)
-	g := env.Guard(t, harness.DaemonConfig{Entitlements: []string{"network.host"}}, guardPolicy)
-	guards := []*harness.Guarded{g}
-	for _, policy := range []string{guardBuiltin, handedOver(policy.DispatchMediate, "")} {
-		guards = append(guards,
-			env.GuardBefore(t, g.Behind, g.Behind.Addr, policy, "--image", env.Mediator(t)))
-	}
+	guards := guardsByDispatch(t, harness.DaemonConfig{Entitlements: []string{"network.host"}}, "")
+	forwarding := guards[0]
 
 	var rawLLB bytes.Buffer
 	def, err := llb.Image("busybox").Run(llb.Shlex("true")).Root().Marshal(t.Context())
@@ -171,12 +166,12 @@ func TestGuardRefusesTheWaysAroundThePolicy(t *testing.T) {
 				c.Stdin = bytes.NewReader(tc.stdin)
 				return d.Run(t, c)
 			}
-			attack(g.Behind).RequireSuccess(t)
-			for _, through := range guards {
-				if tc.forwarded && through != g {
+			attack(forwarding.Behind).RequireSuccess(t)
+			for _, g := range guards {
+				if tc.forwarded && g != forwarding {
 					continue
 				}
-				attack(through.Daemon).RequireFailure(t, tc.want)
+				attack(g.Daemon).RequireFailure(t, tc.want)
 			}
 		})
 	}
@@ -231,11 +226,13 @@ func withHeaders(t *testing.T, pairs ...string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, pairs...)
 }
 
-// records returns the records of the history that a user sees.
-func records(t *testing.T, d *harness.Daemon, uid int) (all []*controlapi.BuildHistoryRecord) {
+// records returns the records of the history that a user sees, or only those of builds under way.
+func records(
+	t *testing.T, d *harness.Daemon, uid int, active bool,
+) (all []*controlapi.BuildHistoryRecord) {
 	t.Helper()
 	s, err := controlapi.NewControlClient(clientOf(t, d, uid)).ListenBuildHistory(withHeaders(t),
-		&controlapi.BuildHistoryRequest{EarlyExit: true})
+		&controlapi.BuildHistoryRequest{ActiveOnly: active, EarlyExit: true})
 	require.NoError(t, err)
 	for {
 		event, err := s.Recv()
@@ -243,7 +240,9 @@ func records(t *testing.T, d *harness.Daemon, uid int) (all []*controlapi.BuildH
 			return all
 		}
 		require.NoError(t, err)
-		all = append(all, event.Record)
+		if event.Record != nil {
+			all = append(all, event.Record)
+		}
 	}
 }
 
@@ -287,7 +286,7 @@ func TestGuardKeepsClientsApart(t *testing.T) {
 	})
 	t.Run("another's history", func(t *testing.T) {
 		list := func(d *harness.Daemon, uid int) (refs []string) {
-			for _, r := range records(t, d, uid) {
+			for _, r := range records(t, d, uid, false) {
 				refs = append(refs, r.Ref)
 			}
 			return refs
@@ -332,7 +331,7 @@ func TestGuardKeepsClientsApart(t *testing.T) {
 				&contentapi.InfoRequest{Digest: digest})
 			return resp.GetInfo().GetSize(), err
 		}
-		hers := records(t, g.Daemon, 0)
+		hers := records(t, g.Daemon, 0, false)
 		hers = slices.DeleteFunc(hers, func(r *controlapi.BuildHistoryRecord) bool {
 			return len(r.GetResult().GetAttestations()) == 0 // it is under way
 		})

@@ -290,7 +290,7 @@ func beginRaw(t *testing.T, d *harness.Daemon, uid int, id string, entitled ...s
 }
 
 func withBuild(t *testing.T, id string) context.Context {
-	return withHeaders(t, "buildkit-controlapi-buildid", id)
+	return withHeaders(t, headerBuildID, id)
 }
 
 // container makes a container on the build's result.

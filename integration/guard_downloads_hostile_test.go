@@ -3,13 +3,10 @@ package integration
 import (
 	"fmt"
 	"net"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
 // lineServer answers each line over TCP and UDP on one port, until the test ends. It returns the
@@ -198,35 +195,6 @@ frontends:
 	o.RequireFailure(t, refusedDownload, "request for http://elsewhere.example"+port)
 	require.NotContains(t, o.Text(), "went 2")
 	require.False(t, w.got("/allowed/renamed"))
-}
-
-// A frontend's own container asks as a command does.
-func TestAFrontendsContainerUnderRulesOnDownloads(t *testing.T) {
-	t.Parallel()
-	w := newDownloads(t)
-	frontend := pushProgram(t, "boxer")
-	_, build := w.guard(t, fmt.Sprintf(`version: 1
-contact: "#build-help"
-frontends:
-  - name: boxer
-    match: [tests/boxer]
-    dispatch: mediate
-    build: {containers: allow, exec: {downloads: {allow: ["%s/allowed/**"]}}}
-`, w.http))
-	run := func(way, url string) (harness.Output, string) {
-		out := t.TempDir()
-		dir := harness.WriteContext(t, map[string]string{"Dockerfile": "# syntax=" + frontend + "\n"})
-		return build(t, dir, "--build-arg=WAY="+way, "--build-arg=URL="+url, "-o", out), out
-	}
-	o, out := run("get", w.http+"/allowed/box")
-	o.RequireSuccess(t)
-	require.Contains(t, read(t, filepath.Join(out, "answer")), "200 served")
-	o, _ = run("get", w.http+"/denied/box")
-	o.RequireFailure(t, refusedDownload, w.http+"/denied/box", "#build-help")
-	require.False(t, w.got("/denied/box"))
-	o, out = run("unset", "http://192.0.2.1/")
-	o.RequireSuccess(t)
-	require.Contains(t, read(t, filepath.Join(out, "answer")), "network is unreachable")
 }
 
 // What rules on downloads can't see: the daemon asks about the URL, and a request has a Host

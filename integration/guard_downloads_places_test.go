@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,44 +15,57 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/policy"
 )
 
 // With dispatch: forward, the daemon runs the frontend, and nothing is checked before it returns.
-// The daemon asks about the requests all the same, wherever they come from.
-func TestAForwardedFrontendUnderRulesOnDownloads(t *testing.T) {
+// The daemon asks about the requests all the same, wherever they come from. With dispatch: mediate,
+// a frontend's own container asks as a command does.
+func TestAFrontendUnderRulesOnDownloads(t *testing.T) {
 	t.Parallel()
 	w := newDownloads(t)
 	frontend := pushProgram(t, "boxer")
-	_, build := w.guard(t, fmt.Sprintf(`version: 1
+	type builder func(t *testing.T, dir string, args ...string) harness.Output
+	under := func(dispatch policy.Dispatch, more string) builder {
+		_, build := w.guard(t, fmt.Sprintf(`version: 1
 contact: "#build-help"
 frontends:
   - name: boxer
     match: [tests/boxer]
-    dispatch: forward
-    build: {exec: {downloads: {allow: ["%s/allowed/**"]}}}
-`, w.http))
-	for name, place := range map[string]string{
-		"a command of the result":                  "result",
-		"a command that it runs before it returns": "before",
-		"a command in a container of the frontend": "container",
-		"the process of the frontend":              "self",
+    dispatch: %s
+    build: {%sexec: {downloads: {allow: ["%s/allowed/**"]}}}
+`, dispatch, more, w.http))
+		return build
+	}
+	forwarded, mediated := under(policy.DispatchForward, ""),
+		under(policy.DispatchMediate, "containers: allow, ")
+	for name, tc := range map[string]struct {
+		build builder
+		place string
+	}{
+		"a command of the result":                           {forwarded, "result"},
+		"a command that it runs before it returns":          {forwarded, "before"},
+		"a command in a container of the frontend":          {forwarded, "container"},
+		"the process of the frontend":                       {forwarded, "self"},
+		"a command in a container of the mediated frontend": {mediated, "container"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			path := func(start string) string { return start + strings.ReplaceAll(name, " ", "-") }
 			run := func(way, url string) (harness.Output, string) {
 				out := t.TempDir()
 				dir := harness.WriteContext(t,
 					map[string]string{"Dockerfile": "# syntax=" + frontend + "\n"})
-				return build(t, dir, "--build-arg=PLACE="+place, "--build-arg=WAY="+way,
+				return tc.build(t, dir, "--build-arg=PLACE="+tc.place, "--build-arg=WAY="+way,
 					"--build-arg=URL="+url, "-o", out), filepath.Join(out, "answer")
 			}
-			o, answer := run("get", w.http+"/allowed/"+place)
+			o, answer := run("get", w.http+path("/allowed/"))
 			o.RequireSuccess(t)
 			require.Contains(t, read(t, answer), "200 served")
-			require.Equal(t, 1, w.count("/allowed/"+place))
+			require.Equal(t, 1, w.count(path("/allowed/")))
 
-			o, _ = run("get", w.http+"/denied/"+place)
-			o.RequireFailure(t, refusedDownload, w.http+"/denied/"+place, "#build-help")
-			require.False(t, w.got("/denied/"+place))
+			o, _ = run("get", w.http+path("/denied/"))
+			o.RequireFailure(t, refusedDownload, w.http+path("/denied/"), "#build-help")
+			require.False(t, w.got(path("/denied/")))
 
 			o, answer = run("unset", "http://192.0.2.1/")
 			o.RequireSuccess(t)

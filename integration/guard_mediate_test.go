@@ -44,6 +44,22 @@ func guardWays() map[string]string {
 	}
 }
 
+// guardsByDispatch starts guards before one daemon: one for each dispatch, forward first. Their
+// policies are guardPolicy with the dispatch, and more.
+func guardsByDispatch(
+	t *testing.T, cfg harness.DaemonConfig, more string,
+) (guards []*harness.Guarded) {
+	t.Helper()
+	behind := env.StartDaemon(t, cfg)
+	for _, by := range []policy.Dispatch{
+		policy.DispatchForward, policy.DispatchBuiltin, policy.DispatchMediate,
+	} {
+		guards = append(guards, env.GuardBefore(t, behind, behind.Addr, handedOver(by, more), "--image",
+			env.Mediator(t)))
+	}
+	return guards
+}
+
 // mediatingGuard starts a guard that hands builds over.
 func mediatingGuard(t *testing.T, policy string) *harness.Guarded {
 	t.Helper()
@@ -393,7 +409,7 @@ func TestGuardRefusesFrontendInputsThatNoFrontendMade(t *testing.T) {
 				&controlapi.SolveRequest{Ref: "forged", Cache: &controlapi.CacheOptions{}})
 		}()
 		_, err := gwpb.NewLLBBridgeClient(c).Solve(
-			withHeaders(t, "buildkit-controlapi-buildid", "forged"), &gwpb.SolveRequest{
+			withHeaders(t, headerBuildID, "forged"), &gwpb.SolveRequest{
 				Frontend: "gateway.v0", FrontendOpt: map[string]string{"source": inner},
 				FrontendInputs: map[string]*pb.Definition{
 					"dockerfile": def.ToPB(), "context": def.ToPB(),

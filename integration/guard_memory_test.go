@@ -87,7 +87,7 @@ func guardMemoryAttacks(
 		"4000 calls whose handlers don't read": func(t *testing.T, uid int) int {
 			return each(t, uid, 4, 1000, 65535, func(w *wireClient, i int) {
 				id, err := w.call("/moby.buildkit.v1.frontend.LLBBridge/Solve",
-					"buildkit-controlapi-buildid", fmt.Sprintf("nobodys%d", i))
+					headerBuildID, fmt.Sprintf("nobodys%d", i))
 				if err == nil {
 					w.send(id, endless[:256<<10], 16<<10, attackTime/2)
 				}
@@ -123,7 +123,7 @@ func guardMemoryAttacks(
 			require.NoError(t, err)
 			return each(t, uid, 4, 16, 0, func(w *wireClient, _ int) {
 				call, err := w.call("/moby.buildkit.v1.frontend.LLBBridge/ReadFile",
-					"buildkit-controlapi-buildid", id)
+					headerBuildID, id)
 				if err == nil {
 					w.send(call, messageOf(request), 16<<10, attackTime)
 					w.finish(call)
@@ -148,7 +148,7 @@ func largeFile(t *testing.T, g *harness.Guarded, uid int) (build, ref string) {
 		llb.Shlex("dd if=/dev/zero of=/large bs=1000000 count=15")).Root().Marshal(t.Context())
 	require.NoError(t, err)
 	resp, err := gwpb.NewLLBBridgeClient(c).Solve(
-		withHeaders(t, "buildkit-controlapi-buildid", build), &gwpb.SolveRequest{
+		withHeaders(t, headerBuildID, build), &gwpb.SolveRequest{
 			Definition: def.ToPB(), AllowResultReturn: true, AllowResultArrayRef: true, Evaluate: true,
 		})
 	require.NoError(t, err)

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/stretchr/testify/require"
@@ -143,20 +142,7 @@ func TestGuardHidesNoBuildsFromTheHistory(t *testing.T) {
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy)
 	dir := harness.WriteContext(t, dockerfile("docker/dockerfile:1"))
 	mounts := mountsOf(t, dir)
-	records := func(d *harness.Daemon) (n int) {
-		s, err := controlapi.NewControlClient(clientOf(t, d, 0)).ListenBuildHistory(withHeaders(t),
-			&controlapi.BuildHistoryRequest{EarlyExit: true})
-		require.NoError(t, err)
-		for {
-			event, err := s.Recv()
-			if err != nil {
-				return n
-			}
-			if event.Record != nil {
-				n++
-			}
-		}
-	}
+	recorded := func(d *harness.Daemon) int { return len(records(t, d, 0, false)) }
 	hidden := func(d *harness.Daemon, out string) error {
 		ctx, c := buildkitClient(t, d)
 		opt := client.SolveOpt{Internal: true, LocalMounts: mounts}
@@ -173,18 +159,18 @@ func TestGuardHidesNoBuildsFromTheHistory(t *testing.T) {
 		}, nil)
 		return err
 	}
-	before := records(g.Behind)
+	before := recorded(g.Behind)
 	require.NoError(t, hidden(g.Behind, ""))
-	require.Equal(t, before, records(g.Behind), "on the bare daemon, nobody sees the build")
+	require.Equal(t, before, recorded(g.Behind), "on the bare daemon, nobody sees the build")
 	require.ErrorContains(t, hidden(g.Daemon, ""), "keeps this build out of the history")
-	require.Equal(t, before, records(g.Behind))
+	require.Equal(t, before, recorded(g.Behind))
 
 	out := t.TempDir()
 	require.NoError(t, hidden(g.Daemon, out))
 	require.Equal(t, "ran\n", read(t, filepath.Join(out, "out")))
-	require.Equal(t, before+1, records(g.Behind), "what is exported is shown")
+	require.Equal(t, before+1, recorded(g.Behind), "what is exported is shown")
 
 	o := g.Buildx(t, dir, "build", "--call=targets", ".").RequireSuccess(t)
 	require.Contains(t, o.Text(), "TARGET")
-	require.Equal(t, before+1, records(g.Behind), "buildx keeps --call out of the history")
+	require.Equal(t, before+1, recorded(g.Behind), "buildx keeps --call out of the history")
 }

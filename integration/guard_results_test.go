@@ -119,7 +119,7 @@ func TestGuardLetsPushesThroughAsThePolicySays(t *testing.T) {
 				})
 				ended <- err
 			}()
-			_, err := gwpb.NewLLBBridgeClient(c).Return(withHeaders(t, "buildkit-controlapi-buildid", id),
+			_, err := gwpb.NewLLBBridgeClient(c).Return(withHeaders(t, headerBuildID, id),
 				&gwpb.ReturnRequest{Result: &gwpb.Result{Result: &gwpb.Result_Ref{Ref: &gwpb.Ref{}}}})
 			if err != nil {
 				cancel()

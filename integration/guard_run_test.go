@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -166,19 +165,12 @@ type stage struct {
 // active returns how many builds are under way at the daemon.
 func active(t *testing.T, d *harness.Daemon) (n int) {
 	t.Helper()
-	s, err := controlapi.NewControlClient(clientOf(t, d, 0)).ListenBuildHistory(withHeaders(t),
-		&controlapi.BuildHistoryRequest{ActiveOnly: true, EarlyExit: true})
-	require.NoError(t, err)
-	for {
-		event, err := s.Recv()
-		if errors.Is(err, io.EOF) {
-			return n
-		}
-		require.NoError(t, err)
-		if event.Record != nil && event.Record.CompletedAt == nil {
+	for _, r := range records(t, d, 0, true) {
+		if r.CompletedAt == nil {
 			n++
 		}
 	}
+	return n
 }
 
 // What a guard had begun ends with it, and nothing is exported.

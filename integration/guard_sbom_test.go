@@ -126,12 +126,7 @@ func TestGuardRefusesOtherSBOMs(t *testing.T) {
 	t.Parallel()
 	scanner := env.Frontend(t, harness.SBOMScanner)
 	other := env.Frontend(t, harness.EchoFrontend) // an image that exists
-	g := env.Guard(t, harness.DaemonConfig{}, guardBuiltin+sbomGuard())
-	guards := []*harness.Guarded{g}
-	for _, policy := range []string{guardPolicy, handedOver(policy.DispatchMediate, "")} {
-		guards = append(guards,
-			env.GuardBefore(t, g.Behind, g.Behind.Addr, policy+sbomGuard(), "--image", env.Mediator(t)))
-	}
+	guards := guardsByDispatch(t, harness.DaemonConfig{}, sbomGuard())
 	dir := harness.WriteContext(t, dockerfile("docker/dockerfile:1"))
 	for name, tc := range map[string]struct {
 		options []string
@@ -173,7 +168,7 @@ func TestGuardRefusesOtherSBOMs(t *testing.T) {
 				return d.Buildctl(t, args...)
 			}
 			if tc.builds {
-				build(g.Behind).RequireSuccess(t)
+				build(guards[0].Behind).RequireSuccess(t)
 			}
 			for _, g := range guards {
 				build(g.Daemon).RequireFailure(t, tc.refused)
@@ -181,7 +176,9 @@ func TestGuardRefusesOtherSBOMs(t *testing.T) {
 		})
 	}
 	t.Run("the default image of buildx", func(t *testing.T) {
-		g.Buildx(t, dir, "build", "--sbom=true", "-o", "type=oci,dest="+outFile(t), ".").
-			RequireFailure(t, "an SBOM by docker.io/docker/buildkit-syft-scanner:stable-1: it allows only")
+		for _, g := range guards {
+			g.Buildx(t, dir, "build", "--sbom=true", "-o", "type=oci,dest="+outFile(t), ".").
+				RequireFailure(t, "an SBOM by docker.io/docker/buildkit-syft-scanner:stable-1: it allows only")
+		}
 	})
 }

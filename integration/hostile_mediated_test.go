@@ -12,13 +12,14 @@ import (
 	"github.com/policy-frontend/policy-frontend/integration/harness"
 )
 
-// hostilePolicy allows the hostile frontend, and docker/dockerfile as its nested frontend. It
-// refuses everything else that the attacks try to reach.
+// hostileRules are the build rules of hostilePolicy for the hostile frontend.
 const hostileRules = `build:
   images: {allow: [bases/allowed]}
   exec: {secrets: ["npm-*"]}
 `
 
+// hostilePolicy allows the hostile frontend, and docker/dockerfile as its nested frontend. It
+// refuses everything else that the attacks try to reach.
 const hostilePolicy = `version: 1
 id: corp-ci
 contact: "#build-help"
@@ -98,13 +99,12 @@ func TestHostileFrontendForwarded(t *testing.T) {
 func TestHostileFrontendForwardedThroughGuard(t *testing.T) {
 	t.Parallel()
 	pushHostile(t)
-	guard := func(t *testing.T, a attack, build string) *harness.Daemon {
-		t.Helper()
-		return env.Guard(t, harness.DaemonConfig{Entitlements: grantable()},
-			strings.Replace(hostilePolicyFor(a, "forward"), hostileRules, build, 1),
-			"--image", env.Mediator(t)).Daemon
+	guard := func(policy string) *harness.Daemon {
+		return env.Guard(t, harness.DaemonConfig{Entitlements: grantable()}, policy, "--image",
+			env.Mediator(t)).Daemon
 	}
-	withRules, alone := guard(t, attack{}, hostileRules), guard(t, attack{}, "")
+	policy := hostilePolicyFor(attack{}, "forward")
+	withRules, alone := guard(policy), guard(strings.Replace(policy, hostileRules, "", 1))
 	for name, a := range attacks() {
 		for _, through := range []struct {
 			name string
