@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client/llb"
@@ -46,7 +47,11 @@ func (b *fakeBridge) ReadFileContainer(
 	return &gwpb.ReadFileResponse{}, nil
 }
 
-// ExecProcess starts each process, and ends those without a standard input at once.
+// neverStarts is a command that the daemon doesn't start.
+const neverStarts = "never-starts"
+
+// ExecProcess starts each process but [neverStarts], and ends those without a standard input at
+// once.
 func (b *fakeBridge) ExecProcess(s gwpb.LLBBridge_ExecProcessServer) error {
 	for {
 		msg, err := s.Recv()
@@ -59,6 +64,8 @@ func (b *fakeBridge) ExecProcess(s gwpb.LLBBridge_ExecProcessServer) error {
 		b.daemon.record(s.Context(), msg)
 		exit := &gwpb.ExitMessage{}
 		switch {
+		case slices.Contains(msg.GetInit().GetMeta().GetArgs(), neverStarts):
+			continue
 		case msg.GetInit() != nil:
 			started := &gwpb.ExecMessage_Started{Started: &gwpb.StartedMessage{}}
 			if err := s.Send(&gwpb.ExecMessage{ProcessID: msg.ProcessID, Input: started}); err != nil {
@@ -487,7 +494,7 @@ func TestMessagesThatEndTheCall(t *testing.T) {
 // A client waits for the end of a process, also when the call has ended.
 func TestProcessesOfABuildThatTheGuardEnds(t *testing.T) {
 	t.Parallel()
-	_, g, c, ctx := debugged(t)
+	d, g, c, ctx := debugged(t)
 	_, err := c.NewContainer(ctx, containing("x", "own"))
 	require.NoError(t, err)
 	s, err := c.ExecProcess(ctx)
@@ -499,14 +506,25 @@ func TestProcessesOfABuildThatTheGuardEnds(t *testing.T) {
 	require.NoError(t, s.Send(stdin("second", 0, true)))
 	require.NotNil(t, next(t, s).GetExit())
 	require.NotNil(t, next(t, s).GetDone())
+	third := starting("third", "x")
+	third.GetInit().Meta.Args = []string{neverStarts}
+	require.NoError(t, s.Send(third))
+	require.Eventually(t, func() bool { return len(processMessages(d)) == 4 }, soon, time.Millisecond)
 	b, _ := asker(ctx, t, g)
 	b.cancel(refusedDownloadError{why: errors.New("not that")})
-	exit, done := next(t, s), next(t, s)
-	require.Equal(t, []string{"first", "first"}, []string{exit.ProcessID, done.ProcessID})
-	require.EqualValues(t, gwpb.UnknownExitStatus, exit.GetExit().Code)
-	require.Equal(t, int32(codes.PermissionDenied), exit.GetExit().Error.Code)
-	require.Contains(t, exit.GetExit().Error.Message, "policy-guard refuses a download: not that")
-	require.NotNil(t, done.GetDone())
+	for _, id := range []string{"first", "third"} {
+		if id == "third" { // a client takes no other first answer
+			started := next(t, s)
+			require.NotNil(t, started.GetStarted())
+			require.Equal(t, id, started.ProcessID)
+		}
+		exit, done := next(t, s), next(t, s)
+		require.Equal(t, []string{id, id}, []string{exit.ProcessID, done.ProcessID})
+		require.EqualValues(t, gwpb.UnknownExitStatus, exit.GetExit().Code)
+		require.Equal(t, int32(codes.PermissionDenied), exit.GetExit().Error.Code)
+		require.Contains(t, exit.GetExit().Error.Message, "policy-guard refuses a download: not that")
+		require.NotNil(t, done.GetDone())
+	}
 	_, err = s.Recv()
 	requireCode(t, codes.PermissionDenied, err)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"strings"
 	"testing"
 	"time"
 
@@ -222,6 +223,39 @@ func TestAResultHasItsMemoryBeforeItArrives(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, full(ctx, 1<<20))
 	require.Greater(t, g.Memory(), int64(1<<20), "what it needs isn't")
+}
+
+// A step's error may be as large as a message, and is copied to look for names in it.
+func TestTheErrorsOfStepsHaveTheirMemory(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 20
+	for name, failed := range map[string]string{
+		"an error without a name":   strings.Repeat("x", size),
+		"a small error with a name": "no active session for bobs",
+	} {
+		d, g := newDaemon(t)
+		g.memory = newMemory(MinMemory)
+		g.memory.patience = 100 * time.Millisecond
+		d.progress = &controlapi.StatusResponse{
+			Vertexes: []*controlapi.Vertex{{Error: failed}},
+			Logs:     []*controlapi.VertexLog{{Msg: make([]byte, size)}},
+		}
+		status := func() error {
+			ctx, cancel := context.WithCancel(of(t))
+			defer cancel()
+			stream, err := controlapi.NewControlClient(as(t, g, "alice")).Status(ctx,
+				&controlapi.StatusRequest{Ref: "b"})
+			require.NoError(t, err)
+			_, err = stream.Recv()
+			return err
+		}
+		require.NoError(t, status(), name)
+		require.Eventually(t, func() bool { return g.Memory() < size }, soon, time.Millisecond,
+			"it is given back")
+		other := g.memory.open("alice")
+		require.NoError(t, other.take(t.Context(), MinMemory/2-2*size))
+		requireCode(t, codes.ResourceExhausted, status())
+	}
 }
 
 // What the daemon reads for a client is in its memory too.

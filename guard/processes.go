@@ -42,7 +42,7 @@ type processes struct {
 	sending sync.Mutex // a stream takes one message at a time
 
 	mu      sync.Mutex
-	running map[string]bool // by id
+	running map[string]bool // by id; whether the client knows that it has started
 	refused map[string]bool
 	failure error // why the client's side was broken off
 }
@@ -176,8 +176,9 @@ func (p *processes) begin(id string) error {
 	defer p.mu.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	_, runs := p.running[id]
 	switch {
-	case p.running[id] || p.refused[id]:
+	case runs || p.refused[id]:
 		return fmt.Errorf("there is a process with the id %s already", safetext.Plain(id))
 	case b.running >= maxRunning:
 		return fmt.Errorf("the client has %d processes in containers of this build", maxRunning)
@@ -187,8 +188,17 @@ func (p *processes) begin(id string) error {
 	}
 	b.running++
 	b.started++
-	p.running[id] = true
+	p.running[id] = false
 	return nil
+}
+
+// started notes that the client learns of the start of a process.
+func (p *processes) started(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, runs := p.running[id]; runs {
+		p.running[id] = true
+	}
 }
 
 // end counts a process no more. One whose end the call doesn't see may run until its container is
@@ -196,7 +206,7 @@ func (p *processes) begin(id string) error {
 func (p *processes) end(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.running[id] {
+	if _, runs := p.running[id]; !runs {
 		return
 	}
 	delete(p.running, id)
@@ -215,7 +225,8 @@ func (p *processes) isRefused(id string) bool {
 // that ends the call.
 func (p *processes) refuse(id string, why error) error {
 	p.mu.Lock()
-	ends := p.running[id] || len(p.refused) >= maxRefused
+	_, runs := p.running[id]
+	ends := runs || len(p.refused) >= maxRefused
 	if !ends {
 		p.refused[id] = true
 	}
@@ -223,6 +234,11 @@ func (p *processes) refuse(id string, why error) error {
 	if ends {
 		return why
 	}
+	return p.fail(id, why)
+}
+
+// fail tells the client that a process has started, and ended with an error.
+func (p *processes) fail(id string, why error) error {
 	err := p.send(&gwpb.ExecMessage{
 		ProcessID: id, Input: &gwpb.ExecMessage_Started{Started: &gwpb.StartedMessage{}},
 	})
@@ -251,10 +267,14 @@ func (p *processes) exit(id string, why error) error {
 // the end of each, also when the call has ended (grpcclient, containerProcess.Wait).
 func (p *processes) endAll(why error) {
 	p.mu.Lock()
-	ids := slices.Sorted(maps.Keys(p.running))
+	running := maps.Clone(p.running)
 	p.mu.Unlock()
-	for _, id := range ids {
-		if p.exit(id, why) != nil { // the client is gone
+	for _, id := range slices.Sorted(maps.Keys(running)) {
+		tell := p.exit
+		if !running[id] { // a client takes no other first answer
+			tell = p.fail
+		}
+		if tell(id, why) != nil { // the client is gone
 			return
 		}
 	}
@@ -267,6 +287,8 @@ func (p *processes) toClient(f *rawcall.Frame) error {
 		return status.Error(codes.Internal, "policy-guard can't read an answer of the daemon")
 	}
 	switch in := msg.Input.(type) {
+	case *gwpb.ExecMessage_Started:
+		p.started(msg.ProcessID)
 	case *gwpb.ExecMessage_Exit:
 		if st := in.Exit.GetError(); st.GetCode() != 0 {
 			in.Exit.Error = status.Convert(p.build.fromDaemon(status.ErrorProto(st))).Proto()

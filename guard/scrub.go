@@ -87,11 +87,21 @@ const (
 )
 
 // scrubProgress removes the names of builds and sessions from the errors of steps in a message of
-// progress. A build has very many such messages, so it reads only one in which there is a name.
+// progress. A build has very many such messages, so it reads only one in which there is a name. It
+// fails if there is no memory for that.
 func (c *call) scrubProgress(f *rawcall.Frame) (*rawcall.Frame, error) {
-	if !c.tellsName(f.Data) {
+	tells, err := c.tellsName(f.Data)
+	if err != nil {
+		return nil, err
+	}
+	if !tells {
 		return f, nil
 	}
+	done, err := c.copies(f.Data.Len())
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	var progress controlapi.StatusResponse
 	if err := readFrame(f, &progress); err != nil {
 		return nil, status.Error(codes.Internal, "policy-guard can't read an answer of the daemon")
@@ -102,32 +112,56 @@ func (c *call) scrubProgress(f *rawcall.Frame) (*rawcall.Frame, error) {
 	return written(&progress)
 }
 
+// copies takes memory for what is copied to read that many bytes of progress: whole or in parts, the
+// errors without names, and whole again. A few bytes need none. done gives it back.
+func (c *call) copies(size int) (done func(), err error) {
+	const small, times = 64 << 10, 3
+	if size <= small {
+		return func() {}, nil
+	}
+	if err := c.take(times * size); err != nil {
+		return nil, err
+	}
+	return func() { c.account.give(times * size) }, nil
+}
+
 // tellsName reports whether an error of a step in a message of progress has a name to remove, or
-// may have one.
-func (c *call) tellsName(progress mem.BufferSlice) bool {
+// may have one. A step may be as large as a message. It fails if there is no memory for a copy.
+func (c *call) tellsName(progress mem.BufferSlice) (bool, error) {
 	r := progress.Reader()
 	defer func() { _ = r.Close() }()
 	for r.Remaining() > 0 {
 		tag, err := binary.ReadUvarint(r)
 		field, kind := protowire.DecodeTag(tag)
 		if err != nil || kind != protowire.BytesType {
-			return true
+			return true, nil
 		}
 		size, err := binary.ReadUvarint(r)
 		if err != nil || size > uint64(r.Remaining()) {
-			return true
+			return true, nil
 		}
 		if field != vertexesField {
 			_, _ = r.Discard(int(size)) // it is there
 			continue
 		}
-		vertex := make([]byte, size)
-		_, _ = io.ReadFull(r, vertex)
-		if c.vertexTellsName(vertex) {
-			return true
+		tells, err := c.stepTellsName(r, int(size))
+		if tells || err != nil {
+			return tells, err
 		}
 	}
-	return false
+	return false, nil
+}
+
+// stepTellsName is tellsName for the step of so many bytes that is next.
+func (c *call) stepTellsName(r *mem.Reader, size int) (bool, error) {
+	done, err := c.copies(size)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	vertex := make([]byte, size)
+	_, _ = io.ReadFull(r, vertex)
+	return c.vertexTellsName(vertex), nil
 }
 
 // vertexTellsName is tellsName for one step.

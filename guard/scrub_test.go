@@ -212,7 +212,9 @@ func TestProgressIsReadOnlyIfItNamesOthers(t *testing.T) {
 		for i := range tc.data {
 			pieces = append(pieces, mem.SliceBuffer(tc.data[i:i+1]))
 		}
-		require.Equal(t, tc.want, c.tellsName(pieces), name)
+		got, err := c.tellsName(pieces)
+		require.NoError(t, err)
+		require.Equal(t, tc.want, got, name)
 	}
 	_, err := c.scrubProgress(&rawcall.Frame{Data: mem.BufferSlice{mem.SliceBuffer{0xff}}})
 	requireCode(t, codes.Internal, err)
