@@ -112,8 +112,8 @@ func (c *call) scrubProgress(f *rawcall.Frame) (*rawcall.Frame, error) {
 	return written(&progress)
 }
 
-// copies takes memory for what is copied to read that many bytes of progress: whole or in parts, the
-// errors without names, and whole again. A few bytes need none. done gives it back.
+// copies takes memory for what is copied to read that many bytes of progress: the bytes themselves,
+// their errors without names, and the message again. A few bytes need none. done gives it back.
 func (c *call) copies(size int) (done func(), err error) {
 	const small, times = 64 << 10, 3
 	if size <= small {

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness"
+	"github.com/policy-frontend/policy-frontend/internal/record"
 )
 
 // A changed policy counts from the next build on, and an invalid one doesn't count.
@@ -123,6 +124,47 @@ func TestGuardAndARestartedDaemon(t *testing.T) {
 	out := t.TempDir()
 	g.Buildx(t, dir, "build", "-o", out, ".").RequireSuccess(t)
 	require.Equal(t, "ran\n", read(t, filepath.Join(out, "out")))
+}
+
+// What a command was doing ends with the daemon. Nothing is exported, and the record says it.
+func TestADaemonThatDiesDuringACommand(t *testing.T) {
+	t.Parallel()
+	env.NeedsOwnDaemon(t, "it kills the daemon")
+	env.NeedsRoot(t, "the containers of a rootless one would go on")
+	path := filepath.Join(t.TempDir(), "record")
+	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy, "--record", path)
+	const seconds = "31537013"
+	dir := harness.WriteContext(t, map[string]string{
+		"Dockerfile": "FROM busybox\nARG SECONDS\nRUN echo begun >/out && sleep $SECONDS\n",
+	})
+	out := t.TempDir()
+	build := func(seconds string) harness.Command {
+		return g.BuildctlCommand(byBuildctl(dir, inner, "--opt", "build-arg:SECONDS="+seconds,
+			"--output", "type=local,dest="+out)...)
+	}
+	p := g.Start(t, build(seconds))
+	require.True(t, harness.Poll(time.Minute, func() bool {
+		return len(processesWith(seconds)) > 0
+	}), "%s", p.Output())
+
+	g.Behind.Crash(t)
+	o := p.Wait(t).RequireFailure(t)
+	require.Regexp(t, "policy-guard (lost the daemon|ended the build)", o.Text())
+	left, err := os.ReadDir(out)
+	require.NoError(t, err)
+	require.Empty(t, left)
+	require.True(t, harness.Poll(20*time.Second, func() bool {
+		ended, _ := recordOf(t, path)
+		return len(ended) == 1
+	}))
+	require.Equal(t, record.Failed, lastOf(t, path).Outcome)
+
+	g.Behind.Begin(t)
+	require.True(t, harness.Poll(20*time.Second, func() bool {
+		return g.Run(t, build("0")).ExitCode == 0
+	}))
+	require.Equal(t, "begun\n", read(t, filepath.Join(out, "out")))
+	require.Equal(t, record.Done, lastOf(t, path).Outcome)
 }
 
 // stages are builds that stay in one stage. seconds finds the stage's process in a container; it is

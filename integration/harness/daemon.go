@@ -226,13 +226,23 @@ func (d *Daemon) stop() error {
 	return d.stopErr
 }
 
-// Crash kills the daemon. No container may run. [Daemon.Begin] starts it again.
+// Crash kills the daemon. Its containers and mounts end with it, as on a machine that loses its
+// power; for that, no container of a rootless daemon may run. [Daemon.Begin] starts it again.
 func (d *Daemon) Crash(t T) {
 	t.Helper()
 	if err := syscall.Kill(-d.cmd.Process.Pid, syscall.SIGKILL); err != nil {
 		t.Fatalf("kill buildkitd: %v", err)
 	}
 	<-d.exited
+	for _, id := range containerIDs(d.root) {
+		out, err := exec.Command(d.tools.RunC, "delete", "--force", id).CombinedOutput()
+		if err != nil {
+			t.Fatalf("delete the container %s: %v: %s", id, err, out)
+		}
+	}
+	if err := unmountUnder(d.root); err != nil {
+		t.Fatalf("%v", err)
+	}
 }
 
 // Begin starts the daemon again after [Daemon.Crash], with the same root and address.

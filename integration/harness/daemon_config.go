@@ -32,6 +32,9 @@ type DaemonConfig struct {
 	Quiet bool
 	// Extra is TOML that is appended as it is.
 	Extra string
+	// Resolver, if not empty, is a file that stands in for /etc/resolv.conf. It is for daemons with
+	// root.
+	Resolver string
 	// Env are further environment variables of the daemon.
 	Env []string
 	// Root, if not empty, is used and kept instead of a temporary directory. One daemon at

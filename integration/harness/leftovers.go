@@ -47,6 +47,14 @@ func (d *Daemon) Containers() []string {
 }
 
 func containersOf(root string) []string {
+	var found []string
+	for _, id := range containerIDs(root) {
+		found = append(found, "container "+id)
+	}
+	return found
+}
+
+func containerIDs(root string) []string {
 	states, _ := filepath.Glob(filepath.Join(runcStates, "*", "state.json"))
 	rootless, _ := filepath.Glob(filepath.Join(filepath.Dir(root), "run", "runc", "*", "state.json"))
 	states = append(states, rootless...)
@@ -54,7 +62,7 @@ func containersOf(root string) []string {
 	for _, state := range states {
 		// A container that ends meanwhile takes its state with it.
 		if data, err := os.ReadFile(state); err == nil && bytes.Contains(data, []byte(root+"/")) {
-			found = append(found, "container "+filepath.Base(filepath.Dir(state)))
+			found = append(found, filepath.Base(filepath.Dir(state)))
 		}
 	}
 	return found

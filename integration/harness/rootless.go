@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/policy-frontend/policy-frontend/integration/harness/provision"
@@ -64,6 +65,14 @@ end
 exec "$@"
 `
 
+// withResolver starts the program that the arguments after a file name, with that file in the place
+// of /etc/resolv.conf.
+const withResolver = `
+mount --bind "$1" /etc/resolv.conf
+shift
+exec "$@"
+`
+
 // daemonCommand returns the command line of a daemon whose configuration is in dir. It
 // puts everything else that the daemon needs there.
 func daemonCommand(
@@ -71,6 +80,10 @@ func daemonCommand(
 ) (*exec.Cmd, error) {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + filepath.Join(dir, "tmp")}
 	cmd := exec.Command(program.Path, "--config", filepath.Join(dir, configName))
+	if cfg.Resolver != "" {
+		inMounts := []string{"--mount", "--propagation=private", "sh", "-ec", withResolver, "sh"}
+		cmd = exec.Command("unshare", slices.Concat(inMounts, []string{cfg.Resolver}, cmd.Args)...)
+	}
 	if program.Rootlesskit != "" {
 		if err := rootlessFiles(dir); err != nil {
 			return nil, err
