@@ -38,9 +38,24 @@ func (n names) clientRef(who Identity, ref string) (client string, ok bool) {
 	return client, ok && clientName.MatchString(client)
 }
 
+const (
+	// markDigits is how many hexadecimal digits of a mark tell identities apart, and ownDigits how
+	// many tell that this guard has made it.
+	markDigits = 24
+	ownDigits  = 8
+)
+
 func (n names) mark(who Identity) string {
-	const length = 32 // hexadecimal digits
-	return n.derive("ref", string(who))[:length] + "-"
+	digits := n.derive("ref", string(who))[:markDigits]
+	return digits + n.own(digits) + "-"
+}
+
+func (n names) own(digits string) string { return n.derive("mark", digits)[:ownDigits] }
+
+// isRef reports whether a text with the form of a daemon's name of a build is one, of any identity.
+// Other texts have that form too, such as the name of a file with a digest.
+func (n names) isRef(text string) bool {
+	return text[markDigits:markDigits+ownDigits] == n.own(text[:markDigits])
 }
 
 // sharedKey returns the daemon's form of the key by which a client's sessions share what they have

@@ -17,7 +17,7 @@ import (
 	"github.com/policy-frontend/policy-frontend/internal/rawcall"
 )
 
-// daemonRef is the form of a build's name at the daemon, of any identity.
+// daemonRef is the form of a build's name at the daemon, of any identity; see [names.isRef].
 var daemonRef = regexp.MustCompile(`[0-9a-f]{32}-[A-Za-z0-9_-]{1,128}`)
 
 // noSession is how the daemon says that a session has ended (session/manager.go, Get). The daemon
@@ -58,12 +58,7 @@ func (g *Guard) scrubStatus(who Identity, p *spb.Status) {
 // the names of sessions that aren't the caller's own. Most of all these are the names of policy
 // sessions.
 func (g *Guard) scrubText(who Identity, text string) string {
-	text = daemonRef.ReplaceAllStringFunc(text, func(ref string) string {
-		if client, ok := g.names.clientRef(who, ref); ok {
-			return client
-		}
-		return "(another build)"
-	})
+	text = g.scrubRefs(who, text)
 	return mayBeSession.ReplaceAllStringFunc(text, func(found string) string {
 		id := strings.TrimPrefix(found, noSession)
 		intro := strings.TrimSuffix(found, id)
@@ -76,6 +71,20 @@ func (g *Guard) scrubText(who Identity, text string) string {
 			return intro + "(a session)"
 		}
 		return intro + "(another session)"
+	})
+}
+
+// scrubRefs is scrubText for names of builds.
+func (g *Guard) scrubRefs(who Identity, text string) string {
+	return daemonRef.ReplaceAllStringFunc(text, func(ref string) string {
+		if !g.names.isRef(ref) {
+			const first = markDigits + ownDigits + len("-") // what follows may be a name
+			return ref[:first] + g.scrubRefs(who, ref[first:])
+		}
+		if client, ok := g.names.clientRef(who, ref); ok {
+			return client
+		}
+		return "(another build)"
 	})
 }
 

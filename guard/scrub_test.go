@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
@@ -41,6 +42,24 @@ func TestErrorsTellNothingOfOtherBuilds(t *testing.T) {
 	got := status.Convert(err)
 	require.Equal(t, "no such job mine but (another build)", got.Message())
 	require.Len(t, got.Details(), 1)
+}
+
+// Files are often named by a digest of what is in them.
+func TestWhatOnlyLooksLikeTheNameOfABuildStays(t *testing.T) {
+	t.Parallel()
+	_, g := newDaemon(t)
+	others, err := g.names.ref("bob", "his")
+	require.NoError(t, err)
+	const file = "d41d8cd98f00b204e9800998ecf8427e-main.js"
+	for said, want := range map[string]string{
+		`"/` + file + `": not found`:             `"/` + file + `": not found`,
+		fakeDigest + "-x " + file:                fakeDigest + "-x " + file,
+		file + ", " + others:                     file + ", (another build)",
+		strings.TrimSuffix(file, ".js") + others: strings.TrimSuffix(file, ".js") + "(another build)",
+		file + "-" + file + "-" + others + ".js": file + "-" + file + "-(another build).js",
+	} {
+		require.Equal(t, want, g.scrubText("alice", said))
+	}
 }
 
 // The daemon names a session that has ended, and the error of a step that several builds share goes

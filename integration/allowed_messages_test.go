@@ -96,9 +96,12 @@ func TestAllowedErrorsAreTheSame(t *testing.T) {
 				"3 | >>> FROM no/such/image:1", "no/such/image",
 			}, // old daemons ask docker.io if the mirror doesn't have it
 		},
-		"a file that isn't there": {
-			"FROM busybox\nCOPY missing /\n",
-			[]string{"3 | >>> COPY missing /", `"/missing": not found`},
+		"a file that isn't there, with a digest in its name": {
+			"FROM busybox\nCOPY d41d8cd98f00b204e9800998ecf8427e-main.js /\n",
+			[]string{
+				"3 | >>> COPY d41d8cd98f00b204e9800998ecf8427e-main.js /",
+				`"/d41d8cd98f00b204e9800998ecf8427e-main.js": not found`,
+			},
 		},
 		"a missing secret": {
 			"FROM busybox\nRUN --mount=type=secret,id=token,required true\n",
