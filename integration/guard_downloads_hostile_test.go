@@ -31,18 +31,26 @@ func lineServer(t *testing.T) (address string, reached func() bool) {
 			c.Close()
 		}
 	}()
-	go func() {
-		buf := make([]byte, 1000)
-		for {
-			_, from, err := udp.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			arrived <- struct{}{}
-			_, _ = udp.WriteTo([]byte("reached\n"), from)
-		}
-	}()
+	go answerPackets(udp, func([]byte) []byte {
+		arrived <- struct{}{}
+		return []byte("reached\n")
+	})
 	return tcp.Addr().String(), func() bool { return len(arrived) > 0 }
+}
+
+// answerPackets answers each message on a connection until that is closed. A message whose answer
+// is nil gets none.
+func answerPackets(conn net.PacketConn, answer func(message []byte) []byte) {
+	buf := make([]byte, 1500)
+	for {
+		n, from, err := conn.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		if a := answer(buf[:n]); a != nil {
+			_, _ = conn.WriteTo(a, from)
+		}
+	}
 }
 
 // Each way is tried by a command that would go on after an error. What reaches the outside is in

@@ -39,28 +39,17 @@ func (s *nameServer) serve(t *testing.T) (file string) {
 	}
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
-	go func() {
-		buf := make([]byte, 1500)
-		for {
-			n, from, err := conn.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			if answer, err := s.answer(buf[:n]); err == nil {
-				_, _ = conn.WriteTo(answer, from)
-			}
-		}
-	}()
+	go answerPackets(conn, s.answer)
 	host, _, err := net.SplitHostPort(conn.LocalAddr().String())
 	require.NoError(t, err)
 	return forDaemon(t, []byte("nameserver "+host+"\n"))
 }
 
-// answer answers a message.
-func (s *nameServer) answer(question []byte) ([]byte, error) {
+// answer answers a message. It is nil for one that isn't DNS.
+func (s *nameServer) answer(question []byte) []byte {
 	var m dnsmessage.Message
 	if err := m.Unpack(question); err != nil {
-		return nil, err
+		return nil
 	}
 	m.Response, m.Authoritative, m.Additionals = true, true, nil
 	for _, q := range m.Questions {
@@ -72,7 +61,11 @@ func (s *nameServer) answer(question []byte) ([]byte, error) {
 			Body:   &dnsmessage.AResource{A: s.next(q.Name.String()).As4()},
 		})
 	}
-	return m.Pack()
+	answer, err := m.Pack()
+	if err != nil {
+		return nil
+	}
+	return answer
 }
 
 func (s *nameServer) next(name string) netip.Addr {
@@ -110,13 +103,11 @@ func onOnePort(t *testing.T, addresses ...netip.Addr) (port uint16) {
 		require.Less(t, tries, 20, "%v", err)
 	}
 	for i, l := range listeners {
-		server := httptest.NewUnstartedServer(http.HandlerFunc(
-			func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Connection", "close") // the next request looks up the name again
-				fmt.Fprintln(w, "served by", addresses[i])
-			}))
-		server.Listener.Close()
-		server.Listener = l
+		answer := func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Connection", "close") // the next request looks up the name again
+			fmt.Fprintln(w, "served by", addresses[i])
+		}
+		server := httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(answer)}}
 		server.Start()
 		t.Cleanup(server.Close)
 	}
