@@ -37,7 +37,7 @@ func (c *Choice) Judge(
 		return nil, errors.New("internal: the choice has no decision on sources")
 	case c.IsOwn():
 		return c.judgeOwn(ctx, source, platform)
-	case c.isOwnImage(source):
+	case c.IsOwnImage(source):
 		return nil, nil
 	}
 	instead, err = c.monitor.judgeIfBound(ctx, source, platform)
@@ -109,13 +109,16 @@ func hasSubmodules(source *pb.SourceOp) bool {
 		source.GetAttrs()[pb.AttrGitSkipSubmodules] != "true"
 }
 
-// isOwnImage reports whether a source is an image that the daemon reads in order to run the chosen
+// InContainer reports whether the frontend runs in a container of the daemon.
+func (c *Choice) InContainer() bool { return c != nil && c.Frontend == gatewayFrontend }
+
+// IsOwnImage reports whether a source is an image that the daemon reads in order to run the chosen
 // frontend. It is known by its digest. Where the policy frontend runs it, that one looks up the tag
 // too.
-func (c *Choice) isOwnImage(source *pb.SourceOp) bool {
+func (c *Choice) IsOwnImage(source *pb.SourceOp) bool {
 	name, isImage := strings.CutPrefix(source.GetIdentifier(), dockerImageProto)
 	ref, err := imageref.Parse(name)
-	if !isImage || err != nil || c.Frontend != gatewayFrontend {
+	if !isImage || err != nil || !c.InContainer() {
 		return false
 	}
 	own := []imageref.Reference{c.Decision.Reference, c.runs}

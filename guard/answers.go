@@ -71,6 +71,9 @@ func (b *build) judgeQuestion(
 		return instead, err
 	}
 	own := b.isReading(source)
+	if !own && !b.chosen().IsOwnImage(source) {
+		b.endStarts()
+	}
 	instead, err := b.judge(ctx, source, platform, own)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)

@@ -55,7 +55,9 @@ type frontends struct {
 	builds  bool           // LLB of the client was allowed to do more than to read
 	answers []*gwpb.Result // results that the client got, in the form of [canonical]
 	refs    map[string]bool
-	pong    []byte // what the daemon answered to the client's ping; nil for nothing
+	// starting are the ends of the starts that count; see [starts].
+	starting []func()
+	pong     []byte // what the daemon answered to the client's ping; nil for nothing
 
 	warnings, warningBytes int // of the client
 }
@@ -158,6 +160,10 @@ func (b *build) run(
 		ctx, cancel = context.WithDeadlineCause(ctx, choice.Deadline, errSlow)
 		defer cancel()
 	}
+	started, err := b.start(ctx, choice.InContainer())
+	if err != nil {
+		return nil, lateOr(ctx, err)
+	}
 	var announcing sync.WaitGroup
 	var unread error
 	announcing.Go(func() {
@@ -169,13 +175,12 @@ func (b *build) run(
 		Frontend: choice.Frontend, FrontendOpt: choice.Options, FrontendInputs: choice.Inputs,
 		AllowResultReturn: true, AllowResultArrayRef: true,
 	})
+	started()
 	announcing.Wait()
-	switch {
-	case errors.Is(context.Cause(ctx), errSlow):
-		return nil, errSlow
-	case err != nil && unread != nil:
-		return nil, unread
-	case err != nil:
+	if err != nil && unread != nil {
+		err = unread
+	}
+	if err := lateOr(ctx, err); err != nil {
 		return nil, err
 	}
 	res := resp.GetResult()
@@ -232,6 +237,14 @@ func reportDecision(res *gwpb.Result, choice *frontend.Choice) error {
 
 var errSlow = status.Error(codes.DeadlineExceeded,
 	"policy-guard: the frontend took longer than the policy allows (limits.timeout)")
+
+// lateOr returns errSlow if the frontend's time is up, or else err.
+func lateOr(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errSlow) {
+		return errSlow
+	}
+	return err
+}
 
 // decide decides on the frontend that the request means. All requests of a build have to mean the
 // same one: the daemon's questions about sources don't say for which request they are.

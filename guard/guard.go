@@ -73,6 +73,7 @@ type Guard struct {
 	clients  *connections
 	recorder *recorder // nil for none
 	lineages lineages
+	starts   *starts
 
 	summaries *Summaries // nil for none
 	// unwatched says that a frontend that nobody allowed has run unwatched; see
@@ -100,6 +101,7 @@ func New(daemon *grpc.ClientConn, o Options) (*Guard, error) {
 	}
 	g := &Guard{
 		daemon: daemon, names: names{key: key}, sessions: newSessions(), builds: newBuilds(),
+		starts:   newStarts(),
 		readable: newRemembered(maxReadable, 0), results: newRemembered(maxResults, resultsFor),
 		health: &health{}, log: o.Log, observe: o.Observer, refusals: newRefusals(),
 		acceptOldDaemon: o.AcceptOldDaemon, image: o.Image, messageTimeout: messageTimeout,

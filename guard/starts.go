@@ -1,0 +1,129 @@
+package guard
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// startsForProcessor is how many frontends may start at once for each processor of the machine,
+	// and minStarts how many on any machine.
+	startsForProcessor = 4
+	minStarts          = 8
+	// startTime is how long a start counts at most.
+	startTime = 3 * time.Second
+)
+
+// starts lets some frontends start at once, and others wait. The daemon gives up a frontend whose
+// container hasn't spoken after ten seconds (golang.org/x/net/http2, prefaceTimeout). On a machine
+// where too many start at once, each of them takes longer than that.
+//
+// A start counts until the frontend reads a source or returns. It is a soft limit: nobody says when
+// a frontend has started, so a start also ends after some time.
+type starts struct {
+	most int
+	time time.Duration
+
+	mu      sync.Mutex
+	now     int
+	of      map[Identity]int
+	waiting []*waitingStart // in the order in which they came
+}
+
+type waitingStart struct {
+	who   Identity
+	ready chan struct{} // closed when it may start
+}
+
+func newStarts() *starts {
+	return &starts{
+		most: max(minStarts, startsForProcessor*runtime.NumCPU()), time: startTime,
+		of: map[Identity]int{},
+	}
+}
+
+// begin waits until a frontend of an identity may start. ended may be called more than once. The
+// error is that of the context.
+func (s *starts) begin(ctx context.Context, who Identity) (ended func(), err error) {
+	s.mu.Lock()
+	w := &waitingStart{who, make(chan struct{})}
+	s.waiting = append(s.waiting, w)
+	s.next()
+	s.mu.Unlock()
+	select {
+	case <-w.ready:
+	case <-ctx.Done():
+		s.leave(w)
+		return nil, ctx.Err()
+	}
+	end := sync.OnceFunc(func() { s.end(who) })
+	late := time.AfterFunc(s.time, end)
+	return func() { late.Stop(); end() }, nil
+}
+
+// next lets frontends start as long as there may be more. The first is of an identity of which the
+// fewest start, so nobody keeps others waiting by many of its own. The lock is held.
+func (s *starts) next() {
+	for s.now < s.most && len(s.waiting) > 0 {
+		w := slices.MinFunc(s.waiting, func(a, b *waitingStart) int { return s.of[a.who] - s.of[b.who] })
+		s.waiting = slices.DeleteFunc(s.waiting, func(o *waitingStart) bool { return o == w })
+		s.now++
+		s.of[w.who]++
+		close(w.ready)
+	}
+}
+
+// end notes that a frontend of an identity starts no more.
+func (s *starts) end(who Identity) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now--
+	if s.of[who]--; s.of[who] == 0 {
+		delete(s.of, who)
+	}
+	s.next()
+}
+
+// leave gives up waiting.
+func (s *starts) leave(w *waitingStart) {
+	s.mu.Lock()
+	n := len(s.waiting)
+	s.waiting = slices.DeleteFunc(s.waiting, func(o *waitingStart) bool { return o == w })
+	waited := len(s.waiting) < n
+	s.mu.Unlock()
+	if !waited { // it was its turn at the same time
+		s.end(w.who)
+	}
+}
+
+// start waits until the frontend of a choice may start. ended must be called when it has
+// returned. The error is that of a call that its caller has ended.
+func (b *build) start(ctx context.Context, runsInContainer bool) (ended func(), err error) {
+	if !runsInContainer {
+		return func() {}, nil
+	}
+	ended, err = b.guard.starts.begin(ctx, b.who)
+	if err != nil {
+		return nil, status.FromContextError(err).Err()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.starting = append(b.starting, ended)
+	return ended, nil
+}
+
+// endStarts notes that the frontends of the build have started: one has read something.
+func (b *build) endStarts() {
+	b.mu.Lock()
+	all := b.starting
+	b.starting = nil
+	b.mu.Unlock()
+	for _, ended := range all {
+		ended()
+	}
+}
