@@ -280,6 +280,7 @@ func (c *call) ask(
 func (c *call) begin(
 	ctx context.Context, method string, req any, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
+	opts = append(opts, grpc.ForceCodecV2(codec)) // answers have definitions too
 	up, err := c.guard.daemon.NewStream(ctx, &grpc.StreamDesc{}, method, opts...)
 	if err != nil {
 		return nil, err
@@ -324,7 +325,8 @@ func (c *call) raw() rawcall.Pipe {
 	}
 }
 
-// codec reads the messages that are judged. It refuses messages that are nested too deeply.
+// codec reads the messages that are judged, and what the daemon answers. It refuses messages that
+// are nested too deeply.
 var codec = gatewaycodec.New()
 
 // readFrame reads a message into m and frees it. m is a message, or a [gatewaycodec.Incoming].

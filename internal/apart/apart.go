@@ -3,7 +3,10 @@
 // the build cache (solver/llbsolver/ops/exec.go, CacheMap).
 package apart
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 const (
 	// Mark ends the names of these hosts. No network has any: the domain is reserved (RFC 6761).
@@ -44,7 +47,24 @@ func RemoveFrom(hosts, id string) string {
 
 // IsReserved reports whether only policy-guard may give an address to a host of this name.
 func IsReserved(host string) bool {
-	return strings.HasSuffix(strings.TrimSuffix(strings.ToLower(host), "."), Mark)
+	name := strings.TrimSuffix(host, ".")
+	return len(name) >= len(Mark) && strings.EqualFold(name[len(name)-len(Mark):], Mark)
+}
+
+// MayHave reports whether bytes have the end of such a name in them, in upper or lower case. It
+// copies none of them: a definition has megabytes.
+func MayHave(b []byte) bool {
+	mark := []byte(Mark)
+	for {
+		at := bytes.IndexByte(b, mark[0])
+		if at < 0 || len(b)-at < len(mark) {
+			return false
+		}
+		if bytes.EqualFold(b[at:at+len(mark)], mark) {
+			return true
+		}
+		b = b[at+1:]
+	}
 }
 
 // Keeps reports whether a host and its address are exactly those of the id, which can't be "".

@@ -1,6 +1,7 @@
 package apart
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,10 +49,28 @@ func TestReservedNames(t *testing.T) {
 		"x.policy-guard.invalid.", ".policy-guard.invalid",
 	} {
 		require.True(t, IsReserved(host), host)
+		require.True(t, MayHave([]byte("\x00"+host+"\xff")), host)
 	}
 	for _, host := range []string{
 		"", "policy-guard.invalid", "x.policy-guard.invalid.test", "xpolicy-guard.invalid",
 	} {
 		require.False(t, IsReserved(host), host)
 	}
+	for _, text := range []string{
+		"", ".", "policy-guard.invalid", ".policy-guard.invali", "....policy.guard.invalid",
+	} {
+		require.False(t, MayHave([]byte(text)), text)
+	}
+	require.True(t, MayHave([]byte("..policy-guard..policy-guard.Invalid")))
+}
+
+// Invariant: bytes with a reserved name in them are never taken for bytes without one.
+func FuzzMayHave(f *testing.F) {
+	f.Add([]byte("a."), "x.policy-guard.invalid", []byte("b"))
+	f.Add([]byte("x.policy-guard"), ".POLICY-guard.invalid.", []byte(".invalid"))
+	f.Fuzz(func(t *testing.T, before []byte, host string, after []byte) {
+		if IsReserved(host) {
+			require.True(t, MayHave(slices.Concat(before, []byte(host), after)))
+		}
+	})
 }

@@ -1,10 +1,13 @@
 // Package gatewaycodec marshals the messages of the gateway API. It differs from BuildKit's own
-// codec (util/grpcutil/encoding/proto) in two ways.
+// codec (util/grpcutil/encoding/proto) in three ways.
 //
 // It rejects messages that are nested more deeply than any real one.
 //
 // It doesn't copy the operations of definitions. They make up almost all of the traffic: a
 // definition can have megabytes of them, and the process that holds it has to stay small.
+//
+// It reads the results that clients return without the operations of a definition. Who reads such a
+// result knows what its references mean, and believes nobody else about that.
 package gatewaycodec
 
 import (
@@ -53,6 +56,7 @@ func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if metered {
 		v = in.Message
 	}
+	data = readReturned(data, v)
 	path := pathTo(v)
 	share := path != nil && data.Len() >= minShared
 	whole := materialize(data, share)

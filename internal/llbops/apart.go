@@ -1,7 +1,6 @@
 package llbops
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,7 +38,7 @@ func Apart(def *pb.Definition, k Kept) string {
 
 // problem is [Apart] for an operation.
 func (k Kept) problem(dt []byte) string {
-	if k.ID == "" && !bytes.Contains(bytes.ToLower(dt), []byte(apart.Mark)) {
+	if k.ID == "" && !apart.MayHave(dt) {
 		return "" // the bytes of a name are together, however an operation is written
 	}
 	op, err := readOp(dt, withCommands)

@@ -89,6 +89,36 @@ func readOp(dt []byte, kind func(protowire.Number) bool) (*pb.Op, error) {
 	return &op, op.Unmarshal(dt)
 }
 
+// readInputs reads the inputs of an LLB operation. isResult says that it is of no kind: it only
+// names the result of a definition. ok is false unless the bytes can be read in only one way.
+//
+// It reads nothing else: an operation on files can have thousands of actions (solver/pb/ops.proto,
+// Op).
+func readInputs(dt []byte) (inputs []*pb.Input, isResult, ok bool) {
+	shape := (&pb.Op{}).ProtoReflect().Descriptor()
+	if !plain(dt, shape, maxDepth) {
+		return nil, false, false
+	}
+	isResult = true
+	for b := dt; len(b) > 0; {
+		num, typ, n := protowire.ConsumeTag(b) // plain has checked all lengths
+		b = b[n:]
+		value := b[:protowire.ConsumeFieldValue(num, typ, b)]
+		b = b[len(value):]
+		const input = 1
+		if num == input {
+			in := &pb.Input{}
+			within, _ := protowire.ConsumeBytes(value)
+			if in.UnmarshalVT(within) != nil {
+				return nil, false, false
+			}
+			inputs = append(inputs, in)
+		}
+		isResult = isResult && shape.Fields().ByNumber(num).ContainingOneof() == nil
+	}
+	return inputs, isResult, true
+}
+
 // withOperations accepts the fields that have to be read. It skips file operations, which make up
 // most of a large definition (solver/pb/ops.proto, Op).
 func withOperations(field protowire.Number) bool {

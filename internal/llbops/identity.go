@@ -39,11 +39,11 @@ func Identity(def *pb.Definition) (digest.Digest, *pb.Definition, error) {
 	order := make([]digest.Digest, n)
 	places := 0
 	for i, dt := range def.Def {
-		op, err := readOp(dt, anyKind)
-		if err != nil || op == nil {
+		of, isResult, ok := readInputs(dt)
+		if !ok {
 			return "", nil, fmt.Errorf("an operation that can't be read (number %d)", i+1)
 		}
-		for _, in := range op.GetInputs() {
+		for _, in := range of {
 			if places += int(in.GetIndex()) + 1; places > maxPlaces {
 				return "", nil, errors.New("inputs with too many outputs")
 			}
@@ -52,11 +52,11 @@ func Identity(def *pb.Definition) (digest.Digest, *pb.Definition, error) {
 				return "", nil, fmt.Errorf("an operation with an input that isn't before it (number %d)", i+1)
 			}
 		}
-		if last := i == n-1; last != (op.GetOp() == nil) || last && len(op.GetInputs()) != 1 {
+		if last := i == n-1; last != isResult || last && len(of) != 1 {
 			return "", nil, errors.New("no result, or several")
 		}
 		order[i] = digest.FromBytes(dt)
-		inputs[order[i]] = op.GetInputs()
+		inputs[order[i]] = of
 	}
 	head := inputs[order[n-1]][0]
 	needed := reachable(digest.Digest(head.GetDigest()), inputs)

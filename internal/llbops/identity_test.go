@@ -12,15 +12,15 @@ import (
 )
 
 // built is a definition with two sources and a command.
-func built(t *testing.T, opts ...llb.RunOption) *pb.Definition {
-	t.Helper()
+func built(tb testing.TB, opts ...llb.RunOption) *pb.Definition {
+	tb.Helper()
 	file := llb.NewSourceMap(nil, "Dockerfile", "Dockerfile", []byte("FROM busybox\n"))
 	where := file.Location([]*pb.Range{{Start: &pb.Position{Line: 1}}})
 	st := llb.Image("busybox", where).
 		Run(append([]llb.RunOption{llb.Shlex("true"), where}, opts...)...).Root()
 	st = st.File(llb.Copy(llb.Image("alpine"), "/a", "/b"))
-	def, err := st.Marshal(t.Context(), llb.LinuxAmd64)
-	require.NoError(t, err)
+	def, err := st.Marshal(tb.Context(), llb.LinuxAmd64)
+	require.NoError(tb, err)
 	return def.ToPB()
 }
 
@@ -131,4 +131,27 @@ func TestADefinitionThatHarmsItsReadersHasNoIdentity(t *testing.T) {
 		require.Empty(t, id, name)
 		require.Nil(t, clean, name)
 	}
+}
+
+// Invariant: the inputs of an operation, and whether it is of a kind, are those that a reader of
+// the whole operation finds.
+func FuzzReadInputs(f *testing.F) {
+	for _, dt := range built(f).Def {
+		f.Add(dt)
+	}
+	f.Add([]byte{0x0a, 0x00, 0x0a, 0x03, 0x10, 0x80, 0x00}) // an empty input, and a long number
+	f.Add([]byte{0x42, 0x03, 0x12, 0x01, 0xff})             // a number that doesn't end, in a list
+	f.Fuzz(func(t *testing.T, dt []byte) {
+		op, err := readOp(dt, anyKind)
+		inputs, isResult, ok := readInputs(dt)
+		require.Equal(t, err == nil && op != nil, ok)
+		if !ok {
+			return
+		}
+		require.Equal(t, op.GetOp() == nil, isResult)
+		require.Len(t, inputs, len(op.GetInputs()))
+		for i, in := range op.GetInputs() {
+			require.True(t, proto.Equal(in, inputs[i]))
+		}
+	})
 }

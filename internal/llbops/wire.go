@@ -44,7 +44,7 @@ func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 			return false
 		}
 		n = protowire.ConsumeFieldValue(num, typ, b)
-		if n < 0 || !plainValue(b[:n], field, depth) {
+		if n < 0 || !plainValue(b[:n], field, depth) || !plainPacked(b[:n], field, typ) {
 			return false
 		}
 		b = b[n:]
@@ -69,6 +69,33 @@ func plainValue(b []byte, field protoreflect.FieldDescriptor, depth int) bool {
 		return n >= 0 && !slices.Contains(strings.Split(removed, "/"), "..")
 	}
 	return true
+}
+
+// plainPacked reports whether all numbers can be read that share one field (packed). Other fields
+// have none.
+func plainPacked(b []byte, field protoreflect.FieldDescriptor, typ protowire.Type) bool {
+	if typ != protowire.BytesType || isBytes(field) {
+		return true
+	}
+	b, _ = protowire.ConsumeBytes(b)
+	for len(b) > 0 {
+		_, n := protowire.ConsumeVarint(b)
+		if n < 0 {
+			return false
+		}
+		b = b[n:]
+	}
+	return true
+}
+
+// isBytes reports whether a value of the field is a message, a string or bytes.
+func isBytes(field protoreflect.FieldDescriptor) bool {
+	switch field.Kind() {
+	case protoreflect.MessageKind, protoreflect.StringKind, protoreflect.BytesKind:
+		return true
+	default:
+		return false
+	}
 }
 
 // leastIndex returns the least value of a field that is an index of something. -1 stands for
@@ -169,9 +196,10 @@ func seen(marks *uint64, bit uint) bool {
 // fits reports whether the wire type is valid for the field. If it isn't, the field counts as
 // unknown.
 func fits(field protoreflect.FieldDescriptor, typ protowire.Type) bool {
-	switch field.Kind() {
-	case protoreflect.MessageKind, protoreflect.StringKind, protoreflect.BytesKind:
+	if isBytes(field) {
 		return typ == protowire.BytesType
+	}
+	switch field.Kind() {
 	case protoreflect.BoolKind, protoreflect.EnumKind, protoreflect.Int32Kind, protoreflect.Int64Kind,
 		protoreflect.Uint32Kind, protoreflect.Uint64Kind:
 		return typ == protowire.VarintType || (field.IsList() && typ == protowire.BytesType)
