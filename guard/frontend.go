@@ -55,8 +55,8 @@ type frontends struct {
 	builds  bool           // LLB of the client was allowed to do more than to read
 	answers []*gwpb.Result // results that the client got, in the form of [canonical]
 	refs    map[string]bool
-	// starting are the ends of the starts that count; see [starts].
-	starting []func()
+	// starting are the frontends that start in a container.
+	starting map[*start]bool
 	pong     []byte // what the daemon answered to the client's ping; nil for nothing
 
 	warnings, warningBytes int // of the client
@@ -160,9 +160,11 @@ func (b *build) run(
 		ctx, cancel = context.WithDeadlineCause(ctx, choice.Deadline, errSlow)
 		defer cancel()
 	}
-	started, err := b.start(ctx, choice.InContainer())
-	if err != nil {
-		return nil, lateOr(ctx, err)
+	returned := func() {}
+	if choice.InContainer() {
+		if returned, err = b.beginStart(ctx); err != nil {
+			return nil, lateOr(ctx, err)
+		}
 	}
 	var announcing sync.WaitGroup
 	var unread error
@@ -175,7 +177,7 @@ func (b *build) run(
 		Frontend: choice.Frontend, FrontendOpt: choice.Options, FrontendInputs: choice.Inputs,
 		AllowResultReturn: true, AllowResultArrayRef: true,
 	})
-	started()
+	returned()
 	announcing.Wait()
 	if err != nil && unread != nil {
 		err = unread

@@ -47,9 +47,11 @@ func newStarts() *starts {
 	}
 }
 
-// begin waits until a frontend of an identity may start. ended may be called more than once. The
-// error is that of the context.
-func (s *starts) begin(ctx context.Context, who Identity) (ended func(), err error) {
+// start is a frontend that starts.
+type start struct{ end func() } // end may be called more than once
+
+// begin waits until a frontend of an identity may start. The error is that of the context.
+func (s *starts) begin(ctx context.Context, who Identity) (*start, error) {
 	s.mu.Lock()
 	w := &waitingStart{who, make(chan struct{})}
 	s.waiting = append(s.waiting, w)
@@ -63,7 +65,7 @@ func (s *starts) begin(ctx context.Context, who Identity) (ended func(), err err
 	}
 	end := sync.OnceFunc(func() { s.end(who) })
 	late := time.AfterFunc(s.time, end)
-	return func() { late.Stop(); end() }, nil
+	return &start{func() { late.Stop(); end() }}, nil
 }
 
 // next lets frontends start as long as there may be more. The first is of an identity of which the
@@ -101,20 +103,25 @@ func (s *starts) leave(w *waitingStart) {
 	}
 }
 
-// start waits until the frontend of a choice may start. ended must be called when it has
+// beginStart waits until a frontend may start in a container. The build is told when it has
 // returned. The error is that of a call that its caller has ended.
-func (b *build) start(ctx context.Context, runsInContainer bool) (ended func(), err error) {
-	if !runsInContainer {
-		return func() {}, nil
-	}
-	ended, err = b.guard.starts.begin(ctx, b.who)
+func (b *build) beginStart(ctx context.Context) (returned func(), err error) {
+	s, err := b.guard.starts.begin(ctx, b.who)
 	if err != nil {
 		return nil, status.FromContextError(err).Err()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.starting = append(b.starting, ended)
-	return ended, nil
+	if b.starting == nil {
+		b.starting = map[*start]bool{}
+	}
+	b.starting[s] = true
+	return func() {
+		b.mu.Lock()
+		delete(b.starting, s)
+		b.mu.Unlock()
+		s.end()
+	}, nil
 }
 
 // endStarts notes that the frontends of the build have started: one has read something.
@@ -123,7 +130,7 @@ func (b *build) endStarts() {
 	all := b.starting
 	b.starting = nil
 	b.mu.Unlock()
-	for _, ended := range all {
-		ended()
+	for s := range all {
+		s.end()
 	}
 }

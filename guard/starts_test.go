@@ -20,20 +20,19 @@ type starter struct {
 	of *starts
 
 	mu    sync.Mutex
-	ended map[string]func()
+	ended map[string]*start
 	order []string
 }
 
 func (s *starter) begin(ctx context.Context, who Identity, name string) {
 	go func() {
-		ended, err := s.of.begin(ctx, who)
+		begun, err := s.of.begin(ctx, who)
 		if err != nil {
-			ended = nil
 			name += ": " + err.Error()
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.ended[name], s.order = ended, append(s.order, name)
+		s.ended[name], s.order = begun, append(s.order, name)
 	}()
 	synctest.Wait()
 }
@@ -41,14 +40,14 @@ func (s *starter) begin(ctx context.Context, who Identity, name string) {
 func newStarter(most int) *starter {
 	s := newStarts()
 	s.most = most
-	return &starter{of: s, ended: map[string]func(){}}
+	return &starter{of: s, ended: map[string]*start{}}
 }
 
 // end ends a start that has begun.
 func (s *starter) end(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ended[name]()
+	s.ended[name].end()
 }
 
 // begun returns the starts that have begun, as soon as nothing else can go on.
@@ -142,9 +141,9 @@ func TestATurnThatComesAsItsBuildEndsIsGivenBack(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 100 {
-		ended, err := s.begin(ctx, "a")
+		begun, err := s.begin(ctx, "a")
 		if err == nil {
-			ended()
+			begun.end()
 		} else {
 			require.ErrorIs(t, err, context.Canceled)
 		}
@@ -186,7 +185,7 @@ func TestAFrontendStartsUntilItReadsSomething(t *testing.T) {
 					t.Fatal("it doesn't start")
 				}
 			}
-			_, ask := asker(ctx, t, g)
+			b, ask := asker(ctx, t, g)
 			var solving sync.WaitGroup
 			solve := func() {
 				_, err := c.Solve(ctx, asking("docker/dockerfile:1"))
@@ -214,6 +213,7 @@ func TestAFrontendStartsUntilItReadsSomething(t *testing.T) {
 			solving.Wait()
 			require.Zero(t, g.starts.now)
 			require.Empty(t, g.starts.waiting)
+			require.Empty(t, b.starting)
 		})
 	}
 }

@@ -75,7 +75,7 @@ func FromDefinition(def *pb.Definition) iter.Seq2[Found, error] {
 // because BuildKit's own reader takes stack for each level and has no limit.
 func readOp(dt []byte, kind func(protowire.Number) bool) (*pb.Op, error) {
 	var op pb.Op
-	if !plain(dt, op.ProtoReflect().Descriptor(), maxDepth) {
+	if !plain(dt, opShape(), maxDepth) {
 		return nil, nil
 	}
 	for b := dt; len(b) > 0; {
@@ -95,8 +95,8 @@ func readOp(dt []byte, kind func(protowire.Number) bool) (*pb.Op, error) {
 // It reads nothing else: an operation on files can have thousands of actions (solver/pb/ops.proto,
 // Op).
 func readInputs(dt []byte) (inputs []*pb.Input, isResult, ok bool) {
-	shape := (&pb.Op{}).ProtoReflect().Descriptor()
-	if !plain(dt, shape, maxDepth) {
+	of := opShape()
+	if !plain(dt, of, maxDepth) {
 		return nil, false, false
 	}
 	isResult = true
@@ -114,7 +114,7 @@ func readInputs(dt []byte) (inputs []*pb.Input, isResult, ok bool) {
 			}
 			inputs = append(inputs, in)
 		}
-		isResult = isResult && shape.Fields().ByNumber(num).ContainingOneof() == nil
+		isResult = isResult && !of[num].isOneof
 	}
 	return inputs, isResult, true
 }

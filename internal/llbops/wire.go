@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/moby/buildkit/solver/pb"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -21,30 +22,29 @@ const maxDepth = 64
 //
 // Readers treat a repeated field differently: today's BuildKit merges the two, and v0.14 takes the
 // last. No real frontend writes one.
-func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
+func plain(b []byte, of *shape, depth int) bool {
 	if depth == 0 {
 		return false
 	}
 	var once, oneofs uint64
-	fields := shape.Fields()
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
 			return false
 		}
 		b = b[n:]
-		field := fields.ByNumber(num)
-		if field == nil || num > 63 || !fits(field, typ) {
+		if int(num) >= len(of) {
 			return false
 		}
-		if !field.IsList() && !field.IsMap() && seen(&once, uint(num)) {
+		field := of[num]
+		if field == nil || !field.fits(typ) {
 			return false
 		}
-		if of := field.ContainingOneof(); of != nil && seen(&oneofs, uint(of.Index())) {
+		if !field.repeats && seen(&once, uint(num)) || field.isOneof && seen(&oneofs, field.oneof) {
 			return false
 		}
 		n = protowire.ConsumeFieldValue(num, typ, b)
-		if n < 0 || !plainValue(b[:n], field, depth) || !plainPacked(b[:n], field, typ) {
+		if n < 0 || !field.plainValue(b[:n], typ, depth) {
 			return false
 		}
 		b = b[n:]
@@ -52,40 +52,56 @@ func plain(b []byte, shape protoreflect.MessageDescriptor, depth int) bool {
 	return true
 }
 
-// plainValue reports whether the bytes of a field's value are plain: those of a message within, an
-// index, and the path of a removal. All other values are. depth is that of the field's message.
-func plainValue(b []byte, field protoreflect.FieldDescriptor, depth int) bool {
-	shape := field.ContainingMessage()
-	if field.Kind() == protoreflect.MessageKind {
-		inner, n := protowire.ConsumeBytes(b)
-		return n >= 0 && plain(inner, field.Message(), depth-1)
-	}
-	if least, ok := leastIndex(shape, field); ok {
-		v, n := protowire.ConsumeVarint(b)
-		return n >= 0 && int64(v) >= least
-	}
-	if shape.Name() == "FileActionRm" && field.Kind() == protoreflect.StringKind {
-		removed, n := protowire.ConsumeString(b)
-		return n >= 0 && !slices.Contains(strings.Split(removed, "/"), "..")
-	}
-	return true
+// shape is what [plain] needs to know of the fields of a message, by their numbers. Descriptors
+// know it too, and take several times as long to say it.
+type shape [64]*fieldShape
+
+type fieldShape struct {
+	repeats bool   // it is a list or a map
+	isList  bool   // its numbers may share one field
+	isBytes bool   // its value is a message, a string or bytes
+	isNum   bool   // its value is a number
+	isOneof bool   // it is in a oneof
+	oneof   uint   // which one
+	within  *shape // of the message that is its value; nil for none
+	isIndex bool   // its value is the index of something
+	least   int64  // the least index
+	removes bool   // its value is a path that is removed
 }
 
-// plainPacked reports whether all numbers can be read that share one field (packed). Other fields
-// have none.
-func plainPacked(b []byte, field protoreflect.FieldDescriptor, typ protowire.Type) bool {
-	if typ != protowire.BytesType || isBytes(field) {
-		return true
+// opShape is the shape of an LLB operation.
+var opShape = sync.OnceValue(func() *shape {
+	return shapeOf((&pb.Op{}).ProtoReflect().Descriptor(), map[protoreflect.FullName]*shape{})
+})
+
+// shapeOf returns the shape of a message. made are those of the messages that have it.
+func shapeOf(m protoreflect.MessageDescriptor, made map[protoreflect.FullName]*shape) *shape {
+	if s := made[m.FullName()]; s != nil {
+		return s
 	}
-	b, _ = protowire.ConsumeBytes(b)
-	for len(b) > 0 {
-		_, n := protowire.ConsumeVarint(b)
-		if n < 0 {
-			return false
+	s := &shape{}
+	made[m.FullName()] = s
+	fields := m.Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		if int(field.Number()) >= len(s) {
+			continue // as if it were unknown; there is none
 		}
-		b = b[n:]
+		f := &fieldShape{
+			repeats: field.IsList() || field.IsMap(), isList: field.IsList(), isBytes: isBytes(field),
+			isNum:   isNumber(field),
+			removes: m.Name() == "FileActionRm" && field.Kind() == protoreflect.StringKind,
+		}
+		if of := field.ContainingOneof(); of != nil {
+			f.isOneof, f.oneof = true, uint(of.Index())
+		}
+		if field.Kind() == protoreflect.MessageKind {
+			f.within = shapeOf(field.Message(), made)
+		}
+		f.least, f.isIndex = leastIndex(m, field)
+		s[field.Number()] = f
 	}
-	return true
+	return s
 }
 
 // isBytes reports whether a value of the field is a message, a string or bytes.
@@ -96,6 +112,65 @@ func isBytes(field protoreflect.FieldDescriptor) bool {
 	default:
 		return false
 	}
+}
+
+// isNumber reports whether a value of the field is a number that has more bytes if it is larger.
+// The messages that are read have no others.
+func isNumber(field protoreflect.FieldDescriptor) bool {
+	switch field.Kind() {
+	case protoreflect.BoolKind, protoreflect.EnumKind, protoreflect.Int32Kind, protoreflect.Int64Kind,
+		protoreflect.Uint32Kind, protoreflect.Uint64Kind:
+		return true
+	default:
+		return false
+	}
+}
+
+// fits reports whether the wire type is valid for the field. If it isn't, the field counts as
+// unknown.
+func (f *fieldShape) fits(typ protowire.Type) bool {
+	switch typ {
+	case protowire.BytesType:
+		return f.isBytes || f.isNum && f.isList
+	case protowire.VarintType:
+		return f.isNum
+	default:
+		return false
+	}
+}
+
+// plainValue reports whether the bytes of a field's value are plain: those of a message within, an
+// index, the path of a removal, and numbers that share the field. All other values are. depth is
+// that of the field's message.
+func (f *fieldShape) plainValue(b []byte, typ protowire.Type, depth int) bool {
+	switch {
+	case f.within != nil:
+		inner, n := protowire.ConsumeBytes(b)
+		return n >= 0 && plain(inner, f.within, depth-1)
+	case f.isIndex:
+		v, n := protowire.ConsumeVarint(b)
+		return n >= 0 && int64(v) >= f.least
+	case f.removes:
+		removed, n := protowire.ConsumeString(b)
+		return n >= 0 && !slices.Contains(strings.Split(removed, "/"), "..")
+	case f.isNum && typ == protowire.BytesType:
+		return areVarints(b)
+	default:
+		return true
+	}
+}
+
+// areVarints reports whether all numbers can be read that share one field (packed).
+func areVarints(b []byte) bool {
+	b, _ = protowire.ConsumeBytes(b)
+	for len(b) > 0 {
+		_, n := protowire.ConsumeVarint(b)
+		if n < 0 {
+			return false
+		}
+		b = b[n:]
+	}
+	return true
 }
 
 // leastIndex returns the least value of a field that is an index of something. -1 stands for
@@ -191,21 +266,6 @@ func seen(marks *uint64, bit uint) bool {
 	before := *marks
 	*marks |= 1 << bit
 	return before == *marks
-}
-
-// fits reports whether the wire type is valid for the field. If it isn't, the field counts as
-// unknown.
-func fits(field protoreflect.FieldDescriptor, typ protowire.Type) bool {
-	if isBytes(field) {
-		return typ == protowire.BytesType
-	}
-	switch field.Kind() {
-	case protoreflect.BoolKind, protoreflect.EnumKind, protoreflect.Int32Kind, protoreflect.Int64Kind,
-		protoreflect.Uint32Kind, protoreflect.Uint64Kind:
-		return typ == protowire.VarintType || (field.IsList() && typ == protowire.BytesType)
-	default: // the messages that are read have no other kind
-		return false
-	}
 }
 
 // HasUnknownFields reports whether a message has fields that this version does not know, at any
