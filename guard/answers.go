@@ -72,7 +72,7 @@ func (b *build) judgeQuestion(
 	}
 	own := b.isReading(source)
 	if !own && !b.chosen().IsOwnImage(source) {
-		b.endStarts()
+		b.endStart()
 	}
 	instead, err := b.judge(ctx, source, platform, own)
 	if ctx.Err() != nil {

@@ -55,7 +55,8 @@ type frontends struct {
 	builds  bool           // LLB of the client was allowed to do more than to read
 	answers []*gwpb.Result // results that the client got, in the form of [canonical]
 	refs    map[string]bool
-	// starting are the frontends that start in a container.
+	// starting are the frontends in containers that haven't returned, and of which nobody knows that
+	// they have started.
 	starting map[*start]bool
 	pong     []byte // what the daemon answered to the client's ping; nil for nothing
 
@@ -163,7 +164,7 @@ func (b *build) run(
 	returned := func() {}
 	if choice.InContainer() {
 		if returned, err = b.beginStart(ctx); err != nil {
-			return nil, lateOr(ctx, err)
+			return nil, err
 		}
 	}
 	var announcing sync.WaitGroup
@@ -179,10 +180,12 @@ func (b *build) run(
 	})
 	returned()
 	announcing.Wait()
-	if err != nil && unread != nil {
-		err = unread
-	}
-	if err := lateOr(ctx, err); err != nil {
+	switch {
+	case errors.Is(context.Cause(ctx), errSlow):
+		return nil, errSlow
+	case err != nil && unread != nil:
+		return nil, unread
+	case err != nil:
 		return nil, err
 	}
 	res := resp.GetResult()
@@ -239,14 +242,6 @@ func reportDecision(res *gwpb.Result, choice *frontend.Choice) error {
 
 var errSlow = status.Error(codes.DeadlineExceeded,
 	"policy-guard: the frontend took longer than the policy allows (limits.timeout)")
-
-// lateOr returns errSlow if the frontend's time is up, or else err.
-func lateOr(ctx context.Context, err error) error {
-	if errors.Is(context.Cause(ctx), errSlow) {
-		return errSlow
-	}
-	return err
-}
 
 // decide decides on the frontend that the request means. All requests of a build have to mean the
 // same one: the daemon's questions about sources don't say for which request they are.

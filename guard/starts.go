@@ -24,7 +24,8 @@ const (
 // where too many start at once, each of them takes longer than that.
 //
 // A start counts until the frontend reads a source or returns. It is a soft limit: nobody says when
-// a frontend has started, so a start also ends after some time.
+// a frontend has started, so a start also ends after some time. It keeps builds from failing that
+// mean no harm. Those who want to keep the daemon busy can do so.
 type starts struct {
 	most int
 	time time.Duration
@@ -32,7 +33,7 @@ type starts struct {
 	mu      sync.Mutex
 	now     int
 	of      map[Identity]int
-	waiting []*waitingStart // in the order in which they came
+	waiting []*waitingStart // those of an identity in the order in which they came
 }
 
 type waitingStart struct {
@@ -68,12 +69,22 @@ func (s *starts) begin(ctx context.Context, who Identity) (*start, error) {
 	return &start{func() { late.Stop(); end() }}, nil
 }
 
-// next lets frontends start as long as there may be more. The first is of an identity of which the
-// fewest start, so nobody keeps others waiting by many of its own. The lock is held.
+// next lets frontends start as long as there may be more. The next one is of an identity of which
+// the fewest start, and the first of those. When an identity has its turn, its others go behind
+// all, so nobody keeps others waiting by many of its own. The lock is held.
 func (s *starts) next() {
 	for s.now < s.most && len(s.waiting) > 0 {
 		w := slices.MinFunc(s.waiting, func(a, b *waitingStart) int { return s.of[a.who] - s.of[b.who] })
 		s.waiting = slices.DeleteFunc(s.waiting, func(o *waitingStart) bool { return o == w })
+		slices.SortStableFunc(s.waiting, func(a, b *waitingStart) int {
+			switch {
+			case a.who != w.who && b.who == w.who:
+				return -1
+			case a.who == w.who && b.who != w.who:
+				return 1
+			}
+			return 0
+		})
 		s.now++
 		s.of[w.who]++
 		close(w.ready)
@@ -124,13 +135,14 @@ func (b *build) beginStart(ctx context.Context) (returned func(), err error) {
 	}, nil
 }
 
-// endStarts notes that the frontends of the build have started: one has read something.
-func (b *build) endStarts() {
+// endStart notes that a frontend of the build has started: it has read something. Nobody says which
+// one.
+func (b *build) endStart() {
 	b.mu.Lock()
-	all := b.starting
-	b.starting = nil
-	b.mu.Unlock()
-	for s := range all {
+	defer b.mu.Unlock()
+	for s := range b.starting {
+		delete(b.starting, s)
 		s.end()
+		return
 	}
 }

@@ -109,6 +109,24 @@ func TestAClientWithManyStartsKeepsOthersWaitingForOneOfThem(t *testing.T) {
 	})
 }
 
+// Others that have much to start have one start each, too.
+func TestClientsWithManyStartsTakeTurnsWithOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStarter(2)
+		for i := range 3 {
+			s.begin(t.Context(), "a", fmt.Sprint("a", i))
+			s.begin(t.Context(), "b", fmt.Sprint("b", i))
+		}
+		s.begin(t.Context(), "c", "c0")
+		want := []string{"a0", "b0", "a1", "b1", "c0", "a2", "b2"}
+		for i, ends := range want {
+			require.Equal(t, want[:min(i+2, len(want))], s.begun())
+			s.end(ends)
+		}
+	})
+}
+
 func TestWhoStopsWaitingTakesNoPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -6,8 +6,8 @@
 // It doesn't copy the operations of definitions. They make up almost all of the traffic: a
 // definition can have megabytes of them, and the process that holds it has to stay small.
 //
-// It reads the results that clients return without the operations of a definition. Who reads such a
-// result knows what its references mean, and believes nobody else about that.
+// It reads a large result that is returned without the operations of its definition. Both programs
+// know from the daemon what the references of a result build.
 package gatewaycodec
 
 import (

@@ -45,7 +45,7 @@ func (s skipper) skip(size int, path []protowire.Number) (rest []byte, ok bool) 
 		if !ok || !num.IsValid() {
 			return nil, false
 		}
-		value, head, ok := s.sizeOf(typ)
+		value, n, ok := s.sizeOf(typ)
 		if !ok || value > s.Remaining()-end {
 			return nil, false
 		}
@@ -59,38 +59,41 @@ func (s skipper) skip(size int, path []protowire.Number) (rest []byte, ok bool) 
 		var kept []byte
 		if onPath {
 			kept, ok = s.skip(value, path[1:])
-			head = protowire.AppendVarint(nil, uint64(len(kept)))
+			n = uint64(len(kept))
 		} else {
 			kept, ok = s.keep(value)
 		}
 		if !ok {
 			return nil, false
 		}
-		rest = append(protowire.AppendTag(rest, num, typ), head...)
+		rest = protowire.AppendTag(rest, num, typ)
+		if typ == protowire.BytesType || typ == protowire.VarintType {
+			rest = protowire.AppendVarint(rest, n)
+		}
 		rest = append(rest, kept...)
 	}
 	return rest, s.Remaining() == end
 }
 
-// sizeOf returns how many bytes of a field follow, and what it has read before them: their length,
-// or a number that is the whole value.
-func (s skipper) sizeOf(typ protowire.Type) (value int, head []byte, ok bool) {
+// sizeOf returns how many bytes of a field follow, and the number that it has read before them:
+// their number, or the whole value.
+func (s skipper) sizeOf(typ protowire.Type) (value int, n uint64, ok bool) {
 	switch typ {
 	case protowire.VarintType:
-		v, ok := s.varint()
-		return 0, protowire.AppendVarint(nil, v), ok
+		n, ok = s.varint()
+		return 0, n, ok
 	case protowire.BytesType:
-		n, ok := s.varint()
+		n, ok = s.varint()
 		if !ok || n > uint64(s.Remaining()) {
-			return 0, nil, false
+			return 0, 0, false
 		}
-		return int(n), protowire.AppendVarint(nil, n), true
+		return int(n), n, true
 	case protowire.Fixed32Type:
-		return 4, nil, true
+		return 4, 0, true
 	case protowire.Fixed64Type:
-		return 8, nil, true
+		return 8, 0, true
 	default: // groups, which no message here has
-		return 0, nil, false
+		return 0, 0, false
 	}
 }
 
