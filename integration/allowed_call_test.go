@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -60,13 +59,9 @@ func TestAllowedCalls(t *testing.T) {
 	}
 }
 
-// unrepeated returns an error without what differs from run to run, and without repetitions.
-//
-// Of two calls that fail at the same time, buildx shows the one that ends first (client/build.go of
-// BuildKit). Daemons before denyMessages repeat the error at each place that it passes, and buildx
-// shows the repetitions.
+// unrepeated returns an error without repetitions. Daemons before denyMessages repeat it at each
+// place that it passes, and buildx shows the repetitions.
 func unrepeated(text string) string {
-	text = strings.Replace(text, "failed to run Build function: ", "failed to solve: ", 1)
 	if !env.Older(denyMessages) {
 		return text
 	}

@@ -34,9 +34,15 @@ func errorsOf(o harness.Output) string {
 			lines = append(lines, line)
 		}
 	}
-	text := snapshots.ReplaceAllString(strings.Join(lines, ""), "ref N")
+	text := snapshots.ReplaceAllString(asIfSolving(strings.Join(lines, "")), "ref N")
 	text = silent.ReplaceAllString(text, "")
 	return seconds.ReplaceAllString(text, "N")
+}
+
+// asIfSolving gives a client's error one form: of two calls that fail at the same time, the client
+// shows the one that ends first (client/build.go of BuildKit).
+func asIfSolving(text string) string {
+	return strings.Replace(text, "failed to run Build function: ", "failed to solve: ", 1)
 }
 
 // warningsOf returns the warnings in rawjson progress, each with the lines that it points at. Plain

@@ -82,5 +82,5 @@ func endFrom(t *testing.T, o harness.Output, prefix string) string {
 	text := strings.ReplaceAll(escapes.ReplaceAllString(o.Text(), ""), "\r\n", "\n")
 	i := strings.LastIndex(text, prefix)
 	require.GreaterOrEqual(t, i, 0, "no line begins with %q:\n%s", prefix, text)
-	return text[i:]
+	return asIfSolving(text[i:])
 }
