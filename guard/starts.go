@@ -75,7 +75,7 @@ func (s *starts) begin(ctx context.Context, who Identity) (*start, error) {
 func (s *starts) next() {
 	for s.now < s.most && len(s.waiting) > 0 {
 		w := slices.MinFunc(s.waiting, func(a, b *waitingStart) int { return s.of[a.who] - s.of[b.who] })
-		s.waiting = slices.DeleteFunc(s.waiting, func(o *waitingStart) bool { return o == w })
+		s.remove(w)
 		slices.SortStableFunc(s.waiting, func(a, b *waitingStart) int {
 			switch {
 			case a.who != w.who && b.who == w.who:
@@ -105,13 +105,20 @@ func (s *starts) end(who Identity) {
 // leave gives up waiting.
 func (s *starts) leave(w *waitingStart) {
 	s.mu.Lock()
-	n := len(s.waiting)
-	s.waiting = slices.DeleteFunc(s.waiting, func(o *waitingStart) bool { return o == w })
-	waited := len(s.waiting) < n
+	waited := s.remove(w)
 	s.mu.Unlock()
 	if !waited { // it was its turn at the same time
 		s.end(w.who)
 	}
+}
+
+// remove takes one from those that wait, and reports whether it was there. The lock is held.
+func (s *starts) remove(w *waitingStart) bool {
+	i := slices.Index(s.waiting, w)
+	if i >= 0 {
+		s.waiting = slices.Delete(s.waiting, i, i+1)
+	}
+	return i >= 0
 }
 
 // beginStart waits until a frontend may start in a container. The build is told when it has
