@@ -246,16 +246,25 @@ func (b *between) pass(daemon grpc.ClientConnInterface, stream grpc.ServerStream
 	headers, _ := metadata.FromIncomingContext(stream.Context())
 	ctx, disconnect := context.WithCancel(metadata.NewOutgoingContext(stream.Context(), headers))
 	defer disconnect()
+	call := rawcall.Pipe{
+		Client: stream, Daemon: daemon, Method: method, Error: func(err error) error { return err },
+	}
 	if isPolicy := func(m string) bool {
 		return strings.EqualFold(m, policysession.PolicyVerifier_CheckPolicy_FullMethodName)
 	}; slices.ContainsFunc(headers.Get(headerSessionMethods), isPolicy) {
-		b.mu.Lock()
-		b.sessions = append(b.sessions, policyConn{headers.Get(headerSessionID)[0], disconnect})
-		b.mu.Unlock()
+		// The session has its place at the daemon when the daemon speaks in it. A session with this
+		// id that comes before that would lose the place to it.
+		note := sync.OnceFunc(func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.sessions = append(b.sessions, policyConn{headers.Get(headerSessionID)[0], disconnect})
+		})
+		call.Send = func(f *rawcall.Frame) error {
+			note()
+			return stream.SendMsg(f)
+		}
 	}
-	return rawcall.Pipe{
-		Client: stream, Daemon: daemon, Method: method, Error: func(err error) error { return err },
-	}.Run(ctx)
+	return call.Run(ctx)
 }
 
 // next returns the policy session after those that there have been.
