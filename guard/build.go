@@ -24,6 +24,7 @@ type builds struct {
 	wait map[string]*waiting // for builds that haven't begun
 	// refused are builds that didn't get to the daemon, as long as calls about them may come.
 	refused map[string]*refusedBuildError
+	early   time.Duration // see the constant
 
 	drain drain
 }
@@ -37,7 +38,8 @@ type waiting struct {
 
 func newBuilds() *builds {
 	return &builds{
-		live: map[string]*build{}, wait: map[string]*waiting{},
+		early: early,
+		live:  map[string]*build{}, wait: map[string]*waiting{},
 		refused: map[string]*refusedBuildError{},
 		drain:   drain{begun: make(chan struct{}), empty: make(chan struct{})},
 	}
@@ -158,7 +160,7 @@ func (s *builds) find(ctx context.Context, ref string) (*build, error) {
 	w.calls++
 	s.mu.Unlock()
 
-	timeout := time.NewTimer(early)
+	timeout := time.NewTimer(s.early)
 	defer timeout.Stop()
 	select {
 	case <-w.decided:
@@ -210,9 +212,14 @@ func (b *build) broken() error {
 	case errors.As(cause, &refusal):
 		return refusal.status()
 	case errors.As(cause, &e):
-		return status.Error(codes.Aborted, "policy-guard ended the build: "+e.Error())
+		return e.status()
 	}
 	return nil
+}
+
+// status is the error of a call.
+func (e brokenError) status() error {
+	return status.Error(codes.Aborted, "policy-guard ended the build: "+string(e))
 }
 
 // checkPolicy refuses to decide by another policy than the one in force. The policy of the build

@@ -162,7 +162,7 @@ func (b *buildRecord) end(ctx context.Context, err error) {
 		e.Outcome = record.Refused
 	case ctx.Err() != nil && b.recorder.isEnding():
 		e.Outcome = record.BrokenOff
-	case ctx.Err() != nil:
+	case ctx.Err() != nil && !brokeOff(err):
 		e.Outcome = record.Canceled
 	default:
 		e.Outcome = record.Failed
@@ -177,6 +177,12 @@ func (b *buildRecord) end(ctx context.Context, err error) {
 	if line, err := b.line(record.Ended); err == nil {
 		b.recorder.end(e.ID, line)
 	}
+}
+
+// brokeOff reports whether the daemon was lost, or policy-guard ended the build. A client learns of
+// that from other calls too, and may end its own call before it has the answer.
+func brokeOff(err error) bool {
+	return slices.Contains([]codes.Code{codes.Unavailable, codes.Aborted}, status.Code(err))
 }
 
 // makesImage reports whether an exporter makes an image with a digest.

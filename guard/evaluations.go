@@ -120,7 +120,9 @@ func (b *build) untilSettled() (_ context.Context, ended func()) {
 	}
 }
 
-// idlePause is how long a build has to have no news and no running step until it counts as idle.
+// idlePause is how long a build has to have no news and no running step until it counts as idle. A
+// busy daemon may be later with its first news, which tell of steps that run already: they have
+// [progressTime].
 const idlePause = 3 * progressPause
 
 // awaitIdle waits until no step of the build runs, for at most [lateTime]. It reports whether that
@@ -142,7 +144,7 @@ func (b *build) awaitIdle() bool {
 	late := time.NewTimer(b.guard.lateTime)
 	defer late.Stop()
 	running := map[string]bool{}
-	pause := time.NewTimer(idlePause)
+	pause := time.NewTimer(progressTime)
 	defer pause.Stop()
 	for {
 		select {

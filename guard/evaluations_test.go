@@ -29,9 +29,9 @@ func evaluating(t *testing.T, progress *controlapi.StatusResponse) (
 ) {
 	t.Helper()
 	d, g, c, ctx, ended := downloading(t, onDownloads)
-	d.evaluates, g.lateTime = make(chan struct{}), time.Second
+	d.evaluates, g.lateTime = make(chan struct{}), 3*time.Second
 	if progress != nil {
-		d.progress = progress
+		d.progress, g.lateTime = progress, soon
 	}
 	resp, err := c.Solve(ctx, asking("docker/dockerfile:1"))
 	require.NoError(t, err)
@@ -71,6 +71,14 @@ func TestABuildWhoseCommandsGoOnReturnsNothing(t *testing.T) {
 	}
 }
 
+func TestABuildOfWhichNothingIsKnownYetIsNotIdle(t *testing.T) {
+	t.Parallel()
+	d, g, c, ctx, result, _ := evaluating(t, nil)
+	d.silence, g.lateTime = 2*idlePause, 3*time.Second
+	_, err := c.Return(ctx, &gwpb.ReturnRequest{Result: canonical(result)})
+	requireCode(t, codes.Aborted, err)
+}
+
 // A call that fails may leave commands of other steps behind, which the daemon is about to end.
 func TestABuildWithAFailedCallEndsAfterItsCommands(t *testing.T) {
 	t.Parallel()
@@ -84,9 +92,9 @@ func TestABuildWithAFailedCallEndsAfterItsCommands(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d, g, c, ctx, _ := downloading(t, onDownloads)
-			d.evaluateFails, g.lateTime = errors.New("exit code: 1"), time.Second
+			d.evaluateFails, g.lateTime = errors.New("exit code: 1"), 3*time.Second
 			if tc.progress != nil {
-				d.progress = tc.progress
+				d.progress, g.lateTime = tc.progress, soon
 			}
 			resp, err := c.Solve(ctx, asking("docker/dockerfile:1"))
 			require.NoError(t, err)

@@ -67,9 +67,11 @@ type fakeDaemon struct {
 
 	// progress is what Status sends, and then it waits for stopped. Nil is progress without end.
 	progress *controlapi.StatusResponse
-	stopped  chan struct{} // closed when the client has ended a build
-	stop     sync.Once
-	holds    chan struct{} // what the daemon waits for before a build ends; nil for nothing
+	// silence is how long Status waits with that.
+	silence time.Duration
+	stopped chan struct{} // closed when the client has ended a build
+	stop    sync.Once
+	holds   chan struct{} // what the daemon waits for before a build ends; nil for nothing
 }
 
 type fakeCall struct {
@@ -171,6 +173,10 @@ func (d *fakeDaemon) Status(
 		return s.Context().Err()
 	}
 	if d.progress != nil {
+		select {
+		case <-time.After(d.silence):
+		case <-s.Context().Done():
+		}
 		if err := s.Send(d.progress); err != nil {
 			return err
 		}
@@ -226,7 +232,7 @@ func (d *fakeDaemon) await(t *testing.T, method string) (found fakeCall) {
 			}
 		}
 		return false
-	}, 5*time.Second, time.Millisecond)
+	}, soon, time.Millisecond)
 	return found
 }
 

@@ -264,6 +264,33 @@ func TestABuildThatItsClientEndsIsCanceled(t *testing.T) {
 	require.Equal(t, record.Canceled, ended(t, path).Outcome)
 }
 
+// A client may learn from another call that its build has ended, and end its own.
+func TestABuildThatBreaksHasFailedAlthoughItsClientEndsItToo(t *testing.T) {
+	t.Parallel()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, tc := range map[string]struct {
+		err  error
+		want record.Outcome
+	}{
+		"the daemon was lost":  {status.Error(codes.Unavailable, "lost"), record.Failed},
+		"the guard ended it":   {brokenError("why").status(), record.Failed},
+		"the client ended it":  {errGone, record.Canceled},
+		"a command had failed": {status.Error(codes.Unknown, "exit code: 1"), record.Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, g := newDaemon(t)
+			path := recorded(t, g)
+			c := &call{guard: g, who: "alice"}
+			b := c.openRecord(&controlapi.SolveRequest{Ref: "b"}, g.policy.current())
+			require.NoError(t, b.begin(g.memory.open("alice")))
+			b.end(gone, tc.err)
+			require.Equal(t, tc.want, ended(t, path).Outcome)
+		})
+	}
+}
+
 // A panic ends a build as an error does.
 func TestABuildThatPanicsIsRecorded(t *testing.T) {
 	t.Parallel()
