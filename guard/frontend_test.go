@@ -413,6 +413,7 @@ func TestBeforeADecisionOnlyTheGuardReads(t *testing.T) {
 func TestCallsAboutARefusedBuildHaveItsError(t *testing.T) {
 	t.Parallel()
 	d, g := newDaemon(t)
+	g.builds.early = time.Hour
 	conn := as(t, g, "alice")
 	ping := func() error {
 		_, err := gwpb.NewLLBBridgeClient(conn).Ping(of(t, buildIDHeader, "b"), &gwpb.PingRequest{})
@@ -433,12 +434,10 @@ func TestCallsAboutARefusedBuildHaveItsError(t *testing.T) {
 		})
 		return err
 	}
-	began := time.Now()
 	refusal := solve("network.host")
 	require.ErrorContains(t, refusal, "the policy refuses the entitlement")
 	require.Equal(t, refusal.Error(), (<-waits).Error(), "a call that waited")
 	require.Equal(t, refusal.Error(), ping().Error(), "a call that came later")
-	require.Less(t, time.Since(began), early)
 	require.Empty(t, d.all())
 
 	// The same id can be that of another build.

@@ -360,7 +360,7 @@ func TestOneConnectionServesASession(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := open(alice, of(t, headers...))
 		return err == nil
-	}, 5*time.Second, 10*time.Millisecond)
+	}, soon, 10*time.Millisecond)
 	again := d.last(t).headers
 	require.Equal(t, key, again.Get(sessionSharedKey))
 

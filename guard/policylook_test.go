@@ -106,7 +106,7 @@ func TestBuildsThatBeginTogetherShareALook(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		return reads == 1
-	}, 5*time.Second, time.Millisecond)
+	}, soon, time.Millisecond)
 	close(answers)
 	builds.Wait()
 	ids.Range(func(id, _ any) bool {

@@ -24,7 +24,6 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
 	"github.com/moby/buildkit/solver/pb"
-	digest "github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
 	"github.com/policy-frontend/policy-frontend/frontend"
@@ -263,18 +262,16 @@ func TestASummaryThatCannotBeHandedOut(t *testing.T) {
 func TestTheClientIsNotToldWhySigningFailed(t *testing.T) {
 	t.Parallel()
 	p := newProving(t, exporting)
-	command := filepath.Join(t.TempDir(), "kms")
-	require.NoError(t, os.WriteFile(command,
-		[]byte("#!/bin/sh\necho token=hunter22 is refused >&2\nexit 1\n"), 0o700))
 	var err error
-	p.guard.summaries.Signer, err = SignCommand(command, p.public)
+	p.guard.summaries.Signer, err = SignCommand(
+		shell(t, "echo token=hunter22 is refused >&2\nexit 1"), p.public)
 	require.NoError(t, err)
 	log := &bytes.Buffer{}
 	p.guard.log = slog.New(slog.NewTextHandler(log, nil))
 	s, missing := p.build(t, nil)
 	require.Nil(t, s)
 	require.Equal(t, "it couldn't be signed", missing)
-	require.Contains(t, log.String(), command+" failed: exit status 1: token=hunter22 is refused")
+	require.Contains(t, log.String(), "/bin/sh failed: exit status 1: token=hunter22 is refused")
 }
 
 func TestAnImageThatIsPushedByItsDigestHasNoTagInItsSummary(t *testing.T) {
@@ -647,6 +644,15 @@ func (p *proving) edit(t *testing.T, text []byte) {
 		10*time.Second, 20*time.Millisecond)
 }
 
+// shell returns a command that runs a shell script. Another test that starts a process while the
+// script is written would have it open, and the script itself couldn't be run.
+func shell(t *testing.T, script string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "script")
+	require.NoError(t, os.WriteFile(path, []byte(script), 0o600))
+	return "/bin/sh " + path
+}
+
 func TestACommandThatSigns(t *testing.T) {
 	t.Parallel()
 	signer, public := newSigner(t)
@@ -657,21 +663,16 @@ func TestACommandThatSigns(t *testing.T) {
 	signature, err := signer.Sign(t.Context(), []byte("message"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(file, signature, 0o600))
-	script := func(text string) string {
-		path := filepath.Join(dir, digest.FromString(text).Encoded()[:8])
-		require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o700))
-		return path
-	}
 	for name, c := range map[string]struct{ line, why string }{
 		"it prints bytes":  {"cat " + file, ""},
-		"it prints base64": {script("base64 <"+file) + " unused", ""},
+		"it prints base64": {shell(t, "base64 <"+file) + " unused", ""},
 		"it prints something else": {
-			script("echo nothing"), "is no signature by the key of --sign-key",
+			shell(t, "echo nothing"), "is no signature by the key of --sign-key",
 		},
 		"it fails": {
-			script("echo the token is locked >&2; exit 3"), "exit status 3: the token is locked",
+			shell(t, "echo the token is locked >&2; exit 3"), "exit status 3: the token is locked",
 		},
-		"it prints too much": {script("head -c 100000 /dev/zero"), "failed: "},
+		"it prints too much": {shell(t, "head -c 100000 /dev/zero"), "failed: "},
 		"no shell reads it":  {"cat $(echo " + file + ")", "cat failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -693,7 +694,7 @@ func TestACommandThatSigns(t *testing.T) {
 	require.Error(t, err)
 	s, err := SignCommand("sleep 60", key)
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err = s.Sign(ctx, nil)
 	require.ErrorContains(t, err, "sleep didn't end within 10s")
@@ -705,10 +706,7 @@ func TestFourCommandsSignAtOnce(t *testing.T) {
 	key, err := vsa.ParsePublicKey(public)
 	require.NoError(t, err)
 	dir := t.TempDir()
-	command := filepath.Join(dir, "sign")
-	require.NoError(t, os.WriteFile(command,
-		[]byte("#!/bin/sh\n: > "+dir+"/began.$$\nexec sleep 60\n"), 0o700))
-	s, err := SignCommand(command, key)
+	s, err := SignCommand(shell(t, ": > "+dir+"/began.$$\nexec sleep 60"), key)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	var signing sync.WaitGroup

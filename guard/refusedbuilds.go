@@ -38,7 +38,7 @@ func (g *Guard) refuseBuild(who Identity, ref string, err error) {
 		a.close()
 		return
 	}
-	time.AfterFunc(early, func() {
+	time.AfterFunc(g.builds.early, func() {
 		g.builds.forget(ref, r)
 		a.close()
 	})

@@ -261,7 +261,7 @@ func TestABuildThatIsNotTheCallersOwnIsRefused(t *testing.T) {
 		g.builds.mu.Lock()
 		defer g.builds.mu.Unlock()
 		return len(g.builds.live) == 0
-	}, 5*time.Second, 10*time.Millisecond)
+	}, soon, 10*time.Millisecond)
 }
 
 func TestADaemonThatDoesNotAskAboutEverythingGetsNoBuild(t *testing.T) {
@@ -305,7 +305,7 @@ func TestACallThatComesBeforeItsBuildIsHeld(t *testing.T) {
 		g.builds.mu.Lock()
 		defer g.builds.mu.Unlock()
 		return len(g.builds.wait) == 1
-	}, 5*time.Second, time.Millisecond)
+	}, soon, time.Millisecond)
 	b := &build{who: "alice", client: "b", policy: g.policy.current()}
 	err = g.begin(t.Context(), b)
 	require.NoError(t, err)

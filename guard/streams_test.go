@@ -112,7 +112,7 @@ func (c *rawClient) has(f func() bool) func() bool {
 	}
 }
 
-const soon = 10 * time.Second
+const soon = 30 * time.Second
 
 // requireFree waits until only that many bytes are taken.
 func requireFree(t *testing.T, g *Guard, left int64) {
@@ -165,7 +165,7 @@ func TestAnAnsweredCallCountsUntilTheClientHasItsAnswer(t *testing.T) {
 func TestARefusedCallCountsUntilItsEndIsWritten(t *testing.T) {
 	t.Parallel()
 	_, g := newDaemon(t)
-	g.clients.writing = time.Second
+	g.clients.writing = 5 * time.Second
 	c := dialRaw(t, g, 0, false)
 	go func() {
 		for range 400 {
@@ -228,7 +228,7 @@ func TestAnAnswerHasToBeTakenInTime(t *testing.T) {
 	t.Parallel()
 	d, g := newDaemon(t)
 	d.version = strings.Repeat("x", 1000)
-	g.clients.taking = 2 * time.Second
+	g.clients.taking = 4 * time.Second
 	c := dialRaw(t, g, 1, true)
 	id := c.call(control + "Info")
 	require.NoError(t, c.framer.WriteData(id, true, whole(nil)))
@@ -264,6 +264,7 @@ func TestDataThatNobodyReadsCountsWithItsFrames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, g := newDaemon(t)
+			g.builds.early = time.Hour
 			c := dialRaw(t, g, 0, true)
 			id := c.call(bridge+"Solve", buildIDHeader, "b") // waits for a build
 			for n := 0; n < tc.sent; n += tc.data {

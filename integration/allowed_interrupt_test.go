@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -58,7 +59,7 @@ func testInterrupt(t *testing.T, w way) {
 
 			p.Interrupt(t)
 			p.Wait(t).RequireFailure(t)
-			gone := harness.Poll(10*time.Second, func() bool {
+			gone := harness.Poll(time.Minute, func() bool {
 				return len(processesWith(seconds)) == 0 && len(us.Containers()) == 0
 			})
 			require.True(t, gone, "containers %v, processes %v", us.Containers(), processesWith(seconds))
@@ -72,6 +73,16 @@ func testInterrupt(t *testing.T, w way) {
 
 // processesWith lists the processes in containers that sleep for so many seconds.
 func processesWith(seconds string) []string { return processesOf("sleep", seconds) }
+
+// wake ends the sleep of commands, which go on then.
+func wake(t *testing.T, seconds string) {
+	t.Helper()
+	for _, file := range processesWith(seconds) {
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		require.NoError(t, err)
+		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	}
+}
 
 // processesOf lists the processes of a program with these arguments and no more.
 func processesOf(program string, want ...string) []string {

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"maps"
 	"path"
@@ -149,12 +150,12 @@ func TestGuardShowsTheHistoryAsItIs(t *testing.T) {
 		}
 		want, inspected := both("inspect", "--format=json")
 		require.Equal(t, inspectedRecord(t, want), inspectedRecord(t, inspected))
-		logs := same("logs", "--progress=plain")
+		logs := same("logs", "--progress=rawjson")
 		if i == 0 {
 			require.Contains(t, inspected, "exit code: 7")
 			continue
 		}
-		require.Contains(t, logs, "said")
+		require.Contains(t, logs, base64.StdEncoding.EncodeToString([]byte("said\n")))
 		require.Contains(t, same("inspect", "attachment", "--type=provenance"), "buildDefinition")
 		for _, d := range []*harness.Daemon{g.Behind, g.Daemon} {
 			name := map[*harness.Daemon]string{g.Behind: daemons[i], g.Daemon: ref}[d]
@@ -237,7 +238,7 @@ func TestGuardAndCtrlC(t *testing.T) {
 			}), "%s: %s", client, p.Output())
 			p.Interrupt(t)
 			p.Wait(t).RequireFailure(t)
-			require.True(t, harness.Poll(10*time.Second, func() bool {
+			require.True(t, harness.Poll(time.Minute, func() bool {
 				return len(processesWith(second)) == 0 && len(g.Behind.Containers()) == 0
 			}), "%s: containers %v", client, g.Behind.Containers())
 		}

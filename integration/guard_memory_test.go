@@ -188,6 +188,7 @@ func TestGuardWithinMemory(t *testing.T) {
 			uids = uids[:1] // three take minutes
 		}
 		t.Run(fmt.Sprintf("%s, by %d", name, len(uids)), func(t *testing.T) {
+			require.True(t, harness.Poll(time.Minute, idle), "nothing is left of the attack before")
 			began, refused := time.Now(), 0
 			peak := guardPeak(t, g, func() {
 				var wait sync.WaitGroup
@@ -253,10 +254,7 @@ func TestGuardAndSilentConnections(t *testing.T) {
 	c := newCertificates(t)
 	c.issue(t, "guard")
 	c.issue(t, "alice")
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	hostPort := free.Addr().String()
-	require.NoError(t, free.Close())
+	hostPort := freeAddress(t)
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy, "--listen", "tcp://"+hostPort,
 		"--tls-cert", c.file("guard.pem"), "--tls-key", c.file("guard.key"),
 		"--tls-client-ca", c.file("ca.pem"))

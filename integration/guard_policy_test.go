@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -63,14 +62,6 @@ func TestAPolicyThatChangesWhileBuildsRun(t *testing.T) {
 		}), "%s", p.Output())
 		return p
 	}
-	// wake ends the sleep of a build, which goes on then.
-	wake := func(seconds string) {
-		for _, file := range processesWith(seconds) {
-			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-			require.NoError(t, err)
-			require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
-		}
-	}
 	build := func() harness.Output { return g.Buildx(t, dir, "build", "--progress=plain", ".") }
 	change := func(text string) {
 		require.NoError(t, os.WriteFile(g.Policy+".new", []byte(text), 0o600))
@@ -118,7 +109,7 @@ func TestAPolicyThatChangesWhileBuildsRun(t *testing.T) {
 				require.NoError(t, err)
 			}
 			require.Len(t, processesWith(seconds), 1, "it still runs")
-			wake(seconds)
+			wake(t, seconds)
 			require.Contains(t, runs.Wait(t).RequireSuccess(t).Text(), "woken")
 		})
 	}

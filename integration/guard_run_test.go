@@ -284,18 +284,19 @@ func TestAGuardThatEndsLetsBuildsEnd(t *testing.T) {
 	g := env.Guard(t, harness.DaemonConfig{}, guardPolicy, "--drain", "60s")
 	out := t.TempDir()
 	slow := harness.WriteContext(t, map[string]string{
-		"Dockerfile": "FROM busybox AS a\nRUN sleep 6.1 && echo ran >/out\nFROM scratch\n" +
+		"Dockerfile": "FROM busybox AS a\nRUN sleep 31537021; echo ran >/out\nFROM scratch\n" +
 			"COPY --from=a /out /\n",
 	})
 	p := g.Start(t, g.BuildxCommand(slow, "build", "--progress=plain", "-o", out, "."))
 	require.True(t, harness.Poll(time.Minute, func() bool {
-		return len(processesWith("6.1")) > 0
+		return len(processesWith("31537021")) > 0
 	}), "%s", p.Output())
 	g.Terminate(t)
 	require.True(t, harness.Poll(10*time.Second, func() bool {
 		return strings.Contains(g.Log(), "msg=ending builds=1")
 	}))
 	g.Buildx(t, slow, "build", "--no-cache", ".").RequireFailure(t, "policy-guard is ending")
+	wake(t, "31537021")
 	p.Wait(t).RequireSuccess(t)
 	require.Equal(t, "ran\n", read(t, filepath.Join(out, "out")))
 	g.Stop(t)

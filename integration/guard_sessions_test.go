@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -59,7 +60,7 @@ func connectSession(
 	t *testing.T, d *harness.Daemon, uid int, id string, serves session.Attachable,
 ) error {
 	t.Helper()
-	ctx := withHeaders(t)
+	ctx := t.Context()
 	s, err := session.NewSession(ctx, "")
 	require.NoError(t, err)
 	s.Allow(serves)
@@ -85,8 +86,8 @@ func connectSession(
 	select {
 	case err := <-said:
 		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case <-time.After(time.Minute):
+		return errors.New("the daemon doesn't speak in the session")
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -81,14 +83,21 @@ func (c *certificates) guard(
 	t *testing.T, policy string, more ...string,
 ) (*harness.Guarded, string) {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := "tcp://" + free.Addr().String()
-	require.NoError(t, free.Close())
+	address := "tcp://" + freeAddress(t)
 	return env.Guard(t, harness.DaemonConfig{}, policy, append([]string{
 		"--listen", address, "--tls-cert", c.file("guard.pem"), "--tls-key", c.file("guard.key"),
 		"--tls-client-ca", c.file("ca.pem"),
 	}, more...)...), address
+}
+
+// freeAddress returns an address and port that nobody listens on. Its host is one of this machine's
+// many: other tests take ports of 127.0.0.1 all the time.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", fmt.Sprintf("127.77.%d.%d:0", mathrand.N(255), mathrand.N(255)))
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
 }
 
 // createBuilder makes buildx know the guard by the name of a certificate.

@@ -30,6 +30,7 @@ type memoryAttack struct {
 func memoryAttacks() map[string]memoryAttack {
 	const (
 		short    = "20s"
+		long     = "90s" // another clock ends these
 		noEnd    = "requests without end"
 		ofHealth = "METHOD=/grpc.health.v1.Health/Check"
 		ofExec   = "METHOD=/moby.buildkit.v1.frontend.LLBBridge/ExecProcess"
@@ -65,11 +66,11 @@ func memoryAttacks() map[string]memoryAttack {
 			attack{name: "deaf", args: args("SIZE=15000000")}, short, refused("limits"),
 		},
 		"300 answers of 1 MiB that nobody reads": {attack{name: "deaf"}, short, late},
-		"pings whose answers nobody reads":       {attack{name: "deaf to pings"}, short, disconnected},
+		"pings whose answers nobody reads":       {attack{name: "deaf to pings"}, long, disconnected},
 		"100000 calls that do nothing":           {attack{name: "streams"}, short, late},
 		"solves without end":                     {attack{name: "endless solving"}, short, late},
 		"1000 solves at once without end":        {attack{name: "endless solving all"}, short, late},
-		"output without end":                     {attack{name: "endless stdout"}, short, disconnected},
+		"output without end":                     {attack{name: "endless stdout"}, long, disconnected},
 		"error output without end": {
 			attack{name: "endless stderr"}, "", refused("more than 64 MiB to its stderr"),
 		},
@@ -157,7 +158,7 @@ func TestHostileFilesWithinMemory(t *testing.T) { //nolint:paralleltest // it me
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			us := env.WithPolicy(t, "version: 1\ndispatch: "+tc.dispatch+
-				"\nlimits: {memory: 64MiB, timeout: 30s}\nfrontends: [{match: [docker/dockerfile]}]\n"+
+				"\nlimits: {memory: 64MiB, timeout: 2m}\nfrontends: [{match: [docker/dockerfile]}]\n"+
 				"build: {images: {deny: [bases/denied]}}\n")
 			dir := harness.WriteContext(t, tc.files)
 			var o harness.Output

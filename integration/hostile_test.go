@@ -166,7 +166,7 @@ func requireOutcome(t *testing.T, want, got outcome) {
 // build any more.
 func requireNothingLeft(t *testing.T, d *harness.Daemon, source string) {
 	t.Helper()
-	gone := harness.Poll(10*time.Second, func() bool { return len(d.Containers()) == 0 })
+	gone := harness.Poll(time.Minute, func() bool { return len(d.Containers()) == 0 })
 	require.True(t, gone, "containers that go on: %v", d.Containers())
 	out := t.TempDir()
 	d.Buildctl(t, byBuildctl(harness.WriteContext(t, dockerfile(inner)), source, "--output",

@@ -25,7 +25,7 @@ const (
 	// isn't busy.
 	startTimeout = 30 * time.Second
 	// stopTimeout bounds a graceful stop. After it the daemon is killed.
-	stopTimeout = 20 * time.Second
+	stopTimeout = time.Minute
 	// logTail is how much of a daemon's log a failed test shows, in bytes.
 	logTail = 8 << 10
 )

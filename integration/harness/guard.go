@@ -28,6 +28,8 @@ type Guarded struct {
 	args    []string
 	process *Process
 	killed  bool
+	// terminated says that the guard was asked to end.
+	terminated bool
 }
 
 // Guard starts policy-guard before a daemon of the given configuration, with a policy and further
@@ -90,7 +92,7 @@ func (e *Env) GuardBefore(
 // Begin starts the guard again after [Guarded.Kill], and returns when it says that it is ready.
 func (g *Guarded) Begin(t T) {
 	t.Helper()
-	g.killed = false
+	g.killed, g.terminated = false, false
 	var err error
 	g.process, err = Command{
 		Path: g.program, Args: g.args, Timeout: bakeTimeout,
@@ -117,9 +119,14 @@ func (g *Guarded) Kill(t T) {
 	<-g.process.done
 }
 
-// Terminate asks the guard to end, and doesn't wait for it.
+// Terminate asks the guard to end, and doesn't wait for it. It asks once: the second time would end
+// the guard at once.
 func (g *Guarded) Terminate(t T) {
 	t.Helper()
+	if g.terminated {
+		return
+	}
+	g.terminated = true
 	if err := syscall.Kill(g.Pid(), syscall.SIGTERM); err != nil {
 		t.Fatalf("%v", err)
 	}
@@ -138,7 +145,7 @@ func (g *Guarded) Stop(t T) {
 		if g.killed {
 			return
 		}
-		_ = syscall.Kill(g.Pid(), syscall.SIGTERM)
+		g.Terminate(t)
 		if !Poll(stopTimeout, func() bool { return g.process.Output().ExitCode >= 0 }) {
 			g.process.kill()
 		}

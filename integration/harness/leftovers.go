@@ -13,28 +13,34 @@ import (
 	"time"
 )
 
-// settleTimeout is how long the kernel gets to reap a stopped daemon's
-// children and to take down their mounts.
-const settleTimeout = 5 * time.Second
+// settleTimeout is how long containers get to end, and the kernel to reap a stopped daemon's
+// children and to take down their mounts. On a busy machine, runc takes more than ten seconds to
+// end a container.
+const settleTimeout = time.Minute
 
 // runcStates is runc's default state folder, which buildkitd uses; a rootless one
 // has its own beside its root, see rootless.go.
 const runcStates = "/run/runc"
 
-// leftovers lists the mounts, runc containers and processes that belong to a
-// stopped daemon's root, one line each; none is what should be found.
+// leftovers lists what a stopped daemon leaves behind for longer than [settleTimeout].
 func leftovers(root string) []string {
 	var left []string
 	Poll(settleTimeout, func() bool {
-		left = nil
-		for _, m := range mountsUnder("/proc/self/mountinfo", root) {
-			left = append(left, "mount "+m)
-		}
-		left = append(left, containersOf(root)...)
-		left = append(left, processesOf(root)...)
+		left = belongings(root)
 		return len(left) == 0
 	})
 	return left
+}
+
+// belongings lists the mounts, runc containers and processes that belong to a daemon's root, one
+// line each.
+func belongings(root string) []string {
+	var found []string
+	for _, m := range mountsUnder("/proc/self/mountinfo", root) {
+		found = append(found, "mount "+m)
+	}
+	found = append(found, containersOf(root)...)
+	return append(found, processesOf(root)...)
 }
 
 // Containers lists the runc containers that the daemon has right now, one line each. It

@@ -26,7 +26,7 @@ func TestLeftoversAreFoundAndRemoved(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, process.Start())
 
-	left := leftovers(root)
+	left := belongings(root)
 	require.Len(t, left, 2, "%q", left)
 	require.Contains(t, left[0], "mount "+root)
 	require.Contains(t, left[1], "/bin/sh -c read x")

@@ -53,7 +53,7 @@ func TestRunners(t *testing.T) {
 			d.Run(fake, harness.Command{
 				Path: "/bin/sh", Args: []string{
 					"-c", "echo so far; exec sleep 600",
-				}, Timeout: 500 * time.Millisecond,
+				}, Timeout: 5 * time.Second,
 			})
 		}()
 		require.Contains(t, fake.message, "hung")

@@ -68,7 +68,8 @@ func sweep() error {
 		if err != nil || syscall.Kill(n, 0) != syscall.ESRCH {
 			continue
 		}
-		if err := removeRoot(dir); err != nil {
+		// Its daemon may be ending still.
+		if !Poll(settleTimeout, func() bool { err = removeRoot(dir); return err == nil }) {
 			return fmt.Errorf("remove what process %d left behind: %w", n, err)
 		}
 	}
