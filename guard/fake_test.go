@@ -450,7 +450,7 @@ func dial(t *testing.T, socket string) *grpc.ClientConn {
 // of returns a context with headers.
 func of(t *testing.T, pairs ...string) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return metadata.AppendToOutgoingContext(ctx, pairs...)
 }

@@ -641,7 +641,7 @@ func (p *proving) edit(t *testing.T, text []byte) {
 	before := p.guard.policy.current().Digest()
 	require.NoError(t, os.WriteFile(p.guard.policy.path, text, 0o600))
 	require.Eventually(t, func() bool { return p.guard.policy.current().Digest() != before },
-		10*time.Second, 20*time.Millisecond)
+		soon, 20*time.Millisecond)
 }
 
 // shell returns a command that runs a shell script. Another test that starts a process while the

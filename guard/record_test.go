@@ -75,7 +75,7 @@ func ended(t *testing.T, path string) *record.Entry {
 			last = all[len(all)-1]
 		}
 		return last != nil && last.Event == record.Ended
-	}, 10*time.Second, time.Millisecond)
+	}, soon, time.Millisecond)
 	return last
 }
 
@@ -607,7 +607,7 @@ func TestTheRecordFollowsARotation(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(path)
 		return err == nil && len(lines(t, path)) == 1
-	}, 10*time.Second, time.Millisecond)
+	}, soon, time.Millisecond)
 	require.Equal(t, "long", ended(t, path).Build)
 }
 
@@ -859,7 +859,7 @@ func TestBuildsAtOnceAreAllRecorded(t *testing.T) {
 			require.Eventually(t, func() bool {
 				_, err := os.Stat(path)
 				return err == nil
-			}, 10*time.Second, time.Millisecond)
+			}, soon, time.Millisecond)
 		}
 	}
 	wait.Wait()

@@ -75,7 +75,7 @@ func TestCallsAboutARefusedBuildEndWithItsRefusal(t *testing.T) {
 					return w.calls == 2
 				}
 				return false
-			}, 10*time.Second, time.Millisecond)
+			}, soon, time.Millisecond)
 
 			_, refusal := controlapi.NewControlClient(conn).Solve(of(t), tc.req)
 			require.ErrorContains(t, refusal, tc.text)

@@ -41,7 +41,7 @@ func TestTheRecordIsOpenedAgainAtAHangup(t *testing.T) { //nolint:paralleltest /
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(record)
 		return err == nil
-	}, 10*time.Second, time.Millisecond)
+	}, 30*time.Second, time.Millisecond)
 	s.end(t)
 
 	var second printed
@@ -64,7 +64,7 @@ func TestTheRecordOnStdout(t *testing.T) {
 		}, stdout, stderr)
 	}()
 	require.Eventually(t, func() bool { return strings.Contains(stderr.String(), "ready") },
-		10*time.Second, time.Millisecond, stderr)
+		30*time.Second, time.Millisecond, stderr)
 	refusedBuild(t, address)
 	cancel()
 	require.Equal(t, exitOK, <-code)

@@ -115,7 +115,7 @@ func TestItSaysWhenItIsReadyAndEndsWithZero(t *testing.T) {
 		go func() { code <- run(ctx, args, io.Discard, stderr) }()
 		require.Eventually(t, func() bool {
 			return strings.Contains(stderr.String(), "policy-guard: ready on unix://"+path)
-		}, 10*time.Second, time.Millisecond, stderr)
+		}, 30*time.Second, time.Millisecond, stderr)
 		return cancel, code
 	}
 	cancel, code := start()
@@ -156,7 +156,7 @@ func start(t *testing.T, args ...string) *started {
 	s := &started{&printed{}, cancel, make(chan int, 1)}
 	go func() { s.code <- run(ctx, args, io.Discard, s.stderr) }()
 	require.Eventually(t, func() bool { return strings.Contains(s.stderr.String(), "ready") },
-		10*time.Second, time.Millisecond, s.stderr)
+		30*time.Second, time.Millisecond, s.stderr)
 	t.Cleanup(func() { s.end(t) })
 	return s
 }

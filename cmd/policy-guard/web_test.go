@@ -256,7 +256,7 @@ func TestSocketsThatSystemdPasses(t *testing.T) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	require.NoError(t, err)
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	_, err = controlapi.NewControlClient(conn).Info(ctx, &controlapi.InfoRequest{})
 	require.NoError(t, err, "%s", out)
