@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"context"
 	"errors"
 	"net"
 	"os"
@@ -54,8 +53,7 @@ func TestARefusedConnectionSaysWhy(t *testing.T) {
 	t.Parallel()
 	_, g := newDaemon(t)
 	g.clients.of["alice"] = maxConnections
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
+	ctx := of(t)
 	var err error
 	require.Eventually(t, func() bool { // a client that is late isn't told
 		_, err = controlapi.NewControlClient(as(t, g, "alice")).Info(ctx, &controlapi.InfoRequest{})

@@ -73,8 +73,8 @@ func TestABuildWhoseCommandsGoOnReturnsNothing(t *testing.T) {
 
 func TestABuildOfWhichNothingIsKnownYetIsNotIdle(t *testing.T) {
 	t.Parallel()
-	d, g, c, ctx, result, _ := evaluating(t, nil)
-	d.silence, g.lateTime = 2*idlePause, 3*time.Second
+	d, _, c, ctx, result, _ := evaluating(t, nil)
+	d.silence = 2 * idlePause
 	_, err := c.Return(ctx, &gwpb.ReturnRequest{Result: canonical(result)})
 	requireCode(t, codes.Aborted, err)
 }

@@ -264,6 +264,12 @@ func TestABuildThatItsClientEndsIsCanceled(t *testing.T) {
 	require.Equal(t, record.Canceled, ended(t, path).Outcome)
 }
 
+// ofAlice opens the record of a build that alice asks for.
+func ofAlice(g *Guard) *buildRecord {
+	c := &call{guard: g, who: "alice"}
+	return c.openRecord(&controlapi.SolveRequest{Ref: "b"}, g.policy.current())
+}
+
 // A client may learn from another call that its build has ended, and end its own.
 func TestABuildThatBreaksHasFailedAlthoughItsClientEndsItToo(t *testing.T) {
 	t.Parallel()
@@ -282,8 +288,7 @@ func TestABuildThatBreaksHasFailedAlthoughItsClientEndsItToo(t *testing.T) {
 			t.Parallel()
 			_, g := newDaemon(t)
 			path := recorded(t, g)
-			c := &call{guard: g, who: "alice"}
-			b := c.openRecord(&controlapi.SolveRequest{Ref: "b"}, g.policy.current())
+			b := ofAlice(g)
 			require.NoError(t, b.begin(g.memory.open("alice")))
 			b.end(gone, tc.err)
 			require.Equal(t, tc.want, ended(t, path).Outcome)
@@ -296,10 +301,9 @@ func TestABuildThatPanicsIsRecorded(t *testing.T) {
 	t.Parallel()
 	_, g := newDaemon(t)
 	path := recorded(t, g)
-	c := &call{guard: g, who: "alice"}
 	func() {
 		defer func() { require.NotNil(t, recover()) }()
-		b := c.openRecord(&controlapi.SolveRequest{Ref: "b"}, g.policy.current())
+		b := ofAlice(g)
 		defer func() { b.end(t.Context(), nil) }()
 		require.NoError(t, b.begin(g.memory.open("alice")))
 		panic("x")
@@ -379,9 +383,8 @@ build:
 func TestWhatTheGuardItselfReadsIsRecorded(t *testing.T) {
 	t.Parallel()
 	_, g := newDaemon(t)
-	c := &call{guard: g, who: "alice"}
 	recorded(t, g)
-	b := c.openRecord(&controlapi.SolveRequest{Ref: "b"}, g.policy.current())
+	b := ofAlice(g)
 	local := &pb.SourceOp{Identifier: "local://dockerfile"}
 	tag := &pb.SourceOp{Identifier: "docker-image://docker.io/docker/dockerfile:1"}
 	runs := &pb.SourceOp{
@@ -429,8 +432,7 @@ func TestReasonsHaveNoPartOfALongValue(t *testing.T) {
 	} {
 		_, g := newDaemon(t)
 		recorded(t, g)
-		b := (&call{guard: g, who: "alice"}).openRecord(&controlapi.SolveRequest{Ref: "b"},
-			g.policy.current())
+		b := ofAlice(g)
 		b.hideValue(value)
 		for _, text := range []string{value, safetext.Quote(value), safetext.Plain(value)} {
 			got := b.reason("build-arg:TOKEN=" + text + " isn't allowed")
@@ -446,8 +448,7 @@ func TestValuesForWhichThereIsNoMemory(t *testing.T) {
 	_, g := newDaemon(t)
 	path := recorded(t, g)
 	g.memory = newMemory(MinMemory)
-	c := &call{guard: g, who: "alice"}
-	b := c.openRecord(&controlapi.SolveRequest{Ref: "b"}, g.policy.current())
+	b := ofAlice(g)
 	require.NoError(t, b.begin(g.memory.open("alice")))
 	other := g.memory.open("alice")
 	for size := 1 << 20; size > 0; size /= 2 {
@@ -530,8 +531,7 @@ func TestTheEndOfABuildIsWrittenLater(t *testing.T) {
 	var err error
 	g.recorder, err = newRecorder(RecordTo(disk), g.log, g.builds.ending)
 	require.NoError(t, err)
-	c := &call{guard: g, who: "alice"}
-	b := c.openRecord(&controlapi.SolveRequest{Ref: "b"}, g.policy.current())
+	b := ofAlice(g)
 	require.NoError(t, b.begin(g.memory.open("alice")))
 	disk.fill(0)
 	b.end(t.Context(), errors.New("x"))
@@ -744,8 +744,7 @@ func TestTheRecordOfABuildIsBounded(t *testing.T) {
 	t.Parallel()
 	_, g := newDaemon(t)
 	path := recorded(t, g)
-	c := &call{guard: g, who: "alice"}
-	b := c.openRecord(&controlapi.SolveRequest{Ref: "b"}, g.policy.current())
+	b := ofAlice(g)
 	a := g.memory.open("alice")
 	require.NoError(t, b.begin(a))
 	const many = 20_000
@@ -820,8 +819,7 @@ func TestACommandPushesNothingOutOfTheRecordOfABuild(t *testing.T) {
 			t.Parallel()
 			_, g := newDaemon(t)
 			path := recorded(t, g)
-			c := &call{guard: g, who: "alice"}
-			b := c.openRecord(&controlapi.SolveRequest{Ref: "b"}, g.policy.current())
+			b := ofAlice(g)
 			a := g.memory.open("alice")
 			defer a.close()
 			require.NoError(t, b.begin(a))
@@ -920,8 +918,7 @@ func TestTheWarningsOfTheImageAreRecorded(t *testing.T) {
 	t.Parallel()
 	_, g := newDaemon(t)
 	recorded(t, g)
-	c := &call{guard: g, who: "alice"}
-	b := c.openRecord(&controlapi.SolveRequest{Ref: "b"}, g.policy.current())
+	b := ofAlice(g)
 	b.entry.Decision = &record.Decision{Verdict: "allow"}
 	b.reported([]byte("{"))
 	text, err := json.Marshal(map[string]any{"warnings": []string{"a", "b", "a"}})

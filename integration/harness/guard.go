@@ -119,13 +119,9 @@ func (g *Guarded) Kill(t T) {
 	<-g.process.done
 }
 
-// Terminate asks the guard to end, and doesn't wait for it. It asks once: the second time would end
-// the guard at once.
+// Terminate asks the guard to end, and doesn't wait for it.
 func (g *Guarded) Terminate(t T) {
 	t.Helper()
-	if g.terminated {
-		return
-	}
 	g.terminated = true
 	if err := syscall.Kill(g.Pid(), syscall.SIGTERM); err != nil {
 		t.Fatalf("%v", err)
@@ -145,7 +141,9 @@ func (g *Guarded) Stop(t T) {
 		if g.killed {
 			return
 		}
-		g.Terminate(t)
+		if !g.terminated { // to ask once more would end it at once
+			_ = syscall.Kill(g.Pid(), syscall.SIGTERM)
+		}
 		if !Poll(stopTimeout, func() bool { return g.process.Output().ExitCode >= 0 }) {
 			g.process.kill()
 		}
